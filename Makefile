@@ -1,0 +1,51 @@
+# setup  the environment, the native build and the default model
+# serve  all of it, then the server on http://127.0.0.1:8000
+# check  lint, types, import contract       test  the tests       bench  the engine's speed
+VENV   := .venv
+PYTHON ?= python3.11
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+NATIVE := CMakeLists.txt pyproject.toml $(wildcard src/llmos/engine/csrc/*) $(wildcard src/llmos/engine/csrc/*/*)
+MODEL  ?= smollm2
+
+.PHONY: setup serve check test bench clean
+
+$(VENV)/.environment: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt scikit-build-core nanobind cmake ninja
+	touch $@
+
+$(VENV)/.llmos: $(VENV)/.environment $(NATIVE)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.check: $(VENV)/.llmos
+	$(PIP) install --quiet --constraint constraints.txt import-linter mypy pre-commit ruff
+	touch $@
+
+# torch comes from the wheel that the machine's pip finds for this exact version; see CONTRIBUTING.md.
+$(VENV)/.test: $(VENV)/.llmos
+	$(PIP) install --quiet --constraint constraints.txt torch==2.13.0
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[test]"
+	touch $@
+
+setup: $(VENV)/.llmos
+	$(BIN)/llmos pull $(MODEL)
+
+serve: setup
+	$(BIN)/llmos serve
+
+check: $(VENV)/.check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+bench: setup
+	$(BIN)/python benchmarks/engine.py
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

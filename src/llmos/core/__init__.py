@@ -1,0 +1,1 @@
+"""What every room may know: errors, settings, the database, ids, the clock."""

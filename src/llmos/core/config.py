@@ -1,0 +1,67 @@
+"""The settings of this installation. The only file that reads the environment.
+
+    LLMOS_HOME          where everything is kept                       ~/.llmos
+    LLMOS_DATABASE_URL  an SQLAlchemy URL                              sqlite in LLMOS_HOME
+    LLMOS_OWNER_KEY     the owner's key                                made at the first start, LLMOS_HOME/keys/owner
+    LLMOS_API_KEY       the key that the CLI and the Client send       the owner's, on a loopback endpoint
+    LLMOS_ENDPOINT      the server that the CLI and the Client ask     http://127.0.0.1:8000
+    LLMOS_CATALOG       another catalog file                           the one that LLMOS ships
+    LLMOS_ISA           force a kernel path: avx512, avx2, portable    the best that the CPU has
+    LLMOS_THREADS       threads of the forward pass                    one for each core
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmos.core.errors import BadRequest
+
+DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
+KNOWN_ISAS = ("avx512", "avx2", "portable")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    home: Path
+    database_url: str
+    owner_key: str | None = None
+    api_key: str | None = None
+    endpoint: str = DEFAULT_ENDPOINT
+    endpoint_is_set: bool = False
+    """LLMOS_ENDPOINT was given: the owner means that server, not the files on this machine."""
+    catalog: Path | None = None
+    isa: str | None = None
+    threads: int | None = None
+
+    @property
+    def store_path(self) -> Path:
+        return self.home / "store"
+
+    @property
+    def owner_key_path(self) -> Path:
+        return self.home / "keys" / "owner"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings. Raises BadRequest, naming the variable, for a value that cannot be meant."""
+    environ = os.environ if environ is None else environ
+    home = Path(environ.get("LLMOS_HOME") or "~/.llmos").expanduser().absolute()
+    isa = environ.get("LLMOS_ISA") or None
+    if isa is not None and isa not in KNOWN_ISAS:
+        raise BadRequest(f"LLMOS_ISA is {isa!r}; it takes one of {', '.join(KNOWN_ISAS)}.", param="LLMOS_ISA")
+    threads = environ.get("LLMOS_THREADS") or None
+    if threads is not None and not (threads.isdecimal() and 1 <= int(threads) <= 1024):
+        raise BadRequest(f"LLMOS_THREADS is {threads!r}; it takes a whole number from 1 to 1024.", param="LLMOS_THREADS")
+    catalog = environ.get("LLMOS_CATALOG") or None
+    return Settings(
+        home=home,
+        database_url=environ.get("LLMOS_DATABASE_URL") or f"sqlite:///{home / 'llmos.db'}",
+        owner_key=environ.get("LLMOS_OWNER_KEY") or None,
+        api_key=environ.get("LLMOS_API_KEY") or None,
+        endpoint=(environ.get("LLMOS_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/"),
+        endpoint_is_set=bool(environ.get("LLMOS_ENDPOINT")),
+        catalog=Path(catalog) if catalog else None,
+        isa=isa,
+        threads=int(threads) if threads else None,
+    )

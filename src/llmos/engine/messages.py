@@ -1,0 +1,145 @@
+"""What crosses the socket between the gateway's process and a replica's: msgpack frames of these structs."""
+
+from typing import Any, Literal
+
+import msgspec
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the next token is chosen and when to stop. Validated by engine.sampler.check_sampling."""
+
+    max_tokens: int | None = None
+    """None: as many as the context window has room for."""
+    min_tokens: int = 0
+    temperature: float = 1.0
+    top_k: int = 0
+    """0: all."""
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: dict[int, float] = {}
+    seed: int | None = None
+    n: int = 1
+    stop: list[str] = []
+    stop_token_ids: list[int] = []
+    ignore_eos: bool = False
+    logprobs: int | None = None
+    """None: none. 0: of the chosen token. k: of the chosen and the k likeliest."""
+    include_stop: bool = False
+
+
+class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_defaults=True):
+    """Run one prompt. Exactly one of messages, text and tokens is given."""
+
+    id: str
+    messages: list[dict[str, Any]] | None = None
+    """Through the model's chat template."""
+    text: str | None = None
+    """As it stands."""
+    tokens: list[int] | None = None
+    echo: bool = False
+    """Put the prompt's own text in front of the answer."""
+    sampling: SamplingParams = SamplingParams()
+
+
+class Abort(msgspec.Struct, frozen=True, tag="abort"):
+    """Stop this request. Its blocks are free within a step; nothing more is sent for it."""
+
+    id: str
+
+
+class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
+    """Finish what runs, then exit with status 0."""
+
+
+Command = Generate | Abort | Shutdown
+
+
+class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
+    token_id: int
+    text: str
+    """The token alone; replacement characters where it holds part of a character."""
+    bytes: bytes
+    logprob: float
+    top: list[tuple[int, str, bytes, float]] = []
+    """The likeliest tokens at this place: id, text, bytes, logprob, best first."""
+
+
+class Started(msgspec.Struct, frozen=True, tag="started"):
+    """The request was accepted; its prompt has this many tokens. Sent before the first Delta."""
+
+    id: str
+    num_prompt_tokens: int
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True, tag="delta", omit_defaults=True):
+    """What one step added to choice `index` of a request."""
+
+    id: str
+    index: int = 0
+    text: str = ""
+    token_ids: list[int] = []
+    logprobs: list[TokenLogprob] = []
+    finish_reason: FinishReason | None = None
+    """Set in the last delta of the choice."""
+    stop_reason: str | int | None = None
+    """The stop string or token that ended it."""
+    num_output_tokens: int = 0
+    """All tokens computed for this choice so far, the stop token included."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The request ended in an error; nothing more is sent for it."""
+
+    id: str
+    code: str
+    """The code of an error in core.errors."""
+    message: str
+    param: str | None = None
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+    """The first frame of a replica: the model is loaded."""
+
+    family: str
+    context_length: int
+    vocab_size: int
+    has_template: bool
+    num_blocks: int
+    weight_bytes: int
+    kv_bytes: int
+    load_seconds: float
+    isa: str
+    threads: int
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
+    """The only frame of a replica that could not load its model."""
+
+    code: str
+    message: str
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
+    """How busy the replica is; sent whenever it changes, at most once a step."""
+
+    num_running: int
+    num_waiting: int
+    num_free_blocks: int
+    num_preemptions: int
+    num_steps: int
+    num_prompt_tokens: int
+    num_output_tokens: int
+
+
+Event = Started | Delta | Failed | Ready | LoadFailed | Load
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One message on the wire: all events of a step together. Four bytes of length, big-endian, go before it."""
+
+    events: list[Event]

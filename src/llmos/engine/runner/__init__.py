@@ -1,0 +1,37 @@
+"""Batch -> logits: what a runner is, and the two that there are (native on the CPU, torch as the reference)."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from llmos.engine.spec import DecoderSpec
+
+BLOCK_SIZE = 16
+"""Positions that one block of the paged KV cache holds, in every layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The new tokens of one step, S sequences one after another, N tokens in all.
+
+    Sequence s brings tokens[starts[s]:starts[s + 1]]; its positions begin at context_lengths[s], the number of its
+    tokens that are in the KV cache already. Its block b (positions 16 b to 16 b + 15) is block_tables[s, b].
+    """
+
+    tokens: npt.NDArray[np.int32]  # [N]
+    starts: npt.NDArray[np.int32]  # [S + 1]
+    context_lengths: npt.NDArray[np.int32]  # [S]
+    block_tables: npt.NDArray[np.int32]  # [S, blocks of the longest], unused entries are ignored
+    logit_rows: npt.NDArray[np.int32]  # [R] indices into tokens, ascending
+
+
+class Runner(Protocol):
+    spec: DecoderSpec
+    num_blocks: int
+    """Blocks in the KV cache; block ids are 0 to num_blocks - 1."""
+
+    def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
+        """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
+        ...

@@ -1,0 +1,47 @@
+"""A named tensor as it lies in a file: its bytes, memory-mapped, and how to read them."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+DType = Literal[
+    "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"
+]  # fmt: skip
+
+BLOCK_LENGTH: dict[DType, int] = {
+    "F32": 1, "F16": 1, "BF16": 1,
+    "Q8_0": 32, "Q4_0": 32, "Q4_1": 32, "Q5_0": 32, "Q5_1": 32,
+    "Q4_K": 256, "Q5_K": 256, "Q6_K": 256,
+}  # fmt: skip
+"""How many values of a row one block holds."""
+
+BLOCK_BYTES: dict[DType, int] = {
+    "F32": 4, "F16": 2, "BF16": 2,
+    "Q8_0": 34, "Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24,
+    "Q4_K": 144, "Q5_K": 176, "Q6_K": 210,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RawTensor:
+    """`data` holds the rows one after another: uint8 [rows, bytes_per_row], usually a view of a memory map."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    """Row-major, the last axis is contiguous (a linear layer is [out, in])."""
+    data: npt.NDArray[np.uint8]
+
+    @property
+    def num_rows(self) -> int:
+        return int(np.prod(self.shape[:-1], dtype=np.int64)) if len(self.shape) > 1 else 1
+
+    @property
+    def num_columns(self) -> int:
+        return self.shape[-1]
+
+    def take_rows(self, rows: Any) -> "RawTensor":
+        """Return the tensor with these rows (a slice or an index array). Blocks lie along a row, so values stay exact."""
+        data = self.data[rows]
+        return RawTensor(self.dtype, (data.shape[0], self.shape[-1]), data)
