@@ -53,7 +53,7 @@ def print_facts(facts: Row, as_json: bool) -> None:
 def stdout() -> Console:
     """A console for results. Made anew each time, so that redirected output goes where it should.
 
-    What is not a terminal gets lines of any length: a program that reads them must not find a table folded to 80 columns.
+    What is no terminal gets lines of any length: a program that reads them must not find a table folded at 80 columns.
     """
     console = Console(markup=False, highlight=False)
     return console if console.is_terminal else Console(markup=False, highlight=False, width=10_000)
