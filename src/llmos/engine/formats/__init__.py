@@ -1,0 +1,14 @@
+"""Model files -> named tensors, memory-mapped. Every file is treated as hostile: a bad one is a clear error, never a
+crash, a hang or a large allocation.
+
+    gguf.py          GGUF v2 and v3: metadata and tensors in one file
+    safetensors.py   a Hugging Face folder: config.json and *.safetensors
+    pickles.py       why the other kind of checkpoint is refused
+    dequantize.py    a RawTensor of any dtype -> float32
+"""
+
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.formats.gguf import GGUFFile
+from llmos.engine.formats.safetensors import SafetensorsFolder
+
+__all__ = ["GGUFFile", "SafetensorsFolder", "dequantize"]

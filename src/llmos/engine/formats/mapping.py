@@ -1,0 +1,18 @@
+"""A file's bytes without reading the file."""
+
+import mmap
+from pathlib import Path
+
+from llmos.core.errors import BadModelFile
+
+
+def map_file(path: Path) -> mmap.mmap:
+    """Return a read-only memory map of the whole file; views of it keep it alive after the file is closed.
+    Raises BadModelFile for a file that is missing, empty or unreadable."""
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except ValueError:
+        raise BadModelFile(f"{path.name} is empty. Download it again.") from None
+    except OSError as error:
+        raise BadModelFile(f"{path.name} cannot be read: {error.strerror or error}.") from None

@@ -1,0 +1,153 @@
+"""Read a Hugging Face folder: config.json, and the tensors of its safetensors files as views of memory maps.
+
+The safetensors library checks a file's header (ranges, overlaps, sizes, holes); the views are ours, because the
+library would copy, and because it has no bfloat16 for numpy.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.engine.formats.json_file import read_json_object
+from llmos.engine.formats.mapping import map_file
+from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
+from llmos.engine.tensors import BLOCK_BYTES, DType, RawTensor
+
+INDEX_NAME = "model.safetensors.index.json"
+MAX_HEADER_BYTES = 1 << 25
+MAX_SHARDS = 1024
+
+DTYPES: dict[str, DType] = {"F32": "F32", "F16": "F16", "BF16": "BF16"}
+"""safetensors' names of the types that this engine reads."""
+
+
+class SafetensorsFolder:
+    """`files` gives the path of each name in the folder; the paths may be called anything.
+
+    Raises BadModelFile for files that are damaged or missing, and UnsupportedModel for a folder whose weights are
+    pickles. A tensor of a type that the engine can't read raises UnsupportedModel only when it is asked for.
+    """
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self.files = dict(files)
+        if "config.json" not in self.files:
+            raise BadModelFile("config.json is missing. A Hugging Face folder has it beside the weights.")
+        self.config: dict[str, Any] = read_json_object(self.files["config.json"], "config.json")
+        shards, promised = self._shards()
+        infos: dict[str, _TensorInfo] = {}
+        for shard in shards:
+            for name, info in _read_shard(self.files[shard], shard).items():
+                if name in infos:
+                    raise BadModelFile(f"Tensor {name!r} is in both {infos[name].shard} and {shard}.")
+                infos[name] = info
+        missing = sorted(promised - infos.keys())
+        if missing:
+            raise BadModelFile(f"{INDEX_NAME} promises tensors that no file holds: {_some(missing)}.")
+        self.tensors: Mapping[str, RawTensor] = _Tensors(infos)
+
+    def _shards(self) -> tuple[list[str], set[str]]:
+        """Return the names of the weight files, and the tensors that the index says they hold."""
+        if "model.safetensors" in self.files:
+            return ["model.safetensors"], set()
+        if INDEX_NAME in self.files:
+            weight_map = read_json_object(self.files[INDEX_NAME], INDEX_NAME).get("weight_map")
+            if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
+                raise BadModelFile(f"{INDEX_NAME} has no weight_map from tensor names to file names.")
+            shards = sorted(set(weight_map.values()))
+            missing = [shard for shard in shards if shard not in self.files]
+            if missing:
+                raise BadModelFile(f"{INDEX_NAME} names files that are missing: {_some(missing)}.")
+            promised = set(weight_map)
+        else:
+            # A folder below this one ("onnx/…") is another model.
+            shards = sorted(name for name in self.files if name.endswith(".safetensors") and "/" not in name)
+            promised = set()
+        if len(shards) > MAX_SHARDS:
+            raise BadModelFile(f"The model has {len(shards):,} weight files; at most {MAX_SHARDS:,} can be.")
+        if not shards:
+            pickles = pickle_names(self.files)
+            if pickles:
+                raise UnsupportedModel(f"{_some(pickles)}: pickled weights. {REASON}")
+            raise BadModelFile("The folder has no *.safetensors file, so it has no weights.")
+        return shards, promised
+
+
+class _TensorInfo(NamedTuple):
+    shard: str
+    dtype: str  # safetensors' name
+    shape: tuple[int, ...]
+    data: npt.NDArray[np.uint8]  # flat
+
+
+class _Tensors(Mapping[str, RawTensor]):
+    def __init__(self, infos: dict[str, _TensorInfo]) -> None:
+        self._infos = infos
+
+    def __getitem__(self, name: str) -> RawTensor:
+        info = self._infos[name]
+        dtype = DTYPES.get(info.dtype)
+        if dtype is None:
+            raise UnsupportedModel(
+                f"Tensor {name!r} of {info.shard} has type {info.dtype}, which this engine does not read. "
+                f"Use a model saved in one of {', '.join(DTYPES)}."
+            )
+        num_rows = prod(info.shape[:-1])
+        row_bytes = (info.shape[-1] if info.shape else 1) * BLOCK_BYTES[dtype]
+        return RawTensor(dtype, info.shape, info.data.reshape(num_rows, row_bytes))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._infos
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._infos)
+
+    def __len__(self) -> int:
+        return len(self._infos)
+
+
+def _read_shard(path: Path, name: str) -> dict[str, _TensorInfo]:
+    bad = partial(_bad, name)
+    data = map_file(path)
+    head = data[:8]
+    if looks_like_pickle(head):
+        raise UnsupportedModel(f"{name} is a pickle, whatever it is called. {REASON}")
+    header_bytes = int.from_bytes(head, "little")
+    if len(head) < 8 or header_bytes > len(data) - 8:
+        raise bad("it is cut short, or not a safetensors file. Download it again")
+    if header_bytes > MAX_HEADER_BYTES:
+        raise bad(f"its header has {header_bytes:,} bytes; at most {MAX_HEADER_BYTES:,} can be")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = set(file.keys())
+        header = json.loads(data[8 : 8 + header_bytes])
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise bad(f"{error}. Download it again") from None
+    everything = np.frombuffer(data, dtype=np.uint8)[8 + header_bytes :]
+    infos: dict[str, _TensorInfo] = {}
+    for tensor_name in names:
+        entry = header[tensor_name]
+        begin, end = entry["data_offsets"]
+        shape, dtype = tuple(entry["shape"]), entry["dtype"]
+        # The library checked the same; a view must not depend on it.
+        wrong_size = dtype in DTYPES and end - begin != prod(shape) * BLOCK_BYTES[DTYPES[dtype]]
+        if not 0 <= begin <= end <= len(everything) or wrong_size:
+            raise bad(f"tensor {tensor_name!r} does not lie where the header says")
+        infos[tensor_name] = _TensorInfo(name, dtype, shape, everything[begin:end])
+    return infos
+
+
+def _bad(name: str, problem: str) -> BadModelFile:
+    return BadModelFile(f"{name} cannot be read: {problem}.")
+
+
+def _some(names: list[str], limit: int = 8) -> str:
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
