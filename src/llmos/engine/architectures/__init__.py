@@ -1,0 +1,78 @@
+"""The model families, one file each: which layers a model has, and what its tensors are called.
+
+A family is a module of this package whose name is its model_type ("-" as "_"). It is found by being there. It has:
+
+    GGUF_ARCHITECTURE   str | None, the name in general.architecture
+    spec_from_config    config.json -> DecoderSpec
+    hf_sources          DecoderSpec -> canonical tensor name -> Source
+    spec_from_gguf      metadata, tensors -> DecoderSpec             only with a GGUF_ARCHITECTURE
+    gguf_sources        DecoderSpec -> canonical tensor name -> Source
+    HF_PREFIX           what a checkpoint of the bare model leaves out of its names      "model." unless given
+
+docs/add-a-model-family.md adds one word for word.
+"""
+
+import importlib
+import pkgutil
+import reprlib
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+from llmos.core.errors import UnsupportedModel
+from llmos.engine.architectures._gguf import ROPE_FACTORS
+from llmos.engine.architectures._rope import inverse_frequencies
+from llmos.engine.architectures._sources import Source
+from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import RawTensor
+
+__all__ = [
+    "ROPE_FACTORS",
+    "Family",
+    "Source",
+    "families",
+    "family_of_gguf",
+    "family_of_model_type",
+    "inverse_frequencies",
+]
+
+
+class Family(Protocol):
+    GGUF_ARCHITECTURE: str | None
+
+    def spec_from_config(self, config: Mapping[str, Any]) -> DecoderSpec: ...
+    def hf_sources(self, spec: DecoderSpec) -> dict[str, Source]: ...
+    def spec_from_gguf(self, metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec: ...
+    def gguf_sources(self, spec: DecoderSpec) -> dict[str, Source]: ...
+
+
+def families() -> list[str]:
+    """The names of all families, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def family_of_model_type(model_type: object) -> Family:
+    """Return the family of a Hugging Face model_type. Raises UnsupportedModel, naming what there is, for another."""
+    # The name comes from a stranger's file: it selects among our modules and never reaches the import system itself.
+    for name in families():
+        if isinstance(model_type, str) and name == model_type.replace("-", "_"):
+            return _load(name)
+    raise _unsupported(model_type)
+
+
+def family_of_gguf(architecture: object) -> Family:
+    """Return the family of a GGUF file's general.architecture. Raises UnsupportedModel as above."""
+    for name in families():
+        family = _load(name)
+        if isinstance(architecture, str) and architecture == family.GGUF_ARCHITECTURE:
+            return family
+    raise _unsupported(architecture)
+
+
+def _load(name: str) -> Family:
+    return cast(Family, importlib.import_module(f"{__name__}.{name}"))
+
+
+def _unsupported(name: object) -> UnsupportedModel:
+    *others, last = families()
+    kind = name if isinstance(name, str) and len(name) <= 64 and name.isprintable() else reprlib.repr(name)
+    return UnsupportedModel(f"This is a model of the type {kind}; this engine runs {', '.join(others)} and {last}.")

@@ -1,0 +1,92 @@
+"""Read typed values out of a checkpoint's configuration. A stranger wrote it: wrong values are named, not trusted."""
+
+import math
+import reprlib
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from llmos.core.errors import BadModelFile, UnsupportedModel
+
+
+class _Required:
+    pass
+
+
+REQUIRED: Final = _Required()
+
+
+class Fields:
+    """The values of one mapping. Absent and null are the same: the default, BadModelFile where it is REQUIRED."""
+
+    def __init__(self, values: Mapping[str, Any], *, where: str, prefix: str = "") -> None:
+        self._values, self._where, self._prefix = values, where, prefix
+
+    def get(self, name: str) -> Any:
+        return self._values.get(self._prefix + name)
+
+    def integer(self, name: str, default: int | _Required = REQUIRED, *, low: int = 1, high: int = 1 << 20) -> int:
+        """Return a whole number from `low` to `high`: absurd sizes stop before anything is allocated for them."""
+        value = self._value(name, default)
+        if type(value) is not int or not low <= value <= high:
+            raise self._wrong(name, value, f"a whole number from {low:,} to {high:,}")
+        return value
+
+    def uniform_integer(self, name: str, default: int | _Required = REQUIRED, *, high: int = 1 << 20) -> int:
+        """As `integer`; GGUF may also give a list with a number for each layer, which then have to be the same."""
+        value = self.get(name)
+        if not isinstance(value, list):
+            return self.integer(name, default, high=high)
+        if not value:
+            raise self._wrong(name, value, "a whole number")
+        if any(other != value[0] for other in value):
+            raise UnsupportedModel(
+                f"{self._where}: {self._prefix}{name} differs from layer to layer; "
+                "this engine runs models whose layers are all alike."
+            )
+        return Fields({name: value[0]}, where=self._where).integer(name, high=high)
+
+    def number(self, name: str, default: float | _Required = REQUIRED, *, low: float, high: float) -> float:
+        """Return a finite number from `low` to `high`."""
+        value = self._value(name, default)
+        # JSON knows NaN and whole numbers of any length; neither may reach float().
+        is_number = type(value) is float or (type(value) is int and abs(value) < 1 << 62)
+        if not is_number or not math.isfinite(value) or not low <= value <= high:
+            raise self._wrong(name, value, f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self._value(name, default)
+        if type(value) is not bool:
+            raise self._wrong(name, value, "true or false")
+        return value
+
+    def word(self, name: str, default: str | _Required = REQUIRED, *, known: Collection[str] | None = None) -> str:
+        """Return a string. Raises UnsupportedModel for one that is not among the known."""
+        value = self._value(name, default)
+        if not isinstance(value, str):
+            raise self._wrong(name, value, "a string")
+        if known is not None and value not in known:
+            raise UnsupportedModel(
+                f"{self._where}: {self._prefix}{name} is {reprlib.repr(value)}; this engine knows {', '.join(known)}."
+            )
+        return value
+
+    def section(self, name: str) -> "Fields | None":
+        """Return the fields of a mapping inside this one, None where there is none."""
+        value = self.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            raise self._wrong(name, value, "a mapping")
+        return Fields(value, where=f"{self._where}: {name}")
+
+    def _value(self, name: str, default: Any) -> Any:
+        value = self.get(name)
+        if value is not None:
+            return value
+        if default is REQUIRED:
+            raise BadModelFile(f"{self._where} lacks {self._prefix}{name}.")
+        return default
+
+    def _wrong(self, name: str, value: object, wanted: str) -> BadModelFile:
+        return BadModelFile(f"{self._where}: {self._prefix}{name} is {reprlib.repr(value)}; it must be {wanted}.")

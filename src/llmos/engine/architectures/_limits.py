@@ -1,0 +1,48 @@
+"""What every spec has to satisfy, whichever family and file it came from."""
+
+from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.engine.spec import DecoderSpec
+
+MAX_LAYERS = 1024
+MAX_HEADS = 1024
+MAX_HEAD_DIM = 1024
+MAX_HIDDEN = 1 << 17
+MAX_INTERMEDIATE = 1 << 20
+MAX_VOCAB = 1 << 24
+MAX_POSITIONS = 1 << 27
+
+
+def checked(spec: DecoderSpec) -> DecoderSpec:
+    """Return the spec. Raises BadModelFile where its sizes contradict one another."""
+    if spec.num_heads % spec.num_kv_heads:
+        raise BadModelFile(
+            f"The configuration has {spec.num_heads} attention heads for {spec.num_kv_heads} key-value heads; "
+            "the first must be a multiple of the second."
+        )
+    if spec.head_dim % 2 and not spec.learned_positions:
+        raise BadModelFile(f"The head size is {spec.head_dim}; rotary positions need an even one.")
+    if spec.rope_scaling == "llama3" and spec.rope_high_frequency_factor <= spec.rope_low_frequency_factor:
+        raise BadModelFile(
+            f"The llama3 rope scaling blends from {spec.rope_low_frequency_factor:g} to "
+            f"{spec.rope_high_frequency_factor:g} turns; the second must be the larger one."
+        )
+    return spec
+
+
+def head_dim_of(hidden_size: int, num_heads: int) -> int:
+    """Return the head size of a configuration that doesn't name it."""
+    if hidden_size % num_heads:
+        raise BadModelFile(
+            f"The hidden size {hidden_size} is not a multiple of the {num_heads} attention heads, "
+            "and the configuration names no head size."
+        )
+    return hidden_size // num_heads
+
+
+def window_or_none(window: int | None, max_positions: int) -> int | None:
+    """Return the sliding window where it ever hides anything."""
+    return window if window is not None and window < max_positions else None
+
+
+def refuse_parts(what: str) -> UnsupportedModel:
+    return UnsupportedModel(f"This model has {what}, which this engine does not run.")

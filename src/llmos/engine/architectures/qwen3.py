@@ -1,0 +1,31 @@
+"""Qwen 3: an RMS norm over every query and key head, and a head size of its own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmos.engine.architectures._config import config_fields, decoder_from_config, hf_sources
+from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_sources
+from llmos.engine.architectures._windows import uniform_window
+from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import RawTensor
+
+__all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config", "spec_from_gguf"]
+
+GGUF_ARCHITECTURE = "qwen3"
+
+
+def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
+    has_bias = config_fields(config).flag("attention_bias", False)
+    return decoder_from_config(
+        config,
+        family="qwen3",
+        default_head_dim=128,
+        qkv_bias=has_bias,
+        output_bias=has_bias,
+        qk_norm=True,
+        sliding_window=uniform_window(config),
+    )
+
+
+def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
+    return decoder_from_gguf(metadata, tensors, architecture=GGUF_ARCHITECTURE, qk_norm=True)

@@ -1,0 +1,152 @@
+"""The readable reference: a DecoderSpec carried out in plain PyTorch, a line for a step of the math.
+
+It takes the same Batch and keeps the same paged KV cache as the native runner, which is compared with it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from llmos.engine.architectures import inverse_frequencies
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.runner import BLOCK_SIZE, Batch
+from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import RawTensor
+
+# N new tokens of the batch, R rows whose logits are wanted, V vocabulary, H hidden
+# L new tokens of one sequence, T all its tokens so far
+# Q query heads, K key-value heads, D head dim, P = D / 2 rotary pairs
+
+
+@dataclass(frozen=True, slots=True)
+class _Sequence:
+    """What one sequence has in this batch."""
+
+    new: slice
+    """Its rows among the batch's N."""
+    positions_L: Tensor
+    slots_T: Tensor
+    """Where its positions 0 to T - 1 lie in the cache: block * BLOCK_SIZE + place in the block."""
+
+
+class TorchRunner:
+    """Runs a spec in `dtype` on `device`. Weights are held dequantized."""
+
+    def __init__(
+        self,
+        spec: DecoderSpec,
+        tensors: Mapping[str, RawTensor],
+        *,
+        num_blocks: int,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> None:
+        self.spec, self.num_blocks = spec, num_blocks
+        self._device = torch.device(device)
+        self._weights = {
+            name: torch.from_numpy(dequantize(tensors[name])).to(self._device, dtype) for name in spec.tensor_shapes()
+        }
+        self._angles_P = torch.from_numpy(inverse_frequencies(spec)).to(self._device)
+        cache_shape = (spec.num_layers, num_blocks * BLOCK_SIZE, spec.num_kv_heads, spec.head_dim)
+        self._keys = torch.zeros(cache_shape, dtype=dtype, device=self._device)
+        self._values = torch.zeros(cache_shape, dtype=dtype, device=self._device)
+
+    @torch.inference_mode()
+    def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
+        """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
+        sequences = self._sequences(batch)
+        positions_N = torch.cat([sequence.positions_L for sequence in sequences])
+        rotation = self._rotation(positions_N)
+
+        x_NH = self._weights["embed.weight"][self._tensor(batch.tokens)]
+        if self.spec.learned_positions:
+            x_NH = x_NH + self._weights["positions.weight"][positions_N]
+        for i in range(self.spec.num_layers):
+            x_NH = x_NH + self._attention(i, self._norm(f"layers.{i}.attn_norm", x_NH), rotation, sequences)
+            x_NH = x_NH + self._feed_forward(i, self._norm(f"layers.{i}.mlp_norm", x_NH))
+        x_RH = self._norm("final_norm", x_NH[self._tensor(batch.logit_rows)])
+        logits_RV = self._linear("embed" if self.spec.tied_head else "head", x_RH)
+        return np.asarray(logits_RV.float().cpu().numpy())
+
+    def _sequences(self, batch: Batch) -> list[_Sequence]:
+        sequences = []
+        for s, num_cached in enumerate(batch.context_lengths.tolist()):
+            start, end = batch.starts[s : s + 2].tolist()
+            positions_T = np.arange(num_cached + end - start)
+            slots_T = batch.block_tables[s][positions_T // BLOCK_SIZE] * BLOCK_SIZE + positions_T % BLOCK_SIZE
+            positions_L = positions_T[num_cached:]
+            sequences.append(_Sequence(slice(start, end), self._tensor(positions_L), self._tensor(slots_T)))
+        return sequences
+
+    def _attention(self, i: int, x_NH: Tensor, rotation: tuple[Tensor, Tensor], sequences: list[_Sequence]) -> Tensor:
+        layer, head_dim = f"layers.{i}", self.spec.head_dim
+        q_NQD = self._linear(f"{layer}.q", x_NH).view(len(x_NH), -1, head_dim)
+        k_NKD = self._linear(f"{layer}.k", x_NH).view(len(x_NH), -1, head_dim)
+        v_NKD = self._linear(f"{layer}.v", x_NH).view(len(x_NH), -1, head_dim)
+        if self.spec.qk_norm:
+            q_NQD, k_NKD = self._norm(f"{layer}.q_norm", q_NQD), self._norm(f"{layer}.k_norm", k_NKD)
+        if not self.spec.learned_positions:
+            q_NQD, k_NKD = _rotate(q_NQD, rotation), _rotate(k_NKD, rotation)
+
+        keys, values, outputs = self._keys[i], self._values[i], []
+        for sequence in sequences:
+            slots_L = sequence.slots_T[sequence.positions_L]
+            keys[slots_L], values[slots_L] = k_NKD[sequence.new], v_NKD[sequence.new]
+            k_TKD, v_TKD = keys[sequence.slots_T], values[sequence.slots_T]
+            outputs.append(self._attend(q_NQD[sequence.new], k_TKD, v_TKD, sequence.positions_L))
+        return self._linear(f"{layer}.o", torch.cat(outputs).flatten(1))
+
+    def _attend(self, q_LQD: Tensor, k_TKD: Tensor, v_TKD: Tensor, positions_L: Tensor) -> Tensor:
+        """Return, for every new token, the mean of the values that it sees, weighted by how well query and key fit."""
+        # Each key-value head serves a group of query heads that lie side by side.
+        group = self.spec.num_heads // self.spec.num_kv_heads
+        k_TQD, v_TQD = k_TKD.repeat_interleave(group, dim=1), v_TKD.repeat_interleave(group, dim=1)
+        scores_QLT = torch.einsum("lqd,tqd->qlt", q_LQD, k_TQD) / self.spec.head_dim**0.5
+
+        distance_LT = positions_L[:, None] - torch.arange(len(k_TKD), device=self._device)
+        hidden_LT = distance_LT < 0
+        if self.spec.sliding_window is not None:
+            hidden_LT |= distance_LT >= self.spec.sliding_window
+        weights_QLT = scores_QLT.masked_fill(hidden_LT, -torch.inf).softmax(-1, dtype=torch.float32)
+        return torch.einsum("qlt,tqd->lqd", weights_QLT.to(v_TQD.dtype), v_TQD)
+
+    def _feed_forward(self, i: int, x_NH: Tensor) -> Tensor:
+        up = self._linear(f"layers.{i}.up", x_NH)
+        if self.spec.gated:
+            return self._linear(f"layers.{i}.down", self._activate(self._linear(f"layers.{i}.gate", x_NH)) * up)
+        return self._linear(f"layers.{i}.down", self._activate(up))
+
+    def _activate(self, x: Tensor) -> Tensor:
+        return F.silu(x) if self.spec.activation == "silu" else F.gelu(x, approximate="tanh")
+
+    def _linear(self, name: str, x: Tensor) -> Tensor:
+        return F.linear(x, self._weights[f"{name}.weight"], self._weights.get(f"{name}.bias"))
+
+    def _norm(self, name: str, x: Tensor) -> Tensor:
+        """Normalize the last axis, in float32 whatever the weights are in."""
+        weight, bias, wide = self._weights[f"{name}.weight"], self._weights.get(f"{name}.bias"), x.float()
+        if self.spec.norm == "layernorm":
+            wide = wide - wide.mean(-1, keepdim=True)
+        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.spec.norm_eps)
+        x = wide.to(x.dtype) * weight
+        return x if bias is None else x + bias
+
+    def _rotation(self, positions_N: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosine and sine of the angles by which each position turns each pair, the same for all heads: [N, 1, P]."""
+        angles_N1P = positions_N[:, None, None] * self._angles_P
+        return angles_N1P.cos().to(self._keys.dtype), angles_N1P.sin().to(self._keys.dtype)
+
+    def _tensor(self, array: npt.NDArray[np.integer]) -> Tensor:
+        return torch.from_numpy(array.astype(np.int64)).to(self._device)
+
+
+def _rotate(x_NQD: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each pair (j, j + D / 2) of a head by its position's angle."""
+    cos_N1P, sin_N1P = rotation
+    a_NQP, b_NQP = x_NQD.chunk(2, dim=-1)
+    return torch.cat([a_NQP * cos_N1P - b_NQP * sin_N1P, b_NQP * cos_N1P + a_NQP * sin_N1P], dim=-1)
