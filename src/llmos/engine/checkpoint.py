@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -29,8 +30,9 @@ class Description:
     format: Format
     family: str
     num_parameters: int
+    """Of an unsupported model, those in tensors that we can read."""
     dtype_summary: str
-    """How most of the parameters are stored, such as "Q4_1"."""
+    """How most of the parameters are stored, such as "Q4_1"; "unknown" where that is no type that we read."""
     context_length: int | None
     license: str | None
     unsupported: str | None
@@ -44,7 +46,7 @@ class Checkpoint:
         self.spec = spec
         self.tensors: Mapping[str, RawTensor] = Tensors(files.tensors, sources)
         """By canonical name. Nothing is read, cut or turned before it is asked for."""
-        self.num_parameters = sum(prod(shape) for shape in spec.tensor_shapes().values())
+        self.num_parameters = _num_parameters(spec)
         self.dtype_summary = _dtype_summary(files.tensors)
         self._files = files
 
@@ -89,16 +91,14 @@ def describe(files: Mapping[str, Path]) -> Description:
     Checks everything that opening checks, but reads neither weights nor tokenizer.
     """
     opened = _open_files(files)
-    context_length: int | None
-    unsupported: str | None
+    unsupported: str | None = None
     try:
-        checkpoint = _checkpoint(opened)
+        spec = _checkpoint(opened).spec
     except UnsupportedModel as error:
-        num_parameters = sum(prod(tensor.shape) for tensor in opened.tensors.values())
-        context_length, unsupported = opened.context_length, error.message
+        unsupported = error.message
+        num_parameters, context_length = sum(_sizes(opened.tensors).values()), opened.context_length
     else:
-        num_parameters = checkpoint.num_parameters
-        context_length, unsupported = checkpoint.spec.max_positions, None
+        num_parameters, context_length = _num_parameters(spec), spec.max_positions
     return Description(
         format=opened.format,
         family=opened.family,
@@ -230,11 +230,28 @@ def _wrong_shapes(tensors: Mapping[str, RawTensor], spec: DecoderSpec, sources: 
     ]
 
 
+def _num_parameters(spec: DecoderSpec) -> int:
+    return sum(prod(shape) for shape in spec.tensor_shapes().values())
+
+
 def _dtype_summary(tensors: Mapping[str, RawTensor]) -> str:
-    sizes: Counter[str] = Counter()
-    for tensor in tensors.values():
-        sizes[tensor.dtype] += prod(tensor.shape)
-    return sizes.most_common(1)[0][0] if sizes else "none"
+    sizes = _sizes(tensors)
+    num_unreadable = len(tensors) - len(sizes)
+    if num_unreadable > len(sizes):
+        return "unknown"
+    by_dtype: Counter[str] = Counter()
+    for name, size in sizes.items():
+        by_dtype[tensors[name].dtype] += size
+    return by_dtype.most_common(1)[0][0] if by_dtype else "unknown"
+
+
+def _sizes(tensors: Mapping[str, RawTensor]) -> dict[str, int]:
+    """Return the number of values in every tensor whose type this engine reads."""
+    sizes = {}
+    for name in tensors:
+        with suppress(UnsupportedModel):
+            sizes[name] = prod(tensors[name].shape)
+    return sizes
 
 
 def _listed(names: Iterable[str], limit: int = 200) -> str:

@@ -137,7 +137,7 @@ class TorchRunner:
         return x if bias is None else x + bias
 
     def _rotation(self, positions_N: Tensor) -> tuple[Tensor, Tensor]:
-        """Return cosine and sine of the angles by which each position turns each pair, the same for all heads: [N, 1, P]."""
+        """Return cosine and sine of the angle by which each position turns each pair of every head: [N, 1, P]."""
         angles_N1P = positions_N[:, None, None] * self._angles_P
         return angles_N1P.cos().to(self._keys.dtype), angles_N1P.sin().to(self._keys.dtype)
 
