@@ -1,0 +1,165 @@
+"""Requests in, events out, one step at a time. Knows no process, no socket, no thread."""
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from llmos.core.errors import Conflict, LLMOSError
+from llmos.engine.config import EngineConfig
+from llmos.engine.messages import Event, Failed, Generate, Load, Started, TokenLogprob
+from llmos.engine.request import Prepared, prepare
+from llmos.engine.runner import BLOCK_SIZE, Runner
+from llmos.engine.sampler import Sampled, Sampler, native_sampler
+from llmos.engine.scheduler import Scheduler
+from llmos.engine.sequence import Sequence
+
+if TYPE_CHECKING:
+    from llmos.engine.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """Continuous batching over one model. All methods but prepare() belong to one thread.
+
+    Every request that submit() accepts ends in exactly one of: a Delta with a finish_reason for each of its choices,
+    Failed, or abort(). What goes wrong with one request ends that one only.
+    """
+
+    def __init__(
+        self, runner: Runner, tokenizer: "Tokenizer", config: EngineConfig, sampler: Sampler | None = None
+    ) -> None:
+        self._runner = runner
+        self._tokenizer = tokenizer
+        self.context_length = min(config.context_length or runner.spec.max_positions, runner.num_blocks * BLOCK_SIZE)
+        """Tokens of prompt and answer together."""
+        self._scheduler = Scheduler(config, runner.num_blocks, self.context_length)
+        self._sampler = sampler or native_sampler(getattr(runner, "pool", None), config.threads or 1)
+        self._live: dict[str, set[Sequence]] = {}
+        self._num_steps = 0
+        self._num_prompt_tokens = 0
+        self._num_output_tokens = 0
+
+    @property
+    def has_work(self) -> bool:
+        return self._scheduler.has_work
+
+    def prepare(self, request: Generate) -> Prepared:
+        """Do all of a request's work that needs no engine: check it, and encode its prompt. Any thread may call this.
+
+        Raises an LLMOSError that names the field.
+        """
+        return prepare(
+            request,
+            self._tokenizer,
+            vocab_size=self._runner.spec.vocab_size,
+            context_length=self.context_length,
+        )
+
+    def admit(self, prepared: Prepared) -> Started:
+        """Queue a prepared request. Raises Conflict where its id is in use."""
+        if prepared.id in self._live:
+            raise Conflict(f"A request with the id {prepared.id} is running already. Give every request its own id.")
+        self._live[prepared.id] = set(prepared.sequences)
+        for sequence in prepared.sequences:
+            self._scheduler.add(sequence)
+        return Started(prepared.id, prepared.num_prompt_tokens)
+
+    def submit(self, request: Generate) -> Started:
+        """prepare() and admit() in one."""
+        return self.admit(self.prepare(request))
+
+    def abort(self, request_id: str) -> None:
+        """Drop the request; its blocks are free when this returns. Nothing happens where it has ended already."""
+        for sequence in self._live.pop(request_id, ()):
+            self._scheduler.remove(sequence)
+
+    def step(self) -> list[Event]:
+        """Compute one batch and return what there is to tell."""
+        plan = self._scheduler.schedule()
+        if not plan.sequences:
+            return []
+        self._num_steps += 1
+        sequences = plan.sampled()
+        try:
+            logits = self._runner.forward(plan.batch(self._scheduler.kv))
+            sampled = self._sampler.sample(logits, [s.sampling for s in sequences]) if sequences else None
+        except Exception:
+            # Whoever is in the batch may have caused it, or suffered from it; those who wait did not.
+            logger.exception("A step failed; the requests in it end here.")
+            return self._fail({s.request_id for s in plan.sequences}, "The forward pass failed. Try again.")
+        self._scheduler.settle(plan)
+        return self._settle(sequences, sampled) if sampled is not None else []
+
+    def load(self) -> Load:
+        scheduler = self._scheduler
+        return Load(
+            num_running=len(scheduler.running),
+            num_waiting=len(scheduler.waiting),
+            num_free_blocks=scheduler.kv.num_free,
+            num_preemptions=scheduler.num_preemptions,
+            num_steps=self._num_steps,
+            num_prompt_tokens=self._num_prompt_tokens,
+            num_output_tokens=self._num_output_tokens,
+        )
+
+    def check_invariants(self) -> None:
+        """Assert that blocks, queues and live requests agree with each other."""
+        self._scheduler.check_invariants()
+        queued = {*self._scheduler.running, *self._scheduler.waiting}
+        live = {sequence for sequences in self._live.values() for sequence in sequences}
+        assert queued == live, "a live request is not queued, or a queued one not live"
+
+    def _settle(self, sequences: list[Sequence], sampled: Sampled) -> list[Event]:
+        events: list[Event] = []
+        self._num_output_tokens += len(sequences)
+        for row, (sequence, token) in enumerate(zip(sequences, sampled.ids, strict=True)):
+            choice = sequence.choice
+            if sequence.request_id not in self._live:
+                continue  # another choice of the same request failed in this very step
+            if choice.index == 0 and choice.num_tokens == 0:
+                self._num_prompt_tokens += sequence.num_prompt_tokens
+            if token < 0:
+                events += self._fail({sequence.request_id}, "The model's numbers for the next token were not numbers.")
+                continue
+            try:
+                entry = self._logprob(sampled, row, token, sequence) if choice.wants_logprobs else None
+                delta = choice.push(token, entry)
+            except Exception:
+                logger.exception("Request %s failed.", sequence.request_id)
+                events += self._fail({sequence.request_id}, "The answer could not be turned into text.")
+                continue
+            sequence.tokens.append(token)
+            sequence.sampling.settle(token)
+            if delta is not None:
+                events.append(delta)
+            if choice.finish_reason is not None:
+                self._retire(sequence)
+        return events
+
+    def _retire(self, sequence: Sequence) -> None:
+        self._scheduler.remove(sequence)
+        live = self._live[sequence.request_id]
+        live.remove(sequence)
+        if not live:
+            del self._live[sequence.request_id]
+
+    def _fail(self, request_ids: set[str], message: str) -> list[Event]:
+        for request_id in request_ids:
+            self.abort(request_id)
+        return [Failed(request_id, LLMOSError.code, message) for request_id in sorted(request_ids)]
+
+    def _logprob(self, sampled: Sampled, row: int, token: int, sequence: Sequence) -> TokenLogprob:
+        count = sequence.sampling.num_logprobs
+        top_ids: npt.NDArray[np.int32] = sampled.top_ids[row, :count]
+        top = [
+            (i, *self._text_and_bytes(i), value)
+            for i, value in zip(top_ids.tolist(), sampled.top_logprobs[row, :count].tolist(), strict=True)
+        ]
+        return TokenLogprob(token, *self._text_and_bytes(token), float(sampled.logprobs[row]), top)
+
+    def _text_and_bytes(self, token: int) -> tuple[str, bytes]:
+        data = self._tokenizer.token_bytes(token)
+        return data.decode(errors="replace"), data

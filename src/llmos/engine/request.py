@@ -1,0 +1,112 @@
+"""From what a caller asks to what the engine can run: the prompt as tokens, every limit checked and settled."""
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmos.core.errors import BadRequest, PromptTooLong
+from llmos.engine.choice import Choice
+from llmos.engine.messages import Generate
+from llmos.engine.sampler import SamplingState
+from llmos.engine.sampling import check_sampling, derive_seed
+from llmos.engine.sequence import Sequence
+
+if TYPE_CHECKING:
+    from llmos.engine.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that can run: nothing about it can be wrong any more."""
+
+    id: str
+    num_prompt_tokens: int
+    sequences: list[Sequence]
+    """One for each choice."""
+
+
+def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int) -> Prepared:
+    """Check the request and turn it into sequences. Changes nothing, so any thread may call it.
+
+    Raises BadRequest or PromptTooLong, naming the field.
+    """
+    field = _prompt_field(request)
+    params = request.sampling
+    check_sampling(params, vocab_size, context_length)
+    prompt = _prompt_tokens(request, tokenizer, vocab_size)
+    max_tokens = _room(len(prompt), params.max_tokens, context_length, field)
+    stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
+    seed = secrets.randbits(64) if params.seed is None else params.seed
+    echo = _prompt_text(request, prompt, tokenizer) if request.echo else ""
+    sequences = [
+        Sequence(
+            request.id,
+            prompt,
+            SamplingState(params, seed=derive_seed(seed, i), prompt=prompt, stop_ids=stop_ids, vocab_size=vocab_size),
+            Choice(request.id, i, params, max_tokens=max_tokens, stop_ids=stop_ids, tokenizer=tokenizer, echo=echo),
+        )
+        for i in range(params.n)
+    ]
+    for sequence in sequences:
+        sequence.siblings = sequences
+    return Prepared(request.id, len(prompt), sequences)
+
+
+def _prompt_field(request: Generate) -> str:
+    given = [name for name in ("messages", "text", "tokens") if getattr(request, name) is not None]
+    if len(given) != 1:
+        raise BadRequest(
+            f"The request has {' and '.join(given) or 'no prompt'}; give exactly one of messages, text and tokens.",
+            param="messages" if "messages" in given else "prompt",
+        )
+    return "messages" if given[0] == "messages" else "prompt"
+
+
+def _prompt_tokens(request: Generate, tokenizer: "Tokenizer", vocab_size: int) -> list[int]:
+    if request.messages is not None:
+        if not tokenizer.has_template:
+            raise BadRequest(
+                "The model has no chat template, so it can't take messages. Send it a text prompt.", param="messages"
+            )
+        tokens = tokenizer.encode_chat(request.messages)
+    elif request.text is not None:
+        tokens = tokenizer.encode(request.text)
+    else:
+        tokens = request.tokens or []
+        for token in tokens:
+            if not 0 <= token < vocab_size:
+                raise BadRequest(
+                    f"The prompt has token {token}; the model's tokens are 0 to {vocab_size - 1:,}.", param="prompt"
+                )
+    if not tokens:
+        raise BadRequest("The prompt is empty, so there is nothing to continue. Send some text.", param="prompt")
+    return tokens
+
+
+def _prompt_text(request: Generate, prompt: list[int], tokenizer: "Tokenizer") -> str:
+    return request.text if request.text is not None else tokenizer.decode(prompt)
+
+
+def _room(num_prompt_tokens: int, max_tokens: int | None, context_length: int, field: str) -> int:
+    """Return how many tokens the answer may have."""
+    if num_prompt_tokens > context_length:
+        raise PromptTooLong(
+            f"The prompt has {num_prompt_tokens:,} tokens; the model accepts {context_length:,}. "
+            f"Shorten it by {num_prompt_tokens - context_length:,} tokens.",
+            param=field,
+        )
+    room = context_length - num_prompt_tokens
+    if not room:
+        raise PromptTooLong(
+            f"The prompt has {num_prompt_tokens:,} tokens, which is all that the model accepts: no room is left for an "
+            "answer. Shorten it by as many tokens as the answer may need.",
+            param=field,
+        )
+    if max_tokens is not None and max_tokens > room:
+        raise BadRequest(
+            f"The prompt has {num_prompt_tokens:,} tokens and max_tokens is {max_tokens:,}, together "
+            f"{num_prompt_tokens + max_tokens:,}; the model accepts {context_length:,}. "
+            f"Lower max_tokens to {room:,}, or leave it out to use all the room that is left.",
+            param="max_tokens",
+        )
+    return room if max_tokens is None else max_tokens

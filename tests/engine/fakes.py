@@ -1,0 +1,181 @@
+"""Stand-ins for the model and the tokenizer, so that what the engine does with tokens can be told exactly.
+
+FakeRunner reads the tokens before a position out of its own paged cache, through the block table that it was given.
+A block that was handed to two sequences, a stale table, a token computed twice or left out: each shows up as another
+next token than `continuation()` foretells.
+"""
+
+import codecs
+import zlib
+
+import numpy as np
+
+from llmos.engine.config import EngineConfig
+from llmos.engine.engine import Engine
+from llmos.engine.messages import Delta, Generate, SamplingParams
+from llmos.engine.runner import BLOCK_SIZE
+from llmos.engine.spec import DecoderSpec
+
+EOS = 256
+"""The tokens 0 to 255 are bytes; this one ends an answer."""
+SPECIAL = 257
+"""A control token that ends nothing."""
+VOCAB_SIZE = 260
+
+
+def fake_logits(tokens):
+    """The logits behind these tokens: any change of any of them gives others."""
+    seed = zlib.crc32(np.asarray(tokens, np.int32).tobytes())
+    return np.random.default_rng(seed).standard_normal(VOCAB_SIZE).astype(np.float32)
+
+
+def continuation(prompt, count):
+    """The greedy answer of the fake model."""
+    tokens = list(prompt)
+    for _ in range(count):
+        tokens.append(int(np.argmax(fake_logits(tokens))))
+    return tokens[len(prompt) :]
+
+
+class FakeRunner:
+    def __init__(self, num_blocks=64, max_positions=512):
+        self.spec = DecoderSpec(
+            family="fake", vocab_size=VOCAB_SIZE, hidden_size=8, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=8,
+            intermediate_size=8, max_positions=max_positions,
+        )  # fmt: skip
+        self.num_blocks = num_blocks
+        self.cache = np.full(num_blocks * BLOCK_SIZE, -1, np.int32)
+        self.batch_sizes = []
+        self.num_positions = 0
+        """Computed in all, so that a test can tell what was computed twice."""
+
+    def forward(self, batch):
+        num_sequences = len(batch.starts) - 1
+        assert batch.block_tables.flags.c_contiguous
+        assert all(a.dtype == np.int32 for a in (batch.tokens, batch.starts, batch.context_lengths, batch.block_tables))
+        self.batch_sizes.append((num_sequences, len(batch.tokens)))
+        self.num_positions += len(batch.tokens)
+        logits = []
+        rows = set(batch.logit_rows.tolist())
+        # Write everything before reading anything, as a forward pass does layer by layer.
+        for s in range(num_sequences):
+            start, end = batch.starts[s : s + 2]
+            positions = batch.context_lengths[s] + np.arange(end - start)
+            self.cache[self._places(batch, s, positions)] = batch.tokens[start:end]
+        for s in range(num_sequences):
+            for row in range(*batch.starts[s : s + 2]):
+                if row in rows:
+                    length = batch.context_lengths[s] + row - batch.starts[s] + 1
+                    logits.append(self.logits(self.cache[self._places(batch, s, np.arange(length))]))
+        return np.array(logits, np.float32).reshape(len(logits), VOCAB_SIZE)
+
+    def logits(self, tokens):
+        return fake_logits(tokens)
+
+    @staticmethod
+    def _places(batch, s, positions):
+        return batch.block_tables[s][positions // BLOCK_SIZE] * BLOCK_SIZE + positions % BLOCK_SIZE
+
+
+class ScriptedRunner(FakeRunner):
+    """Says the same text whatever it is asked, then ends: for tests of what becomes of a known text."""
+
+    def __init__(self, text, **options):
+        super().__init__(**options)
+        self.script = [*text.encode(), EOS] if isinstance(text, str) else [*text]
+
+    def forward(self, batch):
+        self.lengths = batch.context_lengths
+        return super().forward(batch)
+
+    def logits(self, tokens):
+        # The prompts of these tests end with the token 0, and no script has one.
+        spoken = len(tokens) - 1 - int(np.flatnonzero(tokens == 0)[-1])
+        logits = np.zeros(VOCAB_SIZE, np.float32)
+        logits[self.script[min(spoken, len(self.script) - 1)]] = 10
+        return logits
+
+
+class FakeDetokenizer:
+    def __init__(self):
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token):
+        return self.decoder.decode(bytes([token])) if token < 256 else ""
+
+    def finish(self):
+        return self.decoder.decode(b"", final=True)
+
+
+class FakeTokenizer:
+    vocab_size = VOCAB_SIZE
+    bos_id = None
+    eos_ids = frozenset({EOS})
+    has_template = True
+
+    def encode(self, text, *, add_bos=True):
+        return list(text.encode())
+
+    def encode_chat(self, messages, *, add_generation_prompt=True):
+        return [SPECIAL, *"".join(m["content"] for m in messages).encode()]
+
+    def decode(self, ids, *, skip_special=True):
+        return bytes(i for i in ids if i < 256).decode(errors="replace")
+
+    def token_bytes(self, token):
+        return bytes([token]) if token < 256 else b"<%d>" % token
+
+    def token_text(self, token):
+        return self.token_bytes(token).decode(errors="replace")
+
+    def detokenizer(self):
+        return FakeDetokenizer()
+
+
+def make_engine(runner=None, **options):
+    try:
+        from llmos.engine import _native  # noqa: F401
+
+        sampler = None
+    except ImportError:
+        import reference_sampler
+
+        from llmos.engine.sampler import Sampler
+
+        sampler = Sampler(reference_sampler.sample)
+    return Engine(runner or FakeRunner(), FakeTokenizer(), EngineConfig(**options), sampler)
+
+
+def generate(id="r", tokens=(1, 2, 3), **sampling):
+    """A request for a greedy answer that no end-of-sequence token cuts short, unless the test says otherwise."""
+    options = {"temperature": 0.0, "ignore_eos": True, "max_tokens": 8} | sampling
+    return Generate(id=id, tokens=list(tokens), sampling=SamplingParams(**options))
+
+
+def run(engine, *requests, check=True):
+    """Submit the requests, step until all is done; return {(id, index): [deltas]}. Failures are in .values() too."""
+    for request in requests:
+        engine.submit(request)
+    return drain(engine, check=check)
+
+
+def drain(engine, check=True):
+    told = {}
+    while engine.has_work:
+        for event in engine.step():
+            told.setdefault((event.id, getattr(event, "index", 0)), []).append(event)
+        if check:
+            engine.check_invariants()
+    return told
+
+
+def tokens_of(deltas):
+    return [token for delta in deltas for token in delta.token_ids]
+
+
+def text_of(deltas):
+    return "".join(delta.text for delta in deltas if isinstance(delta, Delta))
+
+
+def logprobs_of(deltas):
+    return [entry for delta in deltas for entry in delta.logprobs]

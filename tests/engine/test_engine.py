@@ -1,0 +1,293 @@
+"""Requests join and leave, blocks run out, callers hang up: every answer stays what the model says."""
+
+import numpy as np
+import pytest
+from fakes import (
+    EOS,
+    VOCAB_SIZE,
+    FakeRunner,
+    ScriptedRunner,
+    continuation,
+    drain,
+    generate,
+    make_engine,
+    run,
+    text_of,
+    tokens_of,
+)
+
+from llmos.core.errors import BadRequest, Conflict, PromptTooLong
+from llmos.engine.messages import Delta, Failed, Generate, SamplingParams, Started
+
+
+def prompt(length, salt=0):
+    return [(i * 7 + salt) % 250 + 1 for i in range(length)]
+
+
+def test_an_answer_is_what_the_model_says():
+    told = run(make_engine(), generate(max_tokens=12))
+    assert tokens_of(told["r", 0]) == continuation([1, 2, 3], 12)
+    assert told["r", 0][-1].finish_reason == "length"
+    assert told["r", 0][-1].num_output_tokens == 12
+
+
+def test_requests_join_between_steps_and_change_nobodys_answer():
+    engine = make_engine()
+    engine.submit(generate("a", prompt(5), max_tokens=20))
+    events = engine.step() + engine.step()
+    engine.submit(generate("b", prompt(40), max_tokens=3))
+    events += engine.step()
+    engine.submit(generate("c", prompt(17), max_tokens=9))
+    while engine.has_work:
+        events += engine.step()
+        engine.check_invariants()
+    for id, length, count in [("a", 5, 20), ("b", 40, 3), ("c", 17, 9)]:
+        assert tokens_of([e for e in events if e.id == id]) == continuation(prompt(length), count)
+
+
+def test_decodes_share_one_forward_pass():
+    runner = FakeRunner()
+    run(make_engine(runner), *(generate(f"r{i}", prompt(4, i), max_tokens=3) for i in range(8)))
+    assert runner.batch_sizes == [(8, 32), (8, 8), (8, 8)]
+
+
+def test_a_long_prompt_is_computed_in_chunks_while_the_others_decode():
+    runner = FakeRunner()
+    engine = make_engine(runner, max_batched_tokens=16, max_sequences=4)
+    engine.submit(generate("short", prompt(4), max_tokens=10))
+    engine.step()
+    engine.submit(generate("long", prompt(50), max_tokens=2))
+    told = drain(engine)
+    assert [n for _, n in runner.batch_sizes[1:5]] == [16, 16, 16, 6]
+    assert tokens_of(told["short", 0]) == continuation(prompt(4), 10)[1:]
+    assert tokens_of(told["long", 0]) == continuation(prompt(50), 2)
+
+
+def test_the_token_budget_is_never_exceeded():
+    runner = FakeRunner()
+    requests = [generate(f"r{i}", prompt(30 + i), max_tokens=5) for i in range(10)]
+    run(make_engine(runner, max_batched_tokens=24, max_sequences=6), *requests)
+    assert max(n for _, n in runner.batch_sizes) == 24
+    assert max(s for s, _ in runner.batch_sizes) <= 6
+
+
+def test_when_blocks_run_out_the_youngest_waits_and_all_answers_stay_the_same():
+    engine = make_engine(FakeRunner(num_blocks=8, max_positions=128))
+    told = run(engine, *(generate(f"r{i}", prompt(20, i), max_tokens=60) for i in range(4)))
+    assert engine.load().num_preemptions > 0
+    for i in range(4):
+        assert tokens_of(told[f"r{i}", 0]) == continuation(prompt(20, i), 60)
+
+
+def test_the_oldest_is_never_preempted():
+    engine = make_engine(FakeRunner(num_blocks=8, max_positions=128))
+    for i in range(3):
+        engine.submit(generate(f"r{i}", prompt(20, i), max_tokens=100))
+    finished = [event.id for event in _events(engine) if event.finish_reason]
+    assert finished == ["r0", "r1", "r2"]
+
+
+def _events(engine):
+    while engine.has_work:
+        yield from engine.step()
+
+
+def test_preemption_does_not_change_a_seeded_answer():
+    requests = [generate(f"r{i}", prompt(20, i), max_tokens=60, temperature=1.0, seed=i) for i in range(4)]
+    roomy = run(make_engine(FakeRunner(num_blocks=64)), *requests)
+    engine = make_engine(FakeRunner(num_blocks=8, max_positions=128))
+    tight = run(engine, *requests)
+    assert engine.load().num_preemptions > 0
+    assert {key: tokens_of(deltas) for key, deltas in tight.items()} == {
+        key: tokens_of(deltas) for key, deltas in roomy.items()
+    }
+
+
+def test_the_same_seed_gives_the_same_text_whatever_else_is_in_the_batch():
+    mine = generate("mine", temperature=1.0, seed=7, max_tokens=20)
+    alone = run(make_engine(), mine)
+    crowd = [generate(f"r{i}", prompt(9, i), temperature=1.0, seed=i, max_tokens=15) for i in range(5)]
+    together = run(make_engine(), *crowd, mine)
+    assert tokens_of(together["mine", 0]) == tokens_of(alone["mine", 0])
+    other = run(make_engine(), generate("mine", temperature=1.0, seed=8, max_tokens=20))
+    assert tokens_of(other["mine", 0]) != tokens_of(alone["mine", 0])
+
+
+def test_without_a_seed_answers_differ():
+    told = run(make_engine(), *(generate(f"r{i}", temperature=1.0, max_tokens=20) for i in range(2)))
+    assert tokens_of(told["r0", 0]) != tokens_of(told["r1", 0])
+
+
+def test_n_choices_differ_and_each_is_the_same_again_with_the_same_seed():
+    request = generate(n=3, temperature=1.0, seed=5, max_tokens=10)
+    first, second = (run(make_engine(), request) for _ in range(2))
+    answers = [tokens_of(first["r", i]) for i in range(3)]
+    assert answers == [tokens_of(second["r", i]) for i in range(3)]
+    assert len({tuple(answer) for answer in answers}) == 3
+    single = run(make_engine(), generate(temperature=1.0, seed=5, max_tokens=10))
+    assert tokens_of(single["r", 0]) == answers[0], "the first of many is the answer that one alone would be"
+
+
+def test_the_choices_of_a_request_share_their_prompt():
+    runner = FakeRunner()
+    told = run(make_engine(runner), generate("r", prompt(100), n=4, max_tokens=5))
+    for i in range(4):
+        assert tokens_of(told["r", i]) == continuation(prompt(100), 5)
+    # 100 tokens once, the 4 behind the last full block for the other three, 4 more for each choice
+    assert runner.num_positions == 100 + 3 * 4 + 4 * 4
+
+
+def test_choices_share_their_prompt_with_too_few_blocks_for_all():
+    engine = make_engine(FakeRunner(num_blocks=9, max_positions=128))
+    told = run(engine, generate("r", prompt(60), n=4, max_tokens=50))
+    assert engine.load().num_preemptions > 0
+    for i in range(4):
+        assert tokens_of(told["r", i]) == continuation(prompt(60), 50)
+
+
+@pytest.mark.parametrize("num_steps", [0, 1, 2, 4, 7])
+def test_an_abort_frees_everything_at_once_and_nothing_more_is_told(num_steps):
+    engine = make_engine(max_batched_tokens=16, max_sequences=8)
+    engine.submit(generate("gone", prompt(40), n=2, max_tokens=50))
+    engine.submit(generate("stays", prompt(10), max_tokens=20))
+    stays = []
+    for _ in range(num_steps):
+        stays += [e for e in engine.step() if e.id == "stays"]
+    engine.abort("gone")
+    engine.check_invariants()
+    told = drain(engine)
+    assert {id for id, _ in told} == {"stays"}
+    assert tokens_of(stays + told["stays", 0]) == continuation(prompt(10), 20)
+    assert engine.load().num_free_blocks == 64
+
+
+def test_an_abort_of_an_unknown_or_ended_request_does_nothing():
+    engine = make_engine()
+    run(engine, generate())
+    engine.abort("r")
+    engine.abort("never was")
+    engine.check_invariants()
+
+
+def test_an_id_can_be_used_again_only_when_its_request_has_ended():
+    engine = make_engine()
+    engine.submit(generate())
+    with pytest.raises(Conflict, match="r is running already"):
+        engine.submit(generate())
+    drain(engine)
+    assert engine.submit(generate()) == Started("r", 3)
+
+
+def test_usage_counts_are_exact():
+    engine = make_engine(ScriptedRunner("hello"))
+    assert engine.submit(generate(tokens=[9, 9, 0], ignore_eos=False, max_tokens=50)) == Started("r", 3)
+    last = drain(engine)["r", 0][-1]
+    assert (last.finish_reason, last.stop_reason, last.num_output_tokens) == ("stop", EOS, 6)
+    load = engine.load()
+    assert (load.num_prompt_tokens, load.num_output_tokens, load.num_running, load.num_waiting) == (3, 6, 0, 0)
+
+
+def test_max_tokens_defaults_to_the_room_that_is_left():
+    engine = make_engine(FakeRunner(max_positions=64))
+    told = run(engine, generate(tokens=prompt(60), max_tokens=None))
+    assert tokens_of(told["r", 0]) == continuation(prompt(60), 4)
+    assert told["r", 0][-1].finish_reason == "length"
+
+
+def test_a_prompt_over_the_context_says_both_numbers_and_the_difference():
+    engine = make_engine(FakeRunner(num_blocks=600, max_positions=8192))
+    with pytest.raises(PromptTooLong) as error:
+        engine.submit(generate(tokens=[1] * 9120))
+    assert error.value.message == ("The prompt has 9,120 tokens; the model accepts 8,192. Shorten it by 928 tokens.")
+    assert error.value.param == "prompt"
+    with pytest.raises(PromptTooLong, match="no room is left"):
+        engine.submit(generate(tokens=[1] * 8192, max_tokens=None))
+
+
+def test_max_tokens_over_the_room_is_refused_with_the_numbers():
+    with pytest.raises(BadRequest, match=r"60 tokens and max_tokens is 5, together 65; the model accepts 64.*to 4"):
+        make_engine(FakeRunner(max_positions=64)).submit(generate(tokens=prompt(60), max_tokens=5))
+
+
+def test_a_small_cache_limits_the_context():
+    with pytest.raises(PromptTooLong, match="the model accepts 32"):
+        make_engine(FakeRunner(num_blocks=2)).submit(generate(tokens=prompt(40)))
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (Generate(id="r"), "no prompt"),
+        (Generate(id="r", text="a", tokens=[1]), "text and tokens"),
+        (Generate(id="r", text=""), "empty"),
+        (Generate(id="r", tokens=[1, VOCAB_SIZE]), f"token {VOCAB_SIZE}; the model's tokens are 0 to {VOCAB_SIZE - 1}"),
+        (Generate(id="r", tokens=[-1]), "token -1"),
+    ],
+)
+def test_a_prompt_that_cannot_be_is_refused(request_, message):
+    with pytest.raises(BadRequest, match=message):
+        make_engine().submit(request_)
+
+
+def test_messages_go_through_the_template_and_text_as_it_stands():
+    engine = make_engine()
+    params = SamplingParams(max_tokens=1)
+    assert engine.submit(Generate(id="a", messages=[{"content": "hi"}], sampling=params)).num_prompt_tokens == 3
+    assert engine.submit(Generate(id="b", text="hi", sampling=params)).num_prompt_tokens == 2
+
+
+def test_messages_for_a_model_without_a_template_are_refused():
+    engine = make_engine()
+    engine._tokenizer.has_template = False
+    with pytest.raises(BadRequest, match="no chat template") as error:
+        engine.submit(Generate(id="r", messages=[{"content": "hi"}]))
+    assert error.value.param == "messages"
+
+
+def test_echo_puts_the_prompt_in_front_of_every_choice():
+    engine = make_engine(ScriptedRunner(" end"))
+    engine.submit(Generate(id="r", text="begin\0", echo=True, sampling=SamplingParams(n=2, temperature=0)))
+    told = drain(engine)
+    assert [text_of(told["r", i]) for i in range(2)] == ["begin\0 end"] * 2
+
+
+class SickRunner(FakeRunner):
+    """Gives no numbers for a prompt that begins with the token 66, and breaks down at one that begins with 13."""
+
+    def forward(self, batch):
+        if 13 in batch.tokens[batch.starts[:-1]][batch.context_lengths == 0]:
+            raise RuntimeError("broken")
+        return super().forward(batch)
+
+    def logits(self, tokens):
+        return super().logits(tokens) if tokens[0] != 66 else np.full(VOCAB_SIZE, np.nan, np.float32)
+
+
+def test_one_requests_bad_numbers_end_that_request_only():
+    told = run(make_engine(SickRunner()), generate("sick", [66], n=2), generate("well", [1, 2, 3]))
+    assert told["sick", 0] == [
+        Failed("sick", "internal_error", "The model's numbers for the next token were not numbers.")
+    ]
+    assert tokens_of(told["well", 0]) == continuation([1, 2, 3], 8)
+
+
+def test_a_failed_forward_pass_ends_those_in_the_batch_and_nobody_else():
+    engine = make_engine(SickRunner(), max_sequences=1, max_batched_tokens=64)
+    told = run(engine, generate("sick", [13]), generate("well", [1, 2, 3]))
+    assert [type(event) for event in told["sick", 0]] == [Failed]
+    assert tokens_of(told["well", 0]) == continuation([1, 2, 3], 8)
+    assert engine.load().num_free_blocks == 64
+
+
+def test_a_step_without_work_does_nothing():
+    engine = make_engine()
+    assert engine.step() == []
+    assert engine.load().num_steps == 0
+
+
+def test_events_of_a_step_are_one_delta_per_choice():
+    engine = make_engine()
+    engine.submit(generate("a", n=2))
+    engine.submit(generate("b"))
+    events = engine.step()
+    assert [(type(e), e.id, e.index) for e in events] == [(Delta, "a", 0), (Delta, "a", 1), (Delta, "b", 0)]
