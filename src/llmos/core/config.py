@@ -1,13 +1,15 @@
 """The settings of this installation. The only file that reads the environment.
 
-    LLMOS_HOME          where everything is kept                       ~/.llmos
-    LLMOS_DATABASE_URL  an SQLAlchemy URL                              sqlite in LLMOS_HOME
-    LLMOS_OWNER_KEY     the owner's key                                made at the first start, LLMOS_HOME/keys/owner
-    LLMOS_API_KEY       the key that the CLI and the Client send       the owner's, on a loopback endpoint
-    LLMOS_ENDPOINT      the server that the CLI and the Client ask     http://127.0.0.1:8000
-    LLMOS_CATALOG       another catalog file                           the one that LLMOS ships
-    LLMOS_ISA           force a kernel path: avx512, avx2, portable    the best that the CPU has
-    LLMOS_THREADS       threads of the forward pass                    one for each core
+LLMOS_HOME          where everything is kept                       ~/.llmos
+LLMOS_DATABASE_URL  an SQLAlchemy URL                              sqlite in LLMOS_HOME
+LLMOS_OWNER_KEY     the owner's key                                made at the first start, LLMOS_HOME/keys/owner
+LLMOS_API_KEY       the key that the CLI and the Client send       the owner's, on a loopback endpoint
+LLMOS_ENDPOINT      the server that the CLI and the Client ask     http://127.0.0.1:8000
+LLMOS_CATALOG       another catalog file                           the one that LLMOS ships
+LLMOS_ISA           force a kernel path: avx512, avx2, portable    the best that the CPU has
+LLMOS_THREADS       threads of the forward pass                    one for each core
+HF_ENDPOINT         the model hub, or a mirror of it               https://huggingface.co
+HF_TOKEN            the hub's token, for models that ask for one   none
 """
 
 import os
@@ -18,6 +20,7 @@ from pathlib import Path
 from llmos.core.errors import BadRequest
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
+DEFAULT_HF_ENDPOINT = "https://huggingface.co"
 KNOWN_ISAS = ("avx512", "avx2", "portable")
 
 
@@ -33,6 +36,8 @@ class Settings:
     catalog: Path | None = None
     isa: str | None = None
     threads: int | None = None
+    hf_endpoint: str = DEFAULT_HF_ENDPOINT
+    hf_token: str | None = None
 
     @property
     def store_path(self) -> Path:
@@ -52,7 +57,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise BadRequest(f"LLMOS_ISA is {isa!r}; it takes one of {', '.join(KNOWN_ISAS)}.", param="LLMOS_ISA")
     threads = environ.get("LLMOS_THREADS") or None
     if threads is not None and not (threads.isdecimal() and 1 <= int(threads) <= 1024):
-        raise BadRequest(f"LLMOS_THREADS is {threads!r}; it takes a whole number from 1 to 1024.", param="LLMOS_THREADS")
+        raise BadRequest(
+            f"LLMOS_THREADS is {threads!r}; it takes a whole number from 1 to 1024.", param="LLMOS_THREADS"
+        )
     catalog = environ.get("LLMOS_CATALOG") or None
     return Settings(
         home=home,
@@ -64,4 +71,6 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         catalog=Path(catalog) if catalog else None,
         isa=isa,
         threads=int(threads) if threads else None,
+        hf_endpoint=(environ.get("HF_ENDPOINT") or DEFAULT_HF_ENDPOINT).rstrip("/"),
+        hf_token=environ.get("HF_TOKEN") or None,
     )

@@ -1,0 +1,187 @@
+"""Where everything that is not a blob is kept: SQLite in LLMOS_HOME, or the PostgreSQL that LLMOS_DATABASE_URL names.
+
+    with database.transaction() as session:   # commits once, at the end; rolls back on any error
+    with database.session() as session:       # reads
+
+Knows no table: each room declares its own on Base, and migrations/ is the one history of all of them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, DateTime, Dialect, MetaData, TypeDecorator, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from llmos.core.errors import BadRequest, Conflict, StoreFailed
+
+BUSY_TIMEOUT_SECONDS = 30
+"""How long a writer waits for another process's transaction before it gives up."""
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_UPGRADE_LOCK = 0x11305  # any number, the same in every process: the key of PostgreSQL's advisory lock
+
+
+class Time(TypeDecorator[datetime]):
+    """An instant, UTC inside and out. SQLite keeps no zone, so it is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Database:
+    """A database, by its SQLAlchemy URL. Opens no connection until it is used; safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.url = make_url(url)
+            if self.is_sqlite and self.url.database not in (None, "", ":memory:"):
+                _make_folder(Path(str(self.url.database)).parent)
+            arguments = {"timeout": BUSY_TIMEOUT_SECONDS} if self.is_sqlite else {}
+            self._engine = create_engine(self.url, connect_args=arguments)
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            raise BadRequest(
+                f"LLMOS_DATABASE_URL can't be used: {error}. It takes sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.",
+                param="LLMOS_DATABASE_URL",
+            ) from error
+        if self.is_sqlite:
+            event.listen(self._engine, "connect", _on_sqlite_connect)
+            event.listen(self._engine, "begin", _on_sqlite_begin)
+        # A SQLite transaction that reads first and writes later fails at once when another one wrote in between,
+        # whatever the busy timeout; one that takes the write lock at its start waits its turn instead.
+        self._writing = self._engine.execution_options(sqlite_begin="IMMEDIATE")
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Read a consistent state. What is changed in it is not kept."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Read and write, all or nothing. Commits when the block ends, rolls back when it raises."""
+        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def upgrade(self) -> None:
+        """Bring the tables to what this program expects. Any number of processes may call it at once.
+
+        Raises Conflict for a database that a newer LLMOS has written, StoreFailed where it can't be opened.
+        """
+        try:
+            if self._current() == newest_revision():
+                return
+            if self.is_sqlite:
+                self._use_wal()
+            with self._writing.begin() as connection:
+                if not self.is_sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+                self._refuse_newer(_revision_of(connection))
+                _migrate(connection)
+        except OperationalError as error:
+            raise StoreFailed(
+                f"The database {self.url.render_as_string(hide_password=True)} can't be opened: {error.orig}."
+                " Check that it exists, that you may write to it, and that its disk isn't full."
+            ) from error
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _current(self) -> str | None:
+        with self._engine.connect() as connection:
+            revision = _revision_of(connection)
+        self._refuse_newer(revision)
+        return revision
+
+    def _refuse_newer(self, revision: str | None) -> None:
+        if revision is not None and revision not in known_revisions():
+            raise Conflict(
+                f"The database {self.url.render_as_string(hide_password=True)} was written by a newer LLMOS"
+                f" (revision {revision}; this one knows up to {newest_revision()})."
+                " Update LLMOS, or choose another LLMOS_HOME."
+            )
+
+    def _use_wal(self) -> None:
+        # Kept in the file, so once is enough. Outside of any transaction, where SQLite allows it.
+        raw = self._engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.close()
+        finally:
+            raw.close()
+
+
+def known_revisions() -> list[str]:
+    """The revisions in migrations/versions, oldest first: a file is named REVISION_what_it_does.py."""
+    return sorted(path.stem.split("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def newest_revision() -> str:
+    return known_revisions()[-1]
+
+
+def _revision_of(connection: Connection) -> str | None:
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if revision is None else str(revision)
+
+
+def _migrate(connection: Connection) -> None:
+    # Alembic takes a tenth of a second to import, and is needed once in the life of a database.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _on_sqlite_connect(connection: Any, _record: Any) -> None:
+    # The driver's own idea of when a transaction begins leaves DDL outside of it; BEGIN is ours, below.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _on_sqlite_begin(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreFailed(f"The folder {folder} can't be made: {error.strerror}. Choose another LLMOS_HOME.") from error

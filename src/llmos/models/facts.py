@@ -1,0 +1,19 @@
+"""What a model's files say about themselves. The one place where the registry asks the engine anything."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmos.engine.checkpoint import Description
+
+
+def describe(files: Mapping[str, Path]) -> "Description":
+    """Return format, family, size and the like, also of a model that this engine can't run.
+
+    Raises BadModelFile for broken files and UnsupportedModel for pickles.
+    """
+    # Reading models takes numpy and more; a list of them does not need it.
+    from llmos.engine.checkpoint import describe as describe_checkpoint
+
+    return describe_checkpoint(files)

@@ -1,0 +1,77 @@
+"""What models, aliases and files may be called, and how a Version is referred to.
+
+smollm2                 the newest version
+smollm2:prod            the version that the alias points at
+smollm2@3               version 3
+smollm2@sha256:1a2b…    the version with this digest; the first 12 digits will do
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from llmos.core.errors import BadRequest
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{12,64}")
+_MAX_FILE_NAME = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A parsed reference. At most one of alias, number and digest is given."""
+
+    model: str
+    alias: str | None = None
+    number: int | None = None
+    digest: str | None = None
+    """sha256: and the first 12 to 64 hexadecimal digits."""
+
+
+def parse_reference(text: str) -> Reference:
+    """Raises BadRequest, with the four ways to refer to a version, for anything else."""
+    model, at, pin = text.partition("@")
+    if not at:
+        model, colon, alias = text.partition(":")
+        if _NAME.fullmatch(model) and (not colon or _NAME.fullmatch(alias)):
+            return Reference(model, alias=alias or None)
+    elif _NAME.fullmatch(model):
+        if pin.isascii() and pin.isdecimal() and 1 <= len(pin) <= 9 and int(pin) >= 1:
+            return Reference(model, number=int(pin))
+        if _DIGEST.fullmatch(pin):
+            return Reference(model, digest=pin)
+    raise BadRequest(
+        f"{_shortened(text)} refers to no model: write NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST"
+        " (at least 12 digits).",
+        param="model",
+    )
+
+
+def check_name(name: str, what: str) -> str:
+    """Return a valid name. Raises BadRequest that says what a name is made of."""
+    if not _NAME.fullmatch(name):
+        raise BadRequest(
+            f"{_shortened(name)} is no name for {what}: it takes letters, digits and . _ - , begins with a letter or"
+            " digit, and has at most 64 of them.",
+            param="name",
+        )
+    return name
+
+
+def check_file_name(name: str) -> str:
+    """Return a name that stays inside the model's folder, wherever that is. Raises BadRequest for others."""
+    path = PurePosixPath(name)
+    parts_are_plain = all(part not in ("", ".", "..") for part in name.split("/"))
+    if (
+        path.is_absolute()
+        or not parts_are_plain
+        or not name.isprintable()
+        or "\\" in name
+        or len(name) > _MAX_FILE_NAME
+    ):
+        raise BadRequest(f"{_shortened(name)} is no name for a file of a model.")
+    return name
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:80] + "…")

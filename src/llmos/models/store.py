@@ -1,0 +1,295 @@
+"""Bytes by their digest. Knows no names: which blob belongs to which model is the registry's business.
+
+    store/
+      blobs/sha256/<hex>       complete, verified, never rewritten
+      incoming/<hex>.part      what has arrived so far; a later attempt goes on from there
+      incoming/*.copy          a copy in the making; swept when its process is gone
+      lock                     publishing (shared) excludes collecting (exclusive)
+
+A blob appears under its name in one step, after its bytes are on the disk, so that a kill, a full disk or two pulls at
+once leave a complete blob or none. A blob that a hard link shares with a file of the owner changes when the owner
+writes into that file; verify() finds it.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmos.core.errors import BadModelFile, StoreFailed
+
+_CHUNK_BYTES = 1 << 20
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+OnBytes = Callable[[int], None]
+"""Told how many bytes are done so far."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StoredFile:
+    """One file of a Version: its name in the model's folder, and the blob that holds it."""
+
+    name: str
+    digest: str
+    """sha256:<hex>"""
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A blob that is not what its name says, and why."""
+
+    digest: str
+    reason: str
+
+
+class Store:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._blobs = path / "blobs" / "sha256"
+        self._incoming = path / "incoming"
+
+    def blob_path(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise BadModelFile(f"{digest!r} is not a digest; one reads sha256: and 64 hexadecimal digits.")
+        return self._blobs / digest.removeprefix("sha256:")
+
+    def has(self, digest: str, size: int) -> bool:
+        """Say whether the blob is there with all of its bytes. Reads no content: verify() does."""
+        try:
+            return self.blob_path(digest).stat().st_size == size
+        except FileNotFoundError:
+            return False
+
+    @contextmanager
+    def receiving(self, files: Collection[StoredFile]) -> Iterator[dict[StoredFile, Path]]:
+        """Give the files that are not stored yet a place to arrive: {file: its .part path}.
+
+        The places are ours alone until the block ends: another process that wants the same bytes waits here, and then
+        finds them stored. A .part keeps what an earlier attempt left in it.
+        """
+        with _disk_errors(self.path), ExitStack() as held:
+            self._make_folders()
+            parts: dict[StoredFile, Path] = {}
+            # In one order everywhere, so that two processes never wait for each other.
+            for file in sorted({file.digest: file for file in files}.values(), key=lambda file: file.digest):
+                part = self._incoming / f"{file.digest.removeprefix('sha256:')}.part"
+                held.enter_context(_locked(self._incoming / f"{part.stem}.lock"))
+                if not self.has(file.digest, file.size):
+                    parts[file] = part
+            yield parts
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Keep blobs that nobody refers to yet from being collected: publish, record who needs them, then leave."""
+        with self._whole_store(fcntl.LOCK_SH):
+            yield
+
+    def publish(self, part: Path, file: StoredFile, on_bytes: OnBytes | None = None) -> None:
+        """Turn a .part into the blob. Raises BadModelFile, and removes the part, where its bytes are the wrong ones."""
+        size = part.stat().st_size
+        digest = digest_of(part, on_bytes)
+        if digest != file.digest:
+            part.unlink()
+            raise BadModelFile(
+                f"{file.name} arrived with {size:,} bytes and {digest}, but {file.size:,} bytes and {file.digest} were"
+                " promised. It was thrown away."
+            )
+        with _disk_errors(self.path):
+            _make_durable(part)
+            os.chmod(part, 0o444)
+            os.replace(part, self.blob_path(file.digest))
+            _make_durable(self._blobs)
+
+    def add(self, source: Path, on_bytes: OnBytes | None = None) -> tuple[str, int]:
+        """Store the bytes of a file as they are and return their digest and size.
+
+        By hard link where the file system allows it, which takes no room, else by a copy.
+        """
+        with _disk_errors(self.path):
+            self._make_folders()
+            source = source.resolve(strict=True)
+            before = _identity(source)
+            digest, size = digest_of(source, on_bytes), source.stat().st_size
+            if self.has(digest, size):
+                return digest, size
+            self._link_or_copy(source, digest)
+            if _identity(source) != before:
+                raise StoreFailed(f"{source} changed while it was imported. Import it again when nothing writes to it.")
+        return digest, size
+
+    def digests(self) -> Iterator[tuple[str, int]]:
+        """Every blob's digest and size."""
+        with suppress(FileNotFoundError):
+            for path in sorted(self._blobs.iterdir()):
+                if _DIGEST.fullmatch(f"sha256:{path.name}"):
+                    yield f"sha256:{path.name}", path.stat().st_size
+
+    def verify(self, digests: Collection[str], on_bytes: OnBytes | None = None) -> list[Problem]:
+        """Read every one of these blobs whole and name those that are missing or not what their name says."""
+        problems, num_done = [], 0
+        for digest in digests:
+            path = self.blob_path(digest)
+            try:
+                actual = digest_of(path, _further(num_done, on_bytes))
+                num_done += path.stat().st_size
+            except OSError as error:
+                problems.append(Problem(digest, "is missing" if error.errno == errno.ENOENT else str(error.strerror)))
+                continue
+            if actual != digest:
+                problems.append(Problem(digest, f"holds other bytes ({actual})"))
+        return problems
+
+    def collect(self, referenced: Callable[[], Collection[str]]) -> int:
+        """Remove the blobs that nobody refers to, and return how many bytes that freed.
+
+        `referenced` is asked while nobody publishes, so that a blob between arriving and being recorded is safe.
+        """
+        freed = 0
+        with self._whole_store(fcntl.LOCK_EX):
+            keep = set(referenced())
+            for digest, size in list(self.digests()):
+                if digest not in keep:
+                    self.blob_path(digest).unlink()
+                    freed += size
+            for copy in self._incoming.glob("*.copy"):
+                # Copies are made while publishing, and nobody is: whoever made this one is gone.
+                copy.unlink()
+        return freed
+
+    def unfinished(self) -> list[tuple[Path, int]]:
+        """Downloads that broke off and wait to be resumed: path and bytes so far."""
+        return [(path, path.stat().st_size) for path in sorted(self._incoming.glob("*.part"))]
+
+    def free_bytes(self) -> int:
+        self._make_folders()
+        stats = os.statvfs(self.path)
+        return stats.f_bavail * stats.f_frsize
+
+    def check_room(self, needed_bytes: int, what: str) -> None:
+        """Raise StoreFailed, with the arithmetic, where `needed_bytes` more will not fit on the disk."""
+        with _disk_errors(self.path):
+            free = self.free_bytes()
+        if needed_bytes > free:
+            raise StoreFailed(
+                f"{what} needs {needed_bytes:,} bytes in {self.path}, and {free:,} are free there."
+                f" Free {needed_bytes - free:,} more, or choose another LLMOS_HOME."
+            )
+
+    def _link_or_copy(self, source: Path, digest: str) -> None:
+        blob = self.blob_path(digest)
+        blob.unlink(missing_ok=True)  # a blob of the wrong size: has() said no
+        try:
+            os.link(source, blob)
+        except FileExistsError:
+            return  # another process was faster
+        except OSError:
+            # Another file system, one without links, or a file that isn't ours to link (fs.protected_hardlinks).
+            self._copy(source, blob, digest)
+        _make_durable(self._blobs)
+
+    def _copy(self, source: Path, blob: Path, digest: str) -> None:
+        self.check_room(source.stat().st_size, f"A copy of {source.name}")
+        copy = self._incoming / f"{secrets.token_hex(8)}.copy"
+        try:
+            seen = hashlib.sha256()
+            with source.open("rb") as reader, copy.open("xb") as writer:
+                while chunk := reader.read(_CHUNK_BYTES):
+                    seen.update(chunk)
+                    writer.write(chunk)
+            if f"sha256:{seen.hexdigest()}" != digest:
+                raise StoreFailed(f"{source} changed while it was imported. Import it again when nothing writes to it.")
+            _make_durable(copy)
+            os.chmod(copy, 0o444)
+            os.replace(copy, blob)
+        finally:
+            copy.unlink(missing_ok=True)
+
+    def _make_folders(self) -> None:
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        self._incoming.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def _whole_store(self, mode: int) -> Iterator[None]:
+        with _disk_errors(self.path):
+            self._make_folders()
+            with _locked(self.path / "lock", mode, keep=True):
+                yield
+
+
+def digest_of(path: Path, on_bytes: OnBytes | None = None) -> str:
+    """Return sha256:<hex> of a file's content."""
+    seen, done = hashlib.sha256(), 0
+    with path.open("rb", buffering=0) as reader:
+        while chunk := reader.read(_CHUNK_BYTES):
+            seen.update(chunk)
+            done += len(chunk)
+            if on_bytes is not None:
+                on_bytes(done)
+    return f"sha256:{seen.hexdigest()}"
+
+
+def _further(num_done: int, on_bytes: OnBytes | None) -> OnBytes | None:
+    return None if on_bytes is None else lambda num_bytes: on_bytes(num_done + num_bytes)
+
+
+@contextmanager
+def _locked(path: Path, mode: int = fcntl.LOCK_EX, *, keep: bool = False) -> Iterator[None]:
+    """Hold an advisory lock on a file. The kernel lets go of it when the process dies, however it dies."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, mode)
+            if keep or _is_open_as(path, handle):
+                yield
+                if not keep:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(handle)
+        # The one we waited for removed the file under us: the lock that counts is on the file that has the name now.
+
+
+def _is_open_as(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Say what to do about a disk that says no."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFailed(
+                f"The disk of {path} is full. What arrived so far is kept and will be resumed:"
+                " free some room and try again, or choose another LLMOS_HOME."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreFailed(
+                f"{error.filename or path} can't be written or read: {error.strerror}. Check who owns it."
+            ) from error
+        raise
+
+
+def _make_durable(path: Path) -> None:
+    """Wait until a file's content, or a folder's entries, are on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _identity(path: Path) -> tuple[int, int, int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

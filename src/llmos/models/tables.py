@@ -1,0 +1,61 @@
+"""The registry's tables."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from llmos.core.database import Base, Time
+
+
+class ModelRow(Base):
+    __tablename__ = "models"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(Time)
+
+
+class VersionRow(Base):
+    """Stays when its files are removed: an old answer still names it, and its number never means anything else."""
+
+    __tablename__ = "versions"
+    __table_args__ = (UniqueConstraint("model", "number"), UniqueConstraint("model", "digest"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"))
+    number: Mapped[int]
+    digest: Mapped[str] = mapped_column(String(71))
+    created_at: Mapped[datetime] = mapped_column(Time)
+    removed_at: Mapped[datetime | None] = mapped_column(Time)
+    source: Mapped[str] = mapped_column(Text)
+    license: Mapped[str | None] = mapped_column(String(128))
+    format: Mapped[str] = mapped_column(String(32))
+    family: Mapped[str] = mapped_column(String(64))
+    quantization: Mapped[str] = mapped_column(String(64))
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    context_length: Mapped[int | None]
+    files: Mapped[list["VersionFileRow"]] = relationship(order_by="VersionFileRow.name", lazy="selectin")
+
+
+class VersionFileRow(Base):
+    __tablename__ = "version_files"
+    __table_args__ = (Index(None, "digest"),)
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(512), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(71))
+    size: Mapped[int] = mapped_column(BigInteger)
+
+
+class AliasMoveRow(Base):
+    """One move of an alias. The last one says where it points; all together are its history."""
+
+    __tablename__ = "alias_moves"
+    __table_args__ = (Index(None, "model", "alias"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"))
+    alias: Mapped[str] = mapped_column(String(64))
+    number: Mapped[int | None]
+    """The version that it points at from now on. None: the alias was removed."""
+    moved_at: Mapped[datetime] = mapped_column(Time)
