@@ -1,0 +1,73 @@
+"""The CPU runner and the sampler, in C++. Calls release the GIL while they compute."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from llmos.engine.spec import DecoderSpec
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+
+class Pool:
+    def __init__(self, num_threads: int) -> None: ...
+    @property
+    def num_threads(self) -> int: ...
+
+class Runner:
+    def __init__(
+        self,
+        pool: Pool,
+        spec: DecoderSpec,
+        inverse_frequencies: Sequence[float],
+        num_blocks: int,
+        isa: str,
+        half: bool,
+    ) -> None: ...
+    def set_matrix(
+        self,
+        layer: int,
+        name: str,
+        dtype: str,
+        rows: int,
+        columns: int,
+        data: npt.NDArray[np.uint8],
+        as_floats: bool,
+    ) -> None: ...
+    def set_vector(self, layer: int, name: str, data: Floats) -> None: ...
+    def forward(
+        self, tokens: Ints, starts: Ints, context_lengths: Ints, block_tables: Ints, logit_rows: Ints
+    ) -> Floats: ...
+    @property
+    def pool(self) -> Pool: ...
+    @property
+    def weight_bytes(self) -> int: ...
+    @property
+    def kv_bytes(self) -> int: ...
+    @property
+    def isa(self) -> str: ...
+
+def block_bytes(spec: DecoderSpec, half: bool) -> int: ...
+def available_isas() -> list[str]: ...
+def sample(
+    pool: Pool,
+    logits: Floats,
+    temperature: Floats,
+    top_k: Ints,
+    top_p: Floats,
+    min_p: Floats,
+    seeds: npt.NDArray[np.uint64],
+    steps: npt.NDArray[np.uint64],
+    num_logprobs: Ints,
+    repetition: Floats,
+    presence: Floats,
+    frequency: Floats,
+    seen_starts: Ints,
+    seen_ids: Ints,
+    seen_counts: Ints,
+    bias_starts: Ints,
+    bias_ids: Ints,
+    bias_values: Floats,
+    isa: str = "",
+) -> tuple[Ints, Floats, Ints, Floats]: ...

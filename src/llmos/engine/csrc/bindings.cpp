@@ -1,0 +1,244 @@
+// What Python sees: llmos.engine._native. Sizes are checked here, not in the loops.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstring>
+#include <map>
+#include <stdexcept>
+
+#include "decoder.h"
+#include "sampler.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace llmos;
+
+namespace {
+
+template <class T> using Array1 = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class T> using Array2 = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <class T> using Mutable2 = nb::ndarray<T, nb::ndim<2>, nb::device::cpu>;
+
+void require(bool holds, const char* message) {
+    if (!holds) throw std::invalid_argument(message);
+}
+
+template <class T> T lookup(const std::map<std::string, T>& table, const std::string& name) {
+    const auto found = table.find(name);
+    if (found == table.end()) throw std::invalid_argument("There is no '" + name + "'.");
+    return found->second;
+}
+
+const std::map<std::string, Weight> weights_by_name = {
+    {"q", Weight::q}, {"k", Weight::k}, {"v", Weight::v}, {"o", Weight::o}, {"gate", Weight::gate}, {"up", Weight::up},
+    {"down", Weight::down}, {"embed", Weight::embed}, {"positions", Weight::positions}, {"head", Weight::head}};
+
+const std::map<std::string, Vector> vectors_by_name = {
+    {"attn_norm", Vector::attn_norm}, {"attn_norm_bias", Vector::attn_norm_bias}, {"mlp_norm", Vector::mlp_norm},
+    {"mlp_norm_bias", Vector::mlp_norm_bias}, {"q_bias", Vector::q_bias}, {"k_bias", Vector::k_bias},
+    {"v_bias", Vector::v_bias}, {"o_bias", Vector::o_bias}, {"gate_bias", Vector::gate_bias}, {"up_bias", Vector::up_bias},
+    {"down_bias", Vector::down_bias}, {"q_norm", Vector::q_norm}, {"k_norm", Vector::k_norm},
+    {"final_norm", Vector::final_norm}, {"final_norm_bias", Vector::final_norm_bias}};
+
+Spec spec_from(nb::handle fields) {
+    const auto number = [&](const char* name) { return nb::cast<int>(fields.attr(name)); };
+    const auto flag = [&](const char* name) { return nb::cast<bool>(fields.attr(name)); };
+    const auto text = [&](const char* name) { return nb::cast<std::string>(fields.attr(name)); };
+    Spec spec{};
+    spec.vocab_size = number("vocab_size");
+    spec.hidden_size = number("hidden_size");
+    spec.num_layers = number("num_layers");
+    spec.num_heads = number("num_heads");
+    spec.num_kv_heads = number("num_kv_heads");
+    spec.head_dim = number("head_dim");
+    spec.intermediate_size = number("intermediate_size");
+    spec.layer_norm = text("norm") == "layernorm";
+    spec.norm_eps = nb::cast<float>(fields.attr("norm_eps"));
+    spec.activation = text("activation") == "gelu_tanh" ? ActivationKind::gelu_tanh : ActivationKind::silu;
+    spec.gated = flag("gated");
+    spec.learned_positions = flag("learned_positions");
+    spec.qk_norm = flag("qk_norm");
+    spec.sliding_window = fields.attr("sliding_window").is_none() ? 0 : number("sliding_window");
+    require(spec.num_kv_heads > 0 && spec.num_heads % spec.num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
+    return spec;
+}
+
+// Packs a file's rows; `dtype` is Q8_0, Q4_0, Q4_1 (bytes as in the file) or F32 (into bytes, or floats).
+PackedMatrix pack(Pool& pool, const std::string& dtype, int rows, int columns, const uint8_t* data, size_t size, bool as_floats) {
+    require(rows > 0 && columns > 0, "a matrix needs rows and columns");
+    const bool is_f32 = dtype == "F32";
+    const size_t block = dtype == "Q8_0" ? 34 : dtype == "Q4_0" ? 18 : 20;
+    const size_t row_bytes = is_f32 ? size_t(columns) * 4 : size_t(columns) / block_columns * block;
+    require(is_f32 || dtype == "Q8_0" || dtype == "Q4_0" || dtype == "Q4_1", "this dtype cannot be packed as it is");
+    require(is_f32 || columns % block_columns == 0, "quantized rows must be whole blocks");
+    require(size == row_bytes * size_t(rows), "the data has another size than rows and columns say");
+    const Packing packing = is_f32 ? (as_floats ? Packing::floats : Packing::bytes)
+                            : dtype == "Q8_0" ? Packing::bytes : dtype == "Q4_0" ? Packing::nibbles : Packing::affine_nibbles;
+    PackedMatrix matrix(packing, rows, columns);
+    pool.run([&](int thread) {
+        for (int g = thread; g < matrix.groups(); g += pool.size()) {
+            const uint8_t* from = data + size_t(g) * group_rows * row_bytes;
+            if (is_f32) matrix.pack_f32(g, (const float*)from);
+            else if (dtype == "Q8_0") matrix.pack_q8_0(g, from, row_bytes);
+            else if (dtype == "Q4_0") matrix.pack_q4_0(g, from, row_bytes);
+            else matrix.pack_q4_1(g, from, row_bytes);
+        }
+    });
+    return matrix;
+}
+
+class Runner {
+  public:
+    Runner(nb::object pool, nb::handle fields, std::vector<double> inverse_frequencies, int num_blocks, const std::string& isa, bool half)
+        : pool_object_(pool), pool_(nb::cast<Pool&>(pool)), kernels_(find_kernels(isa)),
+          decoder_(make_spec(fields, std::move(inverse_frequencies)), pool_, kernels_, num_blocks, half) {}
+
+    void set_matrix(int layer, const std::string& name, const std::string& dtype, int rows, int columns,
+                    nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu> data, bool as_floats) {
+        check_layer(layer);
+        const Weight which = lookup(weights_by_name, name);
+        const uint8_t* bytes = data.data();
+        const size_t size = data.nbytes();
+        nb::gil_scoped_release release;
+        decoder_.set_matrix(layer, which, pack(pool_, dtype, rows, columns, bytes, size, as_floats));
+    }
+
+    void set_vector(int layer, const std::string& name, Array1<float> data) {
+        check_layer(layer);
+        decoder_.set_vector(layer, lookup(vectors_by_name, name), data.data(), int(data.size()));
+    }
+
+    nb::object forward(Array1<int32_t> tokens, Array1<int32_t> starts, Array1<int32_t> context_lengths,
+                       Array2<int32_t> block_tables, Array1<int32_t> logit_rows) {
+        const int num_tokens = int(tokens.size()), num_sequences = int(context_lengths.size());
+        require(num_tokens > 0 && num_sequences > 0, "a batch needs tokens");
+        require(int(starts.size()) == num_sequences + 1 && int(block_tables.shape(0)) == num_sequences, "starts, context_lengths and block_tables disagree");
+        require(starts(0) == 0 && starts(num_sequences) == num_tokens, "starts must run from 0 to the number of tokens");
+        for (int t = 0; t < num_tokens; ++t)
+            require(uint32_t(tokens(t)) < uint32_t(decoder_.spec().vocab_size), "a token is outside the vocabulary");
+        for (int s = 0; s < num_sequences; ++s) {
+            require(starts(s) < starts(s + 1), "every sequence must bring a token");
+            require(context_lengths(s) >= 0, "a context length is negative");
+            const int length = context_lengths(s) + starts(s + 1) - starts(s);
+            const int num_blocks = (length + block_positions - 1) / block_positions;
+            require(num_blocks <= int(block_tables.shape(1)), "a sequence has more positions than its block table");
+            for (int b = 0; b < num_blocks; ++b)
+                require(uint32_t(block_tables(s, b)) < uint32_t(decoder_.num_blocks()), "a block is outside the cache");
+        }
+        for (size_t r = 0; r < logit_rows.size(); ++r)
+            require(uint32_t(logit_rows(r)) < uint32_t(num_tokens), "a logit row is outside the batch");
+        const BatchView batch{num_tokens, num_sequences, int(logit_rows.size()), int(block_tables.shape(1)),
+                              tokens.data(), starts.data(), context_lengths.data(), block_tables.data(), logit_rows.data()};
+        const float* logits;
+        {
+            nb::gil_scoped_release release;
+            logits = decoder_.forward(batch);
+        }
+        const size_t shape[2] = {logit_rows.size(), size_t(decoder_.spec().vocab_size)};
+        const int64_t strides[2] = {decoder_.logits_stride(), 1};
+        return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>((void*)logits, 2, shape, nb::find(this), strides),
+                        nb::rv_policy::reference);
+    }
+
+    size_t weight_bytes() const { return decoder_.weight_bytes(); }
+    size_t kv_bytes() const { return decoder_.kv_bytes(); }
+    std::string isa() const { return kernels_.name; }
+    nb::object pool() const { return pool_object_; }
+
+  private:
+    static Spec make_spec(nb::handle fields, std::vector<double> inverse_frequencies) {
+        Spec spec = spec_from(fields);
+        require(int(inverse_frequencies.size()) * 2 <= spec.head_dim, "more rotations than half of head_dim");
+        spec.inverse_frequencies = std::move(inverse_frequencies);
+        return spec;
+    }
+    void check_layer(int layer) const { require(layer >= -1 && layer < decoder_.spec().num_layers, "there is no such layer"); }
+
+    nb::object pool_object_;
+    Pool& pool_;
+    const Kernels& kernels_;
+    Decoder decoder_;
+};
+
+nb::tuple sample_rows(Pool& pool, Mutable2<float> logits, Array1<float> temperature, Array1<int32_t> top_k, Array1<float> top_p,
+                      Array1<float> min_p, Array1<uint64_t> seeds, Array1<uint64_t> steps, Array1<int32_t> num_logprobs,
+                      Array1<float> repetition, Array1<float> presence, Array1<float> frequency, Array1<int32_t> seen_starts,
+                      Array1<int32_t> seen_ids, Array1<int32_t> seen_counts, Array1<int32_t> bias_starts, Array1<int32_t> bias_ids,
+                      Array1<float> bias_values, const std::string& isa) {
+    const size_t rows = logits.shape(0);
+    const int vocab_size = int(logits.shape(1));
+    require(vocab_size > 0 && (rows == 0 || logits.stride(1) == 1), "logits must be rows of a vocabulary");
+    for (const size_t size : {temperature.size(), top_k.size(), top_p.size(), min_p.size(), seeds.size(), steps.size(),
+                              num_logprobs.size(), repetition.size(), presence.size(), frequency.size()})
+        require(size == rows, "every row of logits needs one entry of each parameter");
+    const auto check_rows = [&](const Array1<int32_t>& starts, const Array1<int32_t>& ids, size_t values) {
+        require(starts.size() == rows + 1 && ids.size() == values, "starts, ids and values disagree");
+        require(starts(0) == 0 && size_t(starts(rows)) == values, "starts must run from 0 to the number of ids");
+        for (size_t r = 0; r < rows; ++r) require(starts(r) <= starts(r + 1), "starts must ascend");
+        for (size_t i = 0; i < values; ++i) require(uint32_t(ids(i)) < uint32_t(vocab_size), "a token is outside the vocabulary");
+    };
+    check_rows(seen_starts, seen_ids, seen_counts.size());
+    check_rows(bias_starts, bias_ids, bias_values.size());
+    int num_top = 0;
+    for (size_t r = 0; r < rows; ++r) num_top = std::max(num_top, std::min(num_logprobs(r), vocab_size));
+
+    const auto make = [](auto zero, size_t n, size_t m) {
+        using T = decltype(zero);
+        T* data = new T[n * m + 1]();
+        nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+        return std::pair<T*, nb::capsule>(data, owner);
+    };
+    auto [ids, ids_owner] = make(int32_t{}, rows, 1);
+    auto [logprobs, logprobs_owner] = make(float{}, rows, 1);
+    auto [top_ids, top_ids_owner] = make(int32_t{}, rows, size_t(num_top));
+    auto [top_logprobs, top_logprobs_owner] = make(float{}, rows, size_t(num_top));
+    const SamplingArgs args{int(rows), vocab_size, rows ? int(logits.stride(0)) : vocab_size, num_top, logits.data(),
+                            temperature.data(), top_p.data(), min_p.data(), repetition.data(), presence.data(), frequency.data(),
+                            top_k.data(), num_logprobs.data(), seeds.data(), steps.data(), seen_starts.data(), seen_ids.data(),
+                            seen_counts.data(), bias_starts.data(), bias_ids.data(), bias_values.data(), ids, logprobs, top_ids, top_logprobs};
+    {
+        const Kernels& kernels = find_kernels(isa);
+        nb::gil_scoped_release release;
+        sample(pool, kernels, args);
+    }
+    using Ids = nb::ndarray<nb::numpy, int32_t>;
+    using Values = nb::ndarray<nb::numpy, float>;
+    return nb::make_tuple(Ids(ids, {rows}, ids_owner), Values(logprobs, {rows}, logprobs_owner),
+                          Ids(top_ids, {rows, size_t(num_top)}, top_ids_owner),
+                          Values(top_logprobs, {rows, size_t(num_top)}, top_logprobs_owner));
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.doc() = "The CPU runner and the sampler, in C++. Calls release the GIL while they compute.";
+
+    nb::class_<Pool>(m, "Pool", "A team of threads that forward passes and sampling share.")
+        .def(nb::init<int>(), "num_threads"_a)
+        .def_prop_ro("num_threads", &Pool::size);
+
+    nb::class_<Runner>(m, "Runner", "A decoder with its weights and its KV cache.")
+        .def(nb::init<nb::object, nb::handle, std::vector<double>, int, const std::string&, bool>(), "pool"_a, "spec"_a,
+             "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "half"_a)
+        .def("set_matrix", &Runner::set_matrix, "layer"_a, "name"_a, "dtype"_a, "rows"_a, "columns"_a, "data"_a, "as_floats"_a,
+             "Pack a matrix from a file's rows: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a scale for 32, or as floats.")
+        .def("set_vector", &Runner::set_vector, "layer"_a, "name"_a, "data"_a)
+        .def("forward", &Runner::forward, "tokens"_a, "starts"_a, "context_lengths"_a, "block_tables"_a, "logit_rows"_a,
+             "Write the batch into the KV cache and return logits [rows, vocabulary], valid until the next call.")
+        .def_prop_ro("pool", &Runner::pool)
+        .def_prop_ro("weight_bytes", &Runner::weight_bytes)
+        .def_prop_ro("kv_bytes", &Runner::kv_bytes)
+        .def_prop_ro("isa", &Runner::isa);
+
+    m.def("block_bytes", [](nb::handle fields, bool half) { return Decoder::block_bytes(spec_from(fields), half); }, "spec"_a, "half"_a,
+          "Bytes of one block of the KV cache, in all layers.");
+    m.def("available_isas", &available_isas, "The kernel paths that this CPU can run, best first.");
+    m.def("sample", &sample_rows, "pool"_a, "logits"_a, "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "seeds"_a, "steps"_a,
+          "num_logprobs"_a, "repetition"_a, "presence"_a, "frequency"_a, "seen_starts"_a, "seen_ids"_a, "seen_counts"_a,
+          "bias_starts"_a, "bias_ids"_a, "bias_values"_a, "isa"_a = "",
+          "Choose a token for each row of logits (which it modifies): ids, logprobs, top_ids, top_logprobs.");
+}

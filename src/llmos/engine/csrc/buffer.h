@@ -1,0 +1,44 @@
+// Memory that starts on a cache line, on huge pages where the system allows it, zeroed, and given back as one piece.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <new>
+#include <utility>
+
+namespace llmos {
+
+class Buffer {
+  public:
+    Buffer() = default;
+    explicit Buffer(size_t bytes) : bytes_(bytes) {
+        if (!bytes) return;
+        data_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (data_ == MAP_FAILED) {
+            data_ = nullptr;
+            throw std::bad_alloc();
+        }
+        if (bytes >= (size_t(1) << 20)) madvise(data_, bytes, MADV_HUGEPAGE);
+    }
+    ~Buffer() {
+        if (data_) munmap(data_, bytes_);
+    }
+    Buffer(Buffer&& other) noexcept { swap(other); }
+    Buffer& operator=(Buffer&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    size_t bytes() const { return bytes_; }
+    template <class T> T* as() const { return static_cast<T*>(data_); }
+
+  private:
+    void swap(Buffer& other) noexcept {
+        std::swap(data_, other.data_);
+        std::swap(bytes_, other.bytes_);
+    }
+    void* data_ = nullptr;
+    size_t bytes_ = 0;
+};
+
+}  // namespace llmos

@@ -1,0 +1,110 @@
+// A decoder-only transformer and its paged KV cache: executes what engine/spec.py describes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "buffer.h"
+#include "kernels.h"
+#include "matrix.h"
+#include "pool.h"
+
+namespace llmos {
+
+// The fields of engine/spec.py's DecoderSpec that the forward pass needs.
+struct Spec {
+    int vocab_size, hidden_size, num_layers, num_heads, num_kv_heads, head_dim, intermediate_size;
+    bool layer_norm;
+    float norm_eps;
+    ActivationKind activation;
+    bool gated, learned_positions, qk_norm;
+    int sliding_window;  // 0: none
+    std::vector<double> inverse_frequencies;  // [head_dim / 2], scaled already; empty without rotary positions
+};
+
+// See engine/runner/__init__.py's Batch.
+struct BatchView {
+    int num_tokens, num_sequences, num_logit_rows, table_stride;
+    const int32_t *tokens, *starts, *context_lengths, *block_tables, *logit_rows;
+};
+
+// The matrices and vectors of a layer; embed, positions, head and final_norm belong to layer -1.
+enum class Weight { q, k, v, o, gate, up, down, embed, positions, head };
+enum class Vector {
+    attn_norm, attn_norm_bias, mlp_norm, mlp_norm_bias, q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias,
+    q_norm, k_norm, final_norm, final_norm_bias, count
+};
+
+class Decoder {
+  public:
+    Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, bool half);
+
+    void set_matrix(int layer, Weight which, PackedMatrix matrix);
+    void set_vector(int layer, Vector which, const float* data, int size);
+
+    // Returns logits [num_logit_rows][logits_stride()]; valid until the next call.
+    const float* forward(const BatchView& batch);
+
+    int logits_stride() const { return round_up(spec_.vocab_size, group_rows); }
+    int num_blocks() const { return num_blocks_; }
+    const Spec& spec() const { return spec_; }
+    size_t weight_bytes() const;
+    size_t kv_bytes() const { return cache_.bytes(); }
+    static size_t block_bytes(const Spec& spec, bool half);
+
+  private:
+    struct Floats {
+        Buffer buffer;
+        const float* data() const { return buffer.as<float>(); }
+    };
+    struct Layer {
+        PackedMatrix q, k, v, o, gate, up, down;
+        std::array<Floats, size_t(Vector::count)> vectors;
+        const float* operator[](Vector v) const { return vectors[size_t(v)].data(); }
+    };
+    // Some rows of one sequence's tokens and heads that attend together.
+    struct AttentionUnit {
+        int sequence, first_token, num_tokens, first_head, num_heads;
+    };
+    struct Segment {
+        const PackedMatrix* weights;
+        const float* bias;
+        float* out;
+        int out_stride;
+    };
+    // Activations and attention scores that belong to one thread, or to the team.
+    struct Scratch {
+        Buffer values, quantized, scales, scaled_sums, sums, scores;
+        Activations view(int columns) const;
+        void reserve(int rows, int columns);
+    };
+    class Pass;
+
+    void reserve(const BatchView& batch);
+    void plan_attention(const BatchView& batch);
+    Layer& layer(int index) { return index < 0 ? outer_ : layers_[size_t(index)]; }
+
+    const Spec spec_;
+    Pool& pool_;
+    const Kernels& kernels_;
+    const int num_blocks_;
+    const bool half_;
+    const int hidden_, attention_, kv_, intermediate_, padded_head_dim_;  // columns, padded
+    std::vector<Layer> layers_;
+    Layer outer_;
+    PackedMatrix embed_, positions_, head_;
+    Buffer cache_;
+    int64_t block_elements_;  // of one layer's block: all its key/value heads
+
+    // What a step works on. Grown before the step begins, never within.
+    int token_capacity_ = 0, logit_capacity_ = 0, score_capacity_ = 0;
+    Buffer x_, q_, k_, v_, attended_, gate_, up_, rotations_, logits_;
+    Scratch shared_;
+    std::vector<Scratch> own_;
+    std::vector<int> token_sequence_, token_position_;
+    std::vector<AttentionUnit> units_;
+};
+
+}  // namespace llmos

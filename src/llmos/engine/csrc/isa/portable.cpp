@@ -1,0 +1,16 @@
+#include "../simd/portable.h"
+
+#include "../ops/activation.h"
+#include "../ops/attention.h"
+#include "../ops/matmul.h"
+#include "../ops/norm.h"
+#include "../ops/quantize.h"
+#include "../ops/softmax.h"
+
+namespace llmos {
+
+extern const Kernels portable_kernels;
+const Kernels portable_kernels = {"portable",     matmul,   attend,  write_kv,   rms_norm,    layer_norm,
+                                activate, quantize, exp_all, find_above, find_largest};
+
+}  // namespace llmos

@@ -1,0 +1,42 @@
+#include "kernels.h"
+
+#include <stdexcept>
+
+namespace llmos {
+
+extern const Kernels portable_kernels;
+#if defined(__x86_64__)
+extern const Kernels avx2_kernels, avx512_kernels;
+#endif
+
+namespace {
+
+std::vector<const Kernels*> available() {
+    std::vector<const Kernels*> found;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
+        found.push_back(&avx512_kernels);
+    if (has_avx2) found.push_back(&avx2_kernels);
+#endif
+    found.push_back(&portable_kernels);
+    return found;
+}
+
+}  // namespace
+
+const Kernels& find_kernels(const std::string& isa) {
+    for (const Kernels* kernels : available())
+        if (isa.empty() || isa == kernels->name) return *kernels;
+    throw std::invalid_argument("This CPU cannot run the kernel path '" + isa + "'.");
+}
+
+std::vector<std::string> available_isas() {
+    std::vector<std::string> names;
+    for (const Kernels* kernels : available()) names.push_back(kernels->name);
+    return names;
+}
+
+}  // namespace llmos

@@ -1,0 +1,21 @@
+// e^x for sixteen floats, within 2 units in the last place (Cephes' expf: range reduction by ln 2, a degree-5 polynomial).
+#pragma once
+
+namespace {
+
+inline F exp(F x) {
+    x = max(min(x, splat(88.3762626647950f)), splat(-103.0f));
+    const F n = round(x * splat(1.44269504088896341f));
+    F r = fma(n, splat(-0.693359375f), x);
+    r = fma(n, splat(2.12194440e-4f), r);
+    F p = splat(1.9875691500e-4f);
+    p = fma(p, r, splat(1.3981999507e-3f));
+    p = fma(p, r, splat(8.3334519073e-3f));
+    p = fma(p, r, splat(4.1665795894e-2f));
+    p = fma(p, r, splat(1.6666665459e-1f));
+    p = fma(p, r, splat(5.0000001201e-1f));
+    p = fma(p, r * r, r) + splat(1.0f);
+    return scale_by_power_of_two(p, n);
+}
+
+}  // namespace

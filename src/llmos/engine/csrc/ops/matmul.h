@@ -1,0 +1,161 @@
+// out = weights . x, in tiles of R groups of 16 rows by T tokens that live in registers.
+//
+// A block's integer dot products are exact; block by block they are scaled and added in float, in ascending order:
+//     total += float(dot) * (d * scale)          w = d * (u - offset): the dot starts at -offset * sum(q)
+//     total += m * (scale * sum(q))              only with a minimum
+#pragma once
+
+#include "../kernels.h"
+#include "../matrix.h"
+
+namespace {
+
+using llmos::Activations;
+using llmos::MatmulArgs;
+using llmos::PackedMatrix;
+using llmos::Packing;
+
+template <Packing P, int R, int T>
+inline void tile(const PackedMatrix& w, const Activations& x, int group, int token, F (&total)[R][T]) {
+    constexpr bool affine = P == Packing::affine_nibbles;
+    constexpr int offset = P == Packing::bytes ? 128 - dot_bytes_offset : affine ? 0 : 8;
+    constexpr size_t weight_bytes = PackedMatrix::weight_bytes(P), scale_bytes = PackedMatrix::scale_bytes(P);
+    const uint8_t* weights[R];
+    const uint8_t* scales[R];
+    const int8_t* q[T];
+    const int blocks = x.blocks();
+    for (int r = 0; r < R; ++r) {
+        weights[r] = w.group(group + r);
+        scales[r] = weights[r] + w.scales_offset();
+    }
+    for (int t = 0; t < T; ++t) q[t] = x.quantized + size_t(token + t) * x.columns;
+    const float* x_scales = x.scales + size_t(token) * blocks;
+    const float* x_scaled_sums = x.scaled_sums + size_t(token) * blocks;
+    const int32_t* x_sums = x.sums + size_t(token) * blocks;
+
+    for (int b = 0; b < blocks; ++b) {
+        I dots[R][T];
+#pragma GCC unroll 16
+        for (int t = 0; t < T; ++t) {
+            const I start = splat_int(offset ? -offset * x_sums[t * blocks + b] : 0);
+#pragma GCC unroll 16
+            for (int r = 0; r < R; ++r) dots[r][t] = start;
+        }
+        if constexpr (P == Packing::bytes) {
+#pragma GCC unroll 16
+            for (int quad = 0; quad < 8; ++quad) {
+                Bytes u[R];
+#pragma GCC unroll 16
+                for (int r = 0; r < R; ++r) u[r] = load_bytes(weights[r] + b * weight_bytes + quad * 64);
+#pragma GCC unroll 16
+                for (int t = 0; t < T; ++t)
+#pragma GCC unroll 16
+                    for (int r = 0; r < R; ++r) dots[r][t] = dot_bytes(dots[r][t], u[r], q[t] + b * 32 + quad * 4);
+            }
+        } else {
+#pragma GCC unroll 16
+            for (int quad = 0; quad < 4; ++quad) {
+                Bytes low[R], high[R];
+#pragma GCC unroll 16
+                for (int r = 0; r < R; ++r) {
+                    const Bytes u = load_bytes(weights[r] + b * weight_bytes + quad * 64);
+                    low[r] = low_nibbles(u);
+                    high[r] = high_nibbles(u);
+                }
+#pragma GCC unroll 16
+                for (int t = 0; t < T; ++t)
+#pragma GCC unroll 16
+                    for (int r = 0; r < R; ++r) {
+                        dots[r][t] = dot_nibbles(dots[r][t], low[r], q[t] + b * 32 + quad * 4);
+                        dots[r][t] = dot_nibbles(dots[r][t], high[r], q[t] + b * 32 + 16 + quad * 4);
+                    }
+            }
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+            const uint16_t* scale = (const uint16_t*)(scales[r] + b * scale_bytes);
+            const F d = load_half(scale);
+            F m;
+            if constexpr (affine) m = load_half(scale + 16);
+#pragma GCC unroll 16
+            for (int t = 0; t < T; ++t) {
+                total[r][t] = fma(to_float(dots[r][t]), d * splat(x_scales[t * blocks + b]), total[r][t]);
+                if constexpr (affine) total[r][t] = fma(m, splat(x_scaled_sums[t * blocks + b]), total[r][t]);
+            }
+        }
+    }
+}
+
+template <int R, int T>
+inline void float_tile(const PackedMatrix& w, const Activations& x, int group, int token, F (&total)[R][T]) {
+    const float* weights[R];
+    const float* values[T];
+    for (int r = 0; r < R; ++r) weights[r] = (const float*)w.group(group + r);
+    for (int t = 0; t < T; ++t) values[t] = x.values + size_t(token + t) * x.columns;
+    for (int c = 0; c < w.columns(); ++c)
+        for (int r = 0; r < R; ++r) {
+            const F column = load(weights[r] + size_t(c) * 16);
+            for (int t = 0; t < T; ++t) total[r][t] = fma(column, splat(values[t][c]), total[r][t]);
+        }
+}
+
+template <Packing P, int R, int T> void compute(const MatmulArgs& a, int group, int token) {
+    F total[R][T];
+    for (int r = 0; r < R; ++r)
+        for (int t = 0; t < T; ++t) total[r][t] = zero();
+    if constexpr (P == Packing::floats) float_tile<R, T>(*a.weights, *a.x, group, token, total);
+    else tile<P, R, T>(*a.weights, *a.x, group, token, total);
+    for (int r = 0; r < R; ++r)
+        for (int t = 0; t < T; ++t) {
+            const int row = (group + r) * 16;
+            float* out = a.out + size_t(token + t) * a.out_stride + row;
+            F value = total[r][t];
+            if (a.bias) value = value + load(a.bias + row);
+            if (a.accumulate) value = value + load(out);
+            store(out, value);
+        }
+}
+
+// All groups of the span for T tokens, R groups at a time.
+template <Packing P, int R, int T> void sweep(const MatmulArgs& a, int token) {
+    int group = a.first_group;
+    for (; group + R <= a.last_group; group += R) compute<P, R, T>(a, group, token);
+    if constexpr (R > 2)
+        for (; group + 2 <= a.last_group; group += 2) compute<P, 2, T>(a, group, token);
+    for (; group < a.last_group; ++group) compute<P, 1, T>(a, group, token);
+}
+
+// A pair of groups at a time through all tokens: its weights stay in the first-level cache.
+template <Packing P> void tokens_by_pairs(const MatmulArgs& args) {
+    for (int group = args.first_group; group < args.last_group; group += 2) {
+        MatmulArgs a = args;
+        a.first_group = group;
+        a.last_group = group + 2 < args.last_group ? group + 2 : args.last_group;
+        int token = a.first_token;
+        for (; token + 4 <= a.last_token; token += 4) sweep<P, 2, 4>(a, token);
+        switch (a.last_token - token) {
+            case 3: sweep<P, 2, 3>(a, token); break;
+            case 2: sweep<P, 2, 2>(a, token); break;
+            case 1: sweep<P, 2, 1>(a, token); break;
+        }
+    }
+}
+
+template <Packing P> void matmul_packed(const MatmulArgs& a) {
+    switch (a.last_token - a.first_token) {
+        case 1: sweep<P, 4, 1>(a, a.first_token); break;
+        case 2: sweep<P, 4, 2>(a, a.first_token); break;
+        default: tokens_by_pairs<P>(a);
+    }
+}
+
+void matmul(const MatmulArgs& a) {
+    switch (a.weights->packing()) {
+        case Packing::bytes: matmul_packed<Packing::bytes>(a); break;
+        case Packing::nibbles: matmul_packed<Packing::nibbles>(a); break;
+        case Packing::affine_nibbles: matmul_packed<Packing::affine_nibbles>(a); break;
+        case Packing::floats: matmul_packed<Packing::floats>(a); break;
+    }
+}
+
+}  // namespace

@@ -1,0 +1,110 @@
+#include "pool.h"
+
+#include <chrono>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace llmos {
+namespace {
+
+constexpr auto spin_before_parking = std::chrono::microseconds(150);
+
+inline void relax() {
+#if defined(__x86_64__)
+    _mm_pause();
+#else
+    std::this_thread::yield();
+#endif
+}
+
+// Spins until ready(); lets other processes have the core when it takes long (a neighbour holds our partner's).
+template <class Ready> void spin_until(Ready ready) {
+    for (int i = 0; !ready(); ++i) {
+        if (i < 4000) relax();
+        else std::this_thread::yield();
+    }
+}
+
+}  // namespace
+
+Pool::Pool(int num_threads) : num_threads_(num_threads), slots_(num_threads) {
+    for (int i = 1; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
+}
+
+Pool::~Pool() {
+    stopping_ = true;
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+    for (auto& thread : threads_) thread.join();
+}
+
+void Pool::work(int thread) {
+    uint32_t seen = 0;
+    for (;;) {
+        const auto asleep = [&] { return epoch_.load(std::memory_order_acquire) == seen; };
+        const auto start = std::chrono::steady_clock::now();
+        while (asleep()) {
+            for (int i = 0; i < 64 && asleep(); ++i) relax();
+            if (asleep() && std::chrono::steady_clock::now() - start > spin_before_parking) epoch_.wait(seen);
+        }
+        ++seen;
+        if (stopping_) return;
+        (*body_)(thread);
+        num_done_.fetch_add(1, std::memory_order_release);
+    }
+}
+
+void Pool::run(const std::function<void(int)>& body) {
+    std::lock_guard lock(one_run_);
+    body_ = &body;
+    num_done_.store(0, std::memory_order_relaxed);
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+    body(0);
+    const uint32_t others = uint32_t(num_threads_ - 1);
+    spin_until([&] { return num_done_.load(std::memory_order_acquire) == others; });
+}
+
+void Pool::barrier() {
+    if (num_threads_ == 1) return;
+    const uint32_t generation = generation_.load(std::memory_order_relaxed);
+    if (num_arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == uint32_t(num_threads_)) {
+        num_arrived_.store(0, std::memory_order_relaxed);
+        generation_.store(generation + 1, std::memory_order_release);
+    } else {
+        spin_until([&] { return generation_.load(std::memory_order_acquire) != generation; });
+    }
+}
+
+// A thread writes its span of the next phase while others may still take from the present one: two spans in turn.
+void Pool::open(int thread, int count) {
+    const uint64_t begin = uint64_t(count) * thread / num_threads_, end = uint64_t(count) * (thread + 1) / num_threads_;
+    Slot& slot = slots_[thread];
+    slot.phase ^= 1;
+    slot.span[slot.phase].store(begin << 32 | end, std::memory_order_relaxed);
+    barrier();
+}
+
+bool Pool::take(int thread, int grain, int& begin, int& end) {
+    const uint32_t phase = slots_[thread].phase;
+    for (int i = 0; i < num_threads_; ++i) {
+        const int owner = (thread + i) % num_threads_;
+        std::atomic<uint64_t>& span = slots_[owner].span[phase];
+        uint64_t now = span.load(std::memory_order_relaxed);
+        for (;;) {
+            const uint32_t first = uint32_t(now >> 32), last = uint32_t(now);
+            if (first >= last) break;
+            const uint32_t count = last - first < uint32_t(grain) ? last - first : uint32_t(grain);
+            const uint64_t rest = i == 0 ? uint64_t(first + count) << 32 | last : uint64_t(first) << 32 | (last - count);
+            if (!span.compare_exchange_weak(now, rest, std::memory_order_relaxed)) continue;
+            begin = int(i == 0 ? first : last - count);
+            end = begin + int(count);
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace llmos

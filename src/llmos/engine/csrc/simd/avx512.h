@@ -1,0 +1,63 @@
+// Sixteen lanes on AVX-512 with VNNI. Every instruction set offers the same names; see portable.h for what they promise.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace {
+
+struct F { __m512 v; };
+struct I { __m512i v; };
+struct Bytes { __m512i v; };
+
+inline F zero() { return {_mm512_setzero_ps()}; }
+inline F splat(float x) { return {_mm512_set1_ps(x)}; }
+inline F load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline void store(float* p, F a) { _mm512_storeu_ps(p, a.v); }
+inline F load_half(const uint16_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))}; }
+inline void store_half(uint16_t* p, F a) {
+    _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+inline F operator+(F a, F b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline F operator-(F a, F b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline F operator*(F a, F b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline F operator/(F a, F b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline F fma(F a, F b, F c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline F max(F a, F b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline F min(F a, F b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline F abs(F a) { return {_mm512_abs_ps(a.v)}; }
+inline F round(F a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+inline float sum(F a) { return _mm512_reduce_add_ps(a.v); }
+inline float largest(F a) { return _mm512_reduce_max_ps(a.v); }
+inline F scale_by_power_of_two(F a, F n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+inline F keep_lanes(F a, int begin, int end, float other) {
+    const uint32_t mask = ((end >= 16 ? 0xffffu : (1u << end) - 1)) & ~((1u << begin) - 1);
+    return {_mm512_mask_blend_ps(__mmask16(mask), _mm512_set1_ps(other), a.v)};
+}
+inline void store_int8(int8_t* p, F a) { _mm_storeu_si128((__m128i*)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a.v))); }
+
+inline I splat_int(int32_t x) { return {_mm512_set1_epi32(x)}; }
+inline F to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
+inline int32_t sum_int8(const int8_t* p) {  // 32 of them
+    const __m256i ones = _mm256_set1_epi8(1), x = _mm256_loadu_si256((const __m256i*)p);
+    const __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, x);
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
+}
+
+inline Bytes load_bytes(const uint8_t* p) { return {_mm512_load_si512(p)}; }
+inline Bytes low_nibbles(Bytes a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(15))}; }
+inline Bytes high_nibbles(Bytes a) { return {_mm512_and_si512(_mm512_srli_epi16(a.v, 4), _mm512_set1_epi8(15))}; }
+
+// What dot_bytes subtracts from every unsigned byte by itself.
+constexpr int dot_bytes_offset = 0;
+inline I dot_nibbles(I sum, Bytes weights, const int8_t* four) {
+    int32_t x;
+    __builtin_memcpy(&x, four, 4);
+    return {_mm512_dpbusd_epi32(sum.v, weights.v, _mm512_set1_epi32(x))};
+}
+inline I dot_bytes(I sum, Bytes weights, const int8_t* four) { return dot_nibbles(sum, weights, four); }
+
+}  // namespace

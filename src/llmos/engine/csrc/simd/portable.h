@@ -1,0 +1,99 @@
+// Sixteen lanes in plain C++, for any CPU: the definition of what the instruction sets' own versions compute.
+//
+//   F      sixteen floats          I   sixteen 32-bit integers
+//   Bytes  sixteen rows of four unsigned bytes
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "../half.h"
+
+namespace {
+
+struct F { float v[16]; };
+struct I { int32_t v[16]; };
+struct Bytes { uint8_t v[64]; };
+
+template <class Lane> inline F make(Lane lane) {
+    F out;
+    for (int i = 0; i < 16; ++i) out.v[i] = lane(i);
+    return out;
+}
+
+inline F splat(float x) { return make([&](int) { return x; }); }
+inline F zero() { return splat(0); }
+inline F load(const float* p) { return make([&](int i) { return p[i]; }); }
+inline void store(float* p, F a) {
+    for (int i = 0; i < 16; ++i) p[i] = a.v[i];
+}
+inline F load_half(const uint16_t* p) { return make([&](int i) { return llmos::float_from_half(p[i]); }); }
+inline void store_half(uint16_t* p, F a) {
+    for (int i = 0; i < 16; ++i) p[i] = llmos::half_from_float(a.v[i]);
+}
+inline F operator+(F a, F b) { return make([&](int i) { return a.v[i] + b.v[i]; }); }
+inline F operator-(F a, F b) { return make([&](int i) { return a.v[i] - b.v[i]; }); }
+inline F operator*(F a, F b) { return make([&](int i) { return a.v[i] * b.v[i]; }); }
+inline F operator/(F a, F b) { return make([&](int i) { return a.v[i] / b.v[i]; }); }
+inline F fma(F a, F b, F c) { return make([&](int i) { return a.v[i] * b.v[i] + c.v[i]; }); }
+inline F max(F a, F b) { return make([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
+inline F min(F a, F b) { return make([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
+inline F abs(F a) { return make([&](int i) { return std::fabs(a.v[i]); }); }
+inline F round(F a) { return make([&](int i) { return std::nearbyint(a.v[i]); }); }  // ties to even
+inline float sum(F a) {
+    for (int n = 8; n; n /= 2)
+        for (int i = 0; i < n; ++i) a.v[i] += a.v[i + n];
+    return a.v[0];
+}
+inline float largest(F a) {
+    float best = a.v[0];
+    for (float x : a.v) best = x > best ? x : best;
+    return best;
+}
+// a * 2^n, n a whole number
+inline F scale_by_power_of_two(F a, F n) { return make([&](int i) { return std::ldexp(a.v[i], int(n.v[i])); }); }
+// Lanes begin to end - 1 stay, the rest become `other`.
+inline F keep_lanes(F a, int begin, int end, float other) {
+    return make([&](int i) { return i >= begin && i < end ? a.v[i] : other; });
+}
+// Rounded to nearest, ties to even; within -128 to 127.
+inline void store_int8(int8_t* p, F a) {
+    for (int i = 0; i < 16; ++i) p[i] = int8_t(std::nearbyint(a.v[i]));
+}
+
+inline I splat_int(int32_t x) {
+    I out;
+    for (int32_t& lane : out.v) lane = x;
+    return out;
+}
+inline F to_float(I a) { return make([&](int i) { return float(a.v[i]); }); }
+inline int32_t sum_int8(const int8_t* p) {  // 32 of them
+    int32_t total = 0;
+    for (int i = 0; i < 32; ++i) total += p[i];
+    return total;
+}
+
+inline Bytes load_bytes(const uint8_t* p) {
+    Bytes out;
+    __builtin_memcpy(out.v, p, 64);
+    return out;
+}
+inline Bytes low_nibbles(Bytes a) {
+    for (uint8_t& x : a.v) x &= 15;
+    return a;
+}
+inline Bytes high_nibbles(Bytes a) {
+    for (uint8_t& x : a.v) x >>= 4;
+    return a;
+}
+
+// sum[row] += weights[row][0..3] . four[0..3]; dot_nibbles only for weights up to 15.
+constexpr int dot_bytes_offset = 0;  // what dot_bytes subtracts from every weight by itself
+inline I dot_nibbles(I sum, Bytes weights, const int8_t* four) {
+    for (int row = 0; row < 16; ++row)
+        for (int k = 0; k < 4; ++k) sum.v[row] += int32_t(weights.v[4 * row + k]) * four[k];
+    return sum;
+}
+inline I dot_bytes(I sum, Bytes weights, const int8_t* four) { return dot_nibbles(sum, weights, four); }
+
+}  // namespace
