@@ -1,0 +1,66 @@
+"""What comes back: plain, frozen values that know no server."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How many tokens one call read and wrote, as the server counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """One finished answer of a model."""
+
+    id: str
+    text: str
+    model: str
+    """The name that was asked: a Route or a model."""
+    version: str
+    """The Version that really produced the answer, such as `smollm2@1`."""
+    finish_reason: str
+    """`stop`: the model ended it or a stop string was met. `length`: it reached max_tokens or the context's end."""
+    usage: Usage
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelInfo:
+    """What the server knows about the Version behind a name."""
+
+    name: str = ""
+    """The name that was asked: a Route or a model."""
+    version: str = ""
+    """The reference of the Version, such as `smollm2@1`."""
+    digest: str = ""
+    family: str = ""
+    format: str = ""
+    quantization: str | None = None
+    parameters: int | None = None
+    context_length: int | None = None
+    size_bytes: int | None = None
+    license: str | None = None
+    source: str | None = None
+    created_at: str | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The server's JSON object, whole."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeploymentInfo:
+    """A Version that the server runs or has tried to run."""
+
+    version: str = ""
+    state: str = ""
+    """`loading`, `ready`, `failed` or `stopped`."""
+    pid: int | None = None
+    restarts: int = 0
+    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The server's JSON object, whole."""

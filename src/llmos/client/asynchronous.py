@@ -1,0 +1,234 @@
+"""The client for asyncio programs: the same calls, awaited."""
+
+from asyncio import sleep
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
+
+import httpx
+
+from llmos.client import calls, flows
+from llmos.client.answers import Answer, DeploymentInfo, ModelInfo
+from llmos.client.calls import Call, Sampling, StreamedCall
+from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
+from llmos.client.draft import Draft, StreamFacts
+from llmos.client.endpoint import resolve_endpoint
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """A connection to one LLMOS server; an async context manager that closes it. Takes what `Client` takes.
+
+    async with AsyncClient() as client:
+        model = await client.models.get("dialogue")
+        print((await model.generate_text(prompt="The meaning of life is")).text)
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = READ_SECONDS,
+        connect_timeout_seconds: float = CONNECT_SECONDS,
+        max_retries: int = 2,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        server = resolve_endpoint(endpoint, api_key)
+        self.endpoint = server.url
+        self._conduct = conduct_of(server, timeout_seconds, max_retries)
+        self._http = httpx.AsyncClient(
+            **http_options(server, timeout_seconds, connect_timeout_seconds), transport=transport
+        )
+        self.models = AsyncModels(self)
+        self.deployments = AsyncDeployments(self)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncClient(endpoint={self.endpoint!r})"
+
+    async def _ask(self, call: Call[T]) -> T:
+        performer = _Performer(self._http, flows.ask(call, self._conduct))
+        try:
+            said = await performer.next_said()
+            assert said is not None, "flows.ask says exactly one result"
+            return said.value
+        finally:
+            await performer.close()
+
+    async def _listen(self, call: StreamedCall) -> "AsyncStream":
+        draft = Draft(call.model)
+        performer = _Performer(self._http, flows.listen(call, draft, self._conduct))
+        await performer.next_said()  # "": the server has accepted the call; otherwise its error is raised here
+        return AsyncStream(performer, draft)
+
+
+class AsyncModels:
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def list(self) -> list["AsyncModel"]:
+        """Return every model that the server has."""
+        return [AsyncModel(self._client, info) for info in await self._client._ask(calls.list_models())]
+
+    async def get(self, name: str) -> "AsyncModel":
+        """Return the model behind a Route or a model's name. Raises ModelNotFound with what to do about it."""
+        return AsyncModel(self._client, await self._client._ask(calls.get_model(name)))
+
+
+class AsyncDeployments:
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def list(self) -> list[DeploymentInfo]:
+        """Return the Versions that the server runs."""
+        return await self._client._ask(calls.list_deployments())
+
+
+class AsyncModel:
+    """A model on a server, by the name it was asked for."""
+
+    def __init__(self, client: AsyncClient, info: ModelInfo) -> None:
+        self._client = client
+        self.info = info
+        self.name = info.name
+        self.version = info.version
+        """The Version that the name led to when it was asked. An answer says which one really produced it."""
+
+    def __repr__(self) -> str:
+        return f"AsyncModel(name={self.name!r}, version={self.version!r})"
+
+    @overload
+    async def generate_text(
+        self, prompt: str, *, raw: bool = False, stream: Literal[False] = False, **sampling: Unpack[Sampling]
+    ) -> Answer: ...
+    @overload
+    async def generate_text(
+        self, prompt: str, *, raw: bool = False, stream: Literal[True], **sampling: Unpack[Sampling]
+    ) -> "AsyncStream": ...
+    async def generate_text(
+        self, prompt: str, *, raw: bool = False, stream: bool = False, **sampling: Unpack[Sampling]
+    ) -> "Answer | AsyncStream":
+        """Return the model's answer to a prompt; with `stream`, its pieces as they come.
+
+        The prompt goes through the model's chat template where it has one; `raw` continues the text as it stands.
+        The options are those of `Sampling`.
+        """
+        if stream:
+            return await self._client._listen(calls.generate_streamed(self.name, prompt, raw=raw, sampling=sampling))
+        return await self._client._ask(calls.generate(self.name, prompt, raw=raw, sampling=sampling))
+
+    @overload
+    async def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[False] = False, **sampling: Unpack[Sampling]
+    ) -> Answer: ...
+    @overload
+    async def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[True], **sampling: Unpack[Sampling]
+    ) -> "AsyncStream": ...
+    async def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, **sampling: Unpack[Sampling]
+    ) -> "Answer | AsyncStream":
+        """Return the model's answer to a conversation: messages of a `role` (system, user, assistant) and `content`.
+
+        Takes the options of `generate_text`.
+        """
+        if stream:
+            return await self._client._listen(calls.chat_streamed(self.name, messages, sampling=sampling))
+        return await self._client._ask(calls.chat(self.name, messages, sampling=sampling))
+
+
+class AsyncStream(StreamFacts):
+    """The pieces of an answer, as the model writes them. Iterate to the end, or close it to stop the model."""
+
+    def __init__(self, performer: "_Performer[str]", draft: Draft) -> None:
+        super().__init__(draft)
+        self._performer = performer
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self
+
+    async def __anext__(self) -> str:
+        said = await self._performer.next_said()
+        while said is not None and not said.value:  # accepted once more, after a retry
+            said = await self._performer.next_said()
+        if said is None:
+            raise StopAsyncIteration
+        return said.value
+
+    async def close(self) -> None:
+        """Stop listening; the server cancels the rest. Closing twice does nothing."""
+        await self._performer.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class _Performer(Generic[T]):
+    """Carries out the steps of one flow with awaited calls."""
+
+    def __init__(self, http: httpx.AsyncClient, flow: flows.Flow[T]) -> None:
+        self._http = http
+        self._flow = flow
+        self._response: httpx.Response | None = None
+        self._body: AsyncIterator[bytes] | None = None
+
+    async def next_said(self) -> flows.Say[T] | None:
+        """Carry on until the flow has something to say. None: it has ended, and nothing is open any more."""
+        told: Any = None
+        failure: httpx.RequestError | None = None
+        try:
+            while True:
+                step = self._flow.throw(failure) if failure else self._flow.send(told)
+                if isinstance(step, flows.Say):
+                    return step
+                told = failure = None
+                try:
+                    told = await self._perform(step)
+                except httpx.RequestError as error:
+                    failure = error
+        except StopIteration:
+            await self.close()
+            return None
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        self._flow.close()
+        await self._drop_response()
+
+    async def _perform(self, step: flows.Send | flows.Read | flows.Wait) -> Any:
+        match step:
+            case flows.Send():
+                await self._drop_response()
+                request = self._http.build_request(step.method, step.path, json=step.body)
+                self._response = await self._http.send(request, stream=True)
+                if step.is_streamed and self._response.is_success:
+                    self._body = self._response.aiter_bytes()
+                else:
+                    await self._response.aread()
+                return self._response
+            case flows.Read():
+                assert self._body is not None, "a flow reads what it has sent for"
+                return await anext(self._body, None)
+            case flows.Wait():
+                await self._drop_response()
+                await sleep(step.seconds)
+                return None
+
+    async def _drop_response(self) -> None:
+        if self._response is not None:
+            await self._response.aclose()
+            self._response = None

@@ -1,0 +1,233 @@
+"""The client for ordinary programs: each call blocks until its answer is there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from time import sleep
+from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
+
+import httpx
+
+from llmos.client import calls, flows
+from llmos.client.answers import Answer, DeploymentInfo, ModelInfo
+from llmos.client.calls import Call, Sampling, StreamedCall
+from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
+from llmos.client.draft import Draft, StreamFacts
+from llmos.client.endpoint import resolve_endpoint
+
+T = TypeVar("T")
+
+
+class Client:
+    """A connection to one LLMOS server. Safe to share between threads; a context manager that closes it.
+
+        client = Client()
+        print(client.models.get("dialogue").generate_text(prompt="The meaning of life is").text)
+
+    endpoint: LLMOS_ENDPOINT, else http://127.0.0.1:8000.
+    api_key: LLMOS_API_KEY, else the owner's key where the endpoint is this machine.
+    Every call raises an error of `llmos.core.errors`, after `max_retries` more tries where these may help.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = READ_SECONDS,
+        connect_timeout_seconds: float = CONNECT_SECONDS,
+        max_retries: int = 2,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        server = resolve_endpoint(endpoint, api_key)
+        self.endpoint = server.url
+        self._conduct = conduct_of(server, timeout_seconds, max_retries)
+        self._http = httpx.Client(**http_options(server, timeout_seconds, connect_timeout_seconds), transport=transport)
+        self.models = Models(self)
+        self.deployments = Deployments(self)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client(endpoint={self.endpoint!r})"
+
+    def _ask(self, call: Call[T]) -> T:
+        performer = _Performer(self._http, flows.ask(call, self._conduct))
+        try:
+            said = performer.next_said()
+            assert said is not None, "flows.ask says exactly one result"
+            return said.value
+        finally:
+            performer.close()
+
+    def _listen(self, call: StreamedCall) -> "Stream":
+        draft = Draft(call.model)
+        return Stream(_Performer(self._http, flows.listen(call, draft, self._conduct)), draft)
+
+
+class Models:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self) -> list["Model"]:
+        """Return every model that the server has."""
+        return [Model(self._client, info) for info in self._client._ask(calls.list_models())]
+
+    def get(self, name: str) -> "Model":
+        """Return the model behind a Route or a model's name. Raises ModelNotFound with what to do about it."""
+        return Model(self._client, self._client._ask(calls.get_model(name)))
+
+
+class Deployments:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self) -> list[DeploymentInfo]:
+        """Return the Versions that the server runs."""
+        return self._client._ask(calls.list_deployments())
+
+
+class Model:
+    """A model on a server, by the name it was asked for."""
+
+    def __init__(self, client: Client, info: ModelInfo) -> None:
+        self._client = client
+        self.info = info
+        self.name = info.name
+        self.version = info.version
+        """The Version that the name led to when it was asked. An answer says which one really produced it."""
+
+    def __repr__(self) -> str:
+        return f"Model(name={self.name!r}, version={self.version!r})"
+
+    @overload
+    def generate_text(
+        self, prompt: str, *, raw: bool = False, stream: Literal[False] = False, **sampling: Unpack[Sampling]
+    ) -> Answer: ...
+    @overload
+    def generate_text(
+        self, prompt: str, *, raw: bool = False, stream: Literal[True], **sampling: Unpack[Sampling]
+    ) -> "Stream": ...
+    def generate_text(
+        self, prompt: str, *, raw: bool = False, stream: bool = False, **sampling: Unpack[Sampling]
+    ) -> "Answer | Stream":
+        """Return the model's answer to a prompt; with `stream`, its pieces as they come.
+
+        The prompt goes through the model's chat template where it has one; `raw` continues the text as it stands.
+        The options are those of `Sampling`.
+        """
+        if stream:
+            return self._client._listen(calls.generate_streamed(self.name, prompt, raw=raw, sampling=sampling))
+        return self._client._ask(calls.generate(self.name, prompt, raw=raw, sampling=sampling))
+
+    @overload
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[False] = False, **sampling: Unpack[Sampling]
+    ) -> Answer: ...
+    @overload
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[True], **sampling: Unpack[Sampling]
+    ) -> "Stream": ...
+    def chat(
+        self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, **sampling: Unpack[Sampling]
+    ) -> "Answer | Stream":
+        """Return the model's answer to a conversation: messages of a `role` (system, user, assistant) and `content`.
+
+        Takes the options of `generate_text`.
+        """
+        if stream:
+            return self._client._listen(calls.chat_streamed(self.name, messages, sampling=sampling))
+        return self._client._ask(calls.chat(self.name, messages, sampling=sampling))
+
+
+class Stream(StreamFacts):
+    """The pieces of an answer, as the model writes them. Iterate to the end, or close it to stop the model."""
+
+    def __init__(self, performer: "_Performer[str]", draft: Draft) -> None:
+        super().__init__(draft)
+        self._performer = performer
+        self._performer.next_said()  # "": the server has accepted the call; otherwise its error is raised here
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        said = self._performer.next_said()
+        while said is not None and not said.value:  # accepted once more, after a retry
+            said = self._performer.next_said()
+        if said is None:
+            raise StopIteration
+        return said.value
+
+    def close(self) -> None:
+        """Stop listening; the server cancels the rest. Closing twice does nothing."""
+        self._performer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Performer(Generic[T]):
+    """Carries out the steps of one flow with blocking calls."""
+
+    def __init__(self, http: httpx.Client, flow: flows.Flow[T]) -> None:
+        self._http = http
+        self._flow = flow
+        self._response: httpx.Response | None = None
+        self._body: Iterator[bytes] = iter(())
+
+    def next_said(self) -> flows.Say[T] | None:
+        """Carry on until the flow has something to say. None: it has ended, and nothing is open any more."""
+        told: Any = None
+        failure: httpx.RequestError | None = None
+        try:
+            while True:
+                step = self._flow.throw(failure) if failure else self._flow.send(told)
+                if isinstance(step, flows.Say):
+                    return step
+                told = failure = None
+                try:
+                    told = self._perform(step)
+                except httpx.RequestError as error:
+                    failure = error
+        except StopIteration:
+            self.close()
+            return None
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._flow.close()
+        self._drop_response()
+
+    def _perform(self, step: flows.Send | flows.Read | flows.Wait) -> Any:
+        match step:
+            case flows.Send():
+                self._drop_response()
+                request = self._http.build_request(step.method, step.path, json=step.body)
+                self._response = self._http.send(request, stream=True)
+                if step.is_streamed and self._response.is_success:
+                    self._body = self._response.iter_bytes()
+                else:
+                    self._response.read()
+                return self._response
+            case flows.Read():
+                return next(self._body, None)
+            case flows.Wait():
+                self._drop_response()
+                sleep(step.seconds)
+                return None
+
+    def _drop_response(self) -> None:
+        if self._response is not None:
+            self._response.close()
+            self._response = None

@@ -1,0 +1,191 @@
+"""What each call sends and how its reply is read. No input or output happens here.
+
+Two wire formats carry an answer: LLMOS's own (generate) and OpenAI's (chat). A `Call` hides which one it is.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypedDict, TypeVar
+from urllib.parse import quote
+
+from llmos.client.answers import Answer, DeploymentInfo, ModelInfo, Usage
+from llmos.client.draft import Draft, MalformedReply
+
+T = TypeVar("T")
+
+
+class Sampling(TypedDict, total=False):
+    """How an answer is sampled and where it ends. What is left out is the server's default."""
+
+    max_tokens: int
+    """The most tokens to write; without it, as many as the context window has room for."""
+    min_tokens: int
+    """Don't end before this many tokens."""
+    temperature: float
+    """0 always takes the likeliest token."""
+    top_p: float
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    logit_bias: dict[int, float]
+    seed: int
+    """The same seed gives the same text."""
+    stop: str | Sequence[str]
+    """The answer ends before the first of these strings."""
+    stop_token_ids: Sequence[int]
+    ignore_eos: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call(Generic[T]):
+    """One HTTP request and the reader of its reply."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    read: Callable[[Any], T]
+    """Turn the decoded JSON of a reply into the result. Raises MalformedReply."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamedCall:
+    """One HTTP request that is answered by server-sent events, and the reader of one event."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any]
+    model: str
+    read_event: Callable[[Any, Draft], str]
+    """Note what an event says in the draft; return the text that it adds. Raises MalformedReply."""
+
+
+def list_models() -> Call[list[ModelInfo]]:
+    return Call(method="GET", path="/llmos/v1/models", read=_each(ModelInfo))
+
+
+def get_model(name: str) -> Call[ModelInfo]:
+    def read(body: Any) -> ModelInfo:
+        return _described(ModelInfo, {**_object(body), "name": name})
+
+    return Call(method="GET", path=f"/llmos/v1/models/{quote(name, safe='@:')}", read=read)
+
+
+def list_deployments() -> Call[list[DeploymentInfo]]:
+    return Call(method="GET", path="/llmos/v1/deployments", read=_each(DeploymentInfo))
+
+
+def generate(model: str, prompt: str, *, raw: bool, sampling: Sampling) -> Call[Answer]:
+    body = {"model": model, "prompt": prompt, "raw": raw, **checked(sampling)}
+    return Call(method="POST", path="/llmos/v1/generate", body=body, read=lambda reply: _read_generated(reply, model))
+
+
+def generate_streamed(model: str, prompt: str, *, raw: bool, sampling: Sampling) -> StreamedCall:
+    body = {"model": model, "prompt": prompt, "raw": raw, "stream": True, **checked(sampling)}
+    return StreamedCall(
+        method="POST", path="/llmos/v1/generate", body=body, model=model, read_event=_read_generate_event
+    )
+
+
+def chat(model: str, messages: Sequence[Mapping[str, Any]], *, sampling: Sampling) -> Call[Answer]:
+    body = {"model": model, "messages": list(messages), **checked(sampling)}
+    return Call(method="POST", path="/v1/chat/completions", body=body, read=lambda reply: _read_chat(reply, model))
+
+
+def chat_streamed(model: str, messages: Sequence[Mapping[str, Any]], *, sampling: Sampling) -> StreamedCall:
+    body = {
+        "model": model,
+        "messages": list(messages),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        **checked(sampling),
+    }
+    return StreamedCall(method="POST", path="/v1/chat/completions", body=body, model=model, read_event=_read_chat_event)
+
+
+def checked(sampling: Sampling) -> dict[str, Any]:
+    """Return the options that were given. Raises TypeError for one that there is not, naming the nearest."""
+    known = Sampling.__annotations__
+    for name in sampling:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            advice = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(sorted(known))}."
+            raise TypeError(f"There is no option {name!r}. {advice}")
+    return {name: value for name, value in sampling.items() if value is not None}
+
+
+def _read_generated(body: Any, model: str) -> Answer:
+    draft = Draft(model)
+    draft.text = _read_generate_event(body, draft)
+    return draft.finished()
+
+
+def _read_generate_event(event: Any, draft: Draft) -> str:
+    event = _object(event)
+    draft.version = event.get("version") or draft.version
+    return _note(event, draft, finish_reason=event.get("finish_reason"), text=event.get("text"))
+
+
+def _read_chat(body: Any, model: str) -> Answer:
+    draft = Draft(model)
+    draft.text = _read_choice(body, draft, "message")
+    return draft.finished()
+
+
+def _read_chat_event(event: Any, draft: Draft) -> str:
+    return _read_choice(event, draft, "delta")
+
+
+def _read_choice(body: Any, draft: Draft, part: str) -> str:
+    body = _object(body)
+    draft.version = body.get("model") or draft.version
+    choices = body.get("choices")
+    if not isinstance(choices, list):
+        raise MalformedReply
+    # The event that carries the usage has no choice.
+    choice = _object(choices[0]) if choices else {}
+    text = _object(choice.get(part) or {}).get("content")
+    return _note(body, draft, finish_reason=choice.get("finish_reason"), text=text)
+
+
+def _note(body: dict[str, Any], draft: Draft, *, finish_reason: Any, text: Any) -> str:
+    draft.id = body.get("id") or draft.id
+    draft.finish_reason = finish_reason or draft.finish_reason
+    if body.get("usage") is not None:
+        draft.usage = _usage(body["usage"])
+    if not isinstance(text, str | None):
+        raise MalformedReply
+    return text or ""
+
+
+def _usage(body: Any) -> Usage:
+    body = _object(body)
+    try:
+        return Usage(int(body["prompt_tokens"]), int(body["completion_tokens"]), int(body["total_tokens"]))
+    except (KeyError, TypeError, ValueError):
+        raise MalformedReply from None
+
+
+def _object(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise MalformedReply
+    return body
+
+
+def _described(kind: Callable[..., T], body: dict[str, Any]) -> T:
+    """Return a ModelInfo or DeploymentInfo. A newer server may send fields that it doesn't know, an older one fewer."""
+    known = inspect.signature(kind).parameters
+    return kind(**{name: value for name, value in body.items() if name in known and name != "raw"}, raw=body)
+
+
+def _each(kind: Callable[..., T]) -> Callable[[Any], list[T]]:
+    def read(body: Any) -> list[T]:
+        rows = _object(body).get("data")
+        if not isinstance(rows, list):
+            raise MalformedReply
+        return [_described(kind, _object(row)) for row in rows]
+
+    return read

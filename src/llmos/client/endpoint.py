@@ -1,0 +1,61 @@
+"""Which server is asked, and with which key."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import httpx
+
+from llmos.core.config import Settings, load_settings
+from llmos.core.errors import BadRequest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    url: str
+    api_key: str | None
+    is_loopback: bool
+
+
+def resolve_endpoint(endpoint: str | None = None, api_key: str | None = None) -> Endpoint:
+    """Settle the server's address (argument, LLMOS_ENDPOINT, this machine) and the key to send to it.
+
+    The key is the argument, LLMOS_API_KEY or, for a server on this machine and for no other, the owner's.
+    Raises BadRequest for an address that is no http URL.
+    """
+    settings = load_settings()
+    url = _checked(endpoint or settings.endpoint)
+    is_loopback = _is_loopback(url.host)
+    key = api_key or settings.api_key
+    if key is None and is_loopback:
+        key = _owner_key(settings)
+    return Endpoint(url=str(url).rstrip("/"), api_key=key, is_loopback=is_loopback)
+
+
+def _checked(endpoint: str) -> httpx.URL:
+    advice = f"The endpoint {endpoint!r} is not a server's address. Write it like http://127.0.0.1:8000."
+    try:
+        url = httpx.URL(endpoint)
+    except httpx.InvalidURL:
+        raise BadRequest(advice, param="endpoint") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise BadRequest(advice, param="endpoint")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _owner_key(settings: Settings) -> str | None:
+    if settings.owner_key:
+        return settings.owner_key
+    try:
+        return settings.owner_key_path.read_text().strip() or None
+    except (OSError, UnicodeDecodeError):
+        # No server was ever started here, or the file is another user's: the server will say what it misses.
+        return None

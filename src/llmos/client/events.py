@@ -1,0 +1,35 @@
+"""Server-sent events out of a byte stream, as the WHATWG's HTML standard (9.2.6) reads them."""
+
+import re
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+class EventDecoder:
+    """Takes bytes as they arrive and gives the data of each event that they complete.
+
+    Lines end at CR, LF or CRLF and nowhere else: str.splitlines (and with it httpx's iter_lines) would also cut
+    at U+2028 and U+0085, which a model may well write inside an answer.
+    """
+
+    def __init__(self) -> None:
+        self._pending = b""
+        self._data: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """Return the data of the events that `chunk` completes. A comment or an event without data gives nothing."""
+        buffer = self._pending + chunk
+        # A CR at the very end may be the first half of a CRLF: keep it until its neighbour is here.
+        held_back = b"\r" if buffer.endswith(b"\r") else b""
+        *lines, rest = _LINE_END.split(buffer[: len(buffer) - len(held_back)])
+        self._pending = rest + held_back
+        return [data for line in lines if (data := self._take(line)) is not None]
+
+    def _take(self, line: bytes) -> str | None:
+        if not line:
+            data, self._data = self._data, []
+            return b"\n".join(data).decode(errors="replace") if data else None
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            self._data.append(value.removeprefix(b" "))
+        return None

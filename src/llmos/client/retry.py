@@ -1,0 +1,35 @@
+"""When a failed call is worth another try, and how long to wait before it."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llmos.core.errors import ConnectionFailed, LLMOSError
+
+RETRIED_STATUSES = frozenset({408, 409, 429})
+
+
+def is_worth_retrying(error: LLMOSError) -> bool:
+    """Return whether the same request may succeed a moment later."""
+    return isinstance(error, ConnectionFailed) or error.status in RETRIED_STATUSES or 500 <= error.status < 600
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryPolicy:
+    max_retries: int = 2
+    first_delay_seconds: float = 0.5
+    longest_delay_seconds: float = 8.0
+    longest_retry_after_seconds: float = 60.0
+    """A server that asks for more patience than this is not waited for: its error goes to the caller."""
+    jitter: Callable[[], float] = random.random
+    """A number in [0, 1). Callers that failed together should not come back together."""
+
+    def delay_seconds(self, error: LLMOSError, num_failures: int) -> float | None:
+        """Return how long to wait now that the call has failed `num_failures` times, or None to give up."""
+        if num_failures > self.max_retries or not is_worth_retrying(error):
+            return None
+        asked = error.retry_after_seconds
+        if asked is not None:
+            return asked if asked <= self.longest_retry_after_seconds else None
+        delay: float = min(self.first_delay_seconds * 2 ** (num_failures - 1), self.longest_delay_seconds)
+        return delay * (1 - self.jitter() / 2)

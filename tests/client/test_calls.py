@@ -1,0 +1,183 @@
+"""What both clients send, and what they make of the replies."""
+
+from typing import Any
+
+import pytest
+
+from llmos.client import Answer, Usage
+from llmos.core.errors import BadRequest, ConnectionFailed, ModelNotFound, PromptTooLong, ReplicaFailed
+
+
+def test_a_model_is_asked_for_by_name_and_answers(connect: Any, server: Any) -> None:
+    server.replies(server.json(server.model), server.json(server.generated))
+    model = connect().models.get("dialogue")
+    answer = model.generate_text(prompt="Hi")
+    assert (model.name, model.version, model.info.context_length) == ("dialogue", "smollm2@1", 8192)
+    assert answer == Answer(
+        id="answer-1",
+        text="Hello there",
+        model="dialogue",
+        version="smollm2@1",
+        finish_reason="stop",
+        usage=Usage(5, 2, 7),
+    )
+    assert str(answer) == "Hello there"
+    assert [(each.method, each.path) for each in server.received] == [
+        ("GET", "/llmos/v1/models/dialogue"),
+        ("POST", "/llmos/v1/generate"),
+    ]
+
+
+def test_only_what_was_given_is_sent(model: Any, server: Any) -> None:
+    server.replies(server.json(server.generated))
+    model.generate_text("Hi", max_tokens=3, temperature=0, stop=["\n"], raw=True, seed=None)
+    assert server.received[0].body == {
+        "model": "dialogue", "prompt": "Hi", "raw": True, "max_tokens": 3, "temperature": 0, "stop": ["\n"],
+    }  # fmt: skip
+
+
+def test_an_unknown_option_names_the_nearest_and_sends_nothing(model: Any, server: Any) -> None:
+    with pytest.raises(TypeError, match=r"no option 'temprature'\. Did you mean 'temperature'"):
+        model.generate_text("Hi", temprature=0)
+    assert server.received == []
+
+
+def test_names_that_need_escaping_reach_the_server_whole(connect: Any, server: Any) -> None:
+    server.replies(server.json(server.model))
+    assert connect().models.get("smollm2@sha256:ab/../c d").name == "smollm2@sha256:ab/../c d"
+    assert server.received[0].path == "/llmos/v1/models/smollm2@sha256:ab%2F..%2Fc%20d"
+
+
+def test_models_are_listed(connect: Any, server: Any) -> None:
+    server.replies(server.json({"data": [server.model, {"name": "b", "version": "b@2", "from_a_newer_server": 1}]}))
+    listed = connect().models.list()
+    assert [(each.name, each.version) for each in listed] == [("smollm2", "smollm2@1"), ("b", "b@2")]
+    assert listed[1].info.raw["from_a_newer_server"] == 1
+
+
+def test_deployments_are_listed(connect: Any, server: Any) -> None:
+    server.replies(server.json({"data": [{"version": "smollm2@1", "state": "ready", "pid": 7, "restarts": 1}]}))
+    (deployment,) = connect().deployments.list()
+    assert (deployment.version, deployment.state, deployment.pid, deployment.restarts) == ("smollm2@1", "ready", 7, 1)
+
+
+def test_chat_goes_through_the_openai_route(model: Any, server: Any) -> None:
+    messages = [{"role": "user", "content": "Hi"}]
+    choice = {"index": 0, "message": {"role": "assistant", "content": "你好"}, "finish_reason": "length"}
+    server.replies(server.json({"id": "chatcmpl-1", "model": "smollm2@1", "choices": [choice], "usage": server.usage}))
+    answer = model.chat(messages, max_tokens=2)
+    assert (answer.text, answer.finish_reason, answer.version, answer.model) == (
+        "你好", "length", "smollm2@1", "dialogue",
+    )  # fmt: skip
+    assert server.received[0].path == "/v1/chat/completions"
+    assert server.received[0].body == {"model": "dialogue", "messages": messages, "max_tokens": 2}
+
+
+def test_a_stream_gives_pieces_and_knows_the_answer_at_the_end(model: Any, server: Any) -> None:
+    server.replies(server.pieces("Hel", "lo"))
+    stream = model.generate_text("Hi", stream=True)
+    assert (stream.text, stream.usage, stream.finish_reason) == ("", None, None)
+    assert list(stream) == ["Hel", "lo"]
+    assert (stream.text, stream.usage, stream.finish_reason) == ("Hello", Usage(5, 2, 7), "stop")
+    assert (stream.id, stream.model, stream.version) == ("answer-1", "dialogue", "smollm2@1")
+    assert server.received[0].body["stream"] is True
+
+
+def test_a_streamed_chat_gives_pieces_and_usage(model: Any, server: Any) -> None:
+    def chunk(delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
+        return {"id": "c", "model": "smollm2@1", "choices": [{"delta": delta, "finish_reason": finish_reason}]}
+
+    server.replies(
+        server.stream(
+            chunk({"role": "assistant", "content": ""}),
+            chunk({"content": "a"}),
+            chunk({"content": "b"}),
+            chunk({}, "stop"),
+            {"id": "c", "model": "smollm2@1", "choices": [], "usage": server.usage},
+            "[DONE]",
+        )
+    )
+    stream = model.chat([{"role": "user", "content": "Hi"}], stream=True)
+    assert list(stream) == ["a", "b"]
+    assert (stream.text, stream.finish_reason, stream.usage, stream.version) == (
+        "ab", "stop", Usage(5, 2, 7), "smollm2@1",
+    )  # fmt: skip
+    assert server.received[0].body["stream_options"] == {"include_usage": True}
+
+
+def test_line_separators_inside_an_answer_stay_text(model: Any, server: Any) -> None:
+    pieces = ["a\u2028b", "\u0085", "c\r\nd", "🙂"]
+    server.replies(server.pieces(*pieces))
+    assert list(model.generate_text("Hi", stream=True)) == pieces
+
+
+def test_closing_a_stream_hangs_up(model: Any, server: Any) -> None:
+    server.replies(server.endless)
+    with model.generate_text("Hi", stream=True) as stream:
+        assert next(iter(stream)).startswith("more ")
+    assert server.hung_up.wait(timeout=10)
+    assert list(stream) == []
+    stream.close()
+
+
+def test_a_connection_serves_again_after_a_stream(model: Any, server: Any) -> None:
+    server.replies(server.pieces("a"), server.json(server.generated))
+    list(model.generate_text("Hi", stream=True))
+    assert model.generate_text("Hi").text == "Hello there"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_servers_error_is_raised_with_its_own_words(model: Any, server: Any, stream: bool) -> None:
+    server.replies(server.error(400, "context_length_exceeded", "Shorten it by 928 tokens."))
+    with pytest.raises(PromptTooLong, match=r"^Shorten it by 928 tokens\.$"):
+        model.generate_text("Hi", stream=stream)
+
+
+def test_an_unset_route_is_a_model_not_found_with_the_servers_advice(connect: Any, server: Any) -> None:
+    server.replies(server.error(404, "model_not_found", "There is no gpt-3. Set it: llmos route set gpt-3 MODEL"))
+    with pytest.raises(ModelNotFound, match="llmos route set gpt-3 MODEL"):
+        connect().models.get("gpt-3")
+
+
+def test_an_error_in_mid_stream_keeps_the_text_so_far(model: Any, server: Any) -> None:
+    failed = {"error": {"message": "The replica died.", "code": "replica_failed"}}
+    server.replies(server.stream({"id": "answer-1", "text": "Hel"}, failed))
+    stream = model.generate_text("Hi", stream=True)
+    with pytest.raises(ReplicaFailed, match="The replica died"):
+        list(stream)
+    assert stream.text == "Hel"
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("body", ["<html>a wiki</html>", "[]", '{"text": "no id"}', '{"text": 7}', '{"usage": {}}'])
+def test_what_is_no_llmos_server_is_called_so(model: Any, server: Any, body: str) -> None:
+    server.replies(server.json(body))
+    with pytest.raises(ConnectionFailed, match=f"{server.url} does not talk like an LLMOS server"):
+        model.generate_text("Hi")
+    assert len(server.received) == 1
+
+
+def test_a_stream_that_is_no_event_stream_is_called_so(model: Any, server: Any) -> None:
+    server.replies(server.json(server.generated))
+    with pytest.raises(ConnectionFailed, match="does not talk like an LLMOS server"):
+        model.generate_text("Hi", stream=True)
+
+
+def test_an_unfinished_last_event_is_not_taken_for_an_answer(model: Any, server: Any) -> None:
+    without_usage = {name: value for name, value in server.last_event.items() if name != "usage"}
+    server.replies(server.stream({"id": "answer-1", "text": "a"}, without_usage, "[DONE]"))
+    with pytest.raises(ConnectionFailed, match="does not talk like an LLMOS server"):
+        list(model.generate_text("Hi", stream=True))
+
+
+def test_a_redirect_is_not_followed_but_named(connect: Any, server: Any) -> None:
+    server.replies(server.json("", status=308, Location="https://elsewhere.example/"))
+    with pytest.raises(BadRequest, match=r"redirects to https://elsewhere\.example/"):
+        connect().models.list()
+    assert len(server.received) == 1
+
+
+def test_a_proxys_error_page_is_reported_with_its_status(connect: Any, server: Any) -> None:
+    server.replies(server.json("<html>", status=403))
+    with pytest.raises(Exception, match="answered with status 403, unlike LLMOS"):
+        connect().models.list()
