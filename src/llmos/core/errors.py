@@ -9,6 +9,7 @@ LLMOSError                        500 internal_error
 ├── PermissionDenied              403 permission_denied
 ├── NotFound                      404 not_found
 │   └── ModelNotFound             404 model_not_found
+├── MethodNotAllowed              405 method_not_allowed
 ├── RequestTimeout                408 request_timeout
 ├── Conflict                      409 conflict
 ├── TooLarge                      413 request_too_large
@@ -78,6 +79,10 @@ class NotFound(LLMOSError):
 
 class ModelNotFound(NotFound):
     code = "model_not_found"
+
+
+class MethodNotAllowed(LLMOSError):
+    status, code, type = 405, "method_not_allowed", "invalid_request_error"
 
 
 class RequestTimeout(LLMOSError):

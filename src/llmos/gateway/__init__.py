@@ -1,0 +1,1 @@
+"""The one pipeline that every call crosses, and the wire formats around it."""

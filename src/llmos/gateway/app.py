@@ -1,0 +1,26 @@
+"""The HTTP server's app: the door, the routes that lie in routes/, and one shape for every error."""
+
+import pkgutil
+from importlib import import_module
+
+from fastapi import FastAPI
+
+from llmos import __version__
+from llmos.gateway import errors, openapi, routes
+from llmos.gateway.door import Door
+from llmos.gateway.services import Services
+
+DESCRIPTION = """OpenAI's API under /v1, LLMOS's own under /llmos/v1.
+Every path but /health asks for the header `Authorization: Bearer KEY`."""
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the app. It holds nothing but `services`: who opens those closes them."""
+    app = FastAPI(title="LLMOS", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
+    app.state.services = services
+    for module in pkgutil.iter_modules(routes.__path__):
+        app.include_router(import_module(f"{routes.__name__}.{module.name}").router)
+    openapi.install(app)
+    errors.install(app)
+    app.add_middleware(Door, services=services)
+    return app

@@ -1,0 +1,75 @@
+"""Every error leaves the server in OpenAI's shape, so that the official clients raise their own error classes."""
+
+import math
+
+import msgspec
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from llmos.core.errors import LLMOSError, MethodNotAllowed, NotFound, error_from_body
+from llmos.core.suggest import nearest
+from llmos.engine.messages import Failed
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception of `app` in OpenAI's shape."""
+    app.add_exception_handler(LLMOSError, _llmos_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _internal_error)
+
+
+def respond(error: LLMOSError) -> Response:
+    headers = {}
+    if error.retry_after_seconds is not None:
+        headers["retry-after"] = str(math.ceil(error.retry_after_seconds))
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return Response(msgspec.json.encode(error.body()), error.status, headers, "application/json")
+
+
+def internal_error(scope: Scope) -> LLMOSError:
+    """What callers are told of our own bugs: the number under which the log can be searched, nothing of the inside."""
+    number = scope.get("state", {}).get("request_id", "without a number")
+    return LLMOSError(f"Something went wrong inside the server. Its log has the reason, at request {number}.")
+
+
+def of_failed(event: Failed) -> LLMOSError:
+    """Return the error that a replica's Failed event stands for."""
+    detail = {"code": event.code, "message": event.message, "param": event.param}
+    return error_from_body(500, {"error": detail})
+
+
+async def _llmos_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, LLMOSError)
+    return respond(error)
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    """What the router itself refuses: an unknown path (404) or method (405)."""
+    assert isinstance(error, HTTPException)
+    path, method = request.url.path, request.method
+    known = known_paths(request.app)
+    if error.status_code == 405:
+        allowed = ", ".join(sorted(known.get(path, set()))) or (error.headers or {}).get("Allow", "another method")
+        refusal: LLMOSError = MethodNotAllowed(f"{path} takes {allowed}, not {method}.")
+    elif error.status_code == 404:
+        near = nearest(path, known, limit=1)
+        advice = f"Did you mean {near[0]}?" if near else "GET /openapi.json lists what there is."
+        refusal = NotFound(f"There is nothing at {method} {path}. {advice}")
+    else:
+        refusal = error_from_body(error.status_code, {"error": {"message": str(error.detail)}})
+    response = respond(refusal)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _internal_error(request: Request, error: Exception) -> Response:
+    return respond(internal_error(request.scope))
+
+
+def known_paths(app: FastAPI) -> dict[str, set[str]]:
+    """Every path of the app with its methods."""
+    return {path: {method.upper() for method in methods} for path, methods in app.openapi()["paths"].items()}

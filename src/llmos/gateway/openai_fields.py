@@ -1,0 +1,105 @@
+"""What OpenAI's chat and completions formats have in common: the sampling fields, and those that we refuse by name."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from llmos.core.errors import BadRequest
+from llmos.engine.messages import SamplingParams
+from llmos.gateway.wire import Int64, Unsupported, WireRequest
+
+MAX_CHOICES = 1024
+
+HARMLESS = frozenset(
+    {
+        "user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options",
+        "prediction", "parallel_tool_calls",
+    }
+)  # fmt: skip
+"""They change who is billed or what is cached, never the answer."""
+
+UNSUPPORTED = {
+    "store": Unsupported("answers are not kept yet. Leave it out.", (False,)),
+    "service_tier": Unsupported("there is one tier. Leave it out.", ("auto", "default")),
+}
+
+
+class SamplingFields(WireRequest, kw_only=True):
+    """How tokens are chosen, in every format. What is beyond OpenAI's own fields goes into the client's extra_body."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: Annotated[int, Int64] = 0
+    """0: all."""
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: dict[int, float] = {}
+    seed: Annotated[int, Int64] | None = None
+    stop: str | list[str] = []
+    stop_token_ids: list[Annotated[int, Int64]] = []
+    ignore_eos: bool = False
+    include_stop: bool = False
+    min_tokens: Annotated[int, Int64] = 0
+
+    def sampling(self, **more: Any) -> SamplingParams:
+        return SamplingParams(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            logit_bias=self.logit_bias,
+            seed=self.seed,
+            stop=[self.stop] if isinstance(self.stop, str) else self.stop,
+            stop_token_ids=self.stop_token_ids,
+            ignore_eos=self.ignore_eos,
+            include_stop=self.include_stop,
+            min_tokens=self.min_tokens,
+            **more,
+        )
+
+
+class StreamOptions(WireRequest, kw_only=True):
+    include_usage: bool = False
+    """One more event before the end, without choices, carries the usage."""
+
+    harmless = frozenset({"include_obfuscation"})
+
+
+class StreamFields(SamplingFields, kw_only=True):
+    """The fields of a request that may be streamed and may ask for several choices."""
+
+    n: Annotated[int, Meta(ge=1, le=128)] = 1
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+
+    @property
+    def wants_usage_event(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def check_stream(self) -> None:
+        """Raises BadRequest for options of a stream where none was asked for."""
+        if self.stream_options is not None and not self.stream:
+            raise BadRequest(
+                "`stream_options` is for streams: set `stream` to true, or leave it out.", param="stream_options"
+            )
+
+
+class Usage(msgspec.Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+def usage(num_prompt_tokens: int, num_completion_tokens: int) -> Usage:
+    return Usage(num_prompt_tokens, num_completion_tokens, num_prompt_tokens + num_completion_tokens)
+
+
+def finite(logprob: float) -> float:
+    """JSON has no infinity: a banned token's logprob is spelled as OpenAI does."""
+    return max(logprob, -9999.0)

@@ -1,0 +1,172 @@
+"""The one way from a caller to a model and back. Every wire format crosses `answer`; no route runs a model by itself."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from llmos.core.errors import ReplicaFailed, Unavailable
+from llmos.core.ids import new_id
+from llmos.engine.messages import Delta, Event, Failed, Generate, SamplingParams, Started
+from llmos.gateway import errors
+from llmos.gateway.merging import merge
+from llmos.gateway.services import Services
+
+if TYPE_CHECKING:
+    from llmos.models.registry import Version
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """One of messages, text and tokens. With messages and text: the messages, if the model has a chat template."""
+
+    messages: list[dict[str, Any]] | None = None
+    text: str | None = None
+    tokens: list[int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """What a caller wants, freed of the wire format that it came in."""
+
+    model: str
+    """The name that was asked for: a Route, or a reference of a model."""
+    prompts: Sequence[Prompt]
+    sampling: SamplingParams = SamplingParams()
+    echo: bool = False
+    id_prefix: str = "answer"
+
+
+class Answer:
+    """A call that was accepted: who answers it, what it has cost so far, and the deltas as they come."""
+
+    def __init__(self, id: str, call: Call, version: "Version", began: float) -> None:
+        self.id = id
+        self.call = call
+        self.version = version
+        self.created = int(time.time())
+        self.num_prompt_tokens = 0
+        self.deltas: AsyncIterator[Delta]
+        """What each step adds. Choice i of prompt p has index p * n + i. Read it to its end, once."""
+        self._num_tokens_of = [0] * (len(call.prompts) * call.sampling.n)
+        self._began = began
+        self._first_token_at: float | None = None
+        self._last_token_at = began
+
+    @property
+    def num_completion_tokens(self) -> int:
+        return sum(self._num_tokens_of)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve digits of the digest: the same weights, the same fingerprint."""
+        return "fp_" + self.version.digest.rpartition(":")[2][:12]
+
+    async def read(self, events: AsyncIterator[tuple[int, Event]]) -> AsyncIterator[Delta]:
+        """Yield the deltas until every choice has its finish_reason. Raises the LLMOSError that ended one too early."""
+        num_running = len(self._num_tokens_of)
+        async for place, event in events:
+            if isinstance(event, Delta):
+                yield self._note(place, event)
+                num_running -= event.finish_reason is not None
+                if num_running == 0:
+                    return
+            else:
+                _raise_if_failed(event)
+        raise ReplicaFailed("The model's process stopped sending before the answer was whole. Try again.")
+
+    def _note(self, place: int, delta: Delta) -> Delta:
+        if delta.finish_reason == "cancelled":
+            raise Unavailable("The answer was cancelled: the model is being stopped.", retry_after_seconds=2)
+        index = place * self.call.sampling.n + delta.index
+        self._num_tokens_of[index] = delta.num_output_tokens
+        self._last_token_at = time.perf_counter()
+        self._first_token_at = self._first_token_at or self._last_token_at
+        return delta if index == delta.index else msgspec.structs.replace(delta, index=index)
+
+    def count(self, services: Services) -> None:
+        """Put what was computed, whoever still wanted it, into the metrics."""
+        metrics, version = services.metrics, self.version.ref
+        metrics.prompt_tokens.labels(version).inc(self.num_prompt_tokens)
+        metrics.completion_tokens.labels(version).inc(self.num_completion_tokens)
+        if self._first_token_at is not None:
+            metrics.first_token_seconds.labels(version).observe(self._first_token_at - self._began)
+            num_later = max(self._num_tokens_of) - 1
+            if num_later > 0:
+                seconds = self._last_token_at - self._first_token_at
+                metrics.per_token_seconds.labels(version).observe(seconds / num_later)
+
+
+@asynccontextmanager
+async def answer(services: Services, call: Call) -> AsyncIterator[Answer]:
+    """Run `call` on the Version that its name leads to. The body begins when every prompt has been accepted.
+
+    Leaving the context, however it is left, stops what still runs and counts what was computed.
+    Raises the LLMOSError that says why there is no answer, here or out of the answer's deltas.
+    """
+    began = time.perf_counter()
+    version, files = await asyncio.to_thread(_find, services, call.model)
+    requests = await _requests(services, call, version, files)
+    running = Answer(requests[0].id, call, version, began)
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(aclosing(services.pool.generate(version.ref, files, request)))
+            for request in requests
+        ]
+        running.num_prompt_tokens = await _start(streams)
+        stack.callback(running.count, services)
+        events = await stack.enter_async_context(aclosing(merge(streams)))
+        running.deltas = await stack.enter_async_context(aclosing(running.read(events)))
+        yield running
+
+
+def _find(services: Services, model: str) -> tuple["Version", dict[str, Path]]:
+    version = services.routes.resolve(model)
+    return version, services.registry.files(version)
+
+
+async def _requests(services: Services, call: Call, version: "Version", files: dict[str, Path]) -> list[Generate]:
+    call_id = new_id(call.id_prefix)
+    has_template = False
+    if any(prompt.messages is not None and prompt.text is not None for prompt in call.prompts):
+        has_template = await _has_template(services, version, files)
+    return [
+        Generate(
+            id=f"{call_id}-{place}" if place else call_id,
+            messages=prompt.messages if prompt.text is None or has_template else None,
+            text=prompt.text if prompt.messages is None or not has_template else None,
+            tokens=prompt.tokens,
+            echo=call.echo,
+            sampling=call.sampling,
+        )
+        for place, prompt in enumerate(call.prompts)
+    ]
+
+
+async def _has_template(services: Services, version: "Version", files: dict[str, Path]) -> bool:
+    await services.pool.ensure(version.ref, files)
+    ready = (replica.ready for replica in services.pool.status() if replica.version == version.ref)
+    return any(each is not None and each.has_template for each in ready)
+
+
+async def _start(streams: Sequence[AsyncIterator[Event]]) -> int:
+    """Wait until every prompt is accepted; return how many tokens they have together."""
+    firsts = await asyncio.gather(*(anext(stream) for stream in streams), return_exceptions=True)
+    num_prompt_tokens = 0
+    for first in firsts:
+        if isinstance(first, BaseException):
+            raise first
+        _raise_if_failed(first)
+        assert isinstance(first, Started), "the pool says Started before anything else"
+        num_prompt_tokens += first.num_prompt_tokens
+    return num_prompt_tokens
+
+
+def _raise_if_failed(event: Event) -> None:
+    if isinstance(event, Failed):
+        raise errors.of_failed(event)

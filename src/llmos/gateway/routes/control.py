@@ -1,0 +1,178 @@
+"""/llmos/v1/models, /routes and /deployments: what is stored, what callers may ask for, what runs."""
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from llmos.gateway import openapi
+from llmos.gateway.services import Services
+from llmos.gateway.wire import WireRequest, receive
+
+if TYPE_CHECKING:
+    from llmos.deployments.pool import ReplicaStatus
+    from llmos.models.registry import Version
+
+router = APIRouter(prefix="/llmos/v1")
+
+
+class ModelDescription(msgspec.Struct, kw_only=True):
+    name: str
+    """The name that was asked, or the model's."""
+    version: str
+    digest: str
+    family: str
+    format: str
+    quantization: str | None
+    parameters: int | None
+    context_length: int | None
+    size_bytes: int
+    license: str | None
+    source: str | None
+    created_at: datetime
+
+
+class ModelDescriptions(msgspec.Struct):
+    data: list[ModelDescription]
+
+
+class RouteDescription(msgspec.Struct, kw_only=True):
+    name: str
+    target: str
+    """The reference of a model."""
+
+
+class RouteDescriptions(msgspec.Struct):
+    data: list[RouteDescription]
+
+
+class RouteTarget(WireRequest, kw_only=True):
+    target: str
+
+
+class ReplicaLoad(msgspec.Struct, kw_only=True):
+    num_running: int
+    num_waiting: int
+    num_free_blocks: int
+    num_preemptions: int
+
+
+class DeploymentDescription(msgspec.Struct, kw_only=True):
+    version: str
+    state: str
+    """loading, ready, failed or stopped."""
+    pid: int | None
+    restarts: int
+    since: datetime | None
+    """When it entered this state."""
+    error: str | None
+    """Why it failed."""
+    load: ReplicaLoad | None
+    ready: dict[str, Any] | None
+    """What the replica said about itself when it had loaded: memory, kernels, threads, context window."""
+
+
+class DeploymentDescriptions(msgspec.Struct):
+    data: list[DeploymentDescription]
+
+
+@router.get("/models", tags=["models"], summary="List the Versions", responses=openapi.answers(ModelDescriptions))
+async def list_models(request: Request) -> Response:
+    versions = await asyncio.to_thread(_services(request).registry.list)
+    return _json(ModelDescriptions([_model(version.model, version) for version in versions]))
+
+
+@router.get(
+    "/models/{name:path}", tags=["models"], summary="Describe a Version", responses=openapi.answers(ModelDescription)
+)
+async def get_model(request: Request, name: str) -> Response:
+    """`name` is a Route or a reference: NAME, NAME:ALIAS, NAME@NUMBER, NAME@sha256:DIGEST."""
+    return _json(_model(name, await asyncio.to_thread(_services(request).routes.resolve, name)))
+
+
+@router.get("/routes", tags=["routes"], summary="List the Routes", responses=openapi.answers(RouteDescriptions))
+async def list_routes(request: Request) -> Response:
+    routes = await asyncio.to_thread(_services(request).routes.list)
+    return _json(RouteDescriptions([RouteDescription(name=route.name, target=route.target) for route in routes]))
+
+
+@router.get(
+    "/routes/{name}", tags=["routes"], summary="Say where a Route leads", responses=openapi.answers(RouteDescription)
+)
+async def get_route(request: Request, name: str) -> Response:
+    route = await asyncio.to_thread(_services(request).routes.get, name)
+    return _json(RouteDescription(name=route.name, target=route.target))
+
+
+@router.put(
+    "/routes/{name}",
+    tags=["routes"],
+    summary="Point a Route at a model",
+    openapi_extra=openapi.body(RouteTarget, {"target": "smollm2"}),
+    responses=openapi.answers(RouteDescription),
+)
+async def set_route(request: Request, name: str) -> Response:
+    asked = await receive(request, RouteTarget)
+    route = await asyncio.to_thread(_services(request).routes.set, name, asked.target)
+    return _json(RouteDescription(name=route.name, target=route.target))
+
+
+@router.delete("/routes/{name}", tags=["routes"], summary="Remove a Route", status_code=204)
+async def remove_route(request: Request, name: str) -> Response:
+    await asyncio.to_thread(_services(request).routes.remove, name)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/deployments", tags=["deployments"], summary="List what runs", responses=openapi.answers(DeploymentDescriptions)
+)
+async def list_deployments(request: Request) -> Response:
+    return _json(DeploymentDescriptions([_deployment(replica) for replica in _services(request).pool.status()]))
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+def _json(value: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _model(name: str, version: "Version") -> ModelDescription:
+    return ModelDescription(
+        name=name,
+        version=version.ref,
+        digest=version.digest,
+        family=version.family,
+        format=version.format,
+        quantization=version.quantization,
+        parameters=version.parameters,
+        context_length=version.context_length,
+        size_bytes=version.size,
+        license=version.license,
+        source=version.source,
+        created_at=version.created_at,
+    )
+
+
+def _deployment(replica: "ReplicaStatus") -> DeploymentDescription:
+    load = replica.load
+    return DeploymentDescription(
+        version=replica.version,
+        state=replica.state,
+        pid=replica.pid,
+        restarts=replica.restarts,
+        since=replica.since,
+        error=replica.error,
+        load=load
+        and ReplicaLoad(
+            num_running=load.num_running,
+            num_waiting=load.num_waiting,
+            num_free_blocks=load.num_free_blocks,
+            num_preemptions=load.num_preemptions,
+        ),
+        ready=replica.ready and msgspec.to_builtins(replica.ready),
+    )

@@ -1,0 +1,122 @@
+"""POST /llmos/v1/generate: one prompt, one text. What Client.generate_text uses."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from fastapi import APIRouter, Request
+
+from llmos.gateway import openapi, sse
+from llmos.gateway.openai_fields import SamplingFields, Usage, usage
+from llmos.gateway.pipeline import Answer, Call, Prompt
+from llmos.gateway.sse import AnswerResponse
+from llmos.gateway.wire import Int64, Unsupported, receive
+
+router = APIRouter()
+
+
+class GenerateRequest(SamplingFields, kw_only=True):
+    model: str
+    """A Route or a model: GET /llmos/v1/models lists them."""
+    prompt: str
+    raw: bool = False
+    """Continue the prompt as it stands. Otherwise it is what a user says, wherever the model has a chat template."""
+    max_tokens: Annotated[int, Int64] | None = None
+    """Without it, as many as the context window has room for."""
+    stream: bool = False
+
+    unsupported: ClassVar = {
+        "n": Unsupported("there is one text an answer. /v1/completions gives several.", (1,)),
+        "messages": Unsupported("this takes a `prompt`. /v1/chat/completions takes messages."),
+        "logprobs": Unsupported("/v1/completions gives them.", (False,)),
+        "echo": Unsupported("/v1/completions gives it.", (False,)),
+    }
+
+    def call(self) -> Call:
+        messages = None if self.raw else [{"role": "user", "content": self.prompt}]
+        return Call(
+            model=self.model,
+            prompts=[Prompt(text=self.prompt, messages=messages)],
+            sampling=self.sampling(max_tokens=self.max_tokens),
+            id_prefix="gen",
+        )
+
+
+class GeneratedAnswer(msgspec.Struct, kw_only=True):
+    id: str
+    object: Literal["answer"] = "answer"
+    text: str
+    model: str
+    """The name that was asked."""
+    version: str
+    """The Version that really answered, such as smollm2@1."""
+    digest: str
+    finish_reason: Literal["stop", "length"]
+    usage: Usage
+
+
+class GeneratedPiece(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One event of a stream. The fields after the text are in the last one."""
+
+    id: str
+    text: str
+    model: str | None = None
+    version: str | None = None
+    digest: str | None = None
+    finish_reason: Literal["stop", "length"] | None = None
+    usage: Usage | None = None
+
+
+@router.post(
+    "/llmos/v1/generate",
+    tags=["inference"],
+    summary="Answer a prompt",
+    openapi_extra=openapi.body(GenerateRequest, {"model": "dialogue", "prompt": "The meaning of life is"}),
+    responses=openapi.answers(GeneratedAnswer, GeneratedPiece),
+)
+async def generate(request: Request) -> AnswerResponse:
+    asked = await receive(request, GenerateRequest)
+    return AnswerResponse(request.app.state.services, asked.call(), GenerateWire(), stream=asked.stream)
+
+
+class GenerateWire:
+    """Spells an answer as a GeneratedAnswer, or as GeneratedPiece events."""
+
+    async def whole(self, answer: Answer) -> bytes:
+        pieces = []
+        reason = None
+        async for delta in answer.deltas:
+            pieces.append(delta.text)
+            reason = delta.finish_reason
+        assert reason in ("stop", "length"), "the pipeline yields until the answer has ended"
+        return sse.encode(
+            GeneratedAnswer(
+                id=answer.id,
+                text="".join(pieces),
+                model=answer.call.model,
+                version=answer.version.ref,
+                digest=answer.version.digest,
+                finish_reason=reason,
+                usage=usage(answer.num_prompt_tokens, answer.num_completion_tokens),
+            )
+        )
+
+    async def events(self, answer: Answer) -> AsyncIterator[bytes]:
+        opening = b'data: {"id":%b,"text":' % sse.encode(answer.id)
+        async for delta in answer.deltas:
+            if delta.finish_reason is None:
+                if delta.text:
+                    yield opening + sse.encode(delta.text) + b"}\n\n"
+                continue
+            assert delta.finish_reason != "cancelled", "the pipeline raises for a cancelled answer"
+            yield sse.event(
+                GeneratedPiece(
+                    id=answer.id,
+                    text=delta.text,
+                    model=answer.call.model,
+                    version=answer.version.ref,
+                    digest=answer.version.digest,
+                    finish_reason=delta.finish_reason,
+                    usage=usage(answer.num_prompt_tokens, answer.num_completion_tokens),
+                )
+            )

@@ -1,0 +1,146 @@
+"""The serving process: opens what the routes need, loads the models, answers, and ends in good order.
+
+SIGTERM or SIGINT   nothing new is let in, what runs may finish, the process exits with status 0
+a second one        everything ends at once
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from llmos.core.config import Settings
+from llmos.core.errors import BadRequest, Conflict, LLMOSError
+from llmos.deployments.pool import Pool
+from llmos.deployments.routes import DEFAULT_ROUTE, Routes
+from llmos.engine.config import EngineConfig
+from llmos.gateway.app import create_app
+from llmos.gateway.services import Services
+from llmos.models import open_registry
+from llmos.models.registry import Version
+from llmos.security.auth import open_owner_key
+
+
+def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serve `models` (the default model where none is named) until a signal ends it. Port 0 takes any free one.
+
+    Raises LLMOSError, before anything listens, for a model that isn't there or an address that is taken; and later
+    for a model that can't be loaded. Raises SystemExit(1) when a second signal cut running answers short.
+    """
+    services = open_services(settings)
+    wanted = {version.ref: version for version in map(services.routes.resolve, models or [DEFAULT_ROUTE])}
+    services.readiness.wanted.extend(wanted)
+    listener = listen(host, port)
+    uvloop.run(_serve(services, list(wanted.values()), listener))
+
+
+def open_services(settings: Settings) -> Services:
+    registry = open_registry(settings)
+    services = Services(
+        settings=settings,
+        registry=registry,
+        routes=Routes(registry.database, registry),
+        pool=Pool(EngineConfig(isa=settings.isa, threads=settings.threads)),
+        owner_key=open_owner_key(settings),
+    )
+    services.metrics.watch(services.pool.status)
+    return services
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address. Raises BadRequest or Conflict that say what to do instead."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, OverflowError) as error:
+        raise BadRequest(f"{host}:{port} is no address to serve on ({error}). Try --host 127.0.0.1.") from None
+    listener = socket.socket(family, kind)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise Conflict(f"Can't serve on {host}:{port}: {error.strerror}. Choose another with --port.") from None
+    listener.set_inheritable(False)
+    return listener
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with our own signals: its own would end the process by the signal instead of with status 0."""
+
+    def __init__(self, app: FastAPI, services: Services) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=75,
+            )
+        )
+        self._services = services
+
+    def stop(self) -> None:
+        """The first time: let nothing in, and end after the last answer. The second time: end now."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._services.readiness.is_draining = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(services: Services, wanted: Sequence[Version], listener: socket.socket) -> None:
+    server = Server(create_app(services), services)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    loading = asyncio.create_task(_load(services, wanted, server))
+    _say_where(services.settings, listener)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        loading.cancel()
+        await services.pool.close(drain=not server.force_exit)
+    with contextlib.suppress(asyncio.CancelledError):
+        await loading  # Raises what made loading fail.
+    if server.force_exit:
+        raise SystemExit(1)
+
+
+async def _load(services: Services, wanted: Sequence[Version], server: Server) -> None:
+    """Load the models one after another. A model that can't be loaded ends the server: it was started for it."""
+    try:
+        for version in wanted:
+            _say(f"Loading {version.ref} …")
+            began = asyncio.get_running_loop().time()
+            files = await asyncio.to_thread(services.registry.files, version)
+            await services.pool.ensure(version.ref, files)
+            _say(f"Loaded {version.ref} in {asyncio.get_running_loop().time() - began:.1f} s.")
+        _say("Ready. Ctrl-C ends it.")
+    except LLMOSError:
+        server.stop()
+        raise
+
+
+def _say_where(settings: Settings, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    # Everything is reachable, so name an address that a program on this machine can use.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    _say(f"LLMOS serves on {url}; the key is in {settings.owner_key_path}. Try:\n")
+    _say(f"""curl {url}/v1/chat/completions -H "Authorization: Bearer $(cat {settings.owner_key_path})" \\
+  -d '{{"model": "{DEFAULT_ROUTE}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'\n""")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

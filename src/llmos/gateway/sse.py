@@ -1,0 +1,118 @@
+"""From an answer to bytes on the wire: plain or as server-sent events, for as long as the caller listens."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Protocol
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from llmos.core.errors import LLMOSError
+from llmos.gateway import errors, pipeline
+from llmos.gateway.pipeline import Answer, Call
+from llmos.gateway.services import Services
+
+DONE = b"data: [DONE]\n\n"
+
+_encode = msgspec.json.Encoder().encode
+
+# Legal in JSON, but many readers of event streams take them for the end of a line.
+_LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
+
+
+class Wire(Protocol):
+    """How one wire format spells an answer."""
+
+    def events(self, answer: Answer) -> AsyncIterator[bytes]:
+        """Yield the bytes of the events, made by `event` or by hand, without the last [DONE]."""
+        ...
+
+    async def whole(self, answer: Answer) -> bytes:
+        """Return the answer as one JSON document."""
+        ...
+
+
+def encode(value: Any) -> bytes:
+    """Return `value` as JSON on one line, whatever the reader takes for a line."""
+    encoded = _encode(value)
+    if not encoded.isascii():
+        for raw, escaped in _LINE_ENDS:
+            encoded = encoded.replace(raw, escaped)
+    return encoded
+
+
+def event(value: Any) -> bytes:
+    return b"data: " + encode(value) + b"\n\n"
+
+
+class AnswerResponse(Response):
+    """Runs a call through the pipeline and sends what comes of it. Ends the call as soon as the caller hangs up."""
+
+    def __init__(self, services: Services, call: Call, wire: Wire, *, stream: bool) -> None:
+        super().__init__()
+        self._services, self._call, self._wire, self._stream = services, call, wire, stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await while_connected(receive, self._send_events(scope, send) if self._stream else self._send_whole(send))
+
+    async def _send_whole(self, send: Send) -> None:
+        async with pipeline.answer(self._services, self._call) as answer:
+            body = await self._wire.whole(answer)
+        await Response(body, media_type="application/json")({"type": "http"}, _nothing, send)
+
+    async def _send_events(self, scope: Scope, send: Send) -> None:
+        has_begun = False
+        try:
+            async with pipeline.answer(self._services, self._call) as answer:
+                async for chunk in self._wire.events(answer):
+                    if not has_begun:
+                        # Not before there is something to send: until then an error keeps its own status.
+                        await send({"type": "http.response.start", "status": 200, "headers": _EVENT_STREAM})
+                        has_begun = True
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            last = DONE
+        except LLMOSError as error:
+            if not has_begun:
+                raise
+            last = event(error.body())
+        except Exception:
+            if has_begun:
+                await send({"type": "http.response.body", "body": event(errors.internal_error(scope).body())})
+            raise
+        await send({"type": "http.response.body", "body": last})
+
+
+_EVENT_STREAM = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work`, and cancel it at once when the other side hangs up. The request's body must have been read."""
+    task = asyncio.current_task()
+    assert task is not None
+    is_gone = False
+
+    async def watch() -> None:
+        nonlocal is_gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        is_gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        await work
+    except asyncio.CancelledError:
+        # Only our own cancelling ends here; anybody else's goes on.
+        if not is_gone or task.uncancel():
+            raise
+    finally:
+        watcher.cancel()
+
+
+async def _nothing() -> Any:
+    raise AssertionError("a plain response reads nothing")

@@ -1,0 +1,149 @@
+"""How the bytes of a request become a typed struct, and how a wrong one is refused so that its sender can mend it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from llmos.core.errors import BadRequest, TooLarge
+from llmos.core.suggest import nearest
+
+MAX_BODY_BYTES = 32 * 2**20
+MAX_DISCARDED_BYTES = 128 * 2**20
+
+Int64 = msgspec.Meta(ge=-(2**63), le=2**63 - 1)
+"""What msgpack can carry to the replica."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A field that would change the answer and that LLMOS can't honour: refused, unless its value asks for nothing."""
+
+    advice: str
+    neutral: tuple[Any, ...] = ()
+
+
+class WireRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A JSON object that callers send. A field that is null counts as not given."""
+
+    harmless: ClassVar[frozenset[str]] = frozenset()
+    """Accepted and unused: they can't change the answer."""
+    unsupported: ClassVar[Mapping[str, Unsupported]] = {}
+    nested: ClassVar[Mapping[str, "type[WireRequest]"]] = {}
+    """Fields that hold such an object, or a list of them."""
+
+
+R = TypeVar("R", bound=WireRequest)
+
+
+async def receive(request: Request, kind: type[R]) -> R:
+    """Read the body of `request` as a `kind`. Raises TooLarge, and BadRequest naming the field."""
+    return decode(await read_body(request), kind)
+
+
+async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """Return the body. Raises TooLarge for one over the limit, whether or not it told its length."""
+    too_large = TooLarge(
+        f"The request is larger than {limit_bytes:,} bytes, the most that this server reads. Split it."
+    )
+    told = request.headers.get("content-length", "")
+    is_too_large = told.isdecimal() and int(told) > limit_bytes
+    if is_too_large and "100-continue" in request.headers.get("expect", ""):
+        raise too_large  # The sender waits for our word before it sends anything.
+    chunks: list[bytes] = []
+    num_bytes = 0
+    async for chunk in request.stream():
+        num_bytes += len(chunk)
+        if num_bytes > limit_bytes or is_too_large:
+            # Most clients read no answer before they have sent everything: swallow it, within reason.
+            is_too_large = True
+            chunks.clear()
+            if num_bytes > limit_bytes + MAX_DISCARDED_BYTES:
+                break
+        else:
+            chunks.append(chunk)
+    if is_too_large:
+        raise too_large
+    return b"".join(chunks)
+
+
+def decode(body: bytes, kind: type[R]) -> R:
+    """Return the struct that `body` spells. Raises BadRequest with the field in its message and its param."""
+    fields = _parse(body)
+    if not isinstance(fields, dict):
+        raise BadRequest(f"The body must be a JSON object; this one is {_name_of(fields)}.")
+    try:
+        return msgspec.convert(_tidy(fields, kind, ""), kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error)) from None
+
+
+def _parse(body: bytes) -> Any:
+    if not body.strip():
+        raise BadRequest("The body is empty; send a JSON object.")
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.") from None
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The body is not valid UTF-8: {error.reason}.") from None
+    except msgspec.MsgspecError as error:
+        reason = str(error).removeprefix("JSON is malformed: ")
+        raise BadRequest(f"The body is not valid JSON: {reason[:1].lower()}{reason[1:]}.") from None
+
+
+def _tidy(fields: dict[str, Any], kind: type[WireRequest], where: str) -> dict[str, Any]:
+    """Drop nulls and what is harmless. Raises BadRequest for a field that we don't know or can't honour."""
+    known = kind.__struct_fields__
+    tidied: dict[str, Any] = {}
+    for name, value in fields.items():
+        if value is None or name in kind.harmless:
+            continue
+        path = f"{where}{name}"
+        if name in known:
+            tidied[name] = _tidy_nested(value, kind.nested[name], path) if name in kind.nested else value
+        elif name not in kind.unsupported:
+            raise _unknown(name, [*known, *kind.unsupported], path)
+        elif value not in kind.unsupported[name].neutral:
+            raise BadRequest(f"`{path}` is not supported: {kind.unsupported[name].advice}", param=path)
+    return tidied
+
+
+def _tidy_nested(value: Any, kind: type[WireRequest], path: str) -> Any:
+    if isinstance(value, dict):
+        return _tidy(value, kind, f"{path}.")
+    if isinstance(value, list):
+        return [_tidy(each, kind, f"{path}[{i}].") if isinstance(each, dict) else each for i, each in enumerate(value)]
+    return value
+
+
+def _unknown(name: str, known: list[str], path: str) -> BadRequest:
+    near = nearest(name, known, limit=1)
+    advice = f"Did you mean `{near[0]}`?" if near else "Leave it out."
+    return BadRequest(f"There is no field `{path}`. {advice}", param=path)
+
+
+# The words that msgspec uses for types, in JSON's own terms.
+_JSON_WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "dict": "object"}
+
+
+def _name_of(value: Any) -> str:
+    words = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return words.get(type(value), "null")
+
+
+def _explain(message: str) -> BadRequest:
+    """Turn "Expected `float`, got `str` - at `$.temperature`" into a BadRequest on temperature."""
+    reason, _, place = message.partition(" - at `$")
+    path = place.rstrip("`").lstrip(".")
+    missing = re.match(r"Object missing required field `(.+)`", reason)
+    if missing:
+        path = f"{path}.{missing[1]}" if path else missing[1]
+        return BadRequest(f"`{path}` is missing.", param=path)
+    reason = re.sub(r"\b(str|int|float|bool|dict)\b", lambda word: _JSON_WORDS[word[0]], reason).replace("`", "")
+    return BadRequest(
+        f"`{path}` is wrong: {reason[:1].lower()}{reason[1:]}." if path else f"{reason}.", param=path or None
+    )
