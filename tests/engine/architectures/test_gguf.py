@@ -1,0 +1,129 @@
+"""A model read from GGUF is the model read from its Hugging Face folder, tensor by tensor."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from tiny_models import write_gguf
+
+from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.engine.checkpoint import Checkpoint, open_checkpoint
+from llmos.engine.formats.dequantize import dequantize
+
+GGUF_CASES = [
+    "llama", "llama-tied-wide", "llama-head-dim-biases", "llama-llama3-rope-8192", "llama-linear-rope",
+    "mistral-window", "mistral-no-window", "qwen2", "qwen3", "qwen3-tied-biases", "gpt2", "gpt2-untied-inner",
+]  # fmt: skip
+
+
+@pytest.fixture(params=GGUF_CASES)
+def pair(request, tiny_model_of: Callable, tmp_path: Path) -> tuple[Checkpoint, Checkpoint]:
+    """A model from its folder, and from the GGUF file that llama.cpp's converter would make of it."""
+    tiny = tiny_model_of(request.param)
+    return tiny.open(), open_checkpoint({"model.gguf": write_gguf(tiny, tmp_path / "model.gguf")})
+
+
+def test_both_files_give_one_spec(pair):
+    from_folder, from_gguf = pair
+    floats = ("norm_eps", "rope_theta", "rope_factor")
+    for name in floats:  # GGUF has them in float32
+        assert getattr(from_gguf.spec, name) == pytest.approx(getattr(from_folder.spec, name), rel=1e-6)
+    same = dict.fromkeys(floats, 1.0)
+    family = "llama" if from_folder.family == "mistral" else from_folder.family
+    assert replace(from_gguf.spec, **same) == replace(from_folder.spec, **same, family=family)
+
+
+def test_both_files_give_the_same_tensors(pair):
+    from_folder, from_gguf = pair
+    assert set(from_gguf.tensors) == set(from_folder.tensors) == set(from_folder.spec.tensor_shapes())
+    for name, shape in from_folder.spec.tensor_shapes().items():
+        tensor = from_gguf.tensors[name]
+        assert tensor.shape == from_folder.tensors[name].shape == shape
+        assert np.array_equal(dequantize(tensor), dequantize(from_folder.tensors[name])), name
+
+
+def test_the_queries_of_a_quantized_llama_keep_their_values(tiny_model_of, tmp_path):
+    tiny = tiny_model_of("llama-tied-wide")
+    path = write_gguf(tiny, tmp_path / "model.gguf", quantize=gguf.GGMLQuantizationType.Q8_0)
+    tensors = open_checkpoint({"model.gguf": path}).tensors
+    weight = tiny.reference.state_dict()["model.layers.1.self_attn.q_proj.weight"].numpy()
+    assert tensors["layers.1.q.weight"].dtype == "Q8_0"
+    expected = gguf.quants.dequantize(
+        gguf.quants.quantize(weight, gguf.GGMLQuantizationType.Q8_0), gguf.GGMLQuantizationType.Q8_0
+    )
+    assert np.array_equal(dequantize(tensors["layers.1.q.weight"]), expected)
+
+
+def test_rope_factors_that_llama_3_does_not_make_are_refused(tiny_model_of, tmp_path):
+    odd = np.array([1.0, 3.0, 2.0, 9.0], np.float32)
+    path = write_gguf(tiny_model_of("llama"), tmp_path / "model.gguf", rope_factors=odd)
+    with pytest.raises(UnsupportedModel, match="another way than Llama 3"):
+        open_checkpoint({"model.gguf": path})
+
+
+def test_rope_factors_of_one_scale_nothing(tiny_model_of, tmp_path):
+    path = write_gguf(tiny_model_of("llama"), tmp_path / "model.gguf", rope_factors=np.ones(4, np.float32))
+    assert open_checkpoint({"model.gguf": path}).spec.rope_scaling == "none"
+
+
+def test_rope_factors_of_another_head_size_are_refused(tiny_model_of, tmp_path):
+    path = write_gguf(tiny_model_of("llama"), tmp_path / "model.gguf", rope_factors=np.ones(5, np.float32))
+    with pytest.raises(BadModelFile, match=r"rope_freqs\.weight is \[5\]; heads of 8 need \[4\]"):
+        open_checkpoint({"model.gguf": path})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"llama.expert_count": 8}, "a mixture of experts"),
+        ({"llama.attention.causal": False}, "both directions"),
+        ({"llama.attention.value_length": 16}, "values of another size than its keys"),
+        ({"llama.rope.dimension_count": 4}, "a part of each head"),
+        ({"llama.rope.scaling.type": "yarn"}, "rope.scaling.type is 'yarn'; this engine knows none, linear"),
+        ({"llama.attention.head_count_kv": [2, 1]}, "head_count_kv differs from layer to layer"),
+        ({"split.count": 3}, "one of 3 parts"),
+        ({"general.type": "adapter"}, "general.type is 'adapter'"),
+    ],
+)
+def test_what_no_spec_can_say_is_refused_by_name(metadata, message, tiny_model_of, tmp_path):
+    path = write_gguf(tiny_model_of("llama"), tmp_path / "model.gguf", metadata=metadata)
+    with pytest.raises(UnsupportedModel) as refused:
+        open_checkpoint({"model.gguf": path})
+    assert message in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"llama.block_count": 1 << 31}, "llama.block_count is 2147483648; it must be a whole number from 1 to 1,024"),
+        ({"llama.embedding_length": "48"}, "llama.embedding_length is '48'"),
+        ({"llama.context_length": 0}, "llama.context_length is 0"),
+        ({"llama.attention.head_count": 4, "llama.attention.head_count_kv": 3}, "4 attention heads for 3 key-value"),
+        ({"llama.rope.freq_base": float("nan")}, "llama.rope.freq_base is nan"),
+        ({"llama.attention.layer_norm_rms_epsilon": -1.0}, "layer_norm_rms_epsilon is -1.0"),
+        ({"tokenizer.ggml.tokens": ["a"] * 200}, "200 tokens, but token_embd.weight only 131 rows"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_named(metadata, message, tiny_model_of, tmp_path):
+    path = write_gguf(tiny_model_of("llama"), tmp_path / "model.gguf", metadata=metadata)
+    with pytest.raises(BadModelFile) as refused:
+        open_checkpoint({"model.gguf": path})
+    assert message in refused.value.message
+
+
+def test_equal_head_counts_for_every_layer_are_one_head_count(tiny_model_of, tmp_path):
+    path = write_gguf(
+        tiny_model_of("llama"), tmp_path / "model.gguf", metadata={"llama.attention.head_count_kv": [2, 2]}
+    )
+    assert open_checkpoint({"model.gguf": path}).spec.num_kv_heads == 2
+
+
+def test_a_tensor_that_the_family_has_no_place_for_is_refused(tiny_model_of, tmp_path):
+    path = write_gguf(
+        tiny_model_of("llama"), tmp_path / "model.gguf", extra={"blk.1.attn_sinks.weight": np.ones(6, np.float32)}
+    )
+    with pytest.raises(UnsupportedModel, match=r"no place for blk\.1\.attn_sinks\.weight"):
+        open_checkpoint({"model.gguf": path})
