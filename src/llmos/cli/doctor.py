@@ -1,0 +1,201 @@
+"""llmos doctor: is this machine ready? Each line says ok, or what to do.
+
+A check is a function that looks at one thing and returns Findings; CHECKS lists them in the order of their lines.
+"""
+
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.text import Text
+
+from llmos.cli.output import download_progress, print_json, readable_size, stdout
+from llmos.core.config import Settings, load_settings
+from llmos.core.errors import LLMOSError
+from llmos.core.hardware import inspect_hardware
+
+_ENOUGH_MEMORY_BYTES = 1_000_000_000
+_ENOUGH_DISK_BYTES = 1_000_000_000
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    check: str
+    ok: bool
+    found: str
+    advice: str = ""
+    """What to do about it; also for things that work, but could work better."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("doctor")(doctor)
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Check this machine and this installation: each line is ok or says what to do."""
+    settings = load_settings()
+    findings = [finding for check in CHECKS for finding in check(settings)]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            mark = Text("ok   " if finding.ok else "FIX  ", style="green" if finding.ok else "bold red")
+            line = mark + Text(f"{finding.check:<10} ", style="bold") + Text(finding.found)
+            stdout().print(line + Text(f"  → {finding.advice}" if finding.advice else ""))
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def check_python(settings: Settings) -> Iterable[Finding]:
+    yield Finding("python", True, f"{sys.version.split()[0]}, {sys.executable}")
+
+
+def check_cpu(settings: Settings) -> Iterable[Finding]:
+    hardware = inspect_hardware()
+    best = hardware.isas[0]
+    found = f"{hardware.cpu}, {hardware.num_cores} cores, kernels: {', '.join(hardware.isas)}"
+    if settings.isa is not None and settings.isa not in hardware.isas:
+        yield Finding("cpu", False, found, f"LLMOS_ISA asks for {settings.isa}, which this CPU lacks. Unset it.")
+    elif best == "portable":
+        yield Finding("cpu", True, found, "It works, but slowly: a CPU with AVX2 is several times as fast.")
+    else:
+        yield Finding("cpu", True, found)
+
+
+def check_memory(settings: Settings) -> Iterable[Finding]:
+    hardware = inspect_hardware()
+    found = f"{readable_size(hardware.available_bytes)} free of {readable_size(hardware.memory_bytes)}"
+    ok = hardware.available_bytes >= _ENOUGH_MEMORY_BYTES
+    needed = readable_size(_ENOUGH_MEMORY_BYTES)
+    yield Finding("memory", ok, found, "" if ok else f"Close something: even a small model wants {needed}.")
+
+
+def check_engine(settings: Settings) -> Iterable[Finding]:
+    compiler = shutil.which("g++") or shutil.which("c++")
+    try:
+        import_module("llmos.engine._native")
+    except ImportError as error:
+        yield Finding("engine", False, f"the native engine doesn't load: {error}", "Build it: make setup")
+        if compiler is None:
+            yield Finding("compiler", False, "there is no C++ compiler", "Install one: apt-get install g++ make")
+    else:
+        yield Finding("engine", True, "the native engine loads")
+    if compiler is not None:
+        yield Finding("compiler", True, compiler)
+
+
+def check_port(settings: Settings) -> Iterable[Finding]:
+    url = urlsplit(settings.endpoint)
+    host, port = url.hostname or "127.0.0.1", url.port or (443 if url.scheme == "https" else 80)
+    where = f"{host}:{port}"
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError as error:
+        if host in _LOOPBACK:
+            yield Finding("port", True, f"{where} is free for `llmos serve`")
+        else:
+            yield Finding(
+                "port", False, f"{where} doesn't answer ({error})", "Start the server, or unset LLMOS_ENDPOINT."
+            )
+        return
+    if _answers_as_llmos(settings.endpoint):
+        yield Finding("port", True, f"a server of LLMOS answers at {settings.endpoint}")
+    else:
+        yield Finding(
+            "port", False, f"{where} is taken by another program", f"Choose another: llmos serve --port {port + 1}"
+        )
+
+
+def check_home(settings: Settings) -> Iterable[Finding]:
+    home = settings.home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(home).free
+    except OSError as error:
+        yield Finding("home", False, f"{home}: {error.strerror}", "Choose another LLMOS_HOME.")
+        return
+    found = f"{home}, {readable_size(free)} free"
+    if free < _ENOUGH_DISK_BYTES:
+        yield Finding("home", False, found, "Free some room, or choose another LLMOS_HOME.")
+    else:
+        yield Finding("home", True, found)
+    yield from _check_key(settings.owner_key_path)
+
+
+def check_store(settings: Settings) -> Iterable[Finding]:
+    """Read every blob and compare it with its digest; a model that lacks a byte is named."""
+    from llmos.models import open_registry
+
+    try:
+        registry = open_registry(settings)
+        versions = registry.list()
+    except LLMOSError as error:
+        yield Finding("database", False, error.message)
+        return
+    yield Finding(
+        "database", True, f"{registry.database.url.render_as_string(hide_password=True)}, {len(versions)} versions"
+    )
+
+    sizes = {file.digest: file.size for version in versions for file in version.files}
+    with download_progress() as display:
+        task = display.add_task("reading the store", total=sum(sizes.values()))
+        problems = registry.store.verify(sorted(sizes), lambda num_done: display.update(task, completed=num_done))
+    reasons = {problem.digest: problem.reason for problem in problems}
+    for version in versions:
+        for file in version.files:
+            if file.digest in reasons:
+                again = f"llmos pull {version.model}" if registry.catalog.get(version.model) else "and import it again"
+                advice = (
+                    f"llmos rm {version.ref} && {again}"
+                    if again.startswith("llmos")
+                    else f"llmos rm {version.ref} {again}"
+                )
+                yield Finding("store", False, f"{file.name} of {version.ref} {reasons[file.digest]}", advice)
+    if not problems:
+        yield Finding("store", True, f"{len(sizes)} files, {readable_size(sum(sizes.values()))}, every digest right")
+    for path, num_bytes in registry.store.unfinished():
+        found = f"a download broke off after {readable_size(num_bytes)}: {path}"
+        yield Finding("store", True, found, "`llmos pull` goes on from there; or delete the file.")
+
+
+CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
+    check_python,
+    check_cpu,
+    check_memory,
+    check_engine,
+    check_port,
+    check_home,
+    check_store,
+)
+
+
+def _check_key(path: Path) -> Iterable[Finding]:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield Finding("key", False, f"{path}: {error.strerror}", "Make it readable for you alone.")
+        return
+    if mode & 0o077:
+        yield Finding("key", False, f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}")
+    else:
+        yield Finding("key", True, f"{path} is yours alone")
+
+
+def _answers_as_llmos(endpoint: str) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(f"{endpoint}/health/live", timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,69 @@
+"""llmos route set, list, rm: the names that callers ask for."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmos.cli.output import print_json, print_table, stdout
+from llmos.core.config import load_settings
+
+if TYPE_CHECKING:
+    from llmos.deployments.routes import Routes
+
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Name = Annotated[str, typer.Argument(help="The name that callers ask for.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="The names that callers ask for, and the models behind them.")
+    group.command("set")(set_)
+    group.command("list")(list_)
+    group.command("rm")(rm)
+    app.add_typer(group, name="route")
+
+
+def set_(
+    name: _Name,
+    target: Annotated[
+        str, typer.Argument(metavar="MODEL", help="NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST.")
+    ],
+    as_json: _AsJson = False,
+) -> None:
+    """Point a name at a model. A running server follows at once."""
+    route = _open().set(name, target)
+    if as_json:
+        print_json({"name": route.name, "target": route.target, "updated_at": route.updated_at})
+        return
+    stdout().print(f"{route.name} → {route.target}")
+
+
+def list_(as_json: _AsJson = False) -> None:
+    """List the routes, and the version that each leads to."""
+    routes = _open()
+    dangling = {route.name for route in routes.dangling()}
+    rows = [
+        {
+            "name": route.name,
+            "target": route.target,
+            "version": None if route.name in dangling else routes.resolve(route.name).ref,
+            "updated_at": route.updated_at,
+        }
+        for route in routes.list()
+    ]
+    print_table(
+        "", rows, {"name": "route", "target": "model", "version": "answers now", "updated_at": "since"}, as_json
+    )
+
+
+def rm(name: _Name) -> None:
+    """Remove a route. Who asks for the name then gets a 404 that says how to set it."""
+    _open().remove(name)
+    stdout().print(f"Removed the route {name}.")
+
+
+def _open() -> "Routes":
+    from llmos.deployments.routes import Routes
+    from llmos.models import open_registry
+
+    registry = open_registry(load_settings())
+    return Routes(registry.database, registry)

@@ -1,0 +1,77 @@
+"""What this machine has: its CPU, the instructions that the kernels want, memory, cores. Linux, any architecture."""
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmos.core.config import KNOWN_ISAS
+
+_AVX2 = frozenset({"avx2", "fma", "f16c"})
+_AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"}
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_MEMORY_INFO = Path("/proc/meminfo")
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    cpu: str
+    features: frozenset[str]
+    """The CPU's instruction sets, in the kernel's spelling (avx2, avx512_vnni)."""
+    num_cores: int
+    """Cores that this process may use."""
+    memory_bytes: int
+    """What this process may use: the machine's memory, or the container's limit."""
+    available_bytes: int
+    """Of it, what is free or can be freed without swapping."""
+
+    @property
+    def isas(self) -> tuple[str, ...]:
+        """The kernel paths that this CPU can run, best first."""
+        able = {"avx512": self.features >= _AVX512, "avx2": self.features >= _AVX2, "portable": True}
+        return tuple(isa for isa in KNOWN_ISAS if able[isa])
+
+
+def inspect_hardware() -> Hardware:
+    """Look at this machine. What can't be found out is empty or 0; raises nothing."""
+    fields = _fields(_CPU_INFO)
+    memory = _fields(_MEMORY_INFO)
+    total, available = _kib(memory.get("MemTotal", "")), _kib(memory.get("MemAvailable", ""))
+    limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
+    if limit is not None and limit < total:
+        total, available = limit, min(available, max(0, limit - (used or 0)))
+    return Hardware(
+        cpu=fields.get("model name") or platform.processor() or platform.machine(),
+        features=frozenset((fields.get("flags") or fields.get("Features") or "").split()),
+        num_cores=len(os.sched_getaffinity(0)),
+        memory_bytes=total,
+        available_bytes=available,
+    )
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """Read "name : value" lines, the first of each name."""
+    fields: dict[str, str] = {}
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return fields
+    for line in lines:
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+    return fields
+
+
+def _kib(text: str) -> int:
+    number = text.removesuffix("kB").strip()
+    return int(number) * 1024 if number.isdecimal() else 0
+
+
+def _number(path: Path) -> int | None:
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None
