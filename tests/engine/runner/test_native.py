@@ -1,0 +1,197 @@
+"""The native runner: every kernel path computes the same model, and a row never depends on its neighbours."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from llmos.engine import _native
+from llmos.engine.runner import BLOCK_SIZE, Batch
+from llmos.engine.runner.native import NativeRunner
+from llmos.engine.runner.torch import TorchRunner
+from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
+
+LLAMA = DecoderSpec(
+    family="llama", vocab_size=203, hidden_size=96, num_layers=2, num_heads=6, num_kv_heads=2, head_dim=16,
+    intermediate_size=160, max_positions=512, tied_head=True,
+)  # fmt: skip
+ODD = replace(LLAMA, hidden_size=44, head_dim=18, num_heads=3, num_kv_heads=1, intermediate_size=50, vocab_size=37)
+WINDOWED = replace(LLAMA, sliding_window=7, num_heads=8, num_kv_heads=1, tied_head=False, qk_norm=True, qkv_bias=True)
+GPT2 = replace(
+    LLAMA, family="gpt2", norm="layernorm", activation="gelu_tanh", gated=False, learned_positions=True, qkv_bias=True,
+    output_bias=True, mlp_bias=True, num_kv_heads=6, hidden_size=50,
+)  # fmt: skip
+SPECS = {"llama": LLAMA, "odd": ODD, "windowed": WINDOWED, "gpt2": GPT2}
+ISAS = _native.available_isas()
+
+
+def random_tensor(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> RawTensor:
+    """Weights of about 1 / sqrt(columns), as a file would hold them."""
+    if len(shape) == 1 or shape[-1] % BLOCK_LENGTH[dtype]:
+        dtype = "F32"
+    rows, columns = (int(np.prod(shape[:-1])), shape[-1]) if len(shape) > 1 else (1, shape[0])
+    if dtype == "F32":
+        values = rng.normal(1 if len(shape) == 1 else 0, 0.3 if len(shape) == 1 else columns**-0.5, (rows, columns))
+        return RawTensor("F32", shape, values.astype(np.float32).view(np.uint8))
+    blocks = rng.integers(0, 256, (rows, columns // 32, BLOCK_BYTES[dtype]), dtype=np.uint8)
+    spread = {"Q8_0": 73, "Q4_0": 4.6, "Q4_1": 4.6}[dtype]  # the standard deviation of the integers
+    scales = (rng.uniform(0.5, 1.5, (rows, columns // 32, 1)) * columns**-0.5 / spread).astype(np.float16)
+    blocks[..., :2] = scales.view(np.uint8)
+    if dtype == "Q4_1":
+        blocks[..., 2:4] = (scales * -7.5).astype(np.float16).view(np.uint8)
+    return RawTensor(dtype, shape, blocks.reshape(rows, -1))
+
+
+def random_model(spec: DecoderSpec, dtype: DType) -> dict[str, RawTensor]:
+    rng = np.random.default_rng(7)
+    return {name: random_tensor(rng, shape, dtype) for name, shape in spec.tensor_shapes().items()}
+
+
+def batch_of(sequences: list[tuple[int, list[int], list[int]]]) -> Batch:
+    """A batch of (context length, new tokens, block table), with logits of every new token."""
+    starts = np.cumsum([0, *(len(tokens) for _, tokens, _ in sequences)])
+    tables = np.zeros((len(sequences), max(len(table) for _, _, table in sequences)), dtype=np.int32)
+    for row, (_, _, table) in zip(tables, sequences, strict=True):
+        row[: len(table)] = table
+    return Batch(
+        tokens=np.array([token for _, tokens, _ in sequences for token in tokens], dtype=np.int32),
+        starts=starts.astype(np.int32),
+        context_lengths=np.array([context for context, _, _ in sequences], dtype=np.int32),
+        block_tables=tables,
+        logit_rows=np.arange(starts[-1], dtype=np.int32),
+    )
+
+
+def prompt_of(length: int, seed: int, spec: DecoderSpec = LLAMA) -> list[int]:
+    return np.random.default_rng(seed).integers(0, spec.vocab_size, length).tolist()  # type: ignore[no-any-return]
+
+
+def runner_of(spec: DecoderSpec, dtype: DType, **options: Any) -> NativeRunner:
+    return NativeRunner(spec, random_model(spec, dtype), num_blocks=64, **options)
+
+
+def relative_error(actual: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    return float(np.abs(actual - expected).max() / expected.std())
+
+
+def typical_error(actual: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean((actual - expected) ** 2)) / expected.std())
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("isa", ISAS)
+def test_float_weights_compute_what_the_reference_computes(spec: DecoderSpec, isa: str) -> None:
+    native = runner_of(spec, "F32", isa=isa, weights="f32", kv_dtype="f32", threads=2)
+    torch = TorchRunner(spec, random_model(spec, "F32"), num_blocks=64)
+    batch = batch_of(
+        [(0, prompt_of(21, 1, spec), [3, 5]), (0, prompt_of(4, 2, spec), [9]), (0, prompt_of(33, 3, spec), [8, 1, 2])]
+    )
+    assert relative_error(native.forward(batch), torch.forward(batch)) < 1e-4
+    later = batch_of([(21, prompt_of(1, 4, spec), [3, 5]), (4, prompt_of(5, 5, spec), [9])])
+    assert relative_error(native.forward(later), torch.forward(later)) < 1e-4
+
+
+@pytest.mark.parametrize("dtype", ["Q8_0", "Q4_0", "Q4_1"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_quantized_weights_stay_close_to_their_exact_values(dtype: DType, isa: str) -> None:
+    """What is left is the activations' rounding to 8 bits."""
+    native, torch = runner_of(LLAMA, dtype, isa=isa), TorchRunner(LLAMA, random_model(LLAMA, dtype), num_blocks=64)
+    batch = batch_of([(0, prompt_of(40, 1), [3, 5, 7])])
+    assert typical_error(native.forward(batch), torch.forward(batch)) < 0.05
+
+
+@pytest.mark.parametrize("dtype", ["F32", "Q8_0", "Q4_0", "Q4_1"])
+@pytest.mark.parametrize("isa", [isa for isa in ISAS if isa != "portable"])
+@pytest.mark.parametrize("num_tokens", [1, 2, 3, 4, 5, 7, 8, 17, 300])
+def test_every_kernel_path_agrees_with_the_portable_one(dtype: DType, isa: str, num_tokens: int) -> None:
+    batch = batch_of([(0, prompt_of(num_tokens, 1), list(range(19)))])
+    fast, portable = (
+        runner_of(LLAMA, dtype, isa=isa).forward(batch),
+        runner_of(LLAMA, dtype, isa="portable").forward(batch),
+    )
+    # Rounding a value that lies between two bytes may go either way, and the paths add floats in different orders.
+    assert typical_error(fast, portable) < 0.01
+
+
+@pytest.mark.parametrize("dtype", ["F32", "Q8_0", "Q4_0", "Q4_1"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_row_is_the_same_to_the_bit_whatever_else_is_in_the_batch(dtype: DType, isa: str) -> None:
+    prompt = prompt_of(50, 1)
+    alone = runner_of(LLAMA, dtype, isa=isa).forward(batch_of([(0, prompt, [0, 1, 2, 3])])).copy()
+
+    among_others = runner_of(LLAMA, dtype, isa=isa, threads=2).forward(
+        batch_of([(0, prompt_of(n, n), [10 + 4 * i + j for j in range(4)]) for i, n in enumerate([3, 17, 60, 1])]
+                 + [(0, prompt, [40, 7, 33, 50])])
+    )[-50:].copy()  # fmt: skip
+    np.testing.assert_array_equal(among_others, alone)
+
+    for sizes in ([50], [1, 49], [16, 16, 18], [7, 1, 1, 1, 40], [1] * 50):
+        runner, rows, done = runner_of(LLAMA, dtype, isa=isa, threads=3), [], 0
+        for size in sizes:
+            rows.append(runner.forward(batch_of([(done, prompt[done : done + size], [9, 8, 7, 6])])).copy())
+            done += size
+        np.testing.assert_array_equal(np.concatenate(rows), alone, err_msg=f"in chunks of {sizes}")
+
+
+def test_positions_beyond_the_window_weigh_nothing() -> None:
+    spec = replace(LLAMA, num_layers=1, sliding_window=20)
+    runner, tail = runner_of(spec, "Q8_0"), prompt_of(20, 9)
+    one = runner.forward(batch_of([(0, prompt_of(31, 1) + tail, [0, 1, 2, 3])]))[-1].copy()
+    other = runner.forward(batch_of([(0, prompt_of(31, 2) + tail, [4, 5, 6, 7])]))[-1].copy()
+    np.testing.assert_array_equal(one, other)
+    longer = NativeRunner(replace(spec, sliding_window=21), random_model(spec, "Q8_0"), num_blocks=64)
+    assert not np.array_equal(longer.forward(batch_of([(0, prompt_of(31, 1) + tail, [0, 1, 2, 3])]))[-1], one)
+
+
+def test_a_reused_block_shows_nothing_of_its_last_owner() -> None:
+    runner, prompt = runner_of(LLAMA, "Q4_1"), prompt_of(5, 1)
+    before = runner.forward(batch_of([(0, prompt, [4])])).copy()
+    runner.forward(batch_of([(0, prompt_of(16, 2), [4])]))
+    np.testing.assert_array_equal(runner.forward(batch_of([(0, prompt, [4])])), before)
+
+
+def test_half_precision_keys_and_values_stay_close() -> None:
+    batch = batch_of([(0, prompt_of(40, 1), [3, 5, 7])])
+    half, full = (runner_of(LLAMA, "F32", weights="f32", kv_dtype=kv_dtype) for kv_dtype in ("f16", "f32"))
+    assert 0 < relative_error(half.forward(batch), full.forward(batch)) < 0.02
+    assert full.kv_bytes == 2 * half.kv_bytes == 64 * NativeRunner.block_bytes(LLAMA, "f32")
+
+
+def test_a_batch_that_does_not_fit_together_is_refused() -> None:
+    runner, good = runner_of(LLAMA, "F32"), batch_of([(0, [1, 2, 3], [0])])
+    for wrong, message in [
+        (replace(good, tokens=np.array([1, 2, LLAMA.vocab_size], np.int32)), "outside the vocabulary"),
+        (replace(good, tokens=np.array([1, -2, 3], np.int32)), "outside the vocabulary"),
+        (replace(good, starts=np.array([0, 2], np.int32)), "starts must run"),
+        (replace(good, context_lengths=np.array([-1], np.int32)), "negative"),
+        (replace(good, context_lengths=np.array([BLOCK_SIZE - 2], np.int32)), "more positions than its block table"),
+        (replace(good, block_tables=np.array([[64]], np.int32)), "outside the cache"),
+        (replace(good, logit_rows=np.array([3], np.int32)), "outside the batch"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            runner.forward(wrong)
+    assert np.isfinite(runner.forward(good)).all()
+
+
+def test_a_batch_may_want_no_logits() -> None:
+    logits = runner_of(LLAMA, "Q8_0").forward(replace(batch_of([(0, [1, 2], [0])]), logit_rows=np.array([], np.int32)))
+    assert logits.shape == (0, LLAMA.vocab_size)
+
+
+def test_an_unknown_kernel_path_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot run the kernel path 'avx1024'"):
+        runner_of(LLAMA, "F32", isa="avx1024")
+
+
+@pytest.mark.parametrize("which", ["rows", "bytes"])
+def test_packing_checks_sizes(which: str) -> None:
+    model = random_model(LLAMA, "Q8_0")
+    q = model["layers.0.q.weight"]
+    model["layers.0.q.weight"] = (
+        replace(q, data=q.data[:-1]) if which == "rows" else replace(q, data=np.ascontiguousarray(q.data[:, :-1]))
+    )
+    with pytest.raises(ValueError, match="another size"):
+        NativeRunner(LLAMA, model, num_blocks=4)
