@@ -45,7 +45,7 @@ def pull(
     from llmos.models import open_registry
 
     registry = open_registry(load_settings())
-    with _shown_progress() as progress:
+    with shown_progress() as progress:
         version = registry.pull(name, progress, lambda sentence: stderr().print(sentence))
     _print_arrived(version, as_json)
 
@@ -60,7 +60,7 @@ def import_(
     from llmos.models import open_registry
 
     registry = open_registry(load_settings())
-    with _shown_progress() as progress:
+    with shown_progress() as progress:
         version = registry.import_path(path, name, progress, license=license)
     _print_arrived(version, as_json)
     if unsupported := registry.show(version.ref).unsupported:
@@ -192,7 +192,7 @@ def _print_arrived(version: "Version", as_json: bool) -> None:
 
 
 @contextmanager
-def _shown_progress() -> Iterator["Progress"]:
+def shown_progress() -> Iterator["Progress"]:
     """One bar, which changes its name and its length as the work moves from file to file."""
     with download_progress() as display:
         task = display.add_task("", total=None)
