@@ -1,0 +1,81 @@
+"""A token as the vocabulary spells it -> the bytes that it stands for.
+
+Byte-level vocabularies (GPT-2's idea) write each byte as a printable character. SentencePiece vocabularies write a
+space as U+2581 and a byte that is no whole character as <0xE4>.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from llmos.core.errors import UnsupportedModel
+
+SPACE = "\u2581"
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's alphabet: printable Latin-1 characters stand for themselves, the other bytes for U+0100 and up."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    alphabet = {chr(byte): byte for byte in printable}
+    others = (byte for byte in range(256) if byte not in alphabet.values())
+    return alphabet | {chr(0x100 + i): byte for i, byte in enumerate(others)}
+
+
+_BYTE_OF = _byte_alphabet()
+
+
+class Spelling(NamedTuple):
+    """How a vocabulary spells its tokens."""
+
+    to_bytes: Callable[[str], bytes]
+    strips_space: bool
+    """Text began with a space of the tokenizer's making; decoding takes it off again."""
+
+
+def byte_level_bytes(token: str) -> bytes:
+    try:
+        return bytes([_BYTE_OF[character] for character in token])
+    except KeyError:
+        return token.encode("utf-8", "replace")  # an added token, spelled as it is
+
+
+def sentencepiece_bytes(token: str) -> bytes:
+    byte = _BYTE_TOKEN.fullmatch(token)
+    return bytes([int(byte[1], 16)]) if byte else token.replace(SPACE, " ").encode("utf-8", "replace")
+
+
+def spelling_of(decoder: Any) -> Spelling:
+    """Return the spelling that a `tokenizers` decoder undoes. Raises UnsupportedModel for a decoder of another kind."""
+    if decoder is None:
+        raise UnsupportedModel("tokenizer.json has no decoder, so its tokens cannot be turned into text.")
+    steps = list(_steps(json.loads(decoder.__getstate__())))
+    kinds = {step["type"] for step in steps}
+    unknown = kinds - {"ByteLevel", "Metaspace", "Replace", "ByteFallback", "Fuse", "Strip"}
+    if unknown:
+        raise UnsupportedModel(
+            f"tokenizer.json decodes by {', '.join(sorted(unknown))}; "
+            "this engine runs byte-level and SentencePiece vocabularies."
+        )
+    if "ByteLevel" in kinds:
+        return Spelling(byte_level_bytes, strips_space=False)
+    for step in steps:
+        is_space = step["type"] == "Metaspace" and step.get("replacement") == SPACE
+        is_space |= step["type"] == "Replace" and (step.get("pattern"), step.get("content")) == ({"String": SPACE}, " ")
+        if step["type"] in ("Metaspace", "Replace") and not is_space:
+            raise UnsupportedModel(f"tokenizer.json decodes by a {step['type']} that this engine does not know.")
+    strips = any(
+        (step["type"] == "Strip" and step.get("content") == " " and step.get("start", 0) > 0)
+        or (step["type"] == "Metaspace" and step.get("prepend_scheme", "always") != "never")
+        for step in steps
+    )
+    return Spelling(sentencepiece_bytes, strips_space=strips)
+
+
+def _steps(state: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if state["type"] == "Sequence":
+        for step in state["decoders"]:
+            yield from _steps(step)
+    else:
+        yield state

@@ -1,0 +1,187 @@
+"""Text to tokens and back, so that a user's text can never become a control token.
+
+Three ways lead from text to a control token, and all are closed: the library finds the control string in ordinary text
+(it is told not to look), the merges put it together from pieces (the result is checked and cut apart), or the text
+reaches the prompt through a chat template, which may write control strings (the user's are marked before, and unmarked
+after the template's own were found).
+"""
+
+import threading
+from bisect import insort
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from llmos.core.errors import BadRequest
+from llmos.engine.tokenizer.detokenizer import Detokenizer
+from llmos.engine.tokenizer.from_files import parts_from_files
+from llmos.engine.tokenizer.from_gguf import parts_from_gguf
+from llmos.engine.tokenizer.marks import Marks
+from llmos.engine.tokenizer.parts import Parts
+from llmos.engine.tokenizer.prefix import Prefix
+from llmos.engine.tokenizer.template import ChatTemplate
+
+
+class Tokenizer:
+    """Safe to use from several threads."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._backend = parts.backend
+        self._lock = threading.Lock()
+        self._control_ids = frozenset(parts.control.values())
+        # The token for unknown text is what text may become, unless the model also takes it for BOS or EOS.
+        self._guarded_ids = self._control_ids - ({parts.unknown_id} - {parts.bos_id, *parts.eos_ids})
+        self._prefix = Prefix(self._backend)
+        self._bytes: dict[int, bytes] = {}
+        self.vocab_size: int = parts.vocab_size
+        self.bos_id: int | None = parts.bos_id
+        self.eos_ids: frozenset[int] = parts.eos_ids
+        self.has_template: bool = parts.template is not None
+
+    @classmethod
+    def from_gguf(cls, metadata: Mapping[str, Any]) -> "Tokenizer":
+        """Raises BadModelFile or UnsupportedModel."""
+        return cls(parts_from_gguf(metadata))
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, Path]) -> "Tokenizer":
+        """`files` gives the path of each name in a Hugging Face folder. Raises BadModelFile or UnsupportedModel."""
+        return cls(parts_from_files(files))
+
+    # --- text to tokens
+
+    def encode(self, text: str, *, add_bos: bool = True) -> list[int]:
+        """Return the tokens of plain text; "<|im_end|>" in it is ten characters. With `add_bos`, BOS goes before it
+        if the model was taught so."""
+        token_ids = self._encode_text(text)
+        if add_bos and self._parts.adds_bos and self.bos_id is not None:
+            token_ids.insert(0, self.bos_id)
+        return token_ids
+
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True) -> list[int]:
+        """Return the tokens of the messages in the model's chat template. Control strings in the messages stay text.
+        Raises BadRequest where the model has no template, or its template refuses the messages."""
+        marked, mark = self._marks.mark(messages)
+        prompt = self.template.render(
+            messages=marked, add_generation_prompt=add_generation_prompt, **self._parts.template_variables
+        )
+        pieces = self._marks.split(prompt)
+        if mark is None:
+            token_ids = self._encode(self._backend, prompt, find_control=True)
+            written = [self._parts.control[piece] for piece in pieces[1::2]]
+            if self._guarded(token_ids) == self._guarded(written):
+                return token_ids
+        return self._encode_pieces([piece.replace(mark, "") if mark else piece for piece in pieces])
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """Raises BadRequest where the model has none."""
+        if self._parts.template is None:
+            raise BadRequest(
+                "This model has no chat template, so it takes no messages. Send it a plain prompt instead."
+            )
+        return ChatTemplate(self._parts.template)
+
+    # --- tokens to text
+
+    def decode(self, token_ids: Iterable[int], *, skip_special: bool = True) -> str:
+        """Return the text of the tokens, U+FFFD where their bytes are no characters."""
+        to_bytes = self.token_bytes if not skip_special else self._text_bytes
+        data = b"".join(map(to_bytes, token_ids))
+        if self._parts.spelling.strips_space:
+            data = data.removeprefix(b" ")
+        return data.decode("utf-8", "replace")
+
+    def detokenizer(self, *, continues: bool = False) -> Detokenizer:
+        """Return what turns one answer's tokens into text as they come, control tokens left out. With `continues` the
+        answer goes on in the prompt's own text, so the space before its first word counts."""
+        strips_space = self._parts.spelling.strips_space and not continues
+        return Detokenizer(self._text_bytes, strips_space=strips_space)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """Return the bytes that the token stands for: none for a number without a token."""
+        data = self._bytes.get(token_id)
+        if data is None:
+            text = self._parts.token_text(token_id) if token_id >= 0 else None
+            data = self._bytes[token_id] = b"" if text is None else self._parts.spelling.to_bytes(text)
+        return data
+
+    def token_text(self, token_id: int) -> str:
+        """Return the token alone as text, U+FFFD where it holds part of a character."""
+        return self.token_bytes(token_id).decode("utf-8", "replace")
+
+    def _text_bytes(self, token_id: int) -> bytes:
+        return b"" if token_id in self._control_ids else self.token_bytes(token_id)
+
+    # --- how text stays text
+
+    def _encode_pieces(self, pieces: list[str]) -> list[int]:
+        """Encode text, control string, text, …, text."""
+        added = {token.content: token for token in self._backend.get_added_tokens_decoder().values()}
+        token_ids: list[int] = []
+        for i in range(0, len(pieces), 2):
+            text = pieces[i]
+            if i > 0 and added[pieces[i - 1]].rstrip:
+                text = text.lstrip()
+            if i + 1 < len(pieces) and added[pieces[i + 1]].lstrip:
+                text = text.rstrip()
+            token_ids += self._encode_text(text, is_first=i == 0)
+            if i + 1 < len(pieces):
+                token_ids.append(self._parts.control[pieces[i + 1]])
+        return token_ids
+
+    def _encode_text(self, text: str, *, is_first: bool = True) -> list[int]:
+        """Encode ordinary text. No control token comes out, whatever the merges would make of it."""
+        if not text:
+            return []
+        backend = self._prefix.without if self._prefix.is_only_first and not is_first else self._backend
+        token_ids = self._encode(backend, text)
+        if self._guarded_ids.isdisjoint(token_ids):
+            return token_ids
+        return self._encode_cut(backend, text)
+
+    def _encode_cut(self, first: tokenizers.Tokenizer, text: str) -> list[int]:
+        """Encode the text in parts, cut inside every stretch that would become a control token."""
+        cuts = [0, len(text)]
+        while True:
+            token_ids: list[int] = []
+            new_cuts: set[int] = set()
+            for begin, end in pairwise(cuts):
+                backend = first if begin == 0 else self._prefix.without
+                encoding = self._run(backend, text[begin:end])
+                token_ids += encoding.ids
+                for token_id, (left, right) in zip(encoding.ids, encoding.offsets, strict=True):
+                    if token_id in self._guarded_ids:
+                        new_cuts |= set(range(begin + left + 1, begin + right))
+            if self._guarded_ids.isdisjoint(token_ids):
+                return token_ids
+            if not new_cuts - set(cuts):
+                raise BadRequest("The text has a character that this model takes for a control token. Leave it out.")
+            for cut in new_cuts - set(cuts):
+                insort(cuts, cut)
+
+    def _guarded(self, token_ids: Iterable[int]) -> list[int]:
+        return [token_id for token_id in token_ids if token_id in self._guarded_ids]
+
+    def _encode(self, backend: tokenizers.Tokenizer, text: str, *, find_control: bool = False) -> list[int]:
+        token_ids: list[int] = self._run(backend, text, find_control=find_control).ids
+        return token_ids
+
+    def _run(self, backend: tokenizers.Tokenizer, text: str, *, find_control: bool = False) -> tokenizers.Encoding:
+        try:
+            with self._lock:
+                backend.encode_special_tokens = not find_control
+                return backend.encode(text, add_special_tokens=False)
+        except (UnicodeEncodeError, TypeError):
+            raise BadRequest(
+                "The text holds half of a surrogate pair, which is no character. Send valid Unicode."
+            ) from None
+
+    @cached_property
+    def _marks(self) -> Marks:
+        return Marks(self._parts.control, self._parts.template or "")
