@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from llmos.core.config import load_settings
 from llmos.core.errors import ModelNotFound
 from llmos.core.suggest import nearest
-from llmos.engine.messages import Delta, Event, Failed, Generate, Load, Ready, Started, TokenLogprob
+from llmos.engine.messages import Delta, Event, Generate, Load, Ready, Started, TokenLogprob
 from llmos.gateway.app import create_app
 from llmos.gateway.services import Services
 from llmos.security.auth import OwnerKey
@@ -64,6 +64,7 @@ class FakeRegistry:
 class FakeRoute:
     name: str
     target: str
+    updated_at: datetime = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 class FakeRoutes:
@@ -109,7 +110,7 @@ class FakeStatus:
     error: str | None = None
 
 
-Script = list[Delta | str | Failed | Exception | asyncio.Event]
+Script = list[Delta | str | Exception | asyncio.Event]
 
 
 @dataclass
@@ -122,9 +123,10 @@ class FakePool:
     """The requests whose stream was closed before its end: the real pool aborts their sequences."""
     replicas: list[FakeStatus] = field(default_factory=list)
     num_prompt_tokens: int = 5
+    ready: Ready = READY
     someone_closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def enqueue(self, *script: Delta | str | Failed | Exception | asyncio.Event) -> None:
+    def enqueue(self, *script: Delta | str | Exception | asyncio.Event) -> None:
         """A str is a delta of one token; an Event is waited for; an exception is raised.
 
         A script without an explicit end ends each of its choices with "stop".
@@ -134,9 +136,10 @@ class FakePool:
     def status(self) -> list[FakeStatus]:
         return self.replicas
 
-    async def ensure(self, version: str, files: Mapping[str, Path]) -> None:
+    async def ensure(self, version: str, files: Mapping[str, Path]) -> Ready:
         if not any(replica.version == version for replica in self.replicas):
             self.replicas.append(FakeStatus(version))
+        return self.ready
 
     async def generate(self, version: str, files: Mapping[str, Path], request: Generate) -> AsyncIterator[Event]:
         await self.ensure(version, files)
@@ -153,9 +156,6 @@ class FakePool:
                 self.someone_closed.set()
 
     async def _play(self, request: Generate, script: Script) -> AsyncIterator[Event]:
-        if script and isinstance(script[0], Failed):
-            yield Failed(request.id, script[0].code, script[0].message, script[0].param)
-            return
         if script and isinstance(script[0], Exception):
             raise script[0]
         yield Started(request.id, self.num_prompt_tokens)
@@ -166,9 +166,6 @@ class FakePool:
                 await step.wait()
             elif isinstance(step, Exception):
                 raise step
-            elif isinstance(step, Failed):
-                yield Failed(request.id, step.code, step.message, step.param)
-                return
             elif isinstance(step, str):
                 for index in counts:
                     counts[index] += 1

@@ -11,7 +11,6 @@ from starlette.types import Scope
 
 from llmos.core.errors import LLMOSError, MethodNotAllowed, NotFound, error_from_body
 from llmos.core.suggest import nearest
-from llmos.engine.messages import Failed
 
 
 def install(app: FastAPI) -> None:
@@ -34,12 +33,6 @@ def internal_error(scope: Scope) -> LLMOSError:
     """What callers are told of our own bugs: the number under which the log can be searched, nothing of the inside."""
     number = scope.get("state", {}).get("request_id", "without a number")
     return LLMOSError(f"Something went wrong inside the server. Its log has the reason, at request {number}.")
-
-
-def of_failed(event: Failed) -> LLMOSError:
-    """Return the error that a replica's Failed event stands for."""
-    detail = {"code": event.code, "message": event.message, "param": event.param}
-    return error_from_body(500, {"error": detail})
 
 
 async def _llmos_error(_: Request, error: Exception) -> Response:

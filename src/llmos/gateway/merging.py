@@ -1,13 +1,13 @@
 """Several streams as one, each item with the number of the stream that it came from."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncIterator[tuple[int, T]]:
+async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncGenerator[tuple[int, T], None]:
     """Yield what the streams yield, as it comes, until all have ended. Raises what any of them raises, at once.
 
     Closing it stops reading; closing the streams is the business of whoever made them.

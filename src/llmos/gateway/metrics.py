@@ -1,14 +1,12 @@
 """What /metrics tells Prometheus. Updated once a request, never once a token."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-if TYPE_CHECKING:
-    from llmos.deployments.pool import ReplicaStatus
+from llmos.deployments.pool import ReplicaStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -56,7 +54,7 @@ class Metrics:
             "llmos_completion_tokens", "Tokens generated.", ["version"], registry=self.registry
         )
 
-    def watch(self, status: Callable[[], Sequence["ReplicaStatus"]]) -> None:
+    def watch(self, status: Callable[[], Sequence[ReplicaStatus]]) -> None:
         """Show the replicas' own numbers too, read at the moment of the scrape."""
         self.registry.register(_Replicas(status))
 
@@ -65,7 +63,7 @@ class Metrics:
 
 
 class _Replicas(Collector):
-    def __init__(self, status: Callable[[], Sequence["ReplicaStatus"]]) -> None:
+    def __init__(self, status: Callable[[], Sequence[ReplicaStatus]]) -> None:
         self._status = status
 
     def describe(self) -> Iterable[Metric]:

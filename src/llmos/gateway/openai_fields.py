@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import SamplingParams
@@ -36,10 +36,10 @@ class SamplingFields(WireRequest, kw_only=True):
     repetition_penalty: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
-    logit_bias: dict[int, float] = {}
+    logit_bias: dict[Annotated[int, Int64], float] = field(default_factory=dict)
     seed: Annotated[int, Int64] | None = None
-    stop: str | list[str] = []
-    stop_token_ids: list[Annotated[int, Int64]] = []
+    stop: str | list[str] = field(default_factory=list)
+    stop_token_ids: list[Annotated[int, Int64]] = field(default_factory=list)
     ignore_eos: bool = False
     include_stop: bool = False
     min_tokens: Annotated[int, Int64] = 0

@@ -1,24 +1,21 @@
-"""The one way from a caller to a model and back. Every wire format crosses `answer`; no route runs a model by itself."""
+"""The one way from a caller to a model and back: every wire format crosses `answer`, no route runs a model itself."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from llmos.core.errors import ReplicaFailed, Unavailable
 from llmos.core.ids import new_id
-from llmos.engine.messages import Delta, Event, Failed, Generate, SamplingParams, Started
-from llmos.gateway import errors
+from llmos.engine.messages import Delta, Event, Generate, SamplingParams, Started
 from llmos.gateway.merging import merge
 from llmos.gateway.services import Services
-
-if TYPE_CHECKING:
-    from llmos.models.registry import Version
+from llmos.models.registry import Version
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +34,7 @@ class Call:
     model: str
     """The name that was asked for: a Route, or a reference of a model."""
     prompts: Sequence[Prompt]
-    sampling: SamplingParams = SamplingParams()
+    sampling: SamplingParams
     echo: bool = False
     id_prefix: str = "answer"
 
@@ -45,7 +42,7 @@ class Call:
 class Answer:
     """A call that was accepted: who answers it, what it has cost so far, and the deltas as they come."""
 
-    def __init__(self, id: str, call: Call, version: "Version", began: float) -> None:
+    def __init__(self, id: str, call: Call, version: Version, began: float) -> None:
         self.id = id
         self.call = call
         self.version = version
@@ -67,17 +64,15 @@ class Answer:
         """Twelve digits of the digest: the same weights, the same fingerprint."""
         return "fp_" + self.version.digest.rpartition(":")[2][:12]
 
-    async def read(self, events: AsyncIterator[tuple[int, Event]]) -> AsyncIterator[Delta]:
+    async def read(self, events: AsyncIterator[tuple[int, Event]]) -> AsyncGenerator[Delta, None]:
         """Yield the deltas until every choice has its finish_reason. Raises the LLMOSError that ended one too early."""
         num_running = len(self._num_tokens_of)
         async for place, event in events:
-            if isinstance(event, Delta):
-                yield self._note(place, event)
-                num_running -= event.finish_reason is not None
-                if num_running == 0:
-                    return
-            else:
-                _raise_if_failed(event)
+            assert isinstance(event, Delta), "the pool says Started once and then nothing but deltas"
+            yield self._note(place, event)
+            num_running -= event.finish_reason is not None
+            if num_running == 0:
+                return
         raise ReplicaFailed("The model's process stopped sending before the answer was whole. Try again.")
 
     def _note(self, place: int, delta: Delta) -> Delta:
@@ -125,16 +120,16 @@ async def answer(services: Services, call: Call) -> AsyncIterator[Answer]:
         yield running
 
 
-def _find(services: Services, model: str) -> tuple["Version", dict[str, Path]]:
+def _find(services: Services, model: str) -> tuple[Version, dict[str, Path]]:
     version = services.routes.resolve(model)
     return version, services.registry.files(version)
 
 
-async def _requests(services: Services, call: Call, version: "Version", files: dict[str, Path]) -> list[Generate]:
+async def _requests(services: Services, call: Call, version: Version, files: dict[str, Path]) -> list[Generate]:
     call_id = new_id(call.id_prefix)
     has_template = False
     if any(prompt.messages is not None and prompt.text is not None for prompt in call.prompts):
-        has_template = await _has_template(services, version, files)
+        has_template = (await services.pool.ensure(version.ref, files)).has_template
     return [
         Generate(
             id=f"{call_id}-{place}" if place else call_id,
@@ -148,12 +143,6 @@ async def _requests(services: Services, call: Call, version: "Version", files: d
     ]
 
 
-async def _has_template(services: Services, version: "Version", files: dict[str, Path]) -> bool:
-    await services.pool.ensure(version.ref, files)
-    ready = (replica.ready for replica in services.pool.status() if replica.version == version.ref)
-    return any(each is not None and each.has_template for each in ready)
-
-
 async def _start(streams: Sequence[AsyncIterator[Event]]) -> int:
     """Wait until every prompt is accepted; return how many tokens they have together."""
     firsts = await asyncio.gather(*(anext(stream) for stream in streams), return_exceptions=True)
@@ -161,12 +150,6 @@ async def _start(streams: Sequence[AsyncIterator[Event]]) -> int:
     for first in firsts:
         if isinstance(first, BaseException):
             raise first
-        _raise_if_failed(first)
         assert isinstance(first, Started), "the pool says Started before anything else"
         num_prompt_tokens += first.num_prompt_tokens
     return num_prompt_tokens
-
-
-def _raise_if_failed(event: Event) -> None:
-    if isinstance(event, Failed):
-        raise errors.of_failed(event)

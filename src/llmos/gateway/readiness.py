@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from llmos.deployments.pool import ReplicaStatus
+from llmos.deployments.pool import ReplicaStatus
 
 
 @dataclass(slots=True)
@@ -15,7 +13,7 @@ class Readiness:
     is_draining: bool = False
     """The server has been told to end: what runs may finish, nothing new begins."""
 
-    def states(self, replicas: Iterable["ReplicaStatus"]) -> dict[str, str]:
+    def states(self, replicas: Iterable[ReplicaStatus]) -> dict[str, str]:
         """The state of each wanted Version: loading, ready, failed or stopped."""
-        state_of = {replica.version: str(replica.state) for replica in replicas}
+        state_of = {replica.version: replica.state for replica in replicas}
         return {version: state_of.get(version, "loading") for version in self.wanted}

@@ -9,6 +9,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import uvicorn
 import uvloop
@@ -17,13 +18,16 @@ from fastapi import FastAPI
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, Conflict, LLMOSError
 from llmos.deployments.pool import Pool
-from llmos.deployments.routes import DEFAULT_ROUTE, Routes
+from llmos.deployments.routes import Routes
 from llmos.engine.config import EngineConfig
 from llmos.gateway.app import create_app
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.registry import Version
 from llmos.security.auth import open_owner_key
+
+DEFAULT_ROUTE = "dialogue"
+"""What is served where nothing is named. The owner may point it anywhere."""
 
 
 def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1", port: int = 8000) -> None:
@@ -36,7 +40,8 @@ def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1",
     wanted = {version.ref: version for version in map(services.routes.resolve, models or [DEFAULT_ROUTE])}
     services.readiness.wanted.extend(wanted)
     listener = listen(host, port)
-    uvloop.run(_serve(services, list(wanted.values()), listener))
+    if uvloop.run(_serve(services, list(wanted.values()), listener)) == "cut short":
+        raise SystemExit(1)
 
 
 def open_services(settings: Settings) -> Services:
@@ -45,7 +50,7 @@ def open_services(settings: Settings) -> Services:
         settings=settings,
         registry=registry,
         routes=Routes(registry.database, registry),
-        pool=Pool(EngineConfig(isa=settings.isa, threads=settings.threads)),
+        pool=Pool(config=EngineConfig(isa=settings.isa, threads=settings.threads)),
         owner_key=open_owner_key(settings),
     )
     services.metrics.watch(services.pool.status)
@@ -88,9 +93,8 @@ class Server(uvicorn.Server):
         )
         self._services = services
 
-    def stop(self) -> None:
-        """The first time: let nothing in, and end after the last answer. The second time: end now."""
-        self.force_exit = self.should_exit
+    def drain(self) -> None:
+        """Let nothing in any more, and end after the last answer."""
         self.should_exit = True
         self._services.readiness.is_draining = True
 
@@ -99,22 +103,31 @@ class Server(uvicorn.Server):
         yield
 
 
-async def _serve(services: Services, wanted: Sequence[Version], listener: socket.socket) -> None:
+async def _serve(
+    services: Services, wanted: Sequence[Version], listener: socket.socket
+) -> Literal["in good order", "cut short"]:
     server = Server(create_app(services), services)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     loading = asyncio.create_task(_load(services, wanted, server))
+
+    def on_signal() -> None:
+        if server.should_exit:
+            serving.cancel()
+        else:
+            server.drain()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
     _say_where(services.settings, listener)
-    try:
-        await server.serve(sockets=[listener])
-    finally:
-        loading.cancel()
-        await services.pool.close(drain=not server.force_exit)
+    await asyncio.wait([serving])
+    loading.cancel()
+    await services.pool.close(drain=not serving.cancelled())
+    if serving.cancelled():
+        return "cut short"
+    await serving
     with contextlib.suppress(asyncio.CancelledError):
         await loading  # Raises what made loading fail.
-    if server.force_exit:
-        raise SystemExit(1)
+    return "in good order"
 
 
 async def _load(services: Services, wanted: Sequence[Version], server: Server) -> None:
@@ -128,7 +141,7 @@ async def _load(services: Services, wanted: Sequence[Version], server: Server) -
             _say(f"Loaded {version.ref} in {asyncio.get_running_loop().time() - began:.1f} s.")
         _say("Ready. Ctrl-C ends it.")
     except LLMOSError:
-        server.stop()
+        server.drain()
         raise
 
 

@@ -1,25 +1,22 @@
 """What the routes work with, put together once by server.py (or by a test)."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from llmos.core.config import Settings
+from llmos.deployments.pool import Pool
+from llmos.deployments.routes import Routes
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import Readiness
+from llmos.models.registry import Registry
 from llmos.security.auth import OwnerKey
-
-if TYPE_CHECKING:
-    from llmos.deployments.pool import Pool
-    from llmos.deployments.routes import Routes
-    from llmos.models.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
     settings: Settings
-    registry: "Registry"
-    routes: "Routes"
-    pool: "Pool"
+    registry: Registry
+    routes: Routes
+    pool: Pool
     owner_key: OwnerKey
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)

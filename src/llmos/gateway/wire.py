@@ -137,8 +137,8 @@ def _name_of(value: Any) -> str:
 
 def _explain(message: str) -> BadRequest:
     """Turn "Expected `float`, got `str` - at `$.temperature`" into a BadRequest on temperature."""
-    reason, _, place = message.partition(" - at `$")
-    path = place.rstrip("`").lstrip(".")
+    reason, _, place = message.partition(" - at `")
+    path = place.rstrip("`").removeprefix("key in ").removeprefix("$").removeprefix(".")
     missing = re.match(r"Object missing required field `(.+)`", reason)
     if missing:
         path = f"{path}.{missing[1]}" if path else missing[1]

@@ -2,18 +2,17 @@
 
 import asyncio
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from llmos.deployments.pool import ReplicaStatus
+from llmos.deployments.routes import Route
 from llmos.gateway import openapi
 from llmos.gateway.services import Services
 from llmos.gateway.wire import WireRequest, receive
-
-if TYPE_CHECKING:
-    from llmos.deployments.pool import ReplicaStatus
-    from llmos.models.registry import Version
+from llmos.models.registry import Version
 
 router = APIRouter(prefix="/llmos/v1")
 
@@ -25,12 +24,12 @@ class ModelDescription(msgspec.Struct, kw_only=True):
     digest: str
     family: str
     format: str
-    quantization: str | None
-    parameters: int | None
+    quantization: str
+    parameters: int
     context_length: int | None
     size_bytes: int
     license: str | None
-    source: str | None
+    source: str
     created_at: datetime
 
 
@@ -42,6 +41,7 @@ class RouteDescription(msgspec.Struct, kw_only=True):
     name: str
     target: str
     """The reference of a model."""
+    updated_at: datetime
 
 
 class RouteDescriptions(msgspec.Struct):
@@ -65,7 +65,7 @@ class DeploymentDescription(msgspec.Struct, kw_only=True):
     """loading, ready, failed or stopped."""
     pid: int | None
     restarts: int
-    since: datetime | None
+    since: datetime
     """When it entered this state."""
     error: str | None
     """Why it failed."""
@@ -95,7 +95,7 @@ async def get_model(request: Request, name: str) -> Response:
 @router.get("/routes", tags=["routes"], summary="List the Routes", responses=openapi.answers(RouteDescriptions))
 async def list_routes(request: Request) -> Response:
     routes = await asyncio.to_thread(_services(request).routes.list)
-    return _json(RouteDescriptions([RouteDescription(name=route.name, target=route.target) for route in routes]))
+    return _json(RouteDescriptions([_route(route) for route in routes]))
 
 
 @router.get(
@@ -103,7 +103,7 @@ async def list_routes(request: Request) -> Response:
 )
 async def get_route(request: Request, name: str) -> Response:
     route = await asyncio.to_thread(_services(request).routes.get, name)
-    return _json(RouteDescription(name=route.name, target=route.target))
+    return _json(_route(route))
 
 
 @router.put(
@@ -116,7 +116,7 @@ async def get_route(request: Request, name: str) -> Response:
 async def set_route(request: Request, name: str) -> Response:
     asked = await receive(request, RouteTarget)
     route = await asyncio.to_thread(_services(request).routes.set, name, asked.target)
-    return _json(RouteDescription(name=route.name, target=route.target))
+    return _json(_route(route))
 
 
 @router.delete("/routes/{name}", tags=["routes"], summary="Remove a Route", status_code=204)
@@ -141,7 +141,7 @@ def _json(value: msgspec.Struct) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
 
 
-def _model(name: str, version: "Version") -> ModelDescription:
+def _model(name: str, version: Version) -> ModelDescription:
     return ModelDescription(
         name=name,
         version=version.ref,
@@ -158,7 +158,11 @@ def _model(name: str, version: "Version") -> ModelDescription:
     )
 
 
-def _deployment(replica: "ReplicaStatus") -> DeploymentDescription:
+def _route(route: Route) -> RouteDescription:
+    return RouteDescription(name=route.name, target=route.target, updated_at=route.updated_at)
+
+
+def _deployment(replica: ReplicaStatus) -> DeploymentDescription:
     load = replica.load
     return DeploymentDescription(
         version=replica.version,

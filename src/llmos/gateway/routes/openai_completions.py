@@ -55,7 +55,7 @@ class CompletionRequest(StreamFields, kw_only=True):
         prompts = _prompts(self.prompt)
         if len(prompts) * self.n > MAX_CHOICES:
             raise BadRequest(
-                f"{len(prompts):,} prompts with {self.n} choices each are more than {MAX_CHOICES:,}: send several requests.",
+                f"{len(prompts):,} prompts with {self.n} choices each are more than {MAX_CHOICES:,}. Split them.",
                 param="prompt",
             )
         if self.best_of not in (None, self.n):
@@ -118,7 +118,7 @@ class Completion(msgspec.Struct, kw_only=True):
     """The Version that really answered, such as smollm2@1."""
     system_fingerprint: str
     choices: list[CompletionChoice]
-    usage: Usage | None | msgspec.UnsetType = msgspec.UNSET
+    usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
 
 
 @router.post(

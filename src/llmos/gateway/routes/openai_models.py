@@ -1,7 +1,7 @@
 """GET /v1/models, in OpenAI's wire format: the names that `model` takes."""
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -9,9 +9,7 @@ from fastapi import APIRouter, Request, Response
 from llmos.core.errors import LLMOSError
 from llmos.gateway import openapi
 from llmos.gateway.services import Services
-
-if TYPE_CHECKING:
-    from llmos.models.registry import Version
+from llmos.models.registry import Version
 
 router = APIRouter(prefix="/v1/models", tags=["inference"])
 
@@ -57,7 +55,7 @@ def _all(services: Services) -> list[OpenAIModel]:
     return list(models.values())
 
 
-def _described(name: str, version: "Version") -> OpenAIModel:
+def _described(name: str, version: Version) -> OpenAIModel:
     return OpenAIModel(
         id=name,
         created=int(version.created_at.timestamp()),

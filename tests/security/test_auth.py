@@ -1,0 +1,96 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from llmos.core.config import Settings, load_settings
+from llmos.core.errors import BadRequest, Unauthenticated
+from llmos.security.auth import open_owner_key, presented_key
+
+
+def settings(home: Path, key: str | None = None) -> Settings:
+    return load_settings({"LLMOS_HOME": str(home)} | ({"LLMOS_OWNER_KEY": key} if key is not None else {}))
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_the_first_start_makes_a_key_that_only_the_owner_can_read(tmp_path: Path) -> None:
+    key = open_owner_key(settings(tmp_path))
+    path = tmp_path / "keys" / "owner"
+    assert mode(path) == 0o600
+    assert mode(path.parent) == 0o700
+    key.check(path.read_text().strip())
+    assert [each.name for each in path.parent.iterdir()] == ["owner"]
+
+
+def test_the_second_start_finds_the_key_of_the_first(tmp_path: Path) -> None:
+    open_owner_key(settings(tmp_path))
+    made = (tmp_path / "keys" / "owner").read_text()
+    open_owner_key(settings(tmp_path)).check(made.strip())
+    assert (tmp_path / "keys" / "owner").read_text() == made
+
+
+def test_two_homes_have_different_keys(tmp_path: Path) -> None:
+    open_owner_key(settings(tmp_path / "a"))
+    other = open_owner_key(settings(tmp_path / "b"))
+    with pytest.raises(Unauthenticated):
+        other.check((tmp_path / "a" / "keys" / "owner").read_text().strip())
+
+
+def test_programs_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        keys = list(threads.map(lambda _: open_owner_key(settings(tmp_path)), range(64)))
+    on_disk = (tmp_path / "keys" / "owner").read_text().strip()
+    for key in keys:
+        key.check(on_disk)
+
+
+def test_a_key_from_the_environment_goes_before_the_one_on_disk_and_is_kept(tmp_path: Path) -> None:
+    old = open_owner_key(settings(tmp_path))
+    open_owner_key(settings(tmp_path, "chosen-key")).check("chosen-key")
+    assert (tmp_path / "keys" / "owner").read_text() == "chosen-key\n"
+    assert mode(tmp_path / "keys" / "owner") == 0o600
+    open_owner_key(settings(tmp_path)).check("chosen-key")
+    with pytest.raises(Unauthenticated):
+        old.check("chosen-key")
+
+
+def test_a_key_file_that_others_could_read_is_closed_again(tmp_path: Path) -> None:
+    open_owner_key(settings(tmp_path))
+    path = tmp_path / "keys" / "owner"
+    path.chmod(0o644)
+    open_owner_key(settings(tmp_path))
+    assert mode(path) == 0o600
+
+
+def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "owner"
+    path.parent.mkdir()
+    path.write_text("\n")
+    key = open_owner_key(settings(tmp_path))
+    assert len(path.read_text().strip()) > 32
+    key.check(path.read_text().strip())
+
+
+@pytest.mark.parametrize("unsendable", ["two words", "schlüssel", "line\nbreak", "tab\t"])
+def test_a_key_that_no_header_can_carry_is_refused(tmp_path: Path, unsendable: str) -> None:
+    with pytest.raises(BadRequest, match="LLMOS_OWNER_KEY"):
+        open_owner_key(settings(tmp_path, unsendable))
+
+
+@pytest.mark.parametrize("wrong", [None, "", "k", "chosen-ke", "chosen-key2", "CHOSEN-KEY", "schlüssel", "\udcff"])
+def test_anything_but_the_key_is_refused(tmp_path: Path, wrong: str | None) -> None:
+    with pytest.raises(Unauthenticated, match="LLMOS_HOME/keys/owner"):
+        open_owner_key(settings(tmp_path, "chosen-key")).check(wrong)
+
+
+def test_the_key_comes_as_a_bearer_token_or_as_x_api_key() -> None:
+    assert presented_key("Bearer abc", None) == "abc"
+    assert presented_key("bearer  abc ", None) == "abc"
+    assert presented_key(None, "abc") == "abc"
+    assert presented_key("Bearer abc", "other") == "abc"
+    assert presented_key(None, None) is None
+    with pytest.raises(Unauthenticated, match="Bearer"):
+        presented_key("Basic YTpi", None)
