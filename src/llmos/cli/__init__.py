@@ -1,0 +1,118 @@
+"""The `llmos` command. One file for each group of commands; this one finds them and decides how failure looks.
+
+    0    done
+    1    failed: one line on stderr says what is wrong and what to do
+    2    used wrongly: one line says how
+    130  ended by Ctrl-C
+
+Typing `llmos run` should not pay for what `llmos serve` needs: a command's file is loaded when the command is named,
+and what it needs is imported inside its functions.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from llmos.core.errors import LLMOSError
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "serve": ("serve",),
+    "run": ("run",),
+    "chat": ("chat",),
+    "models": ("pull", "import", "list", "show", "rm"),
+    "routes": ("route",),
+    "ps": ("ps",),
+    "bench": ("bench",),
+    "doctor": ("doctor",),
+}
+"""The commands that each file of this folder registers, in the order of the help."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the process's exit status. Never raises for what a user can cause."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments, wants_traceback = _take_debug(arguments)
+    try:
+        status = build_app(arguments[0] if arguments else None)(arguments, prog_name="llmos", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone, like `head` does. Python would complain when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if wants_traceback:
+            raise
+        return _explain(error)
+
+
+def build_app(command: str | None = None) -> typer.Typer:
+    """Return the app with the file of this command; with all of them where it is none of ours."""
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_global_options)
+    named = [file for file, commands in COMMANDS.items() if command in commands]
+    for file in named or COMMANDS:
+        import_module(f"llmos.cli.{file}").register(app)
+    return app
+
+
+def _say_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from llmos import __version__
+
+        print(f"llmos {__version__}")
+        raise typer.Exit
+
+
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+) -> None:
+    """LLMOS, the operating system for large language models."""
+
+
+def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """Take --debug out, wherever it stands before `--`: it is an afterthought, put at the end of the failed line."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    rest = [argument for argument in arguments[:end] if argument != "--debug"]
+    return rest + arguments[end:], len(rest) < end
+
+
+def _explain(error: Exception) -> int:
+    """Say in one line what is wrong; return the exit status."""
+    format_message: Any = getattr(error, "format_message", None)
+    if format_message is not None:  # the errors of typer's parser, and typer.BadParameter
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "llmos"
+        message = format_message().strip().removeprefix("Invalid value: ")
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(message)
+        else:
+            _say_error(f"{message if message[-1:] in '.?!)' else f'{message}.'} See: {path} --help")
+        return 2
+    if isinstance(error, LLMOSError):
+        _say_error(error.message)
+    elif isinstance(error, OSError) and error.strerror:
+        _say_error(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
+    else:
+        _say_error(f"{type(error).__name__}: {error}. This is a fault of LLMOS; --debug shows where.")
+    return 1
+
+
+def _say_error(message: str) -> None:
+    print(f"Error: {message}", file=sys.stderr)

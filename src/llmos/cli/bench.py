@@ -1,0 +1,51 @@
+"""llmos bench: how fast a model runs on this machine."""
+
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    app.command("bench")(bench)
+
+
+def bench(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model or a route.")],
+    workload: Annotated[
+        list[str] | None, typer.Option(help="Only this workload; may be given several times.", show_default=False)
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each workload runs; the median counts.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, as they come.")] = False,
+) -> None:
+    """Time a model in this process: random prompts, greedy, the end of the sequence ignored."""
+    import json
+    import sys
+    from dataclasses import asdict
+
+    from llmos.cli.output import print_table, stderr, stdout
+    from llmos.cli.speaker import find_or_pull
+    from llmos.core.config import load_settings
+    from llmos.engine.config import EngineConfig
+    from llmos.engine.loading import load_engine
+    from llmos.engine.workloads import WORKLOADS, measure, runs_on
+
+    known = [each.name for each in WORKLOADS]
+    for name in workload or []:
+        if name not in known:
+            raise typer.BadParameter(f"There is no workload {name!r}; there are {', '.join(known)}")
+    chosen = [each for each in WORKLOADS if not workload or each.name in workload]
+    settings = load_settings()
+    version, files = find_or_pull(model, settings)
+    engine, ready = load_engine(files, EngineConfig(isa=settings.isa, threads=settings.threads))
+    rows = []
+    with stderr().status("Warming up …") as status:  # silent where stderr is no terminal
+        for measurement in measure(runs_on(engine), repeats, vocab_size=ready.vocab_size, workloads=chosen):
+            row = asdict(measurement)
+            rows.append(row)
+            status.update(f"{len(rows)} of {len(chosen)} done …")
+            if as_json:
+                sys.stdout.write(json.dumps(row) + "\n")
+                sys.stdout.flush()
+    if not as_json:
+        stdout().print(f"{version.ref} on {ready.isa}, {ready.threads} threads")
+        print_table("", rows, {"workload": "workload", "tokens_per_second": "tokens/s", "runs": "runs"}, as_json)

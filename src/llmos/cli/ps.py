@@ -1,0 +1,48 @@
+"""llmos ps: what the server runs."""
+
+from typing import Annotated, Any
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    app.command("ps")(ps)
+
+
+def ps(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List what the server runs."""
+    from llmos.cli.output import print_table, stderr
+    from llmos.client import Client
+
+    with Client() as client:
+        deployments = [deployment.raw for deployment in client.deployments.list()]
+    if not deployments and not as_json:
+        stderr().print(f"The server at {client.endpoint} runs no model yet; it loads one when it is first asked for.")
+        return
+    print_table("", deployments if as_json else [_shown(each) for each in deployments], _COLUMNS, as_json)
+
+
+_COLUMNS = {
+    "version": "model",
+    "state": "state",
+    "pid": "pid",
+    "requests": "requests",
+    "memory": "memory",
+    "restarts": "restarts",
+    "since": "since",
+    "error": "error",
+}
+
+
+def _shown(deployment: dict[str, Any]) -> dict[str, Any]:
+    from datetime import datetime
+
+    from llmos.cli.output import readable_size
+
+    load, ready, since = (deployment.get(name) for name in ("load", "ready", "since"))
+    return {
+        **deployment,
+        "requests": load and f"{load['num_running']} running, {load['num_waiting']} waiting",
+        "memory": ready and readable_size(ready["weight_bytes"] + ready["kv_bytes"]),
+        "since": since and datetime.fromisoformat(since),
+    }

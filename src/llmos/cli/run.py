@@ -1,0 +1,60 @@
+"""llmos run: one prompt, one answer."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from llmos.cli import sampling
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run")(run)
+
+
+def run(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model or a route.")],
+    prompt: Annotated[
+        str | None,
+        typer.Argument(metavar="[PROMPT]", help="What to ask. What is piped in comes after it.", show_default=False),
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Continue the text as it stands, without a chat template.")
+    ] = False,
+    max_tokens: sampling.MaxTokens = None,
+    temperature: sampling.Temperature = None,
+    top_p: sampling.TopP = None,
+    top_k: sampling.TopK = None,
+    min_p: sampling.MinP = None,
+    seed: sampling.Seed = None,
+    stop: sampling.Stop = None,
+) -> None:
+    """Answer one prompt.
+
+    The running server answers; where none runs, the model is loaded into this process.
+    """
+    text = _whole_prompt(prompt)
+    from llmos.cli.speaker import open_speaker
+    from llmos.core.config import load_settings
+
+    chosen = sampling.given(
+        max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed, stop=stop
+    )
+    with open_speaker(model, load_settings()) as speaker, speaker.generate(text, raw=raw, sampling=chosen) as speech:
+        try:
+            for piece in speech:
+                sys.stdout.write(piece)
+                sys.stdout.flush()
+        finally:
+            # Also when it was stopped: the shell's prompt belongs on a line of its own.
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+
+
+def _whole_prompt(prompt: str | None) -> str:
+    """The prompt and what is piped in. Raises BadParameter where there is neither."""
+    piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    text = "\n\n".join(part for part in (prompt, piped.rstrip("\n")) if part)
+    if not text.strip():
+        raise typer.BadParameter("There is no prompt. Give one, pipe one in, or talk: llmos chat MODEL")
+    return text
