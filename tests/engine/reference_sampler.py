@@ -20,7 +20,7 @@ def penalize(logits, *, repetition=1.0, presence=0.0, frequency=0.0, seen=None, 
 
 
 def distribution(logits, *, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
-    """The probabilities that the next token is drawn with: temperature, then top_k, top_p and min_p, then normalised."""
+    """The probabilities that the next token is drawn with: temperature, then top_k, top_p and min_p."""
     if temperature == 0:
         return np.eye(len(logits))[int(np.argmax(logits))]
     probabilities = np.exp(log_softmax(np.asarray(logits, np.float64) / temperature))

@@ -82,7 +82,9 @@ class Choice:
     def _end_at_token(self, token: int, logprob: TokenLogprob | None) -> Delta:
         """The text before a stop token ends as at any other end; the token itself is told only if asked for."""
         self.finish_reason = "stop"
-        text, tokens, logprobs = self._detokenizer.finish(), [], []
+        text = self._detokenizer.finish()
+        tokens: list[int] = []
+        logprobs: list[TokenLogprob] = []
         stop: str | None = None
         if self._hold is not None:
             self._hold.push_tail(text)

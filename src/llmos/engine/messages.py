@@ -8,7 +8,7 @@ FinishReason = Literal["stop", "length", "cancelled"]
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How the next token is chosen and when to stop. Validated by engine.sampler.check_sampling."""
+    """How the next token is chosen and when to stop. Validated by engine.sampling.check_sampling."""
 
     max_tokens: int | None = None
     """None: as many as the context window has room for."""
@@ -46,6 +46,15 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_d
     sampling: SamplingParams = SamplingParams()
 
 
+class LoadModel(msgspec.Struct, frozen=True, kw_only=True, tag="load_model"):
+    """The first frame to a replica: what it serves. Answered by Ready or LoadFailed."""
+
+    files: dict[str, str]
+    """Name -> path, as for engine.checkpoint.open_checkpoint."""
+    config: dict[str, Any]
+    """The options of an EngineConfig."""
+
+
 class Abort(msgspec.Struct, frozen=True, tag="abort"):
     """Stop this request. Its blocks are free within a step; nothing more is sent for it."""
 
@@ -56,7 +65,7 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
     """Finish what runs, then exit with status 0."""
 
 
-Command = Generate | Abort | Shutdown
+Command = LoadModel | Generate | Abort | Shutdown
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):

@@ -1,0 +1,1 @@
+"""Versions that run: replicas, pools of them, and the routes that lead to them."""

@@ -1,0 +1,204 @@
+"""One model in one process: start it, talk to it, notice its death. Knows nothing of restarts; see pool.py."""
+
+import asyncio
+import dataclasses
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from llmos.core.errors import Conflict, LLMOSError, ReplicaFailed, Unavailable, error_from_body
+from llmos.engine.config import EngineConfig
+from llmos.engine.messages import (
+    Abort,
+    Command,
+    Delta,
+    Event,
+    Failed,
+    Frame,
+    Generate,
+    Load,
+    LoadFailed,
+    LoadModel,
+    Ready,
+    Shutdown,
+)
+from llmos.engine.wire import FrameReader, FrameWriter
+
+WORKER_COMMAND = (sys.executable, "-m", "llmos.engine.worker")
+
+EXIT_SECONDS = 10
+"""How long a process whose socket has ended may take to exit before it is killed."""
+
+
+class Replica:
+    """A running worker process. Made by start(), which returns when the model is loaded."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self.pid = process.pid
+        self.ready: Ready | None = None
+        self.load: Load | None = None
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the process answers no more, for whatever reason."""
+        self._process = process
+        self._transport: asyncio.Transport | None = None
+        self._writer = FrameWriter()
+        self._loaded: asyncio.Future[Ready | None] = asyncio.get_running_loop().create_future()
+        self._requests: dict[str, asyncio.Queue[Event | None]] = {}
+        self._is_stopping = False
+        self._exit: asyncio.Task[int] | None = None
+
+    @classmethod
+    async def start(
+        cls, files: Mapping[str, Path], config: EngineConfig, command: Sequence[str] = WORKER_COMMAND
+    ) -> "Replica":
+        """Start a process that serves `files`.
+
+        Raises what the worker says is wrong with the model, or ReplicaFailed where it died without a word.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # A session of its own, so that Ctrl-C in a terminal reaches the parent only, which drains its replicas.
+            process = subprocess.Popen(
+                [*command, "--fd", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        replica = cls(process)
+        try:
+            await asyncio.get_running_loop().create_unix_connection(lambda: _Connection(replica), sock=ours)
+            replica._send(
+                LoadModel(files={key: str(path) for key, path in files.items()}, config=dataclasses.asdict(config))
+            )
+            replica.ready = await replica._loaded
+            if replica.ready is None:
+                raise ReplicaFailed(f"The model's process {await replica._how_it_ended()} while it loaded the model.")
+        except BaseException:
+            # Also when the caller is cancelled: a process that nobody waits for must not go on loading.
+            await replica.kill()
+            raise
+        return replica
+
+    @property
+    def is_alive(self) -> bool:
+        return not self.lost.done()
+
+    async def generate(self, request: Generate) -> AsyncGenerator[Event, None]:
+        """Yield Started, then Deltas until each choice has its finish_reason. Closing the generator aborts.
+
+        Raises what the worker says is wrong with the request, or ReplicaFailed where the process died.
+        """
+        if not self.is_alive:
+            raise await self._why_lost()
+        if request.id in self._requests:
+            raise Conflict(f"A request with the id {request.id} is running already. Give every request its own id.")
+        queue = self._requests[request.id] = asyncio.Queue()
+        num_open = request.sampling.n
+        try:
+            self._send(request)
+            while num_open:
+                event = await queue.get()
+                if event is None:
+                    num_open = 0
+                    raise await self._why_lost()
+                if isinstance(event, Failed):
+                    num_open = 0
+                    raise _error_of(event)
+                if isinstance(event, Delta) and event.finish_reason:
+                    num_open -= 1
+                yield event
+        finally:
+            del self._requests[request.id]
+            if num_open:
+                self._send(Abort(request.id))
+
+    async def drain(self) -> None:
+        """Let what runs end, then let the process exit. Returns when it is gone."""
+        self._is_stopping = True
+        self._send(Shutdown())
+        await asyncio.shield(self.lost)
+        await self._exited()
+
+    async def kill(self) -> None:
+        """End the process now; its requests fail. Returns when it is gone."""
+        self._is_stopping = True
+        self._process.kill()
+        if self._transport is not None:
+            self._transport.abort()
+        await self._exited()
+
+    def _send(self, command: Command) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(self._writer.pack(command))
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Load():
+                self.load = event
+            case Ready():
+                self._loaded.set_result(event)
+            case LoadFailed():
+                self._loaded.set_exception(_error_of(event))
+            case _:
+                # Nobody waits for the last events of a request that was aborted.
+                if queue := self._requests.get(event.id):
+                    queue.put_nowait(event)
+
+    def _lose(self) -> None:
+        """The connection has ended: so has the process, or it will."""
+        self.lost.set_result(None)
+        for queue in self._requests.values():
+            queue.put_nowait(None)
+        if not self._loaded.done():
+            self._loaded.set_result(None)
+        # Whether or not anybody asks how it ended: no zombie stays behind.
+        self._exit = self._exit or asyncio.create_task(self._reap())
+
+    async def _why_lost(self) -> LLMOSError:
+        if self._is_stopping:
+            return Unavailable("The model is being stopped. Try again in a moment.", retry_after_seconds=1)
+        how = await self._how_it_ended()
+        return ReplicaFailed(f"The model's process {how} while it worked on this request. Try again.")
+
+    async def _how_it_ended(self) -> str:
+        status = await self._exited()
+        return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+
+    async def _exited(self) -> int:
+        """Wait for the process to be gone and return its status."""
+        if self._exit is None:
+            self._exit = asyncio.create_task(self._reap())
+        return await asyncio.shield(self._exit)
+
+    async def _reap(self) -> int:
+        with suppress(subprocess.TimeoutExpired):
+            return await asyncio.to_thread(self._process.wait, EXIT_SECONDS)
+        self._process.kill()
+        return await asyncio.to_thread(self._process.wait)
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._frames: FrameReader[Frame] = FrameReader(Frame)
+        self._take: Callable[[Event], None] = replica._take
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._replica._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        for frame in self._frames.feed(data):
+            for event in frame.events:
+                self._take(event)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._replica._lose()
+
+
+def _error_of(event: Failed | LoadFailed) -> LLMOSError:
+    detail = {"code": event.code, "message": event.message, "param": getattr(event, "param", None)}
+    return error_from_body(LLMOSError.status, {"error": detail})

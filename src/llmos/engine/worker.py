@@ -1,0 +1,201 @@
+"""A replica: one engine in a process of its own, spoken to over a socket that its parent made.
+
+    main thread    reads commands, encodes prompts ------ inbox ------> step thread    steps, sends one frame a step
+
+Both block while they have nothing to do, so an idle replica costs no CPU; a forward pass releases the GIL, so prompts
+are encoded meanwhile. The socket's end is the parent's end: the replica exits with it.
+"""
+
+import argparse
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from llmos.core.errors import LLMOSError, Unavailable
+from llmos.engine.config import EngineConfig
+from llmos.engine.engine import Engine
+from llmos.engine.messages import Abort, Command, Event, Failed, Frame, Generate, LoadFailed, LoadModel, Ready, Shutdown
+from llmos.engine.request import Prepared
+from llmos.engine.wire import FrameReader, FrameWriter
+
+EngineFactory = Callable[[Mapping[str, Path], EngineConfig], tuple[Engine, Ready]]
+
+logger = logging.getLogger(__name__)
+
+
+def main(load: EngineFactory, arguments: list[str] | None = None) -> int:
+    """Serve the model that the first frame names until the parent closes the socket, or until SIGTERM and the last
+    answer. Returns the exit status."""
+    parser = argparse.ArgumentParser(description="Serve one model to the process that started this one.")
+    parser.add_argument("--fd", type=int, required=True, help="the socket to the parent, by its number")
+    connection = socket.socket(fileno=parser.parse_args(arguments).fd)
+    with connection:
+        connection.set_inheritable(False)
+        return _serve(connection, load)
+
+
+def _serve(connection: socket.socket, load: EngineFactory) -> int:
+    commands: FrameReader[Command] = FrameReader(Command)
+    pending: deque[Command] = deque()
+    while not pending:
+        data = connection.recv(1 << 16)
+        if not data:
+            return 0
+        pending.extend(commands.feed(data))
+    model = pending.popleft()
+    assert isinstance(model, LoadModel), "the first frame says what to load"
+    writer = FrameWriter()
+    try:
+        engine, ready = load(
+            {name: Path(path) for name, path in model.files.items()}, EngineConfig.from_options(model.config)
+        )
+    except LLMOSError as error:
+        return _refuse(connection, writer, LoadFailed(error.code, error.message))
+    except Exception as error:
+        logger.exception("The model could not be loaded.")
+        message = f"The model could not be loaded: {type(error).__name__}: {error}"
+        return _refuse(connection, writer, LoadFailed(LLMOSError.code, message))
+    worker = Worker(connection, engine)
+    signal.signal(signal.SIGTERM, lambda *_: worker.drain())
+    try:
+        connection.sendall(writer.pack(Frame([ready])))
+    except ConnectionError:
+        return 0  # the parent went away while we loaded
+    return worker.serve(commands, pending)
+
+
+def _refuse(connection: socket.socket, writer: FrameWriter, reason: LoadFailed) -> int:
+    with suppress(ConnectionError):
+        connection.sendall(writer.pack(Frame([reason])))
+    return 1
+
+
+class Worker:
+    def __init__(self, connection: socket.socket, engine: Engine) -> None:
+        self._connection = connection
+        self._engine = engine
+        self._writer = FrameWriter()
+        self._inbox: deque[Prepared | Failed | Abort] = deque()
+        # Reentrant, as a condition's lock is by default: the signal handler may interrupt the thread that holds it.
+        self._changed = threading.Condition()
+        self._draining = False
+        self._parent_gone = False
+        self._failed = False
+
+    def serve(self, commands: FrameReader[Command], pending: deque[Command]) -> int:
+        """Read commands until the socket ends, and step in a second thread. Returns the exit status."""
+        stepping = threading.Thread(target=self._step_until_done, name="step")
+        stepping.start()
+        try:
+            for command in pending:
+                self._take(command)
+            while data := self._receive():
+                for command in commands.feed(data):
+                    self._take(command)
+        finally:
+            with self._changed:
+                self._parent_gone = True
+                self._changed.notify()
+            stepping.join()
+        return int(self._failed)
+
+    def drain(self) -> None:
+        """Take no more requests, and exit when those that were taken have ended."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify()
+
+    def _receive(self) -> bytes:
+        try:
+            return self._connection.recv(1 << 16)
+        except ConnectionError:
+            return b""
+
+    def _take(self, command: Command) -> None:
+        match command:
+            case Generate():
+                self._put(self._prepare(command))
+            case Abort():
+                self._put(command)
+            case Shutdown():
+                self.drain()
+            case LoadModel():
+                logger.error("A replica loads one model only; the second was ignored.")
+
+    def _prepare(self, request: Generate) -> Prepared | Failed:
+        try:
+            if self._draining:
+                raise Unavailable("The model is being stopped. Try again in a moment.")
+            return self._engine.prepare(request)
+        except LLMOSError as error:
+            return Failed(request.id, error.code, error.message, error.param)
+        except Exception:
+            logger.exception("Request %s could not be prepared.", request.id)
+            return Failed(request.id, LLMOSError.code, "The request could not be prepared.")
+
+    def _put(self, item: Prepared | Failed | Abort) -> None:
+        with self._changed:
+            self._inbox.append(item)
+            self._changed.notify()
+
+    def _step_until_done(self) -> None:
+        try:
+            self._step()
+        except ConnectionError:
+            pass  # nobody is left to answer to
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            # Wakes the main thread, which waits in recv.
+            with suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
+
+    def _step(self) -> None:
+        engine = self._engine
+        told = engine.load()
+        while self._wait():
+            events = self._settle_inbox()
+            if engine.has_work:
+                events += engine.step()
+            load = engine.load()
+            if load != told:
+                told = load
+                events.append(load)
+            if events:
+                self._connection.sendall(self._writer.pack(Frame(events)))
+
+    def _wait(self) -> bool:
+        """Sleep until there is something to do; False when there never will be again."""
+        with self._changed:
+            while not (self._parent_gone or self._draining or self._inbox or self._engine.has_work):
+                self._changed.wait()
+            return not self._parent_gone and (bool(self._inbox) or self._engine.has_work)
+
+    def _settle_inbox(self) -> list[Event]:
+        events: list[Event] = []
+        while self._inbox:
+            match self._inbox.popleft():
+                case Prepared() as prepared:
+                    try:
+                        events.append(self._engine.admit(prepared))
+                    except LLMOSError as error:
+                        events.append(Failed(prepared.id, error.code, error.message, error.param))
+                case Abort(id=id):
+                    self._engine.abort(id)
+                case Failed() as failed:
+                    events.append(failed)
+        return events
+
+
+if __name__ == "__main__":
+    from llmos.engine.loading import load_engine
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    sys.exit(main(load_engine))

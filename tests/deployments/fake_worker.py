@@ -1,0 +1,59 @@
+"""The real worker around a fake model. The model's file says in JSON what it does beyond answering:
+
+refuse          a message: the model's file is said to be bad
+die_loading     so many times the process dies while it loads
+die_computing   so many times the process dies in the forward pass of a prompt that has the token 13
+load_log        a file that gets a line for each load
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "engine"))
+
+from fakes import FakeRunner, make_engine
+
+from llmos.core.errors import BadModelFile
+from llmos.engine.messages import Ready
+from llmos.engine.worker import main
+
+
+def load(files, config):
+    path = files["model"]
+    behaviour = json.loads(path.read_text())
+    if log := behaviour.get("load_log"):
+        with open(log, "a") as lines:
+            lines.write("load\n")
+    if "refuse" in behaviour:
+        raise BadModelFile(behaviour["refuse"])
+    if take_one(path, behaviour, "die_loading"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    class Runner(FakeRunner):
+        def forward(self, batch):
+            if 13 in batch.tokens and take_one(path, behaviour, "die_computing"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().forward(batch)
+
+    runner = Runner(num_blocks=8192, max_positions=100_000)
+    engine = make_engine(runner)
+    return engine, Ready(
+        family="fake", context_length=engine.context_length, vocab_size=runner.spec.vocab_size, has_template=True,
+        num_blocks=runner.num_blocks, weight_bytes=0, kv_bytes=0, load_seconds=0.0, isa="fake", threads=1,
+    )  # fmt: skip
+
+
+def take_one(path, behaviour, key):
+    """Count down, in the file, so that the next process knows."""
+    if not behaviour.get(key, 0):
+        return False
+    behaviour[key] -= 1
+    path.write_text(json.dumps(behaviour))
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(load))
