@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, DateTime, Dialect, MetaData, TypeDecorator, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
@@ -105,7 +105,7 @@ class Database:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
                 self._refuse_newer(_revision_of(connection))
                 _migrate(connection)
-        except OperationalError as error:
+        except DatabaseError as error:
             raise StoreFailed(
                 f"The database {self.url.render_as_string(hide_password=True)} can't be opened: {error.orig}."
                 " Check that it exists, that you may write to it, and that its disk isn't full."

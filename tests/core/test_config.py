@@ -1,0 +1,61 @@
+"""The settings, and the values that cannot be meant."""
+
+from pathlib import Path
+
+import pytest
+
+from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest
+
+
+def test_an_empty_environment_means_the_home_folder_and_a_local_server():
+    settings = load_settings({})
+    assert settings.home == Path.home() / ".llmos"
+    assert settings.database_url == f"sqlite:///{Path.home()}/.llmos/llmos.db"
+    assert settings.store_path == Path.home() / ".llmos" / "store"
+    assert settings.endpoint == "http://127.0.0.1:8000"
+    assert not settings.endpoint_is_set
+    assert settings.hf_endpoint == "https://huggingface.co"
+    assert settings.hf_token is None
+
+
+def test_an_empty_variable_is_an_unset_one():
+    empty = {
+        "LLMOS_HOME": "",
+        "LLMOS_THREADS": "",
+        "LLMOS_ISA": "",
+        "LLMOS_CATALOG": "",
+        "HF_TOKEN": "",
+        "HF_ENDPOINT": "",
+    }
+    assert load_settings(empty) == load_settings({})
+
+
+def test_what_is_set_is_taken():
+    settings = load_settings(
+        {
+            "LLMOS_HOME": "/data/llmos",
+            "LLMOS_ENDPOINT": "http://10.0.0.7:9000/",
+            "LLMOS_CATALOG": "/etc/catalog.toml",
+            "LLMOS_ISA": "avx2",
+            "LLMOS_THREADS": "3",
+            "HF_ENDPOINT": "https://mirror.example/",
+            "HF_TOKEN": "hf_secret",
+        }
+    )
+    assert settings.database_url == "sqlite:////data/llmos/llmos.db"
+    assert settings.owner_key_path == Path("/data/llmos/keys/owner")
+    assert (settings.endpoint, settings.endpoint_is_set) == ("http://10.0.0.7:9000", True)
+    assert settings.catalog == Path("/etc/catalog.toml")
+    assert (settings.isa, settings.threads) == ("avx2", 3)
+    assert (settings.hf_endpoint, settings.hf_token) == ("https://mirror.example", "hf_secret")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LLMOS_ISA", "mmx"), ("LLMOS_THREADS", "many"), ("LLMOS_THREADS", "0"), ("LLMOS_THREADS", "-2")],
+)
+def test_a_value_that_cannot_be_meant_names_its_variable(name, value):
+    with pytest.raises(BadRequest, match=f"{name} is '{value}'; it takes") as caught:
+        load_settings({name: value})
+    assert caught.value.param == name

@@ -1,0 +1,181 @@
+"""The database: its history, its transactions, and what happens when several processes use it at once."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+import llmos.deployments.tables
+import llmos.models.tables  # noqa: F401 (both declare tables on Base)
+from llmos.core.database import Base, Database, newest_revision
+from llmos.core.errors import BadRequest, Conflict, StoreFailed
+from llmos.deployments.tables import RouteRow
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/home/llmos.db")
+    yield database
+    database.close()
+
+
+def test_the_migrations_lead_to_the_tables_that_the_rooms_declare(database):
+    database.upgrade()
+    with database._engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    assert differences == []
+
+
+def test_the_dialogue_route_points_at_the_default_model_from_the_start(database):
+    database.upgrade()
+    with database.session() as session:
+        assert [(route.name, route.target) for route in session.query(RouteRow)] == [("dialogue", "smollm2")]
+
+
+def test_a_removed_dialogue_route_does_not_come_back(database):
+    database.upgrade()
+    with database.transaction() as session:
+        session.query(RouteRow).delete()
+    database.upgrade()
+    with database.session() as session:
+        assert session.query(RouteRow).count() == 0
+
+
+def test_a_transaction_that_raises_leaves_nothing(database):
+    database.upgrade()
+    with suppress(KeyError), database.transaction() as session:
+        session.add(RouteRow(name="half", target="done", updated_at=datetime.now(UTC)))
+        session.flush()
+        raise KeyError
+    with database.session() as session:
+        assert session.get(RouteRow, "half") is None
+
+
+def test_what_is_changed_in_a_session_is_not_kept(database):
+    database.upgrade()
+    with database.session() as session:
+        session.add(RouteRow(name="ghost", target="smollm2", updated_at=datetime.now(UTC)))
+        session.flush()
+    with database.session() as session:
+        assert session.get(RouteRow, "ghost") is None
+
+
+def test_a_time_comes_back_as_the_same_instant_in_utc(database):
+    database.upgrade()
+    in_shanghai = datetime(2026, 3, 1, 7, 30, tzinfo=timezone(timedelta(hours=8)))
+    with database.transaction() as session:
+        session.add(RouteRow(name="when", target="smollm2", updated_at=in_shanghai))
+    with database.session() as session:
+        found = session.get(RouteRow, "when").updated_at
+    assert found == in_shanghai
+    assert found.tzinfo is UTC
+
+
+def test_writers_that_read_first_wait_for_each_other_instead_of_failing(database):
+    database.upgrade()
+
+    def lengthen():
+        for _ in range(20):
+            with database.transaction() as session:
+                route = session.get(RouteRow, "dialogue")
+                route.target += "x"
+
+    threads = [threading.Thread(target=lengthen) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.session() as session:
+        assert session.get(RouteRow, "dialogue").target == "smollm2" + "x" * 80
+
+
+def test_foreign_keys_hold(database):
+    database.upgrade()
+    with pytest.raises(Exception, match="FOREIGN KEY"), database.transaction() as session:
+        session.execute(text("INSERT INTO version_files VALUES (99, 'a', 'b', 1)"))
+
+
+def test_readers_are_not_blocked_by_a_writer(database):
+    database.upgrade()
+    with database.transaction() as writing:
+        writing.get(RouteRow, "dialogue").target = "other"
+        writing.flush()
+        with database.session() as reading:
+            assert reading.get(RouteRow, "dialogue").target == "smollm2"
+
+
+UPGRADE = """
+import sys
+from llmos.core.database import Database
+sys.stdin.readline()
+Database(sys.argv[1]).upgrade()
+"""
+
+
+def test_several_processes_may_upgrade_at_once(tmp_path):
+    url = f"sqlite:///{tmp_path}/llmos.db"
+    starters = [
+        subprocess.Popen([sys.executable, "-c", UPGRADE, url], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for starter in starters:
+        starter.stdin.write("go\n")
+        starter.stdin.flush()
+    outcomes = [starter.communicate() for starter in starters]
+    assert [starter.returncode for starter in starters] == [0] * 4, outcomes
+    with sqlite3.connect(tmp_path / "llmos.db") as raw:
+        assert raw.execute("SELECT count(*) FROM routes").fetchone() == (1,)
+    raw.close()
+
+
+KILLED_MIDWAY = """
+import os, sys
+from alembic.operations import Operations
+from llmos.core.database import Database
+Operations.create_index = lambda *args, **kwargs: os._exit(9)
+Database(sys.argv[1]).upgrade()
+"""
+
+
+def test_an_upgrade_that_is_killed_midway_is_made_good_by_the_next(database, tmp_path):
+    killed = subprocess.run([sys.executable, "-c", KILLED_MIDWAY, str(database.url)], check=False)
+    assert killed.returncode == 9
+    database.upgrade()
+    with database.session() as session:
+        assert session.get(RouteRow, "dialogue") is not None
+
+
+def test_a_database_of_a_newer_program_is_refused(database):
+    database.upgrade()
+    with database.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Conflict, match=f"newer LLMOS.*9999.*{newest_revision()}.*Update LLMOS"):
+        database.upgrade()
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    (tmp_path / "llmos.db").write_bytes(b"this is no database, " * 100)
+    database = Database(f"sqlite:///{tmp_path}/llmos.db")
+    with pytest.raises(StoreFailed, match=r"llmos\.db"):
+        database.upgrade()
+    database.close()
+
+
+def test_a_home_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "home").write_text("")
+    with pytest.raises(StoreFailed, match=r"home.*LLMOS_HOME"):
+        Database(f"sqlite:///{tmp_path}/home/llmos.db")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "oracle9://somewhere", "sqlite:/oops/broken:9:9"])
+def test_a_url_that_cannot_be_used_is_a_bad_request_that_says_which_can(url):
+    with pytest.raises(BadRequest, match=r"LLMOS_DATABASE_URL.*sqlite:///") as caught:
+        Database(url)
+    assert caught.value.param == "LLMOS_DATABASE_URL"
