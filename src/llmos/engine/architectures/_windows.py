@@ -7,7 +7,7 @@ from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config import config_fields
 
-_KINDS = {"full_attention", "sliding_attention"}
+_KINDS = ("full_attention", "sliding_attention")
 
 
 def uniform_window(config: Mapping[str, Any]) -> int | None:
@@ -22,9 +22,7 @@ def uniform_window(config: Mapping[str, Any]) -> int | None:
         num_full = min(fields.integer("max_window_layers", 28, low=0), num_layers)
         kinds = ["full_attention"] * num_full + ["sliding_attention"] * (num_layers - num_full)
     if not isinstance(kinds, list) or len(kinds) != num_layers or not all(kind in _KINDS for kind in kinds):
-        raise BadModelFile(
-            f"config.json: layer_types must name {num_layers} layers, each {' or '.join(sorted(_KINDS))}."
-        )
+        raise BadModelFile(f"config.json: layer_types must name {num_layers} layers, each {' or '.join(_KINDS)}.")
     if len(set(kinds)) > 1:
         raise limits.refuse_parts("a sliding window in some layers and full attention in others")
     return window if kinds[0] == "sliding_attention" else None

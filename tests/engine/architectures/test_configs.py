@@ -1,0 +1,231 @@
+"""config.json -> DecoderSpec: every spelling that is about, and nothing that a stranger could not have meant."""
+
+import math
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmos.core.errors import BadModelFile, LLMOSError, UnsupportedModel
+from llmos.engine.architectures import family_of_gguf, family_of_model_type
+from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import RawTensor
+
+LLAMA = {
+    "model_type": "llama",
+    "vocab_size": 128,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 512,
+}
+GPT2 = {"model_type": "gpt2", "vocab_size": 128, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512}
+
+OPTIONAL_KEYS = [
+    "num_key_value_heads", "head_dim", "rms_norm_eps", "hidden_act", "tie_word_embeddings", "rope_theta",
+    "rope_scaling", "rope_parameters", "attention_bias", "mlp_bias", "sliding_window", "use_sliding_window", "max_window_layers",
+    "layer_types", "quantization_config", "n_inner", "layer_norm_epsilon", "activation_function", "scale_attn_weights",
+]  # fmt: skip
+ROPE_KEYS = ["rope_type", "type", "factor", "rope_theta", "low_freq_factor", "partial_rotary_factor"]
+GGUF_KEYS = [
+    "context_length", "embedding_length", "block_count", "feed_forward_length", "attention.head_count",
+    "attention.head_count_kv", "attention.key_length", "attention.value_length", "rope.dimension_count",
+    "attention.layer_norm_rms_epsilon", "attention.sliding_window", "rope.freq_base", "rope.scaling.type",
+    "rope.scaling.factor", "rope.scale_linear", "expert_count", "attention.causal",
+]  # fmt: skip
+
+
+def spec_of(config, **changes):
+    config = {key: value for key, value in (config | changes).items() if value != "absent"}
+    return family_of_model_type(config["model_type"]).spec_from_config(config)
+
+
+def test_absent_values_are_what_transformers_takes_them_for():
+    spec = spec_of(LLAMA)
+    assert (spec.num_kv_heads, spec.head_dim, spec.rope_theta, spec.norm_eps) == (4, 16, 10_000.0, 1e-6)
+    assert (spec.tied_head, spec.qkv_bias, spec.sliding_window) == (False, False, None)
+    assert spec_of(LLAMA, model_type="qwen3").head_dim == 128
+    assert spec_of(LLAMA, model_type="mistral", max_position_embeddings=32768).sliding_window == 4096
+    gpt2 = spec_of(GPT2)
+    assert (gpt2.intermediate_size, gpt2.tied_head, gpt2.activation) == (256, True, "gelu_tanh")
+
+
+def test_null_is_absent():
+    assert spec_of(LLAMA, num_key_value_heads=None, head_dim=None, rope_scaling=None) == spec_of(LLAMA)
+    assert (
+        spec_of(LLAMA, model_type="mistral", sliding_window=None, max_position_embeddings=32768).sliding_window is None
+    )
+
+
+def test_the_rope_of_old_and_new_configs_is_the_same():
+    old = spec_of(
+        LLAMA,
+        rope_theta=5e5,
+        rope_scaling={
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 256,
+        },
+    )
+    new = spec_of(
+        LLAMA,
+        rope_parameters={
+            "rope_type": "llama3",
+            "rope_theta": 5e5,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 256,
+        },
+    )
+    assert old == new
+    assert (new.rope_theta, new.rope_factor, new.rope_original_positions) == (5e5, 8.0, 256)
+
+
+def test_the_oldest_key_for_rope_scaling_is_read():
+    spec = spec_of(LLAMA, rope_scaling={"type": "linear", "factor": 2})
+    assert (spec.rope_scaling, spec.rope_factor) == ("linear", 2.0)
+
+
+def test_a_window_that_never_hides_anything_is_none():
+    assert spec_of(LLAMA, model_type="mistral", sliding_window=512).sliding_window is None
+    assert spec_of(LLAMA, model_type="mistral", sliding_window=511).sliding_window == 511
+
+
+@pytest.mark.parametrize(
+    ("changes", "window"),
+    [
+        ({"use_sliding_window": False, "sliding_window": 32}, None),
+        ({"use_sliding_window": True, "sliding_window": None}, None),
+        ({"use_sliding_window": True, "sliding_window": 32, "max_window_layers": 0}, 32),
+        ({"use_sliding_window": True, "sliding_window": 32, "max_window_layers": 28}, None),
+        ({"use_sliding_window": True, "sliding_window": 32, "layer_types": ["sliding_attention"] * 2}, 32),
+    ],
+)
+def test_qwen_uses_its_window_only_where_it_says_so(changes, window):
+    assert spec_of(LLAMA, model_type="qwen2", **changes).sliding_window == window
+
+
+@pytest.mark.parametrize("name", ["hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads"])
+@pytest.mark.parametrize("value", [0, -1, 1 << 40, 10**400, 2.0, "64", True, [64], {"a": 1}, math.nan])
+def test_a_size_that_is_none_is_named(name, value):
+    with pytest.raises(BadModelFile, match=rf"config\.json: {name} is .*; it must be a whole number from 1 to"):
+        spec_of(LLAMA, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["hidden_size", "vocab_size", "intermediate_size", "max_position_embeddings"])
+def test_a_missing_size_is_named(name):
+    with pytest.raises(BadModelFile, match=rf"config\.json lacks {name}\."):
+        spec_of(LLAMA, **{name: "absent"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_attention_heads": 5}, "hidden size 64 is not a multiple of the 5 attention heads"),
+        ({"num_key_value_heads": 3}, "4 attention heads for 3 key-value heads"),
+        ({"head_dim": 15}, "The head size is 15; rotary positions need an even one"),
+        ({"rms_norm_eps": -1e-5}, "rms_norm_eps is -1e-05; it must be a number from 0 to 1"),
+        ({"rms_norm_eps": math.inf}, "rms_norm_eps is inf"),
+        ({"rms_norm_eps": 10**400}, "rms_norm_eps is 1000"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'; it must be true or false"),
+        ({"hidden_act": 3}, "hidden_act is 3; it must be a string"),
+        ({"rope_theta": 0}, "rope_theta is 0"),
+        ({"rope_scaling": "linear"}, "rope_scaling is 'linear'; it must be a mapping"),
+        ({"rope_scaling": {"type": "linear"}}, "config.json: rope_scaling lacks factor"),
+        ({"rope_scaling": {"type": "linear", "factor": 0.0}}, "config.json: rope_scaling: factor is 0.0"),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rope_scaling lacks low_freq_factor"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_named(changes, message):
+    with pytest.raises(BadModelFile) as refused:
+        spec_of(LLAMA, **changes)
+    assert message in refused.value.message
+
+
+def test_llama3_bounds_the_wrong_way_round_are_refused():
+    scaling = {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 4.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 256,
+    }
+    with pytest.raises(BadModelFile, match="blends from 4 to 4 turns"):
+        spec_of(LLAMA, rope_scaling=scaling)
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "message"),
+    [
+        (LLAMA, {"hidden_act": "relu"}, "hidden_act is 'relu'; this engine knows silu"),
+        (LLAMA, {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope_type is 'yarn'"),
+        (LLAMA, {"rope_parameters": {"rope_type": "dynamic", "factor": 4.0}}, "rope_type is 'dynamic'"),
+        (LLAMA, {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial rotary positions"),
+        (LLAMA, {"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantized with gptq"),
+        (
+            LLAMA | {"model_type": "qwen2"},
+            {"use_sliding_window": True, "sliding_window": 32, "max_window_layers": 1},
+            "a sliding window in some layers and full attention in others",
+        ),
+        (GPT2, {"activation_function": "gelu"}, "activation_function is 'gelu'"),
+        (GPT2, {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx set to true"),
+        (GPT2, {"scale_attn_weights": False}, "scale_attn_weights set to false"),
+        (GPT2, {"add_cross_attention": True}, "add_cross_attention set to true"),
+    ],
+)
+def test_what_this_engine_does_not_run_is_refused_by_name(config, changes, message):
+    with pytest.raises(UnsupportedModel) as refused:
+        spec_of(config, **changes)
+    assert message in refused.value.message
+
+
+@pytest.mark.parametrize("layer_types", [["full_attention"], "full_attention", [1, 2], [["full_attention"]] * 2])
+def test_layer_types_that_do_not_fit_the_layers_are_refused(layer_types):
+    with pytest.raises(BadModelFile, match="layer_types must name 2 layers"):
+        spec_of(LLAMA, model_type="qwen2", use_sliding_window=True, sliding_window=32, layer_types=layer_types)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*ROPE_KEYS, "x"]), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    config=st.sampled_from([LLAMA | {"model_type": name} for name in ("llama", "mistral", "qwen2", "qwen3")] + [GPT2]),
+    changes=st.dictionaries(st.sampled_from([*LLAMA, *GPT2, *OPTIONAL_KEYS]), JSON, max_size=3),
+)
+def test_any_config_gives_a_spec_or_an_error_of_ours(config, changes):
+    with suppress(LLMOSError):
+        assert isinstance(family_of_model_type(config["model_type"]).spec_from_config(config | changes), DecoderSpec)
+
+
+@given(
+    architecture=st.sampled_from(["llama", "qwen2", "qwen3", "gpt2"]),
+    changes=st.dictionaries(st.sampled_from(GGUF_KEYS), JSON, max_size=3),
+    factors=st.none() | st.lists(st.floats(width=32), min_size=8, max_size=8),
+)
+def test_any_metadata_gives_a_spec_or_an_error_of_ours(architecture, changes, factors):
+    metadata = {
+        "context_length": 512,
+        "embedding_length": 64,
+        "block_count": 2,
+        "feed_forward_length": 96,
+        "attention.head_count": 4,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+        "attention.layer_norm_epsilon": 1e-5,
+    }
+    tensors = {"token_embd.weight": RawTensor("F32", (128, 64), np.zeros((128, 256), np.uint8))}
+    if factors is not None:
+        values = np.array(factors, np.float32)
+        tensors["rope_freqs.weight"] = RawTensor("F32", (8,), values.view(np.uint8).reshape(1, 32))
+    metadata = {f"{architecture}.{key}": value for key, value in (metadata | changes).items()}
+    with suppress(LLMOSError):
+        assert isinstance(family_of_gguf(architecture).spec_from_gguf(metadata, tensors), DecoderSpec)
