@@ -32,8 +32,10 @@ class WireRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     harmless: ClassVar[frozenset[str]] = frozenset()
     """Accepted and unused: they can't change the answer."""
     unsupported: ClassVar[Mapping[str, Unsupported]] = {}
-    nested: ClassVar[Mapping[str, "type[WireRequest]"]] = {}
-    """Fields that hold such an object, or a list of them."""
+    objects: ClassVar[Mapping[str, "type[WireRequest]"]] = {}
+    """Fields that hold such an object themselves."""
+    lists: ClassVar[Mapping[str, "type[WireRequest]"]] = {}
+    """Fields that hold a list of them."""
 
 
 R = TypeVar("R", bound=WireRequest)
@@ -104,7 +106,7 @@ def _tidy(fields: dict[str, Any], kind: type[WireRequest], where: str) -> dict[s
             continue
         path = f"{where}{name}"
         if name in known:
-            tidied[name] = _tidy_nested(value, kind.nested[name], path) if name in kind.nested else value
+            tidied[name] = _tidy_value(name, value, kind, path)
         elif name not in kind.unsupported:
             raise _unknown(name, [*known, *kind.unsupported], path)
         elif value not in kind.unsupported[name].neutral:
@@ -112,12 +114,13 @@ def _tidy(fields: dict[str, Any], kind: type[WireRequest], where: str) -> dict[s
     return tidied
 
 
-def _tidy_nested(value: Any, kind: type[WireRequest], path: str) -> Any:
-    if isinstance(value, dict):
-        return _tidy(value, kind, f"{path}.")
-    if isinstance(value, list):
-        return [_tidy(each, kind, f"{path}[{i}].") if isinstance(each, dict) else each for i, each in enumerate(value)]
-    return value
+def _tidy_value(name: str, value: Any, kind: type[WireRequest], path: str) -> Any:
+    if name in kind.objects and isinstance(value, dict):
+        return _tidy(value, kind.objects[name], f"{path}.")
+    if name in kind.lists and isinstance(value, list):
+        inner = kind.lists[name]
+        return [_tidy(each, inner, f"{path}[{i}].") if isinstance(each, dict) else each for i, each in enumerate(value)]
+    return value  # Where its type is wrong, convert says so.
 
 
 def _unknown(name: str, known: list[str], path: str) -> BadRequest:
@@ -137,8 +140,8 @@ def _name_of(value: Any) -> str:
 
 def _explain(message: str) -> BadRequest:
     """Turn "Expected `float`, got `str` - at `$.temperature`" into a BadRequest on temperature."""
-    reason, _, place = message.partition(" - at `")
-    path = place.rstrip("`").removeprefix("key in ").removeprefix("$").removeprefix(".")
+    reason, _, place = message.partition(" - at ")
+    path = place.removeprefix("`key` in ").strip("`").removeprefix("$").removeprefix(".")
     missing = re.match(r"Object missing required field `(.+)`", reason)
     if missing:
         path = f"{path}.{missing[1]}" if path else missing[1]

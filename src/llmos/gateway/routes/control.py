@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.deployments.pool import ReplicaStatus
 from llmos.deployments.routes import Route
+from llmos.engine.messages import Load
 from llmos.gateway import openapi
 from llmos.gateway.services import Services
 from llmos.gateway.wire import WireRequest, receive
@@ -162,8 +163,16 @@ def _route(route: Route) -> RouteDescription:
     return RouteDescription(name=route.name, target=route.target, updated_at=route.updated_at)
 
 
+def _load(load: Load) -> ReplicaLoad:
+    return ReplicaLoad(
+        num_running=load.num_running,
+        num_waiting=load.num_waiting,
+        num_free_blocks=load.num_free_blocks,
+        num_preemptions=load.num_preemptions,
+    )
+
+
 def _deployment(replica: ReplicaStatus) -> DeploymentDescription:
-    load = replica.load
     return DeploymentDescription(
         version=replica.version,
         state=replica.state,
@@ -171,12 +180,6 @@ def _deployment(replica: ReplicaStatus) -> DeploymentDescription:
         restarts=replica.restarts,
         since=replica.since,
         error=replica.error,
-        load=load
-        and ReplicaLoad(
-            num_running=load.num_running,
-            num_waiting=load.num_waiting,
-            num_free_blocks=load.num_free_blocks,
-            num_preemptions=load.num_preemptions,
-        ),
-        ready=replica.ready and msgspec.to_builtins(replica.ready),
+        load=_load(replica.load) if replica.load else None,
+        ready=msgspec.to_builtins(replica.ready) if replica.ready else None,
     )

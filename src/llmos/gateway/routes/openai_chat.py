@@ -57,7 +57,8 @@ class ChatRequest(StreamFields, kw_only=True):
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
 
     harmless = HARMLESS
-    nested: ClassVar = {"messages": Message, "stream_options": StreamOptions}
+    objects: ClassVar = {"stream_options": StreamOptions}
+    lists: ClassVar = {"messages": Message}
     unsupported: ClassVar = {
         **UNSUPPORTED,
         "tools": Unsupported(_TOOLS, ([],)),

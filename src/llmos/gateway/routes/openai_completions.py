@@ -43,7 +43,7 @@ class CompletionRequest(StreamFields, kw_only=True):
     """Nothing but n: choices are not ranked."""
 
     harmless = HARMLESS
-    nested: ClassVar = {"stream_options": StreamOptions}
+    objects: ClassVar = {"stream_options": StreamOptions}
     unsupported: ClassVar = {
         **UNSUPPORTED,
         "suffix": Unsupported("the model can't write towards a given end. Leave it out.", ("",)),
