@@ -277,7 +277,10 @@ class Registry:
         return None
 
     def _pull_from(self, entry: Entry, source: Source, progress: Progress) -> Version:
-        with self.store.receiving(source.files) as parts:
+        def on_wait() -> None:
+            progress(f"waiting for another process that gets {entry.name}", 0, None)
+
+        with self.store.receiving(source.files, on_wait) as parts:
             num_resumed = sum(part.stat().st_size for part in parts.values() if part.exists())
             try:
                 return self._fetch_and_record(entry, source, parts, progress)

@@ -68,11 +68,13 @@ class Store:
             return False
 
     @contextmanager
-    def receiving(self, files: Collection[StoredFile]) -> Iterator[dict[StoredFile, Path]]:
+    def receiving(
+        self, files: Collection[StoredFile], on_wait: Callable[[], None] | None = None
+    ) -> Iterator[dict[StoredFile, Path]]:
         """Give the files that are not stored yet a place to arrive: {file: its .part path}.
 
-        The places are ours alone until the block ends: another process that wants the same bytes waits here, and then
-        finds them stored. A .part keeps what an earlier attempt left in it.
+        The places are ours alone until the block ends: another process that wants the same bytes waits here, is told
+        so by `on_wait`, and then finds them stored. A .part keeps what an earlier attempt left in it.
         """
         with _disk_errors(self.path), ExitStack() as held:
             self._make_folders()
@@ -80,7 +82,7 @@ class Store:
             # In one order everywhere, so that two processes never wait for each other.
             for file in sorted({file.digest: file for file in files}.values(), key=lambda file: file.digest):
                 part = self._incoming / f"{file.digest.removeprefix('sha256:')}.part"
-                held.enter_context(_locked(self._incoming / f"{part.stem}.lock"))
+                held.enter_context(_locked(part.with_suffix(".lock"), on_wait=on_wait))
                 if not self.has(file.digest, file.size):
                     parts[file] = part
             yield parts
@@ -183,33 +185,31 @@ class Store:
             )
 
     def _link_or_copy(self, source: Path, digest: str) -> None:
-        blob = self.blob_path(digest)
-        blob.unlink(missing_ok=True)  # a blob of the wrong size: has() said no
+        """Give the blob the bytes of `source`, in one step, whatever is in its place."""
+        blob, beside = self.blob_path(digest), self._incoming / f"{secrets.token_hex(8)}.copy"
         try:
-            os.link(source, blob)
-        except FileExistsError:
-            return  # another process was faster
-        except OSError:
-            # Another file system, one without links, or a file that isn't ours to link (fs.protected_hardlinks).
-            self._copy(source, blob, digest)
+            try:
+                os.link(source, beside)
+            except OSError:
+                # Another file system, one without links, or a file that isn't ours to link (fs.protected_hardlinks).
+                self._copy(source, beside, digest)
+            _make_durable(beside)
+            os.replace(beside, blob)
+        finally:
+            # Still there after a failure, and after a rename between two links of one file, which does nothing.
+            beside.unlink(missing_ok=True)
         _make_durable(self._blobs)
 
-    def _copy(self, source: Path, blob: Path, digest: str) -> None:
+    def _copy(self, source: Path, copy: Path, digest: str) -> None:
         self.check_room(source.stat().st_size, f"A copy of {source.name}")
-        copy = self._incoming / f"{secrets.token_hex(8)}.copy"
-        try:
-            seen = hashlib.sha256()
-            with source.open("rb") as reader, copy.open("xb") as writer:
-                while chunk := reader.read(_CHUNK_BYTES):
-                    seen.update(chunk)
-                    writer.write(chunk)
-            if f"sha256:{seen.hexdigest()}" != digest:
-                raise StoreFailed(f"{source} changed while it was imported. Import it again when nothing writes to it.")
-            _make_durable(copy)
-            os.chmod(copy, 0o444)
-            os.replace(copy, blob)
-        finally:
-            copy.unlink(missing_ok=True)
+        seen = hashlib.sha256()
+        with source.open("rb") as reader, copy.open("xb") as writer:
+            while chunk := reader.read(_CHUNK_BYTES):
+                seen.update(chunk)
+                writer.write(chunk)
+        if f"sha256:{seen.hexdigest()}" != digest:
+            raise StoreFailed(f"{source} changed while it was imported. Import it again when nothing writes to it.")
+        os.chmod(copy, 0o444)
 
     def _make_folders(self) -> None:
         self._blobs.mkdir(parents=True, exist_ok=True)
@@ -240,16 +240,25 @@ def _further(num_done: int, on_bytes: OnBytes | None) -> OnBytes | None:
 
 
 @contextmanager
-def _locked(path: Path, mode: int = fcntl.LOCK_EX, *, keep: bool = False) -> Iterator[None]:
+def _locked(
+    path: Path, mode: int = fcntl.LOCK_EX, *, keep: bool = False, on_wait: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Hold an advisory lock on a file. The kernel lets go of it when the process dies, however it dies."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(handle, mode)
+            try:
+                fcntl.flock(handle, mode | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if on_wait is not None:
+                    on_wait()
+                fcntl.flock(handle, mode)
             if keep or _is_open_as(path, handle):
-                yield
-                if not keep:
-                    path.unlink(missing_ok=True)
+                try:
+                    yield
+                finally:
+                    if not keep:
+                        path.unlink(missing_ok=True)
                 return
         finally:
             os.close(handle)

@@ -11,7 +11,6 @@ from llmos.core.errors import DownloadFailed
 TIMEOUT = httpx.Timeout(30, connect=4)
 """Seconds. A machine without the internet must get to the next source soon."""
 
-_CHUNK_BYTES = 1 << 18
 _MAX_FRUITLESS_ATTEMPTS = 3
 """Attempts in a row that bring no new byte. Those that bring some are free: a bad line gets there in the end."""
 
@@ -90,7 +89,7 @@ def _receive(response: httpx.Response, part: Path, start: int, size: int, on_byt
     with part.open("r+b" if part.exists() else "xb") as file:
         file.seek(start)
         file.truncate()
-        for chunk in response.iter_raw(_CHUNK_BYTES):
+        for chunk in response.iter_raw():  # as they come: collecting larger chunks would lose the last on a broken line
             num_done += len(chunk)
             if num_done > size:
                 raise DownloadFailed(f"{response.url} sends more than the {size:,} bytes that the catalog pins")

@@ -39,20 +39,20 @@ def fetch(location: str, wanted: Sequence[Wanted], access: Access, progress: Pro
 def _download_wheel(requirement: str, folder: Path, progress: Progress) -> Path:
     for attempt in range(1, _MAX_ATTEMPTS + 1):
         shutil.rmtree(folder, ignore_errors=True)
-        reason, num_bytes = _run_pip(requirement, folder, progress)
+        reason, had_begun = _run_pip(requirement, folder, progress)
         if reason is None:
             wheels = list((folder / "wheel").glob("*.whl"))
             if len(wheels) != 1:
                 raise DownloadFailed(f"pip brought {len(wheels)} wheels for {requirement} instead of one")
             return wheels[0]
         # A download that broke in the middle deserves another try; an index that doesn't answer has had pip's own.
-        if num_bytes == 0 or attempt == _MAX_ATTEMPTS:
+        if not had_begun or attempt == _MAX_ATTEMPTS:
             raise DownloadFailed(reason)
     raise AssertionError("unreachable")
 
 
-def _run_pip(requirement: str, folder: Path, progress: Progress) -> tuple[str | None, int]:
-    """Download the wheel into folder/wheel. Return (None or why it failed, how many bytes were seen to arrive)."""
+def _run_pip(requirement: str, folder: Path, progress: Progress) -> tuple[str | None, bool]:
+    """Download the wheel into folder/wheel. Return (None or why it failed, whether bytes had begun to arrive)."""
     (folder / "wheel").mkdir(parents=True)
     (folder / "arriving").mkdir()
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "--disable-pip-version-check"]
@@ -60,10 +60,9 @@ def _run_pip(requirement: str, folder: Path, progress: Progress) -> tuple[str | 
     command += [*_resuming(), "--dest", str(folder / "wheel"), requirement]
     # pip keeps what arrives in its temporary folder: ours, to see it grow, and to fill no other disk than the store's.
     environment = os.environ | {"TMPDIR": str(folder / "arriving")}
-    num_bytes = 0
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             while True:
@@ -71,14 +70,14 @@ def _run_pip(requirement: str, folder: Path, progress: Progress) -> tuple[str | 
                     status = process.wait(timeout=_WATCH_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
-                    num_bytes = max(num_bytes, _num_bytes_below(folder / "arriving"))
-                    progress(requirement, num_bytes, None)
+                    progress(requirement, _num_bytes_below(folder), None)
         finally:
             process.kill()
             process.wait()
     if status == 0:
-        return None, num_bytes
-    return _reason(requirement, status, (folder / "log").read_text(errors="replace")), num_bytes
+        return None, True
+    log = (folder / "log").read_text(errors="replace")
+    return _reason(requirement, status, log), "Downloading " in log
 
 
 def _take_out(wheel: Path, wanted: Sequence[Wanted], progress: Progress) -> None:

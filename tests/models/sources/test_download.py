@@ -1,0 +1,184 @@
+"""hf: and https: on good lines and bad ones. The server is real; only its moods are made up."""
+
+import re
+
+import httpx
+import pytest
+
+from llmos.core.errors import BadRequest, DownloadFailed
+from llmos.models.sources import Access, Wanted, fetch
+from llmos.models.sources._download import download
+from llmos.models.sources.hf import fetch as fetch_from_hub
+
+CONTENT = bytes(range(256)) * 40
+PATH = "/acme/tiny/resolve/main/tiny.gguf"
+
+
+@pytest.fixture
+def hub(server):
+    server.files[PATH] = CONTENT
+    return server
+
+
+@pytest.fixture
+def get(tmp_path, pin, hub):
+    """Fetch tiny.gguf from the hub; returns what arrived and what the progress was told."""
+    part = tmp_path / "tiny.part"
+
+    def get(location="hf:acme/tiny", *, token=None, content=CONTENT):
+        told = []
+        wanted = Wanted(pin("tiny.gguf", content), "tiny.gguf", part)
+        access = Access(hf_endpoint=hub.url, hf_token=token)
+        fetch(location, [wanted], access, lambda *progress: told.append(progress))
+        return part.read_bytes(), told
+
+    get.part = part
+    return get
+
+
+def test_a_file_arrives_and_the_progress_is_told(get):
+    arrived, told = get()
+    assert arrived == CONTENT
+    assert told[0] == ("tiny.gguf", 0, len(CONTENT))
+    assert told[-1] == ("tiny.gguf", len(CONTENT), len(CONTENT))
+
+
+def test_a_revision_is_part_of_the_address(get, hub):
+    hub.files["/acme/tiny/resolve/refs%2Fpr%2F7/tiny.gguf"] = CONTENT
+    assert get("hf:acme/tiny@refs/pr/7")[0] == CONTENT
+
+
+def test_a_broken_line_is_resumed_where_it_broke(get, hub):
+    hub.moods = ["cut:1000", "cut:2000"]
+    arrived, told = get()
+    assert arrived == CONTENT
+    assert [wanted for _, wanted in hub.requests] == [None, "bytes=1000-", "bytes=3000-"]
+    counts = [num_done for _, num_done, _ in told]
+    assert counts == sorted(counts), "the bar never goes back"
+
+
+def test_an_earlier_attempts_bytes_are_not_fetched_again(get, hub):
+    get.part.write_bytes(CONTENT[:5000])
+    assert get()[0] == CONTENT
+    assert hub.requests == [(PATH, "bytes=5000-")]
+
+
+def test_a_complete_part_asks_nobody(get, hub):
+    get.part.write_bytes(CONTENT)
+    assert get()[0] == CONTENT
+    assert hub.requests == []
+
+
+def test_a_server_without_ranges_starts_again(get, hub):
+    hub.knows_range = False
+    get.part.write_bytes(b"X" * 5000)
+    assert get()[0] == CONTENT
+
+
+def test_a_part_that_is_longer_than_the_file_starts_again(get, hub):
+    get.part.write_bytes(b"X" * (len(CONTENT) + 1))
+    assert get()[0] == CONTENT
+    assert hub.requests == [(PATH, None)]
+
+
+def test_a_server_that_refuses_to_resume_starts_again(get, hub):
+    get.part.write_bytes(b"X" * 5000)
+    hub.moods = ["status:416"]
+    assert get()[0] == CONTENT
+    assert hub.requests == [(PATH, "bytes=5000-"), (PATH, None)]
+
+
+def test_a_line_that_brings_nothing_is_given_up_and_the_part_is_kept(get, hub):
+    hub.moods = ["cut:1000", *["cut:0"] * 10]
+    with pytest.raises(DownloadFailed, match=r"the connection broke.* after 1,000 of 10,240 bytes"):
+        get()
+    assert get.part.read_bytes() == CONTENT[:1000]
+    assert len(hub.requests) == 4
+
+
+def test_a_line_that_always_brings_something_gets_there(get, hub):
+    hub.moods = ["cut:500"] * 20
+    assert get()[0] == CONTENT
+
+
+def test_a_busy_server_is_asked_again_after_a_pause(get, hub, tmp_path):
+    hub.moods = ["status:503", "status:429"]
+    pauses = []
+    with httpx.Client() as client:
+        download(client, hub.url + PATH, get.part, len(CONTENT), lambda _: None, pause=pauses.append)
+    assert get.part.read_bytes() == CONTENT
+    assert pauses == [1.0, 2.0]
+
+
+def test_a_server_that_stays_busy_is_named_with_its_status(get, hub):
+    hub.moods = ["status:503"] * 3
+    with httpx.Client() as client, pytest.raises(DownloadFailed, match="answered with status 503"):
+        download(client, hub.url + PATH, get.part, len(CONTENT), lambda _: None, pause=lambda _: None)
+
+
+def test_a_file_of_another_size_is_not_even_fetched(get, hub):
+    hub.files[PATH] = CONTENT + b"more"
+    with pytest.raises(DownloadFailed, match="has 10,244 bytes, but the catalog pins 10,240"):
+        get()
+    assert not get.part.exists()
+
+
+def test_the_hubs_own_digest_is_believed_before_the_bytes_are_fetched(get, hub):
+    hub.headers["X-Linked-Etag"] = '"' + "ab" * 32 + '"'
+    with pytest.raises(DownloadFailed, match=f"sha256:{'ab' * 32} there, but the catalog pins sha256:"):
+        get()
+    assert not get.part.exists()
+
+
+def test_the_hubs_own_digest_is_fine_where_it_is_the_right_one(get, hub, pin):
+    hub.headers["X-Linked-Etag"] = pin("", CONTENT).digest.removeprefix("sha256:")
+    assert get()[0] == CONTENT
+
+
+def test_the_token_is_sent_where_there_is_one(get, hub):
+    get(token="hf_secret")
+    get.part.unlink()
+    get()
+    assert hub.authorizations == ["Bearer hf_secret", None]
+
+
+@pytest.mark.parametrize(
+    ("mood", "reason"),
+    [
+        ("status:401", "set HF_TOKEN"),
+        ("status:403", "set HF_TOKEN"),
+        ("status:404", "does not exist"),
+        ("status:418", "418"),
+    ],
+)
+def test_a_refusal_is_explained_and_not_repeated(get, hub, mood, reason):
+    hub.moods = [mood]
+    with pytest.raises(DownloadFailed, match=reason):
+        get()
+    assert len(hub.requests) == 1
+
+
+def test_a_machine_where_nobody_listens_fails_at_once(get, tmp_path, pin):
+    wanted = Wanted(pin("tiny.gguf", CONTENT), "tiny.gguf", tmp_path / "part")
+    with pytest.raises(DownloadFailed, match=r"127\.0\.0\.1 can't be reached"):
+        fetch_from_hub("hf:acme/tiny", [wanted], Access(hf_endpoint="http://127.0.0.1:9"), lambda *_: None)
+
+
+@pytest.mark.parametrize("location", ["hf:tiny", "hf:a/b/c", "hf:a/b@", "hf:a/b@x y", "hf:a/../b"])
+def test_a_hub_location_that_is_none_is_explained(get, location):
+    with pytest.raises(BadRequest, match=re.escape("hf:OWNER/NAME")):
+        get(location)
+
+
+def test_a_kind_of_source_that_there_is_not_names_those_that_there_are(get):
+    with pytest.raises(BadRequest, match="begins with file:, hf:, https:, pypi:"):
+        get("oci:acme/tiny")
+
+
+def test_a_web_folders_files_lie_below_it(get, hub, tmp_path, pin, monkeypatch):
+    hub.files["/models/a%20b/tiny.gguf"] = CONTENT
+    wanted = Wanted(pin("tiny.gguf", CONTENT), "a b/tiny.gguf", tmp_path / "part")
+    from llmos.models.sources.https import fetch as fetch_from_web
+
+    fetch_from_web(f"{hub.url}/models/", [wanted], Access(), lambda *_: None)
+    assert wanted.part.read_bytes() == CONTENT

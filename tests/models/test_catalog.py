@@ -1,0 +1,97 @@
+"""The catalog: what LLMOS ships, and what is said about a broken one."""
+
+import re
+
+import pytest
+
+from llmos.core.errors import BadRequest
+from llmos.models.catalog import Catalog
+
+GOOD = """
+[tiny]
+description = "a tiny model"
+license = "MIT"
+template = "own"
+[[tiny.files]]
+name = "tiny.gguf"
+sha256 = "{digest}"
+size = 10
+[[tiny.sources]]
+from = "hf:owner/tiny@abc"
+[[tiny.sources]]
+from = "https://example.org/models"
+folder = "small"
+download_size = 7
+[[tiny.sources.files]]
+name = "other.gguf"
+sha256 = "{digest}"
+size = 20
+""".replace("{digest}", "ab" * 32)
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text):
+        (tmp_path / "catalog.toml").write_text(text)
+        return Catalog.load(tmp_path / "catalog.toml")
+
+    return load
+
+
+def test_llmos_ships_the_default_model_and_an_encoder():
+    catalog = Catalog.load()
+    assert catalog.names() == ["minilm", "smollm2"]
+    for name in catalog.names():
+        entry = catalog.get(name)
+        assert entry.license == "Apache-2.0"
+        assert [source.location.split(":")[0] for source in entry.sources] == ["pypi", "hf"]
+        assert all(re.search("@[0-9a-f]{40}$|==", source.location) for source in entry.sources), "pinned"
+
+
+def test_a_source_takes_the_entrys_files_or_its_own(load):
+    hub, web = load(GOOD).get("tiny").sources
+    assert [file.name for file in hub.files] == ["tiny.gguf"]
+    assert (hub.path_of(hub.files[0]), hub.download_size) == ("tiny.gguf", 10)
+    assert [file.name for file in web.files] == ["other.gguf"]
+    assert (web.path_of(web.files[0]), web.download_size) == ("small/other.gguf", 7)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ("[tiny]", "[tiny", "can't be read"),
+        ("[tiny]", "other = 3\n[tiny]", "[other] is no table"),
+        ("[tiny]", '["a/b"]', "no name for a model"),
+        ("license", "licence", "[tiny] has an unknown field 'licence'; 'license'?"),
+        ('license = "MIT"', "", "[tiny] lacks license"),
+        ('license = "MIT"', "license = 3", "[tiny].license is 3"),
+        ('"own"', '"mine"', 'takes "own" or "none"'),
+        ("ab" * 32, "AB" * 32, "64 lower-case hexadecimal digits"),
+        ("size = 10", 'size = "10"', "takes a number of bytes"),
+        ("size = 10", "size = -10", "takes a number of bytes"),
+        ('"tiny.gguf"', '"../tiny.gguf"', "no name for a file"),
+        ('"hf:owner/tiny@abc"', '"ftp://owner"', "begins with file:, hf:, https:, pypi:"),
+        ('folder = "small"', 'folder = "/small"', "no name for a file"),
+        ("from =", "form =", "unknown field 'form'; 'from'?"),
+    ],
+)
+def test_a_broken_catalog_is_told_where(load, before, after, complaint):
+    assert before in GOOD
+    with pytest.raises(BadRequest, match=re.escape(complaint)) as caught:
+        load(GOOD.replace(before, after))
+    assert "catalog.toml" in caught.value.message
+
+
+def test_an_entry_needs_a_source_and_a_source_needs_files(load):
+    head = '[tiny]\ndescription = "d"\nlicense = "MIT"\ntemplate = "none"\n'
+    with pytest.raises(BadRequest, match=r"\[tiny\] has no sources"):
+        load(head + "sources = []")
+    with pytest.raises(BadRequest, match=r"pins no files for hf:a/b"):
+        load(head + '[[tiny.sources]]\nfrom = "hf:a/b"')
+    with pytest.raises(BadRequest, match=r"is no list of tables"):
+        load(head + '[tiny.sources]\nfrom = "hf:a/b"')
+
+
+def test_a_catalog_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(BadRequest, match=r"none\.toml can't be read"):
+        Catalog.load(tmp_path / "none.toml")

@@ -1,0 +1,220 @@
+"""The store: a blob is whole or not there, whatever happens on the way."""
+
+import errno
+import os
+import threading
+from contextlib import suppress
+
+import pytest
+
+from llmos.core.errors import BadModelFile, StoreFailed
+from llmos.models import store as store_module
+from llmos.models.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def put(store, file, content):
+    with store.receiving([file]) as parts, store.publishing():
+        parts[file].write_bytes(content)
+        store.publish(parts[file], file)
+
+
+def everything_below(path):
+    return sorted(str(each.relative_to(path)) for each in path.rglob("*") if each.is_file() and each.name != "lock")
+
+
+def test_what_was_published_is_read_back(store, pin):
+    file = pin("a.gguf", b"abc")
+    put(store, file, b"abc")
+    assert store.has(file.digest, 3)
+    assert store.blob_path(file.digest).read_bytes() == b"abc"
+    assert list(store.digests()) == [(file.digest, 3)]
+    assert everything_below(store.path) == [f"blobs/sha256/{file.digest.removeprefix('sha256:')}"]
+
+
+def test_a_blob_cannot_be_written_into(store, pin):
+    file = pin("a.gguf", b"abc")
+    put(store, file, b"abc")
+    assert store.blob_path(file.digest).stat().st_mode & 0o222 == 0
+
+
+def test_wrong_bytes_are_thrown_away_and_both_digests_named(store, pin):
+    file, wrong = pin("a.gguf", b"abc"), pin("a.gguf", b"abX")
+    with pytest.raises(BadModelFile, match=f"{wrong.digest}.*{file.digest}"):
+        put(store, file, b"abX")
+    assert everything_below(store.path) == []
+
+
+def test_a_file_that_is_stored_already_needs_no_place_to_arrive(store, pin):
+    file = pin("a.gguf", b"abc")
+    put(store, file, b"abc")
+    with store.receiving([file]) as parts:
+        assert parts == {}
+
+
+def test_what_has_arrived_is_there_at_the_next_attempt(store, pin):
+    file = pin("a.gguf", b"abc")
+    with suppress(KeyboardInterrupt), store.receiving([file]) as parts:
+        parts[file].write_bytes(b"ab")
+        raise KeyboardInterrupt
+    with store.receiving([file]) as parts:
+        assert parts[file].read_bytes() == b"ab"
+    assert [size for _, size in store.unfinished()] == [2]
+
+
+def test_a_second_receiver_waits_and_then_finds_the_file_stored(store, pin):
+    file, waits, seen = pin("a.gguf", b"abc"), threading.Event(), []
+
+    def receive_too():
+        with store.receiving([file], waits.set) as parts:
+            seen.append(parts)
+
+    with store.receiving([file]) as parts:
+        second = threading.Thread(target=receive_too)
+        second.start()
+        assert waits.wait(timeout=60)
+        with store.publishing():
+            parts[file].write_bytes(b"abc")
+            store.publish(parts[file], file)
+    second.join()
+    assert seen == [{}]
+
+
+def test_importing_takes_no_room_where_the_file_system_has_links(store, tmp_path, pin):
+    source = tmp_path / "model.gguf"
+    source.write_bytes(b"weights")
+    digest, size = store.add(source)
+    assert (digest, size) == (pin("", b"weights").digest, 7)
+    assert store.blob_path(digest).samefile(source)
+
+
+@pytest.mark.parametrize("reason", [errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP])
+def test_importing_copies_where_it_cannot_link(store, tmp_path, monkeypatch, reason):
+    def refuse(*_):
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(store_module.os, "link", refuse)
+    source = tmp_path / "model.gguf"
+    source.write_bytes(b"weights")
+    digest, _ = store.add(source)
+    assert store.blob_path(digest).read_bytes() == b"weights"
+    assert not store.blob_path(digest).samefile(source)
+    assert source.stat().st_nlink == 1
+
+
+def test_importing_the_same_bytes_twice_keeps_one_blob(store, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"weights")
+        store.add(tmp_path / name)
+    store.add(tmp_path / "a")
+    assert len(everything_below(store.path)) == 1
+
+
+def test_a_blob_of_the_wrong_size_is_replaced(store, tmp_path, pin):
+    file = pin("model.gguf", b"weights")
+    put(store, file, b"weights")
+    blob = store.blob_path(file.digest)
+    blob.chmod(0o600)
+    blob.write_bytes(b"weig")
+    (tmp_path / "model.gguf").write_bytes(b"weights")
+    store.add(tmp_path / "model.gguf")
+    assert store.verify([file.digest]) == []
+
+
+def test_a_symbolic_link_imports_what_it_points_at(store, tmp_path):
+    (tmp_path / "real").write_bytes(b"weights")
+    (tmp_path / "link").symlink_to("real")
+    digest, _ = store.add(tmp_path / "link")
+    assert store.blob_path(digest).samefile(tmp_path / "real")
+    assert not store.blob_path(digest).is_symlink()
+
+
+def test_a_file_that_changes_during_the_import_is_refused(store, tmp_path):
+    source = tmp_path / "model.gguf"
+    source.write_bytes(b"weights")
+    with pytest.raises(StoreFailed, match="changed while it was imported"):
+        store.add(source, lambda _: source.write_bytes(b"other weights"))
+
+
+def test_verify_names_what_is_missing_and_what_is_not_what_it_says(store, pin):
+    sound, changed, lost = pin("", b"sound"), pin("", b"changed"), pin("", b"lost")
+    for file, content in ((sound, b"sound"), (changed, b"changed")):
+        put(store, file, content)
+    store.blob_path(changed.digest).chmod(0o600)
+    store.blob_path(changed.digest).write_bytes(b"chAnged")
+    problems = store.verify([sound.digest, changed.digest, lost.digest])
+    assert [problem.digest for problem in problems] == [changed.digest, lost.digest]
+    assert problems[0].reason.startswith("holds other bytes")
+    assert problems[1].reason == "is missing"
+
+
+def test_collecting_removes_what_nobody_refers_to(store, pin):
+    kept, dropped = pin("", b"kept"), pin("", b"dropped")
+    for file, content in ((kept, b"kept"), (dropped, b"dropped")):
+        put(store, file, content)
+    assert store.collect(lambda: {kept.digest}) == len(b"dropped")
+    assert [digest for digest, _ in store.digests()] == [kept.digest]
+
+
+def test_collecting_sweeps_up_the_copies_of_dead_processes(store, pin):
+    put(store, pin("", b"a"), b"a")
+    (store.path / "incoming" / "0123456789abcdef.copy").write_bytes(b"half a mod")
+    store.collect(lambda: {pin("", b"a").digest})
+    assert everything_below(store.path / "incoming") == []
+
+
+def test_a_blob_between_arriving_and_being_recorded_is_not_collected(store, pin):
+    file, recorded, asked = pin("", b"new"), set(), threading.Event()
+
+    def referenced():
+        asked.set()
+        return set(recorded)
+
+    with store.receiving([file]) as parts, store.publishing():
+        parts[file].write_bytes(b"new")
+        store.publish(parts[file], file)
+        collecting = threading.Thread(target=store.collect, args=(referenced,))
+        collecting.start()
+        recorded.add(file.digest)
+        assert not asked.is_set()
+    collecting.join()
+    assert asked.is_set()
+    assert store.has(file.digest, 3)
+
+
+@pytest.mark.parametrize("full", ["fsync", "replace"])
+def test_a_full_disk_is_named_and_leaves_no_blob(store, pin, monkeypatch, full):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = pin("a.gguf", b"abc")
+    with monkeypatch.context() as patched:
+        patched.setattr(store_module.os, full, refuse)
+        with pytest.raises(StoreFailed, match=r"full.*free some room"):
+            put(store, file, b"abc")
+    assert list(store.digests()) == []
+    put(store, file, b"abc")
+    assert store.has(file.digest, 3)
+
+
+def test_too_little_room_is_refused_with_the_arithmetic(store):
+    store.check_room(1, "tiny")
+    with pytest.raises(StoreFailed, match=r"big needs 1,000,000,000,000,000,000 bytes in .*store, and [\d,]+ are free"):
+        store.check_room(10**18, "big")
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:", "sha256:../../etc/passwd", "md5:" + "a" * 64, "sha256:" + "A" * 64])
+def test_a_digest_that_is_none_never_becomes_a_path(store, digest):
+    with pytest.raises(BadModelFile, match="is not a digest"):
+        store.blob_path(digest)
+
+
+def test_an_empty_store_has_nothing_and_complains_about_nothing(store):
+    assert list(store.digests()) == []
+    assert store.unfinished() == []
+    assert store.verify([]) == []
+    assert store.collect(set) == 0
