@@ -118,7 +118,7 @@ _METADATA = {
     "attention.head_count_kv": ("num_key_value_heads",),
     "attention.key_length": ("head_dim",),
     "attention.layer_norm_rms_epsilon": ("rms_norm_eps",),
-    "attention.layer_norm_epsilon": ("layer_norm_epsilon",),
+    "attention.layer_norm_epsilon": ("layer_norm_epsilon", "norm_epsilon"),
     "attention.sliding_window": ("sliding_window",),
 }
 
@@ -206,7 +206,7 @@ def _gguf_tensors(tiny: TinyModel, architecture: str) -> dict[str, np.ndarray]:
             values = _interleave(values, config.num_attention_heads)
         if architecture == "llama" and ".k_proj." in name:
             values = _interleave(values, config.num_key_value_heads)
-        if name.endswith((".c_attn.weight", ".c_proj.weight", ".c_fc.weight")):
+        if architecture == "gpt2" and name.endswith((".c_attn.weight", ".c_proj.weight", ".c_fc.weight")):
             values = values.T
         tensors[names.get_name(name, try_suffixes=(".weight", ".bias"))] = values
     return tensors

@@ -26,8 +26,9 @@ GPT2 = {"model_type": "gpt2", "vocab_size": 128, "n_embd": 64, "n_layer": 2, "n_
 
 OPTIONAL_KEYS = [
     "num_key_value_heads", "head_dim", "rms_norm_eps", "hidden_act", "tie_word_embeddings", "rope_theta",
-    "rope_scaling", "rope_parameters", "attention_bias", "mlp_bias", "sliding_window", "use_sliding_window", "max_window_layers",
-    "layer_types", "quantization_config", "n_inner", "layer_norm_epsilon", "activation_function", "scale_attn_weights",
+    "rope_scaling", "rope_parameters", "attention_bias", "mlp_bias", "sliding_window", "use_sliding_window",
+    "max_window_layers", "layer_types", "quantization_config", "n_inner", "layer_norm_epsilon",
+    "activation_function", "scale_attn_weights",
 ]  # fmt: skip
 ROPE_KEYS = ["rope_type", "type", "factor", "rope_theta", "low_freq_factor", "partial_rotary_factor"]
 GGUF_KEYS = [

@@ -11,7 +11,7 @@ from llmos.engine.architectures._fields import Fields
 from llmos.engine.architectures._rope import frequency_divisors
 from llmos.engine.architectures._sources import Source, rename
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.spec import DecoderSpec
+from llmos.engine.spec import DecoderSpec, Norm
 from llmos.engine.tensors import RawTensor
 
 GGUF_NAMES = {
@@ -30,6 +30,11 @@ GGUF_NAMES = {
     "down": "blk.{i}.ffn_down",
     "final_norm": "output_norm",
     "head": "output",
+}
+
+_EPS_NAMES: dict[Norm, str] = {
+    "rmsnorm": "attention.layer_norm_rms_epsilon",
+    "layernorm": "attention.layer_norm_epsilon",
 }
 
 ROPE_FACTORS = "rope_freqs.weight"
@@ -64,7 +69,12 @@ def vocab_size_of(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor])
 
 
 def decoder_from_gguf(
-    metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor], *, architecture: str, qk_norm: bool = False
+    metadata: Mapping[str, Any],
+    tensors: Mapping[str, RawTensor],
+    *,
+    architecture: str,
+    norm: Norm = "rmsnorm",
+    qk_norm: bool = False,
 ) -> DecoderSpec:
     """Return the spec of the metadata. Which biases there are, and whether the head is tied, shows in the tensors."""
     fields = gguf_fields(metadata, architecture)
@@ -88,7 +98,8 @@ def decoder_from_gguf(
         head_dim=head_dim,
         intermediate_size=fields.uniform_integer("feed_forward_length", high=limits.MAX_INTERMEDIATE),
         max_positions=max_positions,
-        norm_eps=fields.number("attention.layer_norm_rms_epsilon", low=0.0, high=1.0),
+        norm=norm,
+        norm_eps=fields.number(_EPS_NAMES[norm], low=0.0, high=1.0),
         qkv_bias="blk.0.attn_q.bias" in tensors,
         output_bias="blk.0.attn_output.bias" in tensors,
         mlp_bias="blk.0.ffn_down.bias" in tensors,
