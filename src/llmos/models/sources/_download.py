@@ -86,9 +86,7 @@ def _attempt(
 
 def _receive(response: httpx.Response, part: Path, start: int, size: int, on_bytes: Callable[[int], None]) -> None:
     num_done = start
-    with part.open("r+b" if part.exists() else "xb") as file:
-        file.seek(start)
-        file.truncate()
+    with part.open("ab" if start else "wb") as file:
         for chunk in response.iter_raw():  # as they come: collecting larger chunks would lose the last on a broken line
             num_done += len(chunk)
             if num_done > size:

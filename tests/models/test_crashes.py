@@ -1,0 +1,151 @@
+"""Processes that die in the middle, and processes that do the same thing at once."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from llmos.models import open_registry
+
+PULL = """
+import os, sys
+from pathlib import Path
+from llmos.core.config import load_settings
+from llmos.models import open_registry, registry as registry_module, store as store_module
+
+def die(*arguments, **options):
+    os._exit(9)
+
+{before}
+home, catalog, hub = sys.argv[1:4]
+registry = open_registry(load_settings({{"LLMOS_HOME": home, "LLMOS_CATALOG": catalog, "HF_ENDPOINT": hub}}))
+{then}
+print(registry.pull("tiny").ref)
+"""
+
+DEATHS = {
+    "while the bytes arrive": """
+from llmos.models.sources import hf
+real = hf._report
+hf._report = lambda progress, one, num_done: die() if num_done else real(progress, one, num_done)
+""",
+    "before the bytes are checked": "store_module.Store.publish = die",
+    "before the bytes are on the disk": "store_module.os.fsync = die",
+    "before the blob has its name": "store_module.os.replace = die",
+    "after the blob has its name": """
+real = os.replace
+def replace_and_die(*arguments):
+    real(*arguments)
+    die()
+store_module.os.replace = replace_and_die
+""",
+    "before the version is recorded": "registry_module.Registry._record = die",
+    "before the record is committed": "registry_module._version = die",
+}
+
+
+@pytest.fixture
+def pull(settings, write_catalog, server, tiny_gguf):
+    """Start a process that pulls `tiny`, after running `before` and, with the registry open, `then`."""
+    server.files["/acme/tiny/resolve/main/tiny.gguf"] = tiny_gguf
+    catalog = write_catalog(tiny_gguf, "hf:acme/tiny")
+
+    def pull(before="", then=""):
+        script = PULL.format(before=before, then=then)
+        arguments = [str(settings.home), str(catalog), server.url]
+        return subprocess.Popen(
+            [sys.executable, "-c", script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    return pull
+
+
+@pytest.fixture
+def reopened(settings, write_catalog, server, tiny_gguf):
+    registry = open_registry(
+        replace(settings, catalog=write_catalog(tiny_gguf, "hf:acme/tiny"), hf_endpoint=server.url)
+    )
+    yield registry
+    registry.database.close()
+
+
+def assert_sound(registry):
+    """Everything that is listed is whole, and every blob is what its name says."""
+    for version in registry.list():
+        assert registry.store.verify([file.digest for file in version.files]) == []
+    assert registry.store.verify([digest for digest, _ in registry.store.digests()]) == []
+
+
+@pytest.mark.parametrize("moment", DEATHS)
+def test_a_pull_that_dies_leaves_nothing_half_listed_and_the_next_one_succeeds(pull, reopened, moment):
+    with pull(then=DEATHS[moment]) as dying:
+        dying.communicate()
+    assert dying.returncode == 9
+    assert reopened.list() == []
+    assert_sound(reopened)
+    assert reopened.pull("tiny").ref == "tiny@1"
+    assert_sound(reopened)
+    reopened.remove("tiny")
+    assert list(reopened.store.digests()) == []
+
+
+def test_a_death_while_the_bytes_arrive_keeps_what_had_arrived(pull, reopened, server):
+    with pull(then=DEATHS["while the bytes arrive"]) as dying:
+        dying.communicate()
+    ((_, num_arrived),) = reopened.store.unfinished()
+    assert num_arrived > 0
+    server.requests.clear()
+    reopened.pull("tiny")
+    assert server.requests in ([], [("/acme/tiny/resolve/main/tiny.gguf", f"bytes={num_arrived}-")])
+
+
+IMPORT = """
+import os, sys
+from pathlib import Path
+from llmos.core.config import load_settings
+from llmos.models import open_registry, store as store_module
+registry = open_registry(load_settings({"LLMOS_HOME": sys.argv[1]}))
+def refuse(*arguments):
+    raise OSError(18, "another file system")
+store_module.os.link = refuse
+store_module.os.replace = lambda *arguments: os._exit(9)
+registry.import_path(Path(sys.argv[2]), "mine")
+"""
+
+
+def test_an_import_that_dies_while_it_copies_leaves_nothing_after_the_next_removal(settings, registry, gguf_path):
+    died = subprocess.run([sys.executable, "-c", IMPORT, str(settings.home), str(gguf_path)], check=False)
+    assert died.returncode == 9
+    assert registry.list() == []
+    assert list(registry.store.digests()) == []
+    version = registry.import_path(gguf_path, "mine")
+    assert_sound(registry)
+    registry.remove(version.ref)
+    assert [path for path in settings.store_path.rglob("*") if path.is_file() and path.name != "lock"] == []
+
+
+def test_two_pulls_at_once_fetch_once_and_agree(pull, reopened, server):
+    wait = "sys.stdin.readline()"
+    pulling = [pull(then=wait) for _ in range(3)]
+    for process in pulling:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    refs = [process.communicate()[0].strip() for process in pulling]
+    assert refs == ["tiny@1"] * 3
+    assert len(server.requests) == 1
+    assert [version.ref for version in reopened.list()] == ["tiny@1"]
+    assert_sound(reopened)
+
+
+def test_a_removal_beside_pulls_never_leaves_a_listed_model_without_its_files(pull, reopened):
+    wait = "sys.stdin.readline()"
+    pulling = [pull(then=wait) for _ in range(2)]
+    for process in pulling:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    while any(process.poll() is None for process in pulling):
+        reopened._collect()
+    assert [process.communicate()[0].strip() for process in pulling] == ["tiny@1"] * 2
+    assert len(reopened.list()) == 1
+    assert_sound(reopened)

@@ -1,0 +1,187 @@
+"""llmos import: what is taken in, what is refused, and that the bytes stay as they are."""
+
+import json
+import pickle
+
+import pytest
+
+from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
+
+
+def names(version):
+    return [file.name for file in version.files]
+
+
+def test_a_gguf_file_becomes_a_version_whose_bytes_are_the_files(registry, gguf_path):
+    version = registry.import_path(gguf_path, "tiny")
+    assert (version.ref, version.format, version.family) == ("tiny@1", "gguf", "llama")
+    assert (version.quantization, version.context_length, version.license) == ("F32", 128, "mit")
+    assert version.source == f"import:{gguf_path}"
+    assert registry.files(version)["tiny.gguf"].samefile(gguf_path)
+
+
+def test_a_gguf_file_needs_no_gguf_in_its_name(registry, gguf_path):
+    version = registry.import_path(gguf_path.rename(gguf_path.with_name("weights")), "tiny")
+    assert names(version) == ["model.gguf"]
+
+
+def test_a_folder_becomes_a_version_with_its_names(registry, make_folder):
+    folder = make_folder()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    version = registry.import_path(folder, "tiny")
+    assert names(version) == ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
+    assert (version.format, version.family, version.license) == ("safetensors", "llama", "apache-2.0")
+    assert {name: path.read_bytes() for name, path in registry.files(version).items()} == before
+
+
+def test_a_sharded_folder_keeps_its_shards_and_their_index(registry, make_folder):
+    version = registry.import_path(make_folder(num_shards=3), "tiny")
+    assert [name for name in names(version) if "safetensors" in name] == [
+        "model-00001-of-00003.safetensors",
+        "model-00002-of-00003.safetensors",
+        "model-00003-of-00003.safetensors",
+        "model.safetensors.index.json",
+    ]
+
+
+def test_the_same_weights_twice_in_a_folder_come_in_once(registry, make_folder):
+    folder = make_folder(num_shards=2)
+    (folder / "consolidated.safetensors").write_bytes((folder / "model-00001-of-00002.safetensors").read_bytes())
+    assert "consolidated.safetensors" not in names(registry.import_path(folder, "tiny"))
+
+
+def test_a_hub_cache_of_symbolic_links_comes_in(registry, make_folder, tmp_path):
+    folder, snapshot = make_folder(), tmp_path / "snapshot"
+    snapshot.mkdir()
+    for path in folder.iterdir():
+        (snapshot / path.name).symlink_to(path)
+    assert registry.import_path(snapshot, "tiny").digest == registry.import_path(folder, "tiny").digest
+
+
+def test_pickles_beside_safetensors_stay_outside(registry, make_folder):
+    folder = make_folder()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+    assert "pytorch_model.bin" not in names(registry.import_path(folder, "tiny"))
+
+
+def test_hidden_files_and_other_folders_stay_outside(registry, make_folder):
+    folder = make_folder()
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_text("")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "config.json").write_text("{}")
+    (folder / "train.py").write_text("")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text("{}")
+    assert [name for name in names(registry.import_path(folder, "tiny")) if "/" in name] == ["1_Pooling/config.json"]
+
+
+def test_the_owners_word_on_the_licence_goes_first(registry, make_folder):
+    assert registry.import_path(make_folder(), "tiny", license="MIT").license == "MIT"
+
+
+def test_a_folder_with_one_gguf_file_is_that_file(registry, gguf_path):
+    assert names(registry.import_path(gguf_path.parent, "tiny")) == ["tiny.gguf"]
+
+
+def test_an_encoder_can_be_kept_though_this_engine_cannot_run_it(registry, make_folder):
+    config = {"model_type": "bert", "max_position_embeddings": 512}
+    version = registry.import_path(make_folder(config=config), "embedder")
+    assert (version.family, version.context_length) == ("bert", 512)
+    assert "bert" in registry.show("embedder").unsupported
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pth", "model.ckpt", "model.pkl"])
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_a_pickle_is_refused_with_the_reason(registry, tmp_path, name, as_folder):
+    folder = tmp_path / "pickled"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / name).write_bytes(pickle.dumps({}))
+    with pytest.raises(UnsupportedModel, match=f"{name}.*can run any code"):
+        registry.import_path(folder if as_folder else folder / name, "tiny")
+
+
+def test_a_pickle_under_a_false_name_is_refused_with_the_reason(registry, tmp_path):
+    (tmp_path / "model").write_bytes(pickle.dumps({"weights": [1, 2]}))
+    with pytest.raises(UnsupportedModel, match="can run any code"):
+        registry.import_path(tmp_path / "model", "tiny")
+
+
+def test_a_lone_safetensors_file_is_told_to_bring_its_folder(registry, make_folder):
+    folder = make_folder()
+    with pytest.raises(BadRequest, match=f"Import the folder.*llmos import {folder}"):
+        registry.import_path(folder / "model.safetensors", "tiny")
+
+
+def test_two_gguf_files_are_two_models(registry, gguf_path):
+    (gguf_path.parent / "other.gguf").write_bytes(gguf_path.read_bytes())
+    with pytest.raises(BadRequest, match=r"2 GGUF files.*other\.gguf, tiny\.gguf"):
+        registry.import_path(gguf_path.parent, "tiny")
+
+
+def test_missing_shards_are_named(registry, make_folder):
+    folder = make_folder(num_shards=3)
+    (folder / "model-00002-of-00003.safetensors").unlink()
+    with pytest.raises(BadModelFile, match=r"missing: .*model-00002-of-00003\.safetensors"):
+        registry.import_path(folder, "tiny")
+
+
+def test_an_index_without_any_of_its_shards_is_told(registry, make_folder):
+    folder = make_folder(num_shards=2)
+    for path in folder.glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(BadModelFile, match="none of the weight files"):
+        registry.import_path(folder, "tiny")
+
+
+@pytest.mark.parametrize("shard", ["../../../etc/passwd", "/etc/passwd", ".git/config"])
+def test_an_index_cannot_reach_out_of_its_folder(registry, make_folder, shard):
+    folder = make_folder(num_shards=2)
+    index = folder / "model.safetensors.index.json"
+    weight_map = json.loads(index.read_text())["weight_map"]
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(weight_map, shard)}))
+    with pytest.raises(BadModelFile, match="missing"):
+        registry.import_path(folder, "tiny")
+
+
+@pytest.mark.parametrize("num_bytes", [4, 24, 200, -1])
+def test_a_gguf_file_that_is_cut_short_is_refused(registry, gguf_path, num_bytes):
+    gguf_path.write_bytes(gguf_path.read_bytes()[:num_bytes])
+    with pytest.raises(BadModelFile):
+        registry.import_path(gguf_path, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"), [(b"", "is empty"), (b"hello, world", "neither a GGUF file nor a Hugging Face folder")]
+)
+def test_a_file_that_is_no_model_is_told_so(registry, tmp_path, content, complaint):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(BadModelFile, match=complaint):
+        registry.import_path(tmp_path / "file", "tiny")
+
+
+def test_what_is_not_there_or_no_file_is_told_so(registry, tmp_path):
+    with pytest.raises(BadRequest, match=r"There is no .*/nothing\."):
+        registry.import_path(tmp_path / "nothing", "tiny")
+    with pytest.raises(BadRequest, match="neither a file nor a folder"):
+        registry.import_path(type(tmp_path)("/dev/null"), "tiny")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadModelFile, match="holds no model"):
+        registry.import_path(tmp_path / "empty", "tiny")
+
+
+def test_a_name_that_is_none_is_refused_before_anything_is_read(registry, tmp_path):
+    with pytest.raises(BadRequest, match="no name for a model"):
+        registry.import_path(tmp_path / "nothing", "a/b")
+
+
+def test_what_is_refused_leaves_nothing_behind(registry, make_folder, gguf_path):
+    gguf_path.write_bytes(gguf_path.read_bytes()[:200])
+    folder = make_folder(num_shards=2)
+    next(folder.glob("*00002.safetensors")).unlink()
+    for path in (gguf_path, folder):
+        with pytest.raises(BadModelFile):
+            registry.import_path(path, "tiny")
+    assert registry.list() == []
+    assert list(registry.store.digests()) == []

@@ -1,0 +1,315 @@
+"""Models by name: resolving, pulling, aliases, removing."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from llmos.core.errors import BadRequest, Conflict, DownloadFailed, ModelNotFound, StoreFailed
+from llmos.models import open_registry
+from llmos.models.registry import Registry
+
+
+@pytest.fixture
+def tiny(registry, gguf_path):
+    return registry.import_path(gguf_path, "tiny")
+
+
+@pytest.fixture
+def second(registry, make_folder, tiny):
+    return registry.import_path(make_folder(), "tiny")
+
+
+@pytest.fixture
+def pulling(settings, write_catalog, server, tiny_gguf):
+    """Return a function that opens a registry whose catalog has `tiny`, at these places on the server."""
+    opened = []
+
+    def pulling(*locations: str, content: bytes = tiny_gguf) -> Registry:
+        catalog = write_catalog(content, *(locations or ("hf:acme/tiny",)))
+        opened.append(open_registry(replace(settings, catalog=catalog, hf_endpoint=server.url)))
+        return opened[-1]
+
+    yield pulling
+    for registry in opened:
+        registry.database.close()
+
+
+@pytest.fixture
+def hub(server, tiny_gguf):
+    server.files["/acme/tiny/resolve/main/tiny.gguf"] = tiny_gguf
+    return server
+
+
+# Resolving
+
+
+def test_a_version_is_found_in_four_ways(registry, tiny, second):
+    registry.set_alias("tiny", "prod", "tiny@1")
+    assert registry.resolve("tiny") == second
+    assert registry.resolve("tiny:prod") == tiny
+    assert registry.resolve("tiny@1") == tiny
+    assert registry.resolve(f"tiny@{tiny.digest}") == tiny
+    assert registry.resolve(f"tiny@{tiny.digest[:19]}") == tiny
+
+
+def test_the_same_bytes_are_the_same_version(registry, tiny, gguf_path):
+    assert registry.import_path(gguf_path, "tiny") == tiny
+    assert [version.ref for version in registry.list()] == ["tiny@1"]
+
+
+def test_the_same_bytes_may_have_two_names(registry, tiny, gguf_path):
+    other = registry.import_path(gguf_path, "other")
+    assert other.digest == tiny.digest
+    assert len(list(registry.store.digests())) == 1
+
+
+def test_the_digest_depends_on_the_files_alone(registry, make_folder, tiny):
+    one, two = registry.import_path(make_folder("a"), "one"), registry.import_path(make_folder("b"), "two")
+    assert one.digest == two.digest != tiny.digest
+
+
+@pytest.mark.parametrize(
+    ("ref", "hint"),
+    [
+        ("tinny", r"Did you mean tiny\?"),
+        ("smolm2", r"Did you mean smollm2 \(llmos pull smollm2\)"),
+        ("smollm2", r"Get it with: llmos pull smollm2$"),
+        ("zzz", r"Here: tiny\. In the catalog: minilm, smollm2\."),
+        ("tiny@7", r"not that version of it; there is tiny@1\."),
+        ("tiny:prod", r"not that version of it; there is no alias\."),
+        ("tiny@sha256:000000000000", r"there is tiny@sha256:[0-9a-f]{12}\."),
+    ],
+)
+def test_what_is_not_found_is_told_with_the_nearest(registry, tiny, ref, hint):
+    with pytest.raises(ModelNotFound, match=hint):
+        registry.resolve(ref)
+
+
+def test_a_version_remembers_when_it_came(settings, registry, gguf_path):
+    noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    registry = Registry(registry.database, registry.store, clock=lambda: noon)
+    assert registry.import_path(gguf_path, "tiny").created_at == noon
+    assert registry.resolve("tiny").created_at == noon
+
+
+# Aliases
+
+
+def test_an_alias_moves_and_its_history_stays(registry, tiny, second):
+    for ref in ("tiny@1", "tiny", None):
+        registry.set_alias("tiny", "prod", ref)
+    with pytest.raises(ModelNotFound):
+        registry.resolve("tiny:prod")
+    assert [(alias, number) for _, alias, number in registry.alias_history("tiny")] == [
+        ("prod", 1), ("prod", 2), ("prod", None)
+    ]  # fmt: skip
+
+
+def test_an_alias_points_within_its_model(registry, tiny, make_folder):
+    registry.import_path(make_folder(), "other")
+    with pytest.raises(Conflict, match="can only point at a version of tiny"):
+        registry.set_alias("tiny", "prod", "other@1")
+    with pytest.raises(ModelNotFound):
+        registry.set_alias("tiny", "prod", "tiny@9")
+    with pytest.raises(ModelNotFound):
+        registry.set_alias("tiny", "never-set", None)
+    with pytest.raises(BadRequest, match="no name for an alias"):
+        registry.set_alias("tiny", "a b", "tiny@1")
+
+
+def test_show_tells_what_is_around_a_version(registry, tiny, second):
+    registry.set_alias("tiny", "prod", "tiny@1")
+    details = registry.show("tiny@1")
+    assert (details.version, details.aliases, details.versions) == (tiny, ("prod",), ("tiny@1", "tiny@2"))
+    assert details.unsupported is None
+
+
+# Removing
+
+
+def test_removing_a_model_removes_its_files_and_aliases(registry, tiny, second):
+    registry.set_alias("tiny", "prod", "tiny@1")
+    removed = registry.remove("tiny")
+    assert (removed.versions, removed.aliases) == (("tiny@1", "tiny@2"), ("prod",))
+    assert removed.freed_bytes == tiny.size + second.size
+    assert registry.list() == []
+    assert list(registry.store.digests()) == []
+
+
+def test_removing_keeps_blobs_that_another_model_uses(registry, tiny, gguf_path):
+    other = registry.import_path(gguf_path, "other")
+    assert registry.remove("tiny").freed_bytes == 0
+    assert all(path.exists() for path in registry.files(other).values())
+
+
+def test_removing_never_touches_the_owners_own_file(registry, tiny, gguf_path, tiny_gguf):
+    registry.remove("tiny")
+    assert gguf_path.read_bytes() == tiny_gguf
+
+
+def test_a_version_that_an_alias_points_at_stays(registry, tiny, second):
+    registry.set_alias("tiny", "prod", "tiny@1")
+    with pytest.raises(Conflict, match=r"tiny:prod points at\. Remove the alias first: llmos rm tiny:prod"):
+        registry.remove("tiny@1")
+    assert registry.remove("tiny:prod").aliases == ("prod",)
+    assert registry.remove("tiny@1").versions == ("tiny@1",)
+    assert [version.ref for version in registry.list()] == ["tiny@2"]
+
+
+def test_removing_what_is_not_there_is_told(registry):
+    with pytest.raises(ModelNotFound):
+        registry.remove("tiny")
+
+
+def test_a_number_never_means_another_version(registry, tiny, second, gguf_path, make_folder):
+    registry.remove("tiny")
+    third = make_folder("third")
+    (third / "tokenizer.json").write_text('{"changed": true}')
+    assert registry.import_path(third, "tiny").ref == "tiny@3"
+    assert registry.import_path(gguf_path, "tiny").ref == "tiny@1", "the same bytes are version 1 again"
+
+
+# Pulling
+
+
+def test_a_pull_brings_what_the_catalog_pins(pulling, hub, tiny_gguf):
+    registry, told = pulling(), []
+    version = registry.pull("tiny", lambda *progress: told.append(progress))
+    assert (version.ref, version.license, version.source) == ("tiny@1", "MIT", "hf:acme/tiny")
+    assert registry.files(version)["tiny.gguf"].read_bytes() == tiny_gguf
+    assert told[-1][1] == told[-1][2]
+
+
+def test_a_second_pull_asks_nobody(pulling, hub):
+    registry = pulling()
+    first = registry.pull("tiny")
+    num_requests = len(hub.requests)
+    assert registry.pull("tiny") == first
+    assert len(hub.requests) == num_requests
+
+
+def test_a_pull_brings_back_a_file_that_was_lost(pulling, hub):
+    registry = pulling()
+    version = registry.pull("tiny")
+    registry.files(version)["tiny.gguf"].unlink()
+    assert registry.pull("tiny") == version
+    assert registry.store.verify([file.digest for file in version.files]) == []
+
+
+def test_a_file_that_is_stored_already_is_not_fetched(pulling, server, gguf_path):
+    registry = pulling()
+    registry.import_path(gguf_path, "mine")
+    assert registry.pull("tiny").ref == "tiny@1"
+    assert server.requests == []
+
+
+def test_a_source_that_fails_gives_way_to_the_next(pulling, hub, tmp_path):
+    registry, noticed = pulling("hf:acme/gone", f"file://{tmp_path}/nowhere", "hf:acme/tiny"), []
+    assert registry.pull("tiny", notice=noticed.append).source == "hf:acme/tiny"
+    assert [sentence.split(": ")[0] for sentence in noticed] == ["hf:acme/gone", f"file://{tmp_path}/nowhere"]
+
+
+def test_when_every_source_fails_each_is_named_with_its_reason(pulling, server, tmp_path):
+    registry = pulling("hf:acme/gone", f"file://{tmp_path}/nowhere")
+    with pytest.raises(DownloadFailed) as caught:
+        registry.pull("tiny")
+    first, *reasons = caught.value.message.splitlines()
+    assert first.startswith("tiny can't be downloaded")
+    assert "hf:acme/gone: " in reasons[0]
+    assert "does not exist" in reasons[0]
+    assert "nowhere: " in reasons[1]
+    assert "No such file" in reasons[1]
+    assert registry.list() == []
+
+
+def test_wrong_bytes_are_not_listed_and_the_next_source_starts_afresh(pulling, hub, tiny_gguf):
+    hub.files["/evil/tiny/resolve/main/tiny.gguf"] = tiny_gguf[:-1] + b"!"
+    registry = pulling("hf:evil/tiny", "hf:acme/tiny")
+    version = registry.pull("tiny")
+    assert version.source == "hf:acme/tiny"
+    assert registry.store.verify([file.digest for file in version.files]) == []
+
+
+def test_wrong_bytes_alone_are_an_error_with_both_digests(pulling, hub, tiny_gguf):
+    hub.files["/acme/tiny/resolve/main/tiny.gguf"] = tiny_gguf[:-1] + b"!"
+    registry = pulling()
+    with pytest.raises(DownloadFailed, match=r"arrived with .* were promised"):
+        registry.pull("tiny")
+    assert registry.list() == []
+    assert list(registry.store.digests()) == []
+
+
+def test_a_rotten_beginning_is_thrown_away_and_fetched_again(pulling, hub, pin, tiny_gguf):
+    registry, file = pulling(), pin("tiny.gguf", tiny_gguf)
+    with registry.store.receiving([file]) as parts:
+        parts[file].write_bytes(b"X" * 1000)
+    version = registry.pull("tiny")
+    assert registry.store.verify([file.digest for file in version.files]) == []
+    assert [wanted for _, wanted in hub.requests] == ["bytes=1000-", None]
+
+
+def test_a_broken_pull_goes_on_in_the_next(pulling, hub):
+    registry = pulling()
+    hub.moods = ["cut:1000", "cut:0", "cut:0", "cut:0"]
+    with pytest.raises(DownloadFailed, match="the connection broke"):
+        registry.pull("tiny")
+    assert registry.list() == []
+    hub.requests.clear()
+    registry.pull("tiny")
+    assert [wanted for _, wanted in hub.requests] == ["bytes=1000-"]
+
+
+def test_what_is_no_model_is_not_listed_though_its_digest_is_right(pulling, server):
+    server.files["/acme/tiny/resolve/main/tiny.gguf"] = b"pinned, but no model"
+    registry = pulling(content=b"pinned, but no model")
+    with pytest.raises(DownloadFailed, match="GGUF"):
+        registry.pull("tiny")
+    assert registry.list() == []
+
+
+def test_a_disk_that_fills_up_is_told_and_not_the_sources_fault(pulling, hub, pin, tiny_gguf):
+    registry, file = pulling("hf:acme/tiny", "hf:acme/other"), pin("tiny.gguf", tiny_gguf)
+    with registry.store.receiving([file]) as parts:
+        parts[file].symlink_to("/dev/full")  # whoever writes to it gets the real ENOSPC
+    with pytest.raises(StoreFailed, match="is full"):
+        registry.pull("tiny")
+    assert registry.list() == []
+    assert [path for path, _ in hub.requests] == ["/acme/tiny/resolve/main/tiny.gguf"], "the next source was not asked"
+
+
+def test_too_little_room_is_told_before_anything_is_fetched(pulling, hub, monkeypatch):
+    registry = pulling()
+    monkeypatch.setattr(registry.store, "free_bytes", lambda: 10)
+    with pytest.raises(StoreFailed, match=r"tiny needs [\d,]+ bytes"):
+        registry.pull("tiny")
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("tinny", r"Did you mean tiny\?"),
+        ("zzz", r"It has tiny\. A model of your own comes in with: llmos import PATH --name zzz"),
+        ("tiny@2", r"one version of tiny: llmos pull tiny"),
+        ("tiny:prod", r"one version of tiny: llmos pull tiny"),
+    ],
+)
+def test_what_the_catalog_does_not_have_is_told_with_the_nearest(pulling, name, hint):
+    with pytest.raises(ModelNotFound, match=hint):
+        pulling().pull(name)
+
+
+def test_opening_twice_finds_the_same_models(settings, registry, tiny):
+    again = open_registry(settings)
+    assert again.list() == [tiny]
+    again.database.close()
+
+
+def test_the_default_model_itself(smollm2_path: Path, registry):
+    version = registry.import_path(smollm2_path, "smollm2")
+    assert (version.family, version.quantization, version.parameters) == ("llama", "Q4_1", 134_515_008)
+    assert version.context_length == 8192
+    pinned = registry.catalog.get("smollm2").sources[0].files[0]
+    assert [file.digest for file in version.files] == [pinned.digest]
