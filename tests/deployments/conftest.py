@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "engine"))
+ENGINE_TESTS = Path(__file__).parent.parent / "engine"
+sys.path.insert(0, str(ENGINE_TESTS))
 
-FAKE_WORKER = (sys.executable, str(HERE / "fake_worker.py"))
+FAKE_WORKER = (sys.executable, str(ENGINE_TESTS / "fake_worker.py"))
 
 
 @pytest.fixture

@@ -133,17 +133,7 @@ class FakeTokenizer:
 
 
 def make_engine(runner=None, **options):
-    try:
-        from llmos.engine import _native  # noqa: F401
-
-        sampler = None
-    except ImportError:
-        import reference_sampler
-
-        from llmos.engine.sampler import Sampler
-
-        sampler = Sampler(reference_sampler.sample)
-    return Engine(runner or FakeRunner(), FakeTokenizer(), EngineConfig(**options), sampler)
+    return Engine(runner or FakeRunner(), FakeTokenizer(), EngineConfig(**options))
 
 
 def generate(id="r", tokens=(1, 2, 3), **sampling):

@@ -68,14 +68,18 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
 Command = LoadModel | Generate | Abort | Shutdown
 
 
+TopLogprob = tuple[int, str, bytes, float]
+"""A token's id, text, bytes and logprob."""
+
+
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
     token_id: int
     text: str
     """The token alone; replacement characters where it holds part of a character."""
     bytes: bytes
     logprob: float
-    top: list[tuple[int, str, bytes, float]] = []
-    """The likeliest tokens at this place: id, text, bytes, logprob, best first."""
+    top: list[TopLogprob] = []
+    """The likeliest tokens at this place, best first."""
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):

@@ -1,6 +1,7 @@
 """The real worker around a fake model. The model's file says in JSON what it does beyond answering:
 
 refuse          a message: the model's file is said to be bad
+stumble         a message: loading raises an error that nobody foresaw
 die_loading     so many times the process dies while it loads
 die_computing   so many times the process dies in the forward pass of a prompt that has the token 13
 load_log        a file that gets a line for each load
@@ -10,9 +11,6 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "engine"))
 
 from fakes import FakeRunner, make_engine
 
@@ -29,6 +27,8 @@ def load(files, config):
             lines.write("load\n")
     if "refuse" in behaviour:
         raise BadModelFile(behaviour["refuse"])
+    if "stumble" in behaviour:
+        raise ValueError(behaviour["stumble"])
     if take_one(path, behaviour, "die_loading"):
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,0 +1,75 @@
+"""What an owner may say about an engine, and what follows where nothing was said."""
+
+import pytest
+
+from llmos.core.errors import BadRequest, Unavailable
+from llmos.engine.config import Capacity, EngineConfig, Hardware, resolve
+
+GIB = 2**30
+
+
+def settle(config=None, memory_bytes=16 * GIB, max_positions=8192, block_bytes=2**20):
+    return resolve(
+        config or EngineConfig(),
+        Hardware(memory_bytes=memory_bytes, num_cpus=4),
+        max_positions=max_positions,
+        block_bytes=block_bytes,
+        block_size=16,
+    )
+
+
+def test_an_unknown_option_names_the_nearest():
+    with pytest.raises(BadRequest, match=r"no option thread\. Did you mean threads\?"):
+        EngineConfig.from_options({"thread": 2})
+    with pytest.raises(BadRequest, match=r"no option zzz\. There are max_batched_tokens, "):
+        EngineConfig.from_options({"zzz": 2})
+
+
+def test_options_become_a_config():
+    assert EngineConfig.from_options({"threads": 2, "weights": "f32"}) == EngineConfig(threads=2, weights="f32")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_batched_tokens", 0),
+        ("max_sequences", -1),
+        ("max_sequences", "8"),
+        ("max_sequences", True),
+        ("threads", 0),
+        ("kv_bytes", 1.5),
+        ("context_length", 0),
+        ("weights", "int3"),
+        ("kv_dtype", "q8"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_by_name(name, value):
+    with pytest.raises(BadRequest, match=name) as error:
+        EngineConfig(**{name: value})
+    assert error.value.param == name
+
+
+def test_a_step_must_have_room_for_a_token_of_everyone():
+    with pytest.raises(BadRequest, match="max_batched_tokens is 8 and max_sequences is 9"):
+        EngineConfig(max_batched_tokens=8, max_sequences=9)
+
+
+def test_the_cache_fits_the_sequences_and_a_quarter_of_the_memory():
+    assert settle() == Capacity(num_blocks=64 * 1024 // 16, threads=4)
+    assert settle(memory_bytes=4 * GIB).num_blocks == 1024
+    assert settle(EngineConfig(max_sequences=1)).num_blocks == 8192 // 16, "one full context at least"
+    assert settle(max_positions=128).num_blocks == 64 * 128 // 16
+
+
+def test_what_was_said_holds():
+    assert settle(EngineConfig(kv_bytes=10 * 2**20, threads=3)) == Capacity(num_blocks=10, threads=3)
+
+
+def test_a_context_over_the_models_is_refused_with_both_numbers():
+    with pytest.raises(BadRequest, match="context_length is 9,000; the model was made for 8,192 tokens at most"):
+        settle(EngineConfig(context_length=9000))
+
+
+def test_too_little_memory_is_refused_with_the_numbers():
+    with pytest.raises(Unavailable, match="room for 16 tokens only: 16 tokens take 1,048,576 bytes"):
+        settle(memory_bytes=4 * 2**20)

@@ -1,0 +1,217 @@
+"""The native sampler against its plain numpy counterpart, and what a sequence's sampling state hands to it."""
+
+import numpy as np
+import pytest
+import reference_sampler as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmos.engine import _native
+from llmos.engine.messages import SamplingParams
+from llmos.engine.sampler import Sampler, SamplingState, native_sampler
+
+POOL = _native.Pool(2)
+ISAS = _native.available_isas()
+
+
+def make_logits(seed, rows=1, vocab=200, scale=3.0):
+    return (np.random.default_rng(seed).standard_normal((rows, vocab)) * scale).astype(np.float32)
+
+
+def make_state(seed=0, prompt=(), stop_ids=(), vocab=200, **params):
+    return SamplingState(
+        SamplingParams(**params), seed=seed, prompt=prompt, stop_ids=frozenset(stop_ids), vocab_size=vocab
+    )
+
+
+def sample(logits_RV, states):
+    return native_sampler(POOL, 1).sample(logits_RV.copy(), states)
+
+
+@pytest.fixture(params=ISAS)
+def isa_sampler(request):
+    """A sampler on each kernel path that this machine has."""
+    return Sampler(lambda logits, *arguments: _native.sample(POOL, logits, *arguments, isa=request.param))
+
+
+def test_temperature_zero_takes_the_likeliest_and_the_lowest_of_equals(isa_sampler):
+    logits = make_logits(1, rows=3)
+    logits[1, 17] = logits[1, 150] = 50
+    sampled = isa_sampler.sample(logits.copy(), [make_state(temperature=0) for _ in range(3)])
+    assert sampled.ids == [int(np.argmax(logits[0])), 17, int(np.argmax(logits[2]))]
+
+
+def test_a_tiny_temperature_is_zero():
+    assert make_state(temperature=1e-6).temperature == 0
+    assert make_state(temperature=0.01).temperature == 0.01
+
+
+FILTERS = [
+    {},
+    {"temperature": 0.5},
+    {"temperature": 1.7},
+    {"top_k": 5},
+    {"top_p": 0.7},
+    {"top_p": 0.0},
+    {"min_p": 0.1},
+    {"temperature": 1.5, "top_k": 20, "top_p": 0.8, "min_p": 0.02},
+]
+
+
+@pytest.mark.parametrize("params", FILTERS, ids=str)
+@pytest.mark.parametrize("scale", [0.3, 3.0])
+def test_tokens_come_as_often_as_they_should(isa_sampler, params, scale):
+    """Pearson's chi-square over 20,000 draws; the seeds are fixed, so it always comes out the same."""
+    num_draws, vocab = 20_000, 60
+    logits = make_logits(3, vocab=vocab, scale=scale)
+    p = reference.distribution(logits[0], **params)
+    counts = np.zeros(vocab)
+    logits = np.repeat(logits, 500, axis=0)
+    states = [make_state(seed=i, vocab=vocab, **params) for i in range(500)]
+    for _ in range(num_draws // 500):
+        for each, token in zip(states, isa_sampler.sample(logits.copy(), states).ids, strict=True):
+            each.settle(token)
+            counts[token] += 1
+    assert counts[p == 0].sum() == 0, "a token was drawn that the filters exclude"
+    # Classes that are expected fewer than 5 times are counted as one, as the test asks for.
+    large = p * num_draws >= 5
+    observed = np.append(counts[large], counts[~large].sum())
+    expected = np.append(p[large], p[~large].sum()) * num_draws
+    observed, expected = observed[expected > 0], expected[expected > 0]
+    statistic = ((observed - expected) ** 2 / expected).sum()
+    degrees = len(expected) - 1
+    # 4 standard deviations of the chi-square distribution: one in 10,000 correct samplers would fail
+    assert statistic <= degrees + 4 * np.sqrt(2 * degrees)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_what_is_drawn_is_always_in_the_reference_support(data):
+    """Any parameters: the native choice has a probability above zero in the reference, and the logprobs agree."""
+    rows = data.draw(st.integers(1, 4))
+    logits = make_logits(data.draw(st.integers(0, 10_000)), rows=rows, vocab=50)
+    states, expected = [], []
+    for r in range(rows):
+        filters = {
+            "temperature": data.draw(st.sampled_from([0.0, 0.3, 1.0, 1.8])),
+            "top_k": data.draw(st.sampled_from([0, 1, 3, 50, 500])),
+            "top_p": data.draw(st.sampled_from([0.0, 0.35, 0.9, 1.0])),
+            "min_p": data.draw(st.sampled_from([0.0, 0.2])),
+        }
+        penalties = {
+            "repetition_penalty": data.draw(st.sampled_from([1.0, 1.3, 0.5])),
+            "presence_penalty": data.draw(st.sampled_from([0.0, 1.5, -1.0])),
+            "frequency_penalty": data.draw(st.sampled_from([0.0, 0.7])),
+        }
+        bias = data.draw(st.dictionaries(st.integers(0, 49), st.sampled_from([-100.0, 3.5, 100.0]), max_size=4))
+        prompt = data.draw(st.lists(st.integers(0, 49), max_size=10))
+        output = data.draw(st.lists(st.integers(0, 49), max_size=10))
+        state = make_state(
+            seed=data.draw(st.integers(0, 2**64 - 1)), prompt=prompt, vocab=50, logit_bias=bias, logprobs=3,
+            **filters, **penalties,
+        )  # fmt: skip
+        for token in output:
+            state.settle(token)
+        states.append(state)
+        penalized = reference.penalize(
+            logits[r],
+            repetition=penalties["repetition_penalty"],
+            presence=penalties["presence_penalty"],
+            frequency=penalties["frequency_penalty"],
+            seen={token: output.count(token) for token in {*prompt, *output}},
+            bias=bias,
+        )
+        expected.append((penalized, filters))
+    sampled = sample(logits, states)
+    for r, (penalized, filters) in enumerate(expected):
+        token = sampled.ids[r]
+        # Borders of top_p and min_p may fall on either side in float32: a token just outside is one just inside.
+        nearly = {**filters, "top_p": min(1, filters["top_p"] + 1e-5), "min_p": filters["min_p"] * (1 - 1e-5)}
+        p = reference.distribution(penalized, **nearly)
+        if filters["temperature"] == 0:
+            assert penalized[token] >= penalized.max() - 1e-5
+        else:
+            assert p[token] > 0
+        model = reference.log_softmax(logits[r].astype(np.float64))
+        assert sampled.logprobs[r] == pytest.approx(model[token], abs=1e-4)
+        best = np.argsort(-model, kind="stable")[:3]
+        assert sampled.top_ids[r].tolist() == best.tolist()
+        np.testing.assert_allclose(sampled.top_logprobs[r], model[best], atol=1e-4)
+
+
+def test_the_draw_depends_on_seed_and_step_alone(isa_sampler):
+    logits = make_logits(5, scale=0.5)
+    alone = isa_sampler.sample(logits.copy(), [make_state(seed=42)]).ids
+    crowd = np.concatenate([make_logits(6, rows=3), logits, make_logits(7, rows=2)])
+    states = [make_state(seed=i) for i in range(3)] + [make_state(seed=42)] + [make_state(seed=9) for _ in range(2)]
+    assert isa_sampler.sample(crowd, states).ids[3] == alone[0]
+    by_step, by_seed = set(), {isa_sampler.sample(logits.copy(), [make_state(seed=i)]).ids[0] for i in range(30)}
+    state = make_state(seed=42)
+    for _ in range(30):
+        token = isa_sampler.sample(logits.copy(), [state]).ids[0]
+        by_step.add(token)
+        state.settle(token)
+    assert len(by_step) > 10
+    assert len(by_seed) > 10
+
+
+def test_logprobs_are_the_models_own_whatever_is_done_to_the_logits():
+    logits = make_logits(8)
+    plain = reference.log_softmax(logits[0].astype(np.float64))
+    state = make_state(temperature=0.3, logit_bias={7: 100.0}, repetition_penalty=1.5, prompt=[1, 2, 7], logprobs=0)
+    sampled = sample(logits, [state])
+    assert sampled.ids == [7]
+    assert sampled.logprobs[0] == pytest.approx(plain[7], abs=1e-4)
+    assert sampled.top_ids.shape[1] == 0
+
+
+def test_rows_may_ask_for_different_numbers_of_logprobs():
+    logits = make_logits(9, rows=3)
+    sampled = sample(logits, [make_state(logprobs=k, temperature=0) for k in (None, 2, 5)])
+    for r, k in [(1, 2), (2, 5)]:
+        assert sampled.top_ids[r, :k].tolist() == np.argsort(-logits[r], kind="stable")[:k].tolist()
+
+
+def test_numbers_that_are_none_give_no_token_and_spoil_no_other_row():
+    logits = make_logits(10, rows=3)
+    logits[1, 3] = np.nan
+    sampled = sample(logits, [make_state(temperature=t) for t in (0, 0, 1)])
+    assert sampled.ids[1] == -1
+    assert sampled.ids[0] == int(np.argmax(logits[0]))
+    assert sampled.ids[2] >= 0
+
+
+def test_stop_tokens_are_banned_until_min_tokens_and_bias_holds_all_the_time():
+    logits = np.zeros((1, 20), np.float32)
+    logits[0, 4] = 50
+    state = make_state(temperature=0, min_tokens=2, stop_ids=[4], logit_bias={9: 5.0}, vocab=20)
+    tokens = []
+    for _ in range(3):
+        tokens += sample(logits, [state]).ids
+        state.settle(tokens[-1])
+    assert tokens == [9, 9, 4]
+
+
+def test_penalties_count_the_output_and_repetition_the_prompt_as_well():
+    state = make_state(prompt=[5, 3, 5], repetition_penalty=1.2)
+    for token in [3, 8, 8]:
+        state.settle(token)
+    assert dict(zip(state.seen.ids.tolist(), state.seen.counts.tolist(), strict=True)) == {5: 0, 3: 1, 8: 2}
+
+
+def test_seen_tokens_grow_without_end():
+    state = make_state(prompt=range(3), presence_penalty=0.5, vocab=2000)
+    for token in range(1, 1000):
+        state.settle(token)
+    assert state.seen.ids.tolist() == list(range(1000))
+    assert state.seen.counts.tolist() == [0] + [1] * 999
+
+
+def test_a_batch_that_changes_is_arranged_anew():
+    sampler = native_sampler(POOL, 1)
+    logits = make_logits(12, rows=2, scale=0.5)
+    first, second = make_state(temperature=0), make_state(temperature=0, logit_bias={100: 100.0})
+    best = int(np.argmax(logits[0]))
+    assert sampler.sample(logits[:1].copy(), [first]).ids == [best]
+    assert sampler.sample(logits[:1].copy(), [second]).ids == [100]
+    assert sampler.sample(logits.copy(), [second, first]).ids == [100, int(np.argmax(logits[1]))]
