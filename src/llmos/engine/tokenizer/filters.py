@@ -23,7 +23,7 @@ from llmos.engine.tokenizer.limits import (
 )
 
 
-def limited(function: Callable[..., Any]) -> Callable[..., Any]:
+def limited(function: Any) -> Callable[..., Any]:
     """Return the filter or test with its arguments weighed and its result charged."""
 
     @wraps(function)  # and with it the mark by which Jinja passes the context

@@ -9,6 +9,7 @@ The limits sit where a template can spend anything:
 """
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -75,6 +76,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 return attr in methods
         return super().is_safe_attribute(obj, attr, value)
 
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        wrapped = super().wrap_str_format(value)
+        if wrapped is None:
+            return None
+
+        def format_within_limits(*args: Any, **kwargs: Any) -> str:
+            check_format(value.__self__, "{", (*args, *kwargs.values()))
+            return wrapped(*args, **kwargs)
+
+        return format_within_limits
+
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         tick()
         for value in (*args, *kwargs.values()):
@@ -118,7 +130,7 @@ _METHODS: dict[type | tuple[type, ...], frozenset[str]] = {
 
 
 def _check_method(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Refuse a method of a string whose result would be out of proportion to what goes in."""
+    """Refuse a call of a string's method whose result would be out of proportion to what goes in."""
     text, name = getattr(method, "__self__", None), getattr(method, "__name__", None)
     if not isinstance(text, str):
         weigh(text)
@@ -132,8 +144,6 @@ def _check_method(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         check_length(len(text) * len(args[0]))
     elif name == "join":
         raise too_much()
-    elif name == "format":
-        check_format(text, "{", (*args, *kwargs.values()))
 
 
 # --- what templates find by name
