@@ -20,7 +20,6 @@ from llmos.core.suggest import nearest
 from llmos.models import queries
 from llmos.models.catalog import Catalog, Entry, Source
 from llmos.models.facts import describe
-from llmos.models.importing import files_to_import, license_of, without_duplicate_weights
 from llmos.models.names import Reference, check_name, parse_reference
 from llmos.models.sources import Access, Progress, Wanted, fetch, silent
 from llmos.models.store import OnBytes, Store, StoredFile
@@ -148,6 +147,9 @@ class Registry:
         """Take in a GGUF file or a Hugging Face folder. The bytes stay as they are, shared by hard link where the file
         system allows it. Raises BadRequest, BadModelFile or UnsupportedModel before anything is stored.
         """
+        # Knows the formats, and with them numpy: a list of models does without.
+        from llmos.models.importing import files_to_import, license_of, without_duplicate_weights
+
         check_name(name, "a model")
         found = files_to_import(path)
         description = describe(found)
