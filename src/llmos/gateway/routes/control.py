@@ -2,14 +2,13 @@
 
 import asyncio
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.deployments.pool import ReplicaStatus
 from llmos.deployments.routes import Route
-from llmos.engine.messages import Load
+from llmos.engine.messages import Load, Ready
 from llmos.gateway import openapi
 from llmos.gateway.services import Services
 from llmos.gateway.wire import WireRequest, receive
@@ -71,7 +70,7 @@ class DeploymentDescription(msgspec.Struct, kw_only=True):
     error: str | None
     """Why it failed."""
     load: ReplicaLoad | None
-    ready: dict[str, Any] | None
+    ready: Ready | None
     """What the replica said about itself when it had loaded: memory, kernels, threads, context window."""
 
 
@@ -181,5 +180,5 @@ def _deployment(replica: ReplicaStatus) -> DeploymentDescription:
         since=replica.since,
         error=replica.error,
         load=_load(replica.load) if replica.load else None,
-        ready=msgspec.to_builtins(replica.ready) if replica.ready else None,
+        ready=replica.ready,
     )

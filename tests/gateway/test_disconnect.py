@@ -1,0 +1,102 @@
+"""A caller that hangs up stops what runs for it, at whatever moment it does."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from scripted import Caller, FakePool
+
+from llmos.gateway.services import Services
+
+pytestmark = pytest.mark.anyio
+
+ROUTES = [
+    ("/v1/chat/completions", {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}]}),
+    ("/v1/completions", {"model": "dialogue", "prompt": "Once"}),
+    ("/v1/completions", {"model": "dialogue", "prompt": ["Once", "Twice"]}),
+    ("/llmos/v1/generate", {"model": "dialogue", "prompt": "Once"}),
+]
+
+
+def script(pool: FakePool, *steps: Any) -> None:
+    for _ in range(2):
+        pool.enqueue(*steps)
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+async def test_hanging_up_in_the_middle_of_a_stream_aborts_it(
+    app: FastAPI, pool: FakePool, services: Services, path: str, body: dict[str, Any]
+) -> None:
+    script(pool, "Hel", asyncio.Event())  # ... and never anything more
+    caller = Caller(app, path, body | {"stream": True})
+    call = caller.start()
+    await caller.first_chunk()
+    assert pool.closed_early == []
+    caller.hang_up()
+    await call
+    assert sorted(pool.closed_early) == sorted(request.id for request in pool.requests)
+    assert "[DONE]" not in caller.text
+    assert (
+        f'completion_tokens_total{{version="smollm2@1"}} {len(pool.requests)}.0' in services.metrics.render().decode()
+    )
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+async def test_hanging_up_while_waiting_for_a_plain_answer_aborts_it(
+    app: FastAPI, pool: FakePool, services: Services, path: str, body: dict[str, Any]
+) -> None:
+    reached, never = asyncio.Event(), asyncio.Event()
+    script(pool, Signal(reached), "Hel", never)
+    caller = Caller(app, path, body)
+    call = caller.start()
+    await reached.wait()
+    caller.hang_up()
+    await call
+    assert sorted(pool.closed_early) == sorted(request.id for request in pool.requests)
+    assert caller.sent == []
+    assert (
+        f'llmos_requests_total{{method="POST",route="{path}",status="499"}} 1.0' in services.metrics.render().decode()
+    )
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_hanging_up_before_the_prompt_was_accepted_aborts_it(app: FastAPI, pool: FakePool, stream: bool) -> None:
+    pool.gate = asyncio.Event()  # the model is still loading, say
+    caller = Caller(app, *ROUTES[0][:1], ROUTES[0][1] | {"stream": stream})
+    call = caller.start()
+    await pool.someone_came.wait()
+    caller.hang_up()
+    await call
+    assert len(pool.closed_early) == 1
+    assert caller.sent == []
+
+
+async def test_a_caller_that_stays_is_not_disturbed(app: FastAPI, pool: FakePool) -> None:
+    caller = Caller(app, *ROUTES[0])
+    await caller.start()
+    assert '"Hello"' in caller.text
+    assert pool.closed_early == []
+
+
+async def test_a_server_that_cancels_the_call_is_obeyed(app: FastAPI, pool: FakePool) -> None:
+    script(pool, "Hel", asyncio.Event())
+    caller = Caller(app, ROUTES[0][0], ROUTES[0][1] | {"stream": True})
+    call = caller.start()
+    await caller.first_chunk()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert len(pool.closed_early) == 1
+
+
+class Signal(asyncio.Event):
+    """Waited for without waiting: it says that the script has come this far."""
+
+    def __init__(self, reached: asyncio.Event) -> None:
+        super().__init__()
+        self._reached = reached
+
+    async def wait(self) -> bool:  # type: ignore[override]
+        self._reached.set()
+        return True

@@ -1,0 +1,344 @@
+"""What the three inference routes answer, plain and streamed, when the model says what the test wrote down."""
+
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted import FakePool, events, token
+
+from llmos.core.errors import BadRequest, PromptTooLong, ReplicaFailed, Unavailable
+from llmos.engine.messages import Delta
+from llmos.gateway import sse
+from llmos.gateway.routes.generate import GeneratedAnswer, GeneratedPiece
+from llmos.gateway.routes.openai_chat import ChatCompletion, ChatCompletionChunk
+from llmos.gateway.routes.openai_completions import Completion
+
+pytestmark = pytest.mark.anyio
+
+CHAT = {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}]}
+COMPLETION = {"model": "dialogue", "prompt": "Once"}
+PROMPT = {"model": "dialogue", "prompt": "Once"}
+HARD = '"\\\n\t\x00\u2028 “é” 你好 👩\u200d💻'
+ROUTES = [("/v1/chat/completions", CHAT), ("/v1/completions", COMPLETION), ("/llmos/v1/generate", PROMPT)]
+
+
+def delta(index: int = 0, **fields: Any) -> Delta:
+    return Delta(id="any", index=index, **fields)
+
+
+_J = {"token": "J", "logprob": -1.5, "bytes": [74]}
+
+
+async def test_a_conversation_is_answered_by_a_named_version(http: httpx.AsyncClient, pool: FakePool) -> None:
+    reply = await http.post("/v1/chat/completions", json=CHAT)
+    assert reply.status_code == 200
+    completion = reply.json()
+    assert completion["object"] == "chat.completion"
+    assert completion["id"].startswith("chatcmpl-")
+    assert completion["model"] == "smollm2@1"
+    assert completion["system_fingerprint"] == "fp_0123456789ab"
+    assert completion["usage"] == {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    (choice,) = completion["choices"]
+    assert choice["message"] == {"role": "assistant", "content": "Hello", "refusal": None}
+    assert choice["finish_reason"] == "stop"
+    assert choice["logprobs"] is None
+    assert pool.requests[0].messages == CHAT["messages"]
+
+
+async def test_each_choice_keeps_its_text_reason_and_tokens(http: httpx.AsyncClient, pool: FakePool) -> None:
+    pool.enqueue(
+        delta(1, text="one", num_output_tokens=1),
+        delta(0, text="zero", finish_reason="length", num_output_tokens=4),
+        delta(1, text="!", finish_reason="stop", num_output_tokens=2),
+    )
+    completion = (await http.post("/v1/chat/completions", json=CHAT | {"n": 2})).json()
+    assert [(each["index"], each["message"]["content"], each["finish_reason"]) for each in completion["choices"]] == [
+        (0, "zero", "length"),
+        (1, "one!", "stop"),
+    ]
+    assert completion["usage"]["completion_tokens"] == 6
+
+
+async def test_a_streamed_conversation_is_a_role_then_text_then_a_reason(http: httpx.AsyncClient) -> None:
+    reply = await http.post("/v1/chat/completions", json=CHAT | {"stream": True})
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert reply.text.endswith("data: [DONE]\n\n")
+    chunks = events(reply.text)
+    assert len({chunk["id"] for chunk in chunks}) == 1
+    assert [chunk["choices"][0]["delta"] for chunk in chunks] == [
+        {"role": "assistant", "content": ""},
+        {"content": "Hel"},
+        {"content": "lo"},
+        {},
+    ]
+    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None, None, None, "stop"]
+    assert all("usage" not in chunk for chunk in chunks)
+
+
+async def test_streamed_choices_carry_their_index(http: httpx.AsyncClient) -> None:
+    chunks = events((await http.post("/v1/chat/completions", json=CHAT | {"stream": True, "n": 3})).text)
+    for index in range(3):
+        own = [chunk["choices"][0] for chunk in chunks if chunk["choices"][0]["index"] == index]
+        assert "".join(each["delta"].get("content", "") for each in own) == "Hello"
+        assert own[0]["delta"]["role"] == "assistant"
+        assert own[-1]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES[:2])
+async def test_the_usage_of_a_stream_comes_last_and_only_when_asked(
+    http: httpx.AsyncClient, path: str, body: dict[str, Any]
+) -> None:
+    asked = {"stream": True, "stream_options": {"include_usage": True}}
+    *chunks, last = events((await http.post(path, json=body | asked)).text)
+    assert last["choices"] == []
+    assert last["usage"] == {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    assert all(chunk["usage"] is None for chunk in chunks)
+
+
+async def test_a_step_that_completes_no_character_sends_nothing(http: httpx.AsyncClient, pool: FakePool) -> None:
+    pool.enqueue(delta(num_output_tokens=1), delta(text="é", num_output_tokens=2))
+    chunks = events((await http.post("/v1/completions", json=COMPLETION | {"stream": True})).text)
+    assert [chunk["choices"][0]["text"] for chunk in chunks] == ["é", ""]
+
+
+async def test_logprobs_of_a_conversation(http: httpx.AsyncClient, pool: FakePool) -> None:
+    script = [
+        delta(text="Hé", logprobs=[token("H", -0.25, ("J", -1.5)), token("é", float("-inf"))], num_output_tokens=2)
+    ]
+    expected = [
+        {
+            "token": "H",
+            "logprob": -0.25,
+            "bytes": [72],
+            "top_logprobs": [{"token": "J", "logprob": -1.5, "bytes": [74]}],
+        },
+        {"token": "é", "logprob": -9999.0, "bytes": [195, 169], "top_logprobs": []},
+    ]
+    asked = CHAT | {"logprobs": True, "top_logprobs": 1}
+    pool.enqueue(*script)
+    whole = (await http.post("/v1/chat/completions", json=asked)).json()
+    assert whole["choices"][0]["logprobs"] == {"content": expected, "refusal": None}
+    pool.enqueue(*script)
+    chunks = events((await http.post("/v1/chat/completions", json=asked | {"stream": True})).text)
+    assert chunks[1]["choices"][0]["logprobs"]["content"] == expected
+    assert pool.requests[0].sampling.logprobs == 1
+
+
+async def test_logprobs_of_a_completion_tell_where_each_token_begins(http: httpx.AsyncClient, pool: FakePool) -> None:
+    script = [
+        delta(text="Hel", logprobs=[token("Hel", -0.25, ("Hel", -0.25), ("Jel", -1.5))], num_output_tokens=1),
+        delta(text="lo", logprobs=[token("l", -2.0, ("x", -0.5)), token("o", -1.0)], num_output_tokens=3),
+    ]
+    expected = {
+        "tokens": ["Hel", "l", "o"],
+        "token_logprobs": [-0.25, -2.0, -1.0],
+        "top_logprobs": [{"Hel": -0.25, "Jel": -1.5}, {"x": -0.5, "l": -2.0}, {"o": -1.0}],
+        "text_offset": [0, 3, 4],
+    }
+    pool.enqueue(*script)
+    whole = (await http.post("/v1/completions", json=COMPLETION | {"logprobs": 2})).json()
+    assert whole["choices"][0]["logprobs"] == expected
+    pool.enqueue(*script)
+    chunks = events((await http.post("/v1/completions", json=COMPLETION | {"logprobs": 2, "stream": True})).text)
+    streamed = [chunk["choices"][0]["logprobs"] for chunk in chunks if chunk["choices"][0]["logprobs"]]
+    assert {name: [item for part in streamed for item in part[name]] for name in expected} == expected
+
+
+async def test_every_prompt_of_a_list_gets_its_choices(http: httpx.AsyncClient, pool: FakePool) -> None:
+    pool.enqueue("a")
+    pool.enqueue("b")
+    completion = (
+        await http.post("/v1/completions", json={"model": "dialogue", "prompt": ["A", [1, 2]], "n": 2})
+    ).json()
+    assert [(each["index"], each["text"]) for each in completion["choices"]] == [(0, "a"), (1, "a"), (2, "b"), (3, "b")]
+    assert completion["usage"] == {"prompt_tokens": 10, "completion_tokens": 8, "total_tokens": 18}
+    assert [(each.text, each.tokens) for each in pool.requests] == [("A", None), (None, [1, 2])]
+    assert len({each.id for each in pool.requests}) == 2
+
+
+async def test_streamed_prompts_of_a_list_carry_their_index(http: httpx.AsyncClient, pool: FakePool) -> None:
+    pool.enqueue("a", "a")
+    pool.enqueue("b", "b")
+    chunks = events((await http.post("/v1/completions", json=COMPLETION | {"prompt": ["A", "B"], "stream": True})).text)
+    texts = {0: "", 1: ""}
+    for chunk in chunks:
+        texts[chunk["choices"][0]["index"]] += chunk["choices"][0]["text"]
+    assert texts == {0: "aa", 1: "bb"}
+
+
+async def test_echo_is_the_engines_business(http: httpx.AsyncClient, pool: FakePool) -> None:
+    await http.post("/v1/completions", json=COMPLETION | {"echo": True})
+    assert pool.requests[0].echo
+
+
+async def test_a_generated_answer_says_what_was_asked_and_what_answered(http: httpx.AsyncClient) -> None:
+    answer = (await http.post("/llmos/v1/generate", json=PROMPT)).json()
+    assert answer.pop("id").startswith("gen-")
+    assert answer == {
+        "object": "answer",
+        "text": "Hello",
+        "model": "dialogue",
+        "version": "smollm2@1",
+        "digest": "sha256:" + "0123456789abcdef" * 4,
+        "finish_reason": "stop",
+        "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8},
+    }
+
+
+async def test_a_generated_stream_ends_with_what_the_plain_answer_says(http: httpx.AsyncClient) -> None:
+    plain = (await http.post("/llmos/v1/generate", json=PROMPT)).json()
+    *pieces, last = events((await http.post("/llmos/v1/generate", json=PROMPT | {"stream": True})).text)
+    assert [piece.keys() for piece in pieces] == [{"id", "text"}] * 2
+    assert "".join(piece["text"] for piece in [*pieces, last]) == plain["text"]
+    for field in ("model", "version", "digest", "finish_reason", "usage"):
+        assert last[field] == plain[field]
+
+
+@pytest.mark.parametrize(("has_template", "is_raw"), [(True, False), (True, True), (False, False), (False, True)])
+async def test_a_prompt_is_a_message_where_the_model_has_a_template(
+    http: httpx.AsyncClient, pool: FakePool, has_template: bool, is_raw: bool
+) -> None:
+    pool.ready = msgspec.structs.replace(pool.ready, has_template=has_template)
+    await http.post("/llmos/v1/generate", json=PROMPT | {"raw": is_raw})
+    (request,) = pool.requests
+    if has_template and not is_raw:
+        assert (request.messages, request.text) == ([{"role": "user", "content": "Once"}], None)
+    else:
+        assert (request.messages, request.text) == (None, "Once")
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_hand_made_events_have_the_documented_shape(
+    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any], stream: bool
+) -> None:
+    shape = {
+        ("/v1/chat/completions", False): ChatCompletion,
+        ("/v1/chat/completions", True): ChatCompletionChunk,
+        ("/v1/completions", False): Completion,
+        ("/v1/completions", True): Completion,
+        ("/llmos/v1/generate", False): GeneratedAnswer,
+        ("/llmos/v1/generate", True): GeneratedPiece,
+    }[path, stream]
+    pool.enqueue(
+        delta(text='"\\\n\t\x00\u2028 “é” 你好 👩‍💻', logprobs=[token("x", -1.0, ("y", -2.0))], num_output_tokens=1)
+    )
+    extra: dict[str, Any] = {"stream": stream}
+    if path != "/llmos/v1/generate":
+        extra["logprobs"] = 1 if path == "/v1/completions" else True
+        extra |= {"stream_options": {"include_usage": True}} if stream else {}
+    reply = await http.post(path, json=body | extra)
+    documents = [msgspec.json.encode(each) for each in events(reply.text)] if stream else [reply.content]
+    for document in documents:
+        decoded = msgspec.json.decode(document, type=shape)
+        spelled_again = msgspec.json.decode(msgspec.json.encode(decoded))
+        assert spelled_again == msgspec.json.decode(document)
+
+
+@given(st.text())
+def test_an_event_is_one_line_to_every_reader(text: str) -> None:
+    spelled = sse.event({"text": text})
+    assert spelled.endswith(b"}\n\n")
+    (line,) = spelled[:-2].decode().splitlines()
+    assert msgspec.json.decode(line.removeprefix("data: ")) == {"text": text}
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "error",
+    [
+        PromptTooLong("The prompt has 9,120 tokens; the model accepts 8,192.", param="messages"),
+        BadRequest("temperature is 9.", param="temperature"),
+        ReplicaFailed("The process died."),
+        Unavailable("The server is shutting down.", retry_after_seconds=5),
+    ],
+)
+async def test_an_error_before_the_first_byte_keeps_its_status(
+    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any], stream: bool, error: Any
+) -> None:
+    pool.enqueue(error)
+    reply = await http.post(path, json=body | {"stream": stream})
+    assert reply.status_code == error.status
+    assert reply.json() == error.body()
+    assert reply.headers.get("retry-after") == ("5" if error.retry_after_seconds else None)
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+async def test_an_error_after_the_first_byte_is_the_last_event(
+    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any]
+) -> None:
+    pool.enqueue("Hel", ReplicaFailed("The process died."))
+    reply = await http.post(path, json=body | {"stream": True})
+    assert reply.status_code == 200
+    *chunks, last = events(reply.text)
+    assert chunks
+    assert last == ReplicaFailed("The process died.").body()
+    assert "[DONE]" not in reply.text
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+async def test_an_error_in_the_middle_of_a_plain_answer_has_its_status(
+    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any]
+) -> None:
+    pool.enqueue("Hel", ReplicaFailed("The process died."))
+    reply = await http.post(path, json=body)
+    assert reply.status_code == 502
+    assert reply.json() == ReplicaFailed("The process died.").body()
+
+
+async def test_the_other_prompts_of_a_request_end_with_the_one_that_failed(
+    http: httpx.AsyncClient, pool: FakePool
+) -> None:
+    pool.enqueue("a", "b", "c")
+    pool.enqueue(PromptTooLong("The prompt has 9,120 tokens.", param="prompt"))
+    reply = await http.post("/v1/completions", json=COMPLETION | {"prompt": ["short", "long"]})
+    assert reply.json()["error"]["code"] == "context_length_exceeded"
+    assert set(pool.closed_early) == {request.id for request in pool.requests}
+
+
+async def test_a_cancelled_choice_is_an_error_and_no_answer(http: httpx.AsyncClient, pool: FakePool) -> None:
+    pool.enqueue("Hel", delta(finish_reason="cancelled", num_output_tokens=1))
+    assert (await http.post("/v1/chat/completions", json=CHAT)).status_code == 503
+
+
+async def test_a_bug_of_ours_is_a_500_that_tells_nothing_of_the_inside(http: httpx.AsyncClient, pool: FakePool) -> None:
+    pool.enqueue(ZeroDivisionError("secret"))
+    reply = await http.post("/v1/chat/completions", json=CHAT)
+    assert reply.status_code == 500
+    assert reply.json()["error"]["code"] == "internal_error"
+    assert "req-" in reply.json()["error"]["message"]
+    assert "secret" not in reply.text
+
+
+async def test_a_bug_of_ours_in_the_middle_of_a_stream_still_ends_it_with_an_error(
+    http: httpx.AsyncClient, pool: FakePool
+) -> None:
+    pool.enqueue("Hel", ZeroDivisionError("secret"))
+    reply = await http.post("/v1/chat/completions", json=CHAT | {"stream": True})
+    assert events(reply.text)[-1]["error"]["code"] == "internal_error"
+    assert "secret" not in reply.text
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+async def test_an_unknown_model_is_a_404_with_the_way_out(
+    http: httpx.AsyncClient, path: str, body: dict[str, Any]
+) -> None:
+    reply = await http.post(path, json=body | {"model": "dialog"})
+    assert reply.status_code == 404
+    error = reply.json()["error"]
+    assert error["code"] == "model_not_found"
+    assert "dialogue" in error["message"]
+    assert "llmos route set dialog MODEL" in error["message"]
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded"])
+async def test_the_body_counts_and_not_what_its_type_is_called(
+    http: httpx.AsyncClient, path: str, body: dict[str, Any], kind: str
+) -> None:
+    reply = await http.post(path, content=msgspec.json.encode(body), headers={"content-type": kind})
+    assert reply.status_code == 200

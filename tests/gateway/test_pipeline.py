@@ -1,0 +1,77 @@
+"""Every route that runs a model crosses the one pipeline."""
+
+import ast
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from scripted import FakePool
+
+import llmos.gateway
+from llmos.gateway import pipeline
+from llmos.gateway.pipeline import Answer, Call
+from llmos.gateway.services import Services
+
+pytestmark = pytest.mark.anyio
+
+PACKAGE = Path(llmos.gateway.__file__).parent
+
+
+@pytest.fixture
+def crossings(monkeypatch: pytest.MonkeyPatch, pool: FakePool) -> list[str]:
+    """The requests that reached the pool from inside answer(). One from outside fails the test."""
+    inside: list[str] = []
+    answer, generate = pipeline.answer, pool.generate
+    depth = 0
+
+    @asynccontextmanager
+    async def watched(services: Services, call: Call) -> AsyncIterator[Answer]:
+        nonlocal depth
+        depth += 1
+        async with answer(services, call) as running:
+            yield running
+        depth -= 1
+
+    def generate_inside(version: str, files: Any, request: Any) -> Any:
+        assert depth, "a model was run outside pipeline.answer"
+        inside.append(request.id)
+        return generate(version, files, request)
+
+    monkeypatch.setattr(pipeline, "answer", watched)
+    monkeypatch.setattr(pool, "generate", generate_inside)
+    return inside
+
+
+async def test_every_route_that_runs_a_model_crosses_answer(
+    app: FastAPI, http: httpx.AsyncClient, pool: FakePool, crossings: list[str]
+) -> None:
+    runs_a_model = set()
+    for path, operations in app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+            assert (body is None) == (method not in ("post", "put")), f"{method} {path} needs an example to be tried"
+            for stream in (False, True):
+                before = len(pool.requests)
+                asked = {**body, "stream": True} if stream and method == "post" else body
+                reply = await http.request(
+                    method, path.replace("{model}", "dialogue").replace("{name}", "x"), json=asked
+                )
+                assert reply.status_code in (200, 204, 404), (method, path, reply.text)
+                if len(pool.requests) > before:
+                    runs_a_model.add(path)
+    assert runs_a_model == {"/v1/chat/completions", "/v1/completions", "/llmos/v1/generate"}
+    assert [request.id for request in pool.requests] == crossings
+
+
+def test_no_file_but_the_pipeline_asks_the_pool_to_generate() -> None:
+    callers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "generate"
+    }
+    assert callers == {"pipeline.py"}
