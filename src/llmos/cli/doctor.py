@@ -153,13 +153,14 @@ def check_store(settings: Settings) -> Iterable[Finding]:
     for version in versions:
         for file in version.files:
             if file.digest in reasons:
-                again = f"llmos pull {version.model}" if registry.catalog.get(version.model) else "and import it again"
-                advice = (
-                    f"llmos rm {version.ref} && {again}"
-                    if again.startswith("llmos")
-                    else f"llmos rm {version.ref} {again}"
+                in_catalog = registry.catalog.get(version.model) is not None
+                again = f"llmos pull {version.model}" if in_catalog else f"llmos import PATH --name {version.model}"
+                yield Finding(
+                    "store",
+                    False,
+                    f"{file.name} of {version.ref} {reasons[file.digest]}",
+                    f"llmos rm {version.ref} && {again}",
                 )
-                yield Finding("store", False, f"{file.name} of {version.ref} {reasons[file.digest]}", advice)
     if not problems:
         yield Finding("store", True, f"{len(sizes)} files, {readable_size(sum(sizes.values()))}, every digest right")
     for path, num_bytes in registry.store.unfinished():
@@ -196,6 +197,7 @@ def _answers_as_llmos(endpoint: str) -> bool:
     import httpx
 
     try:
-        return httpx.get(f"{endpoint}/health/live", timeout=2).status_code == 200
+        # Not through a proxy: the question is who holds the port of this machine.
+        return httpx.get(f"{endpoint}/health/live", timeout=2, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False

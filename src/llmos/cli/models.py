@@ -1,7 +1,8 @@
 """llmos pull, import, list, show, rm: the models on this machine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,10 +18,12 @@ from llmos.cli.output import (
     stderr,
     stdout,
 )
+from llmos.cli.remote import refuse_remote, remote_server
 from llmos.core.config import load_settings
+from llmos.models import open_registry
 
 if TYPE_CHECKING:
-    from llmos.models.registry import Version
+    from llmos.models.registry import Registry, Version
     from llmos.models.sources import Progress
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -42,9 +45,7 @@ def pull(
     as_json: _AsJson = False,
 ) -> None:
     """Get a model of the catalog. Goes on where a broken download ended; every byte is verified."""
-    from llmos.models import open_registry
-
-    registry = open_registry(load_settings())
+    registry = _open_local("pull")
     with shown_progress() as progress:
         version = registry.pull(name, progress, lambda sentence: stderr().print(sentence))
     _print_arrived(version, as_json)
@@ -57,108 +58,88 @@ def import_(
     as_json: _AsJson = False,
 ) -> None:
     """Take in a model that is on this disk: by hard link where possible, the bytes unchanged."""
-    from llmos.models import open_registry
-
-    registry = open_registry(load_settings())
+    registry = _open_local("import")
     with shown_progress() as progress:
         version = registry.import_path(path, name, progress, license=license)
     _print_arrived(version, as_json)
     if unsupported := registry.show(version.ref).unsupported:
-        stderr().print(f"This engine can't run it yet: {unsupported}")
+        stderr().print(f"It is kept, but this engine can't run it: {unsupported}")
 
 
 def list_(
     catalog: Annotated[bool, typer.Option("--catalog", help="List what `llmos pull` can get instead.")] = False,
     as_json: _AsJson = False,
 ) -> None:
-    """List the models on this machine."""
-    from llmos.models import open_registry
-
-    registry = open_registry(load_settings())
+    """List the models that are here."""
     if catalog:
-        here = set(registry.names())
-        entries = [entry for name in registry.catalog.names() if (entry := registry.catalog.get(name)) is not None]
-        rows: list[dict[str, Any]] = [
-            {
-                "name": entry.name,
-                "description": entry.description,
-                "license": entry.license,
-                "template": entry.template,
-                "download_bytes": entry.sources[0].download_size,
-                "download": readable_size(entry.sources[0].download_size),
-                "sources": [source.location for source in entry.sources],
-                "here": entry.name in here,
-            }
-            for entry in entries
-        ]
-        print_table("", rows, ["name", "description", "license", "download", "here"], as_json)
+        _list_catalog(as_json)
         return
-    rows = [version_facts(version) for version in registry.list()]
-    if not rows and not as_json:
+    settings = load_settings()
+    if (server := remote_server(settings)) is not None:
+        rows: list[dict[str, Any]] = server.ask("GET", "models")["data"]
+    else:
+        rows = [version_facts(version) for version in open_registry(settings).list()]
+    if as_json:
+        print_json(rows)
+    elif not rows:
         stderr().print("No models here yet. Get one with: llmos pull smollm2")
-        return
-    columns = {
-        "version": "model",
-        "family": "family",
-        "quantization": "weights",
-        "shown_parameters": "parameters",
-        "shown_size": "size",
-        "context_length": "context",
-        "created_at": "since",
-    }
-    shown = [
-        facts
-        | {"shown_parameters": readable_count(facts["parameters"]), "shown_size": readable_size(facts["size_bytes"])}
-        for facts in rows
-    ]
-    print_table("", rows if as_json else shown, columns, as_json)
+    else:
+        columns = {
+            "version": "model",
+            "family": "family",
+            "quantization": "weights",
+            "parameters": "parameters",
+            "size": "size",
+            "context_length": "context",
+            "created_at": "since",
+        }
+        print_table("", [_readable(facts) for facts in rows], columns, as_json=False)
 
 
 def show(model: _Reference, as_json: _AsJson = False) -> None:
     """Show everything that is known about a model."""
-    from llmos.models import open_registry
-
-    registry = open_registry(load_settings())
-    details = registry.show(model)
-    version = details.version
-    paths = registry.files(version)
-    files: list[dict[str, Any]] = [
-        {"name": file.name, "digest": file.digest, "size_bytes": file.size, "path": paths[file.name]}
-        for file in version.files
-    ]
-    facts = version_facts(version) | {
-        "versions": list(details.versions),
-        "aliases": list(details.aliases),
-        "runs": details.unsupported is None,
-        "unsupported": details.unsupported,
-    }
+    settings = load_settings()
+    if (server := remote_server(settings)) is not None:
+        facts, files = server.ask("GET", "models", model), []
+    else:
+        registry = open_registry(settings)
+        details = registry.show(model)
+        paths = registry.files(details.version)
+        facts = version_facts(details.version) | {
+            "versions": list(details.versions),
+            "aliases": list(details.aliases),
+            "runs": details.unsupported is None,
+            "unsupported": details.unsupported,
+        }
+        files = [
+            {"name": file.name, "digest": file.digest, "size_bytes": file.size, "path": paths[file.name]}
+            for file in details.version.files
+        ]
     if as_json:
-        print_json(facts | {"files": files})
+        print_json(facts | ({"files": files} if files else {}))
         return
-    facts |= {"parameters": readable_count(version.parameters), "size_bytes": None, "size": readable_size(version.size)}
-    facts["aliases"] = facts["aliases"] or None
-    facts["runs"] = "yes" if details.unsupported is None else f"no: {details.unsupported}"
-    print_facts(facts | {"name": None, "unsupported": None}, as_json=False)
-    shown = [file | {"size": readable_size(file["size_bytes"])} for file in files]
-    stdout().print()
-    print_table("", shown, ["name", "size", "path"], as_json=False)
+    if facts.get("unsupported"):
+        facts["runs"] = f"no: {facts.pop('unsupported')}"
+    print_facts(_readable({name: value for name, value in facts.items() if value not in (None, [])}), as_json=False)
+    if files:
+        stdout().print()
+        print_table("", [_readable(file) for file in files], ["name", "size", "path"], as_json=False)
 
 
 def rm(model: _Reference, as_json: _AsJson = False) -> None:
     """Remove a model (NAME), one version of it (NAME@3) or an alias (NAME:ALIAS), and the files nobody else uses."""
     from llmos.deployments.routes import Routes
-    from llmos.models import open_registry
 
-    registry = open_registry(load_settings())
+    registry = _open_local("rm")
     removed = registry.remove(model)
     if as_json:
         print_json({"versions": removed.versions, "aliases": removed.aliases, "freed_bytes": removed.freed_bytes})
         return
-    what = [*removed.versions, *(f"the alias {alias}" for alias in removed.aliases)]
+    what = [*removed.versions, *(f"the alias {model.partition(':')[0]}:{alias}" for alias in removed.aliases)]
     stdout().print(f"Removed {', '.join(what)}; {readable_size(removed.freed_bytes)} freed.")
     for route in Routes(registry.database, registry).dangling():
         stderr().print(
-            f"The route {route.name} points at {route.target}, which isn't here now."
+            f"The route {route.name} points at {route.target}, which isn't here."
             f" Point it elsewhere: llmos route set {route.name} MODEL"
         )
 
@@ -189,6 +170,46 @@ def _print_arrived(version: "Version", as_json: bool) -> None:
         f"{version.ref} is here: {version.family}, {readable_count(version.parameters)} parameters,"
         f" {version.quantization}, {readable_size(version.size)}."
     )
+
+
+def _list_catalog(as_json: bool) -> None:
+    registry = _open_local("list --catalog")
+    here = set(registry.names())
+    rows: list[dict[str, Any]] = [
+        {
+            "name": entry.name,
+            "description": entry.description,
+            "license": entry.license,
+            "template": entry.template,
+            "download_bytes": entry.sources[0].download_size,
+            "sources": [source.location for source in entry.sources],
+            "here": entry.name in here,
+        }
+        for entry in registry.catalog
+    ]
+    shown = [row | {"download": readable_size(row["download_bytes"])} for row in rows]
+    print_table("", rows if as_json else shown, ["name", "description", "license", "download", "here"], as_json)
+
+
+def _open_local(command: str) -> "Registry":
+    settings = load_settings()
+    refuse_remote(settings, command)
+    return open_registry(settings)
+
+
+def _readable(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers and times as a person reads them."""
+    readable: dict[str, Any] = {}
+    for name, value in facts.items():
+        if name == "size_bytes":
+            readable["size"] = readable_size(value)
+        elif name == "parameters" and value is not None:
+            readable[name] = readable_count(value)
+        elif name == "created_at" and isinstance(value, str):
+            readable[name] = datetime.fromisoformat(value)
+        else:
+            readable[name] = value
+    return readable
 
 
 @contextmanager

@@ -1,14 +1,15 @@
 """llmos route set, list, rm: the names that callers ask for."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmos.cli.output import print_json, print_table, stdout
+from llmos.cli.remote import remote_server
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
-    from llmos.deployments.routes import Routes
+    from llmos.deployments.routes import Route, Routes
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Name = Annotated[str, typer.Argument(help="The name that callers ask for.")]
@@ -30,35 +31,42 @@ def set_(
     as_json: _AsJson = False,
 ) -> None:
     """Point a name at a model. A running server follows at once."""
-    route = _open().set(name, target)
+    if (server := remote_server(load_settings())) is not None:
+        route = server.ask("PUT", "routes", name, {"target": target})
+    else:
+        route = _facts(_open().set(name, target))
     if as_json:
-        print_json({"name": route.name, "target": route.target, "updated_at": route.updated_at})
+        print_json(route)
         return
-    stdout().print(f"{route.name} → {route.target}")
+    stdout().print(f"{route['name']} → {route['target']}")
 
 
 def list_(as_json: _AsJson = False) -> None:
     """List the routes, and the version that each leads to."""
+    if (server := remote_server(load_settings())) is not None:
+        print_table("", server.ask("GET", "routes")["data"], {"name": "route", "target": "model"}, as_json)
+        return
     routes = _open()
     dangling = {route.name for route in routes.dangling()}
     rows = [
-        {
-            "name": route.name,
-            "target": route.target,
-            "version": None if route.name in dangling else routes.resolve(route.name).ref,
-            "updated_at": route.updated_at,
-        }
+        _facts(route) | {"version": None if route.name in dangling else routes.resolve(route.name).ref}
         for route in routes.list()
     ]
-    print_table(
-        "", rows, {"name": "route", "target": "model", "version": "answers now", "updated_at": "since"}, as_json
-    )
+    columns = {"name": "route", "target": "model", "version": "answers now", "updated_at": "since"}
+    print_table("", rows, columns, as_json)
 
 
 def rm(name: _Name) -> None:
     """Remove a route. Who asks for the name then gets a 404 that says how to set it."""
-    _open().remove(name)
+    if (server := remote_server(load_settings())) is not None:
+        server.ask("DELETE", "routes", name)
+    else:
+        _open().remove(name)
     stdout().print(f"Removed the route {name}.")
+
+
+def _facts(route: "Route") -> dict[str, Any]:
+    return {"name": route.name, "target": route.target, "updated_at": route.updated_at}
 
 
 def _open() -> "Routes":

@@ -1,7 +1,7 @@
 """The models that can be had by name: where from, and which bytes are the right ones. catalog.toml holds them."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -62,6 +62,10 @@ class Catalog:
             raise BadRequest(
                 f"The catalog {path or 'of LLMOS'} is wrong: {error.message}", param="LLMOS_CATALOG"
             ) from error
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The entries by name."""
+        return (self._entries[name] for name in self.names())
 
     def names(self) -> list[str]:
         return sorted(self._entries)
