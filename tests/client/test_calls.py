@@ -1,10 +1,12 @@
 """What both clients send, and what they make of the replies."""
 
+import gc
+import warnings
 from typing import Any
 
 import pytest
 
-from llmos.client import Answer, Usage
+from llmos.client import Answer, Client, Usage
 from llmos.core.errors import BadRequest, ConnectionFailed, ModelNotFound, PromptTooLong, ReplicaFailed
 
 
@@ -181,3 +183,21 @@ def test_a_proxys_error_page_is_reported_with_its_status(connect: Any, server: A
     server.replies(server.json("<html>", status=403))
     with pytest.raises(Exception, match="answered with status 403, unlike LLMOS"):
         connect().models.list()
+
+
+def test_a_stream_that_is_dropped_hangs_up(server: Any, no_own_settings: None) -> None:
+    server.replies(server.json(server.model), server.endless)
+    with Client(server.url) as client:
+        stream = client.models.get("dialogue").generate_text("Hi", stream=True)
+        next(stream)
+        del stream
+        gc.collect()
+        assert server.hung_up.wait(timeout=10)
+
+
+def test_a_client_that_is_forgotten_leaves_no_open_socket(server: Any, no_own_settings: None) -> None:
+    server.replies(server.json({"data": []}))
+    Client(server.url).models.list()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        gc.collect()  # an open socket would make it warn, and pytest makes that an error

@@ -39,8 +39,7 @@ def chat(
 ) -> None:
     """Talk with a model.
 
-    The running server answers; where none runs, the model is loaded into this process. /help lists what else can be
-    typed.
+    The running server answers; where none runs, the model is loaded into this process.
     """
     from llmos.cli.speaker import open_speaker
     from llmos.core.config import load_settings

@@ -19,7 +19,12 @@ def ps(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = Fa
     if not deployments and not as_json:
         stderr().print(f"The server at {client.endpoint} runs no model yet; it loads one when it is first asked for.")
         return
-    print_table("", deployments if as_json else [_shown(each) for each in deployments], _COLUMNS, as_json)
+    if as_json:
+        print_table("", deployments, _COLUMNS, as_json)
+        return
+    has_errors = any(each.get("error") for each in deployments)
+    columns = _COLUMNS | ({"error": "error"} if has_errors else {})
+    print_table("", [_shown(each) for each in deployments], columns, as_json)
 
 
 _COLUMNS = {
@@ -30,7 +35,6 @@ _COLUMNS = {
     "memory": "memory",
     "restarts": "restarts",
     "since": "since",
-    "error": "error",
 }
 
 

@@ -16,7 +16,7 @@ def run(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model or a route.")],
     prompt: Annotated[
         str | None,
-        typer.Argument(metavar="[PROMPT]", help="What to ask. What is piped in comes after it.", show_default=False),
+        typer.Argument(metavar="PROMPT", help="What to ask. What is piped in comes after it.", show_default=False),
     ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the text as it stands, without a chat template.")

@@ -12,17 +12,14 @@ def register(app: typer.Typer) -> None:
 def serve(
     models: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[MODEL]...", help="Models to load at the start; the default model where none is named."
-        ),
+        typer.Argument(metavar="MODEL", help="Models to load at the start; the default model where none is named."),
     ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for the whole network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes any free one.")] = 8000,
 ) -> None:
     """Serve models over HTTP until Ctrl-C.
 
-    A model of the catalog that isn't here yet is downloaded first. The other models are loaded when they are first
-    asked for.
+    A model of the catalog that isn't here yet is downloaded first. Others are loaded when first asked for.
     """
     from llmos.cli.speaker import find_or_pull
     from llmos.core.config import load_settings

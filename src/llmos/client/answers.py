@@ -62,5 +62,9 @@ class DeploymentInfo:
     """`loading`, `ready`, `failed` or `stopped`."""
     pid: int | None = None
     restarts: int = 0
+    since: str | None = None
+    """When it entered this state."""
+    error: str | None = None
+    """Why it failed."""
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The server's JSON object, whole."""

@@ -1,5 +1,6 @@
 """The client for ordinary programs: each call blocks until its answer is there."""
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from time import sleep
 from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
@@ -41,6 +42,8 @@ class Client:
         self.endpoint = server.url
         self._conduct = conduct_of(server, timeout_seconds, max_retries)
         self._http = httpx.Client(**http_options(server, timeout_seconds, connect_timeout_seconds), transport=transport)
+        # A program that ends, or forgets a client, without closing it leaves no open socket behind.
+        weakref.finalize(self, self._http.close)
         self.models = Models(self)
         self.deployments = Deployments(self)
 
@@ -151,6 +154,7 @@ class Stream(StreamFacts):
     def __init__(self, performer: "_Performer[str]", draft: Draft) -> None:
         super().__init__(draft)
         self._performer = performer
+        weakref.finalize(self, performer.close)  # a stream that is dropped stops the model, too
         self._performer.next_said()  # "": the server has accepted the call; otherwise its error is raised here
 
     def __iter__(self) -> Iterator[str]:

@@ -1,0 +1,63 @@
+"""Print docs/cli.md: what every command says about itself. A test compares the file with it.
+
+python docs/generate_cli.py > docs/cli.md
+"""
+
+import contextlib
+import io
+import os
+from unittest import mock
+
+from llmos.cli import COMMANDS, build_app, main
+
+INTRODUCTION = """\
+# The `llmos` command
+
+This page is what the command says about itself (`llmos COMMAND --help`), printed by `python docs/generate_cli.py`.
+
+A command ends with status 0 when it is done, 1 when it failed (one line on stderr says what is wrong and what to do;
+`--debug` adds the traceback), 2 when it was used wrongly, 130 after Ctrl-C. Results go to stdout, all else to stderr.
+
+| variable | is | otherwise |
+|---|---|---|
+| `LLMOS_HOME` | where everything is kept | `~/.llmos` |
+| `LLMOS_ENDPOINT` | the server that `run`, `chat` and `ps` ask | `http://127.0.0.1:8000` |
+| `LLMOS_API_KEY` | the key that they send | the owner's, to a server on this machine |
+| `LLMOS_OWNER_KEY` | the owner's key | made at the first start, kept in `LLMOS_HOME/keys/owner` |
+| `LLMOS_DATABASE_URL` | the database, as an SQLAlchemy URL | SQLite in `LLMOS_HOME` |
+| `LLMOS_CATALOG` | another catalog file | the one that LLMOS ships |
+| `LLMOS_THREADS` | threads of the forward pass | one for each core |
+| `LLMOS_ISA` | a kernel path: `avx512`, `avx2`, `portable` | the best that the CPU has |
+"""
+
+PLAIN_TERMINAL = {"TERMINAL_WIDTH": "100", "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "LANG": "C.UTF-8"}
+
+
+def generate() -> str:
+    """Return the whole page."""
+    commands = [[command] for commands in COMMANDS.values() for command in commands]
+    sections = [INTRODUCTION, section([])]
+    for command in commands:
+        sections += [section(command), *(section([*command, name]) for name in subcommands(command[0]))]
+    return "\n".join(sections)
+
+
+def subcommands(command: str) -> list[str]:
+    groups = [group.typer_instance for group in build_app(command).registered_groups]
+    return [str(each.name) for group in groups if group is not None for each in group.registered_commands]
+
+
+def section(command: list[str]) -> str:
+    title = " ".join(["llmos", *command])
+    return f"## `{title}`\n\n```text\n{help_of(command)}\n```\n"
+
+
+def help_of(command: list[str]) -> str:
+    printed = io.StringIO()
+    with mock.patch.dict(os.environ, PLAIN_TERMINAL, clear=True), contextlib.redirect_stdout(printed):
+        main([*command, "--help"])
+    return "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines())
+
+
+if __name__ == "__main__":
+    print(generate(), end="")

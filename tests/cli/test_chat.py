@@ -1,0 +1,131 @@
+"""llmos chat: a conversation that remembers, and survives Ctrl-C and errors."""
+
+import copy
+from typing import Any, Self
+
+import pytest
+
+from llmos.cli import speaker
+from llmos.cli.chat import _read_line
+from llmos.core.errors import PromptTooLong
+
+
+class FakeSpeech(list[Any]):
+    """The pieces of an answer; an exception among them is raised."""
+
+    def __iter__(self) -> Any:
+        for piece in super().__iter__():
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class FakeSpeaker:
+    version = "smollm2@1"
+
+    def __init__(self) -> None:
+        self.heard: list[list[dict[str, str]]] = []
+        """The whole conversation, each time that an answer was asked for."""
+        self.sampling: Any = None
+        self.answers: list[Any] = []
+
+    def chat(self, messages: list[dict[str, str]], *, sampling: Any) -> FakeSpeech:
+        self.heard.append(copy.deepcopy(messages))
+        self.sampling = sampling
+        answer = self.answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return FakeSpeech(answer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSpeaker:
+    fake = FakeSpeaker()
+    monkeypatch.setattr(speaker, "open_speaker", lambda name, settings: fake)
+    return fake
+
+
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def system(text: str) -> dict[str, str]:
+    return {"role": "system", "content": text}
+
+
+def test_the_model_hears_the_whole_conversation(cli: Any, fake: FakeSpeaker) -> None:
+    fake.answers = [["Hel", "lo"], ["Fine"]]
+    outcome = cli("chat", "m", "--temperature", "0", stdin="Hi\n\nHow are you?\n")
+    assert (outcome.status, outcome.out, outcome.err) == (0, "Hello\nFine\n", "")
+    assert fake.heard == [[user("Hi")], [user("Hi"), assistant("Hello"), user("How are you?")]]
+    assert fake.sampling == {"temperature": 0.0}
+
+
+def test_reset_forgets_all_but_the_system_message(cli: Any, fake: FakeSpeaker) -> None:
+    fake.answers = [["a"], ["b"]]
+    cli("chat", "m", "--system", "Be brief.", stdin="one\n/reset\ntwo\n")
+    assert fake.heard == [[system("Be brief."), user("one")], [system("Be brief."), user("two")]]
+
+
+def test_system_sets_the_system_message_and_begins_anew(cli: Any, fake: FakeSpeaker) -> None:
+    fake.answers = [["a"], ["b"], ["c"]]
+    cli("chat", "m", stdin="one\n/system Be brief.\ntwo\n/system\nthree\n")
+    assert fake.heard == [[user("one")], [system("Be brief."), user("two")], [user("three")]]
+
+
+def test_exit_leaves_what_follows_unread(cli: Any, fake: FakeSpeaker) -> None:
+    assert cli("chat", "m", stdin="/exit\nHi\n").status == 0
+    assert fake.heard == []
+
+
+def test_help_lists_what_can_be_typed(cli: Any, fake: FakeSpeaker) -> None:
+    outcome = cli("chat", "m", stdin="/help\n/what\n")
+    for command in ("/system", "/reset", "/help", "/exit", "Ctrl-C"):
+        assert command in outcome.out
+    assert "There is no /what; /help lists what there is." in outcome.out
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_conversation(cli: Any, fake: FakeSpeaker) -> None:
+    fake.answers = [["Once upon", KeyboardInterrupt()], ["Sorry."]]
+    outcome = cli("chat", "m", stdin="A story\nShorter\n")
+    assert (outcome.status, outcome.out) == (0, "Once upon\nSorry.\n")
+    assert fake.heard[1] == [user("A story"), assistant("Once upon"), user("Shorter")]
+
+
+@pytest.mark.parametrize("where", ["at once", "in the middle"])
+def test_an_error_ends_the_answer_and_not_the_conversation(cli: Any, fake: FakeSpeaker, where: str) -> None:
+    error = PromptTooLong("Shorten it by 928 tokens.")
+    fake.answers = [error if where == "at once" else ["Hm", error], ["Yes."]]
+    outcome = cli("chat", "m", stdin="too long\nshort\n")
+    assert outcome.status == 0
+    assert outcome.err == "Error: Shorten it by 928 tokens.\n"
+    assert fake.heard[1] == [user("short")]
+
+
+def test_ctrl_c_while_typing_throws_the_line_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = iter([KeyboardInterrupt(), "next"])
+
+    def read(prompt: str) -> str:
+        line = next(typed)
+        if isinstance(line, BaseException):
+            raise line
+        return line
+
+    monkeypatch.setattr("builtins.input", read)
+    assert _read_line() == "next"

@@ -1,0 +1,130 @@
+"""llmos run: one prompt in, one answer out."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from llmos.cli import speaker
+
+
+class FakeSpeech:
+    def __init__(self, *pieces: Any) -> None:
+        self.pieces = pieces
+        self.is_closed = False
+
+    def __iter__(self) -> Iterator[str]:
+        for piece in self.pieces:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_closed = True
+
+
+class FakeSpeaker:
+    """Answers "Hello"; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.speech = FakeSpeech("Hel", "lo")
+
+    def generate(self, prompt: str, *, raw: bool, sampling: dict[str, Any]) -> FakeSpeech:
+        self.asked.append((prompt, raw, sampling))
+        return self.speech
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSpeaker:
+    fake = FakeSpeaker()
+    monkeypatch.setattr(speaker, "open_speaker", lambda name, settings: fake)
+    return fake
+
+
+def test_the_answer_is_all_that_stdout_gets(cli: Any, fake: FakeSpeaker) -> None:
+    outcome = cli("run", "m", "Hi")
+    assert (outcome.status, outcome.out, outcome.err) == (0, "Hello\n", "")
+    assert fake.asked == [("Hi", False, {})]
+    assert fake.speech.is_closed
+
+
+def test_options_reach_the_model(cli: Any, fake: FakeSpeaker) -> None:
+    options = "--raw --max-tokens 5 --temperature 0 --top-p 0.5 --top-k 3 --min-p 0.1 --seed 7 --stop a --stop b"
+    cli("run", "m", "Hi", *options.split())
+    sampling = {
+        "max_tokens": 5, "temperature": 0.0, "top_p": 0.5, "top_k": 3, "min_p": 0.1, "seed": 7, "stop": ["a", "b"],
+    }  # fmt: skip
+    assert fake.asked == [("Hi", True, sampling)]
+
+
+def test_what_is_piped_in_is_the_prompt(cli: Any, fake: FakeSpeaker) -> None:
+    cli("run", "m", stdin="What is\nthis?\n")
+    assert fake.asked[0][0] == "What is\nthis?"
+
+
+def test_what_is_piped_in_follows_the_prompt(cli: Any, fake: FakeSpeaker) -> None:
+    cli("run", "m", "Explain:", stdin="x = 1\n")
+    assert fake.asked[0][0] == "Explain:\n\nx = 1"
+
+
+@pytest.mark.parametrize("stdin", ["", " \n"])
+def test_no_prompt_at_all_is_wrong_use(cli: Any, fake: FakeSpeaker, stdin: str) -> None:
+    outcome = cli("run", "m", stdin=stdin)
+    assert outcome.status == 2
+    assert "There is no prompt" in outcome.err
+    assert fake.asked == []
+
+
+def test_a_terminal_is_not_waited_for(cli: Any, fake: FakeSpeaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+        def read(self) -> str:
+            raise AssertionError("a terminal was read to its end")
+
+    cli("--version")  # let the fixture put its stdin in place first
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    from llmos.cli import main
+
+    assert main(["run", "m", "Hi"]) == 0
+
+
+def test_ctrl_c_stops_the_answer_and_ends_the_line(cli: Any, fake: FakeSpeaker) -> None:
+    fake.speech = FakeSpeech("Hel", KeyboardInterrupt())
+    outcome = cli("run", "m", "Hi")
+    assert (outcome.status, outcome.out, outcome.err) == (130, "Hel\n", "")
+    assert fake.speech.is_closed
+
+
+def test_an_unknown_model_says_what_there_is(cli: Any) -> None:
+    outcome = cli("run", "smolm", "Hi")
+    assert outcome.status == 1
+    assert outcome.err.startswith("Error: There is no model 'smolm'. Did you mean smollm2")
+
+
+def test_the_real_model_answers_in_this_process(cli: Any, smollm2_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMOS_HOME", str(smollm2_home))
+    monkeypatch.setattr(speaker, "_is_served", lambda endpoint: False)
+    outcome = cli("run", "smollm2", "Which animal says meow?", "--max-tokens", "16", "--temperature", "0")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "cat" in outcome.out
+
+
+def test_raw_continues_the_text_as_it_stands(cli: Any, smollm2_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMOS_HOME", str(smollm2_home))
+    monkeypatch.setattr(speaker, "_is_served", lambda endpoint: False)
+    outcome = cli("run", "smollm2", "1, 2, 3, 4, 5,", "--raw", "--max-tokens", "6", "--temperature", "0")
+    assert outcome.out.startswith(" 6, 7")

@@ -1,0 +1,204 @@
+"""Who answers: which server or engine is taken, and how an engine in this process is stopped."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmos.cli import speaker
+from llmos.cli.speaker import EngineSpeech, find_or_pull, open_speaker
+from llmos.core.config import load_settings
+from llmos.core.errors import ModelNotFound, PermissionDenied, ReplicaFailed, Unauthenticated
+from llmos.engine.messages import Delta, Failed, Generate
+
+
+class FakeEngine:
+    """Answers with the given events, one a step; a callable is called in the step."""
+
+    def __init__(self, *steps: Any) -> None:
+        self.steps = list(steps)
+        self.aborted: list[str] = []
+
+    def submit(self, request: Generate) -> None:
+        pass
+
+    def step(self) -> list[Any]:
+        step = self.steps.pop(0)
+        return [step() if callable(step) else step]
+
+    def abort(self, request_id: str) -> None:
+        self.aborted.append(request_id)
+
+
+def speech_of(*steps: Any) -> tuple[EngineSpeech, FakeEngine]:
+    engine = FakeEngine(*steps)
+    return EngineSpeech(engine, Generate(id="run-1")), engine  # type: ignore[arg-type]
+
+
+def test_an_engines_answer_comes_piece_by_piece() -> None:
+    speech, _ = speech_of(
+        Delta(id="run-1", text="Hel"), Delta(id="run-1"), Delta(id="run-1", text="lo", finish_reason="stop")
+    )
+    assert list(speech) == ["Hel", "lo"]
+    assert speech.finish_reason == "stop"
+
+
+def test_an_engines_failure_is_raised_as_what_it_is() -> None:
+    speech, _ = speech_of(Failed("run-1", "replica_failed", "Bad numbers."))
+    with pytest.raises(ReplicaFailed, match="Bad numbers"):
+        list(speech)
+
+
+def test_ctrl_c_waits_for_the_end_of_the_step() -> None:
+    was_stepped_through = []
+
+    def interrupted_step() -> Delta:
+        os.kill(os.getpid(), signal.SIGINT)
+        was_stepped_through.append(True)
+        return Delta(id="run-1", text="last")
+
+    def listen() -> None:
+        with speech:
+            heard.extend(speech)
+
+    speech, engine = speech_of(Delta(id="run-1", text="first"), interrupted_step, Delta(id="run-1", text="too late"))
+    heard: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        listen()
+    assert heard == ["first", "last"]
+    assert was_stepped_through
+    assert engine.aborted == ["run-1"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note who is chosen instead of loading or calling anything."""
+    chosen: list[str] = []
+    monkeypatch.setattr(speaker, "EngineSpeaker", lambda version, files, settings: chosen.append(f"engine {version}"))
+    monkeypatch.setattr(speaker, "ServerSpeaker", lambda name: chosen.append(f"server {name}"))
+    monkeypatch.setattr(speaker, "find_or_pull", lambda name, settings: (FakeVersion(f"{name}@1"), {}))
+    return chosen
+
+
+class FakeVersion:
+    def __init__(self, ref: str) -> None:
+        self.ref = ref
+
+
+@pytest.fixture
+def listener() -> Iterator[str]:
+    """The URL of something that listens on this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """A URL where nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+def settings_with(monkeypatch: pytest.MonkeyPatch, default_endpoint: str, **environ: str) -> Any:
+    monkeypatch.setattr("llmos.core.config.DEFAULT_ENDPOINT", default_endpoint)
+    return load_settings(environ)
+
+
+def test_the_running_server_answers(chosen: list[str], listener: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_speaker("m", settings_with(monkeypatch, listener))
+    assert chosen == ["server m"]
+
+
+def test_without_a_server_an_engine_here_answers(
+    chosen: list[str], nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_speaker("m", settings_with(monkeypatch, nobody))
+    assert chosen == ["engine m@1"]
+
+
+def test_llmos_endpoint_means_that_server_and_no_other(
+    chosen: list[str], nobody: str, listener: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_speaker("m", settings_with(monkeypatch, listener, LLMOS_ENDPOINT=nobody))
+    assert chosen == ["server m"]
+
+
+@pytest.mark.parametrize("refusal", [Unauthenticated, PermissionDenied])
+def test_somebody_elses_server_is_left_alone_and_that_is_said(
+    chosen: list[str],
+    listener: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refusal: type[Exception],
+) -> None:
+    def refuse(name: str) -> None:
+        raise refusal("No.")
+
+    monkeypatch.setattr(speaker, "ServerSpeaker", refuse)
+    open_speaker("m", settings_with(monkeypatch, listener))
+    assert chosen == ["engine m@1"]
+    assert capsys.readouterr().err == f"Note: the server at {listener} is not yours; the model runs here.\n"
+
+
+def test_what_the_server_misses_is_pulled_for_it(
+    chosen: list[str], listener: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def knows_only_what_was_pulled(name: str) -> None:
+        if "pulled m" not in chosen:
+            raise ModelNotFound("Not here.")
+        chosen.append("server m")
+
+    def pull(name: str, settings: Any) -> None:
+        chosen.append(f"pulled {name}")
+
+    monkeypatch.setattr(speaker, "ServerSpeaker", knows_only_what_was_pulled)
+    monkeypatch.setattr(speaker, "find_or_pull", pull)
+    open_speaker("m", settings_with(monkeypatch, listener))
+    assert chosen == ["pulled m", "server m"]
+
+
+@pytest.fixture
+def catalog(home: Path, smollm2_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalog whose only model is a file on this disk."""
+    import hashlib
+
+    digest = hashlib.sha256(smollm2_path.read_bytes()).hexdigest()
+    folder = home / "published"
+    folder.mkdir()
+    (folder / "model.gguf").symlink_to(smollm2_path)
+    catalog = home / "catalog.toml"
+    catalog.write_text(
+        f"""
+        [smollm2]
+        description = "A file"
+        license = "Apache-2.0"
+        template = "own"
+        files = [{{ name = "model.gguf", sha256 = "{digest}", size = {smollm2_path.stat().st_size} }}]
+        sources = [{{ from = "file:{folder}" }}]
+        """
+    )
+    monkeypatch.setenv("LLMOS_CATALOG", str(catalog))
+
+
+@pytest.mark.usefixtures("catalog")
+@pytest.mark.parametrize("name", ["smollm2", "dialogue"])
+def test_a_model_of_the_catalog_is_pulled_when_it_is_asked_for(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    version, files = find_or_pull(name, load_settings())
+    assert version.ref == "smollm2@1"
+    assert all(path.exists() for path in files.values())
+    assert "Getting smollm2 …" in capsys.readouterr().err
+    find_or_pull(name, load_settings())
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("catalog")
+def test_a_name_that_nobody_knows_says_what_to_do() -> None:
+    with pytest.raises(ModelNotFound, match="llmos route set gpt-3 MODEL"):
+        find_or_pull("gpt-3", load_settings())

@@ -1,0 +1,44 @@
+"""What a program pays for: not seconds, which machines differ in, but which modules are loaded."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "llmos.engine", "llmos.gateway", "llmos.models", "llmos.deployments", "llmos.cli", "llmos.core.database",
+    "numpy", "torch", "transformers", "tokenizers", "fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic",
+    "jinja2", "safetensors", "msgspec", "typer",
+}  # fmt: skip
+
+
+def loaded_by(program: str) -> set[str]:
+    """Return the modules that a fresh interpreter has loaded after the program."""
+    script = f"import sys\n{program}\nimport json; print(json.dumps(list(sys.modules)))"
+    outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(outcome.stdout))
+
+
+def test_importing_llmos_loads_only_llmos() -> None:
+    assert {name for name in loaded_by("import llmos") if name.startswith("llmos")} == {"llmos"}
+
+
+@pytest.mark.parametrize("name", ["Client", "AsyncClient", "LLMOSError"])
+def test_the_client_loads_nothing_heavy(name: str) -> None:
+    loaded = loaded_by(f"import llmos; llmos.{name}")
+    assert loaded & HEAVY == set()
+
+
+def test_the_client_loads_httpx_and_of_llmos_only_core() -> None:
+    loaded = loaded_by("import llmos; llmos.Client")
+    assert "httpx" in loaded
+    rooms = {".".join(name.split(".")[:2]) for name in loaded if name.startswith("llmos.")}
+    assert rooms == {"llmos.client", "llmos.core"}
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    import llmos
+
+    with pytest.raises(AttributeError, match="no attribute 'Klient'"):
+        _ = llmos.Klient
