@@ -15,8 +15,15 @@ using llmos::MatmulArgs;
 using llmos::PackedMatrix;
 using llmos::Packing;
 
+// Asks for the block that the next tile of rows reads at this place: tokens after the first find their weights in the
+// cache, so nothing else would fetch ahead while they compute.
+template <size_t bytes> inline void prefetch(const uint8_t* p) {
+#pragma GCC unroll 16
+    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + line, 0, 2);
+}
+
 template <Packing P, int R, int T>
-inline void tile(const PackedMatrix& w, const Activations& x, int group, int token, F (&total)[R][T]) {
+inline void tile(const PackedMatrix& w, const Activations& x, int group, int token, bool fetch_ahead, F (&total)[R][T]) {
     constexpr bool affine = P == Packing::affine_nibbles;
     constexpr int offset = P == Packing::bytes ? 128 - dot_bytes_offset : affine ? 0 : 8;
     constexpr size_t weight_bytes = PackedMatrix::weight_bytes(P), scale_bytes = PackedMatrix::scale_bytes(P);
@@ -34,6 +41,11 @@ inline void tile(const PackedMatrix& w, const Activations& x, int group, int tok
     const int32_t* x_sums = x.sums + size_t(token) * blocks;
 
     for (int b = 0; b < blocks; ++b) {
+        if (fetch_ahead)
+            for (int r = 0; r < R; ++r) {
+                prefetch<weight_bytes>(weights[r] + R * w.group_bytes() + b * weight_bytes);
+                prefetch<scale_bytes>(scales[r] + R * w.group_bytes() + b * scale_bytes);
+            }
         I dots[R][T];
 #pragma GCC unroll 16
         for (int t = 0; t < T; ++t) {
@@ -104,7 +116,7 @@ template <Packing P, int R, int T> void compute(const MatmulArgs& a, int group, 
     for (int r = 0; r < R; ++r)
         for (int t = 0; t < T; ++t) total[r][t] = zero();
     if constexpr (P == Packing::floats) float_tile<R, T>(*a.weights, *a.x, group, token, total);
-    else tile<P, R, T>(*a.weights, *a.x, group, token, total);
+    else tile<P, R, T>(*a.weights, *a.x, group, token, token == a.first_token, total);
     for (int r = 0; r < R; ++r)
         for (int t = 0; t < T; ++t) {
             const int row = (group + r) * 16;
