@@ -94,10 +94,10 @@ def test_versions_run_side_by_side(run_with, fake_model):
 def test_a_bad_model_fails_its_callers_and_is_tried_anew_by_the_next(run_with, fake_model):
     async def test(pool):
         with pytest.raises(BadModelFile, match="torn"):
-            await pool.ensure("m@1", fake_model(refuse="torn"))
+            await pool.ensure("m@1", fake_model("bad", refuse="torn"))
         [status] = pool.status()
         assert (status.state, status.error, status.pid) == ("failed", "torn", None)
-        await pool.ensure("m@1", fake_model())
+        await pool.ensure("m@1", fake_model("mended"))
         assert states(pool) == {"m@1": "ready"}
 
     run_with(test)

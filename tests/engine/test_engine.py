@@ -290,3 +290,52 @@ def test_events_of_a_step_are_one_delta_per_choice():
     engine.submit(generate("b"))
     events = engine.step()
     assert [(type(e), e.id, e.index) for e in events] == [(Delta, "a", 0), (Delta, "a", 1), (Delta, "b", 0)]
+
+
+def scripted(text, **sampling):
+    """Ask a model that says `text` and ends; return (what it said, finish_reason, stop_reason, tokens computed)."""
+    options = {"ignore_eos": False, "max_tokens": 50} | sampling
+    told = run(make_engine(ScriptedRunner(text)), generate(tokens=[9, 0], **options))["r", 0]
+    return text_of(told), told[-1].finish_reason, told[-1].stop_reason, told[-1].num_output_tokens
+
+
+def test_the_end_of_sequence_token_ends_an_answer():
+    assert scripted("hello") == ("hello", "stop", EOS, 6)
+
+
+def test_ignore_eos_goes_on_to_max_tokens():
+    assert scripted("hello", ignore_eos=True, max_tokens=9) == ("hello", "length", None, 9)
+
+
+def test_a_stop_string_ends_an_answer_in_time():
+    assert scripted("hello world", stop=["o w", "zzz"]) == ("hell", "stop", "o w", 7)
+    assert scripted("hello world", stop=["o w"], include_stop=True) == ("hello w", "stop", "o w", 7)
+
+
+def test_a_stop_token_ends_an_answer_even_when_eos_is_ignored():
+    assert scripted("hello", stop_token_ids=[ord("l")], ignore_eos=True) == ("he", "stop", ord("l"), 3)
+
+
+def test_min_tokens_bans_whatever_would_stop_the_answer():
+    assert scripted("hi", min_tokens=6) == ("hi....", "stop", EOS, 7)
+    assert scripted("hi", min_tokens=6, max_tokens=6) == ("hi....", "length", None, 6)
+    assert scripted("hi there", min_tokens=4, stop_token_ids=[ord("i")]) == ("h. there", "stop", EOS, 9)
+
+
+def test_logit_bias_changes_what_is_said():
+    assert scripted("aaaa", logit_bias={ord("b"): 100.0}, max_tokens=3) == ("bbb", "length", None, 3)
+
+
+def test_a_frequency_penalty_stops_a_repetition():
+    # 10 - 2 for every "a" that was said, until it is no better than "."
+    assert scripted("a" * 40, frequency_penalty=2.0, max_tokens=6)[0] == "aaaaa."
+
+
+def test_logprobs_come_with_every_token():
+    told = run(make_engine(), generate(logprobs=2, max_tokens=4))["r", 0]
+    for delta in told:
+        [entry] = delta.logprobs
+        assert [entry.token_id] == delta.token_ids
+        assert entry.top[0] == (entry.token_id, entry.text, entry.bytes, entry.logprob)
+        assert len(entry.top) == 2
+        assert entry.top[1][3] <= entry.logprob < 0

@@ -1,10 +1,11 @@
 """Versions that run on this machine, each in a replica of its own: loaded on demand, restarted when they die."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -119,22 +120,13 @@ class Pool:
     def _deployment(self, version_key: str, files: Mapping[str, Path]) -> "_Deployment":
         if self._is_closing:
             raise Unavailable("The server is shutting down.", retry_after_seconds=5)
+        start = partial(Replica.start, files, self._config, self._command)
         deployment = self._deployments.get(version_key)
         if deployment is None:
-            start = _Starter(files, self._config, self._command)
             deployment = _Deployment(version_key, start, self._backoff_seconds, self._clock)
             self._deployments[version_key] = deployment
+        deployment.start = start
         return deployment
-
-
-@dataclass(frozen=True, slots=True)
-class _Starter:
-    files: Mapping[str, Path]
-    config: EngineConfig
-    command: Sequence[str]
-
-    async def __call__(self) -> Replica:
-        return await Replica.start(self.files, self.config, self.command)
 
 
 class _Deployment:
@@ -147,9 +139,16 @@ class _Deployment:
        └─ stop  └─────── failed                 loading …
     """
 
-    def __init__(self, version: str, start: _Starter, backoff_seconds: Callable[[int], float], clock: Clock) -> None:
+    def __init__(
+        self,
+        version: str,
+        start: Callable[[], Awaitable[Replica]],
+        backoff_seconds: Callable[[int], float],
+        clock: Clock,
+    ) -> None:
         self._version = version
-        self._start = start
+        self.start = start
+        """Starts a process. Set anew with every request: the files of a model that failed may have been mended."""
         self._backoff_seconds = backoff_seconds
         self._clock = clock
         self._state: State = "stopped"
@@ -215,19 +214,19 @@ class _Deployment:
         """Return the load that is under way, beginning one where none is."""
         if self._loading is None or self._loading.done():
             self._enter("loading")
+            self._plan_start()
             self._loading = asyncio.create_task(self._start_until_ready())
             self._loading.add_done_callback(_look_at_error)
         return self._loading
 
     async def _start_until_ready(self) -> Replica:
         for num_tries_left in reversed(range(MAX_STARTS)):
-            delay_seconds = self._backoff_seconds(self._num_early_deaths)
-            self._starts_at = asyncio.get_running_loop().time() + delay_seconds
-            await asyncio.sleep(delay_seconds)
+            await asyncio.sleep(self._starts_at - asyncio.get_running_loop().time())
             try:
-                replica = await self._start()
+                replica = await self.start()
             except ReplicaFailed as error:
                 self._num_early_deaths += 1
+                self._plan_start()
                 if not num_tries_left:
                     self._enter("failed", error.message)
                     raise
@@ -251,6 +250,9 @@ class _Deployment:
         self._restarts += 1
         self._replica = None
         self._load()
+
+    def _plan_start(self) -> None:
+        self._starts_at = asyncio.get_running_loop().time() + self._backoff_seconds(self._num_early_deaths)
 
     def _enter(self, state: State, error: str | None = None) -> None:
         self._state, self._since, self._error = state, self._clock(), error

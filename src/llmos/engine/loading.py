@@ -1,6 +1,5 @@
 """From a model's files to an engine that runs."""
 
-import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,7 @@ from pathlib import Path
 from llmos.engine.checkpoint import open_checkpoint
 from llmos.engine.config import EngineConfig, Hardware, resolve
 from llmos.engine.engine import Engine
+from llmos.engine.hardware import available_memory_bytes, num_usable_cpus
 from llmos.engine.messages import Ready
 from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.runner.native import NativeRunner
@@ -27,7 +27,10 @@ def load_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine
         tokenizer_future = background.submit(lambda: checkpoint.tokenizer)
         capacity = resolve(
             config,
-            this_machine(),
+            Hardware(
+                memory_bytes=max(0, available_memory_bytes() - sum(path.stat().st_size for path in files.values())),
+                num_cpus=num_usable_cpus(),
+            ),
             max_positions=spec.max_positions,
             block_bytes=NativeRunner.block_bytes(spec, config.kv_dtype),
             block_size=BLOCK_SIZE,
@@ -55,10 +58,3 @@ def load_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine
         isa=runner.isa,
         threads=capacity.threads,
     )
-
-
-def this_machine() -> Hardware:
-    """What this process may use: free memory, the page cache included, and the cores it may run on."""
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        available = next((line for line in lines if line.startswith("MemAvailable:")), "MemAvailable: 0 kB")
-    return Hardware(memory_bytes=int(available.split()[1]) * 1024, num_cpus=len(os.sched_getaffinity(0)))

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 def main(load: EngineFactory, arguments: list[str] | None = None) -> int:
     """Serve the model that the first frame names until the parent closes the socket, or until SIGTERM and the last
     answer. Returns the exit status."""
+    # A step that wants the GIL back while a prompt is being encoded gets it after this long; Python's own 5 ms are a
+    # whole step of a small model.
+    sys.setswitchinterval(0.0005)
     parser = argparse.ArgumentParser(description="Serve one model to the process that started this one.")
     parser.add_argument("--fd", type=int, required=True, help="the socket to the parent, by its number")
     connection = socket.socket(fileno=parser.parse_args(arguments).fd)
