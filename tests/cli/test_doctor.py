@@ -1,0 +1,187 @@
+"""llmos doctor: each line is ok or says what to do."""
+
+import json
+import socket
+
+import pytest
+
+from llmos.cli import doctor
+from llmos.core.hardware import Hardware
+
+
+@pytest.fixture
+def free_port(monkeypatch, cli):
+    """A port on which nobody listens, as the endpoint's."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("LLMOS_ENDPOINT", f"http://127.0.0.1:{port}")
+    return port
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine that has everything; a test takes something away."""
+
+    def machine(**changes):
+        facts = {
+            "cpu": "A CPU",
+            "features": frozenset({"avx2", "fma", "f16c"}),
+            "num_cores": 4,
+            "memory_bytes": 16 * 10**9,
+            "available_bytes": 8 * 10**9,
+        }
+        monkeypatch.setattr(doctor, "inspect_hardware", lambda: Hardware(**facts | changes))
+
+    machine()
+    return machine
+
+
+@pytest.fixture
+def examine(cli, machine, free_port):
+    """Run the doctor and return its findings by check; a check with several findings keeps the last that isn't ok."""
+
+    def examine(status=0):
+        outcome = cli("doctor", "--json")
+        findings = json.loads(outcome.out)
+        assert outcome.status == status, findings
+        return {finding["check"]: finding for finding in sorted(findings, key=lambda finding: not finding["ok"])}
+
+    return examine
+
+
+@pytest.fixture
+def model(cli, smollm2_path, home):
+    """A model in the store, whose blob may be harmed."""
+    import shutil
+
+    file = home / "smollm2.gguf"
+    shutil.copyfile(smollm2_path, file)
+    cli("import", str(file), "--name", "mine")
+    return next((home / "store" / "blobs" / "sha256").iterdir())
+
+
+def test_a_healthy_machine_is_ok_in_every_line(examine, cli):
+    findings = examine()
+    assert set(findings) >= {"python", "cpu", "memory", "engine", "port", "home", "database", "store"}
+    assert all(finding["ok"] for finding in findings.values())
+    lines = cli("doctor").out.splitlines()
+    assert all(line.startswith("ok ") for line in lines)
+
+
+def test_a_slow_cpu_works_and_is_told_so(examine, machine):
+    machine(features=frozenset())
+    finding = examine()["cpu"]
+    assert finding["found"].endswith("kernels: portable")
+    assert "slowly" in finding["advice"]
+
+
+def test_kernels_that_the_cpu_lacks_are_an_error(examine, machine, monkeypatch):
+    monkeypatch.setenv("LLMOS_ISA", "avx512")
+    assert "Unset it" in examine(status=1)["cpu"]["advice"]
+
+
+def test_too_little_memory_is_told(examine, machine):
+    machine(available_bytes=10**8)
+    finding = examine(status=1)["memory"]
+    assert finding["found"] == "100.0 MB free of 16.0 GB"
+    assert finding["advice"]
+
+
+def test_an_engine_that_was_never_built_says_how(examine, monkeypatch):
+    def refuse(name):
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(doctor, "import_module", refuse)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    findings = examine(status=1)
+    assert "make setup" in findings["engine"]["advice"]
+    assert "apt-get install g++" in findings["compiler"]["advice"]
+
+
+def test_a_port_that_another_program_holds_is_told(examine, monkeypatch, server_of):
+    url = server_of(404)
+    monkeypatch.setenv("LLMOS_ENDPOINT", url)
+    finding = examine(status=1)["port"]
+    assert "taken by another program" in finding["found"]
+    assert "--port" in finding["advice"]
+
+
+def test_a_port_that_llmos_holds_is_fine(examine, monkeypatch, server_of):
+    url = server_of(200)
+    monkeypatch.setenv("LLMOS_ENDPOINT", url)
+    assert examine()["port"]["found"] == f"a server of LLMOS answers at {url}"
+
+
+def test_a_key_that_others_can_read_is_told(examine, home):
+    key = home / "keys" / "owner"
+    key.parent.mkdir()
+    key.write_text("secret")
+    key.chmod(0o644)
+    assert examine(status=1)["key"]["advice"] == f"chmod 600 {key}"
+    key.chmod(0o600)
+    assert examine()["key"]["ok"]
+
+
+def test_a_home_that_cannot_be_made_is_told(examine, home, monkeypatch):
+    (home / "file").write_text("")
+    monkeypatch.setenv("LLMOS_HOME", str(home / "file"))
+    findings = examine(status=1)
+    assert not findings["home"]["ok"]
+    assert not findings["database"]["ok"]
+
+
+def test_a_model_whose_bytes_changed_is_named_with_the_way_out(examine, model, cli):
+    model.chmod(0o600)
+    with model.open("r+b") as file:
+        file.seek(1000)
+        file.write(b"rotten")
+    finding = examine(status=1)["store"]
+    assert "of mine@1 holds other bytes" in finding["found"]
+    assert finding["advice"] == "llmos rm mine@1 && llmos import PATH --name mine"
+
+
+def test_a_model_whose_bytes_are_gone_is_named(examine, model):
+    model.unlink()
+    assert "of mine@1 is missing" in examine(status=1)["store"]["found"]
+
+
+def test_an_unfinished_download_is_told_and_no_error(cli, examine, home):
+    examine()
+    part = home / "store" / "incoming" / ("ab" * 32 + ".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(b"half")
+    lines = [line for line in cli("doctor").out.splitlines() if "broke off" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("ok ")
+    assert str(part) in lines[0]
+
+
+@pytest.fixture
+def server_of():
+    """Return a function that starts a server which answers everything with one status."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    servers = []
+
+    def server_of(status):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *arguments):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield server_of
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()

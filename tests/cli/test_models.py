@@ -1,0 +1,213 @@
+"""llmos pull, import, list, show, rm."""
+
+import hashlib
+import json
+
+import httpx
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from llmos.cli import remote
+
+
+@pytest.fixture
+def encoder(tmp_path_factory):
+    """A folder with a model that can be kept, though not run."""
+    folder = tmp_path_factory.mktemp("encoder")
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "max_position_embeddings": 512}))
+    save_file({"weight": np.zeros((8, 4), np.float32)}, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def catalog(encoder, tmp_path, monkeypatch):
+    """A catalog whose model lies in a folder of this machine."""
+    files = "".join(
+        f'[[embedder.files]]\nname = "{path.name}"\nsize = {path.stat().st_size}\n'
+        f'sha256 = "{hashlib.sha256(path.read_bytes()).hexdigest()}"\n'
+        for path in encoder.iterdir()
+    )
+    path = tmp_path / "catalog.toml"
+    path.write_text(
+        '[embedder]\ndescription = "sentences to numbers"\nlicense = "MIT"\ntemplate = "none"\n'
+        f'{files}[[embedder.sources]]\nfrom = "file:///nowhere"\n[[embedder.sources]]\nfrom = "file://{encoder}"\n'
+    )
+    monkeypatch.setenv("LLMOS_CATALOG", str(path))
+    return path
+
+
+def test_an_empty_home_says_how_to_fill_it(cli):
+    outcome = cli("list")
+    assert (outcome.status, outcome.out) == (0, "")
+    assert "llmos pull smollm2" in outcome.err
+    assert json.loads(cli("list", "--json").out) == []
+
+
+def test_a_pull_says_what_arrived_and_which_source_failed(cli, catalog):
+    outcome = cli("pull", "embedder")
+    assert outcome.status == 0
+    assert "embedder@1 is here: bert, 32 parameters, F32" in outcome.out
+    assert "file:///nowhere" in outcome.err
+    assert "trying the next source" in outcome.err
+
+
+def test_a_pull_of_what_the_catalog_lacks_is_one_line(cli, catalog):
+    outcome = cli("pull", "embeder")
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.err.strip().splitlines() == [
+        "Error: The catalog has no model 'embeder'. Did you mean embedder? A model of your own comes in with:"
+        " llmos import PATH --name embeder"
+    ]
+
+
+def test_a_pull_as_json_is_the_version(cli, catalog):
+    assert json.loads(cli("pull", "embedder", "--json").out)["version"] == "embedder@1"
+
+
+def test_the_catalog_is_listed_with_what_is_here(cli, catalog):
+    (entry,) = json.loads(cli("list", "--catalog", "--json").out)
+    assert (entry["name"], entry["here"], entry["template"]) == ("embedder", False, "none")
+    cli("pull", "embedder")
+    assert json.loads(cli("list", "--catalog", "--json").out)[0]["here"] is True
+    assert "sentences to numbers" in cli("list", "--catalog").out
+
+
+def test_an_import_of_what_cannot_run_says_so_and_keeps_it(cli, encoder):
+    outcome = cli("import", str(encoder), "--name", "mine", "--license", "MIT")
+    assert outcome.status == 0
+    assert "mine@1 is here" in outcome.out
+    assert "can't run it" in outcome.err
+    assert "bert" in outcome.err
+
+
+def test_an_import_needs_a_name(cli, encoder):
+    outcome = cli("import", str(encoder))
+    assert outcome.status == 2
+    assert "--name" in outcome.err
+
+
+def test_a_list_is_a_table_for_people_and_facts_for_programs(cli, encoder):
+    cli("import", str(encoder), "--name", "mine")
+    header, row = cli("list").out.splitlines()
+    assert header.split() == ["model", "family", "weights", "parameters", "size", "context", "since"]
+    assert row.split()[:4] == ["mine@1", "bert", "F32", "32"]
+    (facts,) = json.loads(cli("list", "--json").out)
+    assert facts["version"] == "mine@1"
+    assert facts["size_bytes"] == sum(path.stat().st_size for path in encoder.iterdir())
+
+
+def test_show_says_everything_and_whether_it_runs(cli, encoder):
+    cli("import", str(encoder), "--name", "mine")
+    outcome = cli("show", "mine")
+    assert "no: This is a model of the type bert" in outcome.out
+    assert f"import:{encoder}" in outcome.out
+    facts = json.loads(cli("show", "mine", "--json").out)
+    assert facts["runs"] is False
+    assert [file["name"] for file in facts["files"]] == ["config.json", "model.safetensors"]
+
+
+def test_show_of_the_default_model_says_that_it_runs(cli, smollm2_home, monkeypatch):
+    monkeypatch.setenv("LLMOS_HOME", str(smollm2_home))
+    facts = json.loads(cli("show", "smollm2", "--json").out)
+    assert facts["runs"] is True
+    assert facts["parameters"] == 134_515_008
+
+
+def test_removing_says_what_was_freed_and_which_route_lost_its_model(cli, encoder):
+    cli("import", str(encoder), "--name", "smollm2")
+    outcome = cli("rm", "smollm2")
+    assert outcome.out.startswith("Removed smollm2@1; ")
+    assert "The route dialogue points at smollm2" in outcome.err
+    assert json.loads(cli("list", "--json").out) == []
+
+
+def test_removing_as_json_counts_bytes(cli, encoder):
+    cli("import", str(encoder), "--name", "mine")
+    removed = json.loads(cli("rm", "mine", "--json").out)
+    assert removed["versions"] == ["mine@1"]
+    assert removed["freed_bytes"] > 0
+
+
+@pytest.mark.parametrize("command", [("show", "nothing"), ("rm", "nothing"), ("show", "a/b")])
+def test_what_is_not_there_is_one_line_and_status_1(cli, command):
+    outcome = cli(*command)
+    assert (outcome.status, outcome.out) == (1, "")
+    assert len(outcome.err.splitlines()) == 1
+
+
+# A server on another machine
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, cli):
+    """LLMOS_ENDPOINT names a server that is not here; returns what it was asked."""
+    asked = []
+    facts = {"name": "big", "version": "big@4", "family": "llama", "parameters": 7_000_000_000, "size_bytes": 10**9}
+
+    def answer(request):
+        asked.append((request.method, request.url.path, request.content, request.headers.get("Authorization")))
+        if request.url.path == "/llmos/v1/models":
+            return httpx.Response(200, json={"data": [facts]})
+        if request.url.path == "/llmos/v1/models/big":
+            return httpx.Response(200, json=facts)
+        if request.method == "DELETE":
+            return httpx.Response(204)
+        if request.url.path == "/llmos/v1/routes":
+            return httpx.Response(200, json={"data": [{"name": "gpt-3", "target": "big"}]})
+        if request.method == "PUT":
+            return httpx.Response(200, json={"name": "gpt-3", "target": "big"})
+        return httpx.Response(404, json={"error": {"message": "There is none.", "code": "model_not_found"}})
+
+    class Elsewhere(remote.Remote):
+        def __init__(self, url, api_key):
+            super().__init__(url, api_key, httpx.MockTransport(answer))
+
+    monkeypatch.setattr(remote, "Remote", Elsewhere)
+    monkeypatch.setenv("LLMOS_ENDPOINT", "http://10.1.2.3:8000")
+    monkeypatch.setenv("LLMOS_API_KEY", "secret")
+    return asked
+
+
+def test_a_server_elsewhere_is_asked_for_its_models(cli, elsewhere):
+    assert "big@4" in cli("list").out
+    assert json.loads(cli("show", "big", "--json").out)["version"] == "big@4"
+    assert elsewhere == [
+        ("GET", "/llmos/v1/models", b"", "Bearer secret"),
+        ("GET", "/llmos/v1/models/big", b"", "Bearer secret"),
+    ]
+
+
+def test_a_server_elsewhere_has_its_own_routes(cli, elsewhere):
+    assert cli("route", "set", "gpt-3", "big").out.strip() == "gpt-3 → big"
+    assert "gpt-3" in cli("route", "list").out
+    assert cli("route", "rm", "gpt-3").status == 0
+    assert [(method, path) for method, path, *_ in elsewhere] == [
+        ("PUT", "/llmos/v1/routes/gpt-3"),
+        ("GET", "/llmos/v1/routes"),
+        ("DELETE", "/llmos/v1/routes/gpt-3"),
+    ]
+    assert json.loads(elsewhere[0][2]) == {"target": "big"}
+
+
+def test_a_server_elsewhere_says_what_is_wrong_itself(cli, elsewhere):
+    outcome = cli("show", "nothing")
+    assert (outcome.status, outcome.err) == (1, "Error: There is none.\n")
+
+
+@pytest.mark.parametrize(
+    "command", [("pull", "smollm2"), ("import", "x", "--name", "y"), ("rm", "x"), ("list", "--catalog")]
+)
+def test_what_works_on_this_machine_alone_refuses_a_server_elsewhere(cli, elsewhere, command):
+    outcome = cli(*command)
+    assert outcome.status == 1
+    assert "works on the models of this machine, but LLMOS_ENDPOINT names http://10.1.2.3:8000" in outcome.err
+    assert elsewhere == []
+
+
+def test_a_server_elsewhere_that_does_not_answer_is_named(cli, monkeypatch):
+    monkeypatch.setattr(remote, "remote_server", lambda settings: remote.Remote("http://127.0.0.1:9", None))
+    monkeypatch.setattr("llmos.cli.models.remote_server", remote.remote_server)
+    outcome = cli("list")
+    assert outcome.status == 1
+    assert "No server answers at http://127.0.0.1:9" in outcome.err
