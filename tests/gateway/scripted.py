@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -106,7 +107,7 @@ class FakeStatus:
     error: str | None = None
 
 
-Script = list[Delta | str | Exception | asyncio.Event]
+Script = list[Delta | str | Exception | asyncio.Event | None]
 
 
 @dataclass
@@ -123,9 +124,13 @@ class FakePool:
     gate: asyncio.Event | None = None
     """Nobody is accepted before it is set."""
     someone_came: asyncio.Event = field(default_factory=asyncio.Event)
+    never: asyncio.Event = field(default_factory=asyncio.Event)
+    """Wait for it in a script that must not end by itself."""
+    was_closed_early: threading.Event = field(default_factory=threading.Event)
 
-    def enqueue(self, *script: Delta | str | Exception | asyncio.Event) -> None:
-        """A str is a delta of one token; an Event is waited for; an exception is raised.
+    def enqueue(self, *script: Delta | str | Exception | asyncio.Event | None) -> None:
+        """A str is a delta of one token; an Event is waited for; an exception is raised; at None the
+        stream ends, whoever still waits.
 
         A script without an explicit end ends each of its choices with "stop".
         """
@@ -154,6 +159,7 @@ class FakePool:
         finally:
             if not is_whole:
                 self.closed_early.append(request.id)
+                self.was_closed_early.set()
 
     async def _play(self, request: Generate, script: Script) -> AsyncIterator[Event]:
         if script and isinstance(script[0], Exception):
@@ -166,6 +172,8 @@ class FakePool:
                 await step.wait()
             elif isinstance(step, Exception):
                 raise step
+            elif step is None:
+                return
             elif isinstance(step, str):
                 for index in counts:
                     counts[index] += 1

@@ -305,6 +305,14 @@ async def test_a_cancelled_choice_is_an_error_and_no_answer(http: httpx.AsyncCli
     assert (await http.post("/v1/chat/completions", json=CHAT)).status_code == 503
 
 
+async def test_an_answer_that_stops_without_an_end_is_an_error(http: httpx.AsyncClient, pool: FakePool) -> None:
+    pool.enqueue("Hel", None)
+    assert (await http.post("/v1/chat/completions", json=CHAT)).json()["error"]["code"] == "replica_failed"
+    pool.enqueue(delta(0, text="a", finish_reason="stop", num_output_tokens=1), delta(1, text="b"), None)
+    stream = await http.post("/v1/chat/completions", json=CHAT | {"n": 2, "stream": True})
+    assert events(stream.text)[-1]["error"]["code"] == "replica_failed"
+
+
 async def test_a_bug_of_ours_is_a_500_that_tells_nothing_of_the_inside(http: httpx.AsyncClient, pool: FakePool) -> None:
     pool.enqueue(ZeroDivisionError("secret"))
     reply = await http.post("/v1/chat/completions", json=CHAT)

@@ -59,9 +59,11 @@ def open_services(settings: Settings) -> Services:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket bound to the address. Raises BadRequest or Conflict that say what to do instead."""
+    if not 0 <= port <= 65535:
+        raise BadRequest(f"{port} is no port: --port takes 1 to 65535, or 0 for any free one.", param="port")
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise BadRequest(f"{host}:{port} is no address to serve on ({error}). Try --host 127.0.0.1.") from None
     listener = socket.socket(family, kind)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -115,6 +117,7 @@ async def _serve(
             serving.cancel()
         else:
             server.drain()
+            _say("Ending, as soon as the running answers are whole. Once more ends it at once.")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)

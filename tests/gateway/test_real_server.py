@@ -1,0 +1,317 @@
+"""The real server with the real model, as a user starts it, spoken to by the official client."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from llmos.core.config import load_settings
+from llmos.models import open_registry
+
+KEY = "a-key-for-tests"
+HELLO: Any = [{"role": "user", "content": "Name three colors."}]
+LONG: dict[str, Any] = {"model": "dialogue", "prompt": "Once", "max_tokens": 4000, "extra_body": {"ignore_eos": True}}
+
+
+@dataclass
+class Running:
+    process: "subprocess.Popen[str]"
+    url: str
+    home: Path
+
+    def openai(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=KEY, max_retries=0, timeout=120)
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, headers={"x-api-key": KEY}, timeout=60)
+
+    def replica(self, version: str = "smollm2@1") -> Any:
+        replicas = self.get("/llmos/v1/deployments").json()["data"]
+        return next(replica for replica in replicas if replica["version"] == version)
+
+    def wait_until_idle(self) -> None:
+        """Ask until nothing runs; the test's own patience is pytest's."""
+        while (load := self.replica()["load"]) is None or load["num_running"] or load["num_waiting"]:
+            pass
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def start(home: Path, *arguments: str) -> "subprocess.Popen[str]":
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "llmos", "serve", *arguments],
+        env=environ | {"LLMOS_HOME": str(home), "LLMOS_OWNER_KEY": KEY},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def lines_until(process: "subprocess.Popen[str]", last: str) -> str:
+    """What the process says up to a line with `last` in it. Fails when it ends without."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if last in line:
+            return said
+    raise AssertionError(f"the server ended without saying {last!r}:\n{said}")
+
+
+@contextlib.contextmanager
+def serving(home: Path, *models: str) -> Iterator[Running]:
+    process = start(home, *models, "--port", "0")
+    try:
+        said = lines_until(process, "Ready")
+        address = re.search(r"http://127\.0\.0\.1:\d+", said)
+        assert address, said
+        yield Running(process, address[0], home)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory, smollm2_path: Path) -> Path:
+    """A home with the model under two names."""
+    home = tmp_path_factory.mktemp("served")
+    registry = open_registry(load_settings({"LLMOS_HOME": str(home)}))
+    registry.import_path(smollm2_path, "smollm2")
+    registry.import_path(smollm2_path, "twin")
+    return home
+
+
+@pytest.fixture(scope="session")
+def running(home: Path) -> Iterator[Running]:
+    with serving(home) as running:
+        yield running
+        assert running.end() == 0
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[openai.OpenAI]:
+    with running.openai() as client:
+        yield client
+
+
+def test_it_is_ready_and_keeps_its_key(running: Running) -> None:
+    ready = httpx.get(f"{running.url}/health/ready").json()
+    assert ready == {"status": "ready", "models": [{"version": "smollm2@1", "state": "ready"}]}
+    path = running.home / "keys" / "owner"
+    assert (path.read_text().strip(), path.stat().st_mode & 0o777) == (KEY, 0o600)
+
+
+def test_a_plain_and_a_streamed_answer_are_the_same(client: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "dialogue", "messages": HELLO, "temperature": 0, "max_tokens": 40}
+    plain = client.chat.completions.create(**asked)
+    chunks = list(client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+    text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    assert len(text) > 20
+    assert plain.choices[0].message.content == text
+    assert chunks[-1].usage == plain.usage
+    reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason]
+    assert reasons == [plain.choices[0].finish_reason]
+    assert plain.model == chunks[0].model == "smollm2@1"
+
+
+def test_every_way_to_ask_gives_the_same_continuation(client: openai.OpenAI, running: Running) -> None:
+    asked: dict[str, Any] = {"model": "smollm2", "temperature": 0, "max_tokens": 12}
+    text = client.completions.create(prompt="The sky is", **asked).choices[0].text
+    body = asked | {"prompt": "The sky is", "raw": True}
+    generated = httpx.post(f"{running.url}/llmos/v1/generate", json=body, headers={"x-api-key": KEY}, timeout=60).json()
+    assert generated["text"] == text
+    echoed = client.completions.create(prompt=["The sky is", "The sky is"], echo=True, **asked)
+    assert [choice.text for choice in echoed.choices] == [f"The sky is{text}"] * 2
+
+
+def test_usage_counts_what_was_computed(client: openai.OpenAI) -> None:
+    by_length = client.completions.create(
+        model="dialogue", prompt=[11, 12, 13], max_tokens=9, extra_body={"ignore_eos": True}
+    )
+    assert by_length.choices[0].finish_reason == "length"
+    assert by_length.usage is not None
+    assert (by_length.usage.prompt_tokens, by_length.usage.completion_tokens) == (3, 9)
+    several = client.completions.create(
+        model="dialogue", prompt=[[11], [12, 13]], n=2, max_tokens=5, extra_body={"ignore_eos": True}
+    )
+    assert several.usage is not None
+    assert (several.usage.prompt_tokens, several.usage.completion_tokens) == (3, 20)
+
+
+def test_a_stop_string_ends_the_answer_and_is_no_part_of_it(client: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "dialogue", "prompt": "1, 2, 3, 4,", "temperature": 0, "max_tokens": 30}
+    free = client.completions.create(**asked).choices[0].text
+    stopped = client.completions.create(**asked, stop=free[4:7]).choices[0]
+    assert (stopped.text, stopped.finish_reason) == (free[: free.index(free[4:7])], "stop")
+
+
+def test_the_same_seed_gives_the_same_text_and_another_another(client: openai.OpenAI) -> None:
+    def text(seed: int) -> str:
+        return (
+            client.completions.create(model="dialogue", prompt="Once upon a time", max_tokens=20, seed=seed)
+            .choices[0]
+            .text
+        )
+
+    assert text(7) == text(7) != text(8)
+
+
+def test_the_choices_of_one_request_differ(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(model="dialogue", messages=HELLO, n=3, max_tokens=16, seed=1, stream=True)
+    texts = ["", "", ""]
+    for chunk in stream:
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    assert len(set(texts)) == 3
+
+
+def test_the_likeliest_token_is_the_one_that_is_taken_at_temperature_0(client: openai.OpenAI) -> None:
+    completion = client.chat.completions.create(
+        model="dialogue", messages=HELLO, temperature=0, max_tokens=8, logprobs=True, top_logprobs=3
+    )
+    logprobs = completion.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content is not None
+    assert len(logprobs.content) == 8
+    for token in logprobs.content:
+        assert [top.logprob for top in token.top_logprobs] == sorted(
+            (t.logprob for t in token.top_logprobs), reverse=True
+        )
+        assert token.top_logprobs[0].token == token.token
+    assert "".join(token.token for token in logprobs.content) == completion.choices[0].message.content
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_over_the_context_is_refused_with_both_numbers(client: openai.OpenAI, stream: bool) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(model="dialogue", prompt=[11] * 9000, stream=stream)
+    assert caught.value.code == "context_length_exceeded"
+    assert "9,000" in caught.value.message
+    assert "8,192" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"temperature": 9}, {"top_p": 2}, {"logit_bias": {"99999999": 1}}, {"presence_penalty": 5}, {"stop": [""]}],
+)
+def test_the_engine_names_the_field_that_it_refuses(client: openai.OpenAI, fields: dict[str, Any]) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model="dialogue", messages=HELLO, max_tokens=1, **fields)
+    assert caught.value.param in fields
+
+
+def test_a_caller_that_hangs_up_stops_its_sequence(client: openai.OpenAI, running: Running) -> None:
+    stream = client.completions.create(**LONG, stream=True)
+    next(iter(stream))
+    assert running.replica()["load"]["num_running"] == 1
+    stream.close()
+    running.wait_until_idle()
+    with pytest.raises(openai.APITimeoutError):
+        client.with_options(timeout=0.2).completions.create(**LONG)
+    running.wait_until_idle()
+    load = running.replica()["load"]
+    assert load["num_free_blocks"] == running.replica()["ready"]["num_blocks"]
+
+
+def test_a_model_that_is_not_loaded_is_loaded_when_it_is_asked_for(client: openai.OpenAI, running: Running) -> None:
+    completion = client.completions.create(model="twin", prompt="Once", max_tokens=2)
+    assert completion.model == "twin@1"
+    assert running.replica("twin@1")["state"] == "ready"
+
+
+def test_a_killed_replica_costs_its_streams_an_error_and_nobody_else_anything(
+    client: openai.OpenAI, running: Running
+) -> None:
+    stream = iter(client.completions.create(**LONG, stream=True))
+    next(stream)
+    os.kill(running.replica()["pid"], signal.SIGKILL)
+    with pytest.raises(openai.APIError) as caught:
+        list(stream)
+    assert caught.value.code == "replica_failed"
+    assert client.completions.create(model="dialogue", prompt="Once", max_tokens=2).choices[0].text
+    assert running.replica()["restarts"] == 1
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_sigterm_lets_running_answers_end_and_then_the_process(home: Path) -> None:
+    with serving(home) as running, running.openai() as client:
+        pid = running.replica()["pid"]
+        stream = client.completions.create(**LONG | {"max_tokens": 60}, stream=True)
+        chunks = [next(iter(stream))]
+        running.process.send_signal(signal.SIGTERM)
+        chunks += stream
+        assert chunks[-1].choices[0].finish_reason == "length"
+        assert running.process.wait(60) == 0
+        assert not is_alive(pid)
+        with pytest.raises(openai.APIConnectionError):
+            client.models.list()
+
+
+def test_a_second_signal_ends_it_at_once(home: Path) -> None:
+    with serving(home) as running, running.openai() as client:
+        pid = running.replica()["pid"]
+        stream = iter(client.completions.create(**LONG | {"max_tokens": 8000}, stream=True))
+        next(stream)
+        running.process.send_signal(signal.SIGTERM)
+        lines_until(running.process, "Ending")
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(60) == 1
+        assert not is_alive(pid)
+        with pytest.raises((openai.APIError, httpx.HTTPError)):
+            list(stream)
+
+
+def test_it_says_where_it_serves_and_how_to_try_it(home: Path) -> None:
+    process = start(home, "--port", "0")
+    said = lines_until(process, "Ready")
+    command = re.search(r"^curl .*\n.*$", said, re.MULTILINE)
+    assert command, said
+    answer = subprocess.run(["bash", "-c", f"{command[0]} -sS"], capture_output=True, text=True, timeout=120)
+    assert '"chat.completion"' in answer.stdout, answer.stderr
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    process.communicate()
+
+
+def test_a_signal_while_the_model_is_loading_ends_it_in_good_order(home: Path) -> None:
+    process = start(home, "--port", "0")
+    lines_until(process, "Loading")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_an_unknown_model_is_one_line_and_status_1(home: Path) -> None:
+    process = start(home, "smolm2", "--port", "0")
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "smollm2" in said
+    assert "Traceback" not in said
+
+
+def test_a_port_that_is_taken_is_one_line_and_status_1(running: Running, home: Path) -> None:
+    process = start(home, "--port", running.url.rpartition(":")[2])
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "--port" in said
+    assert "Traceback" not in said
