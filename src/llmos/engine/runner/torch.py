@@ -35,7 +35,7 @@ class _Sequence:
 
 
 class TorchRunner:
-    """Runs a spec in `dtype` on `device`. Weights are held dequantized."""
+    """Runs a spec in `dtype`. Weights are held dequantized."""
 
     def __init__(
         self,
@@ -44,17 +44,13 @@ class TorchRunner:
         *,
         num_blocks: int,
         dtype: torch.dtype = torch.float32,
-        device: str = "cpu",
     ) -> None:
         self.spec, self.num_blocks = spec, num_blocks
-        self._device = torch.device(device)
-        self._weights = {
-            name: torch.from_numpy(dequantize(tensors[name])).to(self._device, dtype) for name in spec.tensor_shapes()
-        }
-        self._angles_P = torch.from_numpy(inverse_frequencies(spec)).to(self._device)
+        self._weights = {name: torch.from_numpy(dequantize(tensors[name])).to(dtype) for name in spec.tensor_shapes()}
+        self._angles_P = torch.from_numpy(inverse_frequencies(spec))
         cache_shape = (spec.num_layers, num_blocks * BLOCK_SIZE, spec.num_kv_heads, spec.head_dim)
-        self._keys = torch.zeros(cache_shape, dtype=dtype, device=self._device)
-        self._values = torch.zeros(cache_shape, dtype=dtype, device=self._device)
+        self._keys = torch.zeros(cache_shape, dtype=dtype)
+        self._values = torch.zeros(cache_shape, dtype=dtype)
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
@@ -63,15 +59,15 @@ class TorchRunner:
         positions_N = torch.cat([sequence.positions_L for sequence in sequences])
         rotation = self._rotation(positions_N)
 
-        x_NH = self._weights["embed.weight"][self._tensor(batch.tokens)]
+        x_NH = self._weights["embed.weight"][_indices(batch.tokens)]
         if self.spec.learned_positions:
             x_NH = x_NH + self._weights["positions.weight"][positions_N]
         for i in range(self.spec.num_layers):
             x_NH = x_NH + self._attention(i, self._norm(f"layers.{i}.attn_norm", x_NH), rotation, sequences)
             x_NH = x_NH + self._feed_forward(i, self._norm(f"layers.{i}.mlp_norm", x_NH))
-        x_RH = self._norm("final_norm", x_NH[self._tensor(batch.logit_rows)])
+        x_RH = self._norm("final_norm", x_NH[_indices(batch.logit_rows)])
         logits_RV = self._linear("embed" if self.spec.tied_head else "head", x_RH)
-        return np.asarray(logits_RV.float().cpu().numpy())
+        return np.asarray(logits_RV.float().numpy())
 
     def _sequences(self, batch: Batch) -> list[_Sequence]:
         sequences = []
@@ -80,7 +76,7 @@ class TorchRunner:
             positions_T = np.arange(num_cached + end - start)
             slots_T = batch.block_tables[s][positions_T // BLOCK_SIZE] * BLOCK_SIZE + positions_T % BLOCK_SIZE
             positions_L = positions_T[num_cached:]
-            sequences.append(_Sequence(slice(start, end), self._tensor(positions_L), self._tensor(slots_T)))
+            sequences.append(_Sequence(slice(start, end), _indices(positions_L), _indices(slots_T)))
         return sequences
 
     def _attention(self, i: int, x_NH: Tensor, rotation: tuple[Tensor, Tensor], sequences: list[_Sequence]) -> Tensor:
@@ -108,7 +104,7 @@ class TorchRunner:
         k_TQD, v_TQD = k_TKD.repeat_interleave(group, dim=1), v_TKD.repeat_interleave(group, dim=1)
         scores_QLT = torch.einsum("lqd,tqd->qlt", q_LQD, k_TQD) / self.spec.head_dim**0.5
 
-        distance_LT = positions_L[:, None] - torch.arange(len(k_TKD), device=self._device)
+        distance_LT = positions_L[:, None] - torch.arange(len(k_TKD))
         hidden_LT = distance_LT < 0
         if self.spec.sliding_window is not None:
             hidden_LT |= distance_LT >= self.spec.sliding_window
@@ -141,12 +137,13 @@ class TorchRunner:
         angles_N1P = positions_N[:, None, None] * self._angles_P
         return angles_N1P.cos().to(self._keys.dtype), angles_N1P.sin().to(self._keys.dtype)
 
-    def _tensor(self, array: npt.NDArray[np.integer]) -> Tensor:
-        return torch.from_numpy(array.astype(np.int64)).to(self._device)
-
 
 def _rotate(x_NQD: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Turn each pair (j, j + D / 2) of a head by its position's angle."""
     cos_N1P, sin_N1P = rotation
     a_NQP, b_NQP = x_NQD.chunk(2, dim=-1)
     return torch.cat([a_NQP * cos_N1P - b_NQP * sin_N1P, b_NQP * cos_N1P + a_NQP * sin_N1P], dim=-1)
+
+
+def _indices(array: npt.NDArray[np.integer]) -> Tensor:
+    return torch.from_numpy(array.astype(np.int64))
