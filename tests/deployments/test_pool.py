@@ -6,11 +6,12 @@ import signal
 from contextlib import aclosing
 
 import pytest
-from fakes import continuation, generate, tokens_of
+from fakes import continuation, generate, text_of, tokens_of
 
 from llmos.core.errors import BadModelFile, BadRequest, ReplicaFailed, Unavailable
 from llmos.deployments.pool import Pool, default_backoff_seconds
-from llmos.engine.messages import Delta, Started
+from llmos.deployments.replica import WORKER_COMMAND
+from llmos.engine.messages import Delta, Generate, SamplingParams, Started
 
 LONG = 50_000
 
@@ -274,3 +275,20 @@ def test_close_without_draining_fails_what_runs_at_once(run_with, fake_model):
             os.kill(pid, 0)
 
     run_with(test)
+
+
+def test_the_real_worker_answers_with_the_real_model_and_again_after_kill_9(run_with, smollm2_path):
+    request = Generate(
+        id="r",
+        messages=[{"role": "user", "content": "What is the capital of France? Answer in one sentence."}],
+        sampling=SamplingParams(temperature=0, max_tokens=40),
+    )
+
+    async def test(pool):
+        files = {"model.gguf": smollm2_path}
+        before = await collect(pool.generate("smollm2@1", files, request))
+        assert "Paris" in text_of(before)
+        os.kill(pool.status()[0].pid, signal.SIGKILL)
+        assert text_of(await collect(pool.generate("smollm2@1", files, request))) == text_of(before)
+
+    run_with(test, command=WORKER_COMMAND)

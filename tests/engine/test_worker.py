@@ -99,10 +99,10 @@ def deltas(events, id):
 
 def test_all_sequences_of_a_step_are_in_one_frame(worker):
     # In one piece, so that the first steps have all of them.
-    worker.send(*(generate(f"r{i}", [i + 1], max_tokens=40) for i in range(6)))
+    worker.send(*(generate(f"r{i}", [i + 1], max_tokens=400) for i in range(6)))
     events = worker.read_until(is_last("r5"))
     for i in range(6):
-        assert tokens_of(deltas(events, f"r{i}")) == continuation([i + 1], 40)
+        assert tokens_of(deltas(events, f"r{i}")) == continuation([i + 1], 400)
     assert max(len([e for e in frame.events if isinstance(e, Delta)]) for frame in worker.frames) == 6
     for frame in worker.frames:
         ids = [event.id for event in frame.events if isinstance(event, Delta)]
@@ -166,14 +166,14 @@ def test_it_exits_when_the_parent_goes_away_while_it_loads(start):
 
 @pytest.mark.parametrize("ending", ["shutdown", "sigterm"])
 def test_it_drains_what_runs_and_refuses_what_comes(worker, ending):
-    worker.send(generate("runs", max_tokens=400))
+    worker.send(generate("runs", max_tokens=1500))
     events = worker.read_until(lambda event: isinstance(event, Delta))
     if ending == "shutdown":
         worker.send(Shutdown(), generate("late"))
     else:
         worker.process.send_signal(signal.SIGTERM)
     events += worker.read_to_end()
-    assert tokens_of(deltas(events, "runs")) == continuation([1, 2, 3], 400)
+    assert tokens_of(deltas(events, "runs")) == continuation([1, 2, 3], 1500)
     if ending == "shutdown":
         [late] = [event for event in events if isinstance(event, Failed)]
         assert (late.id, late.code) == ("late", "unavailable")
