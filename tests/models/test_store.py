@@ -167,6 +167,22 @@ def test_collecting_sweeps_up_the_copies_of_dead_processes(store, pin):
     assert everything_below(store.path / "incoming") == []
 
 
+def test_collecting_sweeps_up_scratch_folders_unless_somebody_works_in_them(store, pin):
+    dead, alive = pin("", b"dead"), pin("", b"alive")
+    scratch = {file: store.path / "incoming" / f"{file.digest[7:]}.pip" for file in (dead, alive)}
+    with store.receiving([alive]) as parts:
+        for folder in scratch.values():
+            folder.mkdir()
+            (folder / "half.whl").write_bytes(b"half a wheel")
+        (store.path / "incoming" / f"{dead.digest[7:]}.lock").touch()
+        parts[alive].write_bytes(b"ali")
+        store.collect(set)
+        assert not scratch[dead].exists()
+        assert (scratch[alive] / "half.whl").exists()
+    assert [path.name for path, _ in store.unfinished()] == [f"{alive.digest[7:]}.part"]
+    assert [path.suffix for path in (store.path / "incoming").iterdir() if path.is_file()] == [".part"]
+
+
 def test_a_blob_between_arriving_and_being_recorded_is_not_collected(store, pin):
     file, recorded, asked = pin("", b"new"), set(), threading.Event()
 

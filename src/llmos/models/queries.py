@@ -37,7 +37,8 @@ def next_number(session: Session, model: str) -> int:
 
 
 def ensure_model(session: Session, name: str, now: datetime) -> None:
-    if session.get(ModelRow, name) is None:
+    # Locked, where the database locks rows: of two that record a version at once, the second counts from the first's.
+    if session.get(ModelRow, name, with_for_update=True) is None:
         session.add(ModelRow(name=name, created_at=now))
         session.flush()
 

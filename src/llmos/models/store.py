@@ -3,7 +3,8 @@
     store/
       blobs/sha256/<hex>       complete, verified, never rewritten
       incoming/<hex>.part      what has arrived so far; a later attempt goes on from there
-      incoming/*.copy          a copy in the making; swept when its process is gone
+      incoming/<hex>.*/        a source's own scratch folder, while it fetches that file
+      incoming/*.copy          a copy in the making
       lock                     publishing (shared) excludes collecting (exclusive)
 
 A blob appears under its name in one step, after its bytes are on the disk, so that a kill, a full disk or two pulls at
@@ -17,6 +18,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -160,9 +162,7 @@ class Store:
                 if digest not in keep:
                     self.blob_path(digest).unlink()
                     freed += size
-            for copy in self._incoming.glob("*.copy"):
-                # Copies are made while publishing, and nobody is: whoever made this one is gone.
-                copy.unlink()
+            self._sweep()
         return freed
 
     def unfinished(self) -> list[tuple[Path, int]]:
@@ -211,6 +211,16 @@ class Store:
             raise StoreFailed(f"{source} changed while it was imported. Import it again when nothing writes to it.")
         os.chmod(copy, 0o444)
 
+    def _sweep(self) -> None:
+        """Remove what processes left that died: copies, scratch folders, locks. Parts stay, for the next attempt."""
+        for path in list(self._incoming.iterdir()):
+            if path.suffix == ".copy":
+                path.unlink()  # copies are made while publishing, and nobody is
+            elif path.suffix == ".lock" or path.is_dir():
+                with suppress(BlockingIOError), _locked(path.with_suffix(".lock"), wait=False):
+                    if path.is_dir():
+                        shutil.rmtree(path)
+
     def _make_folders(self) -> None:
         self._blobs.mkdir(parents=True, exist_ok=True)
         self._incoming.mkdir(parents=True, exist_ok=True)
@@ -241,15 +251,25 @@ def _further(num_done: int, on_bytes: OnBytes | None) -> OnBytes | None:
 
 @contextmanager
 def _locked(
-    path: Path, mode: int = fcntl.LOCK_EX, *, keep: bool = False, on_wait: Callable[[], None] | None = None
+    path: Path,
+    mode: int = fcntl.LOCK_EX,
+    *,
+    keep: bool = False,
+    wait: bool = True,
+    on_wait: Callable[[], None] | None = None,
 ) -> Iterator[None]:
-    """Hold an advisory lock on a file. The kernel lets go of it when the process dies, however it dies."""
+    """Hold an advisory lock on a file. The kernel lets go of it when the process dies, however it dies.
+
+    Without `wait`, raises BlockingIOError where another holds it. The file goes with the lock unless it is to be kept.
+    """
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(handle, mode | fcntl.LOCK_NB)
             except BlockingIOError:
+                if not wait:
+                    raise
                 if on_wait is not None:
                     on_wait()
                 fcntl.flock(handle, mode)
