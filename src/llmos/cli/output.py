@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 Row = Mapping[str, Any]
 
@@ -68,8 +68,11 @@ def download_progress() -> Progress:
     """A progress display for byte counts, on stderr, gone when it is done; silent where stderr is no terminal."""
     console = stderr()
     return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        # One line on a terminal of 80 columns, whatever a file is called.
+        TextColumn(
+            "{task.description}", markup=False, table_column=Column(max_width=26, no_wrap=True, overflow="ellipsis")
+        ),
+        BarColumn(bar_width=14),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
