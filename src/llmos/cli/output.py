@@ -51,17 +51,13 @@ def print_facts(facts: Row, as_json: bool) -> None:
 
 
 def stdout() -> Console:
-    """A console for results. Made anew each time, so that redirected output goes where it should.
-
-    What is no terminal gets lines of any length: a program that reads them must not find a table folded at 80 columns.
-    """
-    console = Console(markup=False, highlight=False)
-    return console if console.is_terminal else Console(markup=False, highlight=False, width=10_000)
+    """A console for results. Made anew each time, so that redirected output goes where it should."""
+    return _console(stderr=False)
 
 
 def stderr() -> Console:
     """A console for what is said on the way: progress, hints, warnings."""
-    return Console(stderr=True, markup=False, highlight=False)
+    return _console(stderr=True)
 
 
 def download_progress() -> Progress:
@@ -113,6 +109,12 @@ def shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(shown(item) for item in value) or "–"
     return str(value)
+
+
+def _console(*, stderr: bool) -> Console:
+    """What is no terminal gets lines of any length: a program that reads them must not find them folded at 80 columns."""
+    console = Console(stderr=stderr, markup=False, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, markup=False, highlight=False, width=10_000)
 
 
 def _plain(value: Any) -> str:

