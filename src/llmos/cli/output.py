@@ -112,7 +112,7 @@ def shown(value: Any) -> str:
 
 
 def _console(*, stderr: bool) -> Console:
-    """What is no terminal gets lines of any length: a program that reads them must not find them folded at 80 columns."""
+    """What is no terminal gets lines of any length: a program that reads them must not find them folded."""
     console = Console(stderr=stderr, markup=False, highlight=False)
     return console if console.is_terminal else Console(stderr=stderr, markup=False, highlight=False, width=10_000)
 

@@ -83,7 +83,7 @@ def test_an_index_that_does_not_answer_is_told_from_one_that_lacks_the_package(g
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "1")
-    with pytest.raises(DownloadFailed, match="the package index can't be reached .*Connection refused"):
+    with pytest.raises(DownloadFailed, match=r"the package index can't be reached .*Connection refused"):
         get()
 
 
