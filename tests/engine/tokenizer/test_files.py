@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmos.core.errors import BadModelFile
+from llmos.core.errors import BadModelFile, BadRequest
 from llmos.engine.tokenizer import Tokenizer
 
 Change = Callable[..., dict[str, Path]]
@@ -137,6 +137,31 @@ def test_control_tokens_that_take_the_space_around_them_do_so_beside_a_users_con
 def test_what_is_wrong_is_named(change: Change, files: dict[str, Any], message: str):
     with pytest.raises(BadModelFile, match=message):
         Tokenizer.from_files(change(**files))
+
+
+def test_a_pattern_that_backtracks_forever_fails_its_text_only(change: Change, gpt2, capfd: pytest.CaptureFixture[str]):
+    content = json.loads(gpt2.files["tokenizer.json"].read_text())
+    content["pre_tokenizer"] = {
+        "type": "Split",
+        "pattern": {"Regex": "(a+)+$"},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    tokenizer = Tokenizer.from_files(change(**{"tokenizer.json": content}))
+    with pytest.raises(BadRequest, match="fails on this text"):
+        tokenizer.encode("a" * 40 + "b")
+    assert tokenizer.encode("b")
+    capfd.readouterr()  # Rust has told stderr about it
+
+
+def test_a_vocabulary_without_bytes_makes_its_unknown_token_of_what_it_lacks(change: Change, gpt2):
+    content = json.loads(gpt2.files["tokenizer.json"].read_text())
+    content["pre_tokenizer"] = None
+    content["model"] |= {"unk_token": "<unk>", "vocab": {"<unk>": 0, "a": 1}, "merges": []}
+    content["added_tokens"] = [dict(content["added_tokens"][0], id=0, content="<unk>")]
+    names = {"bos_token": None, "eos_token": None, "unk_token": None, "added_tokens_decoder": None}
+    tokenizer = Tokenizer.from_files(change(names, **{"tokenizer.json": content}))
+    assert tokenizer.encode("a人a") == [1, 0, 1]
 
 
 def test_a_folder_without_tokenizer_json_says_how_to_get_one():

@@ -100,7 +100,7 @@ ENORMOUS = {
     "a format of many": "{{ ('{0}' * 1000).format('x' * 100000) }}",
     "doubling by +": "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
     "doubling by ~": "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
-    "kept strings": "{% set n = namespace(l=1) %}{% for i in range(99) %}{% set n.l = [n.l, 'x' * 9**5] %}{% endfor %}",
+    "kept strings": "{% set n = namespace(l=1) %}{% for i in range(99) %}{% set n.l = [n.l, 'x' * 9**6] %}{% endfor %}",
     "a block of literals": "{% set x %}{% for i in range(99999) %}" + "y" * 50000 + "{% endfor %}{% endset %}",
     "a replacement": "{{ ('a' * 100000).replace('a', 'b' * 100000)|length }}",
     "a replacement filter": "{{ ('a' * 100000)|replace('a', 'b' * 100000)|length }}",

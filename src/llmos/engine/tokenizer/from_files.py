@@ -16,6 +16,7 @@ from tokenizers import AddedToken
 
 from llmos.core.errors import BadModelFile
 from llmos.engine.formats.json_file import read_json_object, read_text
+from llmos.engine.tokenizer.library import library_errors
 from llmos.engine.tokenizer.parts import Parts
 from llmos.engine.tokenizer.pieces import spelling_of
 
@@ -54,7 +55,10 @@ def parts_from_files(files: Mapping[str, Path]) -> Parts:
     bos_id = named.get("bos_token")
     adds_bos = config.get("add_bos_token")
     if not isinstance(adds_bos, bool):
-        adds_bos = bos_id is not None and bos_id in backend.encode("").ids
+        with library_errors(lambda error: BadModelFile(f"tokenizer.json cannot be used: {error}.")):
+            adds_bos = bos_id is not None and bos_id in backend.encode("").ids
+    # What the vocabulary makes of a character that it has no token for, whatever the config calls unknown.
+    unknown = getattr(backend.model, "unk_token", None) or variables.get("unk_token")
     return Parts(
         backend=backend,
         spelling=spelling_of(backend.decoder),
@@ -63,7 +67,7 @@ def parts_from_files(files: Mapping[str, Path]) -> Parts:
         control={token.content: token_id for token_id, token in added.items() if token.special},
         bos_id=bos_id,
         eos_ids=frozenset(token_id for token_id in eos_ids if token_id is not None),
-        unknown_id=named.get("unk_token"),
+        unknown_id=backend.token_to_id(unknown) if isinstance(unknown, str) else None,
         adds_bos=adds_bos,
         template=_template(files, config),
         template_variables=variables,
@@ -72,10 +76,8 @@ def parts_from_files(files: Mapping[str, Path]) -> Parts:
 
 def _backend(path: Path) -> tokenizers.Tokenizer:
     text = read_text(path, "tokenizer.json", MAX_TOKENIZER_BYTES)
-    try:
+    with library_errors(lambda error: BadModelFile(f"tokenizer.json cannot be read: {error}.")):
         backend = tokenizers.Tokenizer.from_str(text)
-    except Exception as error:  # the library raises bare Exceptions
-        raise BadModelFile(f"tokenizer.json cannot be read: {error}.") from None
     # A prompt is never cut in silence, whatever the file's defaults were.
     backend.no_truncation()
     backend.no_padding()

@@ -14,6 +14,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.core.suggest import nearest
+from llmos.engine.tokenizer.library import library_errors
 from llmos.engine.tokenizer.parts import Parts
 from llmos.engine.tokenizer.pieces import SPACE, Spelling, byte_level_bytes, sentencepiece_bytes
 from llmos.engine.tokenizer.splits import SPLITS
@@ -172,10 +173,8 @@ def _found_merges(tokens: list[str], scores: list[float], control: Mapping[str, 
 def _backend(tokens: list[str], merges: list[tuple[str, str]], **options: Any) -> Tokenizer:
     vocabulary = {text: i for i, text in enumerate(tokens)}
     options = {name: value for name, value in options.items() if value is not None}
-    try:
+    with library_errors(lambda error: BadModelFile(f"The file's vocabulary and merges do not fit together: {error}.")):
         return Tokenizer(models.BPE(vocab=vocabulary, merges=merges, **options))
-    except Exception as error:  # the library raises bare Exceptions
-        raise BadModelFile(f"The file's vocabulary and merges do not fit together: {error}.") from None
 
 
 def _text(tokens: list[str], token_id: int | None) -> str | None:

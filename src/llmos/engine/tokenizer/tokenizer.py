@@ -20,6 +20,7 @@ from llmos.core.errors import BadRequest
 from llmos.engine.tokenizer.detokenizer import Detokenizer
 from llmos.engine.tokenizer.from_files import parts_from_files
 from llmos.engine.tokenizer.from_gguf import parts_from_gguf
+from llmos.engine.tokenizer.library import library_errors
 from llmos.engine.tokenizer.marks import Marks
 from llmos.engine.tokenizer.parts import Parts
 from llmos.engine.tokenizer.prefix import Prefix
@@ -173,15 +174,16 @@ class Tokenizer:
         return token_ids
 
     def _run(self, backend: tokenizers.Tokenizer, text: str, *, find_control: bool = False) -> tokenizers.Encoding:
-        try:
-            with self._lock:
-                backend.encode_special_tokens = not find_control
-                return backend.encode(text, add_special_tokens=False)
-        except (UnicodeEncodeError, TypeError):
-            raise BadRequest(
-                "The text holds half of a surrogate pair, which is no character. Send valid Unicode."
-            ) from None
+        with self._lock, library_errors(_refused):
+            backend.encode_special_tokens = not find_control
+            return backend.encode(text, add_special_tokens=False)
 
     @cached_property
     def _marks(self) -> Marks:
         return Marks(self._parts.control, self._parts.template or "")
+
+
+def _refused(error: BaseException) -> BadRequest:
+    if isinstance(error, TypeError | UnicodeEncodeError):
+        return BadRequest("The text holds half of a surrogate pair, which is no character. Send valid Unicode.")
+    return BadRequest(f"The model's tokenizer fails on this text: {error}.")
