@@ -12,6 +12,9 @@ import transformers
 
 from llmos.engine.checkpoint import Checkpoint, open_checkpoint
 
+# For matrices this small a second thread costs more than it brings, and on a busy machine twenty times as much.
+torch.set_num_threads(1)
+
 LLAMA3_ROPE = {
     "rope_type": "llama3",
     "rope_theta": 10_000.0,
