@@ -139,6 +139,7 @@ def test_a_stop_string_is_looked_for_only_from_the_min_tokens_th_token_on():
     told = say(make(stop=["a"], min_tokens=3), b"aabab")
     assert text_of(filter(None, told)) == "aab"
     assert told[-1].num_output_tokens == 4
+    assert text_of(filter(None, say(make(stop=["a"], min_tokens=3), b"bbab"))) == "bb"
 
 
 def test_control_tokens_are_tokens_without_text():

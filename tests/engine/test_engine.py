@@ -135,6 +135,8 @@ def test_the_choices_of_a_request_share_their_prompt():
         assert tokens_of(told["r", i]) == continuation(prompt(100), 5)
     # 100 tokens once, the 4 behind the last full block for the other three, 4 more for each choice
     assert runner.num_positions == 100 + 3 * 4 + 4 * 4
+    # A block is read only in the steps after the one that wrote it.
+    assert runner.batch_sizes[:2] == [(1, 100), (4, 1 + 3 * 4)]
 
 
 def test_choices_share_their_prompt_with_too_few_blocks_for_all():
