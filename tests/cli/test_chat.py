@@ -108,6 +108,12 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(cli: Any, fake: FakeSp
     assert fake.heard[1] == [user("A story"), assistant("Once upon"), user("Shorter")]
 
 
+def test_ctrl_c_before_the_first_word_takes_the_question_back(cli: Any, fake: FakeSpeaker) -> None:
+    fake.answers = [KeyboardInterrupt(), ["Yes?"]]
+    cli("chat", "m", stdin="A story\nHello\n")
+    assert fake.heard[1] == [user("Hello")]
+
+
 @pytest.mark.parametrize("where", ["at once", "in the middle"])
 def test_an_error_ends_the_answer_and_not_the_conversation(cli: Any, fake: FakeSpeaker, where: str) -> None:
     error = PromptTooLong("Shorten it by 928 tokens.")

@@ -136,7 +136,7 @@ def test_help_loads_no_engine_no_server_and_no_database() -> None:
     outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(outcome.stderr.split())
     assert "llmos.cli.run" in loaded
-    assert loaded.isdisjoint({"numpy", "torch", "fastapi", "uvicorn", "sqlalchemy", "httpx", "tokenizers"})
+    assert loaded.isdisjoint({"numpy", "torch", "fastapi", "uvicorn", "sqlalchemy", "tokenizers"})
 
 
 def test_the_documentation_is_what_the_command_says_about_itself() -> None:

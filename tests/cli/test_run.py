@@ -13,6 +13,7 @@ from llmos.cli import speaker
 class FakeSpeech:
     def __init__(self, *pieces: Any) -> None:
         self.pieces = pieces
+        self.finish_reason = "stop"
         self.is_closed = False
 
     def __iter__(self) -> Iterator[str]:
@@ -107,6 +108,18 @@ def test_ctrl_c_stops_the_answer_and_ends_the_line(cli: Any, fake: FakeSpeaker) 
     outcome = cli("run", "m", "Hi")
     assert (outcome.status, outcome.out, outcome.err) == (130, "Hel\n", "")
     assert fake.speech.is_closed
+
+
+@pytest.mark.parametrize(("is_terminal", "says"), [(True, "cut off"), (False, "")])
+def test_a_person_is_told_when_the_answer_was_cut_off(
+    cli: Any, fake: FakeSpeaker, monkeypatch: pytest.MonkeyPatch, is_terminal: bool, says: str
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    fake.speech.finish_reason = "length"
+    outcome = cli("run", "m", "Hi")
+    assert (outcome.status, outcome.out) == (0, "Hello\n")
+    assert says in outcome.err
+    assert bool(outcome.err) == is_terminal
 
 
 def test_an_unknown_model_says_what_there_is(cli: Any) -> None:

@@ -115,3 +115,30 @@ def test_sigterm_ends_the_server_with_status_0(smollm2_home: Path, serve: Any) -
         served.process.send_signal(signal.SIGTERM)
         served.process.communicate(timeout=60)
         assert served.process.returncode == 0
+
+
+@pytest.mark.usefixtures("at_the_server")
+def test_the_serving_benchmark_times_every_number_of_clients() -> None:
+    benchmark = ROOT / "benchmarks" / "serving.py"
+    arguments = "--model smollm2 --clients 1,3 --requests 2 --tokens 4 --json"
+    outcome = subprocess.run(
+        [sys.executable, str(benchmark), *arguments.split()], capture_output=True, text=True, check=True
+    )
+    results = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert [(each["workload"], each["requests"]) for each in results] == [("serve_1", 2), ("serve_3", 6)]
+    for result in results:
+        assert list(result) == [
+            "engine", "workload", "clients", "requests", "tokens_per_second", "ttft_ms", "time_per_output_token_ms",
+        ]  # fmt: skip
+        assert list(result["ttft_ms"]) == ["p50", "p90", "p99"]
+
+
+@pytest.mark.usefixtures("at_the_server")
+def test_the_serving_benchmark_reports_the_servers_error() -> None:
+    outcome = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "serving.py"), "--model", "nothing"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert outcome.returncode == 1
+    assert outcome.stderr.startswith("Error: There is no model 'nothing'")
+    assert outcome.stderr.count("\n") == 1

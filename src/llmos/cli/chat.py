@@ -108,7 +108,10 @@ class Conversation:
             return
         finally:
             print()
-        self.messages.append({"role": "assistant", "content": "".join(pieces)})
+        if pieces:
+            self.messages.append({"role": "assistant", "content": "".join(pieces)})
+        else:
+            self.messages.pop()  # stopped before the first word: as if it had not been asked
 
     def _reset(self) -> None:
         self.messages = [{"role": "system", "content": self._system}] if self._system else []

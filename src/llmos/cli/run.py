@@ -49,6 +49,8 @@ def run(
             # Also when it was stopped: the shell's prompt belongs on a line of its own.
             sys.stdout.write("\n")
             sys.stdout.flush()
+        if speech.finish_reason == "length" and sys.stderr.isatty():
+            print("Note: the answer was cut off at the most tokens that it may have.", file=sys.stderr)
 
 
 def _whole_prompt(prompt: str | None) -> str:

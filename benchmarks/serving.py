@@ -1,0 +1,199 @@
+"""Time a running server with many clients at once: the decode workload (random prompts, greedy) over HTTP.
+
+    llmos serve                                  # in another terminal
+    python benchmarks/serving.py [--model dialogue] [--clients 1,8,32] [--json]
+
+Each client sends one streamed /v1/completions after another on a connection of its own. For each number of clients:
+
+    tokens/s                all output tokens over the whole time
+    TTFT                    from sending the request to its first event
+    time per output token   from the first event to the last, over the tokens after the first
+
+Any server with OpenAI's completions that takes prompts as token ids can be timed: --endpoint, LLMOS_API_KEY.
+The reader is written for this and reads no more of an event than its length: on one machine, every cycle that the
+clients take is one that the server doesn't get.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from llmos.client.endpoint import resolve_endpoint
+from llmos.core.errors import LLMOSError, error_from_body
+from llmos.engine.workloads import random_prompts
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One request, in seconds."""
+
+    first_token: float
+    total: float
+    num_tokens: int
+
+    @property
+    def per_output_token(self) -> float:
+        return (self.total - self.first_token) / max(1, self.num_tokens - 1)
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Result:
+    engine: str
+    workload: str
+    clients: int
+    requests: int
+    tokens_per_second: float
+    ttft_ms: Percentiles
+    time_per_output_token_ms: Percentiles
+
+
+class Connection:
+    """One HTTP/1.1 connection that streams completions, one after another."""
+
+    def __init__(self, url: SplitResult, api_key: str | None) -> None:
+        self._url = url
+        self._headers = f"Host: {url.netloc}\r\nContent-Type: application/json\r\n"
+        if api_key:
+            self._headers += f"Authorization: Bearer {api_key}\r\n"
+
+    async def __aenter__(self) -> "Connection":
+        is_secure = self._url.scheme == "https"
+        port = self._url.port or (443 if is_secure else 80)
+        self._reader, self._writer = await asyncio.open_connection(self._url.hostname, port, ssl=is_secure)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    async def complete(self, body: dict[str, object]) -> Timing:
+        """Send one request and read its stream to the end. Raises the server's error."""
+        began = time.perf_counter()
+        first = last = 0.0
+        usage = b""
+        async for line in self._lines(json.dumps(body).encode()):
+            if not line.startswith(b"data: {"):
+                continue
+            if line.startswith(b'data: {"error"'):
+                raise error_from_body(500, json.loads(line[6:]))
+            last = time.perf_counter()
+            first = first or last
+            if b'"completion_tokens"' in line:
+                usage = line
+        num_tokens = json.loads(usage[6:])["usage"]["completion_tokens"]
+        return Timing(first - began, last - began, num_tokens)
+
+    async def _lines(self, body: bytes) -> AsyncIterator[bytes]:
+        path = f"{self._url.path.rstrip('/')}/v1/completions"
+        head = f"POST {path} HTTP/1.1\r\n{self._headers}Content-Length: {len(body)}\r\n\r\n"
+        self._writer.write(head.encode() + body)
+        status = int((await self._reader.readline()).split()[1])
+        headers = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        if status != 200:
+            length = int(headers.split(b"content-length:")[1].split(b"\r\n")[0])
+            raise error_from_body(status, json.loads(await self._reader.readexactly(length)))
+        if b"transfer-encoding: chunked" not in headers:
+            raise LLMOSError("The server streams without chunks; this reader knows no other way.")
+        rest = b""
+        while size := int(await self._reader.readline(), 16):
+            *lines, rest = (rest + (await self._reader.readexactly(size + 2))[:-2]).split(b"\n")
+            for line in lines:
+                yield line
+        await self._reader.readline()
+
+
+async def measure(options: argparse.Namespace, num_clients: int) -> Result:
+    server = resolve_endpoint(options.endpoint)
+    url = urlsplit(server.url)
+
+    async def one_client(number: int) -> list[Timing]:
+        prompts = random_prompts(options.requests, options.prompt_tokens, 100 + number, options.vocab_size)
+        async with Connection(url, server.api_key) as connection:
+            return [await connection.complete(request(prompt)) for prompt in prompts]
+
+    def request(prompt: list[int]) -> dict[str, object]:
+        return {
+            "model": options.model, "prompt": prompt, "max_tokens": options.tokens, "temperature": 0,
+            "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True},
+        }  # fmt: skip
+
+    began = time.perf_counter()
+    timings = [timing for each in await asyncio.gather(*map(one_client, range(num_clients))) for timing in each]
+    seconds = time.perf_counter() - began
+    return Result(
+        engine=options.name,
+        workload=f"serve_{num_clients}",
+        clients=num_clients,
+        requests=len(timings),
+        tokens_per_second=round(sum(timing.num_tokens for timing in timings) / seconds, 1),
+        ttft_ms=percentiles_ms([timing.first_token for timing in timings]),
+        time_per_output_token_ms=percentiles_ms([timing.per_output_token for timing in timings]),
+    )
+
+
+def percentiles_ms(seconds: list[float]) -> Percentiles:
+    """By the nearest rank: each is a time that a request really took."""
+    ordered = sorted(seconds)
+
+    def at(share: float) -> float:
+        return round(ordered[math.ceil(share * len(ordered)) - 1] * 1000, 2)
+
+    return Percentiles(at(0.5), at(0.9), at(0.99))
+
+
+def print_row(result: Result) -> None:
+    cells = [result.workload, result.requests, result.tokens_per_second]
+    cells += [*asdict(result.ttft_ms).values(), *asdict(result.time_per_output_token_ms).values()]
+    print("".join(f"{cell:>10}" for cell in cells), flush=True)
+
+
+def counts(text: str) -> list[int]:
+    return [int(each) for each in text.split(",")]
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--endpoint", help="the server; LLMOS_ENDPOINT, or this machine's otherwise")
+    parser.add_argument("--model", default="dialogue")
+    parser.add_argument("--name", default="llmos", help="what to call the engine in the results")
+    parser.add_argument("--clients", type=counts, default=[1, 8, 32], help="how many at once, such as 1,8,32")
+    parser.add_argument("--requests", type=int, default=3, help="by each client, one after another")
+    parser.add_argument("--prompt-tokens", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=128, help="output tokens of each request")
+    parser.add_argument("--vocab-size", type=int, default=40_000, help="prompts are made of ids below this")
+    parser.add_argument("--json", action="store_true", help="print a JSON object a line")
+    options = parser.parse_args()
+
+    warm_up = argparse.Namespace(**{**vars(options), "requests": 1, "tokens": 8})
+    await measure(warm_up, 2)
+    if not options.json:
+        print(f"{'':30}{'TTFT in ms':>30}{'ms per output token':>30}")
+        print("".join(f"{head:>10}" for head in ["workload", "requests", "tokens/s", *["p50", "p90", "p99"] * 2]))
+    for num_clients in options.clients:
+        result = await measure(options, num_clients)
+        if options.json:
+            print(json.dumps(asdict(result)), flush=True)
+        else:
+            print_row(result)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except LLMOSError as error:
+        sys.exit(f"Error: {error.message}")
+    except OSError as error:
+        sys.exit(f"Error: no server answers ({error}). Start one with `llmos serve`.")
