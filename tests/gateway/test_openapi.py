@@ -51,3 +51,10 @@ async def test_the_schema_of_a_request_is_the_type_that_decodes_it(http: httpx.A
     assert set(schema["required"]) == {"model", "messages"}
     assert schema["additionalProperties"] is False
     assert msgspec.json.encode(schema)
+
+
+async def test_every_operation_has_a_name_of_its_own(http: httpx.AsyncClient) -> None:
+    paths = (await document(http))["paths"]
+    names = [operation["operationId"] for operations in paths.values() for operation in operations.values()]
+    assert "create_chat_completion" in names
+    assert len(set(names)) == len(names)

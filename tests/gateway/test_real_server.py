@@ -315,3 +315,16 @@ def test_a_port_that_is_taken_is_one_line_and_status_1(running: Running, home: P
     assert process.returncode == 1
     assert "--port" in said
     assert "Traceback" not in said
+
+
+def test_a_model_that_can_not_be_loaded_ends_the_server_with_the_reason(tmp_path: Path, smollm2_path: Path) -> None:
+    registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path)}))
+    version = registry.import_path(smollm2_path, "broken")
+    (blob,) = registry.files(version).values()
+    blob.unlink()
+    process = start(tmp_path, "broken", "--port", "0")
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Ready" not in said
+    assert "Traceback" not in said
+    assert "broken@1 can't be loaded" in said

@@ -16,7 +16,15 @@ Every path but /health asks for the header `Authorization: Bearer KEY`."""
 
 def create_app(services: Services) -> FastAPI:
     """Return the app. It holds nothing but `services`: who opens those closes them."""
-    app = FastAPI(title="LLMOS", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
+    # The interactive docs load scripts from elsewhere and could not send the key: /openapi.json is the document.
+    app = FastAPI(
+        title="LLMOS",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
     app.state.services = services
     for module in pkgutil.iter_modules(routes.__path__):
         app.include_router(import_module(f"{routes.__name__}.{module.name}").router)

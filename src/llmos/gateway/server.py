@@ -6,8 +6,10 @@ a second one        everything ends at once
 
 import asyncio
 import contextlib
+import shlex
 import signal
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -90,6 +92,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=75,
             )
         )
@@ -135,28 +138,29 @@ async def _serve(
 
 async def _load(services: Services, wanted: Sequence[Version], server: Server) -> None:
     """Load the models one after another. A model that can't be loaded ends the server: it was started for it."""
-    try:
-        for version in wanted:
-            _say(f"Loading {version.ref} …")
-            began = asyncio.get_running_loop().time()
-            files = await asyncio.to_thread(services.registry.files, version)
-            await services.pool.ensure(version.ref, files)
-            _say(f"Loaded {version.ref} in {asyncio.get_running_loop().time() - began:.1f} s.")
-        _say("Ready. Ctrl-C ends it.")
-    except LLMOSError:
-        server.drain()
-        raise
+    for version in wanted:
+        _say(f"Loading {version.ref} …")
+        began = time.perf_counter()
+        try:
+            await services.pool.ensure(version.ref, services.registry.files(version))
+        except LLMOSError as error:
+            server.drain()
+            raise type(error)(f"{version.ref} can't be loaded: {error.message}", param=error.param) from error
+        _say(f"Loaded {version.ref} in {time.perf_counter() - began:.1f} s.")
+    _say("Ready. Ctrl-C ends it.")
 
 
 def _say_where(settings: Settings, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     # Everything is reachable, so name an address that a program on this machine can use.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    key_path = shlex.quote(str(settings.owner_key_path))
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    _say(f"LLMOS serves on {url}; the key is in {settings.owner_key_path}. Try:\n")
-    _say(f"""curl {url}/v1/chat/completions -H "Authorization: Bearer $(cat {settings.owner_key_path})" \\
+    _say(f"LLMOS serves on {url}; the key is in {key_path}. Try:\n")
+    _say(f"""curl {url}/v1/chat/completions -H "Authorization: Bearer $(cat {key_path})" \\
   -d '{{"model": "{DEFAULT_ROUTE}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'\n""")
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    with contextlib.suppress(BrokenPipeError):  # Nobody reads on: no reason to stop serving.
+        print(line, flush=True)

@@ -79,7 +79,7 @@ class DeploymentDescriptions(msgspec.Struct):
 
 
 @router.get("/models", tags=["models"], summary="List the Versions", responses=openapi.answers(ModelDescriptions))
-async def list_models(request: Request) -> Response:
+async def list_versions(request: Request) -> Response:
     versions = await asyncio.to_thread(_services(request).registry.list)
     return _json(ModelDescriptions([_model(version.model, version) for version in versions]))
 
@@ -87,7 +87,7 @@ async def list_models(request: Request) -> Response:
 @router.get(
     "/models/{name:path}", tags=["models"], summary="Describe a Version", responses=openapi.answers(ModelDescription)
 )
-async def get_model(request: Request, name: str) -> Response:
+async def get_version(request: Request, name: str) -> Response:
     """`name` is a Route or a reference: NAME, NAME:ALIAS, NAME@NUMBER, NAME@sha256:DIGEST."""
     return _json(_model(name, await asyncio.to_thread(_services(request).routes.resolve, name)))
 
