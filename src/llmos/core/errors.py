@@ -137,8 +137,6 @@ def error_from_body(status: int, body: object, *, retry_after_seconds: float | N
     tree = _tree(LLMOSError)
     by_code = [kind for kind in tree if kind.code == code]
     by_status = [kind for kind in tree if kind.status == status]
-    if by_code or by_status:
-        kind = (by_code or by_status)[0]
-    else:
-        kind = BadRequest if 400 <= status < 500 else LLMOSError
+    by_class = [BadRequest if 400 <= status < 500 else LLMOSError]
+    kind = (by_code or by_status or by_class)[0]
     return kind(message, param=detail.get("param"), retry_after_seconds=retry_after_seconds)

@@ -42,6 +42,6 @@ class RawTensor:
         return self.shape[-1]
 
     def take_rows(self, rows: Any) -> "RawTensor":
-        """Return the tensor with these rows (a slice or an index array). Blocks lie along a row, so values stay exact."""
+        """Return the tensor of these rows (a slice or an index array). Blocks lie along a row: values stay exact."""
         data = self.data[rows]
         return RawTensor(self.dtype, (data.shape[0], self.shape[-1]), data)
