@@ -108,6 +108,14 @@ def test_a_file_that_is_missing_or_empty_is_refused(write, tmp_path: Path):
         GGUFFile(write(b""))
 
 
+def test_errors_call_the_file_by_the_name_that_its_user_knows(write):
+    path = write(b"<html>")
+    with pytest.raises(BadModelFile, match=r"^model\.gguf is not"):
+        GGUFFile(path)
+    with pytest.raises(BadModelFile, match=r"^smollm2\.gguf is not"):
+        GGUFFile(path, "smollm2.gguf")
+
+
 def test_a_file_of_another_kind_is_refused(write):
     with pytest.raises(BadModelFile, match="not a GGUF file"):
         GGUFFile(write(b"<html>Not found</html>"))

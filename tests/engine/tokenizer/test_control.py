@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tokenizers
@@ -111,3 +112,11 @@ def test_half_a_surrogate_pair_is_a_bad_request(gpt2):
             tokenizer.encode("\ud83d")
         with pytest.raises(BadRequest, match="surrogate"):
             tokenizer.encode_chat([{"role": "user", "content": "\ud83d"}])
+
+
+def test_messages_nested_without_end_are_a_bad_request(gpt2):
+    nested: Any = "x"
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(BadRequest, match="nested too deeply"):
+        gpt2.ours()[0].encode_chat([{"role": "user", "content": nested}])

@@ -56,6 +56,17 @@ def test_tokens_that_only_the_config_adds_are_added_under_their_numbers(change: 
     assert size + 1 in tokenizer.encode("<plain>")
 
 
+def test_a_token_is_control_if_any_file_says_so(change: Change, gpt2):
+    content = json.loads(gpt2.files["tokenizer.json"].read_text())
+    for token in content["added_tokens"]:
+        token["special"] = False
+    added = {"0": {"content": "<|endoftext|>", "special": True}}
+    tokenizer = Tokenizer.from_files(change({"added_tokens_decoder": added}, **{"tokenizer.json": content}))
+    text = "<|endoftext|><|im_end|>"  # the second is eos_token in the config
+    assert ids(gpt2, "<|endoftext|>", "<|im_end|>").isdisjoint(tokenizer.encode(text))
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
 def test_added_tokens_under_other_numbers_are_refused(change: Change):
     with pytest.raises(BadModelFile, match="'<tool>' the number 9,999"):
         Tokenizer.from_files(change({"added_tokens_decoder": {"9999": {"content": "<tool>"}}}))

@@ -63,17 +63,19 @@ class GGUFFile:
     UnsupportedModel, naming tensor and type, only when it is asked for.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        """`name` is what errors call the file, where its path says nothing (a blob's is its digest)."""
         self.path = Path(path)
-        self._map = map_file(self.path)
-        reader = _Reader(self._map, self.path.name)
+        self.name = name or self.path.name
+        self._map = map_file(self.path, self.name)
+        reader = _Reader(self._map, self.name)
         self.version, num_tensors, num_pairs = reader.read_head()
         self.metadata: dict[str, Any] = reader.read_metadata(num_pairs)
         infos = reader.read_tensor_infos(num_tensors)
         alignment = reader.check_alignment(self.metadata)
         start = -(-reader.position // alignment) * alignment
-        _check_layout(self.path.name, infos, start, alignment, len(self._map))
-        self.tensors: Mapping[str, RawTensor] = _Tensors(self.path.name, self._map, infos, start)
+        _check_layout(self.name, infos, start, alignment, len(self._map))
+        self.tensors: Mapping[str, RawTensor] = _Tensors(self.name, self._map, infos, start)
 
 
 class _TensorInfo(NamedTuple):

@@ -6,13 +6,13 @@ from pathlib import Path
 from llmos.core.errors import BadModelFile
 
 
-def map_file(path: Path) -> mmap.mmap:
+def map_file(path: Path, name: str) -> mmap.mmap:
     """Return a read-only memory map of the whole file; views of it keep it alive after the file is closed.
-    Raises BadModelFile for a file that is missing, empty or unreadable."""
+    Raises BadModelFile, calling the file `name`, if it is missing, empty or unreadable."""
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except ValueError:
-        raise BadModelFile(f"{path.name} is empty. Download it again.") from None
+        raise BadModelFile(f"{name} is empty. Download it again.") from None
     except OSError as error:
-        raise BadModelFile(f"{path.name} cannot be read: {error.strerror or error}.") from None
+        raise BadModelFile(f"{name} cannot be read: {error.strerror or error}.") from None

@@ -115,7 +115,7 @@ class _Tensors(Mapping[str, RawTensor]):
 
 def _read_shard(path: Path, name: str) -> dict[str, _TensorInfo]:
     bad = partial(_bad, name)
-    data = map_file(path)
+    data = map_file(path, name)
     head = data[:8]
     if looks_like_pickle(head):
         raise UnsupportedModel(f"{name} is a pickle, whatever it is called. {REASON}")

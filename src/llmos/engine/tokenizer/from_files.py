@@ -89,10 +89,16 @@ def _add_tokens(backend: tokenizers.Tokenizer, config: Mapping[str, Any]) -> Non
     declared = config.get("added_tokens_decoder")
     if not isinstance(declared, dict):
         return
+    # A control token must be one, even if only one of the two files says so.
+    added = backend.get_added_tokens_decoder().values()
+    special = {
+        _content(entry) for entry in declared.values() if isinstance(entry, dict) and entry.get("special") is True
+    }
+    unmarked = {token.content for token in added if not token.special} & special
     entries = [(int(key), value) for key, value in declared.items() if key.isdecimal() and isinstance(value, dict)]
     for token_id, entry in sorted(entries, key=lambda item: item[0]):
         text = _content(entry)
-        if text is None or backend.token_to_id(text) is not None:
+        if text is None or (backend.token_to_id(text) is not None and text not in unmarked):
             continue
         flags = {name: entry.get(name) is True for name in ("single_word", "lstrip", "rstrip", "normalized", "special")}
         backend.add_tokens([AddedToken(text, **flags)])

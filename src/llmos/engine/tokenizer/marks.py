@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from llmos.core.errors import BadRequest
+
 
 class Marks:
     def __init__(self, control: Iterable[str], template: str) -> None:
@@ -19,8 +21,12 @@ class Marks:
         self._anywhere = re.compile(f"(?=(?:{_any_of(long_enough)}))(.)", re.DOTALL)
 
     def mark(self, messages: Any) -> tuple[Any, str | None]:
-        """Return the messages with the mark inside each control string, and the mark: None where there was none."""
-        texts = list(_strings(messages))
+        """Return the messages with the mark inside each control string, and the mark: None where there was none.
+        Raises BadRequest for messages nested deeper than Python goes."""
+        try:
+            texts = list(_strings(messages))
+        except RecursionError:
+            raise BadRequest("The messages are nested too deeply.", param="messages") from None
         if not any(self._anywhere.search(text) for text in texts):
             return messages, None
         used = set().union(self._template, *texts)
