@@ -72,6 +72,17 @@ async def test_hanging_up_before_the_prompt_was_accepted_aborts_it(app: FastAPI,
     assert caller.sent == []
 
 
+async def test_hanging_up_in_the_middle_of_the_request_runs_nothing(
+    app: FastAPI, pool: FakePool, services: Services
+) -> None:
+    caller = Caller(app, ROUTES[0][0], None)
+    caller.hang_up()
+    await caller.start()
+    assert pool.requests == []
+    assert caller.sent == []
+    assert 'status="499"} 1.0' in services.metrics.render().decode()
+
+
 async def test_a_caller_that_stays_is_not_disturbed(app: FastAPI, pool: FakePool) -> None:
     caller = Caller(app, *ROUTES[0])
     await caller.start()

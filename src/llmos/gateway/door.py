@@ -8,6 +8,7 @@ import logging
 import time
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmos.core.errors import LLMOSError, Unauthenticated, Unavailable
@@ -48,6 +49,8 @@ class Door:
                 await errors.respond(refusal)(scope, receive, numbered)
             else:
                 await self._app(scope, receive, numbered)
+        except ClientDisconnect:
+            pass  # In the middle of its own request: there is nobody left to answer.
         except Exception:
             _log.error("%s failed: %s %s", request_id, scope["method"], scope["path"])
             status = 500  # Starlette sends it, further out, and uvicorn logs the traceback.

@@ -1,7 +1,8 @@
 """From an answer to bytes on the wire: plain or as server-sent events, for as long as the caller listens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
 from typing import Any, Protocol
 
 import msgspec
@@ -24,7 +25,7 @@ _LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\
 class Wire(Protocol):
     """How one wire format spells an answer."""
 
-    def events(self, answer: Answer) -> AsyncIterator[bytes]:
+    def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of the events, made by `event` or by hand, without the last [DONE]."""
         ...
 
@@ -64,8 +65,11 @@ class AnswerResponse(Response):
     async def _send_events(self, scope: Scope, send: Send) -> None:
         has_begun = False
         try:
-            async with pipeline.answer(self._services, self._call) as answer:
-                async for chunk in self._wire.events(answer):
+            async with (
+                pipeline.answer(self._services, self._call) as answer,
+                aclosing(self._wire.events(answer)) as chunks,
+            ):
+                async for chunk in chunks:
                     if not has_begun:
                         # Not before there is something to send: until then an error keeps its own status.
                         await send({"type": "http.response.start", "status": 200, "headers": _EVENT_STREAM})

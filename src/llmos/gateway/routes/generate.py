@@ -1,6 +1,6 @@
 """POST /llmos/v1/generate: one prompt, one text. What Client.generate_text uses."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -101,7 +101,7 @@ class GenerateWire:
             )
         )
 
-    async def events(self, answer: Answer) -> AsyncIterator[bytes]:
+    async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         opening = b'data: {"id":%b,"text":' % sse.encode(answer.id)
         async for delta in answer.deltas:
             if delta.finish_reason is None:

@@ -1,6 +1,6 @@
 """POST /v1/chat/completions, in OpenAI's wire format."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -227,7 +227,7 @@ class ChatWire:
         )
         return sse.encode(completion)
 
-    async def events(self, answer: Answer) -> AsyncIterator[bytes]:
+    async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         # Spelled by hand: only the index, the text and the logprobs change from one event to the next.
         head = sse.encode(
             {

@@ -1,6 +1,6 @@
 """POST /v1/completions, in OpenAI's wire format: text or tokens as they stand, without a chat template."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -168,7 +168,7 @@ class CompletionWire:
             )
         )
 
-    async def events(self, answer: Answer) -> AsyncIterator[bytes]:
+    async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         # Spelled by hand: only the index, the text and the logprobs change from one event to the next.
         head = sse.encode(
             {
