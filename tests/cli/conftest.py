@@ -115,8 +115,9 @@ class Serving:
                 url = "http://" + line.split("http://")[1].split(";")[0].strip()
             if line.startswith("Ready"):
                 break
+        else:
+            pytest.fail(f"The server ended with status {self.process.wait()} before it was ready:\n{said}")
         watchdog.cancel()
-        assert self.process.poll() is None, f"the server ended before it was ready:\n{said}"
         return Served(url, self._home, self.process)
 
     def __exit__(self, *_: object) -> None:

@@ -91,7 +91,7 @@ def test_a_failure_is_one_line_and_status_1(cli: Any, broken_ps: Any) -> None:
 
 
 def test_an_unforeseen_failure_is_one_line_too(cli: Any, broken_ps: Any) -> None:
-    broken_ps(ZeroDivisionError("division by zero"))
+    broken_ps(ZeroDivisionError("division by zero\nin a long story"))
     outcome = cli("ps")
     assert outcome.status == 1
     assert outcome.err.count("\n") == 1

@@ -68,17 +68,6 @@ def test_a_stream_that_is_closed_leaves_nothing_running() -> None:
         assert deployment.raw["load"]["num_running"] == 0
 
 
-@pytest.mark.parametrize("example", ["dialogue.py", "gpt_3.py"])
-def test_the_examples_run(cli: Any, at_the_server: str, example: str) -> None:
-    cli("route", "set", "gpt-3", "smollm2")
-    source = (ROOT / "examples" / example).read_text()
-    assert source.count("http://127.0.0.1:8000") == 1
-    program = source.replace("http://127.0.0.1:8000", at_the_server)
-    outcome = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
-    assert len(outcome.stdout.strip()) > 0
-    assert outcome.stderr == ""
-
-
 @pytest.mark.usefixtures("at_the_server")
 def test_the_documented_client_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "client.md").read_text(), re.DOTALL)

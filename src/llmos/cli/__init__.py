@@ -110,7 +110,8 @@ def _explain(error: Exception) -> int:
     elif isinstance(error, OSError) and error.strerror:
         _say_error(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
     else:
-        _say_error(f"{type(error).__name__}: {error}. This is a fault of LLMOS; --debug shows where.")
+        summary = (str(error).splitlines() or [""])[0]
+        _say_error(f"{type(error).__name__}: {summary} This is a fault of LLMOS; --debug shows where.")
     return 1
 
 
