@@ -5,12 +5,13 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from llmos.cli import speaker
-from llmos.cli.speaker import EngineSpeech, find_or_pull, open_speaker
+from llmos.cli.speaker import EngineSpeaker, EngineSpeech, find_or_pull, open_speaker
 from llmos.core.config import load_settings
 from llmos.core.errors import ModelNotFound, PermissionDenied, ReplicaFailed, Unauthenticated
 from llmos.engine.messages import Delta, Failed, Generate
@@ -80,15 +81,46 @@ def test_ctrl_c_waits_for_the_end_of_the_step() -> None:
 def chosen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note who is chosen instead of loading or calling anything."""
     chosen: list[str] = []
-    monkeypatch.setattr(speaker, "EngineSpeaker", lambda version, files, settings: chosen.append(f"engine {version}"))
+    monkeypatch.setattr(
+        speaker, "EngineSpeaker", lambda version, files, settings: chosen.append(f"engine {version.ref}")
+    )
     monkeypatch.setattr(speaker, "ServerSpeaker", lambda name: chosen.append(f"server {name}"))
     monkeypatch.setattr(speaker, "find_or_pull", lambda name, settings: (FakeVersion(f"{name}@1"), {}))
     return chosen
 
 
 class FakeVersion:
-    def __init__(self, ref: str) -> None:
+    def __init__(self, ref: str, sampling: dict[str, float] | None = None) -> None:
         self.ref = ref
+        self.sampling = sampling or {}
+
+
+@pytest.fixture
+def speaking(monkeypatch: pytest.MonkeyPatch) -> tuple[EngineSpeaker, list[Generate]]:
+    """A model with recommended sampling on a fake engine, and the requests that the engine gets."""
+    engine = FakeEngine()
+    requests: list[Generate] = []
+    monkeypatch.setattr(engine, "submit", requests.append)
+    ready = SimpleNamespace(has_template=True)
+    monkeypatch.setattr("llmos.engine.loading.load_engine", lambda files, config: (engine, ready))
+    version: Any = FakeVersion("m@1", {"temperature": 0.2, "top_p": 0.9})
+    return EngineSpeaker(version, {}, load_settings({})), requests
+
+
+def test_what_the_models_makers_recommend_is_the_default(speaking: Any) -> None:
+    model, requests = speaking
+    model.generate("Hi", raw=False, sampling={"temperature": 0.0, "stop": "x"})
+    sampling = requests[0].sampling
+    assert (sampling.temperature, sampling.top_p, sampling.stop) == (0.0, 0.9, ["x"])
+
+
+def test_a_prompt_goes_through_the_template_unless_it_is_raw(speaking: Any) -> None:
+    model, requests = speaking
+    model.generate("Hi", raw=False, sampling={})
+    model.generate("Hi", raw=True, sampling={})
+    model.chat([{"role": "user", "content": "Hi"}], sampling={})
+    as_message = [{"role": "user", "content": "Hi"}]
+    assert [(each.messages, each.text) for each in requests] == [(as_message, None), (None, "Hi"), (as_message, None)]
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def open_speaker(name: str, settings: Settings) -> Speaker:
             find_or_pull(name, settings)
             return ServerSpeaker(name)
     version, files = find_or_pull(name, settings)
-    return EngineSpeaker(version.ref, files, settings)
+    return EngineSpeaker(version, files, settings)
 
 
 def find_or_pull(name: str, settings: Settings) -> tuple["Version", dict[str, Path]]:
@@ -129,13 +129,14 @@ class ServerSpeaker:
 class EngineSpeaker:
     """A model loaded into this process, for one answer at a time."""
 
-    def __init__(self, version: str, files: Mapping[str, Path], settings: Settings) -> None:
+    def __init__(self, version: "Version", files: Mapping[str, Path], settings: Settings) -> None:
         from llmos.engine.config import EngineConfig
         from llmos.engine.loading import load_engine
 
         config = EngineConfig(isa=settings.isa, threads=settings.threads, max_sequences=1)
         self._engine, self._ready = load_engine(files, config)
-        self.version = version
+        self.version = version.ref
+        self._recommended = version.sampling
 
     def generate(self, prompt: str, *, raw: bool, sampling: "Sampling") -> Speech:
         if raw or not self._ready.has_template:
@@ -150,7 +151,11 @@ class EngineSpeaker:
         from llmos.engine.messages import Generate, SamplingParams
 
         stop = sampling.get("stop", [])
-        options: dict[str, Any] = {**sampling, "stop": [stop] if isinstance(stop, str) else list(stop)}
+        options: dict[str, Any] = {
+            **self._recommended,
+            **sampling,
+            "stop": [stop] if isinstance(stop, str) else list(stop),
+        }
         return EngineSpeech(self._engine, Generate(id=new_id("run"), sampling=SamplingParams(**options), **prompt))
 
     def __enter__(self) -> Self:
