@@ -125,7 +125,7 @@ class FakeTokenizer:
     def token_text(self, token):
         return self.token_bytes(token).decode(errors="replace")
 
-    def detokenizer(self):
+    def detokenizer(self, *, continues=False):
         return FakeDetokenizer()
 
 

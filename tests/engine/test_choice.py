@@ -113,7 +113,7 @@ class Words(FakeTokenizer):
         def finish(self):
             return ""
 
-    def detokenizer(self):
+    def detokenizer(self, *, continues=False):
         return self.Detokenizer()
 
     def token_bytes(self, token):

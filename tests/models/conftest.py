@@ -55,6 +55,8 @@ def tiny_gguf(tmp_path_factory) -> bytes:
     path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_context_length(128)
+    writer.add_float32("general.sampling.temp", 0.5)
+    writer.add_float32("general.sampling.min_p", 0.125)
     writer.add_embedding_length(32)
     writer.add_block_count(1)
     writer.add_feed_forward_length(48)

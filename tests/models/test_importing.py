@@ -34,6 +34,16 @@ def test_a_folder_becomes_a_version_with_its_names(registry, make_folder):
     assert {name: path.read_bytes() for name, path in registry.files(version).items()} == before
 
 
+def test_what_the_makers_recommend_comes_along(registry, make_folder):
+    folder = make_folder()
+    (folder / "generation_config.json").write_text('{"temperature": 0.6, "top_k": 20, "top_p": 7, "eos_token_id": 2}')
+    assert registry.import_path(folder, "tiny").sampling == {"temperature": 0.6, "top_k": 20}
+
+
+def test_a_gguf_files_recommendation_comes_along(registry, gguf_path):
+    assert registry.import_path(gguf_path, "tiny").sampling == {"temperature": 0.5, "min_p": 0.125}
+
+
 def test_a_sharded_folder_keeps_its_shards_and_their_index(registry, make_folder):
     version = registry.import_path(make_folder(num_shards=3), "tiny")
     assert [name for name in names(version) if "safetensors" in name] == [

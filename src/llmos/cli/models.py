@@ -120,7 +120,8 @@ def show(model: _Reference, as_json: _AsJson = False) -> None:
         return
     if facts.get("unsupported"):
         facts["runs"] = f"no: {facts.pop('unsupported')}"
-    print_facts(_readable({name: value for name, value in facts.items() if value not in (None, [])}), as_json=False)
+    facts = _readable(facts)
+    print_facts({name: value for name, value in facts.items() if value not in (None, [])}, as_json=False)
     if files:
         stdout().print()
         print_table("", [_readable(file) for file in files], ["name", "size", "path"], as_json=False)
@@ -155,6 +156,7 @@ def version_facts(version: "Version") -> dict[str, Any]:
         "quantization": version.quantization,
         "parameters": version.parameters,
         "context_length": version.context_length,
+        "sampling": dict(version.sampling),
         "size_bytes": version.size,
         "license": version.license,
         "source": version.source,
@@ -207,6 +209,8 @@ def _readable(facts: Mapping[str, Any]) -> dict[str, Any]:
             readable[name] = readable_count(value)
         elif name == "created_at" and isinstance(value, str):
             readable[name] = datetime.fromisoformat(value)
+        elif name == "sampling":
+            readable[name] = ", ".join(f"{field} {number:g}" for field, number in value.items()) or None
         else:
             readable[name] = value
     return readable

@@ -45,6 +45,8 @@ class ModelInfo:
     quantization: str | None = None
     parameters: int | None = None
     context_length: int | None = None
+    sampling: dict[str, float] = field(default_factory=dict)
+    """How tokens are chosen where a call doesn't say."""
     size_bytes: int | None = None
     license: str | None = None
     source: str | None = None

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.architectures import ROPE_FACTORS, Source, family_of_gguf, family_of_model_type
 from llmos.engine.formats.gguf import GGUFFile
+from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.formats.safetensors import SafetensorsFolder
+from llmos.engine.recommended import recommended_sampling
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
 
 Format = Literal["gguf", "safetensors"]
+
+_GGUF_SAMPLING = {
+    "temperature": "temp",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "repetition_penalty": "penalty_repeat",
+}
+"""Our names -> those in a GGUF file's metadata, after "general.sampling."."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +46,8 @@ class Description:
     """How most of the parameters are stored, such as "Q4_1"; "unknown" where that is no type that we read."""
     context_length: int | None
     license: str | None
+    sampling: Mapping[str, float]
+    """What its makers recommend, by the names of SamplingParams."""
     unsupported: str | None
     """Why this engine can't run the model, None where it can."""
 
@@ -106,6 +119,7 @@ def describe(files: Mapping[str, Path]) -> Description:
         dtype_summary=_dtype_summary(opened.tensors),
         context_length=context_length,
         license=opened.license,
+        sampling=opened.sampling,
         unsupported=unsupported,
     )
 
@@ -119,7 +133,7 @@ def _open_files(files: Mapping[str, Path]) -> "_Files":
         raise BadModelFile("These files are no model: there is neither a .gguf file nor a config.json among them.")
     if len(ggufs) > 1:
         raise BadModelFile(f"There are {len(ggufs)} GGUF files ({', '.join(ggufs)}); a model is one of them.")
-    return _GGUFFiles(files[ggufs[0]])
+    return _GGUFFiles(files[ggufs[0]], ggufs[0])
 
 
 class _Files(Protocol):
@@ -130,6 +144,7 @@ class _Files(Protocol):
     """What the files say; whether there is such a family shows in `spec_and_sources`."""
     context_length: int | None
     license: str | None
+    sampling: Mapping[str, float]
     tensors: Mapping[str, RawTensor]
 
     def spec_and_sources(self) -> tuple[DecoderSpec, dict[str, Source]]: ...
@@ -139,12 +154,15 @@ class _Files(Protocol):
 class _GGUFFiles:
     format: Format = "gguf"
 
-    def __init__(self, path: Path) -> None:
-        file = GGUFFile(path)
+    def __init__(self, path: Path, name: str) -> None:
+        file = GGUFFile(path, name)
         self.tensors, self._metadata = file.tensors, file.metadata
         self.family = _text(self._metadata.get("general.architecture")) or "unknown"
         self.context_length = _count(self._metadata.get(f"{self.family}.context_length"))
         self.license = _text(self._metadata.get("general.license"))
+        self.sampling: Mapping[str, float] = recommended_sampling(
+            {ours: self._metadata.get(f"general.sampling.{theirs}") for ours, theirs in _GGUF_SAMPLING.items()}
+        )
 
     def spec_and_sources(self) -> tuple[DecoderSpec, dict[str, Source]]:
         num_parts = self._metadata.get("split.count", 1)
@@ -181,6 +199,10 @@ class _FolderFiles:
         self.family = _text(self._config.get("model_type")) or "unknown"
         self.context_length = _count(self._config.get("max_position_embeddings"))
         self.license: str | None = None  # the folder has it in a README, for people
+        generation = files.get("generation_config.json")
+        self.sampling: Mapping[str, float] = recommended_sampling(
+            read_json_object(generation, "generation_config.json") if generation else {}
+        )
 
     def spec_and_sources(self) -> tuple[DecoderSpec, dict[str, Source]]:
         family = family_of_model_type(self.family)

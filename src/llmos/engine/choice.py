@@ -26,7 +26,9 @@ class Choice:
         stop_ids: frozenset[int],
         tokenizer: "Tokenizer",
         echo: str = "",
+        continues: bool = False,
     ) -> None:
+        """`continues`: the answer goes on where the prompt ends, rather than beginning a turn of its own."""
         self.request_id = request_id
         self.index = index
         self.num_tokens = 0
@@ -38,7 +40,7 @@ class Choice:
         self._stop_ids = stop_ids
         self._include_stop = params.include_stop
         self._tokenizer = tokenizer
-        self._detokenizer = tokenizer.detokenizer()
+        self._detokenizer = tokenizer.detokenizer(continues=continues)
         self._echo = echo
         self._hold = _Hold(params.stop) if params.stop else None
 

@@ -43,7 +43,16 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
             request.id,
             prompt,
             SamplingState(params, seed=derive_seed(seed, i), prompt=prompt, stop_ids=stop_ids, vocab_size=vocab_size),
-            Choice(request.id, i, params, max_tokens=max_tokens, stop_ids=stop_ids, tokenizer=tokenizer, echo=echo),
+            Choice(
+                request.id,
+                i,
+                params,
+                max_tokens=max_tokens,
+                stop_ids=stop_ids,
+                tokenizer=tokenizer,
+                echo=echo,
+                continues=request.messages is None,
+            ),
         )
         for i in range(params.n)
     ]

@@ -7,6 +7,8 @@ from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import SamplingParams
+from llmos.engine.recommended import RECOMMENDABLE
+from llmos.gateway.pipeline import Sampling
 from llmos.gateway.wire import Int64, Unsupported, WireRequest
 
 MAX_CHOICES = 1024
@@ -26,14 +28,17 @@ UNSUPPORTED = {
 
 
 class SamplingFields(WireRequest, kw_only=True):
-    """How tokens are chosen, in every format. What is beyond OpenAI's own fields goes into the client's extra_body."""
+    """How tokens are chosen, in every format. What is beyond OpenAI's own fields goes into the client's extra_body.
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: Annotated[int, Int64] = 0
+    Those that may be None are then what the model's makers recommend (`llmos show MODEL` says what), if they do.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: Annotated[int, Int64] | None = None
     """0: all."""
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
+    min_p: float | None = None
+    repetition_penalty: float | None = None
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: dict[Annotated[int, Int64], float] = field(default_factory=dict)
@@ -44,13 +49,9 @@ class SamplingFields(WireRequest, kw_only=True):
     include_stop: bool = False
     min_tokens: Annotated[int, Int64] = 0
 
-    def sampling(self, **more: Any) -> SamplingParams:
-        return SamplingParams(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            repetition_penalty=self.repetition_penalty,
+    def sampling(self, **more: Any) -> Sampling:
+        given = {name: value for name in RECOMMENDABLE if (value := getattr(self, name)) is not None}
+        params = SamplingParams(
             presence_penalty=self.presence_penalty,
             frequency_penalty=self.frequency_penalty,
             logit_bias=self.logit_bias,
@@ -61,7 +62,9 @@ class SamplingFields(WireRequest, kw_only=True):
             include_stop=self.include_stop,
             min_tokens=self.min_tokens,
             **more,
+            **given,
         )
+        return Sampling(params, frozenset(given))
 
 
 class StreamOptions(WireRequest, kw_only=True):

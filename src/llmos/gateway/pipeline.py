@@ -13,6 +13,7 @@ import msgspec
 from llmos.core.errors import ReplicaFailed, Unavailable
 from llmos.core.ids import new_id
 from llmos.engine.messages import Delta, Event, Generate, SamplingParams, Started
+from llmos.engine.recommended import RECOMMENDABLE
 from llmos.gateway.merging import merge
 from llmos.gateway.services import Services
 from llmos.models.registry import Version
@@ -27,6 +28,19 @@ class Prompt:
     tokens: list[int] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen, and which of it the caller said."""
+
+    params: SamplingParams
+    given: frozenset[str] = frozenset(RECOMMENDABLE)
+
+    def on(self, version: Version) -> SamplingParams:
+        """Fill in what the version's makers recommend."""
+        recommended = {name: value for name, value in version.sampling.items() if name not in self.given}
+        return msgspec.structs.replace(self.params, **recommended) if recommended else self.params
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
     """What a caller wants, freed of the wire format that it came in."""
@@ -34,7 +48,7 @@ class Call:
     model: str
     """The name that was asked for: a Route, or a reference of a model."""
     prompts: Sequence[Prompt]
-    sampling: SamplingParams
+    sampling: Sampling
     echo: bool = False
     id_prefix: str = "answer"
 
@@ -50,7 +64,7 @@ class Answer:
         self.num_prompt_tokens = 0
         self.deltas: AsyncIterator[Delta]
         """What each step adds. Choice i of prompt p has index p * n + i. Read it to its end, once."""
-        self._num_tokens_of = [0] * (len(call.prompts) * call.sampling.n)
+        self._num_tokens_of = [0] * (len(call.prompts) * call.sampling.params.n)
         self._began = began
         self._first_token_at: float | None = None
         self._last_token_at = began
@@ -77,7 +91,7 @@ class Answer:
     def _note(self, place: int, delta: Delta) -> Delta:
         if delta.finish_reason == "cancelled":
             raise Unavailable("The answer was cancelled: the model is being stopped.", retry_after_seconds=2)
-        index = place * self.call.sampling.n + delta.index
+        index = place * self.call.sampling.params.n + delta.index
         self._num_tokens_of[index] = delta.num_output_tokens
         self._last_token_at = time.perf_counter()
         self._first_token_at = self._first_token_at or self._last_token_at
@@ -125,7 +139,7 @@ def _find(services: Services, model: str) -> tuple[Version, dict[str, Path]]:
 
 
 async def _requests(services: Services, call: Call, version: Version, files: dict[str, Path]) -> list[Generate]:
-    call_id = new_id(call.id_prefix)
+    call_id, sampling = new_id(call.id_prefix), call.sampling.on(version)
     has_template = False
     if any(prompt.messages is not None and prompt.text is not None for prompt in call.prompts):
         has_template = (await services.pool.ensure(version.ref, files)).has_template
@@ -136,7 +150,7 @@ async def _requests(services: Services, call: Call, version: Version, files: dic
             text=prompt.text if prompt.messages is None or not has_template else None,
             tokens=prompt.tokens,
             echo=call.echo,
-            sampling=call.sampling,
+            sampling=sampling,
         )
         for place, prompt in enumerate(call.prompts)
     ]

@@ -147,6 +147,7 @@ def _explain(message: str) -> BadRequest:
         path = f"{path}.{missing[1]}" if path else missing[1]
         return BadRequest(f"`{path}` is missing.", param=path)
     reason = re.sub(r"\b(str|int|float|bool|dict)\b", lambda word: _JSON_WORDS[word[0]], reason).replace("`", "")
+    reason = reason.replace(" | null", "")  # That would count as not given.
     return BadRequest(
         f"`{path}` is wrong: {reason[:1].lower()}{reason[1:]}." if path else f"{reason}.", param=path or None
     )

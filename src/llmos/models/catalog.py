@@ -13,8 +13,9 @@ from llmos.models.names import check_file_name, check_name
 from llmos.models.sources import kind_of
 from llmos.models.store import StoredFile
 
-_ENTRY_FIELDS = ("description", "license", "template", "files", "sources")
+_ENTRY_FIELDS = ("description", "license", "template", "sampling", "files", "sources")
 _SOURCE_FIELDS = ("from", "folder", "files", "download_size")
+_SAMPLING_FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 _FILE_FIELDS = ("name", "sha256", "size")
 
 
@@ -40,6 +41,8 @@ class Entry:
     license: str
     template: str
     """"own": the chat template in the model's files. "none": the model doesn't chat."""
+    sampling: Mapping[str, float]
+    """What its makers recommend where the files don't say."""
     sources: tuple[Source, ...]
     """In the order in which they are tried."""
 
@@ -88,6 +91,7 @@ def _entry(name: str, table: object) -> Entry:
         description=_text(fields["description"], f"{where}.description"),
         license=_text(fields["license"], f"{where}.license"),
         template=fields["template"],
+        sampling=_numbers(fields.get("sampling", {}), f"{where}.sampling"),
         sources=sources,
     )
 
@@ -146,6 +150,14 @@ def _text(value: object, where: str, *, may_be_empty: bool = False) -> str:
     if not isinstance(value, str) or not (value or may_be_empty):
         raise BadRequest(f"{where} is {value!r}; it takes a text.")
     return value
+
+
+def _numbers(value: object, where: str) -> dict[str, float]:
+    fields = _fields(value, where, _SAMPLING_FIELDS, required=())
+    for name, number in fields.items():
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise BadRequest(f"{where}.{name} is {number!r}; it takes a number.")
+    return fields
 
 
 def _size(value: object, where: str) -> int:

@@ -46,6 +46,8 @@ class Version:
     quantization: str
     """How most of the parameters are stored."""
     context_length: int | None
+    sampling: Mapping[str, float]
+    """How its answers are sampled where a request doesn't say."""
 
     @property
     def ref(self) -> str:
@@ -307,9 +309,16 @@ class Registry:
         with self.store.publishing():
             for file in missing:
                 self.store.publish(parts[file], file, _on_bytes(progress, f"checking {file.name}", file.size))
-            return self._record(entry.name, source.files, source.location, entry.license)
+            return self._record(entry.name, source.files, source.location, entry.license, entry.sampling)
 
-    def _record(self, name: str, files: Sequence[StoredFile], source: str, license: str | None) -> Version:
+    def _record(
+        self,
+        name: str,
+        files: Sequence[StoredFile],
+        source: str,
+        license: str | None,
+        sampling: Mapping[str, float] | None = None,
+    ) -> Version:
         """List a version whose bytes are all in the store. Call while publishing."""
         paths = {file.name: self.store.blob_path(file.digest) for file in files}
         if lost := [file.name for file in files if not self.store.has(file.digest, file.size)]:
@@ -331,6 +340,7 @@ class Registry:
                     quantization=description.dtype_summary,
                     parameters=description.num_parameters,
                     context_length=description.context_length,
+                    sampling={**description.sampling, **(sampling or {})},
                     files=[VersionFileRow(name=file.name, digest=file.digest, size=file.size) for file in files],
                 )
                 session.add(row)
@@ -363,6 +373,7 @@ def _version(row: VersionRow) -> Version:
         parameters=row.parameters,
         quantization=row.quantization,
         context_length=row.context_length,
+        sampling=row.sampling,
     )
 
 

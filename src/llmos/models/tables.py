@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from llmos.core.database import Base, Time
@@ -34,6 +34,7 @@ class VersionRow(Base):
     quantization: Mapped[str] = mapped_column(String(64))
     parameters: Mapped[int] = mapped_column(BigInteger)
     context_length: Mapped[int | None]
+    sampling: Mapped[dict[str, float]] = mapped_column(JSON)
     files: Mapped[list["VersionFileRow"]] = relationship(order_by="VersionFileRow.name", lazy="selectin")
 
 

@@ -27,6 +27,8 @@ class ModelDescription(msgspec.Struct, kw_only=True):
     quantization: str
     parameters: int
     context_length: int | None
+    sampling: dict[str, float]
+    """How tokens are chosen where a request doesn't say: what the model's makers recommend."""
     size_bytes: int
     license: str | None
     source: str
@@ -151,6 +153,7 @@ def _model(name: str, version: Version) -> ModelDescription:
         quantization=version.quantization,
         parameters=version.parameters,
         context_length=version.context_length,
+        sampling=dict(version.sampling),
         size_bytes=version.size,
         license=version.license,
         source=version.source,

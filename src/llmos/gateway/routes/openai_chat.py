@@ -206,7 +206,7 @@ class ChatWire:
         self._wants_usage_event = wants_usage_event
 
     async def whole(self, answer: Answer) -> bytes:
-        num_choices = answer.call.sampling.n
+        num_choices = answer.call.sampling.params.n
         texts: list[list[str]] = [[] for _ in range(num_choices)]
         tokens: list[list[TokenLogprob]] = [[] for _ in range(num_choices)]
         reasons: list[FinishReason] = ["stop"] * num_choices

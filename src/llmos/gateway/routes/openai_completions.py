@@ -144,7 +144,7 @@ class CompletionWire:
         self._wants_usage_event = wants_usage_event
 
     async def whole(self, answer: Answer) -> bytes:
-        num_choices = len(answer.call.prompts) * answer.call.sampling.n
+        num_choices = len(answer.call.prompts) * answer.call.sampling.params.n
         texts: list[list[str]] = [[] for _ in range(num_choices)]
         tokens: list[list[TokenLogprob]] = [[] for _ in range(num_choices)]
         reasons: list[FinishReason | None] = [None] * num_choices
@@ -181,7 +181,7 @@ class CompletionWire:
         )
         opening = b"data: " + head[:-1] + b',"choices":['
         closing = b'],"usage":null}\n\n' if self._wants_usage_event else b"]}\n\n"
-        offsets = [0] * (len(answer.call.prompts) * answer.call.sampling.n)
+        offsets = [0] * (len(answer.call.prompts) * answer.call.sampling.params.n)
         async for delta in answer.deltas:
             if not (delta.text or delta.logprobs or delta.finish_reason):
                 continue  # A step that completed no character adds nothing.

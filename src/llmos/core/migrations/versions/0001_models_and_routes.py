@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("quantization", sa.String(64), nullable=False),
         sa.Column("parameters", sa.BigInteger(), nullable=False),
         sa.Column("context_length", sa.Integer(), nullable=True),
+        sa.Column("sampling", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_versions"),
         sa.ForeignKeyConstraint(["model"], ["models.name"], name="fk_versions_model_models"),
         sa.UniqueConstraint("model", "number", name="uq_versions_model_number"),
