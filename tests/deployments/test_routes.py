@@ -44,6 +44,7 @@ def add(registry):
                     family="llama",
                     quantization="Q4_1",
                     parameters=1,
+                    sampling={},
                     files=[VersionFileRow(name="model.gguf", digest=f"sha256:{number:064}", size=1)],
                 )
             )

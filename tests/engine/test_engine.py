@@ -196,6 +196,16 @@ def test_max_tokens_defaults_to_the_room_that_is_left():
     assert told["r", 0][-1].finish_reason == "length"
 
 
+@pytest.mark.parametrize("field", ["text", "messages"])
+def test_a_prompt_far_over_the_context_is_refused_by_its_beginning(field):
+    engine = make_engine(context_length=32)
+    text = "x" * 1_000_000
+    prompt = {"text": text} if field == "text" else {"messages": [{"role": "user", "content": text}]}
+    with pytest.raises(PromptTooLong, match="has more than 256 tokens; the model accepts 32") as error:
+        engine.submit(Generate(id="r", **prompt))
+    assert error.value.param == ("prompt" if field == "text" else "messages")
+
+
 def test_a_prompt_over_the_context_says_both_numbers_and_the_difference():
     engine = make_engine(FakeRunner(num_blocks=600, max_positions=8192))
     with pytest.raises(PromptTooLong) as error:

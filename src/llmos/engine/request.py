@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
 
 
+_USUAL_CHARACTERS_PER_TOKEN = 8
+"""More than prose, code or numbers come to; only long runs of one character, which are one token, come to more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A request that can run: nothing about it can be wrong any more."""
@@ -33,6 +37,7 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
     field = _prompt_field(request)
     params = request.sampling
     check_sampling(params, vocab_size, context_length)
+    _refuse_far_too_long(request, tokenizer, context_length, field)
     prompt = _prompt_tokens(request, tokenizer, vocab_size)
     max_tokens = _room(len(prompt), params.max_tokens, context_length, field)
     stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
@@ -69,6 +74,21 @@ def _prompt_field(request: Generate) -> str:
             param="messages" if "messages" in given else "prompt",
         )
     return "messages" if given[0] == "messages" else "prompt"
+
+
+def _refuse_far_too_long(request: Generate, tokenizer: "Tokenizer", context_length: int, field: str) -> None:
+    """Raise PromptTooLong for a text whose beginning alone is too long: encoding all of it would hold others up."""
+    texts = [request.text] if request.text is not None else [m.get("content") for m in request.messages or []]
+    longest = max((text for text in texts if isinstance(text, str)), key=len, default="")
+    beginning = longest[: _USUAL_CHARACTERS_PER_TOKEN * context_length]
+    if len(longest) > len(beginning):
+        num_tokens = len(tokenizer.encode(beginning, add_bos=False))
+        if num_tokens > context_length:
+            raise PromptTooLong(
+                f"The prompt has more than {num_tokens:,} tokens; the model accepts {context_length:,}. "
+                f"Shorten it by more than {num_tokens - context_length:,} tokens.",
+                param=field,
+            )
 
 
 def _prompt_tokens(request: Generate, tokenizer: "Tokenizer", vocab_size: int) -> list[int]:

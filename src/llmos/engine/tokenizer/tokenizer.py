@@ -154,7 +154,7 @@ class Tokenizer:
             new_cuts: set[int] = set()
             for begin, end in pairwise(cuts):
                 backend = first if begin == 0 else self._prefix.without
-                encoding = self._run(backend, text[begin:end])
+                encoding = self._run(backend, text[begin:end], with_offsets=True)
                 token_ids += encoding.ids
                 for token_id, (left, right) in zip(encoding.ids, encoding.offsets, strict=True):
                     if token_id in self._guarded_ids:
@@ -173,10 +173,14 @@ class Tokenizer:
         token_ids: list[int] = self._run(backend, text, find_control=find_control).ids
         return token_ids
 
-    def _run(self, backend: tokenizers.Tokenizer, text: str, *, find_control: bool = False) -> tokenizers.Encoding:
+    def _run(
+        self, backend: tokenizers.Tokenizer, text: str, *, find_control: bool = False, with_offsets: bool = False
+    ) -> tokenizers.Encoding:
         with self._lock, library_errors(_refused):
             backend.encode_special_tokens = not find_control
-            return backend.encode(text, add_special_tokens=False)
+            # The library lets go of the GIL for batches only; a long text must not hold up the steps of others.
+            encode = backend.encode_batch if with_offsets else backend.encode_batch_fast
+            return encode([text], add_special_tokens=False)[0]
 
     @cached_property
     def _marks(self) -> Marks:
