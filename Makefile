@@ -11,29 +11,32 @@ MODEL  ?= smollm2
 .PHONY: setup serve check test bench clean
 
 $(VENV)/.environment: constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt scikit-build-core nanobind cmake ninja
-	touch $@
+	@echo "Making the environment in $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --constraint constraints.txt scikit-build-core nanobind cmake ninja
+	@touch $@
 
 $(VENV)/.llmos: $(VENV)/.environment $(NATIVE)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable .
-	touch $@
+	@echo "Installing what LLMOS needs and compiling the engine: about a minute …"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable .
+	@touch $@
 
 $(VENV)/.check: $(VENV)/.llmos
-	$(PIP) install --quiet --constraint constraints.txt import-linter mypy pre-commit ruff
-	touch $@
+	@$(PIP) install --quiet --constraint constraints.txt import-linter mypy pre-commit ruff
+	@touch $@
 
 # torch comes from the wheel that the machine's pip finds for this exact version; see CONTRIBUTING.md.
 $(VENV)/.test: $(VENV)/.llmos
-	$(PIP) install --quiet --constraint constraints.txt torch==2.13.0
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[test]"
-	touch $@
+	@echo "Installing what the tests need, torch among it …"
+	@$(PIP) install --quiet --constraint constraints.txt torch==2.13.0
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[test]"
+	@touch $@
 
 setup: $(VENV)/.llmos
-	$(BIN)/llmos pull $(MODEL)
+	@$(BIN)/llmos pull $(MODEL)
 
 serve: setup
-	$(BIN)/llmos serve
+	@$(BIN)/llmos serve
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .

@@ -23,12 +23,12 @@ void score(const AttentionArgs& a, const float* const* queries, float* const* sc
     for (int b = first_block; b < last_block; ++b) {
         const T* keys = (const T*)a.cache + a.block_table[b] * a.block_stride;
         F even[R], odd[R];
-#pragma GCC unroll 8
+LLMOS_UNROLL
         for (int r = 0; r < R; ++r) even[r] = odd[r] = zero();
         int d = 0;
         for (; d + 2 <= a.head_dim; d += 2) {
             const F k0 = load_cache(keys + d * 16), k1 = load_cache(keys + d * 16 + 16);
-#pragma GCC unroll 8
+LLMOS_UNROLL
             for (int r = 0; r < R; ++r) {
                 even[r] = fma(splat(queries[r][d]), k0, even[r]);
                 odd[r] = fma(splat(queries[r][d + 1]), k1, odd[r]);
@@ -36,10 +36,10 @@ void score(const AttentionArgs& a, const float* const* queries, float* const* sc
         }
         if (d < a.head_dim) {
             const F k0 = load_cache(keys + d * 16);
-#pragma GCC unroll 8
+LLMOS_UNROLL
             for (int r = 0; r < R; ++r) even[r] = fma(splat(queries[r][d]), k0, even[r]);
         }
-#pragma GCC unroll 8
+LLMOS_UNROLL
         for (int r = 0; r < R; ++r) store(scores[r] + b * 16, even[r] + odd[r]);
     }
 }
@@ -75,20 +75,20 @@ inline void softmax(float* scores, int first_block, int last_block, int first, i
 template <class T, int R, int V>
 void weigh(const AttentionArgs& a, float* const* scores, int first_block, int last_block, int dim, float (&out)[AttentionArgs::max_rows][64]) {
     F total[R][V];
-#pragma GCC unroll 8
+LLMOS_UNROLL
     for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
+LLMOS_UNROLL
         for (int v = 0; v < V; ++v) total[r][v] = zero();
     for (int b = first_block; b < last_block; ++b) {
         const T* values = (const T*)a.cache + a.block_table[b] * a.block_stride + a.head_dim * 16 + dim;
         for (int j = 0; j < 16; ++j) {
             F value[V];
-#pragma GCC unroll 4
+LLMOS_UNROLL
             for (int v = 0; v < V; ++v) value[v] = load_cache(values + j * a.padded_head_dim + v * 16);
-#pragma GCC unroll 8
+LLMOS_UNROLL
             for (int r = 0; r < R; ++r) {
                 const F p = splat(scores[r][b * 16 + j]);
-#pragma GCC unroll 4
+LLMOS_UNROLL
                 for (int v = 0; v < V; ++v) total[r][v] = fma(p, value[v], total[r][v]);
             }
         }

@@ -18,7 +18,7 @@ using llmos::Packing;
 // Asks for the block that the next tile of rows reads at this place: tokens after the first find their weights in the
 // cache, so nothing else would fetch ahead while they compute.
 template <size_t bytes> inline void prefetch(const uint8_t* p) {
-#pragma GCC unroll 16
+LLMOS_UNROLL
     for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + line, 0, 2);
 }
 
@@ -47,49 +47,49 @@ inline void tile(const PackedMatrix& w, const Activations& x, int group, int tok
                 prefetch<scale_bytes>(scales[r] + R * w.group_bytes() + b * scale_bytes);
             }
         I dots[R][T];
-#pragma GCC unroll 16
+LLMOS_UNROLL
         for (int t = 0; t < T; ++t) {
             const I start = splat_int(offset ? -offset * x_sums[t * blocks + b] : 0);
-#pragma GCC unroll 16
+LLMOS_UNROLL
             for (int r = 0; r < R; ++r) dots[r][t] = start;
         }
         if constexpr (P == Packing::bytes) {
-#pragma GCC unroll 16
+LLMOS_UNROLL
             for (int quad = 0; quad < 8; ++quad) {
                 Bytes u[R];
-#pragma GCC unroll 16
+LLMOS_UNROLL
                 for (int r = 0; r < R; ++r) u[r] = load_bytes(weights[r] + b * weight_bytes + quad * 64);
-#pragma GCC unroll 16
+LLMOS_UNROLL
                 for (int t = 0; t < T; ++t)
-#pragma GCC unroll 16
+LLMOS_UNROLL
                     for (int r = 0; r < R; ++r) dots[r][t] = dot_bytes(dots[r][t], u[r], q[t] + b * 32 + quad * 4);
             }
         } else {
-#pragma GCC unroll 16
+LLMOS_UNROLL
             for (int quad = 0; quad < 4; ++quad) {
                 Bytes low[R], high[R];
-#pragma GCC unroll 16
+LLMOS_UNROLL
                 for (int r = 0; r < R; ++r) {
                     const Bytes u = load_bytes(weights[r] + b * weight_bytes + quad * 64);
                     low[r] = low_nibbles(u);
                     high[r] = high_nibbles(u);
                 }
-#pragma GCC unroll 16
+LLMOS_UNROLL
                 for (int t = 0; t < T; ++t)
-#pragma GCC unroll 16
+LLMOS_UNROLL
                     for (int r = 0; r < R; ++r) {
                         dots[r][t] = dot_nibbles(dots[r][t], low[r], q[t] + b * 32 + quad * 4);
                         dots[r][t] = dot_nibbles(dots[r][t], high[r], q[t] + b * 32 + 16 + quad * 4);
                     }
             }
         }
-#pragma GCC unroll 16
+LLMOS_UNROLL
         for (int r = 0; r < R; ++r) {
             const uint16_t* scale = (const uint16_t*)(scales[r] + b * scale_bytes);
             const F d = load_half(scale);
             F m;
             if constexpr (affine) m = load_half(scale + 16);
-#pragma GCC unroll 16
+LLMOS_UNROLL
             for (int t = 0; t < T; ++t) {
                 total[r][t] = fma(to_float(dots[r][t]), d * splat(x_scales[t * blocks + b]), total[r][t]);
                 if constexpr (affine) total[r][t] = fma(m, splat(x_scaled_sums[t * blocks + b]), total[r][t]);

@@ -5,6 +5,9 @@
 
 #include <cstdint>
 
+// Loops over what lives in registers.
+#define LLMOS_UNROLL _Pragma("GCC unroll 16")
+
 namespace {
 
 struct F { __m256 a, b; };

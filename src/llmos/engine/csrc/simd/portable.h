@@ -9,6 +9,9 @@
 
 #include "../half.h"
 
+// Loops over what lives in registers elsewhere: here they stay loops, or compiling would take a minute.
+#define LLMOS_UNROLL
+
 namespace {
 
 struct F { float v[16]; };
