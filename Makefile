@@ -1,6 +1,7 @@
 # setup  the environment, the native build and the default model
 # serve  all of it, then the server on http://127.0.0.1:8000
-# check  lint, types, import contract       test  the tests       bench  the engine's speed
+# check  lint, types, import contract       test  the tests
+# bench  the engine's speed                 bench-peers  the same beside llama.cpp and OpenVINO
 VENV   := .venv
 PYTHON ?= python3.11
 BIN    := $(VENV)/bin
@@ -8,7 +9,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard src/llmos/engine/csrc/*) $(wildcard src/llmos/engine/csrc/*/*)
 MODEL  ?= smollm2
 
-.PHONY: setup serve check test bench clean
+.PHONY: setup serve check test bench bench-peers clean
 
 $(VENV)/.environment: constraints.txt
 	@echo "Making the environment in $(VENV) …"
@@ -49,6 +50,9 @@ test: $(VENV)/.test
 
 bench: setup
 	$(BIN)/python benchmarks/engine.py
+
+bench-peers: setup
+	$(BIN)/python benchmarks/peers/compare.py --write
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

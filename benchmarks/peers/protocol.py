@@ -1,0 +1,27 @@
+"""How compare.py talks with an engine in an environment of its own: JSON lines over its standard streams.
+
+    in   {"prompts": [[token, …], …], "num_output_tokens": 128}
+    out  {"seconds": 1.9, "first_token_seconds": 0.01}
+
+Standard library only: it runs in every peer's environment.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+Run = Callable[[Sequence[list[int]], int], tuple[float, float]]
+"""Answer all prompts at once, greedily, the end of the sequence ignored -> seconds, seconds to the first token."""
+
+
+def serve(load: Callable[[], Run]) -> None:
+    """Load the engine, say so, then answer until the input ends. What the engine prints goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # engines print as they like
+    run = load()
+    print(json.dumps({"ready": True}), file=answers, flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        seconds, first_token_seconds = run(asked["prompts"], asked["num_output_tokens"])
+        print(json.dumps({"seconds": seconds, "first_token_seconds": first_token_seconds}), file=answers, flush=True)

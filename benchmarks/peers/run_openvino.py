@@ -1,0 +1,37 @@
+"""OpenVINO GenAI's continuous batching: python run_openvino.py MODEL_FOLDER THREADS"""
+
+import sys
+import time
+
+import numpy as np
+import openvino as ov
+import openvino_genai as genai
+from protocol import Run, serve
+
+
+def load() -> Run:
+    path, threads = sys.argv[1], int(sys.argv[2])
+    scheduler = genai.SchedulerConfig()
+    scheduler.cache_size, scheduler.max_num_seqs, scheduler.max_num_batched_tokens = 2, 64, 512
+    scheduler.dynamic_split_fuse, scheduler.enable_prefix_caching = True, False
+    pipeline = genai.ContinuousBatchingPipeline(path, scheduler, "CPU", {"INFERENCE_NUM_THREADS": threads})
+
+    def run(prompts: list[list[int]], num_output_tokens: int) -> tuple[float, float]:
+        config = genai.GenerationConfig()
+        config.max_new_tokens, config.ignore_eos, config.do_sample = num_output_tokens, True, False
+        began, first_token_seconds = time.perf_counter(), None
+        handles = [
+            pipeline.add_request(i, ov.Tensor(np.array([prompt], dtype=np.int64)), config)
+            for i, prompt in enumerate(prompts)
+        ]
+        while pipeline.has_non_finished_requests():
+            pipeline.step()
+            if first_token_seconds is None and any(handle.can_read() for handle in handles):
+                first_token_seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        return seconds, seconds if first_token_seconds is None else first_token_seconds
+
+    return run
+
+
+serve(load)
