@@ -37,6 +37,12 @@ def test_the_client_loads_httpx_and_of_llmos_only_core() -> None:
     assert rooms == {"llmos.client", "llmos.core"}
 
 
+def test_the_help_of_the_command_loads_no_http_library() -> None:
+    loaded = loaded_by("import io, sys; out, sys.stdout = sys.stdout, io.StringIO()\n"
+                       "from llmos.cli import main; main(['--help']); sys.stdout = out")  # fmt: skip
+    assert loaded & {"httpx", "numpy", "sqlalchemy", "fastapi", "llmos.client"} == set()
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     import llmos
 

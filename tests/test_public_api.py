@@ -44,7 +44,7 @@ def test_the_package_offers_these_names() -> None:
 def test_the_client_room_offers_these_names() -> None:
     assert sorted(client.__all__) == [
         "Answer", "AsyncClient", "AsyncModel", "AsyncStream", "Client", "DeploymentInfo", "Model", "ModelInfo",
-        "Stream", "Usage",
+        "RouteInfo", "Stream", "Usage",
     ]  # fmt: skip
 
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from functools import partial
 
 import httpx
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from llmos.cli import remote
+from llmos.client import Client
 
 
 @pytest.fixture
@@ -159,11 +160,7 @@ def elsewhere(monkeypatch, cli):
             return httpx.Response(200, json={"name": "gpt-3", "target": "big"})
         return httpx.Response(404, json={"error": {"message": "There is none.", "code": "model_not_found"}})
 
-    class Elsewhere(remote.Remote):
-        def __init__(self, url, api_key):
-            super().__init__(url, api_key, httpx.MockTransport(answer))
-
-    monkeypatch.setattr(remote, "Remote", Elsewhere)
+    monkeypatch.setattr("llmos.client.Client", partial(Client, transport=httpx.MockTransport(answer)))
     monkeypatch.setenv("LLMOS_ENDPOINT", "http://10.1.2.3:8000")
     monkeypatch.setenv("LLMOS_API_KEY", "secret")
     return asked
@@ -206,8 +203,8 @@ def test_what_works_on_this_machine_alone_refuses_a_server_elsewhere(cli, elsewh
 
 
 def test_a_server_elsewhere_that_does_not_answer_is_named(cli, monkeypatch):
-    monkeypatch.setattr(remote, "remote_server", lambda settings: remote.Remote("http://127.0.0.1:9", None))
-    monkeypatch.setattr("llmos.cli.models.remote_server", remote.remote_server)
+    unreachable = Client("http://127.0.0.1:9", max_retries=0)
+    monkeypatch.setattr("llmos.cli.models.remote_server", lambda settings: unreachable)
     outcome = cli("list")
     assert outcome.status == 1
     assert "No server answers at http://127.0.0.1:9" in outcome.err

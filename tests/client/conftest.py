@@ -52,7 +52,7 @@ class ScriptedServer:
                 )
                 scripted._script.get_nowait()(self)
 
-            do_GET = do_POST = _serve
+            do_GET = do_POST = do_PUT = do_DELETE = _serve
 
             def log_message(self, *_: object) -> None:
                 pass

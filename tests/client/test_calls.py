@@ -57,6 +57,21 @@ def test_models_are_listed(connect: Any, server: Any) -> None:
     assert listed[1].info.raw["from_a_newer_server"] == 1
 
 
+def test_routes_are_listed_set_and_removed(connect: Any, server: Any) -> None:
+    route = {"name": "gpt 3", "target": "smollm2", "updated_at": "2026-01-02T12:00:00Z"}
+    server.replies(server.json({"data": [route]}), server.json(route), server.json("", status=204))
+    client = connect()
+    (listed,) = client.routes.list()
+    assert listed == client.routes.set("gpt 3", "smollm2")
+    assert (listed.name, listed.target, listed.updated_at) == tuple(route.values())
+    assert client.routes.remove("gpt 3") is None
+    assert [(each.method, each.path, each.body) for each in server.received] == [
+        ("GET", "/llmos/v1/routes", None),
+        ("PUT", "/llmos/v1/routes/gpt%203", {"target": "smollm2"}),
+        ("DELETE", "/llmos/v1/routes/gpt%203", None),
+    ]
+
+
 def test_deployments_are_listed(connect: Any, server: Any) -> None:
     server.replies(server.json({"data": [{"version": "smollm2@1", "state": "ready", "pid": 7, "restarts": 1}]}))
     (deployment,) = connect().deployments.list()

@@ -76,7 +76,7 @@ def list_(
         return
     settings = load_settings()
     if (server := remote_server(settings)) is not None:
-        rows: list[dict[str, Any]] = server.ask("GET", "models")["data"]
+        rows = [model.info.raw for model in server.models.list()]
     else:
         rows = [version_facts(version) for version in open_registry(settings).list()]
     if as_json:
@@ -100,7 +100,7 @@ def show(model: _Reference, as_json: _AsJson = False) -> None:
     """Show everything that is known about a model."""
     settings = load_settings()
     if (server := remote_server(settings)) is not None:
-        facts, files = server.ask("GET", "models", model), []
+        facts, files = server.models.get(model).info.raw, []
     else:
         registry = open_registry(settings)
         details = registry.show(model)

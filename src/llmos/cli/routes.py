@@ -32,7 +32,7 @@ def set_(
 ) -> None:
     """Point a name at a model. A running server follows at once."""
     if (server := remote_server(load_settings())) is not None:
-        route = server.ask("PUT", "routes", name, {"target": target})
+        route = server.routes.set(name, target).raw
     else:
         route = _facts(_open().set(name, target))
     if as_json:
@@ -44,7 +44,8 @@ def set_(
 def list_(as_json: _AsJson = False) -> None:
     """List the routes, and the version that each leads to."""
     if (server := remote_server(load_settings())) is not None:
-        print_table("", server.ask("GET", "routes")["data"], {"name": "route", "target": "model"}, as_json)
+        rows = [route.raw for route in server.routes.list()]
+        print_table("", rows, {"name": "route", "target": "model"}, as_json)
         return
     routes = _open()
     dangling = {route.name for route in routes.dangling()}
@@ -59,7 +60,7 @@ def list_(as_json: _AsJson = False) -> None:
 def rm(name: _Name) -> None:
     """Remove a route. Who asks for the name then gets a 404 that says how to set it."""
     if (server := remote_server(load_settings())) is not None:
-        server.ask("DELETE", "routes", name)
+        server.routes.remove(name)
     else:
         _open().remove(name)
     stdout().print(f"Removed the route {name}.")

@@ -4,7 +4,7 @@ The rules of a call (what is sent, how a reply is read, when to try again) are w
 without any input or output; blocking.py and asynchronous.py only carry them out.
 """
 
-from llmos.client.answers import Answer, DeploymentInfo, ModelInfo, Usage
+from llmos.client.answers import Answer, DeploymentInfo, ModelInfo, RouteInfo, Usage
 from llmos.client.asynchronous import AsyncClient, AsyncModel, AsyncStream
 from llmos.client.blocking import Client, Model, Stream
 
@@ -17,6 +17,7 @@ __all__ = [
     "DeploymentInfo",
     "Model",
     "ModelInfo",
+    "RouteInfo",
     "Stream",
     "Usage",
 ]

@@ -56,6 +56,18 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RouteInfo:
+    """A name that callers ask for, and the model that answers."""
+
+    name: str = ""
+    target: str = ""
+    """The reference of a model."""
+    updated_at: str | None = None
+    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The server's JSON object, whole."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DeploymentInfo:
     """A Version that the server runs or has tried to run."""
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 import httpx
 
 from llmos.client import calls, flows
-from llmos.client.answers import Answer, DeploymentInfo, ModelInfo
+from llmos.client.answers import Answer, DeploymentInfo, ModelInfo, RouteInfo
 from llmos.client.calls import Call, Sampling, StreamedCall
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
 from llmos.client.draft import Draft, StreamFacts
@@ -41,6 +41,7 @@ class AsyncClient:
             **http_options(server, timeout_seconds, connect_timeout_seconds), transport=transport
         )
         self.models = AsyncModels(self)
+        self.routes = AsyncRoutes(self)
         self.deployments = AsyncDeployments(self)
 
     async def close(self) -> None:
@@ -82,6 +83,22 @@ class AsyncModels:
     async def get(self, name: str) -> "AsyncModel":
         """Return the model behind a Route or a model's name. Raises ModelNotFound with what to do about it."""
         return AsyncModel(self._client, await self._client._ask(calls.get_model(name)))
+
+
+class AsyncRoutes:
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def list(self) -> list[RouteInfo]:
+        return await self._client._ask(calls.list_routes())
+
+    async def set(self, name: str, target: str) -> RouteInfo:
+        """Point a name at a model that the server has. Raises ModelNotFound for one that it has not."""
+        return await self._client._ask(calls.set_route(name, target))
+
+    async def remove(self, name: str) -> None:
+        """Raises NotFound, with the nearest names, for a route that there is not."""
+        await self._client._ask(calls.remove_route(name))
 
 
 class AsyncDeployments:

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 import httpx
 
 from llmos.client import calls, flows
-from llmos.client.answers import Answer, DeploymentInfo, ModelInfo
+from llmos.client.answers import Answer, DeploymentInfo, ModelInfo, RouteInfo
 from llmos.client.calls import Call, Sampling, StreamedCall
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
 from llmos.client.draft import Draft, StreamFacts
@@ -45,6 +45,7 @@ class Client:
         # A program that ends, or forgets a client, without closing it leaves no open socket behind.
         weakref.finalize(self, self._http.close)
         self.models = Models(self)
+        self.routes = Routes(self)
         self.deployments = Deployments(self)
 
     def close(self) -> None:
@@ -84,6 +85,22 @@ class Models:
     def get(self, name: str) -> "Model":
         """Return the model behind a Route or a model's name. Raises ModelNotFound with what to do about it."""
         return Model(self._client, self._client._ask(calls.get_model(name)))
+
+
+class Routes:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self) -> list[RouteInfo]:
+        return self._client._ask(calls.list_routes())
+
+    def set(self, name: str, target: str) -> RouteInfo:
+        """Point a name at a model that the server has. Raises ModelNotFound for one that it has not."""
+        return self._client._ask(calls.set_route(name, target))
+
+    def remove(self, name: str) -> None:
+        """Raises NotFound, with the nearest names, for a route that there is not."""
+        self._client._ask(calls.remove_route(name))
 
 
 class Deployments:

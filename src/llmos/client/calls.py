@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypedDict, TypeVar
 from urllib.parse import quote
 
-from llmos.client.answers import Answer, DeploymentInfo, ModelInfo, Usage
+from llmos.client.answers import Answer, DeploymentInfo, ModelInfo, RouteInfo, Usage
 from llmos.client.draft import Draft, MalformedReply
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class Call(Generic[T]):
     path: str
     body: Mapping[str, Any] | None = None
     read: Callable[[Any], T]
-    """Turn the decoded JSON of a reply into the result. Raises MalformedReply."""
+    """Turn the decoded JSON of a reply, None for an empty one, into the result. Raises MalformedReply."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +72,21 @@ def get_model(name: str) -> Call[ModelInfo]:
         return _described(ModelInfo, {**_object(body), "name": name})
 
     return Call(method="GET", path=f"/llmos/v1/models/{quote(name, safe='@:')}", read=read)
+
+
+def list_routes() -> Call[list[RouteInfo]]:
+    return Call(method="GET", path="/llmos/v1/routes", read=_each(RouteInfo))
+
+
+def set_route(name: str, target: str) -> Call[RouteInfo]:
+    def read(body: Any) -> RouteInfo:
+        return _described(RouteInfo, _object(body))
+
+    return Call(method="PUT", path=_route_path(name), body={"target": target}, read=read)
+
+
+def remove_route(name: str) -> Call[None]:
+    return Call(method="DELETE", path=_route_path(name), read=lambda _: None)
 
 
 def list_deployments() -> Call[list[DeploymentInfo]]:
@@ -104,6 +119,10 @@ def chat_streamed(model: str, messages: Sequence[Mapping[str, Any]], *, sampling
         **checked(sampling),
     }
     return StreamedCall(method="POST", path="/v1/chat/completions", body=body, model=model, read_event=_read_chat_event)
+
+
+def _route_path(name: str) -> str:
+    return f"/llmos/v1/routes/{quote(name, safe='')}"
 
 
 def checked(sampling: Sampling) -> dict[str, Any]:
@@ -176,7 +195,7 @@ def _object(body: Any) -> dict[str, Any]:
 
 
 def _described(kind: Callable[..., T], body: dict[str, Any]) -> T:
-    """Return a ModelInfo or DeploymentInfo. A newer server may send fields that it doesn't know, an older one fewer."""
+    """Return a …Info. A newer server may send fields that it doesn't know, an older one fewer."""
     known = inspect.signature(kind).parameters
     return kind(**{name: value for name, value in body.items() if name in known and name != "raw"}, raw=body)
 

@@ -68,7 +68,7 @@ def ask(call: Call[T], conduct: Conduct) -> Flow[T]:
 
     def attempt() -> Flow[T]:
         response = yield from _send(call, conduct, is_streamed=False)
-        yield Say(call.read(_decoded(response.content)))
+        yield Say(call.read(_decoded(response.content) if response.content else None))
 
     return _with_retries(attempt, conduct)
 
