@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from llmos.cli import main
+from llmos.core import config
 from llmos.core.config import load_settings
 
 OWN_SETTINGS = ("LLMOS_API_KEY", "LLMOS_OWNER_KEY", "LLMOS_ENDPOINT", "LLMOS_DATABASE_URL", "LLMOS_CATALOG")
@@ -29,12 +31,15 @@ Cli = Callable[..., Outcome]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty LLMOS_HOME, and no setting from outside."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty LLMOS_HOME, no setting from outside, and no server where the command looks for one."""
     for name in OWN_SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LLMOS_HOME", str(tmp_path))
-    return tmp_path
+    with socket.socket() as taken:  # Bound and not listening: nobody else can serve there meanwhile.
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(config, "DEFAULT_ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        yield tmp_path
 
 
 @pytest.fixture
