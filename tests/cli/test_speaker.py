@@ -119,8 +119,10 @@ def test_a_prompt_goes_through_the_template_unless_it_is_raw(speaking: Any) -> N
     model.generate("Hi", raw=False, sampling={})
     model.generate("Hi", raw=True, sampling={})
     model.chat([{"role": "user", "content": "Hi"}], sampling={})
-    as_message = [{"role": "user", "content": "Hi"}]
-    assert [(each.messages, each.text) for each in requests] == [(as_message, None), (None, "Hi"), (as_message, None)]
+    said = [{"role": "user", "content": "Hi"}]
+    assert [(each.messages, each.user_text, each.text) for each in requests] == [
+        (None, "Hi", None), (None, None, "Hi"), (said, None, None),
+    ]  # fmt: skip
 
 
 @pytest.fixture

@@ -248,6 +248,22 @@ def test_messages_go_through_the_template_and_text_as_it_stands():
     assert engine.submit(Generate(id="b", text="hi", sampling=params)).num_prompt_tokens == 2
 
 
+def test_what_a_user_says_goes_through_the_template_where_there_is_one():
+    engine = make_engine()
+    params = SamplingParams(max_tokens=1)
+    assert engine.submit(Generate(id="a", user_text="hi", sampling=params)).num_prompt_tokens == 3
+    engine._tokenizer.has_template = False
+    assert engine.submit(Generate(id="b", user_text="hi", sampling=params)).num_prompt_tokens == 2
+
+
+@pytest.mark.parametrize("prompt", [{"text": "x" * 99}, {"user_text": "x" * 99}, {"tokens": [1] * 99}])
+def test_a_prompt_that_is_too_long_names_the_field_of_its_caller(prompt):
+    for context_length in (64, 8):
+        with pytest.raises(PromptTooLong) as error:
+            make_engine(context_length=context_length).submit(Generate(id="r", **prompt))
+        assert error.value.param == "prompt"
+
+
 def test_messages_for_a_model_without_a_template_are_refused():
     engine = make_engine()
     engine._tokenizer.has_template = False

@@ -209,17 +209,13 @@ async def test_a_generated_stream_ends_with_what_the_plain_answer_says(http: htt
         assert last[field] == plain[field]
 
 
-@pytest.mark.parametrize(("has_template", "is_raw"), [(True, False), (True, True), (False, False), (False, True)])
-async def test_a_prompt_is_a_message_where_the_model_has_a_template(
-    http: httpx.AsyncClient, pool: FakePool, has_template: bool, is_raw: bool
+@pytest.mark.parametrize(("raw", "user_text", "text"), [(False, "Once", None), (True, None, "Once")])
+async def test_a_prompt_is_what_a_user_says_unless_it_is_raw(
+    http: httpx.AsyncClient, pool: FakePool, raw: bool, user_text: str | None, text: str | None
 ) -> None:
-    pool.ready = msgspec.structs.replace(pool.ready, has_template=has_template)
-    await http.post("/llmos/v1/generate", json=PROMPT | {"raw": is_raw})
+    await http.post("/llmos/v1/generate", json=PROMPT | {"raw": raw})
     (request,) = pool.requests
-    if has_template and not is_raw:
-        assert (request.messages, request.text) == ([{"role": "user", "content": "Once"}], None)
-    else:
-        assert (request.messages, request.text) == (None, "Once")
+    assert (request.messages, request.user_text, request.text) == (None, user_text, text)
 
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)

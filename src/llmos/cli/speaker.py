@@ -134,14 +134,12 @@ class EngineSpeaker:
         from llmos.engine.loading import load_engine
 
         config = EngineConfig(isa=settings.isa, threads=settings.threads, max_sequences=1)
-        self._engine, self._ready = load_engine(files, config)
+        self._engine, _ = load_engine(files, config)
         self.version = version.ref
         self._recommended = version.sampling
 
     def generate(self, prompt: str, *, raw: bool, sampling: "Sampling") -> Speech:
-        if raw or not self._ready.has_template:
-            return self._speech(sampling, text=prompt)
-        return self._speech(sampling, messages=[{"role": "user", "content": prompt}])
+        return self._speech(sampling, **{"text" if raw else "user_text": prompt})
 
     def chat(self, messages: Sequence[Message], *, sampling: "Sampling") -> Speech:
         return self._speech(sampling, messages=[dict(message) for message in messages])

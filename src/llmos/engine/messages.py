@@ -33,11 +33,13 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_defaults=True):
-    """Run one prompt. Exactly one of messages, text and tokens is given."""
+    """Run one prompt. Exactly one of messages, user_text, text and tokens is given."""
 
     id: str
     messages: list[dict[str, Any]] | None = None
     """Through the model's chat template."""
+    user_text: str | None = None
+    """What a user says, through the chat template; as it stands where the model has none."""
     text: str | None = None
     """As it stands."""
     tokens: list[int] | None = None

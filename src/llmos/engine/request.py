@@ -4,6 +4,8 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from llmos.core.errors import BadRequest, PromptTooLong
 from llmos.engine.choice import Choice
 from llmos.engine.messages import Generate
@@ -13,7 +15,6 @@ from llmos.engine.sequence import Sequence
 
 if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
-
 
 _USUAL_CHARACTERS_PER_TOKEN = 8
 """More than prose, code or numbers come to; only long runs of one character, which are one token, come to more."""
@@ -35,6 +36,7 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
     Raises BadRequest or PromptTooLong, naming the field.
     """
     field = _prompt_field(request)
+    request = _with_template(request, tokenizer)
     params = request.sampling
     check_sampling(params, vocab_size, context_length)
     _refuse_far_too_long(request, tokenizer, context_length, field)
@@ -67,13 +69,24 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
 
 
 def _prompt_field(request: Generate) -> str:
-    given = [name for name in ("messages", "text", "tokens") if getattr(request, name) is not None]
+    """Return what callers call the field that the prompt came in."""
+    given = [name for name in ("messages", "user_text", "text", "tokens") if getattr(request, name) is not None]
     if len(given) != 1:
         raise BadRequest(
-            f"The request has {' and '.join(given) or 'no prompt'}; give exactly one of messages, text and tokens.",
+            f"The request has {' and '.join(given) or 'no prompt'}; "
+            "give exactly one of messages, user_text, text and tokens.",
             param="messages" if "messages" in given else "prompt",
         )
     return "messages" if given[0] == "messages" else "prompt"
+
+
+def _with_template(request: Generate, tokenizer: "Tokenizer") -> Generate:
+    """Turn what a user says into a message where the model has a chat template, into plain text where it has none."""
+    if request.user_text is None:
+        return request
+    if not tokenizer.has_template:
+        return msgspec.structs.replace(request, user_text=None, text=request.user_text)
+    return msgspec.structs.replace(request, user_text=None, messages=[{"role": "user", "content": request.user_text}])
 
 
 def _refuse_far_too_long(request: Generate, tokenizer: "Tokenizer", context_length: int, field: str) -> None:

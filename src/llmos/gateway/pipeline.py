@@ -21,9 +21,10 @@ from llmos.models.registry import Version
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """One of messages, text and tokens. With messages and text: the messages, if the model has a chat template."""
+    """One of messages, user_text, text and tokens, as in engine.messages.Generate."""
 
     messages: list[dict[str, Any]] | None = None
+    user_text: str | None = None
     text: str | None = None
     tokens: list[int] | None = None
 
@@ -119,7 +120,7 @@ async def answer(services: Services, call: Call) -> AsyncIterator[Answer]:
     """
     began = time.perf_counter()
     version, files = await asyncio.to_thread(_find, services, call.model)
-    requests = await _requests(services, call, version, files)
+    requests = _requests(call, version)
     running = Answer(requests[0].id, call, version, began)
     async with AsyncExitStack() as stack:
         streams = [
@@ -138,16 +139,14 @@ def _find(services: Services, model: str) -> tuple[Version, dict[str, Path]]:
     return version, services.registry.files(version)
 
 
-async def _requests(services: Services, call: Call, version: Version, files: dict[str, Path]) -> list[Generate]:
+def _requests(call: Call, version: Version) -> list[Generate]:
     call_id, sampling = new_id(call.id_prefix), call.sampling.on(version)
-    has_template = False
-    if any(prompt.messages is not None and prompt.text is not None for prompt in call.prompts):
-        has_template = (await services.pool.ensure(version.ref, files)).has_template
     return [
         Generate(
             id=f"{call_id}-{place}" if place else call_id,
-            messages=prompt.messages if prompt.text is None or has_template else None,
-            text=prompt.text if prompt.messages is None or not has_template else None,
+            messages=prompt.messages,
+            user_text=prompt.user_text,
+            text=prompt.text,
             tokens=prompt.tokens,
             echo=call.echo,
             sampling=sampling,

@@ -33,10 +33,10 @@ class GenerateRequest(SamplingFields, kw_only=True):
     }
 
     def call(self) -> Call:
-        messages = None if self.raw else [{"role": "user", "content": self.prompt}]
+        prompt = Prompt(text=self.prompt) if self.raw else Prompt(user_text=self.prompt)
         return Call(
             model=self.model,
-            prompts=[Prompt(text=self.prompt, messages=messages)],
+            prompts=[prompt],
             sampling=self.sampling(max_tokens=self.max_tokens),
             id_prefix="gen",
         )
