@@ -23,7 +23,7 @@ def registry(tmp_path):
 
 @pytest.fixture
 def routes(registry):
-    return Routes(registry.database, registry, clock=lambda: NOON)
+    return Routes(registry, clock=lambda: NOON)
 
 
 @pytest.fixture
@@ -60,9 +60,13 @@ def test_dialogue_answers_with_the_default_model_as_soon_as_it_is_here(routes, a
 
 
 def test_an_unset_route_says_which_command_sets_it(routes, add):
-    add("smollm2")
-    with pytest.raises(ModelNotFound, match=r"There is no model 'gpt-3'.*llmos route set gpt-3 MODEL"):
+    with pytest.raises(ModelNotFound, match=r"There is no model 'gpt-3'.*llmos route set gpt-3 MODEL$"):
         routes.resolve("gpt-3")
+    add("smollm2")
+    with pytest.raises(ModelNotFound, match=r"There is no model 'gpt-3'.*llmos route set gpt-3 smollm2$"):
+        routes.resolve("gpt-3")
+    with pytest.raises(NotFound, match=r"no route 'gpt-3'.*llmos route set gpt-3 smollm2$"):
+        routes.get("gpt-3")
 
 
 def test_a_set_route_answers_with_its_model(routes, add):
@@ -138,7 +142,7 @@ def test_a_near_miss_names_the_route(routes, add):
 def test_a_removed_route_is_gone(routes):
     routes.remove("dialogue")
     assert list(routes.list()) == []
-    with pytest.raises(NotFound, match=r"no route 'dialogue'.*Set it with: llmos route set NAME MODEL"):
+    with pytest.raises(NotFound, match=r"no route 'dialogue'.*Set it with: llmos route set dialogue MODEL$"):
         routes.get("dialogue")
 
 

@@ -138,10 +138,11 @@ def rm(model: _Reference, as_json: _AsJson = False) -> None:
         return
     what = [*removed.versions, *(f"the alias {model.partition(':')[0]}:{alias}" for alias in removed.aliases)]
     stdout().print(f"Removed {', '.join(what)}; {readable_size(removed.freed_bytes)} freed.")
-    for route in Routes(registry.database, registry).dangling():
+    routes = Routes(registry)
+    for route in routes.dangling():
         stderr().print(
             f"The route {route.name} points at {route.target}, which isn't here."
-            f" Point it elsewhere: llmos route set {route.name} MODEL"
+            f" Point it elsewhere: {routes.command_for(route.name)}"
         )
 
 

@@ -74,5 +74,4 @@ def _open() -> "Routes":
     from llmos.deployments.routes import Routes
     from llmos.models import open_registry
 
-    registry = open_registry(load_settings())
-    return Routes(registry.database, registry)
+    return Routes(open_registry(load_settings()))

@@ -75,7 +75,7 @@ def find_or_pull(name: str, settings: Settings) -> tuple["Version", dict[str, Pa
     from llmos.models import open_registry
 
     registry = open_registry(settings)
-    routes = Routes(registry.database, registry)
+    routes = Routes(registry)
     try:
         version = routes.resolve(name)
     except ModelNotFound:

@@ -1,17 +1,20 @@
 """Routes: the names that callers ask for, and the models that answer. A route points at a model, never at a route."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from llmos.core.clock import Clock, utc_now
-from llmos.core.database import Database
 from llmos.core.errors import BadRequest, ModelNotFound, NotFound
 from llmos.core.suggest import nearest
 from llmos.deployments import queries
 from llmos.deployments.tables import RouteRow
 from llmos.models.names import check_name
 from llmos.models.registry import Registry, Version
+
+DEFAULT_ROUTE = "dialogue"
+"""Points at the default model from the start. The owner may point it anywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +26,8 @@ class Route:
 
 
 class Routes:
-    def __init__(self, database: Database, registry: Registry, *, clock: Clock = utc_now) -> None:
-        self._database, self._registry, self._clock = database, registry, clock
+    def __init__(self, registry: Registry, *, clock: Clock = utc_now) -> None:
+        self._database, self._registry, self._clock = registry.database, registry, clock
 
     def resolve(self, name: str) -> Version:
         """Return the version that answers to a name: the route's if there is one, else the model's.
@@ -86,6 +89,16 @@ class Routes:
             session.flush()
             return _route(row)
 
+    def command_for(self, name: str) -> str:
+        """Return the command that gives a name a meaning, ready to be pasted where the default model is here.
+
+        Raises BadRequest for a name that no route can have.
+        """
+        check_name(name, "a route")
+        dangling = self.dangling()
+        defaults = [route.target for route in self.list() if route.name == DEFAULT_ROUTE and route not in dangling]
+        return f"llmos route set {name} {defaults[0] if defaults else 'MODEL'}"
+
     def remove(self, name: str) -> None:
         with self._database.transaction() as session:
             row = queries.route(session, name)
@@ -108,19 +121,16 @@ class Routes:
         with self._database.session() as session:
             routes = [row.name for row in queries.routes(session)]
         hints = [f"There is a route {' and a route '.join(meant)}."] if (meant := nearest(name, routes)) else []
-        try:
-            check_name(name, "a route")
-            hints.append(f"To answer to this name: llmos route set {name} MODEL")
-        except BadRequest:
-            pass
+        with suppress(BadRequest):
+            hints.append(f"To answer to this name: {self.command_for(name)}")
         return ModelNotFound(" ".join([error.message, *hints]), param="model")
 
     def _not_found(self, name: str, known: Sequence[str]) -> NotFound:
         meant = nearest(name, known)
         hint = f"Did you mean {' or '.join(meant)}?" if meant else f"There is {', '.join(known) or 'none yet'}."
-        return NotFound(
-            f"There is no route {name[:80]!r}. {hint} Set it with: llmos route set NAME MODEL", param="name"
-        )
+        with suppress(BadRequest):
+            hint += f" Set it with: {self.command_for(name)}"
+        return NotFound(f"There is no route {name[:80]!r}. {hint}", param="name")
 
 
 def _route(row: RouteRow) -> Route:

@@ -20,16 +20,13 @@ from fastapi import FastAPI
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, Conflict, LLMOSError
 from llmos.deployments.pool import Pool
-from llmos.deployments.routes import Routes
+from llmos.deployments.routes import DEFAULT_ROUTE, Routes
 from llmos.engine.config import EngineConfig
 from llmos.gateway.app import create_app
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.registry import Version
 from llmos.security.auth import open_owner_key
-
-DEFAULT_ROUTE = "dialogue"
-"""What is served where nothing is named. The owner may point it anywhere."""
 
 
 def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1", port: int = 8000) -> None:
@@ -51,7 +48,7 @@ def open_services(settings: Settings) -> Services:
     services = Services(
         settings=settings,
         registry=registry,
-        routes=Routes(registry.database, registry),
+        routes=Routes(registry),
         pool=Pool(config=EngineConfig(isa=settings.isa, threads=settings.threads)),
         owner_key=open_owner_key(settings),
     )
