@@ -9,7 +9,7 @@
 namespace llmos {
 namespace {
 
-constexpr auto spin_before_parking = std::chrono::microseconds(150);
+constexpr auto spin_before_parking = std::chrono::microseconds(400);
 
 inline void relax() {
 #if defined(__x86_64__)

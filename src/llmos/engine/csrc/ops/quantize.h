@@ -12,10 +12,11 @@ void quantize(const llmos::Activations& x, int row) {
         const F low = load(values), high = load(values + 16);
         const float magnitude = largest(max(abs(low), abs(high)));
         const float inverse = magnitude > 0 ? 127 / magnitude : 0;
-        store_int8(q, low * splat(inverse));
-        store_int8(q + 16, high * splat(inverse));
+        const I q_low = to_int(low * splat(inverse)), q_high = to_int(high * splat(inverse));
+        store_int8(q, q_low);
+        store_int8(q + 16, q_high);
         const size_t i = size_t(row) * x.blocks() + b;
-        const int32_t total = sum_int8(q);
+        const int32_t total = sum(q_low + q_high);
         x.scales[i] = magnitude / 127;
         x.sums[i] = total;
         x.scaled_sums[i] = x.scales[i] * float(total);

@@ -46,30 +46,40 @@ void find_above(const float* x, int size, float bound, std::vector<int32_t>& out
         if (x[i] > bound) out.push_back(i);
 }
 
+// Stretch by stretch: only the one that holds the largest value is searched for its place.
 void find_largest(const float* x, int size, float& value, int32_t& index) {
-    F best = splat(-std::numeric_limits<float>::infinity()), total = zero();
-    int i = 0;
-    for (; i + 16 <= size; i += 16) {
-        const F v = load(x + i);
-        best = max(best, v);
-        total = total + v * zero();  // stays a number unless something isn't
-    }
-    value = largest(best);
-    float check = sum(total);
-    for (; i < size; ++i) {
-        value = x[i] > value ? x[i] : value;
-        check += x[i] * 0;
-    }
-    index = -1;
-    bool broken = false;
-    if (check != check)  // an infinity does this too: look again, one at a time
-        for (i = 0; i < size; ++i) broken |= x[i] != x[i] || x[i] == std::numeric_limits<float>::infinity();
-    if (broken) return;
-    for (i = 0; i < size; ++i)
-        if (x[i] == value) {
-            index = i;
-            return;
+    constexpr int stretch = 512;
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    value = -infinity;
+    index = 0;
+    bool is_suspect = false;
+    for (int begin = 0; begin < size; begin += stretch) {
+        const int end = begin + stretch < size ? begin + stretch : size;
+        F best = splat(-infinity), check = zero();
+        int i = begin;
+        for (; i + 16 <= end; i += 16) {
+            const F v = load(x + i);
+            best = max(best, v);
+            check = fma(v, zero(), check);  // stays zero unless something is no number, or infinite
         }
+        float here = largest(best), is_zero = sum(check);
+        for (; i < end; ++i) {
+            here = x[i] > here ? x[i] : here;
+            is_zero += x[i] * 0;
+        }
+        is_suspect |= is_zero != 0;  // true for what is no number, too
+        if (here > value) {
+            value = here;
+            index = begin;
+        }
+    }
+    if (is_suspect)  // a banned token's minus infinity is no fault
+        for (int i = 0; i < size; ++i)
+            if (x[i] != x[i] || x[i] == infinity) {
+                index = -1;
+                return;
+            }
+    while (x[index] != value) ++index;
 }
 
 }  // namespace

@@ -38,17 +38,13 @@ inline F keep_lanes(F a, int begin, int end, float other) {
     const uint32_t mask = ((end >= 16 ? 0xffffu : (1u << end) - 1)) & ~((1u << begin) - 1);
     return {_mm512_mask_blend_ps(__mmask16(mask), _mm512_set1_ps(other), a.v)};
 }
-inline void store_int8(int8_t* p, F a) { _mm_storeu_si128((__m128i*)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a.v))); }
 
+inline I to_int(F a) { return {_mm512_cvtps_epi32(a.v)}; }
+inline I operator+(I a, I b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline int32_t sum(I a) { return _mm512_reduce_add_epi32(a.v); }
+inline void store_int8(int8_t* p, I a) { _mm_storeu_si128((__m128i*)p, _mm512_cvtepi32_epi8(a.v)); }
 inline I splat_int(int32_t x) { return {_mm512_set1_epi32(x)}; }
 inline F to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
-inline int32_t sum_int8(const int8_t* p) {  // 32 of them
-    const __m256i ones = _mm256_set1_epi8(1), x = _mm256_loadu_si256((const __m256i*)p);
-    const __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, x);
-    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
-    const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
-}
 
 inline Bytes load_bytes(const uint8_t* p) { return {_mm512_load_si512(p)}; }
 inline Bytes low_nibbles(Bytes a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(15))}; }

@@ -59,22 +59,26 @@ inline F scale_by_power_of_two(F a, F n) { return make([&](int i) { return std::
 inline F keep_lanes(F a, int begin, int end, float other) {
     return make([&](int i) { return i >= begin && i < end ? a.v[i] : other; });
 }
-// Rounded to nearest, ties to even; within -128 to 127.
-inline void store_int8(int8_t* p, F a) {
-    for (int i = 0; i < 16; ++i) p[i] = int8_t(std::nearbyint(a.v[i]));
-}
 
-inline I splat_int(int32_t x) {
+template <class Lane> inline I make_int(Lane lane) {
     I out;
-    for (int32_t& lane : out.v) lane = x;
+    for (int i = 0; i < 16; ++i) out.v[i] = lane(i);
     return out;
 }
-inline F to_float(I a) { return make([&](int i) { return float(a.v[i]); }); }
-inline int32_t sum_int8(const int8_t* p) {  // 32 of them
+// Rounded to nearest, ties to even.
+inline I to_int(F a) { return make_int([&](int i) { return int32_t(std::nearbyint(a.v[i])); }); }
+inline I operator+(I a, I b) { return make_int([&](int i) { return a.v[i] + b.v[i]; }); }
+inline int32_t sum(I a) {
     int32_t total = 0;
-    for (int i = 0; i < 32; ++i) total += p[i];
+    for (int32_t x : a.v) total += x;
     return total;
 }
+// Lanes within -128 to 127.
+inline void store_int8(int8_t* p, I a) {
+    for (int i = 0; i < 16; ++i) p[i] = int8_t(a.v[i]);
+}
+inline I splat_int(int32_t x) { return make_int([&](int) { return x; }); }
+inline F to_float(I a) { return make([&](int i) { return float(a.v[i]); }); }
 
 inline Bytes load_bytes(const uint8_t* p) {
     Bytes out;
