@@ -1,4 +1,8 @@
-"""What doctor reads about the machine."""
+"""What is read about the machine. A container's limits count."""
+
+import os
+
+import pytest
 
 from llmos.core import hardware
 from llmos.core.hardware import inspect_hardware
@@ -9,8 +13,9 @@ ARM = "Features\t: fp asimd\n"
 MEMORY = "MemTotal:       16000000 kB\nMemAvailable:    8000000 kB\n"
 
 
-def machine(monkeypatch, tmp_path, cpu="", memory="", limit="max", used="0"):
-    for name, text in {"cpuinfo": cpu, "meminfo": memory, "memory.max": limit, "memory.current": used}.items():
+def machine(monkeypatch, tmp_path, cpu="", memory="", limit="max", used="0", cores="max 100000"):
+    files = {"cpuinfo": cpu, "meminfo": memory, "memory.max": limit, "memory.current": used, "cpu.max": cores}
+    for name, text in files.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(hardware, "_CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(hardware, "_MEMORY_INFO", tmp_path / "meminfo")
@@ -37,6 +42,35 @@ def test_memory_is_the_machines(monkeypatch, tmp_path):
 def test_a_containers_limit_counts_where_it_is_lower(monkeypatch, tmp_path):
     found = machine(monkeypatch, tmp_path, memory=MEMORY, limit="1000000000", used="300000000")
     assert (found.memory_bytes, found.available_bytes) == (1_000_000_000, 700_000_000)
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "available"),
+    [
+        ("max", "0", 8_192_000_000),
+        ("3000000", "1000000", 2_000_000),
+        ("3000000", "", 3_000_000),
+        ("90000000000", "0", 8_192_000_000),
+        ("1000", "2000", 0),
+    ],
+)
+def test_what_a_container_has_used_is_gone(monkeypatch, tmp_path, limit, used, available):
+    assert machine(monkeypatch, tmp_path, memory=MEMORY, limit=limit, used=used).available_bytes == available
+
+
+@pytest.mark.parametrize(
+    ("cores", "most"), [("max 100000", None), ("100000 100000", 1), ("50000 100000", 1), ("990000000 100000", None)]
+)
+def test_a_containers_share_of_the_cores_counts(monkeypatch, tmp_path, cores, most):
+    all_cores = len(os.sched_getaffinity(0))
+    found = machine(monkeypatch, tmp_path, cores=cores).num_cores
+    assert found == (all_cores if most is None else min(most, all_cores))
+
+
+def test_this_machine_has_memory_and_cores():
+    found = inspect_hardware()
+    assert 0 < found.available_bytes <= found.memory_bytes
+    assert 1 <= found.num_cores <= len(os.sched_getaffinity(0))
 
 
 def test_a_machine_that_tells_nothing_is_no_error(monkeypatch, tmp_path):

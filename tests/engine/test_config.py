@@ -3,15 +3,16 @@
 import pytest
 
 from llmos.core.errors import BadRequest, Unavailable
-from llmos.engine.config import Capacity, EngineConfig, Hardware, resolve
+from llmos.engine.config import Capacity, EngineConfig, resolve
 
 GIB = 2**30
 
 
-def settle(config=None, memory_bytes=16 * GIB, max_positions=8192, block_bytes=2**20):
+def settle(config=None, free_bytes=16 * GIB, max_positions=8192, block_bytes=2**20):
     return resolve(
         config or EngineConfig(),
-        Hardware(memory_bytes=memory_bytes, num_cpus=4),
+        free_bytes=free_bytes,
+        num_cores=4,
         max_positions=max_positions,
         block_bytes=block_bytes,
         block_size=16,
@@ -56,7 +57,7 @@ def test_a_step_must_have_room_for_a_token_of_everyone():
 
 def test_the_cache_fits_the_sequences_and_a_quarter_of_the_memory():
     assert settle() == Capacity(num_blocks=64 * 1024 // 16, threads=4)
-    assert settle(memory_bytes=4 * GIB).num_blocks == 1024
+    assert settle(free_bytes=4 * GIB).num_blocks == 1024
     assert settle(EngineConfig(max_sequences=1)).num_blocks == 8192 // 16, "one full context at least"
     assert settle(max_positions=128).num_blocks == 64 * 128 // 16
 
@@ -72,4 +73,4 @@ def test_a_context_over_the_models_is_refused_with_both_numbers():
 
 def test_too_little_memory_is_refused_with_the_numbers():
     with pytest.raises(Unavailable, match="room for 16 tokens only: 16 tokens take 1,048,576 bytes"):
-        settle(memory_bytes=4 * 2**20)
+        settle(free_bytes=4 * 2**20)

@@ -1,4 +1,7 @@
-"""What this machine has: its CPU, the instructions that the kernels want, memory, cores. Linux, any architecture."""
+"""What this process may use of the machine: instructions that the kernels want, memory, cores. Linux, any architecture.
+
+A container's limits count, not only the machine's size.
+"""
 
 import os
 import platform
@@ -21,11 +24,11 @@ class Hardware:
     features: frozenset[str]
     """The CPU's instruction sets, in the kernel's spelling (avx2, avx512_vnni)."""
     num_cores: int
-    """Cores that this process may use."""
+    """Cores' worth of time that this process gets."""
     memory_bytes: int
     """What this process may use: the machine's memory, or the container's limit."""
     available_bytes: int
-    """Of it, what is free or can be freed without swapping."""
+    """Of it, what can be had without swapping, the page cache included."""
 
     @property
     def isas(self) -> tuple[str, ...]:
@@ -45,20 +48,25 @@ def inspect_hardware() -> Hardware:
     return Hardware(
         cpu=fields.get("model name") or platform.processor() or platform.machine(),
         features=frozenset((fields.get("flags") or fields.get("Features") or "").split()),
-        num_cores=len(os.sched_getaffinity(0)),
+        num_cores=_num_cores(),
         memory_bytes=total,
         available_bytes=available,
     )
 
 
+def _num_cores() -> int:
+    usable = len(os.sched_getaffinity(0))
+    # "200000 100000": in every 100,000 microseconds 200,000 of work, so two cores' worth. "max 100000": no limit.
+    quota, _, period = _text(_CGROUP / "cpu.max").partition(" ")
+    if quota.isdecimal() and period.isdecimal():
+        usable = min(usable, max(1, int(quota) // int(period)))
+    return usable
+
+
 def _fields(path: Path) -> dict[str, str]:
     """Read "name : value" lines, the first of each name."""
     fields: dict[str, str] = {}
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return fields
-    for line in lines:
+    for line in _text(path).splitlines():
         name, _, value = line.partition(":")
         fields.setdefault(name.strip(), value.strip())
     return fields
@@ -70,8 +78,13 @@ def _kib(text: str) -> int:
 
 
 def _number(path: Path) -> int | None:
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return None
+    text = _text(path)
     return int(text) if text.isdecimal() else None
+
+
+def _text(path: Path) -> str:
+    """Return the file's text, and nothing where there is none to read."""
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""

@@ -60,13 +60,6 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hardware:
-    memory_bytes: int
-    """Memory that is free for the KV cache, the weights already taken off."""
-    num_cpus: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Capacity:
     """What a config comes to with one model on one machine."""
 
@@ -76,10 +69,12 @@ class Capacity:
 
 
 def resolve(
-    config: EngineConfig, hardware: Hardware, *, max_positions: int, block_bytes: int, block_size: int
+    config: EngineConfig, *, free_bytes: int, num_cores: int, max_positions: int, block_bytes: int, block_size: int
 ) -> Capacity:
-    """Settle everything that was not said. Raises BadRequest for what the model can't do, Unavailable for what the
-    machine can't hold; both say the numbers."""
+    """Settle everything that was not said. `free_bytes`: of memory, the weights already taken off.
+
+    Raises BadRequest for what the model can't do, Unavailable for what the machine can't hold; both say the numbers.
+    """
     context = config.context_length or max_positions
     if context > max_positions:
         raise BadRequest(
@@ -90,15 +85,15 @@ def resolve(
         num_blocks = config.kv_bytes // block_bytes
     else:
         wanted = max(context, config.max_sequences * min(context, DEFAULT_TOKENS_PER_SEQUENCE))
-        affordable = int(hardware.memory_bytes * DEFAULT_MEMORY_SHARE) // block_bytes
+        affordable = int(free_bytes * DEFAULT_MEMORY_SHARE) // block_bytes
         num_blocks = min(-(-wanted // block_size), affordable)
     if num_blocks * block_size < min(context, block_size * 2):
         raise Unavailable(
             f"The KV cache would have room for {num_blocks * block_size} tokens only: {block_size} tokens take "
-            f"{block_bytes:,} bytes, and {hardware.memory_bytes:,} bytes of memory are free. "
+            f"{block_bytes:,} bytes, and {free_bytes:,} bytes of memory are free. "
             "Free some memory, raise kv_bytes, or take a smaller model."
         )
-    return Capacity(num_blocks=num_blocks, threads=config.threads or hardware.num_cpus)
+    return Capacity(num_blocks=num_blocks, threads=config.threads or num_cores)
 
 
 def _check_count(name: str, value: object) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from llmos.core.hardware import inspect_hardware
 from llmos.engine.checkpoint import open_checkpoint
-from llmos.engine.config import EngineConfig, Hardware, resolve
+from llmos.engine.config import EngineConfig, resolve
 from llmos.engine.engine import Engine
-from llmos.engine.hardware import available_memory_bytes, num_usable_cpus
 from llmos.engine.messages import Ready
 from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.runner.native import NativeRunner
@@ -25,12 +25,11 @@ def load_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine
     # The tokenizer is built while the weights are packed.
     with ThreadPoolExecutor(1, "tokenizer") as background:
         tokenizer_future = background.submit(lambda: checkpoint.tokenizer)
+        hardware = inspect_hardware()
         capacity = resolve(
             config,
-            Hardware(
-                memory_bytes=max(0, available_memory_bytes() - sum(path.stat().st_size for path in files.values())),
-                num_cpus=num_usable_cpus(),
-            ),
+            free_bytes=max(0, hardware.available_bytes - sum(path.stat().st_size for path in files.values())),
+            num_cores=hardware.num_cores,
             max_positions=spec.max_positions,
             block_bytes=NativeRunner.block_bytes(spec, config.kv_dtype),
             block_size=BLOCK_SIZE,
