@@ -308,11 +308,6 @@ async def test_the_other_prompts_of_a_request_end_with_the_one_that_failed(
     assert set(pool.closed_early) == {request.id for request in pool.requests}
 
 
-async def test_a_cancelled_choice_is_an_error_and_no_answer(http: httpx.AsyncClient, pool: FakePool) -> None:
-    pool.enqueue("Hel", delta(finish_reason="cancelled", num_output_tokens=1))
-    assert (await http.post("/v1/chat/completions", json=CHAT)).status_code == 503
-
-
 async def test_an_answer_that_stops_without_an_end_is_an_error(http: httpx.AsyncClient, pool: FakePool) -> None:
     pool.enqueue("Hel", None)
     assert (await http.post("/v1/chat/completions", json=CHAT)).json()["error"]["code"] == "replica_failed"

@@ -266,9 +266,9 @@ def test_a_completion_has_openais_defaults() -> None:
 
 def test_generate_leaves_it_to_the_model_whether_the_prompt_is_a_message() -> None:
     (prompt,) = decode(b'{"model": "m", "prompt": "x"}', GenerateRequest).call().prompts
-    assert (prompt.text, prompt.messages) == ("x", [{"role": "user", "content": "x"}])
+    assert (prompt.text, prompt.user_text, prompt.messages) == (None, "x", None)
     (raw,) = decode(b'{"model": "m", "prompt": "x", "raw": true}', GenerateRequest).call().prompts
-    assert (raw.text, raw.messages) == ("x", None)
+    assert (raw.text, raw.user_text, raw.messages) == ("x", None, None)
 
 
 @pytest.mark.parametrize("field", ["n", "messages", "logprobs", "echo"])

@@ -1,8 +1,7 @@
-"""What OpenAI's chat and completions formats have in common: the sampling fields, and those that we refuse by name."""
+"""What requests in OpenAI's formats have in common: the sampling fields, and those that we refuse by name."""
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest
@@ -91,18 +90,3 @@ class StreamFields(SamplingFields, kw_only=True):
             raise BadRequest(
                 "`stream_options` is for streams: set `stream` to true, or leave it out.", param="stream_options"
             )
-
-
-class Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
-def usage(num_prompt_tokens: int, num_completion_tokens: int) -> Usage:
-    return Usage(num_prompt_tokens, num_completion_tokens, num_prompt_tokens + num_completion_tokens)
-
-
-def finite(logprob: float) -> float:
-    """JSON has no infinity: a banned token's logprob is spelled as OpenAI does."""
-    return max(logprob, -9999.0)

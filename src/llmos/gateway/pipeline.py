@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from llmos.core.errors import ReplicaFailed, Unavailable
+from llmos.core.errors import ReplicaFailed
 from llmos.core.ids import new_id
-from llmos.engine.messages import Delta, Event, Generate, SamplingParams, Started
+from llmos.engine.messages import Delta, Event, FinishReason, Generate, SamplingParams, Started, TokenLogprob
 from llmos.engine.recommended import RECOMMENDABLE
 from llmos.gateway.merging import merge
 from llmos.gateway.services import Services
@@ -53,6 +53,20 @@ class Call:
     echo: bool = False
     id_prefix: str = "answer"
 
+    @property
+    def num_choices(self) -> int:
+        """Of all prompts together."""
+        return len(self.prompts) * self.sampling.params.n
+
+
+@dataclass(frozen=True, slots=True)
+class WholeChoice:
+    """One choice, when it has ended."""
+
+    text: str
+    logprobs: list[TokenLogprob]
+    finish_reason: FinishReason
+
 
 class Answer:
     """A call that was accepted: who answers it, what it has cost so far, and the deltas as they come."""
@@ -65,7 +79,7 @@ class Answer:
         self.num_prompt_tokens = 0
         self.deltas: AsyncIterator[Delta]
         """What each step adds. Choice i of prompt p has index p * n + i. Read it to its end, once."""
-        self._num_tokens_of = [0] * (len(call.prompts) * call.sampling.params.n)
+        self._num_tokens_of = [0] * call.num_choices
         self._began = began
         self._first_token_at: float | None = None
         self._last_token_at = began
@@ -79,6 +93,18 @@ class Answer:
         """Twelve digits of the digest: the same weights, the same fingerprint."""
         return "fp_" + self.version.digest.rpartition(":")[2][:12]
 
+    async def whole(self) -> list[WholeChoice]:
+        """Read the deltas to their end and return what they come to."""
+        texts: list[list[str]] = [[] for _ in self._num_tokens_of]
+        logprobs: list[list[TokenLogprob]] = [[] for _ in self._num_tokens_of]
+        reasons: list[FinishReason] = ["stop"] * len(self._num_tokens_of)
+        async for delta in self.deltas:
+            texts[delta.index].append(delta.text)
+            logprobs[delta.index] += delta.logprobs
+            if delta.finish_reason is not None:
+                reasons[delta.index] = delta.finish_reason
+        return list(map(WholeChoice, map("".join, texts), logprobs, reasons))
+
     async def read(self, events: AsyncIterator[tuple[int, Event]]) -> AsyncGenerator[Delta, None]:
         """Yield the deltas until every choice has its finish_reason. Raises the LLMOSError that ended one too early."""
         num_running = len(self._num_tokens_of)
@@ -90,8 +116,6 @@ class Answer:
             raise ReplicaFailed("The model's process stopped sending before the answer was whole. Try again.")
 
     def _note(self, place: int, delta: Delta) -> Delta:
-        if delta.finish_reason == "cancelled":
-            raise Unavailable("The answer was cancelled: the model is being stopped.", retry_after_seconds=2)
         index = place * self.call.sampling.params.n + delta.index
         self._num_tokens_of[index] = delta.num_output_tokens
         self._last_token_at = time.perf_counter()

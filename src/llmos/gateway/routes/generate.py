@@ -7,7 +7,8 @@ import msgspec
 from fastapi import APIRouter, Request
 
 from llmos.gateway import openapi, sse
-from llmos.gateway.openai_fields import SamplingFields, Usage, usage
+from llmos.gateway.openai_answers import Usage, usage
+from llmos.gateway.openai_fields import SamplingFields
 from llmos.gateway.pipeline import Answer, Call, Prompt
 from llmos.gateway.sse import AnswerResponse
 from llmos.gateway.wire import Int64, Unsupported, receive
@@ -83,21 +84,16 @@ class GenerateWire:
     """Spells an answer as a GeneratedAnswer, or as GeneratedPiece events."""
 
     async def whole(self, answer: Answer) -> bytes:
-        pieces = []
-        reason = None
-        async for delta in answer.deltas:
-            pieces.append(delta.text)
-            reason = delta.finish_reason
-        assert reason in ("stop", "length"), "the pipeline yields until the answer has ended"
+        (choice,) = await answer.whole()
         return sse.encode(
             GeneratedAnswer(
                 id=answer.id,
-                text="".join(pieces),
+                text=choice.text,
                 model=answer.call.model,
                 version=answer.version.ref,
                 digest=answer.version.digest,
-                finish_reason=reason,
-                usage=usage(answer.num_prompt_tokens, answer.num_completion_tokens),
+                finish_reason=choice.finish_reason,
+                usage=usage(answer),
             )
         )
 
@@ -108,7 +104,6 @@ class GenerateWire:
                 if delta.text:
                     yield opening + sse.encode(delta.text) + b"}\n\n"
                 continue
-            assert delta.finish_reason != "cancelled", "the pipeline raises for a cancelled answer"
             yield sse.event(
                 GeneratedPiece(
                     id=answer.id,
@@ -117,6 +112,6 @@ class GenerateWire:
                     version=answer.version.ref,
                     digest=answer.version.digest,
                     finish_reason=delta.finish_reason,
-                    usage=usage(answer.num_prompt_tokens, answer.num_completion_tokens),
+                    usage=usage(answer),
                 )
             )

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest
-from llmos.engine.messages import FinishReason, TokenLogprob
+from llmos.engine.messages import TokenLogprob
 from llmos.gateway import openapi, sse
-from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, StreamFields, StreamOptions, Usage, finite, usage
+from llmos.gateway.openai_answers import EventFrame, Usage, finite, usage
+from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, StreamFields, StreamOptions
 from llmos.gateway.pipeline import Answer, Call, Prompt
 from llmos.gateway.sse import AnswerResponse
 from llmos.gateway.wire import Int64, Unsupported, WireRequest, receive
@@ -206,40 +207,24 @@ class ChatWire:
         self._wants_usage_event = wants_usage_event
 
     async def whole(self, answer: Answer) -> bytes:
-        num_choices = answer.call.sampling.params.n
-        texts: list[list[str]] = [[] for _ in range(num_choices)]
-        tokens: list[list[TokenLogprob]] = [[] for _ in range(num_choices)]
-        reasons: list[FinishReason] = ["stop"] * num_choices
-        async for delta in answer.deltas:
-            texts[delta.index].append(delta.text)
-            tokens[delta.index].extend(delta.logprobs)
-            reasons[delta.index] = delta.finish_reason or "stop"
+        choices = await answer.whole()
         completion = ChatCompletion(
             id=answer.id,
             created=answer.created,
             model=answer.version.ref,
             system_fingerprint=answer.fingerprint,
             choices=[
-                ChatChoice(i, AnswerMessage("".join(texts[i])), self._logprobs(tokens[i]), _reason(reasons[i]))
-                for i in range(num_choices)
+                ChatChoice(i, AnswerMessage(choice.text), self._logprobs(choice.logprobs), choice.finish_reason)
+                for i, choice in enumerate(choices)
             ],
-            usage=usage(answer.num_prompt_tokens, answer.num_completion_tokens),
+            usage=usage(answer),
         )
         return sse.encode(completion)
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         # Spelled by hand: only the index, the text and the logprobs change from one event to the next.
-        head = sse.encode(
-            {
-                "id": answer.id,
-                "object": "chat.completion.chunk",
-                "created": answer.created,
-                "model": answer.version.ref,
-                "system_fingerprint": answer.fingerprint,
-            }
-        )
-        opening = b"data: " + head[:-1] + b',"choices":['
-        closing = b'],"usage":null}\n\n' if self._wants_usage_event else b"]}\n\n"
+        frame = EventFrame(answer, "chat.completion.chunk", wants_usage_event=self._wants_usage_event)
+        opening, closing = frame.opening, frame.closing
         started: set[int] = set()
         async for delta in answer.deltas:
             choice = opening + b'{"index":%d,"delta":' % delta.index
@@ -259,8 +244,7 @@ class ChatWire:
             if chunk:  # A step that completed no character adds nothing.
                 yield chunk
         if self._wants_usage_event:
-            spent = sse.encode(usage(answer.num_prompt_tokens, answer.num_completion_tokens))
-            yield opening + b'],"usage":' + spent + b"}\n\n"
+            yield frame.usage_event(answer)
 
     def _logprobs(self, tokens: Sequence[TokenLogprob]) -> ChoiceLogprobs | None:
         if not self._wants_logprobs:
@@ -276,8 +260,3 @@ class ChatWire:
                 for token in tokens
             ]
         )
-
-
-def _reason(reason: FinishReason) -> Literal["stop", "length"]:
-    assert reason != "cancelled", "the pipeline raises for a cancelled answer"
-    return reason

@@ -8,18 +8,10 @@ from fastapi import APIRouter, Request
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest
-from llmos.engine.messages import FinishReason, TokenLogprob
+from llmos.engine.messages import TokenLogprob
 from llmos.gateway import openapi, sse
-from llmos.gateway.openai_fields import (
-    HARMLESS,
-    MAX_CHOICES,
-    UNSUPPORTED,
-    StreamFields,
-    StreamOptions,
-    Usage,
-    finite,
-    usage,
-)
+from llmos.gateway.openai_answers import EventFrame, Usage, finite, usage
+from llmos.gateway.openai_fields import HARMLESS, MAX_CHOICES, UNSUPPORTED, StreamFields, StreamOptions
 from llmos.gateway.pipeline import Answer, Call, Prompt
 from llmos.gateway.sse import AnswerResponse
 from llmos.gateway.wire import Int64, Unsupported, receive
@@ -144,19 +136,10 @@ class CompletionWire:
         self._wants_usage_event = wants_usage_event
 
     async def whole(self, answer: Answer) -> bytes:
-        num_choices = len(answer.call.prompts) * answer.call.sampling.params.n
-        texts: list[list[str]] = [[] for _ in range(num_choices)]
-        tokens: list[list[TokenLogprob]] = [[] for _ in range(num_choices)]
-        reasons: list[FinishReason | None] = [None] * num_choices
-        async for delta in answer.deltas:
-            texts[delta.index].append(delta.text)
-            tokens[delta.index].extend(delta.logprobs)
-            reasons[delta.index] = delta.finish_reason
         choices = [
-            CompletionChoice(i, "".join(texts[i]), self._logprobs(tokens[i], 0), _reason(reasons[i]))
-            for i in range(num_choices)
+            CompletionChoice(i, choice.text, self._logprobs(choice.logprobs, 0), choice.finish_reason)
+            for i, choice in enumerate(await answer.whole())
         ]
-        spent = usage(answer.num_prompt_tokens, answer.num_completion_tokens)
         return sse.encode(
             Completion(
                 id=answer.id,
@@ -164,24 +147,15 @@ class CompletionWire:
                 model=answer.version.ref,
                 system_fingerprint=answer.fingerprint,
                 choices=choices,
-                usage=spent,
+                usage=usage(answer),
             )
         )
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         # Spelled by hand: only the index, the text and the logprobs change from one event to the next.
-        head = sse.encode(
-            {
-                "id": answer.id,
-                "object": "text_completion",
-                "created": answer.created,
-                "model": answer.version.ref,
-                "system_fingerprint": answer.fingerprint,
-            }
-        )
-        opening = b"data: " + head[:-1] + b',"choices":['
-        closing = b'],"usage":null}\n\n' if self._wants_usage_event else b"]}\n\n"
-        offsets = [0] * (len(answer.call.prompts) * answer.call.sampling.params.n)
+        frame = EventFrame(answer, "text_completion", wants_usage_event=self._wants_usage_event)
+        opening, closing = frame.opening, frame.closing
+        offsets = [0] * answer.call.num_choices
         async for delta in answer.deltas:
             if not (delta.text or delta.logprobs or delta.finish_reason):
                 continue  # A step that completed no character adds nothing.
@@ -194,8 +168,7 @@ class CompletionWire:
                 opening, delta.index, sse.encode(delta.text), logprobs, reason, closing,
             )  # fmt: skip
         if self._wants_usage_event:
-            spent = sse.encode(usage(answer.num_prompt_tokens, answer.num_completion_tokens))
-            yield opening + b'],"usage":' + spent + b"}\n\n"
+            yield frame.usage_event(answer)
 
     def _logprobs(self, tokens: Sequence[TokenLogprob], offset: int) -> CompletionLogprobs | None:
         if not self._wants_logprobs:
@@ -219,8 +192,3 @@ def _likeliest(token: TokenLogprob) -> dict[str, float]:
         likeliest.setdefault(text, finite(logprob))
     likeliest.setdefault(token.text, finite(token.logprob))
     return likeliest
-
-
-def _reason(reason: FinishReason | None) -> Literal["stop", "length"]:
-    assert reason in ("stop", "length"), "the pipeline yields until every choice has ended"
-    return reason

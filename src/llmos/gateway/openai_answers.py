@@ -1,0 +1,42 @@
+"""What answers in OpenAI's formats have in common: the usage, and the frame of a stream's events."""
+
+import msgspec
+
+from llmos.gateway import sse
+from llmos.gateway.pipeline import Answer
+
+
+class Usage(msgspec.Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+def usage(answer: Answer) -> Usage:
+    """Return what the answer has cost so far."""
+    num_prompt, num_completion = answer.num_prompt_tokens, answer.num_completion_tokens
+    return Usage(num_prompt, num_completion, num_prompt + num_completion)
+
+
+def finite(logprob: float) -> float:
+    """JSON has no infinity: a banned token's logprob is spelled as OpenAI does."""
+    return max(logprob, -9999.0)
+
+
+class EventFrame:
+    """What stays the same from one event of a stream to the next, spelled once: a choice goes between the two ends."""
+
+    def __init__(self, answer: Answer, kind: str, *, wants_usage_event: bool) -> None:
+        head = {
+            "id": answer.id,
+            "object": kind,
+            "created": answer.created,
+            "model": answer.version.ref,
+            "system_fingerprint": answer.fingerprint,
+        }
+        self.opening = b"data: " + sse.encode(head)[:-1] + b',"choices":['
+        self.closing = b'],"usage":null}\n\n' if wants_usage_event else b"]}\n\n"
+
+    def usage_event(self, answer: Answer) -> bytes:
+        """Return the event that comes last, without a choice."""
+        return self.opening + b'],"usage":' + sse.encode(usage(answer)) + b"}\n\n"
