@@ -4,13 +4,15 @@ from typing import Annotated
 
 import typer
 
+from llmos.cli import options
+
 
 def register(app: typer.Typer) -> None:
     app.command("bench")(bench)
 
 
 def bench(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model or a route.")],
+    model: options.ModelOrRoute,
     workload: Annotated[
         list[str] | None, typer.Option(help="Only this workload; may be given several times.", show_default=False)
     ] = None,
@@ -48,4 +50,4 @@ def bench(
                 sys.stdout.flush()
     if not as_json:
         stdout().print(f"{version.ref} on {ready.isa}, {ready.threads} threads")
-        print_table("", rows, {"workload": "workload", "tokens_per_second": "tokens/s", "runs": "runs"}, as_json)
+        print_table(rows, {"workload": "workload", "tokens_per_second": "tokens/s", "runs": "runs"})

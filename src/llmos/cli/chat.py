@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmos.cli import sampling
+from llmos.cli import options
 
 if TYPE_CHECKING:
     from llmos.cli.speaker import Speaker
@@ -25,17 +25,17 @@ def register(app: typer.Typer) -> None:
 
 
 def chat(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model or a route.")],
+    model: options.ModelOrRoute,
     system: Annotated[
         str | None, typer.Option(help="What the model is told before the conversation.", show_default=False)
     ] = None,
-    max_tokens: sampling.MaxTokens = None,
-    temperature: sampling.Temperature = None,
-    top_p: sampling.TopP = None,
-    top_k: sampling.TopK = None,
-    min_p: sampling.MinP = None,
-    seed: sampling.Seed = None,
-    stop: sampling.Stop = None,
+    max_tokens: options.MaxTokens = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    top_k: options.TopK = None,
+    min_p: options.MinP = None,
+    seed: options.Seed = None,
+    stop: options.Stop = None,
 ) -> None:
     """Talk with a model.
 
@@ -44,7 +44,7 @@ def chat(
     from llmos.cli.speaker import open_speaker
     from llmos.core.config import load_settings
 
-    chosen = sampling.given(
+    chosen = options.given_sampling(
         max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed, stop=stop
     )
     with open_speaker(model, load_settings()) as speaker:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
 
+from llmos.cli import options
 from llmos.cli.output import download_progress, print_json, readable_size, stdout
 from llmos.core.config import Settings, load_settings
 from llmos.core.errors import LLMOSError
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(as_json: options.AsJson = False) -> None:
     """Check this machine and this installation: each line is ok or says what to do."""
     settings = load_settings()
     findings = [finding for check in CHECKS for finding in check(settings)]

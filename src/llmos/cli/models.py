@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmos.cli import options
 from llmos.cli.output import (
     download_progress,
     print_facts,
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from llmos.models.registry import Registry, Version
     from llmos.models.sources import Progress
 
-_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_Reference = Annotated[
-    str, typer.Argument(metavar="MODEL", help="NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST.")
-]
-
 
 def register(app: typer.Typer) -> None:
     app.command("pull")(pull)
@@ -42,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 def pull(
     name: Annotated[str, typer.Argument(help="A model of the catalog; `llmos list --catalog` names them.")],
-    as_json: _AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Get a model of the catalog. Goes on where a broken download ended; every byte is verified."""
     registry = _open_local("pull")
@@ -55,7 +51,7 @@ def import_(
     path: Annotated[Path, typer.Argument(help="A GGUF file, or a Hugging Face folder with safetensors.")],
     name: Annotated[str, typer.Option("--name", help="What to call the model.")],
     license: Annotated[str | None, typer.Option("--license", help="Its licence, where the files name none.")] = None,
-    as_json: _AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Take in a model that is on this disk: by hard link where possible, the bytes unchanged."""
     registry = _open_local("import")
@@ -68,7 +64,7 @@ def import_(
 
 def list_(
     catalog: Annotated[bool, typer.Option("--catalog", help="List what `llmos pull` can get instead.")] = False,
-    as_json: _AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """List the models that are here."""
     if catalog:
@@ -93,10 +89,10 @@ def list_(
             "context_length": "context",
             "created_at": "since",
         }
-        print_table("", [_readable(facts) for facts in rows], columns, as_json=False)
+        print_table([_readable(facts) for facts in rows], columns)
 
 
-def show(model: _Reference, as_json: _AsJson = False) -> None:
+def show(model: options.ModelReference, as_json: options.AsJson = False) -> None:
     """Show everything that is known about a model."""
     settings = load_settings()
     if (server := remote_server(settings)) is not None:
@@ -121,13 +117,13 @@ def show(model: _Reference, as_json: _AsJson = False) -> None:
     if facts.get("unsupported"):
         facts["runs"] = f"no: {facts.pop('unsupported')}"
     facts = _readable(facts)
-    print_facts({name: value for name, value in facts.items() if value not in (None, [])}, as_json=False)
+    print_facts({name: value for name, value in facts.items() if value != []})
     if files:
         stdout().print()
-        print_table("", [_readable(file) for file in files], ["name", "size", "path"], as_json=False)
+        print_table([_readable(file) for file in files], ["name", "size", "path"])
 
 
-def rm(model: _Reference, as_json: _AsJson = False) -> None:
+def rm(model: options.ModelReference, as_json: options.AsJson = False) -> None:
     """Remove a model (NAME), one version of it (NAME@3) or an alias (NAME:ALIAS), and the files nobody else uses."""
     from llmos.deployments.routes import Routes
 
@@ -191,7 +187,7 @@ def _list_catalog(as_json: bool) -> None:
         for entry in registry.catalog
     ]
     shown = [row | {"download": readable_size(row["download_bytes"])} for row in rows]
-    print_table("", rows if as_json else shown, ["name", "description", "license", "download", "here"], as_json)
+    print_table(rows if as_json else shown, ["name", "description", "license", "download", "here"], as_json=as_json)
 
 
 def _open_local(command: str) -> "Registry":

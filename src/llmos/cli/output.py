@@ -19,7 +19,7 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
 
 
-def print_table(title: str, rows: Sequence[Row], columns: Mapping[str, str] | Sequence[str], as_json: bool) -> None:
+def print_table(rows: Sequence[Row], columns: Mapping[str, str] | Sequence[str], *, as_json: bool = False) -> None:
     """Print rows as a table, or all of their fields as a JSON list.
 
     `columns` maps the fields that the table shows to their headings; a plain sequence is its own headings.
@@ -28,7 +28,7 @@ def print_table(title: str, rows: Sequence[Row], columns: Mapping[str, str] | Se
         print_json([dict(row) for row in rows])
         return
     headings = columns if isinstance(columns, Mapping) else {name: name.replace("_", " ") for name in columns}
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in headings.values():
         table.add_column(heading, overflow="fold")
     for row in rows:
@@ -36,11 +36,8 @@ def print_table(title: str, rows: Sequence[Row], columns: Mapping[str, str] | Se
     stdout().print(table)
 
 
-def print_facts(facts: Row, as_json: bool) -> None:
+def print_facts(facts: Row) -> None:
     """Print one thing's fields, a line each; None is left out."""
-    if as_json:
-        print_json(dict(facts))
-        return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")

@@ -1,17 +1,19 @@
 """llmos ps: what the server runs."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
+
+from llmos.cli import options
 
 
 def register(app: typer.Typer) -> None:
     app.command("ps")(ps)
 
 
-def ps(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def ps(as_json: options.AsJson = False) -> None:
     """List what the server runs."""
-    from llmos.cli.output import print_table, stderr
+    from llmos.cli.output import print_json, print_table, stderr
     from llmos.client import Client
 
     with Client() as client:
@@ -20,11 +22,11 @@ def ps(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = Fa
         stderr().print(f"The server at {client.endpoint} runs no model yet; it loads one when it is first asked for.")
         return
     if as_json:
-        print_table("", deployments, _COLUMNS, as_json)
+        print_json(deployments)
         return
     has_errors = any(each.get("error") for each in deployments)
     columns = _COLUMNS | ({"error": "error"} if has_errors else {})
-    print_table("", [_shown(each) for each in deployments], columns, as_json)
+    print_table([_shown(each) for each in deployments], columns)
 
 
 _COLUMNS = {

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmos.cli import options
 from llmos.cli.output import print_json, print_table, stdout
 from llmos.cli.remote import remote_server
 from llmos.core.config import load_settings
@@ -11,7 +12,6 @@ from llmos.core.config import load_settings
 if TYPE_CHECKING:
     from llmos.deployments.routes import Route, Routes
 
-_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Name = Annotated[str, typer.Argument(help="The name that callers ask for.")]
 
 
@@ -25,10 +25,8 @@ def register(app: typer.Typer) -> None:
 
 def set_(
     name: _Name,
-    target: Annotated[
-        str, typer.Argument(metavar="MODEL", help="NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST.")
-    ],
-    as_json: _AsJson = False,
+    target: options.ModelReference,
+    as_json: options.AsJson = False,
 ) -> None:
     """Point a name at a model. A running server follows at once."""
     if (server := remote_server(load_settings())) is not None:
@@ -41,11 +39,11 @@ def set_(
     stdout().print(f"{route['name']} → {route['target']}")
 
 
-def list_(as_json: _AsJson = False) -> None:
+def list_(as_json: options.AsJson = False) -> None:
     """List the routes, and the version that each leads to."""
     if (server := remote_server(load_settings())) is not None:
         rows = [route.raw for route in server.routes.list()]
-        print_table("", rows, {"name": "route", "target": "model"}, as_json)
+        print_table(rows, {"name": "route", "target": "model"}, as_json=as_json)
         return
     routes = _open()
     dangling = {route.name for route in routes.dangling()}
@@ -54,7 +52,7 @@ def list_(as_json: _AsJson = False) -> None:
         for route in routes.list()
     ]
     columns = {"name": "route", "target": "model", "version": "answers now", "updated_at": "since"}
-    print_table("", rows, columns, as_json)
+    print_table(rows, columns, as_json=as_json)
 
 
 def rm(name: _Name) -> None:

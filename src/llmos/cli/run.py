@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from llmos.cli import sampling
+from llmos.cli import options
 
 
 def register(app: typer.Typer) -> None:
@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model or a route.")],
+    model: options.ModelOrRoute,
     prompt: Annotated[
         str | None,
         typer.Argument(metavar="PROMPT", help="What to ask. What is piped in comes after it.", show_default=False),
@@ -21,13 +21,13 @@ def run(
     raw: Annotated[
         bool, typer.Option("--raw", help="Continue the text as it stands, without a chat template.")
     ] = False,
-    max_tokens: sampling.MaxTokens = None,
-    temperature: sampling.Temperature = None,
-    top_p: sampling.TopP = None,
-    top_k: sampling.TopK = None,
-    min_p: sampling.MinP = None,
-    seed: sampling.Seed = None,
-    stop: sampling.Stop = None,
+    max_tokens: options.MaxTokens = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    top_k: options.TopK = None,
+    min_p: options.MinP = None,
+    seed: options.Seed = None,
+    stop: options.Stop = None,
 ) -> None:
     """Answer one prompt.
 
@@ -37,7 +37,7 @@ def run(
     from llmos.cli.speaker import open_speaker
     from llmos.core.config import load_settings
 
-    chosen = sampling.given(
+    chosen = options.given_sampling(
         max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed, stop=stop
     )
     with open_speaker(model, load_settings()) as speaker, speaker.generate(text, raw=raw, sampling=chosen) as speech:

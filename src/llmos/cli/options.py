@@ -1,4 +1,4 @@
-"""The options of `run` and `chat` that shape an answer."""
+"""The arguments and options that several commands have."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -6,6 +6,14 @@ import typer
 
 if TYPE_CHECKING:
     from llmos.client.calls import Sampling
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ModelReference = Annotated[
+    str, typer.Argument(metavar="MODEL", help="NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST.")
+]
+ModelOrRoute = Annotated[str, typer.Argument(metavar="MODEL", help="A model or a route.")]
+
+# What shapes an answer of `run` and `chat`.
 
 MaxTokens = Annotated[int | None, typer.Option(min=1, help="The most tokens to write.", show_default=False)]
 Temperature = Annotated[
@@ -18,7 +26,7 @@ Seed = Annotated[int | None, typer.Option(help="The same seed gives the same tex
 Stop = Annotated[list[str] | None, typer.Option(help="End before this string; may be given several times.")]
 
 
-def given(**options: Any) -> "Sampling":
+def given_sampling(**options: Any) -> "Sampling":
     """Return the options that were given; the rest is the engine's default."""
     sampling: Any = {name: value for name, value in options.items() if value is not None and value != []}
     chosen: Sampling = sampling
