@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from llmos.core.config import Settings
-from llmos.core.errors import LLMOSError, ModelNotFound, PermissionDenied, Unauthenticated, error_from_body
+from llmos.core.errors import ModelNotFound, PermissionDenied, Unauthenticated
 
 if TYPE_CHECKING:
     from llmos.client import Model
@@ -177,7 +177,7 @@ class EngineSpeech:
             while self.finish_reason is None:
                 for event in self._engine.step():
                     if isinstance(event, Failed):
-                        raise _failure(event)
+                        raise event.error()
                     if isinstance(event, Delta):
                         self.finish_reason = event.finish_reason
                         if event.text:
@@ -190,10 +190,6 @@ class EngineSpeech:
 
     def __exit__(self, *_: object) -> None:
         self._engine.abort(self._id)
-
-
-def _failure(event: Any) -> LLMOSError:
-    return error_from_body(500, {"error": {"code": event.code, "message": event.message, "param": event.param}})
 
 
 @contextmanager

@@ -129,6 +129,11 @@ def _tree(error: type[LLMOSError]) -> list[type[LLMOSError]]:
     return [error, *(child for sub in error.__subclasses__() for child in _tree(sub))]
 
 
+def error_of_code(code: str, message: str, *, param: str | None = None) -> LLMOSError:
+    """Return the error of this tree that has the code, a plain LLMOSError where none has it."""
+    return error_from_body(LLMOSError.status, {"error": {"code": code, "message": message, "param": param}})
+
+
 def error_from_body(status: int, body: object, *, retry_after_seconds: float | None = None) -> LLMOSError:
     """Return the error of this tree that an answer's status and OpenAI-shaped body stand for."""
     detail = body.get("error") if isinstance(body, dict) else None

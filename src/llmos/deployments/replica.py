@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-from llmos.core.errors import Conflict, LLMOSError, ReplicaFailed, Unavailable, error_from_body
+from llmos.core.errors import Conflict, LLMOSError, ReplicaFailed, Unavailable
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import (
     Abort,
@@ -107,7 +107,7 @@ class Replica:
                     raise await self._why_lost()
                 if isinstance(event, Failed):
                     num_open = 0
-                    raise _error_of(event)
+                    raise event.error()
                 if isinstance(event, Delta) and event.finish_reason:
                     num_open -= 1
                 yield event
@@ -142,7 +142,7 @@ class Replica:
             case Ready():
                 self._loaded.set_result(event)
             case LoadFailed():
-                self._loaded.set_exception(_error_of(event))
+                self._loaded.set_exception(event.error())
             case _:
                 # Nobody waits for the last events of a request that was aborted.
                 if queue := self._requests.get(event.id):
@@ -197,8 +197,3 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._replica._lose()
-
-
-def _error_of(event: Failed | LoadFailed) -> LLMOSError:
-    detail = {"code": event.code, "message": event.message, "param": getattr(event, "param", None)}
-    return error_from_body(LLMOSError.status, {"error": detail})

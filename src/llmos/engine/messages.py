@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from llmos.core.errors import LLMOSError, error_of_code
+
 FinishReason = Literal["stop", "length"]
 
 
@@ -116,6 +118,9 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     message: str
     param: str | None = None
 
+    def error(self) -> LLMOSError:
+        return error_of_code(self.code, self.message, param=self.param)
+
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     """The first frame of a replica: the model is loaded."""
@@ -137,6 +142,9 @@ class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
 
     code: str
     message: str
+
+    def error(self) -> LLMOSError:
+        return error_of_code(self.code, self.message)
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):

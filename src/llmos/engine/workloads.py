@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from llmos.core.errors import error_from_body
 from llmos.engine.engine import Engine
 from llmos.engine.messages import Delta, Failed, Generate, SamplingParams
 
@@ -105,7 +104,7 @@ def runs_on(engine: Engine) -> Run:
         while engine.has_work:
             for event in engine.step():
                 if isinstance(event, Failed):
-                    raise error_from_body(500, {"error": {"code": event.code, "message": event.message}})
+                    raise event.error()
                 if isinstance(event, Delta) and event.num_output_tokens and first_token_seconds is None:
                     first_token_seconds = time.perf_counter() - began
         seconds = time.perf_counter() - began
