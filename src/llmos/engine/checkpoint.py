@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +17,7 @@ from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.formats.safetensors import SafetensorsFolder
 from llmos.engine.recommended import recommended_sampling
 from llmos.engine.spec import DecoderSpec
-from llmos.engine.tensors import RawTensor
+from llmos.engine.tensors import LazyTensors, RawTensor
 
 if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
@@ -57,7 +57,9 @@ class Checkpoint:
 
     def __init__(self, files: "_Files", spec: DecoderSpec, sources: Mapping[str, Source]) -> None:
         self.spec = spec
-        self.tensors: Mapping[str, RawTensor] = Tensors(files.tensors, sources)
+        self.tensors: Mapping[str, RawTensor] = LazyTensors(
+            sources, lambda _, source: source.load(files.tensors[source.name])
+        )
         """By canonical name. Nothing is read, cut or turned before it is asked for."""
         self.num_parameters = _num_parameters(spec)
         self.dtype_summary = _dtype_summary(files.tensors)
@@ -70,23 +72,6 @@ class Checkpoint:
     @cached_property
     def tokenizer(self) -> "Tokenizer":
         return self._files.tokenizer()
-
-
-class Tensors(Mapping[str, RawTensor]):
-    """The tensors of a file under their canonical names. A look-up makes a view or a copy and keeps nothing."""
-
-    def __init__(self, tensors: Mapping[str, RawTensor], sources: Mapping[str, Source]) -> None:
-        self._tensors, self._sources = tensors, sources
-
-    def __getitem__(self, name: str) -> RawTensor:
-        source = self._sources[name]
-        return source.load(self._tensors[source.name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._sources)
-
-    def __len__(self) -> int:
-        return len(self._sources)
 
 
 def open_checkpoint(files: Mapping[str, Path]) -> Checkpoint:

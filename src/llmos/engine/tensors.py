@@ -1,10 +1,13 @@
 """A named tensor as it lies in a file: its bytes, memory-mapped, and how to read them."""
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+T = TypeVar("T")
 
 DType = Literal[
     "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"
@@ -45,3 +48,22 @@ class RawTensor:
         """Return the tensor of these rows (a slice or an index array). Blocks lie along a row: values stay exact."""
         data = self.data[rows]
         return RawTensor(self.dtype, (data.shape[0], self.shape[-1]), data)
+
+
+class LazyTensors(Mapping[str, RawTensor], Generic[T]):
+    """Tensors by name, each made from what is known about it when it is asked for. Keeps none that it made."""
+
+    def __init__(self, infos: Mapping[str, T], make: Callable[[str, T], RawTensor]) -> None:
+        self._infos, self._make = infos, make
+
+    def __getitem__(self, name: str) -> RawTensor:
+        return self._make(name, self._infos[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._infos
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._infos)
+
+    def __len__(self) -> int:
+        return len(self._infos)

@@ -11,17 +11,19 @@ https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats.mapping import map_file
 from llmos.engine.formats.pickles import REASON, looks_like_pickle
-from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
+from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, LazyTensors, RawTensor
 
 MAX_TENSORS = 1 << 16
 MAX_PAIRS = 1 << 14
@@ -56,6 +58,13 @@ _NUMBERS = {
 """How the number types lie in the file."""
 
 
+class _TensorInfo(NamedTuple):
+    type_number: int
+    shape: tuple[int, ...]  # row-major
+    offset: int  # from the start of the data
+    num_bytes: int | None  # None: of a type whose size we don't know
+
+
 class GGUFFile:
     """`metadata` holds Python values (arrays are lists); `tensors` makes a view when it is asked for one.
 
@@ -75,43 +84,21 @@ class GGUFFile:
         alignment = reader.check_alignment(self.metadata)
         start = -(-reader.position // alignment) * alignment
         _check_layout(self.name, infos, start, alignment, len(self._map))
-        self.tensors: Mapping[str, RawTensor] = _Tensors(self.name, self._map, infos, start)
+        data = np.frombuffer(self._map, dtype=np.uint8)[start:]
+        self.tensors: Mapping[str, RawTensor] = LazyTensors(infos, partial(_view, self.name, data))
 
 
-class _TensorInfo(NamedTuple):
-    type_number: int
-    shape: tuple[int, ...]  # row-major
-    offset: int  # from the start of the data
-    num_bytes: int | None  # None: of a type whose size we don't know
-
-
-class _Tensors(Mapping[str, RawTensor]):
-    def __init__(self, file_name: str, data: Any, infos: dict[str, _TensorInfo], start: int) -> None:
-        self._file_name, self._infos, self._start = file_name, infos, start
-        self._bytes = np.frombuffer(data, dtype=np.uint8)
-
-    def __getitem__(self, name: str) -> RawTensor:
-        info = self._infos[name]
-        dtype = DTYPES.get(info.type_number)
-        if dtype is None or info.num_bytes is None:
-            type_name = UNREADABLE.get(info.type_number, f"number {info.type_number}")
-            raise UnsupportedModel(
-                f"Tensor {name!r} of {self._file_name} has type {type_name}, which this engine does not read. "
-                f"Use a file with one of {', '.join(DTYPES.values())}."
-            )
-        begin = self._start + info.offset
-        num_rows = prod(info.shape[:-1])
-        rows = self._bytes[begin : begin + info.num_bytes].reshape(num_rows, info.num_bytes // num_rows)
-        return RawTensor(dtype, info.shape, rows)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._infos
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._infos)
-
-    def __len__(self) -> int:
-        return len(self._infos)
+def _view(file_name: str, data: npt.NDArray[np.uint8], name: str, info: _TensorInfo) -> RawTensor:
+    dtype = DTYPES.get(info.type_number)
+    if dtype is None or info.num_bytes is None:
+        type_name = UNREADABLE.get(info.type_number, f"number {info.type_number}")
+        raise UnsupportedModel(
+            f"Tensor {name!r} of {file_name} has type {type_name}, which this engine does not read. "
+            f"Use a file with one of {', '.join(DTYPES.values())}."
+        )
+    num_rows = prod(info.shape[:-1])
+    rows = data[info.offset : info.offset + info.num_bytes].reshape(num_rows, info.num_bytes // num_rows)
+    return RawTensor(dtype, info.shape, rows)
 
 
 def _check_layout(

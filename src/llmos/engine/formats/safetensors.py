@@ -5,7 +5,7 @@ library would copy, and because it has no bfloat16 for numpy.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -19,7 +19,7 @@ from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.formats.mapping import map_file
 from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
-from llmos.engine.tensors import BLOCK_BYTES, DType, RawTensor
+from llmos.engine.tensors import BLOCK_BYTES, DType, LazyTensors, RawTensor
 
 INDEX_NAME = "model.safetensors.index.json"
 MAX_HEADER_BYTES = 1 << 25
@@ -51,7 +51,7 @@ class SafetensorsFolder:
         missing = sorted(promised - infos.keys())
         if missing:
             raise BadModelFile(f"{INDEX_NAME} promises tensors that no file holds: {_some(missing)}.")
-        self.tensors: Mapping[str, RawTensor] = _Tensors(infos)
+        self.tensors: Mapping[str, RawTensor] = LazyTensors(infos, _view)
 
     def _shards(self) -> tuple[list[str], set[str]]:
         """Return the names of the weight files, and the tensors that the index says they hold."""
@@ -87,30 +87,16 @@ class _TensorInfo(NamedTuple):
     data: npt.NDArray[np.uint8]  # flat
 
 
-class _Tensors(Mapping[str, RawTensor]):
-    def __init__(self, infos: dict[str, _TensorInfo]) -> None:
-        self._infos = infos
-
-    def __getitem__(self, name: str) -> RawTensor:
-        info = self._infos[name]
-        dtype = DTYPES.get(info.dtype)
-        if dtype is None:
-            raise UnsupportedModel(
-                f"Tensor {name!r} of {info.shard} has type {info.dtype}, which this engine does not read. "
-                f"Use a model saved in one of {', '.join(DTYPES)}."
-            )
-        num_rows = prod(info.shape[:-1])
-        row_bytes = (info.shape[-1] if info.shape else 1) * BLOCK_BYTES[dtype]
-        return RawTensor(dtype, info.shape, info.data.reshape(num_rows, row_bytes))
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._infos
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._infos)
-
-    def __len__(self) -> int:
-        return len(self._infos)
+def _view(name: str, info: _TensorInfo) -> RawTensor:
+    dtype = DTYPES.get(info.dtype)
+    if dtype is None:
+        raise UnsupportedModel(
+            f"Tensor {name!r} of {info.shard} has type {info.dtype}, which this engine does not read. "
+            f"Use a model saved in one of {', '.join(DTYPES)}."
+        )
+    num_rows = prod(info.shape[:-1])
+    row_bytes = (info.shape[-1] if info.shape else 1) * BLOCK_BYTES[dtype]
+    return RawTensor(dtype, info.shape, info.data.reshape(num_rows, row_bytes))
 
 
 def _read_shard(path: Path, name: str) -> dict[str, _TensorInfo]:
