@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmos.core.errors import BadModelFile, StoreFailed
+from llmos.models.locks import locked
 
 _CHUNK_BYTES = 1 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -84,7 +85,7 @@ class Store:
             # In one order everywhere, so that two processes never wait for each other.
             for file in sorted({file.digest: file for file in files}.values(), key=lambda file: file.digest):
                 part = self._incoming / f"{file.digest.removeprefix('sha256:')}.part"
-                held.enter_context(_locked(part.with_suffix(".lock"), on_wait=on_wait))
+                held.enter_context(locked(part.with_suffix(".lock"), on_wait=on_wait))
                 if not self.has(file.digest, file.size):
                     parts[file] = part
             yield parts
@@ -217,7 +218,7 @@ class Store:
             if path.suffix == ".copy":
                 path.unlink()  # copies are made while publishing, and nobody is
             elif path.suffix == ".lock" or path.is_dir():
-                with suppress(BlockingIOError), _locked(path.with_suffix(".lock"), wait=False):
+                with suppress(BlockingIOError), locked(path.with_suffix(".lock"), wait=False):
                     if path.is_dir():
                         shutil.rmtree(path)
 
@@ -229,7 +230,7 @@ class Store:
     def _whole_store(self, mode: int) -> Iterator[None]:
         with _disk_errors(self.path):
             self._make_folders()
-            with _locked(self.path / "lock", mode, keep=True):
+            with locked(self.path / "lock", mode, keep=True):
                 yield
 
 
@@ -247,49 +248,6 @@ def digest_of(path: Path, on_bytes: OnBytes | None = None) -> str:
 
 def _further(num_done: int, on_bytes: OnBytes | None) -> OnBytes | None:
     return None if on_bytes is None else lambda num_bytes: on_bytes(num_done + num_bytes)
-
-
-@contextmanager
-def _locked(
-    path: Path,
-    mode: int = fcntl.LOCK_EX,
-    *,
-    keep: bool = False,
-    wait: bool = True,
-    on_wait: Callable[[], None] | None = None,
-) -> Iterator[None]:
-    """Hold an advisory lock on a file. The kernel lets go of it when the process dies, however it dies.
-
-    Without `wait`, raises BlockingIOError where another holds it. The file goes with the lock unless it is to be kept.
-    """
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(handle, mode | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not wait:
-                    raise
-                if on_wait is not None:
-                    on_wait()
-                fcntl.flock(handle, mode)
-            if keep or _is_open_as(path, handle):
-                try:
-                    yield
-                finally:
-                    if not keep:
-                        path.unlink(missing_ok=True)
-                return
-        finally:
-            os.close(handle)
-        # The one we waited for removed the file under us: the lock that counts is on the file that has the name now.
-
-
-def _is_open_as(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
 
 
 @contextmanager
