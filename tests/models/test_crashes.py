@@ -41,7 +41,7 @@ def replace_and_die(*arguments):
 store_module.os.replace = replace_and_die
 """,
     "before the version is recorded": "registry_module.Registry._record = die",
-    "before the record is committed": "registry_module._version = die",
+    "before the record is committed": "registry_module.version_of = die",
 }
 
 

@@ -24,8 +24,9 @@ from llmos.core.config import load_settings
 from llmos.models import open_registry
 
 if TYPE_CHECKING:
-    from llmos.models.registry import Registry, Version
+    from llmos.models.registry import Registry
     from llmos.models.sources import Progress
+    from llmos.models.versions import Version
 
 
 def register(app: typer.Typer) -> None:

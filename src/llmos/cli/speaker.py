@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from llmos.client.calls import Sampling
     from llmos.engine.engine import Engine
     from llmos.engine.messages import Generate
-    from llmos.models.registry import Version
+    from llmos.models.versions import Version
 
 Message = Mapping[str, Any]
 

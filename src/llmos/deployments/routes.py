@@ -11,7 +11,8 @@ from llmos.core.suggest import nearest
 from llmos.deployments import queries
 from llmos.deployments.tables import RouteRow
 from llmos.models.names import check_name
-from llmos.models.registry import Registry, Version
+from llmos.models.registry import Registry
+from llmos.models.versions import Version
 
 DEFAULT_ROUTE = "dialogue"
 """Points at the default model from the start. The owner may point it anywhere."""

@@ -16,7 +16,7 @@ from llmos.engine.messages import Delta, Event, FinishReason, Generate, Sampling
 from llmos.engine.recommended import RECOMMENDABLE
 from llmos.gateway.merging import merge
 from llmos.gateway.services import Services
-from llmos.models.registry import Version
+from llmos.models.versions import Version
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

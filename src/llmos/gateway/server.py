@@ -25,7 +25,7 @@ from llmos.engine.config import EngineConfig
 from llmos.gateway.app import create_app
 from llmos.gateway.services import Services
 from llmos.models import open_registry
-from llmos.models.registry import Version
+from llmos.models.versions import Version
 from llmos.security.auth import open_owner_key
 
 

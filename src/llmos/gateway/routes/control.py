@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.deployments.pool import ReplicaStatus
 from llmos.deployments.routes import Route
-from llmos.engine.messages import Load, Ready
+from llmos.engine.messages import Ready
 from llmos.gateway import openapi
 from llmos.gateway.services import Services
 from llmos.gateway.wire import WireRequest, receive
-from llmos.models.registry import Version
+from llmos.models.versions import Version
 
 router = APIRouter(prefix="/llmos/v1")
 
@@ -162,26 +162,8 @@ def _model(name: str, version: Version) -> ModelDescription:
 
 
 def _route(route: Route) -> RouteDescription:
-    return RouteDescription(name=route.name, target=route.target, updated_at=route.updated_at)
-
-
-def _load(load: Load) -> ReplicaLoad:
-    return ReplicaLoad(
-        num_running=load.num_running,
-        num_waiting=load.num_waiting,
-        num_free_blocks=load.num_free_blocks,
-        num_preemptions=load.num_preemptions,
-    )
+    return msgspec.convert(route, RouteDescription, from_attributes=True)
 
 
 def _deployment(replica: ReplicaStatus) -> DeploymentDescription:
-    return DeploymentDescription(
-        version=replica.version,
-        state=replica.state,
-        pid=replica.pid,
-        restarts=replica.restarts,
-        since=replica.since,
-        error=replica.error,
-        load=_load(replica.load) if replica.load else None,
-        ready=replica.ready,
-    )
+    return msgspec.convert(replica, DeploymentDescription, from_attributes=True)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from llmos.core.errors import LLMOSError
 from llmos.gateway import openapi
 from llmos.gateway.services import Services
-from llmos.models.registry import Version
+from llmos.models.versions import Version
 
 router = APIRouter(prefix="/v1/models", tags=["inference"])
 
