@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def pull_from(
-    store: Store, name: str, source: Source, access: Access, progress: Progress, record: Callable[[], T]
+    source: Source, store: Store, name: str, access: Access, progress: Progress, record: Callable[[], T]
 ) -> T:
     """Fetch what is missing of the model `name`, verify and store it, and return what `record` does.
 

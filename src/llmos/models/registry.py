@@ -15,10 +15,10 @@ from llmos.core.database import Database
 from llmos.core.errors import BadModelFile, Conflict, DownloadFailed, ModelNotFound
 from llmos.core.suggest import nearest
 from llmos.models import queries
-from llmos.models.pulling import pull_from, reporting
 from llmos.models.catalog import Catalog, Entry, Source
 from llmos.models.facts import describe
 from llmos.models.names import Reference, check_name, parse_reference
+from llmos.models.pulling import pull_from, reporting
 from llmos.models.sources import Access, Progress, silent
 from llmos.models.store import Store, StoredFile
 from llmos.models.tables import AliasMoveRow, VersionFileRow, VersionRow
@@ -233,7 +233,7 @@ class Registry:
         def record() -> Version:
             return self._record(entry.name, source.files, source.location, entry.license, entry.sampling)
 
-        return pull_from(self.store, entry.name, source, self._access, progress, record)
+        return pull_from(source, self.store, entry.name, self._access, progress, record)
 
     def _record(
         self,
