@@ -44,6 +44,13 @@ def test_an_unknown_option_names_the_nearest_and_sends_nothing(model: Any, serve
     assert server.received == []
 
 
+@pytest.mark.parametrize("prompt", ["half a \ud800 pair", "Hi"])
+def test_what_json_cannot_carry_is_refused_before_anything_is_sent(model: Any, server: Any, prompt: str) -> None:
+    with pytest.raises(BadRequest, match=r"surrogate pair|JSON"):
+        model.generate_text(prompt, temperature=float("nan"))
+    assert server.received == []
+
+
 def test_names_that_need_escaping_reach_the_server_whole(connect: Any, server: Any) -> None:
     server.replies(server.json(server.model))
     assert connect().models.get("smollm2@sha256:ab/../c d").name == "smollm2@sha256:ab/../c d"

@@ -230,7 +230,7 @@ class _Performer(Generic[T]):
         match step:
             case flows.Send():
                 await self._drop_response()
-                request = self._http.build_request(step.method, step.path, json=step.body)
+                request = self._http.build_request(step.method, step.path, content=step.body, headers=step.headers)
                 self._response = await self._http.send(request, stream=True)
                 if step.is_streamed and self._response.is_success:
                     self._body = self._response.aiter_bytes()

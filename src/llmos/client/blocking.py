@@ -234,7 +234,7 @@ class _Performer(Generic[T]):
         match step:
             case flows.Send():
                 self._drop_response()
-                request = self._http.build_request(step.method, step.path, json=step.body)
+                request = self._http.build_request(step.method, step.path, content=step.body, headers=step.headers)
                 self._response = self._http.send(request, stream=True)
                 if step.is_streamed and self._response.is_success:
                     self._body = self._response.iter_bytes()

@@ -32,8 +32,12 @@ T = TypeVar("T")
 class Send:
     method: str
     path: str
-    body: Any
+    body: bytes | None
     is_streamed: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.body is None else {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +125,23 @@ def _send(
     call: Call[Any] | StreamedCall, conduct: Conduct, *, is_streamed: bool
 ) -> Generator[Send, Any, httpx.Response]:
     """Return the response (through `yield from`). Raises the error that the server answered with."""
-    response: httpx.Response = yield Send(call.method, call.path, call.body, is_streamed)
+    response: httpx.Response = yield Send(call.method, call.path, _encoded(call.body), is_streamed)
     if not response.is_success:
         raise _server_error(response, conduct)
     return response
+
+
+def _encoded(body: Any) -> bytes | None:
+    """Return the body as JSON. Raises BadRequest for what JSON can't carry."""
+    if body is None:
+        return None
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        advice = "Send valid Unicode."
+        raise BadRequest(f"The text holds half of a surrogate pair, which is no character. {advice}") from None
+    except ValueError as error:
+        raise BadRequest(f"The request can't be written as JSON: {error}.") from None
 
 
 def _pieces(call: StreamedCall, draft: Draft) -> Flow[str]:
