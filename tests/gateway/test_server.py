@@ -27,8 +27,13 @@ def test_what_is_no_address_is_refused(host: str, port: int, option: str) -> Non
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
-    with pytest.raises(Conflict, match=r"192\.0\.2\.1"):
+    with pytest.raises(Conflict, match=r"192\.0\.2\.1.*--host 127\.0\.0\.1"):
         listen("192.0.2.1", 0)
+
+
+def test_two_servers_that_start_at_once_do_not_share_a_port() -> None:
+    with listen("127.0.0.1", 0) as first, pytest.raises(Conflict, match="--port"):
+        listen("127.0.0.1", first.getsockname()[1])
 
 
 def test_a_draining_server_lets_nothing_in(app: FastAPI, services: Services) -> None:

@@ -6,6 +6,7 @@ a second one        everything ends at once
 
 import asyncio
 import contextlib
+import errno
 import shlex
 import signal
 import socket
@@ -68,9 +69,12 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
+        listener.listen()  # Two sockets may be bound to a port as long as neither listens.
     except OSError as error:
         listener.close()
-        raise Conflict(f"Can't serve on {host}:{port}: {error.strerror}. Choose another with --port.") from None
+        is_elsewhere = error.errno == errno.EADDRNOTAVAIL
+        advice = "Choose an address of this machine: --host 127.0.0.1" if is_elsewhere else "Choose another: --port"
+        raise Conflict(f"Can't serve on {host}:{port}: {error.strerror}. {advice}") from None
     listener.set_inheritable(False)
     return listener
 
