@@ -1,13 +1,14 @@
 """llmos chat: a conversation that remembers, and survives Ctrl-C and errors."""
 
 import copy
+import io
 from typing import Any, Self
 
 import pytest
 
-from llmos.cli import speaker
+from llmos.cli import main, speaker
 from llmos.cli.chat import _read_line
-from llmos.core.errors import PromptTooLong
+from llmos.core.errors import PromptTooLong, ReplicaFailed
 
 
 class FakeSpeech(list[Any]):
@@ -122,6 +123,16 @@ def test_an_error_ends_the_answer_and_not_the_conversation(cli: Any, fake: FakeS
     assert outcome.status == 0
     assert outcome.err == "Error: Shorten it by 928 tokens.\n"
     assert fake.heard[1] == [user("short")]
+
+
+def test_an_error_stands_on_a_line_of_its_own(cli: Any, fake: FakeSpeaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()  # stdout and stderr together, as on a terminal
+    monkeypatch.setattr("sys.stdout", said)
+    monkeypatch.setattr("sys.stderr", said)
+    monkeypatch.setattr("sys.stdin", io.StringIO("A story\nAnother\n"))
+    fake.answers = [["Once upon", ReplicaFailed("It died.")], ReplicaFailed("It died again.")]
+    main(["chat", "m"])
+    assert said.getvalue() == "Once upon\nError: It died.\nError: It died again.\n"
 
 
 def test_ctrl_c_while_typing_throws_the_line_away(monkeypatch: pytest.MonkeyPatch) -> None:

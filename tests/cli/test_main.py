@@ -53,6 +53,8 @@ def test_the_version_is_told(cli: Any) -> None:
         (["serve", "--port", "70000"], "65535"),
         (["run"], "MODEL"),
         (["run", "m", "hi", "--temperature", "warm"], "number"),
+        (["run", "m", "hi", "--temperature", "5"], "less than or equal to 2"),
+        (["ps", "extra"], "(extra). See"),
         (["bench", "m", "--workload", "decode_9"], "decode_8"),
     ],
 )

@@ -115,6 +115,21 @@ def test_show_of_the_default_model_says_that_it_runs(cli, smollm2_home, monkeypa
     assert facts["parameters"] == 134_515_008
 
 
+def test_show_takes_a_route_too(cli, encoder):
+    cli("import", str(encoder), "--name", "mine")
+    cli("route", "set", "gpt-3", "mine")
+    facts = json.loads(cli("show", "gpt-3", "--json").out)
+    assert (facts["version"], facts["versions"]) == ("mine@1", ["mine@1"])
+
+
+def test_an_import_says_that_a_route_hides_it(cli, encoder):
+    assert "route" not in cli("import", str(encoder), "--name", "smollm2").err
+    assert (
+        "The route dialogue points at smollm2, so who asks for dialogue gets that."
+        " To answer with the new model: llmos route set dialogue dialogue@1"
+    ) in " ".join(cli("import", str(encoder), "--name", "dialogue").err.split())
+
+
 def test_removing_says_what_was_freed_and_which_route_lost_its_model(cli, encoder):
     cli("import", str(encoder), "--name", "smollm2")
     outcome = cli("rm", "smollm2")

@@ -38,7 +38,7 @@ def test_each_deployment_is_a_row(cli: Any, deployments: list[dict[str, Any]]) -
     deployments.append(READY)
     header, row = cli("ps").out.splitlines()
     assert "error" not in header
-    for part in ("smollm2@1", "ready", "4711", "3 running, 1 waiting", "100.0 MB"):
+    for part in ("smollm2@1", "ready", "4711", "3 running, 1 waiting", "up to 100.0 MB"):
         assert part in row
 
 

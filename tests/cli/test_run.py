@@ -141,3 +141,17 @@ def test_raw_continues_the_text_as_it_stands(cli: Any, smollm2_home: Path, monke
     monkeypatch.setattr(speaker, "_is_served", lambda endpoint: False)
     outcome = cli("run", "smollm2", "1, 2, 3, 4, 5,", "--raw", "--max-tokens", "6", "--temperature", "0")
     assert outcome.out.startswith(" 6, 7")
+
+
+@pytest.mark.parametrize("arguments", [["What is", "this?"], ["What is\udcff this?"], ["", ""]])
+def test_a_prompt_that_cannot_be_meant_is_wrong_use(cli: Any, fake: FakeSpeaker, arguments: list[str]) -> None:
+    outcome = cli("run", "m", *arguments)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.count("\n") == 1
+    assert fake.asked == []
+
+
+def test_piped_bytes_that_are_no_text_are_wrong_use(cli: Any, fake: FakeSpeaker) -> None:
+    outcome = cli("run", "m", stdin="\udcff\udcfe")  # what Python makes of the bytes FF FE
+    assert outcome.status == 2
+    assert "UTF-8" in outcome.err

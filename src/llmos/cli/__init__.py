@@ -103,7 +103,7 @@ def _explain(error: Exception) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(message)
         else:
-            _say_error(f"{message if message[-1:] in '.?!)' else f'{message}.'} See: {path} --help")
+            _say_error(f"{message if message[-1:] in '.?!' else f'{message}.'} See: {path} --help")
         return 2
     if isinstance(error, LLMOSError):
         _say_error(error.message)

@@ -104,10 +104,11 @@ class Conversation:
         except LLMOSError as error:
             # Not the end: a shorter conversation may fit, a server may come back.
             self.messages.pop()
+            if pieces:
+                print(flush=True)
             print(f"Error: {error.message}", file=sys.stderr)
             return
-        finally:
-            print()
+        print()
         if pieces:
             self.messages.append({"role": "assistant", "content": "".join(pieces)})
         else:

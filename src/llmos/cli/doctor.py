@@ -142,7 +142,7 @@ def check_store(settings: Settings) -> Iterable[Finding]:
         yield Finding("database", False, error.message)
         return
     yield Finding(
-        "database", True, f"{registry.database.url.render_as_string(hide_password=True)}, {len(versions)} versions"
+        "database", True, f"{registry.database.url.render_as_string(hide_password=True)}, versions: {len(versions)}"
     )
 
     sizes = {file.digest: file.size for version in versions for file in version.files}
@@ -162,7 +162,7 @@ def check_store(settings: Settings) -> Iterable[Finding]:
                     f"llmos rm {version.ref} && {again}",
                 )
     if not problems:
-        yield Finding("store", True, f"{len(sizes)} files, {readable_size(sum(sizes.values()))}, every digest right")
+        yield Finding("store", True, f"files: {len(sizes)}, {readable_size(sum(sizes.values()))}, every digest right")
     for path, num_bytes in registry.store.unfinished():
         found = f"a download broke off after {readable_size(num_bytes)}: {path}"
         yield Finding("store", True, found, "`llmos pull` goes on from there; or delete the file.")

@@ -61,6 +61,11 @@ def import_(
     _print_arrived(version, as_json)
     if unsupported := registry.show(version.ref).unsupported:
         stderr().print(f"It is kept, but this engine can't run it: {unsupported}")
+    if (target := _routes(registry).get(name, name)).partition("@")[0].partition(":")[0] != name:
+        stderr().print(
+            f"The route {name} points at {target}, so who asks for {name} gets that."
+            f" To answer with the new model: llmos route set {name} {version.ref}"
+        )
 
 
 def list_(
@@ -93,14 +98,14 @@ def list_(
         print_table([_readable(facts) for facts in rows], columns)
 
 
-def show(model: options.ModelReference, as_json: options.AsJson = False) -> None:
+def show(model: options.ModelOrRoute, as_json: options.AsJson = False) -> None:
     """Show everything that is known about a model."""
     settings = load_settings()
     if (server := remote_server(settings)) is not None:
         facts, files = server.models.get(model).info.raw, []
     else:
         registry = open_registry(settings)
-        details = registry.show(model)
+        details = registry.show(_routes(registry).get(model, model))
         paths = registry.files(details.version)
         facts = version_facts(details.version) | {
             "versions": list(details.versions),
@@ -195,6 +200,13 @@ def _open_local(command: str) -> "Registry":
     settings = load_settings()
     refuse_remote(settings, command)
     return open_registry(settings)
+
+
+def _routes(registry: "Registry") -> dict[str, str]:
+    """Every route and what it points at."""
+    from llmos.deployments.routes import Routes
+
+    return {route.name: route.target for route in Routes(registry).list()}
 
 
 def _readable(facts: Mapping[str, Any]) -> dict[str, Any]:

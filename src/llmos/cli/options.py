@@ -17,7 +17,7 @@ ModelOrRoute = Annotated[str, typer.Argument(metavar="MODEL", help="A model or a
 
 MaxTokens = Annotated[int | None, typer.Option(min=1, help="The most tokens to write.", show_default=False)]
 Temperature = Annotated[
-    float | None, typer.Option(min=0, help="0 always takes the likeliest token.", show_default=False)
+    float | None, typer.Option(min=0, max=2, help="0 always takes the likeliest token.", show_default=False)
 ]
 TopP = Annotated[float | None, typer.Option(min=0, max=1, help="Keep the likeliest tokens of this total probability.")]
 TopK = Annotated[int | None, typer.Option(min=0, help="Keep this many of the likeliest tokens; 0 keeps all.")]

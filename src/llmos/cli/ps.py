@@ -49,6 +49,7 @@ def _shown(deployment: dict[str, Any]) -> dict[str, Any]:
     return {
         **deployment,
         "requests": load and f"{load['num_running']} running, {load['num_waiting']} waiting",
-        "memory": ready and readable_size(ready["weight_bytes"] + ready["kv_bytes"]),
+        # The KV cache takes real memory only as it fills.
+        "memory": ready and f"up to {readable_size(ready['weight_bytes'] + ready['kv_bytes'])}",
         "since": since and datetime.fromisoformat(since),
     }

@@ -53,10 +53,17 @@ def run(
             print("Note: the answer was cut off at the most tokens that it may have.", file=sys.stderr)
 
 
+def is_text(text: str) -> bool:
+    """Return False where Python had to put half a surrogate pair in place of a byte that it could not decode."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _whole_prompt(prompt: str | None) -> str:
-    """The prompt and what is piped in. Raises BadParameter where there is neither."""
+    """The prompt and what is piped in. Raises BadParameter where there is neither, and for what is no text."""
     piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
     text = "\n\n".join(part for part in (prompt, piped.rstrip("\n")) if part)
     if not text.strip():
         raise typer.BadParameter("There is no prompt. Give one, pipe one in, or talk: llmos chat MODEL")
+    if not is_text(text):
+        raise typer.BadParameter("The prompt is not valid UTF-8, so it is no text. Convert it: iconv -t utf-8")
     return text
