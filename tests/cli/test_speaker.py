@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from llmos.cli.speaker import EngineSpeaker, EngineSpeech, find_or_pull, open_sp
 from llmos.core.config import load_settings
 from llmos.core.errors import ModelNotFound, PermissionDenied, ReplicaFailed, Unauthenticated
 from llmos.engine.messages import Delta, Failed, Generate
+from llmos.models.catalog import Catalog
 
 
 class FakeEngine:
@@ -236,3 +238,17 @@ def test_a_model_of_the_catalog_is_pulled_when_it_is_asked_for(name: str, capsys
 def test_a_name_that_nobody_knows_says_what_to_do() -> None:
     with pytest.raises(ModelNotFound, match="llmos route set gpt-3 MODEL"):
         find_or_pull("gpt-3", load_settings())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_first_program_gets_an_answer_that_ends(smollm2_home: Path, seed: int) -> None:
+    settings = load_settings({"LLMOS_HOME": str(smollm2_home)})
+    version, files = find_or_pull("smollm2", settings)
+    entry = Catalog.load().get("smollm2")
+    assert entry is not None
+    as_pulled = replace(version, sampling=entry.sampling)
+    with EngineSpeaker(as_pulled, files, settings) as model:
+        asked = {"seed": seed, "max_tokens": 400}
+        with model.generate("The meaning of life is", raw=False, sampling=asked) as speech:
+            text = "".join(speech)
+    assert speech.finish_reason == "stop", text[-200:]

@@ -42,7 +42,7 @@ class Entry:
     template: str
     """"own": the chat template in the model's files. "none": the model doesn't chat."""
     sampling: Mapping[str, float]
-    """What its makers recommend where the files don't say."""
+    """What its makers, or we, recommend where the files don't say."""
     sources: tuple[Source, ...]
     """In the order in which they are tried."""
 
