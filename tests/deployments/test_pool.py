@@ -182,6 +182,20 @@ def test_a_dead_replica_is_restarted_without_being_asked(run_with, fake_model):
     run_with(test)
 
 
+def test_the_log_tells_of_every_death(run_with, fake_model, caplog):
+    async def test(pool):
+        await pool.ensure("m@1", fake_model(die_loading=1))
+        pid = pool.status()[0].pid
+        os.kill(pid, signal.SIGKILL)
+        await pool._deployments["m@1"]._replica.lost
+        await pool.ensure("m@1", fake_model())
+        loading, serving = caplog.messages
+        assert loading == "m@1: The model's process was killed by signal 9 while it loaded the model."
+        assert serving == f"m@1: The model's process {pid} was killed by signal 9. It is started again."
+
+    run_with(test)
+
+
 def test_a_restart_that_is_far_away_is_not_waited_for(run_with, fake_model):
     async def test(pool):
         await pool.ensure("m@1", fake_model())

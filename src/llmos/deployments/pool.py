@@ -1,6 +1,7 @@
 """Versions that run on this machine, each in a replica of its own: loaded on demand, restarted when they die."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from llmos.core.errors import LLMOSError, ReplicaFailed, Unavailable
 from llmos.deployments.replica import WORKER_COMMAND, Replica
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta, Event, Generate, Load, Ready, Started
+
+_log = logging.getLogger(__name__)
 
 State = Literal["loading", "ready", "failed", "stopped"]
 
@@ -156,6 +159,8 @@ class _Deployment:
         self._error: str | None = None
         self._replica: Replica | None = None
         self._loading: asyncio.Task[Replica] | None = None
+        self._report: asyncio.Task[None] | None = None
+        """What is being said about the last death. Kept here, so that it isn't lost."""
         self._starts_at = 0.0
         """On the loop's clock: when the next try of the load begins."""
         self._restarts = 0
@@ -225,6 +230,7 @@ class _Deployment:
             try:
                 replica = await self.start()
             except ReplicaFailed as error:
+                _log.warning("%s: %s", self._version, error.message)
                 self._num_early_deaths += 1
                 self._plan_start()
                 if not num_tries_left:
@@ -250,6 +256,11 @@ class _Deployment:
         self._restarts += 1
         self._replica = None
         self._load()
+        self._report = asyncio.create_task(self._tell_of(replica))
+
+    async def _tell_of(self, dead: Replica) -> None:
+        how = await dead.how_it_ended()
+        _log.warning("%s: The model's process %d %s. It is started again.", self._version, dead.pid, how)
 
     def _plan_start(self) -> None:
         self._starts_at = asyncio.get_running_loop().time() + self._backoff_seconds(self._num_early_deaths)

@@ -76,7 +76,7 @@ class Replica:
             )
             replica.ready = await replica._loaded
             if replica.ready is None:
-                raise ReplicaFailed(f"The model's process {await replica._how_it_ended()} while it loaded the model.")
+                raise ReplicaFailed(f"The model's process {await replica.how_it_ended()} while it loaded the model.")
         except BaseException:
             # Also when the caller is cancelled: a process that nobody waits for must not go on loading.
             await replica.kill()
@@ -131,6 +131,11 @@ class Replica:
             self._transport.abort()
         await self._exited()
 
+    async def how_it_ended(self) -> str:
+        """Return, once the process is gone, what became of it: "was killed by signal 9"."""
+        status = await self._exited()
+        return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+
     def _send(self, command: Command) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(self._writer.pack(command))
@@ -161,12 +166,8 @@ class Replica:
     async def _why_lost(self) -> LLMOSError:
         if self._is_stopping:
             return Unavailable("The model is being stopped. Try again in a moment.", retry_after_seconds=1)
-        how = await self._how_it_ended()
+        how = await self.how_it_ended()
         return ReplicaFailed(f"The model's process {how} while it worked on this request. Try again.")
-
-    async def _how_it_ended(self) -> str:
-        status = await self._exited()
-        return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
 
     async def _exited(self) -> int:
         """Wait for the process to be gone and return its status."""
