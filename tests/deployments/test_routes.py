@@ -156,3 +156,8 @@ def test_routes_whose_model_is_not_here_are_told(routes, add):
     assert [route.name for route in routes.dangling()] == ["dialogue"]
     add("smollm2")
     assert list(routes.dangling()) == []
+
+
+def test_a_model_of_the_catalog_is_to_be_pulled_and_not_routed(routes):
+    with pytest.raises(ModelNotFound, match=r"llmos pull minilm$"):
+        routes.resolve("minilm")

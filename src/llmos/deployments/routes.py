@@ -122,8 +122,9 @@ class Routes:
         with self._database.session() as session:
             routes = [row.name for row in queries.routes(session)]
         hints = [f"There is a route {' and a route '.join(meant)}."] if (meant := nearest(name, routes)) else []
-        with suppress(BadRequest):
-            hints.append(f"To answer to this name: {self.command_for(name)}")
+        if self._registry.catalog.get(name) is None:
+            with suppress(BadRequest):
+                hints.append(f"To answer to this name: {self.command_for(name)}")
         return ModelNotFound(" ".join([error.message, *hints]), param="model")
 
     def _not_found(self, name: str, known: Sequence[str]) -> NotFound:
