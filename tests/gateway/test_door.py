@@ -143,3 +143,11 @@ async def test_requests_are_counted_by_route_and_status(http: httpx.AsyncClient)
     ]:
         assert line in counted.splitlines()
     assert "somewhere" not in counted
+
+
+@pytest.mark.parametrize(("path", "status"), [("/health/live", 200), ("/v1/models", 200), ("/v1/nothing", 404)])
+def test_head_is_get_without_the_body(served: str, path: str, status: int) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    head, get = (httpx.request(method, served + path, headers=headers, trust_env=False) for method in ("HEAD", "GET"))
+    assert (head.status_code, head.content) == (status, b"")
+    assert (get.status_code, get.headers["content-length"]) == (status, head.headers["content-length"])
