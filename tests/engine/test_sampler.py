@@ -1,5 +1,10 @@
 """The native sampler against its plain numpy counterpart, and what a sequence's sampling state hands to it."""
 
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
 import reference_sampler as reference
@@ -215,3 +220,51 @@ def test_a_batch_that_changes_is_arranged_anew():
     assert sampler.sample(logits[:1].copy(), [first]).ids == [best]
     assert sampler.sample(logits[:1].copy(), [second]).ids == [100]
     assert sampler.sample(logits.copy(), [second, first]).ids == [100, int(np.argmax(logits[1]))]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"min_p": 2.0}, {"min_p": np.nan}, {"top_p": -0.1}, {"top_p": np.nan}, {"temperature": -1.0, "min_p": 0.1},
+     {"temperature": np.nan, "min_p": 0.1}, {"temperature": np.inf}],
+    ids=str,
+)  # fmt: skip
+def test_parameters_that_choose_nothing_are_refused(params):
+    state = make_state(temperature=0.5)
+    for name, value in params.items():
+        setattr(state, name, value)
+    with pytest.raises(ValueError, match="number"):
+        sample(make_logits(1), [state])
+
+
+def test_the_tiniest_temperature_still_finds_the_likeliest_of_large_logits(isa_sampler):
+    logits = make_logits(3, scale=1e5)
+    for params in ({}, {"top_k": 5}, {"top_p": 0.5}, {"min_p": 0.5}):
+        sampled = isa_sampler.sample(logits.copy(), [make_state(temperature=1e-5, **params)])
+        assert sampled.ids == [int(np.argmax(logits))], params
+
+
+def test_rows_of_logits_that_overlap_are_refused():
+    logits = make_logits(1, rows=3)
+    overlapping = np.lib.stride_tricks.as_strided(logits, (3, 200), (0, 4))
+    for rows in (overlapping, logits[::-1]):
+        with pytest.raises(ValueError, match="one after another"):
+            native_sampler(POOL, 1).sample(rows, [make_state() for _ in range(3)])
+
+
+def test_a_thread_that_finds_no_memory_raises_in_the_caller():
+    program = """
+        import resource
+        from test_sampler import *
+        logits, states = np.zeros((2, 40_000_000), np.float32), [make_state(), make_state()]
+        in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + (100 << 20), -1))
+        with pytest.raises(MemoryError):
+            native_sampler(POOL, 1).sample(logits, states)
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+        assert sample(make_logits(1), [make_state()]).ids[0] >= 0
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr

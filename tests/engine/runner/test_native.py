@@ -1,6 +1,11 @@
 """The native runner: every kernel path computes the same model, and a row never depends on its neighbours."""
 
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +29,8 @@ GPT2 = replace(
     LLAMA, family="gpt2", norm="layernorm", activation="gelu_tanh", gated=False, learned_positions=True, qkv_bias=True,
     output_bias=True, mlp_bias=True, num_kv_heads=6, hidden_size=50,
 )  # fmt: skip
-SPECS = {"llama": LLAMA, "odd": ODD, "windowed": WINDOWED, "gpt2": GPT2}
+NARROW = replace(GPT2, hidden_size=36)  # its last sixteen columns are all padding
+SPECS = {"llama": LLAMA, "odd": ODD, "windowed": WINDOWED, "gpt2": GPT2, "narrow": NARROW}
 ISAS = _native.available_isas()
 
 
@@ -169,11 +175,50 @@ def test_a_batch_that_does_not_fit_together_is_refused() -> None:
         (replace(good, context_lengths=np.array([-1], np.int32)), "negative"),
         (replace(good, context_lengths=np.array([BLOCK_SIZE - 2], np.int32)), "more positions than its block table"),
         (replace(good, block_tables=np.array([[64]], np.int32)), "outside the cache"),
+        (replace(good, context_lengths=np.array([2**31 - 1], np.int32)), "more positions than the model"),
         (replace(good, logit_rows=np.array([3], np.int32)), "outside the batch"),
+        (replace(good, logit_rows=np.array([2, 1], np.int32)), "must ascend"),
+        (replace(good, logit_rows=np.zeros(5000, np.int32)), "must ascend"),
     ]:
         with pytest.raises(ValueError, match=message):
             runner.forward(wrong)
     assert np.isfinite(runner.forward(good)).all()
+
+
+def test_a_position_beyond_the_learned_ones_is_refused() -> None:
+    spec = replace(GPT2, max_positions=32)
+    runner = runner_of(spec, "F32")
+    assert np.isfinite(runner.forward(batch_of([(0, prompt_of(32, 1), [0, 1])]))).all()
+    with pytest.raises(ValueError, match="more positions than the model"):
+        runner.forward(batch_of([(32, [1], [0, 1, 2])]))
+
+
+def test_numbers_of_another_type_are_refused_not_turned() -> None:
+    runner, good = runner_of(LLAMA, "F32"), batch_of([(0, [1, 2, 3], [0])])
+    for tokens in (np.array([1, 2, 2**32]), np.array([1.5, 2, 3]), np.arange(6, dtype=np.int32)[::2]):
+        with pytest.raises(TypeError):
+            runner.forward(replace(good, tokens=tokens))
+
+
+def test_an_array_of_logits_outlives_the_steps_after_it() -> None:
+    runner = runner_of(LLAMA, "Q8_0")
+    logits = runner.forward(batch_of([(0, [1], [0])]))
+    runner.forward(batch_of([(0, prompt_of(300, 1), list(range(19)))]))
+    assert np.isfinite(logits).all()
+
+
+def test_python_threads_may_call_at_once() -> None:
+    runner, expected = runner_of(LLAMA, "Q8_0", threads=2), runner_of(LLAMA, "Q8_0")
+
+    def call(number: int) -> None:
+        table = list(range(number * 19, number * 19 + 19))
+        for length in range(1 + number, 300, 30):
+            runner.forward(batch_of([(0, prompt_of(length, 1), table)]))
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(call, range(3)))
+    batch = batch_of([(0, prompt_of(40, 1), [0, 1, 2])])
+    np.testing.assert_array_equal(runner.forward(batch), expected.forward(batch))
 
 
 def test_a_batch_may_want_no_logits() -> None:
@@ -193,5 +238,99 @@ def test_packing_checks_sizes(which: str) -> None:
     model["layers.0.q.weight"] = (
         replace(q, data=q.data[:-1]) if which == "rows" else replace(q, data=np.ascontiguousarray(q.data[:, :-1]))
     )
-    with pytest.raises(ValueError, match="another size"):
+    with pytest.raises(ValueError, match=r"layers\.0\.q: .* another size"):
         NativeRunner(LLAMA, model, num_blocks=4)
+
+
+@pytest.mark.parametrize("name", ["embed.weight", "layers.1.down.weight", "layers.0.mlp_norm.weight"])
+def test_a_tensor_of_another_shape_than_the_spec_says_is_refused_by_name(name: str) -> None:
+    model = random_model(replace(LLAMA, vocab_size=187, intermediate_size=128, hidden_size=64), "F32")
+    with pytest.raises(ValueError, match=f"{name.removesuffix('.weight')} .*the spec asks for"):
+        NativeRunner(LLAMA, random_model(LLAMA, "F32") | {name: model[name]}, num_blocks=4)
+
+
+def test_a_step_before_all_tensors_are_there_is_refused() -> None:
+    class Bare(NativeRunner):
+        def _set_matrix(self, layer: int, slot: str, *_: Any) -> None:
+            """Sets none."""
+
+    batch = batch_of([(0, [1], [0])])
+    with pytest.raises(RuntimeError, match=r"embed was never set"):
+        Bare(LLAMA, random_model(LLAMA, "F32"), num_blocks=4).forward(batch)
+
+
+def test_a_weight_that_is_no_number_is_not_taken_for_one() -> None:
+    model = random_model(LLAMA, "F32")
+    down = model["layers.0.down.weight"]
+    values = down.data.view(np.float32).copy()
+    values[3, 5] = np.nan
+    model["layers.0.down.weight"] = replace(down, data=values.view(np.uint8))
+    assert np.isnan(NativeRunner(LLAMA, model, num_blocks=4).forward(batch_of([(0, [1], [0])]))).any()
+
+
+@pytest.mark.parametrize("num_blocks", [0, -1, 2**31])
+def test_a_cache_without_blocks_or_with_too_many_is_refused(num_blocks: int) -> None:
+    with pytest.raises(ValueError, match="num_blocks must be between 1 and"):
+        NativeRunner(LLAMA, {}, num_blocks=num_blocks)
+
+
+def test_a_cache_beyond_all_memory_is_a_memory_error_that_says_how_much() -> None:
+    spec = replace(LLAMA, num_layers=1024)
+    num_bytes = (2**31 - 1) * NativeRunner.block_bytes(spec)
+    with pytest.raises(MemoryError, match=f"{num_bytes} bytes in one piece"):
+        NativeRunner(spec, {}, num_blocks=2**31 - 1)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 100_000])
+def test_a_pool_has_a_sensible_number_of_threads(threads: int) -> None:
+    with pytest.raises(ValueError, match="between 1 and 4096 threads"):
+        _native.Pool(threads)
+
+
+@pytest.mark.parametrize("field", ["hidden_size", "head_dim", "num_kv_heads", "max_positions"])
+@pytest.mark.parametrize("value", [0, -16, 2**31])
+def test_a_spec_with_impossible_sizes_is_refused_by_name(field: str, value: int) -> None:
+    changes: dict[str, Any] = {field: value}
+    with pytest.raises(ValueError, match=f"{field} must be between 1 and"):
+        NativeRunner(replace(GPT2, **changes), {}, num_blocks=4)
+
+
+def run_alone(program: str) -> None:
+    """Run it in a Python of its own, which may run out of memory or fork."""
+    names = "from test_native import *; prompt = prompt_of(900, 1); spec = replace(LLAMA, max_positions=4096)"
+    result = subprocess.run(
+        [sys.executable, "-c", f"{names}\n{textwrap.dedent(program)}"],
+        cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_step_that_finds_no_memory_leaves_the_runner_whole() -> None:
+    run_alone("""
+        import resource
+        runner = runner_of(replace(spec, intermediate_size=16000), "F32")
+        runner.forward(batch_of([(0, [1], [0])]))
+        in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + (40 << 20), -1))
+        with pytest.raises(MemoryError, match="bytes in one piece"):
+            runner.forward(batch_of([(0, prompt, list(range(57)))]))
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+        assert np.isfinite(runner.forward(batch_of([(0, prompt[:600], list(range(38)))]))).all()
+    """)
+
+
+def test_a_fork_is_refused_rather_than_left_waiting_for_threads_that_it_lacks() -> None:
+    run_alone("""
+        import os, signal
+        runner, batch = runner_of(spec, "F32", threads=2), batch_of([(0, [1], [0])])
+        runner.forward(batch)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            with pytest.raises(RuntimeError, match="fork"):
+                runner.forward(batch)
+            del runner
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert np.isfinite(runner.forward(batch)).all()
+    """)

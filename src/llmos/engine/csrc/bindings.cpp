@@ -6,8 +6,10 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cmath>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <stdexcept>
 
 #include "decoder.h"
@@ -44,8 +46,16 @@ const std::map<std::string, Vector> vectors_by_name = {
     {"down_bias", Vector::down_bias}, {"q_norm", Vector::q_norm}, {"k_norm", Vector::k_norm},
     {"final_norm", Vector::final_norm}, {"final_norm_bias", Vector::final_norm_bias}};
 
+// Every product of two sizes that a step computes in an int stays one.
+constexpr int max_size = 1 << 27, max_batch_tokens = 1 << 20;
+
 Spec spec_from(nb::handle fields) {
-    const auto number = [&](const char* name) { return nb::cast<int>(fields.attr(name)); };
+    const auto number = [&](const char* name) {
+        int value;
+        if (!nb::try_cast(fields.attr(name), value) || value < 1 || value > max_size)
+            throw std::invalid_argument(std::string(name) + " must be between 1 and " + std::to_string(max_size));
+        return value;
+    };
     const auto flag = [&](const char* name) { return nb::cast<bool>(fields.attr(name)); };
     const auto text = [&](const char* name) { return nb::cast<std::string>(fields.attr(name)); };
     Spec spec{};
@@ -56,26 +66,33 @@ Spec spec_from(nb::handle fields) {
     spec.num_kv_heads = number("num_kv_heads");
     spec.head_dim = number("head_dim");
     spec.intermediate_size = number("intermediate_size");
-    spec.layer_norm = text("norm") == "layernorm";
+    spec.max_positions = number("max_positions");
+    spec.layer_norm = lookup<bool>({{"rmsnorm", false}, {"layernorm", true}}, text("norm"));
     spec.norm_eps = nb::cast<float>(fields.attr("norm_eps"));
-    spec.activation = text("activation") == "gelu_tanh" ? ActivationKind::gelu_tanh : ActivationKind::silu;
+    spec.activation = lookup<ActivationKind>({{"silu", ActivationKind::silu}, {"gelu_tanh", ActivationKind::gelu_tanh}}, text("activation"));
     spec.gated = flag("gated");
     spec.learned_positions = flag("learned_positions");
     spec.qk_norm = flag("qk_norm");
+    spec.tied_head = flag("tied_head");
+    spec.qkv_bias = flag("qkv_bias");
+    spec.output_bias = flag("output_bias");
+    spec.mlp_bias = flag("mlp_bias");
     spec.sliding_window = fields.attr("sliding_window").is_none() ? 0 : number("sliding_window");
-    require(spec.num_kv_heads > 0 && spec.num_heads % spec.num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
+    require(spec.num_heads % spec.num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
+    require(int64_t(spec.num_heads) * spec.head_dim <= max_size, "num_heads * head_dim is too large");
+    require(int64_t(spec.num_heads) * max_batch_tokens <= INT32_MAX, "num_heads is too large");
     return spec;
 }
 
 // Packs a file's rows; `dtype` is Q8_0, Q4_0, Q4_1 (bytes as in the file) or F32 (into bytes, or floats).
 PackedMatrix pack(Pool& pool, const std::string& dtype, int rows, int columns, const uint8_t* data, size_t size, bool as_floats) {
-    require(rows > 0 && columns > 0, "a matrix needs rows and columns");
     const bool is_f32 = dtype == "F32";
     const size_t block = dtype == "Q8_0" ? 34 : dtype == "Q4_0" ? 18 : 20;
     const size_t row_bytes = is_f32 ? size_t(columns) * 4 : size_t(columns) / block_columns * block;
     require(is_f32 || dtype == "Q8_0" || dtype == "Q4_0" || dtype == "Q4_1", "this dtype cannot be packed as it is");
     require(is_f32 || columns % block_columns == 0, "quantized rows must be whole blocks");
     require(size == row_bytes * size_t(rows), "the data has another size than rows and columns say");
+    require(!is_f32 || uintptr_t(data) % alignof(float) == 0, "floats must be aligned");
     const Packing packing = is_f32 ? (as_floats ? Packing::floats : Packing::bytes)
                             : dtype == "Q8_0" ? Packing::bytes : dtype == "Q4_0" ? Packing::nibbles : Packing::affine_nibbles;
     PackedMatrix matrix(packing, rows, columns);
@@ -93,54 +110,86 @@ PackedMatrix pack(Pool& pool, const std::string& dtype, int rows, int columns, c
 
 class Runner {
   public:
-    Runner(nb::object pool, nb::handle fields, std::vector<double> inverse_frequencies, int num_blocks, const std::string& isa, bool half)
+    Runner(nb::object pool, nb::handle fields, std::vector<double> inverse_frequencies, int64_t num_blocks, const std::string& isa, bool half)
         : pool_object_(pool), pool_(nb::cast<Pool&>(pool)), kernels_(find_kernels(isa)),
-          decoder_(make_spec(fields, std::move(inverse_frequencies)), pool_, kernels_, num_blocks, half) {}
+          decoder_(make_spec(fields, std::move(inverse_frequencies)), pool_, kernels_, checked_blocks(num_blocks), half) {}
 
     void set_matrix(int layer, const std::string& name, const std::string& dtype, int rows, int columns,
                     nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu> data, bool as_floats) {
-        check_layer(layer);
         const Weight which = lookup(weights_by_name, name);
+        const Shape wanted = decoder_.shape(checked_layer(layer), which);
+        const std::string at = place(layer, name);
+        if (!wanted.rows) throw std::invalid_argument("The spec has no " + at + ".");
+        if (rows != wanted.rows || columns != wanted.columns)
+            throw std::invalid_argument(at + " is " + std::to_string(rows) + " x " + std::to_string(columns) + "; the spec asks for " +
+                                        std::to_string(wanted.rows) + " x " + std::to_string(wanted.columns) + ".");
         const uint8_t* bytes = data.data();
         const size_t size = data.nbytes();
         nb::gil_scoped_release release;
-        decoder_.set_matrix(layer, which, pack(pool_, dtype, rows, columns, bytes, size, as_floats));
+        try {
+            PackedMatrix matrix = pack(pool_, dtype, rows, columns, bytes, size, as_floats);
+            std::lock_guard lock(one_call_);
+            decoder_.matrix(layer, which) = std::move(matrix);
+        } catch (const std::invalid_argument& error) {
+            throw std::invalid_argument(at + ": " + error.what());
+        }
     }
 
     void set_vector(int layer, const std::string& name, Array1<float> data) {
-        check_layer(layer);
-        decoder_.set_vector(layer, lookup(vectors_by_name, name), data.data(), int(data.size()));
+        const Vector which = lookup(vectors_by_name, name);
+        const int wanted = decoder_.size(checked_layer(layer), which);
+        if (!wanted) throw std::invalid_argument("The spec has no " + place(layer, name) + ".");
+        if (data.size() != size_t(wanted))
+            throw std::invalid_argument(place(layer, name) + " has " + std::to_string(data.size()) + " values; the spec asks for " +
+                                        std::to_string(wanted) + ".");
+        Buffer buffer(size_t(round_up(wanted, block_columns)) * sizeof(float));
+        std::copy_n(data.data(), wanted, buffer.as<float>());
+        nb::gil_scoped_release release;
+        std::lock_guard lock(one_call_);
+        decoder_.vector(layer, which) = std::move(buffer);
     }
 
     nb::object forward(Array1<int32_t> tokens, Array1<int32_t> starts, Array1<int32_t> context_lengths,
                        Array2<int32_t> block_tables, Array1<int32_t> logit_rows) {
+        if (!is_complete_) require_complete();
+        require(tokens.size() <= size_t(max_batch_tokens), "a batch has too many tokens");
+        require(context_lengths.size() <= tokens.size(), "every sequence must bring a token");
+        require(logit_rows.size() <= tokens.size(), "logit rows must ascend");
         const int num_tokens = int(tokens.size()), num_sequences = int(context_lengths.size());
         require(num_tokens > 0 && num_sequences > 0, "a batch needs tokens");
-        require(int(starts.size()) == num_sequences + 1 && int(block_tables.shape(0)) == num_sequences, "starts, context_lengths and block_tables disagree");
+        require(starts.size() == context_lengths.size() + 1 && block_tables.shape(0) == context_lengths.size(), "starts, context_lengths and block_tables disagree");
         require(starts(0) == 0 && starts(num_sequences) == num_tokens, "starts must run from 0 to the number of tokens");
         for (int t = 0; t < num_tokens; ++t)
             require(uint32_t(tokens(t)) < uint32_t(decoder_.spec().vocab_size), "a token is outside the vocabulary");
         for (int s = 0; s < num_sequences; ++s) {
             require(starts(s) < starts(s + 1), "every sequence must bring a token");
             require(context_lengths(s) >= 0, "a context length is negative");
-            const int length = context_lengths(s) + starts(s + 1) - starts(s);
-            const int num_blocks = (length + block_positions - 1) / block_positions;
-            require(num_blocks <= int(block_tables.shape(1)), "a sequence has more positions than its block table");
-            for (int b = 0; b < num_blocks; ++b)
+            const int64_t length = int64_t(context_lengths(s)) + starts(s + 1) - starts(s);
+            require(length <= decoder_.spec().max_positions, "a sequence has more positions than the model");
+            const size_t num_blocks = (size_t(length) + block_positions - 1) / block_positions;
+            require(num_blocks <= block_tables.shape(1), "a sequence has more positions than its block table");
+            for (size_t b = 0; b < num_blocks; ++b)
                 require(uint32_t(block_tables(s, b)) < uint32_t(decoder_.num_blocks()), "a block is outside the cache");
         }
-        for (size_t r = 0; r < logit_rows.size(); ++r)
+        for (size_t r = 0; r < logit_rows.size(); ++r) {
             require(uint32_t(logit_rows(r)) < uint32_t(num_tokens), "a logit row is outside the batch");
+            require(r == 0 || logit_rows(r - 1) < logit_rows(r), "logit rows must ascend");
+        }
         const BatchView batch{num_tokens, num_sequences, int(logit_rows.size()), int(block_tables.shape(1)),
                               tokens.data(), starts.data(), context_lengths.data(), block_tables.data(), logit_rows.data()};
-        const float* logits;
+        // The array keeps the memory, not the numbers: a later step may write them elsewhere.
+        auto held = std::make_unique<std::shared_ptr<const Buffer>>();
         {
             nb::gil_scoped_release release;
-            logits = decoder_.forward(batch);
+            std::lock_guard lock(one_call_);
+            *held = decoder_.forward(batch);
         }
+        void* logits = (*held)->as<float>();
+        nb::capsule owner(held.get(), [](void* p) noexcept { delete static_cast<std::shared_ptr<const Buffer>*>(p); });
+        held.release();
         const size_t shape[2] = {logit_rows.size(), size_t(decoder_.spec().vocab_size)};
         const int64_t strides[2] = {decoder_.logits_stride(), 1};
-        return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>((void*)logits, 2, shape, nb::find(this), strides),
+        return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(logits, 2, shape, owner, strides),
                         nb::rv_policy::reference);
     }
 
@@ -156,12 +205,37 @@ class Runner {
         spec.inverse_frequencies = std::move(inverse_frequencies);
         return spec;
     }
-    void check_layer(int layer) const { require(layer >= -1 && layer < decoder_.spec().num_layers, "there is no such layer"); }
+    static int checked_blocks(int64_t num_blocks) {
+        require(num_blocks > 0 && num_blocks <= INT32_MAX, "num_blocks must be between 1 and 2147483647");
+        return int(num_blocks);
+    }
+    int checked_layer(int layer) const {
+        require(layer >= -1 && layer < decoder_.spec().num_layers, "there is no such layer");
+        return layer;
+    }
+    static std::string place(int layer, const std::string& name) {
+        return layer < 0 ? name : "layers." + std::to_string(layer) + "." + name;
+    }
+    // A step reads all that the spec asks for, without looking whether it is there.
+    void require_complete() {
+        const auto check = [](bool is_there, int layer, const std::string& name) {
+            if (!is_there) throw std::runtime_error(place(layer, name) + " was never set.");
+        };
+        for (int layer = -1; layer < decoder_.spec().num_layers; ++layer) {
+            for (const auto& [name, which] : weights_by_name)
+                check(!decoder_.shape(layer, which).rows || decoder_.matrix(layer, which).rows(), layer, name);
+            for (const auto& [name, which] : vectors_by_name)
+                check(!decoder_.size(layer, which) || decoder_.vector(layer, which).bytes(), layer, name);
+        }
+        is_complete_ = true;
+    }
 
     nb::object pool_object_;
     Pool& pool_;
     const Kernels& kernels_;
     Decoder decoder_;
+    std::mutex one_call_;  // Python's threads may come together
+    bool is_complete_ = false;
 };
 
 nb::tuple sample_rows(Pool& pool, Mutable2<float> logits, Array1<float> temperature, Array1<int32_t> top_k, Array1<float> top_p,
@@ -171,10 +245,16 @@ nb::tuple sample_rows(Pool& pool, Mutable2<float> logits, Array1<float> temperat
                       Array1<float> bias_values, const std::string& isa) {
     const size_t rows = logits.shape(0);
     const int vocab_size = int(logits.shape(1));
-    require(vocab_size > 0 && (rows == 0 || logits.stride(1) == 1), "logits must be rows of a vocabulary");
+    require(logits.shape(1) > 0 && logits.shape(1) <= size_t(max_size) && rows <= size_t(max_batch_tokens) && (rows == 0 || logits.stride(1) == 1),
+            "logits must be rows of a vocabulary");
+    require(rows < 2 || (logits.stride(0) >= vocab_size && logits.stride(0) <= INT32_MAX), "rows of logits must lie one after another");
     for (const size_t size : {temperature.size(), top_k.size(), top_p.size(), min_p.size(), seeds.size(), steps.size(),
                               num_logprobs.size(), repetition.size(), presence.size(), frequency.size()})
         require(size == rows, "every row of logits needs one entry of each parameter");
+    for (size_t r = 0; r < rows; ++r) {
+        require(temperature(r) == 0 || (temperature(r) > 0 && std::isnormal(temperature(r))), "a temperature is 0 or a positive number");
+        require(top_p(r) >= 0 && top_p(r) <= 1 && min_p(r) >= 0 && min_p(r) <= 1, "top_p and min_p are numbers from 0 to 1");
+    }
     const auto check_rows = [&](const Array1<int32_t>& starts, const Array1<int32_t>& ids, size_t values) {
         require(starts.size() == rows + 1 && ids.size() == values, "starts, ids and values disagree");
         require(starts(0) == 0 && size_t(starts(rows)) == values, "starts must run from 0 to the number of ids");
@@ -196,7 +276,7 @@ nb::tuple sample_rows(Pool& pool, Mutable2<float> logits, Array1<float> temperat
     auto [logprobs, logprobs_owner] = make(float{}, rows, 1);
     auto [top_ids, top_ids_owner] = make(int32_t{}, rows, size_t(num_top));
     auto [top_logprobs, top_logprobs_owner] = make(float{}, rows, size_t(num_top));
-    const SamplingArgs args{int(rows), vocab_size, rows ? int(logits.stride(0)) : vocab_size, num_top, logits.data(),
+    const SamplingArgs args{int(rows), vocab_size, rows > 1 ? int(logits.stride(0)) : vocab_size, num_top, logits.data(),
                             temperature.data(), top_p.data(), min_p.data(), repetition.data(), presence.data(), frequency.data(),
                             top_k.data(), num_logprobs.data(), seeds.data(), steps.data(), seen_starts.data(), seen_ids.data(),
                             seen_counts.data(), bias_starts.data(), bias_ids.data(), bias_values.data(), ids, logprobs, top_ids, top_logprobs};
@@ -218,17 +298,21 @@ NB_MODULE(_native, m) {
     m.doc() = "The CPU runner and the sampler, in C++. Calls release the GIL while they compute.";
 
     nb::class_<Pool>(m, "Pool", "A team of threads that forward passes and sampling share.")
-        .def(nb::init<int>(), "num_threads"_a)
+        .def("__init__", [](Pool* pool, int num_threads) {
+            require(num_threads >= 1 && num_threads <= 4096, "a pool has between 1 and 4096 threads");
+            new (pool) Pool(num_threads);
+        }, "num_threads"_a)
         .def_prop_ro("num_threads", &Pool::size);
 
     nb::class_<Runner>(m, "Runner", "A decoder with its weights and its KV cache.")
-        .def(nb::init<nb::object, nb::handle, std::vector<double>, int, const std::string&, bool>(), "pool"_a, "spec"_a,
+        .def(nb::init<nb::object, nb::handle, std::vector<double>, int64_t, const std::string&, bool>(), "pool"_a, "spec"_a,
              "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "half"_a)
-        .def("set_matrix", &Runner::set_matrix, "layer"_a, "name"_a, "dtype"_a, "rows"_a, "columns"_a, "data"_a, "as_floats"_a,
+        .def("set_matrix", &Runner::set_matrix, "layer"_a, "name"_a, "dtype"_a, "rows"_a, "columns"_a, "data"_a.noconvert(), "as_floats"_a,
              "Pack a matrix from a file's rows: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a scale for 32, or as floats.")
-        .def("set_vector", &Runner::set_vector, "layer"_a, "name"_a, "data"_a)
-        .def("forward", &Runner::forward, "tokens"_a, "starts"_a, "context_lengths"_a, "block_tables"_a, "logit_rows"_a,
-             "Write the batch into the KV cache and return logits [rows, vocabulary], valid until the next call.")
+        .def("set_vector", &Runner::set_vector, "layer"_a, "name"_a, "data"_a.noconvert())
+        .def("forward", &Runner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
+             "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
+             "Write the batch into the KV cache and return logits [rows, vocabulary], overwritten by the next call.")
         .def_prop_ro("pool", &Runner::pool)
         .def_prop_ro("weight_bytes", &Runner::weight_bytes)
         .def_prop_ro("kv_bytes", &Runner::kv_bytes)
@@ -237,7 +321,7 @@ NB_MODULE(_native, m) {
     m.def("block_bytes", [](nb::handle fields, bool half) { return Decoder::block_bytes(spec_from(fields), half); }, "spec"_a, "half"_a,
           "Bytes of one block of the KV cache, in all layers.");
     m.def("available_isas", &available_isas, "The kernel paths that this CPU can run, best first.");
-    m.def("sample", &sample_rows, "pool"_a, "logits"_a, "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "seeds"_a, "steps"_a,
+    m.def("sample", &sample_rows, "pool"_a, "logits"_a.noconvert(), "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "seeds"_a, "steps"_a,
           "num_logprobs"_a, "repetition"_a, "presence"_a, "frequency"_a, "seen_starts"_a, "seen_ids"_a, "seen_counts"_a,
           "bias_starts"_a, "bias_ids"_a, "bias_values"_a, "isa"_a = "",
           "Choose a token for each row of logits (which it modifies): ids, logprobs, top_ids, top_logprobs.");

@@ -5,19 +5,32 @@
 
 #include <cstddef>
 #include <new>
+#include <string>
 #include <utility>
 
 namespace llmos {
+
+// Python shows it as a MemoryError.
+class OutOfMemory : public std::bad_alloc {
+  public:
+    explicit OutOfMemory(size_t bytes)
+        : message_("This system gives no " + std::to_string(bytes) + " bytes in one piece: take a smaller KV cache, batch or model.") {}
+    const char* what() const noexcept override { return message_.c_str(); }
+
+  private:
+    std::string message_;
+};
 
 class Buffer {
   public:
     Buffer() = default;
     explicit Buffer(size_t bytes) : bytes_(bytes) {
         if (!bytes) return;
-        data_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        // Without MAP_NORESERVE the kernel refuses at once what is more than the machine has.
+        data_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (data_ == MAP_FAILED) {
             data_ = nullptr;
-            throw std::bad_alloc();
+            throw OutOfMemory(bytes);
         }
         if (bytes >= (size_t(1) << 20)) madvise(data_, bytes, MADV_HUGEPAGE);
     }

@@ -2,13 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
+#include <limits>
 
 namespace llmos {
 namespace {
 
 // With so few tokens every thread prepares all activations for itself: that costs less than a barrier.
 constexpr int few_tokens = 4;
+
+// A product that is too large becomes one that no system gives.
+size_t times(size_t a, size_t b) {
+    size_t product;
+    return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<size_t>::max() : product;
+}
 
 }  // namespace
 
@@ -33,7 +39,7 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
       intermediate_(round_up(spec_.intermediate_size, block_columns)),
       padded_head_dim_(round_up(spec_.head_dim, 16)),
       layers_(size_t(spec_.num_layers)),
-      cache_(size_t(num_blocks) * block_bytes(spec_, half)),
+      cache_(times(size_t(num_blocks), block_bytes(spec_, half))),
       block_elements_(int64_t(spec_.num_kv_heads) * 16 * (spec_.head_dim + padded_head_dim_)),
       own_(size_t(pool.size())) {}
 
@@ -41,26 +47,62 @@ size_t Decoder::block_bytes(const Spec& spec, bool half) {
     return size_t(spec.num_layers) * spec.num_kv_heads * 16 * (spec.head_dim + round_up(spec.head_dim, 16)) * (half ? 2 : 4);
 }
 
-void Decoder::set_matrix(int index, Weight which, PackedMatrix matrix) {
-    Layer& at = layer(index);
+Shape Decoder::shape(int layer, Weight which) const {
+    const Spec& s = spec_;
+    if (layer < 0)
+        switch (which) {
+            case Weight::embed: return {s.vocab_size, s.hidden_size};
+            case Weight::positions: return s.learned_positions ? Shape{s.max_positions, s.hidden_size} : Shape{};
+            case Weight::head: return s.tied_head ? Shape{} : Shape{s.vocab_size, s.hidden_size};
+            default: return {};
+        }
     switch (which) {
-        case Weight::q: at.q = std::move(matrix); break;
-        case Weight::k: at.k = std::move(matrix); break;
-        case Weight::v: at.v = std::move(matrix); break;
-        case Weight::o: at.o = std::move(matrix); break;
-        case Weight::gate: at.gate = std::move(matrix); break;
-        case Weight::up: at.up = std::move(matrix); break;
-        case Weight::down: at.down = std::move(matrix); break;
-        case Weight::embed: embed_ = std::move(matrix); break;
-        case Weight::positions: positions_ = std::move(matrix); break;
-        case Weight::head: head_ = std::move(matrix); break;
+        case Weight::q: return {s.num_heads * s.head_dim, s.hidden_size};
+        case Weight::k: case Weight::v: return {s.num_kv_heads * s.head_dim, s.hidden_size};
+        case Weight::o: return {s.hidden_size, s.num_heads * s.head_dim};
+        case Weight::gate: return s.gated ? Shape{s.intermediate_size, s.hidden_size} : Shape{};
+        case Weight::up: return {s.intermediate_size, s.hidden_size};
+        case Weight::down: return {s.hidden_size, s.intermediate_size};
+        default: return {};
     }
 }
 
-void Decoder::set_vector(int index, Vector which, const float* data, int size) {
-    Floats floats{Buffer(size_t(round_up(size, block_columns)) * sizeof(float))};
-    std::copy(data, data + size, floats.buffer.as<float>());
-    layer(index).vectors[size_t(which)] = std::move(floats);
+int Decoder::size(int layer, Vector which) const {
+    const Spec& s = spec_;
+    if (layer < 0)
+        switch (which) {
+            case Vector::final_norm: return s.hidden_size;
+            case Vector::final_norm_bias: return s.layer_norm ? s.hidden_size : 0;
+            default: return 0;
+        }
+    switch (which) {
+        case Vector::attn_norm: case Vector::mlp_norm: return s.hidden_size;
+        case Vector::attn_norm_bias: case Vector::mlp_norm_bias: return s.layer_norm ? s.hidden_size : 0;
+        case Vector::q_bias: return s.qkv_bias ? s.num_heads * s.head_dim : 0;
+        case Vector::k_bias: case Vector::v_bias: return s.qkv_bias ? s.num_kv_heads * s.head_dim : 0;
+        case Vector::o_bias: return s.output_bias ? s.hidden_size : 0;
+        case Vector::gate_bias: return s.mlp_bias && s.gated ? s.intermediate_size : 0;
+        case Vector::up_bias: return s.mlp_bias ? s.intermediate_size : 0;
+        case Vector::down_bias: return s.mlp_bias ? s.hidden_size : 0;
+        case Vector::q_norm: case Vector::k_norm: return s.qk_norm ? s.head_dim : 0;
+        default: return 0;
+    }
+}
+
+PackedMatrix& Decoder::matrix(int index, Weight which) {
+    Layer& at = layer(index);
+    switch (which) {
+        case Weight::q: return at.q;
+        case Weight::k: return at.k;
+        case Weight::v: return at.v;
+        case Weight::o: return at.o;
+        case Weight::gate: return at.gate;
+        case Weight::up: return at.up;
+        case Weight::down: return at.down;
+        case Weight::embed: return embed_;
+        case Weight::positions: return positions_;
+        default: return head_;
+    }
 }
 
 size_t Decoder::weight_bytes() const {
@@ -72,7 +114,8 @@ size_t Decoder::weight_bytes() const {
 
 void Decoder::reserve(const BatchView& batch) {
     if (batch.num_tokens > token_capacity_) {
-        const size_t n = size_t(token_capacity_ = std::max(batch.num_tokens, 2 * token_capacity_));
+        const int capacity = std::max(batch.num_tokens, 2 * token_capacity_);
+        const size_t n = size_t(capacity);
         x_ = Buffer(n * hidden_ * sizeof(float));
         q_ = Buffer(n * attention_ * sizeof(float));
         k_ = Buffer(n * kv_ * sizeof(float));
@@ -82,19 +125,22 @@ void Decoder::reserve(const BatchView& batch) {
         up_ = Buffer(n * intermediate_ * sizeof(float));
         rotations_ = Buffer(n * (spec_.inverse_frequencies.size() + 1) * 2 * sizeof(float));
         const int widest = std::max({hidden_, attention_, intermediate_});
-        shared_.reserve(token_capacity_, widest);
+        shared_.reserve(capacity, widest);
         for (Scratch& own : own_) own.reserve(few_tokens, widest);
+        token_capacity_ = capacity;  // last: there may be no memory for one of them
     }
     if (batch.num_logit_rows > logit_capacity_) {
-        logit_capacity_ = std::max(batch.num_logit_rows, 2 * logit_capacity_);
-        logits_ = Buffer(size_t(logit_capacity_) * logits_stride() * sizeof(float));
+        const int capacity = std::max(batch.num_logit_rows, 2 * logit_capacity_);
+        logits_ = std::make_shared<Buffer>(size_t(capacity) * logits_stride() * sizeof(float));
+        logit_capacity_ = capacity;
     }
     int longest = 0;
     for (int s = 0; s < batch.num_sequences; ++s)
         longest = std::max(longest, batch.context_lengths[s] + batch.starts[s + 1] - batch.starts[s]);
     if (longest > score_capacity_) {
-        score_capacity_ = round_up(std::max(longest, 2 * score_capacity_), block_positions);
-        for (Scratch& own : own_) own.scores = Buffer(size_t(AttentionArgs::max_rows) * score_capacity_ * sizeof(float));
+        const int capacity = round_up(std::max(longest, 2 * score_capacity_), block_positions);
+        for (Scratch& own : own_) own.scores = Buffer(size_t(AttentionArgs::max_rows) * capacity * sizeof(float));
+        score_capacity_ = capacity;
     }
 }
 
@@ -320,7 +366,7 @@ class Decoder::Pass {
         const auto normed = [&](int r, float* out) {
             norm(x(batch_.logit_rows[r]), outer[Vector::final_norm], outer[Vector::final_norm_bias], out);
         };
-        const Segment logits[] = {{&weights, nullptr, d_.logits_.as<float>(), d_.logits_stride()}};
+        const Segment logits[] = {{&weights, nullptr, d_.logits_->as<float>(), d_.logits_stride()}};
         project(batch_.num_logit_rows, d_.hidden_, normed, logits, false);
     }
 
@@ -332,11 +378,11 @@ class Decoder::Pass {
     const int thread_;
 };
 
-const float* Decoder::forward(const BatchView& batch) {
+std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
     reserve(batch);
     plan_attention(batch);
     pool_.run([&](int thread) { Pass(*this, batch, thread).run(); });
-    return logits_.as<float>();
+    return logits_;
 }
 
 }  // namespace llmos

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,11 +16,11 @@ namespace llmos {
 
 // The fields of engine/spec.py's DecoderSpec that the forward pass needs.
 struct Spec {
-    int vocab_size, hidden_size, num_layers, num_heads, num_kv_heads, head_dim, intermediate_size;
+    int vocab_size, hidden_size, num_layers, num_heads, num_kv_heads, head_dim, intermediate_size, max_positions;
     bool layer_norm;
     float norm_eps;
     ActivationKind activation;
-    bool gated, learned_positions, qk_norm;
+    bool gated, learned_positions, qk_norm, tied_head, qkv_bias, output_bias, mlp_bias;
     int sliding_window;  // 0: none
     std::vector<double> inverse_frequencies;  // [head_dim / 2], scaled already; empty without rotary positions
 };
@@ -29,6 +30,8 @@ struct BatchView {
     int num_tokens, num_sequences, num_logit_rows, table_stride;
     const int32_t *tokens, *starts, *context_lengths, *block_tables, *logit_rows;
 };
+
+struct Shape { int rows, columns; };
 
 // The matrices and vectors of a layer; embed, positions, head and final_norm belong to layer -1.
 enum class Weight { q, k, v, o, gate, up, down, embed, positions, head };
@@ -41,11 +44,16 @@ class Decoder {
   public:
     Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, bool half);
 
-    void set_matrix(int layer, Weight which, PackedMatrix matrix);
-    void set_vector(int layer, Vector which, const float* data, int size);
+    // What the spec asks for in this place (layer -1 is what lies outside of the layers); zeros where it has nothing there.
+    Shape shape(int layer, Weight which) const;
+    int size(int layer, Vector which) const;
 
-    // Returns logits [num_logit_rows][logits_stride()]; valid until the next call.
-    const float* forward(const BatchView& batch);
+    // The sizes must be those. Nothing checks at the next step that all is there.
+    PackedMatrix& matrix(int layer, Weight which);
+    Buffer& vector(int layer, Vector which) { return this->layer(layer).vectors[size_t(which)]; }
+
+    // Returns logits [num_logit_rows][logits_stride()], overwritten by the next call.
+    std::shared_ptr<const Buffer> forward(const BatchView& batch);
 
     int logits_stride() const { return round_up(spec_.vocab_size, group_rows); }
     int num_blocks() const { return num_blocks_; }
@@ -55,14 +63,10 @@ class Decoder {
     static size_t block_bytes(const Spec& spec, bool half);
 
   private:
-    struct Floats {
-        Buffer buffer;
-        const float* data() const { return buffer.as<float>(); }
-    };
     struct Layer {
         PackedMatrix q, k, v, o, gate, up, down;
-        std::array<Floats, size_t(Vector::count)> vectors;
-        const float* operator[](Vector v) const { return vectors[size_t(v)].data(); }
+        std::array<Buffer, size_t(Vector::count)> vectors;  // padded to whole blocks
+        const float* operator[](Vector v) const { return vectors[size_t(v)].as<float>(); }
     };
     // Some rows of one sequence's tokens and heads that attend together.
     struct AttentionUnit {
@@ -100,7 +104,8 @@ class Decoder {
 
     // What a step works on. Grown before the step begins, never within.
     int token_capacity_ = 0, logit_capacity_ = 0, score_capacity_ = 0;
-    Buffer x_, q_, k_, v_, attended_, gate_, up_, rotations_, logits_;
+    Buffer x_, q_, k_, v_, attended_, gate_, up_, rotations_;
+    std::shared_ptr<Buffer> logits_ = std::make_shared<Buffer>();  // outlives its capacity while a caller holds it
     Scratch shared_;
     std::vector<Scratch> own_;
     std::vector<int> token_sequence_, token_position_;

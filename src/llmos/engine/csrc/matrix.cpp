@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "half.h"
 
@@ -65,8 +66,14 @@ void PackedMatrix::pack_f32(int g, const float* data) {
             const int count = std::min(block_columns, columns_ - b * block_columns);
             const float* x = data + size_t(r) * columns_ + b * block_columns;
             float largest = 0;
+            bool is_broken = false;
             if (r < rows_in(g))
-                for (int k = 0; k < count; ++k) largest = std::fmax(largest, std::fabs(x[k]));
+                for (int k = 0; k < count; ++k) {
+                    largest = std::fmax(largest, std::fabs(x[k]));
+                    is_broken |= !std::isfinite(x[k]);
+                }
+            // A byte can't say that it is no number, the block's scale can: the answer fails instead of going wrong.
+            if (is_broken) largest = std::numeric_limits<float>::quiet_NaN();
             // The stored scale, rounded to 16 bits, is the one that the weights are divided by.
             const uint16_t d = half_from_float(largest / 127);
             const float scale = float_from_half(d), inverse = scale > 0 ? 1 / scale : 0;

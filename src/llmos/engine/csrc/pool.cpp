@@ -1,6 +1,8 @@
 #include "pool.h"
 
 #include <chrono>
+#include <stdexcept>
+#include <utility>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -30,10 +32,21 @@ template <class Ready> void spin_until(Ready ready) {
 }  // namespace
 
 Pool::Pool(int num_threads) : num_threads_(num_threads), slots_(num_threads) {
-    for (int i = 1; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
+    try {
+        for (int i = 1; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
+    } catch (...) {  // the system gives no more threads
+        stop();
+        throw;
+    }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { stop(); }
+
+void Pool::stop() {
+    if (getpid() != process_) {  // a fork has no threads that could be joined
+        for (auto& thread : threads_) thread.detach();
+        return;
+    }
     stopping_ = true;
     epoch_.fetch_add(1, std::memory_order_release);
     epoch_.notify_all();
@@ -51,20 +64,32 @@ void Pool::work(int thread) {
         }
         ++seen;
         if (stopping_) return;
-        (*body_)(thread);
+        call(thread);
         num_done_.fetch_add(1, std::memory_order_release);
     }
 }
 
+void Pool::call(int thread) noexcept {
+    try {
+        (*body_)(thread);
+    } catch (...) {
+        std::lock_guard lock(one_failure_);
+        failure_ = std::current_exception();
+    }
+}
+
 void Pool::run(const std::function<void(int)>& body) {
+    if (num_threads_ > 1 && getpid() != process_)
+        throw std::runtime_error("This process is a fork, and threads stay behind: load the model in the process that uses it.");
     std::lock_guard lock(one_run_);
     body_ = &body;
     num_done_.store(0, std::memory_order_relaxed);
     epoch_.fetch_add(1, std::memory_order_release);
     epoch_.notify_all();
-    body(0);
+    call(0);
     const uint32_t others = uint32_t(num_threads_ - 1);
     spin_until([&] { return num_done_.load(std::memory_order_acquire) == others; });
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void Pool::barrier() {

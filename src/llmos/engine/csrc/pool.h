@@ -4,8 +4,11 @@
 // threads a fraction of a microsecond. Between runs the threads spin for a moment, then park: an idle server uses no CPU.
 #pragma once
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -21,7 +24,9 @@ class Pool {
 
     int size() const { return num_threads_; }
 
-    // Calls body(thread) on every thread, 0 to size() - 1 (0 is the caller's), and returns when all have.
+    // Calls body(thread) on every thread, 0 to size() - 1 (0 is the caller's), and returns when all have. What a body
+    // throws is thrown here, unless it meets others at barriers: then it must not throw. Throws std::runtime_error in a
+    // fork of the process, where the team is not.
     void run(const std::function<void(int)>& body);
 
     // Inside a run: returns once every thread of the team has called it.
@@ -41,12 +46,17 @@ class Pool {
         uint32_t phase = 0;
     };
     void work(int thread);
+    void call(int thread) noexcept;
+    void stop();
 
     const int num_threads_;
     std::vector<Slot> slots_;
     std::vector<std::thread> threads_;
     std::mutex one_run_;
+    const pid_t process_ = getpid();
     const std::function<void(int)>* body_ = nullptr;
+    std::mutex one_failure_;
+    std::exception_ptr failure_;
     bool stopping_ = false;
     alignas(64) std::atomic<uint32_t> epoch_{0};
     alignas(64) std::atomic<uint32_t> num_done_{0};

@@ -121,10 +121,11 @@ class Row {
             return draw_from_found(found_.size(), highest, inverse_temperature, u);
         }
         const double all = top_k ? 0 : k_.exp_all(logits_, size_, highest, inverse_temperature, exps_.data());
-        // Widen the reach until it holds all that top_k or top_p can want.
+        // Widen the reach until it holds all that top_k or top_p can want. What lies beyond the last one weighs less than
+        // e^-128 of the likeliest, which no sum notices.
         for (float reach = 8;; reach *= 4) {
-            const bool is_everything = reach > 1e6f;
-            find(is_everything ? nothing : highest - reach * a_.temperature[row_]);
+            const bool is_everything = reach > 100;
+            find(std::min(highest - reach * a_.temperature[row_], std::nextafter(highest, nothing)));
             std::sort(found_.begin(), found_.end(), [&](int32_t x, int32_t y) { return before(x, y); });
             size_t count = found_.size();
             if (top_k) {

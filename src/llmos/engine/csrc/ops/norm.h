@@ -1,6 +1,7 @@
 // Normalisation of one row.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 namespace {
@@ -18,7 +19,7 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
     for (int c = 0; c < columns; c += 16) total = total + load(x + c);
     const float mean = sum(total) / float(size);
     for (int c = 0; c < columns; c += 16) {
-        const F centred = keep_lanes(load(x + c) - splat(mean), 0, size - c < 16 ? size - c : 16, 0);
+        const F centred = keep_lanes(load(x + c) - splat(mean), 0, std::clamp(size - c, 0, 16), 0);
         squares = fma(centred, centred, squares);
     }
     const F scale = splat(1 / std::sqrt(sum(squares) / float(size) + epsilon));
