@@ -52,7 +52,7 @@ class TorchRunner:
         self._keys = torch.zeros(cache_shape, dtype=dtype)
         self._values = torch.zeros(cache_shape, dtype=dtype)
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator, unused-ignore]  # `make check` has no torch
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
         sequences = self._sequences(batch)
