@@ -9,13 +9,13 @@ from typing import Any, Self
 
 from llmos.core.errors import BadRequest
 from llmos.core.suggest import nearest
+from llmos.engine.recommended import RECOMMENDABLE
 from llmos.models.names import check_file_name, check_name
 from llmos.models.sources import kind_of
 from llmos.models.store import StoredFile
 
 _ENTRY_FIELDS = ("description", "license", "template", "sampling", "files", "sources")
 _SOURCE_FIELDS = ("from", "folder", "files", "download_size")
-_SAMPLING_FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 _FILE_FIELDS = ("name", "sha256", "size")
 
 
@@ -153,7 +153,7 @@ def _text(value: object, where: str, *, may_be_empty: bool = False) -> str:
 
 
 def _numbers(value: object, where: str) -> dict[str, float]:
-    fields = _fields(value, where, _SAMPLING_FIELDS, required=())
+    fields = _fields(value, where, RECOMMENDABLE, required=())
     for name, number in fields.items():
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise BadRequest(f"{where}.{name} is {number!r}; it takes a number.")
