@@ -47,6 +47,10 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_d
     tokens: list[int] | None = None
     echo: bool = False
     """Put the prompt's own text in front of the answer."""
+    caller: str = ""
+    """Who asks. A cached prefix serves its own caller only, and callers take turns under load."""
+    priority: int = 0
+    """The higher goes first; whoever waits long rises."""
     sampling: SamplingParams = SamplingParams()
 
 
@@ -107,6 +111,8 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, tag="delta", omit_default
     """The stop string or token that ended it."""
     num_output_tokens: int = 0
     """All tokens computed for this choice so far, the stop token included."""
+    num_cached_tokens: int = 0
+    """In the first delta of the request: tokens of the prompt that were found in the prefix cache."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -156,7 +162,16 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     num_preemptions: int
     num_steps: int
     num_prompt_tokens: int
+    """Of the requests that have begun their answer, those in the prefix cache included."""
     num_output_tokens: int
+    num_cached_tokens: int = 0
+    """Of the prompts' tokens, those that were found in the prefix cache."""
+    num_cached_blocks: int = 0
+    """Blocks that hold prefixes and nothing else: free as soon as somebody needs them."""
+    num_draft_tokens: int = 0
+    """Proposed by speculation."""
+    num_accepted_tokens: int = 0
+    """Of those, the ones that the model would have said itself."""
 
 
 Event = Started | Delta | Failed | Ready | LoadFailed | Load
