@@ -48,7 +48,9 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_d
     echo: bool = False
     """Put the prompt's own text in front of the answer."""
     caller: str = ""
-    """Who asks. A cached prefix serves its own caller only, and callers take turns under load."""
+    """Who asks: callers take turns under load."""
+    salt: str = ""
+    """Whose prefixes may be shared with whom: a cached prefix serves requests of the same salt only."""
     priority: int = 0
     """The higher goes first; whoever waits long rises."""
     sampling: SamplingParams = SamplingParams()
