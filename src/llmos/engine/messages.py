@@ -75,7 +75,11 @@ class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
     """Finish what runs, then exit with status 0."""
 
 
-Command = LoadModel | Generate | Abort | Shutdown
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Do you get on? Answered by Pong, which both threads of the replica have a hand in."""
+
+
+Command = LoadModel | Generate | Abort | Shutdown | Ping
 
 
 TopLogprob = tuple[int, str, bytes, float]
@@ -176,7 +180,14 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     """Of those, the ones that the model would have said itself."""
 
 
-Event = Started | Delta | Failed | Ready | LoadFailed | Load
+class Pong(msgspec.Struct, frozen=True, tag="pong"):
+    """The answer to a Ping, sent between two steps."""
+
+    step_seconds: float | None
+    """What the longest step is expected to take, by those so far. None before the first."""
+
+
+Event = Started | Delta | Failed | Ready | LoadFailed | Load | Pong
 
 
 class Frame(msgspec.Struct, frozen=True):
