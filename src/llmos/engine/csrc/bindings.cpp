@@ -196,6 +196,16 @@ class Runner {
     size_t weight_bytes() const { return decoder_.weight_bytes(); }
     size_t kv_bytes() const { return decoder_.kv_bytes(); }
     std::string isa() const { return kernels_.name; }
+    void set_profiling(bool is_on) {
+        std::lock_guard lock(one_call_);
+        decoder_.profile().is_on = is_on;
+        decoder_.profile().seconds = {};
+    }
+    std::map<std::string, double> profile() {
+        std::map<std::string, double> seconds;
+        for (size_t i = 0; i < region_names.size(); ++i) seconds[region_names[i]] = decoder_.profile().seconds[i];
+        return seconds;
+    }
     nb::object pool() const { return pool_object_; }
 
   private:
@@ -313,6 +323,8 @@ NB_MODULE(_native, m) {
         .def("forward", &Runner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
              "Write the batch into the KV cache and return logits [rows, vocabulary], overwritten by the next call.")
+        .def("set_profiling", &Runner::set_profiling, "is_on"_a, "Whether steps are timed; begins anew.")
+        .def("profile", &Runner::profile, "Seconds that the first thread spent in each region since set_profiling(True).")
         .def_prop_ro("pool", &Runner::pool)
         .def_prop_ro("weight_bytes", &Runner::weight_bytes)
         .def_prop_ro("kv_bytes", &Runner::kv_bytes)

@@ -180,21 +180,33 @@ class Decoder::Pass {
             feed_forward(layer);
         }
         head();
+        enter(Region::wait);
     }
 
   private:
     int num_tokens() const { return batch_.num_tokens; }
     float* x(int token) const { return d_.x_.as<float>() + size_t(token) * d_.hidden_; }
 
-    template <class Body> void for_each(int count, int grain, Body body) {
+    void enter(Region region) {
+        if (is_profiled_) d_.profile_.enter(region);
+    }
+
+    // Meets the others, then opens a phase of `count` units of work.
+    void open(Region region, int count) {
+        enter(Region::wait);
         pool_.open(thread_, count);
+        enter(region);
+    }
+
+    template <class Body> void for_each(Region region, int count, int grain, Body body) {
+        open(region, count);
         for (int begin, end; pool_.take(thread_, grain, begin, end);)
             for (int i = begin; i < end; ++i) body(i);
     }
 
     void embed() {
         const int half_dim = int(spec_.inverse_frequencies.size());
-        for_each(num_tokens(), 4, [&](int t) {
+        for_each(Region::embed, num_tokens(), 4, [&](int t) {
             const int position = d_.token_position_[size_t(t)];
             d_.embed_.read_row(batch_.tokens[t], x(t));
             if (spec_.learned_positions) {
@@ -214,7 +226,7 @@ class Decoder::Pass {
     // out (+)= weights . prepared rows. `prepare(row, out)` makes a row of `columns` activations, from what is complete
     // when every thread has come here. With few rows each thread makes all of them for itself.
     template <size_t N, class Prepare>
-    void project(int rows, int columns, Prepare prepare, const Segment (&segments)[N], bool accumulate) {
+    void project(Region preparing, Region region, int rows, int columns, Prepare prepare, const Segment (&segments)[N], bool accumulate) {
         if (!rows) return;
         bool as_bytes = false;
         int num_groups = 0;
@@ -231,10 +243,12 @@ class Decoder::Pass {
         // Few rows: long sweeps over the weights. Many: pairs of groups, and stretches of rows to share evenly.
         const int stretch = rows >= 256 ? 128 : rows, num_stretches = (rows + stretch - 1) / stretch;
         const int step = rows <= 2 ? 1 : 2, grain = rows <= 2 ? 4 : 1;
-        if (!is_few) for_each(rows, 4, fill);
-        pool_.open(thread_, (num_groups + step - 1) / step * num_stretches);
-        if (is_few)
+        if (!is_few) for_each(preparing, rows, 4, fill);
+        open(is_few ? preparing : region, (num_groups + step - 1) / step * num_stretches);
+        if (is_few) {
             for (int row = 0; row < rows; ++row) fill(row);
+            enter(region);
+        }
         for (int begin, end; pool_.take(thread_, grain, begin, end);) {
             const int part = begin % num_stretches;
             const int first = begin / num_stretches * step, last = std::min(num_groups, ((end - 1) / num_stretches + 1) * step);
@@ -259,17 +273,17 @@ class Decoder::Pass {
         const Segment qkv[] = {{&layer.q, layer[Vector::q_bias], d_.q_.as<float>(), d_.attention_},
                                {&layer.k, layer[Vector::k_bias], d_.k_.as<float>(), d_.kv_},
                                {&layer.v, layer[Vector::v_bias], d_.v_.as<float>(), d_.kv_}};
-        project(num_tokens(), d_.hidden_, normed, qkv, false);
+        project(Region::norm, Region::qkv, num_tokens(), d_.hidden_, normed, qkv, false);
 
-        for_each(num_tokens() * spec_.num_kv_heads, 4,
+        for_each(Region::position, num_tokens() * spec_.num_kv_heads, 4,
                  [&](int i) { position_heads(layer, index, i / spec_.num_kv_heads, i % spec_.num_kv_heads); });
-        for_each(int(d_.units_.size()), 1, [&](int i) { attend(index, d_.units_[size_t(i)]); });
+        for_each(Region::attention, int(d_.units_.size()), 1, [&](int i) { attend(index, d_.units_[size_t(i)]); });
 
         const auto attended = [&](int t, float* out) {
             std::copy_n(d_.attended_.as<float>() + size_t(t) * d_.attention_, d_.attention_, out);
         };
         const Segment o[] = {{&layer.o, layer[Vector::o_bias], d_.x_.as<float>(), d_.hidden_}};
-        project(num_tokens(), d_.attention_, attended, o, true);
+        project(Region::norm, Region::output, num_tokens(), d_.attention_, attended, o, true);
     }
 
     // RMS norm over one head (spec.qk_norm), in place.
@@ -347,9 +361,9 @@ class Decoder::Pass {
         const Segment up = {&layer.up, layer[Vector::up_bias], d_.up_.as<float>(), d_.intermediate_};
         if (spec_.gated) {
             const Segment gate = {&layer.gate, layer[Vector::gate_bias], d_.gate_.as<float>(), d_.intermediate_};
-            project(num_tokens(), d_.hidden_, normed, {gate, up}, false);
+            project(Region::norm, Region::gate_up, num_tokens(), d_.hidden_, normed, {gate, up}, false);
         } else {
-            project(num_tokens(), d_.hidden_, normed, {up}, false);
+            project(Region::norm, Region::gate_up, num_tokens(), d_.hidden_, normed, {up}, false);
         }
         const auto activated = [&](int t, float* out) {
             const float* up_row = d_.up_.as<float>() + size_t(t) * d_.intermediate_;
@@ -357,7 +371,7 @@ class Decoder::Pass {
             k_.activate(spec_.activation, spec_.gated ? gate_row : up_row, spec_.gated ? up_row : nullptr, d_.intermediate_, out);
         };
         const Segment down[] = {{&layer.down, layer[Vector::down_bias], d_.x_.as<float>(), d_.hidden_}};
-        project(num_tokens(), d_.intermediate_, activated, down, true);
+        project(Region::activation, Region::down, num_tokens(), d_.intermediate_, activated, down, true);
     }
 
     void head() {
@@ -367,7 +381,7 @@ class Decoder::Pass {
             norm(x(batch_.logit_rows[r]), outer[Vector::final_norm], outer[Vector::final_norm_bias], out);
         };
         const Segment logits[] = {{&weights, nullptr, d_.logits_->as<float>(), d_.logits_stride()}};
-        project(batch_.num_logit_rows, d_.hidden_, normed, logits, false);
+        project(Region::norm, Region::head, batch_.num_logit_rows, d_.hidden_, normed, logits, false);
     }
 
     Decoder& d_;
@@ -376,11 +390,13 @@ class Decoder::Pass {
     const Kernels& k_;
     const BatchView& batch_;
     const int thread_;
+    const bool is_profiled_ = d_.profile_.is_on && thread_ == 0;
 };
 
 std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
     reserve(batch);
     plan_attention(batch);
+    if (profile_.is_on) profile_.start();
     pool_.run([&](int thread) { Pass(*this, batch, thread).run(); });
     return logits_;
 }

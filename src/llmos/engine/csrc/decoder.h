@@ -11,6 +11,7 @@
 #include "kernels.h"
 #include "matrix.h"
 #include "pool.h"
+#include "profile.h"
 
 namespace llmos {
 
@@ -58,6 +59,7 @@ class Decoder {
     int logits_stride() const { return round_up(spec_.vocab_size, group_rows); }
     int num_blocks() const { return num_blocks_; }
     const Spec& spec() const { return spec_; }
+    Profile& profile() { return profile_; }
     size_t weight_bytes() const;
     size_t kv_bytes() const { return cache_.bytes(); }
     static size_t block_bytes(const Spec& spec, bool half);
@@ -110,6 +112,7 @@ class Decoder {
     std::vector<Scratch> own_;
     std::vector<int> token_sequence_, token_position_;
     std::vector<AttentionUnit> units_;
+    Profile profile_;
 };
 
 }  // namespace llmos

@@ -54,6 +54,14 @@ class NativeRunner:
             batch.tokens, batch.starts, batch.context_lengths, batch.block_tables, batch.logit_rows
         )
 
+    def set_profiling(self, is_on: bool) -> None:
+        """Time the regions of every step from here on, or stop doing so."""
+        self._runner.set_profiling(is_on)
+
+    def profile(self) -> dict[str, float]:
+        """Return the seconds that the first thread spent in each region of a step since set_profiling(True)."""
+        return self._runner.profile()
+
     @property
     def isa(self) -> str:
         return self._runner.isa
