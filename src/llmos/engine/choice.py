@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from llmos.engine.messages import Delta, FinishReason, SamplingParams, TokenLogprob
 from llmos.engine.stopping import StopStrings
 
@@ -43,6 +45,11 @@ class Choice:
         self._detokenizer = tokenizer.detokenizer(continues=continues)
         self._echo = echo
         self._hold = _Hold(params.stop) if params.stop else None
+
+    @property
+    def num_left(self) -> int:
+        """Tokens that it may still take."""
+        return self._max_tokens - self.num_tokens
 
     def push(self, token: int, logprob: TokenLogprob | None = None) -> Delta | None:
         """Take the next token. Return what there is to tell, None where all of it is held back.
@@ -118,6 +125,18 @@ class Choice:
             stop_reason=stop_reason,
             num_output_tokens=self.num_tokens,
         )
+
+
+def join_deltas(deltas: list[Delta]) -> Delta:
+    """Return one delta that tells what these tell one after another."""
+    if len(deltas) == 1:
+        return deltas[0]
+    return msgspec.structs.replace(
+        deltas[-1],
+        text="".join([delta.text for delta in deltas]),
+        token_ids=[token for delta in deltas for token in delta.token_ids],
+        logprobs=[entry for delta in deltas for entry in delta.logprobs],
+    )
 
 
 class _Hold:

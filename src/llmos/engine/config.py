@@ -21,6 +21,8 @@ class EngineConfig:
     """Tokens that one forward pass may carry: decodes first, then chunks of prompts."""
     max_sequences: int = 64
     """Sequences that run at once; more wait their turn."""
+    max_draft_tokens: int = 8
+    """Tokens that speculation proposes at most for each sequence in one step. 0 turns it off."""
     kv_bytes: int | None = None
     """Memory of the KV cache. None: enough for max_sequences of usual length, within a quarter of the free memory."""
     context_length: int | None = None
@@ -30,16 +32,17 @@ class EngineConfig:
     isa: str | None = None
     """Force a kernel path. None: the best that the CPU has."""
     weights: Literal["auto", "f32", "int8"] = "auto"
-    kv_dtype: Literal["f16", "f32"] = "f16"
+    kv_dtype: Literal["int8", "f16", "f32"] = "f16"
 
     def __post_init__(self) -> None:
         for name in ("max_batched_tokens", "max_sequences"):
             _check_count(name, getattr(self, name))
+        _check_count("max_draft_tokens", self.max_draft_tokens, low=0)
         for name in ("kv_bytes", "context_length", "threads"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
         _check_choice("weights", self.weights, ("auto", "f32", "int8"))
-        _check_choice("kv_dtype", self.kv_dtype, ("f16", "f32"))
+        _check_choice("kv_dtype", self.kv_dtype, ("int8", "f16", "f32"))
         if self.max_batched_tokens < self.max_sequences:
             raise BadRequest(
                 f"max_batched_tokens is {self.max_batched_tokens} and max_sequences is {self.max_sequences}; "
@@ -96,9 +99,9 @@ def resolve(
     return Capacity(num_blocks=num_blocks, threads=config.threads or num_cores)
 
 
-def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise BadRequest(f"{name} is {value!r}; it takes a whole number from 1 up.", param=name)
+def _check_count(name: str, value: object, low: int = 1) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise BadRequest(f"{name} is {value!r}; it takes a whole number from {low} up.", param=name)
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -7,18 +7,23 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.core.errors import Conflict, LLMOSError
+from llmos.engine.choice import join_deltas
 from llmos.engine.config import EngineConfig
-from llmos.engine.messages import Event, Failed, Generate, Load, Started, TokenLogprob
+from llmos.engine.messages import Delta, Event, Failed, Generate, Load, Started, TokenLogprob
 from llmos.engine.request import Prepared, prepare
 from llmos.engine.runner import BLOCK_SIZE, Runner
 from llmos.engine.sampler import Sampled, Sampler, native_sampler
 from llmos.engine.scheduler import Scheduler
 from llmos.engine.sequence import Sequence
+from llmos.engine.speculate import Speculator
 
 if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
+
+Row = tuple[Sequence, list[int]]
+"""A sequence that gets its next tokens, and the draft that they are compared with."""
 
 
 class Engine:
@@ -37,10 +42,13 @@ class Engine:
         """Tokens of prompt and answer together."""
         self._scheduler = Scheduler(config, runner.num_blocks, self.context_length)
         self._sampler = sampler or native_sampler(getattr(runner, "pool", None), config.threads or 1)
+        self._speculator = Speculator(config.max_draft_tokens, config.max_batched_tokens)
         self._live: dict[str, set[Sequence]] = {}
         self._num_steps = 0
         self._num_prompt_tokens = 0
         self._num_output_tokens = 0
+        self._num_draft_tokens = 0
+        self._num_accepted_tokens = 0
 
     @property
     def has_work(self) -> bool:
@@ -78,20 +86,25 @@ class Engine:
 
     def step(self) -> list[Event]:
         """Compute one batch and return what there is to tell."""
+        self._speculator.propose(self._scheduler.running)
         plan = self._scheduler.schedule()
         if not plan.sequences:
             return []
         self._num_steps += 1
-        sequences = plan.sampled()
+        rows = plan.sampled()
         try:
             logits = self._runner.forward(plan.batch(self._scheduler.kv))
-            sampled = self._sampler.sample(logits, [s.sampling for s in sequences]) if sequences else None
         except Exception:
             # Whoever is in the batch may have caused it, or suffered from it; those who wait did not.
             logger.exception("A step failed; the requests in it end here.")
             return self._fail({s.request_id for s in plan.sequences}, "The forward pass failed. Try again.")
+        try:
+            sampled = self._sample(logits, rows) if rows else None
+        except Exception:
+            logger.exception("Sampling failed.")
+            return self._fail(self._find_guilty(logits, rows), "The next token could not be chosen.")
         self._scheduler.settle(plan)
-        return self._settle(sequences, sampled) if sampled is not None else []
+        return self._settle(rows, sampled) if sampled is not None else []
 
     def load(self) -> Load:
         scheduler = self._scheduler
@@ -103,6 +116,8 @@ class Engine:
             num_steps=self._num_steps,
             num_prompt_tokens=self._num_prompt_tokens,
             num_output_tokens=self._num_output_tokens,
+            num_draft_tokens=self._num_draft_tokens,
+            num_accepted_tokens=self._num_accepted_tokens,
         )
 
     def check_invariants(self) -> None:
@@ -112,32 +127,82 @@ class Engine:
         live = {sequence for sequences in self._live.values() for sequence in sequences}
         assert queued == live, "a live request is not queued, or a queued one not live"
 
-    def _settle(self, sequences: list[Sequence], sampled: Sampled) -> list[Event]:
+    def _sample(self, logits: npt.NDArray[np.float32], rows: list[Row]) -> Sampled:
+        drafts = [draft for _, draft in rows]
+        return self._sampler.sample(logits, [s.sampling for s, _ in rows], drafts if any(drafts) else None)
+
+    def _find_guilty(self, logits: npt.NDArray[np.float32], rows: list[Row]) -> set[str]:
+        """Return the requests that can't be sampled alone either; all of them where each of them can.
+
+        Nothing of the step was settled, so the others' next step is this one again.
+        """
+        guilty = set()
+        first = 0
+        for sequence, draft in rows:
+            last = first + len(draft)
+            try:
+                self._sample(logits[first : last + 1].copy(), [(sequence, draft)])
+            except Exception:
+                guilty.add(sequence.request_id)
+            first = last + 1
+        return guilty or {sequence.request_id for sequence, _ in rows}
+
+    def _settle(self, rows: list[Row], sampled: Sampled) -> list[Event]:
         events: list[Event] = []
-        self._num_output_tokens += len(sequences)
-        for row, (sequence, token) in enumerate(zip(sequences, sampled.ids, strict=True)):
-            choice = sequence.choice
-            if sequence.request_id not in self._live:
-                continue  # another choice of the same request failed in this very step
-            if choice.index == 0 and choice.num_tokens == 0:
-                self._num_prompt_tokens += sequence.num_prompt_tokens
+        first = 0
+        for sequence, draft in rows:
+            # Not live: another choice of the same request failed in this very step.
+            if sequence.request_id in self._live:
+                events += self._answer(sequence, draft, sampled, first)
+            first += 1 + len(draft)
+        return events
+
+    def _answer(self, sequence: Sequence, draft: list[int], sampled: Sampled, first: int) -> list[Event]:
+        """Take what the model says from row `first` on: the draft as far as it says the same, and one token more."""
+        choice = sequence.choice
+        if choice.index == 0 and choice.num_tokens == 0:
+            self._num_prompt_tokens += sequence.num_prompt_tokens
+        deltas: list[Delta] = []
+        failure = None
+        num_right = 0
+        for row in range(first, first + 1 + len(draft)):
+            token = sampled.ids[row]
             if token < 0:
-                events += self._fail({sequence.request_id}, "The model's numbers for the next token were not numbers.")
-                continue
+                failure = "The model's numbers for the next token were not numbers."
+                break
             try:
                 entry = self._logprob(sampled, row, token, sequence) if choice.wants_logprobs else None
                 delta = choice.push(token, entry)
             except Exception:
                 logger.exception("Request %s failed.", sequence.request_id)
-                events += self._fail({sequence.request_id}, "The answer could not be turned into text.")
-                continue
+                failure = "The answer could not be turned into text."
+                break
+            self._num_output_tokens += 1
             sequence.tokens.append(token)
             sequence.sampling.settle(token)
             if delta is not None:
-                events.append(delta)
+                deltas.append(delta)
+            if row == first + len(draft) or token != draft[row - first]:
+                break
+            num_right += 1
             if choice.finish_reason is not None:
-                self._retire(sequence)
+                break
+        # Computed is all but the last token: what the cache holds behind it is of a draft that was wrong.
+        sequence.num_computed = len(sequence.tokens) - 1
+        if draft:
+            self._learn(sequence, len(draft), num_right)
+        events: list[Event] = [join_deltas(deltas)] if deltas else []
+        if failure is not None:
+            return events + self._fail({sequence.request_id}, failure)
+        if choice.finish_reason is not None:
+            self._retire(sequence)
         return events
+
+    def _learn(self, sequence: Sequence, num_drafted: int, num_right: int) -> None:
+        self._num_draft_tokens += num_drafted
+        self._num_accepted_tokens += num_right
+        if sequence.drafter is not None:
+            sequence.drafter.learn(num_drafted, num_right)
 
     def _retire(self, sequence: Sequence) -> None:
         self._scheduler.remove(sequence)

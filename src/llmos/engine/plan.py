@@ -14,7 +14,7 @@ from llmos.engine.sequence import Sequence
 class Plan:
     sequences: list[Sequence] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
-    """Tokens that each sequence brings."""
+    """Tokens that each sequence brings: its own, and then those of its draft."""
     num_tokens: int = 0
 
     def add(self, sequence: Sequence, count: int) -> None:
@@ -22,11 +22,17 @@ class Plan:
         self.counts.append(count)
         self.num_tokens += count
 
-    def sampled(self) -> list[Sequence]:
-        """The sequences whose last token is in this step: they get a next one."""
-        return [
-            s for s, count in zip(self.sequences, self.counts, strict=True) if s.num_computed + count == len(s.tokens)
-        ]
+    def sampled(self) -> list[tuple[Sequence, list[int]]]:
+        """The sequences that get a next token, since their last one is in this step; and their drafts, which follow it.
+
+        Each has 1 + len(draft) rows of logits: behind its last token, and behind each token of the draft.
+        """
+        sampled = []
+        for s, count in zip(self.sequences, self.counts, strict=True):
+            num_drafted = s.num_computed + count - len(s.tokens)
+            if num_drafted >= 0:
+                sampled.append((s, s.draft[:num_drafted]))
+        return sampled
 
     def batch(self, kv: KVCache) -> Batch:
         """Return the plan as arrays. Only a plan that has something in it makes a batch."""
@@ -36,10 +42,11 @@ class Plan:
         tokens: list[int] = []
         logit_rows: list[int] = []
         for s, count in zip(sequences, counts, strict=True):
-            end = s.num_computed + count
-            tokens += s.tokens[s.num_computed : end]
-            if end == len(s.tokens):
-                logit_rows.append(len(tokens) - 1)
+            tokens += s.tokens[s.num_computed : s.num_computed + count]
+            num_drafted = s.num_computed + count - len(s.tokens)
+            if num_drafted >= 0:
+                tokens += s.draft[:num_drafted]
+                logit_rows += range(len(tokens) - 1 - num_drafted, len(tokens))
         width = max([len(table.blocks) for table in tables])
         return Batch(
             tokens=np.array(tokens, np.int32),

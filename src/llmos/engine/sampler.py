@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ GREEDY_BELOW = 1e-5
 """A temperature below this is 0: the likeliest token, always."""
 
 _NOTHING = np.zeros(0, np.int32)
+_NOTHING_ADDED = np.zeros(0, np.float32)
 
 
 class SamplingState:
@@ -61,10 +63,12 @@ class SamplingState:
         self._allowed = Bias(params.logit_bias)
         self._banned = Bias({**params.logit_bias, **dict.fromkeys(stop_ids, -np.inf)})
 
-    @property
-    def bias(self) -> "Bias":
-        """What is added to the logits of the next token. Before min_tokens whatever would stop the answer is banned."""
-        return self._banned if self.step < self.min_tokens else self._allowed
+    def bias(self, ahead: int = 0) -> "Bias":
+        """What is added to the logits of the next token, or of the one `ahead` tokens behind it.
+
+        Before min_tokens whatever would stop the answer is banned.
+        """
+        return self._banned if self.step + ahead < self.min_tokens else self._allowed
 
     def settle(self, token: int) -> None:
         self.step += 1
@@ -114,6 +118,18 @@ class SeenTokens:
             self.size += 1
         self._counts[place] += 1
 
+    def behind(self, draft: list[int]) -> tuple[Array, Array]:
+        """Return what ids and counts would be if the draft were added."""
+        if not draft:
+            return self.ids, self.counts
+        new = dict.fromkeys(token for token in draft if token not in self._places)
+        places = {token: self.size + i for i, token in enumerate(new)}
+        ids = np.concatenate([self.ids, np.fromiter(new, np.int32, len(new))])
+        counts = np.concatenate([self.counts, np.zeros(len(new), np.int32)])
+        for token in draft:
+            counts[places[token] if token in places else self._places[token]] += 1
+        return ids, counts
+
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
@@ -133,44 +149,72 @@ class Sampler:
         self._sample = sample
         self._arrange([])
 
-    def sample(self, logits_RV: npt.NDArray[np.float32], states: list[SamplingState]) -> Sampled:
-        """Choose the next token of every row; `logits_RV` is worked on in place. Call settle() with each token."""
+    def sample(
+        self,
+        logits_RV: npt.NDArray[np.float32],
+        states: list[SamplingState],
+        drafts: list[list[int]] | None = None,
+    ) -> Sampled:
+        """Choose the next token of every row; `logits_RV` is worked on in place. Call settle() with each token.
+
+        A state has a row, and one more behind each token of its draft. Each row is sampled as it would be if the part
+        of the draft before it had been settled.
+        """
         if states != self._states:
             self._arrange(states)
-        seen = self._no_lists if not self._has_seen else _join([s.seen for s in states], lambda x: (x.ids, x.counts))
-        bias = self._no_biases if not self._has_bias else _join([s.bias for s in states], lambda x: (x.ids, x.values))
+        parameters = self._parameters
+        steps = np.array([s.step for s in states], np.uint64)
+        if drafts is None:
+            drafts = [[]] * len(states)
+        else:
+            counts = [1 + len(draft) for draft in drafts]
+            rows = np.repeat(np.arange(len(states)), counts)
+            parameters = [each.take(rows) for each in parameters]
+            steps = steps.take(rows) + np.fromiter(chain.from_iterable(map(range, counts)), np.uint64, len(rows))
+        nothing = (np.zeros(len(steps) + 1, np.int32), _NOTHING, _NOTHING_ADDED)
         ids, logprobs, top_ids, top_logprobs = self._sample(
             logits_RV,
-            *self._filters,
-            self._seeds,
-            np.array([s.step for s in states], np.uint64),
-            self._num_logprobs,
-            *self._penalties,
-            *seen,
-            *bias,
+            *parameters[:5],
+            steps,
+            *parameters[5:],
+            *(_join_seen(states, drafts) if self._has_seen else (*nothing[:2], _NOTHING)),
+            *(_join_biases(states, drafts) if self._has_bias else nothing),
         )
         return Sampled(ids.tolist(), logprobs, top_ids, top_logprobs)
 
     def _arrange(self, states: list[SamplingState]) -> None:
-        self._states = states
-        self._filters = (
+        """Gather what stays the same from step to step, in the order in which _native.sample takes it."""
+        self._parameters: list[Array] = [
             np.array([s.temperature for s in states], np.float32),
             np.array([s.top_k for s in states], np.int32),
             np.array([s.top_p for s in states], np.float32),
             np.array([s.min_p for s in states], np.float32),
-        )
-        self._seeds = np.array([s.seed for s in states], np.uint64)
-        self._num_logprobs = np.array([s.num_logprobs for s in states], np.int32)
-        self._penalties = (
+            np.array([s.seed for s in states], np.uint64),
+            np.array([s.num_logprobs for s in states], np.int32),
             np.array([s.repetition_penalty for s in states], np.float32),
             np.array([s.presence_penalty for s in states], np.float32),
             np.array([s.frequency_penalty for s in states], np.float32),
-        )
+        ]
         self._has_seen = any(s.seen is not None for s in states)
-        self._has_bias = any(len(s.bias.ids) for s in states)
-        starts = np.zeros(len(states) + 1, np.int32)
-        self._no_lists = (starts, _NOTHING, _NOTHING)
-        self._no_biases = (starts, _NOTHING, np.zeros(0, np.float32))
+        self._has_bias = any(len(s.bias().ids) for s in states)
+        self._states = states
+
+
+def _join_seen(states: list[SamplingState], drafts: list[list[int]]) -> tuple[Array, Array, Array]:
+    parts = []
+    for state, draft in zip(states, drafts, strict=True):
+        for ahead in range(len(draft) + 1):
+            parts.append((_NOTHING, _NOTHING) if state.seen is None else state.seen.behind(draft[:ahead]))
+    return _join(parts)
+
+
+def _join_biases(states: list[SamplingState], drafts: list[list[int]]) -> tuple[Array, Array, Array]:
+    parts = []
+    for state, draft in zip(states, drafts, strict=True):
+        for ahead in range(len(draft) + 1):
+            bias = state.bias(ahead)
+            parts.append((bias.ids, bias.values))
+    return _join(parts)
 
 
 def native_sampler(pool: Any, threads: int) -> Sampler:
@@ -180,9 +224,7 @@ def native_sampler(pool: Any, threads: int) -> Sampler:
     return Sampler(partial(_native.sample, _native.Pool(threads) if pool is None else pool))
 
 
-def _join(lists: list[Any], arrays: Callable[[Any], tuple[Array, Array]]) -> tuple[Array, Array, Array]:
+def _join(parts: list[tuple[Array, Array]]) -> tuple[Array, Array, Array]:
     """Return where each row's entries start, and the entries of all rows one after another."""
-    parts = [arrays(entry) for entry in lists if entry is not None]
-    lengths = [0, *(0 if entry is None else len(arrays(entry)[0]) for entry in lists)]
-    starts = np.cumsum(lengths, dtype=np.int32)
-    return starts, np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
+    starts = np.array([0, *accumulate(len(ids) for ids, _ in parts)], np.int32)
+    return starts, np.concatenate([ids for ids, _ in parts]), np.concatenate([values for _, values in parts])

@@ -55,7 +55,8 @@ class Scheduler:
     def settle(self, plan: Plan) -> None:
         """The plan was computed: what it brought lies in the KV cache now."""
         for sequence, count in zip(plan.sequences, plan.counts, strict=True):
-            sequence.num_computed += count
+            # A draft's tokens count when the model has said them, too.
+            sequence.num_computed = min(sequence.num_computed + count, len(sequence.tokens))
 
     def check_invariants(self) -> None:
         """Assert that blocks and queues agree with each other."""
@@ -84,8 +85,21 @@ class Scheduler:
             if sequence.num_computed + 1 < length:
                 prefilling.append(sequence)
             elif length <= table.capacity or self._make_room(sequence):
-                plan.add(sequence, 1)
+                if sequence.draft:
+                    self._fit_draft(plan, sequence, num_behind=len(self.running) - position)
+                plan.add(sequence, 1 + len(sequence.draft))
         return prefilling
+
+    def _fit_draft(self, plan: Plan, sequence: Sequence, num_behind: int) -> None:
+        """Drop a draft that would take the token of one of the `num_behind` sequences, or somebody's block."""
+        assert sequence.table is not None
+        length = len(sequence.tokens) + len(sequence.draft)
+        num_tokens = plan.num_tokens + 1 + len(sequence.draft) + num_behind
+        num_blocks = max(0, blocks_for(length) - len(sequence.table.blocks))
+        if num_tokens > self._max_batched_tokens or (num_blocks and num_blocks + num_behind > self.kv.num_free):
+            sequence.draft = []
+        else:
+            self.kv.extend(sequence.table, length)
 
     def _plan_chunk(self, plan: Plan, sequence: Sequence) -> None:
         count = min(len(sequence.tokens) - sequence.num_computed, self._max_batched_tokens - plan.num_tokens)

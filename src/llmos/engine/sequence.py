@@ -3,6 +3,7 @@
 from llmos.engine.choice import Choice
 from llmos.engine.kv_cache import BlockTable
 from llmos.engine.sampler import SamplingState
+from llmos.engine.speculate import Drafter
 
 
 class Sequence:
@@ -15,7 +16,18 @@ class Sequence:
     prefills its prompt and its output again, and goes on as if nothing had been.
     """
 
-    __slots__ = ("choice", "num_computed", "num_prompt_tokens", "request_id", "sampling", "siblings", "table", "tokens")
+    __slots__ = (
+        "choice",
+        "draft",
+        "drafter",
+        "num_computed",
+        "num_prompt_tokens",
+        "request_id",
+        "sampling",
+        "siblings",
+        "table",
+        "tokens",
+    )
 
     def __init__(self, request_id: str, prompt: list[int], sampling: SamplingState, choice: Choice) -> None:
         self.request_id = request_id
@@ -24,6 +36,9 @@ class Sequence:
         self.num_computed = 0
         self.table: BlockTable | None = None
         """Its blocks while it runs; None while it waits."""
+        self.draft: list[int] = []
+        """Tokens that may follow the last one: computed in the same step, and kept where the model says them too."""
+        self.drafter: Drafter | None = Drafter()
         self.sampling = sampling
         self.choice = choice
         self.siblings: list[Sequence] = [self]
