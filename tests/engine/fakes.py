@@ -93,6 +93,21 @@ class ScriptedRunner(FakeRunner):
         return logits
 
 
+class MarkovRunner(FakeRunner):
+    """Says only a few letters, and what it says next depends on its last `order` tokens alone: it repeats itself."""
+
+    def __init__(self, seed, order=1, letters="abcd", **options):
+        super().__init__(**options)
+        self.seed, self.order, self.letters = seed, order, [*letters.encode()]
+
+    def logits(self, tokens):
+        numbers = np.random.default_rng([self.seed, *tokens[-self.order :].tolist()])
+        logits = np.full(VOCAB_SIZE, -30, np.float32)
+        logits[self.letters] = 2 * numbers.standard_normal(len(self.letters))
+        logits[EOS] = -1
+        return logits
+
+
 class FakeDetokenizer:
     def __init__(self):
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
