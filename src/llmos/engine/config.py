@@ -19,8 +19,12 @@ DEFAULT_MEMORY_SHARE = 0.25
 class EngineConfig:
     max_batched_tokens: int = 512
     """Tokens that one forward pass may carry: decodes first, then chunks of prompts."""
+    max_prefill_tokens: int = 256
+    """Of these, chunks of prompts while somebody decodes: how long an answer may pause for others' prompts."""
     max_sequences: int = 64
     """Sequences that run at once; more wait their turn."""
+    prefix_cache: bool = True
+    """Keep what was computed as long as nobody needs the room, for prompts that begin with the same tokens."""
     max_draft_tokens: int = 8
     """Tokens that speculation proposes at most for each sequence in one step. 0 turns it off."""
     kv_bytes: int | None = None
@@ -35,12 +39,14 @@ class EngineConfig:
     kv_dtype: Literal["int8", "f16", "f32"] = "f16"
 
     def __post_init__(self) -> None:
-        for name in ("max_batched_tokens", "max_sequences"):
+        for name in ("max_batched_tokens", "max_prefill_tokens", "max_sequences"):
             _check_count(name, getattr(self, name))
         _check_count("max_draft_tokens", self.max_draft_tokens, low=0)
         for name in ("kv_bytes", "context_length", "threads"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
+        if not isinstance(self.prefix_cache, bool):
+            raise BadRequest(f"prefix_cache is {self.prefix_cache!r}; it takes true or false.", param="prefix_cache")
         _check_choice("weights", self.weights, ("auto", "f32", "int8"))
         _check_choice("kv_dtype", self.kv_dtype, ("int8", "f16", "f32"))
         if self.max_batched_tokens < self.max_sequences:

@@ -112,6 +112,7 @@ class Engine:
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
             num_free_blocks=scheduler.kv.num_free,
+            num_cached_blocks=scheduler.kv.num_unused,
             num_preemptions=scheduler.num_preemptions,
             num_steps=self._num_steps,
             num_prompt_tokens=self._num_prompt_tokens,

@@ -16,6 +16,8 @@ from llmos.engine.sequence import Sequence
 if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
 
+MAX_PRIORITY = 100
+
 _USUAL_CHARACTERS_PER_TOKEN = 8
 """More than prose, code or numbers come to; only long runs of one character, which are one token, come to more."""
 
@@ -38,6 +40,7 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
     field = _prompt_field(request)
     request = _with_template(request, tokenizer)
     params = request.sampling
+    _check_priority(request.priority)
     check_sampling(params, vocab_size, context_length)
     _refuse_far_too_long(request, tokenizer, context_length, field)
     prompt = _prompt_tokens(request, tokenizer, vocab_size)
@@ -60,11 +63,12 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
                 echo=echo,
                 continues=request.messages is None,
             ),
+            caller=request.caller,
+            salt=request.salt,
+            priority=request.priority,
         )
         for i in range(params.n)
     ]
-    for sequence in sequences:
-        sequence.siblings = sequences
     return Prepared(request.id, len(prompt), sequences)
 
 
@@ -78,6 +82,14 @@ def _prompt_field(request: Generate) -> str:
             param="messages" if "messages" in given else "prompt",
         )
     return "messages" if given[0] == "messages" else "prompt"
+
+
+def _check_priority(priority: int) -> None:
+    """Bounded, so that whoever waits rises above any in bounded time."""
+    if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
+        raise BadRequest(
+            f"priority is {priority}; it takes a whole number from {-MAX_PRIORITY} to {MAX_PRIORITY}.", param="priority"
+        )
 
 
 def _with_template(request: Generate, tokenizer: "Tokenizer") -> Generate:

@@ -1,159 +1,242 @@
 """Decide what the next step computes. Knows tokens and blocks; knows no text, no logits.
 
-    running   [oldest ........ youngest]     hold blocks; each decodes, or prefills in chunks
-    waiting   [oldest ........ youngest]     hold none; every one is younger than all that run
+    waiting   hold no blocks; `turns` says who is next
+    running   hold blocks; each decodes, or prefills in chunks
 
-New requests join and finished ones leave between any two steps. Blocks that run out are taken from the youngest,
-which goes back to the head of the queue; so the oldest always gets on, and everybody's turn comes.
+New requests join and finished ones leave between any two steps.
+
+Why everybody's turn comes: The oldest that runs is never preempted, decodes or prefills in every step, and can have
+every block but its own, so it ends. Whoever is next by turns and lacks blocks lets nobody pass, so blocks come together
+for it; and who is next changes only in favour of those who waited longer or were given less. So a sequence, once it is
+the oldest of all, gets in and is not preempted any more; and each one becomes the oldest, since those before it end.
+Waiting for a prefix holds nobody up for long: it waits for one that runs, and that one waits for nobody.
 """
-
-from collections import deque
 
 from llmos.engine.config import EngineConfig
 from llmos.engine.kv_cache import KVCache, blocks_for
 from llmos.engine.plan import Plan
+from llmos.engine.prefix_cache import Node
 from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.sequence import Sequence
+from llmos.engine.turns import Turns
 
 
 class Scheduler:
     def __init__(self, config: EngineConfig, num_blocks: int, context_length: int) -> None:
         assert context_length <= num_blocks * BLOCK_SIZE, "one sequence alone must always fit"
         self._max_batched_tokens = config.max_batched_tokens
-        self.kv = KVCache(num_blocks, max_tables=config.max_sequences, max_blocks_per_table=blocks_for(context_length))
+        self._max_prefill_tokens = config.max_prefill_tokens
+        self._shares_prefixes = config.prefix_cache
+        self.kv = KVCache(
+            num_blocks,
+            max_tables=config.max_sequences,
+            max_blocks_per_table=blocks_for(context_length),
+            keeps_unused=config.prefix_cache,
+        )
         self.running: list[Sequence] = []
-        self.waiting: deque[Sequence] = deque()
+        self.waiting = Turns()
         self.num_preemptions = 0
+        self._num_arrived = 0
 
     @property
     def has_work(self) -> bool:
         return bool(self.running or self.waiting)
 
     def add(self, sequence: Sequence) -> None:
-        self.waiting.append(sequence)
+        self._num_arrived += 1
+        sequence.arrival = self._num_arrived
+        self.waiting.enter(sequence)
 
-    def remove(self, sequence: Sequence) -> None:
-        """Take the sequence out, finished or not. Its blocks are free when this returns."""
+    def remove(self, sequence: Sequence, *, is_sound: bool = True) -> None:
+        """Take the sequence out, finished or not. Its blocks are free when this returns; what was computed stays in the
+        prefix cache, unless it is not sound."""
         if sequence.table is None:
-            self.waiting.remove(sequence)
+            self.waiting.withdraw(sequence)
         else:
             self.running.remove(sequence)
-            self._release(sequence)
+            self._release(sequence, is_sound=is_sound)
+        self.waiting.leave(sequence)
 
     def schedule(self) -> Plan:
         """Return the next step: a token for everyone who decodes, then chunks of prompts into what the budget leaves.
 
         The plan is empty only where there is no work.
         """
+        self.waiting.step += 1
+        self._make_room()
         plan = Plan()
-        for sequence in self._plan_decodes(plan):
-            self._plan_chunk(plan, sequence)
-        while self._admit_next(plan):
-            pass
+        decoding: list[Sequence] = []
+        prefilling: list[Sequence] = []
+        for sequence in self.running:
+            is_decoding = sequence.num_computed + 1 == len(sequence.tokens)
+            (decoding if is_decoding else prefilling).append(sequence)
+        self._plan_decodes(plan, decoding, has_prompts=bool(prefilling or self.waiting))
+        room = self._max_batched_tokens - plan.num_tokens
+        if decoding:
+            room = min(room, self._max_prefill_tokens)
+        self._admit(prefilling, room)
+        for sequence, count in share_out(prefilling, room).items():
+            if count:
+                plan.add(sequence, count)
         return plan
 
     def settle(self, plan: Plan) -> None:
-        """The plan was computed: what it brought lies in the KV cache now."""
+        """The plan was computed: what it brought lies in the KV cache now, and others may begin with it."""
         for sequence, count in zip(plan.sequences, plan.counts, strict=True):
             # A draft's tokens count when the model has said them, too.
             sequence.num_computed = min(sequence.num_computed + count, len(sequence.tokens))
+            assert sequence.table is not None
+            if sequence.num_computed >= (sequence.table.num_computed_blocks + 1) * BLOCK_SIZE:
+                self.kv.settle(sequence.table, sequence.tokens, sequence.num_computed)
+            self.waiting.charge(sequence, sequence.num_computed)
 
     def check_invariants(self) -> None:
-        """Assert that blocks and queues agree with each other."""
+        """Assert that blocks, prefixes and queues agree with each other."""
         self.kv.check_invariants()
+        self.waiting.check_invariants()
         assert self.kv.num_open == len(self.running)
         for sequence in self.running:
-            assert sequence.table is not None
-            assert sequence.num_computed <= sequence.table.capacity, "a token was computed without a place"
+            table = sequence.table
+            assert table is not None
+            assert sequence.num_computed <= table.capacity, "a token was computed without a place"
             assert sequence.num_computed < len(sequence.tokens), "a sequence runs with nothing to compute"
+            assert table.num_computed_blocks * BLOCK_SIZE <= sequence.num_computed, "a block is shared too early"
+            assert table.salt == self._salt(sequence)
+            spelled = [token for node in table.nodes for token in node.tokens]
+            assert spelled == sequence.tokens[: len(spelled)], "a block holds other tokens"
         for sequence in self.waiting:
             assert sequence.table is None
             assert sequence.num_computed == 0
         everyone = [*self.running, *self.waiting]
         assert len({id(sequence) for sequence in everyone}) == len(everyone), "a sequence is queued twice"
 
-    def _plan_decodes(self, plan: Plan) -> list[Sequence]:
-        """Plan a token for every sequence that decodes, oldest first; return those that still prefill."""
-        prefilling = []
-        position = 0
-        # The list shrinks from its end while we walk it: only sequences that are not planned yet are preempted.
-        while position < len(self.running):
-            sequence = self.running[position]
-            position += 1
-            table, length = sequence.table, len(sequence.tokens)
-            assert table is not None
-            if sequence.num_computed + 1 < length:
-                prefilling.append(sequence)
-            elif length <= table.capacity or self._make_room(sequence):
-                if sequence.draft:
-                    self._fit_draft(plan, sequence, num_behind=len(self.running) - position)
-                plan.add(sequence, 1 + len(sequence.draft))
-        return prefilling
+    def _make_room(self) -> None:
+        """Give everyone who decodes room for its next token, oldest first; where blocks ran out, preempt."""
+        needy = [s for s in self.running if s.table is not None and len(s.tokens) > s.table.capacity]
+        for sequence in sorted(needy, key=_arrival):
+            # It may have been preempted itself, for somebody before it or just now.
+            while sequence.table is not None and not self.kv.extend(sequence.table, len(sequence.tokens)):
+                self._preempt()
 
-    def _fit_draft(self, plan: Plan, sequence: Sequence, num_behind: int) -> None:
-        """Drop a draft that would take the token of one of the `num_behind` sequences, or somebody's block."""
+    def _preempt(self) -> None:
+        """Let one wait again: of the lowest priority, whoever loses least; the youngest of equal ones."""
+        oldest = min(self.running, key=_arrival)
+        others = [sequence for sequence in self.running if sequence is not oldest]
+        assert others, "one sequence alone does not fit"
+        victim = min(others, key=lambda s: (s.priority, self._num_lost(s), -s.arrival))
+        self.running.remove(victim)
+        self._release(victim)
+        self.waiting.wait(victim)
+        self.num_preemptions += 1
+
+    def _num_lost(self, sequence: Sequence) -> int:
+        """Return the tokens that it would compute anew if somebody took all its blocks; those that it shares with
+        others who run can't be taken."""
         assert sequence.table is not None
-        length = len(sequence.tokens) + len(sequence.draft)
-        num_tokens = plan.num_tokens + 1 + len(sequence.draft) + num_behind
-        num_blocks = max(0, blocks_for(length) - len(sequence.table.blocks))
-        if num_tokens > self._max_batched_tokens or (num_blocks and num_blocks + num_behind > self.kv.num_free):
-            sequence.draft = []
-        else:
-            self.kv.extend(sequence.table, length)
+        return sequence.num_computed - self.kv.num_shared(sequence.table) * BLOCK_SIZE
 
-    def _plan_chunk(self, plan: Plan, sequence: Sequence) -> None:
-        count = min(len(sequence.tokens) - sequence.num_computed, self._max_batched_tokens - plan.num_tokens)
-        if count:
-            plan.add(sequence, count)
+    def _plan_decodes(self, plan: Plan, decoding: list[Sequence], *, has_prompts: bool) -> None:
+        """Plan a token for each, and their drafts as far as these take nothing from anybody: no preemption, no block
+        that somebody who runs may need next, and half of the budget that is left where there are prompts."""
+        room = self._max_batched_tokens - len(decoding)
+        if has_prompts:
+            room //= 2
+        for sequence in decoding:
+            if sequence.draft:
+                if len(sequence.draft) <= room and self._fits_draft(sequence):
+                    room -= len(sequence.draft)
+                else:
+                    sequence.draft = []
+            plan.add(sequence, 1 + len(sequence.draft))
 
-    def _admit_next(self, plan: Plan) -> bool:
-        """Move the head of the queue to the running ones and plan its first chunk. False where that can't be now."""
-        if not self.waiting or plan.num_tokens >= self._max_batched_tokens or not self.kv.has_row:
+    def _fits_draft(self, sequence: Sequence) -> bool:
+        table, length = sequence.table, len(sequence.tokens) + len(sequence.draft)
+        assert table is not None
+        if length <= table.capacity:
+            return True
+        num_needed = blocks_for(length) - len(table.blocks)
+        if blocks_for(length) > self.kv.max_blocks_per_table or num_needed + len(self.running) > self.kv.num_free:
             return False
-        sequence = self.waiting[0]
-        source, num_shared = self._find_shared(sequence)
-        if source is not None and source.num_computed < num_shared * BLOCK_SIZE:
-            return False  # the prompt that it shares is being computed: wait, rather than compute it twice
-        # All blocks of the prompt at once, so that a prefill never stops halfway; and one more for everyone who runs,
-        # so that the newcomer is not preempted at once.
-        num_needed = blocks_for(len(sequence.tokens)) - num_shared
-        if num_needed + len(self.running) > self.kv.num_free and self.running:
-            return False
-        self.waiting.popleft()
-        sequence.table = self.kv.open()
-        if source is not None and source.table is not None:
-            self.kv.share(source.table, sequence.table, num_shared)
-            sequence.num_computed = num_shared * BLOCK_SIZE
-        fits = self.kv.extend(sequence.table, len(sequence.tokens))
+        return self.kv.extend(table, length)
+
+    def _admit(self, prefilling: list[Sequence], room: int) -> None:
+        """Move those whose turn it is to the running ones, and to `prefilling`, as long as they'd get tokens now."""
+        if not self.waiting or not self.kv.has_row or room <= 0:
+            return
+        for sequence in self.waiting.in_order():
+            if sequence.awaited is not None and sequence.awaited.is_awaited:
+                continue
+            nodes, sequence.awaited = self.kv.match(self._salt(sequence), sequence.tokens)
+            if sequence.awaited is not None:
+                continue  # somebody computes what it begins with: wait, rather than compute it twice
+            sequence.num_computed = len(nodes) * BLOCK_SIZE
+            is_useful = bool(share_out([*prefilling, sequence], room)[sequence])
+            sequence.num_computed = 0
+            if not is_useful:
+                continue
+            if not self._fits(sequence, nodes):
+                return
+            self._start(sequence, nodes)
+            prefilling.append(sequence)
+            if not self.kv.has_row:
+                return
+
+    def _fits(self, sequence: Sequence, nodes: list[Node]) -> bool:
+        """Whether there are blocks for all its tokens, so that a prefill never stops halfway; and one more for everyone
+        who runs, so that the newcomer is not preempted at once."""
+        num_needed = blocks_for(len(sequence.tokens)) - len(nodes)
+        num_unused = sum(self.kv.is_unused(node.block) for node in nodes)
+        return not self.running or num_needed + num_unused + len(self.running) <= self.kv.num_free
+
+    def _start(self, sequence: Sequence, nodes: list[Node]) -> None:
+        self.waiting.take(sequence)
+        num_cached = len(nodes) * BLOCK_SIZE
+        if not sequence.num_charged:
+            sequence.num_cached_tokens = num_cached
+        sequence.num_charged = max(sequence.num_charged, num_cached)
+        self.waiting.charge(sequence, len(sequence.tokens))
+        table = sequence.table = self.kv.open(self._salt(sequence))
+        self.kv.adopt(table, nodes)
+        sequence.num_computed = num_cached
+        fits = self.kv.extend(table, len(sequence.tokens))
         assert fits, "a sequence longer than the whole cache was accepted"
+        self.kv.promise(table, sequence.tokens)
         self.running.append(sequence)
-        self._plan_chunk(plan, sequence)
-        return True
 
-    def _find_shared(self, sequence: Sequence) -> tuple[Sequence | None, int]:
-        """Return a running choice of the same request, and the blocks of the prompt that both can use: the full ones,
-        but for the last token, which everyone computes for its logits."""
-        num_blocks = (sequence.num_prompt_tokens - 1) // BLOCK_SIZE
-        if num_blocks:
-            for sibling in sequence.siblings:
-                if sibling.table is not None:
-                    return sibling, num_blocks
-        return None, 0
-
-    def _make_room(self, sequence: Sequence) -> bool:
-        """Give the sequence room for its next token, preempting the youngest; False where that is itself."""
+    def _release(self, sequence: Sequence, *, is_sound: bool = True) -> None:
         assert sequence.table is not None
-        while not self.kv.extend(sequence.table, len(sequence.tokens)):
-            victim = self.running.pop()
-            self._release(victim)
-            self.waiting.appendleft(victim)
-            self.num_preemptions += 1
-            if victim is sequence:
-                return False
-        return True
-
-    def _release(self, sequence: Sequence) -> None:
-        assert sequence.table is not None
-        self.kv.close(sequence.table)
+        if is_sound:
+            self.kv.settle(sequence.table, sequence.tokens, sequence.num_computed)
+        self.kv.close(sequence.table, is_sound=is_sound)
         sequence.table = None
         sequence.num_computed = 0
+        sequence.draft = []
+
+    def _salt(self, sequence: Sequence) -> str:
+        # Without a prefix cache only the choices of one request share their prompt.
+        return sequence.salt if self._shares_prefixes else sequence.request_id
+
+
+def share_out(prefilling: list[Sequence], room: int) -> dict[Sequence, int]:
+    """Return how many tokens of its prompt each computes, `room` in all.
+
+    One half goes to the oldest, so that each prompt gets on; the other half to those who are nearest to their first
+    token, so that a long prompt doesn't hold up the short ones behind it.
+    """
+    counts: dict[Sequence, int] = {}
+    half = room - room // 2
+    room -= half
+    for sequence in sorted(prefilling, key=_arrival):
+        count = counts[sequence] = min(half, len(sequence.tokens) - sequence.num_computed)
+        half -= count
+    room += half
+    left = {sequence: len(sequence.tokens) - sequence.num_computed - count for sequence, count in counts.items()}
+    for sequence in sorted(prefilling, key=lambda s: (-s.priority, left[s], s.arrival)):
+        count = min(room, left[sequence])
+        counts[sequence] += count
+        room -= count
+    return counts
+
+
+def _arrival(sequence: Sequence) -> int:
+    return sequence.arrival

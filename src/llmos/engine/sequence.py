@@ -2,6 +2,7 @@
 
 from llmos.engine.choice import Choice
 from llmos.engine.kv_cache import BlockTable
+from llmos.engine.prefix_cache import Node
 from llmos.engine.sampler import SamplingState
 from llmos.engine.speculate import Drafter
 
@@ -17,23 +18,51 @@ class Sequence:
     """
 
     __slots__ = (
+        "arrival",
+        "awaited",
+        "caller",
         "choice",
         "draft",
         "drafter",
+        "num_cached_tokens",
+        "num_charged",
         "num_computed",
         "num_prompt_tokens",
+        "priority",
         "request_id",
+        "salt",
         "sampling",
-        "siblings",
         "table",
         "tokens",
     )
 
-    def __init__(self, request_id: str, prompt: list[int], sampling: SamplingState, choice: Choice) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        prompt: list[int],
+        sampling: SamplingState,
+        choice: Choice,
+        *,
+        caller: str = "",
+        salt: str = "",
+        priority: int = 0,
+    ) -> None:
         self.request_id = request_id
+        self.caller = caller
+        self.salt = salt
+        """It begins with prefixes that were computed for the same salt only."""
+        self.priority = priority
+        self.arrival = 0
+        """The scheduler counts who comes."""
         self.tokens = prompt.copy()
         self.num_prompt_tokens = len(prompt)
         self.num_computed = 0
+        self.num_cached_tokens = 0
+        """Of the prompt, those that were in the prefix cache when it ran first."""
+        self.num_charged = 0
+        """Tokens that its caller was charged for, or got from the prefix cache."""
+        self.awaited: Node | None = None
+        """The block that another sequence was about to compute for it when we looked last."""
         self.table: BlockTable | None = None
         """Its blocks while it runs; None while it waits."""
         self.draft: list[int] = []
@@ -41,5 +70,3 @@ class Sequence:
         self.drafter: Drafter | None = Drafter()
         self.sampling = sampling
         self.choice = choice
-        self.siblings: list[Sequence] = [self]
-        """All choices of its request, which have the prompt in common."""
