@@ -36,6 +36,8 @@ class Choice:
         self.num_tokens = 0
         """Tokens computed, the stop token included."""
         self.finish_reason: FinishReason | None = None
+        self.num_cached_tokens = 0
+        """Of the prompt; told once, with the next delta."""
         self.wants_logprobs = params.logprobs is not None
         self._max_tokens = max_tokens
         self._min_tokens = params.min_tokens
@@ -115,6 +117,7 @@ class Choice:
     ) -> Delta:
         if self._echo:
             text, self._echo = self._echo + text, ""
+        num_cached_tokens, self.num_cached_tokens = self.num_cached_tokens, 0
         return Delta(
             id=self.request_id,
             index=self.index,
@@ -124,6 +127,7 @@ class Choice:
             finish_reason=self.finish_reason,
             stop_reason=stop_reason,
             num_output_tokens=self.num_tokens,
+            num_cached_tokens=num_cached_tokens,
         )
 
 
@@ -136,6 +140,7 @@ def join_deltas(deltas: list[Delta]) -> Delta:
         text="".join([delta.text for delta in deltas]),
         token_ids=[token for delta in deltas for token in delta.token_ids],
         logprobs=[entry for delta in deltas for entry in delta.logprobs],
+        num_cached_tokens=deltas[0].num_cached_tokens,
     )
 
 

@@ -47,6 +47,7 @@ class Engine:
         self._num_steps = 0
         self._num_prompt_tokens = 0
         self._num_output_tokens = 0
+        self._num_cached_tokens = 0
         self._num_draft_tokens = 0
         self._num_accepted_tokens = 0
 
@@ -81,8 +82,7 @@ class Engine:
 
     def abort(self, request_id: str) -> None:
         """Drop the request; its blocks are free when this returns. Nothing happens where it has ended already."""
-        for sequence in self._live.pop(request_id, ()):
-            self._scheduler.remove(sequence)
+        self._drop(request_id, is_sound=True)
 
     def step(self) -> list[Event]:
         """Compute one batch and return what there is to tell."""
@@ -112,11 +112,12 @@ class Engine:
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
             num_free_blocks=scheduler.kv.num_free,
-            num_cached_blocks=scheduler.kv.num_unused,
             num_preemptions=scheduler.num_preemptions,
             num_steps=self._num_steps,
             num_prompt_tokens=self._num_prompt_tokens,
             num_output_tokens=self._num_output_tokens,
+            num_cached_tokens=self._num_cached_tokens,
+            num_cached_blocks=scheduler.kv.num_unused,
             num_draft_tokens=self._num_draft_tokens,
             num_accepted_tokens=self._num_accepted_tokens,
         )
@@ -163,6 +164,9 @@ class Engine:
         choice = sequence.choice
         if choice.index == 0 and choice.num_tokens == 0:
             self._num_prompt_tokens += sequence.num_prompt_tokens
+            self._num_cached_tokens += sequence.num_cached_tokens
+            # The choices share one prompt: the first one's first delta tells of it.
+            choice.num_cached_tokens = sequence.num_cached_tokens
         deltas: list[Delta] = []
         failure = None
         num_right = 0
@@ -212,9 +216,14 @@ class Engine:
         if not live:
             del self._live[sequence.request_id]
 
+    def _drop(self, request_id: str, *, is_sound: bool) -> None:
+        for sequence in self._live.pop(request_id, ()):
+            self._scheduler.remove(sequence, is_sound=is_sound)
+
     def _fail(self, request_ids: set[str], message: str) -> list[Event]:
         for request_id in request_ids:
-            self.abort(request_id)
+            # Nobody may begin with what perhaps made it fail.
+            self._drop(request_id, is_sound=False)
         return [Failed(request_id, LLMOSError.code, message) for request_id in sorted(request_ids)]
 
     def _logprob(self, sampled: Sampled, row: int, token: int, sequence: Sequence) -> TokenLogprob:
