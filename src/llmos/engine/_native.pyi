@@ -9,6 +9,7 @@ from llmos.engine.spec import DecoderSpec
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
+Rows = tuple[int, str, str, int, int, int, npt.NDArray[np.uint8], bool]
 
 class Pool:
     def __init__(self, num_threads: int) -> None: ...
@@ -25,6 +26,7 @@ class Runner:
         isa: str,
         half: bool,
     ) -> None: ...
+    def add_rows(self, pieces: Sequence[Rows]) -> None: ...
     def set_matrix(
         self,
         layer: int,

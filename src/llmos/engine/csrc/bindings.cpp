@@ -4,8 +4,11 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -84,28 +87,77 @@ Spec spec_from(nb::handle fields) {
     return spec;
 }
 
-// Packs a file's rows; `dtype` is Q8_0, Q4_0, Q4_1 (bytes as in the file) or F32 (into bytes, or floats).
-PackedMatrix pack(Pool& pool, const std::string& dtype, int rows, int columns, const uint8_t* data, size_t size, bool as_floats) {
+using FileBytes = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
+// Layer, name, dtype, rows and columns of the whole matrix, the first row of these, their bytes, as_floats.
+using FileRows = std::tuple<int, std::string, std::string, int, int, int, FileBytes, bool>;
+
+// A file's rows on their way into a matrix. `dtype` is Q8_0, Q4_0, Q4_1 (bytes as in the file) or F32 (into bytes, or floats).
+struct Rows {
+    PackedMatrix* to;
+    const std::string& dtype;
+    Packing packing;
+    int columns, first_row, num_rows;
+    size_t row_bytes;
+    const uint8_t* data;
+
+    int num_groups() const { return (num_rows + group_rows - 1) / group_rows; }
+
+    void pack(int group) const {
+        const int g = first_row / group_rows + group;
+        const uint8_t* from = data + size_t(group) * group_rows * row_bytes;
+        if (dtype == "F32") to->pack_f32(g, (const float*)from);
+        else if (dtype == "Q8_0") to->pack_q8_0(g, from, row_bytes);
+        else if (dtype == "Q4_0") to->pack_q4_0(g, from, row_bytes);
+        else to->pack_q4_1(g, from, row_bytes);
+    }
+};
+
+Rows checked_rows(const std::string& dtype, int rows, int columns, int first_row, const uint8_t* data, size_t size, bool as_floats) {
+    require(first_row >= 0 && first_row < rows, "the first row is outside the matrix");
     const bool is_f32 = dtype == "F32";
     const size_t block = dtype == "Q8_0" ? 34 : dtype == "Q4_0" ? 18 : 20;
     const size_t row_bytes = is_f32 ? size_t(columns) * 4 : size_t(columns) / block_columns * block;
     require(is_f32 || dtype == "Q8_0" || dtype == "Q4_0" || dtype == "Q4_1", "this dtype cannot be packed as it is");
     require(is_f32 || columns % block_columns == 0, "quantized rows must be whole blocks");
-    require(size == row_bytes * size_t(rows), "the data has another size than rows and columns say");
+    require(size > 0 && size % row_bytes == 0 && size / row_bytes <= size_t(rows - first_row), "the data has another size than rows and columns say");
     require(!is_f32 || uintptr_t(data) % alignof(float) == 0, "floats must be aligned");
+    const int num_rows = int(size / row_bytes);
+    require(num_rows % group_rows == 0 || first_row + num_rows == rows, "the data has another size: all rows but the last come in groups of 16");
     const Packing packing = is_f32 ? (as_floats ? Packing::floats : Packing::bytes)
                             : dtype == "Q8_0" ? Packing::bytes : dtype == "Q4_0" ? Packing::nibbles : Packing::affine_nibbles;
-    PackedMatrix matrix(packing, rows, columns);
-    pool.run([&](int thread) {
-        for (int g = thread; g < matrix.groups(); g += pool.size()) {
-            const uint8_t* from = data + size_t(g) * group_rows * row_bytes;
-            if (is_f32) matrix.pack_f32(g, (const float*)from);
-            else if (dtype == "Q8_0") matrix.pack_q8_0(g, from, row_bytes);
-            else if (dtype == "Q4_0") matrix.pack_q4_0(g, from, row_bytes);
-            else matrix.pack_q4_1(g, from, row_bytes);
-        }
+    return {nullptr, dtype, packing, columns, first_row, num_rows, row_bytes, data};
+}
+
+// Gives every matrix that begins here its memory: all of them in one piece, so that small ones lie on huge pages, too.
+void allocate(std::vector<Rows>& all, const std::vector<int>& num_matrix_rows) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < all.size(); ++i)
+        if (!all[i].first_row) bytes += PackedMatrix::bytes_for(all[i].packing, num_matrix_rows[i], all[i].columns);
+    const auto memory = std::make_shared<const Buffer>(bytes);
+    size_t offset = 0;
+    for (size_t i = 0; i < all.size(); ++i) {
+        const Rows& rows = all[i];
+        if (rows.first_row) continue;
+        const size_t size = PackedMatrix::bytes_for(rows.packing, num_matrix_rows[i], rows.columns);
+        *rows.to = PackedMatrix(rows.packing, num_matrix_rows[i], rows.columns, Buffer(memory, offset, size));
+        offset += size;
+    }
+}
+
+// A thread takes the next few groups of any matrix, so that a core that is busy otherwise holds nobody up.
+void pack(Pool& pool, const std::vector<Rows>& all) {
+    std::vector<int> ends;
+    int total = 0;
+    for (const Rows& rows : all) ends.push_back(total += rows.num_groups());
+    std::atomic<int> next{0};
+    constexpr int grain = 4;
+    pool.run([&](int) {
+        for (int begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < total;)
+            for (int unit = begin; unit < std::min(begin + grain, total); ++unit) {
+                const size_t i = size_t(std::upper_bound(ends.begin(), ends.end(), unit) - ends.begin());
+                all[i].pack(unit - (i ? ends[i - 1] : 0));
+            }
     });
-    return matrix;
 }
 
 class Runner {
@@ -114,25 +166,41 @@ class Runner {
         : pool_object_(pool), pool_(nb::cast<Pool&>(pool)), kernels_(find_kernels(isa)),
           decoder_(make_spec(fields, std::move(inverse_frequencies)), pool_, kernels_, checked_blocks(num_blocks), half) {}
 
-    void set_matrix(int layer, const std::string& name, const std::string& dtype, int rows, int columns,
-                    nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu> data, bool as_floats) {
-        const Weight which = lookup(weights_by_name, name);
-        const Shape wanted = decoder_.shape(checked_layer(layer), which);
-        const std::string at = place(layer, name);
-        if (!wanted.rows) throw std::invalid_argument("The spec has no " + at + ".");
-        if (rows != wanted.rows || columns != wanted.columns)
-            throw std::invalid_argument(at + " is " + std::to_string(rows) + " x " + std::to_string(columns) + "; the spec asks for " +
-                                        std::to_string(wanted.rows) + " x " + std::to_string(wanted.columns) + ".");
-        const uint8_t* bytes = data.data();
-        const size_t size = data.nbytes();
+    void add_rows(const std::vector<FileRows>& pieces) {
         nb::gil_scoped_release release;
-        try {
-            PackedMatrix matrix = pack(pool_, dtype, rows, columns, bytes, size, as_floats);
-            std::lock_guard lock(one_call_);
-            decoder_.matrix(layer, which) = std::move(matrix);
-        } catch (const std::invalid_argument& error) {
-            throw std::invalid_argument(at + ": " + error.what());
+        std::lock_guard lock(one_call_);
+        std::vector<Rows> all;
+        std::vector<int> num_matrix_rows;
+        for (const auto& [layer, name, dtype, rows, columns, first_row, data, as_floats] : pieces) {
+            const Weight which = lookup(weights_by_name, name);
+            const Shape wanted = decoder_.shape(checked_layer(layer), which);
+            const std::string at = place(layer, name);
+            if (!wanted.rows) throw std::invalid_argument("The spec has no " + at + ".");
+            if (rows != wanted.rows || columns != wanted.columns)
+                throw std::invalid_argument(at + " is " + std::to_string(rows) + " x " + std::to_string(columns) + "; the spec asks for " +
+                                            std::to_string(wanted.rows) + " x " + std::to_string(wanted.columns) + ".");
+            try {
+                PackedMatrix& matrix = decoder_.matrix(layer, which);
+                Rows piece = checked_rows(dtype, rows, columns, first_row, data.data(), data.nbytes(), as_floats);
+                piece.to = &matrix;
+                const auto before = std::find_if(all.rbegin(), all.rend(), [&](const Rows& other) { return other.to == &matrix; });
+                require(first_row == (before == all.rend() ? matrix.num_packed() : before->first_row + before->num_rows),
+                        "rows must come one after another, each once");
+                require(!first_row || piece.packing == (before == all.rend() ? matrix.packing() : before->packing), "all rows must have one dtype");
+                all.push_back(piece);
+            } catch (const std::invalid_argument& error) {
+                throw std::invalid_argument(at + ": " + error.what());
+            }
+            num_matrix_rows.push_back(rows);
         }
+        allocate(all, num_matrix_rows);
+        pack(pool_, all);
+        for (const Rows& rows : all) rows.to->set_num_packed(rows.first_row + rows.num_rows);
+    }
+
+    // add_rows with all rows of one matrix.
+    void set_matrix(int layer, const std::string& name, const std::string& dtype, int rows, int columns, FileBytes data, bool as_floats) {
+        add_rows({FileRows(layer, name, dtype, rows, columns, 0, data, as_floats)});
     }
 
     void set_vector(int layer, const std::string& name, Array1<float> data) {
@@ -229,11 +297,11 @@ class Runner {
     // A step reads all that the spec asks for, without looking whether it is there.
     void require_complete() {
         const auto check = [](bool is_there, int layer, const std::string& name) {
-            if (!is_there) throw std::runtime_error(place(layer, name) + " was never set.");
+            if (!is_there) throw std::runtime_error(place(layer, name) + " was never set, or not all of it.");
         };
         for (int layer = -1; layer < decoder_.spec().num_layers; ++layer) {
             for (const auto& [name, which] : weights_by_name)
-                check(!decoder_.shape(layer, which).rows || decoder_.matrix(layer, which).rows(), layer, name);
+                check(!decoder_.shape(layer, which).rows || decoder_.matrix(layer, which).is_complete(), layer, name);
             for (const auto& [name, which] : vectors_by_name)
                 check(!decoder_.size(layer, which) || decoder_.vector(layer, which).bytes(), layer, name);
         }
@@ -318,7 +386,11 @@ NB_MODULE(_native, m) {
         .def(nb::init<nb::object, nb::handle, std::vector<double>, int64_t, const std::string&, bool>(), "pool"_a, "spec"_a,
              "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "half"_a)
         .def("set_matrix", &Runner::set_matrix, "layer"_a, "name"_a, "dtype"_a, "rows"_a, "columns"_a, "data"_a.noconvert(), "as_floats"_a,
-             "Pack a matrix from a file's rows: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a scale for 32, or as floats.")
+             "add_rows with all rows of one matrix.")
+        .def("add_rows", &Runner::add_rows, "pieces"_a.noconvert(),
+             "Pack rows as they lie in a file, of many matrices at once: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a "
+             "scale for 32, or as floats. A piece is (layer, name, dtype, rows and columns of the whole matrix, first row, "
+             "bytes, as_floats); those of one matrix come in order.")
         .def("set_vector", &Runner::set_vector, "layer"_a, "name"_a, "data"_a.noconvert())
         .def("forward", &Runner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),

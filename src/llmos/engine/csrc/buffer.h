@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <memory>
 #include <new>
 #include <string>
 #include <utility>
@@ -34,8 +35,11 @@ class Buffer {
         }
         if (bytes >= (size_t(1) << 20)) madvise(data_, bytes, MADV_HUGEPAGE);
     }
+    // A part of another, which lives as long as its last part. Small ones get onto huge pages that way.
+    Buffer(std::shared_ptr<const Buffer> whole, size_t offset, size_t bytes)
+        : data_(whole->as<char>() + offset), bytes_(bytes), whole_(std::move(whole)) {}
     ~Buffer() {
-        if (data_) munmap(data_, bytes_);
+        if (data_ && !whole_) munmap(data_, bytes_);
     }
     Buffer(Buffer&& other) noexcept { swap(other); }
     Buffer& operator=(Buffer&& other) noexcept {
@@ -49,9 +53,11 @@ class Buffer {
     void swap(Buffer& other) noexcept {
         std::swap(data_, other.data_);
         std::swap(bytes_, other.bytes_);
+        std::swap(whole_, other.whole_);
     }
     void* data_ = nullptr;
     size_t bytes_ = 0;
+    std::shared_ptr<const Buffer> whole_;
 };
 
 }  // namespace llmos

@@ -9,10 +9,20 @@
 
 namespace llmos {
 
-PackedMatrix::PackedMatrix(Packing packing, int rows, int columns) : packing_(packing), rows_(rows), columns_(columns) {
-    const size_t bytes = size_t(blocks()) * (weight_bytes(packing) + scale_bytes(packing));
-    group_bytes_ = (bytes + 63) / 64 * 64;
-    buffer_ = Buffer(group_bytes_ * size_t(groups()));
+namespace {
+
+size_t bytes_of_group(Packing packing, int columns) {
+    const size_t blocks = size_t(round_up(columns, block_columns) / block_columns);
+    return (blocks * (PackedMatrix::weight_bytes(packing) + PackedMatrix::scale_bytes(packing)) + 63) / 64 * 64;
+}
+
+}  // namespace
+
+PackedMatrix::PackedMatrix(Packing packing, int rows, int columns, Buffer memory)
+    : packing_(packing), rows_(rows), columns_(columns), group_bytes_(bytes_of_group(packing, columns)), buffer_(std::move(memory)) {}
+
+size_t PackedMatrix::bytes_for(Packing packing, int rows, int columns) {
+    return bytes_of_group(packing, columns) * (size_t(round_up(rows, group_rows)) / group_rows);
 }
 
 // A file's Q8_0 block: d, then 32 signed bytes.
