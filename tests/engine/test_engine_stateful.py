@@ -1,0 +1,222 @@
+"""Requests come, go, share prefixes, are preempted, drafted for, and fail, in any order: the blocks add up after every
+action, everybody's turn comes, and every answer is the one that its request would get alone."""
+
+import os
+import zlib
+
+import msgspec
+import numpy as np
+from fakes import MarkovRunner, make_engine, run, tokens_of
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from llmos.engine.messages import Failed, Generate, SamplingParams
+from llmos.engine.runner import BLOCK_SIZE
+
+BUDGET, MAX_SEQUENCES, NUM_BLOCKS, CONTEXT, MAX_TOKENS = 40, 6, 11, 160, 60
+LETTERS = [*b"abcd"]
+STEMS = [[LETTERS[zlib.crc32(b"%d %d" % (stem, i)) % 4] for i in range(80)] for stem in range(2)]
+"""Prompts begin with one of these, and so often with what is cached."""
+
+REQUESTS = st.builds(
+    lambda stem, length, rest, caller, salt, priority, **sampling: Generate(
+        id="",
+        tokens=stem[:length] + rest,
+        caller=caller,
+        salt=salt,
+        priority=priority,
+        sampling=SamplingParams(ignore_eos=True, **sampling),
+    ),
+    stem=st.sampled_from(STEMS),
+    length=st.sampled_from([0, 5, 16, 30, 33, 48, 64, 80]),
+    rest=st.lists(st.sampled_from(LETTERS), min_size=1, max_size=3),
+    caller=st.sampled_from(["ann", "bob"]),
+    salt=st.sampled_from(["", "", "other"]),
+    priority=st.integers(-1, 1),
+    max_tokens=st.sampled_from([1, 2, 9, 20, 40, MAX_TOKENS]),
+    n=st.sampled_from([1, 1, 2, 3]),
+    temperature=st.sampled_from([0.0, 0.0, 1.0]),
+    seed=st.integers(1, 2),
+)
+
+
+class QuickRunner(MarkovRunner):
+    def __init__(self):
+        super().__init__(seed=1, order=2, num_blocks=NUM_BLOCKS, max_positions=CONTEXT)
+
+    def logits(self, tokens):
+        key = tuple(tokens[-2:].tolist())
+        if key not in KNOWN:
+            KNOWN[key] = super().logits(tokens)
+        return KNOWN[key]
+
+
+KNOWN = {}
+
+
+class RecordingRunner(QuickRunner):
+    """Remembers of each place in the cache the tokens that were before it when it was computed, and asserts that
+    nobody reads a place that was computed behind others. May be told to break down or to forget its numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.contexts = np.zeros(NUM_BLOCKS * BLOCK_SIZE, np.uint32)
+        self.breaks = False
+        self.forgets = False
+
+    def forward(self, batch):
+        breaks, self.breaks = self.breaks, False
+        forgets, self.forgets = self.forgets, False
+        if breaks:
+            # What a broken pass has written to is anybody's guess.
+            for s in range(len(batch.starts) - 1):
+                positions = batch.context_lengths[s] + np.arange(batch.starts[s + 1] - batch.starts[s])
+                self.cache[self._places(batch, s, positions)] = -1
+            raise RuntimeError("the runner was told to break down")
+        logits = super().forward(batch)
+        for s in range(len(batch.starts) - 1):
+            first, end = batch.context_lengths[s], batch.context_lengths[s] + batch.starts[s + 1] - batch.starts[s]
+            places = self._places(batch, s, np.arange(end))
+            context = 0
+            for position, place in enumerate(places):
+                context = zlib.crc32(self.cache[place].tobytes(), context)
+                if position >= first:
+                    self.contexts[place] = context
+                assert self.contexts[place] == context, "a block was computed behind other tokens"
+        if forgets and len(logits):
+            logits[0] = np.nan
+        return logits
+
+
+class FlakySampler:
+    """Fails whenever one certain sequence is in the batch."""
+
+    def __init__(self, sampler):
+        self.sampler = sampler
+        self.sick = None
+
+    def sample(self, logits, states, drafts=None):
+        if self.sick in states:
+            raise ValueError("the sampler was told to fail")
+        return self.sampler.sample(logits, states, drafts)
+
+
+def answer_alone(request, index):
+    """What the request is told by an engine that has nothing else to do, caches nothing and drafts nothing."""
+    key = (tuple(request.tokens), request.sampling.temperature, request.sampling.seed)
+    if key not in ALONE:
+        longest = msgspec.structs.replace(request.sampling, n=3, max_tokens=MAX_TOKENS)
+        engine = make_engine(QuickRunner(), max_draft_tokens=0, prefix_cache=False)
+        told = run(engine, msgspec.structs.replace(request, id="alone", sampling=longest), check=False)
+        ALONE[key] = [tokens_of(told["alone", i]) for i in range(3)]
+    return ALONE[key][index][: request.sampling.max_tokens]
+
+
+ALONE = {}
+
+
+class Serving(RuleBasedStateMachine):
+    """An engine with too few blocks, too small a budget and too few places."""
+
+    def __init__(self):
+        super().__init__()
+        self.runner = RecordingRunner()
+        options = {"max_batched_tokens": BUDGET, "max_prefill_tokens": 24, "max_sequences": MAX_SEQUENCES}
+        self.engine = make_engine(self.runner, **options)
+        self.scheduler = self.engine._scheduler
+        self.sampler = self.engine._sampler = FlakySampler(self.engine._sampler)
+        self.live = {}
+        """id -> its request, and {index: tokens told}"""
+        self.count = 0
+
+    @rule(requests=st.lists(REQUESTS, min_size=1, max_size=6))
+    def submit(self, requests):
+        for request in requests:
+            self.count += 1
+            request = msgspec.structs.replace(request, id=f"r{self.count}")
+            self.engine.submit(request)
+            self.live[request.id] = (request, {index: [] for index in range(request.sampling.n)})
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data())
+    def abort(self, data):
+        id = data.draw(st.sampled_from(sorted(self.live)))
+        self.engine.abort(id)
+        del self.live[id]
+
+    @precondition(lambda self: len(self.scheduler.running) > 1)
+    @rule()
+    def preempt(self):
+        self.scheduler._preempt()
+
+    @precondition(lambda self: self.live)
+    @rule(count=st.integers(1, 10))
+    def step(self, count):
+        for _ in range(count):
+            self._step()
+
+    @precondition(lambda self: self.live)
+    @rule(count=st.integers(10, 40))
+    def step_on(self, count):
+        self.step(count)
+
+    @precondition(lambda self: self.scheduler.running)
+    @rule(fault=st.sampled_from(["sampler", "sampler", "numbers", "runner"]), data=st.data())
+    def go_wrong(self, fault, data):
+        sequence = data.draw(st.sampled_from(self.scheduler.running))
+        self.runner.breaks = fault == "runner"
+        self.runner.forgets = fault == "numbers"
+        self.sampler.sick = sequence.sampling if fault == "sampler" else None
+        failed = self._step(may_fail=True)
+        assert fault == "runner" or failed <= {sequence.request_id} or len(failed) == 1, "only the guilty one fails"
+        self.runner.forgets = False
+        self.sampler.sick = None
+
+    def _step(self, may_fail=False):
+        failed = set()
+        for event in self.engine.step():
+            if isinstance(event, Failed):
+                assert may_fail
+                failed.add(event.id)
+                del self.live[event.id]
+                continue
+            request, told = self.live[event.id]
+            told[event.index] += event.token_ids
+            assert event.num_output_tokens == len(told[event.index])
+            if event.finish_reason:
+                assert event.finish_reason == "length"
+                assert told.pop(event.index) == answer_alone(request, event.index)
+            if not told:
+                del self.live[event.id]
+        self.engine.check_invariants()
+        return failed
+
+    @invariant()
+    def everything_adds_up(self):
+        self.engine.check_invariants()
+        assert self.engine.has_work == bool(self.live)
+        assert all(s <= MAX_SEQUENCES and n <= BUDGET for s, n in self.runner.batch_sizes)
+        self.runner.batch_sizes.clear()
+
+    @invariant()
+    def prefixes_are_what_they_say(self):
+        for node in self.scheduler.kv.prefixes:
+            if node.is_computed:
+                start = node.block * BLOCK_SIZE
+                assert tuple(self.runner.cache[start : start + BLOCK_SIZE].tolist()) == node.tokens
+
+    def teardown(self):
+        # Everybody ends: at worst one after another, each of its tokens behind a prefill of everything before it.
+        num_choices = sum(len(told) for _, told in self.live.values())
+        for _ in range(num_choices * MAX_TOKENS * (CONTEXT // 24 + 1)):
+            if self.live:
+                self._step()
+        assert not self.live
+        assert self.engine.load().num_free_blocks == NUM_BLOCKS
+
+
+Serving.TestCase.settings = settings(
+    max_examples=int(os.environ.get("LLMOS_TEST_EXAMPLES", "60")), stateful_step_count=40, deadline=None
+)
+TestServing = Serving.TestCase
