@@ -11,6 +11,7 @@ from fakes import continuation, generate, text_of, tokens_of
 from llmos.core.errors import BadModelFile, BadRequest, ReplicaFailed, Unavailable
 from llmos.deployments.pool import Pool, default_backoff_seconds
 from llmos.deployments.replica import WORKER_COMMAND
+from llmos.deployments.watchdog import Patience
 from llmos.engine.messages import Delta, Generate, SamplingParams, Started
 
 LONG = 50_000
@@ -194,6 +195,71 @@ def test_the_log_tells_of_every_death(run_with, fake_model, caplog):
         assert serving == f"m@1: The model's process {pid} was killed by signal 9. It is started again."
 
     run_with(test)
+
+
+SHORT = Patience(silence_seconds=0.3, first_silence_seconds=0.3)
+
+
+def test_a_stuck_replica_is_replaced_and_the_next_request_answered(run_with, fake_model):
+    async def test(pool):
+        files = fake_model()
+        running = pool.generate("m@1", files, generate(max_tokens=LONG))
+        while not isinstance(await anext(running), Delta):
+            pass
+        pool._patience = Patience()  # of the next replica: however slow this machine is
+        os.kill(pool.status()[0].pid, signal.SIGSTOP)
+        with pytest.raises(ReplicaFailed, match="gave no sign of life"):
+            await collect(running)
+        events = await collect(pool.generate("m@1", files, generate(max_tokens=3)))
+        assert tokens_of(events[1:]) == continuation([1, 2, 3], 3)
+        [status] = pool.status()
+        assert (status.state, status.restarts, status.error) == ("ready", 1, None)
+
+    run_with(test, patience=SHORT)
+
+
+def test_a_request_that_had_no_token_yet_is_tried_again_when_its_replica_is_stuck(run_with, fake_model):
+    async def test(pool):
+        files = fake_model(hang_computing=1)
+        await pool.ensure("m@1", files)
+        pool._patience = Patience()
+        events = await collect(pool.generate("m@1", files, generate(tokens=[13, 1], max_tokens=4)))
+        assert tokens_of(events[1:]) == continuation([13, 1], 4)
+
+    run_with(test, patience=SHORT)
+
+
+def test_a_silent_replica_counts_as_stuck_before_it_is_given_up(run_with, fake_model):
+    async def test(pool):
+        files = fake_model()
+        running = pool.generate("m@1", files, generate(max_tokens=LONG))
+        await anext(running)
+        os.kill(pool.status()[0].pid, signal.SIGSTOP)
+        watchdog = pool._deployments["m@1"]._replica._watchdog
+        for _ in range(6):
+            assert states(pool) == {"m@1": "ready"}
+            watchdog.rest()
+            watchdog._tick()
+        assert states(pool) == {"m@1": "stuck"}
+        await running.aclose()
+
+    run_with(test, patience=Patience(silence_seconds=1000, first_silence_seconds=1000))
+
+
+def test_while_a_dead_replica_is_restarted_its_status_says_why(run_with, fake_model):
+    async def test(pool):
+        await pool.ensure("m@1", fake_model())
+        deployment = pool._deployments["m@1"]
+        os.kill(pool.status()[0].pid, signal.SIGKILL)
+        await deployment._replica.lost
+        await deployment._report
+        [status] = pool.status()
+        assert (status.state, status.error) == (
+            "loading",
+            "The model's process was killed by signal 9. It is started again.",
+        )
+
+    run_with(test, backoff_seconds=lambda num_deaths: 100 * num_deaths)
 
 
 def test_a_restart_that_is_far_away_is_not_waited_for(run_with, fake_model):

@@ -14,8 +14,9 @@ from fakes import continuation, generate, tokens_of
 
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, ReplicaFailed, Unavailable
 from llmos.deployments.replica import Replica
+from llmos.deployments.watchdog import Patience
 from llmos.engine.config import EngineConfig
-from llmos.engine.messages import Delta, Started
+from llmos.engine.messages import Delta, Generate, Started
 
 LONG = 50_000
 """Tokens of an answer that no test waits for."""
@@ -25,9 +26,9 @@ LONG = 50_000
 def run_with(fake_model, fake_worker):
     """Return a function that runs `test(replica)` with a fresh replica of a fake model."""
 
-    def run(test, **behaviour):
+    def run(test, patience=None, **behaviour):
         async def body():
-            replica = await Replica.start(fake_model(**behaviour), EngineConfig(), fake_worker)
+            replica = await Replica.start(fake_model(**behaviour), EngineConfig(), fake_worker, patience)
             try:
                 await test(replica)
             finally:
@@ -156,6 +157,67 @@ def test_a_worker_that_cannot_start_is_told(fake_model):
 
     with pytest.raises(ReplicaFailed, match="exited with status 3 while it loaded the model"):
         asyncio.run(body())
+
+
+SHORT = Patience(silence_seconds=0.3, first_silence_seconds=0.3)
+STUCK = "gave no sign of life for 0.3 seconds and was killed while it worked on this request"
+
+
+def test_a_stopped_process_is_killed_and_its_requests_are_told(run_with):
+    async def test(replica):
+        events = replica.generate(generate(max_tokens=LONG))
+        while not isinstance(await anext(events), Delta):
+            pass
+        os.kill(replica.pid, signal.SIGSTOP)
+        with pytest.raises(ReplicaFailed, match=STUCK):
+            await collect(events)
+        assert not replica.is_alive
+        with pytest.raises(ReplicaFailed):
+            await collect(replica.generate(generate()))
+
+    run_with(test, SHORT)
+
+
+def test_a_step_that_never_ends_is_noticed(run_with):
+    async def test(replica):
+        with pytest.raises(ReplicaFailed, match=STUCK):
+            await collect(replica.generate(generate(tokens=[13])))
+
+    run_with(test, SHORT, hang_computing=1)
+
+
+def test_a_thread_that_encodes_for_ever_is_noticed_although_others_get_their_tokens(run_with):
+    async def test(replica):
+        others = replica.generate(generate("other", max_tokens=LONG))
+        await anext(others)
+        with pytest.raises(ReplicaFailed, match=STUCK):
+            await collect(replica.generate(Generate(id="r", text="13")))
+        with pytest.raises(ReplicaFailed, match=STUCK):
+            await collect(others)
+
+    run_with(test, SHORT, hang_encoding=1)
+
+
+def test_a_drain_does_not_wait_for_a_stuck_process(run_with):
+    async def test(replica):
+        os.kill(replica.pid, signal.SIGSTOP)
+        await replica.drain()
+        assert await replica._exited() == -signal.SIGKILL
+
+    run_with(test, SHORT)
+
+
+def test_nothing_is_asked_of_an_idle_replica(run_with):
+    async def test(replica):
+        await collect(replica.generate(generate(max_tokens=2)))
+        assert replica._watchdog._timer is None
+
+    run_with(test)
+
+
+def test_a_load_that_never_ends_is_given_up(run_with):
+    with pytest.raises(Unavailable, match=r"not loaded within 0.2 seconds.*LLMOS_LOAD_SECONDS"):
+        run_with(None, Patience(load_seconds=0.2), hang_loading=1)
 
 
 PARENT = """

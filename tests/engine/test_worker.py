@@ -10,7 +10,21 @@ from pathlib import Path
 import pytest
 from fakes import continuation, generate, tokens_of
 
-from llmos.engine.messages import Abort, Delta, Failed, Frame, Load, LoadFailed, LoadModel, Ready, Shutdown, Started
+from llmos.engine.messages import (
+    Abort,
+    Delta,
+    Failed,
+    Frame,
+    Generate,
+    Load,
+    LoadFailed,
+    LoadModel,
+    Ping,
+    Pong,
+    Ready,
+    Shutdown,
+    Started,
+)
 from llmos.engine.wire import FrameReader, FrameWriter
 
 FAKE_WORKER = Path(__file__).parent / "fake_worker.py"
@@ -208,6 +222,45 @@ def test_an_unknown_option_names_the_nearest(start):
     parent.load(max_sequence=3)
     [failed] = parent.read_to_end()
     assert failed == LoadFailed("invalid_request", "The engine has no option max_sequence. Did you mean max_sequences?")
+
+
+def is_pong(event):
+    return isinstance(event, Pong)
+
+
+def test_a_ping_is_answered_with_what_a_step_may_take(worker):
+    worker.send(Ping())
+    assert worker.read_until(is_pong) == [Pong(None)]
+    worker.send(generate(max_tokens=3), Ping())
+    worker.read_until(is_last("r"))
+    worker.send(Ping())
+    [pong] = filter(is_pong, worker.read_until(is_pong)[-1:])
+    assert pong.step_seconds > 0
+
+
+def test_a_ping_is_answered_between_two_steps(worker):
+    worker.send(generate(max_tokens=50_000))
+    worker.read_until(lambda event: isinstance(event, Delta))
+    worker.send(Ping())
+    events = worker.read_until(is_pong)
+    assert deltas(events, "r")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "stuck"),
+    [
+        ({"hang_computing": 1}, generate(tokens=[13])),
+        ({"hang_encoding": 1}, Generate(id="r", text="13")),
+    ],
+)
+def test_a_ping_is_not_answered_while_either_thread_is_stuck(start, behaviour, stuck):
+    parent = start(**behaviour)
+    parent.load()
+    parent.read_until(lambda event: isinstance(event, Ready))
+    parent.send(stuck, Ping())
+    parent.socket.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        parent.read_until(is_pong)
 
 
 def test_nonsense_on_the_socket_ends_it(worker):

@@ -1,4 +1,5 @@
-"""Versions that run on this machine, each in a replica of its own: loaded on demand, restarted when they die."""
+"""Versions that run on this machine, each in a replica of its own: loaded on demand, restarted when they die or are
+stuck."""
 
 import asyncio
 import logging
@@ -13,12 +14,14 @@ from typing import Literal
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import LLMOSError, ReplicaFailed, Unavailable
 from llmos.deployments.replica import WORKER_COMMAND, Replica
+from llmos.deployments.watchdog import Patience
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta, Event, Generate, Load, Ready, Started
 
 _log = logging.getLogger(__name__)
 
-State = Literal["loading", "ready", "failed", "stopped"]
+State = Literal["loading", "ready", "stuck", "failed", "stopped"]
+"""stuck: it has not got on for half of the time after which it is killed and started again."""
 
 MAX_STARTS = 4
 """Times that one load is tried while the process dies of it; then its callers get the error, and the next one tries."""
@@ -48,7 +51,7 @@ class ReplicaStatus:
     """How busy it is."""
     restarts: int
     error: str | None
-    """Why it failed."""
+    """Why it failed, or why it is loaded once more."""
 
 
 class Pool:
@@ -59,12 +62,14 @@ class Pool:
         *,
         config: EngineConfig | None = None,
         command: Sequence[str] = WORKER_COMMAND,
+        patience: Patience | None = None,
         backoff_seconds: Callable[[int], float] = default_backoff_seconds,
         clock: Clock = utc_now,
     ) -> None:
         """`config`: of every engine. `command`: starts a worker; the number of its socket is added to it."""
         self._config = config or EngineConfig()
         self._command = command
+        self._patience = patience or Patience()
         self._backoff_seconds = backoff_seconds
         self._clock = clock
         self._deployments: dict[str, _Deployment] = {}
@@ -123,7 +128,7 @@ class Pool:
     def _deployment(self, version_key: str, files: Mapping[str, Path]) -> "_Deployment":
         if self._is_closing:
             raise Unavailable("The server is shutting down.", retry_after_seconds=5)
-        start = partial(Replica.start, files, self._config, self._command)
+        start = partial(Replica.start, files, self._config, self._command, self._patience)
         deployment = self._deployments.get(version_key)
         if deployment is None:
             deployment = _Deployment(version_key, start, self._backoff_seconds, self._clock)
@@ -191,7 +196,7 @@ class _Deployment:
         replica = self._replica
         return ReplicaStatus(
             version=self._version,
-            state=self._state,
+            state="stuck" if replica and replica.is_overdue else self._state,
             since=self._since,
             pid=replica.pid if replica else None,
             ready=replica.ready if replica else None,
@@ -231,6 +236,7 @@ class _Deployment:
                 replica = await self.start()
             except ReplicaFailed as error:
                 _log.warning("%s: %s", self._version, error.message)
+                self._error = error.message
                 self._num_early_deaths += 1
                 self._plan_start()
                 if not num_tries_left:
@@ -260,6 +266,8 @@ class _Deployment:
 
     async def _tell_of(self, dead: Replica) -> None:
         how = await dead.how_it_ended()
+        if self._state == "loading":
+            self._error = f"The model's process {how}. It is started again."
         _log.warning("%s: The model's process %d %s. It is started again.", self._version, dead.pid, how)
 
     def _plan_start(self) -> None:

@@ -1,4 +1,4 @@
-"""One model in one process: start it, talk to it, notice its death. Knows nothing of restarts; see pool.py."""
+"""One model in one process: start it, talk to it, notice that it died or is stuck. Knows no restarts; see pool.py."""
 
 import asyncio
 import dataclasses
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from llmos.core.errors import Conflict, LLMOSError, ReplicaFailed, Unavailable
+from llmos.deployments.watchdog import Patience, Watchdog
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import (
     Abort,
@@ -23,8 +24,11 @@ from llmos.engine.messages import (
     Load,
     LoadFailed,
     LoadModel,
+    Ping,
+    Pong,
     Ready,
     Shutdown,
+    Started,
 )
 from llmos.engine.wire import FrameReader, FrameWriter
 
@@ -37,7 +41,7 @@ EXIT_SECONDS = 10
 class Replica:
     """A running worker process. Made by start(), which returns when the model is loaded."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", patience: Patience) -> None:
         self.pid = process.pid
         self.ready: Ready | None = None
         self.load: Load | None = None
@@ -48,17 +52,25 @@ class Replica:
         self._writer = FrameWriter()
         self._loaded: asyncio.Future[Ready | None] = asyncio.get_running_loop().create_future()
         self._requests: dict[str, asyncio.Queue[Event | None]] = {}
+        self._watchdog = Watchdog(patience, lambda: self._send(Ping()), self._give_up)
+        self._was_stuck = False
         self._is_stopping = False
         self._exit: asyncio.Task[int] | None = None
 
     @classmethod
     async def start(
-        cls, files: Mapping[str, Path], config: EngineConfig, command: Sequence[str] = WORKER_COMMAND
+        cls,
+        files: Mapping[str, Path],
+        config: EngineConfig,
+        command: Sequence[str] = WORKER_COMMAND,
+        patience: Patience | None = None,
     ) -> "Replica":
         """Start a process that serves `files`.
 
-        Raises what the worker says is wrong with the model, or ReplicaFailed where it died without a word.
+        Raises what the worker says is wrong with the model, ReplicaFailed where it died without a word, or Unavailable
+        where it is not done within patience.load_seconds.
         """
+        patience = patience or Patience()
         ours, theirs = socket.socketpair()
         with theirs:
             # A session of its own, so that Ctrl-C in a terminal reaches the parent only, which drains its replicas.
@@ -68,15 +80,22 @@ class Replica:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        replica = cls(process)
+        replica = cls(process, patience)
         try:
             await asyncio.get_running_loop().create_unix_connection(lambda: _Connection(replica), sock=ours)
             replica._send(
                 LoadModel(files={key: str(path) for key, path in files.items()}, config=dataclasses.asdict(config))
             )
-            replica.ready = await replica._loaded
+            async with asyncio.timeout(patience.load_seconds):
+                replica.ready = await asyncio.shield(replica._loaded)
             if replica.ready is None:
                 raise ReplicaFailed(f"The model's process {await replica.how_it_ended()} while it loaded the model.")
+        except TimeoutError:
+            await replica.kill()
+            raise Unavailable(
+                f"The model was not loaded within {patience.load_seconds:g} seconds. "
+                "If the machine is only slow, raise LLMOS_LOAD_SECONDS."
+            ) from None
         except BaseException:
             # Also when the caller is cancelled: a process that nobody waits for must not go on loading.
             await replica.kill()
@@ -87,10 +106,15 @@ class Replica:
     def is_alive(self) -> bool:
         return not self.lost.done()
 
+    @property
+    def is_overdue(self) -> bool:
+        """It has not got on for half of the time that our patience lasts: it may be stuck."""
+        return self.is_alive and self._watchdog.is_worried
+
     async def generate(self, request: Generate) -> AsyncGenerator[Event, None]:
         """Yield Started, then Deltas until each choice has its finish_reason. Closing the generator aborts.
 
-        Raises what the worker says is wrong with the request, or ReplicaFailed where the process died.
+        Raises what the worker says is wrong with the request, or ReplicaFailed where the process died or was stuck.
         """
         if not self.is_alive:
             raise await self._why_lost()
@@ -98,6 +122,7 @@ class Replica:
             raise Conflict(f"A request with the id {request.id} is running already. Give every request its own id.")
         queue = self._requests[request.id] = asyncio.Queue()
         num_open = request.sampling.n
+        self._watchdog.watch()
         try:
             self._send(request)
             while num_open:
@@ -115,11 +140,15 @@ class Replica:
             del self._requests[request.id]
             if num_open:
                 self._send(Abort(request.id))
+            if not self._requests and not self._is_stopping:
+                self._watchdog.rest()
 
     async def drain(self) -> None:
-        """Let what runs end, then let the process exit. Returns when it is gone."""
+        """Let what runs end, then let the process exit. Returns when it is gone; a stuck one is killed."""
         self._is_stopping = True
         self._send(Shutdown())
+        if self.is_alive:
+            self._watchdog.watch()
         await asyncio.shield(self.lost)
         await self._exited()
 
@@ -134,6 +163,8 @@ class Replica:
     async def how_it_ended(self) -> str:
         """Return, once the process is gone, what became of it: "was killed by signal 9"."""
         status = await self._exited()
+        if self._was_stuck:
+            return f"gave no sign of life for {self._watchdog.silent_seconds:.3g} seconds and was killed"
         return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
 
     def _send(self, command: Command) -> None:
@@ -144,17 +175,22 @@ class Replica:
         match event:
             case Load():
                 self.load = event
+            case Pong():
+                self._watchdog.hear_answer(event.step_seconds)
             case Ready():
                 self._loaded.set_result(event)
             case LoadFailed():
                 self._loaded.set_exception(event.error())
             case _:
+                if isinstance(event, Started | Failed):
+                    self._watchdog.hear()
                 # Nobody waits for the last events of a request that was aborted.
                 if queue := self._requests.get(event.id):
                     queue.put_nowait(event)
 
     def _lose(self) -> None:
         """The connection has ended: so has the process, or it will."""
+        self._watchdog.rest()
         self.lost.set_result(None)
         for queue in self._requests.values():
             queue.put_nowait(None)
@@ -162,6 +198,12 @@ class Replica:
             self._loaded.set_result(None)
         # Whether or not anybody asks how it ended: no zombie stays behind.
         self._exit = self._exit or asyncio.create_task(self._reap())
+
+    def _give_up(self) -> None:
+        self._was_stuck = True
+        self._process.kill()
+        if self._transport is not None:
+            self._transport.abort()
 
     async def _why_lost(self) -> LLMOSError:
         if self._is_stopping:

@@ -4,6 +4,9 @@
 
 Both block while they have nothing to do, so an idle replica costs no CPU; a forward pass releases the GIL, so prompts
 are encoded meanwhile. The socket's end is the parent's end: the replica exits with it.
+
+A Ping takes the way of a request, through both threads: who is stuck anywhere on it can't answer. There is no third
+thread that would answer for them.
 """
 
 import argparse
@@ -12,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,7 +24,22 @@ from pathlib import Path
 from llmos.core.errors import LLMOSError, Unavailable
 from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
-from llmos.engine.messages import Abort, Command, Event, Failed, Frame, Generate, LoadFailed, LoadModel, Ready, Shutdown
+from llmos.engine.messages import (
+    Abort,
+    Command,
+    Event,
+    Failed,
+    Frame,
+    Generate,
+    Load,
+    LoadFailed,
+    LoadModel,
+    Ping,
+    Pong,
+    Ready,
+    Shutdown,
+)
+from llmos.engine.pace import Pace
 from llmos.engine.request import Prepared
 from llmos.engine.wire import FrameReader, FrameWriter
 
@@ -55,16 +74,15 @@ def _serve(connection: socket.socket, load: EngineFactory) -> int:
     assert isinstance(model, LoadModel), "the first frame says what to load"
     writer = FrameWriter()
     try:
-        engine, ready = load(
-            {name: Path(path) for name, path in model.files.items()}, EngineConfig.from_options(model.config)
-        )
+        config = EngineConfig.from_options(model.config)
+        engine, ready = load({name: Path(path) for name, path in model.files.items()}, config)
     except LLMOSError as error:
         return _refuse(connection, writer, LoadFailed(error.code, error.message))
     except Exception as error:
         logger.exception("The model could not be loaded.")
         message = f"The model could not be loaded: {type(error).__name__}: {error}"
         return _refuse(connection, writer, LoadFailed(LLMOSError.code, message))
-    worker = Worker(connection, engine)
+    worker = Worker(connection, engine, Pace(config.max_batched_tokens))
     signal.signal(signal.SIGTERM, lambda *_: worker.drain())
     try:
         connection.sendall(writer.pack(Frame([ready])))
@@ -80,11 +98,12 @@ def _refuse(connection: socket.socket, writer: FrameWriter, reason: LoadFailed) 
 
 
 class Worker:
-    def __init__(self, connection: socket.socket, engine: Engine) -> None:
+    def __init__(self, connection: socket.socket, engine: Engine, pace: Pace) -> None:
         self._connection = connection
         self._engine = engine
+        self._pace = pace
         self._writer = FrameWriter()
-        self._inbox: deque[Prepared | Failed | Abort] = deque()
+        self._inbox: deque[Prepared | Failed | Abort | Ping] = deque()
         # Reentrant, as a condition's lock is by default: the signal handler may interrupt the thread that holds it.
         self._changed = threading.Condition()
         self._draining = False
@@ -124,7 +143,7 @@ class Worker:
         match command:
             case Generate():
                 self._put(self._prepare(command))
-            case Abort():
+            case Abort() | Ping():
                 self._put(command)
             case Shutdown():
                 self.drain()
@@ -142,7 +161,7 @@ class Worker:
             logger.exception("Request %s could not be prepared.", request.id)
             return Failed(request.id, LLMOSError.code, "The request could not be prepared.")
 
-    def _put(self, item: Prepared | Failed | Abort) -> None:
+    def _put(self, item: Prepared | Failed | Abort | Ping) -> None:
         with self._changed:
             self._inbox.append(item)
             self._changed.notify()
@@ -166,7 +185,9 @@ class Worker:
         while self._wait():
             events = self._settle_inbox()
             if engine.has_work:
+                began = time.perf_counter()
                 events += engine.step()
+                self._pace.note(time.perf_counter() - began, _num_computed(told, engine.load()))
             load = engine.load()
             if load != told:
                 told = load
@@ -186,15 +207,31 @@ class Worker:
         while self._inbox:
             match self._inbox.popleft():
                 case Prepared() as prepared:
-                    try:
-                        events.append(self._engine.admit(prepared))
-                    except LLMOSError as error:
-                        events.append(Failed(prepared.id, error.code, error.message, error.param))
+                    events.append(self._admit(prepared))
                 case Abort(id=id):
                     self._engine.abort(id)
                 case Failed() as failed:
                     events.append(failed)
+                case Ping():
+                    events.append(Pong(self._pace.step_seconds))
         return events
+
+    def _admit(self, prepared: Prepared) -> Event:
+        try:
+            return self._engine.admit(prepared)
+        except LLMOSError as error:
+            return Failed(prepared.id, error.code, error.message, error.param)
+        except Exception:
+            logger.exception("Request %s could not be admitted.", prepared.id)
+            return Failed(prepared.id, LLMOSError.code, "The request could not be admitted.")
+
+
+def _num_computed(before: Load, after: Load) -> int:
+    """Return how many tokens the steps between are known to have computed: of a prompt in several chunks, only the
+    last chunk's step tells."""
+    num_new_prompt = after.num_prompt_tokens - before.num_prompt_tokens
+    num_found = after.num_cached_tokens - before.num_cached_tokens
+    return max(0, num_new_prompt - num_found) + after.num_output_tokens - before.num_output_tokens
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+"""Tells a stuck replica from a slow one. Knows neither processes nor sockets; see replica.py.
+
+    watch()     requests are open: every tick, the replica must have answered what it was asked
+    rest()      none is: nothing is asked, so that an idle replica costs no CPU
+
+Silence is counted in ticks of this process, not read off a clock: a server that was itself held up (stopped, swapped
+out, asleep) has not listened either, and blames nobody for that time.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long a replica may owe an answer."""
+
+    silence_seconds: float = 10.0
+    """At least, whatever its steps take."""
+    first_silence_seconds: float = 120.0
+    """Until it is known how long its steps take."""
+    num_steps: float = 20.0
+    """So many times the longest step that is to be expected."""
+    load_seconds: float = 600.0
+    """From the start of its process until the model is loaded."""
+
+    @property
+    def tick_seconds(self) -> float:
+        return self.silence_seconds / 10
+
+    def for_steps_of(self, step_seconds: float | None) -> float:
+        if step_seconds is None:
+            return max(self.silence_seconds, self.first_silence_seconds)
+        return max(self.silence_seconds, self.num_steps * step_seconds)
+
+
+class Watchdog:
+    def __init__(self, patience: Patience, ask: Callable[[], None], give_up: Callable[[], None]) -> None:
+        """`ask`: sends what the replica has to answer. `give_up`: the replica is stuck; called once."""
+        self._patience = patience
+        self._ask = ask
+        self._give_up = give_up
+        self._step_seconds: float | None = None
+        self._is_owed = False
+        """The last question has no answer yet. Kept while resting: callers that come and go don't start it anew."""
+        self._num_silent_ticks = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long the replica has owed a sign of life."""
+        return self._num_silent_ticks * self._patience.tick_seconds
+
+    @property
+    def limit_seconds(self) -> float:
+        return self._patience.for_steps_of(self._step_seconds)
+
+    @property
+    def is_worried(self) -> bool:
+        """Half of the patience is used up."""
+        return self.silent_seconds >= self.limit_seconds / 2
+
+    def watch(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._patience.tick_seconds, self._tick)
+
+    def rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def hear(self) -> None:
+        """The replica has got on with its commands: whatever lies before our question is being dealt with."""
+        self._num_silent_ticks = 0
+
+    def hear_answer(self, step_seconds: float | None) -> None:
+        self._step_seconds = step_seconds
+        self._is_owed = False
+        self.hear()
+
+    def _tick(self) -> None:
+        self._timer = None
+        if not self._is_owed:
+            self._is_owed = True
+            self._ask()
+        else:
+            self._num_silent_ticks += 1
+            if self.silent_seconds >= self.limit_seconds:
+                self._give_up()
+                return
+        self.watch()
