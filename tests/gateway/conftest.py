@@ -36,7 +36,7 @@ def services(pool: FakePool, tmp_path: Path) -> Services:
         pool=pool,  # type: ignore[arg-type]
         owner_key=OwnerKey(KEY),
     )
-    services.metrics.watch(pool.status)
+    services.metrics.watch(pool.status, services.admission.calls)
     return services
 
 

@@ -22,7 +22,7 @@ READY = Ready(
 )  # fmt: skip
 LOAD = Load(
     num_running=2, num_waiting=1, num_free_blocks=60, num_preemptions=3, num_steps=9, num_prompt_tokens=5,
-    num_output_tokens=7,
+    num_output_tokens=7, num_cached_tokens=2, num_cached_blocks=4, num_draft_tokens=8, num_accepted_tokens=6,
 )  # fmt: skip
 
 

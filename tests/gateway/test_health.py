@@ -23,23 +23,42 @@ async def test_ready_means_that_every_wanted_model_is_loaded(
     reply = await http.get("/health/ready")
     assert reply.status_code == 503
     assert reply.json() == {
-        "status": "loading",
-        "models": [{"version": "smollm2@1", "state": "ready"}, {"version": "other@2", "state": "loading"}],
+        "status": "unready",
+        "models": [
+            {"version": "smollm2@1", "state": "ready"},
+            {"version": "other@2", "state": "loading", "reason": "other@2 is being loaded."},
+        ],
     }
     pool.replicas.append(FakeStatus("other@2"))
     reply = await http.get("/health/ready")
     assert (reply.status_code, reply.json()["status"]) == (200, "ready")
 
 
-@pytest.mark.parametrize("state", ["loading", "failed", "stopped"])
-async def test_a_server_whose_model_is_gone_is_not_ready(
-    http: httpx.AsyncClient, services: Services, pool: FakePool, state: str
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("loading", "smollm2@1 is being loaded. It died."),
+        ("failed", "smollm2@1 can't be loaded. It died."),
+        ("stuck", "smollm2@1 gives no sign of life. If it goes on like this, it is started again. It died."),
+    ],
+)
+async def test_a_server_whose_model_cannot_answer_is_not_ready_and_says_why(
+    http: httpx.AsyncClient, services: Services, pool: FakePool, state: str, reason: str
 ) -> None:
     services.readiness.wanted.append("smollm2@1")
-    pool.replicas = [FakeStatus("smollm2@1", state=state)]
+    pool.replicas = [FakeStatus("smollm2@1", state=state, error="It died.")]
     reply = await http.get("/health/ready")
     assert reply.status_code == 503
-    assert reply.json()["models"] == [{"version": "smollm2@1", "state": state}]
+    assert reply.json()["models"] == [{"version": "smollm2@1", "state": state, "reason": reason}]
+
+
+async def test_a_model_that_is_loaded_on_demand_does_not_keep_the_server_from_being_ready(
+    http: httpx.AsyncClient, services: Services, pool: FakePool
+) -> None:
+    assert (await http.get("/health/ready")).json() == {"status": "ready", "models": []}
+    services.readiness.wanted.append("smollm2@1")
+    pool.replicas = [FakeStatus("smollm2@1", state="stopped"), FakeStatus("other@1", state="loading")]
+    assert (await http.get("/health/ready")).status_code == 200
 
 
 async def test_tokens_and_waits_are_counted_by_version(http: httpx.AsyncClient, pool: FakePool) -> None:
@@ -67,7 +86,10 @@ async def test_the_replicas_own_numbers_are_shown(http: httpx.AsyncClient, pool:
         'llmos_running_sequences{version="smollm2@1"} 2.0',
         'llmos_waiting_sequences{version="smollm2@1"} 1.0',
         'llmos_free_kv_blocks{version="smollm2@1"} 60.0',
+        'llmos_cached_kv_blocks{version="smollm2@1"} 4.0',
         'llmos_preemptions_total{version="smollm2@1"} 3.0',
+        'llmos_draft_tokens_total{version="smollm2@1"} 8.0',
+        'llmos_accepted_draft_tokens_total{version="smollm2@1"} 6.0',
         'llmos_replica_restarts_total{version="smollm2@1"} 2.0',
     ]:
         assert line in reply.text.splitlines()

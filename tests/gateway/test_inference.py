@@ -29,6 +29,15 @@ def delta(index: int = 0, **fields: Any) -> Delta:
     return Delta(id="any", index=index, **fields)
 
 
+def usage(prompt_tokens: int, completion_tokens: int, total_tokens: int, cached_tokens: int = 0) -> dict[str, Any]:
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": total_tokens,
+        "prompt_tokens_details": {"cached_tokens": cached_tokens},
+    }
+
+
 _J = {"token": "J", "logprob": -1.5, "bytes": [74]}
 
 
@@ -40,7 +49,7 @@ async def test_a_conversation_is_answered_by_a_named_version(http: httpx.AsyncCl
     assert completion["id"].startswith("chatcmpl-")
     assert completion["model"] == "smollm2@1"
     assert completion["system_fingerprint"] == "fp_0123456789ab"
-    assert completion["usage"] == {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    assert completion["usage"] == usage(5, 3, 8)
     (choice,) = completion["choices"]
     assert choice["message"] == {"role": "assistant", "content": "Hello", "refusal": None}
     assert choice["finish_reason"] == "stop"
@@ -94,7 +103,7 @@ async def test_the_usage_of_a_stream_comes_last_and_only_when_asked(
     asked = {"stream": True, "stream_options": {"include_usage": True}}
     *chunks, last = events((await http.post(path, json=body | asked)).text)
     assert last["choices"] == []
-    assert last["usage"] == {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    assert last["usage"] == usage(5, 3, 8)
     assert all(chunk["usage"] is None for chunk in chunks)
 
 
@@ -154,7 +163,7 @@ async def test_every_prompt_of_a_list_gets_its_choices(http: httpx.AsyncClient, 
         await http.post("/v1/completions", json={"model": "dialogue", "prompt": ["A", [1, 2]], "n": 2})
     ).json()
     assert [(each["index"], each["text"]) for each in completion["choices"]] == [(0, "a"), (1, "a"), (2, "b"), (3, "b")]
-    assert completion["usage"] == {"prompt_tokens": 10, "completion_tokens": 8, "total_tokens": 18}
+    assert completion["usage"] == usage(10, 8, 18)
     assert [(each.text, each.tokens) for each in pool.requests] == [("A", None), (None, [1, 2])]
     assert len({each.id for each in pool.requests}) == 2
 
@@ -196,7 +205,7 @@ async def test_a_generated_answer_says_what_was_asked_and_what_answered(http: ht
         "version": "smollm2@1",
         "digest": "sha256:" + "0123456789abcdef" * 4,
         "finish_reason": "stop",
-        "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8},
+        "usage": usage(5, 3, 8),
     }
 
 
@@ -353,3 +362,61 @@ async def test_the_body_counts_and_not_what_its_type_is_called(
 ) -> None:
     reply = await http.post(path, content=msgspec.json.encode(body), headers={"content-type": kind})
     assert reply.status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+async def test_what_was_found_in_the_prefix_cache_is_in_the_usage(
+    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any], stream: bool
+) -> None:
+    pool.enqueue(
+        delta(text="A", num_output_tokens=1, num_cached_tokens=4),
+        delta(text="B", num_output_tokens=2, finish_reason="stop"),
+    )
+    options = {"stream": True} if stream else {}
+    if stream and path.startswith("/v1"):
+        options["stream_options"] = {"include_usage": True}  # type: ignore[assignment]
+    reply = await http.post(path, json=body | options)
+    last = events(reply.text)[-1] if stream else reply.json()
+    assert last["usage"] == usage(5, 2, 7, cached_tokens=4)
+    assert 'llmos_cached_prompt_tokens_total{version="smollm2@1"} 4.0' in (await http.get("/metrics")).text
+
+
+async def test_the_cached_tokens_of_all_prompts_are_added(http: httpx.AsyncClient, pool: FakePool) -> None:
+    for num_cached_tokens in (2, 3):
+        pool.enqueue(delta(num_output_tokens=1, finish_reason="stop", num_cached_tokens=num_cached_tokens))
+    reply = await http.post("/v1/completions", json=COMPLETION | {"prompt": ["Once", "Twice"]})
+    assert reply.json()["usage"] == usage(10, 2, 12, cached_tokens=5)
+
+
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+async def test_who_asks_and_how_urgently_reaches_the_engine(
+    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any]
+) -> None:
+    await http.post(path, json=body)
+    await http.post(path, json=body | {"user": "ann", "cache_salt": "team", "priority": -7})
+    plain, full = pool.requests
+    assert (plain.caller, plain.salt, plain.priority) == ("owner\n", "owner\n", 0)
+    assert (full.caller, full.salt, full.priority) == ("owner\nann", "owner\nteam", -7)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"priority": 101}, "priority"),
+        ({"priority": -101}, "priority"),
+        ({"priority": 1.5}, "priority"),
+        ({"priority": "high"}, "priority"),
+        ({"user": 7}, "user"),
+        ({"user": "x" * 513}, "user"),
+        ({"cache_salt": ["x"]}, "cache_salt"),
+        ({"cache_salt": "x" * 513}, "cache_salt"),
+    ],
+)
+@pytest.mark.parametrize(("path", "body"), ROUTES)
+async def test_a_wrong_origin_is_refused_and_named(
+    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any], fields: dict[str, Any], param: str
+) -> None:
+    reply = await http.post(path, json=body | fields)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+    assert pool.requests == []

@@ -101,7 +101,10 @@ async def test_what_runs_is_listed_with_its_load(http: httpx.AsyncClient, pool: 
     ]
     running, broken = (await http.get("/llmos/v1/deployments")).json()["data"]
     assert (running["version"], running["state"], running["pid"]) == ("smollm2@1", "ready", 4711)
-    assert running["load"] == {"num_running": 2, "num_waiting": 1, "num_free_blocks": 60, "num_preemptions": 3}
+    assert running["load"] == {
+        "num_running": 2, "num_waiting": 1, "num_free_blocks": 60, "num_cached_blocks": 4, "num_preemptions": 3,
+        "num_steps": 9,
+    }  # fmt: skip
     assert running["ready"]["context_length"] == 8192
     assert running["since"] == "2026-01-02T00:00:00Z"
     assert (broken["state"], broken["error"], broken["restarts"]) == ("failed", "It has no head.", 3)

@@ -29,10 +29,10 @@ def crossings(monkeypatch: pytest.MonkeyPatch, pool: FakePool) -> list[str]:
     depth = 0
 
     @asynccontextmanager
-    async def watched(services: Services, call: Call) -> AsyncIterator[Answer]:
+    async def watched(services: Services, call: Call, tenant: str) -> AsyncIterator[Answer]:
         nonlocal depth
         depth += 1
-        async with answer(services, call) as running:
+        async with answer(services, call, tenant) as running:
             yield running
         depth -= 1
 

@@ -131,7 +131,6 @@ def test_what_would_change_the_answer_and_is_not_there_is_refused_by_name(fields
 @pytest.mark.parametrize(
     "fields",
     [
-        {"user": "u"},
         {"metadata": {"a": "b"}},
         {"store": False},
         {"service_tier": "auto"},

@@ -11,6 +11,8 @@ class Usage:
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    cached_tokens: int = 0
+    """Of the prompt's tokens, those whose work was done already, for an earlier prompt with the same beginning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,12 +75,12 @@ class DeploymentInfo:
 
     version: str = ""
     state: str = ""
-    """`loading`, `ready`, `failed` or `stopped`."""
+    """`loading`, `ready`, `stuck`, `failed` or `stopped`."""
     pid: int | None = None
     restarts: int = 0
     since: str | None = None
     """When it entered this state."""
     error: str | None = None
-    """Why it failed."""
+    """Why it failed, or why it is loaded once more."""
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The server's JSON object, whole."""

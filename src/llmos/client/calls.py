@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Sampling(TypedDict, total=False):
-    """How an answer is sampled and where it ends. What is left out is the server's default."""
+    """How an answer is sampled, where it ends and when its turn comes. What is left out is the server's default."""
 
     max_tokens: int
     """The most tokens to write; without it, as many as the context window has room for."""
@@ -38,6 +38,12 @@ class Sampling(TypedDict, total=False):
     """The answer ends before the first of these strings."""
     stop_token_ids: Sequence[int]
     ignore_eos: bool
+    priority: int
+    """-100 to 100: the higher goes first when the server is busy."""
+    user: str
+    """Which of your own users asks: when the server is busy, they take turns."""
+    cache_salt: str
+    """Prompts of one salt share the work for their common beginning; prompts of two never do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,7 +189,13 @@ def _note(body: dict[str, Any], draft: Draft, *, finish_reason: Any, text: Any) 
 def _usage(body: Any) -> Usage:
     body = _object(body)
     try:
-        return Usage(int(body["prompt_tokens"]), int(body["completion_tokens"]), int(body["total_tokens"]))
+        details = _object(body.get("prompt_tokens_details") or {})  # An older server sends none.
+        return Usage(
+            int(body["prompt_tokens"]),
+            int(body["completion_tokens"]),
+            int(body["total_tokens"]),
+            int(details.get("cached_tokens") or 0),
+        )
     except (KeyError, TypeError, ValueError):
         raise MalformedReply from None
 

@@ -8,6 +8,9 @@ LLMOS_ENDPOINT      the server that the CLI and the Client ask     http://127.0.
 LLMOS_CATALOG       another catalog file                           the one that LLMOS ships
 LLMOS_ISA           force a kernel path: avx512, avx2, portable    the best that the CPU has
 LLMOS_THREADS       threads of the forward pass                    one for each core
+LLMOS_MAX_QUEUED    choices that wait for a model, then 429        512; one caller takes half of them
+LLMOS_STUCK_SECONDS a model silent for so long is started again    10, or 20 of its slowest steps
+LLMOS_LOAD_SECONDS  how long loading a model may take              600
 HF_ENDPOINT         the model hub, or a mirror of it               https://huggingface.co
 HF_TOKEN            the hub's token, for models that ask for one   none
 """
@@ -16,12 +19,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from llmos.core.errors import BadRequest
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
 DEFAULT_HF_ENDPOINT = "https://huggingface.co"
 KNOWN_ISAS = ("avx512", "avx2", "portable")
+D = TypeVar("D", int, None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +41,9 @@ class Settings:
     catalog: Path | None = None
     isa: str | None = None
     threads: int | None = None
+    max_queued: int = 512
+    stuck_seconds: int = 10
+    load_seconds: int = 600
     hf_endpoint: str = DEFAULT_HF_ENDPOINT
     hf_token: str | None = None
 
@@ -55,11 +63,6 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     isa = environ.get("LLMOS_ISA") or None
     if isa is not None and isa not in KNOWN_ISAS:
         raise BadRequest(f"LLMOS_ISA is {isa!r}; it takes one of {', '.join(KNOWN_ISAS)}.", param="LLMOS_ISA")
-    threads = environ.get("LLMOS_THREADS") or None
-    if threads is not None and not (threads.isdecimal() and 1 <= int(threads) <= 1024):
-        raise BadRequest(
-            f"LLMOS_THREADS is {threads!r}; it takes a whole number from 1 to 1024.", param="LLMOS_THREADS"
-        )
     catalog = environ.get("LLMOS_CATALOG") or None
     return Settings(
         home=home,
@@ -70,7 +73,20 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         endpoint_is_set=bool(environ.get("LLMOS_ENDPOINT")),
         catalog=Path(catalog) if catalog else None,
         isa=isa,
-        threads=int(threads) if threads else None,
+        threads=_whole_number(environ, "LLMOS_THREADS", None, 1, 1024),
+        max_queued=_whole_number(environ, "LLMOS_MAX_QUEUED", 512, 0, 1_000_000),
+        stuck_seconds=_whole_number(environ, "LLMOS_STUCK_SECONDS", 10, 1, 86_400),
+        load_seconds=_whole_number(environ, "LLMOS_LOAD_SECONDS", 600, 1, 86_400),
         hf_endpoint=(environ.get("HF_ENDPOINT") or DEFAULT_HF_ENDPOINT).rstrip("/"),
         hf_token=environ.get("HF_TOKEN") or None,
     )
+
+
+def _whole_number(environ: Mapping[str, str], name: str, default: D, least: int, most: int) -> int | D:
+    value = environ.get(name)
+    if not value:
+        return default
+    # More digits than any limit has: int() refuses thousands of them.
+    if not (value.isascii() and value.isdecimal() and len(value) <= 9 and least <= int(value) <= most):
+        raise BadRequest(f"{name} is {value!r}; it takes a whole number from {least} to {most}.", param=name)
+    return int(value)

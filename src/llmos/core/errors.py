@@ -14,6 +14,7 @@ LLMOSError                        500 internal_error
 ├── Conflict                      409 conflict
 ├── TooLarge                      413 request_too_large
 ├── RateLimited                   429 rate_limit_exceeded
+│   └── Overloaded                429 overloaded
 ├── DownloadFailed                502 download_failed
 ├── ReplicaFailed                 502 replica_failed
 ├── Unavailable                   503 unavailable
@@ -99,6 +100,12 @@ class TooLarge(LLMOSError):
 
 class RateLimited(LLMOSError):
     status, code, type = 429, "rate_limit_exceeded", "rate_limit_error"
+
+
+class Overloaded(RateLimited):
+    """More load than the machine can take: the same request may well succeed later."""
+
+    code = "overloaded"
 
 
 class DownloadFailed(LLMOSError):

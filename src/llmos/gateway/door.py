@@ -65,7 +65,8 @@ class Door:
             return None
         headers = Headers(scope=scope)
         try:
-            self._services.owner_key.check(presented_key(headers.get("authorization"), headers.get("x-api-key")))
+            key = presented_key(headers.get("authorization"), headers.get("x-api-key"))
+            scope["state"]["tenant"] = self._services.owner_key.check(key)
         except Unauthenticated as error:
             return error
         if self._services.readiness.is_draining:

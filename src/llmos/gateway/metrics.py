@@ -1,12 +1,14 @@
 """What /metrics tells Prometheus. Updated once a request, never once a token."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from llmos.deployments.pool import ReplicaStatus
+from llmos.engine.messages import Load
+from llmos.gateway.admission import Calls
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -50,13 +52,22 @@ class Metrics:
         self.prompt_tokens = Counter(
             "llmos_prompt_tokens", "Tokens of accepted prompts.", ["version"], registry=self.registry
         )
+        self.cached_prompt_tokens = Counter(
+            "llmos_cached_prompt_tokens",
+            "Tokens of accepted prompts that were found in the prefix cache.",
+            ["version"],
+            registry=self.registry,
+        )
         self.completion_tokens = Counter(
             "llmos_completion_tokens", "Tokens generated.", ["version"], registry=self.registry
         )
 
-    def watch(self, status: Callable[[], Sequence[ReplicaStatus]]) -> None:
-        """Show the replicas' own numbers too, read at the moment of the scrape."""
+    def watch(
+        self, status: Callable[[], Sequence[ReplicaStatus]], calls: Callable[[], Mapping[str, Calls]] = dict
+    ) -> None:
+        """Show the replicas' own numbers and what became of all calls too, read at the moment of the scrape."""
         self.registry.register(_Replicas(status))
+        self.registry.register(_Calls(calls))
 
     def render(self) -> bytes:
         return generate_latest(self.registry)
@@ -71,20 +82,69 @@ class _Replicas(Collector):
 
     def collect(self) -> Iterable[Metric]:
         up = GaugeMetricFamily("llmos_replica_up", "1 when the model is loaded.", labels=["version"])
-        running = GaugeMetricFamily("llmos_running_sequences", "Sequences in the batch.", labels=["version"])
-        waiting = GaugeMetricFamily("llmos_waiting_sequences", "Sequences that wait for room.", labels=["version"])
-        free = GaugeMetricFamily("llmos_free_kv_blocks", "Blocks of the KV cache that are free.", labels=["version"])
-        preemptions = CounterMetricFamily(
-            "llmos_preemptions", "Sequences put back because the KV cache was full.", labels=["version"]
-        )
         restarts = CounterMetricFamily("llmos_replica_restarts", "Replicas started again.", labels=["version"])
+        of_load = {
+            name: kind(f"llmos_{name}", documentation, labels=["version"])
+            for name, (kind, documentation, _) in _OF_LOAD.items()
+        }
         for replica in self._status():
             labels = [replica.version]
             up.add_metric(labels, float(replica.state == "ready"))
             restarts.add_metric(labels, replica.restarts)
             if replica.load is not None:
-                running.add_metric(labels, replica.load.num_running)
-                waiting.add_metric(labels, replica.load.num_waiting)
-                free.add_metric(labels, replica.load.num_free_blocks)
-                preemptions.add_metric(labels, replica.load.num_preemptions)
-        return [up, running, waiting, free, preemptions, restarts]
+                for name, (_, _, read) in _OF_LOAD.items():
+                    of_load[name].add_metric(labels, read(replica.load))
+        return [up, restarts, *of_load.values()]
+
+
+_OF_LOAD: Mapping[str, tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, Callable[[Load], int]]] = {
+    "running_sequences": (GaugeMetricFamily, "Sequences in the batch.", lambda load: load.num_running),
+    "waiting_sequences": (GaugeMetricFamily, "Sequences that wait for room.", lambda load: load.num_waiting),
+    "free_kv_blocks": (GaugeMetricFamily, "Blocks of the KV cache that are free.", lambda load: load.num_free_blocks),
+    "cached_kv_blocks": (
+        GaugeMetricFamily,
+        "Blocks of the KV cache that hold prefixes and are free as soon as somebody needs them.",
+        lambda load: load.num_cached_blocks,
+    ),
+    "preemptions": (
+        CounterMetricFamily,
+        "Sequences put back because the KV cache was full.",
+        lambda load: load.num_preemptions,
+    ),
+    "draft_tokens": (CounterMetricFamily, "Tokens proposed by speculation.", lambda load: load.num_draft_tokens),
+    "accepted_draft_tokens": (
+        CounterMetricFamily,
+        "Of the proposed tokens, those that the model would have said itself.",
+        lambda load: load.num_accepted_tokens,
+    ),
+}
+"""Of a replica's Load. The counters begin anew with every process, as Prometheus expects."""
+
+
+class _Calls(Collector):
+    def __init__(self, calls: Callable[[], Mapping[str, Calls]]) -> None:
+        self._calls = calls
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        accepted = CounterMetricFamily(
+            "llmos_calls_accepted", "Calls let in: answered + failed + cancelled + running.", labels=["version"]
+        )
+        ended = CounterMetricFamily(
+            "llmos_calls_ended", "Calls at their end: answered, failed or cancelled.", labels=["version", "outcome"]
+        )
+        running = GaugeMetricFamily("llmos_calls_running", "Calls that were let in and go on.", labels=["version"])
+        rejected = CounterMetricFamily(
+            "llmos_calls_rejected", "Calls refused because too many waited.", labels=["version"]
+        )
+        queued = GaugeMetricFamily("llmos_queued_choices", "Choices that wait for their turn.", labels=["version"])
+        for version, calls in self._calls().items():
+            accepted.add_metric([version], calls.accepted)
+            for outcome in ("answered", "failed", "cancelled"):
+                ended.add_metric([version, outcome], getattr(calls, outcome))
+            running.add_metric([version], calls.running)
+            rejected.add_metric([version], calls.rejected)
+            queued.add_metric([version], calls.num_queued)
+        return [accepted, ended, running, rejected, queued]

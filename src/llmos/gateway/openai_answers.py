@@ -6,16 +6,23 @@ from llmos.gateway import sse
 from llmos.gateway.pipeline import Answer
 
 
+class PromptTokensDetails(msgspec.Struct):
+    cached_tokens: int
+    """Of the prompt's tokens, those whose work was done already, for an earlier request with the same beginning."""
+
+
 class Usage(msgspec.Struct):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
 
 
 def usage(answer: Answer) -> Usage:
     """Return what the answer has cost so far."""
     num_prompt, num_completion = answer.num_prompt_tokens, answer.num_completion_tokens
-    return Usage(num_prompt, num_completion, num_prompt + num_completion)
+    details = PromptTokensDetails(answer.num_cached_tokens)
+    return Usage(num_prompt, num_completion, num_prompt + num_completion, details)
 
 
 def finite(logprob: float) -> float:

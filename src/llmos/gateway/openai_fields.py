@@ -7,18 +7,18 @@ from msgspec import Meta, field
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import SamplingParams
 from llmos.engine.recommended import RECOMMENDABLE
-from llmos.gateway.pipeline import Sampling
+from llmos.gateway.pipeline import Origin, Sampling
 from llmos.gateway.wire import Int64, Unsupported, WireRequest
 
 MAX_CHOICES = 1024
 
 HARMLESS = frozenset(
     {
-        "user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options",
+        "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options",
         "prediction", "parallel_tool_calls",
     }
 )  # fmt: skip
-"""They change who is billed or what is cached, never the answer."""
+"""They change what is kept of the request, or where it is cached, never the answer."""
 
 UNSUPPORTED = {
     "store": Unsupported("answers are not kept yet. Leave it out.", (False,)),
@@ -26,7 +26,21 @@ UNSUPPORTED = {
 }
 
 
-class SamplingFields(WireRequest, kw_only=True):
+class OriginFields(WireRequest, kw_only=True):
+    """Who asks, and how urgently, in every format. Never changes the answer, only when it comes."""
+
+    user: Annotated[str, Meta(max_length=512)] = ""
+    """Which of your own users asks: under load they take turns."""
+    cache_salt: Annotated[str, Meta(max_length=512)] = ""
+    """The beginning of a prompt is computed once for all requests of the same salt, and of the same key."""
+    priority: Annotated[int, Meta(ge=-100, le=100)] = 0
+    """The higher goes first; whoever waits long rises."""
+
+    def origin(self) -> Origin:
+        return Origin(user=self.user, cache_salt=self.cache_salt, priority=self.priority)
+
+
+class SamplingFields(OriginFields, kw_only=True):
     """How tokens are chosen, in every format. What is beyond OpenAI's own fields goes into the client's extra_body.
 
     Those that may be None are then what the model's makers recommend (`llmos show MODEL` says what), if they do.

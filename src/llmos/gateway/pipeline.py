@@ -29,6 +29,17 @@ class Prompt:
     tokens: list[int] | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Who of a tenant's own users asks, and how urgently."""
+
+    user: str = ""
+    cache_salt: str = ""
+    """Sets apart whose prefixes may be shared."""
+    priority: int = 0
+    """The higher goes first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How tokens are chosen, and which of it the caller said."""
@@ -51,6 +62,7 @@ class Call:
     prompts: Sequence[Prompt]
     sampling: Sampling
     echo: bool = False
+    origin: Origin = Origin()
     id_prefix: str = "answer"
 
     @property
@@ -77,6 +89,8 @@ class Answer:
         self.version = version
         self.created = int(time.time())
         self.num_prompt_tokens = 0
+        self.num_cached_tokens = 0
+        """Of the prompts' tokens, those that were found in the prefix cache."""
         self.deltas: AsyncIterator[Delta]
         """What each step adds. Choice i of prompt p has index p * n + i. Read it to its end, once."""
         self._num_tokens_of = [0] * call.num_choices
@@ -118,6 +132,7 @@ class Answer:
     def _note(self, place: int, delta: Delta) -> Delta:
         index = place * self.call.sampling.params.n + delta.index
         self._num_tokens_of[index] = delta.num_output_tokens
+        self.num_cached_tokens += delta.num_cached_tokens
         self._last_token_at = time.perf_counter()
         self._first_token_at = self._first_token_at or self._last_token_at
         return delta if index == delta.index else msgspec.structs.replace(delta, index=index)
@@ -126,6 +141,7 @@ class Answer:
         """Put what was computed, whoever still wanted it, into the metrics."""
         metrics, version = services.metrics, self.version.ref
         metrics.prompt_tokens.labels(version).inc(self.num_prompt_tokens)
+        metrics.cached_prompt_tokens.labels(version).inc(self.num_cached_tokens)
         metrics.completion_tokens.labels(version).inc(self.num_completion_tokens)
         if self._first_token_at is not None:
             metrics.first_token_seconds.labels(version).observe(self._first_token_at - self._began)
@@ -136,7 +152,7 @@ class Answer:
 
 
 @asynccontextmanager
-async def answer(services: Services, call: Call) -> AsyncIterator[Answer]:
+async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[Answer]:
     """Run `call` on the Version that its name leads to. The body begins when every prompt has been accepted.
 
     Leaving the context, however it is left, stops what still runs and counts what was computed.
@@ -144,9 +160,10 @@ async def answer(services: Services, call: Call) -> AsyncIterator[Answer]:
     """
     began = time.perf_counter()
     version, files = await asyncio.to_thread(_find, services, call.model)
-    requests = _requests(call, version)
+    requests = _requests(call, version, tenant)
     running = Answer(requests[0].id, call, version, began)
     async with AsyncExitStack() as stack:
+        stack.enter_context(services.admission.admit(version.ref, requests[0].caller, call.num_choices))
         streams = [
             await stack.enter_async_context(aclosing(services.pool.generate(version.ref, files, request)))
             for request in requests
@@ -163,7 +180,7 @@ def _find(services: Services, model: str) -> tuple[Version, dict[str, Path]]:
     return version, services.registry.files(version)
 
 
-def _requests(call: Call, version: Version) -> list[Generate]:
+def _requests(call: Call, version: Version, tenant: str) -> list[Generate]:
     call_id, sampling = new_id(call.id_prefix), call.sampling.on(version)
     return [
         Generate(
@@ -173,6 +190,10 @@ def _requests(call: Call, version: Version) -> list[Generate]:
             text=prompt.text,
             tokens=prompt.tokens,
             echo=call.echo,
+            # A tenant's name has no line break, so no two tenants ever spell the same.
+            caller=f"{tenant}\n{call.origin.user}",
+            salt=f"{tenant}\n{call.origin.cache_salt}",
+            priority=call.origin.priority,
             sampling=sampling,
         )
         for place, prompt in enumerate(call.prompts)

@@ -22,7 +22,9 @@ from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, Conflict, LLMOSError
 from llmos.deployments.pool import Pool
 from llmos.deployments.routes import DEFAULT_ROUTE, Routes
+from llmos.deployments.watchdog import Patience
 from llmos.engine.config import EngineConfig
+from llmos.gateway.admission import Admission
 from llmos.gateway.app import create_app
 from llmos.gateway.services import Services
 from llmos.models import open_registry
@@ -46,14 +48,17 @@ def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1",
 
 def open_services(settings: Settings) -> Services:
     registry = open_registry(settings)
+    config = EngineConfig(isa=settings.isa, threads=settings.threads)
+    patience = Patience(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
     services = Services(
         settings=settings,
         registry=registry,
         routes=Routes(registry),
-        pool=Pool(config=EngineConfig(isa=settings.isa, threads=settings.threads)),
+        pool=Pool(config=config, patience=patience),
         owner_key=open_owner_key(settings),
+        admission=Admission(max_running=config.max_sequences, max_queued=settings.max_queued),
     )
-    services.metrics.watch(services.pool.status)
+    services.metrics.watch(services.pool.status, services.admission.calls)
     return services
 
 

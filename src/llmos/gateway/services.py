@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from llmos.core.config import Settings
 from llmos.deployments.pool import Pool
 from llmos.deployments.routes import Routes
+from llmos.gateway.admission import Admission
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import Readiness
 from llmos.models.registry import Registry
@@ -18,5 +19,6 @@ class Services:
     routes: Routes
     pool: Pool
     owner_key: OwnerKey
+    admission: Admission = field(default_factory=Admission)
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)

@@ -55,10 +55,12 @@ class AnswerResponse(Response):
         self._services, self._call, self._wire, self._stream = services, call, wire, stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await while_connected(receive, self._send_events(scope, send) if self._stream else self._send_whole(send))
+        await while_connected(
+            receive, self._send_events(scope, send) if self._stream else self._send_whole(scope, send)
+        )
 
-    async def _send_whole(self, send: Send) -> None:
-        async with pipeline.answer(self._services, self._call) as answer:
+    async def _send_whole(self, scope: Scope, send: Send) -> None:
+        async with pipeline.answer(self._services, self._call, scope["state"]["tenant"]) as answer:
             body = await self._wire.whole(answer)
         await Response(body, media_type="application/json")({"type": "http"}, _nothing, send)
 
@@ -66,7 +68,7 @@ class AnswerResponse(Response):
         has_begun = False
         try:
             async with (
-                pipeline.answer(self._services, self._call) as answer,
+                pipeline.answer(self._services, self._call, scope["state"]["tenant"]) as answer,
                 aclosing(self._wire.events(answer)) as chunks,
             ):
                 async for chunk in chunks:

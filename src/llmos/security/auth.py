@@ -13,14 +13,18 @@ _SENDABLE = re.compile(r"[!-~]+")
 """What an HTTP header can carry as one word."""
 
 
+OWNER = "owner"
+"""The one tenant that there is."""
+
+
 class OwnerKey:
     """The one credential that opens this installation."""
 
     def __init__(self, key: str) -> None:
         self._key = key.encode()
 
-    def check(self, presented: str | None) -> None:
-        """Raises Unauthenticated unless `presented` is the owner's key."""
+    def check(self, presented: str | None) -> str:
+        """Return the tenant whose key this is. Raises Unauthenticated unless `presented` is the owner's key."""
         if not presented:
             raise Unauthenticated(
                 "No API key came with the request. Send the header `Authorization: Bearer KEY` (or `x-api-key: KEY`); "
@@ -31,6 +35,7 @@ class OwnerKey:
                 "The API key is not the owner's key of this server. "
                 "It is in LLMOS_HOME/keys/owner on the machine that serves; set LLMOS_API_KEY to it."
             )
+        return OWNER
 
 
 def open_owner_key(settings: Settings) -> OwnerKey:

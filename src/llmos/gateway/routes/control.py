@@ -58,19 +58,22 @@ class ReplicaLoad(msgspec.Struct, kw_only=True):
     num_running: int
     num_waiting: int
     num_free_blocks: int
+    num_cached_blocks: int
+    """Blocks that hold prefixes and nothing else: free as soon as somebody needs them."""
     num_preemptions: int
+    num_steps: int
 
 
 class DeploymentDescription(msgspec.Struct, kw_only=True):
     version: str
     state: str
-    """loading, ready, failed or stopped."""
+    """loading, ready, stuck, failed or stopped."""
     pid: int | None
     restarts: int
     since: datetime
     """When it entered this state."""
     error: str | None
-    """Why it failed."""
+    """Why it failed, or why it is loaded once more."""
     load: ReplicaLoad | None
     ready: Ready | None
     """What the replica said about itself when it had loaded: memory, kernels, threads, context window."""

@@ -39,6 +39,7 @@ class GenerateRequest(SamplingFields, kw_only=True):
             model=self.model,
             prompts=[prompt],
             sampling=self.sampling(max_tokens=self.max_tokens),
+            origin=self.origin(),
             id_prefix="gen",
         )
 

@@ -16,16 +16,18 @@ class Liveness(msgspec.Struct):
     status: Literal["live"] = "live"
 
 
-class ModelState(msgspec.Struct):
+class ModelState(msgspec.Struct, omit_defaults=True):
     version: str
     state: str
-    """loading, ready, failed or stopped."""
+    """loading, ready, stuck, failed or stopped. One that was stopped on purpose is loaded when it is asked for."""
+    reason: str | None = None
+    """Why it can't answer at once."""
 
 
 class ReadinessReport(msgspec.Struct):
-    status: Literal["ready", "loading", "draining"]
+    status: Literal["ready", "unready", "draining"]
     models: list[ModelState]
-    """The models that the server was started for. Ready means that all of them are loaded."""
+    """The models that the server was started for. It is ready when none of them has a reason not to be."""
 
 
 @router.get("/health/live", summary="Is the server up?", responses=openapi.answers(Liveness))
@@ -36,12 +38,11 @@ async def live() -> Response:
 @router.get("/health/ready", summary="Are its models loaded?", responses=openapi.answers(ReadinessReport))
 async def ready(request: Request) -> Response:
     services: Services = request.app.state.services
-    states = services.readiness.states(services.pool.status())
-    is_loaded = all(state == "ready" for state in states.values())
-    status: Literal["ready", "loading", "draining"] = "ready" if is_loaded else "loading"
+    models = services.readiness.models(services.pool.status())
+    status: Literal["ready", "unready", "draining"] = "unready" if any(model.reason for model in models) else "ready"
     if services.readiness.is_draining:
         status = "draining"
-    report = ReadinessReport(status, [ModelState(version, state) for version, state in states.items()])
+    report = ReadinessReport(status, [ModelState(model.version, model.state, model.reason) for model in models])
     return Response(msgspec.json.encode(report), 200 if status == "ready" else 503, media_type="application/json")
 
 

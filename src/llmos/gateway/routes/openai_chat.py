@@ -96,7 +96,13 @@ class ChatRequest(StreamFields, kw_only=True):
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
         )
         messages = [_plain(message, f"messages[{i}]") for i, message in enumerate(self.messages)]
-        return Call(model=self.model, prompts=[Prompt(messages=messages)], sampling=sampling, id_prefix="chatcmpl")
+        return Call(
+            model=self.model,
+            prompts=[Prompt(messages=messages)],
+            sampling=sampling,
+            origin=self.origin(),
+            id_prefix="chatcmpl",
+        )
 
 
 def _plain(message: Message, path: str) -> dict[str, Any]:

@@ -57,7 +57,14 @@ class CompletionRequest(StreamFields, kw_only=True):
                 "`echo` and `logprobs` don't go together: a prompt's tokens get no logprobs.", param="echo"
             )
         sampling = self.sampling(max_tokens=self.max_tokens, n=self.n, logprobs=self.logprobs)
-        return Call(model=self.model, prompts=prompts, sampling=sampling, echo=self.echo, id_prefix="cmpl")
+        return Call(
+            model=self.model,
+            prompts=prompts,
+            sampling=sampling,
+            echo=self.echo,
+            origin=self.origin(),
+            id_prefix="cmpl",
+        )
 
 
 def _prompts(prompt: str | list[str | TokenId | list[TokenId]]) -> list[Prompt]:
