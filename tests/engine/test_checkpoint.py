@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from tiny_models import TinyModel, make_tiny_model, write_gguf
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
-from llmos.engine.checkpoint import describe, open_checkpoint
+from llmos.engine.checkpoint import open_checkpoint
 from llmos.engine.formats.dequantize import dequantize
 
 
@@ -40,8 +39,6 @@ def rewritten(llama: TinyModel, tmp_path: Path):
 def test_a_folder_opens(llama):
     checkpoint = open_checkpoint(llama.files())
     assert checkpoint.family == "llama"
-    assert checkpoint.dtype_summary == "F32"
-    assert checkpoint.num_parameters == sum(p.numel() for p in llama.reference.parameters())
     assert list(checkpoint.tensors) == list(checkpoint.spec.tensor_shapes())
 
 
@@ -71,7 +68,7 @@ def test_a_sharded_folder_is_the_same_model(llama, tmp_path):
 def test_a_half_precision_folder_keeps_its_type(llama, tmp_path, rewritten):
     files = rewritten(tensors=lambda tensors: {name: values.astype(np.float16) for name, values in tensors.items()})
     checkpoint = open_checkpoint(files)
-    assert checkpoint.dtype_summary == checkpoint.tensors["layers.1.q.weight"].dtype == "F16"
+    assert checkpoint.tensors["layers.1.q.weight"].dtype == "F16"
 
 
 def test_a_checkpoint_of_the_bare_model_has_no_prefix(gpt2, rewritten):
@@ -158,37 +155,3 @@ def test_one_of_two_gguf_files_has_to_be_chosen(llama, tmp_path):
     path = write_gguf(llama, tmp_path / "a.gguf")
     with pytest.raises(BadModelFile, match=r"2 GGUF files \(a\.gguf, b\.gguf\)"):
         open_checkpoint({"a.gguf": path, "b.gguf": path})
-
-
-def test_the_original_weights_go_before_a_quantization_beside_them(llama, tmp_path):
-    path = write_gguf(llama, tmp_path / "a.gguf")
-    assert describe(llama.files() | {"a.gguf": path}).format == "safetensors"
-
-
-def test_an_unsupported_model_is_described_and_says_what_it_is(rewritten):
-    files = rewritten(model_type="bert", max_position_embeddings=512)
-    description = describe(files)
-    assert (description.family, description.dtype_summary, description.context_length) == ("bert", "F32", 512)
-    assert description.num_parameters > 0
-    assert description.unsupported is not None
-    assert "type bert" in description.unsupported
-    with pytest.raises(UnsupportedModel, match="type bert"):
-        open_checkpoint(files)
-
-
-def test_a_model_of_types_that_this_engine_does_not_read_is_described(llama, tmp_path):
-    path = write_gguf(llama, tmp_path / "x.gguf")
-    matrices = {tensor.name: tensor.shape[::-1] for tensor in gguf.GGUFReader(path).tensors if len(tensor.shape) == 2}
-    integers = {name: np.ones([int(size) for size in shape], np.int32) for name, shape in matrices.items()}
-    description = describe({"y.gguf": write_gguf(llama, tmp_path / "y.gguf", extra=integers)})
-    assert (description.family, description.dtype_summary, description.context_length) == ("llama", "unknown", 256)
-    assert description.unsupported is not None
-    assert "has type I32" in description.unsupported
-
-
-def test_a_description_agrees_with_the_checkpoint(llama, tmp_path):
-    path = write_gguf(llama, tmp_path / "x.gguf", metadata={"general.license": "apache-2.0"})
-    description = describe({"x.gguf": path})
-    assert (description.format, description.license, description.unsupported) == ("gguf", "apache-2.0", None)
-    assert description.num_parameters == llama.open().num_parameters
-    assert description.context_length == 256

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llmos.engine.checkpoint import Description
+    from llmos.engine.description import Description
 
 
 def describe(files: Mapping[str, Path]) -> "Description":
@@ -14,6 +14,6 @@ def describe(files: Mapping[str, Path]) -> "Description":
     Raises BadModelFile for broken files and UnsupportedModel for pickles.
     """
     # Reading models takes numpy and more; a list of them does not need it.
-    from llmos.engine.checkpoint import describe as describe_checkpoint
+    from llmos.engine.description import describe as describe_files
 
-    return describe_checkpoint(files)
+    return describe_files(files)

@@ -49,6 +49,5 @@ def test_logits_are_those_of_transformers_in_float32(prompt, checkpoint, referen
 
 
 def test_it_is_what_its_card_says(checkpoint):
-    assert (checkpoint.family, checkpoint.dtype_summary) == ("llama", "Q4_1")
-    assert checkpoint.num_parameters == 134_515_008
+    assert checkpoint.family == "llama"
     assert checkpoint.spec.max_positions == 8192

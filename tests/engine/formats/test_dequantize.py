@@ -4,7 +4,7 @@ import gguf
 import numpy as np
 import pytest
 
-from llmos.engine.formats import dequantize
+from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
-from llmos.engine.formats import GGUFFile, dequantize
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.formats.gguf import GGUFFile
 
 U8, U32, BOOL, STRING, ARRAY = 0, 4, 7, 8, 9  # GGUF's numbers of the types of values
 

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
-from llmos.engine.formats import GGUFFile, dequantize
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.formats.gguf import GGUFFile
 
 NASTY = [0, 1, 2**7, 2**8 - 1, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
 

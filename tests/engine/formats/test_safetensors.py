@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
-from llmos.engine.formats import SafetensorsFolder, dequantize
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.formats.safetensors import SafetensorsFolder
 
 Folder = Callable[..., dict[str, Path]]
 

@@ -6,9 +6,3 @@ crash, a hang or a large allocation.
     pickles.py       why the other kind of checkpoint is refused
     dequantize.py    a RawTensor of any dtype -> float32
 """
-
-from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.formats.gguf import GGUFFile
-from llmos.engine.formats.safetensors import SafetensorsFolder
-
-__all__ = ["GGUFFile", "SafetensorsFolder", "dequantize"]

@@ -1,0 +1,77 @@
+"""What a model's files say about themselves, also those of a model that this engine can't run."""
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from llmos.core.errors import UnsupportedModel
+from llmos.engine.checkpoint import checked
+from llmos.engine.model_files import Format, open_files
+from llmos.engine.tensors import RawTensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Description:
+    """What the files say about themselves, for a list of models."""
+
+    format: Format
+    family: str
+    num_parameters: int
+    """Of an unsupported model, those in tensors that we can read."""
+    dtype_summary: str
+    """How most of the parameters are stored, such as "Q4_1"; "unknown" where that is no type that we read."""
+    context_length: int | None
+    license: str | None
+    sampling: Mapping[str, float]
+    """What its makers recommend, by the names of SamplingParams."""
+    unsupported: str | None
+    """Why this engine can't run the model, None where it can."""
+
+
+def describe(files: Mapping[str, Path]) -> Description:
+    """Return the facts about a model, also of one that this engine can't run. Raises BadModelFile for broken files.
+
+    Checks everything that opening checks, but reads neither weights nor tokenizer.
+    """
+    opened = open_files(files)
+    unsupported: str | None = None
+    try:
+        spec = checked(opened)[0]
+    except UnsupportedModel as error:
+        unsupported = error.message
+        num_parameters, context_length = sum(_sizes(opened.tensors).values()), opened.context_length
+    else:
+        num_parameters, context_length = sum(map(prod, spec.tensor_shapes().values())), spec.max_positions
+    return Description(
+        format=opened.format,
+        family=opened.family,
+        num_parameters=num_parameters,
+        dtype_summary=_dtype_summary(opened.tensors),
+        context_length=context_length,
+        license=opened.license,
+        sampling=opened.sampling,
+        unsupported=unsupported,
+    )
+
+
+def _dtype_summary(tensors: Mapping[str, RawTensor]) -> str:
+    sizes = _sizes(tensors)
+    num_unreadable = len(tensors) - len(sizes)
+    if num_unreadable > len(sizes):
+        return "unknown"
+    by_dtype: Counter[str] = Counter()
+    for name, size in sizes.items():
+        by_dtype[tensors[name].dtype] += size
+    return by_dtype.most_common(1)[0][0] if by_dtype else "unknown"
+
+
+def _sizes(tensors: Mapping[str, RawTensor]) -> dict[str, int]:
+    """Return the number of values in every tensor whose type this engine reads."""
+    sizes = {}
+    for name in tensors:
+        with suppress(UnsupportedModel):
+            sizes[name] = prod(tensors[name].shape)
+    return sizes
