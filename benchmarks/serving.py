@@ -1,9 +1,10 @@
 """Time a running server with many clients at once: the decode workload (random prompts, greedy) over HTTP.
 
     llmos serve                                  # in another terminal
-    python benchmarks/serving.py [--model dialogue] [--clients 1,8,32] [--json]
+    python benchmarks/serving.py [--model dialogue] [--clients 1,8,32] [--plain] [--json]
 
-Each client sends one streamed /v1/completions after another on a connection of its own. For each number of clients:
+Each client sends one /v1/completions after another on a connection of its own, streamed, or in one piece with --plain
+(then the whole answer is one event). For each number of clients:
 
     tokens/s                all output tokens over the whole time
     TTFT                    from sending the request to its first event
@@ -61,7 +62,7 @@ class Result:
 
 
 class Connection:
-    """One HTTP/1.1 connection that streams completions, one after another."""
+    """One HTTP/1.1 connection that asks for completions, one after another."""
 
     def __init__(self, url: SplitResult, api_key: str | None) -> None:
         self._url = url
@@ -80,7 +81,7 @@ class Connection:
         await self._writer.wait_closed()
 
     async def complete(self, body: dict[str, object]) -> Timing:
-        """Send one request and read its stream to the end. Raises the server's error."""
+        """Send one request and read its answer to the end. Raises the server's error."""
         began = time.perf_counter()
         first = last = 0.0
         usage = b""
@@ -103,8 +104,11 @@ class Connection:
         status = int((await self._reader.readline()).split()[1])
         headers = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         if status != 200:
-            length = int(headers.split(b"content-length:")[1].split(b"\r\n")[0])
-            raise error_from_body(status, json.loads(await self._reader.readexactly(length)))
+            body_read = await self._reader.readexactly(content_length(headers))
+            raise error_from_body(status, json.loads(body_read))
+        if b"content-type: application/json" in headers:
+            yield b"data: " + await self._reader.readexactly(content_length(headers))
+            return
         if b"transfer-encoding: chunked" not in headers:
             raise LLMOSError("The server streams without chunks; this reader knows no other way.")
         rest = b""
@@ -113,6 +117,10 @@ class Connection:
             for line in lines:
                 yield line
         await self._reader.readline()
+
+
+def content_length(headers: bytes) -> int:
+    return int(headers.split(b"content-length:")[1].split(b"\r\n")[0])
 
 
 async def measure(options: argparse.Namespace, num_clients: int) -> Result:
@@ -125,10 +133,11 @@ async def measure(options: argparse.Namespace, num_clients: int) -> Result:
             return [await connection.complete(request(prompt)) for prompt in prompts]
 
     def request(prompt: list[int]) -> dict[str, object]:
-        return {
+        body = {
             "model": options.model, "prompt": prompt, "max_tokens": options.tokens, "temperature": 0,
-            "ignore_eos": True, "stream": True, "stream_options": {"include_usage": True},
+            "ignore_eos": True,
         }  # fmt: skip
+        return body if options.plain else body | {"stream": True, "stream_options": {"include_usage": True}}
 
     began = time.perf_counter()
     timings = [timing for each in await asyncio.gather(*map(one_client, range(num_clients))) for timing in each]
@@ -173,6 +182,7 @@ async def main() -> None:
     parser.add_argument("--requests", type=int, default=3, help="by each client, one after another")
     parser.add_argument("--prompt-tokens", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=128, help="output tokens of each request")
+    parser.add_argument("--plain", action="store_true", help="answers in one piece rather than streamed")
     parser.add_argument("--vocab-size", type=int, default=40_000, help="prompts are made of ids below this")
     parser.add_argument("--json", action="store_true", help="print a JSON object a line")
     options = parser.parse_args()

@@ -1,195 +1,157 @@
-"""Time LLMOS and its peers on the same work in one run: python benchmarks/peers/compare.py [--rounds 5]
+"""Compare LLMOS with its peers in one run: python benchmarks/peers/compare.py [--write]
 
-Installs each peer into an environment of its own under build/peers (minutes, once), then lets the engines take turns:
-in every round each one starts, warms up, runs every workload on that round's prompts and ends, so that it has the
-machine to itself. Prints medians and ratios, and writes them to docs/benchmarks.md with --write.
+Installs each peer into an environment of its own under build/peers (minutes, once), measures, and prints the page that
+--write puts into docs/benchmarks.md. What was measured is kept in build/peers/results.json, part by part:
+
+    --only limits,small     measure these parts again, keep what is there of the others
+    --only page             measure nothing
+
+    limits       what the machine can do           first_token   from process start to the first token
+    small        the speed of SmolLM2-135M         memory        resident while serving 8 streams
+    large        of a model ten times as large     http          the server against the engine in process
+    regions      where the time of a step goes     prefix        what the prefix cache is worth
+                                                   speculation   what prompt lookup is worth
 """
 
 import argparse
-import json
 import os
-import platform
-import statistics
-import subprocess
-import sys
-import venv
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from llmos.core.config import load_settings
-from llmos.engine.workloads import WORKLOADS, Timing, random_prompts
-from llmos.models import open_registry
+import msgspec
+from engines import engines_for
+from environments import PLACE, ROOT, Environments
+from first_token import first_token_seconds
+from forms import Model, large_model, small_model
+from limits import probe_limits
+from machine import commit, describe_machine
+from memory import memory_while_serving
+from page import NAMES, TITLES, write_page
+from plot import draw
+from rates import Rates
+from results import OverHTTP, Regions, Results, Section, SharedPrefix, Speeds, load_results, save_results
+from turns import script_json, time_in_turns
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-PLACE = ROOT / "build" / "peers"
-LLAMA_CPP = ("llama-cpp-python", "numpy")
-OPENVINO = (
-    "openvino-genai", "openvino-tokenizers", "optimum-intel[openvino]", "torch==2.13.0", "gguf", "nncf", "accelerate",
-)  # fmt: skip
-VOCAB_SIZE = 49_152
+RESULTS = PLACE / "results.json"
+SCRIPTS = ROOT / "benchmarks"
+NOTES = SCRIPTS / "notes.md"
+"""Written by hand: what stands in the way of a goal, what was tried. It ends the page."""
+DOCS = ROOT / "docs"
 
 
 @dataclass(frozen=True)
-class Engine:
-    name: str
-    command: tuple[str, ...]
+class Run:
+    """What every part needs."""
+
+    results: Results
+    environments: Environments
+    threads: int
+    rounds: int
+    large_rounds: int
+    without: tuple[str, ...]
+
+    def save(self) -> None:
+        save_results(self.results, RESULTS)
+
+    def small(self) -> Model:
+        return small_model(self.environments)
+
+
+def limits(run: Run) -> None:
+    run.results.limits = probe_limits(run.threads)
+
+
+def small(run: Run) -> None:
+    speeds_of("small", run.small(), run, run.rounds)
+
+
+def large(run: Run) -> None:
+    speeds_of("large", large_model(run.environments), run, run.large_rounds)
+
+
+def speeds_of(name: str, model: Model, run: Run, rounds: int) -> None:
+    engines = engines_for(model, run.environments, run.threads, run.without)
+    speeds = run.results.speeds[name] = Speeds(shape=model.shape())
+    for _ in time_in_turns(engines, rounds, speeds):
+        run.save()
+
+
+def regions(run: Run) -> None:
+    found = our_script("regions.py", run)
+    run.results.regions = msgspec.convert(found, dict[str, Regions])
+
+
+def first_token(run: Run) -> None:
+    run.results.first_token = first_token_seconds(run.small(), run.environments, run.threads, rounds=7)
+
+
+def memory(run: Run) -> None:
+    run.results.memory = memory_while_serving(run.small(), run.environments, run.threads)
+
+
+def http(run: Run) -> None:
+    run.results.over_http = msgspec.convert(our_script("over_http.py", run), OverHTTP)
+
+
+def prefix(run: Run) -> None:
+    run.results.shared_prefix = msgspec.convert(our_script("shared_prefix.py", run), SharedPrefix)
+
+
+def speculation(run: Run) -> None:
+    run.results.speculation = our_script("speculation.py", run)
+
+
+def our_script(name: str, run: Run) -> dict:
+    return script_json(SCRIPTS / name, run.small().gguf("Q4_1"), "--threads", run.threads, "--json")
+
+
+PARTS: dict[str, Callable[[Run], None]] = {
+    part.__name__: part for part in (limits, small, large, regions, first_token, memory, http, prefix, speculation)
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
-    args = parser.parse_args()
-
-    engines = prepare(args.threads)
-    rates: dict[tuple[str, str], list[float]] = {}
-    for round_ in range(args.rounds):
-        for engine in engines:
-            print(f"round {round_ + 1} of {args.rounds}: {engine.name}", file=sys.stderr)
-            with started(engine) as ask:
-                ask(random_prompts(2, 32, 0, VOCAB_SIZE), 8)
-                for workload in WORKLOADS:
-                    prompts = random_prompts(workload.num_prompts, workload.prompt_length, 100 + round_, VOCAB_SIZE)
-                    rate = workload.tokens_per_second(ask(prompts, workload.num_output_tokens))
-                    rates.setdefault((engine.name, workload.name), []).append(rate)
-    page = report(engines, rates, args.rounds, args.threads)
+    args = parse_arguments()
+    results = load_results(RESULTS) if args.only else Results()
+    results.threads, results.machine = args.threads, describe_machine()
+    run = Run(results, Environments(), args.threads, args.rounds, args.large_rounds, tuple(args.without))
+    for name in args.only or PARTS:
+        if name in PARTS:
+            PARTS[name](run)
+            today = datetime.now(UTC).date().isoformat()
+            results.sections[name] = Section(date=today, commit=commit())
+            run.save()
+    page = write_page(results, NOTES.read_text() if NOTES.exists() else "")
     print(page)
     if args.write:
-        (ROOT / "docs" / "benchmarks.md").write_text(page)
+        write(results, page)
 
 
-def prepare(threads: int) -> list[Engine]:
-    """Install what is missing and make every engine's form of the model."""
-    print("Installing peers takes minutes the first time.", file=sys.stderr)
-    registry = open_registry(load_settings())
-    blob = next(path for name, path in registry.files(registry.pull("smollm2")).items() if name.endswith(".gguf"))
-    models = PLACE / "models"
-    models.mkdir(parents=True, exist_ok=True)
-    gguf = models / "Q4_1.gguf"
-    if not gguf.exists():
-        gguf.symlink_to(blob)
-
-    llama_cpp = environment("llama_cpp", LLAMA_CPP)
-    if not (models / "Q8_0.gguf").exists():
-        run(llama_cpp, HERE / "prepare_llama_cpp.py", gguf, models)
-    # torchvision comes along, built for another torch, and breaks transformers.
-    openvino = environment("openvino", OPENVINO, without="torchvision")
-    if not (models / "hf" / "config.json").exists():
-        (models / "hf").mkdir(exist_ok=True)
-        run(openvino, HERE / "prepare_openvino.py", gguf, models / "hf")
-    for bits, options in (("int8", ()), ("int4", ("--group-size", "64"))):  # the default group doesn't divide 576
-        if not (models / f"openvino_{bits}" / "openvino_model.xml").exists():
-            export = ("-m", models / "hf", "--library", "transformers", "--task", "text-generation-with-past")
-            command = [
-                openvino.parent / "optimum-cli",
-                "export",
-                "openvino",
-                *export,
-                "--weight-format",
-                bits,
-                *options,
-            ]
-            subprocess.run([*map(str, command), str(models / f"openvino_{bits}")], check=True)
-
-    def engine(name: str, python: Path, script: str, model: Path) -> Engine:
-        return Engine(name, (str(python), str(HERE / script), str(model), str(threads)))
-
-    return [
-        engine("LLMOS Q4_1", Path(sys.executable), "run_llmos.py", gguf),
-        *(
-            engine(f"llama.cpp {each}", llama_cpp, "run_llama_cpp.py", models / f"{each}.gguf")
-            for each in ("Q4_1", "Q4_0", "Q8_0")
-        ),
-        engine("LLMOS Q8_0", Path(sys.executable), "run_llmos.py", models / "Q8_0.gguf"),
-        *(
-            engine(f"OpenVINO {each}", openvino, "run_openvino.py", models / f"openvino_{each}")
-            for each in ("int8", "int4")
-        ),
-    ]
+def write(results: Results, page: str, folder: Path = DOCS) -> None:
+    (folder / "benchmarks.md").write_text(page)
+    if "small" in results.speeds:
+        title = f"{TITLES['small']}: tokens per second"
+        (folder / "benchmarks.svg").write_text(draw(Rates(results.speeds["small"].rates), NAMES, title))
 
 
-def environment(name: str, packages: tuple[str, ...], without: str | None = None) -> Path:
-    """Return the Python of a virtual environment that has the packages."""
-    python = PLACE / name / "bin" / "python"
-    if not (PLACE / name / "ready").exists():
-        venv.create(PLACE / name, with_pip=True)
-        run(python, "-m", "pip", "install", "--quiet", *packages)
-        if without:
-            run(python, "-m", "pip", "uninstall", "--quiet", "--yes", without)
-        (PLACE / name / "ready").touch()
-    return python
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--large-rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--without", type=words, default=[], help="leave engines out, such as vllm,avx2")
+    parser.add_argument("--only", type=words, default=[], help="measure these parts only, or page for none")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and docs/benchmarks.svg")
+    args = parser.parse_args()
+    if unknown := [name for name in args.only if name not in (*PARTS, "page")]:
+        parser.error(f"There is no part {unknown[0]}; there are {', '.join(PARTS)}, page.")
+    return args
 
 
-def run(python: Path, *arguments: str | Path) -> None:
-    subprocess.run([str(python), *map(str, arguments)], check=True)
-
-
-@contextmanager
-def started(engine: Engine) -> Iterator:
-    """Yield ask(prompts, num_output_tokens) -> Timing of an engine that runs while the context lasts."""
-    process = subprocess.Popen(
-        engine.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdin
-    assert process.stdout
-
-    def answer() -> dict:
-        line = process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{engine.name} ended with status {process.wait()}: {' '.join(engine.command)}")
-        return json.loads(line)
-
-    def ask(prompts: list[list[int]], num_output_tokens: int) -> Timing:
-        print(json.dumps({"prompts": prompts, "num_output_tokens": num_output_tokens}), file=process.stdin, flush=True)
-        return Timing(**answer())
-
-    answer()
-    try:
-        yield ask
-    finally:
-        process.stdin.close()
-        process.wait()
-
-
-def report(engines: list[Engine], rates: dict[tuple[str, str], list[float]], rounds: int, threads: int) -> str:
-    names = [workload.name for workload in WORKLOADS]
-    lines = [
-        "# Benchmarks",
-        "",
-        "SmolLM2-135M-Instruct, tokens a second, greedy, in process; the workloads are those of",
-        "`src/llmos/engine/workloads.py`. Medians (and lowest to highest) of "
-        f"{rounds} interleaved rounds on {threads} threads of {cpu()}.",
-        "Printed by `make bench-peers` (`benchmarks/peers/compare.py`, which says how each engine is set up).",
-        "",
-        "| | " + " | ".join(names) + " |",
-        "|---|" + "---:|" * len(names),
-    ]
-    for engine in engines:
-        cells = [cell(rates[engine.name, name]) for name in names]
-        lines.append(f"| {engine.name} | " + " | ".join(cells) + " |")
-    for ours in (engine.name for engine in engines if engine.name.startswith("LLMOS")):
-        ratios = []
-        for name in names:
-            peers = [each.name for each in engines if not each.name.startswith("LLMOS")]
-            best = max(peers, key=lambda peer: statistics.median(rates[peer, name]))
-            ratio = statistics.median(a / b for a, b in zip(rates[ours, name], rates[best, name], strict=True))
-            ratios.append(f"**{ratio:.2f}** × {best}")
-        lines.append(f"| {ours} to the best peer | " + " | ".join(ratios) + " |")
-    return "\n".join([*lines, "", "Ratios are medians of the rounds' own ratios.", ""])
-
-
-def cell(runs: list[float]) -> str:
-    return f"{statistics.median(runs):,.0f} ({min(runs):,.0f}–{max(runs):,.0f})"
-
-
-def cpu() -> str:
-    with open("/proc/cpuinfo") as lines:
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return model or platform.processor()
+def words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
 
 
 if __name__ == "__main__":

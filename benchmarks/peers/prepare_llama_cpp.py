@@ -1,13 +1,21 @@
-"""Make Q4_0 and Q8_0 of a GGUF file: python prepare_llama_cpp.py MODEL.gguf FOLDER"""
+"""Make another kind of a GGUF file: python prepare_llama_cpp.py MODEL.gguf Q4_0 OUT.gguf
+
+The embedding, which is the head too, gets 8 bits, as it has in the published Q4_1 file.
+"""
 
 import ctypes
 import sys
 
 import llama_cpp as ll
 
-path, folder = sys.argv[1:3]
-for name, file_type in (("Q4_0", ll.LLAMA_FTYPE_MOSTLY_Q4_0), ("Q8_0", ll.LLAMA_FTYPE_MOSTLY_Q8_0)):
-    params = ll.llama_model_quantize_default_params()
-    params.ftype, params.allow_requantize = file_type, True
-    if ll.llama_model_quantize(path.encode(), f"{folder}/{name}.gguf".encode(), ctypes.byref(params)):
-        raise SystemExit(f"llama.cpp can't make {name} of {path}.")
+FILE_TYPES = {
+    "Q4_0": ll.LLAMA_FTYPE_MOSTLY_Q4_0,
+    "Q4_1": ll.LLAMA_FTYPE_MOSTLY_Q4_1,
+    "Q8_0": ll.LLAMA_FTYPE_MOSTLY_Q8_0,
+}
+path, kind, out = sys.argv[1:4]
+params = ll.llama_model_quantize_default_params()
+params.ftype, params.allow_requantize = FILE_TYPES[kind], True
+params.output_tensor_type = params.token_embedding_type = ll.GGML_TYPE_Q8_0
+if ll.llama_model_quantize(path.encode(), out.encode(), ctypes.byref(params)):
+    raise SystemExit(f"llama.cpp can't make {kind} of {path}.")

@@ -1,5 +1,6 @@
-"""How compare.py talks with an engine in an environment of its own: JSON lines over its standard streams.
+"""How an engine in an environment of its own is spoken with: JSON lines over its standard streams.
 
+    out  {"version": "vllm 0.20", "weight_bytes": 0}                        once, when it has loaded
     in   {"prompts": [[token, …], …], "num_output_tokens": 128}
     out  {"seconds": 1.9, "first_token_seconds": 0.01}
 
@@ -14,13 +15,16 @@ from collections.abc import Callable, Sequence
 Run = Callable[[Sequence[list[int]], int], tuple[float, float]]
 """Answer all prompts at once, greedily, the end of the sequence ignored -> seconds, seconds to the first token."""
 
+Facts = dict[str, object]
+"""What the report says of the engine: fields of results.Facts."""
 
-def serve(load: Callable[[], Run]) -> None:
+
+def serve(load: Callable[[], tuple[Run, Facts]]) -> None:
     """Load the engine, say so, then answer until the input ends. What the engine prints goes to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # engines print as they like
-    run = load()
-    print(json.dumps({"ready": True}), file=answers, flush=True)
+    run, facts = load()
+    print(json.dumps(facts), file=answers, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         seconds, first_token_seconds = run(asked["prompts"], asked["num_output_tokens"])

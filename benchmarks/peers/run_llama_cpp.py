@@ -1,23 +1,32 @@
-"""llama.cpp through llama-cpp-python's batch API: python run_llama_cpp.py MODEL.gguf THREADS"""
+"""llama.cpp through llama-cpp-python's batch API: python run_llama_cpp.py MODEL.gguf --threads 2 [--streams 64]
 
-import sys
+--streams 64 --tokens-per-stream 256 is a KV cache of 64 times 256 tokens, which the streams share as they need.
+"""
+
+import argparse
 import time
+from importlib.metadata import version
 
 import llama_cpp as ll
 import numpy as np
-from protocol import Run, serve
+from protocol import Facts, Run, serve
 
 MAX_BATCH = 2048
 
 
-def load() -> Run:
-    path, threads = sys.argv[1], int(sys.argv[2])
+def load() -> tuple[Run, Facts]:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--tokens-per-stream", type=int, default=256)
+    args = parser.parse_args()
     ll.llama_backend_init()
-    model = ll.llama_model_load_from_file(path.encode(), ll.llama_model_default_params())
+    model = ll.llama_model_load_from_file(args.model.encode(), ll.llama_model_default_params())
     params = ll.llama_context_default_params()
-    params.n_ctx, params.n_batch, params.n_ubatch = 16384, MAX_BATCH, 512
-    params.n_seq_max, params.kv_unified = 64, True
-    params.n_threads = params.n_threads_batch = threads
+    params.n_ctx, params.n_seq_max, params.kv_unified = args.streams * args.tokens_per_stream, args.streams, True
+    params.n_batch, params.n_ubatch = MAX_BATCH, 512
+    params.n_threads = params.n_threads_batch = args.threads
     context = ll.llama_init_from_model(model, params)
     num_vocab = ll.llama_vocab_n_tokens(ll.llama_model_get_vocab(model))
 
@@ -53,7 +62,7 @@ def load() -> Run:
             last = decode([(token, len(prompts[s]) + step, s, True) for s, token in enumerate(last)])
         return time.perf_counter() - began, first_token_seconds
 
-    return run
+    return run, {"version": f"llama-cpp-python {version('llama-cpp-python')}"}
 
 
 serve(load)

@@ -1,25 +1,46 @@
-"""LLMOS, in process: python run_llmos.py MODEL.gguf THREADS"""
+"""LLMOS, in process: python run_llmos.py MODEL.gguf --threads 2 [--isa avx2] [--streams 8 --tokens-per-stream 1024]
 
-import sys
+Without --streams the KV cache has the engine's usual size. Prefix caching and speculation are off: the workloads are
+about computing tokens, and no peer has speculation on.
+"""
+
+import argparse
+import dataclasses
+from importlib.metadata import version
 from pathlib import Path
 
-from protocol import Run, serve
+from protocol import Facts, Run, serve
 
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.workloads import runs_on
 
 
-def load() -> Run:
-    path, threads = Path(sys.argv[1]), int(sys.argv[2])
-    engine, _ = load_engine({path.name: path}, EngineConfig(threads=threads))
+def load() -> tuple[Run, Facts]:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--isa")
+    parser.add_argument("--streams", type=int)
+    parser.add_argument("--tokens-per-stream", type=int)
+    args = parser.parse_args()
+    config = plain_config(threads=args.threads, isa=args.isa)
+    if args.streams:
+        config = dataclasses.replace(config, max_sequences=args.streams, context_length=args.tokens_per_stream)
+    engine, ready = load_engine({args.model.name: args.model}, config)
     timed = runs_on(engine)
 
     def run(prompts: list[list[int]], num_output_tokens: int) -> tuple[float, float]:
         timing = timed(prompts, num_output_tokens)
         return timing.seconds, timing.first_token_seconds
 
-    return run
+    return run, {"version": f"llmos {version('llmos')}", "isa": ready.isa, "weight_bytes": ready.weight_bytes}
+
+
+def plain_config(**options: object) -> EngineConfig:
+    known = {field.name for field in dataclasses.fields(EngineConfig)}
+    off = {"prefix_cache": False, "max_draft_tokens": 0}
+    return EngineConfig.from_options(options | {name: value for name, value in off.items() if name in known})
 
 
 serve(load)

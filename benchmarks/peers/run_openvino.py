@@ -1,20 +1,24 @@
-"""OpenVINO GenAI's continuous batching: python run_openvino.py MODEL_FOLDER THREADS"""
+"""OpenVINO GenAI's continuous batching: python run_openvino.py MODEL_FOLDER --threads 2"""
 
-import sys
+import argparse
 import time
+from importlib.metadata import version
 
 import numpy as np
 import openvino as ov
 import openvino_genai as genai
-from protocol import Run, serve
+from protocol import Facts, Run, serve
 
 
-def load() -> Run:
-    path, threads = sys.argv[1], int(sys.argv[2])
+def load() -> tuple[Run, Facts]:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("--threads", type=int, required=True)
+    args = parser.parse_args()
     scheduler = genai.SchedulerConfig()
     scheduler.cache_size, scheduler.max_num_seqs, scheduler.max_num_batched_tokens = 2, 64, 512
     scheduler.dynamic_split_fuse, scheduler.enable_prefix_caching = True, False
-    pipeline = genai.ContinuousBatchingPipeline(path, scheduler, "CPU", {"INFERENCE_NUM_THREADS": threads})
+    pipeline = genai.ContinuousBatchingPipeline(args.model, scheduler, "CPU", {"INFERENCE_NUM_THREADS": args.threads})
 
     def run(prompts: list[list[int]], num_output_tokens: int) -> tuple[float, float]:
         config = genai.GenerationConfig()
@@ -31,7 +35,7 @@ def load() -> Run:
         seconds = time.perf_counter() - began
         return seconds, seconds if first_token_seconds is None else first_token_seconds
 
-    return run
+    return run, {"version": f"openvino-genai {version('openvino-genai')}"}
 
 
 serve(load)

@@ -1,0 +1,123 @@
+"""What the server costs: output tokens a second over HTTP against the engine in process, in one run.
+
+    python benchmarks/over_http.py [MODEL.gguf] [--clients 32] [--rounds 3] [--threads 2] [--json]
+
+In turns: the engine in this process; then `llmos serve` with as many clients, streamed and in one piece. Each client
+sends 3 requests one after another; in process the same prompts are answered in 3 batches. The clients' own work counts
+against the server: they run on the same cores.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import serving
+from llmos.core.config import load_settings
+from llmos.engine.config import EngineConfig
+from llmos.engine.loading import load_engine
+from llmos.engine.workloads import random_prompts, runs_on
+from llmos.models import open_registry
+
+PROMPT_TOKENS, OUTPUT_TOKENS, REQUESTS, VOCAB_SIZE = 32, 128, 3, 40_000
+
+
+@dataclass
+class Rates:
+    """Output tokens a second, a number for each round."""
+
+    clients: int
+    in_process: list[float] = field(default_factory=list)
+    streamed: list[float] = field(default_factory=list)
+    plain: list[float] = field(default_factory=list)
+
+
+def in_process(model: Path, threads: int | None, clients: int) -> float:
+    engine, _ = load_engine({model.name: model}, EngineConfig(threads=threads))
+    run = runs_on(engine)
+    run(random_prompts(2, PROMPT_TOKENS, 0, VOCAB_SIZE), 8)
+    prompts = [random_prompts(REQUESTS, PROMPT_TOKENS, 100 + client, VOCAB_SIZE) for client in range(clients)]
+    seconds = sum(run([each[i] for each in prompts], OUTPUT_TOKENS).seconds for i in range(REQUESTS))
+    return clients * REQUESTS * OUTPUT_TOKENS / seconds
+
+
+@contextmanager
+def served(model: Path, threads: int | None) -> Iterator[str]:
+    """The address of a server with this model, in a home of its own."""
+    with tempfile.TemporaryDirectory() as home:
+        open_registry(load_settings({"LLMOS_HOME": home})).import_path(model, "benchmark")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
+        environ |= {"LLMOS_HOME": home, "LLMOS_OWNER_KEY": "benchmark"}
+        if threads:
+            environ["LLMOS_THREADS"] = str(threads)
+        command = [sys.executable, "-m", "llmos", "serve", "benchmark", "--port", "0"]
+        process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            yield address_of(process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate()
+
+
+def address_of(process: "subprocess.Popen[str]") -> str:
+    """Where the server listens, once it is ready."""
+    assert process.stdout
+    said, address = "", None
+    for line in process.stdout:
+        said += line
+        address = address or re.search(r"http://[\d.]+:\d+", line)
+        if address and "Ready" in line:
+            return address[0]
+    raise SystemExit(f"The server ended before it was ready:\n{said}")
+
+
+def over_http(url: str, clients: int, is_plain: bool) -> float:
+    options = argparse.Namespace(
+        endpoint=url, model="benchmark", name="llmos", requests=REQUESTS, prompt_tokens=PROMPT_TOKENS,
+        tokens=OUTPUT_TOKENS, vocab_size=VOCAB_SIZE, plain=is_plain,
+    )  # fmt: skip
+    warm_up = argparse.Namespace(**{**vars(options), "requests": 1, "tokens": 8})
+    asyncio.run(serving.measure(warm_up, 2))
+    return asyncio.run(serving.measure(options, clients)).tokens_per_second
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model", type=Path, nargs="?", help="a GGUF file; smollm2 otherwise")
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    if not args.model:
+        registry = open_registry(load_settings())
+        files = registry.files(registry.resolve("smollm2"))
+        args.model = next(path for name, path in files.items() if name.endswith(".gguf"))
+    os.environ["LLMOS_API_KEY"] = "benchmark"
+    rates = Rates(args.clients)
+    for _ in range(args.rounds):
+        rates.in_process.append(in_process(args.model, args.threads, args.clients))
+        with served(args.model, args.threads) as url:
+            rates.streamed.append(over_http(url, args.clients, is_plain=False))
+            rates.plain.append(over_http(url, args.clients, is_plain=True))
+    if args.json:
+        sys.stdout.write(json.dumps(asdict(rates)) + "\n")
+        return
+    print(f"in process   {statistics.median(rates.in_process):8,.0f} tokens/s")
+    for way, each in (("streamed", rates.streamed), ("plain", rates.plain)):
+        ratio = statistics.median(a / b for a, b in zip(each, rates.in_process, strict=True))
+        print(f"{way:13}{statistics.median(each):8,.0f} tokens/s, {ratio:.2f} of it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What LLMOS set out to reach against the peers, and whether a run shows it."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rates import Rates, Spread
+from results import Memory, OverHTTP, Results, SharedPrefix
+
+FOUR_BITS, EIGHT_BITS = ("LLMOS Q4_1", "LLMOS Q4_0"), "LLMOS Q8_0"
+KINDS = ("Q4_1", "Q4_0", "Q8_0")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    what: str
+    against: str
+    goal: float
+    ratio: Spread
+    is_ceiling: bool = False
+    """The ratio may not be above the goal; otherwise not below."""
+
+    @property
+    def is_met(self) -> bool:
+        return self.ratio.median <= self.goal if self.is_ceiling else self.ratio.median >= self.goal
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """Judge every goal that this run has numbers for."""
+    found: list[Verdict] = []
+    if "small" in results.speeds:
+        found += of_speeds(Rates(results.speeds["small"].rates))
+    found += of_first_token(results.first_token)
+    found += of_memory(results.memory)
+    if results.over_http:
+        found += of_http(results.over_http)
+    if results.shared_prefix:
+        found.append(of_prefix(results.shared_prefix))
+    if results.speculation:
+        gain = results.speculation["gain"]
+        against = "without speculation"
+        found.append(Verdict("copying text out of the prompt", against, 1.8, Spread(gain, gain, gain)))
+    return found
+
+
+def of_speeds(rates: Rates) -> list[Verdict]:
+    """The better of our 4-bit forms against the best of all peers, workload by workload; and 8 bits against 8 bits."""
+    goals = [("decode_1", 1.7), ("decode_8", 2.0), ("decode_32", 2.0), ("mixed_16", 2.0), ("prefill_512", 1.5)]
+    pairs = [
+        (workload, rates.best(workload, FOUR_BITS), rates.best(workload, rates.peers()), goal)
+        for workload, goal in goals
+    ]
+    pairs.insert(1, ("decode_1", EIGHT_BITS, "llama.cpp Q8_0", 1.5))
+    return [
+        Verdict(f"{workload}, {ours}", peer, goal, ratio)
+        for workload, ours, peer, goal in pairs
+        if ours and peer and (ratio := rates.ratio(ours, peer, workload))
+    ]
+
+
+def of_first_token(seconds: dict[str, list[float]]) -> list[Verdict]:
+    return [
+        Verdict(f"process start to first token, {kind}", f"llama.cpp {kind}", 1.5, ratio, is_ceiling=True)
+        for kind in KINDS
+        if (ratio := pairwise(seconds.get(f"LLMOS {kind}", []), seconds.get(f"llama.cpp {kind}", [])))
+    ]
+
+
+def of_memory(memory: dict[str, Memory]) -> list[Verdict]:
+    found = []
+    for kind in KINDS:
+        ours, theirs = memory.get(f"LLMOS {kind}"), memory.get(f"llama.cpp {kind}")
+        if ours and theirs:
+            ratio = ours.peak / theirs.peak
+            what = f"resident memory while serving 8 streams, {kind}"
+            found.append(Verdict(what, f"llama.cpp {kind}", 1.2, Spread(ratio, ratio, ratio), is_ceiling=True))
+    return found
+
+
+def of_http(measured: OverHTTP) -> list[Verdict]:
+    return [
+        Verdict(f"over HTTP at {measured.clients} streams, {way}", "in process", 0.9, ratio)
+        for way, rates in (("streamed", measured.streamed), ("plain", measured.plain))
+        if (ratio := pairwise(rates, measured.in_process))
+    ]
+
+
+def of_prefix(measured: SharedPrefix) -> Verdict:
+    ratio = statistics.median(measured.without_cache) / statistics.median(measured.with_cache)
+    slowest = min(measured.without_cache) / max(measured.with_cache)
+    fastest = max(measured.without_cache) / min(measured.with_cache)
+    what = f"first token after a shared prefix of {measured.prefix_tokens:,} tokens"
+    return Verdict(what, "no cache", 10, Spread(ratio, slowest, fastest))
+
+
+def pairwise(ours: Sequence[float], theirs: Sequence[float]) -> Spread | None:
+    """The ratios of the rounds' own."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=False)]
+    return Spread.of(ratios) if ratios else None

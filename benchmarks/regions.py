@@ -1,0 +1,93 @@
+"""Where the time of a step goes, region by region: python benchmarks/regions.py [MODEL.gguf] [--threads 2] [--json]
+
+Times the forward pass's regions on its first thread; what is left of the clock was spent outside of it, in the
+scheduler, the sampler and Python. Of the decode workloads only the steps that decode count, not the first with the
+prompts in it.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from llmos.core.config import load_settings
+from llmos.engine.config import EngineConfig
+from llmos.engine.engine import Engine
+from llmos.engine.loading import load_engine
+from llmos.engine.messages import Delta, Generate, SamplingParams
+from llmos.engine.workloads import WORKLOADS, Workload, random_prompts
+from llmos.models import open_registry
+
+NAMES = ("prefill_512", "decode_1", "decode_8", "decode_32")
+
+
+@dataclass(frozen=True)
+class Profile:
+    steps: int
+    seconds: float
+    """Of all steps, on the clock."""
+    regions: dict[str, float]
+    """Seconds of the first thread in each."""
+
+
+def profile(engine: Engine, workload: Workload, vocab_size: int) -> Profile:
+    """Run the workload once. Of one with more than one output token, profile what comes after the first."""
+    runner = engine._runner
+    sampling = SamplingParams(temperature=0.0, max_tokens=workload.num_output_tokens, ignore_eos=True)
+    prompts = random_prompts(workload.num_prompts, workload.prompt_length, 7, vocab_size)
+    for number, prompt in enumerate(prompts):
+        engine.submit(Generate(id=f"profile-{number}", tokens=prompt, sampling=sampling))
+    if workload.num_output_tokens > 1:
+        answering: set[str] = set()
+        while len(answering) < len(prompts):
+            answering |= {event.id for event in engine.step() if isinstance(event, Delta)}
+    runner.set_profiling(True)
+    began, steps = time.perf_counter(), 0
+    while engine.has_work:
+        engine.step()
+        steps += 1
+    seconds = time.perf_counter() - began
+    runner.set_profiling(False)
+    return Profile(steps, seconds, runner.profile())
+
+
+def print_table(profiles: dict[str, Profile]) -> None:
+    table = Table("milliseconds a step", *profiles)
+    regions = dict.fromkeys(name for each in profiles.values() for name in each.regions)
+    for region in regions:
+        table.add_row(region, *(f"{p.regions.get(region, 0) * 1000 / p.steps:.3f}" for p in profiles.values()))
+    outside = (p.seconds - sum(p.regions.values()) for p in profiles.values())
+    table.add_row("outside", *(f"{s * 1000 / p.steps:.3f}" for s, p in zip(outside, profiles.values(), strict=True)))
+    table.add_row("all", *(f"{p.seconds * 1000 / p.steps:.3f}" for p in profiles.values()))
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("model", type=Path, nargs="?", help="a GGUF file; smollm2 otherwise")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--json", action="store_true", help="a JSON object: workload -> steps, seconds, regions")
+    args = parser.parse_args()
+    if args.model:
+        files = {args.model.name: args.model}
+    else:
+        registry = open_registry(load_settings())
+        files = registry.files(registry.resolve("smollm2"))
+    engine, ready = load_engine(files, EngineConfig(threads=args.threads))
+    chosen = [workload for workload in WORKLOADS if workload.name in NAMES]
+    for workload in chosen:
+        profile(engine, workload, ready.vocab_size)  # warms up
+    profiles = {workload.name: profile(engine, workload, ready.vocab_size) for workload in chosen}
+    if args.json:
+        sys.stdout.write(json.dumps({name: asdict(each) for name, each in profiles.items()}) + "\n")
+    else:
+        print_table(profiles)
+
+
+if __name__ == "__main__":
+    main()

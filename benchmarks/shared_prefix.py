@@ -1,0 +1,83 @@
+"""What the prefix cache is worth: python benchmarks/shared_prefix.py [MODEL.gguf] [--threads 2] [--json]
+
+Requests that share a prefix of 1,000 tokens and differ in the 20 tokens after it, one after another: how soon the first
+token comes with the prefix in the cache, and how soon without a cache. Another request brought the prefix in.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from llmos.core.config import load_settings
+from llmos.engine.config import EngineConfig
+from llmos.engine.engine import Engine
+from llmos.engine.loading import load_engine
+from llmos.engine.messages import Delta, Failed, Generate, SamplingParams
+from llmos.engine.workloads import random_prompts
+from llmos.models import open_registry
+
+PREFIX_TOKENS, TAIL_TOKENS, REQUESTS = 1000, 20, 8
+
+
+def first_token_seconds(engine: Engine, prompt: list[int], number: int) -> tuple[float, int]:
+    """Return the seconds, and how many of the prompt's tokens were in the cache."""
+    request = Generate(
+        id=f"shared-{number}",
+        tokens=prompt,
+        sampling=SamplingParams(temperature=0.0, max_tokens=1, ignore_eos=True),
+    )
+    began = time.perf_counter()
+    engine.submit(request)
+    num_cached = 0
+    while engine.has_work:
+        for event in engine.step():
+            if isinstance(event, Failed):
+                raise event.error()
+            if isinstance(event, Delta):
+                num_cached = max(num_cached, event.num_cached_tokens)
+    return time.perf_counter() - began, num_cached
+
+
+def measure(files: dict[str, Path], threads: int | None, has_cache: bool) -> tuple[list[float], list[int]]:
+    engine, ready = load_engine(files, EngineConfig(threads=threads, prefix_cache=has_cache))
+    (prefix,) = random_prompts(1, PREFIX_TOKENS, 500, ready.vocab_size)
+    tails = random_prompts(REQUESTS + 1, TAIL_TOKENS, 501, ready.vocab_size)
+    (warm_up,) = random_prompts(1, PREFIX_TOKENS + TAIL_TOKENS, 502, ready.vocab_size)
+    first_token_seconds(engine, warm_up, -1)
+    timed = [first_token_seconds(engine, prefix + tail, number) for number, tail in enumerate(tails)]
+    return [seconds for seconds, _ in timed[1:]], [cached for _, cached in timed[1:]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("model", type=Path, nargs="?", help="a GGUF file; smollm2 otherwise")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    if args.model:
+        files = {args.model.name: args.model}
+    else:
+        registry = open_registry(load_settings())
+        files = registry.files(registry.resolve("smollm2"))
+    without, nothing = measure(files, args.threads, has_cache=False)
+    with_, cached = measure(files, args.threads, has_cache=True)
+    assert not any(nothing), "the engine without a cache found something in it"
+    if args.json:
+        result = {
+            "prefix_tokens": PREFIX_TOKENS,
+            "tail_tokens": TAIL_TOKENS,
+            "without_cache": without,
+            "with_cache": with_,
+        }
+        sys.stdout.write(json.dumps(result) + "\n")
+        return
+    print(f"first token without a cache   {statistics.median(without) * 1000:8.1f} ms")
+    print(f"with {min(cached):,} tokens in the cache {statistics.median(with_) * 1000:8.1f} ms")
+    print(f"{statistics.median(without) / statistics.median(with_):.1f} times as soon")
+
+
+if __name__ == "__main__":
+    main()
