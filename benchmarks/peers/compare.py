@@ -16,7 +16,7 @@ Installs each peer into an environment of its own under build/peers (minutes, on
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,14 +31,27 @@ from memory import memory_while_serving
 from page import NAMES, TITLES, write_page
 from plot import draw
 from rates import Rates
-from results import OverHTTP, Regions, Results, Section, SharedPrefix, Speeds, load_results, save_results
-from turns import script_json, time_in_turns
+from results import (
+    OverHTTP,
+    Regions,
+    Results,
+    Section,
+    SharedPrefix,
+    Speculation,
+    Speeds,
+    load_results,
+    save_results,
+)
+from turns import script_lines, time_in_turns
+
+from llmos.engine.workloads import WORKLOADS, Workload
 
 RESULTS = PLACE / "results.json"
 SCRIPTS = ROOT / "benchmarks"
 NOTES = SCRIPTS / "notes.md"
 """Written by hand: what stands in the way of a goal, what was tried. It ends the page."""
 DOCS = ROOT / "docs"
+QUICK_DIVISOR = 32
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,13 @@ class Run:
     rounds: int
     large_rounds: int
     without: tuple[str, ...]
+    is_quick: bool
+
+    @property
+    def workloads(self) -> list[Workload]:
+        if not self.is_quick:
+            return list(WORKLOADS)
+        return [replace(each, num_output_tokens=-(-each.num_output_tokens // QUICK_DIVISOR)) for each in WORKLOADS]
 
     def save(self) -> None:
         save_results(self.results, RESULTS)
@@ -74,7 +94,7 @@ def large(run: Run) -> None:
 def speeds_of(name: str, model: Model, run: Run, rounds: int) -> None:
     engines = engines_for(model, run.environments, run.threads, run.without)
     speeds = run.results.speeds[name] = Speeds(shape=model.shape())
-    for _ in time_in_turns(engines, rounds, speeds):
+    for _ in time_in_turns(engines, rounds, speeds, run.workloads):
         run.save()
 
 
@@ -84,7 +104,7 @@ def regions(run: Run) -> None:
 
 
 def first_token(run: Run) -> None:
-    run.results.first_token = first_token_seconds(run.small(), run.environments, run.threads, rounds=7)
+    run.results.first_token = first_token_seconds(run.small(), run.environments, run.threads, 1 if run.is_quick else 7)
 
 
 def memory(run: Run) -> None:
@@ -92,7 +112,9 @@ def memory(run: Run) -> None:
 
 
 def http(run: Run) -> None:
-    run.results.over_http = msgspec.convert(our_script("over_http.py", run), OverHTTP)
+    run.results.over_http = msgspec.convert(
+        our_script("over_http.py", run, "--rounds", 1 if run.is_quick else 3), OverHTTP
+    )
 
 
 def prefix(run: Run) -> None:
@@ -100,11 +122,14 @@ def prefix(run: Run) -> None:
 
 
 def speculation(run: Run) -> None:
-    run.results.speculation = our_script("speculation.py", run)
+    lines = script_lines(SCRIPTS / "speculation.py", "--threads", run.threads, "--rounds", run.rounds, "--json")
+    run.results.speculation = msgspec.convert(lines, list[Speculation])
 
 
-def our_script(name: str, run: Run) -> dict:
-    return script_json(SCRIPTS / name, run.small().gguf("Q4_1"), "--threads", run.threads, "--json")
+def our_script(name: str, run: Run, *options: str | int) -> dict:
+    """Run one of our scripts on SmolLM2 in Q4_1; return the JSON object that it prints."""
+    (result,) = script_lines(SCRIPTS / name, run.small().gguf("Q4_1"), "--threads", run.threads, "--json", *options)
+    return result
 
 
 PARTS: dict[str, Callable[[Run], None]] = {
@@ -116,7 +141,8 @@ def main() -> None:
     args = parse_arguments()
     results = load_results(RESULTS) if args.only else Results()
     results.threads, results.machine = args.threads, describe_machine()
-    run = Run(results, Environments(), args.threads, args.rounds, args.large_rounds, tuple(args.without))
+    rounds, large_rounds = (1, 1) if args.quick else (args.rounds, args.large_rounds)
+    run = Run(results, Environments(), args.threads, rounds, large_rounds, tuple(args.without), args.quick)
     for name in args.only or PARTS:
         if name in PARTS:
             PARTS[name](run)
@@ -143,6 +169,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--without", type=words, default=[], help="leave engines out, such as vllm,avx2")
     parser.add_argument("--only", type=words, default=[], help="measure these parts only, or page for none")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of few tokens: does it run? Not to be published"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and docs/benchmarks.svg")
     args = parser.parse_args()
     if unknown := [name for name in args.only if name not in (*PARTS, "page")]:

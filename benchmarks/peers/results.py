@@ -89,6 +89,18 @@ class SharedPrefix:
 
 
 @dataclass(frozen=True)
+class Speculation:
+    """What prompt-lookup speculation gives on one workload."""
+
+    workload: str
+    ratios: list[float]
+    """Of each round: how many times as fast as without."""
+    num_draft_tokens: int
+    num_accepted_tokens: int
+    tokens_per_step: float
+
+
+@dataclass(frozen=True)
 class Regions:
     """Where the time of a workload's steps goes."""
 
@@ -119,7 +131,7 @@ class Results:
     memory: dict[str, Memory] = field(default_factory=dict)
     over_http: OverHTTP | None = None
     shared_prefix: SharedPrefix | None = None
-    speculation: dict[str, float] = field(default_factory=dict)
+    speculation: list[Speculation] = field(default_factory=list)
     regions: dict[str, Regions] = field(default_factory=dict)
 
 

@@ -16,7 +16,7 @@ from engines import Engine
 from environments import PLACE
 from results import Facts, Rate, Speeds
 
-from llmos.engine.workloads import WORKLOADS, Timing, random_prompts
+from llmos.engine.workloads import WORKLOADS, Timing, Workload, random_prompts
 
 VOCAB_SIZE = 49_152
 SECONDS_TO_END = 60
@@ -73,7 +73,11 @@ class Running:
         while self._is_alive():
             if time.monotonic() > deadline:
                 os.killpg(self.pid, signal.SIGKILL)
+                break
             time.sleep(0.05)
+        self._process.wait()
+        assert self._process.stdout
+        self._process.stdout.close()
 
     def _is_alive(self) -> bool:
         self._process.poll()
@@ -103,7 +107,9 @@ def started(engine: Engine) -> Iterator[Running]:
         running.end()
 
 
-def time_in_turns(engines: Sequence[Engine], rounds: int, speeds: Speeds) -> Iterator[None]:
+def time_in_turns(
+    engines: Sequence[Engine], rounds: int, speeds: Speeds, workloads: Sequence[Workload] = WORKLOADS
+) -> Iterator[None]:
     """Add every engine's rates to `speeds`, round after round; yield after each round.
 
     All engines get the same prompts, and new ones in every round; each round begins with another engine. A peer that
@@ -116,7 +122,7 @@ def time_in_turns(engines: Sequence[Engine], rounds: int, speeds: Speeds) -> Ite
                 continue
             print(f"Round {round_ + 1} of {rounds}: {engine.name}", file=sys.stderr, flush=True)
             try:
-                facts, rates = one_turn(engine, round_)
+                facts, rates = one_turn(engine, round_, workloads)
             except EngineFailed as failure:
                 if engine.is_ours:
                     raise
@@ -128,21 +134,21 @@ def time_in_turns(engines: Sequence[Engine], rounds: int, speeds: Speeds) -> Ite
         yield
 
 
-def one_turn(engine: Engine, round_: int) -> tuple[Facts, list[Rate]]:
+def one_turn(engine: Engine, round_: int, workloads: Sequence[Workload]) -> tuple[Facts, list[Rate]]:
     rates = []
     with started(engine) as running:
         facts = running.facts()
         running.ask(random_prompts(2, 32, 0, VOCAB_SIZE), 8)
-        for workload in WORKLOADS:
+        for workload in workloads:
             prompts = random_prompts(workload.num_prompts, workload.prompt_length, 100 + round_, VOCAB_SIZE)
             rate = workload.tokens_per_second(running.ask(prompts, workload.num_output_tokens))
             rates.append(Rate(engine.name, workload.name, round_, round(rate, 2)))
     return facts, rates
 
 
-def script_json(script: Path, *arguments: str | int | Path) -> dict:
-    """Run one of our own scripts alone on the machine; return the JSON object in the last line that it prints."""
+def script_lines(script: Path, *arguments: str | int | Path) -> list[dict]:
+    """Run one of our own scripts alone on the machine; return the JSON objects that it prints, one a line."""
     command = [sys.executable, str(script), *map(str, arguments)]
     print(f"{script.name} …", file=sys.stderr, flush=True)
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(output.strip().splitlines()[-1])
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
