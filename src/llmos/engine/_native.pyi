@@ -27,16 +27,6 @@ class Runner:
         half: bool,
     ) -> None: ...
     def add_rows(self, pieces: Sequence[Rows]) -> None: ...
-    def set_matrix(
-        self,
-        layer: int,
-        name: str,
-        dtype: str,
-        rows: int,
-        columns: int,
-        data: npt.NDArray[np.uint8],
-        as_floats: bool,
-    ) -> None: ...
     def set_vector(self, layer: int, name: str, data: Floats) -> None: ...
     def forward(
         self, tokens: Ints, starts: Ints, context_lengths: Ints, block_tables: Ints, logit_rows: Ints

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from llmos.engine import _native
-from llmos.engine.runner import BLOCK_SIZE, Batch
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.runner import BLOCK_SIZE, Batch, native
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.runner.torch import TorchRunner
 from llmos.engine.spec import DecoderSpec
@@ -251,12 +252,43 @@ def test_a_tensor_of_another_shape_than_the_spec_says_is_refused_by_name(name: s
 
 def test_a_step_before_all_tensors_are_there_is_refused() -> None:
     class Bare(NativeRunner):
-        def _set_matrix(self, layer: int, slot: str, *_: Any) -> None:
-            """Sets none."""
+        def _pack_matrices(self, *_: Any) -> None:
+            """Packs none."""
 
     batch = batch_of([(0, [1], [0])])
     with pytest.raises(RuntimeError, match=r"embed was never set"):
         Bare(LLAMA, random_model(LLAMA, "F32"), num_blocks=4).forward(batch)
+
+
+@pytest.mark.parametrize("dtype", ["F32", "Q8_0", "Q4_0", "Q4_1"])
+def test_a_matrix_packed_in_parts_is_the_same_as_in_one(dtype: DType, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model(LLAMA, dtype)
+    batch = batch_of([(0, prompt_of(20, 1), [0, 1])])
+    whole = NativeRunner(LLAMA, model, num_blocks=4).forward(batch)
+    monkeypatch.setattr(native, "_BYTES_AT_ONCE", 4096)
+    assert NativeRunner(LLAMA, model, num_blocks=4, threads=2).forward(batch).tolist() == whole.tolist()
+
+
+def test_no_matrix_is_turned_into_floats_as_a_whole_when_it_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vocabulary of a gigabyte in 16 bits must not take two more as floats while it is packed."""
+    sizes = []
+
+    def dequantized(tensor: RawTensor) -> npt.NDArray[np.float32]:
+        values = dequantize(tensor)
+        sizes.append(values.nbytes)
+        return values
+
+    monkeypatch.setattr(native, "_BYTES_AT_ONCE", 1 << 14)
+    monkeypatch.setattr(native, "dequantize", dequantized)
+    NativeRunner(LLAMA, random_model(LLAMA, "F32"), num_blocks=4)
+    assert max(sizes) <= 1 << 14 < LLAMA.vocab_size * LLAMA.hidden_size * 4
+
+
+def test_rows_are_taken_in_order_and_once() -> None:
+    runner = NativeRunner(LLAMA, random_model(LLAMA, "F32"), num_blocks=4)._runner
+    rows = np.zeros((16, LLAMA.hidden_size * 4), np.uint8)
+    with pytest.raises(ValueError, match=r"embed: rows must come one after another, each once"):
+        runner.add_rows([(-1, "embed", "F32", LLAMA.vocab_size, LLAMA.hidden_size, 0, rows, False)])
 
 
 def test_a_weight_that_is_no_number_is_not_taken_for_one() -> None:

@@ -198,11 +198,6 @@ class Runner {
         for (const Rows& rows : all) rows.to->set_num_packed(rows.first_row + rows.num_rows);
     }
 
-    // add_rows with all rows of one matrix.
-    void set_matrix(int layer, const std::string& name, const std::string& dtype, int rows, int columns, FileBytes data, bool as_floats) {
-        add_rows({FileRows(layer, name, dtype, rows, columns, 0, data, as_floats)});
-    }
-
     void set_vector(int layer, const std::string& name, Array1<float> data) {
         const Vector which = lookup(vectors_by_name, name);
         const int wanted = decoder_.size(checked_layer(layer), which);
@@ -385,8 +380,6 @@ NB_MODULE(_native, m) {
     nb::class_<Runner>(m, "Runner", "A decoder with its weights and its KV cache.")
         .def(nb::init<nb::object, nb::handle, std::vector<double>, int64_t, const std::string&, bool>(), "pool"_a, "spec"_a,
              "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "half"_a)
-        .def("set_matrix", &Runner::set_matrix, "layer"_a, "name"_a, "dtype"_a, "rows"_a, "columns"_a, "data"_a.noconvert(), "as_floats"_a,
-             "add_rows with all rows of one matrix.")
         .def("add_rows", &Runner::add_rows, "pieces"_a.noconvert(),
              "Pack rows as they lie in a file, of many matrices at once: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a "
              "scale for 32, or as floats. A piece is (layer, name, dtype, rows and columns of the whole matrix, first row, "

@@ -1,6 +1,6 @@
 """The CPU runner: packs a model's tensors once and hands the forward pass to C++ (csrc/)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,18 @@ from llmos.engine.tensors import RawTensor
 Weights = Literal["auto", "f32", "int8"]
 KVDType = Literal["f16", "f32"]
 
+Rows = tuple[int, str, str, int, int, int, npt.NDArray[np.uint8], bool]
+"""What C++ packs: layer and name, dtype, rows and columns of the whole matrix, the first row of these, their bytes,
+whether they stay floats."""
+
 _PACKED_AS_THEY_ARE = ("Q8_0", "Q4_0", "Q4_1")
+
+_BYTES_AT_ONCE = 64 << 20
+"""Rows are packed in batches of so many bytes: one call of C++ for many small matrices, so that it seldom waits for the
+GIL, and several for a large one, so that no second copy of it, as floats, lies in memory."""
+
+_GROUP_ROWS = 16
+"""Rows that are packed together; see csrc/matrix.h."""
 
 
 class NativeRunner:
@@ -41,12 +52,8 @@ class NativeRunner:
         self.pool = _native.Pool(threads)
         rotations = [] if spec.learned_positions else inverse_frequencies(spec).tolist()
         self._runner = _native.Runner(self.pool, spec, rotations, num_blocks, isa or "", kv_dtype == "f16")
-        for name, shape in spec.tensor_shapes().items():
-            layer, slot = _slot(name)
-            if len(shape) == 1:
-                self._runner.set_vector(layer, slot, dequantize(tensors[name]))
-            else:
-                self._set_matrix(layer, slot, tensors[name], weights)
+        self._set_vectors(tensors)
+        self._pack_matrices(tensors, weights)
 
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
@@ -79,13 +86,39 @@ class NativeRunner:
         """Return the bytes that one block of the KV cache takes in all layers together."""
         return _native.block_bytes(spec, kv_dtype == "f16")
 
-    def _set_matrix(self, layer: int, slot: str, tensor: RawTensor, weights: Weights) -> None:
-        if weights == "auto" and tensor.dtype in _PACKED_AS_THEY_ARE:
-            dtype, data = tensor.dtype, np.ascontiguousarray(tensor.data)
+    def _set_vectors(self, tensors: Mapping[str, RawTensor]) -> None:
+        for name, shape in self.spec.tensor_shapes().items():
+            if len(shape) == 1:
+                self._runner.set_vector(*_slot(name), dequantize(tensors[name]))
+
+    def _pack_matrices(self, tensors: Mapping[str, RawTensor], weights: Weights) -> None:
+        batch: list[Rows] = []
+        num_bytes = 0
+        for name, shape in self.spec.tensor_shapes().items():
+            if len(shape) == 1:
+                continue
+            for rows in _rows(name, tensors[name], weights):
+                batch.append(rows)
+                num_bytes += rows[-2].nbytes
+                if num_bytes >= _BYTES_AT_ONCE:
+                    self._runner.add_rows(batch)
+                    batch, num_bytes = [], 0
+        self._runner.add_rows(batch)
+
+
+def _rows(name: str, tensor: RawTensor, weights: Weights) -> Iterator[Rows]:
+    """Yield the tensor in parts of at most _BYTES_AT_ONCE, as Runner.add_rows takes them."""
+    keeps_blocks = weights == "auto" and tensor.dtype in _PACKED_AS_THEY_ARE
+    num_rows, num_columns = tensor.shape
+    row_bytes = tensor.data.shape[1] if keeps_blocks else 4 * num_columns
+    step = max(_BYTES_AT_ONCE // row_bytes // _GROUP_ROWS, 1) * _GROUP_ROWS
+    for first in range(0, num_rows, step):
+        part = tensor.take_rows(slice(first, first + step))
+        if keeps_blocks:
+            dtype, data = tensor.dtype, np.ascontiguousarray(part.data)
         else:
-            dtype, data = "F32", dequantize(tensor).view(np.uint8)
-        rows, columns = tensor.shape
-        self._runner.set_matrix(layer, slot, dtype, rows, columns, data, weights == "f32")
+            dtype, data = "F32", dequantize(part).view(np.uint8)
+        yield (*_slot(name), dtype, num_rows, num_columns, first, data, weights == "f32")
 
 
 def _slot(name: str) -> tuple[int, str]:
