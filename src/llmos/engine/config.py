@@ -36,7 +36,7 @@ class EngineConfig:
     isa: str | None = None
     """Force a kernel path. None: the best that the CPU has."""
     weights: Literal["auto", "f32", "int8"] = "auto"
-    kv_dtype: Literal["int8", "f16", "f32"] = "f16"
+    kv_dtype: Literal["int8", "f16", "f32"] = "int8"
 
     def __post_init__(self) -> None:
         for name in ("max_batched_tokens", "max_prefill_tokens", "max_sequences"):

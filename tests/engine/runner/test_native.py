@@ -15,7 +15,7 @@ import pytest
 from llmos.engine import _native
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.runner import BLOCK_SIZE, Batch, native
-from llmos.engine.runner.native import NativeRunner
+from llmos.engine.runner.native import KVDType, NativeRunner
 from llmos.engine.runner.torch import TorchRunner
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
@@ -123,20 +123,24 @@ def test_every_kernel_path_agrees_with_the_portable_one(dtype: DType, isa: str, 
     assert typical_error(fast, portable) < 0.01
 
 
-@pytest.mark.parametrize("dtype", ["F32", "Q8_0", "Q4_0", "Q4_1"])
+@pytest.mark.parametrize(
+    ("dtype", "kv_dtype"),
+    [("F32", "int8"), ("Q8_0", "int8"), ("Q4_0", "int8"), ("Q4_1", "int8"), ("Q4_1", "f16"), ("Q4_1", "f32")],
+)
 @pytest.mark.parametrize("isa", ISAS)
-def test_a_row_is_the_same_to_the_bit_whatever_else_is_in_the_batch(dtype: DType, isa: str) -> None:
+def test_a_row_is_the_same_to_the_bit_whatever_else_is_in_the_batch(dtype: DType, kv_dtype: KVDType, isa: str) -> None:
+    options = {"isa": isa, "kv_dtype": kv_dtype}
     prompt = prompt_of(50, 1)
-    alone = runner_of(LLAMA, dtype, isa=isa).forward(batch_of([(0, prompt, [0, 1, 2, 3])])).copy()
+    alone = runner_of(LLAMA, dtype, **options).forward(batch_of([(0, prompt, [0, 1, 2, 3])])).copy()
 
-    among_others = runner_of(LLAMA, dtype, isa=isa, threads=2).forward(
+    among_others = runner_of(LLAMA, dtype, **options, threads=2).forward(
         batch_of([(0, prompt_of(n, n), [10 + 4 * i + j for j in range(4)]) for i, n in enumerate([3, 17, 60, 1])]
                  + [(0, prompt, [40, 7, 33, 50])])
     )[-50:].copy()  # fmt: skip
     np.testing.assert_array_equal(among_others, alone)
 
     for sizes in ([50], [1, 49], [16, 16, 18], [7, 1, 1, 1, 40], [1] * 50):
-        runner, rows, done = runner_of(LLAMA, dtype, isa=isa, threads=3), [], 0
+        runner, rows, done = runner_of(LLAMA, dtype, **options, threads=3), [], 0
         for size in sizes:
             rows.append(runner.forward(batch_of([(done, prompt[done : done + size], [9, 8, 7, 6])])).copy())
             done += size
@@ -165,6 +169,33 @@ def test_half_precision_keys_and_values_stay_close() -> None:
     half, full = (runner_of(LLAMA, "F32", weights="f32", kv_dtype=kv_dtype) for kv_dtype in ("f16", "f32"))
     assert 0 < relative_error(half.forward(batch), full.forward(batch)) < 0.02
     assert full.kv_bytes == 2 * half.kv_bytes == 64 * NativeRunner.block_bytes(LLAMA, "f32")
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("isa", ISAS)
+def test_keys_and_values_of_eight_bits_stay_close(spec: DecoderSpec, isa: str) -> None:
+    """Over prompts, decodes and a window, with head sizes that are whole blocks and those that are not."""
+    bytes_, floats = (
+        runner_of(spec, "F32", weights="f32", kv_dtype=kv_dtype, isa=isa, threads=2) for kv_dtype in ("int8", "f32")
+    )
+    prompt = batch_of([(0, prompt_of(75, 1, spec), [3, 5, 7, 9, 11]), (0, prompt_of(4, 2, spec), [2])])
+    assert typical_error(bytes_.forward(prompt), floats.forward(prompt)) < 0.02
+    later = batch_of([(75, prompt_of(1, 4, spec), [3, 5, 7, 9, 11]), (4, prompt_of(5, 5, spec), [2])])
+    assert typical_error(bytes_.forward(later), floats.forward(later)) < 0.02
+
+
+def test_keys_and_values_of_eight_bits_take_a_byte_each_and_a_scale_for_a_position() -> None:
+    values = 2 * LLAMA.num_layers * LLAMA.num_kv_heads * BLOCK_SIZE
+    assert NativeRunner.block_bytes(LLAMA, "int8") == values * LLAMA.head_dim + values * 4
+
+
+def test_what_is_not_a_number_is_never_hidden_by_keys_and_values_of_eight_bits() -> None:
+    tensors = random_model(LLAMA, "F32")
+    for name in ("layers.0.k.weight", "layers.0.v.weight"):
+        broken = RawTensor("F32", tensors[name].shape, tensors[name].data.copy())
+        broken.data.view(np.float32)[0, 0] = np.nan
+        runner = NativeRunner(LLAMA, {**tensors, name: broken}, num_blocks=64, weights="f32", kv_dtype="int8")
+        assert np.isnan(runner.forward(batch_of([(0, prompt_of(20, 1), [3, 5])]))).all(), name
 
 
 def test_a_batch_that_does_not_fit_together_is_refused() -> None:

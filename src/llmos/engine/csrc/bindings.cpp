@@ -49,6 +49,9 @@ const std::map<std::string, Vector> vectors_by_name = {
     {"down_bias", Vector::down_bias}, {"q_norm", Vector::q_norm}, {"k_norm", Vector::k_norm},
     {"final_norm", Vector::final_norm}, {"final_norm_bias", Vector::final_norm_bias}};
 
+const std::map<std::string, CacheType> cache_types_by_name = {
+    {"f32", CacheType::float32}, {"f16", CacheType::float16}, {"int8", CacheType::int8}};
+
 // Every product of two sizes that a step computes in an int stays one.
 constexpr int max_size = 1 << 27, max_batch_tokens = 1 << 20;
 
@@ -162,9 +165,9 @@ void pack(Pool& pool, const std::vector<Rows>& all) {
 
 class Runner {
   public:
-    Runner(nb::object pool, nb::handle fields, std::vector<double> inverse_frequencies, int64_t num_blocks, const std::string& isa, bool half)
+    Runner(nb::object pool, nb::handle fields, std::vector<double> inverse_frequencies, int64_t num_blocks, const std::string& isa, const std::string& cache_type)
         : pool_object_(pool), pool_(nb::cast<Pool&>(pool)), kernels_(find_kernels(isa)),
-          decoder_(make_spec(fields, std::move(inverse_frequencies)), pool_, kernels_, checked_blocks(num_blocks), half) {}
+          decoder_(make_spec(fields, std::move(inverse_frequencies)), pool_, kernels_, checked_blocks(num_blocks), lookup(cache_types_by_name, cache_type)) {}
 
     void add_rows(const std::vector<FileRows>& pieces) {
         nb::gil_scoped_release release;
@@ -378,8 +381,8 @@ NB_MODULE(_native, m) {
         .def_prop_ro("num_threads", &Pool::size);
 
     nb::class_<Runner>(m, "Runner", "A decoder with its weights and its KV cache.")
-        .def(nb::init<nb::object, nb::handle, std::vector<double>, int64_t, const std::string&, bool>(), "pool"_a, "spec"_a,
-             "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "half"_a)
+        .def(nb::init<nb::object, nb::handle, std::vector<double>, int64_t, const std::string&, const std::string&>(), "pool"_a, "spec"_a,
+             "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "cache_type"_a)
         .def("add_rows", &Runner::add_rows, "pieces"_a.noconvert(),
              "Pack rows as they lie in a file, of many matrices at once: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a "
              "scale for 32, or as floats. A piece is (layer, name, dtype, rows and columns of the whole matrix, first row, "
@@ -395,7 +398,9 @@ NB_MODULE(_native, m) {
         .def_prop_ro("kv_bytes", &Runner::kv_bytes)
         .def_prop_ro("isa", &Runner::isa);
 
-    m.def("block_bytes", [](nb::handle fields, bool half) { return Decoder::block_bytes(spec_from(fields), half); }, "spec"_a, "half"_a,
+    m.def("block_bytes", [](nb::handle fields, const std::string& cache_type) {
+              return Decoder::block_bytes(spec_from(fields), lookup(cache_types_by_name, cache_type));
+          }, "spec"_a, "cache_type"_a,
           "Bytes of one block of the KV cache, in all layers.");
     m.def("available_isas", &available_isas, "The kernel paths that this CPU can run, best first.");
     m.def("sample", &sample_rows, "pool"_a, "logits"_a.noconvert(), "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "seeds"_a, "steps"_a,

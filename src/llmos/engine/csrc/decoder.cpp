@@ -9,6 +9,8 @@ namespace {
 
 // With so few tokens every thread prepares all activations for itself: that costs less than a barrier.
 constexpr int few_tokens = 4;
+// Tokens that a pair of groups goes through before the next pair: as many as still leave equal parts for all threads.
+constexpr int stretch_tokens = 128;
 
 // A product that is too large becomes one that no system gives.
 size_t times(size_t a, size_t b) {
@@ -18,11 +20,11 @@ size_t times(size_t a, size_t b) {
 
 }  // namespace
 
-Activations Decoder::Scratch::view(int columns) const {
+Activations Decoder::Rows::view(int columns) const {
     return {values.as<float>(), quantized.as<int8_t>(), scales.as<float>(), scaled_sums.as<float>(), sums.as<int32_t>(), columns};
 }
 
-void Decoder::Scratch::reserve(int rows, int columns) {
+void Decoder::Rows::reserve(int rows, int columns) {
     const size_t count = size_t(rows) * columns, blocks = count / block_columns;
     values = Buffer(count * sizeof(float));
     quantized = Buffer(count);
@@ -31,20 +33,29 @@ void Decoder::Scratch::reserve(int rows, int columns) {
     sums = Buffer(blocks * sizeof(int32_t));
 }
 
-Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, bool half)
-    : spec_(std::move(spec)), pool_(pool), kernels_(kernels), num_blocks_(num_blocks), half_(half),
+Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, CacheType cache_type)
+    : spec_(std::move(spec)), pool_(pool), kernels_(kernels), num_blocks_(num_blocks), layout_{cache_type, spec_.head_dim},
       hidden_(round_up(spec_.hidden_size, block_columns)),
       attention_(round_up(spec_.num_heads * spec_.head_dim, block_columns)),
       kv_(round_up(spec_.num_kv_heads * spec_.head_dim, block_columns)),
       intermediate_(round_up(spec_.intermediate_size, block_columns)),
-      padded_head_dim_(round_up(spec_.head_dim, 16)),
       layers_(size_t(spec_.num_layers)),
-      cache_(times(size_t(num_blocks), block_bytes(spec_, half))),
-      block_elements_(int64_t(spec_.num_kv_heads) * 16 * (spec_.head_dim + padded_head_dim_)),
-      own_(size_t(pool.size())) {}
+      cache_(times(size_t(num_blocks), block_bytes(spec_, cache_type))),
+      block_stride_(size_t(spec_.num_kv_heads) * layout_.bytes()),
+      own_(size_t(pool.size())) {
+    const size_t head_values = size_t(AttentionArgs::max_rows) * layout_.padded_head_dim();
+    for (Scratch& own : own_) {
+        own.heads = Buffer(head_values * sizeof(float));
+        own.head_bytes = Buffer(head_values);
+        own.outs = Buffer(head_values * sizeof(float));
+        own.row = Buffer(size_t(std::max({hidden_, attention_, intermediate_})) * sizeof(float));
+        own.gate = Buffer(2 * stretch_tokens * block_columns * sizeof(float));
+        own.up = Buffer(2 * stretch_tokens * block_columns * sizeof(float));
+    }
+}
 
-size_t Decoder::block_bytes(const Spec& spec, bool half) {
-    return size_t(spec.num_layers) * spec.num_kv_heads * 16 * (spec.head_dim + round_up(spec.head_dim, 16)) * (half ? 2 : 4);
+size_t Decoder::block_bytes(const Spec& spec, CacheType cache_type) {
+    return size_t(spec.num_layers) * spec.num_kv_heads * CacheLayout{cache_type, spec.head_dim}.bytes();
 }
 
 Shape Decoder::shape(int layer, Weight which) const {
@@ -120,13 +131,11 @@ void Decoder::reserve(const BatchView& batch) {
         q_ = Buffer(n * attention_ * sizeof(float));
         k_ = Buffer(n * kv_ * sizeof(float));
         v_ = Buffer(n * kv_ * sizeof(float));
-        attended_ = Buffer(n * attention_ * sizeof(float));
-        gate_ = Buffer(n * intermediate_ * sizeof(float));
-        up_ = Buffer(n * intermediate_ * sizeof(float));
         rotations_ = Buffer(n * (spec_.inverse_frequencies.size() + 1) * 2 * sizeof(float));
-        const int widest = std::max({hidden_, attention_, intermediate_});
+        const int widest = std::max(hidden_, attention_);
         shared_.reserve(capacity, widest);
-        for (Scratch& own : own_) own.reserve(few_tokens, widest);
+        inner_.reserve(capacity, intermediate_);
+        for (Scratch& own : own_) own.rows.reserve(few_tokens, widest);
         token_capacity_ = capacity;  // last: there may be no memory for one of them
     }
     if (batch.num_logit_rows > logit_capacity_) {
@@ -210,7 +219,7 @@ class Decoder::Pass {
             const int position = d_.token_position_[size_t(t)];
             d_.embed_.read_row(batch_.tokens[t], x(t));
             if (spec_.learned_positions) {
-                float* row = d_.own_[size_t(thread_)].values.as<float>();
+                float* row = own().row.as<float>();
                 d_.positions_.read_row(position, row);
                 for (int c = 0; c < d_.hidden_; ++c) x(t)[c] += row[c];
             }
@@ -223,44 +232,72 @@ class Decoder::Pass {
         });
     }
 
-    // out (+)= weights . prepared rows. `prepare(row, out)` makes a row of `columns` activations, from what is complete
-    // when every thread has come here. With few rows each thread makes all of them for itself.
-    template <size_t N, class Prepare>
-    void project(Region preparing, Region region, int rows, int columns, Prepare prepare, const Segment (&segments)[N], bool accumulate) {
-        if (!rows) return;
-        bool as_bytes = false;
-        int num_groups = 0;
-        for (const Segment& s : segments) {
-            as_bytes |= s.weights->packing() != Packing::floats;
-            num_groups += s.weights->groups();
+    // How a product's groups and rows are shared among the threads: units of `group_step` groups by a stretch of rows, of
+    // which a thread takes `grain` at a time. Few rows: long sweeps over the weights. Many: equal parts for all.
+    struct Shares {
+        int rows, group_step, grain, stretch, num_stretches;
+        explicit Shares(int rows)
+            : rows(rows), group_step(rows <= 2 ? 1 : 2), grain(rows <= 2 ? 4 : 1), stretch(rows < 2 * stretch_tokens ? rows : stretch_tokens),
+              num_stretches(rows ? (rows + stretch - 1) / stretch : 0) {}
+        int count(int groups) const { return (groups + group_step - 1) / group_step * num_stretches; }
+        int first_row(int unit) const { return unit % num_stretches * stretch; }
+        int last_row(int unit) const { return std::min(rows, first_row(unit) + stretch); }
+        int first_group(int unit) const { return unit / num_stretches * group_step; }
+        // The same in units of whole blocks of columns.
+        Shares by_blocks() const {
+            Shares other = *this;
+            other.group_step = block_columns / group_rows;
+            other.grain = grain > 1 ? 2 : 1;
+            return other;
         }
+    };
+
+    // Opens a phase whose units read rows of activations that `make(row, out)` makes, from what is complete when every
+    // thread has come here. Few rows each thread makes for itself, many they share and meet again.
+    template <class Make>
+    Activations open_with(Region making, Region region, int count, int rows, int columns, Readers readers, Make make) {
         const bool is_few = rows <= few_tokens;
-        const Activations in = (is_few ? d_.own_[size_t(thread_)] : d_.shared_).view(columns);
+        const Activations in = (is_few ? own().rows : d_.shared_).view(columns);
         const auto fill = [&](int row) {
-            prepare(row, in.values + size_t(row) * columns);
-            if (as_bytes) k_.quantize(in, row);
+            float* out = readers.floats ? in.values + size_t(row) * columns : own().row.template as<float>();
+            make(row, out);
+            if (readers.bytes) k_.quantize(out, in, row, 0, in.blocks());
         };
-        // Few rows: long sweeps over the weights. Many: pairs of groups, and stretches of rows to share evenly.
-        const int stretch = rows >= 256 ? 128 : rows, num_stretches = (rows + stretch - 1) / stretch;
-        const int step = rows <= 2 ? 1 : 2, grain = rows <= 2 ? 4 : 1;
-        if (!is_few) for_each(preparing, rows, 4, fill);
-        open(is_few ? preparing : region, (num_groups + step - 1) / step * num_stretches);
+        if (!is_few) for_each(making, rows, 4, fill);
+        open(is_few ? making : region, count);
         if (is_few) {
             for (int row = 0; row < rows; ++row) fill(row);
             enter(region);
         }
-        for (int begin, end; pool_.take(thread_, grain, begin, end);) {
-            const int part = begin % num_stretches;
-            const int first = begin / num_stretches * step, last = std::min(num_groups, ((end - 1) / num_stretches + 1) * step);
+        return in;
+    }
+
+    // out (+)= weights . in, within a phase of shares.count(groups of all segments).
+    template <size_t N> void project(const Shares& shares, const Activations& in, const Segment (&segments)[N], bool accumulate) {
+        const int num_groups = count_groups(segments);
+        for (int begin, end; pool_.take(thread_, shares.grain, begin, end);) {
+            const int first_row = shares.first_row(begin), last_row = shares.last_row(begin);
+            const int first = shares.first_group(begin), last = std::min(num_groups, shares.first_group(end - 1) + shares.group_step);
             int base = 0;
             for (const Segment& s : segments) {
-                const int groups = s.weights->groups(), from = std::max(first, base), to = std::min(last, base + groups);
+                const int groups = s.weights->groups(), from = std::max(first - base, 0), to = std::min(last - base, groups);
                 if (from < to)
-                    k_.matmul({s.weights, &in, part * stretch, std::min(rows, (part + 1) * stretch), from - base, to - base,
-                               s.bias, s.out, s.out_stride, accumulate});
+                    k_.matmul({s.weights, &in, first_row, last_row, from, to, s.bias,
+                               s.out + size_t(first_row) * s.out_stride + size_t(from) * group_rows, s.out_stride, accumulate});
                 base += groups;
             }
         }
+    }
+
+    template <size_t N> static int count_groups(const Segment (&segments)[N]) {
+        int total = 0;
+        for (const Segment& s : segments) total += s.weights->groups();
+        return total;
+    }
+    template <size_t N> static Readers readers_of(const Segment (&segments)[N]) {
+        Readers readers{};
+        for (const Segment& s : segments) (s.weights->packing() == Packing::floats ? readers.floats : readers.bytes) = true;
+        return readers;
     }
 
     void norm(const float* in, const float* weight, const float* bias, float* out) const {
@@ -269,120 +306,157 @@ class Decoder::Pass {
     }
 
     void attention(const Layer& layer, int index) {
+        const int rows = num_tokens();
+        const Shares shares(rows);
         const auto normed = [&](int t, float* out) { norm(x(t), layer[Vector::attn_norm], layer[Vector::attn_norm_bias], out); };
         const Segment qkv[] = {{&layer.q, layer[Vector::q_bias], d_.q_.as<float>(), d_.attention_},
                                {&layer.k, layer[Vector::k_bias], d_.k_.as<float>(), d_.kv_},
                                {&layer.v, layer[Vector::v_bias], d_.v_.as<float>(), d_.kv_}};
-        project(Region::norm, Region::qkv, num_tokens(), d_.hidden_, normed, qkv, false);
+        const Activations in = open_with(Region::norm, Region::qkv, shares.count(count_groups(qkv)), rows, d_.hidden_, readers_of(qkv), normed);
+        project(shares, in, qkv, false);
 
-        for_each(Region::position, num_tokens() * spec_.num_kv_heads, 4,
-                 [&](int i) { position_heads(layer, index, i / spec_.num_kv_heads, i % spec_.num_kv_heads); });
-        for_each(Region::attention, int(d_.units_.size()), 1, [&](int i) { attend(index, d_.units_[size_t(i)]); });
-
-        const auto attended = [&](int t, float* out) {
-            std::copy_n(d_.attended_.as<float>() + size_t(t) * d_.attention_, d_.attention_, out);
-        };
+        for_each(Region::position, rows * spec_.num_kv_heads, 4,
+                 [&](int i) { write_cache(layer, index, i / spec_.num_kv_heads, i % spec_.num_kv_heads); });
         const Segment o[] = {{&layer.o, layer[Vector::o_bias], d_.x_.as<float>(), d_.hidden_}};
-        project(Region::norm, Region::output, num_tokens(), d_.attention_, attended, o, true);
+        const Activations attended = d_.shared_.view(d_.attention_);
+        // Where each head's columns are whole blocks, who attends can quantize them, too.
+        const bool heads_are_blocks = spec_.head_dim % block_columns == 0;
+        const Readers readers = readers_of(o), at_once = {readers.bytes && heads_are_blocks, readers.floats || !heads_are_blocks};
+        for_each(Region::attention, int(d_.units_.size()), 1, [&](int i) { attend(layer, index, d_.units_[size_t(i)], attended, at_once); });
+        if (readers.bytes && !heads_are_blocks)
+            for_each(Region::attention, rows, 4, [&](int t) {
+                float* row = attended.values + size_t(t) * attended.columns;
+                std::fill(row + spec_.num_heads * spec_.head_dim, row + attended.columns, 0.0f);
+                k_.quantize(row, attended, t, 0, attended.blocks());
+            });
+        open(Region::output, shares.count(count_groups(o)));
+        project(shares, attended, o, true);
     }
 
-    // RMS norm over one head (spec.qk_norm), in place.
-    void norm_head(float* head, const float* weight) const {
+    // RMS norm over one head (spec.qk_norm).
+    void norm_head(const float* head, const float* weight, float* out) const {
         float squares = 0;
         for (int d = 0; d < spec_.head_dim; ++d) squares += head[d] * head[d];
         const float scale = 1 / std::sqrt(squares / float(spec_.head_dim) + spec_.norm_eps);
-        for (int d = 0; d < spec_.head_dim; ++d) head[d] = head[d] * scale * weight[d];
+        for (int d = 0; d < spec_.head_dim; ++d) out[d] = head[d] * scale * weight[d];
     }
 
-    // Rotary positions (Su et al. 2021), dimension i with i + head_dim / 2; then times `scale`.
-    void rotate(float* head, int token, float scale) const {
+    // A query or key head at its token's position, times `scale`.
+    void position_head(const float* head, const float* norm_weight, int token, float scale, float* out) const {
         const int half_dim = int(spec_.inverse_frequencies.size());
         const float* cosine = d_.rotations_.as<float>() + size_t(token) * half_dim * 2;
-        const float* sine = cosine + half_dim;
-        for (int i = 0; i < half_dim; ++i) {
-            const float a = head[i], b = head[i + half_dim];
-            head[i] = (a * cosine[i] - b * sine[i]) * scale;
-            head[i + half_dim] = (b * cosine[i] + a * sine[i]) * scale;
+        if (spec_.qk_norm) {
+            norm_head(head, norm_weight, out);
+            head = out;
         }
-        for (int i = 2 * half_dim; i < spec_.head_dim; ++i) head[i] *= scale;
+        k_.rotate(head, cosine, cosine + half_dim, half_dim, spec_.head_dim, scale, out);
     }
 
-    void* cache_block(int layer, int kv_head) const {  // of block 0
-        const int64_t element = int64_t(layer) * d_.num_blocks_ * d_.block_elements_ + int64_t(kv_head) * head_elements();
-        return d_.cache_.as<uint8_t>() + element * (d_.half_ ? 2 : 4);
+    const uint8_t* cache_of(int layer, int kv_head) const {  // of block 0
+        return d_.cache_.as<uint8_t>() + size_t(layer) * d_.num_blocks_ * d_.block_stride_ + size_t(kv_head) * d_.layout_.bytes();
     }
-    int64_t head_elements() const { return int64_t(16) * (spec_.head_dim + d_.padded_head_dim_); }
 
-    // Norms and rotates a key/value head and its query heads, and writes key and value into the cache.
-    void position_heads(const Layer& layer, int index, int token, int kv_head) {
-        const int group = spec_.num_heads / spec_.num_kv_heads, dim = spec_.head_dim;
-        const float scale = 1 / std::sqrt(float(dim));
-        for (int h = kv_head * group; h < (kv_head + 1) * group; ++h) {
-            float* query = d_.q_.as<float>() + size_t(token) * d_.attention_ + size_t(h) * dim;
-            if (spec_.qk_norm) norm_head(query, layer[Vector::q_norm]);
-            rotate(query, token, scale);
-        }
-        float* key = d_.k_.as<float>() + size_t(token) * d_.kv_ + size_t(kv_head) * dim;
-        const float* value = d_.v_.as<float>() + size_t(token) * d_.kv_ + size_t(kv_head) * dim;
-        if (spec_.qk_norm) norm_head(key, layer[Vector::k_norm]);
-        rotate(key, token, 1);
+    // The padding of a thread's heads is zero from the beginning, and stays so.
+    float* own_head(int index) const { return own().heads.as<float>() + size_t(index) * d_.layout_.padded_head_dim(); }
+
+    void write_cache(const Layer& layer, int index, int token, int kv_head) {
+        const size_t at = size_t(token) * d_.kv_ + size_t(kv_head) * spec_.head_dim;
+        float *key = own_head(0), *value = own_head(1);
+        position_head(d_.k_.as<float>() + at, layer[Vector::k_norm], token, 1, key);
+        std::copy_n(d_.v_.as<float>() + at, spec_.head_dim, value);
         const int position = d_.token_position_[size_t(token)];
-        const int block = batch_.block_tables[int64_t(d_.token_sequence_[size_t(token)]) * batch_.table_stride + position / 16];
-        uint8_t* at = (uint8_t*)cache_block(index, kv_head) + int64_t(block) * d_.block_elements_ * (d_.half_ ? 2 : 4);
-        k_.write_kv(key, value, dim, d_.padded_head_dim_, position % 16, d_.half_, at);
+        const int block = batch_.block_tables[int64_t(d_.token_sequence_[size_t(token)]) * batch_.table_stride + position / block_positions];
+        uint8_t* to = const_cast<uint8_t*>(cache_of(index, kv_head)) + size_t(block) * d_.block_stride_;
+        k_.write_kv(d_.layout_, key, value, position % block_positions, to);
     }
 
-    void attend(int index, const AttentionUnit& unit) {
+    void attend(const Layer& layer, int index, const AttentionUnit& unit, const Activations& attended, Readers readers) {
         AttentionArgs args;
         args.num_rows = 0;
-        for (int t = unit.first_token; t < unit.first_token + unit.num_tokens; ++t)
-            for (int h = unit.first_head; h < unit.first_head + unit.num_heads; ++h) {
-                const size_t at = size_t(t) * d_.attention_ + size_t(h) * spec_.head_dim;
-                const int position = d_.token_position_[size_t(t)];
-                args.queries[args.num_rows] = d_.q_.as<float>() + at;
-                args.outs[args.num_rows] = d_.attended_.as<float>() + at;
-                args.positions[args.num_rows] = position;
-                args.first[args.num_rows] = spec_.sliding_window ? std::max(0, position + 1 - spec_.sliding_window) : 0;
-                ++args.num_rows;
-            }
-        args.head_dim = spec_.head_dim;
-        args.padded_head_dim = d_.padded_head_dim_;
-        args.cache = cache_block(index, unit.first_head / (spec_.num_heads / spec_.num_kv_heads));
+        const float scale = 1 / std::sqrt(float(spec_.head_dim));
+        const auto each_row = [&](auto body) {
+            for (int t = unit.first_token; t < unit.first_token + unit.num_tokens; ++t)
+                for (int h = unit.first_head; h < unit.first_head + unit.num_heads; ++h) body(t, h);
+        };
+        each_row([&](int t, int h) {
+            const int r = args.num_rows++, position = d_.token_position_[size_t(t)];
+            float* query = own_head(r);
+            position_head(d_.q_.as<float>() + size_t(t) * d_.attention_ + size_t(h) * spec_.head_dim, layer[Vector::q_norm], t, scale, query);
+            args.queries[r] = query;
+            args.outs[r] = readers.floats ? attended.values + size_t(t) * attended.columns + size_t(h) * spec_.head_dim
+                                          : own().outs.template as<float>() + size_t(r) * spec_.head_dim;
+            args.positions[r] = position;
+            args.first[r] = spec_.sliding_window ? std::max(0, position + 1 - spec_.sliding_window) : 0;
+        });
+        args.layout = d_.layout_;
+        args.cache = cache_of(index, unit.first_head / (spec_.num_heads / spec_.num_kv_heads));
         args.block_table = batch_.block_tables + int64_t(unit.sequence) * batch_.table_stride;
-        args.block_stride = d_.block_elements_;
-        args.half = d_.half_;
-        args.scores = d_.own_[size_t(thread_)].scores.as<float>();
+        args.block_stride = d_.block_stride_;
+        args.scores = own().scores.as<float>();
         args.scores_stride = d_.score_capacity_;
+        args.query_bytes = own().head_bytes.as<int8_t>();
         k_.attend(args);
+        if (!readers.bytes) return;
+        const int blocks = spec_.head_dim / block_columns;
+        int r = 0;
+        each_row([&](int t, int h) { k_.quantize(args.outs[r++], attended, t, h * blocks, (h + 1) * blocks); });
     }
 
     void feed_forward(const Layer& layer) {
+        const int rows = num_tokens();
+        const Shares shares(rows);
         const auto normed = [&](int t, float* out) { norm(x(t), layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], out); };
-        const Segment up = {&layer.up, layer[Vector::up_bias], d_.up_.as<float>(), d_.intermediate_};
-        if (spec_.gated) {
-            const Segment gate = {&layer.gate, layer[Vector::gate_bias], d_.gate_.as<float>(), d_.intermediate_};
-            project(Region::norm, Region::gate_up, num_tokens(), d_.hidden_, normed, {gate, up}, false);
-        } else {
-            project(Region::norm, Region::gate_up, num_tokens(), d_.hidden_, normed, {up}, false);
-        }
-        const auto activated = [&](int t, float* out) {
-            const float* up_row = d_.up_.as<float>() + size_t(t) * d_.intermediate_;
-            const float* gate_row = d_.gate_.as<float>() + size_t(t) * d_.intermediate_;
-            k_.activate(spec_.activation, spec_.gated ? gate_row : up_row, spec_.gated ? up_row : nullptr, d_.intermediate_, out);
-        };
+        const Segment up[] = {{&layer.up, layer[Vector::up_bias], nullptr, 0}};
         const Segment down[] = {{&layer.down, layer[Vector::down_bias], d_.x_.as<float>(), d_.hidden_}};
-        project(Region::activation, Region::down, num_tokens(), d_.intermediate_, activated, down, true);
+        const Activations inner = d_.inner_.view(d_.intermediate_);
+        const Readers readers = readers_of(down);
+        const Shares blocks = shares.by_blocks();
+        Readers inputs = readers_of(up);
+        if (spec_.gated) (layer.gate.packing() == Packing::floats ? inputs.floats : inputs.bytes) = true;
+        const Activations in = open_with(Region::norm, Region::gate_up, blocks.count(layer.up.groups()), rows, d_.hidden_, inputs, normed);
+        for (int begin, end; pool_.take(thread_, blocks.grain, begin, end);)
+            for (int unit = begin; unit < end; ++unit)
+                activate_block(layer, in, blocks.first_group(unit) / 2, blocks.first_row(unit), blocks.last_row(unit), inner, readers);
+        open(Region::down, shares.count(count_groups(down)));
+        project(shares, inner, down, true);
+    }
+
+    // One block of 32 columns of the feed-forward layer's inside: gate and up, activated, ready for what reads it.
+    void activate_block(const Layer& layer, const Activations& in, int block, int first_row, int last_row, const Activations& inner,
+                        Readers readers) {
+        float *gate = own().gate.template as<float>(), *up = own().up.template as<float>();
+        const auto multiply = [&](const PackedMatrix& weights, const float* bias, float* out) {
+            const int first = 2 * block, last = std::min(first + 2, weights.groups());
+            k_.matmul({&weights, &in, first_row, last_row, first, last, bias, out, block_columns, false});
+            if (last == first + 1)  // the other half of the block is padding
+                for (int i = 0; i < last_row - first_row; ++i) std::fill_n(out + i * block_columns + group_rows, group_rows, 0.0f);
+        };
+        if (spec_.gated) multiply(layer.gate, layer[Vector::gate_bias], gate);
+        multiply(layer.up, layer[Vector::up_bias], up);
+        float* other = spec_.gated ? up : nullptr;
+        float* rows = spec_.gated ? gate : up;
+        k_.activate(spec_.activation, rows, other, (last_row - first_row) * block_columns, rows);
+        for (int row = first_row; row < last_row; ++row, rows += block_columns) {
+            if (readers.bytes) k_.quantize(rows, inner, row, block, block + 1);
+            if (readers.floats) std::copy_n(rows, block_columns, inner.values + size_t(row) * inner.columns + size_t(block) * block_columns);
+        }
     }
 
     void head() {
+        const int rows = batch_.num_logit_rows;
+        if (!rows) return;
         const PackedMatrix& weights = d_.head_.rows() ? d_.head_ : d_.embed_;  // tied
         const Layer& outer = d_.outer_;
         const auto normed = [&](int r, float* out) {
             norm(x(batch_.logit_rows[r]), outer[Vector::final_norm], outer[Vector::final_norm_bias], out);
         };
+        const Shares shares(rows);
         const Segment logits[] = {{&weights, nullptr, d_.logits_->as<float>(), d_.logits_stride()}};
-        project(Region::norm, Region::head, batch_.num_logit_rows, d_.hidden_, normed, logits, false);
+        const Activations in = open_with(Region::norm, Region::head, shares.count(weights.groups()), rows, d_.hidden_, readers_of(logits), normed);
+        project(shares, in, logits, false);
     }
+
+    Scratch& own() const { return d_.own_[size_t(thread_)]; }
 
     Decoder& d_;
     const Spec& spec_;

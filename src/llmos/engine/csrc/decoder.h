@@ -43,7 +43,7 @@ enum class Vector {
 
 class Decoder {
   public:
-    Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, bool half);
+    Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, CacheType cache_type);
 
     // What the spec asks for in this place (layer -1 is what lies outside of the layers); zeros where it has nothing there.
     Shape shape(int layer, Weight which) const;
@@ -62,7 +62,7 @@ class Decoder {
     Profile& profile() { return profile_; }
     size_t weight_bytes() const;
     size_t kv_bytes() const { return cache_.bytes(); }
-    static size_t block_bytes(const Spec& spec, bool half);
+    static size_t block_bytes(const Spec& spec, CacheType cache_type);
 
   private:
     struct Layer {
@@ -80,11 +80,21 @@ class Decoder {
         float* out;
         int out_stride;
     };
-    // Activations and attention scores that belong to one thread, or to the team.
-    struct Scratch {
-        Buffer values, quantized, scales, scaled_sums, sums, scores;
+    // What reads a row of activations: products of bytes, of floats, or both.
+    struct Readers { bool bytes, floats; };
+    // Rows of activations, in memory of their own.
+    struct Rows {
+        Buffer values, quantized, scales, scaled_sums, sums;
         Activations view(int columns) const;
         void reserve(int rows, int columns);
+    };
+    // What one thread works on.
+    struct Scratch {
+        Rows rows;                       // few_tokens of them
+        Buffer row;                      // of floats, on its way to bytes
+        Buffer scores;                   // of attention
+        Buffer heads, head_bytes, outs;  // of the rows that attend together
+        Buffer gate, up;                 // a block of 32 columns, for all tokens of a stretch
     };
     class Pass;
 
@@ -96,19 +106,19 @@ class Decoder {
     Pool& pool_;
     const Kernels& kernels_;
     const int num_blocks_;
-    const bool half_;
-    const int hidden_, attention_, kv_, intermediate_, padded_head_dim_;  // columns, padded
+    const CacheLayout layout_;
+    const int hidden_, attention_, kv_, intermediate_;  // columns, padded
     std::vector<Layer> layers_;
     Layer outer_;
     PackedMatrix embed_, positions_, head_;
     Buffer cache_;
-    int64_t block_elements_;  // of one layer's block: all its key/value heads
+    size_t block_stride_;  // bytes from one block to the next of the same layer: all its key/value heads
 
     // What a step works on. Grown before the step begins, never within.
     int token_capacity_ = 0, logit_capacity_ = 0, score_capacity_ = 0;
-    Buffer x_, q_, k_, v_, attended_, gate_, up_, rotations_;
+    Buffer x_, q_, k_, v_, rotations_;
     std::shared_ptr<Buffer> logits_ = std::make_shared<Buffer>();  // outlives its capacity while a caller holds it
-    Scratch shared_;
+    Rows shared_, inner_;  // inputs of the products: of the hidden or attention columns, of the intermediate ones
     std::vector<Scratch> own_;
     std::vector<int> token_sequence_, token_position_;
     std::vector<AttentionUnit> units_;

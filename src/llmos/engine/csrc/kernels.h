@@ -20,7 +20,7 @@ inline int round_up(int value, int multiple) { return (value + multiple - 1) / m
 
 // Rows of activations, as floats and as bytes with a scale for each block of 32: x ~ scale * q.
 struct Activations {
-    float* values;         // [rows][columns]
+    float* values;         // [rows][columns], filled only where a product of floats reads them
     int8_t* quantized;     // [rows][columns]
     float* scales;         // [rows][blocks]
     float* scaled_sums;    // [rows][blocks]  scale * sum of the block's q
@@ -35,29 +35,48 @@ struct MatmulArgs {
     const Activations* x;
     int first_token, last_token;
     int first_group, last_group;
-    const float* bias;  // padded to whole groups, or null
-    float* out;
+    const float* bias;  // of the whole matrix, padded to whole groups, or null
+    float* out;         // where the first token's first row goes
     int out_stride;
     bool accumulate;
+};
+
+enum class CacheType { float32, float16, int8 };
+
+// One block of one key/value head: sixteen positions.
+//
+//   floats   keys [head_dim][16], then values [16][padded_head_dim]
+//   int8     keys [head_dim / 4][16][4], unsigned (k + 128), then values [4][padded_head_dim][4 positions], signed,
+//            then the scales of the keys [16] and of the values [16], floats: one for each position
+struct CacheLayout {
+    CacheType type;
+    int head_dim;
+    int padded_head_dim() const { return round_up(head_dim, 16); }
+    int quads() const { return (head_dim + 3) / 4; }
+    size_t values_offset() const { return type == CacheType::int8 ? size_t(quads()) * 64 : 16 * size_t(head_dim) * element(); }
+    size_t scales_offset() const { return values_offset() + 16 * size_t(padded_head_dim()); }  // int8 only
+    size_t bytes() const { return type == CacheType::int8 ? scales_offset() + 128 : values_offset() + 16 * size_t(padded_head_dim()) * element(); }
+
+  private:
+    size_t element() const { return type == CacheType::float32 ? 4 : 2; }
 };
 
 // One key/value head and up to max_rows rows (a row is a token with one query head).
 struct AttentionArgs {
     static constexpr int max_rows = 6;
     int num_rows;
-    const float* queries[max_rows];  // [head_dim], scaled by 1 / sqrt(head_dim)
+    const float* queries[max_rows];  // [padded_head_dim], the padding zeros, scaled by 1 / sqrt(head_dim)
     float* outs[max_rows];           // [head_dim]
     int positions[max_rows];         // a row attends to positions first[r] to positions[r]
     int first[max_rows];
-    int head_dim, padded_head_dim;
-    // Block b of the sequence begins at keys + block_table[b] * block_stride: keys [head_dim][16], then values
-    // [16][padded_head_dim], in elements of the cache's type.
-    const void* cache;
+    CacheLayout layout;
+    // Block b of the sequence begins at cache + block_table[b] * block_stride.
+    const uint8_t* cache;
     const int32_t* block_table;
-    int64_t block_stride;
-    bool half;       // 16-bit floats, else 32-bit
+    size_t block_stride;
     float* scores;   // scratch [max_rows][positions, rounded up to a block]
     int scores_stride;
+    int8_t* query_bytes;  // scratch [max_rows][padded_head_dim]
 };
 
 enum class ActivationKind { silu, gelu_tanh };
@@ -66,14 +85,18 @@ struct Kernels {
     const char* name;
     void (*matmul)(const MatmulArgs& args);
     void (*attend)(const AttentionArgs& args);
-    // Keys go transposed into their block, values as they are.
-    void (*write_kv)(const float* key, const float* value, int head_dim, int padded_head_dim, int slot, bool half, void* block);
+    // Key and value of one position, [padded_head_dim] with zeros as padding, into their block.
+    void (*write_kv)(const CacheLayout& layout, const float* key, const float* value, int slot, uint8_t* block);
+    // Rotary positions (Su et al. 2021), dimension i with i + half_dim; then everything times `scale`.
+    void (*rotate)(const float* head, const float* cosine, const float* sine, int half_dim, int head_dim, float scale, float* out);
     // columns are a multiple of 16 and padded with zeros; the mean is over the first `size`.
     void (*rms_norm)(const float* x, const float* weight, float epsilon, int size, int columns, float* out);
     void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, int size, int columns, float* out);
     // out = act(gate) * up, or act(gate) where up is null
     void (*activate)(ActivationKind kind, const float* gate, const float* up, int columns, float* out);
-    void (*quantize)(const Activations& x, int row);
+    // Blocks [first, last) of a row, from values [(last - first) * 32]. A block that holds what is not a number gets a
+    // scale that is none.
+    void (*quantize)(const float* values, const Activations& x, int row, int first_block, int last_block);
     // out[i] = exp((x[i] - highest) * inverse_temperature); returns their sum in double precision, in a fixed order.
     double (*exp_all)(const float* x, int size, float highest, float inverse_temperature, float* out);
     // Appends every i with x[i] > bound, ascending.

@@ -11,22 +11,37 @@
 namespace llmos {
 namespace {
 
-constexpr auto spin_before_parking = std::chrono::microseconds(400);
+using namespace std::chrono_literals;
+constexpr auto spin_before_parking = 400us;  // between two runs
+constexpr auto spin_before_sleeping = 10ms;  // within one
 
 inline void relax() {
 #if defined(__x86_64__)
     _mm_pause();
-#else
-    std::this_thread::yield();
+#elif defined(__aarch64__)
+    asm volatile("yield");
 #endif
 }
 
-// Spins until ready(); lets other processes have the core when it takes long (a neighbour holds our partner's).
-template <class Ready> void spin_until(Ready ready) {
-    for (int i = 0; !ready(); ++i) {
-        if (i < 4000) relax();
-        else std::this_thread::yield();
-    }
+// Spins until ready(), or for this long; returns what ready() said last.
+template <class Ready> bool spin_until(Ready ready, std::chrono::steady_clock::duration at_most) {
+    const auto start = std::chrono::steady_clock::now();
+    do
+        for (int i = 0; i < 64; ++i) {
+            if (ready()) return true;
+            relax();
+        }
+    while (std::chrono::steady_clock::now() - start < at_most);
+    return ready();
+}
+
+// Waits until `word` is no longer `old`. Partners are a fraction of a microsecond apart, but where other processes want
+// the cores, one may be put aside for some milliseconds. Who yields or sleeps meanwhile gives its own core away for as
+// long, and the team meets ever more rarely: so it spins for longer than a time slice, and sleeps only then.
+template <class Word> void wait_while(const std::atomic<Word>& word, Word old) {
+    const auto is_over = [&] { return word.load(std::memory_order_acquire) != old; };
+    if (spin_until(is_over, spin_before_sleeping)) return;
+    while (!is_over()) word.wait(old, std::memory_order_acquire);
 }
 
 }  // namespace
@@ -56,16 +71,14 @@ void Pool::stop() {
 void Pool::work(int thread) {
     uint32_t seen = 0;
     for (;;) {
-        const auto asleep = [&] { return epoch_.load(std::memory_order_acquire) == seen; };
-        const auto start = std::chrono::steady_clock::now();
-        while (asleep()) {
-            for (int i = 0; i < 64 && asleep(); ++i) relax();
-            if (asleep() && std::chrono::steady_clock::now() - start > spin_before_parking) epoch_.wait(seen);
-        }
+        const auto is_called = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
+        if (!spin_until(is_called, spin_before_parking))
+            while (!is_called()) epoch_.wait(seen, std::memory_order_acquire);
         ++seen;
         if (stopping_) return;
         call(thread);
         num_done_.fetch_add(1, std::memory_order_release);
+        num_done_.notify_one();
     }
 }
 
@@ -88,7 +101,7 @@ void Pool::run(const std::function<void(int)>& body) {
     epoch_.notify_all();
     call(0);
     const uint32_t others = uint32_t(num_threads_ - 1);
-    spin_until([&] { return num_done_.load(std::memory_order_acquire) == others; });
+    for (uint32_t done; (done = num_done_.load(std::memory_order_acquire)) != others;) wait_while(num_done_, done);
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
@@ -98,8 +111,9 @@ void Pool::barrier() {
     if (num_arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == uint32_t(num_threads_)) {
         num_arrived_.store(0, std::memory_order_relaxed);
         generation_.store(generation + 1, std::memory_order_release);
+        generation_.notify_all();
     } else {
-        spin_until([&] { return generation_.load(std::memory_order_acquire) != generation; });
+        wait_while(generation_, generation);
     }
 }
 

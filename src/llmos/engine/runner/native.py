@@ -14,7 +14,7 @@ from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 Weights = Literal["auto", "f32", "int8"]
-KVDType = Literal["f16", "f32"]
+KVDType = Literal["int8", "f16", "f32"]
 
 Rows = tuple[int, str, str, int, int, int, npt.NDArray[np.uint8], bool]
 """What C++ packs: layer and name, dtype, rows and columns of the whole matrix, the first row of these, their bytes,
@@ -46,12 +46,12 @@ class NativeRunner:
         threads: int = 1,
         isa: str | None = None,
         weights: Weights = "auto",
-        kv_dtype: KVDType = "f16",
+        kv_dtype: KVDType = "int8",
     ) -> None:
         self.spec, self.num_blocks = spec, num_blocks
         self.pool = _native.Pool(threads)
         rotations = [] if spec.learned_positions else inverse_frequencies(spec).tolist()
-        self._runner = _native.Runner(self.pool, spec, rotations, num_blocks, isa or "", kv_dtype == "f16")
+        self._runner = _native.Runner(self.pool, spec, rotations, num_blocks, isa or "", kv_dtype)
         self._set_vectors(tensors)
         self._pack_matrices(tensors, weights)
 
@@ -82,9 +82,9 @@ class NativeRunner:
         return self._runner.kv_bytes
 
     @staticmethod
-    def block_bytes(spec: DecoderSpec, kv_dtype: KVDType = "f16") -> int:
+    def block_bytes(spec: DecoderSpec, kv_dtype: KVDType = "int8") -> int:
         """Return the bytes that one block of the KV cache takes in all layers together."""
-        return _native.block_bytes(spec, kv_dtype == "f16")
+        return _native.block_bytes(spec, kv_dtype)
 
     def _set_vectors(self, tensors: Mapping[str, RawTensor]) -> None:
         for name, shape in self.spec.tensor_shapes().items():

@@ -5,12 +5,13 @@
 #include "../ops/matmul.h"
 #include "../ops/norm.h"
 #include "../ops/quantize.h"
+#include "../ops/rotate.h"
 #include "../ops/softmax.h"
 
 namespace llmos {
 
 extern const Kernels portable_kernels;
-const Kernels portable_kernels = {"portable",     matmul,   attend,  write_kv,   rms_norm,    layer_norm,
+const Kernels portable_kernels = {"portable",     matmul,   attend,  write_kv,   rotate,   rms_norm,    layer_norm,
                                 activate, quantize, exp_all, find_above, find_largest};
 
 }  // namespace llmos

@@ -15,15 +15,17 @@ using llmos::MatmulArgs;
 using llmos::PackedMatrix;
 using llmos::Packing;
 
-// Asks for the block that the next tile of rows reads at this place: tokens after the first find their weights in the
-// cache, so nothing else would fetch ahead while they compute.
+// The tiles of one span of rows ask, between them, for the weights of the next span: tokens after the first find theirs
+// in the cache, so nothing else would fetch ahead while they compute. Tile `number` of `count` asks for every count-th block.
+struct FetchAhead { int number, count; };
+
 template <size_t bytes> inline void prefetch(const uint8_t* p) {
 LLMOS_UNROLL
     for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + line, 0, 2);
 }
 
 template <Packing P, int R, int T>
-inline void tile(const PackedMatrix& w, const Activations& x, int group, int token, bool fetch_ahead, F (&total)[R][T]) {
+inline void tile(const PackedMatrix& w, const Activations& x, int group, int token, FetchAhead ahead, F (&total)[R][T]) {
     constexpr bool affine = P == Packing::affine_nibbles;
     constexpr int offset = P == Packing::bytes ? 128 - dot_bytes_offset : affine ? 0 : 8;
     constexpr size_t weight_bytes = PackedMatrix::weight_bytes(P), scale_bytes = PackedMatrix::scale_bytes(P);
@@ -40,12 +42,14 @@ inline void tile(const PackedMatrix& w, const Activations& x, int group, int tok
     const float* x_scaled_sums = x.scaled_sums + size_t(token) * blocks;
     const int32_t* x_sums = x.sums + size_t(token) * blocks;
 
-    for (int b = 0; b < blocks; ++b) {
-        if (fetch_ahead)
+    for (int b = 0, next_fetch = ahead.number; b < blocks; ++b) {
+        if (b == next_fetch) {
+            next_fetch += ahead.count;
             for (int r = 0; r < R; ++r) {
                 prefetch<weight_bytes>(weights[r] + R * w.group_bytes() + b * weight_bytes);
                 prefetch<scale_bytes>(scales[r] + R * w.group_bytes() + b * scale_bytes);
             }
+        }
         I dots[R][T];
 LLMOS_UNROLL
         for (int t = 0; t < T; ++t) {
@@ -111,52 +115,53 @@ inline void float_tile(const PackedMatrix& w, const Activations& x, int group, i
         }
 }
 
-template <Packing P, int R, int T> void compute(const MatmulArgs& a, int group, int token) {
+template <Packing P, int R, int T> void compute(const MatmulArgs& a, int group, int token, FetchAhead ahead) {
     F total[R][T];
     for (int r = 0; r < R; ++r)
         for (int t = 0; t < T; ++t) total[r][t] = zero();
     if constexpr (P == Packing::floats) float_tile<R, T>(*a.weights, *a.x, group, token, total);
-    else tile<P, R, T>(*a.weights, *a.x, group, token, token == a.first_token, total);
+    else tile<P, R, T>(*a.weights, *a.x, group, token, ahead, total);
     for (int r = 0; r < R; ++r)
         for (int t = 0; t < T; ++t) {
-            const int row = (group + r) * 16;
-            float* out = a.out + size_t(token + t) * a.out_stride + row;
+            float* out = a.out + size_t(token - a.first_token + t) * a.out_stride + (group - a.first_group + r) * 16;
             F value = total[r][t];
-            if (a.bias) value = value + load(a.bias + row);
+            if (a.bias) value = value + load(a.bias + (group + r) * 16);
             if (a.accumulate) value = value + load(out);
             store(out, value);
         }
 }
 
-// All groups of the span for T tokens, R groups at a time.
-template <Packing P, int R, int T> void sweep(const MatmulArgs& a, int token) {
+// All groups of the span for T tokens, R groups at a time: each byte of the weights is read once.
+template <Packing P, int R, int T> void sweep(const MatmulArgs& a) {
+    constexpr FetchAhead all = {0, 1};
     int group = a.first_group;
-    for (; group + R <= a.last_group; group += R) compute<P, R, T>(a, group, token);
-    if constexpr (R > 2)
-        for (; group + 2 <= a.last_group; group += 2) compute<P, 2, T>(a, group, token);
-    for (; group < a.last_group; ++group) compute<P, 1, T>(a, group, token);
+    for (; group + R <= a.last_group; group += R) compute<P, R, T>(a, group, a.first_token, all);
+    for (; group + 2 <= a.last_group; group += 2) compute<P, 2, T>(a, group, a.first_token, all);
+    for (; group < a.last_group; ++group) compute<P, 1, T>(a, group, a.first_token, all);
 }
 
-// A pair of groups at a time through all tokens: its weights stay in the first-level cache.
-template <Packing P> void tokens_by_pairs(const MatmulArgs& args) {
-    for (int group = args.first_group; group < args.last_group; group += 2) {
-        MatmulArgs a = args;
-        a.first_group = group;
-        a.last_group = group + 2 < args.last_group ? group + 2 : args.last_group;
-        int token = a.first_token;
-        for (; token + 4 <= a.last_token; token += 4) sweep<P, 2, 4>(a, token);
-        switch (a.last_token - token) {
-            case 3: sweep<P, 2, 3>(a, token); break;
-            case 2: sweep<P, 2, 2>(a, token); break;
-            case 1: sweep<P, 2, 1>(a, token); break;
-        }
+// R groups through all tokens: their weights stay in the first-level cache.
+template <Packing P, int R> void all_tokens(const MatmulArgs& a, int group) {
+    const int count = (a.last_token - a.first_token + 3) / 4;
+    int token = a.first_token, number = 0;
+    for (; token + 4 <= a.last_token; token += 4) compute<P, R, 4>(a, group, token, {number++, count});
+    switch (a.last_token - token) {
+        case 3: compute<P, R, 3>(a, group, token, {number, count}); break;
+        case 2: compute<P, R, 2>(a, group, token, {number, count}); break;
+        case 1: compute<P, R, 1>(a, group, token, {number, count}); break;
     }
+}
+
+template <Packing P> void tokens_by_pairs(const MatmulArgs& a) {
+    int group = a.first_group;
+    for (; group + 2 <= a.last_group; group += 2) all_tokens<P, 2>(a, group);
+    if (group < a.last_group) all_tokens<P, 1>(a, group);
 }
 
 template <Packing P> void matmul_packed(const MatmulArgs& a) {
     switch (a.last_token - a.first_token) {
-        case 1: sweep<P, 4, 1>(a, a.first_token); break;
-        case 2: sweep<P, 4, 2>(a, a.first_token); break;
+        case 1: sweep<P, 4, 1>(a); break;
+        case 2: sweep<P, 4, 2>(a); break;
         default: tokens_by_pairs<P>(a);
     }
 }

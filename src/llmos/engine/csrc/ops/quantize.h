@@ -2,22 +2,20 @@
 #pragma once
 
 #include "../kernels.h"
+#include "bytes.h"
 
 namespace {
 
-void quantize(const llmos::Activations& x, int row) {
-    const float* values = x.values + size_t(row) * x.columns;
-    int8_t* q = x.quantized + size_t(row) * x.columns;
-    for (int b = 0; b < x.blocks(); ++b, values += 32, q += 32) {
+void quantize(const float* values, const llmos::Activations& x, int row, int first_block, int last_block) {
+    for (int b = first_block; b < last_block; ++b, values += llmos::block_columns) {
+        const size_t at = size_t(row) * x.columns + size_t(b) * llmos::block_columns, i = size_t(row) * x.blocks() + b;
         const F low = load(values), high = load(values + 16);
-        const float magnitude = largest(max(abs(low), abs(high)));
-        const float inverse = magnitude > 0 ? 127 / magnitude : 0;
-        const I q_low = to_int(low * splat(inverse)), q_high = to_int(high * splat(inverse));
-        store_int8(q, q_low);
-        store_int8(q + 16, q_high);
-        const size_t i = size_t(row) * x.blocks() + b;
+        const ByteScale unit = scale_to(127, largest(max(magnitude_bits(low), magnitude_bits(high))));
+        const I q_low = to_int(low * splat(unit.inverse)), q_high = to_int(high * splat(unit.inverse));
+        store_int8(x.quantized + at, q_low);
+        store_int8(x.quantized + at + 16, q_high);
         const int32_t total = sum(q_low + q_high);
-        x.scales[i] = magnitude / 127;
+        x.scales[i] = unit.scale;
         x.sums[i] = total;
         x.scaled_sums[i] = x.scales[i] * float(total);
     }

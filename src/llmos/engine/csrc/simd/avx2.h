@@ -74,6 +74,17 @@ inline F keep_lanes(F x, int begin, int end, float other) {
 }
 inline I to_int(F x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
 inline I operator+(I x, I y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+inline I max(I x, I y) { return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)}; }
+inline int32_t largest(I x) {
+    const __m256i eight = _mm256_max_epi32(x.a, x.b);
+    const __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    const __m128i two = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
+}
+inline I magnitude_bits(F x) {
+    const __m256i rest = _mm256_set1_epi32(0x7fffffff);
+    return {_mm256_and_si256(_mm256_castps_si256(x.a), rest), _mm256_and_si256(_mm256_castps_si256(x.b), rest)};
+}
 inline int32_t sum(I x) {
     const __m256i eight = _mm256_add_epi32(x.a, x.b);
     const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
@@ -118,6 +129,11 @@ inline I dot_bytes(I sum, Bytes w, const int8_t* four) {
     const __m256i a = _mm256_xor_si256(w.a, flip), b = _mm256_xor_si256(w.b, flip);
     return {add_products(sum.a, _mm256_abs_epi8(a), _mm256_sign_epi8(x, a)),
             add_products(sum.b, _mm256_abs_epi8(b), _mm256_sign_epi8(x, b))};
+}
+
+inline I dot_signed(I sum, Bytes values, const uint8_t* four) {
+    const __m256i x = splat_four((const int8_t*)four);
+    return {add_products(sum.a, x, values.a), add_products(sum.b, x, values.b)};
 }
 
 }  // namespace

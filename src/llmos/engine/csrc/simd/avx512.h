@@ -41,6 +41,9 @@ inline F keep_lanes(F a, int begin, int end, float other) {
 
 inline I to_int(F a) { return {_mm512_cvtps_epi32(a.v)}; }
 inline I operator+(I a, I b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline I max(I a, I b) { return {_mm512_max_epi32(a.v, b.v)}; }
+inline int32_t largest(I a) { return _mm512_reduce_max_epi32(a.v); }
+inline I magnitude_bits(F a) { return {_mm512_and_si512(_mm512_castps_si512(a.v), _mm512_set1_epi32(0x7fffffff))}; }
 inline int32_t sum(I a) { return _mm512_reduce_add_epi32(a.v); }
 inline void store_int8(int8_t* p, I a) { _mm_storeu_si128((__m128i*)p, _mm512_cvtepi32_epi8(a.v)); }
 inline I splat_int(int32_t x) { return {_mm512_set1_epi32(x)}; }
@@ -58,5 +61,11 @@ inline I dot_nibbles(I sum, Bytes weights, const int8_t* four) {
     return {_mm512_dpbusd_epi32(sum.v, weights.v, _mm512_set1_epi32(x))};
 }
 inline I dot_bytes(I sum, Bytes weights, const int8_t* four) { return dot_nibbles(sum, weights, four); }
+
+inline I dot_signed(I sum, Bytes values, const uint8_t* four) {
+    int32_t x;
+    __builtin_memcpy(&x, four, 4);
+    return {_mm512_dpbusd_epi32(sum.v, _mm512_set1_epi32(x), values.v)};
+}
 
 }  // namespace

@@ -68,6 +68,19 @@ template <class Lane> inline I make_int(Lane lane) {
 // Rounded to nearest, ties to even.
 inline I to_int(F a) { return make_int([&](int i) { return int32_t(std::nearbyint(a.v[i])); }); }
 inline I operator+(I a, I b) { return make_int([&](int i) { return a.v[i] + b.v[i]; }); }
+inline I max(I a, I b) { return make_int([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
+inline int32_t largest(I a) {
+    int32_t best = a.v[0];
+    for (int32_t x : a.v) best = x > best ? x : best;
+    return best;
+}
+// The bits of |a|: they compare like the magnitudes, and what is no number is the largest of all.
+inline I magnitude_bits(F a) {
+    I out;
+    __builtin_memcpy(out.v, a.v, sizeof(out.v));
+    for (int32_t& x : out.v) x &= 0x7fffffff;
+    return out;
+}
 inline int32_t sum(I a) {
     int32_t total = 0;
     for (int32_t x : a.v) total += x;
@@ -102,5 +115,11 @@ inline I dot_nibbles(I sum, Bytes weights, const int8_t* four) {
     return sum;
 }
 inline I dot_bytes(I sum, Bytes weights, const int8_t* four) { return dot_nibbles(sum, weights, four); }
+// sum[row] += values[row][0..3] . four[0..3], the values signed, the four up to 127.
+inline I dot_signed(I sum, Bytes values, const uint8_t* four) {
+    for (int row = 0; row < 16; ++row)
+        for (int k = 0; k < 4; ++k) sum.v[row] += int32_t(int8_t(values.v[4 * row + k])) * four[k];
+    return sum;
+}
 
 }  // namespace

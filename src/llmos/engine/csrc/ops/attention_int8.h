@@ -1,0 +1,179 @@
+// Attention over keys and values of 8 bits, in integer dot products.
+//
+// A query becomes bytes with one scale; so does each stretch of sixteen weights of the softmax, each already times its
+// value's scale: whatever the sixteen are, their largest has all of the bits.
+#pragma once
+
+#include "../kernels.h"
+#include "bytes.h"
+#include "exp.h"
+#include "reach.h"
+
+namespace {
+
+constexpr int largest_share = 127;  // a sum of two products with it fits into 16 bits, where AVX2 puts it
+
+// The sixteen shares of one row in one block, and what one of them is worth; lies where the block's scores lay.
+struct Shares {
+    uint8_t quantized[16];
+    float scale;
+};
+
+struct QuantizedQuery {
+    const int8_t* bytes;
+    float scale;
+    int32_t sum;
+};
+
+inline QuantizedQuery quantize_query(const float* query, int padded_head_dim, int8_t* bytes) {
+    const ByteScale unit = byte_scale(query, padded_head_dim);
+    I total = splat_int(0);
+    for (int d = 0; d < padded_head_dim; d += 16) {
+        const I q = to_int(load(query + d) * splat(unit.inverse));
+        store_int8(bytes + d, q);
+        total = total + q;
+    }
+    return {bytes, unit.scale, sum(total)};
+}
+
+// B blocks at a time: as many chains of dot products as keep the CPU busy.
+template <int R, int B>
+inline void score_blocks(const AttentionArgs& a, const QuantizedQuery (&queries)[R], float* const* scores, int block) {
+    constexpr int offset = 128 - dot_bytes_offset;
+    const uint8_t* keys[B];
+    for (int b = 0; b < B; ++b) keys[b] = a.cache + a.block_table[block + b] * a.block_stride;
+    I dots[R][B];
+LLMOS_UNROLL
+    for (int r = 0; r < R; ++r)
+LLMOS_UNROLL
+        for (int b = 0; b < B; ++b) dots[r][b] = splat_int(-offset * queries[r].sum);
+    for (int quad = 0; quad < a.layout.quads(); ++quad) {
+        Bytes k[B];
+LLMOS_UNROLL
+        for (int b = 0; b < B; ++b) k[b] = load_bytes(keys[b] + quad * 64);
+LLMOS_UNROLL
+        for (int r = 0; r < R; ++r)
+LLMOS_UNROLL
+            for (int b = 0; b < B; ++b) dots[r][b] = dot_bytes(dots[r][b], k[b], queries[r].bytes + quad * 4);
+    }
+LLMOS_UNROLL
+    for (int b = 0; b < B; ++b) {
+        const F scale = load((const float*)(keys[b] + a.layout.scales_offset()));
+LLMOS_UNROLL
+        for (int r = 0; r < R; ++r) store(scores[r] + (block + b) * 16, to_float(dots[r][b]) * (scale * splat(queries[r].scale)));
+    }
+}
+
+template <int R> void score_int8(const AttentionArgs& a, const QuantizedQuery (&queries)[R], float* const* scores, Reach all) {
+    constexpr int B = R == 1 ? 8 : R == 2 ? 6 : R == 3 ? 4 : R == 4 ? 3 : 2;
+    int block = all.first_block();
+    for (; block + B <= all.last_block(); block += B) score_blocks<R, B>(a, queries, scores, block);
+    for (; block < all.last_block(); ++block) score_blocks<R, 1>(a, queries, scores, block);
+}
+
+// Turns a row's scores into shares; returns the sum of what they were before they were rounded.
+inline float share_out(const AttentionArgs& a, float* scores, Reach reach) {
+    const F shift = splat(hide_out_of_reach(scores, reach));
+    F total = zero();
+    for (int b = reach.first_block(); b < reach.last_block(); ++b) {
+        const F p = reach.keep(exp(load(scores + b * 16) - shift), b, 0);
+        total = total + p;
+        // A position that nobody wrote has any scale, even none that is a number.
+        const F scale = load((const float*)(a.cache + a.block_table[b] * a.block_stride + a.layout.scales_offset()) + 16);
+        const F weight = reach.keep(p * scale, b, 0);
+        const ByteScale unit = scale_to(largest_share, largest(magnitude_bits(weight)));
+        Shares* shares = (Shares*)(scores + b * 16);
+        store_int8((int8_t*)shares->quantized, to_int(weight * splat(unit.inverse)));
+        shares->scale = unit.scale;
+    }
+    return sum(total);
+}
+
+template <int R, int V> void weigh_int8(const AttentionArgs& a, float* const* scores, Reach all, int dim, float (&out)[AttentionArgs::max_rows][32]) {
+    F total[R][V];
+LLMOS_UNROLL
+    for (int r = 0; r < R; ++r)
+LLMOS_UNROLL
+        for (int v = 0; v < V; ++v) total[r][v] = zero();
+    const size_t quad_bytes = 4 * size_t(a.layout.padded_head_dim());
+    for (int b = all.first_block(); b < all.last_block(); ++b) {
+        const uint8_t* values = a.cache + a.block_table[b] * a.block_stride + a.layout.values_offset() + 4 * size_t(dim);
+        I dots[R][V];
+LLMOS_UNROLL
+        for (int r = 0; r < R; ++r)
+LLMOS_UNROLL
+            for (int v = 0; v < V; ++v) dots[r][v] = splat_int(0);
+LLMOS_UNROLL
+        for (int quad = 0; quad < 4; ++quad) {
+            Bytes value[V];
+LLMOS_UNROLL
+            for (int v = 0; v < V; ++v) value[v] = load_bytes(values + quad * quad_bytes + v * 64);
+LLMOS_UNROLL
+            for (int r = 0; r < R; ++r)
+LLMOS_UNROLL
+                for (int v = 0; v < V; ++v) dots[r][v] = dot_signed(dots[r][v], value[v], ((const Shares*)(scores[r] + b * 16))->quantized + quad * 4);
+        }
+LLMOS_UNROLL
+        for (int r = 0; r < R; ++r) {
+            const F scale = splat(((const Shares*)(scores[r] + b * 16))->scale);
+LLMOS_UNROLL
+            for (int v = 0; v < V; ++v) total[r][v] = fma(to_float(dots[r][v]), scale, total[r][v]);
+        }
+    }
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v) store(out[r] + v * 16, total[r][v]);
+}
+
+template <int R> void attend_int8(const AttentionArgs& a) {
+    const Reach all = reach_of_all(a, R);
+    const CacheLayout& layout = a.layout;
+    QuantizedQuery queries[R];
+    float* scores[R];
+    float inverse_total[R];
+    for (int r = 0; r < R; ++r) {
+        queries[r] = quantize_query(a.queries[r], layout.padded_head_dim(), a.query_bytes + size_t(r) * layout.padded_head_dim());
+        scores[r] = a.scores + size_t(r) * a.scores_stride;
+    }
+    score_int8<R>(a, queries, scores, all);
+    for (int r = 0; r < R; ++r) {
+        // A row weighs all blocks that any of them reaches: those out of its own with zeros.
+        const Reach own{a.first[r], a.positions[r]};
+        inverse_total[r] = 1 / share_out(a, scores[r], own);
+        const auto clear = [&](int from, int to) { for (int b = from; b < to; ++b) *(Shares*)(scores[r] + b * 16) = {}; };
+        clear(all.first_block(), own.first_block());
+        clear(own.last_block(), all.last_block());
+    }
+    for (int dim = 0; dim < layout.padded_head_dim(); dim += 32) {
+        float out[AttentionArgs::max_rows][32];
+        const bool is_pair = layout.padded_head_dim() - dim >= 32;
+        if (is_pair) weigh_int8<R, 2>(a, scores, all, dim, out);
+        else weigh_int8<R, 1>(a, scores, all, dim, out);
+        const int count = layout.head_dim - dim < 32 ? layout.head_dim - dim : 32;
+        for (int r = 0; r < R; ++r)
+            for (int i = 0; i < count; ++i) a.outs[r][dim + i] = out[r][i] * inverse_total[r];
+    }
+}
+
+void write_int8(const CacheLayout& layout, const float* key, const float* value, int slot, uint8_t* block) {
+    const int padded_head_dim = layout.padded_head_dim();
+    const ByteScale k = byte_scale(key, padded_head_dim), v = byte_scale(value, padded_head_dim);
+    uint8_t* keys = block + slot * 4;
+    uint8_t* values = block + layout.values_offset() + size_t(slot / 4) * 4 * padded_head_dim + slot % 4;
+    for (int d = 0; d < padded_head_dim; d += 16) {
+        int8_t bytes[16];
+        store_int8(bytes, to_int(load(key + d) * splat(k.inverse)));
+        for (int i = 0; i < 16 && d + i < layout.head_dim; i += 4) {
+            uint32_t four;
+            __builtin_memcpy(&four, bytes + i, 4);
+            four ^= 0x80808080u;
+            __builtin_memcpy(keys + size_t(d + i) * 16, &four, 4);
+        }
+        store_int8(bytes, to_int(load(value + d) * splat(v.inverse)));
+        for (int i = 0; i < 16; ++i) values[(d + i) * 4] = uint8_t(bytes[i]);
+    }
+    float* scales = (float*)(block + layout.scales_offset());
+    scales[slot] = k.scale;
+    scales[16 + slot] = v.scale;
+}
+
+}  // namespace

@@ -1,0 +1,23 @@
+// Floats as signed bytes with one scale: the largest magnitude becomes the largest byte.
+#pragma once
+
+namespace {
+
+struct ByteScale { float scale, inverse; };
+
+// For values whose largest magnitude has these bits. What is no number makes the scale none: the answer fails instead of
+// going wrong.
+inline ByteScale scale_to(int most, int32_t bits) {
+    float magnitude;
+    __builtin_memcpy(&magnitude, &bits, 4);
+    return {magnitude * (1.0f / float(most)), magnitude > 0 ? float(most) / magnitude : 0};
+}
+
+// Of `size` floats, a multiple of 16.
+inline ByteScale byte_scale(const float* x, int size) {
+    I bits = splat_int(0);
+    for (int i = 0; i < size; i += 16) bits = max(bits, magnitude_bits(load(x + i)));
+    return scale_to(127, largest(bits));
+}
+
+}  // namespace

@@ -1,0 +1,47 @@
+// Which positions a row of attention sees.
+#pragma once
+
+#include <limits>
+
+#include "../kernels.h"
+
+namespace {
+
+using llmos::AttentionArgs;
+using llmos::CacheLayout;
+
+// Positions first to last, and the blocks of 16 that they lie in.
+struct Reach {
+    int first, last;
+    int first_block() const { return first / 16; }
+    int last_block() const { return last / 16 + 1; }  // exclusive
+
+    // The lanes of block b that are in reach stay, the rest become `other`.
+    F keep(F a, int b, float other) const {
+        const int begin = first - b * 16, end = last + 1 - b * 16;
+        return begin > 0 || end < 16 ? keep_lanes(a, begin > 0 ? begin : 0, end < 16 ? end : 16, other) : a;
+    }
+};
+
+inline Reach reach_of_all(const AttentionArgs& a, int num_rows) {
+    Reach all{a.first[0], a.positions[0]};
+    for (int r = 1; r < num_rows; ++r) {
+        all.first = a.first[r] < all.first ? a.first[r] : all.first;
+        all.last = a.positions[r] > all.last ? a.positions[r] : all.last;
+    }
+    return all;
+}
+
+// Makes the scores out of reach minus infinity; returns the highest of the others.
+inline float hide_out_of_reach(float* scores, Reach reach) {
+    constexpr float nothing = -std::numeric_limits<float>::infinity();
+    F highest = splat(nothing);
+    for (int b = reach.first_block(); b < reach.last_block(); ++b) {
+        const F all = load(scores + b * 16), s = reach.keep(all, b, nothing);
+        store(scores + b * 16, s);
+        highest = max(highest, s);
+    }
+    return largest(highest);
+}
+
+}  // namespace
