@@ -1,7 +1,7 @@
 # setup  the environment, the native build and the default model
 # serve  all of it, then the server on http://127.0.0.1:8000
 # check  lint, types, import contract       test  the tests
-# bench  the engine's speed                 bench-peers  the same beside llama.cpp and OpenVINO
+# bench  the engine's speed                 bench-peers  the same beside llama.cpp, OpenVINO and vLLM
 VENV   := .venv
 PYTHON ?= python3.11
 BIN    := $(VENV)/bin

@@ -35,11 +35,11 @@ class Profile:
     """Seconds of the first thread in each."""
 
 
-def profile(engine: Engine, workload: Workload, vocab_size: int) -> Profile:
+def profile(engine: Engine, workload: Workload, vocab_size: int, seed: int) -> Profile:
     """Run the workload once. Of one with more than one output token, profile what comes after the first."""
     runner = engine._runner
     sampling = SamplingParams(temperature=0.0, max_tokens=workload.num_output_tokens, ignore_eos=True)
-    prompts = random_prompts(workload.num_prompts, workload.prompt_length, 7, vocab_size)
+    prompts = random_prompts(workload.num_prompts, workload.prompt_length, seed, vocab_size)
     for number, prompt in enumerate(prompts):
         engine.submit(Generate(id=f"profile-{number}", tokens=prompt, sampling=sampling))
     if workload.num_output_tokens > 1:
@@ -78,11 +78,11 @@ def main() -> None:
     else:
         registry = open_registry(load_settings())
         files = registry.files(registry.resolve("smollm2"))
-    engine, ready = load_engine(files, EngineConfig(threads=args.threads))
+    engine, ready = load_engine(files, EngineConfig(threads=args.threads, max_draft_tokens=0))
     chosen = [workload for workload in WORKLOADS if workload.name in NAMES]
     for workload in chosen:
-        profile(engine, workload, ready.vocab_size)  # warms up
-    profiles = {workload.name: profile(engine, workload, ready.vocab_size) for workload in chosen}
+        profile(engine, workload, ready.vocab_size, seed=1)  # warms up
+    profiles = {workload.name: profile(engine, workload, ready.vocab_size, seed=2) for workload in chosen}
     if args.json:
         sys.stdout.write(json.dumps({name: asdict(each) for name, each in profiles.items()}) + "\n")
     else:

@@ -128,7 +128,7 @@ async def measure(options: argparse.Namespace, num_clients: int) -> Result:
     url = urlsplit(server.url)
 
     async def one_client(number: int) -> list[Timing]:
-        prompts = random_prompts(options.requests, options.prompt_tokens, 100 + number, options.vocab_size)
+        prompts = random_prompts(options.requests, options.prompt_tokens, options.seed + number, options.vocab_size)
         async with Connection(url, server.api_key) as connection:
             return [await connection.complete(request(prompt)) for prompt in prompts]
 
@@ -184,10 +184,11 @@ async def main() -> None:
     parser.add_argument("--tokens", type=int, default=128, help="output tokens of each request")
     parser.add_argument("--plain", action="store_true", help="answers in one piece rather than streamed")
     parser.add_argument("--vocab-size", type=int, default=40_000, help="prompts are made of ids below this")
+    parser.add_argument("--seed", type=int, default=100, help="of the prompts: others find nothing in a prefix cache")
     parser.add_argument("--json", action="store_true", help="print a JSON object a line")
     options = parser.parse_args()
 
-    warm_up = argparse.Namespace(**{**vars(options), "requests": 1, "tokens": 8})
+    warm_up = argparse.Namespace(**{**vars(options), "requests": 1, "tokens": 8, "seed": 0})
     await measure(warm_up, 2)
     if not options.json:
         print(f"{'':30}{'TTFT in ms':>30}{'ms per output token':>30}")

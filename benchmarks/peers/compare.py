@@ -51,7 +51,6 @@ SCRIPTS = ROOT / "benchmarks"
 NOTES = SCRIPTS / "notes.md"
 """Written by hand: what stands in the way of a goal, what was tried. It ends the page."""
 DOCS = ROOT / "docs"
-QUICK_DIVISOR = 32
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,14 @@ class Run:
     def workloads(self) -> list[Workload]:
         if not self.is_quick:
             return list(WORKLOADS)
-        return [replace(each, num_output_tokens=-(-each.num_output_tokens // QUICK_DIVISOR)) for each in WORKLOADS]
+        return [
+            replace(each, prompt_length=min(each.prompt_length, 16), num_output_tokens=min(each.num_output_tokens, 3))
+            for each in WORKLOADS
+        ]
 
     def save(self) -> None:
-        save_results(self.results, RESULTS)
+        if not self.is_quick:
+            save_results(self.results, RESULTS)
 
     def small(self) -> Model:
         return small_model(self.environments)
@@ -139,7 +142,7 @@ PARTS: dict[str, Callable[[Run], None]] = {
 
 def main() -> None:
     args = parse_arguments()
-    results = load_results(RESULTS) if args.only else Results()
+    results = load_results(RESULTS) if args.only and not args.quick else Results()
     results.threads, results.machine = args.threads, describe_machine()
     rounds, large_rounds = (1, 1) if args.quick else (args.rounds, args.large_rounds)
     run = Run(results, Environments(), args.threads, rounds, large_rounds, tuple(args.without), args.quick)
@@ -151,7 +154,7 @@ def main() -> None:
             run.save()
     page = write_page(results, NOTES.read_text() if NOTES.exists() else "")
     print(page)
-    if args.write:
+    if args.write and not args.quick:
         write(results, page)
 
 
@@ -169,9 +172,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--without", type=words, default=[], help="leave engines out, such as vllm,avx2")
     parser.add_argument("--only", type=words, default=[], help="measure these parts only, or page for none")
-    parser.add_argument(
-        "--quick", action="store_true", help="one round of few tokens: does it run? Not to be published"
-    )
+    parser.add_argument("--quick", action="store_true", help="one round of few tokens: does it all run? Prints only")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and docs/benchmarks.svg")
     args = parser.parse_args()
     if unknown := [name for name in args.only if name not in (*PARTS, "page")]:

@@ -137,7 +137,12 @@ class Results:
 
 def load_results(path: Path) -> Results:
     """Return what is there already; nothing where there is no file."""
-    return msgspec.json.decode(path.read_bytes(), type=Results) if path.exists() else Results()
+    if not path.exists():
+        return Results()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Results)
+    except msgspec.DecodeError as error:
+        raise SystemExit(f"{path} was written by another version of this script ({error}). Delete it.") from None
 
 
 def save_results(results: Results, path: Path) -> None:

@@ -24,7 +24,7 @@ def load() -> tuple[Run, Facts]:
     parser.add_argument("--streams", type=int)
     parser.add_argument("--tokens-per-stream", type=int)
     args = parser.parse_args()
-    config = plain_config(threads=args.threads, isa=args.isa)
+    config = EngineConfig(threads=args.threads, isa=args.isa, prefix_cache=False, max_draft_tokens=0)
     if args.streams:
         config = dataclasses.replace(config, max_sequences=args.streams, context_length=args.tokens_per_stream)
     engine, ready = load_engine({args.model.name: args.model}, config)
@@ -35,12 +35,6 @@ def load() -> tuple[Run, Facts]:
         return timing.seconds, timing.first_token_seconds
 
     return run, {"version": f"llmos {version('llmos')}", "isa": ready.isa, "weight_bytes": ready.weight_bytes}
-
-
-def plain_config(**options: object) -> EngineConfig:
-    known = {field.name for field in dataclasses.fields(EngineConfig)}
-    off = {"prefix_cache": False, "max_draft_tokens": 0}
-    return EngineConfig.from_options(options | {name: value for name, value in off.items() if name in known})
 
 
 serve(load)

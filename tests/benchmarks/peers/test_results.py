@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from results import Facts, Limits, Rate, Results, Shape, Speeds, load_results, save_results
 
 
@@ -14,3 +15,9 @@ def test_results_come_back_as_they_were(tmp_path: Path) -> None:
 
 def test_nothing_measured_yet_is_empty(tmp_path: Path) -> None:
     assert load_results(tmp_path / "results.json") == Results()
+
+
+def test_results_of_another_version_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"speculation": {"gain": 2.0}}')
+    with pytest.raises(SystemExit, match=r"another version of this script .* Delete it"):
+        load_results(tmp_path / "results.json")
