@@ -37,6 +37,7 @@ def test_options_become_a_config():
         ("max_sequences", -1),
         ("max_sequences", "8"),
         ("max_sequences", True),
+        ("max_draft_tokens", -1),
         ("threads", 0),
         ("kv_bytes", 1.5),
         ("context_length", 0),
@@ -64,6 +65,14 @@ def test_the_cache_fits_the_sequences_and_a_quarter_of_the_memory():
 
 def test_what_was_said_holds():
     assert settle(EngineConfig(kv_bytes=10 * 2**20, threads=3)) == Capacity(num_blocks=10, threads=3)
+
+
+def test_a_cache_larger_than_the_free_memory_is_refused_with_the_difference():
+    assert settle(EngineConfig(kv_bytes=4 * GIB), free_bytes=4 * GIB).num_blocks == 4096
+    with pytest.raises(
+        Unavailable, match=r"kv_bytes is 4,294,967,297; .* 4,294,967,296 bytes .* are free\. Lower it by 1,"
+    ):
+        settle(EngineConfig(kv_bytes=4 * GIB + 1), free_bytes=4 * GIB)
 
 
 def test_a_context_over_the_models_is_refused_with_both_numbers():

@@ -91,6 +91,11 @@ def resolve(
             param="context_length",
         )
     if config.kv_bytes is not None:
+        if config.kv_bytes > free_bytes:
+            raise Unavailable(
+                f"kv_bytes is {config.kv_bytes:,}; beside the weights {free_bytes:,} bytes of memory are free. "
+                f"Lower it by {config.kv_bytes - free_bytes:,}, free some memory, or take a smaller model."
+            )
         num_blocks = config.kv_bytes // block_bytes
     else:
         wanted = max(context, config.max_sequences * min(context, DEFAULT_TOKENS_PER_SEQUENCE))
