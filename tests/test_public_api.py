@@ -8,7 +8,7 @@ import pytest
 
 import llmos
 from llmos import client
-from llmos.client.calls import Sampling
+from llmos.client.calls import CallOptions, Sampling
 
 SAMPLING = {
     "max_tokens": "int",
@@ -68,6 +68,13 @@ def test_these_are_the_sampling_options() -> None:
     } == SAMPLING
 
 
+def test_these_are_the_other_options_of_a_call() -> None:
+    others = CallOptions.__annotations__.keys() - Sampling.__annotations__.keys()
+    assert {name: CallOptions.__annotations__[name] for name in others} == {
+        "priority": int, "user": str, "cache_salt": str,
+    }  # fmt: skip
+
+
 def test_the_engine_knows_every_sampling_option_of_the_client() -> None:
     from llmos.engine.messages import SamplingParams
 
@@ -78,7 +85,7 @@ def test_the_engine_knows_every_sampling_option_of_the_client() -> None:
     ("kind", "fields"),
     [
         (client.Answer, ["id", "text", "model", "version", "finish_reason", "usage"]),
-        (client.Usage, ["prompt_tokens", "completion_tokens", "total_tokens"]),
+        (client.Usage, ["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"]),
     ],
 )
 def test_results_have_these_fields_and_cannot_be_changed(kind: Any, fields: list[str]) -> None:

@@ -138,6 +138,24 @@ def test_removing_says_what_was_freed_and_which_route_lost_its_model(cli, encode
     assert json.loads(cli("list", "--json").out) == []
 
 
+@pytest.mark.parametrize(("status", "stopped"), [(200, ["mine@1"]), (401, [])])
+def test_removing_what_the_server_runs_stops_it_there(cli, encoder, monkeypatch, status, stopped):
+    asked = []
+
+    def answer(request):
+        if request.method == "DELETE":
+            asked.append(request.url.path.rpartition("/")[2])
+            return httpx.Response(204)
+        runs = [{"version": "mine@1", "state": "ready"}, {"version": "other@1", "state": "ready"}]
+        return httpx.Response(status, json={"data": runs})
+
+    monkeypatch.setattr("llmos.cli.speaker.is_served", lambda endpoint: True)
+    monkeypatch.setattr("llmos.client.Client", lambda **_: Client(transport=httpx.MockTransport(answer)))
+    cli("import", str(encoder), "--name", "mine")
+    assert cli("rm", "mine").status == 0
+    assert asked == stopped
+
+
 def test_removing_as_json_counts_bytes(cli, encoder):
     cli("import", str(encoder), "--name", "mine")
     removed = json.loads(cli("rm", "mine", "--json").out)

@@ -27,6 +27,13 @@ def deployments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     deployments: list[dict[str, Any]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE":
+            name = request.url.path.removeprefix("/llmos/v1/deployments/")
+            known = [each for each in deployments if each["version"] == name]
+            for each in known:
+                deployments.remove(each)
+            error = {"error": {"code": "not_found", "message": f"{name} doesn't run."}}
+            return httpx.Response(204) if known else httpx.Response(404, json=error)
         assert request.url.path == "/llmos/v1/deployments"
         return httpx.Response(200, json={"data": deployments})
 
@@ -66,3 +73,14 @@ def test_no_server_at_all_names_the_command_that_starts_one(cli: Any, monkeypatc
     assert outcome.status == 1
     assert "http://127.0.0.1:1" in outcome.err
     assert "llmos serve" in outcome.err
+
+
+def test_a_model_is_stopped_on_the_server(cli: Any, deployments: list[dict[str, Any]]) -> None:
+    deployments += [READY, FAILED]
+    assert cli("stop", "smollm2@1").out == "smollm2@1 is stopped.\n"
+    assert deployments == [FAILED]
+
+
+def test_what_does_not_run_cannot_be_stopped(cli: Any, deployments: list[dict[str, Any]]) -> None:
+    outcome = cli("stop", "smollm2@1")
+    assert (outcome.status, outcome.err) == (1, "Error: smollm2@1 doesn't run.\n")

@@ -130,7 +130,7 @@ def test_an_unknown_model_says_what_there_is(cli: Any) -> None:
 
 def test_the_real_model_answers_in_this_process(cli: Any, smollm2_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOS_HOME", str(smollm2_home))
-    monkeypatch.setattr(speaker, "_is_served", lambda endpoint: False)
+    monkeypatch.setattr(speaker, "is_served", lambda endpoint: False)
     outcome = cli("run", "smollm2", "Which animal says meow?", "--max-tokens", "16", "--temperature", "0")
     assert (outcome.status, outcome.err) == (0, "")
     assert "cat" in outcome.out
@@ -138,7 +138,7 @@ def test_the_real_model_answers_in_this_process(cli: Any, smollm2_home: Path, mo
 
 def test_raw_continues_the_text_as_it_stands(cli: Any, smollm2_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOS_HOME", str(smollm2_home))
-    monkeypatch.setattr(speaker, "_is_served", lambda endpoint: False)
+    monkeypatch.setattr(speaker, "is_served", lambda endpoint: False)
     outcome = cli("run", "smollm2", "1, 2, 3, 4, 5,", "--raw", "--max-tokens", "6", "--temperature", "0")
     assert outcome.out.startswith(" 6, 7")
 

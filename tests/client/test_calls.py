@@ -38,6 +38,25 @@ def test_only_what_was_given_is_sent(model: Any, server: Any) -> None:
     }  # fmt: skip
 
 
+def test_who_asks_and_how_urgently_is_sent_too(model: Any, server: Any) -> None:
+    server.replies(server.json(server.generated))
+    model.generate_text("Hi", user="ann", priority=5, cache_salt="team")
+    body = server.received[0].body
+    assert (body["user"], body["priority"], body["cache_salt"]) == ("ann", 5, "team")
+
+
+def test_the_usage_says_what_was_found_in_the_prefix_cache(model: Any, server: Any) -> None:
+    details = {"prompt_tokens_details": {"cached_tokens": 4}}
+    server.replies(server.json(server.generated | {"usage": server.usage | details}))
+    assert model.generate_text("Hi").usage == Usage(5, 2, 7, cached_tokens=4)
+
+
+@pytest.mark.parametrize("details", [None, {}, {"cached_tokens": None}])
+def test_a_server_that_tells_nothing_of_a_cache_is_understood(model: Any, server: Any, details: Any) -> None:
+    server.replies(server.json(server.generated | {"usage": server.usage | {"prompt_tokens_details": details}}))
+    assert model.generate_text("Hi").usage == Usage(5, 2, 7)
+
+
 def test_an_unknown_option_names_the_nearest_and_sends_nothing(model: Any, server: Any) -> None:
     with pytest.raises(TypeError, match=r"no option 'temprature'\. Did you mean 'temperature'"):
         model.generate_text("Hi", temprature=0)

@@ -17,6 +17,7 @@ def test_an_empty_environment_means_the_home_folder_and_a_local_server():
     assert not settings.endpoint_is_set
     assert settings.hf_endpoint == "https://huggingface.co"
     assert settings.hf_token is None
+    assert (settings.max_queued, settings.stuck_seconds, settings.load_seconds) == (512, 10, 600)
 
 
 def test_an_empty_variable_is_an_unset_one():
@@ -39,6 +40,9 @@ def test_what_is_set_is_taken():
             "LLMOS_CATALOG": "/etc/catalog.toml",
             "LLMOS_ISA": "avx2",
             "LLMOS_THREADS": "3",
+            "LLMOS_MAX_QUEUED": "0",
+            "LLMOS_STUCK_SECONDS": "30",
+            "LLMOS_LOAD_SECONDS": "3600",
             "HF_ENDPOINT": "https://mirror.example/",
             "HF_TOKEN": "hf_secret",
         }
@@ -48,12 +52,23 @@ def test_what_is_set_is_taken():
     assert (settings.endpoint, settings.endpoint_is_set) == ("http://10.0.0.7:9000", True)
     assert settings.catalog == Path("/etc/catalog.toml")
     assert (settings.isa, settings.threads) == ("avx2", 3)
+    assert (settings.max_queued, settings.stuck_seconds, settings.load_seconds) == (0, 30, 3600)
     assert (settings.hf_endpoint, settings.hf_token) == ("https://mirror.example", "hf_secret")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("LLMOS_ISA", "mmx"), ("LLMOS_THREADS", "many"), ("LLMOS_THREADS", "0"), ("LLMOS_THREADS", "-2")],
+    [
+        ("LLMOS_ISA", "mmx"),
+        ("LLMOS_THREADS", "many"),
+        ("LLMOS_THREADS", "0"),
+        ("LLMOS_THREADS", "-2"),
+        ("LLMOS_THREADS", "9" * 5000),
+        ("LLMOS_MAX_QUEUED", "-1"),
+        ("LLMOS_STUCK_SECONDS", "0"),
+        ("LLMOS_STUCK_SECONDS", "0.5"),
+        ("LLMOS_LOAD_SECONDS", "soon"),
+    ],
 )
 def test_a_value_that_cannot_be_meant_names_its_variable(name, value):
     with pytest.raises(BadRequest, match=f"{name} is '{value}'; it takes") as caught:

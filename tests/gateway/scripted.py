@@ -140,6 +140,10 @@ class FakePool:
     def status(self) -> list[FakeStatus]:
         return self.replicas
 
+    async def stop(self, version: str) -> None:
+        [replica] = [replica for replica in self.replicas if replica.version == version]
+        replica.state = "stopped"
+
     async def ensure(self, version: str, files: Mapping[str, Path]) -> Ready:
         if not any(replica.version == version for replica in self.replicas):
             self.replicas.append(FakeStatus(version))

@@ -109,3 +109,18 @@ async def test_what_runs_is_listed_with_its_load(http: httpx.AsyncClient, pool: 
     assert running["since"] == "2026-01-02T00:00:00Z"
     assert (broken["state"], broken["error"], broken["restarts"]) == ("failed", "It has no head.", 3)
     assert broken["load"] is None
+
+
+@pytest.mark.parametrize("name", ["smollm2@1", "smollm2", "dialogue"])
+async def test_what_runs_can_be_stopped_by_any_of_its_names(http: httpx.AsyncClient, pool: FakePool, name: str) -> None:
+    pool.replicas = [FakeStatus("smollm2@1"), FakeStatus("other@1")]
+    assert (await http.delete(f"/llmos/v1/deployments/{name}")).status_code == 204
+    assert [replica.state for replica in pool.replicas] == ["stopped", "ready"]
+    reply = await http.delete(f"/llmos/v1/deployments/{name}")
+    assert (reply.status_code, reply.json()["error"]["message"]) == (404, "smollm2@1 doesn't run. There runs other@1.")
+
+
+async def test_what_runs_can_be_stopped_although_its_model_was_removed(http: httpx.AsyncClient, pool: FakePool) -> None:
+    pool.replicas = [FakeStatus("removed@1")]
+    assert (await http.delete("/llmos/v1/deployments/removed@1")).status_code == 204
+    assert (await http.delete("/llmos/v1/deployments/removed@1")).status_code == 404

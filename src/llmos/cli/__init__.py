@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "chat": ("chat",),
     "models": ("pull", "import", "list", "show", "rm"),
     "routes": ("route",),
-    "ps": ("ps",),
+    "ps": ("ps", "stop"),
     "bench": ("bench",),
     "doctor": ("doctor",),
 }

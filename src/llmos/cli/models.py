@@ -1,7 +1,7 @@
 """llmos pull, import, list, show, rm: the models on this machine."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +21,7 @@ from llmos.cli.output import (
 )
 from llmos.cli.remote import refuse_remote, remote_server
 from llmos.core.config import load_settings
+from llmos.core.errors import PermissionDenied, Unauthenticated
 from llmos.models import open_registry
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def rm(model: options.ModelReference, as_json: options.AsJson = False) -> None:
 
     registry = _open_local("rm")
     removed = registry.remove(model)
+    # Not before: nobody can ask for them any more, so what is stopped now stays stopped.
+    _stop_on_the_server(removed.versions)
     if as_json:
         print_json({"versions": removed.versions, "aliases": removed.aliases, "freed_bytes": removed.freed_bytes})
         return
@@ -146,6 +149,21 @@ def rm(model: options.ModelReference, as_json: options.AsJson = False) -> None:
             f"The route {route.name} points at {route.target}, which isn't here."
             f" Point it elsewhere: {routes.command_for(route.name)}"
         )
+
+
+def _stop_on_the_server(versions: Sequence[str]) -> None:
+    """Stop these Versions where this machine's server runs them. One that has another owner reads another store."""
+    from llmos.cli.speaker import is_served
+
+    settings = load_settings()
+    if not versions or not is_served(settings.endpoint):
+        return
+    from llmos.client import Client
+
+    with Client(max_retries=0) as client, suppress(Unauthenticated, PermissionDenied):
+        running = [each.version for each in client.deployments.list() if each.state != "stopped"]
+        for version in set(versions).intersection(running):
+            client.deployments.stop(version)
 
 
 def version_facts(version: "Version") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""llmos ps: what the server runs."""
+"""llmos ps, stop: what the server runs."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from llmos.cli import options
 
 def register(app: typer.Typer) -> None:
     app.command("ps")(ps)
+    app.command("stop")(stop)
 
 
 def ps(as_json: options.AsJson = False) -> None:
@@ -27,6 +28,15 @@ def ps(as_json: options.AsJson = False) -> None:
     has_errors = any(each.get("error") for each in deployments)
     columns = _COLUMNS | ({"error": "error"} if has_errors else {})
     print_table([_shown(each) for each in deployments], columns)
+
+
+def stop(model: options.ModelOrRoute) -> None:
+    """Stop a model that the server runs, when its answers are whole. Who asks for it next loads it again."""
+    from llmos.client import Client
+
+    with Client() as client:
+        client.deployments.stop(model)
+    print(f"{model} is stopped.")
 
 
 _COLUMNS = {

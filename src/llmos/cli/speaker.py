@@ -56,7 +56,7 @@ def open_speaker(name: str, settings: Settings) -> Speaker:
     """
     if settings.endpoint_is_set:
         return ServerSpeaker(name)
-    if _is_served(settings.endpoint):
+    if is_served(settings.endpoint):
         try:
             return ServerSpeaker(name)
         except (Unauthenticated, PermissionDenied):
@@ -91,7 +91,7 @@ def find_or_pull(name: str, settings: Settings) -> tuple["Version", dict[str, Pa
     return version, registry.files(version)
 
 
-def _is_served(endpoint: str) -> bool:
+def is_served(endpoint: str) -> bool:
     """Return whether anything listens there. Costs no import of an HTTP library, which most runs don't need."""
     address = urlsplit(endpoint)
     try:

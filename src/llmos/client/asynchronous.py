@@ -8,7 +8,7 @@ import httpx
 
 from llmos.client import calls, flows
 from llmos.client.answers import Answer, DeploymentInfo, ModelInfo, RouteInfo
-from llmos.client.calls import Call, Sampling, StreamedCall
+from llmos.client.calls import Call, CallOptions, StreamedCall
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
@@ -109,6 +109,13 @@ class AsyncDeployments:
         """Return the Versions that the server runs."""
         return await self._client._ask(calls.list_deployments())
 
+    async def stop(self, name: str) -> None:
+        """Let what runs on a Version end, and then its process. Returns when it is gone; who asks next loads it again.
+
+        `name`: the Version, a Route or a model. Raises NotFound where it doesn't run.
+        """
+        await self._client._ask(calls.stop_deployment(name))
+
 
 class AsyncModel:
     """A model on a server, by the name it was asked for."""
@@ -125,19 +132,19 @@ class AsyncModel:
 
     @overload
     async def generate_text(
-        self, prompt: str, *, raw: bool = False, stream: Literal[False] = False, **sampling: Unpack[Sampling]
+        self, prompt: str, *, raw: bool = False, stream: Literal[False] = False, **sampling: Unpack[CallOptions]
     ) -> Answer: ...
     @overload
     async def generate_text(
-        self, prompt: str, *, raw: bool = False, stream: Literal[True], **sampling: Unpack[Sampling]
+        self, prompt: str, *, raw: bool = False, stream: Literal[True], **sampling: Unpack[CallOptions]
     ) -> "AsyncStream": ...
     async def generate_text(
-        self, prompt: str, *, raw: bool = False, stream: bool = False, **sampling: Unpack[Sampling]
+        self, prompt: str, *, raw: bool = False, stream: bool = False, **sampling: Unpack[CallOptions]
     ) -> "Answer | AsyncStream":
         """Return the model's answer to a prompt; with `stream`, its pieces as they come.
 
         The prompt goes through the model's chat template where it has one; `raw` continues the text as it stands.
-        The options are those of `Sampling`.
+        The options are those of `Sampling` and `CallOptions`.
         """
         if stream:
             return await self._client._listen(calls.generate_streamed(self.name, prompt, raw=raw, sampling=sampling))
@@ -145,14 +152,14 @@ class AsyncModel:
 
     @overload
     async def chat(
-        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[False] = False, **sampling: Unpack[Sampling]
+        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[False] = False, **sampling: Unpack[CallOptions]
     ) -> Answer: ...
     @overload
     async def chat(
-        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[True], **sampling: Unpack[Sampling]
+        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[True], **sampling: Unpack[CallOptions]
     ) -> "AsyncStream": ...
     async def chat(
-        self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, **sampling: Unpack[Sampling]
+        self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, **sampling: Unpack[CallOptions]
     ) -> "Answer | AsyncStream":
         """Return the model's answer to a conversation: messages of a `role` (system, user, assistant) and `content`.
 

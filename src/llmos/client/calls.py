@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Sampling(TypedDict, total=False):
-    """How an answer is sampled, where it ends and when its turn comes. What is left out is the server's default."""
+    """How an answer is sampled and where it ends. What is left out is the server's default."""
 
     max_tokens: int
     """The most tokens to write; without it, as many as the context window has room for."""
@@ -38,6 +38,11 @@ class Sampling(TypedDict, total=False):
     """The answer ends before the first of these strings."""
     stop_token_ids: Sequence[int]
     ignore_eos: bool
+
+
+class CallOptions(Sampling, total=False):
+    """What a call takes besides: it never changes the answer, only when it comes."""
+
     priority: int
     """-100 to 100: the higher goes first when the server is busy."""
     user: str
@@ -95,28 +100,32 @@ def remove_route(name: str) -> Call[None]:
     return Call(method="DELETE", path=_route_path(name), read=lambda _: None)
 
 
+def stop_deployment(name: str) -> Call[None]:
+    return Call(method="DELETE", path=f"/llmos/v1/deployments/{quote(name, safe='@:')}", read=lambda _: None)
+
+
 def list_deployments() -> Call[list[DeploymentInfo]]:
     return Call(method="GET", path="/llmos/v1/deployments", read=_each(DeploymentInfo))
 
 
-def generate(model: str, prompt: str, *, raw: bool, sampling: Sampling) -> Call[Answer]:
+def generate(model: str, prompt: str, *, raw: bool, sampling: CallOptions) -> Call[Answer]:
     body = {"model": model, "prompt": prompt, "raw": raw, **checked(sampling)}
     return Call(method="POST", path="/llmos/v1/generate", body=body, read=lambda reply: _read_generated(reply, model))
 
 
-def generate_streamed(model: str, prompt: str, *, raw: bool, sampling: Sampling) -> StreamedCall:
+def generate_streamed(model: str, prompt: str, *, raw: bool, sampling: CallOptions) -> StreamedCall:
     body = {"model": model, "prompt": prompt, "raw": raw, "stream": True, **checked(sampling)}
     return StreamedCall(
         method="POST", path="/llmos/v1/generate", body=body, model=model, read_event=_read_generate_event
     )
 
 
-def chat(model: str, messages: Sequence[Mapping[str, Any]], *, sampling: Sampling) -> Call[Answer]:
+def chat(model: str, messages: Sequence[Mapping[str, Any]], *, sampling: CallOptions) -> Call[Answer]:
     body = {"model": model, "messages": list(messages), **checked(sampling)}
     return Call(method="POST", path="/v1/chat/completions", body=body, read=lambda reply: _read_chat(reply, model))
 
 
-def chat_streamed(model: str, messages: Sequence[Mapping[str, Any]], *, sampling: Sampling) -> StreamedCall:
+def chat_streamed(model: str, messages: Sequence[Mapping[str, Any]], *, sampling: CallOptions) -> StreamedCall:
     body = {
         "model": model,
         "messages": list(messages),
@@ -131,9 +140,9 @@ def _route_path(name: str) -> str:
     return f"/llmos/v1/routes/{quote(name, safe='')}"
 
 
-def checked(sampling: Sampling) -> dict[str, Any]:
+def checked(sampling: CallOptions) -> dict[str, Any]:
     """Return the options that were given. Raises TypeError for one that there is not, naming the nearest."""
-    known = Sampling.__annotations__
+    known = CallOptions.__annotations__
     for name in sampling:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

@@ -173,7 +173,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     num_cached_tokens: int = 0
     """Of the prompts' tokens, those that were found in the prefix cache."""
     num_cached_blocks: int = 0
-    """Blocks that hold prefixes and nothing else: free as soon as somebody needs them."""
+    """Of the free blocks, those that hold prefixes until somebody needs them."""
     num_draft_tokens: int = 0
     """Proposed by speculation."""
     num_accepted_tokens: int = 0

@@ -100,10 +100,14 @@ class _Replicas(Collector):
 _OF_LOAD: Mapping[str, tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, Callable[[Load], int]]] = {
     "running_sequences": (GaugeMetricFamily, "Sequences in the batch.", lambda load: load.num_running),
     "waiting_sequences": (GaugeMetricFamily, "Sequences that wait for room.", lambda load: load.num_waiting),
-    "free_kv_blocks": (GaugeMetricFamily, "Blocks of the KV cache that are free.", lambda load: load.num_free_blocks),
+    "free_kv_blocks": (
+        GaugeMetricFamily,
+        "Blocks of the KV cache that can be had, those that hold prefixes included.",
+        lambda load: load.num_free_blocks,
+    ),
     "cached_kv_blocks": (
         GaugeMetricFamily,
-        "Blocks of the KV cache that hold prefixes and are free as soon as somebody needs them.",
+        "Of the free blocks, those that hold prefixes until somebody needs them.",
         lambda load: load.num_cached_blocks,
     ),
     "preemptions": (

@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from llmos.core.errors import NotFound
 from llmos.deployments.pool import ReplicaStatus
 from llmos.deployments.routes import Route
 from llmos.engine.messages import Ready
@@ -59,7 +60,7 @@ class ReplicaLoad(msgspec.Struct, kw_only=True):
     num_waiting: int
     num_free_blocks: int
     num_cached_blocks: int
-    """Blocks that hold prefixes and nothing else: free as soon as somebody needs them."""
+    """Of the free blocks, those that hold prefixes until somebody needs them."""
     num_preemptions: int
     num_steps: int
 
@@ -135,6 +136,19 @@ async def remove_route(request: Request, name: str) -> Response:
 )
 async def list_deployments(request: Request) -> Response:
     return _json(DeploymentDescriptions([_deployment(replica) for replica in _services(request).pool.status()]))
+
+
+@router.delete("/deployments/{name}", tags=["deployments"], summary="Stop a model", status_code=204)
+async def stop_deployment(request: Request, name: str) -> Response:
+    """`name` is a Version, a Route or a reference. Answered when what ran has ended and the process is gone; the next
+    request loads the model again."""
+    services = _services(request)
+    running = [replica.version for replica in services.pool.status() if replica.state != "stopped"]
+    version = name if name in running else (await asyncio.to_thread(services.routes.resolve, name)).ref
+    if version not in running:
+        raise NotFound(f"{version} doesn't run. There runs {', '.join(running) or 'nothing'}.", param="name")
+    await services.pool.stop(version)
+    return Response(status_code=204)
 
 
 def _services(request: Request) -> Services:
