@@ -148,7 +148,7 @@ class Serving(RuleBasedStateMachine):
     @precondition(lambda self: len(self.scheduler.running) > 1)
     @rule()
     def preempt(self):
-        self.scheduler._preempt()
+        self.scheduler._preempt(self.scheduler._others())
 
     @precondition(lambda self: self.live)
     @rule(count=st.integers(1, 10))

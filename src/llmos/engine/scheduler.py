@@ -37,6 +37,8 @@ class Scheduler:
         self.waiting = Turns()
         self.num_preemptions = 0
         self._num_arrived = 0
+        self._stuck: Sequence | None = None
+        """Whose turn it was in the last step, but for room."""
 
     @property
     def has_work(self) -> bool:
@@ -50,6 +52,8 @@ class Scheduler:
     def remove(self, sequence: Sequence, *, is_sound: bool = True) -> None:
         """Take the sequence out, finished or not. Its blocks are free when this returns; what was computed stays in the
         prefix cache, unless it is not sound."""
+        if sequence is self._stuck:
+            self._stuck = None
         if sequence.table is None:
             self.waiting.withdraw(sequence)
         else:
@@ -64,6 +68,7 @@ class Scheduler:
         """
         self.waiting.step += 1
         self._make_room()
+        self._make_way()
         plan = Plan()
         decoding: list[Sequence] = []
         prefilling: list[Sequence] = []
@@ -116,14 +121,32 @@ class Scheduler:
         for sequence in sorted(needy, key=_arrival):
             # It may have been preempted itself, for somebody before it or just now.
             while sequence.table is not None and not self.kv.extend(sequence.table, len(sequence.tokens)):
-                self._preempt()
+                others = self._others()
+                assert others, "one sequence alone does not fit"
+                self._preempt(others)
 
-    def _preempt(self) -> None:
-        """Let one wait again: of the lowest priority, whoever loses least; the youngest of equal ones."""
-        oldest = min(self.running, key=_arrival)
-        others = [sequence for sequence in self.running if sequence is not oldest]
-        assert others, "one sequence alone does not fit"
-        victim = min(others, key=lambda s: (s.priority, self._num_lost(s), -s.arrival))
+    def _make_way(self) -> None:
+        """Where a caller of whom nobody runs is next but for room, one of several of another caller waits again."""
+        stuck, self._stuck = self._stuck, None
+        if stuck is not None and not self.waiting.num_running(stuck.caller):
+            self._preempt(
+                [s for s in self._others() if s.priority <= stuck.priority and self.waiting.num_running(s.caller) > 1]
+            )
+
+    def _others(self) -> list[Sequence]:
+        """Everyone who runs but the oldest."""
+        oldest = min(self.running, key=_arrival, default=None)
+        return [sequence for sequence in self.running if sequence is not oldest]
+
+    def _preempt(self, candidates: list[Sequence]) -> None:
+        """Let one wait again: of the lowest priority, and rather not all that a caller has, whoever loses least; the
+        youngest of equal ones."""
+        if not candidates:
+            return
+        victim = min(
+            candidates,
+            key=lambda s: (s.priority, self.waiting.num_running(s.caller) == 1, self._num_lost(s), -s.arrival),
+        )
         self.running.remove(victim)
         self._release(victim)
         self.waiting.wait(victim)
@@ -161,25 +184,26 @@ class Scheduler:
 
     def _admit(self, prefilling: list[Sequence], room: int) -> None:
         """Move those whose turn it is to the running ones, and to `prefilling`, as long as they'd get tokens now."""
-        if not self.waiting or not self.kv.has_row or room <= 0:
+        if not self.waiting or room <= 0:
             return
         for sequence in self.waiting.in_order():
             if sequence.awaited is not None and sequence.awaited.is_awaited:
                 continue
+            if not self.kv.has_row:
+                self._stuck = sequence
+                return
             nodes, sequence.awaited = self.kv.match(self._salt(sequence), sequence.tokens)
             if sequence.awaited is not None:
                 continue  # somebody computes what it begins with: wait, rather than compute it twice
-            sequence.num_computed = len(nodes) * BLOCK_SIZE
-            is_useful = bool(share_out([*prefilling, sequence], room)[sequence])
-            sequence.num_computed = 0
-            if not is_useful:
-                continue
             if not self._fits(sequence, nodes):
+                self._stuck = sequence
                 return
-            self._start(sequence, nodes)
-            prefilling.append(sequence)
-            if not self.kv.has_row:
-                return
+            sequence.num_computed = len(nodes) * BLOCK_SIZE
+            if share_out([*prefilling, sequence], room)[sequence]:
+                self._start(sequence, nodes)
+                prefilling.append(sequence)
+            else:
+                sequence.num_computed = 0
 
     def _fits(self, sequence: Sequence, nodes: list[Node]) -> bool:
         """Whether there are blocks for all its tokens, so that a prefill never stops halfway; and one more for everyone
@@ -190,14 +214,13 @@ class Scheduler:
 
     def _start(self, sequence: Sequence, nodes: list[Node]) -> None:
         self.waiting.take(sequence)
-        num_cached = len(nodes) * BLOCK_SIZE
+        num_cached = sequence.num_computed = len(nodes) * BLOCK_SIZE
         if not sequence.num_charged:
             sequence.num_cached_tokens = num_cached
         sequence.num_charged = max(sequence.num_charged, num_cached)
         self.waiting.charge(sequence, len(sequence.tokens))
         table = sequence.table = self.kv.open(self._salt(sequence))
         self.kv.adopt(table, nodes)
-        sequence.num_computed = num_cached
         fits = self.kv.extend(table, len(sequence.tokens))
         assert fits, "a sequence longer than the whole cache was accepted"
         self.kv.promise(table, sequence.tokens)
@@ -210,7 +233,6 @@ class Scheduler:
         self.kv.close(sequence.table, is_sound=is_sound)
         sequence.table = None
         sequence.num_computed = 0
-        sequence.draft = []
 
     def _salt(self, sequence: Sequence) -> str:
         # Without a prefix cache only the choices of one request share their prompt.

@@ -62,6 +62,10 @@ class Turns:
             for queue in level.queues.values():
                 yield from queue
 
+    def num_running(self, caller: str) -> int:
+        account = self._callers[caller]
+        return account.num_live - account.num_waiting
+
     def enter(self, sequence: Sequence) -> None:
         """A new sequence waits."""
         caller = self._callers.get(sequence.caller)

@@ -1,0 +1,218 @@
+"""Who goes first, counted in steps: nobody waits for ever, whoever asks most gets no more than the others, and a long
+prompt doesn't hold up short ones."""
+
+import msgspec
+import pytest
+from fakes import FakeRunner, continuation, generate, make_engine, tokens_of
+
+from llmos.core.errors import BadRequest
+from llmos.engine.turns import STEPS_PER_PRIORITY
+
+
+def ask(engine, id, tokens=(1, 2, 3), caller="", priority=0, **sampling):
+    engine.submit(msgspec.structs.replace(generate(id, tokens, **sampling), caller=caller, priority=priority))
+
+
+def watch(engine, num_steps=None):
+    """Step until all is done, or so often; return {id: step of its first token}, {id: step of its last}."""
+    first, last = {}, {}
+    step = 0
+    while engine.has_work and step != num_steps:
+        step += 1
+        for event in engine.step():
+            first.setdefault(event.id, step)
+            if event.finish_reason:
+                last[event.id] = step
+        engine.check_invariants()
+    return first, last
+
+
+def test_a_caller_with_a_hundred_requests_does_not_hold_up_another_with_one():
+    engine = make_engine(max_sequences=4)
+    for i in range(100):
+        ask(engine, f"greedy {i}", [i + 1] * 20, caller="greedy", max_tokens=10)
+    watch(engine, 15)
+    ask(engine, "modest", caller="modest", max_tokens=10)
+    first, last = watch(engine)
+    assert first["modest"] <= 3
+    assert last["modest"] <= 13
+    assert max(last.values()) > 200
+
+
+def test_a_caller_whose_answers_have_no_end_does_not_hold_up_another():
+    engine = make_engine(max_sequences=4)
+    for i in range(8):
+        ask(engine, f"greedy {i}", [i + 1] * 20, caller="greedy", max_tokens=200)
+    watch(engine, 5)
+    ask(engine, "modest", caller="modest", max_tokens=10)
+    first, last = watch(engine)
+    assert first["modest"] <= 3, "one of the greedy ones' places is given up at once"
+    assert last["modest"] <= 13
+    assert engine.load().num_preemptions == 1
+    assert len(last) == 9
+
+
+def test_no_place_is_taken_from_a_caller_who_has_only_one():
+    engine = make_engine(max_sequences=2)
+    for name in "abc":
+        ask(engine, name, caller=name, max_tokens=30)
+    first, _ = watch(engine)
+    assert engine.load().num_preemptions == 0
+    assert first["c"] == 31
+
+
+def test_no_place_is_taken_from_a_higher_priority():
+    engine = make_engine(max_sequences=2)
+    for i in range(2):
+        ask(engine, f"high {i}", caller="high", max_tokens=30, priority=1)
+    ask(engine, "low", caller="low")
+    first, _ = watch(engine)
+    assert first["low"] == 31
+
+
+def test_callers_take_turns_by_tokens_and_not_by_requests():
+    engine = make_engine(max_sequences=1)
+    for i in range(12):
+        ask(engine, f"long {i}", caller="long", max_tokens=30)
+        ask(engine, f"short {i}", caller="short", max_tokens=7)
+    _, last = watch(engine, 12 * 20)
+    served = {caller: sum(id.startswith(caller) for id in last) for caller in ("long", "short")}
+    assert served["short"] == 12
+    # A request of "long" is 32 tokens and one of "short" 9: while both wait, one of the first goes for each 3.5.
+    assert served["long"] <= 7
+
+
+def test_whoever_asked_for_nothing_saves_nothing_up():
+    engine = make_engine(max_sequences=1)
+    for i in range(20):
+        ask(engine, f"steady {i}", caller="steady", max_tokens=10)
+    watch(engine, 100)
+    for i in range(20):
+        ask(engine, f"new {i}", caller="new", max_tokens=10)
+    _, last = watch(engine, 100)
+    done = [id.split()[0] for id in last]
+    assert abs(done.count("steady") - done.count("new")) <= 2
+
+
+def test_what_is_computed_again_after_a_preemption_is_not_charged():
+    engine = make_engine(FakeRunner(num_blocks=8, max_positions=128), max_sequences=4)
+    for i in range(4):
+        ask(engine, f"r{i}", [i + 1] * 20, caller="a", max_tokens=60)
+    account = engine._scheduler.waiting._callers["a"]
+    watch(engine)
+    assert engine.load().num_preemptions > 0
+    assert account.service == 4 * 79, "the last token of an answer is never computed"
+
+
+def test_the_higher_priority_goes_first():
+    engine = make_engine(max_sequences=1)
+    for name, priority in [("low", -1), ("usual", 0), ("high", 5)]:
+        ask(engine, name, priority=priority)
+    first, _ = watch(engine)
+    assert sorted(first, key=first.get) == ["high", "usual", "low"]
+
+
+def test_a_low_priority_rises_while_it_waits():
+    engine = make_engine(max_sequences=1)
+    ask(engine, "low", priority=0)
+    answered = []
+    for step in range(STEPS_PER_PRIORITY * 6):
+        if step % 8 == 0:
+            ask(engine, f"high {step}", caller="high", priority=3)
+        answered += [event.id for event in engine.step() if event.finish_reason]
+        if "low" in answered:
+            break
+    assert answered[-1] == "low"
+    assert STEPS_PER_PRIORITY * 3 <= step <= STEPS_PER_PRIORITY * 3 + 16
+
+
+def test_a_crowd_that_waited_long_goes_one_by_one_before_a_higher_priority():
+    """Each of them rises by its own waiting for nothing: the priority as a whole has had its turn."""
+    engine = make_engine(max_sequences=1)
+    ask(engine, "first", priority=1, max_tokens=STEPS_PER_PRIORITY + 2)
+    engine.step()
+    for i in range(10):
+        ask(engine, f"low {i}", caller=f"low {i}")
+    watch(engine, STEPS_PER_PRIORITY + 1)
+    for i in range(3):
+        ask(engine, f"high {i}", priority=1, caller="high")
+    first, _ = watch(engine)
+    order = [id.split()[0] for id in sorted(first, key=first.get)]
+    assert order == ["low", "high", "high", "high"] + ["low"] * 9
+
+
+@pytest.mark.parametrize("priority", [-101, 101, 10**9])
+def test_a_priority_beyond_all_bounds_is_refused(priority):
+    with pytest.raises(BadRequest, match=f"priority is {priority}; it takes a whole number from -100 to 100") as error:
+        ask(make_engine(), "r", priority=priority)
+    assert error.value.param == "priority"
+
+
+def test_a_short_prompt_is_not_held_up_by_a_long_one():
+    engine = make_engine(FakeRunner(max_positions=1024), max_batched_tokens=64, max_sequences=8)
+    ask(engine, "long", [7] * 900, max_tokens=1)
+    ask(engine, "short", [8] * 30, max_tokens=1)
+    engine.step()
+    ask(engine, "shorter", [9] * 20, max_tokens=1)
+    first, _ = watch(engine)
+    assert first["shorter"] == 1
+    assert first["long"] == 14, "and no step computes less than it may"
+
+
+def test_long_prompts_are_computed_one_after_another():
+    engine = make_engine(max_batched_tokens=64)
+    for i in range(3):
+        ask(engine, f"r{i}", [i + 1] * 128, max_tokens=1)
+    first, _ = watch(engine)
+    assert first == {"r0": 2, "r1": 4, "r2": 6}
+
+
+def test_a_long_prompt_gets_on_whatever_short_ones_come():
+    engine = make_engine(FakeRunner(max_positions=1024), max_batched_tokens=64, max_sequences=8)
+    ask(engine, "long", [7] * 900, max_tokens=1)
+    told = []
+    for step in range(40):
+        for i in range(3):
+            ask(engine, f"short {step} {i}", [step + 1, i] * 10, max_tokens=1)
+        told += engine.step()
+        if any(event.id == "long" for event in told):
+            break
+    assert step < 900 / 32 + 1
+
+
+def test_prompts_take_a_part_of_each_step_while_somebody_decodes_and_else_all_of_it():
+    runner = FakeRunner()
+    engine = make_engine(runner, max_batched_tokens=64, max_prefill_tokens=16, max_sequences=4)
+    ask(engine, "decodes", max_tokens=6)
+    engine.step()
+    ask(engine, "prompt", [2] * 60, max_tokens=1)
+    watch(engine)
+    ask(engine, "alone", [3] * 100, max_tokens=1)
+    watch(engine)
+    assert [n for _, n in runner.batch_sizes] == [3, 17, 17, 17, 13, 1, 64, 36]
+
+
+def test_whoever_loses_least_is_preempted():
+    engine = make_engine(FakeRunner(num_blocks=10, max_positions=160), max_sequences=3)
+    ask(engine, "old", [1] * 40, max_tokens=60)
+    ask(engine, "short", [2] * 10, max_tokens=60)
+    ask(engine, "long", [3] * 40, max_tokens=60)
+    running = engine._scheduler.running
+    while engine.load().num_preemptions == 0:
+        engine.step()
+    assert {sequence.request_id for sequence in running} == {"old", "long"}, "not the youngest"
+
+
+def test_a_preempted_sequence_goes_on_with_what_is_left_of_its_blocks():
+    runner = FakeRunner()
+    engine = make_engine(runner, max_sequences=2)
+    ask(engine, "a", [1] * 50, caller="a", max_tokens=40)
+    ask(engine, "b", [2] * 50, caller="a", max_tokens=40)
+    engine.step()
+    ask(engine, "c", [3] * 10, caller="c", max_tokens=1)
+    told = []
+    while engine.has_work:
+        told += engine.step()
+    assert engine.load().num_preemptions == 1
+    assert runner.num_positions <= 2 * (50 + 39) + 10 + 16
+    assert tokens_of([event for event in told if event.id == "b"])[-5:] == continuation([2] * 50, 40)[-5:]
