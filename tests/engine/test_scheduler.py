@@ -1,76 +1,47 @@
-"""Any order of arrivals, steps and departures: the blocks add up, the budget holds, and every answer is right."""
+"""What one step takes in: the budget is used up and never exceeded, and nobody is started to be stopped at once."""
 
 from fakes import FakeRunner, continuation, generate, make_engine, tokens_of
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-BUDGET, MAX_SEQUENCES, NUM_BLOCKS = 24, 5, 10
+from llmos.engine.scheduler import share_out
 
 
-class Serving(RuleBasedStateMachine):
-    """An engine with too few blocks, too small a budget and too few places, and callers who come and go."""
+class Prompt:
+    """As much of a sequence as sharing out looks at."""
 
-    def __init__(self):
-        super().__init__()
-        self.runner = FakeRunner(num_blocks=NUM_BLOCKS, max_positions=NUM_BLOCKS * 16)
-        self.engine = make_engine(self.runner, max_batched_tokens=BUDGET, max_sequences=MAX_SEQUENCES)
-        self.live = {}
-        """id -> (prompt, tokens asked for, {index: tokens told})"""
-        self.count = 0
-
-    @rule(length=st.integers(1, 90), max_tokens=st.integers(1, 70), n=st.integers(1, 3))
-    def submit(self, length, max_tokens, n):
-        self.count += 1
-        id, prompt = f"r{self.count}", [(self.count * 31 + i * 7) % 250 + 1 for i in range(length)]
-        self.engine.submit(generate(id, prompt, max_tokens=max_tokens, n=n))
-        self.live[id] = (prompt, max_tokens, {index: [] for index in range(n)})
-
-    @precondition(lambda self: self.live)
-    @rule(data=st.data())
-    def abort(self, data):
-        id = data.draw(st.sampled_from(sorted(self.live)))
-        self.engine.abort(id)
-        del self.live[id]
-
-    @rule(count=st.integers(1, 30))
-    def step(self, count):
-        for _ in range(count):
-            for event in self.engine.step():
-                self._take(event)
-
-    def _take(self, event):
-        prompt, max_tokens, told = self.live[event.id]
-        told[event.index] += event.token_ids
-        assert event.num_output_tokens == len(told[event.index])
-        if event.finish_reason:
-            assert event.finish_reason == "length"
-            assert told.pop(event.index) == continuation(prompt, max_tokens)
-        if not told:
-            del self.live[event.id]
-
-    @invariant()
-    def blocks_add_up(self):
-        self.engine.check_invariants()
-        assert self.engine.has_work == bool(self.live)
-
-    @invariant()
-    def the_budget_holds(self):
-        assert all(s <= MAX_SEQUENCES and n <= BUDGET for s, n in self.runner.batch_sizes)
-
-    def teardown(self):
-        # The bound shows that nobody waits for ever: at worst the answers run one after another, each prefilled anew
-        # for every token.
-        for _ in range(1 + sum(5 * max_tokens * len(told) for _, max_tokens, told in self.live.values())):
-            for event in self.engine.step():
-                self._take(event)
-        assert not self.live
-        self.engine.check_invariants()
-        assert self.engine.load().num_free_blocks == NUM_BLOCKS
+    def __init__(self, arrival, left, priority=0):
+        self.arrival, self.priority = arrival, priority
+        self.tokens, self.num_computed = [0] * (left + 5), 5
 
 
-Serving.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
-TestServing = Serving.TestCase
+def shares(room, *prompts):
+    prompts = [
+        Prompt(i, *prompt) if isinstance(prompt, tuple) else Prompt(i, prompt) for i, prompt in enumerate(prompts)
+    ]
+    return list(share_out(prompts, room).values())
+
+
+def test_prompts_that_fit_are_computed_whole():
+    assert shares(64, 10, 20, 30) == [10, 20, 30]
+
+
+def test_prompts_of_one_length_go_as_they_came():
+    assert shares(64, 32, 32, 32) == [32, 32, 0]
+    assert shares(64, 100, 100) == [64, 0]
+
+
+def test_half_of_the_room_is_for_whoever_is_nearest_to_a_first_token():
+    assert shares(64, 900, 300, 20) == [32, 12, 20]
+    assert shares(64, 900, 40, 20) == [32, 12, 20]
+    assert shares(65, 900, 20) == [45, 20]
+
+
+def test_a_higher_priority_takes_that_half_first():
+    assert shares(64, 900, 20, (500, 1)) == [32, 0, 32]
+
+
+def test_everybody_gets_on_who_is_the_oldest():
+    assert shares(1, 900, 1) == [1, 0]
+    assert shares(0, 900) == [0]
 
 
 def test_the_queue_is_first_come_first_served():
@@ -93,3 +64,19 @@ def test_a_newcomer_waits_until_it_would_not_be_preempted_at_once():
         told += engine.step()
     assert engine.load().num_preemptions == 0
     assert tokens_of([e for e in told if e.id == "second"]) == continuation([2] * 30, 4)
+
+
+def test_drafts_leave_half_of_the_budget_to_prompts():
+    runner = FakeRunner()
+    runner.logits = lambda tokens: [9.0 if i == len(tokens) % 4 + 1 else 0.0 for i in range(260)]
+    engine = make_engine(runner, max_batched_tokens=13, max_sequences=3)
+    engine.submit(generate("drafts", [1, 2, 3, 4] * 3, max_tokens=40))
+    while max(n for _, n in runner.batch_sizes or [(0, 0)]) < 8 or engine._scheduler.waiting:
+        engine.step()
+    engine.submit(generate("prompt", [7] * 60, max_tokens=1))
+    runner.batch_sizes.clear()
+    engine.step()
+    [(_, num_tokens)] = runner.batch_sizes
+    assert num_tokens == 13
+    prompt = engine._scheduler.running[-1]
+    assert prompt.num_computed >= 6
