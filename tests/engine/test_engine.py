@@ -6,6 +6,7 @@ from fakes import (
     EOS,
     VOCAB_SIZE,
     FakeRunner,
+    FakeTokenizer,
     ScriptedRunner,
     continuation,
     drain,
@@ -17,7 +18,10 @@ from fakes import (
 )
 
 from llmos.core.errors import BadRequest, Conflict, PromptTooLong
+from llmos.engine.config import EngineConfig
+from llmos.engine.engine import Engine
 from llmos.engine.messages import Delta, Failed, Generate, SamplingParams, Started
+from llmos.engine.sampler import Sampler
 
 
 def prompt(length, salt=0):
@@ -306,6 +310,59 @@ def test_a_failed_forward_pass_ends_those_in_the_batch_and_nobody_else():
     assert [type(event) for event in told["sick", 0]] == [Failed]
     assert tokens_of(told["well", 0]) == continuation([1, 2, 3], 8)
     assert engine.load().num_free_blocks == 64
+
+
+def test_sampling_that_fails_for_one_request_ends_that_one_only():
+    engine = make_engine()
+    sick = engine.prepare(generate("sick", [5, 6], n=2, temperature=1.0))
+    sick.sequences[1].sampling.top_p = -1.0
+    engine.submit(generate("before", [1, 2, 3]))
+    engine.admit(sick)
+    engine.submit(generate("long", prompt(100)))
+    told = drain(engine)
+    assert told["sick", 0] == [Failed("sick", "internal_error", "The next token could not be chosen.")]
+    assert tokens_of(told["before", 0]) == continuation([1, 2, 3], 8)
+    assert tokens_of(told["long", 0]) == continuation(prompt(100), 8)
+
+
+def test_a_sampler_that_fails_for_everyone_holds_nobody_up():
+    def broken(*_):
+        raise MemoryError
+
+    engine = Engine(FakeRunner(), FakeTokenizer(), EngineConfig(), Sampler(broken))
+    told = run(engine, generate("a"), generate("b"))
+    assert [type(event) for event in told["a", 0] + told["b", 0]] == [Failed, Failed]
+    assert engine.load().num_free_blocks == 64
+
+
+def test_bad_numbers_behind_a_wrong_draft_are_nobodys():
+    """Only what the model would be asked without speculation counts: the rest is thrown away unread."""
+
+    class Sick(ScriptedRunner):
+        def logits(self, tokens):
+            said = bytes(tokens[int(np.flatnonzero(tokens == 0)[-1]) + 1 :].tolist())
+            return super().logits(tokens) if self.text.startswith(said) else np.full(VOCAB_SIZE, np.nan, np.float32)
+
+    runner = Sick("abcabcabd" * 5)
+    runner.text = b"abcabcabd" * 5
+    engine = make_engine(runner)
+    told = run(engine, generate(tokens=[*b"abcabcabc", 0], max_tokens=45))
+    assert text_of(told["r", 0]) == runner.text.decode()
+    assert engine.load().num_accepted_tokens < engine.load().num_draft_tokens
+
+
+def test_bad_numbers_in_a_draft_that_is_right_end_the_answer_behind_what_was_said():
+    class Sick(ScriptedRunner):
+        def logits(self, tokens):
+            spoken = len(tokens) - 1 - int(np.flatnonzero(tokens == 0)[-1])
+            return super().logits(tokens) if spoken < 21 else np.full(VOCAB_SIZE, np.nan, np.float32)
+
+    for max_draft_tokens in (0, 8):
+        engine = make_engine(Sick("ab" * 40), max_draft_tokens=max_draft_tokens)
+        *deltas, failed = run(engine, generate(tokens=[*b"ababab", 0], max_tokens=50))["r", 0]
+        assert tokens_of(deltas) == [*b"ab" * 10, ord("a")]
+        assert isinstance(failed, Failed)
+        assert engine.load().num_output_tokens == 21
 
 
 def test_a_step_without_work_does_nothing():

@@ -268,3 +268,56 @@ def test_a_thread_that_finds_no_memory_raises_in_the_caller():
         cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_the_rows_of_a_draft_are_sampled_as_if_it_had_been_said(data):
+    token = st.integers(0, 29)
+    states, drafts = [], []
+    for _ in range(data.draw(st.integers(1, 3))):
+        params = {
+            "temperature": data.draw(st.sampled_from([0.0, 1.0])),
+            "logprobs": data.draw(st.sampled_from([None, 2])),
+            "min_tokens": data.draw(st.integers(0, 6)),
+            "logit_bias": data.draw(st.dictionaries(token, st.sampled_from([-2.0, 2.0]), max_size=2)),
+            "repetition_penalty": data.draw(st.sampled_from([1.0, 1.5])),
+            "frequency_penalty": data.draw(st.sampled_from([0.0, 0.8])),
+        }
+        prompt, output = data.draw(st.lists(token, max_size=5)), data.draw(st.lists(token, max_size=3))
+        state = make_state(seed=data.draw(st.integers(0, 99)), prompt=prompt, stop_ids=[3, 4], vocab=30, **params)
+        for each in output:
+            state.settle(each)
+        states.append(state)
+        drafts.append(data.draw(st.lists(token, max_size=5)))
+    logits = make_logits(data.draw(st.integers(0, 999)), rows=sum(map(len, drafts)) + len(drafts), vocab=30)
+    together = native_sampler(POOL, 1).sample(logits.copy(), states, drafts)
+    row = 0
+    for state, draft in zip(states, drafts, strict=True):
+        for drafted in [*draft, None]:
+            alone = sample(logits[row : row + 1], [state])
+            assert together.ids[row] == alone.ids[0]
+            assert together.logprobs[row] == alone.logprobs[0]
+            count = max(0, state.num_logprobs)
+            assert together.top_ids[row, :count].tolist() == alone.top_ids[0, :count].tolist()
+            state.settle(0 if drafted is None else drafted)
+            row += 1
+
+
+def test_looking_ahead_changes_nothing():
+    state = make_state(prompt=[5], presence_penalty=0.5, min_tokens=2, stop_ids=[3], vocab=30)
+    before = state.seen.ids.tolist(), state.seen.counts.tolist(), state.step
+    ids, counts = state.seen.behind([5, 7, 7])
+    assert dict(zip(ids.tolist(), counts.tolist(), strict=True)) == {5: 1, 7: 2}
+    sample(make_logits(1, rows=1, vocab=30), [state])
+    native_sampler(POOL, 1).sample(make_logits(1, rows=4, vocab=30), [state], [[5, 7, 7]])
+    assert (state.seen.ids.tolist(), state.seen.counts.tolist(), state.step) == before
+
+
+def test_a_batch_that_could_not_be_arranged_is_not_taken_for_arranged():
+    sampler = native_sampler(POOL, 1)
+    state = make_state(temperature=0)
+    state.seed = -1
+    for _ in range(2):
+        with pytest.raises(OverflowError):
+            sampler.sample(make_logits(1), [state])
