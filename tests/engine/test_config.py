@@ -34,11 +34,13 @@ def test_options_become_a_config():
     ("name", "value"),
     [
         ("max_batched_tokens", 0),
+        ("max_prefill_tokens", 0),
         ("max_sequences", -1),
         ("max_sequences", "8"),
         ("max_sequences", True),
         ("max_draft_tokens", -1),
         ("threads", 0),
+        ("prefix_cache", "yes"),
         ("kv_bytes", 1.5),
         ("context_length", 0),
         ("weights", "int3"),

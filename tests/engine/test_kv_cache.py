@@ -104,6 +104,21 @@ def test_two_tables_that_computed_the_same_keep_one_of_them():
     kv.check_invariants()
 
 
+def test_what_another_only_promised_is_kept_apart_until_it_is_there():
+    kv = make()
+    tokens, tables = [1] * 16, [kv.open(), kv.open()]
+    for table in tables:
+        kv.extend(table, 17)
+    kv.promise(tables[0], tokens)
+    kv.settle(tables[1], tokens, 16)
+    kv.check_invariants()
+    assert tables[1].blocks[0] != tables[0].blocks[0]
+    kv.settle(tables[0], tokens, 16)
+    kv.settle(tables[1], [*tokens, 2], 17)
+    kv.check_invariants()
+    assert tables[1].blocks[0] == tables[0].blocks[0]
+
+
 def test_the_least_recently_used_prefix_goes_first_and_its_end_before_its_beginning():
     kv = make(num_blocks=6)
     old, new = [1] * 49, [2] * 33

@@ -5,11 +5,10 @@
 
 New requests join and finished ones leave between any two steps.
 
-Why everybody's turn comes: The oldest that runs is never preempted, decodes or prefills in every step, and can have
-every block but its own, so it ends. Whoever is next by turns and lacks blocks lets nobody pass, so blocks come together
-for it; and who is next changes only in favour of those who waited longer or were given less. So a sequence, once it is
-the oldest of all, gets in and is not preempted any more; and each one becomes the oldest, since those before it end.
-Waiting for a prefix holds nobody up for long: it waits for one that runs, and that one waits for nobody.
+Why everybody's turn comes: Of those who run, the oldest is never preempted, is in every step, and may take any other's
+blocks; so it ends. Whoever is next by turns and lacks blocks lets nobody pass, so the blocks of those who end come
+together for it; and turns put nobody off for ever. So the oldest of all gets in, stays, and ends; then the next one is
+the oldest. To wait for a prefix changes nothing of this: only one that runs is waited for, and that waits for nobody.
 """
 
 from llmos.engine.config import EngineConfig
