@@ -35,7 +35,7 @@ class EngineConfig:
     """Threads of the forward pass. None: one for each core."""
     isa: str | None = None
     """Force a kernel path. None: the best that the CPU has."""
-    weights: Literal["auto", "f32", "int8"] = "auto"
+    weights: Literal["auto", "f32", "int8", "int4"] = "auto"
     kv_dtype: Literal["int8", "f16", "f32"] = "int8"
 
     def __post_init__(self) -> None:
@@ -47,7 +47,7 @@ class EngineConfig:
                 _check_count(name, getattr(self, name))
         if not isinstance(self.prefix_cache, bool):
             raise BadRequest(f"prefix_cache is {self.prefix_cache!r}; it takes true or false.", param="prefix_cache")
-        _check_choice("weights", self.weights, ("auto", "f32", "int8"))
+        _check_choice("weights", self.weights, ("auto", "f32", "int8", "int4"))
         _check_choice("kv_dtype", self.kv_dtype, ("int8", "f16", "f32"))
         if self.max_batched_tokens < self.max_sequences:
             raise BadRequest(

@@ -16,6 +16,7 @@
 #include <stdexcept>
 
 #include "decoder.h"
+#include "fit_q4_1.h"
 #include "sampler.h"
 
 namespace nb = nanobind;
@@ -314,6 +315,23 @@ class Runner {
     bool is_complete_ = false;
 };
 
+nb::object fit_rows(Pool& pool, Array2<float> values) {
+    require(values.shape(1) && values.shape(1) % block_columns == 0, "rows must be whole blocks of 32");
+    const size_t num_blocks = values.size() / block_columns, row_bytes = values.shape(1) / block_columns * q4_1_bytes;
+    uint8_t* blocks = new uint8_t[num_blocks * q4_1_bytes];
+    nb::capsule owner(blocks, [](void* p) noexcept { delete[] static_cast<uint8_t*>(p); });
+    {
+        nb::gil_scoped_release release;
+        std::atomic<size_t> next{0};
+        constexpr size_t grain = 1024;
+        pool.run([&](int) {
+            for (size_t begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < num_blocks;)
+                fit_q4_1(values.data() + begin * block_columns, std::min(grain, num_blocks - begin), blocks + begin * q4_1_bytes);
+        });
+    }
+    return nb::cast(nb::ndarray<nb::numpy, uint8_t>(blocks, {values.shape(0), row_bytes}, owner));
+}
+
 nb::tuple sample_rows(Pool& pool, Mutable2<float> logits, Array1<float> temperature, Array1<int32_t> top_k, Array1<float> top_p,
                       Array1<float> min_p, Array1<uint64_t> seeds, Array1<uint64_t> steps, Array1<int32_t> num_logprobs,
                       Array1<float> repetition, Array1<float> presence, Array1<float> frequency, Array1<int32_t> seen_starts,
@@ -402,6 +420,9 @@ NB_MODULE(_native, m) {
               return Decoder::block_bytes(spec_from(fields), lookup(cache_types_by_name, cache_type));
           }, "spec"_a, "cache_type"_a,
           "Bytes of one block of the KV cache, in all layers.");
+    m.def("fit_q4_1", &fit_rows, "pool"_a, "values"_a.noconvert(),
+          "Turn rows of floats into Q4_1 blocks as a file has them, scales and minimums chosen for the least squared error. "
+          "A block with a value that is no number, or infinite, has NaN as its scale.");
     m.def("available_isas", &available_isas, "The kernel paths that this CPU can run, best first.");
     m.def("sample", &sample_rows, "pool"_a, "logits"_a.noconvert(), "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "seeds"_a, "steps"_a,
           "num_logprobs"_a, "repetition"_a, "presence"_a, "frequency"_a, "seen_starts"_a, "seen_ids"_a, "seen_counts"_a,

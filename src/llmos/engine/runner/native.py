@@ -11,9 +11,9 @@ from llmos.engine.architectures import inverse_frequencies
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.runner import Batch
 from llmos.engine.spec import DecoderSpec
-from llmos.engine.tensors import RawTensor
+from llmos.engine.tensors import BLOCK_LENGTH, DType, RawTensor
 
-Weights = Literal["auto", "f32", "int8"]
+Weights = Literal["auto", "f32", "int8", "int4"]
 KVDType = Literal["int8", "f16", "f32"]
 
 Rows = tuple[int, str, str, int, int, int, npt.NDArray[np.uint8], bool]
@@ -35,6 +35,7 @@ class NativeRunner:
 
     weights  "auto": Q8_0, Q4_0 and Q4_1 keep their exact values, everything else becomes 8-bit with a scale for 32
              "int8": all of it 8-bit        "f32": all of it 32-bit floats, for comparisons
+             "int4": the layers 4-bit with a scale and a minimum for 32, the embedding and the head 8-bit
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class NativeRunner:
         for name, shape in self.spec.tensor_shapes().items():
             if len(shape) == 1:
                 continue
-            for rows in _rows(name, tensors[name], weights):
+            for rows in _rows(name, tensors[name], weights, self.pool):
                 batch.append(rows)
                 num_bytes += rows[-2].nbytes
                 if num_bytes >= _BYTES_AT_ONCE:
@@ -106,19 +107,25 @@ class NativeRunner:
         self._runner.add_rows(batch)
 
 
-def _rows(name: str, tensor: RawTensor, weights: Weights) -> Iterator[Rows]:
+def _rows(name: str, tensor: RawTensor, weights: Weights, pool: _native.Pool) -> Iterator[Rows]:
     """Yield the tensor in parts of at most _BYTES_AT_ONCE, as Runner.add_rows takes them."""
-    keeps_blocks = weights == "auto" and tensor.dtype in _PACKED_AS_THEY_ARE
+    layer, slot = _slot(name)
     num_rows, num_columns = tensor.shape
-    row_bytes = tensor.data.shape[1] if keeps_blocks else 4 * num_columns
+    # Every logit reads the head, and a token all that it is from its one row of the embedding: these stay 8-bit.
+    is_fitted = weights == "int4" and layer >= 0 and num_columns % BLOCK_LENGTH["Q4_1"] == 0
+    kept = ("Q4_0", "Q4_1") if is_fitted else _PACKED_AS_THEY_ARE if weights in ("auto", "int4") else ()
+    row_bytes = tensor.data.shape[1] if tensor.dtype in kept else 4 * num_columns
     step = max(_BYTES_AT_ONCE // row_bytes // _GROUP_ROWS, 1) * _GROUP_ROWS
     for first in range(0, num_rows, step):
         part = tensor.take_rows(slice(first, first + step))
-        if keeps_blocks:
+        dtype: DType
+        if tensor.dtype in kept:
             dtype, data = tensor.dtype, np.ascontiguousarray(part.data)
+        elif is_fitted:
+            dtype, data = "Q4_1", _native.fit_q4_1(pool, dequantize(part))
         else:
             dtype, data = "F32", dequantize(part).view(np.uint8)
-        yield (*_slot(name), dtype, num_rows, num_columns, first, data, weights == "f32")
+        yield (layer, slot, dtype, num_rows, num_columns, first, data, weights == "f32")
 
 
 def _slot(name: str) -> tuple[int, str]:

@@ -1,0 +1,107 @@
+"""Weights on their way into the engine: what is 4-bit already stays exact, what is not is fitted as well as can be."""
+
+import numpy as np
+import pytest
+from test_native import LLAMA, batch_of, prompt_of, random_model, typical_error
+
+from llmos.engine import _native
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.runner.native import NativeRunner
+from llmos.engine.tensors import DType, RawTensor
+
+POOL = _native.Pool(2)
+
+
+def fit(values: np.ndarray) -> np.ndarray:
+    blocks = _native.fit_q4_1(POOL, values)
+    return dequantize(RawTensor("Q4_1", values.shape, blocks))
+
+
+def from_smallest_to_largest(values: np.ndarray) -> np.ndarray:
+    """What the plain rule makes of the blocks: 16 steps from the smallest value to the largest."""
+    x = values.reshape(-1, 32)
+    low, high = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
+    d, m = ((high - low) / 15).astype(np.float16).astype(np.float32), low.astype(np.float16).astype(np.float32)
+    return (np.clip(np.rint((x - m) / d), 0, 15) * d + m).reshape(values.shape)
+
+
+def errors(fitted: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return ((fitted - values).reshape(-1, 32) ** 2).sum(axis=1)
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 100.0])
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_fitted_blocks_err_less_than_16_even_steps(spread: float, offset: float) -> None:
+    values = np.random.default_rng(1).normal(offset * spread, spread, (48, 96)).astype(np.float32)
+    fitted, plain = errors(fit(values), values), errors(from_smallest_to_largest(values), values)
+    assert fitted.sum() < 0.95 * plain.sum()
+    assert np.mean(fitted <= plain * 1.02) > 0.95, "it tries the plain rule first"
+
+
+def test_an_outlier_does_not_coarsen_its_whole_block() -> None:
+    values = np.random.default_rng(1).normal(0, 1, (64, 32)).astype(np.float32)
+    values[:, 7] = 4.5
+    assert errors(fit(values), values).sum() < 0.95 * errors(from_smallest_to_largest(values), values).sum()
+
+
+def test_values_on_a_grid_of_16_steps_come_out_as_they_were() -> None:
+    rng = np.random.default_rng(1)
+    nibbles = np.stack([rng.permutation(np.arange(32) % 16) for _ in range(20)])
+    d, m = rng.integers(1, 64, (20, 1)) / 64, rng.integers(-64, 64, (20, 1)) / 16
+    values = (nibbles * d + m).astype(np.float32)
+    np.testing.assert_allclose(fit(values), values, rtol=0, atol=1e-2 * d.max())
+
+
+@pytest.mark.parametrize("value", [0.0, 0.375, -1.0])
+def test_a_block_of_one_value_stays_that_value(value: float) -> None:
+    values = np.full((3, 64), value, np.float32)
+    np.testing.assert_array_equal(fit(values), values)
+
+
+def test_a_block_does_not_depend_on_the_blocks_around_it() -> None:
+    values = np.random.default_rng(1).normal(0, 1, (97, 224)).astype(np.float32)
+    whole = _native.fit_q4_1(POOL, values)
+    for row in (0, 13, 96):
+        np.testing.assert_array_equal(_native.fit_q4_1(POOL, values[row : row + 1].copy())[0], whole[row])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_no_number_spoils_its_block_and_no_other(value: float) -> None:
+    values = np.random.default_rng(1).normal(0, 1, (4, 64)).astype(np.float32)
+    values[2, 40] = value
+    fitted = fit(values)
+    assert np.isnan(fitted[2, 32:]).all()
+    assert np.isfinite(np.delete(fitted.reshape(8, 32), 5, axis=0)).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 33), (2, 0)])
+def test_rows_of_broken_blocks_are_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="whole blocks of 32"):
+        _native.fit_q4_1(POOL, np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["Q4_0", "Q4_1"])
+def test_4_bit_weights_keep_the_exact_values_that_are_4_bit_already(dtype: DType) -> None:
+    model, batch = random_model(LLAMA, dtype), batch_of([(0, prompt_of(20, 1), [0, 1])])
+    model["embed.weight"] = random_model(LLAMA, "Q8_0")["embed.weight"]
+    int4, auto = (NativeRunner(LLAMA, model, num_blocks=8, weights=weights) for weights in ("int4", "auto"))
+    np.testing.assert_array_equal(int4.forward(batch), auto.forward(batch))
+
+
+def test_4_bit_weights_made_from_floats_stay_close_and_take_less_memory() -> None:
+    model, batch = random_model(LLAMA, "F32"), batch_of([(0, prompt_of(20, 1), [0, 1])])
+    f32, int8, int4 = (NativeRunner(LLAMA, model, num_blocks=8, weights=w) for w in ("f32", "int8", "int4"))
+    expected = f32.forward(batch)
+    assert 0.05 < typical_error(int4.forward(batch), expected) < 0.3
+    assert typical_error(int8.forward(batch), expected) < 0.05
+    head_bytes = 208 * 96 * 34 // 32  # 8-bit in both: 203 rows in groups of 16
+    assert int4.weight_bytes - head_bytes == pytest.approx((int8.weight_bytes - head_bytes) * 20 / 34, rel=0.02)
+
+
+def test_a_4_bit_weight_that_is_no_number_is_not_taken_for_one() -> None:
+    model = random_model(LLAMA, "F32")
+    values = dequantize(model["layers.0.down.weight"])
+    values[3, 5] = np.nan
+    model["layers.0.down.weight"] = RawTensor("F32", values.shape, values.view(np.uint8))
+    runner = NativeRunner(LLAMA, model, num_blocks=4, weights="int4")
+    assert np.isnan(runner.forward(batch_of([(0, [1], [0])]))).any()
