@@ -4,7 +4,6 @@ A container's limits count, not only the machine's size.
 """
 
 import os
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def inspect_hardware() -> Hardware:
     if limit is not None and limit < total:
         total, available = limit, min(available, max(0, limit - (used or 0)))
     return Hardware(
-        cpu=fields.get("model name") or platform.processor() or platform.machine(),
+        cpu=fields.get("model name") or os.uname().machine,
         features=frozenset((fields.get("flags") or fields.get("Features") or "").split()),
         num_cores=_num_cores(),
         memory_bytes=total,

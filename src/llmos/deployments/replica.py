@@ -32,7 +32,7 @@ from llmos.engine.messages import (
 )
 from llmos.engine.wire import FrameReader, FrameWriter
 
-WORKER_COMMAND = (sys.executable, "-m", "llmos.engine.worker")
+WORKER_COMMAND = (sys.executable, "-m", "llmos.engine")
 
 EXIT_SECONDS = 10
 """How long a process whose socket has ended may take to exit before it is killed."""

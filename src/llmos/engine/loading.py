@@ -1,17 +1,29 @@
-"""From a model's files to an engine that runs."""
+"""From a model's files to an engine that runs.
 
+this thread     open the files ---- pack the weights, in C++ without the GIL ---- engine
+in background                  `--- make the tokenizer ---------------------´---- compile the chat template
+"""
+
+import ctypes
+import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmos.core.hardware import inspect_hardware
-from llmos.engine.checkpoint import open_checkpoint
+from llmos.engine.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.config import EngineConfig, resolve
 from llmos.engine.engine import Engine
 from llmos.engine.messages import Ready
 from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.runner.native import NativeRunner
+from llmos.engine.spec import DecoderSpec
+
+if TYPE_CHECKING:
+    from llmos.engine.tokenizer import Tokenizer
 
 
 def load_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine, Ready]:
@@ -20,31 +32,9 @@ def load_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine
     Raises BadModelFile or UnsupportedModel for the files, BadRequest for the config, Unavailable for too little memory.
     """
     started = time.perf_counter()
-    checkpoint = open_checkpoint(files)
-    spec = checkpoint.spec
-    # The tokenizer is built while the weights are packed.
-    with ThreadPoolExecutor(1, "tokenizer") as background:
-        tokenizer_future = background.submit(lambda: checkpoint.tokenizer)
-        hardware = inspect_hardware()
-        capacity = resolve(
-            config,
-            free_bytes=max(0, hardware.available_bytes - sum(path.stat().st_size for path in files.values())),
-            num_cores=hardware.num_cores,
-            max_positions=spec.max_positions,
-            block_bytes=NativeRunner.block_bytes(spec, config.kv_dtype),
-            block_size=BLOCK_SIZE,
-        )
-        runner = NativeRunner(
-            spec,
-            checkpoint.tensors,
-            num_blocks=capacity.num_blocks,
-            threads=capacity.threads,
-            isa=config.isa,
-            weights=config.weights,
-            kv_dtype=config.kv_dtype,
-        )
-        tokenizer = tokenizer_future.result()
+    spec, runner, threads, tokenizer = _load(files, config)
     engine = Engine(runner, tokenizer, config)
+    _return_freed_memory()
     return engine, Ready(
         family=spec.family,
         context_length=engine.context_length,
@@ -55,5 +45,62 @@ def load_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine
         kv_bytes=runner.kv_bytes,
         load_seconds=time.perf_counter() - started,
         isa=runner.isa,
-        threads=capacity.threads,
+        threads=threads,
     )
+
+
+def _load(files: Mapping[str, Path], config: EngineConfig) -> "tuple[DecoderSpec, NativeRunner, int, Tokenizer]":
+    """Return what stays of the checkpoint: the header's lists and the map of the file end with this call."""
+    background = ThreadPoolExecutor(1, "tokenizer")
+    try:
+        with _without_collections():
+            checkpoint = open_checkpoint(files)
+            future = background.submit(lambda: checkpoint.tokenizer)
+            runner, threads = _make_runner(checkpoint, files, config)
+            tokenizer = future.result()
+        background.submit(tokenizer.warm_up)
+    finally:
+        background.shutdown(wait=False)
+    return checkpoint.spec, runner, threads, tokenizer
+
+
+def _make_runner(checkpoint: Checkpoint, files: Mapping[str, Path], config: EngineConfig) -> tuple[NativeRunner, int]:
+    """Return the runner with all its weights packed, and how many threads it has."""
+    spec, hardware = checkpoint.spec, inspect_hardware()
+    capacity = resolve(
+        config,
+        free_bytes=max(0, hardware.available_bytes - sum(path.stat().st_size for path in files.values())),
+        num_cores=hardware.num_cores,
+        max_positions=spec.max_positions,
+        block_bytes=NativeRunner.block_bytes(spec, config.kv_dtype),
+        block_size=BLOCK_SIZE,
+    )
+    runner = NativeRunner(
+        spec,
+        checkpoint.tensors,
+        num_blocks=capacity.num_blocks,
+        threads=capacity.threads,
+        isa=config.isa,
+        weights=config.weights,
+        kv_dtype=config.kv_dtype,
+    )
+    return runner, capacity.threads
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """A vocabulary and its merges are 200,000 objects and no garbage: Python looks through them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _return_freed_memory() -> None:
+    """Give the system back what the allocator keeps of the loading's own data, where it is one that can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,6 +1,6 @@
 """From what a caller asks to what the engine can run: the prompt as tokens, every limit checked and settled."""
 
-import secrets
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,7 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
     prompt = _prompt_tokens(request, tokenizer, vocab_size)
     max_tokens = _room(len(prompt), params.max_tokens, context_length, field)
     stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
-    seed = secrets.randbits(64) if params.seed is None else params.seed
+    seed = int.from_bytes(os.urandom(8), "little") if params.seed is None else params.seed
     echo = _prompt_text(request, prompt, tokenizer) if request.echo else ""
     sequences = [
         Sequence(

@@ -232,10 +232,3 @@ def _num_computed(before: Load, after: Load) -> int:
     num_new_prompt = after.num_prompt_tokens - before.num_prompt_tokens
     num_found = after.num_cached_tokens - before.num_cached_tokens
     return max(0, num_new_prompt - num_found) + after.num_output_tokens - before.num_output_tokens
-
-
-if __name__ == "__main__":
-    from llmos.engine.loading import load_engine
-
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    sys.exit(main(load_engine))

@@ -192,3 +192,13 @@ def test_a_template_gets_nowhere_out_of_the_sandbox(source: str):
 )
 def test_what_a_template_may_not_see_is_not_there(source: str):
     assert ChatTemplate(source).render(messages=[]) == ""
+
+
+def test_warming_up_takes_the_first_chats_work_and_leaves_it_the_errors(gpt2):
+    sound = Tokenizer.from_gguf(gpt2.metadata | {"tokenizer.chat_template": "{{ messages[0].content }}"})
+    sound.warm_up()
+    assert "template" in vars(sound)
+    broken = Tokenizer.from_gguf(gpt2.metadata | {"tokenizer.chat_template": "{% if %}"})
+    broken.warm_up()
+    with pytest.raises(BadModelFile, match="template cannot be used"):
+        broken.encode_chat([{"role": "user", "content": "x"}])

@@ -61,7 +61,8 @@ def family_of_model_type(model_type: object) -> Family:
 
 def family_of_gguf(architecture: object) -> Family:
     """Return the family of a GGUF file's general.architecture. Raises UnsupportedModel as above."""
-    for name in families():
+    # Most are called the same in both worlds; to ask that family first saves loading the others.
+    for name in sorted(families(), key=lambda name: name != architecture):
         family = _load(name)
         if isinstance(architecture, str) and architecture == family.GGUF_ARCHITECTURE:
             return family

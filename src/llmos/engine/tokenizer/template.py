@@ -6,11 +6,8 @@ limited text; the names that it finds are those that transformers offers.
 
 from typing import Any
 
-import jinja2
-
 from llmos.core.errors import BadModelFile, BadRequest, LLMOSError
 from llmos.engine.tokenizer.limits import Budget
-from llmos.engine.tokenizer.sandbox import Sandbox
 
 MAX_TEMPLATE_LENGTH = 1 << 17
 TIME_LIMIT_SECONDS = 2.0
@@ -26,6 +23,8 @@ class ChatTemplate:
             raise BadModelFile(
                 f"The chat template has {len(source):,} characters; at most {MAX_TEMPLATE_LENGTH:,} can be."
             )
+        from llmos.engine.tokenizer.sandbox import Sandbox  # Jinja is slow to load, and many a request needs none
+
         self._time_limit_seconds = time_limit_seconds
         self._sandbox = Sandbox()
         try:
@@ -37,13 +36,15 @@ class ChatTemplate:
     def render(self, **variables: Any) -> str:
         """Return the prompt. Raises BadRequest, with the template's own words, where it refuses the messages, fails,
         takes too long or makes too much text."""
+        from jinja2 import TemplateError
+
         max_length = BASE_LENGTH + 8 * _length(variables)
         try:
             with Budget(seconds=self._time_limit_seconds, max_length=max_length):
                 return self._template.render({"tools": None, "documents": None, **variables})
         except LLMOSError:
             raise
-        except jinja2.TemplateError as error:
+        except TemplateError as error:
             raise BadRequest(
                 f"The model's chat template refuses these messages: {error.message}", param="messages"
             ) from None

@@ -9,6 +9,7 @@ after the template's own were found).
 import threading
 from bisect import insort
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import tokenizers
 
-from llmos.core.errors import BadRequest
+from llmos.core.errors import BadRequest, LLMOSError
 from llmos.engine.tokenizer.detokenizer import Detokenizer
 from llmos.engine.tokenizer.from_files import parts_from_files
 from llmos.engine.tokenizer.from_gguf import parts_from_gguf
@@ -53,6 +54,12 @@ class Tokenizer:
     def from_files(cls, files: Mapping[str, Path]) -> "Tokenizer":
         """`files` gives the path of each name in a Hugging Face folder. Raises BadModelFile or UnsupportedModel."""
         return cls(parts_from_files(files))
+
+    def warm_up(self) -> None:
+        """Do what the first chat would have to wait for: load Jinja and compile the template. What is wrong with the
+        template is told to the chats."""
+        with suppress(LLMOSError):
+            self._marks, self.template  # noqa: B018  (made when they are first asked for)
 
     # --- text to tokens
 
