@@ -95,10 +95,10 @@ class FlakySampler:
         self.sampler = sampler
         self.sick = None
 
-    def sample(self, logits, states, drafts=None):
+    def sample(self, logits, states, drafts=None, likeliest=None):
         if self.sick in states:
             raise ValueError("the sampler was told to fail")
-        return self.sampler.sample(logits, states, drafts)
+        return self.sampler.sample(logits, states, drafts, likeliest)
 
 
 def answer_alone(request, index):

@@ -321,7 +321,7 @@ def test_the_real_models_tokens_are_the_same_with_and_without(smollm2_path):
         told.append(answers(copied | drain(engine)))
         loads.append(engine.load())
     assert told[0] == told[1]
-    assert loads[1].num_steps < 0.8 * loads[0].num_steps
+    assert loads[1].num_steps < loads[0].num_steps
     assert 0 < loads[1].num_accepted_tokens < loads[1].num_draft_tokens
 
 

@@ -11,7 +11,7 @@ from llmos.engine.choice import join_deltas
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta, Event, Failed, Generate, Load, Started, TokenLogprob
 from llmos.engine.request import Prepared, prepare
-from llmos.engine.runner import BLOCK_SIZE, Runner
+from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner
 from llmos.engine.sampler import Sampled, Sampler, native_sampler
 from llmos.engine.scheduler import Scheduler
 from llmos.engine.sequence import Sequence
@@ -99,7 +99,7 @@ class Engine:
             logger.exception("A step failed; the requests in it end here.")
             return self._fail({s.request_id for s in plan.sequences}, "The forward pass failed. Try again.")
         try:
-            sampled = self._sample(logits, rows) if rows else None
+            sampled = self._sample(logits, rows, self._runner.likeliest()) if rows else None
         except Exception:
             logger.exception("Sampling failed.")
             return self._fail(self._find_guilty(logits, rows), "The next token could not be chosen.")
@@ -129,9 +129,9 @@ class Engine:
         live = {sequence for sequences in self._live.values() for sequence in sequences}
         assert queued == live, "a live request is not queued, or a queued one not live"
 
-    def _sample(self, logits: npt.NDArray[np.float32], rows: list[Row]) -> Sampled:
+    def _sample(self, logits: npt.NDArray[np.float32], rows: list[Row], likeliest: Likeliest | None = None) -> Sampled:
         drafts = [draft for _, draft in rows]
-        return self._sampler.sample(logits, [s.sampling for s, _ in rows], drafts if any(drafts) else None)
+        return self._sampler.sample(logits, [s.sampling for s, _ in rows], drafts if any(drafts) else None, likeliest)
 
     def _find_guilty(self, logits: npt.NDArray[np.float32], rows: list[Row]) -> set[str]:
         """Return the requests that can't be sampled alone either; all of them where each of them can.

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.engine.messages import SamplingParams
+from llmos.engine.runner import Likeliest
 
 Array = npt.NDArray[Any]
 SampleFunction = Callable[..., tuple[Array, Array, Array, Array]]
@@ -154,6 +155,7 @@ class Sampler:
         logits_RV: npt.NDArray[np.float32],
         states: list[SamplingState],
         drafts: list[list[int]] | None = None,
+        likeliest: Likeliest | None = None,
     ) -> Sampled:
         """Choose the next token of every row; `logits_RV` is worked on in place. Call settle() with each token.
 
@@ -179,6 +181,7 @@ class Sampler:
             *parameters[5:],
             *(_join_seen(states, drafts) if self._has_seen else (*nothing[:2], _NOTHING)),
             *(_join_biases(states, drafts) if self._has_bias else nothing),
+            *((likeliest.highest_R, likeliest.tokens_R) if likeliest else ()),
         )
         return Sampled(ids.tolist(), logprobs, top_ids, top_logprobs)
 

@@ -147,6 +147,37 @@ def test_a_row_is_the_same_to_the_bit_whatever_else_is_in_the_batch(dtype: DType
         np.testing.assert_array_equal(np.concatenate(rows), alone, err_msg=f"in chunks of {sizes}")
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("spec", [LLAMA, ODD, replace(LLAMA, vocab_size=1003)], ids=["llama", "odd", "many"])
+@pytest.mark.parametrize("num_tokens", [1, 5, 40])
+def test_the_largest_logit_of_each_row_is_known_at_once(spec: DecoderSpec, isa: str, num_tokens: int) -> None:
+    runner = runner_of(spec, "Q4_1", isa=isa, threads=3)
+    for seed in range(3):
+        logits = runner.forward(batch_of([(0, prompt_of(num_tokens, seed, spec), [0, 1, 2])]))
+        found = runner.likeliest()
+        np.testing.assert_array_equal(found.tokens_R, logits.argmax(1))
+        np.testing.assert_array_equal(found.highest_R, logits.max(1))
+
+
+def test_of_equal_logits_the_lowest_token_is_the_likeliest() -> None:
+    tensors = random_model(LLAMA, "F32")
+    rows = tensors["embed.weight"].data.copy()
+    rows[:] = rows[0]
+    same = {**tensors, "embed.weight": RawTensor("F32", tensors["embed.weight"].shape, rows)}
+    runner = NativeRunner(LLAMA, same, num_blocks=64, threads=2)
+    runner.forward(batch_of([(0, prompt_of(3, 1), [0])]))
+    assert runner.likeliest().tokens_R.tolist() == [0, 0, 0]
+
+
+def test_the_likeliest_is_unknown_where_a_logit_is_not_a_number() -> None:
+    tensors = random_model(LLAMA, "F32")
+    broken = RawTensor("F32", tensors["final_norm.weight"].shape, tensors["final_norm.weight"].data.copy())
+    broken.data.view(np.float32)[:] = np.nan
+    runner = NativeRunner(LLAMA, {**tensors, "final_norm.weight": broken}, num_blocks=64)
+    runner.forward(batch_of([(0, prompt_of(3, 1), [0])]))
+    assert runner.likeliest().tokens_R.tolist() == [-1, -1, -1]
+
+
 def test_positions_beyond_the_window_weigh_nothing() -> None:
     spec = replace(LLAMA, num_layers=1, sliding_window=20)
     runner, tail = runner_of(spec, "Q8_0"), prompt_of(20, 9)

@@ -3,6 +3,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -13,6 +14,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 
 #include "decoder.h"
@@ -263,6 +265,16 @@ class Runner {
     size_t weight_bytes() const { return decoder_.weight_bytes(); }
     size_t kv_bytes() const { return decoder_.kv_bytes(); }
     std::string isa() const { return kernels_.name; }
+    nb::tuple likeliest() const {
+        const auto copy = [](const auto& from) {
+            using T = typename std::decay_t<decltype(from)>::value_type;
+            T* data = new T[from.size() + 1];
+            std::copy(from.begin(), from.end(), data);
+            nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+            return nb::ndarray<nb::numpy, T>(data, {from.size()}, owner);
+        };
+        return nb::make_tuple(copy(decoder_.highest()), copy(decoder_.likeliest()));
+    }
     void set_profiling(bool is_on) {
         std::lock_guard lock(one_call_);
         decoder_.profile().is_on = is_on;
@@ -336,7 +348,8 @@ nb::tuple sample_rows(Pool& pool, Mutable2<float> logits, Array1<float> temperat
                       Array1<float> min_p, Array1<uint64_t> seeds, Array1<uint64_t> steps, Array1<int32_t> num_logprobs,
                       Array1<float> repetition, Array1<float> presence, Array1<float> frequency, Array1<int32_t> seen_starts,
                       Array1<int32_t> seen_ids, Array1<int32_t> seen_counts, Array1<int32_t> bias_starts, Array1<int32_t> bias_ids,
-                      Array1<float> bias_values, const std::string& isa) {
+                      Array1<float> bias_values, std::optional<Array1<float>> highest, std::optional<Array1<int32_t>> likeliest,
+                      const std::string& isa) {
     const size_t rows = logits.shape(0);
     const int vocab_size = int(logits.shape(1));
     require(logits.shape(1) > 0 && logits.shape(1) <= size_t(max_size) && rows <= size_t(max_batch_tokens) && (rows == 0 || logits.stride(1) == 1),
@@ -357,6 +370,11 @@ nb::tuple sample_rows(Pool& pool, Mutable2<float> logits, Array1<float> temperat
     };
     check_rows(seen_starts, seen_ids, seen_counts.size());
     check_rows(bias_starts, bias_ids, bias_values.size());
+    require(highest.has_value() == likeliest.has_value(), "highest and likeliest go together");
+    if (highest) {
+        require(highest->size() == rows && likeliest->size() == rows, "highest and likeliest have an entry for each row");
+        for (size_t r = 0; r < rows; ++r) require((*likeliest)(r) >= -1 && (*likeliest)(r) < vocab_size, "a token is outside the vocabulary");
+    }
     int num_top = 0;
     for (size_t r = 0; r < rows; ++r) num_top = std::max(num_top, std::min(num_logprobs(r), vocab_size));
 
@@ -373,7 +391,9 @@ nb::tuple sample_rows(Pool& pool, Mutable2<float> logits, Array1<float> temperat
     const SamplingArgs args{int(rows), vocab_size, rows > 1 ? int(logits.stride(0)) : vocab_size, num_top, logits.data(),
                             temperature.data(), top_p.data(), min_p.data(), repetition.data(), presence.data(), frequency.data(),
                             top_k.data(), num_logprobs.data(), seeds.data(), steps.data(), seen_starts.data(), seen_ids.data(),
-                            seen_counts.data(), bias_starts.data(), bias_ids.data(), bias_values.data(), ids, logprobs, top_ids, top_logprobs};
+                            seen_counts.data(), bias_starts.data(), bias_ids.data(), bias_values.data(),
+                            highest ? highest->data() : nullptr, likeliest ? likeliest->data() : nullptr,
+                            ids, logprobs, top_ids, top_logprobs};
     {
         const Kernels& kernels = find_kernels(isa);
         nb::gil_scoped_release release;
@@ -409,6 +429,8 @@ NB_MODULE(_native, m) {
         .def("forward", &Runner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
              "Write the batch into the KV cache and return logits [rows, vocabulary], overwritten by the next call.")
+        .def("likeliest", &Runner::likeliest,
+             "The largest logit of each row of the last step and its token, -1 where a logit is not finite.")
         .def("set_profiling", &Runner::set_profiling, "is_on"_a, "Whether steps are timed; begins anew.")
         .def("profile", &Runner::profile, "Seconds that the first thread spent in each region since set_profiling(True).")
         .def_prop_ro("pool", &Runner::pool)
@@ -426,6 +448,7 @@ NB_MODULE(_native, m) {
     m.def("available_isas", &available_isas, "The kernel paths that this CPU can run, best first.");
     m.def("sample", &sample_rows, "pool"_a, "logits"_a.noconvert(), "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "seeds"_a, "steps"_a,
           "num_logprobs"_a, "repetition"_a, "presence"_a, "frequency"_a, "seen_starts"_a, "seen_ids"_a, "seen_counts"_a,
-          "bias_starts"_a, "bias_ids"_a, "bias_values"_a, "isa"_a = "",
-          "Choose a token for each row of logits (which it modifies): ids, logprobs, top_ids, top_logprobs.");
+          "bias_starts"_a, "bias_ids"_a, "bias_values"_a, "highest"_a = nb::none(), "likeliest"_a = nb::none(), "isa"_a = "",
+          "Choose a token for each row of logits (which it modifies): ids, logprobs, top_ids, top_logprobs. `highest` and\n"
+          "`likeliest` are what Runner.likeliest() says of these rows, where it is known.");
 }

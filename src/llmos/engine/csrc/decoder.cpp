@@ -141,6 +141,7 @@ void Decoder::reserve(const BatchView& batch) {
     if (batch.num_logit_rows > logit_capacity_) {
         const int capacity = std::max(batch.num_logit_rows, 2 * logit_capacity_);
         logits_ = std::make_shared<Buffer>(size_t(capacity) * logits_stride() * sizeof(float));
+        for (Scratch& own : own_) own.largest = Buffer(size_t(capacity) * sizeof(Largest));
         logit_capacity_ = capacity;
     }
     int longest = 0;
@@ -272,8 +273,10 @@ class Decoder::Pass {
         return in;
     }
 
-    // out (+)= weights . in, within a phase of shares.count(groups of all segments).
-    template <size_t N> void project(const Shares& shares, const Activations& in, const Segment (&segments)[N], bool accumulate) {
+    // out (+)= weights . in, within a phase of shares.count(groups of all segments). `done(first_row, last_row, first_group,
+    // last_group)` is told of each part, counted in its segment.
+    template <size_t N, class Done>
+    void project(const Shares& shares, const Activations& in, const Segment (&segments)[N], bool accumulate, Done done) {
         const int num_groups = count_groups(segments);
         for (int begin, end; pool_.take(thread_, shares.grain, begin, end);) {
             const int first_row = shares.first_row(begin), last_row = shares.last_row(begin);
@@ -281,12 +284,17 @@ class Decoder::Pass {
             int base = 0;
             for (const Segment& s : segments) {
                 const int groups = s.weights->groups(), from = std::max(first - base, 0), to = std::min(last - base, groups);
-                if (from < to)
-                    k_.matmul({s.weights, &in, first_row, last_row, from, to, s.bias,
-                               s.out + size_t(first_row) * s.out_stride + size_t(from) * group_rows, s.out_stride, accumulate});
                 base += groups;
+                if (from >= to) continue;
+                k_.matmul({s.weights, &in, first_row, last_row, from, to, s.bias,
+                           s.out + size_t(first_row) * s.out_stride + size_t(from) * group_rows, s.out_stride, accumulate});
+                done(first_row, last_row, from, to);
             }
         }
+    }
+
+    template <size_t N> void project(const Shares& shares, const Activations& in, const Segment (&segments)[N], bool accumulate) {
+        project(shares, in, segments, accumulate, [](int, int, int, int) {});
     }
 
     template <size_t N> static int count_groups(const Segment (&segments)[N]) {
@@ -395,6 +403,7 @@ class Decoder::Pass {
         args.scores = own().scores.as<float>();
         args.scores_stride = d_.score_capacity_;
         args.query_bytes = own().head_bytes.as<int8_t>();
+        args.is_cold = unit.num_tokens <= 1;
         k_.attend(args);
         if (!readers.bytes) return;
         const int blocks = spec_.head_dim / block_columns;
@@ -452,8 +461,18 @@ class Decoder::Pass {
         };
         const Shares shares(rows);
         const Segment logits[] = {{&weights, nullptr, d_.logits_->as<float>(), d_.logits_stride()}};
+        Largest* largest = own().largest.template as<Largest>();
         const Activations in = open_with(Region::norm, Region::head, shares.count(weights.groups()), rows, d_.hidden_, readers_of(logits), normed);
-        project(shares, in, logits, false);
+        for (int r = 0; r < rows; ++r) {
+            largest[r] = {};
+            std::fill_n(largest[r].value, group_rows, std::numeric_limits<float>::lowest());
+        }
+        // The sampler's first pass, while the logits are in the cache.
+        project(shares, in, logits, false, [&](int first_row, int last_row, int first_group, int last_group) {
+            const int first = first_group * group_rows, last = std::min(last_group * group_rows, spec_.vocab_size);
+            for (int r = first_row; r < last_row; ++r)
+                k_.note_largest(d_.logits_->as<float>() + size_t(r) * d_.logits_stride() + first, last - first, first, largest[r]);
+        });
     }
 
     Scratch& own() const { return d_.own_[size_t(thread_)]; }
@@ -472,7 +491,30 @@ std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
     plan_attention(batch);
     if (profile_.is_on) profile_.start();
     pool_.run([&](int thread) { Pass(*this, batch, thread).run(); });
+    merge_largest(batch.num_logit_rows);
     return logits_;
+}
+
+void Decoder::merge_largest(int num_rows) {
+    likeliest_.assign(size_t(num_rows), -1);
+    highest_.assign(size_t(num_rows), 0);
+    for (int r = 0; r < num_rows; ++r) {
+        bool is_finite = true;
+        int32_t& best = likeliest_[size_t(r)];
+        float& highest = highest_[size_t(r)];
+        for (const Scratch& own : own_) {
+            const Largest& largest = own.largest.as<Largest>()[r];
+            for (int lane = 0; lane < group_rows; ++lane) {
+                const int32_t token = largest.group[lane] * group_rows + lane;
+                const float value = largest.value[lane];
+                is_finite &= largest.not_finite[lane] == 0;
+                if (best >= 0 && (value < highest || (value == highest && token > best))) continue;
+                best = token;
+                highest = value;
+            }
+        }
+        if (!is_finite) best = -1;
+    }
 }
 
 }  // namespace llmos

@@ -56,6 +56,10 @@ class Decoder {
     // Returns logits [num_logit_rows][logits_stride()], overwritten by the next call.
     std::shared_ptr<const Buffer> forward(const BatchView& batch);
 
+    // The token with the largest logit in each row of the last step, and that logit; -1 where a logit is not finite.
+    const std::vector<int32_t>& likeliest() const { return likeliest_; }
+    const std::vector<float>& highest() const { return highest_; }
+
     int logits_stride() const { return round_up(spec_.vocab_size, group_rows); }
     int num_blocks() const { return num_blocks_; }
     const Spec& spec() const { return spec_; }
@@ -94,12 +98,14 @@ class Decoder {
         Buffer row;                      // of floats, on its way to bytes
         Buffer scores;                   // of attention
         Buffer heads, head_bytes, outs;  // of the rows that attend together
+        Buffer largest;                  // of each row of logits, among those that this thread computed
         Buffer gate, up;                 // a block of 32 columns, for all tokens of a stretch
     };
     class Pass;
 
     void reserve(const BatchView& batch);
     void plan_attention(const BatchView& batch);
+    void merge_largest(int num_rows);
     Layer& layer(int index) { return index < 0 ? outer_ : layers_[size_t(index)]; }
 
     const Spec spec_;
@@ -122,6 +128,8 @@ class Decoder {
     std::vector<Scratch> own_;
     std::vector<int> token_sequence_, token_position_;
     std::vector<AttentionUnit> units_;
+    std::vector<int32_t> likeliest_;
+    std::vector<float> highest_;
     Profile profile_;
 };
 

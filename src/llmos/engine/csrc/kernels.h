@@ -76,7 +76,14 @@ struct AttentionArgs {
     size_t block_stride;
     float* scores;   // scratch [max_rows][positions, rounded up to a block]
     int scores_stride;
+    bool is_cold;         // the cache's blocks come from memory: nobody has just read them
     int8_t* query_bytes;  // scratch [max_rows][padded_head_dim]
+};
+
+// The largest of the logits that were noted so far, lane by lane; merged, it is what find_largest finds.
+struct alignas(64) Largest {
+    float value[16], not_finite[16];  // the latter is zero, or was once infinite or no number
+    int32_t group[16];                // the lane's token is 16 * group + lane
 };
 
 enum class ActivationKind { silu, gelu_tanh };
@@ -99,6 +106,8 @@ struct Kernels {
     void (*quantize)(const float* values, const Activations& x, int row, int first_block, int last_block);
     // out[i] = exp((x[i] - highest) * inverse_temperature); returns their sum in double precision, in a fixed order.
     double (*exp_all)(const float* x, int size, float highest, float inverse_temperature, float* out);
+    // Takes x[0] to x[size - 1], the logits of tokens from first_token (a multiple of 16) on, into account.
+    void (*note_largest)(const float* x, int size, int first_token, Largest& largest);
     // Appends every i with x[i] > bound, ascending.
     void (*find_above)(const float* x, int size, float bound, std::vector<int32_t>& out);
     // The largest value and the lowest index that has it; index -1 where any value is not a number.

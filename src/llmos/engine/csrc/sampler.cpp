@@ -30,7 +30,12 @@ class Row {
     void run() {
         float highest;
         int32_t best;
-        k_.find_largest(logits_, size_, highest, best);
+        if (a_.likeliest && a_.likeliest[row_] >= 0) {
+            highest = a_.highest[row_];
+            best = a_.likeliest[row_];
+        } else {
+            k_.find_largest(logits_, size_, highest, best);
+        }
         a_.logprobs[row_] = 0;
         if (best < 0) {
             a_.ids[row_] = -1;

@@ -18,6 +18,9 @@ struct SamplingArgs {
     // Tokens that a row has seen (how often in its output, 0 where only in its prompt), and its biases, row after row.
     const int32_t *seen_starts, *seen_ids, *seen_counts, *bias_starts, *bias_ids;
     const float* bias_values;
+    // What the forward pass found: the largest logit of each row and its token, -1 where unknown; or null.
+    const float* highest;
+    const int32_t* likeliest;
     // Results: the token (-1 where a logit is not a number), its logprob, the likeliest tokens [rows][num_top].
     int32_t* ids;
     float* logprobs;

@@ -27,6 +27,15 @@ class Batch:
     logit_rows: npt.NDArray[np.int32]  # [R] indices into tokens, ascending
 
 
+@dataclass(frozen=True, slots=True)
+class Likeliest:
+    """The largest logit of each of the last step's R rows."""
+
+    highest_R: npt.NDArray[np.float32]
+    tokens_R: npt.NDArray[np.int32]
+    """The lowest token that has it; -1 where a logit of the row is not finite."""
+
+
 class Runner(Protocol):
     spec: DecoderSpec
     num_blocks: int
@@ -34,4 +43,8 @@ class Runner(Protocol):
 
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
+        ...
+
+    def likeliest(self) -> "Likeliest | None":
+        """Say what forward() found out about its logits on the way; None where that is nothing."""
         ...

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from llmos.engine import _native
 from llmos.engine.architectures import inverse_frequencies
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.runner import Batch
+from llmos.engine.runner import Batch, Likeliest
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import BLOCK_LENGTH, DType, RawTensor
 
@@ -61,6 +61,10 @@ class NativeRunner:
         return self._runner.forward(
             batch.tokens, batch.starts, batch.context_lengths, batch.block_tables, batch.logit_rows
         )
+
+    def likeliest(self) -> Likeliest:
+        """Return the largest logit of each row of the last step, found while the head was computed."""
+        return Likeliest(*self._runner.likeliest())
 
     def set_profiling(self, is_on: bool) -> None:
         """Time the regions of every step from here on, or stop doing so."""

@@ -69,6 +69,9 @@ class TorchRunner:
         logits_RV = self._linear("embed" if self.spec.tied_head else "head", x_RH)
         return np.asarray(logits_RV.float().numpy())
 
+    def likeliest(self) -> None:
+        """Nothing: the reference leaves choosing to the sampler."""
+
     def _sequences(self, batch: Batch) -> list[_Sequence]:
         sequences = []
         for s, num_cached in enumerate(batch.context_lengths.tolist()):

@@ -12,6 +12,6 @@ namespace llmos {
 
 extern const Kernels avx2_kernels;
 const Kernels avx2_kernels = {"avx2",     matmul,   attend,  write_kv,   rotate,   rms_norm,    layer_norm,
-                                activate, quantize, exp_all, find_above, find_largest};
+                                activate, quantize, exp_all, note_largest, find_above, find_largest};
 
 }  // namespace llmos

@@ -12,6 +12,6 @@ namespace llmos {
 
 extern const Kernels portable_kernels;
 const Kernels portable_kernels = {"portable",     matmul,   attend,  write_kv,   rotate,   rms_norm,    layer_norm,
-                                activate, quantize, exp_all, find_above, find_largest};
+                                activate, quantize, exp_all, note_largest, find_above, find_largest};
 
 }  // namespace llmos

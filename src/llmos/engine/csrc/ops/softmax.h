@@ -46,6 +46,21 @@ void find_above(const float* x, int size, float bound, std::vector<int32_t>& out
         if (x[i] > bound) out.push_back(i);
 }
 
+void note_largest(const float* x, int size, int first_token, llmos::Largest& largest) {
+    F best = load(largest.value), check = load(largest.not_finite);
+    I group = load_int(largest.group);
+    for (int i = 0; i < size; i += 16) {
+        const F v = size - i < 16 ? keep_lanes(load(x + i), 0, size - i, -std::numeric_limits<float>::max()) : load(x + i);
+        check = fma(v, zero(), check);
+        const I here = splat_int((first_token + i) / 16);
+        group = choose_larger(v, here, best, group);
+        best = max(v, best);
+    }
+    store(largest.value, best);
+    store(largest.not_finite, check);
+    store_int(largest.group, group);
+}
+
 // Stretch by stretch: only the one that holds the largest value is searched for its place.
 void find_largest(const float* x, int size, float& value, int32_t& index) {
     constexpr int stretch = 512;

@@ -97,6 +97,19 @@ inline void store_int8(int8_t* p, I x) {
     _mm_storeu_si128((__m128i*)p, bytes);
 }
 inline I splat_int(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+inline I load_int(const int32_t* p) { return {_mm256_loadu_si256((const __m256i*)p), _mm256_loadu_si256((const __m256i*)(p + 8))}; }
+inline void store_int(int32_t* p, I x) {
+    _mm256_storeu_si256((__m256i*)p, x.a);
+    _mm256_storeu_si256((__m256i*)(p + 8), x.b);
+}
+inline I choose_larger(F x, I of_x, F y, I of_y) {
+    const auto choose = [](__m256 x, __m256i of_x, __m256 y, __m256i of_y) {
+        const __m256 larger = _mm256_cmp_ps(x, y, _CMP_GT_OQ), equal = _mm256_cmp_ps(x, y, _CMP_EQ_OQ);
+        const __m256 lower = _mm256_castsi256_ps(_mm256_cmpgt_epi32(of_y, of_x));
+        return _mm256_blendv_epi8(of_y, of_x, _mm256_castps_si256(_mm256_or_ps(larger, _mm256_and_ps(equal, lower))));
+    };
+    return {choose(x.a, of_x.a, y.a, of_y.a), choose(x.b, of_x.b, y.b, of_y.b)};
+}
 inline F to_float(I x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 
 inline Bytes load_bytes(const uint8_t* p) { return {_mm256_load_si256((const __m256i*)p), _mm256_load_si256((const __m256i*)(p + 32))}; }

@@ -47,6 +47,13 @@ inline I magnitude_bits(F a) { return {_mm512_and_si512(_mm512_castps_si512(a.v)
 inline int32_t sum(I a) { return _mm512_reduce_add_epi32(a.v); }
 inline void store_int8(int8_t* p, I a) { _mm_storeu_si128((__m128i*)p, _mm512_cvtepi32_epi8(a.v)); }
 inline I splat_int(int32_t x) { return {_mm512_set1_epi32(x)}; }
+inline I load_int(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
+inline void store_int(int32_t* p, I a) { _mm512_storeu_si512(p, a.v); }
+inline I choose_larger(F a, I of_a, F b, I of_b) {
+    const __mmask16 equal = _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ);
+    const __mmask16 larger = _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ) | _mm512_mask_cmplt_epi32_mask(equal, of_a.v, of_b.v);
+    return {_mm512_mask_blend_epi32(larger, of_b.v, of_a.v)};
+}
 inline F to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
 
 inline Bytes load_bytes(const uint8_t* p) { return {_mm512_load_si512(p)}; }

@@ -91,6 +91,14 @@ inline void store_int8(int8_t* p, I a) {
     for (int i = 0; i < 16; ++i) p[i] = int8_t(a.v[i]);
 }
 inline I splat_int(int32_t x) { return make_int([&](int) { return x; }); }
+inline I load_int(const int32_t* p) { return make_int([&](int i) { return p[i]; }); }
+inline void store_int(int32_t* p, I a) {
+    for (int i = 0; i < 16; ++i) p[i] = a.v[i];
+}
+// The number that goes with the larger value; of two that are equal the smaller number.
+inline I choose_larger(F a, I of_a, F b, I of_b) {
+    return make_int([&](int i) { return a.v[i] > b.v[i] || (a.v[i] == b.v[i] && of_a.v[i] < of_b.v[i]) ? of_a.v[i] : of_b.v[i]; });
+}
 inline F to_float(I a) { return make([&](int i) { return float(a.v[i]); }); }
 
 inline Bytes load_bytes(const uint8_t* p) {
