@@ -3,7 +3,20 @@
 from dataclasses import replace
 
 from page import write_page
-from results import Facts, Limits, Memory, Rate, Regions, Results, Section, Shape, Speeds
+from results import (
+    Facts,
+    Limits,
+    Memory,
+    OverHTTP,
+    Rate,
+    Regions,
+    Results,
+    Section,
+    Shape,
+    SharedPrefix,
+    Speculation,
+    Speeds,
+)
 
 from llmos.engine.workloads import WORKLOADS
 
@@ -91,7 +104,15 @@ def test_notes_end_the_page() -> None:
 
 
 def test_every_table_has_as_many_cells_in_each_row() -> None:
-    tables = [block.splitlines() for block in write_page(results()).split("\n\n") if block.startswith("|")]
-    assert len(tables) >= 4
+    given = results()
+    given.speeds["small"].failures["vLLM bf16"] = "no memory"
+    given.regions = {name: Regions(1, 1.0, {"head": 0.5}) for name in ("decode_1", "decode_8")}
+    given.memory = {"LLMOS Q4_1": Memory(1, 1, 1)}
+    given.first_token = {"LLMOS Q4_1": [1.0]}
+    given.over_http = OverHTTP(32, [1.0], [1.0], [1.0])
+    given.shared_prefix = SharedPrefix(1000, 20, [1.0], [1.0])
+    given.speculation = [Speculation("copying_1", [1.0], 1, 1, 1.0)]
+    tables = [block.splitlines() for block in write_page(given).split("\n\n") if block.startswith("|")]
+    assert len(tables) == 11
     for rows in tables:
         assert len({row.count("|") for row in rows}) == 1, rows[0]
