@@ -52,8 +52,9 @@ def profile(engine: Engine, workload: Workload, vocab_size: int, seed: int) -> P
         engine.step()
         steps += 1
     seconds = time.perf_counter() - began
+    regions = runner.profile()
     runner.set_profiling(False)
-    return Profile(steps, seconds, runner.profile())
+    return Profile(steps, seconds, regions)
 
 
 def print_table(profiles: dict[str, Profile]) -> None:

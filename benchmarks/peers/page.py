@@ -148,7 +148,8 @@ def limits_section(limits: Limits, models: dict[str, Speeds]) -> str:
 
 def regions_section(results: Results) -> str:
     profiles = results.regions
-    regions = dict.fromkeys(name for profile in profiles.values() for name in profile.regions)
+    names = dict.fromkeys(name for profile in profiles.values() for name in profile.regions)
+    regions = sorted(names, key=lambda name: -sum(p.regions.get(name, 0.0) / p.seconds for p in profiles.values()))
     rows = []
     for region in regions:
         cells = [share(each.regions.get(region, 0.0), each.seconds, each.steps) for each in profiles.values()]
