@@ -3,8 +3,8 @@
     python benchmarks/over_http.py [MODEL.gguf] [--clients 32] [--rounds 3] [--threads 2] [--json]
 
 In turns: the engine in this process; then `llmos serve` with as many clients, streamed and in one piece. Each client
-sends 3 requests one after another; in process as many random prompts are answered in 3 batches. The clients' own work counts
-against the server: they run on the same cores.
+sends 3 requests one after another; in process as many random prompts are answered in 3 batches. The clients' own work
+counts against the server: they run on the same cores.
 """
 
 import argparse
@@ -43,7 +43,7 @@ class Rates:
 
 
 def in_process(model: Path, threads: int | None, clients: int) -> float:
-    engine, _ = load_engine({model.name: model}, EngineConfig(threads=threads))
+    engine, _ = load_engine({"model.gguf": model}, EngineConfig(threads=threads))
     run = runs_on(engine)
     run(random_prompts(2, PROMPT_TOKENS, 0, VOCAB_SIZE), 8)
     prompts = [random_prompts(REQUESTS, PROMPT_TOKENS, 100 + client, VOCAB_SIZE) for client in range(clients)]
@@ -55,7 +55,9 @@ def in_process(model: Path, threads: int | None, clients: int) -> float:
 def served(model: Path, threads: int | None) -> Iterator[str]:
     """The address of a server with this model, in a home of its own."""
     with tempfile.TemporaryDirectory() as home:
-        open_registry(load_settings({"LLMOS_HOME": home})).import_path(model, "benchmark")
+        named = Path(home) / "model.gguf"  # in the store, a file is named by its digest
+        named.symlink_to(model.resolve())
+        open_registry(load_settings({"LLMOS_HOME": home})).import_path(named, "benchmark")
         environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
         environ |= {"LLMOS_HOME": home, "LLMOS_OWNER_KEY": "benchmark"}
         if threads:
