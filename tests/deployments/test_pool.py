@@ -197,25 +197,31 @@ def test_the_log_tells_of_every_death(run_with, fake_model, caplog):
     run_with(test)
 
 
-SHORT = Patience(silence_seconds=0.3, first_silence_seconds=0.3)
+SHORT = Patience(silence_seconds=0.3, first_silence_seconds=0.3, num_steps=0)
 
 
-def test_a_stuck_replica_is_replaced_and_the_next_request_answered(run_with, fake_model):
+def test_a_stuck_replica_is_replaced_and_the_next_request_answered(run_with, fake_model, caplog):
     async def test(pool):
         files = fake_model()
         running = pool.generate("m@1", files, generate(max_tokens=LONG))
         while not isinstance(await anext(running), Delta):
             pass
-        pool._patience = Patience()  # of the next replica: however slow this machine is
         os.kill(pool.status()[0].pid, signal.SIGSTOP)
+        watchdog = pool._deployments["m@1"]._replica._watchdog
+        watchdog._patience = SHORT  # not before: however slow this machine is, nobody is blamed for that
+        watchdog.rest()
+        watchdog.watch()
         with pytest.raises(ReplicaFailed, match="gave no sign of life"):
             await collect(running)
         events = await collect(pool.generate("m@1", files, generate(max_tokens=3)))
         assert tokens_of(events[1:]) == continuation([1, 2, 3], 3)
         [status] = pool.status()
         assert (status.state, status.restarts, status.error) == ("ready", 1, None)
+        [told] = caplog.messages
+        assert "gave no sign of life for" in told
+        assert "LLMOS_STUCK_SECONDS" in told
 
-    run_with(test, patience=SHORT)
+    run_with(test)
 
 
 def test_a_request_that_had_no_token_yet_is_tried_again_when_its_replica_is_stuck(run_with, fake_model):

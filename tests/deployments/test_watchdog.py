@@ -14,14 +14,19 @@ class Guarded:
     """A watchdog whose ticks come when the test says so."""
 
     def __init__(self, patience=PATIENCE):
-        self.num_asked = self.num_given_up = 0
-        self.dog = Watchdog(patience, self.asked, self.given_up)
+        self.num_asked = self.num_given_up = self.cpu_seconds = 0
+        self.computes = True
+        self.dog = Watchdog(patience, self.asked, self.given_up, self.read_cpu_seconds)
 
     def asked(self):
         self.num_asked += 1
 
     def given_up(self):
         self.num_given_up += 1
+
+    def read_cpu_seconds(self):
+        self.cpu_seconds += self.computes
+        return self.cpu_seconds
 
     def tick(self, count=1):
         for _ in range(count):
@@ -100,6 +105,29 @@ async def test_the_first_step_has_more_time():
     assert guarded.num_given_up == 0
     guarded.tick()
     assert guarded.num_given_up == 1
+
+
+@pytest.mark.parametrize("step_seconds", [None, 200.0])
+async def test_who_computes_nothing_has_no_more_time_for_a_long_step(step_seconds):
+    guarded = Guarded()
+    guarded.dog.hear_answer(step_seconds)
+    guarded.dog.watch()
+    guarded.computes = False
+    guarded.tick(10)
+    assert guarded.num_given_up == 0
+    assert guarded.dog.is_worried
+    guarded.tick()
+    assert guarded.num_given_up == 1
+
+
+async def test_a_moment_without_computing_is_forgiven(guarded):
+    guarded.dog.hear_answer(200.0)
+    for _ in range(4):
+        guarded.computes = False
+        guarded.tick(8)
+        guarded.computes = True
+        guarded.tick()
+    assert guarded.num_given_up == 0
 
 
 async def test_a_queue_of_commands_that_gets_shorter_is_a_sign_of_life(guarded):

@@ -9,7 +9,7 @@ LLMOS_CATALOG       another catalog file                           the one that 
 LLMOS_ISA           force a kernel path: avx512, avx2, portable    the best that the CPU has
 LLMOS_THREADS       threads of the forward pass                    one for each core
 LLMOS_MAX_QUEUED    choices that wait for a model, then 429        512; one caller takes half of them
-LLMOS_STUCK_SECONDS a model silent for so long is started again    10, or 20 of its slowest steps
+LLMOS_STUCK_SECONDS a model silent for so long is started again    10; while it computes, 20 steps
 LLMOS_LOAD_SECONDS  how long loading a model may take              600
 HF_ENDPOINT         the model hub, or a mirror of it               https://huggingface.co
 HF_TOKEN            the hub's token, for models that ask for one   none

@@ -268,7 +268,8 @@ class _Deployment:
         how = await dead.how_it_ended()
         if self._state == "loading":
             self._error = f"The model's process {how}. It is started again."
-        _log.warning("%s: The model's process %d %s. It is started again.", self._version, dead.pid, how)
+        advice = " If this machine is only slow, raise LLMOS_STUCK_SECONDS." if dead.was_stuck else ""
+        _log.warning("%s: The model's process %d %s. It is started again.%s", self._version, dead.pid, how, advice)
 
     def _plan_start(self) -> None:
         self._starts_at = asyncio.get_running_loop().time() + self._backoff_seconds(self._num_early_deaths)

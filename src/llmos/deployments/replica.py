@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 import socket
 import subprocess
 import sys
@@ -52,8 +53,9 @@ class Replica:
         self._writer = FrameWriter()
         self._loaded: asyncio.Future[Ready | None] = asyncio.get_running_loop().create_future()
         self._requests: dict[str, asyncio.Queue[Event | None]] = {}
-        self._watchdog = Watchdog(patience, lambda: self._send(Ping()), self._give_up)
-        self._was_stuck = False
+        self._watchdog = Watchdog(patience, lambda: self._send(Ping()), self._give_up, self._cpu_seconds)
+        self.was_stuck = False
+        """It owed an answer for too long, and was killed for that."""
         self._is_stopping = False
         self._exit: asyncio.Task[int] | None = None
 
@@ -163,7 +165,7 @@ class Replica:
     async def how_it_ended(self) -> str:
         """Return, once the process is gone, what became of it: "was killed by signal 9"."""
         status = await self._exited()
-        if self._was_stuck:
+        if self.was_stuck:
             return f"gave no sign of life for {self._watchdog.silent_seconds:.3g} seconds and was killed"
         return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
 
@@ -199,8 +201,18 @@ class Replica:
         # Whether or not anybody asks how it ended: no zombie stays behind.
         self._exit = self._exit or asyncio.create_task(self._reap())
 
+    def _cpu_seconds(self) -> float:
+        """Return how long the process has computed, in all of its threads."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:  # it has just died, and we are about to hear of it
+            return 0.0
+        # The name before the last parenthesis may hold spaces; utime and stime are the 12th and 13th fields after it.
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def _give_up(self) -> None:
-        self._was_stuck = True
+        self.was_stuck = True
         self._process.kill()
         if self._transport is not None:
             self._transport.abort()

@@ -3,6 +3,8 @@
     watch()     requests are open: every tick, the replica must have answered what it was asked
     rest()      none is: nothing is asked, so that an idle replica costs no CPU
 
+Who computes has as long as a step may well take; who computes nothing at all, stopped or in a deadlock, has less.
+
 Silence is counted in ticks of this process, not read off a clock: a server that was itself held up (stopped, swapped
 out, asleep) has not listened either, and blames nobody for that time.
 """
@@ -17,7 +19,7 @@ class Patience:
     """How long a replica may owe an answer."""
 
     silence_seconds: float = 10.0
-    """At least, whatever its steps take."""
+    """At least, whatever its steps take; and at most, while it takes no CPU time."""
     first_silence_seconds: float = 120.0
     """Until it is known how long its steps take."""
     num_steps: float = 20.0
@@ -36,15 +38,27 @@ class Patience:
 
 
 class Watchdog:
-    def __init__(self, patience: Patience, ask: Callable[[], None], give_up: Callable[[], None]) -> None:
-        """`ask`: sends what the replica has to answer. `give_up`: the replica is stuck; called once."""
+    def __init__(
+        self,
+        patience: Patience,
+        ask: Callable[[], None],
+        give_up: Callable[[], None],
+        cpu_seconds: Callable[[], float],
+    ) -> None:
+        """`ask`: sends what the replica has to answer. `give_up`: the replica is stuck; called once.
+
+        `cpu_seconds`: returns how long the replica has computed since it began."""
         self._patience = patience
         self._ask = ask
         self._give_up = give_up
+        self._read_cpu_seconds = cpu_seconds
+        self._cpu_seconds = 0.0
         self._step_seconds: float | None = None
         self._is_owed = False
         """The last question has no answer yet. Kept while resting: callers that come and go don't start it anew."""
         self._num_silent_ticks = 0
+        self._num_idle_ticks = 0
+        """Of the silent ones, the last in which nothing was computed either."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -59,7 +73,12 @@ class Watchdog:
     @property
     def is_worried(self) -> bool:
         """Half of the patience is used up."""
-        return self.silent_seconds >= self.limit_seconds / 2
+        return self._used_patience >= 0.5
+
+    @property
+    def _used_patience(self) -> float:
+        idle_seconds = self._num_idle_ticks * self._patience.tick_seconds
+        return max(self.silent_seconds / self.limit_seconds, idle_seconds / self._patience.silence_seconds)
 
     def watch(self) -> None:
         if self._timer is None:
@@ -72,7 +91,7 @@ class Watchdog:
 
     def hear(self) -> None:
         """The replica has got on with its commands: whatever lies before our question is being dealt with."""
-        self._num_silent_ticks = 0
+        self._num_silent_ticks = self._num_idle_ticks = 0
 
     def hear_answer(self, step_seconds: float | None) -> None:
         self._step_seconds = step_seconds
@@ -86,7 +105,9 @@ class Watchdog:
             self._ask()
         else:
             self._num_silent_ticks += 1
-            if self.silent_seconds >= self.limit_seconds:
+            before, self._cpu_seconds = self._cpu_seconds, self._read_cpu_seconds()
+            self._num_idle_ticks = 0 if self._cpu_seconds > before else self._num_idle_ticks + 1
+            if self._used_patience >= 1:
                 self._give_up()
                 return
         self.watch()

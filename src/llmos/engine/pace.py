@@ -12,9 +12,10 @@ class Pace:
 
     def note(self, seconds: float, num_tokens: int) -> None:
         """A step took `seconds`. `num_tokens`: computed in it, as far as is known; 0 where it isn't."""
-        self._slowest_seconds = max(self._slowest_seconds, seconds)
+        # Fades: one step of a moment when the machine was busy must not count for ever.
+        self._slowest_seconds = max(0.99 * self._slowest_seconds, seconds)
         if num_tokens > 0:
-            token_seconds = seconds / min(num_tokens, self._max_batched_tokens)
+            token_seconds = seconds / num_tokens
             self._token_seconds = min(self._token_seconds or token_seconds, token_seconds)
 
     @property
