@@ -89,7 +89,7 @@ class Server:
                 [sys.executable, "-m", "llmos", "serve", MODEL, "--port", "0"],
                 env=inherited | {
                     "LLMOS_HOME": str(home), "LLMOS_OWNER_KEY": key, "LLMOS_MAX_QUEUED": str(options.max_queued),
-                    "LLMOS_STUCK_SECONDS": str(options.stuck_seconds),
+                    "LLMOS_STUCK_SECONDS": str(options.stuck_seconds), "LLMOS_THREADS": options.threads,
                 },
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -436,6 +436,7 @@ def main() -> int:
     parser.add_argument("--model", default="smollm2", help="a model of this machine's registry")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--clients", type=int, default=32, help="that ask all the time")
+    parser.add_argument("--threads", default="", help="the server's LLMOS_THREADS")
     parser.add_argument("--burst", type=int, default=150, help="requests at once, now and then")
     parser.add_argument("--max-queued", type=int, default=64, help="the server's LLMOS_MAX_QUEUED")
     parser.add_argument("--stuck-seconds", type=int, default=5, help="the server's LLMOS_STUCK_SECONDS")
