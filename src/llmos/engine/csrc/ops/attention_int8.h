@@ -1,7 +1,7 @@
 // Attention over keys and values of 8 bits, in integer dot products.
 //
-// A query becomes bytes with one scale; so does each stretch of sixteen weights of the softmax, each already times its
-// value's scale: whatever the sixteen are, their largest has all of the bits.
+// A query becomes bytes with one scale; so does each stretch of 64 weights of the softmax, each already times its value's
+// scale: however small the weights of a stretch are, their largest has all of the bits.
 #pragma once
 
 #include "../kernels.h"
@@ -13,11 +13,17 @@ namespace {
 
 constexpr int largest_share = 127;  // a sum of two products with it fits into 16 bits, where AVX2 puts it
 
-// The sixteen shares of one row in one block, and what one of them is worth; lies where the block's scores lay.
+constexpr int stretch_blocks = 4;  // that share a scale: blocks 0 to 3 of the sequence, 4 to 7, ...
+
+// The sixteen shares of one row in one block, where the block's scores lay; the first block of a stretch also says what a
+// share of the stretch is worth.
 struct Shares {
     uint8_t quantized[16];
     float scale;
 };
+
+inline Shares& shares_of(float* scores, int block) { return *(Shares*)(scores + block * 16); }
+inline int stretch_of(int block) { return block / stretch_blocks * stretch_blocks; }
 
 struct QuantizedQuery {
     const int8_t* bytes;
@@ -80,20 +86,32 @@ template <int R> void score_int8(const AttentionArgs& a, const QuantizedQuery (&
     for (; block < all.last_block(); ++block) score_blocks<R, 1>(a, queries, scores, block, all.last_block());
 }
 
-// Turns a row's scores into shares; returns the sum of what they were before they were rounded.
-inline float share_out(const AttentionArgs& a, float* scores, Reach reach) {
-    const F shift = splat(hide_out_of_reach(scores, reach));
+// Turns a row's scores into shares of all blocks, none where they are out of its own reach; returns the sum of what they
+// were before they were rounded.
+inline float share_out(const AttentionArgs& a, float* scores, Reach own, Reach all) {
+    const F shift = splat(hide_out_of_reach(scores, own));
     F total = zero();
-    for (int b = reach.first_block(); b < reach.last_block(); ++b) {
-        const F p = reach.keep(exp(load(scores + b * 16) - shift), b, 0);
-        total = total + p;
-        // A position that nobody wrote has any scale, even none that is a number.
-        const F scale = load((const float*)(a.cache + a.block_table[b] * a.block_stride + a.layout.scales_offset()) + 16);
-        const F weight = reach.keep(p * scale, b, 0);
-        const ByteScale unit = scale_to(largest_share, largest(magnitude_bits(weight)));
-        Shares* shares = (Shares*)(scores + b * 16);
-        store_int8((int8_t*)shares->quantized, to_int(weight * splat(unit.inverse)));
-        shares->scale = unit.scale;
+    for (int stretch = stretch_of(all.first_block()); stretch < all.last_block(); stretch += stretch_blocks) {
+        F weights[stretch_blocks];
+        I bits = splat_int(0);
+LLMOS_UNROLL
+        for (int i = 0; i < stretch_blocks; ++i) {
+            const int b = stretch + i;
+            weights[i] = zero();
+            if (b < own.first_block() || b >= own.last_block()) continue;
+            const F p = own.keep(exp(load(scores + b * 16) - shift), b, 0);
+            total = total + p;
+            // A position that nobody wrote has any scale, even none that is a number.
+            const F scale = load((const float*)(a.cache + a.block_table[b] * a.block_stride + a.layout.scales_offset()) + 16);
+            weights[i] = own.keep(p * scale, b, 0);
+            bits = max(bits, magnitude_bits(weights[i]));
+        }
+        const ByteScale unit = scale_to(largest_share, largest(bits));
+LLMOS_UNROLL
+        for (int i = 0; i < stretch_blocks; ++i)
+            if (stretch + i < all.last_block())
+                store_int8((int8_t*)shares_of(scores, stretch + i).quantized, to_int(weights[i] * splat(unit.inverse)));
+        shares_of(scores, stretch).scale = unit.scale;
     }
     return sum(total);
 }
@@ -105,31 +123,37 @@ LLMOS_UNROLL
 LLMOS_UNROLL
         for (int v = 0; v < V; ++v) total[r][v] = zero();
     const size_t quad_bytes = 4 * size_t(a.layout.padded_head_dim());
-    for (int b = all.first_block(); b < all.last_block(); ++b) {
-        const uint8_t* values = a.cache + a.block_table[b] * a.block_stride + a.layout.values_offset() + 4 * size_t(dim);
+    for (int first = all.first_block(), last; first < all.last_block(); first = last) {
+        const int stretch = stretch_of(first);
+        last = stretch + stretch_blocks < all.last_block() ? stretch + stretch_blocks : all.last_block();
         I dots[R][V];
 LLMOS_UNROLL
         for (int r = 0; r < R; ++r)
 LLMOS_UNROLL
             for (int v = 0; v < V; ++v) dots[r][v] = splat_int(0);
+        for (int b = first; b < last; ++b) {
+            const uint8_t* values = a.cache + a.block_table[b] * a.block_stride + a.layout.values_offset() + 4 * size_t(dim);
 LLMOS_UNROLL
-        for (int quad = 0; quad < 4; ++quad) {
-            Bytes value[V];
+            for (int quad = 0; quad < 4; ++quad) {
+                Bytes value[V];
 LLMOS_UNROLL
-            for (int v = 0; v < V; ++v) value[v] = load_bytes(values + quad * quad_bytes + v * 64);
+                for (int v = 0; v < V; ++v) value[v] = load_bytes(values + quad * quad_bytes + v * 64);
 LLMOS_UNROLL
-            for (int r = 0; r < R; ++r)
+                for (int r = 0; r < R; ++r)
 LLMOS_UNROLL
-                for (int v = 0; v < V; ++v) dots[r][v] = dot_signed(dots[r][v], value[v], ((const Shares*)(scores[r] + b * 16))->quantized + quad * 4);
+                    for (int v = 0; v < V; ++v) dots[r][v] = dot_signed(dots[r][v], value[v], shares_of(scores[r], b).quantized + quad * 4);
+            }
         }
 LLMOS_UNROLL
         for (int r = 0; r < R; ++r) {
-            const F scale = splat(((const Shares*)(scores[r] + b * 16))->scale);
+            const F scale = splat(shares_of(scores[r], stretch).scale);
 LLMOS_UNROLL
             for (int v = 0; v < V; ++v) total[r][v] = fma(to_float(dots[r][v]), scale, total[r][v]);
         }
     }
+LLMOS_UNROLL
     for (int r = 0; r < R; ++r)
+LLMOS_UNROLL
         for (int v = 0; v < V; ++v) store(out[r] + v * 16, total[r][v]);
 }
 
@@ -144,14 +168,7 @@ template <int R> void attend_int8(const AttentionArgs& a) {
         scores[r] = a.scores + size_t(r) * a.scores_stride;
     }
     score_int8<R>(a, queries, scores, all);
-    for (int r = 0; r < R; ++r) {
-        // A row weighs all blocks that any of them reaches: those out of its own with zeros.
-        const Reach own{a.first[r], a.positions[r]};
-        inverse_total[r] = 1 / share_out(a, scores[r], own);
-        const auto clear = [&](int from, int to) { for (int b = from; b < to; ++b) *(Shares*)(scores[r] + b * 16) = {}; };
-        clear(all.first_block(), own.first_block());
-        clear(own.last_block(), all.last_block());
-    }
+    for (int r = 0; r < R; ++r) inverse_total[r] = 1 / share_out(a, scores[r], {a.first[r], a.positions[r]}, all);
     for (int dim = 0; dim < layout.padded_head_dim(); dim += 32) {
         float out[AttentionArgs::max_rows][32];
         const bool is_pair = layout.padded_head_dim() - dim >= 32;

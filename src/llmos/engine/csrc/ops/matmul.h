@@ -117,11 +117,15 @@ inline void float_tile(const PackedMatrix& w, const Activations& x, int group, i
 
 template <Packing P, int R, int T> void compute(const MatmulArgs& a, int group, int token, FetchAhead ahead) {
     F total[R][T];
+LLMOS_UNROLL
     for (int r = 0; r < R; ++r)
+LLMOS_UNROLL
         for (int t = 0; t < T; ++t) total[r][t] = zero();
     if constexpr (P == Packing::floats) float_tile<R, T>(*a.weights, *a.x, group, token, total);
     else tile<P, R, T>(*a.weights, *a.x, group, token, ahead, total);
+LLMOS_UNROLL
     for (int r = 0; r < R; ++r)
+LLMOS_UNROLL
         for (int t = 0; t < T; ++t) {
             float* out = a.out + size_t(token - a.first_token + t) * a.out_stride + (group - a.first_group + r) * 16;
             F value = total[r][t];

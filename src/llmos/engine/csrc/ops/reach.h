@@ -19,7 +19,8 @@ struct Reach {
     // The lanes of block b that are in reach stay, the rest become `other`.
     F keep(F a, int b, float other) const {
         const int begin = first - b * 16, end = last + 1 - b * 16;
-        return begin > 0 || end < 16 ? keep_lanes(a, begin > 0 ? begin : 0, end < 16 ? end : 16, other) : a;
+        if (begin <= 0 && end >= 16) return a;
+        return keep_lanes(a, begin < 0 ? 0 : begin > 16 ? 16 : begin, end < 0 ? 0 : end > 16 ? 16 : end, other);
     }
 };
 
