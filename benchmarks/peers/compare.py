@@ -6,11 +6,15 @@ Installs each peer into an environment of its own under build/peers (minutes, on
     --only limits,small     measure these parts again, keep what is there of the others
     --only page             measure nothing
 
-    limits       what the machine can do           first_token   from process start to the first token
-    small        the speed of SmolLM2-135M         memory        resident while serving 8 streams
-    large        of a model ten times as large     http          the server against the engine in process
-    regions      where the time of a step goes     prefix        what the prefix cache is worth
-                                                   speculation   what prompt lookup is worth
+    limits        what the machine can do
+    small         the speed of SmolLM2-135M
+    regions       where the time of a step goes
+    first_token   from process start to the first token
+    memory        resident while serving 8 streams
+    http          the server against the engine in process
+    prefix        what the prefix cache is worth
+    speculation   what prompt lookup is worth
+    large         the speed of a model ten times as large: most of the time goes here
 """
 
 import argparse
@@ -136,7 +140,7 @@ def our_script(name: str, run: Run, *options: str | int) -> dict:
 
 
 PARTS: dict[str, Callable[[Run], None]] = {
-    part.__name__: part for part in (limits, small, large, regions, first_token, memory, http, prefix, speculation)
+    part.__name__: part for part in (limits, small, regions, first_token, memory, http, prefix, speculation, large)
 }
 
 

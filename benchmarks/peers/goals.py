@@ -83,10 +83,9 @@ def of_http(measured: OverHTTP) -> list[Verdict]:
 
 def of_prefix(measured: SharedPrefix) -> Verdict:
     ratio = statistics.median(measured.without_cache) / statistics.median(measured.with_cache)
-    slowest = min(measured.without_cache) / max(measured.with_cache)
-    fastest = max(measured.without_cache) / min(measured.with_cache)
+    each = [a / b for a, b in zip(measured.without_cache, measured.with_cache, strict=True)]
     what = f"first token after a shared prefix of {measured.prefix_tokens:,} tokens"
-    return Verdict(what, "no cache", 10, Spread(ratio, slowest, fastest))
+    return Verdict(what, "no cache", 10, Spread(ratio, min(each), max(each)))
 
 
 def of_speculation(measured: Sequence[Speculation]) -> list[Verdict]:
