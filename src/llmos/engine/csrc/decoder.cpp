@@ -41,7 +41,7 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
       intermediate_(round_up(spec_.intermediate_size, block_columns)),
       layers_(size_t(spec_.num_layers)),
       cache_(times(size_t(num_blocks), block_bytes(spec_, cache_type))),
-      block_stride_(size_t(spec_.num_kv_heads) * layout_.bytes()),
+      block_stride_(block_bytes(spec_, cache_type)),
       own_(size_t(pool.size())) {
     const size_t head_values = size_t(AttentionArgs::max_rows) * layout_.padded_head_dim();
     for (Scratch& own : own_) {
@@ -361,7 +361,7 @@ class Decoder::Pass {
     }
 
     const uint8_t* cache_of(int layer, int kv_head) const {  // of block 0
-        return d_.cache_.as<uint8_t>() + size_t(layer) * d_.num_blocks_ * d_.block_stride_ + size_t(kv_head) * d_.layout_.bytes();
+        return d_.cache_.as<uint8_t>() + (size_t(layer) * spec_.num_kv_heads + kv_head) * d_.layout_.bytes();
     }
 
     // The padding of a thread's heads is zero from the beginning, and stays so.
@@ -397,13 +397,20 @@ class Decoder::Pass {
             args.first[r] = spec_.sliding_window ? std::max(0, position + 1 - spec_.sliding_window) : 0;
         });
         args.layout = d_.layout_;
-        args.cache = cache_of(index, unit.first_head / (spec_.num_heads / spec_.num_kv_heads));
+        const int group = spec_.num_heads / spec_.num_kv_heads;
+        args.cache = cache_of(index, unit.first_head / group);
         args.block_table = batch_.block_tables + int64_t(unit.sequence) * batch_.table_stride;
         args.block_stride = d_.block_stride_;
         args.scores = own().scores.as<float>();
         args.scores_stride = d_.score_capacity_;
         args.query_bytes = own().head_bytes.as<int8_t>();
-        args.is_cold = unit.num_tokens <= 1;
+        // A decode reads its past once: from memory. A prompt's tokens find it in the cache, where the first has put it.
+        const AttentionUnit* next = unit.num_tokens == 1 && &unit != &d_.units_.back() ? &unit + 1 : nullptr;
+        args.next_cache = next ? cache_of(index, next->first_head / group) : nullptr;
+        if (next) {
+            args.next_block_table = batch_.block_tables + int64_t(next->sequence) * batch_.table_stride;
+            args.next_num_blocks = d_.token_position_[size_t(next->first_token)] / block_positions + 1;
+        }
         k_.attend(args);
         if (!readers.bytes) return;
         const int blocks = spec_.head_dim / block_columns;

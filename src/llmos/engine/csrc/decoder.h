@@ -118,7 +118,7 @@ class Decoder {
     Layer outer_;
     PackedMatrix embed_, positions_, head_;
     Buffer cache_;
-    size_t block_stride_;  // bytes from one block to the next of the same layer: all its key/value heads
+    size_t block_stride_;  // bytes of a block: all its layers and key/value heads together, so that few streams touch few pages
 
     // What a step works on. Grown before the step begins, never within.
     int token_capacity_ = 0, logit_capacity_ = 0, score_capacity_ = 0;

@@ -76,7 +76,10 @@ struct AttentionArgs {
     size_t block_stride;
     float* scores;   // scratch [max_rows][positions, rounded up to a block]
     int scores_stride;
-    bool is_cold;         // the cache's blocks come from memory: nobody has just read them
+    // Whose keys and values come next, and lie in no cache of the CPU's yet: asked for while these are computed. Or null.
+    const uint8_t* next_cache;
+    const int32_t* next_block_table;
+    int next_num_blocks;
     int8_t* query_bytes;  // scratch [max_rows][padded_head_dim]
 };
 

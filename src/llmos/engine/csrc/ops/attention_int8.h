@@ -44,13 +44,12 @@ inline QuantizedQuery quantize_query(const float* query, int padded_head_dim, in
 
 // B blocks at a time: as many chains of dot products as keep the CPU busy.
 template <int R, int B>
-inline void score_blocks(const AttentionArgs& a, const QuantizedQuery (&queries)[R], float* const* scores, int block, int last_block) {
+inline void score_blocks(const AttentionArgs& a, const QuantizedQuery (&queries)[R], float* const* scores, int block) {
     constexpr int offset = 128 - dot_bytes_offset;
-    const uint8_t *keys[B], *ahead[B];
+    const uint8_t *keys[B], *next[B];
     for (int b = 0; b < B; ++b) {
-        const int next = block + B + b < last_block ? block + B + b : last_block - 1;
         keys[b] = a.cache + a.block_table[block + b] * a.block_stride;
-        ahead[b] = a.cache + a.block_table[next] * a.block_stride;
+        if (a.next_cache) next[b] = a.next_cache + a.next_block_table[block + b < a.next_num_blocks ? block + b : 0] * a.block_stride;
     }
     I dots[R][B];
 LLMOS_UNROLL
@@ -58,10 +57,10 @@ LLMOS_UNROLL
 LLMOS_UNROLL
         for (int b = 0; b < B; ++b) dots[r][b] = splat_int(-offset * queries[r].sum);
     for (int quad = 0; quad < a.layout.quads(); ++quad) {
-        if (a.is_cold)  // ask for the next keys, and for the values that these will weigh
+        if (a.next_cache)
             for (int b = 0; b < B; ++b) {
-                __builtin_prefetch(ahead[b] + quad * 64, 0, 3);
-                __builtin_prefetch(keys[b] + a.layout.values_offset() + quad * 64, 0, 3);
+                __builtin_prefetch(next[b] + quad * 64, 0, 2);
+                __builtin_prefetch(next[b] + a.layout.values_offset() + quad * 64, 0, 2);
             }
         Bytes k[B];
 LLMOS_UNROLL
@@ -82,8 +81,8 @@ LLMOS_UNROLL
 template <int R> void score_int8(const AttentionArgs& a, const QuantizedQuery (&queries)[R], float* const* scores, Reach all) {
     constexpr int B = R == 1 ? 8 : R == 2 ? 6 : R == 3 ? 4 : R == 4 ? 3 : 2;
     int block = all.first_block();
-    for (; block + B <= all.last_block(); block += B) score_blocks<R, B>(a, queries, scores, block, all.last_block());
-    for (; block < all.last_block(); ++block) score_blocks<R, 1>(a, queries, scores, block, all.last_block());
+    for (; block + B <= all.last_block(); block += B) score_blocks<R, B>(a, queries, scores, block);
+    for (; block < all.last_block(); ++block) score_blocks<R, 1>(a, queries, scores, block);
 }
 
 // Turns a row's scores into shares of all blocks, none where they are out of its own reach; returns the sum of what they
