@@ -208,6 +208,21 @@ def test_a_thread_that_encodes_for_ever_is_noticed_although_others_get_their_tok
     run_with(test, hang_encoding=1)
 
 
+def test_a_process_that_waits_for_a_cpu_computes_and_a_stopped_one_does_not(run_with):
+    async def test(replica):
+        events = replica.generate(generate(max_tokens=LONG))
+        while not isinstance(await anext(events), Delta):
+            pass
+        assert replica._is_computing()
+        os.kill(replica.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, replica.pid, os.WSTOPPED)  # returns when all threads have stopped
+        replica._is_computing()  # what it computed until then
+        assert not replica._is_computing()
+        await events.aclose()
+
+    run_with(test)
+
+
 def test_a_drain_does_not_wait_for_a_stuck_process(run_with):
     async def test(replica):
         os.kill(replica.pid, signal.SIGSTOP)

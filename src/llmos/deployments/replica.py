@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import os
 import socket
 import subprocess
 import sys
@@ -53,7 +52,8 @@ class Replica:
         self._writer = FrameWriter()
         self._loaded: asyncio.Future[Ready | None] = asyncio.get_running_loop().create_future()
         self._requests: dict[str, asyncio.Queue[Event | None]] = {}
-        self._watchdog = Watchdog(patience, lambda: self._send(Ping()), self._give_up, self._cpu_seconds)
+        self._watchdog = Watchdog(patience, lambda: self._send(Ping()), self._give_up, self._is_computing)
+        self._cpu_ticks = 0
         self.was_stuck = False
         """It owed an answer for too long, and was killed for that."""
         self._is_stopping = False
@@ -201,15 +201,18 @@ class Replica:
         # Whether or not anybody asks how it ended: no zombie stays behind.
         self._exit = self._exit or asyncio.create_task(self._reap())
 
-    def _cpu_seconds(self) -> float:
-        """Return how long the process has computed, in all of its threads."""
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text()
-        except OSError:  # it has just died, and we are about to hear of it
-            return 0.0
-        # The name before the last parenthesis may hold spaces; utime and stime are the 12th and 13th fields after it.
-        user, system = stat.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    def _is_computing(self) -> bool:
+        """Return whether any thread has computed since the last call, or waits for a CPU or a page now: neither a
+        stopped process nor a deadlock does."""
+        states, cpu_ticks = set(), 0
+        for path in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with suppress(OSError):  # the thread has just ended
+                # The name before the last parenthesis may hold spaces. Behind it: the state; 12th and 13th, times.
+                fields = path.read_text().rpartition(")")[2].split()
+                states.add(fields[0])
+                cpu_ticks += int(fields[11]) + int(fields[12])
+        before, self._cpu_ticks = self._cpu_ticks, cpu_ticks
+        return cpu_ticks > before or not states.isdisjoint("RD")
 
     def _give_up(self) -> None:
         self.was_stuck = True

@@ -19,7 +19,7 @@ class Patience:
     """How long a replica may owe an answer."""
 
     silence_seconds: float = 10.0
-    """At least, whatever its steps take; and at most, while it takes no CPU time."""
+    """At least, whatever its steps take; and at most, while it computes nothing."""
     first_silence_seconds: float = 120.0
     """Until it is known how long its steps take."""
     num_steps: float = 20.0
@@ -43,16 +43,15 @@ class Watchdog:
         patience: Patience,
         ask: Callable[[], None],
         give_up: Callable[[], None],
-        cpu_seconds: Callable[[], float],
+        is_computing: Callable[[], bool],
     ) -> None:
         """`ask`: sends what the replica has to answer. `give_up`: the replica is stuck; called once.
 
-        `cpu_seconds`: returns how long the replica has computed since it began."""
+        `is_computing`: whether the replica has computed since the last call, or would if it were given a CPU."""
         self._patience = patience
         self._ask = ask
         self._give_up = give_up
-        self._read_cpu_seconds = cpu_seconds
-        self._cpu_seconds = 0.0
+        self._is_computing = is_computing
         self._step_seconds: float | None = None
         self._is_owed = False
         """The last question has no answer yet. Kept while resting: callers that come and go don't start it anew."""
@@ -105,8 +104,7 @@ class Watchdog:
             self._ask()
         else:
             self._num_silent_ticks += 1
-            before, self._cpu_seconds = self._cpu_seconds, self._read_cpu_seconds()
-            self._num_idle_ticks = 0 if self._cpu_seconds > before else self._num_idle_ticks + 1
+            self._num_idle_ticks = 0 if self._is_computing() else self._num_idle_ticks + 1
             if self._used_patience >= 1:
                 self._give_up()
                 return
