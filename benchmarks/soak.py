@@ -7,6 +7,7 @@ format, plain and streamed; some hang up in the middle, some before the first to
 then a burst brings more than it can take, and its model's process is killed or stopped. Then all is drained, and
 
     accounts   every call that the server let in was answered, failed or cancelled, and it agrees with its clients
+    restarts   have a fault each that explains them
     blocks     of the KV cache, every one is free again, whether or not it holds a prefix
     memory     of the second half of the time is that of the first, in the server and in the model's process
     latency    of what was let in is bounded, however much was refused
@@ -367,6 +368,12 @@ def check_blocks(deployment: dict[str, Any]) -> Check:
     return Check("blocks", free == total and cached <= free, says)
 
 
+def check_restarts(deployment: dict[str, Any], num_faults: int) -> Check:
+    """Every process that was started again was broken by us. Twice broken in one life, it is started again once."""
+    restarts = deployment["restarts"]
+    return Check("restarts", restarts <= num_faults, f"{restarts} after {num_faults} faults")
+
+
 def check_memory(samples: Sequence[Sample], block_bytes: float) -> list[Check]:
     """The KV cache becomes real memory block by block, as it is first used: what the process holds besides must not
     grow."""
@@ -419,6 +426,7 @@ async def soak(server: Server, options: argparse.Namespace) -> tuple[list[Check]
     checks = [
         *check_accounts(load.seen, calls),
         check_blocks(deployment),
+        check_restarts(deployment, load.faults.total()),
         *check_memory(load.samples, ready["kv_bytes"] / ready["num_blocks"]),
         *check_latency(load.seen, options.latency_seconds),
     ]
