@@ -25,9 +25,11 @@ struct Shares {
 inline Shares& shares_of(float* scores, int block) { return *(Shares*)(scores + block * 16); }
 inline int stretch_of(int block) { return block / stretch_blocks * stretch_blocks; }
 
+constexpr float log2_of_e = 1.44269504088896341f;
+
 struct QuantizedQuery {
     const int8_t* bytes;
-    float scale;
+    float scale;  // times log2(e): the scores are powers of two
     int32_t sum;
 };
 
@@ -39,7 +41,7 @@ inline QuantizedQuery quantize_query(const float* query, int padded_head_dim, in
         store_int8(bytes + d, q);
         total = total + q;
     }
-    return {bytes, unit.scale, sum(total)};
+    return {bytes, unit.scale * log2_of_e, sum(total)};
 }
 
 // B blocks at a time: as many chains of dot products as keep the CPU busy.
@@ -98,7 +100,7 @@ LLMOS_UNROLL
             const int b = stretch + i;
             weights[i] = zero();
             if (b < own.first_block() || b >= own.last_block()) continue;
-            const F p = own.keep(exp(load(scores + b * 16) - shift), b, 0);
+            const F p = own.keep(exp2_below_one(load(scores + b * 16) - shift), b, 0);
             total = total + p;
             // A position that nobody wrote has any scale, even none that is a number.
             const F scale = load((const float*)(a.cache + a.block_table[b] * a.block_stride + a.layout.scales_offset()) + 16);

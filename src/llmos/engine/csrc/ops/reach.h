@@ -16,10 +16,13 @@ struct Reach {
     int first_block() const { return first / 16; }
     int last_block() const { return last / 16 + 1; }  // exclusive
 
+    // Whether all of block b is in reach.
+    bool holds(int b) const { return first <= b * 16 && b * 16 + 15 <= last; }
+
     // The lanes of block b that are in reach stay, the rest become `other`.
     F keep(F a, int b, float other) const {
+        if (holds(b)) return a;
         const int begin = first - b * 16, end = last + 1 - b * 16;
-        if (begin <= 0 && end >= 16) return a;
         return keep_lanes(a, begin < 0 ? 0 : begin > 16 ? 16 : begin, end < 0 ? 0 : end > 16 ? 16 : end, other);
     }
 };
@@ -38,8 +41,11 @@ inline float hide_out_of_reach(float* scores, Reach reach) {
     constexpr float nothing = -std::numeric_limits<float>::infinity();
     F highest = splat(nothing);
     for (int b = reach.first_block(); b < reach.last_block(); ++b) {
-        const F all = load(scores + b * 16), s = reach.keep(all, b, nothing);
-        store(scores + b * 16, s);
+        F s = load(scores + b * 16);
+        if (!reach.holds(b)) {
+            s = reach.keep(s, b, nothing);
+            store(scores + b * 16, s);
+        }
         highest = max(highest, s);
     }
     return largest(highest);
