@@ -191,9 +191,9 @@ def _table(rows: list[Row], args: argparse.Namespace) -> Table:
     table = Table(title=f"{args.model}: {args.windows} windows of 1,024 tokens and 64 prompts, against float32")
     for heading in ("weights", "kernels"):
         table.add_column(heading)
-    for heading in ("perplexity", "more by", "±", "limit", "same token", "same for"):
+    for heading in ("perplexity", "more", "±", "limit", "agreement", "tokens same"):
         table.add_column(heading, justify="right")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for row in rows:
         d = row.difference
         table.add_row(
@@ -204,8 +204,8 @@ def _table(rows: list[Row], args: argparse.Namespace) -> Table:
             f"{d.standard_error:.2%}",
             f"{row.limit:.2%}" if row.limit is not None else "",
             f"{d.agreement:.1%}",
-            f"{d.tokens_until_differing:.1f} of 32",
-            ("ok" if row.holds else "[red]too much[/red]") if row.limit is not None else "",
+            f"{d.tokens_until_differing:.1f}",
+            ("ok" if row.holds else "[red]over[/red]") if row.limit is not None else "",
         )
     return table
 
