@@ -18,9 +18,9 @@ inline F exp(F x) {
     return scale_by_power_of_two(p, n);
 }
 
-// 2^x for x up to 0, within 3 parts in a million: enough for what is rounded to 7 bits. Anything for what is no number.
+// 2^x for x up to 0, within 3 parts in a million: enough for what is rounded to 7 bits.
 inline F exp2_below_one(F x) {
-    x = max(x, splat(-126.0f));
+    x = max(splat(-126.0f), x);  // in this order what is not a number stays so
     const F n = round(x), f = x - n;
     F p = splat(9.5701e-3f);
     p = fma(p, f, splat(5.591786e-2f));

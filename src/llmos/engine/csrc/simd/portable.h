@@ -39,6 +39,7 @@ inline F operator-(F a, F b) { return make([&](int i) { return a.v[i] - b.v[i]; 
 inline F operator*(F a, F b) { return make([&](int i) { return a.v[i] * b.v[i]; }); }
 inline F operator/(F a, F b) { return make([&](int i) { return a.v[i] / b.v[i]; }); }
 inline F fma(F a, F b, F c) { return make([&](int i) { return a.v[i] * b.v[i] + c.v[i]; }); }
+// Where one of the two is not a number: the second.
 inline F max(F a, F b) { return make([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
 inline F min(F a, F b) { return make([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
 inline F abs(F a) { return make([&](int i) { return std::fabs(a.v[i]); }); }
@@ -54,7 +55,7 @@ inline float largest(F a) {
     return best;
 }
 // a * 2^n, n a whole number
-inline F scale_by_power_of_two(F a, F n) { return make([&](int i) { return std::ldexp(a.v[i], int(n.v[i])); }); }
+inline F scale_by_power_of_two(F a, F n) { return make([&](int i) { return std::ldexp(a.v[i], n.v[i] == n.v[i] ? int(n.v[i]) : 0); }); }
 // Lanes begin to end - 1 stay, the rest become `other`.
 inline F keep_lanes(F a, int begin, int end, float other) {
     return make([&](int i) { return i >= begin && i < end ? a.v[i] : other; });
