@@ -39,6 +39,7 @@ from llmos.engine.messages import (
     Ready,
     Shutdown,
 )
+from llmos.engine.outbox import Outbox
 from llmos.engine.pace import Pace
 from llmos.engine.request import Prepared
 from llmos.engine.wire import FrameReader, FrameWriter
@@ -102,6 +103,7 @@ class Worker:
         self._connection = connection
         self._engine = engine
         self._pace = pace
+        self._outbox = Outbox(time.monotonic)
         self._writer = FrameWriter()
         self._inbox: deque[Prepared | Failed | Abort | Ping] = deque()
         # Reentrant, as a condition's lock is by default: the signal handler may interrupt the thread that holds it.
@@ -192,8 +194,8 @@ class Worker:
             if load != told:
                 told = load
                 events.append(load)
-            if events:
-                self._connection.sendall(self._writer.pack(Frame(events)))
+            if told_now := self._outbox.take(events, is_last=not engine.has_work):
+                self._connection.sendall(self._writer.pack(Frame(told_now)))
 
     def _wait(self) -> bool:
         """Sleep until there is something to do; False when there never will be again."""
@@ -210,6 +212,7 @@ class Worker:
                     events.append(self._admit(prepared))
                 case Abort(id=id):
                     self._engine.abort(id)
+                    self._outbox.forget(id)
                 case Failed() as failed:
                     events.append(failed)
                 case Ping():
