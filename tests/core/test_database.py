@@ -48,6 +48,26 @@ def test_a_removed_dialogue_route_does_not_come_back(database):
         assert session.query(RouteRow).count() == 0
 
 
+def test_the_state_changes_with_every_commit_and_with_nothing_else(database):
+    database.upgrade()
+    before = database.state()
+    with database.session() as session:
+        session.query(RouteRow).count()
+    assert database.state() == before
+    with suppress(KeyError), database.transaction() as session:
+        session.query(RouteRow).delete()
+        raise KeyError
+    assert database.state() == before
+    with database.transaction() as session:
+        session.query(RouteRow).delete()
+    after = database.state()
+    assert after != before
+    with sqlite3.connect(database.url.database) as other:
+        other.execute("INSERT INTO routes (name, target, updated_at) VALUES ('a', 'b', '2026-01-01')")
+    other.close()
+    assert database.state() not in (before, after)
+
+
 def test_a_transaction_that_raises_leaves_nothing(database):
     database.upgrade()
     with suppress(KeyError), database.transaction() as session:

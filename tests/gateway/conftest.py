@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from llmos.core.config import load_settings
 from llmos.gateway.app import create_app
+from llmos.gateway.lookup import Lookup
 from llmos.gateway.server import Server, listen
 from llmos.gateway.services import Services
 from llmos.security.auth import OwnerKey
@@ -29,10 +30,12 @@ def pool() -> FakePool:
 @pytest.fixture
 def services(pool: FakePool, tmp_path: Path) -> Services:
     registry = FakeRegistry()
+    routes = FakeRoutes(registry)
     services = Services(
         settings=load_settings({"LLMOS_HOME": str(tmp_path)}),
         registry=registry,  # type: ignore[arg-type]
-        routes=FakeRoutes(registry),  # type: ignore[arg-type]
+        routes=routes,  # type: ignore[arg-type]
+        lookup=Lookup(routes, registry),  # type: ignore[arg-type]
         pool=pool,  # type: ignore[arg-type]
         owner_key=OwnerKey(KEY),
     )

@@ -47,9 +47,15 @@ class FakeVersion:
         return f"{self.model}@{self.number}"
 
 
+class FakeDatabase:
+    def state(self) -> None:
+        """Unknown: every call looks its model up anew."""
+
+
 class FakeRegistry:
     def __init__(self) -> None:
         self.versions = [FakeVersion()]
+        self.database = FakeDatabase()
 
     def list(self) -> list[FakeVersion]:
         return self.versions

@@ -6,6 +6,8 @@
 Knows no table: each room declares its own on Base, and migrations/ is the one history of all of them.
 """
 
+import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -73,6 +75,8 @@ class Database:
         # A SQLite transaction that reads first and writes later fails at once when another one wrote in between,
         # whatever the busy timeout; one that takes the write lock at its start waits its turn instead.
         self._writing = self._engine.execution_options(sqlite_begin="IMMEDIATE")
+        self._watching = threading.Lock()
+        self._watch: sqlite3.Connection | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -89,6 +93,17 @@ class Database:
         """Read and write, all or nothing. Commits when the block ends, rolls back when it raises."""
         with Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def state(self) -> int | None:
+        """Return a number that every commit changes, whatever process it comes from; None where asking for it costs as
+        much as reading anew (PostgreSQL). Takes microseconds."""
+        if not self.is_sqlite:
+            return None
+        with self._watching:
+            if self._watch is None:
+                # Of its own, since SQLite counts the commits of the other connections. It only ever looks.
+                self._watch = sqlite3.connect(str(self.url.database), check_same_thread=False, isolation_level=None)
+            return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
 
     def upgrade(self) -> None:
         """Bring the tables to what this program expects. Any number of processes may call it at once.
@@ -113,6 +128,10 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+        with self._watching:
+            if self._watch is not None:
+                self._watch.close()
+                self._watch = None
 
     def _current(self) -> str | None:
         with self._engine.connect() as connection:

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -159,7 +158,10 @@ async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[A
     Raises the LLMOSError that says why there is no answer, here or out of the answer's deltas.
     """
     began = time.perf_counter()
-    version, files = await asyncio.to_thread(_find, services, call.model)
+    found = services.lookup.remembered(call.model)
+    if found is None:
+        found = await asyncio.to_thread(services.lookup.find, call.model)
+    version, files = found
     requests = _requests(call, version, tenant)
     running = Answer(requests[0].id, call, version, began)
     async with AsyncExitStack() as stack:
@@ -173,11 +175,6 @@ async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[A
         events = await stack.enter_async_context(aclosing(merge(streams)))
         running.deltas = await stack.enter_async_context(aclosing(running.read(events)))
         yield running
-
-
-def _find(services: Services, model: str) -> tuple[Version, dict[str, Path]]:
-    version = services.routes.resolve(model)
-    return version, services.registry.files(version)
 
 
 def _requests(call: Call, version: Version, tenant: str) -> list[Generate]:

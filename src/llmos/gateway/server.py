@@ -26,6 +26,7 @@ from llmos.deployments.watchdog import Patience
 from llmos.engine.config import EngineConfig
 from llmos.gateway.admission import Admission
 from llmos.gateway.app import create_app
+from llmos.gateway.lookup import Lookup
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.versions import Version
@@ -48,12 +49,14 @@ def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1",
 
 def open_services(settings: Settings) -> Services:
     registry = open_registry(settings)
+    routes = Routes(registry)
     config = EngineConfig(isa=settings.isa, threads=settings.threads)
     patience = Patience(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
     services = Services(
         settings=settings,
         registry=registry,
-        routes=Routes(registry),
+        routes=routes,
+        lookup=Lookup(routes, registry),
         pool=Pool(config=config, patience=patience),
         owner_key=open_owner_key(settings),
         admission=Admission(max_running=config.max_sequences, max_queued=settings.max_queued),

@@ -6,6 +6,7 @@ from llmos.core.config import Settings
 from llmos.deployments.pool import Pool
 from llmos.deployments.routes import Routes
 from llmos.gateway.admission import Admission
+from llmos.gateway.lookup import Lookup
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import Readiness
 from llmos.models.registry import Registry
@@ -19,6 +20,7 @@ class Services:
     routes: Routes
     pool: Pool
     owner_key: OwnerKey
+    lookup: Lookup
     admission: Admission = field(default_factory=Admission)
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)

@@ -1,0 +1,41 @@
+"""Which version answers to a name, and where its files lie: asked by every call, changed a few times a day."""
+
+from pathlib import Path
+
+from llmos.deployments.routes import Routes
+from llmos.models.registry import Registry
+from llmos.models.versions import Version
+
+Found = tuple[Version, dict[str, Path]]
+
+MAX_NAMES = 1024
+
+
+class Lookup:
+    """Remembers what names lead to until anybody changes the database. Any thread may ask."""
+
+    def __init__(self, routes: Routes, registry: Registry) -> None:
+        self._routes, self._registry = routes, registry
+        self._known: dict[str, Found] = {}
+        self._state: int | None = None
+
+    def remembered(self, name: str) -> Found | None:
+        """Return what the name leads to where that is known without reading the database."""
+        return self._known.get(name) if self._is_current() else None
+
+    def find(self, name: str) -> Found:
+        """Read what the name leads to. Raises ModelNotFound, which says what was probably meant."""
+        state = self._registry.database.state()
+        version = self._routes.resolve(name)
+        found = version, self._registry.files(version)
+        if state is not None and self._is_current() and state == self._state and len(self._known) < MAX_NAMES:
+            self._known[name] = found
+        return found
+
+    def _is_current(self) -> bool:
+        state = self._registry.database.state()
+        if state is None:
+            return False
+        if state != self._state:
+            self._known, self._state = {}, state
+        return True
