@@ -1,0 +1,103 @@
+"""Write a GGUF file (version 3); gguf_header.py says what lies where.
+
+The types of metadata are those that llama.cpp's own converters choose, since it refuses others: whole numbers are u32,
+in arrays i32, fractions f32; only what doesn't fit there is wider.
+"""
+
+import math
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from llmos.engine.formats.gguf_header import DEFAULT_ALIGNMENT, DTYPES
+from llmos.engine.tensors import RawTensor
+
+_TYPE_NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
+_BOOL, _STRING, _ARRAY = 7, 8, 9
+_FLOATS = ((6, "f"), (12, "d"))
+_INTEGERS = ((4, "I"), (5, "i"), (10, "Q"), (11, "q"))
+_INTEGERS_OF_ARRAYS = ((5, "i"), (4, "I"), (11, "q"), (10, "Q"))
+
+
+def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> None:
+    """Write the file; until it is complete it has another name. An older one at `path` is replaced.
+
+    Metadata are Python values as GGUFFile gives them. Raises ValueError for one that no GGUF type holds, and OSError.
+    """
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            _write(file, metadata, tensors)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _write(file: BinaryIO, metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> None:
+    file.write(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))
+    for key, value in metadata.items():
+        type_number, data = _value(value)
+        file.write(_string(key) + struct.pack("<I", type_number) + data)
+    offset = 0
+    for name, tensor in tensors.items():
+        sizes = tensor.shape[::-1]
+        file.write(_string(name) + struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes))
+        file.write(struct.pack("<IQ", _TYPE_NUMBERS[tensor.dtype], offset))
+        offset += tensor.data.nbytes + _padding(tensor.data.nbytes)
+    file.write(bytes(_padding(file.tell())))
+    for tensor in tensors.values():
+        file.write(tensor.data.tobytes())
+        file.write(bytes(_padding(tensor.data.nbytes)))
+
+
+def _padding(num_bytes: int) -> int:
+    return -num_bytes % DEFAULT_ALIGNMENT
+
+
+def _value(value: Any) -> tuple[int, bytes]:
+    """Return the type's number and the value's bytes."""
+    if isinstance(value, list):
+        return _ARRAY, _array(value)
+    number, code = _type_of([value], _INTEGERS)
+    return number, _string(value) if number == _STRING else struct.pack(f"<{code}", value)
+
+
+def _array(values: list[Any]) -> bytes:
+    if values and all(isinstance(value, list) for value in values):
+        return struct.pack("<IQ", _ARRAY, len(values)) + b"".join(map(_array, values))
+    number, code = _type_of(values, _INTEGERS_OF_ARRAYS)
+    head = struct.pack("<IQ", number, len(values))
+    if number == _STRING:
+        return head + b"".join(map(_string, values))
+    return head + struct.pack(f"<{len(values)}{code}", *values)
+
+
+def _type_of(values: list[Any], integers: tuple[tuple[int, str], ...]) -> tuple[int, str]:
+    """Return the number, and the letter that `struct` has for it, of the first type that holds all of the values."""
+    kinds = {type(value) for value in values}
+    if kinds == {str}:
+        return _STRING, ""
+    if kinds == {bool}:
+        return _BOOL, "?"
+    choices = integers if kinds <= {int} else _FLOATS if kinds == {float} else ()
+    for number, code in choices:
+        if all(_fits(value, code) for value in values):
+            return number, code
+    raise ValueError(f"no GGUF type holds {values[0]!r:.60}")
+
+
+def _fits(value: float, code: str) -> bool:
+    try:
+        (back,) = struct.unpack(f"<{code}", struct.pack(f"<{code}", value))
+    except (struct.error, OverflowError):
+        return False
+    return back == value or math.isnan(value)
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack("<Q", len(data)) + data

@@ -1,0 +1,124 @@
+"""A DecoderSpec carried out in plain numpy, for whoever wants to see what goes into its matrices.
+
+All sequences are equally long and go through one layer after another, so that no more than one layer's weights are
+floats at a time. torch isn't needed; the reference (runner/torch.py) does the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from llmos.engine.architectures import inverse_frequencies
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import RawTensor
+
+# S sequences of L tokens each, N = S L tokens, H hidden, C columns of a matrix
+# Q query heads, K key-value heads, G = Q / K query heads that share one of them, D head dim, P = D / 2 rotary pairs
+
+Floats = npt.NDArray[np.float32]
+
+Matrices = Callable[[Sequence[str], Floats], Sequence[Floats]]
+"""Names without ".weight", and the inputs x_NC of all of these matrices -> what to multiply them with."""
+
+
+def last_hidden(
+    spec: DecoderSpec, tensors: Mapping[str, RawTensor], tokens_SL: npt.NDArray[np.int32], matrices: Matrices
+) -> Floats:
+    """Return what the head reads, [N, H]. The layers' matrices are asked of `matrices` in the order of the math."""
+    return _Decoder(spec, tensors, tokens_SL.shape, matrices).run(tokens_SL)
+
+
+class _Decoder:
+    def __init__(
+        self, spec: DecoderSpec, tensors: Mapping[str, RawTensor], shape: tuple[int, ...], matrices: Matrices
+    ) -> None:
+        self._spec, self._tensors, self._matrices = spec, tensors, matrices
+        self._num_sequences, self._length = shape
+        positions_L = np.arange(self._length)
+        distance_LL = positions_L[:, None] - positions_L
+        hidden_LL = distance_LL < 0
+        if spec.sliding_window is not None:
+            hidden_LL |= distance_LL >= spec.sliding_window
+        self._mask_LL = np.where(hidden_LL, np.float32(-np.inf), np.float32(0))
+        angles_L1P = positions_L[:, None, None] * inverse_frequencies(spec)
+        self._cos_L1P, self._sin_L1P = np.cos(angles_L1P).astype(np.float32), np.sin(angles_L1P).astype(np.float32)
+
+    def run(self, tokens_SL: npt.NDArray[np.int32]) -> Floats:
+        x_NH = dequantize(self._tensors["embed.weight"].take_rows(tokens_SL.reshape(-1)))
+        if self._spec.learned_positions:
+            positions_LH = dequantize(self._tensors["positions.weight"].take_rows(slice(0, self._length)))
+            x_NH += np.tile(positions_LH, (self._num_sequences, 1))
+        for i in range(self._spec.num_layers):
+            x_NH += self._attention(f"layers.{i}", self._norm(f"layers.{i}.attn_norm", x_NH))
+            x_NH += self._feed_forward(f"layers.{i}", self._norm(f"layers.{i}.mlp_norm", x_NH))
+        return self._norm("final_norm", x_NH)
+
+    def _attention(self, layer: str, x_NH: Floats) -> Floats:
+        shape = (self._num_sequences, self._length, -1, self._spec.head_dim)
+        products = self._linear(x_NH, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+        q_SLQD, k_SLKD, v_SLKD = (product.reshape(shape) for product in products)
+        if self._spec.qk_norm:
+            q_SLQD, k_SLKD = self._norm(f"{layer}.q_norm", q_SLQD), self._norm(f"{layer}.k_norm", k_SLKD)
+        if not self._spec.learned_positions:
+            q_SLQD, k_SLKD = self._rotate(q_SLQD), self._rotate(k_SLKD)
+        attended_SLQD = np.empty_like(q_SLQD)
+        for s in range(self._num_sequences):
+            attended_SLQD[s] = self._attend(q_SLQD[s], k_SLKD[s], v_SLKD[s])
+        (output_NH,) = self._linear(attended_SLQD.reshape(len(x_NH), -1), f"{layer}.o")
+        return output_NH
+
+    def _attend(self, q_LQD: Floats, k_LKD: Floats, v_LKD: Floats) -> Floats:
+        # Each key-value head serves a group of query heads that lie side by side.
+        length, num_kv_heads, head_dim = k_LKD.shape
+        q_KGLD = q_LQD.reshape(length, num_kv_heads, -1, head_dim).transpose(1, 2, 0, 3)
+        scores_KGLL = q_KGLD @ k_LKD.transpose(1, 2, 0)[:, None] / np.float32(head_dim**0.5) + self._mask_LL
+        weights_KGLL = np.exp(scores_KGLL - scores_KGLL.max(axis=-1, keepdims=True))
+        weights_KGLL /= weights_KGLL.sum(axis=-1, keepdims=True)
+        attended_KGLD: Floats = weights_KGLL @ v_LKD.transpose(1, 0, 2)[:, None]
+        return attended_KGLD.transpose(2, 0, 1, 3).reshape(q_LQD.shape)
+
+    def _feed_forward(self, layer: str, x_NH: Floats) -> Floats:
+        if self._spec.gated:
+            gate_NI, up_NI = self._linear(x_NH, f"{layer}.gate", f"{layer}.up")
+            inner_NI = self._activate(gate_NI) * up_NI
+        else:
+            inner_NI = self._activate(self._linear(x_NH, f"{layer}.up")[0])
+        (output_NH,) = self._linear(inner_NI, f"{layer}.down")
+        return output_NH
+
+    def _activate(self, x: Floats) -> Floats:
+        # Both are x * (1 + tanh(s)) / 2; for silu since 1 / (1 + exp(-x)) = (1 + tanh(x / 2)) / 2.
+        is_silu = self._spec.activation == "silu"
+        steep = x * 0.5 if is_silu else (x + 0.044715 * x * x * x) * np.float32((2 / np.pi) ** 0.5)
+        steep = np.tanh(steep, out=steep)
+        steep += 1
+        steep *= x
+        steep *= 0.5
+        return steep
+
+    def _linear(self, x_NC: Floats, *names: str) -> list[Floats]:
+        products = [x_NC @ weights_RC.T for weights_RC in self._matrices(names, x_NC)]
+        for name, product in zip(names, products, strict=True):
+            if f"{name}.bias" in self._tensors:
+                product += self._vector(f"{name}.bias")
+        return products
+
+    def _norm(self, name: str, x: Floats) -> Floats:
+        if self._spec.norm == "layernorm":
+            x = x - x.mean(axis=-1, keepdims=True)
+        x = x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + np.float32(self._spec.norm_eps))
+        x *= self._vector(f"{name}.weight")
+        if f"{name}.bias" in self._tensors:
+            x += self._vector(f"{name}.bias")
+        return x
+
+    def _rotate(self, x_SLXD: Floats) -> Floats:
+        """Turn each pair (j, j + D / 2) of a head by its position's angle."""
+        a, b = np.split(x_SLXD, 2, axis=-1)
+        cos, sin = self._cos_L1P, self._sin_L1P
+        return np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+
+    def _vector(self, name: str) -> Floats:
+        return dequantize(self._tensors[name])

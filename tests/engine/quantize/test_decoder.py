@@ -1,0 +1,42 @@
+"""The plain-numpy decoder computes what the reference computes, for every family and trait."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import CASES, make_tiny_model
+
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.quantize.decoder import last_hidden
+from llmos.engine.runner import Batch
+from llmos.engine.runner.torch import TorchRunner
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_logits_are_those_of_the_reference(case, tmp_path):
+    checkpoint = make_tiny_model(case, tmp_path).open()
+    spec, tensors = checkpoint.spec, checkpoint.tensors
+    tokens_SL = np.random.default_rng(1).integers(0, spec.vocab_size, (3, 40), dtype=np.int32)
+    asked: dict[str, tuple[int, ...]] = {}
+
+    def matrices(names: Sequence[str], x_NC: np.ndarray) -> list[np.ndarray]:
+        weights = [dequantize(tensors[f"{name}.weight"]) for name in names]
+        asked.update({f"{name}.weight": (x_NC.shape[1],) for name in names})
+        return weights
+
+    x_NH = last_hidden(spec, tensors, tokens_SL, matrices)
+    logits = x_NH @ dequantize(tensors["embed.weight" if spec.tied_head else "head.weight"]).T
+
+    reference = TorchRunner(spec, tensors, num_blocks=9, dtype=torch.float32).forward(
+        Batch(
+            tokens=tokens_SL.reshape(-1),
+            starts=np.array([0, 40, 80, 120], np.int32),
+            context_lengths=np.zeros(3, np.int32),
+            block_tables=np.arange(9, dtype=np.int32).reshape(3, 3),
+            logit_rows=np.arange(120, dtype=np.int32),
+        )
+    )
+    np.testing.assert_allclose(logits, reference, rtol=1e-3, atol=1e-4)
+    layers = {name: shape for name, shape in spec.tensor_shapes().items() if "layers" in name and len(shape) == 2}
+    assert asked == {name: shape[1:] for name, shape in layers.items()}

@@ -1,0 +1,153 @@
+"""A whole model in 4 bits: what is kept wider, how near its answers stay, and a file that others read."""
+
+from dataclasses import replace
+
+import gguf
+import numpy as np
+import pytest
+from tiny_models import TinyModel, make_tiny_model, write_gguf
+
+from llmos.core.errors import BadModelFile
+from llmos.engine.checkpoint import Checkpoint, open_checkpoint
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.formats.gguf import GGUFFile
+from llmos.engine.quantize import Calibration, quantize_gguf, quantize_int4
+from llmos.engine.quantize.own_text import write_text
+from llmos.engine.runner import Batch
+from llmos.engine.runner.native import NativeRunner
+from llmos.engine.tensors import RawTensor
+
+WIDE = "llama-tied-wide"  # the tiny model whose rows are multiples of 32
+FEW = Calibration(num_texts=8, text_length=48)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    return make_tiny_model(WIDE, tmp_path_factory.mktemp(WIDE))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny: TinyModel) -> Checkpoint:
+    return tiny.open()
+
+
+@pytest.fixture(scope="module")
+def quantized(checkpoint: Checkpoint) -> dict[str, RawTensor]:
+    return quantize_int4(checkpoint.spec, checkpoint.tensors, calibration=FEW)
+
+
+def logits(checkpoint: Checkpoint, tensors, tokens: np.ndarray, **options) -> np.ndarray:
+    runner = NativeRunner(checkpoint.spec, tensors, num_blocks=4, kv_dtype="f32", **options)
+    count = len(tokens)
+    return runner.forward(
+        Batch(
+            tokens=tokens.astype(np.int32),
+            starts=np.array([0, count], np.int32),
+            context_lengths=np.zeros(1, np.int32),
+            block_tables=np.arange(4, dtype=np.int32)[None],
+            logit_rows=np.arange(count, dtype=np.int32),
+        )
+    ).copy()
+
+
+def test_answers_are_nearer_to_the_float_ones_than_those_of_rounding(checkpoint, quantized):
+    text = write_text(checkpoint.spec, checkpoint.tensors, Calibration(num_texts=4, text_length=48, seed=99), threads=1)
+    errors = np.zeros(2)
+    for tokens in text:
+        exact = logits(checkpoint, checkpoint.tensors, tokens, weights="f32")
+        for i, (tensors, weights) in enumerate([(quantized, "auto"), (checkpoint.tensors, "int4")]):
+            errors[i] += np.square(logits(checkpoint, tensors, tokens, weights=weights) - exact).mean()
+    assert errors[0] < 0.8 * errors[1]
+
+
+def test_layers_are_4_bit_and_what_all_depends_on_is_8_bit(checkpoint, quantized):
+    shapes = checkpoint.spec.tensor_shapes()
+    assert {name: tensor.shape for name, tensor in quantized.items()} == shapes
+    for name, tensor in quantized.items():
+        part = name.split(".")[-2]
+        expected = "F32" if len(shapes[name]) == 1 else "Q8_0" if part in ("embed", "v") else "Q4_1"
+        assert tensor.dtype == expected, name
+
+
+def test_vectors_stay_exact(checkpoint, quantized):
+    for name in ("final_norm.weight", "layers.1.attn_norm.weight"):
+        np.testing.assert_array_equal(dequantize(quantized[name]), dequantize(checkpoint.tensors[name]))
+
+
+def test_rows_that_are_no_multiple_of_32_stay_floats(tmp_path):
+    checkpoint = make_tiny_model("gpt2", tmp_path).open()  # rows of 48, and of 192 in the feed-forward layer
+    quantized = quantize_int4(checkpoint.spec, checkpoint.tensors, calibration=FEW)
+    assert {quantized[f"layers.0.{part}.weight"].dtype for part in ("q", "k", "v", "o", "up")} == {"F32"}
+    assert quantized["layers.0.down.weight"].dtype == "Q4_1"
+    assert quantized["positions.weight"].dtype == "F32"
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(checkpoint, quantized):
+    again = quantize_int4(checkpoint.spec, checkpoint.tensors, calibration=FEW)
+    other = quantize_int4(checkpoint.spec, checkpoint.tensors, calibration=replace(FEW, seed=1))
+    assert all((again[name].data == tensor.data).all() for name, tensor in quantized.items())
+    assert any((other[name].data != tensor.data).any() for name, tensor in quantized.items())
+
+
+def test_text_ends_where_the_context_ends(checkpoint):
+    spec = replace(checkpoint.spec, max_positions=20)
+    text = write_text(spec, checkpoint.tensors, Calibration(num_texts=3, text_length=48, seed=0), threads=1)
+    assert text.shape == (3, 20)
+    assert 0 <= text.min() <= text.max() < spec.vocab_size
+
+
+def test_text_is_drawn_as_the_probabilities_say(checkpoint):
+    # All draws after the same token and from the same logits: the second tokens of texts that begin alike.
+    text = write_text(
+        checkpoint.spec, checkpoint.tensors, Calibration(num_texts=6000, text_length=2, seed=0), threads=1
+    )
+    first = np.bincount(text[:, 0]).argmax()
+    drawn = np.bincount(text[text[:, 0] == first, 1], minlength=checkpoint.spec.vocab_size)
+    given = logits(checkpoint, checkpoint.tensors, np.array([first]))[0].astype(np.float64)
+    expected = np.exp(given - given.max()) / np.exp(given - given.max()).sum() * drawn.sum()
+    chi_square = (np.square(drawn - expected) / expected).sum()
+    assert chi_square < len(drawn) + 5 * (2 * len(drawn)) ** 0.5
+
+
+@pytest.mark.parametrize("name", ["layers.1.down.weight", "embed.weight", "layers.0.mlp_norm.weight"])
+def test_a_weight_that_is_no_number_is_an_error_that_names_the_tensor(checkpoint, name):
+    values = dequantize(checkpoint.tensors[name])
+    values.reshape(-1)[5] = np.nan
+    data = values.reshape(checkpoint.tensors[name].num_rows, -1).view(np.uint8)
+    damaged = dict(checkpoint.tensors) | {name: RawTensor("F32", values.shape, data)}
+    with pytest.raises(BadModelFile, match="no number"):
+        quantize_int4(checkpoint.spec, damaged, calibration=FEW)
+
+
+@pytest.mark.parametrize("case", [WIDE, "llama-llama3-rope", "qwen2", "qwen3", "gpt2", "gpt2-untied-inner"])
+def test_a_file_of_every_family_comes_back_with_the_weights_that_were_made(case, tmp_path):
+    source = write_gguf(
+        make_tiny_model(case, tmp_path / "folder"), tmp_path / "whole.gguf", metadata={"tokenizer.ggml.model": "gpt2"}
+    )
+    whole = open_checkpoint({"model.gguf": source})
+    quantize_gguf(source, tmp_path / "small.gguf", calibration=FEW)
+    small = open_checkpoint({"model.gguf": tmp_path / "small.gguf"})
+    expected = quantize_int4(whole.spec, whole.tensors, calibration=FEW)
+    assert small.spec == whole.spec
+    for name, tensor in expected.items():
+        if small.tensors[name].dtype == tensor.dtype:
+            np.testing.assert_array_equal(small.tensors[name].data, tensor.data, err_msg=name)
+        else:  # parts of one tensor of the file have one type
+            assert small.tensors[name].dtype == "Q8_0"
+            near = dequantize(tensor)
+            np.testing.assert_allclose(dequantize(small.tensors[name]), near, atol=np.abs(near).max() / 200)
+    kept = GGUFFile(source).metadata
+    assert GGUFFile(tmp_path / "small.gguf").metadata == kept | {
+        "general.file_type": 3,
+        "general.quantization_version": 2,
+    }
+
+
+def test_the_file_is_read_alike_by_the_gguf_package(tiny, tmp_path):
+    source = write_gguf(tiny, tmp_path / "whole.gguf")
+    quantize_gguf(source, tmp_path / "small.gguf", calibration=FEW)
+    whole = {tensor.name: tensor for tensor in gguf.GGUFReader(source).tensors}
+    for tensor in gguf.GGUFReader(tmp_path / "small.gguf").tensors:
+        values, exact = gguf.dequantize(tensor.data, tensor.tensor_type), whole[tensor.name].data
+        # With another order of rows this would be about zero.
+        assert np.corrcoef(values.ravel(), exact.ravel())[0, 1] > 0.98, tensor.name
