@@ -115,7 +115,7 @@ def test_a_weight_that_is_no_number_is_an_error_that_names_the_tensor(checkpoint
     values.reshape(-1)[5] = np.nan
     data = values.reshape(checkpoint.tensors[name].num_rows, -1).view(np.uint8)
     damaged = dict(checkpoint.tensors) | {name: RawTensor("F32", values.shape, data)}
-    with pytest.raises(BadModelFile, match="no number"):
+    with pytest.raises(BadModelFile, match=f"Tensor {name} holds values that are no numbers"):
         quantize_int4(checkpoint.spec, damaged, calibration=FEW)
 
 

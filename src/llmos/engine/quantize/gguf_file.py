@@ -46,23 +46,21 @@ def in_file(sources: Mapping[str, Source], tensors: Mapping[str, RawTensor]) -> 
 
     Where a tensor of the file has parts of several types, it is Q8_0.
     """
-    parts: dict[str, dict[str, Source]] = defaultdict(dict)
+    parts: dict[str, list[tuple[Source, RawTensor]]] = defaultdict(list)
     for canonical, source in sources.items():
-        parts[source.name][canonical] = source
-    return {
-        name: _joined({source: tensors[canonical] for canonical, source in of.items()}) for name, of in parts.items()
-    }
+        parts[source.name].append((source, tensors[canonical]))
+    return {name: _joined(parts_of) for name, parts_of in parts.items()}
 
 
-def _joined(parts: Mapping[Source, RawTensor]) -> RawTensor:
-    if len({part.dtype for part in parts.values()}) > 1:
-        parts = {source: round_to_q8_0(dequantize(part)) for source, part in parts.items()}
-    first = next(iter(parts.values()))
-    num_rows = sum(part.shape[0] for part in parts.values())
+def _joined(parts: list[tuple[Source, RawTensor]]) -> RawTensor:
+    if len({part.dtype for _, part in parts}) > 1:
+        parts = [(source, round_to_q8_0(dequantize(part))) for source, part in parts]
+    _, first = parts[0]
+    num_rows = sum(part.shape[0] for _, part in parts)
     # A source tells by what it makes of the rows' numbers where each row of its part lies.
     numbers = RawTensor("F32", (num_rows, 1), np.arange(num_rows, dtype=np.float32)[:, None].view(np.uint8))
     data = np.empty((num_rows, first.data.size // first.shape[0]), np.uint8)
-    for source, part in parts.items():
+    for source, part in parts:
         data[dequantize(source.load(numbers))[:, 0].astype(np.intp)] = part.data.reshape(part.shape[0], -1)
     shape = (num_rows, *first.shape[1:])
     return RawTensor(first.dtype, shape, data if len(shape) > 1 else data.reshape(1, -1))

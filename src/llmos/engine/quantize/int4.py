@@ -36,10 +36,14 @@ def quantize_int4(
     """Return all tensors of the spec: the layers' matrices as Q4_1, the embedding, the head and v as Q8_0, the rest,
     and matrices whose rows are no multiple of 32, as F32.
 
-    `tensors` are best the original ones (BF16, F16, F32). Beside them and the result, memory holds one layer as floats
-    and a few times what one layer makes of all tokens of the text. The same input gives the same result on the
-    same machine. Raises BadModelFile where a weight is no number.
+    `tensors` are best the original ones (BF16, F16, F32). Beside them and the result, memory holds the largest matrix as
+    floats a few times over, and so what one layer makes of all tokens of the text. The same input gives the same result
+    on the same machine. Raises BadModelFile where a weight is no number.
     """
+    # Once the model writes text with it, nobody can tell any more which tensor is the broken one.
+    for name in spec.tensor_shapes():
+        if not np.isfinite(dequantize(tensors[name])).all():
+            raise BadModelFile(f"Tensor {name} holds values that are no numbers. Download the model again.")
     made = {
         name: _without_data(name, shape, tensors[name])
         for name, shape in spec.tensor_shapes().items()
@@ -52,7 +56,7 @@ def quantize_int4(
         names = [f"{name}.weight" for name in names]
         fitted = [name for name in names if name not in made]
         if fitted:
-            weights = [_finite(name, tensors[name]) for name in fitted]
+            weights = [dequantize(tensors[name]) for name in fitted]
             # Rows don't know each other: matrices with the same inputs go as one.
             whole = gptq(np.concatenate(weights), x_NC.T @ x_NC / np.float32(len(x_NC)))
             ends = np.cumsum([len(rows) for rows in weights])
@@ -70,15 +74,8 @@ def _is_fitted(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def _without_data(name: str, shape: tuple[int, ...], tensor: RawTensor) -> RawTensor:
-    values = _finite(name, tensor)
+    values = dequantize(tensor)
     # Learned positions are few, and added to all that follows.
     if len(shape) == 2 and shape[1] % BLOCK_LENGTH["Q8_0"] == 0 and name != "positions.weight":
         return round_to_q8_0(values)
     return RawTensor("F32", shape, values.reshape(tensor.num_rows, -1).view(np.uint8))
-
-
-def _finite(name: str, tensor: RawTensor) -> Floats:
-    values = dequantize(tensor)
-    if not np.isfinite(values).all():
-        raise BadModelFile(f"Tensor {name} holds values that are no numbers. Download the model again.")
-    return values
