@@ -3,7 +3,9 @@
     python benchmarks/quality.py [--windows 8] [--only q4_1 int8] [--isa avx2] [--sites] [--json]
 
     q4_1, q4_0, q8_0   blocks as a file has them; what is left is the rounding of activations
-    int8, int4         made from bfloat16 (see disguise.py)
+    int8               made from bfloat16 (see disguise.py) while the model is loaded
+    int4               made from bfloat16 by llmos.engine.quantize, with text that the model writes
+    int4_at_load       made from bfloat16 while the model is loaded, without data: for information, without a limit
     kv_int8            the key/value cache in 8 bits, with float32 weights, so that nothing else differs
 
 The exit status is 1 where a perplexity rises above its limit. Blocks that no file was given for are made by the
@@ -29,6 +31,7 @@ from llmos.core.config import load_settings
 from llmos.engine._native import available_isas
 from llmos.engine.checkpoint import open_checkpoint
 from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.quantize import quantize_int4
 from llmos.engine.runner import Runner, native
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.spec import DecoderSpec
@@ -37,7 +40,9 @@ from llmos.models import open_registry
 from scoring import NUM_BLOCKS, Difference, Score, Text, answer, compare, cut_text, score
 
 Tensors = Mapping[str, RawTensor]
-LIMITS = {"q4_1": 0.005, "q4_0": 0.005, "q8_0": 0.005, "int8": 0.01, "int4": 0.05, "kv_int8": 0.003}
+LIMITS: dict[str, float | None] = {
+    "q4_1": 0.005, "q4_0": 0.005, "q8_0": 0.005, "int8": 0.01, "int4": 0.05, "int4_at_load": None, "kv_int8": 0.003,
+}  # fmt: skip
 """How much more perplexity each may have."""
 SITES = {"qkv": ("q", "k", "v"), "o": ("o",), "gate_up": ("gate", "up"), "down": ("down",), "head": ("embed", "head")}
 """The places where activations are rounded, and the matrices that take them."""
@@ -79,9 +84,12 @@ class Model:
         self._answers_PA = answer(runner, text.prompts_PT)
         self.reference = score(runner, text, self._answers_PA)
 
-    def runner(self, *, kv_dtype: native.KVDType = "f16", **options: Any) -> NativeRunner:
+    def runner(
+        self, *, tensors: Tensors | None = None, kv_dtype: native.KVDType = "f16", **options: Any
+    ) -> NativeRunner:
+        """`tensors`: of the same model, where others than the reference's are meant."""
         options |= {"num_blocks": NUM_BLOCKS, "threads": self._threads, "kv_dtype": kv_dtype}
-        return NativeRunner(self._spec, self._tensors, **options)
+        return NativeRunner(self._spec, tensors or self._tensors, **options)
 
     def score(self, runner: Runner | None = None, **options: Any) -> Score:
         return score(runner or self.runner(**options), self._text, self._answers_PA)
@@ -137,13 +145,17 @@ def measure(args: argparse.Namespace) -> Iterator[Row]:
             yield Row(name, isa, model.difference(isa=isa), LIMITS[name])
             if args.sites:
                 yield from (Row(f"  {site}", isa, difference, None) for site, difference in model.sites(isa))
-    if not {"int8", "int4", "kv_int8"} & set(args.only):
+    if not {"int8", "int4", "int4_at_load", "kv_int8"} & set(args.only):
         return
-    model = of(disguise(spec, checkpoint.tensors))
+    whole = disguise(spec, checkpoint.tensors)
+    model = of(whole)
+    ways: dict[str, dict[str, Any]] = {"int8": {"weights": "int8"}, "int4_at_load": {"weights": "int4"}}
+    if "int4" in args.only:
+        ways["int4"] = {"tensors": quantize_int4(spec, whole, threads=args.threads)}
     for isa in args.isa:
-        for weights in ("int8", "int4"):
-            if weights in args.only:
-                yield Row(weights, isa, model.difference(isa=isa, weights=weights), LIMITS[weights])
+        for name, options in ways.items():
+            if name in args.only:
+                yield Row(name, isa, model.difference(isa=isa, **options), LIMITS[name])
         # With exact weights the difference is the cache's alone.
         if "kv_int8" in args.only:
             yield Row("kv_int8", isa, model.difference(isa=isa, weights="f32", kv_dtype="int8"), LIMITS["kv_int8"])
