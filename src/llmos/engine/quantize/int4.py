@@ -36,9 +36,9 @@ def quantize_int4(
     """Return all tensors of the spec: the layers' matrices as Q4_1, the embedding, the head and v as Q8_0, the rest,
     and matrices whose rows are no multiple of 32, as F32.
 
-    `tensors` are best the original ones (BF16, F16, F32). Beside them and the result, memory holds the largest matrix as
-    floats a few times over, and so what one layer makes of all tokens of the text. The same input gives the same result
-    on the same machine. Raises BadModelFile where a weight is no number.
+    `tensors` are best the original ones (BF16, F16, F32). Beside them and the result, memory holds the largest matrix
+    as floats a few times over, and so what one layer makes of all tokens of the text. The same input gives the same
+    result on the same machine. Raises BadModelFile where a weight is no number.
     """
     # Once the model writes text with it, nobody can tell any more which tensor is the broken one.
     for name in spec.tensor_shapes():
