@@ -147,6 +147,46 @@ def test_a_row_is_the_same_to_the_bit_whatever_else_is_in_the_batch(dtype: DType
         np.testing.assert_array_equal(np.concatenate(rows), alone, err_msg=f"in chunks of {sizes}")
 
 
+ROOMY = replace(LLAMA, num_layers=1, num_heads=2, num_kv_heads=1, hidden_size=64, intermediate_size=96)
+WIDE = {
+    "whole blocks": replace(ROOMY, head_dim=32),
+    "a rest of 16": replace(ROOMY, head_dim=80, num_heads=7),
+    "a rest of 4": replace(ROOMY, head_dim=100, num_heads=8, num_kv_heads=2, qk_norm=True),
+    "a window from within a stretch": replace(ROOMY, head_dim=64, num_heads=3, sliding_window=70),
+}
+
+
+@pytest.mark.parametrize("spec", WIDE.values(), ids=WIDE)
+@pytest.mark.parametrize("kv_dtype", ["int8", "f16"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_long_rows_with_heads_of_any_size_are_the_same_to_the_bit(
+    spec: DecoderSpec, kv_dtype: KVDType, isa: str
+) -> None:
+    """Several stretches of positions with a scale each, several spans of tokens, every tail of a head's dimensions."""
+    options = {"isa": isa, "kv_dtype": kv_dtype}
+    prompt, blocks = prompt_of(150, 1), list(range(10))
+    alone = runner_of(spec, "Q8_0", **options).forward(batch_of([(0, prompt, blocks)])).copy()
+    others = [(0, prompt_of(150, n), [10 * n + j for j in range(10)]) for n in (2, 3)]
+    crowd = runner_of(spec, "Q8_0", **options, threads=2).forward(batch_of([*others, (0, prompt, blocks)]))
+    np.testing.assert_array_equal(crowd[-150:], alone)
+    for sizes in ([64, 86], [65, 1, 84], [1, 63, 1, 85], [149, 1]):
+        runner, rows, done = runner_of(spec, "Q8_0", **options, threads=3), [], 0
+        for size in sizes:
+            rows.append(runner.forward(batch_of([(done, prompt[done : done + size], blocks[::-1])])).copy())
+            done += size
+        np.testing.assert_array_equal(np.concatenate(rows), alone, err_msg=f"in chunks of {sizes}")
+
+
+@pytest.mark.parametrize("spec", WIDE.values(), ids=WIDE)
+@pytest.mark.parametrize("isa", ISAS)
+def test_heads_of_any_size_compute_what_the_reference_computes(spec: DecoderSpec, isa: str) -> None:
+    torch = TorchRunner(spec, random_model(spec, "F32"), num_blocks=64)
+    batch = batch_of([(0, prompt_of(150, 1), list(range(10))), (0, prompt_of(4, 2), [12])])
+    for kv_dtype, most in (("f32", 1e-4), ("int8", 0.03)):
+        native = runner_of(spec, "F32", isa=isa, weights="f32", kv_dtype=kv_dtype, threads=2)
+        assert typical_error(native.forward(batch), torch.forward(batch)) < most
+
+
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("spec", [LLAMA, ODD, replace(LLAMA, vocab_size=1003)], ids=["llama", "odd", "many"])
 @pytest.mark.parametrize("num_tokens", [1, 5, 40])
@@ -220,13 +260,32 @@ def test_keys_and_values_of_eight_bits_take_a_byte_each_and_a_scale_for_a_positi
     assert NativeRunner.block_bytes(LLAMA, "int8") == values * LLAMA.head_dim + values * 4
 
 
-def test_what_is_not_a_number_is_never_hidden_by_keys_and_values_of_eight_bits() -> None:
+@pytest.mark.parametrize("kv_dtype", ["int8", "f16", "f32"])
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("name", ["layers.0.k.weight", "layers.0.v.weight", "layers.1.q.weight"])
+def test_what_is_not_a_number_is_never_hidden_in_the_cache(name: str, isa: str, kv_dtype: KVDType) -> None:
+    """In one head of one layer: the tokens whose heads read it give no numbers, rather than wrong ones."""
     tensors = random_model(LLAMA, "F32")
-    for name in ("layers.0.k.weight", "layers.0.v.weight"):
-        broken = RawTensor("F32", tensors[name].shape, tensors[name].data.copy())
-        broken.data.view(np.float32)[0, 0] = np.nan
-        runner = NativeRunner(LLAMA, {**tensors, name: broken}, num_blocks=64, weights="f32", kv_dtype="int8")
-        assert np.isnan(runner.forward(batch_of([(0, prompt_of(20, 1), [3, 5])]))).all(), name
+    broken = RawTensor("F32", tensors[name].shape, tensors[name].data.copy())
+    broken.data.view(np.float32)[0, 0] = np.nan
+    runner = NativeRunner(LLAMA, {**tensors, name: broken}, num_blocks=64, weights="f32", kv_dtype=kv_dtype, isa=isa)
+    assert np.isnan(runner.forward(batch_of([(0, prompt_of(20, 1), [3, 5])]))).all()
+
+
+@pytest.mark.parametrize("kv_dtype", ["int8", "f16", "f32"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_the_next_owner_of_a_block_inherits_nothing_that_is_not_a_number(isa: str, kv_dtype: KVDType) -> None:
+    tensors = random_model(LLAMA, "F32")
+    embed = tensors["embed.weight"].data.copy()
+    embed.view(np.float32)[7] = np.nan  # one token that spoils its own positions
+    model = {**tensors, "embed.weight": RawTensor("F32", tensors["embed.weight"].shape, embed)}
+    spec = replace(LLAMA, tied_head=False)
+    model["head.weight"] = tensors["embed.weight"]
+    runner = NativeRunner(spec, model, num_blocks=64, weights="f32", kv_dtype=kv_dtype, isa=isa)
+    good = batch_of([(0, [1, 2, 3], [4])])
+    before = runner.forward(good).copy()
+    assert np.isnan(runner.forward(batch_of([(0, [7] * 16, [4])]))).all()
+    np.testing.assert_array_equal(runner.forward(good), before)
 
 
 def test_a_batch_that_does_not_fit_together_is_refused() -> None:

@@ -89,6 +89,7 @@ Spec spec_from(nb::handle fields) {
     spec.sliding_window = fields.attr("sliding_window").is_none() ? 0 : number("sliding_window");
     require(spec.num_heads % spec.num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
     require(int64_t(spec.num_heads) * spec.head_dim <= max_size, "num_heads * head_dim is too large");
+    require(spec.head_dim <= 65536, "head_dim is too large");
     require(int64_t(spec.num_heads) * max_batch_tokens <= INT32_MAX, "num_heads is too large");
     return spec;
 }
@@ -224,6 +225,7 @@ class Runner {
         require(tokens.size() <= size_t(max_batch_tokens), "a batch has too many tokens");
         require(context_lengths.size() <= tokens.size(), "every sequence must bring a token");
         require(logit_rows.size() <= tokens.size(), "logit rows must ascend");
+        require(block_tables.shape(1) <= size_t(INT32_MAX), "a block table is too long");
         const int num_tokens = int(tokens.size()), num_sequences = int(context_lengths.size());
         require(num_tokens > 0 && num_sequences > 0, "a batch needs tokens");
         require(starts.size() == context_lengths.size() + 1 && block_tables.shape(0) == context_lengths.size(), "starts, context_lengths and block_tables disagree");
@@ -265,24 +267,33 @@ class Runner {
     size_t weight_bytes() const { return decoder_.weight_bytes(); }
     size_t kv_bytes() const { return decoder_.kv_bytes(); }
     std::string isa() const { return kernels_.name; }
-    nb::tuple likeliest() const {
-        const auto copy = [](const auto& from) {
+    nb::tuple likeliest() {
+        std::vector<float> highest;
+        std::vector<int32_t> tokens;
+        between_steps([&] {
+            highest = decoder_.highest();
+            tokens = decoder_.likeliest();
+        });
+        const auto array = [](const auto& from) {
             using T = typename std::decay_t<decltype(from)>::value_type;
             T* data = new T[from.size() + 1];
             std::copy(from.begin(), from.end(), data);
             nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
             return nb::ndarray<nb::numpy, T>(data, {from.size()}, owner);
         };
-        return nb::make_tuple(copy(decoder_.highest()), copy(decoder_.likeliest()));
+        return nb::make_tuple(array(highest), array(tokens));
     }
     void set_profiling(bool is_on) {
-        std::lock_guard lock(one_call_);
-        decoder_.profile().is_on = is_on;
-        decoder_.profile().seconds = {};
+        between_steps([&] {
+            decoder_.profile().is_on = is_on;
+            decoder_.profile().seconds = {};
+        });
     }
     std::map<std::string, double> profile() {
         std::map<std::string, double> seconds;
-        for (size_t i = 0; i < region_names.size(); ++i) seconds[region_names[i]] = decoder_.profile().seconds[i];
+        between_steps([&] {
+            for (size_t i = 0; i < region_names.size(); ++i) seconds[region_names[i]] = decoder_.profile().seconds[i];
+        });
         return seconds;
     }
     nb::object pool() const { return pool_object_; }
@@ -293,6 +304,11 @@ class Runner {
         require(int(inverse_frequencies.size()) * 2 <= spec.head_dim, "more rotations than half of head_dim");
         spec.inverse_frequencies = std::move(inverse_frequencies);
         return spec;
+    }
+    template <class Body> void between_steps(Body body) {
+        nb::gil_scoped_release release;
+        std::lock_guard lock(one_call_);
+        body();
     }
     static int checked_blocks(int64_t num_blocks) {
         require(num_blocks > 0 && num_blocks <= INT32_MAX, "num_blocks must be between 1 and 2147483647");

@@ -9,8 +9,9 @@ namespace {
 
 // With so few tokens every thread prepares all activations for itself: that costs less than a barrier.
 constexpr int few_tokens = 4;
-// Tokens that a pair of groups goes through before the next pair: as many as still leave equal parts for all threads.
-constexpr int stretch_tokens = 128;
+// Tokens that a pair of groups goes through before the next pair. Up to twice as many stay one span, so that none is a
+// short rest.
+constexpr int span_tokens = 128, max_span = 2 * span_tokens;
 
 // A product that is too large becomes one that no system gives.
 size_t times(size_t a, size_t b) {
@@ -48,9 +49,10 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
         own.heads = Buffer(head_values * sizeof(float));
         own.head_bytes = Buffer(head_values);
         own.outs = Buffer(head_values * sizeof(float));
+        own.rows.reserve(few_tokens, std::max(hidden_, attention_));
         own.row = Buffer(size_t(std::max({hidden_, attention_, intermediate_})) * sizeof(float));
-        own.gate = Buffer(2 * stretch_tokens * block_columns * sizeof(float));
-        own.up = Buffer(2 * stretch_tokens * block_columns * sizeof(float));
+        own.gate = Buffer(size_t(max_span) * block_columns * sizeof(float));
+        own.up = Buffer(size_t(max_span) * block_columns * sizeof(float));
     }
 }
 
@@ -135,7 +137,6 @@ void Decoder::reserve(const BatchView& batch) {
         const int widest = std::max(hidden_, attention_);
         shared_.reserve(capacity, widest);
         inner_.reserve(capacity, intermediate_);
-        for (Scratch& own : own_) own.rows.reserve(few_tokens, widest);
         token_capacity_ = capacity;  // last: there may be no memory for one of them
     }
     if (batch.num_logit_rows > logit_capacity_) {
@@ -233,20 +234,20 @@ class Decoder::Pass {
         });
     }
 
-    // How a product's groups and rows are shared among the threads: units of `group_step` groups by a stretch of rows, of
+    // How a product's groups and rows are shared among the threads: units of `group_step` groups by a span of rows, of
     // which a thread takes `grain` at a time. Few rows: long sweeps over the weights. Many: equal parts for all.
-    struct Shares {
-        int rows, group_step, grain, stretch, num_stretches;
-        explicit Shares(int rows)
-            : rows(rows), group_step(rows <= 2 ? 1 : 2), grain(rows <= 2 ? 4 : 1), stretch(rows < 2 * stretch_tokens ? rows : stretch_tokens),
-              num_stretches(rows ? (rows + stretch - 1) / stretch : 0) {}
-        int count(int groups) const { return (groups + group_step - 1) / group_step * num_stretches; }
-        int first_row(int unit) const { return unit % num_stretches * stretch; }
-        int last_row(int unit) const { return std::min(rows, first_row(unit) + stretch); }
-        int first_group(int unit) const { return unit / num_stretches * group_step; }
+    struct Split {
+        int rows, group_step, grain, span, num_spans;
+        explicit Split(int rows)
+            : rows(rows), group_step(rows <= 2 ? 1 : 2), grain(rows <= 2 ? 4 : 1), span(rows < max_span ? rows : span_tokens),
+              num_spans(rows ? (rows + span - 1) / span : 0) {}
+        int count(int groups) const { return (groups + group_step - 1) / group_step * num_spans; }
+        int first_row(int unit) const { return unit % num_spans * span; }
+        int last_row(int unit) const { return std::min(rows, first_row(unit) + span); }
+        int first_group(int unit) const { return unit / num_spans * group_step; }
         // The same in units of whole blocks of columns.
-        Shares by_blocks() const {
-            Shares other = *this;
+        Split by_blocks() const {
+            Split other = *this;
             other.group_step = block_columns / group_rows;
             other.grain = grain > 1 ? 2 : 1;
             return other;
@@ -273,14 +274,14 @@ class Decoder::Pass {
         return in;
     }
 
-    // out (+)= weights . in, within a phase of shares.count(groups of all segments). `done(first_row, last_row, first_group,
+    // out (+)= weights . in, within a phase of split.count(groups of all segments). `done(first_row, last_row, first_group,
     // last_group)` is told of each part, counted in its segment.
     template <size_t N, class Done>
-    void project(const Shares& shares, const Activations& in, const Segment (&segments)[N], bool accumulate, Done done) {
+    void project(const Split& split, const Activations& in, const Segment (&segments)[N], bool accumulate, Done done) {
         const int num_groups = count_groups(segments);
-        for (int begin, end; pool_.take(thread_, shares.grain, begin, end);) {
-            const int first_row = shares.first_row(begin), last_row = shares.last_row(begin);
-            const int first = shares.first_group(begin), last = std::min(num_groups, shares.first_group(end - 1) + shares.group_step);
+        for (int begin, end; pool_.take(thread_, split.grain, begin, end);) {
+            const int first_row = split.first_row(begin), last_row = split.last_row(begin);
+            const int first = split.first_group(begin), last = std::min(num_groups, split.first_group(end - 1) + split.group_step);
             int base = 0;
             for (const Segment& s : segments) {
                 const int groups = s.weights->groups(), from = std::max(first - base, 0), to = std::min(last - base, groups);
@@ -293,8 +294,8 @@ class Decoder::Pass {
         }
     }
 
-    template <size_t N> void project(const Shares& shares, const Activations& in, const Segment (&segments)[N], bool accumulate) {
-        project(shares, in, segments, accumulate, [](int, int, int, int) {});
+    template <size_t N> void project(const Split& split, const Activations& in, const Segment (&segments)[N], bool accumulate) {
+        project(split, in, segments, accumulate, [](int, int, int, int) {});
     }
 
     template <size_t N> static int count_groups(const Segment (&segments)[N]) {
@@ -315,13 +316,13 @@ class Decoder::Pass {
 
     void attention(const Layer& layer, int index) {
         const int rows = num_tokens();
-        const Shares shares(rows);
+        const Split split(rows);
         const auto normed = [&](int t, float* out) { norm(x(t), layer[Vector::attn_norm], layer[Vector::attn_norm_bias], out); };
         const Segment qkv[] = {{&layer.q, layer[Vector::q_bias], d_.q_.as<float>(), d_.attention_},
                                {&layer.k, layer[Vector::k_bias], d_.k_.as<float>(), d_.kv_},
                                {&layer.v, layer[Vector::v_bias], d_.v_.as<float>(), d_.kv_}};
-        const Activations in = open_with(Region::norm, Region::qkv, shares.count(count_groups(qkv)), rows, d_.hidden_, readers_of(qkv), normed);
-        project(shares, in, qkv, false);
+        const Activations in = open_with(Region::norm, Region::qkv, split.count(count_groups(qkv)), rows, d_.hidden_, readers_of(qkv), normed);
+        project(split, in, qkv, false);
 
         for_each(Region::position, rows * spec_.num_kv_heads, 4,
                  [&](int i) { write_cache(layer, index, i / spec_.num_kv_heads, i % spec_.num_kv_heads); });
@@ -337,8 +338,8 @@ class Decoder::Pass {
                 std::fill(row + spec_.num_heads * spec_.head_dim, row + attended.columns, 0.0f);
                 k_.quantize(row, attended, t, 0, attended.blocks());
             });
-        open(Region::output, shares.count(count_groups(o)));
-        project(shares, attended, o, true);
+        open(Region::output, split.count(count_groups(o)));
+        project(split, attended, o, true);
     }
 
     // RMS norm over one head (spec.qk_norm).
@@ -360,7 +361,7 @@ class Decoder::Pass {
         k_.rotate(head, cosine, cosine + half_dim, half_dim, spec_.head_dim, scale, out);
     }
 
-    const uint8_t* cache_of(int layer, int kv_head) const {  // of block 0
+    uint8_t* cache_of(int layer, int kv_head) const {  // of block 0
         return d_.cache_.as<uint8_t>() + (size_t(layer) * spec_.num_kv_heads + kv_head) * d_.layout_.bytes();
     }
 
@@ -374,7 +375,7 @@ class Decoder::Pass {
         std::copy_n(d_.v_.as<float>() + at, spec_.head_dim, value);
         const int position = d_.token_position_[size_t(token)];
         const int block = batch_.block_tables[int64_t(d_.token_sequence_[size_t(token)]) * batch_.table_stride + position / block_positions];
-        uint8_t* to = const_cast<uint8_t*>(cache_of(index, kv_head)) + size_t(block) * d_.block_stride_;
+        uint8_t* to = cache_of(index, kv_head) + size_t(block) * d_.block_stride_;
         k_.write_kv(d_.layout_, key, value, position % block_positions, to);
     }
 
@@ -420,21 +421,21 @@ class Decoder::Pass {
 
     void feed_forward(const Layer& layer) {
         const int rows = num_tokens();
-        const Shares shares(rows);
+        const Split split(rows);
         const auto normed = [&](int t, float* out) { norm(x(t), layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], out); };
         const Segment up[] = {{&layer.up, layer[Vector::up_bias], nullptr, 0}};
         const Segment down[] = {{&layer.down, layer[Vector::down_bias], d_.x_.as<float>(), d_.hidden_}};
         const Activations inner = d_.inner_.view(d_.intermediate_);
         const Readers readers = readers_of(down);
-        const Shares blocks = shares.by_blocks();
+        const Split blocks = split.by_blocks();
         Readers inputs = readers_of(up);
         if (spec_.gated) (layer.gate.packing() == Packing::floats ? inputs.floats : inputs.bytes) = true;
         const Activations in = open_with(Region::norm, Region::gate_up, blocks.count(layer.up.groups()), rows, d_.hidden_, inputs, normed);
         for (int begin, end; pool_.take(thread_, blocks.grain, begin, end);)
             for (int unit = begin; unit < end; ++unit)
                 activate_block(layer, in, blocks.first_group(unit) / 2, blocks.first_row(unit), blocks.last_row(unit), inner, readers);
-        open(Region::down, shares.count(count_groups(down)));
-        project(shares, inner, down, true);
+        open(Region::down, split.count(count_groups(down)));
+        project(split, inner, down, true);
     }
 
     // One block of 32 columns of the feed-forward layer's inside: gate and up, activated, ready for what reads it.
@@ -466,16 +467,16 @@ class Decoder::Pass {
         const auto normed = [&](int r, float* out) {
             norm(x(batch_.logit_rows[r]), outer[Vector::final_norm], outer[Vector::final_norm_bias], out);
         };
-        const Shares shares(rows);
+        const Split split(rows);
         const Segment logits[] = {{&weights, nullptr, d_.logits_->as<float>(), d_.logits_stride()}};
         Largest* largest = own().largest.template as<Largest>();
-        const Activations in = open_with(Region::norm, Region::head, shares.count(weights.groups()), rows, d_.hidden_, readers_of(logits), normed);
+        const Activations in = open_with(Region::norm, Region::head, split.count(weights.groups()), rows, d_.hidden_, readers_of(logits), normed);
         for (int r = 0; r < rows; ++r) {
             largest[r] = {};
             std::fill_n(largest[r].value, group_rows, std::numeric_limits<float>::lowest());
         }
         // The sampler's first pass, while the logits are in the cache.
-        project(shares, in, logits, false, [&](int first_row, int last_row, int first_group, int last_group) {
+        project(split, in, logits, false, [&](int first_row, int last_row, int first_group, int last_group) {
             const int first = first_group * group_rows, last = std::min(last_group * group_rows, spec_.vocab_size);
             for (int r = first_row; r < last_row; ++r)
                 k_.note_largest(d_.logits_->as<float>() + size_t(r) * d_.logits_stride() + first, last - first, first, largest[r]);

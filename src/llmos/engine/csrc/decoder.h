@@ -56,7 +56,8 @@ class Decoder {
     // Returns logits [num_logit_rows][logits_stride()], overwritten by the next call.
     std::shared_ptr<const Buffer> forward(const BatchView& batch);
 
-    // The token with the largest logit in each row of the last step, and that logit; -1 where a logit is not finite.
+    // Of each row of the last step the token with the largest logit (the lowest of equals; -1 where any is not finite),
+    // and that logit.
     const std::vector<int32_t>& likeliest() const { return likeliest_; }
     const std::vector<float>& highest() const { return highest_; }
 
@@ -99,7 +100,7 @@ class Decoder {
         Buffer scores;                   // of attention
         Buffer heads, head_bytes, outs;  // of the rows that attend together
         Buffer largest;                  // of each row of logits, among those that this thread computed
-        Buffer gate, up;                 // a block of 32 columns, for all tokens of a stretch
+        Buffer gate, up;                 // a block of 32 columns, for all tokens of a span
     };
     class Pass;
 

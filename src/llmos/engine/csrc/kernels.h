@@ -83,10 +83,12 @@ struct AttentionArgs {
     int8_t* query_bytes;  // scratch [max_rows][padded_head_dim]
 };
 
-// The largest of the logits that were noted so far, lane by lane; merged, it is what find_largest finds.
+// The largest of the logits that were noted so far, lane by lane. Merged, it is find_largest's answer where all logits
+// are finite.
 struct alignas(64) Largest {
-    float value[16], not_finite[16];  // the latter is zero, or was once infinite or no number
-    int32_t group[16];                // the lane's token is 16 * group + lane
+    float value[group_rows];
+    float not_finite[group_rows];  // 0, and no number once a logit was not finite
+    int32_t group[group_rows];     // the lane's token is 16 * group + lane
 };
 
 enum class ActivationKind { silu, gelu_tanh };
@@ -103,7 +105,7 @@ struct Kernels {
     void (*rms_norm)(const float* x, const float* weight, float epsilon, int size, int columns, float* out);
     void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, int size, int columns, float* out);
     // out = act(gate) * up, or act(gate) where up is null
-    void (*activate)(ActivationKind kind, const float* gate, const float* up, int columns, float* out);
+    void (*activate)(ActivationKind kind, const float* gate, const float* up, int size, float* out);
     // Blocks [first, last) of a row, from values [(last - first) * 32]. A block that holds what is not a number gets a
     // scale that is none.
     void (*quantize)(const float* values, const Activations& x, int row, int first_block, int last_block);

@@ -110,7 +110,7 @@ void Pool::barrier() {
     const uint32_t generation = generation_.load(std::memory_order_relaxed);
     if (num_arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == uint32_t(num_threads_)) {
         num_arrived_.store(0, std::memory_order_relaxed);
-        generation_.store(generation + 1, std::memory_order_release);
+        generation_.store(generation + 1, std::memory_order_seq_cst);  // notify_all looks for waiters: not before this is seen
         generation_.notify_all();
     } else {
         wait_while(generation_, generation);

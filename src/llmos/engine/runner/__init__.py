@@ -45,6 +45,6 @@ class Runner(Protocol):
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
         ...
 
-    def likeliest(self) -> "Likeliest | None":
+    def likeliest(self) -> Likeliest | None:
         """Say what forward() found out about its logits on the way; None where that is nothing."""
         ...

@@ -14,8 +14,8 @@ inline F gelu_tanh(F x) {
     return x * sigmoid(cubic * splat(1.5957691216057308f));
 }
 
-void activate(llmos::ActivationKind kind, const float* gate, const float* up, int columns, float* out) {
-    for (int c = 0; c < columns; c += 16) {
+void activate(llmos::ActivationKind kind, const float* gate, const float* up, int size, float* out) {
+    for (int c = 0; c < size; c += 16) {
         const F x = load(gate + c);
         F y = kind == llmos::ActivationKind::silu ? x * sigmoid(x) : gelu_tanh(x);
         if (up) y = y * load(up + c);

@@ -9,8 +9,9 @@ namespace {
 
 inline F load_cache(const uint16_t* p) { return load_half(p); }
 inline F load_cache(const float* p) { return load(p); }
-inline void store_cache(uint16_t* p, F a) { store_half(p, max(min(a, splat(65504.0f)), splat(-65504.0f))); }
-inline void store_cache(float* p, F a) { store(p, max(min(a, splat(3.0e38f)), splat(-3.0e38f))); }
+inline void store_cache(uint16_t* p, F a) { store_half(p, a); }
+inline void store_cache(float* p, F a) { store(p, a); }
+template <class T> constexpr float largest_cached = sizeof(T) == 2 ? 65504.0f : 3.0e38f;
 
 template <class T, int R>
 void score(const AttentionArgs& a, const float* const* queries, float* const* scores, int first_block, int last_block) {
@@ -109,11 +110,19 @@ template <class T, int R> void attend_floats(const AttentionArgs& a) {
 template <class T> void write_floats(const CacheLayout& layout, const float* key, const float* value, int slot, uint8_t* block) {
     T* keys = (T*)block + slot;
     T* values = (T*)(block + layout.values_offset()) + slot * layout.padded_head_dim();
+    const F most = splat(largest_cached<T>), least = splat(-largest_cached<T>);
+    F spoilt = zero();  // no number where one of the values is none
+    for (int d = 0; d < layout.padded_head_dim(); d += 16) {
+        // A value that is no number would outlive its owner: times a weight of zero it is none either. So values are
+        // always numbers, and the key says that one was not, in a score that later owners hide.
+        spoilt = fma(load(value + d), zero(), spoilt);
+        store_cache(values + d, max(min(load(value + d), most), least));
+    }
+    spoilt = splat(sum(spoilt) * 0);
     for (int d = 0; d < layout.padded_head_dim(); d += 16) {
         T converted[16];
-        store_cache(converted, load(key + d));
+        store_cache(converted, max(least, min(most, load(key + d) + spoilt)));  // in this order no number stays none
         for (int i = 0; i < 16 && d + i < layout.head_dim; ++i) keys[(d + i) * 16] = converted[i];
-        store_cache(values + d, load(value + d));
     }
 }
 

@@ -17,12 +17,12 @@ constexpr int stretch_blocks = 4;  // that share a scale: blocks 0 to 3 of the s
 
 // The sixteen shares of one row in one block, where the block's scores lay; the first block of a stretch also says what a
 // share of the stretch is worth.
-struct Shares {
+struct ByteWeights {
     uint8_t quantized[16];
     float scale;
 };
 
-inline Shares& shares_of(float* scores, int block) { return *(Shares*)(scores + block * 16); }
+inline ByteWeights& shares_of(float* scores, int block) { return *(ByteWeights*)(scores + block * 16); }
 inline int stretch_of(int block) { return block / stretch_blocks * stretch_blocks; }
 
 constexpr float log2_of_e = 1.44269504088896341f;

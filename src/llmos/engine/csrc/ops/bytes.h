@@ -10,6 +10,7 @@ struct ByteScale { float scale, inverse; };
 inline ByteScale scale_to(int most, int32_t bits) {
     float magnitude;
     __builtin_memcpy(&magnitude, &bits, 4);
+    if (magnitude < 0x1p-119f) return {0, 0};  // most / magnitude would be infinite
     return {magnitude * (1.0f / float(most)), magnitude > 0 ? float(most) / magnitude : 0};
 }
 

@@ -42,7 +42,6 @@ inline F fma(F a, F b, F c) { return make([&](int i) { return a.v[i] * b.v[i] + 
 // Where one of the two is not a number: the second.
 inline F max(F a, F b) { return make([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
 inline F min(F a, F b) { return make([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
-inline F abs(F a) { return make([&](int i) { return std::fabs(a.v[i]); }); }
 inline F round(F a) { return make([&](int i) { return std::nearbyint(a.v[i]); }); }  // ties to even
 inline float sum(F a) {
     for (int n = 8; n; n /= 2)
@@ -66,8 +65,10 @@ template <class Lane> inline I make_int(Lane lane) {
     for (int i = 0; i < 16; ++i) out.v[i] = lane(i);
     return out;
 }
-// Rounded to nearest, ties to even.
-inline I to_int(F a) { return make_int([&](int i) { return int32_t(std::nearbyint(a.v[i])); }); }
+// Rounded to nearest, ties to even; the smallest integer for what is none.
+inline I to_int(F a) {
+    return make_int([&](int i) { return std::fabs(a.v[i]) < 2147483648.0f ? int32_t(std::nearbyint(a.v[i])) : INT32_MIN; });
+}
 inline I operator+(I a, I b) { return make_int([&](int i) { return a.v[i] + b.v[i]; }); }
 inline I max(I a, I b) { return make_int([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
 inline int32_t largest(I a) {
