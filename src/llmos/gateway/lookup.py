@@ -25,11 +25,12 @@ class Lookup:
 
     def find(self, name: str) -> Found:
         """Read what the name leads to. Raises ModelNotFound, which says what was probably meant."""
-        state = self._registry.database.state()
+        # Into the memory of the state that it was read in: whoever finds another state begins a new one.
+        known = self._known if self._is_current() else None
         version = self._routes.resolve(name)
         found = version, self._registry.files(version)
-        if state is not None and self._is_current() and state == self._state and len(self._known) < MAX_NAMES:
-            self._known[name] = found
+        if known is not None and len(known) < MAX_NAMES:
+            known[name] = found
         return found
 
     def _is_current(self) -> bool:
