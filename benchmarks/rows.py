@@ -1,0 +1,81 @@
+"""What a step costs by the number of its rows: is there a cliff between 1 and 64?
+
+    python benchmarks/rows.py [MODEL.gguf] [--threads 2] [--isa avx2] [--context 64] [--json]
+
+Each row is the next token of a sequence of its own, behind `context` tokens. The fastest of many steps counts. A row
+should cost no more than the one before it, but for the ends of the tiles that the kernels work in.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from llmos.core.config import load_settings
+from llmos.engine.config import EngineConfig
+from llmos.engine.loading import load_engine
+from llmos.engine.runner import BLOCK_SIZE, Batch, Runner
+from llmos.models import open_registry
+
+ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)
+REPEATS = 30
+
+
+def step(num_rows: int, context: int) -> Batch:
+    """The next token of as many sequences. What the cache holds is beside the point."""
+    width = context // BLOCK_SIZE + 1
+    return Batch(
+        tokens=np.arange(1000, 1000 + num_rows, dtype=np.int32),
+        starts=np.arange(num_rows + 1, dtype=np.int32),
+        context_lengths=np.full(num_rows, context, np.int32),
+        block_tables=np.arange(num_rows * width, dtype=np.int32).reshape(num_rows, width),
+        logit_rows=np.arange(num_rows, dtype=np.int32),
+    )
+
+
+def seconds(runner: Runner, batch: Batch) -> float:
+    fastest = float("inf")
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        runner.forward(batch)
+        fastest = min(fastest, time.perf_counter() - began)
+    return fastest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model", type=Path, nargs="?", help="a GGUF file; smollm2 otherwise")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--isa", choices=["avx512", "avx2", "portable"])
+    parser.add_argument("--context", type=int, default=64)
+    parser.add_argument("--json", action="store_true", help="JSON lines, one for each number of rows")
+    args = parser.parse_args()
+    if args.model:
+        files = {"model.gguf": args.model}
+    else:
+        registry = open_registry(load_settings())
+        files = registry.files(registry.resolve("smollm2"))
+    engine, ready = load_engine(files, EngineConfig(threads=args.threads, isa=args.isa))
+    runner: Runner = engine._runner  # the engine has no reason to show it
+
+    table = Table(title=f"a step of {ready.family}, {ready.isa}, {ready.threads} threads, behind {args.context} tokens")
+    for column in ("rows", "milliseconds", "a further row", "tokens/s"):
+        table.add_column(column, justify="right")
+    before = (0, 0.0)
+    for num_rows in ROWS:
+        took = seconds(runner, step(num_rows, args.context))
+        further = (took - before[1]) / (num_rows - before[0])
+        before = (num_rows, took)
+        if args.json:
+            print(json.dumps({"rows": num_rows, "seconds": took, "further_row_seconds": further}), flush=True)
+        table.add_row(str(num_rows), f"{1e3 * took:.2f}", f"{1e3 * further:.2f}", f"{num_rows / took:,.0f}")
+    if not args.json:
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
