@@ -5,7 +5,7 @@
     q4_1, q4_0, q8_0   blocks as a file has them; what is left is the rounding of activations
     int8               made from bfloat16 (see disguise.py) while the model is loaded
     int4               made from bfloat16 by llmos.engine.quantize, with text that the model writes
-    int4_at_load       made from bfloat16 while the model is loaded, without data: for information, without a limit
+    int4_rtn           rounded to nearest while the model is loaded, without data: for information, without a limit
     kv_int8            the key/value cache in 8 bits, with float32 weights, so that nothing else differs
 
 The exit status is 1 where a perplexity rises above its limit. Blocks that no file was given for are made by the
@@ -41,7 +41,7 @@ from scoring import NUM_BLOCKS, Difference, Score, Text, answer, compare, cut_te
 
 Tensors = Mapping[str, RawTensor]
 LIMITS: dict[str, float | None] = {
-    "q4_1": 0.005, "q4_0": 0.005, "q8_0": 0.005, "int8": 0.01, "int4": 0.05, "int4_at_load": None, "kv_int8": 0.003,
+    "q4_1": 0.005, "q4_0": 0.005, "q8_0": 0.005, "int8": 0.01, "int4": 0.05, "int4_rtn": None, "kv_int8": 0.003,
 }  # fmt: skip
 """How much more perplexity each may have."""
 SITES = {"qkv": ("q", "k", "v"), "o": ("o",), "gate_up": ("gate", "up"), "down": ("down",), "head": ("embed", "head")}
@@ -145,11 +145,11 @@ def measure(args: argparse.Namespace) -> Iterator[Row]:
             yield Row(name, isa, model.difference(isa=isa), LIMITS[name])
             if args.sites:
                 yield from (Row(f"  {site}", isa, difference, None) for site, difference in model.sites(isa))
-    if not {"int8", "int4", "int4_at_load", "kv_int8"} & set(args.only):
+    if not {"int8", "int4", "int4_rtn", "kv_int8"} & set(args.only):
         return
     whole = disguise(spec, checkpoint.tensors)
     model = of(whole)
-    ways: dict[str, dict[str, Any]] = {"int8": {"weights": "int8"}, "int4_at_load": {"weights": "int4"}}
+    ways: dict[str, dict[str, Any]] = {"int8": {"weights": "int8"}, "int4_rtn": {"weights": "int4"}}
     if "int4" in args.only:
         ways["int4"] = {"tensors": quantize_int4(spec, whole, threads=args.threads)}
     for isa in args.isa:
