@@ -94,6 +94,39 @@ def test_whoever_asked_for_nothing_saves_nothing_up():
     assert abs(done.count("steady") - done.count("new")) <= 2
 
 
+def test_callers_who_come_do_not_put_one_off_who_was_given_much():
+    """Every request has a caller of its own, and the queue is never empty: each time the old one was given less."""
+    engine = make_engine(max_sequences=1)
+    ask(engine, "long", [7] * 400, caller="old", max_tokens=1)
+    for i in range(4):
+        ask(engine, f"early {i}", caller=f"early {i}", max_tokens=1)
+    engine.step()
+    ask(engine, "old", caller="old", max_tokens=1)
+    first, most = {}, 0
+    for step in range(400):
+        ask(engine, f"fresh {step}", [step % 200 + 1] * 20, caller=f"fresh {step}", max_tokens=1)
+        for event in engine.step():
+            first.setdefault(event.id, step)
+        engine.check_invariants()
+        assert engine.load().num_waiting >= 4, "nobody waits"
+        most = max(most, len(engine._scheduler.waiting._callers))
+    # Of the 400 tokens that it is ahead, five callers and itself catch up with 20 for each step.
+    assert 100 < first["old"] <= 6 * 400 / 20
+    assert most < 30, "accounts of callers who left are dropped"
+
+
+def test_what_nobody_waited_for_counts_for_no_turn_to_come():
+    engine = make_engine(max_sequences=2)
+    ask(engine, "beside", caller="other", max_tokens=200)
+    ask(engine, "long", [7] * 300, caller="busy", max_tokens=20)
+    watch(engine, 30)
+    for i in range(6):
+        for caller in ("new", "busy"):
+            ask(engine, f"{caller} {i}", caller=caller, max_tokens=10)
+    first, _ = watch(engine)
+    assert sorted(first, key=first.get)[1:5] == ["new 0", "busy 0", "new 1", "busy 1"]
+
+
 def test_what_is_computed_again_after_a_preemption_is_not_charged():
     engine = make_engine(FakeRunner(num_blocks=8, max_positions=128), max_sequences=4)
     for i in range(4):

@@ -4,6 +4,9 @@ The highest priority goes first. A priority that waits while others are served r
 steps, until one of its sequences was taken; so none waits for ever, and what was asked first loses no turn to the age
 of a crowd behind it. Among equals the caller goes first that was given least: a virtual token counter (Sheng et al.
 2024, Fairness in Serving Large Language Models, algorithm 2). A caller's own requests go as they came.
+
+Who comes starts at a virtual time, which goes on with every token that anybody is given (Bennett and Zhang 1997,
+Hierarchical Packet Fair Queueing Algorithms: WF2Q+). So callers who come can't put those who wait off for ever.
 """
 
 import heapq
@@ -22,14 +25,16 @@ MAX_PASSED_OVER = 64
 class Caller:
     """Somebody whose requests are in the engine."""
 
-    __slots__ = ("name", "num_live", "num_waiting", "service")
+    __slots__ = ("is_idle", "name", "num_live", "num_waiting", "service")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.service = 0
-        """Tokens computed for this caller; at least what those had who waited when this one came."""
+        self.service = 0.0
+        """Tokens computed for this caller, and the virtual time that went by while it asked for nothing."""
         self.num_live = 0
         self.num_waiting = 0
+        self.is_idle = False
+        """It is among those that are looked through for accounts to drop."""
 
 
 class _Level:
@@ -51,7 +56,11 @@ class Turns:
         self.step = 0
         self._levels: dict[int, _Level] = {}
         self._callers: dict[str, Caller] = {}
-        self._served_last: Caller | None = None
+        self._idle: list[tuple[float, str]] = []
+        """A heap of callers that had nothing in the engine when they were put here, and of their service then."""
+        self._time = 0.0
+        """The virtual time: what a caller is given that asks all the time, and always gets its share."""
+        self._num_live_callers = 0
         self._num_waiting = 0
 
     def __len__(self) -> int:
@@ -73,7 +82,8 @@ class Turns:
             caller = self._callers[sequence.caller] = Caller(sequence.caller)
         if not caller.num_waiting:
             # Whoever asked for nothing saves nothing up by it.
-            caller.service = max(caller.service, self._floor())
+            caller.service = max(caller.service, self._time)
+        self._num_live_callers += not caller.num_live
         caller.num_live += 1
         self.wait(sequence)
 
@@ -81,8 +91,13 @@ class Turns:
         """The sequence, which doesn't wait, ended."""
         caller = self._callers[sequence.caller]
         caller.num_live -= 1
-        if not caller.num_live:
-            self._forget_idle()
+        if caller.num_live:
+            return
+        self._num_live_callers -= 1
+        if not caller.is_idle:
+            caller.is_idle = True
+            heapq.heappush(self._idle, (caller.service, caller.name))
+        self._forget_idle()
 
     def wait(self, sequence: Sequence) -> None:
         """The sequence waits, once more perhaps; it stands by its arrival."""
@@ -96,7 +111,6 @@ class Turns:
     def take(self, sequence: Sequence) -> None:
         """The sequence waits no longer: it runs."""
         self._levels[sequence.priority].since = self.step
-        self._served_last = self._callers[sequence.caller]
         self.withdraw(sequence)
 
     def withdraw(self, sequence: Sequence) -> None:
@@ -114,13 +128,25 @@ class Turns:
     def charge(self, sequence: Sequence, num_tokens: int) -> None:
         """The caller is given the tokens up to `num_tokens` of the sequence. None is charged twice: that blocks ran out
         is no fault of the caller."""
-        if num_tokens > sequence.num_charged:
-            self._callers[sequence.caller].service += num_tokens - sequence.num_charged
-            sequence.num_charged = num_tokens
+        count = num_tokens - sequence.num_charged
+        if count <= 0:
+            return
+        caller = self._callers[sequence.caller]
+        caller.service += count
+        sequence.num_charged = num_tokens
+        if self._num_waiting:
+            self._time += count / self._num_live_callers
+        else:
+            # What nobody waited for was taken from nobody: it counts for no turn to come.
+            self._time = max(self._time, caller.service)
 
     def in_order(self) -> Iterator[Sequence]:
         """Yield who may run next, best first. The one that was yielded may be taken; nothing else may change."""
         heap = []
+        # Whoever comes doesn't go before all who wait already.
+        waiting = (self._callers[name] for level in self._levels.values() for name in level.queues)
+        least = min((caller.service for caller in waiting), default=0.0)
+        self._time = max(self._time, least)
         for priority, level in self._levels.items():
             for caller, queue in level.queues.items():
                 heap.append((self._rank(priority, queue[0]), priority, caller, 0))
@@ -151,27 +177,29 @@ class Turns:
                 assert all((each.priority, each.caller) == (priority, name) for each in queue)
         for caller in self._callers.values():
             assert 0 <= caller.num_waiting <= caller.num_live
+            assert caller.num_live or caller.is_idle, "an account is never dropped"
+        assert sorted(name for _, name in self._idle) == sorted(c.name for c in self._callers.values() if c.is_idle)
+        assert self._num_live_callers == sum(caller.num_live > 0 for caller in self._callers.values())
 
-    def _rank(self, priority: int, sequence: Sequence) -> tuple[int, int, int]:
+    def _rank(self, priority: int, sequence: Sequence) -> tuple[int, float, int]:
         risen = priority + (self.step - self._levels[priority].since) // STEPS_PER_PRIORITY
         return -risen, self._callers[sequence.caller].service, sequence.arrival
 
-    def _floor(self) -> int:
-        """What a caller that begins to wait has been given at least."""
-        waiting = [caller.service for caller in self._callers.values() if caller.num_waiting]
-        if waiting:
-            return min(waiting)
-        return self._served_last.service if self._served_last else 0
-
     def _forget_idle(self) -> None:
         """Drop the accounts that would say nothing new if their callers came back."""
-        if not any(caller.num_live for caller in self._callers.values()):
+        if not self._num_live_callers:
             self._callers.clear()
-            self._served_last = None
+            self._idle.clear()
+            self._time = 0.0
             return
-        floor = self._floor()
-        for caller in [c for c in self._callers.values() if not c.num_live and c.service <= floor]:
-            del self._callers[caller.name]
+        while self._idle and self._idle[0][0] <= self._time:
+            _, name = heapq.heappop(self._idle)
+            caller = self._callers[name]
+            caller.is_idle = not caller.num_live and caller.service > self._time
+            if caller.is_idle:
+                heapq.heappush(self._idle, (caller.service, name))
+            elif not caller.num_live:
+                del self._callers[name]
 
 
 def _arrival(sequence: Sequence) -> int:
