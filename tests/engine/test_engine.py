@@ -212,6 +212,42 @@ def test_a_prompt_far_over_the_context_is_refused_by_its_beginning(field):
     assert error.value.param == ("prompt" if field == "text" else "messages")
 
 
+@pytest.fixture
+def num_encoded(monkeypatch):
+    """A list of how many characters the tokenizer was given, call by call."""
+    lengths = []
+    encode, encode_chat = FakeTokenizer.encode, FakeTokenizer.encode_chat
+
+    def count(self, text, **options):
+        lengths.append(len(text))
+        return encode(self, text, **options)
+
+    def count_chat(self, messages, **options):
+        lengths.append(sum(len(message["content"]) for message in messages))
+        return encode_chat(self, messages, **options)
+
+    monkeypatch.setattr(FakeTokenizer, "encode", count)
+    monkeypatch.setattr(FakeTokenizer, "encode_chat", count_chat)
+    return lengths
+
+
+@pytest.mark.parametrize("content", ["Hello.", ""])
+def test_many_small_messages_that_are_far_too_long_are_not_encoded_whole(num_encoded, content):
+    messages = [{"role": "user", "content": content}] * 100_000
+    with pytest.raises(PromptTooLong, match=r"more than 256 tokens; .* 32\. Shorten it by more than 224") as error:
+        make_engine(context_length=32).submit(Generate(id="r", messages=messages))
+    assert error.value.param == "messages"
+    assert num_encoded == [8 * 32]
+
+
+def test_a_cheap_beginning_does_not_get_the_rest_encoded_whole(num_encoded, monkeypatch):
+    encode = FakeTokenizer.encode  # which counts; here a run of spaces is one token
+    monkeypatch.setattr(FakeTokenizer, "encode", lambda self, text, **o: encode(self, " " + text.lstrip(), **o))
+    with pytest.raises(PromptTooLong):
+        make_engine(context_length=32).submit(Generate(id="r", text=" " * 256 + "x" * 1_000_000))
+    assert sum(num_encoded) <= 3 * 8 * 32
+
+
 def test_a_prompt_over_the_context_says_both_numbers_and_the_difference():
     engine = make_engine(FakeRunner(num_blocks=600, max_positions=8192))
     with pytest.raises(PromptTooLong) as error:

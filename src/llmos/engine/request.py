@@ -102,18 +102,26 @@ def _with_template(request: Generate, tokenizer: "Tokenizer") -> Generate:
 
 
 def _refuse_far_too_long(request: Generate, tokenizer: "Tokenizer", context_length: int, field: str) -> None:
-    """Raise PromptTooLong for a text whose beginning alone is too long: encoding all of it would hold others up."""
-    texts = [request.text] if request.text is not None else [m.get("content") for m in request.messages or []]
-    longest = max((text for text in texts if isinstance(text, str)), key=len, default="")
-    beginning = longest[: _USUAL_CHARACTERS_PER_TOKEN * context_length]
-    if len(longest) > len(beginning):
-        num_tokens = len(tokenizer.encode(beginning, add_bos=False))
+    """Raise PromptTooLong for a text whose beginning alone is too long: encoding all of it would hold others up.
+
+    Of messages, all that a template may write, behind one another: many small ones are as long as a large one.
+    """
+    if request.text is not None:
+        text = request.text
+    else:
+        parts = [message.get(name) for message in request.messages or [] for name in ("role", "name", "content")]
+        text = "".join(part for part in parts if isinstance(part, str))
+    num_characters = _USUAL_CHARACTERS_PER_TOKEN * context_length
+    # Doubled, since the rest behind a beginning that takes few tokens may be of any kind.
+    while num_characters < len(text):
+        num_tokens = len(tokenizer.encode(text[:num_characters], add_bos=False))
         if num_tokens > context_length:
             raise PromptTooLong(
                 f"The prompt has more than {num_tokens:,} tokens; the model accepts {context_length:,}. "
                 f"Shorten it by more than {num_tokens - context_length:,} tokens.",
                 param=field,
             )
+        num_characters *= 2
 
 
 def _prompt_tokens(request: Generate, tokenizer: "Tokenizer", vocab_size: int) -> list[int]:
