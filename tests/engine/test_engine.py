@@ -67,6 +67,17 @@ def test_a_long_prompt_is_computed_in_chunks_while_the_others_decode():
     assert tokens_of(told["long", 0]) == continuation(prompt(50), 2)
 
 
+def test_each_step_counts_the_tokens_that_it_computed():
+    runner = FakeRunner()
+    engine = make_engine(runner, max_batched_tokens=16, max_sequences=4)
+    engine.submit(generate("long", prompt(50), max_tokens=6))
+    engine.submit(generate("short", prompt(4), max_tokens=6))
+    while engine.has_work:
+        engine.step()
+        assert engine.num_computed_tokens == runner.num_positions
+    assert runner.num_positions >= 54 + 5 + 5
+
+
 def test_the_token_budget_is_never_exceeded():
     runner = FakeRunner()
     requests = [generate(f"r{i}", prompt(30 + i), max_tokens=5) for i in range(10)]

@@ -5,13 +5,15 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 import pytest
-from fakes import continuation, generate, tokens_of
+from fakes import continuation, generate, make_engine, tokens_of
 
 from llmos.engine.messages import (
     Abort,
+    Command,
     Delta,
     Failed,
     Frame,
@@ -25,7 +27,9 @@ from llmos.engine.messages import (
     Shutdown,
     Started,
 )
+from llmos.engine.pace import Pace
 from llmos.engine.wire import FrameReader, FrameWriter
+from llmos.engine.worker import Worker
 
 FAKE_WORKER = Path(__file__).parent / "fake_worker.py"
 
@@ -236,6 +240,22 @@ def test_a_ping_is_answered_with_what_a_step_may_take(worker):
     worker.send(Ping())
     [pong] = filter(is_pong, worker.read_until(is_pong)[-1:])
     assert pong.step_seconds > 0
+
+
+def test_each_step_is_noted_with_the_tokens_that_it_computed():
+    noted = []
+
+    class RecordingPace(Pace):
+        def note(self, seconds, num_tokens):
+            noted.append(num_tokens)
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        engine = make_engine(max_batched_tokens=16, max_sequences=4, max_draft_tokens=0)
+        worker = Worker(theirs, engine, RecordingPace(16))
+        commands = deque([generate(tokens=[1] * 40, max_tokens=3), Shutdown()])
+        assert worker.serve(FrameReader(Command), commands) == 0
+    assert noted == [16, 16, 8, 1, 1], "the last chunk is not the whole prompt"
 
 
 def test_a_ping_is_answered_between_two_steps(worker):

@@ -44,6 +44,8 @@ class Engine:
         self._sampler = sampler or native_sampler(getattr(runner, "pool", None), config.threads or 1)
         self._speculator = Speculator(config.max_draft_tokens, config.max_batched_tokens)
         self._live: dict[str, set[Sequence]] = {}
+        self.num_computed_tokens = 0
+        """In all, drafts among them, by steps that did not fail."""
         self._num_steps = 0
         self._num_prompt_tokens = 0
         self._num_output_tokens = 0
@@ -98,6 +100,7 @@ class Engine:
             # Whoever is in the batch may have caused it, or suffered from it; those who wait did not.
             logger.exception("A step failed; the requests in it end here.")
             return self._fail({s.request_id for s in plan.sequences}, "The forward pass failed. Try again.")
+        self.num_computed_tokens += plan.num_tokens
         try:
             sampled = self._sample(logits, rows, self._runner.likeliest()) if rows else None
         except Exception:

@@ -31,7 +31,6 @@ from llmos.engine.messages import (
     Failed,
     Frame,
     Generate,
-    Load,
     LoadFailed,
     LoadModel,
     Ping,
@@ -187,9 +186,9 @@ class Worker:
         while self._wait():
             events = self._settle_inbox()
             if engine.has_work:
-                began = time.perf_counter()
+                began, num_before = time.perf_counter(), engine.num_computed_tokens
                 events += engine.step()
-                self._pace.note(time.perf_counter() - began, _num_computed(told, engine.load()))
+                self._pace.note(time.perf_counter() - began, engine.num_computed_tokens - num_before)
             load = engine.load()
             if load != told:
                 told = load
@@ -227,11 +226,3 @@ class Worker:
         except Exception:
             logger.exception("Request %s could not be admitted.", prepared.id)
             return Failed(prepared.id, LLMOSError.code, "The request could not be admitted.")
-
-
-def _num_computed(before: Load, after: Load) -> int:
-    """Return how many tokens the steps between are known to have computed: of a prompt in several chunks, only the
-    last chunk's step tells."""
-    num_new_prompt = after.num_prompt_tokens - before.num_prompt_tokens
-    num_found = after.num_cached_tokens - before.num_cached_tokens
-    return max(0, num_new_prompt - num_found) + after.num_output_tokens - before.num_output_tokens
