@@ -74,12 +74,27 @@ def test_nothing_stays_when_no_step_follows(outbox):
     assert outbox.take([*step(2), BUSY], is_last=True) == [*step(2), BUSY]
 
 
-def test_nothing_is_told_of_a_request_that_failed_or_was_given_up(outbox):
+def test_nothing_more_is_told_of_a_request_that_was_given_up(outbox):
     outbox.take(step(1), is_last=False)
     outbox.take(step(2), is_last=False)
     outbox.forget("r1")
-    told = outbox.take([Failed("r0", "internal_error", "broken")], is_last=False)
-    assert told == [Failed("r0", "internal_error", "broken"), *step(2)[2:]]
+    assert outbox.take([], is_last=True) == [delta for delta in step(2) if delta.id != "r1"]
+
+
+def test_what_is_held_of_a_request_goes_out_before_its_failure(outbox):
+    failure = Failed("r0", "internal_error", "broken")
+    outbox.take([*step(1), *step(1, 1, index=1)], is_last=False)
+    assert outbox.take([*step(2), *step(2, 1, index=1)], is_last=False) == []
+    told = outbox.take([*step(3, 1), failure], is_last=False)
+    assert [(d.index, d.text) for d in told[:2]] == [(0, "2 3 "), (1, "2 ")]
+    assert told[2:] == [failure, *step(2)[1:]]
+    assert outbox.take(step(1, 1), is_last=False) == step(1, 1), "who takes its id begins anew"
+
+
+def test_a_request_that_fails_in_its_first_step_starts_speaks_and_fails(outbox):
+    outbox.take(step(1), is_last=False)
+    events = [Started("new", 3), Delta(id="new", text="1 ", token_ids=[1]), Failed("new", "internal_error", "broken")]
+    assert outbox.take([*step(2), *events], is_last=False) == [*events, *step(2)]
 
 
 def test_a_request_that_takes_a_used_id_is_told_of_its_first_token_at_once(outbox):

@@ -45,8 +45,10 @@ class Outbox:
                 case Load():
                     self._load = event
                 case Failed():
-                    self.forget(event.id)
+                    # What was computed for it is told, and paid for, whatever became of the rest.
+                    urgent += [join_deltas(deltas) for (id, _), deltas in self._held.items() if id == event.id]
                     urgent.append(event)
+                    self.forget(event.id)
                 case _:
                     urgent.append(event)
         if not (is_due or urgent or len(self._held) < FEW_STREAMS or self._clock() - self._sent_at >= HOLD_SECONDS):
@@ -54,12 +56,13 @@ class Outbox:
         return self._all(urgent)
 
     def forget(self, request_id: str) -> None:
-        """The request ended without a last delta: what is held of it goes nowhere."""
+        """The request was given up, and its caller is gone: what is held of it goes nowhere. So the gateway counts up
+        to HOLD_SECONDS of its tokens fewer than were computed."""
         self._begun = {choice for choice in self._begun if choice[0] != request_id}
         self._held = {choice: deltas for choice, deltas in self._held.items() if choice[0] != request_id}
 
     def _all(self, urgent: list[Event]) -> list[Event]:
-        # First what is no delta: a request starts before it is told of. One that failed has no delta here.
+        # First what is no delta: a request starts before it is told of. One that failed has no delta among the held.
         told = urgent + [join_deltas(deltas) for deltas in self._held.values()]
         for choice, deltas in self._held.items():
             if deltas[-1].finish_reason is None:
