@@ -96,14 +96,28 @@ def test_versions_have_room_of_their_own(admission: Admission, enter: Any) -> No
 
 def test_who_is_refused_is_told_how_long_the_queue_takes(clock: Clock, enter: Any) -> None:
     leaving = [enter("bob") for _ in range(3)]
+    enter("ann")
     clock.now += 10
     for each in leaving:  # the first departure begins the measure
         each.close()
         clock.now += 1.9
-    enter("ann", 6)
+    enter("ann", 5)
     with pytest.raises(Overloaded, match=r"Try again in 8 seconds\.") as caught:
         enter("ann")
     assert caught.value.retry_after_seconds == 8  # 4 wait, and 3 left within 5.7 seconds: 7.6, rounded up
+
+
+def test_a_burst_after_a_pause_is_not_measured_by_the_pause(clock: Clock, enter: Any) -> None:
+    enter("bob").close()
+    clock.now += 10_000
+    leaving = enter("bob")
+    enter("ann", 5)
+    leaving.close()
+    clock.now += 1
+    enter("ann")
+    with pytest.raises(Overloaded) as caught:
+        enter("ann")
+    assert caught.value.retry_after_seconds == 4  # 4 wait, and 1 left within the second
 
 
 def test_nobody_is_told_to_come_back_at_once_or_never(clock: Clock, enter: Any) -> None:

@@ -92,7 +92,7 @@ class _Line:
         self._clock = clock
         self._num_open_of: Counter[str] = Counter()
         self._departures: deque[tuple[float, int]] = deque(maxlen=64)
-        """The last ones: when, and how many choices."""
+        """The last ones since anything has been open: when, and how many choices."""
         self.calls = Calls()
         """Replaced as a whole, so that who reads it from another thread sees one moment."""
 
@@ -102,8 +102,6 @@ class _Line:
         is_over_share = num_own > 0 and num_own + num_choices > self._share
         is_full = num_taken > 0 and num_taken + min(num_choices, self._share) > self._max_open
         if is_over_share or is_full:
-            if not num_own:
-                del self._num_open_of[caller]
             self.calls = replace(self.calls, rejected=self.calls.rejected + 1)
             raise self._overloaded(num_own if is_over_share and not is_full else None)
         self._num_open_of[caller] += num_choices
@@ -114,6 +112,8 @@ class _Line:
         if not self._num_open_of[caller]:
             del self._num_open_of[caller]  # callers come and go; this must not grow with them
         self._departures.append((self._clock(), num_choices))
+        if not self._num_open_of:
+            self._departures.clear()  # what comes after a pause must not be measured by it
         self._note(running=-1, **{outcome: 1})
 
     def _note(self, **changes: int) -> None:
