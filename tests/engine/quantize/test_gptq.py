@@ -46,7 +46,7 @@ def test_products_with_inputs_like_these_are_far_nearer_than_by_rounding(rng):
     made = dequantize(gptq(weights, moments(inputs[:600])))
     for seen in (inputs[:600], inputs[600:]):
         error = np.square(seen @ (made - weights).T).mean()
-        assert error < 0.5 * np.square(seen @ (rounded(weights) - weights).T).mean()
+        assert error < 0.1 * np.square(seen @ (rounded(weights) - weights).T).mean()
 
 
 def test_without_correlation_it_is_no_worse_than_rounding(rng):

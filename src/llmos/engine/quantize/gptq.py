@@ -90,8 +90,7 @@ def _fit(values_BR: Floats, importance_B: Floats) -> tuple[Floats, Floats]:
         best_gain_R = np.where(better_R, gain_R, best_gain_R)
         best_d_R = np.where(better_R, fitted_R, best_d_R)
         best_m_R = np.where(better_R, -fitted_R * sum_R, best_m_R)
-    # What is no number must not look like a block of equal values.
-    best_d_R[~np.isfinite(mean_R)] = np.nan
+    # A block with a value that is no number has such a mean, and with it such a minimum.
     return _as_half(best_d_R), _as_half(best_m_R + mean_R)
 
 
