@@ -52,6 +52,40 @@ def test_a_caller_whose_answers_have_no_end_does_not_hold_up_another():
     assert len(last) == 9
 
 
+@pytest.mark.parametrize("prefix_cache", [True, False])
+def test_a_place_is_not_taken_for_a_caller_who_was_given_more(prefix_cache):
+    """Its turn is not before that of whom it is taken from: the place would go back at once, again and again."""
+    runner = FakeRunner(num_blocks=256, max_positions=1024)
+    engine = make_engine(runner, max_sequences=3, max_draft_tokens=0, prefix_cache=prefix_cache)
+    for i in range(3):
+        ask(engine, f"a{i}", [i + 1] * 10, caller="a", max_tokens=500)
+    watch(engine, 4)
+    ask(engine, "long", [7] * 700, caller="b", max_tokens=20)
+    watch(engine, 30)
+    ask(engine, "short", [8] * 10, caller="b", max_tokens=2)
+    first, last = watch(engine)
+    assert len(last) == 4
+    assert first["short"] <= 700 / 3 + 10, "when the other was given as much"
+    assert engine.load().num_preemptions <= 2
+    assert runner.num_positions <= 3 * 510 + 720 + 12 + (2 * 16 if prefix_cache else 2 * 250)
+
+
+def test_whoever_gave_its_place_up_says_something_before_it_does_so_again():
+    engine = make_engine(max_sequences=2, max_batched_tokens=64, max_prefill_tokens=32, prefix_cache=False)
+    for i in range(2):
+        ask(engine, f"a{i}", [i + 1] * 200, caller="a", max_tokens=30)
+    watch(engine, 12)
+    order = []
+    for name in ("b", "c", "d"):
+        ask(engine, name, caller=name, max_tokens=1)
+        while name not in order:
+            order += [event.id for event in engine.step() if event.id != "a0"]
+        engine.step()
+    assert engine.load().num_preemptions == 3
+    assert "a1" in order[order.index("b") : order.index("c")]
+    assert "a1" in order[order.index("c") : order.index("d")]
+
+
 def test_no_place_is_taken_from_a_caller_who_has_only_one():
     engine = make_engine(max_sequences=2)
     for name in "abc":

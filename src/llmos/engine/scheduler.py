@@ -9,6 +9,8 @@ Why everybody's turn comes: Of those who run, the oldest is never preempted, is 
 blocks; so it ends. Whoever is next by turns and lacks blocks lets nobody pass, so the blocks of those who end come
 together for it; and turns put nobody off for ever. So the oldest of all gets in, stays, and ends; then the next one is
 the oldest. To wait for a prefix changes nothing of this: only one that runs is waited for, and that waits for nobody.
+A place is taken for somebody else's turn only from whom that turn comes before, and who said something since it was
+taken last; so it doesn't come back at once, and each of them gets on.
 """
 
 from llmos.engine.config import EngineConfig
@@ -93,6 +95,8 @@ class Scheduler:
             if sequence.num_computed >= (sequence.table.num_computed_blocks + 1) * BLOCK_SIZE:
                 self.kv.settle(sequence.table, sequence.tokens, sequence.num_computed)
             self.waiting.charge(sequence, sequence.num_computed)
+            if sequence.num_computed == len(sequence.tokens):
+                sequence.is_resuming = False
 
     def check_invariants(self) -> None:
         """Assert that blocks, prefixes and queues agree with each other."""
@@ -127,10 +131,18 @@ class Scheduler:
     def _make_way(self) -> None:
         """Where a caller of whom nobody runs is next but for room, one of several of another caller waits again."""
         stuck, self._stuck = self._stuck, None
-        if stuck is not None and not self.waiting.num_running(stuck.caller):
-            self._preempt(
-                [s for s in self._others() if s.priority <= stuck.priority and self.waiting.num_running(s.caller) > 1]
-            )
+        if stuck is None or self.waiting.num_running(stuck.caller):
+            return
+        self._preempt(
+            [
+                sequence
+                for sequence in self._others()
+                if self.waiting.num_running(sequence.caller) > 1
+                and sequence.priority <= stuck.priority
+                and not sequence.is_resuming
+                and self.waiting.is_before(stuck, sequence)
+            ]
+        )
 
     def _others(self) -> list[Sequence]:
         """Everyone who runs but the oldest."""
@@ -148,6 +160,8 @@ class Scheduler:
         )
         self.running.remove(victim)
         self._release(victim)
+        victim.draft = []
+        victim.is_resuming = True
         self.waiting.wait(victim)
         self.num_preemptions += 1
 

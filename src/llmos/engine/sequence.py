@@ -24,6 +24,7 @@ class Sequence:
         "choice",
         "draft",
         "drafter",
+        "is_resuming",
         "num_cached_tokens",
         "num_charged",
         "num_computed",
@@ -61,6 +62,8 @@ class Sequence:
         """Of the prompt, those that were in the prefix cache when it ran first."""
         self.num_charged = 0
         """Tokens that its caller was charged for, or got from the prefix cache."""
+        self.is_resuming = False
+        """It was preempted, and has not said anything since."""
         self.awaited: Node | None = None
         """The block that another sequence was about to compute for it when we looked last."""
         self.table: BlockTable | None = None

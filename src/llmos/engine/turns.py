@@ -140,6 +140,10 @@ class Turns:
             # What nobody waited for was taken from nobody: it counts for no turn to come.
             self._time = max(self._time, caller.service)
 
+    def is_before(self, sequence: Sequence, other: Sequence) -> bool:
+        """Whether `sequence`, which waits, would have its turn before `other` if that one waited, too."""
+        return self._rank(sequence.priority, sequence) < self._rank(other.priority, other)
+
     def in_order(self) -> Iterator[Sequence]:
         """Yield who may run next, best first. The one that was yielded may be taken; nothing else may change."""
         heap = []
@@ -182,7 +186,8 @@ class Turns:
         assert self._num_live_callers == sum(caller.num_live > 0 for caller in self._callers.values())
 
     def _rank(self, priority: int, sequence: Sequence) -> tuple[int, float, int]:
-        risen = priority + (self.step - self._levels[priority].since) // STEPS_PER_PRIORITY
+        level = self._levels.get(priority)
+        risen = priority + (self.step - level.since) // STEPS_PER_PRIORITY if level else priority
         return -risen, self._callers[sequence.caller].service, sequence.arrival
 
     def _forget_idle(self) -> None:
