@@ -40,6 +40,30 @@ def test_the_longest_prefix_is_found_and_no_more_than_was_asked_for():
     assert list(prefixes) == [path[0], path[1], other[1], path[2]]
 
 
+def test_a_prefix_that_was_found_before_is_mended_and_not_looked_for_anew():
+    class Tokens(list):
+        num_reads = 0
+
+        def __getitem__(self, key):
+            self.num_reads += 1
+            return super().__getitem__(key)
+
+    prefixes, path = PrefixCache(), []
+    tokens = Tokens([1] * 160)
+    nodes = spell(prefixes, "", [1] * 128)
+    assert prefixes.match("", tokens, 10, path) == nodes
+    tokens.num_reads = 0
+    assert prefixes.match("", tokens, 10, path) == nodes
+    assert tokens.num_reads == 1, "only what may have come behind it"
+    for node in reversed(nodes[3:]):
+        prefixes.remove(node)
+    assert prefixes.match("", tokens, 10, path) == nodes[:3]
+    assert spell(prefixes, "", [1] * 96) == prefixes.match("", tokens, 10, path)
+    for node in reversed(list(prefixes)):
+        prefixes.remove(node)
+    assert prefixes.match("", tokens, 10, path) == []
+
+
 def test_a_salt_without_prefixes_is_forgotten():
     prefixes = PrefixCache()
     for node in reversed(spell(prefixes, "salt", [1] * 32)):

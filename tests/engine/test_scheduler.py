@@ -2,6 +2,7 @@
 
 from fakes import FakeRunner, continuation, generate, make_engine, tokens_of
 
+from llmos.engine import scheduler
 from llmos.engine.scheduler import share_out
 
 
@@ -80,3 +81,14 @@ def test_drafts_leave_half_of_the_budget_to_prompts():
     assert num_tokens == 13
     prompt = engine._scheduler.running[-1]
     assert prompt.num_computed >= 6
+
+
+def test_a_step_does_not_look_closer_at_each_of_many_who_get_nothing(monkeypatch):
+    engine = make_engine(FakeRunner(num_blocks=256, max_positions=1024), max_batched_tokens=64, max_sequences=8)
+    for i in range(40):
+        engine.submit(generate(f"r{i}", [i + 1] * 300, max_tokens=1))
+    calls = []
+    monkeypatch.setattr(scheduler, "share_out", lambda *args: calls.append(args) or share_out(*args))
+    engine.step()
+    assert len(engine._scheduler.running) == 1
+    assert len(calls) <= 3

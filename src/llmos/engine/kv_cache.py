@@ -5,6 +5,7 @@ unused    in nobody's table, holds a prefix: free capacity, taken when the free 
 owned     in one table, or in several that begin with the same tokens
 """
 
+from bisect import bisect_left
 from collections import OrderedDict
 
 import numpy as np
@@ -89,6 +90,10 @@ class KVCache:
     def is_unused(self, block: int) -> bool:
         return block in self._unused
 
+    def num_unused_of(self, nodes: list[Node]) -> int:
+        """Return how many nodes of a prefix are in nobody's table: the last ones, as owners decrease down the tree."""
+        return len(nodes) - bisect_left(nodes, True, key=lambda node: self.is_unused(node.block))
+
     def num_shared(self, table: BlockTable) -> int:
         """Return how many of its first blocks other tables hold, too."""
         for count, block in enumerate(table.blocks):
@@ -102,14 +107,17 @@ class KVCache:
         self._open[table.row] = table
         return table
 
-    def match(self, salt: str, tokens: list[int]) -> tuple[list[Node], Node | None]:
+    def match(self, salt: str, tokens: list[int], path: list[Node] | None = None) -> tuple[list[Node], Node | None]:
         """Return the longest prefix of `tokens` that can be read, and the block behind it if somebody is about to
-        compute that. Never all tokens: the last one is computed by everybody, for its logits."""
-        path = self.prefixes.match(salt, tokens, (len(tokens) - 1) // BLOCK_SIZE)
-        for count, node in enumerate(path):
-            if not node.is_computed:
-                return path[:count], node
-        return path, None
+        compute that. Never all tokens: the last one is computed by everybody, for its logits.
+
+        `path`: a list that is kept for these tokens from one call to the next, empty at first; with it a call takes
+        no longer for a long prefix than for a short one.
+        """
+        path = self.prefixes.match(salt, tokens, (len(tokens) - 1) // BLOCK_SIZE, path)
+        # What is computed lies before what is promised.
+        count = bisect_left(path, True, key=lambda node: not node.is_computed)
+        return path[:count], path[count] if count < len(path) else None
 
     def adopt(self, table: BlockTable, nodes: list[Node]) -> None:
         """Let the empty table begin with this prefix, which match() returned."""

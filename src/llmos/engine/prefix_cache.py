@@ -46,12 +46,15 @@ class PrefixCache:
             found.extend(node.children.values())
             yield node
 
-    def match(self, salt: str, tokens: list[int], max_blocks: int) -> list[Node]:
+    def match(self, salt: str, tokens: list[int], max_blocks: int, path: list[Node] | None = None) -> list[Node]:
         """Return the nodes of the longest known prefix, `max_blocks` at most; those behind the computed ones are
-        promises."""
-        path: list[Node] = []
-        children = self._roots.get(salt, {})
-        for start in range(0, max_blocks * BLOCK_SIZE, BLOCK_SIZE):
+        promises. `path`: what this returned for the same tokens before; it is mended, not looked for anew."""
+        path = [] if path is None else path
+        # A node goes after all that continue it; so those that are left are the first ones.
+        while path and path[-1].is_gone:
+            path.pop()
+        children = path[-1].children if path else self._roots.get(salt, {})
+        for start in range(len(path) * BLOCK_SIZE, max_blocks * BLOCK_SIZE, BLOCK_SIZE):
             node = children.get(tuple(tokens[start : start + BLOCK_SIZE]))
             if node is None:
                 break

@@ -199,30 +199,36 @@ class Scheduler:
         """Move those whose turn it is to the running ones, and to `prefilling`, as long as they'd get tokens now."""
         if not self.waiting or room <= 0:
             return
+        refused: list[tuple[int, int, int]] = []
         for sequence in self.waiting.in_order():
             if sequence.awaited is not None and sequence.awaited.is_awaited:
                 continue
             if not self.kv.has_row:
                 self._stuck = sequence
                 return
-            nodes, sequence.awaited = self.kv.match(self._salt(sequence), sequence.tokens)
+            nodes, sequence.awaited = self.kv.match(self._salt(sequence), sequence.tokens, sequence.path)
             if sequence.awaited is not None:
                 continue  # somebody computes what it begins with: wait, rather than compute it twice
             if not self._fits(sequence, nodes):
                 self._stuck = sequence
                 return
+            # By these it is shared out; so who is behind somebody refused in all of them is refused, too.
+            claim = (-sequence.priority, len(sequence.tokens) - len(nodes) * BLOCK_SIZE, sequence.arrival)
+            if any(all(mine >= other for mine, other in zip(claim, each, strict=True)) for each in refused):
+                continue
             sequence.num_computed = len(nodes) * BLOCK_SIZE
             if share_out([*prefilling, sequence], room)[sequence]:
                 self._start(sequence, nodes)
                 prefilling.append(sequence)
             else:
                 sequence.num_computed = 0
+                refused.append(claim)
 
     def _fits(self, sequence: Sequence, nodes: list[Node]) -> bool:
         """Whether there are blocks for all its tokens, so that a prefill never stops halfway; and one more for everyone
         who runs, so that the newcomer is not preempted at once."""
         num_needed = blocks_for(len(sequence.tokens)) - len(nodes)
-        num_unused = sum(self.kv.is_unused(node.block) for node in nodes)
+        num_unused = self.kv.num_unused_of(nodes)
         return not self.running or num_needed + num_unused + len(self.running) <= self.kv.num_free
 
     def _start(self, sequence: Sequence, nodes: list[Node]) -> None:

@@ -29,6 +29,7 @@ class Sequence:
         "num_charged",
         "num_computed",
         "num_prompt_tokens",
+        "path",
         "priority",
         "request_id",
         "salt",
@@ -64,6 +65,8 @@ class Sequence:
         """Tokens that its caller was charged for, or got from the prefix cache."""
         self.is_resuming = False
         """It was preempted, and has not said anything since."""
+        self.path: list[Node] = []
+        """What of its tokens was in the prefix cache, or promised, when we looked last."""
         self.awaited: Node | None = None
         """The block that another sequence was about to compute for it when we looked last."""
         self.table: BlockTable | None = None

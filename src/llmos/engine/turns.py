@@ -18,7 +18,7 @@ from llmos.engine.sequence import Sequence
 STEPS_PER_PRIORITY = 64
 """How long a priority waits to be worth as much as the next one."""
 
-MAX_PASSED_OVER = 64
+MAX_PASSED_OVER = 32
 """Sequences that can't run now, and behind which others are looked at, in one step."""
 
 
