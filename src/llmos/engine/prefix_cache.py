@@ -21,7 +21,7 @@ class Node:
 
     def __init__(self, parent: "Node | str", tokens: Tokens, block: int) -> None:
         self.parent = parent
-        """The salt, for a root's child."""
+        """The node before it; the salt where it is a first block."""
         self.tokens = tokens
         self.block = block
         self.children: dict[Tokens, Node] = {}
