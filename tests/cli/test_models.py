@@ -156,6 +156,78 @@ def test_removing_what_the_server_runs_stops_it_there(cli, encoder, monkeypatch,
     assert asked == stopped
 
 
+@pytest.fixture
+def serve_as(monkeypatch):
+    """Return a function that lets a server on this machine answer like this."""
+
+    def serve_as(answer):
+        monkeypatch.setattr("llmos.cli.speaker.is_served", lambda endpoint: True)
+        monkeypatch.setattr("llmos.client.Client", partial(Client, transport=httpx.MockTransport(answer)))
+
+    return serve_as
+
+
+def another_program(request):
+    return httpx.Response(200, text="<html>It works!</html>")
+
+
+def older_server(request):
+    return httpx.Response(404, json={"error": {"message": "There is no such page.", "code": "not_found"}})
+
+
+def server_that_fails_to_stop(request):
+    if request.method == "DELETE":
+        return httpx.Response(502, json={"error": {"message": "The replica died.", "code": "replica_failed"}})
+    return httpx.Response(200, json={"data": [{"version": "mine@1", "state": "ready"}]})
+
+
+def server_that_goes_away(request):
+    raise httpx.ConnectError("refused", request=request)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [another_program, older_server, server_that_fails_to_stop, server_that_goes_away],
+    ids=lambda f: f.__name__,
+)
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_was_removed_is_told_though_the_server_cannot_be_asked(cli, encoder, serve_as, answer, options):
+    serve_as(answer)
+    cli("import", str(encoder), "--name", "mine")
+    outcome = cli("rm", "mine", *options)
+    assert outcome.status == 0
+    assert "mine@1" in outcome.out
+    assert "could not be asked to stop mine@1" in " ".join(outcome.err.split())
+    assert json.loads(cli("list", "--json").out) == []
+
+
+def test_removing_what_somebody_else_has_just_stopped_is_no_failure(cli, encoder, serve_as):
+    def answer(request):
+        if request.method == "DELETE":
+            return httpx.Response(404, json={"error": {"message": "It doesn't run.", "code": "not_found"}})
+        return httpx.Response(200, json={"data": [{"version": "mine@1", "state": "ready"}]})
+
+    serve_as(answer)
+    cli("import", str(encoder), "--name", "mine")
+    outcome = cli("rm", "mine")
+    assert (outcome.status, "could not" in outcome.err) == (0, False)
+
+
+def test_the_removal_is_told_before_the_server_is_waited_for(cli, encoder, serve_as, capsys):
+    told = []
+
+    def answer(request):
+        if request.method == "DELETE":
+            told.append(capsys.readouterr().out)
+            return httpx.Response(204)
+        return httpx.Response(200, json={"data": [{"version": "mine@1", "state": "ready"}]})
+
+    serve_as(answer)
+    cli("import", str(encoder), "--name", "mine")
+    assert cli("rm", "mine").status == 0
+    assert [text.startswith("Removed mine@1; ") for text in told] == [True]
+
+
 def test_removing_as_json_counts_bytes(cli, encoder):
     cli("import", str(encoder), "--name", "mine")
     removed = json.loads(cli("rm", "mine", "--json").out)

@@ -1,5 +1,6 @@
 """llmos pull, import, list, show, rm: the models on this machine."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -21,7 +22,7 @@ from llmos.cli.output import (
 )
 from llmos.cli.remote import refuse_remote, remote_server
 from llmos.core.config import load_settings
-from llmos.core.errors import PermissionDenied, Unauthenticated
+from llmos.core.errors import LLMOSError, NotFound, PermissionDenied, Unauthenticated
 from llmos.models import open_registry
 
 if TYPE_CHECKING:
@@ -132,17 +133,23 @@ def show(model: options.ModelOrRoute, as_json: options.AsJson = False) -> None:
 
 def rm(model: options.ModelReference, as_json: options.AsJson = False) -> None:
     """Remove a model (NAME), one version of it (NAME@3) or an alias (NAME:ALIAS), and the files nobody else uses."""
-    from llmos.deployments.routes import Routes
-
     registry = _open_local("rm")
     removed = registry.remove(model)
-    # Not before: nobody can ask for them any more, so what is stopped now stays stopped.
-    _stop_on_the_server(removed.versions)
+    # First, since it is done: what follows may take as long as the longest answer.
     if as_json:
         print_json({"versions": removed.versions, "aliases": removed.aliases, "freed_bytes": removed.freed_bytes})
-        return
-    what = [*removed.versions, *(f"the alias {model.partition(':')[0]}:{alias}" for alias in removed.aliases)]
-    stdout().print(f"Removed {', '.join(what)}; {readable_size(removed.freed_bytes)} freed.")
+    else:
+        what = [*removed.versions, *(f"the alias {model.partition(':')[0]}:{alias}" for alias in removed.aliases)]
+        stdout().print(f"Removed {', '.join(what)}; {readable_size(removed.freed_bytes)} freed.")
+        _warn_of_dangling_routes(registry)
+    sys.stdout.flush()
+    # Not before: nobody can ask for them any more, so what is stopped now stays stopped.
+    _stop_on_the_server(removed.versions)
+
+
+def _warn_of_dangling_routes(registry: "Registry") -> None:
+    from llmos.deployments.routes import Routes
+
     routes = Routes(registry)
     for route in routes.dangling():
         stderr().print(
@@ -152,7 +159,10 @@ def rm(model: options.ModelReference, as_json: options.AsJson = False) -> None:
 
 
 def _stop_on_the_server(versions: Sequence[str]) -> None:
-    """Stop these Versions where this machine's server runs them. One that has another owner reads another store."""
+    """Stop these Versions where this machine's server runs them. One that has another owner reads another store.
+
+    Raises nothing: where a Version can't be stopped, one line says so, since what was asked for is done.
+    """
     from llmos.cli.speaker import is_served
 
     settings = load_settings()
@@ -160,10 +170,17 @@ def _stop_on_the_server(versions: Sequence[str]) -> None:
         return
     from llmos.client import Client
 
-    with Client(max_retries=0) as client, suppress(Unauthenticated, PermissionDenied):
-        running = [each.version for each in client.deployments.list() if each.state != "stopped"]
-        for version in set(versions).intersection(running):
-            client.deployments.stop(version)
+    try:
+        with suppress(Unauthenticated, PermissionDenied), Client(max_retries=0) as client:
+            running = {each.version for each in client.deployments.list() if each.state != "stopped"}
+            for version in filter(running.__contains__, versions):
+                stderr().print(f"The server still runs {version}: waiting for its last answer to end …")
+                with suppress(NotFound):  # Somebody else has stopped it meanwhile.
+                    client.deployments.stop(version)
+    except LLMOSError as error:
+        stderr().print(
+            f"The server at {settings.endpoint} could not be asked to stop {', '.join(versions)}: {error.message}"
+        )
 
 
 def version_facts(version: "Version") -> dict[str, Any]:
