@@ -28,7 +28,7 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_CATALOG` | another catalog file | the one that LLMOS ships |
 | `LLMOS_THREADS` | threads of the forward pass | one for each core |
 | `LLMOS_MAX_QUEUED` | choices that may wait for a model; more are refused | 512, of which one caller holds half |
-| `LLMOS_STUCK_SECONDS` | a model's process that is silent for so long while it owes an answer is started again | 10; one that computes has the time of 20 of its steps |
+| `LLMOS_STUCK_SECONDS` | a model silent for so long is started again | 10; while it computes, 20 of its steps |
 | `LLMOS_LOAD_SECONDS` | how long loading a model may take | 600 |
 | `LLMOS_ISA` | a kernel path: `avx512`, `avx2`, `portable` | the best that the CPU has |
 """
