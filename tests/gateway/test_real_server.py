@@ -121,7 +121,13 @@ def test_a_plain_and_a_streamed_answer_are_the_same(client: openai.OpenAI) -> No
     text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
     assert len(text) > 20
     assert plain.choices[0].message.content == text
-    assert chunks[-1].usage == plain.usage
+    first, second = plain.usage, chunks[-1].usage
+    assert first is not None
+    assert second is not None
+    assert (second.prompt_tokens, second.completion_tokens) == (first.prompt_tokens, first.completion_tokens)
+    # The second time all of the prompt's whole blocks were there already.
+    assert second.prompt_tokens_details is not None
+    assert second.prompt_tokens_details.cached_tokens == (second.prompt_tokens - 1) // 16 * 16
     reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason]
     assert reasons == [plain.choices[0].finish_reason]
     assert plain.model == chunks[0].model == "smollm2@1"
