@@ -138,6 +138,8 @@ def join_deltas(deltas: list[Delta]) -> Delta:
     return msgspec.structs.replace(
         deltas[-1],
         text="".join([delta.text for delta in deltas]),
+        reasoning="".join([delta.reasoning for delta in deltas]),
+        tool_calls=[call for delta in deltas for call in delta.tool_calls],
         token_ids=[token for delta in deltas for token in delta.token_ids],
         logprobs=[entry for delta in deltas for entry in delta.logprobs],
         num_cached_tokens=deltas[0].num_cached_tokens,

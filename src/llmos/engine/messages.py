@@ -6,7 +6,27 @@ import msgspec
 
 from llmos.core.errors import LLMOSError, error_of_code
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
+
+
+class Grammar(msgspec.Struct, frozen=True):
+    """What the answer's text must be."""
+
+    kind: Literal["json_object", "json_schema", "regex", "choice", "lark"]
+    text: str = ""
+    """The schema as JSON, the regular expression, the choices as a JSON array of strings, the lark grammar."""
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model may call, and whether it must."""
+
+    functions: list[dict[str, Any]]
+    """As OpenAI spells them: {"name", "description", "parameters": JSON schema, "strict"}."""
+    choice: Literal["auto", "required", "none", "named"] = "auto"
+    name: str | None = None
+    """The one function that must be called, where choice is "named"."""
+    is_parallel: bool = True
+    """Several calls may come in one answer."""
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,6 +73,12 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_d
     """Whose prefixes may be shared with whom: a cached prefix serves requests of the same salt only."""
     priority: int = 0
     """The higher goes first; whoever waits long rises."""
+    grammar: Grammar | None = None
+    """What the answer must be: every other token is out of the question."""
+    tools: Tools | None = None
+    """With messages only."""
+    template_options: dict[str, Any] = {}
+    """Further variables of the chat template, such as enable_thinking."""
     sampling: SamplingParams = SamplingParams()
 
 
@@ -103,12 +129,25 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
     num_prompt_tokens: int
 
 
+class ToolCallDelta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a step added to tool call `index` of a choice. The first one of a call has its id and its name."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    """A piece of a JSON object; the joined pieces are the arguments."""
+
+
 class Delta(msgspec.Struct, frozen=True, kw_only=True, tag="delta", omit_defaults=True):
     """What one step added to choice `index` of a request."""
 
     id: str
     index: int = 0
     text: str = ""
+    reasoning: str = ""
+    """What the model thinks before it answers, where its template sets that apart."""
+    tool_calls: list[ToolCallDelta] = []
     token_ids: list[int] = []
     logprobs: list[TokenLogprob] = []
     finish_reason: FinishReason | None = None

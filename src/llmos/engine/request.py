@@ -37,6 +37,8 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
 
     Raises BadRequest or PromptTooLong, naming the field.
     """
+    if request.grammar is not None or request.tools is not None or request.template_options:
+        raise BadRequest("Grammars, tools and template options are not available yet. Leave them out.")
     field = _prompt_field(request)
     request = _with_template(request, tokenizer)
     params = request.sampling

@@ -2,16 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from llmos.core.errors import ReplicaFailed
 from llmos.core.ids import new_id
-from llmos.engine.messages import Delta, Event, FinishReason, Generate, SamplingParams, Started, TokenLogprob
+from llmos.engine.messages import (
+    Delta,
+    Event,
+    FinishReason,
+    Generate,
+    Grammar,
+    SamplingParams,
+    Started,
+    TokenLogprob,
+    ToolCallDelta,
+    Tools,
+)
 from llmos.engine.recommended import RECOMMENDABLE
 from llmos.gateway.merging import merge
 from llmos.gateway.services import Services
@@ -60,6 +71,9 @@ class Call:
     """The name that was asked for: a Route, or a reference of a model."""
     prompts: Sequence[Prompt]
     sampling: Sampling
+    grammar: Grammar | None = None
+    tools: Tools | None = None
+    template_options: Mapping[str, Any] = field(default_factory=dict)
     echo: bool = False
     origin: Origin = Origin()
     id_prefix: str = "answer"
@@ -70,13 +84,27 @@ class Call:
         return len(self.prompts) * self.sampling.params.n
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class ToolCall:
+    """One call of a function, when it is whole."""
+
+    id: str
+    name: str
+    arguments: str
+    """A JSON object."""
+
+
+@dataclass(slots=True)
 class WholeChoice:
     """One choice, when it has ended."""
 
-    text: str
-    logprobs: list[TokenLogprob]
-    finish_reason: FinishReason
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    finish_reason: FinishReason = "stop"
+    stop_reason: str | int | None = None
+    """The stop string or token that ended it."""
 
 
 class Answer:
@@ -108,15 +136,21 @@ class Answer:
 
     async def whole(self) -> list[WholeChoice]:
         """Read the deltas to their end and return what they come to."""
-        texts: list[list[str]] = [[] for _ in self._num_tokens_of]
-        logprobs: list[list[TokenLogprob]] = [[] for _ in self._num_tokens_of]
-        reasons: list[FinishReason] = ["stop"] * len(self._num_tokens_of)
+        choices = [WholeChoice() for _ in self._num_tokens_of]
+        texts: list[list[str]] = [[] for _ in choices]
+        reasonings: list[list[str]] = [[] for _ in choices]
         async for delta in self.deltas:
+            choice = choices[delta.index]
             texts[delta.index].append(delta.text)
-            logprobs[delta.index] += delta.logprobs
+            reasonings[delta.index].append(delta.reasoning)
+            choice.logprobs += delta.logprobs
+            for call in delta.tool_calls:
+                _join(choice.tool_calls, call)
             if delta.finish_reason is not None:
-                reasons[delta.index] = delta.finish_reason
-        return list(map(WholeChoice, map("".join, texts), logprobs, reasons))
+                choice.finish_reason, choice.stop_reason = delta.finish_reason, delta.stop_reason
+        for choice, text, reasoning in zip(choices, texts, reasonings, strict=True):
+            choice.text, choice.reasoning = "".join(text), "".join(reasoning)
+        return choices
 
     async def read(self, events: AsyncIterator[tuple[int, Event]]) -> AsyncGenerator[Delta, None]:
         """Yield the deltas until every choice has its finish_reason. Raises the LLMOSError that ended one too early."""
@@ -148,6 +182,12 @@ class Answer:
             if num_later > 0:
                 seconds = self._last_token_at - self._first_token_at
                 metrics.per_token_seconds.labels(version).observe(seconds / num_later)
+
+
+def _join(calls: list[ToolCall], delta: ToolCallDelta) -> None:
+    if delta.index == len(calls):
+        calls.append(ToolCall(delta.id, delta.name, ""))
+    calls[delta.index].arguments += delta.arguments
 
 
 @asynccontextmanager
@@ -191,6 +231,9 @@ def _requests(call: Call, version: Version, tenant: str) -> list[Generate]:
             caller=f"{tenant}\n{call.origin.user}",
             salt=f"{tenant}\n{call.origin.cache_salt}",
             priority=call.origin.priority,
+            grammar=call.grammar,
+            tools=call.tools,
+            template_options=dict(call.template_options),
             sampling=sampling,
         )
         for place, prompt in enumerate(call.prompts)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from fastapi import APIRouter, Request
 
+from llmos.engine.messages import FinishReason
 from llmos.gateway import openapi, sse
 from llmos.gateway.openai_answers import Usage, usage
 from llmos.gateway.openai_fields import SamplingFields
@@ -53,7 +54,7 @@ class GeneratedAnswer(msgspec.Struct, kw_only=True):
     version: str
     """The Version that really answered, such as smollm2@1."""
     digest: str
-    finish_reason: Literal["stop", "length"]
+    finish_reason: FinishReason
     usage: Usage
 
 
@@ -65,7 +66,7 @@ class GeneratedPiece(msgspec.Struct, kw_only=True, omit_defaults=True):
     model: str | None = None
     version: str | None = None
     digest: str | None = None
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: FinishReason | None = None
     usage: Usage | None = None
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest
-from llmos.engine.messages import TokenLogprob
+from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway import openapi, sse
 from llmos.gateway.openai_answers import EventFrame, Usage, finite, usage
 from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, StreamFields, StreamOptions
@@ -154,7 +154,7 @@ class ChatChoice(msgspec.Struct):
     index: int
     message: AnswerMessage
     logprobs: ChoiceLogprobs | None
-    finish_reason: Literal["stop", "length"]
+    finish_reason: FinishReason
 
 
 class ChatCompletion(msgspec.Struct, kw_only=True):
@@ -177,7 +177,7 @@ class ChunkChoice(msgspec.Struct):
     index: int
     delta: ChunkDelta
     logprobs: ChoiceLogprobs | None
-    finish_reason: Literal["stop", "length"] | None
+    finish_reason: FinishReason | None
 
 
 class ChatCompletionChunk(msgspec.Struct, kw_only=True):

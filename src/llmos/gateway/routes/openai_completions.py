@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest
-from llmos.engine.messages import TokenLogprob
+from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway import openapi, sse
 from llmos.gateway.openai_answers import EventFrame, Usage, finite, usage
 from llmos.gateway.openai_fields import HARMLESS, MAX_CHOICES, UNSUPPORTED, StreamFields, StreamOptions
@@ -103,7 +103,7 @@ class CompletionChoice(msgspec.Struct):
     index: int
     text: str
     logprobs: CompletionLogprobs | None
-    finish_reason: Literal["stop", "length"] | None
+    finish_reason: FinishReason | None
     """null only in the middle of a stream."""
 
 
