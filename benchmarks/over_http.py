@@ -28,6 +28,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.workloads import random_prompts, runs_on
 from llmos.models import open_registry
+from model_choice import add_model, files_of
 
 PROMPT_TOKENS, OUTPUT_TOKENS, REQUESTS, VOCAB_SIZE = 32, 128, 3, 40_000
 
@@ -97,21 +98,18 @@ def over_http(url: str, clients: int, is_plain: bool) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("model", type=Path, nargs="?", help="a GGUF file; smollm2 otherwise")
+    add_model(parser)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    if not args.model:
-        registry = open_registry(load_settings())
-        files = registry.files(registry.resolve("smollm2"))
-        args.model = next(path for name, path in files.items() if name.endswith(".gguf"))
+    model = args.model or next(path for name, path in files_of(None).items() if name.endswith(".gguf"))
     os.environ["LLMOS_API_KEY"] = "benchmark"
     rates = Rates(args.clients)
     for _ in range(args.rounds):
-        rates.in_process.append(in_process(args.model, args.threads, args.clients))
-        with served(args.model, args.threads) as url:
+        rates.in_process.append(in_process(model, args.threads, args.clients))
+        with served(model, args.threads) as url:
             rates.streamed.append(over_http(url, args.clients, is_plain=False))
             rates.plain.append(over_http(url, args.clients, is_plain=True))
     if args.json:

@@ -10,18 +10,16 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from llmos.core.config import load_settings
 from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.loading import load_engine
 from llmos.engine.messages import Delta, Generate, SamplingParams
 from llmos.engine.workloads import WORKLOADS, Workload, random_prompts
-from llmos.models import open_registry
+from model_choice import add_model, files_of
 
 NAMES = ("prefill_512", "decode_1", "decode_8", "decode_32")
 
@@ -70,15 +68,11 @@ def print_table(profiles: dict[str, Profile]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
-    parser.add_argument("model", type=Path, nargs="?", help="a GGUF file; smollm2 otherwise")
+    add_model(parser)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", action="store_true", help="a JSON object: workload -> steps, seconds, regions")
     args = parser.parse_args()
-    if args.model:
-        files = {args.model.name: args.model}
-    else:
-        registry = open_registry(load_settings())
-        files = registry.files(registry.resolve("smollm2"))
+    files = files_of(args.model)
     engine, ready = load_engine(files, EngineConfig(threads=args.threads, max_draft_tokens=0))
     chosen = [workload for workload in WORKLOADS if workload.name in NAMES]
     for workload in chosen:

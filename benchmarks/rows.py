@@ -9,17 +9,15 @@ should cost no more than the one before it, but for the ends of the tiles that t
 import argparse
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from llmos.core.config import load_settings
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.runner import BLOCK_SIZE, Batch, Runner
-from llmos.models import open_registry
+from model_choice import add_model, files_of
 
 ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64)
 REPEATS = 30
@@ -28,13 +26,8 @@ REPEATS = 30
 def step(num_rows: int, context: int) -> Batch:
     """The next token of as many sequences. What the cache holds is beside the point."""
     width = context // BLOCK_SIZE + 1
-    return Batch(
-        tokens=np.arange(1000, 1000 + num_rows, dtype=np.int32),
-        starts=np.arange(num_rows + 1, dtype=np.int32),
-        context_lengths=np.full(num_rows, context, np.int32),
-        block_tables=np.arange(num_rows * width, dtype=np.int32).reshape(num_rows, width),
-        logit_rows=np.arange(num_rows, dtype=np.int32),
-    )
+    block_tables = np.arange(num_rows * width, dtype=np.int32).reshape(num_rows, width)
+    return Batch.one_each(np.arange(1000, 1000 + num_rows, dtype=np.int32), context, block_tables)
 
 
 def seconds(runner: Runner, batch: Batch) -> float:
@@ -48,17 +41,13 @@ def seconds(runner: Runner, batch: Batch) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("model", type=Path, nargs="?", help="a GGUF file; smollm2 otherwise")
+    add_model(parser)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--isa", choices=["avx512", "avx2", "portable"])
     parser.add_argument("--context", type=int, default=64)
     parser.add_argument("--json", action="store_true", help="JSON lines, one for each number of rows")
     args = parser.parse_args()
-    if args.model:
-        files = {"model.gguf": args.model}
-    else:
-        registry = open_registry(load_settings())
-        files = registry.files(registry.resolve("smollm2"))
+    files = files_of(args.model)
     engine, ready = load_engine(files, EngineConfig(threads=args.threads, isa=args.isa))
     runner: Runner = engine._runner  # the engine has no reason to show it
 

@@ -11,13 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-from llmos.core.config import load_settings
 from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.loading import load_engine
 from llmos.engine.messages import Delta, Failed, Generate, SamplingParams
 from llmos.engine.workloads import random_prompts
-from llmos.models import open_registry
+from model_choice import add_model, files_of
 
 PREFIX_TOKENS, TAIL_TOKENS, REQUESTS = 1000, 20, 8
 
@@ -53,15 +52,11 @@ def measure(files: dict[str, Path], threads: int | None, has_cache: bool) -> tup
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
-    parser.add_argument("model", type=Path, nargs="?", help="a GGUF file; smollm2 otherwise")
+    add_model(parser)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    if args.model:
-        files = {args.model.name: args.model}
-    else:
-        registry = open_registry(load_settings())
-        files = registry.files(registry.resolve("smollm2"))
+    files = files_of(args.model)
     without, nothing = measure(files, args.threads, has_cache=False)
     with_, cached = measure(files, args.threads, has_cache=True)
     assert not any(nothing), "the engine without a cache found something in it"

@@ -40,6 +40,10 @@ def test_what_is_set_is_taken():
             "LLMOS_CATALOG": "/etc/catalog.toml",
             "LLMOS_ISA": "avx2",
             "LLMOS_THREADS": "3",
+            "LLMOS_KV_BYTES": "17179869184",
+            "LLMOS_KV_DTYPE": "f16",
+            "LLMOS_PREFIX_CACHE": "off",
+            "LLMOS_DRAFT_TOKENS": "0",
             "LLMOS_MAX_QUEUED": "0",
             "LLMOS_STUCK_SECONDS": "30",
             "LLMOS_LOAD_SECONDS": "3600",
@@ -51,7 +55,10 @@ def test_what_is_set_is_taken():
     assert settings.owner_key_path == Path("/data/llmos/keys/owner")
     assert (settings.endpoint, settings.endpoint_is_set) == ("http://10.0.0.7:9000", True)
     assert settings.catalog == Path("/etc/catalog.toml")
-    assert (settings.isa, settings.threads) == ("avx2", 3)
+    assert settings.engine_options == {
+        "isa": "avx2", "threads": 3, "kv_bytes": 16 << 30, "kv_dtype": "f16",
+        "prefix_cache": False, "max_draft_tokens": 0,
+    }  # fmt: skip
     assert (settings.max_queued, settings.stuck_seconds, settings.load_seconds) == (0, 30, 3600)
     assert (settings.hf_endpoint, settings.hf_token) == ("https://mirror.example", "hf_secret")
 
@@ -60,6 +67,9 @@ def test_what_is_set_is_taken():
     ("name", "value"),
     [
         ("LLMOS_ISA", "mmx"),
+        ("LLMOS_KV_DTYPE", "int4"),
+        ("LLMOS_PREFIX_CACHE", "yes"),
+        ("LLMOS_DRAFT_TOKENS", "65"),
         ("LLMOS_THREADS", "many"),
         ("LLMOS_THREADS", "0"),
         ("LLMOS_THREADS", "-2"),

@@ -133,7 +133,7 @@ class EngineSpeaker:
         from llmos.engine.config import EngineConfig
         from llmos.engine.loading import load_engine
 
-        config = EngineConfig(isa=settings.isa, threads=settings.threads, max_sequences=1)
+        config = EngineConfig.from_options({**settings.engine_options, "max_sequences": 1})
         self._engine, _ = load_engine(files, config)
         self.version = version.ref
         self._recommended = version.sampling

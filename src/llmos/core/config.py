@@ -8,6 +8,10 @@ LLMOS_ENDPOINT      the server that the CLI and the Client ask     http://127.0.
 LLMOS_CATALOG       another catalog file                           the one that LLMOS ships
 LLMOS_ISA           force a kernel path: avx512, avx2, portable    the best that the CPU has
 LLMOS_THREADS       threads of the forward pass                    one for each core
+LLMOS_KV_BYTES      memory of each model's KV cache                a quarter of what is free at most
+LLMOS_KV_DTYPE      what it keeps: int8, f16, f32                  int8
+LLMOS_PREFIX_CACHE  keep the beginnings of prompts: on, off        on
+LLMOS_DRAFT_TOKENS  tokens that speculation proposes; 0: none      8
 LLMOS_MAX_QUEUED    choices that wait for a model, then 429        512; one caller takes half of them
 LLMOS_STUCK_SECONDS a model silent for so long is started again    10; while it computes, 20 steps
 LLMOS_LOAD_SECONDS  how long loading a model may take              600
@@ -16,16 +20,17 @@ HF_TOKEN            the hub's token, for models that ask for one   none
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llmos.core.errors import BadRequest
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
 DEFAULT_HF_ENDPOINT = "https://huggingface.co"
 KNOWN_ISAS = ("avx512", "avx2", "portable")
+KNOWN_KV_DTYPES = ("int8", "f16", "f32")
 D = TypeVar("D", int, None)
 
 
@@ -41,6 +46,10 @@ class Settings:
     catalog: Path | None = None
     isa: str | None = None
     threads: int | None = None
+    kv_bytes: int | None = None
+    kv_dtype: str | None = None
+    prefix_cache: bool | None = None
+    draft_tokens: int | None = None
     max_queued: int = 512
     stuck_seconds: int = 10
     load_seconds: int = 600
@@ -52,6 +61,19 @@ class Settings:
         return self.home / "store"
 
     @property
+    def engine_options(self) -> dict[str, Any]:
+        """What was said of the engine, by the names of EngineConfig's options."""
+        said = {
+            "isa": self.isa,
+            "threads": self.threads,
+            "kv_bytes": self.kv_bytes,
+            "kv_dtype": self.kv_dtype,
+            "prefix_cache": self.prefix_cache,
+            "max_draft_tokens": self.draft_tokens,
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+    @property
     def owner_key_path(self) -> Path:
         return self.home / "keys" / "owner"
 
@@ -60,9 +82,6 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings. Raises BadRequest, naming the variable, for a value that cannot be meant."""
     environ = os.environ if environ is None else environ
     home = Path(environ.get("LLMOS_HOME") or "~/.llmos").expanduser().absolute()
-    isa = environ.get("LLMOS_ISA") or None
-    if isa is not None and isa not in KNOWN_ISAS:
-        raise BadRequest(f"LLMOS_ISA is {isa!r}; it takes one of {', '.join(KNOWN_ISAS)}.", param="LLMOS_ISA")
     catalog = environ.get("LLMOS_CATALOG") or None
     return Settings(
         home=home,
@@ -72,8 +91,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         endpoint=(environ.get("LLMOS_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/"),
         endpoint_is_set=bool(environ.get("LLMOS_ENDPOINT")),
         catalog=Path(catalog) if catalog else None,
-        isa=isa,
+        isa=_one_of(environ, "LLMOS_ISA", KNOWN_ISAS),
         threads=_whole_number(environ, "LLMOS_THREADS", None, 1, 1024),
+        kv_bytes=_whole_number(environ, "LLMOS_KV_BYTES", None, 1, 1 << 50),
+        kv_dtype=_one_of(environ, "LLMOS_KV_DTYPE", KNOWN_KV_DTYPES),
+        prefix_cache=_SWITCHES[_one_of(environ, "LLMOS_PREFIX_CACHE", ("on", "off"))],
+        draft_tokens=_whole_number(environ, "LLMOS_DRAFT_TOKENS", None, 0, 64),
         max_queued=_whole_number(environ, "LLMOS_MAX_QUEUED", 512, 0, 1_000_000),
         stuck_seconds=_whole_number(environ, "LLMOS_STUCK_SECONDS", 10, 1, 86_400),
         load_seconds=_whole_number(environ, "LLMOS_LOAD_SECONDS", 600, 1, 86_400),
@@ -82,11 +105,21 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+_SWITCHES = {"on": True, "off": False, None: None}
+
+
+def _one_of(environ: Mapping[str, str], name: str, words: Collection[str]) -> str | None:
+    value = environ.get(name) or None
+    if value is not None and value not in words:
+        raise BadRequest(f"{name} is {value!r}; it takes one of {', '.join(words)}.", param=name)
+    return value
+
+
 def _whole_number(environ: Mapping[str, str], name: str, default: D, least: int, most: int) -> int | D:
     value = environ.get(name)
     if not value:
         return default
-    # More digits than any limit has: int() refuses thousands of them.
-    if not (value.isascii() and value.isdecimal() and len(value) <= 9 and least <= int(value) <= most):
+    # int() itself refuses thousands of digits.
+    if not (value.isascii() and value.isdecimal() and len(value) <= 16 and least <= int(value) <= most):
         raise BadRequest(f"{name} is {value!r}; it takes a whole number from {least} to {most}.", param=name)
     return int(value)

@@ -18,7 +18,7 @@ from llmos.engine.kv_cache import KVCache, blocks_for
 from llmos.engine.plan import Plan
 from llmos.engine.prefix_cache import Node
 from llmos.engine.runner import BLOCK_SIZE
-from llmos.engine.sequence import Sequence
+from llmos.engine.sequence import Sequence, by_arrival
 from llmos.engine.turns import Turns
 
 
@@ -121,7 +121,7 @@ class Scheduler:
     def _make_room(self) -> None:
         """Give everyone who decodes room for its next token, oldest first; where blocks ran out, preempt."""
         needy = [s for s in self.running if s.table is not None and len(s.tokens) > s.table.capacity]
-        for sequence in sorted(needy, key=_arrival):
+        for sequence in sorted(needy, key=by_arrival):
             # It may have been preempted itself, for somebody before it or just now.
             while sequence.table is not None and not self.kv.extend(sequence.table, len(sequence.tokens)):
                 others = self._others()
@@ -146,7 +146,7 @@ class Scheduler:
 
     def _others(self) -> list[Sequence]:
         """Everyone who runs but the oldest."""
-        oldest = min(self.running, key=_arrival, default=None)
+        oldest = min(self.running, key=by_arrival, default=None)
         return [sequence for sequence in self.running if sequence is not oldest]
 
     def _preempt(self, candidates: list[Sequence]) -> None:
@@ -267,7 +267,7 @@ def share_out(prefilling: list[Sequence], room: int) -> dict[Sequence, int]:
     counts: dict[Sequence, int] = {}
     half = room - room // 2
     room -= half
-    for sequence in sorted(prefilling, key=_arrival):
+    for sequence in sorted(prefilling, key=by_arrival):
         count = counts[sequence] = min(half, len(sequence.tokens) - sequence.num_computed)
         half -= count
     room += half
@@ -277,7 +277,3 @@ def share_out(prefilling: list[Sequence], room: int) -> dict[Sequence, int]:
         counts[sequence] += count
         room -= count
     return counts
-
-
-def _arrival(sequence: Sequence) -> int:
-    return sequence.arrival

@@ -1,5 +1,7 @@
 """One choice of one request on its way through the engine: its tokens, and how many of them are computed."""
 
+from operator import attrgetter
+
 from llmos.engine.choice import Choice
 from llmos.engine.kv_cache import BlockTable
 from llmos.engine.prefix_cache import Node
@@ -76,3 +78,7 @@ class Sequence:
         self.drafter: Drafter | None = Drafter()
         self.sampling = sampling
         self.choice = choice
+
+
+by_arrival = attrgetter("arrival")
+"""A key to sort sequences by: who came first."""

@@ -26,7 +26,7 @@ _LONGEST_MATCH = 16
 _NUM_CANDIDATES = 8
 """Places that are compared at most."""
 _MAX_INDEXED_PER_STEP = 2048
-"""So that the longest prompt takes a step half a millisecond at most."""
+"""Tokens, of all sequences together: so that the longest prompts take a step half a millisecond at most."""
 
 _FIRST_RATES = (0.2, 0.4, 0.6, 0.8)
 """How often a draft's token is right, before we know, where the match is 2-3, 4-7, 8-15 and 16 tokens long."""
@@ -66,9 +66,20 @@ class Drafter:
         self._rates = list(_FIRST_RATES)
         self._length = 0  # of the last match
 
+    def index(self, tokens: list[int], limit: int) -> int:
+        """Note the places of up to `limit` more pairs, but not of the last, which is the one that is looked for. Return
+        how many they were. `tokens` only ever grows."""
+        place_of, previous = self._place_of, self._previous
+        start = len(previous)
+        end = min(len(tokens) - 1, start + limit)
+        for place in range(start, end):
+            pair = tokens[place - 1] << 32 | tokens[place]
+            previous.append(place_of.get(pair, -1))
+            place_of[pair] = place
+        return max(0, end - start)
+
     def guess(self, tokens: list[int], limit: int) -> Guess | None:
-        """Return up to `limit` tokens that may follow, None where the last ones are new. `tokens` only ever grows."""
-        self._index(tokens)
+        """Return up to `limit` tokens that may follow, None where the last ones are new to what is indexed."""
         source, length = self._find(tokens)
         if length < 2:
             return None
@@ -91,15 +102,6 @@ class Drafter:
         for i in range(min(num_drafted, num_right + 1)):
             grade = _grade(self._length + i)
             self._rates[grade] += ((i < num_right) - self._rates[grade]) * _LEARNING
-
-    def _index(self, tokens: list[int]) -> None:
-        """Note the places of all pairs but the last, which is the one that we look for."""
-        place_of, previous = self._place_of, self._previous
-        start = len(previous)
-        for place in range(start, min(len(tokens) - 1, start + _MAX_INDEXED_PER_STEP)):
-            pair = tokens[place - 1] << 32 | tokens[place]
-            previous.append(place_of.get(pair, -1))
-            place_of[pair] = place
 
     def _find(self, tokens: list[int]) -> tuple[int, int]:
         """Return the place where the longest match ends, and its length."""
@@ -133,13 +135,24 @@ class Speculator:
         if not self._max_draft_tokens:
             return
         num_rows = 0
+        num_to_index = _MAX_INDEXED_PER_STEP
         guessed, guesses = [], []
         for sequence in running:
             sequence.draft = []
             num_missing = len(sequence.tokens) - sequence.num_computed
             num_rows += num_missing
             limit = min(self._max_draft_tokens, sequence.choice.num_left - 1)
-            if num_missing == 1 and limit > 0 and (guess := _guess(sequence, limit)):
+            if num_missing != 1 or limit <= 0 or sequence.drafter is None:
+                continue
+            try:
+                num_to_index -= sequence.drafter.index(sequence.tokens, num_to_index)
+                guess = sequence.drafter.guess(sequence.tokens, limit)
+            except Exception:
+                # It is not asked again: the answer is the same without.
+                logger.exception("Speculation failed for request %s, which goes on without.", sequence.request_id)
+                sequence.drafter = None
+                continue
+            if guess:
                 guessed.append(sequence)
                 guesses.append(guess)
         if not guesses:
@@ -174,18 +187,6 @@ def allot(chances: Sequence[Sequence[float]], num_rows: int) -> list[int]:
         worth += chance
         cost += extra
     return counts
-
-
-def _guess(sequence: "EngineSequence", limit: int) -> Guess | None:
-    """Ask the sequence's drafter. One that fails is not asked again: the answer is the same without."""
-    if sequence.drafter is None:
-        return None
-    try:
-        return sequence.drafter.guess(sequence.tokens, limit)
-    except Exception:
-        logger.exception("Speculation failed for request %s, which goes on without.", sequence.request_id)
-        sequence.drafter = None
-        return None
 
 
 def _grade(length: int) -> int:

@@ -13,7 +13,7 @@ import heapq
 from bisect import insort
 from collections.abc import Iterator
 
-from llmos.engine.sequence import Sequence
+from llmos.engine.sequence import Sequence, by_arrival
 
 STEPS_PER_PRIORITY = 64
 """How long a priority waits to be worth as much as the next one."""
@@ -104,7 +104,7 @@ class Turns:
         level = self._levels.get(sequence.priority)
         if level is None:
             level = self._levels[sequence.priority] = _Level(self.step)
-        insort(level.queues.setdefault(sequence.caller, []), sequence, key=_arrival)
+        insort(level.queues.setdefault(sequence.caller, []), sequence, key=by_arrival)
         self._callers[sequence.caller].num_waiting += 1
         self._num_waiting += 1
 
@@ -177,7 +177,7 @@ class Turns:
         for priority, level in self._levels.items():
             assert level.queues
             for name, queue in level.queues.items():
-                assert queue == sorted(queue, key=_arrival) != []
+                assert queue == sorted(queue, key=by_arrival) != []
                 assert all((each.priority, each.caller) == (priority, name) for each in queue)
         for caller in self._callers.values():
             assert 0 <= caller.num_waiting <= caller.num_live
@@ -205,7 +205,3 @@ class Turns:
                 heapq.heappush(self._idle, (caller.service, name))
             elif not caller.num_live:
                 del self._callers[name]
-
-
-def _arrival(sequence: Sequence) -> int:
-    return sequence.arrival

@@ -50,7 +50,7 @@ def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1",
 def open_services(settings: Settings) -> Services:
     registry = open_registry(settings)
     routes = Routes(registry)
-    config = EngineConfig(isa=settings.isa, threads=settings.threads)
+    config = EngineConfig.from_options(settings.engine_options)
     patience = Patience(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
     services = Services(
         settings=settings,

@@ -43,21 +43,10 @@ def write_text(spec: DecoderSpec, tensors: Mapping[str, RawTensor], calibration:
     tokens_SL = np.empty((num_texts, length), np.int32)
     tokens_SL[:, 0] = rng.integers(0, spec.vocab_size, num_texts)
     for i in range(1, length):
-        logits_SV = runner.forward(_one_each(tokens_SL[:, i - 1], i - 1, block_tables))
+        logits_SV = runner.forward(Batch.one_each(tokens_SL[:, i - 1], i - 1, block_tables))
         if not np.isfinite(logits_SV).all():
             raise BadModelFile("What this model makes of a text is no number; it can't be quantized.")
         shares_SV = np.exp(logits_SV - logits_SV.max(axis=1, keepdims=True)).cumsum(axis=1, dtype=np.float64)
         draws_S = rng.random(num_texts) * shares_SV[:, -1]
         tokens_SL[:, i] = [np.searchsorted(shares_V, draw) for shares_V, draw in zip(shares_SV, draws_S, strict=True)]
     return tokens_SL
-
-
-def _one_each(tokens_S: Ints, num_before: int, block_tables: Ints) -> Batch:
-    count = len(tokens_S)
-    return Batch(
-        tokens=np.ascontiguousarray(tokens_S),
-        starts=np.arange(count + 1, dtype=np.int32),
-        context_lengths=np.full(count, num_before, np.int32),
-        block_tables=block_tables,
-        logit_rows=np.arange(count, dtype=np.int32),
-    )

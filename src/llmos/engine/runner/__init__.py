@@ -26,6 +26,18 @@ class Batch:
     block_tables: npt.NDArray[np.int32]  # [S, blocks of the longest], unused entries are ignored
     logit_rows: npt.NDArray[np.int32]  # [R] indices into tokens, ascending
 
+    @classmethod
+    def one_each(cls, tokens_S: npt.NDArray[np.int32], num_before: int, block_tables: npt.NDArray[np.int32]) -> "Batch":
+        """Return a step that brings every sequence one token, all of them at the same position."""
+        count = len(tokens_S)
+        return cls(
+            tokens=np.ascontiguousarray(tokens_S),
+            starts=np.arange(count + 1, dtype=np.int32),
+            context_lengths=np.full(count, num_before, np.int32),
+            block_tables=block_tables,
+            logit_rows=np.arange(count, dtype=np.int32),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Likeliest:
