@@ -1,9 +1,10 @@
 """From an answer to bytes on the wire: plain or as server-sent events, for as long as the caller listens."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import msgspec
 from starlette.responses import Response
@@ -22,16 +23,26 @@ _encode = msgspec.json.Encoder().encode
 _LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 
 
-class Wire(Protocol):
-    """How one wire format spells an answer."""
+class Wire(ABC):
+    """How one wire format spells an answer. Unless it says otherwise, a stream is one of events and ends in [DONE]."""
 
+    stream_type: ClassVar[str] = "text/event-stream; charset=utf-8"
+
+    @abstractmethod
     def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of the events, made by `event` or by hand, without the last [DONE]."""
-        ...
+        """Yield the bytes of the events, made by `event` or by hand, without what `end` says."""
 
+    @abstractmethod
     async def whole(self, answer: Answer) -> bytes:
         """Return the answer as one JSON document."""
-        ...
+
+    def end(self) -> bytes:
+        """Return what comes after the last event of a stream that ended well."""
+        return DONE
+
+    def failure(self, error: LLMOSError) -> bytes:
+        """Return what ends a stream that had begun when `error` came."""
+        return event(error.body())
 
 
 def encode(value: Any) -> bytes:
@@ -43,8 +54,9 @@ def encode(value: Any) -> bytes:
     return encoded
 
 
-def event(value: Any) -> bytes:
-    return b"data: " + encode(value) + b"\n\n"
+def event(value: Any, name: str | None = None) -> bytes:
+    head = b"" if name is None else b"event: " + name.encode() + b"\n"
+    return head + b"data: " + encode(value) + b"\n\n"
 
 
 class AnswerResponse(Response):
@@ -74,26 +86,24 @@ class AnswerResponse(Response):
                 async for chunk in chunks:
                     if not has_begun:
                         # Not before there is something to send: until then an error keeps its own status.
-                        await send({"type": "http.response.start", "status": 200, "headers": _EVENT_STREAM})
+                        await send({"type": "http.response.start", "status": 200, "headers": self._stream_headers()})
                         has_begun = True
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            last = DONE
+            last = self._wire.end()
         except LLMOSError as error:
             if not has_begun:
                 raise
-            last = event(error.body())
+            last = self._wire.failure(error)
         except Exception:
             if has_begun:
-                await send({"type": "http.response.body", "body": event(errors.internal_error(scope).body())})
+                last = self._wire.failure(errors.internal_error(scope))
+                await send({"type": "http.response.body", "body": last})
             raise
         await send({"type": "http.response.body", "body": last})
 
-
-_EVENT_STREAM = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+    def _stream_headers(self) -> list[tuple[bytes, bytes]]:
+        stream_type = self._wire.stream_type.encode()
+        return [(b"content-type", stream_type), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:

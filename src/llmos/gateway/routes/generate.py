@@ -11,7 +11,7 @@ from llmos.gateway import openapi, sse
 from llmos.gateway.openai_answers import Usage, usage
 from llmos.gateway.openai_fields import SamplingFields
 from llmos.gateway.pipeline import Answer, Call, Prompt
-from llmos.gateway.sse import AnswerResponse
+from llmos.gateway.sse import AnswerResponse, Wire
 from llmos.gateway.wire import Int64, Unsupported, receive
 
 router = APIRouter()
@@ -82,7 +82,7 @@ async def generate(request: Request) -> AnswerResponse:
     return AnswerResponse(request.app.state.services, asked.call(), GenerateWire(), stream=asked.stream)
 
 
-class GenerateWire:
+class GenerateWire(Wire):
     """Spells an answer as a GeneratedAnswer, or as GeneratedPiece events."""
 
     async def whole(self, answer: Answer) -> bytes:

@@ -13,7 +13,7 @@ from llmos.gateway import openapi, sse
 from llmos.gateway.openai_answers import EventFrame, Usage, finite, usage
 from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, StreamFields, StreamOptions
 from llmos.gateway.pipeline import Answer, Call, Prompt
-from llmos.gateway.sse import AnswerResponse
+from llmos.gateway.sse import AnswerResponse, Wire
 from llmos.gateway.wire import Int64, Unsupported, WireRequest, receive
 
 router = APIRouter()
@@ -205,7 +205,7 @@ async def create_chat_completion(request: Request) -> AnswerResponse:
     return AnswerResponse(request.app.state.services, chat.call(), wire, stream=chat.stream)
 
 
-class ChatWire:
+class ChatWire(Wire):
     """Spells an answer as chat.completion, or as chat.completion.chunk events."""
 
     def __init__(self, *, wants_logprobs: bool, wants_usage_event: bool) -> None:

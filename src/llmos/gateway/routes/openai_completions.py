@@ -13,7 +13,7 @@ from llmos.gateway import openapi, sse
 from llmos.gateway.openai_answers import EventFrame, Usage, finite, usage
 from llmos.gateway.openai_fields import HARMLESS, MAX_CHOICES, UNSUPPORTED, StreamFields, StreamOptions
 from llmos.gateway.pipeline import Answer, Call, Prompt
-from llmos.gateway.sse import AnswerResponse
+from llmos.gateway.sse import AnswerResponse, Wire
 from llmos.gateway.wire import Int64, Unsupported, receive
 
 router = APIRouter()
@@ -135,7 +135,7 @@ async def create_completion(request: Request) -> AnswerResponse:
     return AnswerResponse(request.app.state.services, completion.call(), wire, stream=completion.stream)
 
 
-class CompletionWire:
+class CompletionWire(Wire):
     """Spells an answer as text_completion, whole or in events."""
 
     def __init__(self, *, wants_logprobs: bool, wants_usage_event: bool) -> None:
