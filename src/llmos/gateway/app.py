@@ -1,4 +1,4 @@
-"""The HTTP server's app: the door, the routes that lie in routes/, and one shape for every error."""
+"""The HTTP server's app: the door, the routes that lie in routes/, and the shapes of errors."""
 
 import pkgutil
 from importlib import import_module
@@ -26,8 +26,10 @@ def create_app(services: Services) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
-    for module in pkgutil.iter_modules(routes.__path__):
-        app.include_router(import_module(f"{routes.__name__}.{module.name}").router)
+    modules = [import_module(f"{routes.__name__}.{module.name}") for module in pkgutil.iter_modules(routes.__path__)]
+    app.state.dialects = [module.dialect for module in modules if hasattr(module, "dialect")]
+    for module in modules:
+        app.include_router(module.router)
     openapi.install(app)
     errors.install(app)
     app.add_middleware(Door, services=services)

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llmos.core.errors import LLMOSError, Unauthenticated, Unavailable
 from llmos.core.ids import new_id
 from llmos.gateway import errors
+from llmos.gateway.dialects import dialect_of
 from llmos.gateway.services import Services
 from llmos.security.auth import presented_key
 
@@ -37,18 +38,20 @@ class Door:
         scope.setdefault("state", {})["request_id"] = request_id
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # The HTTP server knows what was asked, and leaves the body out.
+        id_headers = {"x-request-id", dialect_of(scope).id_header}
+        numbers = [(name.encode(), request_id.encode()) for name in sorted(id_headers)]
         status = CLIENT_GONE
 
         async def numbered(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), *numbers]
             await send(message)
 
         try:
             if (refusal := self._refusal(scope)) is not None:
-                await errors.respond(refusal)(scope, receive, numbered)
+                await errors.respond(refusal, scope)(scope, receive, numbered)
             else:
                 await self._app(scope, receive, numbered)
         except ClientDisconnect:

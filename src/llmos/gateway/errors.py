@@ -1,4 +1,4 @@
-"""Every error leaves the server in OpenAI's shape, so that the official clients raise their own error classes."""
+"""Every error leaves the server in the shape of the wire format that was asked in; see dialects.py."""
 
 import math
 import re
@@ -13,22 +13,23 @@ from starlette.types import Scope
 
 from llmos.core.errors import LLMOSError, MethodNotAllowed, NotFound, error_from_body
 from llmos.core.suggest import nearest
+from llmos.gateway import dialects
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception of `app` in OpenAI's shape."""
+    """Answer every exception of `app`."""
     app.add_exception_handler(LLMOSError, _llmos_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(Exception, _internal_error)
 
 
-def respond(error: LLMOSError) -> Response:
+def respond(error: LLMOSError, scope: Scope) -> Response:
     headers = {}
     if error.retry_after_seconds is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after_seconds))
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return Response(msgspec.json.encode(error.body()), error.status, headers, "application/json")
+    return Response(msgspec.json.encode(dialects.spell(error, scope)), error.status, headers, "application/json")
 
 
 def internal_error(scope: Scope) -> LLMOSError:
@@ -37,9 +38,9 @@ def internal_error(scope: Scope) -> LLMOSError:
     return LLMOSError(f"Something went wrong inside the server. Its log has the reason, at request {number}.")
 
 
-async def _llmos_error(_: Request, error: Exception) -> Response:
+async def _llmos_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, LLMOSError)
-    return respond(error)
+    return respond(error, request.scope)
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -57,13 +58,13 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         refusal = NotFound(f"There is nothing at {method} {path}. {advice}")
     else:
         refusal = error_from_body(error.status_code, {"error": {"message": str(error.detail)}})
-    response = respond(refusal)
+    response = respond(refusal, request.scope)
     response.headers.update(headers)
     return response
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
-    return respond(internal_error(request.scope))
+    return respond(internal_error(request.scope), request.scope)
 
 
 def _methods(path: str, known: Mapping[str, set[str]]) -> set[str]:
