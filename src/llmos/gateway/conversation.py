@@ -1,0 +1,162 @@
+"""Whether a conversation is one: roles that there are, words where words belong, and a result for every call of a tool.
+
+Every wire format spells messages in its own way and turns them into the dicts that chat templates know
+(engine.messages.Generate.messages). They are checked here once, whichever format they came in.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from llmos.core.errors import BadRequest
+
+ROLES = ("system", "user", "assistant", "tool")
+MAX_ID_LENGTH = 512
+
+
+def check_conversation(messages: Sequence[Mapping[str, Any]], *, needs_every_result: bool = True) -> None:
+    """Raise BadRequest for what no model can make sense of, naming `messages[i]…`.
+
+        {"role": "system" | "user", "content": str}
+        {"role": "assistant", "content": str | None, "reasoning_content"?: str, "tool_calls"?: [
+            {"id": str, "type": "function", "function": {"name": str, "arguments": dict}}]}
+        {"role": "tool", "content": str, "tool_call_id": str}
+
+    and in each a "name", if it has one. `needs_every_result`: a call without a result is an error, too.
+    """
+    if not messages:
+        raise BadRequest("`messages` is empty: send at least one message.", param="messages")
+    open_calls: dict[str, str] = {}
+    """Of the last message with calls, those that have no result yet, and where each stands."""
+    answered: set[str] = set()
+    for i, message in enumerate(messages):
+        path = f"messages[{i}]"
+        role = message.get("role")
+        if role not in ROLES:
+            raise _wrong(f"{path}.role", f"is {role!r}; it takes {', '.join(ROLES[:-1])} or {ROLES[-1]}.")
+        if not isinstance(message.get("name", ""), str):
+            raise _wrong(f"{path}.name", "must be a string.")
+        if role == "tool":
+            _check_result(message, path, open_calls, answered)
+            continue
+        if needs_every_result:
+            _refuse_open(open_calls)
+        _check_content(message, path)
+        answered = set()
+        open_calls = _calls(message, path)
+    if needs_every_result:
+        _refuse_open(open_calls)
+
+
+def read_arguments(text: str, path: str) -> dict[str, Any]:
+    """Return the arguments of a call, which `text` spells as a JSON object. Raises BadRequest naming `path`."""
+    try:
+        arguments = msgspec.json.decode(text or "{}")
+    except (msgspec.MsgspecError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).rpartition(": ")[2]
+        raise _wrong(path, f"is not JSON ({reason}). Send the call's arguments as the model wrote them.") from None
+    except UnicodeError:
+        raise _wrong(path, "holds half of a surrogate pair, which is no character. Send valid Unicode.") from None
+    if not isinstance(arguments, dict):
+        raise _wrong(path, "must be a JSON object, such as {}.")
+    check_numbers(arguments, path)
+    return arguments
+
+
+def check_numbers(value: Any, path: str) -> None:
+    """Raise BadRequest for JSON with a whole number beyond 64 bits, which can't be carried to the model's process."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+        elif isinstance(each, int) and not -(2**63) <= each < 2**64:
+            raise _wrong(path, f"holds the number {each!s:.30}, which is beyond 64 bits. Send it as a string.")
+
+
+def _check_content(message: Mapping[str, Any], path: str) -> None:
+    content, is_assistant = message.get("content"), message["role"] == "assistant"
+    if is_assistant:
+        if not isinstance(message.get("reasoning_content", ""), str):
+            raise _wrong(f"{path}.reasoning_content", "must be a string.")
+        if content is None and not message.get("tool_calls"):
+            raise _wrong(f"{path}.content", "is missing: an assistant's message has `content` or `tool_calls`.")
+    elif message.get("tool_calls"):
+        raise _wrong(f"{path}.tool_calls", f"is in a message of the role {message['role']}: only an assistant calls.")
+    if not isinstance(content, str) and not (is_assistant and content is None):
+        raise _wrong(f"{path}.content", "is missing." if content is None else "must be a string.")
+
+
+def _calls(message: Mapping[str, Any], path: str) -> dict[str, str]:
+    """Return the ids of the message's calls, and where each stands."""
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise _wrong(f"{path}.tool_calls", "must be an array.")
+    places: dict[str, str] = {}
+    for j, call in enumerate(calls):
+        place = f"{path}.tool_calls[{j}]"
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping):
+            raise _wrong(f"{place}.function", "is missing: it has the `name` and the `arguments` of the call.")
+        if call.get("type", "function") != "function":
+            raise _wrong(f"{place}.type", f"is {call['type']!r}; there are calls of the type function only.")
+        _expect(function.get("name"), f"{place}.function.name", _is_name, "must say which function is called.")
+        _expect(function.get("arguments"), f"{place}.function.arguments", _is_object, "must be a JSON object.")
+        identity = call.get("id")
+        _expect(identity, f"{place}.id", _is_name, "must be a string, by which the call's result names it.")
+        if identity in places:
+            raise _wrong(f"{place}.id", f"is {identity!r}, like that of {places[identity]}. Give every call its own.")
+        places[identity] = place
+    return places
+
+
+def _check_result(message: Mapping[str, Any], path: str, open_calls: dict[str, str], answered: set[str]) -> None:
+    """Take the result off the open calls."""
+    identity = message.get("tool_call_id")
+    _expect(identity, f"{path}.tool_call_id", _is_name, "must say which call this is the result of.")
+    assert isinstance(identity, str)
+    if identity in answered:
+        raise _wrong(f"{path}.tool_call_id", f"is {identity!r}, a call that has its result already. Send one of them.")
+    if identity not in open_calls:
+        known = ", ".join(sorted(map(repr, open_calls))[:5])
+        advice = (
+            f"The calls before it that wait for a result are {known}."
+            if known
+            else "Before it comes the assistant's message with that call in its `tool_calls`."
+        )
+        raise _wrong(f"{path}.tool_call_id", f"is {identity!r:.100}, and there is no such call. {advice}")
+    if not isinstance(message.get("content"), str):
+        raise _wrong(f"{path}.content", "must be a string: what the tool gave back.")
+    answered.add(identity)
+    del open_calls[identity]
+
+
+def _refuse_open(open_calls: Mapping[str, str]) -> None:
+    for identity, place in open_calls.items():
+        raise _wrong(
+            place,
+            f"has no result. Behind the assistant's message, send one of the role tool with the `tool_call_id` "
+            f"{identity!r:.100}, before anything else.",
+        )
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _expect(value: Any, path: str, is_right: Callable[[Any], bool], advice: str) -> None:
+    if value is None:
+        raise BadRequest(f"`{path}` is missing.", param=path)
+    if not is_right(value):
+        raise _wrong(path, advice)
+
+
+def _wrong(path: str, what: str) -> BadRequest:
+    return BadRequest(f"`{path}` {what}", param=path)
