@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_COSTS = ((1, 1.0), (2, 1.04), (4, 1.2), (8, 1.72), (16, 2.92), (32, 4.8))
+_COSTS = ((1, 1.0), (2, 1.04), (5, 1.09), (6, 1.16), (8, 1.33), (12, 1.71), (16, 2.21), (32, 4.27), (64, 8.39))
 """Rows of a step, and how long it takes in steps of one row. A few rows wait for the same weights to come from memory;
-from 16 on every row is computing time. Measured on two AVX-512 cores with 135 M parameters."""
+from 8 on every row is computing time. Measured by benchmarks/rows.py on two AVX-512 cores with 135 M parameters."""
 
 _LONGEST_MATCH = 16
 """Tokens that are compared at most: more say nothing new."""
