@@ -1,7 +1,8 @@
 """What a request's bytes may be, and how a wrong one is refused."""
 
 import json
-from typing import Any
+import re
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from llmos.core.errors import BadRequest
 from llmos.gateway.routes.generate import GenerateRequest
 from llmos.gateway.routes.openai_chat import ChatRequest
 from llmos.gateway.routes.openai_completions import CompletionRequest
-from llmos.gateway.wire import decode
+from llmos.gateway.wire import Variants, WireRequest, decode
 
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -294,3 +295,56 @@ def test_any_json_is_either_understood_or_refused_in_words(fields: dict[str, Any
     except BadRequest as error:
         complaint = error.message
     assert complaint[-1:] in ("", ".", "?")
+
+
+class Circle(WireRequest, tag_field="type", tag="circle", kw_only=True):
+    radius: float
+
+    harmless = frozenset({"colour"})
+
+
+class Group(WireRequest, tag_field="type", tag="group", kw_only=True):
+    shapes: list[Circle]
+
+    variants: ClassVar = {"shapes": Variants({"circle": Circle})}
+
+
+class Drawing(WireRequest, kw_only=True):
+    shapes: str | list[Circle | Group]
+    frame: Circle | None = None
+
+    variants: ClassVar = {
+        "shapes": Variants({"circle": Circle, "group": Group}, {"photo": "draw it."}),
+        "frame": Variants({"circle": Circle}, {"": "Only circles frame."}, default="circle"),
+    }
+
+
+def test_objects_of_several_kinds_are_told_apart_by_their_type() -> None:
+    circle = {"type": "circle", "radius": 1, "colour": "red"}
+    drawing = decode(
+        json.dumps({"shapes": [circle, {"type": "group", "shapes": [circle]}], "frame": {"radius": 2}}).encode(),
+        Drawing,
+    )
+    assert drawing == Drawing(shapes=[Circle(radius=1), Group(shapes=[Circle(radius=1)])], frame=Circle(radius=2))
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "reason"),
+    [
+        ({"shapes": [{"type": "photo"}]}, "shapes[0].type", "is 'photo': draw it"),
+        ({"shapes": [{"type": "zigzag"}]}, "shapes[0].type", "takes circle, group"),
+        ({"shapes": [{"type": ["circle"]}]}, "shapes[0].type", "takes circle, group"),
+        ({"shapes": [{"radius": 1}]}, "shapes[0].type", "missing"),
+        ({"shapes": [1]}, "shapes[0]", "expected object"),
+        ({"shapes": 1}, "shapes", "expected string | array"),
+        ({"shapes": [{"type": "circle", "radios": 1}]}, "shapes[0].radios", "`radius`"),
+        ({"shapes": [{"type": "group", "shapes": [{"type": "circle"}]}]}, "shapes[0].shapes[0].radius", "missing"),
+        ({"shapes": [{"type": "group", "shapes": [{"type": "group"}]}]}, "shapes[0].shapes[0].type", "takes circle"),
+        ({"shapes": "", "frame": {"type": "square"}}, "frame.type", "Only circles"),
+        ({"shapes": "", "frame": {"radius": "wide"}}, "frame.radius", "expected number"),
+    ],
+)
+def test_a_kind_that_there_is_not_is_refused_where_it_stands(fields: dict[str, Any], param: str, reason: str) -> None:
+    with pytest.raises(BadRequest, match=re.escape(reason)) as caught:
+        decode(json.dumps(fields).encode(), Drawing)
+    assert caught.value.param == param

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -26,6 +26,17 @@ class Unsupported:
     neutral: tuple[Any, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """What a field may hold, or a list in it: objects of several kinds, told apart by their `type`."""
+
+    kinds: "Mapping[str, type[WireRequest]]"
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Types that exist and that we can't honour, with what to do instead. "" is for those that nobody knows."""
+    default: str | None = None
+    """The type of an object that doesn't say."""
+
+
 class WireRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A JSON object that callers send. A field that is null counts as not given."""
 
@@ -36,6 +47,8 @@ class WireRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Fields that hold such an object themselves."""
     lists: ClassVar[Mapping[str, "type[WireRequest]"]] = {}
     """Fields that hold a list of them."""
+    variants: ClassVar[Mapping[str, Variants]] = {}
+    """Fields that hold objects of several kinds, whose structs have the tag field `type`."""
 
 
 R = TypeVar("R", bound=WireRequest)
@@ -117,10 +130,29 @@ def _tidy(fields: dict[str, Any], kind: type[WireRequest], where: str) -> dict[s
 def _tidy_value(name: str, value: Any, kind: type[WireRequest], path: str) -> Any:
     if name in kind.objects and isinstance(value, dict):
         return _tidy(value, kind.objects[name], f"{path}.")
+    if name in kind.variants:
+        if isinstance(value, list):
+            return [_tidy_variant(each, kind.variants[name], f"{path}[{i}]") for i, each in enumerate(value)]
+        return _tidy_variant(value, kind.variants[name], path)
     if name in kind.lists and isinstance(value, list):
         inner = kind.lists[name]
         return [_tidy(each, inner, f"{path}[{i}].") if isinstance(each, dict) else each for i, each in enumerate(value)]
     return value  # Where its type is wrong, convert says so.
+
+
+def _tidy_variant(value: Any, variants: Variants, path: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    name = value.get("type", variants.default)
+    if name is None:
+        raise BadRequest(f"`{path}.type` is missing; it is one of {', '.join(variants.kinds)}.", param=f"{path}.type")
+    kind = variants.kinds.get(name) if isinstance(name, str) else None
+    if kind is None:
+        advice = variants.refused.get(name) if isinstance(name, str) else None
+        advice = advice or variants.refused.get("") or f"It takes {', '.join(variants.kinds)}."
+        raise BadRequest(f"`{path}.type` is {name!r}: {advice}", param=f"{path}.type")
+    rest = {key: item for key, item in value.items() if key != "type"}
+    return {"type": name, **_tidy(rest, kind, f"{path}.")}
 
 
 def _unknown(name: str, known: list[str], path: str) -> BadRequest:
