@@ -149,6 +149,22 @@ def test_a_request_that_kills_every_replica_is_tried_once_more_and_then_fails(ru
     run_with(test)
 
 
+def test_a_prompt_is_counted_where_it_would_run(run_with, fake_model):
+    async def test(pool):
+        files = fake_model()
+        assert await pool.count("m@1", files, generate(tokens=range(17))) == 17
+        with pytest.raises(BadRequest, match="token 999"):
+            await pool.count("m@1", files, generate(tokens=[999]))
+        pid = pool.status()[0].pid
+        os.kill(pid, signal.SIGSTOP)  # before it answers
+        counting = asyncio.create_task(pool.count("m@1", files, generate("again", tokens=range(18))))
+        await asyncio.sleep(0)  # it is sent
+        os.kill(pid, signal.SIGKILL)
+        assert await counting == 18, "it is tried again"
+
+    run_with(test)
+
+
 def test_kill_9_under_load_ends_every_request_in_an_answer_or_an_error(run_with, fake_model):
     async def test(pool):
         files = fake_model()

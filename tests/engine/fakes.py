@@ -131,7 +131,7 @@ class FakeTokenizer:
     def encode(self, text, *, add_bos=True):
         return list(text.encode())
 
-    def encode_chat(self, messages, *, add_generation_prompt=True):
+    def encode_chat(self, messages, *, add_generation_prompt=True, continues=False):
         return [SPECIAL, *"".join(m["content"] for m in messages).encode()]
 
     def decode(self, ids, *, skip_special=True):

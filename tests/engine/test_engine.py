@@ -274,6 +274,29 @@ def test_max_tokens_over_the_room_is_refused_with_the_numbers():
         make_engine(FakeRunner(max_positions=64)).submit(generate(tokens=prompt(60), max_tokens=5))
 
 
+def test_max_tokens_may_exceed_the_context_where_the_caller_says_so():
+    engine = make_engine(context_length=32)
+    told = run(engine, generate(tokens=prompt(20), max_tokens=100_000, may_exceed_context=True))
+    assert len(tokens_of(told["r", 0])) == 12
+    assert told["r", 0][-1].finish_reason == "length"
+
+
+def test_a_prompt_is_counted_whether_or_not_it_fits():
+    engine = make_engine(context_length=32)
+    assert engine.count(generate(tokens=prompt(50))).num_prompt_tokens == 50
+    with pytest.raises(PromptTooLong, match="more than 256"):
+        engine.count(Generate(id="r", text="x" * 1_000_000))
+
+
+def test_only_text_of_the_assistants_can_be_continued():
+    user = {"role": "user", "content": "a"}
+    call = {"role": "assistant", "content": "", "tool_calls": [{}]}
+    for messages in ([], [user], [user, call], [user, {"role": "assistant", "content": None}]):
+        with pytest.raises(BadRequest, match="can be continued") as caught:
+            make_engine().prepare(Generate(id="r", messages=messages, continues=True))
+        assert caught.value.param == "messages"
+
+
 def test_a_small_cache_limits_the_context():
     with pytest.raises(PromptTooLong, match="the model accepts 32"):
         make_engine(FakeRunner(num_blocks=2)).submit(generate(tokens=prompt(40)))

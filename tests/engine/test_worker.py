@@ -14,6 +14,8 @@ from fakes import continuation, generate, make_engine, tokens_of
 from llmos.engine.messages import (
     Abort,
     Command,
+    Count,
+    Counted,
     Delta,
     Failed,
     Frame,
@@ -160,6 +162,15 @@ def test_a_wrong_request_fails_alone_and_names_the_field(worker):
     [bad, twice] = [event for event in events if isinstance(event, Failed)]
     assert (bad.id, bad.code, bad.param) == ("bad", "invalid_request", "min_p")
     assert twice.code == "conflict"
+
+
+def test_a_prompt_is_counted_without_computing_anything(worker):
+    wrong = Generate(id="wrong", tokens=[999])
+    worker.send(Count(generate("c", range(200))), Count(wrong), Count(generate("d", [1, 2])))
+    events = worker.read_until(lambda event: getattr(event, "id", None) == "d")
+    assert [event for event in events if not isinstance(event, Failed)] == [Counted("c", 200), Counted("d", 2)]
+    [failed] = [event for event in events if isinstance(event, Failed)]
+    assert (failed.id, failed.param) == ("wrong", "prompt")
 
 
 def test_it_exits_when_the_parent_closes_the_socket(worker):

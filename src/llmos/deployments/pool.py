@@ -110,6 +110,15 @@ class Pool:
                 if has_token or is_last_try:
                     raise
 
+    async def count(self, version_key: str, files: Mapping[str, Path], request: Generate) -> int:
+        """Load the version if it isn't, and return how many tokens the request's prompt has. Raises what is wrong with
+        it, and ReplicaFailed where the replica died twice."""
+        deployment = self._deployment(version_key, files)
+        try:
+            return await (await deployment.replica()).count(request)
+        except ReplicaFailed:
+            return await (await deployment.replica()).count(request)
+
     def status(self) -> list[ReplicaStatus]:
         return [deployment.status() for deployment in self._deployments.values()]
 

@@ -16,6 +16,8 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.messages import (
     Abort,
     Command,
+    Count,
+    Counted,
     Delta,
     Event,
     Failed,
@@ -139,11 +141,27 @@ class Replica:
                     num_open -= 1
                 yield event
         finally:
-            del self._requests[request.id]
             if num_open:
                 self._send(Abort(request.id))
-            if not self._requests and not self._is_stopping:
-                self._watchdog.rest()
+            self._forget(request.id)
+
+    async def count(self, request: Generate) -> int:
+        """Return how many tokens the request's prompt has. Raises as generate() does."""
+        if not self.is_alive:
+            raise await self._why_lost()
+        queue = self._requests[request.id] = asyncio.Queue()
+        self._watchdog.watch()
+        try:
+            self._send(Count(request))
+            event = await queue.get()
+        finally:
+            self._forget(request.id)
+        if event is None:
+            raise await self._why_lost()
+        if isinstance(event, Failed):
+            raise event.error()
+        assert isinstance(event, Counted), "nothing else is told of a prompt that is only counted"
+        return event.num_prompt_tokens
 
     async def drain(self) -> None:
         """Let what runs end, then let the process exit. Returns when it is gone; a stuck one is killed."""
@@ -169,6 +187,11 @@ class Replica:
             return f"gave no sign of life for {self._watchdog.silent_seconds:.3g} seconds and was killed"
         return f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
 
+    def _forget(self, request_id: str) -> None:
+        del self._requests[request_id]
+        if not self._requests and not self._is_stopping:
+            self._watchdog.rest()
+
     def _send(self, command: Command) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(self._writer.pack(command))
@@ -184,7 +207,7 @@ class Replica:
             case LoadFailed():
                 self._loaded.set_exception(event.error())
             case _:
-                if isinstance(event, Started | Failed):
+                if isinstance(event, Started | Counted | Failed):
                     self._watchdog.hear()
                 # Nobody waits for the last events of a request that was aborted.
                 if queue := self._requests.get(event.id):

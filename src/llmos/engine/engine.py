@@ -9,8 +9,8 @@ import numpy.typing as npt
 from llmos.core.errors import Conflict, LLMOSError
 from llmos.engine.choice import join_deltas
 from llmos.engine.config import EngineConfig
-from llmos.engine.messages import Delta, Event, Failed, Generate, Load, Started, TokenLogprob
-from llmos.engine.request import Prepared, prepare
+from llmos.engine.messages import Counted, Delta, Event, Failed, Generate, Load, Started, TokenLogprob
+from llmos.engine.request import Prepared, count, prepare
 from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner
 from llmos.engine.sampler import Sampled, Sampler, native_sampler
 from llmos.engine.scheduler import Scheduler
@@ -63,6 +63,16 @@ class Engine:
         Raises an LLMOSError that names the field.
         """
         return prepare(
+            request,
+            self._tokenizer,
+            vocab_size=self._runner.spec.vocab_size,
+            context_length=self.context_length,
+        )
+
+    def count(self, request: Generate) -> Counted:
+        """Return how many tokens the prompt has. Any thread may call this. Raises as prepare() does, but not for a
+        prompt that leaves no room for an answer."""
+        return count(
             request,
             self._tokenizer,
             vocab_size=self._runner.spec.vocab_size,

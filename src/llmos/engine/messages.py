@@ -34,6 +34,8 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     max_tokens: int | None = None
     """None: as many as the context window has room for."""
+    may_exceed_context: bool = False
+    """A max_tokens that the context window has no room for is then no error: the answer ends where the room does."""
     min_tokens: int = 0
     temperature: float = 1.0
     top_k: int = 0
@@ -60,6 +62,8 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_d
     id: str
     messages: list[dict[str, Any]] | None = None
     """Through the model's chat template."""
+    continues: bool = False
+    """The last message is the beginning of the answer, which goes on in it."""
     user_text: str | None = None
     """What a user says, through the chat template; as it stands where the model has none."""
     text: str | None = None
@@ -80,6 +84,16 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_d
     template_options: dict[str, Any] = {}
     """Further variables of the chat template, such as enable_thinking."""
     sampling: SamplingParams = SamplingParams()
+
+
+class Count(msgspec.Struct, frozen=True, tag="count"):
+    """How many tokens does this request's prompt have? Nothing is computed. Answered by Counted or Failed."""
+
+    request: Generate
+
+    @property
+    def id(self) -> str:
+        return self.request.id
 
 
 class LoadModel(msgspec.Struct, frozen=True, kw_only=True, tag="load_model"):
@@ -105,7 +119,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Do you get on? Answered by Pong, which both threads of the replica have a hand in."""
 
 
-Command = LoadModel | Generate | Abort | Shutdown | Ping
+Command = LoadModel | Generate | Count | Abort | Shutdown | Ping
 
 
 TopLogprob = tuple[int, str, bytes, float]
@@ -124,6 +138,13 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
 
 class Started(msgspec.Struct, frozen=True, tag="started"):
     """The request was accepted; its prompt has this many tokens. Sent before the first Delta."""
+
+    id: str
+    num_prompt_tokens: int
+
+
+class Counted(msgspec.Struct, frozen=True, tag="counted"):
+    """The prompt has this many tokens, which may be more than the model accepts."""
 
     id: str
     num_prompt_tokens: int
@@ -226,7 +247,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """What the longest step is expected to take, by those so far. None before the first."""
 
 
-Event = Started | Delta | Failed | Ready | LoadFailed | Load | Pong
+Event = Started | Counted | Delta | Failed | Ready | LoadFailed | Load | Pong
 
 
 class Frame(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ import msgspec
 
 from llmos.core.errors import BadRequest, PromptTooLong
 from llmos.engine.choice import Choice
-from llmos.engine.messages import Generate
+from llmos.engine.messages import Counted, Generate, SamplingParams
 from llmos.engine.sampler import SamplingState
 from llmos.engine.sampling import check_sampling, derive_seed
 from llmos.engine.sequence import Sequence
@@ -40,13 +40,14 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
     if request.grammar is not None or request.tools is not None or request.template_options:
         raise BadRequest("Grammars, tools and template options are not available yet. Leave them out.")
     field = _prompt_field(request)
+    _check_continues(request)
     request = _with_template(request, tokenizer)
     params = request.sampling
     _check_priority(request.priority)
     check_sampling(params, vocab_size, context_length)
     _refuse_far_too_long(request, tokenizer, context_length, field)
     prompt = _prompt_tokens(request, tokenizer, vocab_size)
-    max_tokens = _room(len(prompt), params.max_tokens, context_length, field)
+    max_tokens = _room(len(prompt), params, context_length, field)
     stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
     seed = int.from_bytes(os.urandom(8), "little") if params.seed is None else params.seed
     echo = _prompt_text(request, prompt, tokenizer) if request.echo else ""
@@ -63,7 +64,7 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
                 stop_ids=stop_ids,
                 tokenizer=tokenizer,
                 echo=echo,
-                continues=request.messages is None,
+                continues=request.continues or request.messages is None,
             ),
             caller=request.caller,
             salt=request.salt,
@@ -72,6 +73,18 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
         for i in range(params.n)
     ]
     return Prepared(request.id, len(prompt), sequences)
+
+
+def count(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int) -> Counted:
+    """Return how many tokens the prompt has, whether or not they leave room for an answer.
+
+    Raises BadRequest, and PromptTooLong for a text that is so much too long that nobody encodes all of it.
+    """
+    field = _prompt_field(request)
+    _check_continues(request)
+    request = _with_template(request, tokenizer)
+    _refuse_far_too_long(request, tokenizer, context_length, field)
+    return Counted(request.id, len(_prompt_tokens(request, tokenizer, vocab_size)))
 
 
 def _prompt_field(request: Generate) -> str:
@@ -84,6 +97,17 @@ def _prompt_field(request: Generate) -> str:
             param="messages" if "messages" in given else "prompt",
         )
     return "messages" if given[0] == "messages" else "prompt"
+
+
+def _check_continues(request: Generate) -> None:
+    if not request.continues:
+        return
+    last = request.messages[-1] if request.messages else {}
+    if last.get("role") != "assistant" or not isinstance(last.get("content"), str) or last.get("tool_calls"):
+        raise BadRequest(
+            "Only an assistant's message can be continued, and only its text. End with a message of the user's.",
+            param="messages",
+        )
 
 
 def _check_priority(priority: int) -> None:
@@ -132,7 +156,7 @@ def _prompt_tokens(request: Generate, tokenizer: "Tokenizer", vocab_size: int) -
             raise BadRequest(
                 "The model has no chat template, so it can't take messages. Send it a text prompt.", param="messages"
             )
-        tokens = tokenizer.encode_chat(request.messages)
+        tokens = tokenizer.encode_chat(request.messages, continues=request.continues)
     elif request.text is not None:
         tokens = tokenizer.encode(request.text)
     else:
@@ -151,8 +175,9 @@ def _prompt_text(request: Generate, prompt: list[int], tokenizer: "Tokenizer") -
     return request.text if request.text is not None else tokenizer.decode(prompt)
 
 
-def _room(num_prompt_tokens: int, max_tokens: int | None, context_length: int, field: str) -> int:
+def _room(num_prompt_tokens: int, params: SamplingParams, context_length: int, field: str) -> int:
     """Return how many tokens the answer may have."""
+    max_tokens = params.max_tokens
     if num_prompt_tokens > context_length:
         raise PromptTooLong(
             f"The prompt has {num_prompt_tokens:,} tokens; the model accepts {context_length:,}. "
@@ -166,11 +191,11 @@ def _room(num_prompt_tokens: int, max_tokens: int | None, context_length: int, f
             "answer. Shorten it by as many tokens as the answer may need.",
             param=field,
         )
-    if max_tokens is not None and max_tokens > room:
+    if max_tokens is not None and max_tokens > room and not params.may_exceed_context:
         raise BadRequest(
             f"The prompt has {num_prompt_tokens:,} tokens and max_tokens is {max_tokens:,}, together "
             f"{num_prompt_tokens + max_tokens:,}; the model accepts {context_length:,}. "
             f"Lower max_tokens to {room:,}, or leave it out to use all the room that is left.",
             param="max_tokens",
         )
-    return room if max_tokens is None else max_tokens
+    return room if max_tokens is None else min(room, max_tokens)

@@ -16,7 +16,7 @@ _MASK = (1 << 64) - 1
 def check_sampling(params: SamplingParams, vocab_size: int, context_length: int) -> None:
     """Raise BadRequest, naming the field, for a value that can't be meant."""
     if params.max_tokens is not None:
-        _check_count("max_tokens", params.max_tokens, 1, context_length)
+        _check_count("max_tokens", params.max_tokens, 1, None if params.may_exceed_context else context_length)
     _check_count("min_tokens", params.min_tokens, 0, context_length)
     if params.max_tokens is not None and params.min_tokens > params.max_tokens:
         raise BadRequest(

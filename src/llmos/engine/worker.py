@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from llmos.core.errors import LLMOSError, Unavailable
 from llmos.engine.config import EngineConfig
@@ -27,6 +28,8 @@ from llmos.engine.engine import Engine
 from llmos.engine.messages import (
     Abort,
     Command,
+    Count,
+    Counted,
     Event,
     Failed,
     Frame,
@@ -46,6 +49,8 @@ from llmos.engine.wire import FrameReader, FrameWriter
 EngineFactory = Callable[[Mapping[str, Path], EngineConfig], tuple[Engine, Ready]]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def main(load: EngineFactory, arguments: list[str] | None = None) -> int:
@@ -104,7 +109,7 @@ class Worker:
         self._pace = pace
         self._outbox = Outbox(time.monotonic)
         self._writer = FrameWriter()
-        self._inbox: deque[Prepared | Failed | Abort | Ping] = deque()
+        self._inbox: deque[Prepared | Counted | Failed | Abort | Ping] = deque()
         # Reentrant, as a condition's lock is by default: the signal handler may interrupt the thread that holds it.
         self._changed = threading.Condition()
         self._draining = False
@@ -143,7 +148,9 @@ class Worker:
     def _take(self, command: Command) -> None:
         match command:
             case Generate():
-                self._put(self._prepare(command))
+                self._put(self._prepare(command, self._engine.prepare))
+            case Count():
+                self._put(self._prepare(command.request, self._engine.count))
             case Abort() | Ping():
                 self._put(command)
             case Shutdown():
@@ -151,18 +158,18 @@ class Worker:
             case LoadModel():
                 logger.error("A replica loads one model only; the second was ignored.")
 
-    def _prepare(self, request: Generate) -> Prepared | Failed:
+    def _prepare(self, request: Generate, prepare: Callable[[Generate], T]) -> T | Failed:
         try:
             if self._draining:
                 raise Unavailable("The model is being stopped. Try again in a moment.")
-            return self._engine.prepare(request)
+            return prepare(request)
         except LLMOSError as error:
             return Failed(request.id, error.code, error.message, error.param)
         except Exception:
             logger.exception("Request %s could not be prepared.", request.id)
             return Failed(request.id, LLMOSError.code, "The request could not be prepared.")
 
-    def _put(self, item: Prepared | Failed | Abort | Ping) -> None:
+    def _put(self, item: Prepared | Counted | Failed | Abort | Ping) -> None:
         with self._changed:
             self._inbox.append(item)
             self._changed.notify()
@@ -212,8 +219,8 @@ class Worker:
                 case Abort(id=id):
                     self._engine.abort(id)
                     self._outbox.forget(id)
-                case Failed() as failed:
-                    events.append(failed)
+                case Counted() | Failed() as told:
+                    events.append(told)
                 case Ping():
                     events.append(Pong(self._pace.step_seconds))
         return events

@@ -24,6 +24,7 @@ from llmos.engine.messages import (
     Tools,
 )
 from llmos.engine.recommended import RECOMMENDABLE
+from llmos.gateway.lookup import Found
 from llmos.gateway.merging import merge
 from llmos.gateway.services import Services
 from llmos.models.versions import Version
@@ -34,6 +35,8 @@ class Prompt:
     """One of messages, user_text, text and tokens, as in engine.messages.Generate."""
 
     messages: list[dict[str, Any]] | None = None
+    continues: bool = False
+    """The last message is the beginning of the answer."""
     user_text: str | None = None
     text: str | None = None
     tokens: list[int] | None = None
@@ -198,10 +201,7 @@ async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[A
     Raises the LLMOSError that says why there is no answer, here or out of the answer's deltas.
     """
     began = time.perf_counter()
-    found = services.lookup.remembered(call.model)
-    if found is None:
-        found = await asyncio.to_thread(services.lookup.find, call.model)
-    version, files = found
+    version, files = await _find(services, call.model)
     requests = _requests(call, version, tenant)
     running = Answer(requests[0].id, call, version, began)
     async with AsyncExitStack() as stack:
@@ -217,12 +217,30 @@ async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[A
         yield running
 
 
+async def count(services: Services, call: Call, tenant: str) -> int:
+    """Return how many tokens the prompts of `call` have on the Version that its name leads to. Nothing is computed.
+
+    Raises the LLMOSError that says why they can't be counted.
+    """
+    version, files = await _find(services, call.model)
+    requests = _requests(call, version, tenant)
+    with services.admission.admit(version.ref, requests[0].caller, len(requests)):
+        counts = [await services.pool.count(version.ref, files, request) for request in requests]
+    return sum(counts)
+
+
+async def _find(services: Services, name: str) -> Found:
+    found = services.lookup.remembered(name)
+    return await asyncio.to_thread(services.lookup.find, name) if found is None else found
+
+
 def _requests(call: Call, version: Version, tenant: str) -> list[Generate]:
     call_id, sampling = new_id(call.id_prefix), call.sampling.on(version)
     return [
         Generate(
             id=f"{call_id}-{place}" if place else call_id,
             messages=prompt.messages,
+            continues=prompt.continues,
             user_text=prompt.user_text,
             text=prompt.text,
             tokens=prompt.tokens,

@@ -49,6 +49,14 @@ def test_chats_give_the_tokens_that_transformers_gives(trained, conversations):
                 assert ours.encode_chat(messages, add_generation_prompt=add) == expected
 
 
+def test_an_answer_that_has_begun_goes_on_as_in_transformers(trained):
+    for begun in ["The colours are", "Here: ", "e", "a\n\n", "end"]:
+        messages = [{"role": "user", "content": "Name three. The end"}, {"role": "assistant", "content": begun}]
+        expected = trained.reference.apply_chat_template(messages, continue_final_message=True)["input_ids"]
+        for ours in trained.ours():
+            assert ours.encode_chat(messages, continues=True) == expected
+
+
 def test_bos_goes_first_only_where_the_model_was_taught_so(trained):
     expected = trained.reference("hello")["input_ids"]
     adds_bos = trained.metadata["tokenizer.ggml.model"] == "llama"

@@ -35,6 +35,24 @@ def test_templates_render_as_in_transformers(name: str, conversations):
             assert ours == expected
 
 
+@pytest.mark.parametrize("name", ["smollm2", "llama3", "qwen3", "mistral"])
+@pytest.mark.parametrize("begun", ["It is ", "e", "a\n\n"])
+def test_an_answer_that_has_begun_ends_where_it_does_in_transformers(gpt2, name: str, begun: str):
+    template = TEMPLATES[name]
+    messages = [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": begun}]
+    tokenizer = Tokenizer.from_gguf({**gpt2.metadata, "tokenizer.chat_template": template})
+    (expected,), _ = render_jinja_template(
+        [messages], chat_template=template, continue_final_message=True, **tokenizer._parts.template_variables
+    )
+    assert tokenizer.decode(tokenizer.encode_chat(messages, continues=True), skip_special=False) == expected
+
+
+def test_a_template_that_leaves_the_last_message_out_can_not_go_on_in_it(gpt2):
+    tokenizer = Tokenizer.from_gguf({**gpt2.metadata, "tokenizer.chat_template": "{{ messages[0].content }}"})
+    with pytest.raises(BadRequest, match="leaves out the last message"):
+        tokenizer.encode_chat([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], continues=True)
+
+
 def test_what_the_template_refuses_it_refuses_in_its_own_words():
     with pytest.raises(BadRequest, match="Only user and assistant roles are supported!") as caught:
         ChatTemplate(TEMPLATES["mistral"]).render(

@@ -5,7 +5,7 @@ strings are found, and the mark comes out of what is left.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmos.core.errors import BadRequest
@@ -29,10 +29,20 @@ class Marks:
             raise BadRequest("The messages are nested too deeply.", param="messages") from None
         if not any(self._anywhere.search(text) for text in texts):
             return messages, None
+        mark = self._unused(texts)
+        return _map_strings(messages, lambda text: self._anywhere.sub(rf"\1{mark}", text)), mark
+
+    def mark_end(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], str]:
+        """Return the messages with a mark and a space behind the last one's content, and the mark."""
+        mark = self._unused(_strings(messages))
+        *before, last = messages
+        return [*before, {**last, "content": f"{last['content']}{mark} "}], mark
+
+    def _unused(self, texts: Iterable[str]) -> str:
+        """Return a character that is nowhere else."""
         used = set().union(self._template, *texts)
         # Private-use characters first: no template treats them in a way of its own.
-        mark = next(chr(code) for code in range(0xE000, 0x110000) if chr(code) not in used)
-        return _map_strings(messages, lambda text: self._anywhere.sub(rf"\1{mark}", text)), mark
+        return next(chr(code) for code in range(0xE000, 0x110000) if chr(code) not in used)
 
     def split(self, prompt: str) -> list[str]:
         """Cut the prompt into text, control string, text, …, text."""

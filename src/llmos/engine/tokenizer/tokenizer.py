@@ -71,13 +71,22 @@ class Tokenizer:
             token_ids.insert(0, self.bos_id)
         return token_ids
 
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True) -> list[int]:
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True, continues: bool = False
+    ) -> list[int]:
         """Return the tokens of the messages in the model's chat template. Control strings in the messages stay text.
+        With `continues`, they end where the last message's content does, so that what follows goes on in it.
         Raises BadRequest where the model has no template, or its template refuses the messages."""
         marked, mark = self._marks.mark(messages)
+        end = ""
+        if continues:
+            add_generation_prompt = False
+            marked, end = self._marks.mark_end(marked)
         prompt = self.template.render(
             messages=marked, add_generation_prompt=add_generation_prompt, **self._parts.template_variables
         )
+        if continues:
+            prompt = _until_mark(end, prompt)
         pieces = self._marks.split(prompt)
         if mark is None:
             token_ids = self._encode(self._backend, prompt, find_control=True)
@@ -192,6 +201,19 @@ class Tokenizer:
     @cached_property
     def _marks(self) -> Marks:
         return Marks(self._parts.control, self._parts.template or "")
+
+
+def _until_mark(end: str, prompt: str) -> str:
+    """Cut the prompt where the last message's content ends."""
+    text, found, rest = prompt.rpartition(end)
+    if not found:
+        raise BadRequest(
+            "The model's chat template leaves out the last message, so no answer can go on in it. "
+            "End with a message of the user's.",
+            param="messages",
+        )
+    # Where the space behind the mark is gone, the template trims what it is given: so do we, as transformers does.
+    return text if rest.startswith(" ") else text.rstrip()
 
 
 def _refused(error: BaseException) -> BadRequest:
