@@ -12,8 +12,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+import llmos.data.tables
 import llmos.deployments.tables
-import llmos.models.tables  # noqa: F401 (both declare tables on Base)
+import llmos.models.tables  # noqa: F401 (all declare tables on Base)
 from llmos.core.database import Base, Database, newest_revision
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
 from llmos.deployments.tables import RouteRow

@@ -11,6 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from llmos.core.config import load_settings
+from llmos.core.database import Database
+from llmos.data.responses import KeptResponses
 from llmos.gateway.app import create_app
 from llmos.gateway.lookup import Lookup
 from llmos.gateway.server import Server, listen
@@ -27,8 +29,17 @@ def pool() -> FakePool:
     return FakePool()
 
 
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A real one, made once: what the tests keep in it has names that never repeat."""
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('database')}/llmos.db")
+    database.upgrade()
+    yield database
+    database.close()
+
+
 @pytest.fixture
-def services(pool: FakePool, tmp_path: Path) -> Services:
+def services(pool: FakePool, tmp_path: Path, database: Database) -> Services:
     registry = FakeRegistry()
     routes = FakeRoutes(registry)
     services = Services(
@@ -36,6 +47,7 @@ def services(pool: FakePool, tmp_path: Path) -> Services:
         registry=registry,  # type: ignore[arg-type]
         routes=routes,  # type: ignore[arg-type]
         lookup=Lookup(routes, registry),  # type: ignore[arg-type]
+        responses=KeptResponses(database),
         pool=pool,  # type: ignore[arg-type]
         owner_key=OwnerKey(KEY),
     )

@@ -15,6 +15,7 @@ ROUTES = [
     ("/v1/chat/completions", {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}]}),
     ("/v1/completions", {"model": "dialogue", "prompt": "Once"}),
     ("/v1/completions", {"model": "dialogue", "prompt": ["Once", "Twice"]}),
+    ("/v1/responses", {"model": "dialogue", "input": "Hello"}),
     ("/llmos/v1/generate", {"model": "dialogue", "prompt": "Once"}),
 ]
 
@@ -37,6 +38,7 @@ async def test_hanging_up_in_the_middle_of_a_stream_aborts_it(
     await call
     assert sorted(pool.closed_early) == sorted(request.id for request in pool.requests)
     assert "[DONE]" not in caller.text
+    assert "response.completed" not in caller.text
     assert (
         f'completion_tokens_total{{version="smollm2@1"}} {len(pool.requests)}.0' in services.metrics.render().decode()
     )

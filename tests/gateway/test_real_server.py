@@ -157,6 +157,31 @@ def test_usage_counts_what_was_computed(client: openai.OpenAI) -> None:
     assert (several.usage.prompt_tokens, several.usage.completion_tokens) == (3, 20)
 
 
+def test_a_kept_conversation_costs_what_the_same_one_costs_when_it_is_sent(client: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "dialogue", "temperature": 0}
+    first = client.responses.create(**asked, input="Name three colors.", max_output_tokens=12)
+    second = client.responses.create(
+        **asked, input="And a fourth?", max_output_tokens=12, previous_response_id=first.id
+    )
+    sent: Any = [
+        *HELLO, {"role": "assistant", "content": first.output_text}, {"role": "user", "content": "And a fourth?"},
+    ]  # fmt: skip
+    completion = client.chat.completions.create(**asked, messages=sent, max_tokens=12)
+    assert second.output_text == completion.choices[0].message.content
+    assert second.usage is not None
+    assert completion.usage is not None
+    assert second.usage.input_tokens == completion.usage.prompt_tokens
+    assert second.usage.output_tokens == completion.usage.completion_tokens
+    *_, last = client.responses.create(
+        **asked, input="And a fourth?", max_output_tokens=12, previous_response_id=first.id, stream=True
+    )
+    assert last.type in ("response.completed", "response.incomplete")
+    assert last.response.output_text == second.output_text
+    assert last.response.usage is not None
+    assert last.response.usage.output_tokens == second.usage.output_tokens
+    assert last.response.usage.input_tokens_details.cached_tokens == (second.usage.input_tokens - 1) // 16 * 16
+
+
 def test_a_stop_string_ends_the_answer_and_is_no_part_of_it(client: openai.OpenAI) -> None:
     asked: dict[str, Any] = {"model": "dialogue", "prompt": "1, 2, 3, 4,", "temperature": 0, "max_tokens": 30}
     free = client.completions.create(**asked).choices[0].text

@@ -4,5 +4,5 @@ import secrets
 
 
 def new_id(prefix: str) -> str:
-    """Return `prefix-` and 24 random hexadecimal digits."""
-    return f"{prefix}-{secrets.token_hex(12)}"
+    """Return `prefix-` and 24 random hexadecimal digits; `prefix_` and the digits where it ends in an underscore."""
+    return f"{prefix}{'' if prefix.endswith('_') else '-'}{secrets.token_hex(12)}"

@@ -1,7 +1,10 @@
 """What answers in OpenAI's formats have in common: the usage, and the frame of a stream's events."""
 
+from collections.abc import Sequence
+
 import msgspec
 
+from llmos.engine.messages import TokenLogprob
 from llmos.gateway import sse
 from llmos.gateway.pipeline import Answer
 
@@ -28,6 +31,28 @@ def usage(answer: Answer) -> Usage:
 def finite(logprob: float) -> float:
     """JSON has no infinity: a banned token's logprob is spelled as OpenAI does."""
     return max(logprob, -9999.0)
+
+
+class TopLogprob(msgspec.Struct):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprobs(TopLogprob):
+    top_logprobs: list[TopLogprob]
+
+
+def token_logprobs(tokens: Sequence[TokenLogprob]) -> list[TokenLogprobs]:
+    return [
+        TokenLogprobs(
+            token.text,
+            finite(token.logprob),
+            list(token.bytes),
+            [TopLogprob(text, finite(logprob), list(raw)) for _, text, raw, logprob in token.top],
+        )
+        for token in tokens
+    ]
 
 
 class EventFrame:

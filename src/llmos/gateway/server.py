@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, Conflict, LLMOSError
+from llmos.data.responses import KeptResponses
 from llmos.deployments.pool import Pool
 from llmos.deployments.routes import DEFAULT_ROUTE, Routes
 from llmos.deployments.watchdog import Patience
@@ -57,6 +58,7 @@ def open_services(settings: Settings) -> Services:
         registry=registry,
         routes=routes,
         lookup=Lookup(routes, registry),
+        responses=KeptResponses(registry.database),
         pool=Pool(config=config, patience=patience),
         owner_key=open_owner_key(settings),
         admission=Admission(max_running=config.max_sequences, max_queued=settings.max_queued),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from llmos.core.config import Settings
+from llmos.data.responses import KeptResponses
 from llmos.deployments.pool import Pool
 from llmos.deployments.routes import Routes
 from llmos.gateway.admission import Admission
@@ -21,6 +22,7 @@ class Services:
     pool: Pool
     owner_key: OwnerKey
     lookup: Lookup
+    responses: KeptResponses
     admission: Admission = field(default_factory=Admission)
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)

@@ -90,10 +90,15 @@ def decode(body: bytes, kind: type[R]) -> R:
     fields = _parse(body)
     if not isinstance(fields, dict):
         raise BadRequest(f"The body must be a JSON object; this one is {_name_of(fields)}.")
+    return convert(fields, kind)
+
+
+def convert(fields: dict[str, Any], kind: type[R], where: str = "") -> R:
+    """Return the struct of an object that stands at `where`, such as `input[3].`. Raises BadRequest as decode does."""
     try:
-        return msgspec.convert(_tidy(fields, kind, ""), kind, str_keys=True)
+        return msgspec.convert(_tidy(fields, kind, where), kind, str_keys=True)
     except msgspec.ValidationError as error:
-        raise _explain(str(error)) from None
+        raise _explain(str(error), where) from None
 
 
 def _parse(body: bytes) -> Any:
@@ -170,10 +175,11 @@ def _name_of(value: Any) -> str:
     return words.get(type(value), "null")
 
 
-def _explain(message: str) -> BadRequest:
+def _explain(message: str, where: str) -> BadRequest:
     """Turn "Expected `float`, got `str` - at `$.temperature`" into a BadRequest on temperature."""
     reason, _, place = message.partition(" - at ")
     path = place.removeprefix("`key` in ").strip("`").removeprefix("$").removeprefix(".")
+    path = (where + path).rstrip(".")
     missing = re.match(r"Object missing required field `(.+)`", reason)
     if missing:
         path = f"{path}.{missing[1]}" if path else missing[1]

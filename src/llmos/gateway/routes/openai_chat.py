@@ -10,7 +10,7 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway import openapi, sse
-from llmos.gateway.openai_answers import EventFrame, Usage, finite, usage
+from llmos.gateway.openai_answers import EventFrame, TokenLogprobs, Usage, token_logprobs, usage
 from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, StreamFields, StreamOptions
 from llmos.gateway.pipeline import Answer, Call, Prompt
 from llmos.gateway.sse import AnswerResponse, Wire
@@ -129,16 +129,6 @@ def _text(content: str | list[ContentPart], path: str) -> str:
     return "\n".join(part.text or "" for part in content)
 
 
-class TopLogprob(msgspec.Struct):
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class TokenLogprobs(TopLogprob):
-    top_logprobs: list[TopLogprob]
-
-
 class ChoiceLogprobs(msgspec.Struct):
     content: list[TokenLogprobs]
     refusal: None = None
@@ -253,16 +243,4 @@ class ChatWire(Wire):
             yield frame.usage_event(answer)
 
     def _logprobs(self, tokens: Sequence[TokenLogprob]) -> ChoiceLogprobs | None:
-        if not self._wants_logprobs:
-            return None
-        return ChoiceLogprobs(
-            [
-                TokenLogprobs(
-                    token.text,
-                    finite(token.logprob),
-                    list(token.bytes),
-                    [TopLogprob(text, finite(logprob), list(raw)) for _, text, raw, logprob in token.top],
-                )
-                for token in tokens
-            ]
-        )
+        return ChoiceLogprobs(token_logprobs(tokens)) if self._wants_logprobs else None

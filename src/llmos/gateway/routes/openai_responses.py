@@ -1,0 +1,149 @@
+"""/v1/responses, in OpenAI's wire format: conversations that the server keeps, so that the next request can go on."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi import Response as HTTPResponse
+
+from llmos.core.errors import BadRequest, NotFound
+from llmos.data.responses import KeptResponse
+from llmos.gateway import openapi
+from llmos.gateway.responses_answers import Response, ResponseEvent, ResponsesWire
+from llmos.gateway.responses_fields import LOGPROBS, ResponseRequest
+from llmos.gateway.responses_items import Item, read_input
+from llmos.gateway.services import Services
+from llmos.gateway.sse import AnswerResponse
+from llmos.gateway.wire import receive
+
+router = APIRouter(prefix="/v1/responses", tags=["inference"])
+
+MAX_LISTED = 100
+
+
+class ResponseDeleted(msgspec.Struct):
+    id: str
+    object: Literal["response"] = "response"
+    deleted: Literal[True] = True
+
+
+class ResponseItems(msgspec.Struct, kw_only=True):
+    object: Literal["list"] = "list"
+    data: list[Item]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+@router.post(
+    "",
+    summary="Answer a conversation, and keep it",
+    openapi_extra=openapi.body(ResponseRequest, {"model": "dialogue", "input": "What is an operating system?"}),
+    responses=openapi.answers(Response, ResponseEvent),
+)
+async def create_response(request: Request) -> AnswerResponse:
+    services: Services = request.app.state.services
+    tenant: str = request.state.tenant
+    asked = await receive(request, ResponseRequest)
+    asked.check()
+    items = read_input(asked.input)
+    history = await _history(services, tenant, asked.previous_response_id)
+
+    async def keep(id: str, body: bytes) -> None:
+        conversation = msgspec.json.encode([*history, *items])
+        kept = KeptResponse(id=id, body=body.decode(), items=conversation.decode())
+        await asyncio.to_thread(services.responses.keep, tenant, kept)
+
+    wire = ResponsesWire(asked, keep if asked.store else None)
+    return AnswerResponse(services, asked.call(history, items), wire, stream=asked.stream)
+
+
+@router.get("/{response_id}", summary="Give a response that was kept", responses=openapi.answers(Response))
+async def get_response(request: Request, response_id: str) -> HTTPResponse:
+    asked = _query(request, {"include", "stream", "include_obfuscation"})
+    _check_include(request)
+    if asked.get("stream", "false") != "false":
+        raise BadRequest("`stream` is for answers that are made in the background; there are none.", param="stream")
+    kept = await _kept(request, response_id)
+    return HTTPResponse(kept.body, media_type="application/json")
+
+
+@router.delete("/{response_id}", summary="Forget a response", responses=openapi.answers(ResponseDeleted))
+async def delete_response(request: Request, response_id: str) -> HTTPResponse:
+    services: Services = request.app.state.services
+    await asyncio.to_thread(services.responses.remove, request.state.tenant, response_id)
+    return HTTPResponse(msgspec.json.encode(ResponseDeleted(response_id)), media_type="application/json")
+
+
+@router.get("/{response_id}/input_items", summary="List what it answers", responses=openapi.answers(ResponseItems))
+async def list_input_items(request: Request, response_id: str) -> HTTPResponse:
+    asked = _query(request, {"after", "limit", "order", "include"})
+    _check_include(request)
+    limit, order = asked.get("limit", "20"), asked.get("order", "desc")
+    if not (limit.isascii() and limit.isdecimal() and len(limit) < 4 and 1 <= int(limit) <= MAX_LISTED):
+        raise BadRequest(f"`limit` is {limit!r:.40}; it takes 1 to {MAX_LISTED}.", param="limit")
+    if order not in ("asc", "desc"):
+        raise BadRequest(f"`order` is {order!r:.40}; it takes asc or desc.", param="order")
+    kept = await _kept(request, response_id)
+    items: list[Item] = msgspec.json.decode(kept.items)
+    items = _behind(items if order == "asc" else items[::-1], asked.get("after"))
+    page = items[: int(limit)]
+    listed = ResponseItems(
+        data=page,
+        first_id=page[0]["id"] if page else None,
+        last_id=page[-1]["id"] if page else None,
+        has_more=len(items) > len(page),
+    )
+    return HTTPResponse(msgspec.json.encode(listed), media_type="application/json")
+
+
+@router.post("/{response_id}/cancel", summary="Refused: for the background only", responses=openapi.answers(Response))
+async def cancel_response(request: Request, response_id: str) -> HTTPResponse:
+    await _kept(request, response_id)
+    raise BadRequest(
+        f"The response {response_id} is whole. Only one that is made in the background could be cancelled, and"
+        " `background` is not supported; to stop an answer, hang up.",
+        param="response_id",
+    )
+
+
+async def _history(services: Services, tenant: str, previous_id: str | None) -> list[Item]:
+    if previous_id is None:
+        return []
+    try:
+        kept = await asyncio.to_thread(services.responses.get, tenant, previous_id)
+    except NotFound as error:
+        raise NotFound(error.message, param="previous_response_id") from None
+    items: list[Item] = msgspec.json.decode(kept.items)
+    output: list[Item] = msgspec.json.decode(kept.body)["output"]
+    return items + output
+
+
+async def _kept(request: Request, id: str) -> KeptResponse:
+    services: Services = request.app.state.services
+    return await asyncio.to_thread(services.responses.get, request.state.tenant, id)
+
+
+def _query(request: Request, known: set[str]) -> Mapping[str, Any]:
+    for name in request.query_params:
+        if name.removesuffix("[]") not in known:
+            raise BadRequest(f"There is no parameter `{name}`. There is {', '.join(sorted(known))}.", param=name)
+    return request.query_params
+
+
+def _check_include(request: Request) -> None:
+    for name in ("include", "include[]"):
+        for each in request.query_params.getlist(name):
+            if each != LOGPROBS:
+                raise BadRequest(f"`include` can't ask for {each!r:.100}; it takes {LOGPROBS!r}.", param="include")
+
+
+def _behind(items: list[Item], after: str | None) -> list[Item]:
+    if after is None:
+        return items
+    for place, item in enumerate(items):
+        if item["id"] == after:
+            return items[place + 1 :]
+    raise BadRequest(f"`after` is {after!r:.100}, and there is no such item.", param="after")

@@ -1,0 +1,94 @@
+"""Responses that are kept: for their tenant, for thirty days, each whole in itself."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from llmos.core.database import Database
+from llmos.core.errors import NotFound, StoreFailed
+from llmos.data.responses import KeptResponse, KeptResponses
+
+HARD = '{"text":"\\u0000 \\" 你好 👩\u200d💻"}'
+
+
+class HeldClock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> HeldClock:
+    return HeldClock()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/llmos.db")
+    database.upgrade()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def responses(database: Database, clock: HeldClock) -> KeptResponses:
+    return KeptResponses(database, clock=clock)
+
+
+def kept(id: str = "resp_1") -> KeptResponse:
+    return KeptResponse(id=id, body=HARD, items="[]")
+
+
+def test_what_is_kept_is_given_again_to_the_letter(responses: KeptResponses) -> None:
+    responses.keep("owner", kept())
+    assert responses.get("owner", "resp_1") == kept()
+
+
+def test_another_process_finds_it(responses: KeptResponses, database: Database, clock: HeldClock) -> None:
+    responses.keep("owner", kept())
+    other = Database(database.url.render_as_string())
+    assert KeptResponses(other, clock=clock).get("owner", "resp_1") == kept()
+    other.close()
+
+
+def test_nobody_else_can_read_or_remove_it(responses: KeptResponses) -> None:
+    responses.keep("owner", kept())
+    with pytest.raises(NotFound):
+        responses.get("somebody", "resp_1")
+    with pytest.raises(NotFound):
+        responses.remove("somebody", "resp_1")
+    assert responses.get("owner", "resp_1") == kept()
+
+
+def test_what_was_removed_is_gone(responses: KeptResponses) -> None:
+    responses.keep("owner", kept())
+    responses.remove("owner", "resp_1")
+    for ask in (responses.get, responses.remove):
+        with pytest.raises(NotFound, match=r"resp_1.*30 days"):
+            ask("owner", "resp_1")
+
+
+def test_after_thirty_days_it_is_gone_and_the_next_one_takes_its_place(
+    responses: KeptResponses, database: Database, clock: HeldClock
+) -> None:
+    responses.keep("owner", kept())
+    clock.now += timedelta(days=30, seconds=-1)
+    assert responses.get("owner", "resp_1") == kept()
+    clock.now += timedelta(seconds=1)
+    with pytest.raises(NotFound):
+        responses.get("owner", "resp_1")
+    responses.keep("owner", kept("resp_2"))
+    with database.session() as session:
+        assert session.scalars(text("SELECT id FROM responses")).all() == ["resp_2"]
+
+
+def test_a_database_that_takes_nothing_is_said_to(responses: KeptResponses, database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(text("DROP TABLE responses"))
+    with pytest.raises(StoreFailed, match="`store` false"):
+        responses.keep("owner", kept())
