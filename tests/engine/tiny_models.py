@@ -83,6 +83,10 @@ class TinyModel:
     def open(self) -> Checkpoint:
         return open_checkpoint(self.files())
 
+    def open_reference(self) -> transformers.PreTrainedModel:
+        """transformers' model of its own, to change."""
+        return transformers.AutoModelForCausalLM.from_pretrained(self.folder, attn_implementation="eager").eval()
+
     def prompt(self, length: int, seed: int = 0) -> list[int]:
         return np.random.default_rng(seed).integers(0, self.vocab_size, length).tolist()
 

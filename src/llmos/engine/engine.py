@@ -1,15 +1,18 @@
 """Requests in, events out, one step at a time. Knows no process, no socket, no thread."""
 
 import logging
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from llmos.core.errors import Conflict, LLMOSError
+from llmos.engine.adapter_shelf import AdapterShelf
 from llmos.engine.choice import join_deltas
 from llmos.engine.config import EngineConfig
-from llmos.engine.messages import Counted, Delta, Event, Failed, Generate, Load, Started, TokenLogprob
+from llmos.engine.messages import AdapterFiles, Counted, Delta, Event, Failed, Generate, Load, Started, TokenLogprob
 from llmos.engine.request import Prepared, count, prepare
 from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner
 from llmos.engine.sampler import Sampled, Sampler, native_sampler
@@ -18,6 +21,7 @@ from llmos.engine.sequence import Sequence
 from llmos.engine.speculate import Speculator
 
 if TYPE_CHECKING:
+    from llmos.engine.adapters import Adapter
     from llmos.engine.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -43,7 +47,10 @@ class Engine:
         self._scheduler = Scheduler(config, runner.num_blocks, self.context_length)
         self._sampler = sampler or native_sampler(getattr(runner, "pool", None), config.threads or 1)
         self._speculator = Speculator(config.max_draft_tokens, config.max_batched_tokens)
+        self._adapters = AdapterShelf(runner)
         self._live: dict[str, set[Sequence]] = {}
+        self._adapter_of: dict[str, str] = {}
+        """Of the live requests that have an adapter, its digest."""
         self.num_computed_tokens = 0
         """In all, drafts among them, by steps that did not fail."""
         self._num_steps = 0
@@ -62,12 +69,15 @@ class Engine:
 
         Raises an LLMOSError that names the field.
         """
-        return prepare(
+        prepared = prepare(
             request,
             self._tokenizer,
             vocab_size=self._runner.spec.vocab_size,
             context_length=self.context_length,
         )
+        if request.adapter is None or self._adapters.has(request.adapter.digest):
+            return prepared
+        return replace(prepared, opened_adapter=self._open_adapter(request.adapter))
 
     def count(self, request: Generate) -> Counted:
         """Return how many tokens the prompt has. Any thread may call this. Raises as prepare() does, but not for a
@@ -83,6 +93,11 @@ class Engine:
         """Queue a prepared request. Raises Conflict where its id is in use."""
         if prepared.id in self._live:
             raise Conflict(f"A request with the id {prepared.id} is running already. Give every request its own id.")
+        if (files := prepared.adapter) is not None:
+            number = self._adapters.take(files.digest, lambda: prepared.opened_adapter or self._open_adapter(files))
+            self._adapter_of[prepared.id] = files.digest
+            for sequence in prepared.sequences:
+                sequence.adapter = number
         self._live[prepared.id] = set(prepared.sequences)
         for sequence in prepared.sequences:
             self._scheduler.add(sequence)
@@ -138,6 +153,7 @@ class Engine:
     def check_invariants(self) -> None:
         """Assert that blocks, queues and live requests agree with each other."""
         self._scheduler.check_invariants()
+        self._adapters.check_invariants()
         queued = {*self._scheduler.running, *self._scheduler.waiting}
         live = {sequence for sequences in self._live.values() for sequence in sequences}
         assert queued == live, "a live request is not queued, or a queued one not live"
@@ -227,11 +243,22 @@ class Engine:
         live = self._live[sequence.request_id]
         live.remove(sequence)
         if not live:
-            del self._live[sequence.request_id]
+            self._end(sequence.request_id)
 
     def _drop(self, request_id: str, *, is_sound: bool) -> None:
-        for sequence in self._live.pop(request_id, ()):
+        for sequence in self._end(request_id):
             self._scheduler.remove(sequence, is_sound=is_sound)
+
+    def _end(self, request_id: str) -> set[Sequence]:
+        """Forget the request; return what of it is still in the scheduler."""
+        if (adapter := self._adapter_of.pop(request_id, None)) is not None:
+            self._adapters.release(adapter)
+        return self._live.pop(request_id, set())
+
+    def _open_adapter(self, adapter: AdapterFiles) -> "Adapter":
+        from llmos.engine.adapters import open_adapter  # whoever has none needs no safetensors
+
+        return open_adapter({name: Path(path) for name, path in adapter.files.items()}, self._runner.spec)
 
     def _fail(self, request_ids: set[str], message: str) -> list[Event]:
         for request_id in request_ids:

@@ -56,6 +56,14 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     include_stop: bool = False
 
 
+class AdapterFiles(msgspec.Struct, frozen=True):
+    """A LoRA adapter of the model that the replica serves."""
+
+    digest: str
+    files: dict[str, str]
+    """Name -> path, as for engine.adapters.open_adapter."""
+
+
 class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_defaults=True):
     """Run one prompt. Exactly one of messages, user_text, text and tokens is given."""
 
@@ -81,6 +89,8 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_d
     """What the answer must be: every other token is out of the question."""
     tools: Tools | None = None
     """With messages only."""
+    adapter: AdapterFiles | None = None
+    """Answer with this adapter's changes to the model."""
     template_options: dict[str, Any] = {}
     """Further variables of the chat template, such as enable_thinking."""
     sampling: SamplingParams = SamplingParams()

@@ -48,10 +48,12 @@ class Plan:
                 tokens += s.draft[:num_drafted]
                 logit_rows += range(len(tokens) - 1 - num_drafted, len(tokens))
         width = max([len(table.blocks) for table in tables])
+        has_adapters = any(s.adapter >= 0 for s in sequences)
         return Batch(
             tokens=np.array(tokens, np.int32),
             starts=np.array([0, *accumulate(counts)], np.int32),
             context_lengths=np.array([s.num_computed for s in sequences], np.int32),
             block_tables=kv.tables[:, :width].take([table.row for table in tables], axis=0),
             logit_rows=np.array(logit_rows, np.int32),
+            adapters=np.array([s.adapter for s in sequences], np.int32) if has_adapters else None,
         )

@@ -8,12 +8,13 @@ import msgspec
 
 from llmos.core.errors import BadRequest, PromptTooLong
 from llmos.engine.choice import Choice
-from llmos.engine.messages import Counted, Generate, SamplingParams
+from llmos.engine.messages import AdapterFiles, Counted, Generate, SamplingParams
 from llmos.engine.sampler import SamplingState
 from llmos.engine.sampling import check_sampling, derive_seed
 from llmos.engine.sequence import Sequence
 
 if TYPE_CHECKING:
+    from llmos.engine.adapters import Adapter
     from llmos.engine.tokenizer import Tokenizer
 
 MAX_PRIORITY = 100
@@ -30,6 +31,9 @@ class Prepared:
     num_prompt_tokens: int
     sequences: list[Sequence]
     """One for each choice."""
+    adapter: AdapterFiles | None = None
+    opened_adapter: "Adapter | None" = None
+    """Where the engine doesn't hold it yet."""
 
 
 def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int) -> Prepared:
@@ -51,6 +55,8 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
     stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
     seed = int.from_bytes(os.urandom(8), "little") if params.seed is None else params.seed
     echo = _prompt_text(request, prompt, tokenizer) if request.echo else ""
+    # What an adapter makes of a prefix serves the same adapter only.
+    salt = f"{request.adapter.digest}\n{request.salt}" if request.adapter else request.salt
     sequences = [
         Sequence(
             request.id,
@@ -67,12 +73,12 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
                 continues=request.continues or request.messages is None,
             ),
             caller=request.caller,
-            salt=request.salt,
+            salt=salt,
             priority=request.priority,
         )
         for i in range(params.n)
     ]
-    return Prepared(request.id, len(prompt), sequences)
+    return Prepared(request.id, len(prompt), sequences, request.adapter)
 
 
 def count(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int) -> Counted:

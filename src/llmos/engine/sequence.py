@@ -20,6 +20,7 @@ class Sequence:
     """
 
     __slots__ = (
+        "adapter",
         "arrival",
         "awaited",
         "caller",
@@ -56,6 +57,8 @@ class Sequence:
         self.salt = salt
         """It begins with prefixes that were computed for the same salt only."""
         self.priority = priority
+        self.adapter = -1
+        """Its number among the runner's adapters; -1: none."""
         self.arrival = 0
         """The scheduler counts who comes."""
         self.tokens = prompt.copy()

@@ -74,11 +74,14 @@ def _native_runner(checkpoint: Checkpoint, num_blocks: int) -> Runner:
     )
 
 
-@pytest.fixture(params=[pytest.param(_torch_runner, id="torch"), pytest.param(_native_runner, id="native")])
+_RUNNERS = {"torch": _torch_runner, "native": _native_runner}
+
+
+@pytest.fixture(params=_RUNNERS)
 def drive(request: pytest.FixtureRequest) -> Callable[..., Driver]:
     """Load a checkpoint into each runner that there is, with nothing in its cache."""
 
     def load(checkpoint: Checkpoint, num_blocks: int = 32) -> Driver:
-        return Driver(request.param(checkpoint, num_blocks))
+        return Driver(_RUNNERS[request.param](checkpoint, num_blocks))
 
     return load

@@ -167,6 +167,16 @@ void pack(Pool& pool, const std::vector<Rows>& all) {
     });
 }
 
+constexpr int max_adapters = 4096;
+
+PackedMatrix pack_floats(const Array2<float>& from) {
+    const int rows = int(from.shape(0)), columns = int(from.shape(1));
+    PackedMatrix matrix(Packing::floats, rows, columns, Buffer(PackedMatrix::bytes_for(Packing::floats, rows, columns)));
+    for (int g = 0; g < matrix.groups(); ++g) matrix.pack_f32(g, from.data() + size_t(g) * group_rows * size_t(columns));
+    matrix.set_num_packed(rows);
+    return matrix;
+}
+
 class Runner {
   public:
     Runner(nb::object pool, nb::handle fields, std::vector<double> inverse_frequencies, int64_t num_blocks, const std::string& isa, const std::string& cache_type)
@@ -219,8 +229,35 @@ class Runner {
         decoder_.vector(layer, which) = std::move(buffer);
     }
 
+    // Layer, name, down [rank][in], up [out][rank].
+    using Pair = std::tuple<int, std::string, Array2<float>, Array2<float>>;
+
+    void set_adapter(int number, const std::optional<std::vector<Pair>>& pairs) {
+        require(number >= 0 && number < max_adapters, "adapters have numbers from 0 to 4095");
+        nb::gil_scoped_release release;
+        std::unique_ptr<Adapter> adapter;
+        if (pairs) {
+            adapter = std::make_unique<Adapter>();
+            adapter->layers.resize(size_t(decoder_.spec().num_layers));
+            for (const auto& [layer, name, down, up] : *pairs) {
+                require(checked_layer(layer) >= 0, "an adapter changes layers");
+                const Weight which = lookup(weights_by_name, name);
+                require(size_t(which) < Adapter::num_matrices, "an adapter changes q, k, v, o, gate, up and down only");
+                const Shape wanted = decoder_.shape(layer, which);
+                const std::string at = "The adapter of " + place(layer, name);
+                if (down.shape(0) < 1 || down.shape(0) > size_t(Adapter::max_rank) || up.shape(1) != down.shape(0))
+                    throw std::invalid_argument(at + " has no rank from 1 to 512.");
+                if (down.shape(1) != size_t(wanted.columns) || up.shape(0) != size_t(wanted.rows))
+                    throw std::invalid_argument(at + " doesn't fit the matrix.");
+                adapter->layers[size_t(layer)][size_t(which)] = {pack_floats(down), pack_floats(up)};
+            }
+        }
+        std::lock_guard lock(one_call_);
+        decoder_.set_adapter(number, std::move(adapter));
+    }
+
     nb::object forward(Array1<int32_t> tokens, Array1<int32_t> starts, Array1<int32_t> context_lengths,
-                       Array2<int32_t> block_tables, Array1<int32_t> logit_rows) {
+                       Array2<int32_t> block_tables, Array1<int32_t> logit_rows, std::optional<Array1<int32_t>> adapters) {
         if (!is_complete_) require_complete();
         require(tokens.size() <= size_t(max_batch_tokens), "a batch has too many tokens");
         require(context_lengths.size() <= tokens.size(), "every sequence must bring a token");
@@ -246,8 +283,13 @@ class Runner {
             require(uint32_t(logit_rows(r)) < uint32_t(num_tokens), "a logit row is outside the batch");
             require(r == 0 || logit_rows(r - 1) < logit_rows(r), "logit rows must ascend");
         }
+        if (adapters) {
+            require(adapters->size() == size_t(num_sequences), "adapters has an entry for each sequence");
+            for (int s = 0; s < num_sequences; ++s)
+                require((*adapters)(s) == -1 || ((*adapters)(s) >= 0 && decoder_.has_adapter((*adapters)(s))), "there is no adapter of this number");
+        }
         const BatchView batch{num_tokens, num_sequences, int(logit_rows.size()), int(block_tables.shape(1)),
-                              tokens.data(), starts.data(), context_lengths.data(), block_tables.data(), logit_rows.data()};
+                              tokens.data(), starts.data(), context_lengths.data(), block_tables.data(), logit_rows.data(), adapters ? adapters->data() : nullptr};
         // The array keeps the memory, not the numbers: a later step may write them elsewhere.
         auto held = std::make_unique<std::shared_ptr<const Buffer>>();
         {
@@ -442,8 +484,11 @@ NB_MODULE(_native, m) {
              "scale for 32, or as floats. A piece is (layer, name, dtype, rows and columns of the whole matrix, first row, "
              "bytes, as_floats); those of one matrix come in order.")
         .def("set_vector", &Runner::set_vector, "layer"_a, "name"_a, "data"_a.noconvert())
+        .def("set_adapter", &Runner::set_adapter, "number"_a, "pairs"_a.none(),
+             "Keep an adapter under a number, in the place of what was there; None takes it away. A pair is (layer, name, down "
+             "[rank, in], up [out, rank]).")
         .def("forward", &Runner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
-             "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
+             "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(), "adapters"_a.noconvert() = nb::none(),
              "Write the batch into the KV cache and return logits [rows, vocabulary], overwritten by the next call.")
         .def("likeliest", &Runner::likeliest,
              "The largest logit of each row of the last step and its token, -1 where a logit is not finite.")

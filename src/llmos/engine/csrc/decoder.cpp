@@ -53,6 +53,7 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
         own.row = Buffer(size_t(std::max({hidden_, attention_, intermediate_})) * sizeof(float));
         own.gate = Buffer(size_t(max_span) * block_columns * sizeof(float));
         own.up = Buffer(size_t(max_span) * block_columns * sizeof(float));
+        own.narrow = Buffer(size_t(Adapter::max_rank) * sizeof(float));
     }
 }
 
@@ -125,6 +126,26 @@ size_t Decoder::weight_bytes() const {
     return total;
 }
 
+void Decoder::set_adapter(int number, std::unique_ptr<const Adapter> adapter) {
+    if (size_t(number) >= adapters_.size()) adapters_.resize(size_t(number) + 1);
+    adapters_[size_t(number)] = std::move(adapter);
+}
+
+void Decoder::plan_adapters(const BatchView& batch) {
+    token_adapter_.clear();
+    adapted_.clear();
+    if (!batch.adapters) return;
+    token_adapter_.resize(size_t(batch.num_tokens));
+    for (int t = 0; t < batch.num_tokens; ++t) {
+        const int number = batch.adapters[token_sequence_[size_t(t)]];
+        if (number < 0) continue;
+        token_adapter_[size_t(t)] = adapters_[size_t(number)].get();
+        adapted_.push_back(t);
+    }
+    const size_t bytes = 2 * size_t(token_capacity_) * Adapter::max_rank * sizeof(float);
+    if (narrow_.bytes() < bytes) narrow_ = Buffer(bytes);
+}
+
 void Decoder::reserve(const BatchView& batch) {
     if (batch.num_tokens > token_capacity_) {
         const int capacity = std::max(batch.num_tokens, 2 * token_capacity_);
@@ -188,7 +209,7 @@ class Decoder::Pass {
         for (int i = 0; i < spec_.num_layers; ++i) {
             const Layer& layer = d_.layers_[size_t(i)];
             attention(layer, i);
-            feed_forward(layer);
+            feed_forward(layer, i);
         }
         head();
         enter(Region::wait);
@@ -314,6 +335,71 @@ class Decoder::Pass {
         else k_.rms_norm(in, weight, spec_.norm_eps, spec_.hidden_size, d_.hidden_, out);
     }
 
+    // --- adapters, in phases of their own that only a step with adapted tokens has
+
+    bool is_adapted() const { return !d_.adapted_.empty(); }
+
+    // What the token's adapter adds to a matrix; null where that is nothing.
+    const LowRank* low_rank(int token, int layer, Weight which) const {
+        const Adapter* adapter = d_.token_adapter_[size_t(token)];
+        if (!adapter) return nullptr;
+        const LowRank& found = adapter->layers[size_t(layer)][size_t(which)];
+        return found ? &found : nullptr;
+    }
+
+    // out = matrix . x for one row, or out += ... for the rows of some groups.
+    void multiply_row(const PackedMatrix& matrix, const float* x, int first_group, int last_group, float* out, bool accumulate) const {
+        const Activations in{const_cast<float*>(x), nullptr, nullptr, nullptr, nullptr, matrix.padded_columns()};
+        k_.matmul({&matrix, &in, 0, 1, first_group, last_group, nullptr, out, 0, accumulate});
+    }
+    void narrow(const LowRank& added, const float* x, float* out) const { multiply_row(added.down, x, 0, added.down.groups(), out, false); }
+    void widen(const LowRank& added, const float* narrow, int first_group, int last_group, float* out) const {
+        multiply_row(added.up, narrow, first_group, last_group, out, true);
+    }
+
+    struct Adapted {
+        Weight which;
+        Activations in;
+        float* out;
+        int out_stride;
+    };
+    // out += up . (down . in) for all adapted tokens. Complete when the next phase opens.
+    template <size_t N> void add_adapters(int layer, const Adapted (&all)[N]) {
+        if (!is_adapted()) return;
+        for_each(Region::adapters, int(d_.adapted_.size() * N), 1, [&](int i) {
+            const Adapted& each = all[size_t(i) % N];
+            const int token = d_.adapted_[size_t(i) / N];
+            const LowRank* added = low_rank(token, layer, each.which);
+            if (!added) return;
+            float* row = own().narrow.template as<float>();
+            narrow(*added, each.in.values + size_t(token) * each.in.columns, row);
+            widen(*added, row, 0, added->up.groups(), each.out + size_t(token) * each.out_stride);
+        });
+    }
+
+    float* narrowed(int slot, int token) const {
+        return d_.narrow_.as<float>() + (size_t(slot) * d_.token_capacity_ + size_t(token)) * Adapter::max_rank;
+    }
+    static constexpr Weight gate_and_up[] = {Weight::gate, Weight::up};
+
+    // Gate and up are activated as soon as they are computed: what is added to them has to be ready, but for widening.
+    void narrow_gate_and_up(const Layer& layer, int index) {
+        if (!is_adapted()) return;
+        for_each(Region::adapters, int(d_.adapted_.size()), 1, [&](int i) {
+            const int token = d_.adapted_[size_t(i)];
+            float* row = own().row.template as<float>();
+            norm(x(token), layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], row);
+            for (int slot = 0; slot < 2; ++slot)
+                if (const LowRank* added = low_rank(token, index, gate_and_up[slot])) narrow(*added, row, narrowed(slot, token));
+        });
+    }
+    void widen_block(int index, int slot, int first_group, int last_group, int first_row, int last_row, float* out) const {
+        if (!is_adapted()) return;
+        for (int token = first_row; token < last_row; ++token, out += block_columns)
+            if (const LowRank* added = low_rank(token, index, gate_and_up[slot]))
+                widen(*added, narrowed(slot, token), first_group, last_group, out);
+    }
+
     void attention(const Layer& layer, int index) {
         const int rows = num_tokens();
         const Split split(rows);
@@ -321,8 +407,10 @@ class Decoder::Pass {
         const Segment qkv[] = {{&layer.q, layer[Vector::q_bias], d_.q_.as<float>(), d_.attention_},
                                {&layer.k, layer[Vector::k_bias], d_.k_.as<float>(), d_.kv_},
                                {&layer.v, layer[Vector::v_bias], d_.v_.as<float>(), d_.kv_}};
-        const Activations in = open_with(Region::norm, Region::qkv, split.count(count_groups(qkv)), rows, d_.hidden_, readers_of(qkv), normed);
+        const Activations in = open_with(Region::norm, Region::qkv, split.count(count_groups(qkv)), rows, d_.hidden_, with_floats(readers_of(qkv)), normed);
         project(split, in, qkv, false);
+        add_adapters(index, {Adapted{Weight::q, in, d_.q_.as<float>(), d_.attention_}, {Weight::k, in, d_.k_.as<float>(), d_.kv_},
+                             {Weight::v, in, d_.v_.as<float>(), d_.kv_}});
 
         for_each(Region::position, rows * spec_.num_kv_heads, 4,
                  [&](int i) { write_cache(layer, index, i / spec_.num_kv_heads, i % spec_.num_kv_heads); });
@@ -330,7 +418,7 @@ class Decoder::Pass {
         const Activations attended = d_.shared_.view(d_.attention_);
         // Where each head's columns are whole blocks, who attends can quantize them, too.
         const bool heads_are_blocks = spec_.head_dim % block_columns == 0;
-        const Readers readers = readers_of(o), at_once = {readers.bytes && heads_are_blocks, readers.floats || !heads_are_blocks};
+        const Readers readers = with_floats(readers_of(o)), at_once = {readers.bytes && heads_are_blocks, readers.floats || !heads_are_blocks};
         for_each(Region::attention, int(d_.units_.size()), 1, [&](int i) { attend(layer, index, d_.units_[size_t(i)], attended, at_once); });
         if (readers.bytes && !heads_are_blocks)
             for_each(Region::attention, rows, 4, [&](int t) {
@@ -340,7 +428,11 @@ class Decoder::Pass {
             });
         open(Region::output, split.count(count_groups(o)));
         project(split, attended, o, true);
+        add_adapters(index, {Adapted{Weight::o, attended, d_.x_.as<float>(), d_.hidden_}});
     }
+
+    // Adapters read the floats.
+    Readers with_floats(Readers readers) const { return {readers.bytes, readers.floats || is_adapted()}; }
 
     // RMS norm over one head (spec.qk_norm).
     void norm_head(const float* head, const float* weight, float* out) const {
@@ -419,37 +511,40 @@ class Decoder::Pass {
         each_row([&](int t, int h) { k_.quantize(args.outs[r++], attended, t, h * blocks, (h + 1) * blocks); });
     }
 
-    void feed_forward(const Layer& layer) {
+    void feed_forward(const Layer& layer, int index) {
         const int rows = num_tokens();
         const Split split(rows);
         const auto normed = [&](int t, float* out) { norm(x(t), layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], out); };
         const Segment up[] = {{&layer.up, layer[Vector::up_bias], nullptr, 0}};
         const Segment down[] = {{&layer.down, layer[Vector::down_bias], d_.x_.as<float>(), d_.hidden_}};
         const Activations inner = d_.inner_.view(d_.intermediate_);
-        const Readers readers = readers_of(down);
+        const Readers readers = with_floats(readers_of(down));
         const Split blocks = split.by_blocks();
         Readers inputs = readers_of(up);
         if (spec_.gated) (layer.gate.packing() == Packing::floats ? inputs.floats : inputs.bytes) = true;
+        narrow_gate_and_up(layer, index);
         const Activations in = open_with(Region::norm, Region::gate_up, blocks.count(layer.up.groups()), rows, d_.hidden_, inputs, normed);
         for (int begin, end; pool_.take(thread_, blocks.grain, begin, end);)
             for (int unit = begin; unit < end; ++unit)
-                activate_block(layer, in, blocks.first_group(unit) / 2, blocks.first_row(unit), blocks.last_row(unit), inner, readers);
+                activate_block(layer, index, in, blocks.first_group(unit) / 2, blocks.first_row(unit), blocks.last_row(unit), inner, readers);
         open(Region::down, split.count(count_groups(down)));
         project(split, inner, down, true);
+        add_adapters(index, {Adapted{Weight::down, inner, d_.x_.as<float>(), d_.hidden_}});
     }
 
     // One block of 32 columns of the feed-forward layer's inside: gate and up, activated, ready for what reads it.
-    void activate_block(const Layer& layer, const Activations& in, int block, int first_row, int last_row, const Activations& inner,
+    void activate_block(const Layer& layer, int index, const Activations& in, int block, int first_row, int last_row, const Activations& inner,
                         Readers readers) {
         float *gate = own().gate.template as<float>(), *up = own().up.template as<float>();
-        const auto multiply = [&](const PackedMatrix& weights, const float* bias, float* out) {
+        const auto multiply = [&](const PackedMatrix& weights, const float* bias, int slot, float* out) {
             const int first = 2 * block, last = std::min(first + 2, weights.groups());
             k_.matmul({&weights, &in, first_row, last_row, first, last, bias, out, block_columns, false});
+            widen_block(index, slot, first, last, first_row, last_row, out);
             if (last == first + 1)  // the other half of the block is padding
                 for (int i = 0; i < last_row - first_row; ++i) std::fill_n(out + i * block_columns + group_rows, group_rows, 0.0f);
         };
-        if (spec_.gated) multiply(layer.gate, layer[Vector::gate_bias], gate);
-        multiply(layer.up, layer[Vector::up_bias], up);
+        if (spec_.gated) multiply(layer.gate, layer[Vector::gate_bias], 0, gate);
+        multiply(layer.up, layer[Vector::up_bias], 1, up);
         float* other = spec_.gated ? up : nullptr;
         float* rows = spec_.gated ? gate : up;
         k_.activate(spec_.activation, rows, other, (last_row - first_row) * block_columns, rows);
@@ -497,6 +592,7 @@ class Decoder::Pass {
 std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
     reserve(batch);
     plan_attention(batch);
+    plan_adapters(batch);
     if (profile_.is_on) profile_.start();
     pool_.run([&](int thread) { Pass(*this, batch, thread).run(); });
     merge_largest(batch.num_logit_rows);

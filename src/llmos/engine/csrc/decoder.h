@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "adapter.h"
 #include "buffer.h"
 #include "kernels.h"
 #include "matrix.h"
@@ -30,6 +31,7 @@ struct Spec {
 struct BatchView {
     int num_tokens, num_sequences, num_logit_rows, table_stride;
     const int32_t *tokens, *starts, *context_lengths, *block_tables, *logit_rows;
+    const int32_t* adapters;  // of each sequence, -1: none; null: nobody has one
 };
 
 struct Shape { int rows, columns; };
@@ -52,6 +54,10 @@ class Decoder {
     // The sizes must be those. Nothing checks at the next step that all is there.
     PackedMatrix& matrix(int layer, Weight which);
     Buffer& vector(int layer, Vector which) { return this->layer(layer).vectors[size_t(which)]; }
+
+    // Keeps the adapter under a number from 0 on, in the place of what was there; null takes it away.
+    void set_adapter(int number, std::unique_ptr<const Adapter> adapter);
+    bool has_adapter(int number) const { return size_t(number) < adapters_.size() && adapters_[size_t(number)]; }
 
     // Returns logits [num_logit_rows][logits_stride()], overwritten by the next call.
     std::shared_ptr<const Buffer> forward(const BatchView& batch);
@@ -101,11 +107,13 @@ class Decoder {
         Buffer heads, head_bytes, outs;  // of the rows that attend together
         Buffer largest;                  // of each row of logits, among those that this thread computed
         Buffer gate, up;                 // a block of 32 columns, for all tokens of a span
+        Buffer narrow;                   // what an adapter makes of a row, before it is widened again
     };
     class Pass;
 
     void reserve(const BatchView& batch);
     void plan_attention(const BatchView& batch);
+    void plan_adapters(const BatchView& batch);
     void merge_largest(int num_rows);
     Layer& layer(int index) { return index < 0 ? outer_ : layers_[size_t(index)]; }
 
@@ -128,6 +136,10 @@ class Decoder {
     Rows shared_, inner_;  // inputs of the products: of the hidden or attention columns, of the intermediate ones
     std::vector<Scratch> own_;
     std::vector<int> token_sequence_, token_position_;
+    std::vector<std::unique_ptr<const Adapter>> adapters_;
+    std::vector<const Adapter*> token_adapter_;  // empty where no token of the batch has one
+    std::vector<int> adapted_;                   // the tokens that have one
+    Buffer narrow_;                              // [gate, up][tokens][max_rank]
     std::vector<AttentionUnit> units_;
     std::vector<int32_t> likeliest_;
     std::vector<float> highest_;

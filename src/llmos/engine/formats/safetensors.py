@@ -80,6 +80,11 @@ class SafetensorsFolder:
         return shards, promised
 
 
+def open_safetensors(path: Path, name: str) -> Mapping[str, RawTensor]:
+    """Return the tensors of one file. Raises as SafetensorsFolder does, calling the file `name`."""
+    return LazyTensors(_read_shard(path, name), _view)
+
+
 class _TensorInfo(NamedTuple):
     shard: str
     dtype: str  # safetensors' name

@@ -1,15 +1,22 @@
 """Batch -> logits: what a runner is, and the two that there are (native on the CPU, torch as the reference)."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from llmos.engine.spec import DecoderSpec
 
+if TYPE_CHECKING:
+    from llmos.engine.adapters import Adapter
+
 BLOCK_SIZE = 16
 """Positions that one block of the paged KV cache holds, in every layer."""
+
+
+MAX_ADAPTERS = 32
+"""That a runner holds at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,7 @@ class Batch:
     context_lengths: npt.NDArray[np.int32]  # [S]
     block_tables: npt.NDArray[np.int32]  # [S, blocks of the longest], unused entries are ignored
     logit_rows: npt.NDArray[np.int32]  # [R] indices into tokens, ascending
+    adapters: npt.NDArray[np.int32] | None = None  # [S] the adapter of each sequence, -1: none; None: nobody has any
 
     @classmethod
     def one_each(cls, tokens_S: npt.NDArray[np.int32], num_before: int, block_tables: npt.NDArray[np.int32]) -> "Batch":
@@ -55,6 +63,10 @@ class Runner(Protocol):
 
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
+        ...
+
+    def set_adapter(self, number: int, adapter: "Adapter | None") -> None:
+        """Keep an adapter under a number from 0 to MAX_ADAPTERS - 1, in the place of what was there; None: nothing."""
         ...
 
     def likeliest(self) -> Likeliest | None:

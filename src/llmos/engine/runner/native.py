@@ -1,7 +1,7 @@
 """The CPU runner: packs a model's tensors once and hands the forward pass to C++ (csrc/)."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.runner import Batch, Likeliest
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import BLOCK_LENGTH, DType, RawTensor
+
+if TYPE_CHECKING:
+    from llmos.engine.adapters import Adapter
 
 Weights = Literal["auto", "f32", "int8", "int4"]
 KVDType = Literal["int8", "f16", "f32"]
@@ -59,8 +62,16 @@ class NativeRunner:
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
         return self._runner.forward(
-            batch.tokens, batch.starts, batch.context_lengths, batch.block_tables, batch.logit_rows
+            batch.tokens, batch.starts, batch.context_lengths, batch.block_tables, batch.logit_rows, batch.adapters
         )
+
+    def set_adapter(self, number: int, adapter: "Adapter | None") -> None:
+        """Keep an adapter under a number, in the place of what was there; None: nothing."""
+        if adapter is None:
+            self._runner.set_adapter(number, None)
+            return
+        pairs = [(*_slot(f"{name}.weight"), each.down, each.up) for name, each in adapter.items()]
+        self._runner.set_adapter(number, pairs)
 
     def likeliest(self) -> Likeliest:
         """Return the largest logit of each row of the last step, found while the head was computed."""

@@ -5,6 +5,7 @@ It takes the same Batch and keeps the same paged KV cache as the native runner, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.runner import BLOCK_SIZE, Batch
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
+
+if TYPE_CHECKING:
+    from llmos.engine.adapters import Adapter
 
 # N new tokens of the batch, R rows whose logits are wanted, V vocabulary, H hidden
 # L new tokens of one sequence, T all its tokens so far
@@ -47,6 +51,10 @@ class TorchRunner:
     ) -> None:
         self.spec, self.num_blocks = spec, num_blocks
         self._weights = {name: torch.from_numpy(dequantize(tensors[name])).to(dtype) for name in spec.tensor_shapes()}
+        self._dtype = dtype
+        self._adapters: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
+        self._adapted: list[tuple[int, slice]] = []
+        """Of this batch, the rows that have an adapter, and its number."""
         self._angles_P = torch.from_numpy(inverse_frequencies(spec))
         cache_shape = (spec.num_layers, num_blocks * BLOCK_SIZE, spec.num_kv_heads, spec.head_dim)
         self._keys = torch.zeros(cache_shape, dtype=dtype)
@@ -56,6 +64,8 @@ class TorchRunner:
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
         sequences = self._sequences(batch)
+        numbers = batch.adapters.tolist() if batch.adapters is not None else []
+        self._adapted = [(number, each.new) for number, each in zip(numbers, sequences, strict=False) if number >= 0]
         positions_N = torch.cat([sequence.positions_L for sequence in sequences])
         rotation = self._rotation(positions_N)
 
@@ -68,6 +78,13 @@ class TorchRunner:
         x_RH = self._norm("final_norm", x_NH[_indices(batch.logit_rows)])
         logits_RV = self._linear("embed" if self.spec.tied_head else "head", x_RH)
         return np.asarray(logits_RV.float().numpy())
+
+    def set_adapter(self, number: int, adapter: "Adapter | None") -> None:
+        """Keep an adapter under a number, or nothing any more."""
+        self._adapters[number] = {
+            name: (torch.from_numpy(each.down).to(self._dtype), torch.from_numpy(each.up).to(self._dtype))
+            for name, each in (adapter or {}).items()
+        }
 
     def likeliest(self) -> None:
         """Nothing: the reference leaves choosing to the sampler."""
@@ -124,7 +141,12 @@ class TorchRunner:
         return F.silu(x) if self.spec.activation == "silu" else F.gelu(x, approximate="tanh")
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
-        return F.linear(x, self._weights[f"{name}.weight"], self._weights.get(f"{name}.bias"))
+        y = F.linear(x, self._weights[f"{name}.weight"], self._weights.get(f"{name}.bias"))
+        for number, rows in self._adapted:
+            if (pair := self._adapters[number].get(name)) is not None:
+                down, up = pair
+                y[rows] += x[rows] @ down.T @ up.T
+        return y
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         """Normalize the last axis, in float32 whatever the weights are in."""

@@ -1,0 +1,22 @@
+// A LoRA adapter (Hu et al. 2021): what it adds to the matrices of a layer, y += up . (down . x).
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "matrix.h"
+
+namespace llmos {
+
+// Empty where the adapter leaves the matrix alone. Floats: they are small, and the sums keep one order.
+struct LowRank {
+    PackedMatrix down, up;  // [rank][in], [out][rank] with the adapter's scale multiplied in
+    explicit operator bool() const { return down.rows(); }
+};
+
+struct Adapter {
+    static constexpr int max_rank = 512, num_matrices = 7;  // q, k, v, o, gate, up, down: as in Weight
+    std::vector<std::array<LowRank, num_matrices>> layers;
+};
+
+}  // namespace llmos
