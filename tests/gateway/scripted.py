@@ -14,6 +14,11 @@ from fastapi import FastAPI
 from llmos.core.errors import ModelNotFound
 from llmos.core.suggest import nearest
 from llmos.engine.messages import Delta, Event, Generate, Load, Ready, Started, TokenLogprob
+from llmos.engine.metadata import Metadata
+from llmos.models.catalog import Catalog
+from llmos.models.registry import Notice
+from llmos.models.sources import Progress
+from llmos.models.versions import Removed
 
 KEY = "the-owners-key"
 READY = Ready(
@@ -56,9 +61,37 @@ class FakeRegistry:
     def __init__(self) -> None:
         self.versions = [FakeVersion()]
         self.database = FakeDatabase()
+        self.catalog = Catalog.load()
+        self.template = "{{ messages }}"
+        self.pulling: list[tuple[str, int, int | None] | threading.Event | BaseException] = []
+        self.num_pulls = 0
 
     def list(self) -> list[FakeVersion]:
         return self.versions
+
+    def metadata(self, version: FakeVersion) -> Metadata:
+        return Metadata(facts={"llama.block_count": 30, "general.name": "a model"}, template=self.template)
+
+    def pull(self, name: str, progress: Progress, notice: Notice) -> FakeVersion:
+        """Tells what the test wrote down, or raises it, and waits where that is an Event."""
+        if name not in ("smollm2", "other"):
+            raise ModelNotFound(f"The catalog has no model {name}.", param="model")
+        self.num_pulls += 1
+        for step in self.pulling:
+            if isinstance(step, threading.Event):
+                step.wait()
+            elif isinstance(step, BaseException):
+                raise step
+            else:
+                progress(*step)
+        return self.versions[0]
+
+    def remove(self, ref: str) -> Removed:
+        gone = [version for version in self.versions if ref in (version.model, version.ref)]
+        if not gone:
+            raise ModelNotFound(f"There is no model {ref}.", param="model")
+        self.versions = [version for version in self.versions if version not in gone]
+        return Removed(versions=tuple(version.ref for version in gone), aliases=(), freed_bytes=7)
 
     def files(self, version: FakeVersion) -> dict[str, Path]:
         return {"model.gguf": Path("/nowhere") / version.ref}

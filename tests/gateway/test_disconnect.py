@@ -17,6 +17,8 @@ ROUTES = [
     ("/v1/completions", {"model": "dialogue", "prompt": ["Once", "Twice"]}),
     ("/v1/responses", {"model": "dialogue", "input": "Hello"}),
     ("/llmos/v1/generate", {"model": "dialogue", "prompt": "Once"}),
+    ("/api/chat", {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}], "stream": False}),
+    ("/api/generate", {"model": "dialogue", "prompt": "Once", "stream": False}),
 ]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import ollama
 import openai
 import pytest
 
@@ -255,6 +256,29 @@ def test_a_caller_that_hangs_up_stops_its_sequence(client: openai.OpenAI, runnin
     running.wait_until_idle()
     load = running.replica()["load"]
     assert load["num_free_blocks"] == running.replica()["ready"]["num_blocks"]
+
+
+def test_ollamas_client_counts_what_the_engine_counted(running: Running, client: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "dialogue", "messages": HELLO}
+    usage = client.chat.completions.create(**asked, temperature=0, max_tokens=40).usage
+    assert usage is not None
+    with ollama.Client(host=running.url, headers={"Authorization": f"Bearer {KEY}"}) as other:
+        options = {"temperature": 0, "num_predict": 40}
+        plain = other.chat("dialogue:latest", HELLO, options=options)
+        *pieces, last = other.chat("dialogue:latest", HELLO, options=options, stream=True)
+        assert "".join(piece.message.content or "" for piece in pieces) == plain.message.content
+        for answer in (plain, last):
+            assert (answer.prompt_eval_count, answer.eval_count) == (usage.prompt_tokens, usage.completion_tokens)
+        stream = other.generate("dialogue", "Once", raw=True, options={"num_predict": 4000}, stream=True)
+        next(stream)
+        stream.close()
+        running.wait_until_idle()
+        with pytest.raises(ollama.ResponseError, match="repeat_penalty is 200") as caught:
+            other.chat("dialogue", HELLO, options={"num_predict": 9000, "repeat_penalty": 200})
+        assert caught.value.status_code == 400
+        [each] = [model for model in other.ps().models if model.model == "smollm2@1"]
+        assert each.context_length == 8192
+        assert "<|im_start|>" in (other.show("dialogue").template or "")
 
 
 def test_a_model_that_is_not_loaded_is_loaded_when_it_is_asked_for(client: openai.OpenAI, running: Running) -> None:

@@ -1,5 +1,6 @@
 """Which version answers to a name, and where its files lie: asked by every call, changed a few times a day."""
 
+import asyncio
 from pathlib import Path
 
 from llmos.deployments.routes import Routes
@@ -18,6 +19,11 @@ class Lookup:
         self._routes, self._registry = routes, registry
         self._known: dict[str, Found] = {}
         self._state: int | None = None
+
+    async def get(self, name: str) -> Found:
+        """Return what the name leads to, reading the database only where that isn't known. Raises ModelNotFound."""
+        found = self.remembered(name)
+        return await asyncio.to_thread(self.find, name) if found is None else found
 
     def remembered(self, name: str) -> Found | None:
         """Return what the name leads to where that is known without reading the database."""

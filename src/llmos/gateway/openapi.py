@@ -31,11 +31,13 @@ def body(kind: type, example: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def answers(kind: type, event: type | None = None) -> dict[int | str, dict[str, Any]]:
+def answers(
+    kind: type, event: type | None = None, stream_type: str = "text/event-stream"
+) -> dict[int | str, dict[str, Any]]:
     """The responses of a route that gives a `kind`, or a stream of `event`."""
     content = {"application/json": {"schema": _schema(kind)}}
     if event is not None:
-        content["text/event-stream"] = {"schema": _schema(event)}
+        content[stream_type] = {"schema": _schema(event)}
     error = {"description": "What is wrong", "content": {"application/json": {"schema": _schema(ErrorBody)}}}
     return {200: {"description": "The answer", "content": content}, "4XX": error, "5XX": error}
 

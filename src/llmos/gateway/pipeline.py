@@ -24,7 +24,6 @@ from llmos.engine.messages import (
     Tools,
 )
 from llmos.engine.recommended import RECOMMENDABLE
-from llmos.gateway.lookup import Found
 from llmos.gateway.merging import merge
 from llmos.gateway.services import Services
 from llmos.models.versions import Version
@@ -110,6 +109,19 @@ class WholeChoice:
     """The stop string or token that ended it."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timings:
+    """Where an answer's time went so far, in seconds."""
+
+    total: float
+    loading: float
+    """Until the model was there; next to nothing where it was there already."""
+    prompt: float
+    """From then to the first token: the wait for a turn is part of it."""
+    answer: float
+    """From the first token to the last."""
+
+
 class Answer:
     """A call that was accepted: who answers it, what it has cost so far, and the deltas as they come."""
 
@@ -124,6 +136,7 @@ class Answer:
         self.deltas: AsyncIterator[Delta]
         """What each step adds. Choice i of prompt p has index p * n + i. Read it to its end, once."""
         self._num_tokens_of = [0] * call.num_choices
+        self.loading_seconds = 0.0
         self._began = began
         self._first_token_at: float | None = None
         self._last_token_at = began
@@ -137,6 +150,16 @@ class Answer:
         """Twelve digits of the digest: the same weights, the same fingerprint."""
         return "fp_" + self.version.digest.rpartition(":")[2][:12]
 
+    def timings(self) -> Timings:
+        now = time.perf_counter()
+        first_token_at = self._first_token_at or now
+        return Timings(
+            total=now - self._began,
+            loading=self.loading_seconds,
+            prompt=first_token_at - self._began - self.loading_seconds,
+            answer=max(0.0, self._last_token_at - first_token_at),
+        )
+
     async def whole(self) -> list[WholeChoice]:
         """Read the deltas to their end and return what they come to."""
         choices = [WholeChoice() for _ in self._num_tokens_of]
@@ -148,7 +171,7 @@ class Answer:
             reasonings[delta.index].append(delta.reasoning)
             choice.logprobs += delta.logprobs
             for call in delta.tool_calls:
-                _join(choice.tool_calls, call)
+                join(choice.tool_calls, call)
             if delta.finish_reason is not None:
                 choice.finish_reason, choice.stop_reason = delta.finish_reason, delta.stop_reason
         for choice, text, reasoning in zip(choices, texts, reasonings, strict=True):
@@ -187,7 +210,8 @@ class Answer:
                 metrics.per_token_seconds.labels(version).observe(seconds / num_later)
 
 
-def _join(calls: list[ToolCall], delta: ToolCallDelta) -> None:
+def join(calls: list[ToolCall], delta: ToolCallDelta) -> None:
+    """Add what a step added to the calls of a choice."""
     if delta.index == len(calls):
         calls.append(ToolCall(delta.id, delta.name, ""))
     calls[delta.index].arguments += delta.arguments
@@ -201,11 +225,13 @@ async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[A
     Raises the LLMOSError that says why there is no answer, here or out of the answer's deltas.
     """
     began = time.perf_counter()
-    version, files = await _find(services, call.model)
+    version, files = await services.lookup.get(call.model)
     requests = _requests(call, version, tenant)
     running = Answer(requests[0].id, call, version, began)
     async with AsyncExitStack() as stack:
         stack.enter_context(services.admission.admit(version.ref, requests[0].caller, call.num_choices))
+        await services.pool.ensure(version.ref, files)
+        running.loading_seconds = time.perf_counter() - began
         streams = [
             await stack.enter_async_context(aclosing(services.pool.generate(version.ref, files, request)))
             for request in requests
@@ -222,16 +248,11 @@ async def count(services: Services, call: Call, tenant: str) -> int:
 
     Raises the LLMOSError that says why they can't be counted.
     """
-    version, files = await _find(services, call.model)
+    version, files = await services.lookup.get(call.model)
     requests = _requests(call, version, tenant)
     with services.admission.admit(version.ref, requests[0].caller, len(requests)):
         counts = [await services.pool.count(version.ref, files, request) for request in requests]
     return sum(counts)
-
-
-async def _find(services: Services, name: str) -> Found:
-    found = services.lookup.remembered(name)
-    return await asyncio.to_thread(services.lookup.find, name) if found is None else found
 
 
 def _requests(call: Call, version: Version, tenant: str) -> list[Generate]:

@@ -9,6 +9,7 @@ from llmos.deployments.routes import Routes
 from llmos.gateway.admission import Admission
 from llmos.gateway.lookup import Lookup
 from llmos.gateway.metrics import Metrics
+from llmos.gateway.pulls import Pulls
 from llmos.gateway.readiness import Readiness
 from llmos.models.registry import Registry
 from llmos.security.auth import OwnerKey
@@ -26,3 +27,4 @@ class Services:
     admission: Admission = field(default_factory=Admission)
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)
+    pulls: Pulls = field(default_factory=Pulls)

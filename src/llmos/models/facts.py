@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmos.engine.description import Description
+    from llmos.engine.metadata import Metadata
 
 
 def describe(files: Mapping[str, Path]) -> "Description":
@@ -17,3 +18,10 @@ def describe(files: Mapping[str, Path]) -> "Description":
     from llmos.engine.description import describe as describe_files
 
     return describe_files(files)
+
+
+def metadata(files: Mapping[str, Path]) -> "Metadata":
+    """Return what the files say key by key, and the chat template. Raises BadModelFile for broken files."""
+    from llmos.engine.metadata import read_metadata
+
+    return read_metadata(files)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
@@ -16,13 +17,16 @@ from llmos.core.errors import BadModelFile, Conflict, DownloadFailed, ModelNotFo
 from llmos.core.suggest import nearest
 from llmos.models import queries
 from llmos.models.catalog import Catalog, Entry, Source
-from llmos.models.facts import describe
+from llmos.models.facts import describe, metadata
 from llmos.models.names import Reference, check_name, parse_reference
 from llmos.models.pulling import pull_from, reporting
 from llmos.models.sources import Access, Progress, silent
 from llmos.models.store import Store, StoredFile
 from llmos.models.tables import AliasMoveRow, VersionFileRow, VersionRow
 from llmos.models.versions import Details, Removed, Version, manifest_digest, version_of
+
+if TYPE_CHECKING:
+    from llmos.engine.metadata import Metadata
 
 Notice = Callable[[str], None]
 """Told, in a sentence, what went another way than planned."""
@@ -73,6 +77,10 @@ class Registry:
     def files(self, version: Version) -> dict[str, Path]:
         """Return where each file of a version lies, by its name in the model's folder."""
         return {file.name: self.store.blob_path(file.digest) for file in version.files}
+
+    def metadata(self, version: Version) -> "Metadata":
+        """Return what the version's files say key by key, and its chat template."""
+        return metadata(self.files(version))
 
     def pull(self, name: str, progress: Progress = silent, notice: Notice | None = None) -> Version:
         """Get a model of the catalog and return its version; at once where its files are here already.

@@ -74,6 +74,12 @@ def parts_from_files(files: Mapping[str, Path]) -> Parts:
     )
 
 
+def read_template(files: Mapping[str, Path]) -> str | None:
+    """Return the folder's chat template alone."""
+    name = "tokenizer_config.json"
+    return _template(files, read_json_object(files[name], name) if name in files else {})
+
+
 def _backend(path: Path) -> tokenizers.Tokenizer:
     text = read_text(path, "tokenizer.json", MAX_TOKENIZER_BYTES)
     with library_errors(lambda error: BadModelFile(f"tokenizer.json cannot be read: {error}.")):
