@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from llmos.engine import _native
 from llmos.engine.messages import SamplingParams
-from llmos.engine.sampler import Sampler, SamplingState, native_sampler
+from llmos.engine.runner import Likeliest
+from llmos.engine.sampler import Masks, Sampler, SamplingState, native_sampler
 
 POOL = _native.Pool(2)
 ISAS = _native.available_isas()
@@ -36,7 +37,9 @@ def sample(logits_RV, states):
 @pytest.fixture(params=ISAS)
 def isa_sampler(request):
     """A sampler on each kernel path that this machine has."""
-    return Sampler(lambda logits, *arguments: _native.sample(POOL, logits, *arguments, isa=request.param))
+    return Sampler(
+        lambda logits, *arguments, **masks: _native.sample(POOL, logits, *arguments, isa=request.param, **masks)
+    )
 
 
 def test_temperature_zero_takes_the_likeliest_and_the_lowest_of_equals(isa_sampler):
@@ -321,3 +324,90 @@ def test_a_batch_that_could_not_be_arranged_is_not_taken_for_arranged():
     for _ in range(2):
         with pytest.raises(OverflowError):
             sampler.sample(make_logits(1), [state])
+
+
+# --- masks
+
+
+def mask_of(allowed, vocab):
+    bits = np.zeros((vocab + 31) // 32 * 32, bool)
+    bits[list(allowed)] = True
+    return np.packbits(bits, bitorder="little").view(np.uint32)
+
+
+def masked(logits_RV, states, allowed_of_row, likeliest=None, sampler=None):
+    """Sample with a mask for each row that has a set of tokens, none where that is None."""
+    vocab = logits_RV.shape[1]
+    masks = [mask_of(allowed, vocab) for allowed in allowed_of_row if allowed is not None] or [mask_of((), vocab)]
+    numbers = iter(range(len(masks)))
+    rows = [-1 if allowed is None else next(numbers) for allowed in allowed_of_row]
+    sampler = sampler or native_sampler(POOL, 1)
+    return sampler.sample(
+        logits_RV.copy(),
+        states,
+        likeliest=likeliest,
+        masks=Masks(np.array(masks, np.uint32), np.array(rows, np.int32)),
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_masked_row_takes_what_it_would_take_were_the_rest_banned(data):
+    rows, vocab = data.draw(st.integers(1, 4)), data.draw(st.sampled_from([50, 64, 97]))
+    logits = make_logits(data.draw(st.integers(0, 10_000)), rows=rows, vocab=vocab)
+    params = [
+        {
+            "seed": data.draw(st.integers(0, 2**64 - 1)),
+            "temperature": data.draw(st.sampled_from([0.0, 0.7, 1.8])),
+            "top_k": data.draw(st.sampled_from([0, 3])),
+            "top_p": data.draw(st.sampled_from([0.5, 1.0])),
+            "min_p": data.draw(st.sampled_from([0.0, 0.2])),
+            "repetition_penalty": data.draw(st.sampled_from([1.0, 1.3])),
+            "logprobs": 3,
+        }
+        for _ in range(rows)
+    ]
+    allowed = [
+        data.draw(st.one_of(st.none(), st.sets(st.integers(0, vocab - 1), min_size=1, max_size=vocab)))
+        for _ in range(rows)
+    ]
+    prompt = [1, 2, 3]
+    states = [make_state(prompt=prompt, vocab=vocab, **each) for each in params]
+    banned = [
+        make_state(
+            prompt=prompt,
+            vocab=vocab,
+            logit_bias={} if only is None else dict.fromkeys(set(range(vocab)) - only, -np.inf),
+            **each,
+        )
+        for each, only in zip(params, allowed, strict=True)
+    ]
+    expected = sample(logits, banned)
+    likeliest = Likeliest(logits.max(axis=1), logits.argmax(axis=1).astype(np.int32))
+    for known in (None, likeliest):
+        sampled = masked(logits, states, allowed, known)
+        assert sampled.ids == expected.ids
+        assert all(only is None or token in only for token, only in zip(sampled.ids, allowed, strict=True))
+        np.testing.assert_array_equal(sampled.top_ids, expected.top_ids)
+        np.testing.assert_allclose(sampled.logprobs, expected.logprobs, rtol=1e-6)
+
+
+def test_masks_hold_on_every_kernel_path(isa_sampler):
+    logits = make_logits(4, rows=3)
+    greedy = [make_state(temperature=0) for _ in range(3)]
+    best = [int(np.argmax(row)) for row in logits]
+    allowed = [{5, 190}, None, {best[2]}]
+    expected = [max(allowed[0], key=lambda token: logits[0, token]), best[1], best[2]]
+    assert masked(logits, greedy, allowed, sampler=isa_sampler).ids == expected
+
+
+def test_wrong_masks_are_refused():
+    logits, states = make_logits(1), [make_state()]
+    for words, rows in (
+        (np.zeros((1, 6), np.uint32), [0]),
+        (np.zeros((1, 7), np.uint32), [1]),
+        (np.zeros((1, 7), np.uint32), [0, 0]),
+        (np.zeros((1, 7), np.uint32), [-2]),
+    ):
+        with pytest.raises(ValueError):
+            native_sampler(POOL, 1).sample(logits.copy(), states, masks=Masks(words, np.array(rows, np.int32)))

@@ -74,5 +74,7 @@ def sample(
     bias_values: Floats,
     highest: Floats | None = None,
     likeliest: Ints | None = None,
+    masks: npt.NDArray[np.uint32] | None = None,
+    mask_rows: Ints | None = None,
     isa: str = "",
 ) -> tuple[Ints, Floats, Ints, Floats]: ...

@@ -143,6 +143,16 @@ class Sampled:
     top_logprobs: Array  # [R, K]
 
 
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """Which tokens the rows of logits may take."""
+
+    words_MW: npt.NDArray[np.uint32]
+    """A bit for each token, the lowest first."""
+    mask_of_R: npt.NDArray[np.int32]
+    """Each row's mask, -1 where it may take any token."""
+
+
 class Sampler:
     """Samples a batch. Most steps have the same sequences as the step before: their arrays are kept."""
 
@@ -156,6 +166,7 @@ class Sampler:
         states: list[SamplingState],
         drafts: list[list[int]] | None = None,
         likeliest: Likeliest | None = None,
+        masks: Masks | None = None,
     ) -> Sampled:
         """Choose the next token of every row; `logits_RV` is worked on in place. Call settle() with each token.
 
@@ -182,6 +193,7 @@ class Sampler:
             *(_join_seen(states, drafts) if self._has_seen else (*nothing[:2], _NOTHING)),
             *(_join_biases(states, drafts) if self._has_bias else nothing),
             *((likeliest.highest_R, likeliest.tokens_R) if likeliest else ()),
+            **({"masks": masks.words_MW, "mask_rows": masks.mask_of_R} if masks else {}),
         )
         return Sampled(ids.tolist(), logprobs, top_ids, top_logprobs)
 

@@ -407,7 +407,7 @@ nb::tuple sample_rows(Pool& pool, Mutable2<float> logits, Array1<float> temperat
                       Array1<float> repetition, Array1<float> presence, Array1<float> frequency, Array1<int32_t> seen_starts,
                       Array1<int32_t> seen_ids, Array1<int32_t> seen_counts, Array1<int32_t> bias_starts, Array1<int32_t> bias_ids,
                       Array1<float> bias_values, std::optional<Array1<float>> highest, std::optional<Array1<int32_t>> likeliest,
-                      const std::string& isa) {
+                      std::optional<Array2<uint32_t>> masks, std::optional<Array1<int32_t>> mask_rows, const std::string& isa) {
     const size_t rows = logits.shape(0);
     const int vocab_size = int(logits.shape(1));
     require(logits.shape(1) > 0 && logits.shape(1) <= size_t(max_size) && rows <= size_t(max_batch_tokens) && (rows == 0 || logits.stride(1) == 1),
@@ -433,6 +433,13 @@ nb::tuple sample_rows(Pool& pool, Mutable2<float> logits, Array1<float> temperat
         require(highest->size() == rows && likeliest->size() == rows, "highest and likeliest have an entry for each row");
         for (size_t r = 0; r < rows; ++r) require((*likeliest)(r) >= -1 && (*likeliest)(r) < vocab_size, "a token is outside the vocabulary");
     }
+    require(masks.has_value() == mask_rows.has_value(), "masks and mask_rows go together");
+    if (masks) {
+        require(mask_rows->size() == rows, "mask_rows has an entry for each row");
+        require(masks->shape(1) >= size_t(vocab_size + 31) / 32 && masks->shape(1) <= size_t(max_size), "a mask has a bit for each token");
+        for (size_t r = 0; r < rows; ++r)
+            require((*mask_rows)(r) >= -1 && (*mask_rows)(r) < int64_t(masks->shape(0)), "a mask row is outside the masks");
+    }
     int num_top = 0;
     for (size_t r = 0; r < rows; ++r) num_top = std::max(num_top, std::min(num_logprobs(r), vocab_size));
 
@@ -450,6 +457,7 @@ nb::tuple sample_rows(Pool& pool, Mutable2<float> logits, Array1<float> temperat
                             temperature.data(), top_p.data(), min_p.data(), repetition.data(), presence.data(), frequency.data(),
                             top_k.data(), num_logprobs.data(), seeds.data(), steps.data(), seen_starts.data(), seen_ids.data(),
                             seen_counts.data(), bias_starts.data(), bias_ids.data(), bias_values.data(),
+                            masks ? masks->data() : nullptr, mask_rows ? mask_rows->data() : nullptr, masks ? int(masks->shape(1)) : 0,
                             highest ? highest->data() : nullptr, likeliest ? likeliest->data() : nullptr,
                             ids, logprobs, top_ids, top_logprobs};
     {
@@ -509,7 +517,9 @@ NB_MODULE(_native, m) {
     m.def("available_isas", &available_isas, "The kernel paths that this CPU can run, best first.");
     m.def("sample", &sample_rows, "pool"_a, "logits"_a.noconvert(), "temperature"_a, "top_k"_a, "top_p"_a, "min_p"_a, "seeds"_a, "steps"_a,
           "num_logprobs"_a, "repetition"_a, "presence"_a, "frequency"_a, "seen_starts"_a, "seen_ids"_a, "seen_counts"_a,
-          "bias_starts"_a, "bias_ids"_a, "bias_values"_a, "highest"_a = nb::none(), "likeliest"_a = nb::none(), "isa"_a = "",
+          "bias_starts"_a, "bias_ids"_a, "bias_values"_a, "highest"_a = nb::none(), "likeliest"_a = nb::none(), "masks"_a = nb::none(),
+          "mask_rows"_a = nb::none(), "isa"_a = "",
           "Choose a token for each row of logits (which it modifies): ids, logprobs, top_ids, top_logprobs. `highest` and\n"
-          "`likeliest` are what Runner.likeliest() says of these rows, where it is known.");
+          "`likeliest` are what Runner.likeliest() says of these rows, where it is known. Row r takes a token whose bit is set\n"
+          "in masks[mask_rows[r]], or any where mask_rows[r] is -1.");
 }

@@ -51,10 +51,14 @@ class Row {
         const int seen_first = a_.seen_starts[row_], seen_last = a_.seen_starts[row_ + 1];
         changed_.clear();
         const bool penalizes = a_.repetition[row_] != 1 || a_.presence[row_] != 0 || a_.frequency[row_] != 0;
+        const uint32_t* mask = a_.masks && a_.mask_rows[row_] >= 0 ? a_.masks + size_t(a_.mask_rows[row_]) * size_t(a_.mask_words) : nullptr;
+        const bool is_best_allowed = !mask || (mask[best / 32] >> (best % 32) & 1);
+        const bool is_settled = is_best_allowed && a_.temperature[row_] == 0 && !penalizes && first == last;
+        if (mask && !is_settled) forbid_all_but(mask);
         if (penalizes)
             for (int i = seen_first; i < seen_last; ++i) penalize(a_.seen_ids[i], a_.seen_counts[i]);
         for (int i = first; i < last; ++i) change(a_.bias_ids[i], logits_[a_.bias_ids[i]] + a_.bias_values[i]);
-        if (!changed_.empty()) k_.find_largest(logits_, size_, highest, best);
+        if (!changed_.empty() || !is_best_allowed) k_.find_largest(logits_, size_, highest, best);
         if (best < 0 || highest == nothing) {  // everything is banned
             a_.ids[row_] = -1;
             return;
@@ -68,6 +72,21 @@ class Row {
     void change(int32_t id, float value) {
         changed_.emplace_back(id, logits_[id]);
         logits_[id] = value;
+    }
+
+    // A token that is forbidden keeps no logprob to tell: it is never chosen, and the likeliest were reported before.
+    void forbid_all_but(const uint32_t* mask) {
+        for (int start = 0; start < size_; start += 32) {
+            const uint32_t allowed = mask[start / 32];
+            if (allowed == ~uint32_t(0)) continue;
+            const int count = std::min(32, size_ - start);
+            if (allowed == 0) {
+                std::fill_n(logits_ + start, count, nothing);
+                continue;
+            }
+            for (int i = 0; i < count; ++i)
+                if (!(allowed >> i & 1)) logits_[start + i] = nothing;
+        }
     }
 
     // Keskar et al. 2019 (repetition); presence and frequency as OpenAI's API has them.

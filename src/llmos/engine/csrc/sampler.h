@@ -18,6 +18,10 @@ struct SamplingArgs {
     // Tokens that a row has seen (how often in its output, 0 where only in its prompt), and its biases, row after row.
     const int32_t *seen_starts, *seen_ids, *seen_counts, *bias_starts, *bias_ids;
     const float* bias_values;
+    // The tokens that a row may take, a bit each, the lowest first: row r has mask mask_rows[r], -1 where it may take any; or null.
+    const uint32_t* masks;  // [][mask_words]
+    const int32_t* mask_rows;
+    int mask_words;
     // What the forward pass found: the largest logit of each row and its token, -1 where unknown; or null.
     const float* highest;
     const int32_t* likeliest;
