@@ -1,4 +1,4 @@
-"""A gateway whose models are scripted: what the engine would say is written down by the test."""
+"""A gateway whose models are scripted: what the engine would say is written down by the test; and a real one."""
 
 import asyncio
 import sys
@@ -17,10 +17,12 @@ from llmos.gateway.app import create_app
 from llmos.gateway.lookup import Lookup
 from llmos.gateway.server import Server, listen
 from llmos.gateway.services import Services
+from llmos.models import open_registry
 from llmos.security.auth import OwnerKey
 
-sys.path.insert(0, str(Path(__file__).parent))  # the test files and this one share scripted.py
+sys.path.insert(0, str(Path(__file__).parent))  # the test files and this one share scripted.py and real_server.py
 
+from real_server import Running, serving
 from scripted import KEY, FakePool, FakeRegistry, FakeRoutes
 
 
@@ -85,3 +87,20 @@ def served(app: FastAPI, services: Services) -> Iterator[str]:
     yield f"http://{host}:{port}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory, smollm2_path: Path) -> Path:
+    """A home with the model under two names."""
+    home = tmp_path_factory.mktemp("served")
+    registry = open_registry(load_settings({"LLMOS_HOME": str(home)}))
+    registry.import_path(smollm2_path, "smollm2")
+    registry.import_path(smollm2_path, "twin")
+    return home
+
+
+@pytest.fixture(scope="session")
+def running(home: Path) -> Iterator[Running]:
+    with serving(home) as running:
+        yield running
+        assert running.end() == 0

@@ -1,0 +1,78 @@
+"""The server as a user starts it: a process of its own, with the real model."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+
+KEY = "a-key-for-tests"
+
+
+@dataclass
+class Running:
+    process: "subprocess.Popen[str]"
+    url: str
+    home: Path
+
+    def openai(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=KEY, max_retries=0, timeout=120)
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, headers={"x-api-key": KEY}, timeout=60)
+
+    def replica(self, version: str = "smollm2@1") -> Any:
+        replicas = self.get("/llmos/v1/deployments").json()["data"]
+        return next(replica for replica in replicas if replica["version"] == version)
+
+    def wait_until_idle(self) -> None:
+        """Ask until nothing runs; the test's own patience is pytest's."""
+        while (load := self.replica()["load"]) is None or load["num_running"] or load["num_waiting"]:
+            pass
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def start(home: Path, *arguments: str) -> "subprocess.Popen[str]":
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "llmos", "serve", *arguments],
+        env=environ | {"LLMOS_HOME": str(home), "LLMOS_OWNER_KEY": KEY},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def lines_until(process: "subprocess.Popen[str]", last: str) -> str:
+    """What the process says up to a line with `last` in it. Fails when it ends without."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if last in line:
+            return said
+    raise AssertionError(f"the server ended without saying {last!r}:\n{said}")
+
+
+@contextlib.contextmanager
+def serving(home: Path, *models: str) -> Iterator[Running]:
+    process = start(home, *models, "--port", "0")
+    try:
+        said = lines_until(process, "Ready")
+        address = re.search(r"http://127\.0\.0\.1:\d+", said)
+        assert address, said
+        yield Running(process, address[0], home)
+    finally:
+        process.kill()
+        process.communicate()
