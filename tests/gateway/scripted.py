@@ -156,6 +156,7 @@ class FakePool:
 
     scripts: list[Script] = field(default_factory=list)
     requests: list[Generate] = field(default_factory=list)
+    counted: list[Generate] = field(default_factory=list)
     closed_early: list[str] = field(default_factory=list)
     """The requests whose stream was closed before its end: the real pool aborts their sequences."""
     replicas: list[FakeStatus] = field(default_factory=list)
@@ -187,6 +188,17 @@ class FakePool:
         if not any(replica.version == version for replica in self.replicas):
             self.replicas.append(FakeStatus(version))
         return self.ready
+
+    async def count(self, version: str, files: Mapping[str, Path], request: Generate) -> int:
+        await self.ensure(version, files)
+        self.counted.append(request)
+        self.someone_came.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        script = self.scripts.pop(0) if self.scripts else []
+        if script and isinstance(script[0], Exception):
+            raise script[0]
+        return self.num_prompt_tokens
 
     async def generate(self, version: str, files: Mapping[str, Path], request: Generate) -> AsyncIterator[Event]:
         await self.ensure(version, files)

@@ -19,6 +19,7 @@ ROUTES = [
     ("/llmos/v1/generate", {"model": "dialogue", "prompt": "Once"}),
     ("/api/chat", {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}], "stream": False}),
     ("/api/generate", {"model": "dialogue", "prompt": "Once", "stream": False}),
+    ("/v1/messages", {"model": "dialogue", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}),
 ]
 
 
@@ -41,6 +42,7 @@ async def test_hanging_up_in_the_middle_of_a_stream_aborts_it(
     assert sorted(pool.closed_early) == sorted(request.id for request in pool.requests)
     assert "[DONE]" not in caller.text
     assert "response.completed" not in caller.text
+    assert "message_stop" not in caller.text
     assert (
         f'completion_tokens_total{{version="smollm2@1"}} {len(pool.requests)}.0' in services.metrics.render().decode()
     )

@@ -70,6 +70,7 @@ async def test_every_route_that_runs_a_model_crosses_answer(
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/responses",
+        "/v1/messages",
         "/llmos/v1/generate",
         "/api/chat",
         "/api/generate",

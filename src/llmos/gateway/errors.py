@@ -64,7 +64,11 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
-    return respond(internal_error(request.scope), request.scope)
+    """It is made outside the door, which therefore can't number it."""
+    response = respond(internal_error(request.scope), request.scope)
+    for name in {"x-request-id", dialects.dialect_of(request.scope).id_header}:
+        response.headers[name] = request.state.request_id
+    return response
 
 
 def _methods(path: str, known: Mapping[str, set[str]]) -> set[str]:

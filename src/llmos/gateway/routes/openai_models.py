@@ -1,4 +1,4 @@
-"""GET /v1/models, in OpenAI's wire format: the names that `model` takes."""
+"""GET /v1/models: the names that `model` takes, in OpenAI's wire format or, where its header is sent, Anthropic's."""
 
 import asyncio
 from typing import Literal
@@ -7,9 +7,11 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import LLMOSError
-from llmos.gateway import openapi
+from llmos.gateway import anthropic_models, openapi
 from llmos.gateway.services import Services
 from llmos.models.versions import Version
+
+_ANTHROPIC = "anthropic-version"
 
 router = APIRouter(prefix="/v1/models", tags=["inference"])
 
@@ -33,26 +35,35 @@ class OpenAIModels(msgspec.Struct, kw_only=True):
 @router.get("", summary="List the names that answer", responses=openapi.answers(OpenAIModels))
 async def list_models(request: Request) -> Response:
     services: Services = request.app.state.services
-    models = await asyncio.to_thread(_all, services)
-    return Response(msgspec.json.encode(OpenAIModels(data=models)), media_type="application/json")
+    versions = await asyncio.to_thread(_all, services)
+    if _ANTHROPIC in request.headers:
+        models = [anthropic_models.model(name, version) for name, version in versions.items()]
+        return _json(anthropic_models.page(models, request.query_params))
+    return _json(OpenAIModels(data=[_described(name, version) for name, version in versions.items()]))
 
 
 @router.get("/{model:path}", summary="Say what a name leads to", responses=openapi.answers(OpenAIModel))
 async def get_model(request: Request, model: str) -> Response:
     services: Services = request.app.state.services
     version = await asyncio.to_thread(services.routes.resolve, model)
-    return Response(msgspec.json.encode(_described(model, version)), media_type="application/json")
+    return _json(
+        anthropic_models.model(model, version) if _ANTHROPIC in request.headers else _described(model, version)
+    )
 
 
-def _all(services: Services) -> list[OpenAIModel]:
-    """Every Route that leads somewhere, then every model."""
-    models: dict[str, OpenAIModel] = {}
+def _json(value: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _all(services: Services) -> dict[str, Version]:
+    """What every Route that leads somewhere leads to, then every model."""
+    versions: dict[str, Version] = {}
     for name in [route.name for route in services.routes.list()] + [each.model for each in services.registry.list()]:
         try:
-            models[name] = _described(name, services.routes.resolve(name))
+            versions[name] = services.routes.resolve(name)
         except LLMOSError:
             continue  # A Route to a model that was removed: asking for it says so.
-    return list(models.values())
+    return versions
 
 
 def _described(name: str, version: Version) -> OpenAIModel:
