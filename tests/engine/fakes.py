@@ -127,11 +127,12 @@ class FakeTokenizer:
     bos_id = None
     eos_ids = frozenset({EOS})
     has_template = True
+    template_text = ""
 
     def encode(self, text, *, add_bos=True):
         return list(text.encode())
 
-    def encode_chat(self, messages, *, add_generation_prompt=True, continues=False):
+    def encode_chat(self, messages, *, variables=None, add_generation_prompt=True, continues=False):
         return [SPECIAL, *"".join(m["content"] for m in messages).encode()]
 
     def decode(self, ids, *, skip_special=True):
@@ -143,7 +144,7 @@ class FakeTokenizer:
     def token_text(self, token):
         return self.token_bytes(token).decode(errors="replace")
 
-    def detokenizer(self, *, continues=False):
+    def detokenizer(self, *, continues=False, shown=()):
         return FakeDetokenizer()
 
 

@@ -113,7 +113,7 @@ class Words(FakeTokenizer):
         def finish(self):
             return ""
 
-    def detokenizer(self, *, continues=False):
+    def detokenizer(self, *, continues=False, shown=()):
         return self.Detokenizer()
 
     def token_bytes(self, token):

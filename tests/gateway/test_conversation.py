@@ -1,11 +1,12 @@
 """What is a conversation and what is none, whichever wire format it came in."""
 
+import re
 from typing import Any
 
 import pytest
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.conversation import check_conversation, read_arguments
+from llmos.gateway.conversation import check_conversation, check_functions, read_arguments
 
 USER = {"role": "user", "content": "What is the weather?"}
 
@@ -100,3 +101,29 @@ def test_arguments_that_are_none(text: str, message: str) -> None:
     with pytest.raises(BadRequest, match=message) as caught:
         read_arguments(text, "messages[1].tool_calls[0].function.arguments")
     assert caught.value.param == "messages[1].tool_calls[0].function.arguments"
+
+
+@pytest.mark.parametrize(
+    ("functions", "param", "message"),
+    [
+        ([{}], "tools[0].function.name", "missing"),
+        ([{"name": "a.b"}], "tools[0].function.name", "letters"),
+        ([{"name": "x" * 65}], "tools[0].function.name", "1 to 64"),
+        ([{"name": "f"}, {"name": "f"}], "tools[1].function.name", "like that of tools[0].function"),
+        ([{"name": "f", "description": 1}], "tools[0].function.description", "string"),
+        ([{"name": "f", "parameters": []}], "tools[0].function.parameters", "object"),
+        ([{"name": "f", "parameters": {"maximum": 10**30}}], "tools[0].function.parameters", "64 bits"),
+        ([{"name": f"f{i}"} for i in range(129)], "tools", "at most 128"),
+    ],
+)
+def test_functions_that_cannot_be_called(functions: list[dict[str, Any]], param: str, message: str) -> None:
+    with pytest.raises(BadRequest, match=re.escape(message)) as caught:
+        check_functions(functions)
+    assert caught.value.param == param
+
+
+def test_functions() -> None:
+    check_functions([{"name": "get_weather-2", "description": "x", "parameters": {"type": "object"}}, {"name": "g"}])
+    with pytest.raises(BadRequest) as caught:
+        check_functions([{"name": ""}], "tools[{}]")
+    assert caught.value.param == "tools[0].name"

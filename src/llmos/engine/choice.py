@@ -1,21 +1,24 @@
 """Tokens of one choice to what its caller is told: text, logprobs, and why it ended."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmos.engine.messages import Delta, FinishReason, SamplingParams, TokenLogprob
+from llmos.engine.messages import Delta, FinishReason, SamplingParams, TokenLogprob, ToolCallDelta
 from llmos.engine.stopping import StopStrings
 
 if TYPE_CHECKING:
+    from llmos.engine.dialogue import AnswerReader
     from llmos.engine.tokenizer import Tokenizer
 
 
 class Choice:
     """Takes a choice's tokens one by one and tells what each adds.
 
-    The joined texts are the answer; joined token_ids and logprobs are its tokens. None of the three gives away a stop
-    string, or what may yet become one: a token is told when all of its text is.
+    The joined texts are the answer, and what a reader takes out of it is told beside; joined token_ids and logprobs are
+    all of its tokens. None of the three gives away a stop string, or what may yet become one: a token is told when all
+    of its text is.
     """
 
     def __init__(
@@ -29,8 +32,11 @@ class Choice:
         tokenizer: "Tokenizer",
         echo: str = "",
         continues: bool = False,
+        reader: "AnswerReader | None" = None,
+        shown: Collection[str] = (),
     ) -> None:
-        """`continues`: the answer goes on where the prompt ends, rather than beginning a turn of its own."""
+        """`continues`: the answer goes on where the prompt ends, rather than beginning a turn of its own. `reader`
+        takes calls and reasoning out of the text, and sees those control tokens in it that are `shown`."""
         self.request_id = request_id
         self.index = index
         self.num_tokens = 0
@@ -44,7 +50,8 @@ class Choice:
         self._stop_ids = stop_ids
         self._include_stop = params.include_stop
         self._tokenizer = tokenizer
-        self._detokenizer = tokenizer.detokenizer(continues=continues)
+        self._detokenizer = tokenizer.detokenizer(continues=continues, shown=shown)
+        self._reader = reader
         self._echo = echo
         self._hold = _Hold(params.stop) if params.stop else None
 
@@ -115,6 +122,12 @@ class Choice:
     def _delta(
         self, text: str, tokens: list[int], logprobs: list[TokenLogprob], stop_reason: str | int | None = None
     ) -> Delta:
+        reasoning, tool_calls = "", tuple[ToolCallDelta, ...]()
+        if self._reader is not None:
+            said = self._reader.push(text, is_last=self.finish_reason is not None)
+            text, reasoning, tool_calls = said.text, said.reasoning, said.tool_calls
+            if self.finish_reason == "stop" and self._reader.has_called:
+                self.finish_reason = "tool_calls"
         if self._echo:
             text, self._echo = self._echo + text, ""
         num_cached_tokens, self.num_cached_tokens = self.num_cached_tokens, 0
@@ -122,6 +135,8 @@ class Choice:
             id=self.request_id,
             index=self.index,
             text=text,
+            reasoning=reasoning,
+            tool_calls=[*tool_calls],
             token_ids=tokens,
             logprobs=logprobs,
             finish_reason=self.finish_reason,

@@ -8,10 +8,12 @@ import msgspec
 
 from llmos.core.errors import BadRequest, PromptTooLong
 from llmos.engine.choice import Choice
+from llmos.engine.dialogue import Dialogue, open_dialogue
 from llmos.engine.messages import AdapterFiles, Counted, Generate, SamplingParams
 from llmos.engine.sampler import SamplingState
 from llmos.engine.sampling import check_sampling, derive_seed
 from llmos.engine.sequence import Sequence
+from llmos.engine.texts import texts_in
 
 if TYPE_CHECKING:
     from llmos.engine.adapters import Adapter
@@ -41,8 +43,8 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
 
     Raises BadRequest or PromptTooLong, naming the field.
     """
-    if request.grammar is not None or request.tools is not None or request.template_options:
-        raise BadRequest("Grammars, tools and template options are not available yet. Leave them out.")
+    if request.grammar is not None:
+        raise BadRequest("Grammars are not available yet. Leave them out.")
     field = _prompt_field(request)
     _check_continues(request)
     request = _with_template(request, tokenizer)
@@ -50,7 +52,8 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
     _check_priority(request.priority)
     check_sampling(params, vocab_size, context_length)
     _refuse_far_too_long(request, tokenizer, context_length, field)
-    prompt = _prompt_tokens(request, tokenizer, vocab_size)
+    dialogue = _dialogue(request, tokenizer)
+    prompt = dialogue.tokens if dialogue else _prompt_tokens(request, tokenizer, vocab_size)
     max_tokens = _room(len(prompt), params, context_length, field)
     stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
     seed = int.from_bytes(os.urandom(8), "little") if params.seed is None else params.seed
@@ -71,6 +74,8 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
                 tokenizer=tokenizer,
                 echo=echo,
                 continues=request.continues or request.messages is None,
+                reader=dialogue.reader() if dialogue else None,
+                shown=dialogue.shown if dialogue else (),
             ),
             caller=request.caller,
             salt=salt,
@@ -90,7 +95,9 @@ def count(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context
     _check_continues(request)
     request = _with_template(request, tokenizer)
     _refuse_far_too_long(request, tokenizer, context_length, field)
-    return Counted(request.id, len(_prompt_tokens(request, tokenizer, vocab_size)))
+    dialogue = _dialogue(request, tokenizer)
+    prompt = dialogue.tokens if dialogue else _prompt_tokens(request, tokenizer, vocab_size)
+    return Counted(request.id, len(prompt))
 
 
 def _prompt_field(request: Generate) -> str:
@@ -141,8 +148,8 @@ def _refuse_far_too_long(request: Generate, tokenizer: "Tokenizer", context_leng
     if request.text is not None:
         text = request.text
     else:
-        parts = [message.get(name) for message in request.messages or [] for name in ("role", "name", "content")]
-        text = "".join(part for part in parts if isinstance(part, str))
+        tools = request.tools.functions if request.tools else []
+        text = "".join(texts_in([request.messages, tools, request.template_options]))
     num_characters = _USUAL_CHARACTERS_PER_TOKEN * context_length
     # Doubled, since the rest behind a beginning that takes few tokens may be of any kind.
     while num_characters < len(text):
@@ -156,14 +163,25 @@ def _refuse_far_too_long(request: Generate, tokenizer: "Tokenizer", context_leng
         num_characters *= 2
 
 
+def _dialogue(request: Generate, tokenizer: "Tokenizer") -> Dialogue | None:
+    """Return the conversation that the prompt is. None: it is plain."""
+    if request.messages is None:
+        for param, given in (("tools", request.tools), ("chat_template_kwargs", request.template_options)):
+            if given:
+                raise BadRequest(f"`{param}` is for conversations. Send `messages`, or leave it out.", param=param)
+        return None
+    if not tokenizer.has_template:
+        raise BadRequest(
+            "The model has no chat template, so it can't take messages. Send it a text prompt.", param="messages"
+        )
+    dialogue = open_dialogue(request, tokenizer)
+    if not dialogue.tokens:
+        raise _empty_prompt()
+    return dialogue
+
+
 def _prompt_tokens(request: Generate, tokenizer: "Tokenizer", vocab_size: int) -> list[int]:
-    if request.messages is not None:
-        if not tokenizer.has_template:
-            raise BadRequest(
-                "The model has no chat template, so it can't take messages. Send it a text prompt.", param="messages"
-            )
-        tokens = tokenizer.encode_chat(request.messages, continues=request.continues)
-    elif request.text is not None:
+    if request.text is not None:
         tokens = tokenizer.encode(request.text)
     else:
         tokens = request.tokens or []
@@ -173,8 +191,12 @@ def _prompt_tokens(request: Generate, tokenizer: "Tokenizer", vocab_size: int) -
                     f"The prompt has token {token}; the model's tokens are 0 to {vocab_size - 1:,}.", param="prompt"
                 )
     if not tokens:
-        raise BadRequest("The prompt is empty, so there is nothing to continue. Send some text.", param="prompt")
+        raise _empty_prompt()
     return tokens
+
+
+def _empty_prompt() -> BadRequest:
+    return BadRequest("The prompt is empty, so there is nothing to continue. Send some text.", param="prompt")
 
 
 def _prompt_text(request: Generate, prompt: list[int], tokenizer: "Tokenizer") -> str:

@@ -4,6 +4,7 @@ Every wire format spells messages in its own way and turns them into the dicts t
 (engine.messages.Generate.messages). They are checked here once, whichever format they came in.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from llmos.core.errors import BadRequest
 
 ROLES = ("system", "user", "assistant", "tool")
 MAX_ID_LENGTH = 512
+MAX_FUNCTIONS = 128
+
+_FUNCTION_NAME = re.compile("[a-zA-Z0-9_-]{1,64}")
 
 
 def check_conversation(messages: Sequence[Mapping[str, Any]], *, needs_every_result: bool = True) -> None:
@@ -47,6 +51,29 @@ def check_conversation(messages: Sequence[Mapping[str, Any]], *, needs_every_res
         open_calls = _calls(message, path)
     if needs_every_result:
         _refuse_open(open_calls)
+
+
+def check_functions(functions: Sequence[Mapping[str, Any]], place: str = "tools[{}].function") -> None:
+    """Raise BadRequest for functions that can't be called: the names, that there are not too many, that parameters are
+    an object. `place` says where number i stands in the request. Whether a schema is one, its reader says later."""
+    if len(functions) > MAX_FUNCTIONS:
+        raise BadRequest(
+            f"There are {len(functions)} tools; at most {MAX_FUNCTIONS} can be. Send fewer.", param="tools"
+        )
+    places: dict[str, str] = {}
+    for i, function in enumerate(functions):
+        path = place.format(i)
+        name = function.get("name")
+        _expect(name, f"{path}.name", _is_function_name, "must be 1 to 64 letters, digits, _ and - of ASCII.")
+        assert isinstance(name, str)
+        if name in places:
+            raise _wrong(f"{path}.name", f"is {name!r}, like that of {places[name]}. Give every tool its own.")
+        places[name] = path
+        if not isinstance(function.get("description", ""), str):
+            raise _wrong(f"{path}.description", "must be a string.")
+        if not isinstance(function.get("parameters", {}), Mapping):
+            raise _wrong(f"{path}.parameters", "must be a JSON schema, which is an object.")
+        check_numbers(function.get("parameters", {}), f"{path}.parameters")
 
 
 def read_arguments(text: str, path: str) -> dict[str, Any]:
@@ -145,6 +172,10 @@ def _refuse_open(open_calls: Mapping[str, str]) -> None:
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH
+
+
+def _is_function_name(value: Any) -> bool:
+    return isinstance(value, str) and _FUNCTION_NAME.fullmatch(value) is not None
 
 
 def _is_object(value: Any) -> bool:

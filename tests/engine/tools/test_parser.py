@@ -145,7 +145,7 @@ JSON = st.recursive(
 @settings(deadline=None)
 @given(
     st.sampled_from(sorted(FORMATS)),
-    st.lists(st.tuples(st.sampled_from(NAMES), st.dictionaries(st.text(max_size=5), JSON, max_size=3)), min_size=1, max_size=3),
+    st.lists(st.tuples(st.sampled_from(NAMES), st.dictionaries(st.text(max_size=5), JSON)), min_size=1, max_size=3),
     st.booleans(),
     st.sampled_from([None, 1, 2]),
 )  # fmt: skip

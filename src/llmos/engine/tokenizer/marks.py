@@ -5,10 +5,11 @@ strings are found, and the mark comes out of what is left.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from llmos.core.errors import BadRequest
+from llmos.engine.texts import texts_in
 
 
 class Marks:
@@ -24,7 +25,7 @@ class Marks:
         """Return the messages with the mark inside each control string, and the mark: None where there was none.
         Raises BadRequest for messages nested deeper than Python goes."""
         try:
-            texts = list(_strings(messages))
+            texts = list(texts_in(messages))
         except RecursionError:
             raise BadRequest("The messages are nested too deeply.", param="messages") from None
         if not any(self._anywhere.search(text) for text in texts):
@@ -34,7 +35,7 @@ class Marks:
 
     def mark_end(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], str]:
         """Return the messages with a mark and a space behind the last one's content, and the mark."""
-        mark = self._unused(_strings(messages))
+        mark = self._unused(texts_in(messages))
         *before, last = messages
         return [*before, {**last, "content": f"{last['content']}{mark} "}], mark
 
@@ -51,18 +52,6 @@ class Marks:
 
 def _any_of(texts: Iterable[str]) -> str:
     return "|".join(map(re.escape, texts)) or "(?!)"  # (?!) never matches
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _strings(key)
-            yield from _strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _strings(item)
 
 
 def _map_strings(value: Any, change: Callable[[str], str]) -> Any:

@@ -8,11 +8,12 @@ after the template's own were found).
 
 import threading
 from bisect import insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tokenizers
@@ -44,6 +45,7 @@ class Tokenizer:
         self.bos_id: int | None = parts.bos_id
         self.eos_ids: frozenset[int] = parts.eos_ids
         self.has_template: bool = parts.template is not None
+        self.template_text: str = parts.template or ""
 
     @classmethod
     def from_gguf(cls, metadata: Mapping[str, Any]) -> "Tokenizer":
@@ -72,18 +74,29 @@ class Tokenizer:
         return token_ids
 
     def encode_chat(
-        self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True, continues: bool = False
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        variables: Mapping[str, Any] = MappingProxyType({}),
+        add_generation_prompt: bool = True,
+        continues: bool = False,
     ) -> list[int]:
-        """Return the tokens of the messages in the model's chat template. Control strings in the messages stay text.
-        With `continues`, they end where the last message's content does, so that what follows goes on in it.
+        """Return the tokens of the messages in the model's chat template. Control strings in the messages stay text,
+        and those in `variables`, which the template finds by their names. With `continues`, they end where the last
+        message's content does, so that what follows goes on in it.
         Raises BadRequest where the model has no template, or its template refuses the messages."""
-        marked, mark = self._marks.mark(messages)
+        if taken := sorted({"messages", "add_generation_prompt", *self._parts.template_variables} & variables.keys()):
+            raise BadRequest(f"{taken[0]} is not for callers to set. Leave it out.", param="chat_template_kwargs")
+        (marked, variables), mark = self._marks.mark((messages, variables))
         end = ""
         if continues:
             add_generation_prompt = False
             marked, end = self._marks.mark_end(marked)
         prompt = self.template.render(
-            messages=marked, add_generation_prompt=add_generation_prompt, **self._parts.template_variables
+            messages=marked,
+            add_generation_prompt=add_generation_prompt,
+            **self._parts.template_variables,
+            **variables,
         )
         if continues:
             prompt = _until_mark(end, prompt)
@@ -114,11 +127,23 @@ class Tokenizer:
             data = data.removeprefix(b" ")
         return data.decode("utf-8", "replace")
 
-    def detokenizer(self, *, continues: bool = False) -> Detokenizer:
-        """Return what turns one answer's tokens into text as they come, control tokens left out. With `continues` the
-        answer goes on in the prompt's own text, so the space before its first word counts."""
+    def detokenizer(self, *, continues: bool = False, shown: Collection[str] = ()) -> Detokenizer:
+        """Return what turns one answer's tokens into text as they come, control tokens left out but for those that are
+        `shown`. With `continues` the answer goes on in the prompt's own text, so the space before its first word
+        counts."""
         strips_space = self._parts.spelling.strips_space and not continues
-        return Detokenizer(self._text_bytes, strips_space=strips_space)
+        shown_ids = {self._parts.control[text] for text in shown if text in self._parts.control}
+        if not shown_ids:
+            return Detokenizer(self._text_bytes, strips_space=strips_space)
+
+        def to_bytes(token_id: int) -> bytes:
+            return self.token_bytes(token_id) if token_id in shown_ids else self._text_bytes(token_id)
+
+        return Detokenizer(to_bytes, strips_space=strips_space)
+
+    def control_id(self, text: str) -> int | None:
+        """Return the control token that this string is, None where it is none."""
+        return self._parts.control.get(text)
 
     def token_bytes(self, token_id: int) -> bytes:
         """Return the bytes that the token stands for: none for a number without a token."""

@@ -1,7 +1,7 @@
 """What a tool format is: how tools and calls are told to a model, and how the model tells its calls."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from llmos.engine.messages import Tools
 from llmos.engine.tools.parser import CallParser, Shape
@@ -12,12 +12,12 @@ Message = dict[str, Any]
 class Format(Protocol):
     """One for each way in which models were taught to call."""
 
-    shape: Shape
-    tags: tuple[str, ...]
+    shape: ClassVar[Shape]
+    tags: ClassVar[tuple[str, ...]]
     """The strings around calls. Where they are control tokens, they must be seen all the same."""
-    is_parallel: bool
+    is_parallel: ClassVar[bool]
     """An answer may have several calls."""
-    arguments_key: str
+    arguments_key: ClassVar[str]
 
     def is_of(self, template: str) -> bool:
         """Is it this format that the chat template teaches?"""

@@ -1,17 +1,17 @@
 """<tool_call>{"name": …, "arguments": …}</tool_call>: Hermes, Qwen 2.5 and 3, SmolLM 3 and many others."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from llmos.engine.tools.formats import Message, as_openai
 from llmos.engine.tools.parser import Shape
 
 
 class Hermes:
-    shape = Shape(opening="<tool_call>", closing="</tool_call>", repeats=True)
-    tags = ("<tool_call>", "</tool_call>")
-    is_parallel = True
-    arguments_key = "arguments"
+    shape: ClassVar = Shape(opening="<tool_call>", closing="</tool_call>", repeats=True)
+    tags: ClassVar[tuple[str, ...]] = ("<tool_call>", "</tool_call>")
+    is_parallel: ClassVar = True
+    arguments_key: ClassVar = "arguments"
 
     def is_of(self, template: str) -> bool:
         # Others write XML between the same tags: <function=…> (Qwen 3 Coder), <arg_key> (GLM).

@@ -1,17 +1,17 @@
 """{"name": …, "parameters": …}, behind <|python_tag|> or not, and nothing else in the answer: Llama 3.1 to 3.3."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from llmos.engine.tools.formats import Message, as_openai
 from llmos.engine.tools.parser import Shape
 
 
 class Llama3:
-    shape = Shape(tag="<|python_tag|>", separator=";")
-    tags = ("<|python_tag|>",)
-    is_parallel = False
-    arguments_key = "parameters"
+    shape: ClassVar = Shape(tag="<|python_tag|>", separator=";")
+    tags: ClassVar[tuple[str, ...]] = ("<|python_tag|>",)
+    is_parallel: ClassVar = False
+    arguments_key: ClassVar = "parameters"
 
     def is_of(self, template: str) -> bool:
         return "<|start_header_id|>" in template and '"parameters": ' in template

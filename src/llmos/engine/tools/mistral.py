@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from llmos.engine.tools.formats import Message, as_openai
 from llmos.engine.tools.parser import Shape
@@ -11,10 +11,10 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 class Mistral:
-    shape = Shape(opening="[TOOL_CALLS]", is_list=True, separator=",", closing="]")
-    tags = ("[TOOL_CALLS]",)
-    is_parallel = True
-    arguments_key = "arguments"
+    shape: ClassVar = Shape(opening="[TOOL_CALLS]", is_list=True, separator=",", closing="]")
+    tags: ClassVar[tuple[str, ...]] = ("[TOOL_CALLS]",)
+    is_parallel: ClassVar = True
+    arguments_key: ClassVar = "arguments"
 
     def is_of(self, template: str) -> bool:
         # Later ones write [TOOL_CALLS]name[ARGS]{…}.
