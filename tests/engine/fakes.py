@@ -126,6 +126,7 @@ class FakeTokenizer:
     vocab_size = VOCAB_SIZE
     bos_id = None
     eos_ids = frozenset({EOS})
+    control_ids = frozenset(range(256, VOCAB_SIZE))
     has_template = True
     template_text = ""
 
@@ -143,6 +144,9 @@ class FakeTokenizer:
 
     def token_text(self, token):
         return self.token_bytes(token).decode(errors="replace")
+
+    def middle_encoder(self, vocab_size):
+        return list
 
     def detokenizer(self, *, continues=False, shown=()):
         return FakeDetokenizer()

@@ -60,16 +60,22 @@ class Choice:
         """Tokens that it may still take."""
         return self._max_tokens - self.num_tokens
 
-    def push(self, token: int, logprob: TokenLogprob | None = None) -> Delta | None:
+    def is_stop(self, token: int) -> bool:
+        return token in self._stop_ids
+
+    def push(self, token: int, logprob: TokenLogprob | None = None, *, is_complete: bool = False) -> Delta | None:
         """Take the next token. Return what there is to tell, None where all of it is held back.
 
+        `is_complete`: with it the answer is all that it may be, and ends as it does at a stop token.
         Sets finish_reason with the last one; nothing may be pushed after it.
         """
         self.num_tokens += 1
         if token in self._stop_ids:
             return self._end_at_token(token, logprob)
         text = self._detokenizer.push(token)
-        if self.num_tokens >= self._max_tokens:
+        if is_complete:
+            self.finish_reason = "stop"
+        elif self.num_tokens >= self._max_tokens:
             self.finish_reason = "length"
         if self._hold is None:
             if self.finish_reason:

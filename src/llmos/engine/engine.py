@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from llmos.core.errors import Conflict, LLMOSError
+from llmos.core.errors import BadRequest, Conflict, LLMOSError
 from llmos.engine.adapter_shelf import AdapterShelf
 from llmos.engine.choice import join_deltas
 from llmos.engine.config import EngineConfig
+from llmos.engine.grammar import GrammarFailed, Grammars
+from llmos.engine.masks import MaskMaker
 from llmos.engine.messages import AdapterFiles, Counted, Delta, Event, Failed, Generate, Load, Started, TokenLogprob
 from llmos.engine.request import Prepared, count, prepare
 from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner
-from llmos.engine.sampler import Sampled, Sampler, native_sampler
+from llmos.engine.sampler import Masks, Sampled, Sampler, native_sampler
 from llmos.engine.scheduler import Scheduler
 from llmos.engine.sequence import Sequence
 from llmos.engine.speculate import Speculator
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Logits = npt.NDArray[np.float32]
 Row = tuple[Sequence, list[int]]
 """A sequence that gets its next tokens, and the draft that they are compared with."""
 
@@ -48,6 +51,8 @@ class Engine:
         self._sampler = sampler or native_sampler(getattr(runner, "pool", None), config.threads or 1)
         self._speculator = Speculator(config.max_draft_tokens, config.max_batched_tokens)
         self._adapters = AdapterShelf(runner)
+        self._grammars = Grammars(tokenizer, runner.spec.vocab_size)
+        self._masks = MaskMaker(runner.spec.vocab_size)
         self._live: dict[str, set[Sequence]] = {}
         self._adapter_of: dict[str, str] = {}
         """Of the live requests that have an adapter, its digest."""
@@ -72,6 +77,7 @@ class Engine:
         prepared = prepare(
             request,
             self._tokenizer,
+            self._grammars,
             vocab_size=self._runner.spec.vocab_size,
             context_length=self.context_length,
         )
@@ -119,18 +125,21 @@ class Engine:
             return []
         self._num_steps += 1
         rows = plan.sampled()
+        self._masks.start([(sequence.matcher, draft) for sequence, draft in rows])
         try:
             logits = self._runner.forward(plan.batch(self._scheduler.kv))
         except Exception:
+            self._masks.finish()
             # Whoever is in the batch may have caused it, or suffered from it; those who wait did not.
             logger.exception("A step failed; the requests in it end here.")
             return self._fail({s.request_id for s in plan.sequences}, "The forward pass failed. Try again.")
         self.num_computed_tokens += plan.num_tokens
+        masks = self._masks.finish()
         try:
-            sampled = self._sample(logits, rows, self._runner.likeliest()) if rows else None
+            sampled = self._sample(logits, rows, self._runner.likeliest(), masks) if rows else None
         except Exception:
             logger.exception("Sampling failed.")
-            return self._fail(self._find_guilty(logits, rows), "The next token could not be chosen.")
+            return self._fail(self._find_guilty(logits, rows, masks), "The next token could not be chosen.")
         self._scheduler.settle(plan)
         return self._settle(rows, sampled) if sampled is not None else []
 
@@ -158,11 +167,14 @@ class Engine:
         live = {sequence for sequences in self._live.values() for sequence in sequences}
         assert queued == live, "a live request is not queued, or a queued one not live"
 
-    def _sample(self, logits: npt.NDArray[np.float32], rows: list[Row], likeliest: Likeliest | None = None) -> Sampled:
+    def _sample(
+        self, logits: Logits, rows: list[Row], likeliest: Likeliest | None = None, masks: Masks | None = None
+    ) -> Sampled:
         drafts = [draft for _, draft in rows]
-        return self._sampler.sample(logits, [s.sampling for s, _ in rows], drafts if any(drafts) else None, likeliest)
+        states = [sequence.sampling for sequence, _ in rows]
+        return self._sampler.sample(logits, states, drafts if any(drafts) else None, likeliest, masks)
 
-    def _find_guilty(self, logits: npt.NDArray[np.float32], rows: list[Row]) -> set[str]:
+    def _find_guilty(self, logits: Logits, rows: list[Row], masks: Masks | None) -> set[str]:
         """Return the requests that can't be sampled alone either; all of them where each of them can.
 
         Nothing of the step was settled, so the others' next step is this one again.
@@ -171,8 +183,9 @@ class Engine:
         first = 0
         for sequence, draft in rows:
             last = first + len(draft)
+            own = masks and Masks(masks.words_MW, masks.mask_of_R[first : last + 1])
             try:
-                self._sample(logits[first : last + 1].copy(), [(sequence, draft)])
+                self._sample(logits[first : last + 1].copy(), [(sequence, draft)], masks=own)
             except Exception:
                 guilty.add(sequence.request_id)
             first = last + 1
@@ -190,7 +203,9 @@ class Engine:
 
     def _answer(self, sequence: Sequence, draft: list[int], sampled: Sampled, first: int) -> list[Event]:
         """Take what the model says from row `first` on: the draft as far as it says the same, and one token more."""
-        choice = sequence.choice
+        choice, matcher = sequence.choice, sequence.matcher
+        if matcher is not None and matcher.failure:
+            return self._fail_grammar(sequence, matcher.failure)
         if choice.index == 0 and choice.num_tokens == 0:
             self._num_prompt_tokens += sequence.num_prompt_tokens
             self._num_cached_tokens += sequence.num_cached_tokens
@@ -206,7 +221,10 @@ class Engine:
                 break
             try:
                 entry = self._logprob(sampled, row, token, sequence) if choice.wants_logprobs else None
-                delta = choice.push(token, entry)
+                is_complete = matcher is not None and not choice.is_stop(token) and matcher.read(token)
+                delta = choice.push(token, entry, is_complete=is_complete)
+            except GrammarFailed as error:
+                return [*_joined(deltas), *self._fail_grammar(sequence, str(error))]
             except Exception:
                 logger.exception("Request %s failed.", sequence.request_id)
                 failure = "The answer could not be turned into text."
@@ -225,7 +243,7 @@ class Engine:
         sequence.num_computed = len(sequence.tokens) - 1
         if draft:
             self._learn(sequence, len(draft), num_right)
-        events: list[Event] = [join_deltas(deltas)] if deltas else []
+        events = _joined(deltas)
         if failure is not None:
             return events + self._fail({sequence.request_id}, failure)
         if choice.finish_reason is not None:
@@ -260,6 +278,14 @@ class Engine:
 
         return open_adapter({name: Path(path) for name, path in adapter.files.items()}, self._runner.spec)
 
+    def _fail_grammar(self, sequence: Sequence, reason: str) -> list[Event]:
+        """End a request whose grammar takes more work than a step may, where it stands now."""
+        assert sequence.matcher is not None
+        field = sequence.matcher.field
+        message = f"{field} can't be followed any further: {reason}. Make it simpler."
+        self._drop(sequence.request_id, is_sound=True)
+        return [Failed(sequence.request_id, BadRequest.code, message, field)]
+
     def _fail(self, request_ids: set[str], message: str) -> list[Event]:
         for request_id in request_ids:
             # Nobody may begin with what perhaps made it fail.
@@ -278,3 +304,7 @@ class Engine:
     def _text_and_bytes(self, token: int) -> tuple[str, bytes]:
         data = self._tokenizer.token_bytes(token)
         return data.decode(errors="replace"), data
+
+
+def _joined(deltas: list[Delta]) -> list[Event]:
+    return [join_deltas(deltas)] if deltas else []

@@ -15,6 +15,8 @@ class Grammar(msgspec.Struct, frozen=True):
     kind: Literal["json_object", "json_schema", "regex", "choice", "lark"]
     text: str = ""
     """The schema as JSON, the regular expression, the choices as a JSON array of strings, the lark grammar."""
+    field: str = "response_format"
+    """What callers call the field that it came in: errors name it."""
 
 
 class Tools(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import msgspec
 from llmos.core.errors import BadRequest, PromptTooLong
 from llmos.engine.choice import Choice
 from llmos.engine.dialogue import Dialogue, open_dialogue
+from llmos.engine.grammar import Grammars, check_beside
 from llmos.engine.messages import AdapterFiles, Counted, Generate, SamplingParams
 from llmos.engine.sampler import SamplingState
 from llmos.engine.sampling import check_sampling, derive_seed
@@ -38,19 +39,21 @@ class Prepared:
     """Where the engine doesn't hold it yet."""
 
 
-def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int) -> Prepared:
+def prepare(
+    request: Generate, tokenizer: "Tokenizer", grammars: Grammars, *, vocab_size: int, context_length: int
+) -> Prepared:
     """Check the request and turn it into sequences. Changes nothing, so any thread may call it.
 
     Raises BadRequest or PromptTooLong, naming the field.
     """
-    if request.grammar is not None:
-        raise BadRequest("Grammars are not available yet. Leave them out.")
     field = _prompt_field(request)
     _check_continues(request)
     request = _with_template(request, tokenizer)
     params = request.sampling
     _check_priority(request.priority)
     check_sampling(params, vocab_size, context_length)
+    if request.grammar is not None:
+        check_beside(request.grammar, params)
     _refuse_far_too_long(request, tokenizer, context_length, field)
     dialogue = _dialogue(request, tokenizer)
     prompt = dialogue.tokens if dialogue else _prompt_tokens(request, tokenizer, vocab_size)
@@ -60,6 +63,8 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
     echo = _prompt_text(request, prompt, tokenizer) if request.echo else ""
     # What an adapter makes of a prefix serves the same adapter only.
     salt = f"{request.adapter.digest}\n{request.salt}" if request.adapter else request.salt
+    # Last, since it may take long.
+    matcher = None if request.grammar is None else grammars.compile(request.grammar)
     sequences = [
         Sequence(
             request.id,
@@ -73,13 +78,15 @@ def prepare(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, conte
                 stop_ids=stop_ids,
                 tokenizer=tokenizer,
                 echo=echo,
-                continues=request.continues or request.messages is None,
+                # A grammar means every character.
+                continues=request.continues or request.messages is None or matcher is not None,
                 reader=dialogue.reader() if dialogue else None,
                 shown=dialogue.shown if dialogue else (),
             ),
             caller=request.caller,
             salt=salt,
             priority=request.priority,
+            matcher=matcher and matcher.copy(),
         )
         for i in range(params.n)
     ]

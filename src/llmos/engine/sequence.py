@@ -3,6 +3,7 @@
 from operator import attrgetter
 
 from llmos.engine.choice import Choice
+from llmos.engine.grammar import Matcher
 from llmos.engine.kv_cache import BlockTable
 from llmos.engine.prefix_cache import Node
 from llmos.engine.sampler import SamplingState
@@ -28,6 +29,7 @@ class Sequence:
         "draft",
         "drafter",
         "is_resuming",
+        "matcher",
         "num_cached_tokens",
         "num_charged",
         "num_computed",
@@ -51,6 +53,7 @@ class Sequence:
         caller: str = "",
         salt: str = "",
         priority: int = 0,
+        matcher: Matcher | None = None,
     ) -> None:
         self.request_id = request_id
         self.caller = caller
@@ -81,6 +84,8 @@ class Sequence:
         self.drafter: Drafter | None = Drafter()
         self.sampling = sampling
         self.choice = choice
+        self.matcher = matcher
+        """What its answer must be, where anything was asked for; it has read all that the sequence said."""
 
 
 by_arrival = attrgetter("arrival")

@@ -1,6 +1,7 @@
 """A replica: one engine in a process of its own, spoken to over a socket that its parent made.
 
     main thread    reads commands, encodes prompts ------ inbox ------> step thread    steps, sends one frame a step
+                      `---> grammar thread    compiles grammars ---^
 
 Both block while they have nothing to do, so an idle replica costs no CPU; a forward pass releases the GIL, so prompts
 are encoded meanwhile. The socket's end is the parent's end: the replica exits with it.
@@ -18,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -112,6 +114,9 @@ class Worker:
         self._inbox: deque[Prepared | Counted | Failed | Abort | Ping] = deque()
         # Reentrant, as a condition's lock is by default: the signal handler may interrupt the thread that holds it.
         self._changed = threading.Condition()
+        self._grammar_thread = ThreadPoolExecutor(1, "grammar")
+        self._preparing: dict[str, bool] = {}
+        """The requests that the grammar thread has, and whether each is still wanted."""
         self._draining = False
         self._parent_gone = False
         self._failed = False
@@ -131,6 +136,7 @@ class Worker:
                 self._parent_gone = True
                 self._changed.notify()
             stepping.join()
+            self._grammar_thread.shutdown(wait=False, cancel_futures=True)
         return int(self._failed)
 
     def drain(self) -> None:
@@ -147,11 +153,18 @@ class Worker:
 
     def _take(self, command: Command) -> None:
         match command:
+            case Generate() if command.grammar is not None:
+                # It may take seconds to see that a grammar is endless.
+                with self._changed:
+                    self._preparing[command.id] = True
+                self._grammar_thread.submit(self._prepare_aside, command)
             case Generate():
                 self._put(self._prepare(command, self._engine.prepare))
             case Count():
                 self._put(self._prepare(command.request, self._engine.count))
-            case Abort() | Ping():
+            case Abort():
+                self._abort(command)
+            case Ping():
                 self._put(command)
             case Shutdown():
                 self.drain()
@@ -164,10 +177,25 @@ class Worker:
                 raise Unavailable("The model is being stopped. Try again in a moment.")
             return prepare(request)
         except LLMOSError as error:
-            return Failed(request.id, error.code, error.message, error.param)
+            return _failed(request.id, error)
         except Exception:
             logger.exception("Request %s could not be prepared.", request.id)
             return Failed(request.id, LLMOSError.code, "The request could not be prepared.")
+
+    def _prepare_aside(self, request: Generate) -> None:
+        prepared = self._prepare(request, self._engine.prepare)
+        with self._changed:
+            if self._preparing.pop(request.id):
+                self._inbox.append(prepared)
+            self._changed.notify()
+
+    def _abort(self, abort: Abort) -> None:
+        with self._changed:
+            if abort.id in self._preparing:
+                self._preparing[abort.id] = False
+            else:
+                self._inbox.append(abort)
+                self._changed.notify()
 
     def _put(self, item: Prepared | Counted | Failed | Abort | Ping) -> None:
         with self._changed:
@@ -206,9 +234,11 @@ class Worker:
     def _wait(self) -> bool:
         """Sleep until there is something to do; False when there never will be again."""
         with self._changed:
-            while not (self._parent_gone or self._draining or self._inbox or self._engine.has_work):
+            while not (self._parent_gone or self._inbox or self._engine.has_work):
+                if self._draining and not self._preparing:
+                    return False
                 self._changed.wait()
-            return not self._parent_gone and (bool(self._inbox) or self._engine.has_work)
+            return not self._parent_gone
 
     def _settle_inbox(self) -> list[Event]:
         events: list[Event] = []
@@ -229,7 +259,11 @@ class Worker:
         try:
             return self._engine.admit(prepared)
         except LLMOSError as error:
-            return Failed(prepared.id, error.code, error.message, error.param)
+            return _failed(prepared.id, error)
         except Exception:
             logger.exception("Request %s could not be admitted.", prepared.id)
             return Failed(prepared.id, LLMOSError.code, "The request could not be admitted.")
+
+
+def _failed(request_id: str, error: LLMOSError) -> Failed:
+    return Failed(request_id, error.code, error.message, error.param)

@@ -24,6 +24,7 @@ from llmos.engine.tokenizer.from_files import parts_from_files
 from llmos.engine.tokenizer.from_gguf import parts_from_gguf
 from llmos.engine.tokenizer.library import library_errors
 from llmos.engine.tokenizer.marks import Marks
+from llmos.engine.tokenizer.middle import MiddleEncoder
 from llmos.engine.tokenizer.parts import Parts
 from llmos.engine.tokenizer.prefix import Prefix
 from llmos.engine.tokenizer.template import ChatTemplate
@@ -36,9 +37,10 @@ class Tokenizer:
         self._parts = parts
         self._backend = parts.backend
         self._lock = threading.Lock()
-        self._control_ids = frozenset(parts.control.values())
+        self.control_ids: frozenset[int] = frozenset(parts.control.values())
+        """They steer the model, and are no text."""
         # The token for unknown text is what text may become, unless the model also takes it for BOS or EOS.
-        self._guarded_ids = self._control_ids - ({parts.unknown_id} - {parts.bos_id, *parts.eos_ids})
+        self._guarded_ids = self.control_ids - ({parts.unknown_id} - {parts.bos_id, *parts.eos_ids})
         self._prefix = Prefix(self._backend)
         self._bytes: dict[int, bytes] = {}
         self.vocab_size: int = parts.vocab_size
@@ -108,6 +110,11 @@ class Tokenizer:
                 return token_ids
         return self._encode_pieces([piece.replace(mark, "") if mark else piece for piece in pieces])
 
+    def middle_encoder(self, vocab_size: int) -> MiddleEncoder:
+        """Return what encodes text in the middle of an answer, in the first `vocab_size` tokens."""
+        tokens = [self.token_bytes(token) for token in range(vocab_size)]
+        return MiddleEncoder(self._prefix.without, tokens, self.control_ids)
+
     @cached_property
     def template(self) -> ChatTemplate:
         """Raises BadRequest where the model has none."""
@@ -158,7 +165,7 @@ class Tokenizer:
         return self.token_bytes(token_id).decode("utf-8", "replace")
 
     def _text_bytes(self, token_id: int) -> bytes:
-        return b"" if token_id in self._control_ids else self.token_bytes(token_id)
+        return b"" if token_id in self.control_ids else self.token_bytes(token_id)
 
     # --- how text stays text
 
