@@ -11,6 +11,7 @@ from llmos.gateway import openapi, sse
 from llmos.gateway.openai_answers import Usage, usage
 from llmos.gateway.openai_fields import SamplingFields
 from llmos.gateway.pipeline import Answer, Call, Prompt
+from llmos.gateway.response_format import Format
 from llmos.gateway.sse import AnswerResponse, Wire
 from llmos.gateway.wire import Int64, Unsupported, receive
 
@@ -26,8 +27,12 @@ class GenerateRequest(SamplingFields, kw_only=True):
     max_tokens: Annotated[int, Int64] | None = None
     """Without it, as many as the context window has room for."""
     stream: bool = False
+    format: Format | None = None
+    """What the text must be."""
 
+    objects: ClassVar = {"format": Format}
     unsupported: ClassVar = {
+        "response_format": Unsupported('its name is `format`: {"json_schema": …}.', ({"type": "text"},)),
         "n": Unsupported("there is one text an answer. /v1/completions gives several.", (1,)),
         "messages": Unsupported("this takes a `prompt`. /v1/chat/completions takes messages."),
         "logprobs": Unsupported("/v1/completions gives them.", (False,)),
@@ -40,6 +45,7 @@ class GenerateRequest(SamplingFields, kw_only=True):
             model=self.model,
             prompts=[prompt],
             sampling=self.sampling(max_tokens=self.max_tokens),
+            grammar=self.format.grammar() if self.format is not None else None,
             origin=self.origin(),
             id_prefix="gen",
         )

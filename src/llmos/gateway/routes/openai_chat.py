@@ -11,8 +11,9 @@ from llmos.core.errors import BadRequest
 from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway import openapi, sse
 from llmos.gateway.openai_answers import EventFrame, TokenLogprobs, Usage, token_logprobs, usage
-from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, StreamFields, StreamOptions
+from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, StreamOptions
 from llmos.gateway.pipeline import Answer, Call, Prompt
+from llmos.gateway.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.gateway.sse import AnswerResponse, Wire
 from llmos.gateway.wire import Int64, Unsupported, WireRequest, receive
 
@@ -46,7 +47,7 @@ class Message(WireRequest, kw_only=True):
     }
 
 
-class ChatRequest(StreamFields, kw_only=True):
+class ChatRequest(FormatFields, kw_only=True):
     model: str
     """A Route or a model: GET /v1/models lists them."""
     messages: list[Message]
@@ -58,17 +59,15 @@ class ChatRequest(StreamFields, kw_only=True):
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
 
     harmless = HARMLESS
-    objects: ClassVar = {"stream_options": StreamOptions}
+    objects: ClassVar = {"stream_options": StreamOptions, **FORMAT_OBJECTS}
     lists: ClassVar = {"messages": Message}
     unsupported: ClassVar = {
         **UNSUPPORTED,
+        **OLDER_NAMES,
         "tools": Unsupported(_TOOLS, ([],)),
         "tool_choice": Unsupported(_TOOLS, ("none", "auto")),
         "functions": Unsupported(_TOOLS, ([],)),
         "function_call": Unsupported(_TOOLS, ("none", "auto")),
-        "response_format": Unsupported(
-            "structured output is not available yet. Ask for the format in a message.", ({"type": "text"},)
-        ),
         "modalities": Unsupported(_TEXT_ONLY, (["text"], [])),
         "audio": Unsupported(_TEXT_ONLY),
         "reasoning_effort": Unsupported("no model here takes an effort. Leave it out.", ("none",)),
@@ -100,6 +99,7 @@ class ChatRequest(StreamFields, kw_only=True):
             model=self.model,
             prompts=[Prompt(messages=messages)],
             sampling=sampling,
+            grammar=self.grammar(),
             origin=self.origin(),
             id_prefix="chatcmpl",
         )

@@ -11,8 +11,9 @@ from llmos.core.errors import BadRequest
 from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway import openapi, sse
 from llmos.gateway.openai_answers import EventFrame, Usage, finite, usage
-from llmos.gateway.openai_fields import HARMLESS, MAX_CHOICES, UNSUPPORTED, StreamFields, StreamOptions
+from llmos.gateway.openai_fields import HARMLESS, MAX_CHOICES, UNSUPPORTED, StreamOptions
 from llmos.gateway.pipeline import Answer, Call, Prompt
+from llmos.gateway.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.gateway.sse import AnswerResponse, Wire
 from llmos.gateway.wire import Int64, Unsupported, receive
 
@@ -21,7 +22,7 @@ router = APIRouter()
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
-class CompletionRequest(StreamFields, kw_only=True):
+class CompletionRequest(FormatFields, kw_only=True):
     model: str
     """A Route or a model: GET /v1/models lists them."""
     prompt: str | list[str | TokenId | list[TokenId]]
@@ -35,9 +36,10 @@ class CompletionRequest(StreamFields, kw_only=True):
     """Nothing but n: choices are not ranked."""
 
     harmless = HARMLESS
-    objects: ClassVar = {"stream_options": StreamOptions}
+    objects: ClassVar = {"stream_options": StreamOptions, **FORMAT_OBJECTS}
     unsupported: ClassVar = {
         **UNSUPPORTED,
+        **OLDER_NAMES,
         "suffix": Unsupported("the model can't write towards a given end. Leave it out.", ("",)),
     }
 
@@ -61,6 +63,7 @@ class CompletionRequest(StreamFields, kw_only=True):
             model=self.model,
             prompts=prompts,
             sampling=sampling,
+            grammar=self.grammar(),
             echo=self.echo,
             origin=self.origin(),
             id_prefix="cmpl",
