@@ -80,7 +80,8 @@ def prepare(
                 echo=echo,
                 # A grammar means every character.
                 continues=request.continues or request.messages is None or matcher is not None,
-                reader=dialogue.reader() if dialogue else None,
+                # What must be of a form is all text: no reasoning and no call can be in it.
+                reader=dialogue.reader() if dialogue and request.grammar is None else None,
                 shown=dialogue.shown if dialogue else (),
             ),
             caller=request.caller,
