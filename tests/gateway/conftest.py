@@ -1,6 +1,7 @@
 """A gateway whose models are scripted: what the engine would say is written down by the test; and a real one."""
 
 import asyncio
+import shutil
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,8 @@ from fastapi import FastAPI
 
 from llmos.core.config import load_settings
 from llmos.core.database import Database
+from llmos.data.batches import Batches
+from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.gateway.app import create_app
 from llmos.gateway.lookup import Lookup
@@ -32,10 +35,20 @@ def pool() -> FakePool:
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A real one, made once: what the tests keep in it has names that never repeat."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('database')}/llmos.db")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with all tables and nothing in them, made once."""
+    path = tmp_path_factory.mktemp("database") / "llmos.db"
+    database = Database(f"sqlite:///{path}")
     database.upgrade()
+    database.close()
+    return path
+
+
+@pytest.fixture
+def database(empty_database: Path, tmp_path: Path) -> Iterator[Database]:
+    """A real one of the test's own."""
+    shutil.copy(empty_database, tmp_path / "llmos.db")
+    database = Database(f"sqlite:///{tmp_path / 'llmos.db'}")
     yield database
     database.close()
 
@@ -49,11 +62,13 @@ def services(pool: FakePool, tmp_path: Path, database: Database) -> Services:
         registry=registry,  # type: ignore[arg-type]
         routes=routes,  # type: ignore[arg-type]
         lookup=Lookup(routes, registry),  # type: ignore[arg-type]
+        files=(files := Files(database, tmp_path / "files")),
+        batches=Batches(database, files),
         responses=KeptResponses(database),
         pool=pool,  # type: ignore[arg-type]
         owner_key=OwnerKey(KEY),
     )
-    services.metrics.watch(pool.status, services.admission.calls)
+    services.metrics.watch(pool.status, services.admission.calls, services.batches.by_status)
     return services
 
 

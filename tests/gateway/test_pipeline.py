@@ -18,7 +18,7 @@ from llmos.gateway.services import Services
 
 pytestmark = pytest.mark.anyio
 
-NO_BODY = {"/v1/responses/{response_id}/cancel"}
+NO_BODY = {"/v1/responses/{response_id}/cancel", "/v1/batches/{batch_id}/cancel"}
 PACKAGE = Path(llmos.gateway.__file__).parent
 
 
@@ -54,6 +54,8 @@ async def test_every_route_that_runs_a_model_crosses_answer(
     for path, operations in app.openapi()["paths"].items():
         for method, operation in operations.items():
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+            if method == "post" and path == "/v1/files":
+                continue  # It takes a form, and asks no model.
             has_body = (method in ("post", "put") and path not in NO_BODY) or path == "/api/delete"
             assert (body is not None) == has_body, f"{method} {path} needs an example"
             for stream in (False, True):

@@ -1,5 +1,6 @@
 """The real server with the real model, as a user starts it, spoken to by the official client."""
 
+import json
 import os
 import re
 import signal
@@ -253,6 +254,38 @@ def test_a_second_signal_ends_it_at_once(home: Path) -> None:
         assert not is_alive(pid)
         with pytest.raises((openai.APIError, httpx.HTTPError)):
             list(stream)
+
+
+def test_a_killed_server_loses_and_doubles_no_line_of_a_batch(tmp_path: Path, smollm2_path: Path) -> None:
+    """Two kills in the middle of the answers, and everything is there once, the same as a live call says."""
+    open_registry(load_settings({"LLMOS_HOME": str(tmp_path)})).import_path(smollm2_path, "smollm2")
+    asked: dict[str, Any] = {"model": "dialogue", "prompt": "Once", "max_tokens": 20, "temperature": 0}
+    line = {"method": "POST", "url": "/v1/completions", "body": asked}
+    lines = [json.dumps({"custom_id": f"{i}", **line}) for i in range(60)]
+    batch_id = ""
+    for num_answers in (1, 30):
+        with serving(tmp_path) as running, running.openai() as client:
+            if not batch_id:
+                file = client.files.create(file=("lines.jsonl", "\n".join(lines).encode()), purpose="batch")
+                batch_id = client.batches.create(
+                    input_file_id=file.id, endpoint="/v1/completions", completion_window="24h"
+                ).id
+            while (counts := client.batches.retrieve(batch_id).request_counts) is None or (
+                counts.completed < num_answers
+            ):
+                pass
+            assert counts.completed < 60
+            running.process.kill()
+    with serving(tmp_path) as running, running.openai() as client:
+        while (batch := client.batches.retrieve(batch_id)).status != "completed":
+            assert batch.status in ("in_progress", "finalizing")
+        live = client.completions.create(**asked).choices[0].text
+        answers = [json.loads(each) for each in client.files.content(batch.output_file_id or "").text.splitlines()]
+        assert sorted(int(answer["custom_id"]) for answer in answers) == list(range(60))
+        assert {answer["response"]["body"]["choices"][0]["text"] for answer in answers} == {live}
+        assert batch.usage is not None
+        assert batch.usage.output_tokens == 60 * 20
+        assert running.end() == 0
 
 
 def test_it_says_where_it_serves_and_how_to_try_it(home: Path) -> None:

@@ -74,6 +74,10 @@ class Settings:
         return {name: value for name, value in said.items() if value is not None}
 
     @property
+    def files_path(self) -> Path:
+        return self.home / "files"
+
+    @property
     def owner_key_path(self) -> Path:
         return self.home / "keys" / "owner"
 

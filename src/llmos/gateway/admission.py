@@ -5,7 +5,8 @@
 
 Half, and always: one caller who fills the queue must leave room for the one who comes next. A caller who has nothing
 open comes in whatever its size, since a call that is larger than its share could otherwise never run; it takes up no
-more than a share of the room, so that it keeps nobody out.
+more than a share of the room, so that it keeps nobody out. What runs in the background takes no room at all, and is
+never refused: whoever runs it sees to it that it stays little, and asks num_open how busy the others are.
 
 Every call that comes in leaves by one of three doors, and accepted = answered + failed + cancelled + running at any
 moment. Knows nothing of prompts, tokens and processes.
@@ -56,8 +57,13 @@ class Admission:
         self._clock = clock
         self._lines: dict[str, _Line] = {}
 
+    @property
+    def num_open(self) -> int:
+        """The choices that are computed or wait, those in the background left out."""
+        return sum(line.num_open for line in self._lines.values())
+
     @contextmanager
-    def admit(self, version: str, caller: str, num_choices: int) -> Iterator[None]:
+    def admit(self, version: str, caller: str, num_choices: int, *, is_background: bool = False) -> Iterator[None]:
         """Hold room for a call while the body runs, and note how it left.
 
         Raises Overloaded, which says when to come back, where there is no room.
@@ -65,7 +71,9 @@ class Admission:
         line = self._lines.get(version)
         if line is None:
             line = self._lines[version] = _Line(version, self._max_running, self._max_queued, self._clock)
-        line.enter(caller, num_choices)
+        if not is_background:
+            line.take_room(caller, num_choices)
+        line.note(accepted=1, running=1)
         outcome: Outcome = "failed"
         try:
             yield
@@ -74,7 +82,9 @@ class Admission:
             outcome = "cancelled"
             raise
         finally:
-            line.leave(caller, num_choices, outcome)
+            if not is_background:
+                line.give_room(caller, num_choices)
+            line.note(running=-1, **{outcome: 1})
 
     def calls(self) -> Mapping[str, Calls]:
         """What became of the calls so far, by Version."""
@@ -96,27 +106,29 @@ class _Line:
         self.calls = Calls()
         """Replaced as a whole, so that who reads it from another thread sees one moment."""
 
-    def enter(self, caller: str, num_choices: int) -> None:
+    @property
+    def num_open(self) -> int:
+        return self._num_open_of.total()
+
+    def take_room(self, caller: str, num_choices: int) -> None:
         num_own = self._num_open_of[caller]
         num_taken = sum(min(num, self._share) for num in self._num_open_of.values())
         is_over_share = num_own > 0 and num_own + num_choices > self._share
         is_full = num_taken > 0 and num_taken + min(num_choices, self._share) > self._max_open
         if is_over_share or is_full:
-            self.calls = replace(self.calls, rejected=self.calls.rejected + 1)
+            self.note(rejected=1)
             raise self._overloaded(num_own if is_over_share and not is_full else None)
         self._num_open_of[caller] += num_choices
-        self._note(accepted=1, running=1)
 
-    def leave(self, caller: str, num_choices: int, outcome: Outcome) -> None:
+    def give_room(self, caller: str, num_choices: int) -> None:
         self._num_open_of[caller] -= num_choices
         if not self._num_open_of[caller]:
             del self._num_open_of[caller]  # callers come and go; this must not grow with them
         self._departures.append((self._clock(), num_choices))
         if not self._num_open_of:
             self._departures.clear()  # what comes after a pause must not be measured by it
-        self._note(running=-1, **{outcome: 1})
 
-    def _note(self, **changes: int) -> None:
+    def note(self, **changes: int) -> None:
         counts = {name: getattr(self.calls, name) + change for name, change in changes.items()}
         self.calls = replace(self.calls, **counts, num_queued=self._num_queued())
 

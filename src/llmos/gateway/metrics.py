@@ -63,11 +63,16 @@ class Metrics:
         )
 
     def watch(
-        self, status: Callable[[], Sequence[ReplicaStatus]], calls: Callable[[], Mapping[str, Calls]] = dict
+        self,
+        status: Callable[[], Sequence[ReplicaStatus]],
+        calls: Callable[[], Mapping[str, Calls]] = dict,
+        batches: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        """Show the replicas' own numbers and what became of all calls too, read at the moment of the scrape."""
+        """Show the replicas' own numbers, what became of all calls and how many batches there are too, read at the
+        moment of the scrape."""
         self.registry.register(_Replicas(status))
         self.registry.register(_Calls(calls))
+        self.registry.register(_Batches(batches))
 
     def render(self) -> bytes:
         return generate_latest(self.registry)
@@ -152,3 +157,17 @@ class _Calls(Collector):
             rejected.add_metric([version], calls.rejected)
             queued.add_metric([version], calls.num_queued)
         return [accepted, ended, running, rejected, queued]
+
+
+class _Batches(Collector):
+    def __init__(self, batches: Callable[[], Mapping[str, int]]) -> None:
+        self._batches = batches
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        batches = GaugeMetricFamily("llmos_batches", "Batches by status, those that have ended too.", labels=["status"])
+        for status, count in self._batches().items():
+            batches.add_metric([status], count)
+        return [batches]

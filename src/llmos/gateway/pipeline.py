@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -217,6 +218,25 @@ def join(calls: list[ToolCall], delta: ToolCallDelta) -> None:
     calls[delta.index].arguments += delta.arguments
 
 
+BACKGROUND_PRIORITY = -100
+"""The lowest there is: as much as nobody waits for it."""
+
+_is_background: ContextVar[bool] = ContextVar("is_background", default=False)
+
+
+@contextmanager
+def in_background() -> Iterator[None]:
+    """While the body runs, what this task answers comes after what people wait for, and takes no room in the queue.
+
+    A variable of the task, so that no route has to hand it on, and none can forget to.
+    """
+    token = _is_background.set(True)
+    try:
+        yield
+    finally:
+        _is_background.reset(token)
+
+
 @asynccontextmanager
 async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[Answer]:
     """Run `call` on the Version that its name leads to. The body begins when every prompt has been accepted.
@@ -229,7 +249,11 @@ async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[A
     requests = _requests(call, version, tenant)
     running = Answer(requests[0].id, call, version, began)
     async with AsyncExitStack() as stack:
-        stack.enter_context(services.admission.admit(version.ref, requests[0].caller, call.num_choices))
+        stack.enter_context(
+            services.admission.admit(
+                version.ref, requests[0].caller, call.num_choices, is_background=_is_background.get()
+            )
+        )
         await services.pool.ensure(version.ref, files)
         running.loading_seconds = time.perf_counter() - began
         streams = [
@@ -257,6 +281,11 @@ async def count(services: Services, call: Call, tenant: str) -> int:
 
 def _requests(call: Call, version: Version, tenant: str) -> list[Generate]:
     call_id, sampling = new_id(call.id_prefix), call.sampling.on(version)
+    # A tenant's name has no line break, so no two tenants ever spell the same.
+    caller, priority = f"{tenant}\n{call.origin.user}", call.origin.priority
+    if _is_background.get():
+        # An account of its own: what a tenant's batches were given is not held against the tenant's live calls.
+        caller, priority = f"\n{caller}", BACKGROUND_PRIORITY
     return [
         Generate(
             id=f"{call_id}-{place}" if place else call_id,
@@ -266,10 +295,9 @@ def _requests(call: Call, version: Version, tenant: str) -> list[Generate]:
             text=prompt.text,
             tokens=prompt.tokens,
             echo=call.echo,
-            # A tenant's name has no line break, so no two tenants ever spell the same.
-            caller=f"{tenant}\n{call.origin.user}",
+            caller=caller,
             salt=f"{tenant}\n{call.origin.cache_salt}",
-            priority=call.origin.priority,
+            priority=priority,
             grammar=call.grammar,
             tools=call.tools,
             template_options=dict(call.template_options),

@@ -7,6 +7,7 @@ a second one        everything ends at once
 import asyncio
 import contextlib
 import errno
+import logging
 import shlex
 import signal
 import socket
@@ -20,6 +21,8 @@ from fastapi import FastAPI
 
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, Conflict, LLMOSError
+from llmos.data.batches import Batches
+from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.pool import Pool
 from llmos.deployments.routes import DEFAULT_ROUTE, Routes
@@ -27,11 +30,14 @@ from llmos.deployments.watchdog import Patience
 from llmos.engine.config import EngineConfig
 from llmos.gateway.admission import Admission
 from llmos.gateway.app import create_app
+from llmos.gateway.batch_runner import BatchRunner
 from llmos.gateway.lookup import Lookup
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.versions import Version
 from llmos.security.auth import open_owner_key
+
+_log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1", port: int = 8000) -> None:
@@ -52,18 +58,21 @@ def open_services(settings: Settings) -> Services:
     registry = open_registry(settings)
     routes = Routes(registry)
     config = EngineConfig.from_options(settings.engine_options)
+    files = Files(registry.database, settings.files_path)
     patience = Patience(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
     services = Services(
         settings=settings,
         registry=registry,
         routes=routes,
         lookup=Lookup(routes, registry),
+        files=files,
+        batches=Batches(registry.database, files),
         responses=KeptResponses(registry.database),
         pool=Pool(config=config, patience=patience),
         owner_key=open_owner_key(settings),
         admission=Admission(max_running=config.max_sequences, max_queued=settings.max_queued),
     )
-    services.metrics.watch(services.pool.status, services.admission.calls)
+    services.metrics.watch(services.pool.status, services.admission.calls, services.batches.by_status)
     return services
 
 
@@ -108,11 +117,24 @@ class Server(uvicorn.Server):
             )
         )
         self._services = services
+        self._batches = BatchRunner(app, services.batches, services.files, services.admission)
+        self._running_batches: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._running_batches = asyncio.create_task(self._batches.run())
+        self._running_batches.add_done_callback(_look_at_error)
+        try:
+            await super().serve(sockets)
+        finally:
+            self._running_batches.cancel()
+            await asyncio.wait([self._running_batches])
 
     def drain(self) -> None:
-        """Let nothing in any more, and end after the last answer."""
+        """Let nothing in any more, and end after the last answer. Batches are given up at once: they go on later."""
         self.should_exit = True
         self._services.readiness.is_draining = True
+        if self._running_batches is not None:
+            self._running_batches.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -159,6 +181,11 @@ async def _load(services: Services, wanted: Sequence[Version], server: Server) -
             raise type(error)(f"{version.ref} can't be loaded: {error.message}", param=error.param) from error
         _say(f"Loaded {version.ref} in {time.perf_counter() - began:.1f} s.")
     _say("Ready. Ctrl-C ends it.")
+
+
+def _look_at_error(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("Batches are no longer carried out", exc_info=error)
 
 
 def _say_where(settings: Settings, listener: socket.socket) -> None:

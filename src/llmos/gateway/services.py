@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 from llmos.core.config import Settings
+from llmos.data.batches import Batches
+from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.pool import Pool
 from llmos.deployments.routes import Routes
@@ -23,6 +25,8 @@ class Services:
     pool: Pool
     owner_key: OwnerKey
     lookup: Lookup
+    files: Files
+    batches: Batches
     responses: KeptResponses
     admission: Admission = field(default_factory=Admission)
     readiness: Readiness = field(default_factory=Readiness)

@@ -1,7 +1,7 @@
 """How the bytes of a request become a typed struct, and how a wrong one is refused so that its sender can mend it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
@@ -59,30 +59,35 @@ async def receive(request: Request, kind: type[R]) -> R:
     return decode(await read_body(request), kind)
 
 
+def receive_query(request: Request, kind: type[R]) -> R:
+    """Read what follows the question mark as a `kind`. Raises BadRequest naming the field."""
+    return convert(dict(request.query_params), kind, is_text=True)
+
+
 async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
     """Return the body. Raises TooLarge for one over the limit, whether or not it told its length."""
-    too_large = TooLarge(
-        f"The request is larger than {limit_bytes:,} bytes, the most that this server reads. Split it."
-    )
+    return b"".join([chunk async for chunk in body_chunks(request, limit_bytes)])
+
+
+async def body_chunks(request: Request, limit_bytes: int, what: str = "request") -> AsyncIterator[bytes]:
+    """Yield the body as it comes. Raises TooLarge for one over the limit, whether or not it told its length."""
+    too_large = TooLarge(f"The {what} is larger than {limit_bytes:,} bytes, the most that this server reads. Split it.")
     told = request.headers.get("content-length", "")
     is_too_large = told.isdecimal() and int(told) > limit_bytes
     if is_too_large and "100-continue" in request.headers.get("expect", ""):
         raise too_large  # The sender waits for our word before it sends anything.
-    chunks: list[bytes] = []
     num_bytes = 0
     async for chunk in request.stream():
         num_bytes += len(chunk)
         if num_bytes > limit_bytes or is_too_large:
             # Most clients read no answer before they have sent everything: swallow it, within reason.
             is_too_large = True
-            chunks.clear()
             if num_bytes > limit_bytes + MAX_DISCARDED_BYTES:
                 break
         else:
-            chunks.append(chunk)
+            yield chunk
     if is_too_large:
         raise too_large
-    return b"".join(chunks)
 
 
 def decode(body: bytes, kind: type[R]) -> R:
@@ -93,10 +98,13 @@ def decode(body: bytes, kind: type[R]) -> R:
     return convert(fields, kind)
 
 
-def convert(fields: dict[str, Any], kind: type[R], where: str = "") -> R:
-    """Return the struct of an object that stands at `where`, such as `input[3].`. Raises BadRequest as decode does."""
+def convert(fields: Mapping[str, Any], kind: type[R], where: str = "", *, is_text: bool = False) -> R:
+    """Return the struct of an object that stands at `where`, such as `input[3].`. Raises BadRequest as decode does.
+
+    `is_text`: its values are texts, as in a form or behind a question mark, and numbers are read from them.
+    """
     try:
-        return msgspec.convert(_tidy(fields, kind, where), kind, str_keys=True)
+        return msgspec.convert(_tidy(fields, kind, where), kind, str_keys=True, strict=not is_text)
     except msgspec.ValidationError as error:
         raise _explain(str(error), where) from None
 
@@ -115,7 +123,7 @@ def _parse(body: bytes) -> Any:
         raise BadRequest(f"The body is not valid JSON: {reason[:1].lower()}{reason[1:]}.") from None
 
 
-def _tidy(fields: dict[str, Any], kind: type[WireRequest], where: str) -> dict[str, Any]:
+def _tidy(fields: Mapping[str, Any], kind: type[WireRequest], where: str) -> dict[str, Any]:
     """Drop nulls and what is harmless. Raises BadRequest for a field that we don't know or can't honour."""
     known = kind.__struct_fields__
     tidied: dict[str, Any] = {}

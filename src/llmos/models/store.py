@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmos.core.errors import BadModelFile, StoreFailed
-from llmos.models.locks import locked
+from llmos.core.locks import locked
 
 _CHUNK_BYTES = 1 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

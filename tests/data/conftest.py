@@ -1,0 +1,45 @@
+"""Files and batches in an empty home."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from llmos.core.database import Database
+from llmos.data.batches import Batches
+from llmos.data.files import File, Files
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Of all tests in a file; each has a tenant of its own."""
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('data')}/llmos.db")
+    database.upgrade()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def tenant(request: pytest.FixtureRequest) -> str:
+    name: str = request.node.name
+    return name[:64]
+
+
+@pytest.fixture
+def files(database: Database, tmp_path: Path) -> Files:
+    return Files(database, tmp_path / "files")
+
+
+@pytest.fixture
+def batches(database: Database, files: Files) -> Batches:
+    return Batches(database, files)
+
+
+@pytest.fixture
+def upload(files: Files, tenant: str) -> Callable[..., File]:
+    def upload(content: bytes = b"{}\n", *, owner: str = tenant, purpose: str = "batch") -> File:
+        incoming = files.begin()
+        incoming.write(content)
+        return files.keep(incoming, tenant=owner, purpose=purpose, filename="lines.jsonl")
+
+    return upload

@@ -1,0 +1,95 @@
+"""A file is there, whole and its owner's alone, or it is not there at all."""
+
+import errno
+import os
+from collections.abc import Callable
+
+import pytest
+
+from llmos.core.errors import Conflict, NotFound, StoreFailed
+from llmos.data.batches import Batches
+from llmos.data.files import File, Files
+
+Upload = Callable[..., File]
+
+
+def test_what_was_kept_is_there_as_it_came(files: Files, upload: Upload, tenant: str) -> None:
+    file = upload(b"one\ntwo\n")
+    assert files.get(tenant, file.id) == file
+    assert (file.size, file.purpose, file.filename) == (8, "batch", "lines.jsonl")
+    assert files.path(file.id).read_bytes() == b"one\ntwo\n"
+    assert files.path(file.id).stat().st_mode & 0o777 == 0o600
+
+
+def test_another_tenants_file_is_as_good_as_not_there(files: Files, upload: Upload, tenant: str) -> None:
+    theirs = upload(owner="somebody else")
+    for look in (files.get, files.delete):
+        with pytest.raises(NotFound, match=theirs.id):
+            look(tenant, theirs.id)
+    assert files.list(tenant).items == []
+    assert files.get("somebody else", theirs.id) == theirs
+
+
+def test_an_id_that_no_database_takes_is_not_found(files: Files, tenant: str) -> None:
+    with pytest.raises(NotFound):
+        files.get(tenant, "file-\0")
+
+
+def test_a_list_goes_on_behind_the_file_that_it_ended_with(files: Files, upload: Upload, tenant: str) -> None:
+    made = [upload() for _ in range(5)]
+    output = upload(purpose="batch_output")
+    first = files.list(tenant, purpose="batch", limit=2)
+    assert (first.items, first.has_more) == ([made[4], made[3]], True)
+    rest = files.list(tenant, purpose="batch", limit=3, after=made[3].id)
+    assert (rest.items, rest.has_more) == ([made[2], made[1], made[0]], False)
+    assert files.list(tenant, newest_first=False).items == [*made, output]
+    files.delete(tenant, made[0].id)
+    with pytest.raises(NotFound):
+        files.list(tenant, after=made[0].id)
+
+
+def test_a_deleted_file_leaves_nothing(files: Files, upload: Upload, tenant: str) -> None:
+    file = upload()
+    files.delete(tenant, file.id)
+    assert list(files.folder.iterdir()) == []
+    with pytest.raises(NotFound):
+        files.get(tenant, file.id)
+
+
+def test_a_file_that_a_batch_reads_is_not_deleted(files: Files, batches: Batches, upload: Upload, tenant: str) -> None:
+    file = upload()
+    batch = batches.create(tenant, endpoint="/v1/completions", input_file_id=file.id)
+    with pytest.raises(Conflict, match=f"{batch.id} reads {file.id}"):
+        files.delete(tenant, file.id)
+    batches.fail(batch.id, [])
+    files.delete(tenant, file.id)
+
+
+def test_sweeping_removes_what_dead_processes_left_and_nothing_else(files: Files, upload: Upload) -> None:
+    kept, arriving = upload(), files.begin()
+    arriving.write(b"half")
+    for name in ("file-dead", "file-needed"):
+        (files.folder / name).write_text("left behind")
+    assert files.sweep({"file-needed"}) == 1
+    assert {path.name for path in files.folder.iterdir()} == {kept.id, arriving.path.name, "file-needed"}
+    arriving.discard()
+    assert {path.name for path in files.folder.iterdir()} == {kept.id, "file-needed"}
+
+
+def test_what_is_discarded_takes_nothing_more(files: Files) -> None:
+    """A thread may still be writing for a caller that has gone."""
+    incoming = files.begin()
+    incoming.discard()
+    incoming.write(b"late")
+    assert incoming.size == 0
+
+
+def test_a_full_disk_says_what_to_do(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    incoming = files.begin()
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StoreFailed, match=r"No space left on device\. Free some room"):
+        incoming.write(b"much")
+    incoming.discard()

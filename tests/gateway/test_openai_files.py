@@ -1,0 +1,186 @@
+"""Files go up and down with the official client, whole, to the disk and never through memory."""
+
+import asyncio
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from scripted import KEY, Caller
+
+from llmos.gateway.routes import openai_files
+from llmos.gateway.services import Services
+
+LINES = b'{"custom_id": "a"}\n' * 3
+
+
+@pytest.fixture
+def client(served: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{served}/v1", api_key=KEY, max_retries=0) as client:
+        yield client
+
+
+def on_disk(services: Services) -> set[str]:
+    return {path.name for path in services.files.folder.iterdir()} - {"lock"}
+
+
+def test_a_file_comes_back_as_it_went(client: openai.OpenAI, services: Services, tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(LINES)
+    with path.open("rb") as content:
+        file = client.files.create(file=content, purpose="batch")
+    assert (file.object, file.bytes, file.filename, file.purpose) == ("file", len(LINES), "lines.jsonl", "batch")
+    assert client.files.retrieve(file.id) == file
+    assert client.files.content(file.id).read() == LINES
+    assert [each.id for each in client.files.list()] == [file.id]
+    deleted = client.files.delete(file.id)
+    assert (deleted.id, deleted.deleted) == (file.id, True)
+    assert on_disk(services) == set()
+    for look in (client.files.retrieve, client.files.content, client.files.delete):
+        with pytest.raises(openai.NotFoundError, match="There is no file"):
+            look(file.id)
+
+
+def test_the_asynchronous_client_does_the_same(served: str) -> None:
+    async def there_and_back() -> bytes:
+        async with openai.AsyncOpenAI(base_url=f"{served}/v1", api_key=KEY, max_retries=0) as client:
+            file = await client.files.create(file=("lines.jsonl", LINES), purpose="batch")
+            content = (await client.files.content(file.id)).read()
+            assert [each.id async for each in client.files.list()] == [file.id]
+            assert (await client.files.delete(file.id)).deleted
+            return content
+
+    assert asyncio.run(there_and_back()) == LINES
+
+
+def test_the_client_turns_the_pages_of_a_list(client: openai.OpenAI) -> None:
+    made = [client.files.create(file=(f"{i}.jsonl", LINES), purpose="batch").id for i in range(5)]
+    assert [file.id for file in client.files.list(limit=2)] == made[::-1]
+    assert [file.id for file in client.files.list(limit=2, order="asc", purpose="batch")] == made
+    assert list(client.files.list(purpose="batch_output")) == []
+
+
+def test_a_name_may_be_any_text(client: openai.OpenAI) -> None:
+    file = client.files.create(file=('中文 "quoted".jsonl', LINES), purpose="batch")
+    assert client.files.retrieve(file.id).filename == '中文 "quoted".jsonl'
+    assert client.files.content(file.id).read() == LINES
+
+
+def test_an_empty_file_is_a_file(client: openai.OpenAI) -> None:
+    file = client.files.create(file=("empty.jsonl", b""), purpose="batch")
+    assert (file.bytes, client.files.content(file.id).read()) == (0, b"")
+
+
+@pytest.mark.parametrize("purpose", ["fine-tune", "assistants", "vision", "user_data", "evals", "batch_output"])
+def test_another_purpose_is_refused_by_name(client: openai.OpenAI, services: Services, purpose: Any) -> None:
+    with pytest.raises(openai.BadRequestError, match=f"'{purpose}'; this server keeps files for the purpose `batch`"):
+        client.files.create(file=("lines.jsonl", LINES), purpose=purpose)
+    assert on_disk(services) == set()
+
+
+def test_what_is_not_supported_is_refused_by_name(client: openai.OpenAI, services: Services) -> None:
+    with pytest.raises(openai.BadRequestError, match="`expires_after` is not supported") as caught:
+        client.files.create(
+            file=("lines.jsonl", LINES), purpose="batch", expires_after={"anchor": "created_at", "seconds": 3600}
+        )
+    assert caught.value.param == "expires_after"
+    with pytest.raises(openai.BadRequestError, match=r"There is no field `purpos`\. Did you mean `purpose`"):
+        client.files.list(extra_query={"purpos": "batch"})
+    assert on_disk(services) == set()
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [({"limit": 0}, "limit"), ({"limit": "many"}, "limit"), ({"order": "up"}, "order"), ({"purpose": "x"}, "purpose")],
+)
+def test_a_wrong_query_names_its_field(client: openai.OpenAI, query: dict[str, Any], param: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.files.list(extra_query=query)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize("num_bytes", [1025, 10_000_000])
+def test_a_file_over_the_limit_is_a_413_that_says_it(
+    client: openai.OpenAI, services: Services, monkeypatch: pytest.MonkeyPatch, num_bytes: int
+) -> None:
+    monkeypatch.setattr(openai_files, "MAX_FILE_BYTES", 1024)
+    with pytest.raises(openai.APIStatusError, match=r"The file is larger than 1,024 bytes.*Split it") as caught:
+        client.files.create(file=("lines.jsonl", b"x" * num_bytes), purpose="batch")
+    assert (caught.value.status_code, caught.value.code) == (413, "request_too_large")
+    assert on_disk(services) == set()
+    assert client.files.create(file=("lines.jsonl", b"x" * 1024), purpose="batch").bytes == 1024
+
+
+def upload_by_hand(http: str, content: bytes, content_type: str) -> httpx.Response:
+    headers = {"x-api-key": KEY, "content-type": content_type}
+    return httpx.post(f"{http}/v1/files", content=content, headers=headers, trust_env=False)
+
+
+FILE = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n'
+PURPOSE = b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+
+
+MANY_FIELDS = b"".join(PURPOSE.replace(b"purpose", b"%d" % i) for i in range(40))
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "reason"),
+    [
+        (b"{}", "application/json", "must be a form"),
+        (b"{}", "multipart/form-data", "must be a form"),
+        (b"", "multipart/form-data; boundary=b", "no valid form"),
+        (b"nothing of the kind", "multipart/form-data; boundary=b", "no valid form"),
+        (FILE + PURPOSE, "multipart/form-data; boundary=b", "no valid form"),
+        (FILE + b"--b--", "multipart/form-data; boundary=b", "`purpose` is missing"),
+        (PURPOSE + b"--b--", "multipart/form-data; boundary=b", "`file` is missing"),
+        (FILE + FILE + PURPOSE + b"--b--", "multipart/form-data; boundary=b", "`file` is there twice"),
+        (FILE + PURPOSE + PURPOSE + b"--b--", "multipart/form-data; boundary=b", "`purpose` is there twice"),
+        (FILE.replace(b"filename", b"filenam") + b"--b--", "multipart/form-data; boundary=b", "`file` must be a file"),
+        (PURPOSE.replace(b"batch", b"\xff") + b"--b--", "multipart/form-data; boundary=b", "not valid UTF-8"),
+        (PURPOSE.replace(b"batch", b"x" * 20_000) + b"--b--", "multipart/form-data; boundary=b", "more than 16,384"),
+        (MANY_FIELDS, "multipart/form-data; boundary=b", "no valid form"),
+    ],
+)
+def test_what_is_no_form_with_a_file_is_refused_with_the_reason(
+    served: str, services: Services, content: bytes, content_type: str, reason: str
+) -> None:
+    reply = upload_by_hand(served, content, content_type)
+    assert reply.status_code == 400
+    assert reason in reply.json()["error"]["message"]
+    assert on_disk(services) == set()
+
+
+@pytest.mark.anyio
+async def test_a_large_file_never_lies_in_memory(http: httpx.AsyncClient, services: Services) -> None:
+    num_pieces, piece = 64, b"x" * 2**20
+
+    async def body() -> Any:
+        yield PURPOSE + FILE[:-3]
+        for _ in range(num_pieces):
+            yield piece
+        yield b"\r\n--b--\r\n"
+
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    tracemalloc.start()
+    try:
+        reply = await http.post("/v1/files", content=body(), headers=headers)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reply.json()["bytes"] == num_pieces * len(piece)
+    assert peak < 16 * len(piece)
+    assert services.files.path(reply.json()["id"]).stat().st_size == num_pieces * len(piece)
+
+
+@pytest.mark.anyio
+async def test_a_caller_that_hangs_up_in_the_middle_leaves_nothing(app: Any, services: Services) -> None:
+    caller = Caller(app, "/v1/files", None)
+    caller._scope["headers"] = [(b"x-api-key", KEY.encode()), (b"content-type", b"multipart/form-data; boundary=b")]
+    call = caller.start()
+    caller.hang_up()
+    await call
+    assert on_disk(services) == set()
+    assert caller.sent == []
