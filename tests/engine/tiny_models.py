@@ -48,6 +48,37 @@ _WINDOW_IN_ALL_LAYERS = {"use_sliding_window": True, "sliding_window": 9, "max_w
 _GPT2 = {"vocab_size": 131, "n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 128}
 _GPT2_INNER = {"vocab_size": 133, "n_embd": 96, "n_head": 6, "n_inner": 112, "tie_word_embeddings": False}
 
+_GEMMA = {
+    "head_dim": 12, "query_pre_attn_scalar": 12, "sliding_window": 9, "num_hidden_layers": 3, "pad_token_id": 0,
+    "tie_word_embeddings": True,
+}  # fmt: skip
+_GEMMA_CAPS = {"attn_logit_softcapping": 3.0, "final_logit_softcapping": 5.0}
+_GEMMA3_ROPE = {
+    "full_attention": {"rope_type": "linear", "rope_theta": 50_000.0, "factor": 4.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+}
+_GEMMA3_LAYERS = {
+    "query_pre_attn_scalar": 20, "final_logit_softcapping": 5.0, "tie_word_embeddings": False,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+}  # fmt: skip
+_YARN_ROPE = {
+    "rope_type": "yarn", "rope_theta": 1_000.0, "factor": 4.0, "original_max_position_embeddings": 64,
+    "beta_fast": 6.0, "beta_slow": 0.5,
+}  # fmt: skip
+_LONGROPE = {
+    "rope_type": "longrope", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5, "attention_factor": 1.2,
+    "short_factor": [1.0, 1.5, 2.0], "long_factor": [1.0, 3.0, 7.5],
+}  # fmt: skip
+_SMOLLM3_WINDOW = {"use_sliding_window": True, "sliding_window": 9, "no_rope_layers": [0, 1], "pad_token_id": 0}
+_PHI3 = {"num_attention_heads": 4, "num_key_value_heads": 2, "pad_token_id": 0}
+_GRANITE_SCALES = {
+    "embedding_multiplier": 3.0, "attention_multiplier": 0.21, "residual_multiplier": 0.4, "logits_scaling": 2.5,
+}  # fmt: skip
+_HALF_ROTATED = {"rope_parameters": {"rope_type": "default", "rope_theta": 5_000.0, "partial_rotary_factor": 0.5}}
+_PARALLEL = {"use_parallel_residual": True, "qk_layernorm": True, "num_attention_heads": 4}
+_NEOX = {key: value for key, value in _COMMON.items() if key != "num_key_value_heads"}
+_SERIAL = {"use_parallel_residual": False, "hidden_act": "gelu_new", "tie_word_embeddings": True}
+
 # No size is a multiple of what kernels like, and between them the cases have every trait that a spec can have.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", _COMMON),
@@ -64,6 +95,28 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3-tied-biases": ("qwen3", _COMMON | _TIED | {"head_dim": 8, "attention_bias": True}),
     "gpt2": ("gpt2", _GPT2),
     "gpt2-untied-inner": ("gpt2", _GPT2 | _GPT2_INNER),
+    "gemma2": ("gemma2", _COMMON | _GEMMA | _GEMMA_CAPS),
+    "gemma2-no-caps": ("gemma2", _COMMON | _GEMMA | dict.fromkeys(_GEMMA_CAPS) | {"query_pre_attn_scalar": 20}),
+    "gemma3": ("gemma3_text", _COMMON | _GEMMA | {"num_hidden_layers": 7, "rope_parameters": _GEMMA3_ROPE}),
+    "gemma3-layer-types": ("gemma3_text", _COMMON | _GEMMA | _GEMMA3_LAYERS),
+    "phi3": ("phi3", _COMMON | _PHI3 | {"sliding_window": 21}),
+    "phi3-partial": ("phi3", _COMMON | _PHI3 | _HALF_ROTATED),
+    "phi3-short": (
+        "phi3",
+        _COMMON | _PHI3 | {"rope_parameters": _LONGROPE | {"original_max_position_embeddings": 256}},
+    ),
+    "phi3-long": ("phi3", _COMMON | _PHI3 | {"rope_parameters": _LONGROPE | {"original_max_position_embeddings": 1}}),
+    "olmo2": ("olmo2", _COMMON),
+    "olmo2-tied-biases": ("olmo2", _COMMON | _TIED | {"attention_bias": True}),
+    "smollm3": ("smollm3", _COMMON | _TIED | {"num_hidden_layers": 5, "pad_token_id": 0}),
+    "smollm3-yarn": ("smollm3", _COMMON | {"rope_parameters": _YARN_ROPE, "pad_token_id": 0}),
+    "smollm3-window": ("smollm3", _COMMON | _BIASES | _SMOLLM3_WINDOW),
+    "granite": ("granite", _COMMON | _GRANITE_SCALES),
+    "granite-tied-biases": ("granite", _COMMON | _TIED | _BIASES | _GRANITE_SCALES),
+    "stablelm": ("stablelm", _COMMON | {"use_qkv_bias": True}),
+    "stablelm-parallel": ("stablelm", _COMMON | _PARALLEL | _HALF_ROTATED),
+    "gpt_neox": ("gpt_neox", _NEOX),
+    "gpt_neox-serial": ("gpt_neox", _NEOX | _SERIAL | {"attention_bias": False}),
 }
 
 
@@ -125,9 +178,19 @@ _METADATA = {
     "attention.head_count_kv": ("num_key_value_heads",),
     "attention.key_length": ("head_dim",),
     "attention.layer_norm_rms_epsilon": ("rms_norm_eps",),
-    "attention.layer_norm_epsilon": ("layer_norm_epsilon", "norm_epsilon"),
+    "attention.layer_norm_epsilon": ("layer_norm_epsilon", "norm_epsilon", "layer_norm_eps"),
     "attention.sliding_window": ("sliding_window",),
+    "attention.scale": ("attention_multiplier",),
+    "embedding_scale": ("embedding_multiplier",),
+    "residual_scale": ("residual_multiplier",),
+    "logit_scale": ("logits_scaling",),
+    "attn_logit_softcapping": ("attn_logit_softcapping",),
+    "final_logit_softcapping": ("final_logit_softcapping",),
+    "use_parallel_residual": ("use_parallel_residual",),
 }
+
+_ARCHITECTURES = {"mistral": "llama", "gemma3_text": "gemma3", "gpt_neox": "gptneox"}
+_PERMUTED = ("llama", "smollm3", "granite")
 
 
 def write_gguf(
@@ -140,9 +203,9 @@ def write_gguf(
     extra: Mapping[str, np.ndarray] | None = None,
     leave_out: Sequence[str] = (),
 ) -> Path:
-    """Write the model as llama.cpp's converter does: its names, its order of a llama's q and k rows, gpt2 turned."""
+    """Write the model as llama.cpp's converter does: its names, its order of rows, its norms."""
     config = tiny.reference.config.to_dict()
-    architecture = {"mistral": "llama"}.get(config["model_type"], config["model_type"])
+    architecture = _ARCHITECTURES.get(config["model_type"], config["model_type"])
     values: dict[str, Any] = {}
     for key, names in _METADATA.items():
         found = [config[name] for name in names if config.get(name) is not None]
@@ -150,16 +213,16 @@ def write_gguf(
             values[f"{architecture}.{key}"] = found[0]
     if architecture == "gpt2":
         values.setdefault("gpt2.feed_forward_length", 4 * config["n_embd"])
+    tensors = _gguf_tensors(tiny, architecture)
     rope = config.get("rope_parameters") or {}
-    if rope:
-        values[f"{architecture}.rope.freq_base"] = float(rope["rope_theta"])
-    if rope.get("rope_type") == "linear":
-        values |= {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": rope["factor"]}
+    rope = rope.get("full_attention", rope)
+    values |= {f"{architecture}.rope.{key}": value for key, value in _rope_metadata(tiny, rope).items()}
+    if rope.get("rope_type") == "longrope":
+        for length in ("short", "long"):
+            tensors[f"rope_factors_{length}.weight"] = np.array(rope[f"{length}_factor"], np.float32)
     if rope.get("rope_type") == "llama3" and rope_factors is None:
         rope_factors = llama3_factors(rope, tiny.reference.config.head_dim)
     values |= metadata or {}
-
-    tensors = _gguf_tensors(tiny, architecture)
     if rope_factors is not None:
         tensors["rope_freqs.weight"] = rope_factors
     tensors |= extra or {}
@@ -179,6 +242,25 @@ def write_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _rope_metadata(tiny: TinyModel, rope: Mapping[str, Any]) -> dict[str, Any]:
+    config = tiny.reference.config
+    if not rope:
+        return {}
+    values: dict[str, Any] = {"freq_base": float(rope["rope_theta"])}
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if "partial_rotary_factor" in rope:
+        values["dimension_count"] = int(head_dim * rope["partial_rotary_factor"])
+    if rope.get("rope_type") in ("linear", "yarn"):
+        values |= {"scaling.type": rope["rope_type"], "scaling.factor": rope["factor"]}
+    if rope.get("rope_type") in ("yarn", "longrope"):
+        values["scaling.original_context_length"] = rope["original_max_position_embeddings"]
+    if rope.get("rope_type") == "yarn":
+        values |= {f"scaling.yarn_{bound}": rope[bound] for bound in ("beta_fast", "beta_slow")}
+    if rope.get("rope_type") == "longrope":
+        values["scaling.attn_factor"] = rope["attention_factor"]
+    return values
 
 
 def llama3_factors(rope: Mapping[str, float], head_dim: int) -> np.ndarray:
@@ -204,19 +286,35 @@ def _gguf_tensors(tiny: TinyModel, architecture: str) -> dict[str, np.ndarray]:
     config = tiny.reference.config
     by_name = {name: kind for kind, name in gguf.MODEL_ARCH_NAMES.items()}
     names = gguf.get_tensor_name_map(by_name[architecture], config.num_hidden_layers)
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
+    stacks: dict[str, list[np.ndarray]] = {}
     for name, parameter in tiny.reference.state_dict().items():
-        if name == "lm_head.weight" and config.tie_word_embeddings:
+        if name in ("lm_head.weight", "embed_out.weight") and config.tie_word_embeddings:
             continue
         values = parameter.numpy()
-        if architecture == "llama" and ".q_proj." in name:
+        if architecture in _PERMUTED and ".q_proj." in name:
             values = _interleave(values, config.num_attention_heads)
-        if architecture == "llama" and ".k_proj." in name:
+        if architecture in _PERMUTED and ".k_proj." in name:
             values = _interleave(values, config.num_key_value_heads)
         if architecture == "gpt2" and name.endswith((".c_attn.weight", ".c_proj.weight", ".c_fc.weight")):
             values = values.T
+        if architecture.startswith("gemma") and name.endswith("norm.weight"):
+            values = values + np.float32(1)
+        if ".query_key_value." in name:
+            values = _by_part(values, config.num_attention_heads)
+        if ".norms." in name:
+            stacks.setdefault(f"{name.split('.norms.')[0]}.weight", []).append(values)
+            continue
         tensors[names.get_name(name, try_suffixes=(".weight", ".bias"))] = values
+    for name, parts in stacks.items():
+        tensors[names.get_name(name, try_suffixes=(".weight",))] = np.stack(parts)
     return tensors
+
+
+def _by_part(values: np.ndarray, num_heads: int) -> np.ndarray:
+    """`GPTNeoXModel.modify_tensors` of llama.cpp's converter: first all queries, then all keys, then all values."""
+    parts = values.reshape(num_heads, 3, values.shape[0] // num_heads // 3, *values.shape[1:])
+    return np.ascontiguousarray(parts.swapaxes(0, 1)).reshape(values.shape)
 
 
 def _interleave(values: np.ndarray, num_heads: int) -> np.ndarray:

@@ -21,7 +21,7 @@ class Runner:
         self,
         pool: Pool,
         spec: DecoderSpec,
-        inverse_frequencies: Sequence[float],
+        inverse_frequencies: Sequence[Sequence[float]],
         num_blocks: int,
         isa: str,
         cache_type: str,

@@ -141,6 +141,13 @@ def _sources(spec: DecoderSpec, modules: Mapping[str, object]) -> dict[str, Sour
     }
 
 
+def _rows_in_file(source: Source, num_rows: int) -> int:
+    """Return how many rows the file's tensor has at least."""
+    if source.of_heads is not None:
+        return 3 * num_rows
+    return num_rows if source.rows is None else source.rows.stop
+
+
 def _low_rank(
     name: str, down: RawTensor, up: RawTensor, source: Source, shape: tuple[int, ...], config: Mapping[str, Any]
 ) -> LowRank:
@@ -149,7 +156,7 @@ def _low_rank(
         raise UnsupportedModel(f"The adapter of {name} has the rank {rank:,}; at most {MAX_RANK} can be.")
     scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
     wide = up if len(up.shape) == 2 else None
-    fits = wide is not None and wide.shape[1] == rank and (source.rows is None or source.rows.stop <= wide.shape[0])
+    fits = wide is not None and wide.shape[1] == rank and wide.shape[0] >= _rows_in_file(source, shape[0])
     # Whatever is done to the rows of the model's matrix is done to those of `up`; Conv1D turns only its own weight.
     part = dequantize(replace(source, transpose=False).load(wide)) if wide is not None and fits else None
     if part is None or (part.shape[0], down.shape[-1]) != shape or len(down.shape) != 2:

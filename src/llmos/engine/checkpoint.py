@@ -65,8 +65,12 @@ def _wrong_shapes(tensors: Mapping[str, RawTensor], spec: DecoderSpec, sources: 
     for canonical, shape in spec.tensor_shapes().items():
         source = sources[canonical]
         if source.rows is not None:
-            # The parts of a fused tensor come in order, so the last one tells how many rows there are.
+            # The parts of a fused tensor or a stack come in order, so the last one tells how many rows there are.
             shape = (source.rows.stop, *shape[1:])
+        if source.of_heads is not None:
+            shape = (3 * shape[0], *shape[1:])
+        if source.index is not None:
+            shape = (source.index + 1, *shape)
         wanted[source.name] = shape[::-1] if source.transpose else shape
     return [
         f"{name} is {list(tensors[name].shape)} instead of {list(shape)}"

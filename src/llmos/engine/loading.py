@@ -75,8 +75,9 @@ def _make_runner(checkpoint: Checkpoint, files: Mapping[str, Path], config: Engi
         block_bytes=NativeRunner.block_bytes(spec, config.kv_dtype),
         block_size=BLOCK_SIZE,
     )
+    context_length = min(config.context_length or spec.max_positions, capacity.num_blocks * BLOCK_SIZE)
     runner = NativeRunner(
-        spec,
+        spec.within(context_length),
         checkpoint.tensors,
         num_blocks=capacity.num_blocks,
         threads=capacity.threads,

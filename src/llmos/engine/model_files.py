@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
-from llmos.engine.architectures import ROPE_FACTORS, Source, family_of_gguf, family_of_model_type
+from llmos.engine.architectures import ROPE_TENSORS, Source, family_of_gguf, family_of_model_type
 from llmos.engine.formats.gguf import GGUFFile
 from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.names import listed
@@ -88,7 +88,7 @@ class GGUFFiles:
         sources = family.gguf_sources(spec)
 
         # A GGUF file holds what its model needs. A tensor that we'd leave out would change the answers.
-        unused = set(self.tensors) - {source.name for source in sources.values()} - {ROPE_FACTORS}
+        unused = set(self.tensors) - {source.name for source in sources.values()} - ROPE_TENSORS
         if unused and {source.name for source in sources.values()} <= set(self.tensors):
             raise UnsupportedModel(f"A {spec.family} model has no place for {listed(unused)}.")
         return spec, sources

@@ -45,7 +45,13 @@ class Adapted:
         return tokens[len(prompt) :]
 
 
-@pytest.fixture(params=["llama", "llama-head-dim-biases", "qwen2", "mistral-window", "gpt2-untied-inner"])
+EVERY_WAY_OF_ADDING = [
+    "llama", "llama-head-dim-biases", "qwen2", "mistral-window", "gpt2-untied-inner", "gemma2", "phi3", "olmo2", "granite",
+    "gpt_neox",
+]  # fmt: skip
+
+
+@pytest.fixture(params=EVERY_WAY_OF_ADDING)
 def tiny(request, tiny_model_of) -> TinyModel:
     return tiny_model_of(request.param)
 

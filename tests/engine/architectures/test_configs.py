@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos.core.errors import BadModelFile, LLMOSError, UnsupportedModel
-from llmos.engine.architectures import family_of_gguf, family_of_model_type
+from llmos.engine.architectures import families, family_of_gguf, family_of_model_type, inverse_frequencies
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -28,14 +28,23 @@ OPTIONAL_KEYS = [
     "num_key_value_heads", "head_dim", "rms_norm_eps", "hidden_act", "tie_word_embeddings", "rope_theta",
     "rope_scaling", "rope_parameters", "attention_bias", "mlp_bias", "sliding_window", "use_sliding_window",
     "max_window_layers", "layer_types", "quantization_config", "n_inner", "layer_norm_epsilon",
-    "activation_function", "scale_attn_weights",
+    "activation_function", "scale_attn_weights", "partial_rotary_factor", "original_max_position_embeddings",
+    "no_rope_layers", "query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping", "layer_norm_eps",
+    "logits_scaling", "residual_multiplier", "use_parallel_residual", "qk_layernorm", "rotary_pct",
 ]  # fmt: skip
-ROPE_KEYS = ["rope_type", "type", "factor", "rope_theta", "low_freq_factor", "partial_rotary_factor"]
+ROPE_KEYS = [
+    "rope_type", "type", "factor", "rope_theta", "low_freq_factor", "partial_rotary_factor", "beta_fast", "beta_slow",
+    "attention_factor", "mscale", "mscale_all_dim", "short_factor", "long_factor", "full_attention",
+    "sliding_attention", "original_max_position_embeddings",
+]  # fmt: skip
+FAMILIES = [name for name in families() if name != "gpt2"]
 GGUF_KEYS = [
     "context_length", "embedding_length", "block_count", "feed_forward_length", "attention.head_count",
     "attention.head_count_kv", "attention.key_length", "attention.value_length", "rope.dimension_count",
     "attention.layer_norm_rms_epsilon", "attention.sliding_window", "rope.freq_base", "rope.scaling.type",
-    "rope.scaling.factor", "rope.scale_linear", "expert_count", "attention.causal",
+    "rope.scaling.factor", "rope.scale_linear", "expert_count", "attention.causal", "rope.scaling.attn_factor",
+    "rope.scaling.original_context_length", "rope.scaling.yarn_beta_fast", "attn_logit_softcapping", "logit_scale",
+    "final_logit_softcapping", "use_parallel_residual",
 ]  # fmt: skip
 
 
@@ -112,6 +121,51 @@ def test_qwen_uses_its_window_only_where_it_says_so(changes, window):
     assert spec_of(LLAMA, model_type="qwen2", **changes).sliding_window == window
 
 
+def test_a_window_may_be_in_some_layers_only():
+    spec = spec_of(LLAMA, model_type="qwen2", use_sliding_window=True, sliding_window=32, max_window_layers=1)
+    assert [spec.window_of(i) for i in range(2)] == [None, 32]
+
+
+@pytest.mark.parametrize("no_rope_layers", [[1], [1, 2], "no", [1, None], {}])
+def test_rotated_layers_that_do_not_fit_the_layers_are_refused(no_rope_layers):
+    with pytest.raises(BadModelFile, match="no_rope_layers must say 1 or 0 for each of 2 layers"):
+        spec_of(LLAMA, model_type="smollm3", no_rope_layers=no_rope_layers)
+
+
+LONGROPE = {"type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rope_scaling": LONGROPE | {"long_factor": [2.0] * 7}}, "7 long factors for 8 pairs"),
+        ({"rope_scaling": LONGROPE | {"short_factor": [1.0, "x"]}}, "short_factor is 'x'"),
+        ({"rope_scaling": LONGROPE | {"short_factor": 3}}, "short_factor is 3; it must be a list of at most 1,024"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0}, "rope_theta": 1.0}, "theta is 1; yarn needs one above 1"),
+        ({"rope_scaling": {"type": "yarn", "factor": 4.0, "beta_fast": 0.5}}, "yarn rope scaling blends from 1 to 0.5"),
+        ({"partial_rotary_factor": 0.2}, "3 values of each head are rotated"),
+    ],
+)
+def test_a_rope_that_cannot_be_meant_is_named(changes, message):
+    with pytest.raises(BadModelFile) as refused:
+        spec_of(LLAMA, model_type="phi3", original_max_position_embeddings=64, **changes)
+    assert message in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("scaling", "attention_factor"),
+    [
+        ({}, 1.1386294),
+        ({"attention_factor": 1.5}, 1.5),
+        ({"mscale": 2.0, "mscale_all_dim": 1.0}, (0.1 * 2 * math.log(4) + 1) / 1.1386294),
+    ],
+)
+def test_yarn_sharpens_the_scores_as_far_as_its_config_says(scaling, attention_factor):
+    spec = spec_of(LLAMA, rope_scaling={"rope_type": "yarn", "factor": 4.0} | scaling)
+    assert spec.rope_attention_factor == pytest.approx(attention_factor, rel=1e-6)
+    assert (spec.rope_original_positions, spec.rope_high_frequency_factor) == (512, 32.0)
+
+
 @pytest.mark.parametrize("name", ["hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads"])
 @pytest.mark.parametrize("value", [0, -1, 1 << 40, 10**400, 2.0, "64", True, [64], {"a": 1}, math.nan])
 def test_a_size_that_is_none_is_named(name, value):
@@ -165,16 +219,18 @@ def test_llama3_bounds_the_wrong_way_round_are_refused():
     ("config", "changes", "message"),
     [
         (LLAMA, {"hidden_act": "relu"}, "hidden_act is 'relu'; this engine knows silu"),
-        (LLAMA, {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope_type is 'yarn'"),
+        (LLAMA, {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "truncate": False}}, "truncate set to false"),
         (LLAMA, {"rope_parameters": {"rope_type": "dynamic", "factor": 4.0}}, "rope_type is 'dynamic'"),
         (LLAMA, {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial rotary positions"),
         (LLAMA, {"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantized with gptq"),
+        (LLAMA | {"model_type": "gemma2"}, {"use_bidirectional_attention": True}, "attention in both directions"),
+        (LLAMA | {"model_type": "gemma3_text"}, {"attn_logit_softcapping": 50.0}, "a soft cap on its attention scores"),
         (
-            LLAMA | {"model_type": "qwen2"},
-            {"use_sliding_window": True, "sliding_window": 32, "max_window_layers": 1},
-            "a sliding window in some layers and full attention in others",
+            LLAMA | {"model_type": "gemma3_text"},
+            {"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 4.0}}},
+            "scaled rotary positions in layers with a sliding window",
         ),
-        (GPT2, {"activation_function": "gelu"}, "activation_function is 'gelu'"),
+        (GPT2, {"activation_function": "relu"}, "activation_function is 'relu'"),
         (GPT2, {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx set to true"),
         (GPT2, {"scale_attn_weights": False}, "scale_attn_weights set to false"),
         (GPT2, {"add_cross_attention": True}, "add_cross_attention set to true"),
@@ -200,16 +256,18 @@ JSON = st.recursive(
 
 
 @given(
-    config=st.sampled_from([LLAMA | {"model_type": name} for name in ("llama", "mistral", "qwen2", "qwen3")] + [GPT2]),
+    config=st.sampled_from([LLAMA | {"model_type": name} for name in FAMILIES] + [GPT2]),
     changes=st.dictionaries(st.sampled_from([*LLAMA, *GPT2, *OPTIONAL_KEYS]), JSON, max_size=3),
 )
 def test_any_config_gives_a_spec_or_an_error_of_ours(config, changes):
     with suppress(LLMOSError):
-        assert isinstance(family_of_model_type(config["model_type"]).spec_from_config(config | changes), DecoderSpec)
+        spec = family_of_model_type(config["model_type"]).spec_from_config(config | changes)
+        assert isinstance(spec, DecoderSpec)
+        assert np.isfinite(inverse_frequencies(spec)).all()
 
 
 @given(
-    architecture=st.sampled_from(["llama", "qwen2", "qwen3", "gpt2"]),
+    architecture=st.sampled_from([a for name in families() if (a := family_of_model_type(name).GGUF_ARCHITECTURE)]),
     changes=st.dictionaries(st.sampled_from(GGUF_KEYS), JSON, max_size=3),
     factors=st.none() | st.lists(st.floats(width=32), min_size=8, max_size=8),
 )

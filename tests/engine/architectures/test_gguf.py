@@ -1,7 +1,7 @@
 """A model read from GGUF is the model read from its Hugging Face folder, tensor by tensor."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import gguf
@@ -16,6 +16,8 @@ from llmos.engine.formats.dequantize import dequantize
 GGUF_CASES = [
     "llama", "llama-tied-wide", "llama-head-dim-biases", "llama-llama3-rope-8192", "llama-linear-rope",
     "mistral-window", "mistral-no-window", "qwen2", "qwen3", "qwen3-tied-biases", "gpt2", "gpt2-untied-inner",
+    "gemma2", "gemma3", "phi3", "phi3-partial", "phi3-short", "phi3-long", "olmo2", "olmo2-tied-biases", "smollm3",
+    "smollm3-yarn", "granite", "granite-tied-biases", "stablelm", "stablelm-parallel", "gpt_neox",
 ]  # fmt: skip
 
 
@@ -28,12 +30,11 @@ def pair(request, tiny_model_of: Callable, tmp_path: Path) -> tuple[Checkpoint, 
 
 def test_both_files_give_one_spec(pair):
     from_folder, from_gguf = pair
-    floats = ("norm_eps", "rope_theta", "rope_factor")
-    for name in floats:  # GGUF has them in float32
-        assert getattr(from_gguf.spec, name) == pytest.approx(getattr(from_folder.spec, name), rel=1e-6)
-    same = dict.fromkeys(floats, 1.0)
     family = "llama" if from_folder.family == "mistral" else from_folder.family
-    assert replace(from_gguf.spec, **same) == replace(from_folder.spec, **same, family=family)
+    for name, value in asdict(replace(from_folder.spec, family=family)).items():
+        is_float = isinstance(value, float) or (isinstance(value, tuple) and value and isinstance(value[0], float))
+        expected = pytest.approx(value, rel=1e-6) if is_float else value  # GGUF has them in float32
+        assert getattr(from_gguf.spec, name) == expected, name
 
 
 def test_both_files_give_the_same_tensors(pair):
@@ -82,7 +83,18 @@ def test_rope_factors_of_another_head_size_are_refused(tiny_model_of, tmp_path):
         ({"llama.attention.causal": False}, "both directions"),
         ({"llama.attention.value_length": 16}, "values of another size than its keys"),
         ({"llama.rope.dimension_count": 4}, "a part of each head"),
-        ({"llama.rope.scaling.type": "yarn"}, "rope.scaling.type is 'yarn'; this engine knows none, linear"),
+        (
+            {"llama.rope.scaling.type": "longrope"},
+            "rope.scaling.type is 'longrope'; this engine knows none, linear, yarn",
+        ),
+        (
+            {
+                "llama.rope.scaling.type": "yarn",
+                "llama.rope.scaling.factor": 4.0,
+                "llama.rope.scaling.attn_factor": 1.2,
+            },
+            "yarn rope scaling whose attn_factor is not the plain one",
+        ),
         ({"llama.attention.head_count_kv": [2, 1]}, "head_count_kv differs from layer to layer"),
         ({"split.count": 3}, "one of 3 parts"),
         ({"general.type": "adapter"}, "general.type is 'adapter'"),

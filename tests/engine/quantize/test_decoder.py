@@ -27,6 +27,9 @@ def test_the_logits_are_those_of_the_reference(case, tmp_path):
 
     x_NH = last_hidden(spec, tensors, tokens_SL, matrices)
     logits = x_NH @ dequantize(tensors["embed.weight" if spec.tied_head else "head.weight"]).T
+    logits *= spec.logit_multiplier
+    if spec.logit_softcap is not None:
+        logits = spec.logit_softcap * np.tanh(logits / spec.logit_softcap)
 
     reference = TorchRunner(spec, tensors, num_blocks=9, dtype=torch.float32).forward(
         Batch(

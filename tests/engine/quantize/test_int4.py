@@ -119,7 +119,13 @@ def test_a_weight_that_is_no_number_is_an_error_that_names_the_tensor(checkpoint
         quantize_int4(checkpoint.spec, damaged, calibration=FEW)
 
 
-@pytest.mark.parametrize("case", [WIDE, "llama-llama3-rope-8192", "qwen2", "qwen3", "gpt2", "gpt2-untied-inner"])
+EVERY_WAY_OF_STORING = [
+    WIDE, "llama-llama3-rope-8192", "qwen2", "qwen3", "gpt2", "gpt2-untied-inner", "gemma2", "gemma3", "phi3-long",
+    "olmo2", "smollm3", "granite", "stablelm", "stablelm-parallel", "gpt_neox",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EVERY_WAY_OF_STORING)
 def test_a_file_of_every_family_comes_back_with_the_weights_that_were_made(case, tmp_path):
     source = write_gguf(
         make_tiny_model(case, tmp_path / "folder"), tmp_path / "whole.gguf", metadata={"tokenizer.ggml.model": "gpt2"}

@@ -25,13 +25,28 @@ LLAMA = DecoderSpec(
     intermediate_size=160, max_positions=512, tied_head=True,
 )  # fmt: skip
 ODD = replace(LLAMA, hidden_size=44, head_dim=18, num_heads=3, num_kv_heads=1, intermediate_size=50, vocab_size=37)
-WINDOWED = replace(LLAMA, sliding_window=7, num_heads=8, num_kv_heads=1, tied_head=False, qk_norm=True, qkv_bias=True)
+WINDOWED = replace(LLAMA, sliding_window=7, num_heads=8, num_kv_heads=1, tied_head=False, qk_norm="head", qkv_bias=True)
 GPT2 = replace(
     LLAMA, family="gpt2", norm="layernorm", activation="gelu_tanh", gated=False, learned_positions=True, qkv_bias=True,
     output_bias=True, mlp_bias=True, num_kv_heads=6, hidden_size=50,
 )  # fmt: skip
 NARROW = replace(GPT2, hidden_size=36)  # its last sixteen columns are all padding
-SPECS = {"llama": LLAMA, "odd": ODD, "windowed": WINDOWED, "gpt2": GPT2, "narrow": NARROW}
+CAPPED = replace(
+    LLAMA, post_norm=True, qk_norm="head", attention_softcap=2.0, logit_softcap=3.0, attention_scale=0.7, num_layers=3,
+    embedding_multiplier=7.0, sliding_window=9, windowed_layers=(0, 2), window_rope_theta=500.0, activation="gelu_tanh",
+)  # fmt: skip
+LATE = replace(
+    ODD, pre_norm=False, post_norm=True, qk_norm="whole", num_layers=3, unrotated_layers=(1,), rotary_dim=6,
+    rope_scaling="yarn", rope_factor=4.0, rope_original_positions=64, rope_attention_factor=1.1,
+)  # fmt: skip
+BESIDE = replace(
+    NARROW, parallel_residual=True, qk_norm="each_head", activation="gelu", learned_positions=False, rotary_dim=4,
+    residual_multiplier=0.7, logit_multiplier=0.3,
+)  # fmt: skip
+SPECS = {
+    "llama": LLAMA, "odd": ODD, "windowed": WINDOWED, "gpt2": GPT2, "narrow": NARROW, "capped": CAPPED, "late": LATE,
+    "beside": BESIDE,
+}  # fmt: skip
 ISAS = _native.available_isas()
 
 
@@ -147,11 +162,27 @@ def test_a_row_is_the_same_to_the_bit_whatever_else_is_in_the_batch(dtype: DType
         np.testing.assert_array_equal(np.concatenate(rows), alone, err_msg=f"in chunks of {sizes}")
 
 
+@pytest.mark.parametrize("spec", [CAPPED, LATE, BESIDE], ids=["capped", "late", "beside"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_row_of_any_family_is_the_same_to_the_bit_whatever_else_is_in_the_batch(spec: DecoderSpec, isa: str) -> None:
+    prompt = prompt_of(50, 1, spec)
+    alone = runner_of(spec, "Q8_0", isa=isa).forward(batch_of([(0, prompt, [0, 1, 2, 3])])).copy()
+    others = [(0, prompt_of(n, n, spec), [10 + 4 * i + j for j in range(4)]) for i, n in enumerate([3, 17, 60, 1])]
+    crowd = runner_of(spec, "Q8_0", isa=isa, threads=2).forward(batch_of([*others, (0, prompt, [40, 7, 33, 50])]))
+    np.testing.assert_array_equal(crowd[-50:], alone)
+    for sizes in ([1, 49], [7, 1, 1, 1, 40]):
+        runner, rows, done = runner_of(spec, "Q8_0", isa=isa, threads=3), [], 0
+        for size in sizes:
+            rows.append(runner.forward(batch_of([(done, prompt[done : done + size], [9, 8, 7, 6])])).copy())
+            done += size
+        np.testing.assert_array_equal(np.concatenate(rows), alone, err_msg=f"in chunks of {sizes}")
+
+
 ROOMY = replace(LLAMA, num_layers=1, num_heads=2, num_kv_heads=1, hidden_size=64, intermediate_size=96)
 WIDE = {
     "whole blocks": replace(ROOMY, head_dim=32),
     "a rest of 16": replace(ROOMY, head_dim=80, num_heads=7),
-    "a rest of 4": replace(ROOMY, head_dim=100, num_heads=8, num_kv_heads=2, qk_norm=True),
+    "a rest of 4": replace(ROOMY, head_dim=100, num_heads=8, num_kv_heads=2, qk_norm="head"),
     "a window from within a stretch": replace(ROOMY, head_dim=64, num_heads=3, sliding_window=70),
 }
 

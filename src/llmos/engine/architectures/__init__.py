@@ -19,14 +19,14 @@ from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 from llmos.core.errors import UnsupportedModel
-from llmos.engine.architectures._gguf import ROPE_FACTORS
+from llmos.engine.architectures._gguf_rope import ROPE_TENSORS
 from llmos.engine.architectures._rope import inverse_frequencies
 from llmos.engine.architectures._sources import Source
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 __all__ = [
-    "ROPE_FACTORS",
+    "ROPE_TENSORS",
     "Family",
     "Source",
     "families",

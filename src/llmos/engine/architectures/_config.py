@@ -5,6 +5,7 @@ from typing import Any
 
 from llmos.core.errors import UnsupportedModel
 from llmos.engine.architectures import _limits as limits
+from llmos.engine.architectures._config_rope import rope_from_config
 from llmos.engine.architectures._fields import Fields
 from llmos.engine.architectures._sources import Source, rename
 from llmos.engine.spec import Activation, DecoderSpec
@@ -32,6 +33,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu": "gelu",
 }
 
 
@@ -56,21 +58,27 @@ def decoder_from_config(
     *,
     family: str,
     default_head_dim: int | None = None,
-    qkv_bias: bool = False,
-    output_bias: bool = False,
-    mlp_bias: bool = False,
-    qk_norm: bool = False,
+    eps_name: str = "rms_norm_eps",
+    default_eps: float = 1e-6,
+    activation_name: str = "hidden_act",
+    default_activation: str = "silu",
+    is_tied: bool = False,
     sliding_window: int | None = None,
+    rope: Mapping[str, Any] | None = None,
+    **traits: Any,
 ) -> DecoderSpec:
     """Return the spec of a config; absent values are what transformers takes them for.
 
-    What differs from family to family is passed in.
+    What differs from family to family is passed in: what its config calls things and takes for granted, and by the
+    names of DecoderSpec's fields what the family has beyond a Llama. `rope`: rope_from_config's values, unless they are
+    what they are for a Llama.
     """
     fields = config_fields(config)
     hidden_size = fields.integer("hidden_size", high=limits.MAX_HIDDEN)
     num_heads = fields.integer("num_attention_heads", high=limits.MAX_HEADS)
     max_positions = fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS)
-    head_dim = fields.integer("head_dim", default_head_dim or 0, low=0, high=limits.MAX_HEAD_DIM)
+    head_dim = head_dim_from_config(fields, default_head_dim)
+    activation = fields.word(activation_name, default_activation, known=ACTIVATIONS)
     spec = DecoderSpec(
         family=family,
         vocab_size=fields.integer("vocab_size", high=limits.MAX_VOCAB),
@@ -78,44 +86,21 @@ def decoder_from_config(
         num_layers=fields.integer("num_hidden_layers", high=limits.MAX_LAYERS),
         num_heads=num_heads,
         num_kv_heads=fields.integer("num_key_value_heads", num_heads, high=limits.MAX_HEADS),
-        head_dim=head_dim or limits.head_dim_of(hidden_size, num_heads),
+        head_dim=head_dim,
         intermediate_size=fields.integer("intermediate_size", high=limits.MAX_INTERMEDIATE),
         max_positions=max_positions,
-        norm_eps=fields.number("rms_norm_eps", 1e-6, low=0.0, high=1.0),
-        activation=ACTIVATIONS[fields.word("hidden_act", "silu", known=ACTIVATIONS)],
-        qkv_bias=qkv_bias,
-        output_bias=output_bias,
-        mlp_bias=mlp_bias,
-        qk_norm=qk_norm,
+        norm_eps=fields.number(eps_name, default_eps, low=0.0, high=1.0),
+        activation=ACTIVATIONS[activation],
         sliding_window=limits.window_or_none(sliding_window, max_positions),
-        tied_head=fields.flag("tie_word_embeddings", False),
-        **_rope(fields),
+        tied_head=fields.flag("tie_word_embeddings", is_tied),
+        **(rope_from_config(fields, head_dim=head_dim) if rope is None else rope),
+        **traits,
     )
     return limits.checked(spec)
 
 
-def _rope(fields: Fields) -> dict[str, Any]:
-    """Return the spec's rope values. transformers 5 writes rope_parameters; 4 wrote rope_theta and rope_scaling."""
-    parameters = fields.section("rope_parameters")
-    scaling = parameters or fields.section("rope_scaling")
-    theta = {"low": 1.0, "high": 1e12}
-    rope: dict[str, Any] = {"rope_theta": fields.number("rope_theta", 10_000.0, **theta)}
-    if parameters is not None:
-        rope["rope_theta"] = parameters.number("rope_theta", rope["rope_theta"], **theta)
-    if scaling is None:
-        return rope
-    if scaling.number("partial_rotary_factor", 1.0, low=0.0, high=1.0) != 1.0:
-        raise limits.refuse_parts("partial rotary positions (partial_rotary_factor)")
-
-    # The key was "type" until transformers 4.43.
-    kind = scaling.word("rope_type", scaling.word("type", "default"), known=("default", "linear", "llama3"))
-    if kind == "default":
-        return rope
-    rope |= {"rope_scaling": kind, "rope_factor": scaling.number("factor", low=1.0, high=1e6)}
-    if kind == "llama3":
-        rope |= {
-            "rope_low_frequency_factor": scaling.number("low_freq_factor", low=1e-6, high=1e6),
-            "rope_high_frequency_factor": scaling.number("high_freq_factor", low=1e-6, high=1e6),
-            "rope_original_positions": scaling.integer("original_max_position_embeddings", high=limits.MAX_POSITIONS),
-        }
-    return rope
+def head_dim_from_config(fields: Fields, default: int | None = None) -> int:
+    """Return the size of a head; `default`: that of the family, where the config may leave it out."""
+    head_dim = fields.integer("head_dim", default or 0, low=0, high=limits.MAX_HEAD_DIM)
+    hidden_size = fields.integer("hidden_size", high=limits.MAX_HIDDEN)
+    return head_dim or limits.head_dim_of(hidden_size, fields.integer("num_attention_heads", high=limits.MAX_HEADS))

@@ -54,6 +54,17 @@ class Fields:
             raise self._wrong(name, value, f"a number from {low:g} to {high:g}")
         return float(value)
 
+    def optional_number(self, name: str, *, low: float, high: float) -> float | None:
+        """As `number`; None where it is absent."""
+        return None if self.get(name) is None else self.number(name, low=low, high=high)
+
+    def numbers(self, name: str, *, low: float, high: float, max_length: int) -> tuple[float, ...]:
+        """Return a list of finite numbers from `low` to `high`."""
+        values = self._value(name, REQUIRED)
+        if not isinstance(values, list) or len(values) > max_length:
+            raise self._wrong(name, values, f"a list of at most {max_length:,} numbers")
+        return tuple(Fields({name: value}, where=self._where).number(name, low=low, high=high) for value in values)
+
     def flag(self, name: str, default: bool) -> bool:
         value = self._value(name, default)
         if type(value) is not bool:

@@ -1,16 +1,14 @@
 """Read the GGUF metadata of Llama and its many heirs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._fields import Fields
-from llmos.engine.architectures._rope import frequency_divisors
+from llmos.engine.architectures._gguf_rope import rope_from_gguf
 from llmos.engine.architectures._sources import Source, rename
-from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.spec import DecoderSpec, Norm
 from llmos.engine.tensors import RawTensor
 
@@ -24,10 +22,12 @@ GGUF_NAMES = {
     "q_norm": "blk.{i}.attn_q_norm",
     "k_norm": "blk.{i}.attn_k_norm",
     "o": "blk.{i}.attn_output",
+    "attn_post_norm": "blk.{i}.post_attention_norm",
     "mlp_norm": "blk.{i}.ffn_norm",
     "gate": "blk.{i}.ffn_gate",
     "up": "blk.{i}.ffn_up",
     "down": "blk.{i}.ffn_down",
+    "mlp_post_norm": "blk.{i}.post_ffw_norm",
     "final_norm": "output_norm",
     "head": "output",
 }
@@ -37,12 +37,20 @@ _EPS_NAMES: dict[Norm, str] = {
     "layernorm": "attention.layer_norm_epsilon",
 }
 
-ROPE_FACTORS = "rope_freqs.weight"
-"""Llama 3's rope scaling, as the converters write it: what each frequency is divided by."""
-
 
 def gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
     return rename(spec, GGUF_NAMES)
+
+
+def permuted_gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
+    """As gguf_sources, for the files of Llama and its nearest: they keep the rotary pairs of q and k side by side."""
+    sources = gguf_sources(spec)
+    heads = {"q": spec.num_heads, "k": spec.num_kv_heads}
+    for name, source in sources.items():
+        part = name.split(".")[-2]
+        if part in heads:
+            sources[name] = replace(source, permute_heads=heads[part])
+    return sources
 
 
 def gguf_fields(metadata: Mapping[str, Any], architecture: str) -> Fields:
@@ -73,10 +81,17 @@ def decoder_from_gguf(
     tensors: Mapping[str, RawTensor],
     *,
     architecture: str,
+    family: str | None = None,
     norm: Norm = "rmsnorm",
-    qk_norm: bool = False,
+    partial_rotary: bool = False,
+    **traits: Any,
 ) -> DecoderSpec:
-    """Return the spec of the metadata. Which biases there are, and whether the head is tied, shows in the tensors."""
+    """Return the spec of the metadata. Which biases there are, and whether the head is tied, shows in the tensors.
+
+    `family`: where it isn't called as the architecture is. `partial_rotary`: there are models of it that rotate a part
+    of each head. `traits`: what the family has beyond a Llama, by the names of DecoderSpec's fields; they win over what
+    the metadata say.
+    """
     fields = gguf_fields(metadata, architecture)
     hidden_size = fields.integer("embedding_length", high=limits.MAX_HIDDEN)
     num_heads = fields.uniform_integer("attention.head_count", high=limits.MAX_HEADS)
@@ -85,63 +100,27 @@ def decoder_from_gguf(
     head_dim = head_dim or limits.head_dim_of(hidden_size, num_heads)
     if fields.integer("attention.value_length", head_dim) != head_dim:
         raise limits.refuse_parts("values of another size than its keys")
-    if fields.integer("rope.dimension_count", head_dim) != head_dim:
+    rope = rope_from_gguf(fields, tensors, head_dim)
+    if rope["rotary_dim"] is not None and not partial_rotary:
         raise limits.refuse_parts("rotary positions on a part of each head only")
     window = fields.integer("attention.sliding_window", 0, low=0, high=limits.MAX_POSITIONS)
-    spec = DecoderSpec(
-        family=architecture,
-        vocab_size=vocab_size_of(metadata, tensors),
-        hidden_size=hidden_size,
-        num_layers=fields.integer("block_count", high=limits.MAX_LAYERS),
-        num_heads=num_heads,
-        num_kv_heads=fields.uniform_integer("attention.head_count_kv", num_heads, high=limits.MAX_HEADS),
-        head_dim=head_dim,
-        intermediate_size=fields.uniform_integer("feed_forward_length", high=limits.MAX_INTERMEDIATE),
-        max_positions=max_positions,
-        norm=norm,
-        norm_eps=fields.number(_EPS_NAMES[norm], low=0.0, high=1.0),
-        qkv_bias="blk.0.attn_q.bias" in tensors,
-        output_bias="blk.0.attn_output.bias" in tensors,
-        mlp_bias="blk.0.ffn_down.bias" in tensors,
-        qk_norm=qk_norm,
-        sliding_window=limits.window_or_none(window or None, max_positions),
-        tied_head="output.weight" not in tensors,
-        **_rope(fields, head_dim, tensors),
-    )
+    values: dict[str, Any] = {
+        "family": family or architecture,
+        "vocab_size": vocab_size_of(metadata, tensors),
+        "hidden_size": hidden_size,
+        "num_layers": fields.integer("block_count", high=limits.MAX_LAYERS),
+        "num_heads": num_heads,
+        "num_kv_heads": fields.uniform_integer("attention.head_count_kv", num_heads, high=limits.MAX_HEADS),
+        "head_dim": head_dim,
+        "intermediate_size": fields.uniform_integer("feed_forward_length", high=limits.MAX_INTERMEDIATE),
+        "max_positions": max_positions,
+        "norm": norm,
+        "norm_eps": fields.number(_EPS_NAMES[norm], low=0.0, high=1.0),
+        "qkv_bias": "blk.0.attn_q.bias" in tensors or "blk.0.attn_qkv.bias" in tensors,
+        "output_bias": "blk.0.attn_output.bias" in tensors,
+        "mlp_bias": "blk.0.ffn_down.bias" in tensors,
+        "sliding_window": limits.window_or_none(window or None, max_positions),
+        "tied_head": "output.weight" not in tensors,
+    }
+    spec = DecoderSpec(**(values | rope | traits))
     return limits.checked(spec)
-
-
-def _rope(fields: Fields, head_dim: int, tensors: Mapping[str, RawTensor]) -> dict[str, Any]:
-    rope: dict[str, Any] = {"rope_theta": fields.number("rope.freq_base", 10_000.0, low=1.0, high=1e12)}
-    # Before rope.scaling.type there was a bare factor, and it meant "linear"; 0 and 1 mean no scaling.
-    kind = fields.word("rope.scaling.type", "linear", known=("none", "linear"))
-    factor = fields.number(
-        "rope.scaling.factor", fields.number("rope.scale_linear", 0.0, low=0.0, high=1e6), low=0.0, high=1e6
-    )
-    if kind == "linear" and factor not in (0.0, 1.0):
-        rope |= {"rope_scaling": "linear", "rope_factor": factor}
-    if ROPE_FACTORS in tensors:
-        rope |= _llama3_scaling(tensors[ROPE_FACTORS], head_dim, rope)
-    return rope
-
-
-def _llama3_scaling(factors: RawTensor, head_dim: int, rope: dict[str, Any]) -> dict[str, Any]:
-    """Return the llama3 scaling that these factors were made from; nothing where they are all 1.
-
-    The file keeps the result and not the parameters. Every Llama 3 blends from 1 to 4 turns of 8,192 positions, so only
-    the factor is open, and that is the largest value. Whether it is really so is then checked against all of them.
-    """
-    if factors.shape != (head_dim // 2,):
-        raise BadModelFile(f"{ROPE_FACTORS} is {list(factors.shape)}; heads of {head_dim} need [{head_dim // 2}].")
-    divisors = dequantize(factors).astype(np.float64)
-    if np.array_equal(divisors, np.ones_like(divisors)):
-        return {}
-    if rope.get("rope_scaling", "none") == "none" and np.isfinite(divisors).all() and divisors.max() > 1.0:
-        scaling = {"rope_scaling": "llama3", "rope_factor": float(divisors.max())}
-        made = DecoderSpec(
-            family="", vocab_size=1, hidden_size=1, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=head_dim,
-            intermediate_size=1, max_positions=1, **(rope | scaling),
-        )  # fmt: skip
-        if np.allclose(frequency_divisors(made), divisors, rtol=1e-4):
-            return scaling
-    raise UnsupportedModel(f"{ROPE_FACTORS} scales the rotary positions in another way than Llama 3 does.")

@@ -21,12 +21,31 @@ def checked(spec: DecoderSpec) -> DecoderSpec:
         )
     if spec.head_dim % 2 and not spec.learned_positions:
         raise BadModelFile(f"The head size is {spec.head_dim}; rotary positions need an even one.")
-    if spec.rope_scaling == "llama3" and spec.rope_high_frequency_factor <= spec.rope_low_frequency_factor:
+    if spec.rotary_dim is not None and (spec.rotary_dim % 2 or not 0 < spec.rotary_dim <= spec.head_dim):
         raise BadModelFile(
-            f"The llama3 rope scaling blends from {spec.rope_low_frequency_factor:g} to "
+            f"{spec.rotary_dim} values of each head are rotated; with heads of {spec.head_dim} it must be an even "
+            f"number from 2 to {spec.head_dim}."
+        )
+    _check_scaling(spec)
+    return spec
+
+
+def _check_scaling(spec: DecoderSpec) -> None:
+    kind = spec.rope_scaling
+    if kind in ("llama3", "yarn") and spec.rope_high_frequency_factor <= spec.rope_low_frequency_factor:
+        raise BadModelFile(
+            f"The {kind} rope scaling blends from {spec.rope_low_frequency_factor:g} to "
             f"{spec.rope_high_frequency_factor:g} turns; the second must be the larger one."
         )
-    return spec
+    if kind == "yarn" and spec.rope_theta <= 1.0:
+        raise BadModelFile(f"The rope's theta is {spec.rope_theta:g}; yarn needs one above 1.")
+    if kind == "longrope":
+        num_pairs = (spec.rotary_dim or spec.head_dim) // 2
+        for name, factors in (("short", spec.rope_short_factors), ("long", spec.rope_long_factors)):
+            if len(factors) != num_pairs:
+                raise BadModelFile(
+                    f"The longrope scaling has {len(factors)} {name} factors for {num_pairs} pairs of a head's values."
+                )
 
 
 def head_dim_of(hidden_size: int, num_heads: int) -> int:

@@ -18,29 +18,41 @@ class Source:
 
     name: str
     """What the file calls it."""
+    index: int | None = None
+    """Of a stack of tensors, the one that this is."""
     transpose: bool = False
     """The file has it as [in, out]."""
     rows: slice | None = None
     """Of a fused tensor, the rows [start, stop) that are this one."""
+    of_heads: tuple[int, int] | None = None
+    """(heads, part): of each of so many heads q, k and v lie together (GPT-NeoX); part 0, 1 or 2 is this one."""
     permute_heads: int | None = None
     """So many heads lie with their rotary pairs interleaved (GGUF's llama); put them half-split."""
+    plus_one: bool = False
+    """The file has what the tensor differs from ones by (Gemma's norms)."""
 
     def load(self, tensor: RawTensor) -> RawTensor:
         """Return the canonical tensor: a view where rows are only cut out, else a copy of the same values."""
+        if self.index is not None:
+            tensor = _of_stack(tensor, self.index)
         if len(tensor.shape) == 1:
             # A bias is one row; its values are what the steps call rows.
-            as_rows = Source(self.name, rows=self.rows, permute_heads=self.permute_heads)
-            return tensor if as_rows == Source(self.name) else _as_vector(as_rows.load(_as_column(tensor)))
+            as_rows = Source(self.name, rows=self.rows, of_heads=self.of_heads, permute_heads=self.permute_heads)
+            vector = tensor if as_rows == Source(self.name) else _as_vector(as_rows.load(_as_column(tensor)))
+            return _plus_one(vector) if self.plus_one else vector
         if self.transpose:
             tensor = _transposed(tensor, self.rows)
         elif self.rows is not None:
             tensor = tensor.take_rows(self.rows)
+        if self.of_heads is not None:
+            num_heads, part = self.of_heads
+            tensor = tensor.take_rows(np.arange(tensor.num_rows).reshape(num_heads, 3, -1)[:, part].reshape(-1))
         if self.permute_heads is not None:
             tensor = tensor.take_rows(_half_split(tensor.num_rows, self.permute_heads))
         return tensor
 
 
-_LAYER = re.compile(r"layers\.(\d+)\.(\w+)\.(weight|bias)")
+_LAYER = re.compile(r"layers\.(\d+)\.(\w+?)(?:\.(\d+))?\.(weight|bias)")
 
 
 def rename(spec: DecoderSpec, names: Mapping[str, str]) -> dict[str, Source]:
@@ -48,27 +60,44 @@ def rename(spec: DecoderSpec, names: Mapping[str, str]) -> dict[str, Source]:
 
     `names` goes from a canonical name without layer and ".weight" to the file's, with {i} for the layer:
     {"q": "model.layers.{i}.self_attn.q_proj"} gives layers.0.q.weight, layers.0.q.bias, layers.1.q.weight ...
+    Of tensors that are numbered within a layer, {n} is the number; where the file's name has none, they are a stack.
     """
     sources = {}
     for canonical in spec.tensor_shapes():
         if match := _LAYER.fullmatch(canonical):
-            layer, stem, kind = match.groups()
+            layer, stem, number, kind = match.groups()
         else:
-            layer, (stem, kind) = "", canonical.split(".")
+            layer, number, (stem, kind) = "", None, canonical.split(".")
         if stem in names:
-            sources[canonical] = Source(f"{names[stem].format(i=layer)}.{kind}")
+            name = f"{names[stem].format(i=layer, n=number)}.{kind}"
+            index = None if number is None or "{n}" in names[stem] else int(number)
+            sources[canonical] = Source(name, index=index)
     return sources
+
+
+def norms_plus_one(sources: Mapping[str, Source]) -> dict[str, Source]:
+    """Return the sources for a file whose norms lack the one that their weights are added to."""
+    return {
+        name: replace(source, plus_one=True) if name.endswith("norm.weight") else source
+        for name, source in sources.items()
+    }
 
 
 def split_qkv(spec: DecoderSpec, fused: str, *, transpose_weight: bool = False) -> dict[str, Source]:
     """Return the sources of q, k and v in every layer from one tensor that holds their rows one after another."""
-    ends = np.cumsum([spec.attention_size, spec.kv_size, spec.kv_size]).tolist()
-    rows = {"q": slice(0, ends[0]), "k": slice(ends[0], ends[1]), "v": slice(ends[1], ends[2])}
-    sources = rename(spec, {"q": fused, "k": fused, "v": fused})
+    sources = split_rows(spec, fused, {"q": spec.attention_size, "k": spec.kv_size, "v": spec.kv_size})
     return {
-        name: replace(source, rows=rows[name.split(".")[2]], transpose=transpose_weight and name.endswith(".weight"))
+        name: replace(source, transpose=transpose_weight and name.endswith(".weight"))
         for name, source in sources.items()
     }
+
+
+def split_rows(spec: DecoderSpec, fused: str, parts: Mapping[str, int]) -> dict[str, Source]:
+    """Return the sources of these parts in every layer, so many rows each, from one tensor that holds them in order."""
+    ends = np.cumsum([*parts.values()]).tolist()
+    rows = {part: slice(end - size, end) for (part, size), end in zip(parts.items(), ends, strict=True)}
+    sources = rename(spec, dict.fromkeys(parts, fused))
+    return {name: replace(source, rows=rows[name.split(".")[2]]) for name, source in sources.items()}
 
 
 def _half_split(num_rows: int, num_heads: int) -> npt.NDArray[np.intp]:
@@ -78,6 +107,17 @@ def _half_split(num_rows: int, num_heads: int) -> npt.NDArray[np.intp]:
     """
     rows = np.arange(num_rows).reshape(num_heads, -1, 2)
     return rows.swapaxes(1, 2).reshape(num_rows)
+
+
+def _of_stack(tensor: RawTensor, index: int) -> RawTensor:
+    shape = tensor.shape[1:]
+    num_rows = tensor.num_rows // tensor.shape[0]
+    return RawTensor(tensor.dtype, shape, tensor.data[index * num_rows : (index + 1) * num_rows])
+
+
+def _plus_one(vector: RawTensor) -> RawTensor:
+    values = dequantize(vector) + np.float32(1)
+    return RawTensor("F32", vector.shape, values.view(np.uint8).reshape(1, -1))
 
 
 def _transposed(tensor: RawTensor, rows: slice | None) -> RawTensor:

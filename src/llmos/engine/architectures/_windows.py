@@ -1,28 +1,44 @@
-"""The sliding windows of Qwen's configs: they may differ between layers, while a DecoderSpec has one window or none."""
+"""Which layers of a config.json have a sliding window: newer configs name each layer's kind, older ones have a rule."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import _limits as limits
-from llmos.engine.architectures._config import config_fields
+from llmos.engine.architectures._fields import Fields
 
 _KINDS = ("full_attention", "sliding_attention")
 
 
-def uniform_window(config: Mapping[str, Any]) -> int | None:
-    """Return the window of all layers, None for full attention. Raises UnsupportedModel where layers differ."""
-    fields = config_fields(config)
-    if not fields.flag("use_sliding_window", False) or fields.get("sliding_window") is None:
-        return None
-    window = fields.integer("sliding_window", high=limits.MAX_POSITIONS)
-    num_layers = fields.integer("num_hidden_layers", high=limits.MAX_LAYERS)
-    kinds = config.get("layer_types")
+def windows(window: int | None, layers: Iterable[int], *, num_layers: int, max_positions: int) -> dict[str, Any]:
+    """Return the spec's sliding_window and windowed_layers where `layers` have the window."""
+    windowed = tuple(sorted(layers))
+    window = limits.window_or_none(window, max_positions) if windowed else None
+    if window is None or len(windowed) == num_layers:
+        return {"sliding_window": window}
+    return {"sliding_window": window, "windowed_layers": windowed}
+
+
+def windowed_layers(fields: Fields, usual: Iterable[int]) -> tuple[int, ...]:
+    """Return the layers with a window: those that layer_types names so, `usual` where there is no such list."""
+    kinds, num_layers = fields.get("layer_types"), num_layers_of(fields)
     if kinds is None:
-        num_full = min(fields.integer("max_window_layers", 28, low=0), num_layers)
-        kinds = ["full_attention"] * num_full + ["sliding_attention"] * (num_layers - num_full)
+        return tuple(usual)
     if not isinstance(kinds, list) or len(kinds) != num_layers or not all(kind in _KINDS for kind in kinds):
         raise BadModelFile(f"config.json: layer_types must name {num_layers} layers, each {' or '.join(_KINDS)}.")
-    if len(set(kinds)) > 1:
-        raise limits.refuse_parts("a sliding window in some layers and full attention in others")
-    return window if kinds[0] == "sliding_attention" else None
+    return tuple(i for i, kind in enumerate(kinds) if kind == "sliding_attention")
+
+
+def windows_if_used(fields: Fields) -> dict[str, Any]:
+    """As Qwen has it: with use_sliding_window the layers from max_window_layers on have the window."""
+    if not fields.flag("use_sliding_window", False) or fields.get("sliding_window") is None:
+        return {}
+    num_layers = num_layers_of(fields)
+    layers = windowed_layers(fields, range(min(fields.integer("max_window_layers", 28, low=0), num_layers), num_layers))
+    window = fields.integer("sliding_window", high=limits.MAX_POSITIONS)
+    max_positions = fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS)
+    return windows(window, layers, num_layers=num_layers, max_positions=max_positions)
+
+
+def num_layers_of(fields: Fields) -> int:
+    return fields.integer("num_hidden_layers", high=limits.MAX_LAYERS)

@@ -1,7 +1,6 @@
 """Llama 1 to 3 and the many that copied it: SmolLM2, TinyLlama, Yi ... In GGUF, Mistral is a "llama" too."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from llmos.engine.architectures import _gguf
@@ -32,11 +31,4 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
 
 
 def gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
-    """As GGUF's own names, but this architecture's files keep the rotary pairs of q and k side by side."""
-    sources = _gguf.gguf_sources(spec)
-    heads = {"q": spec.num_heads, "k": spec.num_kv_heads}
-    for name, source in sources.items():
-        part = name.split(".")[-2]
-        if part in heads:
-            sources[name] = replace(source, permute_heads=heads[part])
-    return sources
+    return _gguf.permuted_gguf_sources(spec)

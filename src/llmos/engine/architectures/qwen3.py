@@ -5,7 +5,7 @@ from typing import Any
 
 from llmos.engine.architectures._config import config_fields, decoder_from_config, hf_sources
 from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_sources
-from llmos.engine.architectures._windows import uniform_window
+from llmos.engine.architectures._windows import windows_if_used
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -15,17 +15,18 @@ GGUF_ARCHITECTURE = "qwen3"
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
-    has_bias = config_fields(config).flag("attention_bias", False)
+    fields = config_fields(config)
+    has_bias = fields.flag("attention_bias", False)
     return decoder_from_config(
         config,
         family="qwen3",
         default_head_dim=128,
         qkv_bias=has_bias,
         output_bias=has_bias,
-        qk_norm=True,
-        sliding_window=uniform_window(config),
+        qk_norm="head",
+        **windows_if_used(fields),
     )
 
 
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
-    return decoder_from_gguf(metadata, tensors, architecture=GGUF_ARCHITECTURE, qk_norm=True)
+    return decoder_from_gguf(metadata, tensors, architecture=GGUF_ARCHITECTURE, qk_norm="head")

@@ -46,8 +46,10 @@ const std::map<std::string, Weight> weights_by_name = {
     {"down", Weight::down}, {"embed", Weight::embed}, {"positions", Weight::positions}, {"head", Weight::head}};
 
 const std::map<std::string, Vector> vectors_by_name = {
-    {"attn_norm", Vector::attn_norm}, {"attn_norm_bias", Vector::attn_norm_bias}, {"mlp_norm", Vector::mlp_norm},
-    {"mlp_norm_bias", Vector::mlp_norm_bias}, {"q_bias", Vector::q_bias}, {"k_bias", Vector::k_bias},
+    {"attn_norm", Vector::attn_norm}, {"attn_norm_bias", Vector::attn_norm_bias}, {"attn_post_norm", Vector::attn_post_norm},
+    {"attn_post_norm_bias", Vector::attn_post_norm_bias}, {"mlp_norm", Vector::mlp_norm},
+    {"mlp_norm_bias", Vector::mlp_norm_bias}, {"mlp_post_norm", Vector::mlp_post_norm},
+    {"mlp_post_norm_bias", Vector::mlp_post_norm_bias}, {"q_bias", Vector::q_bias}, {"k_bias", Vector::k_bias},
     {"v_bias", Vector::v_bias}, {"o_bias", Vector::o_bias}, {"gate_bias", Vector::gate_bias}, {"up_bias", Vector::up_bias},
     {"down_bias", Vector::down_bias}, {"q_norm", Vector::q_norm}, {"k_norm", Vector::k_norm},
     {"final_norm", Vector::final_norm}, {"final_norm_bias", Vector::final_norm_bias}};
@@ -66,6 +68,8 @@ Spec spec_from(nb::handle fields) {
         return value;
     };
     const auto flag = [&](const char* name) { return nb::cast<bool>(fields.attr(name)); };
+    const auto real = [&](const char* name) { return nb::cast<float>(fields.attr(name)); };
+    const auto real_or_none = [&](const char* name) { return fields.attr(name).is_none() ? 0 : real(name); };
     const auto text = [&](const char* name) { return nb::cast<std::string>(fields.attr(name)); };
     Spec spec{};
     spec.vocab_size = number("vocab_size");
@@ -77,16 +81,35 @@ Spec spec_from(nb::handle fields) {
     spec.intermediate_size = number("intermediate_size");
     spec.max_positions = number("max_positions");
     spec.layer_norm = lookup<bool>({{"rmsnorm", false}, {"layernorm", true}}, text("norm"));
-    spec.norm_eps = nb::cast<float>(fields.attr("norm_eps"));
-    spec.activation = lookup<ActivationKind>({{"silu", ActivationKind::silu}, {"gelu_tanh", ActivationKind::gelu_tanh}}, text("activation"));
+    spec.norm_eps = real("norm_eps");
+    spec.activation = lookup<ActivationKind>(
+        {{"silu", ActivationKind::silu}, {"gelu_tanh", ActivationKind::gelu_tanh}, {"gelu", ActivationKind::gelu}}, text("activation"));
     spec.gated = flag("gated");
     spec.learned_positions = flag("learned_positions");
-    spec.qk_norm = flag("qk_norm");
+    spec.pre_norm = flag("pre_norm");
+    spec.post_norm = flag("post_norm");
+    spec.parallel_residual = flag("parallel_residual");
+    spec.qk_norm = fields.attr("qk_norm").is_none()
+                       ? QKNorm::none
+                       : lookup<QKNorm>({{"head", QKNorm::head}, {"each_head", QKNorm::each_head}, {"whole", QKNorm::whole}}, text("qk_norm"));
+    spec.embedding_multiplier = real("embedding_multiplier");
+    spec.residual_multiplier = real("residual_multiplier");
+    spec.logit_multiplier = real("logit_multiplier");
+    spec.logit_softcap = real_or_none("logit_softcap");
+    spec.score_scale = real("score_scale");
+    spec.attention_softcap = real_or_none("attention_softcap");
+    spec.rope_attention_factor = real("rope_attention_factor");
     spec.tied_head = flag("tied_head");
     spec.qkv_bias = flag("qkv_bias");
     spec.output_bias = flag("output_bias");
     spec.mlp_bias = flag("mlp_bias");
-    spec.sliding_window = fields.attr("sliding_window").is_none() ? 0 : number("sliding_window");
+    for (int i = 0; i < spec.num_layers; ++i) {
+        const nb::object window = fields.attr("window_of")(i), rotation = fields.attr("rotation_of")(i);
+        spec.layers.push_back({window.is_none() ? 0 : nb::cast<int>(window), rotation.is_none() ? -1 : nb::cast<int>(rotation)});
+        require(spec.layers.back().sliding_window >= 0 && spec.layers.back().sliding_window <= max_size, "a sliding window must be positive");
+    }
+    require(!spec.post_norm || !spec.parallel_residual, "norms after the parts of a layer need one part after the other");
+    require(spec.qk_norm != QKNorm::whole || !spec.layer_norm, "a norm over all heads is an RMS norm");
     require(spec.num_heads % spec.num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
     require(int64_t(spec.num_heads) * spec.head_dim <= max_size, "num_heads * head_dim is too large");
     require(spec.head_dim <= 65536, "head_dim is too large");
@@ -179,7 +202,7 @@ PackedMatrix pack_floats(const Array2<float>& from) {
 
 class Runner {
   public:
-    Runner(nb::object pool, nb::handle fields, std::vector<double> inverse_frequencies, int64_t num_blocks, const std::string& isa, const std::string& cache_type)
+    Runner(nb::object pool, nb::handle fields, std::vector<std::vector<double>> inverse_frequencies, int64_t num_blocks, const std::string& isa, const std::string& cache_type)
         : pool_object_(pool), pool_(nb::cast<Pool&>(pool)), kernels_(find_kernels(isa)),
           decoder_(make_spec(fields, std::move(inverse_frequencies)), pool_, kernels_, checked_blocks(num_blocks), lookup(cache_types_by_name, cache_type)) {}
 
@@ -341,9 +364,14 @@ class Runner {
     nb::object pool() const { return pool_object_; }
 
   private:
-    static Spec make_spec(nb::handle fields, std::vector<double> inverse_frequencies) {
+    static Spec make_spec(nb::handle fields, std::vector<std::vector<double>> inverse_frequencies) {
         Spec spec = spec_from(fields);
-        require(int(inverse_frequencies.size()) * 2 <= spec.head_dim, "more rotations than half of head_dim");
+        for (const auto& rotation : inverse_frequencies) {
+            require(rotation.size() * 2 <= size_t(spec.head_dim), "more rotated pairs than half of head_dim");
+            require(rotation.size() == inverse_frequencies[0].size(), "all rotations must have as many pairs");
+        }
+        for (const Spec::Layer& layer : spec.layers)
+            require(layer.rotation < int(inverse_frequencies.size()), "a layer rotates by what is not there");
         spec.inverse_frequencies = std::move(inverse_frequencies);
         return spec;
     }
@@ -485,7 +513,7 @@ NB_MODULE(_native, m) {
         .def_prop_ro("num_threads", &Pool::size);
 
     nb::class_<Runner>(m, "Runner", "A decoder with its weights and its KV cache.")
-        .def(nb::init<nb::object, nb::handle, std::vector<double>, int64_t, const std::string&, const std::string&>(), "pool"_a, "spec"_a,
+        .def(nb::init<nb::object, nb::handle, std::vector<std::vector<double>>, int64_t, const std::string&, const std::string&>(), "pool"_a, "spec"_a,
              "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "cache_type"_a)
         .def("add_rows", &Runner::add_rows, "pieces"_a.noconvert(),
              "Pack rows as they lie in a file, of many matrices at once: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a "

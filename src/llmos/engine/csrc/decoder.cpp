@@ -90,17 +90,25 @@ int Decoder::size(int layer, Vector which) const {
             default: return 0;
         }
     switch (which) {
-        case Vector::attn_norm: case Vector::mlp_norm: return s.hidden_size;
-        case Vector::attn_norm_bias: case Vector::mlp_norm_bias: return s.layer_norm ? s.hidden_size : 0;
+        case Vector::attn_norm: case Vector::mlp_norm: return s.pre_norm ? s.hidden_size : 0;
+        case Vector::attn_norm_bias: case Vector::mlp_norm_bias: return s.pre_norm && s.layer_norm ? s.hidden_size : 0;
+        case Vector::attn_post_norm: case Vector::mlp_post_norm: return s.post_norm ? s.hidden_size : 0;
+        case Vector::attn_post_norm_bias: case Vector::mlp_post_norm_bias: return s.post_norm && s.layer_norm ? s.hidden_size : 0;
         case Vector::q_bias: return s.qkv_bias ? s.num_heads * s.head_dim : 0;
         case Vector::k_bias: case Vector::v_bias: return s.qkv_bias ? s.num_kv_heads * s.head_dim : 0;
         case Vector::o_bias: return s.output_bias ? s.hidden_size : 0;
         case Vector::gate_bias: return s.mlp_bias && s.gated ? s.intermediate_size : 0;
         case Vector::up_bias: return s.mlp_bias ? s.intermediate_size : 0;
         case Vector::down_bias: return s.mlp_bias ? s.hidden_size : 0;
-        case Vector::q_norm: case Vector::k_norm: return s.qk_norm ? s.head_dim : 0;
+        case Vector::q_norm: return qk_norm_size(s.num_heads);
+        case Vector::k_norm: return qk_norm_size(s.num_kv_heads);
         default: return 0;
     }
+}
+
+int Decoder::qk_norm_size(int heads) const {
+    if (spec_.qk_norm == QKNorm::none) return 0;
+    return spec_.qk_norm == QKNorm::head ? spec_.head_dim : heads * spec_.head_dim;
 }
 
 PackedMatrix& Decoder::matrix(int index, Weight which) {
@@ -154,7 +162,8 @@ void Decoder::reserve(const BatchView& batch) {
         q_ = Buffer(n * attention_ * sizeof(float));
         k_ = Buffer(n * kv_ * sizeof(float));
         v_ = Buffer(n * kv_ * sizeof(float));
-        rotations_ = Buffer(n * (spec_.inverse_frequencies.size() + 1) * 2 * sizeof(float));
+        rotations_ = Buffer(n * (rotations_stride() + 1) * sizeof(float));
+        if (spec_.has_branch()) branch_ = Buffer(n * hidden_ * sizeof(float));
         const int widest = std::max(hidden_, attention_);
         shared_.reserve(capacity, widest);
         inner_.reserve(capacity, intermediate_);
@@ -218,6 +227,7 @@ class Decoder::Pass {
   private:
     int num_tokens() const { return batch_.num_tokens; }
     float* x(int token) const { return d_.x_.as<float>() + size_t(token) * d_.hidden_; }
+    float* branch(int token) const { return d_.branch_.as<float>() + size_t(token) * d_.hidden_; }
 
     void enter(Region region) {
         if (is_profiled_) d_.profile_.enter(region);
@@ -237,20 +247,25 @@ class Decoder::Pass {
     }
 
     void embed() {
-        const int half_dim = int(spec_.inverse_frequencies.size());
+        const int num_pairs = spec_.num_pairs();
         for_each(Region::embed, num_tokens(), 4, [&](int t) {
             const int position = d_.token_position_[size_t(t)];
             d_.embed_.read_row(batch_.tokens[t], x(t));
+            if (spec_.embedding_multiplier != 1)
+                for (int c = 0; c < d_.hidden_; ++c) x(t)[c] *= spec_.embedding_multiplier;
             if (spec_.learned_positions) {
                 float* row = own().row.as<float>();
                 d_.positions_.read_row(position, row);
                 for (int c = 0; c < d_.hidden_; ++c) x(t)[c] += row[c];
             }
-            float* rotation = d_.rotations_.as<float>() + size_t(t) * half_dim * 2;
-            for (int i = 0; i < half_dim; ++i) {
-                const double angle = position * spec_.inverse_frequencies[size_t(i)];
-                rotation[i] = float(std::cos(angle));
-                rotation[half_dim + i] = float(std::sin(angle));
+            float* rotation = d_.rotations_.as<float>() + size_t(t) * d_.rotations_stride();
+            for (const std::vector<double>& frequencies : spec_.inverse_frequencies) {
+                for (int i = 0; i < num_pairs; ++i) {
+                    const double angle = position * frequencies[size_t(i)];
+                    rotation[i] = float(std::cos(angle) * spec_.rope_attention_factor);
+                    rotation[num_pairs + i] = float(std::sin(angle) * spec_.rope_attention_factor);
+                }
+                rotation += 2 * num_pairs;
             }
         });
     }
@@ -335,6 +350,21 @@ class Decoder::Pass {
         else k_.rms_norm(in, weight, spec_.norm_eps, spec_.hidden_size, d_.hidden_, out);
     }
 
+    // What a part of a layer reads of a token, and where it puts what it gives.
+    void read(int token, const float* weight, const float* bias, float* out) const {
+        if (spec_.pre_norm) norm(x(token), weight, bias, out);
+        else std::copy_n(x(token), d_.hidden_, out);
+    }
+    float* target() const { return spec_.has_branch() ? branch(0) : x(0); }
+
+    // Adds what a part of a layer gave to the residual stream, where the product didn't do so by itself.
+    void join(Region region, const float* weight, const float* bias) {
+        for_each(region, num_tokens(), 4, [&](int t) {
+            if (spec_.post_norm) norm(branch(t), weight, bias, branch(t));
+            k_.add_scaled(branch(t), d_.hidden_, spec_.residual_multiplier, x(t));
+        });
+    }
+
     // --- adapters, in phases of their own that only a step with adapted tokens has
 
     bool is_adapted() const { return !d_.adapted_.empty(); }
@@ -388,7 +418,7 @@ class Decoder::Pass {
         for_each(Region::adapters, int(d_.adapted_.size()), 1, [&](int i) {
             const int token = d_.adapted_[size_t(i)];
             float* row = own().row.template as<float>();
-            norm(x(token), layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], row);
+            read(token, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], row);
             for (int slot = 0; slot < 2; ++slot)
                 if (const LowRank* added = low_rank(token, index, gate_and_up[slot])) narrow(*added, row, narrowed(slot, token));
         });
@@ -403,7 +433,7 @@ class Decoder::Pass {
     void attention(const Layer& layer, int index) {
         const int rows = num_tokens();
         const Split split(rows);
-        const auto normed = [&](int t, float* out) { norm(x(t), layer[Vector::attn_norm], layer[Vector::attn_norm_bias], out); };
+        const auto normed = [&](int t, float* out) { read(t, layer[Vector::attn_norm], layer[Vector::attn_norm_bias], out); };
         const Segment qkv[] = {{&layer.q, layer[Vector::q_bias], d_.q_.as<float>(), d_.attention_},
                                {&layer.k, layer[Vector::k_bias], d_.k_.as<float>(), d_.kv_},
                                {&layer.v, layer[Vector::v_bias], d_.v_.as<float>(), d_.kv_}};
@@ -411,10 +441,16 @@ class Decoder::Pass {
         project(split, in, qkv, false);
         add_adapters(index, {Adapted{Weight::q, in, d_.q_.as<float>(), d_.attention_}, {Weight::k, in, d_.k_.as<float>(), d_.kv_},
                              {Weight::v, in, d_.v_.as<float>(), d_.kv_}});
+        if (spec_.qk_norm == QKNorm::whole)
+            for_each(Region::position, rows, 1, [&](int t) {
+                float *q = d_.q_.as<float>() + size_t(t) * d_.attention_, *k = d_.k_.as<float>() + size_t(t) * d_.kv_;
+                k_.rms_norm(q, layer[Vector::q_norm], spec_.norm_eps, spec_.num_heads * spec_.head_dim, d_.attention_, q);
+                k_.rms_norm(k, layer[Vector::k_norm], spec_.norm_eps, spec_.num_kv_heads * spec_.head_dim, d_.kv_, k);
+            });
 
         for_each(Region::position, rows * spec_.num_kv_heads, 4,
                  [&](int i) { write_cache(layer, index, i / spec_.num_kv_heads, i % spec_.num_kv_heads); });
-        const Segment o[] = {{&layer.o, layer[Vector::o_bias], d_.x_.as<float>(), d_.hidden_}};
+        const Segment o[] = {{&layer.o, layer[Vector::o_bias], target(), d_.hidden_}};
         const Activations attended = d_.shared_.view(d_.attention_);
         // Where each head's columns are whole blocks, who attends can quantize them, too.
         const bool heads_are_blocks = spec_.head_dim % block_columns == 0;
@@ -427,30 +463,37 @@ class Decoder::Pass {
                 k_.quantize(row, attended, t, 0, attended.blocks());
             });
         open(Region::output, split.count(count_groups(o)));
-        project(split, attended, o, true);
-        add_adapters(index, {Adapted{Weight::o, attended, d_.x_.as<float>(), d_.hidden_}});
+        project(split, attended, o, !spec_.has_branch());
+        add_adapters(index, {Adapted{Weight::o, attended, target(), d_.hidden_}});
+        if (spec_.has_branch() && !spec_.parallel_residual)
+            join(Region::output, layer[Vector::attn_post_norm], layer[Vector::attn_post_norm_bias]);
     }
 
     // Adapters read the floats.
     Readers with_floats(Readers readers) const { return {readers.bytes, readers.floats || is_adapted()}; }
 
-    // RMS norm over one head (spec.qk_norm).
+    // The norm over one head.
     void norm_head(const float* head, const float* weight, float* out) const {
-        float squares = 0;
-        for (int d = 0; d < spec_.head_dim; ++d) squares += head[d] * head[d];
+        float mean = 0, squares = 0;
+        if (spec_.layer_norm) {
+            for (int d = 0; d < spec_.head_dim; ++d) mean += head[d];
+            mean /= float(spec_.head_dim);
+        }
+        for (int d = 0; d < spec_.head_dim; ++d) squares += (head[d] - mean) * (head[d] - mean);
         const float scale = 1 / std::sqrt(squares / float(spec_.head_dim) + spec_.norm_eps);
-        for (int d = 0; d < spec_.head_dim; ++d) out[d] = head[d] * scale * weight[d];
+        for (int d = 0; d < spec_.head_dim; ++d) out[d] = (head[d] - mean) * scale * weight[d];
     }
 
     // A query or key head at its token's position, times `scale`.
-    void position_head(const float* head, const float* norm_weight, int token, float scale, float* out) const {
-        const int half_dim = int(spec_.inverse_frequencies.size());
-        const float* cosine = d_.rotations_.as<float>() + size_t(token) * half_dim * 2;
-        if (spec_.qk_norm) {
-            norm_head(head, norm_weight, out);
+    void position_head(const float* all_heads, int head_index, const float* norm_weights, int rotation, int token, float scale, float* out) const {
+        const int num_pairs = rotation < 0 ? 0 : spec_.num_pairs();
+        const float* cosine = d_.rotations_.as<float>() + size_t(token) * d_.rotations_stride() + size_t(2 * num_pairs) * std::max(rotation, 0);
+        const float* head = all_heads + size_t(head_index) * spec_.head_dim;
+        if (spec_.qk_norm == QKNorm::head || spec_.qk_norm == QKNorm::each_head) {
+            norm_head(head, norm_weights + (spec_.qk_norm == QKNorm::head ? 0 : size_t(head_index) * spec_.head_dim), out);
             head = out;
         }
-        k_.rotate(head, cosine, cosine + half_dim, half_dim, spec_.head_dim, scale, out);
+        k_.rotate(head, cosine, cosine + num_pairs, num_pairs, spec_.head_dim, scale, out);
     }
 
     uint8_t* cache_of(int layer, int kv_head) const {  // of block 0
@@ -461,10 +504,10 @@ class Decoder::Pass {
     float* own_head(int index) const { return own().heads.as<float>() + size_t(index) * d_.layout_.padded_head_dim(); }
 
     void write_cache(const Layer& layer, int index, int token, int kv_head) {
-        const size_t at = size_t(token) * d_.kv_ + size_t(kv_head) * spec_.head_dim;
+        const size_t at = size_t(token) * d_.kv_;
         float *key = own_head(0), *value = own_head(1);
-        position_head(d_.k_.as<float>() + at, layer[Vector::k_norm], token, 1, key);
-        std::copy_n(d_.v_.as<float>() + at, spec_.head_dim, value);
+        position_head(d_.k_.as<float>() + at, kv_head, layer[Vector::k_norm], spec_.layers[size_t(index)].rotation, token, 1, key);
+        std::copy_n(d_.v_.as<float>() + at + size_t(kv_head) * spec_.head_dim, spec_.head_dim, value);
         const int position = d_.token_position_[size_t(token)];
         const int block = batch_.block_tables[int64_t(d_.token_sequence_[size_t(token)]) * batch_.table_stride + position / block_positions];
         uint8_t* to = cache_of(index, kv_head) + size_t(block) * d_.block_stride_;
@@ -474,20 +517,21 @@ class Decoder::Pass {
     void attend(const Layer& layer, int index, const AttentionUnit& unit, const Activations& attended, Readers readers) {
         AttentionArgs args;
         args.num_rows = 0;
-        const float scale = 1 / std::sqrt(float(spec_.head_dim));
+        args.softcap = spec_.attention_softcap;
+        const auto [window, rotation] = spec_.layers[size_t(index)];
         const auto each_row = [&](auto body) {
             for (int t = unit.first_token; t < unit.first_token + unit.num_tokens; ++t)
                 for (int h = unit.first_head; h < unit.first_head + unit.num_heads; ++h) body(t, h);
         };
-        each_row([&](int t, int h) {
+        each_row([&, window = window, rotation = rotation](int t, int h) {
             const int r = args.num_rows++, position = d_.token_position_[size_t(t)];
             float* query = own_head(r);
-            position_head(d_.q_.as<float>() + size_t(t) * d_.attention_ + size_t(h) * spec_.head_dim, layer[Vector::q_norm], t, scale, query);
+            position_head(d_.q_.as<float>() + size_t(t) * d_.attention_, h, layer[Vector::q_norm], rotation, t, spec_.score_scale, query);
             args.queries[r] = query;
             args.outs[r] = readers.floats ? attended.values + size_t(t) * attended.columns + size_t(h) * spec_.head_dim
                                           : own().outs.template as<float>() + size_t(r) * spec_.head_dim;
             args.positions[r] = position;
-            args.first[r] = spec_.sliding_window ? std::max(0, position + 1 - spec_.sliding_window) : 0;
+            args.first[r] = window ? std::max(0, position + 1 - window) : 0;
         });
         args.layout = d_.layout_;
         const int group = spec_.num_heads / spec_.num_kv_heads;
@@ -514,9 +558,9 @@ class Decoder::Pass {
     void feed_forward(const Layer& layer, int index) {
         const int rows = num_tokens();
         const Split split(rows);
-        const auto normed = [&](int t, float* out) { norm(x(t), layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], out); };
+        const auto normed = [&](int t, float* out) { read(t, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], out); };
         const Segment up[] = {{&layer.up, layer[Vector::up_bias], nullptr, 0}};
-        const Segment down[] = {{&layer.down, layer[Vector::down_bias], d_.x_.as<float>(), d_.hidden_}};
+        const Segment down[] = {{&layer.down, layer[Vector::down_bias], target(), d_.hidden_}};
         const Activations inner = d_.inner_.view(d_.intermediate_);
         const Readers readers = with_floats(readers_of(down));
         const Split blocks = split.by_blocks();
@@ -528,8 +572,10 @@ class Decoder::Pass {
             for (int unit = begin; unit < end; ++unit)
                 activate_block(layer, index, in, blocks.first_group(unit) / 2, blocks.first_row(unit), blocks.last_row(unit), inner, readers);
         open(Region::down, split.count(count_groups(down)));
-        project(split, inner, down, true);
-        add_adapters(index, {Adapted{Weight::down, inner, d_.x_.as<float>(), d_.hidden_}});
+        // In parallel, attention has put its part there before.
+        project(split, inner, down, !spec_.has_branch() || spec_.parallel_residual);
+        add_adapters(index, {Adapted{Weight::down, inner, target(), d_.hidden_}});
+        if (spec_.has_branch()) join(Region::down, layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias]);
     }
 
     // One block of 32 columns of the feed-forward layer's inside: gate and up, activated, ready for what reads it.
@@ -570,11 +616,15 @@ class Decoder::Pass {
             largest[r] = {};
             std::fill_n(largest[r].value, group_rows, std::numeric_limits<float>::lowest());
         }
+        const bool is_plain = spec_.logit_multiplier == 1 && !spec_.logit_softcap;
         // The sampler's first pass, while the logits are in the cache.
         project(split, in, logits, false, [&](int first_row, int last_row, int first_group, int last_group) {
             const int first = first_group * group_rows, last = std::min(last_group * group_rows, spec_.vocab_size);
-            for (int r = first_row; r < last_row; ++r)
-                k_.note_largest(d_.logits_->as<float>() + size_t(r) * d_.logits_stride() + first, last - first, first, largest[r]);
+            for (int r = first_row; r < last_row; ++r) {
+                float* part = d_.logits_->as<float>() + size_t(r) * d_.logits_stride() + first;
+                if (!is_plain) k_.cap_logits(part, (last_group - first_group) * group_rows, spec_.logit_multiplier, spec_.logit_softcap);
+                k_.note_largest(part, last - first, first, largest[r]);
+            }
         });
     }
 

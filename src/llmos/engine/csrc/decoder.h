@@ -16,15 +16,31 @@
 
 namespace llmos {
 
+// Over what queries and keys are normalized before the rotation.
+enum class QKNorm { none, head, each_head, whole };
+
 // The fields of engine/spec.py's DecoderSpec that the forward pass needs.
 struct Spec {
+    // What differs from layer to layer.
+    struct Layer {
+        int sliding_window;  // 0: none
+        int rotation;        // which of inverse_frequencies; -1: none
+    };
+
     int vocab_size, hidden_size, num_layers, num_heads, num_kv_heads, head_dim, intermediate_size, max_positions;
     bool layer_norm;
     float norm_eps;
     ActivationKind activation;
-    bool gated, learned_positions, qk_norm, tied_head, qkv_bias, output_bias, mlp_bias;
-    int sliding_window;  // 0: none
-    std::vector<double> inverse_frequencies;  // [head_dim / 2], scaled already; empty without rotary positions
+    bool gated, learned_positions, tied_head, qkv_bias, output_bias, mlp_bias, pre_norm, post_norm, parallel_residual;
+    QKNorm qk_norm;
+    float embedding_multiplier, residual_multiplier, logit_multiplier, score_scale, rope_attention_factor;
+    float attention_softcap, logit_softcap;  // 0: none
+    std::vector<Layer> layers;
+    std::vector<std::vector<double>> inverse_frequencies;  // [rotations][pairs], scaled already
+
+    int num_pairs() const { return inverse_frequencies.empty() ? 0 : int(inverse_frequencies[0].size()); }
+    // What a part of a layer gives cannot be added to the residual stream at once.
+    bool has_branch() const { return post_norm || parallel_residual || residual_multiplier != 1; }
 };
 
 // See engine/runner/__init__.py's Batch.
@@ -39,7 +55,7 @@ struct Shape { int rows, columns; };
 // The matrices and vectors of a layer; embed, positions, head and final_norm belong to layer -1.
 enum class Weight { q, k, v, o, gate, up, down, embed, positions, head };
 enum class Vector {
-    attn_norm, attn_norm_bias, mlp_norm, mlp_norm_bias, q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias,
+    attn_norm, attn_norm_bias, attn_post_norm, attn_post_norm_bias, mlp_norm, mlp_norm_bias, mlp_post_norm, mlp_post_norm_bias, q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias,
     q_norm, k_norm, final_norm, final_norm_bias, count
 };
 
@@ -111,6 +127,8 @@ class Decoder {
     };
     class Pass;
 
+    int qk_norm_size(int heads) const;
+    size_t rotations_stride() const { return spec_.inverse_frequencies.size() * size_t(spec_.num_pairs()) * 2; }  // of a token
     void reserve(const BatchView& batch);
     void plan_attention(const BatchView& batch);
     void plan_adapters(const BatchView& batch);
@@ -132,6 +150,7 @@ class Decoder {
     // What a step works on. Grown before the step begins, never within.
     int token_capacity_ = 0, logit_capacity_ = 0, score_capacity_ = 0;
     Buffer x_, q_, k_, v_, rotations_;
+    Buffer branch_;  // what a part of a layer gives, on its way to x_
     std::shared_ptr<Buffer> logits_ = std::make_shared<Buffer>();  // outlives its capacity while a caller holds it
     Rows shared_, inner_;  // inputs of the products: of the hidden or attention columns, of the intermediate ones
     std::vector<Scratch> own_;

@@ -65,7 +65,7 @@ struct CacheLayout {
 struct AttentionArgs {
     static constexpr int max_rows = 6;
     int num_rows;
-    const float* queries[max_rows];  // [padded_head_dim], the padding zeros, scaled by 1 / sqrt(head_dim)
+    const float* queries[max_rows];  // [padded_head_dim], the padding zeros, times the scale of the scores
     float* outs[max_rows];           // [head_dim]
     int positions[max_rows];         // a row attends to positions first[r] to positions[r]
     int first[max_rows];
@@ -81,6 +81,7 @@ struct AttentionArgs {
     const int32_t* next_block_table;
     int next_num_blocks;
     int8_t* query_bytes;  // scratch [max_rows][padded_head_dim]
+    float softcap;        // scores become softcap * tanh(score / softcap); 0: they stay
 };
 
 // The largest of the logits that were noted so far, lane by lane. Merged, it is find_largest's answer where all logits
@@ -91,7 +92,7 @@ struct alignas(64) Largest {
     int32_t group[group_rows];     // the lane's token is 16 * group + lane
 };
 
-enum class ActivationKind { silu, gelu_tanh };
+enum class ActivationKind { silu, gelu_tanh, gelu };
 
 struct Kernels {
     const char* name;
@@ -106,6 +107,10 @@ struct Kernels {
     void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, int size, int columns, float* out);
     // out = act(gate) * up, or act(gate) where up is null
     void (*activate)(ActivationKind kind, const float* gate, const float* up, int size, float* out);
+    // x = cap * tanh(multiplier * x / cap), or multiplier * x for a cap of 0; size is a multiple of 16.
+    void (*cap_logits)(float* x, int size, float multiplier, float cap);
+    // to += multiplier * x; size is a multiple of 16.
+    void (*add_scaled)(const float* x, int size, float multiplier, float* to);
     // Blocks [first, last) of a row, from values [(last - first) * 32]. A block that holds what is not a number gets a
     // scale that is none.
     void (*quantize)(const float* values, const Activations& x, int row, int first_block, int last_block);

@@ -37,43 +37,62 @@ class _Decoder:
         self._spec, self._tensors, self._matrices = spec, tensors, matrices
         self._num_sequences, self._length = shape
         positions_L = np.arange(self._length)
-        distance_LL = positions_L[:, None] - positions_L
-        hidden_LL = distance_LL < 0
-        if spec.sliding_window is not None:
-            hidden_LL |= distance_LL >= spec.sliding_window
-        self._mask_LL = np.where(hidden_LL, np.float32(-np.inf), np.float32(0))
-        angles_L1P = positions_L[:, None, None] * inverse_frequencies(spec)
-        self._cos_L1P, self._sin_L1P = np.cos(angles_L1P).astype(np.float32), np.sin(angles_L1P).astype(np.float32)
+        self._distance_LL = positions_L[:, None] - positions_L
+        # By rotation, of which a layer has one or none.
+        angles = [positions_L[:, None, None] * frequencies_P for frequencies_P in inverse_frequencies(spec)]
+        factor = spec.rope_attention_factor
+        self._cos_L1P = [(factor * np.cos(angles_L1P)).astype(np.float32) for angles_L1P in angles]
+        self._sin_L1P = [(factor * np.sin(angles_L1P)).astype(np.float32) for angles_L1P in angles]
 
     def run(self, tokens_SL: npt.NDArray[np.int32]) -> Floats:
         x_NH = dequantize(self._tensors["embed.weight"].take_rows(tokens_SL.reshape(-1)))
+        x_NH *= np.float32(self._spec.embedding_multiplier)
         if self._spec.learned_positions:
             positions_LH = dequantize(self._tensors["positions.weight"].take_rows(slice(0, self._length)))
             x_NH += np.tile(positions_LH, (self._num_sequences, 1))
         for i in range(self._spec.num_layers):
-            x_NH += self._attention(f"layers.{i}", self._norm(f"layers.{i}.attn_norm", x_NH))
-            x_NH += self._feed_forward(f"layers.{i}", self._norm(f"layers.{i}.mlp_norm", x_NH))
+            x_NH = self._layer(i, x_NH)
         return self._norm("final_norm", x_NH)
 
-    def _attention(self, layer: str, x_NH: Floats) -> Floats:
-        shape = (self._num_sequences, self._length, -1, self._spec.head_dim)
+    def _layer(self, i: int, x_NH: Floats) -> Floats:
+        layer, multiplier = f"layers.{i}", np.float32(self._spec.residual_multiplier)
+        attended_NH = self._attention(i, self._pre_norm(f"{layer}.attn_norm", x_NH))
+        attended_NH = self._post_norm(f"{layer}.attn_post_norm", attended_NH) * multiplier
+        read_NH = x_NH if self._spec.parallel_residual else x_NH + attended_NH
+        inner_NH = self._feed_forward(layer, self._pre_norm(f"{layer}.mlp_norm", read_NH))
+        return x_NH + attended_NH + self._post_norm(f"{layer}.mlp_post_norm", inner_NH) * multiplier
+
+    def _attention(self, i: int, x_NH: Floats) -> Floats:
+        layer, shape = f"layers.{i}", (self._num_sequences, self._length, -1, self._spec.head_dim)
         products = self._linear(x_NH, f"{layer}.q", f"{layer}.k", f"{layer}.v")
         q_SLQD, k_SLKD, v_SLKD = (product.reshape(shape) for product in products)
-        if self._spec.qk_norm:
-            q_SLQD, k_SLKD = self._norm(f"{layer}.q_norm", q_SLQD), self._norm(f"{layer}.k_norm", k_SLKD)
-        if not self._spec.learned_positions:
-            q_SLQD, k_SLKD = self._rotate(q_SLQD), self._rotate(k_SLKD)
+        if self._spec.qk_norm is not None:
+            q_SLQD, k_SLKD = self._norm_heads(f"{layer}.q_norm", q_SLQD), self._norm_heads(f"{layer}.k_norm", k_SLKD)
+        rotation = self._spec.rotation_of(i)
+        if rotation is not None:
+            q_SLQD, k_SLKD = self._rotate(q_SLQD, rotation), self._rotate(k_SLKD, rotation)
+        mask_LL = self._mask(self._spec.window_of(i))
         attended_SLQD = np.empty_like(q_SLQD)
         for s in range(self._num_sequences):
-            attended_SLQD[s] = self._attend(q_SLQD[s], k_SLKD[s], v_SLKD[s])
+            attended_SLQD[s] = self._attend(q_SLQD[s], k_SLKD[s], v_SLKD[s], mask_LL)
         (output_NH,) = self._linear(attended_SLQD.reshape(len(x_NH), -1), f"{layer}.o")
         return output_NH
 
-    def _attend(self, q_LQD: Floats, k_LKD: Floats, v_LKD: Floats) -> Floats:
+    def _mask(self, window: int | None) -> Floats:
+        hidden_LL = self._distance_LL < 0
+        if window is not None:
+            hidden_LL |= self._distance_LL >= window
+        return np.where(hidden_LL, np.float32(-np.inf), np.float32(0))
+
+    def _attend(self, q_LQD: Floats, k_LKD: Floats, v_LKD: Floats, mask_LL: Floats) -> Floats:
         # Each key-value head serves a group of query heads that lie side by side.
         length, num_kv_heads, head_dim = k_LKD.shape
         q_KGLD = q_LQD.reshape(length, num_kv_heads, -1, head_dim).transpose(1, 2, 0, 3)
-        scores_KGLL = q_KGLD @ k_LKD.transpose(1, 2, 0)[:, None] / np.float32(head_dim**0.5) + self._mask_LL
+        scores_KGLL = q_KGLD @ k_LKD.transpose(1, 2, 0)[:, None] * np.float32(self._spec.score_scale)
+        if self._spec.attention_softcap is not None:
+            cap = np.float32(self._spec.attention_softcap)
+            scores_KGLL = cap * np.tanh(scores_KGLL / cap)
+        scores_KGLL += mask_LL
         weights_KGLL = np.exp(scores_KGLL - scores_KGLL.max(axis=-1, keepdims=True))
         weights_KGLL /= weights_KGLL.sum(axis=-1, keepdims=True)
         attended_KGLD: Floats = weights_KGLL @ v_LKD.transpose(1, 0, 2)[:, None]
@@ -89,6 +108,8 @@ class _Decoder:
         return output_NH
 
     def _activate(self, x: Floats) -> Floats:
+        if self._spec.activation == "gelu":
+            return (x * (0.5 + 0.5 * _erf(x / np.float32(2**0.5)))).astype(np.float32)
         # Both are x * (1 + tanh(s)) / 2; for silu since 1 / (1 + exp(-x)) = (1 + tanh(x / 2)) / 2.
         is_silu = self._spec.activation == "silu"
         steep = x * 0.5 if is_silu else (x + 0.044715 * x * x * x) * np.float32((2 / np.pi) ** 0.5)
@@ -105,6 +126,19 @@ class _Decoder:
                 product += self._vector(f"{name}.bias")
         return products
 
+    def _pre_norm(self, name: str, x_NH: Floats) -> Floats:
+        return self._norm(name, x_NH) if self._spec.pre_norm else x_NH
+
+    def _post_norm(self, name: str, x_NH: Floats) -> Floats:
+        return self._norm(name, x_NH) if self._spec.post_norm else x_NH
+
+    def _norm_heads(self, name: str, x_SLXD: Floats) -> Floats:
+        if self._spec.qk_norm == "whole":
+            return self._norm(name, x_SLXD.reshape(*x_SLXD.shape[:2], -1)).reshape(x_SLXD.shape)
+        if self._spec.qk_norm == "each_head":
+            return np.stack([self._norm(f"{name}.{n}", x_SLXD[:, :, n]) for n in range(x_SLXD.shape[2])], axis=2)
+        return self._norm(name, x_SLXD)
+
     def _norm(self, name: str, x: Floats) -> Floats:
         if self._spec.norm == "layernorm":
             x = x - x.mean(axis=-1, keepdims=True)
@@ -114,11 +148,19 @@ class _Decoder:
             x += self._vector(f"{name}.bias")
         return x
 
-    def _rotate(self, x_SLXD: Floats) -> Floats:
-        """Turn each pair (j, j + D / 2) of a head by its position's angle."""
-        a, b = np.split(x_SLXD, 2, axis=-1)
-        cos, sin = self._cos_L1P, self._sin_L1P
-        return np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+    def _rotate(self, x_SLXD: Floats, rotation: int) -> Floats:
+        """Turn each pair (j, j + P) of a head by its position's angle; what lies behind the pairs stays."""
+        cos, sin = self._cos_L1P[rotation], self._sin_L1P[rotation]
+        a, b, rest = np.split(x_SLXD, [cos.shape[-1], 2 * cos.shape[-1]], axis=-1)
+        return np.concatenate([a * cos - b * sin, b * cos + a * sin, rest], axis=-1)
 
     def _vector(self, name: str) -> Floats:
         return dequantize(self._tensors[name])
+
+
+def _erf(x: Floats) -> Floats:
+    """Abramowitz and Stegun 7.1.26, within 1.5e-7."""
+    t = 1 / (1 + 0.3275911 * np.abs(x))
+    q = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
+    erf: Floats = np.copysign(1 - q * np.exp(-x * x), x)
+    return erf

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llmos.engine.architectures import ROPE_FACTORS, Source
+from llmos.engine.architectures import ROPE_TENSORS, Source
 from llmos.engine.checkpoint import Checkpoint, checked
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.gguf import GGUFFile
@@ -34,8 +34,7 @@ def quantize_gguf(
     spec, sources = checked(files)
     model = Checkpoint(files, spec, sources)
     tensors = in_file(sources, quantize_int4(spec, model.tensors, calibration=calibration, threads=threads))
-    if ROPE_FACTORS in files.tensors:
-        tensors[ROPE_FACTORS] = files.tensors[ROPE_FACTORS]
+    tensors |= {name: files.tensors[name] for name in ROPE_TENSORS & set(files.tensors)}
     metadata = GGUFFile(source).metadata | _KIND
     metadata.pop("general.alignment", None)
     write_gguf(target, metadata, tensors)
@@ -48,14 +47,18 @@ def in_file(sources: Mapping[str, Source], tensors: Mapping[str, RawTensor]) -> 
     """
     parts: dict[str, list[tuple[Source, RawTensor]]] = defaultdict(list)
     for canonical, source in sources.items():
-        parts[source.name].append((source, tensors[canonical]))
+        if all(source != other for other, _ in parts[source.name]):  # two norms may be one in the file
+            parts[source.name].append((source, tensors[canonical]))
     return {name: _joined(parts_of) for name, parts_of in parts.items()}
 
 
 def _joined(parts: list[tuple[Source, RawTensor]]) -> RawTensor:
     if len({part.dtype for _, part in parts}) > 1:
         parts = [(source, round_to_q8_0(dequantize(part))) for source, part in parts]
-    _, first = parts[0]
+    source, first = parts[0]
+    if source.index is not None:  # a stack
+        data = np.concatenate([part.data.reshape(part.num_rows, -1) for _, part in parts])
+        return RawTensor(first.dtype, (len(parts), *first.shape), data)
     num_rows = sum(part.shape[0] for _, part in parts)
     # A source tells by what it makes of the rows' numbers where each row of its part lies.
     numbers = RawTensor("F32", (num_rows, 1), np.arange(num_rows, dtype=np.float32)[:, None].view(np.uint8))

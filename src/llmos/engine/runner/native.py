@@ -1,5 +1,6 @@
 """The CPU runner: packs a model's tensors once and hands the forward pass to C++ (csrc/)."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -54,7 +55,7 @@ class NativeRunner:
     ) -> None:
         self.spec, self.num_blocks = spec, num_blocks
         self.pool = _native.Pool(threads)
-        rotations = [] if spec.learned_positions else inverse_frequencies(spec).tolist()
+        rotations = inverse_frequencies(spec).tolist()
         self._runner = _native.Runner(self.pool, spec, rotations, num_blocks, isa or "", kv_dtype)
         self._set_vectors(tensors)
         self._pack_matrices(tensors, weights)
@@ -103,9 +104,13 @@ class NativeRunner:
         return _native.block_bytes(spec, kv_dtype)
 
     def _set_vectors(self, tensors: Mapping[str, RawTensor]) -> None:
+        # Vectors that are numbered within a layer, one for each head, are one behind the other here.
+        parts: defaultdict[tuple[int, str], list[npt.NDArray[np.float32]]] = defaultdict(list)
         for name, shape in self.spec.tensor_shapes().items():
             if len(shape) == 1:
-                self._runner.set_vector(*_slot(name), dequantize(tensors[name]))
+                parts[_slot(name)].append(dequantize(tensors[name]))
+        for slot, vectors in parts.items():
+            self._runner.set_vector(*slot, np.concatenate(vectors))
 
     def _pack_matrices(self, tensors: Mapping[str, RawTensor], weights: Weights) -> None:
         batch: list[Rows] = []
@@ -146,5 +151,5 @@ def _rows(name: str, tensor: RawTensor, weights: Weights, pool: _native.Pool) ->
 def _slot(name: str) -> tuple[int, str]:
     """Return the layer (-1 outside of the layers) and the native name: "layers.3.q.bias" -> (3, "q_bias")."""
     *path, kind = name.split(".")
-    slot = path[-1] if kind == "weight" else f"{path[-1]}_bias"
-    return (int(path[1]) if path[0] == "layers" else -1), slot
+    layer, part = (int(path[1]), path[2]) if path[0] == "layers" else (-1, path[0])
+    return layer, part if kind == "weight" else f"{part}_bias"

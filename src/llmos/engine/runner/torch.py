@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 # N new tokens of the batch, R rows whose logits are wanted, V vocabulary, H hidden
 # L new tokens of one sequence, T all its tokens so far
-# Q query heads, K key-value heads, D head dim, P = D / 2 rotary pairs
+# Q query heads, K key-value heads, D head dim, Z rotations, P rotary pairs
+
+
+_Rotation = tuple[Tensor, Tensor]
+"""Cosine and sine for every new token and pair, [N, 1, P]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class TorchRunner:
         self._adapters: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
         self._adapted: list[tuple[int, slice]] = []
         """Of this batch, the rows that have an adapter, and its number."""
-        self._angles_P = torch.from_numpy(inverse_frequencies(spec))
+        self._angles_ZP = torch.from_numpy(inverse_frequencies(spec))
         cache_shape = (spec.num_layers, num_blocks * BLOCK_SIZE, spec.num_kv_heads, spec.head_dim)
         self._keys = torch.zeros(cache_shape, dtype=dtype)
         self._values = torch.zeros(cache_shape, dtype=dtype)
@@ -67,17 +71,16 @@ class TorchRunner:
         numbers = batch.adapters.tolist() if batch.adapters is not None else []
         self._adapted = [(number, each.new) for number, each in zip(numbers, sequences, strict=False) if number >= 0]
         positions_N = torch.cat([sequence.positions_L for sequence in sequences])
-        rotation = self._rotation(positions_N)
+        rotations = self._rotations(positions_N)
 
-        x_NH = self._weights["embed.weight"][_indices(batch.tokens)]
+        x_NH = self._weights["embed.weight"][_indices(batch.tokens)] * self.spec.embedding_multiplier
         if self.spec.learned_positions:
             x_NH = x_NH + self._weights["positions.weight"][positions_N]
         for i in range(self.spec.num_layers):
-            x_NH = x_NH + self._attention(i, self._norm(f"layers.{i}.attn_norm", x_NH), rotation, sequences)
-            x_NH = x_NH + self._feed_forward(i, self._norm(f"layers.{i}.mlp_norm", x_NH))
+            x_NH = self._layer(i, x_NH, rotations, sequences)
         x_RH = self._norm("final_norm", x_NH[_indices(batch.logit_rows)])
-        logits_RV = self._linear("embed" if self.spec.tied_head else "head", x_RH)
-        return np.asarray(logits_RV.float().numpy())
+        logits_RV = self._linear("embed" if self.spec.tied_head else "head", x_RH) * self.spec.logit_multiplier
+        return np.asarray(_softcap(logits_RV, self.spec.logit_softcap).float().numpy())
 
     def set_adapter(self, number: int, adapter: "Adapter | None") -> None:
         """Keep an adapter under a number, or nothing any more."""
@@ -99,35 +102,45 @@ class TorchRunner:
             sequences.append(_Sequence(slice(start, end), _indices(positions_L), _indices(slots_T)))
         return sequences
 
-    def _attention(self, i: int, x_NH: Tensor, rotation: tuple[Tensor, Tensor], sequences: list[_Sequence]) -> Tensor:
+    def _layer(self, i: int, x_NH: Tensor, rotations: list[_Rotation], sequences: list[_Sequence]) -> Tensor:
+        attended_NH = self._attention(i, self._pre_norm(f"layers.{i}.attn_norm", x_NH), rotations, sequences)
+        attended_NH = self._post_norm(f"layers.{i}.attn_post_norm", attended_NH) * self.spec.residual_multiplier
+        read_NH = x_NH if self.spec.parallel_residual else x_NH + attended_NH
+        inner_NH = self._feed_forward(i, self._pre_norm(f"layers.{i}.mlp_norm", read_NH))
+        inner_NH = self._post_norm(f"layers.{i}.mlp_post_norm", inner_NH) * self.spec.residual_multiplier
+        return x_NH + attended_NH + inner_NH
+
+    def _attention(self, i: int, x_NH: Tensor, rotations: list[_Rotation], sequences: list[_Sequence]) -> Tensor:
         layer, head_dim = f"layers.{i}", self.spec.head_dim
         q_NQD = self._linear(f"{layer}.q", x_NH).view(len(x_NH), -1, head_dim)
         k_NKD = self._linear(f"{layer}.k", x_NH).view(len(x_NH), -1, head_dim)
         v_NKD = self._linear(f"{layer}.v", x_NH).view(len(x_NH), -1, head_dim)
-        if self.spec.qk_norm:
-            q_NQD, k_NKD = self._norm(f"{layer}.q_norm", q_NQD), self._norm(f"{layer}.k_norm", k_NKD)
-        if not self.spec.learned_positions:
-            q_NQD, k_NKD = _rotate(q_NQD, rotation), _rotate(k_NKD, rotation)
+        if self.spec.qk_norm is not None:
+            q_NQD, k_NKD = self._norm_heads(f"{layer}.q_norm", q_NQD), self._norm_heads(f"{layer}.k_norm", k_NKD)
+        which = self.spec.rotation_of(i)
+        if which is not None:
+            q_NQD, k_NKD = _rotate(q_NQD, rotations[which]), _rotate(k_NKD, rotations[which])
 
         keys, values, outputs = self._keys[i], self._values[i], []
         for sequence in sequences:
             slots_L = sequence.slots_T[sequence.positions_L]
             keys[slots_L], values[slots_L] = k_NKD[sequence.new], v_NKD[sequence.new]
             k_TKD, v_TKD = keys[sequence.slots_T], values[sequence.slots_T]
-            outputs.append(self._attend(q_NQD[sequence.new], k_TKD, v_TKD, sequence.positions_L))
+            outputs.append(self._attend(i, q_NQD[sequence.new], k_TKD, v_TKD, sequence.positions_L))
         return self._linear(f"{layer}.o", torch.cat(outputs).flatten(1))
 
-    def _attend(self, q_LQD: Tensor, k_TKD: Tensor, v_TKD: Tensor, positions_L: Tensor) -> Tensor:
+    def _attend(self, i: int, q_LQD: Tensor, k_TKD: Tensor, v_TKD: Tensor, positions_L: Tensor) -> Tensor:
         """Return, for every new token, the mean of the values that it sees, weighted by how well query and key fit."""
         # Each key-value head serves a group of query heads that lie side by side.
         group = self.spec.num_heads // self.spec.num_kv_heads
         k_TQD, v_TQD = k_TKD.repeat_interleave(group, dim=1), v_TKD.repeat_interleave(group, dim=1)
-        scores_QLT = torch.einsum("lqd,tqd->qlt", q_LQD, k_TQD) / self.spec.head_dim**0.5
+        scores_QLT = torch.einsum("lqd,tqd->qlt", q_LQD, k_TQD) * self.spec.score_scale
+        scores_QLT = _softcap(scores_QLT, self.spec.attention_softcap)
 
         distance_LT = positions_L[:, None] - torch.arange(len(k_TKD))
-        hidden_LT = distance_LT < 0
-        if self.spec.sliding_window is not None:
-            hidden_LT |= distance_LT >= self.spec.sliding_window
+        hidden_LT, window = distance_LT < 0, self.spec.window_of(i)
+        if window is not None:
+            hidden_LT |= distance_LT >= window
         weights_QLT = scores_QLT.masked_fill(hidden_LT, -torch.inf).softmax(-1, dtype=torch.float32)
         return torch.einsum("qlt,tqd->lqd", weights_QLT.to(v_TQD.dtype), v_TQD)
 
@@ -138,7 +151,9 @@ class TorchRunner:
         return self._linear(f"layers.{i}.down", self._activate(up))
 
     def _activate(self, x: Tensor) -> Tensor:
-        return F.silu(x) if self.spec.activation == "silu" else F.gelu(x, approximate="tanh")
+        if self.spec.activation == "silu":
+            return F.silu(x)
+        return F.gelu(x, approximate="none" if self.spec.activation == "gelu" else "tanh")
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
         y = F.linear(x, self._weights[f"{name}.weight"], self._weights.get(f"{name}.bias"))
@@ -147,6 +162,19 @@ class TorchRunner:
                 down, up = pair
                 y[rows] += x[rows] @ down.T @ up.T
         return y
+
+    def _pre_norm(self, name: str, x_NH: Tensor) -> Tensor:
+        return self._norm(name, x_NH) if self.spec.pre_norm else x_NH
+
+    def _post_norm(self, name: str, x_NH: Tensor) -> Tensor:
+        return self._norm(name, x_NH) if self.spec.post_norm else x_NH
+
+    def _norm_heads(self, name: str, x_NXD: Tensor) -> Tensor:
+        if self.spec.qk_norm == "whole":
+            return self._norm(name, x_NXD.flatten(1)).view(x_NXD.shape)
+        if self.spec.qk_norm == "each_head":
+            return torch.stack([self._norm(f"{name}.{n}", x_NXD[:, n]) for n in range(x_NXD.shape[1])], dim=1)
+        return self._norm(name, x_NXD)
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         """Normalize the last axis, in float32 whatever the weights are in."""
@@ -157,17 +185,22 @@ class TorchRunner:
         x = wide.to(x.dtype) * weight
         return x if bias is None else x + bias
 
-    def _rotation(self, positions_N: Tensor) -> tuple[Tensor, Tensor]:
+    def _rotations(self, positions_N: Tensor) -> list[_Rotation]:
         """Return cosine and sine of the angle by which each position turns each pair of every head: [N, 1, P]."""
-        angles_N1P = positions_N[:, None, None] * self._angles_P
-        return angles_N1P.cos().to(self._keys.dtype), angles_N1P.sin().to(self._keys.dtype)
+        factor, dtype = self.spec.rope_attention_factor, self._keys.dtype
+        angles_ZN1P = positions_N[:, None, None] * self._angles_ZP[:, None, None]
+        return [((a.cos() * factor).to(dtype), (a.sin() * factor).to(dtype)) for a in angles_ZN1P]
 
 
-def _rotate(x_NQD: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn each pair (j, j + D / 2) of a head by its position's angle."""
+def _rotate(x_NXD: Tensor, rotation: _Rotation) -> Tensor:
+    """Turn each pair (j, j + P) of a head by its position's angle; what lies behind the pairs stays."""
     cos_N1P, sin_N1P = rotation
-    a_NQP, b_NQP = x_NQD.chunk(2, dim=-1)
-    return torch.cat([a_NQP * cos_N1P - b_NQP * sin_N1P, b_NQP * cos_N1P + a_NQP * sin_N1P], dim=-1)
+    a_NXP, b_NXP, rest = x_NXD.tensor_split([cos_N1P.shape[-1], 2 * cos_N1P.shape[-1]], dim=-1)
+    return torch.cat([a_NXP * cos_N1P - b_NXP * sin_N1P, b_NXP * cos_N1P + a_NXP * sin_N1P, rest], dim=-1)
+
+
+def _softcap(x: Tensor, cap: float | None) -> Tensor:
+    return x if cap is None else cap * torch.tanh(x / cap)
 
 
 def _indices(array: npt.NDArray[np.integer]) -> Tensor:

@@ -14,12 +14,42 @@ inline F gelu_tanh(F x) {
     return x * sigmoid(cubic * splat(1.5957691216057308f));
 }
 
-void activate(llmos::ActivationKind kind, const float* gate, const float* up, int size, float* out) {
+// x Phi(x), by Abramowitz and Stegun 7.1.26: with y = |x| / sqrt(2), erf(y) is 1 - q within 1.5e-7, and x Phi(x) is
+// max(x, 0) - |x| q / 2 on both sides of zero.
+inline F gelu(F x) {
+    const F magnitude = max(zero() - x, x), y = magnitude * splat(0.7071067811865476f);
+    const F t = splat(1.0f) / fma(y, splat(0.3275911f), splat(1.0f));
+    F p = splat(1.061405429f);
+    p = fma(p, t, splat(-1.453152027f));
+    p = fma(p, t, splat(1.421413741f));
+    p = fma(p, t, splat(-0.284496736f));
+    p = fma(p, t, splat(0.254829592f));
+    const F q = p * t * exp(zero() - y * y);
+    return max(zero(), x) - magnitude * q * splat(0.5f);
+}
+
+template <llmos::ActivationKind kind> inline F activated(F x) {
+    switch (kind) {
+        case llmos::ActivationKind::silu: return x * sigmoid(x);
+        case llmos::ActivationKind::gelu_tanh: return gelu_tanh(x);
+        default: return gelu(x);
+    }
+}
+
+template <llmos::ActivationKind kind> void activate_all(const float* gate, const float* up, int size, float* out) {
     for (int c = 0; c < size; c += 16) {
-        const F x = load(gate + c);
-        F y = kind == llmos::ActivationKind::silu ? x * sigmoid(x) : gelu_tanh(x);
+        F y = activated<kind>(load(gate + c));
         if (up) y = y * load(up + c);
         store(out + c, y);
+    }
+}
+
+void activate(llmos::ActivationKind kind, const float* gate, const float* up, int size, float* out) {
+    using Kind = llmos::ActivationKind;
+    switch (kind) {
+        case Kind::silu: activate_all<Kind::silu>(gate, up, size, out); break;
+        case Kind::gelu_tanh: activate_all<Kind::gelu_tanh>(gate, up, size, out); break;
+        case Kind::gelu: activate_all<Kind::gelu>(gate, up, size, out); break;
     }
 }
 

@@ -88,6 +88,7 @@ template <class T, int R> void attend_floats(const AttentionArgs& a) {
     for (int r = 0; r < R; ++r) {
         // A row weighs all blocks that any of them reaches: those out of its own with zeros.
         const Reach own{a.first[r], a.positions[r]};
+        if (a.softcap) cap_scores(scores[r], own, a.softcap);
         softmax(scores[r], own);
         const auto clear = [&](int from, int to) { for (int b = from; b < to; ++b) store(scores[r] + b * 16, zero()); };
         clear(all.first_block(), own.first_block());

@@ -90,6 +90,7 @@ template <int R> void score_int8(const AttentionArgs& a, const QuantizedQuery (&
 // Turns a row's scores into shares of all blocks, none where they are out of its own reach; returns the sum of what they
 // were before they were rounded.
 inline float share_out(const AttentionArgs& a, float* scores, Reach own, Reach all) {
+    if (a.softcap) cap_scores(scores, own, a.softcap * log2_of_e);
     const F shift = splat(hide_out_of_reach(scores, own));
     F total = zero();
     for (int stretch = stretch_of(all.first_block()); stretch < all.last_block(); stretch += stretch_blocks) {

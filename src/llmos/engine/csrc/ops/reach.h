@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "../kernels.h"
+#include "softcap.h"
 
 namespace {
 
@@ -34,6 +35,11 @@ inline Reach reach_of_all(const AttentionArgs& a, int num_rows) {
         all.last = a.positions[r] > all.last ? a.positions[r] : all.last;
     }
     return all;
+}
+
+inline void cap_scores(float* scores, Reach reach, float cap) {
+    for (int b = reach.first_block(); b < reach.last_block(); ++b)
+        store(scores + b * 16, soft_cap(load(scores + b * 16), splat(cap), splat(1 / cap)));
 }
 
 // Makes the scores out of reach minus infinity; returns the highest of the others.

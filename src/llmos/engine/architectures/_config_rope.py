@@ -1,0 +1,107 @@
+"""The rotary positions of a config.json. transformers 5 writes rope_parameters; 4 wrote rope_theta and rope_scaling."""
+
+from typing import Any
+
+from llmos.core.errors import BadModelFile
+from llmos.engine.architectures import _limits as limits
+from llmos.engine.architectures._fields import Fields
+from llmos.engine.architectures._rope import longrope_attention_factor, yarn_attention_factor
+
+THETA_RANGE = {"low": 1.0, "high": 1e12}
+_FACTOR_RANGE = {"low": 1e-3, "high": 1e6}
+
+
+def rope_from_config(
+    fields: Fields,
+    *,
+    head_dim: int,
+    default_theta: float = 10_000.0,
+    default_share: float | None = None,
+    theta_name: str = "rope_theta",
+    share_name: str = "partial_rotary_factor",
+) -> dict[str, Any]:
+    """Return the spec's rope values. Raises UnsupportedModel for a scaling that no runner has.
+
+    `default_share`: which part of each head is rotated where the config doesn't say; None: the family has no such
+    switch, and all of it is.
+    """
+    parameters = fields.section("rope_parameters")
+    scaling = parameters or fields.section("rope_scaling")
+    theta = fields.number(theta_name, default_theta, **THETA_RANGE)
+    share = fields.number(share_name, 1.0 if default_share is None else default_share, low=0.0, high=1.0)
+    if scaling is not None:
+        share = scaling.number("partial_rotary_factor", share, low=0.0, high=1.0)
+    if parameters is not None:
+        theta = parameters.number("rope_theta", theta, **THETA_RANGE)
+    if default_share is None and share != 1.0:
+        raise limits.refuse_parts("partial rotary positions (partial_rotary_factor)")
+    rotary_dim = int(head_dim * share)
+    rope = {"rope_theta": theta, "rotary_dim": None if rotary_dim == head_dim else rotary_dim}
+    return rope if scaling is None else rope | scaling_from_config(fields, scaling)
+
+
+def scaling_from_config(fields: Fields, scaling: Fields) -> dict[str, Any]:
+    """Return the spec's values for a section "rope_scaling" or "rope_parameters"."""
+    # The key was "type" until transformers 4.43, and longrope "su" before that.
+    known = ("default", "linear", "llama3", "yarn", "longrope", "su")
+    kind = scaling.word("rope_type", scaling.word("type", "default"), known=known)
+    if kind == "linear":
+        return {"rope_scaling": kind, "rope_factor": scaling.number("factor", low=1.0, high=1e6)}
+    if kind == "llama3":
+        return {
+            "rope_scaling": kind,
+            "rope_factor": scaling.number("factor", low=1.0, high=1e6),
+            "rope_low_frequency_factor": scaling.number("low_freq_factor", low=1e-6, high=1e6),
+            "rope_high_frequency_factor": scaling.number("high_freq_factor", low=1e-6, high=1e6),
+            "rope_original_positions": scaling.integer("original_max_position_embeddings", high=limits.MAX_POSITIONS),
+        }
+    if kind == "yarn":
+        return _yarn(fields, scaling)
+    if kind in ("longrope", "su"):
+        return _longrope(fields, scaling)
+    return {}
+
+
+def _yarn(fields: Fields, scaling: Fields) -> dict[str, Any]:
+    if not scaling.flag("truncate", True):
+        raise limits.refuse_parts("yarn rope scaling with truncate set to false")
+    factor = scaling.number("factor", low=1.0, high=1e6)
+    attention_factor = yarn_attention_factor(factor)
+    over, under = (scaling.number(name, 0.0, low=0.0, high=1e6) for name in ("mscale", "mscale_all_dim"))
+    if over and under:
+        attention_factor = yarn_attention_factor(factor, over) / yarn_attention_factor(factor, under)
+    return {
+        "rope_scaling": "yarn",
+        "rope_factor": factor,
+        "rope_low_frequency_factor": scaling.number("beta_slow", 1.0, low=1e-6, high=1e6),
+        "rope_high_frequency_factor": scaling.number("beta_fast", 32.0, low=1e-6, high=1e6),
+        "rope_original_positions": _original_positions(fields, scaling),
+        "rope_attention_factor": scaling.number("attention_factor", attention_factor, low=1e-6, high=1e6),
+    }
+
+
+def _longrope(fields: Fields, scaling: Fields) -> dict[str, Any]:
+    original = _original_positions(fields, scaling)
+    # Phi-3 says how long its context became rather than by which factor.
+    max_positions = fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS)
+    attention_factor = scaling.optional_number("attention_factor", low=1e-6, high=1e6)
+    if attention_factor is None:
+        factor = scaling.number("factor", max_positions / original, **_FACTOR_RANGE)
+        if original == 1 and factor > 1.0:
+            raise BadModelFile("config.json: a longrope scaling of 1 original position must name its attention_factor.")
+        attention_factor = longrope_attention_factor(factor, original)
+    return {
+        "rope_scaling": "longrope",
+        "rope_original_positions": original,
+        "rope_short_factors": scaling.numbers("short_factor", max_length=limits.MAX_HEAD_DIM, **_FACTOR_RANGE),
+        "rope_long_factors": scaling.numbers("long_factor", max_length=limits.MAX_HEAD_DIM, **_FACTOR_RANGE),
+        "rope_attention_factor": attention_factor,
+    }
+
+
+def _original_positions(fields: Fields, scaling: Fields) -> int:
+    """Phi-3 has the number beside the scaling rather than in it; without one it is the context itself."""
+    positions = {"high": limits.MAX_POSITIONS}
+    whole = fields.integer("max_position_embeddings", **positions)
+    beside = fields.integer("original_max_position_embeddings", whole, **positions)
+    return scaling.integer("original_max_position_embeddings", beside, **positions)

@@ -1,0 +1,122 @@
+"""Gemma 3's language model: norms around every part and over heads, five layers with a window and a theta of its own
+for each one without. The 1B and smaller ones are nothing else; larger ones ("gemma3") see pictures, too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from llmos.engine.architectures import _limits as limits
+from llmos.engine.architectures._config import HF_NAMES, config_fields, decoder_from_config, head_dim_from_config
+from llmos.engine.architectures._config_rope import THETA_RANGE, scaling_from_config
+from llmos.engine.architectures._fields import Fields
+from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_fields, gguf_sources
+from llmos.engine.architectures._sources import Source, norms_plus_one, rename
+from llmos.engine.architectures._windows import num_layers_of, windowed_layers
+from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import RawTensor
+
+__all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config", "spec_from_gguf"]
+
+GGUF_ARCHITECTURE = "gemma3"
+
+_HF_NAMES = HF_NAMES | {
+    "attn_post_norm": "model.layers.{i}.post_attention_layernorm",
+    "mlp_norm": "model.layers.{i}.pre_feedforward_layernorm",
+    "mlp_post_norm": "model.layers.{i}.post_feedforward_layernorm",
+}
+
+_PATTERN = 6
+_27B_LAYERS = 62
+
+
+def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
+    fields = config_fields(config)
+    if fields.flag("use_bidirectional_attention", False):
+        raise limits.refuse_parts("attention in both directions (use_bidirectional_attention)")
+    if fields.get("attn_logit_softcapping") is not None:
+        raise limits.refuse_parts("a soft cap on its attention scores (attn_logit_softcapping)")
+    has_bias = fields.flag("attention_bias", False)
+    pattern = fields.integer("sliding_window_pattern", _PATTERN, high=limits.MAX_LAYERS)
+    head_dim = head_dim_from_config(fields, 256)
+    rope, window_theta = _rope(fields)
+    spec = decoder_from_config(
+        config,
+        family="gemma3_text",
+        default_head_dim=head_dim,
+        activation_name="hidden_activation",
+        default_activation="gelu_pytorch_tanh",
+        is_tied=True,
+        rope=rope,
+        qkv_bias=has_bias,
+        output_bias=has_bias,
+        qk_norm="head",
+        post_norm=True,
+        embedding_multiplier=fields.integer("hidden_size", high=limits.MAX_HIDDEN) ** 0.5,
+        attention_scale=fields.number("query_pre_attn_scalar", 256, low=1e-3, high=1e6) ** -0.5,
+        logit_softcap=fields.optional_number("final_logit_softcapping", low=1e-3, high=1e6),
+    )
+    layers = windowed_layers(fields, _windowed(num_layers_of(fields), pattern))
+    window = fields.integer("sliding_window", 4096, high=limits.MAX_POSITIONS)
+    return _with_windows(spec, window, layers, window_theta)
+
+
+def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
+    return norms_plus_one(rename(spec, _HF_NAMES))
+
+
+def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
+    """The file doesn't say the scale of the scores. It is 1 / sqrt(head_dim), but for the model of 27B."""
+    fields = gguf_fields(metadata, GGUF_ARCHITECTURE)
+    hidden_size = fields.integer("embedding_length", high=limits.MAX_HIDDEN)
+    spec = decoder_from_gguf(
+        metadata,
+        tensors,
+        architecture=GGUF_ARCHITECTURE,
+        family="gemma3_text",
+        activation="gelu_tanh",
+        qk_norm="head",
+        post_norm=True,
+        embedding_multiplier=hidden_size**0.5,
+        logit_softcap=fields.optional_number("final_logit_softcapping", low=1e-3, high=1e6),
+    )
+    scaled_by = hidden_size / spec.num_heads if spec.num_layers == _27B_LAYERS else spec.head_dim
+    return _with_windows(
+        replace(spec, attention_scale=scaled_by**-0.5),
+        fields.integer("attention.sliding_window", 4096, high=limits.MAX_POSITIONS),
+        _windowed(spec.num_layers, _PATTERN),
+        fields.number("rope.freq_base_swa", 10_000.0, **THETA_RANGE),
+    )
+
+
+def _rope(fields: Fields) -> tuple[dict[str, Any], float]:
+    """Return the rope values of the layers without a window, and the theta of those with one.
+
+    transformers 5 writes rope_parameters for each kind of layer; 4 wrote rope_theta, rope_scaling and
+    rope_local_base_freq.
+    """
+    parameters = fields.section("rope_parameters")
+    if parameters is None:
+        rope = {"rope_theta": fields.number("rope_theta", 1e6, **THETA_RANGE)}
+        scaling = fields.section("rope_scaling")
+        if scaling is not None:
+            rope |= scaling_from_config(fields, scaling)
+        return rope, fields.number("rope_local_base_freq", 10_000.0, **THETA_RANGE)
+    rope, window_theta = {"rope_theta": 1e6}, 10_000.0
+    full, windowed = parameters.section("full_attention"), parameters.section("sliding_attention")
+    if full is not None:
+        rope = {"rope_theta": full.number("rope_theta", 1e6, **THETA_RANGE)} | scaling_from_config(fields, full)
+    if windowed is not None:
+        if scaling_from_config(fields, windowed):
+            raise limits.refuse_parts("scaled rotary positions in layers with a sliding window")
+        window_theta = windowed.number("rope_theta", window_theta, **THETA_RANGE)
+    return rope, window_theta
+
+
+def _windowed(num_layers: int, pattern: int) -> list[int]:
+    return [i for i in range(num_layers) if (i + 1) % pattern]
+
+
+def _with_windows(spec: DecoderSpec, window: int, layers: list[int] | tuple[int, ...], theta: float) -> DecoderSpec:
+    # A window that is longer than the context hides nothing, but its layers still turn by their own theta.
+    return replace(spec, sliding_window=window, windowed_layers=tuple(layers), window_rope_theta=theta)

@@ -1,0 +1,35 @@
+"""OLMo 2: norms after attention and feed-forward layer instead of before, and one over all of q and all of k."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmos.engine.architectures._config import HF_NAMES, config_fields, decoder_from_config
+from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_sources
+from llmos.engine.architectures._sources import Source, rename
+from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import RawTensor
+
+__all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config", "spec_from_gguf"]
+
+GGUF_ARCHITECTURE = "olmo2"
+
+_HF_NAMES = HF_NAMES | {
+    "attn_post_norm": "model.layers.{i}.post_attention_layernorm",
+    "mlp_post_norm": "model.layers.{i}.post_feedforward_layernorm",
+}
+_TRAITS: dict[str, Any] = {"pre_norm": False, "post_norm": True, "qk_norm": "whole"}
+
+
+def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
+    has_bias = config_fields(config).flag("attention_bias", False)
+    return decoder_from_config(
+        config, family="olmo2", default_eps=1e-5, qkv_bias=has_bias, output_bias=has_bias, **_TRAITS
+    )
+
+
+def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
+    return rename(spec, _HF_NAMES)
+
+
+def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
+    return decoder_from_gguf(metadata, tensors, architecture=GGUF_ARCHITECTURE, **_TRAITS)

@@ -1,0 +1,11 @@
+// What a layer adds to the residual stream.
+#pragma once
+
+namespace {
+
+void add_scaled(const float* x, int size, float multiplier, float* to) {
+    const F factor = splat(multiplier);
+    for (int i = 0; i < size; i += 16) store(to + i, fma(load(x + i), factor, load(to + i)));
+}
+
+}  // namespace

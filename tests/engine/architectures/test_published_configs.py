@@ -1,0 +1,191 @@
+"""The configs of published models: each is taken, and what it comes to is the model that its makers describe.
+
+How many parameters a model has says at once that no tensor of it is missing, of the wrong size or one too many.
+"""
+
+from math import prod
+from typing import Any
+
+import pytest
+
+from llmos.engine.architectures import family_of_model_type, inverse_frequencies
+from llmos.engine.spec import DecoderSpec
+
+# The 48 factors of a real file; their values don't matter here.
+_FACTORS = {"short_factor": [1.05] * 48, "long_factor": [1.07 + i for i in range(48)]}
+
+CONFIGS: dict[str, tuple[dict[str, Any], int]] = {
+    "gemma-2-2b": (
+        {
+            "model_type": "gemma2", "attention_bias": False, "attn_logit_softcapping": 50.0, "head_dim": 256,
+            "cache_implementation": "hybrid", "final_logit_softcapping": 30.0, "hidden_act": "gelu_pytorch_tanh",
+            "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 2304, "intermediate_size": 9216,
+            "max_position_embeddings": 8192, "num_attention_heads": 8, "num_hidden_layers": 26,
+            "num_key_value_heads": 4, "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-06, "rope_theta": 10000.0,
+            "sliding_window": 4096, "vocab_size": 256000,
+        },
+        2_614_341_888,
+    ),
+    "gemma-3-1b-it": (
+        {
+            "model_type": "gemma3_text", "attention_bias": False, "attn_logit_softcapping": None, "head_dim": 256,
+            "final_logit_softcapping": None, "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 1152,
+            "intermediate_size": 6912, "max_position_embeddings": 32768, "num_attention_heads": 4,
+            "num_hidden_layers": 26, "num_key_value_heads": 1, "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-06,
+            "rope_local_base_freq": 10000, "rope_scaling": None, "rope_theta": 1000000, "sliding_window": 512,
+            "sliding_window_pattern": 6, "vocab_size": 262144,
+        },
+        999_885_952,
+    ),
+    "gemma-3-270m": (
+        {
+            "model_type": "gemma3_text", "_sliding_window_pattern": 6, "attention_bias": False, "head_dim": 256,
+            "attn_logit_softcapping": None, "final_logit_softcapping": None, "hidden_size": 640,
+            "hidden_activation": "gelu_pytorch_tanh", "intermediate_size": 2048, "max_position_embeddings": 32768,
+            "layer_types": [*["sliding_attention"] * 5, "full_attention"] * 3, "num_attention_heads": 4,
+            "num_hidden_layers": 18, "num_key_value_heads": 1, "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-06,
+            "rope_local_base_freq": 10000.0, "rope_scaling": None, "rope_theta": 1000000.0, "sliding_window": 512,
+            "use_bidirectional_attention": False, "vocab_size": 262144,
+        },
+        268_098_176,
+    ),
+    "Phi-3-mini-4k-instruct": (
+        {
+            "model_type": "phi3", "hidden_act": "silu", "hidden_size": 3072, "intermediate_size": 8192,
+            "max_position_embeddings": 4096, "num_attention_heads": 32, "num_hidden_layers": 32,
+            "num_key_value_heads": 32, "original_max_position_embeddings": 4096, "rms_norm_eps": 1e-05,
+            "rope_scaling": None, "rope_theta": 10000.0, "sliding_window": 2047, "tie_word_embeddings": False,
+            "attention_bias": False, "vocab_size": 32064,
+        },
+        3_821_079_552,
+    ),
+    "Phi-3-mini-128k-instruct": (
+        {
+            "model_type": "phi3", "hidden_act": "silu", "hidden_size": 3072, "intermediate_size": 8192,
+            "max_position_embeddings": 131072, "num_attention_heads": 32, "num_hidden_layers": 32,
+            "num_key_value_heads": 32, "original_max_position_embeddings": 4096, "rms_norm_eps": 1e-05,
+            "rope_scaling": {"type": "longrope"} | _FACTORS, "rope_theta": 10000.0, "sliding_window": 262144,
+            "tie_word_embeddings": False, "vocab_size": 32064,
+        },
+        3_821_079_552,
+    ),
+    "Phi-4-mini-instruct": (
+        {
+            "model_type": "phi3", "hidden_act": "silu", "hidden_size": 3072, "intermediate_size": 8192,
+            "max_position_embeddings": 131072, "num_attention_heads": 24, "num_hidden_layers": 32,
+            "num_key_value_heads": 8, "original_max_position_embeddings": 4096, "partial_rotary_factor": 0.75,
+            "rms_norm_eps": 1e-05, "rope_scaling": {"type": "longrope"} | _FACTORS, "rope_theta": 10000.0,
+            "sliding_window": 262144, "tie_word_embeddings": True, "vocab_size": 200064,
+        },
+        3_836_021_760,
+    ),
+    "OLMo-2-0425-1B": (
+        {
+            "model_type": "olmo2", "attention_bias": False, "hidden_act": "silu", "hidden_size": 2048,
+            "intermediate_size": 8192, "max_position_embeddings": 4096, "num_attention_heads": 16,
+            "num_hidden_layers": 16, "num_key_value_heads": 16, "rms_norm_eps": 1e-06, "rope_scaling": None,
+            "rope_theta": 500000, "tie_word_embeddings": False, "vocab_size": 100352,
+        },
+        1_484_916_736,
+    ),
+    "SmolLM3-3B": (
+        {
+            "model_type": "smollm3", "attention_bias": False, "hidden_act": "silu", "hidden_size": 2048,
+            "intermediate_size": 11008, "layer_types": ["full_attention"] * 36, "max_position_embeddings": 65536,
+            "max_window_layers": 28, "mlp_bias": False, "no_rope_layer_interval": 4, "no_rope_layers": [1, 1, 1, 0] * 9,
+            "num_attention_heads": 16, "num_hidden_layers": 36, "num_key_value_heads": 4, "rms_norm_eps": 1e-06,
+            "rope_scaling": None, "rope_theta": 5000000.0, "sliding_window": None, "use_sliding_window": False,
+            "vocab_size": 128256,
+        },
+        3_075_098_624,
+    ),
+    "granite-3.1-2b-instruct": (
+        {
+            "model_type": "granite", "attention_bias": False, "attention_multiplier": 0.015625, "hidden_size": 2048,
+            "embedding_multiplier": 12.0, "hidden_act": "silu", "intermediate_size": 8192, "logits_scaling": 8.0,
+            "max_position_embeddings": 131072, "mlp_bias": False, "num_attention_heads": 32, "num_hidden_layers": 40,
+            "num_key_value_heads": 8, "residual_multiplier": 0.22, "rms_norm_eps": 1e-05, "rope_scaling": None,
+            "rope_theta": 5000000.0, "tie_word_embeddings": True, "vocab_size": 49155,
+        },
+        2_533_531_648,
+    ),
+    "stablelm-2-1_6b": (
+        {
+            "model_type": "stablelm", "hidden_act": "silu", "hidden_size": 2048, "intermediate_size": 5632,
+            "layer_norm_eps": 1e-05, "max_position_embeddings": 4096, "num_attention_heads": 32,
+            "num_hidden_layers": 24, "num_key_value_heads": 32, "partial_rotary_factor": 0.25, "rope_theta": 10000,
+            "tie_word_embeddings": False, "use_qkv_bias": True, "vocab_size": 100352,
+        },
+        1_644_515_328,
+    ),
+    "pythia-160m": (
+        {
+            "model_type": "gpt_neox", "hidden_act": "gelu", "hidden_size": 768, "intermediate_size": 3072,
+            "layer_norm_eps": 1e-05, "max_position_embeddings": 2048, "num_attention_heads": 12,
+            "num_hidden_layers": 12, "rotary_emb_base": 10000, "rotary_pct": 0.25, "tie_word_embeddings": False,
+            "use_parallel_residual": True, "vocab_size": 50304,
+        },
+        162_322_944,
+    ),
+}  # fmt: skip
+
+
+def spec_of(name: str) -> DecoderSpec:
+    config, _ = CONFIGS[name]
+    return family_of_model_type(config["model_type"]).spec_from_config(config)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_published_model_has_the_parameters_that_its_makers_count(name):
+    assert sum(map(prod, spec_of(name).tensor_shapes().values())) == CONFIGS[name][1]
+
+
+def test_gemma_2_has_its_window_in_every_other_layer():
+    spec = spec_of("gemma-2-2b")
+    assert [spec.window_of(i) for i in range(4)] == [4096, None, 4096, None]
+    assert (spec.attention_softcap, spec.logit_softcap) == (50.0, 30.0)
+    assert (spec.score_scale, spec.embedding_multiplier) == (1 / 16, 48.0)
+
+
+@pytest.mark.parametrize("name", ["gemma-3-1b-it", "gemma-3-270m"])
+def test_gemma_3_turns_by_another_theta_where_it_has_a_window(name):
+    spec = spec_of(name)
+    assert [spec.window_of(i) for i in range(7)] == [512] * 5 + [None, 512]
+    assert [spec.rotation_of(i) for i in range(7)] == [1] * 5 + [0, 1]
+    slowest = inverse_frequencies(spec)[:, -1]
+    assert slowest == pytest.approx([1e6 ** -(254 / 256), 1e4 ** -(254 / 256)])
+
+
+def test_phi_3_of_128k_turns_by_its_long_factors_and_by_its_short_ones_in_a_short_context():
+    config, _ = CONFIGS["Phi-3-mini-128k-instruct"]
+    spec = spec_of("Phi-3-mini-128k-instruct")
+    plain = spec_of("Phi-3-mini-4k-instruct")
+    assert inverse_frequencies(spec)[0] == pytest.approx(
+        inverse_frequencies(plain)[0] / config["rope_scaling"]["long_factor"]
+    )
+    short = spec.within(4096)
+    assert inverse_frequencies(short)[0] == pytest.approx(inverse_frequencies(plain)[0] / 1.05)
+    assert spec.rope_attention_factor == short.rope_attention_factor == pytest.approx(1.190238, rel=1e-6)
+
+
+def test_phi_4_mini_rotates_three_quarters_of_a_head():
+    assert (spec_of("Phi-4-mini-instruct").rotary_dim, spec_of("Phi-4-mini-instruct").head_dim) == (96, 128)
+
+
+def test_smollm3_knows_no_positions_in_every_fourth_layer():
+    spec = spec_of("SmolLM3-3B")
+    assert spec.unrotated_layers == (3, 7, 11, 15, 19, 23, 27, 31, 35)
+    assert spec.sliding_window is None
+    assert spec.tied_head
+
+
+def test_granite_divides_its_logits():
+    spec = spec_of("granite-3.1-2b-instruct")
+    assert (spec.embedding_multiplier, spec.residual_multiplier) == (12.0, 0.22)
+    assert (spec.score_scale, spec.logit_multiplier) == (1 / 64, 1 / 8)
+
+
+def test_pythia_rotates_a_quarter_and_computes_in_parallel():
+    spec = spec_of("pythia-160m")
+    assert (spec.rotary_dim, spec.parallel_residual, spec.activation, spec.gated) == (16, True, "gelu", False)
+    assert (spec_of("stablelm-2-1_6b").rotary_dim, spec_of("stablelm-2-1_6b").qkv_bias) == (16, True)
