@@ -46,8 +46,8 @@ class Adapted:
 
 
 EVERY_WAY_OF_ADDING = [
-    "llama", "llama-head-dim-biases", "qwen2", "mistral-window", "gpt2-untied-inner", "gemma2", "phi3", "olmo2", "granite",
-    "gpt_neox",
+    "llama", "llama-head-dim-biases", "qwen2", "mistral-window", "gpt2-untied-inner", "gemma2", "phi3", "olmo2",
+    "granite", "gpt_neox",
 ]  # fmt: skip
 
 
