@@ -12,14 +12,15 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from llmos.engine.config import EngineConfig
+from llmos.engine.embedding import EmbeddingEngine
 from llmos.engine.engine import Engine
-from llmos.engine.loading import load_engine
+from llmos.engine.loading import load as load_model
 from llmos.engine.messages import Ready
 from llmos.engine.worker import main
 
 
-def load(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine, Ready]:
-    loaded = load_engine(files, config)
+def load(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine | EmbeddingEngine, Ready]:
+    loaded = load_model(files, config)
     # What was loaded stays for as long as the process; collections need not walk through it between two steps.
     gc.freeze()
     return loaded

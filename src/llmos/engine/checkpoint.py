@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import Source
+from llmos.engine.encoder_spec import ModelSpec
 from llmos.engine.model_files import ModelFiles, open_files
 from llmos.engine.names import listed
-from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import LazyTensors, RawTensor
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Checkpoint:
     """Its tensors are all there and have the shapes that the spec wants."""
 
-    def __init__(self, files: ModelFiles, spec: DecoderSpec, sources: Mapping[str, Source]) -> None:
+    def __init__(self, files: ModelFiles, spec: ModelSpec, sources: Mapping[str, Source]) -> None:
         self.spec = spec
         self.tensors: Mapping[str, RawTensor] = LazyTensors(
             sources, lambda _, source: source.load(files.tensors[source.name])
@@ -46,7 +46,7 @@ def open_checkpoint(files: Mapping[str, Path]) -> Checkpoint:
     return Checkpoint(opened, *checked(opened))
 
 
-def checked(files: ModelFiles) -> tuple[DecoderSpec, dict[str, Source]]:
+def checked(files: ModelFiles) -> tuple[ModelSpec, dict[str, Source]]:
     """Return the spec, and where its tensors are in the files. Raises what open_checkpoint raises."""
     spec, sources = files.spec_and_sources()
     names = {source.name for source in sources.values()}
@@ -60,7 +60,7 @@ def checked(files: ModelFiles) -> tuple[DecoderSpec, dict[str, Source]]:
     return spec, sources
 
 
-def _wrong_shapes(tensors: Mapping[str, RawTensor], spec: DecoderSpec, sources: Mapping[str, Source]) -> list[str]:
+def _wrong_shapes(tensors: Mapping[str, RawTensor], spec: ModelSpec, sources: Mapping[str, Source]) -> list[str]:
     wanted: dict[str, tuple[int, ...]] = {}
     for canonical, shape in spec.tensor_shapes().items():
         source = sources[canonical]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llmos.core.errors import UnsupportedModel
 from llmos.engine.checkpoint import checked
+from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.model_files import Format, open_files
 from llmos.engine.tensors import RawTensor
 
@@ -24,6 +25,8 @@ class Description:
     dtype_summary: str
     """How most of the parameters are stored, such as "Q4_1"; "unknown" where that is no type that we read."""
     context_length: int | None
+    embedding_size: int | None
+    """Numbers in the vector of a text, None for a model that makes none."""
     license: str | None
     sampling: Mapping[str, float]
     """What its makers recommend, by the names of SamplingParams."""
@@ -38,6 +41,7 @@ def describe(files: Mapping[str, Path]) -> Description:
     """
     opened = open_files(files)
     unsupported: str | None = None
+    embedding_size: int | None = None
     try:
         spec = checked(opened)[0]
     except UnsupportedModel as error:
@@ -45,12 +49,14 @@ def describe(files: Mapping[str, Path]) -> Description:
         num_parameters, context_length = sum(_sizes(opened.tensors).values()), opened.context_length
     else:
         num_parameters, context_length = sum(map(prod, spec.tensor_shapes().values())), spec.max_positions
+        embedding_size = spec.hidden_size if isinstance(spec, EncoderSpec) else None
     return Description(
         format=opened.format,
         family=opened.family,
         num_parameters=num_parameters,
         dtype_summary=_dtype_summary(opened.tensors),
         context_length=context_length,
+        embedding_size=embedding_size,
         license=opened.license,
         sampling=opened.sampling,
         unsupported=unsupported,

@@ -14,7 +14,18 @@ from llmos.engine.choice import join_deltas
 from llmos.engine.config import EngineConfig
 from llmos.engine.grammar import GrammarFailed, Grammars
 from llmos.engine.masks import MaskMaker
-from llmos.engine.messages import AdapterFiles, Counted, Delta, Event, Failed, Generate, Load, Started, TokenLogprob
+from llmos.engine.messages import (
+    AdapterFiles,
+    Counted,
+    Delta,
+    Embed,
+    Event,
+    Failed,
+    Generate,
+    Load,
+    Started,
+    TokenLogprob,
+)
 from llmos.engine.request import Prepared, count, prepare
 from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner
 from llmos.engine.sampler import Masks, Sampled, Sampler, native_sampler
@@ -69,11 +80,13 @@ class Engine:
     def has_work(self) -> bool:
         return self._scheduler.has_work
 
-    def prepare(self, request: Generate) -> Prepared:
+    def prepare(self, request: Generate | Embed) -> Prepared:
         """Do all of a request's work that needs no engine: check it, and encode its prompt. Any thread may call this.
 
         Raises an LLMOSError that names the field.
         """
+        if isinstance(request, Embed):
+            raise BadRequest("This model writes text and makes no vectors. Ask one that does.", param="model")
         prepared = prepare(
             request,
             self._tokenizer,

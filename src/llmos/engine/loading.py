@@ -13,43 +13,68 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmos.core.errors import UnsupportedModel
 from llmos.core.hardware import inspect_hardware
 from llmos.engine.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.config import EngineConfig, resolve
+from llmos.engine.embedding import EmbeddingEngine
+from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
 from llmos.engine.engine import Engine
 from llmos.engine.messages import Ready
 from llmos.engine.runner import BLOCK_SIZE
+from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import NativeRunner
-from llmos.engine.spec import DecoderSpec
 
 if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
 
 
-def load_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine, Ready]:
-    """Load the model onto this machine's CPU. `files` is what open_checkpoint takes.
+def load(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine | EmbeddingEngine, Ready]:
+    """Load the model onto this machine's CPU, a decoder or an encoder. `files` is what open_checkpoint takes.
 
     Raises BadModelFile or UnsupportedModel for the files, BadRequest for the config, Unavailable for too little memory.
     """
     started = time.perf_counter()
     spec, runner, threads, tokenizer = _load(files, config)
-    engine = Engine(runner, tokenizer, config)
+    engine: Engine | EmbeddingEngine
+    if isinstance(runner, NativeRunner):
+        engine = Engine(runner, tokenizer, config)
+    else:
+        engine = EmbeddingEngine(runner, tokenizer, config)
     _return_freed_memory()
     return engine, Ready(
         family=spec.family,
         context_length=engine.context_length,
         vocab_size=spec.vocab_size,
         has_template=tokenizer.has_template,
-        num_blocks=runner.num_blocks,
+        num_blocks=runner.num_blocks if isinstance(runner, NativeRunner) else 0,
         weight_bytes=runner.weight_bytes,
-        kv_bytes=runner.kv_bytes,
+        kv_bytes=runner.kv_bytes if isinstance(runner, NativeRunner) else 0,
         load_seconds=time.perf_counter() - started,
         isa=runner.isa,
         threads=threads,
     )
 
 
-def _load(files: Mapping[str, Path], config: EngineConfig) -> "tuple[DecoderSpec, NativeRunner, int, Tokenizer]":
+def load_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine, Ready]:
+    """Load a model that writes text. Raises what load() raises, and UnsupportedModel."""
+    engine, ready = load(files, config)
+    if isinstance(engine, EmbeddingEngine):
+        raise UnsupportedModel("This model turns texts into vectors and writes none. Take one that does.")
+    return engine, ready
+
+
+def load_embedding_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[EmbeddingEngine, Ready]:
+    """Load a model that turns texts into vectors. Raises what load() raises, and UnsupportedModel."""
+    engine, ready = load(files, config)
+    if isinstance(engine, Engine):
+        raise UnsupportedModel("This model writes text and makes no vectors. Take one that does.")
+    return engine, ready
+
+
+def _load(
+    files: Mapping[str, Path], config: EngineConfig
+) -> "tuple[ModelSpec, NativeRunner | NativeEncoder, int, Tokenizer]":
     """Return what stays of the checkpoint: the header's lists and the map of the file end with this call."""
     background = ThreadPoolExecutor(1, "tokenizer")
     try:
@@ -64,9 +89,14 @@ def _load(files: Mapping[str, Path], config: EngineConfig) -> "tuple[DecoderSpec
     return checkpoint.spec, runner, threads, tokenizer
 
 
-def _make_runner(checkpoint: Checkpoint, files: Mapping[str, Path], config: EngineConfig) -> tuple[NativeRunner, int]:
+def _make_runner(
+    checkpoint: Checkpoint, files: Mapping[str, Path], config: EngineConfig
+) -> tuple[NativeRunner | NativeEncoder, int]:
     """Return the runner with all its weights packed, and how many threads it has."""
     spec, hardware = checkpoint.spec, inspect_hardware()
+    if isinstance(spec, EncoderSpec):
+        threads = config.threads or hardware.num_cores
+        return NativeEncoder(spec, checkpoint.tensors, threads=threads, isa=config.isa, weights=config.weights), threads
     capacity = resolve(
         config,
         free_bytes=max(0, hardware.available_bytes - sum(path.stat().st_size for path in files.values())),

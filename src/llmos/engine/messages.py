@@ -108,6 +108,24 @@ class Count(msgspec.Struct, frozen=True, tag="count"):
         return self.request.id
 
 
+class Embed(msgspec.Struct, frozen=True, kw_only=True, tag="embed", omit_defaults=True):
+    """Turn each of these texts into a vector. Answered by Started and Embedded, or Failed."""
+
+    id: str
+    inputs: list[str | list[int]]
+    """Texts, or tokens as they stand."""
+    dimensions: int | None = None
+    """So many of each vector's numbers, the first ones. None: all."""
+    truncate_to: int | None = None
+    """A text that has more tokens loses the rest. 0: more than the model takes. None: that is an error."""
+    prompt: str | None = None
+    """The name of what goes before each text. None: what the model's makers have made the default, if they have."""
+    caller: str = ""
+    priority: int = 0
+    names: list[str] = []
+    """What the caller calls each input, for errors."""
+
+
 class LoadModel(msgspec.Struct, frozen=True, kw_only=True, tag="load_model"):
     """The first frame to a replica: what it serves. Answered by Ready or LoadFailed."""
 
@@ -131,7 +149,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Do you get on? Answered by Pong, which both threads of the replica have a hand in."""
 
 
-Command = LoadModel | Generate | Count | Abort | Shutdown | Ping
+Command = LoadModel | Generate | Count | Embed | Abort | Shutdown | Ping
 
 
 TopLogprob = tuple[int, str, bytes, float]
@@ -191,6 +209,17 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, tag="delta", omit_default
     """All tokens computed for this choice so far, the stop token included."""
     num_cached_tokens: int = 0
     """In the first delta of the request: tokens of the prompt that were found in the prefix cache."""
+
+
+class Embedded(msgspec.Struct, frozen=True, kw_only=True, tag="embedded"):
+    """All vectors of a request, and its end."""
+
+    id: str
+    vectors: bytes
+    """One after another, each `size` floats of 32 bits, little-endian."""
+    size: int
+    num_tokens: int
+    """Computed for all texts together, control tokens and prompts included."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -259,7 +288,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """What the longest step is expected to take, by those so far. None before the first."""
 
 
-Event = Started | Counted | Delta | Failed | Ready | LoadFailed | Load | Pong
+Event = Started | Counted | Delta | Embedded | Failed | Ready | LoadFailed | Load | Pong
 
 
 class Frame(msgspec.Struct, frozen=True):

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
-from llmos.engine.architectures import ROPE_TENSORS, Source, family_of_gguf, family_of_model_type
+from llmos.engine.architectures import (
+    ROPE_TENSORS,
+    Source,
+    family_of_gguf,
+    family_of_model_type,
+    with_sentence_files,
+)
+from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
 from llmos.engine.formats.gguf import GGUFFile
 from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.names import listed
@@ -43,7 +50,7 @@ class ModelFiles(Protocol):
     sampling: Mapping[str, float]
     tensors: Mapping[str, RawTensor]
 
-    def spec_and_sources(self) -> tuple[DecoderSpec, dict[str, Source]]: ...
+    def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]: ...
     def tokenizer(self) -> "Tokenizer": ...
 
 
@@ -115,7 +122,7 @@ class FolderFiles:
             read_json_object(generation, "generation_config.json") if generation else {}
         )
 
-    def spec_and_sources(self) -> tuple[DecoderSpec, dict[str, Source]]:
+    def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]:
         family = family_of_model_type(self.family)
         spec = family.spec_from_config(self._config)
         sources = family.hf_sources(spec)
@@ -123,7 +130,7 @@ class FolderFiles:
         if not any(name.startswith(prefix) for name in self.tensors):
             # Saved from the bare model, without the class around it that has the head.
             sources = {key: replace(source, name=source.name.removeprefix(prefix)) for key, source in sources.items()}
-        return spec, sources
+        return with_sentence_files(spec, self._paths) if isinstance(spec, EncoderSpec) else spec, sources
 
     def tokenizer(self) -> "Tokenizer":
         from llmos.engine.tokenizer import Tokenizer

@@ -50,7 +50,7 @@ def prepare(
     _check_continues(request)
     request = _with_template(request, tokenizer)
     params = request.sampling
-    _check_priority(request.priority)
+    check_priority(request.priority)
     check_sampling(params, vocab_size, context_length)
     if request.grammar is not None:
         check_beside(request.grammar, params)
@@ -131,7 +131,7 @@ def _check_continues(request: Generate) -> None:
         )
 
 
-def _check_priority(priority: int) -> None:
+def check_priority(priority: int) -> None:
     """Bounded, so that whoever waits rises above any in bounded time."""
     if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
         raise BadRequest(

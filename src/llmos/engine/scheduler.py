@@ -35,7 +35,7 @@ class Scheduler:
             keeps_unused=config.prefix_cache,
         )
         self.running: list[Sequence] = []
-        self.waiting = Turns()
+        self.waiting: Turns[Sequence] = Turns()
         self.num_preemptions = 0
         self._num_arrived = 0
         self._stuck: Sequence | None = None

@@ -12,14 +12,29 @@ Hierarchical Packet Fair Queueing Algorithms: WF2Q+). So callers who come can't 
 import heapq
 from bisect import insort
 from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
 
-from llmos.engine.sequence import Sequence, by_arrival
+from llmos.engine.sequence import by_arrival
 
 STEPS_PER_PRIORITY = 64
 """How long a priority waits to be worth as much as the next one."""
 
 MAX_PASSED_OVER = 32
 """Sequences that can't run now, and behind which others are looked at, in one step."""
+
+
+class Waiter(Protocol):
+    """Who may wait for a turn: a Sequence, or a text that becomes a vector."""
+
+    caller: str
+    priority: int
+    arrival: int
+    """Of one caller's, the lower goes first."""
+    num_charged: int
+    """Tokens that its caller was charged for."""
+
+
+W = TypeVar("W", bound=Waiter)
 
 
 class Caller:
@@ -37,7 +52,7 @@ class Caller:
         """It is among those that are looked through for accounts to drop."""
 
 
-class _Level:
+class _Level(Generic[W]):
     """All who wait with one priority."""
 
     __slots__ = ("queues", "since")
@@ -45,16 +60,16 @@ class _Level:
     def __init__(self, step: int) -> None:
         self.since = step
         """The step at which one of them was taken last, or the first of them came."""
-        self.queues: dict[str, list[Sequence]] = {}
+        self.queues: dict[str, list[W]] = {}
         """Caller -> its sequences, oldest first."""
 
 
-class Turns:
-    """The sequences that wait, and the accounts of all callers that have some in the engine."""
+class Turns(Generic[W]):
+    """Those who wait, and the accounts of all callers that have some in the engine."""
 
     def __init__(self) -> None:
         self.step = 0
-        self._levels: dict[int, _Level] = {}
+        self._levels: dict[int, _Level[W]] = {}
         self._callers: dict[str, Caller] = {}
         self._idle: list[tuple[float, str]] = []
         """A heap of callers that had nothing in the engine when they were put here, and of their service then."""
@@ -66,7 +81,7 @@ class Turns:
     def __len__(self) -> int:
         return self._num_waiting
 
-    def __iter__(self) -> Iterator[Sequence]:
+    def __iter__(self) -> Iterator[W]:
         for level in self._levels.values():
             for queue in level.queues.values():
                 yield from queue
@@ -75,7 +90,7 @@ class Turns:
         account = self._callers[caller]
         return account.num_live - account.num_waiting
 
-    def enter(self, sequence: Sequence) -> None:
+    def enter(self, sequence: W) -> None:
         """A new sequence waits."""
         caller = self._callers.get(sequence.caller)
         if caller is None:
@@ -87,7 +102,7 @@ class Turns:
         caller.num_live += 1
         self.wait(sequence)
 
-    def leave(self, sequence: Sequence) -> None:
+    def leave(self, sequence: W) -> None:
         """The sequence, which doesn't wait, ended."""
         caller = self._callers[sequence.caller]
         caller.num_live -= 1
@@ -99,7 +114,7 @@ class Turns:
             heapq.heappush(self._idle, (caller.service, caller.name))
         self._forget_idle()
 
-    def wait(self, sequence: Sequence) -> None:
+    def wait(self, sequence: W) -> None:
         """The sequence waits, once more perhaps; it stands by its arrival."""
         level = self._levels.get(sequence.priority)
         if level is None:
@@ -108,12 +123,12 @@ class Turns:
         self._callers[sequence.caller].num_waiting += 1
         self._num_waiting += 1
 
-    def take(self, sequence: Sequence) -> None:
+    def take(self, sequence: W) -> None:
         """The sequence waits no longer: it runs."""
         self._levels[sequence.priority].since = self.step
         self.withdraw(sequence)
 
-    def withdraw(self, sequence: Sequence) -> None:
+    def withdraw(self, sequence: W) -> None:
         """The sequence waits no longer: nobody wants it."""
         level = self._levels[sequence.priority]
         queue = level.queues[sequence.caller]
@@ -125,7 +140,7 @@ class Turns:
         self._callers[sequence.caller].num_waiting -= 1
         self._num_waiting -= 1
 
-    def charge(self, sequence: Sequence, num_tokens: int) -> None:
+    def charge(self, sequence: W, num_tokens: int) -> None:
         """The caller is given the tokens up to `num_tokens` of the sequence. None is charged twice: that blocks ran out
         is no fault of the caller."""
         count = num_tokens - sequence.num_charged
@@ -140,11 +155,11 @@ class Turns:
             # What nobody waited for was taken from nobody: it counts for no turn to come.
             self._time = max(self._time, caller.service)
 
-    def is_before(self, sequence: Sequence, other: Sequence) -> bool:
+    def is_before(self, sequence: W, other: W) -> bool:
         """Whether `sequence`, which waits, would have its turn before `other` if that one waited, too."""
         return self._rank(sequence.priority, sequence) < self._rank(other.priority, other)
 
-    def in_order(self) -> Iterator[Sequence]:
+    def in_order(self) -> Iterator[W]:
         """Yield who may run next, best first. The one that was yielded may be taken; nothing else may change."""
         heap = []
         # Whoever comes doesn't go before all who wait already.
@@ -185,7 +200,7 @@ class Turns:
         assert sorted(name for _, name in self._idle) == sorted(c.name for c in self._callers.values() if c.is_idle)
         assert self._num_live_callers == sum(caller.num_live > 0 for caller in self._callers.values())
 
-    def _rank(self, priority: int, sequence: Sequence) -> tuple[int, float, int]:
+    def _rank(self, priority: int, sequence: W) -> tuple[int, float, int]:
         level = self._levels.get(priority)
         risen = priority + (self.step - level.since) // STEPS_PER_PRIORITY if level else priority
         return -risen, self._callers[sequence.caller].service, sequence.arrival

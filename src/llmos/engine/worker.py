@@ -22,37 +22,61 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from llmos.core.errors import LLMOSError, Unavailable
 from llmos.engine.config import EngineConfig
+from llmos.engine.embedding import EmbeddingEngine
+from llmos.engine.embedding_request import PreparedTexts
 from llmos.engine.engine import Engine
 from llmos.engine.messages import (
     Abort,
     Command,
     Count,
     Counted,
+    Embed,
     Event,
     Failed,
     Frame,
     Generate,
+    Load,
     LoadFailed,
     LoadModel,
     Ping,
     Pong,
     Ready,
     Shutdown,
+    Started,
 )
 from llmos.engine.outbox import Outbox
 from llmos.engine.pace import Pace
 from llmos.engine.request import Prepared
 from llmos.engine.wire import FrameReader, FrameWriter
 
-EngineFactory = Callable[[Mapping[str, Path], EngineConfig], tuple[Engine, Ready]]
+P = TypeVar("P", bound=Prepared | PreparedTexts)
+
+
+class Serves(Protocol[P]):
+    """What a replica needs of an engine: an Engine or an EmbeddingEngine."""
+
+    num_computed_tokens: int
+
+    @property
+    def has_work(self) -> bool: ...
+    def prepare(self, request: Generate | Embed) -> P: ...
+    def count(self, request: Generate) -> Counted: ...
+    def admit(self, prepared: P) -> Started: ...
+    def abort(self, request_id: str) -> None: ...
+    def step(self) -> list[Event]: ...
+    def load(self) -> Load: ...
+
+
+EngineFactory = Callable[[Mapping[str, Path], EngineConfig], tuple[Engine | EmbeddingEngine, Ready]]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Generate | Embed)
 
 
 def main(load: EngineFactory, arguments: list[str] | None = None) -> int:
@@ -89,7 +113,7 @@ def _serve(connection: socket.socket, load: EngineFactory) -> int:
         logger.exception("The model could not be loaded.")
         message = f"The model could not be loaded: {type(error).__name__}: {error}"
         return _refuse(connection, writer, LoadFailed(LLMOSError.code, message))
-    worker = Worker(connection, engine, Pace(config.max_batched_tokens))
+    worker: Worker[Any] = Worker(connection, engine, Pace(config.max_batched_tokens))
     signal.signal(signal.SIGTERM, lambda *_: worker.drain())
     try:
         connection.sendall(writer.pack(Frame([ready])))
@@ -104,14 +128,14 @@ def _refuse(connection: socket.socket, writer: FrameWriter, reason: LoadFailed) 
     return 1
 
 
-class Worker:
-    def __init__(self, connection: socket.socket, engine: Engine, pace: Pace) -> None:
+class Worker(Generic[P]):
+    def __init__(self, connection: socket.socket, engine: Serves[P], pace: Pace) -> None:
         self._connection = connection
         self._engine = engine
         self._pace = pace
         self._outbox = Outbox(time.monotonic)
         self._writer = FrameWriter()
-        self._inbox: deque[Prepared | Counted | Failed | Abort | Ping] = deque()
+        self._inbox: deque[P | Counted | Failed | Abort | Ping] = deque()
         # Reentrant, as a condition's lock is by default: the signal handler may interrupt the thread that holds it.
         self._changed = threading.Condition()
         self._grammar_thread = ThreadPoolExecutor(1, "grammar")
@@ -158,7 +182,7 @@ class Worker:
                 with self._changed:
                     self._preparing[command.id] = True
                 self._grammar_thread.submit(self._prepare_aside, command)
-            case Generate():
+            case Generate() | Embed():
                 self._put(self._prepare(command, self._engine.prepare))
             case Count():
                 self._put(self._prepare(command.request, self._engine.count))
@@ -171,7 +195,7 @@ class Worker:
             case LoadModel():
                 logger.error("A replica loads one model only; the second was ignored.")
 
-    def _prepare(self, request: Generate, prepare: Callable[[Generate], T]) -> T | Failed:
+    def _prepare(self, request: R, prepare: Callable[[R], T]) -> T | Failed:
         try:
             if self._draining:
                 raise Unavailable("The model is being stopped. Try again in a moment.")
@@ -197,7 +221,7 @@ class Worker:
                 self._inbox.append(abort)
                 self._changed.notify()
 
-    def _put(self, item: Prepared | Counted | Failed | Abort | Ping) -> None:
+    def _put(self, item: P | Counted | Failed | Abort | Ping) -> None:
         with self._changed:
             self._inbox.append(item)
             self._changed.notify()
@@ -244,8 +268,6 @@ class Worker:
         events: list[Event] = []
         while self._inbox:
             match self._inbox.popleft():
-                case Prepared() as prepared:
-                    events.append(self._admit(prepared))
                 case Abort(id=id):
                     self._engine.abort(id)
                     self._outbox.forget(id)
@@ -253,9 +275,11 @@ class Worker:
                     events.append(told)
                 case Ping():
                     events.append(Pong(self._pace.step_seconds))
+                case prepared:
+                    events.append(self._admit(prepared))
         return events
 
-    def _admit(self, prepared: Prepared) -> Event:
+    def _admit(self, prepared: P) -> Event:
         try:
             return self._engine.admit(prepared)
         except LLMOSError as error:

@@ -8,6 +8,7 @@ A family is a module of this package whose name is its model_type ("-" as "_"). 
     spec_from_gguf      metadata, tensors -> DecoderSpec             only with a GGUF_ARCHITECTURE
     gguf_sources        DecoderSpec -> canonical tensor name -> Source
     HF_PREFIX           what a checkpoint of the bare model leaves out of its names      "model." unless given
+    IS_ENCODER          True where the specs are EncoderSpecs: such a model turns texts into vectors and writes none
 
 docs/add-a-model-family.md adds one word for word.
 """
@@ -21,7 +22,9 @@ from typing import Any, Protocol, cast
 from llmos.core.errors import UnsupportedModel
 from llmos.engine.architectures._gguf_rope import ROPE_TENSORS
 from llmos.engine.architectures._rope import inverse_frequencies
+from llmos.engine.architectures._sentence_files import with_sentence_files
 from llmos.engine.architectures._sources import Source
+from llmos.engine.encoder_spec import ModelSpec
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -33,14 +36,16 @@ __all__ = [
     "family_of_gguf",
     "family_of_model_type",
     "inverse_frequencies",
+    "is_encoder",
+    "with_sentence_files",
 ]
 
 
 class Family(Protocol):
     GGUF_ARCHITECTURE: str | None
 
-    def spec_from_config(self, config: Mapping[str, Any]) -> DecoderSpec: ...
-    def hf_sources(self, spec: DecoderSpec) -> dict[str, Source]: ...
+    def spec_from_config(self, config: Mapping[str, Any]) -> ModelSpec: ...
+    def hf_sources(self, spec: Any) -> dict[str, Source]: ...
     def spec_from_gguf(self, metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec: ...
     def gguf_sources(self, spec: DecoderSpec) -> dict[str, Source]: ...
 
@@ -67,6 +72,12 @@ def family_of_gguf(architecture: object) -> Family:
         if isinstance(architecture, str) and architecture == family.GGUF_ARCHITECTURE:
             return family
     raise _unsupported(architecture)
+
+
+def is_encoder(family: str) -> bool:
+    """Whether models of this family, as a Description names it, turn texts into vectors and write none."""
+    name = family.replace("-", "_")
+    return name in families() and getattr(_load(name), "IS_ENCODER", False)
 
 
 def _load(name: str) -> Family:

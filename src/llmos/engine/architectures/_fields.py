@@ -24,6 +24,10 @@ class Fields:
     def get(self, name: str) -> Any:
         return self._values.get(self._prefix + name)
 
+    def names(self) -> list[str]:
+        """The names of all values that there are."""
+        return [name.removeprefix(self._prefix) for name in self._values if name.startswith(self._prefix)]
+
     def integer(self, name: str, default: int | _Required = REQUIRED, *, low: int = 1, high: int = 1 << 20) -> int:
         """Return a whole number from `low` to `high`: absurd sizes stop before anything is allocated for them."""
         value = self._value(name, default)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from llmos.engine.encoder_spec import ModelSpec
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import BLOCK_LENGTH, RawTensor
@@ -55,7 +56,7 @@ class Source:
 _LAYER = re.compile(r"layers\.(\d+)\.(\w+?)(?:\.(\d+))?\.(weight|bias)")
 
 
-def rename(spec: DecoderSpec, names: Mapping[str, str]) -> dict[str, Source]:
+def rename(spec: ModelSpec, names: Mapping[str, str]) -> dict[str, Source]:
     """Return a source for every tensor of the spec that `names` has a name for.
 
     `names` goes from a canonical name without layer and ".weight" to the file's, with {i} for the layer:

@@ -1,45 +1,24 @@
 // What Python sees: llmos.engine._native. Sizes are checked here, not in the loops.
 
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
-#include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
-#include <map>
 #include <mutex>
 #include <optional>
-#include <stdexcept>
 
+#include "bindings.h"
 #include "decoder.h"
 #include "fit_q4_1.h"
 #include "sampler.h"
 
-namespace nb = nanobind;
 using namespace nb::literals;
 using namespace llmos;
 
 namespace {
-
-template <class T> using Array1 = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-template <class T> using Array2 = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-template <class T> using Mutable2 = nb::ndarray<T, nb::ndim<2>, nb::device::cpu>;
-
-void require(bool holds, const char* message) {
-    if (!holds) throw std::invalid_argument(message);
-}
-
-template <class T> T lookup(const std::map<std::string, T>& table, const std::string& name) {
-    const auto found = table.find(name);
-    if (found == table.end()) throw std::invalid_argument("There is no '" + name + "'.");
-    return found->second;
-}
 
 const std::map<std::string, Weight> weights_by_name = {
     {"q", Weight::q}, {"k", Weight::k}, {"v", Weight::v}, {"o", Weight::o}, {"gate", Weight::gate}, {"up", Weight::up},
@@ -57,16 +36,8 @@ const std::map<std::string, Vector> vectors_by_name = {
 const std::map<std::string, CacheType> cache_types_by_name = {
     {"f32", CacheType::float32}, {"f16", CacheType::float16}, {"int8", CacheType::int8}};
 
-// Every product of two sizes that a step computes in an int stays one.
-constexpr int max_size = 1 << 27, max_batch_tokens = 1 << 20;
-
 Spec spec_from(nb::handle fields) {
-    const auto number = [&](const char* name) {
-        int value;
-        if (!nb::try_cast(fields.attr(name), value) || value < 1 || value > max_size)
-            throw std::invalid_argument(std::string(name) + " must be between 1 and " + std::to_string(max_size));
-        return value;
-    };
+    const auto number = [&](const char* name) { return size_field(fields, name); };
     const auto flag = [&](const char* name) { return nb::cast<bool>(fields.attr(name)); };
     const auto real = [&](const char* name) { return nb::cast<float>(fields.attr(name)); };
     const auto real_or_none = [&](const char* name) { return fields.attr(name).is_none() ? 0 : real(name); };
@@ -82,8 +53,7 @@ Spec spec_from(nb::handle fields) {
     spec.max_positions = number("max_positions");
     spec.layer_norm = lookup<bool>({{"rmsnorm", false}, {"layernorm", true}}, text("norm"));
     spec.norm_eps = real("norm_eps");
-    spec.activation = lookup<ActivationKind>(
-        {{"silu", ActivationKind::silu}, {"gelu_tanh", ActivationKind::gelu_tanh}, {"gelu", ActivationKind::gelu}}, text("activation"));
+    spec.activation = lookup(activations_by_name, text("activation"));
     spec.gated = flag("gated");
     spec.learned_positions = flag("learned_positions");
     spec.pre_norm = flag("pre_norm");
@@ -117,79 +87,6 @@ Spec spec_from(nb::handle fields) {
     return spec;
 }
 
-using FileBytes = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
-// Layer, name, dtype, rows and columns of the whole matrix, the first row of these, their bytes, as_floats.
-using FileRows = std::tuple<int, std::string, std::string, int, int, int, FileBytes, bool>;
-
-// A file's rows on their way into a matrix. `dtype` is Q8_0, Q4_0, Q4_1 (bytes as in the file) or F32 (into bytes, or floats).
-struct Rows {
-    PackedMatrix* to;
-    const std::string& dtype;
-    Packing packing;
-    int columns, first_row, num_rows;
-    size_t row_bytes;
-    const uint8_t* data;
-
-    int num_groups() const { return (num_rows + group_rows - 1) / group_rows; }
-
-    void pack(int group) const {
-        const int g = first_row / group_rows + group;
-        const uint8_t* from = data + size_t(group) * group_rows * row_bytes;
-        if (dtype == "F32") to->pack_f32(g, (const float*)from);
-        else if (dtype == "Q8_0") to->pack_q8_0(g, from, row_bytes);
-        else if (dtype == "Q4_0") to->pack_q4_0(g, from, row_bytes);
-        else to->pack_q4_1(g, from, row_bytes);
-    }
-};
-
-Rows checked_rows(const std::string& dtype, int rows, int columns, int first_row, const uint8_t* data, size_t size, bool as_floats) {
-    require(first_row >= 0 && first_row < rows, "the first row is outside the matrix");
-    const bool is_f32 = dtype == "F32";
-    const size_t block = dtype == "Q8_0" ? 34 : dtype == "Q4_0" ? 18 : 20;
-    const size_t row_bytes = is_f32 ? size_t(columns) * 4 : size_t(columns) / block_columns * block;
-    require(is_f32 || dtype == "Q8_0" || dtype == "Q4_0" || dtype == "Q4_1", "this dtype cannot be packed as it is");
-    require(is_f32 || columns % block_columns == 0, "quantized rows must be whole blocks");
-    require(size > 0 && size % row_bytes == 0 && size / row_bytes <= size_t(rows - first_row), "the data has another size than rows and columns say");
-    require(!is_f32 || uintptr_t(data) % alignof(float) == 0, "floats must be aligned");
-    const int num_rows = int(size / row_bytes);
-    require(num_rows % group_rows == 0 || first_row + num_rows == rows, "the data has another size: all rows but the last come in groups of 16");
-    const Packing packing = is_f32 ? (as_floats ? Packing::floats : Packing::bytes)
-                            : dtype == "Q8_0" ? Packing::bytes : dtype == "Q4_0" ? Packing::nibbles : Packing::affine_nibbles;
-    return {nullptr, dtype, packing, columns, first_row, num_rows, row_bytes, data};
-}
-
-// Gives every matrix that begins here its memory: all of them in one piece, so that small ones lie on huge pages, too.
-void allocate(std::vector<Rows>& all, const std::vector<int>& num_matrix_rows) {
-    size_t bytes = 0;
-    for (size_t i = 0; i < all.size(); ++i)
-        if (!all[i].first_row) bytes += PackedMatrix::bytes_for(all[i].packing, num_matrix_rows[i], all[i].columns);
-    const auto memory = std::make_shared<const Buffer>(bytes);
-    size_t offset = 0;
-    for (size_t i = 0; i < all.size(); ++i) {
-        const Rows& rows = all[i];
-        if (rows.first_row) continue;
-        const size_t size = PackedMatrix::bytes_for(rows.packing, num_matrix_rows[i], rows.columns);
-        *rows.to = PackedMatrix(rows.packing, num_matrix_rows[i], rows.columns, Buffer(memory, offset, size));
-        offset += size;
-    }
-}
-
-// A thread takes the next few groups of any matrix, so that a core that is busy otherwise holds nobody up.
-void pack(Pool& pool, const std::vector<Rows>& all) {
-    std::vector<int> ends;
-    int total = 0;
-    for (const Rows& rows : all) ends.push_back(total += rows.num_groups());
-    std::atomic<int> next{0};
-    constexpr int grain = 4;
-    pool.run([&](int) {
-        for (int begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < total;)
-            for (int unit = begin; unit < std::min(begin + grain, total); ++unit) {
-                const size_t i = size_t(std::upper_bound(ends.begin(), ends.end(), unit) - ends.begin());
-                all[i].pack(unit - (i ? ends[i - 1] : 0));
-            }
-    });
-}
-
 constexpr int max_adapters = 4096;
 
 PackedMatrix pack_floats(const Array2<float>& from) {
@@ -207,49 +104,12 @@ class Runner {
           decoder_(make_spec(fields, std::move(inverse_frequencies)), pool_, kernels_, checked_blocks(num_blocks), lookup(cache_types_by_name, cache_type)) {}
 
     void add_rows(const std::vector<FileRows>& pieces) {
-        nb::gil_scoped_release release;
-        std::lock_guard lock(one_call_);
-        std::vector<Rows> all;
-        std::vector<int> num_matrix_rows;
-        for (const auto& [layer, name, dtype, rows, columns, first_row, data, as_floats] : pieces) {
-            const Weight which = lookup(weights_by_name, name);
-            const Shape wanted = decoder_.shape(checked_layer(layer), which);
-            const std::string at = place(layer, name);
-            if (!wanted.rows) throw std::invalid_argument("The spec has no " + at + ".");
-            if (rows != wanted.rows || columns != wanted.columns)
-                throw std::invalid_argument(at + " is " + std::to_string(rows) + " x " + std::to_string(columns) + "; the spec asks for " +
-                                            std::to_string(wanted.rows) + " x " + std::to_string(wanted.columns) + ".");
-            try {
-                PackedMatrix& matrix = decoder_.matrix(layer, which);
-                Rows piece = checked_rows(dtype, rows, columns, first_row, data.data(), data.nbytes(), as_floats);
-                piece.to = &matrix;
-                const auto before = std::find_if(all.rbegin(), all.rend(), [&](const Rows& other) { return other.to == &matrix; });
-                require(first_row == (before == all.rend() ? matrix.num_packed() : before->first_row + before->num_rows),
-                        "rows must come one after another, each once");
-                require(!first_row || piece.packing == (before == all.rend() ? matrix.packing() : before->packing), "all rows must have one dtype");
-                all.push_back(piece);
-            } catch (const std::invalid_argument& error) {
-                throw std::invalid_argument(at + ": " + error.what());
-            }
-            num_matrix_rows.push_back(rows);
-        }
-        allocate(all, num_matrix_rows);
-        pack(pool_, all);
-        for (const Rows& rows : all) rows.to->set_num_packed(rows.first_row + rows.num_rows);
+        between_steps([&] { weights_.add_rows(pieces); });
     }
 
     void set_vector(int layer, const std::string& name, Array1<float> data) {
-        const Vector which = lookup(vectors_by_name, name);
-        const int wanted = decoder_.size(checked_layer(layer), which);
-        if (!wanted) throw std::invalid_argument("The spec has no " + place(layer, name) + ".");
-        if (data.size() != size_t(wanted))
-            throw std::invalid_argument(place(layer, name) + " has " + std::to_string(data.size()) + " values; the spec asks for " +
-                                        std::to_string(wanted) + ".");
-        Buffer buffer(size_t(round_up(wanted, block_columns)) * sizeof(float));
-        std::copy_n(data.data(), wanted, buffer.as<float>());
-        nb::gil_scoped_release release;
-        std::lock_guard lock(one_call_);
-        decoder_.vector(layer, which) = std::move(buffer);
+        Buffer values = weights_.checked_vector(layer, name, data);
+        between_steps([&] { weights_.set_vector(layer, name, std::move(values)); });
     }
 
     // Layer, name, down [rank][in], up [out][rank].
@@ -263,7 +123,8 @@ class Runner {
             adapter = std::make_unique<Adapter>();
             adapter->layers.resize(size_t(decoder_.spec().num_layers));
             for (const auto& [layer, name, down, up] : *pairs) {
-                require(checked_layer(layer) >= 0, "an adapter changes layers");
+                check_layer(layer, decoder_.spec().num_layers);
+                require(layer >= 0, "an adapter changes layers");
                 const Weight which = lookup(weights_by_name, name);
                 require(size_t(which) < Adapter::num_matrices, "an adapter changes q, k, v, o, gate, up and down only");
                 const Shape wanted = decoder_.shape(layer, which);
@@ -281,7 +142,7 @@ class Runner {
 
     nb::object forward(Array1<int32_t> tokens, Array1<int32_t> starts, Array1<int32_t> context_lengths,
                        Array2<int32_t> block_tables, Array1<int32_t> logit_rows, std::optional<Array1<int32_t>> adapters) {
-        if (!is_complete_) require_complete();
+        weights_.require_complete();
         require(tokens.size() <= size_t(max_batch_tokens), "a batch has too many tokens");
         require(context_lengths.size() <= tokens.size(), "every sequence must bring a token");
         require(logit_rows.size() <= tokens.size(), "logit rows must ascend");
@@ -384,33 +245,13 @@ class Runner {
         require(num_blocks > 0 && num_blocks <= INT32_MAX, "num_blocks must be between 1 and 2147483647");
         return int(num_blocks);
     }
-    int checked_layer(int layer) const {
-        require(layer >= -1 && layer < decoder_.spec().num_layers, "there is no such layer");
-        return layer;
-    }
-    static std::string place(int layer, const std::string& name) {
-        return layer < 0 ? name : "layers." + std::to_string(layer) + "." + name;
-    }
-    // A step reads all that the spec asks for, without looking whether it is there.
-    void require_complete() {
-        const auto check = [](bool is_there, int layer, const std::string& name) {
-            if (!is_there) throw std::runtime_error(place(layer, name) + " was never set, or not all of it.");
-        };
-        for (int layer = -1; layer < decoder_.spec().num_layers; ++layer) {
-            for (const auto& [name, which] : weights_by_name)
-                check(!decoder_.shape(layer, which).rows || decoder_.matrix(layer, which).is_complete(), layer, name);
-            for (const auto& [name, which] : vectors_by_name)
-                check(!decoder_.size(layer, which) || decoder_.vector(layer, which).bytes(), layer, name);
-        }
-        is_complete_ = true;
-    }
 
     nb::object pool_object_;
     Pool& pool_;
     const Kernels& kernels_;
     Decoder decoder_;
+    NamedWeights<Decoder, Weight, Vector> weights_{decoder_, pool_, weights_by_name, vectors_by_name};
     std::mutex one_call_;  // Python's threads may come together
-    bool is_complete_ = false;
 };
 
 nb::object fit_rows(Pool& pool, Array2<float> values) {
@@ -534,6 +375,8 @@ NB_MODULE(_native, m) {
         .def_prop_ro("weight_bytes", &Runner::weight_bytes)
         .def_prop_ro("kv_bytes", &Runner::kv_bytes)
         .def_prop_ro("isa", &Runner::isa);
+
+    bind_encoder(m);
 
     m.def("block_bytes", [](nb::handle fields, const std::string& cache_type) {
               return Decoder::block_bytes(spec_from(fields), lookup(cache_types_by_name, cache_type));

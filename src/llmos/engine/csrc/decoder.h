@@ -50,8 +50,6 @@ struct BatchView {
     const int32_t* adapters;  // of each sequence, -1: none; null: nobody has one
 };
 
-struct Shape { int rows, columns; };
-
 // The matrices and vectors of a layer; embed, positions, head and final_norm belong to layer -1.
 enum class Weight { q, k, v, o, gate, up, down, embed, positions, head };
 enum class Vector {

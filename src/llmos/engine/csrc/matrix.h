@@ -18,6 +18,8 @@
 
 namespace llmos {
 
+struct Shape { int rows, columns; };
+
 enum class Packing { bytes, nibbles, affine_nibbles, floats };
 
 class PackedMatrix {

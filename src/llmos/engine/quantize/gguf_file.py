@@ -15,6 +15,7 @@ from llmos.engine.model_files import open_files
 from llmos.engine.quantize.int4 import quantize_int4
 from llmos.engine.quantize.own_text import DEFAULT_CALIBRATION, Calibration
 from llmos.engine.quantize.q8_0 import round_to_q8_0
+from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 _KIND = {
@@ -32,6 +33,7 @@ def quantize_gguf(
     """
     files = open_files({"model.gguf": source})
     spec, sources = checked(files)
+    assert isinstance(spec, DecoderSpec), "no family of encoders reads GGUF"
     model = Checkpoint(files, spec, sources)
     tensors = in_file(sources, quantize_int4(spec, model.tensors, calibration=calibration, threads=threads))
     tensors |= {name: files.tensors[name] for name in ROPE_TENSORS & set(files.tensors)}

@@ -1,7 +1,7 @@
 """The CPU runner: packs a model's tensors once and hands the forward pass to C++ (csrc/)."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,6 +23,8 @@ KVDType = Literal["int8", "f16", "f32"]
 Rows = tuple[int, str, str, int, int, int, npt.NDArray[np.uint8], bool]
 """What C++ packs: layer and name, dtype, rows and columns of the whole matrix, the first row of these, their bytes,
 whether they stay floats."""
+
+Native = _native.Runner | _native.Encoder
 
 _PACKED_AS_THEY_ARE = ("Q8_0", "Q4_0", "Q4_1")
 
@@ -57,8 +59,11 @@ class NativeRunner:
         self.pool = _native.Pool(threads)
         rotations = inverse_frequencies(spec).tolist()
         self._runner = _native.Runner(self.pool, spec, rotations, num_blocks, isa or "", kv_dtype)
-        self._set_vectors(tensors)
-        self._pack_matrices(tensors, weights)
+        shapes = spec.tensor_shapes()
+        set_vectors(self._runner, [name for name, shape in shapes.items() if len(shape) == 1], tensors)
+        pack_matrices(
+            self._runner, [name for name, shape in shapes.items() if len(shape) > 1], tensors, weights, self.pool
+        )
 
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
@@ -103,28 +108,31 @@ class NativeRunner:
         """Return the bytes that one block of the KV cache takes in all layers together."""
         return _native.block_bytes(spec, kv_dtype)
 
-    def _set_vectors(self, tensors: Mapping[str, RawTensor]) -> None:
-        # Vectors that are numbered within a layer, one for each head, are one behind the other here.
-        parts: defaultdict[tuple[int, str], list[npt.NDArray[np.float32]]] = defaultdict(list)
-        for name, shape in self.spec.tensor_shapes().items():
-            if len(shape) == 1:
-                parts[_slot(name)].append(dequantize(tensors[name]))
-        for slot, vectors in parts.items():
-            self._runner.set_vector(*slot, np.concatenate(vectors))
 
-    def _pack_matrices(self, tensors: Mapping[str, RawTensor], weights: Weights) -> None:
-        batch: list[Rows] = []
-        num_bytes = 0
-        for name, shape in self.spec.tensor_shapes().items():
-            if len(shape) == 1:
-                continue
-            for rows in _rows(name, tensors[name], weights, self.pool):
-                batch.append(rows)
-                num_bytes += rows[-2].nbytes
-                if num_bytes >= _BYTES_AT_ONCE:
-                    self._runner.add_rows(batch)
-                    batch, num_bytes = [], 0
-        self._runner.add_rows(batch)
+def set_vectors(runner: Native, names: Iterable[str], tensors: Mapping[str, RawTensor]) -> None:
+    """Hand these tensors over as they are, as floats."""
+    # Vectors that are numbered within a layer, one for each head, are one behind the other here.
+    parts: defaultdict[tuple[int, str], list[npt.NDArray[np.float32]]] = defaultdict(list)
+    for name in names:
+        parts[_slot(name)].append(dequantize(tensors[name]).reshape(-1))
+    for slot, vectors in parts.items():
+        runner.set_vector(*slot, np.concatenate(vectors))
+
+
+def pack_matrices(
+    runner: Native, names: Iterable[str], tensors: Mapping[str, RawTensor], weights: Weights, pool: _native.Pool
+) -> None:
+    """Pack these tensors, a few of them at a time."""
+    batch: list[Rows] = []
+    num_bytes = 0
+    for name in names:
+        for rows in _rows(name, tensors[name], weights, pool):
+            batch.append(rows)
+            num_bytes += rows[-2].nbytes
+            if num_bytes >= _BYTES_AT_ONCE:
+                runner.add_rows(batch)
+                batch, num_bytes = [], 0
+    runner.add_rows(batch)
 
 
 def _rows(name: str, tensor: RawTensor, weights: Weights, pool: _native.Pool) -> Iterator[Rows]:

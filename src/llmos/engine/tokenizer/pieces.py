@@ -1,7 +1,8 @@
 """A token as the vocabulary spells it -> the bytes that it stands for.
 
 Byte-level vocabularies (GPT-2's idea) write each byte as a printable character. SentencePiece vocabularies write a
-space as U+2581 and a byte that is no whole character as <0xE4>.
+space as U+2581 and a byte that is no whole character as <0xE4>. WordPiece vocabularies write ## before what goes on
+with a word, and have no spaces.
 """
 
 import json
@@ -46,17 +47,24 @@ def sentencepiece_bytes(token: str) -> bytes:
     return bytes([int(byte[1], 16)]) if byte else token.replace(SPACE, " ").encode("utf-8", "replace")
 
 
+def wordpiece_bytes(token: str) -> bytes:
+    is_rest = token.startswith("##")
+    return (token[2:] if is_rest else f" {token}").encode("utf-8", "replace")
+
+
 def spelling_of(decoder: Any) -> Spelling:
     """Return the spelling that a `tokenizers` decoder undoes. Raises UnsupportedModel for a decoder of another kind."""
     if decoder is None:
         raise UnsupportedModel("tokenizer.json has no decoder, so its tokens cannot be turned into text.")
     steps = list(_steps(json.loads(decoder.__getstate__())))
     kinds = {step["type"] for step in steps}
+    if kinds == {"WordPiece"}:
+        return Spelling(wordpiece_bytes, strips_space=True)
     unknown = kinds - {"ByteLevel", "Metaspace", "Replace", "ByteFallback", "Fuse", "Strip"}
     if unknown:
         raise UnsupportedModel(
             f"tokenizer.json decodes by {', '.join(sorted(unknown))}; "
-            "this engine runs byte-level and SentencePiece vocabularies."
+            "this engine runs byte-level, SentencePiece and WordPiece vocabularies."
         )
     if "ByteLevel" in kinds:
         return Spelling(byte_level_bytes, strips_space=False)

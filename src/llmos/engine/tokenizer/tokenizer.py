@@ -75,6 +75,27 @@ class Tokenizer:
             token_ids.insert(0, self.bos_id)
         return token_ids
 
+    def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return what encode() does of each text, without BOS: all at once cost a fraction of one after another."""
+        with self._lock, library_errors(_refused):
+            self._backend.encode_special_tokens = True
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        found: list[list[int]] = [encoding.ids for encoding in encodings]
+        return [
+            token_ids if self._guarded_ids.isdisjoint(token_ids) else self._encode_text(text)
+            for text, token_ids in zip(texts, found, strict=True)
+        ]
+
+    @cached_property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The control tokens that go before and behind a text that stands alone, as the tokenizer's file says."""
+        with self._lock, library_errors(_refused):
+            alone = self._backend.encode("a", add_special_tokens=False)
+            framed = self._backend.post_process(alone, None, True)
+        is_text = [not is_special for is_special in framed.special_tokens_mask]
+        begin = is_text.index(True)
+        return framed.ids[:begin], framed.ids[begin + sum(is_text) :]
+
     def encode_chat(
         self,
         messages: Sequence[Mapping[str, Any]],

@@ -1,0 +1,71 @@
+"""Read a config.json of BERT and its heirs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmos.core.errors import BadModelFile
+from llmos.engine.architectures import _limits as limits
+from llmos.engine.architectures._config import config_fields
+from llmos.engine.encoder_spec import EncoderActivation, EncoderSpec
+
+HF_NAMES = {
+    "embed": "embeddings.word_embeddings",
+    "positions": "embeddings.position_embeddings",
+    "types": "embeddings.token_type_embeddings",
+    "embed_norm": "embeddings.LayerNorm",
+    "q": "encoder.layer.{i}.attention.self.query",
+    "k": "encoder.layer.{i}.attention.self.key",
+    "v": "encoder.layer.{i}.attention.self.value",
+    "o": "encoder.layer.{i}.attention.output.dense",
+    "attn_norm": "encoder.layer.{i}.attention.output.LayerNorm",
+    "up": "encoder.layer.{i}.intermediate.dense",
+    "down": "encoder.layer.{i}.output.dense",
+    "mlp_norm": "encoder.layer.{i}.output.LayerNorm",
+}
+
+ACTIVATIONS: dict[str, EncoderActivation] = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "silu": "silu",
+    "swish": "silu",
+}
+
+
+def encoder_from_config(config: Mapping[str, Any], *, family: str, pads_positions: bool = False) -> EncoderSpec:
+    """Return the spec of a config; absent values are what transformers takes them for.
+
+    `pads_positions`: the rows up to the padding token's number are no positions.
+    """
+    fields = config_fields(config)
+    hidden_size = fields.integer("hidden_size", high=limits.MAX_HIDDEN)
+    num_heads = fields.integer("num_attention_heads", high=limits.MAX_HEADS)
+    num_positions = fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS)
+    first_position = fields.integer("pad_token_id", 1, low=0, high=limits.MAX_VOCAB) + 1 if pads_positions else 0
+    if first_position >= num_positions:
+        raise BadModelFile(
+            f"config.json: pad_token_id is {first_position - 1:,} and max_position_embeddings {num_positions:,}; "
+            "that leaves no position for a text."
+        )
+    for name in config.get("architectures") or ():
+        if "Classification" in str(name) or "QuestionAnswering" in str(name):
+            raise limits.refuse_parts(f"a head that embeddings don't need and answers do ({str(name)[:64]})")
+    fields.word("position_embedding_type", "absolute", known=("absolute",))
+    if fields.flag("is_decoder", False):
+        raise limits.refuse_parts("a decoder where an encoder of this family should be (is_decoder)")
+    return EncoderSpec(
+        family=family,
+        vocab_size=fields.integer("vocab_size", high=limits.MAX_VOCAB),
+        hidden_size=hidden_size,
+        num_layers=fields.integer("num_hidden_layers", high=limits.MAX_LAYERS),
+        num_heads=num_heads,
+        head_dim=limits.head_dim_of(hidden_size, num_heads),
+        intermediate_size=fields.integer("intermediate_size", high=limits.MAX_INTERMEDIATE),
+        num_positions=num_positions,
+        first_position=first_position,
+        num_types=fields.integer("type_vocab_size", 2, low=0, high=limits.MAX_VOCAB),
+        norm_eps=fields.number("layer_norm_eps", 1e-12, low=0.0, high=1.0),
+        activation=ACTIVATIONS[fields.word("hidden_act", "gelu", known=ACTIVATIONS)],
+        max_positions=num_positions - first_position,
+    )

@@ -1,0 +1,98 @@
+"""What sentence-transformers writes beside an encoder: how its outputs become one vector for a text.
+
+modules.json                         the steps: Transformer, Pooling, perhaps Normalize
+1_Pooling/config.json                the mean over all tokens, or the first one
+sentence_bert_config.json            how many tokens a text may have
+config_sentence_transformers.json    what goes before a text, by what it is for
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.engine.architectures._fields import Fields
+from llmos.engine.encoder_spec import EncoderSpec, Pooling
+from llmos.engine.formats.json_file import read_json_object, read_text
+
+MAX_PROMPT_CHARACTERS = 4096
+
+_POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls"}
+_FLAGS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
+
+
+def with_sentence_files(spec: EncoderSpec, files: Mapping[str, Path]) -> EncoderSpec:
+    """Return the spec with what the files say. Without them it is the mean, as it is, of all that has a position.
+
+    Raises UnsupportedModel for steps that this engine doesn't take, BadModelFile for files that are broken.
+    """
+    steps = _steps(files)
+    pooling_name = next((f"{path}/config.json" for kind, path in steps if kind == "Pooling"), "1_Pooling/config.json")
+    config = _fields(files, "sentence_bert_config.json")
+    prompts, default = _prompts(files)
+    max_positions = spec.max_positions
+    if config.get("max_seq_length") is not None:
+        max_positions = min(max_positions, config.integer("max_seq_length"))
+    return replace(
+        spec,
+        max_positions=max_positions,
+        pooling=_pooling(files, pooling_name, has_prompts=bool(prompts)),
+        normalizes=any(kind == "Normalize" for kind, _ in steps),
+        lowers=config.flag("do_lower_case", False),
+        prompts=prompts,
+        default_prompt=default,
+    )
+
+
+def _steps(files: Mapping[str, Path]) -> list[tuple[str, str]]:
+    """The modules' kinds, and the folders of their files."""
+    if "modules.json" not in files:
+        return []
+    try:
+        modules = json.loads(read_text(files["modules.json"], "modules.json"))
+        steps = [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in modules]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise BadModelFile("modules.json is no list of modules, each with its type and path.") from None
+    for kind, _ in steps:
+        if kind not in ("Transformer", "Pooling", "Normalize"):
+            raise UnsupportedModel(
+                f"modules.json has a step {kind[:64]!r}; this engine takes Transformer, Pooling and Normalize."
+            )
+    return steps
+
+
+def _pooling(files: Mapping[str, Path], name: str, *, has_prompts: bool) -> Pooling:
+    fields = _fields(files, name)
+    if has_prompts and not fields.flag("include_prompt", True):
+        raise UnsupportedModel(f"{name}: include_prompt is false; this engine pools over the prompt, too.")
+    if fields.get("pooling_mode") is not None:
+        return _POOLINGS[fields.word("pooling_mode", known=_POOLINGS)]
+    others = [key for key in _other_flags(fields) if key not in _FLAGS.values()]
+    chosen = [mode for mode, flag in _FLAGS.items() if fields.flag(flag, False)]
+    if others or len(chosen) > 1:
+        raise UnsupportedModel(
+            f"{name} asks for {', '.join(others or chosen)}; this engine takes the mean, or the first."
+        )
+    return _POOLINGS[chosen[0]] if chosen else "mean"
+
+
+def _other_flags(fields: Fields) -> list[str]:
+    return [key for key in fields.names() if key.startswith("pooling_mode_") and fields.flag(key, False)]
+
+
+def _prompts(files: Mapping[str, Path]) -> tuple[dict[str, str], str | None]:
+    name = "config_sentence_transformers.json"
+    values: dict[str, Any] = read_json_object(files[name], name) if name in files else {}
+    prompts, default = values.get("prompts") or {}, values.get("default_prompt_name")
+    is_sound = isinstance(prompts, dict) and all(
+        isinstance(text, str) and len(text) <= MAX_PROMPT_CHARACTERS for text in prompts.values()
+    )
+    if not is_sound or not (default is None or default in prompts):
+        raise BadModelFile(f"{name}: prompts must map names to short texts, and default_prompt_name be one of them.")
+    return prompts, default
+
+
+def _fields(files: Mapping[str, Path], name: str) -> Fields:
+    return Fields(read_json_object(files[name], name) if name in files else {}, where=name)

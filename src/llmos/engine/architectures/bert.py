@@ -1,0 +1,20 @@
+"""BERT: texts to vectors. MiniLM, BGE, E5, GTE and many others are of this family."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmos.engine.architectures._encoder import HF_NAMES, encoder_from_config
+from llmos.engine.architectures._sources import Source, rename
+from llmos.engine.encoder_spec import EncoderSpec
+
+GGUF_ARCHITECTURE = None
+IS_ENCODER = True
+HF_PREFIX = "bert."
+
+
+def spec_from_config(config: Mapping[str, Any]) -> EncoderSpec:
+    return encoder_from_config(config, family="bert")
+
+
+def hf_sources(spec: EncoderSpec) -> dict[str, Source]:
+    return rename(spec, {name: HF_PREFIX + theirs for name, theirs in HF_NAMES.items()})

@@ -1,0 +1,145 @@
+"""From texts to what an encoder can run: their tokens within its limits, control tokens and prompts around them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmos.core.errors import BadRequest, PromptTooLong
+from llmos.engine.encoder_spec import EncoderSpec
+from llmos.engine.messages import Embed
+from llmos.engine.request import check_priority
+
+if TYPE_CHECKING:
+    from llmos.engine.tokenizer import Tokenizer
+
+_USUAL_CHARACTERS_PER_TOKEN = 8
+"""More than prose, code or numbers come to."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTexts:
+    """A request that can run: nothing about it can be wrong any more."""
+
+    id: str
+    texts: list[list[int]]
+    """The tokens of each, never none."""
+    dimensions: int
+    caller: str
+    priority: int
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(map(len, self.texts))
+
+
+def prepare_texts(request: Embed, tokenizer: "Tokenizer", spec: EncoderSpec) -> PreparedTexts:
+    """Check the request and turn it into tokens. Changes nothing, so any thread may call it.
+
+    Raises BadRequest or PromptTooLong, naming the field.
+    """
+    check_priority(request.priority)
+    dimensions = _dimensions(request.dimensions, spec)
+    if not request.inputs:
+        raise BadRequest("There is nothing to embed: `input` is empty. Send at least one text.", param="input")
+    limit = _limit(request.truncate_to, spec)
+    prompt = _prompt(request.prompt, spec)
+    texts = _Texts(tokenizer, spec, prompt, limit, is_cut=request.truncate_to is not None).tokens(request)
+    return PreparedTexts(request.id, texts, dimensions, request.caller, request.priority)
+
+
+def _dimensions(asked: int | None, spec: EncoderSpec) -> int:
+    if asked is None:
+        return spec.hidden_size
+    if not 1 <= asked <= spec.hidden_size:
+        raise BadRequest(
+            f"`dimensions` is {asked}; the model's vectors have {spec.hidden_size:,} numbers. "
+            f"Take 1 to {spec.hidden_size:,}, or leave it out.",
+            param="dimensions",
+        )
+    return asked
+
+
+def _limit(asked: int | None, spec: EncoderSpec) -> int:
+    """Return how many tokens a text may have, control tokens included."""
+    if not asked:
+        return spec.max_positions
+    if asked < 0 or asked > spec.max_positions:
+        raise BadRequest(
+            f"`truncate_prompt_tokens` is {asked:,}; the model accepts {spec.max_positions:,} tokens at most.",
+            param="truncate_prompt_tokens",
+        )
+    return asked
+
+
+def _prompt(name: str | None, spec: EncoderSpec) -> str:
+    name = spec.default_prompt if name is None else name
+    if name is None:
+        return ""
+    if name not in spec.prompts:
+        known = ", ".join(sorted(spec.prompts)) or "none, so leave it out"
+        raise BadRequest(f"The model has no prompt {name[:64]!r}; there is {known}.", param="prompt_name")
+    return spec.prompts[name]
+
+
+class _Texts:
+    def __init__(self, tokenizer: "Tokenizer", spec: EncoderSpec, prompt: str, limit: int, *, is_cut: bool) -> None:
+        self._tokenizer, self._spec, self._prompt, self._limit, self._is_cut = tokenizer, spec, prompt, limit, is_cut
+        self._before, self._behind = tokenizer.frame
+        self._room = limit - len(self._before) - len(self._behind)
+        if self._room < 1:
+            raise BadRequest(
+                f"{limit} tokens leave no room for a text: {limit - self._room} of them are control tokens.",
+                param="truncate_prompt_tokens",
+            )
+
+    def tokens(self, request: Embed) -> list[list[int]]:
+        names = request.names or [f"input[{i}]" for i in range(len(request.inputs))]
+        texts = [self._text(each) for each in request.inputs if isinstance(each, str)]
+        encoded = iter(self._tokenizer.encode_texts([self._beginning(text) for text in texts]))
+        return [
+            self._framed(next(encoded), name) if isinstance(each, str) else self._as_given(each, name)
+            for each, name in zip(request.inputs, names, strict=True)
+        ]
+
+    def _text(self, text: str) -> str:
+        text = self._prompt + text
+        return text.lower() if self._spec.lowers else text
+
+    def _beginning(self, text: str) -> str:
+        """Return so much of a text that is far too long that the rest doesn't matter: encoding all of it would hold
+        others up. The end is at a space, where no tokenizer puts together what stands on both sides."""
+        num_characters = _USUAL_CHARACTERS_PER_TOKEN * (self._limit + 1)
+        # Doubled, since the rest behind a beginning that takes few tokens may be of any kind.
+        while num_characters < len(text):
+            end = text.rfind(" ", 0, num_characters)
+            if end > 0 and len(self._tokenizer.encode(text[:end], add_bos=False)) > self._room:
+                return text[:end]
+            num_characters *= 2
+        return text
+
+    def _framed(self, tokens: list[int], name: str) -> list[int]:
+        if len(tokens) > self._room:
+            if not self._is_cut:
+                raise self._too_long(len(tokens) + self._limit - self._room, name)
+            tokens = tokens[: self._room]
+        return [*self._before, *tokens, *self._behind]
+
+    def _as_given(self, tokens: Sequence[int], name: str) -> list[int]:
+        for token in tokens:
+            if not 0 <= token < self._spec.vocab_size:
+                raise BadRequest(
+                    f"`{name}` has token {token}; the model's tokens are 0 to {self._spec.vocab_size - 1:,}.",
+                    param=name,
+                )
+        if not tokens:
+            raise BadRequest(f"`{name}` is empty: send at least one token.", param=name)
+        if len(tokens) > self._limit and not self._is_cut:
+            raise self._too_long(len(tokens), name)
+        return list(tokens[: self._limit])
+
+    def _too_long(self, num_tokens: int, name: str) -> PromptTooLong:
+        return PromptTooLong(
+            f"`{name}` has {num_tokens:,} tokens; the model accepts {self._limit:,}. "
+            f"Shorten it by {num_tokens - self._limit:,} tokens, or set `truncate` to true and its end is left out.",
+            param=name,
+        )
