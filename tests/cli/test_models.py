@@ -16,7 +16,7 @@ from llmos.client import Client
 def encoder(tmp_path_factory):
     """A folder with a model that can be kept, though not run."""
     folder = tmp_path_factory.mktemp("encoder")
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "max_position_embeddings": 512}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "t5", "max_position_embeddings": 512}))
     save_file({"weight": np.zeros((8, 4), np.float32)}, folder / "model.safetensors")
     return folder
 
@@ -48,7 +48,7 @@ def test_an_empty_home_says_how_to_fill_it(cli):
 def test_a_pull_says_what_arrived_and_which_source_failed(cli, catalog):
     outcome = cli("pull", "embedder")
     assert outcome.status == 0
-    assert "embedder@1 is here: bert, 32 parameters, F32" in outcome.out
+    assert "embedder@1 is here: t5, 32 parameters, F32" in outcome.out
     assert "file:///nowhere" in outcome.err
     assert "trying the next source" in outcome.err
 
@@ -79,7 +79,7 @@ def test_an_import_of_what_cannot_run_says_so_and_keeps_it(cli, encoder):
     assert outcome.status == 0
     assert "mine@1 is here" in outcome.out
     assert "can't run it" in outcome.err
-    assert "bert" in outcome.err
+    assert "t5" in outcome.err
 
 
 def test_an_import_needs_a_name(cli, encoder):
@@ -92,7 +92,7 @@ def test_a_list_is_a_table_for_people_and_facts_for_programs(cli, encoder):
     cli("import", str(encoder), "--name", "mine")
     header, row = cli("list").out.splitlines()
     assert header.split() == ["model", "family", "weights", "parameters", "size", "context", "since"]
-    assert row.split()[:4] == ["mine@1", "bert", "F32", "32"]
+    assert row.split()[:4] == ["mine@1", "t5", "F32", "32"]
     (facts,) = json.loads(cli("list", "--json").out)
     assert facts["version"] == "mine@1"
     assert facts["size_bytes"] == sum(path.stat().st_size for path in encoder.iterdir())
@@ -101,7 +101,7 @@ def test_a_list_is_a_table_for_people_and_facts_for_programs(cli, encoder):
 def test_show_says_everything_and_whether_it_runs(cli, encoder):
     cli("import", str(encoder), "--name", "mine")
     outcome = cli("show", "mine")
-    assert "no: This is a model of the type bert" in outcome.out
+    assert "no: This is a model of the type t5" in outcome.out
     assert f"import:{encoder}" in outcome.out
     facts = json.loads(cli("show", "mine", "--json").out)
     assert facts["runs"] is False

@@ -30,17 +30,17 @@ def test_the_original_weights_go_before_a_quantization_beside_them(llama, tmp_pa
 
 def test_an_unsupported_model_is_described_and_says_what_it_is(llama, tmp_path):
     config = json.loads((llama.folder / "config.json").read_text()) | {
-        "model_type": "bert",
+        "model_type": "t5",
         "max_position_embeddings": 512,
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
     files = llama.files() | {"config.json": tmp_path / "config.json"}
     description = describe(files)
-    assert (description.family, description.dtype_summary, description.context_length) == ("bert", "F32", 512)
+    assert (description.family, description.dtype_summary, description.context_length) == ("t5", "F32", 512)
     assert description.num_parameters > 0
     assert description.unsupported is not None
-    assert "type bert" in description.unsupported
-    with pytest.raises(UnsupportedModel, match="type bert"):
+    assert "type t5" in description.unsupported
+    with pytest.raises(UnsupportedModel, match="type t5"):
         open_checkpoint(files)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import struct
 import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from fastapi import FastAPI
 
 from llmos.core.errors import ModelNotFound
 from llmos.core.suggest import nearest
-from llmos.engine.messages import Delta, Event, Generate, Load, Ready, Started, TokenLogprob
+from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Load, Ready, Started, TokenLogprob
 from llmos.engine.metadata import Metadata
 from llmos.models.catalog import Catalog
 from llmos.models.registry import Notice
@@ -52,6 +53,11 @@ class FakeVersion:
         return f"{self.model}@{self.number}"
 
 
+MINILM = FakeVersion(
+    model="minilm", family="bert", format="safetensors", quantization="F32", context_length=256, source="pypi:minilm"
+)
+
+
 class FakeDatabase:
     def state(self) -> None:
         """Unknown: every call looks its model up anew."""
@@ -60,6 +66,8 @@ class FakeDatabase:
 class FakeRegistry:
     def __init__(self) -> None:
         self.versions = [FakeVersion()]
+        self.unlisted = [MINILM]
+        """Answer to their names too, so that a list stays short."""
         self.database = FakeDatabase()
         self.catalog = Catalog.load()
         self.template = "{{ messages }}"
@@ -128,7 +136,7 @@ class FakeRoutes:
 
     def resolve(self, name: str) -> FakeVersion:
         target = self.targets.get(name, name)
-        for version in self._registry.versions:
+        for version in [*self._registry.versions, *self._registry.unlisted]:
             if target in (version.model, version.ref):
                 return version
         near = ", ".join(nearest(name, [*self.targets, *(version.model for version in self._registry.versions)]))
@@ -157,6 +165,8 @@ class FakePool:
     scripts: list[Script] = field(default_factory=list)
     requests: list[Generate] = field(default_factory=list)
     counted: list[Generate] = field(default_factory=list)
+    embedded: list[Embed] = field(default_factory=list)
+    embed_error: Exception | None = None
     closed_early: list[str] = field(default_factory=list)
     """The requests whose stream was closed before its end: the real pool aborts their sequences."""
     replicas: list[FakeStatus] = field(default_factory=list)
@@ -199,6 +209,24 @@ class FakePool:
         if script and isinstance(script[0], Exception):
             raise script[0]
         return self.num_prompt_tokens
+
+    async def embed(self, version: str, files: Mapping[str, Path], request: Embed) -> Embedded:
+        """A vector of two numbers for each input: its length, and how many inputs came with it."""
+        await self.ensure(version, files)
+        self.embedded.append(request)
+        self.someone_came.set()
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        except BaseException:
+            self.closed_early.append(request.id)
+            self.was_closed_early.set()
+            raise
+        if self.embed_error is not None:
+            raise self.embed_error
+        vectors = b"".join(struct.pack("<ff", len(each), len(request.inputs)) for each in request.inputs)
+        num_tokens = sum(len(each) for each in request.inputs)
+        return Embedded(id=request.id, vectors=vectors, size=2, num_tokens=num_tokens)
 
     async def generate(self, version: str, files: Mapping[str, Path], request: Generate) -> AsyncIterator[Event]:
         await self.ensure(version, files)

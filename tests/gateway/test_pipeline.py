@@ -13,6 +13,7 @@ from scripted import FakePool
 
 import llmos.gateway
 from llmos.gateway import pipeline
+from llmos.gateway.embedding import EmbedCall, Embeddings
 from llmos.gateway.pipeline import Answer, Call
 from llmos.gateway.services import Services
 
@@ -24,9 +25,9 @@ PACKAGE = Path(llmos.gateway.__file__).parent
 
 @pytest.fixture
 def crossings(monkeypatch: pytest.MonkeyPatch, pool: FakePool) -> list[str]:
-    """The requests that reached the pool from inside answer(). One from outside fails the test."""
+    """The requests that reached the pool from inside answer() or embed(). One from outside fails the test."""
     inside: list[str] = []
-    answer, generate = pipeline.answer, pool.generate
+    answer, embed, generate, vectors = pipeline.answer, pipeline.embed, pool.generate, pool.embed
     depth = 0
 
     @asynccontextmanager
@@ -42,12 +43,26 @@ def crossings(monkeypatch: pytest.MonkeyPatch, pool: FakePool) -> list[str]:
         inside.append(request.id)
         return generate(version, files, request)
 
+    async def watched_embed(services: Services, call: EmbedCall, tenant: str) -> Embeddings:
+        nonlocal depth
+        depth += 1
+        embeddings = await embed(services, call, tenant)
+        depth -= 1
+        return embeddings
+
+    async def embed_inside(version: str, files: Any, request: Any) -> Any:
+        assert depth, "a model was run outside pipeline.embed"
+        inside.append(request.id)
+        return await vectors(version, files, request)
+
     monkeypatch.setattr(pipeline, "answer", watched)
+    monkeypatch.setattr(pipeline, "embed", watched_embed)
     monkeypatch.setattr(pool, "generate", generate_inside)
+    monkeypatch.setattr(pool, "embed", embed_inside)
     return inside
 
 
-async def test_every_route_that_runs_a_model_crosses_answer(
+async def test_every_route_that_runs_a_model_crosses_the_pipeline(
     app: FastAPI, http: httpx.AsyncClient, pool: FakePool, crossings: list[str]
 ) -> None:
     runs_a_model = set()
@@ -58,33 +73,35 @@ async def test_every_route_that_runs_a_model_crosses_answer(
                 continue  # It takes a form, and asks no model.
             has_body = (method in ("post", "put") and path not in NO_BODY) or path == "/api/delete"
             assert (body is not None) == has_body, f"{method} {path} needs an example"
+            can_stream = len(operation["responses"].get("200", {}).get("content", {})) > 1
             for stream in (False, True):
-                before = len(pool.requests)
-                can_stream = len(operation["responses"].get("200", {}).get("content", {})) > 1
+                before = len(crossings)
                 asked = {**body, "stream": stream} if body and can_stream else body
                 reply = await http.request(
                     method, path.replace("{model}", "dialogue").replace("{name}", "x"), json=asked
                 )
                 assert reply.status_code in (200, 204, 404), (method, path, reply.text)
-                if len(pool.requests) > before:
+                if len(crossings) > before:
                     runs_a_model.add(path)
     assert runs_a_model == {
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/responses",
+        "/v1/embeddings",
         "/v1/messages",
         "/llmos/v1/generate",
         "/api/chat",
         "/api/generate",
     }
-    assert [request.id for request in pool.requests] == crossings
+    assert sorted(request.id for request in [*pool.requests, *pool.embedded]) == sorted(crossings)
 
 
-def test_no_file_but_the_pipeline_asks_the_pool_to_generate() -> None:
+def test_no_file_but_the_pipeline_asks_the_pool_to_compute() -> None:
     callers = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr == "generate"
+        if isinstance(node, ast.Attribute) and node.attr in ("generate", "embed", "count")
+        if isinstance(node.value, ast.Attribute) and node.value.attr == "pool"
     }
     assert callers == {"pipeline.py"}

@@ -16,7 +16,7 @@ from llmos.core.errors import LLMOSError, ReplicaFailed, Unavailable
 from llmos.deployments.replica import WORKER_COMMAND, Replica
 from llmos.deployments.watchdog import Patience
 from llmos.engine.config import EngineConfig
-from llmos.engine.messages import Delta, Event, Generate, Load, Ready, Started
+from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Load, Ready, Started
 
 _log = logging.getLogger(__name__)
 
@@ -118,6 +118,15 @@ class Pool:
             return await (await deployment.replica()).count(request)
         except ReplicaFailed:
             return await (await deployment.replica()).count(request)
+
+    async def embed(self, version_key: str, files: Mapping[str, Path], request: Embed) -> Embedded:
+        """Load the version if it isn't, and return the vectors. Raises what is wrong with the request, and
+        ReplicaFailed where the replica died twice. Cancelling aborts the request."""
+        deployment = self._deployment(version_key, files)
+        try:
+            return await (await deployment.replica()).embed(request)
+        except ReplicaFailed:
+            return await (await deployment.replica()).embed(request)
 
     def status(self) -> list[ReplicaStatus]:
         return [deployment.status() for deployment in self._deployments.values()]

@@ -19,6 +19,8 @@ from llmos.engine.messages import (
     Count,
     Counted,
     Delta,
+    Embed,
+    Embedded,
     Event,
     Failed,
     Frame,
@@ -163,6 +165,30 @@ class Replica:
         assert isinstance(event, Counted), "nothing else is told of a prompt that is only counted"
         return event.num_prompt_tokens
 
+    async def embed(self, request: Embed) -> Embedded:
+        """Return the vectors of the request's texts. Raises as generate() does. Cancelling aborts."""
+        if not self.is_alive:
+            raise await self._why_lost()
+        if request.id in self._requests:
+            raise Conflict(f"A request with the id {request.id} is running already. Give every request its own id.")
+        queue = self._requests[request.id] = asyncio.Queue()
+        self._watchdog.watch()
+        try:
+            self._send(request)
+            while isinstance(event := await queue.get(), Started):
+                pass
+        except BaseException:
+            self._send(Abort(request.id))
+            raise
+        finally:
+            self._forget(request.id)
+        if event is None:
+            raise await self._why_lost()
+        if isinstance(event, Failed):
+            raise event.error()
+        assert isinstance(event, Embedded), "a request for vectors is told nothing else"
+        return event
+
     async def drain(self) -> None:
         """Let what runs end, then let the process exit. Returns when it is gone; a stuck one is killed."""
         self._is_stopping = True
@@ -207,7 +233,7 @@ class Replica:
             case LoadFailed():
                 self._loaded.set_exception(event.error())
             case _:
-                if isinstance(event, Started | Counted | Failed):
+                if isinstance(event, Started | Counted | Embedded | Failed):
                     self._watchdog.hear()
                 # Nobody waits for the last events of a request that was aborted.
                 if queue := self._requests.get(event.id):

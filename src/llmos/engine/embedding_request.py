@@ -42,7 +42,7 @@ def prepare_texts(request: Embed, tokenizer: "Tokenizer", spec: EncoderSpec) -> 
     if not request.inputs:
         raise BadRequest("There is nothing to embed: `input` is empty. Send at least one text.", param="input")
     limit = _limit(request.truncate_to, spec)
-    prompt = _prompt(request.prompt, spec)
+    prompt = _prompt(request, spec)
     texts = _Texts(tokenizer, spec, prompt, limit, is_cut=request.truncate_to is not None).tokens(request)
     return PreparedTexts(request.id, texts, dimensions, request.caller, request.priority)
 
@@ -71,8 +71,13 @@ def _limit(asked: int | None, spec: EncoderSpec) -> int:
     return asked
 
 
-def _prompt(name: str | None, spec: EncoderSpec) -> str:
-    name = spec.default_prompt if name is None else name
+_ROLES = {"query": ("query",), "document": ("document", "passage"), None: ()}
+"""What makers call the prompts of texts that ask, and of those that may answer."""
+
+
+def _prompt(request: Embed, spec: EncoderSpec) -> str:
+    usual = next((name for name in _ROLES[request.role] if name in spec.prompts), spec.default_prompt)
+    name = usual if request.prompt is None else request.prompt
     if name is None:
         return ""
     if name not in spec.prompts:

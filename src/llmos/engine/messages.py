@@ -120,6 +120,8 @@ class Embed(msgspec.Struct, frozen=True, kw_only=True, tag="embed", omit_default
     """A text that has more tokens loses the rest. 0: more than the model takes. None: that is an error."""
     prompt: str | None = None
     """The name of what goes before each text. None: what the model's makers have made the default, if they have."""
+    role: Literal["query", "document"] | None = None
+    """Without a prompt's name: what these texts are, for a model that has a prompt for it."""
     caller: str = ""
     priority: int = 0
     names: list[str] = []

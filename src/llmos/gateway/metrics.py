@@ -62,6 +62,10 @@ class Metrics:
             "llmos_completion_tokens", "Tokens generated.", ["version"], registry=self.registry
         )
 
+        self.vectors = Counter(
+            "llmos_vectors", "Texts that were turned into vectors.", ["version"], registry=self.registry
+        )
+
     def watch(
         self,
         status: Callable[[], Sequence[ReplicaStatus]],

@@ -1,4 +1,7 @@
-"""The one way from a caller to a model and back: every wire format crosses `answer`, no route runs a model itself."""
+"""The one way from a caller to a model and back: every wire format crosses `answer` or `embed`.
+
+No route runs a model itself.
+"""
 
 import asyncio
 import time
@@ -25,7 +28,10 @@ from llmos.engine.messages import (
     Tools,
 )
 from llmos.engine.recommended import RECOMMENDABLE
+from llmos.gateway.abilities import check_embeds, check_writes
+from llmos.gateway.embedding import CHUNKS_AT_ONCE, EmbedCall, Embeddings
 from llmos.gateway.merging import merge
+from llmos.gateway.origin import Origin as Origin
 from llmos.gateway.services import Services
 from llmos.models.versions import Version
 
@@ -40,17 +46,6 @@ class Prompt:
     user_text: str | None = None
     text: str | None = None
     tokens: list[int] | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
-    """Who of a tenant's own users asks, and how urgently."""
-
-    user: str = ""
-    cache_salt: str = ""
-    """Sets apart whose prefixes may be shared."""
-    priority: int = 0
-    """The higher goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ class Call:
     tools: Tools | None = None
     template_options: Mapping[str, Any] = field(default_factory=dict)
     echo: bool = False
-    origin: Origin = Origin()
+    origin: Origin = field(default_factory=Origin)
     id_prefix: str = "answer"
 
     @property
@@ -246,6 +241,7 @@ async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[A
     """
     began = time.perf_counter()
     version, files = await services.lookup.get(call.model)
+    await check_writes(services, version)
     requests = _requests(call, version, tenant)
     running = Answer(requests[0].id, call, version, began)
     async with AsyncExitStack() as stack:
@@ -273,19 +269,56 @@ async def count(services: Services, call: Call, tenant: str) -> int:
     Raises the LLMOSError that says why they can't be counted.
     """
     version, files = await services.lookup.get(call.model)
+    await check_writes(services, version)
     requests = _requests(call, version, tenant)
     with services.admission.admit(version.ref, requests[0].caller, len(requests)):
         counts = [await services.pool.count(version.ref, files, request) for request in requests]
     return sum(counts)
 
 
+async def embed(services: Services, call: EmbedCall, tenant: str) -> Embeddings:
+    """Turn the texts of `call` into vectors on the Version that its name leads to.
+
+    Cancelled, it stops what still runs. What was computed is counted, however it ends.
+    Raises the LLMOSError that says why there are no vectors.
+    """
+    version, files = await services.lookup.get(call.model)
+    await check_embeds(services, version)
+    call_id = new_id(call.id_prefix)
+    caller, priority = _turn(call.origin, tenant)
+    chunks = list(call.chunks(call_id, caller, priority))
+    embeddings = Embeddings(call_id, call, version, len(chunks))
+    pending = iter(enumerate(chunks))
+
+    async def go_on() -> None:
+        for number, chunk in pending:
+            embeddings.take(number, await services.pool.embed(version.ref, files, chunk))
+
+    num_lanes = min(len(chunks), CHUNKS_AT_ONCE)
+    with services.admission.admit(version.ref, caller, num_lanes, is_background=_is_background.get()):
+        lanes = [asyncio.create_task(go_on()) for _ in range(num_lanes)]
+        try:
+            await asyncio.gather(*lanes)
+        finally:
+            for lane in lanes:
+                lane.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
+            services.metrics.prompt_tokens.labels(version.ref).inc(embeddings.num_prompt_tokens)
+            services.metrics.vectors.labels(version.ref).inc(embeddings.num_vectors)
+    return embeddings
+
+
+def _turn(origin: Origin, tenant: str) -> tuple[str, int]:
+    """Return who takes turns with whom, and how urgently."""
+    # A tenant's name has no line break, so no two tenants ever spell the same.
+    caller = f"{tenant}\n{origin.user}"
+    # An account of its own: what a tenant's batches were given is not held against the tenant's live calls.
+    return (f"\n{caller}", BACKGROUND_PRIORITY) if _is_background.get() else (caller, origin.priority)
+
+
 def _requests(call: Call, version: Version, tenant: str) -> list[Generate]:
     call_id, sampling = new_id(call.id_prefix), call.sampling.on(version)
-    # A tenant's name has no line break, so no two tenants ever spell the same.
-    caller, priority = f"{tenant}\n{call.origin.user}", call.origin.priority
-    if _is_background.get():
-        # An account of its own: what a tenant's batches were given is not held against the tenant's live calls.
-        caller, priority = f"\n{caller}", BACKGROUND_PRIORITY
+    caller, priority = _turn(call.origin, tenant)
     return [
         Generate(
             id=f"{call_id}-{place}" if place else call_id,

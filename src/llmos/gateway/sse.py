@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, ClassVar
 
@@ -104,6 +104,21 @@ class AnswerResponse(Response):
     def _stream_headers(self) -> list[tuple[bytes, bytes]]:
         stream_type = self._wire.stream_type.encode()
         return [(b"content-type", stream_type), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+class WorkResponse(Response):
+    """Sends the JSON document that `work` comes to for a tenant. Ends the work as soon as the caller hangs up."""
+
+    def __init__(self, work: Callable[[str], Awaitable[bytes]]) -> None:
+        super().__init__()
+        self._work = work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await while_connected(receive, self._send(scope, send))
+
+    async def _send(self, scope: Scope, send: Send) -> None:
+        body = await self._work(scope["state"]["tenant"])
+        await Response(body, media_type="application/json")({"type": "http"}, _nothing, send)
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:

@@ -1,6 +1,5 @@
 """Exact parity with transformers: the same tokens, the same text."""
 
-import json
 import unicodedata
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llmos.engine.tokenizer import Tokenizer
+from llmos.engine.tokenizer.pieces import spelling_of
 
 
 def test_plain_text_gives_the_tokens_that_transformers_gives(trained, texts):
@@ -153,12 +153,10 @@ def test_a_sentencepiece_file_written_by_gguf_equals_transformers(sentencepiece,
         assert ours.encode(text) == reference(text)["input_ids"], text
 
 
-def test_a_bert_vocabulary_is_refused_by_name(tmp_path: Path):
-    from llmos.core.errors import UnsupportedModel
-
-    backend = tokenizers.Tokenizer(tokenizers.models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
+def test_a_wordpiece_vocabulary_spells_its_tokens():
+    vocabulary = {"[UNK]": 0, "[CLS]": 1, "play": 2, "##ing": 3, "##s": 4, "a": 5}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
     backend.decoder = tokenizers.decoders.WordPiece()
-    path = tmp_path / "tokenizer.json"
-    path.write_text(json.dumps(json.loads(backend.to_str())))
-    with pytest.raises(UnsupportedModel, match="WordPiece"):
-        Tokenizer.from_files({"tokenizer.json": path})
+    spelling = spelling_of(backend.decoder)
+    text = b"".join(spelling.to_bytes(backend.id_to_token(token)) for token in (5, 2, 3, 5, 2, 4)).decode()
+    assert text.removeprefix(" ") == backend.decode([5, 2, 3, 5, 2, 4])

@@ -17,6 +17,7 @@ import importlib
 import pkgutil
 import reprlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Protocol, cast
 
 from llmos.core.errors import UnsupportedModel
@@ -74,6 +75,7 @@ def family_of_gguf(architecture: object) -> Family:
     raise _unsupported(architecture)
 
 
+@cache
 def is_encoder(family: str) -> bool:
     """Whether models of this family, as a Description names it, turn texts into vectors and write none."""
     name = family.replace("-", "_")

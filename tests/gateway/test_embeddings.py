@@ -1,0 +1,164 @@
+"""POST /v1/embeddings, through the official client too: what it takes, what it refuses, who may wait for it."""
+
+import asyncio
+import base64
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from fastapi import FastAPI
+from scripted import KEY, MINILM, Caller, FakePool
+
+from llmos.core.errors import PromptTooLong, ReplicaFailed
+from llmos.gateway.embedding import CHUNK_INPUTS, CHUNKS_AT_ONCE
+from llmos.gateway.services import Services
+
+pytestmark = pytest.mark.anyio
+
+ASKED: dict[str, Any] = {"model": "minilm", "input": ["a", "bc", "def"]}
+
+
+@pytest.fixture
+def client(served: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{served}/v1", api_key=KEY, max_retries=0) as client:
+        yield client
+
+
+def test_the_official_client_gets_the_same_vectors_in_both_encodings(client: openai.OpenAI) -> None:
+    as_base64 = client.embeddings.create(**ASKED)  # what the client asks for by itself
+    as_floats = client.embeddings.create(**ASKED, encoding_format="float")
+    assert [each.embedding for each in as_floats.data] == [[1.0, 3.0], [2.0, 3.0], [3.0, 3.0]]
+    assert [each.embedding for each in as_base64.data] == [each.embedding for each in as_floats.data]
+    assert [each.index for each in as_floats.data] == [0, 1, 2]
+    assert as_floats.model == "minilm@1"
+    assert (as_floats.usage.prompt_tokens, as_floats.usage.total_tokens) == (6, 6)
+
+
+async def test_base64_is_of_little_endian_floats(http: httpx.AsyncClient) -> None:
+    reply = await http.post("/v1/embeddings", json={**ASKED, "encoding_format": "base64"})
+    assert base64.b64decode(reply.json()["data"][1]["embedding"]) == struct.pack("<ff", 2, 3)
+
+
+async def test_a_text_alone_and_a_list_of_tokens_are_one_input(http: httpx.AsyncClient, pool: FakePool) -> None:
+    for given in ("abc", [5, 6, 7], [[5, 6, 7]], ["abc"]):
+        reply = await http.post("/v1/embeddings", json={"model": "minilm", "input": given})
+        assert [each["embedding"] for each in reply.json()["data"]] == [[3.0, 1.0]]
+    assert [(each.inputs, each.names) for each in pool.embedded] == [
+        (["abc"], ["input"]), ([[5, 6, 7]], ["input"]), ([[5, 6, 7]], ["input[0]"]), (["abc"], ["input[0]"]),
+    ]  # fmt: skip
+
+
+async def test_what_the_caller_says_reaches_the_engine(http: httpx.AsyncClient, pool: FakePool) -> None:
+    said = {"dimensions": 7, "prompt_name": "query", "user": "eve", "priority": 3}
+    for truncation in ({"truncate": True}, {"truncate_prompt_tokens": -1}, {"truncate_prompt_tokens": 9}, {}):
+        assert (await http.post("/v1/embeddings", json={**ASKED, **said, **truncation})).status_code == 200
+    assert [each.truncate_to for each in pool.embedded] == [0, 0, 9, None]
+    first = pool.embedded[0]
+    assert (first.dimensions, first.prompt, first.priority) == (7, "query", 3)
+    assert first.caller.endswith("\neve")
+
+
+async def test_a_long_call_goes_in_chunks_and_comes_back_in_order(http: httpx.AsyncClient, pool: FakePool) -> None:
+    texts = ["x" * (1 + i % 90) for i in range(1000)]
+    reply = (await http.post("/v1/embeddings", json={"model": "minilm", "input": texts})).json()
+    assert [each["embedding"][0] for each in reply["data"]] == [float(len(text)) for text in texts]
+    assert reply["usage"]["prompt_tokens"] == sum(map(len, texts))
+    assert max(len(each.inputs) for each in pool.embedded) == CHUNK_INPUTS
+    assert [name for each in pool.embedded for name in each.names] == [f"input[{i}]" for i in range(1000)]
+
+
+async def test_texts_that_are_long_go_in_smaller_chunks(http: httpx.AsyncClient, pool: FakePool) -> None:
+    await http.post("/v1/embeddings", json={"model": "minilm", "input": ["x" * 40_000] * 5})
+    assert [len(each.inputs) for each in pool.embedded] == [1] * 5
+
+
+async def test_so_many_chunks_are_on_their_way_and_no_more(app: FastAPI, pool: FakePool) -> None:
+    pool.gate = asyncio.Event()
+    caller = Caller(app, "/v1/embeddings", {"model": "minilm", "input": ["x"] * 1000})
+    call = caller.start()
+    while len(pool.embedded) < CHUNKS_AT_ONCE:
+        await asyncio.sleep(0)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(pool.embedded) == CHUNKS_AT_ONCE
+    pool.gate.set()
+    await call
+    assert '"index":999' in caller.text
+
+
+async def test_hanging_up_aborts_all_that_is_on_its_way(app: FastAPI, pool: FakePool, services: Services) -> None:
+    pool.gate = asyncio.Event()
+    caller = Caller(app, "/v1/embeddings", {"model": "minilm", "input": ["x"] * 300})
+    call = caller.start()
+    await pool.someone_came.wait()
+    caller.hang_up()
+    await call
+    assert sorted(pool.closed_early) == sorted(each.id for each in pool.embedded)
+    assert services.admission.calls()["minilm@1"].cancelled == 1
+    assert services.admission.calls()["minilm@1"].running == 0
+
+
+async def test_an_error_ends_the_call_and_what_else_is_on_its_way(http: httpx.AsyncClient, pool: FakePool) -> None:
+    pool.embed_error = PromptTooLong("`input[3]` has 300 tokens; the model accepts 256.", param="input[3]")
+    reply = await http.post("/v1/embeddings", json={"model": "minilm", "input": ["x"] * 300})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == "input[3]"
+    assert reply.json()["error"]["code"] == "context_length_exceeded"
+    pool.embed_error = ReplicaFailed("The process died.")
+    assert (await http.post("/v1/embeddings", json=ASKED)).status_code == 502
+
+
+async def test_what_was_computed_is_counted(http: httpx.AsyncClient, services: Services) -> None:
+    await http.post("/v1/embeddings", json=ASKED)
+    metrics = services.metrics.render().decode()
+    assert 'llmos_prompt_tokens_total{version="minilm@1"} 6.0' in metrics
+    assert 'llmos_vectors_total{version="minilm@1"} 3.0' in metrics
+    assert 'llmos_calls_ended_total{outcome="answered",version="minilm@1"} 1.0' in metrics
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "words"),
+    [
+        ({"input": []}, "input", "empty"),
+        ({"input": ""}, "input", "empty text"),
+        ({"input": ["a", ""]}, "input[1]", "empty text"),
+        ({"input": [[1], []]}, "input[1]", "empty list of tokens"),
+        ({"input": [1, "a"]}, "input", "mixes"),
+        ({"input": 7}, "input", "expected"),
+        ({"input": ["a", None]}, "input[1]", "expected"),
+        ({"input": [-1]}, "input[0]", ">= 0"),
+        ({"input": ["a"] * 10_000}, "input", "2,048"),
+        ({"encoding_format": "int8"}, "encoding_format", "int8"),
+        ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens", "from 1 up"),
+        ({"truncate_prompt_tokens": -2}, "truncate_prompt_tokens", "from 1 up"),
+        ({"dimensions": "many"}, "dimensions", "integer"),
+        ({"dimension": 3}, "dimension", "dimensions"),
+        ({"input_type": "query"}, "input_type", "prompt_name"),
+        ({"model": "smollm2"}, "model", "minilm"),
+    ],
+)
+async def test_what_is_wrong_is_said_of_its_field(
+    http: httpx.AsyncClient, pool: FakePool, services: Services, fields: dict[str, Any], param: str, words: str
+) -> None:
+    services.registry.versions.append(MINILM)  # type: ignore[attr-defined]
+    reply = await http.post("/v1/embeddings", json=ASKED | fields)
+    error = reply.json()["error"]
+    assert reply.status_code == 400, error
+    assert error["param"] == param
+    assert words in error["message"]
+    assert pool.embedded == []
+
+
+async def test_an_encoder_that_is_asked_to_write_names_a_model_that_does(http: httpx.AsyncClient) -> None:
+    chat = {"model": "minilm", "messages": [{"role": "user", "content": "Hello"}]}
+    error = (await http.post("/v1/chat/completions", json=chat)).json()["error"]
+    assert error["message"] == "minilm@1 turns texts into vectors and writes none. Ask for smollm2."
+    assert error["param"] == "model"
+
+
+async def test_where_no_model_makes_vectors_it_says_how_to_get_one(http: httpx.AsyncClient) -> None:
+    error = (await http.post("/v1/embeddings", json=ASKED | {"model": "smollm2"})).json()["error"]
+    assert "llmos pull minilm" in error["message"]
