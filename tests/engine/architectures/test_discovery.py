@@ -36,4 +36,4 @@ def test_an_unknown_model_is_told_what_it_is_and_what_there_is(find):
 def test_a_strange_name_opens_no_module(find, name):
     with pytest.raises(UnsupportedModel) as refused:
         find(name)
-    assert len(refused.value.message) < 200
+    assert len(refused.value.message) < 400
