@@ -118,10 +118,10 @@ def test_a_prompt_that_is_too_long_is_its_bad_request_error(client: openai.OpenA
 
 
 def test_what_is_not_supported_is_its_bad_request_error(client: openai.OpenAI) -> None:
-    tools: Any = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
-    with pytest.raises(openai.BadRequestError, match="tools") as caught:
-        client.chat.completions.create(model="dialogue", messages=HELLO, tools=tools)
-    assert caught.value.param == "tools"
+    functions: Any = [{"name": "f", "parameters": {}}]
+    with pytest.raises(openai.BadRequestError, match="Send `tools`") as caught:
+        client.chat.completions.create(model="dialogue", messages=HELLO, functions=functions)
+    assert caught.value.param == "functions"
 
 
 def test_a_body_that_is_too_large_is_told_so_while_it_is_still_sent(client: openai.OpenAI) -> None:

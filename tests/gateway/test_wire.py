@@ -108,13 +108,10 @@ def test_an_unknown_field_like_no_other_is_refused_without_a_guess() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"tools": [{"type": "function", "function": {"name": "f"}}]},
-        {"tool_choice": "required"},
         {"functions": [{"name": "f"}]},
         {"guided_json": {}},
         {"modalities": ["text", "audio"]},
         {"audio": {"voice": "alloy", "format": "wav"}},
-        {"reasoning_effort": "high"},
         {"verbosity": "low"},
         {"web_search_options": {}},
         {"store": True},
@@ -177,7 +174,7 @@ def test_a_developer_is_the_system_to_a_template() -> None:
     assert [message["role"] for message in call.prompts[0].messages or []] == ["system", "user"]
 
 
-@pytest.mark.parametrize("role", ["tool", "function", "User", ""])
+@pytest.mark.parametrize("role", ["function", "User", ""])
 def test_a_role_that_there_is_not_is_refused(role: str) -> None:
     assert refused(HELLO | {"messages": [{"role": role, "content": "x"}]}).param == "messages[0].role"
 
@@ -190,11 +187,6 @@ def test_an_answer_of_the_openai_client_goes_back_in_as_it_came_out() -> None:
     messages = chat(messages=[*HELLO["messages"], came_out, *HELLO["messages"]]).call().prompts[0].messages
     assert messages is not None
     assert messages[1] == {"role": "assistant", "content": "Hi"}
-
-
-def test_calls_of_tools_in_the_history_are_refused() -> None:
-    message = {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}
-    assert refused(HELLO | {"messages": [message]}).param == "messages[0].tool_calls"
 
 
 def test_the_two_names_of_the_limit_agree_or_are_refused() -> None:

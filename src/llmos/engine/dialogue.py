@@ -1,6 +1,7 @@
 """A conversation on its way into a model and back: the prompt with its tools, the answer's text with its calls taken
 out and its reasoning set apart. What a model was taught of these, its chat template tells."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,7 @@ def open_dialogue(request: Generate, tokenizer: "Tokenizer") -> Dialogue:
 
 def _encode(request: Generate, form: Format, tools: Tools | None, tokenizer: "Tokenizer") -> list[int]:
     messages = [_with_content(message) for message in request.messages or ()]
-    variables: Mapping[str, Any] = request.template_options
+    variables = _with_effort(request.template_options, tokenizer.template_text)
     if taken := {"tools", "xml_tools"} & variables.keys():
         raise BadRequest(f"{taken.pop()} has a field of its own: send `tools`.", param="chat_template_kwargs")
     if tools or any(message.get("role") == "tool" or message.get("tool_calls") for message in messages):
@@ -122,6 +123,23 @@ def _encode(request: Generate, form: Format, tools: Tools | None, tokenizer: "To
         if not tools or messages[0].get("role") == "system" or told[0]["role"] != "system":
             raise
     return tokenizer.encode_chat(without_system(told), variables=variables, continues=request.continues)
+
+
+def _with_effort(options: Mapping[str, Any], template: str) -> dict[str, Any]:
+    """Say how much the model is to think in the words of its template."""
+    options = dict(options)
+    effort = options.get("reasoning_effort")
+    if effort is None or re.search(r"\breasoning_effort\b", template):
+        return options
+    del options["reasoning_effort"]
+    if re.search(r"\benable_thinking\b", template):
+        options.setdefault("enable_thinking", effort != "none")
+    elif effort != "none":
+        raise BadRequest(
+            f"`reasoning_effort` is {effort!r}, and the model's chat template takes no effort. Leave it out.",
+            param="reasoning_effort",
+        )
+    return options
 
 
 def _with_content(message: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ MAX_CHOICES = 1024
 HARMLESS = frozenset(
     {
         "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options",
-        "prediction", "parallel_tool_calls",
+        "prediction",
     }
 )  # fmt: skip
 """They change what is kept of the request, or where it is cached, never the answer."""

@@ -77,7 +77,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
     stream_options: ResponseStreamOptions | None = None
     reasoning: ReasoningOptions | None = None
 
-    harmless = HARMLESS - {"metadata", "safety_identifier", "prompt_cache_key", "parallel_tool_calls", "prediction"}
+    harmless = HARMLESS - {"metadata", "safety_identifier", "prompt_cache_key", "prediction"}
     objects: ClassVar = {"text": TextOptions, "stream_options": ResponseStreamOptions, "reasoning": ReasoningOptions}
     unsupported: ClassVar = {
         "service_tier": UNSUPPORTED["service_tier"],

@@ -8,43 +8,29 @@ from fastapi import APIRouter, Request
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest
-from llmos.engine.messages import FinishReason, TokenLogprob
+from llmos.engine.messages import Delta, FinishReason, TokenLogprob
 from llmos.gateway import openapi, sse
+from llmos.gateway.conversation import check_numbers
 from llmos.gateway.openai_answers import EventFrame, TokenLogprobs, Usage, token_logprobs, usage
 from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, StreamOptions
-from llmos.gateway.pipeline import Answer, Call, Prompt
+from llmos.gateway.openai_messages import TEXT_ONLY, Message, plain
+from llmos.gateway.openai_tools import (
+    AnswerToolCall,
+    ChunkToolCall,
+    NamedToolChoice,
+    Tool,
+    answered,
+    streamed,
+    tools_of,
+)
+from llmos.gateway.pipeline import Answer, Call, Prompt, WholeChoice
 from llmos.gateway.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.gateway.sse import AnswerResponse, Wire
-from llmos.gateway.wire import Int64, Unsupported, WireRequest, receive
+from llmos.gateway.wire import Int64, Unsupported, receive
 
 router = APIRouter()
 
-Role = Literal["system", "developer", "user", "assistant"]
-_TOOLS = "tools are not available yet. Leave it out, and describe them in a system message."
-_TEXT_ONLY = "this server reads and writes text only."
-
-
-class ContentPart(msgspec.Struct):
-    type: str
-    """`text`; other kinds are refused."""
-    text: str | None = None
-
-
-class Message(WireRequest, kw_only=True):
-    role: str
-    """system, developer (the same), user or assistant."""
-    content: str | list[ContentPart]
-    """Parts are joined by line breaks."""
-    name: str | None = None
-
-    harmless = frozenset({"annotations"})
-    unsupported: ClassVar = {
-        "tool_calls": Unsupported(_TOOLS, ([],)),
-        "function_call": Unsupported(_TOOLS),
-        "tool_call_id": Unsupported(_TOOLS),
-        "refusal": Unsupported("a refusal is not a text that the model can read. Put it into `content`."),
-        "audio": Unsupported(_TEXT_ONLY),
-    }
+_TOOLS_INSTEAD = "it is the older form of tools. Send `tools` and `tool_choice`."
 
 
 class ChatRequest(FormatFields, kw_only=True):
@@ -57,20 +43,28 @@ class ChatRequest(FormatFields, kw_only=True):
     """The older name of max_completion_tokens."""
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    tools: list[Tool] = msgspec.field(default_factory=list)
+    """What the model may call."""
+    tool_choice: str | NamedToolChoice | None = None
+    """auto: whether it calls is up to the model. required: it does. none: it does not, and isn't told of the tools. Or
+    the one function that it calls."""
+    parallel_tool_calls: bool = True
+    """One answer may have several calls."""
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    """For models whose chat template takes one, or can leave the reasoning out."""
+    chat_template_kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Further variables of the model's chat template, such as enable_thinking."""
 
     harmless = HARMLESS
-    objects: ClassVar = {"stream_options": StreamOptions, **FORMAT_OBJECTS}
-    lists: ClassVar = {"messages": Message}
+    objects: ClassVar = {"stream_options": StreamOptions, "tool_choice": NamedToolChoice, **FORMAT_OBJECTS}
+    lists: ClassVar = {"messages": Message, "tools": Tool}
     unsupported: ClassVar = {
         **UNSUPPORTED,
         **OLDER_NAMES,
-        "tools": Unsupported(_TOOLS, ([],)),
-        "tool_choice": Unsupported(_TOOLS, ("none", "auto")),
-        "functions": Unsupported(_TOOLS, ([],)),
-        "function_call": Unsupported(_TOOLS, ("none", "auto")),
-        "modalities": Unsupported(_TEXT_ONLY, (["text"], [])),
-        "audio": Unsupported(_TEXT_ONLY),
-        "reasoning_effort": Unsupported("no model here takes an effort. Leave it out.", ("none",)),
+        "functions": Unsupported(_TOOLS_INSTEAD, ([],)),
+        "function_call": Unsupported(_TOOLS_INSTEAD, ("none", "auto")),
+        "modalities": Unsupported(TEXT_ONLY, (["text"], [])),
+        "audio": Unsupported(TEXT_ONLY),
         "verbosity": Unsupported("ask for a shorter or longer answer in a message.", ("medium",)),
         "web_search_options": Unsupported("this server does not search the web. Leave it out."),
         "moderation": Unsupported("this server does not moderate yet. Leave it out."),
@@ -79,8 +73,6 @@ class ChatRequest(FormatFields, kw_only=True):
     def call(self) -> Call:
         """Raises BadRequest for what the types alone can't tell."""
         self.check_stream()
-        if not self.messages:
-            raise BadRequest("`messages` is empty: send at least one message.", param="messages")
         if self.top_logprobs is not None and not self.logprobs:
             raise BadRequest("`top_logprobs` needs `logprobs` set to true.", param="top_logprobs")
         limits = {self.max_tokens, self.max_completion_tokens} - {None}
@@ -94,39 +86,18 @@ class ChatRequest(FormatFields, kw_only=True):
             n=self.n,
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
         )
-        messages = [_plain(message, f"messages[{i}]") for i, message in enumerate(self.messages)]
+        check_numbers(self.chat_template_kwargs, "chat_template_kwargs")
+        effort = {} if self.reasoning_effort is None else {"reasoning_effort": self.reasoning_effort}
         return Call(
             model=self.model,
-            prompts=[Prompt(messages=messages)],
+            prompts=[Prompt(messages=plain(self.messages))],
             sampling=sampling,
             grammar=self.grammar(),
+            tools=tools_of(self.tools, self.tool_choice, is_parallel=self.parallel_tool_calls),
+            template_options={**self.chat_template_kwargs, **effort},
             origin=self.origin(),
             id_prefix="chatcmpl",
         )
-
-
-def _plain(message: Message, path: str) -> dict[str, Any]:
-    """Return the message as chat templates know it."""
-    if message.role in ("tool", "function"):
-        raise BadRequest(f"`{path}.role` is {message.role!r}: {_TOOLS}", param=f"{path}.role")
-    if message.role not in Role.__args__:  # type: ignore[attr-defined]
-        raise BadRequest(
-            f"`{path}.role` is {message.role!r}; it takes system, developer, user or assistant.", param=f"{path}.role"
-        )
-    role = "system" if message.role == "developer" else message.role
-    plain = {"role": role, "content": _text(message.content, f"{path}.content")}
-    return plain if message.name is None else {**plain, "name": message.name}
-
-
-def _text(content: str | list[ContentPart], path: str) -> str:
-    if isinstance(content, str):
-        return content
-    for i, part in enumerate(content):
-        if part.type != "text":
-            raise BadRequest(f"`{path}[{i}]` is a part of type {part.type!r}: {_TEXT_ONLY}", param=f"{path}[{i}].type")
-        if part.text is None:
-            raise BadRequest(f"`{path}[{i}].text` is missing.", param=f"{path}[{i}].text")
-    return "\n".join(part.text or "" for part in content)
 
 
 class ChoiceLogprobs(msgspec.Struct):
@@ -135,9 +106,13 @@ class ChoiceLogprobs(msgspec.Struct):
 
 
 class AnswerMessage(msgspec.Struct):
-    content: str
+    content: str | None
+    """null where the answer is calls alone."""
     role: Literal["assistant"] = "assistant"
     refusal: None = None
+    reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
+    """What the model thought before it answered, where its template sets that apart."""
+    tool_calls: list[AnswerToolCall] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChatChoice(msgspec.Struct):
@@ -161,6 +136,8 @@ class ChatCompletion(msgspec.Struct, kw_only=True):
 class ChunkDelta(msgspec.Struct, omit_defaults=True):
     role: Literal["assistant"] | None = None
     content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ChunkToolCall] = []
 
 
 class ChunkChoice(msgspec.Struct):
@@ -191,16 +168,33 @@ class ChatCompletionChunk(msgspec.Struct, kw_only=True):
 )
 async def create_chat_completion(request: Request) -> AnswerResponse:
     chat = await receive(request, ChatRequest)
-    wire = ChatWire(wants_logprobs=chat.logprobs, wants_usage_event=chat.wants_usage_event)
-    return AnswerResponse(request.app.state.services, chat.call(), wire, stream=chat.stream)
+    call = chat.call()
+    wire = ChatWire(
+        wants_logprobs=chat.logprobs, wants_usage_event=chat.wants_usage_event, may_call=call.tools is not None
+    )
+    return AnswerResponse(request.app.state.services, call, wire, stream=chat.stream)
+
+
+def _message(choice: WholeChoice) -> AnswerMessage:
+    return AnswerMessage(
+        None if choice.tool_calls and not choice.text else choice.text,
+        reasoning_content=choice.reasoning or msgspec.UNSET,
+        tool_calls=answered(choice.tool_calls) if choice.tool_calls else msgspec.UNSET,
+    )
+
+
+def _is_empty(delta: Delta) -> bool:
+    is_silent = not (delta.text or delta.reasoning or delta.tool_calls or delta.logprobs)
+    return is_silent and delta.finish_reason is None
 
 
 class ChatWire(Wire):
     """Spells an answer as chat.completion, or as chat.completion.chunk events."""
 
-    def __init__(self, *, wants_logprobs: bool, wants_usage_event: bool) -> None:
+    def __init__(self, *, wants_logprobs: bool, wants_usage_event: bool, may_call: bool) -> None:
         self._wants_logprobs = wants_logprobs
         self._wants_usage_event = wants_usage_event
+        self._may_call = may_call
 
     async def whole(self, answer: Answer) -> bytes:
         choices = await answer.whole()
@@ -210,7 +204,7 @@ class ChatWire(Wire):
             model=answer.version.ref,
             system_fingerprint=answer.fingerprint,
             choices=[
-                ChatChoice(i, AnswerMessage(choice.text), self._logprobs(choice.logprobs), choice.finish_reason)
+                ChatChoice(i, _message(choice), self._logprobs(choice.logprobs), choice.finish_reason)
                 for i, choice in enumerate(choices)
             ],
             usage=usage(answer),
@@ -225,14 +219,17 @@ class ChatWire(Wire):
         async for delta in answer.deltas:
             choice = opening + b'{"index":%d,"delta":' % delta.index
             chunk = b""
-            if delta.index not in started:
+            # What the answer is, calls or text, isn't known before the first of either.
+            if delta.index not in started and not (self._may_call and _is_empty(delta)):
                 started.add(delta.index)
-                chunk = choice + b'{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}' + closing
-            if delta.text or delta.logprobs:
-                logprobs = sse.encode(self._logprobs(delta.logprobs)) if self._wants_logprobs else b"null"
-                chunk += b'%b{"content":%b},"logprobs":%b,"finish_reason":null}%b' % (
-                    choice, sse.encode(delta.text), logprobs, closing,
+                content = b"null" if delta.tool_calls and not delta.text else b'""'
+                chunk = b'%b{"role":"assistant","content":%b},"logprobs":null,"finish_reason":null}%b' % (
+                    choice, content, closing,
                 )  # fmt: skip
+            logprobs = sse.encode(self._logprobs(delta.logprobs)) if self._wants_logprobs else b"null"
+            for added in self._added(delta):
+                chunk += b'%b%b,"logprobs":%b,"finish_reason":null}%b' % (choice, added, logprobs, closing)
+                logprobs = b"null"
             if delta.finish_reason is not None:
                 chunk += b'%b{},"logprobs":null,"finish_reason":"%b"}%b' % (
                     choice, delta.finish_reason.encode(), closing,
@@ -241,6 +238,19 @@ class ChatWire(Wire):
                 yield chunk
         if self._wants_usage_event:
             yield frame.usage_event(answer)
+
+    def _added(self, delta: Delta) -> list[bytes]:
+        """Return what the delta adds to the message, in the order in which models say it."""
+        parts = []
+        if delta.reasoning:
+            parts.append(b'{"reasoning_content":%b}' % sse.encode(delta.reasoning))
+        if delta.text:
+            parts.append(b'{"content":%b}' % sse.encode(delta.text))
+        if delta.tool_calls:
+            parts.append(b'{"tool_calls":%b}' % sse.encode(streamed(delta.tool_calls)))
+        if delta.logprobs and not parts:
+            parts.append(b"{}" if self._may_call else b'{"content":""}')
+        return parts
 
     def _logprobs(self, tokens: Sequence[TokenLogprob]) -> ChoiceLogprobs | None:
         return ChoiceLogprobs(token_logprobs(tokens)) if self._wants_logprobs else None
