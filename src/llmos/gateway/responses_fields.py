@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from msgspec import Meta, field
 
@@ -10,7 +10,7 @@ from llmos.core.errors import BadRequest
 from llmos.gateway.conversation import check_conversation
 from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, SamplingFields
 from llmos.gateway.pipeline import Call, Prompt
-from llmos.gateway.responses_items import Conversation, Item, check_calls
+from llmos.gateway.responses_items import INPUT_ITEMS, Conversation, InputItem, Item, check_calls
 from llmos.gateway.wire import Int64, Unsupported, WireRequest
 
 LOGPROBS = "message.output_text.logprobs"
@@ -52,7 +52,7 @@ class TextOptions(WireRequest, kw_only=True):
 class ResponseRequest(SamplingFields, kw_only=True):
     model: str
     """A Route or a model: GET /v1/models lists them."""
-    input: str | list[dict[str, Any]] = field(default_factory=list)
+    input: str | list[InputItem] = field(default_factory=list)
     """What a user says, or a list of items: message, function_call, function_call_output, reasoning."""
     instructions: str | None = None
     """A system message before everything else. It is not carried over to the response that goes on from this one."""
@@ -79,6 +79,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
 
     harmless = HARMLESS - {"metadata", "safety_identifier", "prompt_cache_key", "prediction"}
     objects: ClassVar = {"text": TextOptions, "stream_options": ResponseStreamOptions, "reasoning": ReasoningOptions}
+    variants: ClassVar = {"input": INPUT_ITEMS}
     unsupported: ClassVar = {
         "service_tier": UNSUPPORTED["service_tier"],
         "tools": Unsupported("tools are not available yet. Leave it out, and describe them in `instructions`.", ([],)),

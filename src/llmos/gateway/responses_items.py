@@ -1,44 +1,72 @@
 """The items of /v1/responses: what callers send as `input`, what is kept of it, and the messages that they come to."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-import msgspec
 from msgspec import field
 
 from llmos.core.errors import BadRequest
 from llmos.core.ids import new_id
 from llmos.gateway.conversation import read_arguments
-from llmos.gateway.wire import Unsupported, WireRequest, convert
+from llmos.gateway.wire import Unsupported, Variants, WireRequest
 
 Item = dict[str, Any]
 """In the form in which it is kept and listed: with its id and all of its fields."""
-
-_TEXT_ONLY = "this server reads and writes text only."
-_STATUS = frozenset({"status"})
-
 Status = Literal["in_progress", "completed", "incomplete"]
 
+_TEXT_ONLY = "this server reads and writes text only."
 
-class TextPart(WireRequest, kw_only=True):
-    type: str
-    """input_text, or output_text of an assistant."""
+
+class InputText(WireRequest, kw_only=True, tag_field="type", tag="input_text"):
     text: str
 
-    harmless = frozenset({"annotations", "logprobs", "prompt_cache_breakpoint"})
+    harmless = frozenset({"prompt_cache_breakpoint"})
 
 
-class MessageItem(WireRequest, kw_only=True):
+class OutputText(WireRequest, kw_only=True, tag_field="type", tag="output_text"):
+    text: str
+
+    harmless = frozenset({"annotations", "logprobs"})
+
+
+class ReasoningText(WireRequest, kw_only=True, tag_field="type", tag="reasoning_text"):
+    text: str
+
+
+_NO_TEXT = {
+    "refusal": "a refusal is not a text that the model can read. Send it as an output_text.",
+    "text": "it is called input_text here, and output_text where an assistant speaks.",
+    **dict.fromkeys(("input_image", "input_file", "input_audio"), _TEXT_ONLY),
+}
+_SAID = Variants({"input_text": InputText, "output_text": OutputText}, refused=_NO_TEXT)
+_GIVEN = Variants({"input_text": InputText}, refused=_NO_TEXT)
+
+
+class MessageItem(WireRequest, kw_only=True, tag_field="type", tag="message"):
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[dict[str, Any]]
-    type: Literal["message"] = "message"
+    """developer is the same as system."""
+    content: str | list[InputText | OutputText]
+    """Parts are joined by line breaks. Those of an assistant are output_text."""
     id: str = ""
 
-    harmless = _STATUS | {"phase"}
+    harmless = frozenset({"status", "phase"})
+    variants: ClassVar = {"content": _SAID}
+
+    def kept(self, path: str) -> Item:
+        is_assistant = self.role == "assistant"
+        kind = "output_text" if is_assistant else "input_text"
+        more: Item = {"annotations": []} if is_assistant else {}
+        parts = [InputText(text=self.content)] if isinstance(self.content, str) else self.content
+        for place, part in enumerate(parts if isinstance(self.content, list) else ()):
+            if isinstance(part, OutputText) != is_assistant:
+                where = f"{path}.content[{place}].type"
+                raise BadRequest(f"`{where}` must be {kind!r} in a message of the role {self.role}.", param=where)
+        content = [{"type": kind, "text": part.text, **more} for part in parts]
+        head = {"id": self.id or new_id("msg_"), "type": "message", "role": self.role, "status": "completed"}
+        return {**head, "content": content}
 
 
-class FunctionCallItem(WireRequest, kw_only=True):
-    type: Literal["function_call"]
+class FunctionCallItem(WireRequest, kw_only=True, tag_field="type", tag="function_call"):
     call_id: str
     name: str
     arguments: str
@@ -46,101 +74,73 @@ class FunctionCallItem(WireRequest, kw_only=True):
     id: str = ""
     status: Status = "completed"
 
+    unsupported: ClassVar = {
+        "namespace": Unsupported("there are functions only. Leave it out."),
+        "caller": Unsupported("calls come from the model only. Leave it out."),
+        "async": Unsupported("a call is answered before the model goes on.", (False,)),
+    }
 
-class FunctionCallOutputItem(WireRequest, kw_only=True):
-    type: Literal["function_call_output"]
+    def kept(self, path: str) -> Item:
+        read_arguments(self.arguments, f"{path}.arguments")
+        head = {"id": self.id or new_id("fc_"), "type": "function_call", "status": self.status}
+        return {**head, "call_id": self.call_id, "name": self.name, "arguments": self.arguments}
+
+
+class FunctionCallOutputItem(WireRequest, kw_only=True, tag_field="type", tag="function_call_output"):
     call_id: str
-    output: str | list[dict[str, Any]]
+    output: str | list[InputText]
+    """Parts are joined by line breaks."""
     id: str = ""
 
-    harmless = _STATUS
+    harmless = frozenset({"status", "name"})
+    unsupported: ClassVar = {name: FunctionCallItem.unsupported[name] for name in ("namespace", "caller")}
+    variants: ClassVar = {"output": _GIVEN}
+
+    def kept(self, path: str) -> Item:
+        output = self.output if isinstance(self.output, str) else "\n".join(part.text for part in self.output)
+        head = {"id": self.id or new_id("fco_"), "type": "function_call_output", "status": "completed"}
+        return {**head, "call_id": self.call_id, "output": output}
 
 
-class ReasoningItem(WireRequest, kw_only=True):
-    type: Literal["reasoning"]
-    content: list[dict[str, Any]] = field(default_factory=list)
+class ReasoningItem(WireRequest, kw_only=True, tag_field="type", tag="reasoning"):
+    content: list[ReasoningText] = field(default_factory=list)
     id: str = ""
 
-    harmless = _STATUS
+    harmless = frozenset({"status"})
+    variants: ClassVar = {"content": Variants({"reasoning_text": ReasoningText})}
     unsupported: ClassVar = {
         "summary": Unsupported("the model reads its own words, not a summary. Send them as `content`.", ([],)),
         "encrypted_content": Unsupported("it can't be read here. Send the `content`, or leave the item out."),
     }
 
+    def kept(self, path: str) -> Item:
+        content = [{"type": "reasoning_text", "text": part.text} for part in self.content]
+        head = {"id": self.id or new_id("rs_"), "type": "reasoning", "status": "completed"}
+        return {**head, "summary": [], "content": content}
 
-def read_input(given: str | Sequence[dict[str, Any]]) -> list[Item]:
+
+InputItem = MessageItem | FunctionCallItem | FunctionCallOutputItem | ReasoningItem
+
+INPUT_ITEMS = Variants(
+    {
+        "message": MessageItem,
+        "function_call": FunctionCallItem,
+        "function_call_output": FunctionCallOutputItem,
+        "reasoning": ReasoningItem,
+    },
+    refused={
+        "item_reference": "items can't be sent by reference. Send the item itself, or `previous_response_id`.",
+        "compaction": "it can't be read here. Send the items that it stands for.",
+    },
+    default="message",
+)
+
+
+def kept_items(given: str | Sequence[InputItem]) -> list[Item]:
     """Return the items of a request's `input`, each with an id. Raises BadRequest naming `input[i]…`."""
     if isinstance(given, str):
-        return [_spelled(MessageItem(role="user", content=given), "input")]
-    return [_read(item, f"input[{place}]") for place, item in enumerate(given)]
-
-
-def _read(item: dict[str, Any], path: str) -> Item:
-    kind = item.get("type", "message")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        *first, last = _KINDS
-        advice = _ADVICE.get(str(kind), f"there are {', '.join(first)} and {last}.")
-        raise BadRequest(f"`{path}.type` is {kind!r:.100}: {advice}", param=f"{path}.type")
-    struct, spell = _KINDS[kind]
-    return spell(convert(item, struct, f"{path}."), path)
-
-
-def _spelled(item: MessageItem, path: str) -> Item:
-    text_type = "output_text" if item.role == "assistant" else "input_text"
-    texts = _texts(item.content, text_type, f"{path}.content")
-    more: Item = {"annotations": []} if item.role == "assistant" else {}
-    content = [{"type": text_type, "text": text, **more} for text in texts]
-    id = item.id or new_id("msg_")
-    return {"id": id, "type": "message", "role": item.role, "status": "completed", "content": content}
-
-
-def _spelled_call(item: FunctionCallItem, path: str) -> Item:
-    read_arguments(item.arguments, f"{path}.arguments")
-    spelled: Item = msgspec.to_builtins(item)
-    return spelled | {"id": item.id or new_id("fc_")}
-
-
-def _spelled_result(item: FunctionCallOutputItem, path: str) -> Item:
-    output = item.output
-    if not isinstance(output, str):
-        output = "\n".join(_texts(output, "input_text", f"{path}.output"))
-    id = item.id or new_id("fco_")
-    return {"id": id, "type": item.type, "status": "completed", "call_id": item.call_id, "output": output}
-
-
-def _spelled_reasoning(item: ReasoningItem, path: str) -> Item:
-    texts = _texts(item.content, "reasoning_text", f"{path}.content")
-    content = [{"type": "reasoning_text", "text": text} for text in texts]
-    id = item.id or new_id("rs_")
-    return {"id": id, "type": item.type, "status": "completed", "summary": [], "content": content}
-
-
-_KINDS: Mapping[str, tuple[type[WireRequest], Callable[[Any, str], Item]]] = {
-    "message": (MessageItem, _spelled),
-    "function_call": (FunctionCallItem, _spelled_call),
-    "function_call_output": (FunctionCallOutputItem, _spelled_result),
-    "reasoning": (ReasoningItem, _spelled_reasoning),
-}
-_ADVICE = {
-    "item_reference": "items can't be sent by reference. Send the item itself, or `previous_response_id`.",
-    "compaction": "it can't be read here. Send the items that it stands for.",
-}
-
-
-def _texts(content: str | Sequence[dict[str, Any]], wanted: str, path: str) -> list[str]:
-    if isinstance(content, str):
-        return [content]
-    texts = []
-    for place, part in enumerate(content):
-        kind = part.get("type")
-        if kind != wanted:
-            known = kind in ("input_text", "output_text", "reasoning_text")
-            advice = f"it must be {wanted!r} here." if known or kind is None else f"{_TEXT_ONLY} Send {wanted!r}."
-            raise BadRequest(
-                f"`{path}[{place}]` is a part of type {kind!r:.100}: {advice}", param=f"{path}[{place}].type"
-            )
-        texts.append(convert(part, TextPart, f"{path}[{place}].").text)
-    return texts
+        return [MessageItem(role="user", content=given).kept("input")]
+    return [item.kept(f"input[{place}]") for place, item in enumerate(given)]
 
 
 def check_calls(items: Sequence[Item], num_before: int) -> None:

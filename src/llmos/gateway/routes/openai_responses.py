@@ -13,7 +13,7 @@ from llmos.data.responses import KeptResponse
 from llmos.gateway import openapi
 from llmos.gateway.responses_answers import Response, ResponseEvent, ResponsesWire
 from llmos.gateway.responses_fields import LOGPROBS, ResponseRequest
-from llmos.gateway.responses_items import Item, read_input
+from llmos.gateway.responses_items import Item, kept_items
 from llmos.gateway.services import Services
 from llmos.gateway.sse import AnswerResponse
 from llmos.gateway.wire import receive
@@ -48,7 +48,7 @@ async def create_response(request: Request) -> AnswerResponse:
     tenant: str = request.state.tenant
     asked = await receive(request, ResponseRequest)
     asked.check()
-    items = read_input(asked.input)
+    items = kept_items(asked.input)
     history = await _history(services, tenant, asked.previous_response_id)
 
     async def keep(id: str, body: bytes) -> None:
