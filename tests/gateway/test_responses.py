@@ -397,6 +397,13 @@ def test_the_input_items_are_listed_in_pages(client: openai.OpenAI) -> None:
     assert newest.data[0].content[0].text == "5"  # type: ignore[union-attr]
 
 
+def test_the_input_is_counted_as_an_answer_would_read_it(client: openai.OpenAI, pool: FakePool) -> None:
+    response = client.responses.create(model="dialogue", input="Hello", instructions="Be brief.")
+    counted = client.responses.input_tokens.count(model="dialogue", input="And you?", previous_response_id=response.id)
+    assert counted.input_tokens == pool.num_prompt_tokens
+    assert [message["content"] for message in pool.counted[0].messages or []] == ["Hello", "Hello", "And you?"]
+
+
 def test_cancelling_is_for_what_there_is_not(client: openai.OpenAI) -> None:
     response = client.responses.create(model="dialogue", input="Hello")
     with pytest.raises(openai.BadRequestError, match="background"):

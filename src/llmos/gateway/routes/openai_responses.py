@@ -10,7 +10,7 @@ from fastapi import Response as HTTPResponse
 
 from llmos.core.errors import BadRequest, NotFound
 from llmos.data.responses import KeptResponse
-from llmos.gateway import openapi
+from llmos.gateway import openapi, pipeline
 from llmos.gateway.responses_answers import Response, ResponseEvent, ResponsesWire
 from llmos.gateway.responses_fields import LOGPROBS, ResponseRequest
 from llmos.gateway.responses_items import Item, kept_items
@@ -21,6 +21,12 @@ from llmos.gateway.wire import receive
 router = APIRouter(prefix="/v1/responses", tags=["inference"])
 
 MAX_LISTED = 100
+
+
+class InputTokens(msgspec.Struct):
+    input_tokens: int
+    """As many as an answer's usage would say."""
+    object: Literal["response.input_tokens"] = "response.input_tokens"
 
 
 class ResponseDeleted(msgspec.Struct):
@@ -49,7 +55,7 @@ async def create_response(request: Request) -> AnswerResponse:
     asked = await receive(request, ResponseRequest)
     asked.check()
     items = kept_items(asked.input)
-    history = await _history(services, tenant, asked.previous_response_id)
+    history = await _history(request, asked.previous_response_id)
 
     async def keep(id: str, body: bytes) -> None:
         conversation = msgspec.json.encode([*history, *items])
@@ -58,6 +64,21 @@ async def create_response(request: Request) -> AnswerResponse:
 
     wire = ResponsesWire(asked, keep if asked.store else None)
     return AnswerResponse(services, asked.call(history, items), wire, stream=asked.stream)
+
+
+@router.post(
+    "/input_tokens",
+    summary="Count what an answer would read",
+    openapi_extra=openapi.body(ResponseRequest, {"model": "dialogue", "input": "What is an operating system?"}),
+    responses=openapi.answers(InputTokens),
+)
+async def count_input_tokens(request: Request) -> HTTPResponse:
+    asked = await receive(request, ResponseRequest)
+    asked.check()
+    history = await _history(request, asked.previous_response_id)
+    call = asked.call(history, kept_items(asked.input))
+    counted = InputTokens(await pipeline.count(request.app.state.services, call, request.state.tenant))
+    return HTTPResponse(msgspec.json.encode(counted), media_type="application/json")
 
 
 @router.get("/{response_id}", summary="Give a response that was kept", responses=openapi.answers(Response))
@@ -109,11 +130,11 @@ async def cancel_response(request: Request, response_id: str) -> HTTPResponse:
     )
 
 
-async def _history(services: Services, tenant: str, previous_id: str | None) -> list[Item]:
+async def _history(request: Request, previous_id: str | None) -> list[Item]:
     if previous_id is None:
         return []
     try:
-        kept = await asyncio.to_thread(services.responses.get, tenant, previous_id)
+        kept = await _kept(request, previous_id)
     except NotFound as error:
         raise NotFound(error.message, param="previous_response_id") from None
     items: list[Item] = msgspec.json.decode(kept.items)
