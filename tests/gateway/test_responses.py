@@ -13,7 +13,7 @@ from scripted import KEY, FakePool, token
 from llmos.core.database import Database
 from llmos.core.errors import PromptTooLong, ReplicaFailed, StoreFailed
 from llmos.data.responses import KeptResponses
-from llmos.engine.messages import Delta, ToolCallDelta
+from llmos.engine.messages import Delta, Grammar, ToolCallDelta
 from llmos.gateway.app import create_app
 from llmos.gateway.responses_answers import Response, ResponseEvent
 from llmos.gateway.routes.openai_responses import ResponseItems
@@ -134,6 +134,28 @@ def test_logprobs(client: openai.OpenAI, pool: FakePool) -> None:
     (said,) = [event for event in events if event.type == "response.output_text.delta"]
     assert said.logprobs[0].logprob == -0.25
     assert [request.sampling.logprobs for request in pool.requests] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "grammar"),
+    [
+        ({"type": "text"}, "text", None),
+        ({"type": "json_object"}, "json_object", Grammar("json_object", field="text.format")),
+        (
+            {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": True, "description": "d"},
+            "json_schema",
+            Grammar("json_schema", '{"type":"object"}', "text.format"),
+        ),
+    ],
+)
+def test_the_format_of_the_text_is_a_grammar(
+    client: openai.OpenAI, pool: FakePool, asked: Any, kind: str, grammar: Grammar | None
+) -> None:
+    response = client.responses.create(model="dialogue", input="Hello", text={"format": asked})
+    assert response.text is not None
+    assert response.text.format is not None
+    assert response.text.format.type == kind
+    assert pool.requests[0].grammar == grammar
 
 
 # Streams
@@ -474,6 +496,9 @@ async def test_what_another_tenant_keeps_is_not_there(http: httpx.AsyncClient, s
         ({"prompt": {"id": "x"}}, "prompt", "instructions"),
         ({"reasoning": {"effort": "high"}}, "reasoning.effort", "effort"),
         ({"text": {"verbosity": "low"}}, "text.verbosity", "message"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format.type", "xml"),
+        ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format.schema", "missing"),
+        ({"text": {"format": {"type": "text", "schema": {}}}}, "text.format.schema", "json_schema"),
         ({"include": ["file_search_call.results"]}, "include", "logprobs"),
         ({"top_logprobs": 3}, "top_logprobs", "include"),
         ({"top_logprobs": 30}, "top_logprobs", "20"),

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest
+from llmos.engine.messages import Grammar
 from llmos.gateway.conversation import check_conversation
 from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, SamplingFields
 from llmos.gateway.pipeline import Call, Prompt
+from llmos.gateway.response_format import json_object, json_schema
 from llmos.gateway.responses_items import INPUT_ITEMS, Conversation, InputItem, Item, check_calls
 from llmos.gateway.wire import Int64, Unsupported, WireRequest
 
@@ -35,9 +37,23 @@ class ReasoningOptions(WireRequest, kw_only=True):
     }
 
 
-class TextFormat(WireRequest, kw_only=True):
-    type: str
-    """text"""
+class TextFormat(WireRequest, kw_only=True, omit_defaults=True):
+    type: Literal["text", "json_object", "json_schema"]
+    schema: dict[str, Any] | None = None
+    """JSON Schema, draft 2020-12. A keyword that can't be enforced is refused, never ignored."""
+    name: str = ""
+    strict: bool = True
+    """The schema is enforced either way."""
+
+    harmless = frozenset({"description"})
+
+    def grammar(self) -> Grammar | None:
+        if (self.schema is not None) != (self.type == "json_schema"):
+            advice = "is missing" if self.schema is None else f"goes with the type json_schema; this one is {self.type}"
+            raise BadRequest(f"`text.format.schema` {advice}.", param="text.format.schema")
+        if self.schema is not None:
+            return json_schema(self.schema, "text.format")
+        return json_object("text.format") if self.type == "json_object" else None
 
 
 class TextOptions(WireRequest, kw_only=True):
@@ -61,6 +77,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
     max_output_tokens: Annotated[int, Int64] | None = None
     """Without it, as many as the context window has room for."""
     text: TextOptions = field(default_factory=TextOptions)
+    """What the answer must be: {"format": {"type": "json_schema", "schema": …}}, or json_object."""
     parallel_tool_calls: bool = True
     include: list[str] = field(default_factory=list)
     """message.output_text.logprobs"""
@@ -122,8 +139,6 @@ class ResponseRequest(SamplingFields, kw_only=True):
                 raise BadRequest(f"`include` can't ask for {each!r:.100}; it takes {LOGPROBS!r}.", param="include")
         if self.top_logprobs is not None and not self.wants_logprobs:
             raise BadRequest(f"`top_logprobs` needs {LOGPROBS!r} in `include`.", param="top_logprobs")
-        if self.text.format.type != "text":
-            raise BadRequest("`text.format` is not supported: structured output is not available yet.", param="text")
 
     def call(self, history: Sequence[Item], items: Sequence[Item]) -> Call:
         """Return the call that answers `items` after `history`. Raises BadRequest for what is no conversation."""
@@ -137,6 +152,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
             model=self.model,
             prompts=[Prompt(messages=conversation.messages)],
             sampling=sampling,
+            grammar=self.text.format.grammar(),
             origin=self.origin(),
             id_prefix="resp_",
         )
