@@ -13,7 +13,7 @@ from scripted import KEY, FakePool, token
 from llmos.core.database import Database
 from llmos.core.errors import PromptTooLong, ReplicaFailed, StoreFailed
 from llmos.data.responses import KeptResponses
-from llmos.engine.messages import Delta, Grammar, ToolCallDelta
+from llmos.engine.messages import Delta, Grammar, ToolCallDelta, Tools
 from llmos.gateway.app import create_app
 from llmos.gateway.responses_answers import Response, ResponseEvent
 from llmos.gateway.routes.openai_responses import ResponseItems
@@ -21,6 +21,7 @@ from llmos.gateway.services import Services
 
 PATH = "/v1/responses"
 ASKED: dict[str, Any] = {"model": "dialogue", "input": "Hello"}
+ADD = {"type": "function", "name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
 CALL = {"type": "function_call", "call_id": "call_1", "name": "add", "arguments": '{"a":1}'}
 RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "2"}
 
@@ -156,6 +157,28 @@ def test_the_format_of_the_text_is_a_grammar(
     assert response.text.format is not None
     assert response.text.format.type == kind
     assert pool.requests[0].grammar == grammar
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind", "name"),
+    [(None, "auto", None), ("required", "required", None), ({"type": "function", "name": "add"}, "named", "add")],
+)
+def test_the_tools_are_what_the_model_may_call(
+    client: openai.OpenAI, pool: FakePool, choice: Any, kind: str, name: str | None
+) -> None:
+    tools: Any = [ADD | {"description": "Adds one", "strict": None}]
+    response = client.responses.create(
+        model="dialogue", input="1 + 1?", tools=tools, tool_choice=choice or openai.omit, parallel_tool_calls=False
+    )
+    assert response.tools[0].type == "function"
+    assert response.to_dict()["tool_choice"] == (choice or "auto")
+    assert not response.parallel_tool_calls
+    assert pool.requests[0].tools == Tools(
+        functions=[{"name": "add", "description": "Adds one", "parameters": ADD["parameters"], "strict": False}],
+        choice=kind,  # type: ignore[arg-type]
+        name=name,
+        is_parallel=False,
+    )
 
 
 # Streams
@@ -489,7 +512,15 @@ async def test_what_another_tenant_keeps_is_not_there(http: httpx.AsyncClient, s
             "summary",
         ),
         ({"input": [{"type": "reasoning", "encrypted_content": "x"}]}, "input[0].encrypted_content", "content"),
-        ({"tools": [{"type": "web_search"}]}, "tools", "tools"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type", "functions"),
+        ({"tools": [{"type": "mcp", "server_label": "x"}]}, "tools[0].type", "functions"),
+        ({"tools": [ADD | {"name": "a b"}]}, "tools[0].name", "letters"),
+        ({"tools": [ADD, ADD]}, "tools[1].name", "own"),
+        ({"tools": [ADD | {"defer_loading": True}]}, "tools[0].defer_loading", "all"),
+        ({"tool_choice": "required"}, "tool_choice", "no `tools`"),
+        ({"tools": [ADD], "tool_choice": "must"}, "tool_choice", "must"),
+        ({"tools": [ADD], "tool_choice": {"type": "function", "name": "ad"}}, "tool_choice.name", "'add'"),
+        ({"tools": [ADD], "tool_choice": {"type": "mcp"}}, "tool_choice.type", "functions"),
         ({"truncation": "auto"}, "truncation", "silently"),
         ({"background": True}, "background", "stream"),
         ({"conversation": "conv_1"}, "conversation", "previous_response_id"),

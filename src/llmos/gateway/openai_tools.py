@@ -12,6 +12,8 @@ from llmos.gateway.conversation import check_functions
 from llmos.gateway.pipeline import ToolCall
 from llmos.gateway.wire import Unsupported, WireRequest
 
+ToolChoice = Literal["auto", "required", "none", "named"]
+
 _ONLY_FUNCTIONS = "functions are the only tools: give it as a function with one string parameter."
 
 
@@ -53,6 +55,14 @@ def tools_of(tools: Sequence[Tool], choice: str | NamedToolChoice | None, *, is_
     functions = [_function(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
     check_functions(functions)
     kind, name = _choice(choice)
+    return offered(functions, kind, name, is_parallel=is_parallel, named_at="tool_choice.function.name")
+
+
+def offered(
+    functions: list[dict[str, Any]], kind: ToolChoice, name: str | None, *, is_parallel: bool, named_at: str
+) -> Tools | None:
+    """Return functions that were checked as what the model may call. Raises BadRequest for a choice of none of them;
+    `named_at` is the field that has the name."""
     if not functions:
         if kind in ("required", "named"):
             raise BadRequest("`tool_choice` asks for a call, and there are no `tools`.", param="tool_choice")
@@ -60,9 +70,7 @@ def tools_of(tools: Sequence[Tool], choice: str | NamedToolChoice | None, *, is_
     names = [function["name"] for function in functions]
     if name is not None and name not in names:
         advice = f"Did you mean {near[0]!r}?" if (near := nearest(name, names, limit=1)) else "Name one of `tools`."
-        raise BadRequest(
-            f"`tool_choice` names {name!r}, which is not among the tools. {advice}", param="tool_choice.function.name"
-        )
+        raise BadRequest(f"`tool_choice` names {name!r}, which is not among the tools. {advice}", param=named_at)
     return Tools(functions=functions, choice=kind, name=name, is_parallel=is_parallel)
 
 
@@ -71,7 +79,11 @@ def _function(tool: Tool, path: str) -> dict[str, Any]:
         raise BadRequest(f"`{path}.type` is {tool.type!r}: {_ONLY_FUNCTIONS}", param=f"{path}.type")
     if tool.function is None:
         raise BadRequest(f"`{path}.function` is missing.", param=f"{path}.function")
-    given = tool.function
+    return function_of(tool.function)
+
+
+def function_of(given: FunctionDefinition) -> dict[str, Any]:
+    """Return it as engine.messages.Tools has it."""
     function: dict[str, Any] = {"name": given.name}
     if given.description is not None:
         function["description"] = given.description
@@ -83,7 +95,7 @@ def _function(tool: Tool, path: str) -> dict[str, Any]:
     }
 
 
-def _choice(choice: str | NamedToolChoice | None) -> tuple[Literal["auto", "required", "none", "named"], str | None]:
+def _choice(choice: str | NamedToolChoice | None) -> tuple[ToolChoice, str | None]:
     if choice is None:
         return "auto", None
     if isinstance(choice, str):

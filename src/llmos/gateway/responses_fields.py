@@ -7,19 +7,21 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest
-from llmos.engine.messages import Grammar
-from llmos.gateway.conversation import check_conversation
+from llmos.engine.messages import Grammar, Tools
+from llmos.gateway.conversation import check_conversation, check_functions
 from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, SamplingFields
+from llmos.gateway.openai_tools import FunctionDefinition, ToolChoice, function_of, offered
 from llmos.gateway.pipeline import Call, Prompt
 from llmos.gateway.response_format import json_object, json_schema
 from llmos.gateway.responses_items import INPUT_ITEMS, Conversation, InputItem, Item, check_calls
-from llmos.gateway.wire import Int64, Unsupported, WireRequest
+from llmos.gateway.wire import Int64, Unsupported, Variants, WireRequest
 
 LOGPROBS = "message.output_text.logprobs"
 """The one thing that `include` can ask for."""
 
 _NO_EFFORT = "no model here takes an effort. Leave it out."
 _IN_THE_BACKGROUND = "an answer is made while its caller waits. Leave it out, and stream where it takes long."
+_ONLY_FUNCTIONS = "functions are the only tools, and your own program runs them. Nothing is searched or run here."
 _LIMIT = "the limit is called `max_output_tokens` here."
 
 
@@ -65,6 +67,19 @@ class TextOptions(WireRequest, kw_only=True):
     }
 
 
+class FunctionTool(FunctionDefinition, kw_only=True, tag_field="type", tag="function"):
+    unsupported: ClassVar = {
+        "async": Unsupported("a call is answered before the model goes on.", (False,)),
+        "defer_loading": Unsupported("the model is told of all tools at once. Leave it out.", (False,)),
+        "allowed_callers": Unsupported("calls come from the model only.", (["direct"],)),
+        "output_schema": Unsupported("say in the description what comes back."),
+    }
+
+
+class NamedTool(WireRequest, kw_only=True, tag_field="type", tag="function"):
+    name: str
+
+
 class ResponseRequest(SamplingFields, kw_only=True):
     model: str
     """A Route or a model: GET /v1/models lists them."""
@@ -78,6 +93,9 @@ class ResponseRequest(SamplingFields, kw_only=True):
     """Without it, as many as the context window has room for."""
     text: TextOptions = field(default_factory=TextOptions)
     """What the answer must be: {"format": {"type": "json_schema", "schema": …}}, or json_object."""
+    tools: list[FunctionTool] = field(default_factory=list)
+    """The functions that the model may call."""
+    tool_choice: Literal["auto", "required", "none"] | NamedTool = "auto"
     parallel_tool_calls: bool = True
     include: list[str] = field(default_factory=list)
     """message.output_text.logprobs"""
@@ -96,11 +114,16 @@ class ResponseRequest(SamplingFields, kw_only=True):
 
     harmless = HARMLESS - {"metadata", "safety_identifier", "prompt_cache_key", "prediction"}
     objects: ClassVar = {"text": TextOptions, "stream_options": ResponseStreamOptions, "reasoning": ReasoningOptions}
-    variants: ClassVar = {"input": INPUT_ITEMS}
+    variants: ClassVar = {
+        "input": INPUT_ITEMS,
+        "tools": Variants({"function": FunctionTool}, refused={"": _ONLY_FUNCTIONS}),
+        "tool_choice": Variants(
+            {"function": NamedTool},
+            refused={"allowed_tools": "send those tools alone.", "": "functions are the only tools."},
+        ),
+    }
     unsupported: ClassVar = {
         "service_tier": UNSUPPORTED["service_tier"],
-        "tools": Unsupported("tools are not available yet. Leave it out, and describe them in `instructions`.", ([],)),
-        "tool_choice": Unsupported("tools are not available yet. Leave it out.", ("none", "auto")),
         "truncation": Unsupported(
             "nothing is cut silently. Leave items out yourself where the conversation doesn't fit.", ("disabled",)
         ),
@@ -153,9 +176,18 @@ class ResponseRequest(SamplingFields, kw_only=True):
             prompts=[Prompt(messages=conversation.messages)],
             sampling=sampling,
             grammar=self.text.format.grammar(),
+            tools=self._offered(),
             origin=self.origin(),
             id_prefix="resp_",
         )
+
+    def _offered(self) -> Tools | None:
+        functions = [function_of(tool) for tool in self.tools]
+        check_functions(functions, "tools[{}]")
+        choice = self.tool_choice
+        name = choice.name if isinstance(choice, NamedTool) else None
+        kind: ToolChoice = "named" if isinstance(choice, NamedTool) else choice
+        return offered(functions, kind, name, is_parallel=self.parallel_tool_calls, named_at="tool_choice.name")
 
 
 def _check(conversation: Conversation, num_before: int) -> None:
