@@ -37,8 +37,8 @@ def bench(
             raise typer.BadParameter(f"There is no workload {name!r}; there are {', '.join(known)}")
     chosen = [each for each in WORKLOADS if not workload or each.name in workload]
     settings = load_settings()
-    version, files = find_or_pull(model, settings)
-    engine, ready = load_engine(files, EngineConfig.from_options(settings.engine_options))
+    version, loadable = find_or_pull(model, settings)
+    engine, ready = load_engine(loadable.files, EngineConfig.from_options(settings.engine_options))
     rows = []
     with stderr().status("Warming up …") as status:  # silent where stderr is no terminal
         for measurement in measure(runs_on(engine), repeats, vocab_size=ready.vocab_size, workloads=chosen):

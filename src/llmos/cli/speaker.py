@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from llmos.client.calls import Sampling
     from llmos.engine.engine import Engine
     from llmos.engine.messages import Generate
-    from llmos.models.versions import Version
+    from llmos.models.versions import Loadable, Version
 
 Message = Mapping[str, Any]
 
@@ -65,12 +64,13 @@ def open_speaker(name: str, settings: Settings) -> Speaker:
             # The server on this machine reads the same store, so what we pull it can serve.
             find_or_pull(name, settings)
             return ServerSpeaker(name)
-    version, files = find_or_pull(name, settings)
-    return EngineSpeaker(version, files, settings)
+    version, loadable = find_or_pull(name, settings)
+    return EngineSpeaker(version, loadable, settings)
 
 
-def find_or_pull(name: str, settings: Settings) -> tuple["Version", dict[str, Path]]:
-    """Return the version behind a Route or a model's name, and its files; download it where the catalog has it."""
+def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
+    """Return the version behind a Route or a model's name, and what an engine loads for it; download it where the
+    catalog has it."""
     from llmos.deployments.routes import Routes
     from llmos.models import open_registry
 
@@ -88,7 +88,7 @@ def find_or_pull(name: str, settings: Settings) -> tuple["Version", dict[str, Pa
         with shown_progress() as progress:
             registry.pull(target, progress, lambda sentence: print(sentence, file=sys.stderr))
         version = routes.resolve(name)
-    return version, registry.files(version)
+    return version, registry.loadable(version)
 
 
 def is_served(endpoint: str) -> bool:
@@ -129,12 +129,13 @@ class ServerSpeaker:
 class EngineSpeaker:
     """A model loaded into this process, for one answer at a time."""
 
-    def __init__(self, version: "Version", files: Mapping[str, Path], settings: Settings) -> None:
+    def __init__(self, version: "Version", loadable: "Loadable", settings: Settings) -> None:
         from llmos.engine.config import EngineConfig
         from llmos.engine.loading import load_engine
 
         config = EngineConfig.from_options({**settings.engine_options, "max_sequences": 1})
-        self._engine, _ = load_engine(files, config)
+        self._engine, _ = load_engine(loadable.files, config)
+        self._adapter = loadable.adapter
         self.version = version.ref
         self._recommended = version.sampling
 
@@ -154,7 +155,8 @@ class EngineSpeaker:
             **sampling,
             "stop": [stop] if isinstance(stop, str) else list(stop),
         }
-        return EngineSpeech(self._engine, Generate(id=new_id("run"), sampling=SamplingParams(**options), **prompt))
+        request = Generate(id=new_id("run"), adapter=self._adapter, sampling=SamplingParams(**options), **prompt)
+        return EngineSpeech(self._engine, request)
 
     def __enter__(self) -> Self:
         return self

@@ -65,11 +65,6 @@ Adapter = Mapping[str, LowRank]
 """By the canonical name of the matrix without ".weight": "layers.3.q"."""
 
 
-def is_adapter(files: Mapping[str, Path]) -> bool:
-    """Whether these are the files of an adapter rather than of a model."""
-    return CONFIG_NAME in files
-
-
 def open_adapter(files: Mapping[str, Path], spec: DecoderSpec) -> Adapter:
     """Return what the adapter adds to the matrices of a model of this spec.
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Literal
 
 from llmos.core.errors import UnsupportedModel
 from llmos.engine.checkpoint import checked
@@ -18,7 +19,7 @@ from llmos.engine.tensors import RawTensor
 class Description:
     """What the files say about themselves, for a list of models."""
 
-    format: Format
+    format: Format | Literal["lora"]
     family: str
     num_parameters: int
     """Of an unsupported model, those in tensors that we can read."""
@@ -60,6 +61,28 @@ def describe(files: Mapping[str, Path]) -> Description:
         license=opened.license,
         sampling=opened.sampling,
         unsupported=unsupported,
+    )
+
+
+def describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Description:
+    """Return the facts about a LoRA adapter of the model whose files are `adapted`.
+
+    Checks everything that opening checks. Raises BadModelFile where the two don't fit, and UnsupportedModel for an
+    adapter or a model that this engine can't run.
+    """
+    from llmos.engine.adapters import open_adapter
+
+    spec = checked(open_files(adapted))[0]
+    adapter = open_adapter(files, spec)
+    return Description(
+        format="lora",
+        family=spec.family,
+        num_parameters=sum(each.down.size + each.up.size for each in adapter.values()),
+        dtype_summary=f"rank {max(len(each.down) for each in adapter.values())}",
+        context_length=spec.max_positions,
+        license=None,
+        sampling={},
+        unsupported=None,
     )
 
 

@@ -1,13 +1,12 @@
-"""Which version answers to a name, and where its files lie: asked by every call, changed a few times a day."""
+"""Which version answers to a name, and what its replica loads: asked by every call, changed a few times a day."""
 
 import asyncio
-from pathlib import Path
 
 from llmos.deployments.routes import Routes
 from llmos.models.registry import Registry
-from llmos.models.versions import Version
+from llmos.models.versions import Loadable, Version
 
-Found = tuple[Version, dict[str, Path]]
+Found = tuple[Version, Loadable]
 
 MAX_NAMES = 1024
 
@@ -34,7 +33,7 @@ class Lookup:
         # Into the memory of the state that it was read in: whoever finds another state begins a new one.
         known = self._known if self._is_current() else None
         version = self._routes.resolve(name)
-        found = version, self._registry.files(version)
+        found = version, self._registry.loadable(version)
         if known is not None and len(known) < MAX_NAMES:
             known[name] = found
         return found

@@ -82,11 +82,11 @@ class LinesResponse(AnswerResponse):
 
 async def load_or_unload(services: Services, model: str, must_unload: bool) -> dict[str, Any]:
     """Do what a request without a prompt asks for, and return the fields of its Line."""
-    version, files = await services.lookup.get(model)
+    version, loadable = await services.lookup.get(model)
     if must_unload:
         await unload(services, model)
     else:
-        await services.pool.ensure(version.ref, files)
+        await services.pool.ensure(loadable.version.ref, loadable.files)
     reason = "unload" if must_unload else "load"
     return {"model": version.ref, "created_at": now(), "done": True, "done_reason": reason}
 

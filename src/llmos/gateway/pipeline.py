@@ -16,6 +16,7 @@ import msgspec
 from llmos.core.errors import ReplicaFailed
 from llmos.core.ids import new_id
 from llmos.engine.messages import (
+    AdapterFiles,
     Delta,
     Event,
     FinishReason,
@@ -240,20 +241,19 @@ async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[A
     Raises the LLMOSError that says why there is no answer, here or out of the answer's deltas.
     """
     began = time.perf_counter()
-    version, files = await services.lookup.get(call.model)
+    version, loadable = await services.lookup.get(call.model)
     await check_writes(services, version)
-    requests = _requests(call, version, tenant)
+    requests = _requests(call, version, tenant, loadable.adapter)
     running = Answer(requests[0].id, call, version, began)
+    replica = loadable.version.ref
     async with AsyncExitStack() as stack:
         stack.enter_context(
-            services.admission.admit(
-                version.ref, requests[0].caller, call.num_choices, is_background=_is_background.get()
-            )
+            services.admission.admit(replica, requests[0].caller, call.num_choices, is_background=_is_background.get())
         )
-        await services.pool.ensure(version.ref, files)
+        await services.pool.ensure(replica, loadable.files)
         running.loading_seconds = time.perf_counter() - began
         streams = [
-            await stack.enter_async_context(aclosing(services.pool.generate(version.ref, files, request)))
+            await stack.enter_async_context(aclosing(services.pool.generate(replica, loadable.files, request)))
             for request in requests
         ]
         running.num_prompt_tokens = await _start(streams)
@@ -268,11 +268,12 @@ async def count(services: Services, call: Call, tenant: str) -> int:
 
     Raises the LLMOSError that says why they can't be counted.
     """
-    version, files = await services.lookup.get(call.model)
+    version, loadable = await services.lookup.get(call.model)
     await check_writes(services, version)
-    requests = _requests(call, version, tenant)
-    with services.admission.admit(version.ref, requests[0].caller, len(requests)):
-        counts = [await services.pool.count(version.ref, files, request) for request in requests]
+    requests = _requests(call, version, tenant, loadable.adapter)
+    replica = loadable.version.ref
+    with services.admission.admit(replica, requests[0].caller, len(requests)):
+        counts = [await services.pool.count(replica, loadable.files, request) for request in requests]
     return sum(counts)
 
 
@@ -282,7 +283,7 @@ async def embed(services: Services, call: EmbedCall, tenant: str) -> Embeddings:
     Cancelled, it stops what still runs. What was computed is counted, however it ends.
     Raises the LLMOSError that says why there are no vectors.
     """
-    version, files = await services.lookup.get(call.model)
+    version, loadable = await services.lookup.get(call.model)
     await check_embeds(services, version)
     call_id = new_id(call.id_prefix)
     caller, priority = _turn(call.origin, tenant)
@@ -292,7 +293,7 @@ async def embed(services: Services, call: EmbedCall, tenant: str) -> Embeddings:
 
     async def go_on() -> None:
         for number, chunk in pending:
-            embeddings.take(number, await services.pool.embed(version.ref, files, chunk))
+            embeddings.take(number, await services.pool.embed(version.ref, loadable.files, chunk))
 
     num_lanes = min(len(chunks), CHUNKS_AT_ONCE)
     with services.admission.admit(version.ref, caller, num_lanes, is_background=_is_background.get()):
@@ -316,7 +317,7 @@ def _turn(origin: Origin, tenant: str) -> tuple[str, int]:
     return (f"\n{caller}", BACKGROUND_PRIORITY) if _is_background.get() else (caller, origin.priority)
 
 
-def _requests(call: Call, version: Version, tenant: str) -> list[Generate]:
+def _requests(call: Call, version: Version, tenant: str, adapter: AdapterFiles | None) -> list[Generate]:
     call_id, sampling = new_id(call.id_prefix), call.sampling.on(version)
     caller, priority = _turn(call.origin, tenant)
     return [
@@ -334,6 +335,7 @@ def _requests(call: Call, version: Version, tenant: str) -> list[Generate]:
             grammar=call.grammar,
             tools=call.tools,
             template_options=dict(call.template_options),
+            adapter=adapter,
             sampling=sampling,
         )
         for place, prompt in enumerate(call.prompts)

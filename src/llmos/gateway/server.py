@@ -34,7 +34,7 @@ from llmos.gateway.batch_runner import BatchRunner
 from llmos.gateway.lookup import Lookup
 from llmos.gateway.services import Services
 from llmos.models import open_registry
-from llmos.models.versions import Version
+from llmos.models.versions import Loadable
 from llmos.security.auth import open_owner_key
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,9 @@ def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1",
     for a model that can't be loaded. Raises SystemExit(1) when a second signal cut running answers short.
     """
     services = open_services(settings)
-    wanted = {version.ref: version for version in map(services.routes.resolve, models or [DEFAULT_ROUTE])}
+    versions = map(services.routes.resolve, models or [DEFAULT_ROUTE])
+    # Adapters come with their requests; what is loaded is the model that they change.
+    wanted = {loadable.version.ref: loadable for loadable in map(services.registry.loadable, versions)}
     services.readiness.wanted.extend(wanted)
     listener = listen(host, port)
     if uvloop.run(_serve(services, list(wanted.values()), listener)) == "cut short":
@@ -142,7 +144,7 @@ class Server(uvicorn.Server):
 
 
 async def _serve(
-    services: Services, wanted: Sequence[Version], listener: socket.socket
+    services: Services, wanted: Sequence[Loadable], listener: socket.socket
 ) -> Literal["in good order", "cut short"]:
     server = Server(create_app(services), services)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -169,13 +171,14 @@ async def _serve(
     return "in good order"
 
 
-async def _load(services: Services, wanted: Sequence[Version], server: Server) -> None:
+async def _load(services: Services, wanted: Sequence[Loadable], server: Server) -> None:
     """Load the models one after another. A model that can't be loaded ends the server: it was started for it."""
-    for version in wanted:
+    for loadable in wanted:
+        version = loadable.version
         _say(f"Loading {version.ref} …")
         began = time.perf_counter()
         try:
-            await services.pool.ensure(version.ref, services.registry.files(version))
+            await services.pool.ensure(version.ref, loadable.files)
         except LLMOSError as error:
             server.drain()
             raise type(error)(f"{version.ref} can't be loaded: {error.message}", param=error.param) from error

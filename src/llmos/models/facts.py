@@ -9,6 +9,16 @@ if TYPE_CHECKING:
     from llmos.engine.metadata import Metadata
 
 
+def describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> "Description":
+    """Return the same of an adapter, and of the model whose files are `adapted`.
+
+    Raises BadModelFile where they don't fit, and UnsupportedModel for an adapter or a model of another kind.
+    """
+    from llmos.engine.description import describe_adapter as describe_adapter_files
+
+    return describe_adapter_files(files, adapted)
+
+
 def describe(files: Mapping[str, Path]) -> "Description":
     """Return format, family, size and the like, also of a model that this engine can't run.
 

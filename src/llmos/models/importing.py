@@ -9,6 +9,8 @@ from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
 from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
 from llmos.engine.formats.safetensors import INDEX_NAME
 
+ADAPTER_CONFIG = "adapter_config.json"
+_ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors")
 _GGUF_MAGIC = b"GGUF"
 _SUFFIXES = (".json", ".txt", ".model", ".jinja", ".safetensors")
 _PAPERS = ("LICENSE", "NOTICE", "README.md")
@@ -30,6 +32,11 @@ def files_to_import(path: Path) -> dict[str, Path]:
     if path.exists():
         raise BadRequest(f"{path} is neither a file nor a folder.", param="path")
     raise BadRequest(f"There is no {path}.", param="path")
+
+
+def is_adapter(files: Mapping[str, Path]) -> bool:
+    """Whether these are the files of an adapter, which changes a model that is here already."""
+    return ADAPTER_CONFIG in files
 
 
 def without_duplicate_weights(files: Mapping[str, Path]) -> dict[str, Path]:
@@ -76,6 +83,9 @@ def _single_file(path: Path) -> dict[str, Path]:
 
 def _files_of_folder(folder: Path) -> dict[str, Path]:
     top = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    if ADAPTER_CONFIG in top and "config.json" not in top:
+        # peft puts a tokenizer beside it at times; the model's own is the one that answers.
+        return {name: path for name, path in top.items() if name in _ADAPTER_FILES or name.startswith(_PAPERS)}
     weights = [name for name in top if name.endswith(".safetensors")]
     ggufs = [name for name in top if name.endswith(".gguf")]
     pickles = pickle_names(top)

@@ -1,7 +1,7 @@
 """What models, aliases and files may be called, and how a Version is referred to.
 
 smollm2                 the newest version
-smollm2:prod            the version that the alias points at
+smollm2:prod            the version that the alias points at: a model, or an adapter of it
 smollm2@3               version 3
 smollm2@sha256:1a2b…    the version with this digest; the first 12 digits will do
 """

@@ -23,6 +23,11 @@ def versions(session: Session, model: str | None = None) -> Sequence[VersionRow]
     return session.scalars(statement.order_by(VersionRow.model, VersionRow.number)).all()
 
 
+def version(session: Session, model: str, number: int) -> VersionRow:
+    """A version, removed ones included."""
+    return session.scalars(select(VersionRow).where(VersionRow.model == model, VersionRow.number == number)).one()
+
+
 def version_with_digest(session: Session, model: str, digest: str) -> VersionRow | None:
     """A version, removed ones included."""
     return session.scalars(

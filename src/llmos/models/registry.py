@@ -13,17 +13,21 @@ from sqlalchemy.orm import Session
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
-from llmos.core.errors import BadModelFile, Conflict, DownloadFailed, ModelNotFound
+from llmos.core.errors import BadModelFile, BadRequest, Conflict, DownloadFailed, ModelNotFound
 from llmos.core.suggest import nearest
+from llmos.engine.messages import AdapterFiles
 from llmos.models import queries
 from llmos.models.catalog import Catalog, Entry, Source
-from llmos.models.facts import describe, metadata
+from llmos.models.facts import describe, describe_adapter, metadata
 from llmos.models.names import Reference, check_name, parse_reference
 from llmos.models.pulling import pull_from, reporting
 from llmos.models.sources import Access, Progress, silent
 from llmos.models.store import Store, StoredFile
 from llmos.models.tables import AliasMoveRow, VersionFileRow, VersionRow
-from llmos.models.versions import Details, Removed, Version, manifest_digest, version_of
+from llmos.models.versions import Details, Loadable, Removed, Version, manifest_digest, version_of
+
+if TYPE_CHECKING:
+    from llmos.engine.description import Description
 
 if TYPE_CHECKING:
     from llmos.engine.metadata import Metadata
@@ -71,7 +75,7 @@ class Registry:
             version=version,
             aliases=tuple(pointing),
             versions=tuple(siblings),
-            unsupported=describe(self.files(version)).unsupported,
+            unsupported=self._describe(version).unsupported,
         )
 
     def files(self, version: Version) -> dict[str, Path]:
@@ -80,7 +84,15 @@ class Registry:
 
     def metadata(self, version: Version) -> "Metadata":
         """Return what the version's files say key by key, and its chat template."""
-        return metadata(self.files(version))
+        return metadata(self.loadable(version).files)
+
+    def loadable(self, version: Version) -> Loadable:
+        """Return what a replica needs to answer for a version."""
+        if version.adapts is None:
+            return Loadable(version=version, files=self.files(version))
+        adapted = self.resolve(f"{version.model}@{version.adapts}")
+        adapter = AdapterFiles(version.digest, {name: str(path) for name, path in self.files(version).items()})
+        return Loadable(version=adapted, files=self.files(adapted), adapter=adapter)
 
     def pull(self, name: str, progress: Progress = silent, notice: Notice | None = None) -> Version:
         """Get a model of the catalog and return its version; at once where its files are here already.
@@ -103,23 +115,22 @@ class Registry:
         raise DownloadFailed(f"{name} can't be downloaded. Every source failed:{listed}")
 
     def import_path(self, path: Path, name: str, progress: Progress = silent, *, license: str | None = None) -> Version:
-        """Take in a GGUF file or a Hugging Face folder. The bytes stay as they are, shared by hard link where the file
-        system allows it. Raises BadRequest, BadModelFile or UnsupportedModel before anything is stored.
+        """Take in a GGUF file, a Hugging Face folder, or a LoRA adapter, which is called MODEL:ADAPTER and changes the
+        newest version of the model. The bytes stay as they are, shared by hard link where the file system allows it.
+        Raises BadRequest, BadModelFile or UnsupportedModel before anything is stored.
         """
         # Knows the formats, and with them numpy: a list of models does without.
-        from llmos.models.importing import files_to_import, license_of, without_duplicate_weights
+        from llmos.models.importing import files_to_import, is_adapter, license_of, without_duplicate_weights
 
-        check_name(name, "a model")
         found = files_to_import(path)
+        if is_adapter(found):
+            return self._import_adapter(path, found, name, progress, license)
+        check_name(name, "a model")
         description = describe(found)
         found = without_duplicate_weights(found)
         with self.store.publishing():
-            files = []
-            for file_name, file_path in found.items():
-                digest, size = self.store.add(file_path, reporting(progress, file_name, file_path.stat().st_size))
-                files.append(StoredFile(file_name, digest, size))
             license = license or description.license or license_of(found)
-            return self._record(name, files, f"import:{path.expanduser().absolute()}", license)
+            return self._record(name, self._add_files(found, progress), _import_source(path), license)
 
     def remove(self, ref: str) -> Removed:
         """Remove a whole model (NAME), one version of it (NAME@3), or only an alias (NAME:ALIAS).
@@ -139,6 +150,11 @@ class Registry:
                     self._move_alias(session, reference.model, alias, None)
             else:
                 rows = [row]
+                if adapters := [other for other in queries.versions(session, row.model) if other.adapts == row.number]:
+                    raise Conflict(
+                        f"{version_of(adapters[0]).ref} is an adapter of {version_of(row).ref}."
+                        f" Remove the adapter first: llmos rm {version_of(adapters[0]).ref}"
+                    )
                 if pointing := [alias for alias, number in aliases.items() if number == row.number]:
                     raise Conflict(
                         f"{version_of(row).ref} is what {reference.model}:{pointing[0]} points at."
@@ -192,7 +208,7 @@ class Registry:
             found = [row for row in rows if row.digest.startswith(reference.digest)]
             known = [f"{reference.model}@{row.digest[:19]}" for row in rows]
         else:
-            found, known = [rows[-1]], []
+            found, known = [row for row in rows if row.adapts is None], []
         if not found:
             raise ModelNotFound(
                 f"{reference.model} is here, but not that version of it; there is {', '.join(known)}.", param="model"
@@ -226,6 +242,10 @@ class Registry:
             raise ModelNotFound(f"The catalog has one version of {entry.name}: llmos pull {entry.name}", param="model")
         return entry
 
+    def _describe(self, version: Version) -> "Description":
+        adapted = self.loadable(version).files
+        return describe(adapted) if version.adapts is None else describe_adapter(self.files(version), adapted)
+
     # Getting
 
     def _already_here(self, entry: Entry) -> Version | None:
@@ -243,6 +263,41 @@ class Registry:
 
         return pull_from(source, self.store, entry.name, self._access, progress, record)
 
+    def _add_files(self, found: Mapping[str, Path], progress: Progress) -> Sequence[StoredFile]:
+        """Put the files into the store. Call while publishing."""
+        files = []
+        for name, path in found.items():
+            digest, size = self.store.add(path, reporting(progress, name, path.stat().st_size))
+            files.append(StoredFile(name, digest, size))
+        return files
+
+    def _import_adapter(
+        self, path: Path, found: Mapping[str, Path], name: str, progress: Progress, license: str | None
+    ) -> Version:
+        from llmos.models.importing import license_of
+
+        reference = parse_reference(name)
+        if reference.alias is None:
+            raise BadRequest(
+                f"{path} holds an adapter, which belongs to a model. Name both: --name {reference.model}:ADAPTER",
+                param="name",
+            )
+        adapted = self.resolve(reference.model)
+        with self.database.session() as session:
+            number = queries.aliases(session, reference.model).get(reference.alias)
+            if number is not None and queries.version(session, reference.model, number).adapts is None:
+                raise Conflict(
+                    f"{name} is an alias of {reference.model}@{number}, a whole model. Give the adapter another name."
+                )
+        describe_adapter(found, self.files(adapted))  # before anything is stored
+        with self.store.publishing():
+            files, license = self._add_files(found, progress), license or license_of(found)
+            version = self._record(
+                reference.model, files, _import_source(path), license, adapted.sampling, adapted=adapted
+            )
+        self.set_alias(reference.model, reference.alias, version.ref)
+        return version
+
     def _record(
         self,
         name: str,
@@ -250,12 +305,15 @@ class Registry:
         source: str,
         license: str | None,
         sampling: Mapping[str, float] | None = None,
+        *,
+        adapted: Version | None = None,
     ) -> Version:
-        """List a version whose bytes are all in the store. Call while publishing."""
+        """List a model, or an adapter of `adapted`, whose bytes are all in the store. Call while publishing."""
         paths = {file.name: self.store.blob_path(file.digest) for file in files}
         if lost := [file.name for file in files if not self.store.has(file.digest, file.size)]:
             raise DownloadFailed(f"{', '.join(lost)} was removed again while {name} arrived. Try it once more.")
-        description, digest, now = describe(paths), manifest_digest(files), self._clock()
+        description = describe(paths) if adapted is None else describe_adapter(paths, self.files(adapted))
+        digest, now = manifest_digest(files, adapted.digest if adapted else None), self._clock()
         with self.database.transaction() as session:
             queries.ensure_model(session, name, now)
             row = queries.version_with_digest(session, name, digest)
@@ -273,6 +331,7 @@ class Registry:
                     parameters=description.num_parameters,
                     context_length=description.context_length,
                     sampling={**description.sampling, **(sampling or {})},
+                    adapts=adapted.number if adapted else None,
                     files=[VersionFileRow(name=file.name, digest=file.digest, size=file.size) for file in files],
                 )
                 session.add(row)
@@ -289,3 +348,7 @@ class Registry:
                 return queries.digests_in_use(session)
 
         return self.store.collect(referenced)
+
+
+def _import_source(path: Path) -> str:
+    return f"import:{path.expanduser().absolute()}"

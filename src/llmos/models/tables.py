@@ -35,6 +35,8 @@ class VersionRow(Base):
     parameters: Mapped[int] = mapped_column(BigInteger)
     context_length: Mapped[int | None]
     sampling: Mapped[dict[str, float]] = mapped_column(JSON)
+    adapts: Mapped[int | None]
+    """An adapter: the number of the version that it changes."""
     files: Mapped[list["VersionFileRow"]] = relationship(order_by="VersionFileRow.name", lazy="selectin")
 
 

@@ -5,7 +5,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
+from llmos.engine.messages import AdapterFiles
 from llmos.models.store import StoredFile
 from llmos.models.tables import VersionRow
 
@@ -29,6 +31,8 @@ class Version:
     context_length: int | None
     sampling: Mapping[str, float]
     """How its answers are sampled where a request doesn't say."""
+    adapts: int | None = None
+    """An adapter: the number of the version of the same model that it changes."""
 
     @property
     def ref(self) -> str:
@@ -38,6 +42,17 @@ class Version:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loadable:
+    """What a replica needs to answer for a version. Adapters share the replica of the version that they change."""
+
+    version: Version
+    """Whose weights the replica holds."""
+    files: Mapping[str, Path]
+    adapter: AdapterFiles | None = None
+    """What each request takes along."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +90,17 @@ def version_of(row: VersionRow) -> Version:
         quantization=row.quantization,
         context_length=row.context_length,
         sampling=row.sampling,
+        adapts=row.adapts,
     )
 
 
-def manifest_digest(files: Sequence[StoredFile]) -> str:
-    """sha256 of the canonical manifest: JSON without spaces, keys and files sorted."""
-    manifest = [{"digest": file.digest, "name": file.name, "size": file.size} for file in sorted(files)]
-    text = json.dumps({"files": manifest}, sort_keys=True, separators=(",", ":"))
+def manifest_digest(files: Sequence[StoredFile], adapts: str | None = None) -> str:
+    """sha256 of the canonical manifest: JSON without spaces, keys and files sorted. `adapts`: an adapter is another one
+    on another version, whose digest this is."""
+    manifest: dict[str, object] = {
+        "files": [{"digest": file.digest, "name": file.name, "size": file.size} for file in sorted(files)]
+    }
+    if adapts is not None:
+        manifest["adapts"] = adapts
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -138,13 +138,18 @@ async def list_deployments(request: Request) -> Response:
     return _json(DeploymentDescriptions([_deployment(replica) for replica in _services(request).pool.status()]))
 
 
+def _replica_of(services: Services, name: str) -> Version:
+    """The Version whose process answers for a name."""
+    return services.registry.loadable(services.routes.resolve(name)).version
+
+
 @router.delete("/deployments/{name}", tags=["deployments"], summary="Stop a model", status_code=204)
 async def stop_deployment(request: Request, name: str) -> Response:
     """`name` is a Version, a Route or a reference. Answered when what ran has ended and the process is gone; the next
     request loads the model again."""
     services = _services(request)
     running = [replica.version for replica in services.pool.status() if replica.state != "stopped"]
-    version = name if name in running else (await asyncio.to_thread(services.routes.resolve, name)).ref
+    version = name if name in running else (await asyncio.to_thread(_replica_of, services, name)).ref
     if version not in running:
         raise NotFound(f"{version} doesn't run. There runs {', '.join(running) or 'nothing'}.", param="name")
     await services.pool.stop(version)
