@@ -17,6 +17,7 @@ from llmos.core.config import load_settings
 from llmos.core.errors import ModelNotFound, PermissionDenied, ReplicaFailed, Unauthenticated
 from llmos.engine.messages import Delta, Failed, Generate
 from llmos.models.catalog import Catalog
+from llmos.models.versions import Loadable
 
 
 class FakeEngine:
@@ -106,7 +107,7 @@ def speaking(monkeypatch: pytest.MonkeyPatch) -> tuple[EngineSpeaker, list[Gener
     ready = SimpleNamespace(has_template=True)
     monkeypatch.setattr("llmos.engine.loading.load_engine", lambda files, config: (engine, ready))
     version: Any = FakeVersion("m@1", {"temperature": 0.2, "top_p": 0.9})
-    return EngineSpeaker(version, {}, load_settings({})), requests
+    return EngineSpeaker(version, Loadable(version=version, files={}), load_settings({})), requests
 
 
 def test_what_the_models_makers_recommend_is_the_default(speaking: Any) -> None:
@@ -226,9 +227,9 @@ def catalog(home: Path, smollm2_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("catalog")
 @pytest.mark.parametrize("name", ["smollm2", "dialogue"])
 def test_a_model_of_the_catalog_is_pulled_when_it_is_asked_for(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    version, files = find_or_pull(name, load_settings())
+    version, loadable = find_or_pull(name, load_settings())
     assert version.ref == "smollm2@1"
-    assert all(path.exists() for path in files.values())
+    assert all(path.exists() for path in loadable.files.values())
     assert "Getting smollm2 …" in capsys.readouterr().err
     find_or_pull(name, load_settings())
     assert capsys.readouterr().err == ""
@@ -243,11 +244,11 @@ def test_a_name_that_nobody_knows_says_what_to_do() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_first_program_gets_an_answer_that_ends(smollm2_home: Path, seed: int) -> None:
     settings = load_settings({"LLMOS_HOME": str(smollm2_home)})
-    version, files = find_or_pull("smollm2", settings)
+    version, loadable = find_or_pull("smollm2", settings)
     entry = Catalog.load().get("smollm2")
     assert entry is not None
     as_pulled = replace(version, sampling=entry.sampling)
-    with EngineSpeaker(as_pulled, files, settings) as model:
+    with EngineSpeaker(as_pulled, loadable, settings) as model:
         asked = {"seed": seed, "max_tokens": 400}
         with model.generate("The meaning of life is", raw=False, sampling=asked) as speech:
             text = "".join(speech)

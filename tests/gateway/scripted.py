@@ -19,7 +19,7 @@ from llmos.engine.metadata import Metadata
 from llmos.models.catalog import Catalog
 from llmos.models.registry import Notice
 from llmos.models.sources import Progress
-from llmos.models.versions import Removed
+from llmos.models.versions import Loadable, Removed
 
 KEY = "the-owners-key"
 READY = Ready(
@@ -103,6 +103,9 @@ class FakeRegistry:
 
     def files(self, version: FakeVersion) -> dict[str, Path]:
         return {"model.gguf": Path("/nowhere") / version.ref}
+
+    def loadable(self, version: Any) -> Loadable:
+        return Loadable(version=version, files=self.files(version))
 
 
 @dataclass

@@ -51,8 +51,10 @@ def pull(
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(help="A GGUF file, or a Hugging Face folder with safetensors.")],
-    name: Annotated[str, typer.Option("--name", help="What to call the model.")],
+    path: Annotated[
+        Path, typer.Argument(help="A GGUF file, a Hugging Face folder with safetensors, or peft's LoRA adapter.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="What to call the model; an adapter is MODEL:ADAPTER.")],
     license: Annotated[str | None, typer.Option("--license", help="Its licence, where the files name none.")] = None,
     as_json: options.AsJson = False,
 ) -> None:

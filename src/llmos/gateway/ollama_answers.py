@@ -93,10 +93,11 @@ async def load_or_unload(services: Services, model: str, must_unload: bool) -> d
 
 async def unload(services: Services, model: str) -> None:
     """Stop the model's process unless somebody waits for it."""
-    version, _ = await services.lookup.get(model)
-    calls = services.admission.calls().get(version.ref)
+    _, loadable = await services.lookup.get(model)
+    replica = loadable.version.ref
+    calls = services.admission.calls().get(replica)
     if calls is None or not calls.running:
-        await services.pool.stop(version.ref)
+        await services.pool.stop(replica)
 
 
 def now() -> str:

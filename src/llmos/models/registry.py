@@ -122,6 +122,7 @@ class Registry:
         # Knows the formats, and with them numpy: a list of models does without.
         from llmos.models.importing import files_to_import, is_adapter, license_of, without_duplicate_weights
 
+        check_name(name.partition(":")[0], "a model")
         found = files_to_import(path)
         if is_adapter(found):
             return self._import_adapter(path, found, name, progress, license)
