@@ -12,6 +12,7 @@ from llmos.core.errors import UnsupportedModel
 from llmos.engine.checkpoint import checked
 from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.model_files import Format, open_files
+from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 
@@ -73,6 +74,8 @@ def describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> 
     from llmos.engine.adapters import open_adapter
 
     spec = checked(open_files(adapted))[0]
+    if not isinstance(spec, DecoderSpec):
+        raise UnsupportedModel("Adapters change models that write text; this one makes vectors.")
     adapter = open_adapter(files, spec)
     return Description(
         format="lora",
@@ -80,6 +83,7 @@ def describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> 
         num_parameters=sum(each.down.size + each.up.size for each in adapter.values()),
         dtype_summary=f"rank {max(len(each.down) for each in adapter.values())}",
         context_length=spec.max_positions,
+        embedding_size=None,
         license=None,
         sampling={},
         unsupported=None,
