@@ -88,6 +88,8 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
         "/v1/completions",
         "/v1/responses",
         "/v1/embeddings",
+        "/v1/rerank",
+        "/v1/score",
         "/v1/messages",
         "/llmos/v1/generate",
         "/api/chat",

@@ -5,6 +5,8 @@ from array import array
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
+from operator import mul
 from sys import byteorder
 from typing import Literal
 
@@ -113,6 +115,21 @@ def floats(vector: bytes) -> list[float]:
     return values.tolist()
 
 
+def cosines(firsts: Sequence[bytes], seconds: Sequence[bytes]) -> list[float]:
+    """Return how alike the vectors of each pair are, -1 to 1. A vector without a direction is like none: 0."""
+
+    def cosine(a: list[float], b: list[float]) -> float:
+        length = sqrt(_dot(a, a) * _dot(b, b))
+        return max(-1.0, min(1.0, _dot(a, b) / length)) if length else 0.0
+
+    return [cosine(floats(first), floats(second)) for first, second in zip(firsts, seconds, strict=True)]
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    total: float = sum(map(mul, a, b))
+    return total
+
+
 def base64(vector: bytes) -> str:
     return b64encode(vector).decode()
 
@@ -141,6 +158,7 @@ def inputs_of(value: str | Sequence[str | int | Sequence[int]], field: str) -> t
 
 
 def check_inputs(inputs: list[Input], names: Sequence[str]) -> list[Input]:
+    """Return the inputs. Raises BadRequest for an empty one, by its name."""
     for each, name in zip(inputs, names, strict=True):
         if not each:
             kind = "text" if isinstance(each, str) else "list of tokens"

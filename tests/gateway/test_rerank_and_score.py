@@ -1,0 +1,95 @@
+"""POST /v1/rerank and /v1/score: what they compare, in which order they answer, what they refuse."""
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from scripted import FakePool
+
+from llmos.engine.messages import Embed, Embedded
+
+pytestmark = pytest.mark.anyio
+
+DIRECTIONS = {
+    "north": (0.0, 2.0),
+    "north-east": (1.0, 1.0),
+    "east": (3.0, 0.0),
+    "south": (0.0, -1.0),
+    "nowhere": (0, 0),
+}
+RERANK: dict[str, Any] = {"model": "minilm", "query": "north", "documents": ["east", "north-east", "south", "north"]}
+
+
+@pytest.fixture
+def pool() -> FakePool:
+    """One whose vectors point where the texts say."""
+
+    class Compass(FakePool):
+        async def embed(self, version: str, files: Mapping[str, Path], request: Embed) -> Embedded:
+            self.embedded.append(request)
+            vectors = b"".join(struct.pack("<ff", *DIRECTIONS[str(each)]) for each in request.inputs)
+            return Embedded(id=request.id, vectors=vectors, size=2, num_tokens=10 * len(request.inputs))
+
+    return Compass()
+
+
+async def test_documents_come_in_the_order_of_their_cosine(http: httpx.AsyncClient, pool: FakePool) -> None:
+    reply = (await http.post("/v1/rerank", json=RERANK)).json()
+    assert [each["index"] for each in reply["results"]] == [3, 1, 0, 2]
+    assert [each["relevance_score"] for each in reply["results"]] == pytest.approx([1, 2**-0.5, 0, -1])
+    assert reply["model"] == "minilm@1"
+    assert reply["usage"] == {"prompt_tokens": 50, "total_tokens": 50}
+    assert [(each.role, each.names) for each in pool.embedded] == [
+        ("query", ["query"]),
+        ("document", [f"documents[{i}]" for i in range(4)]),
+    ]
+
+
+async def test_the_best_few_with_their_texts(http: httpx.AsyncClient) -> None:
+    asked = RERANK | {"top_n": 1, "return_documents": True, "documents": [{"text": "east"}, "north"]}
+    reply = (await http.post("/v1/rerank", json=asked)).json()
+    assert reply["results"] == [{"index": 1, "relevance_score": 1.0, "document": {"text": "north"}}]
+
+
+async def test_one_text_is_compared_with_many_or_each_with_its_own(http: httpx.AsyncClient) -> None:
+    async def scores(first: Any, second: Any) -> list[float]:
+        reply = (await http.post("/v1/score", json={"model": "minilm", "text_1": first, "text_2": second})).json()
+        assert [each["index"] for each in reply["data"]] == list(range(len(reply["data"])))
+        return [each["score"] for each in reply["data"]]
+
+    assert await scores("north", "north") == [1.0]
+    assert await scores("north", ["south", "east", "nowhere"]) == [-1.0, 0.0, 0.0]
+    assert await scores(["north", "east"], ["south", "east"]) == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param", "words"),
+    [
+        ("rerank", {"documents": []}, "documents", "empty"),
+        ("rerank", {"documents": ["x"] * 2048}, "documents", "2,047"),
+        ("rerank", {"documents": [{"title": "x"}]}, "documents[0].title", "no field"),
+        ("rerank", {"documents": ["x", ""]}, "documents[1]", "empty text"),
+        ("rerank", {"query": ""}, "query", "empty text"),
+        ("score", {"text_1": ""}, "text_1", "empty text"),
+        ("rerank", {"top_n": 0}, "top_n", ">= 1"),
+        ("rerank", {"query": ["x"]}, "query", "expected string"),
+        ("rerank", {"rank_fields": ["text"]}, "rank_fields", "one field"),
+        ("score", {"text_1": ["north", "east"]}, "text_1", "as many"),
+        ("score", {"text_2": []}, "text_2", "empty"),
+        ("score", {"text_2": ["x"] * 2048}, "text_2", "2,048"),
+        ("score", {"text_2": 5}, "text_2", "expected"),
+        ("score", {"model": "smollm2"}, "model", "no vectors"),
+    ],
+)
+async def test_what_is_wrong_is_said_of_its_field(
+    http: httpx.AsyncClient, pool: FakePool, path: str, fields: dict[str, Any], param: str, words: str
+) -> None:
+    asked = RERANK if path == "rerank" else {"model": "minilm", "text_1": "north", "text_2": ["x", "y", "z"]}
+    reply = await http.post(f"/v1/{path}", json=asked | fields)
+    assert reply.status_code == 400, reply.text
+    assert reply.json()["error"]["param"] == param
+    assert words in reply.json()["error"]["message"]
+    assert pool.embedded == []
