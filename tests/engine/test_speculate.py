@@ -227,7 +227,9 @@ def guess(drafter, tokens, limit):
 def engine_sequence(prompt):
     """A sequence that decodes."""
     choice = SimpleNamespace(num_left=100)
-    return SimpleNamespace(tokens=prompt, num_computed=len(prompt) - 1, choice=choice, drafter=Drafter(), draft=[])
+    return SimpleNamespace(
+        tokens=prompt, num_computed=len(prompt) - 1, choice=choice, drafter=Drafter(), draft=[], matcher=None
+    )
 
 
 def tokens_after(tokens, limit=4):
@@ -307,7 +309,8 @@ def test_sequences_that_do_not_decode_get_no_draft():
     tokens = [1] * 20
     choice = SimpleNamespace(num_left=50)
     decodes, prefills = (
-        SimpleNamespace(tokens=tokens, num_computed=n, draft=[9], drafter=Drafter(), choice=choice) for n in (19, 8)
+        SimpleNamespace(tokens=tokens, num_computed=n, draft=[9], drafter=Drafter(), choice=choice, matcher=None)
+        for n in (19, 8)
     )
     Speculator(8, 512).propose([decodes])
     assert decodes.draft == [1] * len(decodes.draft) != []

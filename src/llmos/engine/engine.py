@@ -266,7 +266,7 @@ class Engine:
     def _learn(self, sequence: Sequence, num_drafted: int, num_right: int) -> None:
         self._num_draft_tokens += num_drafted
         self._num_accepted_tokens += num_right
-        if sequence.drafter is not None:
+        if sequence.drafter is not None and not sequence.is_draft_forced:
             sequence.drafter.learn(num_drafted, num_right)
 
     def _retire(self, sequence: Sequence) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_GRAMMAR_BYTES = 1 << 20
 _MAX_REMEMBERED = 1024
+_ALL = 0xFFFFFFFF
 
 _JSON_OPTIONS: "JsonCompileOptions" = {
     # As Python's json.dumps spells it, and most JSON that models have read. Where any space were allowed, a model might
@@ -55,10 +56,11 @@ class GrammarFailed(Exception):
 class Matcher:
     """Where one answer stands in its grammar. Not for two threads at once."""
 
-    __slots__ = ("_matcher", "failure", "field")
+    __slots__ = ("_forced", "_matcher", "failure", "field")
 
     def __init__(self, matcher: "LLMatcher", field: str) -> None:
         self._matcher = matcher
+        self._forced: list[int] = []
         self.field = field
         """What callers call the field that the grammar came in."""
         self.failure: str | None = None
@@ -71,9 +73,23 @@ class Matcher:
     def fill(self, masks_RW: npt.NDArray[np.uint32], draft: list[int]) -> None:
         """Write which tokens may come next, and which behind each token of the draft. Behind one that may not come, all
         may: whatever is sampled there is thrown away. Lets go of the GIL. Sets failure where it can't."""
-        matcher, num_read = self._matcher, 0
-        masks_RW[1:] = 0xFFFFFFFF
-        for row in range(len(draft) + 1):
+        num_forced = 0
+        for row, token in enumerate(self.forced()[: len(draft) + 1]):
+            masks_RW[row] = 0
+            masks_RW[row, token >> 5] = 1 << (token & 31)
+            if row == len(draft) or draft[row] != token:
+                masks_RW[row + 1 :] = _ALL
+                return
+            num_forced += 1
+        self._fill_behind(num_forced, masks_RW, draft)
+
+    def _fill_behind(self, num_forced: int, masks_RW: npt.NDArray[np.uint32], draft: list[int]) -> None:
+        """Write the masks from where the grammar leaves a choice."""
+        matcher, num_read = self._matcher, num_forced
+        if num_forced:
+            matcher.consume_tokens(draft[:num_forced])
+        masks_RW[num_forced + 1 :] = _ALL
+        for row in range(num_forced, len(draft) + 1):
             mask = masks_RW[row]
             matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
             if row == len(draft) or matcher.is_stopped() or not matcher.try_consume_tokens([draft[row]]):
@@ -89,13 +105,17 @@ class Matcher:
 
         Raises GrammarFailed.
         """
+        # What was forced behind this token still is.
+        self._forced = self._forced[1:] if self._forced and self._forced[0] == token else []
         if not self._matcher.consume_token(token):
             raise GrammarFailed(_plain(self._matcher.get_error()))
         return self._matcher.is_stopped()
 
     def forced(self) -> list[int]:
         """Return the tokens that must come next, as far as the grammar leaves no choice."""
-        return self._matcher.compute_ff_tokens()
+        if not self._forced:
+            self._forced = self._matcher.compute_ff_tokens()
+        return self._forced
 
     def allowed(self, draft: list[int]) -> list[int]:
         """Return the draft up to the first token that may not come."""

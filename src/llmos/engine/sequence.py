@@ -28,6 +28,7 @@ class Sequence:
         "choice",
         "draft",
         "drafter",
+        "is_draft_forced",
         "is_resuming",
         "matcher",
         "num_cached_tokens",
@@ -81,6 +82,8 @@ class Sequence:
         """Its blocks while it runs; None while it waits."""
         self.draft: list[int] = []
         """Tokens that may follow the last one: computed in the same step, and kept where the model says them too."""
+        self.is_draft_forced = False
+        """The draft is what the grammar leaves no choice about, and says nothing about the drafter."""
         self.drafter: Drafter | None = Drafter()
         self.sampling = sampling
         self.choice = choice

@@ -30,6 +30,8 @@ _MAX_INDEXED_PER_STEP = 2048
 
 _FIRST_RATES = (0.2, 0.4, 0.6, 0.8)
 """How often a draft's token is right, before we know, where the match is 2-3, 4-7, 8-15 and 16 tokens long."""
+_FORCED_RATE = 0.98
+"""How often the tokens that a grammar leaves no choice about are right: but for another spelling of the same text."""
 _LEARNING = 0.2
 """How much a token that was right or wrong moves its rate."""
 _ALLOWANCE = 0.015
@@ -146,7 +148,7 @@ class Speculator:
                 continue
             try:
                 num_to_index -= sequence.drafter.index(sequence.tokens, num_to_index)
-                guess = sequence.drafter.guess(sequence.tokens, limit)
+                guess = _guess(sequence, sequence.drafter, limit)
             except Exception:
                 # It is not asked again: the answer is the same without.
                 logger.exception("Speculation failed for request %s, which goes on without.", sequence.request_id)
@@ -160,6 +162,20 @@ class Speculator:
         counts = allot([guess.chances for guess in guesses], min(num_rows, self._max_batched_tokens))
         for sequence, guess, count in zip(guessed, guesses, counts, strict=True):
             sequence.draft = guess.tokens[:count]
+
+
+def _guess(sequence: "EngineSequence", drafter: Drafter, limit: int) -> Guess | None:
+    """What must come by the sequence's grammar; where that leaves a choice, what its drafter guesses and may come."""
+    matcher = sequence.matcher
+    forced = matcher.forced()[:limit] if matcher is not None else []
+    sequence.is_draft_forced = bool(forced)
+    if forced:
+        return Guess(forced, [_FORCED_RATE] * len(forced))
+    guess = drafter.guess(sequence.tokens, limit)
+    if guess is None or matcher is None:
+        return guess
+    allowed = matcher.allowed(guess.tokens)
+    return Guess(allowed, guess.chances[: len(allowed)]) if allowed else None
 
 
 def step_cost(num_rows: int) -> float:

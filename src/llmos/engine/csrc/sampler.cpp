@@ -52,6 +52,11 @@ class Row {
         changed_.clear();
         const bool penalizes = a_.repetition[row_] != 1 || a_.presence[row_] != 0 || a_.frequency[row_] != 0;
         const uint32_t* mask = a_.masks && a_.mask_rows[row_] >= 0 ? a_.masks + size_t(a_.mask_rows[row_]) * size_t(a_.mask_words) : nullptr;
+        if (const int32_t only = mask ? find_only(mask) : -1; only >= 0) {
+            a_.ids[row_] = only;
+            if (wants_logprobs) a_.logprobs[row_] = float(double(logits_[only]) - log_total);
+            return;
+        }
         const bool is_best_allowed = !mask || (mask[best / 32] >> (best % 32) & 1);
         const bool is_settled = is_best_allowed && a_.temperature[row_] == 0 && !penalizes && first == last;
         if (mask && !is_settled) forbid_all_but(mask);
@@ -72,6 +77,18 @@ class Row {
     void change(int32_t id, float value) {
         changed_.emplace_back(id, logits_[id]);
         logits_[id] = value;
+    }
+
+    // The one token that a mask allows, -1 where it allows another number of them.
+    int32_t find_only(const uint32_t* mask) const {
+        int32_t only = -1;
+        for (int start = 0; start < size_; start += 32) {
+            const uint32_t allowed = mask[start / 32];
+            if (allowed == 0) continue;
+            if (only >= 0 || (allowed & (allowed - 1))) return -1;
+            only = start + __builtin_ctz(allowed);
+        }
+        return only < size_ ? only : -1;
     }
 
     // A token that is forbidden keeps no logprob to tell: it is never chosen, and the likeliest were reported before.

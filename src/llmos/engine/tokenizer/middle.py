@@ -3,9 +3,13 @@ spell what must come next, while a step is computed."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from itertools import pairwise
 
 import tokenizers
+
+_MAX_REMEMBERED = 4096
+_LONGEST_REMEMBERED = 256
 
 
 class MiddleEncoder:
@@ -23,9 +27,14 @@ class MiddleEncoder:
             data: token for token, data in enumerate(tokens) if data and token not in control_ids
         }
         self._longest = max(map(len, self._ids), default=0)
+        # What a grammar forces are few texts, again and again: the names of properties.
+        self._remembered = lru_cache(_MAX_REMEMBERED)(self._encode)
 
     def __call__(self, text: bytes) -> list[int]:
         """Return the model's own tokens of the text, or the longest that fit where those spell another one."""
+        return self._encode(text) if len(text) > _LONGEST_REMEMBERED else self._remembered(text)
+
+    def _encode(self, text: bytes) -> list[int]:
         with suppress(Exception):  # half a character, or a text that the tokenizer fails on
             token_ids: list[int] = self._backend.encode(text.decode(), add_special_tokens=False).ids
             is_control = not self._control_ids.isdisjoint(token_ids)
