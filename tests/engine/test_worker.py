@@ -20,12 +20,14 @@ from llmos.engine.messages import (
     Failed,
     Frame,
     Generate,
+    Grammar,
     Load,
     LoadFailed,
     LoadModel,
     Ping,
     Pong,
     Ready,
+    SamplingParams,
     Shutdown,
     Started,
 )
@@ -300,3 +302,36 @@ def test_nonsense_on_the_socket_ends_it(worker):
     status, log = worker.wait()
     assert status != 0
     assert "ValidationError" in log or "DecodeError" in log
+
+
+# --- grammars
+
+ENDLESS = Grammar("json_schema", '{"type": "integer", "multipleOf": 123456789}')
+
+
+def held(id, grammar):
+    return Generate(id=id, tokens=[1, 2], grammar=grammar, sampling=SamplingParams(temperature=0.0, max_tokens=40))
+
+
+def test_others_are_answered_while_an_endless_grammar_is_tried(worker):
+    worker.send(held("endless", ENDLESS), generate("quick"), Ping())
+    events = worker.read_until(lambda event: isinstance(event, Failed))
+    assert any(isinstance(event, Pong) for event in events)
+    assert any(is_last("quick")(event) for event in events)
+    failed = events[-1]
+    assert (failed.id, failed.code, failed.param) == ("endless", "invalid_request", "response_format")
+
+
+def test_a_request_that_is_aborted_while_its_grammar_is_compiled_is_never_answered(worker):
+    worker.send(held("endless", ENDLESS), held("unwanted", Grammar("regex", "a+")), Abort("unwanted"))
+    worker.send(held("wanted", Grammar("choice", '["yes"]')), Abort("endless"))
+    events = worker.read_until(is_last("wanted"))
+    assert {event.id for event in events if hasattr(event, "id")} == {"wanted"}
+
+
+def test_a_worker_that_drains_ends_only_when_grammars_were_compiled(worker):
+    worker.send(held("held", Grammar("choice", '["yes"]')), Shutdown())
+    events = worker.read_to_end()
+    told = [event for event in events if getattr(event, "id", None) == "held"]
+    assert isinstance(told[-1], Failed) or told[-1].finish_reason == "stop"
+    assert worker.wait()[0] == 0
