@@ -208,6 +208,70 @@ def test_a_crowd_that_waited_long_goes_one_by_one_before_a_higher_priority():
     assert order == ["low", "high", "high", "high"] + ["low"] * 9
 
 
+BACKGROUND = -100
+
+
+def test_what_runs_in_the_background_gives_its_place_to_whoever_comes():
+    """Also to a caller of whom others run already, and at once."""
+    engine = make_engine(max_sequences=4)
+    for i in range(8):
+        ask(engine, f"batch {i}", [i + 1] * 20, caller="batch", priority=BACKGROUND, max_tokens=100)
+    watch(engine, 5)
+    for i in range(3):
+        ask(engine, f"live {i}", caller="live", max_tokens=20)
+    first, last = watch(engine)
+    assert max(first[f"live {i}"] for i in range(3)) <= 6
+    assert max(last[f"live {i}"] for i in range(3)) <= 26
+    assert len(last) == 11
+
+
+def test_what_runs_in_the_background_gives_its_blocks_to_whoever_comes():
+    engine = make_engine(FakeRunner(num_blocks=12, max_positions=128), max_sequences=8)
+    for i in range(4):
+        ask(engine, f"batch {i}", [i + 1] * 20, caller="batch", priority=BACKGROUND, max_tokens=60)
+    watch(engine, 20)
+    for i in range(2):
+        ask(engine, f"live {i}", [9] * 40, caller="live", max_tokens=10)
+    first, last = watch(engine)
+    assert max(first[f"live {i}"] for i in range(2)) <= 8
+    assert len(last) == 6
+
+
+def test_the_background_rests_in_most_of_the_steps_that_others_need():
+    runner = FakeRunner(num_blocks=256, max_positions=1024)
+    engine = make_engine(runner, max_draft_tokens=0)
+    for i in range(16):
+        ask(engine, f"batch {i}", [i + 1] * 10, caller="batch", priority=BACKGROUND, max_tokens=200)
+    watch(engine, 20)
+    before = runner.num_positions
+    ask(engine, "live", caller="live", max_tokens=80)
+    first, last = watch(engine, 80 + 1)
+    assert (first["live"], last["live"]) == (1, 80), "a token in every step"
+    assert runner.num_positions - before <= 82 + 16 * (80 / 8 + 2), "in which it is mostly alone"
+    _, last = watch(engine)
+    assert len(last) == 16, "and the background goes on"
+
+
+def test_the_background_gets_on_beside_those_who_never_end():
+    engine = make_engine(max_sequences=4)
+    ask(engine, "live", caller="live", max_tokens=400)
+    ask(engine, "batch", caller="batch", priority=BACKGROUND, max_tokens=10)
+    _, last = watch(engine)
+    assert last["batch"] <= 8 * 11
+
+
+def test_the_background_says_the_same_as_ever():
+    engine = make_engine(max_sequences=2)
+    ask(engine, "batch", [5, 6, 7], caller="batch", priority=BACKGROUND, max_tokens=40)
+    ask(engine, "batch too", [5, 6, 7, 8], caller="batch", priority=BACKGROUND, max_tokens=40)
+    events = [event for _ in range(10) for event in engine.step()]
+    ask(engine, "live", [1, 2], caller="live", max_tokens=30)
+    while engine.has_work:
+        events += engine.step()
+    for name, prompt in [("batch", [5, 6, 7]), ("batch too", [5, 6, 7, 8])]:
+        assert tokens_of(event for event in events if event.id == name) == continuation(prompt, 40)
+
+
 @pytest.mark.parametrize("priority", [-101, 101, 10**9])
 def test_a_priority_beyond_all_bounds_is_refused(priority):
     with pytest.raises(BadRequest, match=f"priority is {priority}; it takes a whole number from -100 to 100") as error:

@@ -58,6 +58,13 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     include_stop: bool = False
 
 
+MAX_PRIORITY = 100
+"""Bounded, so that whoever waits rises above any in bounded time."""
+
+BACKGROUND_PRIORITY = -MAX_PRIORITY
+"""Whoever has it has it beside nobody: its place is only lent, and it rests in most of the steps that others need."""
+
+
 class AdapterFiles(msgspec.Struct, frozen=True):
     """A LoRA adapter of the model that the replica serves."""
 

@@ -10,7 +10,7 @@ from llmos.core.errors import BadRequest, PromptTooLong
 from llmos.engine.choice import Choice
 from llmos.engine.dialogue import Dialogue, open_dialogue
 from llmos.engine.grammar import Grammars, check_beside
-from llmos.engine.messages import AdapterFiles, Counted, Generate, SamplingParams
+from llmos.engine.messages import MAX_PRIORITY, AdapterFiles, Counted, Generate, SamplingParams
 from llmos.engine.sampler import SamplingState
 from llmos.engine.sampling import check_sampling, derive_seed
 from llmos.engine.sequence import Sequence
@@ -19,8 +19,6 @@ from llmos.engine.texts import texts_in
 if TYPE_CHECKING:
     from llmos.engine.adapters import Adapter
     from llmos.engine.tokenizer import Tokenizer
-
-MAX_PRIORITY = 100
 
 _USUAL_CHARACTERS_PER_TOKEN = 8
 """More than prose, code or numbers come to; only long runs of one character, which are one token, come to more."""
@@ -132,7 +130,6 @@ def _check_continues(request: Generate) -> None:
 
 
 def check_priority(priority: int) -> None:
-    """Bounded, so that whoever waits rises above any in bounded time."""
     if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
         raise BadRequest(
             f"priority is {priority}; it takes a whole number from {-MAX_PRIORITY} to {MAX_PRIORITY}.", param="priority"

@@ -5,21 +5,25 @@
 
 New requests join and finished ones leave between any two steps.
 
-Why everybody's turn comes: Of those who run, the oldest is never preempted, is in every step, and may take any other's
-blocks; so it ends. Whoever is next by turns and lacks blocks lets nobody pass, so the blocks of those who end come
-together for it; and turns put nobody off for ever. So the oldest of all gets in, stays, and ends; then the next one is
-the oldest. To wait for a prefix changes nothing of this: only one that runs is waited for, and that waits for nobody.
-A place is taken for somebody else's turn only from whom that turn comes before, and who said something since it was
-taken last; so it doesn't come back at once, and each of them gets on.
+Why everybody's turn comes: Of those who run, the oldest is never preempted, is in every step (in the background: in one
+of several), and may take any other's blocks; so it ends. Whoever is next by turns and lacks blocks lets nobody pass, so
+the blocks of those who end come together for it; and turns put nobody off for ever. So the oldest of all gets in and
+ends; then the next one is the oldest. To wait for a prefix changes nothing of this: only one that runs is waited
+for, and that waits for nobody. A place is taken for somebody else's turn only from whom that turn comes before, and who
+said something since it was taken last; so it doesn't come back at once, and each of them gets on.
 """
 
 from llmos.engine.config import EngineConfig
 from llmos.engine.kv_cache import KVCache, blocks_for
+from llmos.engine.messages import BACKGROUND_PRIORITY
 from llmos.engine.plan import Plan
 from llmos.engine.prefix_cache import Node
 from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.sequence import Sequence, by_arrival
 from llmos.engine.turns import Turns
+
+STEPS_PER_BACKGROUND_STEP = 8
+"""Beside others, what runs in the background decodes in one of so many steps: a row costs little, many cost a lot."""
 
 
 class Scheduler:
@@ -76,6 +80,7 @@ class Scheduler:
         for sequence in self.running:
             is_decoding = sequence.num_computed + 1 == len(sequence.tokens)
             (decoding if is_decoding else prefilling).append(sequence)
+        decoding = self._awake(decoding)
         self._plan_decodes(plan, decoding, has_prompts=bool(prefilling or self.waiting))
         room = self._max_batched_tokens - plan.num_tokens
         if decoding:
@@ -129,20 +134,36 @@ class Scheduler:
                 self._preempt(others)
 
     def _make_way(self) -> None:
-        """Where a caller of whom nobody runs is next but for room, one of several of another caller waits again."""
+        """Where somebody is next but for room, one that runs in the background waits again; where of its caller nobody
+        runs, one of several of another caller."""
         stuck, self._stuck = self._stuck, None
-        if stuck is None or self.waiting.num_running(stuck.caller):
+        if stuck is None:
             return
+        has_none = not self.waiting.num_running(stuck.caller)
         self._preempt(
             [
                 sequence
                 for sequence in self._others()
-                if self.waiting.num_running(sequence.caller) > 1
-                and sequence.priority <= stuck.priority
+                if (
+                    sequence.priority == BACKGROUND_PRIORITY < stuck.priority
+                    or (
+                        has_none
+                        and self.waiting.num_running(sequence.caller) > 1
+                        and sequence.priority <= stuck.priority
+                    )
+                )
                 and not sequence.is_resuming
                 and self.waiting.is_before(stuck, sequence)
             ]
         )
+
+    def _awake(self, decoding: list[Sequence]) -> list[Sequence]:
+        """Leave those in the background out of most steps while anybody else runs. Their prompts are computed all the
+        same: others may wait for the beginnings."""
+        is_alone = all(sequence.priority == BACKGROUND_PRIORITY for sequence in self.running)
+        if is_alone or self.waiting.step % STEPS_PER_BACKGROUND_STEP == 0:
+            return decoding
+        return [sequence for sequence in decoding if sequence.priority > BACKGROUND_PRIORITY]
 
     def _others(self) -> list[Sequence]:
         """Everyone who runs but the oldest."""

@@ -16,6 +16,7 @@ import msgspec
 from llmos.core.errors import ReplicaFailed
 from llmos.core.ids import new_id
 from llmos.engine.messages import (
+    BACKGROUND_PRIORITY,
     AdapterFiles,
     Delta,
     Event,
@@ -213,9 +214,6 @@ def join(calls: list[ToolCall], delta: ToolCallDelta) -> None:
         calls.append(ToolCall(delta.id, delta.name, ""))
     calls[delta.index].arguments += delta.arguments
 
-
-BACKGROUND_PRIORITY = -100
-"""The lowest there is: as much as nobody waits for it."""
 
 _is_background: ContextVar[bool] = ContextVar("is_background", default=False)
 
