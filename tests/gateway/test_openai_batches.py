@@ -112,6 +112,18 @@ def test_a_line_is_answered_byte_for_byte_as_a_live_call(
     assert live.http_response.content in output
 
 
+def test_texts_become_vectors_in_a_batch_too(client: openai.OpenAI, carry_out: Carry, pool: FakePool) -> None:
+    asked: dict[str, Any] = {"model": "minilm", "input": ["one", "two"]}
+    batch = carry_out(line("a", asked, url="/v1/embeddings"), endpoint="/v1/embeddings")
+    answer = lines_of(client, batch.output_file_id)["a"]["response"]["body"]
+    live = client.embeddings.create(**asked, encoding_format="float")
+    assert [each["embedding"] for each in answer["data"]] == [each.embedding for each in live.data]
+    assert batch.usage is not None
+    assert batch.usage.input_tokens == live.usage.prompt_tokens
+    in_batch, alive = pool.embedded
+    assert in_batch.priority < alive.priority
+
+
 @pytest.mark.parametrize(
     ("endpoint", "body"),
     [

@@ -40,7 +40,7 @@ NUM_RUNNING_ALONE = 16
 """Lines that are answered at once while there is no live call."""
 
 NUM_RUNNING_BESIDE = 8
-"""Lines that are begun beside live calls. They rest in most steps: what they cost these is the work on their prompts."""
+"""Lines that are begun beside live calls. They rest in most steps, but for their prompts."""
 
 MAX_FAILURES = 3
 """Times that a line may cost the model's process its life."""
