@@ -2,13 +2,14 @@
 
 import dataclasses
 import inspect
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import pytest
 
 import llmos
 from llmos import client
-from llmos.client.calls import CallOptions, Sampling
+from llmos.client.calls import CallOptions, JSONModel, Sampling
 
 SAMPLING = {
     "max_tokens": "int",
@@ -71,7 +72,8 @@ def test_these_are_the_sampling_options() -> None:
 def test_these_are_the_other_options_of_a_call() -> None:
     others = CallOptions.__annotations__.keys() - Sampling.__annotations__.keys()
     assert {name: CallOptions.__annotations__[name] for name in others} == {
-        "priority": int, "user": str, "cache_salt": str,
+        "priority": int, "user": str, "cache_salt": str, "regex": str, "choice": Sequence[str],
+        "format": Mapping[str, Any] | JSONModel | Literal["json"],
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from llmos.client import Answer, Client, Usage
 from llmos.core.errors import BadRequest, ConnectionFailed, ModelNotFound, PromptTooLong, ReplicaFailed
@@ -61,6 +62,48 @@ def test_an_unknown_option_names_the_nearest_and_sends_nothing(model: Any, serve
     with pytest.raises(TypeError, match=r"no option 'temprature'\. Did you mean 'temperature'"):
         model.generate_text("Hi", temprature=0)
     assert server.received == []
+
+
+class Person(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("asked", "generating", "chatting"),
+    [
+        ({"format": {"type": "null"}}, {"json_schema": {"type": "null"}}, {"json": {"type": "null"}}),
+        ({"format": Person}, {"json_schema": Person.model_json_schema()}, {"json": Person.model_json_schema()}),
+        ({"format": "json"}, {"json_object": True}, {"json_object": True}),
+        ({"regex": "a+"}, {"regex": "a+"}, {"regex": "a+"}),
+        ({"choice": ("yes", "no")}, {"choice": ["yes", "no"]}, {"choice": ["yes", "no"]}),
+    ],
+)
+def test_a_form_goes_out_as_each_route_calls_it(
+    model: Any, server: Any, asked: Any, generating: Any, chatting: Any
+) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi!"}, "finish_reason": "stop"}
+    chatted = {"id": "chatcmpl-1", "model": "smollm2@1", "choices": [choice], "usage": server.usage}
+    server.replies(server.json(server.generated), server.json(chatted))
+    model.generate_text("Hi", **asked)
+    model.chat([{"role": "user", "content": "Hi"}], **asked)
+    assert server.received[0].body["format"] == generating
+    assert server.received[1].body["structured_outputs"] == chatting
+    assert not {"format", "regex", "choice"} & server.received[1].body.keys()
+
+
+def test_a_form_that_is_none_is_refused_before_anything_is_sent(model: Any, server: Any) -> None:
+    with pytest.raises(TypeError, match="a JSON schema, a pydantic model"):
+        model.generate_text("Hi", format=7)
+    assert server.received == []
+
+
+def test_an_answer_reads_its_own_json(model: Any, server: Any) -> None:
+    server.replies(
+        server.json(server.generated | {"text": '{"a": 1}'}), server.json(server.generated | {"text": '{"a'})
+    )
+    assert model.generate_text("Hi", format="json").json() == {"a": 1}
+    with pytest.raises(ValueError):
+        model.generate_text("Hi", format="json").json()
 
 
 @pytest.mark.parametrize("prompt", ["half a \ud800 pair", "Hi"])

@@ -1,5 +1,6 @@
 """What comes back: plain, frozen values that know no server."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,10 @@ class Answer:
 
     def __str__(self) -> str:
         return self.text
+
+    def json(self) -> Any:
+        """Return the text's JSON. Raises ValueError where it is none, as of an answer that max_tokens cut."""
+        return json.loads(self.text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

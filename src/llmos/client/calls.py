@@ -7,7 +7,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar
 from urllib.parse import quote
 
 from llmos.client.answers import Answer, DeploymentInfo, ModelInfo, RouteInfo, Usage
@@ -40,9 +40,21 @@ class Sampling(TypedDict, total=False):
     ignore_eos: bool
 
 
-class CallOptions(Sampling, total=False):
-    """What a call takes besides: it never changes the answer, only when it comes."""
+class JSONModel(Protocol):
+    """A class that knows its own JSON schema, as pydantic's models do."""
 
+    def model_json_schema(self) -> dict[str, Any]: ...
+
+
+class CallOptions(Sampling, total=False):
+    """What a call takes besides: what the answer must be, and when it comes."""
+
+    format: Mapping[str, Any] | JSONModel | Literal["json"]
+    """The answer is JSON: of this schema, of this pydantic model, or any object. `Answer.json()` reads it."""
+    regex: str
+    """The answer matches it."""
+    choice: Sequence[str]
+    """The answer is one of these."""
     priority: int
     """-100 to 100: the higher goes first when the server is busy."""
     user: str
@@ -109,19 +121,20 @@ def list_deployments() -> Call[list[DeploymentInfo]]:
 
 
 def generate(model: str, prompt: str, *, raw: bool, sampling: CallOptions) -> Call[Answer]:
-    body = {"model": model, "prompt": prompt, "raw": raw, **checked(sampling)}
+    body = {"model": model, "prompt": prompt, "raw": raw, **_options(sampling, "format", "json_schema")}
     return Call(method="POST", path="/llmos/v1/generate", body=body, read=lambda reply: _read_generated(reply, model))
 
 
 def generate_streamed(model: str, prompt: str, *, raw: bool, sampling: CallOptions) -> StreamedCall:
-    body = {"model": model, "prompt": prompt, "raw": raw, "stream": True, **checked(sampling)}
+    options = _options(sampling, "format", "json_schema")
+    body = {"model": model, "prompt": prompt, "raw": raw, "stream": True, **options}
     return StreamedCall(
         method="POST", path="/llmos/v1/generate", body=body, model=model, read_event=_read_generate_event
     )
 
 
 def chat(model: str, messages: Sequence[Mapping[str, Any]], *, sampling: CallOptions) -> Call[Answer]:
-    body = {"model": model, "messages": list(messages), **checked(sampling)}
+    body = {"model": model, "messages": list(messages), **_options(sampling, "structured_outputs", "json")}
     return Call(method="POST", path="/v1/chat/completions", body=body, read=lambda reply: _read_chat(reply, model))
 
 
@@ -131,7 +144,7 @@ def chat_streamed(model: str, messages: Sequence[Mapping[str, Any]], *, sampling
         "messages": list(messages),
         "stream": True,
         "stream_options": {"include_usage": True},
-        **checked(sampling),
+        **_options(sampling, "structured_outputs", "json"),
     }
     return StreamedCall(method="POST", path="/v1/chat/completions", body=body, model=model, read_event=_read_chat_event)
 
@@ -149,6 +162,30 @@ def checked(sampling: CallOptions) -> dict[str, Any]:
             advice = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(sorted(known))}."
             raise TypeError(f"There is no option {name!r}. {advice}")
     return {name: value for name, value in sampling.items() if value is not None}
+
+
+def _options(sampling: CallOptions, format_name: str, schema_name: str) -> dict[str, Any]:
+    """Return the options as a wire format calls them. Raises TypeError for one that there is not, or that is none."""
+    options = checked(sampling)
+    held: dict[str, Any] = {name: options.pop(name) for name in ("format", "regex", "choice") if name in options}
+    if "format" in held:
+        asked = held.pop("format")
+        if asked == "json":
+            held["json_object"] = True
+        else:
+            held[schema_name] = _schema(asked)
+    if "choice" in held:
+        held["choice"] = list(held["choice"])
+    return {**options, format_name: held} if held else options
+
+
+def _schema(asked: Any) -> Mapping[str, Any]:
+    if isinstance(asked, Mapping):
+        return asked
+    if isinstance(asked, type) and hasattr(asked, "model_json_schema"):
+        schema: dict[str, Any] = asked.model_json_schema()
+        return schema
+    raise TypeError(f"format is {asked!r}; it takes a JSON schema, a pydantic model, or 'json' for any object.")
 
 
 def _read_generated(body: Any, model: str) -> Answer:
