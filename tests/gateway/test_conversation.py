@@ -112,6 +112,7 @@ def test_arguments_that_are_none(text: str, message: str) -> None:
         ([{"name": "f"}, {"name": "f"}], "tools[1].function.name", "like that of tools[0].function"),
         ([{"name": "f", "description": 1}], "tools[0].function.description", "string"),
         ([{"name": "f", "parameters": []}], "tools[0].function.parameters", "object"),
+        ([{"name": "f", "parameters": {"type": "array"}}], "tools[0].function.parameters.type", "'array'"),
         ([{"name": "f", "parameters": {"maximum": 10**30}}], "tools[0].function.parameters", "64 bits"),
         ([{"name": f"f{i}"} for i in range(129)], "tools", "at most 128"),
     ],

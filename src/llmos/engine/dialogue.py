@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmos.core.errors import BadRequest
-from llmos.engine.messages import Generate, ToolCallDelta, Tools
+from llmos.engine.grammar import Grammars, Matcher
+from llmos.engine.messages import Generate, Grammar, ToolCallDelta, Tools
 from llmos.engine.reasoning import ReasoningSplitter, ReasoningTags, find_reasoning
-from llmos.engine.tools import CallParser, Format, Piece, call_parser, find_format, without_system
+from llmos.engine.tools import (
+    CallParser,
+    Format,
+    Piece,
+    call_parser,
+    find_format,
+    schema_grammar,
+    tools_grammar,
+    without_system,
+)
 
 if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
@@ -74,6 +84,8 @@ class Dialogue:
     reasoning: ReasoningTags | None
     is_reasoning: bool
     """The prompt has opened the reasoning already."""
+    grammar: Grammar | None
+    """What the answer must be."""
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -83,6 +95,9 @@ class Dialogue:
 
     def reader(self) -> AnswerReader | None:
         """Return a reader of one answer: None where there is nothing to take out of it."""
+        if self.grammar is not None and self.grammar.kind != "tools":
+            # What must be of a form is all text: no reasoning and no call can be in it.
+            return None
         if self.form is None and self.reasoning is None:
             return None
         return AnswerReader(
@@ -98,12 +113,29 @@ def open_dialogue(request: Generate, tokenizer: "Tokenizer") -> Dialogue:
     form, reasoning = find_format(template), find_reasoning(template)
     tools = request.tools if request.tools and request.tools.choice != "none" and request.tools.functions else None
     tokens = _encode(request, form, tools, tokenizer)
-    # What goes on in an answer that has begun is text: nobody knows what was opened before.
     if request.continues:
-        return Dialogue(tokens, form if tools else None, tools, None, False)
+        # What goes on in an answer that has begun is text: nobody knows what was opened before.
+        reasoning = None
     end = tokenizer.decode(tokens[-_NUM_LAST_TOKENS:], skip_special=False) if reasoning else ""
     is_reasoning = reasoning is not None and reasoning.are_open_in(end)
-    return Dialogue(tokens, form if tools else None, tools, reasoning, is_reasoning)
+    grammar = request.grammar
+    if tools:
+        grammar = tools_grammar(
+            form, tools, tokenizer.control_id, reasoning=reasoning, is_reasoning=is_reasoning, content=grammar
+        )
+    return Dialogue(tokens, form if tools else None, tools, reasoning, is_reasoning, grammar)
+
+
+def compile_dialogue(dialogue: Dialogue, grammars: Grammars) -> Matcher | None:
+    """Return what holds the answer to its grammar. Raises BadRequest, naming the tool whose schema can't be held to."""
+    if dialogue.grammar is None:
+        return None
+    try:
+        return grammars.compile(dialogue.grammar)
+    except BadRequest:
+        for i, function in enumerate(dialogue.tools.functions if dialogue.tools else ()):
+            grammars.compile(schema_grammar(function, f"tools[{i}].function.parameters"))
+        raise
 
 
 def _encode(request: Generate, form: Format, tools: Tools | None, tokenizer: "Tokenizer") -> list[int]:

@@ -46,7 +46,10 @@ _NAMES = {
     "regex": "the regular expression",
     "choice": "the choice",
     "lark": "the lark grammar",
+    "tools": "the JSON schema",
 }
+
+_CONTROL_TOKEN = re.compile(r"<\[\d+\]>")
 
 
 class GrammarFailed(Exception):
@@ -144,7 +147,9 @@ class Grammars:
             raise _refusal(grammar, f"it has more than {MAX_GRAMMAR_BYTES:,} bytes")
         spelled = _spell(grammar)
         with self._lock:
-            if reason := self._try(spelled):
+            # The trial's vocabulary, which is of bytes, has other control tokens.
+            tried = _CONTROL_TOKEN.sub("<|tool|>", spelled) if grammar.kind == "tools" else spelled
+            if reason := self._try(tried):
                 raise _refusal(grammar, _plain(reason))
             if self._vocabulary is None:
                 self._vocabulary = _vocabulary(self._tokenizer, self._vocab_size)
@@ -204,7 +209,7 @@ def _spell(grammar: Grammar) -> str:
             return LLMatcher.grammar_from_regex(grammar.text)
         case "choice":
             return LLMatcher.grammar_from_lark(_choices(grammar))
-        case "lark":
+        case "lark" | "tools":
             return LLMatcher.grammar_from_lark(grammar.text)
 
 

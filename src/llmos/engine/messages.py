@@ -12,7 +12,8 @@ FinishReason = Literal["stop", "length", "tool_calls"]
 class Grammar(msgspec.Struct, frozen=True):
     """What the answer's text must be."""
 
-    kind: Literal["json_object", "json_schema", "regex", "choice", "lark"]
+    kind: Literal["json_object", "json_schema", "regex", "choice", "lark", "tools"]
+    """tools: the engine's own, of lark that may name control tokens."""
     text: str = ""
     """The schema as JSON, the regular expression, the choices as a JSON array of strings, the lark grammar."""
     field: str = "response_format"

@@ -8,7 +8,7 @@ import msgspec
 
 from llmos.core.errors import BadRequest, PromptTooLong
 from llmos.engine.choice import Choice
-from llmos.engine.dialogue import Dialogue, open_dialogue
+from llmos.engine.dialogue import Dialogue, compile_dialogue, open_dialogue
 from llmos.engine.grammar import Grammars, check_beside
 from llmos.engine.messages import MAX_PRIORITY, AdapterFiles, Counted, Generate, SamplingParams
 from llmos.engine.sampler import SamplingState
@@ -50,11 +50,12 @@ def prepare(
     params = request.sampling
     check_priority(request.priority)
     check_sampling(params, vocab_size, context_length)
-    if request.grammar is not None:
-        check_beside(request.grammar, params)
     _refuse_far_too_long(request, tokenizer, context_length, field)
     dialogue = _dialogue(request, tokenizer)
     prompt = dialogue.tokens if dialogue else _prompt_tokens(request, tokenizer, vocab_size)
+    grammar = dialogue.grammar if dialogue else request.grammar
+    if grammar is not None:
+        check_beside(grammar, params)
     max_tokens = _room(len(prompt), params, context_length, field)
     stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
     seed = int.from_bytes(os.urandom(8), "little") if params.seed is None else params.seed
@@ -62,7 +63,10 @@ def prepare(
     # What an adapter makes of a prefix serves the same adapter only.
     salt = f"{request.adapter.digest}\n{request.salt}" if request.adapter else request.salt
     # Last, since it may take long.
-    matcher = None if request.grammar is None else grammars.compile(request.grammar)
+    if dialogue is not None:
+        matcher = compile_dialogue(dialogue, grammars)
+    else:
+        matcher = None if grammar is None else grammars.compile(grammar)
     sequences = [
         Sequence(
             request.id,
@@ -77,9 +81,8 @@ def prepare(
                 tokenizer=tokenizer,
                 echo=echo,
                 # A grammar means every character.
-                continues=request.continues or request.messages is None or matcher is not None,
-                # What must be of a form is all text: no reasoning and no call can be in it.
-                reader=dialogue.reader() if dialogue and request.grammar is None else None,
+                continues=request.continues or request.messages is None or request.grammar is not None,
+                reader=dialogue.reader() if dialogue else None,
                 shown=dialogue.shown if dialogue else (),
             ),
             caller=request.caller,

@@ -177,7 +177,7 @@ class Worker(Generic[P]):
 
     def _take(self, command: Command) -> None:
         match command:
-            case Generate() if command.grammar is not None:
+            case Generate() if command.grammar is not None or command.tools is not None:
                 # It may take seconds to see that a grammar is endless.
                 with self._changed:
                     self._preparing[command.id] = True

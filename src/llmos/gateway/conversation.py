@@ -73,6 +73,8 @@ def check_functions(functions: Sequence[Mapping[str, Any]], place: str = "tools[
             raise _wrong(f"{path}.description", "must be a string.")
         if not isinstance(function.get("parameters", {}), Mapping):
             raise _wrong(f"{path}.parameters", "must be a JSON schema, which is an object.")
+        if (kind := function.get("parameters", {}).get("type", "object")) != "object":
+            raise _wrong(f"{path}.parameters.type", f"is {kind!r:.100}; arguments have names, so it must be 'object'.")
         check_numbers(function.get("parameters", {}), f"{path}.parameters")
 
 

@@ -7,12 +7,22 @@ import re
 
 from llmos.engine.tools.formats import Format, call_parser
 from llmos.engine.tools.generic import GENERIC, without_system
+from llmos.engine.tools.grammar import schema_grammar, tools_grammar
 from llmos.engine.tools.hermes import HERMES
 from llmos.engine.tools.llama3 import LLAMA3
 from llmos.engine.tools.mistral import MISTRAL
 from llmos.engine.tools.parser import CallParser, Piece
 
-__all__ = ["CallParser", "Format", "Piece", "call_parser", "find_format", "without_system"]
+__all__ = [
+    "CallParser",
+    "Format",
+    "Piece",
+    "call_parser",
+    "find_format",
+    "schema_grammar",
+    "tools_grammar",
+    "without_system",
+]
 
 _OWN: tuple[Format, ...] = (HERMES, MISTRAL, LLAMA3)
 
