@@ -3,12 +3,13 @@ error."""
 
 import json
 import os
+import random
 import signal
 
 import jsonschema
 import pytest
 from fakes import EOS, MarkovRunner, continuation, drain, generate, make_engine, run, text_of, tokens_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from llmos.core.errors import BadRequest
@@ -49,57 +50,60 @@ def answers(engine, *requests):
 # --- what comes out
 
 
-def schemas():
-    """Schemas of every kind that is enforced, nested, some of them recursive."""
-    bounds = st.integers(-40, 40)
-    leaves = st.one_of(
-        st.sampled_from([{"type": "null"}, {"type": "boolean"}, {"type": "number"}, {"type": "string"}, {}]),
-        st.tuples(bounds, bounds).map(lambda b: {"type": "integer", "minimum": min(b), "maximum": max(b)}),
-        st.tuples(bounds, bounds).map(lambda b: {"type": "number", "minimum": min(b), "exclusiveMaximum": max(b) + 1}),
-        st.tuples(st.integers(0, 4), st.integers(0, 4)).map(
-            lambda n: {"type": "string", "minLength": min(n), "maxLength": max(n)}
-        ),
-        st.sampled_from(["^[a-c]+$", "x", "^(ab|cd)*$", r"\d{2,}"]).map(lambda p: {"type": "string", "pattern": p}),
-        st.sampled_from(["date", "uuid", "ipv4", "time"]).map(lambda f: {"type": "string", "format": f}),
-        st.lists(st.one_of(st.text(max_size=5), st.integers(), st.none()), min_size=1, max_size=4).map(
-            lambda values: {"enum": values}
-        ),
-        st.just({"$ref": "#/$defs/tree"}),
-    )
-
-    def nested(inner):
-        names = st.lists(st.text(max_size=6), min_size=1, max_size=4, unique=True)
-        arrays = st.tuples(inner, st.integers(0, 2), st.integers(0, 2)).map(
-            lambda t: {"type": "array", "items": t[0], "minItems": min(t[1:]), "maxItems": max(t[1:])}
-        )
-        objects = st.tuples(names, st.lists(inner, min_size=4, max_size=4), st.integers(0, 4), st.booleans()).map(
-            lambda t: {
-                "type": "object",
-                "properties": dict(zip(t[0], t[1], strict=False)),
-                "required": t[0][: t[2]],
-                "additionalProperties": {"type": "integer"} if t[3] else False,
-            }
-        )
-        return st.one_of(arrays, objects, st.lists(inner, min_size=1, max_size=3).map(lambda each: {"anyOf": each}))
-
-    tree = {
-        "type": "object",
-        "properties": {"left": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/tree"}]}},
-        "required": ["left"],
-        "additionalProperties": False,
-    }
-    return st.recursive(leaves, nested, max_leaves=6).map(lambda schema: {**schema, "$defs": {"tree": tree}})
+TREE = {
+    "type": "object",
+    "properties": {"left": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/tree"}]}},
+    "required": ["left"],
+    "additionalProperties": False,
+}
+PATTERNS = ["^[a-c]+$", "x", "^(ab|cd)*$", r"\d{2,}"]
+FORMATS = ["date", "uuid", "ipv4", "time"]
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(schema=schemas(), max_tokens=st.sampled_from([3, 40, 300]), seed=st.integers(0, 1000))
-def test_every_completed_answer_validates(engine, schema, max_tokens, seed):
+def make_schema(rng, depth=3):
+    """A schema of any kind that is enforced, nested, perhaps recursive."""
+    low, high = sorted([rng.randint(-40, 40), rng.randint(-40, 40)])
+    short, long = sorted([rng.randint(0, 3), rng.randint(0, 3)])
+    leaves = [
+        {},
+        {"type": rng.choice(["null", "boolean", "number", "string"])},
+        {"type": "integer", "minimum": low, "maximum": high},
+        {"type": "number", "minimum": low, "exclusiveMaximum": high + 1},
+        {"type": "string", "minLength": short, "maxLength": long},
+        {"type": "string", "pattern": rng.choice(PATTERNS)},
+        {"type": "string", "format": rng.choice(FORMATS)},
+        {"enum": [rng.choice(["a", 'q"\\', "你😀", "\n", 7, -1.5, None, True]) for _ in range(rng.randint(1, 4))]},
+        {"$ref": "#/$defs/tree"},
+    ]
+    if not depth or rng.random() < 0.2:
+        return rng.choice(leaves)
+    inner = [make_schema(rng, depth - 1) for _ in range(rng.randint(1, 4))]
+    names = rng.sample(["", "a", "ab", "name", "你", "😀", 'q"', "back\\slash", "<|im_end|>"], len(inner))
+    nested = [
+        {"type": "array", "items": inner[0], "minItems": short, "maxItems": long},
+        {"type": "array", "prefixItems": inner, "items": False, "minItems": len(inner)},
+        {"anyOf": inner},
+        {
+            "type": "object",
+            "properties": dict(zip(names, inner, strict=True)),
+            "required": names[: rng.randint(0, len(names))],
+            "additionalProperties": rng.choice([False, {"type": "integer"}]),
+        },
+    ]
+    return rng.choice(nested + nested[3:] * 3)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32), max_tokens=st.sampled_from([3, 60, 400]))
+def test_every_completed_answer_validates(engine, seed, max_tokens):
     """The fake model says anything with nearly the same chance: it is as hot as a model can be."""
+    schema = {**make_schema(random.Random(seed)), "$defs": {"tree": TREE}}
     request = ask(
         Grammar("json_schema", json.dumps(schema)), tokens=[seed % 256, 1], temperature=1.5, max_tokens=max_tokens,
         seed=seed,
     )  # fmt: skip
     ((_, deltas),) = run(engine, request, check=False).items()
+    event(f"{deltas[-1].finish_reason} of {max_tokens}")
     if deltas[-1].finish_reason == "stop":
         jsonschema.Draft202012Validator(schema).validate(json.loads(text_of(deltas)))
     else:
