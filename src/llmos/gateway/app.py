@@ -11,7 +11,7 @@ from llmos.gateway.door import Door
 from llmos.gateway.services import Services
 
 DESCRIPTION = """OpenAI's API under /v1, LLMOS's own under /llmos/v1.
-Every path but /health asks for the header `Authorization: Bearer KEY`."""
+Every path but /health and /v2/health asks for the header `Authorization: Bearer KEY`."""
 
 
 def create_app(services: Services) -> FastAPI:

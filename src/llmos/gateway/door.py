@@ -1,7 +1,7 @@
 """What every HTTP request meets first: a number, the key, the doorkeeper who closes up, the counter.
 
-Pure ASGI: it costs a streamed answer one function call a chunk. It lets nothing in without a key except /health, so
-that a new route can't forget to ask.
+Pure ASGI: it costs a streamed answer one function call a chunk. It lets nothing in without a key except to OPEN_PATHS,
+so that a new route can't forget to ask.
 """
 
 import logging
@@ -19,6 +19,9 @@ from llmos.gateway.services import Services
 from llmos.security.auth import presented_key
 
 _log = logging.getLogger(__name__)
+
+OPEN_PATHS = ("/health/", "/v2/health/")
+"""They need no key: whoever watches the server has none."""
 
 CLIENT_GONE = 499
 """What nginx calls a request whose sender hung up before there was an answer. Seen in the metrics only."""
@@ -64,7 +67,7 @@ class Door:
             self._count(scope, status, time.perf_counter() - began)
 
     def _refusal(self, scope: Scope) -> LLMOSError | None:
-        if scope["path"].startswith("/health/"):
+        if scope["path"].startswith(OPEN_PATHS):
             return None
         headers = Headers(scope=scope)
         try:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from llmos import __version__
+from llmos.gateway.door import OPEN_PATHS
 
 _REF = "#/components/schemas/{name}"
 _described: dict[str, type] = {}
@@ -66,7 +67,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
     for path, operations in document["paths"].items():
-        if path.startswith("/health/"):
+        if path.startswith(OPEN_PATHS):
             for operation in operations.values():
                 operation["security"] = []
     return document

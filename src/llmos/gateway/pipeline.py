@@ -128,20 +128,25 @@ class Answer:
         self.call = call
         self.version = version
         self.created = int(time.time())
-        self.num_prompt_tokens = 0
+        self.num_prompt_tokens_of: list[int] = []
+        """By prompt."""
         self.num_cached_tokens = 0
         """Of the prompts' tokens, those that were found in the prefix cache."""
         self.deltas: AsyncIterator[Delta]
         """What each step adds. Choice i of prompt p has index p * n + i. Read it to its end, once."""
-        self._num_tokens_of = [0] * call.num_choices
+        self.num_completion_tokens_of = [0] * call.num_choices
         self.loading_seconds = 0.0
         self._began = began
         self._first_token_at: float | None = None
         self._last_token_at = began
 
     @property
+    def num_prompt_tokens(self) -> int:
+        return sum(self.num_prompt_tokens_of)
+
+    @property
     def num_completion_tokens(self) -> int:
-        return sum(self._num_tokens_of)
+        return sum(self.num_completion_tokens_of)
 
     @property
     def fingerprint(self) -> str:
@@ -160,7 +165,7 @@ class Answer:
 
     async def whole(self) -> list[WholeChoice]:
         """Read the deltas to their end and return what they come to."""
-        choices = [WholeChoice() for _ in self._num_tokens_of]
+        choices = [WholeChoice() for _ in self.num_completion_tokens_of]
         texts: list[list[str]] = [[] for _ in choices]
         reasonings: list[list[str]] = [[] for _ in choices]
         async for delta in self.deltas:
@@ -178,7 +183,7 @@ class Answer:
 
     async def read(self, events: AsyncIterator[tuple[int, Event]]) -> AsyncGenerator[Delta, None]:
         """Yield the deltas until every choice has its finish_reason. Raises the LLMOSError that ended one too early."""
-        num_running = len(self._num_tokens_of)
+        num_running = len(self.num_completion_tokens_of)
         async for place, event in events:
             assert isinstance(event, Delta), "the pool says Started once and then nothing but deltas"
             yield self._note(place, event)
@@ -188,7 +193,7 @@ class Answer:
 
     def _note(self, place: int, delta: Delta) -> Delta:
         index = place * self.call.sampling.params.n + delta.index
-        self._num_tokens_of[index] = delta.num_output_tokens
+        self.num_completion_tokens_of[index] = delta.num_output_tokens
         self.num_cached_tokens += delta.num_cached_tokens
         self._last_token_at = time.perf_counter()
         self._first_token_at = self._first_token_at or self._last_token_at
@@ -202,7 +207,7 @@ class Answer:
         metrics.completion_tokens.labels(version).inc(self.num_completion_tokens)
         if self._first_token_at is not None:
             metrics.first_token_seconds.labels(version).observe(self._first_token_at - self._began)
-            num_later = max(self._num_tokens_of) - 1
+            num_later = max(self.num_completion_tokens_of) - 1
             if num_later > 0:
                 seconds = self._last_token_at - self._first_token_at
                 metrics.per_token_seconds.labels(version).observe(seconds / num_later)
@@ -254,7 +259,7 @@ async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[A
             await stack.enter_async_context(aclosing(services.pool.generate(replica, loadable.files, request)))
             for request in requests
         ]
-        running.num_prompt_tokens = await _start(streams)
+        running.num_prompt_tokens_of = await _start(streams)
         stack.callback(running.count, services)
         events = await stack.enter_async_context(aclosing(merge(streams)))
         running.deltas = await stack.enter_async_context(aclosing(running.read(events)))
@@ -340,13 +345,13 @@ def _requests(call: Call, version: Version, tenant: str, adapter: AdapterFiles |
     ]
 
 
-async def _start(streams: Sequence[AsyncIterator[Event]]) -> int:
-    """Wait until every prompt is accepted; return how many tokens they have together."""
+async def _start(streams: Sequence[AsyncIterator[Event]]) -> list[int]:
+    """Wait until every prompt is accepted; return how many tokens each has."""
     firsts = await asyncio.gather(*(anext(stream) for stream in streams), return_exceptions=True)
-    num_prompt_tokens = 0
+    num_prompt_tokens_of = []
     for first in firsts:
         if isinstance(first, BaseException):
             raise first
         assert isinstance(first, Started), "the pool says Started before anything else"
-        num_prompt_tokens += first.num_prompt_tokens
-    return num_prompt_tokens
+        num_prompt_tokens_of.append(first.num_prompt_tokens)
+    return num_prompt_tokens_of

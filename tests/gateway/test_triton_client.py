@@ -1,0 +1,340 @@
+"""Triton's own client works unchanged: blocking and asynchronous, with tensors in JSON and in bytes."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.http as triton
+import tritonclient.http.aio as triton_aio
+from scripted import KEY, FakePool, FakeStatus, FakeVersion
+from tritonclient.utils import InferenceServerException
+
+from llmos.core.errors import Overloaded, ReplicaFailed
+from llmos.gateway import wire
+from llmos.gateway.services import Services
+
+KEYS = {"Authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture
+def address(served: str) -> str:
+    return served.removeprefix("http://")
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[triton.InferenceServerClient]:
+    with triton.InferenceServerClient(address) as client:
+        yield client
+
+
+def tensor(name: str, values: Any, datatype: str = "BYTES", *, binary: bool = True, kind: Any = triton) -> Any:
+    array = np.array(values, dtype=np.object_) if datatype == "BYTES" else np.array(values)
+    made = kind.InferInput(name, list(array.shape), datatype)
+    made.set_data_from_numpy(array, binary_data=binary)
+    return made
+
+
+def check(result: Any, *texts: str) -> None:
+    assert result.as_numpy("text_output").tolist() == [text.encode() for text in texts]
+    assert result.as_numpy("finish_reason").tolist() == [b"stop"] * len(texts)
+    assert result.as_numpy("num_input_tokens").tolist() == [5] * len(texts)
+    assert result.as_numpy("num_output_tokens").tolist() == [3] * len(texts)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
+def test_texts_go_in_and_come_out(
+    client: triton.InferenceServerClient, pool: FakePool, binary: bool, compression: str | None
+) -> None:
+    result = client.infer(
+        "dialogue",
+        [tensor("text_input", ["Grüße", "Twice"], binary=binary)],
+        request_id="mine",
+        headers=dict(KEYS),
+        request_compression_algorithm=compression,
+        response_compression_algorithm=compression,
+        parameters={"max_tokens": 7, "temperature": 0, "seed": 3},
+    )
+    check(result, "Hello", "Hello")
+    response = result.get_response()
+    assert (response["id"], response["model_name"], response["model_version"]) == ("mine", "smollm2", "1")
+    assert [request.text for request in pool.requests] == ["Grüße", "Twice"]
+    sampling = pool.requests[0].sampling
+    assert (sampling.max_tokens, sampling.temperature, sampling.seed) == (7, 0, 3)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_the_outputs_that_are_asked_for(client: triton.InferenceServerClient, binary: bool) -> None:
+    wanted = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("text_output", "num_output_tokens")]
+    result = client.infer("dialogue", [tensor("text_input", [["Once"]])], outputs=wanted, headers=dict(KEYS))
+    assert result.as_numpy("text_output").tolist() == [[b"Hello" if binary else "Hello"]]
+    assert result.as_numpy("num_output_tokens").tolist() == [[3]]
+    assert result.as_numpy("finish_reason") is None
+
+
+def test_inputs_as_tritons_vllm_backend_names_them(client: triton.InferenceServerClient, pool: FakePool) -> None:
+    # Its example sends numbers as strings.
+    sampling = json.dumps({"temperature": "0.1", "top_p": "0.95", "max_tokens": "100", "stop": ["END"]})
+    inputs = [
+        tensor("text_input", ["Once"]),
+        tensor("stream", [False], "BOOL"),
+        tensor("sampling_parameters", [sampling]),
+        tensor("exclude_input_in_output", [False], "BOOL"),
+    ]
+    check(client.infer("dialogue", inputs, headers=dict(KEYS)), "Hello")
+    [request] = pool.requests
+    assert (request.sampling.temperature, request.sampling.top_p, request.sampling.max_tokens) == (0.1, 0.95, 100)
+    assert request.sampling.stop == ["END"]
+    assert request.echo
+
+
+def test_parameters_as_inputs(client: triton.InferenceServerClient, pool: FakePool) -> None:
+    inputs = [
+        tensor("text_input", ["Once"]),
+        tensor("max_tokens", np.array([9], np.int32), "INT32"),
+        tensor("temperature", np.array([0.5], np.float32), "FP32", binary=False),
+        tensor("raw", [False], "BOOL"),
+    ]
+    client.infer("dialogue", inputs, headers=dict(KEYS))
+    [request] = pool.requests
+    assert (request.sampling.max_tokens, request.sampling.temperature) == (9, 0.5)
+    assert (request.text, request.user_text) == (None, "Once")
+
+
+def test_a_version_of_the_model_that_a_route_leads_to(client: triton.InferenceServerClient, services: Services) -> None:
+    services.registry.versions.append(FakeVersion(number=2))  # type: ignore[attr-defined]
+    for model in ("dialogue", "smollm2"):
+        for version in ("1", "2"):
+            result = client.infer(model, [tensor("text_input", ["Once"])], model_version=version, headers=dict(KEYS))
+            assert result.get_response()["model_version"] == version
+            assert client.get_model_metadata(model, version, headers=KEYS)["versions"] == [version]
+            assert client.is_model_ready(model, version, headers=KEYS)
+    assert client.get_model_metadata("dialogue", headers=KEYS)["versions"] == ["1", "2"]
+    with pytest.raises(InferenceServerException, match=r"has no version '3'; it has 1, 2"):
+        client.infer("dialogue", [tensor("text_input", ["Once"])], model_version="3", headers=dict(KEYS))
+    assert not client.is_model_ready("dialogue", "3", headers=KEYS)
+
+
+def test_the_server_and_the_model_describe_themselves(client: triton.InferenceServerClient) -> None:
+    assert client.get_server_metadata(headers=KEYS)["name"] == "llmos"
+    assert "binary_tensor_data" in client.get_server_metadata(headers=KEYS)["extensions"]
+    model = client.get_model_metadata("dialogue", headers=KEYS)
+    assert (model["name"], model["platform"]) == ("dialogue", "llmos")
+    assert model["inputs"][0] == {"name": "text_input", "datatype": "BYTES", "shape": [-1]}
+    assert [output["name"] for output in model["outputs"]] == [
+        "text_output",
+        "finish_reason",
+        "num_input_tokens",
+        "num_output_tokens",
+    ]
+
+
+def test_health_needs_no_key_and_nothing_else_goes_without(
+    client: triton.InferenceServerClient, services: Services, pool: FakePool
+) -> None:
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    for ask in (client.get_server_metadata, lambda: client.get_model_metadata("dialogue")):
+        with pytest.raises(InferenceServerException, match="LLMOS_HOME/keys/owner") as caught:
+            ask()
+        assert caught.value.status() == "401"
+    assert not client.is_model_ready("dialogue")
+    services.readiness.wanted.append("smollm2@1")
+    assert not client.is_server_ready()
+    pool.replicas.append(FakeStatus("smollm2@1"))
+    assert client.is_server_ready()
+    services.readiness.is_draining = True
+    assert client.is_server_live()
+    assert not client.is_server_ready()
+
+
+def test_a_model_is_ready_unless_it_fails(client: triton.InferenceServerClient, pool: FakePool) -> None:
+    assert client.is_model_ready("dialogue", headers=KEYS), "the first request loads it"
+    pool.replicas.append(FakeStatus("smollm2@1", state="failed"))
+    assert not client.is_model_ready("dialogue", headers=KEYS)
+    assert not client.is_model_ready("nobody", headers=KEYS)
+
+
+def test_several_at_once_over_its_own_pool(client: triton.InferenceServerClient) -> None:
+    asked = [client.async_infer("dialogue", [tensor("text_input", ["Once"])], headers=dict(KEYS)) for _ in range(3)]
+    for each in asked:
+        check(each.get_result(), "Hello")
+
+
+@pytest.mark.anyio
+async def test_the_asynchronous_client(address: str) -> None:
+    async with triton_aio.InferenceServerClient(address) as client:
+        assert await client.is_server_ready()
+        assert await client.is_model_ready("dialogue", headers=KEYS)
+        texts = tensor("text_input", ["Once", "Twice"], kind=triton_aio)
+        for compression in (None, "gzip"):
+            result = await client.infer(
+                "dialogue", [texts], headers=dict(KEYS), request_compression_algorithm=compression
+            )
+            check(result, "Hello", "Hello")
+        with pytest.raises(InferenceServerException, match="dialogue"):
+            await client.infer("dialog", [texts], headers=dict(KEYS))
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        (Overloaded("Try again.", retry_after_seconds=3), "429"),
+        (ReplicaFailed("It died."), "502"),
+        (RuntimeError("a bug"), "500"),
+    ],
+)
+def test_what_goes_wrong_is_its_exception(
+    client: triton.InferenceServerClient, pool: FakePool, raised: Exception, status: str
+) -> None:
+    pool.enqueue(raised)
+    with pytest.raises(InferenceServerException) as caught:
+        client.infer("dialogue", [tensor("text_input", ["Once"])], headers=dict(KEYS))
+    assert caught.value.status() == status
+    assert "exception occurred in the client" not in caught.value.message()
+
+
+def test_hanging_up_aborts_it(address: str, pool: FakePool) -> None:
+    pool.enqueue("Hel", pool.never)
+    with triton.InferenceServerClient(address, network_timeout=0.2) as client, pytest.raises(Exception, match="timed"):
+        client.infer("dialogue", [tensor("text_input", ["Once"])], headers=dict(KEYS))
+    assert pool.was_closed_early.wait(10)
+
+
+TEXT = {"name": "text_input", "shape": [1], "datatype": "BYTES", "data": ["Once"]}
+BINARY = {"name": "text_input", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 8}}
+
+
+def told(body: Any, **more: Any) -> str:
+    return json.dumps({"inputs": [body], **more})
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("{}", "`inputs` is missing"),
+        ("[]", "must be a JSON object"),
+        ('{"inputs": []}', "`text_input` is missing"),
+        (told(TEXT | {"name": "txt_input"}), "`text_input` is missing; there came txt_input"),
+        (told(TEXT | {"shape": [2]}), "takes 2 elements, and there are 1"),
+        (told(TEXT | {"shape": [-1]}), "below 0"),
+        (told(TEXT | {"shape": [1, 1, 1]}), r"takes \[n\] or \[n, 1\]"),
+        (told(TEXT | {"shape": [0], "data": []}), "from 1 up"),
+        (told(TEXT | {"shape": [1025], "data": ["x"] * 1025}), "1,025 texts; one request takes up to 1,024"),
+        (told(TEXT | {"shape": "one"}), r"`inputs\[0\].shape` is wrong: expected array"),
+        (told(TEXT | {"datatype": "TEXT"}), "is one of BYTES"),
+        (told(TEXT | {"datatype": "FP32", "data": [1.5]}), "must be BYTES"),
+        (told(TEXT | {"data": [1]}), "which is no BYTES"),
+        (told(TEXT | {"data": None}), "data` is missing"),
+        (told(TEXT | {"parameters": {"shared_memory_region": "r"}}), "shared_memory_region` is not supported"),
+        (told(BINARY), "8, and 0 bytes are left"),
+        (told(TEXT | {"parameters": {"binary_data_size": 8}}), "comes twice"),
+        (told(TEXT, outputs=[{"name": "text"}]), "no output 'text'"),
+        (told(TEXT, parameters={"max_token": 3}), "`max_tokens`"),
+        (told(TEXT, parameters={"max_tokens": "many"}), "max_tokens"),
+        (told(TEXT, parameters={"stream": True}), "generate_stream"),
+        (told(TEXT, parameters={"sequence_id": 3}), "nothing is kept"),
+        (told(TEXT, parameters={"timeout": 1000}), "hang up"),
+        (told(TEXT, parameters={"n": 2}), "several times"),
+    ],
+)
+async def test_what_is_wrong_is_said_by_name(http: httpx.AsyncClient, pool: FakePool, body: str, reason: str) -> None:
+    reply = await http.post("/v2/models/dialogue/infer", content=body)
+    assert reply.status_code == 400
+    with pytest.raises(ValueError, match=reason):
+        raise ValueError(reply.json()["error"])
+    assert pool.requests == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ([{"name": "sampling_params", "shape": [1], "datatype": "BYTES", "data": ["{}"]}], "`sampling_parameters`"),
+        ([{"name": "sampling_parameters", "shape": [1], "datatype": "BYTES", "data": ["[1]"]}], "JSON object"),
+        ([{"name": "max_tokens", "shape": [2], "datatype": "INT32", "data": [1, 2]}], r"must be \[1\]"),
+        ([{"name": "max_tokens", "shape": [1], "datatype": "INT32", "data": [1]}] * 2, "said twice"),
+    ],
+)
+async def test_a_further_input_that_is_wrong(http: httpx.AsyncClient, more: list[Any], reason: str) -> None:
+    reply = await http.post("/v2/models/dialogue/infer", json={"inputs": [TEXT, *more]})
+    assert reply.status_code == 400
+    with pytest.raises(ValueError, match=reason):
+        raise ValueError(reply.json()["error"])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("size", "data", "length", "reason"),
+    [
+        (8, b"\x04\x00\x00\x00Once", None, "not valid JSON"),
+        (8, b"\x04\x00\x00\x00Once", "many", "must be how many of the body's"),
+        (8, b"\x04\x00\x00\x00Once", "100000", "must be how many of the body's"),
+        (8, b"\x04\x00\x00\x00Onc", "", "8, and 7 bytes are left"),
+        (8, b"\x04\x00\x00\x00Once!", "", "1 bytes more"),
+        (8, b"\x05\x00\x00\x00Once", "", "ends in the middle"),
+        (8, b"\xff\xff\xff\xffOnce", "", "ends in the middle"),
+        (3, b"\x04\x00\x00", "", "ends in the middle"),
+        (8, b"\x04\x00\x00\x00\xff\xfe\xfd\xfc", "", "not UTF-8"),
+        (-1, b"", "", "-1, and 0 bytes are left"),
+        (16, b"\x04\x00\x00\x00Once" * 2, "", "takes 1 elements, and there are 2"),
+    ],
+)
+async def test_bytes_that_do_not_fit(
+    http: httpx.AsyncClient, size: int, data: bytes, length: str | None, reason: str
+) -> None:
+    head = told(BINARY | {"parameters": {"binary_data_size": size}}).encode()
+    headers = {} if length is None else {"Inference-Header-Content-Length": length or str(len(head))}
+    reply = await http.post("/v2/models/dialogue/infer", content=head + data, headers=headers)
+    assert reply.status_code == 400
+    assert reason in reply.json()["error"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("encoding", "body", "status", "reason"),
+    [
+        ("gzip", b"no gzip", 400, "can't be unpacked"),
+        ("gzip", gzip.compress(told(TEXT).encode())[:-9], 400, "ends in the middle"),
+        ("br", b"x", 400, "gzip or deflate"),
+        ("gzip", gzip.compress(b" " * (wire.MAX_BODY_BYTES + 1)), 413, "larger than"),
+    ],
+)
+async def test_a_body_that_can_not_be_unpacked(
+    http: httpx.AsyncClient, encoding: str, body: bytes, status: int, reason: str
+) -> None:
+    reply = await http.post("/v2/models/dialogue/infer", content=body, headers={"Content-Encoding": encoding})
+    assert reply.status_code == status
+    assert reason in reply.json()["error"]
+
+
+@pytest.mark.anyio
+async def test_one_text_without_tensors(http: httpx.AsyncClient, pool: FakePool) -> None:
+    asked = {"id": "mine", "text_input": "Once", "parameters": {"max_tokens": 9, "temperature": 0}}
+    reply = await http.post("/v2/models/dialogue/generate", json=asked)
+    assert reply.json() == {
+        "id": "mine",
+        "model_name": "smollm2",
+        "model_version": "1",
+        "text_output": "Hello",
+        "finish_reason": "stop",
+        "num_input_tokens": 5,
+        "num_output_tokens": 3,
+    }
+    assert pool.requests[0].sampling.max_tokens == 9
+    stream = await http.post(
+        "/v2/models/dialogue/generate_stream", json=asked | {"parameters": {"stream": True, "max_tokens": 9}}
+    )
+    *first, last = [json.loads(event.removeprefix("data: ")) for event in stream.text.split("\n\n") if event]
+    assert "".join(each["text_output"] for each in first) == "Hello"
+    assert (last["finish_reason"], last["num_output_tokens"]) == ("stop", 3)
+    refused = await http.post("/v2/models/dialogue/generate", json=asked | {"parameters": {"stream": True}})
+    assert "generate_stream" in refused.json()["error"]
+    pool.enqueue("Hel", ReplicaFailed("It died."))
+    broken = await http.post("/v2/models/dialogue/generate_stream", json=asked)
+    assert json.loads(broken.text.split("\n\n")[-2].removeprefix("data: ")) == {"error": "It died."}
