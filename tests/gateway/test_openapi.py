@@ -4,6 +4,7 @@ import httpx
 import msgspec
 import pytest
 
+from llmos.gateway.door import OPEN_PATHS
 from llmos.gateway.routes.openai_chat import ChatRequest
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +36,7 @@ async def test_every_operation_says_what_it_reads_gives_and_asks_for(http: httpx
             assert operation["summary"], path
             reads = method in ("post", "put") and not path.endswith("/cancel")
             assert (reads or path == "/api/delete") == ("requestBody" in operation), path
-            assert (operation.get("security") == []) == path.startswith("/health/"), path
+            assert (operation.get("security") == []) == path.startswith(OPEN_PATHS), path
             no_json = ("/metrics", "/api/copy", "/v1/files/{file_id}/content")
             if path not in no_json and method != "delete":
                 assert "$ref" in operation["responses"]["200"]["content"]["application/json"]["schema"], path

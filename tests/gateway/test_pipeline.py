@@ -77,9 +77,8 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
             for stream in (False, True):
                 before = len(crossings)
                 asked = {**body, "stream": stream} if body and can_stream else body
-                reply = await http.request(
-                    method, path.replace("{model}", "dialogue").replace("{name}", "x"), json=asked
-                )
+                named = path.replace("{model}", "dialogue").replace("{name}", "x").replace("{version}", "1")
+                reply = await http.request(method, named, json=asked)
                 assert reply.status_code in (200, 204, 404), (method, path, reply.text)
                 if len(crossings) > before:
                     runs_a_model.add(path)
@@ -94,6 +93,10 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
         "/llmos/v1/generate",
         "/api/chat",
         "/api/generate",
+        "/v2/models/{model}/infer",
+        "/v2/models/{model}/versions/{version}/infer",
+        "/v2/models/{model}/generate",
+        "/v2/models/{model}/generate_stream",
     }
     assert sorted(request.id for request in [*pool.requests, *pool.embedded]) == sorted(crossings)
 
