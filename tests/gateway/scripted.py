@@ -205,12 +205,15 @@ class FakePool:
     async def count(self, version: str, files: Mapping[str, Path], request: Generate) -> int:
         await self.ensure(version, files)
         self.counted.append(request)
-        self.someone_came.set()
-        if self.gate is not None:
-            await self.gate.wait()
-        script = self.scripts.pop(0) if self.scripts else []
-        if script and isinstance(script[0], Exception):
-            raise script[0]
+        try:
+            for step in self.scripts.pop(0) if self.scripts else []:
+                if isinstance(step, Exception):
+                    raise step
+                assert isinstance(step, asyncio.Event), "nothing else happens while a prompt is counted"
+                await step.wait()
+        except asyncio.CancelledError:
+            self.was_closed_early.set()
+            raise
         return self.num_prompt_tokens
 
     async def embed(self, version: str, files: Mapping[str, Path], request: Embed) -> Embedded:
@@ -271,6 +274,21 @@ class FakePool:
                 yield step
         for index in counts.keys() - ended:
             yield Delta(id=request.id, index=index, finish_reason="stop", num_output_tokens=counts[index] + 1)
+
+
+class Reached(asyncio.Event):
+    """Waited for without waiting: it tells another thread that the script has come this far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = threading.Event()
+
+    async def wait(self) -> bool:  # type: ignore[override]
+        self._told.set()
+        return True
+
+    async def told(self) -> None:
+        assert await asyncio.to_thread(self._told.wait, 60)
 
 
 def token(text: str, logprob: float = -0.5, *top: tuple[str, float]) -> TokenLogprob:

@@ -6,7 +6,7 @@ from typing import Any
 
 import anthropic
 import pytest
-from scripted import KEY, FakePool
+from scripted import KEY, FakePool, Reached
 
 from llmos.core.errors import ModelNotFound, Overloaded, PromptTooLong, ReplicaFailed, Unavailable
 from llmos.engine.messages import Delta, Grammar, ToolCallDelta
@@ -394,21 +394,28 @@ def test_closing_a_stream_aborts_it(client: anthropic.Anthropic, pool: FakePool)
     assert pool.closed_early == [pool.requests[0].id]
 
 
-def test_hanging_up_before_a_plain_answer_aborts_it(client: anthropic.Anthropic, pool: FakePool) -> None:
-    pool.enqueue("Hel", pool.never)
-    with pytest.raises(anthropic.APITimeoutError):
-        client.with_options(timeout=0.2).messages.create(**HELLO)
-    assert pool.was_closed_early.wait(10)
-
-
-def test_hanging_up_while_counting_leaves_the_line(
-    client: anthropic.Anthropic, pool: FakePool, services: Services
+@pytest.mark.anyio
+@pytest.mark.parametrize("counting", [False, True])
+async def test_hanging_up_before_there_is_an_answer_aborts_it(
+    served: str, pool: FakePool, services: Services, counting: bool
 ) -> None:
-    pool.gate = asyncio.Event()
-    with pytest.raises(anthropic.APITimeoutError):
-        client.with_options(timeout=0.2).messages.count_tokens(model="dialogue", messages=HELLO["messages"])
-    client.models.list()  # the server's loop has come around
+    reached = Reached()
+    pool.enqueue(reached, pool.never)
+    async with anthropic.AsyncAnthropic(base_url=served, api_key=KEY) as client:
+        messages = HELLO["messages"]
+        call = client.messages.count_tokens(model="dialogue", messages=messages) if counting else create(client)
+        asked = asyncio.create_task(call)
+        await reached.told()
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert await asyncio.to_thread(pool.was_closed_early.wait, 60)
+        await client.models.list()  # the server's loop has come around
     assert services.admission.calls()["smollm2@1"].cancelled == 1
+
+
+async def create(client: anthropic.AsyncAnthropic) -> Any:
+    return await client.messages.create(**HELLO)
 
 
 USER: Any = {"role": "user", "content": "Hello"}

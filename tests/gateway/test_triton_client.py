@@ -1,5 +1,6 @@
 """Triton's own client works unchanged: blocking and asynchronous, with tensors in JSON and in bytes."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
-from scripted import KEY, FakePool, FakeStatus, FakeVersion
+from scripted import KEY, FakePool, FakeStatus, FakeVersion, Reached
 from tritonclient.utils import InferenceServerException
 
 from llmos.core.errors import Overloaded, ReplicaFailed
@@ -198,11 +199,18 @@ def test_what_goes_wrong_is_its_exception(
     assert "exception occurred in the client" not in caught.value.message()
 
 
-def test_hanging_up_aborts_it(address: str, pool: FakePool) -> None:
-    pool.enqueue("Hel", pool.never)
-    with triton.InferenceServerClient(address, network_timeout=0.2) as client, pytest.raises(Exception, match="timed"):
-        client.infer("dialogue", [tensor("text_input", ["Once"])], headers=dict(KEYS))
-    assert pool.was_closed_early.wait(10)
+@pytest.mark.anyio
+async def test_hanging_up_aborts_it(address: str, pool: FakePool) -> None:
+    reached = Reached()
+    pool.enqueue("Hel", reached, pool.never)
+    async with triton_aio.InferenceServerClient(address) as client:
+        texts = tensor("text_input", ["Once"], kind=triton_aio)
+        asked = asyncio.create_task(client.infer("dialogue", [texts], headers=dict(KEYS)))
+        await reached.told()
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+    assert await asyncio.to_thread(pool.was_closed_early.wait, 60)
 
 
 TEXT = {"name": "text_input", "shape": [1], "datatype": "BYTES", "data": ["Once"]}
