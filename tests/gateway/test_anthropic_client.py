@@ -79,6 +79,17 @@ def test_a_message(client: anthropic.Anthropic, pool: FakePool) -> None:
     assert sampling.stop == ["END"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "thinks"),
+    [({}, False), ({"thinking": {"type": "disabled"}}, False), ({"thinking": {"type": "adaptive"}}, True)],
+)
+def test_a_model_thinks_where_the_caller_asks_for_it(
+    client: anthropic.Anthropic, pool: FakePool, fields: Any, thinks: bool
+) -> None:
+    client.messages.create(**HELLO, **fields)
+    assert pool.requests[0].template_options == {"enable_thinking": thinks}
+
+
 def test_thinking_words_and_calls(client: anthropic.Anthropic, pool: FakePool) -> None:
     thought_and_called(pool)
     message = client.messages.create(**HELLO, tools=[WEATHER], thinking={"type": "adaptive"})

@@ -164,6 +164,4 @@ class ConversationFields(OriginFields, kw_only=True):
 
     def template_options(self) -> dict[str, Any]:
         """Anthropic's clients expect no thinking unless they asked for it."""
-        if self.thinking is None:
-            return {}
         return {"enable_thinking": isinstance(self.thinking, AdaptiveThinking)}
