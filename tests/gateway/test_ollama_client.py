@@ -10,7 +10,7 @@ import httpx
 import ollama
 import pytest
 from fastapi import FastAPI
-from scripted import KEY, Caller, FakePool, FakeRegistry, FakeStatus, FakeVersion, token
+from scripted import KEY, MINILM, Caller, FakePool, FakeRegistry, FakeStatus, FakeVersion, token
 
 from llmos.core.errors import DownloadFailed, PromptTooLong, ReplicaFailed
 from llmos.engine.messages import Delta, Grammar, ToolCallDelta
@@ -134,7 +134,7 @@ def test_the_format_constrains_the_answer(client: ollama.Client, pool: FakePool)
     client.chat("dialogue", HELLO, format="json")
     client.generate("dialogue", "Hello", format=schema)
     client.chat("dialogue", HELLO, format="")
-    assert pool.requests[0].grammar == Grammar("json_object")
+    assert pool.requests[0].grammar == Grammar("json_object", field="format")
     grammar = pool.requests[1].grammar
     assert grammar is not None
     assert (grammar.kind, json.loads(grammar.text)) == ("json_schema", schema)
@@ -332,6 +332,36 @@ def test_a_client_that_hangs_up_stops_its_answer(client: ollama.Client, pool: Fa
     assert pool.was_closed_early.wait(10)
 
 
+# Vectors
+
+
+def test_texts_become_vectors(client: ollama.Client, pool: FakePool, registry: FakeRegistry) -> None:
+    registry.versions.append(MINILM)
+    several = client.embed("minilm:latest", ["river", "sea"], truncate=True, dimensions=2, options={"num_ctx": 256})
+    assert [list(vector) for vector in several.embeddings] == [[5.0, 2.0], [3.0, 2.0]]
+    assert (several.model, several.prompt_eval_count) == ("minilm@1", 8)
+    assert several.total_duration is not None
+    assert several.load_duration is not None
+    assert 0 < several.load_duration <= several.total_duration
+    assert list(client.embeddings("minilm", "river").embedding) == [5.0, 1.0]
+    asked, older = pool.embedded
+    assert (asked.truncate_to, asked.dimensions) == (0, 2)
+    assert older.truncate_to is None
+    assert [replica.state for replica in pool.replicas] == ["ready"]
+    client.embed("minilm", "river", keep_alive=0)
+    assert [replica.state for replica in pool.replicas] == ["stopped"]
+
+
+def test_no_vectors_without_a_model_and_texts_for_them(client: ollama.Client, registry: FakeRegistry) -> None:
+    registry.versions.append(MINILM)
+    with pytest.raises(ollama.ResponseError, match="makes no vectors"):
+        client.embed("dialogue", "river")
+    with pytest.raises(ollama.ResponseError, match="`input` is empty"):
+        client.embed("minilm", [])
+    with pytest.raises(ollama.ResponseError, match="10,000 inputs"):
+        client.embed("minilm", ["river"] * 10_000)
+
+
 # How long a model stays
 
 
@@ -392,11 +422,11 @@ def test_show_says_what_the_files_say(client: ollama.Client, registry: FakeRegis
     assert (shown.modelinfo["llama.block_count"], shown.modelinfo["general.parameter_count"]) == (30, 135_000_000)
     assert (shown.template, shown.license) == ("{{ messages }}", "Apache-2.0")
     assert shown.parameters == "temperature 0.2\ntop_p 0.9"
-    assert shown.capabilities is not None
-    assert "completion" in shown.capabilities
-    assert "thinking" not in shown.capabilities
+    assert shown.capabilities == ["completion", "tools"]
     registry.template = "{{ enable_thinking }}"
-    assert "thinking" in (client.show("dialogue").capabilities or [])
+    assert client.show("dialogue").capabilities == ["completion", "tools", "thinking"]
+    registry.versions.append(MINILM)
+    assert client.show("minilm").capabilities == ["embedding"]
 
 
 def test_ps_names_what_runs(client: ollama.Client, pool: FakePool) -> None:

@@ -97,6 +97,8 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
         "/v2/models/{model}/versions/{version}/infer",
         "/v2/models/{model}/generate",
         "/v2/models/{model}/generate_stream",
+        "/api/embed",
+        "/api/embeddings",
     }
     assert sorted(request.id for request in [*pool.requests, *pool.embedded]) == sorted(crossings)
 

@@ -12,6 +12,7 @@ from llmos.core.errors import BadRequest, LLMOSError
 from llmos.engine.messages import Grammar, SamplingParams
 from llmos.gateway.openai_fields import OriginFields
 from llmos.gateway.pipeline import Sampling
+from llmos.gateway.response_format import json_object, json_schema
 from llmos.gateway.services import Services
 from llmos.gateway.wire import Int64, Unsupported, WireRequest
 
@@ -111,19 +112,36 @@ class Options(WireRequest, kw_only=True):
             )
 
 
-class RunFields(OriginFields, kw_only=True):
-    """The fields of a request that runs a model."""
+class ModelFields(OriginFields, kw_only=True):
+    """The fields of a request that needs a model."""
 
     model: str
     """A Route or a model; `NAME:latest` is NAME."""
+    keep_alive: float | str | None = None
+    """0: stop the model after the answer, unless others wait for it. It stays otherwise, however long was asked for."""
+
+    @property
+    def must_unload(self) -> bool:
+        """The model is to go when the answer is whole. Raises BadRequest for a keep_alive that is no time."""
+        if isinstance(self.keep_alive, str):
+            if not _DURATION.fullmatch(self.keep_alive):
+                raise BadRequest(
+                    f"`keep_alive` is {self.keep_alive[:80]!r}; it takes seconds, or a text such as 5m or 1h30m.",
+                    param="keep_alive",
+                )
+            return not re.search("[1-9]", self.keep_alive)
+        return self.keep_alive == 0
+
+
+class RunFields(ModelFields, kw_only=True):
+    """The fields of a request that is answered with text."""
+
     stream: bool = True
     format: str | dict[str, Any] = ""
     """`json`, or a JSON schema: what the answer must be."""
     options: Options = msgspec.field(default_factory=Options)
     think: bool | str | None = None
     """Whether the model thinks before it answers, where its template knows that."""
-    keep_alive: float | str | None = None
-    """0: stop the model after the answer, unless others wait for it. It stays otherwise, however long was asked for."""
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] = 0
 
@@ -140,10 +158,10 @@ class RunFields(OriginFields, kw_only=True):
 
     def grammar(self) -> Grammar | None:
         if isinstance(self.format, dict):
-            return Grammar("json_schema", msgspec.json.encode(self.format).decode())
+            return json_schema(self.format, "format")
         if self.format not in ("", "json"):
             raise BadRequest(f"`format` is {self.format[:80]!r}; it takes json or a JSON schema.", param="format")
-        return Grammar("json_object") if self.format else None
+        return json_object("format") if self.format else None
 
     def template_options(self) -> dict[str, Any]:
         if isinstance(self.think, str):
@@ -156,23 +174,11 @@ class RunFields(OriginFields, kw_only=True):
 
     async def check(self, services: Services) -> None:
         """Raises BadRequest for what the model can't do, and ModelNotFound."""
-        version, _ = await services.lookup.get(plain_name(self.model))
+        version, loadable = await services.lookup.get(plain_name(self.model))
         self.options.check_window(version.context_length)
-        if self.think and not (await asyncio.to_thread(services.registry.metadata, version)).thinks:
+        if self.think and not (await asyncio.to_thread(services.registry.metadata, loadable.version)).thinks:
             raise BadRequest(
                 f"{version.ref} doesn't think before it answers: its chat template knows no such thing."
                 " Leave `think` out.",
                 param="think",
             )
-
-    @property
-    def must_unload(self) -> bool:
-        """The model is to go when the answer is whole. Raises BadRequest for a keep_alive that is no time."""
-        if isinstance(self.keep_alive, str):
-            if not _DURATION.fullmatch(self.keep_alive):
-                raise BadRequest(
-                    f"`keep_alive` is {self.keep_alive[:80]!r}; it takes seconds, or a text such as 5m or 1h30m.",
-                    param="keep_alive",
-                )
-            return not re.search("[1-9]", self.keep_alive)
-        return self.keep_alive == 0

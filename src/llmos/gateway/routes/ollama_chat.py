@@ -10,7 +10,7 @@ from msgspec import field
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Tools
 from llmos.gateway import openapi
-from llmos.gateway.conversation import check_conversation
+from llmos.gateway.conversation import check_conversation, check_functions
 from llmos.gateway.ollama_answers import (
     MEDIA_TYPE,
     Line,
@@ -87,6 +87,7 @@ class OllamaChatRequest(RunFields, kw_only=True):
     def call(self) -> Call:
         """Raises BadRequest for what the types alone can't tell."""
         functions = [msgspec.to_builtins(tool.function) for tool in self.tools]
+        check_functions(functions)
         return Call(
             model=plain_name(self.model),
             prompts=[Prompt(messages=conversation(self.messages), continues=self._continues)],

@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, NotFound
+from llmos.engine.architectures import is_encoder
 from llmos.engine.metadata import Metadata
 from llmos.gateway import openapi
 from llmos.gateway.ollama_answers import json_response
@@ -197,14 +198,14 @@ def _all(services: Services) -> list[OllamaModel]:
 
 def _shown(services: Services, name: str) -> ShownModel:
     version = services.routes.resolve(name)
-    metadata = services.registry.metadata(version)
+    metadata = services.registry.metadata(services.registry.loadable(version).version)
     return ShownModel(
         license=version.license or "",
         template=metadata.template or "",
         parameters="\n".join(f"{field} {value:g}" for field, value in version.sampling.items()),
         details=_details(version),
         model_info=_model_info(version, metadata),
-        capabilities=_capabilities(metadata),
+        capabilities=_capabilities(version, metadata),
         modified_at=version.created_at.isoformat(),
     )
 
@@ -219,11 +220,12 @@ def _model_info(version: Version, metadata: Metadata) -> dict[str, Any]:
     return dict(metadata.facts) | {key: value for key, value in known.items() if value is not None}
 
 
-def _capabilities(metadata: Metadata) -> list[str]:
-    capabilities = ["completion"]
-    if metadata.thinks:
-        capabilities.append("thinking")
-    return capabilities
+def _capabilities(version: Version, metadata: Metadata) -> list[str]:
+    if is_encoder(version.family):
+        return ["embedding"]
+    can_chat = metadata.template is not None
+    can = {"completion": True, "tools": can_chat, "thinking": metadata.thinks}
+    return [name for name, is_so in can.items() if is_so]
 
 
 def _details(version: Version) -> ModelDetails:
