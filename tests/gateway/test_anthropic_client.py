@@ -257,7 +257,7 @@ def test_an_answer_that_the_caller_has_begun(client: anthropic.Anthropic, pool: 
 def test_an_answer_of_a_schema(client: anthropic.Anthropic, pool: FakePool) -> None:
     schema = {"type": "object"}
     client.messages.create(**HELLO, output_config={"format": {"type": "json_schema", "schema": schema}})
-    assert pool.requests[0].grammar == Grammar("json_schema", '{"type":"object"}')
+    assert pool.requests[0].grammar == Grammar("json_schema", '{"type":"object"}', "output_config.format")
 
 
 def test_more_tokens_than_the_context_has_are_no_error(client: anthropic.Anthropic, pool: FakePool) -> None:

@@ -11,6 +11,7 @@ from llmos.gateway.anthropic_blocks import AnthropicMessage, TextBlock, conversa
 from llmos.gateway.conversation import check_conversation, check_numbers
 from llmos.gateway.openai_fields import OriginFields
 from llmos.gateway.pipeline import Prompt
+from llmos.gateway.response_format import json_schema
 from llmos.gateway.wire import Unsupported, Variants, WireRequest
 
 _OWN_TOOLS = "tools that Anthropic defines are not available. Describe your own: name, description and input_schema."
@@ -160,7 +161,7 @@ class ConversationFields(OriginFields, kw_only=True):
     def grammar(self) -> Grammar | None:
         if self.output_config is None or self.output_config.format is None:
             return None
-        return Grammar("json_schema", msgspec.json.encode(self.output_config.format.schema).decode())
+        return json_schema(self.output_config.format.schema, "output_config.format")
 
     def template_options(self) -> dict[str, Any]:
         """Anthropic's clients expect no thinking unless they asked for it."""
