@@ -75,7 +75,7 @@ def test_speculation_has_to_gain_where_it_can_and_may_cost_3_percent_where_it_ca
     measured = [Speculation(name, each, 0, 0, 1.0) for name, each in ratios.items()]
     found = verdicts(Results(speculation=measured))
     assert [(each.what, each.is_met) for each in found] == [
-        ("copying text out of the prompt, 1 at once", True),
+        ("copying text out of the prompt", True),
         ("nothing to find in the prompt, 1 at once", False),
         ("nothing to find in the prompt, 8 at once", True),
     ]
