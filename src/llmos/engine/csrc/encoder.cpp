@@ -9,6 +9,9 @@ namespace {
 // Tokens that a pair of groups goes through before the next pair. Up to twice as many stay one span, so that none is a
 // short rest.
 constexpr int span_tokens = 128, max_span = 2 * span_tokens;
+// Rounding to bytes is noise that a text's mean over its tokens takes out again, the better the more they are. A text of
+// fewer multiplies twice where it matters most: by the bytes of its activations, and by those of what these left.
+constexpr int short_text = 32;
 
 }  // namespace
 
@@ -34,6 +37,7 @@ Encoder::Encoder(const Spec& spec, Pool& pool, const Kernels& kernels, CacheType
         own.heads = Buffer(head_values * sizeof(float));
         own.head_bytes = Buffer(head_values);
         own.outs = Buffer(head_values * sizeof(float));
+        own.row = Buffer(size_t(hidden_) * sizeof(float));
         own.inner = Buffer(size_t(max_span) * block_columns * sizeof(float));
     }
 }
@@ -98,6 +102,7 @@ void Encoder::reserve(const Batch& batch) {
         v_ = Buffer(n * attention_ * sizeof(float));
         shared_.reserve(capacity, std::max(hidden_, attention_));
         inner_.reserve(capacity, intermediate_);
+        remainders_.reserve(capacity, hidden_);
         token_capacity_ = capacity;  // last: there may be no memory for one of them
     }
     int num_blocks = 0, longest = 0;
@@ -124,10 +129,15 @@ void Encoder::plan(const Batch& batch) {
     token_sequence_.resize(size_t(batch.num_tokens));
     first_block_.resize(size_t(batch.num_sequences));
     units_.clear();
+    short_runs_.clear();
     for (int s = 0, block = 0; s < batch.num_sequences; ++s) {
         const int begin = batch.starts[s], end = batch.starts[s + 1];
         std::fill(token_sequence_.begin() + begin, token_sequence_.begin() + end, s);
         first_block_[size_t(s)] = block;
+        if (end - begin < short_text) {
+            if (short_runs_.empty() || short_runs_.back()[1] != begin) short_runs_.push_back({begin, begin});
+            short_runs_.back()[1] = end;
+        }
         block += (end - begin + block_positions - 1) / block_positions;
         // One head after another: its keys and values stay in the cache while all tokens attend to them.
         for (int head = 0; head < spec_.num_heads; ++head)
@@ -175,7 +185,29 @@ class Encoder::Pass {
     // Normalizes x where it lies, and makes it the input of `reader`.
     void norm(const Layer& layer, Vector weight, Vector bias, const PackedMatrix* reader, int token) const {
         k_.layer_norm(x(token), layer[weight], layer[bias], spec_.norm_eps, spec_.hidden_size, e_.hidden_, x(token));
-        if (reader) fill(x(token), *reader, e_.shared_.view(e_.hidden_), token, 0, e_.hidden_ / block_columns);
+        if (!reader) return;
+        const Activations in = e_.shared_.view(e_.hidden_);
+        fill(x(token), *reader, in, token, 0, in.blocks());
+        const int s = e_.token_sequence_[size_t(token)];
+        if (reader->packing() == Packing::floats || batch_.starts[s + 1] - batch_.starts[s] >= short_text) return;
+        float* row = own().row.template as<float>();
+        for (int b = 0; b < in.blocks(); ++b) {
+            const float unit = in.scales[size_t(token) * in.blocks() + b];
+            const int8_t* bytes = in.quantized + size_t(token) * in.columns + size_t(b) * block_columns;
+            for (int i = 0; i < block_columns; ++i) row[b * block_columns + i] = x(token)[b * block_columns + i] - unit * float(bytes[i]);
+        }
+        k_.quantize(row, e_.remainders_.view(e_.hidden_), token, 0, in.blocks());
+    }
+
+    // Adds what the bytes of short texts left to a product of the hidden columns: out is of first_row and first_group.
+    void add_remainders(const PackedMatrix& weights, int first_row, int last_row, int first_group, int last_group, float* out, int out_stride) const {
+        if (weights.packing() == Packing::floats) return;
+        const Activations left = e_.remainders_.view(e_.hidden_);
+        for (const auto& [begin, end] : e_.short_runs_) {
+            const int from = std::max(begin, first_row), to = std::min(end, last_row);
+            if (from < to)
+                k_.matmul({&weights, &left, from, to, first_group, last_group, nullptr, out + size_t(from - first_row) * out_stride, out_stride, true});
+        }
     }
 
     void embed() {
@@ -201,8 +233,8 @@ class Encoder::Pass {
         int first_group(int unit) const { return unit / num_spans * 2; }
     };
 
-    // out (+)= weights . in
-    template <size_t N> void project(const Activations& in, const Segment (&segments)[N], bool accumulate) {
+    // out (+)= weights . in; `done(segment, first_row, last_row, first_group, last_group, out)` is told of each part.
+    template <size_t N, class Done> void project(const Activations& in, const Segment (&segments)[N], bool accumulate, Done done) {
         const Split split(num_tokens());
         int num_groups = 0;
         for (const Segment& s : segments) num_groups += s.weights->groups();
@@ -213,17 +245,24 @@ class Encoder::Pass {
                 const int groups = s.weights->groups(), from = std::max(first - base, 0), to = std::min(last - base, groups);
                 base += groups;
                 if (from >= to) continue;
-                k_.matmul({s.weights, &in, split.first_row(unit), split.last_row(unit), from, to, s.bias,
-                           s.out + size_t(split.first_row(unit)) * s.out_stride + size_t(from) * group_rows, s.out_stride, accumulate});
+                const int first_row = split.first_row(unit), last_row = split.last_row(unit);
+                float* out = s.out + size_t(first_row) * s.out_stride + size_t(from) * group_rows;
+                k_.matmul({s.weights, &in, first_row, last_row, from, to, s.bias, out, s.out_stride, accumulate});
+                done(s, first_row, last_row, from, to, out);
             }
         });
+    }
+    template <size_t N> void project(const Activations& in, const Segment (&segments)[N], bool accumulate) {
+        project(in, segments, accumulate, [](const Segment&, int, int, int, int, float*) {});
     }
 
     void attention(const Layer& layer) {
         const Segment qkv[] = {{&layer.q, layer[Vector::q_bias], e_.q_.as<float>(), e_.attention_},
                                {&layer.k, layer[Vector::k_bias], e_.k_.as<float>(), e_.attention_},
                                {&layer.v, layer[Vector::v_bias], e_.v_.as<float>(), e_.attention_}};
-        project(e_.shared_.view(e_.hidden_), qkv, false);
+        project(e_.shared_.view(e_.hidden_), qkv, false, [&](const Segment& s, int first_row, int last_row, int from, int to, float* out) {
+            add_remainders(*s.weights, first_row, last_row, from, to, out, s.out_stride);
+        });
         for_each(num_tokens() * spec_.num_heads, 16, [&](int i) { keep(i / spec_.num_heads, i % spec_.num_heads); });
 
         const Activations attended = e_.shared_.view(e_.attention_);
@@ -304,6 +343,7 @@ class Encoder::Pass {
         const int last_group = std::min(group + 2, layer.up.groups());
         float* rows = own().inner.template as<float>();
         k_.matmul({&layer.up, &in, first_row, last_row, group, last_group, layer[Vector::up_bias], rows, block_columns, false});
+        add_remainders(layer.up, first_row, last_row, group, last_group, rows, block_columns);
         if (last_group == group + 1)  // the other half of the block is padding
             for (int i = 0; i < last_row - first_row; ++i) std::fill_n(rows + i * block_columns + group_rows, group_rows, 0.0f);
         k_.activate(spec_.activation, rows, nullptr, (last_row - first_row) * block_columns, rows);

@@ -77,6 +77,7 @@ class Encoder {
     };
     // What one thread works on.
     struct Scratch {
+        Buffer row;                              // what bytes left of a row
         Buffer heads, head_bytes, outs, scores;  // of the rows that attend together
         Buffer inner;                            // a block of 32 columns, for all tokens of a span
     };
@@ -99,9 +100,11 @@ class Encoder {
     int token_capacity_ = 0, block_capacity_ = 0, score_capacity_ = 0;
     Buffer x_, q_, k_, v_;
     Buffer kept_;         // keys and values of the layer at hand: [heads][blocks]
+    Rows remainders_;     // what the bytes of the hidden columns leave of their values, where a text is short
     Rows shared_, inner_; // inputs of the products: of the hidden or attention columns, of the intermediate ones
     std::vector<Scratch> own_;
     std::vector<int> token_sequence_, first_block_;
+    std::vector<std::array<int, 2>> short_runs_;  // tokens [begin, end) of short texts, ascending
     std::vector<int32_t> block_table_;  // a sequence's blocks lie one behind another
     std::vector<AttentionUnit> units_;
 };
