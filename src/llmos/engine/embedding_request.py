@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _USUAL_CHARACTERS_PER_TOKEN = 8
 """More than prose, code or numbers come to."""
 
+_READ_FOR_AN_ERROR = 32
+"""A text that is too long is read so many times as far as the model could take it: the error says by how much."""
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedTexts:
@@ -100,9 +103,13 @@ class _Texts:
     def tokens(self, request: Embed) -> list[list[int]]:
         names = request.names or [f"input[{i}]" for i in range(len(request.inputs))]
         texts = [self._text(each) for each in request.inputs if isinstance(each, str)]
-        encoded = iter(self._tokenizer.encode_texts([self._beginning(text) for text in texts]))
+        beginnings = [self._beginning(text) for text in texts]
+        is_part = iter(len(beginning) < len(text) for beginning, text in zip(beginnings, texts, strict=True))
+        encoded = iter(self._tokenizer.encode_texts(beginnings))
         return [
-            self._framed(next(encoded), name) if isinstance(each, str) else self._as_given(each, name)
+            self._framed(next(encoded), name, is_part=next(is_part))
+            if isinstance(each, str)
+            else self._as_given(each, name)
             for each, name in zip(request.inputs, names, strict=True)
         ]
 
@@ -113,7 +120,7 @@ class _Texts:
     def _beginning(self, text: str) -> str:
         """Return so much of a text that is far too long that the rest doesn't matter: encoding all of it would hold
         others up. The end is at a space, where no tokenizer puts together what stands on both sides."""
-        num_characters = _USUAL_CHARACTERS_PER_TOKEN * (self._limit + 1)
+        num_characters = _USUAL_CHARACTERS_PER_TOKEN * (self._limit + 1) * (1 if self._is_cut else _READ_FOR_AN_ERROR)
         # Doubled, since the rest behind a beginning that takes few tokens may be of any kind.
         while num_characters < len(text):
             end = text.rfind(" ", 0, num_characters)
@@ -122,10 +129,10 @@ class _Texts:
             num_characters *= 2
         return text
 
-    def _framed(self, tokens: list[int], name: str) -> list[int]:
+    def _framed(self, tokens: list[int], name: str, *, is_part: bool) -> list[int]:
         if len(tokens) > self._room:
             if not self._is_cut:
-                raise self._too_long(len(tokens) + self._limit - self._room, name)
+                raise self._too_long(len(tokens) + self._limit - self._room, name, "more than " if is_part else "")
             tokens = tokens[: self._room]
         return [*self._before, *tokens, *self._behind]
 
@@ -142,9 +149,10 @@ class _Texts:
             raise self._too_long(len(tokens), name)
         return list(tokens[: self._limit])
 
-    def _too_long(self, num_tokens: int, name: str) -> PromptTooLong:
+    def _too_long(self, num_tokens: int, name: str, more_than: str = "") -> PromptTooLong:
         return PromptTooLong(
-            f"`{name}` has {num_tokens:,} tokens; the model accepts {self._limit:,}. "
-            f"Shorten it by {num_tokens - self._limit:,} tokens, or set `truncate` to true and its end is left out.",
+            f"`{name}` has {more_than}{num_tokens:,} tokens; the model accepts {self._limit:,}. "
+            f"Shorten it by {more_than}{num_tokens - self._limit:,} tokens, "
+            "or set `truncate` to true and its end is left out.",
             param=name,
         )

@@ -1,0 +1,213 @@
+"""Texts to vectors, step by step: what is refused, what is cut, whose turn it is, what an abort leaves."""
+
+import numpy as np
+import pytest
+from tiny_encoders import TinyEncoder, make_tiny_encoder
+
+from llmos.core.errors import BadRequest, Conflict, PromptTooLong
+from llmos.engine.checkpoint import open_checkpoint
+from llmos.engine.config import EngineConfig
+from llmos.engine.embedding import EmbeddingEngine
+from llmos.engine.loading import load_embedding_engine, load_engine
+from llmos.engine.messages import Embed, Embedded, Failed, Generate
+
+LONG = "river " * 90
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyEncoder:
+    return make_tiny_encoder("bert", tmp_path_factory.mktemp("tiny"))
+
+
+class FakeEncoder:
+    """A text's vector is its tokens' sum and their number."""
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.steps = []
+
+    def forward(self, tokens, starts):
+        texts = np.split(tokens, starts[1:-1])
+        self.steps.append([text.tolist() for text in texts])
+        if any(99 in text for text in texts):
+            raise RuntimeError("the encoder broke")
+        vectors = np.zeros((len(texts), self.spec.hidden_size), np.float32)
+        vectors[:, 0] = [text.sum() if 98 not in text else np.nan for text in texts]
+        vectors[:, 1] = [len(text) for text in texts]
+        return vectors
+
+
+@pytest.fixture
+def engine(tiny: TinyEncoder) -> EmbeddingEngine:
+    checkpoint = open_checkpoint(tiny.files())
+    return EmbeddingEngine(FakeEncoder(checkpoint.spec), checkpoint.tokenizer, EngineConfig(max_batched_tokens=64))
+
+
+def drain(engine: EmbeddingEngine) -> dict:
+    told = {}
+    while engine.has_work:
+        for event in engine.step():
+            assert event.id not in told, "a request ends once"
+            told[event.id] = event
+    return told
+
+
+def vectors(event: Embedded) -> np.ndarray:
+    return np.frombuffer(event.vectors, "<f4").reshape(-1, event.size)
+
+
+def embed(engine: EmbeddingEngine, *inputs, **options) -> np.ndarray:
+    engine.submit(Embed(id="r", inputs=list(inputs), **options))
+    event = drain(engine)["r"]
+    assert isinstance(event, Embedded), event
+    return vectors(event)
+
+
+def test_control_tokens_go_around_a_text_and_none_comes_out_of_it(engine, tiny):
+    tokenizer = open_checkpoint(tiny.files()).tokenizer
+    assert tokenizer.frame == ([2], [3])
+    embed(engine, "river streams", "[SEP] river [MASK]")
+    first, second = engine._encoder.steps[0]
+    assert first == [2, 5, 6, 9, 3]
+    assert second[0] == 2
+    assert second[-1] == 3
+    assert not {0, 2, 3, 4} & set(second[1:-1])
+
+
+def test_usage_counts_control_tokens(engine):
+    assert engine.submit(Embed(id="a", inputs=["river", "the river"])).num_prompt_tokens == 7
+    assert drain(engine)["a"].num_tokens == 7
+    assert engine.num_computed_tokens == 7
+
+
+def test_tokens_are_taken_as_they_stand(engine):
+    embed(engine, [7, 8])
+    assert engine._encoder.steps == [[[7, 8]]]
+
+
+def test_a_text_that_is_too_long_is_refused_by_name_and_by_how_much(engine):
+    with pytest.raises(
+        PromptTooLong, match=r"`input\[1\]` has 92 tokens; the model accepts 64. Shorten it by 28"
+    ) as no:
+        engine.prepare(Embed(id="r", inputs=["river", LONG]))
+    assert no.value.param == "input[1]"
+    with pytest.raises(PromptTooLong, match=r"`query` has 65 tokens"):
+        engine.prepare(Embed(id="r", inputs=[[7] * 65], names=["query"]))
+
+
+@pytest.mark.parametrize(("limit", "length"), [(0, 64), (10, 10), (64, 64)])
+def test_only_who_asks_for_it_gets_a_text_cut_and_its_frame_stays(engine, limit, length):
+    [tokens] = engine.prepare(Embed(id="r", inputs=[LONG], truncate_to=limit)).texts
+    assert len(tokens) == length
+    assert (tokens[0], tokens[-1]) == (2, 3)
+    [given] = engine.prepare(Embed(id="r", inputs=[[7] * 90], truncate_to=limit)).texts
+    assert given == [7] * length
+
+
+def test_a_beginning_is_all_that_is_read_of_a_text_that_is_far_too_long(engine, monkeypatch):
+    read = []
+    encode_texts = engine._tokenizer.encode_texts
+
+    def noted(texts):
+        read.extend(map(len, texts))
+        return encode_texts(texts)
+
+    monkeypatch.setattr(engine._tokenizer, "encode_texts", noted)
+    [tokens] = engine.prepare(Embed(id="r", inputs=["river " * 100_000], truncate_to=0)).texts
+    assert tokens == [2, *[5] * 62, 3]
+    assert max(read) < 1000
+    with pytest.raises(PromptTooLong, match="has more than"):
+        engine.prepare(Embed(id="r", inputs=["river " * 100_000]))
+    assert max(read) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"dimensions": 0}, "dimensions"),
+        ({"dimensions": 49}, "dimensions"),
+        ({"truncate_to": 65}, "truncate_prompt_tokens"),
+        ({"truncate_to": 2}, "truncate_prompt_tokens"),
+        ({"prompt": "query"}, "prompt_name"),
+        ({"priority": 101}, "priority"),
+        ({"inputs": []}, "input"),
+        ({"inputs": [[131]]}, "input[0]"),
+        ({"inputs": [[-1]]}, "input[0]"),
+        ({"inputs": [[]]}, "input[0]"),
+    ],
+)
+def test_what_is_wrong_is_said_of_its_field(engine, options, param):
+    with pytest.raises(BadRequest) as refused:
+        engine.prepare(Embed(**({"id": "r", "inputs": ["river"]} | options)))
+    assert refused.value.param == param
+
+
+def test_fewer_dimensions_have_the_length_1_too(engine):
+    for size in (2, 48):
+        [vector] = embed(engine, "river", dimensions=size)
+        assert vector.shape == (size,)
+        assert np.linalg.norm(vector) == pytest.approx(1)
+
+
+def test_a_large_request_lets_small_ones_by_even_of_the_same_caller(engine):
+    engine.submit(Embed(id="large", inputs=["river"] * 300))
+    engine.step()
+    engine.submit(Embed(id="small", inputs=["stone"]))
+    engine.submit(Embed(id="other", inputs=["stone"] * 3, caller="somebody else"))
+    ended = []
+    for _ in range(3):
+        ended += [event.id for event in engine.step()]
+    assert ended == ["other", "small"] or ended == ["small", "other"]
+    assert set(drain(engine)) == {"large"}
+
+
+def test_a_step_holds_no_more_tokens_than_it_may_but_one_text_always(tiny):
+    checkpoint = open_checkpoint(tiny.files())
+    engine = EmbeddingEngine(FakeEncoder(checkpoint.spec), checkpoint.tokenizer, EngineConfig(max_batched_tokens=64))
+    engine.submit(Embed(id="r", inputs=[[7] * length for length in (60, 4, 64, 1, 30, 33, 33)]))
+    drain(engine)
+    assert [[len(text) for text in step] for step in engine._encoder.steps] == [[60, 4], [64], [1, 30, 33], [33]]
+
+
+def test_an_abort_leaves_nothing_and_an_id_is_free_again(engine):
+    engine.submit(Embed(id="r", inputs=["river"] * 100))
+    with pytest.raises(Conflict):
+        engine.submit(Embed(id="r", inputs=["river"]))
+    engine.step()
+    engine.abort("r")
+    assert not engine.has_work
+    assert engine.load().num_waiting == 0
+    assert engine.step() == []
+    assert len(embed(engine, "river")) == 1
+
+
+def test_a_step_that_breaks_ends_the_requests_in_it_and_no_other(engine):
+    engine.submit(Embed(id="broken", inputs=[[99]]))
+    engine.submit(Embed(id="late", inputs=[[7] * 64]))
+    told = drain(engine)
+    assert isinstance(told["broken"], Failed)
+    assert isinstance(told["late"], Embedded)
+
+
+def test_numbers_that_are_none_fail_their_request_only(engine):
+    engine.submit(Embed(id="nan", inputs=[[98], [7]]))
+    engine.submit(Embed(id="sound", inputs=[[7]]))
+    told = drain(engine)
+    assert isinstance(told["nan"], Failed)
+    assert isinstance(told["sound"], Embedded)
+
+
+def test_it_writes_nothing(engine):
+    with pytest.raises(BadRequest, match="writes none"):
+        engine.prepare(Generate(id="r", text="river"))
+    with pytest.raises(BadRequest, match="writes none"):
+        engine.count(Generate(id="r", text="river"))
+
+
+def test_a_model_is_loaded_for_what_it_can_do(tiny):
+    engine, ready = load_embedding_engine(tiny.files(), EngineConfig(threads=1, weights="f32"))
+    assert (ready.family, ready.context_length, ready.has_template) == ("bert", 64, False)
+    expected = tiny.pooled([2, 5, 3])
+    np.testing.assert_allclose(embed(engine, "river")[0], expected / np.linalg.norm(expected), atol=1e-5)
+    with pytest.raises(BadRequest, match="turns texts into vectors"):
+        load_engine(tiny.files(), EngineConfig())
