@@ -44,8 +44,8 @@ def test_the_package_offers_these_names() -> None:
 
 def test_the_client_room_offers_these_names() -> None:
     assert sorted(client.__all__) == [
-        "Answer", "AsyncClient", "AsyncModel", "AsyncStream", "Client", "DeploymentInfo", "Model", "ModelInfo",
-        "RouteInfo", "Stream", "Usage",
+        "Answer", "AsyncClient", "AsyncModel", "AsyncStream", "Client", "DeploymentInfo", "Embeddings", "Model",
+        "ModelInfo", "RouteInfo", "Stream", "Usage",
     ]  # fmt: skip
 
 
@@ -60,6 +60,9 @@ def test_a_client_takes_these_options(kind: Any) -> None:
 @pytest.mark.parametrize("kind", [client.Model, client.AsyncModel])
 def test_a_model_takes_these_calls(kind: Any) -> None:
     assert parameters_of(kind.generate_text) == ["self", "prompt", "*", "raw=False", "stream=False", "**sampling"]
+    assert parameters_of(kind.embed) == [
+        "self", "texts", "*", "dimensions=None", "truncate=False", "prompt_name=None",
+    ]  # fmt: skip
     assert parameters_of(kind.chat) == ["self", "messages", "*", "stream=False", "**sampling"]
 
 
@@ -87,6 +90,7 @@ def test_the_engine_knows_every_sampling_option_of_the_client() -> None:
     ("kind", "fields"),
     [
         (client.Answer, ["id", "text", "model", "version", "finish_reason", "usage"]),
+        (client.Embeddings, ["vectors", "model", "version", "usage"]),
         (client.Usage, ["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"]),
     ],
 )

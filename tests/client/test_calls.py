@@ -1,14 +1,16 @@
 """What both clients send, and what they make of the replies."""
 
 import gc
+import struct
 import warnings
+from base64 import b64encode
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from llmos.client import Answer, Client, Usage
-from llmos.core.errors import BadRequest, ConnectionFailed, ModelNotFound, PromptTooLong, ReplicaFailed
+from llmos.core.errors import BadRequest, ConnectionFailed, LLMOSError, ModelNotFound, PromptTooLong, ReplicaFailed
 
 
 def test_a_model_is_asked_for_by_name_and_answers(connect: Any, server: Any) -> None:
@@ -157,6 +159,35 @@ def test_chat_goes_through_the_openai_route(model: Any, server: Any) -> None:
     )  # fmt: skip
     assert server.received[0].path == "/v1/chat/completions"
     assert server.received[0].body == {"model": "dialogue", "messages": messages, "max_tokens": 2}
+
+
+def test_texts_become_vectors(model: Any, server: Any) -> None:
+    rows = [{"index": i, "embedding": b64encode(struct.pack("<ff", i, 0.5)).decode()} for i in range(2)]
+    usage = {"prompt_tokens": 9, "total_tokens": 9}
+    server.replies(*[server.json({"data": rows, "model": "minilm@1", "usage": usage})] * 2)
+    answer = model.embed(["a", "b"])
+    assert answer.vectors == [[0.0, 0.5], [1.0, 0.5]]
+    assert (answer.version, answer.model, answer.usage.prompt_tokens, answer.usage.total_tokens) == (
+        "minilm@1", "dialogue", 9, 9,
+    )  # fmt: skip
+    assert server.received[0].path == "/v1/embeddings"
+    assert server.received[0].body == {"model": "dialogue", "input": ["a", "b"], "encoding_format": "base64"}
+    model.embed(["a", "b"], dimensions=2, truncate=True, prompt_name="query")
+    assert server.received[1].body.items() >= {"dimensions": 2, "truncate": True, "prompt_name": "query"}.items()
+
+
+def test_a_text_that_is_no_list_of_texts_sends_nothing(model: Any, server: Any) -> None:
+    with pytest.raises(TypeError, match="a list"):
+        model.embed("one text")
+    assert server.received == []
+
+
+@pytest.mark.parametrize("row", [{}, {"embedding": "*"}, {"embedding": "AAA="}, {"embedding": 7}, 7])
+def test_vectors_that_are_none_are_called_so(model: Any, server: Any, row: Any) -> None:
+    usage = {"prompt_tokens": 9, "total_tokens": 9}
+    server.replies(server.json({"data": [row], "model": "minilm@1", "usage": usage}))
+    with pytest.raises(LLMOSError):
+        model.embed(["a"])
 
 
 def test_a_stream_gives_pieces_and_knows_the_answer_at_the_end(model: Any, server: Any) -> None:

@@ -39,6 +39,19 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Embeddings:
+    """The vectors of some texts."""
+
+    vectors: list[list[float]]
+    """One of each text, in their order."""
+    model: str
+    """The name that was asked: a Route or a model."""
+    version: str
+    """The Version that really made them, such as `minilm@1`."""
+    usage: Usage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelInfo:
     """What the server knows about the Version behind a name."""
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 import httpx
 
 from llmos.client import calls, flows
-from llmos.client.answers import Answer, DeploymentInfo, ModelInfo, RouteInfo
+from llmos.client.answers import Answer, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
 from llmos.client.calls import Call, CallOptions, StreamedCall
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
 from llmos.client.draft import Draft, StreamFacts
@@ -168,6 +168,23 @@ class AsyncModel:
         if stream:
             return await self._client._listen(calls.chat_streamed(self.name, messages, sampling=sampling))
         return await self._client._ask(calls.chat(self.name, messages, sampling=sampling))
+
+    async def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        dimensions: int | None = None,
+        truncate: bool = False,
+        prompt_name: str | None = None,
+    ) -> Embeddings:
+        """Return a vector for each text; the model must be one that makes them, such as minilm.
+
+        dimensions: only so many numbers of each. truncate: leave out the end of a text that is too long, which is an
+        error otherwise. prompt_name: one of the model's own prompts, put before each text.
+        """
+        return await self._client._ask(
+            calls.embed(self.name, texts, dimensions=dimensions, truncate=truncate, prompt_name=prompt_name)
+        )
 
 
 class AsyncStream(StreamFacts):

@@ -5,12 +5,15 @@ Two wire formats carry an answer: LLMOS's own (generate) and OpenAI's (chat). A 
 
 import difflib
 import inspect
+from array import array
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from sys import byteorder
 from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar
 from urllib.parse import quote
 
-from llmos.client.answers import Answer, DeploymentInfo, ModelInfo, RouteInfo, Usage
+from llmos.client.answers import Answer, DeploymentInfo, Embeddings, ModelInfo, RouteInfo, Usage
 from llmos.client.draft import Draft, MalformedReply
 
 T = TypeVar("T")
@@ -149,6 +152,17 @@ def chat_streamed(model: str, messages: Sequence[Mapping[str, Any]], *, sampling
     return StreamedCall(method="POST", path="/v1/chat/completions", body=body, model=model, read_event=_read_chat_event)
 
 
+def embed(
+    model: str, texts: Sequence[str], *, dimensions: int | None, truncate: bool, prompt_name: str | None
+) -> Call[Embeddings]:
+    if isinstance(texts, str):
+        raise TypeError("embed takes a list of texts; put a single one into a list.")
+    body: dict[str, Any] = {"model": model, "input": list(texts), "encoding_format": "base64"}
+    options = {"dimensions": dimensions, "truncate": truncate or None, "prompt_name": prompt_name}
+    body |= {name: value for name, value in options.items() if value is not None}
+    return Call(method="POST", path="/v1/embeddings", body=body, read=lambda reply: _read_embeddings(reply, model))
+
+
 def _route_path(name: str) -> str:
     return f"/llmos/v1/routes/{quote(name, safe='')}"
 
@@ -208,6 +222,27 @@ def _read_chat(body: Any, model: str) -> Answer:
 
 def _read_chat_event(event: Any, draft: Draft) -> str:
     return _read_choice(event, draft, "delta")
+
+
+def _read_embeddings(body: Any, model: str) -> Embeddings:
+    body = _object(body)
+    rows = body.get("data")
+    if not isinstance(rows, list):
+        raise MalformedReply
+    try:
+        vectors = [_floats(b64decode(_object(row)["embedding"], validate=True)) for row in rows]
+        usage = _usage({"completion_tokens": 0, **_object(body.get("usage"))})
+        return Embeddings(vectors=vectors, model=model, version=str(body["model"]), usage=usage)
+    except (KeyError, TypeError, ValueError):
+        raise MalformedReply from None
+
+
+def _floats(data: bytes) -> list[float]:
+    """Of 32 bits, little-endian."""
+    values = array("f", data)
+    if byteorder == "big":
+        values.byteswap()
+    return values.tolist()
 
 
 def _read_choice(body: Any, draft: Draft, part: str) -> str:
