@@ -9,7 +9,7 @@ import pytest
 
 import llmos
 from llmos import client
-from llmos.client.calls import CallOptions, JSONModel, Sampling
+from llmos.client.calls import CallOptions, ChatOptions, JSONModel, Sampling
 
 SAMPLING = {
     "max_tokens": "int",
@@ -45,7 +45,7 @@ def test_the_package_offers_these_names() -> None:
 def test_the_client_room_offers_these_names() -> None:
     assert sorted(client.__all__) == [
         "Answer", "AsyncClient", "AsyncModel", "AsyncStream", "Client", "DeploymentInfo", "Embeddings", "Model",
-        "ModelInfo", "RouteInfo", "Stream", "Usage",
+        "ModelInfo", "RouteInfo", "Stream", "ToolCall", "Usage",
     ]  # fmt: skip
 
 
@@ -80,6 +80,12 @@ def test_these_are_the_other_options_of_a_call() -> None:
     }  # fmt: skip
 
 
+def test_these_are_the_further_options_of_a_conversation() -> None:
+    assert ChatOptions.__annotations__.keys() - CallOptions.__annotations__.keys() == {
+        "tools", "tool_choice", "parallel_tool_calls",
+    }  # fmt: skip
+
+
 def test_the_engine_knows_every_sampling_option_of_the_client() -> None:
     from llmos.engine.messages import SamplingParams
 
@@ -89,7 +95,8 @@ def test_the_engine_knows_every_sampling_option_of_the_client() -> None:
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
-        (client.Answer, ["id", "text", "model", "version", "finish_reason", "usage"]),
+        (client.Answer, ["id", "text", "model", "version", "finish_reason", "usage", "reasoning", "tool_calls"]),
+        (client.ToolCall, ["id", "name", "arguments"]),
         (client.Embeddings, ["vectors", "model", "version", "usage"]),
         (client.Usage, ["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"]),
     ],
@@ -102,7 +109,7 @@ def test_results_have_these_fields_and_cannot_be_changed(kind: Any, fields: list
 @pytest.mark.parametrize("kind", [client.Stream, client.AsyncStream])
 def test_a_stream_tells_these_things(kind: Any) -> None:
     told = {name for name, member in inspect.getmembers(kind) if isinstance(member, property)}
-    assert told == {"id", "text", "model", "version", "finish_reason", "usage"}
+    assert told == {"id", "text", "model", "version", "finish_reason", "usage", "reasoning", "tool_calls"}
     assert hasattr(kind, "close")
 
 

@@ -316,3 +316,50 @@ def test_a_client_that_is_forgotten_leaves_no_open_socket(server: Any, no_own_se
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
         gc.collect()  # an open socket would make it warn, and pytest makes that an error
+
+
+TOOLS: Any = [{"type": "function", "function": {"name": "clock", "parameters": {"type": "object"}}}]
+
+
+def test_a_conversation_may_have_tools(model: Any, server: Any) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "clock", "arguments": '{"zone": "Rome"}'}}
+    message = {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    server.replies(server.json({"id": "c", "model": "smollm2@1", "choices": [choice], "usage": server.usage}))
+    answer = model.chat([], tools=TOOLS, tool_choice="required", parallel_tool_calls=False)
+    assert (answer.text, answer.reasoning, answer.finish_reason) == ("", "Hm.", "tool_calls")
+    [called] = answer.tool_calls
+    assert (called.id, called.name, called.json()) == ("call_1", "clock", {"zone": "Rome"})
+    assert answer.message == {**message, "content": ""}
+    assert server.received[0].body == {
+        "model": "dialogue", "messages": [], "tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False,
+    }  # fmt: skip
+    with pytest.raises(TypeError, match="tools"):
+        model.generate_text("Hi", tools=TOOLS)
+
+
+def test_the_calls_of_a_stream_are_put_together(model: Any, server: Any) -> None:
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        return {"id": "c", "model": "smollm2@1", "choices": [{"delta": delta, "finish_reason": finish_reason}]}
+
+    def call(index: int, arguments: str, **first: Any) -> dict[str, Any]:
+        name = {"name": first.pop("name")} if first else {}
+        return {"index": index, **first, "function": {"arguments": arguments, **name}}
+
+    server.replies(
+        server.stream(
+            chunk({"role": "assistant", "content": None}),
+            chunk({"reasoning_content": "Hm."}),
+            chunk({"tool_calls": [call(0, '{"a"', id="call_1", type="function", name="f")]}),
+            chunk({"tool_calls": [call(0, ": 1}"), call(1, "{}", id="call_2", type="function", name="g")]}),
+            chunk({}, "tool_calls"),
+            {"id": "c", "model": "smollm2@1", "choices": [], "usage": server.usage},
+            "[DONE]",
+        )
+    )
+    stream = model.chat([], tools=TOOLS, stream=True)
+    assert list(stream) == []
+    assert [(each.id, each.name, each.arguments) for each in stream.tool_calls] == [
+        ("call_1", "f", '{"a": 1}'), ("call_2", "g", "{}"),
+    ]  # fmt: skip
+    assert (stream.reasoning, stream.finish_reason) == ("Hm.", "tool_calls")

@@ -4,7 +4,7 @@ The rules of a call (what is sent, how a reply is read, when to try again) are w
 without any input or output; blocking.py and asynchronous.py only carry them out.
 """
 
-from llmos.client.answers import Answer, DeploymentInfo, Embeddings, ModelInfo, RouteInfo, Usage
+from llmos.client.answers import Answer, DeploymentInfo, Embeddings, ModelInfo, RouteInfo, ToolCall, Usage
 from llmos.client.asynchronous import AsyncClient, AsyncModel, AsyncStream
 from llmos.client.blocking import Client, Model, Stream
 
@@ -20,5 +20,6 @@ __all__ = [
     "ModelInfo",
     "RouteInfo",
     "Stream",
+    "ToolCall",
     "Usage",
 ]

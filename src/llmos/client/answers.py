@@ -17,6 +17,20 @@ class Usage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCall:
+    """A function that the model wants called. The result goes back as a message of the role `tool` with the id."""
+
+    id: str
+    name: str
+    arguments: str
+    """A JSON object."""
+
+    def json(self) -> Any:
+        """Return the arguments. Raises ValueError where they are no JSON, as of an answer that max_tokens cut."""
+        return json.loads(self.arguments)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """One finished answer of a model."""
 
@@ -27,11 +41,28 @@ class Answer:
     version: str
     """The Version that really produced the answer, such as `smollm2@1`."""
     finish_reason: str
-    """`stop`: the model ended it or a stop string was met. `length`: it reached max_tokens or the context's end."""
+    """`stop`: the model ended it or a stop string was met. `length`: it reached max_tokens or the context's end.
+    `tool_calls`: it wants functions called."""
     usage: Usage
+    reasoning: str = ""
+    """What the model thought before it answered, where its template sets that apart."""
+    tool_calls: tuple[ToolCall, ...] = ()
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The answer as a message of the conversation, for the next call."""
+        message: dict[str, Any] = {"role": "assistant", "content": self.text}
+        if self.reasoning:
+            message["reasoning_content"] = self.reasoning
+        if self.tool_calls:
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in self.tool_calls
+            ]
+        return message
 
     def json(self) -> Any:
         """Return the text's JSON. Raises ValueError where it is none, as of an answer that max_tokens cut."""

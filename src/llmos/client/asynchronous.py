@@ -8,7 +8,7 @@ import httpx
 
 from llmos.client import calls, flows
 from llmos.client.answers import Answer, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
-from llmos.client.calls import Call, CallOptions, StreamedCall
+from llmos.client.calls import Call, CallOptions, ChatOptions, StreamedCall
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
@@ -152,18 +152,18 @@ class AsyncModel:
 
     @overload
     async def chat(
-        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[False] = False, **sampling: Unpack[CallOptions]
+        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[False] = False, **sampling: Unpack[ChatOptions]
     ) -> Answer: ...
     @overload
     async def chat(
-        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[True], **sampling: Unpack[CallOptions]
+        self, messages: Sequence[Mapping[str, Any]], *, stream: Literal[True], **sampling: Unpack[ChatOptions]
     ) -> "AsyncStream": ...
     async def chat(
-        self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, **sampling: Unpack[CallOptions]
+        self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, **sampling: Unpack[ChatOptions]
     ) -> "Answer | AsyncStream":
         """Return the model's answer to a conversation: messages of a `role` (system, user, assistant) and `content`.
 
-        Takes the options of `generate_text`.
+        Takes the options of `generate_text`, and `tools`, `tool_choice` and `parallel_tool_calls`.
         """
         if stream:
             return await self._client._listen(calls.chat_streamed(self.name, messages, sampling=sampling))

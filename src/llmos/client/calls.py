@@ -66,6 +66,17 @@ class CallOptions(Sampling, total=False):
     """Prompts of one salt share the work for their common beginning; prompts of two never do."""
 
 
+class ChatOptions(CallOptions, total=False):
+    """What a conversation takes besides."""
+
+    tools: Sequence[Mapping[str, Any]]
+    """What the model may call: {"type": "function", "function": {"name", "description", "parameters": JSON schema}}."""
+    tool_choice: Literal["auto", "required", "none"] | Mapping[str, Any]
+    """Whether it must; or the one function: {"type": "function", "function": {"name"}}."""
+    parallel_tool_calls: bool
+    """Several calls may come in one answer."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call(Generic[T]):
     """One HTTP request and the reader of its reply."""
@@ -136,18 +147,18 @@ def generate_streamed(model: str, prompt: str, *, raw: bool, sampling: CallOptio
     )
 
 
-def chat(model: str, messages: Sequence[Mapping[str, Any]], *, sampling: CallOptions) -> Call[Answer]:
-    body = {"model": model, "messages": list(messages), **_options(sampling, "structured_outputs", "json")}
+def chat(model: str, messages: Sequence[Mapping[str, Any]], *, sampling: ChatOptions) -> Call[Answer]:
+    body = {"model": model, "messages": list(messages), **_options(sampling, "structured_outputs", "json", ChatOptions)}
     return Call(method="POST", path="/v1/chat/completions", body=body, read=lambda reply: _read_chat(reply, model))
 
 
-def chat_streamed(model: str, messages: Sequence[Mapping[str, Any]], *, sampling: CallOptions) -> StreamedCall:
+def chat_streamed(model: str, messages: Sequence[Mapping[str, Any]], *, sampling: ChatOptions) -> StreamedCall:
     body = {
         "model": model,
         "messages": list(messages),
         "stream": True,
         "stream_options": {"include_usage": True},
-        **_options(sampling, "structured_outputs", "json"),
+        **_options(sampling, "structured_outputs", "json", ChatOptions),
     }
     return StreamedCall(method="POST", path="/v1/chat/completions", body=body, model=model, read_event=_read_chat_event)
 
@@ -167,9 +178,9 @@ def _route_path(name: str) -> str:
     return f"/llmos/v1/routes/{quote(name, safe='')}"
 
 
-def checked(sampling: CallOptions) -> dict[str, Any]:
+def checked(sampling: CallOptions, kind: type[CallOptions] = CallOptions) -> dict[str, Any]:
     """Return the options that were given. Raises TypeError for one that there is not, naming the nearest."""
-    known = CallOptions.__annotations__
+    known = kind.__annotations__
     for name in sampling:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -178,9 +189,11 @@ def checked(sampling: CallOptions) -> dict[str, Any]:
     return {name: value for name, value in sampling.items() if value is not None}
 
 
-def _options(sampling: CallOptions, format_name: str, schema_name: str) -> dict[str, Any]:
+def _options(
+    sampling: CallOptions, format_name: str, schema_name: str, kind: type[CallOptions] = CallOptions
+) -> dict[str, Any]:
     """Return the options as a wire format calls them. Raises TypeError for one that there is not, or that is none."""
-    options = checked(sampling)
+    options = checked(sampling, kind)
     held: dict[str, Any] = {name: options.pop(name) for name in ("format", "regex", "choice") if name in options}
     if "format" in held:
         asked = held.pop("format")
@@ -253,8 +266,24 @@ def _read_choice(body: Any, draft: Draft, part: str) -> str:
         raise MalformedReply
     # The event that carries the usage has no choice.
     choice = _object(choices[0]) if choices else {}
-    text = _object(choice.get(part) or {}).get("content")
+    said = _object(choice.get(part) or {})
+    _note_calls(said, draft)
+    reasoning, text = said.get("reasoning_content"), said.get("content")
+    if not isinstance(reasoning, str | None):
+        raise MalformedReply
+    draft.reasoning += reasoning or ""
     return _note(body, draft, finish_reason=choice.get("finish_reason"), text=text)
+
+
+def _note_calls(said: dict[str, Any], draft: Draft) -> None:
+    for place, call in enumerate(said.get("tool_calls") or []):
+        call = _object(call)
+        function = _object(call.get("function"))
+        index, id, name = call.get("index", place), call.get("id") or "", function.get("name") or ""
+        arguments = function.get("arguments") or ""
+        if not (isinstance(index, int) and all(isinstance(each, str) for each in (id, name, arguments))):
+            raise MalformedReply
+        draft.call(index, id, name, arguments)
 
 
 def _note(body: dict[str, Any], draft: Draft, *, finish_reason: Any, text: Any) -> str:

@@ -1,8 +1,8 @@
 """An answer while it is being written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from llmos.client.answers import Answer, Usage
+from llmos.client.answers import Answer, ToolCall, Usage
 
 
 class MalformedReply(Exception):
@@ -17,6 +17,23 @@ class Draft:
     finish_reason: str | None = None
     usage: Usage | None = None
     text: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+
+    @property
+    def has_begun(self) -> bool:
+        """Something of it was told."""
+        return bool(self.text or self.reasoning or self.tool_calls)
+
+    def call(self, index: int, id: str, name: str, arguments: str) -> None:
+        """Note what is said of a call. Raises MalformedReply for one out of turn."""
+        if index == len(self.tool_calls) and id and name:
+            self.tool_calls.append(ToolCall(id=id, name=name, arguments=arguments))
+        elif 0 <= index < len(self.tool_calls):
+            begun = self.tool_calls[index]
+            self.tool_calls[index] = replace(begun, arguments=begun.arguments + arguments)
+        else:
+            raise MalformedReply
 
     def finished(self) -> Answer:
         """Return the answer. Raises MalformedReply when a part of it never came."""
@@ -29,6 +46,8 @@ class Draft:
             version=self.version,
             finish_reason=self.finish_reason,
             usage=self.usage,
+            reasoning=self.reasoning,
+            tool_calls=tuple(self.tool_calls),
         )
 
 
@@ -47,6 +66,16 @@ class StreamFacts:
     def text(self) -> str:
         """All pieces so far, joined."""
         return self._draft.text
+
+    @property
+    def reasoning(self) -> str:
+        """What the model has thought so far, where its template sets that apart."""
+        return self._draft.reasoning
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls so far; the last one's arguments are whole when the answer has ended."""
+        return tuple(self._draft.tool_calls)
 
     @property
     def id(self) -> str | None:

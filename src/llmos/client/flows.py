@@ -91,7 +91,7 @@ def listen(call: StreamedCall, draft: Draft, conduct: Conduct) -> Flow[str]:
         yield Say("")
         yield from _pieces(call, draft)
 
-    return _with_retries(attempt, conduct, has_spoken=lambda: draft.text != "")
+    return _with_retries(attempt, conduct, has_spoken=lambda: draft.has_begun)
 
 
 def _with_retries(
