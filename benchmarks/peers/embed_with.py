@@ -126,11 +126,12 @@ def main() -> None:
     workloads: dict[str, list[str]] = task["workloads"]
     vectors = [vector.tolist() for texts in workloads.values() for vector in embed(texts)]
     print(json.dumps(vectors), file=answers, flush=True)
+    clock = time.process_time if task["is_processor_time"] else time.perf_counter
     for line in sys.stdin:
         texts = workloads[line.strip()]
-        began = time.perf_counter()
+        began = clock()
         embed(texts)
-        print(time.perf_counter() - began, file=answers, flush=True)
+        print(clock() - began, file=answers, flush=True)
 
 
 if __name__ == "__main__":
