@@ -20,7 +20,7 @@ from typing import Any
 
 import openai
 
-from llmos.client.endpoint import resolve_endpoint
+from llmos.client.endpoint import Endpoint, resolve_endpoint
 
 PLACE = Path(__file__).parent.parent / "build" / "bfcl"
 CATEGORIES = ("simple_python", "multiple", "parallel", "parallel_multiple")
@@ -33,14 +33,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="dialogue")
     parser.add_argument("--cases", type=int, default=100, help="of each category, the first ones")
+    parser.add_argument("--category", action="append", choices=CATEGORIES, help="all of them")
     parser.add_argument("--choice", action="append", help="tool_choice: auto, required")
     arguments = parser.parse_args()
     server = resolve_endpoint(None, None)
     for choice in arguments.choice or ["required", "auto"]:
-        for category in CATEGORIES:
+        for category in arguments.category or CATEGORIES:
             cases = load(category)[: arguments.cases]
-            client = openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key=server.api_key, timeout=3600)
-            right = asyncio.run(score(client, arguments.model, cases, choice, is_parallel="parallel" in category))
+            right = asyncio.run(score(server, arguments.model, cases, choice, is_parallel="parallel" in category))
             print(f"tool_choice {choice:9} {category:18} {sum(right):4} of {len(cases)} right", flush=True)
 
 
@@ -61,10 +61,11 @@ def _read(name: str) -> list[str]:
         return wheel.read(f"bfcl_eval/data/{name}").decode().splitlines()
 
 
-async def score(client: openai.AsyncOpenAI, model: str, cases: Any, choice: str, *, is_parallel: bool) -> list[bool]:
-    return await asyncio.gather(
-        *(is_right(client, model, case, expected, choice, is_parallel=is_parallel) for case, expected in cases)
-    )
+async def score(server: Endpoint, model: str, cases: Any, choice: str, *, is_parallel: bool) -> list[bool]:
+    async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key=server.api_key, timeout=3600) as client:
+        return await asyncio.gather(
+            *(is_right(client, model, case, expected, choice, is_parallel=is_parallel) for case, expected in cases)
+        )
 
 
 async def is_right(
