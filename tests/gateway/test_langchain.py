@@ -8,11 +8,17 @@ from typing import Any
 
 import httpx
 import pytest
+from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from real_server import KEY, Running
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    # langchain's own, about what its suite asks for and what it does with the client's answers.
+    pytest.mark.filterwarnings("ignore:Received a Pydantic BaseModel V1 schema"),
+    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
+]
 
 
 @pytest.fixture
@@ -39,24 +45,22 @@ class OverOneServer(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        # Greedy and short: what is tested is the form, and a small model has little to say.
-        return {"model": "dialogue", "temperature": 0, "max_tokens": 48, **self._where}
+        # Without the penalty, what a small model says most probably never comes to an end.
+        more = {"frequency_penalty": 0.6, "parallel_tool_calls": False}
+        asked = {"model": "dialogue", "temperature": 0, "max_tokens": 200, "extra_body": more}
+        return asked | self._where
 
     @property
     def model_override_value(self) -> str:
         return "smollm2@1"
 
     @property
-    def has_tool_calling(self) -> bool:
-        return False
-
-    @property
-    def has_structured_output(self) -> bool:
-        return False
-
-    @property
     def supports_json_mode(self) -> bool:
-        return False
+        return False  # It is JSON; but which keys it has is then up to the model, and this one is small.
+
+    @pytest.mark.xfail(reason="Nothing makes the model call here, and this one is small.")
+    def test_agent_loop(self, model: BaseChatModel) -> None:
+        super().test_agent_loop(model)
 
 
 class TestChatCompletions(OverOneServer):
