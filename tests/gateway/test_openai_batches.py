@@ -103,7 +103,7 @@ def test_the_example_on_the_page_does_what_it_says(client: openai.OpenAI, capsys
 def test_a_line_is_answered_byte_for_byte_as_a_live_call(
     client: openai.OpenAI, carry_out: Carry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmos.core.ids.secrets.token_hex", lambda num_bytes: "0" * 2 * num_bytes)
+    monkeypatch.setattr("llmos.core.ids.os.urandom", bytes)
     monkeypatch.setattr("llmos.gateway.pipeline.time.time", lambda: 1_700_000_000)
     asked = hello(logprobs=True, temperature=0.123456789012345678)
     live = client.chat.completions.with_raw_response.create(**asked)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from llmos.core.errors import LLMOSError
@@ -126,10 +125,6 @@ def ending(answer: Answer, finish_reason: FinishReason) -> dict[str, Any]:
 
 def line(value: Any) -> bytes:
     return sse.encode(value) + b"\n"
-
-
-def json_response(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
 
 
 def _probability(token: TokenLogprob) -> ChosenProbability:

@@ -15,6 +15,7 @@ from llmos.gateway import openapi, pipeline
 from llmos.gateway.anthropic_answers import AnthropicAnswer, MessageEvent, MessageWire, error_body
 from llmos.gateway.anthropic_fields import ConversationFields
 from llmos.gateway.dialects import Dialect
+from llmos.gateway.http import services_of
 from llmos.gateway.pipeline import Call, Origin, Sampling
 from llmos.gateway.services import Services
 from llmos.gateway.sse import AnswerResponse, while_connected
@@ -107,7 +108,7 @@ _EXAMPLE: dict[str, Any] = {
 async def create_message(request: Request) -> AnswerResponse:
     asked = await receive(request, MessagesRequest)
     wire = MessageWire(request.state.request_id)
-    return AnswerResponse(request.app.state.services, asked.call(), wire, stream=asked.stream)
+    return AnswerResponse(services_of(request), asked.call(), wire, stream=asked.stream)
 
 
 @router.post(
@@ -118,7 +119,7 @@ async def create_message(request: Request) -> AnswerResponse:
 )
 async def count_tokens(request: Request) -> Response:
     asked = await receive(request, CountTokensRequest)
-    return CountResponse(request.app.state.services, asked.call())
+    return CountResponse(services_of(request), asked.call())
 
 
 class CountResponse(Response):

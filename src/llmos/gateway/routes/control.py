@@ -11,6 +11,7 @@ from llmos.deployments.pool import ReplicaStatus
 from llmos.deployments.routes import Route
 from llmos.engine.messages import Ready
 from llmos.gateway import openapi
+from llmos.gateway.http import json_response, services_of
 from llmos.gateway.services import Services
 from llmos.gateway.wire import WireRequest, receive
 from llmos.models.versions import Version
@@ -86,8 +87,8 @@ class DeploymentDescriptions(msgspec.Struct):
 
 @router.get("/models", tags=["models"], summary="List the Versions", responses=openapi.answers(ModelDescriptions))
 async def list_versions(request: Request) -> Response:
-    versions = await asyncio.to_thread(_services(request).registry.list)
-    return _json(ModelDescriptions([_model(version.model, version) for version in versions]))
+    versions = await asyncio.to_thread(services_of(request).registry.list)
+    return json_response(ModelDescriptions([_model(version.model, version) for version in versions]))
 
 
 @router.get(
@@ -95,21 +96,21 @@ async def list_versions(request: Request) -> Response:
 )
 async def get_version(request: Request, name: str) -> Response:
     """`name` is a Route or a reference: NAME, NAME:ALIAS, NAME@NUMBER, NAME@sha256:DIGEST."""
-    return _json(_model(name, await asyncio.to_thread(_services(request).routes.resolve, name)))
+    return json_response(_model(name, await asyncio.to_thread(services_of(request).routes.resolve, name)))
 
 
 @router.get("/routes", tags=["routes"], summary="List the Routes", responses=openapi.answers(RouteDescriptions))
 async def list_routes(request: Request) -> Response:
-    routes = await asyncio.to_thread(_services(request).routes.list)
-    return _json(RouteDescriptions([_route(route) for route in routes]))
+    routes = await asyncio.to_thread(services_of(request).routes.list)
+    return json_response(RouteDescriptions([_route(route) for route in routes]))
 
 
 @router.get(
     "/routes/{name}", tags=["routes"], summary="Say where a Route leads", responses=openapi.answers(RouteDescription)
 )
 async def get_route(request: Request, name: str) -> Response:
-    route = await asyncio.to_thread(_services(request).routes.get, name)
-    return _json(_route(route))
+    route = await asyncio.to_thread(services_of(request).routes.get, name)
+    return json_response(_route(route))
 
 
 @router.put(
@@ -121,13 +122,13 @@ async def get_route(request: Request, name: str) -> Response:
 )
 async def set_route(request: Request, name: str) -> Response:
     asked = await receive(request, RouteTarget)
-    route = await asyncio.to_thread(_services(request).routes.set, name, asked.target)
-    return _json(_route(route))
+    route = await asyncio.to_thread(services_of(request).routes.set, name, asked.target)
+    return json_response(_route(route))
 
 
 @router.delete("/routes/{name}", tags=["routes"], summary="Remove a Route", status_code=204)
 async def remove_route(request: Request, name: str) -> Response:
-    await asyncio.to_thread(_services(request).routes.remove, name)
+    await asyncio.to_thread(services_of(request).routes.remove, name)
     return Response(status_code=204)
 
 
@@ -135,7 +136,9 @@ async def remove_route(request: Request, name: str) -> Response:
     "/deployments", tags=["deployments"], summary="List what runs", responses=openapi.answers(DeploymentDescriptions)
 )
 async def list_deployments(request: Request) -> Response:
-    return _json(DeploymentDescriptions([_deployment(replica) for replica in _services(request).pool.status()]))
+    return json_response(
+        DeploymentDescriptions([_deployment(replica) for replica in services_of(request).pool.status()])
+    )
 
 
 def _replica_of(services: Services, name: str) -> Version:
@@ -147,22 +150,13 @@ def _replica_of(services: Services, name: str) -> Version:
 async def stop_deployment(request: Request, name: str) -> Response:
     """`name` is a Version, a Route or a reference. Answered when what ran has ended and the process is gone; the next
     request loads the model again."""
-    services = _services(request)
+    services = services_of(request)
     running = [replica.version for replica in services.pool.status() if replica.state != "stopped"]
     version = name if name in running else (await asyncio.to_thread(_replica_of, services, name)).ref
     if version not in running:
         raise NotFound(f"{version} doesn't run. There runs {', '.join(running) or 'nothing'}.", param="name")
     await services.pool.stop(version)
     return Response(status_code=204)
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-def _json(value: msgspec.Struct) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
 
 
 def _model(name: str, version: Version) -> ModelDescription:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 
 from llmos.engine.messages import FinishReason
 from llmos.gateway import openapi, sse
+from llmos.gateway.http import services_of
 from llmos.gateway.openai_answers import Usage, usage
 from llmos.gateway.openai_fields import SamplingFields
 from llmos.gateway.pipeline import Answer, Call, Prompt
@@ -85,7 +86,7 @@ class GeneratedPiece(msgspec.Struct, kw_only=True, omit_defaults=True):
 )
 async def generate(request: Request) -> AnswerResponse:
     asked = await receive(request, GenerateRequest)
-    return AnswerResponse(request.app.state.services, asked.call(), GenerateWire(), stream=asked.stream)
+    return AnswerResponse(services_of(request), asked.call(), GenerateWire(), stream=asked.stream)
 
 
 class GenerateWire(Wire):

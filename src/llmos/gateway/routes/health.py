@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from llmos.gateway import metrics, openapi
-from llmos.gateway.services import Services
+from llmos.gateway.http import services_of
 
 router = APIRouter(tags=["health"])
 
@@ -37,7 +37,7 @@ async def live() -> Response:
 
 @router.get("/health/ready", summary="Are its models loaded?", responses=openapi.answers(ReadinessReport))
 async def ready(request: Request) -> Response:
-    services: Services = request.app.state.services
+    services = services_of(request)
     models = services.readiness.models(services.pool.status())
     status: Literal["ready", "unready", "draining"] = "unready" if any(model.reason for model in models) else "ready"
     if services.readiness.is_draining:
@@ -48,5 +48,5 @@ async def ready(request: Request) -> Response:
 
 @router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
 async def get_metrics(request: Request) -> Response:
-    services: Services = request.app.state.services
+    services = services_of(request)
     return Response(await run_in_threadpool(services.metrics.render), media_type=metrics.CONTENT_TYPE)

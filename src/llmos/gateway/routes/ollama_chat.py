@@ -11,20 +11,19 @@ from llmos.core.errors import BadRequest
 from llmos.engine.messages import Tools
 from llmos.gateway import openapi
 from llmos.gateway.conversation import check_conversation, check_functions
+from llmos.gateway.http import json_response, services_of
 from llmos.gateway.ollama_answers import (
     MEDIA_TYPE,
     Line,
     Lines,
     LinesResponse,
     ending,
-    json_response,
     line,
     load_or_unload,
     piece,
 )
 from llmos.gateway.ollama_fields import NO_IMAGES, RunFields, plain_name
 from llmos.gateway.pipeline import Answer, Call, Prompt, ToolCall, join
-from llmos.gateway.services import Services
 from llmos.gateway.wire import WireRequest, receive
 
 router = APIRouter()
@@ -188,7 +187,7 @@ class OllamaChatAnswer(Line, kw_only=True, omit_defaults=True):
 )
 async def ollama_chat(request: Request) -> Response:
     chat = await receive(request, OllamaChatRequest)
-    services: Services = request.app.state.services
+    services = services_of(request)
     model, must_unload = plain_name(chat.model), chat.must_unload
     if not chat.messages:
         fields = await load_or_unload(services, model, must_unload)

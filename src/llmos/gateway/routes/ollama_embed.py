@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from llmos.gateway import embedding, openapi, pipeline, sse
 from llmos.gateway.abilities import check_embeds
 from llmos.gateway.embedding import EmbedCall, inputs_of
+from llmos.gateway.http import services_of
 from llmos.gateway.ollama_answers import unload
 from llmos.gateway.ollama_fields import ModelFields, plain_name
 from llmos.gateway.services import Services
@@ -73,7 +74,7 @@ class OllamaVector(msgspec.Struct):
 )
 async def ollama_embed(request: Request) -> WorkResponse:
     asked = await receive(request, OllamaEmbedRequest)
-    services, call, must_unload = request.app.state.services, asked.call(), asked.must_unload
+    services, call, must_unload = services_of(request), asked.call(), asked.must_unload
 
     async def work(tenant: str) -> bytes:
         return sse.encode(await _vectors(services, call, tenant, must_unload))
@@ -89,7 +90,7 @@ async def ollama_embed(request: Request) -> WorkResponse:
 )
 async def ollama_embeddings(request: Request) -> WorkResponse:
     asked = await receive(request, OllamaEmbeddingsRequest)
-    services, call, must_unload = request.app.state.services, asked.call(), asked.must_unload
+    services, call, must_unload = services_of(request), asked.call(), asked.must_unload
 
     async def work(tenant: str) -> bytes:
         return sse.encode(OllamaVector((await _vectors(services, call, tenant, must_unload)).embeddings[0]))

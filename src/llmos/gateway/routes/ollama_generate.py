@@ -7,20 +7,19 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import BadRequest
 from llmos.gateway import openapi
+from llmos.gateway.http import json_response, services_of
 from llmos.gateway.ollama_answers import (
     MEDIA_TYPE,
     Line,
     Lines,
     LinesResponse,
     ending,
-    json_response,
     line,
     load_or_unload,
     piece,
 )
 from llmos.gateway.ollama_fields import NO_IMAGES, RunFields, plain_name
 from llmos.gateway.pipeline import Answer, Call, Prompt
-from llmos.gateway.services import Services
 from llmos.gateway.wire import Unsupported, receive
 
 router = APIRouter()
@@ -89,7 +88,7 @@ class OllamaText(Line, kw_only=True, omit_defaults=True):
 )
 async def ollama_generate(request: Request) -> Response:
     asked = await receive(request, OllamaGenerateRequest)
-    services: Services = request.app.state.services
+    services = services_of(request)
     model, must_unload = plain_name(asked.model), asked.must_unload
     if not asked.prompt:
         return json_response(OllamaText(**await load_or_unload(services, model, must_unload), response=""))

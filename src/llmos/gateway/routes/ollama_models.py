@@ -10,7 +10,7 @@ from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, NotFound
 from llmos.engine.architectures import is_encoder
 from llmos.engine.metadata import Metadata
 from llmos.gateway import openapi
-from llmos.gateway.ollama_answers import json_response
+from llmos.gateway.http import json_response, services_of
 from llmos.gateway.ollama_fields import plain_name
 from llmos.gateway.services import Services
 from llmos.gateway.wire import WireRequest, receive
@@ -97,7 +97,7 @@ class RunningModels(msgspec.Struct):
     "/tags", summary="List the names that answer, for Ollama's clients", responses=openapi.answers(OllamaModels)
 )
 async def ollama_tags(request: Request) -> Response:
-    return json_response(OllamaModels(await asyncio.to_thread(_all, _services(request))))
+    return json_response(OllamaModels(await asyncio.to_thread(_all, services_of(request))))
 
 
 @router.post(
@@ -108,12 +108,12 @@ async def ollama_tags(request: Request) -> Response:
 )
 async def ollama_show(request: Request) -> Response:
     name = (await receive(request, NamedRequest)).plain()
-    return json_response(await asyncio.to_thread(_shown, _services(request), name))
+    return json_response(await asyncio.to_thread(_shown, services_of(request), name))
 
 
 @router.get("/ps", summary="List what runs, for Ollama's clients", responses=openapi.answers(RunningModels))
 async def ollama_ps(request: Request) -> Response:
-    services = _services(request)
+    services = services_of(request)
     running = []
     for replica in services.pool.status():
         if replica.ready is None or replica.state not in ("ready", "stuck"):
@@ -145,7 +145,7 @@ async def ollama_ps(request: Request) -> Response:
 async def ollama_copy(request: Request) -> Response:
     """The name is a Route to the Version that the source leads to now: no bytes are copied."""
     asked = await receive(request, CopyRequest)
-    services = _services(request)
+    services = services_of(request)
     version, _ = await services.lookup.get(plain_name(asked.source))
     await asyncio.to_thread(services.routes.set, plain_name(asked.destination), version.ref)
     return Response(status_code=200)
@@ -159,7 +159,7 @@ async def ollama_copy(request: Request) -> Response:
 async def ollama_delete(request: Request) -> Response:
     """A Route goes alone; a model with its Versions, and the files that no other needs. Those that run are stopped."""
     name = (await receive(request, NamedRequest)).plain()
-    services = _services(request)
+    services = services_of(request)
     if name in {route.name for route in await asyncio.to_thread(services.routes.list)}:
         await asyncio.to_thread(services.routes.remove, name)
         return Response(status_code=200)
@@ -170,11 +170,6 @@ async def ollama_delete(request: Request) -> Response:
     for version in removed.versions:
         await services.pool.stop(version)
     return Response(status_code=200)
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
 
 
 def _all(services: Services) -> list[OllamaModel]:

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from llmos.core.errors import LLMOSError
 from llmos.gateway import errors, openapi
+from llmos.gateway.http import services_of
 from llmos.gateway.ollama_answers import MEDIA_TYPE, line
 from llmos.gateway.pulls import Step
 from llmos.gateway.routes.ollama_models import NamedRequest
@@ -45,7 +46,7 @@ class PullProgress(msgspec.Struct, kw_only=True, omit_defaults=True):
 )
 async def ollama_pull(request: Request) -> Response:
     asked = await receive(request, PullRequest)
-    return PullResponse(request.app.state.services, asked.plain(), stream=asked.stream)
+    return PullResponse(services_of(request), asked.plain(), stream=asked.stream)
 
 
 class PullResponse(Response):

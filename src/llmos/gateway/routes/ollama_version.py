@@ -7,7 +7,7 @@ from llmos import __version__
 from llmos.core.errors import BadRequest
 from llmos.gateway import openapi
 from llmos.gateway.dialects import Dialect
-from llmos.gateway.ollama_answers import json_response
+from llmos.gateway.http import json_response
 from llmos.gateway.ollama_fields import spelled
 
 router = APIRouter(tags=["ollama"])

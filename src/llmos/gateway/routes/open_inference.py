@@ -11,6 +11,7 @@ from llmos import __version__
 from llmos.core.errors import NotFound
 from llmos.gateway import openapi, pipeline
 from llmos.gateway.dialects import Dialect
+from llmos.gateway.http import json_response, services_of
 from llmos.gateway.open_inference_fields import OUTPUTS, SAMPLING, TEXT, InferParameters, InferRequest, error_body
 from llmos.gateway.open_inference_tensors import OutputTensor, Tensor, inflated, split, write_tensors
 from llmos.gateway.pipeline import Answer, Call
@@ -79,20 +80,20 @@ _METADATA: dict[str, Any] = {
 
 @router.get("/health/live", summary="Is the server up?", responses=openapi.answers(ServerLive))
 async def is_server_live() -> Response:
-    return _json(ServerLive())
+    return json_response(ServerLive())
 
 
 @router.get("/health/ready", summary="Are its models loaded?", responses=openapi.answers(ServerReady))
 async def is_server_ready(request: Request) -> Response:
-    services = _services(request)
+    services = services_of(request)
     models = services.readiness.models(services.pool.status())
     is_ready = not services.readiness.is_draining and not any(model.reason for model in models)
-    return _json(ServerReady(is_ready), 200 if is_ready else 503)
+    return json_response(ServerReady(is_ready), 200 if is_ready else 503)
 
 
 @router.get("", summary="Say what the server is", responses=openapi.answers(ServerMetadata))
 async def get_server_metadata() -> Response:
-    return _json(ServerMetadata())
+    return json_response(ServerMetadata())
 
 
 @router.get("/models/{model}", summary="Say what a model takes and gives", responses=openapi.answers(ModelMetadata))
@@ -154,8 +155,8 @@ async def _infer(request: Request, model: str, number: str | None) -> Response:
     asked = decode(header, InferRequest)
     texts, parameters = asked.read(binary)
     wire = InferWire(asked, texts, parameters)
-    name = model if number is None else (await _version(_services(request), model, number)).ref
-    return InferResponse(_services(request), parameters.call(name, texts.values), wire)
+    name = model if number is None else (await _version(services_of(request), model, number)).ref
+    return InferResponse(services_of(request), parameters.call(name, texts.values), wire)
 
 
 class InferWire:
@@ -222,24 +223,15 @@ async def _versions(services: Services, model: str) -> list[str]:
 
 
 async def _metadata(request: Request, model: str, number: str | None) -> Response:
-    version = await _version(_services(request), model, number)
-    versions = [number] if number else await _versions(_services(request), version.model)
-    return _json(ModelMetadata(name=model, versions=versions, **_METADATA))
+    version = await _version(services_of(request), model, number)
+    versions = [number] if number else await _versions(services_of(request), version.model)
+    return json_response(ModelMetadata(name=model, versions=versions, **_METADATA))
 
 
 async def _readiness(request: Request, model: str, number: str | None) -> Response:
     """A model that isn't loaded is ready: its first request loads it. One that fails or is stuck isn't."""
-    services = _services(request)
+    services = services_of(request)
     version = await _version(services, model, number)
     states = {replica.version: replica.state for replica in services.pool.status()}
     is_ready = states.get(version.ref, "stopped") in ("ready", "stopped") and not services.readiness.is_draining
-    return _json(ModelReady(model, is_ready), 200 if is_ready else 503)
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-def _json(value: msgspec.Struct, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
+    return json_response(ModelReady(model, is_ready), 200 if is_ready else 503)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from llmos.core.errors import LLMOSError
 from llmos.engine.messages import FinishReason
 from llmos.gateway import openapi, sse
+from llmos.gateway.http import services_of
 from llmos.gateway.open_inference_fields import TextRequest, error_body, read_parameters
 from llmos.gateway.pipeline import Answer
 from llmos.gateway.sse import AnswerResponse, Wire
@@ -49,7 +50,7 @@ async def stream_text(request: Request, model: str) -> AnswerResponse:
 async def _answer(request: Request, model: str, *, stream: bool) -> AnswerResponse:
     asked = await receive(request, TextRequest)
     call = read_parameters(asked.parameters, can_stream=stream).call(model, [asked.text_input])
-    return AnswerResponse(request.app.state.services, call, TextWire(asked.id), stream=stream)
+    return AnswerResponse(services_of(request), call, TextWire(asked.id), stream=stream)
 
 
 class TextWire(Wire):

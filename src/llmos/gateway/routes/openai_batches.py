@@ -12,7 +12,7 @@ from llmos.core.errors import BadRequest
 from llmos.data.batches import Batch, Status
 from llmos.gateway import openapi
 from llmos.gateway.errors import known_paths
-from llmos.gateway.services import Services
+from llmos.gateway.http import json_response, services_of, tenant_of
 from llmos.gateway.wire import Unsupported, WireRequest, receive, receive_query
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
@@ -124,13 +124,13 @@ async def create_batch(request: Request) -> Response:
     asked = await receive(request, BatchRequest)
     _check(asked, [path for path in ENDPOINTS if path in known_paths(request.app)])
     batch = await asyncio.to_thread(
-        _services(request).batches.create,
-        _tenant(request),
+        services_of(request).batches.create,
+        tenant_of(request),
         endpoint=asked.endpoint,
         input_file_id=asked.input_file_id,
         labels=asked.metadata,
     )
-    return _json(_described(batch))
+    return json_response(_described(batch))
 
 
 @router.get("", summary="List your batches", responses=openapi.answers(BatchObjects))
@@ -138,10 +138,10 @@ async def list_batches(request: Request) -> Response:
     """The newest first. Takes `after` and `limit`."""
     query = receive_query(request, BatchQuery)
     page = await asyncio.to_thread(
-        _services(request).batches.list, _tenant(request), after=query.after, limit=query.limit
+        services_of(request).batches.list, tenant_of(request), after=query.after, limit=query.limit
     )
     batches = [_described(batch) for batch in page.items]
-    return _json(
+    return json_response(
         BatchObjects(
             data=batches,
             first_id=batches[0].id if batches else None,
@@ -153,15 +153,15 @@ async def list_batches(request: Request) -> Response:
 
 @router.get("/{batch_id}", summary="Say how far a batch is", responses=openapi.answers(BatchObject))
 async def get_batch(request: Request, batch_id: str) -> Response:
-    batch = await asyncio.to_thread(_services(request).batches.get, _tenant(request), batch_id)
-    return _json(_described(batch))
+    batch = await asyncio.to_thread(services_of(request).batches.get, tenant_of(request), batch_id)
+    return json_response(_described(batch))
 
 
 @router.post("/{batch_id}/cancel", summary="Cancel a batch", responses=openapi.answers(BatchObject))
 async def cancel_batch(request: Request, batch_id: str) -> Response:
     """What was answered stays. It is `cancelling` until its files are written, and then `cancelled`."""
-    batch = await asyncio.to_thread(_services(request).batches.cancel, _tenant(request), batch_id)
-    return _json(_described(batch))
+    batch = await asyncio.to_thread(services_of(request).batches.cancel, tenant_of(request), batch_id)
+    return json_response(_described(batch))
 
 
 def _check(asked: BatchRequest, endpoints: list[str]) -> None:
@@ -173,20 +173,6 @@ def _check(asked: BatchRequest, endpoints: list[str]) -> None:
         )
     if asked.metadata is not None and len(asked.metadata) > 16:
         raise BadRequest(f"`metadata` has {len(asked.metadata)} entries; it takes 16.", param="metadata")
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-def _tenant(request: Request) -> str:
-    tenant: str = request.state.tenant
-    return tenant
-
-
-def _json(value: msgspec.Struct) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
 
 
 def _described(batch: Batch) -> BatchObject:

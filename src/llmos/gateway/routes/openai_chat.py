@@ -11,6 +11,7 @@ from llmos.core.errors import BadRequest
 from llmos.engine.messages import Delta, FinishReason, TokenLogprob
 from llmos.gateway import openapi, sse
 from llmos.gateway.conversation import check_numbers
+from llmos.gateway.http import services_of
 from llmos.gateway.openai_answers import EventFrame, TokenLogprobs, Usage, token_logprobs, usage
 from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, StreamOptions
 from llmos.gateway.openai_messages import TEXT_ONLY, Message, plain
@@ -172,7 +173,7 @@ async def create_chat_completion(request: Request) -> AnswerResponse:
     wire = ChatWire(
         wants_logprobs=chat.logprobs, wants_usage_event=chat.wants_usage_event, may_call=call.tools is not None
     )
-    return AnswerResponse(request.app.state.services, call, wire, stream=chat.stream)
+    return AnswerResponse(services_of(request), call, wire, stream=chat.stream)
 
 
 def _message(choice: WholeChoice) -> AnswerMessage:

@@ -10,6 +10,7 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway import openapi, sse
+from llmos.gateway.http import services_of
 from llmos.gateway.openai_answers import EventFrame, Usage, finite, usage
 from llmos.gateway.openai_fields import HARMLESS, MAX_CHOICES, UNSUPPORTED, StreamOptions
 from llmos.gateway.pipeline import Answer, Call, Prompt
@@ -135,7 +136,7 @@ async def create_completion(request: Request) -> AnswerResponse:
     wire = CompletionWire(
         wants_logprobs=completion.logprobs is not None, wants_usage_event=completion.wants_usage_event
     )
-    return AnswerResponse(request.app.state.services, completion.call(), wire, stream=completion.stream)
+    return AnswerResponse(services_of(request), completion.call(), wire, stream=completion.stream)
 
 
 class CompletionWire(Wire):

@@ -9,6 +9,7 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.gateway import embedding, openapi, pipeline, sse
 from llmos.gateway.embedding import EmbedCall, Embeddings, inputs_of
+from llmos.gateway.http import services_of
 from llmos.gateway.origin import Origin
 from llmos.gateway.services import Services
 from llmos.gateway.sse import WorkResponse
@@ -113,7 +114,7 @@ def usage(embeddings: Embeddings) -> EmbeddingUsage:
 )
 async def create_embeddings(request: Request) -> WorkResponse:
     asked = await receive(request, EmbeddingRequest)
-    call, services = asked.call(), request.app.state.services
+    call, services = asked.call(), services_of(request)
     return WorkResponse(lambda tenant: _embed(services, call, tenant, asked.encoding_format))
 
 

@@ -11,8 +11,8 @@ from starlette.responses import FileResponse, Response
 from llmos.core.errors import BadRequest
 from llmos.data.files import PURPOSES, File
 from llmos.gateway import openapi
+from llmos.gateway.http import json_response, services_of, tenant_of
 from llmos.gateway.multipart import receive_form
-from llmos.gateway.services import Services
 from llmos.gateway.wire import Unsupported, WireRequest, convert, receive_query
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
@@ -87,7 +87,7 @@ _UPLOAD: dict[str, Any] = {
 @router.post("", summary="Upload a file", openapi_extra=_UPLOAD, responses=openapi.answers(FileObject))
 async def upload_file(request: Request) -> Response:
     """`file`: requests, one JSON object a line. It goes to the disk as it comes."""
-    services = _services(request)
+    services = services_of(request)
     incoming = await asyncio.to_thread(services.files.begin)
     is_kept = False
     try:
@@ -103,7 +103,7 @@ async def upload_file(request: Request) -> Response:
         file = await asyncio.to_thread(
             services.files.keep,
             incoming,
-            tenant=_tenant(request),
+            tenant=tenant_of(request),
             purpose="batch",
             filename=(form.filename or "").replace("\0", ""),
         )
@@ -111,7 +111,7 @@ async def upload_file(request: Request) -> Response:
     finally:
         if not is_kept:
             incoming.discard()
-    return _json(_described(file))
+    return json_response(_described(file))
 
 
 @router.get("", summary="List your files", responses=openapi.answers(FileObjects))
@@ -124,15 +124,15 @@ async def list_files(request: Request) -> Response:
             param="purpose",
         )
     page = await asyncio.to_thread(
-        _services(request).files.list,
-        _tenant(request),
+        services_of(request).files.list,
+        tenant_of(request),
         purpose=query.purpose,
         after=query.after,
         limit=query.limit,
         newest_first=query.order == "desc",
     )
     files = [_described(file) for file in page.items]
-    return _json(
+    return json_response(
         FileObjects(
             data=files,
             first_id=files[0].id if files else None,
@@ -144,7 +144,9 @@ async def list_files(request: Request) -> Response:
 
 @router.get("/{file_id}", summary="Describe a file", responses=openapi.answers(FileObject))
 async def get_file(request: Request, file_id: str) -> Response:
-    return _json(_described(await asyncio.to_thread(_services(request).files.get, _tenant(request), file_id)))
+    return json_response(
+        _described(await asyncio.to_thread(services_of(request).files.get, tenant_of(request), file_id))
+    )
 
 
 @router.get(
@@ -154,29 +156,15 @@ async def get_file(request: Request, file_id: str) -> Response:
     responses={200: {"description": "The bytes", "content": {"application/octet-stream": {}}}},
 )
 async def get_file_content(request: Request, file_id: str) -> Response:
-    files = _services(request).files
-    file = await asyncio.to_thread(files.get, _tenant(request), file_id)
+    files = services_of(request).files
+    file = await asyncio.to_thread(files.get, tenant_of(request), file_id)
     return FileResponse(files.path(file.id), media_type="application/octet-stream", filename=file.filename)
 
 
 @router.delete("/{file_id}", summary="Delete a file", responses=openapi.answers(FileDeleted))
 async def delete_file(request: Request, file_id: str) -> Response:
-    await asyncio.to_thread(_services(request).files.delete, _tenant(request), file_id)
-    return _json(FileDeleted(id=file_id))
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-def _tenant(request: Request) -> str:
-    tenant: str = request.state.tenant
-    return tenant
-
-
-def _json(value: msgspec.Struct) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
+    await asyncio.to_thread(services_of(request).files.delete, tenant_of(request), file_id)
+    return json_response(FileDeleted(id=file_id))
 
 
 def _described(file: File) -> FileObject:

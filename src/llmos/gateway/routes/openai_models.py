@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import LLMOSError
 from llmos.gateway import anthropic_models, openapi
+from llmos.gateway.http import json_response, services_of
 from llmos.gateway.services import Services
 from llmos.models.versions import Version
 
@@ -34,25 +35,21 @@ class OpenAIModels(msgspec.Struct, kw_only=True):
 
 @router.get("", summary="List the names that answer", responses=openapi.answers(OpenAIModels))
 async def list_models(request: Request) -> Response:
-    services: Services = request.app.state.services
+    services = services_of(request)
     versions = await asyncio.to_thread(_all, services)
     if _ANTHROPIC in request.headers:
         models = [anthropic_models.model(name, version) for name, version in versions.items()]
-        return _json(anthropic_models.page(models, request.query_params))
-    return _json(OpenAIModels(data=[_described(name, version) for name, version in versions.items()]))
+        return json_response(anthropic_models.page(models, request.query_params))
+    return json_response(OpenAIModels(data=[_described(name, version) for name, version in versions.items()]))
 
 
 @router.get("/{model:path}", summary="Say what a name leads to", responses=openapi.answers(OpenAIModel))
 async def get_model(request: Request, model: str) -> Response:
-    services: Services = request.app.state.services
+    services = services_of(request)
     version = await asyncio.to_thread(services.routes.resolve, model)
-    return _json(
+    return json_response(
         anthropic_models.model(model, version) if _ANTHROPIC in request.headers else _described(model, version)
     )
-
-
-def _json(value: msgspec.Struct) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
 
 
 def _all(services: Services) -> dict[str, Version]:

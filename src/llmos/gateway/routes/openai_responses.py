@@ -11,10 +11,10 @@ from fastapi import Response as HTTPResponse
 from llmos.core.errors import BadRequest, NotFound
 from llmos.data.responses import KeptResponse
 from llmos.gateway import openapi, pipeline
+from llmos.gateway.http import services_of, tenant_of
 from llmos.gateway.responses_answers import Response, ResponseEvent, ResponsesWire
 from llmos.gateway.responses_fields import LOGPROBS, ResponseRequest
 from llmos.gateway.responses_items import Item, kept_items
-from llmos.gateway.services import Services
 from llmos.gateway.sse import AnswerResponse
 from llmos.gateway.wire import receive
 
@@ -50,8 +50,8 @@ class ResponseItems(msgspec.Struct, kw_only=True):
     responses=openapi.answers(Response, ResponseEvent),
 )
 async def create_response(request: Request) -> AnswerResponse:
-    services: Services = request.app.state.services
-    tenant: str = request.state.tenant
+    services = services_of(request)
+    tenant: str = tenant_of(request)
     asked = await receive(request, ResponseRequest)
     asked.check()
     items = kept_items(asked.input)
@@ -77,7 +77,7 @@ async def count_input_tokens(request: Request) -> HTTPResponse:
     asked.check()
     history = await _history(request, asked.previous_response_id)
     call = asked.call(history, kept_items(asked.input))
-    counted = InputTokens(await pipeline.count(request.app.state.services, call, request.state.tenant))
+    counted = InputTokens(await pipeline.count(services_of(request), call, tenant_of(request)))
     return HTTPResponse(msgspec.json.encode(counted), media_type="application/json")
 
 
@@ -93,8 +93,8 @@ async def get_response(request: Request, response_id: str) -> HTTPResponse:
 
 @router.delete("/{response_id}", summary="Forget a response", responses=openapi.answers(ResponseDeleted))
 async def delete_response(request: Request, response_id: str) -> HTTPResponse:
-    services: Services = request.app.state.services
-    await asyncio.to_thread(services.responses.remove, request.state.tenant, response_id)
+    services = services_of(request)
+    await asyncio.to_thread(services.responses.remove, tenant_of(request), response_id)
     return HTTPResponse(msgspec.json.encode(ResponseDeleted(response_id)), media_type="application/json")
 
 
@@ -143,8 +143,8 @@ async def _history(request: Request, previous_id: str | None) -> list[Item]:
 
 
 async def _kept(request: Request, id: str) -> KeptResponse:
-    services: Services = request.app.state.services
-    return await asyncio.to_thread(services.responses.get, request.state.tenant, id)
+    services = services_of(request)
+    return await asyncio.to_thread(services.responses.get, tenant_of(request), id)
 
 
 def _query(request: Request, known: set[str]) -> Mapping[str, Any]:

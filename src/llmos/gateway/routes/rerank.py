@@ -9,6 +9,7 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.gateway import openapi, pipeline, sse
 from llmos.gateway.embedding import MAX_INPUTS, EmbedCall, check_inputs, cosines
+from llmos.gateway.http import services_of
 from llmos.gateway.routes.openai_embeddings import EmbeddingUsage, TextsRequest, usage
 from llmos.gateway.services import Services
 from llmos.gateway.sse import WorkResponse
@@ -95,7 +96,7 @@ class RerankAnswer(msgspec.Struct, kw_only=True):
 )
 async def rerank(request: Request) -> WorkResponse:
     asked = await receive(request, RerankRequest)
-    call, services = asked.call(), request.app.state.services
+    call, services = asked.call(), services_of(request)
     return WorkResponse(lambda tenant: _rerank(services, asked, call, tenant))
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from llmos.core.errors import BadRequest
 from llmos.gateway import openapi, pipeline, sse
 from llmos.gateway.embedding import MAX_INPUTS, EmbedCall, check_inputs, cosines
+from llmos.gateway.http import services_of
 from llmos.gateway.routes.openai_embeddings import EmbeddingUsage, TextsRequest, usage
 from llmos.gateway.services import Services
 from llmos.gateway.sse import WorkResponse
@@ -83,7 +84,7 @@ class ScoreList(msgspec.Struct, kw_only=True):
 )
 async def score(request: Request) -> WorkResponse:
     asked = await receive(request, ScoreRequest)
-    call, services = asked.call(), request.app.state.services
+    call, services = asked.call(), services_of(request)
     return WorkResponse(lambda tenant: _score(services, call, tenant))
 
 
