@@ -79,6 +79,12 @@ _PARALLEL = {"use_parallel_residual": True, "qk_layernorm": True, "num_attention
 _NEOX = {key: value for key, value in _COMMON.items() if key != "num_key_value_heads"}
 _SERIAL = {"use_parallel_residual": False, "hidden_act": "gelu_new", "tie_word_embeddings": True}
 
+_MIXTRAL = {"num_local_experts": 5, "num_experts_per_tok": 2, "sliding_window": 21, "pad_token_id": 0}
+_QWEN3_MOE = {
+    "num_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_size": 20, "head_dim": 12, "norm_topk_prob": True,
+}  # fmt: skip
+_QWEN3_SOME_DENSE = {"num_hidden_layers": 4, "decoder_sparse_step": 2, "mlp_only_layers": [3], "norm_topk_prob": False}
+
 # No size is a multiple of what kernels like, and between them the cases have every trait that a spec can have.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", _COMMON),
@@ -116,6 +122,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "stablelm": ("stablelm", _COMMON | {"use_qkv_bias": True}),
     "stablelm-parallel": ("stablelm", _COMMON | _PARALLEL | _HALF_ROTATED),
     "gpt_neox": ("gpt_neox", _NEOX),
+    "mixtral": ("mixtral", _COMMON | _MIXTRAL),
+    "qwen3_moe": ("qwen3_moe", _COMMON | _QWEN3_MOE),
+    "qwen3_moe-some-dense": ("qwen3_moe", _COMMON | _TIED | _QWEN3_MOE | _QWEN3_SOME_DENSE),
     "gpt_neox-serial": ("gpt_neox", _NEOX | _SERIAL | {"attention_bias": False}),
 }
 
@@ -180,6 +189,9 @@ _METADATA = {
     "attention.layer_norm_rms_epsilon": ("rms_norm_eps",),
     "attention.layer_norm_epsilon": ("layer_norm_epsilon", "norm_epsilon", "layer_norm_eps"),
     "attention.sliding_window": ("sliding_window",),
+    "expert_count": ("num_local_experts",),
+    "expert_used_count": ("num_experts_per_tok",),
+    "expert_feed_forward_length": ("moe_intermediate_size",),
     "attention.scale": ("attention_multiplier",),
     "embedding_scale": ("embedding_multiplier",),
     "residual_scale": ("residual_multiplier",),
@@ -189,7 +201,13 @@ _METADATA = {
     "use_parallel_residual": ("use_parallel_residual",),
 }
 
-_ARCHITECTURES = {"mistral": "llama", "gemma3_text": "gemma3", "gpt_neox": "gptneox"}
+_ARCHITECTURES = {
+    "mistral": "llama",
+    "gemma3_text": "gemma3",
+    "gpt_neox": "gptneox",
+    "mixtral": "llama",
+    "qwen3_moe": "qwen3moe",
+}
 _PERMUTED = ("llama", "smollm3", "granite")
 
 
@@ -302,6 +320,17 @@ def _gguf_tensors(tiny: TinyModel, architecture: str) -> dict[str, np.ndarray]:
             values = values + np.float32(1)
         if ".query_key_value." in name:
             values = _by_part(values, config.num_attention_heads)
+        if name.endswith(".gate_up_proj"):
+            gates, ups = np.split(values, 2, axis=1)
+            layer = f"blk.{name.split('.')[2]}"
+            tensors |= {f"{layer}.ffn_gate_exps.weight": gates, f"{layer}.ffn_up_exps.weight": ups}
+            continue
+        if name.endswith("experts.down_proj"):
+            tensors[f"blk.{name.split('.')[2]}.ffn_down_exps.weight"] = values
+            continue
+        if name.endswith(".mlp.gate.weight"):
+            tensors[f"blk.{name.split('.')[2]}.ffn_gate_inp.weight"] = values
+            continue
         if ".norms." in name:
             stacks.setdefault(f"{name.split('.norms.')[0]}.weight", []).append(values)
             continue

@@ -10,7 +10,7 @@ from llmos.engine.spec import DecoderSpec
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
-Rows = tuple[int, str, str, int, int, int, npt.NDArray[np.uint8], bool]
+Rows = tuple[int, str, int, str, int, int, int, npt.NDArray[np.uint8], bool]
 
 class Pool:
     def __init__(self, num_threads: int) -> None: ...

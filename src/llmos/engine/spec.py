@@ -18,6 +18,8 @@ Canonical tensor names (a weight is [out, in], row-major; i counts the layers, n
     layers.{i}.gate.weight (.bias)            [intermediate, hidden]    only when gated
     layers.{i}.up.weight (.bias)              [intermediate, hidden]
     layers.{i}.down.weight (.bias)            [hidden, intermediate]
+    layers.{i}.router.weight                  [experts, hidden]         only in layers with experts, which then have
+    layers.{i}.gate|up|down.{n}.weight        [.. expert_size ..]       these instead of the three above
     layers.{i}.mlp_post_norm.weight (.bias)   [hidden]                  only with post_norm
     final_norm.weight (.bias)                 [hidden]
     head.weight                               [vocab, hidden]           absent when tied: embed.weight is used
@@ -66,6 +68,16 @@ class DecoderSpec:
     activation: Activation = "silu"
     gated: bool = True
     """The feed-forward layer is down(act(gate(x)) * up(x)) rather than down(act(up(x)))."""
+    num_experts: int = 0
+    """Feed-forward layers that stand beside each other, of which a token takes a few; 0: there is one, for all."""
+    experts_per_token: int = 0
+    """Those that the router gives the highest logits. What they give is weighted by the softmax over all experts."""
+    expert_size: int = 0
+    """What intermediate_size is for an expert."""
+    normalizes_experts: bool = False
+    """The weights of a token's experts are scaled to add up to one."""
+    dense_layers: tuple[int, ...] = ()
+    """Layers without experts."""
     learned_positions: bool = False
     """Positions are a learned table added to the embedding, rather than rotary."""
     rope_theta: float = 10_000.0
@@ -133,6 +145,9 @@ class DecoderSpec:
             return None
         return int(self.window_rope_theta is not None and self.window_of(layer) is not None)
 
+    def has_experts(self, layer: int) -> bool:
+        return self.num_experts > 0 and layer not in self.dense_layers
+
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor that a checkpoint of this spec must have, by canonical name, with its shape."""
         hidden, has_norm_bias = self.hidden_size, self.norm == "layernorm"
@@ -152,6 +167,12 @@ class DecoderSpec:
             else:
                 add(name, (self.head_dim * (num_heads if self.qk_norm == "whole" else 1),), False)
 
+        def add_feed_forward(i: int, number: str, size: int) -> None:
+            if self.gated:
+                add(f"layers.{i}.gate{number}", (size, hidden), self.mlp_bias)
+            add(f"layers.{i}.up{number}", (size, hidden), self.mlp_bias)
+            add(f"layers.{i}.down{number}", (hidden, size), self.mlp_bias)
+
         for i in range(self.num_layers):
             if self.pre_norm:
                 add(f"layers.{i}.attn_norm", (hidden,), has_norm_bias)
@@ -166,10 +187,12 @@ class DecoderSpec:
                 add(f"layers.{i}.attn_post_norm", (hidden,), has_norm_bias)
             if self.pre_norm:
                 add(f"layers.{i}.mlp_norm", (hidden,), has_norm_bias)
-            if self.gated:
-                add(f"layers.{i}.gate", (self.intermediate_size, hidden), self.mlp_bias)
-            add(f"layers.{i}.up", (self.intermediate_size, hidden), self.mlp_bias)
-            add(f"layers.{i}.down", (hidden, self.intermediate_size), self.mlp_bias)
+            if self.has_experts(i):
+                add(f"layers.{i}.router", (self.num_experts, hidden), False)
+                for n in range(self.num_experts):
+                    add_feed_forward(i, f".{n}", self.expert_size)
+            else:
+                add_feed_forward(i, "", self.intermediate_size)
             if self.post_norm:
                 add(f"layers.{i}.mlp_post_norm", (hidden,), has_norm_bias)
         add("final_norm", (hidden,), has_norm_bias)

@@ -32,6 +32,8 @@ OPTIONAL_KEYS = [
     "activation_function", "scale_attn_weights", "partial_rotary_factor", "original_max_position_embeddings",
     "no_rope_layers", "query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping", "layer_norm_eps",
     "logits_scaling", "residual_multiplier", "use_parallel_residual", "qk_layernorm", "rotary_pct",
+    "num_experts", "num_local_experts", "num_experts_per_tok", "moe_intermediate_size", "mlp_only_layers",
+    "decoder_sparse_step",
 ]  # fmt: skip
 ROPE_KEYS = [
     "rope_type", "type", "factor", "rope_theta", "low_freq_factor", "partial_rotary_factor", "beta_fast", "beta_slow",
@@ -45,7 +47,8 @@ GGUF_KEYS = [
     "attention.layer_norm_rms_epsilon", "attention.sliding_window", "rope.freq_base", "rope.scaling.type",
     "rope.scaling.factor", "rope.scale_linear", "expert_count", "attention.causal", "rope.scaling.attn_factor",
     "rope.scaling.original_context_length", "rope.scaling.yarn_beta_fast", "attn_logit_softcapping", "logit_scale",
-    "final_logit_softcapping", "use_parallel_residual",
+    "final_logit_softcapping", "use_parallel_residual", "expert_used_count", "expert_feed_forward_length",
+    "expert_gating_func", "expert_weights_scale",
 ]  # fmt: skip
 
 
@@ -131,6 +134,22 @@ def test_a_window_may_be_in_some_layers_only():
 def test_rotated_layers_that_do_not_fit_the_layers_are_refused(no_rope_layers):
     with pytest.raises(BadModelFile, match="no_rope_layers must say 1 or 0 for each of 2 layers"):
         spec_of(LLAMA, model_type="smollm3", no_rope_layers=no_rope_layers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_experts_per_tok": 9}, "A token takes 9 experts, and there are 8"),
+        ({"num_experts": 0}, "num_experts is 0"),
+        ({"num_experts": 1 << 20}, "num_experts is 1048576; it must be a whole number from 1 to 1,024"),
+        ({"mlp_only_layers": "all"}, "mlp_only_layers must be a list of numbers of layers"),
+        ({"moe_intermediate_size": -1}, "moe_intermediate_size is -1"),
+    ],
+)
+def test_experts_that_cannot_be_meant_are_named(changes, message):
+    with pytest.raises(BadModelFile) as refused:
+        spec_of(LLAMA, **{"model_type": "qwen3_moe", "num_experts": 8} | changes)
+    assert message in refused.value.message
 
 
 LONGROPE = {"type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}

@@ -18,6 +18,7 @@ GGUF_CASES = [
     "mistral-window", "mistral-no-window", "qwen2", "qwen3", "qwen3-tied-biases", "gpt2", "gpt2-untied-inner",
     "gemma2", "gemma3", "phi3", "phi3-partial", "phi3-short", "phi3-long", "olmo2", "olmo2-tied-biases", "smollm3",
     "smollm3-yarn", "granite", "granite-tied-biases", "stablelm", "stablelm-parallel", "gpt_neox",
+    "mixtral", "qwen3_moe",
 ]  # fmt: skip
 
 
@@ -30,7 +31,7 @@ def pair(request, tiny_model_of: Callable, tmp_path: Path) -> tuple[Checkpoint, 
 
 def test_both_files_give_one_spec(pair):
     from_folder, from_gguf = pair
-    family = "llama" if from_folder.family == "mistral" else from_folder.family
+    family = "llama" if from_folder.family in ("mistral", "mixtral") else from_folder.family
     for name, value in asdict(replace(from_folder.spec, family=family)).items():
         is_float = isinstance(value, float) or (isinstance(value, tuple) and value and isinstance(value[0], float))
         expected = pytest.approx(value, rel=1e-6) if is_float else value  # GGUF has them in float32
@@ -79,7 +80,11 @@ def test_rope_factors_of_another_head_size_are_refused(tiny_model_of, tmp_path):
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"llama.expert_count": 8}, "a mixture of experts"),
+        ({"llama.expert_count": 8, "llama.expert_used_count": 2, "llama.expert_gating_func": 2}, "than by a softmax"),
+        (
+            {"llama.expert_count": 8, "llama.expert_used_count": 2, "llama.expert_shared_count": 1},
+            "an expert_shared_count of its own",
+        ),
         ({"llama.attention.causal": False}, "both directions"),
         ({"llama.attention.value_length": 16}, "values of another size than its keys"),
         ({"llama.rope.dimension_count": 4}, "a part of each head"),

@@ -127,6 +127,27 @@ CONFIGS: dict[str, tuple[dict[str, Any], int]] = {
         },
         162_322_944,
     ),
+    "Mixtral-8x7B-v0.1": (
+        {
+            "model_type": "mixtral", "hidden_act": "silu", "hidden_size": 4096, "intermediate_size": 14336,
+            "max_position_embeddings": 32768, "num_attention_heads": 32, "num_experts_per_tok": 2,
+            "num_hidden_layers": 32, "num_key_value_heads": 8, "num_local_experts": 8, "output_router_logits": False,
+            "rms_norm_eps": 1e-05, "rope_theta": 1000000.0, "router_aux_loss_coef": 0.02, "sliding_window": None,
+            "tie_word_embeddings": False, "vocab_size": 32000,
+        },
+        46_702_792_704,
+    ),
+    "Qwen3-30B-A3B": (
+        {
+            "model_type": "qwen3_moe", "attention_bias": False, "decoder_sparse_step": 1, "head_dim": 128,
+            "hidden_act": "silu", "hidden_size": 2048, "intermediate_size": 6144, "max_position_embeddings": 40960,
+            "max_window_layers": 48, "mlp_only_layers": [], "moe_intermediate_size": 768, "norm_topk_prob": True,
+            "num_attention_heads": 32, "num_experts": 128, "num_experts_per_tok": 8, "num_hidden_layers": 48,
+            "num_key_value_heads": 4, "rms_norm_eps": 1e-06, "rope_scaling": None, "rope_theta": 1000000.0,
+            "sliding_window": None, "tie_word_embeddings": False, "use_sliding_window": False, "vocab_size": 151936,
+        },
+        30_532_122_624,
+    ),
 }  # fmt: skip
 
 
@@ -189,3 +210,12 @@ def test_pythia_rotates_a_quarter_and_computes_in_parallel():
     spec = spec_of("pythia-160m")
     assert (spec.rotary_dim, spec.parallel_residual, spec.activation, spec.gated) == (16, True, "gelu", False)
     assert (spec_of("stablelm-2-1_6b").rotary_dim, spec_of("stablelm-2-1_6b").qkv_bias) == (16, True)
+
+
+def test_a_token_takes_some_of_the_experts():
+    mixtral, qwen = spec_of("Mixtral-8x7B-v0.1"), spec_of("Qwen3-30B-A3B")
+    assert (mixtral.num_experts, mixtral.experts_per_token, mixtral.expert_size) == (8, 2, 14336)
+    assert (qwen.num_experts, qwen.experts_per_token, qwen.expert_size) == (128, 8, 768)
+    assert mixtral.normalizes_experts
+    assert qwen.normalizes_experts
+    assert qwen.dense_layers == ()

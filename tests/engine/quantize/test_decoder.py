@@ -13,7 +13,7 @@ from llmos.engine.runner import Batch
 from llmos.engine.runner.torch import TorchRunner
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if "moe" not in case and case != "mixtral"])
 def test_the_logits_are_those_of_the_reference(case, tmp_path):
     checkpoint = make_tiny_model(case, tmp_path).open()
     spec, tensors = checkpoint.spec, checkpoint.tensors

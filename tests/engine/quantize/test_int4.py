@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_models import TinyModel, make_tiny_model, write_gguf
 
-from llmos.core.errors import BadModelFile
+from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.gguf import GGUFFile
@@ -147,6 +147,12 @@ def test_a_file_of_every_family_comes_back_with_the_weights_that_were_made(case,
         "general.file_type": 3,
         "general.quantization_version": 2,
     }
+
+
+def test_a_mixture_of_experts_is_refused_by_name(tmp_path):
+    checkpoint = make_tiny_model("mixtral", tmp_path).open()
+    with pytest.raises(UnsupportedModel, match="without a mixture of experts"):
+        quantize_int4(checkpoint.spec, checkpoint.tensors, calibration=FEW)
 
 
 def test_the_file_is_read_alike_by_the_gguf_package(tiny, tmp_path):

@@ -43,9 +43,15 @@ BESIDE = replace(
     NARROW, parallel_residual=True, qk_norm="each_head", activation="gelu", learned_positions=False, rotary_dim=4,
     residual_multiplier=0.7, logit_multiplier=0.3,
 )  # fmt: skip
+EXPERTS = replace(
+    LLAMA, num_experts=7, experts_per_token=3, expert_size=44, normalizes_experts=True, num_layers=3, dense_layers=(1,)
+)
+BRANCHED = replace(
+    EXPERTS, normalizes_experts=False, expert_size=96, residual_multiplier=0.5, hidden_size=44, head_dim=18
+)
 SPECS = {
     "llama": LLAMA, "odd": ODD, "windowed": WINDOWED, "gpt2": GPT2, "narrow": NARROW, "capped": CAPPED, "late": LATE,
-    "beside": BESIDE,
+    "beside": BESIDE, "experts": EXPERTS, "branched": BRANCHED,
 }  # fmt: skip
 ISAS = _native.available_isas()
 
@@ -162,7 +168,7 @@ def test_a_row_is_the_same_to_the_bit_whatever_else_is_in_the_batch(dtype: DType
         np.testing.assert_array_equal(np.concatenate(rows), alone, err_msg=f"in chunks of {sizes}")
 
 
-@pytest.mark.parametrize("spec", [CAPPED, LATE, BESIDE], ids=["capped", "late", "beside"])
+@pytest.mark.parametrize("spec", [CAPPED, LATE, BESIDE, EXPERTS], ids=["capped", "late", "beside", "experts"])
 @pytest.mark.parametrize("isa", ISAS)
 def test_a_row_of_any_family_is_the_same_to_the_bit_whatever_else_is_in_the_batch(spec: DecoderSpec, isa: str) -> None:
     prompt = prompt_of(50, 1, spec)
@@ -437,7 +443,7 @@ def test_rows_are_taken_in_order_and_once() -> None:
     runner = NativeRunner(LLAMA, random_model(LLAMA, "F32"), num_blocks=4)._runner
     rows = np.zeros((16, LLAMA.hidden_size * 4), np.uint8)
     with pytest.raises(ValueError, match=r"embed: rows must come one after another, each once"):
-        runner.add_rows([(-1, "embed", "F32", LLAMA.vocab_size, LLAMA.hidden_size, 0, rows, False)])
+        runner.add_rows([(-1, "embed", -1, "F32", LLAMA.vocab_size, LLAMA.hidden_size, 0, rows, False)])
 
 
 def test_a_weight_that_is_no_number_is_not_taken_for_one() -> None:

@@ -21,12 +21,18 @@ GGUF_NAMES = {
     "v": "blk.{i}.attn_v",
     "q_norm": "blk.{i}.attn_q_norm",
     "k_norm": "blk.{i}.attn_k_norm",
+    "q_norm.{n}": "blk.{i}.attn_q_norm",
+    "k_norm.{n}": "blk.{i}.attn_k_norm",
     "o": "blk.{i}.attn_output",
     "attn_post_norm": "blk.{i}.post_attention_norm",
     "mlp_norm": "blk.{i}.ffn_norm",
     "gate": "blk.{i}.ffn_gate",
     "up": "blk.{i}.ffn_up",
     "down": "blk.{i}.ffn_down",
+    "router": "blk.{i}.ffn_gate_inp",
+    "gate.{n}": "blk.{i}.ffn_gate_exps",
+    "up.{n}": "blk.{i}.ffn_up_exps",
+    "down.{n}": "blk.{i}.ffn_down_exps",
     "mlp_post_norm": "blk.{i}.post_ffw_norm",
     "final_norm": "output_norm",
     "head": "output",
@@ -53,10 +59,10 @@ def permuted_gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
     return sources
 
 
-def gguf_fields(metadata: Mapping[str, Any], architecture: str) -> Fields:
+def gguf_fields(metadata: Mapping[str, Any], architecture: str, *, experts: bool = False) -> Fields:
     """Return the fields `{architecture}.*`. Raises UnsupportedModel for parts that no spec can describe."""
     fields = Fields(metadata, where="the GGUF metadata", prefix=f"{architecture}.")
-    if fields.integer("expert_count", 0, low=0):
+    if fields.integer("expert_count", 0, low=0) and not experts:
         raise limits.refuse_parts("a mixture of experts")
     if not fields.flag("attention.causal", True):
         raise limits.refuse_parts("attention in both directions (it makes embeddings, not text)")
@@ -84,15 +90,16 @@ def decoder_from_gguf(
     family: str | None = None,
     norm: Norm = "rmsnorm",
     partial_rotary: bool = False,
+    experts: bool = False,
     **traits: Any,
 ) -> DecoderSpec:
     """Return the spec of the metadata. Which biases there are, and whether the head is tied, shows in the tensors.
 
     `family`: where it isn't called as the architecture is. `partial_rotary`: there are models of it that rotate a part
-    of each head. `traits`: what the family has beyond a Llama, by the names of DecoderSpec's fields; they win over what
-    the metadata say.
+    of each head. `experts`: there are models of it that are a mixture of experts. `traits`: what the family has beyond
+    a Llama, by the names of DecoderSpec's fields; they win over what the metadata say.
     """
-    fields = gguf_fields(metadata, architecture)
+    fields = gguf_fields(metadata, architecture, experts=experts)
     hidden_size = fields.integer("embedding_length", high=limits.MAX_HIDDEN)
     num_heads = fields.uniform_integer("attention.head_count", high=limits.MAX_HEADS)
     max_positions = fields.integer("context_length", high=limits.MAX_POSITIONS)
@@ -104,6 +111,8 @@ def decoder_from_gguf(
     if rope["rotary_dim"] is not None and not partial_rotary:
         raise limits.refuse_parts("rotary positions on a part of each head only")
     window = fields.integer("attention.sliding_window", 0, low=0, high=limits.MAX_POSITIONS)
+    if fields.integer("expert_count", 0, low=0):
+        traits = experts_from_gguf(fields) | traits
     values: dict[str, Any] = {
         "family": family or architecture,
         "vocab_size": vocab_size_of(metadata, tensors),
@@ -124,3 +133,22 @@ def decoder_from_gguf(
     }
     spec = DecoderSpec(**(values | rope | traits))
     return limits.checked(spec)
+
+
+def experts_from_gguf(fields: Fields) -> dict[str, Any]:
+    """Return the spec's values for a mixture of experts. llama.cpp scales a token's weights to one in all of these."""
+    if fields.integer("expert_gating_func", 1, low=0) not in (0, 1):  # 1: softmax; older files say nothing
+        raise limits.refuse_parts("experts that are chosen otherwise than by a softmax")
+    for name in ("expert_shared_count", "expert_group_count", "expert_weights_scale"):
+        if fields.number(name, 0.0, low=0.0, high=1e6) not in (0.0, 1.0 if name == "expert_weights_scale" else 0.0):
+            raise limits.refuse_parts(f"an {name} of its own")
+    return {
+        "num_experts": fields.integer("expert_count", high=limits.MAX_EXPERTS),
+        "experts_per_token": fields.integer("expert_used_count", high=limits.MAX_EXPERTS),
+        "expert_size": fields.integer(
+            "expert_feed_forward_length",
+            fields.uniform_integer("feed_forward_length", high=limits.MAX_INTERMEDIATE),
+            high=limits.MAX_INTERMEDIATE,
+        ),
+        "normalizes_experts": True,
+    }

@@ -8,6 +8,7 @@ MAX_HEADS = 1024
 MAX_HEAD_DIM = 1024
 MAX_HIDDEN = 1 << 17
 MAX_INTERMEDIATE = 1 << 20
+MAX_EXPERTS = 1024
 MAX_VOCAB = 1 << 24
 MAX_POSITIONS = 1 << 27
 
@@ -26,6 +27,8 @@ def checked(spec: DecoderSpec) -> DecoderSpec:
             f"{spec.rotary_dim} values of each head are rotated; with heads of {spec.head_dim} it must be an even "
             f"number from 2 to {spec.head_dim}."
         )
+    if spec.experts_per_token > spec.num_experts:
+        raise BadModelFile(f"A token takes {spec.experts_per_token} experts, and there are {spec.num_experts}.")
     _check_scaling(spec)
     return spec
 

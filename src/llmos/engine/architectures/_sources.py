@@ -61,7 +61,7 @@ def rename(spec: ModelSpec, names: Mapping[str, str]) -> dict[str, Source]:
 
     `names` goes from a canonical name without layer and ".weight" to the file's, with {i} for the layer:
     {"q": "model.layers.{i}.self_attn.q_proj"} gives layers.0.q.weight, layers.0.q.bias, layers.1.q.weight ...
-    Of tensors that are numbered within a layer, {n} is the number; where the file's name has none, they are a stack.
+    What is numbered within a layer has {n} on both sides; where the file's name has none, it is a stack.
     """
     sources = {}
     for canonical in spec.tensor_shapes():
@@ -69,6 +69,8 @@ def rename(spec: ModelSpec, names: Mapping[str, str]) -> dict[str, Source]:
             layer, stem, number, kind = match.groups()
         else:
             layer, number, (stem, kind) = "", None, canonical.split(".")
+        if number is not None:
+            stem += ".{n}"
         if stem in names:
             name = f"{names[stem].format(i=layer, n=number)}.{kind}"
             index = None if number is None or "{n}" in names[stem] else int(number)

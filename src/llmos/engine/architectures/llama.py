@@ -1,4 +1,4 @@
-"""Llama 1 to 3 and the many that copied it: SmolLM2, TinyLlama, Yi ... In GGUF, Mistral is a "llama" too."""
+"""Llama 1 to 3 and the many that copied it: SmolLM2, TinyLlama, Yi ... Mistral and Mixtral are "llama" in GGUF."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
 
 
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
-    return _gguf.decoder_from_gguf(metadata, tensors, architecture=GGUF_ARCHITECTURE)
+    return _gguf.decoder_from_gguf(metadata, tensors, architecture=GGUF_ARCHITECTURE, experts=True)
 
 
 def gguf_sources(spec: DecoderSpec) -> dict[str, Source]:

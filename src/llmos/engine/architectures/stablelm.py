@@ -13,8 +13,8 @@ from llmos.engine.tensors import RawTensor
 GGUF_ARCHITECTURE = "stablelm"
 
 _HF_NAMES = HF_NAMES | {
-    "q_norm": "model.layers.{i}.self_attn.q_layernorm.norms.{n}",
-    "k_norm": "model.layers.{i}.self_attn.k_layernorm.norms.{n}",
+    "q_norm.{n}": "model.layers.{i}.self_attn.q_layernorm.norms.{n}",
+    "k_norm.{n}": "model.layers.{i}.self_attn.k_layernorm.norms.{n}",
 }
 
 

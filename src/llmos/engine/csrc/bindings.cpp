@@ -22,7 +22,7 @@ namespace {
 
 const std::map<std::string, Weight> weights_by_name = {
     {"q", Weight::q}, {"k", Weight::k}, {"v", Weight::v}, {"o", Weight::o}, {"gate", Weight::gate}, {"up", Weight::up},
-    {"down", Weight::down}, {"embed", Weight::embed}, {"positions", Weight::positions}, {"head", Weight::head}};
+    {"down", Weight::down}, {"router", Weight::router}, {"embed", Weight::embed}, {"positions", Weight::positions}, {"head", Weight::head}};
 
 const std::map<std::string, Vector> vectors_by_name = {
     {"attn_norm", Vector::attn_norm}, {"attn_norm_bias", Vector::attn_norm_bias}, {"attn_post_norm", Vector::attn_post_norm},
@@ -51,6 +51,16 @@ Spec spec_from(nb::handle fields) {
     spec.head_dim = number("head_dim");
     spec.intermediate_size = number("intermediate_size");
     spec.max_positions = number("max_positions");
+    if (!nb::cast<int>(fields.attr("num_experts"))) spec.num_experts = spec.experts_per_token = spec.expert_size = 0;
+    else {
+        spec.num_experts = number("num_experts");
+        spec.experts_per_token = number("experts_per_token");
+        spec.expert_size = number("expert_size");
+        require(spec.num_experts <= 65536 && spec.experts_per_token <= spec.num_experts, "a token takes some of the experts");
+        require(int64_t(spec.experts_per_token) * max_batch_tokens <= INT32_MAX, "experts_per_token is too large");
+        require(!nb::cast<bool>(fields.attr("mlp_bias")), "experts have no biases");
+    }
+    spec.normalizes_experts = nb::cast<bool>(fields.attr("normalizes_experts"));
     spec.layer_norm = lookup<bool>({{"rmsnorm", false}, {"layernorm", true}}, text("norm"));
     spec.norm_eps = real("norm_eps");
     spec.activation = lookup(activations_by_name, text("activation"));
@@ -75,7 +85,8 @@ Spec spec_from(nb::handle fields) {
     spec.mlp_bias = flag("mlp_bias");
     for (int i = 0; i < spec.num_layers; ++i) {
         const nb::object window = fields.attr("window_of")(i), rotation = fields.attr("rotation_of")(i);
-        spec.layers.push_back({window.is_none() ? 0 : nb::cast<int>(window), rotation.is_none() ? -1 : nb::cast<int>(rotation)});
+        spec.layers.push_back({window.is_none() ? 0 : nb::cast<int>(window), rotation.is_none() ? -1 : nb::cast<int>(rotation),
+                               nb::cast<bool>(fields.attr("has_experts")(i))});
         require(spec.layers.back().sliding_window >= 0 && spec.layers.back().sliding_window <= max_size, "a sliding window must be positive");
     }
     require(!spec.post_norm || !spec.parallel_residual, "norms after the parts of a layer need one part after the other");
@@ -127,7 +138,7 @@ class Runner {
                 require(layer >= 0, "an adapter changes layers");
                 const Weight which = lookup(weights_by_name, name);
                 require(size_t(which) < Adapter::num_matrices, "an adapter changes q, k, v, o, gate, up and down only");
-                const Shape wanted = decoder_.shape(layer, which);
+                const Shape wanted = decoder_.shape(layer, which, -1);
                 const std::string at = "The adapter of " + place(layer, name);
                 if (down.shape(0) < 1 || down.shape(0) > size_t(Adapter::max_rank) || up.shape(1) != down.shape(0))
                     throw std::invalid_argument(at + " has no rank from 1 to 512.");
@@ -358,7 +369,7 @@ NB_MODULE(_native, m) {
              "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "cache_type"_a)
         .def("add_rows", &Runner::add_rows, "pieces"_a.noconvert(),
              "Pack rows as they lie in a file, of many matrices at once: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a "
-             "scale for 32, or as floats. A piece is (layer, name, dtype, rows and columns of the whole matrix, first row, "
+             "scale for 32, or as floats. A piece is (layer, name, number of the expert or -1, dtype, rows and columns of the whole matrix, first row, "
              "bytes, as_floats); those of one matrix come in order.")
         .def("set_vector", &Runner::set_vector, "layer"_a, "name"_a, "data"_a.noconvert())
         .def("set_adapter", &Runner::set_adapter, "number"_a, "pairs"_a.none(),

@@ -51,15 +51,18 @@ inline int size_field(nb::handle fields, const char* name, int low = 1) {
     return value;
 }
 
-inline std::string place(int layer, const std::string& name) {
-    return layer < 0 ? name : "layers." + std::to_string(layer) + "." + name;
+inline std::string place(int layer, const std::string& name, int number = -1) {
+    std::string at = layer < 0 ? name : "layers." + std::to_string(layer) + "." + name;
+    if (number >= 0) at.append(".").append(std::to_string(number));
+    return at;
 }
 
 inline void check_layer(int layer, int num_layers) { require(layer >= -1 && layer < num_layers, "there is no such layer"); }
 
 using FileBytes = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
-// Layer, name, dtype, rows and columns of the whole matrix, the first row of these, their bytes, as_floats.
-using FileRows = std::tuple<int, std::string, std::string, int, int, int, FileBytes, bool>;
+// Layer, name, number (of an expert, -1 for what is none), dtype, rows and columns of the whole matrix, the first row of
+// these, their bytes, as_floats.
+using FileRows = std::tuple<int, std::string, int, std::string, int, int, int, FileBytes, bool>;
 
 // A file's rows on their way into a matrix. `dtype` is Q8_0, Q4_0, Q4_1 (bytes as in the file) or F32 (into bytes, or floats).
 struct Rows {
@@ -139,17 +142,17 @@ template <class Model, class Weight, class Vector> class NamedWeights {
     void add_rows(const std::vector<FileRows>& pieces) {
         std::vector<Rows> all;
         std::vector<int> num_matrix_rows;
-        for (const auto& [layer, name, dtype, rows, columns, first_row, data, as_floats] : pieces) {
+        for (const auto& [layer, name, number, dtype, rows, columns, first_row, data, as_floats] : pieces) {
             const Weight which = lookup(matrices_, name);
             check_layer(layer, model_.spec().num_layers);
-            const Shape wanted = model_.shape(layer, which);
-            const std::string at = place(layer, name);
+            const Shape wanted = model_.shape(layer, which, number);
+            const std::string at = place(layer, name, number);
             if (!wanted.rows) throw std::invalid_argument("The spec has no " + at + ".");
             if (rows != wanted.rows || columns != wanted.columns)
                 throw std::invalid_argument(at + " is " + std::to_string(rows) + " x " + std::to_string(columns) + "; the spec asks for " +
                                             std::to_string(wanted.rows) + " x " + std::to_string(wanted.columns) + ".");
             try {
-                PackedMatrix& matrix = model_.matrix(layer, which);
+                PackedMatrix& matrix = model_.matrix(layer, which, number);
                 Rows piece = checked_rows(dtype, rows, columns, first_row, data.data(), data.nbytes(), as_floats);
                 piece.to = &matrix;
                 const auto before = std::find_if(all.rbegin(), all.rend(), [&](const Rows& other) { return other.to == &matrix; });
@@ -186,12 +189,13 @@ template <class Model, class Weight, class Vector> class NamedWeights {
     // A step reads all that the spec asks for, without looking whether it is there.
     void require_complete() {
         if (is_complete_) return;
-        const auto check = [](bool is_there, int layer, const std::string& name) {
-            if (!is_there) throw std::runtime_error(place(layer, name) + " was never set, or not all of it.");
+        const auto check = [](bool is_there, int layer, const std::string& name, int number = -1) {
+            if (!is_there) throw std::runtime_error(place(layer, name, number) + " was never set, or not all of it.");
         };
         for (int layer = -1; layer < model_.spec().num_layers; ++layer) {
             for (const auto& [name, which] : matrices_)
-                check(!model_.shape(layer, which).rows || model_.matrix(layer, which).is_complete(), layer, name);
+                for (int number = -1; number < model_.num_experts(); ++number)
+                    check(!model_.shape(layer, which, number).rows || model_.matrix(layer, which, number).is_complete(), layer, name, number);
             for (const auto& [name, which] : vectors_)
                 check(!model_.size(layer, which) || model_.vector(layer, which).bytes(), layer, name);
         }

@@ -40,17 +40,21 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
       attention_(round_up(spec_.num_heads * spec_.head_dim, block_columns)),
       kv_(round_up(spec_.num_kv_heads * spec_.head_dim, block_columns)),
       intermediate_(round_up(spec_.intermediate_size, block_columns)),
+      expert_(round_up(spec_.expert_size, block_columns)),
       layers_(size_t(spec_.num_layers)),
       cache_(times(size_t(num_blocks), block_bytes(spec_, cache_type))),
       block_stride_(block_bytes(spec_, cache_type)),
       own_(size_t(pool.size())) {
+    for (size_t i = 0; i < layers_.size(); ++i)
+        if (spec_.layers[i].has_experts) layers_[i].experts.resize(size_t(spec_.num_experts));
     const size_t head_values = size_t(AttentionArgs::max_rows) * layout_.padded_head_dim();
     for (Scratch& own : own_) {
         own.heads = Buffer(head_values * sizeof(float));
         own.head_bytes = Buffer(head_values);
         own.outs = Buffer(head_values * sizeof(float));
         own.rows.reserve(few_tokens, std::max(hidden_, attention_));
-        own.row = Buffer(size_t(std::max({hidden_, attention_, intermediate_})) * sizeof(float));
+        own.row = Buffer(size_t(std::max({hidden_, attention_, widest_inner()})) * sizeof(float));
+        own.scores_of_experts = Buffer(size_t(spec_.num_experts) * sizeof(float));
         own.gate = Buffer(size_t(max_span) * block_columns * sizeof(float));
         own.up = Buffer(size_t(max_span) * block_columns * sizeof(float));
         own.narrow = Buffer(size_t(Adapter::max_rank) * sizeof(float));
@@ -61,8 +65,9 @@ size_t Decoder::block_bytes(const Spec& spec, CacheType cache_type) {
     return size_t(spec.num_layers) * spec.num_kv_heads * CacheLayout{cache_type, spec.head_dim}.bytes();
 }
 
-Shape Decoder::shape(int layer, Weight which) const {
+Shape Decoder::shape(int layer, Weight which, int number) const {
     const Spec& s = spec_;
+    if (number >= 0 && (layer < 0 || (which != Weight::gate && which != Weight::up && which != Weight::down))) return {};
     if (layer < 0)
         switch (which) {
             case Weight::embed: return {s.vocab_size, s.hidden_size};
@@ -74,9 +79,16 @@ Shape Decoder::shape(int layer, Weight which) const {
         case Weight::q: return {s.num_heads * s.head_dim, s.hidden_size};
         case Weight::k: case Weight::v: return {s.num_kv_heads * s.head_dim, s.hidden_size};
         case Weight::o: return {s.hidden_size, s.num_heads * s.head_dim};
-        case Weight::gate: return s.gated ? Shape{s.intermediate_size, s.hidden_size} : Shape{};
-        case Weight::up: return {s.intermediate_size, s.hidden_size};
-        case Weight::down: return {s.hidden_size, s.intermediate_size};
+        case Weight::router: return s.layers[size_t(layer)].has_experts && number < 0 ? Shape{s.num_experts, s.hidden_size} : Shape{};
+        default: break;
+    }
+    // Either the layer has one, or each of its experts.
+    if (s.layers[size_t(layer)].has_experts != (number >= 0) || number >= s.num_experts) return {};
+    const int size = number < 0 ? s.intermediate_size : s.expert_size;
+    switch (which) {
+        case Weight::gate: return s.gated ? Shape{size, s.hidden_size} : Shape{};
+        case Weight::up: return {size, s.hidden_size};
+        case Weight::down: return {s.hidden_size, size};
         default: return {};
     }
 }
@@ -111,16 +123,18 @@ int Decoder::qk_norm_size(int heads) const {
     return spec_.qk_norm == QKNorm::head ? spec_.head_dim : heads * spec_.head_dim;
 }
 
-PackedMatrix& Decoder::matrix(int index, Weight which) {
+PackedMatrix& Decoder::matrix(int index, Weight which, int number) {
     Layer& at = layer(index);
+    FeedForward& feed_forward = number < 0 ? at.feed_forward : at.experts[size_t(number)];
     switch (which) {
         case Weight::q: return at.q;
         case Weight::k: return at.k;
         case Weight::v: return at.v;
         case Weight::o: return at.o;
-        case Weight::gate: return at.gate;
-        case Weight::up: return at.up;
-        case Weight::down: return at.down;
+        case Weight::gate: return feed_forward.gate;
+        case Weight::up: return feed_forward.up;
+        case Weight::down: return feed_forward.down;
+        case Weight::router: return at.router;
         case Weight::embed: return embed_;
         case Weight::positions: return positions_;
         default: return head_;
@@ -129,8 +143,12 @@ PackedMatrix& Decoder::matrix(int index, Weight which) {
 
 size_t Decoder::weight_bytes() const {
     size_t total = embed_.bytes() + positions_.bytes() + head_.bytes();
-    for (const Layer& l : layers_)
-        for (const PackedMatrix* m : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) total += m->bytes();
+    const auto add = [&](const FeedForward& f) { total += f.gate.bytes() + f.up.bytes() + f.down.bytes(); };
+    for (const Layer& l : layers_) {
+        for (const PackedMatrix* m : {&l.q, &l.k, &l.v, &l.o, &l.router}) total += m->bytes();
+        add(l.feed_forward);
+        for (const FeedForward& expert : l.experts) add(expert);
+    }
     return total;
 }
 
@@ -166,7 +184,18 @@ void Decoder::reserve(const BatchView& batch) {
         if (spec_.has_branch()) branch_ = Buffer(n * hidden_ * sizeof(float));
         const int widest = std::max(hidden_, attention_);
         shared_.reserve(capacity, widest);
-        inner_.reserve(capacity, intermediate_);
+        inner_.reserve(inner_rows(capacity), widest_inner());
+        if (spec_.num_experts) {
+            const int slots = inner_rows(capacity);
+            slots_.reserve(slots, hidden_);
+            router_logits_ = Buffer(n * router_stride() * sizeof(float));
+            given_ = Buffer(size_t(slots) * hidden_ * sizeof(float));
+            choices_.resize(size_t(slots));
+            slot_token_.resize(size_t(slots));
+            choice_slot_.resize(size_t(slots));
+            expert_starts_.resize(size_t(spec_.num_experts) + 1);
+            expert_units_.reserve(size_t(slots));
+        }
         token_capacity_ = capacity;  // last: there may be no memory for one of them
     }
     if (batch.num_logit_rows > logit_capacity_) {
@@ -218,7 +247,8 @@ class Decoder::Pass {
         for (int i = 0; i < spec_.num_layers; ++i) {
             const Layer& layer = d_.layers_[size_t(i)];
             attention(layer, i);
-            feed_forward(layer, i);
+            if (spec_.layers[size_t(i)].has_experts) experts(layer);
+            else feed_forward(layer, i);
         }
         head();
         enter(Region::wait);
@@ -518,12 +548,12 @@ class Decoder::Pass {
         AttentionArgs args;
         args.num_rows = 0;
         args.softcap = spec_.attention_softcap;
-        const auto [window, rotation] = spec_.layers[size_t(index)];
+        const int window = spec_.layers[size_t(index)].sliding_window, rotation = spec_.layers[size_t(index)].rotation;
         const auto each_row = [&](auto body) {
             for (int t = unit.first_token; t < unit.first_token + unit.num_tokens; ++t)
                 for (int h = unit.first_head; h < unit.first_head + unit.num_heads; ++h) body(t, h);
         };
-        each_row([&, window = window, rotation = rotation](int t, int h) {
+        each_row([&](int t, int h) {
             const int r = args.num_rows++, position = d_.token_position_[size_t(t)];
             float* query = own_head(r);
             position_head(d_.q_.as<float>() + size_t(t) * d_.attention_, h, layer[Vector::q_norm], rotation, t, spec_.score_scale, query);
@@ -559,18 +589,19 @@ class Decoder::Pass {
         const int rows = num_tokens();
         const Split split(rows);
         const auto normed = [&](int t, float* out) { read(t, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], out); };
-        const Segment up[] = {{&layer.up, layer[Vector::up_bias], nullptr, 0}};
-        const Segment down[] = {{&layer.down, layer[Vector::down_bias], target(), d_.hidden_}};
+        const FeedForward& weights = layer.feed_forward;
+        const Segment up[] = {{&weights.up, layer[Vector::up_bias], nullptr, 0}};
+        const Segment down[] = {{&weights.down, layer[Vector::down_bias], target(), d_.hidden_}};
         const Activations inner = d_.inner_.view(d_.intermediate_);
         const Readers readers = with_floats(readers_of(down));
         const Split blocks = split.by_blocks();
         Readers inputs = readers_of(up);
-        if (spec_.gated) (layer.gate.packing() == Packing::floats ? inputs.floats : inputs.bytes) = true;
+        if (spec_.gated) (weights.gate.packing() == Packing::floats ? inputs.floats : inputs.bytes) = true;
         narrow_gate_and_up(layer, index);
-        const Activations in = open_with(Region::norm, Region::gate_up, blocks.count(layer.up.groups()), rows, d_.hidden_, inputs, normed);
+        const Activations in = open_with(Region::norm, Region::gate_up, blocks.count(weights.up.groups()), rows, d_.hidden_, inputs, normed);
         for (int begin, end; pool_.take(thread_, blocks.grain, begin, end);)
             for (int unit = begin; unit < end; ++unit)
-                activate_block(layer, index, in, blocks.first_group(unit) / 2, blocks.first_row(unit), blocks.last_row(unit), inner, readers);
+                activate_block(weights, layer, index, in, blocks.first_group(unit) / 2, blocks.first_row(unit), blocks.last_row(unit), inner, readers);
         open(Region::down, split.count(count_groups(down)));
         // In parallel, attention has put its part there before.
         project(split, inner, down, !spec_.has_branch() || spec_.parallel_residual);
@@ -578,19 +609,99 @@ class Decoder::Pass {
         if (spec_.has_branch()) join(Region::down, layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias]);
     }
 
+    // --- a mixture of experts: rows are gathered by expert, and what a row gets is added up in the order of its experts
+
+    void experts(const Layer& layer) {
+        const int rows = num_tokens(), per_token = spec_.experts_per_token, num_slots = rows * per_token;
+        const FeedForward& any = layer.experts[0];  // all are packed alike
+        Readers readers = readers_of({{&any.up, nullptr, nullptr, 0}});
+        if (spec_.gated) (any.gate.packing() == Packing::floats ? readers.floats : readers.bytes) = true;
+        const Activations shared = d_.shared_.view(d_.hidden_), in = d_.slots_.view(d_.hidden_), inner = d_.inner_.view(d_.expert_);
+        for_each(Region::norm, rows, 4, [&](int t) {
+            float* row = shared.values + size_t(t) * d_.hidden_;  // the router reads floats
+            read(t, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], row);
+            if (readers.bytes) k_.quantize(row, shared, t, 0, shared.blocks());
+        });
+        const Split split(rows);
+        const Segment router[] = {{&layer.router, nullptr, d_.router_logits_.as<float>(), d_.router_stride()}};
+        open(Region::route, split.count(layer.router.groups()));
+        project(split, shared, router, false);
+        for_each(Region::route, rows, 4, [&](int t) { choose_experts(t); });
+        for_each(Region::route, 1, 1, [&](int) { d_.sort_choices(rows); });
+        for_each(Region::route, num_slots, 4, [&](int slot) { copy_row(shared, d_.slot_token_[size_t(slot)], in, slot, readers); });
+
+        const Readers inner_readers = readers_of({{&any.down, nullptr, nullptr, 0}});
+        const int num_units = int(d_.expert_units_.size()), num_blocks = inner.blocks();
+        for_each(Region::gate_up, num_units * num_blocks, 2, [&](int i) {
+            const ExpertUnit& unit = d_.expert_units_[size_t(i / num_blocks)];
+            activate_block(layer.experts[size_t(unit.expert)], layer, -1, in, i % num_blocks, unit.first_slot, unit.last_slot, inner, inner_readers);
+        });
+        const int num_groups = any.down.groups(), step = 4, num_steps = (num_groups + step - 1) / step;
+        for_each(Region::down, num_units * num_steps, 1, [&](int i) {
+            const ExpertUnit& unit = d_.expert_units_[size_t(i / num_steps)];
+            const int first = i % num_steps * step, last = std::min(first + step, num_groups);
+            k_.matmul({&layer.experts[size_t(unit.expert)].down, &inner, unit.first_slot, unit.last_slot, first, last, layer[Vector::down_bias],
+                       given(unit.first_slot) + size_t(first) * group_rows, d_.hidden_, false});
+        });
+        const bool is_first = spec_.has_branch() && !spec_.parallel_residual;
+        for_each(Region::down, rows, 4, [&](int t) {
+            float* out = target() + size_t(t) * d_.hidden_;
+            if (is_first) std::fill_n(out, d_.hidden_, 0.0f);
+            for (int i = t * per_token; i < (t + 1) * per_token; ++i)
+                k_.add_scaled(given(d_.choice_slot_[size_t(i)]), d_.hidden_, d_.choices_[size_t(i)].weight, out);
+        });
+        if (spec_.has_branch()) join(Region::down, layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias]);
+    }
+
+    float* given(int slot) const { return d_.given_.as<float>() + size_t(slot) * d_.hidden_; }
+
+    // The experts with the largest logits, of equals the first; their weights are softmax over all, or over the chosen.
+    void choose_experts(int token) {
+        const float* logits = d_.router_logits_.as<float>() + size_t(token) * d_.router_stride();
+        float* scores = own().scores_of_experts.template as<float>();
+        const int count = spec_.num_experts;
+        const float highest = *std::max_element(logits, logits + count);
+        float total = 0, chosen = 0;
+        for (int e = 0; e < count; ++e) total += scores[e] = std::exp(logits[e] - highest);
+        Choice* choices = d_.choices_.data() + size_t(token) * spec_.experts_per_token;
+        for (int c = 0; c < spec_.experts_per_token; ++c) {
+            int best = -1;
+            for (int e = 0; e < count; ++e)
+                if (scores[e] != taken && (best < 0 || scores[e] > scores[best])) best = e;
+            choices[c] = {best, scores[best]};
+            chosen += scores[best];
+            scores[best] = taken;
+        }
+        std::sort(choices, choices + spec_.experts_per_token, [](const Choice& a, const Choice& b) { return a.expert < b.expert; });
+        for (int c = 0; c < spec_.experts_per_token; ++c) choices[c].weight /= spec_.normalizes_experts ? chosen : total;
+    }
+    static constexpr float taken = -1;  // no score is negative
+
+    void copy_row(const Activations& from, int row, const Activations& to, int slot, Readers readers) const {
+        const size_t columns = size_t(from.columns), blocks = size_t(from.blocks());
+        const auto copy = [&](const auto* source, auto* target, size_t count) { std::copy_n(source + size_t(row) * count, count, target + size_t(slot) * count); };
+        if (readers.floats) copy(from.values, to.values, columns);
+        if (!readers.bytes) return;
+        copy(from.quantized, to.quantized, columns);
+        copy(from.scales, to.scales, blocks);
+        copy(from.scaled_sums, to.scaled_sums, blocks);
+        copy(from.sums, to.sums, blocks);
+    }
+
     // One block of 32 columns of the feed-forward layer's inside: gate and up, activated, ready for what reads it.
-    void activate_block(const Layer& layer, int index, const Activations& in, int block, int first_row, int last_row, const Activations& inner,
-                        Readers readers) {
+    // An index of -1: the rows aren't those of the batch, and no adapter adds anything.
+    void activate_block(const FeedForward& weights, const Layer& layer, int index, const Activations& in, int block, int first_row,
+                        int last_row, const Activations& inner, Readers readers) {
         float *gate = own().gate.template as<float>(), *up = own().up.template as<float>();
         const auto multiply = [&](const PackedMatrix& weights, const float* bias, int slot, float* out) {
             const int first = 2 * block, last = std::min(first + 2, weights.groups());
             k_.matmul({&weights, &in, first_row, last_row, first, last, bias, out, block_columns, false});
-            widen_block(index, slot, first, last, first_row, last_row, out);
+            if (index >= 0) widen_block(index, slot, first, last, first_row, last_row, out);
             if (last == first + 1)  // the other half of the block is padding
                 for (int i = 0; i < last_row - first_row; ++i) std::fill_n(out + i * block_columns + group_rows, group_rows, 0.0f);
         };
-        if (spec_.gated) multiply(layer.gate, layer[Vector::gate_bias], 0, gate);
-        multiply(layer.up, layer[Vector::up_bias], 1, up);
+        if (spec_.gated) multiply(weights.gate, layer[Vector::gate_bias], 0, gate);
+        multiply(weights.up, layer[Vector::up_bias], 1, up);
         float* other = spec_.gated ? up : nullptr;
         float* rows = spec_.gated ? gate : up;
         k_.activate(spec_.activation, rows, other, (last_row - first_row) * block_columns, rows);
@@ -647,6 +758,23 @@ std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
     pool_.run([&](int thread) { Pass(*this, batch, thread).run(); });
     merge_largest(batch.num_logit_rows);
     return logits_;
+}
+
+// Gives every choice a slot, those of an expert one after another, and cuts them into units of work.
+void Decoder::sort_choices(int num_tokens) {
+    const int per_token = spec_.experts_per_token, num_slots = num_tokens * per_token;
+    std::fill(expert_starts_.begin(), expert_starts_.end(), 0);
+    for (int i = 0; i < num_slots; ++i) ++expert_starts_[size_t(choices_[size_t(i)].expert) + 1];
+    expert_units_.clear();
+    for (int e = 0; e < spec_.num_experts; ++e) {
+        const int begin = expert_starts_[size_t(e)], end = expert_starts_[size_t(e) + 1] += begin;
+        for (int first = begin; first < end; first += span_tokens) expert_units_.push_back({e, first, std::min(first + span_tokens, end)});
+    }
+    for (int i = 0; i < num_slots; ++i) {
+        const int slot = expert_starts_[size_t(choices_[size_t(i)].expert)]++;
+        slot_token_[size_t(slot)] = i / per_token;
+        choice_slot_[size_t(i)] = slot;
+    }
 }
 
 void Decoder::merge_largest(int num_rows) {

@@ -42,8 +42,9 @@ Encoder::Encoder(const Spec& spec, Pool& pool, const Kernels& kernels, CacheType
     }
 }
 
-Shape Encoder::shape(int layer, Weight which) const {
+Shape Encoder::shape(int layer, Weight which, int number) const {
     const Spec& s = spec_;
+    if (number >= 0) return {};
     if (layer < 0) return which == Weight::embed ? Shape{s.vocab_size, s.hidden_size} : Shape{};
     switch (which) {
         case Weight::q: case Weight::k: case Weight::v: return {s.num_heads * s.head_dim, s.hidden_size};
@@ -68,7 +69,7 @@ int Encoder::size(int layer, Vector which) const {
     }
 }
 
-PackedMatrix& Encoder::matrix(int index, Weight which) {
+PackedMatrix& Encoder::matrix(int index, Weight which, int) {
     Layer& at = layer(index);
     switch (which) {
         case Weight::q: return at.q;

@@ -39,12 +39,13 @@ class Encoder {
     // `kept` is how keys and values are held while a layer attends to them.
     Encoder(const Spec& spec, Pool& pool, const Kernels& kernels, CacheType kept);
 
-    // What the spec asks for in this place (layer -1 is what lies outside of the layers); zeros where it has nothing there.
-    Shape shape(int layer, Weight which) const;
+    // What the spec asks for in this place (layer -1 is what lies outside of the layers; no expert is numbered); zeros where it has nothing there.
+    Shape shape(int layer, Weight which, int number) const;
     int size(int layer, Vector which) const;
 
     // The sizes must be those. Nothing checks at the next step that all is there.
-    PackedMatrix& matrix(int layer, Weight which);
+    PackedMatrix& matrix(int layer, Weight which, int number);
+    int num_experts() const { return 0; }
     Buffer& vector(int layer, Vector which) { return this->layer(layer).vectors[size_t(which)]; }
 
     // Writes one vector for each sequence: out[num_sequences][hidden_size].

@@ -6,10 +6,10 @@
 
 namespace llmos {
 
-enum class Region { embed, norm, qkv, position, attention, output, gate_up, down, adapters, head, wait, count };
+enum class Region { embed, norm, qkv, position, attention, output, route, gate_up, down, adapters, head, wait, count };
 constexpr std::array<const char*, size_t(Region::count)> region_names = {
     "embedding", "norm and quantize", "query, key, value", "rotate and write cache", "attention", "output",
-    "gate, up and activation", "down", "adapters", "head", "wait for the others"};
+    "choose experts", "gate, up and activation", "down", "adapters", "head", "wait for the others"};
 
 class Profile {
   public:

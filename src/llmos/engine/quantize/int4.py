@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from llmos.core.errors import BadModelFile
+from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.quantize.decoder import last_hidden
 from llmos.engine.quantize.gptq import gptq
@@ -38,8 +38,14 @@ def quantize_int4(
 
     `tensors` are best the original ones (BF16, F16, F32). Beside them and the result, memory holds the largest matrix
     as floats a few times over, and so what one layer makes of all tokens of the text. The same input gives the same
-    result on the same machine. Raises BadModelFile where a weight is no number.
+    result on the same machine. Raises BadModelFile where a weight is no number, and UnsupportedModel for a mixture of
+    experts.
     """
+    if spec.num_experts:
+        raise UnsupportedModel(
+            "4-bit weights are made of models without a mixture of experts. Serve this one as it is: its weights "
+            "become 8-bit when it is loaded."
+        )
     # Once the model writes text with it, nobody can tell any more which tensor is the broken one.
     for name in spec.tensor_shapes():
         if not np.isfinite(dequantize(tensors[name])).all():

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 Weights = Literal["auto", "f32", "int8", "int4"]
 KVDType = Literal["int8", "f16", "f32"]
 
-Rows = tuple[int, str, str, int, int, int, npt.NDArray[np.uint8], bool]
-"""What C++ packs: layer and name, dtype, rows and columns of the whole matrix, the first row of these, their bytes,
-whether they stay floats."""
+Rows = tuple[int, str, int, str, int, int, int, npt.NDArray[np.uint8], bool]
+"""What C++ packs: layer, name and number (-1 for what isn't numbered), dtype, rows and columns of the whole matrix, the
+first row of these, their bytes, whether they stay floats."""
 
 Native = _native.Runner | _native.Encoder
 
@@ -76,7 +76,7 @@ class NativeRunner:
         if adapter is None:
             self._runner.set_adapter(number, None)
             return
-        pairs = [(*_slot(f"{name}.weight"), each.down, each.up) for name, each in adapter.items()]
+        pairs = [(*_slot(f"{name}.weight")[:2], each.down, each.up) for name, each in adapter.items()]
         self._runner.set_adapter(number, pairs)
 
     def likeliest(self) -> Likeliest:
@@ -114,7 +114,7 @@ def set_vectors(runner: Native, names: Iterable[str], tensors: Mapping[str, RawT
     # Vectors that are numbered within a layer, one for each head, are one behind the other here.
     parts: defaultdict[tuple[int, str], list[npt.NDArray[np.float32]]] = defaultdict(list)
     for name in names:
-        parts[_slot(name)].append(dequantize(tensors[name]).reshape(-1))
+        parts[_slot(name)[:2]].append(dequantize(tensors[name]).reshape(-1))
     for slot, vectors in parts.items():
         runner.set_vector(*slot, np.concatenate(vectors))
 
@@ -137,11 +137,14 @@ def pack_matrices(
 
 def _rows(name: str, tensor: RawTensor, weights: Weights, pool: _native.Pool) -> Iterator[Rows]:
     """Yield the tensor in parts of at most _BYTES_AT_ONCE, as Runner.add_rows takes them."""
-    layer, slot = _slot(name)
+    layer, slot, number = _slot(name)
     num_rows, num_columns = tensor.shape
+    # A router is small, and a token that goes to another expert is another token.
+    is_float = weights == "f32" or slot == "router"
     # Every logit reads the head, and a token all that it is from its one row of the embedding: these stay 8-bit.
-    is_fitted = weights == "int4" and layer >= 0 and num_columns % BLOCK_LENGTH["Q4_1"] == 0
-    kept = ("Q4_0", "Q4_1") if is_fitted else _PACKED_AS_THEY_ARE if weights in ("auto", "int4") else ()
+    is_fitted = weights == "int4" and layer >= 0 and not is_float and num_columns % BLOCK_LENGTH["Q4_1"] == 0
+    as_they_are = _PACKED_AS_THEY_ARE if weights in ("auto", "int4") and not is_float else ()
+    kept = ("Q4_0", "Q4_1") if is_fitted else as_they_are
     row_bytes = tensor.data.shape[1] if tensor.dtype in kept else 4 * num_columns
     step = max(_BYTES_AT_ONCE // row_bytes // _GROUP_ROWS, 1) * _GROUP_ROWS
     for first in range(0, num_rows, step):
@@ -153,11 +156,13 @@ def _rows(name: str, tensor: RawTensor, weights: Weights, pool: _native.Pool) ->
             dtype, data = "Q4_1", _native.fit_q4_1(pool, dequantize(part))
         else:
             dtype, data = "F32", dequantize(part).view(np.uint8)
-        yield (layer, slot, dtype, num_rows, num_columns, first, data, weights == "f32")
+        yield (layer, slot, number, dtype, num_rows, num_columns, first, data, is_float)
 
 
-def _slot(name: str) -> tuple[int, str]:
-    """Return the layer (-1 outside of the layers) and the native name: "layers.3.q.bias" -> (3, "q_bias")."""
+def _slot(name: str) -> tuple[int, str, int]:
+    """Return the layer (-1 outside of the layers), the native name and the number within the layer (-1 for none):
+    "layers.3.q.bias" -> (3, "q_bias", -1), "layers.3.up.5.weight" -> (3, "up", 5)."""
     *path, kind = name.split(".")
-    layer, part = (int(path[1]), path[2]) if path[0] == "layers" else (-1, path[0])
-    return layer, part if kind == "weight" else f"{part}_bias"
+    layer, parts = (int(path[1]), path[2:]) if path[0] == "layers" else (-1, path)
+    number = int(parts[1]) if len(parts) > 1 else -1
+    return layer, parts[0] if kind == "weight" else f"{parts[0]}_bias", number

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # N new tokens of the batch, R rows whose logits are wanted, V vocabulary, H hidden
 # L new tokens of one sequence, T all its tokens so far
-# Q query heads, K key-value heads, D head dim, Z rotations, P rotary pairs
+# Q query heads, K key-value heads, D head dim, E experts, C of them chosen, Z rotations, P rotary pairs
 
 
 _Rotation = tuple[Tensor, Tensor]
@@ -145,10 +145,27 @@ class TorchRunner:
         return torch.einsum("qlt,tqd->lqd", weights_QLT.to(v_TQD.dtype), v_TQD)
 
     def _feed_forward(self, i: int, x_NH: Tensor) -> Tensor:
-        up = self._linear(f"layers.{i}.up", x_NH)
-        if self.spec.gated:
-            return self._linear(f"layers.{i}.down", self._activate(self._linear(f"layers.{i}.gate", x_NH)) * up)
-        return self._linear(f"layers.{i}.down", self._activate(up))
+        if self.spec.has_experts(i):
+            return self._experts(i, x_NH)
+        return self._inner(f"layers.{i}", "", x_NH)
+
+    def _experts(self, i: int, x_NH: Tensor) -> Tensor:
+        """Return what each token's experts give, weighted, and added up in the order of the experts."""
+        shares_NE = self._linear(f"layers.{i}.router", x_NH).softmax(-1, dtype=torch.float32)
+        weights_NC, chosen_NC = shares_NE.topk(self.spec.experts_per_token)
+        if self.spec.normalizes_experts:
+            weights_NC = weights_NC / weights_NC.sum(-1, keepdim=True)
+        output_NH = torch.zeros_like(x_NH)
+        for expert in sorted(set(chosen_NC.flatten().tolist())):
+            rows, places = (chosen_NC == expert).nonzero(as_tuple=True)
+            given = self._inner(f"layers.{i}", f".{expert}", x_NH[rows])
+            output_NH[rows] += given * weights_NC[rows, places, None].to(given.dtype)
+        return output_NH
+
+    def _inner(self, layer: str, number: str, x: Tensor) -> Tensor:
+        up = self._linear(f"{layer}.up{number}", x)
+        inner = self._activate(self._linear(f"{layer}.gate{number}", x)) * up if self.spec.gated else self._activate(up)
+        return self._linear(f"{layer}.down{number}", inner)
 
     def _activate(self, x: Tensor) -> Tensor:
         if self.spec.activation == "silu":
