@@ -84,7 +84,10 @@ class BatchRunner:
         with ExitStack() as held:
             await self._become_the_only_one(held)
             try:
-                await asyncio.to_thread(self._batches.sweep)
+                try:
+                    await asyncio.to_thread(self._batches.sweep)
+                except Exception:  # Such as an upload that is given up meanwhile. No reason to carry nothing out.
+                    _log.exception("What dead processes left of files can't be swept up")
                 while True:
                     changed.clear()
                     await self._look()
@@ -293,7 +296,9 @@ class _Places:
         return max(0, most - self._num_taken)
 
     def _wake(self) -> None:
-        for _ in range(min(self._num_free(), len(self._waiting))):
+        num_free = self._num_free()
+        while num_free and self._waiting:
             waiter = self._waiting.popleft()
-            if not waiter.done():
+            if not waiter.done():  # One that was cancelled takes no place.
                 waiter.set_result(None)
+                num_free -= 1

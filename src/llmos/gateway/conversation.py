@@ -134,6 +134,7 @@ def _calls(message: Mapping[str, Any], path: str) -> dict[str, str]:
             raise _wrong(f"{place}.type", f"is {call['type']!r}; there are calls of the type function only.")
         _expect(function.get("name"), f"{place}.function.name", _is_name, "must say which function is called.")
         _expect(function.get("arguments"), f"{place}.function.arguments", _is_object, "must be a JSON object.")
+        check_numbers(function["arguments"], f"{place}.function.arguments")
         identity = call.get("id")
         _expect(identity, f"{place}.id", _is_name, "must be a string, by which the call's result names it.")
         if identity in places:

@@ -23,6 +23,7 @@ _DTYPES = {
     "UINT32": "<u4", "UINT64": "<u8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
 _LENGTH_BYTES = 4
+_MAX_DIMENSIONS = 8
 _NO_SHARED_MEMORY = Unsupported("send the data in the request.")
 
 
@@ -111,7 +112,10 @@ def read_tensors(inputs: Sequence[InputTensor], binary: bytes) -> list[Tensor]:
             known = ", ".join(["BYTES", *_DTYPES])
             raise _wrong(path, "datatype", f"is {tensor.datatype!r:.50}; it is one of {known}.")
         if any(length < 0 for length in tensor.shape):
-            raise _wrong(path, "shape", f"is {tensor.shape}; lengths can't be below 0.")
+            raise _wrong(path, "shape", f"is {tensor.shape!s:.200}; lengths can't be below 0.")
+        # Before they are multiplied: a million long numbers would take the event loop an hour.
+        if len(tensor.shape) > _MAX_DIMENSIONS or any(length >= 2**31 for length in tensor.shape):
+            raise _wrong(path, "shape", f"is {tensor.shape!s:.200}; that is more than anything here takes.")
         if tensor.binary_size is None:
             values = _flat(tensor, path)
         else:
