@@ -146,6 +146,8 @@ def _rows_in_file(source: Source, num_rows: int) -> int:
 def _low_rank(
     name: str, down: RawTensor, up: RawTensor, source: Source, shape: tuple[int, ...], config: Mapping[str, Any]
 ) -> LowRank:
+    if len(down.shape) != 2:
+        raise BadModelFile(f"lora_A of {name} is no matrix.")
     rank = down.shape[0]
     if not 1 <= rank <= MAX_RANK:
         raise UnsupportedModel(f"The adapter of {name} has the rank {rank:,}; at most {MAX_RANK} can be.")
@@ -154,9 +156,12 @@ def _low_rank(
     fits = wide is not None and wide.shape[1] == rank and wide.shape[0] >= _rows_in_file(source, shape[0])
     # Whatever is done to the rows of the model's matrix is done to those of `up`; Conv1D turns only its own weight.
     part = dequantize(replace(source, transpose=False).load(wide)) if wide is not None and fits else None
-    if part is None or (part.shape[0], down.shape[-1]) != shape or len(down.shape) != 2:
+    if part is None or (part.shape[0], down.shape[1]) != shape:
         raise BadModelFile(
             f"The adapter of {name} is {list(up.shape)} times {list(down.shape)}; the model's matrix is {list(shape)}. "
             "It was made for another model."
         )
-    return LowRank(np.ascontiguousarray(dequantize(down)), np.ascontiguousarray(part * np.float32(scale)))
+    added = LowRank(np.ascontiguousarray(dequantize(down)), np.ascontiguousarray(part * np.float32(scale)))
+    if not (np.isfinite(added.down).all() and np.isfinite(added.up).all()):
+        raise BadModelFile(f"The adapter of {name} has values that are no numbers.")
+    return added

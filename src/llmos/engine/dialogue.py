@@ -2,6 +2,7 @@
 out and its reasoning set apart. What a model was taught of these, its chat template tells."""
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from llmos.engine.tools import (
 
 if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
+
+SECONDS_TO_FIND_THE_TOOL = 3
 
 _NUM_LAST_TOKENS = 16
 """Of the prompt, as many as an opening tag and the space behind it may have."""
@@ -133,7 +136,11 @@ def compile_dialogue(dialogue: Dialogue, grammars: Grammars) -> Matcher | None:
     try:
         return grammars.compile(dialogue.grammar)
     except BadRequest:
+        # Whose schema it is. Not for ever: others wait for this thread.
+        until = time.monotonic() + SECONDS_TO_FIND_THE_TOOL
         for i, function in enumerate(dialogue.tools.functions if dialogue.tools else ()):
+            if time.monotonic() > until:
+                break
             grammars.compile(schema_grammar(function, f"tools[{i}].function.parameters"))
         raise
 

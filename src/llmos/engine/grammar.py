@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 
     from llmos.engine.tokenizer import Tokenizer
 
-MAX_GRAMMAR_BYTES = 1 << 20
+MAX_GRAMMAR_BYTES = 1 << 16
+_LITERAL = 1 << 13
+_LONG_LITERAL = re.compile(rf'[^"]{{{_LITERAL + 1}}}')
+"""What must come is found all at once, without letting go of the GIL, and in more than linear time."""
+
 _MAX_REMEMBERED = 1024
-_ALL = 0xFFFFFFFF
+ALL_TOKENS = 0xFFFFFFFF
+"""A word of a mask that allows everything."""
 
 _JSON_OPTIONS: "JsonCompileOptions" = {
     # As Python's json.dumps spells it, and most JSON that models have read. Where any space were allowed, a model might
@@ -81,7 +86,7 @@ class Matcher:
             masks_RW[row] = 0
             masks_RW[row, token >> 5] = 1 << (token & 31)
             if row == len(draft) or draft[row] != token:
-                masks_RW[row + 1 :] = _ALL
+                masks_RW[row + 1 :] = ALL_TOKENS
                 return
             num_forced += 1
         self._fill_behind(num_forced, masks_RW, draft)
@@ -91,7 +96,7 @@ class Matcher:
         matcher, num_read = self._matcher, num_forced
         if num_forced:
             matcher.consume_tokens(draft[:num_forced])
-        masks_RW[num_forced + 1 :] = _ALL
+        masks_RW[num_forced + 1 :] = ALL_TOKENS
         for row in range(num_forced, len(draft) + 1):
             mask = masks_RW[row]
             matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
@@ -145,6 +150,10 @@ class Grammars:
 
         if len(grammar.text.encode(errors="replace")) > MAX_GRAMMAR_BYTES:
             raise _refusal(grammar, f"it has more than {MAX_GRAMMAR_BYTES:,} bytes")
+        if _LONG_LITERAL.search(grammar.text):
+            raise _refusal(grammar, f"a text or an expression in it has more than {_LITERAL:,} characters")
+        if not self._tokenizer.eos_ids:
+            raise _refusal(grammar, "no answer could end, since the model has no token for an end")
         spelled = _spell(grammar)
         with self._lock:
             # The trial's vocabulary, which is of bytes, has other control tokens.

@@ -4,14 +4,17 @@ step thread    start(rows) ---- forward, without the GIL ---- finish() ---- samp
 masks thread        `---------- fill, fill, …, without the GIL ----´
 """
 
+import logging
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
-from llmos.engine.grammar import Matcher
+from llmos.engine.grammar import ALL_TOKENS, Matcher
 from llmos.engine.sampler import Masks
+
+logger = logging.getLogger(__name__)
 
 Row = tuple[Matcher | None, list[int]]
 """A sequence's grammar, where it has one, and the draft behind its last token."""
@@ -60,4 +63,10 @@ class MaskMaker:
 
     def _fill(self, jobs: list[tuple[Matcher, int, list[int]]]) -> None:
         for matcher, first, draft in jobs:
-            matcher.fill(self._words_MW[first : first + 1 + len(draft)], draft)
+            masks_RW = self._words_MW[first : first + 1 + len(draft)]
+            try:
+                matcher.fill(masks_RW, draft)
+            except BaseException:  # a panic in llguidance is no Exception
+                logger.exception("A grammar's masks could not be made; its request ends here.")
+                matcher.failure = "its masks could not be made"
+                masks_RW[:] = ALL_TOKENS

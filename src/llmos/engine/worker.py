@@ -207,9 +207,11 @@ class Worker(Generic[P]):
             return Failed(request.id, LLMOSError.code, "The request could not be prepared.")
 
     def _prepare_aside(self, request: Generate) -> None:
-        prepared = self._prepare(request, self._engine.prepare)
         with self._changed:
-            if self._preparing.pop(request.id):
+            is_wanted = self._preparing[request.id]
+        prepared = self._prepare(request, self._engine.prepare) if is_wanted else None
+        with self._changed:
+            if self._preparing.pop(request.id) and prepared is not None:
                 self._inbox.append(prepared)
             self._changed.notify()
 
