@@ -59,6 +59,8 @@ def num_batches(session: Session) -> dict[str, int]:
 
 def response(session: Session, tenant: str, id: str, now: datetime) -> ResponseRow | None:
     """A response of the tenant's own that has not expired."""
+    if not id.isprintable():  # PostgreSQL takes no NUL.
+        return None
     return session.scalars(
         select(ResponseRow).where(ResponseRow.id == id, ResponseRow.tenant == tenant, ResponseRow.expires_at > now)
     ).one_or_none()

@@ -63,7 +63,7 @@ def page(models: Sequence[AnthropicModel], query: Mapping[str, str]) -> Anthropi
 
 
 def _limit(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= MAX_LIMIT):
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= MAX_LIMIT):
         raise BadRequest(f"`limit` is {text!r:.50}; it takes 1 to {MAX_LIMIT:,}.", param="limit")
     return int(text)
 

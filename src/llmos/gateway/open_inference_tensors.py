@@ -23,6 +23,7 @@ _DTYPES = {
     "UINT32": "<u4", "UINT64": "<u8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
 _LENGTH_BYTES = 4
+_MAX_ELEMENTS = 1 << 16
 _MAX_DIMENSIONS = 8
 _NO_SHARED_MEMORY = Unsupported("send the data in the request.")
 
@@ -93,7 +94,8 @@ def split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
     """Return the JSON and what is behind it. `header_length`: Inference-Header-Content-Length, if it came."""
     if header_length is None:
         return body, b""
-    if not header_length.isdecimal() or int(header_length) > len(body):
+    is_length = header_length.isascii() and header_length.isdecimal() and len(header_length) < 16
+    if not is_length or int(header_length) > len(body):
         raise BadRequest(
             f"The header Inference-Header-Content-Length is {header_length!r:.50}; it must be how many of the body's "
             f"{len(body):,} bytes are JSON."
@@ -116,6 +118,9 @@ def read_tensors(inputs: Sequence[InputTensor], binary: bytes) -> list[Tensor]:
         # Before they are multiplied: a million long numbers would take the event loop an hour.
         if len(tensor.shape) > _MAX_DIMENSIONS or any(length >= 2**31 for length in tensor.shape):
             raise _wrong(path, "shape", f"is {tensor.shape!s:.200}; that is more than anything here takes.")
+        count = math.prod(tensor.shape)
+        if count > _MAX_ELEMENTS:
+            raise _wrong(path, "shape", f"takes {count:,} elements; one request takes up to {_MAX_ELEMENTS:,}.")
         if tensor.binary_size is None:
             values = _flat(tensor, path)
         else:
@@ -130,7 +135,6 @@ def read_tensors(inputs: Sequence[InputTensor], binary: bytes) -> list[Tensor]:
                 )
             values = _unpacked(tensor, binary[place:end], path)
             place = end
-        count = math.prod(tensor.shape)
         if len(values) != count:
             raise _wrong(path, "shape", f"{tensor.shape} takes {count:,} elements, and there are {len(values):,}.")
         tensors.append(Tensor(tensor.name, tensor.shape, values))
@@ -184,6 +188,8 @@ def _unpacked(tensor: InputTensor, data: bytes, path: str) -> list[Any]:
         place = start + int.from_bytes(data[place:start], "little")
         if start > len(data) or place > len(data):
             raise _wrong(path, "data", "ends in the middle of an element.")
+        if len(values) == _MAX_ELEMENTS:
+            raise _wrong(path, "data", f"has more than {_MAX_ELEMENTS:,} elements.")
         try:
             values.append(data[start:place].decode())
         except UnicodeDecodeError as error:

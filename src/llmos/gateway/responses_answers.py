@@ -128,8 +128,10 @@ class ResponsesWire(Wire):
             finish_reason = delta.finish_reason or finish_reason
         last = self._spelled(self._output.end(is_cut=finish_reason == "length"))
         response = self._response(answer, _STATUS[finish_reason])
+        if last:
+            yield last
         await self._kept(response)
-        yield last + self._spelled([{"type": f"response.{response.status}", "response": response}])
+        yield self._spelled([{"type": f"response.{response.status}", "response": response}])
 
     def end(self) -> bytes:
         return b""

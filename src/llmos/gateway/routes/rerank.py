@@ -1,5 +1,6 @@
 """POST /v1/rerank, in the format that Cohere and Jina share: which of these documents answer a query?"""
 
+import asyncio
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -103,7 +104,7 @@ async def rerank(request: Request) -> WorkResponse:
 async def _rerank(services: Services, asked: RerankRequest, call: EmbedCall, tenant: str) -> bytes:
     embeddings = await pipeline.embed(services, call, tenant)
     query, *documents = embeddings.vectors
-    scores = cosines([query] * len(documents), documents)
+    scores = await asyncio.to_thread(cosines, [query] * len(documents), documents)
     # Of equals, the earlier one first.
     order = sorted(range(len(scores)), key=lambda i: -scores[i])[: asked.top_n]
     texts = asked.texts()

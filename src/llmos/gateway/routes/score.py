@@ -1,5 +1,6 @@
 """POST /v1/score, in vLLM's format: how alike are two texts?"""
 
+import asyncio
 from typing import Literal
 
 import msgspec
@@ -92,7 +93,7 @@ async def _score(services: Services, call: EmbedCall, tenant: str) -> bytes:
     embeddings = await pipeline.embed(services, call, tenant)
     num_firsts = call.num_queries or 0
     firsts, seconds = embeddings.vectors[:num_firsts], embeddings.vectors[num_firsts:]
-    scores = cosines(firsts * len(seconds) if num_firsts == 1 else firsts, seconds)
+    scores = await asyncio.to_thread(cosines, firsts * len(seconds) if num_firsts == 1 else firsts, seconds)
     return sse.encode(
         ScoreList(
             id=embeddings.id,
