@@ -181,7 +181,7 @@ def _unpacked(tensor: InputTensor, data: bytes, path: str) -> list[Any]:
             raise _wrong(path, "parameters.binary_data_size", f"is no multiple of {dtype.itemsize}.")
         numbers: list[Any] = np.frombuffer(data, dtype).tolist()
         return numbers
-    values = []
+    values: list[Any] = []
     place = 0
     while place < len(data):
         start = place + _LENGTH_BYTES
