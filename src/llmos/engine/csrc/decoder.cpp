@@ -9,9 +9,6 @@ namespace {
 
 // With so few tokens every thread prepares all activations for itself: that costs less than a barrier.
 constexpr int few_tokens = 4;
-// Tokens that a pair of groups goes through before the next pair. Up to twice as many stay one span, so that none is a
-// short rest.
-constexpr int span_tokens = 128, max_span = 2 * span_tokens;
 
 // A product that is too large becomes one that no system gives.
 size_t times(size_t a, size_t b) {
@@ -20,19 +17,6 @@ size_t times(size_t a, size_t b) {
 }
 
 }  // namespace
-
-Activations Decoder::Rows::view(int columns) const {
-    return {values.as<float>(), quantized.as<int8_t>(), scales.as<float>(), scaled_sums.as<float>(), sums.as<int32_t>(), columns};
-}
-
-void Decoder::Rows::reserve(int rows, int columns) {
-    const size_t count = size_t(rows) * columns, blocks = count / block_columns;
-    values = Buffer(count * sizeof(float));
-    quantized = Buffer(count);
-    scales = Buffer(blocks * sizeof(float));
-    scaled_sums = Buffer(blocks * sizeof(float));
-    sums = Buffer(blocks * sizeof(int32_t));
-}
 
 Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, CacheType cache_type)
     : spec_(std::move(spec)), pool_(pool), kernels_(kernels), num_blocks_(num_blocks), layout_{cache_type, spec_.head_dim},

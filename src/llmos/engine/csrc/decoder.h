@@ -14,6 +14,7 @@
 #include "matrix.h"
 #include "pool.h"
 #include "profile.h"
+#include "rows.h"
 
 namespace llmos {
 
@@ -125,15 +126,9 @@ class Decoder {
     };
     // What reads a row of activations: products of bytes, of floats, or both.
     struct Readers { bool bytes, floats; };
-    // Rows of activations, in memory of their own.
-    struct Rows {
-        Buffer values, quantized, scales, scaled_sums, sums;
-        Activations view(int columns) const;
-        void reserve(int rows, int columns);
-    };
     // What one thread works on.
     struct Scratch {
-        Rows rows;                       // few_tokens of them
+        ActivationRows rows;             // few_tokens of them
         Buffer row;                      // of floats, on its way to bytes
         Buffer scores;                   // of attention
         Buffer heads, head_bytes, outs;  // of the rows that attend together
@@ -172,14 +167,14 @@ class Decoder {
     int token_capacity_ = 0, logit_capacity_ = 0, score_capacity_ = 0;
     Buffer x_, q_, k_, v_, rotations_;
     // With experts, a row is in as many slots as it takes experts.
-    Rows slots_;                            // inputs of the experts, in the order of the slots
+    ActivationRows slots_;                  // inputs of the experts, in the order of the slots
     Buffer router_logits_, given_;          // [tokens][experts, padded], [slots][hidden_]
     std::vector<Choice> choices_;           // [tokens][experts_per_token], ascending by expert
     std::vector<int> slot_token_, choice_slot_, expert_starts_;
     std::vector<ExpertUnit> expert_units_;
     Buffer branch_;  // what a part of a layer gives, on its way to x_
     std::shared_ptr<Buffer> logits_ = std::make_shared<Buffer>();  // outlives its capacity while a caller holds it
-    Rows shared_, inner_;  // inputs of the products: of the hidden or attention columns, of the intermediate ones
+    ActivationRows shared_, inner_;  // inputs of the products: of the hidden or attention columns, of the intermediate ones
     std::vector<Scratch> own_;
     std::vector<int> token_sequence_, token_position_;
     std::vector<std::unique_ptr<const Adapter>> adapters_;

@@ -6,27 +6,11 @@
 namespace llmos {
 namespace {
 
-// Tokens that a pair of groups goes through before the next pair. Up to twice as many stay one span, so that none is a
-// short rest.
-constexpr int span_tokens = 128, max_span = 2 * span_tokens;
 // Rounding to bytes is noise that a text's mean over its tokens takes out again, the better the more they are. A text of
 // fewer multiplies twice where it matters most: by the bytes of its activations, and by those of what these left.
 constexpr int short_text = 32;
 
 }  // namespace
-
-Activations Encoder::Rows::view(int columns) const {
-    return {values.as<float>(), quantized.as<int8_t>(), scales.as<float>(), scaled_sums.as<float>(), sums.as<int32_t>(), columns};
-}
-
-void Encoder::Rows::reserve(int rows, int columns) {
-    const size_t count = size_t(rows) * columns, blocks = count / block_columns;
-    values = Buffer(count * sizeof(float));
-    quantized = Buffer(count);
-    scales = Buffer(blocks * sizeof(float));
-    scaled_sums = Buffer(blocks * sizeof(float));
-    sums = Buffer(blocks * sizeof(int32_t));
-}
 
 Encoder::Encoder(const Spec& spec, Pool& pool, const Kernels& kernels, CacheType kept)
     : spec_(spec), pool_(pool), kernels_(kernels), layout_{kept, spec.head_dim}, hidden_(round_up(spec.hidden_size, block_columns)),

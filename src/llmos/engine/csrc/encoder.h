@@ -10,6 +10,7 @@
 #include "kernels.h"
 #include "matrix.h"
 #include "pool.h"
+#include "rows.h"
 
 namespace llmos {
 
@@ -70,12 +71,6 @@ class Encoder {
         float* out;
         int out_stride;
     };
-    // Rows of activations, in memory of their own.
-    struct Rows {
-        Buffer values, quantized, scales, scaled_sums, sums;
-        Activations view(int columns) const;
-        void reserve(int rows, int columns);
-    };
     // What one thread works on.
     struct Scratch {
         Buffer row;                              // what bytes left of a row
@@ -101,8 +96,8 @@ class Encoder {
     int token_capacity_ = 0, block_capacity_ = 0, score_capacity_ = 0;
     Buffer x_, q_, k_, v_;
     Buffer kept_;         // keys and values of the layer at hand: [heads][blocks]
-    Rows remainders_;     // what the bytes of the hidden columns leave of their values, where a text is short
-    Rows shared_, inner_; // inputs of the products: of the hidden or attention columns, of the intermediate ones
+    ActivationRows remainders_;     // what the bytes of the hidden columns leave of their values, where a text is short
+    ActivationRows shared_, inner_; // inputs of the products: of the hidden or attention columns, of the intermediate ones
     std::vector<Scratch> own_;
     std::vector<int> token_sequence_, first_block_;
     std::vector<std::array<int, 2>> short_runs_;  // tokens [begin, end) of short texts, ascending
