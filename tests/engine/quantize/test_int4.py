@@ -8,11 +8,11 @@ import pytest
 from tiny_models import TinyModel, make_tiny_model, write_gguf
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.engine.calibration.own_text import write_text
 from llmos.engine.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.gguf import GGUFFile
 from llmos.engine.quantize import Calibration, quantize_gguf, quantize_int4
-from llmos.engine.quantize.own_text import write_text
 from llmos.engine.runner import Batch
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.tensors import RawTensor

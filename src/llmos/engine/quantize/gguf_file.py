@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from llmos.engine.architectures import ROPE_TENSORS, Source
+from llmos.engine.calibration.own_text import DEFAULT_CALIBRATION, Calibration
 from llmos.engine.checkpoint import Checkpoint, checked
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.gguf import GGUFFile
 from llmos.engine.formats.gguf_writer import write_gguf
 from llmos.engine.model_files import open_files
 from llmos.engine.quantize.int4 import quantize_int4
-from llmos.engine.quantize.own_text import DEFAULT_CALIBRATION, Calibration
 from llmos.engine.quantize.q8_0 import round_to_q8_0
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor

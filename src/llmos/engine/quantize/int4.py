@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.engine.calibration.decoder import last_hidden, moments
+from llmos.engine.calibration.own_text import DEFAULT_CALIBRATION, Calibration, write_text
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.quantize.decoder import last_hidden
 from llmos.engine.quantize.gptq import gptq
-from llmos.engine.quantize.own_text import DEFAULT_CALIBRATION, Calibration, write_text
 from llmos.engine.quantize.q8_0 import round_to_q8_0
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import BLOCK_LENGTH, RawTensor
@@ -64,7 +64,7 @@ def quantize_int4(
         if fitted:
             weights = [dequantize(tensors[name]) for name in fitted]
             # Rows don't know each other: matrices with the same inputs go as one.
-            whole = gptq(np.concatenate(weights), x_NC.T @ x_NC / np.float32(len(x_NC)))
+            whole = gptq(np.concatenate(weights), moments(x_NC))
             ends = np.cumsum([len(rows) for rows in weights])
             for name, rows, end in zip(fitted, weights, ends, strict=True):
                 made[name] = whole.take_rows(slice(end - len(rows), end))

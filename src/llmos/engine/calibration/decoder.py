@@ -22,12 +22,33 @@ Floats = npt.NDArray[np.float32]
 Matrices = Callable[[Sequence[str], Floats], Sequence[Floats]]
 """Names without ".weight", and the inputs x_NC of all of these matrices -> what to multiply them with."""
 
+OnLayer = Callable[[int, Floats, Floats], None]
+"""A layer's number, and the residual stream [N, H] before and after it."""
+
 
 def last_hidden(
-    spec: DecoderSpec, tensors: Mapping[str, RawTensor], tokens_SL: npt.NDArray[np.int32], matrices: Matrices
+    spec: DecoderSpec,
+    tensors: Mapping[str, RawTensor],
+    tokens_SL: npt.NDArray[np.int32],
+    matrices: Matrices,
+    *,
+    on_layer: OnLayer | None = None,
 ) -> Floats:
-    """Return what the head reads, [N, H]. The layers' matrices are asked of `matrices` in the order of the math."""
-    return _Decoder(spec, tensors, tokens_SL.shape, matrices).run(tokens_SL)
+    """Return what the head reads, [N, H]. The layers' matrices are asked of `matrices` in the order of the math, the
+    rest of the tensors of `tensors`. `on_layer` is told when a layer is done."""
+    return _Decoder(spec, tensors, tokens_SL.shape, matrices).run(tokens_SL, on_layer)
+
+
+def moments(x_NC: Floats) -> Floats:
+    """Return the mean of x x^T over the rows x, [C, C]."""
+    moments_CC: Floats = x_NC.T @ x_NC / np.float32(len(x_NC))
+    return moments_CC
+
+
+def norms(x_NC: Floats) -> Floats:
+    """Return each column's Euclidean norm over all rows, [C]."""
+    norms_C: Floats = np.sqrt(np.einsum("nc,nc->c", x_NC, x_NC))
+    return norms_C
 
 
 class _Decoder:
@@ -44,14 +65,16 @@ class _Decoder:
         self._cos_L1P = [(factor * np.cos(angles_L1P)).astype(np.float32) for angles_L1P in angles]
         self._sin_L1P = [(factor * np.sin(angles_L1P)).astype(np.float32) for angles_L1P in angles]
 
-    def run(self, tokens_SL: npt.NDArray[np.int32]) -> Floats:
+    def run(self, tokens_SL: npt.NDArray[np.int32], on_layer: OnLayer | None) -> Floats:
         x_NH = dequantize(self._tensors["embed.weight"].take_rows(tokens_SL.reshape(-1)))
         x_NH *= np.float32(self._spec.embedding_multiplier)
         if self._spec.learned_positions:
             positions_LH = dequantize(self._tensors["positions.weight"].take_rows(slice(0, self._length)))
             x_NH += np.tile(positions_LH, (self._num_sequences, 1))
         for i in range(self._spec.num_layers):
-            x_NH = self._layer(i, x_NH)
+            before_NH, x_NH = x_NH, self._layer(i, x_NH)
+            if on_layer is not None:
+                on_layer(i, before_NH, x_NH)
         return self._norm("final_norm", x_NH)
 
     def _layer(self, i: int, x_NH: Floats) -> Floats:

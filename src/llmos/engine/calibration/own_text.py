@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.core.errors import BadModelFile
+from llmos.engine.progress import Progress, silent
 from llmos.engine.runner import BLOCK_SIZE, Batch
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.spec import DecoderSpec
@@ -22,7 +23,7 @@ Ints = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """How much text a model writes to be quantized by."""
+    """How much text a model is calibrated on, and the seed of what it writes itself."""
 
     num_texts: int = 32
     text_length: int = 256
@@ -33,7 +34,14 @@ class Calibration:
 DEFAULT_CALIBRATION = Calibration()
 
 
-def write_text(spec: DecoderSpec, tensors: Mapping[str, RawTensor], calibration: Calibration, *, threads: int) -> Ints:
+def write_text(
+    spec: DecoderSpec,
+    tensors: Mapping[str, RawTensor],
+    calibration: Calibration,
+    *,
+    threads: int,
+    progress: Progress = silent,
+) -> Ints:
     """Return tokens_SL. The same seed gives the same text. Raises BadModelFile where the model answers no numbers."""
     num_texts, length = calibration.num_texts, min(calibration.text_length, spec.max_positions)
     blocks_each = -(-length // BLOCK_SIZE)
@@ -43,6 +51,7 @@ def write_text(spec: DecoderSpec, tensors: Mapping[str, RawTensor], calibration:
     tokens_SL = np.empty((num_texts, length), np.int32)
     tokens_SL[:, 0] = rng.integers(0, spec.vocab_size, num_texts)
     for i in range(1, length):
+        progress("writing a text to calibrate by", i * num_texts, length * num_texts)
         logits_SV = runner.forward(Batch.one_each(tokens_SL[:, i - 1], i - 1, block_tables))
         if not np.isfinite(logits_SV).all():
             raise BadModelFile("What this model makes of a text is no number; it can't be quantized.")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny_models import CASES, make_tiny_model
 
+from llmos.engine.calibration import last_hidden, moments, norms
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.quantize.decoder import last_hidden
 from llmos.engine.runner import Batch
 from llmos.engine.runner.torch import TorchRunner
 
@@ -43,3 +43,26 @@ def test_the_logits_are_those_of_the_reference(case, tmp_path):
     np.testing.assert_allclose(logits, reference, rtol=1e-3, atol=1e-4)
     layers = {name: shape for name, shape in spec.tensor_shapes().items() if "layers" in name and len(shape) == 2}
     assert asked == {name: shape[1:] for name, shape in layers.items()}
+
+
+def test_layers_are_shown_with_what_goes_in_and_what_comes_out(tmp_path):
+    checkpoint = make_tiny_model("llama", tmp_path).open()
+    spec, tensors = checkpoint.spec, checkpoint.tensors
+    tokens_SL = np.random.default_rng(1).integers(0, spec.vocab_size, (2, 10), dtype=np.int32)
+    shown: list[tuple[int, np.ndarray, np.ndarray]] = []
+    last_hidden(
+        spec,
+        tensors,
+        tokens_SL,
+        lambda names, _: [dequantize(tensors[f"{name}.weight"]) for name in names],
+        on_layer=lambda *layer: shown.append(layer),
+    )
+    assert [i for i, _, _ in shown] == [*range(spec.num_layers)]
+    np.testing.assert_array_equal(shown[0][1], dequantize(tensors["embed.weight"])[tokens_SL.reshape(-1)])
+    np.testing.assert_array_equal(shown[0][2], shown[1][1])
+
+
+def test_moments_and_norms_are_those_of_the_columns():
+    x_NC = np.random.default_rng(2).normal(size=(50, 8)).astype(np.float32)
+    np.testing.assert_allclose(moments(x_NC), np.mean([np.outer(x_C, x_C) for x_C in x_NC], axis=0), atol=1e-6)
+    np.testing.assert_allclose(norms(x_NC), np.linalg.norm(x_NC, axis=0), rtol=1e-6)

@@ -1,0 +1,151 @@
+"""How a model is made from another one, as data: the scheme, and every option that the result depends on.
+
+The same recipe and the same parent give the same bytes, so a recipe holds its defaults written out: what was made
+keeps its recipe when a default changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from llmos.core.errors import BadRequest
+from llmos.core.suggest import nearest
+
+Kind = Literal["quantize", "prune"]
+Value = int | float | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """An option that takes a number, a whole one unless `is_share`."""
+
+    low: float
+    high: float
+    default: float | None
+    """None: left out unless it is given."""
+    is_share: bool = False
+
+    def check(self, value: object) -> Value:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
+            raise ValueError(self._wanted)
+        if self.is_share:
+            return float(value)
+        if value != int(value):
+            raise ValueError(self._wanted)
+        return int(value)
+
+    @property
+    def _wanted(self) -> str:
+        return f"a {'number' if self.is_share else 'whole number'} from {self.low:,g} to {self.high:,g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """An option that takes one of a few values."""
+
+    values: tuple[Value, ...]
+    default: Value | None
+
+    def check(self, value: object) -> Value:
+        for known in self.values:
+            if type(value) is type(known) and value == known:
+                return known
+        raise ValueError(f"one of {', '.join(map(str, self.values))}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDigest:
+    """The calibration text: "own", or the digest of the owner's file."""
+
+    default: str = "own"
+
+    def check(self, value: object) -> Value:
+        if isinstance(value, str) and (value == "own" or value.startswith("sha256:")):
+            return value
+        raise ValueError('"own", or the sha256: digest of a text')
+
+
+Options = Mapping[str, Number | Choice | TextDigest]
+
+_CALIBRATION: Options = {
+    "calibration": TextDigest(),
+    "texts": Number(low=1, high=4096, default=32),
+    "length": Number(low=16, high=8192, default=256),
+    "seed": Number(low=0, high=2**31 - 1, default=0),
+}
+_GROUP = Number(low=8, high=1 << 16, default=None)
+
+SCHEMES: Mapping[Kind, Mapping[str, Options]] = {
+    "quantize": {
+        "gptq": {"bits": Number(low=2, high=8, default=4), "group": _GROUP, **_CALIBRATION},
+        "awq": {"bits": Number(low=2, high=8, default=4), "group": _GROUP, **_CALIBRATION},
+        "minmax": {
+            "bits": Number(low=2, high=8, default=8),
+            "per": Choice(values=("tensor", "channel", "group"), default=None),
+            "group": _GROUP,
+        },
+        "absmax": {
+            "bits": Choice(values=(4, 8), default=8),
+            "per": Choice(values=("channel", "group"), default=None),
+            "group": _GROUP,
+        },
+        "q8_0": {},
+        "q4_1": {},
+        "q4_0": {},
+    },
+    "prune": {},
+}
+"""What each scheme may be told."""
+
+SIZES: Mapping[str, str] = {"bits": "", "group": "-g", "per": "-"}
+"""What of a recipe's options a label says, and what goes before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Made by Recipe.of(), which checks it."""
+
+    kind: Kind
+    scheme: str
+    options: Mapping[str, Value]
+
+    @classmethod
+    def of(cls, kind: Kind, scheme: str, options: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe with its defaults written out; an option that is None counts as not given.
+
+        Raises BadRequest, with what was probably meant, for a scheme or an option that there is not.
+        """
+        known = SCHEMES[kind]
+        if scheme not in known:
+            raise BadRequest(f"There is no scheme {scheme!r} to {kind} by. {_hint(scheme, known)}", param="scheme")
+        given = {name: value for name, value in options.items() if value is not None}
+        if others := [name for name in given if name not in known[scheme]]:
+            raise BadRequest(
+                f"{scheme} has no option {others[0]!r}. {_hint(others[0], known[scheme])}", param=others[0]
+            )
+        checked: dict[str, Value] = {}
+        for name, option in known[scheme].items():
+            value = given.get(name, option.default)
+            if value is None:
+                continue
+            try:
+                checked[name] = option.check(value)
+            except ValueError as wanted:
+                raise BadRequest(f"{name} is {value!r:.80}; {scheme} takes {wanted}.", param=name) from None
+        return cls(kind, scheme, checked)
+
+    def canonical(self) -> dict[str, Any]:
+        """Return it as JSON has it, the same for the same recipe."""
+        return {"kind": self.kind, "scheme": self.scheme, "options": dict(sorted(self.options.items()))}
+
+    def label(self) -> str:
+        """Return what a model that was made so is called after its parent's name: "gptq4", "minmax3-g64"."""
+        return self.scheme + "".join(
+            f"{before}{self.options[name]}" for name, before in SIZES.items() if name in self.options
+        )
+
+
+def _hint(name: str, known: Mapping[str, Any]) -> str:
+    if close := nearest(name, known, limit=1):
+        return f"Did you mean {close[0]}?"
+    return f"There are {', '.join(known)}." if known else "It takes none."
