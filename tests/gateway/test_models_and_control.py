@@ -124,3 +124,51 @@ async def test_what_runs_can_be_stopped_although_its_model_was_removed(http: htt
     pool.replicas = [FakeStatus("removed@1")]
     assert (await http.delete("/llmos/v1/deployments/removed@1")).status_code == 204
     assert (await http.delete("/llmos/v1/deployments/removed@1")).status_code == 404
+
+
+async def test_a_version_is_deployed_changed_put_to_sleep_and_removed(http: httpx.AsyncClient, pool: FakePool) -> None:
+    here = "/llmos/v1/deployments/smollm2"
+    put = await http.put(here, json={"replicas": 2})
+    assert put.status_code == 200
+    described = put.json()
+    assert (described["version"], described["state"], described["replicas_wanted"]) == ("smollm2@1", "stopped", 2)
+    assert described["wanted"]["max_replicas"] == 2
+    assert (await http.get("/llmos/v1/deployments")).json()["data"] == [described]
+    assert (await http.get("/llmos/v1/deployments/dialogue")).json() == described, "a Route is as good a name"
+    scaled = await http.post(f"{here}/scale", json={"min_replicas": 1, "max_replicas": 3})
+    assert (scaled.json()["wanted"]["min_replicas"], scaled.json()["wanted"]["max_replicas"]) == (1, 3)
+    assert (await http.post(f"{here}/sleep")).json()["state"] == "asleep"
+    assert "the next request wakes it" in (await http.get(here)).json()["reason"]
+    assert (await http.post(f"{here}/wake")).json()["wanted"]["asleep"] is False
+    history = (await http.get(f"{here}/history")).json()["data"]
+    assert [event["kind"] for event in history] == ["deployed", "changed", "slept", "woken"]
+    pool.replicas = [FakeStatus("smollm2@1")]
+    assert (await http.get(here)).json()["replicas_ready"] == 1
+    assert (await http.delete(here)).status_code == 204
+    assert pool.replicas[0].state == "stopped"
+    assert (await http.get(here)).json()["wanted"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({"min_replicas": 3, "max_replicas": 2}, 400, "min_replicas"),
+        ({"replicas": 2, "max_replicas": 2}, 400, "replicas"),
+        ({"replica": 2}, 400, "replica"),
+        ({"options": {"threds": 1}}, 400, "threds"),
+        ({"keep_warm": "yes"}, 400, "keep_warm"),
+    ],
+)
+async def test_a_deployment_that_cannot_be_meant_is_refused(
+    http: httpx.AsyncClient, body: dict[str, Any], status: int, param: str
+) -> None:
+    reply = await http.put("/llmos/v1/deployments/smollm2", json=body)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (status, param)
+    assert (await http.get("/llmos/v1/deployments")).json()["data"] == []
+
+
+async def test_what_is_not_deployed_cannot_be_scaled(http: httpx.AsyncClient) -> None:
+    reply = await http.post("/llmos/v1/deployments/smollm2/scale", json={"replicas": 1})
+    assert reply.status_code == 404
+    assert "llmos deploy smollm2@1" in reply.json()["error"]["message"]
+    assert (await http.put("/llmos/v1/deployments/nobody", json={})).status_code == 404

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "models": ("pull", "import", "list", "show", "rm"),
     "routes": ("route",),
     "ps": ("ps", "stop"),
+    "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),
     "bench": ("bench",),
     "doctor": ("doctor",),
 }

@@ -178,7 +178,7 @@ def _stop_on_the_server(versions: Sequence[str]) -> None:
             for version in filter(running.__contains__, versions):
                 stderr().print(f"The server still runs {version}: waiting for its last answer to end …")
                 with suppress(NotFound):  # Somebody else has stopped it meanwhile.
-                    client.deployments.stop(version)
+                    client.deployments.remove(version)
     except LLMOSError as error:
         stderr().print(
             f"The server at {settings.endpoint} could not be asked to stop {', '.join(versions)}: {error.message}"

@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def ps(as_json: options.AsJson = False) -> None:
-    """List what the server runs."""
+    """List what is deployed and what else the server runs: replicas ready, replicas wanted."""
     from llmos.cli.output import print_json, print_table, stderr
     from llmos.client import Client
 
@@ -25,8 +25,8 @@ def ps(as_json: options.AsJson = False) -> None:
     if as_json:
         print_json(deployments)
         return
-    has_errors = any(each.get("error") for each in deployments)
-    columns = _COLUMNS | ({"error": "error"} if has_errors else {})
+    has_reasons = any(each.get("reason") for each in deployments)
+    columns = _COLUMNS | ({"reason": "why not ready"} if has_reasons else {})
     print_table([_shown(each) for each in deployments], columns)
 
 
@@ -42,6 +42,7 @@ def stop(model: options.ModelOrRoute) -> None:
 _COLUMNS = {
     "version": "model",
     "state": "state",
+    "replicas": "replicas",
     "pid": "pid",
     "requests": "requests",
     "memory": "memory",
@@ -56,8 +57,13 @@ def _shown(deployment: dict[str, Any]) -> dict[str, Any]:
     from llmos.cli.output import readable_size
 
     load, ready, since = (deployment.get(name) for name in ("load", "ready", "since"))
+    percent, seconds_left = deployment.get("percent_loaded"), deployment.get("seconds_left")
+    progress = [f"{percent:.0f} %"] if percent is not None else []
+    progress += [f"{seconds_left:.0f} s left"] if seconds_left is not None else []
     return {
         **deployment,
+        "state": " ".join([deployment["state"], *([f"({', '.join(progress)})"] if progress else [])]),
+        "replicas": f"{deployment.get('replicas_ready', 0)}/{deployment.get('replicas_wanted', 0)}",
         "requests": load and f"{load['num_running']} running, {load['num_waiting']} waiting",
         # The KV cache takes real memory only as it fills.
         "memory": ready and f"up to {readable_size(ready['weight_bytes'] + ready['kv_bytes'])}",

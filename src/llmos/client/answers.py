@@ -120,16 +120,39 @@ class RouteInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeploymentInfo:
-    """A Version that the server runs or has tried to run."""
+    """A Version that the server runs, has tried to run, or is to run."""
 
     version: str = ""
     state: str = ""
-    """`loading`, `ready`, `stuck`, `failed` or `stopped`."""
+    """`loading`, `ready`, `stuck`, `failed`, `stopped` or `asleep`."""
+    reason: str | None = None
+    """Why it can't answer at once. None where it can."""
+    replicas_ready: int = 0
+    replicas_wanted: int = 0
+    percent_loaded: float | None = None
+    """Of the replica that is loaded next."""
+    seconds_left: float | None = None
+    """Until it is loaded, as far as that is known."""
+    wanted: dict[str, Any] | None = None
+    """What it was deployed with; None where nobody has deployed it."""
     pid: int | None = None
     restarts: int = 0
     since: str | None = None
     """When it entered this state."""
     error: str | None = None
     """Why it failed, or why it is loaded once more."""
+    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The server's JSON object, whole."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeploymentEvent:
+    """One thing that happened to a deployment."""
+
+    at: str = ""
+    kind: str = ""
+    """`deployed`, `changed`, `slept`, `woken`, `scaled`, `ready`, `died`, `failed` or `removed`."""
+    reason: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The server's JSON object, whole."""

@@ -1,5 +1,6 @@
 """The client for asyncio programs: the same calls, awaited."""
 
+import builtins
 from asyncio import sleep
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
@@ -7,7 +8,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 import httpx
 
 from llmos.client import calls, flows
-from llmos.client.answers import Answer, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
+from llmos.client.answers import Answer, DeploymentEvent, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
 from llmos.client.calls import Call, CallOptions, ChatOptions, StreamedCall
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
 from llmos.client.draft import Draft, StreamFacts
@@ -106,15 +107,51 @@ class AsyncDeployments:
         self._client = client
 
     async def list(self) -> list[DeploymentInfo]:
-        """Return the Versions that the server runs."""
+        """Return the Versions that are deployed on the server, and what else it runs."""
         return await self._client._ask(calls.list_deployments())
 
-    async def stop(self, name: str) -> None:
-        """Let what runs on a Version end, and then its process. Returns when it is gone; who asks next loads it again.
+    async def get(self, name: str) -> DeploymentInfo:
+        """`name`, here and below: a Version, a Route or a model."""
+        return await self._client._ask(calls.get_deployment(name))
 
-        `name`: the Version, a Route or a model. Raises NotFound where it doesn't run.
+    async def deploy(self, name: str, **wanted: Unpack[calls.Wanted]) -> DeploymentInfo:
+        """Have the server run a Version, and keep it running. Whatever was wanted of it before is forgotten.
+
+        Raises BadRequest for what can't be meant, Conflict where its card fails the project's limits.
         """
-        await self._client._ask(calls.stop_deployment(name))
+        return await self._client._ask(calls.deploy(name, wanted))
+
+    async def scale(
+        self,
+        name: str,
+        *,
+        replicas: int | None = None,
+        min_replicas: int | None = None,
+        max_replicas: int | None = None,
+    ) -> DeploymentInfo:
+        """Raises NotFound for what isn't deployed."""
+        limits = {"replicas": replicas, "min_replicas": min_replicas, "max_replicas": max_replicas}
+        return await self._client._ask(calls.change_deployment(name, "scale", limits))
+
+    async def stop(self, name: str) -> DeploymentInfo:
+        """Let what runs on a Version end, and then its processes; who asks next loads it again.
+
+        Returns at once for what is deployed, when the process is gone for what isn't. Raises NotFound where it doesn't
+        run, Conflict where it is to be kept warm.
+        """
+        return await self._client._ask(calls.change_deployment(name, "sleep"))
+
+    async def wake(self, name: str) -> DeploymentInfo:
+        """Load what sleeps, without asking it anything. Raises NotFound for what isn't deployed."""
+        return await self._client._ask(calls.change_deployment(name, "wake"))
+
+    async def remove(self, name: str) -> None:
+        """Have the server keep a Version running no longer, and stop it when its answers are whole."""
+        await self._client._ask(calls.remove_deployment(name))
+
+    async def history(self, name: str) -> builtins.list[DeploymentEvent]:
+        """What happened to a deployment, oldest first."""
+        return await self._client._ask(calls.deployment_history(name))
 
 
 class AsyncModel:

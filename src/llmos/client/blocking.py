@@ -1,5 +1,6 @@
 """The client for ordinary programs: each call blocks until its answer is there."""
 
+import builtins
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from time import sleep
@@ -8,7 +9,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 import httpx
 
 from llmos.client import calls, flows
-from llmos.client.answers import Answer, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
+from llmos.client.answers import Answer, DeploymentEvent, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
 from llmos.client.calls import Call, CallOptions, ChatOptions, StreamedCall
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
 from llmos.client.draft import Draft, StreamFacts
@@ -108,15 +109,51 @@ class Deployments:
         self._client = client
 
     def list(self) -> list[DeploymentInfo]:
-        """Return the Versions that the server runs."""
+        """Return the Versions that are deployed on the server, and what else it runs."""
         return self._client._ask(calls.list_deployments())
 
-    def stop(self, name: str) -> None:
-        """Let what runs on a Version end, and then its process. Returns when it is gone; who asks next loads it again.
+    def get(self, name: str) -> DeploymentInfo:
+        """`name`, here and below: a Version, a Route or a model."""
+        return self._client._ask(calls.get_deployment(name))
 
-        `name`: the Version, a Route or a model. Raises NotFound where it doesn't run.
+    def deploy(self, name: str, **wanted: Unpack[calls.Wanted]) -> DeploymentInfo:
+        """Have the server run a Version, and keep it running. Whatever was wanted of it before is forgotten.
+
+        Raises BadRequest for what can't be meant, Conflict where its card fails the project's limits.
         """
-        self._client._ask(calls.stop_deployment(name))
+        return self._client._ask(calls.deploy(name, wanted))
+
+    def scale(
+        self,
+        name: str,
+        *,
+        replicas: int | None = None,
+        min_replicas: int | None = None,
+        max_replicas: int | None = None,
+    ) -> DeploymentInfo:
+        """Raises NotFound for what isn't deployed."""
+        limits = {"replicas": replicas, "min_replicas": min_replicas, "max_replicas": max_replicas}
+        return self._client._ask(calls.change_deployment(name, "scale", limits))
+
+    def stop(self, name: str) -> DeploymentInfo:
+        """Let what runs on a Version end, and then its processes; who asks next loads it again.
+
+        Returns at once for what is deployed, when the process is gone for what isn't. Raises NotFound where it doesn't
+        run, Conflict where it is to be kept warm.
+        """
+        return self._client._ask(calls.change_deployment(name, "sleep"))
+
+    def wake(self, name: str) -> DeploymentInfo:
+        """Load what sleeps, without asking it anything. Raises NotFound for what isn't deployed."""
+        return self._client._ask(calls.change_deployment(name, "wake"))
+
+    def remove(self, name: str) -> None:
+        """Have the server keep a Version running no longer, and stop it when its answers are whole."""
+        self._client._ask(calls.remove_deployment(name))
+
+    def history(self, name: str) -> builtins.list[DeploymentEvent]:
+        """What happened to a deployment, oldest first."""
+        return self._client._ask(calls.deployment_history(name))
 
 
 class Model:

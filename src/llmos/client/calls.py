@@ -13,7 +13,15 @@ from sys import byteorder
 from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar
 from urllib.parse import quote
 
-from llmos.client.answers import Answer, DeploymentInfo, Embeddings, ModelInfo, RouteInfo, Usage
+from llmos.client.answers import (
+    Answer,
+    DeploymentEvent,
+    DeploymentInfo,
+    Embeddings,
+    ModelInfo,
+    RouteInfo,
+    Usage,
+)
 from llmos.client.draft import Draft, MalformedReply
 
 T = TypeVar("T")
@@ -116,22 +124,54 @@ def list_routes() -> Call[list[RouteInfo]]:
 
 
 def set_route(name: str, target: str) -> Call[RouteInfo]:
-    def read(body: Any) -> RouteInfo:
-        return _described(RouteInfo, _object(body))
-
-    return Call(method="PUT", path=_route_path(name), body={"target": target}, read=read)
+    return Call(method="PUT", path=_route_path(name), body={"target": target}, read=_one(RouteInfo))
 
 
 def remove_route(name: str) -> Call[None]:
     return Call(method="DELETE", path=_route_path(name), read=lambda _: None)
 
 
-def stop_deployment(name: str) -> Call[None]:
-    return Call(method="DELETE", path=f"/llmos/v1/deployments/{quote(name, safe='@:')}", read=lambda _: None)
+class Wanted(TypedDict, total=False):
+    """What a Version is deployed with. What is left out is as the server has it."""
+
+    replicas: int
+    """As many always; or, instead, min_replicas and max_replicas."""
+    min_replicas: int
+    max_replicas: int
+    idle_seconds: int
+    """It sleeps when nobody has asked for it for so long."""
+    keep_warm: bool
+    """It never sleeps."""
+    options: dict[str, Any]
+    """Of the engine, where they differ from the server's."""
+    force: bool
+    """Whatever its card says."""
 
 
 def list_deployments() -> Call[list[DeploymentInfo]]:
     return Call(method="GET", path="/llmos/v1/deployments", read=_each(DeploymentInfo))
+
+
+def get_deployment(name: str) -> Call[DeploymentInfo]:
+    return Call(method="GET", path=_deployment_path(name), read=_one(DeploymentInfo))
+
+
+def deploy(name: str, wanted: Wanted) -> Call[DeploymentInfo]:
+    return Call(method="PUT", path=_deployment_path(name), body=dict(wanted), read=_one(DeploymentInfo))
+
+
+def change_deployment(
+    name: str, verb: Literal["scale", "sleep", "wake"], body: Mapping[str, Any] | None = None
+) -> Call[DeploymentInfo]:
+    return Call(method="POST", path=f"{_deployment_path(name)}/{verb}", body=body or {}, read=_one(DeploymentInfo))
+
+
+def remove_deployment(name: str) -> Call[None]:
+    return Call(method="DELETE", path=_deployment_path(name), read=lambda _: None)
+
+
+def deployment_history(name: str) -> Call[list[DeploymentEvent]]:
+    return Call(method="GET", path=f"{_deployment_path(name)}/history", read=_each(DeploymentEvent))
 
 
 def generate(model: str, prompt: str, *, raw: bool, sampling: CallOptions) -> Call[Answer]:
@@ -176,6 +216,10 @@ def embed(
 
 def _route_path(name: str) -> str:
     return f"/llmos/v1/routes/{quote(name, safe='')}"
+
+
+def _deployment_path(name: str) -> str:
+    return f"/llmos/v1/deployments/{quote(name, safe='@:')}"
 
 
 def checked(sampling: CallOptions, kind: type[CallOptions] = CallOptions) -> dict[str, Any]:
@@ -320,6 +364,10 @@ def _described(kind: Callable[..., T], body: dict[str, Any]) -> T:
     """Return a …Info. A newer server may send fields that it doesn't know, an older one fewer."""
     known = inspect.signature(kind).parameters
     return kind(**{name: value for name, value in body.items() if name in known and name != "raw"}, raw=body)
+
+
+def _one(kind: Callable[..., T]) -> Callable[[Any], T]:
+    return lambda body: _described(kind, _object(body))
 
 
 def _each(kind: Callable[..., T]) -> Callable[[Any], list[T]]:

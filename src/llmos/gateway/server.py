@@ -24,6 +24,7 @@ from llmos.core.errors import BadRequest, Conflict, LLMOSError
 from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
+from llmos.deployments.deployments import Deployments
 from llmos.deployments.pool import Pool
 from llmos.deployments.routes import DEFAULT_ROUTE, Routes
 from llmos.deployments.watchdog import Patience
@@ -66,6 +67,7 @@ def open_services(settings: Settings) -> Services:
         settings=settings,
         registry=registry,
         routes=routes,
+        deployments=Deployments(registry.database, registry),
         lookup=Lookup(routes, registry),
         files=files,
         batches=Batches(registry.database, files),

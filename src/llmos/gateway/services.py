@@ -6,6 +6,7 @@ from llmos.core.config import Settings
 from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
+from llmos.deployments.deployments import Deployments
 from llmos.deployments.pool import Pool
 from llmos.deployments.routes import Routes
 from llmos.gateway.admission import Admission
@@ -22,6 +23,7 @@ class Services:
     settings: Settings
     registry: Registry
     routes: Routes
+    deployments: Deployments
     pool: Pool
     owner_key: OwnerKey
     lookup: Lookup

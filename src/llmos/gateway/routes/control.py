@@ -1,4 +1,4 @@
-"""/llmos/v1/models, /routes and /deployments: what is stored, what callers may ask for, what runs."""
+"""/llmos/v1/models and /routes: what is stored, what callers may ask for."""
 
 import asyncio
 from datetime import datetime
@@ -6,13 +6,9 @@ from datetime import datetime
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from llmos.core.errors import NotFound
-from llmos.deployments.pool import ReplicaStatus
 from llmos.deployments.routes import Route
-from llmos.engine.messages import Ready
 from llmos.gateway import openapi
 from llmos.gateway.http import json_response, services_of
-from llmos.gateway.services import Services
 from llmos.gateway.wire import WireRequest, receive
 from llmos.models.versions import Version
 
@@ -54,35 +50,6 @@ class RouteDescriptions(msgspec.Struct):
 
 class RouteTarget(WireRequest, kw_only=True):
     target: str
-
-
-class ReplicaLoad(msgspec.Struct, kw_only=True):
-    num_running: int
-    num_waiting: int
-    num_free_blocks: int
-    num_cached_blocks: int
-    """Of the free blocks, those that hold prefixes until somebody needs them."""
-    num_preemptions: int
-    num_steps: int
-
-
-class DeploymentDescription(msgspec.Struct, kw_only=True):
-    version: str
-    state: str
-    """loading, ready, stuck, failed or stopped."""
-    pid: int | None
-    restarts: int
-    since: datetime
-    """When it entered this state."""
-    error: str | None
-    """Why it failed, or why it is loaded once more."""
-    load: ReplicaLoad | None
-    ready: Ready | None
-    """What the replica said about itself when it had loaded: memory, kernels, threads, context window."""
-
-
-class DeploymentDescriptions(msgspec.Struct):
-    data: list[DeploymentDescription]
 
 
 @router.get("/models", tags=["models"], summary="List the Versions", responses=openapi.answers(ModelDescriptions))
@@ -132,33 +99,6 @@ async def remove_route(request: Request, name: str) -> Response:
     return Response(status_code=204)
 
 
-@router.get(
-    "/deployments", tags=["deployments"], summary="List what runs", responses=openapi.answers(DeploymentDescriptions)
-)
-async def list_deployments(request: Request) -> Response:
-    return json_response(
-        DeploymentDescriptions([_deployment(replica) for replica in services_of(request).pool.status()])
-    )
-
-
-def _replica_of(services: Services, name: str) -> Version:
-    """The Version whose process answers for a name."""
-    return services.registry.loadable(services.routes.resolve(name)).version
-
-
-@router.delete("/deployments/{name}", tags=["deployments"], summary="Stop a model", status_code=204)
-async def stop_deployment(request: Request, name: str) -> Response:
-    """`name` is a Version, a Route or a reference. Answered when what ran has ended and the process is gone; the next
-    request loads the model again."""
-    services = services_of(request)
-    running = [replica.version for replica in services.pool.status() if replica.state != "stopped"]
-    version = name if name in running else (await asyncio.to_thread(_replica_of, services, name)).ref
-    if version not in running:
-        raise NotFound(f"{version} doesn't run. There runs {', '.join(running) or 'nothing'}.", param="name")
-    await services.pool.stop(version)
-    return Response(status_code=204)
-
-
 def _model(name: str, version: Version) -> ModelDescription:
     return ModelDescription(
         name=name,
@@ -179,7 +119,3 @@ def _model(name: str, version: Version) -> ModelDescription:
 
 def _route(route: Route) -> RouteDescription:
     return msgspec.convert(route, RouteDescription, from_attributes=True)
-
-
-def _deployment(replica: ReplicaStatus) -> DeploymentDescription:
-    return msgspec.convert(replica, DeploymentDescription, from_attributes=True)
