@@ -8,7 +8,6 @@ from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound
 from llmos.deployments import deployments as module
 from llmos.deployments.deployments import Deployments, replica_limits
 
-
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
