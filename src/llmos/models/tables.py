@@ -62,3 +62,14 @@ class AliasMoveRow(Base):
     number: Mapped[int | None]
     """The version that it points at from now on. None: the alias was removed."""
     moved_at: Mapped[datetime] = mapped_column(Time)
+
+
+class CardRow(Base):
+    """What a version was measured to cost. Its JSON is models/card.py's business alone."""
+
+    __tablename__ = "cards"
+
+    digest: Mapped[str] = mapped_column(String(71), primary_key=True)
+    """Of the version, whatever its name: the same bytes cost the same."""
+    measured_at: Mapped[datetime] = mapped_column(Time)
+    card: Mapped[str] = mapped_column(Text)
