@@ -55,7 +55,7 @@ def test_a_pull_says_what_arrived_and_which_source_failed(cli, catalog):
 
 def test_a_pull_of_what_the_catalog_lacks_is_one_line(cli, catalog):
     outcome = cli("pull", "embeder")
-    assert (outcome.status, outcome.out) == (1, "")
+    assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.strip().splitlines() == [
         "Error: The catalog has no model 'embeder'. Did you mean embedder? A model of your own comes in with:"
         " llmos import PATH --name embeder"
@@ -236,9 +236,9 @@ def test_removing_as_json_counts_bytes(cli, encoder):
 
 
 @pytest.mark.parametrize("command", [("show", "nothing"), ("rm", "nothing"), ("show", "a/b")])
-def test_what_is_not_there_is_one_line_and_status_1(cli, command):
+def test_what_is_not_there_is_one_line_and_status_2(cli, command):
     outcome = cli(*command)
-    assert (outcome.status, outcome.out) == (1, "")
+    assert (outcome.status, outcome.out) == (2, "")
     assert len(outcome.err.splitlines()) == 1
 
 
@@ -294,7 +294,7 @@ def test_a_server_elsewhere_has_its_own_routes(cli, elsewhere):
 
 def test_a_server_elsewhere_says_what_is_wrong_itself(cli, elsewhere):
     outcome = cli("show", "nothing")
-    assert (outcome.status, outcome.err) == (1, "Error: There is none.\n")
+    assert (outcome.status, outcome.err) == (2, "Error: There is none.\n")
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_a_server_elsewhere_says_what_is_wrong_itself(cli, elsewhere):
 )
 def test_what_works_on_this_machine_alone_refuses_a_server_elsewhere(cli, elsewhere, command):
     outcome = cli(*command)
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert "works on the models of this machine, but LLMOS_ENDPOINT names http://10.1.2.3:8000" in outcome.err
     assert elsewhere == []
 

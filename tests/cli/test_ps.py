@@ -94,4 +94,4 @@ def test_a_model_is_stopped_on_the_server(cli: Any, deployments: list[dict[str, 
 
 def test_what_does_not_run_cannot_be_stopped(cli: Any, deployments: list[dict[str, Any]]) -> None:
     outcome = cli("stop", "smollm2@1")
-    assert (outcome.status, outcome.err) == (1, "Error: smollm2@1 doesn't run.\n")
+    assert (outcome.status, outcome.err) == (2, "Error: smollm2@1 doesn't run.\n")

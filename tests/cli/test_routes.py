@@ -42,7 +42,7 @@ def test_setting_as_json_is_the_route(cli, with_model):
 )
 def test_what_cannot_be_done_is_one_line_that_says_what_can(cli, arguments, hint):
     outcome = cli("route", *arguments)
-    assert (outcome.status, outcome.out) == (1, "")
+    assert (outcome.status, outcome.out) == (2, "")
     assert hint in outcome.err
     assert len(outcome.err.splitlines()) == 1
 

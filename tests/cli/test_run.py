@@ -124,7 +124,7 @@ def test_a_person_is_told_when_the_answer_was_cut_off(
 
 def test_an_unknown_model_says_what_there_is(cli: Any) -> None:
     outcome = cli("run", "smolm", "Hi")
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert outcome.err.startswith("Error: There is no model 'smolm'. Did you mean smollm2")
 
 

@@ -86,7 +86,7 @@ def test_a_taken_port_is_one_line_that_says_what_to_do(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         outcome = cli("serve", "--port", str(port))
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert outcome.err.count("\n") == 1
     assert f"127.0.0.1:{port}" in outcome.err
     assert "--port" in outcome.err
@@ -94,7 +94,7 @@ def test_a_taken_port_is_one_line_that_says_what_to_do(
 
 def test_a_model_that_nobody_knows_stops_the_server_before_it_starts(cli: Any) -> None:
     outcome = cli("serve", "no-such-model", "--port", "0")
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert "There is no model 'no-such-model'" in outcome.err
 
 

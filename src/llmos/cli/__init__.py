@@ -2,7 +2,7 @@
 
     0    done
     1    failed: one line on stderr says what is wrong and what to do
-    2    used wrongly: one line says how
+    2    asked for what can't be: a wrong word, a name that there is not, one that is taken; one line says what to do
     130  ended by Ctrl-C
 
 Typing `llmos run` should not pay for what `llmos serve` needs: a command's file is loaded when the command is named,
@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llmos.core.errors import LLMOSError
+from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "serve": ("serve",),
@@ -108,7 +108,8 @@ def _explain(error: Exception) -> int:
         return 2
     if isinstance(error, LLMOSError):
         _say_error(error.message)
-    elif isinstance(error, OSError) and error.strerror:
+        return 2 if isinstance(error, BadRequest | NotFound | Conflict) else 1
+    if isinstance(error, OSError) and error.strerror:
         _say_error(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
     else:
         summary = (str(error).splitlines() or [""])[0]

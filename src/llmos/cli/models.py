@@ -114,6 +114,7 @@ def show(model: options.ModelOrRoute, as_json: options.AsJson = False) -> None:
         facts = version_facts(details.version) | {
             "versions": list(details.versions),
             "aliases": list(details.aliases),
+            "made_from": details.made_from,
             "runs": details.unsupported is None,
             "unsupported": details.unsupported,
         }
@@ -126,6 +127,8 @@ def show(model: options.ModelOrRoute, as_json: options.AsJson = False) -> None:
         return
     if facts.get("unsupported"):
         facts["runs"] = f"no: {facts.pop('unsupported')}"
+    if facts.get("made_from"):
+        facts["parent"] = facts.pop("made_from")
     facts = _readable(facts)
     print_facts({name: value for name, value in facts.items() if value != []})
     if files:
@@ -200,6 +203,9 @@ def version_facts(version: "Version") -> dict[str, Any]:
         "size_bytes": version.size,
         "license": version.license,
         "source": version.source,
+        "parent": version.parent,
+        "recipe": None if version.recipe is None else dict(version.recipe),
+        "made_by": version.made_by,
         "created_at": version.created_at,
     }
 
@@ -258,9 +264,19 @@ def _readable(facts: Mapping[str, Any]) -> dict[str, Any]:
             readable[name] = datetime.fromisoformat(value)
         elif name == "sampling":
             readable[name] = ", ".join(f"{field} {number:g}" for field, number in value.items()) or None
+        elif name == "recipe" and value is not None:
+            readable[name] = _readable_recipe(value)
         else:
             readable[name] = value
     return readable
+
+
+def _readable_recipe(recipe: Mapping[str, Any]) -> str:
+    """{"kind": "quantize", "options": {"bits": 4}} -> "kind quantize, bits 4"."""
+    words = []
+    for name, value in recipe.items():
+        words.append(_readable_recipe(value) if isinstance(value, Mapping) else f"{name} {value}")
+    return ", ".join(word for word in words if word)
 
 
 @contextmanager

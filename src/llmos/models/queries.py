@@ -35,6 +35,17 @@ def version_with_digest(session: Session, model: str, digest: str) -> VersionRow
     ).one_or_none()
 
 
+def versions_with_digest(session: Session, digest: str) -> Sequence[VersionRow]:
+    """The versions of any model that have the digest, those that are here before the removed ones, oldest first."""
+    found = session.scalars(select(VersionRow).where(VersionRow.digest == digest).order_by(VersionRow.id))
+    return sorted(found, key=lambda row: row.removed_at is not None)
+
+
+def digests_of(session: Session, model: str) -> set[str]:
+    """The digests of all versions that the model ever had."""
+    return set(session.scalars(select(VersionRow.digest).where(VersionRow.model == model)))
+
+
 def next_number(session: Session, model: str) -> int:
     """The number after all that were ever given."""
     last = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model == model))

@@ -7,29 +7,30 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
-from llmos.core.errors import BadModelFile, BadRequest, Conflict, DownloadFailed, ModelNotFound
-from llmos.core.suggest import nearest
+from llmos.core.errors import BadModelFile, BadRequest, Conflict, DownloadFailed
 from llmos.engine.messages import AdapterFiles
 from llmos.models import queries
 from llmos.models.catalog import Catalog, Entry, Source
 from llmos.models.facts import describe, describe_adapter, metadata
+from llmos.models.finding import Finder
+from llmos.models.made import add_made, check_free, find_made, origin_of
+from llmos.models.manifest import Manifest
 from llmos.models.names import Reference, check_name, parse_reference
-from llmos.models.pulling import pull_from, reporting
+from llmos.models.pulling import pull_from
+from llmos.models.recording import Origin, Recorder
 from llmos.models.sources import Access, Progress, silent
-from llmos.models.store import Store, StoredFile
-from llmos.models.tables import AliasMoveRow, VersionFileRow, VersionRow
-from llmos.models.versions import Details, Loadable, Removed, Version, manifest_digest, version_of
+from llmos.models.store import Store
+from llmos.models.tables import AliasMoveRow
+from llmos.models.versions import Details, Loadable, Removed, Version, manifest_of, version_of
 
 if TYPE_CHECKING:
     from llmos.engine.description import Description
-
-if TYPE_CHECKING:
     from llmos.engine.metadata import Metadata
 
 Notice = Callable[[str], None]
@@ -48,6 +49,8 @@ class Registry:
     ) -> None:
         self.database, self.store = database, store
         self._catalog_path, self._access, self._clock = catalog_path, access or Access(), clock
+        self._finder = Finder(lambda: self.catalog)
+        self._recorder = Recorder(database, store, clock)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -57,7 +60,7 @@ class Registry:
         """Return the version that a reference names. Raises ModelNotFound, with what was probably meant."""
         reference = parse_reference(ref)
         with self.database.session() as session:
-            return version_of(self._find(session, reference))
+            return version_of(self._finder.version(session, reference))
 
     def list(self) -> list[Version]:
         """Every version there is, by name and number."""
@@ -71,10 +74,12 @@ class Registry:
                 name for name, number in queries.aliases(session, version.model).items() if number == version.number
             ]
             siblings = [version_of(row).ref for row in queries.versions(session, version.model)]
+            made_from = origin_of(session, version.parent)
         return Details(
             version=version,
             aliases=tuple(pointing),
             versions=tuple(siblings),
+            made_from=made_from,
             unsupported=self._describe(version).unsupported,
         )
 
@@ -100,7 +105,7 @@ class Registry:
         The sources are tried in order, and `notice` hears of those that failed. Raises DownloadFailed, with the reason
         of each, where none of them works; what has arrived is kept for the next attempt.
         """
-        entry = self._entry(name)
+        entry = self._finder.entry(name)
         if (version := self._already_here(entry)) is not None:
             return version
         reasons = []
@@ -131,7 +136,53 @@ class Registry:
         found = without_duplicate_weights(found)
         with self.store.publishing():
             license = license or description.license or license_of(found)
-            return self._record(name, self._add_files(found, progress), _import_source(path), license)
+            files = self._recorder.add_files(found, progress)
+            return self._recorder.record(name, files, Origin(source=_import_source(path), license=license))
+
+    def add_made(
+        self,
+        name: str,
+        files: Mapping[str, Path],
+        *,
+        parent: Version,
+        recipe: Mapping[str, Any],
+        made_by: str | None = None,
+        progress: Progress = silent,
+    ) -> Version:
+        """List the version that `recipe` made from `parent`, as a version of the model `name`. Licence and generation
+        defaults are the parent's; the same recipe that gives the same files is the same version.
+
+        Raises Conflict where `name` is a model that wasn't made from the same parent model, BadRequest for a recipe
+        that isn't JSON and for a parent that is an adapter.
+        """
+        return add_made(
+            self._recorder,
+            self.store,
+            name,
+            files,
+            parent=parent,
+            recipe=recipe,
+            made_by=made_by,
+            progress=progress,
+        )
+
+    def check_made(self, name: str, parent: Version) -> None:
+        """Raise what add_made would of the name and the parent, before the work is done."""
+        with self.database.session() as session:
+            check_free(session, name, parent)
+
+    def find_made(self, name: str, parent: Version, recipe: Mapping[str, Any]) -> Version | None:
+        """Return the version of `name` that was made from `parent` by this recipe already."""
+        with self.database.session() as session:
+            return find_made(session, name, parent, recipe)
+
+    def manifest(self, version: Version) -> Manifest:
+        """Return what the version's digest is of."""
+        adapted = None
+        if version.adapts is not None:
+            with self.database.session() as session:
+                adapted = queries.version(session, version.model, version.adapts).digest
+        return manifest_of(version, adapted)
 
     def remove(self, ref: str) -> Removed:
         """Remove a whole model (NAME), one version of it (NAME@3), or only an alias (NAME:ALIAS).
@@ -140,7 +191,7 @@ class Registry:
         """
         reference = parse_reference(ref)
         with self.database.transaction() as session:
-            row = self._find(session, reference)
+            row = self._finder.version(session, reference)
             aliases = queries.aliases(session, reference.model)
             if reference.alias is not None:
                 self._move_alias(session, reference.model, reference.alias, None)
@@ -176,9 +227,9 @@ class Registry:
                 reference = parse_reference(ref)
                 if reference.model != model:
                     raise Conflict(f"{model}:{alias} can only point at a version of {model}; {ref} is not one.")
-                number = self._find(session, reference).number
+                number = self._finder.version(session, reference).number
             else:
-                self._find(session, Reference(model, alias=alias))
+                self._finder.version(session, Reference(model, alias=alias))
             self._move_alias(session, model, alias, number)
 
     def alias_history(self, model: str) -> Sequence[tuple[datetime, str, int | None]]:
@@ -191,58 +242,6 @@ class Registry:
         with self.database.session() as session:
             return queries.model_names(session)
 
-    # Finding
-
-    def _find(self, session: Session, reference: Reference) -> VersionRow:
-        rows = queries.versions(session, reference.model)
-        if not rows:
-            raise self._model_not_found(session, reference.model)
-        if reference.alias is not None:
-            aliases = queries.aliases(session, reference.model)
-            number = aliases.get(reference.alias)
-            found = [row for row in rows if row.number == number]
-            known = [f"{reference.model}:{alias}" for alias in aliases] or ["no alias"]
-        elif reference.number is not None:
-            found = [row for row in rows if row.number == reference.number]
-            known = [version_of(row).ref for row in rows]
-        elif reference.digest is not None:
-            found = [row for row in rows if row.digest.startswith(reference.digest)]
-            known = [f"{reference.model}@{row.digest[:19]}" for row in rows]
-        else:
-            found, known = [row for row in rows if row.adapts is None], []
-        if not found:
-            raise ModelNotFound(
-                f"{reference.model} is here, but not that version of it; there is {', '.join(known)}.", param="model"
-            )
-        return found[-1]
-
-    def _model_not_found(self, session: Session, name: str) -> ModelNotFound:
-        if self.catalog.get(name) is not None:
-            return ModelNotFound(f"{name} isn't on this machine yet. Get it with: llmos pull {name}", param="model")
-        here, known = queries.model_names(session), self.catalog.names()
-        if meant := nearest(name, {*here, *known}):
-            ways = [word if word in here else f"{word} (llmos pull {word})" for word in meant]
-            return ModelNotFound(f"There is no model {name!r}. Did you mean {' or '.join(ways)}?", param="model")
-        listed = ", ".join(here) or "none yet"
-        return ModelNotFound(
-            f"There is no model {name!r}. Here: {listed}. In the catalog: {', '.join(known)}.", param="model"
-        )
-
-    def _entry(self, name: str) -> Entry:
-        reference = parse_reference(name)
-        entry = self.catalog.get(reference.model)
-        if entry is None:
-            meant = nearest(reference.model, self.catalog.names())
-            hint = f"Did you mean {' or '.join(meant)}?" if meant else f"It has {', '.join(self.catalog.names())}."
-            raise ModelNotFound(
-                f"The catalog has no model {name!r}. {hint} A model of your own comes in with:"
-                f" llmos import PATH --name {reference.model}",
-                param="model",
-            )
-        if reference != Reference(entry.name):
-            raise ModelNotFound(f"The catalog has one version of {entry.name}: llmos pull {entry.name}", param="model")
-        return entry
-
     def _describe(self, version: Version) -> "Description":
         adapted = self.loadable(version).files
         return describe(adapted) if version.adapts is None else describe_adapter(self.files(version), adapted)
@@ -250,7 +249,7 @@ class Registry:
     # Getting
 
     def _already_here(self, entry: Entry) -> Version | None:
-        digests = {manifest_digest(source.files) for source in entry.sources}
+        digests = {Manifest(files=source.files).digest for source in entry.sources}
         with self.database.session() as session:
             rows = queries.versions(session, entry.name)
             for row in rows:
@@ -260,17 +259,10 @@ class Registry:
 
     def _pull_from(self, entry: Entry, source: Source, progress: Progress) -> Version:
         def record() -> Version:
-            return self._record(entry.name, source.files, source.location, entry.license, entry.sampling)
+            origin = Origin(source=source.location, license=entry.license, sampling=entry.sampling)
+            return self._recorder.record(entry.name, source.files, origin)
 
         return pull_from(source, self.store, entry.name, self._access, progress, record)
-
-    def _add_files(self, found: Mapping[str, Path], progress: Progress) -> Sequence[StoredFile]:
-        """Put the files into the store. Call while publishing."""
-        files = []
-        for name, path in found.items():
-            digest, size = self.store.add(path, reporting(progress, name, path.stat().st_size))
-            files.append(StoredFile(name, digest, size))
-        return files
 
     def _import_adapter(
         self, path: Path, found: Mapping[str, Path], name: str, progress: Progress, license: str | None
@@ -292,53 +284,15 @@ class Registry:
                 )
         describe_adapter(found, self.files(adapted))  # before anything is stored
         with self.store.publishing():
-            files, license = self._add_files(found, progress), license or license_of(found)
-            version = self._record(
-                reference.model, files, _import_source(path), license, adapted.sampling, adapted=adapted
+            origin = Origin(
+                source=_import_source(path),
+                license=license or license_of(found),
+                sampling=adapted.sampling,
+                adapted=adapted,
             )
+            version = self._recorder.record(reference.model, self._recorder.add_files(found, progress), origin)
         self.set_alias(reference.model, reference.alias, version.ref)
         return version
-
-    def _record(
-        self,
-        name: str,
-        files: Sequence[StoredFile],
-        source: str,
-        license: str | None,
-        sampling: Mapping[str, float] | None = None,
-        *,
-        adapted: Version | None = None,
-    ) -> Version:
-        """List a model, or an adapter of `adapted`, whose bytes are all in the store. Call while publishing."""
-        paths = {file.name: self.store.blob_path(file.digest) for file in files}
-        if lost := [file.name for file in files if not self.store.has(file.digest, file.size)]:
-            raise DownloadFailed(f"{', '.join(lost)} was removed again while {name} arrived. Try it once more.")
-        description = describe(paths) if adapted is None else describe_adapter(paths, self.files(adapted))
-        digest, now = manifest_digest(files, adapted.digest if adapted else None), self._clock()
-        with self.database.transaction() as session:
-            queries.ensure_model(session, name, now)
-            row = queries.version_with_digest(session, name, digest)
-            if row is None:
-                row = VersionRow(
-                    model=name,
-                    number=queries.next_number(session, name),
-                    digest=digest,
-                    created_at=now,
-                    source=source,
-                    license=license,
-                    format=description.format,
-                    family=description.family,
-                    quantization=description.dtype_summary,
-                    parameters=description.num_parameters,
-                    context_length=description.context_length,
-                    sampling={**description.sampling, **(sampling or {})},
-                    adapts=adapted.number if adapted else None,
-                    files=[VersionFileRow(name=file.name, digest=file.digest, size=file.size) for file in files],
-                )
-                session.add(row)
-            row.removed_at = None  # the same bytes are the same version, also when they come back
-            session.flush()
-            return version_of(row)
 
     def _move_alias(self, session: Session, model: str, alias: str, number: int | None) -> None:
         session.add(AliasMoveRow(model=model, alias=alias, number=number, moved_at=self._clock()))

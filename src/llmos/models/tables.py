@@ -1,6 +1,7 @@
 """The registry's tables."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -19,7 +20,7 @@ class VersionRow(Base):
     """Stays when its files are removed: an old answer still names it, and its number never means anything else."""
 
     __tablename__ = "versions"
-    __table_args__ = (UniqueConstraint("model", "number"), UniqueConstraint("model", "digest"))
+    __table_args__ = (UniqueConstraint("model", "number"), UniqueConstraint("model", "digest"), Index(None, "digest"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     model: Mapped[str] = mapped_column(ForeignKey("models.name"))
@@ -37,6 +38,10 @@ class VersionRow(Base):
     sampling: Mapped[dict[str, float]] = mapped_column(JSON)
     adapts: Mapped[int | None]
     """An adapter: the number of the version that it changes."""
+    parent: Mapped[str | None] = mapped_column(String(71))
+    """A made version: the digest of the one that it was made from, whether that one is still here or not."""
+    recipe: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    made_by: Mapped[str | None] = mapped_column(String(128))
     files: Mapped[list["VersionFileRow"]] = relationship(order_by="VersionFileRow.name", lazy="selectin")
 
 

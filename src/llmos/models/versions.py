@@ -1,13 +1,13 @@
 """A Version, as everybody but the database knows it; and what is told when one is shown or removed."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from llmos.engine.messages import AdapterFiles
+from llmos.models.manifest import Making, Manifest
 from llmos.models.store import StoredFile
 from llmos.models.tables import VersionRow
 
@@ -17,14 +17,14 @@ class Version:
     model: str
     number: int
     digest: str
-    """sha256:<hex> of the manifest: every file's name, digest and size."""
+    """sha256:<hex> of the manifest: every file's name, digest and size, and of a made version from what and how."""
     created_at: datetime
     files: tuple[StoredFile, ...]
     format: str
     family: str
     license: str | None
     source: str
-    """Where it came from: a catalog source, or import:PATH."""
+    """Where it came from: a catalog source, import:PATH, or made:REF of the version that it was made from."""
     parameters: int
     quantization: str
     """How most of the parameters are stored."""
@@ -33,6 +33,12 @@ class Version:
     """How its answers are sampled where a request doesn't say."""
     adapts: int | None = None
     """An adapter: the number of the version of the same model that it changes."""
+    parent: str | None = None
+    """Made from another version: its digest."""
+    recipe: Mapping[str, Any] | None = None
+    """How it was made from that one."""
+    made_by: str | None = None
+    """Who made it or brought it in, a user's name; None where nobody noted it down."""
 
     @property
     def ref(self) -> str:
@@ -64,6 +70,8 @@ class Details:
     """Those that point at this version."""
     versions: tuple[str, ...]
     """The refs of all versions of the model."""
+    made_from: str | None
+    """The ref of the version that it was made from; its digest where that one is unknown here."""
     unsupported: str | None
     """Why this engine can't run it, None where it can."""
 
@@ -91,16 +99,20 @@ def version_of(row: VersionRow) -> Version:
         context_length=row.context_length,
         sampling=row.sampling,
         adapts=row.adapts,
+        parent=row.parent,
+        recipe=row.recipe,
+        made_by=row.made_by,
     )
 
 
-def manifest_digest(files: Sequence[StoredFile], adapts: str | None = None) -> str:
-    """sha256 of the canonical manifest: JSON without spaces, keys and files sorted. `adapts`: an adapter is another one
-    on another version, whose digest this is."""
-    manifest: dict[str, object] = {
-        "files": [{"digest": file.digest, "name": file.name, "size": file.size} for file in sorted(files)]
-    }
-    if adapts is not None:
-        manifest["adapts"] = adapts
-    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+def manifest_of(version: Version, adapted: str | None) -> Manifest:
+    """What the version's digest is of. `adapted`: the digest of the version that an adapter changes."""
+    making = None
+    if version.parent is not None:
+        making = Making(
+            parent=version.parent,
+            recipe=version.recipe or {},
+            license=version.license,
+            sampling=version.sampling,
+        )
+    return Manifest(files=version.files, adapts=adapted, making=making)

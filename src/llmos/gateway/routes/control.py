@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -30,6 +31,12 @@ class ModelDescription(msgspec.Struct, kw_only=True):
     size_bytes: int
     license: str | None
     source: str
+    parent: str | None
+    """The digest of the Version that it was made from."""
+    recipe: dict[str, Any] | None
+    """How it was made from that one."""
+    made_by: str | None
+    """Who made it or brought it in."""
     created_at: datetime
 
 
@@ -113,6 +120,9 @@ def _model(name: str, version: Version) -> ModelDescription:
         size_bytes=version.size,
         license=version.license,
         source=version.source,
+        parent=version.parent,
+        recipe=None if version.recipe is None else dict(version.recipe),
+        made_by=version.made_by,
         created_at=version.created_at,
     )
 
