@@ -70,7 +70,7 @@ def test_a_source_takes_the_entrys_files_or_its_own(load):
         ("size = 10", 'size = "10"', "takes a number of bytes"),
         ("size = 10", "size = -10", "takes a number of bytes"),
         ('"tiny.gguf"', '"../tiny.gguf"', "no name for a file"),
-        ('"hf:owner/tiny@abc"', '"ftp://owner"', "begins with file:, hf:, https:, pypi:"),
+        ('"hf:owner/tiny@abc"', '"ftp://owner"', "begins with file:, hf:, https:, llmos:, oci:, pypi:, s3:"),
         ('folder = "small"', 'folder = "/small"', "no name for a file"),
         ("from =", "form =", "unknown field 'form'; 'from'?"),
     ],

@@ -27,8 +27,8 @@ print(registry.pull("tiny").ref)
 DEATHS = {
     "while the bytes arrive": """
 from llmos.models.sources import hf
-real = hf._report
-hf._report = lambda progress, one, num_done: die() if num_done else real(progress, one, num_done)
+real = hf._told
+hf._told = lambda progress, name, size, num_done: die() if num_done else real(progress, name, size, num_done)
 """,
     "before the bytes are checked": "store_module.Store.publish = die",
     "before the bytes are on the disk": "store_module.os.fsync = die",

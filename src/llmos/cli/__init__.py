@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "run": ("run",),
     "chat": ("chat",),
     "models": ("pull", "import", "list", "show", "rm"),
+    "transfers": ("push", "export"),
     "routes": ("route",),
     "ps": ("ps", "stop"),
     "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),

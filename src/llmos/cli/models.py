@@ -22,7 +22,7 @@ from llmos.cli.output import (
 )
 from llmos.cli.remote import refuse_remote, remote_server
 from llmos.core.config import load_settings
-from llmos.core.errors import LLMOSError, NotFound, PermissionDenied, Unauthenticated
+from llmos.core.errors import BadRequest, LLMOSError, NotFound, PermissionDenied, Unauthenticated
 from llmos.models import open_registry
 
 if TYPE_CHECKING:
@@ -40,28 +40,52 @@ def register(app: typer.Typer) -> None:
 
 
 def pull(
-    name: Annotated[str, typer.Argument(help="A model of the catalog; `llmos list --catalog` names them.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model of the catalog (`llmos list --catalog` names them), or where it lies: hf:OWNER/NAME@REVISION,"
+            " https://…/FILE.gguf, oci:HOST/REPOSITORY:TAG, s3://BUCKET/FOLDER, llmos:https://HOST/NAME, pypi:, file:."
+        ),
+    ],
+    name: Annotated[str | None, typer.Option("--name", help="What to call a model that no catalog knows.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Get a model of the catalog. Goes on where a broken download ended; every byte is verified."""
-    registry = _open_local("pull")
+    """Get a model. Goes on where a broken download ended; every byte is verified."""
+    from llmos.models.transfers import Transfers, is_location
+
+    registry = open_local("pull")
+    if not is_location(model) and name is not None:
+        raise BadRequest("A model of the catalog has its name: leave --name out.", param="name")
     with shown_progress() as progress:
-        version = registry.pull(name, progress, lambda sentence: stderr().print(sentence))
+        if is_location(model):
+            version = Transfers(registry).pull(model, name, progress)
+        else:
+            version = registry.pull(model, progress, lambda sentence: stderr().print(sentence))
     _print_arrived(version, as_json)
 
 
 def import_(
     path: Annotated[
-        Path, typer.Argument(help="A GGUF file, a Hugging Face folder with safetensors, or peft's LoRA adapter.")
+        Path,
+        typer.Argument(
+            help="A GGUF file, a Hugging Face folder with safetensors, peft's LoRA adapter, or what `llmos export`"
+            " wrote."
+        ),
     ],
-    name: Annotated[str, typer.Option("--name", help="What to call the model; an adapter is MODEL:ADAPTER.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="What to call the model; an adapter is MODEL:ADAPTER. An archive has its name."),
+    ] = None,
     license: Annotated[str | None, typer.Option("--license", help="Its licence, where the files name none.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Take in a model that is on this disk: by hard link where possible, the bytes unchanged."""
-    registry = _open_local("import")
+    from llmos.models.transfers import Transfers
+
+    registry = open_local("import")
     with shown_progress() as progress:
-        version = registry.import_path(path, name, progress, license=license)
+        version = Transfers(registry).import_path(path, name, progress, license=license)
+    name = name or version.model
     _print_arrived(version, as_json)
     if unsupported := registry.show(version.ref).unsupported:
         stderr().print(f"It is kept, but this engine can't run it: {unsupported}")
@@ -138,7 +162,7 @@ def show(model: options.ModelOrRoute, as_json: options.AsJson = False) -> None:
 
 def rm(model: options.ModelReference, as_json: options.AsJson = False) -> None:
     """Remove a model (NAME), one version of it (NAME@3) or an alias (NAME:ALIAS), and the files nobody else uses."""
-    registry = _open_local("rm")
+    registry = open_local("rm")
     removed = registry.remove(model)
     # First, since it is done: what follows may take as long as the longest answer.
     if as_json:
@@ -221,7 +245,7 @@ def _print_arrived(version: "Version", as_json: bool) -> None:
 
 
 def _list_catalog(as_json: bool) -> None:
-    registry = _open_local("list --catalog")
+    registry = open_local("list --catalog")
     here = set(registry.names())
     rows: list[dict[str, Any]] = [
         {
@@ -239,7 +263,7 @@ def _list_catalog(as_json: bool) -> None:
     print_table(rows if as_json else shown, ["name", "description", "license", "download", "here"], as_json=as_json)
 
 
-def _open_local(command: str) -> "Registry":
+def open_local(command: str) -> "Registry":
     settings = load_settings()
     refuse_remote(settings, command)
     return open_registry(settings)

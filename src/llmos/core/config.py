@@ -17,6 +17,8 @@ LLMOS_STUCK_SECONDS a model silent for so long is started again    10; while it 
 LLMOS_LOAD_SECONDS  how long loading a model may take              600
 HF_ENDPOINT         the model hub, or a mirror of it               https://huggingface.co
 HF_TOKEN            the hub's token, for models that ask for one   none
+DOCKER_CONFIG       the folder of docker's config.json, with the   ~/.docker
+                    names and passwords of OCI registries
 """
 
 import os
@@ -55,6 +57,8 @@ class Settings:
     load_seconds: int = 600
     hf_endpoint: str = DEFAULT_HF_ENDPOINT
     hf_token: str | None = None
+    docker_config: Path | None = None
+    """The file."""
 
     @property
     def store_path(self) -> Path:
@@ -106,6 +110,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         load_seconds=_whole_number(environ, "LLMOS_LOAD_SECONDS", 600, 1, 86_400),
         hf_endpoint=(environ.get("HF_ENDPOINT") or DEFAULT_HF_ENDPOINT).rstrip("/"),
         hf_token=environ.get("HF_TOKEN") or None,
+        docker_config=Path(environ.get("DOCKER_CONFIG") or "~/.docker").expanduser() / "config.json",
     )
 
 

@@ -21,5 +21,10 @@ def open_registry(settings: Settings) -> "Registry":
         database,
         Store(settings.store_path),
         catalog_path=settings.catalog,
-        access=Access(hf_endpoint=settings.hf_endpoint, hf_token=settings.hf_token),
+        access=Access(
+            hf_endpoint=settings.hf_endpoint,
+            hf_token=settings.hf_token,
+            api_key=settings.api_key,
+            docker_config=settings.docker_config,
+        ),
     )

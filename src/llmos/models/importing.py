@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping
+from pathlib import Path, PurePosixPath
 
 from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
 from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
@@ -82,25 +82,39 @@ def _single_file(path: Path) -> dict[str, Path]:
 
 
 def _files_of_folder(folder: Path) -> dict[str, Path]:
-    top = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    paths = [path for path in folder.iterdir() if path.is_file()] + list(folder.glob(_MODULE_CONFIGS))
+    names = choose_files([str(path.relative_to(folder)) for path in paths], str(folder))
+    return {name: folder / name for name in names}
+
+
+def choose_files(names: Collection[str], where: str, wanted: str | None = None) -> list[str]:
+    """Return which of the files that lie in a folder, on a hub or in an archive make up the model there, in order.
+
+    `wanted`: the GGUF file that is meant where there are several. `where` is what errors call the place.
+    Raises BadRequest where one has to be named, UnsupportedModel for pickles, BadModelFile where there is no model.
+    """
+    top = sorted(name for name in names if "/" not in name)
+    if wanted is not None:
+        if wanted not in names:
+            raise BadRequest(f"{where} has no file {wanted}. It has {', '.join(top) or 'none'}.", param="path")
+        return [wanted]
     if ADAPTER_CONFIG in top and "config.json" not in top:
         # peft puts a tokenizer beside it at times; the model's own is the one that answers.
-        return {name: path for name, path in top.items() if name in _ADAPTER_FILES or name.startswith(_PAPERS)}
-    weights = [name for name in top if name.endswith(".safetensors")]
+        return [name for name in top if name in _ADAPTER_FILES or name.startswith(_PAPERS)]
     ggufs = [name for name in top if name.endswith(".gguf")]
-    pickles = pickle_names(top)
-    if weights:
-        files = {name: path for name, path in top.items() if name.endswith(_SUFFIXES) or name.startswith(_PAPERS)}
-        return files | {str(path.relative_to(folder)): path for path in sorted(folder.glob(_MODULE_CONFIGS))}
+    if any(name.endswith(".safetensors") for name in top):
+        modules = sorted(name for name in names if PurePosixPath(name).match(_MODULE_CONFIGS) and name.count("/") == 1)
+        return [name for name in top if name.endswith(_SUFFIXES) or name.startswith(_PAPERS)] + modules
     if len(ggufs) == 1:
-        return {ggufs[0]: top[ggufs[0]]}
+        return ggufs
     if ggufs:
         raise BadRequest(
-            f"{folder} holds {len(ggufs)} GGUF files, each a model of its own. Import one of them: {', '.join(ggufs)}.",
+            f"{where} holds {len(ggufs)} GGUF files, each a model of its own. Name the one that you want:"
+            f" {', '.join(ggufs)}.",
             param="path",
         )
     if INDEX_NAME in top:
-        raise BadModelFile(f"{folder} has {INDEX_NAME}, but none of the weight files that it names.", param="path")
-    if pickles:
-        raise UnsupportedModel(f"{folder} holds its weights as pickles only ({', '.join(pickles)}). {REASON}")
-    raise BadModelFile(f"{folder} holds no model: there is no *.safetensors and no *.gguf file in it.", param="path")
+        raise BadModelFile(f"{where} has {INDEX_NAME}, but none of the weight files that it names.", param="path")
+    if pickles := pickle_names(top):
+        raise UnsupportedModel(f"{where} holds its weights as pickles only ({', '.join(pickles)}). {REASON}")
+    raise BadModelFile(f"{where} holds no model: there is no *.safetensors and no *.gguf file in it.", param="path")

@@ -37,6 +37,8 @@ class Origin:
     parent: Version | None = None
     recipe: Mapping[str, Any] | None = None
     """A made version: from which one, and how."""
+    making: Making | None = None
+    """How another installation made it, where it comes from there: its parent needn't be here."""
     by: str | None = None
     """Who made it or brought it in. None: the user of this process."""
 
@@ -101,7 +103,7 @@ class Recorder:
 
 def _making(origin: Origin) -> Making | None:
     if origin.parent is None:
-        return None
+        return origin.making
     return Making(
         parent=origin.parent.digest,
         recipe=dict(origin.recipe or {}),

@@ -48,9 +48,9 @@ class Registry:
         clock: Clock = utc_now,
     ) -> None:
         self.database, self.store = database, store
-        self._catalog_path, self._access, self._clock = catalog_path, access or Access(), clock
+        self._catalog_path, self.access, self._clock = catalog_path, access or Access(), clock
         self._finder = Finder(lambda: self.catalog)
-        self._recorder = Recorder(database, store, clock)
+        self.recorder = Recorder(database, store, clock)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -136,8 +136,8 @@ class Registry:
         found = without_duplicate_weights(found)
         with self.store.publishing():
             license = license or description.license or license_of(found)
-            files = self._recorder.add_files(found, progress)
-            return self._recorder.record(name, files, Origin(source=_import_source(path), license=license))
+            files = self.recorder.add_files(found, progress)
+            return self.recorder.record(name, files, Origin(source=_import_source(path), license=license))
 
     def add_made(
         self,
@@ -156,7 +156,7 @@ class Registry:
         that isn't JSON and for a parent that is an adapter.
         """
         return add_made(
-            self._recorder,
+            self.recorder,
             self.store,
             name,
             files,
@@ -260,9 +260,9 @@ class Registry:
     def _pull_from(self, entry: Entry, source: Source, progress: Progress) -> Version:
         def record() -> Version:
             origin = Origin(source=source.location, license=entry.license, sampling=entry.sampling)
-            return self._recorder.record(entry.name, source.files, origin)
+            return self.recorder.record(entry.name, source.files, origin)
 
-        return pull_from(source, self.store, entry.name, self._access, progress, record)
+        return pull_from(source, self.store, entry.name, self.access, progress, record)
 
     def _import_adapter(
         self, path: Path, found: Mapping[str, Path], name: str, progress: Progress, license: str | None
@@ -290,7 +290,7 @@ class Registry:
                 sampling=adapted.sampling,
                 adapted=adapted,
             )
-            version = self._recorder.record(reference.model, self._recorder.add_files(found, progress), origin)
+            version = self.recorder.record(reference.model, self.recorder.add_files(found, progress), origin)
         self.set_alias(reference.model, reference.alias, version.ref)
         return version
 

@@ -2,7 +2,8 @@
 
     store/
       blobs/sha256/<hex>       complete, verified, never rewritten
-      incoming/<hex>.part      what has arrived so far; a later attempt goes on from there
+      incoming/<hex>.part      what has arrived so far; a later attempt goes on from there. Named after the digest, or,
+                               where nobody knows that yet, after the location and the file's name
       incoming/<hex>.*/        a source's own scratch folder, while it fetches that file
       incoming/*.copy          a copy in the making
       lock                     publishing (shared) excludes collecting (exclusive)
@@ -52,6 +53,39 @@ class Problem:
     reason: str
 
 
+class Arrivals:
+    """Where the files of one location arrive."""
+
+    def __init__(self, store: "Store", beginning: Path) -> None:
+        self._store, self._beginning = store, beginning
+
+    def part(self, key: str) -> Path:
+        """Return the place of what `key` names within the location, the same one at every attempt."""
+        return self._beginning.with_name(
+            f"{self._beginning.name[:32]}{hashlib.sha256(key.encode()).hexdigest()[:32]}.part"
+        )
+
+    def folder(self) -> Path:
+        """Return an empty scratch folder. Nothing in it outlives the attempt."""
+        folder = self._beginning.with_name(f"{self._beginning.name}.scratch")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
+    def stored(self, digest: str, size: int) -> Path | None:
+        """Return where a blob lies that needn't arrive any more."""
+        return self._store.blob_path(digest) if self._store.has(digest, size) else None
+
+    def check_room(self, needed_bytes: int, what: str) -> None:
+        self._store.check_room(needed_bytes, what)
+
+    def done(self) -> None:
+        """Remove all that arrived: it is stored, or nobody wants it any more."""
+        for path in self._beginning.parent.glob(f"{self._beginning.name[:32]}*.part"):
+            path.unlink()
+        shutil.rmtree(self._beginning.with_name(f"{self._beginning.name}.scratch"), ignore_errors=True)
+
+
 class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -89,6 +123,18 @@ class Store:
                 if not self.has(file.digest, file.size):
                     parts[file] = part
             yield parts
+
+    @contextmanager
+    def arriving(self, location: str, on_wait: Callable[[], None] | None = None) -> Iterator["Arrivals"]:
+        """Give the files of a location, whose digests nobody knows yet, a place to arrive.
+
+        As with receiving(), it is ours alone, and what has arrived is there again at the next attempt, until done().
+        """
+        with _disk_errors(self.path):
+            self._make_folders()
+            key = hashlib.sha256(location.encode()).hexdigest()
+            with locked(self._incoming / f"{key}.lock", on_wait=on_wait):
+                yield Arrivals(self, self._incoming / key)
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
@@ -169,6 +215,11 @@ class Store:
     def unfinished(self) -> list[tuple[Path, int]]:
         """Downloads that broke off and wait to be resumed: path and bytes so far."""
         return [(path, path.stat().st_size) for path in sorted(self._incoming.glob("*.part"))]
+
+    def num_received(self, digest: str) -> int:
+        """Return how many bytes of a blob have arrived that isn't whole yet."""
+        part = self._incoming / f"{self.blob_path(digest).name}.part"
+        return part.stat().st_size if part.exists() else 0
 
     def free_bytes(self) -> int:
         self._make_folders()

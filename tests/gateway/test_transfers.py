@@ -1,0 +1,238 @@
+"""Versions between two servers: pushed, pulled, on lines that break, and only what is missing."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from scripted import KEY
+
+from llmos.core.config import load_settings
+from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
+from llmos.deployments.routes import Routes
+from llmos.engine.architectures import llama
+from llmos.engine.formats.gguf_writer import write_gguf
+from llmos.engine.tensors import RawTensor
+from llmos.models import open_registry
+from llmos.models.records import fields_of, record_of
+from llmos.models.registry import Registry
+from llmos.models.transfers import Transfers
+
+CONFIG = {
+    "model_type": "llama",
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "intermediate_size": 48,
+    "max_position_embeddings": 128,
+    "rms_norm_eps": 1e-5,
+    "hidden_act": "silu",
+    "tie_word_embeddings": True,
+}
+
+
+def write_tiny(path: Path, value: float = 0.5) -> Path:
+    spec = llama.spec_from_config(CONFIG)
+    sources = llama.gguf_sources(spec)
+    tensors = {
+        sources[name].name: RawTensor("F32", shape, np.full((1, int(np.prod(shape))), value, np.float32).view(np.uint8))
+        for name, shape in spec.tensor_shapes().items()
+    }
+    metadata = {
+        "general.architecture": "llama",
+        "llama.context_length": 128,
+        "llama.embedding_length": 32,
+        "llama.block_count": 1,
+        "llama.feed_forward_length": 48,
+        "llama.attention.head_count": 2,
+        "llama.attention.head_count_kv": 1,
+        "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "llama.vocab_size": 64,
+    }
+    write_gguf(path, metadata, tensors)
+    return path
+
+
+def open_at(home: Path, key: str = KEY) -> Registry:
+    return open_registry(load_settings({"LLMOS_HOME": str(home), "LLMOS_API_KEY": key}))
+
+
+@pytest.fixture
+def here(tmp_path):
+    registry = open_at(tmp_path / "here")
+    yield registry
+    registry.database.close()
+
+
+@pytest.fixture
+def there(tmp_path):
+    registry = open_at(tmp_path / "there")
+    yield registry
+    registry.database.close()
+
+
+@pytest.fixture
+def services(services, there):
+    return dataclasses.replace(services, registry=there, routes=Routes(there))
+
+
+@pytest.fixture
+def tiny(here, tmp_path):
+    return here.import_path(write_tiny(tmp_path / "tiny.gguf"), "tiny", license="mit")
+
+
+def put_blob(served, content, span, digest=None):
+    digest = digest or f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return httpx.put(
+        f"{served}/llmos/v1/blobs/{digest}",
+        content=content,
+        headers={"x-api-key": KEY, "Content-Range": span},
+    )
+
+
+def test_a_pushed_version_is_the_same_version_there(here, there, tiny, served):
+    pushed = Transfers(here).push("tiny", f"llmos:{served}")
+    arrived = there.resolve("tiny")
+    assert (arrived.digest, arrived.license, arrived.sampling) == (tiny.digest, "mit", tiny.sampling)
+    assert pushed.num_bytes == tiny.size
+    assert there.files(arrived)["tiny.gguf"].read_bytes() == here.files(tiny)["tiny.gguf"].read_bytes()
+
+
+def test_it_may_have_another_name_there(here, there, tiny, served):
+    Transfers(here).push("tiny", f"llmos:{served}/small")
+    assert there.resolve("small").digest == tiny.digest
+
+
+def test_only_the_missing_blobs_are_sent(here, there, tiny, served):
+    Transfers(here).push("tiny", f"llmos:{served}")
+    assert Transfers(here).push("tiny", f"llmos:{served}/twin").num_bytes == 0
+    assert there.resolve("twin").digest == tiny.digest
+
+
+def test_a_made_version_keeps_its_parent_its_recipe_and_its_digest(here, there, tiny, served, tmp_path):
+    recipe = {"kind": "quantize", "bits": 4}
+    made = here.add_made(
+        "tiny-4", {"tiny.gguf": write_tiny(tmp_path / "made.gguf", 0.25)}, parent=tiny, recipe=recipe, made_by="ada"
+    )
+    Transfers(here).push("tiny-4", f"llmos:{served}")
+    arrived = there.resolve("tiny-4")
+    assert (arrived.digest, arrived.parent, arrived.recipe, arrived.made_by) == (
+        made.digest,
+        tiny.digest,
+        recipe,
+        "ada",
+    )
+
+
+def test_a_pulled_version_is_the_same_version_here(here, there, served, tmp_path):
+    version = there.import_path(write_tiny(tmp_path / "tiny.gguf"), "tiny")
+    arrived = Transfers(here).pull(f"llmos:{served}/tiny")
+    assert arrived.digest == version.digest
+    assert arrived.source == f"llmos:{served}/tiny@{version.digest}"
+    assert here.store.unfinished() == []
+
+
+def test_a_push_goes_on_with_what_arrived(here, there, tiny, served):
+    content = here.files(tiny)["tiny.gguf"].read_bytes()
+    half = len(content) // 2
+    digest = tiny.files[0].digest
+    put_blob(served, content[:half], f"bytes 0-{len(content) - 1}/{len(content)}", digest)
+    assert there.store.num_received(digest) == half
+    assert Transfers(here).push("tiny", f"llmos:{served}").num_bytes == len(content) - half
+    assert there.resolve("tiny").digest == tiny.digest
+
+
+def test_wrong_bytes_never_become_a_blob(there, served):
+    refused = put_blob(served, b"wrong", "bytes 0-4/5", f"sha256:{'0' * 64}")
+    assert refused.status_code == 400
+    assert "were promised" in refused.json()["error"]["message"]
+    assert list(there.store.digests()) == []
+
+
+@pytest.mark.parametrize(
+    ("span", "status"),
+    [("", 400), ("bytes 0-3/5", 400), ("bytes 0-4/*", 400), ("bytes 2-4/5", 409), ("bytes 0-3/4", 400)],
+)
+def test_a_range_that_cannot_be_is_refused(served, span, status):
+    assert put_blob(served, b"12345", span).status_code == status
+
+
+def test_a_blob_is_read_in_ranges(there, served, tmp_path):
+    version = there.import_path(write_tiny(tmp_path / "tiny.gguf"), "tiny")
+    content = there.files(version)["tiny.gguf"].read_bytes()
+    answer = httpx.get(
+        f"{served}/llmos/v1/blobs/{version.files[0].digest}", headers={"x-api-key": KEY, "Range": "bytes=100-199"}
+    )
+    assert (answer.status_code, answer.content) == (206, content[100:200])
+
+
+def test_nothing_is_given_without_the_key(tiny, served, tmp_path):
+    stranger = open_at(tmp_path / "here", key="wrong")
+    with pytest.raises(DownloadFailed, match="set LLMOS_API_KEY"):
+        Transfers(stranger).push("tiny", f"llmos:{served}")
+    with pytest.raises(DownloadFailed, match="set LLMOS_API_KEY"):
+        Transfers(stranger).pull(f"llmos:{served}/tiny")
+    stranger.database.close()
+
+
+def test_a_record_whose_digest_is_another_is_refused(tiny, served):
+    record = fields_of(record_of(tiny)) | {"digest": f"sha256:{'0' * 64}"}
+    refused = httpx.put(f"{served}/llmos/v1/records/tiny", json=record, headers={"x-api-key": KEY})
+    assert refused.status_code == 400
+    assert "comes to" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"model": 1}', b"\xff"])
+def test_what_is_no_record_is_refused(served, body):
+    refused = httpx.put(f"{served}/llmos/v1/records/tiny", content=body, headers={"x-api-key": KEY})
+    assert refused.status_code == 400
+
+
+def test_a_version_that_is_not_there_is_named(here, served):
+    with pytest.raises(DownloadFailed, match="records/nothing does not exist"):
+        Transfers(here).pull(f"llmos:{served}/nothing")
+
+
+@pytest.mark.parametrize("target", ["tiny", "ftp://host", "llmos:host", "llmos:http://host/a/b"])
+def test_a_target_that_is_none_is_refused(here, tiny, target):
+    with pytest.raises(BadRequest, match=r"no place to push to|is no server"):
+        Transfers(here).push("tiny", target)
+
+
+# Archives
+
+
+def test_an_archive_carries_a_version_to_a_machine_without_a_network(here, there, tiny, tmp_path):
+    path = Transfers(here).export("tiny", tmp_path / "tiny.tar")
+    arrived = Transfers(there).import_path(path)
+    assert (arrived.model, arrived.digest) == ("tiny", tiny.digest)
+    assert Transfers(there).import_path(path, "other").digest == tiny.digest
+
+
+def test_the_same_version_is_the_same_archive(here, tiny, tmp_path):
+    one, other = (Transfers(here).export("tiny", tmp_path / name) for name in ("one.tar", "other.tar"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_an_archive_that_was_cut_or_changed_takes_nothing_in(here, there, tiny, tmp_path):
+    path = Transfers(here).export("tiny", tmp_path / "tiny.tar")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BadModelFile, match="Copy it once more"):
+        Transfers(there).import_path(path)
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(BadModelFile, match=r"tiny\.gguf arrived as"):
+        Transfers(there).import_path(path)
+    assert there.list() == []
+
+
+def test_a_file_that_is_there_is_not_written_over(here, tiny, tmp_path):
+    path = Transfers(here).export("tiny", tmp_path / "tiny.tar")
+    with pytest.raises(Exception, match="is there already"):
+        Transfers(here).export("tiny", path)

@@ -1,0 +1,130 @@
+"""hf: locations that no catalog knows, against a server that speaks the hub's protocol."""
+
+import hashlib
+import json
+from urllib.parse import quote
+
+import pytest
+
+from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed, UnsupportedModel
+from llmos.models.sources import Access, gather, silent
+from llmos.models.store import Store
+
+COMMIT = "c0ffee" * 6 + "c0ff"
+CONTENT = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def list_files(server):
+    """Put files into the repository acme/tiny, as the hub would list and serve them."""
+
+    def put(files, *, revision="main", large=(".gguf", ".safetensors"), license="mit"):
+        siblings = []
+        for name, content in files.items():
+            sibling = {"rfilename": name, "size": len(content)}
+            if name.endswith(large):
+                sibling["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+            else:
+                sibling["blobId"] = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+            siblings.append(sibling)
+            server.files[f"/acme/tiny/resolve/{COMMIT}/{quote(name)}"] = content
+        listing = {"sha": COMMIT, "siblings": siblings, "cardData": {"license": license}}
+        address = f"/api/models/acme/tiny/revision/{quote(revision, safe='')}?blobs=true"
+        server.files[address] = json.dumps(listing).encode()
+
+    return put
+
+
+@pytest.fixture
+def get(server, store):
+    def get(location="hf:acme/tiny", *, token=None):
+        with store.arriving(location) as arrivals:
+            gathered = gather(location, arrivals, Access(hf_endpoint=server.url, hf_token=token), silent)
+            return gathered, {name: path.read_bytes() for name, path in gathered.files.items()}
+
+    return get
+
+
+def test_a_branch_is_pinned_to_its_commit(list_files, get, server):
+    list_files({"tiny.gguf": CONTENT, "README.md": b"# Tiny"})
+    gathered, contents = get()
+    assert contents == {"tiny.gguf": CONTENT}
+    assert gathered.location == f"hf:acme/tiny@{COMMIT}"
+    assert gathered.license == "mit"
+
+
+def test_a_revision_with_a_slash_is_asked_for(list_files, get):
+    list_files({"tiny.gguf": CONTENT}, revision="refs/pr/7")
+    assert get("hf:acme/tiny@refs/pr/7")[0].location == f"hf:acme/tiny@{COMMIT}"
+
+
+def test_a_folder_brings_what_makes_up_the_model_and_no_more(list_files, get):
+    files = {"config.json": b"{}", "model.safetensors": CONTENT, "tokenizer.json": b"{}"}
+    list_files(files | {"pytorch_model.bin": CONTENT, "onnx/model.onnx": CONTENT, "tf_model.h5": CONTENT})
+    assert get()[1] == files
+
+
+def test_a_broken_line_goes_on_where_it_broke_and_so_does_the_next_attempt(list_files, get, server):
+    list_files({"tiny.gguf": CONTENT})
+    server.moods = ["good", "cut:1000", "cut:0", "cut:0", "cut:0"]
+    with pytest.raises(DownloadFailed, match="the connection broke"):
+        get()
+    assert get()[1] == {"tiny.gguf": CONTENT}
+    assert server.requests[-1][1] == "bytes=1000-"
+
+
+def test_the_token_is_sent_and_its_lack_is_told(list_files, get, server):
+    list_files({"tiny.gguf": CONTENT})
+    get(token="hf_secret")
+    assert set(server.authorizations) == {"Bearer hf_secret"}
+    server.moods = ["status:401"]
+    with pytest.raises(DownloadFailed, match="set HF_TOKEN"):
+        get()
+
+
+@pytest.mark.parametrize("name", ["tiny.gguf", "config.json"])
+def test_other_bytes_than_the_hub_lists_are_thrown_away(list_files, get, server, store, name):
+    list_files({"tiny.gguf": CONTENT} if name == "tiny.gguf" else {"config.json": b"{}", "model.safetensors": CONTENT})
+    address = f"/acme/tiny/resolve/{COMMIT}/{name}"
+    server.files[address] = bytes(len(server.files[address]))
+    with pytest.raises(BadModelFile, match=f"{name} arrived as .* but the hub lists .* thrown away"):
+        get()
+    kept = {path.stat().st_size for path, _ in store.unfinished()}
+    assert len(server.files[address]) not in kept
+
+
+def test_of_several_models_one_has_to_be_named(list_files, get):
+    list_files({"tiny-q4.gguf": CONTENT, "tiny-q8.gguf": CONTENT[:-1]})
+    with pytest.raises(BadRequest, match=r"2 GGUF files.*tiny-q4\.gguf, tiny-q8\.gguf"):
+        get()
+    gathered, contents = get("hf:acme/tiny#tiny-q8.gguf")
+    assert contents == {"tiny-q8.gguf": CONTENT[:-1]}
+    assert gathered.location == f"hf:acme/tiny@{COMMIT}#tiny-q8.gguf"
+
+
+def test_pickles_only_is_refused_with_the_reason(list_files, get):
+    list_files({"config.json": b"{}", "pytorch_model.bin": CONTENT})
+    with pytest.raises(UnsupportedModel, match="pickle"):
+        get()
+
+
+def test_a_repository_that_there_is_not_is_named(get):
+    with pytest.raises(DownloadFailed, match=r"acme/tiny.* does not exist"):
+        get()
+
+
+def test_a_listing_that_leads_out_of_the_folder_is_refused(list_files, get, server):
+    list_files({"../../evil.gguf": CONTENT})
+    with pytest.raises(BadRequest, match="no name for a file"):
+        get()
+
+
+@pytest.mark.parametrize("location", ["hf:acme", "hf:acme/tiny@", "hf:acme/tiny@a b", "hf:/acme/tiny"])
+def test_what_is_no_location_is_refused(get, location):
+    with pytest.raises(BadRequest, match="not a hub location"):
+        get(location)

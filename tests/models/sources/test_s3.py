@@ -1,0 +1,96 @@
+"""s3: through s3fs, against a server that speaks the protocol."""
+
+import hashlib
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from llmos.core.errors import BadRequest, DownloadFailed
+from llmos.models.sources import Access, gather, silent
+from llmos.models.store import Store
+
+CONTENT = bytes(range(256)) * 40_000
+"""More than one read of the copy takes."""
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint, monkeypatch):
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+    }.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="models")
+    yield lambda key, content: client.put_object(Bucket="models", Key=key, Body=content)
+    for each in client.list_objects_v2(Bucket="models").get("Contents", ()):
+        client.delete_object(Bucket="models", Key=each["Key"])
+    client.close()
+
+
+@pytest.fixture
+def get(tmp_path):
+    store = Store(tmp_path / "store")
+
+    def get(location, progress=silent):
+        with store.arriving(location) as arrivals:
+            gathered = gather(location, arrivals, Access(), progress)
+            return {name: path.read_bytes() for name, path in gathered.files.items()}
+
+    get.store = store
+    return get
+
+
+def test_a_folder_arrives(bucket, get):
+    for name in ("config.json", "model.safetensors", "notes.pdf"):
+        bucket(f"tiny/{name}", name.encode())
+    assert get("s3://models/tiny") == {"config.json": b"config.json", "model.safetensors": b"model.safetensors"}
+
+
+def test_one_file_arrives(bucket, get):
+    bucket("tiny/a.gguf", CONTENT)
+    bucket("tiny/b.gguf", b"other")
+    assert hashlib.sha256(get("s3://models/tiny/a.gguf")["a.gguf"]).digest() == hashlib.sha256(CONTENT).digest()
+
+
+def test_an_attempt_that_ended_early_is_gone_on_with(bucket, get):
+    bucket("tiny/a.gguf", CONTENT)
+
+    def break_off(label, num_done, num_total):
+        if num_done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        get("s3://models/tiny", break_off)
+    told = []
+    assert get("s3://models/tiny", lambda *progress: told.append(progress))["a.gguf"] == CONTENT
+    assert told[0][1] > 0, "it begins with what is here"
+
+
+def test_another_object_under_the_name_begins_anew(bucket, get):
+    bucket("tiny/a.gguf", CONTENT)
+    get("s3://models/tiny")
+    bucket("tiny/a.gguf", CONTENT[::-1])
+    assert get("s3://models/tiny")["a.gguf"] == CONTENT[::-1]
+
+
+@pytest.mark.parametrize("location", ["s3://models/nothing", "s3://no-such-bucket/tiny"])
+def test_what_there_is_not_is_named(bucket, get, location):
+    with pytest.raises(DownloadFailed, match=location):
+        get(location)
+
+
+def test_a_place_without_a_bucket_is_refused(get):
+    with pytest.raises(BadRequest, match="s3://BUCKET/FOLDER"):
+        get("s3://")
