@@ -6,9 +6,12 @@ import sys
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
@@ -17,7 +20,7 @@ import llmos.deployments.tables
 import llmos.models.tables  # noqa: F401 (all declare tables on Base)
 from llmos.core.database import Base, Database, newest_revision
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
-from llmos.deployments.tables import RouteRow
+from llmos.deployments.tables import RouteRow, RouteTargetRow
 
 
 @pytest.fixture
@@ -37,7 +40,23 @@ def test_the_migrations_lead_to_the_tables_that_the_rooms_declare(database):
 def test_the_dialogue_route_points_at_the_default_model_from_the_start(database):
     database.upgrade()
     with database.session() as session:
-        assert [(route.name, route.target) for route in session.query(RouteRow)] == [("dialogue", "smollm2")]
+        (target,) = session.query(RouteTargetRow)
+        assert (target.route, target.role, target.target, target.percent) == ("dialogue", "weighted", "smollm2", 100)
+
+
+def test_a_route_of_an_older_database_keeps_its_target(database):
+    with database._writing.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(llmos.core.database.__file__).parent / "migrations"))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.execute(text("INSERT INTO routes (name, target, updated_at) VALUES ('chat', 'a@1', '2026-01-01')"))
+    database.upgrade()
+    with database.session() as session:
+        found = {each.route: (each.target, each.percent) for each in session.query(RouteTargetRow)}
+        assert found == {"dialogue": ("smollm2", 100), "chat": ("a@1", 100)}
+        assert session.get(RouteRow, "chat").sticky == "user"
 
 
 def test_a_removed_dialogue_route_does_not_come_back(database):
@@ -64,7 +83,7 @@ def test_the_state_changes_with_every_commit_and_with_nothing_else(database):
     after = database.state()
     assert after != before
     with sqlite3.connect(database.url.database) as other:
-        other.execute("INSERT INTO routes (name, target, updated_at) VALUES ('a', 'b', '2026-01-01')")
+        other.execute("INSERT INTO routes (name, updated_at) VALUES ('a', '2026-01-01')")
     other.close()
     assert database.state() not in (before, after)
 
@@ -72,7 +91,7 @@ def test_the_state_changes_with_every_commit_and_with_nothing_else(database):
 def test_a_transaction_that_raises_leaves_nothing(database):
     database.upgrade()
     with suppress(KeyError), database.transaction() as session:
-        session.add(RouteRow(name="half", target="done", updated_at=datetime.now(UTC)))
+        session.add(RouteRow(name="half", sticky="done", updated_at=datetime.now(UTC)))
         session.flush()
         raise KeyError
     with database.session() as session:
@@ -82,7 +101,7 @@ def test_a_transaction_that_raises_leaves_nothing(database):
 def test_what_is_changed_in_a_session_is_not_kept(database):
     database.upgrade()
     with database.session() as session:
-        session.add(RouteRow(name="ghost", target="smollm2", updated_at=datetime.now(UTC)))
+        session.add(RouteRow(name="ghost", sticky="user", updated_at=datetime.now(UTC)))
         session.flush()
     with database.session() as session:
         assert session.get(RouteRow, "ghost") is None
@@ -92,7 +111,7 @@ def test_a_time_comes_back_as_the_same_instant_in_utc(database):
     database.upgrade()
     in_shanghai = datetime(2026, 3, 1, 7, 30, tzinfo=timezone(timedelta(hours=8)))
     with database.transaction() as session:
-        session.add(RouteRow(name="when", target="smollm2", updated_at=in_shanghai))
+        session.add(RouteRow(name="when", sticky="user", updated_at=in_shanghai))
     with database.session() as session:
         found = session.get(RouteRow, "when").updated_at
     assert found == in_shanghai
@@ -106,7 +125,7 @@ def test_writers_that_read_first_wait_for_each_other_instead_of_failing(database
         for _ in range(20):
             with database.transaction() as session:
                 route = session.get(RouteRow, "dialogue")
-                route.target += "x"
+                route.timeout_seconds = (route.timeout_seconds or 0) + 1
 
     threads = [threading.Thread(target=lengthen) for _ in range(4)]
     for thread in threads:
@@ -114,7 +133,7 @@ def test_writers_that_read_first_wait_for_each_other_instead_of_failing(database
     for thread in threads:
         thread.join()
     with database.session() as session:
-        assert session.get(RouteRow, "dialogue").target == "smollm2" + "x" * 80
+        assert session.get(RouteRow, "dialogue").timeout_seconds == 80
 
 
 def test_foreign_keys_hold(database):
@@ -126,10 +145,10 @@ def test_foreign_keys_hold(database):
 def test_readers_are_not_blocked_by_a_writer(database):
     database.upgrade()
     with database.transaction() as writing:
-        writing.get(RouteRow, "dialogue").target = "other"
+        writing.get(RouteRow, "dialogue").sticky = "none"
         writing.flush()
         with database.session() as reading:
-            assert reading.get(RouteRow, "dialogue").target == "smollm2"
+            assert reading.get(RouteRow, "dialogue").sticky == "user"
 
 
 UPGRADE = """

@@ -85,6 +85,11 @@ class Settings:
     def owner_key_path(self) -> Path:
         return self.home / "keys" / "owner"
 
+    @property
+    def master_key_path(self) -> Path:
+        """What other people's keys are encrypted under."""
+        return self.home / "keys" / "master"
+
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings. Raises BadRequest, naming the variable, for a value that cannot be meant."""

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from llmos.deployments.tables import DeploymentEventRow, DeploymentRow, RouteRow
+from llmos.deployments.tables import (
+    DeploymentEventRow,
+    DeploymentRow,
+    ProviderRow,
+    RouteMoveRow,
+    RouteRow,
+    RouteTargetRow,
+)
+from llmos.deployments.targets import REMOTE
 
 
 def routes(session: Session) -> Sequence[RouteRow]:
     return session.scalars(select(RouteRow).order_by(RouteRow.name)).all()
-
-
-def route(session: Session, name: str) -> RouteRow | None:
-    return session.get(RouteRow, name)
 
 
 def deployments(session: Session) -> Sequence[DeploymentRow]:
@@ -41,3 +45,39 @@ def forget_old_deployment_events(session: Session, deployment: str, max_kept: in
         newest = select(DeploymentEventRow.id).where(of_deployment).order_by(DeploymentEventRow.id.desc())
         first_kept = session.scalars(newest.offset(max_kept - 1).limit(1)).one()
         session.execute(delete(DeploymentEventRow).where(of_deployment, DeploymentEventRow.id < first_kept))
+
+
+def route(session: Session, name: str, *, for_update: bool = False) -> RouteRow | None:
+    """`for_update`: nobody else changes it before the transaction ends."""
+    return session.get(RouteRow, name, with_for_update=for_update)
+
+
+def route_names(session: Session) -> Sequence[str]:
+    return session.scalars(select(RouteRow.name).order_by(RouteRow.name)).all()
+
+
+def route_moves(session: Session, name: str, limit: int) -> Sequence[RouteMoveRow]:
+    """The newest first."""
+    asked = select(RouteMoveRow).where(RouteMoveRow.route == name).order_by(RouteMoveRow.id.desc())
+    return session.scalars(asked.limit(limit)).all()
+
+
+def routes_to(session: Session, target: str) -> Sequence[str]:
+    """The names of the routes that may ask this target, as it is written."""
+    asked = select(RouteTargetRow.route).where(RouteTargetRow.target == target)
+    return session.scalars(asked.distinct().order_by(RouteTargetRow.route)).all()
+
+
+def remote_targets(session: Session) -> Sequence[tuple[str, str]]:
+    """Every route and target that is a provider's."""
+    is_remote = RouteTargetRow.target.startswith(REMOTE, autoescape=True)
+    asked = select(RouteTargetRow.route, RouteTargetRow.target).where(is_remote).order_by(RouteTargetRow.route)
+    return [(route, target) for route, target in session.execute(asked)]
+
+
+def providers(session: Session) -> Sequence[ProviderRow]:
+    return session.scalars(select(ProviderRow).order_by(ProviderRow.name)).all()
+
+
+def provider(session: Session, name: str) -> ProviderRow | None:
+    return session.get(ProviderRow, name)

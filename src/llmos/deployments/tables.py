@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import JSON, Double, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from llmos.core.database import Base, Time
 
@@ -13,8 +13,54 @@ class RouteRow(Base):
     __tablename__ = "routes"
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    target: Mapped[str] = mapped_column(String(256))
-    """A reference to a model. Kept as it was written: `smollm2` follows the newest version, `smollm2@1` does not."""
+    sticky: Mapped[str] = mapped_column(String(16))
+    timeout_seconds: Mapped[float | None] = mapped_column(Double)
+    updated_at: Mapped[datetime] = mapped_column(Time)
+    targets: Mapped[list["RouteTargetRow"]] = relationship(
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+        lazy="selectin",
+        order_by="(RouteTargetRow.role, RouteTargetRow.place)",
+    )
+
+
+class RouteTargetRow(Base):
+    __tablename__ = "route_targets"
+
+    route: Mapped[str] = mapped_column(ForeignKey("routes.name", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16), primary_key=True)
+    """weighted, fallback or shadow."""
+    place: Mapped[int] = mapped_column(primary_key=True)
+    target: Mapped[str] = mapped_column(String(256), index=True)
+    """A reference to a model, or a remote one. Kept as it was written: `smollm2` follows the newest version, `smollm2@1`
+    does not."""
+    percent: Mapped[float | None] = mapped_column(Double)
+    """Of the calls. A fallback has none."""
+
+
+class RouteMoveRow(Base):
+    """A change of a route. Kept when the route goes."""
+
+    __tablename__ = "route_moves"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    route: Mapped[str] = mapped_column(String(64), index=True)
+    moved_at: Mapped[datetime] = mapped_column(Time)
+    moved_by: Mapped[str | None] = mapped_column(String(256))
+    reason: Mapped[str | None] = mapped_column(Text)
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class ProviderRow(Base):
+    __tablename__ = "providers"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    base_url: Mapped[str] = mapped_column(Text)
+    sealed_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Encrypted, and bound to the three columns before it. None for a provider that asks for none."""
+    created_at: Mapped[datetime] = mapped_column(Time)
     updated_at: Mapped[datetime] = mapped_column(Time)
 
 

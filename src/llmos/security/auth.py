@@ -1,13 +1,12 @@
 """The owner's key: made once, kept where only the owner can read it, compared in constant time."""
 
 import hmac
-import os
 import re
 import secrets
-from pathlib import Path
 
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, Unauthenticated
+from llmos.security.key_file import make_key, read_key, replace_key
 
 _SENDABLE = re.compile(r"[!-~]+")
 """What an HTTP header can carry as one word."""
@@ -47,10 +46,10 @@ def open_owner_key(settings: Settings) -> OwnerKey:
     path = settings.owner_key_path
     if settings.owner_key is not None:
         _check_sendable(settings.owner_key, "LLMOS_OWNER_KEY")
-        if _read(path) != settings.owner_key:
-            os.replace(_write_beside(path, settings.owner_key), path)
+        if read_key(path) != settings.owner_key:
+            replace_key(path, settings.owner_key)
         return OwnerKey(settings.owner_key)
-    key = _read(path) or _make(path)
+    key = read_key(path) or make_key(path, f"llmos-{secrets.token_urlsafe(32)}")
     _check_sendable(key, str(path))
     return OwnerKey(key)
 
@@ -71,38 +70,3 @@ def _check_sendable(key: str, where: str) -> None:
             f"The key in {where} can't be sent in an HTTP header: use printable ASCII characters without spaces.",
             param="LLMOS_OWNER_KEY",
         )
-
-
-def _read(path: Path) -> str | None:
-    try:
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o600)  # Another program loosened it: nobody else may read the key.
-        return path.read_text(encoding="utf-8", errors="replace").strip() or None
-    except FileNotFoundError:
-        return None
-
-
-def _make(path: Path) -> str:
-    written = _write_beside(path, f"llmos-{secrets.token_urlsafe(32)}")
-    try:
-        # A link, unlike a rename, fails where another program was quicker.
-        os.link(written, path)
-    except FileExistsError:
-        if not _read(path):
-            os.replace(written, path)  # An empty file is left of somebody's accident.
-    finally:
-        written.unlink(missing_ok=True)
-    key = _read(path)
-    assert key, "the key was written a moment ago"
-    return key
-
-
-def _write_beside(path: Path, key: str) -> Path:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(key + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return beside
