@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 import llmos.data.tables
 import llmos.deployments.tables
-import llmos.models.tables  # noqa: F401 (all declare tables on Base)
+import llmos.models.tables
 from llmos.core.database import Base, Database, newest_revision
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
 from llmos.deployments.tables import RouteRow, RouteTargetRow

@@ -12,8 +12,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from llmos.core.errors import ModelNotFound
+from llmos.core.errors import ModelNotFound, NotFound
 from llmos.core.suggest import nearest
+from llmos.deployments.remote_model import RemoteModel
+from llmos.deployments.route import Move, Route
+from llmos.deployments.routes import Lead
 from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Load, Ready, Started, TokenLogprob
 from llmos.engine.metadata import Metadata
 from llmos.models.catalog import Catalog
@@ -118,41 +121,65 @@ class FakeRegistry:
         return Loadable(version=version, files=self.files(version))
 
 
-@dataclass
-class FakeRoute:
-    name: str
-    target: str
-    updated_at: datetime = datetime(2026, 1, 2, tzinfo=UTC)
+def fake_route(name: str, target: str | Mapping[str, float], **settings: Any) -> Route:
+    shares = {target: 100.0} if isinstance(target, str) else target
+    return Route(name=name, percent_of=shares, updated_at=datetime(2026, 1, 2, tzinfo=UTC), **settings)
 
 
 class FakeRoutes:
     def __init__(self, registry: FakeRegistry) -> None:
         self._registry = registry
-        self.targets = {"dialogue": "smollm2"}
+        self.routes = {"dialogue": fake_route("dialogue", "smollm2")}
+        self.remotes: dict[str, RemoteModel] = {}
+        """By target."""
 
-    def list(self) -> list[FakeRoute]:
-        return [FakeRoute(name, target) for name, target in self.targets.items()]
+    def list(self) -> list[Route]:
+        return [*self.routes.values()]
 
-    def get(self, name: str) -> FakeRoute:
-        if name not in self.targets:
-            raise ModelNotFound(f"There is no route {name}.")
-        return FakeRoute(name, self.targets[name])
+    def get(self, name: str) -> Route:
+        if name not in self.routes:
+            raise NotFound(f"There is no route {name}.")
+        return self.routes[name]
 
-    def set(self, name: str, target: str) -> FakeRoute:
-        self.resolve(target)
-        self.targets[name] = target
-        return self.get(name)
+    def set(self, name: str, target: str | Mapping[str, float], **settings: Any) -> Route:
+        self.routes[name] = fake_route(name, target, **settings)
+        return self.routes[name]
 
-    def remove(self, name: str) -> None:
+    def history(self, name: str) -> list[Move]:
+        route = self.get(name)
+        return [
+            Move(route=name, moved_at=route.updated_at, moved_by=None, reason=None, before=None, after=route.settings())
+        ]
+
+    def remove(self, name: str, **_: Any) -> None:
         self.get(name)
-        del self.targets[name]
+        del self.routes[name]
 
-    def resolve(self, name: str) -> FakeVersion:
-        target = self.targets.get(name, name)
+    def lead(self, name: str) -> Lead:
+        route = self.routes.get(name)
+        if route is None:
+            return Lead(None, {name: self._find(name)})
+        return Lead(route, {target: self._end(target) for target in route.targets})
+
+    def find(self, name: str) -> Any:
+        return self._find(self.routes[name].target if name in self.routes else name)
+
+    def resolve(self, name: str) -> Any:
+        return self.find(name)
+
+    def _end(self, target: str) -> Any:
+        try:
+            return self._find(target)
+        except ModelNotFound as error:
+            return error
+
+    def _find(self, name: str) -> Any:
+        if name in self.remotes:
+            return self.remotes[name]
         for version in [*self._registry.versions, *self._registry.unlisted]:
-            if target in (version.model, version.ref):
+            if name in (version.model, version.ref):
                 return version
-        near = ", ".join(nearest(name, [*self.targets, *(version.model for version in self._registry.versions)]))
+        near = ", ".join(nearest(name, [*self.routes, *(version.model for version in self._registry.versions)]))
         raise ModelNotFound(f"There is no model {name}. Near: {near}. llmos route set {name} MODEL", param="model")
 
 

@@ -56,16 +56,16 @@ def test_a_name_is_remembered_once_it_was_found(lookup: Lookup) -> None:
     assert lookup.remembered("first") is None
     found = lookup.find("first")
     assert lookup.remembered("first") == found
-    assert found[0].model == "first"
+    assert found.here().version.model == "first"
     assert lookup.remembered("second") is None
 
 
 def test_a_change_in_this_process_counts_at_once(lookup: Lookup, routes: Routes) -> None:
     routes.set("chat", "first")
-    assert lookup.find("chat")[0].model == "first"
+    assert lookup.find("chat").here().version.model == "first"
     routes.set("chat", "second")
     assert lookup.remembered("chat") is None
-    assert lookup.find("chat")[0].model == "second"
+    assert lookup.find("chat").here().version.model == "second"
 
 
 def test_a_change_by_another_process_counts_at_once(lookup: Lookup, settings: Settings) -> None:
@@ -80,4 +80,4 @@ def test_a_name_that_leads_nowhere_is_asked_for_every_time(lookup: Lookup, route
     with pytest.raises(ModelNotFound):
         lookup.find("chat")
     routes.set("chat", "first")
-    assert lookup.find("chat")[0].model == "first"
+    assert lookup.find("chat").here().version.model == "first"

@@ -13,8 +13,9 @@ from scripted import FakePool
 
 import llmos.gateway
 from llmos.gateway import pipeline
+from llmos.gateway.answer import Answer
+from llmos.gateway.call import Call
 from llmos.gateway.embedding import EmbedCall, Embeddings
-from llmos.gateway.pipeline import Answer, Call
 from llmos.gateway.services import Services
 
 pytestmark = pytest.mark.anyio
@@ -31,10 +32,10 @@ def crossings(monkeypatch: pytest.MonkeyPatch, pool: FakePool) -> list[str]:
     depth = 0
 
     @asynccontextmanager
-    async def watched(services: Services, call: Call, tenant: str) -> AsyncIterator[Answer]:
+    async def watched(services: Services, call: Call, tenant: str, **options: Any) -> AsyncIterator[Answer]:
         nonlocal depth
         depth += 1
-        async with answer(services, call, tenant) as running:
+        async with answer(services, call, tenant, **options) as running:
             yield running
         depth -= 1
 

@@ -11,7 +11,8 @@ from scripted import FakePool
 from llmos.core.errors import LLMOSError, ReplicaFailed
 from llmos.engine.messages import SamplingParams
 from llmos.gateway import sse
-from llmos.gateway.pipeline import Answer, Call, Prompt, Sampling
+from llmos.gateway.answer import Answer
+from llmos.gateway.call import Call, Prompt, Sampling
 from llmos.gateway.services import Services
 from llmos.gateway.sse import AnswerResponse, Wire
 

@@ -10,7 +10,8 @@ from llmos.cli.remote import remote_server
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
-    from llmos.deployments.routes import Route, Routes
+    from llmos.deployments.route import Route
+    from llmos.deployments.routes import Routes
 
 _Name = Annotated[str, typer.Argument(help="The name that callers ask for.")]
 

@@ -1,9 +1,9 @@
-"""Which of a route's targets a call goes to: by weight, and for one key always the same, until the weights say otherwise.
+"""Which of a route's targets a call goes to: by weight, and for one key always the same, until the weights change.
 
-Weighted rendezvous hashing (Thaler & Ravishankar 1998; the weights as rates of exponentials, Efraimidis & Spirakis 2006):
-every target draws a number out of the key and its own name, and the best draw wins. A draw depends on nothing else, so a
-key moves from one target to another only where the other's weight has grown against it: from 5 % to 25 % moves a fifth
-of all keys, all of them to the target that has grown.
+Weighted rendezvous hashing (Thaler & Ravishankar 1998; the weights as rates of exponentials, Efraimidis & Spirakis
+2006): every target draws a number out of the key and its own name, and the best draw wins. A draw depends on nothing
+else, so a key moves from one target to another only where the other's weight has grown against it: from 5 % to 25 %
+moves a fifth of all keys, all of them to the target that has grown.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """What became of the calls that came through routes, by route and target: what a rollout's gates decide on.
 
-Kept in memory, the last MAX_OUTCOMES of each target of the MAX_KEYS that were asked last: a window says whether it still
-has everything since its beginning. Percentiles are exact (nearest rank). Any thread may note and read.
+Kept in memory, the last MAX_OUTCOMES of each target of the MAX_KEYS that were asked last: a window says whether it
+still has everything since its beginning. Percentiles are exact (nearest rank). Any thread may note and read.
 """
 
 import math

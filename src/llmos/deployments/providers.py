@@ -14,7 +14,7 @@ from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.suggest import nearest
 from llmos.deployments import queries
-from llmos.deployments.remote_model import KINDS, Kind, Provider
+from llmos.deployments.remote_model import KINDS, Provider
 from llmos.deployments.tables import ProviderRow
 from llmos.deployments.targets import remote_name
 from llmos.models.names import check_name
@@ -67,11 +67,13 @@ class Providers:
             session.delete(queries.provider(session, name))
 
     def key_of(self, provider: Provider) -> str | None:
-        """Return the key in the clear, for the one header that it goes into. Raises StoreFailed where it can't be read."""
+        """Return the key in the clear, for the one header that it goes into. Raises StoreFailed where it is lost."""
         if provider.sealed_key is None:
             return None
         bound_to = _bound_to(provider.name, provider.kind, provider.base_url)
-        advice = f"Give it anew: llmos provider add {provider.name} --kind {provider.kind} --base-url {provider.base_url}"
+        advice = (
+            f"Give it anew: llmos provider add {provider.name} --kind {provider.kind} --base-url {provider.base_url}"
+        )
         return self._secrets.open(provider.sealed_key, bound_to, f"The key of the provider {provider.name}", advice)
 
 
@@ -83,7 +85,8 @@ def provider_of(session: Session, name: str) -> Provider:
         meant = nearest(name, known)
         hint = f"Did you mean {' or '.join(meant)}?" if meant else f"There is {', '.join(known) or 'none yet'}."
         raise NotFound(
-            f"There is no provider {name[:80]!r}. {hint} Add it with: llmos provider add NAME --kind openai --base-url URL",
+            f"There is no provider {name[:80]!r}. {hint}"
+            " Add it with: llmos provider add NAME --kind openai --base-url URL",
             param="provider",
         )
     return _provider(row)

@@ -10,8 +10,8 @@ from llmos.deployments.choice import choose, draw
 from llmos.deployments.targets import check_fallbacks, check_percents, check_target
 
 Sticky = Literal["user", "caller", "none"]
-"""user: who names the same `user` meets the same target; a call that names none is drawn by itself. caller: whoever comes
-with the same key does. none: every call is drawn by itself."""
+"""user: who names the same `user` meets the same target; a call that names none is drawn by itself. caller: whoever
+comes with the same key does. none: every call is drawn by itself."""
 
 MAX_TIMEOUT_SECONDS = 3600.0
 

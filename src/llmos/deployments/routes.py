@@ -59,7 +59,7 @@ class Routes:
         return Lead(route, {target: self._end(route, target) for target in route.targets})
 
     def find(self, name: str) -> Answering:
-        """Return what answers most of the calls to a name. Raises ModelNotFound as lead does, and where that one is gone."""
+        """Return what answers most of the calls to a name. Raises ModelNotFound as lead does, and where it is gone."""
         lead = self.lead(name)
         found = lead.ends[name if lead.route is None else lead.route.target]
         if isinstance(found, LLMOSError):
@@ -136,8 +136,8 @@ class Routes:
     def set_weights(self, name: str, percent_of: Mapping[str, float], reason: str, *, by: str | None = None) -> Route:
         """Share a route's calls out anew among these targets, all at once; the rest of the route stays as it is.
 
-        The next call goes by the new weights, and calls that run stay where they are. A target at 0 is dropped, one that
-        the route did not have comes in. Raises NotFound for a route that there is not, otherwise as set does.
+        The next call goes by the new weights, and calls that run stay where they are. A target at 0 is dropped, one
+        that the route did not have comes in. Raises NotFound for a route that there is not, otherwise as set does.
         """
         shares = check_percents(percent_of)
         self._check_ends(name, list(shares))

@@ -32,8 +32,8 @@ class RouteTargetRow(Base):
     """weighted, fallback or shadow."""
     place: Mapped[int] = mapped_column(primary_key=True)
     target: Mapped[str] = mapped_column(String(256), index=True)
-    """A reference to a model, or a remote one. Kept as it was written: `smollm2` follows the newest version, `smollm2@1`
-    does not."""
+    """A reference to a model, or a remote one. Kept as it was written: `smollm2` follows the newest version,
+    `smollm2@1` does not."""
     percent: Mapped[float | None] = mapped_column(Double)
     """Of the calls. A fallback has none."""
 

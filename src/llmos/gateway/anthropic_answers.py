@@ -8,7 +8,7 @@ import msgspec
 from llmos.core.errors import LLMOSError
 from llmos.engine.messages import Delta, FinishReason
 from llmos.gateway import sse
-from llmos.gateway.pipeline import Answer, ToolCall
+from llmos.gateway.answer import Answer, ToolCall
 from llmos.gateway.sse import Wire
 
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "model_context_window_exceeded"]

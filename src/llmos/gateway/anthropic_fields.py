@@ -8,9 +8,9 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, Tools
 from llmos.gateway.anthropic_blocks import AnthropicMessage, TextBlock, conversation
+from llmos.gateway.call import Prompt
 from llmos.gateway.conversation import check_conversation, check_numbers
 from llmos.gateway.openai_fields import OriginFields
-from llmos.gateway.pipeline import Prompt
 from llmos.gateway.response_format import json_schema
 from llmos.gateway.wire import Unsupported, Variants, WireRequest
 

@@ -25,8 +25,8 @@ from llmos.data.files import Files
 from llmos.data.journal import Entry, Journal
 from llmos.gateway import inside, openai_batch_lines
 from llmos.gateway.admission import Admission
+from llmos.gateway.background import in_background
 from llmos.gateway.openai_batch_lines import Line, read_lines
-from llmos.gateway.pipeline import in_background
 
 _log = logging.getLogger(__name__)
 

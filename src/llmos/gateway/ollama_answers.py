@@ -10,9 +10,10 @@ from starlette.types import Receive, Scope, Send
 from llmos.core.errors import LLMOSError
 from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway import sse
+from llmos.gateway.answer import Answer
+from llmos.gateway.call import Call
 from llmos.gateway.ollama_fields import spelled
 from llmos.gateway.openai_answers import finite
-from llmos.gateway.pipeline import Answer, Call
 from llmos.gateway.services import Services
 from llmos.gateway.sse import AnswerResponse, Wire
 

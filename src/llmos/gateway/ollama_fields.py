@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.engine.messages import Grammar, SamplingParams
+from llmos.gateway.call import Sampling
 from llmos.gateway.openai_fields import OriginFields
-from llmos.gateway.pipeline import Sampling
 from llmos.gateway.response_format import json_object, json_schema
 from llmos.gateway.services import Services
 from llmos.gateway.wire import Int64, Unsupported, WireRequest

@@ -7,9 +7,9 @@ import msgspec
 
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.suggest import nearest
+from llmos.gateway.call import Call, Prompt
 from llmos.gateway.open_inference_tensors import InputTensor, Tensor, read_tensors
 from llmos.gateway.openai_fields import MAX_CHOICES, SamplingFields
-from llmos.gateway.pipeline import Call, Prompt
 from llmos.gateway.wire import Int64, Unsupported, WireRequest, convert
 
 TEXT, SAMPLING = "text_input", "sampling_parameters"

@@ -6,7 +6,7 @@ import msgspec
 
 from llmos.engine.messages import TokenLogprob
 from llmos.gateway import sse
-from llmos.gateway.pipeline import Answer
+from llmos.gateway.answer import Answer
 
 
 class PromptTokensDetails(msgspec.Struct):

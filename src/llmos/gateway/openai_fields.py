@@ -7,7 +7,8 @@ from msgspec import Meta, field
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import SamplingParams
 from llmos.engine.recommended import RECOMMENDABLE
-from llmos.gateway.pipeline import Origin, Sampling
+from llmos.gateway.call import Sampling
+from llmos.gateway.origin import Origin
 from llmos.gateway.wire import Int64, Unsupported, WireRequest
 
 MAX_CHOICES = 1024

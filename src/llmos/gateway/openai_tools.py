@@ -8,8 +8,8 @@ import msgspec
 from llmos.core.errors import BadRequest
 from llmos.core.suggest import nearest
 from llmos.engine.messages import ToolCallDelta, Tools
+from llmos.gateway.answer import ToolCall
 from llmos.gateway.conversation import check_functions
-from llmos.gateway.pipeline import ToolCall
 from llmos.gateway.wire import Unsupported, WireRequest
 
 ToolChoice = Literal["auto", "required", "none", "named"]

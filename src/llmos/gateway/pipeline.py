@@ -5,265 +5,117 @@ No route runs a model itself.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
-import msgspec
-
-from llmos.core.errors import ReplicaFailed
+from llmos.core.errors import BadRequest, LLMOSError, Unavailable
 from llmos.core.ids import new_id
-from llmos.engine.messages import (
-    BACKGROUND_PRIORITY,
-    AdapterFiles,
-    Delta,
-    Event,
-    FinishReason,
-    Generate,
-    Grammar,
-    SamplingParams,
-    Started,
-    TokenLogprob,
-    ToolCallDelta,
-    Tools,
-)
-from llmos.engine.recommended import RECOMMENDABLE
+from llmos.deployments.remote_model import Answering, RemoteModel
+from llmos.engine.messages import BACKGROUND_PRIORITY, AdapterFiles, Event, Generate, Started
 from llmos.gateway.abilities import check_embeds, check_writes
+from llmos.gateway.answer import Answer
+from llmos.gateway.background import is_background
+from llmos.gateway.call import Call
 from llmos.gateway.embedding import CHUNKS_AT_ONCE, EmbedCall, Embeddings
+from llmos.gateway.lookup import End, Here, Way
 from llmos.gateway.merging import merge
-from llmos.gateway.origin import Origin as Origin
+from llmos.gateway.origin import Origin
+from llmos.gateway.outcomes import is_targets_fault, noted
 from llmos.gateway.services import Services
-from llmos.models.versions import Version
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prompt:
-    """One of messages, user_text, text and tokens, as in engine.messages.Generate."""
-
-    messages: list[dict[str, Any]] | None = None
-    continues: bool = False
-    """The last message is the beginning of the answer."""
-    user_text: str | None = None
-    text: str | None = None
-    tokens: list[int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How tokens are chosen, and which of it the caller said."""
-
-    params: SamplingParams
-    given: frozenset[str] = frozenset(RECOMMENDABLE)
-
-    def on(self, version: Version) -> SamplingParams:
-        """Fill in what the version's makers recommend."""
-        recommended = {name: value for name, value in version.sampling.items() if name not in self.given}
-        return msgspec.structs.replace(self.params, **recommended) if recommended else self.params
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """What a caller wants, freed of the wire format that it came in."""
-
-    model: str
-    """The name that was asked for: a Route, or a reference of a model."""
-    prompts: Sequence[Prompt]
-    sampling: Sampling
-    grammar: Grammar | None = None
-    tools: Tools | None = None
-    template_options: Mapping[str, Any] = field(default_factory=dict)
-    echo: bool = False
-    origin: Origin = field(default_factory=Origin)
-    id_prefix: str = "answer"
-
-    @property
-    def num_choices(self) -> int:
-        """Of all prompts together."""
-        return len(self.prompts) * self.sampling.params.n
-
-
-@dataclass(slots=True)
-class ToolCall:
-    """One call of a function, when it is whole."""
-
-    id: str
-    name: str
-    arguments: str
-    """A JSON object."""
-
-
-@dataclass(slots=True)
-class WholeChoice:
-    """One choice, when it has ended."""
-
-    text: str = ""
-    reasoning: str = ""
-    tool_calls: list[ToolCall] = field(default_factory=list)
-    logprobs: list[TokenLogprob] = field(default_factory=list)
-    finish_reason: FinishReason = "stop"
-    stop_reason: str | int | None = None
-    """The stop string or token that ended it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Timings:
-    """Where an answer's time went so far, in seconds."""
-
-    total: float
-    loading: float
-    """Until the model was there; next to nothing where it was there already."""
-    prompt: float
-    """From then to the first token: the wait for a turn is part of it."""
-    answer: float
-    """From the first token to the last."""
-
-
-class Answer:
-    """A call that was accepted: who answers it, what it has cost so far, and the deltas as they come."""
-
-    def __init__(self, id: str, call: Call, version: Version, began: float) -> None:
-        self.id = id
-        self.call = call
-        self.version = version
-        self.created = int(time.time())
-        self.num_prompt_tokens_of: list[int] = []
-        """By prompt."""
-        self.num_cached_tokens = 0
-        """Of the prompts' tokens, those that were found in the prefix cache."""
-        self.deltas: AsyncIterator[Delta]
-        """What each step adds. Choice i of prompt p has index p * n + i. Read it to its end, once."""
-        self.num_completion_tokens_of = [0] * call.num_choices
-        self.loading_seconds = 0.0
-        self._began = began
-        self._first_token_at: float | None = None
-        self._last_token_at = began
-
-    @property
-    def num_prompt_tokens(self) -> int:
-        return sum(self.num_prompt_tokens_of)
-
-    @property
-    def num_completion_tokens(self) -> int:
-        return sum(self.num_completion_tokens_of)
-
-    @property
-    def fingerprint(self) -> str:
-        """Twelve digits of the digest: the same weights, the same fingerprint."""
-        return "fp_" + self.version.digest.rpartition(":")[2][:12]
-
-    def timings(self) -> Timings:
-        now = time.perf_counter()
-        first_token_at = self._first_token_at or now
-        return Timings(
-            total=now - self._began,
-            loading=self.loading_seconds,
-            prompt=first_token_at - self._began - self.loading_seconds,
-            answer=max(0.0, self._last_token_at - first_token_at),
-        )
-
-    async def whole(self) -> list[WholeChoice]:
-        """Read the deltas to their end and return what they come to."""
-        choices = [WholeChoice() for _ in self.num_completion_tokens_of]
-        texts: list[list[str]] = [[] for _ in choices]
-        reasonings: list[list[str]] = [[] for _ in choices]
-        async for delta in self.deltas:
-            choice = choices[delta.index]
-            texts[delta.index].append(delta.text)
-            reasonings[delta.index].append(delta.reasoning)
-            choice.logprobs += delta.logprobs
-            for call in delta.tool_calls:
-                join(choice.tool_calls, call)
-            if delta.finish_reason is not None:
-                choice.finish_reason, choice.stop_reason = delta.finish_reason, delta.stop_reason
-        for choice, text, reasoning in zip(choices, texts, reasonings, strict=True):
-            choice.text, choice.reasoning = "".join(text), "".join(reasoning)
-        return choices
-
-    async def read(self, events: AsyncIterator[tuple[int, Event]]) -> AsyncGenerator[Delta, None]:
-        """Yield the deltas until every choice has its finish_reason. Raises the LLMOSError that ended one too early."""
-        num_running = len(self.num_completion_tokens_of)
-        async for place, event in events:
-            assert isinstance(event, Delta), "the pool says Started once and then nothing but deltas"
-            yield self._note(place, event)
-            num_running -= event.finish_reason is not None
-        if num_running:
-            raise ReplicaFailed("The model's process stopped sending before the answer was whole. Try again.")
-
-    def _note(self, place: int, delta: Delta) -> Delta:
-        index = place * self.call.sampling.params.n + delta.index
-        self.num_completion_tokens_of[index] = delta.num_output_tokens
-        self.num_cached_tokens += delta.num_cached_tokens
-        self._last_token_at = time.perf_counter()
-        self._first_token_at = self._first_token_at or self._last_token_at
-        return delta if index == delta.index else msgspec.structs.replace(delta, index=index)
-
-    def count(self, services: Services) -> None:
-        """Put what was computed, whoever still wanted it, into the metrics."""
-        metrics, version = services.metrics, self.version.ref
-        metrics.prompt_tokens.labels(version).inc(self.num_prompt_tokens)
-        metrics.cached_prompt_tokens.labels(version).inc(self.num_cached_tokens)
-        metrics.completion_tokens.labels(version).inc(self.num_completion_tokens)
-        if self._first_token_at is not None:
-            metrics.first_token_seconds.labels(version).observe(self._first_token_at - self._began)
-            num_later = max(self.num_completion_tokens_of) - 1
-            if num_later > 0:
-                seconds = self._last_token_at - self._first_token_at
-                metrics.per_token_seconds.labels(version).observe(seconds / num_later)
-
-
-def join(calls: list[ToolCall], delta: ToolCallDelta) -> None:
-    """Add what a step added to the calls of a choice."""
-    if delta.index == len(calls):
-        calls.append(ToolCall(delta.id, delta.name, ""))
-    calls[delta.index].arguments += delta.arguments
-
-
-_is_background: ContextVar[bool] = ContextVar("is_background", default=False)
-
-
-@contextmanager
-def in_background() -> Iterator[None]:
-    """While the body runs, what this task answers comes after what people wait for, and takes no room in the queue.
-
-    A variable of the task, so that no route has to hand it on, and none can forget to.
-    """
-    token = _is_background.set(True)
-    try:
-        yield
-    finally:
-        _is_background.reset(token)
 
 
 @asynccontextmanager
-async def answer(services: Services, call: Call, tenant: str) -> AsyncIterator[Answer]:
-    """Run `call` on the Version that its name leads to. The body begins when every prompt has been accepted.
+async def answer(services: Services, call: Call, tenant: str, *, is_streamed: bool = True) -> AsyncIterator[Answer]:
+    """Run `call` on what its name leads to. The body begins when every prompt has been accepted; where the name is a
+    route with another target to fall back onto, when the first token is there, or the whole answer unless it
+    `is_streamed`.
 
     Leaving the context, however it is left, stops what still runs and counts what was computed.
     Raises the LLMOSError that says why there is no answer, here or out of the answer's deltas.
     """
-    began = time.perf_counter()
-    version, loadable = await services.lookup.get(call.model)
-    await check_writes(services, version)
-    requests = _requests(call, version, tenant, loadable.adapter)
-    running = Answer(requests[0].id, call, version, began)
-    replica = loadable.version.ref
+    way = await services.lookup.way(call.model)
+    call_id = new_id(call.id_prefix)
+    targets = way.order(caller=tenant, user=call.origin.user, call_id=call_id)
     async with AsyncExitStack() as stack:
-        stack.enter_context(
-            services.admission.admit(replica, requests[0].caller, call.num_choices, is_background=_is_background.get())
-        )
-        await services.pool.ensure(replica, loadable.files)
-        running.loading_seconds = time.perf_counter() - began
-        streams = [
-            await stack.enter_async_context(aclosing(services.pool.generate(replica, loadable.files, request)))
-            for request in requests
-        ]
-        running.num_prompt_tokens_of = await _start(streams)
-        stack.callback(running.count, services)
-        events = await stack.enter_async_context(aclosing(merge(streams)))
-        running.deltas = await stack.enter_async_context(aclosing(running.read(events)))
-        yield running
+        for place, target in enumerate(targets):
+            is_last = place == len(targets) - 1
+            attempt = _attempt(
+                services, way, target, call, call_id, tenant, is_streamed=is_streamed, can_fall_back=not is_last
+            )
+            try:
+                running = await stack.enter_async_context(attempt)
+            except LLMOSError as error:
+                if is_last or not is_targets_fault(error):
+                    raise
+                continue
+            yield running
+            return
+
+
+@asynccontextmanager
+async def _attempt(
+    services: Services,
+    way: Way,
+    target: str,
+    call: Call,
+    call_id: str,
+    tenant: str,
+    *,
+    is_streamed: bool,
+    can_fall_back: bool,
+) -> AsyncIterator[Answer]:
+    """Run the call on one target, within the route's time."""
+    # What runs in the background waits for others, however long that takes.
+    seconds = None if way.route is None or is_background() else way.route.timeout_seconds
+    with noted(services.evidence, way.route, target) as note:
+        end = way.end(target)
+        version = end if isinstance(end, RemoteModel) else end.version
+        note.version = version.ref
+        note.answer = running = Answer(call_id, call, version, time.perf_counter())
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(seconds):
+                    await _begin(stack, services, end, running, tenant)
+                    if can_fall_back or seconds is not None:
+                        ahead = await running.read_ahead(to_its_end=not is_streamed)
+                        running.deltas = await stack.enter_async_context(aclosing(ahead))
+            except TimeoutError:
+                what = "first token" if is_streamed else "answer"
+                raise Unavailable(
+                    f"{version.ref} gave no {what} within {seconds:g} seconds, the time that the route"
+                    f" {way.name} gives. Try again.",
+                    retry_after_seconds=1,
+                ) from None
+            yield running
+
+
+async def _begin(stack: AsyncExitStack, services: Services, end: End, running: Answer, tenant: str) -> None:
+    """Return when every prompt has been accepted. Leaving the stack stops what still runs and counts it."""
+    call, version, began = running.call, running.version, time.perf_counter()
+    if isinstance(end, RemoteModel):
+        requests = _requests(call, running.id, version, tenant)
+        computed_by = end.ref
+    else:
+        await check_writes(services, end.version)
+        requests = _requests(call, running.id, version, tenant, end.loadable.adapter)
+        computed_by = end.loadable.version.ref
+    stack.enter_context(
+        services.admission.admit(computed_by, requests[0].caller, call.num_choices, is_background=is_background())
+    )
+    if not isinstance(end, RemoteModel):
+        await services.pool.ensure(computed_by, end.loadable.files)
+    running.loading_seconds = time.perf_counter() - began
+    streams = [await stack.enter_async_context(aclosing(_events(services, end, call, request))) for request in requests]
+    running.num_prompt_tokens_of = await _start(streams)
+    stack.callback(running.count, services)
+    events = await stack.enter_async_context(aclosing(merge(streams)))
+    running.deltas = await stack.enter_async_context(aclosing(running.read(events)))
+
+
+def _events(services: Services, end: End, call: Call, request: Generate) -> AsyncGenerator[Event, None]:
+    if isinstance(end, RemoteModel):
+        raise BadRequest(f"{end.ref} can't be asked yet.", param="model")
+    return services.pool.generate(end.loadable.version.ref, end.loadable.files, request)
 
 
 async def count(services: Services, call: Call, tenant: str) -> int:
@@ -271,12 +123,20 @@ async def count(services: Services, call: Call, tenant: str) -> int:
 
     Raises the LLMOSError that says why they can't be counted.
     """
-    version, loadable = await services.lookup.get(call.model)
-    await check_writes(services, version)
-    requests = _requests(call, version, tenant, loadable.adapter)
-    replica = loadable.version.ref
+    way = await services.lookup.way(call.model)
+    call_id = new_id(call.id_prefix)
+    end = way.end(way.order(caller=tenant, user=call.origin.user, call_id=call_id)[0])
+    if isinstance(end, RemoteModel):
+        raise BadRequest(
+            f"{end.ref} runs at {end.provider.name}, whose tokens can't be counted here. The usage of an answer has"
+            " their number.",
+            param="model",
+        )
+    await check_writes(services, end.version)
+    requests = _requests(call, call_id, end.version, tenant, end.loadable.adapter)
+    replica = end.loadable.version.ref
     with services.admission.admit(replica, requests[0].caller, len(requests)):
-        counts = [await services.pool.count(replica, loadable.files, request) for request in requests]
+        counts = [await services.pool.count(replica, end.loadable.files, request) for request in requests]
     return sum(counts)
 
 
@@ -286,8 +146,17 @@ async def embed(services: Services, call: EmbedCall, tenant: str) -> Embeddings:
     Cancelled, it stops what still runs. What was computed is counted, however it ends.
     Raises the LLMOSError that says why there are no vectors.
     """
-    version, loadable = await services.lookup.get(call.model)
-    await check_embeds(services, version)
+    way = await services.lookup.way(call.model)
+    # Vectors of two models can't be compared: a route to such a model has it alone.
+    with noted(services.evidence, way.route, way.main) as note:
+        here = way.here()
+        note.version = here.version.ref
+        await check_embeds(services, here.version)
+        return await _embed(services, call, here, tenant)
+
+
+async def _embed(services: Services, call: EmbedCall, here: Here, tenant: str) -> Embeddings:
+    version = here.version
     call_id = new_id(call.id_prefix)
     caller, priority = _turn(call.origin, tenant)
     chunks = list(call.chunks(call_id, caller, priority))
@@ -296,10 +165,10 @@ async def embed(services: Services, call: EmbedCall, tenant: str) -> Embeddings:
 
     async def go_on() -> None:
         for number, chunk in pending:
-            embeddings.take(number, await services.pool.embed(version.ref, loadable.files, chunk))
+            embeddings.take(number, await services.pool.embed(version.ref, here.loadable.files, chunk))
 
     num_lanes = min(len(chunks), CHUNKS_AT_ONCE)
-    with services.admission.admit(version.ref, caller, num_lanes, is_background=_is_background.get()):
+    with services.admission.admit(version.ref, caller, num_lanes, is_background=is_background()):
         lanes = [asyncio.create_task(go_on()) for _ in range(num_lanes)]
         try:
             await asyncio.gather(*lanes)
@@ -317,11 +186,13 @@ def _turn(origin: Origin, tenant: str) -> tuple[str, int]:
     # A tenant's name has no line break, so no two tenants ever spell the same.
     caller = f"{tenant}\n{origin.user}"
     # An account of its own: what a tenant's batches were given is not held against the tenant's live calls.
-    return (f"\n{caller}", BACKGROUND_PRIORITY) if _is_background.get() else (caller, origin.priority)
+    return (f"\n{caller}", BACKGROUND_PRIORITY) if is_background() else (caller, origin.priority)
 
 
-def _requests(call: Call, version: Version, tenant: str, adapter: AdapterFiles | None) -> list[Generate]:
-    call_id, sampling = new_id(call.id_prefix), call.sampling.on(version)
+def _requests(
+    call: Call, call_id: str, version: Answering, tenant: str, adapter: AdapterFiles | None = None
+) -> list[Generate]:
+    sampling = call.sampling.on(version)
     caller, priority = _turn(call.origin, tenant)
     return [
         Generate(

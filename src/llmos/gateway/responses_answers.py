@@ -10,8 +10,8 @@ from msgspec import field
 from llmos.core.errors import LLMOSError
 from llmos.engine.messages import FinishReason
 from llmos.gateway import sse
+from llmos.gateway.answer import Answer
 from llmos.gateway.openai_answers import PromptTokensDetails
-from llmos.gateway.pipeline import Answer
 from llmos.gateway.responses_fields import ResponseRequest
 from llmos.gateway.responses_items import Item
 from llmos.gateway.responses_output import Event, Output

@@ -8,10 +8,10 @@ from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, Tools
+from llmos.gateway.call import Call, Prompt
 from llmos.gateway.conversation import check_conversation, check_functions
 from llmos.gateway.openai_fields import HARMLESS, UNSUPPORTED, SamplingFields
 from llmos.gateway.openai_tools import FunctionDefinition, ToolChoice, function_of, offered
-from llmos.gateway.pipeline import Call, Prompt
 from llmos.gateway.response_format import json_object, json_schema
 from llmos.gateway.responses_items import INPUT_ITEMS, Conversation, InputItem, Item, check_calls
 from llmos.gateway.wire import Int64, Unsupported, Variants, WireRequest

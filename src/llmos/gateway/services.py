@@ -7,6 +7,7 @@ from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.deployments import Deployments
+from llmos.deployments.evidence import Evidence
 from llmos.deployments.pool import Pool
 from llmos.deployments.routes import Routes
 from llmos.gateway.admission import Admission
@@ -30,6 +31,7 @@ class Services:
     files: Files
     batches: Batches
     responses: KeptResponses
+    evidence: Evidence = field(default_factory=Evidence)
     admission: Admission = field(default_factory=Admission)
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)

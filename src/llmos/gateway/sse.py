@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from llmos.core.errors import LLMOSError
 from llmos.gateway import errors, pipeline
-from llmos.gateway.pipeline import Answer, Call
+from llmos.gateway.answer import Answer
+from llmos.gateway.call import Call
 from llmos.gateway.services import Services
 
 DONE = b"data: [DONE]\n\n"
@@ -72,7 +73,7 @@ class AnswerResponse(Response):
         )
 
     async def _send_whole(self, scope: Scope, send: Send) -> None:
-        async with pipeline.answer(self._services, self._call, scope["state"]["tenant"]) as answer:
+        async with pipeline.answer(self._services, self._call, scope["state"]["tenant"], is_streamed=False) as answer:
             body = await self._wire.whole(answer)
         await Response(body, media_type="application/json")({"type": "http"}, _nothing, send)
 

@@ -1,7 +1,7 @@
 """What is kept but never shown again: other people's keys, encrypted (AES-256-GCM) under the master key of LLMOS_HOME.
 
-The master key is a file of its own, so that a copy of the database opens nothing. What a secret belongs to is bound to it
-(associated data): moved elsewhere, it can't be read.
+The master key is a file of its own, so that a copy of the database opens nothing. What a secret belongs to is bound to
+it (associated data): moved elsewhere, it can't be read.
 """
 
 import secrets

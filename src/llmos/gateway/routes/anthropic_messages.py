@@ -14,9 +14,10 @@ from llmos.engine.recommended import RECOMMENDABLE
 from llmos.gateway import openapi, pipeline
 from llmos.gateway.anthropic_answers import AnthropicAnswer, MessageEvent, MessageWire, error_body
 from llmos.gateway.anthropic_fields import ConversationFields
+from llmos.gateway.call import Call, Sampling
 from llmos.gateway.dialects import Dialect
 from llmos.gateway.http import services_of
-from llmos.gateway.pipeline import Call, Origin, Sampling
+from llmos.gateway.origin import Origin
 from llmos.gateway.services import Services
 from llmos.gateway.sse import AnswerResponse, while_connected
 from llmos.gateway.wire import Int64, Unsupported, WireRequest, receive

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from llmos.deployments.routes import Route
+from llmos.deployments.route import Route
 from llmos.gateway import openapi
 from llmos.gateway.http import json_response, services_of
 from llmos.gateway.wire import WireRequest, receive

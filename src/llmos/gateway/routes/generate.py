@@ -8,10 +8,11 @@ from fastapi import APIRouter, Request
 
 from llmos.engine.messages import FinishReason
 from llmos.gateway import openapi, sse
+from llmos.gateway.answer import Answer
+from llmos.gateway.call import Call, Prompt
 from llmos.gateway.http import services_of
 from llmos.gateway.openai_answers import Usage, usage
 from llmos.gateway.openai_fields import SamplingFields
-from llmos.gateway.pipeline import Answer, Call, Prompt
 from llmos.gateway.response_format import Format
 from llmos.gateway.sse import AnswerResponse, Wire
 from llmos.gateway.wire import Int64, Unsupported, receive
@@ -60,7 +61,8 @@ class GeneratedAnswer(msgspec.Struct, kw_only=True):
     """The name that was asked."""
     version: str
     """The Version that really answered, such as smollm2@1."""
-    digest: str
+    digest: str | None
+    """null for a model that a provider runs."""
     finish_reason: FinishReason
     usage: Usage
 

@@ -10,6 +10,8 @@ from msgspec import field
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Tools
 from llmos.gateway import openapi
+from llmos.gateway.answer import Answer, ToolCall, join
+from llmos.gateway.call import Call, Prompt
 from llmos.gateway.conversation import check_conversation, check_functions
 from llmos.gateway.http import json_response, services_of
 from llmos.gateway.ollama_answers import (
@@ -23,7 +25,6 @@ from llmos.gateway.ollama_answers import (
     piece,
 )
 from llmos.gateway.ollama_fields import NO_IMAGES, RunFields, plain_name
-from llmos.gateway.pipeline import Answer, Call, Prompt, ToolCall, join
 from llmos.gateway.wire import WireRequest, receive
 
 router = APIRouter()

@@ -7,6 +7,8 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import BadRequest
 from llmos.gateway import openapi
+from llmos.gateway.answer import Answer
+from llmos.gateway.call import Call, Prompt
 from llmos.gateway.http import json_response, services_of
 from llmos.gateway.ollama_answers import (
     MEDIA_TYPE,
@@ -19,7 +21,6 @@ from llmos.gateway.ollama_answers import (
     piece,
 )
 from llmos.gateway.ollama_fields import NO_IMAGES, RunFields, plain_name
-from llmos.gateway.pipeline import Answer, Call, Prompt
 from llmos.gateway.wire import Unsupported, receive
 
 router = APIRouter()

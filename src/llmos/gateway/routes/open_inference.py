@@ -10,11 +10,12 @@ from starlette.types import Receive, Scope, Send
 from llmos import __version__
 from llmos.core.errors import NotFound
 from llmos.gateway import openapi, pipeline
+from llmos.gateway.answer import Answer
+from llmos.gateway.call import Call
 from llmos.gateway.dialects import Dialect
 from llmos.gateway.http import json_response, services_of
 from llmos.gateway.open_inference_fields import OUTPUTS, SAMPLING, TEXT, InferParameters, InferRequest, error_body
 from llmos.gateway.open_inference_tensors import OutputTensor, Tensor, inflated, split, write_tensors
-from llmos.gateway.pipeline import Answer, Call
 from llmos.gateway.services import Services
 from llmos.gateway.sse import while_connected
 from llmos.gateway.wire import decode, read_body
@@ -201,7 +202,7 @@ class InferResponse(Response):
         await while_connected(receive, self._answer(scope, receive, send))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with pipeline.answer(self._services, self._call, scope["state"]["tenant"]) as answer:
+        async with pipeline.answer(self._services, self._call, scope["state"]["tenant"], is_streamed=False) as answer:
             response = await self._wire.whole(answer)
         await response(scope, receive, send)
 

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request
 from llmos.core.errors import LLMOSError
 from llmos.engine.messages import FinishReason
 from llmos.gateway import openapi, sse
+from llmos.gateway.answer import Answer
 from llmos.gateway.http import services_of
 from llmos.gateway.open_inference_fields import TextRequest, error_body, read_parameters
-from llmos.gateway.pipeline import Answer
 from llmos.gateway.sse import AnswerResponse, Wire
 from llmos.gateway.wire import receive
 

@@ -10,6 +10,8 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Delta, FinishReason, TokenLogprob
 from llmos.gateway import openapi, sse
+from llmos.gateway.answer import Answer, WholeChoice
+from llmos.gateway.call import Call, Prompt
 from llmos.gateway.conversation import check_numbers
 from llmos.gateway.http import services_of
 from llmos.gateway.openai_answers import EventFrame, TokenLogprobs, Usage, token_logprobs, usage
@@ -24,7 +26,6 @@ from llmos.gateway.openai_tools import (
     streamed,
     tools_of,
 )
-from llmos.gateway.pipeline import Answer, Call, Prompt, WholeChoice
 from llmos.gateway.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.gateway.sse import AnswerResponse, Wire
 from llmos.gateway.wire import Int64, Unsupported, receive

@@ -10,10 +10,11 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway import openapi, sse
+from llmos.gateway.answer import Answer
+from llmos.gateway.call import Call, Prompt
 from llmos.gateway.http import services_of
 from llmos.gateway.openai_answers import EventFrame, Usage, finite, usage
 from llmos.gateway.openai_fields import HARMLESS, MAX_CHOICES, UNSUPPORTED, StreamOptions
-from llmos.gateway.pipeline import Answer, Call, Prompt
 from llmos.gateway.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.gateway.sse import AnswerResponse, Wire
 from llmos.gateway.wire import Int64, Unsupported, receive

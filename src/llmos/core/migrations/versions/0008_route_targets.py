@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -18,9 +18,7 @@ def upgrade() -> None:
         sa.Column("target", sa.String(256), nullable=False),
         sa.Column("percent", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("route", "role", "place", name="pk_route_targets"),
-        sa.ForeignKeyConstraint(
-            ["route"], ["routes.name"], name="fk_route_targets_route_routes", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["route"], ["routes.name"], name="fk_route_targets_route_routes", ondelete="CASCADE"),
     )
     op.create_index("ix_route_targets_target", "route_targets", ["target"])
     op.create_table(
@@ -48,7 +46,9 @@ def upgrade() -> None:
     # What routes pointed at gets all of their calls.
     routes = sa.table("routes", sa.column("name", sa.String), sa.column("target", sa.String))
     found = op.get_bind().execute(sa.select(routes.c.name, routes.c.target)).all()
-    rows = [{"route": name, "role": "weighted", "place": 0, "target": target, "percent": 100.0} for name, target in found]
+    rows = [
+        {"route": name, "role": "weighted", "place": 0, "target": target, "percent": 100.0} for name, target in found
+    ]
     if rows:
         op.bulk_insert(targets, rows)
     op.drop_column("routes", "target")
