@@ -47,7 +47,7 @@ def registry(tmp_path):
 def add(registry):
     """Record a version as if it had arrived: what is in its files is beside the point here."""
 
-    def add(model: str, number: int = 1, adapts: int | None = None) -> None:
+    def add(model: str, number: int = 1, adapts: int | None = None, family: str = "llama") -> None:
         with registry.database.transaction() as session:
             ensure_model(session, model, NOON)
             session.add(
@@ -58,7 +58,7 @@ def add(registry):
                     created_at=NOON,
                     source="import:/nowhere",
                     format="gguf",
-                    family="llama",
+                    family=family,
                     quantization="Q4_1",
                     parameters=1,
                     sampling={},

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from llmos.core.errors import BadRequest, ModelNotFound, NotFound
+from llmos.deployments.route import Shadow
 from llmos.deployments.routes import Routes
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -124,3 +125,133 @@ def test_routes_whose_model_is_not_here_are_told(routes, add):
 def test_a_model_of_the_catalog_is_to_be_pulled_and_not_routed(routes):
     with pytest.raises(ModelNotFound, match=r"llmos pull minilm$"):
         routes.resolve("minilm")
+
+
+def test_a_route_shares_its_calls_out_among_several_targets(routes, add):
+    add("smollm2")
+    add("other")
+    route = routes.set(
+        "chat",
+        {"smollm2@1": 95, "other@1": 5},
+        fallbacks=["other"],
+        shadow=Shadow("other", 10),
+        sticky="caller",
+        timeout_seconds=30,
+    )
+    assert routes.get("chat") == route
+    assert (route.target, route.percent_of) == ("smollm2@1", {"smollm2@1": 95, "other@1": 5})
+    assert (route.fallbacks, route.shadow, route.timeout_seconds) == (("other",), Shadow("other", 10), 30)
+    assert route.targets == ("smollm2@1", "other@1", "other")
+    assert routes.resolve("chat").ref == "smollm2@1"
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ({"smollm2": 90, "other": 5}, r"They are 90 \+ 5, which is 95: 5 is missing"),
+        ({"smollm2": 90, "other": 15}, r"They are 90 \+ 15, which is 105: 5 is too much"),
+        ({"smollm2": 50}, r"They are 50: 50 is missing"),
+        ({}, r"They are nothing: 100 is missing"),
+        ({"smollm2": 110, "other": -10}, r"smollm2 has the weight 110 %"),
+        ({"smollm2": 99.999, "other": 0.001}, r"two decimals"),
+        ({"smollm2": float("nan")}, r"two decimals"),
+    ],
+)
+def test_weights_that_do_not_come_to_a_hundred_say_what_they_come_to(routes, add, shares, said):
+    add("smollm2")
+    add("other")
+    with pytest.raises(BadRequest, match=said):
+        routes.set("chat", shares)
+    with pytest.raises(NotFound, match="no route 'chat'"):
+        routes.get("chat")
+
+
+def test_thirds_come_to_a_hundred(routes, add):
+    for name in ("a", "b", "c"):
+        add(name)
+    routes.set("chat", {"a": 33.33, "b": 33.33, "c": 33.34})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"fallbacks": ["smollm2"]}, "can't fall back onto itself"),
+        ({"fallbacks": ["other", "other"]}, "named twice"),
+        ({"fallbacks": ["nobody"]}, "no model 'nobody'|There is no model"),
+        ({"fallbacks": ["remote:openai/gpt-4o"]}, "no provider 'openai'.*llmos provider add"),
+        ({"fallbacks": ["remote:openai"]}, "write remote:PROVIDER/MODEL"),
+        ({"shadow": Shadow("smollm2")}, "can't be its own shadow"),
+        ({"shadow": Shadow("other", 0)}, "more than 0"),
+        ({"sticky": "always"}, "user, caller, none"),
+        ({"timeout_seconds": 0}, "more than 0"),
+        ({"fallbacks": ["dialogue"]}, "dialogue is a route itself"),
+    ],
+)
+def test_a_route_that_can_not_be_meant_is_refused_and_changes_nothing(routes, add, settings, said):
+    add("smollm2")
+    add("other")
+    before = routes.set("chat", "smollm2")
+    with pytest.raises((BadRequest, NotFound), match=said):
+        routes.set("chat", "smollm2", **settings)
+    assert routes.get("chat") == before
+    assert len(routes.history("chat")) == 1
+
+
+def test_weights_move_in_one_step_and_the_rest_of_the_route_stays(routes, add):
+    add("smollm2")
+    add("smollm2", 2)
+    routes.set("chat", "smollm2@1", fallbacks=["smollm2"], timeout_seconds=9)
+    route = routes.set_weights("chat", {"smollm2@1": 95, "smollm2@2": 5}, "the canary begins", by="rollouts")
+    assert routes.get("chat") == route
+    assert (route.percent_of, route.fallbacks, route.timeout_seconds) == (
+        {"smollm2@1": 95, "smollm2@2": 5},
+        ("smollm2",),
+        9,
+    )
+    done = routes.set_weights("chat", {"smollm2@1": 0, "smollm2@2": 100}, "it held")
+    assert done.percent_of == {"smollm2@2": 100}
+    with pytest.raises(BadRequest, match="which is 60"):
+        routes.set_weights("chat", {"smollm2@1": 50, "smollm2@2": 10}, "a slip")
+    with pytest.raises(NotFound, match="no route 'nobody'"):
+        routes.set_weights("nobody", {"smollm2@1": 100}, "")
+    assert routes.get("chat") == done
+
+
+def test_every_move_of_a_route_is_in_its_history_and_outlives_it(routes, add):
+    add("smollm2")
+    add("smollm2", 2)
+    routes.set("chat", "smollm2@1", reason="to begin with", by="ada")
+    routes.set("chat", "smollm2@1", reason="nothing changes")
+    routes.set_weights("chat", {"smollm2@2": 100}, "better", by="rollouts")
+    routes.remove("chat", by="ada")
+    removed, moved, made = routes.history("chat")
+    assert (made.moved_by, made.reason, made.moved_at, made.before) == ("ada", "to begin with", NOON, None)
+    assert made.after["targets"] == {"smollm2@1": 100}
+    assert (moved.moved_by, moved.reason) == ("rollouts", "better")
+    assert (moved.before["targets"], moved.after["targets"]) == ({"smollm2@1": 100}, {"smollm2@2": 100})
+    assert (removed.before["targets"], removed.after) == ({"smollm2@2": 100}, None)
+    assert list(routes.history("dialogue")) == []
+    with pytest.raises(NotFound, match="no route 'never'"):
+        routes.history("never")
+
+
+def test_vectors_of_two_models_are_never_mixed(routes, add):
+    add("minilm", family="bert")
+    add("other", family="bert")
+    routes.set("embeddings", "minilm")
+    with pytest.raises(BadRequest, match=r"minilm@1 turns texts into vectors.*can't be compared"):
+        routes.set("embeddings", {"minilm": 50, "other": 50})
+    with pytest.raises(BadRequest, match="can't be compared"):
+        routes.set("embeddings", "minilm", fallbacks=["other"])
+
+
+def test_a_target_that_was_removed_says_so_and_the_others_still_lead(routes, add, registry):
+    add("smollm2")
+    add("other")
+    routes.set("chat", {"smollm2@1": 60, "other@1": 40})
+    registry.remove("smollm2@1")
+    lead = routes.lead("chat")
+    assert "The route chat points at smollm2@1." in lead.ends["smollm2@1"].message
+    assert lead.ends["other@1"].ref == "other@1"
+    assert [route.name for route in routes.dangling()] == ["chat", "dialogue"]
+    assert list(routes.leading_to("other@1")) == ["chat"]

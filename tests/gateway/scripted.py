@@ -4,7 +4,7 @@ import asyncio
 import json
 import struct
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,10 +142,14 @@ class FakeRoutes:
         return self.routes[name]
 
     def set(self, name: str, target: str | Mapping[str, float], **settings: Any) -> Route:
-        self.routes[name] = fake_route(name, target, **settings)
+        settings = {key: value for key, value in settings.items() if key in ("fallbacks", "shadow", "sticky")}
+        route = fake_route(name, target, **settings)
+        for each in route.targets:
+            self._find(each)
+        self.routes[name] = route
         return self.routes[name]
 
-    def history(self, name: str) -> list[Move]:
+    def history(self, name: str) -> Sequence[Move]:
         route = self.get(name)
         return [
             Move(route=name, moved_at=route.updated_at, moved_by=None, reason=None, before=None, after=route.settings())

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from scripted import FakePool, FakeStatus
+from scripted import FakePool, FakeStatus, fake_route
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +24,7 @@ async def test_the_models_are_the_routes_and_the_models(http: httpx.AsyncClient)
 
 
 async def test_a_route_to_nowhere_is_not_listed(http: httpx.AsyncClient, services: Any) -> None:
-    services.routes.set("lost", "removed")
+    services.routes.routes["lost"] = fake_route("lost", "removed")
     assert [each["id"] for each in (await http.get("/v1/models")).json()["data"]] == ["dialogue", "smollm2"]
 
 

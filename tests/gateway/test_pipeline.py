@@ -20,7 +20,12 @@ from llmos.gateway.services import Services
 
 pytestmark = pytest.mark.anyio
 
-NO_BODY = {"/v1/responses/{response_id}/cancel", "/v1/batches/{batch_id}/cancel"}
+NO_BODY = {
+    "/v1/responses/{response_id}/cancel",
+    "/v1/batches/{batch_id}/cancel",
+    "/llmos/v1/deployments/{name}/sleep",
+    "/llmos/v1/deployments/{name}/wake",
+}
 PACKAGE = Path(llmos.gateway.__file__).parent
 
 

@@ -16,6 +16,9 @@ from llmos.gateway.answer import Answer
 from llmos.gateway.call import Call
 from llmos.gateway.services import Services
 
+VERSION_HEADER = "llmos-version"
+"""Says what really answered: the Version, such as smollm2@1, or remote:PROVIDER/MODEL."""
+
 DONE = b"data: [DONE]\n\n"
 
 _encode = msgspec.json.Encoder().encode
@@ -75,7 +78,8 @@ class AnswerResponse(Response):
     async def _send_whole(self, scope: Scope, send: Send) -> None:
         async with pipeline.answer(self._services, self._call, scope["state"]["tenant"], is_streamed=False) as answer:
             body = await self._wire.whole(answer)
-        await Response(body, media_type="application/json")({"type": "http"}, _nothing, send)
+        headers = {VERSION_HEADER: answer.version.ref}
+        await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
 
     async def _send_events(self, scope: Scope, send: Send) -> None:
         has_begun = False
@@ -87,7 +91,9 @@ class AnswerResponse(Response):
                 async for chunk in chunks:
                     if not has_begun:
                         # Not before there is something to send: until then an error keeps its own status.
-                        await send({"type": "http.response.start", "status": 200, "headers": self._stream_headers()})
+                        await send(
+                            {"type": "http.response.start", "status": 200, "headers": self._stream_headers(answer)}
+                        )
                         has_begun = True
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             last = self._wire.end()
@@ -102,9 +108,11 @@ class AnswerResponse(Response):
             raise
         await send({"type": "http.response.body", "body": last})
 
-    def _stream_headers(self) -> list[tuple[bytes, bytes]]:
+    def _stream_headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
         stream_type = self._wire.stream_type.encode()
-        return [(b"content-type", stream_type), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        version = (VERSION_HEADER.encode(), answer.version.ref.encode())
+        plain = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        return [(b"content-type", stream_type), version, *plain]
 
 
 class WorkResponse(Response):
