@@ -34,6 +34,7 @@ from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.quantize import quantize_int4
 from llmos.engine.runner import Runner, native
 from llmos.engine.runner.native import NativeRunner
+from llmos.engine.runner.packing import Plan, Weights, plan_matrices
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import DType, RawTensor
 from llmos.models import open_registry
@@ -61,18 +62,17 @@ class Row:
         return self.limit is None or self.difference.perplexity_increase <= self.limit
 
 
-class OnlySomeQuantized(NativeRunner):
-    """Keeps all matrices as floats but those of one site: theirs are the only activations that are rounded."""
+def only_quantized(slots: tuple[str, ...]) -> type[NativeRunner]:
+    """A runner that keeps all matrices as floats but those of one site: theirs are the only activations that are
+    rounded."""
 
-    def __init__(self, slots: tuple[str, ...], *args: Any, **options: Any) -> None:
-        self._slots = slots
-        super().__init__(*args, **options)
+    class OnlySomeQuantized(NativeRunner):
+        @staticmethod
+        def plan(spec: DecoderSpec, dtype_of: Callable[[str], DType], weights: Weights = "auto") -> Plan:
+            matrices = {name: shape for name, shape in spec.tensor_shapes().items() if len(shape) > 1}
+            return plan_matrices(matrices, dtype_of, lambda name: weights if name.split(".")[-2] in slots else "f32")
 
-    def _pack_matrices(self, tensors: Tensors, weights: native.Weights) -> None:
-        for name, shape in self.spec.tensor_shapes().items():
-            if len(shape) > 1:
-                kept: native.Weights = weights if name.split(".")[-2] in self._slots else "f32"
-                self._runner.add_rows(list(native._rows(name, tensors[name], kept, self.pool)))
+    return OnlySomeQuantized
 
 
 class Model:
@@ -100,7 +100,7 @@ class Model:
     def sites(self, isa: str) -> Iterator[tuple[str, Difference]]:
         for site, slots in SITES.items():
             options = {"isa": isa, "kv_dtype": "f32", "num_blocks": NUM_BLOCKS, "threads": self._threads}
-            yield site, self.difference(OnlySomeQuantized(slots, self._spec, self._tensors, **options))
+            yield site, self.difference(only_quantized(slots)(self._spec, self._tensors, **options))
 
 
 def main() -> None:

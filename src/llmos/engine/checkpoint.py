@@ -10,7 +10,7 @@ from llmos.engine.architectures import Source
 from llmos.engine.encoder_spec import ModelSpec
 from llmos.engine.model_files import ModelFiles, open_files
 from llmos.engine.names import listed
-from llmos.engine.tensors import LazyTensors, RawTensor
+from llmos.engine.tensors import LazyTensors, RawTensor, dtype_of
 
 if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
@@ -22,7 +22,9 @@ class Checkpoint:
     def __init__(self, files: ModelFiles, spec: ModelSpec, sources: Mapping[str, Source]) -> None:
         self.spec = spec
         self.tensors: Mapping[str, RawTensor] = LazyTensors(
-            sources, lambda _, source: source.load(files.tensors[source.name])
+            sources,
+            lambda _, source: source.load(files.tensors[source.name]),
+            lambda _, source: source.dtype(dtype_of(files.tensors, source.name)),
         )
         """By canonical name. Nothing is read, cut or turned before it is asked for."""
         self._files = files

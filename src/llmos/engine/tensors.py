@@ -53,11 +53,20 @@ class RawTensor:
 class LazyTensors(Mapping[str, RawTensor], Generic[T]):
     """Tensors by name, each made from what is known about it when it is asked for. Keeps none that it made."""
 
-    def __init__(self, infos: Mapping[str, T], make: Callable[[str, T], RawTensor]) -> None:
-        self._infos, self._make = infos, make
+    def __init__(
+        self,
+        infos: Mapping[str, T],
+        make: Callable[[str, T], RawTensor],
+        dtype: Callable[[str, T], DType] | None = None,
+    ) -> None:
+        """`dtype`: what a tensor will have, for less work than making it."""
+        self._infos, self._make, self._dtype = infos, make, dtype
 
     def __getitem__(self, name: str) -> RawTensor:
         return self._make(name, self._infos[name])
+
+    def dtype_of(self, name: str) -> DType:
+        return self._dtype(name, self._infos[name]) if self._dtype else self[name].dtype
 
     def __contains__(self, name: object) -> bool:
         return name in self._infos
@@ -67,3 +76,8 @@ class LazyTensors(Mapping[str, RawTensor], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._infos)
+
+
+def dtype_of(tensors: Mapping[str, RawTensor], name: str) -> DType:
+    """Return a tensor's dtype without making the tensor, where that can be known."""
+    return tensors.dtype_of(name) if isinstance(tensors, LazyTensors) else tensors[name].dtype

@@ -14,8 +14,9 @@ import pytest
 
 from llmos.engine import _native
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.runner import BLOCK_SIZE, Batch, native
+from llmos.engine.runner import BLOCK_SIZE, Batch, native, packing
 from llmos.engine.runner.native import KVDType, NativeRunner
+from llmos.engine.runner.packing import Plan
 from llmos.engine.runner.torch import TorchRunner
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
@@ -415,7 +416,7 @@ def test_a_tensor_of_another_shape_than_the_spec_says_is_refused_by_name(name: s
 
 
 def test_a_step_before_all_tensors_are_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "pack_matrices", lambda *_: None)
+    monkeypatch.setattr(native, "plan_matrices", lambda *_: Plan((), 64))
     batch = batch_of([(0, [1], [0])])
     with pytest.raises(RuntimeError, match=r"embed was never set"):
         NativeRunner(LLAMA, random_model(LLAMA, "F32"), num_blocks=4).forward(batch)
@@ -426,7 +427,7 @@ def test_a_matrix_packed_in_parts_is_the_same_as_in_one(dtype: DType, monkeypatc
     model = random_model(LLAMA, dtype)
     batch = batch_of([(0, prompt_of(20, 1), [0, 1])])
     whole = NativeRunner(LLAMA, model, num_blocks=4).forward(batch)
-    monkeypatch.setattr(native, "_BYTES_AT_ONCE", 4096)
+    monkeypatch.setattr(packing, "_BYTES_AT_ONCE", 4096)
     assert NativeRunner(LLAMA, model, num_blocks=4, threads=2).forward(batch).tolist() == whole.tolist()
 
 
@@ -439,17 +440,37 @@ def test_no_matrix_is_turned_into_floats_as_a_whole_when_it_is_large(monkeypatch
         sizes.append(values.nbytes)
         return values
 
-    monkeypatch.setattr(native, "_BYTES_AT_ONCE", 1 << 14)
-    monkeypatch.setattr(native, "dequantize", dequantized)
+    monkeypatch.setattr(packing, "_BYTES_AT_ONCE", 1 << 14)
+    monkeypatch.setattr(packing, "dequantize", dequantized)
     NativeRunner(LLAMA, random_model(LLAMA, "F32"), num_blocks=4)
     assert max(sizes) <= 1 << 14 < LLAMA.vocab_size * LLAMA.hidden_size * 4
 
 
-def test_rows_are_taken_in_order_and_once() -> None:
+@pytest.mark.parametrize("offset", [32, 1 << 20])
+def test_a_matrix_that_does_not_lie_in_the_memory_is_refused(offset: int) -> None:
     runner = NativeRunner(LLAMA, random_model(LLAMA, "F32"), num_blocks=4)._runner
-    rows = np.zeros((16, LLAMA.hidden_size * 4), np.uint8)
-    with pytest.raises(ValueError, match=r"embed: rows must come one after another, each once"):
-        runner.add_rows([(-1, "embed", -1, "F32", LLAMA.vocab_size, LLAMA.hidden_size, 0, rows, False)])
+    placement = (-1, "embed", -1, "bytes", LLAMA.vocab_size, LLAMA.hidden_size, offset)
+    with pytest.raises(ValueError, match=r"embed lies outside the memory, or across its cache lines"):
+        runner.place(_native.memory(1 << 20), [placement])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "packed", "columns", "size", "reason"),
+    [
+        ("Q8_0", "nibbles", 32, 34, "this dtype cannot be packed that way"),
+        ("Q6_K", "bytes", 256, 210, "this dtype cannot be packed that way"),
+        ("Q8_0", "bytes", 33, 34, "quantized rows must be whole blocks"),
+        ("Q8_0", "bytes", 32, 35, "the data has another size than the columns say"),
+        ("F32", "bytes", 0, 128, "there are no columns, or too many"),
+        ("Q8_0", "bytes", 32, 34 * 17, "the memory has no room for the rows"),
+    ],
+)
+def test_rows_that_cannot_be_packed_are_refused_by_name(
+    dtype: str, packed: str, columns: int, size: int, reason: str
+) -> None:
+    piece = ("layers.3.q", dtype, packed, columns, np.zeros(size, np.uint8), 0)
+    with pytest.raises(ValueError, match=rf"layers\.3\.q: {reason}"):
+        _native.pack_rows(_native.Pool(1), [piece], _native.memory(640))
 
 
 def test_a_weight_that_is_no_number_is_not_taken_for_one() -> None:

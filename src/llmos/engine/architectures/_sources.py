@@ -10,7 +10,7 @@ import numpy.typing as npt
 from llmos.engine.encoder_spec import ModelSpec
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.spec import DecoderSpec
-from llmos.engine.tensors import BLOCK_LENGTH, RawTensor
+from llmos.engine.tensors import BLOCK_LENGTH, DType, RawTensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,10 @@ class Source:
         if self.permute_heads is not None:
             tensor = tensor.take_rows(_half_split(tensor.num_rows, self.permute_heads))
         return tensor
+
+    def dtype(self, found: DType) -> DType:
+        """Return what load() makes of a matrix that has this dtype in the file."""
+        return "F32" if self.transpose and BLOCK_LENGTH[found] != 1 else found
 
 
 _LAYER = re.compile(r"layers\.(\d+)\.(\w+?)(?:\.(\d+))?\.(weight|bias)")

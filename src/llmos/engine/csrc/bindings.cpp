@@ -104,7 +104,6 @@ PackedMatrix pack_floats(const Array2<float>& from) {
     const int rows = int(from.shape(0)), columns = int(from.shape(1));
     PackedMatrix matrix(Packing::floats, rows, columns, Buffer(PackedMatrix::bytes_for(Packing::floats, rows, columns)));
     for (int g = 0; g < matrix.groups(); ++g) matrix.pack_f32(g, from.data() + size_t(g) * group_rows * size_t(columns));
-    matrix.set_num_packed(rows);
     return matrix;
 }
 
@@ -114,8 +113,8 @@ class Runner {
         : pool_object_(pool), pool_(nb::cast<Pool&>(pool)), kernels_(find_kernels(isa)),
           decoder_(make_spec(fields, std::move(inverse_frequencies)), pool_, kernels_, checked_blocks(num_blocks), lookup(cache_types_by_name, cache_type)) {}
 
-    void add_rows(const std::vector<FileRows>& pieces) {
-        between_steps([&] { weights_.add_rows(pieces); });
+    void place(Array1<uint8_t> memory, const std::vector<Placement>& placements) {
+        between_steps([&] { weights_.place(memory, placements); });
     }
 
     void set_vector(int layer, const std::string& name, Array1<float> data) {
@@ -139,7 +138,7 @@ class Runner {
                 const Weight which = lookup(weights_by_name, name);
                 require(size_t(which) < Adapter::num_matrices, "an adapter changes q, k, v, o, gate, up and down only");
                 const Shape wanted = decoder_.shape(layer, which, -1);
-                const std::string at = "The adapter of " + place(layer, name);
+                const std::string at = "The adapter of " + place_name(layer, name);
                 if (down.shape(0) < 1 || down.shape(0) > size_t(Adapter::max_rank) || up.shape(1) != down.shape(0))
                     throw std::invalid_argument(at + " has no rank from 1 to 512.");
                 if (down.shape(1) != size_t(wanted.columns) || up.shape(0) != size_t(wanted.rows))
@@ -261,7 +260,7 @@ class Runner {
     Pool& pool_;
     const Kernels& kernels_;
     Decoder decoder_;
-    NamedWeights<Decoder, Weight, Vector> weights_{decoder_, pool_, weights_by_name, vectors_by_name};
+    NamedWeights<Decoder, Weight, Vector> weights_{decoder_, weights_by_name, vectors_by_name};
     std::mutex one_call_;  // Python's threads may come together
 };
 
@@ -367,10 +366,9 @@ NB_MODULE(_native, m) {
     nb::class_<Runner>(m, "Runner", "A decoder with its weights and its KV cache.")
         .def(nb::init<nb::object, nb::handle, std::vector<std::vector<double>>, int64_t, const std::string&, const std::string&>(), "pool"_a, "spec"_a,
              "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "cache_type"_a)
-        .def("add_rows", &Runner::add_rows, "pieces"_a.noconvert(),
-             "Pack rows as they lie in a file, of many matrices at once: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a "
-             "scale for 32, or as floats. A piece is (layer, name, number of the expert or -1, dtype, rows and columns of the whole matrix, first row, "
-             "bytes, as_floats); those of one matrix come in order.")
+        .def("place", &Runner::place, "memory"_a.noconvert(), "placements"_a,
+             "Take matrices out of memory that pack_rows() fills, before the next step or already. A placement is (layer, name, number of "
+             "the expert or -1, packing, rows, columns, offset).")
         .def("set_vector", &Runner::set_vector, "layer"_a, "name"_a, "data"_a.noconvert())
         .def("set_adapter", &Runner::set_adapter, "number"_a, "pairs"_a.none(),
              "Keep an adapter under a number, in the place of what was there; None takes it away. A pair is (layer, name, down "
@@ -388,6 +386,7 @@ NB_MODULE(_native, m) {
         .def_prop_ro("isa", &Runner::isa);
 
     bind_encoder(m);
+    bind_packing(m);
 
     m.def("block_bytes", [](nb::handle fields, const std::string& cache_type) {
               return Decoder::block_bytes(spec_from(fields), lookup(cache_types_by_name, cache_type));

@@ -35,9 +35,9 @@ class Buffer {
         }
         if (bytes >= (size_t(1) << 20)) madvise(data_, bytes, MADV_HUGEPAGE);
     }
-    // A part of another, which lives as long as its last part. Small ones get onto huge pages that way.
-    Buffer(std::shared_ptr<const Buffer> whole, size_t offset, size_t bytes)
-        : data_(whole->as<char>() + offset), bytes_(bytes), whole_(std::move(whole)) {}
+    // A part of what somebody else has made, who keeps it for as long as `whole` lives. It may be one that only reads.
+    Buffer(std::shared_ptr<const void> whole, const void* data, size_t bytes)
+        : data_(const_cast<void*>(data)), bytes_(bytes), whole_(std::move(whole)) {}
     ~Buffer() {
         if (data_ && !whole_) munmap(data_, bytes_);
     }
@@ -57,7 +57,7 @@ class Buffer {
     }
     void* data_ = nullptr;
     size_t bytes_ = 0;
-    std::shared_ptr<const Buffer> whole_;
+    std::shared_ptr<const void> whole_;
 };
 
 }  // namespace llmos

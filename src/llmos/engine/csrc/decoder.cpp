@@ -132,7 +132,9 @@ size_t Decoder::weight_bytes() const {
         for (const PackedMatrix* m : {&l.q, &l.k, &l.v, &l.o, &l.router}) total += m->bytes();
         add(l.feed_forward);
         for (const FeedForward& expert : l.experts) add(expert);
+        for (const Buffer& vector : l.vectors) total += vector.bytes();
     }
+    for (const Buffer& vector : outer_.vectors) total += vector.bytes();
     return total;
 }
 

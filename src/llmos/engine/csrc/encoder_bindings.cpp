@@ -55,10 +55,10 @@ class Runner {
         : pool_object_(pool), pool_(nb::cast<Pool&>(pool)), kernels_(find_kernels(isa)),
           encoder_(spec_from(fields), pool_, kernels_, is_exact ? CacheType::float32 : CacheType::int8) {}
 
-    void add_rows(const std::vector<FileRows>& pieces) {
+    void place(Array1<uint8_t> memory, const std::vector<Placement>& placements) {
         nb::gil_scoped_release release;
         std::lock_guard lock(one_call_);
-        weights_.add_rows(pieces);
+        weights_.place(memory, placements);
     }
 
     void set_vector(int layer, const std::string& name, Array1<float> data) {
@@ -99,7 +99,7 @@ class Runner {
     Pool& pool_;
     const Kernels& kernels_;
     Encoder encoder_;
-    NamedWeights<Encoder, Weight, Vector> weights_{encoder_, pool_, weights_by_name, vectors_by_name};
+    NamedWeights<Encoder, Weight, Vector> weights_{encoder_, weights_by_name, vectors_by_name};
     std::mutex one_call_;  // Python's threads may come together
 };
 
@@ -109,7 +109,7 @@ void bind_encoder(nb::module_& m) {
     nb::class_<Runner>(m, "Encoder", "An encoder with its weights.")
         .def(nb::init<nb::object, nb::handle, const std::string&, bool>(), "pool"_a, "spec"_a, "isa"_a, "is_exact"_a,
              "`is_exact`: keys and values stay floats while a layer attends to them.")
-        .def("add_rows", &Runner::add_rows, "pieces"_a.noconvert(), "As Runner.add_rows.")
+        .def("place", &Runner::place, "memory"_a.noconvert(), "placements"_a, "As Runner.place.")
         .def("set_vector", &Runner::set_vector, "layer"_a, "name"_a, "data"_a.noconvert())
         .def("forward", &Runner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "Return one vector for each sequence, [sequences, hidden]. Sequence s is tokens[starts[s]:starts[s + 1]].")

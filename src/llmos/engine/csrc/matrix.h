@@ -9,6 +9,9 @@
 //
 // Scales are [16] d, and for affine_nibbles [16] m after them, in 16-bit floats, as the file formats have them.
 // GGUF's Q8_0, Q4_0 and Q4_1 keep their exact values.
+//
+// The layout is the same for every instruction set, and it lies in files: engine/packed_file.py has its number, which
+// changes with it.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +28,7 @@ enum class Packing { bytes, nibbles, affine_nibbles, floats };
 class PackedMatrix {
   public:
     PackedMatrix() = default;
-    // `memory` has bytes_for(...) bytes, all of them zero.
+    // `memory` has bytes_for(...) bytes: packed already, or all of them zero and about to be packed.
     PackedMatrix(Packing packing, int rows, int columns, Buffer memory);
     static size_t bytes_for(Packing packing, int rows, int columns);
 
@@ -41,11 +44,6 @@ class PackedMatrix {
     size_t group_bytes() const { return group_bytes_; }
     // Where a group's scales begin.
     size_t scales_offset() const { return size_t(blocks()) * weight_bytes(packing_); }
-
-    // The rows that have been packed, from the first one on; the matrix is complete when they are all.
-    int num_packed() const { return num_packed_; }
-    void set_num_packed(int rows) { num_packed_ = rows; }
-    bool is_complete() const { return rows_ && num_packed_ == rows_; }
 
     // Fill 16 rows from a file's rows; `row_bytes` apart. Rows of the group that the matrix lacks stay zero.
     void pack_q8_0(int g, const uint8_t* data, size_t row_bytes);
@@ -73,7 +71,7 @@ class PackedMatrix {
     int rows_in(int g) const { return rows_ - g * group_rows < group_rows ? rows_ - g * group_rows : group_rows; }
 
     Packing packing_ = Packing::floats;
-    int rows_ = 0, columns_ = 0, num_packed_ = 0;
+    int rows_ = 0, columns_ = 0;
     size_t group_bytes_ = 0;
     Buffer buffer_;
 };

@@ -1,0 +1,173 @@
+"""Where a model's matrices lie when they are packed for the kernels, and the packing itself. Knows no file.
+
+The plan is made from names, shapes and dtypes alone: what it says is what will be allocated, before a byte is read.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from llmos.engine import _native
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
+
+Weights = Literal["auto", "f32", "int8", "int4"]
+Packing = Literal["bytes", "nibbles", "affine_nibbles", "floats"]
+"""As in csrc/matrix.h."""
+
+Memory = npt.NDArray[np.uint8]
+Progress = Callable[[float], None]
+"""Is told how much is done, from 0 to 1."""
+
+_PACKING_OF: dict[DType, Packing] = {"Q8_0": "bytes", "Q4_0": "nibbles", "Q4_1": "affine_nibbles"}
+
+_BYTES_AT_ONCE = 64 << 20
+"""Rows are packed in batches of so many bytes: one call of C++ for many small matrices, so that it seldom waits for the
+GIL, and several for a large one, so that no second copy of it, as floats, lies in memory."""
+
+_GROUP_ROWS = 16
+"""Rows that are packed together; see csrc/matrix.h."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One matrix, and where it lies in the memory."""
+
+    tensor: str
+    rows: int
+    columns: int
+    dtype: DType
+    """What its rows are when they are packed: as the file has them, or made from that."""
+    is_kept: bool
+    """The file has this dtype: no value changes."""
+    packing: Packing
+    offset: int
+
+    @property
+    def num_bytes(self) -> int:
+        return _native.packed_bytes(self.packing, self.rows, self.columns)
+
+    @property
+    def label(self) -> str:
+        return self.tensor.removesuffix(".weight")
+
+    def for_native(self) -> tuple[int, str, int, str, int, int, int]:
+        return (*slot_of(self.tensor), self.packing, self.rows, self.columns, self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    placements: tuple[Placement, ...]
+    """One behind the other."""
+    num_bytes: int
+
+
+def plan_matrices(
+    shapes: Mapping[str, tuple[int, ...]], dtype_of: Callable[[str], DType], weights_of: Callable[[str], Weights]
+) -> Plan:
+    """Return where these matrices will lie. By name: what the file has, and what is to become of it."""
+    placements, offset = [], 0
+    for name, (rows, columns) in shapes.items():
+        dtype, is_kept, packing = _kind(name, columns, dtype_of(name), weights_of(name))
+        placements.append(Placement(name, rows, columns, dtype, is_kept, packing, offset))
+        offset += placements[-1].num_bytes
+    return Plan(tuple(placements), offset)
+
+
+def pack(
+    plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool, progress: Progress = lambda _: None
+) -> Memory:
+    """Return memory of this process with all matrices packed. Raises ValueError naming a tensor of another shape."""
+    memory = _native.memory(plan.num_bytes)
+    for batch in _batches(plan, tensors, pool):
+        _native.pack_rows(pool, batch, memory)
+        progress(batch[-1].end / plan.num_bytes)
+    return memory
+
+
+def pack_in_stretches(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool) -> Iterator[Memory]:
+    """Yield the same bytes a stretch at a time, for whoever puts them elsewhere. Raises as pack() does."""
+    for batch in _batches(plan, tensors, pool):
+        begin = batch[0].offset
+        stretch = _native.memory(batch[-1].end - begin)
+        _native.pack_rows(pool, [piece._replace(offset=piece.offset - begin) for piece in batch], stretch)
+        yield stretch
+
+
+class _Piece(NamedTuple):
+    """Some rows of a matrix, whole groups of them, as _native.pack_rows takes them."""
+
+    name: str
+    dtype: DType
+    packing: Packing
+    columns: int
+    data: npt.NDArray[np.uint8]
+    offset: int
+
+    @property
+    def end(self) -> int:
+        row_bytes = self.columns // BLOCK_LENGTH[self.dtype] * BLOCK_BYTES[self.dtype]
+        return self.offset + _native.packed_bytes(self.packing, self.data.nbytes // row_bytes, self.columns)
+
+
+def _batches(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool) -> Iterator[list[_Piece]]:
+    batch: list[_Piece] = []
+    num_bytes = 0
+    for placement in plan.placements:
+        for piece in _pieces(placement, tensors[placement.tensor], pool):
+            batch.append(piece)
+            num_bytes += piece.data.nbytes
+            if num_bytes >= _BYTES_AT_ONCE:
+                yield batch
+                batch, num_bytes = [], 0
+    if batch:
+        yield batch
+
+
+def _pieces(placement: Placement, tensor: RawTensor, pool: _native.Pool) -> Iterator[_Piece]:
+    """Yield the matrix in parts of at most _BYTES_AT_ONCE."""
+    name, rows, columns = placement.label, placement.rows, placement.columns
+    if tensor.shape != (rows, columns):
+        found = " x ".join(map(str, tensor.shape))
+        raise ValueError(f"{name} is {found}; the spec asks for {rows} x {columns}.")
+    if tensor.data.shape[0] != rows:
+        raise ValueError(f"{name}: the data has another size than {rows} rows.")
+    group_bytes = _native.packed_bytes(placement.packing, _GROUP_ROWS, columns)
+    # What is not kept is a row of floats on its way.
+    row_bytes = tensor.data.shape[1] if placement.is_kept else 4 * columns
+    step = max(_BYTES_AT_ONCE // max(row_bytes, 1) // _GROUP_ROWS, 1) * _GROUP_ROWS
+    for first in range(0, rows, step):
+        part = tensor.take_rows(slice(first, first + step))
+        if placement.is_kept:
+            data = np.ascontiguousarray(part.data)
+        elif placement.dtype == "Q4_1":
+            data = _native.fit_q4_1(pool, dequantize(part))
+        else:
+            data = dequantize(part).view(np.uint8)
+        offset = placement.offset + first // _GROUP_ROWS * group_bytes
+        yield _Piece(name, placement.dtype, placement.packing, columns, data, offset)
+
+
+def _kind(name: str, columns: int, dtype: DType, weights: Weights) -> tuple[DType, bool, Packing]:
+    """Return what a matrix is packed from, whether the file has just that, and how it is packed."""
+    layer, slot, _ = slot_of(name)
+    # A router is small, and a token that goes to another expert is another token.
+    if weights == "f32" or slot == "router":
+        return "F32", False, "floats"
+    # Every logit reads the head, and a token all that it is from its one row of the embedding: these stay 8-bit.
+    is_fitted = weights == "int4" and layer >= 0 and columns % BLOCK_LENGTH["Q4_1"] == 0
+    if dtype in (("Q4_0", "Q4_1") if is_fitted else _PACKING_OF) and weights != "int8":
+        return dtype, True, _PACKING_OF[dtype]
+    return ("Q4_1", False, "affine_nibbles") if is_fitted else ("F32", False, "bytes")
+
+
+def slot_of(name: str) -> tuple[int, str, int]:
+    """Return the layer (-1 outside of the layers), the native name and the number within the layer (-1 for none):
+    "layers.3.q.bias" -> (3, "q_bias", -1), "layers.3.up.5.weight" -> (3, "up", 5)."""
+    *path, kind = name.split(".")
+    layer, parts = (int(path[1]), path[2:]) if path[0] == "layers" else (-1, path)
+    number = int(parts[1]) if len(parts) > 1 else -1
+    return layer, parts[0] if kind == "weight" else f"{parts[0]}_bias", number
