@@ -55,6 +55,18 @@ def test_an_answer_comes_through_the_process_as_the_model_says_it(run_with):
     run_with(test)
 
 
+def test_a_load_says_how_far_it_is(fake_model, fake_worker):
+    told = []
+
+    async def body():
+        replica = await Replica.start(fake_model(tell_loading=True), EngineConfig(), fake_worker, None, told.append)
+        await replica.kill()
+
+    asyncio.run(asyncio.wait_for(body(), 60))
+    assert [each.percent for each in told] == [50]
+    assert told[0].seconds_left >= 0
+
+
 def test_requests_run_side_by_side(run_with):
     async def test(replica):
         answers = await asyncio.gather(

@@ -8,6 +8,7 @@ hang_loading    so many times loading never ends
 hang_computing  so many times the forward pass of a prompt that has the token 13 never ends
 hang_encoding   so many times encoding the text "13" never ends
 load_log        a file that gets a line for each load
+tell_loading    half of it is told to be loaded before it goes on
 """
 
 import json
@@ -19,13 +20,14 @@ import threading
 from fakes import FakeRunner, FakeTokenizer
 
 from llmos.core.errors import BadModelFile
+from llmos.engine import worker
 from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.messages import Ready
 from llmos.engine.worker import main
 
 
-def load(files, config):
+def load(files, config, progress):
     path = files["model"]
     behaviour = json.loads(path.read_text())
     if log := behaviour.get("load_log"):
@@ -35,6 +37,9 @@ def load(files, config):
         raise BadModelFile(behaviour["refuse"])
     if "stumble" in behaviour:
         raise ValueError(behaviour["stumble"])
+    if "tell_loading" in behaviour:
+        worker.TELLING_SECONDS = 0
+        progress("packing", 1, 2)
     if take_one(path, behaviour, "die_loading"):
         os.kill(os.getpid(), signal.SIGKILL)
     if take_one(path, behaviour, "hang_loading"):

@@ -12,6 +12,7 @@ LLMOS_KV_BYTES      memory of each model's KV cache                a quarter of 
 LLMOS_KV_DTYPE      what it keeps: int8, f16, f32                  int8
 LLMOS_PREFIX_CACHE  keep the beginnings of prompts: on, off        on
 LLMOS_DRAFT_TOKENS  tokens that speculation proposes; 0: none      8
+LLMOS_PACKED        keep packed weights on disk, to share: on, off on
 LLMOS_MAX_QUEUED    choices that wait for a model, then 429        512; one caller takes half of them
 LLMOS_STUCK_SECONDS a model silent for so long is started again    10; while it computes, 20 steps
 LLMOS_LOAD_SECONDS  how long loading a model may take              600
@@ -52,6 +53,7 @@ class Settings:
     kv_dtype: str | None = None
     prefix_cache: bool | None = None
     draft_tokens: int | None = None
+    packed: bool = True
     max_queued: int = 512
     stuck_seconds: int = 10
     load_seconds: int = 600
@@ -74,8 +76,13 @@ class Settings:
             "kv_dtype": self.kv_dtype,
             "prefix_cache": self.prefix_cache,
             "max_draft_tokens": self.draft_tokens,
+            "packed_folder": str(self.packed_path) if self.packed else None,
         }
         return {name: value for name, value in said.items() if value is not None}
+
+    @property
+    def packed_path(self) -> Path:
+        return self.home / "packed"
 
     @property
     def files_path(self) -> Path:
@@ -110,6 +117,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         kv_dtype=_one_of(environ, "LLMOS_KV_DTYPE", KNOWN_KV_DTYPES),
         prefix_cache=_SWITCHES[_one_of(environ, "LLMOS_PREFIX_CACHE", ("on", "off"))],
         draft_tokens=_whole_number(environ, "LLMOS_DRAFT_TOKENS", None, 0, 64),
+        packed=_SWITCHES[_one_of(environ, "LLMOS_PACKED", ("on", "off"))] is not False,
         max_queued=_whole_number(environ, "LLMOS_MAX_QUEUED", 512, 0, 1_000_000),
         stuck_seconds=_whole_number(environ, "LLMOS_STUCK_SECONDS", 10, 1, 86_400),
         load_seconds=_whole_number(environ, "LLMOS_LOAD_SECONDS", 600, 1, 86_400),

@@ -27,6 +27,7 @@ from llmos.engine.messages import (
     Generate,
     Load,
     LoadFailed,
+    Loading,
     LoadModel,
     Ping,
     Pong,
@@ -56,6 +57,7 @@ class Replica:
         self._writer = FrameWriter()
         self._loaded: asyncio.Future[Ready | None] = asyncio.get_running_loop().create_future()
         self._requests: dict[str, asyncio.Queue[Event | None]] = {}
+        self._on_loading: Callable[[Loading], None] = lambda _: None
         self._watchdog = Watchdog(patience, lambda: self._send(Ping()), self._give_up, self._is_computing)
         self._cpu_ticks = 0
         self.was_stuck = False
@@ -70,8 +72,9 @@ class Replica:
         config: EngineConfig,
         command: Sequence[str] = WORKER_COMMAND,
         patience: Patience | None = None,
+        on_loading: Callable[[Loading], None] = lambda _: None,
     ) -> "Replica":
-        """Start a process that serves `files`.
+        """Start a process that serves `files`. `on_loading` is told now and then how far the load is.
 
         Raises what the worker says is wrong with the model, ReplicaFailed where it died without a word, or Unavailable
         where it is not done within patience.load_seconds.
@@ -87,6 +90,7 @@ class Replica:
                 start_new_session=True,
             )
         replica = cls(process, patience)
+        replica._on_loading = on_loading
         try:
             await asyncio.get_running_loop().create_unix_connection(lambda: _Connection(replica), sock=ours)
             replica._send(
@@ -228,6 +232,8 @@ class Replica:
                 self.load = event
             case Pong():
                 self._watchdog.hear_answer(event.step_seconds)
+            case Loading():
+                self._on_loading(event)
             case Ready():
                 self._loaded.set_result(event)
             case LoadFailed():

@@ -16,11 +16,12 @@ from llmos.engine.embedding import EmbeddingEngine
 from llmos.engine.engine import Engine
 from llmos.engine.loading import load as load_model
 from llmos.engine.messages import Ready
+from llmos.engine.progress import Progress
 from llmos.engine.worker import main
 
 
-def load(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine | EmbeddingEngine, Ready]:
-    loaded = load_model(files, config)
+def load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -> tuple[Engine | EmbeddingEngine, Ready]:
+    loaded = load_model(files, config, progress)
     # What was loaded stays for as long as the process; collections need not walk through it between two steps.
     gc.freeze()
     return loaded

@@ -41,6 +41,8 @@ class EngineConfig:
     more perplexity (benchmarks/quality.py, int4_rtn). For less than 5 %, make a 4-bit file of the model once, with
     llmos.engine.quantize.quantize_gguf, and serve that with "auto"."""
     kv_dtype: Literal["int8", "f16", "f32"] = "int8"
+    packed_folder: str | None = None
+    """Where packed weights are kept, for all replicas to map. None: every replica packs its own, in its memory."""
 
     def __post_init__(self) -> None:
         for name in ("max_batched_tokens", "max_prefill_tokens", "max_sequences"):
@@ -51,6 +53,8 @@ class EngineConfig:
                 _check_count(name, getattr(self, name))
         if not isinstance(self.prefix_cache, bool):
             raise BadRequest(f"prefix_cache is {self.prefix_cache!r}; it takes true or false.", param="prefix_cache")
+        if self.packed_folder is not None and not (isinstance(self.packed_folder, str) and self.packed_folder):
+            raise BadRequest(f"packed_folder is {self.packed_folder!r}; it takes a path.", param="packed_folder")
         _check_choice("weights", self.weights, ("auto", "f32", "int8", "int4"))
         _check_choice("kv_dtype", self.kv_dtype, ("int8", "f16", "f32"))
         if self.max_batched_tokens < self.max_sequences:

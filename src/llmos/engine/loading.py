@@ -1,7 +1,7 @@
 """From a model's files to an engine that runs.
 
-this thread     open the files ---- pack the weights, in C++ without the GIL ---- engine
-in background                  `--- make the tokenizer ---------------------´---- compile the chat template
+this thread     open the files ---- map the packed weights, or pack them in C++ ---- engine
+in background                  `--- make the tokenizer ------------------------´---- compile the chat template
 """
 
 import ctypes
@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,21 +23,27 @@ from llmos.engine.embedding import EmbeddingEngine
 from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
 from llmos.engine.engine import Engine
 from llmos.engine.messages import Ready
+from llmos.engine.packed_file import PackedFolder
+from llmos.engine.progress import Progress, silent
 from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.runner.encoder import NativeEncoder
-from llmos.engine.runner.native import NativeRunner
+from llmos.engine.runner.native import Matrices, NativeRunner
+from llmos.engine.runner.packing import pack
 
 if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
 
 
-def load(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine | EmbeddingEngine, Ready]:
+def load(
+    files: Mapping[str, Path], config: EngineConfig, progress: Progress = silent
+) -> tuple[Engine | EmbeddingEngine, Ready]:
     """Load the model onto this machine's CPU, a decoder or an encoder. `files` is what open_checkpoint takes.
 
     Raises BadModelFile or UnsupportedModel for the files, BadRequest for the config, Unavailable for too little memory.
     """
     started = time.perf_counter()
-    spec, runner, threads, tokenizer = _load(files, config)
+    loaded = _load(files, config, progress)
+    spec, runner, tokenizer = loaded.spec, loaded.runner, loaded.tokenizer
     engine: Engine | EmbeddingEngine
     if isinstance(runner, NativeRunner):
         engine = Engine(runner, tokenizer, config)
@@ -52,8 +60,18 @@ def load(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine | Embe
         kv_bytes=runner.kv_bytes if isinstance(runner, NativeRunner) else 0,
         load_seconds=time.perf_counter() - started,
         isa=runner.isa,
-        threads=threads,
+        threads=loaded.threads,
+        shares_weights=loaded.shares_weights,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    spec: ModelSpec
+    runner: NativeRunner | NativeEncoder
+    threads: int
+    tokenizer: "Tokenizer"
+    shares_weights: bool
 
 
 def load_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine, Ready]:
@@ -72,31 +90,34 @@ def load_embedding_engine(files: Mapping[str, Path], config: EngineConfig) -> tu
     return engine, ready
 
 
-def _load(
-    files: Mapping[str, Path], config: EngineConfig
-) -> "tuple[ModelSpec, NativeRunner | NativeEncoder, int, Tokenizer]":
+def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -> _Loaded:
     """Return what stays of the checkpoint: the header's lists and the map of the file end with this call."""
     background = ThreadPoolExecutor(1, "tokenizer")
     try:
         with _without_collections():
             checkpoint = open_checkpoint(files)
             future = background.submit(lambda: checkpoint.tokenizer)
-            runner, threads = _make_runner(checkpoint, files, config)
+            folder = PackedFolder(Path(config.packed_folder), files, progress) if config.packed_folder else None
+            matrices = folder.matrices if folder is not None else partial(pack, progress=progress)
+            runner, threads = _make_runner(checkpoint, files, config, matrices)
             tokenizer = future.result()
         background.submit(tokenizer.warm_up)
     finally:
         background.shutdown(wait=False)
-    return checkpoint.spec, runner, threads, tokenizer
+    return _Loaded(checkpoint.spec, runner, threads, tokenizer, folder is not None and folder.is_shared)
 
 
 def _make_runner(
-    checkpoint: Checkpoint, files: Mapping[str, Path], config: EngineConfig
+    checkpoint: Checkpoint, files: Mapping[str, Path], config: EngineConfig, matrices: Matrices
 ) -> tuple[NativeRunner | NativeEncoder, int]:
     """Return the runner with all its weights packed, and how many threads it has."""
     spec, hardware = checkpoint.spec, inspect_hardware()
     if isinstance(spec, EncoderSpec):
         threads = config.threads or hardware.num_cores
-        return NativeEncoder(spec, checkpoint.tensors, threads=threads, isa=config.isa, weights=config.weights), threads
+        encoder = NativeEncoder(
+            spec, checkpoint.tensors, threads=threads, isa=config.isa, weights=config.weights, matrices=matrices
+        )
+        return encoder, threads
     capacity = resolve(
         config,
         free_bytes=max(0, hardware.available_bytes - sum(path.stat().st_size for path in files.values())),
@@ -114,6 +135,7 @@ def _make_runner(
         isa=config.isa,
         weights=config.weights,
         kv_dtype=config.kv_dtype,
+        matrices=matrices,
     )
     return runner, capacity.threads
 

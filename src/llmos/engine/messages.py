@@ -246,7 +246,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
-    """The first frame of a replica: the model is loaded."""
+    """The model is loaded: the replica takes requests from here on."""
 
     family: str
     context_length: int
@@ -258,10 +258,20 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     load_seconds: float
     isa: str
     threads: int
+    shares_weights: bool = False
+    """They lie in a file that every replica of the model maps: two of them take the memory of one."""
+
+
+class Loading(msgspec.Struct, frozen=True, kw_only=True, tag="loading"):
+    """How far the load is; sent now and then before Ready or LoadFailed. A model that loads at once sends none."""
+
+    percent: float
+    """Of the weights; the rest takes little."""
+    seconds_left: float
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
-    """The only frame of a replica that could not load its model."""
+    """The last frame of a replica that could not load its model."""
 
     code: str
     message: str
@@ -298,7 +308,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """What the longest step is expected to take, by those so far. None before the first."""
 
 
-Event = Started | Counted | Delta | Embedded | Failed | Ready | LoadFailed | Load | Pong
+Event = Started | Counted | Delta | Embedded | Failed | Loading | Ready | LoadFailed | Load | Pong
 
 
 class Frame(msgspec.Struct, frozen=True):

@@ -41,6 +41,7 @@ from llmos.engine.messages import (
     Generate,
     Load,
     LoadFailed,
+    Loading,
     LoadModel,
     Ping,
     Pong,
@@ -50,6 +51,7 @@ from llmos.engine.messages import (
 )
 from llmos.engine.outbox import Outbox
 from llmos.engine.pace import Pace
+from llmos.engine.progress import Progress
 from llmos.engine.request import Prepared
 from llmos.engine.wire import FrameReader, FrameWriter
 
@@ -71,9 +73,12 @@ class Serves(Protocol[P]):
     def load(self) -> Load: ...
 
 
-EngineFactory = Callable[[Mapping[str, Path], EngineConfig], tuple[Engine | EmbeddingEngine, Ready]]
+EngineFactory = Callable[[Mapping[str, Path], EngineConfig, Progress], tuple[Engine | EmbeddingEngine, Ready]]
 
 logger = logging.getLogger(__name__)
+
+TELLING_SECONDS = 0.1
+"""How often the parent is told how far the load is, at most."""
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Generate | Embed)
@@ -106,7 +111,9 @@ def _serve(connection: socket.socket, load: EngineFactory) -> int:
     writer = FrameWriter()
     try:
         config = EngineConfig.from_options(model.config)
-        engine, ready = load({name: Path(path) for name, path in model.files.items()}, config)
+        engine, ready = load(
+            {name: Path(path) for name, path in model.files.items()}, config, _teller(connection, writer)
+        )
     except LLMOSError as error:
         return _refuse(connection, writer, LoadFailed(error.code, error.message))
     except Exception as error:
@@ -120,6 +127,24 @@ def _serve(connection: socket.socket, load: EngineFactory) -> int:
     except ConnectionError:
         return 0  # the parent went away while we loaded
     return worker.serve(commands, pending)
+
+
+def _teller(connection: socket.socket, writer: FrameWriter) -> Progress:
+    """Return what tells the parent how far the load is."""
+    began = told_at = time.monotonic()
+
+    def tell(label: str, num_done: int, num_total: int | None) -> None:
+        nonlocal told_at
+        now = time.monotonic()
+        if not num_done or not num_total or now - told_at < TELLING_SECONDS:
+            return
+        told_at = now
+        left = (now - began) * (num_total - num_done) / num_done
+        with suppress(ConnectionError):  # noticed when there is more to say
+            loading = Loading(percent=round(100 * num_done / num_total, 1), seconds_left=round(left, 1))
+            connection.sendall(writer.pack(Frame([loading])))
+
+    return tell
 
 
 def _refuse(connection: socket.socket, writer: FrameWriter, reason: LoadFailed) -> int:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from llmos.engine import _native
 from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.progress import Progress, silent
 from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
 
 Weights = Literal["auto", "f32", "int8", "int4"]
@@ -19,9 +20,8 @@ Packing = Literal["bytes", "nibbles", "affine_nibbles", "floats"]
 """As in csrc/matrix.h."""
 
 Memory = npt.NDArray[np.uint8]
-Progress = Callable[[float], None]
-"""Is told how much is done, from 0 to 1."""
 
+PACKING = "packing the weights"
 _PACKING_OF: dict[DType, Packing] = {"Q8_0": "bytes", "Q4_0": "nibbles", "Q4_1": "affine_nibbles"}
 
 _BYTES_AT_ONCE = 64 << 20
@@ -77,14 +77,12 @@ def plan_matrices(
     return Plan(tuple(placements), offset)
 
 
-def pack(
-    plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool, progress: Progress = lambda _: None
-) -> Memory:
+def pack(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool, progress: Progress = silent) -> Memory:
     """Return memory of this process with all matrices packed. Raises ValueError naming a tensor of another shape."""
     memory = _native.memory(plan.num_bytes)
     for batch in _batches(plan, tensors, pool):
         _native.pack_rows(pool, batch, memory)
-        progress(batch[-1].end / plan.num_bytes)
+        progress(PACKING, batch[-1].end, plan.num_bytes)
     return memory
 
 
