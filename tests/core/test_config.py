@@ -57,7 +57,7 @@ def test_what_is_set_is_taken():
     assert settings.catalog == Path("/etc/catalog.toml")
     assert settings.engine_options == {
         "isa": "avx2", "threads": 3, "kv_bytes": 16 << 30, "kv_dtype": "f16",
-        "prefix_cache": False, "max_draft_tokens": 0,
+        "prefix_cache": False, "max_draft_tokens": 0, "packed_folder": "/data/llmos/packed",
     }  # fmt: skip
     assert (settings.max_queued, settings.stuck_seconds, settings.load_seconds) == (0, 30, 3600)
     assert (settings.hf_endpoint, settings.hf_token) == ("https://mirror.example", "hf_secret")
