@@ -1,0 +1,176 @@
+"""A model that is served in a process of its own, to be timed and weighed: the engine as a replica has it.
+
+    the measurer    Served(files) --- JSON lines over its standard streams --->  this module's main()
+
+    in   {"files": {...}, "threads": 2, "streams": 8, "tokens_per_stream": 1024}
+    out  {"isa": ..., "threads": ..., "weight_bytes": ..., "kv_bytes": ..., "vocab_size": ...}      when it has loaded
+    in   {"prompts": [[token, ...], ...], "num_output_tokens": 128}
+    out  {"seconds": 1.9, "first_token_seconds": 0.01}
+    in   {"forget_peak": true}      out  {}
+    in   {"memory": true}           out  {"resident_bytes": ..., "private_bytes": ...}
+
+Prefix caching and speculation are off: the same tokens are computed whatever was asked before.
+"""
+
+import os
+
+# As in a replica's process: see llmos/engine/__main__.py.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import gc
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from llmos.core.errors import LLMOSError, ReplicaFailed, error_of_code
+from llmos.engine.config import EngineConfig
+from llmos.engine.loading import load_engine
+from llmos.engine.workloads import Prompt, Timing, runs_on
+
+_PROCESS = Path("/proc/self")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    isa: str
+    threads: int
+    weight_bytes: int
+    kv_bytes: int
+    vocab_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    resident_bytes: int
+    private_bytes: int
+
+
+class Served:
+    """The measurer's end. Use it as a context manager: the process ends with the block, whatever happened."""
+
+    def __init__(self, files: Mapping[str, Path], *, threads: int, streams: int, tokens_per_stream: int) -> None:
+        self._setup = {
+            "files": {name: str(path) for name, path in files.items()},
+            "threads": threads,
+            "streams": streams,
+            "tokens_per_stream": tokens_per_stream,
+        }
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "llmos.engine.evaluation.serving"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        try:
+            self.facts = Facts(**self._ask(self._setup))
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def run(self, prompts: Sequence[Prompt], num_output_tokens: int) -> Timing:
+        """A workloads.Run. Raises the engine's error where a request fails, ReplicaFailed where the process ends."""
+        return Timing(**self._ask({"prompts": prompts, "num_output_tokens": num_output_tokens}))
+
+    def forget_peak(self) -> None:
+        """Begin to look for the highest memory anew. Raises ReplicaFailed where the system doesn't let it."""
+        self._ask({"forget_peak": True})
+
+    def memory(self) -> Resident:
+        """Return the highest memory since forget_peak()."""
+        return Resident(**self._ask({"memory": True}))
+
+    def _ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except OSError:
+            line = b""
+        if not line:
+            status = self._process.wait()
+            raise ReplicaFailed(
+                f"The process that the model was measured in ended with status {status}: most often since memory ran"
+                " out. Free some memory and measure again."
+            )
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise error_of_code(answer["error"]["code"], answer["error"]["message"])
+        return answer
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the measurer, who ends this process
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    lines = iter(sys.stdin)
+    engine = None
+    for line in lines:
+        asked = json.loads(line)
+        try:
+            if engine is None:
+                engine, answer = _load(asked)
+            elif "prompts" in asked:
+                timing = runs_on(engine)(asked["prompts"], asked["num_output_tokens"])
+                answer = {"seconds": timing.seconds, "first_token_seconds": timing.first_token_seconds}
+            elif "forget_peak" in asked:
+                answer = _forget_peak()
+            else:
+                answer = _memory()
+        except LLMOSError as error:
+            answer = error.body()
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _load(asked: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    config = EngineConfig(
+        threads=asked["threads"],
+        max_sequences=asked["streams"],
+        context_length=asked["tokens_per_stream"],
+        prefix_cache=False,
+        max_draft_tokens=0,
+    )
+    engine, ready = load_engine({name: Path(path) for name, path in asked["files"].items()}, config)
+    gc.freeze()
+    return engine, {
+        "isa": ready.isa,
+        "threads": ready.threads,
+        "weight_bytes": ready.weight_bytes,
+        "kv_bytes": ready.kv_bytes,
+        "vocab_size": ready.vocab_size,
+    }
+
+
+def _forget_peak() -> dict[str, Any]:
+    try:
+        (_PROCESS / "clear_refs").write_text("5")  # the peak begins anew: proc(5)
+    except OSError as error:
+        raise ReplicaFailed(f"This system doesn't let a process begin its peak of memory anew: {error}.") from error
+    return {}
+
+
+def _memory() -> dict[str, Any]:
+    lines = re.findall(r"^(\w+):\s+(\d+) kB$", (_PROCESS / "status").read_text(), re.MULTILINE)
+    sizes = {name: int(kib) * 1024 for name, kib in lines}
+    return {"resident_bytes": sizes["VmHWM"], "private_bytes": sizes["RssAnon"]}
+
+
+if __name__ == "__main__":
+    main()
