@@ -39,16 +39,18 @@ CARD = Card(
         resident_bytes=90_000_000, private_bytes=60_000_000, weight_bytes=40_000_000, kv_bytes=20_000_000, streams=8,
         tokens_per_stream=1024,
     ),
-    prefill=Rate(tokens_per_second=1000.0, runs=(990.0, 1000.0, 1010.0), parent_tokens_per_second=1250.0,
+    prefill=Rate(num_tokens=512,
+ tokens_per_second=1000.0, runs=(990.0, 1000.0, 1010.0), parent_tokens_per_second=1250.0,
                  parent_runs=(1240.0, 1250.0, 1260.0), ratio=0.8),
-    decode=Rate(tokens_per_second=150.0, runs=(149.0, 150.0, 151.0), parent_tokens_per_second=120.0,
+    decode=Rate(num_tokens=128,
+ tokens_per_second=150.0, runs=(149.0, 150.0, 151.0), parent_tokens_per_second=120.0,
                 parent_runs=(119.0, 120.0, 121.0), ratio=1.25),
     layers=Layers(
         errors=(
             LayerError(layer=0, parent_layer=0, weights=0.05, hidden=0.02),
             LayerError(layer=1, parent_layer=2, weights=None, hidden=0.04),
         ),
-        parent_layers=3,
+        embedding=0.004, parent_layers=3,
         left_out=(1,),
     ),
 )  # fmt: skip

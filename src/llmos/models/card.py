@@ -74,6 +74,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens a second. Every repeat asked the parent right before or after, so that what else ran slowed both."""
 
+    num_tokens: int
+    """Of the prompt that was read, or those that were written."""
     tokens_per_second: float
     """The median of the runs."""
     runs: tuple[float, ...]
@@ -84,7 +86,8 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LayerError(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a layer is from the parent's: the norm of the difference over the norm of the parent's."""
+    """How far a layer is from the parent's: the norm of the difference over the norm of the parent's. In float32, so
+    that it is the weights' doing alone."""
 
     layer: int
     parent_layer: int
@@ -92,11 +95,14 @@ class LayerError(msgspec.Struct, frozen=True, kw_only=True):
     weights: float | None
     """Of all its matrices together. None: they don't have the parent's shapes."""
     hidden: float | None
-    """Of the residual stream after it, on the text's first tokens. None: it has another width."""
+    """Of each token's residual stream after it, on average over the text's first tokens. None: it has another width,
+    or the model is a mixture of experts."""
 
 
 class Layers(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[LayerError, ...]
+    embedding: float | None
+    """The error of the embedding's weights."""
     parent_layers: int
     left_out: tuple[int, ...]
     """The parent's layers that this version no longer has."""

@@ -155,5 +155,6 @@ def _layer_vectors(part: Part) -> list[Floats]:
         if name.startswith("layers.") and shape == width and name.endswith("_norm.weight"):
             names[int(name.split(".")[1])].append(name)
     return [
-        np.concatenate([dequantize(part.tensors[name]).ravel() for name in each] or [np.empty(0, np.float32)]) for each in names
+        np.concatenate([dequantize(part.tensors[name]).ravel() for name in each] or [np.empty(0, np.float32)])
+        for each in names
     ]
