@@ -1,20 +1,19 @@
-"""How well a runner predicts a text, and whether it would have answered as another one did. For quality.py.
-
-The text is the help of Python itself, which lies on every machine; a Python of another version has other words here
-and there, so only figures of one run are compared.
+"""How well a runner predicts the text that cards are measured on, and whether it would have answered as another one did.
+For quality.py.
 """
 
-import pydoc_data.topics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from llmos.engine.runner import BLOCK_SIZE, Batch, Runner
+from llmos.engine.evaluation.predictions import batch_of, increase, perplexity, predict
+from llmos.engine.evaluation.text import cut_windows, held_out_text
+from llmos.engine.runner import BLOCK_SIZE, Runner
 from llmos.engine.tokenizer import Tokenizer
 
-# W windows, L tokens of a window, P prompts, T tokens of a prompt, A tokens of an answer, V vocabulary
+# W windows, L tokens of a window, N all tokens but the first of each window, P prompts, T tokens of a prompt, A tokens of an answer, V vocabulary
 
 WINDOW = 1024
 PROMPTS = 64
@@ -40,7 +39,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    losses_WL: Floats
+    losses_N: Floats
     """-log p of every token of a window but its first."""
     choices_PA: Ints
     """The likeliest token after each prompt, and after each prompt with some of its answer."""
@@ -62,13 +61,13 @@ class Difference:
 
 
 def cut_text(tokenizer: Tokenizer, num_windows: int) -> Text:
-    topics: dict[str, str] = pydoc_data.topics.topics
-    tokens = np.array(tokenizer.encode("\n".join(topics[name] for name in sorted(topics)), add_bos=False), np.int32)
-    if num_windows * WINDOW > len(tokens):
-        raise SystemExit(f"The text has {len(tokens) // WINDOW} windows of {WINDOW} tokens; take fewer than that.")
+    tokens = np.array(tokenizer.encode(held_out_text(), add_bos=False), np.int32)
+    windows_WL = cut_windows(tokenizer, num_windows, WINDOW)
+    if len(windows_WL) < num_windows:
+        raise SystemExit(f"The text has {len(windows_WL)} windows of {WINDOW} tokens; take no more than that.")
     places = np.linspace(0, len(tokens) - PROMPT_TOKENS, PROMPTS).astype(int)
     return Text(
-        windows_WL=tokens[: num_windows * WINDOW].reshape(num_windows, WINDOW),
+        windows_WL=windows_WL,
         prompts_PT=np.stack([tokens[place : place + PROMPT_TOKENS] for place in places]),
     )
 
@@ -77,11 +76,12 @@ def answer(runner: Runner, prompts_PT: Ints) -> Ints:
     """Return the greedy answer to each prompt, [P, A], whatever it says."""
     blocks_PB = _blocks_of_their_own(len(prompts_PT))
     logits = [
-        runner.forward(_batch(part, 0, blocks, last=1)).argmax(axis=1) for part, blocks in _parts(prompts_PT, blocks_PB)
+        runner.forward(batch_of(part, 0, blocks, last=1)).argmax(axis=1)
+        for part, blocks in _parts(prompts_PT, blocks_PB)
     ]
     answers = [np.concatenate(logits).astype(np.int32)]
     for length in range(PROMPT_TOKENS, PROMPT_TOKENS + ANSWER_TOKENS - 1):
-        logits_PV = runner.forward(_batch(answers[-1][:, None], length, blocks_PB, last=1))
+        logits_PV = runner.forward(batch_of(answers[-1][:, None], length, blocks_PB, last=1))
         answers.append(logits_PV.argmax(axis=1).astype(np.int32))
     return np.stack(answers, axis=1)
 
@@ -90,52 +90,25 @@ def score(runner: Runner, text: Text, answers_PA: Ints) -> Score:
     """Predict every window, and every token of these answers."""
     tokens_PX = np.concatenate([text.prompts_PT, answers_PA[:, :-1]], axis=1)
     choices = [
-        runner.forward(_batch(part, 0, blocks, last=ANSWER_TOKENS)).argmax(axis=1).reshape(len(part), -1)
+        runner.forward(batch_of(part, 0, blocks, last=ANSWER_TOKENS)).argmax(axis=1).reshape(len(part), -1)
         for part, blocks in _parts(tokens_PX, _blocks_of_their_own(len(tokens_PX)))
     ]
     return Score(
-        losses_WL=np.stack([_losses(runner, window) for window in text.windows_WL]),
+        losses_N=predict(runner, text.windows_WL).losses_N,
         choices_PA=np.concatenate(choices).astype(np.int32),
     )
 
 
 def compare(score: Score, reference: Score) -> Difference:
-    more = score.losses_WL - reference.losses_WL
+    more = increase(score.losses_N, reference.losses_N)
     same_PA = score.choices_PA == reference.choices_PA
     until = np.where(same_PA.all(axis=1), ANSWER_TOKENS, (~same_PA).argmax(axis=1))
     return Difference(
-        perplexity=float(np.exp(score.losses_WL.mean())),
-        perplexity_increase=float(np.expm1(more.mean())),
-        standard_error=float(more.std() / more.size**0.5),
+        perplexity=perplexity(score.losses_N)[0],
+        perplexity_increase=more.share,
+        standard_error=more.standard_error,
         agreement=float(same_PA.mean()),
         tokens_until_differing=float(until.mean()),
-    )
-
-
-def _losses(runner: Runner, window_L: Ints) -> Floats:
-    blocks = np.arange(-(-len(window_L) // BLOCK_SIZE), dtype=np.int32)[None]
-    losses = []
-    for begin in range(0, len(window_L), _TOKENS_AT_ONCE):
-        part = window_L[None, begin : begin + _TOKENS_AT_ONCE]
-        logits_LV = runner.forward(_batch(part, begin, blocks, last=part.size))
-        following = window_L[begin + 1 : begin + 1 + part.size]
-        logits_LV = logits_LV[: len(following)]  # nothing follows the last token of the window
-        highest_L = logits_LV.max(axis=1)
-        sums_L = np.exp(logits_LV - highest_L[:, None]).sum(axis=1, dtype=np.float64)
-        losses.append(np.log(sums_L) + highest_L - logits_LV[np.arange(len(following)), following])
-    return np.concatenate(losses)
-
-
-def _batch(tokens_SN: Ints, context_length: int, blocks_SB: Ints, *, last: int) -> Batch:
-    """Return a batch of equally long sequences, with the logits of the last tokens of each."""
-    num_sequences, count = tokens_SN.shape
-    starts = np.arange(num_sequences + 1, dtype=np.int32) * np.int32(count)
-    return Batch(
-        tokens=np.ascontiguousarray(tokens_SN).reshape(-1),
-        starts=starts,
-        context_lengths=np.full(num_sequences, context_length, np.int32),
-        block_tables=np.ascontiguousarray(blocks_SB),
-        logit_rows=(starts[1:, None] - np.arange(last, 0, -1, dtype=np.int32)).reshape(-1),
     )
 
 

@@ -183,11 +183,18 @@ class _Measuring:
         return None
 
     def _units(self) -> int:
-        extent, models = self._extent, 1 if self._reference is None else 2
-        layers = 0 if self._reference is None else extent.layer_texts * extent.layer_tokens * _LAYERS_UNITS
-        runs = sum(_units_of(each) for each in (*_timed(extent.tokens_per_stream), _weighed(extent)))
-        timed = extent.repeats * sum(_units_of(each) for each in _timed(extent.tokens_per_stream))
-        return models * (extent.num_windows * extent.window + layers + 2 * _LOAD_UNITS + runs + timed)
+        spec, extent, models = self._model.spec, self._extent, 1 if self._reference is None else 2
+        if not isinstance(spec, DecoderSpec):
+            return 1
+        context = min(extent.tokens_per_stream, spec.max_positions)
+        predicted = extent.num_windows * (min(extent.window, spec.max_positions) - 1)
+        layers = 0 if self._reference is None else self._layer_units(spec)
+        timed = (1 + extent.repeats) * sum(_units_of(each) for each in _timed(context))
+        return models * (predicted + layers + 2 * _LOAD_UNITS + _units_of(_weighed(extent, context)) + timed)
+
+    def _layer_units(self, spec: DecoderSpec) -> int:
+        """Of all layers of one model."""
+        return self._extent.layer_texts * min(self._extent.layer_tokens, spec.max_positions) * _LAYERS_UNITS
 
     def _lack(self, reason: str, *fields: str) -> None:
         for field in fields:
@@ -263,9 +270,7 @@ class _Measuring:
         count = min(extent.layer_tokens, spec.max_positions)
         tokens_SL = text.cut_windows(self._model.tokenizer, extent.layer_texts, count)
         mine, theirs = Part(spec, self._model.tensors), Part(self._reference.spec, self._reference.tensors)
-        units = (
-            2 * extent.layer_texts * extent.layer_tokens * _LAYERS_UNITS // (spec.num_layers + theirs.spec.num_layers)
-        )
+        units = 2 * self._layer_units(spec) // (spec.num_layers + theirs.spec.num_layers)
         try:
             differences = layer_differences(mine, theirs, tokens_SL, advance=lambda: self._work.advance(units))
         except ValueError as error:
@@ -371,7 +376,7 @@ def _timed(context: int) -> tuple[Workload, Workload]:
     return Workload("prefill", 1, length, 1), Workload("decode", 1, min(32, context // 4), min(128, context // 2))
 
 
-def _weighed(extent: Extent, context: int = 1024) -> Workload:
+def _weighed(extent: Extent, context: int) -> Workload:
     return Workload("streams", extent.streams, min(32, context // 4), min(64, context // 2))
 
 
