@@ -22,7 +22,7 @@ from llmos.engine.metadata import Metadata
 from llmos.models.catalog import Catalog
 from llmos.models.registry import Notice
 from llmos.models.sources import Progress
-from llmos.models.versions import Loadable, Removed
+from llmos.models.versions import Labels, Loadable, Removed
 
 KEY = "the-owners-key"
 READY = Ready(
@@ -70,8 +70,14 @@ class FakeDatabase:
         """Unknown: every call looks its model up anew."""
 
 
+class FakeLabels:
+    def all(self) -> dict[tuple[str, int], Labels]:
+        return {}
+
+
 class FakeRegistry:
     def __init__(self) -> None:
+        self.labels = FakeLabels()
         self.versions = [FakeVersion()]
         self.unlisted = [MINILM]
         """Answer to their names too, so that a list stays short."""
@@ -107,7 +113,7 @@ class FakeRegistry:
                 progress(*step)
         return self.versions[0]
 
-    def remove(self, ref: str) -> Removed:
+    def remove(self, ref: str, refuse: Any = None, *, by: str | None = None) -> Removed:
         gone = [version for version in self.versions if ref in (version.model, version.ref)]
         if not gone:
             raise ModelNotFound(f"There is no model {ref}.", param="model")

@@ -63,6 +63,10 @@ async def test_a_version_is_described_in_full(http: httpx.AsyncClient) -> None:
         "parent": None,
         "recipe": None,
         "made_by": "ada",
+        "description": None,
+        "tags": {},
+        "model_description": None,
+        "model_tags": {},
         "created_at": "2026-01-02T00:00:00Z",
     }
 

@@ -34,7 +34,7 @@ async def test_every_operation_says_what_it_reads_gives_and_asks_for(http: httpx
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"], path
-            reads = method in ("post", "put") and not path.endswith(("/cancel", "/sleep", "/wake"))
+            reads = method in ("post", "put", "patch") and not path.endswith(("/cancel", "/sleep", "/wake"))
             assert (reads or path == "/api/delete") == ("requestBody" in operation), path
             assert (operation.get("security") == []) == path.startswith(OPEN_PATHS), path
             no_json = ("/metrics", "/api/copy", "/v1/files/{file_id}/content", "/llmos/v1/blobs/{digest}")

@@ -72,7 +72,7 @@ def test_an_adapter_needs_a_name_beside_its_model(registry, model, make_adapter)
         registry.import_path(make_adapter(), "tiny")
     with pytest.raises(ModelNotFound):
         registry.import_path(make_adapter("other"), "nothing:french")
-    registry.set_alias("tiny", "prod", "tiny@1")
+    registry.aliases.set("tiny", "prod", "tiny@1")
     with pytest.raises(Conflict, match="a whole model"):
         registry.import_path(make_adapter("third"), "tiny:prod")
 

@@ -98,6 +98,10 @@ def import_(
 
 def list_(
     catalog: Annotated[bool, typer.Option("--catalog", help="List what `llmos pull` can get instead.")] = False,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="Only what has this tag, KEY or KEY=VALUE; may be repeated."),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List the models that are here."""
@@ -106,11 +110,15 @@ def list_(
         return
     settings = load_settings()
     if (server := remote_server(settings)) is not None:
+        if tag:
+            refuse_remote(settings, "list --tag")
         rows = [model.info.raw for model in server.models.list()]
     else:
-        rows = [version_facts(version) for version in open_registry(settings).list()]
+        rows = [version_facts(version) for version in _tagged(open_registry(settings), tag or [])]
     if as_json:
         print_json(rows)
+    elif not rows and tag:
+        stderr().print(f"Nothing here has {' and '.join(tag)}. Tag a version with: llmos tag MODEL {tag[0]}")
     elif not rows:
         stderr().print("No models here yet. Get one with: llmos pull smollm2")
     else:
@@ -126,6 +134,20 @@ def list_(
         print_table([_readable(facts) for facts in rows], columns)
 
 
+def _tagged(registry: "Registry", tags: Sequence[str]) -> "Sequence[Version]":
+    """The versions that have all of these tags, themselves or by their model."""
+    from llmos.models.labels import has_tag
+
+    labels = registry.labels.all() if tags else {}
+    return [
+        version
+        for version in registry.list()
+        if all(
+            has_tag([labels.get((version.model, version.number)), labels.get((version.model, 0))], tag) for tag in tags
+        )
+    ]
+
+
 def show(model: options.ModelOrRoute, as_json: options.AsJson = False) -> None:
     """Show everything that is known about a model."""
     settings = load_settings()
@@ -139,6 +161,10 @@ def show(model: options.ModelOrRoute, as_json: options.AsJson = False) -> None:
             "versions": list(details.versions),
             "aliases": list(details.aliases),
             "made_from": details.made_from,
+            "description": details.labels.description,
+            "tags": dict(details.labels.tags),
+            "model_description": details.model_labels.description,
+            "model_tags": dict(details.model_labels.tags),
             "runs": details.unsupported is None,
             "unsupported": details.unsupported,
         }
@@ -162,8 +188,10 @@ def show(model: options.ModelOrRoute, as_json: options.AsJson = False) -> None:
 
 def rm(model: options.ModelReference, as_json: options.AsJson = False) -> None:
     """Remove a model (NAME), one version of it (NAME@3) or an alias (NAME:ALIAS), and the files nobody else uses."""
+    from llmos.deployments.removing import remove
+
     registry = open_local("rm")
-    removed = registry.remove(model)
+    removed = remove(registry, model)
     # First, since it is done: what follows may take as long as the longest answer.
     if as_json:
         print_json({"versions": removed.versions, "aliases": removed.aliases, "freed_bytes": removed.freed_bytes})
@@ -288,6 +316,8 @@ def _readable(facts: Mapping[str, Any]) -> dict[str, Any]:
             readable[name] = datetime.fromisoformat(value)
         elif name == "sampling":
             readable[name] = ", ".join(f"{field} {number:g}" for field, number in value.items()) or None
+        elif name in ("tags", "model_tags"):
+            readable[name] = ", ".join(f"{key}={word}" if word else key for key, word in value.items()) or None
         elif name == "recipe" and value is not None:
             readable[name] = _readable_recipe(value)
         else:

@@ -6,7 +6,15 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from llmos.models.tables import AliasMoveRow, ModelRow, VersionFileRow, VersionRow
+from llmos.models.tables import (
+    AliasMoveRow,
+    LabelChangeRow,
+    ModelRow,
+    PolicyRow,
+    SignatureRow,
+    VersionFileRow,
+    VersionRow,
+)
 
 
 def model_names(session: Session) -> list[str]:
@@ -66,10 +74,44 @@ def aliases(session: Session, model: str) -> dict[str, int]:
     return {alias: number for alias, number in sorted(last.items()) if number is not None}
 
 
-def alias_moves(session: Session, model: str) -> Sequence[AliasMoveRow]:
-    """All moves of a model's aliases, oldest first."""
-    statement = select(AliasMoveRow).where(AliasMoveRow.model == model).order_by(AliasMoveRow.id)
-    return session.scalars(statement).all()
+def alias_moves(session: Session, model: str, alias: str | None = None) -> Sequence[AliasMoveRow]:
+    """All moves of a model's aliases, or of one of them, oldest first."""
+    statement = select(AliasMoveRow).where(AliasMoveRow.model == model)
+    if alias is not None:
+        statement = statement.where(AliasMoveRow.alias == alias)
+    return session.scalars(statement.order_by(AliasMoveRow.id)).all()
+
+
+def lock_model(session: Session, name: str) -> None:
+    """Let nobody else change what belongs to the model before this transaction ends; nothing where there is none."""
+    session.get(ModelRow, name, with_for_update=True)
+
+
+def labels(session: Session, subject: tuple[str, int] | None = None) -> Sequence[LabelChangeRow]:
+    """The last change of each tag and description, of one subject or of all."""
+    last = select(func.max(LabelChangeRow.id)).group_by(LabelChangeRow.model, LabelChangeRow.number, LabelChangeRow.key)
+    if subject is not None:
+        last = last.where(LabelChangeRow.model == subject[0], LabelChangeRow.number == subject[1])
+    statement = select(LabelChangeRow).where(LabelChangeRow.id.in_(last))
+    return session.scalars(statement.order_by(LabelChangeRow.id)).all()
+
+
+def label_changes(session: Session, model: str, number: int | None = None) -> Sequence[LabelChangeRow]:
+    """All changes of the labels of a version, or of a model and its versions, oldest first."""
+    statement = select(LabelChangeRow).where(LabelChangeRow.model == model)
+    if number is not None:
+        statement = statement.where(LabelChangeRow.number == number)
+    return session.scalars(statement.order_by(LabelChangeRow.id)).all()
+
+
+def policies(session: Session, project: str) -> Sequence[PolicyRow]:
+    return session.scalars(select(PolicyRow).where(PolicyRow.project == project).order_by(PolicyRow.name)).all()
+
+
+def signatures(session: Session, version_digest: str) -> Sequence[SignatureRow]:
+    """The signatures of a version, oldest first."""
+    statement = select(SignatureRow).where(SignatureRow.version_digest == version_digest)
+    return session.scalars(statement.order_by(SignatureRow.id)).all()
 
 
 def digests_in_use(session: Session) -> set[str]:

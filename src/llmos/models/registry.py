@@ -4,30 +4,30 @@ A Version is immutable and known by the digest of its manifest. It is listed onc
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy.orm import Session
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, DownloadFailed
 from llmos.engine.messages import AdapterFiles
 from llmos.models import queries
+from llmos.models.aliases import Aliases
 from llmos.models.catalog import Catalog, Entry, Source
 from llmos.models.facts import describe, describe_adapter, metadata
 from llmos.models.finding import Finder
+from llmos.models.labels import LabelBook
 from llmos.models.made import add_made, check_free, find_made, origin_of
 from llmos.models.manifest import Manifest
-from llmos.models.names import Reference, check_name, parse_reference
+from llmos.models.names import check_name, parse_reference
 from llmos.models.pulling import pull_from
 from llmos.models.recording import Origin, Recorder
+from llmos.models.removing import Refuse, take_from_list
 from llmos.models.sources import Access, Progress, silent
 from llmos.models.store import Store
-from llmos.models.tables import AliasMoveRow
-from llmos.models.versions import Details, Loadable, Removed, Version, manifest_of, version_of
+from llmos.models.versions import Details, Labels, Loadable, Removed, Version, manifest_of, version_of
 
 if TYPE_CHECKING:
     from llmos.engine.description import Description
@@ -51,6 +51,8 @@ class Registry:
         self._catalog_path, self.access, self._clock = catalog_path, access or Access(), clock
         self._finder = Finder(lambda: self.catalog)
         self.recorder = Recorder(database, store, clock)
+        self.aliases = Aliases(database, self._finder, clock)
+        self.labels = LabelBook(database, self._finder, clock)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -75,11 +77,14 @@ class Registry:
             ]
             siblings = [version_of(row).ref for row in queries.versions(session, version.model)]
             made_from = origin_of(session, version.parent)
+        labels = self.labels.all()
         return Details(
             version=version,
             aliases=tuple(pointing),
             versions=tuple(siblings),
             made_from=made_from,
+            labels=labels.get((version.model, version.number), Labels()),
+            model_labels=labels.get((version.model, 0), Labels()),
             unsupported=self._describe(version).unsupported,
         )
 
@@ -184,58 +189,16 @@ class Registry:
                 adapted = queries.version(session, version.model, version.adapts).digest
         return manifest_of(version, adapted)
 
-    def remove(self, ref: str) -> Removed:
+    def remove(self, ref: str, refuse: Refuse | None = None, *, by: str | None = None) -> Removed:
         """Remove a whole model (NAME), one version of it (NAME@3), or only an alias (NAME:ALIAS).
 
-        Blobs that no other version needs are deleted. Raises Conflict for a version that an alias points at.
+        Blobs that no other version needs are deleted. Raises Conflict for a version that an alias points at, and
+        whatever `refuse` does, which knows who else needs it; then nothing is removed.
         """
-        reference = parse_reference(ref)
         with self.database.transaction() as session:
-            row = self._finder.version(session, reference)
-            aliases = queries.aliases(session, reference.model)
-            if reference.alias is not None:
-                self._move_alias(session, reference.model, reference.alias, None)
-                return Removed(versions=(), aliases=(reference.alias,), freed_bytes=0)
-            if reference.number is None and reference.digest is None:
-                rows = list(queries.versions(session, reference.model))
-                for alias in aliases:
-                    self._move_alias(session, reference.model, alias, None)
-            else:
-                rows = [row]
-                if adapters := [other for other in queries.versions(session, row.model) if other.adapts == row.number]:
-                    raise Conflict(
-                        f"{version_of(adapters[0]).ref} is an adapter of {version_of(row).ref}."
-                        f" Remove the adapter first: llmos rm {version_of(adapters[0]).ref}"
-                    )
-                if pointing := [alias for alias, number in aliases.items() if number == row.number]:
-                    raise Conflict(
-                        f"{version_of(row).ref} is what {reference.model}:{pointing[0]} points at."
-                        f" Remove the alias first: llmos rm {reference.model}:{pointing[0]}"
-                    )
-                aliases = {}
-            removed = [version_of(row).ref for row in rows]
-            for row in rows:
-                row.removed_at = self._clock()
-        return Removed(versions=tuple(removed), aliases=tuple(aliases), freed_bytes=self._collect())
-
-    def set_alias(self, model: str, alias: str, ref: str | None) -> None:
-        """Point `model:alias` at a version of the model, or at nothing. Every move is kept with its time."""
-        check_name(alias, "an alias")
-        with self.database.transaction() as session:
-            number = None
-            if ref is not None:
-                reference = parse_reference(ref)
-                if reference.model != model:
-                    raise Conflict(f"{model}:{alias} can only point at a version of {model}; {ref} is not one.")
-                number = self._finder.version(session, reference).number
-            else:
-                self._finder.version(session, Reference(model, alias=alias))
-            self._move_alias(session, model, alias, number)
-
-    def alias_history(self, model: str) -> Sequence[tuple[datetime, str, int | None]]:
-        """Every move of the model's aliases: when, which, to which version number (None: removed)."""
-        with self.database.session() as session:
-            return [(move.moved_at, move.alias, move.number) for move in queries.alias_moves(session, model)]
+            removed = take_from_list(session, self._finder, ref, refuse, self._clock(), by)
+        freed_bytes = self._collect() if removed.versions else 0
+        return replace(removed, freed_bytes=freed_bytes)
 
     def names(self) -> Sequence[str]:
         """The models that have a version."""
@@ -291,11 +254,8 @@ class Registry:
                 adapted=adapted,
             )
             version = self.recorder.record(reference.model, self.recorder.add_files(found, progress), origin)
-        self.set_alias(reference.model, reference.alias, version.ref)
+        self.aliases.set(reference.model, reference.alias, version.ref)
         return version
-
-    def _move_alias(self, session: Session, model: str, alias: str, number: int | None) -> None:
-        session.add(AliasMoveRow(model=model, alias=alias, number=number, moved_at=self._clock()))
 
     def _collect(self) -> int:
         def referenced() -> set[str]:

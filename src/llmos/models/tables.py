@@ -67,6 +67,49 @@ class AliasMoveRow(Base):
     number: Mapped[int | None]
     """The version that it points at from now on. None: the alias was removed."""
     moved_at: Mapped[datetime] = mapped_column(Time)
+    moved_by: Mapped[str | None] = mapped_column(String(128))
+
+
+class LabelChangeRow(Base):
+    """One change of a tag or a description. The last one of each key holds; all together are the history."""
+
+    __tablename__ = "label_changes"
+    __table_args__ = (Index(None, "model", "number", "key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"))
+    number: Mapped[int]
+    """Of the version; 0 for the model itself."""
+    key: Mapped[str] = mapped_column(String(64))
+    """The tag's; empty for the description."""
+    value: Mapped[str | None] = mapped_column(Text)
+    """None: it was removed."""
+    changed_at: Mapped[datetime] = mapped_column(Time)
+    changed_by: Mapped[str | None] = mapped_column(String(128))
+
+
+class PolicyRow(Base):
+    __tablename__ = "policies"
+
+    project: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[bool | float] = mapped_column(JSON)
+    updated_at: Mapped[datetime] = mapped_column(Time)
+    updated_by: Mapped[str | None] = mapped_column(String(128))
+
+
+class SignatureRow(Base):
+    """A signature of a version, by the version's digest: whoever gets the same bytes elsewhere has use for it, too."""
+
+    __tablename__ = "signatures"
+    __table_args__ = (UniqueConstraint("version_digest", "digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version_digest: Mapped[str] = mapped_column(String(71))
+    digest: Mapped[str] = mapped_column(String(71))
+    """Of the signature itself: the same one is kept once."""
+    signature: Mapped[str] = mapped_column(Text)
+    added_at: Mapped[datetime] = mapped_column(Time)
 
 
 class CardRow(Base):

@@ -1,7 +1,7 @@
 """A Version, as everybody but the database knows it; and what is told when one is shown or removed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,15 @@ class Loadable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """What people say of a model or a version."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Key to value; a tag that is only a word has the value ""."""
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
     """A version, and what is known around it."""
 
@@ -72,6 +81,10 @@ class Details:
     """The refs of all versions of the model."""
     made_from: str | None
     """The ref of the version that it was made from; its digest where that one is unknown here."""
+    labels: Labels
+    """Its own tags and description."""
+    model_labels: Labels
+    """Those of its model."""
     unsupported: str | None
     """Why this engine can't run it, None where it can."""
 

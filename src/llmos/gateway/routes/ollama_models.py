@@ -7,6 +7,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, NotFound
+from llmos.deployments.removing import remove
 from llmos.engine.architectures import is_encoder
 from llmos.engine.metadata import Metadata
 from llmos.gateway import openapi
@@ -164,7 +165,7 @@ async def ollama_delete(request: Request) -> Response:
         await asyncio.to_thread(services.routes.remove, name)
         return Response(status_code=200)
     try:
-        removed = await asyncio.to_thread(services.registry.remove, name)
+        removed = await asyncio.to_thread(remove, services.registry, name)
     except BadRequest:
         raise NotFound(f"There is no model {name[:80]!r}.", param="model") from None
     for version in removed.versions:

@@ -1,0 +1,33 @@
+"""Remove a model, a version or an alias, unless a deployment or a route needs it."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from llmos.core.errors import Conflict
+from llmos.deployments import queries
+from llmos.deployments.deployments import Deployments
+from llmos.models.registry import Registry
+from llmos.models.versions import Removed
+
+
+def remove(registry: Registry, ref: str, *, by: str | None = None) -> Removed:
+    """Remove what `ref` names, as Registry.remove does. Raises Conflict, with the next command, where a deployment or a
+    route needs the alias, or a deployment the version; then nothing is removed. A route to a model that is removed
+    stays, and says so to who asks for it."""
+    deployments = Deployments(registry.database, registry)
+
+    def refuse(session: Session, model: str, alias: str | None, numbers: Sequence[int]) -> None:
+        deployments.refuse_removal(session, model, alias, numbers)
+        if alias is not None:
+            _refuse_routed(session, f"{model}:{alias}")
+
+    return registry.remove(ref, refuse, by=by)
+
+
+def _refuse_routed(session: Session, alias: str) -> None:
+    if routes := queries.routes_to(session, alias):
+        raise Conflict(
+            f"{alias} is what the route {routes[0]} leads to. Point that elsewhere first:"
+            f" llmos route set {routes[0]} MODEL"
+        )

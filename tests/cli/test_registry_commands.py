@@ -1,0 +1,130 @@
+"""llmos alias, tag, describe, policy."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from llmos.core.config import load_settings
+from llmos.models import open_registry
+from llmos.models.queries import ensure_model
+from llmos.models.tables import AliasMoveRow, VersionRow
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def registry(home):
+    """With two versions of a model, and an alias that somebody moved in March."""
+    registry = open_registry(load_settings())
+    with registry.database.transaction() as session:
+        ensure_model(session, "tiny", NOON)
+        for number, source in ((1, "import:/one"), (2, "import:/two")):
+            session.add(
+                VersionRow(
+                    model="tiny", number=number, digest=f"sha256:{number:064}", created_at=NOON, source=source,
+                    format="gguf", family="llama", quantization="Q4_1", parameters=1, sampling={}, files=[],
+                )
+            )  # fmt: skip
+        for number, day in ((1, 1), (2, 3)):
+            moved_at = datetime(2026, 3, day, 14, 30, tzinfo=UTC)
+            session.add(AliasMoveRow(model="tiny", alias="prod", number=number, moved_at=moved_at, moved_by="ada"))
+    yield registry
+    registry.database.close()
+
+
+def test_what_production_was_on_a_day(cli, registry):
+    def on(day):
+        return cli("alias", "history", "tiny:prod", "--at", day).out.strip()
+
+    assert on("2026-02-03") == "tiny:prod was no version on 2026-02-03."
+    assert on("2026-03-02") == "tiny:prod was tiny@1 on 2026-03-02."
+    assert on("2026-03-03").startswith("tiny:prod was tiny@1 until 2026-03-03 ")
+    assert on("2026-03-03").endswith(", then tiny@2 on 2026-03-03.")
+    assert on("2026-03-03T14:29:00+00:00") == "tiny:prod was tiny@1 at 2026-03-03T14:29:00+00:00."
+    assert on("2026-03-03T14:31:00Z") == "tiny:prod was tiny@2 at 2026-03-03T14:31:00Z."
+    spans = json.loads(cli("alias", "history", "tiny:prod", "--at", "2026-03-03", "--json").out)
+    assert [span["version"] for span in spans] == ["tiny@1", "tiny@2"]
+
+
+def test_an_alias_is_set_listed_and_removed(cli, registry):
+    assert cli("alias", "set", "tiny:next", "tiny").out == "tiny:next → tiny@2\n"
+    assert cli("alias", "set", "tiny:next", "tiny@1", "--from", "tiny@2").out == (
+        "tiny:next → tiny@1 (until now tiny@2)\n"
+    )
+    listed = json.loads(cli("alias", "list", "--json").out)
+    assert [(row["name"], row["now"]) for row in listed] == [("tiny:next", "tiny@1"), ("tiny:prod", "tiny@2")]
+    assert "tiny:next" in cli("alias", "list", "tiny").out
+    assert cli("alias", "rm", "tiny:next").out == "Removed the alias tiny:next, which pointed at tiny@1.\n"
+    moves = json.loads(cli("alias", "history", "tiny:next", "--json").out)
+    assert [(move["was"], move["now"]) for move in moves] == [
+        (None, "tiny@2"), ("tiny@2", "tiny@1"), ("tiny@1", None)
+    ]  # fmt: skip
+    assert len(json.loads(cli("alias", "history", "tiny", "--json").out)) == 5
+    assert "ada" in cli("alias", "history", "tiny:prod").out
+
+
+def test_an_alias_that_a_route_or_a_deployment_needs_says_what_to_do(cli, registry):
+    cli("route", "set", "chat", "tiny:prod")
+    for command in (["rm", "tiny:prod"], ["alias", "rm", "tiny:prod"], ["rm", "tiny"]):
+        outcome = cli(*command)
+        assert (outcome.status, outcome.out) == (2, "")
+        assert outcome.err.strip().endswith("llmos route set chat MODEL")
+    cli("route", "rm", "chat")
+    assert cli("deploy", "tiny:prod").status == 0
+    for command in (["rm", "tiny:prod"], ["rm", "tiny@2"], ["rm", "tiny"]):
+        outcome = cli(*command)
+        assert outcome.status == 2
+        assert len(outcome.err.strip().splitlines()) == 1
+    assert "undeploy tiny@2" in cli("rm", "tiny:prod").err
+    assert len(json.loads(cli("list", "--json").out)) == 2
+
+
+def test_tags_and_descriptions_are_kept_shown_and_looked_for(cli, registry):
+    assert cli("tag", "tiny").out == "tiny has no tag.\n"
+    assert cli("tag", "tiny@1", "approved", "team=search").out == "approved, team=search\n"
+    assert cli("describe", "tiny", "Answers our customers").out == "Answers our customers\n"
+    assert cli("describe", "tiny").out == "Answers our customers\n"
+    assert cli("describe", "tiny@1").out == "tiny@1 has no description.\n"
+    assert [row["version"] for row in json.loads(cli("list", "--tag", "team=search", "--json").out)] == ["tiny@1"]
+    outcome = cli("list", "--tag", "nobody")
+    assert (outcome.out, "llmos tag MODEL nobody" in outcome.err) == ("", True)
+    assert cli("tag", "tiny@1", "--rm", "approved", "--json").out == '{\n  "team": "search"\n}\n'
+    changes = json.loads(cli("tag", "tiny@1", "--history", "--json").out)
+    assert [(change["what"], change["was"], change["now"]) for change in changes] == [
+        ("tag approved", None, ""), ("tag team", None, "search"), ("tag approved", "", None)
+    ]  # fmt: skip
+    assert "Answers our customers" in cli("describe", "tiny", "--history").out
+
+
+def test_policies_are_set_listed_and_unset(cli, registry):
+    assert "require_signature" in cli("policy", "list").err
+    assert cli("policy", "set", "require_signature", "on").out == "require_signature is on.\n"
+    assert cli("policy", "set", "max_perplexity_increase", "5%").out == "max_perplexity_increase is 0.05.\n"
+    listed = json.loads(cli("policy", "list", "--json").out)
+    assert {row["name"]: row["value"] for row in listed} == {"require_signature": True, "max_perplexity_increase": 0.05}
+    assert cli("policy", "unset", "require_signature").status == 0
+    assert "require_signature" not in cli("policy", "list").out
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["alias", "set", "tiny", "tiny@1"], "names no alias: write NAME:ALIAS, such as tiny:prod"),
+        (["alias", "set", "tiny:a", "tiny@7"], "there is tiny@1, tiny@2"),
+        (["alias", "set", "tiny:prod", "tiny@1", "--from", "tiny@1"], "points at tiny@2 by now"),
+        (["alias", "rm", "tiny:prd"], "there is tiny:prod"),
+        (["alias", "history", "tiny:prd"], "There is tiny:prod"),
+        (["alias", "history", "tiny:prod", "--at", "3 March"], "write 2026-03-03"),
+        (["alias", "list", "tinny"], "Did you mean tiny?"),
+        (["tag", "tiny", "--rm", "x"], "no tag 'x'"),
+        (["tag", "tiny", "a b"], "no name for a tag"),
+        (["policy", "set", "require_signatures", "on"], "Did you mean require_signature?"),
+        (["policy", "set", "require_signature", "perhaps"], "takes on or off"),
+    ],
+)
+def test_what_cannot_be_is_one_line_that_says_what_can(cli, registry, command, says):
+    outcome = cli(*command)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert len(outcome.err.strip().splitlines()) == 1
+    assert says in outcome.err

@@ -1,0 +1,158 @@
+"""Aliases, labels and policies over HTTP, on a real registry."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from scripted import KEY
+
+from llmos.core.config import load_settings
+from llmos.deployments.deployments import Deployments
+from llmos.deployments.routes import Routes
+from llmos.gateway.app import create_app
+from llmos.gateway.lookup import Lookup
+from llmos.gateway.services import Services
+from llmos.models import open_registry
+from llmos.models.queries import ensure_model
+from llmos.models.registry import Registry
+from llmos.models.tables import VersionFileRow, VersionRow
+
+pytestmark = pytest.mark.anyio
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    """With two versions of a model whose files are nowhere."""
+    registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path / "home")}))
+    with registry.database.transaction() as session:
+        ensure_model(session, "tiny", NOON)
+        for number in (1, 2):
+            session.add(
+                VersionRow(
+                    model="tiny", number=number, digest=f"sha256:{number:064}", created_at=NOON, source="import:/",
+                    format="gguf", family="llama", quantization="Q4_1", parameters=1, sampling={},
+                    files=[VersionFileRow(name="model.gguf", digest=f"sha256:{number:064}", size=1)],
+                )
+            )  # fmt: skip
+    yield registry
+    registry.database.close()
+
+
+@pytest.fixture
+async def real(services: Services, registry: Registry) -> AsyncIterator[httpx.AsyncClient]:
+    routes = Routes(registry)
+    app = create_app(
+        replace(
+            services,
+            registry=registry,
+            routes=routes,
+            deployments=Deployments(registry.database, registry),
+            lookup=Lookup(routes, registry),
+        )
+    )
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://llmos/llmos/v1", headers=headers) as client:
+        yield client
+
+
+def error_of(reply: httpx.Response) -> tuple[int, str]:
+    return reply.status_code, reply.json()["error"]["message"]
+
+
+async def test_an_alias_is_moved_read_and_removed(real: httpx.AsyncClient, registry: Registry) -> None:
+    first = (await real.put("/models/tiny/aliases/prod", json={"version": "tiny@1"})).json()
+    assert (first["name"], first["was"], first["now"], first["by"]) == ("tiny:prod", None, "tiny@1", "owner")
+    body = {"version": "tiny@2", "expected": "tiny@1"}
+    second = (await real.put("/models/tiny/aliases/prod", json=body)).json()
+    assert (second["was"], second["now"]) == ("tiny@1", "tiny@2")
+    assert (await real.get("/models/tiny:prod")).json()["version"] == "tiny@2"
+    assert (await real.get("/models/tiny/aliases")).json() == {"data": [second]}
+    assert (await real.get("/models/tiny/aliases/prod/history")).json() == {"data": [first, second]}
+    status, message = error_of(await real.put("/models/tiny/aliases/prod", json=body))
+    assert (status, "points at tiny@2 by now" in message) == (409, True)
+    assert (await real.delete("/models/tiny/aliases/prod")).status_code == 204
+    assert (await real.delete("/models/tiny/aliases/prod")).status_code == 404
+    assert (await real.get("/models/tiny/aliases/prod/history")).json()["data"][-1]["now"] is None
+
+
+async def test_what_production_was_then(real: httpx.AsyncClient) -> None:
+    move = (await real.put("/models/tiny/aliases/prod", json={"version": "tiny@1"})).json()
+    path = "/models/tiny/aliases/prod/history"
+    assert (await real.get(path, params={"at": "2026-03-03"})).json() == {"data": []}
+    assert (await real.get(path, params={"at": move["at"]})).json() == {"data": [move]}
+    assert error_of(await real.get(path, params={"at": "then"}))[0] == 400
+    assert error_of(await real.get("/models/tiny/aliases/never/history"))[0] == 404
+
+
+async def test_what_a_route_or_a_deployment_needs_stays(real: httpx.AsyncClient, registry: Registry) -> None:
+    await real.put("/models/tiny/aliases/prod", json={"version": "tiny@1"})
+    await real.put("/routes/chat", json={"target": "tiny:prod"})
+    status, message = error_of(await real.delete("/models/tiny/aliases/prod"))
+    assert (status, "llmos route set chat MODEL" in message) == (409, True)
+    await real.delete("/routes/chat")
+    Deployments(registry.database, registry).deploy("tiny:prod")
+    status, message = error_of(await real.delete("/models/tiny/aliases/prod"))
+    assert (status, "llmos undeploy tiny@1" in message) == (409, True)
+    assert (await real.get("/models/tiny:prod")).json()["version"] == "tiny@1"
+
+
+async def test_labels_are_changed_shown_and_looked_for(real: httpx.AsyncClient) -> None:
+    assert (await real.get("/models/tiny/labels")).json() == {"description": None, "tags": {}}
+    change: dict[str, Any] = {"description": "Small", "tags": {"team": "search"}}
+    assert (await real.patch("/models/tiny/labels", json=change)).json() == change
+    await real.patch("/models/tiny@1/labels", json={"tags": {"approved": "", "old": ""}})
+    labels = (await real.patch("/models/tiny@1/labels", json={"remove_tags": ["old"]})).json()
+    assert labels == {"description": None, "tags": {"approved": ""}}
+    version = (await real.get("/models/tiny@1")).json()
+    assert (version["tags"], version["model_tags"], version["model_description"]) == (
+        {"approved": ""}, {"team": "search"}, "Small"
+    )  # fmt: skip
+
+    async def tagged(tag: str) -> list[str]:
+        return [each["version"] for each in (await real.get("/models", params={"tag": tag})).json()["data"]]
+
+    assert await tagged("approved") == ["tiny@1"]
+    assert await tagged("team=search") == ["tiny@1", "tiny@2"]
+    assert await tagged("team=ads") == []
+    changes = (await real.get("/models/tiny@1/labels/history")).json()["data"]
+    assert [(each["what"], each["was"], each["now"], each["by"]) for each in changes] == [
+        ("tag approved", None, "", "owner"), ("tag old", None, "", "owner"), ("tag old", "", None, "owner")
+    ]  # fmt: skip
+
+
+async def test_policies_are_set_and_unset(real: httpx.AsyncClient) -> None:
+    assert (await real.get("/policies")).json() == {"data": []}
+    policy = (await real.put("/policies/max_perplexity_increase", json={"value": "5%"})).json()
+    assert (policy["value"], policy["updated_by"]) == (0.05, "owner")
+    assert (await real.get("/policies")).json() == {"data": [policy]}
+    assert (await real.delete("/policies/max_perplexity_increase")).status_code == 204
+    assert (await real.get("/policies")).json() == {"data": []}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("PUT", "/models/tiny/aliases/prod", {"version": "tiny@9"}, 404),
+        ("PUT", "/models/tiny/aliases/a b", {"version": "tiny@1"}, 400),
+        ("PUT", "/models/tiny/aliases/prod", {"target": "tiny@1"}, 400),
+        ("PUT", "/models/nobody/aliases/prod", {"version": "nobody@1"}, 404),
+        ("GET", "/models/nobody/aliases", None, 404),
+        ("PATCH", "/models/tiny@9/labels", {"tags": {"a": ""}}, 404),
+        ("PATCH", "/models/tiny/labels", {"tags": {"a b": ""}}, 400),
+        ("PATCH", "/models/tiny/labels", {"remove_tags": ["a"]}, 404),
+        ("PUT", "/policies/require_signatur", {"value": True}, 400),
+        ("PUT", "/policies/require_signature", {"value": "perhaps"}, 400),
+        ("DELETE", "/policies/zzz", None, 400),
+    ],
+)
+async def test_what_cannot_be_is_refused(
+    real: httpx.AsyncClient, method: str, path: str, body: Any, status: int
+) -> None:
+    assert error_of(await real.request(method, path, json=body))[0] == status

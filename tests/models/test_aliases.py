@@ -1,0 +1,196 @@
+"""Aliases: they move at once, and nothing of where they pointed is ever lost."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as checking
+from hypothesis import strategies as st
+
+from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound
+from llmos.models import open_registry
+from llmos.models.registry import Registry
+
+MARCH = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def tiny(registry, gguf_path):
+    return registry.import_path(gguf_path, "tiny")
+
+
+@pytest.fixture
+def second(registry, make_folder, tiny):
+    return registry.import_path(make_folder(), "tiny")
+
+
+@pytest.fixture
+def dated(registry):
+    """Return a function that opens the registry on a day of March."""
+    return lambda day: Registry(registry.database, registry.store, clock=lambda: MARCH + timedelta(days=day - 1))
+
+
+def moves_of(registry, alias="prod"):
+    return [(move.was, move.now) for move in registry.aliases.history("tiny", alias)]
+
+
+def test_an_alias_moves_and_its_history_stays(registry, tiny, second):
+    move = registry.aliases.set("tiny", "prod", "tiny@1", by="ada")
+    assert (move.was, move.now, move.by) == (None, "tiny@1", "ada")
+    registry.aliases.set("tiny", "prod", "tiny")
+    registry.aliases.set("tiny", "prod", None)
+    with pytest.raises(ModelNotFound):
+        registry.resolve("tiny:prod")
+    assert moves_of(registry) == [(None, "tiny@1"), ("tiny@1", "tiny@2"), ("tiny@2", None)]
+
+
+def test_what_points_there_already_does_not_move(registry, tiny):
+    first = registry.aliases.set("tiny", "prod", "tiny@1")
+    assert registry.aliases.set("tiny", "prod", "tiny") == first
+    assert moves_of(registry) == [(None, "tiny@1")]
+
+
+def test_the_history_outlives_the_model(registry, tiny):
+    registry.aliases.set("tiny", "prod", "tiny@1")
+    registry.remove("tiny")
+    assert moves_of(registry) == [(None, "tiny@1"), ("tiny@1", None)]
+
+
+def test_the_aliases_of_a_model_are_listed_with_their_last_move(registry, tiny, second):
+    registry.aliases.set("tiny", "prod", "tiny@1")
+    registry.aliases.set("tiny", "next", "tiny@2")
+    registry.aliases.set("tiny", "gone", "tiny@2")
+    registry.aliases.set("tiny", "gone", None)
+    assert {name: move.now for name, move in registry.aliases.list("tiny").items()} == {
+        "next": "tiny@2", "prod": "tiny@1"
+    }  # fmt: skip
+    assert len(registry.aliases.history("tiny")) == 4
+    with pytest.raises(ModelNotFound):
+        registry.aliases.list("nobody")
+
+
+@pytest.mark.parametrize(
+    ("alias", "ref", "error", "says"),
+    [
+        ("prod", "other@1", Conflict, "can only point at a version of tiny"),
+        ("prod", "tiny@9", ModelNotFound, "not that version"),
+        ("never-set", None, ModelNotFound, "not that version"),
+        ("a b", "tiny@1", BadRequest, "no name for an alias"),
+        ("prod", "tiny@sha256:zz", BadRequest, "refers to no model"),
+    ],
+)
+def test_where_an_alias_cannot_point_is_said(registry, tiny, make_folder, alias, ref, error, says):
+    registry.import_path(make_folder(), "other")
+    with pytest.raises(error, match=says):
+        registry.aliases.set("tiny", alias, ref)
+    assert registry.aliases.history("tiny") == []
+
+
+def test_who_expects_another_version_is_refused_and_nothing_moves(registry, tiny, second):
+    registry.aliases.set("tiny", "prod", "tiny@2")
+    with pytest.raises(Conflict, match=r"points at tiny@2 by now, not at tiny@1.*llmos alias history tiny:prod"):
+        registry.aliases.set("tiny", "prod", "tiny@1", expected="tiny@1")
+    registry.aliases.set("tiny", "prod", "tiny@1", expected="tiny@2")
+    assert moves_of(registry) == [(None, "tiny@2"), ("tiny@2", "tiny@1")]
+
+
+def test_what_production_was_on_a_day(dated, tiny, second):
+    dated(2).aliases.set("tiny", "prod", "tiny@1")
+    dated(3).aliases.set("tiny", "prod", "tiny@2")
+    aliases = dated(5).aliases
+    aliases.set("tiny", "prod", None)
+
+    def on(day):
+        start = datetime(2026, 3, day, tzinfo=UTC)
+        return [span.version for span in aliases.between("tiny", "prod", start, start + timedelta(days=1))]
+
+    assert (on(1), on(2), on(3), on(4), on(6)) == (
+        [None], [None, "tiny@1"], ["tiny@1", "tiny@2"], ["tiny@2"], [None]
+    )  # fmt: skip
+    noon = MARCH + timedelta(days=2)
+    assert [span.version for span in aliases.between("tiny", "prod", noon, noon)] == ["tiny@2"]
+
+
+def test_a_clock_that_was_set_back_changes_no_order(dated, tiny, second):
+    dated(9).aliases.set("tiny", "prod", "tiny@1")
+    move = dated(2).aliases.set("tiny", "prod", "tiny@2")
+    assert move.at == MARCH + timedelta(days=8)
+
+
+def test_an_alias_that_never_was_is_told_with_the_nearest(registry, tiny):
+    registry.aliases.set("tiny", "prod", "tiny@1")
+    with pytest.raises(NotFound, match=r"never was an alias tiny:prd\. There is tiny:prod\."):
+        registry.aliases.history("tiny", "prd")
+
+
+@given(plans=st.lists(st.lists(st.sampled_from(["tiny@1", "tiny@2"]), max_size=4), min_size=2, max_size=3))
+@checking(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_moves_at_the_same_time_leave_one_linear_history(settings, registry, tiny, second, plans):
+    """Each mover has a connection of its own, as each process has, and says what it saw: no move is lost or doubled."""
+    start = threading.Barrier(len(plans))
+    told = []
+
+    def mover(plan):
+        own = open_registry(settings)
+        start.wait()
+        for ref in plan:
+            told.append(own.aliases.set("tiny", "prod", ref))
+        own.database.close()
+
+    threads = [threading.Thread(target=mover, args=(plan,)) for plan in plans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == sum(map(len, plans))
+    history = list(registry.aliases.history("tiny"))
+    assert all(one.now == other.was for one, other in pairwise(history))
+    assert all(one.at <= other.at for one, other in pairwise(history))
+    assert all(move in history for move in told), "what a mover was told is what happened"
+    assert not history or registry.resolve("tiny:prod").ref == history[-1].now
+
+
+def test_of_two_who_expect_the_same_one_moves(settings, registry, tiny, second):
+    registry.aliases.set("tiny", "prod", "tiny@1")
+    start, outcomes = threading.Barrier(4), []
+
+    def mover():
+        own = open_registry(settings)
+        start.wait()
+        try:
+            own.aliases.set("tiny", "prod", "tiny@2", expected="tiny@1")
+            outcomes.append("moved")
+        except Conflict:
+            outcomes.append("refused")
+        own.database.close()
+
+    threads = [threading.Thread(target=mover) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["moved", "refused", "refused", "refused"]
+    assert moves_of(registry) == [(None, "tiny@1"), ("tiny@1", "tiny@2")]
+
+
+# Removing
+
+
+def test_whoever_needs_an_alias_or_a_version_can_refuse_and_nothing_is_removed(registry, tiny, second):
+    registry.aliases.set("tiny", "prod", "tiny@1")
+    asked = []
+
+    def refuse(session, model, alias, numbers):
+        asked.append((model, alias, list(numbers)))
+        if alias == "prod":
+            raise Conflict("It is needed.")
+
+    for ref in ("tiny:prod", "tiny"):
+        with pytest.raises(Conflict, match="needed"):
+            registry.remove(ref, refuse)
+    assert asked == [("tiny", "prod", []), ("tiny", None, [1, 2]), ("tiny", "prod", [])]
+    assert moves_of(registry) == [(None, "tiny@1")]
+    assert [version.ref for version in registry.list()] == ["tiny@1", "tiny@2"]
+    assert registry.remove("tiny@2", refuse).versions == ("tiny@2",)

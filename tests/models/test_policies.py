@@ -1,0 +1,64 @@
+"""Policies of a project."""
+
+import pytest
+
+from llmos.core.errors import BadRequest
+from llmos.models.policies import Policies
+
+
+@pytest.fixture
+def policies(registry):
+    return Policies(registry.database)
+
+
+def test_nothing_is_demanded_until_somebody_does(policies):
+    assert (policies.get("require_signature"), policies.all()) == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "value"),
+    [
+        ("require_signature", "on", True),
+        ("require_signature", False, False),
+        ("max_perplexity_increase", "5%", 0.05),
+        ("max_perplexity_increase", "0.05", 0.05),
+        ("min_greedy_agreement", 1, 1.0),
+        ("max_size_bytes", "1e9", 1e9),
+    ],
+)
+def test_a_value_is_kept_as_what_it_means(policies, name, written, value):
+    assert policies.set(name, written, by="ada").updated_by == "ada"
+    assert policies.get(name) == value
+    assert isinstance(policies.get(name), bool) == isinstance(value, bool)
+    policies.unset(name)
+    policies.unset(name)
+    assert policies.get(name) is None
+
+
+def test_projects_know_nothing_of_each_other(registry, policies):
+    other = Policies(registry.database, "other")
+    policies.set("require_signature", True)
+    other.set("max_kl_divergence", 0.5)
+    assert (policies.all(), other.all()) == ({"require_signature": True}, {"max_kl_divergence": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("require_signatures", "on", r"no policy 'require_signatures'\. Did you mean require_signature\?"),
+        ("zzz", "on", "There is require_signature, max_perplexity_increase"),
+        ("require_signature", "maybe", "takes on or off, not 'maybe'"),
+        ("require_signature", 1, "takes on or off"),
+        ("max_perplexity_increase", "much", "0.05 or 5%"),
+        ("max_perplexity_increase", True, "0.05 or 5%"),
+        ("max_kl_divergence", "nan", "a number from 0 on"),
+        ("max_kl_divergence", "inf", "a number from 0 on"),
+        ("max_kl_divergence", "5%", "a number from 0 on"),
+        ("max_size_bytes", -1, "a number from 0 on"),
+        ("min_greedy_agreement", "99", "at most 1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_changes_nothing(policies, name, value, says):
+    with pytest.raises(BadRequest, match=says):
+        policies.set(name, value)
+    assert policies.all() == {}
