@@ -17,6 +17,7 @@ from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.deployments import Deployments
+from llmos.deployments.rollouts import Rollouts
 from llmos.gateway.app import create_app
 from llmos.gateway.lookup import Lookup
 from llmos.gateway.server import Server, listen
@@ -62,7 +63,8 @@ def services(pool: FakePool, tmp_path: Path, database: Database) -> Services:
         settings=load_settings({"LLMOS_HOME": str(tmp_path)}),
         registry=registry,  # type: ignore[arg-type]
         routes=routes,  # type: ignore[arg-type]
-        deployments=Deployments(database, registry),  # type: ignore[arg-type]
+        deployments=(deployments := Deployments(database, registry)),  # type: ignore[arg-type]
+        rollouts=Rollouts(database, routes, deployments),  # type: ignore[arg-type]
         lookup=Lookup(routes, registry),  # type: ignore[arg-type]
         files=(files := Files(database, tmp_path / "files")),
         batches=Batches(database, files),

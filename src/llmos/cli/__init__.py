@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "labels": ("tag", "describe"),
     "policies": ("policy",),
     "routes": ("route",),
+    "rollouts": ("promote", "rollback", "rollout"),
     "ps": ("ps", "stop"),
     "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),
     "bench": ("bench",),

@@ -1,6 +1,6 @@
 """What the deployments ask of their tables. Never commits: the public functions do."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -9,6 +9,8 @@ from llmos.deployments.tables import (
     DeploymentEventRow,
     DeploymentRow,
     ProviderRow,
+    RolloutEventRow,
+    RolloutRow,
     RouteMoveRow,
     RouteRow,
     RouteTargetRow,
@@ -81,3 +83,21 @@ def providers(session: Session) -> Sequence[ProviderRow]:
 
 def provider(session: Session, name: str) -> ProviderRow | None:
     return session.get(ProviderRow, name)
+
+
+def rollouts(
+    session: Session, *, route: str | None = None, states: Collection[str] | None = None
+) -> Sequence[RolloutRow]:
+    """Those of a route, or of all; in these states, or in any. Oldest first."""
+    asked = select(RolloutRow)
+    if route is not None:
+        asked = asked.where(RolloutRow.route == route)
+    if states is not None:
+        asked = asked.where(RolloutRow.state.in_(states))
+    return session.scalars(asked.order_by(RolloutRow.id)).all()
+
+
+def rollout_events(session: Session, rollout: int) -> Sequence[RolloutEventRow]:
+    """Oldest first."""
+    asked = select(RolloutEventRow).where(RolloutEventRow.rollout == rollout)
+    return session.scalars(asked.order_by(RolloutEventRow.id)).all()

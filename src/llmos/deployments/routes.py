@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from llmos.core.clock import Clock, utc_now
-from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, NotFound
+from llmos.core.errors import BadRequest, Conflict, LLMOSError, ModelNotFound, NotFound
 from llmos.core.suggest import nearest
 from llmos.deployments import queries
 from llmos.deployments.providers import provider_of
@@ -139,12 +139,43 @@ class Routes:
         The next call goes by the new weights, and calls that run stay where they are. A target at 0 is dropped, one
         that the route did not have comes in. Raises NotFound for a route that there is not, otherwise as set does.
         """
-        shares = check_percents(percent_of)
-        self._check_ends(name, list(shares))
+        self._check_ends(name, list(check_percents(percent_of)))
         with self._database.transaction() as session:
-            row = self._row(session, name, for_update=True)
-            route = checked(replace(route_of(row), percent_of=shares, updated_at=self._clock()))
-            return self._put(session, row, route, reason, by)
+            return self.set_weights_in(session, name, percent_of, reason=reason, by=by)
+
+    def set_weights_in(
+        self, session: Session, name: str, percent_of: Mapping[str, float], *, reason: str, by: str | None = None
+    ) -> Route:
+        """The same in a transaction of somebody else, who has looked at the targets."""
+        row = self._row(session, name, for_update=True)
+        shares = check_percents(percent_of)
+        route = checked(replace(route_of(row), percent_of=shares, updated_at=self._clock()))
+        return self._put(session, row, route, reason, by)
+
+    def percents_in(self, session: Session, name: str) -> Mapping[str, float] | None:
+        """Return a route's weights, which nobody else changes before the transaction ends; None where it is gone."""
+        row = queries.route(session, name, for_update=True)
+        return None if row is None else route_of(row).percent_of
+
+    def version_to_promote(self, name: str, ref: str) -> Version:
+        """Return the version that could take more of a route's calls over.
+
+        Raises ModelNotFound; BadRequest for a version that the route can't have beside its targets; and Conflict where
+        it has all of the calls, or where a target is no fixed version, which would move by itself.
+        """
+        version, route = self._registry.resolve(ref), self.get(name)
+        if route.percent_of == {version.ref: 100.0}:
+            raise Conflict(f"{name} answers with {version.ref} alone already.")
+        for target in route.percent_of:
+            end = self._end(route, target)
+            if target != version.ref and isinstance(end, Version) and end.ref == version.ref:
+                others = [each.ref for each in self._registry.list() if each.model == end.model and each != end]
+                raise Conflict(
+                    f"{name} points at {target}, which is {version.ref} now: there is nothing to go over to or back."
+                    f" Pin what answered before: llmos route set {name} {others[-1] if others else 'MODEL@NUMBER'}"
+                )
+        self._check_ends(name, [*route.percent_of, version.ref])
+        return version
 
     def remove(self, name: str, *, reason: str | None = None, by: str | None = None) -> None:
         with self._database.transaction() as session:

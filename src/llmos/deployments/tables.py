@@ -99,3 +99,41 @@ class DeploymentEventRow(Base):
     kind: Mapped[str] = mapped_column(String(32))
     reason: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class RolloutRow(Base):
+    """A version that takes a route over; see rollouts.py. Kept when it has ended."""
+
+    __tablename__ = "rollouts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    route: Mapped[str] = mapped_column(String(64), index=True)
+    target: Mapped[str] = mapped_column(String(256))
+    before: Mapped[dict[str, float]] = mapped_column(JSON)
+    steps: Mapped[list[float]] = mapped_column(JSON)
+    gate: Mapped[str] = mapped_column(Text)
+    min_calls: Mapped[int]
+    max_hold_seconds: Mapped[int | None]
+    cases: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    step: Mapped[int]
+    step_began_at: Mapped[datetime] = mapped_column(Time)
+    baseline: Mapped[dict[str, float]] = mapped_column(JSON)
+    scores: Mapped[dict[str, float]] = mapped_column(JSON)
+    reason: Mapped[str] = mapped_column(Text)
+    begun_by: Mapped[str | None] = mapped_column(String(256))
+    created_at: Mapped[datetime] = mapped_column(Time)
+    ended_at: Mapped[datetime | None] = mapped_column(Time)
+
+
+class RolloutEventRow(Base):
+    """One thing that happened in a rollout; all together are its history."""
+
+    __tablename__ = "rollout_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    rollout: Mapped[int] = mapped_column(ForeignKey("rollouts.id"), index=True)
+    at: Mapped[datetime] = mapped_column(Time)
+    kind: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)

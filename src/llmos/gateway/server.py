@@ -26,6 +26,7 @@ from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.deployments import Deployments
 from llmos.deployments.pool import Pool
+from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.routes import DEFAULT_ROUTE, Routes
 from llmos.deployments.watchdog import Patience
 from llmos.engine.config import EngineConfig
@@ -33,6 +34,7 @@ from llmos.gateway.admission import Admission
 from llmos.gateway.app import create_app
 from llmos.gateway.batch_runner import BatchRunner
 from llmos.gateway.lookup import Lookup
+from llmos.gateway.rollout_runner import RolloutRunner
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.versions import Loadable
@@ -67,7 +69,8 @@ def open_services(settings: Settings) -> Services:
         settings=settings,
         registry=registry,
         routes=routes,
-        deployments=Deployments(registry.database, registry),
+        deployments=(deployments := Deployments(registry.database, registry)),
+        rollouts=Rollouts(registry.database, routes, deployments),
         lookup=Lookup(routes, registry),
         files=files,
         batches=Batches(registry.database, files),
@@ -122,16 +125,19 @@ class Server(uvicorn.Server):
         )
         self._services = services
         self._batches = BatchRunner(app, services.batches, services.files, services.admission)
+        self._rollouts = RolloutRunner(services)
         self._running_batches: asyncio.Task[None] | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._running_batches = asyncio.create_task(self._batches.run())
         self._running_batches.add_done_callback(_look_at_error)
+        rolling_out = asyncio.create_task(self._rollouts.run())
         try:
             await super().serve(sockets)
         finally:
             self._running_batches.cancel()
-            await asyncio.wait([self._running_batches])
+            rolling_out.cancel()
+            await asyncio.wait([self._running_batches, rolling_out])
 
     def drain(self) -> None:
         """Let nothing in any more, and end after the last answer. Batches are given up at once: they go on later."""

@@ -9,6 +9,7 @@ from llmos.data.responses import KeptResponses
 from llmos.deployments.deployments import Deployments
 from llmos.deployments.evidence import Evidence
 from llmos.deployments.pool import Pool
+from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.routes import Routes
 from llmos.gateway.admission import Admission
 from llmos.gateway.lookup import Lookup
@@ -25,6 +26,7 @@ class Services:
     registry: Registry
     routes: Routes
     deployments: Deployments
+    rollouts: Rollouts
     pool: Pool
     owner_key: OwnerKey
     lookup: Lookup

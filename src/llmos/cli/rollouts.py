@@ -1,0 +1,193 @@
+"""llmos promote, rollback, rollout list|history: a version takes a route over step by step.
+
+What is wanted is kept in the database, so these commands need no server: a running one carries it out.
+"""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmos.cli import options
+from llmos.cli.output import print_json, print_table, stderr, stdout
+from llmos.cli.remote import refuse_remote
+from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest
+
+if TYPE_CHECKING:
+    from llmos.deployments.rollouts import Rollout, RolloutEvent, Rollouts
+
+_Route = Annotated[str, typer.Argument(metavar="ROUTE", help="The name that callers ask for.")]
+
+_WATCH_SECONDS = 0.5
+
+
+def register(app: typer.Typer) -> None:
+    app.command("promote")(promote)
+    app.command("rollback")(rollback)
+    group = typer.Typer(no_args_is_help=True, help="Versions that take routes over, and what happened on the way.")
+    group.command("list")(list_)
+    group.command("history")(history)
+    app.add_typer(group, name="rollout")
+
+
+def promote(
+    model: options.ModelReference,
+    route: Annotated[str, typer.Option("--route", metavar="NAME", help="The route that it is to take over.")],
+    steps: Annotated[str, typer.Option("--steps", help="Percents of the calls, rising to 100%.")] = "5%,25%,100%",
+    gate: Annotated[
+        str | None,
+        typer.Option(
+            "--gate",
+            metavar="EXPR",
+            help="What has to hold at each step: error_rate, p50|p95|p99_first_token, p50|p95|p99_seconds,"
+            " tokens_per_second, score; <= 1%, 800ms, or 1.5x of what answered before; joined by `and`.",
+            show_default="error_rate <= 1% and p95_first_token <= 1.5x and tokens_per_second >= 0.7x",
+        ),
+    ] = None,
+    min_calls: Annotated[int, typer.Option(help="Calls that each step wants to see before it is judged.")] = 20,
+    max_hold: Annotated[
+        int | None,
+        typer.Option(metavar="SECONDS", help="Go back where a step takes longer to judge.", show_default=False),
+    ] = None,
+    cases: Annotated[
+        Path | None,
+        typer.Option(
+            "--cases",
+            help='Questions that are tried before any call, one JSON object a line: {"prompt": …, "contains": …}.',
+            show_default=False,
+        ),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Tell what happens until it has ended.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Whatever its card says; the history keeps that.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Let a version take a route over in steps. Each holds until its gate has seen enough, then goes on or back."""
+    from llmos.deployments.cases import read_case_lines
+    from llmos.deployments.gates import DEFAULT_GATE
+
+    rollouts = _open("promote")
+    rollout = rollouts.begin(
+        model,
+        route,
+        steps=_percents(steps),
+        gate=gate or DEFAULT_GATE,
+        min_calls=min_calls,
+        max_hold_seconds=max_hold,
+        cases=read_case_lines(_read(cases)) if cases else (),
+        force=force,
+        by=_this_user(),
+    )
+    if watch:
+        rollout = _watch(rollouts, rollout)
+    if as_json:
+        print_json(_facts(rollout))
+    elif not watch:
+        percents = ", ".join(f"{step:g} %" for step in rollout.steps)
+        stdout().print(f"Rollout {rollout.id}: {rollout.target} is to take {route} over in steps of {percents}.")
+        stderr().print(f"A running server carries it out. Follow it: llmos rollout history {route}")
+    if watch and rollout.state != "finished":
+        raise typer.Exit(1)
+
+
+def rollback(route: _Route, as_json: options.AsJson = False) -> None:
+    """Undo the rollout that runs or ran last on a route: it gets the weights back that it had."""
+    rollout = _open("rollback").roll_back_route(route, by=_this_user())
+    if as_json:
+        print_json(_facts(rollout))
+        return
+    weights = ", ".join(f"{target} {percent:g} %" for target, percent in rollout.before.items())
+    stdout().print(f"{route} → {weights}")
+
+
+def list_(
+    route: Annotated[str | None, typer.Argument(metavar="[ROUTE]", help="Of this route alone.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """List the rollouts, the newest first."""
+    rows = [_facts(rollout) for rollout in _open("rollout list").list(route)]
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        stderr().print("No rollouts yet. Begin one: llmos promote MODEL@NUMBER --route NAME")
+    else:
+        print_table(rows, ["id", "route", "version", "state", "percent", "reason"])
+
+
+def history(route: _Route, as_json: options.AsJson = False) -> None:
+    """Show what happened in the last rollout of a route, and why."""
+    rollouts = _open("rollout history")
+    found = rollouts.list(route)
+    if not found:
+        raise BadRequest(f"{route} has had no rollout. Begin one: llmos promote MODEL@NUMBER --route {route}")
+    rows = [_event(event) for event in rollouts.history(found[0].id)]
+    print_table(rows, ["at", "kind", "reason"], as_json=as_json)
+
+
+def _watch(rollouts: "Rollouts", rollout: "Rollout") -> "Rollout":
+    """Print what happens until the rollout has ended. Ctrl-C ends the watching only."""
+    num_told = 0
+    while True:
+        rollout = rollouts.get(rollout.id)
+        events = rollouts.history(rollout.id)
+        for event in events[num_told:]:
+            stderr().print(f"{event.at.astimezone():%H:%M:%S}  {event.kind.replace('_', ' ')}: {event.reason}")
+        num_told = len(events)
+        if rollout.ended_at is not None:
+            return rollout
+        time.sleep(_WATCH_SECONDS)
+
+
+def _percents(text: str) -> list[float]:
+    try:
+        return [float(part.strip().removesuffix("%")) for part in text.split(",")]
+    except ValueError:
+        raise BadRequest(f"--steps {text!r} are no percents; write them as in 5%,25%,100%.", param="steps") from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The cases in {path} can't be read: {error}.", param="cases") from None
+
+
+def _facts(rollout: "Rollout") -> dict[str, Any]:
+    return {
+        "id": rollout.id,
+        "route": rollout.route,
+        "version": rollout.target,
+        "state": rollout.state,
+        "percent": rollout.percent,
+        "steps": list(rollout.steps),
+        "gate": rollout.gate,
+        "before": dict(rollout.before),
+        "baseline": dict(rollout.baseline),
+        "scores": dict(rollout.scores),
+        "reason": rollout.reason,
+        "created_at": rollout.created_at,
+        "ended_at": rollout.ended_at,
+    }
+
+
+def _event(event: "RolloutEvent") -> dict[str, Any]:
+    return {"at": event.at, "kind": event.kind, "reason": event.reason, "data": dict(event.data)}
+
+
+def _this_user() -> str:
+    from llmos.core.who import this_user
+
+    return this_user()
+
+
+def _open(command: str) -> "Rollouts":
+    from llmos.deployments.deployments import Deployments
+    from llmos.deployments.rollouts import Rollouts
+    from llmos.deployments.routes import Routes
+    from llmos.models import open_registry
+
+    settings = load_settings()
+    refuse_remote(settings, command)
+    registry = open_registry(settings)
+    return Rollouts(registry.database, Routes(registry), Deployments(registry.database, registry))

@@ -1,0 +1,252 @@
+"""Rollouts as a server carries them out: cases, counted calls, a switch that loses none, a server that dies."""
+
+import asyncio
+import dataclasses
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from scripted import FakePool
+
+from llmos.core.config import load_settings
+from llmos.core.errors import ReplicaFailed, UnsupportedModel
+from llmos.deployments.deployments import Deployments
+from llmos.deployments.rollouts import Rollouts
+from llmos.deployments.routes import Routes
+from llmos.gateway.lookup import Lookup
+from llmos.gateway.rollout_runner import RolloutRunner
+from llmos.models import open_registry
+from llmos.models.queries import ensure_model
+from llmos.models.tables import VersionFileRow, VersionRow
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+class VersionPool(FakePool):
+    """Says for each version what the test wrote down, however often it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.says = {}
+
+    async def generate(self, version, files, request):
+        self.scripts.insert(0, list(self.says.get(version, [version])))
+        async for event in super().generate(version, files, request):
+            yield event
+
+
+@pytest.fixture
+def registry(tmp_path):
+    registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path / "home")}))
+    with registry.database.transaction() as session:
+        for number, model in enumerate(["old", "new"], start=1):
+            ensure_model(session, model, NOON)
+            session.add(
+                VersionRow(
+                    model=model,
+                    number=1,
+                    digest=f"sha256:{number:064}",
+                    created_at=NOON,
+                    source="import:/nowhere",
+                    format="gguf",
+                    family="llama",
+                    quantization="Q4_1",
+                    parameters=1,
+                    sampling={},
+                    files=[VersionFileRow(name="model.gguf", digest=f"sha256:{number:064}", size=1)],
+                )
+            )
+    Routes(registry).set("chat", "old@1")
+    yield registry
+    registry.database.close()
+
+
+@pytest.fixture
+def pool():
+    return VersionPool()
+
+
+@pytest.fixture
+def services(services, registry):
+    routes, deployments = Routes(registry), Deployments(registry.database, registry)
+    return dataclasses.replace(
+        services,
+        registry=registry,
+        routes=routes,
+        deployments=deployments,
+        rollouts=Rollouts(registry.database, routes, deployments),
+        lookup=Lookup(routes, registry),
+    )
+
+
+@pytest.fixture
+def runner(services):
+    return RolloutRunner(services)
+
+
+async def look(runner):
+    await runner.look()
+    await runner.wait()
+
+
+async def ask(http, num_calls, user=None):
+    """Call the route so often; returns how many answers of each kind there were."""
+
+    async def one(i):
+        body = {"model": "chat", "messages": [{"role": "user", "content": "Hi"}], "user": user or f"user {i}"}
+        answer = await http.post("/v1/chat/completions", json=body)
+        return answer.json()["choices"][0]["message"]["content"] if answer.status_code == 200 else answer.status_code
+
+    return Counter(await asyncio.gather(*(one(i) for i in range(num_calls))))
+
+
+def percents(services):
+    return dict(services.routes.get("chat").percent_of)
+
+
+@pytest.mark.anyio
+async def test_a_good_version_takes_the_route_over(services, runner, http):
+    rollout = services.rollouts.begin("new@1", "chat", steps=[50, 100], gate="error_rate <= 1%", min_calls=5)
+    await look(runner)
+    assert percents(services) == {"old@1": 50, "new@1": 50}
+    await look(runner)
+    assert percents(services) == {"old@1": 50, "new@1": 50}, "nothing is known yet"
+    said = await ask(http, 40)
+    assert set(said) == {"old@1", "new@1"}
+    await look(runner)
+    assert percents(services) == {"new@1": 100}
+    assert set(await ask(http, 5)) == {"new@1"}
+    await look(runner)
+    assert services.rollouts.get(rollout.id).state == "finished"
+
+
+@pytest.mark.anyio
+async def test_a_version_that_fails_goes_back_by_itself_with_the_numbers(services, runner, http, pool):
+    rollout = services.rollouts.begin("new@1", "chat", steps=[50, 100], gate="error_rate <= 10%", min_calls=5)
+    await look(runner)
+    pool.says["new@1"] = [ReplicaFailed("The model's process died.")]
+    assert set(await ask(http, 40)) == {"old@1", 502}
+    await look(runner)
+    ended = services.rollouts.get(rollout.id)
+    assert (ended.state, percents(services)) == ("rolled_back", {"old@1": 100})
+    assert ended.reason == "error_rate is 1, wanted <= 0.1"
+    assert set(await ask(http, 10)) == {"old@1"}
+
+
+@pytest.mark.anyio
+async def test_a_version_that_cannot_be_loaded_never_gets_a_call(services, runner, pool, http):
+    pool.says["new@1"] = [UnsupportedModel("This engine knows no such family.")]
+    rollout = services.rollouts.begin("new@1", "chat")
+    await look(runner)
+    ended = services.rollouts.get(rollout.id)
+    assert (ended.state, ended.reason) == ("rolled_back", "new@1 can't answer: This engine knows no such family.")
+    assert set(await ask(http, 10)) == {"old@1"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("gate", "state"), [("score >= 0.6", "rolled_back"), ("score >= 0.5", "running")])
+async def test_cases_are_tried_before_any_caller_meets_the_version(services, runner, pool, gate, state):
+    pool.says["new@1"] = ["The capital is ", "Paris."]
+    cases = [{"prompt": "France?", "contains": "paris"}, {"prompt": "Italy?", "matches": r"\bRome\b"}]
+    rollout = services.rollouts.begin("new@1", "chat", gate=gate, cases=cases)
+    await look(runner)
+    ended = services.rollouts.get(rollout.id)
+    assert (ended.state, ended.scores) == (state, {"new": 0.5})
+    assert [request.user_text for request in pool.requests] == ["Hello", "France?", "Italy?"]
+
+
+@pytest.mark.anyio
+async def test_a_score_is_compared_with_what_answered_before(services, runner, pool):
+    pool.says |= {"new@1": ["no"], "old@1": ["yes"]}
+    rollout = services.rollouts.begin("new@1", "chat", gate="score >= 1x", cases=[{"prompt": "Well?", "equals": "yes"}])
+    await look(runner)
+    assert services.rollouts.get(rollout.id).scores == {"new": 0.0, "before": 1.0}
+    assert services.rollouts.get(rollout.id).state == "rolled_back"
+
+
+@pytest.mark.anyio
+async def test_a_step_that_nobody_calls_goes_back_when_its_time_is_over(services):
+    now = [NOON]
+    rollouts = Rollouts(services.registry.database, services.routes, services.deployments, clock=lambda: now[0])
+    services = dataclasses.replace(services, rollouts=rollouts)
+    runner = RolloutRunner(services, clock=lambda: now[0])
+    rollout = rollouts.begin("new@1", "chat", max_hold_seconds=60)
+    await look(runner)
+    now[0] += timedelta(seconds=59)
+    await look(runner)
+    assert rollouts.get(rollout.id).state == "running"
+    now[0] += timedelta(seconds=2)
+    await look(runner)
+    ended = rollouts.get(rollout.id)
+    assert ended.state == "rolled_back"
+    assert "not enough is known after 61 seconds at 5 %: 0 of 20 calls" in ended.reason
+
+
+@pytest.mark.anyio
+async def test_no_call_is_lost_in_any_switch(services, runner, http):
+    """Callers never stop while a version goes all the way, and back again: every call is answered."""
+    rollout = services.rollouts.begin("new@1", "chat", steps=[10, 50, 100], gate="error_rate <= 0%", min_calls=3)
+    said, is_over = Counter(), asyncio.Event()
+
+    async def call_on():
+        while not is_over.is_set():
+            said.update(await ask(http, 8))
+
+    callers = [asyncio.create_task(call_on()) for _ in range(3)]
+    while services.rollouts.get(rollout.id).state != "finished":
+        await look(runner)
+    services.rollouts.roll_back_route("chat")
+    before = said["old@1"]
+    while said["old@1"] < before + 20:
+        await asyncio.wait(callers, timeout=0.01)
+    is_over.set()
+    await asyncio.gather(*callers)
+    assert set(said) == {"old@1", "new@1"}, "no status but 200"
+
+
+@pytest.mark.anyio
+async def test_a_server_that_comes_after_one_that_died_goes_on(services, runner, http):
+    rollout = services.rollouts.begin("new@1", "chat", steps=[50, 100], gate="error_rate <= 0%", min_calls=3)
+    await look(runner)
+    after = RolloutRunner(services)  # what the dead one remembered of calls is gone, what it decided isn't
+    await ask(http, 30)
+    await look(after)
+    assert services.rollouts.get(rollout.id).step == 1
+
+
+@pytest.mark.anyio
+async def test_rollouts_over_http(services, http, runner):
+    begun = await http.post(
+        "/llmos/v1/rollouts", json={"version": "new@1", "route": "chat", "steps": [50, 100], "min_calls": 3}
+    )
+    assert begun.status_code == 200
+    assert begun.json()["state"] == "starting"
+    await look(runner)
+    described = (await http.get(f"/llmos/v1/rollouts/{begun.json()['id']}")).json()
+    assert (described["state"], described["percent"]) == ("running", 50)
+    undone = await http.delete("/llmos/v1/routes/chat/rollout")
+    assert undone.json()["state"] == "rolled_back"
+    listed = (await http.get("/llmos/v1/rollouts", params={"route": "chat"})).json()["data"]
+    assert [each["reason"] for each in listed] == ["owner asked for it"]
+    history = (await http.get(f"/llmos/v1/rollouts/{begun.json()['id']}/history")).json()["data"]
+    assert [event["kind"] for event in history] == ["began", "stepped", "rolled_back"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 400),
+        ({"version": "new@1", "route": "nothing"}, 404),
+        ({"version": "none", "route": "chat"}, 404),
+        ({"version": "old@1", "route": "chat"}, 409),
+        ({"version": "new@1", "route": "chat", "steps": [7]}, 400),
+        ({"version": "new@1", "route": "chat", "gate": "1 < 2"}, 400),
+        ({"version": "new@1", "route": "chat", "unknown": 1}, 400),
+    ],
+)
+async def test_what_cannot_be_promoted_is_refused(services, http, body, status):
+    assert (await http.post("/llmos/v1/rollouts", json=body)).status_code == status
+    assert services.rollouts.list() == []
+    assert (await http.get("/llmos/v1/rollouts/7")).status_code == 404
+    assert (await http.delete("/llmos/v1/routes/chat/rollout")).status_code == 409
