@@ -5,18 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from databases import Databases
 from llmos.core.database import Database
 from llmos.data.batches import Batches
 from llmos.data.files import File, Files
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def database(databases: Databases, database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """Of all tests in a file; each has a tenant of its own."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('data')}/llmos.db")
-    database.upgrade()
-    yield database
-    database.close()
+    with databases.create(database_kind, tmp_path_factory.mktemp("data")) as url:
+        database = Database(url)
+        yield database
+        database.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -28,9 +27,9 @@ def clock() -> HeldClock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/llmos.db")
-    database.upgrade()
+def database(database_url: str) -> Iterator[Database]:
+    """Of the test's own: what has expired is removed for everybody."""
+    database = Database(database_url)
     yield database
     database.close()
 
@@ -49,9 +48,9 @@ def test_what_is_kept_is_given_again_to_the_letter(responses: KeptResponses) -> 
     assert responses.get("owner", "resp_1") == kept()
 
 
-def test_another_process_finds_it(responses: KeptResponses, database: Database, clock: HeldClock) -> None:
+def test_another_process_finds_it(responses: KeptResponses, database_url: str, clock: HeldClock) -> None:
     responses.keep("owner", kept())
-    other = Database(database.url.render_as_string())
+    other = Database(database_url)
     assert KeptResponses(other, clock=clock).get("owner", "resp_1") == kept()
     other.close()
 

@@ -37,8 +37,8 @@ def fake_worker():
 
 
 @pytest.fixture
-def registry(tmp_path):
-    registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path)}))
+def registry(tmp_path, database_url):
+    registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path), "LLMOS_DATABASE_URL": database_url}))
     yield registry
     registry.database.close()
 

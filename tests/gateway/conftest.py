@@ -1,7 +1,6 @@
 """A gateway whose models are scripted: what the engine would say is written down by the test; and a real one."""
 
 import asyncio
-import shutil
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -36,23 +35,10 @@ def pool() -> FakePool:
     return FakePool()
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with all tables and nothing in them, made once."""
-    path = tmp_path_factory.mktemp("database") / "llmos.db"
-    database = Database(f"sqlite:///{path}")
-    database.upgrade()
-    database.close()
-    return path
-
-
-@pytest.fixture
-def database(empty_database: Path, tmp_path: Path) -> Iterator[Database]:
-    """A real one of the test's own."""
-    shutil.copy(empty_database, tmp_path / "llmos.db")
-    database = Database(f"sqlite:///{tmp_path / 'llmos.db'}")
-    yield database
-    database.close()
+@pytest.fixture(scope="module")
+def database_kind() -> str:
+    """One is enough for most of what is asked here; the files about what is kept for callers try them all."""
+    return "sqlite"
 
 
 @pytest.fixture

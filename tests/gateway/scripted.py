@@ -66,6 +66,9 @@ MINILM = FakeVersion(
 
 
 class FakeDatabase:
+    def watch(self) -> None:
+        pass
+
     def state(self) -> None:
         """Unknown: every call looks its model up anew."""
 

@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from scripted import Caller, FakePool
 
+from databases import KINDS
 from llmos.core.clock import utc_now
 from llmos.core.errors import Overloaded, ReplicaFailed, StoreFailed, Unavailable
 from llmos.data.batches import Batch
@@ -25,6 +26,12 @@ from llmos.gateway.services import Services
 pytestmark = pytest.mark.anyio
 
 CHAT = {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture

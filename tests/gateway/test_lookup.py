@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from databases import KINDS
 from llmos.core.config import Settings, load_settings
 from llmos.core.errors import ModelNotFound
 from llmos.deployments.routes import Routes
@@ -20,9 +21,15 @@ from llmos.models.tables import VersionFileRow, VersionRow
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module", params=KINDS)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return load_settings({"LLMOS_HOME": str(tmp_path / "home")})
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    return load_settings({"LLMOS_HOME": str(tmp_path / "home"), "LLMOS_DATABASE_URL": database_url})
 
 
 @pytest.fixture
@@ -70,7 +77,8 @@ def test_a_change_in_this_process_counts_at_once(lookup: Lookup, routes: Routes)
 
 def test_a_change_by_another_process_counts_at_once(lookup: Lookup, settings: Settings) -> None:
     lookup.find("first")
-    subprocess.run([sys.executable, "-m", "llmos", "rm", "first"], env={"LLMOS_HOME": str(settings.home)}, check=True)
+    environ = {"LLMOS_HOME": str(settings.home), "LLMOS_DATABASE_URL": settings.database_url}
+    subprocess.run([sys.executable, "-m", "llmos", "rm", "first"], env=environ, check=True)
     assert lookup.remembered("first") is None
     with pytest.raises(ModelNotFound):
         lookup.find("first")

@@ -13,6 +13,7 @@ import pytest
 from openai.types import Batch
 from scripted import KEY, FakePool
 
+from databases import KINDS
 from llmos.gateway import batch_runner
 
 CHAT = "/v1/chat/completions"
@@ -29,6 +30,12 @@ def line(custom_id: Any, body: Any = None, **more: Any) -> dict[str, Any]:
 
 def written(*lines: Any) -> bytes:
     return b"".join((each if isinstance(each, bytes) else json.dumps(each).encode()) + b"\n" for each in lines)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture

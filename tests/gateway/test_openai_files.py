@@ -11,10 +11,17 @@ import openai
 import pytest
 from scripted import KEY, Caller
 
+from databases import KINDS
 from llmos.gateway.routes import openai_files
 from llmos.gateway.services import Services
 
 LINES = b'{"custom_id": "a"}\n' * 3
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import openai
 import pytest
 from scripted import KEY, FakePool, token
 
+from databases import KINDS
 from llmos.core.database import Database
 from llmos.core.errors import PromptTooLong, ReplicaFailed, StoreFailed
 from llmos.data.responses import KeptResponses
@@ -24,6 +25,12 @@ ASKED: dict[str, Any] = {"model": "dialogue", "input": "Hello"}
 ADD = {"type": "function", "name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
 CALL = {"type": "function_call", "call_id": "call_1", "name": "add", "arguments": '{"a":1}'}
 RESULT = {"type": "function_call_output", "call_id": "call_1", "output": "2"}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture
@@ -322,10 +329,10 @@ def test_a_kept_response_is_given_again_as_it_was(client: openai.OpenAI) -> None
 
 @pytest.mark.anyio
 async def test_a_kept_response_survives_a_restart(
-    http: httpx.AsyncClient, services: Services, database: Database
+    http: httpx.AsyncClient, services: Services, database_url: str
 ) -> None:
     response = (await http.post(PATH, json=ASKED)).json()
-    reopened = Database(database.url.render_as_string())
+    reopened = Database(database_url)
     restarted = create_app(dataclasses.replace(services, responses=KeptResponses(reopened)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(restarted), base_url="http://llmos") as later:
         reply = await later.get(f"{PATH}/{response['id']}", headers={"x-api-key": KEY})

@@ -36,8 +36,8 @@ README = "---\nlanguage: en\nlicense: apache-2.0\n---\n# Tiny\n"
 
 
 @pytest.fixture
-def settings(tmp_path):
-    return load_settings({"LLMOS_HOME": str(tmp_path / "home")})
+def settings(tmp_path, database_url):
+    return load_settings({"LLMOS_HOME": str(tmp_path / "home"), "LLMOS_DATABASE_URL": database_url})
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Processes that die in the middle, and processes that do the same thing at once."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,8 +19,7 @@ def die(*arguments, **options):
     os._exit(9)
 
 {before}
-home, catalog, hub = sys.argv[1:4]
-registry = open_registry(load_settings({{"LLMOS_HOME": home, "LLMOS_CATALOG": catalog, "HF_ENDPOINT": hub}}))
+registry = open_registry(load_settings())
 {then}
 print(registry.pull("tiny").ref)
 """
@@ -45,6 +45,10 @@ store_module.os.replace = replace_and_die
 }
 
 
+def environ(settings):
+    return os.environ | {"LLMOS_HOME": str(settings.home), "LLMOS_DATABASE_URL": settings.database_url}
+
+
 @pytest.fixture
 def pull(settings, write_catalog, server, tiny_gguf):
     """Start a process that pulls `tiny`, after running `before` and, with the registry open, `then`."""
@@ -53,9 +57,12 @@ def pull(settings, write_catalog, server, tiny_gguf):
 
     def pull(before="", then=""):
         script = PULL.format(before=before, then=then)
-        arguments = [str(settings.home), str(catalog), server.url]
         return subprocess.Popen(
-            [sys.executable, "-c", script, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", script],
+            env=environ(settings) | {"LLMOS_CATALOG": str(catalog), "HF_ENDPOINT": server.url},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     return pull
@@ -105,17 +112,17 @@ import os, sys
 from pathlib import Path
 from llmos.core.config import load_settings
 from llmos.models import open_registry, store as store_module
-registry = open_registry(load_settings({"LLMOS_HOME": sys.argv[1]}))
+registry = open_registry(load_settings())
 def refuse(*arguments):
     raise OSError(18, "another file system")
 store_module.os.link = refuse
 store_module.os.replace = lambda *arguments: os._exit(9)
-registry.import_path(Path(sys.argv[2]), "mine")
+registry.import_path(Path(sys.argv[1]), "mine")
 """
 
 
 def test_an_import_that_dies_while_it_copies_leaves_nothing_after_the_next_removal(settings, registry, gguf_path):
-    died = subprocess.run([sys.executable, "-c", IMPORT, str(settings.home), str(gguf_path)], check=False)
+    died = subprocess.run([sys.executable, "-c", IMPORT, str(gguf_path)], env=environ(settings), check=False)
     assert died.returncode == 9
     assert registry.list() == []
     assert list(registry.store.digests()) == []

@@ -6,8 +6,6 @@
 Knows no table: each room declares its own on Base, and migrations/ is the one history of all of them.
 """
 
-import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,13 +17,22 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from llmos.core.commits import Commits, PostgreSQLCommits, SQLiteCommits, announce
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
 
 BUSY_TIMEOUT_SECONDS = 30
 """How long a writer waits for another process's transaction before it gives up."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_UPGRADE_LOCK = 0x11305  # any number, the same in every process: the key of PostgreSQL's advisory lock
+_WRITE_LOCK = 0x11305  # any number, the same in every process: the key of PostgreSQL's advisory lock
+_CONNECT_SECONDS = 10
+
+
+_SQLITE_OPTIONS: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}}
+_POSTGRESQL_OPTIONS: dict[str, Any] = {
+    "connect_args": {"connect_timeout": _CONNECT_SECONDS},
+    "pool_pre_ping": True,  # the server may have been started again since a connection was last used
+}
 
 
 class Time(TypeDecorator[datetime]):
@@ -62,8 +69,7 @@ class Database:
             self.url = make_url(url)
             if self.is_sqlite and self.url.database not in (None, "", ":memory:"):
                 _make_folder(Path(str(self.url.database)).parent)
-            arguments = {"timeout": BUSY_TIMEOUT_SECONDS} if self.is_sqlite else {}
-            self._engine = create_engine(self.url, connect_args=arguments)
+            self._engine = create_engine(self.url, **(_SQLITE_OPTIONS if self.is_sqlite else _POSTGRESQL_OPTIONS))
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise BadRequest(
                 f"LLMOS_DATABASE_URL can't be used: {error}. It takes sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.",
@@ -72,11 +78,18 @@ class Database:
         if self.is_sqlite:
             event.listen(self._engine, "connect", _on_sqlite_connect)
             event.listen(self._engine, "begin", _on_sqlite_begin)
-        # A SQLite transaction that reads first and writes later fails at once when another one wrote in between,
-        # whatever the busy timeout; one that takes the write lock at its start waits its turn instead.
-        self._writing = self._engine.execution_options(sqlite_begin="IMMEDIATE")
-        self._watching = threading.Lock()
-        self._watch: sqlite3.Connection | None = None
+            # A SQLite transaction that reads first and writes later fails at once when another one wrote in between,
+            # whatever the busy timeout; one that takes the write lock at its start waits its turn instead.
+            self._reading, self._writing = self._engine, self._engine.execution_options(sqlite_begin="IMMEDIATE")
+            self._commits: Commits = SQLiteCommits(str(self.url.database))
+        else:
+            # The same on PostgreSQL: whoever reads sees one state, and whoever writes waits for the writer before it
+            # and sees what that one has left.
+            self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ")
+            self._writing = self._engine.execution_options(isolation_level="READ COMMITTED")
+            event.listen(self._writing, "begin", _take_turn)
+            event.listen(self._writing, "commit", announce)
+            self._commits = PostgreSQLCommits(self._engine)
 
     @property
     def is_sqlite(self) -> bool:
@@ -85,7 +98,7 @@ class Database:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Read a consistent state. What is changed in it is not kept."""
-        with Session(self._engine, expire_on_commit=False) as session:
+        with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -93,17 +106,16 @@ class Database:
         """Read and write, all or nothing. Commits when the block ends, rolls back when it raises."""
         with Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
+        self._commits.note_own()
+
+    def watch(self) -> None:
+        """Begin to hear of commits, so that state() has an answer. May wait for the network."""
+        self._commits.watch()
 
     def state(self) -> int | None:
-        """Return a number that every commit changes, whatever process it comes from; None where asking for it costs as
-        much as reading anew (PostgreSQL). Takes microseconds."""
-        if not self.is_sqlite:
-            return None
-        with self._watching:
-            if self._watch is None:
-                # Of its own, since SQLite counts the commits of the other connections. It only ever looks.
-                self._watch = sqlite3.connect(str(self.url.database), check_same_thread=False, isolation_level=None)
-            return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+        """Return a number that every commit changes, whatever process it comes from; None while nobody watches.
+        Takes microseconds."""
+        return self._commits.state()
 
     def upgrade(self) -> None:
         """Bring the tables to what this program expects. Any number of processes may call it at once.
@@ -116,8 +128,6 @@ class Database:
             if self.is_sqlite:
                 self._use_wal()
             with self._writing.begin() as connection:
-                if not self.is_sqlite:
-                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
                 self._refuse_newer(_revision_of(connection))
                 _migrate(connection)
         except DatabaseError as error:
@@ -127,14 +137,11 @@ class Database:
             ) from error
 
     def close(self) -> None:
+        self._commits.close()
         self._engine.dispose()
-        with self._watching:
-            if self._watch is not None:
-                self._watch.close()
-                self._watch = None
 
     def _current(self) -> str | None:
-        with self._engine.connect() as connection:
+        with self._reading.connect() as connection:
             revision = _revision_of(connection)
         self._refuse_newer(revision)
         return revision
@@ -197,6 +204,10 @@ def _on_sqlite_connect(connection: Any, _record: Any) -> None:
 def _on_sqlite_begin(connection: Connection) -> None:
     mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _take_turn(connection: Connection) -> None:
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
 
 def _make_folder(folder: Path) -> None:

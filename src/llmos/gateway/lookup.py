@@ -88,6 +88,7 @@ class Lookup:
 
     def find(self, name: str) -> Way:
         """Read where the name leads. Raises ModelNotFound, which says what was probably meant."""
+        self._registry.database.watch()
         # Into the memory of the state that it was read in: whoever finds another state begins a new one.
         known = self._known if self._is_current() else None
         lead = self._routes.lead(name)

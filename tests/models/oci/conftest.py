@@ -12,6 +12,12 @@ import httpx
 import pytest
 
 
+@pytest.fixture(scope="module")
+def database_kind() -> str:
+    """What a registry is sent has nothing to do with where we keep names."""
+    return "sqlite"
+
+
 @pytest.fixture(scope="session")
 def start_registry(tmp_path_factory) -> Callable[..., str]:
     """Return a function that starts a registry and returns its host and port. Ended with the tests."""

