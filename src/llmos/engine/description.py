@@ -97,7 +97,7 @@ def _dtype_summary(tensors: Mapping[str, RawTensor]) -> str:
         return "unknown"
     by_dtype: Counter[str] = Counter()
     for name, size in sizes.items():
-        by_dtype[tensors[name].dtype] += size
+        by_dtype[tensors[name].stored_as] += size
     return by_dtype.most_common(1)[0][0] if by_dtype else "unknown"
 
 

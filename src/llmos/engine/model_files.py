@@ -52,6 +52,8 @@ class ModelFiles(Protocol):
 
     def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]: ...
     def tokenizer(self) -> "Tokenizer": ...
+    def forget(self) -> None:
+        """Let go of the memory that holds what was read so far; what is read again comes from the files again."""
 
 
 def open_files(files: Mapping[str, Path]) -> ModelFiles:
@@ -72,26 +74,26 @@ class GGUFFiles:
 
     def __init__(self, path: Path, name: str) -> None:
         file = GGUFFile(path, name)
-        self.tensors, self._metadata = file.tensors, file.metadata
-        self.family = _text(self._metadata.get("general.architecture")) or "unknown"
-        self.context_length = _count(self._metadata.get(f"{self.family}.context_length"))
-        self.license = _text(self._metadata.get("general.license"))
+        self.tensors, self.metadata, self.forget = file.tensors, file.metadata, file.forget
+        self.family = _text(self.metadata.get("general.architecture")) or "unknown"
+        self.context_length = _count(self.metadata.get(f"{self.family}.context_length"))
+        self.license = _text(self.metadata.get("general.license"))
         self.sampling: Mapping[str, float] = recommended_sampling(
-            {ours: self._metadata.get(f"general.sampling.{theirs}") for ours, theirs in _GGUF_SAMPLING.items()}
+            {ours: self.metadata.get(f"general.sampling.{theirs}") for ours, theirs in _GGUF_SAMPLING.items()}
         )
 
     def spec_and_sources(self) -> tuple[DecoderSpec, dict[str, Source]]:
-        num_parts = self._metadata.get("split.count", 1)
+        num_parts = self.metadata.get("split.count", 1)
         if num_parts not in (0, 1):
             raise UnsupportedModel(
                 f"This file is one of {num_parts} parts of a model. "
                 "Put them together first: llama-gguf-split --merge FIRST_PART WHOLE."
             )
-        kind = self._metadata.get("general.type", "model")
+        kind = self.metadata.get("general.type", "model")
         if kind != "model":
             raise UnsupportedModel(f"This GGUF file holds no whole model; its general.type is {kind!r}.")
         family = family_of_gguf(self.family)
-        spec = family.spec_from_gguf(self._metadata, self.tensors)
+        spec = family.spec_from_gguf(self.metadata, self.tensors)
         sources = family.gguf_sources(spec)
 
         # A GGUF file holds what its model needs. A tensor that we'd leave out would change the answers.
@@ -103,7 +105,7 @@ class GGUFFiles:
     def tokenizer(self) -> "Tokenizer":
         from llmos.engine.tokenizer import Tokenizer  # its library is slow to load, and `describe` doesn't need it
 
-        return Tokenizer.from_gguf(self._metadata)
+        return Tokenizer.from_gguf(self.metadata)
 
 
 class FolderFiles:
@@ -113,7 +115,8 @@ class FolderFiles:
         from llmos.engine.formats.safetensors import SafetensorsFolder  # whoever has a GGUF file needs no library
 
         folder = SafetensorsFolder(files)
-        self.tensors, self._config, self._paths = folder.tensors, folder.config, files
+        self.tensors, self._config, self._paths, self.forget = folder.tensors, folder.config, files, folder.forget
+        self._has_canonical_names = folder.has_canonical_names
         self.family = _text(self._config.get("model_type")) or "unknown"
         self.context_length = _count(self._config.get("max_position_embeddings"))
         self.license: str | None = None  # the folder has it in a README, for people
@@ -125,6 +128,9 @@ class FolderFiles:
     def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]:
         family = family_of_model_type(self.family)
         spec = family.spec_from_config(self._config)
+        if self._has_canonical_names:
+            sources = {name: Source(name) for name in spec.tensor_shapes()}
+            return with_sentence_files(spec, self._paths) if isinstance(spec, EncoderSpec) else spec, sources
         sources = family.hf_sources(spec)
         prefix: str = getattr(family, "HF_PREFIX", "model.")
         if not any(name.startswith(prefix) for name in self.tensors):

@@ -44,6 +44,11 @@ class RawTensor:
     def num_columns(self) -> int:
         return self.shape[-1]
 
+    @property
+    def stored_as(self) -> str:
+        """How the file has it, for people: its type, where the file's format has one for it."""
+        return self.dtype
+
     def take_rows(self, rows: Any) -> "RawTensor":
         """Return the tensor of these rows (a slice or an index array). Blocks lie along a row: values stay exact."""
         data = self.data[rows]

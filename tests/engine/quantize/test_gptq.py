@@ -6,8 +6,8 @@ import pytest
 
 from llmos.engine import _native
 from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.quantize.blocks import round_to_q8_0
 from llmos.engine.quantize.gptq import gptq
-from llmos.engine.quantize.q8_0 import round_to_q8_0
 from llmos.engine.tensors import RawTensor
 
 ROWS, COLUMNS = 24, 128

@@ -4,6 +4,7 @@ The file is somebody else's: the tensors must lie inside it, aligned and apart f
 where they lie.
 """
 
+import mmap
 from collections.abc import Mapping
 from functools import partial
 from math import prod
@@ -14,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
-from llmos.engine.formats.gguf_header import DTYPES, HeaderReader, TensorInfo
+from llmos.engine.formats import encoded
+from llmos.engine.formats.gguf_header import DTYPES, I8, HeaderReader, TensorInfo
 from llmos.engine.formats.mapping import map_file
 from llmos.engine.tensors import LazyTensors, RawTensor
 
@@ -46,10 +48,25 @@ class GGUFFile:
         start = -(-reader.position // alignment) * alignment
         _check_layout(self.name, infos, start, alignment, len(self._map))
         data = np.frombuffer(self._map, dtype=np.uint8)[start:]
-        self.tensors: Mapping[str, RawTensor] = LazyTensors(infos, partial(_view, self.name, data))
+        text = self.metadata.pop(encoded.KEY, None)
+        encodings = {} if text is None else encoded.read_descriptors(text, self.name)
+        self.tensors: Mapping[str, RawTensor] = LazyTensors(infos, partial(_view, self.name, data, encodings))
+
+    def forget(self) -> None:
+        """Let go of the memory that holds what was read so far; what is read again comes from the file again."""
+        self._map.madvise(mmap.MADV_DONTNEED)
 
 
-def _view(file_name: str, data: npt.NDArray[np.uint8], name: str, info: TensorInfo) -> RawTensor:
+def _view(
+    file_name: str,
+    data: npt.NDArray[np.uint8],
+    encodings: Mapping[str, encoded.Descriptor],
+    name: str,
+    info: TensorInfo,
+) -> RawTensor:
+    if info.type_number == I8 and info.num_bytes is not None and name in encodings:
+        payload = data[info.offset : info.offset + info.num_bytes]
+        return encoded.encoded_tensor(name, encodings[name], payload, file_name)
     dtype = DTYPES.get(info.type_number)
     if dtype is None or info.num_bytes is None:
         type_name = UNREADABLE.get(info.type_number, f"number {info.type_number}")

@@ -35,6 +35,9 @@ DTYPES: dict[int, DType] = {
 }  # fmt: skip
 """ggml's type numbers, for the types that this engine reads."""
 
+I8 = 24
+"""The type of bytes that encoded.py reads."""
+
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _BOOL, _STRING, _ARRAY = 7, 8, 9
 _NUMBERS = {
@@ -204,6 +207,8 @@ class HeaderReader:
     def _num_bytes(self, name: str, sizes: tuple[int, ...], type_number: int) -> int | None:
         if min(sizes) < 1:
             raise self._bad(f"gives tensor {name!r} the empty shape {list(sizes[::-1])}")
+        if type_number == I8:
+            return prod(sizes)
         dtype = DTYPES.get(type_number)
         if dtype is None:
             return None

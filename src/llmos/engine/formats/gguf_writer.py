@@ -5,13 +5,13 @@ in arrays i32, fractions f32; only what doesn't fit there is wider.
 """
 
 import math
-import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from llmos.engine.formats.gguf_header import DEFAULT_ALIGNMENT, DTYPES
+from llmos.engine.formats.gguf_header import DEFAULT_ALIGNMENT, DTYPES, I8
+from llmos.engine.formats.placed_file import Place, PlacedFile, TensorKind
 from llmos.engine.tensors import RawTensor
 
 _TYPE_NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
@@ -26,32 +26,31 @@ def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, Ra
 
     Metadata are Python values as GGUFFile gives them. Raises ValueError for one that no GGUF type holds, and OSError.
     """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            _write(file, metadata, tensors)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    kinds = {name: TensorKind(tensor.dtype, tensor.shape, tensor.data.nbytes) for name, tensor in tensors.items()}
+    with open_gguf(path, metadata, kinds) as file:
+        for name, tensor in tensors.items():
+            file.write(name, 0, tensor.data)
 
 
-def _write(file: BinaryIO, metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> None:
-    file.write(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))
+def open_gguf(path: Path, metadata: Mapping[str, Any], kinds: Mapping[str, TensorKind]) -> PlacedFile:
+    """Return a file with this header, to be entered and written. Raises what write_gguf raises."""
+    parts = [b"GGUF" + struct.pack("<IQQ", 3, len(kinds), len(metadata))]
     for key, value in metadata.items():
         type_number, data = _value(value)
-        file.write(_string(key) + struct.pack("<I", type_number) + data)
-    offset = 0
-    for name, tensor in tensors.items():
-        sizes = tensor.shape[::-1]
-        file.write(_string(name) + struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes))
-        file.write(struct.pack("<IQ", _TYPE_NUMBERS[tensor.dtype], offset))
-        offset += tensor.data.nbytes + _padding(tensor.data.nbytes)
-    file.write(bytes(_padding(file.tell())))
-    for tensor in tensors.values():
-        file.write(tensor.data.tobytes())
-        file.write(bytes(_padding(tensor.data.nbytes)))
+        parts.append(_string(key) + struct.pack("<I", type_number) + data)
+    offset, offsets = 0, {}
+    for name, kind in kinds.items():
+        sizes = kind.shape[::-1] if kind.dtype is not None else (kind.num_bytes,)
+        number = _TYPE_NUMBERS[kind.dtype] if kind.dtype is not None else I8
+        parts.append(_string(name) + struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes))
+        parts.append(struct.pack("<IQ", number, offset))
+        offsets[name] = offset
+        offset += kind.num_bytes + _padding(kind.num_bytes)
+    header = b"".join(parts)
+    header += bytes(_padding(len(header)))
+    # The last tensor is padded too.
+    places = {name: Place(len(header) + offsets[name], kind.num_bytes) for name, kind in kinds.items()}
+    return PlacedFile(path, header, places, size=len(header) + offset)
 
 
 def _padding(num_bytes: int) -> int:

@@ -5,6 +5,7 @@ library would copy, and because it has no bfloat16 for numpy.
 """
 
 import json
+import mmap
 from collections.abc import Mapping
 from functools import partial
 from math import prod
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.engine.formats import encoded
 from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.formats.mapping import map_file
 from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
@@ -27,6 +29,11 @@ MAX_SHARDS = 1024
 
 DTYPES: dict[str, DType] = {"F32": "F32", "F16": "F16", "BF16": "BF16"}
 """safetensors' names of the types that this engine reads."""
+ENCODED_DTYPE = "U8"
+"""The type of bytes that encoded.py reads."""
+
+NAMES_KEY, CANONICAL = "llmos.names", "canonical"
+"""In a file's metadata: its tensors are called as in spec.py."""
 
 
 class SafetensorsFolder:
@@ -43,8 +50,14 @@ class SafetensorsFolder:
         self.config: dict[str, Any] = read_json_object(self.files["config.json"], "config.json")
         shards, promised = self._shards()
         infos: dict[str, _TensorInfo] = {}
+        self._maps: list[mmap.mmap] = []
+        self.has_canonical_names = False
+        """Whether the tensors are called as a spec calls them, rather than as the family's own files do."""
         for shard in shards:
-            for name, info in _read_shard(self.files[shard], shard).items():
+            opened = _read_shard(self.files[shard], shard)
+            self._maps.append(opened.map)
+            self.has_canonical_names |= opened.metadata.get(NAMES_KEY) == CANONICAL
+            for name, info in opened.infos.items():
                 if name in infos:
                     raise BadModelFile(f"Tensor {name!r} is in both {infos[name].shard} and {shard}.")
                 infos[name] = info
@@ -52,6 +65,11 @@ class SafetensorsFolder:
         if missing:
             raise BadModelFile(f"{INDEX_NAME} promises tensors that no file holds: {_some(missing)}.")
         self.tensors: Mapping[str, RawTensor] = LazyTensors(infos, _view)
+
+    def forget(self) -> None:
+        """Let go of the memory that holds what was read so far; what is read again comes from the files again."""
+        for each in self._maps:
+            each.madvise(mmap.MADV_DONTNEED)
 
     def _shards(self) -> tuple[list[str], set[str]]:
         """Return the names of the weight files, and the tensors that the index says they hold."""
@@ -82,7 +100,7 @@ class SafetensorsFolder:
 
 def open_safetensors(path: Path, name: str) -> Mapping[str, RawTensor]:
     """Return the tensors of one file. Raises as SafetensorsFolder does, calling the file `name`."""
-    return LazyTensors(_read_shard(path, name), _view)
+    return LazyTensors(_read_shard(path, name).infos, _view)
 
 
 class _TensorInfo(NamedTuple):
@@ -90,9 +108,18 @@ class _TensorInfo(NamedTuple):
     dtype: str  # safetensors' name
     shape: tuple[int, ...]
     data: npt.NDArray[np.uint8]  # flat
+    descriptor: encoded.Descriptor | None = None
+
+
+class _Shard(NamedTuple):
+    infos: dict[str, _TensorInfo]
+    metadata: Mapping[str, object]
+    map: mmap.mmap
 
 
 def _view(name: str, info: _TensorInfo) -> RawTensor:
+    if info.descriptor is not None:
+        return encoded.encoded_tensor(name, info.descriptor, info.data, info.shard)
     dtype = DTYPES.get(info.dtype)
     if dtype is None:
         raise UnsupportedModel(
@@ -104,7 +131,7 @@ def _view(name: str, info: _TensorInfo) -> RawTensor:
     return RawTensor(dtype, info.shape, info.data.reshape(num_rows, row_bytes))
 
 
-def _read_shard(path: Path, name: str) -> dict[str, _TensorInfo]:
+def _read_shard(path: Path, name: str) -> _Shard:
     bad = partial(_bad, name)
     data = map_file(path, name)
     head = data[:8]
@@ -122,6 +149,9 @@ def _read_shard(path: Path, name: str) -> dict[str, _TensorInfo]:
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise bad(f"{error}. Download it again") from None
     everything = np.frombuffer(data, dtype=np.uint8)[8 + header_bytes :]
+    metadata = header.get("__metadata__")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    descriptors = encoded.read_descriptors(metadata[encoded.KEY], name) if encoded.KEY in metadata else {}
     infos: dict[str, _TensorInfo] = {}
     for tensor_name in names:
         entry = header[tensor_name]
@@ -131,8 +161,9 @@ def _read_shard(path: Path, name: str) -> dict[str, _TensorInfo]:
         wrong_size = dtype in DTYPES and end - begin != prod(shape) * BLOCK_BYTES[DTYPES[dtype]]
         if not 0 <= begin <= end <= len(everything) or wrong_size:
             raise bad(f"tensor {tensor_name!r} does not lie where the header says")
-        infos[tensor_name] = _TensorInfo(name, dtype, shape, everything[begin:end])
-    return infos
+        descriptor = descriptors.get(tensor_name) if dtype == ENCODED_DTYPE else None
+        infos[tensor_name] = _TensorInfo(name, dtype, shape, everything[begin:end], descriptor)
+    return _Shard(infos, metadata, data)
 
 
 def _bad(name: str, problem: str) -> BadModelFile:

@@ -1,0 +1,184 @@
+"""Tensors that lie in a file as plain bytes, and a descriptor in the file's metadata that says how (encodings.py).
+
+    metadata["llmos.encodings"]   JSON: {name: {"shape": [...], "parts": [{"rows": n, "encoding": …, …}, …]}, …}
+    the tensor                    I8 in GGUF, U8 in safetensors: the parts one after another, each so many rows
+
+Most have one part; a tensor that holds several of the model's one after another has a part for each of these. A
+descriptor is somebody else's, as the file is: its sizes must come to the bytes that are there.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from llmos.core.errors import BadModelFile
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.formats.encodings import MAX_COLUMNS, Encoding, encoding_of
+from llmos.engine.tensors import DType, RawTensor
+
+KEY = "llmos.encodings"
+MAX_DIMENSIONS = 4
+MAX_VALUES = 1 << 40
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """So many of a tensor's rows, and how they lie."""
+
+    encoding: Encoding
+    num_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    shape: tuple[int, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def num_columns(self) -> int:
+        return self.shape[-1]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The bytes of each part."""
+        return [part.encoding.num_bytes(part.num_rows, self.num_columns) for part in self.parts]
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(self.sizes)
+
+
+class EncodedTensor(RawTensor):
+    """Decodes rows when they are asked for, and keeps none of them."""
+
+    __slots__ = ("_descriptor", "_payload")
+    _descriptor: Descriptor
+    _payload: Bytes
+
+    def __init__(self, descriptor: Descriptor, payload: Bytes) -> None:
+        """`payload`: descriptor.num_bytes bytes."""
+        kinds = {part.encoding.dtype(descriptor.num_columns) for part in descriptor.parts}
+        dtype: DType = kinds.pop() if len(kinds) == 1 else "F32"
+        for name, value in {
+            "dtype": dtype,
+            "shape": descriptor.shape,
+            "_descriptor": descriptor,
+            "_payload": payload,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def stored_as(self) -> str:
+        return self._descriptor.parts[0].encoding.label
+
+    @property
+    def data(self) -> Bytes:
+        return self.take_rows(slice(None)).data
+
+    def take_rows(self, rows: Any) -> RawTensor:
+        if not isinstance(rows, slice):
+            if len(self._descriptor.parts) > 1:
+                return self.take_rows(slice(None)).take_rows(rows)
+            return self._decode(0, rows)
+        begin, end, step = rows.indices(self.num_rows)
+        if step != 1:
+            return self.take_rows(np.arange(begin, end, step))
+        taken: list[RawTensor] = []
+        first = 0
+        for number, part in enumerate(self._descriptor.parts):
+            here = slice(max(begin - first, 0), min(end - first, part.num_rows))
+            if here.start < here.stop or (end <= begin and not taken):
+                taken.append(self._decode(number, here))
+            first += part.num_rows
+        if len(taken) == 1:
+            return taken[0]
+        data = np.concatenate([part.data for part in taken])
+        return RawTensor(self.dtype, (len(data), self.num_columns), data)
+
+    def _decode(self, number: int, rows: Any) -> RawTensor:
+        part, sizes = self._descriptor.parts[number], self._descriptor.sizes
+        begin = sum(sizes[:number])
+        payload = self._payload[begin : begin + sizes[number]]
+        # What is damaged is for the reader of the values to notice, as with blocks.
+        with np.errstate(invalid="ignore", over="ignore"):
+            decoded = part.encoding.take(payload, (part.num_rows, self.num_columns), rows)
+        if decoded.dtype == self.dtype:
+            return decoded
+        values = dequantize(decoded)
+        return RawTensor("F32", values.shape, values.view(np.uint8))
+
+
+def read_descriptors(text: object, file_name: str) -> dict[str, Descriptor]:
+    """Return the descriptors of a file's metadata entry. Raises BadModelFile for what is none."""
+    try:
+        described = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        described = None
+    if not isinstance(described, dict):
+        raise BadModelFile(f"{file_name} is damaged: its {KEY} is no JSON object.")
+    descriptors = {}
+    for name, fields in described.items():
+        try:
+            descriptors[name] = _descriptor(fields)
+        except ValueError as reason:
+            raise BadModelFile(f"{file_name} is damaged: of tensor {name!r:.80}, {reason}.") from None
+    return descriptors
+
+
+def write_descriptors(descriptors: Mapping[str, Descriptor]) -> str:
+    """Return the metadata entry that says the same."""
+    described = {
+        name: {
+            "shape": list(descriptor.shape),
+            "parts": [{"rows": part.num_rows, **part.encoding.fields()} for part in descriptor.parts],
+        }
+        for name, descriptor in descriptors.items()
+    }
+    return json.dumps(described, separators=(",", ":"), sort_keys=True)
+
+
+def encoded_tensor(name: str, descriptor: Descriptor, payload: Bytes, file_name: str) -> EncodedTensor:
+    """Return the tensor. Raises BadModelFile where the file holds another number of bytes than it needs."""
+    if payload.size != descriptor.num_bytes:
+        raise BadModelFile(
+            f"{file_name} is damaged: tensor {name!r} is described with {descriptor.num_bytes:,} bytes and has"
+            f" {payload.size:,}."
+        )
+    return EncodedTensor(descriptor, payload.reshape(-1))
+
+
+def _descriptor(fields: object) -> Descriptor:
+    if not isinstance(fields, dict):
+        raise ValueError("the descriptor is no object")
+    shape, parts = fields.get("shape"), fields.get("parts")
+    if not (isinstance(shape, list) and 2 <= len(shape) <= MAX_DIMENSIONS and all(_is_size(size) for size in shape)):
+        raise ValueError(f"the shape is {shape!r:.40}")
+    if not (isinstance(parts, list) and parts and all(isinstance(part, dict) for part in parts)):
+        raise ValueError("the parts are no list of objects")
+    if shape[-1] > MAX_COLUMNS or prod(shape) > MAX_VALUES:
+        raise ValueError(f"the shape {shape} is beyond any model's")
+    made = [Part(encoding_of(part), _num_rows(part)) for part in parts]
+    if sum(part.num_rows for part in made) != prod(shape[:-1]):
+        raise ValueError("the parts have another number of rows than the shape")
+    descriptor = Descriptor(tuple(shape), tuple(made))
+    _ = descriptor.num_bytes  # raises where groups don't fit
+    return descriptor
+
+
+def _num_rows(part: Mapping[str, Any]) -> int:
+    rows = part.get("rows")
+    if not _is_size(rows):
+        raise ValueError(f"a part has {rows!r:.40} rows")
+    count: int = rows  # type: ignore[assignment]
+    return count
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and value > 0
