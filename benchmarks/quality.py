@@ -4,7 +4,7 @@
 
     q4_1, q4_0, q8_0   blocks as a file has them; what is left is the rounding of activations
     int8               made from bfloat16 (see disguise.py) while the model is loaded
-    int4               made from bfloat16 by llmos.engine.quantize, with text that the model writes
+    int4               made from bfloat16 by `llmos quantize --scheme gptq`, with text that the model writes
     int4_rtn           rounded to nearest while the model is loaded, without data: for information, without a limit
     kv_int8            the key/value cache in 8 bits, with float32 weights, so that nothing else differs
 
@@ -31,7 +31,8 @@ from llmos.core.config import load_settings
 from llmos.engine._native import available_isas
 from llmos.engine.checkpoint import open_checkpoint
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.quantize import quantize_int4
+from llmos.engine.quantize.in_memory import quantize_in_memory
+from llmos.engine.recipe import Recipe
 from llmos.engine.runner import Runner, native
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.runner.packing import Plan, Weights, plan_matrices
@@ -151,7 +152,8 @@ def measure(args: argparse.Namespace) -> Iterator[Row]:
     model = of(whole)
     ways: dict[str, dict[str, Any]] = {"int8": {"weights": "int8"}, "int4_rtn": {"weights": "int4"}}
     if "int4" in args.only:
-        ways["int4"] = {"tensors": quantize_int4(spec, whole, threads=args.threads)}
+        recipe = Recipe.of("quantize", "gptq", {})
+        ways["int4"] = {"tensors": quantize_in_memory(spec, whole, recipe, threads=args.threads)}
     for isa in args.isa:
         for name, options in ways.items():
             if name in args.only:

@@ -10,6 +10,7 @@ import pytest
 from llmos.core.database import Database
 
 sys.path.insert(0, str(Path(__file__).parent))  # for databases.py and asked.py
+sys.path.insert(0, str(Path(__file__).parent / "engine"))  # tiny_models.py is for more than the engine's tests
 
 from asked import Asked
 from databases import KINDS, Databases

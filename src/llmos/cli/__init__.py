@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound
+from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound, StoreFailed
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "serve": ("serve",),
@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "aliases": ("alias",),
     "labels": ("tag", "describe"),
     "policies": ("policy",),
+    "make": ("quantize",),
     "routes": ("route",),
     "rollouts": ("promote", "rollback", "rollout"),
     "ps": ("ps", "stop"),
@@ -113,7 +114,7 @@ def _explain(error: Exception) -> int:
         return 2
     if isinstance(error, LLMOSError):
         _say_error(error.message)
-        return 2 if isinstance(error, BadRequest | NotFound | Conflict) else 1
+        return 2 if isinstance(error, BadRequest | NotFound | Conflict | StoreFailed) else 1
     if isinstance(error, OSError) and error.strerror:
         _say_error(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
     else:

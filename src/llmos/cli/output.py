@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Column, Table
 
 Row = Mapping[str, Any]
@@ -68,6 +76,22 @@ def download_progress() -> Progress:
         BarColumn(bar_width=14),
         DownloadColumn(),
         TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def work_progress() -> Progress:
+    """The same for work that isn't counted in bytes."""
+    console = stderr()
+    return Progress(
+        TextColumn(
+            "{task.description}", markup=False, table_column=Column(max_width=36, no_wrap=True, overflow="ellipsis")
+        ),
+        BarColumn(bar_width=14),
+        TaskProgressColumn(),
         TimeRemainingColumn(),
         console=console,
         transient=True,

@@ -38,8 +38,8 @@ class EngineConfig:
     weights: Literal["auto", "f32", "int8", "int4"] = "auto"
     """What becomes of weights that the file has in 16 bits or more. "auto" and "int8": 8 bits, at less than 1 % more
     perplexity. "int4": the layers in 4 bits, rounded without having seen a token, which costs a small model a quarter
-    more perplexity (benchmarks/quality.py, int4_rtn). For less than 5 %, make a 4-bit file of the model once, with
-    llmos.engine.quantize.quantize_gguf, and serve that with "auto"."""
+    more perplexity (benchmarks/quality.py, int4_rtn). For less than 5 %, make a 4-bit version of the model once, with
+    `llmos quantize --scheme gptq`, and serve that with "auto"."""
     kv_dtype: Literal["int8", "f16", "f32"] = "int8"
     packed_folder: str | None = None
     """Where packed weights are kept, for all replicas to map. None: every replica packs its own, in its memory."""

@@ -6,6 +6,7 @@
                                where nobody knows that yet, after the location and the file's name
       incoming/<hex>.*/        a source's own scratch folder, while it fetches that file
       incoming/*.copy          a copy in the making
+      incoming/*.making/       a version in the making
       lock                     publishing (shared) excludes collecting (exclusive)
 
 A blob appears under its name in one step, after its bytes are on the disk, so that a kill, a full disk or two pulls at
@@ -29,6 +30,7 @@ from llmos.core.errors import BadModelFile, StoreFailed
 from llmos.core.locks import locked
 
 _CHUNK_BYTES = 1 << 20
+_SCRATCH = ".making"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 OnBytes = Callable[[int], None]
@@ -135,6 +137,21 @@ class Store:
             key = hashlib.sha256(location.encode()).hexdigest()
             with locked(self._incoming / f"{key}.lock", on_wait=on_wait):
                 yield Arrivals(self, self._incoming / key)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give an empty folder on the store's disk, gone when the block ends; what killed processes left goes first."""
+        with _disk_errors(self.path):
+            self._make_folders()
+            for folder in self._incoming.glob(f"*{_SCRATCH}"):
+                self._remove_abandoned(folder)
+        folder = self._incoming / f"{secrets.token_hex(8)}{_SCRATCH}"
+        with locked(folder.with_suffix(".lock")):
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder)
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
@@ -269,9 +286,13 @@ class Store:
             if path.suffix == ".copy":
                 path.unlink()  # copies are made while publishing, and nobody is
             elif path.suffix == ".lock" or path.is_dir():
-                with suppress(BlockingIOError), locked(path.with_suffix(".lock"), wait=False):
-                    if path.is_dir():
-                        shutil.rmtree(path)
+                self._remove_abandoned(path)
+
+    def _remove_abandoned(self, path: Path) -> None:
+        """Remove a folder, or a lock, unless a process holds the lock."""
+        with suppress(BlockingIOError), locked(path.with_suffix(".lock"), wait=False):
+            if path.is_dir():
+                shutil.rmtree(path)
 
     def _make_folders(self) -> None:
         self._blobs.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,10 @@ import pytest
 
 from llmos.engine import _native
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.quantize.blocks import round_to_q8_0
-from llmos.engine.quantize.gptq import gptq
+from llmos.engine.formats.encodings import Affine
+from llmos.engine.quantize.affine import round_affine
+from llmos.engine.quantize.blocks import round_to_q4_0, round_to_q8_0
+from llmos.engine.quantize.gptq import gptq as gptq_rows
 from llmos.engine.tensors import RawTensor
 
 ROWS, COLUMNS = 24, 128
@@ -21,6 +23,11 @@ def correlated_inputs(rng: np.random.Generator, count: int = 600) -> np.ndarray:
 
 def moments(inputs: np.ndarray) -> np.ndarray:
     return inputs.T @ inputs / np.float32(len(inputs))
+
+
+def gptq(weights: np.ndarray, seen: np.ndarray, bits: int = 4, group: int = 32) -> RawTensor:
+    affine = Affine(bits, group)
+    return affine.decode(gptq_rows(weights, seen, affine), weights.shape[1])
 
 
 def rounded(weights: np.ndarray) -> np.ndarray:
@@ -128,3 +135,22 @@ def test_8_bits_do_not_hide_what_is_no_number():
     assert not np.isfinite(made[1, 32:]).any()
     assert not np.isfinite(made[0, :32]).all()
     assert (made[1, :32] == made[0, 32:]).all()
+
+
+@pytest.mark.parametrize(("bits", "group"), [(2, 32), (3, 64), (5, 16), (8, 128)])
+def test_other_sizes_are_better_than_rounding_to_them(rng, bits, group):
+    weights, inputs = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32), correlated_inputs(rng)
+    affine = Affine(bits, group)
+    nearest = affine.decode(round_affine(weights, np.ones(COLUMNS, np.float32), affine), COLUMNS)
+    error, of_rounding = (
+        np.square(inputs @ (dequantize(made) - weights).T).mean()
+        for made in (gptq(weights, moments(inputs), bits, group), nearest)
+    )
+    assert error < 0.35 * of_rounding
+
+
+def test_4_bits_of_ggml_are_those_of_the_gguf_package(rng):
+    values = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32)
+    values[0, :32] = 0
+    theirs = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q4_0)
+    np.testing.assert_array_equal(round_to_q4_0(values).data, theirs)

@@ -33,8 +33,8 @@ def round_affine(weights_RC: Floats, importance_C: Floats, encoding: Affine) -> 
 
 
 def fit(values_BR: Floats, importance_B: Floats, bits: int) -> tuple[Floats, Floats]:
-    """Return d and m of each row's group, rounded to the 16 bits that they are kept in, with the least squared error that
-    is found.
+    """Return d and m of each row's group, rounded to the 16 bits that they are kept in, with the least squared error
+    that is found.
 
     Values are taken relative to their weighted mean, which makes least squares short: for given levels u,
     d = sum(w u x) / (sum(w u u) - sum(w u)^2 / sum(w)), m = -d sum(w u) / sum(w), and the squared error is

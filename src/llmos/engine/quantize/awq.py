@@ -1,8 +1,8 @@
 """AWQ (Lin et al. 2023): what large inputs meet is rounded on a finer grid.
 
 Each column of a matrix is multiplied by a scale before it is rounded, and what gives the column its inputs is divided
-by it, so that the products stay. The scale is the column's mean input magnitude to a power, and the power, from 0 to 1, is
-the one whose rounded matrix gives the nearest products. What the scales are folded into:
+by it, so that the products stay. The scale is the column's mean input magnitude to a power, and the power, from 0 to 1,
+is the one whose rounded matrix gives the nearest products. What the scales are folded into:
 
     q, k, v     the norm before                       gate, up    the norm before
     o           the rows of v; query heads that share a key-value head share their scales

@@ -1,24 +1,27 @@
-"""A whole model in 4 bits: what is kept wider, how near its answers stay, and a file that others read."""
+"""A whole model in 4 bits by GPTQ: what is kept wider, how near its answers stay, and a file that others read."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import gguf
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from tiny_models import TinyModel, make_tiny_model, write_gguf
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.engine.calibration import Calibration
 from llmos.engine.calibration.own_text import write_text
 from llmos.engine.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.formats.gguf import GGUFFile
-from llmos.engine.quantize import Calibration, quantize_gguf, quantize_int4
+from llmos.engine.quantize import quantize
+from llmos.engine.recipe import Recipe
 from llmos.engine.runner import Batch
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.tensors import RawTensor
 
 WIDE = "llama-tied-wide"  # the tiny model whose rows are multiples of 32
-FEW = Calibration(num_texts=8, text_length=48)
+FEW = Recipe.of("quantize", "gptq", {"texts": 8, "length": 48})
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +35,8 @@ def checkpoint(tiny: TinyModel) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def quantized(checkpoint: Checkpoint) -> dict[str, RawTensor]:
-    return quantize_int4(checkpoint.spec, checkpoint.tensors, calibration=FEW)
+def quantized(tiny: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, RawTensor]:
+    return open_checkpoint(quantize(tiny.files(), tmp_path_factory.mktemp("made"), FEW)).tensors
 
 
 def logits(checkpoint: Checkpoint, tensors, tokens: np.ndarray, **options) -> np.ndarray:
@@ -62,8 +65,9 @@ def test_answers_are_nearer_to_the_float_ones_than_those_of_rounding(checkpoint,
 
 def test_layers_are_4_bit_and_what_all_depends_on_is_8_bit(checkpoint, quantized):
     shapes = checkpoint.spec.tensor_shapes()
-    assert {name: tensor.shape for name, tensor in quantized.items()} == shapes
-    for name, tensor in quantized.items():
+    assert {name: quantized[name].shape for name in shapes} == shapes
+    for name in shapes:
+        tensor = quantized[name]
         part = name.split(".")[-2]
         expected = "F32" if len(shapes[name]) == 1 else "Q8_0" if part in ("embed", "v") else "Q4_1"
         assert tensor.dtype == expected, name
@@ -75,18 +79,23 @@ def test_vectors_stay_exact(checkpoint, quantized):
 
 
 def test_rows_that_are_no_multiple_of_32_stay_floats(tmp_path):
-    checkpoint = make_tiny_model("gpt2", tmp_path).open()  # rows of 48, and of 192 in the feed-forward layer
-    quantized = quantize_int4(checkpoint.spec, checkpoint.tensors, calibration=FEW)
+    tiny = make_tiny_model("gpt2", tmp_path / "whole")  # rows of 48, and of 192 in the feed-forward layer
+    quantized = open_checkpoint(quantize(tiny.files(), tmp_path, FEW)).tensors
     assert {quantized[f"layers.0.{part}.weight"].dtype for part in ("q", "k", "v", "o", "up")} == {"F32"}
     assert quantized["layers.0.down.weight"].dtype == "Q4_1"
     assert quantized["positions.weight"].dtype == "F32"
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_one_others(checkpoint, quantized):
-    again = quantize_int4(checkpoint.spec, checkpoint.tensors, calibration=FEW)
-    other = quantize_int4(checkpoint.spec, checkpoint.tensors, calibration=replace(FEW, seed=1))
-    assert all((again[name].data == tensor.data).all() for name, tensor in quantized.items())
-    assert any((other[name].data != tensor.data).any() for name, tensor in quantized.items())
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(tiny, tmp_path):
+    other = Recipe.of("quantize", "gptq", {**FEW.options, "seed": 1})
+    made = []
+    for i, (recipe, threads) in enumerate([(FEW, 1), (FEW, 2), (other, 1)]):
+        (tmp_path / str(i)).mkdir()
+        made.append(
+            quantize(tiny.files(), tmp_path / str(i), recipe, threads=threads)["model.safetensors"].read_bytes()
+        )
+    assert made[0] == made[1]
+    assert made[0] != made[2]
 
 
 def test_text_ends_where_the_context_ends(checkpoint):
@@ -109,57 +118,25 @@ def test_text_is_drawn_as_the_probabilities_say(checkpoint):
     assert chi_square < len(drawn) + 5 * (2 * len(drawn)) ** 0.5
 
 
-@pytest.mark.parametrize("name", ["layers.1.down.weight", "embed.weight", "layers.0.mlp_norm.weight"])
-def test_a_weight_that_is_no_number_is_an_error_that_names_the_tensor(checkpoint, name):
-    values = dequantize(checkpoint.tensors[name])
-    values.reshape(-1)[5] = np.nan
-    data = values.reshape(checkpoint.tensors[name].num_rows, -1).view(np.uint8)
-    damaged = dict(checkpoint.tensors) | {name: RawTensor("F32", values.shape, data)}
-    with pytest.raises(BadModelFile, match=f"Tensor {name} holds values that are no numbers"):
-        quantize_int4(checkpoint.spec, damaged, calibration=FEW)
-
-
-EVERY_WAY_OF_STORING = [
-    WIDE, "llama-llama3-rope-8192", "qwen2", "qwen3", "gpt2", "gpt2-untied-inner", "gemma2", "gemma3", "phi3-long",
-    "olmo2", "smollm3", "granite", "stablelm", "stablelm-parallel", "gpt_neox",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("case", EVERY_WAY_OF_STORING)
-def test_a_file_of_every_family_comes_back_with_the_weights_that_were_made(case, tmp_path):
-    source = write_gguf(
-        make_tiny_model(case, tmp_path / "folder"), tmp_path / "whole.gguf", metadata={"tokenizer.ggml.model": "gpt2"}
-    )
-    whole = open_checkpoint({"model.gguf": source})
-    quantize_gguf(source, tmp_path / "small.gguf", calibration=FEW)
-    small = open_checkpoint({"model.gguf": tmp_path / "small.gguf"})
-    expected = quantize_int4(whole.spec, whole.tensors, calibration=FEW)
-    assert small.spec == whole.spec
-    for name, tensor in expected.items():
-        if small.tensors[name].dtype == tensor.dtype:
-            np.testing.assert_array_equal(small.tensors[name].data, tensor.data, err_msg=name)
-        else:  # parts of one tensor of the file have one type
-            assert small.tensors[name].dtype == "Q8_0"
-            near = dequantize(tensor)
-            np.testing.assert_allclose(dequantize(small.tensors[name]), near, atol=np.abs(near).max() / 200)
-    kept = GGUFFile(source).metadata
-    assert GGUFFile(tmp_path / "small.gguf").metadata == kept | {
-        "general.file_type": 3,
-        "general.quantization_version": 2,
-    }
+@pytest.mark.parametrize("name", ["model.layers.1.mlp.down_proj.weight", "model.embed_tokens.weight"])
+def test_a_weight_that_is_no_number_is_an_error_that_names_the_tensor(tiny, tmp_path, name):
+    weights = load_file(tiny.folder / "model.safetensors")
+    weights[name].reshape(-1)[5] = np.nan
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(BadModelFile, match=r"Tensor .*(down|embed).weight holds values that are no numbers"):
+        quantize(tiny.files() | {"model.safetensors": tmp_path / "model.safetensors"}, tmp_path, FEW)
 
 
 def test_a_mixture_of_experts_is_refused_by_name(tmp_path):
-    checkpoint = make_tiny_model("mixtral", tmp_path).open()
     with pytest.raises(UnsupportedModel, match="without a mixture of experts"):
-        quantize_int4(checkpoint.spec, checkpoint.tensors, calibration=FEW)
+        quantize(make_tiny_model("mixtral", tmp_path / "folder").files(), tmp_path, FEW)
 
 
 def test_the_file_is_read_alike_by_the_gguf_package(tiny, tmp_path):
     source = write_gguf(tiny, tmp_path / "whole.gguf")
-    quantize_gguf(source, tmp_path / "small.gguf", calibration=FEW)
+    quantize({"model.gguf": source}, tmp_path, FEW)
     whole = {tensor.name: tensor for tensor in gguf.GGUFReader(source).tensors}
-    for tensor in gguf.GGUFReader(tmp_path / "small.gguf").tensors:
+    for tensor in gguf.GGUFReader(tmp_path / "model.gguf").tensors:
         values, exact = gguf.dequantize(tensor.data, tensor.tensor_type), whole[tensor.name].data
         # With another order of rows this would be about zero.
         assert np.corrcoef(values.ravel(), exact.ravel())[0, 1] > 0.98, tensor.name

@@ -1,0 +1,91 @@
+"""llmos quantize: smaller versions of a model, with what it costs known."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmos.cli import options
+from llmos.cli.models import version_facts
+from llmos.cli.output import print_json, readable_size, stderr, stdout, work_progress
+from llmos.cli.remote import refuse_remote
+from llmos.core.config import load_settings
+from llmos.engine.recipe import Kind
+
+if TYPE_CHECKING:
+    from llmos.models.sources import Progress
+
+Name = Annotated[
+    str | None, typer.Option("--name", help="What to call the new model; NAME-SCHEME where it isn't given.")
+]
+CalibrationText = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="A text to calibrate on, instead of one that the model writes itself."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("quantize")(quantize)
+
+
+def quantize(
+    model: options.ModelReference,
+    scheme: Annotated[str, typer.Option(help="gptq, awq, minmax, absmax, q8_0, q4_1 or q4_0; docs/optimize.md.")],
+    bits: Annotated[int | None, typer.Option(help="Bits of a weight; 2 to 8 with most schemes.")] = None,
+    group: Annotated[int | None, typer.Option(help="So many weights of a row share a scale.")] = None,
+    per: Annotated[str | None, typer.Option(help="What shares a scale: tensor, channel or group.")] = None,
+    name: Name = None,
+    calibration: CalibrationText = None,
+    texts: Annotated[int | None, typer.Option(help="Texts that are looked at (gptq, awq).")] = None,
+    length: Annotated[int | None, typer.Option(help="Tokens of each.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the text that the model writes.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make a version of a model in fewer bits, as a model of its own. The same recipe gives the same version."""
+    given = {"bits": bits, "group": group, "per": per, "texts": texts, "length": length, "seed": seed}
+    make_version("quantize", model, scheme, given, name, calibration, as_json=as_json)
+
+
+def make_version(
+    kind: Kind, model: str, scheme: str, given: dict[str, Any], name: str | None, text: Path | None, *, as_json: bool
+) -> None:
+    """Carry out a recipe and print what became of it."""
+    settings = load_settings()
+    refuse_remote(settings, kind)
+    from llmos.models import open_registry
+    from llmos.models.making import make, recipe_of
+
+    recipe = recipe_of(kind, scheme, given, text)
+    registry = open_registry(settings)
+    parent = registry.resolve(model)
+    with shown_work() as progress:
+        made = make(registry, model, recipe, name=name, text=text, progress=progress)
+    version = made.version
+    if as_json:
+        print_json(version_facts(version) | {"recipe": recipe.canonical(), "was_here": made.was_here})
+        return
+    size = f"{version.quantization}, {readable_size(version.size)} of {readable_size(parent.size)}"
+    if made.was_here:
+        stdout().print(f"{version.ref} is what this recipe made of {parent.ref} before: {size}.")
+    else:
+        stdout().print(f"{version.ref} is made from {parent.ref}: {size}.")
+    if made.remark:
+        stderr().print(made.remark)
+
+
+@contextmanager
+def shown_work() -> Iterator["Progress"]:
+    """One bar with the time left, which begins anew when the work becomes another."""
+    with work_progress() as display:
+        task, current = display.add_task("", total=None), ""
+
+        def told(label: str, num_done: int, num_total: int | None) -> None:
+            nonlocal current
+            if label != current:
+                display.reset(task)
+                current = label
+            display.update(task, description=label, completed=num_done, total=num_total)
+
+        yield told
