@@ -20,6 +20,7 @@ def machine(monkeypatch, tmp_path, cpu="", memory="", limit="max", used="0", cor
     monkeypatch.setattr(hardware, "_CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(hardware, "_MEMORY_INFO", tmp_path / "meminfo")
     monkeypatch.setattr(hardware, "_CGROUP", tmp_path)
+    monkeypatch.setattr(hardware, "_OWN_GROUPS", tmp_path / "own")
     return inspect_hardware()
 
 
@@ -81,3 +82,28 @@ def test_a_machine_that_tells_nothing_is_no_error(monkeypatch, tmp_path):
     assert found.isas == ("portable",)
     assert found.memory_bytes == 0
     assert found.num_cores >= 1
+
+
+def test_files_that_a_container_has_read_are_no_memory_that_is_gone(monkeypatch, tmp_path):
+    (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 150000000\nactive_file 50000000\nfile 900000000\n")
+    found = machine(monkeypatch, tmp_path, memory=MEMORY, limit="1000000000", used="300000000")
+    assert found.available_bytes == 900_000_000
+
+
+@pytest.mark.parametrize("where", ["a", "a/b.service"])
+def test_the_limit_of_any_group_above_counts(monkeypatch, tmp_path, where):
+    (tmp_path / "own").write_text("0::/a/b.service\n")
+    (tmp_path / "a" / "b.service").mkdir(parents=True)
+    (tmp_path / where / "memory.max").write_text("5000000")
+    (tmp_path / where / "memory.current").write_text("1000000")
+    assert machine(monkeypatch, tmp_path, memory=MEMORY).available_bytes == 4_000_000
+
+
+def test_groups_of_the_first_version_count(monkeypatch, tmp_path):
+    (tmp_path / "own").write_text("5:cpu,cpuacct:/x\n4:memory:/docker/1\n")
+    folder = tmp_path / "memory" / "docker" / "1"
+    folder.mkdir(parents=True)
+    (folder / "memory.limit_in_bytes").write_text("5000000")
+    (folder / "memory.usage_in_bytes").write_text("2000000")
+    (folder / "memory.stat").write_text("cache 7\ntotal_inactive_file 300000\ntotal_active_file 200000\n")
+    assert machine(monkeypatch, tmp_path, memory=MEMORY).available_bytes == 3_500_000

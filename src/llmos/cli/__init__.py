@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "rollouts": ("promote", "rollback", "rollout"),
     "ps": ("ps", "stop"),
     "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),
+    "fit": ("fit",),
     "bench": ("bench",),
     "doctor": ("doctor",),
 }

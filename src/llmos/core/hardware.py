@@ -5,7 +5,7 @@ A container's limits count, not only the machine's size.
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from llmos.core.config import KNOWN_ISAS
 
@@ -15,6 +15,7 @@ _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"}
 _CPU_INFO = Path("/proc/cpuinfo")
 _MEMORY_INFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +42,10 @@ def inspect_hardware() -> Hardware:
     fields = _fields(_CPU_INFO)
     memory = _fields(_MEMORY_INFO)
     total, available = _kib(memory.get("MemTotal", "")), _kib(memory.get("MemAvailable", ""))
-    limit, used = _number(_CGROUP / "memory.max"), _number(_CGROUP / "memory.current")
-    if limit is not None and limit < total:
-        total, available = limit, min(available, max(0, limit - (used or 0)))
+    for group in _groups():
+        limit, used = group.limit_and_use()
+        if limit is not None and limit < total:
+            total, available = limit, min(available, max(0, limit - used))
     return Hardware(
         cpu=fields.get("model name") or os.uname().machine,
         features=frozenset((fields.get("flags") or fields.get("Features") or "").split()),
@@ -51,6 +53,38 @@ def inspect_hardware() -> Hardware:
         memory_bytes=total,
         available_bytes=available,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A control group that this process is in, of either version."""
+
+    folder: Path
+    is_v1: bool = False
+
+    def limit_and_use(self) -> tuple[int | None, int]:
+        """Return the bytes that its processes may have together, and have; what files they read counts as free."""
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if self.is_v1 else ("memory.max", "memory.current")
+        limit, used = (_number(self.folder / name) for name in names)
+        stat = dict(line.split(" ", 1) for line in _text(self.folder / "memory.stat").splitlines() if " " in line)
+        prefix = "total_" if self.is_v1 else ""
+        cached = sum(int(stat.get(f"{prefix}{kind}_file", "0")) for kind in ("inactive", "active"))
+        return limit, max(0, (used or 0) - cached)
+
+
+def _groups() -> list[_Group]:
+    """The groups whose limits hold for this process: its own and all above it."""
+    groups = [_Group(_CGROUP), _Group(_CGROUP / "memory", is_v1=True)]
+    for line in _text(_OWN_GROUPS).splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        parts = PurePosixPath(path).parts[1:]
+        is_v1 = "memory" in controllers.split(",")
+        if ".." in parts or not (is_v1 or number == "0"):
+            continue
+        top = _CGROUP / "memory" if is_v1 else _CGROUP
+        groups += [_Group(top.joinpath(*parts[:depth]), is_v1) for depth in range(1, len(parts) + 1)]
+    return groups
 
 
 def _num_cores() -> int:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from llmos.core.errors import UnsupportedModel
 from llmos.core.hardware import inspect_hardware
 from llmos.engine.checkpoint import Checkpoint, open_checkpoint
-from llmos.engine.config import EngineConfig, resolve
+from llmos.engine.config import EngineConfig
 from llmos.engine.embedding import EmbeddingEngine
 from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
 from llmos.engine.engine import Engine
+from llmos.engine.fit import Fitting
 from llmos.engine.messages import Ready
 from llmos.engine.packed_file import PackedFolder
 from llmos.engine.progress import Progress, silent
@@ -99,7 +100,7 @@ def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -
             future = background.submit(lambda: checkpoint.tokenizer)
             folder = PackedFolder(Path(config.packed_folder), files, progress) if config.packed_folder else None
             matrices = folder.matrices if folder is not None else partial(pack, progress=progress)
-            runner, threads = _make_runner(checkpoint, files, config, matrices)
+            runner, threads = _make_runner(checkpoint, config, matrices)
             tokenizer = future.result()
         background.submit(tokenizer.warm_up)
     finally:
@@ -108,36 +109,30 @@ def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -
 
 
 def _make_runner(
-    checkpoint: Checkpoint, files: Mapping[str, Path], config: EngineConfig, matrices: Matrices
+    checkpoint: Checkpoint, config: EngineConfig, matrices: Matrices
 ) -> tuple[NativeRunner | NativeEncoder, int]:
     """Return the runner with all its weights packed, and how many threads it has."""
     spec, hardware = checkpoint.spec, inspect_hardware()
+    fitting = Fitting.of_checkpoint(checkpoint, config, hardware)
+    fitting.check_room()
     if isinstance(spec, EncoderSpec):
-        threads = config.threads or hardware.num_cores
         encoder = NativeEncoder(
-            spec, checkpoint.tensors, threads=threads, isa=config.isa, weights=config.weights, matrices=matrices
+            spec, checkpoint.tensors, threads=fitting.threads, isa=config.isa, weights=config.weights, matrices=matrices
         )
-        return encoder, threads
-    capacity = resolve(
-        config,
-        free_bytes=max(0, hardware.available_bytes - sum(path.stat().st_size for path in files.values())),
-        num_cores=hardware.num_cores,
-        max_positions=spec.max_positions,
-        block_bytes=NativeRunner.block_bytes(spec, config.kv_dtype),
-        block_size=BLOCK_SIZE,
-    )
-    context_length = min(config.context_length or spec.max_positions, capacity.num_blocks * BLOCK_SIZE)
+        return encoder, fitting.threads
+    num_blocks = fitting.default_blocks()
+    context_length = min(config.context_length or spec.max_positions, num_blocks * BLOCK_SIZE)
     runner = NativeRunner(
         spec.within(context_length),
         checkpoint.tensors,
-        num_blocks=capacity.num_blocks,
-        threads=capacity.threads,
+        num_blocks=num_blocks,
+        threads=fitting.threads,
         isa=config.isa,
         weights=config.weights,
         kv_dtype=config.kv_dtype,
         matrices=matrices,
     )
-    return runner, capacity.threads
+    return runner, fitting.threads
 
 
 @contextmanager

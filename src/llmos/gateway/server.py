@@ -20,7 +20,7 @@ import uvloop
 from fastapi import FastAPI
 
 from llmos.core.config import Settings
-from llmos.core.errors import BadRequest, Conflict, LLMOSError
+from llmos.core.errors import BadRequest, Conflict, LLMOSError, Unavailable
 from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
@@ -30,6 +30,7 @@ from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.routes import DEFAULT_ROUTE, Routes
 from llmos.deployments.watchdog import Patience
 from llmos.engine.config import EngineConfig
+from llmos.engine.fit import check_fits
 from llmos.gateway.admission import Admission
 from llmos.gateway.app import create_app
 from llmos.gateway.batch_runner import BatchRunner
@@ -46,17 +47,30 @@ _log = logging.getLogger(__name__)
 def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serve `models` (the default model where none is named) until a signal ends it. Port 0 takes any free one.
 
-    Raises LLMOSError, before anything listens, for a model that isn't there or an address that is taken; and later
-    for a model that can't be loaded. Raises SystemExit(1) when a second signal cut running answers short.
+    Raises LLMOSError, before anything listens, for a model that isn't there or that this machine has no memory for, or
+    an address that is taken; and later for a model that can't be loaded. Raises SystemExit(1) when a second signal cut
+    running answers short.
     """
     services = open_services(settings)
     versions = map(services.routes.resolve, models or [DEFAULT_ROUTE])
     # Adapters come with their requests; what is loaded is the model that they change.
     wanted = {loadable.version.ref: loadable for loadable in map(services.registry.loadable, versions)}
+    for loadable in wanted.values():
+        _check_fits(loadable, settings)
     services.readiness.wanted.extend(wanted)
     listener = listen(host, port)
     if uvloop.run(_serve(services, list(wanted.values()), listener)) == "cut short":
         raise SystemExit(1)
+
+
+def _check_fits(loadable: Loadable, settings: Settings) -> None:
+    try:
+        check_fits(loadable.files, EngineConfig.from_options(settings.engine_options))
+    except Unavailable as error:
+        ref = loadable.version.ref
+        raise Unavailable(f"{ref} isn't served: {error.message} See: llmos fit {ref}") from None
+    except LLMOSError:
+        return  # what is wrong with the model itself, its replica says
 
 
 def open_services(settings: Settings) -> Services:

@@ -1,0 +1,88 @@
+"""llmos fit: yes, or no with the arithmetic and what would fit."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from llmos.core.hardware import Hardware, inspect_hardware
+from llmos.engine import fit as fitting
+from llmos.engine import loading
+from llmos.engine import machine as machines
+
+
+@pytest.fixture(autouse=True)
+def small_machine(monkeypatch: pytest.MonkeyPatch) -> Hardware:
+    """What is measured is quickly measured, and how much memory is free is known."""
+    hardware = replace(inspect_hardware(), num_cores=1, available_bytes=400_000_000)
+    monkeypatch.setattr(fitting, "inspect_hardware", lambda: hardware)
+    monkeypatch.setattr(loading, "inspect_hardware", lambda: hardware)
+    monkeypatch.setattr(machines, "inspect_hardware", lambda: hardware)
+    for name in ("_NARROW", "_MIDDLE", "_WIDE", "_SMALL"):
+        spec = machines._decoder(256 * (1 + len(name) % 3), 256, 1)
+        monkeypatch.setattr(machines, name, spec)
+    return hardware
+
+
+@pytest.fixture
+def smollm2(cli, home: Path, smollm2_path: Path) -> Path:
+    path = home / "smol.gguf"
+    path.symlink_to(os.path.realpath(smollm2_path))
+    return path
+
+
+def test_a_model_that_fits_is_told_so_with_bytes_and_speed(cli, smollm2) -> None:
+    said = cli("fit", str(smollm2), "--context", "2048", "--streams", "2")
+    assert said.status == 0
+    assert "for 2 streams of 2,048 tokens: yes. It fits: 97 MB of weights + 50 MB of KV cache" in said.out
+    assert "llmos deploy" in said.out
+    assert "tokens/s for one stream" in said.out
+    assert "tokens/s for 2 streams together" in said.out
+    assert "Measuring" in said.err
+    assert "Measuring" not in cli("fit", str(smollm2)).err, "once is enough"
+    assert "Measuring" in cli("fit", str(smollm2), "--measure").err
+
+
+def test_one_that_does_not_names_what_would(cli, smollm2) -> None:
+    said = cli("fit", str(smollm2), "--context", "8192", "--streams", "16")
+    assert said.status == 1
+    assert "no. It doesn't fit: 97 MB of weights + 1.60 GB of KV cache" in said.out
+    assert "2 streams of 8,192 tokens" in said.out
+    assert "16 streams of 1," in said.out
+    facts = json.loads(cli("fit", str(smollm2), "--context", "8192", "--streams", "16", "--json").out)
+    assert facts["fits"] is False
+    assert facts["bytes"]["total"] > facts["bytes"]["available"] == 400_000_000
+    for choice in facts["choices"]:
+        assert choice["bytes"] <= 400_000_000
+        again = cli(*choice["command"].removeprefix("llmos ").split())
+        assert again.status == 0, "what is named does fit"
+
+
+def test_a_version_is_named_as_the_registry_names_it(cli, smollm2) -> None:
+    assert cli("import", str(smollm2), "--name", "smol").status == 0
+    assert json.loads(cli("fit", "smol", "--json").out)["model"] == "smol@1"
+
+
+def test_a_model_of_the_catalog_that_is_not_here_is_answered_roughly(cli) -> None:
+    said = cli("fit", "smollm2")
+    assert said.status == 0
+    assert "isn't here yet" in said.out
+    assert "llmos pull smollm2 && llmos fit smollm2" in said.out
+    assert json.loads(cli("fit", "smollm2", "--json").out)["is_estimate"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing-here"], "nothing-here"),
+        (["{smollm2}", "--context", "9000"], "this model takes 1 to 8,192 tokens"),
+        (["{smollm2}", "--streams", "0"], "--streams"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_status_2(cli, smollm2, arguments, message) -> None:
+    said = cli("fit", *(each.format(smollm2=smollm2) for each in arguments))
+    assert said.status == 2
+    assert message in said.err
+    assert len(said.err.strip().splitlines()) == 1
