@@ -115,10 +115,10 @@ class FolderFiles:
         from llmos.engine.formats.safetensors import SafetensorsFolder  # whoever has a GGUF file needs no library
 
         folder = SafetensorsFolder(files)
-        self.tensors, self._config, self._paths, self.forget = folder.tensors, folder.config, files, folder.forget
+        self.tensors, self.config, self._paths, self.forget = folder.tensors, folder.config, files, folder.forget
         self._has_canonical_names = folder.has_canonical_names
-        self.family = _text(self._config.get("model_type")) or "unknown"
-        self.context_length = _count(self._config.get("max_position_embeddings"))
+        self.family = _text(self.config.get("model_type")) or "unknown"
+        self.context_length = _count(self.config.get("max_position_embeddings"))
         self.license: str | None = None  # the folder has it in a README, for people
         generation = files.get("generation_config.json")
         self.sampling: Mapping[str, float] = recommended_sampling(
@@ -127,7 +127,7 @@ class FolderFiles:
 
     def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]:
         family = family_of_model_type(self.family)
-        spec = family.spec_from_config(self._config)
+        spec = family.spec_from_config(self.config)
         if self._has_canonical_names:
             sources = {name: Source(name) for name in spec.tensor_shapes()}
             return with_sentence_files(spec, self._paths) if isinstance(spec, EncoderSpec) else spec, sources

@@ -1,4 +1,5 @@
-"""Tensors that lie in a file as plain bytes, and a descriptor in the file's metadata that says how (encodings.py).
+"""Tensors that lie in a file as plain bytes, and a descriptor in the file's metadata that says how: encodings.py,
+sparse.py.
 
     metadata["llmos.encodings"]   JSON: {name: {"shape": [...], "parts": [{"rows": n, "encoding": …, …}, …]}, …}
     the tensor                    I8 in GGUF, U8 in safetensors: the parts one after another, each so many rows
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from llmos.core.errors import BadModelFile
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.encodings import MAX_COLUMNS, Encoding, encoding_of
+from llmos.engine.formats.sparse import Sparse
 from llmos.engine.tensors import DType, RawTensor
 
 KEY = "llmos.encodings"
@@ -164,12 +166,16 @@ def _descriptor(fields: object) -> Descriptor:
         raise ValueError("the parts are no list of objects")
     if shape[-1] > MAX_COLUMNS or prod(shape) > MAX_VALUES:
         raise ValueError(f"the shape {shape} is beyond any model's")
-    made = [Part(encoding_of(part), _num_rows(part)) for part in parts]
+    made = [Part(_encoding(part), _num_rows(part)) for part in parts]
     if sum(part.num_rows for part in made) != prod(shape[:-1]):
         raise ValueError("the parts have another number of rows than the shape")
     descriptor = Descriptor(tuple(shape), tuple(made))
     _ = descriptor.num_bytes  # raises where groups don't fit
     return descriptor
+
+
+def _encoding(part: Mapping[str, Any]) -> Encoding:
+    return Sparse.of(part) if part.get("encoding") == Sparse.name else encoding_of(part)
 
 
 def _num_rows(part: Mapping[str, Any]) -> int:

@@ -1,0 +1,104 @@
+"""Matrices without their zeros: what is kept comes back to the bit, what isn't is zero, damaged bytes are refused."""
+
+import json
+
+import gguf
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from llmos.core.errors import BadModelFile
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.formats.encoded import Descriptor, Part, read_descriptors, write_descriptors
+from llmos.engine.formats.sparse import SPARSE_DTYPES, Sparse
+from llmos.engine.prune.masks import share_kept, two_of_four_kept
+from llmos.engine.tensors import BLOCK_LENGTH, RawTensor
+
+
+def matrix(dtype: str, num_rows: int, num_columns: int, seed: int) -> RawTensor:
+    values = np.random.default_rng(seed).normal(size=(num_rows, num_columns)).astype(np.float32)
+    data = gguf.quants.quantize(values, gguf.GGMLQuantizationType[dtype])
+    return RawTensor(dtype, values.shape, np.ascontiguousarray(data).view(np.uint8).reshape(num_rows, -1))
+
+
+matrices = st.builds(
+    lambda dtype, rows, blocks, seed: matrix(dtype, rows, blocks * max(BLOCK_LENGTH[dtype], 4), seed),
+    st.sampled_from(SPARSE_DTYPES), st.integers(1, 7), st.integers(1, 5), st.integers(0, 1000),
+)  # fmt: skip
+
+
+def two_of_four(dtype: str, num_columns: int) -> Sparse:
+    return Sparse(dtype, num_columns // 2, "2:4")
+
+
+@given(matrices, st.floats(0, 1))
+def test_what_is_kept_comes_back_to_the_bit_and_the_rest_is_zero(tensor, sparsity):
+    values = dequantize(tensor)
+    kept = share_kept(np.abs(values), sparsity)
+    encoding = Sparse(tensor.dtype, int(kept[0].sum()), "bits")
+    data = encoding.encode(tensor, kept)
+    assert data.shape == (tensor.num_rows, encoding.row_bytes(tensor.num_columns))
+    back = encoding.decode(data, tensor.num_columns)
+    assert back.dtype == encoding.dtype(tensor.num_columns) == ("F32" if tensor.dtype == "Q4_1" else tensor.dtype)
+    np.testing.assert_array_equal(dequantize(back), np.where(kept, values, 0))
+
+
+@given(matrices)
+def test_two_of_four_come_back_to_the_bit_in_less_room(tensor):
+    values = dequantize(tensor)
+    kept = two_of_four_kept(np.abs(values))
+    encoding = two_of_four(tensor.dtype, tensor.num_columns)
+    data = encoding.encode(tensor, kept)
+    assert data.shape == (tensor.num_rows, encoding.row_bytes(tensor.num_columns))
+    assert encoding.row_bytes(tensor.num_columns) <= Sparse(tensor.dtype, encoding.kept, "bits").row_bytes(
+        tensor.num_columns
+    )
+    np.testing.assert_array_equal(dequantize(encoding.decode(data, tensor.num_columns)), np.where(kept, values, 0))
+
+
+@pytest.mark.parametrize("dtype", SPARSE_DTYPES)
+@pytest.mark.parametrize("places", ["bits", "2:4"])
+def test_half_of_the_weights_take_clearly_less_than_all(dtype, places):
+    dense = matrix(dtype, 1, 96, 0).data.nbytes
+    assert Sparse(dtype, 48, places).row_bytes(96) <= 0.82 * dense
+
+
+@given(matrices, st.integers(0, 4))
+def test_what_a_descriptor_says_is_the_same_encoding(tensor, kept):
+    described = {"q": Descriptor(tensor.shape, (Part(Sparse(tensor.dtype, kept, "bits"), tensor.num_rows),))}
+    assert read_descriptors(write_descriptors(described), "a file") == described
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "Q6_K"}, {"kind": ["F32"]}, {"kept": -1}, {"kept": 2.0}, {"kept": True}, {"kept": 97}, {"kept": 40},
+        {"places": "1:4"}, {"places": None},
+    ],
+)  # fmt: skip
+def test_a_descriptor_of_what_there_is_not_is_refused(wrong):
+    part = Sparse("Q8_0", 48, "2:4").fields() | wrong
+    with pytest.raises(BadModelFile, match="a file is damaged: of tensor 'q'"):
+        read_descriptors(json.dumps({"q": {"shape": [3, 96], "parts": [{"rows": 3, **part}]}}), "a file")
+
+
+@pytest.mark.parametrize(("kept", "places", "num_columns"), [(97, "bits", 96), (40, "2:4", 96), (24, "bits", 48)])
+def test_a_shape_that_cannot_lie_so_is_refused(kept, places, num_columns):
+    with pytest.raises(ValueError):
+        Sparse("Q8_0", kept, places).row_bytes(num_columns)
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_damaged_bytes_are_refused_or_give_a_matrix_of_that_shape(data):
+    tensor = matrix("Q8_0", 3, 96, 0)
+    kept = two_of_four_kept(np.abs(dequantize(tensor)))
+    encoding = Sparse("Q8_0", 48, data.draw(st.sampled_from(["bits", "2:4"])))
+    damaged = encoding.encode(tensor, kept)
+    damaged.reshape(-1)[data.draw(st.integers(0, damaged.size - 1))] = data.draw(st.integers(0, 255))
+    try:
+        back = encoding.decode(damaged, 96)
+    except BadModelFile:
+        return
+    assert dequantize(back).shape == tensor.shape
