@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "aliases": ("alias",),
     "labels": ("tag", "describe"),
     "policies": ("policy",),
-    "make": ("quantize",),
+    "make": ("quantize", "prune"),
     "routes": ("route",),
     "rollouts": ("promote", "rollback", "rollout"),
     "ps": ("ps", "stop"),

@@ -1,4 +1,4 @@
-"""llmos quantize: smaller versions of a model, with what it costs known."""
+"""llmos quantize, llmos prune: smaller versions of a model, with what it costs known."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +28,7 @@ CalibrationText = Annotated[
 
 def register(app: typer.Typer) -> None:
     app.command("quantize")(quantize)
+    app.command("prune")(prune)
 
 
 def quantize(
@@ -46,6 +47,38 @@ def quantize(
     """Make a version of a model in fewer bits, as a model of its own. The same recipe gives the same version."""
     given = {"bits": bits, "group": group, "per": per, "texts": texts, "length": length, "seed": seed}
     make_version("quantize", model, scheme, given, name, calibration, as_json=as_json)
+
+
+def prune(
+    model: options.ModelReference,
+    scheme: Annotated[str, typer.Option(help="magnitude, wanda or structured; docs/optimize.md.")],
+    sparsity: Annotated[
+        float | None, typer.Option(help="The share of each row's weights that goes (magnitude, wanda); 0.5.")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="2:4: two of every four weights side by side go (magnitude, wanda).")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(help="So many layers go (structured).")] = None,
+    ffn_share: Annotated[
+        float | None, typer.Option(help="The share of each layer's feed-forward channels that goes (structured).")
+    ] = None,
+    kv_heads: Annotated[
+        int | None, typer.Option(help="So many key-value heads of each layer go, with their query heads (structured).")
+    ] = None,
+    name: Name = None,
+    calibration: CalibrationText = None,
+    texts: Annotated[int | None, typer.Option(help="Texts that are looked at (wanda, structured).")] = None,
+    length: Annotated[int | None, typer.Option(help="Tokens of each.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the text that the model writes.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make a version of a model with less in it: single weights, or whole layers, channels and heads. It becomes a
+    model of its own; the same recipe gives the same version."""
+    given = {
+        "sparsity": sparsity, "pattern": pattern, "layers": layers, "ffn_share": ffn_share, "kv_heads": kv_heads,
+        "texts": texts, "length": length, "seed": seed,
+    }  # fmt: skip
+    make_version("prune", model, scheme, given, name, calibration, as_json=as_json)
 
 
 def make_version(

@@ -73,6 +73,10 @@ _CALIBRATION: Options = {
     "length": Number(low=16, high=8192, default=256),
     "seed": Number(low=0, high=2**31 - 1, default=0),
 }
+_SPARSE: Options = {
+    "sparsity": Number(low=0.01, high=0.99, default=0.5, is_share=True),
+    "pattern": Choice(values=("2:4",), default=None),
+}
 _GROUP = Number(low=8, high=1 << 16, default=None)
 
 SCHEMES: Mapping[Kind, Mapping[str, Options]] = {
@@ -93,7 +97,16 @@ SCHEMES: Mapping[Kind, Mapping[str, Options]] = {
         "q4_1": {},
         "q4_0": {},
     },
-    "prune": {},
+    "prune": {
+        "magnitude": _SPARSE,
+        "wanda": {**_SPARSE, **_CALIBRATION},
+        "structured": {
+            "layers": Number(low=1, high=1024, default=None),
+            "ffn_share": Number(low=0.001, high=0.999, default=None, is_share=True),
+            "kv_heads": Number(low=1, high=1024, default=None),
+            **_CALIBRATION,
+        },
+    },
 }
 """What each scheme may be told."""
 
@@ -132,6 +145,8 @@ class Recipe:
                 checked[name] = option.check(value)
             except ValueError as wanted:
                 raise BadRequest(f"{name} is {value!r:.80}; {scheme} takes {wanted}.", param=name) from None
+        if kind == "prune":
+            _check_pruning(scheme, checked)
         return cls(kind, scheme, checked)
 
     def canonical(self) -> dict[str, Any]:
@@ -139,10 +154,38 @@ class Recipe:
         return {"kind": self.kind, "scheme": self.scheme, "options": dict(sorted(self.options.items()))}
 
     def label(self) -> str:
-        """Return what a model that was made so is called after its parent's name: "gptq4", "minmax3-g64"."""
+        """Return what a model that was made so is called after its parent's name: "gptq4", "minmax3-g64", "wanda50"."""
+        if self.kind == "prune":
+            return _pruned(self.scheme, self.options)
         return self.scheme + "".join(
             f"{before}{self.options[name]}" for name, before in SIZES.items() if name in self.options
         )
+
+
+def _check_pruning(scheme: str, options: Mapping[str, Value]) -> None:
+    if scheme == "structured" and not {"layers", "ffn_share", "kv_heads"} & set(options):
+        raise BadRequest(
+            "structured takes whole parts out: say how many with --layers N, --ffn-share SHARE or --kv-heads N.",
+            param="scheme",
+        )
+    if "pattern" in options and options["sparsity"] != 0.5:
+        raise BadRequest(
+            f"The pattern {options['pattern']} is a sparsity of 0.5. Leave --sparsity or --pattern out.",
+            param="sparsity",
+        )
+
+
+def _pruned(scheme: str, options: Mapping[str, Value]) -> str:
+    """ "wanda50", "wanda2of4", "layers4-ffn20-kv1"."""
+    if scheme != "structured":
+        return scheme + ("2of4" if "pattern" in options else f"{100 * float(options['sparsity']):g}")
+    parts = {name: options.get(name) for name in ("layers", "ffn_share", "kv_heads")}
+    texts = {"layers": "layers{}", "ffn_share": "ffn{}", "kv_heads": "kv{}"}
+    return "-".join(
+        texts[name].format(f"{100 * value:g}" if isinstance(value, float) else value)
+        for name, value in parts.items()
+        if value is not None
+    )
 
 
 def _hint(name: str, known: Mapping[str, Any]) -> str:

@@ -84,9 +84,10 @@ def make(
 
 
 def _kinds() -> "dict[Kind, Callable[..., dict[str, Path]]]":
-    from llmos.engine.quantize import quantize  # takes numpy and the engine
+    from llmos.engine.prune import prune  # takes numpy and the engine
+    from llmos.engine.quantize import quantize
 
-    return {"quantize": quantize}
+    return {"quantize": quantize, "prune": prune}
 
 
 def _remark(parent: Version) -> str | None:
