@@ -18,6 +18,7 @@ def test_an_empty_environment_means_the_home_folder_and_a_local_server():
     assert settings.hf_endpoint == "https://huggingface.co"
     assert settings.hf_token is None
     assert (settings.max_queued, settings.stuck_seconds, settings.load_seconds) == (512, 10, 600)
+    assert settings.wait_seconds == 60
 
 
 def test_an_empty_variable_is_an_unset_one():

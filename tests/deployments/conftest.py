@@ -11,6 +11,7 @@ from llmos.core.config import load_settings
 from llmos.models import open_registry
 from llmos.models.queries import ensure_model
 from llmos.models.tables import VersionFileRow, VersionRow
+from llmos.models.versions import Loadable
 
 ENGINE_TESTS = Path(__file__).parent.parent / "engine"
 sys.path.insert(0, str(ENGINE_TESTS))
@@ -68,3 +69,15 @@ def add(registry):
             )
 
     return add
+
+
+@pytest.fixture
+def playable(registry, fake_model, monkeypatch):
+    """Return a function that says what the fake model of a version does; every version of the registry has one."""
+    behaviours = {}
+
+    def loadable(version):
+        return Loadable(version=version, files=fake_model(version.ref, **behaviours.get(version.ref, {})))
+
+    monkeypatch.setattr(registry, "loadable", loadable)
+    return lambda ref, **behaviour: behaviours.update({ref: behaviour})

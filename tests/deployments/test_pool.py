@@ -42,6 +42,11 @@ def states(pool):
     return {status.version: status.state for status in pool.status()}
 
 
+def slot_of(pool, version="m@1"):
+    [slot] = pool._groups[version].slots
+    return slot
+
+
 def test_the_first_request_loads_the_version(run_with, fake_model):
     async def test(pool):
         assert pool.status() == []
@@ -189,11 +194,11 @@ def test_kill_9_under_load_ends_every_request_in_an_answer_or_an_error(run_with,
 def test_a_dead_replica_is_restarted_without_being_asked(run_with, fake_model):
     async def test(pool):
         await pool.ensure("m@1", fake_model())
-        deployment = pool._deployments["m@1"]
+        slot = slot_of(pool)
         os.kill(pool.status()[0].pid, signal.SIGKILL)
-        await deployment._replica.lost
+        await slot.replica.lost
         assert states(pool) == {"m@1": "loading"}
-        await deployment._loading
+        await slot.loading
         assert states(pool) == {"m@1": "ready"}
 
     run_with(test)
@@ -204,7 +209,7 @@ def test_the_log_tells_of_every_death(run_with, fake_model, caplog):
         await pool.ensure("m@1", fake_model(die_loading=1))
         pid = pool.status()[0].pid
         os.kill(pid, signal.SIGKILL)
-        await pool._deployments["m@1"]._replica.lost
+        await slot_of(pool).replica.lost
         await pool.ensure("m@1", fake_model())
         loading, serving = caplog.messages
         assert loading == "m@1: The model's process was killed by signal 9 while it loaded the model."
@@ -223,7 +228,7 @@ def test_a_stuck_replica_is_replaced_and_the_next_request_answered(run_with, fak
         while not isinstance(await anext(running), Delta):
             pass
         os.kill(pool.status()[0].pid, signal.SIGSTOP)
-        watchdog = pool._deployments["m@1"]._replica._watchdog
+        watchdog = slot_of(pool).replica._watchdog
         watchdog._patience = SHORT  # not before: however slow this machine is, nobody is blamed for that
         watchdog.rest()
         watchdog.watch()
@@ -257,7 +262,7 @@ def test_a_silent_replica_counts_as_stuck_before_it_is_given_up(run_with, fake_m
         running = pool.generate("m@1", files, generate(max_tokens=LONG))
         await anext(running)
         os.kill(pool.status()[0].pid, signal.SIGSTOP)
-        watchdog = pool._deployments["m@1"]._replica._watchdog
+        watchdog = slot_of(pool).replica._watchdog
         for _ in range(6):
             assert states(pool) == {"m@1": "ready"}
             watchdog.rest()
@@ -271,10 +276,10 @@ def test_a_silent_replica_counts_as_stuck_before_it_is_given_up(run_with, fake_m
 def test_while_a_dead_replica_is_restarted_its_status_says_why(run_with, fake_model):
     async def test(pool):
         await pool.ensure("m@1", fake_model())
-        deployment = pool._deployments["m@1"]
+        slot = slot_of(pool)
         os.kill(pool.status()[0].pid, signal.SIGKILL)
-        await deployment._replica.lost
-        await deployment._report
+        await slot.replica.lost
+        await slot.report
         [status] = pool.status()
         assert (status.state, status.error) == (
             "loading",
@@ -287,9 +292,9 @@ def test_while_a_dead_replica_is_restarted_its_status_says_why(run_with, fake_mo
 def test_a_restart_that_is_far_away_is_not_waited_for(run_with, fake_model):
     async def test(pool):
         await pool.ensure("m@1", fake_model())
-        deployment = pool._deployments["m@1"]
+        slot = slot_of(pool)
         os.kill(pool.status()[0].pid, signal.SIGKILL)
-        await deployment._replica.lost
+        await slot.replica.lost
         await asyncio.sleep(0)
         with pytest.raises(Unavailable, match="died 1 times in a row") as error:
             await pool.ensure("m@1", fake_model())

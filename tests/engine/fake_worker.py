@@ -9,6 +9,7 @@ hang_computing  so many times the forward pass of a prompt that has the token 13
 hang_encoding   so many times encoding the text "13" never ends
 load_log        a file that gets a line for each load
 tell_loading    half of it is told to be loaded before it goes on
+pid_log         a file that gets a line with the process's id for each load
 """
 
 import json
@@ -33,6 +34,9 @@ def load(files, config, progress):
     if log := behaviour.get("load_log"):
         with open(log, "a") as lines:
             lines.write("load\n")
+    if log := behaviour.get("pid_log"):
+        with open(log, "a") as lines:
+            lines.write(f"{os.getpid()}\n")
     if "refuse" in behaviour:
         raise BadModelFile(behaviour["refuse"])
     if "stumble" in behaviour:

@@ -156,10 +156,10 @@ def make_engine(runner=None, **options):
     return Engine(runner or FakeRunner(), FakeTokenizer(), EngineConfig(**options))
 
 
-def generate(id="r", tokens=(1, 2, 3), **sampling):
+def generate(id="r", tokens=(1, 2, 3), caller="", **sampling):
     """A request for a greedy answer that no end-of-sequence token cuts short, unless the test says otherwise."""
     options = {"temperature": 0.0, "ignore_eos": True, "max_tokens": 8} | sampling
-    return Generate(id=id, tokens=list(tokens), sampling=SamplingParams(**options))
+    return Generate(id=id, tokens=list(tokens), caller=caller, sampling=SamplingParams(**options))
 
 
 def run(engine, *requests, check=True):

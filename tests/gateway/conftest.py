@@ -16,6 +16,7 @@ from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.deployments import Deployments
+from llmos.deployments.reconciler import Reconciler
 from llmos.deployments.rollouts import Rollouts
 from llmos.gateway.app import create_app
 from llmos.gateway.lookup import Lookup
@@ -51,6 +52,7 @@ def services(pool: FakePool, tmp_path: Path, database: Database) -> Services:
         routes=routes,  # type: ignore[arg-type]
         deployments=(deployments := Deployments(database, registry)),  # type: ignore[arg-type]
         rollouts=Rollouts(database, routes, deployments),  # type: ignore[arg-type]
+        reconciler=Reconciler(deployments, registry, pool),  # type: ignore[arg-type]
         lookup=Lookup(routes, registry),  # type: ignore[arg-type]
         files=(files := Files(database, tmp_path / "files")),
         batches=Batches(database, files),

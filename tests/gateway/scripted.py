@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from llmos.core.errors import ModelNotFound, NotFound
 from llmos.core.suggest import nearest
+from llmos.deployments.pool import Usage
 from llmos.deployments.remote_model import RemoteModel
 from llmos.deployments.route import Move, Route
 from llmos.deployments.routes import Lead
@@ -206,6 +207,14 @@ class FakeStatus:
     restarts: int = 0
     since: datetime | None = datetime(2026, 1, 2, tzinfo=UTC)
     error: str | None = None
+    num_wanted: int = 1
+    percent_loaded: float | None = None
+    seconds_left: float | None = None
+    replicas: tuple[object, ...] = ()
+
+    @property
+    def num_ready(self) -> int:
+        return int(self.state == "ready")
 
 
 Script = list[Delta | str | Exception | asyncio.Event | None]
@@ -242,6 +251,21 @@ class FakePool:
 
     def status(self) -> list[FakeStatus]:
         return self.replicas
+
+    def usage(self, version: str) -> Usage:
+        return Usage()
+
+    def scale(self, version: str, files: Mapping[str, Path], num_replicas: int, config: object) -> None:
+        """Its replicas are what the test wrote down."""
+
+    def release(self, version: str) -> None:
+        """As scale."""
+
+    def tend(self) -> None:
+        """None of them ever fails."""
+
+    async def discard(self, version: str) -> None:
+        """What isn't in the registry may run all the same."""
 
     async def stop(self, version: str) -> None:
         [replica] = [replica for replica in self.replicas if replica.version == version]

@@ -308,10 +308,10 @@ def test_a_signal_while_the_model_is_loading_ends_it_in_good_order(home: Path) -
     assert process.returncode == 0
 
 
-def test_an_unknown_model_is_one_line_and_status_1(home: Path) -> None:
+def test_an_unknown_model_is_one_line_and_status_2(home: Path) -> None:
     process = start(home, "smolm2", "--port", "0")
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "smollm2" in said
     assert "Traceback" not in said
 

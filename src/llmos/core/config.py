@@ -16,6 +16,7 @@ LLMOS_PACKED        keep packed weights on disk, to share: on, off on
 LLMOS_MAX_QUEUED    choices that wait for a model, then 429        512; one caller takes half of them
 LLMOS_STUCK_SECONDS a model silent for so long is started again    10; while it computes, 20 steps
 LLMOS_LOAD_SECONDS  how long loading a model may take              600
+LLMOS_WAIT_SECONDS  how long a request waits for that, then 503    60
 HF_ENDPOINT         the model hub, or a mirror of it               https://huggingface.co
 HF_TOKEN            the hub's token, for models that ask for one   none
 DOCKER_CONFIG       the folder of docker's config.json, with the   ~/.docker
@@ -57,6 +58,7 @@ class Settings:
     max_queued: int = 512
     stuck_seconds: int = 10
     load_seconds: int = 600
+    wait_seconds: int = 60
     hf_endpoint: str = DEFAULT_HF_ENDPOINT
     hf_token: str | None = None
     docker_config: Path | None = None
@@ -120,6 +122,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         packed=_SWITCHES[_one_of(environ, "LLMOS_PACKED", ("on", "off"))] is not False,
         max_queued=_whole_number(environ, "LLMOS_MAX_QUEUED", 512, 0, 1_000_000),
         stuck_seconds=_whole_number(environ, "LLMOS_STUCK_SECONDS", 10, 1, 86_400),
+        wait_seconds=_whole_number(environ, "LLMOS_WAIT_SECONDS", 60, 0, 86_400),
         load_seconds=_whole_number(environ, "LLMOS_LOAD_SECONDS", 600, 1, 86_400),
         hf_endpoint=(environ.get("HF_ENDPOINT") or DEFAULT_HF_ENDPOINT).rstrip("/"),
         hf_token=environ.get("HF_TOKEN") or None,

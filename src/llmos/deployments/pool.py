@@ -1,36 +1,25 @@
-"""Versions that run on this machine, each in a replica of its own: loaded on demand, restarted when they die or are
-stuck."""
+"""Versions that run on this machine, each in replicas of its own: loaded on demand or kept, restarted when they die or
+are stuck."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, TypeVar
 
 from llmos.core.clock import Clock, utc_now
-from llmos.core.errors import LLMOSError, ReplicaFailed, Unavailable
+from llmos.core.errors import ReplicaFailed, Unavailable
+from llmos.deployments.group import Event as Happened
+from llmos.deployments.group import Group
 from llmos.deployments.replica import WORKER_COMMAND, Replica
+from llmos.deployments.status import VersionStatus
 from llmos.deployments.watchdog import Patience
+from llmos.deployments.work import Work
 from llmos.engine.config import EngineConfig
-from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Load, Ready, Started
+from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Ready, Started
 
-_log = logging.getLogger(__name__)
-
-State = Literal["loading", "ready", "stuck", "failed", "stopped"]
-"""stuck: it has not got on for half of the time after which it is killed and started again."""
-
-MAX_STARTS = 4
-"""Times that one load is tried while the process dies of it; then its callers get the error, and the next one tries."""
-
-MAX_WAIT_SECONDS = 5
-"""A restart that is further away than this is not waited for: callers are told when to come back."""
-
-STABLE_SECONDS = 60
-"""A replica that lived this long has earned an immediate restart."""
+T = TypeVar("T")
 
 
 def default_backoff_seconds(num_deaths: int) -> float:
@@ -38,20 +27,21 @@ def default_backoff_seconds(num_deaths: int) -> float:
     return 0.0 if num_deaths <= 1 else min(30.0, 0.5 * 2 ** (num_deaths - 2))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReplicaStatus:
-    version: str
-    state: State
-    since: datetime
-    """When it got into this state."""
-    pid: int | None
-    ready: Ready | None
-    """What was loaded, once it is."""
-    load: Load | None
-    """How busy it is."""
-    restarts: int
-    error: str | None
-    """Why it failed, or why it is loaded once more."""
+def silent(version: str, kind: str, reason: str, data: Mapping[str, Any]) -> None:
+    """Nobody wants to know what happens to the replicas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What callers ask of a version at the moment."""
+
+    num_wanted: int = 0
+    """Replicas."""
+    num_open: int = 0
+    """Choices that are computed or wait."""
+    tokens_in_flight: int = 0
+    idle_seconds: float = 0.0
+    """Since anybody asked anything of it; 0 while somebody does."""
 
 
 class Pool:
@@ -63,24 +53,31 @@ class Pool:
         config: EngineConfig | None = None,
         command: Sequence[str] = WORKER_COMMAND,
         patience: Patience | None = None,
+        wait_seconds: float | None = None,
         backoff_seconds: Callable[[int], float] = default_backoff_seconds,
         clock: Clock = utc_now,
     ) -> None:
-        """`config`: of every engine. `command`: starts a worker; the number of its socket is added to it."""
+        """`config`: of every engine that nobody says otherwise of. `command`: starts a worker; the number of its socket
+        is added to it. `wait_seconds`: how long a request waits for a version that is being loaded."""
         self._config = config or EngineConfig()
         self._command = command
         self._patience = patience or Patience()
+        self._wait_seconds = wait_seconds
         self._backoff_seconds = backoff_seconds
         self._clock = clock
-        self._deployments: dict[str, _Deployment] = {}
+        self._groups: dict[str, Group] = {}
         self._is_closing = False
+        self.on_event: Happened = silent
+        """Told in the event loop of what happens to replicas: ready, died, failed."""
 
-    async def ensure(self, version_key: str, files: Mapping[str, Path]) -> Ready:
-        """Return when the version is loaded; callers at the same time share one load.
+    async def ensure(self, version_key: str, files: Mapping[str, Path], *, is_patient: bool = False) -> Ready:
+        """Return when a replica of the version is loaded; callers at the same time share one load.
 
-        Raises what is wrong with the model, ReplicaFailed where its process keeps dying, or Unavailable.
+        `is_patient`: however long that takes. Raises what is wrong with the model, ReplicaFailed where its process
+        keeps dying, or Unavailable.
         """
-        replica = await self._deployment(version_key, files).replica()
+        wait_seconds = None if is_patient else self._wait_seconds
+        replica = await self._group(version_key, files).replica(wait_seconds=wait_seconds)
         assert replica.ready is not None
         return replica.ready
 
@@ -89,214 +86,133 @@ class Pool:
     ) -> AsyncGenerator[Event, None]:
         """Load the version if it isn't, then yield Started once, and Deltas until every choice has its finish_reason.
 
-        A request whose replica dies before it has sent a token is tried once more; after that it gets ReplicaFailed.
-        Everything that goes wrong with a request is raised. Closing the generator aborts the request.
+        A request whose replica dies before it has sent a token is tried once more, on another where there is one; after
+        that it gets ReplicaFailed. Everything that goes wrong with a request is raised. Closing the generator aborts
+        the request.
         """
-        deployment = self._deployment(version_key, files)
-        has_started = has_token = False
-        for is_last_try in (False, True):
-            replica = await deployment.replica()
-            try:
-                async with aclosing(replica.generate(request)) as events:
-                    async for event in events:
-                        if isinstance(event, Started):
-                            if has_started:
-                                continue
-                            has_started = True
-                        has_token = has_token or isinstance(event, Delta)
-                        yield event
-                return
-            except ReplicaFailed:
-                if has_token or is_last_try:
-                    raise
+        group, work = self._group(version_key, files), Work(request)
+        has_started = has_token = has_failed = False
+        with group.holding(work):
+            while True:
+                replica = await group.replica(work, wait_seconds=self._wait_seconds)
+                try:
+                    async with aclosing(replica.generate(request)) as events:
+                        async for event in events:
+                            work.hear(event)
+                            if isinstance(event, Started):
+                                if has_started:
+                                    continue
+                                has_started = True
+                            has_token = has_token or isinstance(event, Delta)
+                            yield event
+                    return
+                except ReplicaFailed:
+                    if has_token or has_failed:
+                        raise
+                    has_failed = True
+                except Unavailable:
+                    # It had begun to leave. That is no failure: another one answers.
+                    if has_token or not self._has_left(replica):
+                        raise
 
     async def count(self, version_key: str, files: Mapping[str, Path], request: Generate) -> int:
         """Load the version if it isn't, and return how many tokens the request's prompt has. Raises what is wrong with
         it, and ReplicaFailed where the replica died twice."""
-        deployment = self._deployment(version_key, files)
-        try:
-            return await (await deployment.replica()).count(request)
-        except ReplicaFailed:
-            return await (await deployment.replica()).count(request)
+        return await self._ask(version_key, files, request, lambda replica: replica.count(request))
 
     async def embed(self, version_key: str, files: Mapping[str, Path], request: Embed) -> Embedded:
         """Load the version if it isn't, and return the vectors. Raises what is wrong with the request, and
         ReplicaFailed where the replica died twice. Cancelling aborts the request."""
-        deployment = self._deployment(version_key, files)
-        try:
-            return await (await deployment.replica()).embed(request)
-        except ReplicaFailed:
-            return await (await deployment.replica()).embed(request)
+        return await self._ask(version_key, files, request, lambda replica: replica.embed(request))
 
-    def status(self) -> list[ReplicaStatus]:
-        return [deployment.status() for deployment in self._deployments.values()]
+    def status(self) -> list[VersionStatus]:
+        return [group.status() for group in self._groups.values()]
+
+    def usage(self, version_key: str) -> Usage:
+        group = self._groups.get(version_key)
+        if group is None:
+            return Usage()
+        return Usage(group.num_wanted, group.num_open, group.tokens_in_flight, group.idle_seconds)
+
+    def scale(
+        self, version_key: str, files: Mapping[str, Path], num_replicas: int, config: EngineConfig | None = None
+    ) -> None:
+        """Have so many replicas of the version from now on; 0: none until one is asked for. Returns at once.
+
+        `config`: of its engines. Replicas that have another are replaced, each when its place is taken.
+        """
+        if num_replicas or version_key in self._groups:
+            self._group(version_key, files).scale(num_replicas, config or self._config)
+
+    def release(self, version_key: str) -> None:
+        """Let the version's replicas end with their last answers: from now on it is loaded on demand."""
+        if group := self._groups.get(version_key):
+            group.scale(0, self._config)
+
+    def tend(self) -> None:
+        """Try failed loads again whose time has come."""
+        for group in self._groups.values():
+            group.tend()
 
     async def stop(self, version_key: str) -> None:
-        """Let the version's running requests end, and then its replica. The next request loads it again."""
-        if deployment := self._deployments.get(version_key):
-            await deployment.stop(drain=True)
+        """Let the version's running requests end, and then its replicas. The next request loads it again."""
+        if group := self._groups.get(version_key):
+            await group.stop(drain=True)
+
+    async def discard(self, version_key: str) -> None:
+        """Stop a version that is no longer there, and forget it."""
+        if group := self._groups.get(version_key):
+            await group.stop(drain=True)
+            if not group.slots:
+                self._groups.pop(version_key, None)
 
     async def close(self, drain: bool = True) -> None:
         """Take no more requests. Return when those that run have ended (or at once, failing them) and all processes
         are gone."""
         self._is_closing = True
-        stops = [deployment.stop(drain=drain) for deployment in self._deployments.values()]
-        await asyncio.gather(*stops)
+        await asyncio.gather(*(group.stop(drain=drain) for group in self._groups.values()))
 
-    def _deployment(self, version_key: str, files: Mapping[str, Path]) -> "_Deployment":
+    async def _ask(
+        self,
+        version_key: str,
+        files: Mapping[str, Path],
+        request: Generate | Embed,
+        ask: Callable[[Replica], Awaitable[T]],
+    ) -> T:
+        group, work = self._group(version_key, files), Work(request)
+        has_failed = False
+        with group.holding(work):
+            while True:
+                replica = await group.replica(work, wait_seconds=self._wait_seconds)
+                try:
+                    return await ask(replica)
+                except ReplicaFailed:
+                    if has_failed:
+                        raise
+                    has_failed = True
+                except Unavailable:
+                    if not self._has_left(replica):
+                        raise
+
+    def _has_left(self, replica: Replica) -> bool:
+        return replica.is_stopping and not self._is_closing
+
+    def _group(self, version_key: str, files: Mapping[str, Path]) -> Group:
         if self._is_closing:
             raise Unavailable("The server is shutting down.", retry_after_seconds=5)
-        start = partial(Replica.start, files, self._config, self._command, self._patience)
-        deployment = self._deployments.get(version_key)
-        if deployment is None:
-            deployment = _Deployment(version_key, start, self._backoff_seconds, self._clock)
-            self._deployments[version_key] = deployment
-        deployment.start = start
-        return deployment
 
+        async def start(config: EngineConfig) -> Replica:
+            return await Replica.start(files, config, self._command, self._patience)
 
-class _Deployment:
-    """One version and the replica that serves it, whichever process that is at the moment.
-
-             replica()               loaded
-    stopped ───────────▶ loading ─────────────▶ ready
-       ▲        ▲           │ failed               │ died
-       │        │           ▼                      ▼
-       └─ stop  └─────── failed                 loading …
-    """
-
-    def __init__(
-        self,
-        version: str,
-        start: Callable[[], Awaitable[Replica]],
-        backoff_seconds: Callable[[int], float],
-        clock: Clock,
-    ) -> None:
-        self._version = version
-        self.start = start
-        """Starts a process. Set anew with every request: the files of a model that failed may have been mended."""
-        self._backoff_seconds = backoff_seconds
-        self._clock = clock
-        self._state: State = "stopped"
-        self._since = clock()
-        self._error: str | None = None
-        self._replica: Replica | None = None
-        self._loading: asyncio.Task[Replica] | None = None
-        self._report: asyncio.Task[None] | None = None
-        """What is being said about the last death. Kept here, so that it isn't lost."""
-        self._starts_at = 0.0
-        """On the loop's clock: when the next try of the load begins."""
-        self._restarts = 0
-        self._num_early_deaths = 0
-
-    async def replica(self) -> Replica:
-        """Return the replica when it is ready, starting it where it is not running."""
-        if self._replica is not None and self._replica.is_alive:
-            return self._replica
-        loading = self._load()
-        wait_seconds = self._starts_at - asyncio.get_running_loop().time()
-        if wait_seconds > MAX_WAIT_SECONDS:
-            raise Unavailable(
-                f"The model's process died {self._num_early_deaths} times in a row; it is started again in "
-                f"{wait_seconds:.0f} seconds. Its last words are in the server's log.",
-                retry_after_seconds=wait_seconds,
+        group = self._groups.get(version_key)
+        if group is None:
+            group = self._groups[version_key] = Group(
+                version_key,
+                self._config,
+                start,
+                backoff_seconds=self._backoff_seconds,
+                clock=self._clock,
+                tell=lambda *told: self.on_event(*told),
             )
-        try:
-            # Shielded: one caller that goes away must not stop what the others wait for.
-            return await asyncio.shield(loading)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if loading.cancelled() and not (task and task.cancelling()):
-                raise Unavailable("The model is being stopped. Try again in a moment.", retry_after_seconds=1) from None
-            raise
-
-    def status(self) -> ReplicaStatus:
-        replica = self._replica
-        return ReplicaStatus(
-            version=self._version,
-            state="stuck" if replica and replica.is_overdue else self._state,
-            since=self._since,
-            pid=replica.pid if replica else None,
-            ready=replica.ready if replica else None,
-            load=replica.load if replica else None,
-            restarts=self._restarts,
-            error=self._error,
-        )
-
-    async def stop(self, *, drain: bool) -> None:
-        replica, self._replica = self._replica, None
-        if self._loading is not None and not self._loading.done():
-            self._loading.cancel()
-            await asyncio.wait([self._loading])
-        self._enter("stopped")
-        if replica is None:
-            return
-        try:
-            if drain:
-                await replica.drain()
-        finally:
-            # Also when the caller's patience ends: no process stays behind.
-            await replica.kill()
-
-    def _load(self) -> "asyncio.Task[Replica]":
-        """Return the load that is under way, beginning one where none is."""
-        if self._loading is None or self._loading.done():
-            self._enter("loading")
-            self._plan_start()
-            self._loading = asyncio.create_task(self._start_until_ready())
-            self._loading.add_done_callback(_look_at_error)
-        return self._loading
-
-    async def _start_until_ready(self) -> Replica:
-        for num_tries_left in reversed(range(MAX_STARTS)):
-            await asyncio.sleep(self._starts_at - asyncio.get_running_loop().time())
-            try:
-                replica = await self.start()
-            except ReplicaFailed as error:
-                _log.warning("%s: %s", self._version, error.message)
-                self._error = error.message
-                self._num_early_deaths += 1
-                self._plan_start()
-                if not num_tries_left:
-                    self._enter("failed", error.message)
-                    raise
-            except LLMOSError as error:
-                # The worker itself says what is wrong: trying again would say the same.
-                self._enter("failed", error.message)
-                raise
-            else:
-                break
-        self._replica = replica
-        self._enter("ready")
-        # A callback comes before the requests of the replica get to know, so that a retry finds the restart under way.
-        replica.lost.add_done_callback(lambda _: self._restart(replica))
-        return replica
-
-    def _restart(self, replica: Replica) -> None:
-        if self._replica is not replica:
-            return  # it was stopped
-        lived_seconds = (self._clock() - self._since).total_seconds()
-        self._num_early_deaths = 1 if lived_seconds >= STABLE_SECONDS else self._num_early_deaths + 1
-        self._restarts += 1
-        self._replica = None
-        self._load()
-        self._report = asyncio.create_task(self._tell_of(replica))
-
-    async def _tell_of(self, dead: Replica) -> None:
-        how = await dead.how_it_ended()
-        if self._state == "loading":
-            self._error = f"The model's process {how}. It is started again."
-        advice = " If this machine is only slow, raise LLMOS_STUCK_SECONDS." if dead.was_stuck else ""
-        _log.warning("%s: The model's process %d %s. It is started again.%s", self._version, dead.pid, how, advice)
-
-    def _plan_start(self) -> None:
-        self._starts_at = asyncio.get_running_loop().time() + self._backoff_seconds(self._num_early_deaths)
-
-    def _enter(self, state: State, error: str | None = None) -> None:
-        self._state, self._since, self._error = state, self._clock(), error
-
-
-def _look_at_error(task: "asyncio.Task[Replica]") -> None:
-    """Its callers may be gone, and a restart has none: that nobody looks at an error is no error."""
-    if not task.cancelled():
-        task.exception()
+        group.start = start
+        return group

@@ -117,6 +117,15 @@ class Replica:
         return not self.lost.done()
 
     @property
+    def is_stopping(self) -> bool:
+        """It has been told to end."""
+        return self._is_stopping
+
+    @property
+    def takes_requests(self) -> bool:
+        return self.is_alive and not self._is_stopping
+
+    @property
     def is_overdue(self) -> bool:
         """It has not got on for half of the time that our patience lasts: it may be stuck."""
         return self.is_alive and self._watchdog.is_worried

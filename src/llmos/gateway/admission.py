@@ -1,7 +1,7 @@
 """Who may come in. More load than a model can take is refused at the door, so that what was let in is answered in time.
 
-    running   at most max_running choices: what the engine computes at once
-    queued    at most max_queued more, of which one caller holds half
+    running   at most max_running choices for each replica: what the engine computes at once
+    queued    at most max_queued more for each, of which one caller holds half
 
 Half, and always: one caller who fills the queue must leave room for the one who comes next. A caller who has nothing
 open comes in whatever its size, since a call that is larger than its share could otherwise never run; it takes up no
@@ -68,9 +68,7 @@ class Admission:
 
         Raises Overloaded, which says when to come back, where there is no room.
         """
-        line = self._lines.get(version)
-        if line is None:
-            line = self._lines[version] = _Line(version, self._max_running, self._max_queued, self._clock)
+        line = self._line(version)
         if not is_background:
             line.take_room(caller, num_choices)
         line.note(accepted=1, running=1)
@@ -86,6 +84,16 @@ class Admission:
                 line.give_room(caller, num_choices)
             line.note(running=-1, **{outcome: 1})
 
+    def set_replicas(self, version: str, num_replicas: int) -> None:
+        """Give a version room for as many replicas as are ready. One that has none is being loaded: room for one."""
+        self._line(version).num_replicas = max(1, num_replicas)
+
+    def _line(self, version: str) -> "_Line":
+        line = self._lines.get(version)
+        if line is None:
+            line = self._lines[version] = _Line(version, self._max_running, self._max_queued, self._clock)
+        return line
+
     def calls(self) -> Mapping[str, Calls]:
         """What became of the calls so far, by Version."""
         return {version: line.calls for version, line in list(self._lines.items())}
@@ -96,9 +104,9 @@ class _Line:
 
     def __init__(self, version: str, max_running: int, max_queued: int, clock: Callable[[], float]) -> None:
         self._version = version
-        self._max_running = max_running
-        self._max_open = max_running + max_queued
-        self._share = max_running + max_queued // 2
+        self._max_running_each = max_running
+        self._max_queued_each = max_queued
+        self.num_replicas = 1
         self._clock = clock
         self._num_open_of: Counter[str] = Counter()
         self._departures: deque[tuple[float, int]] = deque(maxlen=64)
@@ -109,6 +117,18 @@ class _Line:
     @property
     def num_open(self) -> int:
         return self._num_open_of.total()
+
+    @property
+    def _max_running(self) -> int:
+        return self.num_replicas * self._max_running_each
+
+    @property
+    def _max_open(self) -> int:
+        return self._max_running + self.num_replicas * self._max_queued_each
+
+    @property
+    def _share(self) -> int:
+        return self._max_running + self.num_replicas * self._max_queued_each // 2
 
     def take_room(self, caller: str, num_choices: int) -> None:
         num_own = self._num_open_of[caller]

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from llmos.deployments.pool import ReplicaStatus
+from llmos.deployments.status import VersionStatus
 from llmos.engine.messages import Load
 from llmos.gateway.admission import Calls
 
@@ -68,7 +68,7 @@ class Metrics:
 
     def watch(
         self,
-        status: Callable[[], Sequence[ReplicaStatus]],
+        status: Callable[[], Sequence[VersionStatus]],
         calls: Callable[[], Mapping[str, Calls]] = dict,
         batches: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
@@ -83,7 +83,7 @@ class Metrics:
 
 
 class _Replicas(Collector):
-    def __init__(self, status: Callable[[], Sequence[ReplicaStatus]]) -> None:
+    def __init__(self, status: Callable[[], Sequence[VersionStatus]]) -> None:
         self._status = status
 
     def describe(self) -> Iterable[Metric]:

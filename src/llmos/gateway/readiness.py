@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from llmos.deployments.pool import ReplicaStatus, State
+from llmos.deployments.status import State, VersionStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class Readiness:
     is_draining: bool = False
     """The server has been told to end: what runs may finish, nothing new begins."""
 
-    def models(self, replicas: Iterable[ReplicaStatus]) -> list[ModelReadiness]:
+    def models(self, replicas: Iterable[VersionStatus]) -> list[ModelReadiness]:
         """Return how each wanted Version stands."""
         status_of = {replica.version: replica for replica in replicas}
         return [_readiness(version, status_of.get(version)) for version in self.wanted]
 
 
-def _readiness(version: str, status: ReplicaStatus | None) -> ModelReadiness:
+def _readiness(version: str, status: VersionStatus | None) -> ModelReadiness:
     state: State = status.state if status else "loading"
     reasons: dict[State, str] = {
         "loading": f"{version} is being loaded.",

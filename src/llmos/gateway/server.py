@@ -26,6 +26,7 @@ from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.deployments import Deployments
 from llmos.deployments.pool import Pool
+from llmos.deployments.reconciler import Reconciler
 from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.routes import DEFAULT_ROUTE, Routes
 from llmos.deployments.watchdog import Patience
@@ -79,19 +80,23 @@ def open_services(settings: Settings) -> Services:
     config = EngineConfig.from_options(settings.engine_options)
     files = Files(registry.database, settings.files_path)
     patience = Patience(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
+    pool = Pool(config=config, patience=patience, wait_seconds=settings.wait_seconds)
+    deployments = Deployments(registry.database, registry)
+    admission = Admission(max_running=config.max_sequences, max_queued=settings.max_queued)
     services = Services(
         settings=settings,
         registry=registry,
         routes=routes,
-        deployments=(deployments := Deployments(registry.database, registry)),
+        deployments=deployments,
         rollouts=Rollouts(registry.database, routes, deployments),
         lookup=Lookup(routes, registry),
         files=files,
         batches=Batches(registry.database, files),
         responses=KeptResponses(registry.database),
-        pool=Pool(config=config, patience=patience),
+        pool=pool,
+        reconciler=Reconciler(deployments, registry, pool, config=config, on_capacity=admission.set_replicas),
         owner_key=open_owner_key(settings),
-        admission=Admission(max_running=config.max_sequences, max_queued=settings.max_queued),
+        admission=admission,
     )
     services.metrics.watch(services.pool.status, services.admission.calls, services.batches.by_status)
     return services
@@ -140,25 +145,32 @@ class Server(uvicorn.Server):
         self._services = services
         self._batches = BatchRunner(app, services.batches, services.files, services.admission)
         self._rollouts = RolloutRunner(services)
-        self._running_batches: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
+        """What goes on while it serves: batches, deployments, rollouts."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        self._running_batches = asyncio.create_task(self._batches.run())
-        self._running_batches.add_done_callback(_look_at_error)
-        rolling_out = asyncio.create_task(self._rollouts.run())
+        self._beside = [
+            asyncio.create_task(self._batches.run(), name="Batches are no longer carried out"),
+            asyncio.create_task(self._services.reconciler.run(), name="Deployments are no longer looked after"),
+            asyncio.create_task(self._rollouts.run(), name="Rollouts no longer go on"),
+        ]
+        for task in self._beside:
+            task.add_done_callback(_look_at_error)
         try:
             await super().serve(sockets)
         finally:
-            self._running_batches.cancel()
-            rolling_out.cancel()
-            await asyncio.wait([self._running_batches, rolling_out])
+            self._stop_beside()
+            await asyncio.wait(self._beside)
 
     def drain(self) -> None:
         """Let nothing in any more, and end after the last answer. Batches are given up at once: they go on later."""
         self.should_exit = True
         self._services.readiness.is_draining = True
-        if self._running_batches is not None:
-            self._running_batches.cancel()
+        self._stop_beside()
+
+    def _stop_beside(self) -> None:
+        for task in self._beside:
+            task.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -169,6 +181,8 @@ async def _serve(
     services: Services, wanted: Sequence[Loadable], listener: socket.socket
 ) -> Literal["in good order", "cut short"]:
     server = Server(create_app(services), services)
+    # Before the first request: it then finds its model as it is to be.
+    await services.reconciler.look()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     loading = asyncio.create_task(_load(services, wanted, server))
 
@@ -200,7 +214,7 @@ async def _load(services: Services, wanted: Sequence[Loadable], server: Server) 
         _say(f"Loading {version.ref} …")
         began = time.perf_counter()
         try:
-            await services.pool.ensure(version.ref, loadable.files)
+            await services.pool.ensure(version.ref, loadable.files, is_patient=True)
         except LLMOSError as error:
             server.drain()
             raise type(error)(f"{version.ref} can't be loaded: {error.message}", param=error.param) from error
@@ -210,7 +224,7 @@ async def _load(services: Services, wanted: Sequence[Loadable], server: Server) 
 
 def _look_at_error(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("Batches are no longer carried out", exc_info=error)
+        _log.error(task.get_name(), exc_info=error)
 
 
 def _say_where(settings: Settings, listener: socket.socket) -> None:

@@ -9,6 +9,7 @@ from llmos.data.responses import KeptResponses
 from llmos.deployments.deployments import Deployments
 from llmos.deployments.evidence import Evidence
 from llmos.deployments.pool import Pool
+from llmos.deployments.reconciler import Reconciler
 from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.routes import Routes
 from llmos.gateway.admission import Admission
@@ -28,6 +29,7 @@ class Services:
     deployments: Deployments
     rollouts: Rollouts
     pool: Pool
+    reconciler: Reconciler
     owner_key: OwnerKey
     lookup: Lookup
     files: Files

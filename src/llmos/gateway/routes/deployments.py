@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import NotFound
 from llmos.deployments.deployments import Deployment, DeploymentEvent, replica_limits
-from llmos.deployments.pool import ReplicaStatus
+from llmos.deployments.status import VersionStatus
 from llmos.engine.messages import Ready
 from llmos.gateway import openapi
 from llmos.gateway.http import json_response, services_of
@@ -44,6 +44,21 @@ class Wanted(msgspec.Struct, kw_only=True):
     updated_at: datetime
 
 
+class ReplicaDescription(msgspec.Struct, kw_only=True):
+    state: str
+    """loading, ready, stuck, failed or stopped."""
+    since: datetime
+    pid: int | None
+    tokens_in_flight: int
+    """Of its open requests: prompts that are not computed, and what may still be written."""
+    restarts: int
+    error: str | None
+    percent_loaded: float | None
+    seconds_left: float | None
+    load: ReplicaLoad | None
+    ready: Ready | None
+
+
 class DeploymentDescription(msgspec.Struct, kw_only=True):
     version: str
     state: str
@@ -52,6 +67,7 @@ class DeploymentDescription(msgspec.Struct, kw_only=True):
     """Why it can't answer at once. None where it can."""
     replicas_ready: int
     replicas_wanted: int
+    replicas: list["ReplicaDescription"]
     percent_loaded: float | None
     """Of the replica that is loaded next. None where none is being loaded."""
     seconds_left: float | None
@@ -108,7 +124,10 @@ async def list_deployments(request: Request) -> Response:
     services = services_of(request)
     wanted = {each.ref: each for each in await asyncio.to_thread(services.deployments.list)}
     running = {status.version: status for status in services.pool.status()}
-    described = [_described(name, wanted.get(name), running.get(name)) for name in {**wanted, **running}]
+    described = [
+        _described(name, wanted.get(name), running.get(name), services.reconciler.problem(name))
+        for name in {**wanted, **running}
+    ]
     return json_response(DeploymentDescriptions(described))
 
 
@@ -202,7 +221,7 @@ async def remove_deployment(request: Request, name: str) -> Response:
     return Response(status_code=204)
 
 
-def _running(services: Services) -> dict[str, ReplicaStatus]:
+def _running(services: Services) -> dict[str, VersionStatus]:
     return {status.version: status for status in services.pool.status() if status.state != "stopped"}
 
 
@@ -230,21 +249,31 @@ async def _stop(services: Services, version: str) -> None:
 
 async def _describe(services: Services, version: str) -> DeploymentDescription:
     status = {status.version: status for status in services.pool.status()}.get(version)
-    return _described(version, await _wanted(services, version), status)
+    wanted = await _wanted(services, version)
+    return _described(version, wanted, status, services.reconciler.problem(version))
 
 
-def _described(version: str, wanted: Deployment | None, status: ReplicaStatus | None) -> DeploymentDescription:
+def _described(
+    version: str, wanted: Deployment | None, status: VersionStatus | None, problem: str | None
+) -> DeploymentDescription:
     state: str = status.state if status else "stopped"
     if wanted is not None and wanted.asleep and state in ("stopped", "failed"):
         state = "asleep"
+    num_ready = status.num_ready if status else 0
+    num_wanted = status.num_wanted if status else 0
+    if wanted is not None and not wanted.asleep:
+        num_wanted = max(num_wanted, wanted.min_replicas)
     return DeploymentDescription(
         version=version,
         state=state,
-        reason=_reason(version, state, status),
-        replicas_ready=int(state in ("ready", "stuck")),
-        replicas_wanted=(0 if wanted.asleep else wanted.min_replicas) if wanted else int(state != "stopped"),
-        percent_loaded=None,
-        seconds_left=None,
+        reason=problem or _reason(version, state, status, num_ready, num_wanted),
+        replicas_ready=num_ready,
+        replicas_wanted=num_wanted,
+        replicas=[msgspec.convert(each, ReplicaDescription, from_attributes=True) for each in status.replicas]
+        if status
+        else [],
+        percent_loaded=status.percent_loaded if status else None,
+        seconds_left=status.seconds_left if status else None,
         wanted=msgspec.convert(wanted, Wanted, from_attributes=True) if wanted else None,
         pid=status.pid if status else None,
         restarts=status.restarts if status else 0,
@@ -255,7 +284,7 @@ def _described(version: str, wanted: Deployment | None, status: ReplicaStatus | 
     )
 
 
-def _reason(version: str, state: str, status: ReplicaStatus | None) -> str | None:
+def _reason(version: str, state: str, status: VersionStatus | None, num_ready: int, num_wanted: int) -> str | None:
     reasons = {
         "loading": f"{version} is being loaded.",
         "stuck": f"{version} gives no sign of life. If it goes on like this, it is started again.",
@@ -264,6 +293,8 @@ def _reason(version: str, state: str, status: ReplicaStatus | None) -> str | Non
         "asleep": f"{version} is asleep; the next request wakes it.",
     }
     reason = reasons.get(state)
+    if reason is None and num_ready < num_wanted:
+        reason = f"{num_ready} of {num_wanted} replicas are ready."
     return f"{reason} {status.error}" if reason and status and status.error else reason
 
 
