@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 
 import pytest
 from fakes import continuation, generate, tokens_of
@@ -218,7 +219,7 @@ def test_who_waits_too_long_for_a_load_is_told_when_to_come_back(run_with, fake_
         assert late.value.retry_after_seconds == 5
         [slot] = group_of(pool).slots
         slot.load_seconds = 1000.0
-        slot._loads_since = asyncio.get_running_loop().time() - 400
+        slot._loads_since = time.monotonic() - 400
         with pytest.raises(Unavailable, match=r"40 % so far\. Try again in about 600 seconds") as late:
             await pool.ensure("m@1", files)
         assert late.value.retry_after_seconds == pytest.approx(600, abs=2)
@@ -227,6 +228,26 @@ def test_who_waits_too_long_for_a_load_is_told_when_to_come_back(run_with, fake_
         assert status_of(pool).state == "loading", "the load goes on"
 
     run_with(test, wait_seconds=0)
+
+
+def test_what_a_process_tells_of_its_load_is_passed_on(run_with, fake_model):
+    async def test(pool):
+        files = fake_model(tell_loading=True)
+        told = []
+
+        def look(loading):
+            hear(loading)
+            told.append((status_of(pool).state, status_of(pool).percent_loaded, status_of(pool).seconds_left))
+
+        pool.scale("m@1", files, 1)
+        [slot] = group_of(pool).slots
+        hear, slot._hear = slot._hear, look
+        await slot.loading
+        assert [(state, percent) for state, percent, _ in told] == [("loading", 50.0)]
+        assert told[0][2] >= 0
+        assert status_of(pool).percent_loaded is None
+
+    run_with(test)
 
 
 def test_the_server_itself_waits_for_a_load_as_long_as_it_takes(run_with, fake_model):
@@ -272,6 +293,15 @@ def test_a_load_that_is_given_up_takes_nobody_with_it(run_with, fake_model):
         await asyncio.sleep(0)
         pool.scale("m@1", files, 0)
         assert len(await asking) == 3
+
+    run_with(test)
+
+
+def test_another_thread_may_ask_how_they_are(run_with, fake_model):
+    async def test(pool):
+        pool.scale("m@1", fake_model(hang_loading=1), 1)
+        [status] = await asyncio.to_thread(pool.status)
+        assert status.state == "loading"
 
     run_with(test)
 

@@ -6,6 +6,7 @@ can take its place.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
@@ -46,8 +47,8 @@ class Group:
         """Starts a process. Set anew with every request: the files of a model that failed may have been mended."""
         self.slots: list[Slot] = []
         self.num_wanted = 0
-        self.last_asked_at = asyncio.get_running_loop().time()
-        """When the last request came or ended, on the loop's clock."""
+        self.last_asked_at = time.monotonic()
+        """When the last request came or ended, on the monotonic clock."""
         self._version, self._backoff_seconds, self._clock, self._tell = version, backoff_seconds, clock, tell
         self._works: dict[Work, Replica | None] = {}
         """The open requests, and who has each."""
@@ -131,12 +132,13 @@ class Group:
         await asyncio.gather(*self._leaving.values())
 
     def status(self) -> VersionStatus:
+        """Any thread may ask."""
         return of_version(
             self._version,
-            [slot.status(self._tokens_of(slot.replica)) for slot in self.slots],
+            [slot.status(self._tokens_of(slot.replica)) for slot in [*self.slots]],
             num_wanted=self.num_wanted,
             num_leaving=len(self._leaving),
-            restarts=self._num_restarts + sum(slot.restarts for slot in self.slots),
+            restarts=self._num_restarts + sum(slot.restarts for slot in [*self.slots]),
             stopped_since=self._stopped_since,
         )
 
@@ -154,7 +156,9 @@ class Group:
         return slots[place].replica
 
     def _tokens_of(self, replica: Replica | None) -> int:
-        return sum(work.tokens for work, its in self._works.items() if its is replica) if replica else 0
+        # A copy: requests come and go while another thread asks.
+        works = [*self._works.items()] if replica else []
+        return sum(work.tokens for work, its in works if its is replica)
 
     async def _loaded(self, deadline: float | None) -> Replica:
         """Load, and return the first replica that is there."""
@@ -226,7 +230,7 @@ class Group:
             self._version,
             next(self._numbers),
             self.config,
-            lambda config: self.start(config),
+            lambda config, on_loading: self.start(config, on_loading),
             backoff_seconds=self._backoff_seconds,
             clock=self._clock,
             tell=self._hear,
@@ -254,5 +258,6 @@ class Group:
     def _touch(self) -> None:
         self.last_asked_at = self._now()
 
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+    @staticmethod
+    def _now() -> float:
+        return time.monotonic()

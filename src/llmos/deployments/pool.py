@@ -17,7 +17,7 @@ from llmos.deployments.status import VersionStatus
 from llmos.deployments.watchdog import Patience
 from llmos.deployments.work import Work
 from llmos.engine.config import EngineConfig
-from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Ready, Started
+from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Loading, Ready, Started
 
 T = TypeVar("T")
 
@@ -126,7 +126,8 @@ class Pool:
         return await self._ask(version_key, files, request, lambda replica: replica.embed(request))
 
     def status(self) -> list[VersionStatus]:
-        return [group.status() for group in self._groups.values()]
+        """Any thread may ask."""
+        return [group.status() for group in [*self._groups.values()]]
 
     def usage(self, version_key: str) -> Usage:
         group = self._groups.get(version_key)
@@ -201,8 +202,8 @@ class Pool:
         if self._is_closing:
             raise Unavailable("The server is shutting down.", retry_after_seconds=5)
 
-        async def start(config: EngineConfig) -> Replica:
-            return await Replica.start(files, config, self._command, self._patience)
+        async def start(config: EngineConfig, on_loading: Callable[[Loading], None]) -> Replica:
+            return await Replica.start(files, config, self._command, self._patience, on_loading)
 
         group = self._groups.get(version_key)
         if group is None:

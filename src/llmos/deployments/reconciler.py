@@ -10,6 +10,7 @@ one that is killed anywhere in here is followed by one that begins with the firs
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -183,7 +184,7 @@ class Reconciler:
         usage, before = self._pool.usage(deployment.ref), kept.scale
         demand = Demand(num_choices=usage.num_open, tokens_in_flight=usage.tokens_in_flight)
         least, most = max(1, deployment.min_replicas), deployment.max_replicas
-        kept.scale = rescale(before, asyncio.get_running_loop().time(), demand, least, most)
+        kept.scale = rescale(before, time.monotonic(), demand, least, most)
         if kept.scale.num_replicas != before.num_replicas:
             reason = f"{demand.num_choices} choices are open, with {demand.tokens_in_flight:,} tokens in flight."
             numbers = {"from": before.num_replicas, "to": kept.scale.num_replicas}

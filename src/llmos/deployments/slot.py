@@ -9,6 +9,7 @@ stopped ────────▶ loading ────────────
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ from llmos.core.errors import LLMOSError, ReplicaFailed
 from llmos.deployments.replica import Replica
 from llmos.deployments.status import ReplicaStatus, State
 from llmos.engine.config import EngineConfig
+from llmos.engine.messages import Loading
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +32,8 @@ STABLE_SECONDS = 60
 LONGEST_REST_SECONDS = 60
 """After a load that failed. Rests begin with a second and double; a caller's request ends any of them."""
 
-Start = Callable[[EngineConfig], Awaitable[Replica]]
+Start = Callable[[EngineConfig, Callable[[Loading], None]], Awaitable[Replica]]
+"""Starts a process with these options, and tells how far its load is."""
 
 Tell = Callable[[str, str, Mapping[str, Any]], None]
 """Told what happened: its kind, the reason in a sentence, and numbers."""
@@ -62,11 +65,13 @@ class Slot:
         self.report: asyncio.Task[None] | None = None
         """What is being said about the last death. Kept here, so that it isn't lost."""
         self.starts_at = 0.0
-        """On the loop's clock: when the next try of the load begins."""
+        """On the monotonic clock: when the next try of the load begins."""
         self.num_early_deaths = 0
         self._version, self._start, self._backoff_seconds, self._clock = version, start, backoff_seconds, clock
         self._tell = tell
         self._loads_since = 0.0
+        self._loading: tuple[float, Loading] | None = None
+        """What the process said last of its load, and when."""
         self._num_failures = 0
         self._rests_until = 0.0
         self._is_leaving = False
@@ -134,6 +139,9 @@ class Slot:
             return None, None
         if self.wait_seconds:
             return 0.0, self.wait_seconds + (self.load_seconds or 0)
+        if self._loading is not None:
+            told_at, told = self._loading
+            return told.percent, max(0.0, told.seconds_left - (self._now() - told_at))
         if not self.load_seconds:
             return None, None
         elapsed = self._now() - self._loads_since
@@ -143,9 +151,9 @@ class Slot:
     async def _start_until_ready(self) -> Replica:
         for num_tries_left in reversed(range(MAX_STARTS)):
             await asyncio.sleep(self.starts_at - self._now())
-            self._loads_since = self._now()
+            self._loads_since, self._loading = self._now(), None
             try:
-                replica = await self._start(self.config)
+                replica = await self._start(self.config, self._hear)
             except ReplicaFailed as error:
                 _log.warning("%s: %s", self._version, error.message)
                 self.error = error.message
@@ -167,6 +175,9 @@ class Slot:
         replica.lost.add_done_callback(lambda _: self._restart(replica))
         self._tell("ready", f"Loaded in {self.load_seconds:.1f} seconds.", {"pid": replica.pid})
         return replica
+
+    def _hear(self, loading: Loading) -> None:
+        self._loading = self._now(), loading
 
     def _fail(self, error: LLMOSError) -> None:
         self._num_failures += 1
@@ -198,8 +209,10 @@ class Slot:
     def _enter(self, state: State, error: str | None = None) -> None:
         self.state, self.since, self.error = state, self._clock(), error
 
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+    @staticmethod
+    def _now() -> float:
+        # Not the loop's clock: any thread may ask for the status.
+        return time.monotonic()
 
 
 def _look_at_error(task: "asyncio.Task[Replica]") -> None:

@@ -91,19 +91,23 @@ class _Replicas(Collector):
 
     def collect(self) -> Iterable[Metric]:
         up = GaugeMetricFamily("llmos_replica_up", "1 when the model is loaded.", labels=["version"])
+        ready = GaugeMetricFamily("llmos_replicas_ready", "Replicas that answer.", labels=["version"])
+        wanted = GaugeMetricFamily("llmos_replicas_wanted", "Replicas that are to be there.", labels=["version"])
         restarts = CounterMetricFamily("llmos_replica_restarts", "Replicas started again.", labels=["version"])
         of_load = {
             name: kind(f"llmos_{name}", documentation, labels=["version"])
             for name, (kind, documentation, _) in _OF_LOAD.items()
         }
-        for replica in self._status():
-            labels = [replica.version]
-            up.add_metric(labels, float(replica.state == "ready"))
-            restarts.add_metric(labels, replica.restarts)
-            if replica.load is not None:
+        for status in self._status():
+            labels = [status.version]
+            up.add_metric(labels, float(status.state == "ready"))
+            ready.add_metric(labels, status.num_ready)
+            wanted.add_metric(labels, status.num_wanted)
+            restarts.add_metric(labels, status.restarts)
+            if status.load is not None:
                 for name, (_, _, read) in _OF_LOAD.items():
-                    of_load[name].add_metric(labels, read(replica.load))
-        return [up, restarts, *of_load.values()]
+                    of_load[name].add_metric(labels, read(status.load))
+        return [up, ready, wanted, restarts, *of_load.values()]
 
 
 _OF_LOAD: Mapping[str, tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, Callable[[Load], int]]] = {
