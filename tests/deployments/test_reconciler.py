@@ -8,6 +8,7 @@ import signal
 import pytest
 from fakes import generate
 
+from databases import KINDS
 from llmos.core.config import load_settings
 from llmos.core.database import Database
 from llmos.deployments import autoscaling
@@ -58,6 +59,12 @@ class House:
         self.pool._groups[ref].last_asked_at -= seconds
 
 
+@pytest.fixture(scope="module")
+def database_kind(request):
+    """One is enough for most of what is asked here."""
+    return getattr(request, "param", "sqlite")
+
+
 @pytest.fixture
 def live_in(registry, add, playable, fake_worker):
     """Return a function that runs `test(house)` in a house that has the version m@1."""
@@ -87,9 +94,10 @@ def test_what_is_deployed_runs_without_being_asked(live_in):
     live_in(test)
 
 
+@pytest.mark.parametrize("database_kind", KINDS, indirect=True)
 def test_what_another_process_wants_is_noticed(live_in, registry):
     async def test(house):
-        elsewhere = Database(str(registry.database.url))
+        elsewhere = Database(registry.database.url.render_as_string(hide_password=False))
         others = Deployments(elsewhere, registry)
         await house.look()
         others.deploy("m")
@@ -379,9 +387,9 @@ async def live_a_life(house):
     await house.settle()
 
 
-def in_a_new_house(home, fake_worker, model, act, **options):
-    """Run `act` as a server would that has just been started on this home."""
-    registry = open_registry(load_settings({"LLMOS_HOME": str(home)}))
+def in_a_new_house(url, fake_worker, model, act, **options):
+    """Run `act` as a server would that has just been started on this database."""
+    registry = open_registry(load_settings({"LLMOS_HOME": str(model["model"].parent), "LLMOS_DATABASE_URL": url}))
     registry.loadable = lambda version: Loadable(version=version, files=model)
 
     async def body():
@@ -397,7 +405,7 @@ def in_a_new_house(home, fake_worker, model, act, **options):
         registry.database.close()
 
 
-def life_that_is_killed(home, fake_worker, model, number):
+def life_that_is_killed(url, fake_worker, model, number):
     """Live in a process of its own that is killed at this place of its life. Return whether it came that far."""
     places = iter(range(10**6))
 
@@ -409,7 +417,7 @@ def life_that_is_killed(home, fake_worker, model, number):
     if not pid:
         status = 1
         try:
-            in_a_new_house(home, fake_worker, model, live_a_life, passing=passing)
+            in_a_new_house(url, fake_worker, model, live_a_life, passing=passing)
             status = 0
         finally:
             os._exit(status)
@@ -443,7 +451,7 @@ async def as_wanted(house):
 
 
 def test_a_server_that_is_killed_anywhere_leaves_nothing_behind_and_the_next_makes_it_so(
-    registry, add, fake_worker, fake_model, tmp_path
+    registry, database_url, add, fake_worker, fake_model, tmp_path
 ):
     add("m")
     deployments, log = Deployments(registry.database, registry), tmp_path / "pids"
@@ -452,13 +460,13 @@ def test_a_server_that_is_killed_anywhere_leaves_nothing_behind_and_the_next_mak
     while True:
         deployments.deploy("m", idle_seconds=10)
         deployments.wake("m")  # the life before may have ended asleep
-        was_killed = life_that_is_killed(tmp_path, fake_worker, model, number)
+        was_killed = life_that_is_killed(database_url, fake_worker, model, number)
         workers = [int(line) for line in log.read_text().split()] if log.exists() else []
         assert all(map(ends_by_itself, workers)), f"orphans after place {number}"
         log.unlink(missing_ok=True)
         if not was_killed:
             break
-        assert in_a_new_house(tmp_path, fake_worker, model, as_wanted), f"not as wanted after place {number}"
+        assert in_a_new_house(database_url, fake_worker, model, as_wanted), f"not as wanted after place {number}"
         log.unlink(missing_ok=True)
         number += 1
     assert number >= 20, "it was killed at every place"

@@ -103,9 +103,10 @@ class Slot:
 
     async def stop(self, *, drain: bool) -> None:
         """Let what runs end, or not, and then the process. Called again without `drain`, it waits no longer."""
-        self._is_leaving = True
+        was_leaving, self._is_leaving = self._is_leaving, True
         if self.loading is not None and not self.loading.done():
-            self.loading.cancel()
+            if not was_leaving:  # Once: a second time would break off the killing of its process.
+                self.loading.cancel()
             await asyncio.wait([self.loading])
         self._enter("stopped")
         if self.replica is None:
