@@ -125,7 +125,7 @@ class Affine(RowEncoding):
         if self.dtype(num_columns) == "Q4_1":
             return _nibble_blocks("Q4_1", [d, m], u_RC, self.group)
         d_RG1, m_RG1 = (part.view("<f2").astype(np.float32)[:, :, None] for part in (d, m))
-        return _floats(u_RC.reshape(len(rows), num_groups, -1) * d_RG1 + m_RG1, num_columns)
+        return _floats(u_RC.reshape(len(rows), num_groups, self.group) * d_RG1 + m_RG1, num_columns)
 
     def fields(self) -> dict[str, Any]:
         return {"encoding": self.name, "bits": self.bits, "group": self.group}
@@ -169,10 +169,12 @@ class AbsMax(RowEncoding):
         q_RC = (u_RC - np.uint8(1 << (self.bits - 1))).view(np.int8)
         if kind == "Q8_0":
             d_RB = _for_each_block(d, group)
-            blocks = np.concatenate([d_RB, q_RC.view(np.uint8).reshape(len(rows), -1, _BLOCK)], axis=2)
-            return RawTensor("Q8_0", (len(rows), num_columns), blocks.reshape(len(rows), -1))
+            blocks = np.concatenate(
+                [d_RB, q_RC.view(np.uint8).reshape(len(rows), num_columns // _BLOCK, _BLOCK)], axis=2
+            )
+            return RawTensor("Q8_0", (len(rows), num_columns), _flat(blocks))
         d_RG1 = d.view("<f2").astype(np.float32)[:, :, None]
-        return _floats(q_RC.reshape(len(rows), num_groups, -1) * d_RG1, num_columns)
+        return _floats(q_RC.reshape(len(rows), num_groups, group) * d_RG1, num_columns)
 
     def fields(self) -> dict[str, Any]:
         return {"encoding": self.name, "bits": self.bits, "group": self.group}
@@ -214,7 +216,7 @@ class MinMax(RowEncoding):
             low_RG1, high_RG1 = (np.full((1, 1, 1), end) for end in (self.low, self.high))
         else:
             low_RG1, high_RG1 = (part.view("<f4").astype(np.float64)[:, :, None] for part in (low, high))
-        u_RGC = unpack(packed, num_columns, self.bits).reshape(len(rows), max(num_groups, 1), -1)
+        u_RGC = unpack(packed, num_columns, self.bits).reshape(len(rows), max(num_groups, 1), self.group or num_columns)
         return _floats(u_RGC * ((high_RG1 - low_RG1) / (2**self.bits - 1)) + low_RG1, num_columns)
 
     def fields(self) -> dict[str, Any]:
@@ -274,18 +276,23 @@ def _split(rows: Bytes, *sizes: int) -> list[Bytes]:
 
 
 def _floats(values: npt.NDArray[Any], num_columns: int) -> RawTensor:
-    rows = np.ascontiguousarray(values.reshape(len(values), -1), np.float32)
+    rows = np.ascontiguousarray(_flat(values), np.float32)
     return RawTensor("F32", (len(rows), num_columns), rows.view(np.uint8))
 
 
 def _for_each_block(halves: Bytes, group: int) -> Bytes:
     """Repeat each group's 16-bit float for each of its blocks: [R, B, 2]."""
-    return np.repeat(halves.reshape(len(halves), -1, 2), group // _BLOCK, axis=1)
+    return np.repeat(halves.reshape(len(halves), halves.shape[1] // 2, 2), group // _BLOCK, axis=1)
 
 
 def _nibble_blocks(kind: DType, halves: list[Bytes], u_RC: Bytes, group: int) -> RawTensor:
     """A block is its 16-bit floats, then byte j with value j (low nibble) and j + 16 (high)."""
-    u_RB2x16 = u_RC.reshape(len(u_RC), -1, 2, _BLOCK // 2)
+    u_RB2x16 = u_RC.reshape(len(u_RC), u_RC.shape[1] // _BLOCK, 2, _BLOCK // 2)
     nibbles = u_RB2x16[:, :, 0] | (u_RB2x16[:, :, 1] << np.uint8(4))
     blocks = np.concatenate([*(_for_each_block(each, group) for each in halves), nibbles], axis=2)
-    return RawTensor(kind, u_RC.shape, blocks.reshape(len(u_RC), -1))
+    return RawTensor(kind, u_RC.shape, _flat(blocks))
+
+
+def _flat(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Join all axes but the first; there may be no row."""
+    return values.reshape(len(values), values.shape[1] * values.shape[2])

@@ -1,0 +1,136 @@
+"""Tensors that lie as bytes with a descriptor: decoded rows at a time, and refused where the two disagree."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmos.core.errors import BadModelFile
+from llmos.engine.formats import encoded
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.formats.encoded import Descriptor, Part, encoded_tensor, read_descriptors, write_descriptors
+from llmos.engine.formats.encodings import AbsMax, Affine, Blocks, MinMax
+from llmos.engine.formats.gguf import GGUFFile
+from llmos.engine.formats.gguf_writer import open_gguf
+from llmos.engine.formats.placed_file import TensorKind
+from llmos.engine.formats.safetensors import open_safetensors
+from llmos.engine.formats.safetensors_writer import open_safetensors_writer
+from llmos.engine.quantize.absmax import round_absmax
+from llmos.engine.quantize.affine import round_affine
+from llmos.engine.quantize.minmax import round_minmax
+
+ROWS, COLUMNS = 12, 64
+WEIGHTS = np.random.default_rng(5).normal(size=(ROWS, COLUMNS)).astype(np.float32)
+
+ENCODED = {
+    "minmax": (MinMax(3, 16), round_minmax(WEIGHTS, MinMax(3, 16))),
+    "absmax": (AbsMax(8, None), round_absmax(WEIGHTS, AbsMax(8, None))),
+    "affine": (Affine(4, 32), round_affine(WEIGHTS, np.ones(COLUMNS, np.float32), Affine(4, 32))),
+    "floats": (Blocks("F32"), WEIGHTS.view(np.uint8)),
+}
+
+
+def tensor_of(*names: str) -> encoded.EncodedTensor:
+    parts = tuple(Part(ENCODED[name][0], ROWS) for name in names)
+    payload = np.concatenate([ENCODED[name][1].reshape(-1) for name in names])
+    return encoded_tensor("t", Descriptor((ROWS * len(names), COLUMNS), parts), payload, "file")
+
+
+@pytest.mark.parametrize("names", [("minmax",), ("absmax",), ("affine",), ("minmax", "floats"), ("affine", "minmax")])
+@pytest.mark.parametrize("rows", [slice(2, 9), slice(0, 0), slice(1, 11, 3), slice(8, 20), np.array([5, 0, 11])])
+def test_some_rows_are_those_rows_of_the_whole(names, rows):
+    tensor = tensor_of(*names)
+    expected = dequantize(tensor)[rows]
+    assert expected.shape[1] == COLUMNS
+    np.testing.assert_array_equal(dequantize(tensor.take_rows(rows)), expected)
+
+
+def test_types_are_those_that_the_engine_runs_as_they_are():
+    assert [tensor_of(name).dtype for name in ENCODED] == ["F32", "Q8_0", "Q4_1", "F32"]
+    assert tensor_of("affine", "absmax").dtype == "F32"
+    assert tensor_of("minmax").stored_as == "minmax 3 bits"
+
+
+def test_descriptors_come_back_as_they_were_written():
+    parts = tuple(Part(encoding, ROWS) for encoding, _ in ENCODED.values())
+    written = {
+        "a": Descriptor((ROWS * 4, COLUMNS), parts),
+        "b": Descriptor((3, 2, 32), (Part(MinMax(5, None, -0.1, 1 / 3), 6),)),
+    }
+    assert read_descriptors(write_descriptors(written), "file") == written
+
+
+@pytest.mark.parametrize("kind", ["gguf", "safetensors"])
+def test_a_file_holds_them_beside_others(kind, tmp_path):
+    encoding, rows = ENCODED["minmax"]
+    descriptor = Descriptor((ROWS, COLUMNS), (Part(encoding, ROWS),))
+    metadata = {encoded.KEY: write_descriptors({"small": descriptor})}
+    kinds = {
+        "small": TensorKind(None, (ROWS, COLUMNS), rows.nbytes),
+        "plain": TensorKind("F32", (ROWS, COLUMNS), WEIGHTS.nbytes),
+    }
+    path = tmp_path / "file"
+    with (open_gguf if kind == "gguf" else open_safetensors_writer)(path, metadata, kinds) as file:
+        file.write("plain", 0, WEIGHTS.view(np.uint8))
+        for row in reversed(range(ROWS)):  # in any order
+            file.write("small", row * rows.shape[1], rows[row : row + 1])
+    tensors = GGUFFile(path).tensors if kind == "gguf" else open_safetensors(path, "file")
+    np.testing.assert_array_equal(dequantize(tensors["plain"]), WEIGHTS)
+    np.testing.assert_array_equal(dequantize(tensors["small"]), dequantize(tensor_of("minmax")))
+    assert tensors["small"].shape == (ROWS, COLUMNS)
+
+
+def part(**fields: object) -> dict[str, object]:
+    return {"rows": ROWS, "encoding": "minmax", "bits": 3, "group": 16, **fields}
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "reason"),
+    [
+        (7, "the descriptor is no object"),
+        ({"shape": [ROWS], "parts": [part()]}, "the shape is"),
+        ({"shape": [ROWS, 0], "parts": [part()]}, "the shape is"),
+        ({"shape": [ROWS, True], "parts": [part()]}, "the shape is"),
+        ({"shape": [1 << 30, 1 << 20], "parts": [part()]}, "beyond any model's"),
+        ({"shape": [ROWS, COLUMNS], "parts": []}, "no list of objects"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(rows=-1)]}, "a part has -1 rows"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(rows=ROWS + 1)]}, "another number of rows"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(encoding="zip")]}, "there is no encoding 'zip'"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(bits=1)]}, "bits is 1"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(bits=9)]}, "bits is 9"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(bits="3")]}, "bits is '3'"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(group=0)]}, "group is 0"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(group=48)]}, "no whole groups of 48"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(low=0.5)]}, "low and high are no numbers"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(low=float("nan"), high=1.0)]}, "low and high are no numbers"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(encoding="absmax", bits=5)]}, "bits is 5"),
+        ({"shape": [ROWS, 40], "parts": [part(encoding="Q8_0")]}, "no whole groups of 32"),
+    ],
+)
+def test_a_hostile_descriptor_is_refused_with_the_reason(descriptor, reason):
+    with pytest.raises(BadModelFile, match=r"file is damaged: of tensor 't', ") as error:
+        read_descriptors(json.dumps({"t": descriptor}), "file")
+    assert reason in error.value.message
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, 7, None])
+def test_what_is_no_descriptor_at_all_is_refused(text):
+    with pytest.raises(BadModelFile, match=r"its llmos.encodings is no JSON object"):
+        read_descriptors(text, "file")
+
+
+def test_bytes_that_are_too_few_are_refused(tmp_path: Path):
+    encoding, rows = ENCODED["minmax"]
+    descriptor = Descriptor((ROWS, COLUMNS), (Part(encoding, ROWS),))
+    with pytest.raises(BadModelFile, match=r"is described with 672 bytes and has 671"):
+        encoded_tensor("t", descriptor, rows.reshape(-1)[:-1], "file")
+
+
+def test_a_file_that_is_not_finished_is_not_there(tmp_path):
+    kinds = {"plain": TensorKind("F32", (ROWS, COLUMNS), WEIGHTS.nbytes)}
+    with contextlib.suppress(KeyboardInterrupt), open_gguf(tmp_path / "file", {}, kinds) as file:
+        file.write("plain", 0, WEIGHTS.view(np.uint8))
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,142 @@
+"""Versions that are made: the same recipe gives the same one, and whatever ends the work leaves nothing half made."""
+
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_models import make_tiny_model
+
+from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest, Conflict, ModelNotFound, StoreFailed
+from llmos.engine.recipe import Recipe
+from llmos.models import open_registry
+from llmos.models.making import make, recipe_of
+from llmos.models.registry import Registry
+
+GPTQ = Recipe.of("quantize", "gptq", {"texts": 4, "length": 32})
+MINMAX = Recipe.of("quantize", "minmax", {"bits": 4})
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    make_tiny_model("llama-tied-wide", folder)
+    return folder
+
+
+def registry_at(home: Path) -> Registry:
+    return open_registry(load_settings({"LLMOS_HOME": str(home)}))
+
+
+@pytest.fixture
+def registry(tiny_folder: Path, tmp_path: Path) -> Registry:
+    registry = registry_at(tmp_path)
+    registry.import_path(tiny_folder, "tiny", license="apache-2.0")
+    return registry
+
+
+def left_over(registry: Registry) -> list[str]:
+    return [path.name for path in (registry.store.path / "incoming").iterdir()]
+
+
+def test_a_made_version_says_what_it_was_made_from_and_how(registry):
+    made = make(registry, "tiny", GPTQ)
+    assert made.version.ref == "tiny-gptq4@1"
+    assert made.version.parent == registry.resolve("tiny").digest
+    assert made.version.recipe == GPTQ.canonical()
+    assert made.version.license == "apache-2.0"
+    assert left_over(registry) == []
+
+
+def test_the_same_recipe_gives_the_same_digest_also_elsewhere(registry, tiny_folder, tmp_path):
+    first = make(registry, "tiny", GPTQ)
+    again = make(registry, "tiny@1", GPTQ)
+    assert (first.was_here, again.was_here) == (False, True)
+    assert again.version == first.version
+    registry.remove("tiny-gptq4")
+    assert make(registry, "tiny", GPTQ).version.digest == first.version.digest
+    other = registry_at(tmp_path / "elsewhere")
+    other.import_path(tiny_folder, "tiny", license="apache-2.0")
+    assert make(other, "tiny", GPTQ, name="small").version.digest == first.version.digest
+
+
+def test_another_recipe_under_the_same_name_is_its_next_version(registry):
+    make(registry, "tiny", MINMAX, name="small")
+    assert make(registry, "tiny", GPTQ, name="small").version.ref == "small@2"
+
+
+def test_names_and_versions_that_are_wrong_are_told_before_the_work(registry, monkeypatch):
+    monkeypatch.setattr("llmos.models.making._kinds", lambda: pytest.fail("the work began"))
+    with pytest.raises(Conflict, match="The name tiny is taken"):
+        make(registry, "tiny", MINMAX, name="tiny")
+    with pytest.raises(ModelNotFound, match="there is tiny@1"):
+        make(registry, "tiny@2", MINMAX)
+
+
+def test_a_parent_that_is_quantized_already_is_taken_and_said(registry):
+    assert make(registry, "tiny", MINMAX).remark is None
+    remark = make(registry, "tiny-minmax4", GPTQ, name="twice").remark
+    assert remark == (
+        "tiny-minmax4@1 is quantized already (minmax 4 bits): what that lost stays lost, and this adds to it."
+    )
+
+
+def test_the_text_of_the_owner_is_in_the_recipe_by_its_digest(tmp_path):
+    (tmp_path / "text").write_text("Once upon a time")
+    recipe = recipe_of("quantize", "gptq", {}, tmp_path / "text")
+    assert recipe.options["calibration"] == f"sha256:{hashlib.sha256(b'Once upon a time').hexdigest()}"
+    with pytest.raises(BadRequest, match="q8_0 has no option 'calibration'"):
+        recipe_of("quantize", "q8_0", {}, tmp_path / "text")
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(registry, monkeypatch):
+    def full(file: int, offset: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StoreFailed, match=r"has no room for tiny-minmax4\. Nothing of it is left"):
+        make(registry, "tiny", MINMAX)
+    assert left_over(registry) == []
+    assert registry.names() == ["tiny"]
+
+
+INTERRUPTED = """
+import contextlib, os, sys
+from llmos.cli import main, make
+
+label, number = sys.argv[1], int(sys.argv[2])
+
+@contextlib.contextmanager
+def shown():
+    def told(now, num_done, num_total):
+        if now.startswith(label):
+            os.kill(os.getpid(), number)
+    yield told
+
+make.shown_work = shown
+sys.exit(main(["quantize", "tiny", "--scheme", "gptq", "--texts", "4", "--length", "32"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("label", ["looking at", "writing a text", "quantizing", "model.safetensors"])
+def test_an_end_at_any_point_leaves_nothing_half_made(registry, tmp_path, label, number):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, label, str(int(number))],
+        env=environ | {"LLMOS_HOME": str(tmp_path)},
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    assert registry.names() == ["tiny"]
+    if number == signal.SIGINT:
+        assert left_over(registry) == []
+    assert registry.store.verify([digest for digest, _ in registry.store.digests()]) == []
+    assert make(registry, "tiny", MINMAX).version.ref == "tiny-minmax4@1"
+    assert left_over(registry) == []
