@@ -1,4 +1,4 @@
-"""How well a runner predicts the text that cards are measured on, and whether it would have answered as another one did.
+"""How well a runner predicts the text that cards are measured on, and whether it would have answered as another did.
 For quality.py.
 """
 
@@ -13,7 +13,8 @@ from llmos.engine.evaluation.text import cut_windows, held_out_text
 from llmos.engine.runner import BLOCK_SIZE, Runner
 from llmos.engine.tokenizer import Tokenizer
 
-# W windows, L tokens of a window, N all tokens but the first of each window, P prompts, T tokens of a prompt, A tokens of an answer, V vocabulary
+# W windows, L tokens of a window, N all tokens but the first of each window
+# P prompts, T tokens of a prompt, A tokens of an answer, V vocabulary
 
 WINDOW = 1024
 PROMPTS = 64
