@@ -1,5 +1,6 @@
-"""How well a runner predicts the text that cards are measured on, and whether it would have answered as another did.
-For quality.py.
+"""How well a runner predicts the text of the cards, and whether it would have answered as another one did.
+
+For quality.py; the predicting itself is the cards'.
 """
 
 from collections.abc import Sequence
@@ -8,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from llmos.engine.evaluation.predictions import batch_of, increase, perplexity, predict
+from llmos.engine.evaluation.predictions import ROWS_AT_ONCE, batch_of, increase, perplexity, predict
 from llmos.engine.evaluation.text import cut_windows, held_out_text
 from llmos.engine.runner import BLOCK_SIZE, Runner
 from llmos.engine.tokenizer import Tokenizer
 
-# W windows, L tokens of a window, N all tokens but the first of each window
-# P prompts, T tokens of a prompt, A tokens of an answer, V vocabulary
+# W windows, L tokens of a window, N tokens of all windows but the first of each
+# P prompts, T tokens of a prompt, A tokens of an answer
 
 WINDOW = 1024
 PROMPTS = 64
@@ -22,9 +23,6 @@ PROMPT_TOKENS = 64
 ANSWER_TOKENS = 32
 NUM_BLOCKS = PROMPTS * -(-(PROMPT_TOKENS + ANSWER_TOKENS) // BLOCK_SIZE)
 """Of the KV cache that a runner needs."""
-
-_TOKENS_AT_ONCE = 256
-"""Logits of so many rows are alive at once: a vocabulary of floats for each."""
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
@@ -119,5 +117,5 @@ def _blocks_of_their_own(num_sequences: int) -> Ints:
 
 def _parts(*arrays: Ints) -> Sequence[tuple[Ints, ...]]:
     """Cut arrays of sequences into parts that are computed together."""
-    step = max(1, _TOKENS_AT_ONCE // ANSWER_TOKENS)
+    step = max(1, ROWS_AT_ONCE // ANSWER_TOKENS)
     return [tuple(array[i : i + step] for array in arrays) for i in range(0, len(arrays[0]), step)]

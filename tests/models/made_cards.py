@@ -36,7 +36,7 @@ CARD = Card(
         kl_counts=(3000, 1000, 92),
     ),
     memory=Memory(
-        resident_bytes=90_000_000, private_bytes=60_000_000, weight_bytes=40_000_000, kv_bytes=20_000_000, streams=8,
+        resident_bytes=90_000_000, weight_bytes=40_000_000, kv_bytes=20_000_000, streams=8,
         tokens_per_stream=1024,
     ),
     prefill=Rate(num_tokens=512,

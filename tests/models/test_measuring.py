@@ -73,7 +73,7 @@ def test_quality_is_compared_place_by_place(card):
 def test_both_are_timed_and_weighed(card):
     assert card.memory is not None
     assert card.parent_memory is not None
-    assert card.memory.resident_bytes >= card.memory.private_bytes > card.memory.weight_bytes
+    assert card.memory.resident_bytes > card.memory.weight_bytes > 0
     for rate, num_tokens in ((card.prefill, 127), (card.decode, 64)):
         assert (rate.num_tokens, len(rate.runs), len(rate.parent_runs)) == (num_tokens, 2, 2)
         assert rate.ratio is not None

@@ -62,9 +62,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """Of a process that serves nothing but this version, at its highest while it answered."""
 
     resident_bytes: int
-    private_bytes: int
-    """Of these, what no second replica could share."""
     weight_bytes: int
+    """Of these, what replicas on one machine share."""
     kv_bytes: int
     streams: int
     tokens_per_stream: int

@@ -335,10 +335,9 @@ class _Measuring:
         workload = _weighed(self._extent, context)
         _run(workload, served, seed=0)
         self._work.advance(_units_of(workload))
-        peak = served.memory()
+        peak = served.peak()
         return Memory(
-            resident_bytes=peak.resident_bytes,
-            private_bytes=peak.private_bytes,
+            resident_bytes=peak,
             weight_bytes=served.facts.weight_bytes,
             kv_bytes=served.facts.kv_bytes,
             streams=self._extent.streams,

@@ -7,7 +7,7 @@
     in   {"prompts": [[token, ...], ...], "num_output_tokens": 128}
     out  {"seconds": 1.9, "first_token_seconds": 0.01}
     in   {"forget_peak": true}      out  {}
-    in   {"memory": true}           out  {"resident_bytes": ..., "private_bytes": ...}
+    in   {"peak": true}             out  {"resident_bytes": ...}
 
 Prefix caching and speculation are off: the same tokens are computed whatever was asked before.
 """
@@ -46,12 +46,6 @@ class Facts:
     vocab_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Resident:
-    resident_bytes: int
-    private_bytes: int
-
-
 class Served:
     """The measurer's end. Use it as a context manager: the process ends with the block, whatever happened."""
 
@@ -87,9 +81,9 @@ class Served:
         """Begin to look for the highest memory anew. Raises ReplicaFailed where the system doesn't let it."""
         self._ask({"forget_peak": True})
 
-    def memory(self) -> Resident:
-        """Return the highest memory since forget_peak()."""
-        return Resident(**self._ask({"memory": True}))
+    def peak(self) -> int:
+        """Return the most bytes of memory that were resident since forget_peak()."""
+        return int(self._ask({"peak": True})["resident_bytes"])
 
     def _ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -133,7 +127,7 @@ def main() -> None:
             elif "forget_peak" in asked:
                 answer = _forget_peak()
             else:
-                answer = _memory()
+                answer = _peak()
         except LLMOSError as error:
             answer = error.body()
         print(json.dumps(answer), file=answers, flush=True)
@@ -166,10 +160,11 @@ def _forget_peak() -> dict[str, Any]:
     return {}
 
 
-def _memory() -> dict[str, Any]:
-    lines = re.findall(r"^(\w+):\s+(\d+) kB$", (_PROCESS / "status").read_text(), re.MULTILINE)
-    sizes = {name: int(kib) * 1024 for name, kib in lines}
-    return {"resident_bytes": sizes["VmHWM"], "private_bytes": sizes["RssAnon"]}
+def _peak() -> dict[str, Any]:
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", (_PROCESS / "status").read_text(), re.MULTILINE)
+    if found is None:
+        raise ReplicaFailed("This system doesn't say how much memory a process took at most.")
+    return {"resident_bytes": int(found[1]) * 1024}
 
 
 if __name__ == "__main__":
