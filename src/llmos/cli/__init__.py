@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "ps": ("ps", "stop"),
     "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),
     "fit": ("fit",),
+    "card": ("card",),
     "bench": ("bench",),
     "doctor": ("doctor",),
 }

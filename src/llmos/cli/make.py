@@ -110,15 +110,15 @@ def make_version(
 
 @contextmanager
 def shown_work() -> Iterator["Progress"]:
-    """One bar with the time left, which begins anew when the work becomes another."""
+    """One bar with the time left, which begins anew when the work becomes another, not when a part of it does."""
     with work_progress() as display:
-        task, current = display.add_task("", total=None), ""
+        task, done, total = display.add_task("", total=None), 0, None
 
         def told(label: str, num_done: int, num_total: int | None) -> None:
-            nonlocal current
-            if label != current:
+            nonlocal done, total
+            if num_total != total or num_done < done:
                 display.reset(task)
-                current = label
+            done, total = num_done, num_total
             display.update(task, description=label, completed=num_done, total=num_total)
 
         yield told
