@@ -1,5 +1,6 @@
-"""Aliases, labels and policies over HTTP, on a real registry."""
+"""Aliases, labels, policies and cards over HTTP, on a real registry."""
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,10 @@ import httpx
 import pytest
 from scripted import KEY
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+
+from made_cards import card
+
 from llmos.core.config import load_settings
 from llmos.deployments.deployments import Deployments
 from llmos.deployments.routes import Routes
@@ -17,6 +22,8 @@ from llmos.gateway.app import create_app
 from llmos.gateway.lookup import Lookup
 from llmos.gateway.services import Services
 from llmos.models import open_registry
+from llmos.models.cards import Cards
+from llmos.models.policies import Policies
 from llmos.models.queries import ensure_model
 from llmos.models.registry import Registry
 from llmos.models.tables import VersionFileRow, VersionRow
@@ -156,3 +163,26 @@ async def test_what_cannot_be_is_refused(
     real: httpx.AsyncClient, method: str, path: str, body: Any, status: int
 ) -> None:
     assert error_of(await real.request(method, path, json=body))[0] == status
+
+
+async def test_a_card_is_told_with_what_the_limits_say_of_it_now(real: httpx.AsyncClient, registry: Registry) -> None:
+    version = registry.resolve("tiny@2")
+    Cards(registry.database).put(version, card(version=version.ref, digest=version.digest))
+    assert (await real.get("/models/tiny/card")).json()["limits"] == []
+    Policies(registry.database).set("max_perplexity_increase", 0.05)
+    found = (await real.get("/models/tiny@2/card")).json()
+    assert (found["version"], found["comparison"]["perplexity_increase"]) == ("tiny@2", 0.075)
+    assert [(limit["name"], limit["passes"]) for limit in found["limits"]] == [("max_perplexity_increase", False)]
+
+    page = await real.get("/models/tiny@2/card.html")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "script" not in page.headers["content-security-policy"]
+    assert "7.50 % more perplexity" in page.text
+
+
+@pytest.mark.parametrize("path", ["card", "card.html"])
+async def test_a_version_without_a_card_says_how_to_make_one(real: httpx.AsyncClient, path: str) -> None:
+    answer = await real.get(f"/models/tiny@1/{path}")
+    assert answer.status_code == 404
+    assert "llmos card tiny@1 --measure" in answer.json()["error"]["message"]
+    assert (await real.get(f"/models/nobody/{path}")).status_code == 404

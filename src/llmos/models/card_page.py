@@ -56,7 +56,7 @@ svg.key { display: inline-block; width: 11px; height: 11px; margin-right: 6px; }
 
 
 def siblings(registry: Registry, cards: Sequence[Card]) -> list[Card]:
-    """Return the cards of everything that was made, over however many steps, from the same versions as these."""
+    """Return the other cards of what was made, over however many steps, from the same versions as these."""
     versions = registry.list()
     parents = {version.digest: version.parent for version in versions}
 

@@ -7,12 +7,12 @@ measured is left out, and the card says why.
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import version as installed_version
 from statistics import median
 
 import msgspec
 import numpy as np
 
-from llmos import __version__
 from llmos.core.clock import utc_now
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.hardware import inspect_hardware
@@ -130,7 +130,7 @@ class _Measuring:
             parent_digest=self._parent.digest if self._parent else None,
             recipe=dict(self._version.recipe) if self._version.recipe is not None else None,
             measured_at=utc_now(),
-            llmos=__version__,
+            llmos=installed_version("llmos"),
             machine=Machine(
                 cpu=self._hardware.cpu,
                 isa=self._hardware.isas[0],
