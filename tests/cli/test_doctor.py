@@ -185,3 +185,22 @@ def server_of():
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_packed_weights_are_read_and_a_changed_bit_is_named(examine, cli, model, home):
+    from llmos.engine.config import EngineConfig
+    from llmos.engine.loading import load_engine
+
+    load_engine({"model.gguf": model}, EngineConfig(packed_folder=str(home / "packed")))
+    (packed,) = (home / "packed").iterdir()
+    assert examine()["packed"]["found"] == "1 file of packed weights, 96.4 MB, every digest right"
+    with packed.open("r+b") as file:
+        file.seek(5000)
+        (byte,) = file.read(1)
+        file.seek(5000)
+        file.write(bytes([byte ^ 1]))
+    finding = examine(status=1)["packed"]
+    assert "its payload was changed" in finding["found"]
+    assert finding["advice"].startswith(f"rm {packed}")
+    assert cli("rm", "mine").status == 0
+    assert list((home / "packed").iterdir()) == [], "they go with their version"

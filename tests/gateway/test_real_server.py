@@ -316,10 +316,10 @@ def test_an_unknown_model_is_one_line_and_status_2(home: Path) -> None:
     assert "Traceback" not in said
 
 
-def test_a_port_that_is_taken_is_one_line_and_status_1(running: Running, home: Path) -> None:
+def test_a_port_that_is_taken_is_one_line_and_status_2(running: Running, home: Path) -> None:
     process = start(home, "--port", running.url.rpartition(":")[2])
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "--port" in said
     assert "Traceback" not in said
 
@@ -331,7 +331,7 @@ def test_a_model_that_can_not_be_loaded_ends_the_server_with_the_reason(tmp_path
     blob.unlink()
     process = start(tmp_path, "broken", "--port", "0")
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "Ready" not in said
     assert "Traceback" not in said
     assert "broken@1 can't be loaded" in said

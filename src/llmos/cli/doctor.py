@@ -168,6 +168,26 @@ def check_store(settings: Settings) -> Iterable[Finding]:
         yield Finding("store", True, found, "`llmos pull` goes on from there; or delete the file.")
 
 
+def check_packed(settings: Settings) -> Iterable[Finding]:
+    """Read every file of packed weights and compare it with its digest: who maps one looks at its footer only."""
+    if not settings.packed_path.is_dir():
+        return
+    from llmos.engine.packed_file import packed_files, verify
+
+    count = num_bytes = 0
+    for path, found in packed_files(settings.packed_path):
+        try:
+            problem = verify(path)
+        except OSError as error:
+            problem = str(error.strerror)
+        if problem is not None:
+            yield Finding("packed", False, f"{path}: {problem}", f"rm {path}; the next load packs the weights again.")
+        elif found is not None:
+            count, num_bytes = count + 1, num_bytes + found.num_bytes
+    files = "1 file" if count == 1 else f"{count} files"
+    yield Finding("packed", True, f"{files} of packed weights, {readable_size(num_bytes)}, every digest right")
+
+
 CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     check_python,
     check_cpu,
@@ -176,6 +196,7 @@ CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
     check_port,
     check_home,
     check_store,
+    check_packed,
 )
 
 

@@ -21,6 +21,7 @@ def open_registry(settings: Settings) -> "Registry":
         database,
         Store(settings.store_path),
         catalog_path=settings.catalog,
+        packed_path=settings.packed_path,
         access=Access(
             hf_endpoint=settings.hf_endpoint,
             hf_token=settings.hf_token,

@@ -4,6 +4,7 @@ A Version is immutable and known by the digest of its manifest. It is listed onc
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -45,9 +46,11 @@ class Registry:
         *,
         catalog_path: Path | None = None,
         access: Access | None = None,
+        packed_path: Path | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        self.database, self.store = database, store
+        """`packed_path`: where engines keep packed weights, which go with the versions that they were made from."""
+        self.database, self.store, self._packed_path = database, store, packed_path
         self._catalog_path, self.access, self._clock = catalog_path, access or Access(), clock
         self._finder = Finder(lambda: self.catalog)
         self.recorder = Recorder(database, store, clock)
@@ -262,7 +265,15 @@ class Registry:
             with self.database.session() as session:
                 return queries.digests_in_use(session)
 
-        return self.store.collect(referenced)
+        freed = self.store.collect(referenced)
+        if self._packed_path is not None and self._packed_path.is_dir():
+            from llmos.engine.packed_file import (
+                sweep,
+            )  # with numpy and the runner; most who open a registry need neither
+
+            with suppress(OSError):  # whoever packs next sweeps as well
+                sweep(self._packed_path)
+        return freed
 
 
 def _import_source(path: Path) -> str:
