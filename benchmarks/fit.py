@@ -12,7 +12,7 @@
     prefill   tokens/s of one prompt alone, from the request to the first token
     decode    tokens/s of all streams together, while all of them decode
 
-The machine is measured first, as `llmos fit --measure` does. The replica is a process of its own, as under `llmos serve`;
+The machine is measured first, as `llmos fit --measure` does. The replica is a process of its own, as in `llmos serve`;
 speculation and the prefix cache are off. The median of the repeats counts. The exit status is 1 where a prediction is
 more than 15 % off. Run it on a quiet machine.
 """
