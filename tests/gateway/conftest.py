@@ -18,12 +18,15 @@ from llmos.data.responses import KeptResponses
 from llmos.deployments.deployments import Deployments
 from llmos.deployments.reconciler import Reconciler
 from llmos.deployments.rollouts import Rollouts
+from llmos.deployments.providers import Providers
+from llmos.deployments.remotes import Remotes
 from llmos.gateway.app import create_app
 from llmos.gateway.lookup import Lookup
 from llmos.gateway.server import Server, listen
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.security.auth import OwnerKey
+from llmos.security.secrets import Secrets
 
 sys.path.insert(0, str(Path(__file__).parent))  # the test files and this one share scripted.py and real_server.py
 
@@ -46,6 +49,7 @@ def database_kind() -> str:
 def services(pool: FakePool, tmp_path: Path, database: Database) -> Services:
     registry = FakeRegistry()
     routes = FakeRoutes(registry)
+    providers = Providers(database, Secrets(tmp_path / "keys" / "master"))
     services = Services(
         settings=load_settings({"LLMOS_HOME": str(tmp_path)}),
         registry=registry,  # type: ignore[arg-type]
@@ -53,6 +57,8 @@ def services(pool: FakePool, tmp_path: Path, database: Database) -> Services:
         deployments=(deployments := Deployments(database, registry)),  # type: ignore[arg-type]
         rollouts=Rollouts(database, routes, deployments),  # type: ignore[arg-type]
         reconciler=Reconciler(deployments, registry, pool),  # type: ignore[arg-type]
+        providers=providers,
+        remotes=Remotes(providers),
         lookup=Lookup(routes, registry),  # type: ignore[arg-type]
         files=(files := Files(database, tmp_path / "files")),
         batches=Batches(database, files),

@@ -17,6 +17,7 @@ LLMOSError                        500 internal_error
 │   └── Overloaded                429 overloaded
 ├── DownloadFailed                502 download_failed
 ├── ReplicaFailed                 502 replica_failed
+├── ProviderFailed                502 provider_failed
 ├── Unavailable                   503 unavailable
 ├── StoreFailed                   507 store_failed
 └── ConnectionFailed              (client only) no server answered
@@ -116,6 +117,12 @@ class ReplicaFailed(LLMOSError):
     """The process that ran the model died or stopped answering while it worked on this request."""
 
     status, code = 502, "replica_failed"
+
+
+class ProviderFailed(LLMOSError):
+    """A provider of remote models refused what LLMOS sent, or answered with what is none."""
+
+    status, code = 502, "provider_failed"
 
 
 class Unavailable(LLMOSError):

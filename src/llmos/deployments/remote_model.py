@@ -65,6 +65,9 @@ class RemoteModel:
     quantization: None = field(default=None, init=False)
     context_length: None = field(default=None, init=False)
     size: int = field(default=0, init=False)
+    parent: None = field(default=None, init=False)
+    recipe: None = field(default=None, init=False)
+    made_by: None = field(default=None, init=False)
 
     @property
     def sampling(self) -> Mapping[str, float]:

@@ -73,10 +73,20 @@ class Routes:
         if isinstance(found, RemoteModel):
             raise BadRequest(
                 f"{name} leads to {found.ref}, which runs at {found.provider.name} and not on this machine."
-                " Name a model that is here: llmos list",
+                " Name a model that is here (llmos list), or ask a server: llmos serve",
                 param="model",
             )
         return found
+
+    def versions(self, name: str) -> Sequence[Version]:
+        """Return the versions on this machine among what answers to a name: none where a provider's models do.
+
+        Raises ModelNotFound as find does.
+        """
+        self.find(name)
+        lead = self.lead(name)
+        asked = [name] if lead.route is None else lead.route.percent_of
+        return [found for target in asked if isinstance(found := lead.ends[target], Version)]
 
     def get(self, name: str) -> Route:
         """Raises NotFound, with the nearest names, for a route that there is not."""

@@ -6,7 +6,8 @@ import msgspec
 
 from llmos.core.errors import LLMOSError, error_of_code
 
-FinishReason = Literal["stop", "length", "tool_calls"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+"""content_filter: a provider of remote models held the rest back."""
 
 
 class Grammar(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from llmos.gateway import sse
 from llmos.gateway.answer import Answer, ToolCall
 from llmos.gateway.sse import Wire
 
-StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "model_context_window_exceeded"]
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "model_context_window_exceeded", "refusal"]
 
 
 class AnthropicUsage(msgspec.Struct):
@@ -202,6 +202,8 @@ def _stop(answer: Answer, reason: FinishReason, stop: str | int | None) -> tuple
     """Return why the answer ended, and the stop sequence that ended it, if one did."""
     if reason == "tool_calls":
         return "tool_use", None
+    if reason == "content_filter":
+        return "refusal", None
     if reason == "length":
         is_full = answer.num_completion_tokens == answer.call.sampling.params.max_tokens
         return "max_tokens" if is_full else "model_context_window_exceeded", None

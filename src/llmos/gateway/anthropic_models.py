@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from llmos.core.errors import BadRequest
-from llmos.models.versions import Version
+from llmos.deployments.remote_model import Answering
 
 MAX_LIMIT = 1000
 
@@ -30,7 +30,7 @@ class AnthropicModels(msgspec.Struct, kw_only=True):
     last_id: str | None
 
 
-def model(name: str, version: Version) -> AnthropicModel:
+def model(name: str, version: Answering) -> AnthropicModel:
     return AnthropicModel(
         id=name,
         display_name=version.ref,

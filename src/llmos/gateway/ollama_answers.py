@@ -8,6 +8,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from llmos.core.errors import LLMOSError
+from llmos.deployments.remote_model import RemoteModel
 from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway import sse
 from llmos.gateway.answer import Answer
@@ -82,7 +83,10 @@ class LinesResponse(AnswerResponse):
 
 async def load_or_unload(services: Services, model: str, must_unload: bool) -> dict[str, Any]:
     """Do what a request without a prompt asks for, and return the fields of its Line."""
-    version, loadable = await services.lookup.get(model)
+    way = await services.lookup.way(model)
+    if isinstance(end := way.end(way.main), RemoteModel):  # It is always there.
+        return {"model": end.ref, "created_at": now(), "done": True, "done_reason": "unload" if must_unload else "load"}
+    version, loadable = end.version, end.loadable
     if must_unload:
         await unload(services, model)
     else:
@@ -93,8 +97,10 @@ async def load_or_unload(services: Services, model: str, must_unload: bool) -> d
 
 async def unload(services: Services, model: str) -> None:
     """Stop the model's process unless somebody waits for it."""
-    _, loadable = await services.lookup.get(model)
-    replica = loadable.version.ref
+    way = await services.lookup.way(model)
+    if isinstance(end := way.end(way.main), RemoteModel):
+        return
+    replica = end.loadable.version.ref
     calls = services.admission.calls().get(replica)
     if calls is None or not calls.running:
         await services.pool.stop(replica)

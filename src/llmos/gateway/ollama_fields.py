@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest, LLMOSError
+from llmos.deployments.remote_model import RemoteModel
 from llmos.engine.messages import Grammar, SamplingParams
 from llmos.gateway.call import Sampling
 from llmos.gateway.openai_fields import OriginFields
@@ -174,7 +175,10 @@ class RunFields(ModelFields, kw_only=True):
 
     async def check(self, services: Services) -> None:
         """Raises BadRequest for what the model can't do, and ModelNotFound."""
-        version, loadable = await services.lookup.get(plain_name(self.model))
+        way = await services.lookup.way(plain_name(self.model))
+        if isinstance(way.end(way.main), RemoteModel):
+            return  # What it can't do, its provider or whoever asks it says.
+        version, loadable = way.here().version, way.here().loadable
         self.options.check_window(version.context_length)
         if self.think and not (await asyncio.to_thread(services.registry.metadata, loadable.version)).thinks:
             raise BadRequest(

@@ -114,7 +114,7 @@ async def _begin(stack: AsyncExitStack, services: Services, end: End, running: A
 
 def _events(services: Services, end: End, call: Call, request: Generate) -> AsyncGenerator[Event, None]:
     if isinstance(end, RemoteModel):
-        raise BadRequest(f"{end.ref} can't be asked yet.", param="model")
+        return services.remotes.generate(end, request, call.sampling.given)
     return services.pool.generate(end.loadable.version.ref, end.loadable.files, request)
 
 

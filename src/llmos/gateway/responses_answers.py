@@ -38,8 +38,8 @@ class ResponseUsage(msgspec.Struct):
 
 
 class IncompleteDetails(msgspec.Struct):
-    reason: Literal["max_output_tokens"]
-    """Or the end of the context window."""
+    reason: Literal["max_output_tokens", "content_filter"]
+    """max_output_tokens: or the end of the context window."""
 
 
 class ResponseError(msgspec.Struct):
@@ -116,7 +116,7 @@ class ResponsesWire(Wire):
             finish_reason = delta.finish_reason or finish_reason
         for _ in self._output.end(is_cut=finish_reason == "length"):
             pass
-        return await self._kept(self._response(answer, _STATUS[finish_reason]))
+        return await self._kept(self._ended(answer, finish_reason))
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         self._answer = answer
@@ -127,7 +127,7 @@ class ResponsesWire(Wire):
                 yield chunk
             finish_reason = delta.finish_reason or finish_reason
         last = self._spelled(self._output.end(is_cut=finish_reason == "length"))
-        response = self._response(answer, _STATUS[finish_reason])
+        response = self._ended(answer, finish_reason)
         if last:
             yield last
         await self._kept(response)
@@ -159,6 +159,12 @@ class ResponsesWire(Wire):
         if self._keep is not None:
             await self._keep(response.id, body)
         return body
+
+    def _ended(self, answer: Answer, finish_reason: FinishReason) -> Response:
+        response = self._response(answer, _STATUS[finish_reason])
+        if finish_reason == "content_filter":
+            response.incomplete_details = IncompleteDetails("content_filter")
+        return response
 
     def _response(
         self, answer: Answer, status: Literal["in_progress", "completed", "incomplete", "failed"]
@@ -209,5 +215,6 @@ def _error_code(error: LLMOSError) -> ErrorCode:
 
 
 _STATUS: dict[FinishReason, Literal["completed", "incomplete"]] = {
-    "stop": "completed", "tool_calls": "completed", "length": "incomplete"
+    "stop": "completed", "tool_calls": "completed", "length": "incomplete",
+    "content_filter": "incomplete",
 }  # fmt: skip

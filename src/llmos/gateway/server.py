@@ -28,6 +28,8 @@ from llmos.deployments.deployments import Deployments
 from llmos.deployments.pool import Pool
 from llmos.deployments.reconciler import Reconciler
 from llmos.deployments.rollouts import Rollouts
+from llmos.deployments.providers import Providers
+from llmos.deployments.remotes import Remotes
 from llmos.deployments.routes import DEFAULT_ROUTE, Routes
 from llmos.deployments.watchdog import Patience
 from llmos.engine.config import EngineConfig
@@ -41,6 +43,7 @@ from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.versions import Loadable
 from llmos.security.auth import open_owner_key
+from llmos.security.secrets import Secrets
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1",
     running answers short.
     """
     services = open_services(settings)
-    versions = map(services.routes.resolve, models or [DEFAULT_ROUTE])
+    versions = [version for name in models or [DEFAULT_ROUTE] for version in services.routes.versions(name)]
     # Adapters come with their requests; what is loaded is the model that they change.
     wanted = {loadable.version.ref: loadable for loadable in map(services.registry.loadable, versions)}
     for loadable in wanted.values():
@@ -78,6 +81,7 @@ def open_services(settings: Settings) -> Services:
     registry = open_registry(settings)
     routes = Routes(registry)
     config = EngineConfig.from_options(settings.engine_options)
+    providers = Providers(registry.database, Secrets(settings.master_key_path))
     files = Files(registry.database, settings.files_path)
     patience = Patience(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
     pool = Pool(config=config, patience=patience, wait_seconds=settings.wait_seconds)
@@ -89,6 +93,8 @@ def open_services(settings: Settings) -> Services:
         routes=routes,
         deployments=deployments,
         rollouts=Rollouts(registry.database, routes, deployments),
+        providers=providers,
+        remotes=Remotes(providers),
         lookup=Lookup(routes, registry),
         files=files,
         batches=Batches(registry.database, files),
@@ -161,6 +167,7 @@ class Server(uvicorn.Server):
         finally:
             self._stop_beside()
             await asyncio.wait(self._beside)
+            await self._services.remotes.close()
 
     def drain(self) -> None:
         """Let nothing in any more, and end after the last answer. Batches are given up at once: they go on later."""

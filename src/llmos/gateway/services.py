@@ -11,6 +11,8 @@ from llmos.deployments.evidence import Evidence
 from llmos.deployments.pool import Pool
 from llmos.deployments.reconciler import Reconciler
 from llmos.deployments.rollouts import Rollouts
+from llmos.deployments.providers import Providers
+from llmos.deployments.remotes import Remotes
 from llmos.deployments.routes import Routes
 from llmos.gateway.admission import Admission
 from llmos.gateway.lookup import Lookup
@@ -28,8 +30,10 @@ class Services:
     routes: Routes
     deployments: Deployments
     rollouts: Rollouts
+    providers: Providers
     pool: Pool
     reconciler: Reconciler
+    remotes: Remotes
     owner_key: OwnerKey
     lookup: Lookup
     files: Files

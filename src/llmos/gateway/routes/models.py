@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from llmos.deployments.remote_model import Answering
 from llmos.gateway import openapi
 from llmos.gateway.http import json_response, services_of
 from llmos.gateway.wire import WireRequest, receive_query
 from llmos.models.labels import Subject, has_tag
-from llmos.models.versions import Labels, Version
+from llmos.models.versions import Labels
 
 router = APIRouter(prefix="/llmos/v1")
 
@@ -21,11 +22,12 @@ class ModelDescription(msgspec.Struct, kw_only=True):
     name: str
     """The name that was asked, or the model's."""
     version: str
-    digest: str
+    digest: str | None
+    """null, as what else isn't known, for a model that a provider runs."""
     family: str
     format: str
-    quantization: str
-    parameters: int
+    quantization: str | None
+    parameters: int | None
     context_length: int | None
     sampling: dict[str, float]
     """How tokens are chosen where a request doesn't say: what the model's makers recommend."""
@@ -79,12 +81,12 @@ async def get_version(request: Request, name: str) -> Response:
     services = services_of(request)
 
     def read() -> ModelDescription:
-        return _model(name, services.routes.resolve(name), services.registry.labels.all())
+        return _model(name, services.routes.find(name), services.registry.labels.all())
 
     return json_response(await asyncio.to_thread(read))
 
 
-def _model(name: str, version: Version, labels: Mapping[Subject, Labels]) -> ModelDescription:
+def _model(name: str, version: Answering, labels: Mapping[Subject, Labels]) -> ModelDescription:
     own, models = (labels.get(key, Labels()) for key in _subjects(version))
     return ModelDescription(
         name=name,
@@ -110,6 +112,6 @@ def _model(name: str, version: Version, labels: Mapping[Subject, Labels]) -> Mod
     )
 
 
-def _subjects(version: Version) -> tuple[Subject, Subject]:
+def _subjects(version: Answering) -> tuple[Subject, Subject]:
     """What its own labels are kept under, and its model's."""
     return (version.model, version.number), (version.model, 0)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, NotFound
 from llmos.deployments.removing import remove
+from llmos.deployments.remote_model import Answering, RemoteModel
 from llmos.engine.architectures import is_encoder
 from llmos.engine.metadata import Metadata
 from llmos.gateway import openapi
@@ -147,8 +148,8 @@ async def ollama_copy(request: Request) -> Response:
     """The name is a Route to the Version that the source leads to now: no bytes are copied."""
     asked = await receive(request, CopyRequest)
     services = services_of(request)
-    version, _ = await services.lookup.get(plain_name(asked.source))
-    await asyncio.to_thread(services.routes.set, plain_name(asked.destination), version.ref)
+    found = await asyncio.to_thread(services.routes.find, plain_name(asked.source))
+    await asyncio.to_thread(services.routes.set, plain_name(asked.destination), found.ref)
     return Response(status_code=200)
 
 
@@ -178,7 +179,7 @@ def _all(services: Services) -> list[OllamaModel]:
     models: dict[str, OllamaModel] = {}
     for name in [route.name for route in services.routes.list()] + [each.model for each in services.registry.list()]:
         try:
-            version = services.routes.resolve(name)
+            version = services.routes.find(name)
         except LLMOSError:
             continue  # A Route to a model that was removed: asking for it says so.
         models[name] = OllamaModel(
@@ -193,7 +194,14 @@ def _all(services: Services) -> list[OllamaModel]:
 
 
 def _shown(services: Services, name: str) -> ShownModel:
-    version = services.routes.resolve(name)
+    version = services.routes.find(name)
+    if isinstance(version, RemoteModel):
+        return ShownModel(
+            details=_details(version),
+            model_info={"general.architecture": version.family, "general.source": version.source},
+            capabilities=["completion", "tools"],
+            modified_at=version.created_at.isoformat(),
+        )
     metadata = services.registry.metadata(services.registry.loadable(version).version)
     return ShownModel(
         license=version.license or "",
@@ -224,22 +232,25 @@ def _capabilities(version: Version, metadata: Metadata) -> list[str]:
     return [name for name, is_so in can.items() if is_so]
 
 
-def _details(version: Version) -> ModelDetails:
+def _details(version: Answering) -> ModelDetails:
     return ModelDetails(
         format=version.format,
         family=version.family,
         families=[version.family],
         parameter_size=_parameter_size(version.parameters),
-        quantization_level=version.quantization,
+        quantization_level=version.quantization or "",
     )
 
 
-def _digest(version: Version) -> str:
-    return version.digest.removeprefix("sha256:")
+def _digest(version: Answering) -> str:
+    """Empty for a model that a provider runs."""
+    return (version.digest or "").removeprefix("sha256:")
 
 
-def _parameter_size(num_parameters: int) -> str:
-    """134515008 -> "134.52M"."""
+def _parameter_size(num_parameters: int | None) -> str:
+    """134515008 -> "134.52M". Empty where it isn't known."""
+    if num_parameters is None:
+        return ""
     if num_parameters >= 1_000_000_000:
         return f"{num_parameters / 1e9:.1f}B"
     return f"{num_parameters / 1e6:.2f}M"

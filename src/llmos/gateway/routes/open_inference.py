@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from llmos import __version__
 from llmos.core.errors import NotFound
+from llmos.deployments.remote_model import Answering, RemoteModel
 from llmos.gateway import openapi, pipeline
 from llmos.gateway.answer import Answer
 from llmos.gateway.call import Call
@@ -19,7 +20,6 @@ from llmos.gateway.open_inference_tensors import OutputTensor, Tensor, inflated,
 from llmos.gateway.services import Services
 from llmos.gateway.sse import while_connected
 from llmos.gateway.wire import decode, read_body
-from llmos.models.versions import Version
 
 HEADER_LENGTH = "inference-header-content-length"
 
@@ -156,7 +156,7 @@ async def _infer(request: Request, model: str, number: str | None) -> Response:
     asked = decode(header, InferRequest)
     texts, parameters = asked.read(binary)
     wire = InferWire(asked, texts, parameters)
-    name = model if number is None else (await _version(services_of(request), model, number)).ref
+    name = model if number is None else await _name(services_of(request), model, number)
     return InferResponse(services_of(request), parameters.call(name, texts.values), wire)
 
 
@@ -207,25 +207,33 @@ class InferResponse(Response):
         await response(scope, receive, send)
 
 
-async def _version(services: Services, model: str, number: str | None) -> Version:
+async def _version(services: Services, model: str, number: str | None) -> Answering:
     """Raises NotFound where there is no such Version."""
-    found: Version = await asyncio.to_thread(services.routes.resolve, model)
+    found: Answering = await asyncio.to_thread(services.routes.find, model)
     if number is None or number == str(found.number):
         return found
-    versions = await _versions(services, found.model)
+    versions = await _versions(services, found)
     if number not in versions:
         raise NotFound(f"{found.model} has no version {number!r:.50}; it has {', '.join(versions)}.", param="version")
     return await asyncio.to_thread(services.routes.resolve, f"{found.model}@{number}")
 
 
-async def _versions(services: Services, model: str) -> list[str]:
+async def _name(services: Services, model: str, number: str) -> str:
+    """Return what to ask for: the one Version, where the model has several."""
+    found = await _version(services, model, number)
+    return model if isinstance(found, RemoteModel) else found.ref
+
+
+async def _versions(services: Services, found: Answering) -> list[str]:
+    if isinstance(found, RemoteModel):
+        return [str(found.number)]
     versions = await asyncio.to_thread(services.registry.list)
-    return [str(each.number) for each in versions if each.model == model]
+    return [str(each.number) for each in versions if each.model == found.model]
 
 
 async def _metadata(request: Request, model: str, number: str | None) -> Response:
     version = await _version(services_of(request), model, number)
-    versions = [number] if number else await _versions(services_of(request), version.model)
+    versions = [number] if number else await _versions(services_of(request), version)
     return json_response(ModelMetadata(name=model, versions=versions, **_METADATA))
 
 

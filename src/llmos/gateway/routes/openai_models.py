@@ -7,10 +7,10 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import LLMOSError
+from llmos.deployments.remote_model import Answering
 from llmos.gateway import anthropic_models, openapi
 from llmos.gateway.http import json_response, services_of
 from llmos.gateway.services import Services
-from llmos.models.versions import Version
 
 _ANTHROPIC = "anthropic-version"
 
@@ -46,24 +46,24 @@ async def list_models(request: Request) -> Response:
 @router.get("/{model:path}", summary="Say what a name leads to", responses=openapi.answers(OpenAIModel))
 async def get_model(request: Request, model: str) -> Response:
     services = services_of(request)
-    version = await asyncio.to_thread(services.routes.resolve, model)
+    version = await asyncio.to_thread(services.routes.find, model)
     return json_response(
         anthropic_models.model(model, version) if _ANTHROPIC in request.headers else _described(model, version)
     )
 
 
-def _all(services: Services) -> dict[str, Version]:
+def _all(services: Services) -> dict[str, Answering]:
     """What every Route that leads somewhere leads to, then every model."""
-    versions: dict[str, Version] = {}
+    versions: dict[str, Answering] = {}
     for name in [route.name for route in services.routes.list()] + [each.model for each in services.registry.list()]:
         try:
-            versions[name] = services.routes.resolve(name)
+            versions[name] = services.routes.find(name)
         except LLMOSError:
             continue  # A Route to a model that was removed: asking for it says so.
     return versions
 
 
-def _described(name: str, version: Version) -> OpenAIModel:
+def _described(name: str, version: Answering) -> OpenAIModel:
     return OpenAIModel(
         id=name,
         created=int(version.created_at.timestamp()),
