@@ -20,6 +20,7 @@ from llmos.deployments.reconciler import Reconciler
 from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.providers import Providers
 from llmos.deployments.remotes import Remotes
+from llmos.deployments.rollouts import Rollouts
 from llmos.gateway.app import create_app
 from llmos.gateway.lookup import Lookup
 from llmos.gateway.server import Server, listen
@@ -87,6 +88,7 @@ async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://llmos", headers=headers) as client:
         yield client
+    await app.state.services.remotes.close()
 
 
 @pytest.fixture

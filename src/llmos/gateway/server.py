@@ -30,6 +30,7 @@ from llmos.deployments.reconciler import Reconciler
 from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.providers import Providers
 from llmos.deployments.remotes import Remotes
+from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.routes import DEFAULT_ROUTE, Routes
 from llmos.deployments.watchdog import Patience
 from llmos.engine.config import EngineConfig

@@ -13,6 +13,7 @@ from llmos.deployments.reconciler import Reconciler
 from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.providers import Providers
 from llmos.deployments.remotes import Remotes
+from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.routes import Routes
 from llmos.gateway.admission import Admission
 from llmos.gateway.lookup import Lookup

@@ -7,8 +7,8 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, NotFound
-from llmos.deployments.removing import remove
 from llmos.deployments.remote_model import Answering, RemoteModel
+from llmos.deployments.removing import remove
 from llmos.engine.architectures import is_encoder
 from llmos.engine.metadata import Metadata
 from llmos.gateway import openapi
