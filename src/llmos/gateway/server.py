@@ -26,9 +26,8 @@ from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.deployments import Deployments
 from llmos.deployments.pool import Pool
-from llmos.deployments.reconciler import Reconciler
-from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.providers import Providers
+from llmos.deployments.reconciler import Reconciler
 from llmos.deployments.remotes import Remotes
 from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.routes import DEFAULT_ROUTE, Routes
