@@ -1,6 +1,8 @@
 """`llmos quantize`: a model of its own, the same again for the same recipe, one line for what can't be."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from tiny_models import make_tiny_model
@@ -51,3 +53,36 @@ def test_what_can_not_be_is_one_line_and_status_2(tiny, home, arguments, message
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
     assert not list((home / "store" / "incoming").glob("*"))
+
+
+def test_what_it_costs_is_measured_at_once(cli, tmp_path, monkeypatch):
+    sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+    from tiny_folders import write_folder
+
+    from llmos.models import measuring
+
+    short = measuring.Extent(num_windows=1, repeats=1, layer_texts=1, layer_tokens=16, streams=2)
+    measure = measuring.measure
+    monkeypatch.setattr(measuring, "measure", lambda *each: measure(*each, extent=short))
+    assert cli("import", str(write_folder(tmp_path / "bytes")), "--name", "bytes").status == 0
+    outcome = cli("quantize", "bytes", "--scheme", "q4_0")
+    assert outcome.status == 0, outcome.err
+    assert "Against bytes@1: " in outcome.out
+    assert "More: llmos card bytes-q4_0@1" in outcome.out
+    card = json.loads(cli("card", "bytes-q4_0", "--json").out)
+    assert card["recipe"]["scheme"] == "q4_0"
+    assert card["comparison"]["kl_mean"] > 0
+
+    def interrupted(*each):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measuring, "measure", interrupted)
+    ended = cli("quantize", "bytes", "--scheme", "q8_0")
+    assert ended.status == 130
+    assert "bytes-q8_0@1 is made. Measure what it costs: llmos card bytes-q8_0@1 --measure" in ended.err
+    assert cli("show", "bytes-q8_0").status == 0
+
+
+def test_without_a_card_where_that_is_asked_for(tiny):
+    assert tiny("quantize", "tiny", "--scheme", "q8_0", "--no-card").status == 0
+    assert "has no card yet" in tiny("card", "tiny-q8_0").err

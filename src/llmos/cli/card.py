@@ -78,6 +78,13 @@ def _card(registry: "Registry", name: str, measure: bool, *, again: bool) -> "Ca
     return found
 
 
+def print_summary(card: "Card") -> None:
+    """Print what was just made costs, in one line, and where there is more."""
+    from llmos.models.card_rows import summary
+
+    stdout().print(f"{summary(card)} More: llmos card {card.version}")
+
+
 def _print_one(card: "Card", judged: "list[Verdict]") -> None:
     from llmos.models.card_rows import against_parent, facts, layers_text
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from llmos.cli import options
@@ -12,10 +13,14 @@ from llmos.cli.models import version_facts
 from llmos.cli.output import print_json, readable_size, stderr, stdout, work_progress
 from llmos.cli.remote import refuse_remote
 from llmos.core.config import load_settings
+from llmos.core.errors import LLMOSError
 from llmos.engine.recipe import Kind
 
 if TYPE_CHECKING:
+    from llmos.models.card import Card
+    from llmos.models.registry import Registry
     from llmos.models.sources import Progress
+    from llmos.models.versions import Version
 
 Name = Annotated[
     str | None, typer.Option("--name", help="What to call the new model; NAME-SCHEME where it isn't given.")
@@ -23,6 +28,11 @@ Name = Annotated[
 CalibrationText = Annotated[
     Path | None,
     typer.Option("--calibration", help="A text to calibrate on, instead of one that the model writes itself."),
+]
+
+
+MeasureCard = Annotated[
+    bool, typer.Option("--card/--no-card", help="Measure at once what it costs; otherwise: llmos card NAME --measure")
 ]
 
 
@@ -42,11 +52,12 @@ def quantize(
     texts: Annotated[int | None, typer.Option(help="Texts that are looked at (gptq, awq).")] = None,
     length: Annotated[int | None, typer.Option(help="Tokens of each.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the text that the model writes.")] = None,
+    card: MeasureCard = True,
     as_json: options.AsJson = False,
 ) -> None:
     """Make a version of a model in fewer bits, as a model of its own. The same recipe gives the same version."""
     given = {"bits": bits, "group": group, "per": per, "texts": texts, "length": length, "seed": seed}
-    make_version("quantize", model, scheme, given, name, calibration, as_json=as_json)
+    make_version("quantize", model, scheme, given, name, calibration, has_card=card, as_json=as_json)
 
 
 def prune(
@@ -70,6 +81,7 @@ def prune(
     texts: Annotated[int | None, typer.Option(help="Texts that are looked at (wanda, structured).")] = None,
     length: Annotated[int | None, typer.Option(help="Tokens of each.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the text that the model writes.")] = None,
+    card: MeasureCard = True,
     as_json: options.AsJson = False,
 ) -> None:
     """Make a version of a model with less in it: single weights, or whole layers, channels and heads. It becomes a
@@ -78,11 +90,19 @@ def prune(
         "sparsity": sparsity, "pattern": pattern, "layers": layers, "ffn_share": ffn_share, "kv_heads": kv_heads,
         "texts": texts, "length": length, "seed": seed,
     }  # fmt: skip
-    make_version("prune", model, scheme, given, name, calibration, as_json=as_json)
+    make_version("prune", model, scheme, given, name, calibration, has_card=card, as_json=as_json)
 
 
 def make_version(
-    kind: Kind, model: str, scheme: str, given: dict[str, Any], name: str | None, text: Path | None, *, as_json: bool
+    kind: Kind,
+    model: str,
+    scheme: str,
+    given: dict[str, Any],
+    name: str | None,
+    text: Path | None,
+    *,
+    has_card: bool,
+    as_json: bool,
 ) -> None:
     """Carry out a recipe and print what became of it."""
     settings = load_settings()
@@ -96,16 +116,41 @@ def make_version(
     with shown_work() as progress:
         made = make(registry, model, recipe, name=name, text=text, progress=progress)
     version = made.version
+    card = _card_of(registry, version) if has_card else None
     if as_json:
-        print_json(version_facts(version) | {"recipe": recipe.canonical(), "was_here": made.was_here})
+        plain = None if card is None else msgspec.to_builtins(card)
+        print_json(version_facts(version) | {"recipe": recipe.canonical(), "was_here": made.was_here, "card": plain})
         return
     size = f"{version.quantization}, {readable_size(version.size)} of {readable_size(parent.size)}"
     if made.was_here:
         stdout().print(f"{version.ref} is what this recipe made of {parent.ref} before: {size}.")
     else:
         stdout().print(f"{version.ref} is made from {parent.ref}: {size}.")
+    if card is not None:
+        from llmos.cli.card import print_summary
+
+        print_summary(card)
     if made.remark:
         stderr().print(made.remark)
+
+
+def _card_of(registry: "Registry", version: "Version") -> "Card | None":
+    """Return the version's card, measured now where there is none. The version is made, whatever becomes of it."""
+    from llmos.models.cards import Cards
+    from llmos.models.measuring import make_card
+
+    if (card := Cards(registry.database).get(version)) is not None:
+        return card
+    later = f"{version.ref} is made. Measure what it costs: llmos card {version.ref} --measure"
+    try:
+        with shown_work() as progress:
+            return make_card(registry, version, progress)
+    except LLMOSError as error:
+        stderr().print(f"Its card couldn't be measured: {error.message} {later}")
+    except KeyboardInterrupt:
+        stderr().print(later)
+        raise
+    return None
 
 
 @contextmanager

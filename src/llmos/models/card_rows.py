@@ -226,6 +226,20 @@ def notes_on(card: Card, other: Card) -> list[str]:
     return list(dict.fromkeys(reason for reason in reasons if reason is not None))
 
 
+def summary(card: Card) -> str:
+    """A sentence with what matters most; what wasn't measured isn't in it."""
+    parts = []
+    if card.comparison:
+        parts.append(f"{signed_percent(card.comparison.perplexity_increase)} perplexity")
+        parts.append(f"{percent(card.comparison.greedy_agreement)} greedy agreement")
+    if card.parent_size_bytes:
+        parts.append(f"{signed_percent(card.size_bytes / card.parent_size_bytes - 1)} size")
+    if card.decode and card.decode.ratio:
+        parts.append(f"{card.decode.ratio:.2f} times the decode speed")
+    against = f"Against {card.parent}: " if card.parent else ""
+    return f"{against}{', '.join(parts)}." if parts else "Nothing of its quality could be measured."
+
+
 def facts(card: Card) -> Mapping[str, str]:
     """Return what is to be known of the measuring, by its label."""
     machine, text = card.machine, card.text
