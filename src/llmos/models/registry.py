@@ -17,7 +17,7 @@ from llmos.engine.messages import AdapterFiles
 from llmos.models import queries
 from llmos.models.aliases import Aliases
 from llmos.models.catalog import Catalog, Entry, Source
-from llmos.models.facts import describe, describe_adapter, metadata
+from llmos.models.facts import describe, describe_adapter, metadata, used
 from llmos.models.finding import Finder
 from llmos.models.labels import LabelBook
 from llmos.models.made import add_made, check_free, find_made, origin_of
@@ -133,7 +133,7 @@ class Registry:
         Raises BadRequest, BadModelFile or UnsupportedModel before anything is stored.
         """
         # Knows the formats, and with them numpy: a list of models does without.
-        from llmos.models.importing import files_to_import, is_adapter, license_of, without_duplicate_weights
+        from llmos.models.importing import files_to_import, is_adapter
 
         check_name(name.partition(":")[0], "a model")
         found = files_to_import(path)
@@ -141,10 +141,10 @@ class Registry:
             return self._import_adapter(path, found, name, progress, license)
         check_name(name, "a model")
         description = describe(found)
-        found = without_duplicate_weights(found)
+        kept = used(found)
         with self.store.publishing():
-            license = license or description.license or license_of(found)
-            files = self.recorder.add_files(found, progress)
+            license = license or description.license or kept.license
+            files = self.recorder.add_files({name: found[name] for name in kept.names}, progress)
             return self.recorder.record(name, files, Origin(source=_import_source(path), license=license))
 
     def add_made(
@@ -233,8 +233,6 @@ class Registry:
     def _import_adapter(
         self, path: Path, found: Mapping[str, Path], name: str, progress: Progress, license: str | None
     ) -> Version:
-        from llmos.models.importing import license_of
-
         reference = parse_reference(name)
         if reference.alias is None:
             raise BadRequest(
@@ -252,7 +250,7 @@ class Registry:
         with self.store.publishing():
             origin = Origin(
                 source=_import_source(path),
-                license=license or license_of(found),
+                license=license or used(found).license,
                 sampling=adapted.sampling,
                 adapted=adapted,
             )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from llmos.core.errors import BadModelFile, BadRequest
 from llmos.models.archive import is_archive, read_archive, write_archive
-from llmos.models.facts import describe
-from llmos.models.importing import is_adapter, license_of, without_duplicate_weights
+from llmos.models.facts import describe, used
+from llmos.models.importing import is_adapter
 from llmos.models.names import check_name
 from llmos.models.pushing import Pushed, push
 from llmos.models.recording import Origin
@@ -90,14 +90,15 @@ class Transfers:
                 f"{gathered.location} holds an adapter. Download it, then: llmos import FOLDER --name MODEL:ADAPTER"
             )
         description = describe(gathered.files)  # before anything is stored
-        files = dict(gathered.files) if record else without_duplicate_weights(gathered.files)
+        kept = used(gathered.files)
+        files = dict(gathered.files) if record else {name: gathered.files[name] for name in kept.names}
         with self._store.publishing():
             for path in files.values():
                 if path.is_relative_to(self._store.path):
                     path.chmod(0o444)  # it becomes the blob itself
             stored = self._registry.recorder.add_files(files, progress)
             if record is None:
-                license = description.license or gathered.license or license_of(files)
+                license = description.license or gathered.license or kept.license
                 origin = Origin(source=gathered.location, license=license)
             else:
                 _check_arrived(record, stored)

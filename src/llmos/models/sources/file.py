@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from llmos.core.errors import DownloadFailed
-from llmos.models.importing import files_to_import, without_duplicate_weights
+from llmos.models.importing import files_to_import
 from llmos.models.sources import Access, Gathered, Progress, Wanted
 from llmos.models.store import Arrivals
 
 
 def gather(location: str, arrivals: Arrivals, access: Access, progress: Progress) -> Gathered:
     path = Path(url2pathname(urlsplit(location).path))
-    return Gathered(location=location, files=without_duplicate_weights(files_to_import(path)))
+    return Gathered(location=location, files=files_to_import(path))
 
 
 def fetch(location: str, wanted: Sequence[Wanted], access: Access, progress: Progress) -> None:
