@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "policies": ("policy",),
     "make": ("quantize", "prune"),
     "routes": ("route",),
+    "providers": ("provider",),
     "rollouts": ("promote", "rollback", "rollout"),
     "ps": ("ps", "stop"),
     "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),

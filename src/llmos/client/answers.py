@@ -90,7 +90,8 @@ class ModelInfo:
     """The name that was asked: a Route or a model."""
     version: str = ""
     """The reference of the Version, such as `smollm2@1`."""
-    digest: str = ""
+    digest: str | None = ""
+    """None for a model that a provider runs."""
     family: str = ""
     format: str = ""
     quantization: str | None = None
@@ -112,7 +113,13 @@ class RouteInfo:
 
     name: str = ""
     target: str = ""
-    """The reference of a model."""
+    """What gets most of the calls: the reference of a model, or remote:PROVIDER/MODEL."""
+    targets: list[dict[str, Any]] = field(default_factory=list)
+    """{"target", "percent"} each: those of all come to 100."""
+    fallbacks: list[str] = field(default_factory=list)
+    shadow: dict[str, Any] | None = None
+    sticky: str = ""
+    timeout_seconds: float | None = None
     updated_at: str | None = None
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The server's JSON object, whole."""

@@ -9,7 +9,7 @@ import httpx
 
 from llmos.client import calls, flows
 from llmos.client.answers import Answer, DeploymentEvent, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
-from llmos.client.calls import Call, CallOptions, ChatOptions, StreamedCall
+from llmos.client.calls import Call, CallOptions, ChatOptions, RouteSettings, StreamedCall
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
@@ -43,6 +43,7 @@ class AsyncClient:
         )
         self.models = AsyncModels(self)
         self.routes = AsyncRoutes(self)
+        self.providers = AsyncProviders(self)
         self.deployments = AsyncDeployments(self)
 
     async def close(self) -> None:
@@ -93,13 +94,54 @@ class AsyncRoutes:
     async def list(self) -> list[RouteInfo]:
         return await self._client._ask(calls.list_routes())
 
-    async def set(self, name: str, target: str) -> RouteInfo:
-        """Point a name at a model that the server has. Raises ModelNotFound for one that it has not."""
-        return await self._client._ask(calls.set_route(name, target))
+    async def get(self, name: str) -> RouteInfo:
+        """Raises NotFound, with the nearest names, for a route that there is not."""
+        return await self._client._ask(calls.get_route(name))
+
+    async def set(self, name: str, target: str | Mapping[str, float], **settings: Unpack[RouteSettings]) -> RouteInfo:
+        """Say what answers to a name: one target, or several with the percent of the calls that each gets; besides, the
+        `fallbacks`, `shadow`, `sticky`, `timeout_seconds` and `reason` of `RouteSettings`.
+
+        A target is a model that the server has, or remote:PROVIDER/MODEL. Raises ModelNotFound for what it has not.
+        """
+        return await self._client._ask(calls.set_route(name, target, settings))
+
+    async def set_weights(self, name: str, percent_of: Mapping[str, float], *, reason: str) -> RouteInfo:
+        """Share a route's calls out anew, all at once; the rest of it stays as it is."""
+        return await self._client._ask(calls.set_weights(name, percent_of, reason))
+
+    async def history(self, name: str) -> Sequence[dict[str, Any]]:
+        """Return the route's moves, the newest first: when, who, why, before and after."""
+        return await self._client._ask(calls.route_history(name))
+
+    async def evidence(self, name: str) -> dict[str, Any]:
+        """Return what became of the route's calls, by target, as far as the server remembers."""
+        return await self._client._ask(calls.route_evidence(name))
 
     async def remove(self, name: str) -> None:
         """Raises NotFound, with the nearest names, for a route that there is not."""
         await self._client._ask(calls.remove_route(name))
+
+
+class AsyncProviders:
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def list(self) -> Sequence[dict[str, Any]]:
+        return await self._client._ask(calls.list_providers())
+
+    async def add(self, name: str, *, base_url: str, kind: str = "openai", key: str | None = None) -> dict[str, Any]:
+        """Record who runs models elsewhere; remote:NAME/MODEL is a target of routes from then on. `kind`: openai or
+        anthropic. The key is kept encrypted and never comes out again."""
+        return await self._client._ask(calls.add_provider(name, kind, base_url, key))
+
+    async def models(self, name: str) -> Sequence[str]:
+        """Ask the provider what it has. Raises what is wrong: that it can't be reached, or doesn't take the key."""
+        return await self._client._ask(calls.provider_models(name))
+
+    async def remove(self, name: str) -> None:
+        """Raises Conflict while a route leads to it."""
+        await self._client._ask(calls.remove_provider(name))
 
 
 class AsyncDeployments:

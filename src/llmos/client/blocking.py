@@ -10,7 +10,7 @@ import httpx
 
 from llmos.client import calls, flows
 from llmos.client.answers import Answer, DeploymentEvent, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
-from llmos.client.calls import Call, CallOptions, ChatOptions, StreamedCall
+from llmos.client.calls import Call, CallOptions, ChatOptions, RouteSettings, StreamedCall
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
@@ -47,6 +47,7 @@ class Client:
         weakref.finalize(self, self._http.close)
         self.models = Models(self)
         self.routes = Routes(self)
+        self.providers = Providers(self)
         self.deployments = Deployments(self)
 
     def close(self) -> None:
@@ -95,13 +96,54 @@ class Routes:
     def list(self) -> list[RouteInfo]:
         return self._client._ask(calls.list_routes())
 
-    def set(self, name: str, target: str) -> RouteInfo:
-        """Point a name at a model that the server has. Raises ModelNotFound for one that it has not."""
-        return self._client._ask(calls.set_route(name, target))
+    def get(self, name: str) -> RouteInfo:
+        """Raises NotFound, with the nearest names, for a route that there is not."""
+        return self._client._ask(calls.get_route(name))
+
+    def set(self, name: str, target: str | Mapping[str, float], **settings: Unpack[RouteSettings]) -> RouteInfo:
+        """Say what answers to a name: one target, or several with the percent of the calls that each gets; besides, the
+        `fallbacks`, `shadow`, `sticky`, `timeout_seconds` and `reason` of `RouteSettings`.
+
+        A target is a model that the server has, or remote:PROVIDER/MODEL. Raises ModelNotFound for what it has not.
+        """
+        return self._client._ask(calls.set_route(name, target, settings))
+
+    def set_weights(self, name: str, percent_of: Mapping[str, float], *, reason: str) -> RouteInfo:
+        """Share a route's calls out anew, all at once; the rest of it stays as it is."""
+        return self._client._ask(calls.set_weights(name, percent_of, reason))
+
+    def history(self, name: str) -> Sequence[dict[str, Any]]:
+        """Return the route's moves, the newest first: when, who, why, before and after."""
+        return self._client._ask(calls.route_history(name))
+
+    def evidence(self, name: str) -> dict[str, Any]:
+        """Return what became of the route's calls, by target, as far as the server remembers."""
+        return self._client._ask(calls.route_evidence(name))
 
     def remove(self, name: str) -> None:
         """Raises NotFound, with the nearest names, for a route that there is not."""
         self._client._ask(calls.remove_route(name))
+
+
+class Providers:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self) -> Sequence[dict[str, Any]]:
+        return self._client._ask(calls.list_providers())
+
+    def add(self, name: str, *, base_url: str, kind: str = "openai", key: str | None = None) -> dict[str, Any]:
+        """Record who runs models elsewhere; remote:NAME/MODEL is a target of routes from then on. `kind`: openai or
+        anthropic. The key is kept encrypted and never comes out again."""
+        return self._client._ask(calls.add_provider(name, kind, base_url, key))
+
+    def models(self, name: str) -> Sequence[str]:
+        """Ask the provider what it has. Raises what is wrong: that it can't be reached, or doesn't take the key."""
+        return self._client._ask(calls.provider_models(name))
+
+    def remove(self, name: str) -> None:
+        """Raises Conflict while a route leads to it."""
+        self._client._ask(calls.remove_provider(name))
 
 
 class Deployments:

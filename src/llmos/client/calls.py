@@ -123,8 +123,83 @@ def list_routes() -> Call[list[RouteInfo]]:
     return Call(method="GET", path="/llmos/v1/routes", read=_each(RouteInfo))
 
 
-def set_route(name: str, target: str) -> Call[RouteInfo]:
-    return Call(method="PUT", path=_route_path(name), body={"target": target}, read=_one(RouteInfo))
+class RouteSettings(TypedDict, total=False):
+    """What a Route has besides its targets. What is left out is as if it had never been."""
+
+    fallbacks: Sequence[str]
+    """Tried in this order where a target fails before it has said anything."""
+    shadow: Mapping[str, Any]
+    """{"target", "percent"}: runs a share of the calls besides, to compare."""
+    sticky: Literal["user", "caller", "none"]
+    """Who always meets the same target."""
+    timeout_seconds: float
+    """How long a target may take to its first token, or to a whole answer that isn't streamed."""
+    reason: str
+    """Why, for the history."""
+
+
+def get_route(name: str) -> Call[RouteInfo]:
+    return Call(method="GET", path=_route_path(name), read=_one(RouteInfo))
+
+
+def set_route(name: str, target: str | Mapping[str, float], settings: RouteSettings) -> Call[RouteInfo]:
+    given = {key: value for key, value in settings.items() if value is not None}
+    unknown = given.keys() - RouteSettings.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"There is no setting {min(unknown)!r} of a route. There are {', '.join(_ROUTE_SETTINGS)}.")
+    targets = {"target": target} if isinstance(target, str) else {"targets": _weights(target)}
+    return Call(method="PUT", path=_route_path(name), body={**targets, **given}, read=_one(RouteInfo))
+
+
+def set_weights(name: str, percent_of: Mapping[str, float], reason: str) -> Call[RouteInfo]:
+    body = {"targets": _weights(percent_of), "reason": reason}
+    return Call(method="PUT", path=f"{_route_path(name)}/weights", body=body, read=_one(RouteInfo))
+
+
+def route_history(name: str) -> Call[list[dict[str, Any]]]:
+    return Call(method="GET", path=f"{_route_path(name)}/history", read=_rows)
+
+
+def route_evidence(name: str) -> Call[dict[str, Any]]:
+    return Call(method="GET", path=f"{_route_path(name)}/evidence", read=_object)
+
+
+def list_providers() -> Call[list[dict[str, Any]]]:
+    return Call(method="GET", path="/llmos/v1/providers", read=_rows)
+
+
+def add_provider(name: str, kind: str, base_url: str, key: str | None) -> Call[dict[str, Any]]:
+    body = {"kind": kind, "base_url": base_url} | ({} if key is None else {"key": key})
+    return Call(method="PUT", path=_provider_path(name), body=body, read=_object)
+
+
+def provider_models(name: str) -> Call[list[str]]:
+    def read(body: Any) -> list[str]:
+        return [str(each) for each in _object(body).get("models") or ()]
+
+    return Call(method="GET", path=f"{_provider_path(name)}/models", read=read)
+
+
+def remove_provider(name: str) -> Call[None]:
+    return Call(method="DELETE", path=_provider_path(name), read=lambda _: None)
+
+
+_ROUTE_SETTINGS = tuple(RouteSettings.__annotations__)
+
+
+def _weights(percent_of: Mapping[str, float]) -> list[dict[str, Any]]:
+    return [{"target": target, "percent": percent} for target, percent in percent_of.items()]
+
+
+def _provider_path(name: str) -> str:
+    return f"/llmos/v1/providers/{quote(name, safe='')}"
+
+
+def _rows(body: Any) -> list[dict[str, Any]]:
+    rows = _object(body).get("data")
+    if not isinstance(rows, list):
+        raise MalformedReply
+    return [_object(row) for row in rows]
 
 
 def remove_route(name: str) -> Call[None]:

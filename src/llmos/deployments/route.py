@@ -90,12 +90,19 @@ class Move:
     """None where it was removed."""
 
 
+def sticky_of(text: str) -> Sticky:
+    """Raises BadRequest for what isn't one."""
+    for sticky in STICKY:
+        if text == sticky:
+            return sticky
+    raise BadRequest(f"`sticky` is {text!r:.80}; it takes {', '.join(STICKY)}.", param="sticky")
+
+
 def checked(route: Route) -> Route:
     """Return a route that can be meant. Raises BadRequest, naming the field, for any other; looks nothing up."""
     shares = check_percents(route.percent_of)
     fallbacks = check_fallbacks(shares, route.fallbacks)
-    if route.sticky not in STICKY:
-        raise BadRequest(f"`sticky` is {route.sticky!r:.80}; it takes {', '.join(STICKY)}.", param="sticky")
+    sticky_of(route.sticky)
     if (seconds := route.timeout_seconds) is not None and not 0 < seconds <= MAX_TIMEOUT_SECONDS:
         raise BadRequest(
             f"The timeout is {seconds:g} seconds; it takes more than 0 and at most {MAX_TIMEOUT_SECONDS:g}.",

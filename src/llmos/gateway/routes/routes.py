@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from llmos.core.errors import BadRequest
 from llmos.deployments import route as deployed
 from llmos.deployments.evidence import Agreement, Spread, Window
-from llmos.deployments.route import STICKY, Move, Route
+from llmos.deployments.route import Move, Route, sticky_of
 from llmos.deployments.targets import MAX_LENGTH
 from llmos.gateway import openapi
 from llmos.gateway.http import json_response, services_of, tenant_of
@@ -230,13 +230,6 @@ def percents(targets: list[WeightedTarget]) -> dict[str, float]:
             )
         shares[each.target] = each.percent
     return shares
-
-
-def sticky_of(text: str) -> deployed.Sticky:
-    for sticky in STICKY:
-        if text == sticky:
-            return sticky
-    raise BadRequest(f"`sticky` is {text!r:.80}; it takes {', '.join(STICKY)}.", param="sticky")
 
 
 def _route(route: Route) -> RouteDescription:
