@@ -87,6 +87,7 @@ async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://llmos", headers=headers) as client:
         yield client
+    await app.state.services.shadows.close()
     await app.state.services.remotes.close()
 
 

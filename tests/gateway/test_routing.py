@@ -18,6 +18,9 @@ from llmos.core.errors import (
     Unavailable,
     UnsupportedModel,
 )
+from llmos.deployments.route import Shadow
+from llmos.engine.messages import BACKGROUND_PRIORITY
+from llmos.gateway import shadows
 from llmos.gateway.services import Services
 
 pytestmark = pytest.mark.anyio
@@ -178,3 +181,95 @@ async def test_calls_by_a_models_own_name_are_no_evidence(http: httpx.AsyncClien
     window = services.evidence.window("dialogue", "smollm2")
     assert window.first_token_seconds is not None
     assert window.first_token_seconds.num == 1
+
+
+GREEDY = {**CHAT, "temperature": 0}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_shadow_runs_behind_the_answer_and_is_compared(
+    route: Any, http: httpx.AsyncClient, pool: FakePool, services: Services, stream: bool
+) -> None:
+    route("smollm2", shadow=Shadow("other"))
+    pool.enqueue("Good ", "day")
+    pool.enqueue("Good ", "night")
+    pool.enqueue("Good day")
+    pool.enqueue("Good ", "day")
+    for _ in range(2):
+        reply = await http.post(PATH, json={**GREEDY, "stream": stream})
+        assert reply.headers["llmos-version"] == "smollm2@1"
+        await services.shadows.settled()
+    agreement = services.evidence.agreement("chat", "other")
+    assert (agreement.num_calls, agreement.num_compared, agreement.num_agreed) == (2, 2, 1)
+    assert agreement.common_share == pytest.approx((5 / 10 + 1) / 2)
+    assert agreement.shadow_seconds is not None
+    assert [request.priority for request in pool.requests] == [0, BACKGROUND_PRIORITY] * 2
+    # Neither is evidence for the target: nobody was answered by it.
+    assert services.evidence.window("chat", "other").num_calls == 0
+    evidence = (await http.get("/llmos/v1/routes/chat/evidence")).json()
+    assert (evidence["shadow"]["target"], evidence["shadow"]["agreement"]) == ("other", 0.5)
+    assert evidence["targets"][0]["num_answered"] == 2
+
+
+async def test_sampled_answers_are_compared_by_time_alone(
+    route: Any, http: httpx.AsyncClient, services: Services
+) -> None:
+    route("smollm2", shadow=Shadow("other"))
+    await http.post(PATH, json={**CHAT, "temperature": 0.7})
+    await services.shadows.settled()
+    agreement = services.evidence.agreement("chat", "other")
+    assert (agreement.num_calls, agreement.num_compared, agreement.agreement) == (1, 0, None)
+
+
+async def test_a_shadow_that_fails_fails_nobody(
+    route: Any, http: httpx.AsyncClient, pool: FakePool, services: Services
+) -> None:
+    route("smollm2", shadow=Shadow("other"))
+    pool.enqueue("Hello")
+    pool.enqueue(ReplicaFailed("It died."))
+    assert (await http.post(PATH, json=GREEDY)).status_code == 200
+    await services.shadows.settled()
+    route("smollm2", shadow=Shadow("gone"))
+    assert (await http.post(PATH, json=GREEDY)).status_code == 200
+    await services.shadows.settled()
+    assert services.evidence.agreement("chat", "other").num_failed == 1
+    assert services.evidence.agreement("chat", "gone").num_failed == 1
+    assert services.evidence.window("chat", "smollm2").num_failed == 0
+
+
+async def test_a_shadow_that_is_stuck_holds_nobody_up_and_does_not_pile_up(
+    route: Any, http: httpx.AsyncClient, pool: FakePool, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadows, "MAX_RUNNING", 1)
+    route("smollm2", shadow=Shadow("other"))
+    pool.enqueue("Hello")
+    pool.enqueue(pool.never)
+    for _ in range(3):
+        assert (await http.post(PATH, json=GREEDY)).status_code == 200
+    assert not services.shadows.has_room
+    assert services.admission.num_open == 0
+    await services.shadows.close()
+    assert services.shadows.has_room
+    assert len(pool.requests) == 4
+
+
+async def test_an_answer_that_was_not_read_to_its_end_has_no_shadow(
+    route: Any, app: FastAPI, pool: FakePool, services: Services
+) -> None:
+    route("smollm2", shadow=Shadow("other"))
+    pool.enqueue("Hel", pool.never)
+    caller = Caller(app, PATH, {**GREEDY, "stream": True})
+    running = caller.start()
+    await caller.first_chunk()
+    caller.hang_up()
+    await asyncio.wait([running])
+    await services.shadows.settled()
+    assert len(pool.requests) == 1
+
+
+async def test_a_shadow_gets_its_share(route: Any, http: httpx.AsyncClient, services: Services) -> None:
+    route("smollm2", shadow=Shadow("other", 30))
+    for _ in range(60):
+        await http.post(PATH, json=GREEDY)
+        await services.shadows.settled()
+    assert 4 < services.evidence.agreement("chat", "other").num_calls < 35

@@ -4,17 +4,19 @@ No route runs a model itself.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from llmos.core.errors import BadRequest, LLMOSError, Unavailable
 from llmos.core.ids import new_id
+from llmos.deployments.evidence import Comparison
 from llmos.deployments.remote_model import Answering, RemoteModel
 from llmos.engine.messages import BACKGROUND_PRIORITY, AdapterFiles, Event, Generate, Started
 from llmos.gateway.abilities import check_embeds, check_writes
 from llmos.gateway.answer import Answer
-from llmos.gateway.background import is_background
+from llmos.gateway.background import in_background, is_background
 from llmos.gateway.call import Call
 from llmos.gateway.embedding import CHUNKS_AT_ONCE, EmbedCall, Embeddings
 from llmos.gateway.lookup import End, Here, Way
@@ -22,6 +24,9 @@ from llmos.gateway.merging import merge
 from llmos.gateway.origin import Origin
 from llmos.gateway.outcomes import is_targets_fault, noted
 from llmos.gateway.services import Services
+from llmos.gateway.shadows import MAX_SECONDS, Transcript, compared
+
+_log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -35,21 +40,31 @@ async def answer(services: Services, call: Call, tenant: str, *, is_streamed: bo
     """
     way = await services.lookup.way(call.model)
     call_id = new_id(call.id_prefix)
-    targets = way.order(caller=tenant, user=call.origin.user, call_id=call_id)
     async with AsyncExitStack() as stack:
-        for place, target in enumerate(targets):
-            is_last = place == len(targets) - 1
-            attempt = _attempt(
-                services, way, target, call, call_id, tenant, is_streamed=is_streamed, can_fall_back=not is_last
-            )
-            try:
-                running = await stack.enter_async_context(attempt)
-            except LLMOSError as error:
-                if is_last or not is_targets_fault(error):
-                    raise
-                continue
-            yield running
-            return
+        running, target = await _first_to_answer(stack, services, way, call, call_id, tenant, is_streamed=is_streamed)
+        shadow = _shadow_of(services, way, call_id, target)
+        seen = Transcript(call.num_choices)
+        if shadow is not None:
+            running.deltas = await stack.enter_async_context(aclosing(seen.noting(running.deltas)))
+        yield running
+    if shadow is not None and services.shadows.has_room:
+        services.shadows.begin(_run_shadow(services, way, shadow, running, seen, tenant))
+
+
+async def _first_to_answer(
+    stack: AsyncExitStack, services: Services, way: Way, call: Call, call_id: str, tenant: str, *, is_streamed: bool
+) -> tuple[Answer, str]:
+    """Return the answer of the first target that gives one, and which it was. Leaving the stack ends it."""
+    *others, last = way.order(caller=tenant, user=call.origin.user, call_id=call_id)
+    for target in others:
+        attempt = _attempt(services, way, target, call, call_id, tenant, is_streamed=is_streamed, can_fall_back=True)
+        try:
+            return await stack.enter_async_context(attempt), target
+        except LLMOSError as error:
+            if not is_targets_fault(error):
+                raise
+    attempt = _attempt(services, way, last, call, call_id, tenant, is_streamed=is_streamed, can_fall_back=False)
+    return await stack.enter_async_context(attempt), last
 
 
 @asynccontextmanager
@@ -69,9 +84,8 @@ async def _attempt(
     seconds = None if way.route is None or is_background() else way.route.timeout_seconds
     with noted(services.evidence, way.route, target) as note:
         end = way.end(target)
-        version = end if isinstance(end, RemoteModel) else end.version
-        note.version = version.ref
-        note.answer = running = Answer(call_id, call, version, time.perf_counter())
+        note.answer = running = Answer(call_id, call, _version(end), time.perf_counter())
+        note.version = running.version.ref
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(seconds):
@@ -82,11 +96,55 @@ async def _attempt(
             except TimeoutError:
                 what = "first token" if is_streamed else "answer"
                 raise Unavailable(
-                    f"{version.ref} gave no {what} within {seconds:g} seconds, the time that the route"
+                    f"{note.version} gave no {what} within {seconds:g} seconds, the time that the route"
                     f" {way.name} gives. Try again.",
                     retry_after_seconds=1,
                 ) from None
             yield running
+
+
+def _version(end: End) -> Answering:
+    return end if isinstance(end, RemoteModel) else end.version
+
+
+def _shadow_of(services: Services, way: Way, call_id: str, answering: str) -> str | None:
+    """Return the target that runs the call besides, where one does."""
+    if way.route is None or is_background() or not services.shadows.has_room:
+        return None
+    shadow = way.route.shadow_of(call_id)
+    return None if shadow == answering else shadow
+
+
+async def _run_shadow(
+    services: Services, way: Way, target: str, answered: Answer, seen: Transcript, tenant: str
+) -> None:
+    """Run the call of an answer on another target, and note how the two compare. Raises nothing."""
+    assert way.route is not None, "only routes have shadows"
+    call, seconds, began = answered.call, answered.timings().total, time.perf_counter()
+    try:
+        end, own = way.end(target), Transcript(call.num_choices)
+        running = Answer(new_id("shadow"), call, _version(end), began)
+        with in_background():
+            async with asyncio.timeout(MAX_SECONDS), AsyncExitStack() as stack:
+                await _begin(stack, services, end, running, tenant)
+                async for _ in own.noting(running.deltas):
+                    pass
+        samplings = (call.sampling.on(each.version) for each in (answered, running))
+        comparison = compared(
+            seen,
+            own,
+            is_greedy=all(sampling.temperature == 0 for sampling in samplings),
+            seconds=seconds,
+            shadow_seconds=time.perf_counter() - began,
+        )
+    except TimeoutError:
+        comparison = Comparison(seconds=seconds, error="timeout")
+    except LLMOSError as error:
+        comparison = Comparison(seconds=seconds, error=error.code)
+    except Exception:
+        _log.exception("The shadow %s of the route %s failed", target, way.name)
+        comparison = Comparison(seconds=seconds, error="internal_error")
+    services.evidence.note_comparison(way.route.name, target, comparison)
 
 
 async def _begin(stack: AsyncExitStack, services: Services, end: End, running: Answer, tenant: str) -> None:

@@ -167,6 +167,7 @@ class Server(uvicorn.Server):
         finally:
             self._stop_beside()
             await asyncio.wait(self._beside)
+            await self._services.shadows.close()
             await self._services.remotes.close()
 
     def drain(self) -> None:

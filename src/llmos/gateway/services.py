@@ -19,6 +19,7 @@ from llmos.gateway.lookup import Lookup
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.pulls import Pulls
 from llmos.gateway.readiness import Readiness
+from llmos.gateway.shadows import Shadows
 from llmos.models.registry import Registry
 from llmos.security.auth import OwnerKey
 
@@ -44,3 +45,4 @@ class Services:
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)
     pulls: Pulls = field(default_factory=Pulls)
+    shadows: Shadows = field(default_factory=Shadows)
