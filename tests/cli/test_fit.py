@@ -23,6 +23,7 @@ def small_machine(monkeypatch: pytest.MonkeyPatch) -> Hardware:
     for name in ("_NARROW", "_MIDDLE", "_WIDE", "_SMALL"):
         spec = machines._decoder(256 * (1 + len(name) % 3), 256, 1)
         monkeypatch.setattr(machines, name, spec)
+    monkeypatch.setattr(machines, "_ATTENDING", tuple(replace(each, num_layers=1) for each in machines._ATTENDING))
     return hardware
 
 

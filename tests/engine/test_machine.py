@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llmos.core.hardware import inspect_hardware
 from llmos.engine import machine as machines
 from llmos.engine.config import EngineConfig
-from llmos.engine.machine import ROWS, Machine, PerRow, Rates, keep_machine, known_machine, measure_machine
+from llmos.engine.machine import ROWS, Attention, Machine, PerRow, Rates, keep_machine, known_machine, measure_machine
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.speed import Pacing
@@ -25,12 +25,14 @@ RATES = Rates(
     large_bytes=200_000_000,
     small_bytes=50_000_000,
 )
+ATTENTION = Attention(per_kv_value=3e-11, per_value=1e-11, per_value_alone=2e-11, prefilling=1e-11)
 MACHINE = Machine(
     version=machines.VERSION, cpu=inspect_hardware().cpu, isa="portable", threads=3, measured_at=0.0,
     rates={"bytes": RATES, "affine_nibbles": RATES}, seconds_per_layer=6e-6,
+    seconds_per_layer_column=1e-9,
     decoding=PerRow(seconds_per_row=1e-6, seconds_per_column=1e-10),
     prefilling=PerRow(seconds_per_row=1e-6, seconds_per_column=2e-10),
-    seconds_per_attended=2e-11, seconds_per_attended_prefill=1e-11,
+    attention=dict.fromkeys(("int8", "f16", "f32"), ATTENTION),
 )  # fmt: skip
 
 
@@ -84,9 +86,10 @@ def test_measuring_finds_numbers_that_a_machine_can_have(monkeypatch):
     """With small decoders, which is quick; how right it is, benchmarks/fit.py says."""
     for name, layers in (("_NARROW", 4), ("_MIDDLE", 2), ("_WIDE", 2), ("_SMALL", 1)):
         monkeypatch.setattr(machines, name, replace(getattr(machines, name), num_layers=layers))
+    monkeypatch.setattr(machines, "_ATTENDING", tuple(replace(each, num_layers=2) for each in machines._ATTENDING))
     told = []
     machine = measure_machine(threads=1, progress=lambda *args: told.append(args[1:]))
-    assert told[-1] == (6, 6)
+    assert told[-1] == (8, 8)
     assert machine.threads == 1
     assert 1e8 < machine.bytes_per_second < 1e13
     assert 1e8 < machine.operations_per_second < 1e15

@@ -5,6 +5,7 @@ taken for a sum, and three decoders of different widths tell its parts apart:
 
     values of its matrices * seconds_per_value      the roofline: bytes to read, or with many rows integer products
   + seconds_per_layer                               the barriers between a layer's regions
+  + columns * seconds_per_layer_column              where a product of many short rows begins anew
   + rows * seconds_per_row                          what a row costs however wide it is
   + rows * columns * seconds_per_column             norms, rotations, rounding to bytes, activations
 
@@ -17,7 +18,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ from llmos.core.hardware import inspect_hardware
 from llmos.engine import _native
 from llmos.engine.progress import Progress, silent
 from llmos.engine.runner import BLOCK_SIZE, Batch
-from llmos.engine.runner.native import NativeRunner
+from llmos.engine.runner.native import KVDType, NativeRunner
 from llmos.engine.runner.packing import Memory, Packing, Plan
 from llmos.engine.spec import DecoderSpec
-from llmos.engine.tensors import DType, RawTensor
+from llmos.engine.tensors import BLOCK_BYTES, DType, RawTensor
 
 VERSION = 1
 """Of what is measured, and how: another one measures again."""
@@ -46,24 +47,32 @@ _LIKE: Mapping[Packing, tuple[Packing, float]] = {
     "affine_nibbles": ("affine_nibbles", 1),
     "floats": ("bytes", 3.8),  # which are for comparisons: as if they only had more to read
 }
-_LONG = 2048
-"""Positions before the rows that attention is timed with."""
+_LONG, _LONG_PROMPT = 1024, 2048
+"""Positions before the rows that attention is timed with: of some streams, and of a prompt's chunk."""
+_STREAMS = 8
+"""That are timed so: their keys and values together are too large for the caches."""
+
+
+_NUM_BLOCKS = _STREAMS * (_LONG // BLOCK_SIZE + 1)
 
 
 def _decoder(hidden: int, intermediate: int, num_layers: int) -> DecoderSpec:
     return DecoderSpec(
         family="llama", vocab_size=256, hidden_size=hidden, num_layers=num_layers, num_heads=hidden // 64,
-        num_kv_heads=hidden // 256, head_dim=64, intermediate_size=intermediate, max_positions=4096, tied_head=True,
+        num_kv_heads=hidden // 256, head_dim=64, intermediate_size=intermediate, max_positions=16384, tied_head=True,
     )  # fmt: skip
 
 
-# Of about 200 MB in bytes, but the last, which is what a small model is: in part in the last cache.
+# Of about 200 MB in bytes, but the first, which is enough, and the last, which is what a small model is: in part in the
+# last cache. No power of two, whose rows would fall on the same places of a cache.
 _NARROW, _MIDDLE, _WIDE, _SMALL = (
-    _decoder(256, 512, 200),
-    _decoder(768, 2048, 24),
-    _decoder(1024, 4096, 12),
-    _decoder(1024, 4096, 4),
+    _decoder(256, 544, 200),
+    _decoder(768, 2208, 24),
+    _decoder(1280, 3424, 11),
+    _decoder(1280, 3424, 4),
 )
+_ATTENDING = tuple(replace(_MIDDLE, num_kv_heads=each) for each in (6, 2))
+"""What heads cost that share keys and values, and these themselves, is told apart by two."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,12 +106,11 @@ class Machine:
     rates: Mapping[str, Rates]
     """By packing."""
     seconds_per_layer: float
+    seconds_per_layer_column: float
     decoding: "PerRow"
     prefilling: "PerRow"
-    seconds_per_attended: float
-    """For each position that a row attends to, for each value of all its heads, while it decodes."""
-    seconds_per_attended_prefill: float
-    """The same in a chunk of a prompt, whose rows share what they read."""
+    attention: Mapping[str, "Attention"]
+    """By kv_dtype."""
 
     def matrix_seconds(self, packing: Packing, num_values: int, rows: float, model_bytes: int) -> float:
         """Return what matrices of so many values cost with so many rows, in a model of so many bytes."""
@@ -122,7 +130,28 @@ class Machine:
     def layer_seconds(self, columns: int, rows: float, *, prefill: bool) -> float:
         """Return what a layer of hidden + intermediate columns costs beside its matrices and its attention."""
         each = self.prefilling if prefill else self.decoding
-        return self.seconds_per_layer + rows * (each.seconds_per_row + columns * each.seconds_per_column)
+        once = self.seconds_per_layer + columns * self.seconds_per_layer_column
+        return once + rows * (each.seconds_per_row + columns * each.seconds_per_column)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attention:
+    """What each position costs that a row attends to."""
+
+    per_kv_value: float
+    """While it decodes: for each value of a key, of all key/value heads."""
+    per_value: float
+    """And for each value of a query, of all heads."""
+    per_value_alone: float
+    """Instead of both, where there are so few streams that each head goes alone (csrc/decoder.cpp, plan_attention)."""
+    prefilling: float
+    """In a chunk of a prompt, whose rows share what they read: for each value of a query."""
+
+    def decoding(self, spec: DecoderSpec, streams: int, threads: int) -> float:
+        """Return what a position costs in a layer, for one stream."""
+        if streams * spec.num_kv_heads < 4 * threads:
+            return self.per_value_alone * spec.attention_size
+        return self.per_kv_value * spec.kv_size + self.per_value * spec.attention_size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,8 +165,9 @@ def known_machine(path: Path, *, threads: int, isa: str | None = None) -> Machin
     try:
         fields = json.loads(path.read_text())
         rates = {name: Rates(**_tuples(each)) for name, each in fields.pop("rates").items()}
+        attention = {name: Attention(**each) for name, each in fields.pop("attention").items()}
         decoding, prefilling = PerRow(**fields.pop("decoding")), PerRow(**fields.pop("prefilling"))
-        machine = Machine(rates=rates, decoding=decoding, prefilling=prefilling, **fields)
+        machine = Machine(rates=rates, attention=attention, decoding=decoding, prefilling=prefilling, **fields)
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return None
     hardware = inspect_hardware()
@@ -160,25 +190,53 @@ def keep_machine(path: Path, machine: Machine) -> None:
 def measure_machine(*, threads: int, isa: str | None = None, progress: Progress = silent) -> Machine:
     """Time the decoders, a few seconds in all. Meant for a moment in which nothing else computes."""
     timed: dict[tuple[Packing, DecoderSpec], tuple[float, ...]] = {}
-    attended: tuple[float, ...] = ()
     num_done = 0
+
+    def done() -> None:
+        nonlocal num_done
+        num_done += 1
+        progress("measuring this machine", num_done, 8)
+
     for packing in _MEASURED:
         for spec in (_NARROW, _MIDDLE, _WIDE, _SMALL) if packing == "bytes" else (_WIDE, _SMALL):
             runner = _runner(spec, packing, threads, isa)
             timed[packing, spec] = tuple(_best_seconds(runner, _batch(each)) for each in ROWS)
-            if spec is _WIDE and packing == "bytes":
-                attended = tuple(_attended(runner, each, timed[packing, spec]) for each in (1, ROWS[-1]))
             name = runner.isa
-            num_done += 1
-            progress("measuring this machine", num_done, 6)
             del runner
-    per_layer, decoding, prefilling = _parts({spec: timed["bytes", spec] for spec in (_NARROW, _MIDDLE, _WIDE)})
+            done()
+    attention: dict[str, Attention] = {}
+    kv_dtypes: tuple[KVDType, ...] = ("int8", "f16")
+    for kv_dtype in kv_dtypes:
+        costs = []
+        for spec in _ATTENDING:
+            runner = _runner(spec, "bytes", threads, isa, kv_dtype)
+            costs.append(_attended(runner, _STREAMS, _LONG))
+            alone = _attended(runner, 1, _STREAMS * _LONG) / spec.attention_size
+            in_prompt = _attended(runner, ROWS[-1], _LONG_PROMPT) / spec.attention_size
+            del runner
+        amounts = [np.array([spec.kv_size, spec.attention_size], float) for spec in _ATTENDING]
+        per_kv_value, each_value = _least_squares(amounts, [max(cost, 1e-12) for cost in costs])
+        attention[kv_dtype] = Attention(
+            per_kv_value=per_kv_value, per_value=each_value, per_value_alone=alone, prefilling=in_prompt
+        )
+        done()
+    attention["f32"] = attention["f16"]  # which are for comparisons
+    specs = (_NARROW, _MIDDLE, _WIDE)
+    per_layer, per_layer_column, decoding, prefilling = _parts(
+        {s: timed["bytes", s] for s in specs}, attention["int8"].prefilling
+    )
 
     def per_value(packing: Packing, spec: DecoderSpec) -> tuple[float, ...]:
         values = []
         for rows, seconds in zip(ROWS, timed[packing, spec], strict=True):
             each = prefilling if rows == ROWS[-1] else decoding
-            rest = per_layer + rows * (each.seconds_per_row + _columns(spec) * each.seconds_per_column)
+            rest = (
+                per_layer
+                + per_layer_column * _columns(spec)
+                + rows * (each.seconds_per_row + _columns(spec) * each.seconds_per_column)
+            )
+            if rows == ROWS[-1]:
+                rest += _within(spec) * attention["int8"].prefilling
             # Where the parts can't be told apart, most of it is the matrices.
             values.append(max(seconds / 2, seconds - spec.num_layers * rest) / _num_values(spec))
         return tuple(values)
@@ -200,21 +258,40 @@ def measure_machine(*, threads: int, isa: str | None = None, progress: Progress 
         measured_at=time.time(),
         rates=rates,
         seconds_per_layer=per_layer,
+        seconds_per_layer_column=per_layer_column,
         decoding=decoding,
         prefilling=prefilling,
-        seconds_per_attended=attended[0],
-        seconds_per_attended_prefill=attended[1],
+        attention=attention,
     )
 
 
-def _runner(spec: DecoderSpec, packing: Packing, threads: int, isa: str | None) -> NativeRunner:
-    def filled(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool) -> Memory:
-        memory = _native.memory(plan.num_bytes)
-        memory[:] = 0x22  # as a weight, a scale or a float it is small and no special number
-        return memory
-
+def _runner(
+    spec: DecoderSpec, packing: Packing, threads: int, isa: str | None, kv_dtype: KVDType = "int8"
+) -> NativeRunner:
     tensors = _MadeUp(spec, _MEASURED[packing])
-    return NativeRunner(spec, tensors, num_blocks=256, threads=threads, isa=isa, matrices=filled)
+    return NativeRunner(
+        spec, tensors, num_blocks=_NUM_BLOCKS, threads=threads, isa=isa, kv_dtype=kv_dtype, matrices=_random_matrices
+    )
+
+
+def _random_matrices(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool) -> Memory:
+    """Return a model's matrices as they might be: numbers of a usual size. All matrices of a shape are the same one."""
+    memory = _native.memory(plan.num_bytes)
+    rng = np.random.default_rng(1)
+    made: dict[tuple[int, int], Memory] = {}
+    for each in plan.placements:
+        packed = made.get((each.rows, each.columns))
+        if packed is None:
+            blocks = rng.integers(0, 256, (each.rows, each.columns // 32, BLOCK_BYTES[each.dtype]), dtype=np.uint8)
+            scale = np.float16(each.columns**-0.5 / (73 if each.packing == "bytes" else 4.6))
+            blocks[..., :2] = np.frombuffer(scale.tobytes(), np.uint8)
+            if each.packing == "affine_nibbles":
+                blocks[..., 2:4] = np.frombuffer(np.float16(-7.5 * scale).tobytes(), np.uint8)
+            packed = made[each.rows, each.columns] = _native.memory(each.num_bytes)
+            piece = (each.label, each.dtype, each.packing, each.columns, blocks.reshape(-1), 0)
+            _native.pack_rows(pool, [piece], packed)
+        memory[each.offset : each.offset + each.num_bytes] = packed
+    return memory
 
 
 class _MadeUp(dict[str, RawTensor]):
@@ -230,7 +307,7 @@ class _MadeUp(dict[str, RawTensor]):
         )
 
 
-def _batch(rows: int, context: int = 0) -> Batch:
+def _batch(rows: int, context: int = 0, first_block: int = 0) -> Batch:
     """So many sequences that decode, or a chunk of one prompt."""
     num_sequences, length = (1, rows) if rows == ROWS[-1] else (rows, 1)
     num_blocks = -(-(context + length) // BLOCK_SIZE)
@@ -239,7 +316,9 @@ def _batch(rows: int, context: int = 0) -> Batch:
         tokens=np.ones(rows, np.int32),
         starts=starts,
         context_lengths=np.full(num_sequences, context, np.int32),
-        block_tables=np.arange(num_sequences * num_blocks, dtype=np.int32).reshape(num_sequences, -1),
+        block_tables=np.arange(first_block, first_block + num_sequences * num_blocks, dtype=np.int32).reshape(
+            num_sequences, -1
+        ),
         logit_rows=starts[1:] - np.int32(1),
     )
 
@@ -248,39 +327,59 @@ def _best_seconds(runner: NativeRunner, batch: Batch) -> float:
     """Return the shortest of several times: what else the machine does only adds to it."""
     runner.forward(batch)
     best, spent = math.inf, 0.0
-    for _ in range(20):
+    for _ in range(30):
         began = time.perf_counter()
         runner.forward(batch)
         seconds = time.perf_counter() - began
         best, spent = min(best, seconds), spent + seconds
-        if spent > 0.25:
+        if spent > 0.3:
             break
     return best
 
 
-def _attended(runner: NativeRunner, rows: int, without: Sequence[float]) -> float:
-    spec, index = runner.spec, ROWS.index(rows)
-    more = _best_seconds(runner, _batch(rows, _LONG)) - without[index]
-    return max(0.0, more) / (spec.num_layers * spec.attention_size * rows * _LONG)
+def _attended(runner: NativeRunner, rows: int, context: int) -> float:
+    """Return what a position costs that a row attends to, in a layer."""
+    spec = runner.spec
+    # A token in every block: memory that was never written is one page of zeros, read again and again.
+    for first in range(0, _NUM_BLOCKS, ROWS[-2]):
+        runner.forward(_batch(min(ROWS[-2], _NUM_BLOCKS - first), first_block=first))
+    more = _best_seconds(runner, _batch(rows, context)) - _best_seconds(runner, _batch(rows))
+    return max(0.0, more) / (spec.num_layers * rows * context)
 
 
-def _parts(timed: Mapping[DecoderSpec, Sequence[float]]) -> tuple[float, PerRow, PerRow]:
-    """Return what a layer costs, and a row while decoding and in a prompt, from three decoders' times."""
+def _within(spec: DecoderSpec) -> int:
+    """Values that the rows of a chunk attend to in each other, in a layer."""
+    return spec.attention_size * ROWS[-1] * ROWS[-1] // 2
+
+
+def _parts(
+    timed: Mapping[DecoderSpec, Sequence[float]], seconds_per_attended: float
+) -> tuple[float, float, PerRow, PerRow]:
+    """Return what a layer costs, and a column of it, and a row while decoding and in a prompt, from three decoders'
+    times."""
     last = len(ROWS) - 1
     rows, seconds = [], []
     for spec, times in timed.items():
         for i, n in enumerate(ROWS[:last]):
             values = np.zeros(last)
             values[i] = _num_values(spec)
-            rows.append(np.concatenate([values, spec.num_layers * np.array([1, n, n * _columns(spec)], float)]))
+            columns = _columns(spec)
+            rows.append(np.concatenate([values, spec.num_layers * np.array([1, columns, n, n * columns], float)]))
             seconds.append(times[i])
-    *_, per_layer, per_row, per_column = _least_squares(rows, seconds)
+    *_, per_layer, per_layer_column, per_row, per_column = _least_squares(rows, seconds)
     n = ROWS[last]
     prompt = [np.array([_num_values(s), s.num_layers * n, s.num_layers * n * _columns(s)], float) for s in timed]
-    left = [max(t[last] / 2, t[last] - s.num_layers * per_layer) for s, t in timed.items()]
+    left = [
+        max(
+            t[last] / 2,
+            t[last] - s.num_layers * (per_layer + _columns(s) * per_layer_column + _within(s) * seconds_per_attended),
+        )
+        for s, t in timed.items()
+    ]
     _, prompt_row, prompt_column = _least_squares(prompt, left)
     return (
         per_layer,
+        per_layer_column,
         PerRow(seconds_per_row=per_row, seconds_per_column=per_column),
         PerRow(seconds_per_row=prompt_row, seconds_per_column=prompt_column),
     )

@@ -39,6 +39,7 @@ class Pacing:
 
     def __init__(self, spec: DecoderSpec, plan: Plan, config: EngineConfig, machine: Machine) -> None:
         self._spec, self._config, self._machine = spec, config, machine
+        self._attention = machine.attention[config.kv_dtype]
         self._bytes = plan.num_bytes
         self._layers: Counter[Packing] = Counter()
         self._experts: Counter[Packing] = Counter()
@@ -67,19 +68,17 @@ class Pacing:
     def decode_seconds(self, streams: int, context: float) -> float:
         """Return what a step costs in which so many streams get a token, after this many before it."""
         attended = sum(min(context, self._spec.window_of(i) or context) for i in range(self._spec.num_layers))
-        attention = streams * attended * self._spec.attention_size * self._machine.seconds_per_attended
+        attention = streams * attended * self._attention.decoding(self._spec, streams, self._machine.threads)
         return self._around(streams, streams, prefill=False) + attention + streams * SEQUENCE_SECONDS
 
     def prefill_seconds(self, prompt: int) -> float:
         """Return what a prompt costs that nobody else's tokens go beside."""
-        spec, machine = self._spec, self._machine
-        seconds = 0.0
+        spec, seconds = self._spec, 0.0
         for first in range(0, prompt, self._config.max_batched_tokens):
             rows = min(self._config.max_batched_tokens, prompt - first)
-            # What is measured has no context, but the rows before each of its own.
-            before = first + max(0, rows - 256) / 2
+            before = first + rows / 2
             attended = sum(min(before, spec.window_of(i) or before) for i in range(spec.num_layers))
-            attention = rows * attended * spec.attention_size * machine.seconds_per_attended_prefill
+            attention = rows * attended * spec.attention_size * self._attention.prefilling
             seconds += self._around(rows, int(first + rows == prompt), prefill=True) + attention + SEQUENCE_SECONDS
         return seconds
 
