@@ -11,8 +11,11 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from real_server import KEY as REAL_KEY
+from real_server import Running
 from scripted import KEY, Caller, FakePool, events, fake_route
 
+from llmos.client import Client
 from llmos.core.errors import NotFound, Overloaded, PromptTooLong, ReplicaFailed
 from llmos.deployments.remote_model import RemoteModel
 from llmos.engine.messages import Delta, ToolCallDelta
@@ -379,3 +382,26 @@ async def test_providers_are_kept_over_http_and_keys_never_come_out(
         services.providers.get("far")
     for body in ({"base_url": "ftp://x"}, {"base_url": "https://u:p@x"}, {"base_url": "http://x", "kind": "bedrock"}):
         assert (await http.put(path, json=body)).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_the_same_client_meets_the_real_model_of_another_server(
+    services: Services, served: str, running: Running, kind: str
+) -> None:
+    remote(services, f"{running.url}/v1", kind=kind, key=REAL_KEY)
+    messages = [{"role": "user", "content": "Name a colour."}]
+    options: Any = {"temperature": 0, "max_tokens": 8}
+    with Client(running.url, api_key=REAL_KEY) as near:
+        there = near.models.get("smollm2").chat(messages, **options)
+    with Client(served, api_key=KEY) as client:
+        model = client.models.get("gpt-3")
+        assert model.version == "remote:far/smollm2"
+        here = model.chat(messages, **options)
+        streamed = "".join(model.chat(messages, stream=True, **options))
+        assert model.generate_text("Name a colour.", **options).text == there.text
+    assert (here.text, here.finish_reason, streamed) == (there.text, there.finish_reason, there.text)
+    assert (here.usage.prompt_tokens, here.usage.completion_tokens) == (
+        there.usage.prompt_tokens,
+        there.usage.completion_tokens,
+    )
+    assert here.version == "remote:far/smollm2"
