@@ -1,9 +1,13 @@
-"""llmos alias, tag, describe, policy."""
+"""llmos alias, tag, describe, policy, sign, verify, trust."""
 
 import json
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from safetensors.numpy import save_file
 
 from llmos.core.config import load_settings
 from llmos.models import open_registry
@@ -124,6 +128,65 @@ def test_policies_are_set_listed_and_unset(cli, registry):
     ],
 )
 def test_what_cannot_be_is_one_line_that_says_what_can(cli, registry, command, says):
+    outcome = cli(*command)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert len(outcome.err.strip().splitlines()) == 1
+    assert says in outcome.err
+
+
+@pytest.fixture
+def signed_home(home, tmp_path_factory):
+    """A home with a version that has files, and a key beside it."""
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "config.json").write_text(json.dumps({"model_type": "t5", "max_position_embeddings": 512}))
+    save_file({"weight": np.zeros((8, 4), np.float32)}, folder / "model.safetensors")
+    registry = open_registry(load_settings())
+    registry.import_path(folder, "mine")
+    registry.database.close()
+    key = ec.generate_private_key(ec.SECP256R1())
+    path = folder / "key.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return str(path)
+
+
+def test_a_version_is_signed_trusted_and_verified(cli, signed_home):
+    outcome = cli("verify", "mine")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "llmos sign mine@1 --key FILE" in outcome.err
+    outcome = cli("sign", "mine", "--key", signed_home)
+    assert outcome.out.startswith("mine@1 is signed by key.pem (")
+    assert f"llmos trust add NAME {signed_home}" in outcome.err
+    assert "llmos trust add NAME FILE" in cli("verify", "mine").err
+    assert cli("trust", "add", "ada", signed_home).status == 0
+    assert cli("verify", "mine").out.startswith("mine@1 is what ada (")
+    assert json.loads(cli("verify", "mine", "--key", signed_home, "--json").out)["key"]["name"] == "key.pem"
+    (key,) = json.loads(cli("trust", "list", "--json").out)
+    assert key["name"] == "ada"
+    assert cli("trust", "rm", "ada").status == 0
+    assert cli("verify", "mine").status == 2
+
+
+def test_the_policy_keeps_an_unsigned_version_from_being_run(cli, signed_home):
+    cli("policy", "set", "require_signature", "on")
+    outcome = cli("run", "mine", "Hello")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "mine@1 is not loaded, since the project's policy require_signature is on" in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["sign", "mine", "--key", "/nowhere"], "can't be read: No such file"),
+        (["sign", "mine@2", "--key", "/nowhere"], "openssl ecparam"),
+        (["verify", "nobody"], "There is no model 'nobody'"),
+        (["trust", "rm", "ada"], "llmos trust add NAME FILE"),
+        (["trust", "add", "a b", "/nowhere"], "no name for a key"),
+    ],
+)
+def test_what_cannot_be_signed_or_trusted_is_one_line(cli, signed_home, command, says):
     outcome = cli(*command)
     assert (outcome.status, outcome.out) == (2, "")
     assert len(outcome.err.strip().splitlines()) == 1

@@ -16,13 +16,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from made_cards import card
 
 from llmos.core.config import load_settings
+from llmos.core.errors import UntrustedModel
 from llmos.deployments.deployments import Deployments
+from llmos.deployments.pool import Pool
 from llmos.deployments.routes import Routes
 from llmos.gateway.app import create_app
 from llmos.gateway.lookup import Lookup
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.cards import Cards
+from llmos.models.guard import open_guard
 from llmos.models.policies import Policies
 from llmos.models.queries import ensure_model
 from llmos.models.registry import Registry
@@ -34,9 +37,10 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
+def registry(tmp_path: Path, database_url: str) -> Iterator[Registry]:
     """With two versions of a model whose files are nowhere."""
-    registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path / "home")}))
+    settings = load_settings({"LLMOS_HOME": str(tmp_path / "home"), "LLMOS_DATABASE_URL": database_url})
+    registry = open_registry(settings)
     with registry.database.transaction() as session:
         ensure_model(session, "tiny", NOON)
         for number in (1, 2):
@@ -143,6 +147,28 @@ async def test_policies_are_set_and_unset(real: httpx.AsyncClient) -> None:
     assert (await real.get("/policies")).json() == {"data": []}
 
 
+async def test_signatures_are_kept_and_given_out(real: httpx.AsyncClient) -> None:
+    bundle = '{"verificationMaterial": {"publicKey": {"hint": "abc"}}}'
+    kept = {"data": [{"version": "tiny@1", "key": "abc", "signature": bundle}]}
+    for _ in range(2):
+        assert (await real.post("/models/tiny@1/signatures", json={"signature": bundle})).json() == kept
+    assert (await real.get("/models/tiny@1/signatures")).json() == kept
+    assert (await real.get("/models/tiny@2/signatures")).json() == {"data": []}
+
+
+async def test_what_the_policy_forbids_to_load_is_refused_with_the_reason(
+    real: httpx.AsyncClient, registry: Registry, tmp_path: Path
+) -> None:
+    guard = open_guard(load_settings({"LLMOS_HOME": str(tmp_path / "home")}), registry)
+    pool = Pool(command=["/bin/false"], check=guard.check)
+    await real.put("/policies/require_signature", json={"value": "on"})
+    with pytest.raises(UntrustedModel, match=r"tiny@1 is not loaded, since .* require_signature is on"):
+        await pool.ensure("tiny@1", {})
+    (status,) = pool.status()
+    assert (status.state, "require_signature" in (status.error or "")) == ("failed", True)
+    await pool.close()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
@@ -157,6 +183,8 @@ async def test_policies_are_set_and_unset(real: httpx.AsyncClient) -> None:
         ("PUT", "/policies/require_signatur", {"value": True}, 400),
         ("PUT", "/policies/require_signature", {"value": "perhaps"}, 400),
         ("DELETE", "/policies/zzz", None, 400),
+        ("POST", "/models/tiny@1/signatures", {"signature": "mine"}, 400),
+        ("POST", "/models/tiny@9/signatures", {"signature": "mine"}, 404),
     ],
 )
 async def test_what_cannot_be_is_refused(

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound, StoreFailed
+from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound, StoreFailed, UntrustedModel
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "serve": ("serve",),
@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "labels": ("tag", "describe"),
     "policies": ("policy",),
     "make": ("quantize", "prune"),
+    "signing": ("sign", "verify", "trust"),
     "routes": ("route",),
     "providers": ("provider",),
     "rollouts": ("promote", "rollback", "rollout"),
@@ -117,7 +118,7 @@ def _explain(error: Exception) -> int:
         return 2
     if isinstance(error, LLMOSError):
         _say_error(error.message)
-        return 2 if isinstance(error, BadRequest | NotFound | Conflict | StoreFailed) else 1
+        return 2 if isinstance(error, BadRequest | NotFound | Conflict | StoreFailed | UntrustedModel) else 1
     if isinstance(error, OSError) and error.strerror:
         _say_error(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
     else:

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -65,6 +65,7 @@ def open_speaker(name: str, settings: Settings) -> Speaker:
             find_or_pull(name, settings)
             return ServerSpeaker(name)
     version, loadable = find_or_pull(name, settings)
+    _check_trusted(settings, {version.ref, loadable.version.ref})
     return EngineSpeaker(version, loadable, settings)
 
 
@@ -89,6 +90,16 @@ def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
             registry.pull(target, progress, lambda sentence: print(sentence, file=sys.stderr))
         version = routes.resolve(name)
     return version, registry.loadable(version)
+
+
+def _check_trusted(settings: Settings, refs: Collection[str]) -> None:
+    """Raise UntrustedModel where the project's policy keeps any of these versions from being loaded."""
+    from llmos.models import open_registry
+    from llmos.models.guard import open_guard
+
+    guard = open_guard(settings, open_registry(settings))
+    for ref in refs:
+        guard.check(ref)
 
 
 def is_served(endpoint: str) -> bool:

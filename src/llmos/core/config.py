@@ -91,6 +91,10 @@ class Settings:
         return self.home / "files"
 
     @property
+    def trusted_keys_path(self) -> Path:
+        return self.home / "keys" / "trusted"
+
+    @property
     def owner_key_path(self) -> Path:
         return self.home / "keys" / "owner"
 

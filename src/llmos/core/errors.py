@@ -7,6 +7,7 @@ LLMOSError                        500 internal_error
 │   └── UnsupportedModel          400 unsupported_model
 ├── Unauthenticated               401 invalid_api_key
 ├── PermissionDenied              403 permission_denied
+│   └── UntrustedModel            403 untrusted_model
 ├── NotFound                      404 not_found
 │   └── ModelNotFound             404 model_not_found
 ├── MethodNotAllowed              405 method_not_allowed
@@ -73,6 +74,12 @@ class Unauthenticated(LLMOSError):
 
 class PermissionDenied(LLMOSError):
     status, code, type = 403, "permission_denied", "permission_error"
+
+
+class UntrustedModel(PermissionDenied):
+    """No key that is trusted vouches for the version, or for these bytes of it."""
+
+    code = "untrusted_model"
 
 
 class NotFound(LLMOSError):

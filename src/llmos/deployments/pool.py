@@ -56,9 +56,11 @@ class Pool:
         wait_seconds: float | None = None,
         backoff_seconds: Callable[[int], float] = default_backoff_seconds,
         clock: Clock = utc_now,
+        check: Callable[[str], None] = lambda version_key: None,
     ) -> None:
         """`config`: of every engine that nobody says otherwise of. `command`: starts a worker; the number of its socket
-        is added to it. `wait_seconds`: how long a request waits for a version that is being loaded."""
+        is added to it. `wait_seconds`: how long a request waits for a version that is being loaded. `check`: asked in
+        a thread before each load, raises why a version must not be loaded."""
         self._config = config or EngineConfig()
         self._command = command
         self._patience = patience or Patience()
@@ -66,6 +68,7 @@ class Pool:
         self._backoff_seconds = backoff_seconds
         self._clock = clock
         self._groups: dict[str, Group] = {}
+        self._check = check
         self._is_closing = False
         self.on_event: Happened = silent
         """Told in the event loop of what happens to replicas: ready, died, failed."""
@@ -203,6 +206,7 @@ class Pool:
             raise Unavailable("The server is shutting down.", retry_after_seconds=5)
 
         async def start(config: EngineConfig, on_loading: Callable[[Loading], None]) -> Replica:
+            await asyncio.to_thread(self._check, version_key)
             return await Replica.start(files, config, self._command, self._patience, on_loading)
 
         group = self._groups.get(version_key)

@@ -1,10 +1,10 @@
 """What a name leads to, and what its replicas load: asked by every call, changed a few times a day."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from llmos.core.errors import BadRequest, LLMOSError
+from llmos.core.errors import BadRequest, LLMOSError, UntrustedModel
 from llmos.deployments.remote_model import Answering, RemoteModel
 from llmos.deployments.route import Route
 from llmos.deployments.routes import Routes
@@ -66,8 +66,12 @@ class Way:
 class Lookup:
     """Remembers what names lead to until anybody changes the database. Any thread may ask."""
 
-    def __init__(self, routes: Routes, registry: Registry) -> None:
-        self._routes, self._registry = routes, registry
+    def __init__(
+        self, routes: Routes, registry: Registry, check_adapter: Callable[[str], None] = lambda ref: None
+    ) -> None:
+        """`check_adapter`: raises why an adapter must not be used. It is loaded with the request that brings it, where
+        the pool doesn't see it."""
+        self._routes, self._registry, self._check_adapter = routes, registry, check_adapter
         self._known: dict[str, Way] = {}
         self._state: int | None = None
 
@@ -100,7 +104,13 @@ class Lookup:
     def _end(self, found: Answering | LLMOSError) -> End | LLMOSError:
         if isinstance(found, RemoteModel | LLMOSError):
             return found
-        return Here(found, self._registry.loadable(found))
+        try:
+            loadable = self._registry.loadable(found)
+            if loadable.adapter is not None:
+                self._check_adapter(found.ref)
+        except UntrustedModel as error:
+            return error
+        return Here(found, loadable)
 
     def _is_current(self) -> bool:
         state = self._registry.database.state()

@@ -41,6 +41,7 @@ from llmos.gateway.lookup import Lookup
 from llmos.gateway.rollout_runner import RolloutRunner
 from llmos.gateway.services import Services
 from llmos.models import open_registry
+from llmos.models.guard import open_guard
 from llmos.models.versions import Loadable
 from llmos.security.auth import open_owner_key
 from llmos.security.secrets import Secrets
@@ -79,12 +80,12 @@ def _check_fits(loadable: Loadable, settings: Settings) -> None:
 
 def open_services(settings: Settings) -> Services:
     registry = open_registry(settings)
-    routes = Routes(registry)
+    routes, guard = Routes(registry), open_guard(settings, registry)
     config = EngineConfig.from_options(settings.engine_options)
     providers = Providers(registry.database, Secrets(settings.master_key_path))
     files = Files(registry.database, settings.files_path)
     patience = Patience(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
-    pool = Pool(config=config, patience=patience, wait_seconds=settings.wait_seconds)
+    pool = Pool(config=config, patience=patience, wait_seconds=settings.wait_seconds, check=guard.check)
     deployments = Deployments(registry.database, registry)
     admission = Admission(max_running=config.max_sequences, max_queued=settings.max_queued)
     services = Services(
@@ -95,7 +96,7 @@ def open_services(settings: Settings) -> Services:
         rollouts=Rollouts(registry.database, routes, deployments),
         providers=providers,
         remotes=Remotes(providers),
-        lookup=Lookup(routes, registry),
+        lookup=Lookup(routes, registry, guard.check),
         files=files,
         batches=Batches(registry.database, files),
         responses=KeptResponses(registry.database),

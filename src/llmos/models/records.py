@@ -3,7 +3,7 @@
 The digest in it is of the same canonical manifest everywhere, so whoever takes a version in counts it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -39,6 +39,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Of the version that it was made from."""
     recipe: dict[str, Any] | None = None
     made_by: str | None = None
+    signatures: list[str] = []
+    """Bundles in JSON, see signatures.py."""
 
     @property
     def stored_files(self) -> list[StoredFile]:
@@ -67,8 +69,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return Making(parent=self.parent, recipe=self.recipe or {}, license=self.license, sampling=self.sampling)
 
 
-def record_of(version: Version) -> Record:
-    """Raises BadRequest for an adapter, which is nothing without the model that it changes."""
+def record_of(version: Version, signatures: Sequence[str] = ()) -> Record:
+    """`signatures`: those that are kept of it. Raises BadRequest for an adapter, which is nothing without the model
+    that it changes."""
     if version.adapts is not None:
         raise BadRequest(
             f"{version.ref} is an adapter of {version.model}@{version.adapts} and doesn't travel alone. Take its files"
@@ -86,6 +89,7 @@ def record_of(version: Version) -> Record:
         parent=version.parent,
         recipe=None if version.recipe is None else dict(version.recipe),
         made_by=version.made_by,
+        signatures=list(signatures),
     )
 
 

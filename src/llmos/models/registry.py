@@ -26,6 +26,7 @@ from llmos.models.names import check_name, parse_reference
 from llmos.models.pulling import pull_from
 from llmos.models.recording import Origin, Recorder
 from llmos.models.removing import Refuse, take_from_list
+from llmos.models.signatures import Signatures
 from llmos.models.sources import Access, Progress, silent
 from llmos.models.store import Store
 from llmos.models.versions import Details, Labels, Loadable, Removed, Version, manifest_of, version_of
@@ -56,6 +57,7 @@ class Registry:
         self.recorder = Recorder(database, store, clock)
         self.aliases = Aliases(database, self._finder, clock)
         self.labels = LabelBook(database, self._finder, clock)
+        self.signatures = Signatures(database, clock)
 
     @cached_property
     def catalog(self) -> Catalog:

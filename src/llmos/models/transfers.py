@@ -49,13 +49,13 @@ class Transfers:
         """Send a version to `target`: see pushing.push."""
         version = self._registry.resolve(ref)
         files = self._registry.files(version)
-        return push(record_of(version), files, target, self._registry.access, progress, base)
+        return push(self._record_of(version), files, target, self._registry.access, progress, base)
 
     def export(self, ref: str, path: Path | None = None, progress: Progress = silent) -> Path:
         """Write a version into one file and return where that is. Raises Conflict for a file that is there."""
         version = self._registry.resolve(ref)
         path = path or Path(f"{version.model}-{version.number}.llmos.tar")
-        write_archive(record_of(version), self._registry.files(version), path, progress)
+        write_archive(self._record_of(version), self._registry.files(version), path, progress)
         return path
 
     def import_path(
@@ -78,7 +78,16 @@ class Transfers:
             missing = [file.digest for file in record.stored_files if not self._store.has(file.digest, file.size)]
             if missing:
                 return sorted(set(missing))
-            return self._registry.recorder.record(name, record.stored_files, record.origin(source))
+            version = self._registry.recorder.record(name, record.stored_files, record.origin(source))
+        self._keep_signatures(version, record)
+        return version
+
+    def _record_of(self, version: Version) -> Record:
+        return record_of(version, self._registry.signatures.get(version))
+
+    def _keep_signatures(self, version: Version, record: Record | None) -> None:
+        for signature in record.signatures if record else ():
+            self._registry.signatures.put(version, signature)
 
     def _take_in_gathered(self, gathered: Gathered, name: str | None, progress: Progress) -> Version:
         record = read_record(gathered.record) if gathered.record is not None else None
@@ -103,7 +112,9 @@ class Transfers:
             else:
                 _check_arrived(record, stored)
                 origin = record.origin(gathered.location)
-            return self._registry.recorder.record(name, stored, origin)
+            version = self._registry.recorder.record(name, stored, origin)
+        self._keep_signatures(version, record)
+        return version
 
 
 def _check_arrived(record: Record, stored: Sequence[StoredFile]) -> None:

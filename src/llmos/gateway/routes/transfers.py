@@ -56,7 +56,8 @@ _RECORD_BODY = openapi.body(Record, _RECORD_EXAMPLE)
 async def get_record(request: Request, ref: str) -> Response:
     """`ref` is a reference or a Route."""
     version = await asyncio.to_thread(services_of(request).routes.resolve, ref)
-    return json_response(record_of(version))
+    signatures = await asyncio.to_thread(services_of(request).registry.signatures.get, version)
+    return json_response(record_of(version, signatures))
 
 
 @router.put(
