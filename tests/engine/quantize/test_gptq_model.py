@@ -1,5 +1,8 @@
 """A whole model in 4 bits by GPTQ: what is kept wider, how near its answers stay, and a file that others read."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -140,3 +143,31 @@ def test_the_file_is_read_alike_by_the_gguf_package(tiny, tmp_path):
         values, exact = gguf.dequantize(tensor.data, tensor.tensor_type), whole[tensor.name].data
         # With another order of rows this would be about zero.
         assert np.corrcoef(values.ravel(), exact.ravel())[0, 1] > 0.98, tensor.name
+
+
+WITH_BLAS_THREADS = """
+import hashlib, sys
+from pathlib import Path
+from llmos.engine.quantize import quantize
+from llmos.engine.recipe import Recipe
+
+folder, out = map(Path, sys.argv[1:])
+files = {path.name: path for path in folder.iterdir()}
+made = quantize(files, out, Recipe.of("quantize", "gptq", {"length": 128}))
+print(hashlib.sha256(made["model.safetensors"].read_bytes()).hexdigest())
+"""
+
+
+def test_the_bytes_do_not_depend_on_how_many_threads_numpy_has(tiny, tmp_path):
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", WITH_BLAS_THREADS, str(tiny.folder), str(tmp_path)],
+            env=os.environ | {"OPENBLAS_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(digests) == 1

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from llmos.engine.architectures import inverse_frequencies
 from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.products import product
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -41,7 +42,8 @@ def last_hidden(
 
 def moments(x_NC: Floats) -> Floats:
     """Return the mean of x x^T over the rows x, [C, C]."""
-    moments_CC: Floats = x_NC.T @ x_NC / np.float32(len(x_NC))
+    moments_CC = product(x_NC.T, x_NC)
+    moments_CC /= np.float32(len(x_NC))
     return moments_CC
 
 
@@ -143,10 +145,10 @@ class _Decoder:
         return steep
 
     def _linear(self, x_NC: Floats, *names: str) -> list[Floats]:
-        products = [x_NC @ weights_RC.T for weights_RC in self._matrices(names, x_NC)]
-        for name, product in zip(names, products, strict=True):
+        products = [product(x_NC, weights_RC.T) for weights_RC in self._matrices(names, x_NC)]
+        for name, made_NR in zip(names, products, strict=True):
             if f"{name}.bias" in self._tensors:
-                product += self._vector(f"{name}.bias")
+                made_NR += self._vector(f"{name}.bias")
         return products
 
     def _pre_norm(self, name: str, x_NH: Floats) -> Floats:

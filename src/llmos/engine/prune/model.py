@@ -17,6 +17,7 @@ from llmos.engine.encoder_spec import ModelSpec
 from llmos.engine.formats.encoded import EncodedTensor
 from llmos.engine.model_files import FolderFiles, GGUFFiles, ModelFiles, open_files
 from llmos.engine.model_writer import ModelWriter
+from llmos.engine.products import one_blas_thread
 from llmos.engine.progress import Progress, silent
 from llmos.engine.prune.shape import config_of, gguf_of, narrower_spec, num_layers_left, with_layers
 from llmos.engine.prune.smaller import Narrower, blocks_of, layers_kept
@@ -31,6 +32,7 @@ Tokens = Callable[[], Ints]
 """What the model is watched on; written, or read, when it is asked for."""
 
 
+@one_blas_thread()
 def prune(
     files: Mapping[str, Path],
     folder: Path,

@@ -19,6 +19,7 @@ from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.encodings import Blocks, Encoding, MinMax
 from llmos.engine.model_files import open_files
 from llmos.engine.model_writer import ModelWriter, settled
+from llmos.engine.products import one_blas_thread
 from llmos.engine.progress import Progress, silent
 from llmos.engine.quantize.awq import AwqScheme
 from llmos.engine.quantize.calibrated import CalibratedScheme, GptqScheme
@@ -36,6 +37,7 @@ _FILE_TYPES = {"q8_0": 7, "q4_0": 2, "q4_1": 3, "gptq": 3, "awq": 3}
 """llama.cpp's numbers for what most of a file's tensors are."""
 
 
+@one_blas_thread()
 def quantize(
     files: Mapping[str, Path],
     folder: Path,
