@@ -88,6 +88,8 @@ def main() -> None:
             rows.append(row)
             if args.json:
                 print(msgspec.json.encode(row.card).decode(), flush=True)
+            else:
+                print(line(row), file=sys.stderr, flush=True)
         lines = table(rows)
     if not args.json:
         print("\n".join(lines))
