@@ -1,12 +1,22 @@
 """Deployments: what is wanted to run, and the history of it."""
 
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+
+from made_cards import CARD
+
+from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound, Unavailable
 from llmos.deployments import deployments as module
 from llmos.deployments.deployments import Deployments, replica_limits
+from llmos.deployments.opening import open_deployments
+from llmos.models.cards import Cards
+from llmos.models.policies import Policies
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -198,3 +208,37 @@ def test_one_number_or_the_limits_say_how_many_replicas(said, limits):
 def test_one_number_beside_limits_is_refused():
     with pytest.raises(BadRequest, match="not both"):
         replica_limits(1, 0, None)
+
+
+def test_one_that_has_no_room_is_refused_with_the_arithmetic(registry, add):
+    add("m")
+    asked = []
+
+    def check_room(version, options, num_replicas):
+        asked.append((version.ref, options, num_replicas))
+        if num_replicas > 2:
+            raise Unavailable("3 x 1 GB, and 2 GB are free.")
+
+    deployments = Deployments(registry.database, registry, check_room=check_room)
+    with pytest.raises(Unavailable, match="3 x 1 GB"):
+        deployments.deploy("m", max_replicas=3, force=True)
+    assert deployments.list() == []
+    deployments.deploy("m", max_replicas=2, options={"threads": 1})
+    deployments.scale("m", min_replicas=1, max_replicas=1)
+    deployments.scale("m", min_replicas=1, max_replicas=3)
+    assert asked[1:] == [("m@1", {"threads": 1}, 2), ("m@1", {"threads": 1}, 2)], "those that run have their memory"
+    with pytest.raises(Unavailable):
+        deployments.scale("m", min_replicas=1, max_replicas=6)
+    assert deployments.get("m").max_replicas == 3
+
+
+def test_an_installations_deployments_hold_to_the_cards_and_the_policies(registry, add, tmp_path):
+    add("m")
+    deployments = open_deployments(registry, load_settings({"LLMOS_HOME": str(tmp_path)}))
+    Cards(registry.database).put(registry.resolve("m"), CARD)
+    assert not deployments.deploy("m").forced
+    Policies(registry.database).set("max_perplexity_increase", "5%")
+    with pytest.raises(Conflict, match=r"m@1 is not deployed: m@1 has 7.50 % more.*llmos deploy m@1 --force"):
+        deployments.deploy("m", max_replicas=2)
+    assert deployments.deploy("m", max_replicas=2, force=True).forced
+    assert "7.50 % more perplexity" in deployments.history("m")[-1].reason

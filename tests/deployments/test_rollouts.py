@@ -183,6 +183,12 @@ def test_shares_always_come_to_100(before, percent, has_some):
     assert min(shares.values()) > 0
 
 
+def test_scores_stay_with_the_rollout(rollouts):
+    rollout = rollouts.begin("new@2", "chat", gate="score >= 0.5", cases=[{"prompt": "Well?", "equals": "yes"}])
+    rollouts.note_scores(rollout, {"new": 0.75})
+    assert rollouts.get(rollout.id).scores == {"new": 0.75}
+
+
 def test_steps_are_kept_as_they_are():
     assert check_steps([5, 25, 100]) == (5.0, 25.0, 100.0)
 

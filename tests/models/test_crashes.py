@@ -152,7 +152,7 @@ def test_a_removal_beside_pulls_never_leaves_a_listed_model_without_its_files(pu
         process.stdin.write("go\n")
         process.stdin.flush()
     while any(process.poll() is None for process in pulling):
-        reopened._collect()
+        reopened.collect()
     assert [process.communicate()[0].strip() for process in pulling] == ["tiny@1"] * 2
     assert len(reopened.list()) == 1
     assert_sound(reopened)

@@ -250,6 +250,6 @@ def _open_registry() -> "Registry":
 
 
 def _deployments(registry: "Registry") -> "Deployments":
-    from llmos.deployments.deployments import Deployments
+    from llmos.deployments.opening import open_deployments
 
-    return Deployments(registry.database, registry)
+    return open_deployments(registry, load_settings())

@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
 
 from llmos.cli import options
+from llmos.cli.doctor_store import doctor_store
 from llmos.cli.output import download_progress, print_json, readable_size, stdout
 from llmos.core.config import Settings, load_settings
-from llmos.core.errors import LLMOSError
+from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.hardware import inspect_hardware
 
 _ENOUGH_MEMORY_BYTES = 1_000_000_000
@@ -40,8 +42,22 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(as_json: options.AsJson = False) -> None:
+def doctor(
+    store: Annotated[
+        bool, typer.Option("--store", help="Only the store: what is damaged, whom it hurts, and what nobody needs.")
+    ] = False,
+    set_aside: Annotated[
+        bool, typer.Option("--set-aside", help="With --store: move what is damaged away, so that it can come again.")
+    ] = False,
+    collect: Annotated[bool, typer.Option("--collect", help="With --store: delete what no version needs.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
     """Check this machine and this installation: each line is ok or says what to do."""
+    if store:
+        doctor_store(set_aside=set_aside, collect=collect, as_json=as_json)
+        return
+    if set_aside or collect:
+        raise BadRequest("--set-aside and --collect are about the store: llmos doctor --store --set-aside")
     settings = load_settings()
     findings = [finding for check in CHECKS for finding in check(settings)]
     if as_json:
@@ -134,6 +150,7 @@ def check_home(settings: Settings) -> Iterable[Finding]:
 def check_store(settings: Settings) -> Iterable[Finding]:
     """Read every blob and compare it with its digest; a model that lacks a byte is named."""
     from llmos.models import open_registry
+    from llmos.models.inspecting import how_to_repair
 
     try:
         registry = open_registry(settings)
@@ -153,13 +170,11 @@ def check_store(settings: Settings) -> Iterable[Finding]:
     for version in versions:
         for file in version.files:
             if file.digest in reasons:
-                in_catalog = registry.catalog.get(version.model) is not None
-                again = f"llmos pull {version.model}" if in_catalog else f"llmos import PATH --name {version.model}"
                 yield Finding(
                     "store",
                     False,
                     f"{file.name} of {version.ref} {reasons[file.digest]}",
-                    f"llmos rm {version.ref} && {again}",
+                    f"llmos doctor --store --set-aside, then: {how_to_repair(registry, version)}",
                 )
     if not problems:
         yield Finding("store", True, f"files: {len(sizes)}, {readable_size(sum(sizes.values()))}, every digest right")

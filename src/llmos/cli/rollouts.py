@@ -182,7 +182,7 @@ def _this_user() -> str:
 
 
 def _open(command: str) -> "Rollouts":
-    from llmos.deployments.deployments import Deployments
+    from llmos.deployments.opening import open_deployments
     from llmos.deployments.rollouts import Rollouts
     from llmos.deployments.routes import Routes
     from llmos.models import open_registry
@@ -190,4 +190,4 @@ def _open(command: str) -> "Rollouts":
     settings = load_settings()
     refuse_remote(settings, command)
     registry = open_registry(settings)
-    return Rollouts(registry.database, Routes(registry), Deployments(registry.database, registry))
+    return Rollouts(registry.database, Routes(registry), open_deployments(registry, settings))

@@ -39,6 +39,9 @@ RUNNERS = ("native",)
 Check = Callable[[Version], Sequence[str]]
 """Says, a sentence each, why a version should not be deployed."""
 
+CheckRoom = Callable[[Version, Mapping[str, Any], int], None]
+"""Raises Unavailable, with the arithmetic, where so many more replicas of a version with these options don't fit."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
@@ -91,9 +94,16 @@ class Deployments:
     """Any thread may call any of this."""
 
     def __init__(
-        self, database: Database, registry: Registry, *, checks: Sequence[Check] = (), clock: Clock = utc_now
+        self,
+        database: Database,
+        registry: Registry,
+        *,
+        checks: Sequence[Check] = (),
+        check_room: CheckRoom | None = None,
+        clock: Clock = utc_now,
     ) -> None:
         self._database, self._registry, self._checks, self._clock = database, registry, checks, clock
+        self._check_room = check_room
         self.on_change: Callable[[], None] | None = None
         """Called after every commit of this object, in the thread that made it."""
 
@@ -116,13 +126,14 @@ class Deployments:
         """Want this of the version that `ref` names, whatever was wanted of it before.
 
         Raises ModelNotFound; BadRequest for what can't be meant; and Conflict, with the numbers, for a version that
-        fails a check, unless `force`, which the history keeps.
+        fails a check, unless `force`, which the history keeps; Unavailable, with the arithmetic, where it doesn't fit.
         """
         idle_seconds = _check_replicas(min_replicas, max_replicas, idle_seconds, keep_warm)
         _check_runner(runner)
         EngineConfig.from_options(options or {})
         version = self._version(ref)
         reasons = self._refuse_unless_forced(version, force)
+        self._refuse_without_room(version, options or {}, max_replicas)
         wanted = {
             "ref": ref,
             "min_replicas": min_replicas,
@@ -159,7 +170,9 @@ class Deployments:
         return deployment
 
     def scale(self, ref: str, *, min_replicas: int, max_replicas: int) -> Deployment:
-        """Want so many replicas of what is deployed. Raises NotFound, BadRequest."""
+        """Want so many replicas of what is deployed. Raises NotFound, BadRequest, and Unavailable without room."""
+        deployed = self.get(ref)
+        self._refuse_without_room(self._version(deployed.ref), deployed.options, max_replicas)
         with self._changing(ref) as (session, row):
             idle_seconds = _check_replicas(min_replicas, max_replicas, row.idle_seconds, row.keep_warm)
             wanted = {"min_replicas": min_replicas, "max_replicas": max_replicas, "idle_seconds": idle_seconds}
@@ -251,6 +264,17 @@ class Deployments:
                 f" To do it anyway: llmos deploy {version.ref} --force"
             )
         return reasons
+
+    def _refuse_without_room(self, version: Version, options: Mapping[str, Any], max_replicas: int) -> None:
+        if self._check_room is None:
+            return
+        with self._database.session() as session:
+            row = queries.deployment(session, version.model, version.number)
+            is_awake = row is not None and row.removed_at is None and not row.asleep
+            num_here = row.max_replicas if row is not None and is_awake else 0
+        # Those that run have their memory already.
+        if max_replicas > num_here:
+            self._check_room(version, options, max_replicas - num_here)
 
     @contextmanager
     def _changing(self, ref: str) -> Iterator[tuple[Session, DeploymentRow]]:

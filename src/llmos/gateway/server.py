@@ -24,7 +24,7 @@ from llmos.core.errors import BadRequest, Conflict, LLMOSError, Unavailable
 from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
-from llmos.deployments.deployments import Deployments
+from llmos.deployments.opening import open_deployments
 from llmos.deployments.pool import Pool
 from llmos.deployments.providers import Providers
 from llmos.deployments.reconciler import Reconciler
@@ -86,7 +86,7 @@ def open_services(settings: Settings) -> Services:
     files = Files(registry.database, settings.files_path)
     patience = Patience(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
     pool = Pool(config=config, patience=patience, wait_seconds=settings.wait_seconds, check=guard.check)
-    deployments = Deployments(registry.database, registry)
+    deployments = open_deployments(registry, settings)
     admission = Admission(max_running=config.max_sequences, max_queued=settings.max_queued)
     services = Services(
         settings=settings,

@@ -202,7 +202,7 @@ class Registry:
         """
         with self.database.transaction() as session:
             removed = take_from_list(session, self._finder, ref, refuse, self._clock(), by)
-        freed_bytes = self._collect() if removed.versions else 0
+        freed_bytes = self.collect() if removed.versions else 0
         return replace(removed, freed_bytes=freed_bytes)
 
     def names(self) -> Sequence[str]:
@@ -260,7 +260,9 @@ class Registry:
         self.aliases.set(reference.model, reference.alias, version.ref)
         return version
 
-    def _collect(self) -> int:
+    def collect(self) -> int:
+        """Delete the blobs that no version needs, and return how many bytes that freed."""
+
         def referenced() -> set[str]:
             with self.database.session() as session:
                 return queries.digests_in_use(session)

@@ -7,6 +7,7 @@
       incoming/<hex>.*/        a source's own scratch folder, while it fetches that file
       incoming/*.copy          a copy in the making
       incoming/*.making/       a version in the making
+      damaged/<hex>            a blob that wasn't what its name says, set aside by the owner
       lock                     publishing (shared) excludes collecting (exclusive)
 
 A blob appears under its name in one step, after its bytes are on the disk, so that a kill, a full disk or two pulls at
@@ -93,6 +94,7 @@ class Store:
         self.path = path
         self._blobs = path / "blobs" / "sha256"
         self._incoming = path / "incoming"
+        self._damaged = path / "damaged"
 
     def blob_path(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
@@ -228,6 +230,19 @@ class Store:
                     freed += size
             self._sweep()
         return freed
+
+    def set_aside(self, digests: Collection[str]) -> list[Path]:
+        """Move blobs that are not what their names say out of the way, and return where they are: what is pulled or
+        imported then takes their place. A blob that is sound stays."""
+        moved = []
+        with self._whole_store(fcntl.LOCK_EX):
+            for problem in self.verify(digests):
+                blob = self.blob_path(problem.digest)
+                if blob.exists():
+                    self._damaged.mkdir(exist_ok=True)
+                    os.replace(blob, self._damaged / blob.name)
+                    moved.append(self._damaged / blob.name)
+        return moved
 
     def unfinished(self) -> list[tuple[Path, int]]:
         """Downloads that broke off and wait to be resumed: path and bytes so far."""

@@ -182,5 +182,4 @@ def _text(tokens: list[str], token_id: int | None) -> str | None:
 
 
 def _is_list_of(values: Any, kind: type[T]) -> TypeGuard[list[T]]:
-    # A GGUF array has one type for all its elements, so the first speaks for all.
-    return isinstance(values, list) and (not values or type(values[0]) is kind)
+    return isinstance(values, list) and set(map(type, values)) <= {kind}

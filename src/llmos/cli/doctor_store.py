@@ -1,0 +1,125 @@
+"""llmos doctor --store: reads every byte of the store again, says what is damaged, whom it hurts, and what to do."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.text import Text
+
+from llmos.cli.output import download_progress, print_json, readable_size, stdout
+from llmos.core.config import load_settings
+
+if TYPE_CHECKING:
+    from llmos.models.inspecting import Damage, Inspection
+    from llmos.models.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class _Hurt:
+    """A damaged version, and who is hurt by it."""
+
+    damage: "Damage"
+    routes: list[str]
+    deployments: list[str]
+    repair: str
+
+
+def doctor_store(*, set_aside: bool, collect: bool, as_json: bool) -> None:
+    """Exits with 1 where a version is damaged."""
+    from llmos.models import open_registry
+    from llmos.models.inspecting import how_to_repair, inspect_store, num_bytes_to_read
+
+    registry = open_registry(load_settings())
+    with download_progress() as display:
+        task = display.add_task("reading the store", total=num_bytes_to_read(registry))
+        inspection = inspect_store(registry, lambda num_done: display.update(task, completed=num_done))
+    hurts = [
+        _Hurt(damage, *_who_needs(registry, damage), how_to_repair(registry, damage.version))
+        for damage in inspection.damages
+    ]
+    moved = registry.store.set_aside(sorted(inspection.damaged)) if set_aside and inspection.damaged else []
+    freed_bytes = registry.collect() if collect else 0
+    if as_json:
+        print_json(_facts(inspection, hurts) | {"set_aside": moved, "freed_bytes": freed_bytes})
+    else:
+        for line in _lines(inspection, hurts, is_set_aside=set_aside, is_collected=collect):
+            stdout().print(line)
+        for path in moved:
+            stdout().print(f"     set aside: {path}")
+        if collect:
+            stdout().print(f"     {readable_size(freed_bytes)} freed")
+    if inspection.damaged:
+        raise typer.Exit(1)
+
+
+def _who_needs(registry: "Registry", damage: "Damage") -> tuple[list[str], list[str]]:
+    from llmos.deployments.deployments import Deployments
+    from llmos.deployments.routes import Routes
+    from llmos.models.versions import Version
+
+    ref, routes = damage.version.ref, Routes(registry)
+    leading = [
+        route.name
+        for route in routes.list()
+        if any(isinstance(end, Version) and end.ref == ref for end in routes.lead(route.name).ends.values())
+    ]
+    deployed = [each.ref for each in Deployments(registry.database, registry).list() if each.ref == ref]
+    return leading, deployed
+
+
+def _lines(
+    inspection: "Inspection", hurts: list[_Hurt], *, is_set_aside: bool, is_collected: bool
+) -> "list[Text | str]":
+    lines: list[Text | str] = []
+    for hurt in hurts:
+        version = hurt.damage.version
+        for name, reason in hurt.damage.reasons.items():
+            lines.append(Text("FIX  ", style="bold red") + Text(f"{name} of {version.ref} {reason}"))
+        if hurt.damage.adapted:
+            lines.append(Text("FIX  ", style="bold red") + Text(f"{version.ref} changes {hurt.damage.adapted}"))
+        for what, names in (
+            ("aliases", hurt.damage.aliases),
+            ("routes", hurt.routes),
+            ("deployments", hurt.deployments),
+        ):
+            if names:
+                lines.append(f"     {what} that need it: {', '.join(names)}")
+        if hurt.damage.reasons:
+            first = "" if is_set_aside else "llmos doctor --store --set-aside, then: "
+            lines.append(f"     → {first}{hurt.repair}")
+    needed_by_nobody = inspection.damaged.keys() & {digest for digest, _ in inspection.orphans}
+    lines += [f"FIX  {digest} {inspection.damaged[digest]}; no version needs it" for digest in needed_by_nobody]
+    if not inspection.damaged:
+        found = f"files: {inspection.num_files}, {readable_size(inspection.num_bytes)}, every digest right"
+        lines.append(Text("ok   ", style="green") + Text(found))
+    if inspection.orphans and not is_collected:
+        size = readable_size(sum(size for _, size in inspection.orphans))
+        lines.append(f"     files that no version needs: {len(inspection.orphans)}, {size}")
+        lines.append("     → llmos doctor --store --collect")
+    for path, num_bytes in inspection.unfinished:
+        lines.append(f"     a download broke off after {readable_size(num_bytes)}: {path}")
+        lines.append("     → `llmos pull` goes on from there; or delete the file.")
+    return lines
+
+
+def _facts(inspection: "Inspection", hurts: list[_Hurt]) -> dict[str, Any]:
+    return {
+        "ok": not inspection.damaged,
+        "num_files": inspection.num_files,
+        "num_bytes": inspection.num_bytes,
+        "damaged": [{"digest": digest, "reason": reason} for digest, reason in inspection.damaged.items()],
+        "versions": [
+            {
+                "version": hurt.damage.version.ref,
+                "files": dict(hurt.damage.reasons),
+                "adapts": hurt.damage.adapted,
+                "aliases": list(hurt.damage.aliases),
+                "routes": hurt.routes,
+                "deployments": hurt.deployments,
+                "repair": hurt.repair,
+            }
+            for hurt in hurts
+        ],
+        "orphans": [{"digest": digest, "num_bytes": size} for digest, size in inspection.orphans],
+        "unfinished": [{"path": path, "num_bytes": num_bytes} for path, num_bytes in inspection.unfinished],
+    }

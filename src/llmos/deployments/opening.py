@@ -1,0 +1,35 @@
+"""The deployments of an installation, with what may speak against one: its card, and this machine's memory."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmos.core.config import Settings
+from llmos.core.errors import LLMOSError, Unavailable
+from llmos.deployments.deployments import Deployments
+from llmos.engine.config import EngineConfig
+from llmos.models.cards import Cards
+from llmos.models.limits import failed
+from llmos.models.policies import Policies
+from llmos.models.registry import Registry
+from llmos.models.versions import Version
+
+
+def open_deployments(registry: Registry, settings: Settings) -> Deployments:
+    cards, policies = Cards(registry.database), Policies(registry.database)
+
+    def check_card(version: Version) -> Sequence[str]:
+        return failed(cards.get(version), policies.all())
+
+    def check_room(version: Version, options: Mapping[str, Any], num_replicas: int) -> None:
+        # Knows the formats, and with them numpy: most commands about deployments do without.
+        from llmos.engine.fit import check_fits
+
+        config = EngineConfig.from_options({**settings.engine_options, **options})
+        try:
+            check_fits(registry.loadable(version).files, config, replicas=num_replicas)
+        except Unavailable as error:
+            raise Unavailable(f"{version.ref} is not deployed: {error.message} See: llmos fit {version.ref}") from None
+        except LLMOSError:
+            return  # What is wrong with the model itself, its replica says.
+
+    return Deployments(registry.database, registry, checks=[check_card], check_room=check_room)
