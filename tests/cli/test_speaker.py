@@ -88,8 +88,14 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         speaker, "EngineSpeaker", lambda version, files, settings: chosen.append(f"engine {version.ref}")
     )
     monkeypatch.setattr(speaker, "ServerSpeaker", lambda name: chosen.append(f"server {name}"))
-    monkeypatch.setattr(speaker, "find_or_pull", lambda name, settings: (FakeVersion(f"{name}@1"), {}))
+    monkeypatch.setattr(speaker, "_check_trusted", lambda settings, refs: chosen.append(f"checked {sorted(refs)}"))
+    monkeypatch.setattr(speaker, "find_or_pull", found)
     return chosen
+
+
+def found(name: str, settings: Any) -> tuple["FakeVersion", Any]:
+    version = FakeVersion(f"{name}@1")
+    return version, SimpleNamespace(version=version)
 
 
 class FakeVersion:
@@ -157,7 +163,7 @@ def test_without_a_server_an_engine_here_answers(
     chosen: list[str], nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_speaker("m", settings_with(monkeypatch, nobody))
-    assert chosen == ["engine m@1"]
+    assert chosen == ["checked ['m@1']", "engine m@1"]
 
 
 def test_llmos_endpoint_means_that_server_and_no_other(
@@ -180,7 +186,7 @@ def test_somebody_elses_server_is_left_alone_and_that_is_said(
 
     monkeypatch.setattr(speaker, "ServerSpeaker", refuse)
     open_speaker("m", settings_with(monkeypatch, listener))
-    assert chosen == ["engine m@1"]
+    assert chosen == ["checked ['m@1']", "engine m@1"]
     assert capsys.readouterr().err == f"Note: the server at {listener} is not yours; the model runs here.\n"
 
 
