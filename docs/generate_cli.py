@@ -44,7 +44,7 @@ PLAIN_TERMINAL = {"TERMINAL_WIDTH": "100", "COLUMNS": "100", "NO_COLOR": "1", "T
 
 def generate() -> str:
     """Return the whole page."""
-    commands = [[command] for commands in COMMANDS.values() for command in commands]
+    commands = [[command] for files in COMMANDS.values() for commands in files.values() for command in commands]
     sections = [INTRODUCTION, section([])]
     for command in commands:
         sections += [section(command), *(section([*command, name]) for name in subcommands(command[0]))]
@@ -52,7 +52,7 @@ def generate() -> str:
 
 
 def subcommands(command: str) -> list[str]:
-    groups = [group.typer_instance for group in build_app(command).registered_groups]
+    groups = [group.typer_instance for group in build_app(command).registered_groups if group.name == command]
     return [str(each.name) for group in groups if group is not None for each in group.registered_commands]
 
 

@@ -1,6 +1,7 @@
 """The command as a whole: help, wrong use, failures, what is loaded."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ import llmos
 from llmos.cli import COMMANDS, build_app, ps
 from llmos.core.errors import Unavailable
 
-EVERY_COMMAND = [command for commands in COMMANDS.values() for command in commands]
+FILES = [commands for files in COMMANDS.values() for commands in files.values()]
+EVERY_COMMAND = [command for commands in FILES for command in commands]
 
 
 def names_in(app: typer.Typer) -> list[str]:
@@ -23,7 +25,7 @@ def names_in(app: typer.Typer) -> list[str]:
 
 @pytest.mark.parametrize("command", EVERY_COMMAND)
 def test_a_command_is_in_the_file_that_the_list_says(command: str) -> None:
-    (siblings,) = [commands for commands in COMMANDS.values() if command in commands]
+    (siblings,) = [commands for commands in FILES if command in commands]
     assert names_in(build_app(command)) == list(siblings)
 
 
@@ -32,6 +34,11 @@ def test_help_names_every_command(cli: Any) -> None:
     assert outcome.status == 0
     for command in EVERY_COMMAND:
         assert f" {command} " in outcome.out
+
+
+def test_help_has_a_panel_for_each_kind_of_command(cli: Any) -> None:
+    titles = [line.split(" ─")[0][3:] for line in cli("--help").out.splitlines() if line.startswith("╭")]
+    assert titles == ["Options", *COMMANDS]
 
 
 @pytest.mark.parametrize("command", EVERY_COMMAND)
@@ -147,3 +154,9 @@ def test_the_documentation_is_what_the_command_says_about_itself() -> None:
         [sys.executable, str(docs / "generate_cli.py")], capture_output=True, encoding="utf-8", check=True
     ).stdout
     assert (docs / "cli.md").read_text(encoding="utf-8") == generated, "python docs/generate_cli.py > docs/cli.md"
+
+
+def test_the_documentation_has_no_command_that_there_is_not() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    usages = re.findall(r"^## `(.*?)`\n\n```text\nUsage: (.*)$", page, re.MULTILINE)
+    assert [title for title, usage in usages if not usage.startswith(f"{title} ")] == []

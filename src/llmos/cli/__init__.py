@@ -16,31 +16,44 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.models import CommandInfo, DefaultPlaceholder, TyperInfo
 
 from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound, StoreFailed, UntrustedModel
 
-COMMANDS: dict[str, tuple[str, ...]] = {
-    "serve": ("serve",),
-    "run": ("run",),
-    "chat": ("chat",),
-    "models": ("pull", "import", "list", "show", "rm"),
-    "transfers": ("push", "export"),
-    "aliases": ("alias",),
-    "labels": ("tag", "describe"),
-    "policies": ("policy",),
-    "make": ("quantize", "prune"),
-    "signing": ("sign", "verify", "trust"),
-    "routes": ("route",),
-    "providers": ("provider",),
-    "rollouts": ("promote", "rollback", "rollout"),
-    "ps": ("ps", "stop"),
-    "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),
-    "fit": ("fit",),
-    "card": ("card",),
-    "bench": ("bench",),
-    "doctor": ("doctor",),
+COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "Talk": {
+        "serve": ("serve",),
+        "run": ("run",),
+        "chat": ("chat",),
+    },
+    "Models": {
+        "models": ("pull", "import", "list", "show", "rm"),
+        "transfers": ("push", "export"),
+        "aliases": ("alias",),
+        "labels": ("tag", "describe"),
+        "signing": ("sign", "verify", "trust"),
+        "policies": ("policy",),
+    },
+    "Smaller models": {
+        "make": ("quantize", "prune"),
+        "card": ("card",),
+    },
+    "What runs": {
+        "fit": ("fit",),
+        "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),
+        "ps": ("ps", "stop"),
+    },
+    "Who answers": {
+        "routes": ("route",),
+        "providers": ("provider",),
+        "rollouts": ("promote", "rollback", "rollout"),
+    },
+    "This machine": {
+        "bench": ("bench",),
+        "doctor": ("doctor",),
+    },
 }
-"""The commands that each file of this folder registers, in the order of the help."""
+"""The commands that each file of this folder registers, in the panels and the order of the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,9 +87,14 @@ def build_app(command: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_global_options)
-    named = [file for file, commands in COMMANDS.items() if command in commands]
-    for file in named or COMMANDS:
+    files = {file: (panel, names) for panel, its in COMMANDS.items() for file, names in its.items()}
+    named = [file for file, (_, names) in files.items() if command in names]
+    for file in named or files:
         import_module(f"llmos.cli.{file}").register(app)
+        registrations: list[CommandInfo | TyperInfo] = [*app.registered_commands, *app.registered_groups]
+        for registered in registrations:
+            if isinstance(registered.rich_help_panel, DefaultPlaceholder):
+                registered.rich_help_panel = files[file][0]
     return app
 
 
