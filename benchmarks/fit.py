@@ -1,6 +1,6 @@
 """Whether `llmos fit` is right: what it predicts for five settings, against what a replica then takes and does.
 
-    python benchmarks/fit.py [--model smollm2] [--repeats 3] [--only one eight] [--json]
+    python benchmarks/fit.py [--model smollm2] [--repeats 5] [--only one eight] [--json]
 
     one     1 stream, a prompt of 512 and 128 tokens of output
     long    1 stream, 4096 + 128
@@ -12,9 +12,9 @@
     prefill   tokens/s of one prompt alone, from the request to the first token
     decode    tokens/s of all streams together, while all of them decode
 
-The machine is measured first, as `llmos fit --measure` does. The replica is a process of its own, as in `llmos serve`;
-speculation and the prefix cache are off. The median of the repeats counts. The exit status is 1 where a prediction is
-more than 15 % off. Run it on a quiet machine.
+The machine is measured before each setting, as `llmos fit --measure` does: neighbours make it another one from minute
+to minute. The replica is a process of its own, as in `llmos serve`; speculation and the prefix cache are off. The
+median of the repeats counts. The exit status is 1 where a prediction is more than 15 % off. Run it on a quiet machine.
 """
 
 import argparse
@@ -149,7 +149,7 @@ def resident_bytes(pid: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description="What `llmos fit` predicts, against what a replica takes and does.")
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=[setting.name for setting in SETTINGS])
     parser.add_argument("--json", action="store_true", help="JSON lines, one for each prediction, as they are done")
     args = parser.parse_args()
@@ -157,8 +157,7 @@ def main() -> int:
     registry = open_registry(load_settings())
     version = registry.resolve(args.model)
     threads = Fitting.of_files(registry.files(version)).threads
-    machine = measure_machine(threads=threads)
-    table = Table(title=f"{version.ref}, {machine.isa}, {threads} threads: predicted, measured")
+    table = Table(title=f"{version.ref}, {threads} threads: predicted, measured")
     for column in ("setting", "", "predicted", "measured", "off by"):
         table.add_column(column, justify="left" if column in ("setting", "") else "right")
     rows = []
@@ -166,6 +165,7 @@ def main() -> int:
         for setting in SETTINGS:
             if args.only and setting.name not in args.only:
                 continue
+            machine = measure_machine(threads=threads)
             for row in compare(setting, registry.files(version), machine, args.repeats, folder):
                 rows.append(row)
                 if args.json:

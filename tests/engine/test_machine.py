@@ -96,3 +96,10 @@ def test_measuring_finds_numbers_that_a_machine_can_have(monkeypatch):
     assert machine.seconds_per_layer >= 0
     for rates in machine.rates.values():
         assert all(each > 0 for each in rates.seconds_per_value + rates.seconds_per_value_small)
+
+
+def test_threads_wait_for_the_one_with_a_head_more():
+    nine = ATTENTION.decoding(SPEC, 1, 2)
+    ten = ATTENTION.decoding(replace(SPEC, num_heads=10, num_kv_heads=1), 1, 2)
+    assert nine == pytest.approx(ten)
+    assert ATTENTION.decoding(SPEC, 1, 3) == pytest.approx(nine * 9 / 10)

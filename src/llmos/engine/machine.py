@@ -16,6 +16,7 @@ import contextlib
 import json
 import math
 import os
+import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -34,7 +35,7 @@ from llmos.engine.runner.packing import Memory, Packing, Plan
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import BLOCK_BYTES, DType, RawTensor
 
-VERSION = 1
+VERSION = 2
 """Of what is measured, and how: another one measures again."""
 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 256)
@@ -150,14 +151,20 @@ class Attention:
     def decoding(self, spec: DecoderSpec, streams: int, threads: int) -> float:
         """Return what a position costs in a layer, for one stream."""
         if streams * spec.num_kv_heads < 4 * threads:
-            return self.per_value_alone * spec.attention_size
-        return self.per_kv_value * spec.kv_size + self.per_value * spec.attention_size
+            return self.per_value_alone * spec.attention_size * _waiting(streams * spec.num_heads, threads)
+        even = self.per_kv_value * spec.kv_size + self.per_value * spec.attention_size
+        return even * _waiting(streams * spec.num_kv_heads, threads)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PerRow:
     seconds_per_row: float
     seconds_per_column: float
+
+
+def _waiting(num_units: int, threads: int) -> float:
+    """Return how much longer units of work take that don't divide evenly among the threads."""
+    return math.ceil(num_units / threads) * threads / num_units
 
 
 def known_machine(path: Path, *, threads: int, isa: str | None = None) -> Machine | None:
@@ -200,7 +207,7 @@ def measure_machine(*, threads: int, isa: str | None = None, progress: Progress 
     for packing in _MEASURED:
         for spec in (_NARROW, _MIDDLE, _WIDE, _SMALL) if packing == "bytes" else (_WIDE, _SMALL):
             runner = _runner(spec, packing, threads, isa)
-            timed[packing, spec] = tuple(_best_seconds(runner, _batch(each)) for each in ROWS)
+            timed[packing, spec] = tuple(_usual_seconds(runner, _batch(each)) for each in ROWS)
             name = runner.isa
             del runner
             done()
@@ -210,8 +217,8 @@ def measure_machine(*, threads: int, isa: str | None = None, progress: Progress 
         costs = []
         for spec in _ATTENDING:
             runner = _runner(spec, "bytes", threads, isa, kv_dtype)
-            costs.append(_attended(runner, _STREAMS, _LONG))
-            alone = _attended(runner, 1, _STREAMS * _LONG) / spec.attention_size
+            costs.append(_attended(runner, _STREAMS, _LONG) / _waiting(_STREAMS * spec.num_kv_heads, threads))
+            alone = _attended(runner, 1, _STREAMS * _LONG) / spec.attention_size / _waiting(spec.num_heads, threads)
             in_prompt = _attended(runner, ROWS[-1], _LONG_PROMPT) / spec.attention_size
             del runner
         amounts = [np.array([spec.kv_size, spec.attention_size], float) for spec in _ATTENDING]
@@ -323,18 +330,15 @@ def _batch(rows: int, context: int = 0, first_block: int = 0) -> Batch:
     )
 
 
-def _best_seconds(runner: NativeRunner, batch: Batch) -> float:
-    """Return the shortest of several times: what else the machine does only adds to it."""
+def _usual_seconds(runner: NativeRunner, batch: Batch) -> float:
+    """Return the median of several times: serving meets what else the machine does, too."""
     runner.forward(batch)
-    best, spent = math.inf, 0.0
-    for _ in range(30):
+    times: list[float] = []
+    while len(times) < 5 or (len(times) < 40 and sum(times) < 0.4):
         began = time.perf_counter()
         runner.forward(batch)
-        seconds = time.perf_counter() - began
-        best, spent = min(best, seconds), spent + seconds
-        if spent > 0.3:
-            break
-    return best
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
 
 
 def _attended(runner: NativeRunner, rows: int, context: int) -> float:
@@ -343,7 +347,7 @@ def _attended(runner: NativeRunner, rows: int, context: int) -> float:
     # A token in every block: memory that was never written is one page of zeros, read again and again.
     for first in range(0, _NUM_BLOCKS, ROWS[-2]):
         runner.forward(_batch(min(ROWS[-2], _NUM_BLOCKS - first), first_block=first))
-    more = _best_seconds(runner, _batch(rows, context)) - _best_seconds(runner, _batch(rows))
+    more = _usual_seconds(runner, _batch(rows, context)) - _usual_seconds(runner, _batch(rows))
     return max(0.0, more) / (spec.num_layers * rows * context)
 
 
