@@ -12,8 +12,9 @@ namespace llmos {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr auto spin_before_parking = 400us;  // between two runs
-constexpr auto spin_before_sleeping = 10ms;  // within one
+constexpr auto spin_before_parking = 400us;          // between two runs
+constexpr auto spin_before_sleeping = 10ms;          // within one
+constexpr auto spin_before_sleeping_crowded = 10us;  // where partners wait for this thread's core
 
 inline void relax() {
 #if defined(__x86_64__)
@@ -37,16 +38,18 @@ template <class Ready> bool spin_until(Ready ready, std::chrono::steady_clock::d
 
 // Waits until `word` is no longer `old`. Partners are a fraction of a microsecond apart, but where other processes want
 // the cores, one may be put aside for some milliseconds. Who yields or sleeps meanwhile gives its own core away for as
-// long, and the team meets ever more rarely: so it spins for longer than a time slice, and sleeps only then.
-template <class Word> void wait_while(const std::atomic<Word>& word, Word old) {
+// long, and the team meets ever more rarely: so it spins for longer than a time slice, and sleeps only then. A team with
+// more threads than cores is another matter: its members keep each other from the cores, and do best to leave them.
+template <class Word> void wait_while(const std::atomic<Word>& word, Word old, bool is_crowded) {
     const auto is_over = [&] { return word.load(std::memory_order_acquire) != old; };
-    if (spin_until(is_over, spin_before_sleeping)) return;
+    if (spin_until(is_over, is_crowded ? spin_before_sleeping_crowded : spin_before_sleeping)) return;
     while (!is_over()) word.wait(old, std::memory_order_acquire);
 }
 
 }  // namespace
 
-Pool::Pool(int num_threads) : num_threads_(num_threads), slots_(num_threads) {
+Pool::Pool(int num_threads)
+    : num_threads_(num_threads), is_crowded_(unsigned(num_threads) > std::thread::hardware_concurrency()), slots_(num_threads) {
     try {
         for (int i = 1; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
     } catch (...) {  // the system gives no more threads
@@ -101,7 +104,7 @@ void Pool::run(const std::function<void(int)>& body) {
     epoch_.notify_all();
     call(0);
     const uint32_t others = uint32_t(num_threads_ - 1);
-    for (uint32_t done; (done = num_done_.load(std::memory_order_acquire)) != others;) wait_while(num_done_, done);
+    for (uint32_t done; (done = num_done_.load(std::memory_order_acquire)) != others;) wait_while(num_done_, done, is_crowded_);
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
@@ -113,7 +116,7 @@ void Pool::barrier() {
         generation_.store(generation + 1, std::memory_order_seq_cst);  // notify_all looks for waiters: not before this is seen
         generation_.notify_all();
     } else {
-        wait_while(generation_, generation);
+        wait_while(generation_, generation, is_crowded_);
     }
 }
 

@@ -50,6 +50,7 @@ class Pool {
     void stop();
 
     const int num_threads_;
+    const bool is_crowded_;  // more threads than cores that they may use
     std::vector<Slot> slots_;
     std::vector<std::thread> threads_;
     std::mutex one_run_;
