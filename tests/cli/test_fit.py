@@ -28,6 +28,16 @@ def small_machine(monkeypatch: pytest.MonkeyPatch) -> Hardware:
 
 
 @pytest.fixture
+def free(small_machine, monkeypatch: pytest.MonkeyPatch):
+    """Let so many bytes be free."""
+
+    def let(num_bytes: int) -> None:
+        monkeypatch.setattr(fitting, "inspect_hardware", lambda: replace(small_machine, available_bytes=num_bytes))
+
+    return let
+
+
+@pytest.fixture
 def smollm2(cli, home: Path, smollm2_path: Path) -> Path:
     path = home / "smol.gguf"
     path.symlink_to(os.path.realpath(smollm2_path))
@@ -59,6 +69,24 @@ def test_one_that_does_not_names_what_would(cli, smollm2) -> None:
         assert choice["bytes"] <= 400_000_000
         again = cli(*choice["command"].removeprefix("llmos ").split())
         assert again.status == 0, "what is named does fit"
+
+
+def test_a_model_without_room_is_told_what_would_have_it(cli, smollm2, free) -> None:
+    assert cli("import", str(smollm2), "--name", "smol").status == 0
+    free(150_000_000)
+    said = cli("fit", "smol")
+    assert said.status == 1
+    assert "smol@1 for 1 stream of 1,024 tokens: no. It doesn't fit: 97 MB of weights" in said.out
+    assert json.loads(cli("fit", "smol", "--json").out)["fits"] is False
+    free(200_000_000)
+    (choice,) = json.loads(cli("fit", "smol", "--context", "8192", "--streams", "200", "--json").out)["choices"]
+    assert choice["what"].startswith("1 stream of ")
+    assert cli(*choice["command"].removeprefix("llmos ").split()).status == 0
+
+
+def test_a_file_is_imported_before_it_is_deployed(cli, smollm2) -> None:
+    told = cli("fit", str(smollm2), "--streams", "2").out
+    assert f"To have it so: llmos import {smollm2} --name NAME && llmos deploy NAME --option kv_bytes=" in told
 
 
 def test_a_version_is_named_as_the_registry_names_it(cli, smollm2) -> None:

@@ -110,6 +110,15 @@ def load_from(files, config=None):
     return runner, runner
 
 
+def test_without_a_question_and_without_room_it_answers_for_one_stream():
+    fit = fitting_on(150_000_000).fit()
+    assert not fit.fits
+    assert (fit.streams, fit.context) == (1, 1024)
+    assert fit.sentence.startswith("It doesn't fit: 143 MB of weights + 13 MB of KV cache")
+    with pytest.raises(Unavailable, match="kv_bytes is 900,000,000"):  # for what was asked, not for the model
+        fitting_on(600_000_000, kv_bytes=900_000_000).fit()
+
+
 def test_four_bits_are_named_where_they_are_less():
     fitting = fitting_on(240_000_000)
     asked = fitting.fit(context=4096, streams=1)

@@ -58,7 +58,7 @@ def fit(
     if as_json:
         print_json(_facts(model, version, asked, speed, choices))
     else:
-        _print(version.ref if version else model, fitting, asked, speed, choices, is_asked=bool(context or streams))
+        _print(model, version, fitting, asked, speed, choices, is_asked=bool(context or streams))
     if not asked.fits:
         raise typer.Exit(1)
 
@@ -113,20 +113,15 @@ def _choices(
 ) -> Iterator[dict[str, Any]]:
     """Yield what would fit, the nearest first, each with the command that goes there."""
     from llmos.engine.fit import Fitting
+    from llmos.engine.spec import DecoderSpec
 
     name = shlex.quote(model)
-    if (fewer := fitting.with_fewer_streams(asked)) is not None:
-        yield _choice(
-            f"{fewer.streams} streams of {fewer.context:,} tokens",
-            fewer,
-            f"llmos fit {name} --context {fewer.context} --streams {fewer.streams}",
-        )
-    if (shorter := fitting.with_shorter_context(asked)) is not None:
-        yield _choice(
-            f"{shorter.streams} streams of {shorter.context:,} tokens",
-            shorter,
-            f"llmos fit {name} --context {shorter.context} --streams {shorter.streams}",
-        )
+    fewer, shorter = fitting.with_fewer_streams(asked), fitting.with_shorter_context(asked)
+    if fewer is None and shorter is None:
+        shorter = fitting.with_shorter_context(fitting.at(asked.context, 1))
+    for less in filter(None, (fewer, shorter)):
+        command = f"llmos fit {name} --context {less.context} --streams {less.streams}"
+        yield _choice(_streams_of(less), less, command)
     if config.kv_dtype != "int8":
         small = Fitting(fitting.spec, fitting.dtypes, replace(config, kv_dtype="int8"), fitting.hardware)
         again = small.at(asked.context, asked.streams)
@@ -138,10 +133,16 @@ def _choices(
             yield _choice(f"{other.ref}, which is here already", again, f"llmos serve {other.ref}")
     made = fitting.in_4_bits(asked)
     if made is not None and made.fits:
-        command = f"llmos quantize {name} --scheme gptq --bits 4"
+        is_calibrated = isinstance(fitting.spec, DecoderSpec) and not fitting.spec.num_experts
+        scheme = "gptq" if is_calibrated else "q4_1"
+        command = f"llmos quantize {name} --scheme {scheme}"
         if version is None:
-            command = f"llmos import {name} --name NAME && llmos quantize NAME --scheme gptq --bits 4"
+            command = f"llmos import {name} --name NAME && llmos quantize NAME --scheme {scheme}"
         yield _choice("the model with 4 bits a weight", made, command)
+
+
+def _streams_of(fit: "Fit") -> str:
+    return f"{fit.streams} {'stream' if fit.streams == 1 else 'streams'} of {fit.context:,} tokens"
 
 
 def _choice(what: str, fit: "Fit", command: str) -> dict[str, Any]:
@@ -212,7 +213,8 @@ def _facts(
 
 
 def _print(
-    name: str,
+    model: str,
+    version: "Version | None",
     fitting: "Fitting",
     asked: "Fit",
     speed: "tuple[Machine, list[Speed]] | None",
@@ -220,9 +222,8 @@ def _print(
     *,
     is_asked: bool,
 ) -> None:
-    out = stdout()
-    what = f"{asked.streams} {'stream' if asked.streams == 1 else 'streams'} of {asked.context:,} tokens"
-    out.print(f"{name} for {what}: {'yes' if asked.fits else 'no'}. {asked.sentence}")
+    out, name = stdout(), version.ref if version is not None else model
+    out.print(f"{name} for {_streams_of(asked)}: {'yes' if asked.fits else 'no'}. {asked.sentence}")
     if asked.num_blocks:
         per_token = fitting.block_bytes / 16
         out.print(f"KV cache: {asked.num_blocks * 16:,} tokens, {readable_size(round(per_token))} each.")
@@ -237,7 +238,8 @@ def _print(
             "context_length": asked.context,
         }
         told = " ".join(f"--option {key}={value}" for key, value in kv_options.items())
-        out.print(f"To have it so: llmos deploy {shlex.quote(name)} {told}")
+        imported = f"llmos import {shlex.quote(model)} --name NAME && " if version is None else ""
+        out.print(f"To have it so: {imported}llmos deploy {'NAME' if imported else shlex.quote(name)} {told}")
     if speed is None:
         return
     machine, speeds = speed

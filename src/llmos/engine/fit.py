@@ -167,7 +167,8 @@ class Fitting:
 
     def fit(self, *, context: int | None = None, streams: int | None = None) -> Fit:
         """Answer for streams that are all as long as the context at once; with neither, for what `serve` does unless it
-        is told otherwise. Raises BadRequest for a context that the model can't have, Unavailable where nothing fits."""
+        is told otherwise, or one usual stream where there is no room for that. Raises BadRequest for a context that the
+        model can't have, Unavailable for keys and values that were asked for and have no room."""
         spec, config = self.spec, self.config
         if streams is not None and streams < 1:
             raise BadRequest(f"streams is {streams}; it takes a whole number from 1 up.", param="streams")
@@ -179,7 +180,13 @@ class Fitting:
             need = self.need(0, spec.max_positions, 0)
             return Fit(need=need, available=available, context=longest, streams=streams or 1, num_blocks=0)
         if context is None and streams is None:
-            num_blocks = self.default_blocks()
+            try:
+                num_blocks = self.default_blocks()
+            except Unavailable:
+                least = self.at(min(longest, DEFAULT_TOKENS_PER_SEQUENCE), 1)
+                if least.fits:  # the memory is there, and the config asks for something else
+                    raise
+                return least
             length = min(longest, num_blocks * BLOCK_SIZE)
             usual = min(length, DEFAULT_TOKENS_PER_SEQUENCE)
             count = max(1, min(config.max_sequences, num_blocks * BLOCK_SIZE // usual))
