@@ -44,6 +44,7 @@ def test_json_has_the_recipe_with_its_defaults(tiny):
         (("tiny", "--scheme", "minmax", "--group", "20"), "A group of 20 doesn't divide the 96 values"),
         (("tiny", "--scheme", "q8_0", "--name", "tiny"), "The name tiny is taken"),
         (("tiny", "--scheme", "q8_0", "--name", "a b"), "'a b' is no name for a model"),
+        (("tiny", "--scheme", "q8_0", "--name", ""), "'' is no name for a model"),
         (("tiny", "--scheme", "gptq", "--calibration", "/no/such/text"), "The text /no/such/text can't be read"),
     ],
 )

@@ -40,6 +40,7 @@ def test_a_label_says_scheme_and_size(scheme, options, label):
         ("minmax", {"bits": "4"}, "bits is '4'"),
         ("absmax", {"bits": 5}, "bits is 5; absmax takes one of 4, 8."),
         ("minmax", {"per": "row"}, "per is 'row'; minmax takes one of tensor, channel, group."),
+        ("gptq", {"seed": -1}, "seed is -1; gptq takes a whole number from 0 to 2,147,483,647."),
         ("gptq", {"per": "group"}, "gptq has no option 'per'."),
         ("gptq", {"lenght": 10}, "Did you mean length?"),
         ("q8_0", {"bits": 8}, "q8_0 has no option 'bits'. It takes none."),

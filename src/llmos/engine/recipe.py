@@ -36,7 +36,9 @@ class Number:
 
     @property
     def _wanted(self) -> str:
-        return f"a {'number' if self.is_share else 'whole number'} from {self.low:,g} to {self.high:,g}"
+        if self.is_share:
+            return f"a number from {self.low:g} to {self.high:g}"
+        return f"a whole number from {self.low:,.0f} to {self.high:,.0f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,8 @@ def make(
     recipe's kind raises for a model that it can't take, and StoreFailed for a full disk.
     """
     parent = registry.resolve(ref)
-    name = name or f"{parent.model}-{recipe.label()}"
+    if name is None:
+        name = f"{parent.model}-{recipe.label()}"
     registry.check_made(name, parent)
     remark = _remark(parent)
     if (version := registry.find_made(name, parent, recipe.canonical())) is not None:

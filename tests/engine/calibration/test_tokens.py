@@ -38,6 +38,12 @@ def test_a_text_that_is_too_short_says_how_many_it_would_do_for(tmp_path):
         tokens_of_text(tmp_path / "text", Words(), FEW, 256)
 
 
+def test_a_text_that_does_not_do_for_a_single_one_is_only_told_to_be_longer(tmp_path):
+    (tmp_path / "text").write_text("word " * 9)
+    with pytest.raises(BadRequest, match=r"has 9 tokens; 4 texts of 10 need 40. Give a longer text\.$"):
+        tokens_of_text(tmp_path / "text", Words(), FEW, 256)
+
+
 def test_what_is_no_text_is_refused(tmp_path):
     (tmp_path / "text").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadRequest, match="is no UTF-8 text"):

@@ -70,9 +70,10 @@ def tokens_of_text(text: Path, tokenizer: "Tokenizer", calibration: Calibration,
         raise BadRequest(f"{text} is no UTF-8 text. Give a text file.", param="calibration") from None
     count, length = calibration.num_texts, min(calibration.text_length, max_positions)
     if len(tokens) < count * length:
+        fewer = len(tokens) // length
         raise BadRequest(
-            f"{text} has {len(tokens):,} tokens; {count} texts of {length} need {count * length:,}. Give a longer text,"
-            f" or take fewer: --texts {max(len(tokens) // length, 1)}.",
+            f"{text} has {len(tokens):,} tokens; {count} texts of {length} need {count * length:,}. Give a longer text"
+            + (f", or take fewer: --texts {fewer}." if fewer else "."),
             param="calibration",
         )
     starts = np.linspace(0, len(tokens) - length, count).astype(np.int64)
