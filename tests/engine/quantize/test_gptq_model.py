@@ -9,7 +9,10 @@ from dataclasses import replace
 import gguf
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as torch_load
+from safetensors.torch import save_file as torch_save
 from tiny_models import TinyModel, make_tiny_model, write_gguf
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
@@ -87,6 +90,17 @@ def test_rows_that_are_no_multiple_of_32_stay_floats(tmp_path):
     assert {quantized[f"layers.0.{part}.weight"].dtype for part in ("q", "k", "v", "o", "up")} == {"F32"}
     assert quantized["layers.0.down.weight"].dtype == "Q4_1"
     assert quantized["positions.weight"].dtype == "F32"
+
+
+@pytest.mark.parametrize("scheme", ["gptq", "awq"])
+def test_rows_that_are_no_multiple_of_32_stay_in_the_16_bits_that_they_have(scheme, tmp_path):
+    tiny = make_tiny_model("gpt2", tmp_path / "whole")
+    path = tiny.files()["model.safetensors"]
+    torch_save({name: tensor.to(torch.bfloat16) for name, tensor in torch_load(path).items()}, path, {"format": "pt"})
+    made = quantize(tiny.files(), tmp_path, Recipe.of("quantize", scheme, {"texts": 8, "length": 48}))
+    before, after = tiny.open().tensors["layers.0.o.weight"], open_checkpoint(made).tensors["layers.0.o.weight"]
+    assert after.dtype == "BF16"
+    np.testing.assert_array_equal(dequantize(after), dequantize(before))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(tiny, tmp_path):

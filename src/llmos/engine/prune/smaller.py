@@ -28,13 +28,12 @@ from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.encodings import Affine, Blocks
 from llmos.engine.progress import Progress
 from llmos.engine.prune.importance import block_influence, columns_importance, groups_importance, highest, refit
-from llmos.engine.quantize.blocks import round_to_q8_0
 from llmos.engine.quantize.gptq import gptq
+from llmos.engine.quantize.rounding import to_kind
 from llmos.engine.quantize.rows import Write, runs
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import BLOCK_LENGTH, DType, RawTensor
 
-Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Forget = Callable[[], None]
@@ -178,7 +177,7 @@ class Narrower:
     def _write_vector(self, name: str, tensor: RawTensor, kept: npt.NDArray[np.bool_] | None = None) -> None:
         values = dequantize(tensor)
         values_1C = (values if kept is None else values[kept])[None]
-        self._write(name, 0, _rounded(values_1C, self._blocks[name]))
+        self._write(name, 0, to_kind(values_1C, self._blocks[name].kind))
 
     def _write_columns(
         self, name: str, weights_RC: Floats, moments_CC: Floats, kept: npt.NDArray[np.bool_], damping: float
@@ -189,23 +188,8 @@ class Narrower:
             rows = gptq(fitted_RK, moments_CC[np.ix_(kept, kept)], _Q4_1)
             data = _Q4_1.decode(rows, fitted_RK.shape[1]).data
         else:
-            data = _rounded(fitted_RK, encoding)
+            data = to_kind(fitted_RK, encoding.kind)
         self._write(name, 0, data)
         weights_RC[:] = 0
         weights_RC[:, kept] = dequantize(encoding.decode(data, fitted_RK.shape[1]))
         return weights_RC
-
-
-def _rounded(values_RC: Floats, encoding: Blocks) -> Bytes:
-    match encoding.kind:
-        case "F16":
-            return values_RC.astype("<f2").view(np.uint8)
-        case "BF16":
-            # The upper half of a float32, rounded to the nearest; of two that are as near, to the even one.
-            bits_RC = np.ascontiguousarray(values_RC, "<f4").view("<u4")
-            upper_RC: Bytes = ((bits_RC + 0x7FFF + ((bits_RC >> 16) & 1)) >> 16).astype("<u2").view(np.uint8)
-            return upper_RC
-        case "Q8_0":
-            return round_to_q8_0(values_RC).data
-    assert encoding.kind == "F32"
-    return np.ascontiguousarray(values_RC, "<f4").view(np.uint8)

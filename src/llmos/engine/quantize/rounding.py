@@ -9,6 +9,7 @@ from llmos.engine.quantize.absmax import round_absmax
 from llmos.engine.quantize.affine import round_affine
 from llmos.engine.quantize.blocks import round_to_q4_0, round_to_q4_1, round_to_q8_0
 from llmos.engine.quantize.minmax import round_minmax
+from llmos.engine.tensors import DType
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -17,12 +18,8 @@ Floats = npt.NDArray[np.float32]
 def rounded(values_RC: Floats, encoding: Encoding, scheme: str, pool: _native.Pool) -> Bytes:
     """Return the rows. `scheme`: whose rounding, where several have the encoding."""
     match encoding:
-        case Blocks("F32"):
-            return np.ascontiguousarray(values_RC, "<f4").view(np.uint8)
-        case Blocks("F16"):
-            return values_RC.astype("<f2").view(np.uint8)
-        case Blocks("Q8_0"):
-            return round_to_q8_0(values_RC).data
+        case Blocks("F32" | "F16" | "BF16" | "Q8_0" as kind):
+            return to_kind(values_RC, kind)
         case Blocks("Q4_0") if scheme == "absmax":
             symmetric = AbsMax(4, 32)
             return symmetric.decode(round_absmax(values_RC, symmetric), values_RC.shape[1]).data
@@ -37,3 +34,20 @@ def rounded(values_RC: Floats, encoding: Encoding, scheme: str, pool: _native.Po
         case AbsMax():
             return round_absmax(values_RC, encoding)
     raise ValueError(f"nothing is rounded to {encoding.label}")
+
+
+def to_kind(values_RC: Floats, kind: DType) -> Bytes:
+    """Return the rows as floats of 32 or 16 bits, or in 8 bits: what is left where nothing narrower fits."""
+    match kind:
+        case "F32":
+            return np.ascontiguousarray(values_RC, "<f4").view(np.uint8)
+        case "F16":
+            return values_RC.astype("<f2").view(np.uint8)
+        case "BF16":
+            # The upper half of a float32, rounded to the nearest; of two that are as near, to the even one.
+            bits_RC = np.ascontiguousarray(values_RC, "<f4").view("<u4")
+            upper_RC: Bytes = ((bits_RC + 0x7FFF + ((bits_RC >> 16) & 1)) >> 16).astype("<u2").view(np.uint8)
+            return upper_RC
+        case "Q8_0":
+            return round_to_q8_0(values_RC).data
+    raise ValueError(f"nothing is rounded to {kind}")
