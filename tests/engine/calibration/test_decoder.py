@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_models import CASES, make_tiny_model
 
+from llmos.core.errors import BadModelFile
 from llmos.engine.calibration import last_hidden, moments, norms
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.runner import Batch
@@ -66,3 +67,13 @@ def test_moments_and_norms_are_those_of_the_columns():
     x_NC = np.random.default_rng(2).normal(size=(50, 8)).astype(np.float32)
     np.testing.assert_allclose(moments(x_NC), np.mean([np.outer(x_C, x_C) for x_C in x_NC], axis=0), atol=1e-6)
     np.testing.assert_allclose(norms(x_NC), np.linalg.norm(x_NC, axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_what_a_model_makes_of_a_text_that_is_no_number_is_said(value):
+    x_NC = np.ones((4, 3), np.float32)
+    x_NC[2, 1] = value
+    with pytest.raises(BadModelFile, match="makes of a text is no number"), np.errstate(over="ignore"):
+        moments(x_NC)
+    with pytest.raises(BadModelFile, match="makes of a text is no number"), np.errstate(over="ignore"):
+        norms(x_NC)

@@ -57,6 +57,13 @@ def test_inputs_that_are_all_zero_ask_for_no_scale():
     np.testing.assert_array_equal(scale, np.ones(32))
 
 
+def test_inputs_may_be_as_small_as_floats_get():
+    magnitudes = np.geomspace(1e-36, 1e-33, 32, dtype=np.float32)
+    scale = best_scale(np.ones((4, 32), np.float32), np.zeros((32, 32), np.float32), magnitudes, Affine(4, 32))
+    assert np.isfinite(scale).all()
+    assert scale.min() > 0
+
+
 FOLDED = [
     "llama", "llama-tied-wide", "qwen2", "qwen3", "mistral-window", "gpt2", "gemma2", "phi3", "olmo2", "granite",
     "stablelm", "stablelm-parallel", "gpt_neox", "gpt_neox-serial",

@@ -15,7 +15,7 @@ from safetensors.torch import load_file as torch_load
 from safetensors.torch import save_file as torch_save
 from tiny_models import TinyModel, make_tiny_model, write_gguf
 
-from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
 from llmos.engine.calibration import Calibration
 from llmos.engine.calibration.own_text import write_text
 from llmos.engine.checkpoint import Checkpoint, open_checkpoint
@@ -142,6 +142,20 @@ def test_a_weight_that_is_no_number_is_an_error_that_names_the_tensor(tiny, tmp_
     save_file(weights, tmp_path / "model.safetensors")
     with pytest.raises(BadModelFile, match=r"Tensor .*(down|embed).weight holds values that are no numbers"):
         quantize(tiny.files() | {"model.safetensors": tmp_path / "model.safetensors"}, tmp_path, FEW)
+
+
+@pytest.mark.parametrize("scheme", ["gptq", "awq", "absmax", "q8_0", "q4_1", "q4_0"])
+def test_a_weight_beyond_16_bit_floats_is_refused_and_minmax_takes_it(tiny, tmp_path, scheme):
+    weights = load_file(tiny.folder / "model.safetensors")
+    weights["model.layers.1.mlp.down_proj.weight"][3, 5] = -1e6
+    save_file(weights, tmp_path / "model.safetensors")
+    files = tiny.files() | {"model.safetensors": tmp_path / "model.safetensors"}
+    (folder := tmp_path / "made").mkdir()
+    with pytest.raises(BadRequest, match=r"Tensor layers.1.down.weight holds values up to 1e\+06, .* Take minmax"):
+        quantize(files, folder, Recipe.of("quantize", scheme, {}))
+    assert not list(folder.iterdir())
+    made = open_checkpoint(quantize(files, folder, Recipe.of("quantize", "minmax", {}))).tensors
+    assert dequantize(made["layers.1.down.weight"])[3, 5] == -1e6
 
 
 def test_a_mixture_of_experts_is_refused_by_name(tmp_path):

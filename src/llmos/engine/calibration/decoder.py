@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import inverse_frequencies
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.products import product
@@ -37,20 +38,26 @@ def last_hidden(
 ) -> Floats:
     """Return what the head reads, [N, H]. The layers' matrices are asked of `matrices` in the order of the math, the
     rest of the tensors of `tensors`. `on_layer` is told when a layer is done."""
-    return _Decoder(spec, tensors, tokens_SL.shape, matrices).run(tokens_SL, on_layer)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is no number is for those who look at it
+        return _Decoder(spec, tensors, tokens_SL.shape, matrices).run(tokens_SL, on_layer)
 
 
 def moments(x_NC: Floats) -> Floats:
-    """Return the mean of x x^T over the rows x, [C, C]."""
+    """Return the mean of x x^T over the rows x, [C, C]. Raises BadModelFile where it is no number."""
     moments_CC = product(x_NC.T, x_NC)
     moments_CC /= np.float32(len(x_NC))
-    return moments_CC
+    return _numbers(moments_CC)
 
 
 def norms(x_NC: Floats) -> Floats:
-    """Return each column's Euclidean norm over all rows, [C]."""
-    norms_C: Floats = np.sqrt(np.einsum("nc,nc->c", x_NC, x_NC))
-    return norms_C
+    """Return each column's Euclidean norm over all rows, [C]. Raises BadModelFile where it is no number."""
+    return _numbers(np.sqrt(np.einsum("nc,nc->c", x_NC, x_NC)))
+
+
+def _numbers(values: Floats) -> Floats:
+    if not np.isfinite(values).all():
+        raise BadModelFile("What this model makes of a text is no number; it can't be calibrated.")
+    return values
 
 
 class _Decoder:

@@ -54,7 +54,7 @@ def write_text(
         progress("writing a text to calibrate by", i * num_texts, length * num_texts)
         logits_SV = runner.forward(Batch.one_each(tokens_SL[:, i - 1], i - 1, block_tables))
         if not np.isfinite(logits_SV).all():
-            raise BadModelFile("What this model makes of a text is no number; it can't be quantized.")
+            raise BadModelFile("What this model makes of a text is no number; it can't be calibrated.")
         shares_SV = np.exp(logits_SV - logits_SV.max(axis=1, keepdims=True)).cumsum(axis=1, dtype=np.float64)
         draws_S = rng.random(num_texts) * shares_SV[:, -1]
         tokens_SL[:, i] = [np.searchsorted(shares_V, draw) for shares_V, draw in zip(shares_SV, draws_S, strict=True)]

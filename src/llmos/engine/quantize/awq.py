@@ -137,10 +137,10 @@ class AwqScheme(CalibratedScheme):
 def best_scale(weights_RC: Floats, moments_CC: Floats, magnitudes_C: Floats, encoding: Affine) -> Floats:
     """Return what columns are best multiplied with before they are rounded: magnitudes to a power, about one."""
     tried_RC = weights_RC[:: -(-len(weights_RC) // _ROWS_TRIED)]
-    magnitudes_C = np.maximum(magnitudes_C, np.float32(1e-4) * magnitudes_C.max())
     best_C, least = np.ones_like(magnitudes_C), np.inf
     if not magnitudes_C.max() > 0:
         return best_C
+    magnitudes_C = np.maximum(magnitudes_C / magnitudes_C.max(), np.float32(1e-4))
     for power in _POWERS:
         scale_C = magnitudes_C ** np.float32(power)
         scale_C /= np.sqrt(scale_C.max() * scale_C.min())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from llmos.core.errors import BadModelFile
+from llmos.core.errors import BadModelFile, BadRequest
 from llmos.core.hardware import inspect_hardware
 from llmos.engine import _native
 from llmos.engine.architectures import Source
@@ -28,10 +28,12 @@ from llmos.engine.quantize.rounding import rounded
 from llmos.engine.quantize.rows import Write, runs
 from llmos.engine.recipe import Recipe
 from llmos.engine.spec import DecoderSpec
-from llmos.engine.tensors import RawTensor
+from llmos.engine.tensors import DType, RawTensor
 
 Ints = npt.NDArray[np.int32]
 Forget = Callable[[], None]
+
+_MOST_HALF = float(np.finfo(np.float16).max)
 
 _FILE_TYPES = {"q8_0": 7, "q4_0": 2, "q4_1": 3, "gptq": 3, "awq": 3}
 """llama.cpp's numbers for what most of a file's tensors are."""
@@ -102,7 +104,8 @@ def survey(
 ) -> dict[str, Encoding]:
     """Read all tensors once: return the encodings, with the ends of those that have them per tensor.
 
-    Raises BadModelFile where a weight is no number: once a model works with it, nobody can tell which it was.
+    Raises BadModelFile where a weight is no number: once a model works with it, nobody can tell which it was; and
+    BadRequest where one is too large for the 16-bit floats that an encoding keeps its scales in.
     """
     found, total, num_done = dict(encodings), _num_values(spec, spec.tensor_shapes()), 0
     for name, encoding in encodings.items():
@@ -115,9 +118,22 @@ def survey(
             progress("looking at the weights", num_done, total)
         if not (np.isfinite(low) and np.isfinite(high)):
             raise BadModelFile(f"Tensor {name} holds values that are no numbers. Download the model again.")
+        if max(-low, high) > _MOST_HALF and _has_halves(encoding, tensors[name].dtype):
+            raise BadRequest(
+                f"Tensor {name} holds values up to {max(-low, high):.3g}, and the 16-bit floats of {recipe.scheme} end"
+                f" at {_MOST_HALF:,.0f}. Take minmax, whose ends are 32-bit floats.",
+                param="scheme",
+            )
         if isinstance(encoding, MinMax) and recipe.options.get("per") == "tensor":
             found[name] = replace(encoding, low=float(low), high=float(high))
     return found
+
+
+def _has_halves(encoding: Encoding, dtype: DType) -> bool:
+    """Whether values become 16-bit floats, or are told by some, that weren't so before."""
+    if isinstance(encoding, Blocks):
+        return encoding.kind not in (dtype, "F32", "BF16")
+    return not isinstance(encoding, MinMax)
 
 
 def quantize_tensors(
