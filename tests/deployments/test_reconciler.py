@@ -205,6 +205,34 @@ def test_it_sleeps_until_a_request_wakes_it(live_in):
     live_in(test)
 
 
+def test_an_owner_who_says_sleep_is_heard_although_it_is_not_yet_noted_that_a_request_woke_it(live_in):
+    async def test(house):
+        house.deployments.deploy("m", min_replicas=0)
+        await house.settle()
+        await house.ask()
+        house.deployments.sleep("m")
+        await house.settle()
+        assert house.status().state == "stopped"
+        assert house.deployments.get("m").asleep
+
+    live_in(test)
+
+
+def test_what_happens_to_a_replica_is_written_down_at_once(live_in, monkeypatch):
+    monkeypatch.setattr("llmos.deployments.reconciler.POLL_SECONDS", 3600)
+    noted = asyncio.Event()
+
+    async def test(house):
+        running = asyncio.create_task(house.reconciler.run())
+        await asyncio.to_thread(house.deployments.deploy, "m")
+        await noted.wait()
+        assert house.happened() == ["deployed", "ready"]
+        running.cancel()
+        await asyncio.wait([running])
+
+    live_in(test, passing=lambda place: noted.set() if place == "after note" else None)
+
+
 def test_the_owner_may_wake_it_too(live_in):
     async def test(house):
         house.deployments.deploy("m", min_replicas=0, max_replicas=2)

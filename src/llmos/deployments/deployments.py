@@ -191,6 +191,8 @@ class Deployments:
                     f"{_ref(row)} is kept warm. Let it sleep first: llmos deploy {_ref(row)} --idle"
                     f" {DEFAULT_IDLE_SECONDS}"
                 )
+            # Also of one that sleeps already: a request may have woken it, which isn't written down yet.
+            row.updated_at = self._clock()
             if not row.asleep:
                 row.asleep = True
                 self._note(session, _ref(row), "slept", reason)

@@ -13,9 +13,10 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from llmos.core.errors import LLMOSError, NotFound
 from llmos.core.hardware import inspect_hardware
@@ -24,6 +25,8 @@ from llmos.deployments.deployments import Deployment, Deployments
 from llmos.deployments.pool import Pool
 from llmos.engine.config import EngineConfig
 from llmos.models.registry import Registry
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +58,8 @@ class _Kept:
     """What this process remembers of a deployment."""
 
     scale: Scale
-    is_asleep: bool = False
+    slept_at: datetime | None = None
+    """Which of its sleeps this process has put it to. None while it is awake."""
 
 
 class Reconciler:
@@ -82,6 +86,8 @@ class Reconciler:
         self._discarding: dict[str, asyncio.Task[None]] = {}
         self._problems: dict[str, str] = {}
         self._num_cores = inspect_hardware().num_cores
+        self._has_news = asyncio.Event()
+        """Something has happened that a pass should look at, or write down, at once."""
 
     def problem(self, ref: str) -> str | None:
         """Why a deployment can't be made so, where it isn't its replicas that say why."""
@@ -89,17 +95,16 @@ class Reconciler:
 
     async def run(self) -> None:
         """Go on until cancelled, whatever goes wrong in a pass."""
-        loop, changed = asyncio.get_running_loop(), asyncio.Event()
-        self._deployments.on_change = partial(_call_in, loop, changed.set)
+        self._deployments.on_change = partial(_call_in, asyncio.get_running_loop(), self._has_news.set)
         try:
             while True:
-                changed.clear()
+                self._has_news.clear()
                 try:
                     await self.look()
                 except Exception:  # Such as a database that is gone for a moment.
                     _log.exception("What is deployed can't be looked after")
                 try:
-                    await asyncio.wait_for(changed.wait(), POLL_SECONDS)
+                    await asyncio.wait_for(self._has_news.wait(), POLL_SECONDS)
                 except TimeoutError:
                     continue
         finally:
@@ -154,20 +159,20 @@ class Reconciler:
             kept = self._kept[ref] = _Kept(Scale(num_replicas=max(1, deployment.min_replicas)))
         usage = self._pool.usage(ref)
         if deployment.asleep:
-            if not kept.is_asleep:
-                kept.is_asleep = True
-                self._put_to_sleep(ref, files, config)
+            # Also where a request has woken it since, and its owner says so again before that is noted.
+            if kept.slept_at != deployment.updated_at:
+                self._put_to_sleep(kept, deployment, files, config)
                 return
             if not usage.num_wanted:
                 return
             await self._commit("wake", self._deployments.wake, ref, "A request came.")
-        if kept.is_asleep:
-            kept.is_asleep, kept.scale = False, Scale(num_replicas=max(1, deployment.min_replicas))
+        if kept.slept_at is not None:
+            kept.slept_at, kept.scale = None, Scale(num_replicas=max(1, deployment.min_replicas))
         elif _is_idle(deployment, usage.num_wanted, usage.idle_seconds):
-            await self._commit("sleep", self._deployments.sleep, ref, f"Idle for {deployment.idle_seconds} seconds.")
+            reason = f"Idle for {deployment.idle_seconds} seconds."
+            asleep = await self._commit("sleep", self._deployments.sleep, ref, reason)
             if _is_idle(deployment, 1, self._pool.usage(ref).idle_seconds):
-                kept.is_asleep = True
-                self._put_to_sleep(ref, files, config)
+                self._put_to_sleep(kept, asleep, files, config)
                 return
             await self._commit("wake", self._deployments.wake, ref, "A request came.")
         self._rescale(kept, deployment)
@@ -175,9 +180,12 @@ class Reconciler:
         self._pool.scale(ref, files, kept.scale.num_replicas, config)
         self._passing("scaled")
 
-    def _put_to_sleep(self, ref: str, files: Mapping[str, Path], config: EngineConfig) -> None:
+    def _put_to_sleep(
+        self, kept: _Kept, deployment: Deployment, files: Mapping[str, Path], config: EngineConfig
+    ) -> None:
+        kept.slept_at = deployment.updated_at
         self._passing("unload")
-        self._pool.scale(ref, files, 0, config)
+        self._pool.scale(deployment.ref, files, 0, config)
         self._passing("unloaded")
 
     def _rescale(self, kept: _Kept, deployment: Deployment) -> None:
@@ -218,16 +226,18 @@ class Reconciler:
     def _hear(self, version: str, kind: str, reason: str, data: Mapping[str, Any]) -> None:
         if version in self._kept:
             self._notes.append((version, kind, reason, data))
+            self._has_news.set()
 
     async def _write_notes(self) -> None:
         notes, self._notes = self._notes, []
         for note in notes:
             await self._commit("note", self._deployments.note, *note)
 
-    async def _commit(self, name: str, change: Callable[..., object], *arguments: object) -> None:
+    async def _commit(self, name: str, change: Callable[..., T], *arguments: object) -> T:
         self._passing(f"before {name}")
-        await asyncio.to_thread(change, *arguments)
+        result = await asyncio.to_thread(change, *arguments)
         self._passing(f"after {name}")
+        return result
 
 
 def _is_idle(deployment: Deployment, num_wanted: int, idle_seconds: float) -> bool:
