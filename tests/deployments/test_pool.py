@@ -355,6 +355,20 @@ def test_a_stop_while_loading_tells_who_waits(run_with, fake_model):
     run_with(test)
 
 
+def test_stop_leaves_nothing_of_a_replica_that_has_just_died(run_with, fake_model):
+    async def test(pool):
+        await pool.ensure("m@1", fake_model())
+        slot, pid = slot_of(pool), pool.status()[0].pid
+        os.kill(pid, signal.SIGKILL)
+        await slot.replica.lost
+        await asyncio.sleep(0)
+        await pool.stop("m@1")
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    run_with(test, backoff_seconds=lambda num_deaths: 100 * num_deaths)
+
+
 def test_close_lets_what_runs_end_and_takes_nothing_more(run_with, fake_model):
     async def test(pool):
         files = fake_model()

@@ -297,6 +297,17 @@ def test_a_load_that_is_given_up_takes_nobody_with_it(run_with, fake_model):
     run_with(test)
 
 
+def test_a_load_that_is_asked_for_where_a_replica_is_open_is_the_one_that_gave_it(run_with, fake_model):
+    async def test(pool):
+        await pool.ensure("m@1", fake_model())
+        [slot] = pool._groups["m@1"].slots
+        replica = slot.replica
+        assert await slot.load() is replica
+        assert (slot.replica, slot.state) == (replica, "ready"), "a second process would push the first aside"
+
+    run_with(test)
+
+
 def test_another_thread_may_ask_how_they_are(run_with, fake_model):
     async def test(pool):
         pool.scale("m@1", fake_model(hang_loading=1), 1)

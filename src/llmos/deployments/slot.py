@@ -92,9 +92,9 @@ class Slot:
         return max(0.0, self.starts_at - self._now())
 
     def load(self) -> "asyncio.Task[Replica]":
-        """Return the load that is under way, beginning one where none is."""
+        """Return the load that is under way, or that has given it the replica that is open; begin one where none is."""
         assert not self._is_leaving, "a slot that was stopped is not used again"
-        if self.loading is None or self.loading.done():
+        if self.loading is None or (self.loading.done() and not self.is_open):
             self._enter("loading")
             self._plan_start()
             self.loading = asyncio.create_task(self._start_until_ready())
@@ -109,14 +109,16 @@ class Slot:
                 self.loading.cancel()
             await asyncio.wait([self.loading])
         self._enter("stopped")
-        if self.replica is None:
-            return
-        try:
-            if drain:
-                await self.replica.drain()
-        finally:
-            # Also when the caller's patience ends: no process stays behind.
-            await self.replica.kill()
+        if self.replica is not None:
+            try:
+                if drain:
+                    await self.replica.drain()
+            finally:
+                # Also when the caller's patience ends: no process stays behind.
+                await self.replica.kill()
+        if self.report is not None:
+            # The one that died before is gone when that is told.
+            await asyncio.wait([self.report])
 
     def status(self, tokens_in_flight: int) -> ReplicaStatus:
         replica = self.replica if self.replica is not None and self.replica.is_alive else None
