@@ -86,6 +86,11 @@ def test_a_parent_that_is_quantized_already_is_taken_and_said(registry):
     )
 
 
+def test_a_parent_that_is_only_pruned_is_not_called_quantized(registry):
+    make(registry, "tiny", Recipe.of("prune", "magnitude", {}))
+    assert make(registry, "tiny-magnitude50", MINMAX).remark is None
+
+
 def test_the_text_of_the_owner_is_in_the_recipe_by_its_digest(tmp_path):
     (tmp_path / "text").write_text("Once upon a time")
     recipe = recipe_of("quantize", "gptq", {}, tmp_path / "text")

@@ -92,7 +92,7 @@ def _kinds() -> "dict[Kind, Callable[..., dict[str, Path]]]":
 
 
 def _remark(parent: Version) -> str | None:
-    if parent.quantization in _WHOLE:
+    if parent.quantization.removeprefix("sparse ") in _WHOLE:
         return None
     return f"{parent.ref} is quantized already ({parent.quantization}): what that lost stays lost, and this adds to it."
 

@@ -196,8 +196,10 @@ def test_what_the_files_cannot_say_is_refused(models, tmp_path, case, format, op
     if message is None:
         assert made(files, tmp_path, **options).spec.num_heads == open_checkpoint(files).spec.num_heads - 1
         return
+    told: list[str] = []
     with pytest.raises(UnsupportedModel, match=message):
-        made(files, tmp_path, **options)
+        prune(files, tmp_path, recipe(**options), lambda label, *_: told.append(label))
+    assert not told, "before the work"
 
 
 def test_layers_whose_pattern_a_gguf_file_cannot_say_are_refused_by_name(models):

@@ -1,6 +1,6 @@
 """A model's files -> the files of the same model with weights, or whole parts, taken out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,9 @@ def prune(
     spec = _prunable(spec, opened, recipe)
     checkpoint, threads = Checkpoint(opened, spec, sources), threads or inspect_hardware().num_cores
     if recipe.scheme == "structured":
-        narrower_spec(spec, recipe.options), num_layers_left(spec, recipe.options)  # what can't be is told of at once
+        # What can't be is told of at once, but for what depends on the layers that will be gone.
+        num_layers_left(spec, recipe.options)
+        _said(opened, spec, narrower_spec(spec, recipe.options), range(spec.num_layers))
     encodings = encodings_of(spec, checkpoint.tensors, recipe) if recipe.scheme != "structured" else {}
     tokens_SL = None
     if recipe.scheme != "magnitude" and text is not None:
@@ -97,14 +99,7 @@ def _smaller(
         kept = layers_kept(spec, tensors, tokens_SL, count, forget=opened.forget, progress=progress)
     shallower, smaller = (with_layers(each, kept) for each in (spec, narrower_spec(spec, recipe.options)))
     of_kept = _of_layers(shallower, tensors, kept)
-    metadata: Mapping[str, Any] = {}
-    sources: Mapping[str, Source] = {}
-    config: Mapping[str, Any] | None = None
-    if isinstance(opened, GGUFFiles):
-        metadata, sources = gguf_of(opened, spec, smaller, kept)
-    else:
-        assert isinstance(opened, FolderFiles)
-        config = config_of(opened, spec, smaller, kept)
+    metadata, sources, config = _said(opened, spec, smaller, kept)
     blocks = blocks_of(shallower, smaller, of_kept)
     with ModelWriter(opened, files, folder, smaller, sources, blocks, metadata=metadata) as writer:
         Narrower(shallower, smaller, of_kept, blocks, writer.write).run(
@@ -115,6 +110,17 @@ def _smaller(
     path = folder / "config.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(config)))
     return writer.files() | {"config.json": path}
+
+
+def _said(
+    opened: ModelFiles, before: DecoderSpec, smaller: DecoderSpec, kept: Sequence[int]
+) -> tuple[Mapping[str, Any], Mapping[str, Source], Mapping[str, Any] | None]:
+    """Return what a GGUF file says of the smaller model, and where its tensors lie in it; of a folder its config.json.
+    Raises UnsupportedModel where the parent's kind of file can't say it."""
+    if isinstance(opened, GGUFFiles):
+        return *gguf_of(opened, before, smaller, kept), None
+    assert isinstance(opened, FolderFiles)
+    return {}, {}, config_of(opened, before, smaller, kept)
 
 
 def _prunable(spec: ModelSpec, opened: ModelFiles, recipe: Recipe) -> DecoderSpec:
