@@ -65,6 +65,7 @@ def test_it_is_scaled_put_to_sleep_woken_and_undeployed(cli: Any) -> None:
         (["deploy", "tiny", "--option", "threads"], "NAME=VALUE"),
         (["deploy", "tiny", "--keep-warm", "--idle", "5"], "leave one out"),
         (["scale", "tiny", "--replicas", "2"], "llmos deploy tiny"),
+        (["deploy", "tiny", "--route", "no name"], "'no name' is no name for a route"),
         (["scale", "tiny"], "--replicas N"),
         (["sleep", "tiny"], "tiny isn't deployed"),
         (["undeploy", "tiny"], "tiny isn't deployed"),

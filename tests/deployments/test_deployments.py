@@ -72,6 +72,28 @@ def test_deploying_again_changes_what_is_wanted_and_notes_only_what_changed(depl
     assert deployments.history("m")[2].data == {"min_replicas": 2, "max_replicas": 2}
 
 
+def test_a_limit_that_is_not_given_stays_when_it_is_scaled(deployments, add):
+    add("m")
+    deployments.deploy("m", min_replicas=0, max_replicas=2)
+    assert deployments.scale("m", max_replicas=3).min_replicas == 0
+    assert deployments.scale("m", min_replicas=1).max_replicas == 3
+    assert deployments.scale("m", replicas=2).min_replicas == 2
+    with pytest.raises(BadRequest, match="Say how many"):
+        deployments.scale("m")
+    with pytest.raises(BadRequest, match="At least 2 and at most 1"):
+        deployments.scale("m", max_replicas=1)
+
+
+def test_what_sleeps_and_is_deployed_again_is_awake_unless_it_may_be_nothing(deployments, add):
+    add("m")
+    deployments.deploy("m")
+    deployments.sleep("m")
+    assert not deployments.deploy("m").asleep
+    assert happened(deployments, "m") == ["deployed", "slept", "woken"]
+    deployments.sleep("m")
+    assert deployments.deploy("m", min_replicas=0).asleep
+
+
 def test_what_may_be_nothing_begins_asleep_and_has_an_idle_time(deployments, add):
     add("m")
     deployed = deployments.deploy("m", min_replicas=0, max_replicas=3)

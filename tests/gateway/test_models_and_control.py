@@ -144,6 +144,8 @@ async def test_a_version_is_deployed_changed_put_to_sleep_and_removed(http: http
     assert (await http.get("/llmos/v1/deployments/dialogue")).json() == described, "a Route is as good a name"
     scaled = await http.post(f"{here}/scale", json={"min_replicas": 1, "max_replicas": 3})
     assert (scaled.json()["wanted"]["min_replicas"], scaled.json()["wanted"]["max_replicas"]) == (1, 3)
+    nothing = await http.post(f"{here}/scale", json={})
+    assert (nothing.status_code, nothing.json()["error"]["param"]) == (400, "replicas")
     assert (await http.post(f"{here}/sleep")).json()["state"] == "asleep"
     assert "the next request wakes it" in (await http.get(here)).json()["reason"]
     assert (await http.post(f"{here}/wake")).json()["wanted"]["asleep"] is False

@@ -12,6 +12,7 @@ from llmos.cli import options
 from llmos.cli.output import print_json, print_table, stderr, stdout
 from llmos.cli.remote import remote_server
 from llmos.core.config import load_settings
+from llmos.core.who import this_user
 
 if TYPE_CHECKING:
     from llmos.deployments.deployments import Deployment, Deployments
@@ -59,8 +60,11 @@ def deploy(
 ) -> None:
     """Keep a version of a model running. What was wanted of it before is forgotten."""
     from llmos.deployments.deployments import replica_limits
+    from llmos.models.names import check_name
 
     min_replicas, max_replicas = replica_limits(replicas, least, most)
+    if route is not None:
+        check_name(route, "a route")  # before anything is deployed
     wanted: dict[str, Any] = {
         "min_replicas": min_replicas,
         "max_replicas": max_replicas,
@@ -96,22 +100,17 @@ def scale(
     most: _Max = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Change how many replicas a deployment has."""
-    from llmos.core.errors import BadRequest
-    from llmos.deployments.deployments import replica_limits
-
-    if replicas is None and least is None and most is None:
-        raise BadRequest(f"Say how many: llmos scale {model} --replicas N, or --min N --max M.", param="replicas")
-    min_replicas, max_replicas = replica_limits(replicas, least, most)
+    """Change how many replicas a deployment has. A limit that isn't given stays."""
+    asked = {"replicas": replicas, "min_replicas": least, "max_replicas": most}
     if (server := remote_server(load_settings())) is not None:
-        facts = server.deployments.scale(model, min_replicas=min_replicas, max_replicas=max_replicas).raw
+        facts = server.deployments.scale(model, **asked).raw
+        wanted = facts["wanted"]
     else:
-        deployments = _deployments(_open_registry())
-        facts = _facts(deployments.scale(model, min_replicas=min_replicas, max_replicas=max_replicas))
+        facts = wanted = _facts(_deployments(_open_registry()).scale(model, **asked))
     if as_json:
         print_json(facts)
     else:
-        stdout().print(f"{facts['version']} is to have {_in_words(min_replicas, max_replicas)}.")
+        stdout().print(f"{facts['version']} is to have {_in_words(wanted['min_replicas'], wanted['max_replicas'])}.")
 
 
 def sleep(model: _Deployed, as_json: options.AsJson = False) -> None:
@@ -240,7 +239,7 @@ def _facts(deployment: "Deployment") -> dict[str, Any]:
 def _point(registry: "Registry", route: str, ref: str) -> None:
     from llmos.deployments.routes import Routes
 
-    Routes(registry).set(route, ref)
+    Routes(registry).set(route, ref, reason=f"{ref} was deployed for it.", by=this_user())
 
 
 def _open_registry() -> "Registry":

@@ -56,12 +56,13 @@ def set_(
 ) -> None:
     """Say what answers to a name. A running server follows at once."""
     shares = _shares(targets)
-    shadow_of = None if shadow is None else _target_and_percent(shadow)
+    shadow_target, shadow_percent = (None, None) if shadow is None else _target_and_percent(shadow)
+    shadow_percent = 100.0 if shadow_percent is None else shadow_percent
     server = remote_server(load_settings())
     if server is not None:
         asked: dict[str, Any] = {
             "fallbacks": fallback or None,
-            "shadow": shadow_of and {"target": shadow_of[0], "percent": shadow_of[1] or 100},
+            "shadow": shadow_target and {"target": shadow_target, "percent": shadow_percent},
             "sticky": None if sticky == "user" else sticky,
             "timeout_seconds": timeout,
             "reason": reason,
@@ -74,7 +75,7 @@ def set_(
             name,
             shares,
             fallbacks=fallback or (),
-            shadow=None if shadow_of is None else Shadow(shadow_of[0], shadow_of[1] or 100),
+            shadow=None if shadow_target is None else Shadow(shadow_target, shadow_percent),
             sticky=sticky_of(sticky),
             timeout_seconds=timeout,
             reason=reason,

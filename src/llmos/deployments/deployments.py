@@ -77,15 +77,19 @@ class DeploymentEvent:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-def replica_limits(replicas: int | None, least: int | None, most: int | None) -> tuple[int, int]:
+def replica_limits(
+    replicas: int | None, least: int | None, most: int | None, before: tuple[int, int] | None = None
+) -> tuple[int, int]:
     """Return the least and the largest number of replicas that somebody wants who may say either, both or one number.
 
-    Raises BadRequest for one number beside limits.
+    `before`: what holds where nothing is said. Raises BadRequest for one number beside limits.
     """
     if replicas is not None and (least is not None or most is not None):
         raise BadRequest("Say how many replicas, or the least and the most, but not both.", param="replicas")
     if replicas is not None:
         return replicas, max(1, replicas)
+    if before is not None:
+        return before[0] if least is None else least, before[1] if most is None else most
     least = 1 if least is None else least
     return least, max(1, least) if most is None else most
 
@@ -157,7 +161,9 @@ class Deployments:
                 kind, data = "deployed", wanted
             else:
                 kind, data = "changed", {name: value for name, value in wanted.items() if getattr(row, name) != value}
-                row.asleep = row.asleep and not keep_warm
+                if row.asleep and min_replicas > 0:
+                    row.asleep = False
+                    self._note(session, version.ref, "woken", "The owner deployed it again.")
             for name, value in wanted.items():
                 setattr(row, name, value)
             row.updated_at = now
@@ -169,9 +175,21 @@ class Deployments:
         self._tell()
         return deployment
 
-    def scale(self, ref: str, *, min_replicas: int, max_replicas: int) -> Deployment:
-        """Want so many replicas of what is deployed. Raises NotFound, BadRequest, and Unavailable without room."""
+    def scale(
+        self,
+        ref: str,
+        *,
+        replicas: int | None = None,
+        min_replicas: int | None = None,
+        max_replicas: int | None = None,
+    ) -> Deployment:
+        """Want so many replicas of what is deployed; a limit that isn't given stays. Raises NotFound, BadRequest, and
+        Unavailable without room."""
+        if replicas is None and min_replicas is None and max_replicas is None:
+            raise BadRequest(f"Say how many: llmos scale {ref[:80]} --replicas N, or --min N --max M.", param="replicas")
         deployed = self.get(ref)
+        before = deployed.min_replicas, deployed.max_replicas
+        min_replicas, max_replicas = replica_limits(replicas, min_replicas, max_replicas, before)
         self._refuse_without_room(self._version(deployed.ref), deployed.options, max_replicas)
         with self._changing(ref) as (session, row):
             idle_seconds = _check_replicas(min_replicas, max_replicas, row.idle_seconds, row.keep_warm)

@@ -176,11 +176,17 @@ async def get_deployment_history(request: Request, name: str) -> Response:
     responses=openapi.answers(DeploymentDescription),
 )
 async def scale_deployment(request: Request, name: str) -> Response:
+    """`replicas`, or one or both of the limits; a limit that isn't given stays."""
     asked = await receive(request, ScaleRequest)
     services = services_of(request)
-    least, most = replica_limits(asked.replicas, asked.min_replicas, asked.max_replicas)
     version = await _version_of(services, name)
-    await asyncio.to_thread(services.deployments.scale, version, min_replicas=least, max_replicas=most)
+    await asyncio.to_thread(
+        services.deployments.scale,
+        version,
+        replicas=asked.replicas,
+        min_replicas=asked.min_replicas,
+        max_replicas=asked.max_replicas,
+    )
     return json_response(await _describe(services, version))
 
 
