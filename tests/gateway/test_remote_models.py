@@ -308,6 +308,7 @@ def strange() -> Iterator[tuple[str, type[Strange]]]:
 
 
 STREAM = {"content-type": "text/event-stream"}
+ENDED = b'data: {"choices": [{"delta": {"content": "Hel"}, "finish_reason": "stop"}]}\n\n'
 
 
 @pytest.mark.parametrize(
@@ -319,6 +320,9 @@ STREAM = {"content-type": "text/event-stream"}
         ((200, STREAM, b"data: [1]\n\n"), "none of its API's"),
         ((200, STREAM, b'data: {"choices": "many"}\n\n'), "none of its API's"),
         ((200, STREAM, b'data: {"choices": [{"index": 0, "delta": {"content": "Hel"}}]}\n\n'), "ended its stream"),
+        ((200, STREAM, b'data: {"choices": [{"delta": {"content": ["Hel"]}}]}\n\n'), "none of its API's"),
+        ((200, STREAM, ENDED + b'data: {"usage": {"completion_tokens": -1}}\n\n'), "none of its API's"),
+        ((200, STREAM, ENDED + b'data: {"usage": {"prompt_tokens_details": 1}}\n\n'), "none of its API's"),
         ((404, {}, b"nothing"), "doesn't know the model"),
         ((418, {}, b'{"error": {"message": "Short\\nand stout"}}'), "status 418: Short and stout"),
         ((500, {}, b"x" * 10_000_000), "failed with status 500."),
@@ -338,6 +342,36 @@ async def test_what_is_no_answer_is_told_as_the_providers_failure(
     assert reply.status_code == 502
     assert said in reply.json()["error"]["message"]
     assert handler.asked == ["/chat/completions"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (500, {}, b'{"error": {"message": "What is %s?"}}' % SECRET.encode()),
+        (200, STREAM, b'data: {"error": {"message": "What is %s?"}}\n\n' % SECRET.encode()),
+    ],
+)
+async def test_a_provider_that_quotes_its_key_is_not_quoted(
+    http: httpx.AsyncClient,
+    services: Services,
+    strange: tuple[str, type[Strange]],
+    answer: tuple[int, dict[str, str], bytes],
+) -> None:
+    url, handler = strange
+    handler.answer = answer
+    remote(services, url, key=SECRET)
+    reply = await http.post(PATH, json=CHAT)
+    assert "What is (the key)?" in reply.json()["error"]["message"]
+
+
+async def test_a_rest_without_an_end_is_none(
+    http: httpx.AsyncClient, services: Services, strange: tuple[str, type[Strange]]
+) -> None:
+    url, handler = strange
+    handler.answer = (503, {"retry-after": "inf"}, b"")
+    remote(services, url)
+    reply = await http.post(PATH, json=CHAT)
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
 
 
 async def test_a_providers_filter_is_a_true_finish_reason(

@@ -102,7 +102,9 @@ def check_base_url(url: str) -> str:
         is_whole = False
     if not is_whole or not url.isascii() or not url.isprintable() or " " in url:
         raise BadRequest(
-            f"{url[:200]!r} is no base URL: write one such as https://api.openai.com/v1.", param="base_url"
+            # A password in it is not said again.
+            f"{url.rpartition('@')[2][:200]!r} is no base URL: write one such as https://api.openai.com/v1.",
+            param="base_url",
         )
     if parts.username is not None or parts.query or parts.fragment:
         raise BadRequest(

@@ -5,6 +5,7 @@ said, in an error or in the log.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from llmos.deployments.remote.dialect import Dialect
 from llmos.deployments.remote.failures import error_in_stream, error_of, too_slow, unreachable
 from llmos.deployments.remote.openai import OpenAIDialect
 from llmos.deployments.remote_model import Kind, Provider, RemoteModel
-from llmos.engine.messages import Event, Generate, Started
+from llmos.engine.messages import Delta, Event, Generate, Started
 
 MAX_CONNECTIONS = 100
 """To one provider."""
@@ -66,12 +67,13 @@ class Remotes:
         dialect = _DIALECTS[provider.kind](model, request, given)
         body = msgspec.json.encode(dialect.body())
         self._check_rest(provider)
-        headers = {**await self._headers(provider), "Content-Type": "application/json", "Accept": "text/event-stream"}
+        key = await self._key_of(provider)
+        headers = {**dialect.headers(key), "Content-Type": "application/json", "Accept": "text/event-stream"}
         asked = self._client(provider).stream("POST", provider.base_url + dialect.path(), content=body, headers=headers)
         with _named(provider):
             async with asked as response:
                 if response.status_code != 200:
-                    raise await self._refusal(provider, response)
+                    raise await self._refusal(provider, response, key)
                 kind = response.headers.get("content-type", "")
                 if "text/event-stream" not in kind:
                     raise ProviderFailed(f"The provider {provider.name} answers with {kind or 'nothing'}, no stream.")
@@ -79,20 +81,20 @@ class Remotes:
                 decoder = EventDecoder()
                 async for chunk in response.aiter_bytes():
                     for data in decoder.feed(chunk):
-                        for event in _events(provider, dialect, data):
+                        for event in _events(provider, dialect, data, key):
                             yield event
-        for event in dialect.end():
+        for event in _last_events(provider, dialect):
             yield event
 
     async def models(self, provider: Provider) -> list[str]:
         """Return what the provider calls its models: whether it can be reached, and takes the key, shows on the way."""
-        asked = self._client(provider).stream(
-            "GET", f"{provider.base_url}/models", headers=await self._headers(provider)
-        )
+        key = await self._key_of(provider)
+        headers = _DIALECTS[provider.kind].headers(key)
+        asked = self._client(provider).stream("GET", f"{provider.base_url}/models", headers=headers)
         with _named(provider):
             async with asked as response:
                 if response.status_code != 200:
-                    raise await self._refusal(provider, response)
+                    raise await self._refusal(provider, response, key)
                 body = await _some(response, MAX_LIST_BYTES)
         try:
             return sorted(str(each["id"]) for each in msgspec.json.decode(body)["data"])
@@ -120,8 +122,8 @@ class Remotes:
             )
         return client
 
-    async def _headers(self, provider: Provider) -> dict[str, str]:
-        return _DIALECTS[provider.kind].headers(await asyncio.to_thread(self._providers.key_of, provider))
+    async def _key_of(self, provider: Provider) -> str | None:
+        return await asyncio.to_thread(self._providers.key_of, provider)
 
     def _check_rest(self, provider: Provider) -> None:
         """Raises RateLimited while the provider wants to be left alone."""
@@ -132,37 +134,65 @@ class Remotes:
                 retry_after_seconds=seconds,
             )
 
-    async def _refusal(self, provider: Provider, response: httpx.Response) -> LLMOSError:
+    async def _refusal(self, provider: Provider, response: httpx.Response, key: str | None) -> LLMOSError:
         seconds = self._retry_after(response)
         if response.status_code in (429, 503, 529) and seconds is not None:
             self._rests_until[provider.name] = time.monotonic() + min(seconds, MAX_REST_SECONDS)
-        return error_of(provider, response.status_code, await _some(response, MAX_ERROR_BYTES), seconds)
+        body = (await _some(response, MAX_ERROR_BYTES)).decode(errors="replace")
+        return error_of(provider, response.status_code, _without(key, body).encode(), seconds)
 
     def _retry_after(self, response: httpx.Response) -> float | None:
         """Return how long the provider asks to wait: so many seconds, or until a date."""
         said = response.headers.get("retry-after", "")
         try:
-            return max(0.0, float(said))
+            seconds = float(said)
         except ValueError:
-            pass
-        try:
-            return max(0.0, (parsedate_to_datetime(said) - self._clock()).total_seconds())
-        except (ValueError, TypeError):
-            return None
+            try:
+                seconds = (parsedate_to_datetime(said) - self._clock()).total_seconds()
+            except (ValueError, TypeError):
+                return None
+        return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _events(provider: Provider, dialect: Dialect, data: str) -> Iterator[Event]:
+def _events(provider: Provider, dialect: Dialect, data: str, key: str | None) -> Iterator[Event]:
     if data == "[DONE]":
         return
-    try:
+    with _understood(provider):
         event: Any = msgspec.json.decode(data)
         if not isinstance(event, dict):
             raise TypeError
         if (error := event.get("error")) is not None:
-            raise error_in_stream(provider, error)
-        yield from dialect.read(event)
+            raise error_in_stream(provider, msgspec.json.decode(_without(key, data))["error"])
+        for each in dialect.read(event):
+            _check_texts(each)
+            yield each
+
+
+def _last_events(provider: Provider, dialect: Dialect) -> Iterator[Event]:
+    with _understood(provider):
+        yield from dialect.end()
+
+
+@contextmanager
+def _understood(provider: Provider) -> Iterator[None]:
+    """Raise whatever can't be made of what was sent as the provider's failure."""
+    try:
+        yield
     except (msgspec.MsgspecError, AttributeError, TypeError, ValueError):
         raise ProviderFailed(f"The provider {provider.name} sent an event that is none of its API's.") from None
+
+
+def _check_texts(event: Event) -> None:
+    """Raises TypeError where a text is none."""
+    if isinstance(event, Delta):
+        calls = [text for call in event.tool_calls for text in (call.id, call.name, call.arguments)]
+        if not all(isinstance(text, str) for text in (event.text, event.reasoning, *calls)):
+            raise TypeError
+
+
+def _without(key: str | None, said: str) -> str:
+    """What a provider says may quote the key that it was sent."""
+    return said if key is None else said.replace(key, "(the key)")
 
 
 async def _some(response: httpx.Response, limit_bytes: int) -> bytes:

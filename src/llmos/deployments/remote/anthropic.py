@@ -144,14 +144,14 @@ class AnthropicDialect(Dialect):
         if self._reason is None:
             raise self.broken_off()
         usage = self._usage
-        num_cached = int(usage.get("cache_read_input_tokens") or 0)
-        num_new = int(usage.get("input_tokens") or 0) + int(usage.get("cache_creation_input_tokens") or 0)
+        num_cached = self.num_tokens(usage, "cache_read_input_tokens")
+        num_new = self.num_tokens(usage, "input_tokens") + self.num_tokens(usage, "cache_creation_input_tokens")
         yield Counted(self.request.id, num_new + num_cached)
         yield Delta(
             id=self.request.id,
             finish_reason=self._reason,
             stop_reason=self._stop,
-            num_output_tokens=int(usage.get("output_tokens") or self._num_pieces),
+            num_output_tokens=self.num_tokens(usage, "output_tokens") or self._num_pieces,
             num_cached_tokens=num_cached,
         )
 

@@ -12,6 +12,9 @@ from llmos.engine.messages import Event, Generate, SamplingParams
 
 _DEFAULTS = SamplingParams()
 
+MAX_TOKENS = 2**40
+"""More than that nobody has counted."""
+
 
 class Refusal(msgspec.Struct, frozen=True):
     """A field that the provider can't honour, and what callers call it."""
@@ -72,6 +75,14 @@ class Dialect(ABC):
 
     def cannot(self, field: str, what: str, advice: str) -> BadRequest:
         return BadRequest(f"{self.model.ref} can't {what}. {advice}", param=field)
+
+    @staticmethod
+    def num_tokens(usage: Mapping[str, Any], name: str) -> int:
+        """Return what the provider counted, 0 where it says nothing of it. Raises ValueError for what is no count."""
+        num = usage.get(name) or 0
+        if not (isinstance(num, int) and 0 <= num <= MAX_TOKENS):
+            raise ValueError(name)
+        return num
 
     def broken_off(self) -> ProviderFailed:
         return ProviderFailed(

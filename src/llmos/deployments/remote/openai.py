@@ -133,10 +133,10 @@ class OpenAIDialect(Dialect):
         usage, num_cached = self._usage, 0
         counts = list(self._num_pieces)
         if usage:
-            yield Counted(self.request.id, int(usage.get("prompt_tokens") or 0))
+            yield Counted(self.request.id, self.num_tokens(usage, "prompt_tokens"))
             # The provider counts all choices together: so that their sum is right, the first one has it.
-            counts = [int(usage.get("completion_tokens") or 0)] + [0] * (len(counts) - 1)
-            num_cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+            counts = [self.num_tokens(usage, "completion_tokens")] + [0] * (len(counts) - 1)
+            num_cached = self.num_tokens(usage.get("prompt_tokens_details") or {}, "cached_tokens")
         for index, reason in sorted(self._reasons.items()):
             yield Delta(
                 id=self.request.id,
