@@ -186,7 +186,9 @@ class Deployments:
         """Want so many replicas of what is deployed; a limit that isn't given stays. Raises NotFound, BadRequest, and
         Unavailable without room."""
         if replicas is None and min_replicas is None and max_replicas is None:
-            raise BadRequest(f"Say how many: llmos scale {ref[:80]} --replicas N, or --min N --max M.", param="replicas")
+            raise BadRequest(
+                f"Say how many: llmos scale {ref[:80]} --replicas N, or --min N --max M.", param="replicas"
+            )
         deployed = self.get(ref)
         before = deployed.min_replicas, deployed.max_replicas
         min_replicas, max_replicas = replica_limits(replicas, min_replicas, max_replicas, before)

@@ -193,7 +193,8 @@ class Reconciler:
         demand = Demand(num_choices=usage.num_open, tokens_in_flight=usage.tokens_in_flight)
         least, most = max(1, deployment.min_replicas), deployment.max_replicas
         kept.scale = rescale(before, time.monotonic(), demand, least, most)
-        if kept.scale.num_replicas != before.num_replicas:
+        # Who changes the limits has said why already.
+        if kept.scale.num_replicas != before.num_replicas and least <= before.num_replicas <= most:
             reason = f"{demand.num_choices} choices are open, with {demand.tokens_in_flight:,} tokens in flight."
             numbers = {"from": before.num_replicas, "to": kept.scale.num_replicas}
             self._notes.append((deployment.ref, "scaled", reason, numbers))

@@ -161,7 +161,7 @@ def _events(provider: Provider, dialect: Dialect, data: str, key: str | None) ->
         event: Any = msgspec.json.decode(data)
         if not isinstance(event, dict):
             raise TypeError
-        if (error := event.get("error")) is not None:
+        if event.get("error") is not None:
             raise error_in_stream(provider, msgspec.json.decode(_without(key, data))["error"])
         for each in dialect.read(event):
             _check_texts(each)
