@@ -59,6 +59,13 @@ def test_a_gate_is_read(text, spelled):
         ("error_rate < 1 or score > 1", "no condition"),
         ("error_rate < 5ms", "error_rate is no time"),
         ("__import__ < 1", "knows no __import__"),
+        ("error_rate <= 5", "error_rate is a share, 0 to 1"),
+        ("score >= 90", "score is a share, 0 to 1"),
+        ("p95_first_token <= 150%", "p95_first_token <= 1.5x"),
+        ("tokens_per_second >= 80%", "tokens_per_second >= 0.8x"),
+        ("error_rate < 0", "can never hold"),
+        ("score > 100%", "can never hold"),
+        ("p95_seconds <= 0", "can never hold"),
     ],
 )
 def test_what_is_no_gate_is_told_so(text, message):
@@ -98,6 +105,11 @@ def test_errors_that_no_later_call_can_make_good_fail_at_once():
     assert verdict("error_rate <= 10%", window_of(num_failed=3)).verdict == "fails"
     assert verdict("error_rate <= 10%", window_of(num_failed=2)).verdict == "unknown", "two may be bad luck"
     assert verdict("error_rate <= 50%", window_of(num_failed=3)).verdict == "unknown"
+
+
+def test_errors_that_are_wanted_are_waited_for():
+    assert verdict("error_rate >= 50%", window_of(num_failed=3)).verdict == "unknown"
+    assert verdict("error_rate >= 50%", window_of(num_failed=20)).verdict == "holds"
 
 
 def test_the_score_needs_no_calls():

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound
 from llmos.deployments.deployments import Deployments
 from llmos.deployments.gates import Judgement
+from llmos.deployments.providers import Providers
 from llmos.deployments.rollouts import Rollouts, check_steps, shares_at
+from llmos.deployments.route import Shadow
 from llmos.deployments.routes import Routes
+from llmos.security.secrets import Secrets
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HOLDS = Judgement("holds", "all is well")
@@ -104,6 +107,74 @@ def test_a_removed_route_stops_its_rollout(rollouts, routes):
     assert rollouts.roll_back(rollout, "whatever").state == "stopped"
 
 
+@pytest.mark.parametrize("kept", [{"shadow": Shadow("new@2", 10)}, {"fallbacks": ["new@2"]}])
+def test_a_shadow_or_a_fallback_takes_over_and_is_one_again_after_it(rollouts, routes, kept):
+    routes.set("chat", "old@1", **kept)
+    before = routes.get("chat")
+    rollout = rollouts.begin("new@2", "chat", steps=[50, 100])
+    for _ in range(3):
+        rollout = rollouts.advance(rollout, HOLDS)
+    assert (rollout.state, percents(routes)) == ("finished", {"new@2": 100})
+    rollouts.roll_back_route("chat")
+    assert routes.get("chat").settings() == before.settings()
+
+
+def test_a_rollout_that_was_undone_while_it_tried_its_cases_stays_undone(rollouts, routes):
+    seen = rollouts.begin("new@2", "chat", gate="score >= 0.5", cases=[{"prompt": "Well?", "equals": "yes"}])
+    rollouts.roll_back_route("chat")
+    rollout = rollouts.advance(rollouts.note_scores(seen, {"new": 1.0}), HOLDS)
+    assert (rollout.state, percents(routes)) == ("rolled_back", {"old@1": 100})
+
+
+def test_a_version_is_not_taken_back_by_its_first_step(rollouts, routes):
+    routes.set("chat", {"old@1": 70, "new@2": 30})
+    with pytest.raises(BadRequest, match=r"has 30 % of chat already.*--steps 30%,100%"):
+        rollouts.begin("new@2", "chat", steps=[5, 25, 100])
+    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[30, 100]), HOLDS)
+    assert percents(routes) == {"old@1": 70, "new@2": 30}
+    assert rollout.state == "running"
+
+
+def test_a_route_that_is_full_begins_no_rollout(rollouts, routes, registry, tmp_path):
+    Providers(registry.database, Secrets(tmp_path / "key")).add(
+        "far", kind="openai", base_url="http://127.0.0.1:1/v1", key=None
+    )
+    routes.set("chat", "old@1", fallbacks=[f"remote:far/{i}" for i in range(31)])
+    with pytest.raises(BadRequest, match="32 targets at most"):
+        rollouts.begin("new@2", "chat")
+    assert rollouts.list() == []
+
+
+def test_nobody_goes_back_to_what_was_removed(rollouts, routes, registry):
+    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[5, 100]), HOLDS)
+    registry.remove("old@1")
+    with pytest.raises(Conflict, match=r"old@1, which chat would go back to, was removed.*llmos route set chat"):
+        rollouts.roll_back_route("chat")
+    rollout = rollouts.roll_back(rollout, "error_rate is 1")
+    assert (rollout.state, percents(routes)) == ("stopped", {"old@1": 95, "new@2": 5})
+    assert "nothing to go back to" in rollout.reason
+
+
+def test_a_step_that_holds_says_what_it_waits_for(rollouts):
+    seen = rollouts.advance(rollouts.begin("new@2", "chat"), HOLDS)
+    rollouts.hold(seen, "waits: 3 of 20 calls")
+    assert rollouts.get(seen.id).reason == "waits: 3 of 20 calls"
+    ended = rollouts.roll_back(seen, "because")
+    rollouts.hold(seen, "waits: 4 of 20 calls")
+    assert rollouts.get(seen.id).reason == ended.reason
+
+
+def test_a_provider_tries_no_cases(rollouts, routes, registry, tmp_path):
+    Providers(registry.database, Secrets(tmp_path / "key")).add(
+        "far", kind="openai", base_url="http://127.0.0.1:1/v1", key=None
+    )
+    routes.set("chat", "remote:far/big")
+    cases = [{"prompt": "Well?", "equals": "yes"}]
+    with pytest.raises(BadRequest, match=r"remote:far/big runs at a provider"):
+        rollouts.begin("new@2", "chat", gate="score >= 1x", cases=cases)
+    assert rollouts.begin("new@2", "chat", gate="score >= 0.8", cases=cases).state == "starting"
+
+
 def test_a_finished_rollout_that_was_changed_by_hand_is_not_undone(rollouts, routes):
     rollout = rollouts.begin("new@2", "chat", steps=[100])
     for _ in range(2):
@@ -150,6 +221,14 @@ def test_a_deployment_that_is_refused_begins_no_rollout(registry, routes):
         ({"cases": [{"prompt": "x"}]}, BadRequest, "Case 1 takes one of `contains`"),
         ({"cases": [{"prompt": "x", "matches": "("}]}, BadRequest, "no regular expression"),
         ({"cases": [{"prompt": "x", "contains": "y", "extra": 1}]}, BadRequest, "unknown field `extra`"),
+        ({"cases": [{"messages": [], "contains": "y"}]}, BadRequest, "length >= 1"),
+        (
+            {"cases": [{"messages": [{"role": "user"}], "contains": "y"}]},
+            BadRequest,
+            "missing required field `content`",
+        ),
+        ({"cases": [{"messages": [{"role": "boss", "content": "x"}], "contains": "y"}]}, BadRequest, "'boss'"),
+        ({"cases": [{"prompt": "\ud800", "contains": "y"}]}, BadRequest, "half of a surrogate pair"),
     ],
 )
 def test_what_cannot_be_meant_begins_nothing(rollouts, routes, change, error, message):

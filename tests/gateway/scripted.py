@@ -271,7 +271,7 @@ class FakePool:
         [replica] = [replica for replica in self.replicas if replica.version == version]
         replica.state = "stopped"
 
-    async def ensure(self, version: str, files: Mapping[str, Path]) -> Ready:
+    async def ensure(self, version: str, files: Mapping[str, Path], *, is_patient: bool = False) -> Ready:
         if not any(replica.version == version for replica in self.replicas):
             self.replicas.append(FakeStatus(version))
         return self.ready

@@ -9,7 +9,7 @@ import pytest
 from scripted import FakePool
 
 from llmos.core.config import load_settings
-from llmos.core.errors import ReplicaFailed, UnsupportedModel
+from llmos.core.errors import ReplicaFailed, Unavailable, UnsupportedModel
 from llmos.deployments.deployments import Deployments
 from llmos.deployments.rollouts import Rollouts
 from llmos.deployments.routes import Routes
@@ -162,6 +162,65 @@ async def test_a_score_is_compared_with_what_answered_before(services, runner, p
     await look(runner)
     assert services.rollouts.get(rollout.id).scores == {"new": 0.0, "before": 1.0}
     assert services.rollouts.get(rollout.id).state == "rolled_back"
+
+
+@pytest.mark.anyio
+async def test_a_first_step_of_all_calls_is_compared_with_those_before_it(services, runner, http):
+    """p95_first_token says something of these answers; how fast they are beside each other is beside the point."""
+    gate = "p95_first_token <= 1000000x"
+    rollout = services.rollouts.begin("new@1", "chat", steps=[100], gate=gate, min_calls=5)
+    await ask(http, 10)
+    await look(runner)
+    assert percents(services) == {"new@1": 100}
+    await ask(http, 10)
+    await look(runner)
+    assert services.rollouts.get(rollout.id).state == "finished"
+
+
+@pytest.mark.anyio
+async def test_a_version_that_takes_long_to_load_is_waited_for(services, runner, pool):
+    """Callers wait for a load as long as they like to, a rollout as long as it takes."""
+    asked = []
+
+    async def ensure(version, files, *, is_patient=False):
+        asked.append((version, is_patient))
+        if not is_patient and len(asked) == 1:
+            raise Unavailable("new@1 is being loaded, 40 % so far.", retry_after_seconds=9)
+
+    pool.ensure = ensure
+    rollout = services.rollouts.begin("new@1", "chat")
+    await look(runner)
+    assert services.rollouts.get(rollout.id).state == "running"
+    assert asked[0] == ("new@1", True)
+
+
+@pytest.mark.anyio
+async def test_who_cannot_answer_the_cases_is_named(services, runner, pool):
+    pool.says["old@1"] = [ReplicaFailed("The model's process died.")]
+    rollout = services.rollouts.begin("new@1", "chat", gate="score >= 1x", cases=[{"prompt": "Well?", "equals": "yes"}])
+    await look(runner)
+    assert services.rollouts.get(rollout.id).reason == "old@1 can't answer: The model's process died."
+
+
+@pytest.mark.anyio
+async def test_a_rollout_that_is_undone_stops_trying_its_cases(services, runner, pool):
+    waits = asyncio.Event()
+    pool.ensure = lambda *_, **__: waits.wait()
+    rollout = services.rollouts.begin("new@1", "chat", gate="score >= 1", cases=[{"prompt": "Well?", "equals": "yes"}])
+    await runner.look()
+    services.rollouts.roll_back_route("chat")
+    await look(runner)
+    assert services.rollouts.get(rollout.id).state == "rolled_back"
+    assert pool.requests == []
+
+
+@pytest.mark.anyio
+async def test_a_step_that_waits_says_for_what(services, runner, http):
+    rollout = services.rollouts.begin("new@1", "chat", steps=[100], gate="error_rate <= 1%", min_calls=5)
+    await look(runner)
+    await ask(http, 3)
+    await look(runner)
+    assert services.rollouts.get(rollout.id).reason == "waits: 3 of 5 calls that error_rate is judged by"
 
 
 @pytest.mark.anyio

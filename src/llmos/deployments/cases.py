@@ -8,7 +8,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -19,10 +19,15 @@ MAX_CASES = 500
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
 
 
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     prompt: Text | None = None
     """What a user says. One of this and `messages`."""
-    messages: list[dict[str, Any]] | None = None
+    messages: Annotated[list[Message], msgspec.Meta(min_length=1, max_length=100)] | None = None
     contains: Text | None = None
     """The answer has this somewhere, in small or capital letters. One of this, `equals` and `matches`."""
     equals: str | None = None
@@ -70,6 +75,12 @@ def _case(place: int, fields: Mapping[str, Any]) -> Case:
         case = msgspec.convert(fields, Case)
     except msgspec.ValidationError as error:
         raise BadRequest(f"Case {place} is none: {error}.", param="cases") from None
+    try:
+        msgspec.json.encode(case)
+    except UnicodeEncodeError:
+        raise BadRequest(
+            f"Case {place} holds half of a surrogate pair, which is no character.", param="cases"
+        ) from None
     if (case.prompt is None) == (case.messages is None):
         raise BadRequest(f"Case {place} takes one of `prompt` and `messages`.", param="cases")
     if sum(each is not None for each in (case.contains, case.equals, case.matches)) != 1:

@@ -8,8 +8,8 @@ p50_seconds         of whole answers; p95 and p99 likewise
 tokens_per_second   of an answer after its first token, the mean over the calls
 score               share of the rollout's cases that were answered right
 
-A limit is a number (0.01), a percentage (1%), milliseconds or seconds (800ms, 2s), or how it compares with what
-answered before (1.5x: half as much again).
+A limit is a number (0.01), of a share also a percentage (1%), of a time milliseconds or seconds (800ms, 2s), or how it
+compares with what answered before (1.5x: half as much again).
 """
 
 import operator
@@ -57,6 +57,7 @@ _METRICS: Mapping[str, Callable[[Window], float | None]] = {
 }
 SCORE = "score"
 METRICS = (*_METRICS, SCORE)
+_SHARES = ("error_rate", SCORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,17 @@ class Gate:
 
     @property
     def asks_for_score(self) -> bool:
-        return any(condition.metric == SCORE for condition in self.conditions)
+        return bool(self.of_score.conditions)
+
+    @property
+    def compares_score(self) -> bool:
+        """The score that is wanted depends on that of what answered before."""
+        return any(condition.is_relative for condition in self.of_score.conditions)
+
+    @property
+    def of_score(self) -> "Gate":
+        """The conditions that cases decide alone."""
+        return Gate(tuple(condition for condition in self.conditions if condition.metric == SCORE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +127,27 @@ def parse_gate(text: str) -> Gate:
         if unit in ("ms", "s") and not metric.endswith(("_first_token", "_seconds")):
             raise BadRequest(f"{metric} is no time: write its limit without {unit}.", param="gate")
         limit = float(match["limit"]) * _UNITS[unit]
-        conditions.append(Condition(metric, match["operator"], limit, unit == "x"))
+        condition = Condition(metric, match["operator"], limit, unit == "x")
+        _check_limit(condition, part.strip(), unit)
+        conditions.append(condition)
     return Gate(tuple(conditions))
+
+
+def _check_limit(condition: Condition, spelled: str, unit: str | None) -> None:
+    """Raise BadRequest for a limit that says nothing, or that nothing can keep."""
+    is_share = condition.metric in _SHARES
+    if unit == "%" and not is_share:
+        raise BadRequest(
+            f"{condition.metric} is no share, so its limit is no %. Compare it with what it was before:"
+            f" {condition.metric} {condition.operator} {condition.limit:g}x",
+            param="gate",
+        )
+    if is_share and not condition.is_relative and condition.limit > 1:
+        raise BadRequest(f"{condition.metric} is a share, 0 to 1: write {spelled!r} as in 5% or 0.05.", param="gate")
+    is_over_all = is_share and not condition.is_relative and condition.operator == ">" and condition.limit >= 1
+    is_under_all = condition.limit == 0 and (condition.operator == "<" or (not is_share and condition.operator == "<="))
+    if is_over_all or is_under_all:
+        raise BadRequest(f"{spelled!r} can never hold: write another limit.", param="gate")
 
 
 def metrics_of(window: Window) -> dict[str, float]:
@@ -151,7 +181,8 @@ def _judge(condition: Condition, measured: Measured, num_judged: int, min_calls:
         value, base = metrics_of(measured.window).get(metric), measured.before.get(metric)
         if num_judged < min_calls:
             num_failed = measured.window.num_failed
-            if metric == "error_rate" and num_failed >= MIN_FAILURES and not condition.is_relative:
+            is_ceiling = condition.operator in ("<", "<=") and not condition.is_relative
+            if metric == "error_rate" and num_failed >= MIN_FAILURES and is_ceiling:
                 # Even if all that are missing were answered.
                 at_best = num_failed / min_calls
                 if not _OPERATORS[condition.operator](at_best, condition.limit):

@@ -11,7 +11,7 @@ hand meanwhile has taken over: the rollout stops and leaves them. Knows no proce
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Literal
@@ -25,8 +25,10 @@ from llmos.deployments import queries
 from llmos.deployments.cases import Case, cases_as_json, read_cases
 from llmos.deployments.deployments import Deployments
 from llmos.deployments.gates import DEFAULT_GATE, Judgement, parse_gate
+from llmos.deployments.route import with_weights
 from llmos.deployments.routes import Routes
 from llmos.deployments.tables import RolloutEventRow, RolloutRow
+from llmos.deployments.targets import remote_name
 
 State = Literal["starting", "running", "finished", "rolled_back", "stopped"]
 """stopped: somebody changed the route's weights meanwhile, or it was called off; the weights stay as they are."""
@@ -65,7 +67,7 @@ class Rollout:
     scores: Mapping[str, float]
     """The share of the cases that the "new" version and the one "before" answered right."""
     reason: str
-    """Why it is in its state, with the numbers."""
+    """Why it is in its state, or what its step waits for, with the numbers."""
     begun_by: str | None
     created_at: datetime
     ended_at: datetime | None
@@ -80,8 +82,7 @@ class Rollout:
     @property
     def main_before(self) -> str:
         """The target that it is compared with: of those before, the one with most of the calls."""
-        others = {target: percent for target, percent in self.before.items() if target != self.target}
-        return max(others, key=lambda target: others[target])
+        return _main_before(self.before, self.target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +121,21 @@ class Rollouts:
         """
         shares = check_steps(steps)
         _check_limits(min_calls, max_hold_seconds)
-        if parse_gate(gate).asks_for_score and not cases:
+        asked = parse_gate(gate)
+        if asked.asks_for_score and not cases:
             raise BadRequest("The gate asks for a score, so there must be cases: --cases FILE", param="cases")
         tried = read_cases(cases)
-        before = self._routes.get(route).percent_of
+        found = self._routes.get(route)
+        before = found.percent_of
         version = self._routes.version_to_promote(route, ref)
+        _check_first_step(route, version.ref, before.get(version.ref, 0.0), shares)
+        for percent in shares:
+            with_weights(found, shares_at(before, version.ref, percent))
+        if asked.compares_score and remote_name(main := _main_before(before, version.ref)) is not None:
+            raise BadRequest(
+                f"{main} runs at a provider and tries no cases here: give the score a number, as in score >= 0.8.",
+                param="gate",
+            )
         with self._database.session() as session:
             self._refuse_second(session, route)
         try:
@@ -185,11 +196,20 @@ class Rollouts:
             ]
 
     def note_scores(self, seen: Rollout, scores: Mapping[str, float]) -> Rollout:
-        """Keep how the cases were answered, so that nobody tries them twice."""
+        """Keep how the cases were answered, so that nobody tries them twice. Returns the rollout as it was `seen`, with
+        them: whether it still is so, the next step asks."""
         with self._database.transaction() as session:
             row = self._row(session, seen.id, for_update=True)
-            row.scores = dict(scores)
-            return _rollout(row)
+            if row.state in ACTIVE:
+                row.scores = dict(scores)
+        return replace(seen, scores=scores)
+
+    def hold(self, seen: Rollout, reason: str) -> None:
+        """Say what the step waits for. Nothing happens where the rollout is no longer as it was seen."""
+        with self._database.transaction() as session:
+            row = self._row(session, seen.id, for_update=True)
+            if (row.state, row.step) == (seen.state, seen.step):
+                row.reason = reason
 
     def advance(self, seen: Rollout, because: Judgement, baseline: Mapping[str, float] | None = None) -> Rollout:
         """Take the step behind the one that was `seen`, or finish. Returns the rollout as it then is; nothing happens
@@ -212,25 +232,39 @@ class Rollouts:
             return _rollout(row)
 
     def roll_back(self, seen: Rollout, reason: str) -> Rollout:
-        """Give the route the weights back that it had. Nothing happens where the rollout has ended."""
+        """Give the route the weights back that it had, or stop where what had most of the calls was removed since.
+        Nothing happens where the rollout has ended."""
+        can_go_back = self._routes.is_there(seen.main_before)
         with self._database.transaction() as session:
             row = self._row(session, seen.id, for_update=True)
             if row.state in ACTIVE and not self._stop_if_taken_over(session, row):
-                self._give_back(session, row, reason)
+                if can_go_back or row.step < 0:
+                    self._give_back(session, row, reason)
+                else:
+                    self._end(
+                        session,
+                        row,
+                        "stopped",
+                        f"{reason}; {seen.main_before} was removed, so there is nothing to go back to",
+                    )
             return _rollout(row)
 
     def roll_back_route(self, route: str, *, by: str | None = None) -> Rollout:
         """Undo what runs or ran last on a route, at once. Raises NotFound for a route that there is not, and Conflict,
-        with what to do, where there is nothing to undo."""
+        with what to do, where there is nothing to undo or to go back to."""
         self._routes.get(route)
+        last = next((rollout for rollout in self.list(route) if rollout.state != "stopped"), None)
+        if last is None or last.state == "rolled_back":
+            raise Conflict(f"{route} has no rollout to undo. Its moves are in its history: llmos route history {route}")
+        if last.step >= 0 and not self._routes.is_there(last.main_before):
+            raise Conflict(
+                f"{last.main_before}, which {route} would go back to, was removed. Point it elsewhere:"
+                f" llmos route set {route} MODEL"
+            )
         with self._database.transaction() as session:
-            rows = [row for row in queries.rollouts(session, route=route) if row.state != "stopped"]
-            last = rows[-1] if rows else None
-            if last is None or last.state == "rolled_back":
-                raise Conflict(
-                    f"{route} has no rollout to undo. Its moves are in its history: llmos route history {route}"
-                )
             row = self._row(session, last.id, for_update=True)
+            if row.state == "rolled_back":
+                return _rollout(row)
             if self._routes.percents_in(session, route) != _expected(row):
                 raise Conflict(
                     f"{route} was changed after the rollout of {row.target}. Look at its history, and set it:"
@@ -303,6 +337,21 @@ def shares_at(before: Mapping[str, float], target: str, percent: float) -> dict[
         hundredths[max(others, key=lambda name: others[name])] += rest - sum(hundredths.values())
     shares = {name: count / 100 for name, count in hundredths.items() if count}
     return shares | {target: percent}
+
+
+def _check_first_step(route: str, target: str, percent: float, steps: Sequence[float]) -> None:
+    if percent > steps[0]:
+        later = [f"{step:g}%" for step in (percent, *steps) if step >= percent]
+        raise BadRequest(
+            f"{target} has {percent:g} % of {route} already, and the first step would take it back to {steps[0]:g} %."
+            f" Begin where it is: --steps {','.join(dict.fromkeys(later))}",
+            param="steps",
+        )
+
+
+def _main_before(before: Mapping[str, float], target: str) -> str:
+    others = {other: percent for other, percent in before.items() if other != target}
+    return max(others, key=lambda other: others[other])
 
 
 def _check_limits(min_calls: int, max_hold_seconds: int | None) -> None:

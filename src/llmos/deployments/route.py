@@ -90,6 +90,22 @@ class Move:
     """None where it was removed."""
 
 
+def with_weights(route: Route, percent_of: Mapping[str, float]) -> Route:
+    """Return the route with its calls shared out anew. Raises BadRequest as `checked` does, but for a fallback or a
+    shadow that becomes the only target: it has nothing to do, until the calls are shared out again."""
+    shares = check_percents(percent_of)
+    own = list(shares)
+    checked(
+        replace(
+            route,
+            percent_of=shares,
+            fallbacks=tuple(fallback for fallback in route.fallbacks if own != [fallback]),
+            shadow=None if route.shadow is None or own == [route.shadow.target] else route.shadow,
+        )
+    )
+    return replace(route, percent_of=shares)
+
+
 def sticky_of(text: str) -> Sticky:
     """Raises BadRequest for what isn't one."""
     for sticky in STICKY:

@@ -16,7 +16,7 @@ from llmos.core.suggest import nearest
 from llmos.deployments import queries
 from llmos.deployments.providers import provider_of
 from llmos.deployments.remote_model import Answering, RemoteModel
-from llmos.deployments.route import Move, Route, Shadow, Sticky, checked
+from llmos.deployments.route import Move, Route, Shadow, Sticky, checked, with_weights
 from llmos.deployments.route_rows import move_of, route_of, write
 from llmos.deployments.tables import RouteMoveRow, RouteRow
 from llmos.deployments.targets import check_percents, remote_name
@@ -158,14 +158,21 @@ class Routes:
     ) -> Route:
         """The same in a transaction of somebody else, who has looked at the targets."""
         row = self._row(session, name, for_update=True)
-        shares = check_percents(percent_of)
-        route = checked(replace(route_of(row), percent_of=shares, updated_at=self._clock()))
+        route = replace(with_weights(route_of(row), percent_of), updated_at=self._clock())
         return self._put(session, row, route, reason, by)
 
     def percents_in(self, session: Session, name: str) -> Mapping[str, float] | None:
         """Return a route's weights, which nobody else changes before the transaction ends; None where it is gone."""
         row = queries.route(session, name, for_update=True)
         return None if row is None else route_of(row).percent_of
+
+    def is_there(self, target: str) -> bool:
+        """Return whether a target leads anywhere: that its model wasn't removed, nor its provider."""
+        try:
+            self._resolve_target(target)
+        except LLMOSError:
+            return False
+        return True
 
     def version_to_promote(self, name: str, ref: str) -> Version:
         """Return the version that could take more of a route's calls over.
