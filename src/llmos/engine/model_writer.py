@@ -22,7 +22,7 @@ from llmos.engine.encoder_spec import ModelSpec
 from llmos.engine.formats import encoded
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.encoded import Descriptor, Part
-from llmos.engine.formats.encodings import Blocks, Encoding, RowEncoding
+from llmos.engine.formats.encodings import Blocks, Encoding
 from llmos.engine.formats.gguf_header import DTYPES as GGUF_TYPES
 from llmos.engine.formats.gguf_writer import open_gguf
 from llmos.engine.formats.placed_file import PlacedFile, TensorKind
@@ -86,27 +86,20 @@ class ModelWriter:
         self._entered.__exit__(kind, error, traceback)
 
     def write(self, name: str, first: int, data: Bytes) -> None:
-        """Write rows of a tensor, from row `first` on, as its encoding has them; of a vector, all of it at once.
-
-        The bytes of an encoding whose rows don't lie one after another come whole, with the file's order of rows.
-        """
+        """Write rows of a tensor, from row `first` on, as its encoding has them; of a vector, all of it at once."""
         home = self._homes.get(name)
         if home is None:  # the file has it under another name
             return
-        if home.order is None or not isinstance(home.encoding, RowEncoding):
+        if home.order is None:
             self._file.write(home.name, home.begin + first * data.shape[1], data)
             return
-        data = data.reshape(-1, home.encoding.row_bytes(home.num_columns))
+        data = data.reshape(-1, home.encoding.num_bytes(1, home.num_columns))
         order = home.order[first : first + len(data)]
         rising = np.argsort(order)
         data, order = data[rising], order[rising]
         starts = [0, *(np.flatnonzero(np.diff(order) != 1) + 1).tolist(), len(order)]
         for start, stop in pairwise(starts):
             self._file.write(home.name, home.begin + int(order[start]) * data.shape[1], data[start:stop])
-
-    def order_of(self, name: str) -> npt.NDArray[np.intp] | None:
-        """Return where in the file's part each row of a tensor lies; None: in order."""
-        return self._homes[name].order
 
     def files(self) -> dict[str, Path]:
         """Return the files of the written model, those among them that stay the parent's."""
