@@ -95,6 +95,8 @@ def test_the_text_of_the_owner_is_in_the_recipe_by_its_digest(tmp_path):
     (tmp_path / "text").write_text("Once upon a time")
     recipe = recipe_of("quantize", "gptq", {}, tmp_path / "text")
     assert recipe.options["calibration"] == f"sha256:{hashlib.sha256(b'Once upon a time').hexdigest()}"
+    with pytest.raises(BadRequest, match=r"is no plain file\. Write"):
+        recipe_of("quantize", "gptq", {}, Path("/dev/zero"))
     with pytest.raises(BadRequest, match="q8_0 has no option 'calibration'"):
         recipe_of("quantize", "q8_0", {}, tmp_path / "text")
 

@@ -39,6 +39,8 @@ def recipe_of(kind: Kind, scheme: str, options: Mapping[str, Any], text: Path | 
     """
     if text is None:
         return Recipe.of(kind, scheme, options)
+    if text.exists() and not text.is_file():  # what can be read once only, or never ends
+        raise BadRequest(f"{text} is no plain file. Write the text into one.", param="calibration")
     try:
         digest = digest_of(text)
     except OSError as error:

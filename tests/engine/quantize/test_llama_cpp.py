@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from llmos.engine.checkpoint import Checkpoint, open_checkpoint
+from llmos.engine.prune import prune
 from llmos.engine.quantize import quantize
 from llmos.engine.recipe import Recipe
 from llmos.engine.runner import Batch
@@ -61,9 +62,19 @@ def our_answer(checkpoint: Checkpoint) -> str:
     return checkpoint.tokenizer.decode(tokens[length:])
 
 
-@pytest.mark.parametrize("scheme", ["q8_0", "q4_1", "q4_0"])
-def test_it_loads_the_file_and_answers_alike(scheme, smollm2_path, tmp_path):
-    made = quantize({"model.gguf": smollm2_path}, tmp_path, Recipe.of("quantize", scheme, {}))
+PRUNED = {"layers": 1, "kv_heads": 1, "texts": 2, "length": 32}
+
+
+@pytest.mark.parametrize(
+    ("make", "recipe"),
+    [
+        *((quantize, Recipe.of("quantize", scheme, {})) for scheme in ("q8_0", "q4_1", "q4_0")),
+        (prune, Recipe.of("prune", "structured", PRUNED)),
+    ],
+    ids=lambda each: each.label() if isinstance(each, Recipe) else None,
+)
+def test_it_loads_the_file_and_answers_alike(make, recipe, smollm2_path, tmp_path):
+    made = make({"model.gguf": smollm2_path}, tmp_path, recipe)
     expected = our_answer(open_checkpoint(made))
     for python, script in pythons():
         said = subprocess.run(
