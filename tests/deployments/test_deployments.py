@@ -15,6 +15,7 @@ from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound, Una
 from llmos.deployments import deployments as module
 from llmos.deployments.deployments import Deployments, replica_limits
 from llmos.deployments.opening import open_deployments
+from llmos.models import open_registry
 from llmos.models.cards import Cards
 from llmos.models.policies import Policies
 
@@ -252,6 +253,16 @@ def test_one_that_has_no_room_is_refused_with_the_arithmetic(registry, add):
     with pytest.raises(Unavailable):
         deployments.scale("m", min_replicas=1, max_replicas=6)
     assert deployments.get("m").max_replicas == 3
+
+
+def test_an_option_that_the_model_can_not_have_is_refused_before_it_is_deployed(tmp_path, smollm2_path):
+    settings = load_settings({"LLMOS_HOME": str(tmp_path)})
+    registry = open_registry(settings)
+    registry.import_path(smollm2_path, "smol")
+    deployments = open_deployments(registry, settings)
+    with pytest.raises(BadRequest, match=r"context_length is 9,000; the model was made for 8,192 tokens at most"):
+        deployments.deploy("smol", options={"context_length": 9000})
+    assert deployments.list() == []
 
 
 def test_an_installations_deployments_hold_to_the_cards_and_the_policies(registry, add, tmp_path):

@@ -45,6 +45,7 @@ def test_options_become_a_config():
         ("context_length", 0),
         ("weights", "int3"),
         ("kv_dtype", "q8"),
+        ("isa", "avx3"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_by_name(name, value):

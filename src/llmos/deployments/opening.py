@@ -29,7 +29,9 @@ def open_deployments(registry: Registry, settings: Settings) -> Deployments:
             check_fits(registry.loadable(version).files, config, replicas=num_replicas)
         except Unavailable as error:
             raise Unavailable(f"{version.ref} is not deployed: {error.message} See: llmos fit {version.ref}") from None
-        except LLMOSError:
-            return  # What is wrong with the model itself, its replica says.
+        except LLMOSError as error:
+            if error.param is not None and error.param in options:
+                raise
+            # What is wrong with the model itself, its replica says.
 
     return Deployments(registry.database, registry, checks=[check_card], check_room=check_room)

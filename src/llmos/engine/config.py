@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from llmos.core.config import KNOWN_ISAS
 from llmos.core.errors import BadRequest, Unavailable
 from llmos.core.suggest import nearest
 
@@ -57,6 +58,8 @@ class EngineConfig:
             raise BadRequest(f"packed_folder is {self.packed_folder!r}; it takes a path.", param="packed_folder")
         _check_choice("weights", self.weights, ("auto", "f32", "int8", "int4"))
         _check_choice("kv_dtype", self.kv_dtype, ("int8", "f16", "f32"))
+        if self.isa is not None:
+            _check_choice("isa", self.isa, KNOWN_ISAS)
         if self.max_batched_tokens < self.max_sequences:
             raise BadRequest(
                 f"max_batched_tokens is {self.max_batched_tokens} and max_sequences is {self.max_sequences}; "
