@@ -122,6 +122,12 @@ def test_a_key_that_others_can_read_is_told(examine, home):
     assert examine()["key"]["ok"]
 
 
+def test_a_home_that_cannot_even_be_looked_for_is_told(examine, home, monkeypatch):
+    monkeypatch.setenv("LLMOS_HOME", str(home / ("x" * 300)))
+    findings = examine(status=1)
+    assert "File name too long" in findings["home"]["found"]
+
+
 def test_a_home_that_cannot_be_made_is_told(examine, home, monkeypatch):
     (home / "file").write_text("")
     monkeypatch.setenv("LLMOS_HOME", str(home / "file"))

@@ -10,7 +10,7 @@ import pytest
 from scripted import KEY
 
 from llmos.core.config import load_settings
-from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
+from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed, NotFound
 from llmos.deployments.routes import Routes
 from llmos.engine.architectures import llama
 from llmos.engine.formats.gguf_writer import write_gguf
@@ -236,3 +236,8 @@ def test_a_file_that_is_there_is_not_written_over(here, tiny, tmp_path):
     path = Transfers(here).export("tiny", tmp_path / "tiny.tar")
     with pytest.raises(Exception, match="is there already"):
         Transfers(here).export("tiny", path)
+
+
+def test_a_folder_that_is_not_there_is_named(here, tiny, tmp_path):
+    with pytest.raises(NotFound, match=f"There is no folder {tmp_path}/none to write tiny.tar into"):
+        Transfers(here).export("tiny", tmp_path / "none" / "tiny.tar")

@@ -61,7 +61,7 @@ def rm(alias: _Alias, as_json: options.AsJson = False) -> None:
 
 
 def list_(
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Of this model alone.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Of this model alone.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List the aliases, and the version that each points at."""

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def card(
     model: options.ModelOrRoute,
     other: Annotated[
-        str | None, typer.Argument(metavar="[OTHER]", help="Another version, to stand beside it.", show_default=False)
+        str | None, typer.Argument(metavar="OTHER", help="Another version, to stand beside it.", show_default=False)
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure first: what has no card yet, or a lone MODEL again.")

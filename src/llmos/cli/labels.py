@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def tag(
     model: _Subject,
     tags: Annotated[
-        list[str] | None, typer.Argument(metavar="[TAG]...", help="To set: a word, or KEY=VALUE.", show_default=False)
+        list[str] | None, typer.Argument(metavar="TAG", help="To set: a word, or KEY=VALUE.", show_default=False)
     ] = None,
     remove: Annotated[
         list[str] | None, typer.Option("--rm", metavar="KEY", help="To remove; may be repeated.", show_default=False)
@@ -55,7 +55,8 @@ def tag(
 def describe(
     model: _Subject,
     text: Annotated[
-        str | None, typer.Argument(help="What to say from now on; empty for nothing.", show_default=False)
+        str | None,
+        typer.Argument(metavar="TEXT", help="What to say from now on; empty for nothing.", show_default=False),
     ] = None,
     history: _History = False,
     as_json: options.AsJson = False,

@@ -84,8 +84,8 @@ def prune(
     card: MeasureCard = True,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a version of a model with less in it: single weights, or whole layers, channels and heads. It becomes a
-    model of its own; the same recipe gives the same version."""
+    """Make a version of a model with less in it, as a model of its own: without weights, layers, channels or heads. The
+    same recipe gives the same version."""
     given = {
         "sparsity": sparsity, "pattern": pattern, "layers": layers, "ffn_share": ffn_share, "kv_heads": kv_heads,
         "texts": texts, "length": length, "seed": seed,

@@ -43,8 +43,9 @@ def pull(
     model: Annotated[
         str,
         typer.Argument(
+            metavar="MODEL",
             help="A model of the catalog (`llmos list --catalog` names them), or where it lies: hf:OWNER/NAME@REVISION,"
-            " https://…/FILE.gguf, oci:HOST/REPOSITORY:TAG, s3://BUCKET/FOLDER, llmos:https://HOST/NAME, pypi:, file:."
+            " https://…/FILE.gguf, oci:HOST/REPOSITORY:TAG, s3://BUCKET/FOLDER, llmos:https://HOST/NAME, pypi:, file:.",
         ),
     ],
     name: Annotated[str | None, typer.Option("--name", help="What to call a model that no catalog knows.")] = None,
@@ -68,8 +69,9 @@ def import_(
     path: Annotated[
         Path,
         typer.Argument(
+            metavar="PATH",
             help="A GGUF file, a Hugging Face folder with safetensors, peft's LoRA adapter, or what `llmos export`"
-            " wrote."
+            " wrote.",
         ),
     ],
     name: Annotated[

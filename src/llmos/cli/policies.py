@@ -12,7 +12,7 @@ from llmos.core.config import load_settings
 if TYPE_CHECKING:
     from llmos.models.policies import Policies, Policy
 
-_Name = Annotated[str, typer.Argument(help="Such as require_signature or max_perplexity_increase.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Such as require_signature or max_perplexity_increase.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def list_(as_json: options.AsJson = False) -> None:
 
 def set_(
     name: _Name,
-    value: Annotated[str, typer.Argument(help="on or off; a number; a share such as 0.05 or 5%.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="on or off; a number; a share such as 0.05 or 5%.")],
     as_json: options.AsJson = False,
 ) -> None:
     """Demand something from now on. What runs already goes on until it is loaded again."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llmos.deployments.providers import Providers
     from llmos.deployments.remote_model import Provider
 
-_Name = Annotated[str, typer.Argument(help="What you call it: its models are remote:NAME/MODEL.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="What you call it: its models are remote:NAME/MODEL.")]
 
 
 def register(app: typer.Typer) -> None:

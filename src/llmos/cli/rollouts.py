@@ -72,7 +72,7 @@ def promote(
         model,
         route,
         steps=_percents(steps),
-        gate=gate or DEFAULT_GATE,
+        gate=DEFAULT_GATE if gate is None else gate,
         min_calls=min_calls,
         max_hold_seconds=max_hold,
         cases=read_case_lines(_read(cases)) if cases else (),
@@ -102,13 +102,16 @@ def rollback(route: _Route, as_json: options.AsJson = False) -> None:
 
 
 def list_(
-    route: Annotated[str | None, typer.Argument(metavar="[ROUTE]", help="Of this route alone.")] = None,
+    route: Annotated[str | None, typer.Argument(metavar="ROUTE", help="Of this route alone.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List the rollouts, the newest first."""
-    rows = [_facts(rollout) for rollout in _open("rollout list").list(route)]
+    rollouts = _open("rollout list")
+    rows = [_facts(rollout) for rollout in (rollouts.list() if route is None else rollouts.of_route(route))]
     if as_json:
         print_json(rows)
+    elif not rows and route is not None:
+        stderr().print(f"{route} has had no rollout. Begin one: llmos promote MODEL@NUMBER --route {route}")
     elif not rows:
         stderr().print("No rollouts yet. Begin one: llmos promote MODEL@NUMBER --route NAME")
     else:
@@ -118,7 +121,7 @@ def list_(
 def history(route: _Route, as_json: options.AsJson = False) -> None:
     """Show what happened in the last rollout of a route, and why."""
     rollouts = _open("rollout history")
-    found = rollouts.list(route)
+    found = rollouts.of_route(route)
     if not found:
         raise BadRequest(f"{route} has had no rollout. Begin one: llmos promote MODEL@NUMBER --route {route}")
     rows = [_event(event) for event in rollouts.history(found[0].id)]
@@ -149,8 +152,10 @@ def _percents(text: str) -> list[float]:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"The cases in {path} can't be read: {error}.", param="cases") from None
+    except OSError as error:
+        raise BadRequest(f"The cases in {path} can't be read: {error.strerror}.", param="cases") from None
+    except UnicodeDecodeError:
+        raise BadRequest(f"{path} is no text; write one JSON object a line, in UTF-8.", param="cases") from None
 
 
 def _facts(rollout: "Rollout") -> dict[str, Any]:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from llmos.deployments.route import Route
     from llmos.deployments.routes import Routes
 
-_Name = Annotated[str, typer.Argument(help="The name that callers ask for.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that callers ask for.")]
 _Targets = Annotated[
     list[str],
     typer.Argument(
-        metavar="TARGET...",
+        metavar="TARGET",
         help="A model, or remote:PROVIDER/MODEL. Several share the calls: smollm2@1=95 smollm2@2=5.",
     ),
 ]

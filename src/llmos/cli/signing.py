@@ -8,6 +8,7 @@ import typer
 from llmos.cli import options
 from llmos.cli.models import open_local, shown_progress
 from llmos.cli.output import print_json, print_table, stderr, stdout
+from llmos.cli.remote import refuse_remote
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
@@ -64,11 +65,12 @@ def verify(
 
 
 def add(
-    name: Annotated[str, typer.Argument(help="What to call the key.")],
-    file: Annotated[Path, typer.Argument(help="A PEM file; of a private key the public half is kept.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the key.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A PEM file; of a private key the public half is kept.")],
     as_json: options.AsJson = False,
 ) -> None:
     """Believe what a key has signed from now on."""
+    refuse_remote(load_settings(), "trust add")
     key = _trusted().add(name, file)
     if as_json:
         print_json(_key(key))
@@ -78,11 +80,17 @@ def add(
 
 def list_(as_json: options.AsJson = False) -> None:
     """List the keys that are trusted."""
-    print_table([_key(key) for key in _trusted().list()], {"name": "key", "fingerprint": "sha256"}, as_json=as_json)
+    refuse_remote(load_settings(), "trust list")
+    rows = [_key(key) for key in _trusted().list()]
+    if not rows and not as_json:
+        stderr().print("No key is trusted yet. Believe one: llmos trust add NAME FILE")
+        return
+    print_table(rows, {"name": "key", "fingerprint": "sha256"}, as_json=as_json)
 
 
-def rm(name: Annotated[str, typer.Argument(help="What the key is called.")]) -> None:
+def rm(name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is called.")]) -> None:
     """Believe a key no more. What runs already goes on until it is loaded again."""
+    refuse_remote(load_settings(), "trust rm")
     _trusted().remove(name)
     stdout().print(f"{name} is not trusted any more.")
 

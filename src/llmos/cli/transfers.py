@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 def push(
     model: options.ModelReference,
-    target: Annotated[str, typer.Argument(help="oci:HOST/REPOSITORY:TAG, or llmos:https://HOST of another server.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="oci:HOST/REPOSITORY:TAG, or llmos:https://HOST of another server.")
+    ],
     base: Annotated[
         str | None,
         typer.Option("--base", help="An image (oci:…) below the model's layers, such as busybox: KServe runs its sh."),
@@ -40,7 +42,9 @@ def push(
 
 def export(
     model: options.ModelReference,
-    path: Annotated[Path | None, typer.Argument(help="The file to write; NAME-NUMBER.llmos.tar otherwise.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="The file to write; NAME-NUMBER.llmos.tar otherwise.")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Write a version into one file. `llmos import FILE` takes it in, on a machine without a network too."""

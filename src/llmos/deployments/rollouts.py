@@ -181,6 +181,14 @@ class Rollouts:
         with self._database.session() as session:
             return [_rollout(row) for row in reversed(queries.rollouts(session, route=route))]
 
+    def of_route(self, route: str) -> Sequence[Rollout]:
+        """Those of one route, the newest first; also of one that was removed. Raises NotFound for a name that never was
+        a route."""
+        found = self.list(route)
+        if not found:
+            self._routes.get(route)
+        return found
+
     def get(self, id: int) -> Rollout:
         """Raises NotFound."""
         with self._database.session() as session:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from llmos.core.errors import BadModelFile, Conflict
+from llmos.core.errors import BadModelFile, Conflict, NotFound
 from llmos.models.records import Record, fields_of, read_record
 from llmos.models.sources import Gathered, Progress
 from llmos.models.store import Arrivals
@@ -26,9 +26,11 @@ _CHUNK_BYTES = 1 << 20
 
 
 def write_archive(record: Record, files: Mapping[str, Path], path: Path, progress: Progress) -> None:
-    """Write the archive, in one step. Raises Conflict where the file is there."""
+    """Write the archive, in one step. Raises Conflict where the file is there, NotFound where its folder isn't."""
     if path.exists():
         raise Conflict(f"{path} is there already. Remove it, or name another file.", param="path")
+    if not path.parent.is_dir():
+        raise NotFound(f"There is no folder {path.parent} to write {path.name} into. Make it first.", param="path")
     beside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
         with tarfile.open(beside, "x", format=tarfile.PAX_FORMAT) as archive:

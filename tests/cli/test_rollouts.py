@@ -1,0 +1,81 @@
+"""llmos promote, rollback, rollout: what they say, and to what they say no."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from llmos.core.config import load_settings
+from llmos.deployments.routes import Routes
+from llmos.models import open_registry
+from llmos.models.queries import ensure_model
+from llmos.models.tables import VersionRow
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def routes(home):
+    """With two models, and `chat` that leads to one of them."""
+    registry = open_registry(load_settings())
+    with registry.database.transaction() as session:
+        for number, model in enumerate(("old", "new"), start=1):
+            ensure_model(session, model, NOON)
+            session.add(
+                VersionRow(
+                    model=model, number=1, digest=f"sha256:{number:064}", created_at=NOON, source="import:/it",
+                    format="gguf", family="llama", quantization="Q4_1", parameters=1, sampling={}, files=[],
+                )
+            )  # fmt: skip
+    routes = Routes(registry)
+    routes.set("chat", "old@1")
+    yield routes
+    registry.database.close()
+
+
+def test_a_version_is_promoted_listed_and_undone(cli, routes):
+    outcome = cli("promote", "new@1", "--route", "chat", "--steps", "5%,100%")
+    assert outcome.out == "Rollout 1: new@1 is to take chat over in steps of 5 %, 100 %.\n"
+    (listed,) = json.loads(cli("rollout", "list", "chat", "--json").out)
+    assert (listed["state"], listed["steps"]) == ("starting", [5, 100])
+    assert cli("rollback", "chat").out == "chat → old@1 100 %\n"
+    assert "asked for it" in cli("rollout", "history", "chat").out
+    assert "no rollout to undo" in cli("rollback", "chat").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("promote", "new", "--route", "chat", "--gate", ""), "no condition of a gate"),
+        (("promote", "new", "--route", "chat", "--steps", "some"), "write them as in 5%,25%,100%"),
+        (("promote", "new", "--route", "chat", "--cases", "/nowhere"), "in /nowhere can't be read: No such file"),
+        (("promote", "new", "--route", "chat", "--cases", "/"), "in / can't be read: Is a directory"),
+        (("promote", "new", "--route", "chats"), "Did you mean chat"),
+        (("promote", "old", "--route", "chat"), "answers with old@1 alone already"),
+        (("rollback", "chat"), "no rollout to undo"),
+        (("rollback", "chats"), "Did you mean chat"),
+        (("rollout", "list", "chats"), "Did you mean chat"),
+        (("rollout", "history", "chats"), "Did you mean chat"),
+        (("rollout", "history", "chat"), "has had no rollout"),
+    ],
+)
+def test_what_cannot_be_is_one_line_that_says_what_can(cli, routes, arguments, hint):
+    outcome = cli(*arguments)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert hint in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert cli("rollout", "list").out == ""
+
+
+def test_cases_that_are_no_text_are_told_so(cli, routes, home):
+    cases = home / "cases"
+    cases.write_bytes(b"\xff\xfe\x00")
+    outcome = cli("promote", "new", "--route", "chat", "--cases", str(cases))
+    assert (outcome.status, outcome.err) == (2, f"Error: {cases} is no text; write one JSON object a line, in UTF-8.\n")
+
+
+def test_a_route_without_a_rollout_says_how_to_begin_one(cli, routes):
+    outcome = cli("rollout", "list", "chat")
+    assert (outcome.status, outcome.err) == (
+        0, "chat has had no rollout. Begin one: llmos promote MODEL@NUMBER --route chat\n",
+    )  # fmt: skip
