@@ -1,6 +1,7 @@
 """The tokens that a model is calibrated on: of a text of the owner's, or of one that the model writes."""
 
-from collections.abc import Mapping
+import codecs
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from llmos.engine.tokenizer import Tokenizer
 
 Ints = npt.NDArray[np.int32]
+
+
+_BYTES_PER_TOKEN = 32
+"""No tokenizer has so long tokens on average. Of a text that is longer than so many for each token that is wanted only
+pieces are encoded: to encode takes a hundred times a text's own memory."""
+_WITHIN_A_CHARACTER = bytes(range(0x80, 0xC0))
 
 
 def calibration_of(options: Mapping[str, Any]) -> Calibration:
@@ -62,13 +69,17 @@ def calibratable(spec: object) -> DecoderSpec:
 
 def tokens_of_text(text: Path, tokenizer: "Tokenizer", calibration: Calibration, max_positions: int) -> Ints:
     """Return windows of a text, spread evenly over it. Raises BadRequest where it is too short or no text."""
+    count, length = calibration.num_texts, min(calibration.text_length, max_positions)
     try:
+        if text.stat().st_size > count * length * _BYTES_PER_TOKEN:
+            windows = [tokenizer.encode(piece)[:length] for piece in _pieces(text, count, length * _BYTES_PER_TOKEN)]
+            if all(len(window) == length for window in windows):
+                return np.array(windows, np.int32)
         tokens = tokenizer.encode(text.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadRequest(f"{text} can't be read: {error.strerror}.", param="calibration") from None
     except UnicodeDecodeError:
         raise BadRequest(f"{text} is no UTF-8 text. Give a text file.", param="calibration") from None
-    count, length = calibration.num_texts, min(calibration.text_length, max_positions)
     if len(tokens) < count * length:
         fewer = len(tokens) // length
         raise BadRequest(
@@ -78,3 +89,13 @@ def tokens_of_text(text: Path, tokenizer: "Tokenizer", calibration: Calibration,
         )
     starts = np.linspace(0, len(tokens) - length, count).astype(np.int64)
     return np.array([tokens[start : start + length] for start in starts.tolist()], np.int32)
+
+
+def _pieces(text: Path, count: int, num_bytes: int) -> Iterator[str]:
+    """Yield pieces of a file, spread evenly over it, without the characters that their ends cut."""
+    with text.open("rb") as file:
+        for begin in np.linspace(0, text.stat().st_size - num_bytes, count).astype(np.int64).tolist():
+            file.seek(begin)
+            data = file.read(num_bytes)
+            whole = data.lstrip(_WITHIN_A_CHARACTER) if begin else data
+            yield codecs.getincrementaldecoder("utf-8")().decode(whole)
