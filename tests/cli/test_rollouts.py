@@ -79,3 +79,39 @@ def test_a_route_without_a_rollout_says_how_to_begin_one(cli, routes):
     assert (outcome.status, outcome.err) == (
         0, "chat has had no rollout. Begin one: llmos promote MODEL@NUMBER --route chat\n",
     )  # fmt: skip
+
+
+class FarServer:
+    """What commands ask of a server on another machine: one rollout, which ends when it is looked at."""
+
+    def __init__(self):
+        self.rollouts = self.routes = self
+        self.asked = []
+
+    def promote(self, version, route, **settings):
+        self.asked.append((version, route, settings["steps"]))
+        return self.get(7) | {"state": "starting", "ended_at": None}
+
+    def get(self, id):
+        return {"id": id, "route": "chat", "version": "new@1", "state": "finished", "percent": 100, "steps": [100],
+                "before": {"old@1": 100}, "reason": "well", "ended_at": "2026-01-01T12:00:00Z"}  # fmt: skip
+
+    def list(self, route):
+        return [self.get(7)]
+
+    def history(self, id):
+        return [{"at": "2026-01-01T12:00:00Z", "kind": "rolled_back", "reason": "because", "data": {}}]
+
+    def roll_back(self, route):
+        return self.get(7) | {"state": "rolled_back"}
+
+
+def test_a_server_on_another_machine_is_asked(cli, monkeypatch):
+    far = FarServer()
+    monkeypatch.setattr("llmos.cli.rollouts.remote_server", lambda settings: far)
+    outcome = cli("promote", "new@1", "--route", "chat", "--steps", "100%", "--watch")
+    assert (outcome.status, far.asked) == (0, [("new@1", "chat", [100])])
+    assert "rolled back: because" in outcome.err
+    assert json.loads(cli("rollout", "list", "--json").out) == [far.get(7)]
+    assert "2026-01-01" in cli("rollout", "history", "chat").out
+    assert cli("rollback", "chat").out == "chat → old@1 100 %\n"

@@ -143,6 +143,28 @@ def test_routes_are_listed_set_and_removed(connect: Any, server: Any) -> None:
     ]
 
 
+def test_a_version_is_promoted_looked_at_and_taken_back(connect: Any, server: Any) -> None:
+    rollout = {"id": 7, "version": "new@1", "route": "gpt 3", "state": "starting"}
+    rows = server.json({"data": [rollout]})
+    server.replies(server.json(rollout), rows, server.json(rollout), rows, server.json(rollout))
+    rollouts = connect().rollouts
+    assert rollouts.promote("new@1", "gpt 3", steps=[50, 100], gate=None, min_calls=5) == rollout
+    assert rollouts.list("gpt 3") == [rollout]
+    assert rollouts.get(7) == rollout
+    assert rollouts.history(7) == [rollout]
+    assert rollouts.roll_back("gpt 3") == rollout
+    asked = {"version": "new@1", "route": "gpt 3", "steps": [50, 100], "min_calls": 5}
+    assert [(each.method, each.path, each.body) for each in server.received] == [
+        ("POST", "/llmos/v1/rollouts", asked),
+        ("GET", "/llmos/v1/rollouts?route=gpt%203", None),
+        ("GET", "/llmos/v1/rollouts/7", None),
+        ("GET", "/llmos/v1/rollouts/7/history", None),
+        ("DELETE", "/llmos/v1/routes/gpt%203/rollout", None),
+    ]
+    with pytest.raises(TypeError, match=r"no setting 'step' of a rollout\. There are steps, gate"):
+        rollouts.promote("new@1", "gpt 3", step=[100])
+
+
 def test_deployments_are_listed(connect: Any, server: Any) -> None:
     server.replies(server.json({"data": [{"version": "smollm2@1", "state": "ready", "pid": 7, "restarts": 1}]}))
     (deployment,) = connect().deployments.list()

@@ -1,9 +1,12 @@
 """llmos promote, rollback, rollout list|history: a version takes a route over step by step.
 
-What is wanted is kept in the database, so these commands need no server: a running one carries it out.
+What is wanted is kept in the database, so these commands need no server: a running one carries it out. Where
+LLMOS_ENDPOINT names a server on another machine, that one is asked.
 """
 
 import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +14,12 @@ import typer
 
 from llmos.cli import options
 from llmos.cli.output import print_json, print_table, stderr, stdout
-from llmos.cli.remote import refuse_remote
+from llmos.cli.remote import remote_server
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 
 if TYPE_CHECKING:
+    from llmos.client import Client
     from llmos.deployments.rollouts import Rollout, RolloutEvent, Rollouts
 
 _Route = Annotated[str, typer.Argument(metavar="ROUTE", help="The name that callers ask for.")]
@@ -67,37 +71,40 @@ def promote(
     from llmos.deployments.cases import read_case_lines
     from llmos.deployments.gates import DEFAULT_GATE
 
-    rollouts = _open("promote")
-    rollout = rollouts.begin(
-        model,
-        route,
-        steps=_percents(steps),
-        gate=DEFAULT_GATE if gate is None else gate,
-        min_calls=min_calls,
-        max_hold_seconds=max_hold,
-        cases=read_case_lines(_read(cases)) if cases else (),
-        force=force,
-        by=_this_user(),
-    )
+    asked: dict[str, Any] = {
+        "steps": _percents(steps),
+        "gate": DEFAULT_GATE if gate is None else gate,
+        "min_calls": min_calls,
+        "max_hold_seconds": max_hold,
+        "cases": read_case_lines(_read(cases)) if cases else [],
+        "force": force,
+    }
+    if (server := remote_server(load_settings())) is not None:
+        rollout = server.rollouts.promote(model, route, **asked)
+    else:
+        rollout = _facts(_open().begin(model, route, **asked, by=_this_user()))
     if watch:
-        rollout = _watch(rollouts, rollout)
+        rollout = _watch(server, rollout["id"])
     if as_json:
-        print_json(_facts(rollout))
+        print_json(rollout)
     elif not watch:
-        percents = ", ".join(f"{step:g} %" for step in rollout.steps)
-        stdout().print(f"Rollout {rollout.id}: {rollout.target} is to take {route} over in steps of {percents}.")
+        percents = ", ".join(f"{step:g} %" for step in rollout["steps"])
+        stdout().print(f"Rollout {rollout['id']}: {rollout['version']} is to take {route} over in steps of {percents}.")
         stderr().print(f"A running server carries it out. Follow it: llmos rollout history {route}")
-    if watch and rollout.state != "finished":
+    if watch and rollout["state"] != "finished":
         raise typer.Exit(1)
 
 
 def rollback(route: _Route, as_json: options.AsJson = False) -> None:
     """Undo the rollout that runs or ran last on a route: it gets the weights back that it had."""
-    rollout = _open("rollback").roll_back_route(route, by=_this_user())
+    if (server := remote_server(load_settings())) is not None:
+        rollout = server.rollouts.roll_back(route)
+    else:
+        rollout = _facts(_open().roll_back_route(route, by=_this_user()))
     if as_json:
-        print_json(_facts(rollout))
+        print_json(rollout)
         return
-    weights = ", ".join(f"{target} {percent:g} %" for target, percent in rollout.before.items())
+    weights = ", ".join(f"{target} {percent:g} %" for target, percent in rollout["before"].items())
     stdout().print(f"{route} → {weights}")
 
 
@@ -106,8 +113,7 @@ def list_(
     as_json: options.AsJson = False,
 ) -> None:
     """List the rollouts, the newest first."""
-    rollouts = _open("rollout list")
-    rows = [_facts(rollout) for rollout in (rollouts.list() if route is None else rollouts.of_route(route))]
+    rows = _list(remote_server(load_settings()), route)
     if as_json:
         print_json(rows)
     elif not rows and route is not None:
@@ -120,24 +126,46 @@ def list_(
 
 def history(route: _Route, as_json: options.AsJson = False) -> None:
     """Show what happened in the last rollout of a route, and why."""
-    rollouts = _open("rollout history")
-    found = rollouts.of_route(route)
+    server = remote_server(load_settings())
+    found = _list(server, route)
     if not found:
         raise BadRequest(f"{route} has had no rollout. Begin one: llmos promote MODEL@NUMBER --route {route}")
-    rows = [_event(event) for event in rollouts.history(found[0].id)]
-    print_table(rows, ["at", "kind", "reason"], as_json=as_json)
+    _, history_of = _readers(server)
+    print_table(history_of(found[0]["id"]), ["at", "kind", "reason"], as_json=as_json)
 
 
-def _watch(rollouts: "Rollouts", rollout: "Rollout") -> "Rollout":
+def _list(server: "Client | None", route: str | None) -> Sequence[dict[str, Any]]:
+    """The newest first. Raises NotFound for a name that never was a route."""
+    if server is None:
+        rollouts = _open()
+        return [_facts(rollout) for rollout in (rollouts.list() if route is None else rollouts.of_route(route))]
+    found = server.rollouts.list(route)
+    if not found and route is not None:
+        server.routes.get(route)
+    return found
+
+
+def _readers(
+    server: "Client | None",
+) -> tuple[Callable[[int], dict[str, Any]], Callable[[int], Sequence[dict[str, Any]]]]:
+    """Return what says how a rollout is, and what says what happened in it."""
+    if server is not None:
+        far = server.rollouts
+        return far.get, lambda id: [row | {"at": datetime.fromisoformat(row["at"])} for row in far.history(id)]
+    rollouts = _open()
+    return lambda id: _facts(rollouts.get(id)), lambda id: [_event(event) for event in rollouts.history(id)]
+
+
+def _watch(server: "Client | None", id: int) -> dict[str, Any]:
     """Print what happens until the rollout has ended. Ctrl-C ends the watching only."""
+    get, history_of = _readers(server)
     num_told = 0
     while True:
-        rollout = rollouts.get(rollout.id)
-        events = rollouts.history(rollout.id)
+        rollout, events = get(id), history_of(id)
         for event in events[num_told:]:
-            stderr().print(f"{event.at.astimezone():%H:%M:%S}  {event.kind.replace('_', ' ')}: {event.reason}")
+            stderr().print(f"{event['at'].astimezone():%H:%M:%S}  {event['kind'].replace('_', ' ')}: {event['reason']}")
         num_told = len(events)
-        if rollout.ended_at is not None:
+        if rollout["ended_at"] is not None:
             return rollout
         time.sleep(_WATCH_SECONDS)
 
@@ -186,13 +214,12 @@ def _this_user() -> str:
     return this_user()
 
 
-def _open(command: str) -> "Rollouts":
+def _open() -> "Rollouts":
     from llmos.deployments.opening import open_deployments
     from llmos.deployments.rollouts import Rollouts
     from llmos.deployments.routes import Routes
     from llmos.models import open_registry
 
     settings = load_settings()
-    refuse_remote(settings, command)
     registry = open_registry(settings)
     return Rollouts(registry.database, Routes(registry), open_deployments(registry, settings))

@@ -9,7 +9,7 @@ import httpx
 
 from llmos.client import calls, flows
 from llmos.client.answers import Answer, DeploymentEvent, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
-from llmos.client.calls import Call, CallOptions, ChatOptions, RouteSettings, StreamedCall
+from llmos.client.calls import Call, CallOptions, ChatOptions, RolloutSettings, RouteSettings, StreamedCall
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
@@ -43,6 +43,7 @@ class AsyncClient:
         )
         self.models = AsyncModels(self)
         self.routes = AsyncRoutes(self)
+        self.rollouts = AsyncRollouts(self)
         self.providers = AsyncProviders(self)
         self.deployments = AsyncDeployments(self)
 
@@ -142,6 +143,35 @@ class AsyncProviders:
     async def remove(self, name: str) -> None:
         """Raises Conflict while a route leads to it."""
         await self._client._ask(calls.remove_provider(name))
+
+
+class AsyncRollouts:
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def promote(self, version: str, route: str, **settings: Unpack[RolloutSettings]) -> dict[str, Any]:
+        """Have a Version take a Route over in steps, and go back by itself; besides, the `steps`, `gate`, `min_calls`,
+        `max_hold_seconds`, `cases` and `force` of `RolloutSettings`. Returns at once: the server carries it out.
+
+        Raises Conflict where the Route has a rollout already, and where its card fails the project's limits.
+        """
+        return await self._client._ask(calls.promote(version, route, settings))
+
+    async def list(self, route: str | None = None) -> Sequence[dict[str, Any]]:
+        """Return the rollouts, the newest first."""
+        return await self._client._ask(calls.list_rollouts(route))
+
+    async def get(self, id: int) -> dict[str, Any]:
+        """Return how a rollout is: its state, the percent of the calls that the Version gets, and why."""
+        return await self._client._ask(calls.get_rollout(id))
+
+    async def history(self, id: int) -> Sequence[dict[str, Any]]:
+        """Return what happened in it, oldest first, with the numbers that decided."""
+        return await self._client._ask(calls.rollout_history(id))
+
+    async def roll_back(self, route: str) -> dict[str, Any]:
+        """Undo the rollout that runs or ran last on a Route, at once. Raises Conflict where there is none to undo."""
+        return await self._client._ask(calls.roll_back(route))
 
 
 class AsyncDeployments:

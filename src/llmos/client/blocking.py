@@ -10,7 +10,7 @@ import httpx
 
 from llmos.client import calls, flows
 from llmos.client.answers import Answer, DeploymentEvent, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
-from llmos.client.calls import Call, CallOptions, ChatOptions, RouteSettings, StreamedCall
+from llmos.client.calls import Call, CallOptions, ChatOptions, RolloutSettings, RouteSettings, StreamedCall
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
@@ -47,6 +47,7 @@ class Client:
         weakref.finalize(self, self._http.close)
         self.models = Models(self)
         self.routes = Routes(self)
+        self.rollouts = Rollouts(self)
         self.providers = Providers(self)
         self.deployments = Deployments(self)
 
@@ -144,6 +145,35 @@ class Providers:
     def remove(self, name: str) -> None:
         """Raises Conflict while a route leads to it."""
         self._client._ask(calls.remove_provider(name))
+
+
+class Rollouts:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def promote(self, version: str, route: str, **settings: Unpack[RolloutSettings]) -> dict[str, Any]:
+        """Have a Version take a Route over in steps, and go back by itself; besides, the `steps`, `gate`, `min_calls`,
+        `max_hold_seconds`, `cases` and `force` of `RolloutSettings`. Returns at once: the server carries it out.
+
+        Raises Conflict where the Route has a rollout already, and where its card fails the project's limits.
+        """
+        return self._client._ask(calls.promote(version, route, settings))
+
+    def list(self, route: str | None = None) -> Sequence[dict[str, Any]]:
+        """Return the rollouts, the newest first."""
+        return self._client._ask(calls.list_rollouts(route))
+
+    def get(self, id: int) -> dict[str, Any]:
+        """Return how a rollout is: its state, the percent of the calls that the Version gets, and why."""
+        return self._client._ask(calls.get_rollout(id))
+
+    def history(self, id: int) -> Sequence[dict[str, Any]]:
+        """Return what happened in it, oldest first, with the numbers that decided."""
+        return self._client._ask(calls.rollout_history(id))
+
+    def roll_back(self, route: str) -> dict[str, Any]:
+        """Undo the rollout that runs or ran last on a Route, at once. Raises Conflict where there is none to undo."""
+        return self._client._ask(calls.roll_back(route))
 
 
 class Deployments:

@@ -184,6 +184,50 @@ def remove_provider(name: str) -> Call[None]:
     return Call(method="DELETE", path=_provider_path(name), read=lambda _: None)
 
 
+class RolloutSettings(TypedDict, total=False):
+    """How a Version takes a Route over. What is left out is as the server has it."""
+
+    steps: Sequence[float]
+    """Percents of the calls, rising to 100."""
+    gate: str
+    """What has to hold at each step, as in "error_rate <= 1% and p95_first_token <= 1.5x"."""
+    min_calls: int
+    """Calls that each step wants to see before it is judged."""
+    max_hold_seconds: int
+    """A step that takes longer to judge goes back."""
+    cases: Sequence[Mapping[str, Any]]
+    """Questions with what a right answer has: the gate's score."""
+    force: bool
+    """Whatever its card says."""
+
+
+def promote(version: str, route: str, settings: RolloutSettings) -> Call[dict[str, Any]]:
+    given = {key: value for key, value in settings.items() if value is not None}
+    unknown = given.keys() - RolloutSettings.__annotations__.keys()
+    if unknown:
+        known = ", ".join(RolloutSettings.__annotations__)
+        raise TypeError(f"There is no setting {min(unknown)!r} of a rollout. There are {known}.")
+    body = {"version": version, "route": route, **given}
+    return Call(method="POST", path="/llmos/v1/rollouts", body=body, read=_object)
+
+
+def list_rollouts(route: str | None) -> Call[list[dict[str, Any]]]:
+    of_route = "" if route is None else f"?route={quote(route, safe='')}"
+    return Call(method="GET", path=f"/llmos/v1/rollouts{of_route}", read=_rows)
+
+
+def get_rollout(id: int) -> Call[dict[str, Any]]:
+    return Call(method="GET", path=f"/llmos/v1/rollouts/{id}", read=_object)
+
+
+def rollout_history(id: int) -> Call[list[dict[str, Any]]]:
+    return Call(method="GET", path=f"/llmos/v1/rollouts/{id}/history", read=_rows)
+
+
+def roll_back(route: str) -> Call[dict[str, Any]]:
+    return Call(method="DELETE", path=f"{_route_path(route)}/rollout", read=_object)
+
+
 _ROUTE_SETTINGS = tuple(RouteSettings.__annotations__)
 
 
