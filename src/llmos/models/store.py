@@ -79,6 +79,11 @@ class Arrivals:
         """Return where a blob lies that needn't arrive any more."""
         return self._store.blob_path(digest) if self._store.has(digest, size) else None
 
+    def sound(self, digest: str) -> Path | None:
+        """The same, once its bytes have been read: where nobody looks at the digest again."""
+        path = self._store.blob_path(digest)
+        return path if path.is_file() and digest_of(path) == digest else None
+
     def check_room(self, needed_bytes: int, what: str) -> None:
         self._store.check_room(needed_bytes, what)
 

@@ -102,6 +102,16 @@ def test_a_version_comes_back_with_its_files_and_its_record(registry, version, p
     assert gathered.location == pushed.location, "pinned to the digest of what was pushed"
 
 
+def test_files_that_are_here_already_are_not_downloaded(registry, push_tiny, registry_host, monkeypatch):
+    pushed = push_tiny(f"oci:{registry_host}/models/here:v1")
+    pulled = []
+    monkeypatch.setattr(Repository, "pull_blob", lambda *arguments: pulled.append(arguments))
+    with registry.store.arriving(pushed.location) as arrivals:
+        gathered = gather(pushed.location, arrivals, Access(), silent)
+    assert not pulled
+    assert set(gathered.files) == {file["name"] for file in gathered.record["files"]}
+
+
 def test_the_same_version_is_the_same_image_and_is_sent_once(push_tiny, registry_host):
     first = push_tiny(f"oci:{registry_host}/models/twice:v1")
     again = push_tiny(f"oci:{registry_host}/models/twice:v2")

@@ -98,6 +98,17 @@ def test_other_bytes_than_the_hub_lists_are_thrown_away(list_files, get, server,
     assert len(server.files[address]) not in kept
 
 
+def test_what_is_stored_already_is_not_downloaded_unless_it_is_damaged(list_files, get, server, store, tmp_path):
+    list_files({"tiny.gguf": CONTENT, "README.md": b"# Tiny"})
+    (tmp_path / "tiny.gguf").write_bytes(CONTENT)
+    digest, _ = store.add(tmp_path / "tiny.gguf")
+    assert get()[1] == {"tiny.gguf": CONTENT}
+    assert not any("/resolve/" in path for path, *_ in server.requests)
+    store.blob_path(digest).write_bytes(bytes(len(CONTENT)))
+    assert get()[1] == {"tiny.gguf": CONTENT}
+    assert any("/resolve/" in path for path, *_ in server.requests)
+
+
 def test_of_several_models_one_has_to_be_named(list_files, get):
     list_files({"tiny-q4.gguf": CONTENT, "tiny-q8.gguf": CONTENT[:-1]})
     with pytest.raises(BadRequest, match=r"2 GGUF files.*tiny-q4\.gguf, tiny-q8\.gguf"):

@@ -19,7 +19,7 @@ from llmos.core.errors import BadModelFile, BadRequest
 from llmos.models.importing import choose_files
 from llmos.models.names import check_file_name
 from llmos.models.oci.client import MANIFEST, Repository
-from llmos.models.oci.layer import FOLDER, NAME, Layer
+from llmos.models.oci.layer import DIGEST, FOLDER, NAME, Layer
 from llmos.models.oci.place import Place
 from llmos.models.sources import Progress
 from llmos.models.store import Arrivals, digest_of
@@ -116,11 +116,14 @@ def pull_image(
     layers = manifest["layers"]
     # Of an image of ours, the layers with files alone; of any other it shows only when they are here.
     layers = [layer for layer in layers if NAME in (layer.get("annotations") or {})] or layers
+    record = (manifest.get("annotations") or {}).get(RECORD)
+    # What is here already needn't come. The record, which is compared with it, says that it is what was pushed.
+    files = _stored(layers, arrivals) if record is not None else {}
+    layers = [layer for layer in layers if str((layer.get("annotations") or {}).get(NAME)) not in files]
     parts = {layer["digest"]: (arrivals.part(layer["digest"]), layer["size"]) for layer in layers}
     num_arrived = sum(part.stat().st_size for part, _ in parts.values() if part.exists())
     arrivals.check_room(2 * sum(size for _, size in parts.values()) - num_arrived, place.repository)
     folder = arrivals.folder()
-    files: dict[str, Path] = {}
     for wanted, (part, size) in parts.items():
         label = f"layer {wanted.removeprefix('sha256:')[:12]}"
         repository.pull_blob(wanted, size, part, partial(_told, progress, label, size))
@@ -130,8 +133,20 @@ def pull_image(
         files.update(_take_out(part, folder, arrivals))
         part.unlink()  # what is in it is beside it
     names = choose_files(list(files), f"{place.host}/{place.repository}")
-    record = (manifest.get("annotations") or {}).get(RECORD)
     return digest, {name: files[name] for name in names}, _read_record(record) if record is not None else None
+
+
+def _stored(layers: Sequence[Mapping[str, Any]], arrivals: Arrivals) -> dict[str, Path]:
+    """Return the files that their layers' annotations name, as far as their bytes are here."""
+    files = {}
+    for layer in layers:
+        annotations = layer.get("annotations") or {}
+        name, digest = annotations.get(NAME), annotations.get(DIGEST)
+        if not isinstance(name, str) or not isinstance(digest, str) or not _BLOB_DIGEST.fullmatch(digest):
+            continue
+        if (path := arrivals.sound(digest)) is not None:
+            files[check_file_name(name)] = path
+    return files
 
 
 def _take_out(layer: Path, folder: Path, arrivals: Arrivals) -> Iterator[tuple[str, Path]]:

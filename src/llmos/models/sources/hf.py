@@ -46,16 +46,17 @@ def gather(location: str, arrivals: Arrivals, access: Access, progress: Progress
         progress(f"asking the hub for {repository}", 0, None)
         commit, offered, license = _listing(client, access, repository, match["revision"] or "main")
         names = choose_files(list(offered), f"hf:{repository}", match["file"])
-        parts = {name: arrivals.part(f"{commit}/{name}") for name in names}
+        files = {name: path for name in names if (path := offered[name].stored_in(arrivals)) is not None}
+        parts = {name: arrivals.part(f"{commit}/{name}") for name in names if name not in files}
         num_arrived = sum(part.stat().st_size for part in parts.values() if part.exists())
-        arrivals.check_room(sum(offered[name].size for name in names) - num_arrived, repository)
+        arrivals.check_room(sum(offered[name].size for name in parts) - num_arrived, repository)
         for name, part in parts.items():
             one = offered[name]
             url = f"{_folder(access, repository, commit)}/{quote(name)}"
             download(client, url, part, one.size, partial(_told, progress, name, one.size))
             one.check(name, part)
     pinned = f"hf:{repository}@{commit}" + (f"#{match['file']}" if match["file"] else "")
-    return Gathered(location=pinned, files=parts, license=license)
+    return Gathered(location=pinned, files={**files, **parts}, license=license)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ class _Offered:
     """Of a large file."""
     git_id: str | None
     """Of any other: git's name of its content."""
+
+    def stored_in(self, arrivals: Arrivals) -> Path | None:
+        """Where the same bytes lie already. Of small files the hub names no sha256."""
+        return arrivals.sound(f"sha256:{self.sha256}") if self.sha256 is not None else None
 
     def check(self, name: str, part: Path) -> None:
         """Raises BadModelFile, and removes the part, where other bytes arrived than the hub lists."""

@@ -34,6 +34,8 @@ def gather(location: str, arrivals: Arrivals, access: Access, progress: Progress
         raise BadRequest(f"{url} names no GGUF file. A folder can't be listed over https: use hf:, s3: or oci:.")
     if pin and not _PIN.fullmatch(pin):
         raise BadRequest(f"#{pin} pins no bytes; write #sha256= and 64 hexadecimal digits.")
+    if pin and (stored := arrivals.sound(pin.replace("=", ":"))) is not None:
+        return Gathered(location=location, files={check_file_name(name): stored})
     part = arrivals.part(url)
     with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client:
         size = size_at(client, url)
