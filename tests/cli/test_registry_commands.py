@@ -84,6 +84,16 @@ def test_an_alias_that_a_route_or_a_deployment_needs_says_what_to_do(cli, regist
     assert len(json.loads(cli("list", "--json").out)) == 2
 
 
+def test_a_version_that_a_route_needs_says_what_to_do(cli, registry):
+    cli("route", "set", "chat", "tiny@1")
+    for command in (["rm", "tiny@1"], ["rm", "tiny"]):
+        outcome = cli(*command)
+        assert (outcome.status, outcome.out) == (2, "")
+        assert outcome.err.strip().endswith("llmos route set chat MODEL")
+    cli("route", "rm", "chat")
+    assert cli("rm", "tiny@1").status == 0
+
+
 def test_tags_and_descriptions_are_kept_shown_and_looked_for(cli, registry):
     assert cli("tag", "tiny").out == "tiny has no tag.\n"
     assert cli("tag", "tiny@1", "approved", "team=search").out == "approved, team=search\n"

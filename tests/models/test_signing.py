@@ -14,6 +14,7 @@ from llmos.core.errors import BadModelFile, BadRequest, Conflict, NotFound, Untr
 from llmos.models import open_registry
 from llmos.models.guard import open_guard
 from llmos.models.policies import Policies
+from llmos.models.records import record_of
 from llmos.models.signing import MANIFEST_NAME, Signing
 from llmos.models.transfers import Transfers
 from llmos.models.trust import TrustedKeys
@@ -180,6 +181,17 @@ def test_signatures_travel_with_their_version(registry, signing, tiny, key, tmp_
     trusted = TrustedKeys(settings.trusted_keys_path)
     trusted.add("ada", public_half(key))
     assert Signing(there, trusted).verify(arrived.ref).key.name == "ada"
+    there.database.close()
+
+
+def test_a_version_whose_signature_is_none_is_refused_whole(registry, tiny, tmp_path):
+    there = open_registry(load_settings({"LLMOS_HOME": str(tmp_path / "elsewhere")}))
+    for files in registry.files(tiny).values():
+        there.store.add(files)
+    record = record_of(tiny, ["no bundle"])
+    with pytest.raises(BadModelFile, match="signature"):
+        Transfers(there).take_in(record, "tiny", "test")
+    assert there.list() == []
     there.database.close()
 
 

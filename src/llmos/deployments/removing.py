@@ -13,21 +13,23 @@ from llmos.models.versions import Removed
 
 def remove(registry: Registry, ref: str, *, by: str | None = None) -> Removed:
     """Remove what `ref` names, as Registry.remove does. Raises Conflict, with the next command, where a deployment or a
-    route needs the alias, or a deployment the version; then nothing is removed. A route to a model that is removed
-    stays, and says so to who asks for it."""
+    route needs the alias or the version; then nothing is removed. A route to the mere name of a model
+    that is removed stays, and says so to who asks for it."""
     deployments = Deployments(registry.database, registry)
 
     def refuse(session: Session, model: str, alias: str | None, numbers: Sequence[int]) -> None:
         deployments.refuse_removal(session, model, alias, numbers)
         if alias is not None:
             _refuse_routed(session, f"{model}:{alias}")
+        for number in numbers:
+            _refuse_routed(session, f"{model}@{number}")
 
     return registry.remove(ref, refuse, by=by)
 
 
-def _refuse_routed(session: Session, alias: str) -> None:
-    if routes := queries.routes_to(session, alias):
+def _refuse_routed(session: Session, target: str) -> None:
+    if routes := queries.routes_to(session, target):
         raise Conflict(
-            f"{alias} is what the route {routes[0]} leads to. Point that elsewhere first:"
+            f"{target} is what the route {routes[0]} leads to. Point that elsewhere first:"
             f" llmos route set {routes[0]} MODEL"
         )

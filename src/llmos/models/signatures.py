@@ -6,7 +6,7 @@ kept here is not believed: signing.py asks a trusted key.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.exc import IntegrityError
 
@@ -53,6 +53,14 @@ class Signatures:
                 )
         except IntegrityError:
             pass  # another process put the same one at the same time
+
+
+def check_signatures(signatures: Collection[str]) -> None:
+    """Raise BadModelFile where one is no bundle, or where they are more than are kept of a version."""
+    if len(signatures) > MAX_KEPT:
+        raise BadModelFile(f"{len(signatures)} signatures come with the version; {MAX_KEPT} is the most that are kept.")
+    for signature in signatures:
+        signer_of(signature)
 
 
 def signer_of(signature: str) -> str:

@@ -12,6 +12,7 @@ from llmos.models.pushing import Pushed, push
 from llmos.models.recording import Origin
 from llmos.models.records import Record, read_record, record_of
 from llmos.models.registry import Registry
+from llmos.models.signatures import check_signatures
 from llmos.models.sources import Gathered, Progress, gather, silent, source_kinds
 from llmos.models.store import StoredFile
 from llmos.models.versions import Version
@@ -74,6 +75,7 @@ class Transfers:
     def take_in(self, record: Record, name: str, source: str) -> Version | list[str]:
         """List a version whose blobs have been brought, or return the digests of those that are still missing."""
         check_name(name, "a model")
+        check_signatures(record.signatures)  # before anything is listed
         with self._store.publishing():
             missing = [file.digest for file in record.stored_files if not self._store.has(file.digest, file.size)]
             if missing:
@@ -91,6 +93,7 @@ class Transfers:
 
     def _take_in_gathered(self, gathered: Gathered, name: str | None, progress: Progress) -> Version:
         record = read_record(gathered.record) if gathered.record is not None else None
+        check_signatures(record.signatures if record else ())  # before anything is stored
         if name is None and record is None:
             raise BadRequest(f"{gathered.location} doesn't say what the model is called. Add --name NAME", param="name")
         name = check_name(name or (record.model if record else ""), "a model")

@@ -36,7 +36,9 @@ class Repository:
     def __init__(self, place: Place, credentials: tuple[str, str] | None = None) -> None:
         self.place = place
         self._base = f"{place.url}/v2/{place.repository}"
-        self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=True, auth=_Auth(credentials))
+        self._client = httpx.Client(
+            timeout=TIMEOUT, follow_redirects=True, auth=_Auth(httpx.URL(place.url), credentials)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -133,18 +135,20 @@ class _NoToken(Exception):
 
 
 class _Auth(httpx.Auth):
-    """Name and password, or the token that a registry sends its callers to fetch with them."""
+    """Name and password, or the token that a registry sends its callers to fetch with them. Both go to nobody else: not
+    to where an upload or a redirect leads, and not over an open line to another host."""
 
-    def __init__(self, credentials: tuple[str, str] | None) -> None:
+    def __init__(self, registry: httpx.URL, credentials: tuple[str, str] | None) -> None:
+        self._registry = registry
         self._basic = httpx.BasicAuth(*credentials) if credentials else None
         self._header: str | None = None
 
     # Not auth_flow, for which httpx would read every answer whole, blobs too.
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if self._header is not None:
+        if self._header is not None and self._is_the_registry(request.url):
             request.headers["Authorization"] = self._header
         response = yield request
-        if response.status_code != 401:
+        if response.status_code != 401 or not self._is_the_registry(response.url):
             return
         scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
         fields = dict(_CHALLENGE.findall(rest))
@@ -153,13 +157,19 @@ class _Auth(httpx.Auth):
             self._header = request.headers["Authorization"]
         elif scheme.lower() == "bearer" and "realm" in fields:
             asked = {name: fields[name] for name in ("service", "scope") if name in fields}
-            asking = httpx.Request("GET", httpx.URL(fields["realm"]).copy_merge_params(asked))
+            realm = httpx.URL(fields["realm"])
+            asking = httpx.Request("GET", realm.copy_merge_params(asked))
             if self._basic is not None:
+                if realm.scheme != "https" and realm.host != self._registry.host:
+                    raise _NoToken(f"it wants the password sent to {realm.host} without encryption")
                 asking = next(self._basic.auth_flow(asking))
             answer = yield asking
             answer.read()
             request.headers["Authorization"] = self._header = f"Bearer {_token(answer)}"
             yield request
+
+    def _is_the_registry(self, url: httpx.URL) -> bool:
+        return (url.scheme, url.host, url.port) == (self._registry.scheme, self._registry.host, self._registry.port)
 
 
 def _token(answer: httpx.Response) -> str:
