@@ -132,6 +132,53 @@ def test_an_import_that_dies_while_it_copies_leaves_nothing_after_the_next_remov
     assert [path for path in settings.store_path.rglob("*") if path.is_file() and path.name != "lock"] == []
 
 
+REMOVE = """
+import os
+from pathlib import Path
+from llmos.core.config import load_settings
+from llmos.models import open_registry, registry as registry_module, store as store_module
+registry = open_registry(load_settings())
+def die(*arguments):
+    os._exit(9)
+def then_die(real):
+    return lambda *arguments, **options: (real(*arguments, **options), die())
+{then}
+registry.remove("mine")
+"""
+
+REMOVALS = {
+    "before it is committed": "registry_module.take_from_list = then_die(registry_module.take_from_list)",
+    "before its files are looked for": "store_module.Store.collect = die",
+    "between two of its files": "Path.unlink = then_die(Path.unlink)",
+}
+
+
+@pytest.mark.parametrize("moment", REMOVALS)
+def test_a_removal_that_dies_takes_nothing_from_others_and_the_next_one_ends_it(
+    settings, registry, make_folder, moment
+):
+    kept = registry.import_path(make_folder("kept"), "kept")
+    # The same weights beside other files: what both have must stay.
+    mine = registry.import_path(make_folder("mine", num_shards=2), "mine")
+    shared = {file.digest for file in kept.files} & {file.digest for file in mine.files}
+    own = {file.digest for file in mine.files} - shared
+    assert shared
+    assert len(own) > 1
+    died = subprocess.run(
+        [sys.executable, "-c", REMOVE.format(then=REMOVALS[moment])], env=environ(settings), check=False
+    )
+    assert died.returncode == 9
+    is_listed = [version.ref for version in registry.list()] == ["kept@1", "mine@1"]
+    assert is_listed == (moment == "before it is committed")
+    assert_sound(registry)
+    if is_listed:
+        registry.remove("mine")
+    registry.collect()
+    assert [version.ref for version in registry.list()] == ["kept@1"]
+    assert {digest for digest, _ in registry.store.digests()} == {file.digest for file in kept.files}
+    assert_sound(registry)
+
+
 def test_two_pulls_at_once_fetch_once_and_agree(pull, reopened, server):
     wait = "sys.stdin.readline()"
     pulling = [pull(then=wait) for _ in range(3)]
