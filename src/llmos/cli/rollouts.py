@@ -17,6 +17,7 @@ from llmos.cli.output import print_json, print_table, stderr, stdout
 from llmos.cli.remote import remote_server
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
+from llmos.core.who import this_user
 
 if TYPE_CHECKING:
     from llmos.client import Client
@@ -82,7 +83,7 @@ def promote(
     if (server := remote_server(load_settings())) is not None:
         rollout = server.rollouts.promote(model, route, **asked)
     else:
-        rollout = _facts(_open().begin(model, route, **asked, by=_this_user()))
+        rollout = _facts(_open().begin(model, route, **asked, by=this_user()))
     if watch:
         rollout = _watch(server, rollout["id"])
     if as_json:
@@ -100,7 +101,7 @@ def rollback(route: _Route, as_json: options.AsJson = False) -> None:
     if (server := remote_server(load_settings())) is not None:
         rollout = server.rollouts.roll_back(route)
     else:
-        rollout = _facts(_open().roll_back_route(route, by=_this_user()))
+        rollout = _facts(_open().roll_back_route(route, by=this_user()))
     if as_json:
         print_json(rollout)
         return
@@ -206,12 +207,6 @@ def _facts(rollout: "Rollout") -> dict[str, Any]:
 
 def _event(event: "RolloutEvent") -> dict[str, Any]:
     return {"at": event.at, "kind": event.kind, "reason": event.reason, "data": dict(event.data)}
-
-
-def _this_user() -> str:
-    from llmos.core.who import this_user
-
-    return this_user()
 
 
 def _open() -> "Rollouts":

@@ -41,7 +41,7 @@ def sign(
     if as_json:
         print_json(_facts(signed))
         return
-    stdout().print(f"{signed.version.ref} is signed by {signed.key.name} ({signed.key.fingerprint[:_SHORT]}…).")
+    stdout().print(f"{signed.version.ref} is signed by {_in_words(signed.key)}.")
     if signed.key.fingerprint not in {each.fingerprint for each in signing.trusted.list()}:
         stderr().print(f"This machine doesn't trust that key yet: llmos trust add NAME {key}")
 
@@ -60,8 +60,7 @@ def verify(
     if as_json:
         print_json(_facts(verified))
         return
-    told = f"{verified.key.name} ({verified.key.fingerprint[:_SHORT]}…)"
-    stdout().print(f"{verified.version.ref} is what {told} signed, to the byte.")
+    stdout().print(f"{verified.version.ref} is what {_in_words(verified.key)} signed, to the byte.")
 
 
 def add(
@@ -75,7 +74,7 @@ def add(
     if as_json:
         print_json(_key(key))
         return
-    stdout().print(f"{key.name} ({key.fingerprint[:_SHORT]}…) is trusted.")
+    stdout().print(f"{_in_words(key)} is trusted.")
 
 
 def list_(as_json: options.AsJson = False) -> None:
@@ -97,6 +96,10 @@ def rm(name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is
 
 def _facts(signed: "Signed") -> dict[str, Any]:
     return {"version": signed.version.ref, "digest": signed.version.digest, "key": _key(signed.key)}
+
+
+def _in_words(key: "Key") -> str:
+    return f"{key.name} ({key.fingerprint[:_SHORT]}…)"
 
 
 def _key(key: "Key") -> dict[str, Any]:

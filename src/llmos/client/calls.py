@@ -143,10 +143,7 @@ def get_route(name: str) -> Call[RouteInfo]:
 
 
 def set_route(name: str, target: str | Mapping[str, float], settings: RouteSettings) -> Call[RouteInfo]:
-    given = {key: value for key, value in settings.items() if value is not None}
-    unknown = given.keys() - RouteSettings.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"There is no setting {min(unknown)!r} of a route. There are {', '.join(_ROUTE_SETTINGS)}.")
+    given = _given(settings, RouteSettings, "a route")
     targets = {"target": target} if isinstance(target, str) else {"targets": _weights(target)}
     return Call(method="PUT", path=_route_path(name), body={**targets, **given}, read=_one(RouteInfo))
 
@@ -202,12 +199,7 @@ class RolloutSettings(TypedDict, total=False):
 
 
 def promote(version: str, route: str, settings: RolloutSettings) -> Call[dict[str, Any]]:
-    given = {key: value for key, value in settings.items() if value is not None}
-    unknown = given.keys() - RolloutSettings.__annotations__.keys()
-    if unknown:
-        known = ", ".join(RolloutSettings.__annotations__)
-        raise TypeError(f"There is no setting {min(unknown)!r} of a rollout. There are {known}.")
-    body = {"version": version, "route": route, **given}
+    body = {"version": version, "route": route, **_given(settings, RolloutSettings, "a rollout")}
     return Call(method="POST", path="/llmos/v1/rollouts", body=body, read=_object)
 
 
@@ -228,7 +220,13 @@ def roll_back(route: str) -> Call[dict[str, Any]]:
     return Call(method="DELETE", path=f"{_route_path(route)}/rollout", read=_object)
 
 
-_ROUTE_SETTINGS = tuple(RouteSettings.__annotations__)
+def _given(settings: Mapping[str, Any], kind: type, whose: str) -> dict[str, Any]:
+    """Return the settings that were given. Raises TypeError for one that the kind doesn't have."""
+    given = {key: value for key, value in settings.items() if value is not None}
+    known = kind.__annotations__
+    if unknown := given.keys() - known.keys():
+        raise TypeError(f"There is no setting {min(unknown)!r} of {whose}. There are {', '.join(known)}.")
+    return given
 
 
 def _weights(percent_of: Mapping[str, float]) -> list[dict[str, Any]]:
