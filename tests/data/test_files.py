@@ -76,6 +76,15 @@ def test_sweeping_removes_what_dead_processes_left_and_nothing_else(files: Files
     assert {path.name for path in files.folder.iterdir()} == {kept.id, "file-needed"}
 
 
+def test_what_another_server_sweeps_at_the_same_time_does_not_matter(files: Files, upload: Upload) -> None:
+    upload()
+    # A name that leads nowhere: what a listing has of a file that the other server removed before it was opened.
+    (files.folder / "file-gone").symlink_to("nowhere")
+    (files.folder / "file-later").write_text("left behind")
+    assert files.sweep() == 1
+    assert not (files.folder / "file-later").exists()
+
+
 def test_what_is_discarded_takes_nothing_more(files: Files) -> None:
     """A thread may still be writing for a caller that has gone."""
     incoming = files.begin()

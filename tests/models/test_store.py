@@ -234,3 +234,22 @@ def test_an_empty_store_has_nothing_and_complains_about_nothing(store):
     assert store.unfinished() == []
     assert store.verify([]) == []
     assert store.collect(set) == 0
+
+
+def test_blobs_that_are_collected_during_a_listing_are_passed_over(store, pin):
+    files = {file.digest: (file, content) for content in (b"a", b"b", b"c") for file in [pin("a.gguf", content)]}
+    for file, content in files.values():
+        put(store, file, content)
+    first, second, third = sorted(files)
+    listing = store.digests()
+    assert next(listing) == (first, 1)
+    store.blob_path(second).unlink()
+    assert list(listing) == [(third, 1)]
+
+
+def test_a_download_that_ends_during_a_listing_is_passed_over(store, pin):
+    put(store, pin("a.gguf", b"abc"), b"abc")
+    # A name that leads nowhere: what a listing has of a part that was published before its size was asked for.
+    (store.path / "incoming" / "gone.part").symlink_to("nowhere")
+    (store.path / "incoming" / "here.part").write_bytes(b"ab")
+    assert store.unfinished() == [(store.path / "incoming" / "here.part", 2)]

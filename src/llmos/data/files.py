@@ -9,7 +9,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -153,7 +153,8 @@ class Files:
         for path in sorted(self.folder.glob("file-*")):
             if path.name in known:
                 continue
-            with path.open("rb") as handle:
+            # Another server on this home may have swept it away by now.
+            with suppress(FileNotFoundError), path.open("rb") as handle:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
+from glob import glob
 from pathlib import Path
 from typing import cast
 
@@ -269,10 +270,10 @@ class Replica:
         """Return whether any thread has computed since the last call, or waits for a CPU or a page now: neither a
         stopped process nor a deadlock does."""
         states, cpu_ticks = set(), 0
-        for path in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+        for path in glob(f"/proc/{self.pid}/task/*/stat"):
             with suppress(OSError):  # the thread has just ended
                 # The name before the last parenthesis may hold spaces. Behind it: the state; 12th and 13th, times.
-                fields = path.read_text().rpartition(")")[2].split()
+                fields = Path(path).read_text().rpartition(")")[2].split()
                 states.add(fields[0])
                 cpu_ticks += int(fields[11]) + int(fields[12])
         before, self._cpu_ticks = self._cpu_ticks, cpu_ticks

@@ -200,9 +200,9 @@ class Store:
         return digest, size
 
     def digests(self) -> Iterator[tuple[str, int]]:
-        """Every blob's digest and size."""
-        with suppress(FileNotFoundError):
-            for path in sorted(self._blobs.iterdir()):
+        """Every blob's digest and size; one that is collected meanwhile is passed over."""
+        for path in sorted(self._blobs.iterdir()) if self._blobs.exists() else []:
+            with suppress(FileNotFoundError):
                 if _DIGEST.fullmatch(f"sha256:{path.name}"):
                     yield f"sha256:{path.name}", path.stat().st_size
 
@@ -251,7 +251,11 @@ class Store:
 
     def unfinished(self) -> list[tuple[Path, int]]:
         """Downloads that broke off and wait to be resumed: path and bytes so far."""
-        return [(path, path.stat().st_size) for path in sorted(self._incoming.glob("*.part"))]
+        unfinished = []
+        for path in sorted(self._incoming.glob("*.part")):
+            with suppress(FileNotFoundError):  # it has just become whole
+                unfinished.append((path, path.stat().st_size))
+        return unfinished
 
     def num_received(self, digest: str) -> int:
         """Return how many bytes of a blob have arrived that isn't whole yet."""

