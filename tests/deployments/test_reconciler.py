@@ -131,6 +131,34 @@ def test_a_change_in_this_process_is_noticed_at_once(live_in, monkeypatch):
     live_in(test, passing=lambda place: passed[place].set() if place in passed else None)
 
 
+@pytest.mark.parametrize("num_turns", range(6))
+def test_an_end_is_not_missed_for_the_news_that_come_with_it(live_in, monkeypatch, num_turns):
+    """Which turn of the loop loses it is Python's own affair, so all near ones are tried."""
+    monkeypatch.setattr("llmos.deployments.reconciler.POLL_SECONDS", 3600)
+    looked = asyncio.Event()
+
+    async def test(house):
+        real = house.reconciler.look
+
+        async def look():
+            await real()
+            looked.set()
+
+        house.reconciler.look = look
+        running = asyncio.create_task(house.reconciler.run())
+        await looked.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        house.deployments.on_change()
+        for _ in range(num_turns):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running], timeout=10)
+        assert running.cancelled()
+
+    live_in(test)
+
+
 def test_it_goes_on_when_a_pass_fails(live_in, monkeypatch, caplog):
     monkeypatch.setattr("llmos.deployments.reconciler.POLL_SECONDS", 0)
     scaled = asyncio.Event()

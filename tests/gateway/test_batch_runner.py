@@ -333,6 +333,24 @@ async def test_an_ending_server_gives_lines_up_at_once(runner: BatchRunner, serv
     assert look(services, batch).status == "in_progress"
 
 
+@pytest.mark.parametrize("num_turns", range(6))
+async def test_an_end_is_not_missed_for_the_change_that_comes_with_it(
+    runner: BatchRunner, services: Services, monkeypatch: pytest.MonkeyPatch, num_turns: int
+) -> None:
+    """Which turn of the loop loses it is Python's own affair, so all near ones are tried."""
+    monkeypatch.setattr("llmos.gateway.batch_runner.POLL_SECONDS", 3600)
+    task = asyncio.create_task(runner.run())
+    while services.batches.on_change is None:
+        await asyncio.sleep(0)
+    await settled_loops()
+    services.batches.on_change()
+    for _ in range(num_turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=10)
+    assert task.cancelled()
+
+
 async def test_an_input_that_is_gone_fails_the_batch(runner: BatchRunner, services: Services) -> None:
     batch = create(services)
     services.files.path(batch.input_file_id).unlink()

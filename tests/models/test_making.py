@@ -113,9 +113,10 @@ def test_a_full_disk_is_said_and_leaves_nothing(registry, monkeypatch):
 
 
 INTERRUPTED = """
-import contextlib, os, sys
+import contextlib, os, signal, sys
 from llmos.cli import main, make
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 label, number = sys.argv[1], int(sys.argv[2])
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -103,10 +104,9 @@ class Reconciler:
                     await self.look()
                 except Exception:  # Such as a database that is gone for a moment.
                     _log.exception("What is deployed can't be looked after")
-                try:
-                    await asyncio.wait_for(self._has_news.wait(), POLL_SECONDS)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._has_news.wait()
         finally:
             self._deployments.on_change = None
 

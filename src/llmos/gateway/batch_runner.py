@@ -92,7 +92,8 @@ class BatchRunner:
                     changed.clear()
                     await self._look()
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(changed.wait(), POLL_SECONDS)
+                        async with asyncio.timeout(POLL_SECONDS):
+                            await changed.wait()
             finally:
                 self._batches.on_change = None
                 for task in self._tasks.values():
