@@ -30,7 +30,7 @@ from machine import describe_machine
 
 from llmos.core.config import load_settings
 from llmos.core.errors import ModelNotFound
-from llmos.engine.tokenizer import Tokenizer
+from llmos.engine.text.tokenizer import Tokenizer
 from llmos.models import open_registry
 
 PAGE = Path(__file__).parent.parent / "docs" / "embeddings.md"

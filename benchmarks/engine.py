@@ -2,7 +2,7 @@
 
     python benchmarks/engine.py [--model smollm2] [--threads 2] [--isa avx2] [--repeats 3] [--json]
 
-The workloads are those of llmos/engine/workloads.py; `llmos bench` runs the same.
+The workloads are those of llmos/engine/sizing/workloads.py; `llmos bench` runs the same.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from rich.table import Table
 from llmos.core.config import load_settings
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
-from llmos.engine.workloads import measure, runs_on
+from llmos.engine.sizing.workloads import measure, runs_on
 from llmos.models import open_registry
 
 

@@ -33,14 +33,14 @@ from rich.console import Console
 from rich.table import Table
 
 from llmos.core.config import load_settings
-from llmos.deployments.replica import Replica
+from llmos.deployments.replicas.replica import Replica
 from llmos.engine.config import EngineConfig
-from llmos.engine.fit import Fitting
-from llmos.engine.machine import Machine, measure_machine
 from llmos.engine.messages import Delta, Generate, SamplingParams
+from llmos.engine.sizing.fit import Fitting
+from llmos.engine.sizing.machine import Machine, measure_machine
+from llmos.engine.sizing.speed import Pacing
+from llmos.engine.sizing.workloads import Prompt, random_prompts
 from llmos.engine.spec import DecoderSpec
-from llmos.engine.speed import Pacing
-from llmos.engine.workloads import Prompt, random_prompts
 from llmos.models import open_registry
 
 TOLERANCE = 0.15

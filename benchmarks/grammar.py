@@ -23,7 +23,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.loading import load_engine
 from llmos.engine.messages import Failed, Generate, Grammar, SamplingParams
-from llmos.engine.workloads import random_prompts
+from llmos.engine.sizing.workloads import random_prompts
 
 PEOPLE = {
     "type": "array",

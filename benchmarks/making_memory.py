@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from llmos.cli.output import readable_size
-from llmos.engine.checkpoint import open_checkpoint
+from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.spec import DecoderSpec
 
 LARGE = Path(__file__).parent.parent / "build" / "peers" / "large" / "F16.gguf"
@@ -47,9 +47,9 @@ WIDEST_ARRAYS = 4
 WORK = """
 import json, resource, sys, time
 from pathlib import Path
-from llmos.engine.prune import prune
-from llmos.engine.quantize import quantize
-from llmos.engine.recipe import Recipe
+from llmos.engine.compression.prune import prune
+from llmos.engine.compression.quantize import quantize
+from llmos.engine.compression.recipe import Recipe
 
 kind, scheme, options, source, text, folder = json.loads(sys.argv[1])
 recipe = Recipe.of(kind, scheme, options)

@@ -26,7 +26,7 @@ import serving
 from llmos.core.config import load_settings
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
-from llmos.engine.workloads import random_prompts, runs_on
+from llmos.engine.sizing.workloads import random_prompts, runs_on
 from llmos.models import open_registry
 from model_choice import add_model, files_of
 

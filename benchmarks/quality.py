@@ -29,10 +29,10 @@ from rich.table import Table
 from disguise import disguise
 from llmos.core.config import load_settings
 from llmos.engine._native import available_isas
-from llmos.engine.checkpoint import open_checkpoint
+from llmos.engine.checkpoint.checkpoint import open_checkpoint
+from llmos.engine.compression.quantize.in_memory import quantize_in_memory
+from llmos.engine.compression.recipe import Recipe
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.quantize.in_memory import quantize_in_memory
-from llmos.engine.recipe import Recipe
 from llmos.engine.runner import Runner, native
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.runner.packing import Plan, Weights, plan_matrices

@@ -25,19 +25,19 @@ from rich.progress import Progress, TaskProgressColumn, TextColumn, TimeRemainin
 
 from disguise import disguise
 from llmos.core.config import load_settings
-from llmos.engine.checkpoint import open_checkpoint
+from llmos.engine.checkpoint.checkpoint import open_checkpoint
+from llmos.engine.checkpoint.model_files import open_files
+from llmos.engine.checkpoint.model_writer import ModelWriter
+from llmos.engine.compression.recipe import Recipe
 from llmos.engine.formats.encodings import Blocks
-from llmos.engine.model_files import open_files
-from llmos.engine.model_writer import ModelWriter
-from llmos.engine.recipe import Recipe
 from llmos.engine.spec import DecoderSpec
 from llmos.models import open_registry
-from llmos.models.card import Card
-from llmos.models.cards import Cards
+from llmos.models.cards.card import Card
+from llmos.models.cards.cards import Cards
+from llmos.models.cards.measure import FULL, measure
 from llmos.models.making import make
-from llmos.models.measuring import FULL, measure
 from llmos.models.registry import Registry
-from llmos.models.versions import Version
+from llmos.models.versions.versions import Version
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "docs" / "optimize.md", ROOT / "README.md")

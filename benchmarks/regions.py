@@ -18,7 +18,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.loading import load_engine
 from llmos.engine.messages import Delta, Generate, SamplingParams
-from llmos.engine.workloads import WORKLOADS, Workload, random_prompts
+from llmos.engine.sizing.workloads import WORKLOADS, Workload, random_prompts
 from model_choice import add_model, files_of
 
 NAMES = ("prefill_512", "decode_1", "decode_8", "decode_32")

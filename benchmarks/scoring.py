@@ -12,7 +12,7 @@ import numpy.typing as npt
 from llmos.engine.evaluation.predictions import ROWS_AT_ONCE, batch_of, increase, perplexity, predict
 from llmos.engine.evaluation.text import cut_windows, held_out_text
 from llmos.engine.runner import BLOCK_SIZE, Runner
-from llmos.engine.tokenizer import Tokenizer
+from llmos.engine.text.tokenizer import Tokenizer
 
 # W windows, L tokens of a window, N tokens of all windows but the first of each
 # P prompts, T tokens of a prompt, A tokens of an answer

@@ -27,7 +27,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from llmos.client.endpoint import resolve_endpoint
 from llmos.core.errors import LLMOSError, error_from_body
-from llmos.engine.workloads import random_prompts
+from llmos.engine.sizing.workloads import random_prompts
 
 
 @dataclass(frozen=True)

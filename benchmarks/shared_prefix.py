@@ -15,7 +15,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.loading import load_engine
 from llmos.engine.messages import Delta, Failed, Generate, SamplingParams
-from llmos.engine.workloads import random_prompts
+from llmos.engine.sizing.workloads import random_prompts
 from model_choice import add_model, files_of
 
 PREFIX_TOKENS, TAIL_TOKENS, REQUESTS = 1000, 20, 8

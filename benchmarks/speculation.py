@@ -28,7 +28,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.loading import load_engine
 from llmos.engine.messages import Delta, Failed, Generate, SamplingParams
-from llmos.engine.workloads import random_prompts
+from llmos.engine.sizing.workloads import random_prompts
 from llmos.models import open_registry
 
 NUM_OUTPUT_TOKENS = 128

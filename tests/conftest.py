@@ -1,19 +1,14 @@
 """What every test may use."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from llmos.core.database import Database
-
-sys.path.insert(0, str(Path(__file__).parent))  # for databases.py and asked.py
-sys.path.insert(0, str(Path(__file__).parent / "engine"))  # tiny_models.py is for more than the engine's tests
-
-from asked import Asked
-from databases import KINDS, Databases
+from support.asked import Asked
+from support.databases import KINDS, Databases
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

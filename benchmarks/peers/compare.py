@@ -48,7 +48,7 @@ from results import (
 )
 from turns import script_lines, time_in_turns
 
-from llmos.engine.workloads import WORKLOADS, Workload
+from llmos.engine.sizing.workloads import WORKLOADS, Workload
 
 RESULTS = PLACE / "results.json"
 SCRIPTS = ROOT / "benchmarks"

@@ -9,7 +9,7 @@ from environments import Environments
 from forms import GGUF_KINDS, Model
 from turns import VOCAB_SIZE, started
 
-from llmos.engine.workloads import random_prompts
+from llmos.engine.sizing.workloads import random_prompts
 
 PROMPT_TOKENS = 32
 LLAMA_CPP_CONTEXT = 512

@@ -8,7 +8,7 @@ from environments import PLACE, Environments, run
 from results import Shape
 
 from llmos.core.config import load_settings
-from llmos.engine.checkpoint import open_checkpoint
+from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.models import open_registry
 
 HERE = Path(__file__).parent

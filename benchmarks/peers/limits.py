@@ -12,7 +12,7 @@ from pathlib import Path
 from environments import PLACE
 from results import Limits, Shape
 
-from llmos.engine.workloads import Timing, Workload
+from llmos.engine.sizing.workloads import Timing, Workload
 
 PROBE = Path(__file__).parent.parent / "probe.cpp"
 FLAGS = ("-O3", "-march=native", "-pthread", "-std=c++20")

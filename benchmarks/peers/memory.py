@@ -9,7 +9,7 @@ from forms import GGUF_KINDS, Model
 from results import Memory
 from turns import VOCAB_SIZE, started
 
-from llmos.engine.workloads import random_prompts
+from llmos.engine.sizing.workloads import random_prompts
 
 STREAMS, TOKENS_PER_STREAM = 8, 1024
 PROMPT_TOKENS, OUTPUT_TOKENS = 32, 128

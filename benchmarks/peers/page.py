@@ -8,7 +8,7 @@ from limits import limit_of
 from rates import OURS, Rates, Spread
 from results import Limits, Results, Speeds
 
-from llmos.engine.workloads import WORKLOADS
+from llmos.engine.sizing.workloads import WORKLOADS
 
 NAMES = [workload.name for workload in WORKLOADS]
 TITLES = {

@@ -13,7 +13,7 @@ from protocol import Facts, Run, serve
 
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
-from llmos.engine.workloads import runs_on
+from llmos.engine.sizing.workloads import runs_on
 
 
 def load() -> tuple[Run, Facts]:

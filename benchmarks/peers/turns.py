@@ -16,7 +16,7 @@ from engines import Engine
 from environments import PLACE
 from results import Facts, Rate, Speeds
 
-from llmos.engine.workloads import WORKLOADS, Timing, Workload, random_prompts
+from llmos.engine.sizing.workloads import WORKLOADS, Timing, Workload, random_prompts
 
 VOCAB_SIZE = 49_152
 SECONDS_TO_END = 60

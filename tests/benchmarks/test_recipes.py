@@ -1,15 +1,9 @@
 """The README's table of recipes: every recipe that it names exists, and it goes where the markers are."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
-
-from made_cards import CARD, card
-
 import recipes
+from support.made_cards import CARD, card
 
 
 def test_there_are_many_recipes_of_both_kinds():

@@ -1,21 +1,18 @@
 """llmos card: shown, compared, measured, written as a page."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
-
-from made_cards import CARD, card
-from tiny_folders import noisy, write_folder
-
 from llmos.core.config import load_settings
-from llmos.models import measuring, open_registry
-from llmos.models.cards import Cards
+from llmos.models import open_registry
+from llmos.models.cards import measure as measuring
+from llmos.models.cards.cards import Cards
 from llmos.models.policies import Policies
+from support.made_cards import CARD, card
+from support.tiny_folders import noisy, write_folder
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from llmos.core.hardware import Hardware, inspect_hardware
-from llmos.engine import fit as fitting
 from llmos.engine import loading
-from llmos.engine import machine as machines
+from llmos.engine.sizing import fit as fitting
+from llmos.engine.sizing import machine as machines
 
 
 @pytest.fixture(autouse=True)

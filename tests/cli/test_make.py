@@ -1,11 +1,10 @@
 """`llmos quantize`: a model of its own, the same again for the same recipe, one line for what can't be."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-from tiny_models import make_tiny_model
+
+from support.tiny_models import make_tiny_model
 
 WIDE = "llama-tied-wide"
 
@@ -57,10 +56,8 @@ def test_what_can_not_be_is_one_line_and_status_2(tiny, home, arguments, message
 
 
 def test_what_it_costs_is_measured_at_once(cli, tmp_path, monkeypatch):
-    sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
-    from tiny_folders import write_folder
-
-    from llmos.models import measuring
+    from llmos.models.cards import measure as measuring
+    from support.tiny_folders import write_folder
 
     short = measuring.Extent(num_windows=1, repeats=1, layer_texts=1, layer_tokens=16, streams=2)
     measure = measuring.measure

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from tiny_models import make_tiny_model
+
+from support.tiny_models import make_tiny_model
 
 WIDE = "llama-tied-wide"
 SMALL_TEXT = ("--texts", "4", "--length", "32")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from llmos.core.config import load_settings
-from llmos.deployments.routes import Routes
+from llmos.deployments.routing.routes import Routes
 from llmos.models import open_registry
 from llmos.models.queries import ensure_model
 from llmos.models.tables import VersionRow

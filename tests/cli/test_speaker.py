@@ -17,7 +17,7 @@ from llmos.core.config import load_settings
 from llmos.core.errors import ModelNotFound, PermissionDenied, ReplicaFailed, Unauthenticated
 from llmos.engine.messages import Delta, Failed, Generate
 from llmos.models.catalog import Catalog
-from llmos.models.versions import Loadable
+from llmos.models.versions.versions import Loadable
 
 
 class FakeEngine:

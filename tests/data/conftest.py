@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from databases import Databases
 from llmos.core.database import Database
 from llmos.data.batches import Batches
 from llmos.data.files import File, Files
+from support.databases import Databases
 
 
 @pytest.fixture(scope="module")

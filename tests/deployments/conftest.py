@@ -1,9 +1,7 @@
 """A worker without a model: fake_worker.py, and a way to say what its model does; a registry of versions on record."""
 
 import json
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -11,13 +9,10 @@ from llmos.core.config import load_settings
 from llmos.models import open_registry
 from llmos.models.queries import ensure_model
 from llmos.models.tables import VersionFileRow, VersionRow
-from llmos.models.versions import Loadable
-
-ENGINE_TESTS = Path(__file__).parent.parent / "engine"
-sys.path.insert(0, str(ENGINE_TESTS))
+from llmos.models.versions.versions import Loadable
+from support import FAKE_WORKER_COMMAND
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-FAKE_WORKER = (sys.executable, str(ENGINE_TESTS / "fake_worker.py"))
 
 
 @pytest.fixture
@@ -34,7 +29,7 @@ def fake_model(tmp_path):
 
 @pytest.fixture
 def fake_worker():
-    return FAKE_WORKER
+    return FAKE_WORKER_COMMAND
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import signal
 import time
 
 import pytest
-from fakes import continuation, generate, tokens_of
 
 from llmos.core.errors import ReplicaFailed, Unavailable
-from llmos.deployments.pool import Pool
+from llmos.deployments.replicas.pool import Pool
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta
+from support.fakes import continuation, generate, tokens_of
 
 LONG = 50_000
 OTHER = EngineConfig(threads=1)

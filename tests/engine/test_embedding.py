@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from tiny_encoders import TinyEncoder, make_tiny_encoder
 
 from llmos.core.errors import BadRequest, Conflict, PromptTooLong
-from llmos.engine.checkpoint import open_checkpoint
+from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.config import EngineConfig
 from llmos.engine.embedding import EmbeddingEngine
 from llmos.engine.loading import load_embedding_engine, load_engine
 from llmos.engine.messages import Embed, Embedded, Failed, Generate
+from support.tiny_encoders import TinyEncoder, make_tiny_encoder
 
 LONG = "river " * 90
 

@@ -2,7 +2,13 @@
 
 import numpy as np
 import pytest
-from fakes import (
+
+from llmos.core.errors import BadRequest, Conflict, PromptTooLong
+from llmos.engine.config import EngineConfig
+from llmos.engine.engine import Engine
+from llmos.engine.messages import Delta, Failed, Generate, SamplingParams, Started
+from llmos.engine.sampling.sampler import Sampler
+from support.fakes import (
     EOS,
     VOCAB_SIZE,
     FakeRunner,
@@ -16,12 +22,6 @@ from fakes import (
     text_of,
     tokens_of,
 )
-
-from llmos.core.errors import BadRequest, Conflict, PromptTooLong
-from llmos.engine.config import EngineConfig
-from llmos.engine.engine import Engine
-from llmos.engine.messages import Delta, Failed, Generate, SamplingParams, Started
-from llmos.engine.sampler import Sampler
 
 
 def prompt(length, salt=0):

@@ -5,13 +5,13 @@ import zlib
 
 import msgspec
 import numpy as np
-from fakes import MarkovRunner, make_engine, run, tokens_of
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from llmos.engine.messages import Failed, Generate, SamplingParams
 from llmos.engine.runner import BLOCK_SIZE
+from support.fakes import MarkovRunner, make_engine, run, tokens_of
 
 BUDGET, MAX_SEQUENCES, NUM_BLOCKS, CONTEXT, MAX_TOKENS = 40, 6, 11, 160, 60
 LETTERS = [*b"abcd"]

@@ -3,10 +3,10 @@ prompt doesn't hold up short ones."""
 
 import msgspec
 import pytest
-from fakes import FakeRunner, continuation, generate, make_engine, tokens_of
 
 from llmos.core.errors import BadRequest
-from llmos.engine.turns import STEPS_PER_PRIORITY
+from llmos.engine.scheduling.turns import STEPS_PER_PRIORITY
+from support.fakes import FakeRunner, continuation, generate, make_engine, tokens_of
 
 
 def ask(engine, id, tokens=(1, 2, 3), caller="", priority=0, **sampling):

@@ -1,12 +1,12 @@
 """The real model through the real engine: sensible answers, and the same ones whatever happens around them."""
 
 import pytest
-from fakes import drain, text_of, tokens_of
 
 from llmos.core.errors import BadRequest
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.messages import Generate, SamplingParams
+from support.fakes import drain, text_of, tokens_of
 
 QUESTION = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
 

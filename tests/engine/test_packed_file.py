@@ -11,22 +11,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import drain, tokens_of
-from tiny_encoders import make_tiny_encoder
-from tiny_models import make_tiny_model
 
 from llmos.core.locks import locked
-from llmos.deployments.replica import Replica
+from llmos.core.progress import silent
+from llmos.deployments.replicas.replica import Replica
 from llmos.engine import packed_file
-from llmos.engine.checkpoint import open_checkpoint
+from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.messages import Generate, SamplingParams
 from llmos.engine.packed_file import PackedFolder, packed_files, read_footer, sweep, verify
-from llmos.engine.progress import silent
 from llmos.engine.runner import Batch
 from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import NativeRunner
+from support.fakes import drain, tokens_of
+from support.tiny_encoders import make_tiny_encoder
+from support.tiny_models import make_tiny_model
 
 PROMPT = np.arange(1, 20, dtype=np.int32)
 

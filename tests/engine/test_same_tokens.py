@@ -9,16 +9,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from fakes import generate, tokens_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmos.engine import _native
-from llmos.engine.checkpoint import Checkpoint, open_checkpoint
+from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.messages import Failed, Load
 from llmos.engine.runner.native import NativeRunner
+from support.fakes import generate, tokens_of
 
 NUM_BLOCKS = 40
 STEM = "The quick brown fox jumps over the lazy dog. A list of numbers, one after another: "

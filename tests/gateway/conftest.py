@@ -1,7 +1,6 @@
 """A gateway whose models are scripted: what the engine would say is written down by the test; and a real one."""
 
 import asyncio
-import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,23 +14,20 @@ from llmos.core.database import Database
 from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
-from llmos.deployments.deployments import Deployments
-from llmos.deployments.providers import Providers
-from llmos.deployments.reconciler import Reconciler
-from llmos.deployments.remotes import Remotes
-from llmos.deployments.rollouts import Rollouts
+from llmos.deployments.desired.deployments import Deployments
+from llmos.deployments.desired.reconciler import Reconciler
+from llmos.deployments.providers.providers import Providers
+from llmos.deployments.providers.remotes import Remotes
+from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.gateway.app import create_app
-from llmos.gateway.lookup import Lookup
+from llmos.gateway.calls.resolve import Lookup
 from llmos.gateway.server import Server, listen
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.security.auth import OwnerKey
 from llmos.security.secrets import Secrets
-
-sys.path.insert(0, str(Path(__file__).parent))  # the test files and this one share scripted.py and real_server.py
-
-from real_server import Running, serving
-from scripted import KEY, FakePool, FakeRegistry, FakeRoutes
+from support.real_server import Running, serving
+from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes
 
 
 @pytest.fixture

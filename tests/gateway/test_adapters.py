@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import openai
 import pytest
-from real_server import Running, serving
 from safetensors.numpy import save_file
 
 from llmos.core.config import load_settings
 from llmos.models import open_registry
+from support.real_server import Running, serving
 
 HIDDEN, LAYERS = 576, 30
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import anthropic
 import pytest
-from scripted import KEY, FakePool, Reached
 
 from llmos.core.errors import ModelNotFound, Overloaded, PromptTooLong, ReplicaFailed, Unavailable
 from llmos.engine.messages import Delta, Grammar, ToolCallDelta
 from llmos.gateway.services import Services
+from support.scripted import KEY, FakePool, Reached
 
 HELLO: Any = {"model": "dialogue", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
 WEATHER: Any = {

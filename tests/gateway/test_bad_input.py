@@ -11,9 +11,10 @@ import ollama
 import openai
 import pytest
 import tritonclient.http as triton
-from real_server import KEY, Running
 from tritonclient.http._utils import _raise_if_error
 from tritonclient.utils import InferenceServerException
+
+from support.real_server import KEY, Running
 
 Body = dict[str, Any]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from real_server import Running
+
+from support.real_server import Running
 
 PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
 EXAMPLES = re.findall(r"^## ([^\n]+)\n\n```(python|sh)\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from scripted import Caller, FakePool
 
 from llmos.gateway.services import Services
+from support.scripted import Caller, FakePool
 
 pytestmark = pytest.mark.anyio
 

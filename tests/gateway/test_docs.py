@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 
 from llmos.core import errors
-from llmos.gateway.errors import known_paths
-from llmos.gateway.routes.openai_chat import ChatRequest
+from llmos.gateway.http.errors import known_paths
 from llmos.gateway.services import Services
+from llmos.gateway.wires.openai.chat import ChatRequest
 
 pytestmark = pytest.mark.anyio
 

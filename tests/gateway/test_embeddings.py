@@ -10,11 +10,11 @@ import httpx
 import openai
 import pytest
 from fastapi import FastAPI
-from scripted import KEY, MINILM, Caller, FakePool
 
 from llmos.core.errors import PromptTooLong, ReplicaFailed
-from llmos.gateway.embedding import CHUNK_INPUTS, CHUNKS_AT_ONCE
+from llmos.gateway.calls.embedding import CHUNK_INPUTS, CHUNKS_AT_ONCE
 from llmos.gateway.services import Services
+from support.scripted import KEY, MINILM, Caller, FakePool
 
 pytestmark = pytest.mark.anyio
 

@@ -1,9 +1,9 @@
 import httpx
 import pytest
-from scripted import FakePool, FakeStatus
 
 from llmos.core.errors import PromptTooLong
 from llmos.gateway.services import Services
+from support.scripted import FakePool, FakeStatus
 
 pytestmark = pytest.mark.anyio
 

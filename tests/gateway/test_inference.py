@@ -7,14 +7,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import FakePool, FakeVersion, events, token
 
 from llmos.core.errors import BadRequest, PromptTooLong, ReplicaFailed, Unavailable
 from llmos.engine.messages import Delta
-from llmos.gateway import sse
-from llmos.gateway.routes.generate import GeneratedAnswer, GeneratedPiece
-from llmos.gateway.routes.openai_chat import ChatCompletion, ChatCompletionChunk
-from llmos.gateway.routes.openai_completions import Completion
+from llmos.gateway.http import sse
+from llmos.gateway.wires.llmos.generate import GeneratedAnswer, GeneratedPiece
+from llmos.gateway.wires.openai.chat import ChatCompletion, ChatCompletionChunk
+from llmos.gateway.wires.openai.completions import Completion
+from support.scripted import FakePool, FakeVersion, events, token
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,8 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
-from real_server import KEY, Running
+
+from support.real_server import KEY, Running
 
 pytestmark = [
     pytest.mark.anyio,

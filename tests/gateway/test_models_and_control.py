@@ -4,7 +4,8 @@ from typing import Any
 
 import httpx
 import pytest
-from scripted import FakePool, FakeStatus, fake_route
+
+from support.scripted import FakePool, FakeStatus, fake_route
 
 pytestmark = pytest.mark.anyio
 

@@ -10,11 +10,11 @@ import httpx
 import ollama
 import pytest
 from fastapi import FastAPI
-from scripted import KEY, MINILM, Caller, FakePool, FakeRegistry, FakeStatus, FakeVersion, token
 
 from llmos.core.errors import DownloadFailed, PromptTooLong, ReplicaFailed
 from llmos.engine.messages import Delta, Grammar, ToolCallDelta
 from llmos.gateway.services import Services
+from support.scripted import KEY, MINILM, Caller, FakePool, FakeRegistry, FakeStatus, FakeVersion, token
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 HEADERS = {"Authorization": f"Bearer {KEY}"}

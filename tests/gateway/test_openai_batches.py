@@ -11,10 +11,10 @@ import httpx
 import openai
 import pytest
 from openai.types import Batch
-from scripted import KEY, FakePool
 
-from databases import KINDS
-from llmos.gateway import batch_runner
+from llmos.gateway.jobs import batch_runner
+from support.databases import KINDS
+from support.scripted import KEY, FakePool
 
 CHAT = "/v1/chat/completions"
 Carry = Callable[..., Batch]
@@ -111,7 +111,7 @@ def test_a_line_is_answered_byte_for_byte_as_a_live_call(
     client: openai.OpenAI, carry_out: Carry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llmos.core.ids.os.urandom", bytes)
-    monkeypatch.setattr("llmos.gateway.pipeline.time.time", lambda: 1_700_000_000)
+    monkeypatch.setattr("llmos.gateway.calls.pipeline.time.time", lambda: 1_700_000_000)
     asked = hello(logprobs=True, temperature=0.123456789012345678)
     live = client.chat.completions.with_raw_response.create(**asked)
     batch = carry_out(line("a", asked))
@@ -217,7 +217,7 @@ def test_what_the_endpoint_refuses_is_that_lines_error_in_the_endpoints_words(
 def test_a_line_that_no_memory_holds_fails_alone(
     client: openai.OpenAI, carry_out: Carry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmos.gateway.openai_batch_lines._MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("llmos.gateway.wires.openai.batch_lines._MAX_LINE_BYTES", 1000)
     batch = carry_out(line("a"), line("b" * 100, hello(user="u" * 5000)), line("c"))
     assert lines_of(client, batch.output_file_id).keys() == {"a", "c"}
     assert "longer than 1,000 bytes" in lines_of(client, batch.error_file_id)[None]["error"]["message"]

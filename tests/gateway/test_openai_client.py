@@ -5,11 +5,11 @@ from typing import Any
 
 import openai
 import pytest
-from scripted import KEY, FakePool, token
 
 from llmos.core.errors import PromptTooLong, ReplicaFailed
 from llmos.engine.messages import Delta
 from llmos.gateway.services import Services
+from support.scripted import KEY, FakePool, token
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from scripted import KEY, Caller
 
-from databases import KINDS
-from llmos.gateway.routes import openai_files
 from llmos.gateway.services import Services
+from llmos.gateway.wires.openai import files as openai_files
+from support.databases import KINDS
+from support.scripted import KEY, Caller
 
 LINES = b'{"custom_id": "a"}\n' * 3
 

@@ -6,7 +6,8 @@ import anthropic
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from real_server import KEY, Running
+
+from support.real_server import KEY, Running
 
 HELLO: Any = {
     "model": "dialogue",

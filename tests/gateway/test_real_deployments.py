@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from real_server import KEY, Running, serving
+
+from support.real_server import KEY, Running, serving
 
 TWIN = "/llmos/v1/deployments/twin@1"
 

@@ -13,10 +13,10 @@ import httpx
 import ollama
 import openai
 import pytest
-from real_server import KEY, Running, lines_until, serving, start
 
 from llmos.core.config import load_settings
 from llmos.models import open_registry
+from support.real_server import KEY, Running, lines_until, serving, start
 
 HELLO: Any = [{"role": "user", "content": "Name three colors."}]
 LONG: dict[str, Any] = {"model": "dialogue", "prompt": "Once", "max_tokens": 4000, "extra_body": {"ignore_eos": True}}

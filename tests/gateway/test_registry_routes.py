@@ -1,6 +1,5 @@
 """Aliases, labels, policies and cards over HTTP, on a real registry."""
 
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,27 +8,24 @@ from typing import Any
 
 import httpx
 import pytest
-from scripted import KEY
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
-
-from made_cards import card
 
 from llmos.core.config import load_settings
 from llmos.core.errors import UntrustedModel
-from llmos.deployments.deployments import Deployments
-from llmos.deployments.pool import Pool
-from llmos.deployments.routes import Routes
+from llmos.deployments.desired.deployments import Deployments
+from llmos.deployments.replicas.pool import Pool
+from llmos.deployments.routing.routes import Routes
 from llmos.gateway.app import create_app
-from llmos.gateway.lookup import Lookup
+from llmos.gateway.calls.resolve import Lookup
 from llmos.gateway.services import Services
 from llmos.models import open_registry
-from llmos.models.cards import Cards
+from llmos.models.cards.cards import Cards
 from llmos.models.guard import open_guard
 from llmos.models.policies import Policies
 from llmos.models.queries import ensure_model
 from llmos.models.registry import Registry
 from llmos.models.tables import VersionFileRow, VersionRow
+from support.made_cards import card
+from support.scripted import KEY
 
 pytestmark = pytest.mark.anyio
 

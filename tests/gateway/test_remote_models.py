@@ -11,15 +11,15 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from real_server import KEY as REAL_KEY
-from real_server import Running
-from scripted import KEY, Caller, FakePool, events, fake_route
 
 from llmos.client import Client
 from llmos.core.errors import NotFound, Overloaded, PromptTooLong, ReplicaFailed
-from llmos.deployments.remote_model import RemoteModel
+from llmos.deployments.providers.remote_model import RemoteModel
 from llmos.engine.messages import Delta, ToolCallDelta
 from llmos.gateway.services import Services
+from support.real_server import KEY as REAL_KEY
+from support.real_server import Running
+from support.scripted import KEY, Caller, FakePool, events, fake_route
 
 pytestmark = pytest.mark.anyio
 

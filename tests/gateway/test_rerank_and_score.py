@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from scripted import FakePool
 
 from llmos.engine.messages import Embed, Embedded
+from support.scripted import FakePool
 
 pytestmark = pytest.mark.anyio
 

@@ -8,17 +8,17 @@ import httpx
 import msgspec
 import openai
 import pytest
-from scripted import KEY, FakePool, token
 
-from databases import KINDS
 from llmos.core.database import Database
 from llmos.core.errors import PromptTooLong, ReplicaFailed, StoreFailed
 from llmos.data.responses import KeptResponses
 from llmos.engine.messages import Delta, Grammar, ToolCallDelta, Tools
 from llmos.gateway.app import create_app
-from llmos.gateway.responses_answers import Response, ResponseEvent
-from llmos.gateway.routes.openai_responses import ResponseItems
 from llmos.gateway.services import Services
+from llmos.gateway.wires.openai.responses.answers import Response, ResponseEvent
+from llmos.gateway.wires.openai.responses.responses import ResponseItems
+from support.databases import KINDS
+from support.scripted import KEY, FakePool, token
 
 PATH = "/v1/responses"
 ASKED: dict[str, Any] = {"model": "dialogue", "input": "Hello"}

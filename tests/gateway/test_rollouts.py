@@ -6,18 +6,18 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from scripted import FakePool
 
 from llmos.core.config import load_settings
 from llmos.core.errors import ReplicaFailed, Unavailable, UnsupportedModel
-from llmos.deployments.deployments import Deployments
-from llmos.deployments.rollouts import Rollouts
-from llmos.deployments.routes import Routes
-from llmos.gateway.lookup import Lookup
-from llmos.gateway.rollout_runner import RolloutRunner
+from llmos.deployments.desired.deployments import Deployments
+from llmos.deployments.rollouts.rollouts import Rollouts
+from llmos.deployments.routing.routes import Routes
+from llmos.gateway.calls.resolve import Lookup
+from llmos.gateway.jobs.rollout_runner import RolloutRunner
 from llmos.models import open_registry
 from llmos.models.queries import ensure_model
 from llmos.models.tables import VersionFileRow, VersionRow
+from support.scripted import FakePool
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from scripted import Caller, FakePool, FakeRegistry, FakeVersion, fake_route
 
 from llmos.core.errors import (
     BadModelFile,
@@ -18,10 +17,11 @@ from llmos.core.errors import (
     Unavailable,
     UnsupportedModel,
 )
-from llmos.deployments.route import Shadow
+from llmos.deployments.routing.route import Shadow
 from llmos.engine.messages import BACKGROUND_PRIORITY
-from llmos.gateway import shadows
+from llmos.gateway.calls import shadows
 from llmos.gateway.services import Services
+from support.scripted import Caller, FakePool, FakeRegistry, FakeVersion, fake_route
 
 pytestmark = pytest.mark.anyio
 

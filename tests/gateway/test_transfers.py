@@ -7,18 +7,18 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from scripted import KEY
 
 from llmos.core.config import load_settings
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed, NotFound
-from llmos.deployments.routes import Routes
+from llmos.deployments.routing.routes import Routes
 from llmos.engine.architectures import llama
 from llmos.engine.formats.gguf_writer import write_gguf
 from llmos.engine.tensors import RawTensor
 from llmos.models import open_registry
-from llmos.models.records import fields_of, record_of
 from llmos.models.registry import Registry
-from llmos.models.transfers import Transfers
+from llmos.models.transfer.transfers import Transfers
+from llmos.models.versions.records import fields_of, record_of
+from support.scripted import KEY
 
 CONFIG = {
     "model_type": "llama",

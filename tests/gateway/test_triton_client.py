@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
-from scripted import KEY, FakePool, FakeStatus, FakeVersion, Reached
 from tritonclient.utils import InferenceServerException
 
 from llmos.core.errors import Overloaded, ReplicaFailed
-from llmos.gateway import wire
+from llmos.gateway.http import requests as wire
 from llmos.gateway.services import Services
+from support.scripted import KEY, FakePool, FakeStatus, FakeVersion, Reached
 
 KEYS = {"Authorization": f"Bearer {KEY}"}
 

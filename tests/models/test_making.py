@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_models import make_tiny_model
 
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest, Conflict, ModelNotFound, StoreFailed
-from llmos.engine.recipe import Recipe
+from llmos.engine.compression.recipe import Recipe
 from llmos.models import open_registry
 from llmos.models.making import make, recipe_of
 from llmos.models.registry import Registry
+from support.tiny_models import make_tiny_model
 
 GPTQ = Recipe.of("quantize", "gptq", {"texts": 4, "length": 32})
 MINMAX = Recipe.of("quantize", "minmax", {"bits": 4})

@@ -13,8 +13,8 @@ from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 
 if TYPE_CHECKING:
-    from llmos.models.aliases import AliasMove, Span
     from llmos.models.registry import Registry
+    from llmos.models.versions.aliases import AliasMove, Span
 
 _Alias = Annotated[str, typer.Argument(metavar="NAME:ALIAS", help="The alias, such as smollm2:prod.")]
 

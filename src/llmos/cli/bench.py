@@ -29,7 +29,7 @@ def bench(
     from llmos.core.config import load_settings
     from llmos.engine.config import EngineConfig
     from llmos.engine.loading import load_engine
-    from llmos.engine.workloads import WORKLOADS, measure, runs_on
+    from llmos.engine.sizing.workloads import WORKLOADS, measure, runs_on
 
     known = [each.name for each in WORKLOADS]
     for name in workload or []:

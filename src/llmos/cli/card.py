@@ -12,8 +12,8 @@ from llmos.cli.remote import refuse_remote
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
-    from llmos.models.card import Card
-    from llmos.models.limits import Verdict
+    from llmos.models.cards.card import Card
+    from llmos.models.cards.limits import Verdict
     from llmos.models.registry import Registry
 
 
@@ -36,7 +36,7 @@ def card(
 ) -> None:
     """Show a version's card: quality, size, memory, speed against what it was made from; and the limits it passes."""
     from llmos.models import open_registry
-    from llmos.models.limits import verdicts
+    from llmos.models.cards.limits import verdicts
     from llmos.models.policies import Policies
 
     settings = load_settings()
@@ -62,14 +62,14 @@ def card(
 def _card(registry: "Registry", name: str, measure: bool, *, again: bool) -> "Card":
     """Return a version's card; measured now where that was asked for. Raises NotFound, with how to make one."""
     from llmos.core.errors import NotFound
-    from llmos.deployments.routes import Routes
-    from llmos.models.cards import Cards
+    from llmos.deployments.routing.routes import Routes
+    from llmos.models.cards.cards import Cards
 
     version = Routes(registry).resolve(name)
     found = Cards(registry.database).get(version)
     if measure and (again or found is None):
         from llmos.cli.make import shown_work
-        from llmos.models.measuring import make_card
+        from llmos.models.cards.measure import make_card
 
         with shown_work() as progress:
             return make_card(registry, version, progress)
@@ -80,13 +80,13 @@ def _card(registry: "Registry", name: str, measure: bool, *, again: bool) -> "Ca
 
 def print_summary(card: "Card") -> None:
     """Print what was just made costs, in one line, and where there is more."""
-    from llmos.models.card_rows import summary
+    from llmos.models.cards.rows import summary
 
     stdout().print(f"{summary(card)} More: llmos card {card.version}")
 
 
 def _print_one(card: "Card", judged: "list[Verdict]") -> None:
-    from llmos.models.card_rows import against_parent, facts, layers_text
+    from llmos.models.cards.rows import against_parent, facts, layers_text
 
     headings = ["", card.version, *([card.parent, "change"] if card.parent else [])]
     _print_rows(headings, [(row.label, row.value, row.other, row.change) for row in against_parent(card)])
@@ -99,7 +99,7 @@ def _print_one(card: "Card", judged: "list[Verdict]") -> None:
 
 
 def _print_both(cards: "list[Card]", judged: "list[list[Verdict]]") -> None:
-    from llmos.models.card_rows import notes_on, side_by_side
+    from llmos.models.cards.rows import notes_on, side_by_side
 
     rows = [(row.label, row.value, row.other, row.change) for row in side_by_side(*cards)]
     _print_rows(["", cards[0].version, cards[1].version, "difference"], rows)
@@ -123,7 +123,7 @@ def _print_rows(headings: list[str], rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _print_verdicts(judged: "list[Verdict]") -> None:
-    from llmos.models.card_rows import verdict_text
+    from llmos.models.cards.rows import verdict_text
 
     if judged:
         stdout().print()
@@ -140,7 +140,7 @@ def _lacking(card: "Card") -> list[str]:
 
 
 def _as_json(cards: "list[Card]", judged: "list[list[Verdict]]") -> dict[str, Any]:
-    from llmos.models.card_rows import as_plain, differences
+    from llmos.models.cards.rows import as_plain, differences
 
     plain = [as_plain(each, verdicts) for each, verdicts in zip(cards, judged, strict=True)]
     if len(cards) == 1:
@@ -149,7 +149,7 @@ def _as_json(cards: "list[Card]", judged: "list[list[Verdict]]") -> dict[str, An
 
 
 def _write_page(registry: "Registry", cards: "list[Card]", judged: "list[list[Verdict]]", path: Path) -> None:
-    from llmos.models.card_page import page, siblings
+    from llmos.models.cards.page import page, siblings
 
     text = page(cards, judged, siblings(registry, cards))
     path.write_text(text, encoding="utf-8")

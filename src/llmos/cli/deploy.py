@@ -15,7 +15,7 @@ from llmos.core.config import load_settings
 from llmos.core.who import this_user
 
 if TYPE_CHECKING:
-    from llmos.deployments.deployments import Deployment, Deployments
+    from llmos.deployments.desired.deployments import Deployment, Deployments
     from llmos.models.registry import Registry
 
 _Replicas = Annotated[int | None, typer.Option("--replicas", help="So many replicas, always.", show_default=False)]
@@ -59,7 +59,7 @@ def deploy(
     as_json: options.AsJson = False,
 ) -> None:
     """Keep a version of a model running. What was wanted of it before is forgotten."""
-    from llmos.deployments.deployments import replica_limits
+    from llmos.deployments.desired.deployments import replica_limits
     from llmos.models.names import check_name
 
     min_replicas, max_replicas = replica_limits(replicas, least, most)
@@ -237,7 +237,7 @@ def _facts(deployment: "Deployment") -> dict[str, Any]:
 
 
 def _point(registry: "Registry", route: str, ref: str) -> None:
-    from llmos.deployments.routes import Routes
+    from llmos.deployments.routing.routes import Routes
 
     Routes(registry).set(route, ref, reason=f"{ref} was deployed for it.", by=this_user())
 

@@ -53,9 +53,9 @@ def doctor_store(*, set_aside: bool, collect: bool, as_json: bool) -> None:
 
 
 def _who_needs(registry: "Registry", damage: "Damage") -> tuple[list[str], list[str]]:
-    from llmos.deployments.deployments import Deployments
-    from llmos.deployments.routes import Routes
-    from llmos.models.versions import Version
+    from llmos.deployments.desired.deployments import Deployments
+    from llmos.deployments.routing.routes import Routes
+    from llmos.models.versions.versions import Version
 
     ref, routes = damage.version.ref, Routes(registry)
     leading = [

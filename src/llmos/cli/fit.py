@@ -14,11 +14,11 @@ from llmos.core.config import Settings, load_settings
 
 if TYPE_CHECKING:
     from llmos.engine.config import EngineConfig
-    from llmos.engine.fit import Fit, Fitting
-    from llmos.engine.machine import Machine
-    from llmos.engine.speed import Speed
+    from llmos.engine.sizing.fit import Fit, Fitting
+    from llmos.engine.sizing.machine import Machine
+    from llmos.engine.sizing.speed import Speed
     from llmos.models.registry import Registry
-    from llmos.models.versions import Version
+    from llmos.models.versions.versions import Version
 
 _PROMPT, _OUTPUT = 512, 128
 """What speed is told for, where the context has room for it."""
@@ -43,7 +43,7 @@ def fit(
     With neither --context nor --streams: for what `llmos serve` does. The exit status is 1 where it doesn't fit.
     """
     from llmos.engine.config import EngineConfig
-    from llmos.engine.fit import Fitting
+    from llmos.engine.sizing.fit import Fitting
 
     settings = load_settings()
     config = EngineConfig.from_options(settings.engine_options)
@@ -66,9 +66,9 @@ def fit(
 def _find(model: str, settings: Settings) -> "tuple[Registry, Version | None, Mapping[str, Path]]":
     """Return the files of the model; none where the catalog has it, but this machine doesn't."""
     from llmos.core.errors import ModelNotFound
-    from llmos.deployments.routes import Routes
+    from llmos.deployments.routing.routes import Routes
     from llmos.models import open_registry
-    from llmos.models.importing import files_to_import
+    from llmos.models.transfer.importing import files_to_import
 
     registry = open_registry(settings)
     try:
@@ -112,7 +112,7 @@ def _choices(
     config: "EngineConfig",
 ) -> Iterator[dict[str, Any]]:
     """Yield what would fit, the nearest first, each with the command that goes there."""
-    from llmos.engine.fit import Fitting
+    from llmos.engine.sizing.fit import Fitting
     from llmos.engine.spec import DecoderSpec
 
     name = shlex.quote(model)
@@ -163,8 +163,8 @@ def _relatives(registry: "Registry", version: "Version | None") -> "Iterator[Ver
 def _speed(fitting: "Fitting", asked: "Fit", settings: Settings, again: bool) -> "tuple[Machine, list[Speed]] | None":
     """Return how fast one stream and all of them will be; None for an encoder, which decodes nothing."""
     from llmos.engine.encoder_spec import EncoderSpec
-    from llmos.engine.machine import keep_machine, known_machine, measure_machine
-    from llmos.engine.speed import Pacing
+    from llmos.engine.sizing.machine import keep_machine, known_machine, measure_machine
+    from llmos.engine.sizing.speed import Pacing
 
     if isinstance(fitting.spec, EncoderSpec):
         return None

@@ -11,8 +11,8 @@ from llmos.cli.remote import refuse_remote
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
-    from llmos.models.labels import LabelChange
     from llmos.models.registry import Registry
+    from llmos.models.versions.labels import LabelChange
 
 _Subject = Annotated[
     str, typer.Argument(metavar="MODEL", help="NAME is the model; NAME@3 or NAME:ALIAS one version of it.")
@@ -37,7 +37,7 @@ def tag(
     as_json: options.AsJson = False,
 ) -> None:
     """Set and remove tags, then print those that there are. `llmos list --tag TAG` finds what has one."""
-    from llmos.models.labels import parse_tag
+    from llmos.models.versions.labels import parse_tag
 
     registry = _open("tag")
     labels = registry.labels.get(model)

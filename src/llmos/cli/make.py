@@ -14,13 +14,13 @@ from llmos.cli.output import print_json, readable_size, stderr, stdout, work_pro
 from llmos.cli.remote import refuse_remote
 from llmos.core.config import load_settings
 from llmos.core.errors import LLMOSError
-from llmos.engine.recipe import Kind
+from llmos.engine.compression.recipe import Kind
 
 if TYPE_CHECKING:
-    from llmos.models.card import Card
+    from llmos.models.cards.card import Card
     from llmos.models.registry import Registry
     from llmos.models.sources import Progress
-    from llmos.models.versions import Version
+    from llmos.models.versions.versions import Version
 
 Name = Annotated[
     str | None, typer.Option("--name", help="What to call the new model; NAME-SCHEME where it isn't given.")
@@ -136,8 +136,8 @@ def make_version(
 
 def _card_of(registry: "Registry", version: "Version") -> "Card | None":
     """Return the version's card, measured now where there is none. The version is made, whatever becomes of it."""
-    from llmos.models.cards import Cards
-    from llmos.models.measuring import make_card
+    from llmos.models.cards.cards import Cards
+    from llmos.models.cards.measure import make_card
 
     if (card := Cards(registry.database).get(version)) is not None:
         return card

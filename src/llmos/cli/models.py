@@ -28,7 +28,7 @@ from llmos.models import open_registry
 if TYPE_CHECKING:
     from llmos.models.registry import Registry
     from llmos.models.sources import Progress
-    from llmos.models.versions import Version
+    from llmos.models.versions.versions import Version
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +52,7 @@ def pull(
     as_json: options.AsJson = False,
 ) -> None:
     """Get a model. Goes on where a broken download ended; every byte is verified."""
-    from llmos.models.transfers import Transfers, is_location
+    from llmos.models.transfer.transfers import Transfers, is_location
 
     registry = open_local("pull")
     if not is_location(model) and name is not None:
@@ -82,7 +82,7 @@ def import_(
     as_json: options.AsJson = False,
 ) -> None:
     """Take in a model that is on this disk: by hard link where possible, the bytes unchanged."""
-    from llmos.models.transfers import Transfers
+    from llmos.models.transfer.transfers import Transfers
 
     registry = open_local("import")
     with shown_progress() as progress:
@@ -138,7 +138,7 @@ def list_(
 
 def _tagged(registry: "Registry", tags: Sequence[str]) -> "Sequence[Version]":
     """The versions that have all of these tags, themselves or by their model."""
-    from llmos.models.labels import has_tag
+    from llmos.models.versions.labels import has_tag
 
     labels = registry.labels.all() if tags else {}
     return [
@@ -207,7 +207,7 @@ def rm(model: options.ModelReference, as_json: options.AsJson = False) -> None:
 
 
 def _warn_of_dangling_routes(registry: "Registry") -> None:
-    from llmos.deployments.routes import Routes
+    from llmos.deployments.routing.routes import Routes
 
     routes = Routes(registry)
     for route in routes.dangling():
@@ -301,7 +301,7 @@ def open_local(command: str) -> "Registry":
 
 def _routes(registry: "Registry") -> dict[str, str]:
     """Every route and what it points at."""
-    from llmos.deployments.routes import Routes
+    from llmos.deployments.routing.routes import Routes
 
     return {route.name: route.target for route in Routes(registry).list()}
 

@@ -14,8 +14,8 @@ from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 
 if TYPE_CHECKING:
-    from llmos.deployments.providers import Providers
-    from llmos.deployments.remote_model import Provider
+    from llmos.deployments.providers.providers import Providers
+    from llmos.deployments.providers.remote_model import Provider
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="What you call it: its models are remote:NAME/MODEL.")]
 
@@ -103,7 +103,7 @@ def _key(variable: str | None) -> str:
 def _models(name: str) -> list[str]:
     import asyncio
 
-    from llmos.deployments.remotes import Remotes
+    from llmos.deployments.providers.remotes import Remotes
 
     providers = _open()
     provider = providers.get(name)
@@ -130,7 +130,7 @@ def _facts(provider: "Provider") -> dict[str, Any]:
 
 
 def _open() -> "Providers":
-    from llmos.deployments.providers import Providers
+    from llmos.deployments.providers.providers import Providers
     from llmos.models import open_registry
     from llmos.security.secrets import Secrets
 

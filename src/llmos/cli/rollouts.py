@@ -21,7 +21,7 @@ from llmos.core.who import this_user
 
 if TYPE_CHECKING:
     from llmos.client import Client
-    from llmos.deployments.rollouts import Rollout, RolloutEvent, Rollouts
+    from llmos.deployments.rollouts.rollouts import Rollout, RolloutEvent, Rollouts
 
 _Route = Annotated[str, typer.Argument(metavar="ROUTE", help="The name that callers ask for.")]
 
@@ -69,8 +69,8 @@ def promote(
     as_json: options.AsJson = False,
 ) -> None:
     """Let a version take a route over in steps. Each holds until its gate has seen enough, then goes on or back."""
-    from llmos.deployments.cases import read_case_lines
-    from llmos.deployments.gates import DEFAULT_GATE
+    from llmos.deployments.rollouts.cases import read_case_lines
+    from llmos.deployments.rollouts.gates import DEFAULT_GATE
 
     asked: dict[str, Any] = {
         "steps": _percents(steps),
@@ -211,8 +211,8 @@ def _event(event: "RolloutEvent") -> dict[str, Any]:
 
 def _open() -> "Rollouts":
     from llmos.deployments.opening import open_deployments
-    from llmos.deployments.rollouts import Rollouts
-    from llmos.deployments.routes import Routes
+    from llmos.deployments.rollouts.rollouts import Rollouts
+    from llmos.deployments.routing.routes import Routes
     from llmos.models import open_registry
 
     settings = load_settings()

@@ -13,8 +13,8 @@ from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.who import this_user
 
 if TYPE_CHECKING:
-    from llmos.deployments.route import Route
-    from llmos.deployments.routes import Routes
+    from llmos.deployments.routing.route import Route
+    from llmos.deployments.routing.routes import Routes
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that callers ask for.")]
 _Targets = Annotated[
@@ -69,7 +69,7 @@ def set_(
         }
         route = server.routes.set(name, shares, **asked).raw
     else:
-        from llmos.deployments.route import Shadow, sticky_of
+        from llmos.deployments.routing.route import Shadow, sticky_of
 
         set_route = _open().set(
             name,
@@ -277,7 +277,7 @@ def _facts(route: "Route") -> dict[str, Any]:
 
 
 def _open() -> "Routes":
-    from llmos.deployments.routes import Routes
+    from llmos.deployments.routing.routes import Routes
     from llmos.models import open_registry
 
     return Routes(open_registry(load_settings()))

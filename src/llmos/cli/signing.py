@@ -12,8 +12,8 @@ from llmos.cli.remote import refuse_remote
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
-    from llmos.models.signing import Signed, Signing
-    from llmos.models.trust import Key, TrustedKeys
+    from llmos.models.signing.signing import Signed, Signing
+    from llmos.models.signing.trusted_keys import Key, TrustedKeys
 
 _SHORT = 16
 """Digits of a fingerprint that are enough for a person."""
@@ -107,12 +107,12 @@ def _key(key: "Key") -> dict[str, Any]:
 
 
 def _trusted() -> "TrustedKeys":
-    from llmos.models.trust import TrustedKeys
+    from llmos.models.signing.trusted_keys import TrustedKeys
 
     return TrustedKeys(load_settings().trusted_keys_path)
 
 
 def _signing(command: str) -> "Signing":
-    from llmos.models.signing import Signing
+    from llmos.models.signing.signing import Signing
 
     return Signing(open_local(command), _trusted())

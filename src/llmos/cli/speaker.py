@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llmos.client.calls import Sampling
     from llmos.engine.engine import Engine
     from llmos.engine.messages import Generate
-    from llmos.models.versions import Loadable, Version
+    from llmos.models.versions.versions import Loadable, Version
 
 Message = Mapping[str, Any]
 
@@ -72,7 +72,7 @@ def open_speaker(name: str, settings: Settings) -> Speaker:
 def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
     """Return the version behind a Route or a model's name, and what an engine loads for it; download it where the
     catalog has it."""
-    from llmos.deployments.routes import Routes
+    from llmos.deployments.routing.routes import Routes
     from llmos.models import open_registry
 
     registry = open_registry(settings)

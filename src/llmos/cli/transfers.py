@@ -27,7 +27,7 @@ def push(
     as_json: options.AsJson = False,
 ) -> None:
     """Send a version to another LLMOS server, or as an image to an OCI registry. Only what is missing there is sent."""
-    from llmos.models.transfers import Transfers
+    from llmos.models.transfer.transfers import Transfers
 
     registry = open_local("push")
     with shown_progress() as progress:
@@ -48,7 +48,7 @@ def export(
     as_json: options.AsJson = False,
 ) -> None:
     """Write a version into one file. `llmos import FILE` takes it in, on a machine without a network too."""
-    from llmos.models.transfers import Transfers
+    from llmos.models.transfer.transfers import Transfers
 
     registry = open_local("export")
     with shown_progress() as progress:

@@ -5,13 +5,13 @@ from typing import Any
 
 from llmos.core.config import Settings
 from llmos.core.errors import LLMOSError, Unavailable
-from llmos.deployments.deployments import Deployments
+from llmos.deployments.desired.deployments import Deployments
 from llmos.engine.config import EngineConfig
-from llmos.models.cards import Cards
-from llmos.models.limits import failed
+from llmos.models.cards.cards import Cards
+from llmos.models.cards.limits import failed
 from llmos.models.policies import Policies
 from llmos.models.registry import Registry
-from llmos.models.versions import Version
+from llmos.models.versions.versions import Version
 
 
 def open_deployments(registry: Registry, settings: Settings) -> Deployments:
@@ -22,7 +22,7 @@ def open_deployments(registry: Registry, settings: Settings) -> Deployments:
 
     def check_room(version: Version, options: Mapping[str, Any], num_replicas: int) -> None:
         # Knows the formats, and with them numpy: most commands about deployments do without.
-        from llmos.engine.fit import check_fits
+        from llmos.engine.sizing.fit import check_fits
 
         config = EngineConfig.from_options({**settings.engine_options, **options})
         try:

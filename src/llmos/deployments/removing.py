@@ -6,9 +6,9 @@ from sqlalchemy.orm import Session
 
 from llmos.core.errors import Conflict
 from llmos.deployments import queries
-from llmos.deployments.deployments import Deployments
+from llmos.deployments.desired.deployments import Deployments
 from llmos.models.registry import Registry
-from llmos.models.versions import Removed
+from llmos.models.versions.versions import Removed
 
 
 def remove(registry: Registry, ref: str, *, by: str | None = None) -> Removed:

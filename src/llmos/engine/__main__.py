@@ -11,13 +11,13 @@ from pathlib import Path
 # for a while on the cores that weights are packed on (a fifth of all the processor time that starting took).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from llmos.core.progress import Progress
 from llmos.engine.config import EngineConfig
 from llmos.engine.embedding import EmbeddingEngine
 from llmos.engine.engine import Engine
 from llmos.engine.loading import load as load_model
 from llmos.engine.messages import Ready
-from llmos.engine.progress import Progress
-from llmos.engine.worker import main
+from llmos.engine.replica.worker import main
 
 
 def load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -> tuple[Engine | EmbeddingEngine, Ready]:

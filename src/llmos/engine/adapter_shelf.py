@@ -9,7 +9,7 @@ from llmos.core.errors import Unavailable
 from llmos.engine.runner import MAX_ADAPTERS, Runner
 
 if TYPE_CHECKING:
-    from llmos.engine.adapters import Adapter
+    from llmos.engine.checkpoint.adapters import Adapter
 
 
 @dataclass(slots=True)

@@ -13,10 +13,10 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.embedding_request import PreparedTexts, prepare_texts
 from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.messages import Counted, Embed, Embedded, Event, Failed, Generate, Load, Started
-from llmos.engine.turns import Turns
+from llmos.engine.scheduling.turns import Turns
 
 if TYPE_CHECKING:
-    from llmos.engine.tokenizer import Tokenizer
+    from llmos.engine.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from llmos.engine.messages import Embed
 from llmos.engine.request import check_priority
 
 if TYPE_CHECKING:
-    from llmos.engine.tokenizer import Tokenizer
+    from llmos.engine.text.tokenizer import Tokenizer
 
 _USUAL_CHARACTERS_PER_TOKEN = 8
 """More than prose, code or numbers come to."""

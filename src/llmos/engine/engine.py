@@ -10,10 +10,7 @@ import numpy.typing as npt
 
 from llmos.core.errors import BadRequest, Conflict, LLMOSError
 from llmos.engine.adapter_shelf import AdapterShelf
-from llmos.engine.choice import join_deltas
 from llmos.engine.config import EngineConfig
-from llmos.engine.grammar import GrammarFailed, Grammars
-from llmos.engine.masks import MaskMaker
 from llmos.engine.messages import (
     AdapterFiles,
     Counted,
@@ -28,14 +25,17 @@ from llmos.engine.messages import (
 )
 from llmos.engine.request import Prepared, count, prepare
 from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner
-from llmos.engine.sampler import Masks, Sampled, Sampler, native_sampler
-from llmos.engine.scheduler import Scheduler
-from llmos.engine.sequence import Sequence
-from llmos.engine.speculate import Speculator
+from llmos.engine.sampling.masks import MaskMaker
+from llmos.engine.sampling.sampler import Masks, Sampled, Sampler, native_sampler
+from llmos.engine.scheduling.scheduler import Scheduler
+from llmos.engine.scheduling.sequence import Sequence
+from llmos.engine.scheduling.speculate import Speculator
+from llmos.engine.text.choice import join_deltas
+from llmos.engine.text.grammar import GrammarFailed, Grammars
 
 if TYPE_CHECKING:
-    from llmos.engine.adapters import Adapter
-    from llmos.engine.tokenizer import Tokenizer
+    from llmos.engine.checkpoint.adapters import Adapter
+    from llmos.engine.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -287,7 +287,7 @@ class Engine:
         return self._live.pop(request_id, set())
 
     def _open_adapter(self, adapter: AdapterFiles) -> "Adapter":
-        from llmos.engine.adapters import open_adapter  # whoever has none needs no safetensors
+        from llmos.engine.checkpoint.adapters import open_adapter  # whoever has none needs no safetensors
 
         return open_adapter({name: Path(path) for name, path in adapter.files.items()}, self._runner.spec)
 

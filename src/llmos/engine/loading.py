@@ -17,22 +17,22 @@ from typing import TYPE_CHECKING
 
 from llmos.core.errors import UnsupportedModel
 from llmos.core.hardware import inspect_hardware
-from llmos.engine.checkpoint import Checkpoint, open_checkpoint
+from llmos.core.progress import Progress, silent
+from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.config import EngineConfig
 from llmos.engine.embedding import EmbeddingEngine
 from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
 from llmos.engine.engine import Engine
-from llmos.engine.fit import Fitting
 from llmos.engine.messages import Ready
 from llmos.engine.packed_file import PackedFolder
-from llmos.engine.progress import Progress, silent
 from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import Matrices, NativeRunner
 from llmos.engine.runner.packing import pack
+from llmos.engine.sizing.fit import Fitting
 
 if TYPE_CHECKING:
-    from llmos.engine.tokenizer import Tokenizer
+    from llmos.engine.text.tokenizer import Tokenizer
 
 
 def load(

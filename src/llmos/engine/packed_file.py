@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from llmos.core.locks import locked
+from llmos.core.progress import Progress
 from llmos.engine import _native
-from llmos.engine.progress import Progress
 from llmos.engine.runner.packing import PACKING, Memory, Plan, pack, pack_in_stretches
 from llmos.engine.tensors import RawTensor
 

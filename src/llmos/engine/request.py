@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmos.core.errors import BadRequest, PromptTooLong
-from llmos.engine.choice import Choice
-from llmos.engine.dialogue import Dialogue, compile_dialogue, open_dialogue
-from llmos.engine.grammar import Grammars, check_beside
 from llmos.engine.messages import MAX_PRIORITY, AdapterFiles, Counted, Generate, SamplingParams
-from llmos.engine.sampler import SamplingState
-from llmos.engine.sampling import check_sampling, derive_seed
-from llmos.engine.sequence import Sequence
-from llmos.engine.texts import texts_in
+from llmos.engine.sampling.sampler import SamplingState
+from llmos.engine.sampling_params import check_sampling, derive_seed
+from llmos.engine.scheduling.sequence import Sequence
+from llmos.engine.text.choice import Choice
+from llmos.engine.text.dialogue import Dialogue, compile_dialogue, open_dialogue
+from llmos.engine.text.grammar import Grammars, check_beside
+from llmos.engine.text.json_strings import texts_in
 
 if TYPE_CHECKING:
-    from llmos.engine.adapters import Adapter
-    from llmos.engine.tokenizer import Tokenizer
+    from llmos.engine.checkpoint.adapters import Adapter
+    from llmos.engine.text.tokenizer import Tokenizer
 
 _USUAL_CHARACTERS_PER_TOKEN = 8
 """More than prose, code or numbers come to; only long runs of one character, which are one token, come to more."""

@@ -1,13 +1,16 @@
-"""The HTTP server's app: the door, the routes that lie in routes/, and the shapes of errors."""
+"""The ASGI application: authentication, the endpoints of control/ and wires/, and error handling."""
 
 import pkgutil
+from collections.abc import Iterator
 from importlib import import_module
+from types import ModuleType
 
 from fastapi import FastAPI
 
 from llmos import __version__
-from llmos.gateway import errors, openapi, routes
-from llmos.gateway.door import Door
+from llmos.gateway import control, wires
+from llmos.gateway.http import errors, openapi
+from llmos.gateway.http.door import Door
 from llmos.gateway.services import Services
 
 DESCRIPTION = """OpenAI's API under /v1, LLMOS's own under /llmos/v1.
@@ -26,11 +29,19 @@ def create_app(services: Services) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
-    modules = [import_module(f"{routes.__name__}.{module.name}") for module in pkgutil.iter_modules(routes.__path__)]
+    modules = list(_endpoint_modules())
     app.state.dialects = [module.dialect for module in modules if hasattr(module, "dialect")]
     for module in modules:
-        app.include_router(module.router)
+        if hasattr(module, "router"):
+            app.include_router(module.router)
     openapi.install(app)
     errors.install(app)
     app.add_middleware(Door, services=services)
     return app
+
+
+def _endpoint_modules() -> Iterator[ModuleType]:
+    """Yield every module of the control plane and of the wire formats. A new file there needs no entry elsewhere."""
+    for package in (control, wires):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            yield import_module(module.name)

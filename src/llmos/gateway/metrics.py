@@ -6,9 +6,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from llmos.deployments.status import VersionStatus
+from llmos.deployments.replicas.status import VersionStatus
 from llmos.engine.messages import Load
-from llmos.gateway.admission import Calls
+from llmos.gateway.calls.admission import Calls
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

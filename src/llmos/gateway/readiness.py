@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from llmos.deployments.status import State, VersionStatus
+from llmos.deployments.replicas.status import State, VersionStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,25 +24,25 @@ from llmos.core.errors import BadRequest, Conflict, LLMOSError, Unavailable
 from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
+from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.opening import open_deployments
-from llmos.deployments.pool import Pool
-from llmos.deployments.providers import Providers
-from llmos.deployments.reconciler import Reconciler
-from llmos.deployments.remotes import Remotes
-from llmos.deployments.rollouts import Rollouts
-from llmos.deployments.routes import DEFAULT_ROUTE, Routes
-from llmos.deployments.watchdog import Patience
+from llmos.deployments.providers.providers import Providers
+from llmos.deployments.providers.remotes import Remotes
+from llmos.deployments.replicas.pool import Pool
+from llmos.deployments.replicas.watchdog import Patience
+from llmos.deployments.rollouts.rollouts import Rollouts
+from llmos.deployments.routing.routes import DEFAULT_ROUTE, Routes
 from llmos.engine.config import EngineConfig
-from llmos.engine.fit import check_fits
-from llmos.gateway.admission import Admission
+from llmos.engine.sizing.fit import check_fits
 from llmos.gateway.app import create_app
-from llmos.gateway.batch_runner import BatchRunner
-from llmos.gateway.lookup import Lookup
-from llmos.gateway.rollout_runner import RolloutRunner
+from llmos.gateway.calls.admission import Admission
+from llmos.gateway.calls.resolve import Lookup
+from llmos.gateway.jobs.batch_runner import BatchRunner
+from llmos.gateway.jobs.rollout_runner import RolloutRunner
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.guard import open_guard
-from llmos.models.versions import Loadable
+from llmos.models.versions.versions import Loadable
 from llmos.security.auth import open_owner_key
 from llmos.security.secrets import Secrets
 

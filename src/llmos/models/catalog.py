@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from llmos.core.errors import BadRequest
 from llmos.core.suggest import nearest
-from llmos.engine.recommended import RECOMMENDABLE
+from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.models.names import check_file_name, check_name
 from llmos.models.sources import kind_of
 from llmos.models.store import StoredFile

@@ -8,10 +8,10 @@ from llmos.core.config import Settings
 from llmos.core.errors import BadModelFile, UntrustedModel
 from llmos.models.policies import REQUIRE_SIGNATURE, Policies
 from llmos.models.registry import Registry
-from llmos.models.versions import Version
+from llmos.models.versions.versions import Version
 
 if TYPE_CHECKING:
-    from llmos.models.signing import Signing
+    from llmos.models.signing.signing import Signing
 
 Seen = tuple[object, ...]
 
@@ -55,8 +55,8 @@ class LoadGuard:
 def open_guard(settings: Settings, registry: Registry) -> LoadGuard:
     def signing() -> "Signing":
         # Keys and their mathematics: most projects demand no signature and never need them.
-        from llmos.models.signing import Signing
-        from llmos.models.trust import TrustedKeys
+        from llmos.models.signing.signing import Signing
+        from llmos.models.signing.trusted_keys import TrustedKeys
 
         return Signing(registry, TrustedKeys(settings.trusted_keys_path))
 

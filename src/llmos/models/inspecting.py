@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llmos.models.registry import Registry
 from llmos.models.store import OnBytes
-from llmos.models.versions import Version
+from llmos.models.versions.versions import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

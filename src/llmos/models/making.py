@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmos.core.errors import BadRequest, StoreFailed
-from llmos.engine.recipe import Kind, Recipe
+from llmos.engine.compression.recipe import Kind, Recipe
 from llmos.models.registry import Registry
 from llmos.models.sources import Progress, silent
 from llmos.models.store import digest_of
-from llmos.models.versions import Version
+from llmos.models.versions.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,8 +87,8 @@ def make(
 
 
 def _kinds() -> "dict[Kind, Callable[..., dict[str, Path]]]":
-    from llmos.engine.prune import prune  # takes numpy and the engine
-    from llmos.engine.quantize import quantize
+    from llmos.engine.compression.prune import prune  # takes numpy and the engine
+    from llmos.engine.compression.quantize import quantize
 
     return {"quantize": quantize, "prune": prune}
 

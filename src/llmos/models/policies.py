@@ -10,7 +10,7 @@ from llmos.core.errors import BadRequest
 from llmos.core.suggest import nearest
 from llmos.core.who import this_user
 from llmos.models import queries
-from llmos.models.limits import LIMITS
+from llmos.models.cards.limits import LIMITS
 from llmos.models.tables import PolicyRow
 
 DEFAULT_PROJECT = "default"

@@ -15,25 +15,25 @@ from llmos.core.database import Database
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, DownloadFailed
 from llmos.engine.messages import AdapterFiles
 from llmos.models import queries
-from llmos.models.aliases import Aliases
 from llmos.models.catalog import Catalog, Entry, Source
-from llmos.models.facts import describe, describe_adapter, metadata, used
-from llmos.models.finding import Finder
-from llmos.models.labels import LabelBook
-from llmos.models.made import add_made, check_free, find_made, origin_of
-from llmos.models.manifest import Manifest
 from llmos.models.names import check_name, parse_reference
-from llmos.models.pulling import pull_from
-from llmos.models.recording import Origin, Recorder
-from llmos.models.removing import Refuse, take_from_list
-from llmos.models.signatures import Signatures
 from llmos.models.sources import Access, Progress, silent
 from llmos.models.store import Store
-from llmos.models.versions import Details, Labels, Loadable, Removed, Version, manifest_of, version_of
+from llmos.models.transfer.pulling import pull_from
+from llmos.models.versions.aliases import Aliases
+from llmos.models.versions.facts import describe, describe_adapter, metadata, used
+from llmos.models.versions.finding import Finder
+from llmos.models.versions.labels import LabelBook
+from llmos.models.versions.made import add_made, check_free, find_made, origin_of
+from llmos.models.versions.manifest import Manifest
+from llmos.models.versions.recording import Origin, Recorder
+from llmos.models.versions.removing import Refuse, take_from_list
+from llmos.models.versions.signatures import Signatures
+from llmos.models.versions.versions import Details, Labels, Loadable, Removed, Version, manifest_of, version_of
 
 if TYPE_CHECKING:
-    from llmos.engine.description import Description
-    from llmos.engine.metadata import Metadata
+    from llmos.engine.checkpoint.description import Description
+    from llmos.engine.checkpoint.metadata import Metadata
 
 Notice = Callable[[str], None]
 """Told, in a sentence, what went another way than planned."""
@@ -135,7 +135,7 @@ class Registry:
         Raises BadRequest, BadModelFile or UnsupportedModel before anything is stored.
         """
         # Knows the formats, and with them numpy: a list of models does without.
-        from llmos.models.importing import files_to_import, is_adapter
+        from llmos.models.transfer.importing import files_to_import, is_adapter
 
         check_name(name.partition(":")[0], "a model")
         found = files_to_import(path)

@@ -113,7 +113,7 @@ class SignatureRow(Base):
 
 
 class CardRow(Base):
-    """What a version was measured to cost. Its JSON is models/card.py's business alone."""
+    """What a version was measured to cost. Its JSON is models/cards/card.py's business alone."""
 
     __tablename__ = "cards"
 

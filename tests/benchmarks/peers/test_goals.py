@@ -5,7 +5,7 @@ from goals import Verdict, verdicts
 from rates import Spread
 from results import Limits, Memory, OverHTTP, Rate, Results, Shape, SharedPrefix, Speculation, Speeds
 
-from llmos.engine.workloads import WORKLOADS
+from llmos.engine.sizing.workloads import WORKLOADS
 
 SHAPE = Shape(layers=1, head=1, is_tied=True)
 

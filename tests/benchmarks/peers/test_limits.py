@@ -4,7 +4,7 @@ import pytest
 from limits import limit_of
 from results import Limits, Shape
 
-from llmos.engine.workloads import Workload
+from llmos.engine.sizing.workloads import Workload
 
 SHAPE = Shape(layers=100, head=20, is_tied=True)
 LIMITS = Limits(read_bytes_per_second=1000, int8_macs_per_second=10_000, f32_fmas_per_second=1, instructions="")

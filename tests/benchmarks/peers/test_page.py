@@ -18,7 +18,7 @@ from results import (
     Speeds,
 )
 
-from llmos.engine.workloads import WORKLOADS
+from llmos.engine.sizing.workloads import WORKLOADS
 
 
 def results() -> Results:

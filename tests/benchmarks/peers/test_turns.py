@@ -13,7 +13,7 @@ from engines import Engine
 from results import Rate, Shape, Speeds
 from turns import EngineFailed, started, time_in_turns
 
-from llmos.engine.workloads import WORKLOADS
+from llmos.engine.sizing.workloads import WORKLOADS
 
 ENGINE = """
 import sys

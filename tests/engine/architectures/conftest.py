@@ -5,12 +5,12 @@ from functools import cache
 
 import numpy as np
 import pytest
-from tiny_models import CASES, TinyModel, make_tiny_model
 
-from llmos.engine.checkpoint import Checkpoint
+from llmos.engine.checkpoint.checkpoint import Checkpoint
 from llmos.engine.runner import BLOCK_SIZE, Batch, Runner
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.runner.torch import TorchRunner
+from support.tiny_models import CASES, TinyModel, make_tiny_model
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ import peft
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from tiny_models import TinyModel
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
-from llmos.engine.adapters import LowRank, open_adapter
+from llmos.engine.checkpoint.adapters import LowRank, open_adapter
+from support.tiny_models import TinyModel
 
 CLOSE = {"rtol": 1e-3, "atol": 2e-4}
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")

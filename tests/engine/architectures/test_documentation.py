@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
-from tiny_models import make_tiny_model, write_gguf
 
 from llmos.engine import architectures
-from llmos.engine.checkpoint import open_checkpoint
+from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.formats.dequantize import dequantize
+from support import tiny_models
+from support.tiny_models import make_tiny_model, write_gguf
 
 PAGE = Path(__file__).parents[3] / "docs" / "add-a-model-family.md"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from tiny_models import write_gguf
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
-from llmos.engine.checkpoint import Checkpoint, open_checkpoint
+from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.formats.dequantize import dequantize
+from support.tiny_models import write_gguf
 
 GGUF_CASES = [
     "llama", "llama-tied-wide", "llama-head-dim-biases", "llama-llama3-rope-8192", "llama-linear-rope",

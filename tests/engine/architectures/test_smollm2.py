@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-from llmos.engine.checkpoint import Checkpoint, open_checkpoint
+from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 
 PROMPTS = {
     "english": "The meaning of life is",

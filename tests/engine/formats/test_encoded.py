@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from llmos.core.errors import BadModelFile
+from llmos.engine.compression.quantize.absmax import round_absmax
+from llmos.engine.compression.quantize.affine import round_affine
+from llmos.engine.compression.quantize.minmax import round_minmax
 from llmos.engine.formats import encoded
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.encoded import Descriptor, Part, encoded_tensor, read_descriptors, write_descriptors
@@ -17,9 +20,6 @@ from llmos.engine.formats.gguf_writer import open_gguf
 from llmos.engine.formats.placed_file import TensorKind
 from llmos.engine.formats.safetensors import open_safetensors
 from llmos.engine.formats.safetensors_writer import open_safetensors_writer
-from llmos.engine.quantize.absmax import round_absmax
-from llmos.engine.quantize.affine import round_affine
-from llmos.engine.quantize.minmax import round_minmax
 
 ROWS, COLUMNS = 12, 64
 WEIGHTS = np.random.default_rng(5).normal(size=(ROWS, COLUMNS)).astype(np.float32)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 
 from llmos.core.errors import BadModelFile
+from llmos.engine.compression.prune.masks import share_kept, two_of_four_kept
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.encoded import Descriptor, Part, read_descriptors, write_descriptors
 from llmos.engine.formats.sparse import SPARSE_DTYPES, Sparse
-from llmos.engine.prune.masks import share_kept, two_of_four_kept
 from llmos.engine.tensors import BLOCK_LENGTH, RawTensor
 
 

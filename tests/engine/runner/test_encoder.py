@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_encoders import CASES, TinyEncoder, make_tiny_encoder
 
 from llmos.engine import _native
-from llmos.engine.checkpoint import open_checkpoint
+from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.runner.encoder import NativeEncoder
+from support.tiny_encoders import CASES, TinyEncoder, make_tiny_encoder
 
 ISAS = _native.available_isas()
 

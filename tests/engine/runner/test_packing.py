@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from test_native import LLAMA, batch_of, prompt_of, random_model, typical_error
 
 from llmos.engine import _native
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.tensors import DType, RawTensor
+from support.random_models import LLAMA, batch_of, prompt_of, random_model, typical_error
 
 POOL = _native.Pool(2)
 

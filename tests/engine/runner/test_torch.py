@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from tiny_models import TinyModel, make_tiny_model
 
 from llmos.engine.runner import Batch
 from llmos.engine.runner.torch import TorchRunner
+from support.tiny_models import TinyModel, make_tiny_model
 
 
 @pytest.fixture(scope="module", params=["llama", "gpt2"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from llmos.engine.calibration import last_hidden
+from llmos.engine.compression.calibration import last_hidden
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor

@@ -32,7 +32,7 @@ from typing import Any, Self
 from llmos.core.errors import LLMOSError, ReplicaFailed, error_of_code
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
-from llmos.engine.workloads import Prompt, Timing, runs_on
+from llmos.engine.sizing.workloads import Prompt, Timing, runs_on
 
 _PROCESS = Path("/proc/self")
 

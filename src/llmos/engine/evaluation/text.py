@@ -14,7 +14,7 @@ import numpy.typing as npt
 from llmos.core.errors import UnsupportedModel
 
 if TYPE_CHECKING:
-    from llmos.engine.tokenizer import Tokenizer
+    from llmos.engine.text.tokenizer import Tokenizer
 
 # W windows, L tokens of a window
 

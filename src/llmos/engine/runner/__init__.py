@@ -9,7 +9,7 @@ import numpy.typing as npt
 from llmos.engine.spec import DecoderSpec
 
 if TYPE_CHECKING:
-    from llmos.engine.adapters import Adapter
+    from llmos.engine.checkpoint.adapters import Adapter
 
 BLOCK_SIZE = 16
 """Positions that one block of the paged KV cache holds, in every layer."""

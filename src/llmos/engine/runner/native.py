@@ -16,7 +16,7 @@ from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import DType, RawTensor, dtype_of
 
 if TYPE_CHECKING:
-    from llmos.engine.adapters import Adapter
+    from llmos.engine.checkpoint.adapters import Adapter
 
 KVDType = Literal["int8", "f16", "f32"]
 

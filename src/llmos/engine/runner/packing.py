@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from llmos.core.progress import Progress, silent
 from llmos.engine import _native
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.progress import Progress, silent
 from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
 
 Weights = Literal["auto", "f32", "int8", "int4"]

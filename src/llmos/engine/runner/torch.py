@@ -20,7 +20,7 @@ from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 if TYPE_CHECKING:
-    from llmos.engine.adapters import Adapter
+    from llmos.engine.checkpoint.adapters import Adapter
 
 # N new tokens of the batch, R rows whose logits are wanted, V vocabulary, H hidden
 # L new tokens of one sequence, T all its tokens so far

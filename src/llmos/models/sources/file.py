@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from llmos.core.errors import DownloadFailed
-from llmos.models.importing import files_to_import
 from llmos.models.sources import Access, Gathered, Progress, Wanted
 from llmos.models.store import Arrivals
+from llmos.models.transfer.importing import files_to_import
 
 
 def gather(location: str, arrivals: Arrivals, access: Access, progress: Progress) -> Gathered:

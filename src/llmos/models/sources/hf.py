@@ -14,11 +14,11 @@ from urllib.parse import quote
 import httpx
 
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
-from llmos.models.importing import choose_files
 from llmos.models.names import check_file_name
 from llmos.models.sources import Access, Gathered, Progress, Wanted
 from llmos.models.sources._download import TIMEOUT, download, get_json
 from llmos.models.store import Arrivals, digest_of
+from llmos.models.transfer.importing import choose_files
 
 _LOCATION = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?(?:#(?P<file>[\w./ -]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -6,10 +6,10 @@ from functools import partial
 import httpx
 
 from llmos.core.errors import BadModelFile, BadRequest
-from llmos.models.records import fields_of, read_record
 from llmos.models.sources import Access, Gathered, Progress
 from llmos.models.sources._download import TIMEOUT, download, get_json
 from llmos.models.store import Arrivals, digest_of
+from llmos.models.versions.records import fields_of, read_record
 
 _LOCATION = re.compile(r"llmos:(?P<server>https?://[^/\s]+)/(?P<ref>[^/\s]+)")
 

@@ -15,10 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 
 from llmos.core.errors import BadRequest, DownloadFailed
-from llmos.models.importing import choose_files
 from llmos.models.names import check_file_name
 from llmos.models.sources import Access, Gathered, Progress, Wanted
 from llmos.models.store import Arrivals
+from llmos.models.transfer.importing import choose_files
 
 _LOCATION = re.compile(r"pypi:(?P<requirement>[A-Za-z0-9._-]+==[A-Za-z0-9._+!-]+)")
 _GATHERED = re.compile(_LOCATION.pattern + r"(?:#(?P<file>[\w./ -]+))?")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
-from llmos.models.importing import choose_files
 from llmos.models.names import check_file_name
 from llmos.models.sources import Access, Gathered, Progress
 from llmos.models.store import Arrivals
+from llmos.models.transfer.importing import choose_files
 
 _CHUNK_BYTES = 4 << 20
 

@@ -1,0 +1,1 @@
+"""Deployments: desired state, reconciliation and autoscaling."""

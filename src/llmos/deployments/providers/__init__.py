@@ -1,0 +1,1 @@
+"""Models hosted by other providers: their credentials, wire formats and failures."""

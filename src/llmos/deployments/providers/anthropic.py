@@ -1,0 +1,185 @@
+"""Anthropic's wire format: messages."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import msgspec
+
+from llmos.deployments.providers.dialect import Dialect, Refusal
+from llmos.deployments.providers.remote_model import RemoteModel
+from llmos.engine.messages import Counted, Delta, Event, FinishReason, Generate, ToolCallDelta, Tools
+
+API_VERSION = "2023-06-01"
+
+MAX_TOKENS = 4096
+"""The format asks for a limit: this one where a caller names none. Every model takes it; `length` says it was met."""
+
+_REASONS: dict[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+
+
+class AnthropicDialect(Dialect):
+    refused: ClassVar = {
+        name: Refusal(name)
+        for name in (
+            "min_tokens", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias", "seed",
+            "n", "stop_token_ids", "ignore_eos", "logprobs",
+        )
+    } | {"include_stop": Refusal("include_stop_str_in_output")}  # fmt: skip
+
+    def __init__(self, model: RemoteModel, request: Generate, given: frozenset[str]) -> None:
+        super().__init__(model, request, given)
+        self._usage: dict[str, Any] = {}
+        self._calls: dict[int, int] = {}
+        """The number of a block -> that of the call in it."""
+        self._num_pieces = 0
+        self._reason: FinishReason | None = None
+        self._stop: str | None = None
+
+    @staticmethod
+    def headers(key: str | None) -> dict[str, str]:
+        return {"anthropic-version": API_VERSION} | ({} if key is None else {"x-api-key": key})
+
+    def path(self) -> str:
+        return "/messages"
+
+    def body(self) -> dict[str, Any]:
+        self.check_common()
+        request, params = self.request, self.request.sampling
+        if request.text is not None:
+            raise self.cannot("prompt", "continue a text as it stands", "Send it as a message.")
+        if request.echo:
+            raise self.cannot("echo", "repeat a conversation", "Leave `echo` out.")
+        if params.temperature > 1:
+            raise self.cannot("temperature", f"take a temperature of {params.temperature:g}", "It goes from 0 to 1.")
+        system, messages = self._conversation()
+        return {
+            "model": self.model.name,
+            "max_tokens": MAX_TOKENS if params.max_tokens is None else params.max_tokens,
+            "messages": messages,
+            "stream": True,
+            **({"system": system} if system else {}),
+            **self.said("temperature", "top_p", "top_k"),
+            **({"stop_sequences": params.stop} if params.stop else {}),
+            **self._options(),
+            **self._format(),
+            **({} if request.tools is None else _tools(request.tools)),
+        }
+
+    def _conversation(self) -> tuple[str, list[dict[str, Any]]]:
+        """Return what the system says, and the turns: neighbours of one role are one."""
+        if self.request.messages is None:
+            return "", [{"role": "user", "content": [_text(self.request.user_text or "")]}]
+        systems: list[str] = []
+        turns: list[dict[str, Any]] = []
+        for i, message in enumerate(self.request.messages):
+            if message["role"] == "system":
+                if turns:
+                    raise self.cannot(
+                        f"messages[{i}].role", "take a system message in the middle", "Put it before the others."
+                    )
+                systems.append(message["content"])
+                continue
+            role = "assistant" if message["role"] == "assistant" else "user"
+            if not turns or turns[-1]["role"] != role:
+                turns.append({"role": role, "content": []})
+            turns[-1]["content"] += _blocks(message)
+        return "\n\n".join(systems), turns
+
+    def _options(self) -> dict[str, Any]:
+        options = {name: value for name, value in self.request.template_options.items() if value is not False}
+        thinking = {"thinking": {"type": "adaptive"}} if options.pop("enable_thinking", False) is True else {}
+        if options:
+            name = next(iter(options))
+            raise self.cannot(name, f"take `{name}`", "Leave it out.")
+        return thinking
+
+    def _format(self) -> dict[str, Any]:
+        if (grammar := self.request.grammar) is None:
+            return {}
+        if grammar.kind != "json_schema":
+            what = {"json_object": "any JSON object", "lark": "a grammar"}.get(grammar.kind, f"a {grammar.kind}")
+            raise self.cannot(grammar.field, f"hold to {what}", "Ask for a JSON schema, or a model of this machine.")
+        return {"output_config": {"format": {"type": "json_schema", "schema": msgspec.json.decode(grammar.text)}}}
+
+    def read(self, event: dict[str, Any]) -> Iterator[Event]:
+        kind = event.get("type")
+        if kind == "message_start":
+            self._usage |= (event.get("message") or {}).get("usage") or {}
+        elif kind == "content_block_start":
+            block = event.get("content_block") or {}
+            if block.get("type") == "tool_use":
+                index = self._calls.setdefault(event.get("index", 0), len(self._calls))
+                yield self._delta(tool_calls=[ToolCallDelta(index, id=block.get("id", ""), name=block.get("name", ""))])
+            elif text := block.get("text"):
+                yield self._delta(text=text)
+        elif kind == "content_block_delta":
+            yield from self._added(event.get("index", 0), event.get("delta") or {})
+        elif kind == "message_delta":
+            self._usage |= {name: num for name, num in (event.get("usage") or {}).items() if num is not None}
+            ending = event.get("delta") or {}
+            if (reason := ending.get("stop_reason")) is not None:
+                self._reason, self._stop = _REASONS.get(reason, "stop"), ending.get("stop_sequence")
+
+    def _added(self, block: int, delta: Mapping[str, Any]) -> Iterator[Event]:
+        if text := delta.get("text"):
+            yield self._delta(text=text)
+        elif thinking := delta.get("thinking"):
+            yield self._delta(reasoning=thinking)
+        elif (arguments := delta.get("partial_json")) and block in self._calls:
+            yield self._delta(tool_calls=[ToolCallDelta(self._calls[block], arguments=arguments)])
+
+    def _delta(self, **added: Any) -> Delta:
+        self._num_pieces += 1
+        return Delta(id=self.request.id, num_output_tokens=self._num_pieces, **added)
+
+    def end(self) -> Iterator[Event]:
+        if self._reason is None:
+            raise self.broken_off()
+        usage = self._usage
+        num_cached = self.num_tokens(usage, "cache_read_input_tokens")
+        num_new = self.num_tokens(usage, "input_tokens") + self.num_tokens(usage, "cache_creation_input_tokens")
+        yield Counted(self.request.id, num_new + num_cached)
+        yield Delta(
+            id=self.request.id,
+            finish_reason=self._reason,
+            stop_reason=self._stop,
+            num_output_tokens=self.num_tokens(usage, "output_tokens") or self._num_pieces,
+            num_cached_tokens=num_cached,
+        )
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if message["role"] == "tool":
+        return [{"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": message["content"]}]
+    blocks = [_text(message["content"])] if message.get("content") else []
+    for call in message.get("tool_calls") or ():
+        function = call["function"]
+        blocks.append({"type": "tool_use", "id": call["id"], "name": function["name"], "input": function["arguments"]})
+    return blocks
+
+
+def _tools(tools: Tools) -> dict[str, Any]:
+    kinds = {"auto": "auto", "required": "any", "none": "none", "named": "tool"}
+    choice: dict[str, Any] = {"type": kinds[tools.choice]}
+    if tools.choice == "named":
+        choice["name"] = tools.name
+    if not tools.is_parallel and tools.choice != "none":
+        choice["disable_parallel_tool_use"] = True
+    return {"tools": [_tool(function) for function in tools.functions], "tool_choice": choice}
+
+
+def _tool(function: Mapping[str, Any]) -> dict[str, Any]:
+    description = {"description": function["description"]} if function.get("description") else {}
+    return {"name": function["name"], **description, "input_schema": function.get("parameters") or {"type": "object"}}

@@ -1,0 +1,171 @@
+"""OpenAI's wire format: chat completions, and completions for a text to continue."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from llmos.deployments.providers.dialect import Dialect, Refusal
+from llmos.deployments.providers.remote_model import RemoteModel
+from llmos.engine.messages import Counted, Delta, Event, FinishReason, Generate, Grammar, ToolCallDelta, Tools
+
+_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+class OpenAIDialect(Dialect):
+    refused: ClassVar = {
+        name: Refusal(name)
+        for name in (
+            "min_tokens", "top_k", "min_p", "repetition_penalty", "stop_token_ids", "ignore_eos", "logprobs",
+        )
+    } | {"include_stop": Refusal("include_stop_str_in_output")}  # fmt: skip
+
+    def __init__(self, model: RemoteModel, request: Generate, given: frozenset[str]) -> None:
+        super().__init__(model, request, given)
+        num = request.sampling.n
+        self._reasons: dict[int, FinishReason] = {}
+        self._num_pieces = [0] * num
+        """Of each choice: nearly its tokens, until the provider says how many they were."""
+        self._calls: list[dict[int, int]] = [{} for _ in range(num)]
+        """Of each choice: the provider's number of a call -> ours."""
+        self._usage: dict[str, Any] = {}
+
+    @staticmethod
+    def headers(key: str | None) -> dict[str, str]:
+        return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+    def path(self) -> str:
+        return "/completions" if self.request.text is not None else "/chat/completions"
+
+    def body(self) -> dict[str, Any]:
+        self.check_common()
+        body: dict[str, Any] = {
+            "model": self.model.name,
+            "stream": True,
+            # Without it there would be no usage: every token that others count is counted here.
+            "stream_options": {"include_usage": True},
+            **self.said("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop", "n"),
+        }
+        if bias := self.request.sampling.logit_bias:
+            body["logit_bias"] = {str(token): value for token, value in bias.items()}
+        if (limit := self.request.sampling.max_tokens) is not None:
+            body[self._limit_name()] = limit
+        return body | (self._continued() if self.request.text is not None else self._conversed())
+
+    def _continued(self) -> dict[str, Any]:
+        if self.request.grammar is not None:
+            raise self.cannot(
+                self.request.grammar.field, f"hold to `{self.request.grammar.field}` here", "Chat instead."
+            )
+        return {"prompt": self.request.text} | ({"echo": True} if self.request.echo else {})
+
+    def _conversed(self) -> dict[str, Any]:
+        request = self.request
+        if request.continues:
+            raise self.cannot("messages", "go on with an assistant's message", "End with a message of the user.")
+        if request.echo:
+            raise self.cannot("echo", "repeat a conversation", "Leave `echo` out.")
+        options = {name: value for name, value in request.template_options.items() if value is not False}
+        effort = {name: options.pop(name) for name in ("reasoning_effort",) if name in options}
+        if options:
+            name = next(iter(options))
+            raise self.cannot(name, f"take `{name}`, an option of a chat template", "Leave it out.")
+        grammar = {} if request.grammar is None else {"response_format": self._response_format(request.grammar)}
+        tools = {} if request.tools is None else _tools(request.tools)
+        user = [{"role": "user", "content": request.user_text}]
+        messages = user if request.messages is None else [_message(message) for message in request.messages]
+        return {"messages": messages, **effort, **grammar, **tools}
+
+    def _limit_name(self) -> str:
+        # OpenAI's newer models take only this name, and most others only the older one.
+        host = urlsplit(self.model.provider.base_url).hostname or ""
+        is_newer = host.endswith((".openai.com", ".openai.azure.com")) and self.request.text is None
+        return "max_completion_tokens" if is_newer else "max_tokens"
+
+    def _response_format(self, grammar: Grammar) -> dict[str, Any]:
+        if grammar.kind == "json_object":
+            return {"type": "json_object"}
+        if grammar.kind == "json_schema":
+            schema = {"name": "answer", "schema": msgspec.json.decode(grammar.text), "strict": True}
+            return {"type": "json_schema", "json_schema": schema}
+        kind = grammar.kind if grammar.kind != "lark" else "grammar"
+        raise self.cannot(grammar.field, f"hold to a {kind}", "Ask for a JSON schema, or a model of this machine.")
+
+    def read(self, event: dict[str, Any]) -> Iterator[Event]:
+        if isinstance(usage := event.get("usage"), dict):
+            self._usage = usage
+        for choice in event.get("choices") or ():
+            index = choice.get("index", 0)
+            if not 0 <= index < len(self._num_pieces):
+                continue
+            if (reason := choice.get("finish_reason")) is not None:
+                self._reasons[index] = _REASONS.get(reason, "stop")
+            said = choice.get("delta") or {"content": choice.get("text")}
+            text, reasoning = said.get("content") or said.get("refusal") or "", said.get("reasoning_content") or ""
+            calls = [self._call(index, call) for call in said.get("tool_calls") or ()]
+            if text or reasoning or calls:
+                self._num_pieces[index] += 1
+                yield Delta(
+                    id=self.request.id,
+                    index=index,
+                    text=text,
+                    reasoning=reasoning,
+                    tool_calls=calls,
+                    num_output_tokens=self._num_pieces[index],
+                )
+
+    def _call(self, choice: int, call: dict[str, Any]) -> ToolCallDelta:
+        numbers, function = self._calls[choice], call.get("function") or {}
+        index = numbers.setdefault(call.get("index", 0), len(numbers))
+        name, arguments = function.get("name") or "", function.get("arguments") or ""
+        return ToolCallDelta(index, id=call.get("id") or "", name=name, arguments=arguments)
+
+    def end(self) -> Iterator[Event]:
+        if len(self._reasons) < len(self._num_pieces):
+            raise self.broken_off()
+        usage, num_cached = self._usage, 0
+        counts = list(self._num_pieces)
+        if usage:
+            yield Counted(self.request.id, self.num_tokens(usage, "prompt_tokens"))
+            # The provider counts all choices together: so that their sum is right, the first one has it.
+            counts = [self.num_tokens(usage, "completion_tokens")] + [0] * (len(counts) - 1)
+            num_cached = self.num_tokens(usage.get("prompt_tokens_details") or {}, "cached_tokens")
+        for index, reason in sorted(self._reasons.items()):
+            yield Delta(
+                id=self.request.id,
+                index=index,
+                finish_reason=reason,
+                num_output_tokens=counts[index],
+                num_cached_tokens=num_cached if index == 0 else 0,
+            )
+
+
+def _message(message: dict[str, Any]) -> dict[str, Any]:
+    # What a model thought is its own: providers don't take it back.
+    spelled = {name: value for name, value in message.items() if name != "reasoning_content"}
+    if calls := spelled.get("tool_calls"):
+        spelled["tool_calls"] = [_spelled_call(call) for call in calls]
+    return spelled
+
+
+def _spelled_call(call: dict[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    arguments = msgspec.json.encode(function["arguments"]).decode()
+    return {"id": call["id"], "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _tools(tools: Tools) -> dict[str, Any]:
+    choice: dict[str, Any] = {}
+    if tools.choice == "named":
+        choice = {"tool_choice": {"type": "function", "function": {"name": tools.name}}}
+    elif tools.choice != "auto":
+        choice = {"tool_choice": tools.choice}
+    parallel = {} if tools.is_parallel else {"parallel_tool_calls": False}
+    return {"tools": [{"type": "function", "function": each} for each in tools.functions], **choice, **parallel}

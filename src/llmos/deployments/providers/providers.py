@@ -1,0 +1,142 @@
+"""Providers: who runs models for us elsewhere, and the keys that they ask for, encrypted.
+
+A key is bound to its provider's name, kind and address: put beside another address, it can't be read any more, so that
+nobody who can write to the database gets it sent to where they like.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from sqlalchemy.orm import Session
+
+from llmos.core.clock import Clock, utc_now
+from llmos.core.database import Database
+from llmos.core.errors import BadRequest, Conflict, NotFound
+from llmos.core.suggest import nearest
+from llmos.deployments import queries
+from llmos.deployments.providers.remote_model import KINDS, Provider
+from llmos.deployments.tables import ProviderRow
+from llmos.deployments.targets import remote_name
+from llmos.models.names import check_name
+from llmos.security.secrets import Secrets
+
+MAX_KEY_LENGTH = 8192
+
+
+class Providers:
+    def __init__(self, database: Database, secrets: Secrets, *, clock: Clock = utc_now) -> None:
+        self._database, self._secrets, self._clock = database, secrets, clock
+
+    def add(self, name: str, *, kind: str, base_url: str, key: str | None) -> Provider:
+        """Record a provider, or change the one of this name: routes that lead to it stay. Raises BadRequest."""
+        check_name(name, "a provider")
+        found_kind = next((each for each in KINDS if each == kind), None)
+        if found_kind is None:
+            raise BadRequest(f"`kind` is {kind!r:.80}; it takes {' or '.join(KINDS)}.", param="kind")
+        base_url = check_base_url(base_url)
+        sealed = None if key is None else self._secrets.seal(_check_key(key), _bound_to(name, found_kind, base_url))
+        with self._database.transaction() as session:
+            row = queries.provider(session, name)
+            if row is None:
+                row = ProviderRow(name=name, created_at=self._clock())
+                session.add(row)
+            row.kind, row.base_url, row.sealed_key, row.updated_at = found_kind, base_url, sealed, self._clock()
+            session.flush()
+            return _provider(row)
+
+    def get(self, name: str) -> Provider:
+        """Raises NotFound, with the nearest names."""
+        with self._database.session() as session:
+            return provider_of(session, name)
+
+    def list(self) -> Sequence[Provider]:
+        with self._database.session() as session:
+            return [_provider(row) for row in queries.providers(session)]
+
+    def remove(self, name: str) -> None:
+        """Raises Conflict while a route leads to it, and NotFound."""
+        with self._database.transaction() as session:
+            provider_of(session, name)
+            used_by = sorted({route for route, target in queries.remote_targets(session) if _is_of(name, target)})
+            if used_by:
+                raise Conflict(
+                    f"The provider {name} is a target of the route {', '.join(used_by)}. Point it elsewhere first:"
+                    f" llmos route set {used_by[0]} MODEL",
+                    param="name",
+                )
+            session.delete(queries.provider(session, name))
+
+    def key_of(self, provider: Provider) -> str | None:
+        """Return the key in the clear, for the one header that it goes into. Raises StoreFailed where it is lost."""
+        if provider.sealed_key is None:
+            return None
+        bound_to = _bound_to(provider.name, provider.kind, provider.base_url)
+        advice = (
+            f"Give it anew: llmos provider add {provider.name} --kind {provider.kind} --base-url {provider.base_url}"
+        )
+        return self._secrets.open(provider.sealed_key, bound_to, f"The key of the provider {provider.name}", advice)
+
+
+def provider_of(session: Session, name: str) -> Provider:
+    """Raises NotFound, with the nearest names, for a provider that there is not."""
+    row = queries.provider(session, name)
+    if row is None:
+        known = [each.name for each in queries.providers(session)]
+        meant = nearest(name, known)
+        hint = f"Did you mean {' or '.join(meant)}?" if meant else f"There is {', '.join(known) or 'none yet'}."
+        raise NotFound(
+            f"There is no provider {name[:80]!r}. {hint}"
+            " Add it with: llmos provider add NAME --kind openai --base-url URL",
+            param="provider",
+        )
+    return _provider(row)
+
+
+def check_base_url(url: str) -> str:
+    """Return it without the slash at its end. Raises BadRequest for what is no base URL of an API."""
+    url = url.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_whole = False
+    if not is_whole or not url.isascii() or not url.isprintable() or " " in url:
+        raise BadRequest(
+            # A password in it is not said again.
+            f"{url.rpartition('@')[2][:200]!r} is no base URL: write one such as https://api.openai.com/v1.",
+            param="base_url",
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise BadRequest(
+            "A base URL has no user, password, ? or #: the key is given apart, and goes into a header.",
+            param="base_url",
+        )
+    return url
+
+
+def _check_key(key: str) -> str:
+    if not (key.isascii() and key.isprintable() and " " not in key and 0 < len(key) <= MAX_KEY_LENGTH):
+        raise BadRequest(
+            "The key can't be sent in an HTTP header: it takes printable ASCII characters without spaces.", param="key"
+        )
+    return key
+
+
+def _bound_to(name: str, kind: str, base_url: str) -> bytes:
+    return f"provider\n{name}\n{kind}\n{base_url}".encode()
+
+
+def _is_of(provider: str, target: str) -> bool:
+    remote = remote_name(target)
+    return remote is not None and remote.provider == provider
+
+
+def _provider(row: ProviderRow) -> Provider:
+    return Provider(
+        name=row.name,
+        kind=next(kind for kind in KINDS if kind == row.kind),
+        base_url=row.base_url,
+        sealed_key=row.sealed_key,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,225 @@
+"""Models at providers, run through one HTTP client a provider: the same events come of them as of a replica.
+
+Redirects are not followed, so that a key goes nowhere but to the address that the owner gave. Nothing of a key is ever
+said, in an error or in the log.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from llmos import __version__
+from llmos.client.events import EventDecoder
+from llmos.core.clock import Clock, utc_now
+from llmos.core.errors import LLMOSError, ProviderFailed, RateLimited, Unavailable
+from llmos.deployments.providers.anthropic import AnthropicDialect
+from llmos.deployments.providers.dialect import Dialect
+from llmos.deployments.providers.failures import error_in_stream, error_of, too_slow, unreachable
+from llmos.deployments.providers.openai import OpenAIDialect
+from llmos.deployments.providers.providers import Providers
+from llmos.deployments.providers.remote_model import Kind, Provider, RemoteModel
+from llmos.engine.messages import Delta, Event, Generate, Started
+
+MAX_CONNECTIONS = 100
+"""To one provider."""
+
+CONNECT_SECONDS = 10.0
+
+SILENCE_SECONDS = 300.0
+"""A provider that says nothing for so long is given up."""
+
+MAX_REST_SECONDS = 60.0
+"""A provider that asks for patience is left alone for so long at most."""
+
+MAX_ERROR_BYTES = 64 * 1024
+MAX_LIST_BYTES = 8 * 2**20
+
+_DIALECTS: dict[Kind, type[Dialect]] = {"openai": OpenAIDialect, "anthropic": AnthropicDialect}
+
+
+class Remotes:
+    """Belongs to the event loop's thread."""
+
+    def __init__(self, providers: Providers, *, clock: Clock = utc_now) -> None:
+        self._providers, self._clock = providers, clock
+        self._clients: dict[tuple[str, str], httpx.AsyncClient] = {}
+        self._rests_until: dict[str, float] = {}
+        """The providers that asked for patience, and until when, on the monotonic clock."""
+
+    async def generate(
+        self, model: RemoteModel, request: Generate, given: frozenset[str]
+    ) -> AsyncGenerator[Event, None]:
+        """Yield Started when the provider has accepted the request, then Deltas until every choice has its
+        finish_reason, and Counted before the last of them. Closing the generator hangs up.
+
+        `given`: the sampling parameters that the caller named. Raises BadRequest, by name, for what the provider can't
+        do, and what went wrong there as an error that names it.
+        """
+        provider = model.provider
+        dialect = _DIALECTS[provider.kind](model, request, given)
+        body = msgspec.json.encode(dialect.body())
+        self._check_rest(provider)
+        key = await self._key_of(provider)
+        headers = {**dialect.headers(key), "Content-Type": "application/json", "Accept": "text/event-stream"}
+        asked = self._client(provider).stream("POST", provider.base_url + dialect.path(), content=body, headers=headers)
+        with _named(provider):
+            async with asked as response:
+                if response.status_code != 200:
+                    raise await self._refusal(provider, response, key)
+                kind = response.headers.get("content-type", "")
+                if "text/event-stream" not in kind:
+                    raise ProviderFailed(f"The provider {provider.name} answers with {kind or 'nothing'}, no stream.")
+                yield Started(request.id, 0)
+                decoder = EventDecoder()
+                async for chunk in response.aiter_bytes():
+                    for data in decoder.feed(chunk):
+                        for event in _events(provider, dialect, data, key):
+                            yield event
+        for event in _last_events(provider, dialect):
+            yield event
+
+    async def models(self, provider: Provider) -> list[str]:
+        """Return what the provider calls its models: whether it can be reached, and takes the key, shows on the way."""
+        key = await self._key_of(provider)
+        headers = _DIALECTS[provider.kind].headers(key)
+        asked = self._client(provider).stream("GET", f"{provider.base_url}/models", headers=headers)
+        with _named(provider):
+            async with asked as response:
+                if response.status_code != 200:
+                    raise await self._refusal(provider, response, key)
+                body = await _some(response, MAX_LIST_BYTES)
+        try:
+            return sorted(str(each["id"]) for each in msgspec.json.decode(body)["data"])
+        except (msgspec.MsgspecError, KeyError, TypeError, UnicodeError):
+            raise ProviderFailed(
+                f"What answers at {provider.base_url}/models is no {provider.kind} API. Set the right --base-url."
+            ) from None
+
+    async def close(self) -> None:
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            await client.aclose()
+
+    def _client(self, provider: Provider) -> httpx.AsyncClient:
+        client = self._clients.get((provider.name, provider.base_url))
+        if client is None:
+            is_secure = urlsplit(provider.base_url).scheme == "https"
+            client = self._clients[provider.name, provider.base_url] = httpx.AsyncClient(
+                headers={"User-Agent": f"llmos/{__version__}"},
+                timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS),
+                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=20),
+                follow_redirects=False,
+                # A proxy would read the key of whatever isn't encrypted.
+                trust_env=is_secure,
+            )
+        return client
+
+    async def _key_of(self, provider: Provider) -> str | None:
+        return await asyncio.to_thread(self._providers.key_of, provider)
+
+    def _check_rest(self, provider: Provider) -> None:
+        """Raises RateLimited while the provider wants to be left alone."""
+        seconds = self._rests_until.get(provider.name, 0) - time.monotonic()
+        if seconds > 0:
+            raise RateLimited(
+                f"The provider {provider.name} asked to be left alone for {seconds:.0f} more seconds. Try again then.",
+                retry_after_seconds=seconds,
+            )
+
+    async def _refusal(self, provider: Provider, response: httpx.Response, key: str | None) -> LLMOSError:
+        seconds = self._retry_after(response)
+        if response.status_code in (429, 503, 529) and seconds is not None:
+            self._rests_until[provider.name] = time.monotonic() + min(seconds, MAX_REST_SECONDS)
+        body = (await _some(response, MAX_ERROR_BYTES)).decode(errors="replace")
+        return error_of(provider, response.status_code, _without(key, body).encode(), seconds)
+
+    def _retry_after(self, response: httpx.Response) -> float | None:
+        """Return how long the provider asks to wait: so many seconds, or until a date."""
+        said = response.headers.get("retry-after", "")
+        try:
+            seconds = float(said)
+        except ValueError:
+            try:
+                seconds = (parsedate_to_datetime(said) - self._clock()).total_seconds()
+            except (ValueError, TypeError):
+                return None
+        return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _events(provider: Provider, dialect: Dialect, data: str, key: str | None) -> Iterator[Event]:
+    if data == "[DONE]":
+        return
+    with _understood(provider):
+        event: Any = msgspec.json.decode(data)
+        if not isinstance(event, dict):
+            raise TypeError
+        if event.get("error") is not None:
+            raise error_in_stream(provider, msgspec.json.decode(_without(key, data))["error"])
+        for each in dialect.read(event):
+            _check_texts(each)
+            yield each
+
+
+def _last_events(provider: Provider, dialect: Dialect) -> Iterator[Event]:
+    with _understood(provider):
+        yield from dialect.end()
+
+
+@contextmanager
+def _understood(provider: Provider) -> Iterator[None]:
+    """Raise whatever can't be made of what was sent as the provider's failure."""
+    try:
+        yield
+    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError):
+        raise ProviderFailed(f"The provider {provider.name} sent an event that is none of its API's.") from None
+
+
+def _check_texts(event: Event) -> None:
+    """Raises TypeError where a text is none."""
+    if isinstance(event, Delta):
+        calls = [text for call in event.tool_calls for text in (call.id, call.name, call.arguments)]
+        if not all(isinstance(text, str) for text in (event.text, event.reasoning, *calls)):
+            raise TypeError
+
+
+def _without(key: str | None, said: str) -> str:
+    """What a provider says may quote the key that it was sent."""
+    return said if key is None else said.replace(key, "(the key)")
+
+
+async def _some(response: httpx.Response, limit_bytes: int) -> bytes:
+    body = b""
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > limit_bytes:
+            break
+    return body
+
+
+@contextmanager
+def _named(provider: Provider) -> Iterator[None]:
+    """Raise what goes wrong on the line as an error that names the provider."""
+    try:
+        yield
+    except httpx.PoolTimeout:
+        raise Unavailable(
+            f"All {MAX_CONNECTIONS} connections to the provider {provider.name} are in use.", retry_after_seconds=1
+        ) from None
+    except httpx.ConnectTimeout:
+        raise unreachable(provider, f"nothing answers within {CONNECT_SECONDS:g} seconds") from None
+    except httpx.TimeoutException:
+        raise too_slow(provider, SILENCE_SECONDS) from None
+    except httpx.ConnectError as error:
+        raise unreachable(provider, str(error) or "no connection") from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ProviderFailed(
+            f"The connection to the provider {provider.name} broke off ({type(error).__name__}). Try again."
+        ) from None

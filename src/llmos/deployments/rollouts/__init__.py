@@ -1,0 +1,1 @@
+"""Rollouts: moving a route to a new version in steps, on evidence."""

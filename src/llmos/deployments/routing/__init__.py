@@ -1,0 +1,1 @@
+"""Routes: the names that callers ask for, and how calls are shared among targets."""

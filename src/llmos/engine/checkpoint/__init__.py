@@ -1,0 +1,1 @@
+"""The files of one model: finding, describing and writing them."""

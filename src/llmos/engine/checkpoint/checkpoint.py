@@ -1,0 +1,81 @@
+"""A model that this engine can run: its spec, its tensors by canonical name, its tokenizer. Formats end here."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmos.core.errors import BadModelFile
+from llmos.engine.architectures import Source
+from llmos.engine.checkpoint.model_files import ModelFiles, open_files
+from llmos.engine.checkpoint.tensor_names import listed
+from llmos.engine.encoder_spec import ModelSpec
+from llmos.engine.tensors import LazyTensors, RawTensor, dtype_of
+
+if TYPE_CHECKING:
+    from llmos.engine.text.tokenizer import Tokenizer
+
+
+class Checkpoint:
+    """Its tensors are all there and have the shapes that the spec wants."""
+
+    def __init__(self, files: ModelFiles, spec: ModelSpec, sources: Mapping[str, Source]) -> None:
+        self.spec = spec
+        self.tensors: Mapping[str, RawTensor] = LazyTensors(
+            sources,
+            lambda _, source: source.load(files.tensors[source.name]),
+            lambda _, source: source.dtype(dtype_of(files.tensors, source.name)),
+        )
+        """By canonical name. Nothing is read, cut or turned before it is asked for."""
+        self._files = files
+
+    @property
+    def family(self) -> str:
+        return self.spec.family
+
+    @cached_property
+    def tokenizer(self) -> "Tokenizer":
+        return self._files.tokenizer()
+
+
+def open_checkpoint(files: Mapping[str, Path]) -> Checkpoint:
+    """Open a model from {"model.gguf": path}, or from the files of a Hugging Face folder by their names in it.
+
+    Raises BadModelFile for files that are broken or incomplete, all missing tensors at once, and UnsupportedModel for
+    sound ones that this engine can't run.
+    """
+    opened = open_files(files)
+    return Checkpoint(opened, *checked(opened))
+
+
+def checked(files: ModelFiles) -> tuple[ModelSpec, dict[str, Source]]:
+    """Return the spec, and where its tensors are in the files. Raises what open_checkpoint raises."""
+    spec, sources = files.spec_and_sources()
+    names = {source.name for source in sources.values()}
+    if missing := names - set(files.tensors):
+        raise BadModelFile(
+            f"The files lack {len(missing)} of the {len(names)} tensors that this {spec.family} model needs: "
+            f"{listed(missing)}."
+        )
+    if wrong := _wrong_shapes(files.tensors, spec, sources):
+        raise BadModelFile(f"These tensors don't have the shape that the configuration asks for: {'; '.join(wrong)}.")
+    return spec, sources
+
+
+def _wrong_shapes(tensors: Mapping[str, RawTensor], spec: ModelSpec, sources: Mapping[str, Source]) -> list[str]:
+    wanted: dict[str, tuple[int, ...]] = {}
+    for canonical, shape in spec.tensor_shapes().items():
+        source = sources[canonical]
+        if source.rows is not None:
+            # The parts of a fused tensor or a stack come in order, so the last one tells how many rows there are.
+            shape = (source.rows.stop, *shape[1:])
+        if source.of_heads is not None:
+            shape = (3 * shape[0], *shape[1:])
+        if source.index is not None:
+            shape = (source.index + 1, *shape)
+        wanted[source.name] = shape[::-1] if source.transpose else shape
+    return [
+        f"{name} is {list(tensors[name].shape)} instead of {list(shape)}"
+        for name, shape in wanted.items()
+        if tensors[name].shape != shape
+    ]

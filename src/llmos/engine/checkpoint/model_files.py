@@ -1,0 +1,152 @@
+"""The files of a model, in one of the formats that there are: what they say, and which tensors they hold.
+
+A file of GGUF, or a Hugging Face folder. Only this module knows both; what it gives looks the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.engine.architectures import (
+    ROPE_TENSORS,
+    Source,
+    family_of_gguf,
+    family_of_model_type,
+    with_sentence_files,
+)
+from llmos.engine.checkpoint.recommended import recommended_sampling
+from llmos.engine.checkpoint.tensor_names import listed
+from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
+from llmos.engine.formats.gguf import GGUFFile
+from llmos.engine.formats.json_file import read_json_object
+from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import RawTensor
+
+if TYPE_CHECKING:
+    from llmos.engine.text.tokenizer import Tokenizer
+
+Format = Literal["gguf", "safetensors"]
+
+_GGUF_SAMPLING = {
+    "temperature": "temp",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "repetition_penalty": "penalty_repeat",
+}
+"""Our names -> those in a GGUF file's metadata, after "general.sampling."."""
+
+
+class ModelFiles(Protocol):
+    """The little in which the formats differ."""
+
+    format: Format
+    family: str
+    """What the files say; whether there is such a family shows in `spec_and_sources`."""
+    context_length: int | None
+    license: str | None
+    sampling: Mapping[str, float]
+    tensors: Mapping[str, RawTensor]
+
+    def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]: ...
+    def tokenizer(self) -> "Tokenizer": ...
+    def forget(self) -> None:
+        """Let go of the memory that holds what was read so far; what is read again comes from the files again."""
+
+
+def open_files(files: Mapping[str, Path]) -> ModelFiles:
+    """Raises BadModelFile where these are no model, or one that is damaged."""
+    ggufs = sorted(name for name in files if name.endswith(".gguf"))
+    # A folder with both holds the original weights and somebody's quantizations of them; the original is the model.
+    if "config.json" in files and (not ggufs or any(name.endswith(".safetensors") for name in files)):
+        return FolderFiles(files)
+    if not ggufs:
+        raise BadModelFile("These files are no model: there is neither a .gguf file nor a config.json among them.")
+    if len(ggufs) > 1:
+        raise BadModelFile(f"There are {len(ggufs)} GGUF files ({', '.join(ggufs)}); a model is one of them.")
+    return GGUFFiles(files[ggufs[0]], ggufs[0])
+
+
+class GGUFFiles:
+    format: Format = "gguf"
+
+    def __init__(self, path: Path, name: str) -> None:
+        file = GGUFFile(path, name)
+        self.tensors, self.metadata, self.forget = file.tensors, file.metadata, file.forget
+        self.family = _text(self.metadata.get("general.architecture")) or "unknown"
+        self.context_length = _count(self.metadata.get(f"{self.family}.context_length"))
+        self.license = _text(self.metadata.get("general.license"))
+        self.sampling: Mapping[str, float] = recommended_sampling(
+            {ours: self.metadata.get(f"general.sampling.{theirs}") for ours, theirs in _GGUF_SAMPLING.items()}
+        )
+
+    def spec_and_sources(self) -> tuple[DecoderSpec, dict[str, Source]]:
+        num_parts = self.metadata.get("split.count", 1)
+        if num_parts not in (0, 1):
+            raise UnsupportedModel(
+                f"This file is one of {num_parts} parts of a model. "
+                "Put them together first: llama-gguf-split --merge FIRST_PART WHOLE."
+            )
+        kind = self.metadata.get("general.type", "model")
+        if kind != "model":
+            raise UnsupportedModel(f"This GGUF file holds no whole model; its general.type is {kind!r}.")
+        family = family_of_gguf(self.family)
+        spec = family.spec_from_gguf(self.metadata, self.tensors)
+        sources = family.gguf_sources(spec)
+
+        # A GGUF file holds what its model needs. A tensor that we'd leave out would change the answers.
+        unused = set(self.tensors) - {source.name for source in sources.values()} - ROPE_TENSORS
+        if unused and {source.name for source in sources.values()} <= set(self.tensors):
+            raise UnsupportedModel(f"A {spec.family} model has no place for {listed(unused)}.")
+        return spec, sources
+
+    def tokenizer(self) -> "Tokenizer":
+        from llmos.engine.text.tokenizer import Tokenizer  # its library is slow to load, and `describe` doesn't need it
+
+        return Tokenizer.from_gguf(self.metadata)
+
+
+class FolderFiles:
+    format: Format = "safetensors"
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        from llmos.engine.formats.safetensors import SafetensorsFolder  # whoever has a GGUF file needs no library
+
+        folder = SafetensorsFolder(files)
+        self.tensors, self.config, self._paths, self.forget = folder.tensors, folder.config, files, folder.forget
+        self._has_canonical_names = folder.has_canonical_names
+        self.family = _text(self.config.get("model_type")) or "unknown"
+        self.context_length = _count(self.config.get("max_position_embeddings"))
+        self.license: str | None = None  # the folder has it in a README, for people
+        generation = files.get("generation_config.json")
+        self.sampling: Mapping[str, float] = recommended_sampling(
+            read_json_object(generation, "generation_config.json") if generation else {}
+        )
+
+    def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]:
+        family = family_of_model_type(self.family)
+        spec = family.spec_from_config(self.config)
+        if self._has_canonical_names:
+            sources = {name: Source(name) for name in spec.tensor_shapes()}
+            return with_sentence_files(spec, self._paths) if isinstance(spec, EncoderSpec) else spec, sources
+        sources = family.hf_sources(spec)
+        prefix: str = getattr(family, "HF_PREFIX", "model.")
+        if not any(name.startswith(prefix) for name in self.tensors):
+            # Saved from the bare model, without the class around it that has the head.
+            sources = {key: replace(source, name=source.name.removeprefix(prefix)) for key, source in sources.items()}
+        return with_sentence_files(spec, self._paths) if isinstance(spec, EncoderSpec) else spec, sources
+
+    def tokenizer(self) -> "Tokenizer":
+        from llmos.engine.text.tokenizer import Tokenizer
+
+        return Tokenizer.from_files(self._paths)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= 200 and value.isprintable() else None
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value > 0 else None

@@ -1,0 +1,30 @@
+"""The sampling that a model's makers recommend, out of what its files say."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from llmos.core.errors import BadRequest
+from llmos.engine.messages import SamplingParams
+from llmos.engine.sampling_params import check_sampling
+
+RECOMMENDABLE = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+"""The sampling parameters that depend on the model more than on the request."""
+
+_NO_LIMIT = 1 << 31
+
+
+def recommended_sampling(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return those of `values` that are sampling parameters and can be meant; a stranger's file may hold anything."""
+    recommended: dict[str, float] = {}
+    for name in RECOMMENDABLE:
+        value = values.get(name)
+        if type(value) is float or type(value) is int:
+            try:
+                value = int(value) if name == "top_k" else float(value)
+                check_sampling(msgspec.structs.replace(SamplingParams(), **{name: value}), _NO_LIMIT, _NO_LIMIT)
+            except (BadRequest, ValueError, OverflowError):
+                continue
+            recommended[name] = value
+    return recommended

@@ -1,0 +1,1 @@
+"""Smaller versions of a model: quantization, pruning and their calibration."""

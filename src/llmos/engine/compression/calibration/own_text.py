@@ -1,0 +1,61 @@
+"""Text that a model writes itself: what its matrices see when it is used, without anybody's data set.
+
+From a random first token on, each token is drawn as the model's own probabilities say (LLM-QAT, Liu et al. 2023).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from llmos.core.errors import BadModelFile
+from llmos.core.progress import Progress, silent
+from llmos.engine.runner import BLOCK_SIZE, Batch
+from llmos.engine.runner.native import NativeRunner
+from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import RawTensor
+
+# S texts of L tokens each, V vocabulary
+
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """How much text a model is calibrated on, and the seed of what it writes itself."""
+
+    num_texts: int = 32
+    text_length: int = 256
+    """Tokens of each; fewer where the model's context is shorter."""
+    seed: int = 0
+
+
+DEFAULT_CALIBRATION = Calibration()
+
+
+def write_text(
+    spec: DecoderSpec,
+    tensors: Mapping[str, RawTensor],
+    calibration: Calibration,
+    *,
+    threads: int,
+    progress: Progress = silent,
+) -> Ints:
+    """Return tokens_SL. The same seed gives the same text. Raises BadModelFile where the model answers no numbers."""
+    num_texts, length = calibration.num_texts, min(calibration.text_length, spec.max_positions)
+    blocks_each = -(-length // BLOCK_SIZE)
+    runner = NativeRunner(spec, tensors, num_blocks=num_texts * blocks_each, threads=threads)
+    block_tables = np.arange(num_texts * blocks_each, dtype=np.int32).reshape(num_texts, -1)
+    rng = np.random.default_rng(calibration.seed)
+    tokens_SL = np.empty((num_texts, length), np.int32)
+    tokens_SL[:, 0] = rng.integers(0, spec.vocab_size, num_texts)
+    for i in range(1, length):
+        progress("writing a text to calibrate by", i * num_texts, length * num_texts)
+        logits_SV = runner.forward(Batch.one_each(tokens_SL[:, i - 1], i - 1, block_tables))
+        if not np.isfinite(logits_SV).all():
+            raise BadModelFile("What this model makes of a text is no number; it can't be calibrated.")
+        shares_SV = np.exp(logits_SV - logits_SV.max(axis=1, keepdims=True)).cumsum(axis=1, dtype=np.float64)
+        draws_S = rng.random(num_texts) * shares_SV[:, -1]
+        tokens_SL[:, i] = [np.searchsorted(shares_V, draw) for shares_V, draw in zip(shares_SV, draws_S, strict=True)]
+    return tokens_SL

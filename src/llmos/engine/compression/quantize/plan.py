@@ -1,0 +1,109 @@
+"""Which tensor of a model becomes what, by scheme.
+
+What stays wider than the scheme's bits, and why, in more perplexity of SmolLM2-135M (benchmarks/quality.py's text):
+
+    the embedding and the head   8 bits: every logit reads the head, and a token all that it is from its row of the
+                                 embedding
+    v, of calibrated schemes     8 bits: +3.6 % instead of +4.4 %, for 2 % of the layers' weights: few rows, which all
+                                 heads of a group share, and no softmax behind them that would forgive an error
+    vectors, positions, routers  as they are: few, and added to all that follows or choosing all that follows
+"""
+
+from collections.abc import Mapping
+from math import gcd
+
+from llmos.core.errors import BadRequest
+from llmos.engine.compression.recipe import Recipe
+from llmos.engine.encoder_spec import ModelSpec
+from llmos.engine.formats.encodings import AbsMax, Affine, Blocks, Encoding, MinMax
+from llmos.engine.tensors import BLOCK_LENGTH, DType, RawTensor
+
+CALIBRATED = ("gptq", "awq")
+
+DEFAULT_GROUP = 32
+_BLOCK_TYPES: Mapping[str, DType] = {"q8_0": "Q8_0", "q4_1": "Q4_1", "q4_0": "Q4_0"}
+_FLOATS: tuple[DType, ...] = ("F32", "F16", "BF16")
+
+
+def plan(spec: ModelSpec, tensors: Mapping[str, RawTensor], recipe: Recipe) -> dict[str, Encoding]:
+    """Return the encoding of every tensor. Per tensor, minmax has no ends yet.
+
+    Raises BadRequest for a group that doesn't divide the rows.
+    """
+    shapes = spec.tensor_shapes()
+    matrices = {name: shape[1] for name, shape in shapes.items() if is_quantized(name, shape)}
+    group = _group(recipe, matrices)
+    planned: dict[str, Encoding] = {}
+    for name in shapes:
+        narrow = _encoding(recipe, name, group) if name in matrices else None
+        if narrow is not None and _fits(narrow, matrices[name]):
+            planned[name] = narrow
+        else:
+            planned[name] = _as_it_is(tensors[name], is_folded=recipe.scheme == "awq" and name not in matrices)
+    return planned
+
+
+def is_quantized(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether the tensor is a matrix that schemes make smaller."""
+    *path, part, _ = name.split(".")
+    if len(shape) != 2 or part == "router" or "router" in path:
+        return False
+    return bool(path) or part in ("embed", "head")
+
+
+def is_wide(recipe: Recipe, name: str) -> bool:
+    """Whether the matrix has 8 bits whatever the scheme has."""
+    *path, part, _ = name.split(".")
+    return not path or (recipe.scheme in CALIBRATED and part == "v")
+
+
+def _encoding(recipe: Recipe, name: str, group: int | None) -> Encoding:
+    scheme, options, wide = recipe.scheme, recipe.options, is_wide(recipe, name)
+    if scheme == "minmax":
+        return MinMax(8 if wide else int(options["bits"]), group)
+    if scheme == "absmax":
+        bits = 8 if wide else int(options["bits"])
+        if group == DEFAULT_GROUP:  # just what these blocks are
+            return Blocks("Q8_0" if bits == 8 else "Q4_0")
+        return AbsMax(bits, group)
+    if wide:
+        return Blocks("Q8_0")
+    if scheme in _BLOCK_TYPES:
+        return Blocks(_BLOCK_TYPES[scheme])
+    assert group is not None
+    bits = int(options["bits"])
+    return Blocks("Q4_1") if (bits, group) == (4, DEFAULT_GROUP) else Affine(bits, group)
+
+
+def _group(recipe: Recipe, columns: Mapping[str, int]) -> int | None:
+    """Return how many values share their scale; None: a row does, or the tensor."""
+    scheme, options = recipe.scheme, recipe.options
+    given = int(options["group"]) if "group" in options else None
+    if scheme in ("minmax", "absmax"):
+        per = options.get("per") or ("group" if given or (options["bits"] == 4 and scheme == "absmax") else "channel")
+        if per != "group":
+            if given is not None:
+                raise BadRequest(f"A group of {given} goes with --per group, not with --per {per}.", param="group")
+            return None
+        given = given or DEFAULT_GROUP
+    if given is not None:
+        for name, num_columns in columns.items():
+            if num_columns % given:
+                known = [str(size) for size in range(8, 513) if gcd(*columns.values()) % size == 0]
+                raise BadRequest(
+                    f"A group of {given} doesn't divide the {num_columns} values of a row of {name}."
+                    f" Groups that divide all rows of this model: {', '.join(known) or 'none'}.",
+                    param="group",
+                )
+    return given or DEFAULT_GROUP
+
+
+def _fits(encoding: Encoding, num_columns: int) -> bool:
+    if isinstance(encoding, Blocks):
+        return num_columns % BLOCK_LENGTH[encoding.kind] == 0
+    return not isinstance(encoding, Affine) or num_columns % encoding.group == 0
+
+
+def _as_it_is(tensor: RawTensor, *, is_folded: bool) -> Encoding:
+    """`is_folded`: scales are folded into it, which 16 bits would round."""
+    return Blocks("F32" if is_folded or tensor.dtype not in _FLOATS else tensor.dtype)

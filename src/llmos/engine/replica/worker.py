@@ -1,0 +1,320 @@
+"""A replica: one engine in a process of its own, spoken to over a socket that its parent made.
+
+    main thread    reads commands, encodes prompts ------ inbox ------> step thread    steps, sends one frame a step
+                      `---> grammar thread    compiles grammars ---^
+
+Both block while they have nothing to do, so an idle replica costs no CPU; a forward pass releases the GIL, so prompts
+are encoded meanwhile. The socket's end is the parent's end: the replica exits with it.
+
+A Ping takes the way of a request, through both threads: who is stuck anywhere on it can't answer. There is no third
+thread that would answer for them.
+"""
+
+import argparse
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from llmos.core.errors import LLMOSError, Unavailable
+from llmos.core.progress import Progress
+from llmos.engine.config import EngineConfig
+from llmos.engine.embedding import EmbeddingEngine
+from llmos.engine.embedding_request import PreparedTexts
+from llmos.engine.engine import Engine
+from llmos.engine.messages import (
+    Abort,
+    Command,
+    Count,
+    Counted,
+    Embed,
+    Event,
+    Failed,
+    Frame,
+    Generate,
+    Load,
+    LoadFailed,
+    Loading,
+    LoadModel,
+    Ping,
+    Pong,
+    Ready,
+    Shutdown,
+    Started,
+)
+from llmos.engine.replica.framing import FrameReader, FrameWriter
+from llmos.engine.replica.outbox import Outbox
+from llmos.engine.replica.pace import Pace
+from llmos.engine.request import Prepared
+
+P = TypeVar("P", bound=Prepared | PreparedTexts)
+
+
+class Serves(Protocol[P]):
+    """What a replica needs of an engine: an Engine or an EmbeddingEngine."""
+
+    num_computed_tokens: int
+
+    @property
+    def has_work(self) -> bool: ...
+    def prepare(self, request: Generate | Embed) -> P: ...
+    def count(self, request: Generate) -> Counted: ...
+    def admit(self, prepared: P) -> Started: ...
+    def abort(self, request_id: str) -> None: ...
+    def step(self) -> list[Event]: ...
+    def load(self) -> Load: ...
+
+
+EngineFactory = Callable[[Mapping[str, Path], EngineConfig, Progress], tuple[Engine | EmbeddingEngine, Ready]]
+
+logger = logging.getLogger(__name__)
+
+TELLING_SECONDS = 0.1
+"""How often the parent is told how far the load is, at most."""
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Generate | Embed)
+
+
+def main(load: EngineFactory, arguments: list[str] | None = None) -> int:
+    """Serve the model that the first frame names until the parent closes the socket, or until SIGTERM and the last
+    answer. Returns the exit status."""
+    # A step that wants the GIL back while a prompt is being encoded gets it after this long; Python's own 5 ms are a
+    # whole step of a small model.
+    sys.setswitchinterval(0.0005)
+    parser = argparse.ArgumentParser(description="Serve one model to the process that started this one.")
+    parser.add_argument("--fd", type=int, required=True, help="the socket to the parent, by its number")
+    connection = socket.socket(fileno=parser.parse_args(arguments).fd)
+    with connection:
+        connection.set_inheritable(False)
+        return _serve(connection, load)
+
+
+def _serve(connection: socket.socket, load: EngineFactory) -> int:
+    commands: FrameReader[Command] = FrameReader(Command)
+    pending: deque[Command] = deque()
+    while not pending:
+        data = connection.recv(1 << 16)
+        if not data:
+            return 0
+        pending.extend(commands.feed(data))
+    model = pending.popleft()
+    assert isinstance(model, LoadModel), "the first frame says what to load"
+    writer = FrameWriter()
+    try:
+        config = EngineConfig.from_options(model.config)
+        engine, ready = load(
+            {name: Path(path) for name, path in model.files.items()}, config, _teller(connection, writer)
+        )
+    except LLMOSError as error:
+        return _refuse(connection, writer, LoadFailed(error.code, error.message))
+    except Exception as error:
+        logger.exception("The model could not be loaded.")
+        message = f"The model could not be loaded: {type(error).__name__}: {error}"
+        return _refuse(connection, writer, LoadFailed(LLMOSError.code, message))
+    worker: Worker[Any] = Worker(connection, engine, Pace(config.max_batched_tokens))
+    signal.signal(signal.SIGTERM, lambda *_: worker.drain())
+    try:
+        connection.sendall(writer.pack(Frame([ready])))
+    except ConnectionError:
+        return 0  # the parent went away while we loaded
+    return worker.serve(commands, pending)
+
+
+def _teller(connection: socket.socket, writer: FrameWriter) -> Progress:
+    """Return what tells the parent how far the load is."""
+    began = told_at = time.monotonic()
+
+    def tell(label: str, num_done: int, num_total: int | None) -> None:
+        nonlocal told_at
+        now = time.monotonic()
+        if not num_done or not num_total or now - told_at < TELLING_SECONDS:
+            return
+        told_at = now
+        left = (now - began) * (num_total - num_done) / num_done
+        with suppress(ConnectionError):  # noticed when there is more to say
+            loading = Loading(percent=round(100 * num_done / num_total, 1), seconds_left=round(left, 1))
+            connection.sendall(writer.pack(Frame([loading])))
+
+    return tell
+
+
+def _refuse(connection: socket.socket, writer: FrameWriter, reason: LoadFailed) -> int:
+    with suppress(ConnectionError):
+        connection.sendall(writer.pack(Frame([reason])))
+    return 1
+
+
+class Worker(Generic[P]):
+    def __init__(self, connection: socket.socket, engine: Serves[P], pace: Pace) -> None:
+        self._connection = connection
+        self._engine = engine
+        self._pace = pace
+        self._outbox = Outbox(time.monotonic)
+        self._writer = FrameWriter()
+        self._inbox: deque[P | Counted | Failed | Abort | Ping] = deque()
+        # Reentrant, as a condition's lock is by default: the signal handler may interrupt the thread that holds it.
+        self._changed = threading.Condition()
+        self._grammar_thread = ThreadPoolExecutor(1, "grammar")
+        self._preparing: dict[str, bool] = {}
+        """The requests that the grammar thread has, and whether each is still wanted."""
+        self._draining = False
+        self._parent_gone = False
+        self._failed = False
+
+    def serve(self, commands: FrameReader[Command], pending: deque[Command]) -> int:
+        """Read commands until the socket ends, and step in a second thread. Returns the exit status."""
+        stepping = threading.Thread(target=self._step_until_done, name="step")
+        stepping.start()
+        try:
+            for command in pending:
+                self._take(command)
+            while data := self._receive():
+                for command in commands.feed(data):
+                    self._take(command)
+        finally:
+            with self._changed:
+                self._parent_gone = True
+                self._changed.notify()
+            stepping.join()
+            self._grammar_thread.shutdown(wait=False, cancel_futures=True)
+        return int(self._failed)
+
+    def drain(self) -> None:
+        """Take no more requests, and exit when those that were taken have ended."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify()
+
+    def _receive(self) -> bytes:
+        try:
+            return self._connection.recv(1 << 16)
+        except ConnectionError:
+            return b""
+
+    def _take(self, command: Command) -> None:
+        match command:
+            case Generate() if command.grammar is not None or command.tools is not None:
+                # It may take seconds to see that a grammar is endless.
+                with self._changed:
+                    self._preparing[command.id] = True
+                self._grammar_thread.submit(self._prepare_aside, command)
+            case Generate() | Embed():
+                self._put(self._prepare(command, self._engine.prepare))
+            case Count():
+                self._put(self._prepare(command.request, self._engine.count))
+            case Abort():
+                self._abort(command)
+            case Ping():
+                self._put(command)
+            case Shutdown():
+                self.drain()
+            case LoadModel():
+                logger.error("A replica loads one model only; the second was ignored.")
+
+    def _prepare(self, request: R, prepare: Callable[[R], T]) -> T | Failed:
+        try:
+            if self._draining:
+                raise Unavailable("The model is being stopped. Try again in a moment.")
+            return prepare(request)
+        except LLMOSError as error:
+            return _failed(request.id, error)
+        except Exception:
+            logger.exception("Request %s could not be prepared.", request.id)
+            return Failed(request.id, LLMOSError.code, "The request could not be prepared.")
+
+    def _prepare_aside(self, request: Generate) -> None:
+        with self._changed:
+            is_wanted = self._preparing[request.id]
+        prepared = self._prepare(request, self._engine.prepare) if is_wanted else None
+        with self._changed:
+            if self._preparing.pop(request.id) and prepared is not None:
+                self._inbox.append(prepared)
+            self._changed.notify()
+
+    def _abort(self, abort: Abort) -> None:
+        with self._changed:
+            if abort.id in self._preparing:
+                self._preparing[abort.id] = False
+            else:
+                self._inbox.append(abort)
+                self._changed.notify()
+
+    def _put(self, item: P | Counted | Failed | Abort | Ping) -> None:
+        with self._changed:
+            self._inbox.append(item)
+            self._changed.notify()
+
+    def _step_until_done(self) -> None:
+        try:
+            self._step()
+        except ConnectionError:
+            pass  # nobody is left to answer to
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            # Wakes the main thread, which waits in recv.
+            with suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)
+
+    def _step(self) -> None:
+        engine = self._engine
+        told = engine.load()
+        while self._wait():
+            events = self._settle_inbox()
+            if engine.has_work:
+                began, num_before = time.perf_counter(), engine.num_computed_tokens
+                events += engine.step()
+                self._pace.note(time.perf_counter() - began, engine.num_computed_tokens - num_before)
+            load = engine.load()
+            if load != told:
+                told = load
+                events.append(load)
+            if told_now := self._outbox.take(events, is_last=not engine.has_work):
+                self._connection.sendall(self._writer.pack(Frame(told_now)))
+
+    def _wait(self) -> bool:
+        """Sleep until there is something to do; False when there never will be again."""
+        with self._changed:
+            while not (self._parent_gone or self._inbox or self._engine.has_work):
+                if self._draining and not self._preparing:
+                    return False
+                self._changed.wait()
+            return not self._parent_gone
+
+    def _settle_inbox(self) -> list[Event]:
+        events: list[Event] = []
+        while self._inbox:
+            match self._inbox.popleft():
+                case Abort(id=id):
+                    self._engine.abort(id)
+                    self._outbox.forget(id)
+                case Counted() | Failed() as told:
+                    events.append(told)
+                case Ping():
+                    events.append(Pong(self._pace.step_seconds))
+                case prepared:
+                    events.append(self._admit(prepared))
+        return events
+
+    def _admit(self, prepared: P) -> Event:
+        try:
+            return self._engine.admit(prepared)
+        except LLMOSError as error:
+            return _failed(prepared.id, error)
+        except Exception:
+            logger.exception("Request %s could not be admitted.", prepared.id)
+            return Failed(prepared.id, LLMOSError.code, "The request could not be admitted.")
+
+
+def _failed(request_id: str, error: LLMOSError) -> Failed:
+    return Failed(request_id, error.code, error.message, error.param)

@@ -1,0 +1,59 @@
+"""What one step computes: which sequences, and how many tokens of each."""
+
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import numpy as np
+
+from llmos.engine.runner import Batch
+from llmos.engine.scheduling.kv_cache import KVCache
+from llmos.engine.scheduling.sequence import Sequence
+
+
+@dataclass(slots=True)
+class Plan:
+    sequences: list[Sequence] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    """Tokens that each sequence brings: its own, and then those of its draft."""
+    num_tokens: int = 0
+
+    def add(self, sequence: Sequence, count: int) -> None:
+        self.sequences.append(sequence)
+        self.counts.append(count)
+        self.num_tokens += count
+
+    def sampled(self) -> list[tuple[Sequence, list[int]]]:
+        """The sequences that get a next token, since their last one is in this step; and their drafts, which follow it.
+
+        Each has 1 + len(draft) rows of logits: behind its last token, and behind each token of the draft.
+        """
+        sampled = []
+        for s, count in zip(self.sequences, self.counts, strict=True):
+            num_drafted = s.num_computed + count - len(s.tokens)
+            if num_drafted >= 0:
+                sampled.append((s, s.draft[:num_drafted]))
+        return sampled
+
+    def batch(self, kv: KVCache) -> Batch:
+        """Return the plan as arrays. Only a plan that has something in it makes a batch."""
+        sequences, counts = self.sequences, self.counts
+        tables = [s.table for s in sequences if s.table is not None]
+        assert len(tables) == len(sequences)
+        tokens: list[int] = []
+        logit_rows: list[int] = []
+        for s, count in zip(sequences, counts, strict=True):
+            tokens += s.tokens[s.num_computed : s.num_computed + count]
+            num_drafted = s.num_computed + count - len(s.tokens)
+            if num_drafted >= 0:
+                tokens += s.draft[:num_drafted]
+                logit_rows += range(len(tokens) - 1 - num_drafted, len(tokens))
+        width = max([len(table.blocks) for table in tables])
+        has_adapters = any(s.adapter >= 0 for s in sequences)
+        return Batch(
+            tokens=np.array(tokens, np.int32),
+            starts=np.array([0, *accumulate(counts)], np.int32),
+            context_lengths=np.array([s.num_computed for s in sequences], np.int32),
+            block_tables=kv.tables[:, :width].take([table.row for table in tables], axis=0),
+            logit_rows=np.array(logit_rows, np.int32),
+            adapters=np.array([s.adapter for s in sequences], np.int32) if has_adapters else None,
+        )

@@ -1,0 +1,1 @@
+"""How much memory and time a model needs on this machine."""

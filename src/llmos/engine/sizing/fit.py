@@ -1,0 +1,319 @@
+"""Whether a model fits this machine: bytes and speed by arithmetic, before any of it is loaded.
+
+weights     each matrix as it will be packed (runner/packing.py), and the vectors
+KV cache    blocks of 16 positions, as many as the streams need
+workspace   what a step works on: activations, logits, scores; as csrc/decoder.cpp reserves them
+process     Python, its libraries, the tokenizer
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from llmos.core.errors import BadRequest, Unavailable
+from llmos.core.hardware import Hardware, inspect_hardware
+from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from llmos.engine.config import DEFAULT_TOKENS_PER_SEQUENCE, EngineConfig, resolve
+from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
+from llmos.engine.runner import BLOCK_SIZE
+from llmos.engine.runner.encoder import NativeEncoder
+from llmos.engine.runner.native import NativeRunner
+from llmos.engine.runner.packing import Plan, Weights
+from llmos.engine.tensors import DType, dtype_of
+
+PROCESS_BYTES = 45_000_000
+"""Of a replica: Python, numpy, the libraries, measured (Python 3.11, x86-64)."""
+BYTES_PER_TOKEN_OF_VOCABULARY = 500
+"""Of the tokenizer: a token's text, where to find it, and the merge that makes it; measured."""
+
+_COLUMNS = 32
+_MAX_RANK = 512
+_MAX_SPAN = 256
+_MOST_ATTENDING_ROWS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Need:
+    """Bytes that a replica takes."""
+
+    weights: int
+    kv: int
+    workspace: int
+    process: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.kv + self.workspace + self.process
+
+    def arithmetic(self) -> str:
+        """Say it: "97 MB of weights + 803 MB of KV cache + ...". Its sum follows it."""
+        parts = (
+            (self.weights, "of weights"),
+            (self.kv, "of KV cache"),
+            (self.workspace, "to work in"),
+            (self.process, "for the process"),
+        )
+        return " + ".join(f"{megabytes(size)} {what}" for size, what in parts if size) + f" = {megabytes(self.total)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """A model, what it was asked to do, and whether this machine has the memory for it."""
+
+    need: Need
+    available: int
+    context: int
+    """Tokens of prompt and answer together that a stream may have."""
+    streams: int
+    """That many may be as long as that at once."""
+    num_blocks: int
+
+    @property
+    def fits(self) -> bool:
+        return self.need.total <= self.available
+
+    @property
+    def sentence(self) -> str:
+        if self.fits:
+            return f"It fits: {self.need.arithmetic()}, and {megabytes(self.available)} are free."
+        missing, free = megabytes(self.need.total - self.available), megabytes(self.available)
+        return f"It doesn't fit: {self.need.arithmetic()}, and {free} are free: {missing} are missing."
+
+
+class Fitting:
+    """The arithmetic of one model on one machine."""
+
+    def __init__(
+        self, spec: ModelSpec, dtypes: Callable[[str], DType], config: EngineConfig, hardware: Hardware
+    ) -> None:
+        self.spec, self.config, self.hardware, self.dtypes = spec, config, hardware, dtypes
+        self.threads = config.threads or hardware.num_cores
+        self.plan = self.planned(config.weights)
+
+    @classmethod
+    def of_files(
+        cls, files: Mapping[str, Path], config: EngineConfig | None = None, hardware: Hardware | None = None
+    ) -> "Fitting":
+        """Read what the model is; its weights stay where they are. Raises as open_checkpoint() does."""
+        return cls.of_checkpoint(open_checkpoint(files), config, hardware)
+
+    @classmethod
+    def of_checkpoint(
+        cls, checkpoint: Checkpoint, config: EngineConfig | None = None, hardware: Hardware | None = None
+    ) -> "Fitting":
+        tensors = checkpoint.tensors
+        return cls(
+            checkpoint.spec,
+            lambda name: dtype_of(tensors, name),
+            config or EngineConfig(),
+            hardware or inspect_hardware(),
+        )
+
+    def planned(self, weights: Weights) -> Plan:
+        if isinstance(self.spec, EncoderSpec):
+            return NativeEncoder.plan(self.spec, self.dtypes, weights)
+        return NativeRunner.plan(self.spec, self.dtypes, weights)
+
+    @property
+    def weight_bytes(self) -> int:
+        """What runner.weight_bytes will be."""
+        matrices = {each.tensor for each in self.plan.placements}
+        vectors = [shape for name, shape in self.spec.tensor_shapes().items() if name not in matrices]
+        if not isinstance(self.spec, EncoderSpec) and self.spec.qk_norm == "each_head":
+            vectors = _joined(self.spec.tensor_shapes(), matrices)
+        return self.plan.num_bytes + sum(4 * _padded(math.prod(shape)) for shape in vectors)
+
+    @property
+    def block_bytes(self) -> int:
+        """Of one block of the KV cache, in all layers."""
+        return 0 if isinstance(self.spec, EncoderSpec) else NativeRunner.block_bytes(self.spec, self.config.kv_dtype)
+
+    @property
+    def process_bytes(self) -> int:
+        return PROCESS_BYTES + BYTES_PER_TOKEN_OF_VOCABULARY * self.spec.vocab_size
+
+    def workspace_bytes(self, streams: int, context: int) -> int:
+        """Return what steps of max_batched_tokens and so many streams' logits reserve, at most once each."""
+        tokens, threads = self.config.max_batched_tokens, self.threads
+        if isinstance(self.spec, EncoderSpec):
+            return _encoder_workspace(self.spec, max(tokens, self.spec.max_positions), threads)
+        spec = self.spec
+        hidden, attention, kv = (_padded(n) for n in (spec.hidden_size, spec.attention_size, spec.kv_size))
+        inner = max(_padded(spec.intermediate_size), _padded(spec.expert_size))
+        widest = max(hidden, attention)
+        floats = tokens * (hidden + attention + 2 * kv)
+        if spec.post_norm or spec.parallel_residual or spec.residual_multiplier != 1:
+            floats += tokens * hidden
+        slots = tokens * max(1, spec.experts_per_token)
+        rows = tokens * widest + slots * inner
+        if spec.num_experts:
+            floats += tokens * _padded(spec.num_experts, 16) + slots * hidden
+            rows += slots * hidden
+        rotations = 0 if spec.learned_positions else 2 * (spec.rotary_dim or spec.head_dim)
+        floats += tokens * (rotations + 1)
+        logits = (streams * (1 + min(self.config.max_draft_tokens, 1)) if streams else 0) * _padded(spec.vocab_size, 16)
+        scores = _MOST_ATTENDING_ROWS * -(-context // BLOCK_SIZE) * BLOCK_SIZE
+        own = scores + 2 * _MAX_SPAN * _COLUMNS + max(widest, inner) + 4 * widest + _MAX_RANK
+        return 4 * (floats + logits) + _row_bytes(rows) + threads * 4 * own
+
+    def need(self, streams: int, context: int, num_blocks: int) -> Need:
+        return Need(
+            weights=self.weight_bytes,
+            kv=num_blocks * self.block_bytes,
+            workspace=self.workspace_bytes(streams, context),
+            process=self.process_bytes,
+        )
+
+    def fit(self, *, context: int | None = None, streams: int | None = None) -> Fit:
+        """Answer for streams that are all as long as the context at once; with neither, for what `serve` does unless it
+        is told otherwise, or one usual stream where there is no room for that. Raises BadRequest for a context that the
+        model can't have, Unavailable for keys and values that were asked for and have no room."""
+        spec, config = self.spec, self.config
+        if streams is not None and streams < 1:
+            raise BadRequest(f"streams is {streams}; it takes a whole number from 1 up.", param="streams")
+        longest = min(config.context_length or spec.max_positions, spec.max_positions)
+        if context is not None and not 1 <= context <= longest:
+            raise BadRequest(f"context is {context:,}; this model takes 1 to {longest:,} tokens.", param="context")
+        available = self.hardware.available_bytes
+        if isinstance(spec, EncoderSpec):
+            need = self.need(0, spec.max_positions, 0)
+            return Fit(need=need, available=available, context=longest, streams=streams or 1, num_blocks=0)
+        if context is None and streams is None:
+            try:
+                num_blocks = self.default_blocks()
+            except Unavailable:
+                least = self.at(min(longest, DEFAULT_TOKENS_PER_SEQUENCE), 1)
+                if least.fits:  # the memory is there, and the config asks for something else
+                    raise
+                return least
+            length = min(longest, num_blocks * BLOCK_SIZE)
+            usual = min(length, DEFAULT_TOKENS_PER_SEQUENCE)
+            count = max(1, min(config.max_sequences, num_blocks * BLOCK_SIZE // usual))
+            need = self.need(count, length, num_blocks)
+            return Fit(need=need, available=available, context=usual, streams=count, num_blocks=num_blocks)
+        length = context or min(longest, DEFAULT_TOKENS_PER_SEQUENCE)
+        return self.at(length, streams or 1)
+
+    def at(self, context: int, streams: int) -> Fit:
+        """Answer for these, whatever the config says of them."""
+        num_blocks = streams * -(-context // BLOCK_SIZE)
+        return Fit(
+            need=self.need(streams, context, num_blocks),
+            available=self.hardware.available_bytes,
+            context=context,
+            streams=streams,
+            num_blocks=num_blocks,
+        )
+
+    def check_room(self) -> Need:
+        """Return what the model takes before any keys and values. Raises Unavailable, with the arithmetic, where this
+        machine has no room for that."""
+        longest = min(self.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE)
+        need, available = self.need(1, longest, 0), self.hardware.available_bytes
+        if need.total + self.block_bytes > available:
+            beside = "" if isinstance(self.spec, EncoderSpec) else ", before any keys and values"
+            raise Unavailable(
+                f"This machine has no room for the model: {need.arithmetic()}{beside}, and {megabytes(available)} are "
+                "free. Free some memory, or take a smaller model; `llmos fit` says what would fit."
+            )
+        return need
+
+    def default_blocks(self) -> int:
+        """Return how many blocks of KV cache the engine takes. Raises as check_room() and resolve() do."""
+        assert not isinstance(self.spec, EncoderSpec), "an encoder keeps no keys and values"
+        without = self.check_room()
+        return resolve(
+            self.config,
+            free_bytes=self.hardware.available_bytes - without.total,
+            num_cores=self.hardware.num_cores,
+            max_positions=self.spec.max_positions,
+            block_bytes=self.block_bytes,
+            block_size=BLOCK_SIZE,
+        ).num_blocks
+
+    def with_fewer_streams(self, fit: Fit) -> Fit | None:
+        """Return the same with as many streams as fit, None where not one does."""
+        return _largest(1, fit.streams - 1, lambda streams: self.at(fit.context, streams))
+
+    def with_shorter_context(self, fit: Fit) -> Fit | None:
+        """Return the same with the longest context that fits, in whole blocks; None where none of 128 tokens does."""
+        low, high = 128 // BLOCK_SIZE, (fit.context - 1) // BLOCK_SIZE
+        return _largest(low, high, lambda blocks: self.at(blocks * BLOCK_SIZE, fit.streams))
+
+    def in_4_bits(self, fit: Fit) -> Fit | None:
+        """Return the same with the layers in 4 bits, where that is less."""
+        smaller = Fitting(self.spec, self.dtypes, replace(self.config, weights="int4"), self.hardware)
+        if smaller.weight_bytes >= self.weight_bytes:
+            return None
+        return replace(fit, need=replace(fit.need, weights=smaller.weight_bytes))
+
+
+def check_fits(
+    files: Mapping[str, Path], config: EngineConfig, *, replicas: int = 1, hardware: Hardware | None = None
+) -> None:
+    """Raise Unavailable, with the arithmetic and what would fit, where this machine has not the memory for so many
+    replicas. Those share their weights where the config has a folder for them."""
+    hardware = hardware or inspect_hardware()
+    fitting = Fitting.of_files(files, config, hardware)
+    num_blocks = 0 if isinstance(fitting.spec, EncoderSpec) else fitting.default_blocks()
+    need = fitting.need(
+        0 if not num_blocks else 1, min(fitting.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE), num_blocks
+    )
+    shared = need.weights if config.packed_folder is not None else 0
+    total = shared + replicas * (need.total - shared)
+    if total <= hardware.available_bytes:
+        return
+    most = max(0, (hardware.available_bytes - shared) // (need.total - shared))
+    advice = f"At most {most} fit: --max {most}." if most else "Free some memory, or take a smaller model."
+    times = f" for each of {replicas} replicas" if replicas > 1 else ""
+    raise Unavailable(
+        f"This machine has no room for it: {need.arithmetic()}{times}, {megabytes(total)} in all, and "
+        f"{megabytes(hardware.available_bytes)} are free. {advice}"
+    )
+
+
+def megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:,.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:,.0f} MB"
+
+
+def _largest(low: int, high: int, at: Callable[[int], Fit]) -> Fit | None:
+    """Return the largest that fits; what is needed grows with the number."""
+    best = None
+    while low <= high:
+        middle = (low + high) // 2
+        fit = at(middle)
+        if fit.fits:
+            best, low = fit, middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def _padded(size: int, to: int = _COLUMNS) -> int:
+    return -(-size // to) * to
+
+
+def _row_bytes(num_values: int) -> int:
+    """Of rows of activations: floats, bytes, and three numbers for 32 of them."""
+    return num_values * 5 + num_values // _COLUMNS * 12
+
+
+def _joined(shapes: Mapping[str, tuple[int, ...]], matrices: set[str]) -> list[tuple[int, ...]]:
+    """Vectors that are numbered within a layer lie one behind another."""
+    sizes: dict[str, int] = {}
+    for name, shape in shapes.items():
+        if name not in matrices:
+            stem = ".".join(part for i, part in enumerate(name.split(".")) if i != 3 or not part.isdecimal())
+            sizes[stem] = sizes.get(stem, 0) + math.prod(shape)
+    return [(size,) for size in sizes.values()]
+
+
+def _encoder_workspace(spec: EncoderSpec, tokens: int, threads: int) -> int:
+    hidden, attention = _padded(spec.hidden_size), _padded(spec.num_heads * spec.head_dim)
+    inner = _padded(spec.intermediate_size)
+    floats = tokens * (hidden + 3 * attention)
+    kept = tokens * 2 * (attention + 8 * spec.num_heads)
+    rows = tokens * (hidden + max(hidden, attention) + inner)
+    own = _MOST_ATTENDING_ROWS * _padded(tokens) + _MAX_SPAN * _COLUMNS + max(hidden, inner)
+    return 4 * floats + kept + _row_bytes(rows) + threads * 4 * own

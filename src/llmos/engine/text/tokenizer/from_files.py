@@ -1,0 +1,138 @@
+"""A tokenizer out of a Hugging Face folder.
+
+tokenizer.json             the vocabulary and how text becomes tokens; the only file that must be there
+tokenizer_config.json      which tokens are BOS and EOS, more added tokens, perhaps the chat template
+special_tokens_map.json    the same, in older folders
+chat_template.jinja        the chat template, in newer folders
+generation_config.json, config.json    the tokens that end an answer
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from tokenizers import AddedToken
+
+from llmos.core.errors import BadModelFile
+from llmos.engine.formats.json_file import read_json_object, read_text
+from llmos.engine.text.tokenizer.library import library_errors
+from llmos.engine.text.tokenizer.parts import Parts
+from llmos.engine.text.tokenizer.pieces import spelling_of
+
+MAX_TOKENIZER_BYTES = 1 << 27
+
+_NAMES = ("bos_token", "eos_token", "unk_token", "pad_token")
+
+
+def parts_from_files(files: Mapping[str, Path]) -> Parts:
+    """Raises BadModelFile for files that make no tokenizer, UnsupportedModel for a kind that we don't know."""
+    if "tokenizer.json" not in files:
+        raise BadModelFile(
+            "tokenizer.json is missing. Save it beside the weights: "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
+        )
+    backend = _backend(files["tokenizer.json"])
+    config, special_map, generation, model = (
+        read_json_object(files[name], name) if name in files else {}
+        for name in ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json")
+    )
+    _add_tokens(backend, config)
+    variables = {name: text for name in _NAMES if (text := _content(config.get(name, special_map.get(name))))}
+    extra = special_map.get("additional_special_tokens") or config.get("additional_special_tokens") or []
+    texts = [*variables.values(), *filter(None, map(_content, extra if isinstance(extra, list) else []))]
+    known = {token.content for token in backend.get_added_tokens_decoder().values() if token.special}
+    backend.add_special_tokens(
+        [AddedToken(text, special=True, normalized=False) for text in texts if text not in known]
+    )
+
+    added = backend.get_added_tokens_decoder()
+    vocab_size = max(backend.get_vocab_size(with_added_tokens=False), max(added, default=-1) + 1)
+    named = {name: backend.token_to_id(text) for name, text in variables.items()}
+    eos_ids = {named.get("eos_token")}
+    for source, settings in (("generation_config.json", generation), ("config.json", model)):
+        eos_ids |= _token_ids(settings.get("eos_token_id"), source)
+    bos_id = named.get("bos_token")
+    adds_bos = config.get("add_bos_token")
+    if not isinstance(adds_bos, bool):
+        with library_errors(lambda error: BadModelFile(f"tokenizer.json cannot be used: {error}.")):
+            adds_bos = bos_id is not None and bos_id in backend.encode("").ids
+    # What the vocabulary makes of a character that it has no token for, whatever the config calls unknown.
+    unknown = getattr(backend.model, "unk_token", None) or variables.get("unk_token")
+    return Parts(
+        backend=backend,
+        spelling=spelling_of(backend.decoder),
+        vocab_size=vocab_size,
+        token_text=backend.id_to_token,
+        control={token.content: token_id for token_id, token in added.items() if token.special},
+        bos_id=bos_id,
+        eos_ids=frozenset(token_id for token_id in eos_ids if token_id is not None),
+        unknown_id=backend.token_to_id(unknown) if isinstance(unknown, str) else None,
+        adds_bos=adds_bos,
+        template=_template(files, config),
+        template_variables=variables,
+    )
+
+
+def read_template(files: Mapping[str, Path]) -> str | None:
+    """Return the folder's chat template alone."""
+    name = "tokenizer_config.json"
+    return _template(files, read_json_object(files[name], name) if name in files else {})
+
+
+def _backend(path: Path) -> tokenizers.Tokenizer:
+    text = read_text(path, "tokenizer.json", MAX_TOKENIZER_BYTES)
+    with library_errors(lambda error: BadModelFile(f"tokenizer.json cannot be read: {error}.")):
+        backend = tokenizers.Tokenizer.from_str(text)
+    # A prompt is never cut in silence, whatever the file's defaults were.
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def _add_tokens(backend: tokenizers.Tokenizer, config: Mapping[str, Any]) -> None:
+    """Add the tokens that only tokenizer_config.json has, under the numbers that it gives them."""
+    declared = config.get("added_tokens_decoder")
+    if not isinstance(declared, dict):
+        return
+    # A control token must be one, even if only one of the two files says so.
+    added = backend.get_added_tokens_decoder().values()
+    special = {
+        _content(entry) for entry in declared.values() if isinstance(entry, dict) and entry.get("special") is True
+    }
+    unmarked = {token.content for token in added if not token.special} & special
+    entries = [(int(key), value) for key, value in declared.items() if key.isdecimal() and isinstance(value, dict)]
+    for token_id, entry in sorted(entries, key=lambda item: item[0]):
+        text = _content(entry)
+        if text is None or (backend.token_to_id(text) is not None and text not in unmarked):
+            continue
+        flags = {name: entry.get(name) is True for name in ("single_word", "lstrip", "rstrip", "normalized", "special")}
+        backend.add_tokens([AddedToken(text, **flags)])
+        if backend.token_to_id(text) != token_id:
+            raise BadModelFile(
+                f"tokenizer_config.json gives {text!r:.60} the number {token_id:,}; "
+                f"by tokenizer.json it would be {backend.token_to_id(text)}."
+            )
+
+
+def _content(token: Any) -> str | None:
+    """A token is written as a string or as an object with its content."""
+    content = token.get("content") if isinstance(token, dict) else token
+    return content if isinstance(content, str) and content else None
+
+
+def _token_ids(value: Any, source: str) -> set[int | None]:
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(type(token_id) is int and token_id >= 0 for token_id in values):
+        raise BadModelFile(f"{source} has the eos_token_id {value!r:.60}; it takes token numbers.")
+    return set(values)
+
+
+def _template(files: Mapping[str, Path], config: Mapping[str, Any]) -> str | None:
+    if "chat_template.jinja" in files:
+        return read_text(files["chat_template.jinja"], "chat_template.jinja")
+    template = config.get("chat_template")
+    if isinstance(template, list):  # several, by name
+        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+        template = named.get("default")
+    return template if isinstance(template, str) else None

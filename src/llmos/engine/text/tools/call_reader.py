@@ -1,0 +1,92 @@
+"""One call as models write it: {"name": "f", "arguments": {…}}, read while it is written."""
+
+import json
+from collections.abc import Collection
+
+from llmos.engine.text.tools.json_text import JsonObject, StringText
+
+_SPACE = " \t\n\r"
+_ASIDE = ("id", "type")
+"""Keys that some models write, and that say nothing to us."""
+
+
+class CallReader:
+    """Takes the call from before its "{" on, or before the "[" of a list that it is the first of. The name must be one
+    of `names`; the keys may come in any order.
+
+    A call is known from where its name has come and its arguments have begun; until then it may turn out to be none.
+    """
+
+    def __init__(self, names: Collection[str], *, begins_list: bool = False) -> None:
+        self.name: str | None = None
+        self.is_whole = False
+        self._names = names
+        self._expects = "list" if begins_list else "object"
+        self._key = ""
+        self._raw = ""
+        self._string: StringText | None = None
+        self._arguments: JsonObject | None = None
+        self._has_arguments = False
+        self._pieces: list[str] = []
+
+    @property
+    def is_known(self) -> bool:
+        return self.name is not None and self._has_arguments
+
+    def push(self, character: str) -> bool:
+        """Take the next character; False where it can't be part of a call. Nothing may follow a whole one."""
+        if self._arguments is not None:
+            if not self._arguments.push(character):
+                return False
+            self._pieces.append(character)
+            if self._arguments.is_whole:
+                self._arguments, self._expects = None, "comma"
+            return True
+        if self._string is not None:
+            self._raw += character
+            if not self._string.push(character):
+                return False
+            return self._end_string() if self._string.is_whole else True
+        return character in _SPACE or self._take(character)
+
+    def take_arguments(self) -> str:
+        """Return what came of the arguments since it was last asked for. Ask where the call is known."""
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        return text
+
+    def _take(self, character: str) -> bool:
+        expects = self._expects
+        if (expects, character) == ("list", "["):
+            self._expects = "object"
+        elif (expects, character) == ("object", "{") or (expects, character) == ("comma", ","):
+            self._expects = "key"
+        elif (expects, character) == ("colon", ":"):
+            self._expects = "value"
+        elif (expects, character) == ("comma", "}"):
+            self.is_whole = self.is_known
+            return self.is_whole
+        elif expects == "value" and self._key in ("arguments", "parameters"):
+            if character != "{":
+                return False
+            self._arguments, self._has_arguments = JsonObject(), True
+            return self.push(character)
+        elif expects in ("key", "value") and character == '"':
+            self._string, self._raw = StringText(), character
+        else:
+            return False
+        return True
+
+    def _end_string(self) -> bool:
+        text = json.loads(self._raw)
+        self._string = None
+        if self._expects == "key":
+            is_new = (text not in ("arguments", "parameters") or not self._has_arguments) and (
+                text != "name" or self.name is None
+            )
+            self._key, self._expects = text, "colon"
+            return is_new and text in ("name", "arguments", "parameters", *_ASIDE)
+        self._expects = "comma"
+        if self._key == "name":
+            self.name = text if text in self._names else None
+        return self._key != "name" or self.name is not None

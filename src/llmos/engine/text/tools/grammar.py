@@ -1,0 +1,154 @@
+"""What makes calls sure: the grammar of an answer that may, or must, call. In llguidance's lark.
+
+Text is free up to where a call begins; from there on every token follows the schema. The calls are spelled as the
+templates spell those of earlier turns, so that what was said is what will be read.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from llmos.core.errors import BadRequest
+from llmos.engine.messages import Grammar, Tools
+from llmos.engine.text.reasoning import ReasoningTags
+from llmos.engine.text.tools.formats import Format
+
+MAX_CALLS = 32
+"""In one answer: a small model that has to call may know no end."""
+
+_SAYS_WHAT_ELSE = {"additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref"}
+_JSON_OPTIONS = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+
+Control = Callable[[str], int | None]
+"""The control token that a string is, None where it is none."""
+
+
+def tools_grammar(
+    form: Format,
+    tools: Tools,
+    control: Control,
+    *,
+    reasoning: ReasoningTags | None = None,
+    is_reasoning: bool = False,
+    content: Grammar | None = None,
+) -> Grammar:
+    """Return what an answer of these tools must be. `content`: what the answer must be where it doesn't call. Raises
+    BadRequest where the two can't go together."""
+    functions = [f for f in tools.functions if tools.choice != "named" or f["name"] == tools.name]
+    num_calls = MAX_CALLS if form.is_parallel and tools.is_parallel and tools.choice != "named" else 1
+    must_call = tools.choice in ("required", "named")
+    rules = [
+        "%llguidance {}",
+        *_call_rules(form, functions),
+        "TEXT: /(.|\\n)*/",
+        *(_must_rules if must_call or content else _may_rules)(form, num_calls, control),
+    ]
+    if content and not must_call:
+        rules += [f"answer: calls | {_content(content)}"]
+    elif must_call:
+        rules += ["answer: calls"]
+    if reasoning is None or not (must_call or content or control(reasoning.closing) is not None):
+        rules += ["start: answer"]
+    else:
+        rules += _reasoning_rules(reasoning, control, is_open=is_reasoning)
+    return Grammar("tools", "\n".join(rules), "tools")
+
+
+def schema_grammar(function: Mapping[str, Any], field: str) -> Grammar:
+    """Return what the arguments of one function must be, for saying which of several is wrong."""
+    return Grammar("tools", f"%llguidance {{}}\nstart: %json {_arguments(function)}", field)
+
+
+def _call_rules(form: Format, functions: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = " | ".join(f"call_{i}" for i in range(len(functions)))
+    opening = _text('{"name": ')
+    rules = [f'call: {opening} ({names}) "}}"']
+    for i, function in enumerate(functions):
+        head = f'{json.dumps(function["name"])}, "{form.arguments_key}": '
+        rules += [f"call_{i}: {_text(head)} arguments_{i}", f"arguments_{i}: %json {_arguments(function)}"]
+    return rules
+
+
+def _must_rules(form: Format, num_calls: int, control: Control) -> list[str]:
+    """`calls`: at least one."""
+    shape = form.shape
+    opening, more = _tag(shape.opening, control), num_calls - 1
+    if shape.repeats:
+        block = f'block: {opening} "\\n" call "\\n" {_tag(shape.closing, control)}'
+        return [block, f'calls: block ("\\n" block){{0,{more}}}' if more else "calls: block"]
+    return [f"calls: {opening} {_inside(form, more)}"]
+
+
+def _may_rules(form: Format, num_calls: int, control: Control) -> list[str]:
+    """`answer`: text, and calls in it."""
+    shape = form.shape
+    if not shape.opening:
+        return [
+            f"calls: {_inside(form, num_calls - 1)}",
+            r'PLAIN: /(.|\n)*/ & ~/[ \t\r\n]*\{[ \t\r\n]*"name"(.|\n)*/',
+            "answer: calls | PLAIN",
+        ]
+    if control(shape.opening) is None:
+        opening, rules = "opening", [f"opening[lazy]: TEXT {_text(shape.opening)}"]
+    else:
+        opening, rules = f"TEXT {_tag(shape.opening, control)}", []
+    if shape.repeats:
+        rules += [f'calls: {opening} "\\n" call "\\n" {_tag(shape.closing, control)}']
+    else:
+        rules += [f"calls: {opening} {_inside(form, num_calls - 1)}"]
+    many = f"calls{{0,{num_calls}}}" if shape.repeats else "calls?"
+    return [*rules, f"answer: {many} TEXT"]
+
+
+def _inside(form: Format, num_more: int) -> str:
+    """What stands between the opening and the closing."""
+    shape = form.shape
+    more = f" ({_text(shape.separator + ' ')} call){{0,{num_more}}}" if num_more else ""
+    return f'" "? "[" call{more} {_text(shape.closing)}' if shape.is_list else f"call{more}"
+
+
+def _reasoning_rules(tags: ReasoningTags, control: Control, *, is_open: bool) -> list[str]:
+    """`start`: the answer behind the reasoning that its prompt has begun, or that it may begin with."""
+    if control(tags.closing) is None:
+        rules = [f"reasoned[lazy]: TEXT {_text(tags.closing)}", "reasoning: reasoned /\\n*/"]
+    else:
+        rules = [f"reasoning: TEXT {_tag(tags.closing, control)} /\\n*/"]
+    begun = "reasoning" if is_open else f"({_tag(tags.opening, control)} reasoning)?"
+    return [*rules, f"start: {begun} answer"]
+
+
+def _tag(text: str, control: Control) -> str:
+    token = control(text)
+    return _text(text) if token is None else f"<[{token}]>"
+
+
+def _text(text: str) -> str:
+    return json.dumps(text) if text else ""
+
+
+def _arguments(function: Mapping[str, Any]) -> str:
+    """The schema of the arguments. Where it lists properties, there are no others: a function takes what it names."""
+    schema = {"type": "object", **(function.get("parameters") or {})}
+    if schema.get("properties") is not None and _SAYS_WHAT_ELSE.isdisjoint(schema):
+        schema["additionalProperties"] = False
+    is_lenient = not function.get("strict")
+    return json.dumps({**schema, "x-guidance": {**_JSON_OPTIONS, "lenient": is_lenient, "coerce_one_of": is_lenient}})
+
+
+def _content(content: Grammar) -> str:
+    match content.kind:
+        case "json_object":
+            return "%json " + json.dumps({"type": "object", "x-guidance": _JSON_OPTIONS})
+        case "json_schema":
+            schema = json.loads(content.text)
+            return "%json " + json.dumps(
+                {**schema, "x-guidance": _JSON_OPTIONS} if isinstance(schema, dict) else schema
+            )
+        case "choice":
+            return " | ".join(json.dumps(choice) for choice in json.loads(content.text) if choice)
+        case _:
+            raise BadRequest(
+                f"{content.field} as a {content.kind} and tools that the model may call don't go together. "
+                "Leave one of them out, or give the format as a JSON schema.",
+                param=content.field,
+            )

@@ -1,0 +1,45 @@
+"""[TOOL_CALLS] [{"name": …, "arguments": …}, …]: Mistral 7B v0.3, Nemo, Mixtral."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from llmos.engine.text.tools.formats import Message, as_openai
+from llmos.engine.text.tools.parser import Shape
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+class Mistral:
+    shape: ClassVar = Shape(opening="[TOOL_CALLS]", is_list=True, separator=",", closing="]")
+    tags: ClassVar[tuple[str, ...]] = ("[TOOL_CALLS]",)
+    is_parallel: ClassVar = True
+    arguments_key: ClassVar = "arguments"
+
+    def is_of(self, template: str) -> bool:
+        # Later ones write [TOOL_CALLS]name[ARGS]{…}.
+        return "[TOOL_CALLS]" in template and "[ARGS]" not in template
+
+    def tell(
+        self, messages: Sequence[Message], functions: Sequence[Mapping[str, Any]]
+    ) -> tuple[list[Message], dict[str, Any]]:
+        return [_with_short_ids(message) for message in messages], {"tools": as_openai(functions) or None}
+
+
+def _with_short_ids(message: Message) -> Message:
+    """Mistral's templates take ids of nine letters and digits and no others."""
+    if message.get("tool_calls"):
+        return {**message, "tool_calls": [{**call, "id": _short(call["id"])} for call in message["tool_calls"]]}
+    if "tool_call_id" in message:
+        return {**message, "tool_call_id": _short(message["tool_call_id"])}
+    return message
+
+
+def _short(id: str) -> str:
+    if len(id) == 9 and id.isascii() and id.isalnum():
+        return id
+    number = int.from_bytes(hashlib.sha256(id.encode(errors="surrogatepass")).digest()[:8], "big")
+    return "".join(_DIGITS[number // 62**i % 62] for i in range(9))
+
+
+MISTRAL = Mistral()

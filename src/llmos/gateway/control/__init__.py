@@ -1,0 +1,1 @@
+"""The control plane: one module of endpoints for each noun."""

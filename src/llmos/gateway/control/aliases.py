@@ -1,0 +1,100 @@
+"""/llmos/v1/models/NAME/aliases: movable names for a model's Versions, and where each of them ever pointed."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from llmos.core.errors import BadRequest
+from llmos.deployments.removing import remove
+from llmos.gateway.http import openapi
+from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.requests import WireRequest, receive, receive_query
+from llmos.models.versions.aliases import AliasMove
+
+router = APIRouter(prefix="/llmos/v1/models/{name}/aliases", tags=["aliases"])
+
+
+class AliasMoveDescription(msgspec.Struct, kw_only=True):
+    name: str
+    """NAME:ALIAS."""
+    was: str | None
+    """The Version that it pointed at before."""
+    now: str | None
+    """The Version that it points at since; null where it was removed."""
+    at: datetime
+    by: str | None
+
+
+class AliasMoves(msgspec.Struct):
+    data: list[AliasMoveDescription]
+
+
+class AliasTarget(WireRequest, kw_only=True):
+    version: str
+    expected: str | None = None
+    """Move it only where it points at this Version until now."""
+
+
+class AliasQuery(WireRequest, kw_only=True):
+    at: str | None = None
+    """An instant in ISO 8601: only the move that held then."""
+
+
+@router.get("", summary="List a model's aliases", responses=openapi.answers(AliasMoves))
+async def list_aliases(request: Request, name: str) -> Response:
+    """Each with its last move."""
+    aliases = await asyncio.to_thread(services_of(request).registry.aliases.list, name)
+    return json_response(AliasMoves([_move(name, move) for move in aliases.values()]))
+
+
+@router.put(
+    "/{alias}",
+    summary="Point an alias at a Version",
+    openapi_extra=openapi.body(AliasTarget, {"version": "smollm2@1"}),
+    responses=openapi.answers(AliasMoveDescription),
+)
+async def set_alias(request: Request, name: str, alias: str) -> Response:
+    asked = await receive(request, AliasTarget)
+    registry, by = services_of(request).registry, tenant_of(request)
+
+    def move() -> AliasMove:
+        return registry.aliases.set(name, alias, asked.version, expected=asked.expected, by=by)
+
+    return json_response(_move(name, await asyncio.to_thread(move)))
+
+
+@router.delete("/{alias}", summary="Remove an alias", status_code=204)
+async def remove_alias(request: Request, name: str, alias: str) -> Response:
+    """Its history stays. Refused where a deployment or a Route needs it."""
+    registry, by = services_of(request).registry, tenant_of(request)
+    await asyncio.to_thread(lambda: remove(registry, f"{name}:{alias}", by=by))
+    return Response(status_code=204)
+
+
+@router.get("/{alias}/history", summary="Tell where an alias ever pointed", responses=openapi.answers(AliasMoves))
+async def alias_history(request: Request, name: str, alias: str) -> Response:
+    """Oldest first. With `?at=` the one move that held at that instant, or none."""
+    asked = receive_query(request, AliasQuery)
+    moves = await asyncio.to_thread(services_of(request).registry.aliases.history, name, alias)
+    if asked.at is not None:
+        instant = _instant(asked.at)
+        moves = [move for move in moves if move.at <= instant][-1:]
+    return json_response(AliasMoves([_move(name, move) for move in moves]))
+
+
+def _instant(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))  # an unescaped + of a zone arrives as a space
+    except ValueError:
+        raise BadRequest(
+            f"`at` is {text[:80]!r}; it takes an instant such as 2026-03-03T14:00:00Z, or a day, which means its"
+            " beginning in UTC.",
+            param="at",
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _move(name: str, move: AliasMove) -> AliasMoveDescription:
+    return AliasMoveDescription(name=f"{name}:{move.alias}", was=move.was, now=move.now, at=move.at, by=move.by)

@@ -1,0 +1,74 @@
+"""/llmos/v1/models/NAME/card: what a Version was measured to cost, and what the project's limits say to it now."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from llmos.core.errors import NotFound
+from llmos.gateway.http import openapi
+from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.services import Services
+from llmos.models.cards.card import Card
+from llmos.models.cards.cards import Cards
+from llmos.models.cards.limits import Verdict, verdicts
+from llmos.models.cards.page import page, siblings
+from llmos.models.cards.rows import as_plain
+from llmos.models.policies import Policies
+
+router = APIRouter(prefix="/llmos/v1/models/{name}", tags=["models"])
+
+# No script, nothing from elsewhere: whatever a model is called, the page does no more than show it.
+_PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+
+class LimitVerdict(msgspec.Struct, kw_only=True):
+    name: str
+    limit: float
+    value: float | None
+    """Null: not measured, which is not passed."""
+    passes: bool
+    sentence: str
+
+
+class CardDescription(Card, frozen=True, kw_only=True):
+    limits: list[LimitVerdict]
+    """Those that are set, as of now."""
+
+
+@router.get("/card", summary="Say what a Version costs", responses=openapi.answers(CardDescription))
+async def get_card(request: Request, name: str) -> Response:
+    """`name` is a Route or a reference. 404 where it was never measured: the message says how to."""
+    return json_response(await asyncio.to_thread(_plain, services_of(request), name))
+
+
+@router.get(
+    "/card.html",
+    summary="Show what a Version costs, with plots",
+    responses={200: {"content": {"text/html": {}}, "description": "A page that needs nothing else"}},
+)
+async def get_card_page(request: Request, name: str) -> Response:
+    text = await asyncio.to_thread(_page, services_of(request), name)
+    return Response(text, media_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
+
+
+def _plain(services: Services, name: str) -> dict[str, Any]:
+    card, judged = _card(services, name)
+    return as_plain(card, judged)
+
+
+def _page(services: Services, name: str) -> str:
+    card, judged = _card(services, name)
+    return page([card], [judged], siblings(services.registry, [card]))
+
+
+def _card(services: Services, name: str) -> tuple[Card, list[Verdict]]:
+    version, database = services.routes.resolve(name), services.registry.database
+    card = Cards(database).get(version)
+    if card is None:
+        raise NotFound(
+            f"{version.ref} has no card yet. Measure it, on the server's machine: llmos card {version.ref} --measure",
+            param="name",
+        )
+    return card, verdicts(card, Policies(database).all())

@@ -1,0 +1,53 @@
+"""GET /health/live, /health/ready and /metrics: for whoever watches the server. /health asks for no key."""
+
+from typing import Literal
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from llmos.gateway import metrics
+from llmos.gateway.http import openapi
+from llmos.gateway.http.replies import services_of
+
+router = APIRouter(tags=["health"])
+
+
+class Liveness(msgspec.Struct):
+    status: Literal["live"] = "live"
+
+
+class ModelState(msgspec.Struct, omit_defaults=True):
+    version: str
+    state: str
+    """loading, ready, stuck, failed or stopped. One that was stopped on purpose is loaded when it is asked for."""
+    reason: str | None = None
+    """Why it can't answer at once."""
+
+
+class ReadinessReport(msgspec.Struct):
+    status: Literal["ready", "unready", "draining"]
+    models: list[ModelState]
+    """The models that the server was started for. It is ready when none of them has a reason not to be."""
+
+
+@router.get("/health/live", summary="Is the server up?", responses=openapi.answers(Liveness))
+async def live() -> Response:
+    return Response(b'{"status":"live"}', media_type="application/json")
+
+
+@router.get("/health/ready", summary="Are its models loaded?", responses=openapi.answers(ReadinessReport))
+async def ready(request: Request) -> Response:
+    services = services_of(request)
+    models = services.readiness.models(services.pool.status())
+    status: Literal["ready", "unready", "draining"] = "unready" if any(model.reason for model in models) else "ready"
+    if services.readiness.is_draining:
+        status = "draining"
+    report = ReadinessReport(status, [ModelState(model.version, model.state, model.reason) for model in models])
+    return Response(msgspec.json.encode(report), 200 if status == "ready" else 503, media_type="application/json")
+
+
+@router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
+async def get_metrics(request: Request) -> Response:
+    services = services_of(request)
+    return Response(await run_in_threadpool(services.metrics.render), media_type=metrics.CONTENT_TYPE)

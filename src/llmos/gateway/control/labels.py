@@ -1,0 +1,83 @@
+"""/llmos/v1/models/NAME/labels: tags and descriptions of models and Versions."""
+
+import asyncio
+from datetime import datetime
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from llmos.gateway.http import openapi
+from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.requests import WireRequest, receive
+from llmos.models.versions.versions import Labels
+
+router = APIRouter(prefix="/llmos/v1/models/{name}/labels", tags=["labels"])
+
+
+class LabelsDescription(msgspec.Struct, kw_only=True):
+    description: str | None
+    tags: dict[str, str]
+    """A tag that is only a word has an empty value."""
+
+
+class LabelsChange(WireRequest, kw_only=True):
+    description: str | None = None
+    """Empty for none."""
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+    """To set."""
+    remove_tags: list[str] = msgspec.field(default_factory=list)
+
+
+class LabelChangeDescription(msgspec.Struct, kw_only=True):
+    subject: str
+    """NAME, or NAME@NUMBER of a Version."""
+    what: str
+    """description, or tag KEY."""
+    was: str | None
+    now: str | None
+    at: datetime
+    by: str | None
+
+
+class LabelChanges(msgspec.Struct):
+    data: list[LabelChangeDescription]
+
+
+@router.get("", summary="Say what is said of a model or a Version", responses=openapi.answers(LabelsDescription))
+async def get_labels(request: Request, name: str) -> Response:
+    """`name`: NAME is the model; NAME:ALIAS, NAME@NUMBER and NAME@sha256:DIGEST are Versions."""
+    return json_response(_labels(await asyncio.to_thread(services_of(request).registry.labels.get, name)))
+
+
+@router.patch(
+    "",
+    summary="Change tags and description",
+    openapi_extra=openapi.body(LabelsChange, {"description": "Answers our customers", "tags": {"team": "search"}}),
+    responses=openapi.answers(LabelsDescription),
+)
+async def change_labels(request: Request, name: str) -> Response:
+    """What isn't named stays as it is."""
+    asked = await receive(request, LabelsChange)
+    book, by = services_of(request).registry.labels, tenant_of(request)
+
+    def change() -> Labels:
+        if asked.tags or asked.remove_tags:
+            book.tag(name, asked.tags, asked.remove_tags, by=by)
+        if asked.description is not None:
+            book.describe(name, asked.description, by=by)
+        return book.get(name)
+
+    return json_response(_labels(await asyncio.to_thread(change)))
+
+
+@router.get("/history", summary="Tell who said what when", responses=openapi.answers(LabelChanges))
+async def label_history(request: Request, name: str) -> Response:
+    """Oldest first; of a model its Versions' besides."""
+    changes = await asyncio.to_thread(services_of(request).registry.labels.history, name)
+    return json_response(
+        LabelChanges([msgspec.convert(change, LabelChangeDescription, from_attributes=True) for change in changes])
+    )
+
+
+def _labels(labels: Labels) -> LabelsDescription:
+    return LabelsDescription(description=labels.description, tags=dict(labels.tags))

@@ -1,0 +1,62 @@
+"""/llmos/v1/policies: what the project demands of the Versions that it runs."""
+
+import asyncio
+from datetime import datetime
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from llmos.gateway.http import openapi
+from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.requests import WireRequest, receive
+from llmos.models.policies import Policies, Policy
+
+router = APIRouter(prefix="/llmos/v1/policies", tags=["policies"])
+
+
+class PolicyDescription(msgspec.Struct, kw_only=True):
+    name: str
+    value: bool | float
+    updated_at: datetime
+    updated_by: str | None
+
+
+class PolicyDescriptions(msgspec.Struct):
+    data: list[PolicyDescription]
+
+
+class PolicyValue(WireRequest, kw_only=True):
+    value: bool | float | str
+    """A text as a person writes it: on, 5%."""
+
+
+@router.get("", summary="List the policies that are set", responses=openapi.answers(PolicyDescriptions))
+async def list_policies(request: Request) -> Response:
+    policies = await asyncio.to_thread(_policies(request).list)
+    return json_response(PolicyDescriptions([_policy(policy) for policy in policies]))
+
+
+@router.put(
+    "/{name}",
+    summary="Demand something from now on",
+    openapi_extra=openapi.body(PolicyValue, {"value": True}),
+    responses=openapi.answers(PolicyDescription),
+)
+async def set_policy(request: Request, name: str) -> Response:
+    asked, by = await receive(request, PolicyValue), tenant_of(request)
+    policy = await asyncio.to_thread(lambda: _policies(request).set(name, asked.value, by=by))
+    return json_response(_policy(policy))
+
+
+@router.delete("/{name}", summary="Demand it no more", status_code=204)
+async def unset_policy(request: Request, name: str) -> Response:
+    await asyncio.to_thread(_policies(request).unset, name)
+    return Response(status_code=204)
+
+
+def _policies(request: Request) -> Policies:
+    return Policies(services_of(request).registry.database)
+
+
+def _policy(policy: Policy) -> PolicyDescription:
+    return msgspec.convert(policy, PolicyDescription, from_attributes=True)

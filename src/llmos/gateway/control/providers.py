@@ -1,0 +1,95 @@
+"""/llmos/v1/providers: who runs models for us elsewhere. A key goes in and never comes out."""
+
+import asyncio
+from datetime import datetime
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from llmos.deployments.providers.remote_model import Provider
+from llmos.gateway.http import openapi
+from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.requests import WireRequest, receive
+
+router = APIRouter(prefix="/llmos/v1/providers", tags=["providers"])
+
+
+class ProviderRequest(WireRequest, kw_only=True):
+    kind: str = "openai"
+    """The wire format: openai or anthropic."""
+    base_url: str
+    """What /chat/completions or /messages follows, such as https://api.openai.com/v1."""
+    key: str | None = None
+    """Kept encrypted. Without one, none is sent."""
+
+
+class ProviderDescription(msgspec.Struct, kw_only=True):
+    name: str
+    kind: str
+    base_url: str
+    has_key: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class ProviderDescriptions(msgspec.Struct):
+    data: list[ProviderDescription]
+
+
+class ProviderModels(msgspec.Struct):
+    """The provider can be reached, and takes the key."""
+
+    models: list[str]
+
+
+@router.get("", summary="List the providers", responses=openapi.answers(ProviderDescriptions))
+async def list_providers(request: Request) -> Response:
+    providers = await asyncio.to_thread(services_of(request).providers.list)
+    return json_response(ProviderDescriptions([_provider(each) for each in providers]))
+
+
+@router.get("/{name}", summary="Describe a provider", responses=openapi.answers(ProviderDescription))
+async def get_provider(request: Request, name: str) -> Response:
+    return json_response(_provider(await asyncio.to_thread(services_of(request).providers.get, name)))
+
+
+@router.put(
+    "/{name}",
+    summary="Add a provider, or change one",
+    openapi_extra=openapi.body(
+        ProviderRequest, {"kind": "openai", "base_url": "https://api.openai.com/v1", "key": "the provider's key"}
+    ),
+    responses=openapi.answers(ProviderDescription),
+)
+async def put_provider(request: Request, name: str) -> Response:
+    """`remote:NAME/MODEL` is a target of Routes from then on."""
+    asked = await receive(request, ProviderRequest)
+    provider = await asyncio.to_thread(
+        services_of(request).providers.add, name, kind=asked.kind, base_url=asked.base_url, key=asked.key
+    )
+    return json_response(_provider(provider))
+
+
+@router.get("/{name}/models", summary="Ask a provider what it has", responses=openapi.answers(ProviderModels))
+async def list_provider_models(request: Request, name: str) -> Response:
+    services = services_of(request)
+    provider = await asyncio.to_thread(services.providers.get, name)
+    return json_response(ProviderModels(await services.remotes.models(provider)))
+
+
+@router.delete("/{name}", summary="Remove a provider and its key", status_code=204)
+async def remove_provider(request: Request, name: str) -> Response:
+    """Refused while a Route leads to it."""
+    await asyncio.to_thread(services_of(request).providers.remove, name)
+    return Response(status_code=204)
+
+
+def _provider(provider: Provider) -> ProviderDescription:
+    return ProviderDescription(
+        name=provider.name,
+        kind=provider.kind,
+        base_url=provider.base_url,
+        has_key=provider.has_key,
+        created_at=provider.created_at,
+        updated_at=provider.updated_at,
+    )

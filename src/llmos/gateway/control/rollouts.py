@@ -1,0 +1,164 @@
+"""/llmos/v1/rollouts: versions that take routes over step by step, and go back by themselves."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from msgspec import Meta
+
+from llmos.deployments.rollouts.gates import DEFAULT_GATE
+from llmos.deployments.rollouts.rollouts import DEFAULT_MIN_CALLS, DEFAULT_STEPS, Rollout
+from llmos.gateway.http import openapi
+from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.requests import WireRequest, receive
+
+router = APIRouter(prefix="/llmos/v1", tags=["rollouts"])
+
+
+class Promotion(WireRequest, kw_only=True):
+    version: str
+    """The reference of a version."""
+    route: str
+    steps: list[float] = msgspec.field(default_factory=lambda: list(DEFAULT_STEPS))
+    """Percents of the route's calls, rising to 100."""
+    gate: str = DEFAULT_GATE
+    """What has to hold at each step, as in `error_rate <= 1% and p95_first_token <= 1.5x`."""
+    min_calls: int = DEFAULT_MIN_CALLS
+    """Calls that each step wants to see."""
+    max_hold_seconds: int | None = None
+    """A step that takes longer is rolled back."""
+    cases: Annotated[list[dict[str, Any]], Meta(max_length=500)] = msgspec.field(default_factory=list)
+    """Questions with what a right answer has: the gate's `score`."""
+    force: bool = False
+    """Whatever the version's card says; the deployment's history keeps that."""
+
+
+class RolloutDescription(msgspec.Struct, kw_only=True):
+    id: int
+    route: str
+    version: str
+    state: str
+    """starting, running, finished, rolled_back or stopped."""
+    percent: float
+    """Of the route's calls, those that the version gets now."""
+    step: int
+    """Of `steps`; -1 while it is starting."""
+    steps: list[float]
+    gate: str
+    min_calls: int
+    max_hold_seconds: int | None
+    num_cases: int
+    before: dict[str, float]
+    """The route's targets and weights when it began."""
+    baseline: dict[str, float]
+    scores: dict[str, float]
+    reason: str
+    """Why it is in its state, with the numbers."""
+    begun_by: str | None
+    step_began_at: datetime
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class RolloutDescriptions(msgspec.Struct):
+    data: list[RolloutDescription]
+
+
+class RolloutEventDescription(msgspec.Struct, kw_only=True):
+    at: datetime
+    kind: str
+    """began, stepped, finished, rolled_back or stopped."""
+    reason: str
+    data: dict[str, Any]
+
+
+class RolloutHistory(msgspec.Struct):
+    data: list[RolloutEventDescription]
+
+
+@router.get("/rollouts", summary="List the Rollouts", responses=openapi.answers(RolloutDescriptions))
+async def list_rollouts(request: Request) -> Response:
+    """The newest first; `?route=NAME`: of one Route."""
+    route = request.query_params.get("route")
+    found = await asyncio.to_thread(services_of(request).rollouts.list, route)
+    return json_response(RolloutDescriptions([describe(rollout) for rollout in found]))
+
+
+@router.post(
+    "/rollouts",
+    summary="Promote a Version on a Route",
+    openapi_extra=openapi.body(
+        Promotion,
+        {"version": "smollm2@2", "route": "dialogue", "steps": [5, 25, 100], "gate": "error_rate <= 1%"},
+    ),
+    responses=openapi.answers(RolloutDescription),
+)
+async def promote(request: Request) -> Response:
+    """It is loaded beside what answers now, tries the cases, and takes the calls over in steps behind the gate."""
+    asked = await receive(request, Promotion)
+    rollout = await asyncio.to_thread(
+        services_of(request).rollouts.begin,
+        asked.version,
+        asked.route,
+        steps=asked.steps,
+        gate=asked.gate,
+        min_calls=asked.min_calls,
+        max_hold_seconds=asked.max_hold_seconds,
+        cases=asked.cases,
+        force=asked.force,
+        by=tenant_of(request),
+    )
+    return json_response(describe(rollout))
+
+
+@router.get("/rollouts/{id}", summary="Describe a Rollout", responses=openapi.answers(RolloutDescription))
+async def get_rollout(request: Request, id: int) -> Response:
+    return json_response(describe(await asyncio.to_thread(services_of(request).rollouts.get, id)))
+
+
+@router.get(
+    "/rollouts/{id}/history", summary="What happened in a Rollout, and why", responses=openapi.answers(RolloutHistory)
+)
+async def get_rollout_history(request: Request, id: int) -> Response:
+    events = await asyncio.to_thread(services_of(request).rollouts.history, id)
+    return json_response(
+        RolloutHistory([msgspec.convert(event, RolloutEventDescription, from_attributes=True) for event in events])
+    )
+
+
+@router.delete(
+    "/routes/{name}/rollout",
+    summary="Undo the last Rollout of a Route at once",
+    responses=openapi.answers(RolloutDescription),
+)
+async def roll_back(request: Request, name: str) -> Response:
+    """The Route gets the weights back that it had before, whether the Rollout still runs or has finished."""
+    rollouts = services_of(request).rollouts
+    rollout = await asyncio.to_thread(rollouts.roll_back_route, name, by=tenant_of(request))
+    return json_response(describe(rollout))
+
+
+def describe(rollout: Rollout) -> RolloutDescription:
+    return RolloutDescription(
+        id=rollout.id,
+        route=rollout.route,
+        version=rollout.target,
+        state=rollout.state,
+        percent=rollout.percent,
+        step=rollout.step,
+        steps=list(rollout.steps),
+        gate=rollout.gate,
+        min_calls=rollout.min_calls,
+        max_hold_seconds=rollout.max_hold_seconds,
+        num_cases=len(rollout.cases),
+        before=dict(rollout.before),
+        baseline=dict(rollout.baseline),
+        scores=dict(rollout.scores),
+        reason=rollout.reason,
+        begun_by=rollout.begun_by,
+        step_began_at=rollout.step_began_at,
+        created_at=rollout.created_at,
+        ended_at=rollout.ended_at,
+    )

@@ -1,0 +1,63 @@
+"""/llmos/v1/models/NAME/signatures: who has vouched for a Version."""
+
+import asyncio
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from llmos.gateway.http import openapi
+from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.requests import WireRequest, receive
+from llmos.models.versions.signatures import signer_of
+
+router = APIRouter(prefix="/llmos/v1/models/{name}/signatures", tags=["signatures"])
+
+
+class SignatureDescription(msgspec.Struct, kw_only=True):
+    version: str
+    key: str
+    """The fingerprint of the key that it says to be of: sha256 of its PEM. Nothing is verified here."""
+    signature: str
+    """A sigstore bundle, in JSON."""
+
+
+class SignatureDescriptions(msgspec.Struct):
+    data: list[SignatureDescription]
+
+
+class NewSignature(WireRequest, kw_only=True):
+    signature: str
+    """A sigstore bundle, in JSON, as `llmos sign` and OpenSSF model-signing make it."""
+
+
+@router.get("", summary="List the signatures of a Version", responses=openapi.answers(SignatureDescriptions))
+async def list_signatures(request: Request, name: str) -> Response:
+    return json_response(await asyncio.to_thread(_signatures, request, name))
+
+
+@router.post(
+    "",
+    summary="Keep a signature of a Version",
+    openapi_extra=openapi.body(NewSignature, {"signature": '{"mediaType": …}'}),
+    responses=openapi.answers(SignatureDescriptions),
+)
+async def add_signature(request: Request, name: str) -> Response:
+    """Whether it is believed is decided when the Version is loaded, by the keys that the server's machine trusts."""
+    asked, registry = await receive(request, NewSignature), services_of(request).registry
+
+    def keep() -> SignatureDescriptions:
+        registry.signatures.put(registry.resolve(name), asked.signature)
+        return _signatures(request, name)
+
+    return json_response(await asyncio.to_thread(keep))
+
+
+def _signatures(request: Request, name: str) -> SignatureDescriptions:
+    registry = services_of(request).registry
+    version = registry.resolve(name)
+    return SignatureDescriptions(
+        [
+            SignatureDescription(version=version.ref, key=signer_of(signature), signature=signature)
+            for signature in registry.signatures.get(version)
+        ]
+    )

@@ -1,0 +1,150 @@
+"""/llmos/v1/records and /blobs: versions on their way from one LLMOS server to another, and only what is missing."""
+
+import asyncio
+import re
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import FileResponse, Response
+
+from llmos.core.errors import BadRequest, Conflict, NotFound
+from llmos.gateway.http import openapi
+from llmos.gateway.http.replies import json_response, services_of
+from llmos.models.store import Store, StoredFile
+from llmos.models.transfer.transfers import Transfers
+from llmos.models.versions.records import Record, read_record, record_of
+
+router = APIRouter(prefix="/llmos/v1", tags=["transfers"])
+
+RECEIVED = "llmos-received"
+"""How many bytes of a blob are here already, where it isn't whole."""
+
+_MAX_RECORD_BYTES = 4 << 20
+_CHUNK_BYTES = 1 << 20
+_RANGE = re.compile(r"bytes (?:(?P<first>\d{1,18})-(?P<last>\d{1,18})/(?P<size>\d{1,18})|\*/0)")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Missing(msgspec.Struct):
+    """Bring these first."""
+
+    missing: list[str]
+    """Digests of blobs."""
+
+
+class Taken(msgspec.Struct):
+    version: str
+    digest: str
+
+
+_BINARY = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+_RECORD = openapi.answers(Record)
+_RECORD_EXAMPLE = {
+    "model": "tiny",
+    "digest": f"sha256:{'0' * 64}",
+    "files": [{"name": "tiny.gguf", "digest": f"sha256:{'1' * 64}", "size": 12_345_678}],
+    "created_at": "2026-03-03T12:00:00Z",
+    "source": "import:/models/tiny.gguf",
+    "license": "mit",
+}
+_RECORD_BODY = openapi.body(Record, _RECORD_EXAMPLE)
+
+
+@router.get("/records/{ref:path}", summary="What is written down about a Version", responses=_RECORD)
+async def get_record(request: Request, ref: str) -> Response:
+    """`ref` is a reference or a Route."""
+    version = await asyncio.to_thread(services_of(request).routes.resolve, ref)
+    signatures = await asyncio.to_thread(services_of(request).registry.signatures.get, version)
+    return json_response(record_of(version, signatures))
+
+
+@router.put(
+    "/records/{name}",
+    summary="Take in a Version whose blobs are here",
+    openapi_extra=_RECORD_BODY,
+    responses=openapi.answers(Taken),
+)
+async def put_record(request: Request, name: str) -> Response:
+    """The body is a record. 202 with the digests of the blobs that aren't here: bring those, then ask again."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_RECORD_BYTES:
+            raise BadRequest(f"A record has at most {_MAX_RECORD_BYTES:,} bytes.")
+    record = read_record(bytes(body))
+    source = f"llmos:pushed from {request.client.host if request.client else 'somewhere'}"
+    taken = await asyncio.to_thread(Transfers(services_of(request).registry).take_in, record, name, source)
+    if isinstance(taken, list):
+        return json_response(Missing(taken), 202)
+    return json_response(Taken(taken.ref, taken.digest), 201)
+
+
+@router.get("/blobs/{digest}", summary="The bytes of a blob, or a range of them")
+async def get_blob(request: Request, digest: str) -> Response:
+    """404 says in the header llmos-received how many bytes of it have arrived here, where it was begun."""
+    store = services_of(request).registry.store
+    path = store.blob_path(_checked(digest))
+    if await asyncio.to_thread(path.is_file):
+        return FileResponse(path, media_type="application/octet-stream")
+    num_received = await asyncio.to_thread(store.num_received, digest)
+    missing = NotFound(f"There is no blob {digest} here.")
+    return Response(
+        msgspec.json.encode(missing.body()),
+        missing.status,
+        headers={RECEIVED: str(num_received)},
+        media_type="application/json",
+    )
+
+
+@router.put("/blobs/{digest}", summary="Bring a blob, or go on with it", openapi_extra=_BINARY, status_code=204)
+async def put_blob(request: Request, digest: str) -> Response:
+    """Content-Range says which bytes the body holds, up to the last: `bytes FIRST-LAST/SIZE`, or `bytes */0`.
+
+    What arrives before the line breaks is kept; ask how much that is, and go on from there.
+    """
+    match = _RANGE.fullmatch(request.headers.get("content-range", ""))
+    first, last, size = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
+    if match is None or last != max(size - 1, 0):
+        raise BadRequest("Say which bytes come, up to the last: Content-Range: bytes FIRST-LAST/SIZE.")
+    file = StoredFile(digest, _checked(digest), size)
+    store = services_of(request).registry.store
+    with ExitStack() as held:
+        part = (await asyncio.to_thread(held.enter_context, store.receiving([file]))).get(file)
+        if part is not None:
+            num_received = await _receive(request, store, part, file, first)
+            if num_received == file.size:
+                await asyncio.to_thread(_publish, store, part, file)
+    return Response(status_code=204)
+
+
+async def _receive(request: Request, store: Store, part: Path, file: StoredFile, first: int) -> int:
+    num_received = part.stat().st_size if part.exists() else 0
+    if first > num_received:
+        raise Conflict(f"{num_received:,} bytes of {file.digest} are here; the body begins at {first:,}.")
+    await asyncio.to_thread(store.check_room, file.size - first, file.digest)
+    with part.open("ab") as writer:
+        writer.truncate(first)
+        buffer = bytearray()
+        async for chunk in request.stream():
+            buffer += chunk
+            if first + len(buffer) > file.size:
+                raise BadRequest(f"The body goes on behind byte {file.size:,}.")
+            if len(buffer) >= _CHUNK_BYTES:
+                first += len(buffer)
+                await asyncio.to_thread(writer.write, bytes(buffer))
+                buffer.clear()
+        await asyncio.to_thread(writer.write, bytes(buffer))
+        return first + len(buffer)
+
+
+def _publish(store: Store, part: Path, file: StoredFile) -> None:
+    with store.publishing():
+        store.publish(part, file)
+
+
+def _checked(digest: str) -> str:
+    if not _DIGEST.fullmatch(digest):
+        raise BadRequest(f"{digest[:80]!r} is no digest; one reads sha256: and 64 hexadecimal digits.", param="digest")
+    return digest

@@ -1,0 +1,88 @@
+"""What every HTTP request meets first: a number, the key, the doorkeeper who closes up, the counter.
+
+Pure ASGI: it costs a streamed answer one function call a chunk. It lets nothing in without a key except to OPEN_PATHS,
+so that a new route can't forget to ask.
+"""
+
+import logging
+import time
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llmos.core.errors import LLMOSError, Unauthenticated, Unavailable
+from llmos.core.ids import new_id
+from llmos.gateway.http import errors
+from llmos.gateway.http.dialects import dialect_of
+from llmos.gateway.services import Services
+from llmos.security.auth import presented_key
+
+_log = logging.getLogger(__name__)
+
+OPEN_PATHS = ("/health/", "/v2/health/")
+"""They need no key: whoever watches the server has none."""
+
+CLIENT_GONE = 499
+"""What nginx calls a request whose sender hung up before there was an answer. Seen in the metrics only."""
+
+
+class Door:
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app = app
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = new_id("req")
+        scope.setdefault("state", {})["request_id"] = request_id
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # The HTTP server knows what was asked, and leaves the body out.
+        id_headers = {"x-request-id", dialect_of(scope).id_header}
+        numbers = [(name.encode(), request_id.encode()) for name in sorted(id_headers)]
+        status = CLIENT_GONE
+
+        async def numbered(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *numbers]
+            await send(message)
+
+        try:
+            if (refusal := self._refusal(scope)) is not None:
+                await errors.respond(refusal, scope)(scope, receive, numbered)
+            else:
+                await self._app(scope, receive, numbered)
+        except ClientDisconnect:
+            pass  # In the middle of its own request: there is nobody left to answer.
+        except Exception:
+            _log.error("%s failed: %s %s", request_id, scope["method"], scope["path"])
+            status = 500  # Starlette sends it, further out, and uvicorn logs the traceback.
+            raise
+        finally:
+            self._count(scope, status, time.perf_counter() - began)
+
+    def _refusal(self, scope: Scope) -> LLMOSError | None:
+        if scope["path"].startswith(OPEN_PATHS):
+            return None
+        headers = Headers(scope=scope)
+        try:
+            # What this process asks itself (see inside.py) has its tenant already; nothing from outside can have one.
+            if "tenant" not in scope["state"]:
+                key = presented_key(headers.get("authorization"), headers.get("x-api-key"))
+                scope["state"]["tenant"] = self._services.owner_key.check(key)
+        except Unauthenticated as error:
+            return error
+        if self._services.readiness.is_draining:
+            return Unavailable("The server is shutting down. Try again in a moment.", retry_after_seconds=2)
+        return None
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's pattern, not the path: a label must not grow with what callers send.
+        route = getattr(scope.get("route"), "path_format", "other")
+        self._services.metrics.requests.labels(scope["method"], route, str(status)).inc()
+        self._services.metrics.request_seconds.labels(route).observe(seconds)

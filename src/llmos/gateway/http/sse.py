@@ -1,0 +1,159 @@
+"""From an answer to bytes on the wire: plain or as server-sent events, for as long as the caller listens."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any, ClassVar
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from llmos.core.errors import LLMOSError
+from llmos.gateway.calls import pipeline
+from llmos.gateway.calls.answer import Answer
+from llmos.gateway.calls.call import Call
+from llmos.gateway.http import errors
+from llmos.gateway.services import Services
+
+VERSION_HEADER = "llmos-version"
+"""Says what really answered: the Version, such as smollm2@1, or remote:PROVIDER/MODEL."""
+
+DONE = b"data: [DONE]\n\n"
+
+_encode = msgspec.json.Encoder().encode
+
+# Legal in JSON, but many readers of event streams take them for the end of a line.
+_LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
+
+
+class Wire(ABC):
+    """How one wire format spells an answer. Unless it says otherwise, a stream is one of events and ends in [DONE]."""
+
+    stream_type: ClassVar[str] = "text/event-stream; charset=utf-8"
+
+    @abstractmethod
+    def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of the events, made by `event` or by hand, without what `end` says."""
+
+    @abstractmethod
+    async def whole(self, answer: Answer) -> bytes:
+        """Return the answer as one JSON document."""
+
+    def end(self) -> bytes:
+        """Return what comes after the last event of a stream that ended well."""
+        return DONE
+
+    def failure(self, error: LLMOSError) -> bytes:
+        """Return what ends a stream that had begun when `error` came."""
+        return event(error.body())
+
+
+def encode(value: Any) -> bytes:
+    """Return `value` as JSON on one line, whatever the reader takes for a line."""
+    encoded = _encode(value)
+    if not encoded.isascii():
+        for raw, escaped in _LINE_ENDS:
+            encoded = encoded.replace(raw, escaped)
+    return encoded
+
+
+def event(value: Any, name: str | None = None) -> bytes:
+    head = b"" if name is None else b"event: " + name.encode() + b"\n"
+    return head + b"data: " + encode(value) + b"\n\n"
+
+
+class AnswerResponse(Response):
+    """Runs a call through the pipeline and sends what comes of it. Ends the call as soon as the caller hangs up."""
+
+    def __init__(self, services: Services, call: Call, wire: Wire, *, stream: bool) -> None:
+        super().__init__()
+        self._services, self._call, self._wire, self._stream = services, call, wire, stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await while_connected(
+            receive, self._send_events(scope, send) if self._stream else self._send_whole(scope, send)
+        )
+
+    async def _send_whole(self, scope: Scope, send: Send) -> None:
+        async with pipeline.answer(self._services, self._call, scope["state"]["tenant"], is_streamed=False) as answer:
+            body = await self._wire.whole(answer)
+        headers = {VERSION_HEADER: answer.version.ref}
+        await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
+
+    async def _send_events(self, scope: Scope, send: Send) -> None:
+        has_begun = False
+        try:
+            async with (
+                pipeline.answer(self._services, self._call, scope["state"]["tenant"]) as answer,
+                aclosing(self._wire.events(answer)) as chunks,
+            ):
+                async for chunk in chunks:
+                    if not has_begun:
+                        # Not before there is something to send: until then an error keeps its own status.
+                        await send(
+                            {"type": "http.response.start", "status": 200, "headers": self._stream_headers(answer)}
+                        )
+                        has_begun = True
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            last = self._wire.end()
+        except LLMOSError as error:
+            if not has_begun:
+                raise
+            last = self._wire.failure(error)
+        except Exception:
+            if has_begun:
+                last = self._wire.failure(errors.internal_error(scope))
+                await send({"type": "http.response.body", "body": last})
+            raise
+        await send({"type": "http.response.body", "body": last})
+
+    def _stream_headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
+        stream_type = self._wire.stream_type.encode()
+        version = (VERSION_HEADER.encode(), answer.version.ref.encode())
+        plain = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        return [(b"content-type", stream_type), version, *plain]
+
+
+class WorkResponse(Response):
+    """Sends the JSON document that `work` comes to for a tenant. Ends the work as soon as the caller hangs up."""
+
+    def __init__(self, work: Callable[[str], Awaitable[bytes]]) -> None:
+        super().__init__()
+        self._work = work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await while_connected(receive, self._send(scope, send))
+
+    async def _send(self, scope: Scope, send: Send) -> None:
+        body = await self._work(scope["state"]["tenant"])
+        await Response(body, media_type="application/json")({"type": "http"}, _nothing, send)
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work`, and cancel it at once when the other side hangs up. The request's body must have been read."""
+    task = asyncio.current_task()
+    assert task is not None
+    is_gone = False
+
+    async def watch() -> None:
+        nonlocal is_gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        is_gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        await work
+    except asyncio.CancelledError:
+        # Only our own cancelling ends here; anybody else's goes on.
+        if not is_gone or task.uncancel():
+            raise
+    finally:
+        watcher.cancel()
+
+
+async def _nothing() -> Any:
+    raise AssertionError("a plain response reads nothing")

@@ -1,0 +1,184 @@
+"""Carries rollouts out, in the serving process: loads what is promoted, tries its cases, and judges its calls.
+
+What was decided is in the database before the next call goes by it, so a killed server goes on where it was; what its
+calls showed since the step began is in memory, and a new process gathers it anew.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+
+from llmos.core.clock import Clock, utc_now
+from llmos.core.errors import BadRequest, LLMOSError
+from llmos.deployments.rollouts.cases import Case
+from llmos.deployments.rollouts.evidence import Window
+from llmos.deployments.rollouts.gates import Judgement, Measured, judge, metrics_of, parse_gate
+from llmos.deployments.rollouts.rollouts import Rollout, Rollouts
+from llmos.engine.messages import SamplingParams
+from llmos.gateway.calls.background import in_background
+from llmos.gateway.calls.call import Call, Prompt, Sampling
+from llmos.gateway.calls.pipeline import answer
+from llmos.gateway.services import Services
+from llmos.security.auth import OWNER
+
+_log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+
+CASES_AT_ONCE = 4
+
+_NO_CALLS = Judgement("holds", "it is loaded, and no cases were asked for")
+
+
+class RolloutRunner:
+    def __init__(self, services: Services, *, clock: Clock = utc_now) -> None:
+        self._services, self._clock = services, clock
+        self._rollouts: Rollouts = services.rollouts
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Carry out what there is and what comes, until cancelled."""
+        try:
+            while True:
+                try:
+                    await self.look()
+                except Exception:  # Such as a database that is away for a while.
+                    _log.exception("Rollouts can't be looked at; they are again in a moment")
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def look(self) -> None:
+        """Go on with every rollout that isn't being gone on with. Returns when that has begun; see wait()."""
+        active = await asyncio.to_thread(self._rollouts.active)
+        for id in self._tasks.keys() - {rollout.id for rollout in active}:
+            self._tasks[id].cancel()  # Undone meanwhile: nobody wants to know its cases any more.
+        for rollout in active:
+            if rollout.id not in self._tasks:
+                task = self._tasks[rollout.id] = asyncio.create_task(self._go_on(rollout))
+                task.add_done_callback(partial(self._forget, rollout.id))
+
+    async def wait(self) -> None:
+        """Return when what was begun has been done."""
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _forget(self, id: int, _: "asyncio.Task[None]") -> None:
+        self._tasks.pop(id, None)
+
+    async def _go_on(self, rollout: Rollout) -> None:
+        try:
+            if rollout.state == "starting":
+                await self._start(rollout)
+            else:
+                await self._judge(rollout)
+        except LLMOSError as error:
+            _log.warning("Rollout %d of %s: %s", rollout.id, rollout.route, error.message)
+        except Exception:
+            _log.exception("Rollout %d of %s is gone on with in a moment", rollout.id, rollout.route)
+
+    async def _start(self, rollout: Rollout) -> None:
+        """Load the version and try the cases; then it gets its first calls, or none."""
+        gate, asked = parse_gate(rollout.gate), rollout.target
+        try:
+            await self._load(asked)
+            if rollout.cases and not rollout.scores:
+                scores = {"new": await self._score(asked, rollout.cases)}
+                if gate.compares_score:
+                    asked = rollout.main_before
+                    await self._load(asked)
+                    scores["before"] = await self._score(asked, rollout.cases)
+                rollout = await asyncio.to_thread(self._rollouts.note_scores, rollout, scores)
+        except LLMOSError as error:
+            await asyncio.to_thread(self._rollouts.roll_back, rollout, f"{asked} can't answer: {error.message}")
+            return
+        judgement = _NO_CALLS
+        if gate.asks_for_score:
+            judgement = judge(gate.of_score, self._measured(rollout), rollout.min_calls)
+        if judgement.verdict == "holds":
+            # For a first step that leaves what answers now no calls to compare with.
+            remembered = self._services.evidence.window(rollout.route, rollout.main_before)
+            baseline = metrics_of(remembered) if _has_enough(remembered, rollout) else None
+            await asyncio.to_thread(self._rollouts.advance, rollout, judgement, baseline)
+        else:
+            await asyncio.to_thread(self._rollouts.roll_back, rollout, judgement.reason)
+
+    async def _judge(self, rollout: Rollout) -> None:
+        measured = self._measured(rollout)
+        judgement = judge(parse_gate(rollout.gate), measured, rollout.min_calls)
+        if judgement.verdict == "fails":
+            await asyncio.to_thread(self._rollouts.roll_back, rollout, judgement.reason)
+        elif judgement.verdict == "holds":
+            await asyncio.to_thread(self._rollouts.advance, rollout, judgement, measured.before)
+        elif self._held_seconds(rollout) > (rollout.max_hold_seconds or math.inf):
+            reason = (
+                f"not enough is known after {self._held_seconds(rollout):.0f} seconds at {rollout.percent:g} %:"
+                f" {judgement.reason}"
+            )
+            await asyncio.to_thread(self._rollouts.roll_back, rollout, reason)
+        elif rollout.reason != (waits_for := f"waits: {judgement.reason}"):
+            await asyncio.to_thread(self._rollouts.hold, rollout, waits_for)
+
+    def _held_seconds(self, rollout: Rollout) -> float:
+        return (self._clock() - rollout.step_began_at).total_seconds()
+
+    def _measured(self, rollout: Rollout) -> Measured:
+        window = self._window(rollout, rollout.target)
+        before = self._window(rollout, rollout.main_before)
+        # The last step has no calls left to compare with, but those that took long to end: then it is with those of
+        # the step before.
+        is_shared = rollout.percent < 100
+        baseline = metrics_of(before) if is_shared and _has_enough(before, rollout) else dict(rollout.baseline)
+        return Measured(window=window, before=baseline, scores=rollout.scores)
+
+    def _window(self, rollout: Rollout, target: str) -> Window:
+        return self._services.evidence.window(rollout.route, target, rollout.step_began_at)
+
+    async def _load(self, model: str) -> None:
+        """Load a model, however long that takes, and ask it once. Raises why it can't answer."""
+        _, loadable = await self._services.lookup.get(model)
+        await self._services.pool.ensure(loadable.version.ref, loadable.files, is_patient=True)
+        await self._ask(model, Case(prompt="Hello", contains="anything", max_tokens=1))
+
+    async def _score(self, model: str, cases: Sequence[Case]) -> float:
+        """Return the share of the cases that a model answers right; one that it can't take is not."""
+        free = asyncio.Semaphore(CASES_AT_ONCE)
+
+        async def is_right(case: Case) -> bool:
+            async with free:
+                try:
+                    return case.is_right(await self._ask(model, case))
+                except BadRequest:
+                    return False
+
+        try:
+            async with asyncio.TaskGroup() as group:  # One that fails for good ends the others.
+                tries = [group.create_task(is_right(case)) for case in cases]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return sum(each.result() for each in tries) / len(cases)
+
+    async def _ask(self, model: str, case: Case) -> str:
+        prompt = Prompt(user_text=case.prompt)
+        if case.messages is not None:
+            prompt = Prompt(messages=[msgspec.to_builtins(message) for message in case.messages])
+        params = SamplingParams(temperature=0.0, max_tokens=case.max_tokens)
+        call = Call(
+            model=model,
+            prompts=[prompt],
+            sampling=Sampling(params, given=frozenset({"temperature"})),
+            id_prefix="case",
+        )
+        with in_background():
+            async with answer(self._services, call, OWNER, is_streamed=False) as running:
+                (choice,) = await running.whole()
+        return choice.text
+
+
+def _has_enough(window: Window, rollout: Rollout) -> bool:
+    return window.num_answered + window.num_failed >= rollout.min_calls

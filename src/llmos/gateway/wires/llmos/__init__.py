@@ -1,0 +1,1 @@
+"""Inference endpoints of LLMOS's own: generate, rerank and score."""

@@ -1,0 +1,48 @@
+"""GET /api/version and /, by which Ollama's clients find a server, and its calls that make no sense here."""
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from llmos import __version__
+from llmos.core.errors import BadRequest
+from llmos.gateway.http import openapi
+from llmos.gateway.http.dialects import Dialect
+from llmos.gateway.http.replies import json_response
+from llmos.gateway.wires.ollama.fields import spelled
+
+router = APIRouter(tags=["ollama"])
+dialect = Dialect(paths=("/api/",), spell=lambda error, _: spelled(error))
+
+SPOKEN_VERSION = "0.12.11"
+"""Clients leave out what is newer than the server that they talk to."""
+
+_IMPORT = "Models come in with `llmos import PATH --name NAME` on the machine that serves"
+_ELSEWHERE = {
+    "/api/create": f"{_IMPORT}; what else a Modelfile says goes with each request, as `system` and `options`.",
+    "/api/push": "There is no library to push to: models stay on the machine that serves.",
+    "/api/blobs/{digest}": f"{_IMPORT}, and their files with them.",
+}
+
+
+class OllamaVersion(msgspec.Struct):
+    version: str
+    """The version of Ollama's API that is spoken here."""
+    llmos: str
+
+
+@router.get("/api/version", summary="Say which of Ollama's APIs is spoken", responses=openapi.answers(OllamaVersion))
+async def ollama_version() -> Response:
+    return json_response(OllamaVersion(SPOKEN_VERSION, __version__))
+
+
+@router.get("/", include_in_schema=False)
+async def ollama_heartbeat() -> Response:
+    return Response(b"LLMOS is running.", media_type="text/plain")
+
+
+@router.post("/api/create", include_in_schema=False)
+@router.post("/api/push", include_in_schema=False)
+@router.post("/api/blobs/{digest}", include_in_schema=False)
+async def ollama_elsewhere(request: Request) -> Response:
+    path = request.scope["route"].path
+    raise BadRequest(f"POST {path} is not supported. {_ELSEWHERE[path]}")

@@ -1,0 +1,177 @@
+"""/v1/files, in OpenAI's wire format: what batches read, and what they have written."""
+
+import asyncio
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from fastapi import APIRouter, Request
+from msgspec import Meta
+from starlette.responses import FileResponse, Response
+
+from llmos.core.errors import BadRequest
+from llmos.data.files import PURPOSES, File
+from llmos.gateway.http import openapi
+from llmos.gateway.http.multipart import receive_form
+from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.requests import Unsupported, WireRequest, convert, receive_query
+
+router = APIRouter(prefix="/v1/files", tags=["files"])
+
+MAX_FILE_BYTES = 200 * 2**20
+
+
+class FileUpload(WireRequest, kw_only=True):
+    """The fields beside `file`."""
+
+    purpose: str
+    """`batch`."""
+
+    unsupported: ClassVar = {"expires_after": Unsupported("files stay until they are deleted. Leave it out.")}
+
+
+class FileQuery(WireRequest, kw_only=True):
+    purpose: str | None = None
+    """`batch` or `batch_output`."""
+    after: str | None = None
+    """The file behind which the list goes on."""
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 10_000
+    order: Literal["asc", "desc"] = "desc"
+    """By the time at which they were made."""
+
+
+class FileObject(msgspec.Struct, kw_only=True):
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    expires_at: None = None
+    filename: str
+    purpose: str
+    status: Literal["processed"] = "processed"
+    status_details: None = None
+
+
+class FileObjects(msgspec.Struct, kw_only=True):
+    object: Literal["list"] = "list"
+    data: list[FileObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class FileDeleted(msgspec.Struct, kw_only=True):
+    id: str
+    object: Literal["file"] = "file"
+    deleted: Literal[True] = True
+
+
+_UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "purpose": {"type": "string", "enum": ["batch"]},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("", summary="Upload a file", openapi_extra=_UPLOAD, responses=openapi.answers(FileObject))
+async def upload_file(request: Request) -> Response:
+    """`file`: requests, one JSON object a line. It goes to the disk as it comes."""
+    services = services_of(request)
+    incoming = await asyncio.to_thread(services.files.begin)
+    is_kept = False
+    try:
+        form = await receive_form(request, "file", incoming.write, MAX_FILE_BYTES)
+        # Of a nested field, such as expires_after[seconds], only that it is there counts.
+        fields = {name.partition("[")[0]: value for name, value in form.fields.items()}
+        upload = convert(fields, FileUpload, is_text=True)
+        if upload.purpose != "batch":
+            raise BadRequest(
+                f"`purpose` is {upload.purpose[:80]!r}; this server keeps files for the purpose `batch`.",
+                param="purpose",
+            )
+        file = await asyncio.to_thread(
+            services.files.keep,
+            incoming,
+            tenant=tenant_of(request),
+            purpose="batch",
+            filename=(form.filename or "").replace("\0", ""),
+        )
+        is_kept = True
+    finally:
+        if not is_kept:
+            incoming.discard()
+    return json_response(_described(file))
+
+
+@router.get("", summary="List your files", responses=openapi.answers(FileObjects))
+async def list_files(request: Request) -> Response:
+    """Takes `purpose`, `after`, `limit` and `order`."""
+    query = receive_query(request, FileQuery)
+    if query.purpose is not None and query.purpose not in PURPOSES:
+        raise BadRequest(
+            f"`purpose` is {query.purpose[:80]!r}; files here have the purpose {' or '.join(PURPOSES)}.",
+            param="purpose",
+        )
+    page = await asyncio.to_thread(
+        services_of(request).files.list,
+        tenant_of(request),
+        purpose=query.purpose,
+        after=query.after,
+        limit=query.limit,
+        newest_first=query.order == "desc",
+    )
+    files = [_described(file) for file in page.items]
+    return json_response(
+        FileObjects(
+            data=files,
+            first_id=files[0].id if files else None,
+            last_id=files[-1].id if files else None,
+            has_more=page.has_more,
+        )
+    )
+
+
+@router.get("/{file_id}", summary="Describe a file", responses=openapi.answers(FileObject))
+async def get_file(request: Request, file_id: str) -> Response:
+    return json_response(
+        _described(await asyncio.to_thread(services_of(request).files.get, tenant_of(request), file_id))
+    )
+
+
+@router.get(
+    "/{file_id}/content",
+    summary="Read a file",
+    response_class=Response,
+    responses={200: {"description": "The bytes", "content": {"application/octet-stream": {}}}},
+)
+async def get_file_content(request: Request, file_id: str) -> Response:
+    files = services_of(request).files
+    file = await asyncio.to_thread(files.get, tenant_of(request), file_id)
+    return FileResponse(files.path(file.id), media_type="application/octet-stream", filename=file.filename)
+
+
+@router.delete("/{file_id}", summary="Delete a file", responses=openapi.answers(FileDeleted))
+async def delete_file(request: Request, file_id: str) -> Response:
+    await asyncio.to_thread(services_of(request).files.delete, tenant_of(request), file_id)
+    return json_response(FileDeleted(id=file_id))
+
+
+def _described(file: File) -> FileObject:
+    return FileObject(
+        id=file.id,
+        bytes=file.size,
+        created_at=int(file.created_at.timestamp()),
+        filename=file.filename,
+        purpose=file.purpose,
+    )

@@ -1,0 +1,153 @@
+"""What an answer's text must be, as each wire format asks for it, turned into a Grammar."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from llmos.core.errors import BadRequest
+from llmos.engine.messages import Grammar
+from llmos.gateway.http.requests import Unsupported, WireRequest
+from llmos.gateway.wires.openai.fields import StreamFields
+
+
+def json_object(field: str) -> Grammar:
+    """Return the grammar of any JSON object. `field`: what callers call it, for errors."""
+    return Grammar("json_object", field=field)
+
+
+def json_schema(schema: Mapping[str, Any], field: str) -> Grammar:
+    """Return the grammar of the JSON that the schema describes."""
+    return Grammar("json_schema", msgspec.json.encode(schema).decode(), field)
+
+
+class JSONSchema(WireRequest, kw_only=True):
+    schema: dict[str, Any]
+    """JSON Schema, draft 2020-12. A keyword that can't be enforced is refused, never ignored."""
+    name: str = ""
+    strict: bool = True
+    """The schema is enforced either way."""
+
+    harmless = frozenset({"description"})
+
+
+class ResponseFormat(WireRequest, kw_only=True):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JSONSchema | None = None
+
+    objects: ClassVar = {"json_schema": JSONSchema}
+
+    def grammar(self) -> Grammar | None:
+        if self.type == "json_schema":
+            if self.json_schema is None:
+                raise BadRequest("`response_format.json_schema` is missing.", param="response_format.json_schema")
+            return json_schema(self.json_schema.schema, "response_format")
+        if self.json_schema is not None:
+            raise BadRequest(
+                f"`response_format.json_schema` goes with the type json_schema; this one is {self.type}.",
+                param="response_format.json_schema",
+            )
+        return json_object("response_format") if self.type == "json_object" else None
+
+
+class StructuredOutputs(WireRequest, kw_only=True):
+    """vLLM's name for all that an answer can be held to. One of these."""
+
+    json: dict[str, Any] | None = None
+    """A JSON schema."""
+    json_object: bool = False
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
+    """In lark's syntax."""
+
+    unsupported: ClassVar = {
+        "structural_tag": Unsupported("use `grammar`, or `tools`."),
+        "disable_fallback": Unsupported("there is one backend, and no fallback. Leave it out.", (False,)),
+        "disable_any_whitespace": Unsupported("JSON has no other spaces than those behind , and :.", (True, False)),
+        "disable_additional_properties": Unsupported("say `additionalProperties` in the schema.", (False,)),
+        "whitespace_pattern": Unsupported("JSON has no other spaces than those behind , and :."),
+    }
+
+
+def one_of(
+    field: str,
+    *,
+    schema: Mapping[str, Any] | None,
+    is_json_object: bool,
+    regex: str | None,
+    choice: list[str] | None,
+    lark: str | None,
+) -> Grammar:
+    """Return the grammar that was asked for. Raises BadRequest for more than one, and for none."""
+    asked = [
+        *([json_schema(schema, field)] if schema is not None else []),
+        *([json_object(field)] if is_json_object else []),
+        *([Grammar("regex", regex, field)] if regex is not None else []),
+        *([Grammar("choice", msgspec.json.encode(choice).decode(), field)] if choice is not None else []),
+        *([Grammar("lark", lark, field)] if lark is not None else []),
+    ]
+    if len(asked) != 1:
+        raise BadRequest(f"`{field}` takes exactly one of its fields; this one has {len(asked)}.", param=field)
+    return asked[0]
+
+
+class Format(WireRequest, kw_only=True):
+    """What the text must be. One of these."""
+
+    json_schema: dict[str, Any] | None = None
+    json_object: bool = False
+    regex: str | None = None
+    choice: list[str] | None = None
+    lark: str | None = None
+
+    def grammar(self) -> Grammar:
+        return one_of(
+            "format",
+            schema=self.json_schema,
+            is_json_object=self.json_object,
+            regex=self.regex,
+            choice=self.choice,
+            lark=self.lark,
+        )
+
+
+class FormatFields(StreamFields, kw_only=True):
+    """The fields by which OpenAI's formats ask for it."""
+
+    response_format: ResponseFormat | None = None
+    """What the answer must be: {"type": "json_object"}, or {"type": "json_schema", "json_schema": {"schema": …}}."""
+    structured_outputs: StructuredOutputs | None = None
+    """The same and more, as vLLM has it: {"regex": …}, {"choice": […]}, {"grammar": …}, {"json": …}."""
+
+    def grammar(self) -> Grammar | None:
+        """Return what was asked for. Raises BadRequest for what contradicts itself."""
+        asked = self.response_format.grammar() if self.response_format is not None else None
+        more = self.structured_outputs
+        if more is None:
+            return asked
+        if asked is not None:
+            raise BadRequest(
+                "`response_format` and `structured_outputs` both say what the answer must be: send one of them.",
+                param="structured_outputs",
+            )
+        return one_of(
+            "structured_outputs",
+            schema=more.json,
+            is_json_object=more.json_object,
+            regex=more.regex,
+            choice=more.choice,
+            lark=more.grammar,
+        )
+
+
+FORMAT_OBJECTS: dict[str, type[WireRequest]] = {
+    "response_format": ResponseFormat,
+    "structured_outputs": StructuredOutputs,
+}
+
+OLDER_NAMES = {
+    f"guided_{old}": Unsupported(f'its name is `structured_outputs`: {{"{new}": …}}.')
+    for old, new in (("json", "json"), ("regex", "regex"), ("choice", "choice"), ("grammar", "grammar"))
+}
+"""vLLM's, until 0.12."""

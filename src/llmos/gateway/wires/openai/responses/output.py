@@ -1,0 +1,156 @@
+"""From the deltas of an answer to the items of a response, and the events that tell how they grow."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from llmos.core.ids import new_id
+from llmos.engine.messages import Delta, ToolCallDelta
+from llmos.gateway.wires.openai.answers import TokenLogprobs, token_logprobs
+from llmos.gateway.wires.openai.responses.items import Item, Status
+
+Event = dict[str, Any]
+"""Without its sequence_number."""
+
+
+class Output:
+    """The items of one answer, in the order in which the model made them."""
+
+    def __init__(self, *, wants_logprobs: bool) -> None:
+        self.items: list[Item] = []
+        self.num_reasoning_tokens = 0
+        self._wants_logprobs = wants_logprobs
+        self._growing: _Growing | None = None
+
+    def add(self, delta: Delta) -> Iterator[Event]:
+        """Yield the events of what a step added. Read them to their end."""
+        if delta.reasoning:
+            self.num_reasoning_tokens = delta.num_output_tokens
+            yield from self._in(_Reasoning, 0)
+            yield from self._grow(delta.reasoning)
+        logprobs = token_logprobs(delta.logprobs) if self._wants_logprobs and not delta.reasoning else []
+        if delta.text or (logprobs and not delta.tool_calls):
+            yield from self._in(_Message, 0)
+            yield from self._grow(delta.text, logprobs)
+        for call in delta.tool_calls:
+            yield from self._in(_FunctionCall, call.index, call)
+            yield from self._grow(call.arguments)
+
+    def end(self, *, is_cut: bool) -> Iterator[Event]:
+        """Yield the events that close the last item; it is incomplete where the answer was cut. An answer without a
+        word is an empty message."""
+        if not self.items:
+            yield from self._in(_Message, 0)
+        yield from self._close("incomplete" if is_cut else "completed")
+
+    def _in(self, kind: "type[_Growing]", index: int, call: ToolCallDelta | None = None) -> Iterator[Event]:
+        """Begin another item unless the one that grows is of this kind, and this call."""
+        growing = self._growing
+        if growing is not None and type(growing) is kind and growing.index == index:
+            return
+        yield from self._close("completed")
+        self._growing = kind(index, len(self.items), call)
+        self.items.append(self._growing.item)
+        yield from self._growing.begin()
+
+    def _grow(self, piece: str, logprobs: Sequence[TokenLogprobs] = ()) -> Iterator[Event]:
+        assert self._growing is not None
+        if piece or logprobs:
+            yield self._growing.grow(piece, logprobs)
+
+    def _close(self, status: Status) -> Iterator[Event]:
+        if self._growing is not None:
+            yield from self._growing.end(status)
+        self._growing = None
+
+
+class _Growing:
+    """An item that isn't whole yet."""
+
+    prefix: str
+    event: str
+
+    def __init__(self, index: int, output_index: int, call: ToolCallDelta | None) -> None:
+        self.index = index
+        self.item: Item = {"id": new_id(self.prefix), **self.fields(call), "status": "in_progress"}
+        self._pieces: list[str] = []
+        self._logprobs: list[TokenLogprobs] = []
+        self._at = {"output_index": output_index}
+        self._where = {"item_id": self.item["id"], **self._at}
+
+    def fields(self, call: ToolCallDelta | None) -> dict[str, Any]:
+        """What the item has before it grows."""
+        raise NotImplementedError
+
+    def begin(self) -> Iterator[Event]:
+        yield {"type": "response.output_item.added", **self._at, "item": dict(self.item)}
+
+    def grow(self, piece: str, logprobs: Sequence[TokenLogprobs]) -> Event:
+        self._pieces.append(piece)
+        return {"type": f"{self.event}.delta", **self._where, "delta": piece}
+
+    def end(self, status: Status) -> Iterator[Event]:
+        self.item["status"] = status
+        yield {"type": "response.output_item.done", **self._at, "item": dict(self.item)}
+
+
+class _Speaking(_Growing):
+    """One that grows by a part of content."""
+
+    def part(self, text: str, logprobs: Sequence[TokenLogprobs]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def begin(self) -> Iterator[Event]:
+        yield from super().begin()
+        self._where["content_index"] = 0
+        yield {"type": "response.content_part.added", **self._where, "part": self.part("", [])}
+
+    def end(self, status: Status) -> Iterator[Event]:
+        text = "".join(self._pieces)
+        part = self.part(text, self._logprobs)
+        yield {"type": f"{self.event}.done", **self._where, "text": text}
+        yield {"type": "response.content_part.done", **self._where, "part": part}
+        self.item["content"] = [part]
+        yield from super().end(status)
+
+
+class _Reasoning(_Speaking):
+    prefix, event = "rs_", "response.reasoning_text"
+
+    def fields(self, call: ToolCallDelta | None) -> dict[str, Any]:
+        return {"type": "reasoning", "summary": [], "content": []}
+
+    def part(self, text: str, logprobs: Sequence[TokenLogprobs]) -> dict[str, Any]:
+        return {"type": "reasoning_text", "text": text}
+
+
+class _Message(_Speaking):
+    prefix, event = "msg_", "response.output_text"
+
+    def fields(self, call: ToolCallDelta | None) -> dict[str, Any]:
+        return {"type": "message", "role": "assistant", "content": []}
+
+    def part(self, text: str, logprobs: Sequence[TokenLogprobs]) -> dict[str, Any]:
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs)}
+
+    def grow(self, piece: str, logprobs: Sequence[TokenLogprobs]) -> Event:
+        self._logprobs += logprobs
+        return {**super().grow(piece, logprobs), "logprobs": logprobs}
+
+    def end(self, status: Status) -> Iterator[Event]:
+        for event in super().end(status):
+            yield event | {"logprobs": self._logprobs} if event["type"] == f"{self.event}.done" else event
+
+
+class _FunctionCall(_Growing):
+    prefix, event = "fc_", "response.function_call_arguments"
+
+    def fields(self, call: ToolCallDelta | None) -> dict[str, Any]:
+        assert call is not None
+        return {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": ""}
+
+    def end(self, status: Status) -> Iterator[Event]:
+        self.item["arguments"] = "".join(self._pieces)
+        yield {
+            "type": f"{self.event}.done", **self._where, "name": self.item["name"], "arguments": self.item["arguments"]
+        }  # fmt: skip
+        yield from super().end(status)

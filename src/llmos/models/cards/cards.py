@@ -1,0 +1,34 @@
+"""The cards that are kept: one for each Version that was measured, by its digest."""
+
+import msgspec
+from sqlalchemy import select
+
+from llmos.core.database import Database
+from llmos.models.cards.card import Card, from_json, to_json
+from llmos.models.tables import CardRow
+from llmos.models.versions.versions import Version
+
+
+class Cards:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, version: Version) -> Card | None:
+        """Return the version's card, None where it was never measured. Raises Conflict for a newer LLMOS's."""
+        with self._database.session() as session:
+            row = session.get(CardRow, version.digest)
+            # The same bytes may be here under another name.
+            return None if row is None else msgspec.structs.replace(from_json(row.card), version=version.ref)
+
+    def put(self, version: Version, card: Card) -> None:
+        """Keep the version's card, in the place of an older one."""
+        with self._database.transaction() as session:
+            row = session.get(CardRow, version.digest, with_for_update=True)
+            if row is None:
+                session.add(row := CardRow(digest=version.digest))
+            row.measured_at, row.card = card.measured_at, to_json(card).decode()
+
+    def measured(self) -> set[str]:
+        """Return the digests of the versions that have a card."""
+        with self._database.session() as session:
+            return set(session.scalars(select(CardRow.digest)))

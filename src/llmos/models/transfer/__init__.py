@@ -1,0 +1,1 @@
+"""Versions on their way in and out: pull, push, import, export."""

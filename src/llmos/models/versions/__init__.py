@@ -1,0 +1,1 @@
+"""Versions, their aliases, labels and signatures in the database."""

@@ -1,0 +1,272 @@
+"""Deployments: what is wanted to run, and the history of it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound, Unavailable
+from llmos.deployments.desired import deployments as module
+from llmos.deployments.desired.deployments import Deployments, replica_limits
+from llmos.deployments.opening import open_deployments
+from llmos.models import open_registry
+from llmos.models.cards.cards import Cards
+from llmos.models.policies import Policies
+from support.made_cards import CARD
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+class Watch:
+    def __init__(self):
+        self.now = NOON
+
+    def __call__(self):
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@pytest.fixture
+def deployments(registry):
+    return Deployments(registry.database, registry, clock=Watch())
+
+
+def happened(deployments, ref):
+    return [event.kind for event in deployments.history(ref)]
+
+
+def test_a_version_is_deployed_under_its_own_reference(deployments, add):
+    add("smollm2")
+    deployed = deployments.deploy("smollm2")
+    assert (deployed.ref, deployed.asked) == ("smollm2@1", "smollm2")
+    assert (deployed.min_replicas, deployed.max_replicas, deployed.runner) == (1, 1, "native")
+    assert (deployed.asleep, deployed.keep_warm, deployed.forced) == (False, False, False)
+    assert deployments.get("smollm2") == deployments.get("smollm2@1") == deployed
+    assert deployments.list() == [deployed]
+    [event] = deployments.history("smollm2@1")
+    assert (event.kind, event.data["max_replicas"], event.at > NOON) == ("deployed", 1, True)
+
+
+def test_a_newer_version_does_not_take_the_place_of_the_one_that_is_deployed(deployments, add):
+    add("m")
+    deployments.deploy("m")
+    add("m", 2)
+    assert [each.ref for each in deployments.list()] == ["m@1"]
+    with pytest.raises(NotFound, match=r"m isn't deployed.*m@1"):
+        deployments.get("m")
+
+
+def test_deploying_again_changes_what_is_wanted_and_notes_only_what_changed(deployments, add):
+    add("m")
+    deployments.deploy("m", options={"threads": 2})
+    deployments.deploy("m", options={"threads": 2})
+    changed = deployments.deploy("m", max_replicas=3)
+    assert (changed.max_replicas, changed.options) == (3, {})
+    assert happened(deployments, "m") == ["deployed", "changed"]
+    assert deployments.history("m")[1].data == {"max_replicas": 3, "options": {}}
+    assert deployments.scale("m", min_replicas=2, max_replicas=2).min_replicas == 2
+    assert deployments.history("m")[2].data == {"min_replicas": 2, "max_replicas": 2}
+
+
+def test_a_limit_that_is_not_given_stays_when_it_is_scaled(deployments, add):
+    add("m")
+    deployments.deploy("m", min_replicas=0, max_replicas=2)
+    assert deployments.scale("m", max_replicas=3).min_replicas == 0
+    assert deployments.scale("m", min_replicas=1).max_replicas == 3
+    assert deployments.scale("m", replicas=2).min_replicas == 2
+    with pytest.raises(BadRequest, match="Say how many"):
+        deployments.scale("m")
+    with pytest.raises(BadRequest, match="At least 2 and at most 1"):
+        deployments.scale("m", max_replicas=1)
+
+
+def test_what_sleeps_and_is_deployed_again_is_awake_unless_it_may_be_nothing(deployments, add):
+    add("m")
+    deployments.deploy("m")
+    deployments.sleep("m")
+    assert not deployments.deploy("m").asleep
+    assert happened(deployments, "m") == ["deployed", "slept", "woken"]
+    deployments.sleep("m")
+    assert deployments.deploy("m", min_replicas=0).asleep
+
+
+def test_what_may_be_nothing_begins_asleep_and_has_an_idle_time(deployments, add):
+    add("m")
+    deployed = deployments.deploy("m", min_replicas=0, max_replicas=3)
+    assert (deployed.asleep, deployed.idle_seconds) == (True, module.DEFAULT_IDLE_SECONDS)
+    assert not deployments.wake("m", "A request came.").asleep
+    assert deployments.sleep("m").asleep
+    assert happened(deployments, "m") == ["deployed", "woken", "slept"]
+    deployments.sleep("m")
+    assert happened(deployments, "m")[3:] == [], "what changes nothing is no event"
+
+
+def test_what_is_kept_warm_never_sleeps(deployments, add):
+    add("m")
+    deployments.deploy("m", idle_seconds=5)
+    deployments.sleep("m")
+    assert not deployments.deploy("m", keep_warm=True).asleep
+    with pytest.raises(Conflict, match=r"m@1 is kept warm.*llmos deploy m@1 --idle"):
+        deployments.sleep("m")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "param", "says"),
+    [
+        ({"min_replicas": 3, "max_replicas": 2}, "min_replicas", "At least 3 and at most 2"),
+        ({"min_replicas": -1}, "min_replicas", "from 0 to 64"),
+        ({"max_replicas": 0}, "max_replicas", "llmos sleep"),
+        ({"max_replicas": 65}, "max_replicas", "from 1 to 64"),
+        ({"idle_seconds": 0}, "idle_seconds", "from 1 to 2,592,000"),
+        ({"keep_warm": True, "idle_seconds": 5}, "keep_warm", "leave one out"),
+        ({"keep_warm": True, "min_replicas": 0}, "keep_warm", "leave one out"),
+        ({"runner": "cuda"}, "runner", "there is native"),
+        ({"options": {"treads": 2}}, "treads", "threads"),
+        ({"options": {"threads": "two"}}, "threads", "threads"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_nothing_is_deployed(deployments, add, wanted, param, says):
+    add("m")
+    with pytest.raises(BadRequest, match=says) as refused:
+        deployments.deploy("m", **wanted)
+    assert refused.value.param == param
+    assert deployments.list() == []
+
+
+def test_a_version_that_does_not_exist_is_refused(deployments, add):
+    with pytest.raises(ModelNotFound, match="llmos pull smollm2"):
+        deployments.deploy("smollm2")
+    add("smollm2")
+    with pytest.raises(ModelNotFound, match=r"there is smollm2@1"):
+        deployments.deploy("smollm2@2")
+
+
+def test_an_adapter_is_answered_for_by_its_model(deployments, add):
+    add("m")
+    add("m", 2, adapts=1)
+    with pytest.raises(BadRequest, match=r"an adapter of m@1.*llmos deploy m@1"):
+        deployments.deploy("m@2")
+
+
+def test_a_removed_deployment_keeps_its_history_and_may_come_back(deployments, add):
+    add("m")
+    deployments.deploy("m", max_replicas=4)
+    deployments.remove("m@1")
+    assert deployments.list() == []
+    for act in (deployments.get, deployments.remove, deployments.sleep, deployments.wake):
+        with pytest.raises(NotFound, match=r"m@1 isn't deployed.*none yet.*llmos deploy m@1"):
+            act("m@1")
+    assert deployments.deploy("m").max_replicas == 1
+    assert happened(deployments, "m@1") == ["deployed", "removed", "deployed"]
+
+
+def test_nothing_ever_happened_to_what_was_never_deployed(deployments, add):
+    add("m")
+    with pytest.raises(NotFound, match="m isn't deployed"):
+        deployments.history("m")
+    with pytest.raises(BadRequest, match="refers to no model"):
+        deployments.history("m@x")
+
+
+def test_one_that_fails_a_check_is_refused_with_the_numbers_unless_forced_which_the_history_keeps(registry, add):
+    add("m")
+    sentence = "Its perplexity is 31 % above its parent's; the project's limit is 5 %."
+    deployments = Deployments(registry.database, registry, checks=[lambda version: [sentence]])
+    with pytest.raises(Conflict, match=r"m@1 is not deployed: Its perplexity is 31 %.*llmos deploy m@1 --force"):
+        deployments.deploy("m")
+    assert deployments.list() == []
+    assert deployments.deploy("m", force=True).forced
+    [event] = deployments.history("m")
+    assert event.data["reasons"] == [sentence]
+    assert "Forced although" in event.reason
+
+
+def test_force_where_nothing_failed_is_not_noted_as_such(deployments, add):
+    add("m")
+    assert not deployments.deploy("m", force=True).forced
+
+
+def test_the_history_keeps_the_newest(deployments, add, monkeypatch):
+    monkeypatch.setattr(module, "MAX_EVENTS", 3)
+    add("m")
+    add("other")
+    deployments.deploy("other")
+    deployments.deploy("m")
+    for number in range(4):
+        deployments.note("m@1", "scaled", f"Reason {number}.", {"to": number})
+    assert [event.reason for event in deployments.history("m")] == ["Reason 1.", "Reason 2.", "Reason 3."]
+    assert deployments.history("m")[-1].data == {"to": 3}
+    assert happened(deployments, "other") == ["deployed"]
+
+
+def test_every_commit_is_told(deployments, add):
+    add("m")
+    told = []
+    deployments.on_change = lambda: told.append(len(deployments.list()))
+    deployments.deploy("m")
+    deployments.scale("m", min_replicas=1, max_replicas=2)
+    deployments.remove("m")
+    assert told == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("said", "limits"),
+    [
+        ((None, None, None), (1, 1)),
+        ((3, None, None), (3, 3)),
+        ((None, 0, 3), (0, 3)),
+        ((None, 2, None), (2, 2)),
+        ((None, None, 2), (1, 2)),
+    ],
+)
+def test_one_number_or_the_limits_say_how_many_replicas(said, limits):
+    assert replica_limits(*said) == limits
+
+
+def test_one_number_beside_limits_is_refused():
+    with pytest.raises(BadRequest, match="not both"):
+        replica_limits(1, 0, None)
+
+
+def test_one_that_has_no_room_is_refused_with_the_arithmetic(registry, add):
+    add("m")
+    asked = []
+
+    def check_room(version, options, num_replicas):
+        asked.append((version.ref, options, num_replicas))
+        if num_replicas > 2:
+            raise Unavailable("3 x 1 GB, and 2 GB are free.")
+
+    deployments = Deployments(registry.database, registry, check_room=check_room)
+    with pytest.raises(Unavailable, match="3 x 1 GB"):
+        deployments.deploy("m", max_replicas=3, force=True)
+    assert deployments.list() == []
+    deployments.deploy("m", max_replicas=2, options={"threads": 1})
+    deployments.scale("m", min_replicas=1, max_replicas=1)
+    deployments.scale("m", min_replicas=1, max_replicas=3)
+    assert asked[1:] == [("m@1", {"threads": 1}, 2), ("m@1", {"threads": 1}, 2)], "those that run have their memory"
+    with pytest.raises(Unavailable):
+        deployments.scale("m", min_replicas=1, max_replicas=6)
+    assert deployments.get("m").max_replicas == 3
+
+
+def test_an_option_that_the_model_can_not_have_is_refused_before_it_is_deployed(tmp_path, smollm2_path):
+    settings = load_settings({"LLMOS_HOME": str(tmp_path)})
+    registry = open_registry(settings)
+    registry.import_path(smollm2_path, "smol")
+    deployments = open_deployments(registry, settings)
+    with pytest.raises(BadRequest, match=r"context_length is 9,000; the model was made for 8,192 tokens at most"):
+        deployments.deploy("smol", options={"context_length": 9000})
+    assert deployments.list() == []
+
+
+def test_an_installations_deployments_hold_to_the_cards_and_the_policies(registry, add, tmp_path):
+    add("m")
+    deployments = open_deployments(registry, load_settings({"LLMOS_HOME": str(tmp_path)}))
+    Cards(registry.database).put(registry.resolve("m"), CARD)
+    assert not deployments.deploy("m").forced
+    Policies(registry.database).set("max_perplexity_increase", "5%")
+    with pytest.raises(Conflict, match=r"m@1 is not deployed: m@1 has 7.50 % more.*llmos deploy m@1 --force"):
+        deployments.deploy("m", max_replicas=2)
+    assert deployments.deploy("m", max_replicas=2, force=True).forced
+    assert "7.50 % more perplexity" in deployments.history("m")[-1].reason

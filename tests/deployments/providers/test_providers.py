@@ -1,0 +1,113 @@
+"""Providers and their keys."""
+
+import pytest
+from sqlalchemy import text
+
+from llmos.core.errors import BadRequest, Conflict, NotFound, StoreFailed
+from llmos.deployments.providers.providers import Providers
+from llmos.deployments.routing.routes import Routes
+from llmos.deployments.tables import ProviderRow
+from llmos.security.secrets import Secrets
+
+KEY = "sk-a-key-that-nobody-sees"
+
+
+@pytest.fixture
+def master(tmp_path):
+    return tmp_path / "keys" / "master"
+
+
+@pytest.fixture
+def providers(registry, master):
+    return Providers(registry.database, Secrets(master))
+
+
+@pytest.fixture
+def openai(providers):
+    return providers.add("openai", kind="openai", base_url="https://api.openai.com/v1/", key=KEY)
+
+
+def test_a_key_is_kept_so_that_only_the_master_key_opens_it(providers, openai, registry, master):
+    assert providers.key_of(providers.get("openai")) == KEY
+    assert master.stat().st_mode & 0o777 == 0o600
+    assert KEY not in repr(openai)
+    with registry.database.session() as session:
+        (row,) = session.execute(text("SELECT * FROM providers")).all()
+    kept = b"\n".join(each if isinstance(each, bytes) else str(each).encode() for each in row)
+    assert KEY.encode() not in kept
+
+
+def test_the_same_key_never_looks_the_same(providers, openai):
+    again = providers.add("openai", kind="openai", base_url=openai.base_url, key=KEY)
+    assert again.sealed_key != openai.sealed_key
+    assert again.created_at == openai.created_at
+
+
+@pytest.mark.parametrize(
+    "change", [{"base_url": "https://elsewhere.example/v1"}, {"kind": "anthropic"}, {"sealed_key": b"x" * 40}]
+)
+def test_a_key_that_was_moved_elsewhere_can_not_be_read(providers, openai, registry, change):
+    with registry.database.transaction() as session:
+        for name, value in change.items():
+            setattr(session.get(ProviderRow, "openai"), name, value)
+    with pytest.raises(StoreFailed, match=r"key of the provider openai can't be read.*llmos provider add openai"):
+        providers.key_of(providers.get("openai"))
+
+
+def test_a_lost_master_key_is_told(providers, openai, master):
+    master.unlink()
+    with pytest.raises(StoreFailed, match=r"master key .* is gone"):
+        providers.key_of(openai)
+    master.write_text("nonsense")
+    with pytest.raises(StoreFailed, match="holds no master key"):
+        providers.key_of(openai)
+
+
+def test_a_provider_may_ask_for_no_key(providers):
+    local = providers.add("local", kind="openai", base_url="http://127.0.0.1:8001/v1", key=None)
+    assert not local.has_key
+    assert providers.key_of(local) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("name", "a/b", "no name for a provider"),
+        ("kind", "bedrock", "openai or anthropic"),
+        ("base_url", "api.openai.com", "no base URL"),
+        ("base_url", "file:///etc/passwd", "no base URL"),
+        ("base_url", "https://", "no base URL"),
+        ("base_url", "ftp://me:secret@api.openai.com", "^'api.openai.com' is no base URL"),
+        ("base_url", "https://a:99999/v1", "no base URL"),
+        ("base_url", "https://me:secret@api.openai.com/v1", "no user"),
+        ("base_url", "https://api.openai.com/v1?key=1", "no user"),
+        ("key", "two words", "HTTP header"),
+        ("key", "", "HTTP header"),
+        ("key", "a\nb", "HTTP header"),
+    ],
+)
+def test_what_can_not_be_a_provider_is_refused(providers, field, value, said):
+    given = {"name": "openai", "kind": "openai", "base_url": "https://api.openai.com/v1", "key": KEY} | {field: value}
+    with pytest.raises(BadRequest, match=said):
+        providers.add(given.pop("name"), **given)
+    assert list(providers.list()) == []
+
+
+def test_a_provider_that_a_route_leads_to_stays(providers, openai, registry):
+    routes = Routes(registry)
+    routes.set("gpt-3", "remote:openai/gpt-4o-mini")
+    assert routes.find("gpt-3").ref == "remote:openai/gpt-4o-mini"
+    with pytest.raises(BadRequest, match="runs at openai and not on this machine"):
+        routes.resolve("gpt-3")
+    assert list(routes.versions("gpt-3")) == []
+    with pytest.raises(Conflict, match=r"target of the route gpt-3.*llmos route set gpt-3"):
+        providers.remove("openai")
+    routes.remove("gpt-3")
+    providers.remove("openai")
+    with pytest.raises(NotFound, match="no provider 'openai'"):
+        providers.remove("openai")
+
+
+def test_a_near_miss_names_the_provider(providers, openai):
+    with pytest.raises(NotFound, match=r"Did you mean openai\?"):
+        providers.get("opnai")

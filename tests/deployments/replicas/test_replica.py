@@ -1,0 +1,285 @@
+"""A process with a model in it: what it says, how it ends, and that it never outlives its parent."""
+
+import asyncio
+import os
+import select
+import signal
+import subprocess
+import sys
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from llmos.core.errors import BadModelFile, BadRequest, Conflict, ReplicaFailed, Unavailable
+from llmos.deployments.replicas.replica import Replica
+from llmos.deployments.replicas.watchdog import Patience
+from llmos.engine.config import EngineConfig
+from llmos.engine.messages import Delta, Generate, Started
+from support.fakes import continuation, generate, tokens_of
+
+LONG = 50_000
+"""Tokens of an answer that no test waits for."""
+
+
+@pytest.fixture
+def run_with(fake_model, fake_worker):
+    """Return a function that runs `test(replica)` with a fresh replica of a fake model."""
+
+    def run(test, patience=None, **behaviour):
+        async def body():
+            replica = await Replica.start(fake_model(**behaviour), EngineConfig(), fake_worker, patience)
+            try:
+                await test(replica)
+            finally:
+                await replica.kill()
+
+        asyncio.run(asyncio.wait_for(body(), 60))
+
+    return run
+
+
+async def collect(events):
+    return [event async for event in events]
+
+
+def test_an_answer_comes_through_the_process_as_the_model_says_it(run_with):
+    async def test(replica):
+        started, *deltas = await collect(replica.generate(generate(max_tokens=9)))
+        assert started == Started("r", 3)
+        assert tokens_of(deltas) == continuation([1, 2, 3], 9)
+        assert deltas[-1].finish_reason == "length"
+        assert replica.ready.family == "fake"
+        assert replica.load.num_output_tokens == 9
+
+    run_with(test)
+
+
+def test_a_load_says_how_far_it_is(fake_model, fake_worker):
+    told = []
+
+    async def body():
+        replica = await Replica.start(fake_model(tell_loading=True), EngineConfig(), fake_worker, None, told.append)
+        await replica.kill()
+
+    asyncio.run(asyncio.wait_for(body(), 60))
+    assert [each.percent for each in told] == [50]
+    assert told[0].seconds_left >= 0
+
+
+def test_requests_run_side_by_side(run_with):
+    async def test(replica):
+        answers = await asyncio.gather(
+            *(collect(replica.generate(generate(f"r{i}", [i + 1], max_tokens=20))) for i in range(8))
+        )
+        for i, (_, *deltas) in enumerate(answers):
+            assert tokens_of(deltas) == continuation([i + 1], 20)
+
+    run_with(test)
+
+
+def test_what_is_wrong_with_a_request_is_raised_and_harms_nobody(run_with):
+    async def test(replica):
+        with pytest.raises(BadRequest, match="temperature") as error:
+            await collect(replica.generate(generate(temperature=9.0)))
+        assert error.value.param == "temperature"
+        assert len(await collect(replica.generate(generate(max_tokens=2)))) == 3
+
+    run_with(test)
+
+
+def test_closing_the_generator_aborts_the_request(run_with):
+    async def test(replica):
+        async with aclosing(replica.generate(generate(max_tokens=LONG))) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    break
+        # The abort goes before this request, on the same socket.
+        await collect(replica.generate(generate("other", max_tokens=1)))
+        assert replica.load.num_running == 0
+        assert replica.load.num_output_tokens < LONG
+
+    run_with(test)
+
+
+def test_two_requests_with_one_id_are_refused(run_with):
+    async def test(replica):
+        first = replica.generate(generate(max_tokens=LONG))
+        await anext(first)
+        with pytest.raises(Conflict):
+            await collect(replica.generate(generate()))
+        await first.aclose()
+
+    run_with(test)
+
+
+def test_kill_9_fails_what_runs_with_a_clear_error(run_with):
+    async def test(replica):
+        events = replica.generate(generate(max_tokens=LONG))
+        await anext(events)
+        os.kill(replica.pid, signal.SIGKILL)
+        with pytest.raises(ReplicaFailed, match="killed by signal 9 while it worked on this request"):
+            await collect(events)
+        assert not replica.is_alive
+        with pytest.raises(ReplicaFailed):
+            await collect(replica.generate(generate()))
+
+    run_with(test)
+
+
+def test_drain_lets_what_runs_end_and_takes_nothing_more(run_with):
+    async def test(replica):
+        events = replica.generate(generate(max_tokens=500))
+        await anext(events)
+        draining = asyncio.create_task(replica.drain())
+        assert tokens_of(await collect(events)) == continuation([1, 2, 3], 500)
+        await draining
+        with pytest.raises(Unavailable):
+            await collect(replica.generate(generate("late")))
+        assert replica._process.returncode == 0
+
+    run_with(test)
+
+
+def test_sigterm_drains_as_well(run_with):
+    async def test(replica):
+        events = replica.generate(generate(max_tokens=500))
+        await anext(events)
+        os.kill(replica.pid, signal.SIGTERM)
+        assert tokens_of(await collect(events)) == continuation([1, 2, 3], 500)
+        await replica.lost
+        assert await replica._exited() == 0
+
+    run_with(test)
+
+
+def test_a_bad_model_is_refused_in_the_workers_words(run_with):
+    with pytest.raises(BadModelFile, match="its header is torn"):
+        run_with(None, refuse="its header is torn")
+
+
+def test_a_death_while_loading_is_told(run_with):
+    with pytest.raises(ReplicaFailed, match="killed by signal 9 while it loaded the model"):
+        run_with(None, die_loading=1)
+
+
+def test_a_worker_that_cannot_start_is_told(fake_model):
+    async def body():
+        await Replica.start(fake_model(), EngineConfig(), (sys.executable, "-c", "raise SystemExit(3)"))
+
+    with pytest.raises(ReplicaFailed, match="exited with status 3 while it loaded the model"):
+        asyncio.run(body())
+
+
+SHORT = Patience(silence_seconds=0.3, first_silence_seconds=0.3, num_steps=0)
+SHORT_UNLESS_IT_COMPUTES = Patience(silence_seconds=0.3, first_silence_seconds=1000, num_steps=1e6)
+STUCK = r"gave no sign of life for 0\.\d+ seconds and was killed while it worked on this request"
+
+
+def lose_patience(replica, patience):
+    """From now on: however slow this machine is, nobody is blamed for what went before."""
+    replica._watchdog._patience = patience
+    replica._watchdog.rest()
+    replica._watchdog.watch()
+
+
+def test_a_stopped_process_is_killed_and_its_requests_are_told(run_with):
+    async def test(replica):
+        events = replica.generate(generate(max_tokens=LONG))
+        while not isinstance(await anext(events), Delta):
+            pass
+        os.kill(replica.pid, signal.SIGSTOP)
+        lose_patience(replica, SHORT_UNLESS_IT_COMPUTES)
+        with pytest.raises(ReplicaFailed, match=STUCK):
+            await collect(events)
+        assert not replica.is_alive
+        with pytest.raises(ReplicaFailed):
+            await collect(replica.generate(generate()))
+
+    run_with(test)
+
+
+def test_a_step_that_never_ends_is_noticed(run_with):
+    async def test(replica):
+        with pytest.raises(ReplicaFailed, match=STUCK):
+            await collect(replica.generate(generate(tokens=[13])))
+
+    run_with(test, SHORT, hang_computing=1)
+
+
+def test_a_thread_that_encodes_for_ever_is_noticed_although_others_get_their_tokens(run_with):
+    async def test(replica):
+        others = replica.generate(generate("other", max_tokens=LONG))
+        await anext(others)
+        lose_patience(replica, SHORT)
+        with pytest.raises(ReplicaFailed, match=STUCK):
+            await collect(replica.generate(Generate(id="r", text="13")))
+        with pytest.raises(ReplicaFailed, match=STUCK):
+            await collect(others)
+
+    run_with(test, hang_encoding=1)
+
+
+def test_a_process_that_waits_for_a_cpu_computes_and_a_stopped_one_does_not(run_with):
+    async def test(replica):
+        events = replica.generate(generate(max_tokens=LONG))
+        while not isinstance(await anext(events), Delta):
+            pass
+        assert replica._is_computing()
+        os.kill(replica.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, replica.pid, os.WSTOPPED)  # returns when all threads have stopped
+        replica._is_computing()  # what it computed until then
+        assert not replica._is_computing()
+        await events.aclose()
+
+    run_with(test)
+
+
+def test_a_drain_does_not_wait_for_a_stuck_process(run_with):
+    async def test(replica):
+        os.kill(replica.pid, signal.SIGSTOP)
+        await replica.drain()
+        assert await replica._exited() == -signal.SIGKILL
+
+    run_with(test, SHORT)
+
+
+def test_nothing_is_asked_of_an_idle_replica(run_with):
+    async def test(replica):
+        await collect(replica.generate(generate(max_tokens=2)))
+        assert replica._watchdog._timer is None
+
+    run_with(test)
+
+
+def test_a_load_that_never_ends_is_given_up(run_with):
+    with pytest.raises(Unavailable, match=r"not loaded within 0.2 seconds.*LLMOS_LOAD_SECONDS"):
+        run_with(None, Patience(load_seconds=0.2), hang_loading=1)
+
+
+PARENT = """
+import asyncio, sys
+from llmos.deployments.replicas.replica import Replica
+from llmos.engine.config import EngineConfig
+
+async def main():
+    replica = await Replica.start({"model": sys.argv[1]}, EngineConfig(), sys.argv[2:])
+    print(replica.pid, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def test_a_worker_exits_when_its_parent_is_killed(fake_model, fake_worker):
+    files: dict[str, Path] = fake_model()
+    command = [sys.executable, "-c", PARENT, str(files["model"]), *fake_worker]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        worker = os.pidfd_open(int(parent.stdout.readline()))
+        parent.kill()
+    try:
+        poll = select.poll()
+        poll.register(worker, select.POLLIN)  # readable when the process has ended
+        assert poll.poll(30_000), "the worker outlived its parent"
+    finally:
+        os.close(worker)

@@ -1,0 +1,135 @@
+"""Gates: what they say, and what evidence makes of them."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmos.core.errors import BadRequest
+from llmos.deployments.rollouts.evidence import Evidence, Outcome
+from llmos.deployments.rollouts.gates import DEFAULT_GATE, Measured, judge, parse_gate
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def window_of(num_answered=0, num_failed=0, first_token_seconds=0.1, tokens_per_second=100.0):
+    evidence = Evidence(clock=lambda: NOON)
+    for _ in range(num_answered):
+        evidence.note(
+            "chat",
+            "new@1",
+            Outcome(
+                kind="answered",
+                version="new@1",
+                seconds=1.0,
+                first_token_seconds=first_token_seconds,
+                tokens_per_second=tokens_per_second,
+                num_tokens=20,
+            ),
+        )
+    for _ in range(num_failed):
+        evidence.note("chat", "new@1", Outcome(kind="failed", version="new@1", error="replica_failed"))
+    return evidence.window("chat", "new@1")
+
+
+def verdict(gate, window, before=None, scores=None, min_calls=20):
+    return judge(parse_gate(gate), Measured(window=window, before=before or {}, scores=scores or {}), min_calls)
+
+
+@pytest.mark.parametrize(
+    ("text", "spelled"),
+    [
+        ("error_rate<1%", ["error_rate < 0.01"]),
+        ("p95_first_token <= 800ms and score >= .7", ["p95_first_token <= 0.8", "score >= 0.7"]),
+        ("p99_seconds<2s, tokens_per_second > 0.9x", ["p99_seconds < 2", "tokens_per_second > 0.9x"]),
+    ],
+)
+def test_a_gate_is_read(text, spelled):
+    assert [str(condition) for condition in parse_gate(text).conditions] == spelled
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no condition of a gate"),
+        ("error_rate", "no condition of a gate"),
+        ("error_rate == 1", "no condition of a gate"),
+        ("eror_rate < 1%", "Did you mean error_rate"),
+        ("error_rate < 1 or score > 1", "no condition"),
+        ("error_rate < 5ms", "error_rate is no time"),
+        ("__import__ < 1", "knows no __import__"),
+        ("error_rate <= 5", "error_rate is a share, 0 to 1"),
+        ("score >= 90", "score is a share, 0 to 1"),
+        ("p95_first_token <= 150%", "p95_first_token <= 1.5x"),
+        ("tokens_per_second >= 80%", "tokens_per_second >= 0.8x"),
+        ("error_rate < 0", "can never hold"),
+        ("score > 100%", "can never hold"),
+        ("p95_seconds <= 0", "can never hold"),
+    ],
+)
+def test_what_is_no_gate_is_told_so(text, message):
+    with pytest.raises(BadRequest, match=message):
+        parse_gate(text)
+
+
+def test_the_default_gate_is_one():
+    assert len(parse_gate(DEFAULT_GATE).conditions) == 3
+
+
+def test_nothing_is_judged_before_there_is_enough_evidence():
+    judgement = verdict("error_rate <= 1%", window_of(num_answered=19))
+    assert judgement.verdict == "unknown"
+    assert "19 of 20 calls" in judgement.reason
+
+
+def test_a_gate_holds_with_the_numbers():
+    judgement = verdict("error_rate <= 5% and p95_first_token < 200ms", window_of(num_answered=19, num_failed=1))
+    assert judgement.verdict == "holds"
+    assert "error_rate is 0.05, wanted <= 0.05" in judgement.reason
+
+
+def test_a_gate_fails_with_the_numbers():
+    judgement = verdict("p95_first_token < 50ms", window_of(num_answered=20))
+    assert (judgement.verdict, judgement.reason) == ("fails", "p95_first_token is 0.1, wanted < 0.05")
+
+
+def test_a_relative_limit_is_times_what_was_before():
+    window = window_of(num_answered=20, tokens_per_second=80)
+    assert verdict("tokens_per_second >= 0.7x", window, {"tokens_per_second": 100}).verdict == "holds"
+    assert verdict("tokens_per_second >= 0.9x", window, {"tokens_per_second": 100}).verdict == "fails"
+    assert verdict("tokens_per_second >= 0.9x", window).verdict == "unknown"
+
+
+def test_errors_that_no_later_call_can_make_good_fail_at_once():
+    assert verdict("error_rate <= 10%", window_of(num_failed=3)).verdict == "fails"
+    assert verdict("error_rate <= 10%", window_of(num_failed=2)).verdict == "unknown", "two may be bad luck"
+    assert verdict("error_rate <= 50%", window_of(num_failed=3)).verdict == "unknown"
+
+
+def test_errors_that_are_wanted_are_waited_for():
+    assert verdict("error_rate >= 50%", window_of(num_failed=3)).verdict == "unknown"
+    assert verdict("error_rate >= 50%", window_of(num_failed=20)).verdict == "holds"
+
+
+def test_the_score_needs_no_calls():
+    assert verdict("score >= 0.5", window_of(), scores={"new": 0.6}).verdict == "holds"
+    assert verdict("score >= 1x", window_of(), scores={"new": 0.6, "before": 0.7}).verdict == "fails"
+    assert verdict("score >= 0.5", window_of()).verdict == "unknown"
+
+
+@given(
+    num_answered=st.integers(0, 60),
+    num_failed=st.integers(0, 60),
+    percent=st.integers(0, 100),
+    least=st.integers(1, 60),
+)
+def test_a_verdict_never_contradicts_the_error_rate(num_answered, num_failed, percent, least):
+    judgement = verdict(f"error_rate <= {percent}%", window_of(num_answered, num_failed), min_calls=least)
+    num_judged = num_answered + num_failed
+    if judgement.verdict == "holds":
+        assert num_judged >= least
+        assert num_failed / num_judged <= percent / 100
+    if judgement.verdict == "fails":
+        # Even if every call that is still missing were answered.
+        assert num_failed / max(num_judged, least) > percent / 100

@@ -1,0 +1,63 @@
+"""Describing a model's files: size, type and makers' advice, also of what this engine can't run."""
+
+import json
+
+import gguf
+import numpy as np
+import pytest
+
+from llmos.core.errors import UnsupportedModel
+from llmos.engine.checkpoint.checkpoint import open_checkpoint
+from llmos.engine.checkpoint.description import describe
+from support.tiny_models import TinyModel, make_tiny_model, write_gguf
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    return make_tiny_model("llama", tmp_path_factory.mktemp("llama"))
+
+
+def test_the_type_is_that_of_most_parameters(smollm2_path):
+    description = describe({"model.gguf": smollm2_path})
+    assert (description.family, description.dtype_summary) == ("llama", "Q4_1")
+    assert description.num_parameters == 134_515_008
+
+
+def test_the_original_weights_go_before_a_quantization_beside_them(llama, tmp_path):
+    path = write_gguf(llama, tmp_path / "a.gguf")
+    assert describe(llama.files() | {"a.gguf": path}).format == "safetensors"
+
+
+def test_an_unsupported_model_is_described_and_says_what_it_is(llama, tmp_path):
+    config = json.loads((llama.folder / "config.json").read_text()) | {
+        "model_type": "t5",
+        "max_position_embeddings": 512,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    files = llama.files() | {"config.json": tmp_path / "config.json"}
+    description = describe(files)
+    assert (description.family, description.dtype_summary, description.context_length) == ("t5", "F32", 512)
+    assert description.num_parameters > 0
+    assert description.unsupported is not None
+    assert "type t5" in description.unsupported
+    with pytest.raises(UnsupportedModel, match="type t5"):
+        open_checkpoint(files)
+
+
+def test_a_model_of_types_that_this_engine_does_not_read_is_described(llama, tmp_path):
+    path = write_gguf(llama, tmp_path / "x.gguf")
+    matrices = {tensor.name: tensor.shape[::-1] for tensor in gguf.GGUFReader(path).tensors if len(tensor.shape) == 2}
+    integers = {name: np.ones([int(size) for size in shape], np.int32) for name, shape in matrices.items()}
+    description = describe({"y.gguf": write_gguf(llama, tmp_path / "y.gguf", extra=integers)})
+    assert (description.family, description.dtype_summary, description.context_length) == ("llama", "unknown", 256)
+    assert description.unsupported is not None
+    assert "has type I32" in description.unsupported
+
+
+def test_a_description_agrees_with_the_checkpoint(llama, tmp_path):
+    path = write_gguf(llama, tmp_path / "x.gguf", metadata={"general.license": "apache-2.0"})
+    description = describe({"x.gguf": path})
+    assert (description.format, description.license, description.unsupported) == ("gguf", "apache-2.0", None)
+    assert description.dtype_summary == "F32"
+    assert description.num_parameters == sum(p.numel() for p in llama.reference.parameters())
+    assert description.context_length == 256

@@ -1,0 +1,96 @@
+"""llama.cpp itself loads the files that are made for it, and answers as this engine does.
+
+By xllamacpp, which is llama.cpp in a wheel; by llama-cpp-python too where it is installed, or where
+LLMOS_TEST_LLAMA_CPP names a Python that has it. Each in a process of its own: it writes to stderr as it likes.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from llmos.engine.compression.prune import prune
+from llmos.engine.compression.quantize import quantize
+from llmos.engine.compression.recipe import Recipe
+from llmos.engine.runner import Batch
+from llmos.engine.runner.native import NativeRunner
+
+PROMPT = "One, two, three, four, five,"
+COUNT = 8
+
+XLLAMACPP = f"""
+import json, sys, xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.n_ctx, params.n_parallel, params.warmup = sys.argv[1], 128, 1, False
+asked = {{"prompt": {PROMPT!r}, "max_tokens": {COUNT}, "temperature": 0}}
+said = xllamacpp.Server(params).handle_completions(asked)
+print(json.dumps(said["choices"][0]["text"]))
+"""
+LLAMA_CPP_PYTHON = f"""
+import json, sys, llama_cpp
+model = llama_cpp.Llama(sys.argv[1], n_ctx=128, verbose=False)
+print(json.dumps(model({PROMPT!r}, max_tokens={COUNT}, temperature=0)["choices"][0]["text"]))
+"""
+
+
+def pythons() -> list[tuple[str, str]]:
+    """Each Python that has llama.cpp, and what to run in it."""
+    named = os.environ.get("LLMOS_TEST_LLAMA_CPP") or (sys.executable if find_spec("llama_cpp") else None)
+    return [(sys.executable, XLLAMACPP), *([(named, LLAMA_CPP_PYTHON)] if named else [])]
+
+
+def our_answer(checkpoint: Checkpoint) -> str:
+    tokens = checkpoint.tokenizer.encode(PROMPT)
+    runner = NativeRunner(checkpoint.spec, checkpoint.tensors, num_blocks=8, kv_dtype="f16")
+    length = len(tokens)
+    for _ in range(COUNT):
+        logits = runner.forward(
+            Batch(
+                tokens=np.array(tokens, np.int32),
+                starts=np.array([0, len(tokens)], np.int32),
+                context_lengths=np.zeros(1, np.int32),
+                block_tables=np.arange(8, dtype=np.int32)[None],
+                logit_rows=np.array([len(tokens) - 1], np.int32),
+            )
+        )
+        tokens.append(int(logits[0].argmax()))
+    return checkpoint.tokenizer.decode(tokens[length:])
+
+
+PRUNED = {"layers": 1, "kv_heads": 1, "texts": 2, "length": 32}
+
+
+@pytest.mark.parametrize(
+    ("make", "recipe"),
+    [
+        *((quantize, Recipe.of("quantize", scheme, {})) for scheme in ("q8_0", "q4_1", "q4_0")),
+        (prune, Recipe.of("prune", "structured", PRUNED)),
+    ],
+    ids=lambda each: each.label() if isinstance(each, Recipe) else None,
+)
+def test_it_loads_the_file_and_answers_alike(make, recipe, smollm2_path, tmp_path):
+    made = make({"model.gguf": smollm2_path}, tmp_path, recipe)
+    expected = our_answer(open_checkpoint(made))
+    for python, script in pythons():
+        said = subprocess.run(
+            [python, "-c", script, str(made["model.gguf"])], capture_output=True, text=True, timeout=300, check=False
+        )
+        assert said.returncode == 0, said.stderr[-2000:]
+        answer = json.loads(said.stdout.splitlines()[-1])
+        # Kernels round activations differently, so a near tie may fall to the other side in the end.
+        assert answer.split()[:2] == expected.split()[:2], (python, answer, expected)
+
+
+def test_what_a_file_has_no_type_for_is_refused_by_it_and_read_by_us(smollm2_path, tmp_path):
+    recipe = Recipe.of("quantize", "minmax", {"bits": 8, "group": 64})
+    made = quantize({"model.gguf": smollm2_path}, tmp_path, recipe)
+    assert our_answer(open_checkpoint(made)).split()[0].startswith("six")
+    said = subprocess.run(
+        [sys.executable, "-c", XLLAMACPP, str(made["model.gguf"])], capture_output=True, timeout=300, check=False
+    )
+    assert said.returncode != 0

@@ -1,0 +1,118 @@
+"""min-max is its formula, exactly, and no value moves by more than half a step; absmax is symmetric."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from llmos.engine.compression.quantize.absmax import round_absmax
+from llmos.engine.compression.quantize.minmax import round_minmax
+from llmos.engine.formats.bits import pack, packed_bytes, unpack
+from llmos.engine.formats.dequantize import dequantize
+from llmos.engine.formats.encodings import AbsMax, MinMax
+
+values = st.floats(-1e4, 1e4, width=32, allow_subnormal=False)
+matrices = st.tuples(st.integers(1, 4), st.sampled_from([8, 24, 64])).flatmap(
+    lambda shape: arrays(np.float32, shape, elements=values)
+)
+bits_of = st.integers(2, 8)
+
+
+def whole(encoding: MinMax, weights: np.ndarray) -> MinMax:
+    """Per tensor the ends stand in the encoding."""
+    return MinMax(encoding.bits, None, float(weights.min()), float(weights.max()))
+
+
+def ends(weights: np.ndarray, per: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The values with those of one range side by side, the smallest of each range, and the largest."""
+    shape = {"tensor": (1, -1), "channel": (len(weights), -1), "group": (-1, 8)}[per]
+    grouped = weights.reshape(shape).astype(np.float64)
+    return grouped, grouped.min(axis=1, keepdims=True), grouped.max(axis=1, keepdims=True)
+
+
+def encoding_for(weights: np.ndarray, bits: int, per: str) -> MinMax:
+    plain = MinMax(bits, 8 if per == "group" else None)
+    return whole(plain, weights) if per == "tensor" else plain
+
+
+@given(matrices, bits_of, st.sampled_from(["tensor", "channel", "group"]))
+def test_the_error_is_at_most_half_a_step(weights, bits, per):
+    encoding = encoding_for(weights, bits, per)
+    made = dequantize(encoding.decode(round_minmax(weights, encoding), weights.shape[1]))
+    grouped, low, high = ends(weights, per)
+    # Q' is a 32-bit float: beside the bound there is what rounding to it takes.
+    bound = (high - low) / (2 * (2**bits - 1)) + np.spacing(np.maximum(abs(low), abs(high)).astype(np.float32))
+    assert (np.abs(made.reshape(grouped.shape) - grouped) <= bound).all()
+
+
+@given(matrices, bits_of)
+def test_the_levels_are_those_of_the_formula(weights, bits):
+    encoding = MinMax(bits)
+    _, low, high = ends(weights, "channel")
+    rows = round_minmax(weights, encoding)
+    levels = unpack(np.ascontiguousarray(rows[:, 8:]), weights.shape[1], bits)
+    span = np.where(high > low, high - low, 1)
+    exact = (weights.astype(np.float64) - low) / span * (2**bits - 1)
+    # Half-way between two levels the formula's quotient may end on either side of the half.
+    is_half = np.abs(exact - np.floor(exact) - 0.5) < 1e-9
+    assert ((levels == np.round(exact)) | is_half).all()
+
+
+@given(matrices, bits_of)
+def test_the_ends_stay_exactly_and_equal_values_too(weights, bits):
+    encoding = MinMax(bits)
+    made = dequantize(encoding.decode(round_minmax(weights, encoding), weights.shape[1]))
+    np.testing.assert_array_equal(made.min(axis=1), weights.min(axis=1))
+    np.testing.assert_allclose(made.max(axis=1), weights.max(axis=1), atol=1e-6 * np.abs(weights).max())
+    same = np.full_like(weights, weights[0, 0])
+    np.testing.assert_array_equal(dequantize(encoding.decode(round_minmax(same, encoding), same.shape[1])), same)
+
+
+@given(matrices, bits_of)
+def test_what_was_rounded_once_stays(weights, bits):
+    encoding = MinMax(bits)
+    rows = round_minmax(weights, encoding)
+    made = dequantize(encoding.decode(rows, weights.shape[1]))
+    again = dequantize(encoding.decode(round_minmax(made, encoding), weights.shape[1]))
+    np.testing.assert_allclose(again, made, atol=1e-6 * max(np.abs(weights).max(), 1e-30))
+
+
+@given(st.integers(1, 70), bits_of, st.integers(0, 2**32 - 1))
+def test_packing_takes_no_bit_more_than_a_row_needs(columns, bits, seed):
+    levels = np.random.default_rng(seed).integers(0, 2**bits, (3, columns), np.uint8)
+    packed = pack(levels, bits)
+    assert packed.shape == (3, packed_bytes(columns, bits)) == (3, -(-columns * bits // 8))
+    np.testing.assert_array_equal(unpack(packed, columns, bits), levels)
+
+
+@given(matrices, st.sampled_from([(8, None), (8, 8), (4, 8)]))
+def test_symmetric_rounding_errs_by_half_a_step_and_keeps_zero_and_sign(weights, size):
+    encoding = AbsMax(*size)
+    weights = np.clip(weights, -6e4, 6e4)
+    weights[0, 0] = 0
+    top = 2 ** (encoding.bits - 1) - 1
+    grouped = weights.reshape(len(weights), -1, encoding.group or weights.shape[1])
+    steps = np.abs(grouped).max(axis=2, keepdims=True) / top
+    if (steps[steps > 0] < 1e-4).any():  # where 16 bits have a scale's digits no more
+        return
+    made = dequantize(encoding.decode(round_absmax(weights, encoding), weights.shape[1])).reshape(grouped.shape)
+    # The scale has 11 bits of its own.
+    assert (np.abs(made - grouped) <= steps / 2 + np.abs(grouped) / 2**10).all()
+    assert made.reshape(weights.shape)[0, 0] == 0
+    assert (made * grouped >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("bits", "group", "dtype"), [(8, None, "Q8_0"), (8, 64, "Q8_0"), (4, 32, "Q4_0"), (8, 8, "F32")]
+)
+def test_symmetric_rows_come_out_as_the_engines_blocks_where_they_are_just_these(bits, group, dtype):
+    weights = np.random.default_rng(3).normal(size=(5, 128)).astype(np.float32)
+    encoding = AbsMax(bits, group)
+    made = encoding.decode(round_absmax(weights, encoding), 128)
+    assert made.dtype == dtype
+    top, size = 2 ** (bits - 1) - 1, group or 128
+    grouped = weights.reshape(5, -1, size)
+    d = (np.abs(grouped).max(axis=2, keepdims=True) / top).astype(np.float16).astype(np.float32)
+    expected = np.clip(np.rint(grouped / d), -top, top) * d
+    np.testing.assert_allclose(dequantize(made), expected.reshape(5, 128), rtol=1e-6)

@@ -1,0 +1,53 @@
+"""A recipe says everything that its result depends on, and refuses by name what there is not."""
+
+import pytest
+
+from llmos.core.errors import BadRequest
+from llmos.engine.compression.recipe import Recipe
+
+
+def test_defaults_are_written_out_and_what_is_not_given_is_not_there():
+    recipe = Recipe.of("quantize", "gptq", {"bits": None, "group": None, "seed": 3})
+    assert recipe.canonical() == {
+        "kind": "quantize",
+        "scheme": "gptq",
+        "options": {"bits": 4, "calibration": "own", "length": 256, "seed": 3, "texts": 32},
+    }
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options", "label"),
+    [
+        ("gptq", {}, "gptq4"),
+        ("gptq", {"bits": 3, "group": 64}, "gptq3-g64"),
+        ("minmax", {"bits": 2, "per": "tensor"}, "minmax2-tensor"),
+        ("q8_0", {}, "q8_0"),
+    ],
+)
+def test_a_label_says_scheme_and_size(scheme, options, label):
+    assert Recipe.of("quantize", scheme, options).label() == label
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options", "message"),
+    [
+        ("gptk", {}, "There is no scheme 'gptk' to quantize by. Did you mean gptq?"),
+        ("huffman", {}, "There are gptq, awq, minmax, absmax, q8_0, q4_1, q4_0."),
+        ("minmax", {"bits": 9}, "bits is 9; minmax takes a whole number from 2 to 8."),
+        ("minmax", {"bits": 1}, "bits is 1; minmax takes a whole number from 2 to 8."),
+        ("minmax", {"bits": True}, "bits is True"),
+        ("minmax", {"bits": 4.5}, "bits is 4.5"),
+        ("minmax", {"bits": "4"}, "bits is '4'"),
+        ("absmax", {"bits": 5}, "bits is 5; absmax takes one of 4, 8."),
+        ("minmax", {"per": "row"}, "per is 'row'; minmax takes one of tensor, channel, group."),
+        ("gptq", {"seed": -1}, "seed is -1; gptq takes a whole number from 0 to 2,147,483,647."),
+        ("gptq", {"per": "group"}, "gptq has no option 'per'."),
+        ("gptq", {"lenght": 10}, "Did you mean length?"),
+        ("q8_0", {"bits": 8}, "q8_0 has no option 'bits'. It takes none."),
+        ("gptq", {"calibration": "/home/me/text"}, 'takes "own", or the sha256: digest'),
+    ],
+)
+def test_what_there_is_not_is_refused_by_name(scheme, options, message):
+    with pytest.raises(BadRequest) as error:
+        Recipe.of("quantize", scheme, options)
+    assert message in error.value.message

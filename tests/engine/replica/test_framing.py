@@ -1,0 +1,65 @@
+"""Frames survive being cut anywhere and glued together."""
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmos.engine.messages import (
+    Abort,
+    Command,
+    Delta,
+    Event,
+    Frame,
+    Generate,
+    Load,
+    LoadModel,
+    Ready,
+    SamplingParams,
+    Shutdown,
+    Started,
+    TokenLogprob,
+)
+from llmos.engine.replica.framing import FrameReader, FrameWriter
+
+COMMANDS = [
+    Generate(
+        id="a", messages=[{"role": "user", "content": "你好"}], sampling=SamplingParams(logit_bias={5: -1.0}, n=2)
+    ),
+    Generate(id="b", tokens=[1, 2, 3], echo=True),
+    Abort("a"),
+    LoadModel(files={"model.gguf": "/x"}, config={"threads": 2}),
+    Shutdown(),
+]
+
+EVENTS = [
+    Started("a", 3),
+    Delta(id="a", text="é", token_ids=[7], logprobs=[TokenLogprob(7, "�", b"\xc3", -0.5, [(7, "�", b"\xc3", -0.5)])]),
+    Delta(id="a", index=1, finish_reason="stop", stop_reason=2, num_output_tokens=9),
+    Load(
+        num_running=1, num_waiting=2, num_free_blocks=3, num_preemptions=4, num_steps=5, num_prompt_tokens=6,
+        num_output_tokens=7,
+    ),
+    Ready(
+        family="llama", context_length=1, vocab_size=2, has_template=True, num_blocks=3, weight_bytes=4, kv_bytes=5,
+        load_seconds=0.5, isa="avx2", threads=2,
+    ),
+]  # fmt: skip
+
+
+@settings(deadline=None)
+@given(cuts=st.lists(st.integers(0, 2000)), kind=st.sampled_from(["commands", "events"]))
+def test_messages_survive_any_cut(cuts, kind):
+    messages, expected = (COMMANDS, Command) if kind == "commands" else ([Frame(EVENTS)], Frame)
+    reader = FrameReader(expected)
+    data = b"".join(FrameWriter().pack(message) for message in messages)
+    borders = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    read = [m for start, end in pairwise(borders) for m in reader.feed(data[start:end])]
+    assert read == messages
+
+
+def test_what_is_no_message_is_an_error():
+    with pytest.raises(msgspec.DecodeError):
+        list(FrameReader[Event](Event).feed(b"\0\0\0\1\x01"))

@@ -1,0 +1,285 @@
+"""Blocks are never lost, never given twice, and a shared one is free when its last owner lets go."""
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from llmos.engine.scheduling.kv_cache import KVCache, blocks_for
+
+
+def make(num_blocks=8, tables=3):
+    return KVCache(num_blocks, max_tables=tables, max_blocks_per_table=num_blocks)
+
+
+@pytest.mark.parametrize(("positions", "blocks"), [(0, 0), (1, 1), (16, 1), (17, 2), (32, 2), (33, 3)])
+def test_blocks_for(positions, blocks):
+    assert blocks_for(positions) == blocks
+
+
+def test_a_table_grows_by_whole_blocks_and_its_row_follows():
+    kv = make()
+    table = kv.open()
+    assert kv.extend(table, 17)
+    assert (len(table.blocks), table.capacity, kv.num_free) == (2, 32, 6)
+    assert kv.extend(table, 32)
+    assert kv.num_free == 6
+    assert kv.tables[table.row, :2].tolist() == table.blocks
+    kv.check_invariants()
+
+
+def test_extend_takes_all_it_needs_or_nothing():
+    kv = make()
+    table = kv.open()
+    assert not kv.extend(table, 8 * 16 + 1)
+    assert kv.num_free == 8
+    assert kv.extend(table, 8 * 16)
+    assert kv.num_free == 0
+
+
+def computed(kv, tokens, salt="", extra=0):
+    """Return an open table that holds these tokens, all of them computed, and room for `extra` more."""
+    table = kv.open(salt)
+    nodes, _ = kv.match(salt, tokens)
+    kv.adopt(table, nodes)
+    assert kv.extend(table, len(tokens) + extra)
+    kv.promise(table, tokens)
+    kv.settle(table, tokens, len(tokens))
+    kv.check_invariants()
+    return table
+
+
+def test_a_prefix_that_was_computed_is_shared():
+    kv = make()
+    first = computed(kv, [1] * 16 + [2] * 16 + [3] * 8)
+    second = computed(kv, [1] * 16 + [2] * 16 + [4] * 8)
+    assert second.blocks[:2] == first.blocks[:2]
+    assert second.blocks[2] != first.blocks[2]
+    assert (kv.num_free, kv.num_unused) == (8 - 4, 0)
+    kv.close(first)
+    assert (kv.num_free, kv.num_unused) == (8 - 3, 0)
+    kv.close(second)
+    assert (kv.num_free, kv.num_unused) == (8, 2)
+    kv.check_invariants()
+
+
+def test_the_last_token_is_never_taken_from_the_cache():
+    kv = make()
+    kv.close(computed(kv, [1] * 32))
+    assert len(kv.match("", [1] * 32)[0]) == 1
+    assert len(kv.match("", [1] * 33)[0]) == 2
+
+
+def test_nobody_reads_a_prefix_before_it_is_computed():
+    kv = make()
+    table, tokens = kv.open(), [1] * 16 + [2] * 16 + [3]
+    kv.extend(table, 33)
+    kv.promise(table, tokens)
+    nodes, awaited = kv.match("", tokens)
+    assert (nodes, awaited.block) == ([], table.blocks[0])
+    kv.settle(table, tokens, 20)
+    nodes, awaited = kv.match("", tokens)
+    assert ([node.block for node in nodes], awaited.block) == (table.blocks[:1], table.blocks[1])
+    kv.close(table)
+    assert (awaited.is_awaited, kv.num_unused) == (False, 1), "what was only promised is gone"
+    assert kv.match("", tokens) == (nodes, None)
+    kv.check_invariants()
+
+
+def test_salts_do_not_share():
+    kv = make()
+    kv.close(computed(kv, [1] * 40, "a"))
+    assert kv.match("b", [1] * 40) == ([], None)
+    assert len(kv.match("a", [1] * 40)[0]) == 2
+
+
+def test_two_tables_that_computed_the_same_keep_one_of_them():
+    kv = make()
+    tables = [kv.open(), kv.open()]
+    for table in tables:
+        kv.extend(table, 20)
+    for table in tables:
+        kv.settle(table, [1] * 20, 20)
+    assert tables[0].blocks[0] == tables[1].blocks[0]
+    assert kv.num_free == 8 - 3
+    kv.check_invariants()
+
+
+def test_what_another_only_promised_is_kept_apart_until_it_is_there():
+    kv = make()
+    tokens, tables = [1] * 16, [kv.open(), kv.open()]
+    for table in tables:
+        kv.extend(table, 17)
+    kv.promise(tables[0], tokens)
+    kv.settle(tables[1], tokens, 16)
+    kv.check_invariants()
+    assert tables[1].blocks[0] != tables[0].blocks[0]
+    kv.settle(tables[0], tokens, 16)
+    kv.settle(tables[1], [*tokens, 2], 17)
+    kv.check_invariants()
+    assert tables[1].blocks[0] == tables[0].blocks[0]
+
+
+def test_the_least_recently_used_prefix_goes_first_and_its_end_before_its_beginning():
+    kv = make(num_blocks=6)
+    old, new = [1] * 49, [2] * 33
+    for tokens in (old, new, old[:33]):
+        kv.close(computed(kv, tokens))
+    table = kv.open()
+    for free_before, known_old, known_new in [(1, 3, 2), (0, 3, 2), (0, 2, 2), (0, 2, 1), (0, 2, 0), (0, 1, 0)]:
+        assert len(kv.match("", old)[0]) == known_old
+        assert len(kv.match("", new)[0]) == known_new
+        assert kv.num_free - kv.num_unused == free_before
+        assert kv.extend(table, table.capacity + 16)
+        kv.check_invariants()
+    assert not kv.extend(table, table.capacity + 16)
+
+
+def test_what_is_not_sound_is_forgotten_with_all_that_continues_it():
+    kv = make()
+    bad = computed(kv, [1] * 20)
+    kv.close(computed(kv, [1] * 36))
+    kv.close(bad, is_sound=False)
+    kv.check_invariants()
+    assert (kv.num_free, kv.num_unused) == (8, 0)
+
+
+def test_without_keeping_a_prefix_lives_as_long_as_its_tables():
+    kv = KVCache(8, max_tables=3, max_blocks_per_table=8, keeps_unused=False)
+    first, second = computed(kv, [1] * 20), computed(kv, [1] * 20)
+    assert first.blocks[0] == second.blocks[0]
+    kv.close(first)
+    kv.close(second)
+    kv.check_invariants()
+    assert (kv.num_free, kv.num_unused) == (8, 0)
+
+
+def test_the_block_that_was_freed_last_is_used_first():
+    kv = make()
+    table = kv.open()
+    kv.extend(table, 40)
+    blocks = table.blocks
+    kv.close(table)
+    again = kv.open()
+    kv.extend(again, 40)
+    assert again.blocks == blocks
+
+
+def _break_free_twice(kv, table):
+    kv._free.append(kv._free[0])
+
+
+def _break_lost(kv, table):
+    kv._free.pop()
+
+
+def _break_owned_and_free(kv, table):
+    kv._free.append(table.blocks[0])
+
+
+def _break_row(kv, table):
+    kv.tables[table.row, 0] += 1
+
+
+def _break_promise(kv, table):
+    table.nodes[0].is_computed = False
+
+
+def _break_branch(kv, table):
+    table.nodes[1].parent = kv.prefixes.add("", (9,) * 16, 7)
+
+
+def _break_content(kv, table):
+    kv._nodes[table.blocks[0]] = None
+
+
+def _break_order(kv, table):
+    kv.close(table)
+    kv._unused.move_to_end(next(iter(kv._unused)))
+
+
+def _break_two_owners(kv, table):
+    other = kv.open()
+    kv.extend(other, 1)
+    other.blocks[0] = kv.tables[other.row, 0] = table.blocks[0]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _break_free_twice,
+        _break_lost,
+        _break_owned_and_free,
+        _break_row,
+        _break_promise,
+        _break_branch,
+        _break_content,
+        _break_order,
+        _break_two_owners,
+    ],
+)
+def test_the_invariant_checker_finds_damage(damage):
+    kv = make()
+    table = computed(kv, [1] * 40)
+    damage(kv, table)
+    with pytest.raises(AssertionError):
+        kv.check_invariants()
+
+
+class Tables(RuleBasedStateMachine):
+    """Begin, compute, grow and close in any order."""
+
+    def __init__(self):
+        super().__init__()
+        self.kv = make(num_blocks=12, tables=4)
+        self.open = []
+        """Tables, their tokens, and how many of them are computed."""
+
+    @precondition(lambda self: self.kv.has_row)
+    @rule(salt=st.sampled_from("ab"), blocks=st.lists(st.integers(1, 2), max_size=5), rest=st.integers(1, 16))
+    def begin(self, salt, blocks, rest):
+        tokens = [token for token in blocks for _ in range(16)] + [3] * rest
+        nodes, awaited = self.kv.match(salt, tokens)
+        num_unused = sum(self.kv.is_unused(node.block) for node in nodes)
+        if awaited or blocks_for(len(tokens)) - len(nodes) + num_unused > self.kv.num_free:
+            return
+        table = self.kv.open(salt)
+        self.kv.adopt(table, nodes)
+        assert self.kv.extend(table, len(tokens))
+        self.kv.promise(table, tokens)
+        self.open.append([table, tokens, len(nodes) * 16])
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), count=st.integers(1, 40))
+    def compute(self, data, count):
+        entry = data.draw(st.sampled_from(self.open))
+        entry[2] = min(entry[2] + count, len(entry[1]))
+        self.kv.settle(*entry)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), token=st.integers(1, 2), count=st.integers(1, 33))
+    def grow(self, data, token, count):
+        entry = data.draw(st.sampled_from(self.open))
+        table, tokens, _ = entry
+        needed, free = blocks_for(len(tokens) + count) - len(table.blocks), self.kv.num_free
+        fits = self.kv.extend(table, len(tokens) + count)
+        assert fits == (needed <= free)
+        if fits:
+            tokens += [token] * count
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), is_sound=st.booleans())
+    def close(self, data, is_sound):
+        table, _, _ = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
+        self.kv.close(table, is_sound=is_sound)
+
+    @invariant()
+    def holds(self):
+        self.kv.check_invariants()
+        assert self.kv.num_open == len(self.open)
+        for table, tokens, num_computed in self.open:
+            spelled = [token for node in table.nodes for token in node.tokens]
+            assert spelled == tokens[: len(spelled)]
+            assert table.num_computed_blocks * 16 <= num_computed
+
+
+TestTables = Tables.TestCase

@@ -1,0 +1,114 @@
+"""A machine's speed is measured once and kept; what is predicted from it goes the right way."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmos.core.hardware import inspect_hardware
+from llmos.engine.config import EngineConfig
+from llmos.engine.runner.native import NativeRunner
+from llmos.engine.sizing import machine as machines
+from llmos.engine.sizing.machine import (
+    ROWS,
+    Attention,
+    Machine,
+    PerRow,
+    Rates,
+    keep_machine,
+    known_machine,
+    measure_machine,
+)
+from llmos.engine.sizing.speed import Pacing
+from llmos.engine.spec import DecoderSpec
+
+SPEC = DecoderSpec(
+    family="llama", vocab_size=49152, hidden_size=576, num_layers=30, num_heads=9, num_kv_heads=3, head_dim=64,
+    intermediate_size=1536, max_positions=8192, tied_head=True,
+)  # fmt: skip
+EACH = tuple(max(20e-12, n * 1.6e-12) for n in ROWS)
+RATES = Rates(
+    seconds_per_value=EACH,
+    seconds_per_value_small=tuple(0.8 * each for each in EACH),
+    large_bytes=200_000_000,
+    small_bytes=50_000_000,
+)
+ATTENTION = Attention(per_kv_value=3e-11, per_value=1e-11, per_value_alone=2e-11, prefilling=1e-11)
+MACHINE = Machine(
+    version=machines.VERSION, cpu=inspect_hardware().cpu, isa="portable", threads=3, measured_at=0.0,
+    rates={"bytes": RATES, "affine_nibbles": RATES}, seconds_per_layer=6e-6,
+    seconds_per_layer_column=1e-9,
+    decoding=PerRow(seconds_per_row=1e-6, seconds_per_column=1e-10),
+    prefilling=PerRow(seconds_per_row=1e-6, seconds_per_column=2e-10),
+    attention=dict.fromkeys(("int8", "f16", "f32"), ATTENTION),
+)  # fmt: skip
+
+
+def pacing(spec=SPEC, dtype="Q8_0"):
+    return Pacing(spec, NativeRunner.plan(spec, lambda _: dtype), EngineConfig(), MACHINE)
+
+
+def test_what_was_measured_is_kept_for_the_same_machine_only(tmp_path):
+    path = tmp_path / "home" / "machine.json"
+    assert known_machine(path, threads=3, isa="portable") is None
+    keep_machine(path, MACHINE)
+    assert known_machine(path, threads=3, isa="portable") == MACHINE
+    assert known_machine(path, threads=2, isa="portable") is None
+    keep_machine(path, replace(MACHINE, cpu="another"))
+    assert known_machine(path, threads=3, isa="portable") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"rates": {"bytes": {}}}', '{"rates": 3}'])
+def test_a_damaged_file_is_measured_again(tmp_path, text):
+    (tmp_path / "machine.json").write_text(text)
+    assert known_machine(tmp_path / "machine.json", threads=3) is None
+
+
+def test_a_home_that_cannot_be_written_is_no_reason_to_fail(tmp_path):
+    (tmp_path / "file").write_text("")
+    keep_machine(tmp_path / "file" / "machine.json", MACHINE)
+
+
+@given(st.integers(1, 63), st.integers(1, 4000), st.integers(1, 4000))
+def test_steps_cost_more_with_more_streams_and_longer_contexts(streams, context, more):
+    one = pacing()
+    assert one.decode_seconds(streams, context) <= one.decode_seconds(streams + 1, context)
+    assert one.decode_seconds(streams, context) <= one.decode_seconds(streams, context + more)
+    assert one.prefill_seconds(context) < one.prefill_seconds(context + more)
+
+
+def test_a_window_bounds_what_a_row_attends_to():
+    windowed = pacing(replace(SPEC, sliding_window=64))
+    assert windowed.decode_seconds(4, 100) == windowed.decode_seconds(4, 8000) < pacing().decode_seconds(4, 8000)
+
+
+def test_of_experts_only_those_that_are_taken_cost():
+    experts = replace(SPEC, num_experts=8, experts_per_token=2, expert_size=1536)
+    all_taken = replace(experts, experts_per_token=8)
+    assert (
+        pacing().decode_seconds(1, 10) < pacing(experts).decode_seconds(1, 10) < pacing(all_taken).decode_seconds(1, 10)
+    )
+
+
+def test_measuring_finds_numbers_that_a_machine_can_have(monkeypatch):
+    """With small decoders, which is quick; how right it is, benchmarks/fit.py says."""
+    for name, layers in (("_NARROW", 4), ("_MIDDLE", 2), ("_WIDE", 2), ("_SMALL", 1)):
+        monkeypatch.setattr(machines, name, replace(getattr(machines, name), num_layers=layers))
+    monkeypatch.setattr(machines, "_ATTENDING", tuple(replace(each, num_layers=2) for each in machines._ATTENDING))
+    told = []
+    machine = measure_machine(threads=1, progress=lambda *args: told.append(args[1:]))
+    assert told[-1] == (8, 8)
+    assert machine.threads == 1
+    assert 1e8 < machine.bytes_per_second < 1e13
+    assert 1e8 < machine.operations_per_second < 1e15
+    assert machine.seconds_per_layer >= 0
+    for rates in machine.rates.values():
+        assert all(each > 0 for each in rates.seconds_per_value + rates.seconds_per_value_small)
+
+
+def test_threads_wait_for_the_one_with_a_head_more():
+    nine = ATTENTION.decoding(SPEC, 1, 2)
+    ten = ATTENTION.decoding(replace(SPEC, num_heads=10, num_kv_heads=1), 1, 2)
+    assert nine == pytest.approx(ten)
+    assert ATTENTION.decoding(SPEC, 1, 3) == pytest.approx(nine * 9 / 10)

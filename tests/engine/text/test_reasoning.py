@@ -1,0 +1,65 @@
+"""What a model thinks is told apart from what it answers, whatever pieces its text comes in."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmos.engine.text.reasoning import ReasoningSplitter, ReasoningTags, find_reasoning
+
+TAGS = ReasoningTags("<think>", "</think>")
+
+
+def split(pieces, *, is_open=False):
+    splitter = ReasoningSplitter(TAGS, is_open=is_open)
+    told = [*[splitter.push(piece) for piece in pieces], splitter.finish()]
+    return "".join(reasoning for reasoning, _ in told), "".join(answer for _, answer in told)
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer"),
+    [
+        ("<think>\nHm.\n\nOh.\n</think>\n\nYes.", "Hm.\n\nOh.", "Yes."),
+        ("\n<think>Hm</think>Yes\n", "Hm", "Yes\n"),
+        ("<think>\n\n</think>\n\nYes", "", "Yes"),
+        ("Yes.", "", "Yes."),
+        ("\n Yes <think>x</think>", "", "\n Yes <think>x</think>"),
+        ("<thin", "", "<thin"),
+        ("<think>Hm </thi", "Hm </thi", ""),
+        ("<think>a </ think> < </think> b", "a </ think> < ", " b"),
+        ("", "", ""),
+        ("\n", "", "\n"),
+    ],
+)
+def test_reasoning_stands_before_the_answer(text, reasoning, answer):
+    assert split([text]) == (reasoning, answer)
+    assert split(text) == (reasoning, answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer"),
+    [("\nHm.\n</think>\n\nYes", "Hm.", "Yes"), ("</think>Yes", "", "Yes"), ("Hm", "Hm", ""), ("", "", "")],
+)
+def test_the_prompt_may_have_opened_it(text, reasoning, answer):
+    assert split([text], is_open=True) == (reasoning, answer)
+    assert split(text, is_open=True) == (reasoning, answer)
+
+
+@given(
+    st.lists(st.sampled_from(["<think>", "</think>", "\n", " ", "a", "<", "</th", "ink>"]), max_size=12),
+    st.lists(st.integers(0, 60), max_size=12),
+    st.booleans(),
+)
+def test_the_pieces_make_no_difference(parts, places, is_open):
+    text = "".join(parts)
+    places = sorted({0, len(text), *(place for place in places if place <= len(text))})
+    assert split([text[a:b] for a, b in pairwise(places)], is_open=is_open) == split([text], is_open=is_open)
+
+
+def test_the_template_says_which_tags():
+    assert find_reasoning("{{ '<think>' }} … {{ '</think>' }}") == TAGS
+    assert find_reasoning("[THINK][/THINK]") == ReasoningTags("[THINK]", "[/THINK]")
+    assert find_reasoning("{{ messages }}") is None
+    assert TAGS.are_open_in("<|im_start|>assistant\n<think>\n")
+    assert not TAGS.are_open_in("<|im_start|>assistant\n<think>\n\n</think>\n\n")

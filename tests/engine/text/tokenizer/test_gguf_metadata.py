@@ -1,0 +1,124 @@
+"""What a GGUF file's metadata must hold to make a tokenizer, and what each thing that is wrong is called."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.engine.text.tokenizer import Tokenizer
+
+
+def with_changes(metadata: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The metadata with entries of tokenizer.ggml replaced; None takes one out."""
+    changed = metadata | {f"tokenizer.ggml.{name}": value for name, value in changes.items()}
+    return {key: value for key, value in changed.items() if value is not None}
+
+
+def test_every_end_of_answer_token_counts(gpt2):
+    tokens = gpt2.metadata["tokenizer.ggml.tokens"]
+    tokenizer = Tokenizer.from_gguf(with_changes(gpt2.metadata, eos_token_id=10, eot_token_id=11, eom_token_id=12))
+    assert tokenizer.eos_ids == {10, 11, 12, tokens.index("<|endoftext|>"), tokens.index("<|im_end|>")}
+
+
+def test_user_defined_tokens_are_whole_in_plain_text(gpt2):
+    think = gpt2.metadata["tokenizer.ggml.tokens"].index("<think>")
+    assert think in Tokenizer.from_gguf(gpt2.metadata).encode("a<think>b")
+
+
+def test_bos_is_added_where_the_file_says_so_and_else_as_its_kind_does(gpt2, sentencepiece):
+    for trained, flag, expected in [
+        (gpt2, None, False), (gpt2, True, True), (gpt2, False, False),
+        (sentencepiece, None, True), (sentencepiece, False, False),
+    ]:  # fmt: skip
+        tokenizer = Tokenizer.from_gguf(with_changes(trained.metadata, add_bos_token=flag))
+        assert (tokenizer.encode("x")[0] == tokenizer.bos_id) is expected
+
+
+def test_a_file_may_have_no_bos(gpt2):
+    for absent in (None, -1, 2**32 - 1):
+        tokenizer = Tokenizer.from_gguf(with_changes(gpt2.metadata, bos_token_id=absent, add_bos_token=True))
+        assert tokenizer.bos_id is None
+        assert tokenizer.decode(tokenizer.encode("x")) == "x"
+
+
+def test_sentencepiece_without_a_leading_space(sentencepiece):
+    tokenizer = Tokenizer.from_gguf(with_changes(sentencepiece.metadata, add_space_prefix=False))
+    for text in ("hello", " hello", "  hello there"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_duplicates_in_the_vocabulary_keep_their_text(gpt2):
+    tokens = [*gpt2.metadata["tokenizer.ggml.tokens"], "a", "a"]
+    types = [*gpt2.metadata["tokenizer.ggml.token_type"], 1, 1]
+    tokenizer = Tokenizer.from_gguf(with_changes(gpt2.metadata, tokens=tokens, token_type=types))
+    assert [tokenizer.token_text(i) for i in (tokens.index("a"), len(tokens) - 2, len(tokens) - 1)] == ["a", "a", "a"]
+    assert tokenizer.decode(tokenizer.encode("banana")) == "banana"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"model": None}, UnsupportedModel, "None"),
+        ({"model": "bert"}, UnsupportedModel, "'bert'"),
+        ({"model": 7}, UnsupportedModel, "7"),
+        ({"pre": "qwen22"}, UnsupportedModel, "Nearest: qwen2"),
+        ({"pre": 7}, UnsupportedModel, "pre-tokenizer is 7"),
+        ({"tokens": None}, BadModelFile, "tokenizer.ggml.tokens"),
+        ({"tokens": []}, BadModelFile, "tokenizer.ggml.tokens"),
+        ({"tokens": [1, 2]}, BadModelFile, "tokenizer.ggml.tokens"),
+        ({"tokens": "abc"}, BadModelFile, "tokenizer.ggml.tokens"),
+        ({"token_type": [1]}, BadModelFile, "token_type"),
+        ({"token_type": "x"}, BadModelFile, "token_type"),
+        ({"merges": None}, BadModelFile, "merges"),
+        ({"merges": ["ab"]}, BadModelFile, "merges"),
+        ({"merges": ["a "]}, BadModelFile, "merges"),
+        ({"merges": ["not there"]}, BadModelFile, "do not fit together"),
+        ({"eos_token_id": 10**6}, BadModelFile, "eos_token_id"),
+        ({"bos_token_id": "x"}, BadModelFile, "bos_token_id"),
+        ({"bos_token_id": True}, BadModelFile, "bos_token_id"),
+    ],
+)
+def test_what_is_wrong_is_named(gpt2, changes: dict[str, Any], error: type[Exception], message: str):
+    with pytest.raises(error, match=message):
+        Tokenizer.from_gguf(with_changes(gpt2.metadata, **changes))
+
+
+@pytest.mark.parametrize("scores", [None, [], [0.0], "x", [1, 2]])
+def test_sentencepiece_without_scores_or_merges_is_refused(sentencepiece, scores: Any):
+    with pytest.raises(BadModelFile, match="scores"):
+        Tokenizer.from_gguf(with_changes(sentencepiece.metadata, scores=scores))
+
+
+def test_pieces_of_absurd_length_cost_no_time(sentencepiece):
+    tokens = [*sentencepiece.metadata["tokenizer.ggml.tokens"], "a" * 1_000_000]
+    scores = [*sentencepiece.metadata["tokenizer.ggml.scores"], 0.0]
+    types = [*sentencepiece.metadata["tokenizer.ggml.token_type"], 1]
+    changed = with_changes(sentencepiece.metadata, tokens=tokens, scores=scores, token_type=types)
+    assert Tokenizer.from_gguf(changed).vocab_size == len(tokens)
+    many = with_changes(changed, tokens=[*tokens[:-1], "a" * 9_000_000])
+    with pytest.raises(BadModelFile, match="longer than"):
+        Tokenizer.from_gguf(many)
+
+
+values = st.one_of(
+    st.none(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.booleans(), st.text(max_size=5),
+    st.lists(st.one_of(st.integers(-5, 5000), st.text(max_size=3)), max_size=5),
+)  # fmt: skip
+entries = st.sampled_from(
+    "model pre tokens token_type scores merges bos_token_id eos_token_id unknown_token_id add_bos_token".split()  # noqa: SIM905
+)
+
+
+def test_any_metadata_make_a_tokenizer_or_a_clear_error(gpt2, sentencepiece):
+    @settings(deadline=None, max_examples=150)
+    @given(st.dictionaries(entries, values, max_size=3), st.booleans())
+    def check(changes: dict[str, Any], is_gpt2: bool) -> None:
+        try:
+            tokenizer = Tokenizer.from_gguf(with_changes((gpt2 if is_gpt2 else sentencepiece).metadata, **changes))
+        except (BadModelFile, UnsupportedModel):
+            return
+        tokenizer.decode(tokenizer.encode("text 人"))
+
+    check()

@@ -1,0 +1,71 @@
+"""Text that must come next, spelled as the model would spell it there: every byte of it, and never a control token."""
+
+import json
+
+import numpy as np
+import pytest
+
+from llmos.engine.messages import Grammar
+from llmos.engine.text.grammar import Grammars
+from llmos.engine.text.tokenizer import Tokenizer
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "a long name, 你好 <|im_end|>": {"type": "string", "maxLength": 8},
+        "n": {"type": "integer", "minimum": 0, "maximum": 99},
+        "of": {"enum": ["red", " green", "▁blue", "😀"]},
+    },
+    "required": ["a long name, 你好 <|im_end|>", "n", "of"],
+    "additionalProperties": False,
+}
+
+
+def test_its_tokens_spell_exactly_the_text(trained, texts):
+    for ours in trained.ours():
+        encode = ours.middle_encoder(ours.vocab_size)
+        for text in texts:
+            token_ids = encode(text.encode())
+            assert b"".join(map(ours.token_bytes, token_ids)) == text.encode()
+            assert ours.control_ids.isdisjoint(token_ids)
+
+
+def test_half_a_character_is_spelled_too(trained):
+    for ours in trained.ours():
+        encode = ours.middle_encoder(ours.vocab_size)
+        half = "你".encode()[:2] + b'"}'
+        assert b"".join(map(ours.token_bytes, encode(half))) == half
+
+
+def test_it_spells_as_the_tokenizer_does_where_text_begins_a_word(smollm2):
+    encode = smollm2.middle_encoder(smollm2.vocab_size)
+    text = '", "name": "John'
+    assert encode(text.encode()) == smollm2.encode(text, add_bos=False)
+
+
+@pytest.mark.parametrize("padding", [0, 37])
+def test_whatever_a_grammar_allows_reads_as_it_says_in_every_vocabulary(trained, padding):
+    """Tokens at random, of those that may come: in vocabularies that are smaller than the logits are wide, too."""
+    for ours in trained.ours():
+        _read_at_random(ours, ours.vocab_size + padding)
+
+
+def _read_at_random(tokenizer: Tokenizer, vocab_size: int) -> None:
+    grammars = Grammars(tokenizer, vocab_size)
+    for seed in range(5):
+        matcher = grammars.compile(Grammar("json_schema", json.dumps(SCHEMA)))
+        choose = np.random.default_rng(seed)
+        masks = np.zeros((1, (vocab_size + 31) // 32), np.uint32)
+        detokenizer = tokenizer.detokenizer(continues=True)
+        text, is_complete = "", False
+        while not is_complete:
+            matcher.fill(masks, [])
+            allowed = np.flatnonzero(np.unpackbits(masks.view(np.uint8), bitorder="little"))
+            assert allowed.max() < tokenizer.vocab_size
+            token = int(choose.choice(allowed))
+            assert token not in tokenizer.control_ids
+            is_complete = matcher.read(token)
+            text += detokenizer.push(token)
+        value = json.loads(text + detokenizer.finish())
+        assert list(value) == list(SCHEMA["properties"])
+        assert value["of"] in SCHEMA["properties"]["of"]["enum"]

@@ -1,0 +1,263 @@
+"""Tools on their way into the prompt, in the words of each kind of template, and a whole turn there and back."""
+
+import pytest
+
+from llmos.core.errors import BadRequest
+from llmos.engine.config import EngineConfig
+from llmos.engine.engine import Engine
+from llmos.engine.messages import Generate, Grammar, SamplingParams, Tools
+from llmos.engine.text.dialogue import open_dialogue
+from llmos.engine.text.tokenizer import ChatTemplate
+from llmos.engine.text.tools import find_format
+from support.fakes import EOS, SPECIAL, FakeDetokenizer, FakeTokenizer, ScriptedRunner, run, text_of
+
+CHATML = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|go|>{% endif %}"
+)
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
+HERMES = (
+    "{% if tools %}<tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools>{% endif %}"
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% for call in m.tool_calls or [] %}"
+    '{% if m.content or not loop.first %}{{ "\n" }}{% endif %}'
+    '<tool_call>\n{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}'
+    "\n</tool_call>"
+    "{% endfor %}{% endfor %}{% if add_generation_prompt %}<|go|>{% endif %}"
+)
+LLAMA3 = (
+    "{% if tools is not none %}{{ tools | tojson }}{% endif %}{% for m in messages %}<|start_header_id|>{{ m.role }}"
+    "<|end_header_id|>{% if m.tool_calls %}{% if m.tool_calls | length != 1 %}"
+    "{{ raise_exception('only single tool-calls') }}{% endif %}{% set call = m.tool_calls[0].function %}"
+    '{"name": "{{ call.name }}", "parameters": {{ call.arguments | tojson }}}{% else %}{{ m.content }}{% endif %}'
+    "{% endfor %}"
+)
+MISTRAL = (
+    "{% if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}{% endif %}{% for m in messages %}{% if m.tool_calls %}"
+    "[TOOL_CALLS] [{% for call in m.tool_calls %}{% if call.id | length != 9 %}{{ raise_exception('nine') }}{% endif %}"
+    '{"name": "{{ call.function.name }}", "id": "{{ call.id }}"}{% endfor %}]'
+    "{% elif m.role == 'tool' %}[TOOL_RESULTS]{{ m.content }} {{ m.tool_call_id }}{% else %}{{ m.content }}{% endif %}"
+    "{% endfor %}"
+)
+THINKING = (
+    "{% if enable_thinking is defined and not enable_thinking %}{% set end = '<think>\n\n</think>\n\n' %}{% else %}"
+    "{% set end = '<think>\n' %}{% endif %}{% for m in messages %}{{ m.content }}"
+    "{% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}{% endfor %}<|go|>{{ end }}"
+)
+
+FUNCTIONS = [
+    {"name": "clock", "description": "What time <|go|> is it?", "parameters": {"type": "object"}, "strict": False}
+]
+USER = {"role": "user", "content": "What time is it?"}
+
+
+def call(id="call_1", **arguments):
+    return {"id": id, "type": "function", "function": {"name": "clock", "arguments": arguments}}
+
+
+def asks(*calls, content=None):
+    return {"role": "assistant", "content": content, "tool_calls": [*calls]}
+
+
+def result(id="call_1", content="noon"):
+    return {"role": "tool", "content": content, "tool_call_id": id}
+
+
+class Spelling(FakeTokenizer):
+    """Bytes, with a real template; `control` are strings that are one token each, from 258 on."""
+
+    def __init__(self, template, control=()):
+        self.template_text = template
+        self.control = {text: 258 + i for i, text in enumerate(control)}
+
+    def encode_chat(self, messages, *, variables=None, add_generation_prompt=True, continues=False):
+        rendered = ChatTemplate(self.template_text).render(
+            messages=messages, add_generation_prompt=add_generation_prompt, **(variables or {})
+        )
+        return [SPECIAL, *rendered.encode(), 0]
+
+    def decode(self, ids, *, skip_special=True):
+        return super().decode([token for token in ids if token], skip_special=skip_special)
+
+    def control_id(self, text):
+        return self.control.get(text)
+
+    def detokenizer(self, *, continues=False, shown=()):
+        texts = {self.control[text]: text for text in shown if text in self.control}
+
+        class Showing(FakeDetokenizer):
+            def push(self, token):
+                return texts.get(token) or super().push(token)
+
+        return Showing()
+
+
+def prompt_of(template, messages, functions=FUNCTIONS, **options):
+    tools = Tools(functions=functions, **options) if functions else None
+    tokenizer = Spelling(template)
+    dialogue = open_dialogue(Generate(id="r", messages=messages, tools=tools), tokenizer)
+    return tokenizer.decode(dialogue.tokens)
+
+
+def test_a_template_says_which_format_it_teaches():
+    names = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "generic": CHATML}
+    assert {name: type(find_format(template)).__name__.lower() for name, template in names.items()} == {
+        name: name for name in names
+    }
+    assert type(find_format("{{ tools }} <tool_call> <function=f>")).__name__ == "Generic"
+    assert type(find_format("{{ tools }} [TOOL_CALLS]f[ARGS]{}")).__name__ == "Generic"
+
+
+def test_hermes_gets_tools_and_calls_as_they_are():
+    messages = [USER, asks(call(zone="Rome"), call("b"), content="Wait."), result(), result("b"), USER]
+    prompt = prompt_of(HERMES, messages)
+    assert prompt.startswith('<tools>{"type": "function", "function": {"name": "clock", "description": "What time')
+    assert "strict" not in prompt
+    assert (
+        '<|assistant|>Wait.\n<tool_call>\n{"name": "clock", "arguments": {"zone": "Rome"}}\n</tool_call>\n'
+        '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call><|tool|>noon<|tool|>noon<|user|>' in prompt
+    )
+
+
+def test_llama_gets_several_calls_one_by_one():
+    messages = [USER, asks(call("a", x=1), call("b", x=2)), result("b", "two"), result("a", "one"), USER]
+    prompt = prompt_of(LLAMA3, messages)
+    said = prompt.replace("<|start_header_id|>", "|").replace("<|end_header_id|>", ":")
+    assert said.endswith(
+        '|assistant:{"name": "clock", "parameters": {"x": 1}}|tool:one'
+        '|assistant:{"name": "clock", "parameters": {"x": 2}}|tool:two|user:What time is it?'
+    )
+
+
+def test_mistral_gets_ids_of_nine_characters_that_agree():
+    prompt = prompt_of(
+        MISTRAL, [USER, asks(call("call_1"), call("abcdefgh9")), result("abcdefgh9", "A"), result(content="B")]
+    )
+    calls, first, second = prompt.partition("[TOOL_CALLS] ")[2].replace("[TOOL_RESULTS]", "|").split("|")
+    assert first == "A abcdefgh9"
+    assert f'"id": "{second.removeprefix("B ")}"' in calls
+
+
+def test_a_template_without_tools_is_told_in_the_system_message():
+    prompt = prompt_of(CHATML, [USER])
+    assert prompt.startswith("<|system|>You may call one or more functions")
+    assert '"name": "clock"' in prompt
+    with_own = prompt_of(CHATML, [{"role": "system", "content": "Be brief."}, USER])
+    assert with_own.startswith("<|system|>Be brief.\n\nYou may call")
+    assert with_own.count("<|system|>") == 1
+
+
+def test_calls_and_results_become_text_where_the_template_knows_neither():
+    messages = [USER, asks(call(zone="Rome"), call("b"), content="Wait."), result(), result("b", "one"), USER]
+    assert prompt_of(CHATML, messages, functions=None) == (
+        "<|user|>What time is it?<|assistant|>Wait.\n"
+        '<tool_call>\n{"name": "clock", "arguments": {"zone": "Rome"}}\n</tool_call>\n'
+        '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'
+        "<|user|><tool_response>\nnoon\n</tool_response>\n<tool_response>\none\n</tool_response>"
+        "<|user|>What time is it?<|go|>"
+    )
+
+
+def test_a_template_without_a_system_gets_the_tools_before_what_the_user_says():
+    prompt = prompt_of(NO_SYSTEM, [USER])
+    assert prompt.startswith("<|user|>You may call")
+    assert prompt.endswith("</tool_call>\n\nWhat time is it?<|go|>")
+    with pytest.raises(BadRequest, match="no system"):
+        prompt_of(NO_SYSTEM, [{"role": "system", "content": "Be brief."}, USER])
+
+
+def test_tools_that_may_not_be_called_stay_out_of_the_prompt():
+    for template in (CHATML, HERMES, LLAMA3, MISTRAL):
+        assert "clock" not in prompt_of(template, [USER], choice="none")
+
+
+def test_nothing_changes_for_a_conversation_without_tools():
+    assert prompt_of(CHATML, [USER], functions=None) == "<|user|>What time is it?<|go|>"
+
+
+# --- a turn
+
+
+def answer(template, says, *, control=(), messages=(USER,), **fields):
+    """What an engine tells whose model would say this: text, reasoning, calls as (name, arguments), why it ended."""
+    tokenizer = Spelling(template, control)
+    tokens = [*says.encode(), EOS] if isinstance(says, str) else says
+    engine = Engine(ScriptedRunner(tokens, num_blocks=256, max_positions=4096), tokenizer, EngineConfig())
+    request = Generate(
+        id="r", messages=[*messages], sampling=SamplingParams(temperature=0, **fields.pop("sampling", {})), **fields
+    )
+    deltas = run(engine, request)[("r", 0)]
+    calls = []
+    for piece in (call for delta in deltas for call in delta.tool_calls):
+        if piece.name:
+            calls.append([piece.name, ""])
+        calls[-1][1] += piece.arguments
+    reasoning = "".join(delta.reasoning for delta in deltas)
+    return text_of(deltas), reasoning, [tuple(each) for each in calls], deltas[-1].finish_reason
+
+
+CALLED = '<tool_call>\n{"name": "clock", "arguments": {"zone": "Rome"}}\n</tool_call>'
+ROME = ("clock", '{"zone": "Rome"}')
+TOOLS = Tools(functions=FUNCTIONS)
+
+
+def test_a_call_is_taken_out_of_the_answer():
+    assert answer(CHATML, f"Wait.\n{CALLED}", tools=TOOLS) == (
+        "Wait.",
+        "",
+        [("clock", '{"zone": "Rome"}')],
+        "tool_calls",
+    )
+    assert answer(CHATML, "It is noon.", tools=TOOLS) == ("It is noon.", "", [], "stop")
+    assert answer(CHATML, CALLED) == (CALLED, "", [], "stop")
+
+
+def test_a_call_that_is_cut_is_no_whole_one():
+    cut = answer(CHATML, CALLED, tools=TOOLS, sampling={"max_tokens": 46})
+    assert cut == ("", "", [("clock", '{"z')], "length")
+    stopped = answer(CHATML, CALLED, tools=TOOLS, sampling={"stop": ["Rome"]})
+    assert stopped == ("", "", [("clock", '{"zone": "')], "stop")
+
+
+def test_tags_that_are_control_tokens_are_seen():
+    says = [258, *b' [{"name": "clock", "arguments": {}}]', EOS]
+    assert answer(MISTRAL, says, control=["[TOOL_CALLS]"], tools=TOOLS) == ("", "", [("clock", "{}")], "tool_calls")
+    assert answer(MISTRAL, [*b"Hi", 258, EOS], control=["[TOOL_CALLS]"]) == ("Hi", "", [], "stop")
+
+
+@pytest.mark.parametrize("choice", ["required", "named"])
+def test_a_model_that_would_rather_talk_must_call(choice):
+    tools = Tools(functions=FUNCTIONS, choice=choice, name="clock" if choice == "named" else None)
+    _, _, calls, reason = answer(CHATML, "}" * 400, tools=tools, sampling={"max_tokens": 400})
+    assert calls[0][0] == "clock"
+    assert reason in ("tool_calls", "length")
+
+
+def test_reasoning_is_told_apart():
+    assert answer(THINKING, "Hm.\n</think>\n\nNoon.") == ("Noon.", "Hm.", [], "stop")
+    off = {"enable_thinking": False}
+    assert answer(THINKING, "Noon.", template_options=off) == ("Noon.", "", [], "stop")
+    assert answer(THINKING, "Noon.", template_options={"reasoning_effort": "none"}) == ("Noon.", "", [], "stop")
+    assert answer(THINKING, f"Hm.</think>{CALLED}", tools=TOOLS) == (
+        "",
+        "Hm.",
+        [("clock", '{"zone": "Rome"}')],
+        "tool_calls",
+    )
+
+
+def test_what_must_be_of_a_form_is_neither_reasoning_nor_a_call():
+    assert answer(CHATML, '"a"', grammar=Grammar("choice", '["a", "b"]'))[0] in ("a", "b")
+
+
+def test_an_effort_that_the_template_does_not_take_is_refused():
+    request = Generate(id="r", messages=[USER], template_options={"reasoning_effort": "high"})
+    with pytest.raises(BadRequest, match="takes no effort") as caught:
+        open_dialogue(request, Spelling(CHATML))
+    assert caught.value.param == "reasoning_effort"
+
+
+def test_the_tool_whose_schema_is_broken_is_named():
+    engine = Engine(ScriptedRunner("x", num_blocks=256, max_positions=4096), Spelling(CHATML), EngineConfig())
+    broken = {"name": "g", "parameters": {"type": "object", "properties": {"a": {"type": "strnig"}}}}
+    with pytest.raises(BadRequest, match="JSON schema") as caught:
+        engine.prepare(Generate(id="r", messages=[USER], tools=Tools(functions=[*FUNCTIONS, broken])))
+    assert caught.value.param == "tools[1].function.parameters"

@@ -1,0 +1,191 @@
+"""What must call, calls; what may, calls as the schema says or not at all: whatever a model would rather say."""
+
+import json
+import random
+
+import jsonschema
+import pytest
+from llguidance import LLMatcher, LLTokenizer
+
+from llmos.core.errors import BadRequest
+from llmos.engine.messages import Grammar, ToolCallDelta, Tools
+from llmos.engine.text.reasoning import ReasoningSplitter, ReasoningTags
+from llmos.engine.text.tools import call_parser, tools_grammar
+from llmos.engine.text.tools.generic import GENERIC
+from llmos.engine.text.tools.hermes import HERMES
+from llmos.engine.text.tools.llama3 import LLAMA3
+from llmos.engine.text.tools.mistral import MISTRAL
+
+FORMATS = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "generic": GENERIC}
+WEATHER = {
+    "name": "weather",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 5}, "days": {"type": "integer", "maximum": 9}},
+        "required": ["city"],
+    },
+}
+CLOCK = {"name": "clock", "parameters": {"type": "object", "properties": {}}}
+SCHEMAS = {each["name"]: each["parameters"] for each in (WEATHER, CLOCK)}
+THINK = ReasoningTags("<think>", "</think>")
+BYTES = LLTokenizer("byte", slices=[])
+CONTROL = {"[TOOL_CALLS]": 256, "<think>": 257, "</think>": 258}
+"""Where they are control tokens, they have these numbers."""
+TEXTS = {number: text.encode() for text, number in CONTROL.items()}
+
+
+def tools(**options):
+    return Tools(functions=[WEATHER, CLOCK], **options)
+
+
+def matcher(grammar):
+    made = LLMatcher(BYTES, LLMatcher.grammar_from_lark(grammar.text), log_level=0)
+    assert not made.is_error(), made.get_error()
+    return made
+
+
+def no_control(text):
+    return None
+
+
+def walk(grammar, seed, most=600):
+    """Say something at random that the grammar allows, and end as soon as it lets us."""
+    made, numbers, said = matcher(grammar), random.Random(seed), []
+    while not made.is_stopped() and not (made.is_accepting() and said and numbers.random() < 0.3):
+        mask = made.compute_bitmask()
+        allowed = [token for token in range(259) if mask[token >> 3] >> (token & 7) & 1 and token != 255]
+        likely = [token for token in allowed if token >= 256 or chr(token) in '"}]0123456789abc{, \n<']
+        said.append(numbers.choice(likely or allowed))
+        assert made.consume_token(said[-1])
+        if len(said) > most:
+            return None
+    return b"".join(TEXTS.get(token, bytes([token & 255])) for token in said).decode("utf-8", "replace")
+
+
+def accepts(grammar, text):
+    made = matcher(grammar)
+    data = text.encode()
+    return made.try_consume_tokens(list(data)) == len(data) and made.is_accepting()
+
+
+def begins(grammar, text):
+    return matcher(grammar).try_consume_tokens(list(text.encode())) == len(text.encode())
+
+
+def calls_in(form, text, asked):
+    parser = call_parser(form, asked)
+    told = parser.push(text) + parser.finish()
+    assert not parser.is_broken
+    calls = {}
+    for piece in told:
+        if isinstance(piece, ToolCallDelta):
+            name, arguments = calls.get(piece.index, ("", ""))
+            calls[piece.index] = (name + piece.name, arguments + piece.arguments)
+    return "".join(piece for piece in told if isinstance(piece, str)), [*calls.values()]
+
+
+@pytest.mark.parametrize("is_control", [False, True])
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "options",
+    [{"choice": "required"}, {"choice": "named", "name": "weather"}, {"choice": "required", "is_parallel": False}],
+)
+def test_what_must_call_calls(name, options, is_control):
+    form, asked = FORMATS[name], tools(**options)
+    grammar = tools_grammar(form, asked, CONTROL.get if is_control else no_control)
+    told = [text for seed in range(12) if (text := walk(grammar, seed)) is not None]
+    assert len(told) > 6
+    for text in told:
+        rest, calls = calls_in(form, text, asked)
+        assert rest == ""
+        assert calls
+        assert len(calls) == 1 or (asked.choice == "required" and asked.is_parallel and form.is_parallel)
+        for called, arguments in calls:
+            jsonschema.validate(json.loads(arguments), SCHEMAS[called])
+            assert asked.name in (None, called)
+
+
+CALL = {
+    "hermes": '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>',
+    "generic": '<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>',
+    "llama3": '{"name": "clock", "parameters": {}}',
+    "mistral": '[TOOL_CALLS] [{"name": "clock", "arguments": {}}, {"name": "weather", "arguments": {"city": "Rome"}}]',
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_may_call_may_say_anything_else(name):
+    grammar = tools_grammar(FORMATS[name], tools(), no_control)
+    for text in ["Hello.\n\n", "a < b, {'x': 1}", '{"nam": 1}', "<tool_cal", "[TOOL] [{}]", CALL[name]]:
+        assert accepts(grammar, text), text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hermes", '<tool_call>\n{"name": "alarm'),
+        ("hermes", 'Well: <tool_call>\n{"name": "clock", "arguments": {"x"'),
+        ("hermes", '<tool_call>\n{"name": "weather", "arguments": {"city": 1'),
+        ("hermes", "<tool_call> no"),
+        ("llama3", '{"name": "alarm'),
+        ("llama3", '\n {"name": "weather", "parameters": {}}'),
+        ("mistral", "[TOOL_CALLS] {"),
+    ],
+)
+def test_a_call_that_has_begun_can_only_go_on_as_one(name, text):
+    grammar = tools_grammar(FORMATS[name], tools(), no_control)
+    assert not begins(grammar, text)
+    assert begins(grammar, CALL[name][:-1])
+
+
+def test_text_may_stand_before_calls_and_between_them():
+    grammar = tools_grammar(HERMES, tools(), no_control)
+    assert accepts(grammar, f"Let me see.\n{CALL['hermes']}\nAnd\n{CALL['hermes']} Done.")
+
+
+def test_what_is_said_instead_of_a_call_may_have_a_form():
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    grammar = tools_grammar(HERMES, tools(), no_control, content=Grammar("json_schema", json.dumps(schema)))
+    assert accepts(grammar, '{"a": 1}')
+    assert accepts(grammar, CALL["hermes"])
+    assert not begins(grammar, '{"b": 1}')
+    assert not begins(grammar, "Hello")
+    choice = tools_grammar(HERMES, tools(), no_control, content=Grammar("choice", '["yes", "no"]'))
+    assert accepts(choice, "yes")
+    with pytest.raises(BadRequest, match="don't go together"):
+        tools_grammar(HERMES, tools(), no_control, content=Grammar("lark", "start: /a/"))
+
+
+@pytest.mark.parametrize("is_control", [False, True])
+@pytest.mark.parametrize("is_reasoning", [False, True])
+def test_a_model_thinks_before_it_must_call(is_control, is_reasoning):
+    asked = tools(choice="required", is_parallel=False)
+    grammar = tools_grammar(
+        HERMES, asked, CONTROL.get if is_control else no_control, reasoning=THINK, is_reasoning=is_reasoning
+    )
+    if not is_control:
+        assert accepts(grammar, ("" if is_reasoning else "<think>") + f"Hm.\n</think>\n\n{CALL['hermes']}")
+    for seed in range(8):
+        text = walk(grammar, seed)
+        if text is not None:
+            splitter = ReasoningSplitter(THINK, is_open=is_reasoning)
+            answer = splitter.push(text)[1] + splitter.finish()[1]
+            assert len(calls_in(HERMES, answer, asked)[1]) == 1
+
+
+def test_a_function_takes_what_it_names_and_a_strict_schema_means_every_word():
+    open_schema = {"name": "f", "parameters": {"properties": {"a": {}}, "additionalProperties": True}}
+    hermes = '<tool_call>\n{"name": "f", "arguments": {"b": 1}}\n</tool_call>'
+    asked = Tools(functions=[open_schema], choice="required")
+    assert accepts(tools_grammar(HERMES, asked, no_control), hermes)
+    closed = Tools(functions=[{"name": "f", "parameters": {"properties": {"a": {}}}}], choice="required")
+    assert not accepts(tools_grammar(HERMES, closed, no_control), hermes)
+    odd = {"name": "f", "parameters": {"type": "object", "x-unheard-of": 1, "dependentRequired": {}}}
+    matcher(tools_grammar(HERMES, Tools(functions=[odd]), no_control))
+    strict = tools_grammar(HERMES, Tools(functions=[{**odd, "strict": True}]), no_control)
+    assert LLMatcher(BYTES, LLMatcher.grammar_from_lark(strict.text), log_level=0).is_error()

@@ -1,0 +1,64 @@
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from llmos.gateway.http.door import OPEN_PATHS
+from llmos.gateway.wires.openai.chat import ChatRequest
+
+pytestmark = pytest.mark.anyio
+
+
+async def document(http: httpx.AsyncClient) -> Any:
+    return (await http.get("/openapi.json")).json()
+
+
+def references(part: Any) -> set[str]:
+    if isinstance(part, dict):
+        own = {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
+        return own.union(*(references(each) for each in part.values()))
+    return set().union(*(references(each) for each in part)) if isinstance(part, list) else set()
+
+
+async def test_every_reference_leads_to_a_schema(http: httpx.AsyncClient) -> None:
+    described = await document(http)
+    names = {reference.removeprefix("#/components/schemas/") for reference in references(described)}
+    assert {"ChatRequest", "ChatCompletion", "ChatCompletionChunk", "Message", "ErrorBody"} <= names
+    assert names <= described["components"]["schemas"].keys()
+
+
+async def test_every_operation_says_what_it_reads_gives_and_asks_for(http: httpx.AsyncClient) -> None:
+    described = await document(http)
+    assert described["security"] == [{"key": []}]
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], path
+            reads = method in ("post", "put", "patch") and not path.endswith(("/cancel", "/sleep", "/wake"))
+            assert (reads or path == "/api/delete") == ("requestBody" in operation), path
+            assert (operation.get("security") == []) == path.startswith(OPEN_PATHS), path
+            no_json: tuple[str, ...] = ("/metrics", "/api/copy", "/v1/files/{file_id}/content")
+            no_json += ("/llmos/v1/blobs/{digest}", "/llmos/v1/models/{name}/card.html")
+            if path not in no_json and method != "delete":
+                assert "$ref" in operation["responses"]["200"]["content"]["application/json"]["schema"], path
+
+
+async def test_streams_are_described_too(http: httpx.AsyncClient) -> None:
+    paths = (await document(http))["paths"]
+    for path in ("/v1/chat/completions", "/v1/completions", "/llmos/v1/generate"):
+        assert "text/event-stream" in paths[path]["post"]["responses"]["200"]["content"]
+
+
+async def test_the_schema_of_a_request_is_the_type_that_decodes_it(http: httpx.AsyncClient) -> None:
+    schema = (await document(http))["components"]["schemas"]["ChatRequest"]
+    assert schema["properties"].keys() == set(ChatRequest.__struct_fields__)
+    assert set(schema["required"]) == {"model", "messages"}
+    assert schema["additionalProperties"] is False
+    assert msgspec.json.encode(schema)
+
+
+async def test_every_operation_has_a_name_of_its_own(http: httpx.AsyncClient) -> None:
+    paths = (await document(http))["paths"]
+    names = [operation["operationId"] for operations in paths.values() for operation in operations.values()]
+    assert "create_chat_completion" in names
+    assert len(set(names)) == len(names)

@@ -1,0 +1,358 @@
+"""Lines go behind live calls, cost these no place in the queue, and survive whoever carries them out."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from llmos.core.clock import utc_now
+from llmos.core.errors import Overloaded, ReplicaFailed, StoreFailed, Unavailable
+from llmos.data.batches import Batch
+from llmos.data.journal import Journal
+from llmos.gateway.app import create_app
+from llmos.gateway.calls.admission import Admission
+from llmos.gateway.jobs.batch_runner import MAX_FAILURES, NUM_RUNNING_ALONE, NUM_RUNNING_BESIDE, BatchRunner
+from llmos.gateway.services import Services
+from support.databases import KINDS
+from support.scripted import Caller, FakePool
+
+pytestmark = pytest.mark.anyio
+
+CHAT = {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}]}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def app(services: Services) -> FastAPI:
+    """With room for one live call that runs and two that wait."""
+    object.__setattr__(services, "admission", Admission(max_running=1, max_queued=2))
+    return create_app(services)
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """What runners waited for."""
+    return []
+
+
+@pytest.fixture
+def runner(app: FastAPI, services: Services, pauses: list[float]) -> BatchRunner:
+    return make_runner(app, services, pauses)
+
+
+def make_runner(app: FastAPI, services: Services, pauses: list[float], **more: Any) -> BatchRunner:
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    return BatchRunner(app, services.batches, services.files, services.admission, pause=pause, **more)
+
+
+@asynccontextmanager
+async def running(runner: BatchRunner) -> AsyncIterator[None]:
+    task = asyncio.create_task(runner.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def create(services: Services, num_lines: int = 1, **body: Any) -> Batch:
+    incoming = services.files.begin()
+    for i in range(num_lines):
+        line = {"custom_id": f"line {i}", "method": "POST", "url": "/v1/chat/completions", "body": CHAT | body}
+        incoming.write(json.dumps(line).encode() + b"\n")
+    file = services.files.keep(incoming, tenant="owner", purpose="batch", filename="lines.jsonl")
+    return services.batches.create("owner", endpoint="/v1/chat/completions", input_file_id=file.id)
+
+
+def look(services: Services, batch: Batch) -> Batch:
+    return services.batches.get(batch.tenant, batch.id)
+
+
+async def ended(services: Services, batch: Batch) -> Batch:
+    while look(services, batch).status in ("validating", "in_progress", "finalizing", "cancelling"):
+        await asyncio.sleep(0)
+    return look(services, batch)
+
+
+async def requests(pool: FakePool, number: int) -> None:
+    """Return when the model has been asked so often."""
+    while len(pool.requests) < number:
+        await asyncio.sleep(0)
+
+
+def ids(services: Services, file_id: str | None) -> list[str]:
+    if file_id is None:
+        return []
+    lines = services.files.path(file_id).read_text().splitlines()
+    return sorted((json.loads(line)["custom_id"] for line in lines), key=lambda id: int(id.split()[1]))
+
+
+async def settled_loops() -> None:
+    """Long enough for everything that can begin to have begun."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+        await asyncio.to_thread(lambda: None)
+
+
+async def test_lines_go_behind_all_live_calls(
+    runner: BatchRunner, services: Services, pool: FakePool, http: httpx.AsyncClient
+) -> None:
+    await runner.carry_out(create(services, user="ann"))
+    await http.post("/v1/chat/completions", json=CHAT | {"user": "ann", "priority": -99})
+    line, live = pool.requests
+    assert line.priority < live.priority
+    assert line.caller != live.caller, "what a batch was given is not held against live calls"
+    assert line.salt == live.salt, "they share their prompts' beginnings"
+
+
+async def test_no_live_call_is_refused_because_of_a_batch(
+    app: FastAPI, runner: BatchRunner, services: Services, pool: FakePool, http: httpx.AsyncClient
+) -> None:
+    pool.gate = asyncio.Event()
+    async with running(runner):
+        batch = create(services, 50)
+        await requests(pool, NUM_RUNNING_ALONE)
+        callers = [Caller(app, "/v1/chat/completions", CHAT | {"user": f"u{i}"}) for i in range(3)]
+        calls = [caller.start() for caller in callers]
+        await requests(pool, NUM_RUNNING_ALONE + 3)
+        assert (await http.post("/v1/chat/completions", json=CHAT)).status_code == 429, "live calls fill the queue"
+        pool.gate.set()
+        await asyncio.gather(*calls)
+        for caller in callers:
+            assert '"Hello"' in caller.text
+        assert (await ended(services, batch)).num_completed == 50, "lines waited, none was refused"
+
+
+async def test_a_few_lines_run_and_fewer_beside_live_calls(
+    app: FastAPI, runner: BatchRunner, services: Services, pool: FakePool
+) -> None:
+    alone, beside, last = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    for _ in range(NUM_RUNNING_ALONE):
+        pool.enqueue(alone, "Hello")
+    async with running(runner):
+        batch = create(services, NUM_RUNNING_ALONE + 20)
+        await requests(pool, NUM_RUNNING_ALONE)
+        await settled_loops()
+        assert len(pool.requests) == NUM_RUNNING_ALONE
+        pool.enqueue("Hel", last)
+        live = Caller(app, "/v1/chat/completions", CHAT | {"stream": True})
+        call = live.start()
+        await live.first_chunk()
+        for _ in range(20):
+            pool.enqueue(beside, "Hello")
+        alone.set()
+        await requests(pool, NUM_RUNNING_ALONE + 1 + NUM_RUNNING_BESIDE)
+        await settled_loops()
+        assert len(pool.requests) == NUM_RUNNING_ALONE + 1 + NUM_RUNNING_BESIDE
+        last.set()
+        await call
+        beside.set()
+        assert (await ended(services, batch)).num_completed == NUM_RUNNING_ALONE + 20
+
+
+async def test_a_short_batch_does_not_wait_for_a_long_one_before_it(
+    runner: BatchRunner, services: Services, pool: FakePool
+) -> None:
+    gate = asyncio.Event()
+    for _ in range(NUM_RUNNING_ALONE):
+        pool.enqueue(gate, "Hello")
+    async with running(runner):
+        long = create(services, 60)
+        await requests(pool, NUM_RUNNING_ALONE)
+        short = create(services, 1)
+        while look(services, short).status != "in_progress":
+            await asyncio.sleep(0)
+        await settled_loops()
+        gate.set()
+        await ended(services, short)
+        assert look(services, long).num_completed < 60
+        assert (await ended(services, long)).num_completed == 60
+
+
+async def test_who_comes_next_asks_what_has_no_answer_and_nothing_else(
+    app: FastAPI, services: Services, pool: FakePool, pauses: list[float]
+) -> None:
+    """Cut off at every place: each time one more line gets its answer."""
+    batch = create(services, 10)
+    for num_answers in range(10):
+        pool.requests.clear()
+        pool.scripts.clear()
+        pool.enqueue("Hello")
+        for _ in range(10):
+            pool.enqueue(pool.never)
+        async with running(make_runner(app, services, pauses)):
+            while look(services, batch).num_completed == num_answers:
+                await asyncio.sleep(0)
+        assert len(pool.requests) <= 10 - num_answers, "an answered line is not asked again"
+    async with running(make_runner(app, services, pauses)):
+        done = await ended(services, batch)
+    assert (done.status, done.num_completed, done.usage["output_tokens"]) == ("completed", 10, 20)
+    assert ids(services, done.output_file_id) == [f"line {i}" for i in range(10)]
+
+
+async def test_an_end_that_was_cut_off_is_made_good(
+    app: FastAPI, services: Services, pool: FakePool, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the last answer and the files' rows."""
+    batch = create(services, 3)
+    is_at_the_end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(services.batches, "end", lambda *_: loop.call_soon_threadsafe(is_at_the_end.set))
+        async with running(make_runner(app, services, pauses)):
+            await is_at_the_end.wait()
+    assert look(services, batch).status == "finalizing"
+    pool.requests.clear()
+    async with running(make_runner(app, services, pauses)):
+        done = await ended(services, batch)
+    assert (done.status, pool.requests) == ("completed", [])
+    assert ids(services, done.output_file_id) == ["line 0", "line 1", "line 2"]
+
+
+async def test_a_line_waits_where_a_live_caller_would_be_told_to_try_again(
+    runner: BatchRunner, services: Services, pool: FakePool, pauses: list[float]
+) -> None:
+    for _ in range(5):
+        pool.enqueue(Unavailable("It is started again.", retry_after_seconds=7))
+    pool.enqueue(Overloaded("Too much.", retry_after_seconds=3))
+    batch = create(services)
+    await runner.carry_out(batch)
+    assert look(services, batch).num_completed == 1
+    assert pauses == [7.0] * 5 + [3.0]
+
+
+async def test_a_line_that_kills_the_models_process_again_and_again_fails(
+    runner: BatchRunner, services: Services, pool: FakePool
+) -> None:
+    for _ in range(MAX_FAILURES):
+        pool.enqueue(ReplicaFailed("It died."))
+    batch = create(services)
+    await runner.carry_out(batch)
+    assert look(services, batch).num_failed == 1
+    assert len(pool.requests) == MAX_FAILURES
+
+
+async def test_a_bug_is_that_lines_error(
+    runner: BatchRunner, services: Services, pool: FakePool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.enqueue(ZeroDivisionError("a bug"))
+    batch = create(services, 3)
+    await runner.carry_out(batch)
+    done = look(services, batch)
+    assert (done.num_completed, done.num_failed) == (2, 1)
+    error = json.loads(services.files.path(done.error_file_id or "").read_text())
+    assert error["response"]["status_code"] == 500
+    assert "a bug" not in json.dumps(error)
+
+
+async def test_what_has_no_answer_in_time_gets_none(
+    app: FastAPI, services: Services, pool: FakePool, pauses: list[float]
+) -> None:
+    tomorrow = make_runner(app, services, pauses, clock=lambda: utc_now() + timedelta(hours=25))
+    batch = create(services, 5)
+    await tomorrow.carry_out(batch)
+    done = look(services, batch)
+    assert (done.status, done.num_failed, done.output_file_id) == ("expired", 5, None)
+    assert ids(services, done.error_file_id) == [f"line {i}" for i in range(5)]
+    assert "batch_expired" in services.files.path(done.error_file_id or "").read_text()
+
+
+async def test_a_batch_that_is_cancelled_before_it_was_looked_at_runs_nothing(
+    runner: BatchRunner, services: Services, pool: FakePool
+) -> None:
+    batch = create(services, 5)
+    services.batches.cancel("owner", batch.id)
+    async with running(runner):
+        done = await ended(services, batch)
+    assert (done.status, done.num_failed, pool.requests) == ("cancelled", 5, [])
+
+
+async def test_a_disk_that_was_full_for_a_while_costs_nothing(
+    app: FastAPI, services: Services, pauses: list[float], monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    batch = create(services, 40)
+    runner = make_runner(app, services, pauses)
+    write, num_writes = Journal.write, 0
+
+    def write_but_once(journal: Journal, entries: Any) -> None:
+        nonlocal num_writes
+        num_writes += 1
+        if num_writes == 2:
+            raise StoreFailed("The disk is full.")
+        write(journal, entries)
+
+    monkeypatch.setattr(Journal, "write", write_but_once)
+    await runner.carry_out(batch)
+    assert look(services, batch).status == "in_progress"
+    assert any(record.levelno == logging.ERROR and batch.id in record.message for record in caplog.records)
+    await runner.carry_out(look(services, batch))
+    done = look(services, batch)
+    assert (done.status, done.num_completed) == ("completed", 40)
+    assert ids(services, done.output_file_id) == [f"line {i}" for i in range(40)]
+
+
+async def test_one_process_at_a_time_carries_out_the_batches_of_a_home(
+    app: FastAPI, services: Services, pool: FakePool, pauses: list[float]
+) -> None:
+    pool.enqueue(pool.never)
+    async with running(make_runner(app, services, pauses)):
+        batch = create(services)
+        await requests(pool, 1)
+        async with running(make_runner(app, services, pauses)):
+            while len(pauses) < 3:
+                await asyncio.sleep(0)
+            assert len(pool.requests) == 1
+    async with running(make_runner(app, services, pauses)):
+        assert (await ended(services, batch)).status == "completed"
+
+
+async def test_an_ending_server_gives_lines_up_at_once(runner: BatchRunner, services: Services, pool: FakePool) -> None:
+    pool.enqueue("Hel", pool.never)
+    async with running(runner):
+        batch = create(services)
+        await requests(pool, 1)
+    assert pool.closed_early == [pool.requests[0].id]
+    assert look(services, batch).status == "in_progress"
+
+
+@pytest.mark.parametrize("num_turns", range(6))
+async def test_an_end_is_not_missed_for_the_change_that_comes_with_it(
+    runner: BatchRunner, services: Services, monkeypatch: pytest.MonkeyPatch, num_turns: int
+) -> None:
+    """Which turn of the loop loses it is Python's own affair, so all near ones are tried."""
+    monkeypatch.setattr("llmos.gateway.jobs.batch_runner.POLL_SECONDS", 3600)
+    task = asyncio.create_task(runner.run())
+    while services.batches.on_change is None:
+        await asyncio.sleep(0)
+    await settled_loops()
+    services.batches.on_change()
+    for _ in range(num_turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=10)
+    assert task.cancelled()
+
+
+async def test_an_input_that_is_gone_fails_the_batch(runner: BatchRunner, services: Services) -> None:
+    batch = create(services)
+    services.files.path(batch.input_file_id).unlink()
+    await runner.carry_out(batch)
+    assert [problem.code for problem in look(services, batch).problems] == ["file_missing"]

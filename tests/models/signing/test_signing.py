@@ -1,0 +1,308 @@
+"""Signatures: made and verified by OpenSSF model-signing, kept with the version, asked for before it is loaded."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from model_signing import verifying
+
+from llmos.core.config import load_settings
+from llmos.core.errors import BadModelFile, BadRequest, Conflict, NotFound, UntrustedModel
+from llmos.models import open_registry
+from llmos.models.guard import open_guard
+from llmos.models.policies import Policies
+from llmos.models.signing.signing import MANIFEST_NAME, Signing
+from llmos.models.signing.trusted_keys import TrustedKeys
+from llmos.models.transfer.transfers import Transfers
+from llmos.models.versions.records import record_of
+
+
+def write_key(path: Path, key=None, password=None) -> Path:
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    locked = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
+    return path
+
+
+def public_half(path: Path) -> Path:
+    key = serialization.load_pem_private_key(path.read_bytes(), None).public_key()
+    public = path.with_suffix(".pub")
+    public.write_bytes(key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return public
+
+
+@pytest.fixture
+def key(tmp_path):
+    return write_key(tmp_path / "ada.pem")
+
+
+@pytest.fixture
+def other_key(tmp_path):
+    return write_key(tmp_path / "eve.pem")
+
+
+@pytest.fixture
+def signing(registry, settings):
+    return Signing(registry, TrustedKeys(settings.trusted_keys_path))
+
+
+@pytest.fixture
+def tiny(registry, make_folder):
+    """A version of several files, one of them in a folder of its own."""
+    folder = make_folder()
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text("{}")
+    return registry.import_path(folder, "tiny")
+
+
+def spoil(registry, version, name):
+    """Write other bytes where the blob of a file lies."""
+    path = registry.files(version)[name]
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(b"!" + content[1:])
+
+
+# Signing and verifying
+
+
+def test_a_signed_version_is_verified_by_a_trusted_key(signing, tiny, key):
+    signed = signing.sign("tiny", key)
+    trusted = signing.trusted.add("ada", public_half(key))
+    verified = signing.verify("tiny@1")
+    assert (verified.version, verified.key, signed.key.fingerprint) == (tiny, trusted, trusted.fingerprint)
+
+
+def test_a_key_that_is_named_need_not_be_trusted(signing, tiny, key, other_key):
+    signing.sign("tiny", key)
+    assert signing.verify("tiny", public_half(key)).version == tiny
+    assert signing.verify("tiny", key).version == tiny
+    with pytest.raises(UntrustedModel, match=r"signed by the key [0-9a-f]{12}…: .*eve\.pub is another key"):
+        signing.verify("tiny", public_half(other_key))
+
+
+def test_what_nobody_or_nobody_here_trusted_has_signed_is_said_with_the_next_command(signing, tiny, key):
+    with pytest.raises(UntrustedModel, match=r"tiny@1 isn't signed.*llmos sign tiny@1 --key FILE"):
+        signing.verify("tiny")
+    signing.sign("tiny", key)
+    with pytest.raises(UntrustedModel, match=r"no key that is trusted here.*llmos trust add NAME FILE"):
+        signing.verify("tiny")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "1_Pooling/config.json"])
+def test_a_digest_that_does_not_match_names_the_file(registry, signing, tiny, key, name):
+    signing.trusted.add("ada", key)
+    signing.sign("tiny", key)
+    spoil(registry, tiny, name)
+    with pytest.raises(BadModelFile, match=rf"tiny@1 is damaged: {name} holds other bytes \(sha256:.*import:"):
+        signing.verify("tiny")
+    with pytest.raises(BadModelFile, match=name):
+        signing.sign("tiny", key)
+
+
+def test_a_file_that_is_missing_is_named_though_nobody_signed_it(registry, signing, tiny):
+    registry.files(tiny)["config.json"].unlink()
+    with pytest.raises(BadModelFile, match=r"config\.json is missing"):
+        signing.verify("tiny")
+
+
+def test_a_signature_vouches_for_how_a_version_was_made_too(registry, signing, tiny, key, tmp_path, tiny_gguf):
+    """Of two versions with the same files and another recipe, the signature of one says nothing of the other."""
+
+    def make(recipe):
+        path = tmp_path / "made.gguf"
+        path.unlink(missing_ok=True)
+        path.write_bytes(tiny_gguf)
+        return registry.add_made("tiny-4", {"model.gguf": path}, parent=tiny, recipe=recipe)
+
+    one, two = make({"bits": 4}), make({"bits": 8})
+    signing.trusted.add("ada", key)
+    signing.sign(one.ref, key)
+    registry.signatures.put(two, registry.signatures.get(one)[0])
+    assert signing.verify(one.ref).version == one
+    with pytest.raises(UntrustedModel, match=rf"tiny-4@2 is not what was signed: ada's.*{MANIFEST_NAME}"):
+        signing.verify(two.ref)
+
+
+@pytest.mark.parametrize("place", ["payload", "sig"])
+def test_a_signature_that_was_changed_vouches_for_nothing(registry, signing, tiny, key, place):
+    signing.trusted.add("ada", key)
+    signing.sign("tiny", key)
+    bundle = json.loads(registry.signatures.get(tiny)[0])
+    envelope = bundle["dsseEnvelope"]
+    holder = envelope if place == "payload" else envelope["signatures"][0]
+    changed = holder[place][:40] + ("A" if holder[place][40] != "A" else "B") + holder[place][41:]
+    holder[place] = changed
+    forged = open_registry(load_settings({"LLMOS_HOME": str(registry.store.path.parent / "other")}))
+    twin = forged.import_path(Path(tiny.source.removeprefix("import:")), "tiny")
+    forged.signatures.put(twin, json.dumps(bundle))
+    with pytest.raises(UntrustedModel, match="is not what was signed: ada's signature doesn't hold"):
+        Signing(forged, signing.trusted).verify("tiny")
+    forged.database.close()
+
+
+def test_model_signing_itself_verifies_what_we_signed(registry, signing, tiny, key, tmp_path):
+    signing.sign("tiny", key)
+    folder, signature = tmp_path / "taken out", tmp_path / "tiny.sig"
+    for name, path in registry.files(tiny).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(path.read_bytes())
+    (folder / MANIFEST_NAME).write_bytes(registry.manifest(tiny).canonical())
+    signature.write_text(registry.signatures.get(tiny)[0])
+    theirs = verifying.Config().use_elliptic_key_verifier(public_key=public_half(key))
+    theirs.verify(folder, signature)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"config\.json"):
+        theirs.verify(folder, signature)
+
+
+# Keeping
+
+
+def test_a_signature_is_kept_once_and_by_digest(registry, signing, tiny, key):
+    signing.sign("tiny", key)
+    (signature,) = registry.signatures.get(tiny)
+    registry.signatures.put(tiny, signature)
+    twin = registry.import_path(Path(tiny.source.removeprefix("import:")), "twin")
+    assert registry.signatures.get(twin) == [signature]
+    registry.remove("tiny")
+    assert registry.signatures.get(twin) == [signature]
+
+
+def test_signatures_travel_with_their_version(registry, signing, tiny, key, tmp_path):
+    signing.sign("tiny", key)
+    archive = Transfers(registry).export("tiny", tmp_path / "tiny.llmos.tar")
+    settings = load_settings({"LLMOS_HOME": str(tmp_path / "elsewhere")})
+    there = open_registry(settings)
+    arrived = Transfers(there).import_path(archive)
+    trusted = TrustedKeys(settings.trusted_keys_path)
+    trusted.add("ada", public_half(key))
+    assert Signing(there, trusted).verify(arrived.ref).key.name == "ada"
+    there.database.close()
+
+
+def test_a_version_whose_signature_is_none_is_refused_whole(registry, tiny, tmp_path):
+    there = open_registry(load_settings({"LLMOS_HOME": str(tmp_path / "elsewhere")}))
+    for files in registry.files(tiny).values():
+        there.store.add(files)
+    record = record_of(tiny, ["no bundle"])
+    with pytest.raises(BadModelFile, match="signature"):
+        Transfers(there).take_in(record, "tiny", "test")
+    assert there.list() == []
+    there.database.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"verificationMaterial": {"publicKey": {"hint": 7}}}', "9" * 5_000_000]
+)
+def test_what_is_no_signature_is_not_kept(registry, tiny, text):
+    with pytest.raises(BadModelFile, match="signature"):
+        registry.signatures.put(tiny, text)
+    assert registry.signatures.get(tiny) == []
+
+
+def test_a_version_has_room_for_so_many_signatures(registry, tiny):
+    def bundle(number):
+        return json.dumps({"verificationMaterial": {"publicKey": {"hint": f"{number}"}}})
+
+    for number in range(32):
+        registry.signatures.put(tiny, bundle(number))
+    registry.signatures.put(tiny, bundle(5))
+    with pytest.raises(BadModelFile, match="32 signatures already"):
+        registry.signatures.put(tiny, bundle(99))
+
+
+# Keys
+
+
+def test_keys_are_trusted_and_not_any_more(signing, key, other_key):
+    ada = signing.trusted.add("ada", key)
+    assert signing.trusted.add("ada", public_half(key)) == ada
+    assert b"PRIVATE" not in ada.pem
+    with pytest.raises(Conflict, match="llmos trust rm ada"):
+        signing.trusted.add("ada", other_key)
+    assert signing.trusted.list() == [ada]
+    with pytest.raises(NotFound, match=r"There is ada\."):
+        signing.trusted.remove("adda")
+    signing.trusted.remove("ada")
+    assert signing.trusted.list() == []
+
+
+def test_what_is_no_signing_key_is_said_with_how_to_make_one(signing, tiny, key, tmp_path):
+    text = tmp_path / "text"
+    text.write_text("hello")
+    broken = tmp_path / "broken"
+    broken.write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    cases = [
+        (tmp_path / "nowhere", "No such file"),
+        (tmp_path, "Is a directory"),
+        (text, "holds no private key"),
+        (public_half(key), "holds no private key"),
+        (broken, "no key in PEM"),
+        (write_key(tmp_path / "rsa", rsa.generate_private_key(65537, 2048)), "another kind"),
+        (write_key(tmp_path / "curve", ec.generate_private_key(ec.SECP256K1())), "another kind"),
+        (write_key(tmp_path / "locked", password=b"secret"), "locked with a password"),
+    ]
+    for path, reason in cases:
+        with pytest.raises(BadRequest, match=rf"{reason}.*openssl"):
+            signing.sign("tiny", path)
+    with pytest.raises(BadRequest, match="no key in PEM"):
+        signing.trusted.add("text", text)
+    with pytest.raises(BadRequest, match="no name for a key"):
+        signing.trusted.add("../ada", key)
+
+
+# Before it is loaded
+
+
+@pytest.fixture
+def guard(registry, settings):
+    return open_guard(settings, registry)
+
+
+def test_nothing_is_asked_of_a_version_while_no_policy_does(guard, tiny):
+    guard.check("tiny@1")
+
+
+def test_with_the_policy_only_what_a_trusted_key_signed_is_loaded(registry, guard, signing, tiny, key):
+    Policies(registry.database).set("require_signature", True)
+    refused = r"tiny@1 is not loaded, since the project's policy require_signature is on: "
+    with pytest.raises(UntrustedModel, match=refused + r"tiny@1 isn't signed.*llmos sign tiny@1"):
+        guard.check("tiny@1")
+    signing.sign("tiny", key)
+    with pytest.raises(UntrustedModel, match=refused + ".*no key that is trusted here"):
+        guard.check("tiny@1")
+    signing.trusted.add("ada", key)
+    guard.check("tiny@1")
+    signing.trusted.remove("ada")
+    with pytest.raises(UntrustedModel):
+        guard.check("tiny@1")
+
+
+def test_a_file_that_changed_after_it_was_verified_is_noticed(registry, guard, signing, tiny, key, monkeypatch):
+    Policies(registry.database).set("require_signature", True)
+    signing.trusted.add("ada", key)
+    signing.sign("tiny", key)
+    guard.check("tiny@1")
+    verify, asked = Signing.verify, []
+    monkeypatch.setattr(Signing, "verify", lambda self, ref: asked.append(ref) or verify(self, ref))
+    guard.check("tiny@1")
+    assert asked == [], "the bytes are read once, as long as nothing changes"
+    spoil(registry, tiny, "model.safetensors")
+    with pytest.raises(UntrustedModel, match=r"model\.safetensors holds other bytes"):
+        guard.check("tiny@1")
+
+
+def test_without_the_package_the_error_says_how_to_get_it(registry, guard, signing, tiny, key, monkeypatch):
+    signing.trusted.add("ada", key)
+    signing.sign("tiny", key)
+    Policies(registry.database).set("require_signature", True)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "model_signing"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "model_signing", None)
+    for refused in (lambda: signing.sign("tiny", key), lambda: signing.verify("tiny"), lambda: guard.check("tiny@1")):
+        with pytest.raises(BadRequest, match=r"pip install 'llmos\[signing\]'"):
+            refused()

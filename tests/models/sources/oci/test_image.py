@@ -1,0 +1,234 @@
+"""Images in a real registry: there and back, as others made them, with a password, on a line that breaks."""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+
+import pytest
+
+from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
+from llmos.models.sources import Access, gather, silent
+from llmos.models.sources.oci.client import MANIFEST, Repository
+from llmos.models.sources.oci.place import Place, parse_place
+from llmos.models.store import Store
+from llmos.models.transfer.pushing import push
+from llmos.models.versions.records import read_record, record_of
+
+PASSWORD = "open sesame"
+HTPASSWD = "llmos:$2a$04$KV4muRYpLKslI/R2lOw6hew8LEQh4eiycUiD1R62qZpzZ6gMitIvi"
+"""What htpasswd -nbB -C 4 makes of it."""
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+@pytest.fixture
+def version(registry, make_folder):
+    return registry.import_path(make_folder(), "tiny")
+
+
+@pytest.fixture
+def push_tiny(registry, version):
+    """Push the folder's version; returns what was pushed."""
+
+    def push_it(target, access=None, base=None):
+        return push(record_of(version), registry.files(version), target, access or Access(), silent, base)
+
+    return push_it
+
+
+@pytest.fixture
+def pull_files(tmp_path):
+    """Gather a location into an empty store; returns what was gathered, with the files' contents."""
+
+    def pull(location, access=None):
+        store = Store(tmp_path / "elsewhere")
+        with store.arriving(location) as arrivals:
+            gathered = gather(location, arrivals, access or Access(), silent)
+            return gathered, {name: path.read_bytes() for name, path in gathered.files.items()}
+
+    return pull
+
+
+@pytest.fixture
+def push_blobs(registry_host):
+    """Push an image made by hand from the bytes of its layers; returns its location."""
+
+    def push_them(repository, *layers, media_type="application/vnd.oci.image.layer.v1.tar"):
+        config = b"{}"
+        with Repository(Place(registry_host, repository)) as there:
+            for blob in (config, *layers):
+                there.push_blob(digest_of(blob), len(blob), lambda blob=blob: iter([blob]))
+            described = [
+                {"mediaType": media_type, "digest": digest_of(blob), "size": len(blob)} for blob in (config, *layers)
+            ]
+            described[0]["mediaType"] = "application/vnd.oci.image.config.v1+json"
+            manifest = {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": described[0],
+                "layers": described[1:],
+            }
+            there.put_manifest("v1", json.dumps(manifest).encode())
+        return f"oci:{registry_host}/{repository}:v1"
+
+    return push_them
+
+
+def tar_of(**contents: bytes) -> bytes:
+    """Archive files by their path, in which __ stands for / and _ for a dot."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name.replace("__", "/").replace("_", "."))
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def names_in(layer: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
+        return archive.getnames()
+
+
+def test_a_version_comes_back_with_its_files_and_its_record(registry, version, push_tiny, pull_files, registry_host):
+    pushed = push_tiny(f"oci:{registry_host}/models/tiny:v1")
+    gathered, contents = pull_files(f"oci:{registry_host}/models/tiny:v1")
+    assert contents == {name: path.read_bytes() for name, path in registry.files(version).items()}
+    assert read_record(gathered.record) == record_of(version)
+    assert gathered.location == pushed.location, "pinned to the digest of what was pushed"
+
+
+def test_files_that_are_here_already_are_not_downloaded(registry, push_tiny, registry_host, monkeypatch):
+    pushed = push_tiny(f"oci:{registry_host}/models/here:v1")
+    pulled = []
+    monkeypatch.setattr(Repository, "pull_blob", lambda *arguments: pulled.append(arguments))
+    with registry.store.arriving(pushed.location) as arrivals:
+        gathered = gather(pushed.location, arrivals, Access(), silent)
+    assert not pulled
+    assert set(gathered.files) == {file["name"] for file in gathered.record["files"]}
+
+
+def test_the_same_version_is_the_same_image_and_is_sent_once(push_tiny, registry_host):
+    first = push_tiny(f"oci:{registry_host}/models/twice:v1")
+    again = push_tiny(f"oci:{registry_host}/models/twice:v2")
+    assert first.num_bytes > 0
+    assert again.num_bytes == 0
+    assert again.location == first.location
+
+
+def test_what_was_pulled_by_digest_is_what_was_pushed(push_tiny, pull_files, registry_host):
+    pushed = push_tiny(f"oci:{registry_host}/models/pinned:v1")
+    assert pull_files(pushed.location)[0].location == pushed.location
+
+
+def test_the_layout_is_what_modelcars_and_image_volumes_mount(version, push_tiny, registry_host):
+    place = parse_place(push_tiny(f"oci:{registry_host}/models/layout:v1").location)
+    with Repository(place) as repository:
+        _, manifest = repository.manifest(place.digest)
+        config = json.loads(b"".join(repository.read_blob(manifest["config"]["digest"])))
+        layers = [b"".join(repository.read_blob(layer["digest"])) for layer in manifest["layers"]]
+    assert manifest["config"]["mediaType"] == "application/vnd.oci.image.config.v1+json"
+    assert config["rootfs"]["diff_ids"] == [digest_of(layer) for layer in layers], "an uncompressed layer is its own"
+    names = [name for layer in layers for name in names_in(layer)]
+    assert names == [f"models/{file.name}" for file in version.files]
+
+
+def test_a_base_lies_below_the_model(push_tiny, push_blobs, pull_files, registry_host):
+    shell = tar_of(bin__sh=b"#!")
+    config = json.dumps(
+        {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest_of(shell)]}}
+    ).encode()
+    with Repository(Place(registry_host, "library/busybox")) as there:
+        for blob in (shell, config):
+            there.push_blob(digest_of(blob), len(blob), lambda blob=blob: iter([blob]))
+        layer = {
+            "mediaType": "application/vnd.oci.image.layer.v1.tar",
+            "digest": digest_of(shell),
+            "size": len(shell),
+        }
+        described = {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": digest_of(config),
+            "size": len(config),
+        }
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": described, "layers": [layer]}
+        there.put_manifest("latest", json.dumps(manifest).encode())
+    base = f"oci:{registry_host}/library/busybox"
+    place = parse_place(push_tiny(f"oci:{registry_host}/models/car:v1", base=base).location)
+    with Repository(place) as repository:
+        _, manifest = repository.manifest(place.digest)
+    assert manifest["layers"][0] == layer
+    assert "config.json" in pull_files(f"oci:{registry_host}/models/car:v1")[1]
+
+
+def test_a_modelcar_of_somebody_else_is_taken_apart(push_blobs, pull_files, tiny_gguf):
+    shell = tar_of(bin__sh=b"#!", etc__models__x_gguf=b"not here")
+    model = gzip.compress(tar_of(models__tiny_gguf=tiny_gguf))
+    gathered, contents = pull_files(push_blobs("others/car", shell, model))
+    assert contents == {"tiny.gguf": tiny_gguf}
+    assert gathered.record is None
+
+
+def test_a_layer_that_climbs_out_of_its_folder_is_refused(push_blobs, pull_files, tiny_gguf):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("models/../../evil.gguf")
+        member.size = len(tiny_gguf)
+        archive.addfile(member, io.BytesIO(tiny_gguf))
+    with pytest.raises(BadRequest, match="no name for a file"):
+        pull_files(push_blobs("others/evil", buffer.getvalue()))
+
+
+def test_links_in_a_layer_are_left_out(push_blobs, pull_files):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("models/tiny.gguf")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(BadModelFile, match="holds no model"):
+        pull_files(push_blobs("others/link", buffer.getvalue()))
+
+
+def test_a_layer_that_is_no_archive_is_named_so(push_blobs, pull_files):
+    with pytest.raises(BadModelFile, match="no whole tar archive"):
+        pull_files(push_blobs("others/noise", b"noise" * 1000))
+
+
+def test_a_tag_that_there_is_not_is_named(pull_files, registry_host):
+    with pytest.raises(DownloadFailed, match="has no models/none:v9"):
+        pull_files(f"oci:{registry_host}/models/none:v9")
+
+
+def test_a_password_is_sent_where_it_is_asked_for(start_registry, docker_config, push_tiny, pull_files):
+    host = start_registry(htpasswd=HTPASSWD)
+    target = f"oci:{host}/models/secret:v1"
+    with pytest.raises(DownloadFailed, match=f"asks for permission .* docker login {host}"):
+        push_tiny(target)
+    access = Access(docker_config=docker_config(host, "llmos", PASSWORD))
+    push_tiny(target, access)
+    assert "config.json" in pull_files(target, access)[1]
+    with pytest.raises(DownloadFailed, match="asks for permission"):
+        pull_files(target, Access(docker_config=docker_config(host, "llmos", "wrong")))
+
+
+def test_a_registry_that_is_not_there_is_named(pull_files):
+    with pytest.raises(DownloadFailed, match=r"127\.0\.0\.1:9 can't be reached"):
+        pull_files("oci:127.0.0.1:9/models/tiny:v1")
+
+
+@pytest.mark.parametrize(
+    "location", ["oci:", "oci:host", "oci:host/UPPER:v1", "oci:host/a:tag with space", "oci:host/a@sha256:12"]
+)
+def test_what_is_no_place_is_refused(location):
+    with pytest.raises(BadRequest, match="no place in a registry"):
+        parse_place(location)
+
+
+def test_encryption_is_left_out_on_this_machine_only():
+    assert parse_place("oci:localhost:5000/a").url == "http://localhost:5000"
+    assert parse_place("oci:127.0.0.1.example.com/a").url == "https://127.0.0.1.example.com"
+    assert parse_place("oci:registry.example.com/a").url == "https://registry.example.com"

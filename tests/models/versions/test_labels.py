@@ -1,0 +1,82 @@
+"""Tags and descriptions."""
+
+import pytest
+
+from llmos.core.errors import BadRequest, ModelNotFound, NotFound
+from llmos.models.versions.labels import has_tag
+from llmos.models.versions.versions import Labels
+
+
+@pytest.fixture
+def tiny(registry, gguf_path):
+    return registry.import_path(gguf_path, "tiny")
+
+
+def test_a_model_and_its_versions_have_tags_of_their_own(registry, tiny):
+    assert registry.labels.tag("tiny", {"team": "search"}) == Labels(tags={"team": "search"})
+    registry.labels.tag("tiny@1", {"approved": ""})
+    registry.labels.describe("tiny", "Answers our customers")
+    details = registry.show("tiny")
+    assert (details.labels, details.model_labels) == (
+        Labels(tags={"approved": ""}), Labels(tags={"team": "search"}, description="Answers our customers")
+    )  # fmt: skip
+    assert registry.labels.get("tiny@1") == registry.labels.all()["tiny", 1] == details.labels
+
+
+def test_no_digest_depends_on_them(registry, tiny):
+    registry.labels.tag("tiny@1", {"approved": ""})
+    assert registry.resolve("tiny") == tiny
+
+
+def test_changes_are_kept_with_who_when_and_from_what_to_what(registry, tiny):
+    registry.labels.describe("tiny", "One", by="ada")
+    registry.labels.describe("tiny", " Two ", by="bob")
+    registry.labels.describe("tiny", "Two", by="eve")
+    registry.labels.describe("tiny", "", by="bob")
+    registry.labels.tag("tiny@1", {"ok": "", "stage": "2"}, by="ada")
+    registry.labels.tag("tiny@1", {"stage": "3"}, ["ok"], by="ada")
+    changes = registry.labels.history("tiny")
+    assert [(each.subject, each.what, each.was, each.now, each.by) for each in changes] == [
+        ("tiny", "description", None, "One", "ada"),
+        ("tiny", "description", "One", "Two", "bob"),
+        ("tiny", "description", "Two", None, "bob"),
+        ("tiny@1", "tag ok", None, "", "ada"),
+        ("tiny@1", "tag stage", None, "2", "ada"),
+        ("tiny@1", "tag stage", "2", "3", "ada"),
+        ("tiny@1", "tag ok", "", None, "ada"),
+    ]
+    assert registry.labels.history("tiny@1") == changes[3:]
+    assert registry.labels.get("tiny") == Labels()
+
+
+@pytest.mark.parametrize(
+    ("add", "remove", "error", "says"),
+    [
+        ({"a b": ""}, [], BadRequest, "no name for a tag"),
+        ({"": "x"}, [], BadRequest, "no name for a tag"),
+        ({"a": "x" * 257}, [], BadRequest, "256"),
+        ({"a": "x\n"}, [], BadRequest, "printable"),
+        ({"a": ""}, ["a"], BadRequest, "set and removed"),
+        ({"fine": ""}, ["aproved"], NotFound, r"no tag 'aproved'\. It has approved\."),
+    ],
+)
+def test_tags_that_cannot_be_change_nothing(registry, tiny, add, remove, error, says):
+    registry.labels.tag("tiny", {"approved": ""})
+    with pytest.raises(error, match=says):
+        registry.labels.tag("tiny", add, remove)
+    assert registry.labels.get("tiny").tags == {"approved": ""}
+
+
+def test_what_is_not_there_has_no_labels(registry, tiny):
+    with pytest.raises(ModelNotFound):
+        registry.labels.tag("tiny@2", {"a": ""})
+    with pytest.raises(ModelNotFound):
+        registry.labels.describe("nobody", "x")
+    with pytest.raises(BadRequest, match=r"10,001\. Shorten"):
+        registry.labels.describe("tiny", "x" * 10_001)
+
+
+def test_a_tag_is_wanted_with_or_without_its_value():
+    labels = [None, Labels(tags={"team": "search"}), Labels(tags={"team": "ads", "ok": ""})]
+    wanted = ["team", "team=ads", "team=x", "ok", "ok=", "no"]
+    assert [has_tag(labels, tag) for tag in wanted] == [True, True, False, True, True, False]

