@@ -26,7 +26,8 @@ from dataclasses import asdict, dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from llmos.client.endpoint import resolve_endpoint
-from llmos.core.errors import LLMOSError, error_from_body
+from llmos.client.server_errors import parse_error
+from llmos.core.errors import LLMOSError
 from llmos.engine.sizing.workloads import random_prompts
 
 
@@ -89,7 +90,7 @@ class Connection:
             if not line.startswith(b"data: {"):
                 continue
             if line.startswith(b'data: {"error"'):
-                raise error_from_body(500, json.loads(line[6:]))
+                raise parse_error(500, json.loads(line[6:]))
             last = time.perf_counter()
             first = first or last
             if b'"completion_tokens"' in line:
@@ -105,7 +106,7 @@ class Connection:
         headers = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         if status != 200:
             body_read = await self._reader.readexactly(content_length(headers))
-            raise error_from_body(status, json.loads(body_read))
+            raise parse_error(status, json.loads(body_read))
         if b"content-type: application/json" in headers:
             yield b"data: " + await self._reader.readexactly(content_length(headers))
             return

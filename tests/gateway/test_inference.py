@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from llmos.core.errors import BadRequest, PromptTooLong, ReplicaFailed, Unavailable
 from llmos.engine.messages import Delta
 from llmos.gateway.http import sse
+from llmos.gateway.http.dialects import openai_error
 from llmos.gateway.wires.llmos.generate import GeneratedAnswer, GeneratedPiece
 from llmos.gateway.wires.openai.chat import ChatCompletion, ChatCompletionChunk
 from llmos.gateway.wires.openai.completions import Completion
@@ -280,7 +281,7 @@ async def test_an_error_before_the_first_byte_keeps_its_status(
     pool.enqueue(error)
     reply = await http.post(path, json=body | {"stream": stream})
     assert reply.status_code == error.status
-    assert reply.json() == error.body()
+    assert reply.json() == openai_error(error)
     assert reply.headers.get("retry-after") == ("5" if error.retry_after_seconds else None)
 
 
@@ -293,7 +294,7 @@ async def test_an_error_after_the_first_byte_is_the_last_event(
     assert reply.status_code == 200
     *chunks, last = events(reply.text)
     assert chunks
-    assert last == ReplicaFailed("The process died.").body()
+    assert last == openai_error(ReplicaFailed("The process died."))
     assert "[DONE]" not in reply.text
 
 
@@ -304,7 +305,7 @@ async def test_an_error_in_the_middle_of_a_plain_answer_has_its_status(
     pool.enqueue("Hel", ReplicaFailed("The process died."))
     reply = await http.post(path, json=body)
     assert reply.status_code == 502
-    assert reply.json() == ReplicaFailed("The process died.").body()
+    assert reply.json() == openai_error(ReplicaFailed("The process died."))
 
 
 async def test_the_other_prompts_of_a_request_end_with_the_one_that_failed(

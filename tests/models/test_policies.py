@@ -27,7 +27,7 @@ def test_nothing_is_demanded_until_somebody_does(policies):
     ],
 )
 def test_a_value_is_kept_as_what_it_means(policies, name, written, value):
-    assert policies.set(name, written, by="ada").updated_by == "ada"
+    assert policies.set(name, written, actor="ada").updated_by == "ada"
     assert policies.get(name) == value
     assert isinstance(policies.get(name), bool) == isinstance(value, bool)
     policies.unset(name)

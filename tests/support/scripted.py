@@ -117,7 +117,7 @@ class FakeRegistry:
                 progress(*step)
         return self.versions[0]
 
-    def remove(self, ref: str, refuse: Any = None, *, by: str | None = None) -> Removed:
+    def remove(self, ref: str, refuse: Any = None, *, actor: str | None = None) -> Removed:
         gone = [version for version in self.versions if ref in (version.model, version.ref)]
         if not gone:
             raise ModelNotFound(f"There is no model {ref}.", param="model")

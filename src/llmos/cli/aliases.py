@@ -135,7 +135,7 @@ def _facts(model: str, move: "AliasMove") -> dict[str, Any]:
         "was": move.was,
         "now": move.now,
         "at": move.at,
-        "by": move.by,
+        "by": move.actor,
     }
 
 

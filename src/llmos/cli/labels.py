@@ -85,7 +85,7 @@ def _print_history(changes: "Sequence[LabelChange]", as_json: bool) -> None:
             "what": change.what,
             "was": change.was,
             "now": change.now,
-            "by": change.by,
+            "by": change.actor,
         }
         for change in changes
     ]

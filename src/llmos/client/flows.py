@@ -23,7 +23,8 @@ from llmos.client.calls import Call, StreamedCall
 from llmos.client.draft import Draft, MalformedReply
 from llmos.client.events import EventDecoder
 from llmos.client.retry import RetryPolicy
-from llmos.core.errors import BadRequest, ConnectionFailed, LLMOSError, RequestTimeout, error_from_body
+from llmos.client.server_errors import parse_error
+from llmos.core.errors import BadRequest, ConnectionFailed, LLMOSError, RequestTimeout
 
 T = TypeVar("T")
 
@@ -160,7 +161,7 @@ def _pieces(call: StreamedCall, draft: Draft) -> Flow[str]:
                 return
             event = _decoded(data)
             if isinstance(event, dict) and event.get("error"):
-                raise error_from_body(500, event)
+                raise parse_error(500, event)
             if piece := call.read_event(event, draft):
                 draft.text += piece
                 yield Say(piece)
@@ -185,7 +186,7 @@ def _server_error(response: httpx.Response, conduct: Conduct) -> LLMOSError:
     if not (isinstance(body, dict) and isinstance(body.get("error"), dict)):
         # A proxy's page, or some other program's.
         body = {"error": {"message": f"{response.url} answered with status {response.status_code}, unlike LLMOS does."}}
-    return error_from_body(response.status_code, body, retry_after_seconds=_retry_after_seconds(response))
+    return parse_error(response.status_code, body, retry_after_seconds=_retry_after_seconds(response))
 
 
 def _retry_after_seconds(response: httpx.Response) -> float | None:

@@ -1,4 +1,4 @@
-"""Every error that LLMOS shows to anybody, on the server and in the client.
+"""Every error that LLMOS raises at a caller, in the server and in the client. Knows no wire format.
 
 LLMOSError                        500 internal_error
 ├── BadRequest                    400 invalid_request
@@ -26,26 +26,26 @@ LLMOSError                        500 internal_error
 The message says what is wrong and what to do about it, in that order.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class LLMOSError(Exception):
-    """What went wrong, with the HTTP status and the code that programs can rely on."""
+    """The base of all errors. Status and code are a promise to programs; the message is for people."""
 
     status: ClassVar[int] = 500
+    """The HTTP status that the server answers with."""
     code: ClassVar[str] = "internal_error"
+    """The name of the error, unique in the tree."""
     type: ClassVar[str] = "server_error"
+    """The group of errors that it belongs to, for clients that know no finer difference."""
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
-        """The field of the request that is wrong, where one is."""
+        """The field of the request that is wrong, or None."""
         self.retry_after_seconds = retry_after_seconds
-
-    def body(self) -> dict[str, Any]:
-        """The error in OpenAI's shape."""
-        return {"error": {"message": self.message, "type": self.type, "code": self.code, "param": self.param}}
+        """How long to wait before the same request may succeed, or None where that is unknown."""
 
 
 class BadRequest(LLMOSError):
@@ -77,7 +77,7 @@ class PermissionDenied(LLMOSError):
 
 
 class UntrustedModel(PermissionDenied):
-    """No key that is trusted vouches for the version, or for these bytes of it."""
+    """No trusted key has signed the version, or its bytes are not those that were signed."""
 
     code = "untrusted_model"
 
@@ -111,7 +111,7 @@ class RateLimited(LLMOSError):
 
 
 class Overloaded(RateLimited):
-    """More load than the machine can take: the same request may well succeed later."""
+    """The machine is at its limit. The same request may succeed later."""
 
     code = "overloaded"
 
@@ -121,13 +121,13 @@ class DownloadFailed(LLMOSError):
 
 
 class ReplicaFailed(LLMOSError):
-    """The process that ran the model died or stopped answering while it worked on this request."""
+    """The process that runs the model died or stopped responding during this request."""
 
     status, code = 502, "replica_failed"
 
 
 class ProviderFailed(LLMOSError):
-    """A provider of remote models refused what LLMOS sent, or answered with what is none."""
+    """A provider of remote models refused the request, or sent a malformed answer."""
 
     status, code = 502, "provider_failed"
 
@@ -146,23 +146,22 @@ class ConnectionFailed(LLMOSError):
     status, code, type = 0, "connection_failed", "connection_error"
 
 
-def _tree(error: type[LLMOSError]) -> list[type[LLMOSError]]:
-    return [error, *(child for sub in error.__subclasses__() for child in _tree(sub))]
+def error_classes() -> list[type[LLMOSError]]:
+    """Return every class of the tree, each parent before its children."""
+
+    def tree(error: type[LLMOSError]) -> list[type[LLMOSError]]:
+        return [error, *(each for child in error.__subclasses__() for each in tree(child))]
+
+    return tree(LLMOSError)
+
+
+def find_error_class(code: object, status: int = LLMOSError.status) -> type[LLMOSError]:
+    """Return the class with this code; without one the first with this status, then BadRequest for any 4xx status."""
+    classes = error_classes()
+    matches = [each for each in classes if each.code == code] or [each for each in classes if each.status == status]
+    return (matches or [BadRequest if 400 <= status < 500 else LLMOSError])[0]
 
 
 def error_of_code(code: str, message: str, *, param: str | None = None) -> LLMOSError:
-    """Return the error of this tree that has the code, a plain LLMOSError where none has it."""
-    return error_from_body(LLMOSError.status, {"error": {"code": code, "message": message, "param": param}})
-
-
-def error_from_body(status: int, body: object, *, retry_after_seconds: float | None = None) -> LLMOSError:
-    """Return the error of this tree that an answer's status and OpenAI-shaped body stand for."""
-    detail = body.get("error") if isinstance(body, dict) else None
-    detail = detail if isinstance(detail, dict) else {}
-    code, message = detail.get("code"), str(detail.get("message") or f"The server answered with status {status}.")
-    tree = _tree(LLMOSError)
-    by_code = [kind for kind in tree if kind.code == code]
-    by_status = [kind for kind in tree if kind.status == status]
-    by_class = [BadRequest if 400 <= status < 500 else LLMOSError]
-    kind = (by_code or by_status or by_class)[0]
-    return kind(message, param=detail.get("param"), retry_after_seconds=retry_after_seconds)
+    """Return the error with this code; a plain LLMOSError for an unknown code."""
+    return find_error_class(code)(message, param=param)

@@ -11,7 +11,7 @@ from llmos.models.registry import Registry
 from llmos.models.versions.versions import Removed
 
 
-def remove(registry: Registry, ref: str, *, by: str | None = None) -> Removed:
+def remove(registry: Registry, ref: str, *, actor: str | None = None) -> Removed:
     """Remove what `ref` names, as Registry.remove does. Raises Conflict, with the next command, where a deployment or a
     route needs the alias or the version; then nothing is removed. A route to the mere name of a model
     that is removed stays, and says so to who asks for it."""
@@ -24,7 +24,7 @@ def remove(registry: Registry, ref: str, *, by: str | None = None) -> Removed:
         for number in numbers:
             _refuse_routed(session, f"{model}@{number}")
 
-    return registry.remove(ref, refuse, by=by)
+    return registry.remove(ref, refuse, actor=actor)
 
 
 def _refuse_routed(session: Session, target: str) -> None:

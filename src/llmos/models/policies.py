@@ -51,7 +51,7 @@ class Policies:
         with self._database.session() as session:
             return [_policy(row) for row in queries.policies(session, self._project)]
 
-    def set(self, name: str, value: object, *, by: str | None = None) -> Policy:
+    def set(self, name: str, value: object, *, actor: str | None = None) -> Policy:
         """Demand it from now on. `value`: as it is, or as a person writes it (on, off, 0.05, 5%). Raises BadRequest for
         a name that there is not, with the nearest, and for a value that can't be meant."""
         checked = _check_value(_check_name(name), value)
@@ -60,7 +60,7 @@ class Policies:
             if row is None:
                 row = PolicyRow(project=self._project, name=name)
                 session.add(row)
-            row.value, row.updated_at, row.updated_by = checked, self._clock(), by or this_user()
+            row.value, row.updated_at, row.updated_by = checked, self._clock(), actor or this_user()
             session.flush()
             return _policy(row)
 

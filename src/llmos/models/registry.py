@@ -194,14 +194,14 @@ class Registry:
                 adapted = queries.version(session, version.model, version.adapts).digest
         return manifest_of(version, adapted)
 
-    def remove(self, ref: str, refuse: Refuse | None = None, *, by: str | None = None) -> Removed:
+    def remove(self, ref: str, refuse: Refuse | None = None, *, actor: str | None = None) -> Removed:
         """Remove a whole model (NAME), one version of it (NAME@3), or only an alias (NAME:ALIAS).
 
         Blobs that no other version needs are deleted. Raises Conflict for a version that an alias points at, and
         whatever `refuse` does, which knows who else needs it; then nothing is removed.
         """
         with self.database.transaction() as session:
-            removed = take_from_list(session, self._finder, ref, refuse, self._clock(), by)
+            removed = take_from_list(session, self._finder, ref, refuse, self._clock(), actor)
         freed_bytes = self.collect() if removed.versions else 0
         return replace(removed, freed_bytes=freed_bytes)
 

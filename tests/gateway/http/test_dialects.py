@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from llmos.core.errors import ModelNotFound
 from llmos.gateway.http import requests as wire
-from llmos.gateway.http.dialects import Dialect
+from llmos.gateway.http.dialects import Dialect, openai_error
 from llmos.gateway.services import Services
 from support.scripted import KEY, FakePool
 
@@ -76,3 +76,14 @@ async def test_other_paths_keep_their_shape(http: httpx.AsyncClient) -> None:
     reply = await http.get("/v1/models", headers={"authorization": f"Bearer {KEY}x"})
     assert reply.json()["error"]["code"] == "invalid_api_key"
     assert "number" not in reply.headers
+
+
+async def test_an_openai_error_has_openais_fields():
+    assert openai_error(ModelNotFound("There is no model 'x'.", param="model")) == {
+        "error": {
+            "message": "There is no model 'x'.",
+            "type": "invalid_request_error",
+            "code": "model_not_found",
+            "param": "model",
+        }
+    }

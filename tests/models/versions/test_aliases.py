@@ -37,8 +37,8 @@ def moves_of(registry, alias="prod"):
 
 
 def test_an_alias_moves_and_its_history_stays(registry, tiny, second):
-    move = registry.aliases.set("tiny", "prod", "tiny@1", by="ada")
-    assert (move.was, move.now, move.by) == (None, "tiny@1", "ada")
+    move = registry.aliases.set("tiny", "prod", "tiny@1", actor="ada")
+    assert (move.was, move.now, move.actor) == (None, "tiny@1", "ada")
     registry.aliases.set("tiny", "prod", "tiny")
     registry.aliases.set("tiny", "prod", None)
     with pytest.raises(ModelNotFound):

@@ -29,14 +29,14 @@ def test_no_digest_depends_on_them(registry, tiny):
 
 
 def test_changes_are_kept_with_who_when_and_from_what_to_what(registry, tiny):
-    registry.labels.describe("tiny", "One", by="ada")
-    registry.labels.describe("tiny", " Two ", by="bob")
-    registry.labels.describe("tiny", "Two", by="eve")
-    registry.labels.describe("tiny", "", by="bob")
-    registry.labels.tag("tiny@1", {"ok": "", "stage": "2"}, by="ada")
-    registry.labels.tag("tiny@1", {"stage": "3"}, ["ok"], by="ada")
+    registry.labels.describe("tiny", "One", actor="ada")
+    registry.labels.describe("tiny", " Two ", actor="bob")
+    registry.labels.describe("tiny", "Two", actor="eve")
+    registry.labels.describe("tiny", "", actor="bob")
+    registry.labels.tag("tiny@1", {"ok": "", "stage": "2"}, actor="ada")
+    registry.labels.tag("tiny@1", {"stage": "3"}, ["ok"], actor="ada")
     changes = registry.labels.history("tiny")
-    assert [(each.subject, each.what, each.was, each.now, each.by) for each in changes] == [
+    assert [(each.subject, each.what, each.was, each.now, each.actor) for each in changes] == [
         ("tiny", "description", None, "One", "ada"),
         ("tiny", "description", "One", "Two", "bob"),
         ("tiny", "description", "Two", None, "bob"),

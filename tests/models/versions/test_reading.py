@@ -17,7 +17,7 @@ from llmos.models.versions.reading import Question, Reader
 HOSTILE = """
 import os, signal, sys
 from dataclasses import replace
-from llmos.models import reading
+from llmos.models.versions import reading
 def act(code):
     return lambda files, adapted: exec(code)
 class Codes(dict):

@@ -129,7 +129,7 @@ def main() -> None:
             else:
                 answer = _peak()
         except LLMOSError as error:
-            answer = error.body()
+            answer = {"error": {"code": error.code, "message": error.message}}
         print(json.dumps(answer), file=answers, flush=True)
 
 

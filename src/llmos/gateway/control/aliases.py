@@ -60,7 +60,7 @@ async def set_alias(request: Request, name: str, alias: str) -> Response:
     registry, by = services_of(request).registry, tenant_of(request)
 
     def move() -> AliasMove:
-        return registry.aliases.set(name, alias, asked.version, expected=asked.expected, by=by)
+        return registry.aliases.set(name, alias, asked.version, expected=asked.expected, actor=by)
 
     return json_response(_move(name, await asyncio.to_thread(move)))
 
@@ -69,7 +69,7 @@ async def set_alias(request: Request, name: str, alias: str) -> Response:
 async def remove_alias(request: Request, name: str, alias: str) -> Response:
     """Its history stays. Refused where a deployment or a Route needs it."""
     registry, by = services_of(request).registry, tenant_of(request)
-    await asyncio.to_thread(lambda: remove(registry, f"{name}:{alias}", by=by))
+    await asyncio.to_thread(lambda: remove(registry, f"{name}:{alias}", actor=by))
     return Response(status_code=204)
 
 
@@ -97,4 +97,4 @@ def _instant(text: str) -> datetime:
 
 
 def _move(name: str, move: AliasMove) -> AliasMoveDescription:
-    return AliasMoveDescription(name=f"{name}:{move.alias}", was=move.was, now=move.now, at=move.at, by=move.by)
+    return AliasMoveDescription(name=f"{name}:{move.alias}", was=move.was, now=move.now, at=move.at, by=move.actor)

@@ -36,7 +36,7 @@ class LabelChangeDescription(msgspec.Struct, kw_only=True):
     was: str | None
     now: str | None
     at: datetime
-    by: str | None
+    actor: str | None = msgspec.field(name="by")
 
 
 class LabelChanges(msgspec.Struct):
@@ -62,9 +62,9 @@ async def change_labels(request: Request, name: str) -> Response:
 
     def change() -> Labels:
         if asked.tags or asked.remove_tags:
-            book.tag(name, asked.tags, asked.remove_tags, by=by)
+            book.tag(name, asked.tags, asked.remove_tags, actor=by)
         if asked.description is not None:
-            book.describe(name, asked.description, by=by)
+            book.describe(name, asked.description, actor=by)
         return book.get(name)
 
     return json_response(_labels(await asyncio.to_thread(change)))

@@ -44,7 +44,7 @@ async def list_policies(request: Request) -> Response:
 )
 async def set_policy(request: Request, name: str) -> Response:
     asked, by = await receive(request, PolicyValue), tenant_of(request)
-    policy = await asyncio.to_thread(lambda: _policies(request).set(name, asked.value, by=by))
+    policy = await asyncio.to_thread(lambda: _policies(request).set(name, asked.value, actor=by))
     return json_response(_policy(policy))
 
 

@@ -11,6 +11,7 @@ from starlette.responses import FileResponse, Response
 
 from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.gateway.http import openapi
+from llmos.gateway.http.dialects import openai_error
 from llmos.gateway.http.replies import json_response, services_of
 from llmos.models.store import Store, StoredFile
 from llmos.models.transfer.transfers import Transfers
@@ -91,7 +92,7 @@ async def get_blob(request: Request, digest: str) -> Response:
     num_received = await asyncio.to_thread(store.num_received, digest)
     missing = NotFound(f"There is no blob {digest} here.")
     return Response(
-        msgspec.json.encode(missing.body()),
+        msgspec.json.encode(openai_error(missing)),
         missing.status,
         headers={RECEIVED: str(num_received)},
         media_type="application/json",

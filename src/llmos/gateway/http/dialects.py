@@ -30,7 +30,12 @@ class Dialect:
         return bool(self.header) and any(name == self.header.encode() for name, _ in scope["headers"])
 
 
-OPENAI = Dialect(paths=(), spell=lambda error, _: error.body())
+def openai_error(error: LLMOSError) -> dict[str, Any]:
+    """Return the error as OpenAI's API sends it: https://platform.openai.com/docs/guides/error-codes."""
+    return {"error": {"message": error.message, "type": error.type, "code": error.code, "param": error.param}}
+
+
+OPENAI = Dialect(paths=(), spell=lambda error, _: openai_error(error))
 
 
 def dialect_of(scope: Scope) -> Dialect:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from llmos.core.errors import LLMOSError, MethodNotAllowed, NotFound, error_from_body
+from llmos.core.errors import LLMOSError, MethodNotAllowed, NotFound, find_error_class
 from llmos.core.suggest import nearest
 from llmos.gateway.http import dialects
 
@@ -57,7 +57,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         advice = f"Did you mean {near[0]}?" if near else "GET /openapi.json lists what there is."
         refusal = NotFound(f"There is nothing at {method} {path}. {advice}")
     else:
-        refusal = error_from_body(error.status_code, {"error": {"message": str(error.detail)}})
+        refusal = find_error_class(None, error.status_code)(str(error.detail))
     response = respond(refusal, request.scope)
     response.headers.update(headers)
     return response

@@ -15,6 +15,7 @@ from llmos.gateway.calls import pipeline
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call
 from llmos.gateway.http import errors
+from llmos.gateway.http.dialects import openai_error
 from llmos.gateway.services import Services
 
 VERSION_HEADER = "llmos-version"
@@ -47,7 +48,7 @@ class Wire(ABC):
 
     def failure(self, error: LLMOSError) -> bytes:
         """Return what ends a stream that had begun when `error` came."""
-        return event(error.body())
+        return event(openai_error(error))
 
 
 def encode(value: Any) -> bytes:

@@ -30,7 +30,7 @@ class AliasMove:
     now: str | None
     """The ref of the version that it points at since. None: it was removed."""
     at: datetime
-    by: str | None
+    actor: str | None
     """Who moved it, None where nobody noted it down."""
 
 
@@ -53,7 +53,7 @@ class Aliases:
         self._database, self._finder, self._clock = database, finder, clock
 
     def set(
-        self, model: str, alias: str, ref: str | None, *, expected: str | None = None, by: str | None = None
+        self, model: str, alias: str, ref: str | None, *, expected: str | None = None, actor: str | None = None
     ) -> AliasMove:
         """Point `model:alias` at a version of the model, or remove it (None), and return the move; the last one again
         where it points there already.
@@ -71,7 +71,7 @@ class Aliases:
                 number = self._number(session, model, alias, ref)
             if expected is not None:
                 self._check_expected(session, model, alias, self._number(session, model, alias, expected))
-            move(session, model, alias, number, self._clock(), by)
+            move(session, model, alias, number, self._clock(), actor)
             return _moves(queries.alias_moves(session, model, alias))[-1]
 
     def list(self, model: str) -> Mapping[str, AliasMove]:
@@ -125,14 +125,14 @@ class Aliases:
             )
 
 
-def move(session: Session, model: str, alias: str, number: int | None, at: datetime, by: str | None) -> None:
+def move(session: Session, model: str, alias: str, number: int | None, at: datetime, actor: str | None) -> None:
     """Note a move down, unless the alias points there already. Call with the model locked."""
     rows = queries.alias_moves(session, model, alias)
     if rows and rows[-1].number == number:
         return
     # A clock that was set back must not change the order of what happened.
     moved_at = max(at, rows[-1].moved_at) if rows else at
-    session.add(AliasMoveRow(model=model, alias=alias, number=number, moved_at=moved_at, moved_by=by or this_user()))
+    session.add(AliasMoveRow(model=model, alias=alias, number=number, moved_at=moved_at, moved_by=actor or this_user()))
     session.flush()
 
 
@@ -141,7 +141,7 @@ def _moves(rows: Sequence[AliasMoveRow]) -> Sequence[AliasMove]:
     found, was = [], None
     for row in rows:
         now = f"{row.model}@{row.number}" if row.number else None
-        found.append(AliasMove(alias=row.alias, was=was, now=now, at=row.moved_at, by=row.moved_by))
+        found.append(AliasMove(alias=row.alias, was=was, now=now, at=row.moved_at, actor=row.moved_by))
         was = now
     return found
 

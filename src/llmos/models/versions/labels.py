@@ -46,7 +46,7 @@ class LabelChange:
     now: str | None
     """None: there is none."""
     at: datetime
-    by: str | None
+    actor: str | None
 
 
 class LabelBook:
@@ -56,7 +56,7 @@ class LabelBook:
         self._database, self._finder, self._clock = database, finder, clock
 
     def tag(
-        self, ref: str, add: Mapping[str, str] | None = None, remove: Sequence[str] = (), *, by: str | None = None
+        self, ref: str, add: Mapping[str, str] | None = None, remove: Sequence[str] = (), *, actor: str | None = None
     ) -> Labels:
         """Set and remove tags, all or none, and return what holds now. Raises ModelNotFound, BadRequest for a tag that
         can't be, NotFound for one to remove that isn't there."""
@@ -78,10 +78,10 @@ class LabelBook:
                     raise NotFound(f"{ref} has no tag {key[:80]!r}. {hint}", param="tag")
             wanted: dict[str, str | None] = {**add, **dict.fromkeys(remove)}
             for key, change in wanted.items():
-                self._change(session, subject, key, change, by)
+                self._change(session, subject, key, change, actor)
             return _labels(queries.labels(session, subject))
 
-    def describe(self, ref: str, text: str | None, *, by: str | None = None) -> Labels:
+    def describe(self, ref: str, text: str | None, *, actor: str | None = None) -> Labels:
         """Say what it is, or nothing any more (None or empty), and return what holds now."""
         text = (text or "").strip() or None
         if text is not None and len(text) > MAX_TEXT:
@@ -89,7 +89,7 @@ class LabelBook:
         with self._database.transaction() as session:
             subject = self._subject(session, ref)
             queries.lock_model(session, subject[0])
-            self._change(session, subject, DESCRIPTION, text, by)
+            self._change(session, subject, DESCRIPTION, text, actor)
             return _labels(queries.labels(session, subject))
 
     def get(self, ref: str) -> Labels:
@@ -119,7 +119,7 @@ class LabelBook:
                     was=last.get((row.number, row.key)),
                     now=row.value,
                     at=row.changed_at,
-                    by=row.changed_by,
+                    actor=row.changed_by,
                 )
             )
             last[row.number, row.key] = row.value
@@ -131,7 +131,7 @@ class LabelBook:
         is_model = reference.alias is None and reference.number is None and reference.digest is None
         return (row.model, 0 if is_model else row.number)
 
-    def _change(self, session: Session, subject: Subject, key: str, value: str | None, by: str | None) -> None:
+    def _change(self, session: Session, subject: Subject, key: str, value: str | None, actor: str | None) -> None:
         model, number = subject
         current = {row.key: row for row in queries.labels(session, subject)}.get(key)
         if (current.value if current else None) == value:
@@ -139,7 +139,7 @@ class LabelBook:
         at = max(self._clock(), current.changed_at) if current else self._clock()
         session.add(
             LabelChangeRow(
-                model=model, number=number, key=key, value=value, changed_at=at, changed_by=by or this_user()
+                model=model, number=number, key=key, value=value, changed_at=at, changed_by=actor or this_user()
             )
         )
         session.flush()

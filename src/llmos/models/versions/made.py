@@ -30,7 +30,7 @@ def add_made(
 ) -> Version:
     """See Registry.add_made."""
     canonical_json(recipe)
-    origin = Origin(source=f"made:{parent.ref}", license=parent.license, parent=parent, recipe=recipe, by=made_by)
+    origin = Origin(source=f"made:{parent.ref}", license=parent.license, parent=parent, recipe=recipe, actor=made_by)
     for path in files.values():
         path.chmod(0o444)  # it becomes the blob itself, where the file system has links
     with store.publishing():

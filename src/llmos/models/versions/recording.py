@@ -39,7 +39,7 @@ class Origin:
     """A made version: from which one, and how."""
     making: Making | None = None
     """How another installation made it, where it comes from there: its parent needn't be here."""
-    by: str | None = None
+    actor: str | None = None
     """Who made it or brought it in. None: the user of this process."""
 
 
@@ -89,7 +89,7 @@ class Recorder:
                     adapts=adapted.number if adapted else None,
                     parent=making.parent if making else None,
                     recipe=making.recipe if making else None,
-                    made_by=origin.by or this_user(),
+                    made_by=origin.actor or this_user(),
                     files=[VersionFileRow(name=file.name, digest=file.digest, size=file.size) for file in files],
                 )
                 session.add(row)

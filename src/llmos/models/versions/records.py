@@ -49,7 +49,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def origin(self, source: str) -> Origin:
         """Where the version comes from, for an installation that got it from `source`."""
         return Origin(
-            source=source, license=self.license, sampling=self.sampling, making=self._making(), by=self.made_by
+            source=source, license=self.license, sampling=self.sampling, making=self._making(), actor=self.made_by
         )
 
     def check(self) -> None:

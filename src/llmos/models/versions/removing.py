@@ -19,7 +19,7 @@ where somebody still needs them."""
 
 
 def take_from_list(
-    session: Session, finder: Finder, ref: str, refuse: Refuse | None, now: datetime, by: str | None
+    session: Session, finder: Finder, ref: str, refuse: Refuse | None, now: datetime, actor: str | None
 ) -> Removed:
     """See Registry.remove."""
     reference = parse_reference(ref)
@@ -29,7 +29,7 @@ def take_from_list(
     if reference.alias is not None:
         if refuse is not None:
             refuse(session, model, reference.alias, [])
-        aliases.move(session, model, reference.alias, None, now, by)
+        aliases.move(session, model, reference.alias, None, now, actor)
         return Removed(versions=(), aliases=(reference.alias,), freed_bytes=0)
     pointing = queries.aliases(session, model)
     if reference.number is None and reference.digest is None:
@@ -43,7 +43,7 @@ def take_from_list(
         for alias in pointing:
             refuse(session, model, alias, [])
     for alias in pointing:
-        aliases.move(session, model, alias, None, now, by)
+        aliases.move(session, model, alias, None, now, actor)
     removed = [version_of(each).ref for each in rows]
     for each in rows:
         each.removed_at = now
