@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 
 from llmos import __version__
 from llmos.gateway import control, wires
@@ -31,9 +32,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     modules = list(_endpoint_modules())
     app.state.dialects = [module.dialect for module in modules if hasattr(module, "dialect")]
-    for module in modules:
-        if hasattr(module, "router"):
-            app.include_router(module.router)
+    # The first route that matches wins: one whose last parameter takes slashes would hide longer paths below it.
+    for router in sorted((module.router for module in modules if hasattr(module, "router")), key=_takes_any_path):
+        app.include_router(router)
     openapi.install(app)
     errors.install(app)
     app.add_middleware(Door, services=services)
@@ -45,3 +46,7 @@ def _endpoint_modules() -> Iterator[ModuleType]:
     for package in (control, wires):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             yield import_module(module.name)
+
+
+def _takes_any_path(router: APIRouter) -> bool:
+    return any(isinstance(route, APIRoute) and route.path.endswith(":path}") for route in router.routes)
