@@ -182,9 +182,9 @@ async def test_a_version_that_takes_long_to_load_is_waited_for(services, runner,
     """Callers wait for a load as long as they like to, a rollout as long as it takes."""
     asked = []
 
-    async def ensure(version, files, *, is_patient=False):
-        asked.append((version, is_patient))
-        if not is_patient and len(asked) == 1:
+    async def ensure(version, files, *, wait=False):
+        asked.append((version, wait))
+        if not wait and len(asked) == 1:
             raise Unavailable("new@1 is being loaded, 40 % so far.", retry_after_seconds=9)
 
     pool.ensure = ensure

@@ -17,7 +17,7 @@ from llmos.core.suggest import nearest
 from llmos.deployments.providers.remote_model import RemoteModel
 from llmos.deployments.replicas.pool import Usage
 from llmos.deployments.routing.route import Move, Route
-from llmos.deployments.routing.routes import Lead
+from llmos.deployments.routing.routes import Resolution
 from llmos.engine.checkpoint.metadata import Metadata
 from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Load, Ready, Started, TokenLogprob
 from llmos.models.catalog import Catalog
@@ -169,17 +169,17 @@ class FakeRoutes:
         self.get(name)
         del self.routes[name]
 
-    def lead(self, name: str) -> Lead:
+    def resolve(self, name: str) -> Resolution:
         route = self.routes.get(name)
         if route is None:
-            return Lead(None, {name: self._find(name)})
-        return Lead(route, {target: self._end(target) for target in route.targets})
+            return Resolution(None, {name: self._find(name)})
+        return Resolution(route, {target: self._end(target) for target in route.targets})
 
-    def find(self, name: str) -> Any:
+    def resolve_primary(self, name: str) -> Any:
         return self._find(self.routes[name].target if name in self.routes else name)
 
-    def resolve(self, name: str) -> Any:
-        return self.find(name)
+    def resolve_local(self, name: str) -> Any:
+        return self.resolve_primary(name)
 
     def _end(self, target: str) -> Any:
         try:
@@ -271,7 +271,7 @@ class FakePool:
         [replica] = [replica for replica in self.replicas if replica.version == version]
         replica.state = "stopped"
 
-    async def ensure(self, version: str, files: Mapping[str, Path], *, is_patient: bool = False) -> Ready:
+    async def ensure(self, version: str, files: Mapping[str, Path], *, wait: bool = False) -> Ready:
         if not any(replica.version == version for replica in self.replicas):
             self.replicas.append(FakeStatus(version))
         return self.ready

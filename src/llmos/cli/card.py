@@ -65,7 +65,7 @@ def _card(registry: "Registry", name: str, measure: bool, *, again: bool) -> "Ca
     from llmos.deployments.routing.routes import Routes
     from llmos.models.cards.cards import Cards
 
-    version = Routes(registry).resolve(name)
+    version = Routes(registry).resolve_local(name)
     found = Cards(registry.database).get(version)
     if measure and (again or found is None):
         from llmos.cli.make import shown_work

@@ -61,7 +61,7 @@ def _who_needs(registry: "Registry", damage: "Damage") -> tuple[list[str], list[
     leading = [
         route.name
         for route in routes.list()
-        if any(isinstance(end, Version) and end.ref == ref for end in routes.lead(route.name).ends.values())
+        if any(isinstance(end, Version) and end.ref == ref for end in routes.resolve(route.name).targets.values())
     ]
     deployed = [each.ref for each in Deployments(registry.database, registry).list() if each.ref == ref]
     return leading, deployed

@@ -72,7 +72,7 @@ def _find(model: str, settings: Settings) -> "tuple[Registry, Version | None, Ma
 
     registry = open_registry(settings)
     try:
-        version = Routes(registry).resolve(model)
+        version = Routes(registry).resolve_local(model)
     except ModelNotFound:
         if registry.catalog.get(model) is not None:
             return registry, None, {}

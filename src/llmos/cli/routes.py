@@ -201,7 +201,7 @@ def _target_and_percent(text: str) -> tuple[str, float | None]:
 
 def _answers_now(routes: "Routes", name: str) -> str | None:
     try:
-        return routes.find(name).ref
+        return routes.resolve_primary(name).ref
     except LLMOSError:
         return None
 

@@ -78,7 +78,7 @@ def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
     registry = open_registry(settings)
     routes = Routes(registry)
     try:
-        version = routes.resolve(name)
+        version = routes.resolve_local(name)
     except ModelNotFound:
         target = next((route.target for route in routes.list() if route.name == name), name)
         if registry.catalog.get(target) is None:
@@ -88,7 +88,7 @@ def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
         print(f"Getting {target} …", file=sys.stderr)
         with shown_progress() as progress:
             registry.pull(target, progress, lambda sentence: print(sentence, file=sys.stderr))
-        version = routes.resolve(name)
+        version = routes.resolve_local(name)
     return version, registry.loadable(version)
 
 

@@ -29,7 +29,7 @@ from llmos.deployments.opening import open_deployments
 from llmos.deployments.providers.providers import Providers
 from llmos.deployments.providers.remotes import Remotes
 from llmos.deployments.replicas.pool import Pool
-from llmos.deployments.replicas.watchdog import Patience
+from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.deployments.routing.routes import DEFAULT_ROUTE, Routes
 from llmos.engine.config import EngineConfig
@@ -57,7 +57,7 @@ def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1",
     running answers short.
     """
     services = open_services(settings)
-    versions = [version for name in models or [DEFAULT_ROUTE] for version in services.routes.versions(name)]
+    versions = [version for name in models or [DEFAULT_ROUTE] for version in services.routes.local_versions(name)]
     # Adapters come with their requests; what is loaded is the model that they change.
     wanted = {loadable.version.ref: loadable for loadable in map(services.registry.loadable, versions)}
     for loadable in wanted.values():
@@ -84,8 +84,8 @@ def open_services(settings: Settings) -> Services:
     config = EngineConfig.from_options(settings.engine_options)
     providers = Providers(registry.database, Secrets(settings.master_key_path))
     files = Files(registry.database, settings.files_path)
-    patience = Patience(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
-    pool = Pool(config=config, patience=patience, wait_seconds=settings.wait_seconds, check=guard.check)
+    timeouts = ReplicaTimeouts(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
+    pool = Pool(config=config, timeouts=timeouts, wait_seconds=settings.wait_seconds, check=guard.check)
     deployments = open_deployments(registry, settings)
     admission = Admission(max_running=config.max_sequences, max_queued=settings.max_queued)
     services = Services(
@@ -191,7 +191,7 @@ async def _serve(
 ) -> Literal["in good order", "cut short"]:
     server = Server(create_app(services), services)
     # Before the first request: it then finds its model as it is to be.
-    await services.reconciler.look()
+    await services.reconciler.reconcile()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     loading = asyncio.create_task(_load(services, wanted, server))
 
@@ -223,7 +223,7 @@ async def _load(services: Services, wanted: Sequence[Loadable], server: Server) 
         _say(f"Loading {version.ref} …")
         began = time.perf_counter()
         try:
-            await services.pool.ensure(version.ref, loadable.files, is_patient=True)
+            await services.pool.ensure(version.ref, loadable.files, wait=True)
         except LLMOSError as error:
             server.drain()
             raise type(error)(f"{version.ref} can't be loaded: {error.message}", param=error.param) from error

@@ -193,7 +193,7 @@ def test_the_history_keeps_the_newest(deployments, add, monkeypatch):
     deployments.deploy("other")
     deployments.deploy("m")
     for number in range(4):
-        deployments.note("m@1", "scaled", f"Reason {number}.", {"to": number})
+        deployments.record_event("m@1", "scaled", f"Reason {number}.", {"to": number})
     assert [event.reason for event in deployments.history("m")] == ["Reason 1.", "Reason 2.", "Reason 3."]
     assert deployments.history("m")[-1].data == {"to": 3}
     assert happened(deployments, "other") == ["deployed"]

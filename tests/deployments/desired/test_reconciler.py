@@ -32,17 +32,17 @@ class House:
         self.pool = Pool(command=command, backoff_seconds=lambda _: 0)
         self.reconciler = Reconciler(self.deployments, registry, self.pool, **options)
 
-    async def look(self):
-        await self.reconciler.look()
+    async def reconcile(self):
+        await self.reconciler.reconcile()
 
     async def settle(self):
         """Two passes, and in between everything that was begun comes to its end."""
-        await self.look()
-        for group in self.pool._groups.values():
-            if loads := [slot.loading for slot in group.slots if slot.loading]:
+        await self.reconcile()
+        for replica_set in self.pool._replica_sets.values():
+            if loads := [slot.loading for slot in replica_set.slots if slot.loading]:
                 await asyncio.wait(loads)
-            await asyncio.gather(*group._leaving.values())
-        await self.look()
+            await asyncio.gather(*replica_set._leaving.values())
+        await self.reconcile()
 
     async def ask(self, ref="m@1", **sampling):
         version = self.registry.resolve(ref)
@@ -56,7 +56,7 @@ class House:
         return [event.kind for event in self.deployments.history(ref)]
 
     def pass_time(self, seconds, ref="m@1"):
-        self.pool._groups[ref].last_asked_at -= seconds
+        self.pool._replica_sets[ref].last_asked_at -= seconds
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_what_is_deployed_runs_without_being_asked(live_in):
         house.deployments.deploy("m", min_replicas=2, max_replicas=2)
         await house.settle()
         assert (house.status().num_ready, house.status().num_wanted) == (2, 2)
-        await house.look()
+        await house.reconcile()
         assert house.happened() == ["deployed", "ready", "ready"]
 
     live_in(test)
@@ -99,7 +99,7 @@ def test_what_another_process_wants_is_noticed(live_in, registry):
     async def test(house):
         elsewhere = Database(registry.database.url.render_as_string(hide_password=False))
         others = Deployments(elsewhere, registry)
-        await house.look()
+        await house.reconcile()
         others.deploy("m")
         await house.settle()
         assert house.status().num_ready == 1
@@ -128,7 +128,7 @@ def test_a_change_in_this_process_is_noticed_at_once(live_in, monkeypatch):
         running.cancel()
         await asyncio.wait([running])
 
-    live_in(test, passing=lambda place: passed[place].set() if place in passed else None)
+    live_in(test, failpoint=lambda place: passed[place].set() if place in passed else None)
 
 
 @pytest.mark.parametrize("num_turns", range(6))
@@ -138,13 +138,13 @@ def test_an_end_is_not_missed_for_the_news_that_come_with_it(live_in, monkeypatc
     looked = asyncio.Event()
 
     async def test(house):
-        real = house.reconciler.look
+        real = house.reconciler.reconcile
 
-        async def look():
+        async def reconcile():
             await real()
             looked.set()
 
-        house.reconciler.look = look
+        house.reconciler.reconcile = reconcile
         running = asyncio.create_task(house.reconciler.run())
         await looked.wait()
         for _ in range(10):
@@ -180,14 +180,14 @@ def test_it_goes_on_when_a_pass_fails(live_in, monkeypatch, caplog):
         await asyncio.wait([running])
         assert "can't be looked after" in caplog.text
 
-    live_in(test, passing=lambda place: scaled.set() if place == "scaled" else None)
+    live_in(test, failpoint=lambda place: scaled.set() if place == "scaled" else None)
 
 
 def test_a_replica_that_dies_comes_back_and_the_history_says_so(live_in):
     async def test(house):
         house.deployments.deploy("m")
         await house.settle()
-        slot = house.pool._groups["m@1"].slots[0]
+        slot = house.pool._replica_sets["m@1"].slots[0]
         os.kill(house.status().pid, signal.SIGKILL)
         await slot.replica.lost
         await asyncio.sleep(0)
@@ -209,7 +209,7 @@ def test_what_can_not_be_loaded_says_why_and_is_tried_again(live_in, playable):
         assert house.happened() == ["deployed", "failed"]
         playable("m@1")
         house.reconciler._state = None
-        house.pool._groups["m@1"].slots[0]._rests_until = 0
+        house.pool._replica_sets["m@1"].slots[0]._rests_until = 0
         await house.settle()
         assert house.status().num_ready == 1
 
@@ -223,10 +223,10 @@ def test_it_sleeps_until_a_request_wakes_it(live_in):
         house.deployments.sleep("m")
         await house.settle()
         assert house.status().state == "stopped"
-        await house.look()
+        await house.reconcile()
         assert house.deployments.get("m").asleep
         assert len(await house.ask()) == 3
-        await house.look()
+        await house.reconcile()
         assert not house.deployments.get("m").asleep
         assert house.happened() == ["deployed", "ready", "slept", "woken", "ready"]
         assert house.deployments.history("m")[3].reason == "A request came."
@@ -259,7 +259,7 @@ def test_what_happens_to_a_replica_is_written_down_at_once(live_in, monkeypatch)
         running.cancel()
         await asyncio.wait([running])
 
-    live_in(test, passing=lambda place: noted.set() if place == "after note" else None)
+    live_in(test, failpoint=lambda place: noted.set() if place == "after record" else None)
 
 
 def test_the_owner_may_wake_it_too(live_in):
@@ -279,7 +279,7 @@ def test_who_is_idle_for_long_enough_sleeps(live_in):
         house.deployments.deploy("m", idle_seconds=10)
         await house.settle()
         house.pass_time(9)
-        await house.look()
+        await house.reconcile()
         assert not house.deployments.get("m").asleep
         house.pass_time(1)
         await house.settle()
@@ -304,7 +304,7 @@ def test_a_request_that_comes_while_it_falls_asleep_keeps_it_awake(live_in):
             return sleep(*arguments)
 
         loop, house.deployments.sleep = asyncio.get_running_loop(), slow_sleep
-        await house.look()
+        await house.reconcile()
         assert not house.deployments.get("m").asleep
         assert house.status().pid == pid
         assert house.happened()[-2:] == ["slept", "woken"]
@@ -317,16 +317,16 @@ def test_what_is_kept_warm_or_works_or_has_no_idle_time_never_sleeps(live_in, ad
         house.deployments.deploy("m", keep_warm=True)
         await house.settle()
         house.pass_time(10**9)
-        await house.look()
+        await house.reconcile()
         house.deployments.deploy("m", idle_seconds=1)
         stream = house.pool.generate("m@1", {}, generate(max_tokens=LONG))
         await anext(stream)
         house.pass_time(10**9)
-        await house.look()
+        await house.reconcile()
         await stream.aclose()
         house.deployments.deploy("m")
         house.pass_time(10**9)
-        await house.look()
+        await house.reconcile()
         assert house.status().num_wanted == 1
         assert "slept" not in house.happened()
 
@@ -400,7 +400,7 @@ def test_a_version_that_was_removed_is_stopped_and_forgotten(live_in, registry, 
         await house.ask("other@1")
         pid = house.status().pid
         registry.remove("m")
-        await house.look()
+        await house.reconcile()
         await asyncio.gather(*house.reconciler._discarding.values())
         assert [status.version for status in house.pool.status()] == ["other@1"]
         with pytest.raises(ProcessLookupError):
@@ -413,7 +413,7 @@ def test_a_deployment_whose_version_is_lost_says_so(live_in, registry):
     async def test(house):
         house.deployments.deploy("m")
         registry.remove("m")
-        await house.look()
+        await house.reconcile()
         assert house.reconciler.problem("m@1") == "m@1 isn't on this machine. Get it, or: llmos undeploy m@1"
 
     live_in(test)
@@ -466,7 +466,7 @@ def life_that_is_killed(url, fake_worker, model, number):
     """Live in a process of its own that is killed at this place of its life. Return whether it came that far."""
     places = iter(range(10**6))
 
-    def passing(place):
+    def failpoint(place):
         if next(places) == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -474,7 +474,7 @@ def life_that_is_killed(url, fake_worker, model, number):
     if not pid:
         status = 1
         try:
-            in_a_new_house(url, fake_worker, model, live_a_life, passing=passing)
+            in_a_new_house(url, fake_worker, model, live_a_life, failpoint=failpoint)
             status = 0
         finally:
             os._exit(status)

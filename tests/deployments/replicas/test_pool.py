@@ -10,7 +10,7 @@ import pytest
 from llmos.core.errors import BadModelFile, BadRequest, ReplicaFailed, Unavailable
 from llmos.deployments.replicas.pool import Pool, default_backoff_seconds
 from llmos.deployments.replicas.replica import WORKER_COMMAND
-from llmos.deployments.replicas.watchdog import Patience
+from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.messages import Delta, Generate, SamplingParams, Started
 from support.fakes import continuation, generate, text_of, tokens_of
 
@@ -43,7 +43,7 @@ def states(pool):
 
 
 def slot_of(pool, version="m@1"):
-    [slot] = pool._groups[version].slots
+    [slot] = pool._replica_sets[version].slots
     return slot
 
 
@@ -218,7 +218,7 @@ def test_the_log_tells_of_every_death(run_with, fake_model, caplog):
     run_with(test)
 
 
-SHORT = Patience(silence_seconds=0.3, first_silence_seconds=0.3, num_steps=0)
+SHORT = ReplicaTimeouts(silence_seconds=0.3, first_silence_seconds=0.3, num_steps=0)
 
 
 def test_a_stuck_replica_is_replaced_and_the_next_request_answered(run_with, fake_model, caplog):
@@ -229,8 +229,8 @@ def test_a_stuck_replica_is_replaced_and_the_next_request_answered(run_with, fak
             pass
         os.kill(pool.status()[0].pid, signal.SIGSTOP)
         watchdog = slot_of(pool).replica._watchdog
-        watchdog._patience = SHORT  # not before: however slow this machine is, nobody is blamed for that
-        watchdog.rest()
+        watchdog._timeouts = SHORT  # not before: however slow this machine is, nobody is blamed for that
+        watchdog.pause()
         watchdog.watch()
         with pytest.raises(ReplicaFailed, match="gave no sign of life"):
             await collect(running)
@@ -249,11 +249,11 @@ def test_a_request_that_had_no_token_yet_is_tried_again_when_its_replica_is_stuc
     async def test(pool):
         files = fake_model(hang_computing=1)
         await pool.ensure("m@1", files)
-        pool._patience = Patience()
+        pool._timeouts = ReplicaTimeouts()
         events = await collect(pool.generate("m@1", files, generate(tokens=[13, 1], max_tokens=4)))
         assert tokens_of(events[1:]) == continuation([13, 1], 4)
 
-    run_with(test, patience=SHORT)
+    run_with(test, timeouts=SHORT)
 
 
 def test_a_silent_replica_counts_as_stuck_before_it_is_given_up(run_with, fake_model):
@@ -265,12 +265,12 @@ def test_a_silent_replica_counts_as_stuck_before_it_is_given_up(run_with, fake_m
         watchdog = slot_of(pool).replica._watchdog
         for _ in range(6):
             assert states(pool) == {"m@1": "ready"}
-            watchdog.rest()
+            watchdog.pause()
             watchdog._tick()
         assert states(pool) == {"m@1": "stuck"}
         await running.aclose()
 
-    run_with(test, patience=Patience(silence_seconds=1000, first_silence_seconds=1000))
+    run_with(test, timeouts=ReplicaTimeouts(silence_seconds=1000, first_silence_seconds=1000))
 
 
 def test_while_a_dead_replica_is_restarted_its_status_says_why(run_with, fake_model):

@@ -13,7 +13,7 @@ import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, ReplicaFailed, Unavailable
 from llmos.deployments.replicas.replica import Replica
-from llmos.deployments.replicas.watchdog import Patience
+from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta, Generate, Started
 from support.fakes import continuation, generate, tokens_of
@@ -26,9 +26,9 @@ LONG = 50_000
 def run_with(fake_model, fake_worker):
     """Return a function that runs `test(replica)` with a fresh replica of a fake model."""
 
-    def run(test, patience=None, **behaviour):
+    def run(test, timeouts=None, **behaviour):
         async def body():
-            replica = await Replica.start(fake_model(**behaviour), EngineConfig(), fake_worker, patience)
+            replica = await Replica.start(fake_model(**behaviour), EngineConfig(), fake_worker, timeouts)
             try:
                 await test(replica)
             finally:
@@ -171,15 +171,15 @@ def test_a_worker_that_cannot_start_is_told(fake_model):
         asyncio.run(body())
 
 
-SHORT = Patience(silence_seconds=0.3, first_silence_seconds=0.3, num_steps=0)
-SHORT_UNLESS_IT_COMPUTES = Patience(silence_seconds=0.3, first_silence_seconds=1000, num_steps=1e6)
+SHORT = ReplicaTimeouts(silence_seconds=0.3, first_silence_seconds=0.3, num_steps=0)
+SHORT_UNLESS_IT_COMPUTES = ReplicaTimeouts(silence_seconds=0.3, first_silence_seconds=1000, num_steps=1e6)
 STUCK = r"gave no sign of life for 0\.\d+ seconds and was killed while it worked on this request"
 
 
-def lose_patience(replica, patience):
+def shorten_timeouts(replica, timeouts):
     """From now on: however slow this machine is, nobody is blamed for what went before."""
-    replica._watchdog._patience = patience
-    replica._watchdog.rest()
+    replica._watchdog._timeouts = timeouts
+    replica._watchdog.pause()
     replica._watchdog.watch()
 
 
@@ -189,7 +189,7 @@ def test_a_stopped_process_is_killed_and_its_requests_are_told(run_with):
         while not isinstance(await anext(events), Delta):
             pass
         os.kill(replica.pid, signal.SIGSTOP)
-        lose_patience(replica, SHORT_UNLESS_IT_COMPUTES)
+        shorten_timeouts(replica, SHORT_UNLESS_IT_COMPUTES)
         with pytest.raises(ReplicaFailed, match=STUCK):
             await collect(events)
         assert not replica.is_alive
@@ -211,7 +211,7 @@ def test_a_thread_that_encodes_for_ever_is_noticed_although_others_get_their_tok
     async def test(replica):
         others = replica.generate(generate("other", max_tokens=LONG))
         await anext(others)
-        lose_patience(replica, SHORT)
+        shorten_timeouts(replica, SHORT)
         with pytest.raises(ReplicaFailed, match=STUCK):
             await collect(replica.generate(Generate(id="r", text="13")))
         with pytest.raises(ReplicaFailed, match=STUCK):
@@ -254,7 +254,7 @@ def test_nothing_is_asked_of_an_idle_replica(run_with):
 
 def test_a_load_that_never_ends_is_given_up(run_with):
     with pytest.raises(Unavailable, match=r"not loaded within 0.2 seconds.*LLMOS_LOAD_SECONDS"):
-        run_with(None, Patience(load_seconds=0.2), hang_loading=1)
+        run_with(None, ReplicaTimeouts(load_seconds=0.2), hang_loading=1)
 
 
 PARENT = """

@@ -2,21 +2,21 @@
 
 import pytest
 
-from llmos.deployments.replicas.watchdog import Patience, Watchdog
+from llmos.deployments.replicas.watchdog import ReplicaTimeouts, Watchdog
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = Patience(silence_seconds=1000, first_silence_seconds=3000, num_steps=20)
+TIMEOUTS = ReplicaTimeouts(silence_seconds=1000, first_silence_seconds=3000, num_steps=20)
 """A tick is 100 seconds, so that none comes by itself."""
 
 
 class Guarded:
     """A watchdog whose ticks come when the test says so."""
 
-    def __init__(self, patience=PATIENCE):
+    def __init__(self, timeouts=TIMEOUTS):
         self.num_asked = self.num_given_up = 0
         self.computes = True
-        self.dog = Watchdog(patience, self.asked, self.given_up, lambda: self.computes)
+        self.dog = Watchdog(timeouts, self.asked, self.given_up, lambda: self.computes)
 
     def asked(self):
         self.num_asked += 1
@@ -43,14 +43,14 @@ def anyio_backend():
 async def guarded():
     """With a replica whose steps take no time worth mentioning, at work."""
     guarded = Guarded()
-    guarded.dog.hear_answer(0.001)
+    guarded.dog.on_answer(0.001)
     guarded.dog.watch()
     yield guarded
-    guarded.dog.rest()
+    guarded.dog.pause()
 
 
 async def test_nothing_is_asked_while_nothing_is_owed(guarded):
-    guarded.dog.rest()
+    guarded.dog.pause()
     assert not guarded.is_ticking
     guarded.dog.watch()
     assert guarded.is_ticking
@@ -63,7 +63,7 @@ async def test_who_answers_is_asked_again_and_never_given_up(guarded):
     for number in range(1, 50):
         guarded.tick(9)
         assert guarded.num_asked == number
-        guarded.dog.hear_answer(0.001)
+        guarded.dog.on_answer(0.001)
     assert guarded.num_given_up == 0
 
 
@@ -79,15 +79,15 @@ async def test_who_does_not_answer_is_asked_once_and_given_up_once(guarded):
 
 async def test_half_of_the_way_there_is_reason_to_worry(guarded):
     guarded.tick(5)
-    assert not guarded.dog.is_worried
+    assert not guarded.dog.is_overdue
     guarded.tick()
-    assert guarded.dog.is_worried
-    guarded.dog.hear_answer(0.001)
-    assert not guarded.dog.is_worried
+    assert guarded.dog.is_overdue
+    guarded.dog.on_answer(0.001)
+    assert not guarded.dog.is_overdue
 
 
 async def test_long_steps_are_waited_for(guarded):
-    guarded.dog.hear_answer(200.0)  # 20 of them are 4,000 seconds
+    guarded.dog.on_answer(200.0)  # 20 of them are 4,000 seconds
     guarded.tick(40)
     assert guarded.num_given_up == 0
     guarded.tick()
@@ -106,18 +106,18 @@ async def test_the_first_step_has_more_time():
 @pytest.mark.parametrize("step_seconds", [None, 200.0])
 async def test_who_computes_nothing_has_no_more_time_for_a_long_step(step_seconds):
     guarded = Guarded()
-    guarded.dog.hear_answer(step_seconds)
+    guarded.dog.on_answer(step_seconds)
     guarded.dog.watch()
     guarded.computes = False
     guarded.tick(10)
     assert guarded.num_given_up == 0
-    assert guarded.dog.is_worried
+    assert guarded.dog.is_overdue
     guarded.tick()
     assert guarded.num_given_up == 1
 
 
 async def test_a_moment_without_computing_is_forgiven(guarded):
-    guarded.dog.hear_answer(200.0)
+    guarded.dog.on_answer(200.0)
     for _ in range(4):
         guarded.computes = False
         guarded.tick(8)
@@ -129,14 +129,14 @@ async def test_a_moment_without_computing_is_forgiven(guarded):
 async def test_a_queue_of_commands_that_gets_shorter_is_a_sign_of_life(guarded):
     for _ in range(10):
         guarded.tick(9)
-        guarded.dog.hear()
+        guarded.dog.on_progress()
     assert (guarded.num_asked, guarded.num_given_up) == (1, 0)
 
 
 async def test_callers_that_come_and_go_do_not_start_the_patience_anew(guarded):
     for _ in range(10):
         guarded.tick()
-        guarded.dog.rest()
+        guarded.dog.pause()
         guarded.dog.watch()
     guarded.tick()
     assert guarded.num_given_up == 1

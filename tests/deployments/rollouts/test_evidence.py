@@ -29,13 +29,13 @@ def outcome(kind="answered", **facts):
 def test_a_window_counts_what_became_of_the_calls_since_its_beginning():
     clock = Clock()
     evidence = Evidence(clock=clock)
-    evidence.note("chat", "a", outcome("failed", error="unavailable"))
+    evidence.record("chat", "a", outcome("failed", error="unavailable"))
     clock.pass_seconds(60)
     begins = clock()
     for each in ("answered", "answered", "answered", "refused", "cancelled"):
-        evidence.note("chat", "a", outcome(each, first_token_seconds=0.1))
-    evidence.note("chat", "a", outcome("failed", error="replica_failed"))
-    evidence.note("chat", "b", outcome("failed", error="replica_failed"))
+        evidence.record("chat", "a", outcome(each, first_token_seconds=0.1))
+    evidence.record("chat", "a", outcome("failed", error="replica_failed"))
+    evidence.record("chat", "b", outcome("failed", error="replica_failed"))
     window = evidence.window("chat", "a", begins)
     assert (window.num_calls, window.num_answered, window.num_failed) == (6, 3, 1)
     assert (window.num_refused, window.num_cancelled) == (1, 1)
@@ -52,8 +52,8 @@ def test_without_evidence_nothing_is_claimed():
 
 def test_what_a_caller_did_wrong_or_gave_up_says_nothing_about_a_target():
     evidence = Evidence()
-    evidence.note("chat", "a", outcome("refused", error="invalid_request"))
-    evidence.note("chat", "a", outcome("cancelled"))
+    evidence.record("chat", "a", outcome("refused", error="invalid_request"))
+    evidence.record("chat", "a", outcome("cancelled"))
     assert evidence.window("chat", "a").error_rate is None
 
 
@@ -73,21 +73,21 @@ def test_memory_is_bounded_and_a_window_that_lost_something_says_so(monkeypatch)
     begins = clock()
     for _ in range(30):
         clock.pass_seconds(1)
-        evidence.note("chat", "a", outcome())
+        evidence.record("chat", "a", outcome())
     assert evidence.window("chat", "a", begins).num_calls == 10
     assert not evidence.window("chat", "a", begins).is_whole
     assert evidence.window("chat", "a", clock() - timedelta(seconds=3)).is_whole
-    evidence.note("chat", "b", outcome())
-    evidence.note("chat", "c", outcome())
+    evidence.record("chat", "b", outcome())
+    evidence.record("chat", "c", outcome())
     assert [evidence.window("chat", each).num_calls for each in "abc"] == [0, 1, 1]
 
 
 def test_a_shadow_is_judged_by_the_texts_that_can_be_compared():
     evidence = Evidence()
-    evidence.note_comparison("chat", "b", Comparison(agrees=True, common_share=1, seconds=1, shadow_seconds=2))
-    evidence.note_comparison("chat", "b", Comparison(agrees=False, common_share=0.5, seconds=1, shadow_seconds=4))
-    evidence.note_comparison("chat", "b", Comparison(seconds=1, shadow_seconds=3))
-    evidence.note_comparison("chat", "b", Comparison(seconds=1, error="unavailable"))
+    evidence.record_comparison("chat", "b", Comparison(agrees=True, common_share=1, seconds=1, shadow_seconds=2))
+    evidence.record_comparison("chat", "b", Comparison(agrees=False, common_share=0.5, seconds=1, shadow_seconds=4))
+    evidence.record_comparison("chat", "b", Comparison(seconds=1, shadow_seconds=3))
+    evidence.record_comparison("chat", "b", Comparison(seconds=1, error="unavailable"))
     agreement = evidence.agreement("chat", "b")
     assert (agreement.num_calls, agreement.num_failed, agreement.num_compared, agreement.num_agreed) == (4, 1, 2, 1)
     assert (agreement.agreement, agreement.common_share) == (0.5, 0.75)

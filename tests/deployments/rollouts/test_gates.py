@@ -16,7 +16,7 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 def window_of(num_answered=0, num_failed=0, first_token_seconds=0.1, tokens_per_second=100.0):
     evidence = Evidence(clock=lambda: NOON)
     for _ in range(num_answered):
-        evidence.note(
+        evidence.record(
             "chat",
             "new@1",
             Outcome(
@@ -29,7 +29,7 @@ def window_of(num_answered=0, num_failed=0, first_token_seconds=0.1, tokens_per_
             ),
         )
     for _ in range(num_failed):
-        evidence.note("chat", "new@1", Outcome(kind="failed", version="new@1", error="replica_failed"))
+        evidence.record("chat", "new@1", Outcome(kind="failed", version="new@1", error="replica_failed"))
     return evidence.window("chat", "new@1")
 
 

@@ -122,7 +122,7 @@ def test_a_shadow_or_a_fallback_takes_over_and_is_one_again_after_it(rollouts, r
 def test_a_rollout_that_was_undone_while_it_tried_its_cases_stays_undone(rollouts, routes):
     seen = rollouts.begin("new@2", "chat", gate="score >= 0.5", cases=[{"prompt": "Well?", "equals": "yes"}])
     rollouts.roll_back_route("chat")
-    rollout = rollouts.advance(rollouts.note_scores(seen, {"new": 1.0}), HOLDS)
+    rollout = rollouts.advance(rollouts.record_scores(seen, {"new": 1.0}), HOLDS)
     assert (rollout.state, percents(routes)) == ("rolled_back", {"old@1": 100})
 
 
@@ -264,7 +264,7 @@ def test_shares_always_come_to_100(before, percent, has_some):
 
 def test_scores_stay_with_the_rollout(rollouts):
     rollout = rollouts.begin("new@2", "chat", gate="score >= 0.5", cases=[{"prompt": "Well?", "equals": "yes"}])
-    rollouts.note_scores(rollout, {"new": 0.75})
+    rollouts.record_scores(rollout, {"new": 0.75})
     assert rollouts.get(rollout.id).scores == {"new": 0.75}
 
 

@@ -18,17 +18,17 @@ def routes(registry):
 
 def test_dialogue_answers_with_the_default_model_as_soon_as_it_is_here(routes, add):
     with pytest.raises(ModelNotFound, match=r"The route dialogue points at smollm2\..*llmos pull smollm2"):
-        routes.resolve("dialogue")
+        routes.resolve_local("dialogue")
     add("smollm2")
-    assert routes.resolve("dialogue").ref == "smollm2@1"
+    assert routes.resolve_local("dialogue").ref == "smollm2@1"
 
 
 def test_an_unset_route_says_which_command_sets_it(routes, add):
     with pytest.raises(ModelNotFound, match=r"There is no model 'gpt-3'.*llmos route set gpt-3 MODEL$"):
-        routes.resolve("gpt-3")
+        routes.resolve_local("gpt-3")
     add("smollm2")
     with pytest.raises(ModelNotFound, match=r"There is no model 'gpt-3'.*llmos route set gpt-3 smollm2$"):
-        routes.resolve("gpt-3")
+        routes.resolve_local("gpt-3")
     with pytest.raises(NotFound, match=r"no route 'gpt-3'.*llmos route set gpt-3 smollm2$"):
         routes.get("gpt-3")
 
@@ -37,7 +37,7 @@ def test_a_set_route_answers_with_its_model(routes, add):
     add("smollm2")
     route = routes.set("gpt-3", "smollm2")
     assert (route.name, route.target, route.updated_at) == ("gpt-3", "smollm2", NOON)
-    assert routes.resolve("gpt-3").ref == "smollm2@1"
+    assert routes.resolve_local("gpt-3").ref == "smollm2@1"
     assert routes.get("gpt-3") == route
     assert [each.name for each in routes.list()] == ["dialogue", "gpt-3"]
 
@@ -46,7 +46,7 @@ def test_a_route_can_be_moved(routes, add):
     add("smollm2")
     add("other")
     routes.set("dialogue", "other")
-    assert routes.resolve("dialogue").ref == "other@1"
+    assert routes.resolve_local("dialogue").ref == "other@1"
 
 
 def test_a_route_to_a_name_follows_the_newest_version_and_one_to_a_number_does_not(routes, add):
@@ -54,21 +54,21 @@ def test_a_route_to_a_name_follows_the_newest_version_and_one_to_a_number_does_n
     routes.set("moving", "smollm2")
     routes.set("pinned", "smollm2@1")
     add("smollm2", 2)
-    assert routes.resolve("moving").ref == "smollm2@2"
-    assert routes.resolve("pinned").ref == "smollm2@1"
+    assert routes.resolve_local("moving").ref == "smollm2@2"
+    assert routes.resolve_local("pinned").ref == "smollm2@1"
 
 
 def test_a_model_answers_to_its_own_references(routes, add):
     add("smollm2")
-    assert routes.resolve("smollm2").ref == "smollm2@1"
-    assert routes.resolve("smollm2@1").ref == "smollm2@1"
+    assert routes.resolve_local("smollm2").ref == "smollm2@1"
+    assert routes.resolve_local("smollm2@1").ref == "smollm2@1"
 
 
 def test_a_route_goes_before_a_model_of_the_same_name(routes, add):
     add("smollm2")
     add("smollm2", 2)
     routes.set("smollm2", "smollm2@1")
-    assert routes.resolve("smollm2").ref == "smollm2@1"
+    assert routes.resolve_local("smollm2").ref == "smollm2@1"
 
 
 def test_a_route_never_points_at_a_route(routes, add):
@@ -94,13 +94,13 @@ def test_a_route_has_a_plain_name(routes, add, name):
 @pytest.mark.parametrize("name", ["", "acme/gpt-4", "a b", "x" * 10_000, "a:b:c"])
 def test_a_name_that_could_be_no_model_is_unknown_to_a_caller(routes, name):
     with pytest.raises(ModelNotFound) as caught:
-        routes.resolve(name)
+        routes.resolve_local(name)
     assert len(caught.value.message) < 300
 
 
 def test_a_near_miss_names_the_route(routes, add):
     with pytest.raises(ModelNotFound, match="There is a route dialogue"):
-        routes.resolve("dialog")
+        routes.resolve_local("dialog")
 
 
 def test_a_removed_route_is_gone(routes):
@@ -124,7 +124,7 @@ def test_routes_whose_model_is_not_here_are_told(routes, add):
 
 def test_a_model_of_the_catalog_is_to_be_pulled_and_not_routed(routes):
     with pytest.raises(ModelNotFound, match=r"llmos pull minilm$"):
-        routes.resolve("minilm")
+        routes.resolve_local("minilm")
 
 
 def test_a_route_shares_its_calls_out_among_several_targets(routes, add):
@@ -142,7 +142,7 @@ def test_a_route_shares_its_calls_out_among_several_targets(routes, add):
     assert (route.target, route.percent_of) == ("smollm2@1", {"smollm2@1": 95, "other@1": 5})
     assert (route.fallbacks, route.shadow, route.timeout_seconds) == (("other",), Shadow("other", 10), 30)
     assert route.targets == ("smollm2@1", "other@1", "other")
-    assert routes.resolve("chat").ref == "smollm2@1"
+    assert routes.resolve_local("chat").ref == "smollm2@1"
 
 
 @pytest.mark.parametrize(
@@ -250,8 +250,8 @@ def test_a_target_that_was_removed_says_so_and_the_others_still_lead(routes, add
     add("other")
     routes.set("chat", {"smollm2@1": 60, "other@1": 40})
     registry.remove("smollm2@1")
-    lead = routes.lead("chat")
-    assert "The route chat points at smollm2@1." in lead.ends["smollm2@1"].message
-    assert lead.ends["other@1"].ref == "other@1"
+    resolution = routes.resolve("chat")
+    assert "The route chat points at smollm2@1." in resolution.targets["smollm2@1"].message
+    assert resolution.targets["other@1"].ref == "other@1"
     assert [route.name for route in routes.dangling()] == ["chat", "dialogue"]
     assert list(routes.leading_to("other@1")) == ["chat"]

@@ -163,13 +163,15 @@ class Deployments:
                 kind, data = "changed", {name: value for name, value in wanted.items() if getattr(row, name) != value}
                 if row.asleep and min_replicas > 0:
                     row.asleep = False
-                    self._note(session, version.ref, "woken", "The owner deployed it again.")
+                    self._record_event(session, version.ref, "woken", "The owner deployed it again.")
             for name, value in wanted.items():
                 setattr(row, name, value)
             row.updated_at = now
             if data:
                 because = f"Forced although: {' '.join(reasons)}" if reasons else "The owner asked for it."
-                self._note(session, version.ref, kind, because, data | {"reasons": reasons} if reasons else data)
+                self._record_event(
+                    session, version.ref, kind, because, data | {"reasons": reasons} if reasons else data
+                )
             session.flush()
             deployment = _deployment(row)
         self._tell()
@@ -200,7 +202,7 @@ class Deployments:
             for name, value in wanted.items():
                 setattr(row, name, value)
             if data:
-                self._note(session, _ref(row), "changed", "The owner asked for it.", data)
+                self._record_event(session, _ref(row), "changed", "The owner asked for it.", data)
         return _deployment(row)
 
     def sleep(self, ref: str, reason: str = "The owner asked for it.") -> Deployment:
@@ -215,7 +217,7 @@ class Deployments:
             row.updated_at = self._clock()
             if not row.asleep:
                 row.asleep = True
-                self._note(session, _ref(row), "slept", reason)
+                self._record_event(session, _ref(row), "slept", reason)
         return _deployment(row)
 
     def wake(self, ref: str, reason: str = "The owner asked for it.") -> Deployment:
@@ -223,14 +225,14 @@ class Deployments:
         with self._changing(ref) as (session, row):
             if row.asleep:
                 row.asleep = False
-                self._note(session, _ref(row), "woken", reason)
+                self._record_event(session, _ref(row), "woken", reason)
         return _deployment(row)
 
     def remove(self, ref: str) -> Deployment:
         """Want it no more; its history stays. Who calls the version then has it loaded on demand. Raises NotFound."""
         with self._changing(ref) as (session, row):
             row.removed_at = self._clock()
-            self._note(session, _ref(row), "removed", "The owner asked for it.")
+            self._record_event(session, _ref(row), "removed", "The owner asked for it.")
         return _deployment(row)
 
     def get(self, ref: str) -> Deployment:
@@ -252,10 +254,10 @@ class Deployments:
                 raise self._not_found(session, ref)
             return [_event(row) for row in rows]
 
-    def note(self, ref: str, kind: str, reason: str, data: Mapping[str, Any] | None = None) -> None:
+    def record_event(self, ref: str, kind: str, reason: str, data: Mapping[str, Any] | None = None) -> None:
         """Add to the history of a deployment. `ref`: of its Version, as it is."""
         with self._database.transaction() as session:
-            self._note(session, ref, kind, reason, data)
+            self._record_event(session, ref, kind, reason, data)
 
     def refuse_removal(self, session: Session, model: str, alias: str | None, numbers: Sequence[int]) -> None:
         """Raise Conflict, with the next command, where a deployment needs these versions, or was made by the alias."""
@@ -332,7 +334,9 @@ class Deployments:
         hint = f"Did you mean {' or '.join(meant)}?" if meant else f"There is {', '.join(known) or 'none yet'}."
         return NotFound(f"{ref[:80]} isn't deployed. {hint} Deploy it with: llmos deploy {ref[:80]}", param="ref")
 
-    def _note(self, session: Session, ref: str, kind: str, reason: str, data: Mapping[str, Any] | None = None) -> None:
+    def _record_event(
+        self, session: Session, ref: str, kind: str, reason: str, data: Mapping[str, Any] | None = None
+    ) -> None:
         session.add(
             DeploymentEventRow(deployment=ref, at=self._clock(), kind=kind, reason=reason, data=dict(data or {}))
         )

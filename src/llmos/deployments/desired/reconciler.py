@@ -34,12 +34,12 @@ _log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 """How soon a change is noticed that another process has made, and how often the load is looked at."""
 
-Passing = Callable[[str], None]
-"""Told of each place at which the process might be killed: before and after each commit and each other effect."""
+Failpoint = Callable[[str], None]
+"""Called by name at each point where a test may kill the process: before and after each commit and other effect."""
 
 
-def nowhere(place: str) -> None:
-    """Nobody watches."""
+def no_failpoint(name: str) -> None:
+    """Do nothing: the default outside tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,14 @@ class Reconciler:
         *,
         config: EngineConfig | None = None,
         on_capacity: Callable[[str, int], None] | None = None,
-        passing: Passing = nowhere,
+        failpoint: Failpoint = no_failpoint,
     ) -> None:
         """`config`: of every engine, where a deployment says nothing else. `on_capacity`: told of each version how many
         replicas are ready for it."""
         self._deployments, self._registry, self._pool = deployments, registry, pool
         self._config = config or EngineConfig()
         self._on_capacity = on_capacity
-        self._passing = passing
+        self._failpoint = failpoint
         self._kept: dict[str, _Kept] = {}
         self._wanted = _Wanted({}, {}, frozenset())
         self._state: int | None = None
@@ -101,7 +101,7 @@ class Reconciler:
             while True:
                 self._has_news.clear()
                 try:
-                    await self.look()
+                    await self.reconcile()
                 except Exception:  # Such as a database that is gone for a moment.
                     _log.exception("What is deployed can't be looked after")
                 with suppress(TimeoutError):
@@ -110,9 +110,9 @@ class Reconciler:
         finally:
             self._deployments.on_change = None
 
-    async def look(self) -> None:
+    async def reconcile(self) -> None:
         """One pass."""
-        self._pool.on_event = self._hear
+        self._pool.on_event = self._on_pool_event
         await self._read()
         self._problems = dict(self._wanted.problems)
         for ref, (deployment, files) in self._wanted.deployments.items():
@@ -123,13 +123,13 @@ class Reconciler:
             except LLMOSError as error:
                 self._problems[ref] = error.message
         for ref in [ref for ref in self._kept if ref not in self._wanted.deployments]:
-            self._passing("release")
+            self._failpoint("release")
             del self._kept[ref]
             self._pool.release(ref)
-            self._passing("released")
+            self._failpoint("released")
         self._forget_removed()
         self._pool.tend()
-        self._tell_capacity()
+        self._report_capacity()
         await self._write_notes()
 
     async def _read(self) -> None:
@@ -176,17 +176,17 @@ class Reconciler:
                 return
             await self._commit("wake", self._deployments.wake, ref, "A request came.")
         self._rescale(kept, deployment)
-        self._passing("scale")
+        self._failpoint("scale")
         self._pool.scale(ref, files, kept.scale.num_replicas, config)
-        self._passing("scaled")
+        self._failpoint("scaled")
 
     def _put_to_sleep(
         self, kept: _Kept, deployment: Deployment, files: Mapping[str, Path], config: EngineConfig
     ) -> None:
         kept.slept_at = deployment.updated_at
-        self._passing("unload")
+        self._failpoint("unload")
         self._pool.scale(deployment.ref, files, 0, config)
-        self._passing("unloaded")
+        self._failpoint("unloaded")
 
     def _rescale(self, kept: _Kept, deployment: Deployment) -> None:
         usage, before = self._pool.usage(deployment.ref), kept.scale
@@ -219,12 +219,12 @@ class Reconciler:
         finally:
             del self._discarding[version]
 
-    def _tell_capacity(self) -> None:
+    def _report_capacity(self) -> None:
         if self._on_capacity is not None:
             for status in self._pool.status():
                 self._on_capacity(status.version, status.num_ready)
 
-    def _hear(self, version: str, kind: str, reason: str, data: Mapping[str, Any]) -> None:
+    def _on_pool_event(self, version: str, kind: str, reason: str, data: Mapping[str, Any]) -> None:
         if version in self._kept:
             self._notes.append((version, kind, reason, data))
             self._has_news.set()
@@ -232,12 +232,12 @@ class Reconciler:
     async def _write_notes(self) -> None:
         notes, self._notes = self._notes, []
         for note in notes:
-            await self._commit("note", self._deployments.note, *note)
+            await self._commit("record", self._deployments.record_event, *note)
 
     async def _commit(self, name: str, change: Callable[..., T], *arguments: object) -> T:
-        self._passing(f"before {name}")
+        self._failpoint(f"before {name}")
         result = await asyncio.to_thread(change, *arguments)
-        self._passing(f"after {name}")
+        self._failpoint(f"after {name}")
         return result
 
 

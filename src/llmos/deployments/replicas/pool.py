@@ -10,12 +10,11 @@ from typing import Any, TypeVar
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import ReplicaFailed, Unavailable
-from llmos.deployments.replicas.group import Event as Happened
-from llmos.deployments.replicas.group import Group
+from llmos.deployments.replicas.load_balancing import OpenRequest
 from llmos.deployments.replicas.replica import WORKER_COMMAND, Replica
+from llmos.deployments.replicas.replica_set import OnEvent, ReplicaSet
 from llmos.deployments.replicas.status import VersionStatus
-from llmos.deployments.replicas.watchdog import Patience
-from llmos.deployments.replicas.work import Work
+from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Loading, Ready, Started
 
@@ -27,8 +26,8 @@ def default_backoff_seconds(num_deaths: int) -> float:
     return 0.0 if num_deaths <= 1 else min(30.0, 0.5 * 2 ** (num_deaths - 2))
 
 
-def silent(version: str, kind: str, reason: str, data: Mapping[str, Any]) -> None:
-    """Nobody wants to know what happens to the replicas."""
+def ignore_event(version: str, kind: str, reason: str, data: Mapping[str, Any]) -> None:
+    """Do nothing: the default callback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Pool:
         *,
         config: EngineConfig | None = None,
         command: Sequence[str] = WORKER_COMMAND,
-        patience: Patience | None = None,
+        timeouts: ReplicaTimeouts | None = None,
         wait_seconds: float | None = None,
         backoff_seconds: Callable[[int], float] = default_backoff_seconds,
         clock: Clock = utc_now,
@@ -63,24 +62,24 @@ class Pool:
         a thread before each load, raises why a version must not be loaded."""
         self._config = config or EngineConfig()
         self._command = command
-        self._patience = patience or Patience()
+        self._timeouts = timeouts or ReplicaTimeouts()
         self._wait_seconds = wait_seconds
         self._backoff_seconds = backoff_seconds
         self._clock = clock
-        self._groups: dict[str, Group] = {}
+        self._replica_sets: dict[str, ReplicaSet] = {}
         self._check = check
         self._is_closing = False
-        self.on_event: Happened = silent
-        """Told in the event loop of what happens to replicas: ready, died, failed."""
+        self.on_event: OnEvent = ignore_event
+        """Called in the event loop for what happens to replicas: ready, died, failed."""
 
-    async def ensure(self, version_key: str, files: Mapping[str, Path], *, is_patient: bool = False) -> Ready:
+    async def ensure(self, version_key: str, files: Mapping[str, Path], *, wait: bool = False) -> Ready:
         """Return when a replica of the version is loaded; callers at the same time share one load.
 
-        `is_patient`: however long that takes. Raises what is wrong with the model, ReplicaFailed where its process
+        `wait`: wait however long that takes. Raises what is wrong with the model, ReplicaFailed where its process
         keeps dying, or Unavailable.
         """
-        wait_seconds = None if is_patient else self._wait_seconds
-        replica = await self._group(version_key, files).replica(wait_seconds=wait_seconds)
+        wait_seconds = None if wait else self._wait_seconds
+        replica = await self._replica_set(version_key, files).replica(wait_seconds=wait_seconds)
         assert replica.ready is not None
         return replica.ready
 
@@ -93,15 +92,15 @@ class Pool:
         that it gets ReplicaFailed. Everything that goes wrong with a request is raised. Closing the generator aborts
         the request.
         """
-        group, work = self._group(version_key, files), Work(request)
+        replica_set, open_request = self._replica_set(version_key, files), OpenRequest(request)
         has_started = has_token = has_failed = False
-        with group.holding(work):
+        with replica_set.holding(open_request):
             while True:
-                replica = await group.replica(work, wait_seconds=self._wait_seconds)
+                replica = await replica_set.replica(open_request, wait_seconds=self._wait_seconds)
                 try:
                     async with aclosing(replica.generate(request)) as events:
                         async for event in events:
-                            work.hear(event)
+                            open_request.on_event(event)
                             if isinstance(event, Started):
                                 if has_started:
                                     continue
@@ -130,13 +129,15 @@ class Pool:
 
     def status(self) -> list[VersionStatus]:
         """Any thread may ask."""
-        return [group.status() for group in [*self._groups.values()]]
+        return [replica_set.status() for replica_set in [*self._replica_sets.values()]]
 
     def usage(self, version_key: str) -> Usage:
-        group = self._groups.get(version_key)
-        if group is None:
+        replica_set = self._replica_sets.get(version_key)
+        if replica_set is None:
             return Usage()
-        return Usage(group.num_wanted, group.num_open, group.tokens_in_flight, group.idle_seconds)
+        return Usage(
+            replica_set.num_wanted, replica_set.num_open, replica_set.tokens_in_flight, replica_set.idle_seconds
+        )
 
     def scale(
         self, version_key: str, files: Mapping[str, Path], num_replicas: int, config: EngineConfig | None = None
@@ -145,36 +146,36 @@ class Pool:
 
         `config`: of its engines. Replicas that have another are replaced, each when its place is taken.
         """
-        if num_replicas or version_key in self._groups:
-            self._group(version_key, files).scale(num_replicas, config or self._config)
+        if num_replicas or version_key in self._replica_sets:
+            self._replica_set(version_key, files).scale(num_replicas, config or self._config)
 
     def release(self, version_key: str) -> None:
         """Let the version's replicas end with their last answers: from now on it is loaded on demand."""
-        if group := self._groups.get(version_key):
-            group.scale(0, self._config)
+        if replica_set := self._replica_sets.get(version_key):
+            replica_set.scale(0, self._config)
 
     def tend(self) -> None:
         """Try failed loads again whose time has come."""
-        for group in self._groups.values():
-            group.tend()
+        for replica_set in self._replica_sets.values():
+            replica_set.tend()
 
     async def stop(self, version_key: str) -> None:
         """Let the version's running requests end, and then its replicas. The next request loads it again."""
-        if group := self._groups.get(version_key):
-            await group.stop(drain=True)
+        if replica_set := self._replica_sets.get(version_key):
+            await replica_set.stop(drain=True)
 
     async def discard(self, version_key: str) -> None:
         """Stop a version that is no longer there, and forget it."""
-        if group := self._groups.get(version_key):
-            await group.stop(drain=True)
-            if not group.slots:
-                self._groups.pop(version_key, None)
+        if replica_set := self._replica_sets.get(version_key):
+            await replica_set.stop(drain=True)
+            if not replica_set.slots:
+                self._replica_sets.pop(version_key, None)
 
     async def close(self, drain: bool = True) -> None:
         """Take no more requests. Return when those that run have ended (or at once, failing them) and all processes
         are gone."""
         self._is_closing = True
-        await asyncio.gather(*(group.stop(drain=drain) for group in self._groups.values()))
+        await asyncio.gather(*(replica_set.stop(drain=drain) for replica_set in self._replica_sets.values()))
 
     async def _ask(
         self,
@@ -183,11 +184,11 @@ class Pool:
         request: Generate | Embed,
         ask: Callable[[Replica], Awaitable[T]],
     ) -> T:
-        group, work = self._group(version_key, files), Work(request)
+        replica_set, open_request = self._replica_set(version_key, files), OpenRequest(request)
         has_failed = False
-        with group.holding(work):
+        with replica_set.holding(open_request):
             while True:
-                replica = await group.replica(work, wait_seconds=self._wait_seconds)
+                replica = await replica_set.replica(open_request, wait_seconds=self._wait_seconds)
                 try:
                     return await ask(replica)
                 except ReplicaFailed:
@@ -201,23 +202,23 @@ class Pool:
     def _has_left(self, replica: Replica) -> bool:
         return replica.is_stopping and not self._is_closing
 
-    def _group(self, version_key: str, files: Mapping[str, Path]) -> Group:
+    def _replica_set(self, version_key: str, files: Mapping[str, Path]) -> ReplicaSet:
         if self._is_closing:
             raise Unavailable("The server is shutting down.", retry_after_seconds=5)
 
         async def start(config: EngineConfig, on_loading: Callable[[Loading], None]) -> Replica:
             await asyncio.to_thread(self._check, version_key)
-            return await Replica.start(files, config, self._command, self._patience, on_loading)
+            return await Replica.start(files, config, self._command, self._timeouts, on_loading)
 
-        group = self._groups.get(version_key)
-        if group is None:
-            group = self._groups[version_key] = Group(
+        replica_set = self._replica_sets.get(version_key)
+        if replica_set is None:
+            replica_set = self._replica_sets[version_key] = ReplicaSet(
                 version_key,
                 self._config,
                 start,
                 backoff_seconds=self._backoff_seconds,
                 clock=self._clock,
-                tell=lambda *told: self.on_event(*told),
+                on_event=lambda *event: self.on_event(*event),
             )
-        group.start = start
-        return group
+        replica_set.start = start
+        return replica_set

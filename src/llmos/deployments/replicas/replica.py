@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from llmos.core.errors import Conflict, LLMOSError, ReplicaFailed, Unavailable
-from llmos.deployments.replicas.watchdog import Patience, Watchdog
+from llmos.deployments.replicas.watchdog import ReplicaTimeouts, Watchdog
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import (
     Abort,
@@ -47,7 +47,7 @@ EXIT_SECONDS = 10
 class Replica:
     """A running worker process. Made by start(), which returns when the model is loaded."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", patience: Patience) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", timeouts: ReplicaTimeouts) -> None:
         self.pid = process.pid
         self.ready: Ready | None = None
         self.load: Load | None = None
@@ -59,7 +59,7 @@ class Replica:
         self._loaded: asyncio.Future[Ready | None] = asyncio.get_running_loop().create_future()
         self._requests: dict[str, asyncio.Queue[Event | None]] = {}
         self._on_loading: Callable[[Loading], None] = lambda _: None
-        self._watchdog = Watchdog(patience, lambda: self._send(Ping()), self._give_up, self._is_computing)
+        self._watchdog = Watchdog(timeouts, lambda: self._send(Ping()), self._give_up, self._is_computing)
         self._cpu_ticks = 0
         self.was_stuck = False
         """It owed an answer for too long, and was killed for that."""
@@ -72,15 +72,15 @@ class Replica:
         files: Mapping[str, Path],
         config: EngineConfig,
         command: Sequence[str] = WORKER_COMMAND,
-        patience: Patience | None = None,
+        timeouts: ReplicaTimeouts | None = None,
         on_loading: Callable[[Loading], None] = lambda _: None,
     ) -> "Replica":
         """Start a process that serves `files`. `on_loading` is told now and then how far the load is.
 
         Raises what the worker says is wrong with the model, ReplicaFailed where it died without a word, or Unavailable
-        where it is not done within patience.load_seconds.
+        where it is not done within timeouts.load_seconds.
         """
-        patience = patience or Patience()
+        timeouts = timeouts or ReplicaTimeouts()
         ours, theirs = socket.socketpair()
         with theirs:
             # A session of its own, so that Ctrl-C in a terminal reaches the parent only, which drains its replicas.
@@ -90,21 +90,21 @@ class Replica:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        replica = cls(process, patience)
+        replica = cls(process, timeouts)
         replica._on_loading = on_loading
         try:
             await asyncio.get_running_loop().create_unix_connection(lambda: _Connection(replica), sock=ours)
             replica._send(
                 LoadModel(files={key: str(path) for key, path in files.items()}, config=dataclasses.asdict(config))
             )
-            async with asyncio.timeout(patience.load_seconds):
+            async with asyncio.timeout(timeouts.load_seconds):
                 replica.ready = await asyncio.shield(replica._loaded)
             if replica.ready is None:
                 raise ReplicaFailed(f"The model's process {await replica.how_it_ended()} while it loaded the model.")
         except TimeoutError:
             await replica.kill()
             raise Unavailable(
-                f"The model was not loaded within {patience.load_seconds:g} seconds. "
+                f"The model was not loaded within {timeouts.load_seconds:g} seconds. "
                 "If the machine is only slow, raise LLMOS_LOAD_SECONDS."
             ) from None
         except BaseException:
@@ -128,8 +128,8 @@ class Replica:
 
     @property
     def is_overdue(self) -> bool:
-        """It has not got on for half of the time that our patience lasts: it may be stuck."""
-        return self.is_alive and self._watchdog.is_worried
+        """It has not got on for half of the time that its timeout: it may be stuck."""
+        return self.is_alive and self._watchdog.is_overdue
 
     async def generate(self, request: Generate) -> AsyncGenerator[Event, None]:
         """Yield Started, then Deltas until each choice has its finish_reason. Closing the generator aborts.
@@ -230,7 +230,7 @@ class Replica:
     def _forget(self, request_id: str) -> None:
         del self._requests[request_id]
         if not self._requests and not self._is_stopping:
-            self._watchdog.rest()
+            self._watchdog.pause()
 
     def _send(self, command: Command) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -241,7 +241,7 @@ class Replica:
             case Load():
                 self.load = event
             case Pong():
-                self._watchdog.hear_answer(event.step_seconds)
+                self._watchdog.on_answer(event.step_seconds)
             case Loading():
                 self._on_loading(event)
             case Ready():
@@ -250,14 +250,14 @@ class Replica:
                 self._loaded.set_exception(event.error())
             case _:
                 if isinstance(event, Started | Counted | Embedded | Failed):
-                    self._watchdog.hear()
+                    self._watchdog.on_progress()
                 # Nobody waits for the last events of a request that was aborted.
                 if queue := self._requests.get(event.id):
                     queue.put_nowait(event)
 
     def _lose(self) -> None:
         """The connection has ended: so has the process, or it will."""
-        self._watchdog.rest()
+        self._watchdog.pause()
         self.lost.set_result(None)
         for queue in self._requests.values():
             queue.put_nowait(None)

@@ -35,25 +35,25 @@ LONGEST_REST_SECONDS = 60
 Start = Callable[[EngineConfig, Callable[[Loading], None]], Awaitable[Replica]]
 """Starts a process with these options, and tells how far its load is."""
 
-Tell = Callable[[str, str, Mapping[str, Any]], None]
-"""Told what happened: its kind, the reason in a sentence, and numbers."""
+OnSlotEvent = Callable[[str, str, Mapping[str, Any]], None]
+"""Callback for what happens to a slot: kind of event, reason in one sentence, data."""
 
 
 class Slot:
     def __init__(
         self,
         version: str,
-        number: int,
+        id: int,
         config: EngineConfig,
         start: Start,
         *,
         backoff_seconds: Callable[[int], float],
         clock: Clock,
-        tell: Tell,
+        on_event: OnSlotEvent,
         usual_load_seconds: float | None = None,
     ) -> None:
-        """`number`: its own among the version's slots. `usual_load_seconds`: of the version, where it is known."""
-        self.number, self.config = number, config
+        """`id`: unique among the version's slots. `usual_load_seconds`: of the version, where it is known."""
+        self.id, self.config = id, config
         self.restarts = 0
         self.state: State = "stopped"
         self.since: datetime = clock()
@@ -68,7 +68,7 @@ class Slot:
         """On the monotonic clock: when the next try of the load begins."""
         self.num_early_deaths = 0
         self._version, self._start, self._backoff_seconds, self._clock = version, start, backoff_seconds, clock
-        self._tell = tell
+        self._on_event = on_event
         self._loads_since = 0.0
         self._loading: tuple[float, Loading] | None = None
         """What the process said last of its load, and when."""
@@ -114,7 +114,7 @@ class Slot:
                 if drain:
                     await self.replica.drain()
             finally:
-                # Also when the caller's patience ends: no process stays behind.
+                # Also when the caller's timeout ends: no process stays behind.
                 await self.replica.kill()
         if self.report is not None:
             # The one that died before is gone when that is told.
@@ -156,7 +156,7 @@ class Slot:
             await asyncio.sleep(self.starts_at - self._now())
             self._loads_since, self._loading = self._now(), None
             try:
-                replica = await self._start(self.config, self._hear)
+                replica = await self._start(self.config, self._on_loading)
             except ReplicaFailed as error:
                 _log.warning("%s: %s", self._version, error.message)
                 self.error = error.message
@@ -176,17 +176,17 @@ class Slot:
         self._enter("ready")
         # A callback comes before the requests of the replica get to know, so that a retry finds the restart under way.
         replica.lost.add_done_callback(lambda _: self._restart(replica))
-        self._tell("ready", f"Loaded in {self.load_seconds:.1f} seconds.", {"pid": replica.pid})
+        self._on_event("ready", f"Loaded in {self.load_seconds:.1f} seconds.", {"pid": replica.pid})
         return replica
 
-    def _hear(self, loading: Loading) -> None:
+    def _on_loading(self, loading: Loading) -> None:
         self._loading = self._now(), loading
 
     def _fail(self, error: LLMOSError) -> None:
         self._num_failures += 1
         self._rests_until = self._now() + min(LONGEST_REST_SECONDS, 2 ** (self._num_failures - 1))
         self._enter("failed", error.message)
-        self._tell("failed", error.message, {"code": error.code, "times": self._num_failures})
+        self._on_event("failed", error.message, {"code": error.code, "times": self._num_failures})
 
     def _restart(self, replica: Replica) -> None:
         if self.replica is not replica or self._is_leaving:
@@ -196,15 +196,15 @@ class Slot:
         self.restarts += 1
         self.replica = None
         self.load()
-        self.report = asyncio.create_task(self._tell_of(replica))
+        self.report = asyncio.create_task(self._report_death(replica))
 
-    async def _tell_of(self, dead: Replica) -> None:
+    async def _report_death(self, dead: Replica) -> None:
         how = await dead.how_it_ended()
         if self.state == "loading":
             self.error = f"The model's process {how}. It is started again."
         advice = " If this machine is only slow, raise LLMOS_STUCK_SECONDS." if dead.was_stuck else ""
         _log.warning("%s: The model's process %d %s. It is started again.%s", self._version, dead.pid, how, advice)
-        self._tell("died", f"The model's process {how}. It is started again.", {"pid": dead.pid})
+        self._on_event("died", f"The model's process {how}. It is started again.", {"pid": dead.pid})
 
     def _plan_start(self) -> None:
         self.starts_at = self._now() + self._backoff_seconds(self.num_early_deaths)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class ReplicaTimeouts:
     """How long a replica may owe an answer."""
 
     silence_seconds: float = 10.0
@@ -40,7 +40,7 @@ class Patience:
 class Watchdog:
     def __init__(
         self,
-        patience: Patience,
+        timeouts: ReplicaTimeouts,
         ask: Callable[[], None],
         give_up: Callable[[], None],
         is_computing: Callable[[], bool],
@@ -48,7 +48,7 @@ class Watchdog:
         """`ask`: sends what the replica has to answer. `give_up`: the replica is stuck; called once.
 
         `is_computing`: whether the replica has computed since the last call, or would if it were given a CPU."""
-        self._patience = patience
+        self._timeouts = timeouts
         self._ask = ask
         self._give_up = give_up
         self._is_computing = is_computing
@@ -63,39 +63,39 @@ class Watchdog:
     @property
     def silent_seconds(self) -> float:
         """How long the replica has owed a sign of life."""
-        return self._num_silent_ticks * self._patience.tick_seconds
+        return self._num_silent_ticks * self._timeouts.tick_seconds
 
     @property
     def limit_seconds(self) -> float:
-        return self._patience.for_steps_of(self._step_seconds)
+        return self._timeouts.for_steps_of(self._step_seconds)
 
     @property
-    def is_worried(self) -> bool:
-        """Half of the patience is used up."""
-        return self._used_patience >= 0.5
+    def is_overdue(self) -> bool:
+        """Half of the timeout is used up."""
+        return self._used_share >= 0.5
 
     @property
-    def _used_patience(self) -> float:
-        idle_seconds = self._num_idle_ticks * self._patience.tick_seconds
-        return max(self.silent_seconds / self.limit_seconds, idle_seconds / self._patience.silence_seconds)
+    def _used_share(self) -> float:
+        idle_seconds = self._num_idle_ticks * self._timeouts.tick_seconds
+        return max(self.silent_seconds / self.limit_seconds, idle_seconds / self._timeouts.silence_seconds)
 
     def watch(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._patience.tick_seconds, self._tick)
+            self._timer = asyncio.get_running_loop().call_later(self._timeouts.tick_seconds, self._tick)
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def hear(self) -> None:
+    def on_progress(self) -> None:
         """The replica has got on with its commands: whatever lies before our question is being dealt with."""
         self._num_silent_ticks = self._num_idle_ticks = 0
 
-    def hear_answer(self, step_seconds: float | None) -> None:
+    def on_answer(self, step_seconds: float | None) -> None:
         self._step_seconds = step_seconds
         self._is_owed = False
-        self.hear()
+        self.on_progress()
 
     def _tick(self) -> None:
         self._timer = None
@@ -105,7 +105,7 @@ class Watchdog:
         else:
             self._num_silent_ticks += 1
             self._num_idle_ticks = 0 if self._is_computing() else self._num_idle_ticks + 1
-            if self._used_patience >= 1:
+            if self._used_share >= 1:
                 self._give_up()
                 return
         self.watch()

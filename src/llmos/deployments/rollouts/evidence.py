@@ -120,10 +120,10 @@ class Evidence:
         self._outcomes = _Kept[Outcome]()
         self._comparisons = _Kept[Comparison]()
 
-    def note(self, route: str, target: str, outcome: Outcome) -> None:
+    def record(self, route: str, target: str, outcome: Outcome) -> None:
         self._outcomes.add(route, target, self._clock(), outcome)
 
-    def note_comparison(self, route: str, shadow: str, comparison: Comparison) -> None:
+    def record_comparison(self, route: str, shadow: str, comparison: Comparison) -> None:
         self._comparisons.add(route, shadow, self._clock(), comparison)
 
     def window(self, route: str, target: str, since: datetime | None = None) -> Window:

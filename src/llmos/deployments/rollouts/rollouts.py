@@ -169,7 +169,9 @@ class Rollouts:
             session.add(row)
             session.flush()
             percents = ", ".join(f"{step:g} %" for step in shares)
-            self._note(session, row, "began", f"{version.ref} is to take {route} over: {percents}; gate: {gate}")
+            self._record_event(
+                session, row, "began", f"{version.ref} is to take {route} over: {percents}; gate: {gate}"
+            )
             return _rollout(row)
 
     def active(self) -> Sequence[Rollout]:
@@ -203,7 +205,7 @@ class Rollouts:
                 for row in queries.rollout_events(session, id)
             ]
 
-    def note_scores(self, seen: Rollout, scores: Mapping[str, float]) -> Rollout:
+    def record_scores(self, seen: Rollout, scores: Mapping[str, float]) -> Rollout:
         """Keep how the cases were answered, so that nobody tries them twice. Returns the rollout as it was `seen`, with
         them: whether it still is so, the next step asks."""
         with self._database.transaction() as session:
@@ -236,7 +238,7 @@ class Rollouts:
             self._routes.set_weights_in(
                 session, row.route, _shares(row), reason=f"rollout {row.id}: {row.target} gets {percent:g} %"
             )
-            self._note(session, row, "stepped", because.reason, {"percent": percent})
+            self._record_event(session, row, "stepped", because.reason, {"percent": percent})
             return _rollout(row)
 
     def roll_back(self, seen: Rollout, reason: str) -> Rollout:
@@ -287,7 +289,7 @@ class Rollouts:
 
     def _end(self, session: Session, row: RolloutRow, state: State, reason: str) -> None:
         row.state, row.reason, row.ended_at = state, reason, self._clock()
-        self._note(session, row, state, reason)
+        self._record_event(session, row, state, reason)
 
     def _stop_if_taken_over(self, session: Session, row: RolloutRow) -> bool:
         current = self._routes.percents_in(session, row.route)
@@ -304,7 +306,7 @@ class Rollouts:
                 f" llmos rollback {route}"
             )
 
-    def _note(
+    def _record_event(
         self, session: Session, row: RolloutRow, kind: str, reason: str, data: Mapping[str, Any] | None = None
     ) -> None:
         session.add(RolloutEventRow(rollout=row.id, at=self._clock(), kind=kind, reason=reason, data=dict(data or {})))

@@ -33,12 +33,12 @@ MAX_MOVES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Lead:
+class Resolution:
     """Where a name leads."""
 
     route: Route | None
     """None for the name of a model."""
-    ends: Mapping[str, Answering | LLMOSError]
+    targets: Mapping[str, Answering | LLMOSError]
     """By target: what answers, or why nothing does. Of a model's name, the one end."""
 
 
@@ -46,7 +46,7 @@ class Routes:
     def __init__(self, registry: Registry, *, clock: Clock = utc_now) -> None:
         self._database, self._registry, self._clock = registry.database, registry, clock
 
-    def lead(self, name: str) -> Lead:
+    def resolve(self, name: str) -> Resolution:
         """Return everything that a name leads to: of the route if there is one, else the model.
 
         Raises ModelNotFound, which says what was probably meant and which command gives the name a meaning.
@@ -55,21 +55,22 @@ class Routes:
             row = queries.route(session, name)
             route = None if row is None else route_of(row)
         if route is None:
-            return Lead(None, {name: self._resolve_model(name)})
-        return Lead(route, {target: self._end(route, target) for target in route.targets})
+            return Resolution(None, {name: self._resolve_model(name)})
+        return Resolution(route, {target: self._resolve_or_error(route, target) for target in route.targets})
 
-    def find(self, name: str) -> Answering:
-        """Return what answers most of the calls to a name. Raises ModelNotFound as lead does, and where it is gone."""
-        lead = self.lead(name)
-        found = lead.ends[name if lead.route is None else lead.route.target]
+    def resolve_primary(self, name: str) -> Answering:
+        """Return what answers most of the calls to a name. Raises ModelNotFound as resolve does,
+        and where it is gone."""
+        resolution = self.resolve(name)
+        found = resolution.targets[name if resolution.route is None else resolution.route.target]
         if isinstance(found, LLMOSError):
             raise found
         return found
 
-    def resolve(self, name: str) -> Version:
+    def resolve_local(self, name: str) -> Version:
         """Return the version on this machine that answers most of the calls to a name. Raises as find does, and
         BadRequest where a provider's model answers them."""
-        found = self.find(name)
+        found = self.resolve_primary(name)
         if isinstance(found, RemoteModel):
             raise BadRequest(
                 f"{name} leads to {found.ref}, which runs at {found.provider.name} and not on this machine."
@@ -78,15 +79,15 @@ class Routes:
             )
         return found
 
-    def versions(self, name: str) -> Sequence[Version]:
+    def local_versions(self, name: str) -> Sequence[Version]:
         """Return the versions on this machine among what answers to a name: none where a provider's models do.
 
         Raises ModelNotFound as find does.
         """
-        self.find(name)
-        lead = self.lead(name)
-        asked = [name] if lead.route is None else lead.route.percent_of
-        return [found for target in asked if isinstance(found := lead.ends[target], Version)]
+        self.resolve_primary(name)
+        resolution = self.resolve(name)
+        asked = [name] if resolution.route is None else resolution.route.percent_of
+        return [found for target in asked if isinstance(found := resolution.targets[target], Version)]
 
     def get(self, name: str) -> Route:
         """Raises NotFound, with the nearest names, for a route that there is not."""
@@ -102,7 +103,7 @@ class Routes:
         return [
             route
             for route in self.list()
-            if any(isinstance(self._end(route, target), LLMOSError) for target in route.targets)
+            if any(isinstance(self._resolve_or_error(route, target), LLMOSError) for target in route.targets)
         ]
 
     def leading_to(self, target: str) -> Sequence[str]:
@@ -139,7 +140,7 @@ class Routes:
                 updated_at=self._clock(),
             )
         )
-        self._check_ends(name, route.targets)
+        self._check_targets(name, route.targets)
         with self._database.transaction() as session:
             return self._put(session, queries.route(session, name, for_update=True), route, reason, by)
 
@@ -149,7 +150,7 @@ class Routes:
         The next call goes by the new weights, and calls that run stay where they are. A target at 0 is dropped, one
         that the route did not have comes in. Raises NotFound for a route that there is not, otherwise as set does.
         """
-        self._check_ends(name, list(check_percents(percent_of)))
+        self._check_targets(name, list(check_percents(percent_of)))
         with self._database.transaction() as session:
             return self.set_weights_in(session, name, percent_of, reason=reason, by=by)
 
@@ -184,20 +185,20 @@ class Routes:
         if route.percent_of == {version.ref: 100.0}:
             raise Conflict(f"{name} answers with {version.ref} alone already.")
         for target in route.percent_of:
-            end = self._end(route, target)
+            end = self._resolve_or_error(route, target)
             if target != version.ref and isinstance(end, Version) and end.ref == version.ref:
                 others = [each.ref for each in self._registry.list() if each.model == end.model and each != end]
                 raise Conflict(
                     f"{name} points at {target}, which is {version.ref} now: there is nothing to go over to or back."
                     f" Pin what answered before: llmos route set {name} {others[-1] if others else 'MODEL@NUMBER'}"
                 )
-        self._check_ends(name, [*route.percent_of, version.ref])
+        self._check_targets(name, [*route.percent_of, version.ref])
         return version
 
     def remove(self, name: str, *, reason: str | None = None, by: str | None = None) -> None:
         with self._database.transaction() as session:
             row = self._row(session, name, for_update=True)
-            self._note(session, name, route_of(row), None, reason, by)
+            self._record_move(session, name, route_of(row), None, reason, by)
             session.delete(row)
 
     def history(self, name: str, limit: int = MAX_MOVES) -> Sequence[Move]:
@@ -225,10 +226,10 @@ class Routes:
         before = None if row is None else route_of(row)
         write(session, row, route)
         if before is None or before.settings() != route.settings():
-            self._note(session, route.name, before, route, reason, by)
+            self._record_move(session, route.name, before, route, reason, by)
         return route
 
-    def _note(
+    def _record_move(
         self, session: Session, name: str, before: Route | None, after: Route | None, reason: str | None, by: str | None
     ) -> None:
         def settings(route: Route | None) -> dict[str, Any] | None:
@@ -245,7 +246,7 @@ class Routes:
             )
         )
 
-    def _check_ends(self, name: str, targets: Sequence[str]) -> None:
+    def _check_targets(self, name: str, targets: Sequence[str]) -> None:
         """Raise what is wrong with the targets, besides how they are spelled."""
         found = [self._target(name, target) for target in targets]
         refs = {each.ref for each in found}
@@ -270,7 +271,7 @@ class Routes:
                 f"{target} is a route itself. Point {name} at its model: llmos route set {name} {model}", param="target"
             ) from error
 
-    def _end(self, route: Route, target: str) -> Answering | LLMOSError:
+    def _resolve_or_error(self, route: Route, target: str) -> Answering | LLMOSError:
         try:
             return self._resolve_target(target)
         except ModelNotFound as error:

@@ -44,7 +44,7 @@ def noted(evidence: Evidence, route: Route | None, target: str) -> Iterator[Note
     finally:
         if route is not None:
             seconds = time.perf_counter() - began
-            evidence.note(route.name, target, _outcome(note, kind, error, seconds))
+            evidence.record(route.name, target, _outcome(note, kind, error, seconds))
 
 
 def _outcome(note: Note, kind: Kind, error: str | None, seconds: float) -> Outcome:

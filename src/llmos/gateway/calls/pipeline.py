@@ -144,7 +144,7 @@ async def _run_shadow(
     except Exception:
         _log.exception("The shadow %s of the route %s failed", target, way.name)
         comparison = Comparison(seconds=seconds, error="internal_error")
-    services.evidence.note_comparison(way.route.name, target, comparison)
+    services.evidence.record_comparison(way.route.name, target, comparison)
 
 
 async def _begin(stack: AsyncExitStack, services: Services, end: End, running: Answer, tenant: str) -> None:

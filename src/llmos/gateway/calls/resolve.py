@@ -95,8 +95,8 @@ class Lookup:
         self._registry.database.watch()
         # Into the memory of the state that it was read in: whoever finds another state begins a new one.
         known = self._known if self._is_current() else None
-        lead = self._routes.lead(name)
-        way = Way(name, lead.route, {target: self._end(found) for target, found in lead.ends.items()})
+        resolution = self._routes.resolve(name)
+        way = Way(name, resolution.route, {target: self._end(found) for target, found in resolution.targets.items()})
         if known is not None and len(known) < MAX_NAMES:
             known[name] = way
         return way

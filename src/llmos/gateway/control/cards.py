@@ -64,7 +64,7 @@ def _page(services: Services, name: str) -> str:
 
 
 def _card(services: Services, name: str) -> tuple[Card, list[Verdict]]:
-    version, database = services.routes.resolve(name), services.registry.database
+    version, database = services.routes.resolve_local(name), services.registry.database
     card = Cards(database).get(version)
     if card is None:
         raise NotFound(

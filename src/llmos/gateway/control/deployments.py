@@ -235,7 +235,7 @@ async def _version_of(services: Services, name: str) -> str:
     """The Version that a name leads to, whose replicas answer for it; also one that was removed and still runs."""
     if name in _running(services):
         return name
-    version = await asyncio.to_thread(services.routes.resolve, name)
+    version = await asyncio.to_thread(services.routes.resolve_local, name)
     return (await asyncio.to_thread(services.registry.loadable, version)).version.ref
 
 

@@ -81,7 +81,7 @@ async def get_version(request: Request, name: str) -> Response:
     services = services_of(request)
 
     def read() -> ModelDescription:
-        return _model(name, services.routes.find(name), services.registry.labels.all())
+        return _model(name, services.routes.resolve_primary(name), services.registry.labels.all())
 
     return json_response(await asyncio.to_thread(read))
 

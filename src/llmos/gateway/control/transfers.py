@@ -56,7 +56,7 @@ _RECORD_BODY = openapi.body(Record, _RECORD_EXAMPLE)
 @router.get("/records/{ref:path}", summary="What is written down about a Version", responses=_RECORD)
 async def get_record(request: Request, ref: str) -> Response:
     """`ref` is a reference or a Route."""
-    version = await asyncio.to_thread(services_of(request).routes.resolve, ref)
+    version = await asyncio.to_thread(services_of(request).routes.resolve_local, ref)
     signatures = await asyncio.to_thread(services_of(request).registry.signatures.get, version)
     return json_response(record_of(version, signatures))
 

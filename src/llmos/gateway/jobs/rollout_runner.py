@@ -93,7 +93,7 @@ class RolloutRunner:
                     asked = rollout.main_before
                     await self._load(asked)
                     scores["before"] = await self._score(asked, rollout.cases)
-                rollout = await asyncio.to_thread(self._rollouts.note_scores, rollout, scores)
+                rollout = await asyncio.to_thread(self._rollouts.record_scores, rollout, scores)
         except LLMOSError as error:
             await asyncio.to_thread(self._rollouts.roll_back, rollout, f"{asked} can't answer: {error.message}")
             return
@@ -142,7 +142,7 @@ class RolloutRunner:
     async def _load(self, model: str) -> None:
         """Load a model, however long that takes, and ask it once. Raises why it can't answer."""
         _, loadable = await self._services.lookup.get(model)
-        await self._services.pool.ensure(loadable.version.ref, loadable.files, is_patient=True)
+        await self._services.pool.ensure(loadable.version.ref, loadable.files, wait=True)
         await self._ask(model, Case(prompt="Hello", contains="anything", max_tokens=1))
 
     async def _score(self, model: str, cases: Sequence[Case]) -> float:

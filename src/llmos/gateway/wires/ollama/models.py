@@ -148,7 +148,7 @@ async def ollama_copy(request: Request) -> Response:
     """The name is a Route to the Version that the source leads to now: no bytes are copied."""
     asked = await receive(request, CopyRequest)
     services = services_of(request)
-    found = await asyncio.to_thread(services.routes.find, plain_name(asked.source))
+    found = await asyncio.to_thread(services.routes.resolve_primary, plain_name(asked.source))
     await asyncio.to_thread(services.routes.set, plain_name(asked.destination), found.ref)
     return Response(status_code=200)
 
@@ -179,7 +179,7 @@ def _all(services: Services) -> list[OllamaModel]:
     models: dict[str, OllamaModel] = {}
     for name in [route.name for route in services.routes.list()] + [each.model for each in services.registry.list()]:
         try:
-            version = services.routes.find(name)
+            version = services.routes.resolve_primary(name)
         except LLMOSError:
             continue  # A Route to a model that was removed: asking for it says so.
         models[name] = OllamaModel(
@@ -194,7 +194,7 @@ def _all(services: Services) -> list[OllamaModel]:
 
 
 def _shown(services: Services, name: str) -> ShownModel:
-    version = services.routes.find(name)
+    version = services.routes.resolve_primary(name)
     if isinstance(version, RemoteModel):
         return ShownModel(
             details=_details(version),

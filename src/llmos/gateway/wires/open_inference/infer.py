@@ -210,13 +210,13 @@ class InferResponse(Response):
 
 async def _version(services: Services, model: str, number: str | None) -> Answering:
     """Raises NotFound where there is no such Version."""
-    found: Answering = await asyncio.to_thread(services.routes.find, model)
+    found: Answering = await asyncio.to_thread(services.routes.resolve_primary, model)
     if number is None or number == str(found.number):
         return found
     versions = await _versions(services, found)
     if number not in versions:
         raise NotFound(f"{found.model} has no version {number!r:.50}; it has {', '.join(versions)}.", param="version")
-    return await asyncio.to_thread(services.routes.resolve, f"{found.model}@{number}")
+    return await asyncio.to_thread(services.routes.resolve_local, f"{found.model}@{number}")
 
 
 async def _name(services: Services, model: str, number: str) -> str:

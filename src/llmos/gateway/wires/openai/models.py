@@ -47,7 +47,7 @@ async def list_models(request: Request) -> Response:
 @router.get("/{model:path}", summary="Say what a name leads to", responses=openapi.answers(OpenAIModel))
 async def get_model(request: Request, model: str) -> Response:
     services = services_of(request)
-    version = await asyncio.to_thread(services.routes.find, model)
+    version = await asyncio.to_thread(services.routes.resolve_primary, model)
     return json_response(
         anthropic_models.model(model, version) if _ANTHROPIC in request.headers else _described(model, version)
     )
@@ -58,7 +58,7 @@ def _all(services: Services) -> dict[str, Answering]:
     versions: dict[str, Answering] = {}
     for name in [route.name for route in services.routes.list()] + [each.model for each in services.registry.list()]:
         try:
-            versions[name] = services.routes.find(name)
+            versions[name] = services.routes.resolve_primary(name)
         except LLMOSError:
             continue  # A Route to a model that was removed: asking for it says so.
     return versions

@@ -14,10 +14,10 @@ from typing import Any
 
 from llmos.core.clock import Clock
 from llmos.core.errors import Unavailable
+from llmos.deployments.replicas.load_balancing import OpenRequest, choose_replica
 from llmos.deployments.replicas.replica import Replica
 from llmos.deployments.replicas.slot import Slot, Start
 from llmos.deployments.replicas.status import VersionStatus, of_version
-from llmos.deployments.replicas.work import Work, choose
 from llmos.engine.config import EngineConfig
 
 MAX_WAIT_SECONDS = 5
@@ -26,11 +26,11 @@ MAX_WAIT_SECONDS = 5
 RETRY_SECONDS = 5
 """When to come back to a load of which nobody knows how long it takes."""
 
-Event = Callable[[str, str, str, Mapping[str, Any]], None]
-"""Told of which version, what kind of thing happened, why, and numbers."""
+OnEvent = Callable[[str, str, str, Mapping[str, Any]], None]
+"""Callback for what happens to replicas: version, kind of event, reason, data."""
 
 
-class Group:
+class ReplicaSet:
     def __init__(
         self,
         version: str,
@@ -39,7 +39,7 @@ class Group:
         *,
         backoff_seconds: Callable[[int], float],
         clock: Clock,
-        tell: Event,
+        on_event: OnEvent,
     ) -> None:
         self.config = config
         """Of the replicas that are started from now on."""
@@ -49,11 +49,12 @@ class Group:
         self.num_wanted = 0
         self.last_asked_at = time.monotonic()
         """When the last request came or ended, on the monotonic clock."""
-        self._version, self._backoff_seconds, self._clock, self._tell = version, backoff_seconds, clock, tell
-        self._works: dict[Work, Replica | None] = {}
+        self._version, self._backoff_seconds, self._clock = version, backoff_seconds, clock
+        self._on_event = on_event
+        self._open_requests: dict[OpenRequest, Replica | None] = {}
         """The open requests, and who has each."""
         self._leaving: dict[Slot, asyncio.Task[None]] = {}
-        self._numbers = count(1)
+        self._slot_ids = count(1)
         self._num_waiting = 0
         """Callers that a replica is being loaded for."""
         self._load_seconds: float | None = None
@@ -64,11 +65,11 @@ class Group:
     @property
     def num_open(self) -> int:
         """The choices of all open requests, those that wait for a replica too."""
-        return sum(work.num_choices for work in self._works)
+        return sum(open_request.num_choices for open_request in self._open_requests)
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._works) or self._num_waiting > 0
+        return bool(self._open_requests) or self._num_waiting > 0
 
     @property
     def idle_seconds(self) -> float:
@@ -77,20 +78,20 @@ class Group:
 
     @property
     def tokens_in_flight(self) -> int:
-        return sum(work.tokens for work in self._works)
+        return sum(open_request.tokens for open_request in self._open_requests)
 
     @contextmanager
-    def holding(self, work: Work) -> Iterator[None]:
+    def holding(self, open_request: OpenRequest) -> Iterator[None]:
         """While the body runs, the request is open."""
-        self._works[work] = None
+        self._open_requests[open_request] = None
         self._touch()
         try:
             yield
         finally:
-            del self._works[work]
+            del self._open_requests[open_request]
             self._touch()
 
-    async def replica(self, work: Work | None = None, *, wait_seconds: float | None = None) -> Replica:
+    async def replica(self, open_request: OpenRequest | None = None, *, wait_seconds: float | None = None) -> Replica:
         """Return the replica that should have the request, loading one where none is there.
 
         Raises what is wrong with the model, ReplicaFailed where its process keeps dying, Unavailable where it is being
@@ -99,13 +100,13 @@ class Group:
         self._touch()
         self._num_waiting += 1
         try:
-            replica = self._best(work) or await self._loaded(
+            replica = self._best(open_request) or await self._loaded(
                 None if wait_seconds is None else self._now() + wait_seconds
             )
         finally:
             self._num_waiting -= 1
-        if work is not None:
-            self._works[work] = replica
+        if open_request is not None:
+            self._open_requests[open_request] = replica
         return replica
 
     def scale(self, num_wanted: int, config: EngineConfig | None = None) -> None:
@@ -142,23 +143,23 @@ class Group:
             stopped_since=self._stopped_since,
         )
 
-    def _best(self, work: Work | None) -> Replica | None:
+    def _best(self, open_request: OpenRequest | None) -> Replica | None:
         slots = [slot for slot in self.slots if slot.is_open]
         # One that may be stuck gets no more while there are others.
         slots = [slot for slot in slots if slot.replica and not slot.replica.is_overdue] or slots
         if not slots:
             return None
-        place = choose(
+        index = choose_replica(
             [self._tokens_of(slot.replica) for slot in slots],
-            [str(slot.number) for slot in slots],
-            work.caller if work else "",
+            [str(slot.id) for slot in slots],
+            open_request.caller if open_request else "",
         )
-        return slots[place].replica
+        return slots[index].replica
 
     def _tokens_of(self, replica: Replica | None) -> int:
         # A copy: requests come and go while another thread asks.
-        works = [*self._works.items()] if replica else []
-        return sum(work.tokens for work, its in works if its is replica)
+        open_requests = [*self._open_requests.items()] if replica else []
+        return sum(open_request.tokens for open_request, its in open_requests if its is replica)
 
     async def _loaded(self, deadline: float | None) -> Replica:
         """Load, and return the first replica that is there."""
@@ -215,7 +216,7 @@ class Group:
         # Those go that do the least: what isn't loaded, then who has the fewest tokens in flight, then the youngest.
         useless_first = sorted(
             current,
-            key=lambda slot: (slot.is_open, slot.state == "loading", self._tokens_of(slot.replica), -slot.number),
+            key=lambda slot: (slot.is_open, slot.state == "loading", self._tokens_of(slot.replica), -slot.id),
         )
         for slot in useless_first[: max(0, surplus)]:
             self._dismiss(slot)
@@ -228,12 +229,12 @@ class Group:
     def _begin(self) -> Slot:
         slot = Slot(
             self._version,
-            next(self._numbers),
+            next(self._slot_ids),
             self.config,
             lambda config, on_loading: self.start(config, on_loading),
             backoff_seconds=self._backoff_seconds,
             clock=self._clock,
-            tell=self._hear,
+            on_event=self._on_slot_event,
             usual_load_seconds=self._load_seconds,
         )
         self.slots.append(slot)
@@ -248,12 +249,12 @@ class Group:
         task = self._leaving[slot] = asyncio.create_task(slot.stop(drain=drain))
         task.add_done_callback(lambda _: self._leaving.pop(slot, None))
 
-    def _hear(self, kind: str, reason: str, data: Mapping[str, Any]) -> None:
+    def _on_slot_event(self, kind: str, reason: str, data: Mapping[str, Any]) -> None:
         if kind == "ready":
             self._touch()
             self._load_seconds = min(slot.load_seconds or 0 for slot in self.slots if slot.state == "ready")
             self._converge()
-        self._tell(self._version, kind, reason, data)
+        self._on_event(self._version, kind, reason, data)
 
     def _touch(self) -> None:
         self.last_asked_at = self._now()

@@ -15,7 +15,7 @@ STICKY_TOKENS = 256
 request: it has the beginning of the prompt in its cache, which is worth about as much."""
 
 
-class Work:
+class OpenRequest:
     """One open request, as a number of tokens that falls as its answer comes."""
 
     def __init__(self, request: Generate | Embed) -> None:
@@ -31,7 +31,7 @@ class Work:
         """At least one for each choice: the estimate may have been too low."""
         return self._num_prompt_tokens + max(self.num_choices, self._num_expected - sum(self._num_written.values()))
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         if isinstance(event, Delta):
             self._num_prompt_tokens = 0
             self._num_written[event.index] = event.num_output_tokens
@@ -39,7 +39,7 @@ class Work:
             self._num_prompt_tokens = event.num_prompt_tokens
 
 
-def choose(tokens_in_flight: Sequence[int], names: Sequence[str], caller: str) -> int:
+def choose_replica(tokens_in_flight: Sequence[int], names: Sequence[str], caller: str) -> int:
     """Return which of the replicas, by their names, should have a request of this caller.
 
     The one with the least tokens in flight; or the one that the caller's requests prefer, by a hash of both names,

@@ -41,8 +41,8 @@ async def collect(events):
 async def scaled(pool, files, num, config=None):
     """Have so many replicas and wait for them."""
     pool.scale("m@1", files, num, config)
-    while any(not slot.is_open for slot in group_of(pool).slots):
-        await asyncio.wait([slot.load() for slot in group_of(pool).slots if not slot.is_open])
+    while any(not slot.is_open for slot in replica_set_of(pool).slots):
+        await asyncio.wait([slot.load() for slot in replica_set_of(pool).slots if not slot.is_open])
 
 
 async def begun(pool, files, number, caller=""):
@@ -53,8 +53,8 @@ async def begun(pool, files, number, caller=""):
     return stream
 
 
-def group_of(pool):
-    return pool._groups["m@1"]
+def replica_set_of(pool):
+    return pool._replica_sets["m@1"]
 
 
 def status_of(pool):
@@ -109,7 +109,7 @@ def test_a_request_whose_replica_dies_is_answered_by_another_at_once(run_with, f
         files = fake_model()
         await scaled(pool, files, 2)
         # The restart is far away: only the other one can have answered.
-        for slot in group_of(pool).slots:
+        for slot in replica_set_of(pool).slots:
             slot._backoff_seconds = lambda _: 1000
         events = await collect(pool.generate("m@1", files, generate(tokens=[13, 1], max_tokens=4)))
         assert tokens_of(events[1:]) == continuation([13, 1], 4)
@@ -124,7 +124,7 @@ def test_the_death_of_one_replica_fails_its_own_requests_alone(run_with, fake_mo
         files = fake_model()
         await scaled(pool, files, 2)
         streams = [await begun(pool, files, number) for number in range(2)]
-        os.kill(group_of(pool).slots[0].replica.pid, signal.SIGKILL)
+        os.kill(replica_set_of(pool).slots[0].replica.pid, signal.SIGKILL)
         with pytest.raises(ReplicaFailed):
             await collect(streams[0])
         assert isinstance(await anext(streams[1]), Delta)
@@ -144,7 +144,7 @@ def test_a_replica_that_is_wanted_no_longer_ends_with_its_last_answer(run_with, 
         assert (status_of(pool).num_leaving, len(status_of(pool).replicas)) == (1, 1)
         for stream in running:
             assert tokens_of(await collect(stream)) == continuation([1, 2, 3], 300)
-        await asyncio.gather(*group_of(pool)._leaving.values())
+        await asyncio.gather(*replica_set_of(pool)._leaving.values())
         assert status_of(pool).num_leaving == 0
 
     run_with(test)
@@ -155,9 +155,9 @@ def test_of_several_the_one_that_does_the_least_leaves(run_with, fake_model):
         files = fake_model()
         await scaled(pool, files, 2)
         stream = await begun(pool, files, 0)
-        busy = next(slot for slot in group_of(pool).slots if slot.replica.load)
+        busy = next(slot for slot in replica_set_of(pool).slots if slot.replica.load)
         pool.scale("m@1", files, 1)
-        assert group_of(pool).slots == [busy]
+        assert replica_set_of(pool).slots == [busy]
         await stream.aclose()
 
     run_with(test)
@@ -167,13 +167,13 @@ def test_replicas_of_another_configuration_are_replaced_when_the_new_ones_are_th
     async def test(pool):
         files = fake_model()
         await scaled(pool, files, 1)
-        before = group_of(pool).slots[0]
+        before = replica_set_of(pool).slots[0]
         running = pool.generate("m@1", files, generate(max_tokens=300))
         await anext(running)
         pool.scale("m@1", files, 1, OTHER)
-        assert before in group_of(pool).slots, "it answers on until then"
-        await asyncio.wait([slot.load() for slot in group_of(pool).slots if slot is not before])
-        [after] = group_of(pool).slots
+        assert before in replica_set_of(pool).slots, "it answers on until then"
+        await asyncio.wait([slot.load() for slot in replica_set_of(pool).slots if slot is not before])
+        [after] = replica_set_of(pool).slots
         assert (after.config, after.is_open) == (OTHER, True)
         assert tokens_of(await collect(running)) == continuation([1, 2, 3], 300)
 
@@ -185,7 +185,7 @@ def test_replicas_stay_where_their_new_configuration_can_not_be_loaded(run_with,
         await scaled(pool, fake_model(), 1)
         bad = fake_model("bad", refuse="No memory.")
         pool.scale("m@1", bad, 1, OTHER)
-        new = group_of(pool).slots[1]
+        new = replica_set_of(pool).slots[1]
         await asyncio.wait([new.loading])
         assert sorted(replica.state for replica in status_of(pool).replicas) == ["failed", "ready"]
         assert (status_of(pool).state, status_of(pool).error) == ("ready", "No memory.")
@@ -198,7 +198,7 @@ def test_a_failed_load_is_tried_again_when_it_has_rested(run_with, fake_model):
     async def test(pool):
         bad = fake_model("m", refuse="torn")
         pool.scale("m@1", bad, 1)
-        [slot] = group_of(pool).slots
+        [slot] = replica_set_of(pool).slots
         await asyncio.wait([slot.loading])
         pool.tend()
         assert slot.state == "failed", "it rests"
@@ -217,7 +217,7 @@ def test_who_waits_too_long_for_a_load_is_told_when_to_come_back(run_with, fake_
         with pytest.raises(Unavailable, match=r"m@1 is being loaded\. Try again in about 5 seconds") as late:
             await collect(pool.generate("m@1", files, generate()))
         assert late.value.retry_after_seconds == 5
-        [slot] = group_of(pool).slots
+        [slot] = replica_set_of(pool).slots
         slot.load_seconds = 1000.0
         slot._loads_since = time.monotonic() - 400
         with pytest.raises(Unavailable, match=r"40 % so far\. Try again in about 600 seconds") as late:
@@ -240,8 +240,8 @@ def test_what_a_process_tells_of_its_load_is_passed_on(run_with, fake_model):
             told.append((status_of(pool).state, status_of(pool).percent_loaded, status_of(pool).seconds_left))
 
         pool.scale("m@1", files, 1)
-        [slot] = group_of(pool).slots
-        hear, slot._hear = slot._hear, look
+        [slot] = replica_set_of(pool).slots
+        hear, slot._on_loading = slot._on_loading, look
         await slot.loading
         assert [(state, percent) for state, percent, _ in told] == [("loading", 50.0)]
         assert told[0][2] >= 0
@@ -252,7 +252,7 @@ def test_what_a_process_tells_of_its_load_is_passed_on(run_with, fake_model):
 
 def test_the_server_itself_waits_for_a_load_as_long_as_it_takes(run_with, fake_model):
     async def test(pool):
-        assert (await pool.ensure("m@1", fake_model(), is_patient=True)).family == "fake"
+        assert (await pool.ensure("m@1", fake_model(), wait=True)).family == "fake"
 
     run_with(test, wait_seconds=0)
 
@@ -279,7 +279,7 @@ def test_to_nothing_and_back_without_a_lost_request(run_with, fake_model):
                     await asyncio.sleep(0)
             await asyncio.gather(*asking)
             pool.scale("m@1", files, 0)
-            await asyncio.gather(*group_of(pool)._leaving.values())
+            await asyncio.gather(*replica_set_of(pool)._leaving.values())
             assert status_of(pool).state == "stopped"
         assert pool.usage("m@1").num_open == 0
 
@@ -300,7 +300,7 @@ def test_a_load_that_is_given_up_takes_nobody_with_it(run_with, fake_model):
 def test_a_load_that_is_asked_for_where_a_replica_is_open_is_the_one_that_gave_it(run_with, fake_model):
     async def test(pool):
         await pool.ensure("m@1", fake_model())
-        [slot] = pool._groups["m@1"].slots
+        [slot] = pool._replica_sets["m@1"].slots
         replica = slot.replica
         assert await slot.load() is replica
         assert (slot.replica, slot.state) == (replica, "ready"), "a second process would push the first aside"
@@ -334,13 +334,13 @@ def test_idle_is_who_nobody_waits_for(run_with, fake_model):
         files = fake_model()
         loading = asyncio.create_task(pool.ensure("m@1", files))
         await asyncio.sleep(0)
-        assert group_of(pool).is_busy
+        assert replica_set_of(pool).is_busy
         await loading
-        assert not group_of(pool).is_busy
+        assert not replica_set_of(pool).is_busy
         stream = await begun(pool, files, 0)
         assert (pool.usage("m@1").num_open, pool.usage("m@1").idle_seconds) == (1, 0)
         await stream.aclose()
-        group_of(pool).last_asked_at -= 100
+        replica_set_of(pool).last_asked_at -= 100
         assert pool.usage("m@1").idle_seconds >= 100
         assert pool.usage("nobody@1").num_wanted == 0
 
