@@ -26,7 +26,7 @@ from rich.progress import Progress, TaskProgressColumn, TextColumn, TimeRemainin
 from disguise import disguise
 from llmos.core.config import load_settings
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
-from llmos.engine.checkpoint.model_files import open_files
+from llmos.engine.checkpoint.model_files import open_model_files
 from llmos.engine.checkpoint.model_writer import ModelWriter
 from llmos.engine.compression.recipe import Recipe
 from llmos.engine.formats.encodings import Blocks
@@ -131,7 +131,7 @@ def brought(registry: Registry, model: str, *, as_it_is: bool, scratch: Path) ->
 
 
 def in_bfloat16(files: dict[str, Path], scratch: Path) -> dict[str, Path]:
-    checkpoint, opened = open_checkpoint(files), open_files(files)
+    checkpoint, opened = open_checkpoint(files), open_model_files(files)
     spec, sources = opened.spec_and_sources()
     if not isinstance(spec, DecoderSpec):
         raise SystemExit("Only a model that writes text can be measured so.")

@@ -293,7 +293,7 @@ def test_only_text_of_the_assistants_can_be_continued():
     call = {"role": "assistant", "content": "", "tool_calls": [{}]}
     for messages in ([], [user], [user, call], [user, {"role": "assistant", "content": None}]):
         with pytest.raises(BadRequest, match="can be continued") as caught:
-            make_engine().prepare(Generate(id="r", messages=messages, continues=True))
+            make_engine().prepare(Generate(id="r", messages=messages, continue_final_message=True))
         assert caught.value.param == "messages"
 
 

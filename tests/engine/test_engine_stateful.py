@@ -23,7 +23,7 @@ REQUESTS = st.builds(
         id="",
         tokens=stem[:length] + rest,
         caller=caller,
-        salt=salt,
+        cache_salt=salt,
         priority=priority,
         sampling=SamplingParams(ignore_eos=True, **sampling),
     ),

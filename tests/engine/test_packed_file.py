@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from llmos.core.locks import locked
-from llmos.core.progress import silent
+from llmos.core.progress import no_progress
 from llmos.deployments.replicas.replica import Replica
 from llmos.engine import packed_file
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
@@ -44,7 +44,7 @@ def folder(tmp_path):
 def logits_of(files, folder=None, **options):
     """What the model says, and whether it was from a file."""
     checkpoint = open_checkpoint(files)
-    packed = PackedFolder(folder, files, silent) if folder is not None else None
+    packed = PackedFolder(folder, files, no_progress) if folder is not None else None
     if packed is not None:
         options["matrices"] = packed.matrices
     runner = NativeRunner(checkpoint.spec, checkpoint.tensors, num_blocks=4, **options)
@@ -79,7 +79,7 @@ def test_a_decoder_says_the_same_with_and_without_the_file(tmp_path, folder, cas
 def test_an_encoder_gives_the_same_vectors_with_and_without_the_file(tmp_path, folder):
     files = make_tiny_encoder("bert", tmp_path / "model").files()
     checkpoint = open_checkpoint(files)
-    packed = PackedFolder(folder, files, silent)
+    packed = PackedFolder(folder, files, no_progress)
     starts = np.array([0, len(PROMPT)], np.int32)
     vectors = [
         NativeEncoder(checkpoint.spec, checkpoint.tensors, **options).forward(PROMPT, starts).tolist()

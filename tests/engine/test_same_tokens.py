@@ -97,7 +97,7 @@ class Model:
                     request = generate(
                         f"{number}", self.prompts[arrival.prompt], max_tokens=arrival.num_tokens, n=arrival.num_choices
                     )
-                    engine.submit(msgspec.structs.replace(request, salt=arrival.salt, priority=arrival.priority))
+                    engine.submit(msgspec.structs.replace(request, cache_salt=arrival.salt, priority=arrival.priority))
                 if hangs_up[number] == step:
                     engine.abort(f"{number}")
             yield from engine.step()

@@ -133,7 +133,7 @@ class FakeTokenizer:
     def encode(self, text, *, add_bos=True):
         return list(text.encode())
 
-    def encode_chat(self, messages, *, variables=None, add_generation_prompt=True, continues=False):
+    def encode_chat(self, messages, *, variables=None, add_generation_prompt=True, continue_final_message=False):
         return [SPECIAL, *"".join(m["content"] for m in messages).encode()]
 
     def decode(self, ids, *, skip_special=True):
@@ -145,10 +145,10 @@ class FakeTokenizer:
     def token_text(self, token):
         return self.token_bytes(token).decode(errors="replace")
 
-    def middle_encoder(self, vocab_size):
+    def fragment_encoder(self, vocab_size):
         return list
 
-    def detokenizer(self, *, continues=False, shown=()):
+    def detokenizer(self, *, continues_prompt=False, visible_control=()):
         return FakeDetokenizer()
 
 

@@ -12,7 +12,7 @@ from llmos.core.errors import BadRequest, Conflict, LLMOSError
 from llmos.engine.config import EngineConfig
 from llmos.engine.embedding_request import PreparedTexts, prepare_texts
 from llmos.engine.encoder_spec import EncoderSpec
-from llmos.engine.messages import Counted, Embed, Embedded, Event, Failed, Generate, Load, Started
+from llmos.engine.messages import Counted, Embed, Embedded, EngineStats, Event, Failed, Generate, Started
 from llmos.engine.scheduling.turns import Turns
 
 if TYPE_CHECKING:
@@ -143,8 +143,8 @@ class EmbeddingEngine:
         self.num_computed_tokens += len(tokens_N)
         return self._settle(texts, pooled_SH)
 
-    def load(self) -> Load:
-        return Load(
+    def load(self) -> EngineStats:
+        return EngineStats(
             num_running=len(self._live),
             num_waiting=len(self._turns),
             num_free_blocks=0,
@@ -197,7 +197,7 @@ class EmbeddingEngine:
     def _vectors(self, texts: Sequence[_Text], pooled_SH: Floats) -> list[Floats]:
         """Return each text's vector, as long as its request wants it. None depends on the texts beside it."""
         sizes = [text.request.prepared.dimensions for text in texts]
-        if not self._spec.normalizes:
+        if not self._spec.normalize:
             return [vector[:size] for vector, size in zip(pooled_SH, sizes, strict=True)]
         return [
             vector[:size] / max(float(np.sqrt(np.square(vector[:size]).sum())), 1e-12)

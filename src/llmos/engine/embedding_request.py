@@ -115,7 +115,7 @@ class _Texts:
 
     def _text(self, text: str) -> str:
         text = self._prompt + text
-        return text.lower() if self._spec.lowers else text
+        return text.lower() if self._spec.lowercase else text
 
     def _beginning(self, text: str) -> str:
         """Return so much of a text that is far too long that the rest doesn't matter: encoding all of it would hold

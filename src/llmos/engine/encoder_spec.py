@@ -48,9 +48,9 @@ class EncoderSpec:
     """Tokens that a text may have, control tokens included."""
     pooling: Pooling = "mean"
     """A text's vector is the mean over its tokens, or that of its first one."""
-    normalizes: bool = False
+    normalize: bool = False
     """Vectors have the length 1."""
-    lowers: bool = False
+    lowercase: bool = False
     """Texts become lower case before the tokenizer sees them."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """What goes before a text, by the name of what it is for: {"query": "search_query: "}."""

@@ -16,10 +16,10 @@ from llmos.engine.messages import (
     Counted,
     Delta,
     Embed,
+    EngineStats,
     Event,
     Failed,
     Generate,
-    Load,
     Started,
     TokenLogprob,
 )
@@ -30,8 +30,8 @@ from llmos.engine.sampling.sampler import Masks, Sampled, Sampler, native_sample
 from llmos.engine.scheduling.scheduler import Scheduler
 from llmos.engine.scheduling.sequence import Sequence
 from llmos.engine.scheduling.speculate import Speculator
-from llmos.engine.text.choice import join_deltas
-from llmos.engine.text.grammar import GrammarFailed, Grammars
+from llmos.engine.text.grammar import GrammarCompiler, GrammarError
+from llmos.engine.text.output import merge_deltas
 
 if TYPE_CHECKING:
     from llmos.engine.checkpoint.adapters import Adapter
@@ -62,7 +62,7 @@ class Engine:
         self._sampler = sampler or native_sampler(getattr(runner, "pool", None), config.threads or 1)
         self._speculator = Speculator(config.max_draft_tokens, config.max_batched_tokens)
         self._adapters = AdapterShelf(runner)
-        self._grammars = Grammars(tokenizer, runner.spec.vocab_size)
+        self._grammars = GrammarCompiler(tokenizer, runner.spec.vocab_size)
         self._masks = MaskMaker(runner.spec.vocab_size)
         self._live: dict[str, set[Sequence]] = {}
         self._adapter_of: dict[str, str] = {}
@@ -156,9 +156,9 @@ class Engine:
         self._scheduler.settle(plan)
         return self._settle(rows, sampled) if sampled is not None else []
 
-    def load(self) -> Load:
+    def load(self) -> EngineStats:
         scheduler = self._scheduler
-        return Load(
+        return EngineStats(
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
             num_free_blocks=scheduler.kv.num_free,
@@ -234,9 +234,9 @@ class Engine:
                 break
             try:
                 entry = self._logprob(sampled, row, token, sequence) if choice.wants_logprobs else None
-                is_complete = matcher is not None and not choice.is_stop(token) and matcher.read(token)
+                is_complete = matcher is not None and not choice.is_stop_token(token) and matcher.accept(token)
                 delta = choice.push(token, entry, is_complete=is_complete)
-            except GrammarFailed as error:
+            except GrammarError as error:
                 return [*_joined(deltas), *self._fail_grammar(sequence, str(error))]
             except Exception:
                 logger.exception("Request %s failed.", sequence.request_id)
@@ -320,4 +320,4 @@ class Engine:
 
 
 def _joined(deltas: list[Delta]) -> list[Event]:
-    return [join_deltas(deltas)] if deltas else []
+    return [merge_deltas(deltas)] if deltas else []

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from llmos.core.errors import UnsupportedModel
 from llmos.core.hardware import inspect_hardware
-from llmos.core.progress import Progress, silent
+from llmos.core.progress import Progress, no_progress
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.config import EngineConfig
 from llmos.engine.embedding import EmbeddingEngine
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def load(
-    files: Mapping[str, Path], config: EngineConfig, progress: Progress = silent
+    files: Mapping[str, Path], config: EngineConfig, progress: Progress = no_progress
 ) -> tuple[Engine | EmbeddingEngine, Ready]:
     """Load the model onto this machine's CPU, a decoder or an encoder. `files` is what open_checkpoint takes.
 
@@ -123,7 +123,7 @@ def _make_runner(
     num_blocks = fitting.default_blocks()
     context_length = min(config.context_length or spec.max_positions, num_blocks * BLOCK_SIZE)
     runner = NativeRunner(
-        spec.within(context_length),
+        spec.for_context_length(context_length),
         checkpoint.tensors,
         num_blocks=num_blocks,
         threads=fitting.threads,

@@ -81,7 +81,7 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_d
     id: str
     messages: list[dict[str, Any]] | None = None
     """Through the model's chat template."""
-    continues: bool = False
+    continue_final_message: bool = False
     """The last message is the beginning of the answer, which goes on in it."""
     user_text: str | None = None
     """What a user says, through the chat template; as it stands where the model has none."""
@@ -92,7 +92,7 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_d
     """Put the prompt's own text in front of the answer."""
     caller: str = ""
     """Who asks: callers take turns under load."""
-    salt: str = ""
+    cache_salt: str = ""
     """Whose prefixes may be shared with whom: a cached prefix serves requests of the same salt only."""
     priority: int = 0
     """The higher goes first; whoever waits long rises."""
@@ -281,7 +281,7 @@ class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
         return error_of_code(self.code, self.message)
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
+class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     """How busy the replica is; sent whenever it changes, at most once a step."""
 
     num_running: int
@@ -309,7 +309,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """What the longest step is expected to take, by those so far. None before the first."""
 
 
-Event = Started | Counted | Delta | Embedded | Failed | Loading | Ready | LoadFailed | Load | Pong
+Event = Started | Counted | Delta | Embedded | Failed | Loading | Ready | LoadFailed | EngineStats | Pong
 
 
 class Frame(msgspec.Struct, frozen=True):

@@ -11,10 +11,10 @@ from llmos.engine.messages import MAX_PRIORITY, AdapterFiles, Counted, Generate,
 from llmos.engine.sampling.sampler import SamplingState
 from llmos.engine.sampling_params import check_sampling, derive_seed
 from llmos.engine.scheduling.sequence import Sequence
-from llmos.engine.text.choice import Choice
-from llmos.engine.text.dialogue import Dialogue, compile_dialogue, open_dialogue
-from llmos.engine.text.grammar import Grammars, check_beside
-from llmos.engine.text.json_strings import texts_in
+from llmos.engine.text.chat import ChatPrompt, compile_chat_grammar, encode_chat_prompt
+from llmos.engine.text.grammar import GrammarCompiler, check_compatible
+from llmos.engine.text.json_strings import iter_strings
+from llmos.engine.text.output import OutputProcessor
 
 if TYPE_CHECKING:
     from llmos.engine.checkpoint.adapters import Adapter
@@ -38,7 +38,7 @@ class Prepared:
 
 
 def prepare(
-    request: Generate, tokenizer: "Tokenizer", grammars: Grammars, *, vocab_size: int, context_length: int
+    request: Generate, tokenizer: "Tokenizer", grammars: GrammarCompiler, *, vocab_size: int, context_length: int
 ) -> Prepared:
     """Check the request and turn it into sequences. Changes nothing, so any thread may call it.
 
@@ -51,20 +51,20 @@ def prepare(
     check_priority(request.priority)
     check_sampling(params, vocab_size, context_length)
     _refuse_far_too_long(request, tokenizer, context_length, field)
-    dialogue = _dialogue(request, tokenizer)
-    prompt = dialogue.tokens if dialogue else _prompt_tokens(request, tokenizer, vocab_size)
-    grammar = dialogue.grammar if dialogue else request.grammar
+    chat = _chat_prompt(request, tokenizer)
+    prompt = chat.tokens if chat else _prompt_tokens(request, tokenizer, vocab_size)
+    grammar = chat.grammar if chat else request.grammar
     if grammar is not None:
-        check_beside(grammar, params)
+        check_compatible(grammar, params)
     max_tokens = _room(len(prompt), params, context_length, field)
     stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
     seed = int.from_bytes(os.urandom(8), "little") if params.seed is None else params.seed
     echo = _prompt_text(request, prompt, tokenizer) if request.echo else ""
     # What an adapter makes of a prefix serves the same adapter only.
-    salt = f"{request.adapter.digest}\n{request.salt}" if request.adapter else request.salt
+    salt = f"{request.adapter.digest}\n{request.cache_salt}" if request.adapter else request.cache_salt
     # Last, since it may take long.
-    if dialogue is not None:
-        matcher = compile_dialogue(dialogue, grammars)
+    if chat is not None:
+        matcher = compile_chat_grammar(chat, grammars)
     else:
         matcher = None if grammar is None else grammars.compile(grammar)
     sequences = [
@@ -72,7 +72,7 @@ def prepare(
             request.id,
             prompt,
             SamplingState(params, seed=derive_seed(seed, i), prompt=prompt, stop_ids=stop_ids, vocab_size=vocab_size),
-            Choice(
+            OutputProcessor(
                 request.id,
                 i,
                 params,
@@ -81,9 +81,11 @@ def prepare(
                 tokenizer=tokenizer,
                 echo=echo,
                 # A grammar means every character.
-                continues=request.continues or request.messages is None or request.grammar is not None,
-                reader=dialogue.reader() if dialogue else None,
-                shown=dialogue.shown if dialogue else (),
+                continues_prompt=request.continue_final_message
+                or request.messages is None
+                or request.grammar is not None,
+                parser=chat.parser() if chat else None,
+                visible_control=chat.visible_control if chat else (),
             ),
             caller=request.caller,
             salt=salt,
@@ -104,8 +106,8 @@ def count(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context
     _check_continues(request)
     request = _with_template(request, tokenizer)
     _refuse_far_too_long(request, tokenizer, context_length, field)
-    dialogue = _dialogue(request, tokenizer)
-    prompt = dialogue.tokens if dialogue else _prompt_tokens(request, tokenizer, vocab_size)
+    chat = _chat_prompt(request, tokenizer)
+    prompt = chat.tokens if chat else _prompt_tokens(request, tokenizer, vocab_size)
     return Counted(request.id, len(prompt))
 
 
@@ -122,7 +124,7 @@ def _prompt_field(request: Generate) -> str:
 
 
 def _check_continues(request: Generate) -> None:
-    if not request.continues:
+    if not request.continue_final_message:
         return
     last = request.messages[-1] if request.messages else {}
     if last.get("role") != "assistant" or not isinstance(last.get("content"), str) or last.get("tool_calls"):
@@ -157,7 +159,7 @@ def _refuse_far_too_long(request: Generate, tokenizer: "Tokenizer", context_leng
         text = request.text
     else:
         tools = request.tools.functions if request.tools else []
-        text = "".join(texts_in([request.messages, tools, request.template_options]))
+        text = "".join(iter_strings([request.messages, tools, request.template_options]))
     num_characters = _USUAL_CHARACTERS_PER_TOKEN * context_length
     # Doubled, since the rest behind a beginning that takes few tokens may be of any kind.
     while num_characters < len(text):
@@ -171,7 +173,7 @@ def _refuse_far_too_long(request: Generate, tokenizer: "Tokenizer", context_leng
         num_characters *= 2
 
 
-def _dialogue(request: Generate, tokenizer: "Tokenizer") -> Dialogue | None:
+def _chat_prompt(request: Generate, tokenizer: "Tokenizer") -> ChatPrompt | None:
     """Return the conversation that the prompt is. None: it is plain."""
     if request.messages is None:
         for param, given in (("tools", request.tools), ("chat_template_kwargs", request.template_options)):
@@ -182,10 +184,10 @@ def _dialogue(request: Generate, tokenizer: "Tokenizer") -> Dialogue | None:
         raise BadRequest(
             "The model has no chat template, so it can't take messages. Send it a text prompt.", param="messages"
         )
-    dialogue = open_dialogue(request, tokenizer)
-    if not dialogue.tokens:
+    chat = encode_chat_prompt(request, tokenizer)
+    if not chat.tokens:
         raise _empty_prompt()
-    return dialogue
+    return chat
 
 
 def _prompt_tokens(request: Generate, tokenizer: "Tokenizer", vocab_size: int) -> list[int]:

@@ -128,7 +128,7 @@ class DecoderSpec:
     def score_scale(self) -> float:
         return self.head_dim**-0.5 if self.attention_scale is None else self.attention_scale
 
-    def within(self, context_length: int) -> "DecoderSpec":
+    def for_context_length(self, context_length: int) -> "DecoderSpec":
         """Return the spec for contexts that stay within a length: with longrope, a short one isn't stretched."""
         if self.rope_scaling != "longrope" or context_length > self.rope_original_positions:
             return self

@@ -45,7 +45,7 @@ class RawTensor:
         return self.shape[-1]
 
     @property
-    def stored_as(self) -> str:
+    def storage_type(self) -> str:
         """How the file has it, for people: its type, where the file's format has one for it."""
         return self.dtype
 

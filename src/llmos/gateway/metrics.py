@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from llmos.deployments.replicas.status import VersionStatus
-from llmos.engine.messages import Load
+from llmos.engine.messages import EngineStats
 from llmos.gateway.calls.admission import Calls
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -110,7 +110,9 @@ class _Replicas(Collector):
         return [up, ready, wanted, restarts, *of_load.values()]
 
 
-_OF_LOAD: Mapping[str, tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, Callable[[Load], int]]] = {
+_OF_LOAD: Mapping[
+    str, tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, Callable[[EngineStats], int]]
+] = {
     "running_sequences": (GaugeMetricFamily, "Sequences in the batch.", lambda load: load.num_running),
     "waiting_sequences": (GaugeMetricFamily, "Sequences that wait for room.", lambda load: load.num_waiting),
     "free_kv_blocks": (

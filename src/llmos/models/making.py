@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llmos.core.errors import BadRequest, StoreFailed
 from llmos.engine.compression.recipe import Kind, Recipe
 from llmos.models.registry import Registry
-from llmos.models.sources import Progress, silent
+from llmos.models.sources import Progress, no_progress
 from llmos.models.store import digest_of
 from llmos.models.versions.versions import Version
 
@@ -55,7 +55,7 @@ def make(
     *,
     name: str | None = None,
     text: Path | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Made:
     """Make a version of the model `name` (PARENT-LABEL where none is given) from the version that `ref` names.
 

@@ -17,7 +17,7 @@ from llmos.engine.messages import AdapterFiles
 from llmos.models import queries
 from llmos.models.catalog import Catalog, Entry, Source
 from llmos.models.names import check_name, parse_reference
-from llmos.models.sources import Access, Progress, silent
+from llmos.models.sources import Access, Progress, no_progress
 from llmos.models.store import Store
 from llmos.models.transfer.pulling import pull_from
 from llmos.models.versions.aliases import Aliases
@@ -109,7 +109,7 @@ class Registry:
         adapter = AdapterFiles(version.digest, {name: str(path) for name, path in self.files(version).items()})
         return Loadable(version=adapted, files=self.files(adapted), adapter=adapter)
 
-    def pull(self, name: str, progress: Progress = silent, notice: Notice | None = None) -> Version:
+    def pull(self, name: str, progress: Progress = no_progress, notice: Notice | None = None) -> Version:
         """Get a model of the catalog and return its version; at once where its files are here already.
 
         The sources are tried in order, and `notice` hears of those that failed. Raises DownloadFailed, with the reason
@@ -129,7 +129,9 @@ class Registry:
         listed = "".join(f"\n  {reason}" for reason in reasons)
         raise DownloadFailed(f"{name} can't be downloaded. Every source failed:{listed}")
 
-    def import_path(self, path: Path, name: str, progress: Progress = silent, *, license: str | None = None) -> Version:
+    def import_path(
+        self, path: Path, name: str, progress: Progress = no_progress, *, license: str | None = None
+    ) -> Version:
         """Take in a GGUF file, a Hugging Face folder, or a LoRA adapter, which is called MODEL:ADAPTER and changes the
         newest version of the model. The bytes stay as they are, shared by hard link where the file system allows it.
         Raises BadRequest, BadModelFile or UnsupportedModel before anything is stored.
@@ -157,7 +159,7 @@ class Registry:
         parent: Version,
         recipe: Mapping[str, Any],
         made_by: str | None = None,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
     ) -> Version:
         """List the version that `recipe` made from `parent`, as a version of the model `name`. Licence and generation
         defaults are the parent's; the same recipe that gives the same files is the same version.

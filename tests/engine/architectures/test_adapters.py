@@ -12,7 +12,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
-from llmos.engine.checkpoint.adapters import LowRank, open_adapter
+from llmos.engine.checkpoint.adapters import LowRankUpdate, open_adapter
 from support.tiny_models import TinyModel
 
 CLOSE = {"rtol": 1e-3, "atol": 2e-4}
@@ -124,7 +124,9 @@ def test_an_adapter_that_was_taken_away_is_used_no_more(llama, drive, tmp_path):
     driver = drive(llama.open())
     adapter = Adapted(llama, tmp_path).open(llama)
     driver.runner.set_adapter(0, adapter)
-    driver.runner.set_adapter(0, {"layers.0.q": LowRank(*(np.zeros_like(x) for x in _parts(adapter["layers.0.q"])))})
+    driver.runner.set_adapter(
+        0, {"layers.0.q": LowRankUpdate(*(np.zeros_like(x) for x in _parts(adapter["layers.0.q"])))}
+    )
     prompt = llama.prompt(8)
     found = with_adapters(driver, {"a": prompt}, [0])["a"]
     np.testing.assert_allclose(found, llama.logits(prompt), **CLOSE)

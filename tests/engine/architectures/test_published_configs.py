@@ -184,7 +184,7 @@ def test_phi_3_of_128k_turns_by_its_long_factors_and_by_its_short_ones_in_a_shor
     assert inverse_frequencies(spec)[0] == pytest.approx(
         inverse_frequencies(plain)[0] / config["rope_scaling"]["long_factor"]
     )
-    short = spec.within(4096)
+    short = spec.for_context_length(4096)
     assert inverse_frequencies(short)[0] == pytest.approx(inverse_frequencies(plain)[0] / 1.05)
     assert spec.rope_attention_factor == short.rope_attention_factor == pytest.approx(1.190238, rel=1e-6)
 

@@ -18,7 +18,7 @@ def test_a_gguf_file_says_its_own_keys(smollm2_path: Path) -> None:
     assert "tokenizer.chat_template" not in facts
     assert metadata.template is not None
     assert "<|im_start|>" in metadata.template
-    assert not metadata.thinks
+    assert not metadata.supports_thinking
 
 
 def test_a_folder_says_the_same_in_the_same_words(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_folder_says_the_same_in_the_same_words(tmp_path: Path) -> None:
         "qwen3.context_length": 4096,
         "qwen3.block_count": 28,
     }
-    assert metadata.thinks
+    assert metadata.supports_thinking
 
 
 def test_a_model_without_a_template_has_none(tmp_path: Path) -> None:

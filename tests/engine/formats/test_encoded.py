@@ -13,13 +13,13 @@ from llmos.engine.compression.quantize.affine import round_affine
 from llmos.engine.compression.quantize.minmax import round_minmax
 from llmos.engine.formats import encoded
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.formats.encoded import Descriptor, Part, encoded_tensor, read_descriptors, write_descriptors
+from llmos.engine.formats.encoded import Descriptor, Part, encoded_tensor, format_descriptors, parse_descriptors
 from llmos.engine.formats.encodings import AbsMax, Affine, Blocks, MinMax
 from llmos.engine.formats.gguf import GGUFFile
-from llmos.engine.formats.gguf_writer import open_gguf
-from llmos.engine.formats.placed_file import TensorKind
+from llmos.engine.formats.gguf_writer import open_gguf_writer
 from llmos.engine.formats.safetensors import open_safetensors
 from llmos.engine.formats.safetensors_writer import open_safetensors_writer
+from llmos.engine.formats.tensor_file import TensorHeader
 
 ROWS, COLUMNS = 12, 64
 WEIGHTS = np.random.default_rng(5).normal(size=(ROWS, COLUMNS)).astype(np.float32)
@@ -50,7 +50,7 @@ def test_some_rows_are_those_rows_of_the_whole(names, rows):
 def test_types_are_those_that_the_engine_runs_as_they_are():
     assert [tensor_of(name).dtype for name in ENCODED] == ["F32", "Q8_0", "Q4_1", "F32"]
     assert tensor_of("affine", "absmax").dtype == "F32"
-    assert tensor_of("minmax").stored_as == "minmax 3 bits"
+    assert tensor_of("minmax").storage_type == "minmax 3 bits"
 
 
 def test_descriptors_come_back_as_they_were_written():
@@ -59,20 +59,20 @@ def test_descriptors_come_back_as_they_were_written():
         "a": Descriptor((ROWS * 4, COLUMNS), parts),
         "b": Descriptor((3, 2, 32), (Part(MinMax(5, None, -0.1, 1 / 3), 6),)),
     }
-    assert read_descriptors(write_descriptors(written), "file") == written
+    assert parse_descriptors(format_descriptors(written), "file") == written
 
 
 @pytest.mark.parametrize("kind", ["gguf", "safetensors"])
 def test_a_file_holds_them_beside_others(kind, tmp_path):
     encoding, rows = ENCODED["minmax"]
     descriptor = Descriptor((ROWS, COLUMNS), (Part(encoding, ROWS),))
-    metadata = {encoded.KEY: write_descriptors({"small": descriptor})}
+    metadata = {encoded.KEY: format_descriptors({"small": descriptor})}
     kinds = {
-        "small": TensorKind(None, (ROWS, COLUMNS), rows.nbytes),
-        "plain": TensorKind("F32", (ROWS, COLUMNS), WEIGHTS.nbytes),
+        "small": TensorHeader(None, (ROWS, COLUMNS), rows.nbytes),
+        "plain": TensorHeader("F32", (ROWS, COLUMNS), WEIGHTS.nbytes),
     }
     path = tmp_path / "file"
-    with (open_gguf if kind == "gguf" else open_safetensors_writer)(path, metadata, kinds) as file:
+    with (open_gguf_writer if kind == "gguf" else open_safetensors_writer)(path, metadata, kinds) as file:
         file.write("plain", 0, WEIGHTS.view(np.uint8))
         for row in reversed(range(ROWS)):  # in any order
             file.write("small", row * rows.shape[1], rows[row : row + 1])
@@ -111,14 +111,14 @@ def part(**fields: object) -> dict[str, object]:
 )
 def test_a_hostile_descriptor_is_refused_with_the_reason(descriptor, reason):
     with pytest.raises(BadModelFile, match=r"file is damaged: of tensor 't', ") as error:
-        read_descriptors(json.dumps({"t": descriptor}), "file")
+        parse_descriptors(json.dumps({"t": descriptor}), "file")
     assert reason in error.value.message
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, 7, None])
 def test_what_is_no_descriptor_at_all_is_refused(text):
     with pytest.raises(BadModelFile, match=r"its llmos.encodings is no JSON object"):
-        read_descriptors(text, "file")
+        parse_descriptors(text, "file")
 
 
 def test_bytes_that_are_too_few_are_refused(tmp_path: Path):
@@ -129,8 +129,8 @@ def test_bytes_that_are_too_few_are_refused(tmp_path: Path):
 
 
 def test_a_file_that_is_not_finished_is_not_there(tmp_path):
-    kinds = {"plain": TensorKind("F32", (ROWS, COLUMNS), WEIGHTS.nbytes)}
-    with contextlib.suppress(KeyboardInterrupt), open_gguf(tmp_path / "file", {}, kinds) as file:
+    kinds = {"plain": TensorHeader("F32", (ROWS, COLUMNS), WEIGHTS.nbytes)}
+    with contextlib.suppress(KeyboardInterrupt), open_gguf_writer(tmp_path / "file", {}, kinds) as file:
         file.write("plain", 0, WEIGHTS.view(np.uint8))
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from llmos.core.errors import BadModelFile
 from llmos.engine.compression.prune.masks import share_kept, two_of_four_kept
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.formats.encoded import Descriptor, Part, read_descriptors, write_descriptors
+from llmos.engine.formats.encoded import Descriptor, Part, format_descriptors, parse_descriptors
 from llmos.engine.formats.sparse import SPARSE_DTYPES, Sparse
 from llmos.engine.tensors import BLOCK_LENGTH, RawTensor
 
@@ -67,7 +67,7 @@ def test_half_of_the_weights_take_clearly_less_than_all(dtype, places):
 @given(matrices, st.integers(0, 4))
 def test_what_a_descriptor_says_is_the_same_encoding(tensor, kept):
     described = {"q": Descriptor(tensor.shape, (Part(Sparse(tensor.dtype, kept, "bits"), tensor.num_rows),))}
-    assert read_descriptors(write_descriptors(described), "a file") == described
+    assert parse_descriptors(format_descriptors(described), "a file") == described
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_a_descriptor_says_is_the_same_encoding(tensor, kept):
 def test_a_descriptor_of_what_there_is_not_is_refused(wrong):
     part = Sparse("Q8_0", 48, "2:4").fields() | wrong
     with pytest.raises(BadModelFile, match="a file is damaged: of tensor 'q'"):
-        read_descriptors(json.dumps({"q": {"shape": [3, 96], "parts": [{"rows": 3, **part}]}}), "a file")
+        parse_descriptors(json.dumps({"q": {"shape": [3, 96], "parts": [{"rows": 3, **part}]}}), "a file")
 
 
 @pytest.mark.parametrize(("kept", "places", "num_columns"), [(97, "bits", 96), (40, "2:4", 96), (24, "bits", 48)])

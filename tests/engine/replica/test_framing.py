@@ -11,10 +11,10 @@ from llmos.engine.messages import (
     Abort,
     Command,
     Delta,
+    EngineStats,
     Event,
     Frame,
     Generate,
-    Load,
     LoadModel,
     Ready,
     SamplingParams,
@@ -38,7 +38,7 @@ EVENTS = [
     Started("a", 3),
     Delta(id="a", text="é", token_ids=[7], logprobs=[TokenLogprob(7, "�", b"\xc3", -0.5, [(7, "�", b"\xc3", -0.5)])]),
     Delta(id="a", index=1, finish_reason="stop", stop_reason=2, num_output_tokens=9),
-    Load(
+    EngineStats(
         num_running=1, num_waiting=2, num_free_blocks=3, num_preemptions=4, num_steps=5, num_prompt_tokens=6,
         num_output_tokens=7,
     ),

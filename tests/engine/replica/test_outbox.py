@@ -2,10 +2,10 @@
 
 import pytest
 
-from llmos.engine.messages import Delta, Failed, Load, Started
+from llmos.engine.messages import Delta, EngineStats, Failed, Started
 from llmos.engine.replica.outbox import FEW_STREAMS, HOLD_SECONDS, Outbox
 
-BUSY = Load(
+BUSY = EngineStats(
     num_running=1, num_waiting=0, num_free_blocks=1, num_preemptions=0, num_steps=1, num_prompt_tokens=1,
     num_output_tokens=1,
 )  # fmt: skip

@@ -14,11 +14,11 @@ from llmos.engine.messages import (
     Count,
     Counted,
     Delta,
+    EngineStats,
     Failed,
     Frame,
     Generate,
     Grammar,
-    Load,
     LoadFailed,
     LoadModel,
     Ping,
@@ -131,8 +131,8 @@ def test_all_sequences_of_a_step_are_in_one_frame(worker):
 def test_started_comes_before_the_first_delta_and_load_tells_how_busy_it_is(worker):
     worker.send(generate(max_tokens=3))
     events = worker.read_until(is_last("r"))
-    assert [type(event) for event in events] == [Started, Delta, Load, Delta, Load, Delta, Load]
-    first, *_, last = (event for event in events if isinstance(event, Load))
+    assert [type(event) for event in events] == [Started, Delta, EngineStats, Delta, EngineStats, Delta, EngineStats]
+    first, *_, last = (event for event in events if isinstance(event, EngineStats))
     assert (first.num_running, first.num_waiting) == (1, 0)
     assert (last.num_running, last.num_output_tokens, last.num_prompt_tokens) == (0, 3, 3)
 
@@ -144,7 +144,7 @@ def test_an_abort_frees_the_sequence_and_nothing_more_is_said(worker):
     events = worker.read_until(is_last("next"))
     after = events[events.index(Started("next", 3)) :]
     assert not deltas(after, "gone")
-    assert [event for event in after if isinstance(event, Load)][-1].num_running == 0
+    assert [event for event in after if isinstance(event, EngineStats)][-1].num_running == 0
 
 
 def test_an_abort_right_behind_its_request_wins(worker):

@@ -7,7 +7,7 @@ import pytest
 
 from llmos.engine.messages import Grammar
 from llmos.engine.sampling.masks import MaskMaker
-from llmos.engine.text.grammar import Grammars
+from llmos.engine.text.grammar import GrammarCompiler
 from support.fakes import EOS, VOCAB_SIZE, FakeTokenizer, drain, make_engine, tokens_of
 from support.grammars import PERSON_GRAMMAR, ask
 
@@ -16,7 +16,7 @@ PLACE = Grammar("regex", "(at home|at work|away)( [a-z]+)?")
 
 @pytest.fixture(scope="module")
 def grammars():
-    return Grammars(FakeTokenizer(), VOCAB_SIZE)
+    return GrammarCompiler(FakeTokenizer(), VOCAB_SIZE)
 
 
 def allowed(mask):
@@ -68,10 +68,10 @@ def test_behind_a_token_that_may_not_come_all_may(grammars):
 
 def test_the_end_is_allowed_where_the_text_may_end(grammars):
     matcher = grammars.compile(PLACE)
-    assert [matcher.read(token) for token in b"away"] == [False] * 4
+    assert [matcher.accept(token) for token in b"away"] == [False] * 4
     assert masks_of((matcher, [])) == [text(" ") | {EOS}]
     matcher = grammars.compile(Grammar("choice", '["x", "yy"]'))
-    assert matcher.read(ord("x"))
+    assert matcher.accept(ord("x"))
 
 
 def test_what_is_forced_is_drafted_and_counted_as_right():
@@ -100,9 +100,9 @@ def test_a_grammar_with_a_schema_of_many_names_remembers_how_they_are_spelled(gr
     }
     matcher = grammars.compile(Grammar("json_schema", json.dumps(schema)))
     said = []
-    while forced := matcher.forced():
+    while forced := matcher.forced_tokens():
         said += forced
         for token in forced:
-            is_complete = matcher.read(token)
+            is_complete = matcher.accept(token)
     assert is_complete
     assert json.loads(bytes(said)) == {f"property {i}": i for i in range(50)}

@@ -11,7 +11,7 @@ STEM = [(i * 7) % 250 + 1 for i in range(100)]
 
 
 def salted(salt, id="r", tokens=tuple(STEM), **sampling):
-    return msgspec.structs.replace(generate(id, tokens, **sampling), salt=salt)
+    return msgspec.structs.replace(generate(id, tokens, **sampling), cache_salt=salt)
 
 
 def cached_tokens(told, id):

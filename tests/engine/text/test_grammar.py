@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Failed, Generate, Grammar, SamplingParams
-from llmos.engine.text.grammar_trial import Trial
+from llmos.engine.text.grammar_checker import GrammarChecker
 from support.fakes import EOS, MarkovRunner, continuation, drain, generate, make_engine, run, text_of, tokens_of
 from support.grammars import PERSON, PERSON_GRAMMAR, ask
 
@@ -245,7 +245,7 @@ def test_an_aborted_answer_leaves_its_grammar_behind(engine):
 
 
 def test_a_trial_whose_process_was_killed_starts_another():
-    trial = Trial()
+    trial = GrammarChecker()
     try:
         assert trial.check('start: "a"') is None
         os.kill(trial._process.pid, signal.SIGKILL)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmos.engine.text.reasoning import ReasoningSplitter, ReasoningTags, find_reasoning
+from llmos.engine.text.reasoning import ReasoningSplitter, ReasoningTags, detect_reasoning
 
 TAGS = ReasoningTags("<think>", "</think>")
 
@@ -58,8 +58,8 @@ def test_the_pieces_make_no_difference(parts, places, is_open):
 
 
 def test_the_template_says_which_tags():
-    assert find_reasoning("{{ '<think>' }} … {{ '</think>' }}") == TAGS
-    assert find_reasoning("[THINK][/THINK]") == ReasoningTags("[THINK]", "[/THINK]")
-    assert find_reasoning("{{ messages }}") is None
+    assert detect_reasoning("{{ '<think>' }} … {{ '</think>' }}") == TAGS
+    assert detect_reasoning("[THINK][/THINK]") == ReasoningTags("[THINK]", "[/THINK]")
+    assert detect_reasoning("{{ messages }}") is None
     assert TAGS.are_open_in("<|im_start|>assistant\n<think>\n")
     assert not TAGS.are_open_in("<|im_start|>assistant\n<think>\n\n</think>\n\n")

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed, UnsupportedModel
-from llmos.models.sources import Access, gather, silent
+from llmos.models.sources import Access, gather, no_progress
 from llmos.models.store import Store
 
 COMMIT = "c0ffee" * 6 + "c0ff"
@@ -44,7 +44,7 @@ def list_files(server):
 def get(server, store):
     def get(location="hf:acme/tiny", *, token=None):
         with store.arriving(location) as arrivals:
-            gathered = gather(location, arrivals, Access(hf_endpoint=server.url, hf_token=token), silent)
+            gathered = gather(location, arrivals, Access(hf_endpoint=server.url, hf_token=token), no_progress)
             return gathered, {name: path.read_bytes() for name, path in gathered.files.items()}
 
     return get

@@ -7,7 +7,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from llmos.core.errors import BadRequest, DownloadFailed
-from llmos.models.sources import Access, gather, silent
+from llmos.models.sources import Access, gather, no_progress
 from llmos.models.store import Store
 
 CONTENT = bytes(range(256)) * 40_000
@@ -43,7 +43,7 @@ def bucket(endpoint, monkeypatch):
 def get(tmp_path):
     store = Store(tmp_path / "store")
 
-    def get(location, progress=silent):
+    def get(location, progress=no_progress):
         with store.arriving(location) as arrivals:
             gathered = gather(location, arrivals, Access(), progress)
             return {name: path.read_bytes() for name, path in gathered.files.items()}

@@ -68,7 +68,7 @@ class OpenAIDialect(Dialect):
 
     def _conversed(self) -> dict[str, Any]:
         request = self.request
-        if request.continues:
+        if request.continue_final_message:
             raise self.cannot("messages", "go on with an assistant's message", "End with a message of the user.")
         if request.echo:
             raise self.cannot("echo", "repeat a conversation", "Leave `echo` out.")

@@ -22,11 +22,11 @@ from llmos.engine.messages import (
     Delta,
     Embed,
     Embedded,
+    EngineStats,
     Event,
     Failed,
     Frame,
     Generate,
-    Load,
     LoadFailed,
     Loading,
     LoadModel,
@@ -50,7 +50,7 @@ class Replica:
     def __init__(self, process: "subprocess.Popen[bytes]", timeouts: ReplicaTimeouts) -> None:
         self.pid = process.pid
         self.ready: Ready | None = None
-        self.load: Load | None = None
+        self.load: EngineStats | None = None
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the process answers no more, for whatever reason."""
         self._process = process
@@ -238,7 +238,7 @@ class Replica:
 
     def _take(self, event: Event) -> None:
         match event:
-            case Load():
+            case EngineStats():
                 self.load = event
             case Pong():
                 self._watchdog.on_answer(event.step_seconds)

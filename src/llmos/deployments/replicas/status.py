@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from llmos.engine.messages import Load, Ready
+from llmos.engine.messages import EngineStats, Ready
 
 State = Literal["loading", "ready", "stuck", "failed", "stopped"]
 """stuck: it has not got on for half of the time after which it is killed and started again."""
@@ -23,7 +23,7 @@ class ReplicaStatus:
     pid: int | None
     ready: Ready | None
     """What was loaded, once it is."""
-    load: Load | None
+    load: EngineStats | None
     """How busy it is."""
     tokens_in_flight: int
     """Of its open requests: prompts that are not computed, and what may still be written."""
@@ -45,7 +45,7 @@ class VersionStatus:
     since: datetime
     pid: int | None
     ready: Ready | None
-    load: Load | None
+    load: EngineStats | None
     """Of all of them together."""
     restarts: int
     error: str | None
@@ -89,7 +89,9 @@ def of_version(
     )
 
 
-def _sum(loads: Sequence[Load]) -> Load | None:
+def _sum(loads: Sequence[EngineStats]) -> EngineStats | None:
     if not loads:
         return None
-    return Load(**{name: sum(getattr(load, name) for load in loads) for name in msgspec.structs.asdict(loads[0])})
+    return EngineStats(
+        **{name: sum(getattr(load, name) for load in loads) for name in msgspec.structs.asdict(loads[0])}
+    )

@@ -47,7 +47,7 @@ def config_fields(config: Mapping[str, Any]) -> Fields:
     quantization = fields.section("quantization_config")
     if quantization is not None:
         raise UnsupportedModel(
-            f"These weights are quantized with {quantization.word('quant_method', 'an unnamed method')}; "
+            f"These weights are quantized with {quantization.string('quant_method', 'an unnamed method')}; "
             "use the original checkpoint, or a GGUF file of it."
         )
     return fields
@@ -78,7 +78,7 @@ def decoder_from_config(
     num_heads = fields.integer("num_attention_heads", high=limits.MAX_HEADS)
     max_positions = fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS)
     head_dim = head_dim_from_config(fields, default_head_dim)
-    activation = fields.word(activation_name, default_activation, known=ACTIVATIONS)
+    activation = fields.string(activation_name, default_activation, known=ACTIVATIONS)
     spec = DecoderSpec(
         family=family,
         vocab_size=fields.integer("vocab_size", high=limits.MAX_VOCAB),
@@ -96,7 +96,7 @@ def decoder_from_config(
         **(rope_from_config(fields, head_dim=head_dim) if rope is None else rope),
         **traits,
     )
-    return limits.checked(spec)
+    return limits.validated(spec)
 
 
 def head_dim_from_config(fields: Fields, default: int | None = None) -> int:

@@ -34,7 +34,7 @@ def rope_from_config(
     if parameters is not None:
         theta = parameters.number("rope_theta", theta, **THETA_RANGE)
     if default_share is None and share != 1.0:
-        raise limits.refuse_parts("partial rotary positions (partial_rotary_factor)")
+        raise limits.unsupported("partial rotary positions (partial_rotary_factor)")
     rotary_dim = int(head_dim * share)
     rope = {"rope_theta": theta, "rotary_dim": None if rotary_dim == head_dim else rotary_dim}
     return rope if scaling is None else rope | scaling_from_config(fields, scaling)
@@ -44,7 +44,7 @@ def scaling_from_config(fields: Fields, scaling: Fields) -> dict[str, Any]:
     """Return the spec's values for a section "rope_scaling" or "rope_parameters"."""
     # The key was "type" until transformers 4.43, and longrope "su" before that.
     known = ("default", "linear", "llama3", "yarn", "longrope", "su")
-    kind = scaling.word("rope_type", scaling.word("type", "default"), known=known)
+    kind = scaling.string("rope_type", scaling.string("type", "default"), known=known)
     if kind == "linear":
         return {"rope_scaling": kind, "rope_factor": scaling.number("factor", low=1.0, high=1e6)}
     if kind == "llama3":
@@ -64,7 +64,7 @@ def scaling_from_config(fields: Fields, scaling: Fields) -> dict[str, Any]:
 
 def _yarn(fields: Fields, scaling: Fields) -> dict[str, Any]:
     if not scaling.flag("truncate", True):
-        raise limits.refuse_parts("yarn rope scaling with truncate set to false")
+        raise limits.unsupported("yarn rope scaling with truncate set to false")
     factor = scaling.number("factor", low=1.0, high=1e6)
     attention_factor = yarn_attention_factor(factor)
     over, under = (scaling.number(name, 0.0, low=0.0, high=1e6) for name in ("mscale", "mscale_all_dim"))

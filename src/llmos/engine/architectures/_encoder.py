@@ -50,10 +50,10 @@ def encoder_from_config(config: Mapping[str, Any], *, family: str, pads_position
         )
     for name in config.get("architectures") or ():
         if "Classification" in str(name) or "QuestionAnswering" in str(name):
-            raise limits.refuse_parts(f"a head that embeddings don't need and answers do ({str(name)[:64]})")
-    fields.word("position_embedding_type", "absolute", known=("absolute",))
+            raise limits.unsupported(f"a head that embeddings don't need and answers do ({str(name)[:64]})")
+    fields.string("position_embedding_type", "absolute", known=("absolute",))
     if fields.flag("is_decoder", False):
-        raise limits.refuse_parts("a decoder where an encoder of this family should be (is_decoder)")
+        raise limits.unsupported("a decoder where an encoder of this family should be (is_decoder)")
     return EncoderSpec(
         family=family,
         vocab_size=fields.integer("vocab_size", high=limits.MAX_VOCAB),
@@ -66,6 +66,6 @@ def encoder_from_config(config: Mapping[str, Any], *, family: str, pads_position
         first_position=first_position,
         num_types=fields.integer("type_vocab_size", 2, low=0, high=limits.MAX_VOCAB),
         norm_eps=fields.number("layer_norm_eps", 1e-12, low=0.0, high=1.0),
-        activation=ACTIVATIONS[fields.word("hidden_act", "gelu", known=ACTIVATIONS)],
+        activation=ACTIVATIONS[fields.string("hidden_act", "gelu", known=ACTIVATIONS)],
         max_positions=num_positions - first_position,
     )

@@ -75,7 +75,7 @@ class Fields:
             raise self._wrong(name, value, "true or false")
         return value
 
-    def word(self, name: str, default: str | _Required = REQUIRED, *, known: Collection[str] | None = None) -> str:
+    def string(self, name: str, default: str | _Required = REQUIRED, *, known: Collection[str] | None = None) -> str:
         """Return a string. Raises UnsupportedModel for one that is not among the known."""
         value = self._value(name, default)
         if not isinstance(value, str):

@@ -63,9 +63,9 @@ def gguf_fields(metadata: Mapping[str, Any], architecture: str, *, experts: bool
     """Return the fields `{architecture}.*`. Raises UnsupportedModel for parts that no spec can describe."""
     fields = Fields(metadata, where="the GGUF metadata", prefix=f"{architecture}.")
     if fields.integer("expert_count", 0, low=0) and not experts:
-        raise limits.refuse_parts("a mixture of experts")
+        raise limits.unsupported("a mixture of experts")
     if not fields.flag("attention.causal", True):
-        raise limits.refuse_parts("attention in both directions (it makes embeddings, not text)")
+        raise limits.unsupported("attention in both directions (it makes embeddings, not text)")
     return fields
 
 
@@ -106,10 +106,10 @@ def decoder_from_gguf(
     head_dim = fields.integer("attention.key_length", 0, low=0, high=limits.MAX_HEAD_DIM)
     head_dim = head_dim or limits.head_dim_of(hidden_size, num_heads)
     if fields.integer("attention.value_length", head_dim) != head_dim:
-        raise limits.refuse_parts("values of another size than its keys")
+        raise limits.unsupported("values of another size than its keys")
     rope = rope_from_gguf(fields, tensors, head_dim)
     if rope["rotary_dim"] is not None and not partial_rotary:
-        raise limits.refuse_parts("rotary positions on a part of each head only")
+        raise limits.unsupported("rotary positions on a part of each head only")
     window = fields.integer("attention.sliding_window", 0, low=0, high=limits.MAX_POSITIONS)
     if fields.integer("expert_count", 0, low=0):
         traits = experts_from_gguf(fields) | traits
@@ -132,16 +132,16 @@ def decoder_from_gguf(
         "tied_head": "output.weight" not in tensors,
     }
     spec = DecoderSpec(**(values | rope | traits))
-    return limits.checked(spec)
+    return limits.validated(spec)
 
 
 def experts_from_gguf(fields: Fields) -> dict[str, Any]:
     """Return the spec's values for a mixture of experts. llama.cpp scales a token's weights to one in all of these."""
     if fields.integer("expert_gating_func", 1, low=0) not in (0, 1):  # 1: softmax; older files say nothing
-        raise limits.refuse_parts("experts that are chosen otherwise than by a softmax")
+        raise limits.unsupported("experts that are chosen otherwise than by a softmax")
     for name in ("expert_shared_count", "expert_group_count", "expert_weights_scale"):
         if fields.number(name, 0.0, low=0.0, high=1e6) not in (0.0, 1.0 if name == "expert_weights_scale" else 0.0):
-            raise limits.refuse_parts(f"an {name} of its own")
+            raise limits.unsupported(f"an {name} of its own")
     return {
         "num_experts": fields.integer("expert_count", high=limits.MAX_EXPERTS),
         "experts_per_token": fields.integer("expert_used_count", high=limits.MAX_EXPERTS),

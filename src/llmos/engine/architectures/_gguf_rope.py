@@ -38,7 +38,7 @@ def rope_from_gguf(fields: Fields, tensors: Mapping[str, RawTensor], head_dim: i
 
 def _scaling(fields: Fields) -> dict[str, Any]:
     # Before rope.scaling.type there was a bare factor, and it meant "linear"; 0 and 1 mean no scaling.
-    kind = fields.word("rope.scaling.type", "linear", known=("none", "linear", "yarn"))
+    kind = fields.string("rope.scaling.type", "linear", known=("none", "linear", "yarn"))
     factor = fields.number(
         "rope.scaling.factor", fields.number("rope.scale_linear", 0.0, low=0.0, high=1e6), low=0.0, high=1e6
     )
@@ -51,7 +51,7 @@ def _scaling(fields: Fields) -> dict[str, Any]:
         "attn_factor": 1.0, "yarn_attn_factor": 1.0, "yarn_ext_factor": 1.0, "yarn_log_multiplier": 0.0,
     }.items():  # fmt: skip
         if fields.number(f"rope.scaling.{name}", plain, low=-1e6, high=1e6) != plain:
-            raise limits.refuse_parts(f"yarn rope scaling whose {name} is not the plain one")
+            raise limits.unsupported(f"yarn rope scaling whose {name} is not the plain one")
     return {
         "rope_scaling": "yarn",
         "rope_factor": factor,

@@ -13,7 +13,7 @@ MAX_VOCAB = 1 << 24
 MAX_POSITIONS = 1 << 27
 
 
-def checked(spec: DecoderSpec) -> DecoderSpec:
+def validated(spec: DecoderSpec) -> DecoderSpec:
     """Return the spec. Raises BadModelFile where its sizes contradict one another."""
     if spec.num_heads % spec.num_kv_heads:
         raise BadModelFile(
@@ -66,5 +66,5 @@ def window_or_none(window: int | None, max_positions: int) -> int | None:
     return window if window is not None and window < max_positions else None
 
 
-def refuse_parts(what: str) -> UnsupportedModel:
+def unsupported(what: str) -> UnsupportedModel:
     return UnsupportedModel(f"This model has {what}, which this engine does not run.")

@@ -39,8 +39,8 @@ def with_sentence_files(spec: EncoderSpec, files: Mapping[str, Path]) -> Encoder
         spec,
         max_positions=max_positions,
         pooling=_pooling(files, pooling_name, has_prompts=bool(prompts)),
-        normalizes=any(kind == "Normalize" for kind, _ in steps),
-        lowers=config.flag("do_lower_case", False),
+        normalize=any(kind == "Normalize" for kind, _ in steps),
+        lowercase=config.flag("do_lower_case", False),
         prompts=prompts,
         default_prompt=default,
     )
@@ -68,7 +68,7 @@ def _pooling(files: Mapping[str, Path], name: str, *, has_prompts: bool) -> Pool
     if has_prompts and not fields.flag("include_prompt", True):
         raise UnsupportedModel(f"{name}: include_prompt is false; this engine pools over the prompt, too.")
     if fields.get("pooling_mode") is not None:
-        return _POOLINGS[fields.word("pooling_mode", known=_POOLINGS)]
+        return _POOLINGS[fields.string("pooling_mode", known=_POOLINGS)]
     others = [key for key in _other_flags(fields) if key not in _FLAGS.values()]
     chosen = [mode for mode, flag in _FLAGS.items() if fields.flag(flag, False)]
     if others or len(chosen) > 1:

@@ -27,7 +27,7 @@ _27B_LAYERS = 46
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
     fields = config_fields(config)
     if fields.flag("use_bidirectional_attention", False):
-        raise limits.refuse_parts("attention in both directions (use_bidirectional_attention)")
+        raise limits.unsupported("attention in both directions (use_bidirectional_attention)")
     num_layers = num_layers_of(fields)
     has_bias = fields.flag("attention_bias", False)
     softcap = {"low": 1e-3, "high": 1e6}

@@ -33,9 +33,9 @@ _27B_LAYERS = 62
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
     fields = config_fields(config)
     if fields.flag("use_bidirectional_attention", False):
-        raise limits.refuse_parts("attention in both directions (use_bidirectional_attention)")
+        raise limits.unsupported("attention in both directions (use_bidirectional_attention)")
     if fields.get("attn_logit_softcapping") is not None:
-        raise limits.refuse_parts("a soft cap on its attention scores (attn_logit_softcapping)")
+        raise limits.unsupported("a soft cap on its attention scores (attn_logit_softcapping)")
     has_bias = fields.flag("attention_bias", False)
     pattern = fields.integer("sliding_window_pattern", _PATTERN, high=limits.MAX_LAYERS)
     head_dim = head_dim_from_config(fields, 256)
@@ -108,7 +108,7 @@ def _rope(fields: Fields) -> tuple[dict[str, Any], float]:
         rope = {"rope_theta": full.number("rope_theta", 1e6, **THETA_RANGE)} | scaling_from_config(fields, full)
     if windowed is not None:
         if scaling_from_config(fields, windowed):
-            raise limits.refuse_parts("scaled rotary positions in layers with a sliding window")
+            raise limits.unsupported("scaled rotary positions in layers with a sliding window")
         window_theta = windowed.number("rope_theta", window_theta, **THETA_RANGE)
     return rope, window_theta
 

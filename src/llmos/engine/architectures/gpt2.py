@@ -36,7 +36,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         "add_cross_attention": False,
     }.items():
         if fields.flag(name, usual) != usual:
-            raise limits.refuse_parts(f"{name} set to {str(not usual).lower()}")
+            raise limits.unsupported(f"{name} set to {str(not usual).lower()}")
     hidden_size = fields.integer("n_embd", high=limits.MAX_HIDDEN)
     return _spec(
         vocab_size=fields.integer("vocab_size", high=limits.MAX_VOCAB),
@@ -46,7 +46,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         intermediate_size=fields.integer("n_inner", 4 * hidden_size, high=limits.MAX_INTERMEDIATE),
         max_positions=fields.integer("n_positions", high=limits.MAX_POSITIONS),
         norm_eps=fields.number("layer_norm_epsilon", 1e-5, low=0.0, high=1.0),
-        activation=ACTIVATIONS[fields.word("activation_function", "gelu_new", known=ACTIVATIONS)],
+        activation=ACTIVATIONS[fields.string("activation_function", "gelu_new", known=ACTIVATIONS)],
         tied_head=fields.flag("tie_word_embeddings", True),
     )
 
@@ -97,4 +97,4 @@ def _spec(*, hidden_size: int, num_heads: int, **values: Any) -> DecoderSpec:
         mlp_bias=True,
         **values,
     )
-    return limits.checked(spec)
+    return limits.validated(spec)

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.architectures import Source, family_of_model_type
-from llmos.engine.checkpoint.tensor_names import listed
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.formats.safetensors import open_safetensors
+from llmos.engine.formats.tensor_names import format_names
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -27,7 +27,7 @@ CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 MAX_RANK = 512
 
-ADAPTED = ("q", "k", "v", "o", "gate", "up", "down")
+TARGET_MODULES = ("q", "k", "v", "o", "gate", "up", "down")
 """The matrices of a layer that an adapter may change."""
 
 _KEY = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<part>[AB])\.weight")
@@ -54,14 +54,14 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class LowRank:
+class LowRankUpdate:
     """What is added to a matrix: y += up · (down · x)."""
 
     down: Floats  # [rank, in]
     up: Floats  # [out, rank], the adapter's scale multiplied in
 
 
-Adapter = Mapping[str, LowRank]
+Adapter = Mapping[str, LowRankUpdate]
 """By the canonical name of the matrix without ".weight": "layers.3.q"."""
 
 
@@ -77,7 +77,7 @@ def open_adapter(files: Mapping[str, Path], spec: DecoderSpec) -> Adapter:
             f"{WEIGHTS_NAME} is missing. peft writes it beside {CONFIG_NAME}; a pickled adapter_model.bin is not read."
         )
     modules = _modules(open_safetensors(files[WEIGHTS_NAME], WEIGHTS_NAME))
-    adapter: dict[str, LowRank] = {}
+    adapter: dict[str, LowRankUpdate] = {}
     used: set[str] = set()
     for canonical, source in _sources(spec, modules).items():
         module = source.name.removesuffix(".weight")
@@ -89,8 +89,8 @@ def open_adapter(files: Mapping[str, Path], spec: DecoderSpec) -> Adapter:
         adapter[name] = _low_rank(name, down, up, source, spec.tensor_shapes()[canonical], config)
     if unused := set(modules) - used:
         raise UnsupportedModel(
-            f"The adapter changes {listed(unused)}; in a {spec.family} model it may change the linear layers "
-            f"{', '.join(ADAPTED)} of each layer."
+            f"The adapter changes {format_names(unused)}; in a {spec.family} model it may change the linear layers "
+            f"{', '.join(TARGET_MODULES)} of each layer."
         )
     if not adapter:
         raise BadModelFile(f"{WEIGHTS_NAME} changes nothing: it has no pair of lora_A and lora_B.")
@@ -120,7 +120,7 @@ def _modules(tensors: Mapping[str, RawTensor]) -> dict[str, tuple[RawTensor, Raw
             raise UnsupportedModel(f"{WEIGHTS_NAME} has {key!r}; an adapter has lora_A.weight and lora_B.weight only.")
         parts.setdefault(match["module"], {})[match["part"]] = tensors[key]
     if halves := [name for name, pair in parts.items() if len(pair) != 2]:
-        raise BadModelFile(f"{WEIGHTS_NAME} has only one of lora_A and lora_B of {listed(halves)}.")
+        raise BadModelFile(f"{WEIGHTS_NAME} has only one of lora_A and lora_B of {format_names(halves)}.")
     return {name: (pair["A"], pair["B"]) for name, pair in parts.items()}
 
 
@@ -132,7 +132,7 @@ def _sources(spec: DecoderSpec, modules: Mapping[str, object]) -> dict[str, Sour
     return {
         canonical: replace(source, name=source.name.removeprefix(prefix)) if is_bare else source
         for canonical, source in family.hf_sources(spec).items()
-        if canonical.endswith(".weight") and canonical.split(".")[-2] in ADAPTED
+        if canonical.endswith(".weight") and canonical.split(".")[-2] in TARGET_MODULES
     }
 
 
@@ -145,7 +145,7 @@ def _rows_in_file(source: Source, num_rows: int) -> int:
 
 def _low_rank(
     name: str, down: RawTensor, up: RawTensor, source: Source, shape: tuple[int, ...], config: Mapping[str, Any]
-) -> LowRank:
+) -> LowRankUpdate:
     if len(down.shape) != 2:
         raise BadModelFile(f"lora_A of {name} is no matrix.")
     rank = down.shape[0]
@@ -161,7 +161,7 @@ def _low_rank(
             f"The adapter of {name} is {list(up.shape)} times {list(down.shape)}; the model's matrix is {list(shape)}. "
             "It was made for another model."
         )
-    added = LowRank(np.ascontiguousarray(dequantize(down)), np.ascontiguousarray(part * np.float32(scale)))
+    added = LowRankUpdate(np.ascontiguousarray(dequantize(down)), np.ascontiguousarray(part * np.float32(scale)))
     if not (np.isfinite(added.down).all() and np.isfinite(added.up).all()):
         raise BadModelFile(f"The adapter of {name} has values that are no numbers.")
     return added

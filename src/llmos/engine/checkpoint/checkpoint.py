@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import Source
-from llmos.engine.checkpoint.model_files import ModelFiles, open_files
-from llmos.engine.checkpoint.tensor_names import listed
+from llmos.engine.checkpoint.model_files import ModelFiles, open_model_files
 from llmos.engine.encoder_spec import ModelSpec
+from llmos.engine.formats.tensor_names import format_names
 from llmos.engine.tensors import LazyTensors, RawTensor, dtype_of
 
 if TYPE_CHECKING:
@@ -44,18 +44,18 @@ def open_checkpoint(files: Mapping[str, Path]) -> Checkpoint:
     Raises BadModelFile for files that are broken or incomplete, all missing tensors at once, and UnsupportedModel for
     sound ones that this engine can't run.
     """
-    opened = open_files(files)
-    return Checkpoint(opened, *checked(opened))
+    opened = open_model_files(files)
+    return Checkpoint(opened, *validate_files(opened))
 
 
-def checked(files: ModelFiles) -> tuple[ModelSpec, dict[str, Source]]:
+def validate_files(files: ModelFiles) -> tuple[ModelSpec, dict[str, Source]]:
     """Return the spec, and where its tensors are in the files. Raises what open_checkpoint raises."""
     spec, sources = files.spec_and_sources()
     names = {source.name for source in sources.values()}
     if missing := names - set(files.tensors):
         raise BadModelFile(
             f"The files lack {len(missing)} of the {len(names)} tensors that this {spec.family} model needs: "
-            f"{listed(missing)}."
+            f"{format_names(missing)}."
         )
     if wrong := _wrong_shapes(files.tensors, spec, sources):
         raise BadModelFile(f"These tensors don't have the shape that the configuration asks for: {'; '.join(wrong)}.")

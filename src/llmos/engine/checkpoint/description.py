@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from llmos.core.errors import UnsupportedModel
-from llmos.engine.checkpoint.checkpoint import checked
-from llmos.engine.checkpoint.model_files import Format, open_files
+from llmos.engine.checkpoint.checkpoint import validate_files
+from llmos.engine.checkpoint.model_files import Format, open_model_files
 from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
@@ -41,11 +41,11 @@ def describe(files: Mapping[str, Path]) -> Description:
 
     Checks everything that opening checks, but reads neither weights nor tokenizer.
     """
-    opened = open_files(files)
+    opened = open_model_files(files)
     unsupported: str | None = None
     embedding_size: int | None = None
     try:
-        spec = checked(opened)[0]
+        spec = validate_files(opened)[0]
     except UnsupportedModel as error:
         unsupported = error.message
         num_parameters, context_length = sum(_sizes(opened.tensors).values()), opened.context_length
@@ -73,7 +73,7 @@ def describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> 
     """
     from llmos.engine.checkpoint.adapters import open_adapter
 
-    spec = checked(open_files(adapted))[0]
+    spec = validate_files(open_model_files(adapted))[0]
     if not isinstance(spec, DecoderSpec):
         raise UnsupportedModel("Adapters change models that write text; this one makes vectors.")
     adapter = open_adapter(files, spec)
@@ -97,7 +97,7 @@ def _dtype_summary(tensors: Mapping[str, RawTensor]) -> str:
         return "unknown"
     by_dtype: Counter[str] = Counter()
     for name, size in sizes.items():
-        by_dtype[tensors[name].stored_as] += size
+        by_dtype[tensors[name].storage_type] += size
     return by_dtype.most_common(1)[0][0] if by_dtype else "unknown"
 
 

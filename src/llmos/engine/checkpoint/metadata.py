@@ -43,7 +43,7 @@ class Metadata:
     """The chat template, in Jinja."""
 
     @property
-    def thinks(self) -> bool:
+    def supports_thinking(self) -> bool:
         """Whether the template takes a word on thinking before the answer."""
         return self.template is not None and "enable_thinking" in self.template
 

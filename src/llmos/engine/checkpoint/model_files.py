@@ -17,10 +17,10 @@ from llmos.engine.architectures import (
     with_sentence_files,
 )
 from llmos.engine.checkpoint.recommended import recommended_sampling
-from llmos.engine.checkpoint.tensor_names import listed
 from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
 from llmos.engine.formats.gguf import GGUFFile
 from llmos.engine.formats.json_file import read_json_object
+from llmos.engine.formats.tensor_names import format_names
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -52,11 +52,11 @@ class ModelFiles(Protocol):
 
     def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]: ...
     def tokenizer(self) -> "Tokenizer": ...
-    def forget(self) -> None:
+    def release_memory(self) -> None:
         """Let go of the memory that holds what was read so far; what is read again comes from the files again."""
 
 
-def open_files(files: Mapping[str, Path]) -> ModelFiles:
+def open_model_files(files: Mapping[str, Path]) -> ModelFiles:
     """Raises BadModelFile where these are no model, or one that is damaged."""
     ggufs = sorted(name for name in files if name.endswith(".gguf"))
     # A folder with both holds the original weights and somebody's quantizations of them; the original is the model.
@@ -74,7 +74,7 @@ class GGUFFiles:
 
     def __init__(self, path: Path, name: str) -> None:
         file = GGUFFile(path, name)
-        self.tensors, self.metadata, self.forget = file.tensors, file.metadata, file.forget
+        self.tensors, self.metadata, self.release_memory = file.tensors, file.metadata, file.release_memory
         self.family = _text(self.metadata.get("general.architecture")) or "unknown"
         self.context_length = _count(self.metadata.get(f"{self.family}.context_length"))
         self.license = _text(self.metadata.get("general.license"))
@@ -99,7 +99,7 @@ class GGUFFiles:
         # A GGUF file holds what its model needs. A tensor that we'd leave out would change the answers.
         unused = set(self.tensors) - {source.name for source in sources.values()} - ROPE_TENSORS
         if unused and {source.name for source in sources.values()} <= set(self.tensors):
-            raise UnsupportedModel(f"A {spec.family} model has no place for {listed(unused)}.")
+            raise UnsupportedModel(f"A {spec.family} model has no place for {format_names(unused)}.")
         return spec, sources
 
     def tokenizer(self) -> "Tokenizer":
@@ -115,7 +115,12 @@ class FolderFiles:
         from llmos.engine.formats.safetensors import SafetensorsFolder  # whoever has a GGUF file needs no library
 
         folder = SafetensorsFolder(files)
-        self.tensors, self.config, self._paths, self.forget = folder.tensors, folder.config, files, folder.forget
+        self.tensors, self.config, self._paths, self.release_memory = (
+            folder.tensors,
+            folder.config,
+            files,
+            folder.release_memory,
+        )
         self._has_canonical_names = folder.has_canonical_names
         self.family = _text(self.config.get("model_type")) or "unknown"
         self.context_length = _count(self.config.get("max_position_embeddings"))

@@ -25,10 +25,10 @@ from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.encoded import Descriptor, Part
 from llmos.engine.formats.encodings import Blocks, Encoding
 from llmos.engine.formats.gguf_header import DTYPES as GGUF_TYPES
-from llmos.engine.formats.gguf_writer import open_gguf
-from llmos.engine.formats.placed_file import PlacedFile, TensorKind
+from llmos.engine.formats.gguf_writer import open_gguf_writer
 from llmos.engine.formats.safetensors import CANONICAL, DTYPES, INDEX_NAME, NAMES_KEY
 from llmos.engine.formats.safetensors_writer import open_safetensors_writer
+from llmos.engine.formats.tensor_file import TensorFileWriter, TensorHeader
 from llmos.engine.tensors import RawTensor
 
 Bytes = npt.NDArray[np.uint8]
@@ -110,8 +110,8 @@ class ModelWriter:
 
     # --- GGUF
 
-    def _gguf(self, parent: GGUFFiles, sources: Mapping[str, Source], metadata: Mapping[str, Any]) -> PlacedFile:
-        kinds: dict[str, TensorKind] = {}
+    def _gguf(self, parent: GGUFFiles, sources: Mapping[str, Source], metadata: Mapping[str, Any]) -> TensorFileWriter:
+        kinds: dict[str, TensorHeader] = {}
         descriptors: dict[str, Descriptor] = {}
         parts: dict[str, dict[str, Source]] = defaultdict(dict)
         for canonical, source in sources.items():
@@ -123,15 +123,15 @@ class ModelWriter:
                 descriptors[name] = descriptor
         for name in sorted(ROPE_TENSORS & set(parent.tensors)):
             tensor = parent.tensors[name]
-            kinds[name] = TensorKind(tensor.dtype, tensor.shape, tensor.data.nbytes)
+            kinds[name] = TensorHeader(tensor.dtype, tensor.shape, tensor.data.nbytes)
         said = {**parent.metadata, **metadata}
         said.pop("general.alignment", None)
         if descriptors:
-            said[encoded.KEY] = encoded.write_descriptors(descriptors)
+            said[encoded.KEY] = encoded.format_descriptors(descriptors)
         known = {key: value for key, value in said.items() if value is not None}
-        return open_gguf(self._folder / GGUF_NAME, known, kinds)
+        return open_gguf_writer(self._folder / GGUF_NAME, known, kinds)
 
-    def _tensor(self, name: str, parts: Mapping[str, Source]) -> tuple[TensorKind, Descriptor | None]:
+    def _tensor(self, name: str, parts: Mapping[str, Source]) -> tuple[TensorHeader, Descriptor | None]:
         """Give the tensors of the spec that a tensor of the file holds their places in it."""
         is_stack = next(iter(parts.values())).index is not None
         num_rows = sum(self._shapes[canonical][0] for canonical in parts)
@@ -149,14 +149,14 @@ class ModelWriter:
         types = {encoding.kind if isinstance(encoding, Blocks) else None for encoding in encodings}
         dtype = types.pop()
         if dtype is not None and not types and dtype in GGUF_TYPES.values():
-            return TensorKind(dtype, shape, begin), None
+            return TensorHeader(dtype, shape, begin), None
         each = tuple(Part(encoding, shape[0]) for encoding, shape in zip(encodings, shapes, strict=True))
-        return TensorKind(None, shape, begin), Descriptor(shape, each)
+        return TensorHeader(None, shape, begin), Descriptor(shape, each)
 
     # --- safetensors
 
-    def _safetensors(self) -> PlacedFile:
-        kinds: dict[str, TensorKind] = {}
+    def _safetensors(self) -> TensorFileWriter:
+        kinds: dict[str, TensorHeader] = {}
         descriptors: dict[str, Descriptor] = {}
         for name, shape in self._shapes.items():
             encoding = self._encodings[name]
@@ -164,13 +164,13 @@ class ModelWriter:
             num_bytes = encoding.num_bytes(num_rows, num_columns)
             self._homes[name] = _Home(name, 0, None, encoding, num_columns)
             if isinstance(encoding, Blocks) and encoding.kind in DTYPES.values():
-                kinds[name] = TensorKind(encoding.kind, shape, num_bytes)
+                kinds[name] = TensorHeader(encoding.kind, shape, num_bytes)
             else:
-                kinds[name] = TensorKind(None, shape, num_bytes)
+                kinds[name] = TensorHeader(None, shape, num_bytes)
                 descriptors[name] = Descriptor(shape, (Part(encoding, num_rows),))
         metadata = {NAMES_KEY: CANONICAL, "format": "pt"}
         if descriptors:
-            metadata[encoded.KEY] = encoded.write_descriptors(descriptors)
+            metadata[encoded.KEY] = encoded.format_descriptors(descriptors)
         return open_safetensors_writer(self._folder / SAFETENSORS_NAME, metadata, kinds)
 
 
@@ -186,7 +186,7 @@ def _rows(source: Source, num_rows: int) -> tuple[int, npt.NDArray[np.intp] | No
     return first, None if (np.diff(order) == 1).all() else order
 
 
-def settled(encodings: Mapping[str, Encoding], sources: Mapping[str, Source]) -> dict[str, Encoding]:
+def gguf_compatible(encodings: Mapping[str, Encoding], sources: Mapping[str, Source]) -> dict[str, Encoding]:
     """Return encodings that a GGUF file can have: where a tensor of it holds several of the spec's, of several of its
     types, all are Q8_0."""
     of_file: dict[str, list[str]] = defaultdict(list)

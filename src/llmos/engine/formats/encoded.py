@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from llmos.core.errors import BadModelFile
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.formats.encodings import MAX_COLUMNS, Encoding, encoding_of
+from llmos.engine.formats.encodings import MAX_COLUMNS, Encoding, encoding_from_fields
 from llmos.engine.formats.sparse import Sparse
 from llmos.engine.tensors import DType, RawTensor
 
@@ -77,7 +77,7 @@ class EncodedTensor(RawTensor):
             object.__setattr__(self, name, value)
 
     @property
-    def stored_as(self) -> str:
+    def storage_type(self) -> str:
         return self._descriptor.parts[0].encoding.label
 
     @property
@@ -117,7 +117,7 @@ class EncodedTensor(RawTensor):
         return RawTensor("F32", values.shape, values.view(np.uint8))
 
 
-def read_descriptors(text: object, file_name: str) -> dict[str, Descriptor]:
+def parse_descriptors(text: object, file_name: str) -> dict[str, Descriptor]:
     """Return the descriptors of a file's metadata entry. Raises BadModelFile for what is none."""
     try:
         described = json.loads(text) if isinstance(text, str) else None
@@ -134,7 +134,7 @@ def read_descriptors(text: object, file_name: str) -> dict[str, Descriptor]:
     return descriptors
 
 
-def write_descriptors(descriptors: Mapping[str, Descriptor]) -> str:
+def format_descriptors(descriptors: Mapping[str, Descriptor]) -> str:
     """Return the metadata entry that says the same."""
     described = {
         name: {
@@ -175,7 +175,7 @@ def _descriptor(fields: object) -> Descriptor:
 
 
 def _encoding(part: Mapping[str, Any]) -> Encoding:
-    return Sparse.of(part) if part.get("encoding") == Sparse.name else encoding_of(part)
+    return Sparse.from_fields(part) if part.get("encoding") == Sparse.name else encoding_from_fields(part)
 
 
 def _num_rows(part: Mapping[str, Any]) -> int:

@@ -230,7 +230,7 @@ class MinMax(RowEncoding):
         return num_columns // (self.group or num_columns)
 
 
-def encoding_of(fields: Mapping[str, Any]) -> Encoding:
+def encoding_from_fields(fields: Mapping[str, Any]) -> Encoding:
     """Return the encoding that a descriptor names. Raises ValueError, with the reason, for what there is not."""
     name = fields.get("encoding")
     known: dict[str, DType] = {kind: kind for kind in BLOCK_LENGTH}

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats import encoded
 from llmos.engine.formats.gguf_header import DTYPES, I8, HeaderReader, TensorInfo
-from llmos.engine.formats.mapping import map_file
+from llmos.engine.formats.memory_map import map_file
 from llmos.engine.tensors import LazyTensors, RawTensor
 
 UNREADABLE: dict[int, str] = {
@@ -49,10 +49,10 @@ class GGUFFile:
         _check_layout(self.name, infos, start, alignment, len(self._map))
         data = np.frombuffer(self._map, dtype=np.uint8)[start:]
         text = self.metadata.pop(encoded.KEY, None)
-        encodings = {} if text is None else encoded.read_descriptors(text, self.name)
+        encodings = {} if text is None else encoded.parse_descriptors(text, self.name)
         self.tensors: Mapping[str, RawTensor] = LazyTensors(infos, partial(_view, self.name, data, encodings))
 
-    def forget(self) -> None:
+    def release_memory(self) -> None:
         """Let go of the memory that holds what was read so far; what is read again comes from the file again."""
         self._map.madvise(mmap.MADV_DONTNEED)
 

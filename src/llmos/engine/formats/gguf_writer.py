@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos.engine.formats.gguf_header import DEFAULT_ALIGNMENT, DTYPES, I8
-from llmos.engine.formats.placed_file import Place, PlacedFile, TensorKind
+from llmos.engine.formats.tensor_file import ByteRange, TensorFileWriter, TensorHeader
 from llmos.engine.tensors import RawTensor
 
 _TYPE_NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
@@ -26,13 +26,13 @@ def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, Ra
 
     Metadata are Python values as GGUFFile gives them. Raises ValueError for one that no GGUF type holds, and OSError.
     """
-    kinds = {name: TensorKind(tensor.dtype, tensor.shape, tensor.data.nbytes) for name, tensor in tensors.items()}
-    with open_gguf(path, metadata, kinds) as file:
+    kinds = {name: TensorHeader(tensor.dtype, tensor.shape, tensor.data.nbytes) for name, tensor in tensors.items()}
+    with open_gguf_writer(path, metadata, kinds) as file:
         for name, tensor in tensors.items():
             file.write(name, 0, tensor.data)
 
 
-def open_gguf(path: Path, metadata: Mapping[str, Any], kinds: Mapping[str, TensorKind]) -> PlacedFile:
+def open_gguf_writer(path: Path, metadata: Mapping[str, Any], kinds: Mapping[str, TensorHeader]) -> TensorFileWriter:
     """Return a file with this header, to be entered and written. Raises what write_gguf raises."""
     parts = [b"GGUF" + struct.pack("<IQQ", 3, len(kinds), len(metadata))]
     for key, value in metadata.items():
@@ -49,8 +49,8 @@ def open_gguf(path: Path, metadata: Mapping[str, Any], kinds: Mapping[str, Tenso
     header = b"".join(parts)
     header += bytes(_padding(len(header)))
     # The last tensor is padded too.
-    places = {name: Place(len(header) + offsets[name], kind.num_bytes) for name, kind in kinds.items()}
-    return PlacedFile(path, header, places, size=len(header) + offset)
+    places = {name: ByteRange(len(header) + offsets[name], kind.num_bytes) for name, kind in kinds.items()}
+    return TensorFileWriter(path, header, places, size=len(header) + offset)
 
 
 def _padding(num_bytes: int) -> int:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats import encoded
 from llmos.engine.formats.json_file import read_json_object
-from llmos.engine.formats.mapping import map_file
+from llmos.engine.formats.memory_map import map_file
 from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
 from llmos.engine.tensors import BLOCK_BYTES, DType, LazyTensors, RawTensor
 
@@ -66,7 +66,7 @@ class SafetensorsFolder:
             raise BadModelFile(f"{INDEX_NAME} promises tensors that no file holds: {_some(missing)}.")
         self.tensors: Mapping[str, RawTensor] = LazyTensors(infos, _view)
 
-    def forget(self) -> None:
+    def release_memory(self) -> None:
         """Let go of the memory that holds what was read so far; what is read again comes from the files again."""
         for each in self._maps:
             each.madvise(mmap.MADV_DONTNEED)
@@ -151,7 +151,7 @@ def _read_shard(path: Path, name: str) -> _Shard:
     everything = np.frombuffer(data, dtype=np.uint8)[8 + header_bytes :]
     metadata = header.get("__metadata__")
     metadata = metadata if isinstance(metadata, dict) else {}
-    descriptors = encoded.read_descriptors(metadata[encoded.KEY], name) if encoded.KEY in metadata else {}
+    descriptors = encoded.parse_descriptors(metadata[encoded.KEY], name) if encoded.KEY in metadata else {}
     infos: dict[str, _TensorInfo] = {}
     for tensor_name in names:
         entry = header[tensor_name]

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from llmos.engine.formats.placed_file import Place, PlacedFile, TensorKind
 from llmos.engine.formats.safetensors import DTYPES, ENCODED_DTYPE
+from llmos.engine.formats.tensor_file import ByteRange, TensorFileWriter, TensorHeader
 from llmos.engine.tensors import BLOCK_BYTES, DType
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -19,7 +19,9 @@ def has_type(dtype: DType) -> bool:
     return dtype in _NAMES
 
 
-def open_safetensors_writer(path: Path, metadata: Mapping[str, str], kinds: Mapping[str, TensorKind]) -> PlacedFile:
+def open_safetensors_writer(
+    path: Path, metadata: Mapping[str, str], kinds: Mapping[str, TensorHeader]
+) -> TensorFileWriter:
     """Return a file with this header, to be entered and written."""
     entries: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     begin, places = 0, {}
@@ -30,10 +32,10 @@ def open_safetensors_writer(path: Path, metadata: Mapping[str, str], kinds: Mapp
             "shape": list(kind.shape) if kind.dtype is not None else [kind.num_bytes],
             "data_offsets": [begin, begin + kind.num_bytes],
         }
-        places[name] = Place(begin, kind.num_bytes)
+        places[name] = ByteRange(begin, kind.num_bytes)
         begin += kind.num_bytes
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     header = len(text).to_bytes(8, "little") + text
-    placed = {name: Place(len(header) + place.offset, place.num_bytes) for name, place in places.items()}
-    return PlacedFile(path, header, placed, size=len(header) + begin)
+    placed = {name: ByteRange(len(header) + place.offset, place.num_bytes) for name, place in places.items()}
+    return TensorFileWriter(path, header, placed, size=len(header) + begin)

@@ -32,7 +32,7 @@ from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
 Bytes = npt.NDArray[np.uint8]
 Codes = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
-Places = Literal["bits", "2:4"]
+MaskFormat = Literal["bits", "2:4"]
 
 SPARSE_DTYPES: tuple[DType, ...] = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1")
 """The dense types that can lie so."""
@@ -55,7 +55,7 @@ class Sparse(RowEncoding):
     """Of the dense matrix, one of SPARSE_DTYPES."""
     kept: int
     """Weights of a row that are there."""
-    places: Places
+    mask_format: MaskFormat
 
     name: ClassVar = "sparse"
 
@@ -69,7 +69,7 @@ class Sparse(RowEncoding):
     def row_bytes(self, num_columns: int) -> int:
         if num_columns % BLOCK_LENGTH[self.kind]:
             raise ValueError(f"rows of {num_columns:,} values are no whole blocks of {self.kind}")
-        if self.places == "2:4" and (num_columns % 4 or self.kept != num_columns // 2):
+        if self.mask_format == "2:4" and (num_columns % 4 or self.kept != num_columns // 2):
             raise ValueError(f"{self.kept:,} of {num_columns:,} values are no two of every four")
         if self.kept > num_columns:
             raise ValueError(f"{self.kept:,} of {num_columns:,} values are none")
@@ -79,14 +79,14 @@ class Sparse(RowEncoding):
         """Return the bytes of rows of the dense type."""
         scales, codes_RC = _split(rows)
         codes_RK = codes_RC[kept_RC].reshape(rows.num_rows, self.kept)
-        parts = [_pack_places(kept_RC, self.places), scales, _pack_codes(codes_RK, self.kind)]
+        parts = [_pack_places(kept_RC, self.mask_format), scales, _pack_codes(codes_RK, self.kind)]
         return np.concatenate([part.view(np.uint8) for part in parts], axis=1)
 
     def decode(self, rows: Bytes, num_columns: int) -> RawTensor:
         shape = (len(rows), num_columns)
         place_bytes, scale_bytes, _ = self._sizes(num_columns)
         places, scales, values = np.split(rows, np.cumsum([place_bytes, scale_bytes]).tolist(), axis=1)
-        kept_RC = _unpack_places(places, num_columns, self.places)
+        kept_RC = _unpack_places(places, num_columns, self.mask_format)
         if (kept_RC.sum(axis=1) != self.kept).any():
             raise BadModelFile("A sparse tensor has another number of values than of places. Download it again.")
         codes_RC = np.full(shape, _ZERO.get(self.kind, 0), _code_type(self.kind))
@@ -94,13 +94,13 @@ class Sparse(RowEncoding):
         return _joined(scales, codes_RC, kept_RC, self.kind)
 
     def fields(self) -> dict[str, Any]:
-        return {"encoding": self.name, "kind": self.kind, "kept": self.kept, "places": self.places}
+        return {"encoding": self.name, "kind": self.kind, "kept": self.kept, "places": self.mask_format}
 
     @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> "Sparse":
+    def from_fields(cls, fields: Mapping[str, Any]) -> "Sparse":
         """Return what a descriptor says. Raises ValueError, with the reason, for what there is not."""
         kinds = {kind: kind for kind in SPARSE_DTYPES}
-        known: dict[str, Places] = {"bits": "bits", "2:4": "2:4"}
+        known: dict[str, MaskFormat] = {"bits": "bits", "2:4": "2:4"}
         kind, kept, places = fields.get("kind"), fields.get("kept"), fields.get("places")
         if not (isinstance(kind, str) and kind in kinds and isinstance(places, str) and places in known):
             raise ValueError(f"no sparse matrix is {kind!r:.40} by {places!r:.40}")
@@ -110,7 +110,7 @@ class Sparse(RowEncoding):
 
     def _sizes(self, num_columns: int) -> tuple[int, int, int]:
         """Return the bytes of a row's places, scales and values."""
-        place_bytes = packed_bytes(num_columns, 1) if self.places == "bits" else -(-num_columns // 12)
+        place_bytes = packed_bytes(num_columns, 1) if self.mask_format == "bits" else -(-num_columns // 12)
         scale_bytes = num_columns // BLOCK_LENGTH[self.kind] * _SCALE_BYTES[self.kind]
         is_nibbles = self.kind in _NIBBLES
         return (
@@ -151,8 +151,8 @@ def _joined(scales: Bytes, codes_RC: Codes, kept_RC: Mask, kind: DType) -> RawTe
     return RawTensor("F32", shape, values_RC.view(np.uint8))
 
 
-def _pack_places(kept_RC: Mask, places: Places) -> Bytes:
-    if places == "bits":
+def _pack_places(kept_RC: Mask, mask_format: MaskFormat) -> Bytes:
+    if mask_format == "bits":
         return np.packbits(kept_RC, axis=1, bitorder="little")
     groups_RN4 = kept_RC.reshape(len(kept_RC), -1, 4)
     assert (groups_RN4.sum(axis=2) == 2).all()
@@ -164,8 +164,8 @@ def _pack_places(kept_RC: Mask, places: Places) -> Bytes:
     return packed
 
 
-def _unpack_places(packed: Bytes, num_columns: int, places: Places) -> Mask:
-    if places == "bits":
+def _unpack_places(packed: Bytes, num_columns: int, mask_format: MaskFormat) -> Mask:
+    if mask_format == "bits":
         return np.unpackbits(packed, axis=1, count=num_columns, bitorder="little").view(np.bool_)
     if packed.size and packed.max() >= len(_TRIPLES):
         raise BadModelFile("A sparse tensor says how no three groups of four lie. Download it again.")

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from llmos.engine.messages import Delta, Event, Failed, Load
-from llmos.engine.text.choice import join_deltas
+from llmos.engine.messages import Delta, EngineStats, Event, Failed
+from llmos.engine.text.output import merge_deltas
 
 HOLD_SECONDS = 0.03
 """Deltas of many streams wait so long at most: thirty pieces a second are faster than anybody reads."""
@@ -26,7 +26,7 @@ class Outbox:
         self._held: dict[tuple[str, int], list[Delta]] = {}
         self._begun: set[tuple[str, int]] = set()
         """Choices that were told of."""
-        self._load: Load | None = None
+        self._load: EngineStats | None = None
         self._sent_at = clock()
 
     def take(self, events: list[Event], *, is_last: bool) -> list[Event]:
@@ -42,11 +42,11 @@ class Outbox:
                     choice = (event.id, event.index)
                     self._held.setdefault(choice, []).append(event)
                     is_due = is_due or choice not in self._begun or event.finish_reason is not None
-                case Load():
+                case EngineStats():
                     self._load = event
                 case Failed():
                     # What was computed for it is told, and paid for, whatever became of the rest.
-                    urgent += [join_deltas(deltas) for (id, _), deltas in self._held.items() if id == event.id]
+                    urgent += [merge_deltas(deltas) for (id, _), deltas in self._held.items() if id == event.id]
                     urgent.append(event)
                     self.forget(event.id)
                 case _:
@@ -63,7 +63,7 @@ class Outbox:
 
     def _all(self, urgent: list[Event]) -> list[Event]:
         # First what is no delta: a request starts before it is told of. One that failed has no delta among the held.
-        told = urgent + [join_deltas(deltas) for deltas in self._held.values()]
+        told = urgent + [merge_deltas(deltas) for deltas in self._held.values()]
         for choice, deltas in self._held.items():
             if deltas[-1].finish_reason is None:
                 self._begun.add(choice)

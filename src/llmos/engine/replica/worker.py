@@ -36,11 +36,11 @@ from llmos.engine.messages import (
     Count,
     Counted,
     Embed,
+    EngineStats,
     Event,
     Failed,
     Frame,
     Generate,
-    Load,
     LoadFailed,
     Loading,
     LoadModel,
@@ -70,7 +70,7 @@ class Serves(Protocol[P]):
     def admit(self, prepared: P) -> Started: ...
     def abort(self, request_id: str) -> None: ...
     def step(self) -> list[Event]: ...
-    def load(self) -> Load: ...
+    def load(self) -> EngineStats: ...
 
 
 EngineFactory = Callable[[Mapping[str, Path], EngineConfig, Progress], tuple[Engine | EmbeddingEngine, Ready]]

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from llmos.core.progress import Progress, silent
+from llmos.core.progress import Progress, no_progress
 from llmos.engine import _native
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
@@ -77,7 +77,7 @@ def plan_matrices(
     return Plan(tuple(placements), offset)
 
 
-def pack(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool, progress: Progress = silent) -> Memory:
+def pack(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool, progress: Progress = no_progress) -> Memory:
     """Return memory of this process with all matrices packed. Raises ValueError naming a tensor of another shape."""
     memory = _native.memory(plan.num_bytes)
     for batch in _batches(plan, tensors, pool):

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.engine.sampling.sampler import Masks
-from llmos.engine.text.grammar import ALL_TOKENS, Matcher
+from llmos.engine.text.grammar import ALL_TOKENS, GrammarMatcher
 
 logger = logging.getLogger(__name__)
 
-Row = tuple[Matcher | None, list[int]]
+Row = tuple[GrammarMatcher | None, list[int]]
 """A sequence's grammar, where it has one, and the draft behind its last token."""
 
 
@@ -32,7 +32,7 @@ class MaskMaker:
 
     def start(self, rows: Iterable[Row]) -> None:
         """Begin to make the masks of these sequences' rows of logits: one each, and one more for each drafted token."""
-        jobs: list[tuple[Matcher, int, list[int]]] = []
+        jobs: list[tuple[GrammarMatcher, int, list[int]]] = []
         mask_of: list[int] = []
         num_masks = 0
         for matcher, draft in rows:
@@ -61,11 +61,11 @@ class MaskMaker:
         assert self._mask_of_R is not None
         return Masks(self._words_MW, self._mask_of_R)
 
-    def _fill(self, jobs: list[tuple[Matcher, int, list[int]]]) -> None:
+    def _fill(self, jobs: list[tuple[GrammarMatcher, int, list[int]]]) -> None:
         for matcher, first, draft in jobs:
             masks_RW = self._words_MW[first : first + 1 + len(draft)]
             try:
-                matcher.fill(masks_RW, draft)
+                matcher.fill_masks(masks_RW, draft)
             except BaseException:  # a panic in llguidance is no Exception
                 logger.exception("A grammar's masks could not be made; its request ends here.")
                 matcher.failure = "its masks could not be made"

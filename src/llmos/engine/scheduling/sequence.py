@@ -6,8 +6,8 @@ from llmos.engine.sampling.sampler import SamplingState
 from llmos.engine.scheduling.kv_cache import BlockTable
 from llmos.engine.scheduling.prefix_cache import Node
 from llmos.engine.scheduling.speculate import Drafter
-from llmos.engine.text.choice import Choice
-from llmos.engine.text.grammar import Matcher
+from llmos.engine.text.grammar import GrammarMatcher
+from llmos.engine.text.output import OutputProcessor
 
 
 class Sequence:
@@ -49,12 +49,12 @@ class Sequence:
         request_id: str,
         prompt: list[int],
         sampling: SamplingState,
-        choice: Choice,
+        choice: OutputProcessor,
         *,
         caller: str = "",
         salt: str = "",
         priority: int = 0,
-        matcher: Matcher | None = None,
+        matcher: GrammarMatcher | None = None,
     ) -> None:
         self.request_id = request_id
         self.caller = caller

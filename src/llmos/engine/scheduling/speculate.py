@@ -143,7 +143,7 @@ class Speculator:
             sequence.draft = []
             num_missing = len(sequence.tokens) - sequence.num_computed
             num_rows += num_missing
-            limit = min(self._max_draft_tokens, sequence.choice.num_left - 1)
+            limit = min(self._max_draft_tokens, sequence.choice.num_tokens_left - 1)
             if num_missing != 1 or limit <= 0 or sequence.drafter is None:
                 continue
             try:
@@ -167,14 +167,14 @@ class Speculator:
 def _guess(sequence: "EngineSequence", drafter: Drafter, limit: int) -> Guess | None:
     """What must come by the sequence's grammar; where that leaves a choice, what its drafter guesses and may come."""
     matcher = sequence.matcher
-    forced = matcher.forced()[:limit] if matcher is not None else []
+    forced = matcher.forced_tokens()[:limit] if matcher is not None else []
     sequence.is_draft_forced = bool(forced)
     if forced:
         return Guess(forced, [_FORCED_RATE] * len(forced))
     guess = drafter.guess(sequence.tokens, limit)
     if guess is None or matcher is None:
         return guess
-    allowed = matcher.allowed(guess.tokens)
+    allowed = matcher.allowed_prefix(guess.tokens)
     return Guess(allowed, guess.chances[: len(allowed)]) if allowed else None
 
 

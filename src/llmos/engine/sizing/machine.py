@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.core.hardware import inspect_hardware
-from llmos.core.progress import Progress, silent
+from llmos.core.progress import Progress, no_progress
 from llmos.engine import _native
 from llmos.engine.runner import BLOCK_SIZE, Batch
 from llmos.engine.runner.native import KVDType, NativeRunner
@@ -194,7 +194,7 @@ def keep_machine(path: Path, machine: Machine) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def measure_machine(*, threads: int, isa: str | None = None, progress: Progress = silent) -> Machine:
+def measure_machine(*, threads: int, isa: str | None = None, progress: Progress = no_progress) -> Machine:
     """Time the decoders, a few seconds in all. Meant for a moment in which nothing else computes."""
     timed: dict[tuple[Packing, DecoderSpec], tuple[float, ...]] = {}
     num_done = 0

@@ -1,8 +1,8 @@
 """What an answer's text must be, as the set of tokens that may come next. llguidance does the work: an Earley parser
 over a lexer of derivatives, whose masks take tens of microseconds.
 
-A compiled Matcher belongs to one sequence and has read the tokens that the sequence said: a preempted one goes on with
-it, and a draft is read ahead and taken back.
+A GrammarMatcher belongs to one sequence and has accepted all of its tokens: a preempted sequence keeps it, and a draft
+is accepted ahead and rolled back.
 """
 
 import json
@@ -57,11 +57,11 @@ _NAMES = {
 _CONTROL_TOKEN = re.compile(r"<\[\d+\]>")
 
 
-class GrammarFailed(Exception):
+class GrammarError(Exception):
     """The grammar could not be followed any further."""
 
 
-class Matcher:
+class GrammarMatcher:
     """Where one answer stands in its grammar. Not for two threads at once."""
 
     __slots__ = ("_forced", "_matcher", "failure", "field")
@@ -74,15 +74,15 @@ class Matcher:
         self.failure: str | None = None
         """Why it can't go on; set by fill()."""
 
-    def copy(self) -> "Matcher":
+    def copy(self) -> "GrammarMatcher":
         """Return another one that stands where this one does."""
-        return Matcher(self._matcher.deep_copy(), self.field)
+        return GrammarMatcher(self._matcher.deep_copy(), self.field)
 
-    def fill(self, masks_RW: npt.NDArray[np.uint32], draft: list[int]) -> None:
+    def fill_masks(self, masks_RW: npt.NDArray[np.uint32], draft: list[int]) -> None:
         """Write which tokens may come next, and which behind each token of the draft. Behind one that may not come, all
         may: whatever is sampled there is thrown away. Lets go of the GIL. Sets failure where it can't."""
         num_forced = 0
-        for row, token in enumerate(self.forced()[: len(draft) + 1]):
+        for row, token in enumerate(self.forced_tokens()[: len(draft) + 1]):
             masks_RW[row] = 0
             masks_RW[row, token >> 5] = 1 << (token & 31)
             if row == len(draft) or draft[row] != token:
@@ -108,29 +108,29 @@ class Matcher:
         elif num_read:
             matcher.rollback(num_read)
 
-    def read(self, token: int) -> bool:
+    def accept(self, token: int) -> bool:
         """Take the token that was said. Return whether the text is complete: nothing may follow.
 
-        Raises GrammarFailed.
+        Raises GrammarError.
         """
         # What was forced behind this token still is.
         self._forced = self._forced[1:] if self._forced and self._forced[0] == token else []
         if not self._matcher.consume_token(token):
-            raise GrammarFailed(_plain(self._matcher.get_error()))
+            raise GrammarError(_plain(self._matcher.get_error()))
         return self._matcher.is_stopped()
 
-    def forced(self) -> list[int]:
+    def forced_tokens(self) -> list[int]:
         """Return the tokens that must come next, as far as the grammar leaves no choice."""
         if not self._forced:
             self._forced = self._matcher.compute_ff_tokens()
         return self._forced
 
-    def allowed(self, draft: list[int]) -> list[int]:
+    def allowed_prefix(self, draft: list[int]) -> list[int]:
         """Return the draft up to the first token that may not come."""
         return draft[: self._matcher.validate_tokens(draft)]
 
 
-class Grammars:
+class GrammarCompiler:
     """Compiles grammars for one model's vocabulary. Safe to use from several threads."""
 
     def __init__(self, tokenizer: "Tokenizer", vocab_size: int) -> None:
@@ -141,12 +141,12 @@ class Grammars:
         self._tried: OrderedDict[str, None] = OrderedDict()
         self._trial: Any = None
 
-    def compile(self, grammar: Grammar) -> Matcher:
+    def compile(self, grammar: Grammar) -> GrammarMatcher:
         """Return a matcher at the beginning. Takes milliseconds mostly, seconds at most: not for a thread that others
         wait for. Raises BadRequest, naming the field, for one that is broken, matches nothing, or takes too much."""
         from llguidance import LLMatcher
 
-        from llmos.engine.text.grammar_trial import parser_limits
+        from llmos.engine.text.grammar_checker import parser_limits
 
         if len(grammar.text.encode(errors="replace")) > MAX_GRAMMAR_BYTES:
             raise _refusal(grammar, f"it has more than {MAX_GRAMMAR_BYTES:,} bytes")
@@ -168,16 +168,16 @@ class Grammars:
             matcher.compute_bitmask()
         if matcher.is_error():
             raise _refusal(grammar, _plain(matcher.get_error()))
-        return Matcher(matcher, grammar.field)
+        return GrammarMatcher(matcher, grammar.field)
 
     def _try(self, spelled: str) -> str | None:
         if spelled in self._tried:
             self._tried.move_to_end(spelled)
             return None
         if self._trial is None:
-            from llmos.engine.text.grammar_trial import Trial
+            from llmos.engine.text.grammar_checker import GrammarChecker
 
-            self._trial = Trial()
+            self._trial = GrammarChecker()
         reason: str | None = self._trial.check(spelled)
         if reason is None:
             self._tried[spelled] = None
@@ -186,7 +186,7 @@ class Grammars:
         return reason
 
 
-def check_beside(grammar: Grammar, params: SamplingParams) -> None:
+def check_compatible(grammar: Grammar, params: SamplingParams) -> None:
     """Raise BadRequest for parameters that ask for another end than the grammar's."""
     for name in ("ignore_eos", "min_tokens", "include_stop"):
         if getattr(params, name):
@@ -263,7 +263,7 @@ class _Vocabulary:
         self.tokens = [tokenizer.token_bytes(token) for token in range(vocab_size)]
         # They are never the text that they are spelled with.
         self.special_token_ids = sorted(token for token in tokenizer.control_ids if token < vocab_size)
-        self._encode = tokenizer.middle_encoder(vocab_size)
+        self._encode = tokenizer.fragment_encoder(vocab_size)
 
     def __call__(self, text: bytes) -> list[int]:
         return self._encode(text)

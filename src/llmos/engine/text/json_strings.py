@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def texts_in(value: Any) -> Iterator[str]:
+def iter_strings(value: Any) -> Iterator[str]:
     """Yield every string in JSON, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from texts_in(key)
-            yield from texts_in(item)
+            yield from iter_strings(key)
+            yield from iter_strings(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from texts_in(item)
+            yield from iter_strings(item)

@@ -19,7 +19,7 @@ class ReasoningTags:
 _KNOWN = (ReasoningTags("<think>", "</think>"), ReasoningTags("[THINK]", "[/THINK]"))
 
 
-def find_reasoning(template: str) -> ReasoningTags | None:
+def detect_reasoning(template: str) -> ReasoningTags | None:
     """Return the tags that the chat template knows. None: its model does not think aloud."""
     return next((tags for tags in _KNOWN if tags.opening in template and tags.closing in template), None)
 

@@ -16,7 +16,7 @@ import numpy as np
 from llmos.core.clock import utc_now
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.hardware import inspect_hardware
-from llmos.core.progress import Progress, silent
+from llmos.core.progress import Progress, no_progress
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.evaluation import predictions, text
 from llmos.engine.evaluation.layers import Part, embedding_difference, layer_differences
@@ -71,7 +71,7 @@ _LOAD_UNITS, _DECODE_UNITS, _LAYERS_UNITS = 1500, 16, 10
 """Of loading a model; of a token that is written; of a token that goes through the layers in numpy."""
 
 
-def make_card(registry: Registry, version: Version, progress: Progress = silent) -> Card:
+def make_card(registry: Registry, version: Version, progress: Progress = no_progress) -> Card:
     """Measure a version against its parent and keep the card. Nothing is kept of a measuring that is interrupted.
 
     Raises what measure() raises.
@@ -92,7 +92,7 @@ def measure(
     registry: Registry,
     version: Version,
     parent: Version | None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     *,
     extent: Extent = FULL,
 ) -> Card:

@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int | None], None]
 """Told what is being worked on, the bytes done so far, and how many there are in all (None: nobody knows)."""
 
 
-def silent(label: str, num_done: int, num_total: int | None) -> None:
+def no_progress(label: str, num_done: int, num_total: int | None) -> None:
     """The Progress of somebody who doesn't want to know."""
 
 

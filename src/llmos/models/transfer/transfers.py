@@ -6,7 +6,7 @@ from pathlib import Path
 from llmos.core.errors import BadModelFile, BadRequest
 from llmos.models.names import check_name
 from llmos.models.registry import Registry
-from llmos.models.sources import Gathered, Progress, gather, silent, source_kinds
+from llmos.models.sources import Gathered, Progress, gather, no_progress, source_kinds
 from llmos.models.store import StoredFile
 from llmos.models.transfer.archive import is_archive, read_archive, write_archive
 from llmos.models.transfer.importing import is_adapter
@@ -28,7 +28,7 @@ class Transfers:
     def __init__(self, registry: Registry) -> None:
         self._registry, self._store = registry, registry.store
 
-    def pull(self, location: str, name: str | None = None, progress: Progress = silent) -> Version:
+    def pull(self, location: str, name: str | None = None, progress: Progress = no_progress) -> Version:
         """Get the version at a location and return it, called `name`, or as it is called there.
 
         What has arrived is kept for the next attempt where this one fails. Raises BadRequest for a location that is
@@ -46,13 +46,13 @@ class Transfers:
             arrivals.done()
         return version
 
-    def push(self, ref: str, target: str, progress: Progress = silent, *, base: str | None = None) -> Pushed:
+    def push(self, ref: str, target: str, progress: Progress = no_progress, *, base: str | None = None) -> Pushed:
         """Send a version to `target`: see pushing.push."""
         version = self._registry.resolve(ref)
         files = self._registry.files(version)
         return push(self._record_of(version), files, target, self._registry.access, progress, base)
 
-    def export(self, ref: str, path: Path | None = None, progress: Progress = silent) -> Path:
+    def export(self, ref: str, path: Path | None = None, progress: Progress = no_progress) -> Path:
         """Write a version into one file and return where that is. Raises Conflict for a file that is there."""
         version = self._registry.resolve(ref)
         path = path or Path(f"{version.model}-{version.number}.llmos.tar")
@@ -60,7 +60,7 @@ class Transfers:
         return path
 
     def import_path(
-        self, path: Path, name: str | None = None, progress: Progress = silent, *, license: str | None = None
+        self, path: Path, name: str | None = None, progress: Progress = no_progress, *, license: str | None = None
     ) -> Version:
         """Take in what lies on this disk: an archive, or what Registry.import_path takes, which has to be named."""
         if not is_archive(path):

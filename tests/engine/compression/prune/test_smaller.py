@@ -10,7 +10,7 @@ import torch
 
 from llmos.core.errors import BadRequest, UnsupportedModel
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from llmos.engine.checkpoint.model_files import open_files
+from llmos.engine.checkpoint.model_files import open_model_files
 from llmos.engine.compression.prune import prune
 from llmos.engine.compression.prune.shape import gguf_of, with_layers
 from llmos.engine.compression.recipe import Recipe
@@ -203,7 +203,7 @@ def test_what_the_files_cannot_say_is_refused(models, tmp_path, case, format, op
 
 
 def test_layers_whose_pattern_a_gguf_file_cannot_say_are_refused_by_name(models):
-    parent = open_files(models.gguf("gemma2"))  # every other layer has a window, whatever a file says
+    parent = open_model_files(models.gguf("gemma2"))  # every other layer has a window, whatever a file says
     spec, _ = parent.spec_and_sources()
     changes, _ = gguf_of(parent, spec, with_layers(spec, [0, 1]), [0, 1])
     assert changes["gemma2.block_count"] == 2

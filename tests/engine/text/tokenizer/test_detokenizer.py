@@ -68,4 +68,4 @@ def test_an_answer_to_a_chat_begins_without_sentencepieces_space_and_a_continuat
     tokenizer: Tokenizer = sentencepiece.ours()[0]
     token_ids = tokenizer.encode("hello there", add_bos=False)
     assert "".join(stream(tokenizer.detokenizer(), token_ids)) == "hello there"
-    assert "".join(stream(tokenizer.detokenizer(continues=True), token_ids)) == " hello there"
+    assert "".join(stream(tokenizer.detokenizer(continues_prompt=True), token_ids)) == " hello there"

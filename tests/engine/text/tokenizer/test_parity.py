@@ -8,7 +8,7 @@ import tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llmos.engine.text.tokenizer import Tokenizer
-from llmos.engine.text.tokenizer.pieces import spelling_of
+from llmos.engine.text.tokenizer.pieces import piece_decoder_of
 
 
 def test_plain_text_gives_the_tokens_that_transformers_gives(trained, texts):
@@ -54,7 +54,7 @@ def test_an_answer_that_has_begun_goes_on_as_in_transformers(trained):
         messages = [{"role": "user", "content": "Name three. The end"}, {"role": "assistant", "content": begun}]
         expected = trained.reference.apply_chat_template(messages, continue_final_message=True)["input_ids"]
         for ours in trained.ours():
-            assert ours.encode_chat(messages, continues=True) == expected
+            assert ours.encode_chat(messages, continue_final_message=True) == expected
 
 
 def test_bos_goes_first_only_where_the_model_was_taught_so(trained):
@@ -157,6 +157,6 @@ def test_a_wordpiece_vocabulary_spells_its_tokens():
     vocabulary = {"[UNK]": 0, "[CLS]": 1, "play": 2, "##ing": 3, "##s": 4, "a": 5}
     backend = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
     backend.decoder = tokenizers.decoders.WordPiece()
-    spelling = spelling_of(backend.decoder)
-    text = b"".join(spelling.to_bytes(backend.id_to_token(token)) for token in (5, 2, 3, 5, 2, 4)).decode()
+    piece_decoder = piece_decoder_of(backend.decoder)
+    text = b"".join(piece_decoder.to_bytes(backend.id_to_token(token)) for token in (5, 2, 3, 5, 2, 4)).decode()
     assert text.removeprefix(" ") == backend.decode([5, 2, 3, 5, 2, 4])

@@ -44,13 +44,16 @@ def test_an_answer_that_has_begun_ends_where_it_does_in_transformers(gpt2, name:
     (expected,), _ = render_jinja_template(
         [messages], chat_template=template, continue_final_message=True, **tokenizer._parts.template_variables
     )
-    assert tokenizer.decode(tokenizer.encode_chat(messages, continues=True), skip_special=False) == expected
+    assert (
+        tokenizer.decode(tokenizer.encode_chat(messages, continue_final_message=True), skip_special=False) == expected
+    )
 
 
 def test_a_template_that_leaves_the_last_message_out_can_not_go_on_in_it(gpt2):
     tokenizer = Tokenizer.from_gguf({**gpt2.metadata, "tokenizer.chat_template": "{{ messages[0].content }}"})
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     with pytest.raises(BadRequest, match="leaves out the last message"):
-        tokenizer.encode_chat([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], continues=True)
+        tokenizer.encode_chat(messages, continue_final_message=True)
 
 
 def test_what_the_template_refuses_it_refuses_in_its_own_words():

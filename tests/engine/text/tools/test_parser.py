@@ -12,16 +12,16 @@ from llmos.engine.text.tools.generic import GENERIC
 from llmos.engine.text.tools.hermes import HERMES
 from llmos.engine.text.tools.llama3 import LLAMA3
 from llmos.engine.text.tools.mistral import MISTRAL
-from llmos.engine.text.tools.parser import CallParser, Shape
+from llmos.engine.text.tools.parser import CallParser, CallSyntax
 
 NAMES = ["f", "rain"]
 FORMATS = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "generic": GENERIC}
-SHAPES = {name: each.shape for name, each in FORMATS.items()}
+SYNTAXES = {name: each.syntax for name, each in FORMATS.items()}
 
 
-def read(shape: Shape, pieces, max_calls=None):
+def read(syntax: CallSyntax, pieces, max_calls=None):
     """Return the text, the calls as (name, arguments), and whether one was broken."""
-    parser = CallParser(shape, NAMES, max_calls=max_calls)
+    parser = CallParser(syntax, NAMES, max_calls=max_calls)
     told = [piece for text in pieces for piece in parser.push(text)] + parser.finish()
     calls = []
     for piece in told:
@@ -33,7 +33,7 @@ def read(shape: Shape, pieces, max_calls=None):
             assert piece.index == len(calls) - 1, "a call ends before the next begins"
             calls[-1][1] += piece.arguments
     assert parser.num_calls == len(calls)
-    return "".join(p for p in told if isinstance(p, str)), [tuple(call) for call in calls], parser.is_broken
+    return "".join(p for p in told if isinstance(p, str)), [tuple(call) for call in calls], parser.has_incomplete_call
 
 
 WEATHER = '{"city": "Z\\u00fcrich \\"}", "days": [1, -2.5e3, true, null, {}]}'
@@ -98,19 +98,19 @@ def cut(text, places):
 
 @pytest.mark.parametrize(("name", "text", "rest", "calls"), CASES)
 def test_calls_are_found_whole_and_letter_by_letter(name, text, rest, calls):
-    assert read(SHAPES[name], [text]) == (rest, calls, False)
-    assert read(SHAPES[name], text) == (rest, calls, False)
+    assert read(SYNTAXES[name], [text]) == (rest, calls, False)
+    assert read(SYNTAXES[name], text) == (rest, calls, False)
 
 
 @pytest.mark.parametrize(("name", "text"), LOOKALIKES)
 def test_what_only_looks_like_a_call_stays_text(name, text):
-    assert read(SHAPES[name], [text]) == (text, [], False)
-    assert read(SHAPES[name], text) == (text, [], False)
+    assert read(SYNTAXES[name], [text]) == (text, [], False)
+    assert read(SYNTAXES[name], text) == (text, [], False)
 
 
 @settings(deadline=None)
 @given(
-    st.sampled_from(sorted(SHAPES)),
+    st.sampled_from(sorted(SYNTAXES)),
     st.lists(
         st.one_of(
             st.sampled_from([text for _, text, _, _ in CASES] + [text for _, text in LOOKALIKES]),
@@ -126,12 +126,12 @@ def test_what_only_looks_like_a_call_stays_text(name, text):
 @example("hermes", ["<tool_call><tool_call>{"], [3])
 def test_the_pieces_make_no_difference(name, parts, places):
     text = "".join(parts)
-    assert read(SHAPES[name], cut(text, places)) == read(SHAPES[name], [text])
+    assert read(SYNTAXES[name], cut(text, places)) == read(SYNTAXES[name], [text])
 
 
-@given(st.text(alphabet='<tool_cal>/{}[]" \n:,;nmefarguts01', max_size=60), st.sampled_from(sorted(SHAPES)))
+@given(st.text(alphabet='<tool_cal>/{}[]" \n:,;nmefarguts01', max_size=60), st.sampled_from(sorted(SYNTAXES)))
 def test_text_without_a_call_is_told_to_the_byte(text, name):
-    rest, calls, _ = read(SHAPES[name], text)
+    rest, calls, _ = read(SYNTAXES[name], text)
     assert calls or rest == text
 
 
@@ -160,11 +160,11 @@ def test_what_a_format_writes_it_reads(name, calls, is_ascii, indent):
             if name == "mistral"
             else "\n".join(f"<tool_call>\n{each}\n</tool_call>" for each in written)
         )
-    assert read(SHAPES[name], text) == ("", [(each, t) for (each, _), t in zip(calls, texts, strict=True)], False)
+    assert read(SYNTAXES[name], text) == ("", [(each, t) for (each, _), t in zip(calls, texts, strict=True)], False)
 
 
 def test_arguments_are_told_as_they_come():
-    parser = CallParser(HERMES.shape, NAMES)
+    parser = CallParser(HERMES.syntax, NAMES)
     assert parser.push('Hi\n<tool_call>\n{"name": "f", "argume') == ["Hi"]
     [first] = parser.push('nts": {"a')
     assert (first.index, first.name, first.arguments) == (0, "f", '{"a')
@@ -175,12 +175,14 @@ def test_arguments_are_told_as_they_come():
 
 @pytest.mark.parametrize("end", ["", ' "b": ]', ' "b": 1}"c"'])
 def test_a_call_that_has_no_end_is_broken_and_nothing_of_it_is_lost(end):
-    text, [(name, arguments)], is_broken = read(HERMES.shape, f'<tool_call>{{"name": "f", "arguments": {{"a": 1,{end}')
-    assert is_broken
+    text, [(name, arguments)], has_incomplete_call = read(
+        HERMES.syntax, f'<tool_call>{{"name": "f", "arguments": {{"a": 1,{end}'
+    )
+    assert has_incomplete_call
     assert name == "f"
     assert arguments + text == f'{{"a": 1,{end}'
 
 
 def test_no_more_calls_than_may_be():
     call = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
-    assert read(HERMES.shape, [f"{call}\n{call}"], max_calls=1) == (f"\n{call}", [("f", "{}")], False)
+    assert read(HERMES.syntax, [f"{call}\n{call}"], max_calls=1) == (f"\n{call}", [("f", "{}")], False)

@@ -226,7 +226,7 @@ def test_a_whole_conversation_with_tools(client: anthropic.Anthropic, pool: Fake
         "parameters": WEATHER["input_schema"],
         "strict": False,
     }
-    assert not request.continues
+    assert not request.continue_final_message
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_the_choice_of_tools(
 def test_an_answer_that_the_caller_has_begun(client: anthropic.Anthropic, pool: FakePool) -> None:
     turns: Any = [*HELLO["messages"], {"role": "assistant", "content": "The answer is ("}]
     client.messages.create(**HELLO | {"messages": turns})
-    assert pool.requests[0].continues
+    assert pool.requests[0].continue_final_message
     assert pool.requests[0].messages == turns
 
 

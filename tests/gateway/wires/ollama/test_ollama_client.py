@@ -224,7 +224,7 @@ def test_results_of_tools_find_their_calls(client: ollama.Client, pool: FakePool
 def test_the_model_goes_on_with_the_assistants_last_word(client: ollama.Client, pool: FakePool) -> None:
     client.chat("dialogue", [*HELLO, {"role": "assistant", "content": "The sky is"}])
     client.chat("dialogue", HELLO)
-    assert [request.continues for request in pool.requests] == [True, False]
+    assert [request.continue_final_message for request in pool.requests] == [True, False]
 
 
 def test_thinking_is_apart(client: ollama.Client, pool: FakePool, registry: FakeRegistry) -> None:

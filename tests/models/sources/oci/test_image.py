@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
-from llmos.models.sources import Access, gather, silent
+from llmos.models.sources import Access, gather, no_progress
 from llmos.models.sources.oci.client import MANIFEST, Repository
 from llmos.models.sources.oci.place import Place, parse_place
 from llmos.models.store import Store
@@ -35,7 +35,7 @@ def push_tiny(registry, version):
     """Push the folder's version; returns what was pushed."""
 
     def push_it(target, access=None, base=None):
-        return push(record_of(version), registry.files(version), target, access or Access(), silent, base)
+        return push(record_of(version), registry.files(version), target, access or Access(), no_progress, base)
 
     return push_it
 
@@ -47,7 +47,7 @@ def pull_files(tmp_path):
     def pull(location, access=None):
         store = Store(tmp_path / "elsewhere")
         with store.arriving(location) as arrivals:
-            gathered = gather(location, arrivals, access or Access(), silent)
+            gathered = gather(location, arrivals, access or Access(), no_progress)
             return gathered, {name: path.read_bytes() for name, path in gathered.files.items()}
 
     return pull
@@ -107,7 +107,7 @@ def test_files_that_are_here_already_are_not_downloaded(registry, push_tiny, reg
     pulled = []
     monkeypatch.setattr(Repository, "pull_blob", lambda *arguments: pulled.append(arguments))
     with registry.store.arriving(pushed.location) as arrivals:
-        gathered = gather(pushed.location, arrivals, Access(), silent)
+        gathered = gather(pushed.location, arrivals, Access(), no_progress)
     assert not pulled
     assert set(gathered.files) == {file["name"] for file in gathered.record["files"]}
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.core.errors import BadModelFile
-from llmos.core.progress import Progress, silent
+from llmos.core.progress import Progress, no_progress
 from llmos.engine.runner import BLOCK_SIZE, Batch
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.spec import DecoderSpec
@@ -40,7 +40,7 @@ def write_text(
     calibration: Calibration,
     *,
     threads: int,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Ints:
     """Return tokens_SL. The same seed gives the same text. Raises BadModelFile where the model answers no numbers."""
     num_texts, length = calibration.num_texts, min(calibration.text_length, spec.max_positions)

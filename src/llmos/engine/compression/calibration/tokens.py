@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.core.errors import BadRequest, UnsupportedModel
-from llmos.core.progress import Progress, silent
+from llmos.core.progress import Progress, no_progress
 from llmos.engine.compression.calibration.own_text import Calibration, write_text
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
@@ -38,7 +38,7 @@ def calibration_tokens(
     text: Path | None = None,
     *,
     threads: int = 1,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Ints:
     """Return tokens_SL: of the owner's text, or without one of what the model writes itself.
 

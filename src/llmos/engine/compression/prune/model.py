@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from llmos.core.errors import BadRequest, UnsupportedModel
 from llmos.core.hardware import inspect_hardware
-from llmos.core.progress import Progress, silent
+from llmos.core.progress import Progress, no_progress
 from llmos.engine.architectures import Source
-from llmos.engine.checkpoint.checkpoint import Checkpoint, checked
-from llmos.engine.checkpoint.model_files import FolderFiles, GGUFFiles, ModelFiles, open_files
+from llmos.engine.checkpoint.checkpoint import Checkpoint, validate_files
+from llmos.engine.checkpoint.model_files import FolderFiles, GGUFFiles, ModelFiles, open_model_files
 from llmos.engine.checkpoint.model_writer import ModelWriter
 from llmos.engine.compression.calibration import calibration_of, calibration_tokens
 from llmos.engine.compression.matrix_products import one_blas_thread
@@ -37,7 +37,7 @@ def prune(
     files: Mapping[str, Path],
     folder: Path,
     recipe: Recipe,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     *,
     text: Path | None = None,
     threads: int | None = None,
@@ -48,8 +48,8 @@ def prune(
     holds for quantize(). Raises BadRequest for what can't be done with this model, BadModelFile for one that is
     damaged, UnsupportedModel, and OSError.
     """
-    opened = open_files(files)
-    spec, sources = checked(opened)
+    opened = open_model_files(files)
+    spec, sources = validate_files(opened)
     spec = _prunable(spec, opened, recipe)
     checkpoint, threads = Checkpoint(opened, spec, sources), threads or inspect_hardware().num_cores
     if recipe.scheme == "structured":
@@ -65,12 +65,12 @@ def prune(
         checkpoint.tensors,
         blocks_of(spec, spec, checkpoint.tensors),
         recipe,
-        forget=opened.forget,
+        forget=opened.release_memory,
         progress=progress,
     )
     if recipe.scheme != "magnitude" and text is None:
         tokens_SL = calibration_tokens(checkpoint, calibration_of(recipe.options), threads=threads, progress=progress)
-        opened.forget()
+        opened.release_memory()
     if recipe.scheme == "structured":
         assert tokens_SL is not None
         return _smaller(opened, files, folder, spec, checkpoint.tensors, recipe, tokens_SL, progress)
@@ -78,7 +78,7 @@ def prune(
     with ModelWriter(opened, files, folder, spec, sources, encodings, metadata=metadata) as writer:
         write_sparse(
             spec, checkpoint.tensors, recipe, encodings, tokens_SL, writer.write,
-            forget=opened.forget, progress=progress,
+            forget=opened.release_memory, progress=progress,
         )  # fmt: skip
     return writer.files()
 
@@ -96,14 +96,14 @@ def _smaller(
     count = num_layers_left(spec, recipe.options)
     kept = list(range(spec.num_layers))
     if count < spec.num_layers:
-        kept = layers_kept(spec, tensors, tokens_SL, count, forget=opened.forget, progress=progress)
+        kept = layers_kept(spec, tensors, tokens_SL, count, forget=opened.release_memory, progress=progress)
     shallower, smaller = (with_layers(each, kept) for each in (spec, narrower_spec(spec, recipe.options)))
     of_kept = _of_layers(shallower, tensors, kept)
     metadata, sources, config = _said(opened, spec, smaller, kept)
     blocks = blocks_of(shallower, smaller, of_kept)
     with ModelWriter(opened, files, folder, smaller, sources, blocks, metadata=metadata) as writer:
         Narrower(shallower, smaller, of_kept, blocks, writer.write).run(
-            tokens_SL, forget=opened.forget, progress=progress
+            tokens_SL, forget=opened.release_memory, progress=progress
         )
     if config is None:
         return writer.files()

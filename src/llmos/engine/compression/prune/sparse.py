@@ -119,7 +119,7 @@ def _pruned(
     """Return rows as the encoding has them, and what is left of their values."""
     values_RC = dequantize(rows)
     scores_RC = score(values_RC)
-    is_pattern = encoding.places == "2:4"
+    is_pattern = encoding.mask_format == "2:4"
     kept_RC = two_of_four_kept(scores_RC) if is_pattern else share_kept(scores_RC, float(recipe.options["sparsity"]))
     if rows.dtype != encoding.kind:
         rows = round_to_q8_0(values_RC)

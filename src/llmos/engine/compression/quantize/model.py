@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from llmos.core.errors import BadModelFile, BadRequest
 from llmos.core.hardware import inspect_hardware
-from llmos.core.progress import Progress, silent
+from llmos.core.progress import Progress, no_progress
 from llmos.engine import _native
 from llmos.engine.architectures import Source
-from llmos.engine.checkpoint.checkpoint import Checkpoint, checked
-from llmos.engine.checkpoint.model_files import open_files
-from llmos.engine.checkpoint.model_writer import ModelWriter, settled
+from llmos.engine.checkpoint.checkpoint import Checkpoint, validate_files
+from llmos.engine.checkpoint.model_files import open_model_files
+from llmos.engine.checkpoint.model_writer import ModelWriter, gguf_compatible
 from llmos.engine.compression.calibration.tokens import calibratable, calibration_of, calibration_tokens
 from llmos.engine.compression.matrix_products import one_blas_thread
 from llmos.engine.compression.quantize.awq import AwqScheme
@@ -44,7 +44,7 @@ def quantize(
     files: Mapping[str, Path],
     folder: Path,
     recipe: Recipe,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     *,
     text: Path | None = None,
     threads: int | None = None,
@@ -56,22 +56,22 @@ def quantize(
     as the engine loads it. Raises BadRequest for what can't be done with this model, BadModelFile for one that is
     damaged, UnsupportedModel, and OSError.
     """
-    opened = open_files(files)
-    spec, sources = checked(opened)
+    opened = open_model_files(files)
+    spec, sources = validate_files(opened)
     checkpoint, threads = Checkpoint(opened, spec, sources), threads or inspect_hardware().num_cores
     if recipe.scheme in CALIBRATED:
         calibratable(spec)
     encodings = plan(spec, checkpoint.tensors, recipe)
     if opened.format == "gguf":
-        encodings = settled(encodings, sources)
+        encodings = gguf_compatible(encodings, sources)
     tokens_SL = None
     if recipe.scheme in CALIBRATED and text is not None:  # a text that is too short is told of at once
         tokens_SL = calibration_tokens(checkpoint, calibration_of(recipe.options), text)
-    encodings = survey(spec, checkpoint.tensors, encodings, recipe, forget=opened.forget, progress=progress)
+    encodings = survey(spec, checkpoint.tensors, encodings, recipe, forget=opened.release_memory, progress=progress)
     if recipe.scheme in CALIBRATED and text is None:
         calibration = calibration_of(recipe.options)
         tokens_SL = calibration_tokens(checkpoint, calibration, threads=threads, progress=progress)
-        opened.forget()
+        opened.release_memory()
     is_own = all(isinstance(encoding, Blocks) for encoding in encodings.values())
     metadata = {
         "general.file_type": _FILE_TYPES.get(recipe.scheme, _file_type(encodings)) if is_own else None,
@@ -87,7 +87,7 @@ def quantize(
             writer.write,
             shared_norms=_shared(sources),
             threads=threads,
-            forget=opened.forget,
+            forget=opened.release_memory,
             progress=progress,
         )
     return writer.files()
@@ -100,7 +100,7 @@ def survey(
     recipe: Recipe,
     *,
     forget: Forget = lambda: None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> dict[str, Encoding]:
     """Read all tensors once: return the encodings, with the ends of those that have them per tensor.
 
@@ -147,7 +147,7 @@ def quantize_tensors(
     shared_norms: frozenset[str] = frozenset(),
     threads: int = 1,
     forget: Forget = lambda: None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> None:
     """Write every tensor of the spec: what needs no text a few rows at a time, then the rest layer by layer.
 

@@ -17,15 +17,15 @@ from tokenizers import AddedToken
 from llmos.core.errors import BadModelFile
 from llmos.engine.formats.json_file import read_json_object, read_text
 from llmos.engine.text.tokenizer.library import library_errors
-from llmos.engine.text.tokenizer.parts import Parts
-from llmos.engine.text.tokenizer.pieces import spelling_of
+from llmos.engine.text.tokenizer.parts import TokenizerParts
+from llmos.engine.text.tokenizer.pieces import piece_decoder_of
 
 MAX_TOKENIZER_BYTES = 1 << 27
 
 _NAMES = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
-def parts_from_files(files: Mapping[str, Path]) -> Parts:
+def parts_from_files(files: Mapping[str, Path]) -> TokenizerParts:
     """Raises BadModelFile for files that make no tokenizer, UnsupportedModel for a kind that we don't know."""
     if "tokenizer.json" not in files:
         raise BadModelFile(
@@ -59,9 +59,9 @@ def parts_from_files(files: Mapping[str, Path]) -> Parts:
             adds_bos = bos_id is not None and bos_id in backend.encode("").ids
     # What the vocabulary makes of a character that it has no token for, whatever the config calls unknown.
     unknown = getattr(backend.model, "unk_token", None) or variables.get("unk_token")
-    return Parts(
+    return TokenizerParts(
         backend=backend,
-        spelling=spelling_of(backend.decoder),
+        piece_decoder=piece_decoder_of(backend.decoder),
         vocab_size=vocab_size,
         token_text=backend.id_to_token,
         control={token.content: token_id for token_id, token in added.items() if token.special},

@@ -15,8 +15,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.core.suggest import nearest
 from llmos.engine.text.tokenizer.library import library_errors
-from llmos.engine.text.tokenizer.parts import Parts
-from llmos.engine.text.tokenizer.pieces import SPACE, Spelling, byte_level_bytes, sentencepiece_bytes
+from llmos.engine.text.tokenizer.parts import TokenizerParts
+from llmos.engine.text.tokenizer.pieces import SPACE, PieceDecoder, byte_level_bytes, sentencepiece_bytes
 from llmos.engine.text.tokenizer.splits import SPLITS
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ _END_TEXTS = (
 )  # fmt: skip
 
 
-def parts_from_gguf(metadata: Mapping[str, Any]) -> Parts:
+def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
     """Raises BadModelFile for metadata that make no tokenizer, UnsupportedModel for a kind that we don't know."""
     kind = metadata.get("tokenizer.ggml.model")
     tokens, types = _vocabulary(metadata)
@@ -60,7 +60,7 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> Parts:
         if split.normalizer:
             backend.normalizer = split.normalizer()
         backend.decoder = decoders.ByteLevel()
-        spelling = Spelling(byte_level_bytes, strips_space=False)
+        piece_decoder = PieceDecoder(byte_level_bytes, strips_space=False)
     elif kind == "llama":
         if metadata.get("tokenizer.ggml.merges"):
             merges = _written_merges(metadata)
@@ -73,7 +73,7 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> Parts:
         backend.pre_tokenizer = pre_tokenizers.Metaspace(
             replacement=SPACE, prepend_scheme="first" if adds_space else "never", split=False
         )
-        spelling = Spelling(sentencepiece_bytes, strips_space=adds_space)
+        piece_decoder = PieceDecoder(sentencepiece_bytes, strips_space=adds_space)
     else:
         raise UnsupportedModel(
             f"The file's tokenizer is of the kind {kind!r:.60}; this engine knows 'gpt2' and 'llama'."
@@ -88,9 +88,9 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> Parts:
     names = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
     variables = {variable: _text(tokens, special[name]) for name, variable in names.items()}
     ends = {special["eos"], special["eot"], special["eom"], *(control.get(text) for text in _END_TEXTS)}
-    return Parts(
+    return TokenizerParts(
         backend=backend,
-        spelling=spelling,
+        piece_decoder=piece_decoder,
         vocab_size=len(tokens),
         token_text=lambda token_id: tokens[token_id] if 0 <= token_id < len(tokens) else None,
         control=control,

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import tokenizers
 
-from llmos.engine.text.tokenizer.pieces import Spelling
+from llmos.engine.text.tokenizer.pieces import PieceDecoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parts:
+class TokenizerParts:
     backend: tokenizers.Tokenizer
     """The vocabulary, with its control tokens added as special tokens. Never pads, never truncates."""
-    spelling: Spelling
+    piece_decoder: PieceDecoder
     vocab_size: int
     token_text: Callable[[int], str | None]
     """The token as the vocabulary spells it."""

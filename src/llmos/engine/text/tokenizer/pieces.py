@@ -27,7 +27,7 @@ def _byte_alphabet() -> dict[str, int]:
 _BYTE_OF = _byte_alphabet()
 
 
-class Spelling(NamedTuple):
+class PieceDecoder(NamedTuple):
     """How a vocabulary spells its tokens."""
 
     to_bytes: Callable[[str], bytes]
@@ -52,14 +52,14 @@ def wordpiece_bytes(token: str) -> bytes:
     return (token[2:] if is_rest else f" {token}").encode("utf-8", "replace")
 
 
-def spelling_of(decoder: Any) -> Spelling:
+def piece_decoder_of(decoder: Any) -> PieceDecoder:
     """Return the spelling that a `tokenizers` decoder undoes. Raises UnsupportedModel for a decoder of another kind."""
     if decoder is None:
         raise UnsupportedModel("tokenizer.json has no decoder, so its tokens cannot be turned into text.")
     steps = list(_steps(json.loads(decoder.__getstate__())))
     kinds = {step["type"] for step in steps}
     if kinds == {"WordPiece"}:
-        return Spelling(wordpiece_bytes, strips_space=True)
+        return PieceDecoder(wordpiece_bytes, strips_space=True)
     unknown = kinds - {"ByteLevel", "Metaspace", "Replace", "ByteFallback", "Fuse", "Strip"}
     if unknown:
         raise UnsupportedModel(
@@ -67,7 +67,7 @@ def spelling_of(decoder: Any) -> Spelling:
             "this engine runs byte-level, SentencePiece and WordPiece vocabularies."
         )
     if "ByteLevel" in kinds:
-        return Spelling(byte_level_bytes, strips_space=False)
+        return PieceDecoder(byte_level_bytes, strips_space=False)
     for step in steps:
         is_space = step["type"] == "Metaspace" and step.get("replacement") == SPACE
         is_space |= step["type"] == "Replace" and (step.get("pattern"), step.get("content")) == ({"String": SPACE}, " ")
@@ -78,7 +78,7 @@ def spelling_of(decoder: Any) -> Spelling:
         or (step["type"] == "Metaspace" and step.get("prepend_scheme", "always") != "never")
         for step in steps
     )
-    return Spelling(sentencepiece_bytes, strips_space=strips)
+    return PieceDecoder(sentencepiece_bytes, strips_space=strips)
 
 
 def _steps(state: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -19,21 +19,21 @@ from typing import Any
 import tokenizers
 
 from llmos.core.errors import BadRequest, LLMOSError
+from llmos.engine.text.tokenizer.control_strings import ControlStringEscaper
 from llmos.engine.text.tokenizer.detokenizer import Detokenizer
+from llmos.engine.text.tokenizer.fragment_encoder import FragmentEncoder
 from llmos.engine.text.tokenizer.from_files import parts_from_files
 from llmos.engine.text.tokenizer.from_gguf import parts_from_gguf
 from llmos.engine.text.tokenizer.library import library_errors
-from llmos.engine.text.tokenizer.marks import Marks
-from llmos.engine.text.tokenizer.middle import MiddleEncoder
-from llmos.engine.text.tokenizer.parts import Parts
-from llmos.engine.text.tokenizer.prefix import Prefix
+from llmos.engine.text.tokenizer.parts import TokenizerParts
+from llmos.engine.text.tokenizer.space_prefix import SpacePrefix
 from llmos.engine.text.tokenizer.template import ChatTemplate
 
 
 class Tokenizer:
     """Safe to use from several threads."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: TokenizerParts) -> None:
         self._parts = parts
         self._backend = parts.backend
         self._lock = threading.Lock()
@@ -41,7 +41,7 @@ class Tokenizer:
         """They steer the model, and are no text."""
         # The token for unknown text is what text may become, unless the model also takes it for BOS or EOS.
         self._guarded_ids = self.control_ids - ({parts.unknown_id} - {parts.bos_id, *parts.eos_ids})
-        self._prefix = Prefix(self._backend)
+        self._prefix = SpacePrefix(self._backend)
         self._bytes: dict[int, bytes] = {}
         self.vocab_size: int = parts.vocab_size
         self.bos_id: int | None = parts.bos_id
@@ -63,7 +63,7 @@ class Tokenizer:
         """Do what the first chat would have to wait for: load Jinja and compile the template. What is wrong with the
         template is told to the chats."""
         with suppress(LLMOSError):
-            self._marks, self.template  # noqa: B018  (made when they are first asked for)
+            self._escaper, self.template  # noqa: B018  (made when they are first asked for)
 
     # --- text to tokens
 
@@ -102,28 +102,31 @@ class Tokenizer:
         *,
         variables: Mapping[str, Any] = MappingProxyType({}),
         add_generation_prompt: bool = True,
-        continues: bool = False,
+        continue_final_message: bool = False,
     ) -> list[int]:
-        """Return the tokens of the messages in the model's chat template. Control strings in the messages stay text,
-        and those in `variables`, which the template finds by their names. With `continues`, they end where the last
-        message's content does, so that what follows goes on in it.
-        Raises BadRequest where the model has no template, or its template refuses the messages."""
+        """Return the tokens of the messages, rendered by the model's chat template.
+
+        Control strings in the messages and in `variables` (further variables of the template) stay text. With
+        `continue_final_message` the prompt ends where the last message's content ends, so that the answer continues it.
+
+        Raises BadRequest where the model has no template, or the template rejects the messages.
+        """
         if taken := sorted({"messages", "add_generation_prompt", *self._parts.template_variables} & variables.keys()):
             raise BadRequest(f"{taken[0]} is not for callers to set. Leave it out.", param="chat_template_kwargs")
-        (marked, variables), mark = self._marks.mark((messages, variables))
+        (marked, variables), mark = self._escaper.escape((messages, variables))
         end = ""
-        if continues:
+        if continue_final_message:
             add_generation_prompt = False
-            marked, end = self._marks.mark_end(marked)
+            marked, end = self._escaper.mark_end(marked)
         prompt = self.template.render(
             messages=marked,
             add_generation_prompt=add_generation_prompt,
             **self._parts.template_variables,
             **variables,
         )
-        if continues:
+        if continue_final_message:
             prompt = _until_mark(end, prompt)
-        pieces = self._marks.split(prompt)
+        pieces = self._escaper.split(prompt)
         if mark is None:
             token_ids = self._encode(self._backend, prompt, find_control=True)
             written = [self._parts.control[piece] for piece in pieces[1::2]]
@@ -131,10 +134,10 @@ class Tokenizer:
                 return token_ids
         return self._encode_pieces([piece.replace(mark, "") if mark else piece for piece in pieces])
 
-    def middle_encoder(self, vocab_size: int) -> MiddleEncoder:
+    def fragment_encoder(self, vocab_size: int) -> FragmentEncoder:
         """Return what encodes text in the middle of an answer, in the first `vocab_size` tokens."""
         tokens = [self.token_bytes(token) for token in range(vocab_size)]
-        return MiddleEncoder(self._prefix.without, tokens, self.control_ids)
+        return FragmentEncoder(self._prefix.without, tokens, self.control_ids)
 
     @cached_property
     def template(self) -> ChatTemplate:
@@ -151,16 +154,18 @@ class Tokenizer:
         """Return the text of the tokens, U+FFFD where their bytes are no characters."""
         to_bytes = self.token_bytes if not skip_special else self._text_bytes
         data = b"".join(map(to_bytes, token_ids))
-        if self._parts.spelling.strips_space:
+        if self._parts.piece_decoder.strips_space:
             data = data.removeprefix(b" ")
         return data.decode("utf-8", "replace")
 
-    def detokenizer(self, *, continues: bool = False, shown: Collection[str] = ()) -> Detokenizer:
-        """Return what turns one answer's tokens into text as they come, control tokens left out but for those that are
-        `shown`. With `continues` the answer goes on in the prompt's own text, so the space before its first word
-        counts."""
-        strips_space = self._parts.spelling.strips_space and not continues
-        shown_ids = {self._parts.control[text] for text in shown if text in self._parts.control}
+    def detokenizer(self, *, continues_prompt: bool = False, visible_control: Collection[str] = ()) -> Detokenizer:
+        """Return a detokenizer for one answer.
+
+        It leaves out control tokens except those in `visible_control`. With `continues_prompt` the answer continues
+        the prompt's text, so the space before its first word is kept.
+        """
+        strips_space = self._parts.piece_decoder.strips_space and not continues_prompt
+        shown_ids = {self._parts.control[text] for text in visible_control if text in self._parts.control}
         if not shown_ids:
             return Detokenizer(self._text_bytes, strips_space=strips_space)
 
@@ -178,7 +183,7 @@ class Tokenizer:
         data = self._bytes.get(token_id)
         if data is None:
             text = self._parts.token_text(token_id) if token_id >= 0 else None
-            data = self._bytes[token_id] = b"" if text is None else self._parts.spelling.to_bytes(text)
+            data = self._bytes[token_id] = b"" if text is None else self._parts.piece_decoder.to_bytes(text)
         return data
 
     def token_text(self, token_id: int) -> str:
@@ -252,8 +257,8 @@ class Tokenizer:
             return encode([text], add_special_tokens=False)[0]
 
     @cached_property
-    def _marks(self) -> Marks:
-        return Marks(self._parts.control, self._parts.template or "")
+    def _escaper(self) -> ControlStringEscaper:
+        return ControlStringEscaper(self._parts.control, self._parts.template or "")
 
 
 def _until_mark(end: str, prompt: str) -> str:

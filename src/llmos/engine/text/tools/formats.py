@@ -4,39 +4,39 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from llmos.engine.messages import Tools
-from llmos.engine.text.tools.parser import CallParser, Shape
+from llmos.engine.text.tools.parser import CallParser, CallSyntax
 
 Message = dict[str, Any]
 
 
-class Format(Protocol):
+class ToolFormat(Protocol):
     """One for each way in which models were taught to call."""
 
-    shape: ClassVar[Shape]
+    syntax: ClassVar[CallSyntax]
     tags: ClassVar[tuple[str, ...]]
     """The strings around calls. Where they are control tokens, they must be seen all the same."""
     is_parallel: ClassVar[bool]
     """An answer may have several calls."""
     arguments_key: ClassVar[str]
 
-    def is_of(self, template: str) -> bool:
+    def matches(self, template: str) -> bool:
         """Is it this format that the chat template teaches?"""
         ...
 
-    def tell(
+    def render(
         self, messages: Sequence[Message], functions: Sequence[Mapping[str, Any]]
     ) -> tuple[list[Message], dict[str, Any]]:
         """Return the messages and the further variables that the chat template is given."""
         ...
 
 
-def call_parser(form: Format, tools: Tools) -> CallParser:
+def call_parser(tool_format: ToolFormat, tools: Tools) -> CallParser:
     """Return what reads an answer of these tools."""
     names = [function["name"] for function in tools.functions]
-    return CallParser(form.shape, names, max_calls=None if form.is_parallel and tools.is_parallel else 1)
+    return CallParser(tool_format.syntax, names, max_calls=None if tool_format.is_parallel and tools.is_parallel else 1)
 
 
-def as_openai(functions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def openai_tools(functions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the functions as chat templates know them."""
     kept = ("name", "description", "parameters")
     return [

@@ -4,20 +4,20 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from llmos.engine.text.tools.formats import Message, as_openai
-from llmos.engine.text.tools.parser import Shape
+from llmos.engine.text.tools.formats import Message, openai_tools
+from llmos.engine.text.tools.parser import CallSyntax
 
 
 class Generic:
-    shape: ClassVar = Shape(opening="<tool_call>", closing="</tool_call>", repeats=True)
+    syntax: ClassVar = CallSyntax(opening="<tool_call>", closing="</tool_call>", repeats=True)
     tags: ClassVar[tuple[str, ...]] = ("<tool_call>", "</tool_call>")
     is_parallel: ClassVar = True
     arguments_key: ClassVar = "arguments"
 
-    def is_of(self, template: str) -> bool:
+    def matches(self, template: str) -> bool:
         return True
 
-    def tell(
+    def render(
         self, messages: Sequence[Message], functions: Sequence[Mapping[str, Any]]
     ) -> tuple[list[Message], dict[str, Any]]:
         told: list[Message] = []
@@ -42,7 +42,7 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
 
 
 def _instructions(functions: Sequence[Mapping[str, Any]]) -> str:
-    lines = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in as_openai(functions))
+    lines = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in openai_tools(functions))
     return (
         "You may call one or more functions to help with the user's query. "
         f"These are the functions, as JSON:\n<tools>\n{lines}\n</tools>\n\n"

@@ -3,25 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from llmos.engine.text.tools.formats import Message, as_openai
-from llmos.engine.text.tools.parser import Shape
+from llmos.engine.text.tools.formats import Message, openai_tools
+from llmos.engine.text.tools.parser import CallSyntax
 
 
 class Hermes:
-    shape: ClassVar = Shape(opening="<tool_call>", closing="</tool_call>", repeats=True)
+    syntax: ClassVar = CallSyntax(opening="<tool_call>", closing="</tool_call>", repeats=True)
     tags: ClassVar[tuple[str, ...]] = ("<tool_call>", "</tool_call>")
     is_parallel: ClassVar = True
     arguments_key: ClassVar = "arguments"
 
-    def is_of(self, template: str) -> bool:
+    def matches(self, template: str) -> bool:
         # Others write XML between the same tags: <function=…> (Qwen 3 Coder), <arg_key> (GLM).
         is_xml = "<function=" in template or "<arg_key>" in template
         return "<tool_call>" in template and not is_xml
 
-    def tell(
+    def render(
         self, messages: Sequence[Message], functions: Sequence[Mapping[str, Any]]
     ) -> tuple[list[Message], dict[str, Any]]:
-        tools = as_openai(functions) or None
+        tools = openai_tools(functions) or None
         # SmolLM 3's template knows two kinds of tools, and has its own name for these.
         return [*messages], {"tools": tools, "xml_tools": tools}
 

@@ -3,20 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from llmos.engine.text.tools.formats import Message, as_openai
-from llmos.engine.text.tools.parser import Shape
+from llmos.engine.text.tools.formats import Message, openai_tools
+from llmos.engine.text.tools.parser import CallSyntax
 
 
 class Llama3:
-    shape: ClassVar = Shape(tag="<|python_tag|>", separator=";")
+    syntax: ClassVar = CallSyntax(tag="<|python_tag|>", separator=";")
     tags: ClassVar[tuple[str, ...]] = ("<|python_tag|>",)
     is_parallel: ClassVar = False
     arguments_key: ClassVar = "parameters"
 
-    def is_of(self, template: str) -> bool:
+    def matches(self, template: str) -> bool:
         return "<|start_header_id|>" in template and '"parameters": ' in template
 
-    def tell(
+    def render(
         self, messages: Sequence[Message], functions: Sequence[Mapping[str, Any]]
     ) -> tuple[list[Message], dict[str, Any]]:
         told: list[Message] = []
@@ -27,7 +27,7 @@ class Llama3:
             elif message["role"] != "tool" or not _is_told(message, told):
                 told.append(message)
         # Llama's own template writes the tools into the first user message unless it is told otherwise.
-        return told, {"tools": as_openai(functions) or None}
+        return told, {"tools": openai_tools(functions) or None}
 
 
 def _one_by_one(message: Message, messages: Sequence[Message]) -> list[Message]:

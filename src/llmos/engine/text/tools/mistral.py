@@ -4,26 +4,26 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from llmos.engine.text.tools.formats import Message, as_openai
-from llmos.engine.text.tools.parser import Shape
+from llmos.engine.text.tools.formats import Message, openai_tools
+from llmos.engine.text.tools.parser import CallSyntax
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 class Mistral:
-    shape: ClassVar = Shape(opening="[TOOL_CALLS]", is_list=True, separator=",", closing="]")
+    syntax: ClassVar = CallSyntax(opening="[TOOL_CALLS]", is_list=True, separator=",", closing="]")
     tags: ClassVar[tuple[str, ...]] = ("[TOOL_CALLS]",)
     is_parallel: ClassVar = True
     arguments_key: ClassVar = "arguments"
 
-    def is_of(self, template: str) -> bool:
+    def matches(self, template: str) -> bool:
         # Later ones write [TOOL_CALLS]name[ARGS]{…}.
         return "[TOOL_CALLS]" in template and "[ARGS]" not in template
 
-    def tell(
+    def render(
         self, messages: Sequence[Message], functions: Sequence[Mapping[str, Any]]
     ) -> tuple[list[Message], dict[str, Any]]:
-        return [_with_short_ids(message) for message in messages], {"tools": as_openai(functions) or None}
+        return [_with_short_ids(message) for message in messages], {"tools": openai_tools(functions) or None}
 
 
 def _with_short_ids(message: Message) -> Message:

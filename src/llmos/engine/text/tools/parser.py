@@ -6,14 +6,14 @@ from typing import Literal
 
 from llmos.core.ids import new_id
 from llmos.engine.messages import ToolCallDelta
-from llmos.engine.text.tools.call_reader import CallReader
+from llmos.engine.text.tools.call_scanner import CallScanner
 
 Piece = str | ToolCallDelta
 _SPACE = " \t\n\r"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shape:
+class CallSyntax:
     """How calls stand in the text:
 
         opening [ call separator call … ] closing
@@ -40,11 +40,11 @@ class CallParser:
     the byte. Of space, what stands around calls and nothing else goes with them, and a line break before the first.
     """
 
-    def __init__(self, shape: Shape, names: Collection[str], *, max_calls: int | None = None) -> None:
+    def __init__(self, syntax: CallSyntax, names: Collection[str], *, max_calls: int | None = None) -> None:
         self.num_calls = 0
-        self.is_broken = False
+        self.has_incomplete_call = False
         """A call has no end."""
-        self._shape = shape
+        self._syntax = syntax
         self._names = names
         self._max_calls = max_calls
         self._mode: Literal["text", "call", "behind"] = "text"
@@ -56,7 +56,7 @@ class CallParser:
         """Nothing but space was told since the last call, or since the beginning."""
         self._raw = ""
         """What was looked at of a call that is not told yet, with the space that would go with it."""
-        self._reader: CallReader | None = None
+        self._reader: CallScanner | None = None
         self._is_told = False
         """The call's name was told."""
         self._pieces: list[Piece] = []
@@ -72,7 +72,7 @@ class CallParser:
     def finish(self) -> list[Piece]:
         """The text ends here: return what was held back."""
         if self._mode == "call":
-            self.is_broken |= self._is_told
+            self.has_incomplete_call |= self._is_told
         rest = self._raw + self._buffer
         self._raw = self._buffer = ""
         if not (self._is_fresh and self.num_calls and not rest.strip(_SPACE)):
@@ -82,7 +82,7 @@ class CallParser:
     # --- a step returns False where it needs more text
 
     def _read_text(self) -> bool:
-        opening, sure = self._shape.opening, self._num_sure
+        opening, sure = self._syntax.opening, self._num_sure
         if not self._may_call():
             at, is_found = len(self._buffer), False
         elif opening:
@@ -93,8 +93,8 @@ class CallParser:
         else:
             rest = self._buffer.lstrip(_SPACE)
             at = len(self._buffer) - len(rest)
-            opening = self._shape.tag if rest.startswith(self._shape.tag) else ""
-            is_found = bool(rest) and (rest == opening or not self._shape.tag.startswith(rest))
+            opening = self._syntax.tag if rest.startswith(self._syntax.tag) else ""
+            is_found = bool(rest) and (rest == opening or not self._syntax.tag.startswith(rest))
         begins = max(sure, at - self._num_space_before(at))
         self._tell(self._buffer[:begins])
         self._num_sure = 0
@@ -108,7 +108,7 @@ class CallParser:
         reader = self._reader
         assert reader is not None
         num_read, is_right = 0, True
-        while is_right and num_read < len(self._buffer) and not reader.is_whole:
+        while is_right and num_read < len(self._buffer) and not reader.is_complete:
             is_right = reader.push(self._buffer[num_read])
             num_read += is_right
         self._raw += self._buffer[:num_read]
@@ -117,7 +117,7 @@ class CallParser:
             self._tell_call(reader)
         if not is_right:
             self._refuse_call()
-        elif reader.is_whole:
+        elif reader.is_complete:
             self._mode, self._is_fresh = "behind", True
         else:
             return False
@@ -126,7 +126,7 @@ class CallParser:
     def _read_behind(self) -> bool:
         """Whatever follows a whole call."""
         rest = self._buffer.lstrip(_SPACE)
-        separator, closing = self._shape.separator, self._shape.closing
+        separator, closing = self._syntax.separator, self._syntax.closing
         if not rest or (closing != rest and closing.startswith(rest)):
             return False
         if separator and rest.startswith(separator) and not self._is_full():
@@ -141,9 +141,9 @@ class CallParser:
     # --- what the steps have in common
 
     def _may_call(self) -> bool:
-        if not self._shape.opening:
+        if not self._syntax.opening:
             return not self.num_calls and self._is_fresh and not self._num_sure
-        return not self._is_full() and (self._shape.repeats or not self.num_calls)
+        return not self._is_full() and (self._syntax.repeats or not self.num_calls)
 
     def _is_full(self) -> bool:
         return self._max_calls is not None and self.num_calls >= self._max_calls
@@ -157,10 +157,10 @@ class CallParser:
 
     def _begin_call(self, raw: str, rest: str, *, begins_list: bool | None = None) -> None:
         self._mode, self._raw, self._buffer, self._is_told = "call", raw, rest, False
-        begins_list = self._shape.is_list if begins_list is None else begins_list
-        self._reader = CallReader(self._names, begins_list=begins_list)
+        begins_list = self._syntax.is_list if begins_list is None else begins_list
+        self._reader = CallScanner(self._names, begins_list=begins_list)
 
-    def _tell_call(self, reader: CallReader) -> None:
+    def _tell_call(self, reader: CallScanner) -> None:
         arguments, self._raw = reader.take_arguments(), ""
         if not self._is_told:
             assert reader.name is not None
@@ -172,7 +172,7 @@ class CallParser:
 
     def _refuse_call(self) -> None:
         """What was not told of the call is text, but for a call that may begin further on."""
-        self.is_broken |= self._is_told
+        self.has_incomplete_call |= self._is_told
         self._is_fresh &= not self._is_told
         self._buffer, self._raw = self._raw + self._buffer, ""
         self._num_sure = 0 if self._is_told else len(self._buffer) - len(self._buffer.lstrip(_SPACE)) + 1

@@ -180,7 +180,7 @@ class RunFields(ModelFields, kw_only=True):
             return  # What it can't do, its provider or whoever asks it says.
         version, loadable = way.here().version, way.here().loadable
         self.options.check_window(version.context_length)
-        if self.think and not (await asyncio.to_thread(services.registry.metadata, loadable.version)).thinks:
+        if self.think and not (await asyncio.to_thread(services.registry.metadata, loadable.version)).supports_thinking:
             raise BadRequest(
                 f"{version.ref} doesn't think before it answers: its chat template knows no such thing."
                 " Leave `think` out.",

@@ -228,7 +228,7 @@ def _capabilities(version: Version, metadata: Metadata) -> list[str]:
     if is_encoder(version.family):
         return ["embedding"]
     can_chat = metadata.template is not None
-    can = {"completion": True, "tools": can_chat, "thinking": metadata.thinks}
+    can = {"completion": True, "tools": can_chat, "thinking": metadata.supports_thinking}
     return [name for name, is_so in can.items() if is_so]
 
 

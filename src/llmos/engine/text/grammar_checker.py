@@ -1,6 +1,6 @@
 """A grammar is tried in a process of its own before the engine takes it: there it may grow or go on without end.
 
-    replica    Trial.check(grammar) --- a line of JSON ---> this module's main()   forks for each grammar
+    replica    GrammarChecker.check(grammar) --- a line of JSON ---> this module's main()   forks for each grammar
                     None, or why not <--- a line of JSON ---       `--- the fork    compiles and walks it, within limits
 
 A fork that takes more time or memory than the limits allow is ended by the kernel, and nobody else notices. What passed
@@ -31,7 +31,7 @@ _STEPS = 24
 """Bytes that a trial goes on for behind the beginning: what explodes does so at the first of its kind."""
 
 
-class Trial:
+class GrammarChecker:
     """The replica's end. Any thread may check(), one at a time gets its turn."""
 
     def __init__(self) -> None:
@@ -57,7 +57,9 @@ class Trial:
     def _ask(self, grammar: str) -> str | None:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "llmos.engine.text.grammar_trial"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, "-m", "llmos.engine.text.grammar_checker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
             )
             self._end = weakref.finalize(self, _end, self._process)
         asked, told = self._process.stdin, self._process.stdout

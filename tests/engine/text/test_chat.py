@@ -6,9 +6,9 @@ from llmos.core.errors import BadRequest
 from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.messages import Generate, Grammar, SamplingParams, Tools
-from llmos.engine.text.dialogue import open_dialogue
+from llmos.engine.text.chat import encode_chat_prompt
 from llmos.engine.text.tokenizer import ChatTemplate
-from llmos.engine.text.tools import find_format
+from llmos.engine.text.tools import detect_tool_format
 from support.fakes import EOS, SPECIAL, FakeDetokenizer, FakeTokenizer, ScriptedRunner, run, text_of
 
 CHATML = (
@@ -68,7 +68,7 @@ class Spelling(FakeTokenizer):
         self.template_text = template
         self.control = {text: 258 + i for i, text in enumerate(control)}
 
-    def encode_chat(self, messages, *, variables=None, add_generation_prompt=True, continues=False):
+    def encode_chat(self, messages, *, variables=None, add_generation_prompt=True, continue_final_message=False):
         rendered = ChatTemplate(self.template_text).render(
             messages=messages, add_generation_prompt=add_generation_prompt, **(variables or {})
         )
@@ -80,8 +80,8 @@ class Spelling(FakeTokenizer):
     def control_id(self, text):
         return self.control.get(text)
 
-    def detokenizer(self, *, continues=False, shown=()):
-        texts = {self.control[text]: text for text in shown if text in self.control}
+    def detokenizer(self, *, continues_prompt=False, visible_control=()):
+        texts = {self.control[text]: text for text in visible_control if text in self.control}
 
         class Showing(FakeDetokenizer):
             def push(self, token):
@@ -93,17 +93,17 @@ class Spelling(FakeTokenizer):
 def prompt_of(template, messages, functions=FUNCTIONS, **options):
     tools = Tools(functions=functions, **options) if functions else None
     tokenizer = Spelling(template)
-    dialogue = open_dialogue(Generate(id="r", messages=messages, tools=tools), tokenizer)
-    return tokenizer.decode(dialogue.tokens)
+    chat = encode_chat_prompt(Generate(id="r", messages=messages, tools=tools), tokenizer)
+    return tokenizer.decode(chat.tokens)
 
 
 def test_a_template_says_which_format_it_teaches():
     names = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "generic": CHATML}
-    assert {name: type(find_format(template)).__name__.lower() for name, template in names.items()} == {
+    assert {name: type(detect_tool_format(template)).__name__.lower() for name, template in names.items()} == {
         name: name for name in names
     }
-    assert type(find_format("{{ tools }} <tool_call> <function=f>")).__name__ == "Generic"
-    assert type(find_format("{{ tools }} [TOOL_CALLS]f[ARGS]{}")).__name__ == "Generic"
+    assert type(detect_tool_format("{{ tools }} <tool_call> <function=f>")).__name__ == "Generic"
+    assert type(detect_tool_format("{{ tools }} [TOOL_CALLS]f[ARGS]{}")).__name__ == "Generic"
 
 
 def test_hermes_gets_tools_and_calls_as_they_are():
@@ -251,7 +251,7 @@ def test_what_must_be_of_a_form_is_neither_reasoning_nor_a_call():
 def test_an_effort_that_the_template_does_not_take_is_refused():
     request = Generate(id="r", messages=[USER], template_options={"reasoning_effort": "high"})
     with pytest.raises(BadRequest, match="takes no effort") as caught:
-        open_dialogue(request, Spelling(CHATML))
+        encode_chat_prompt(request, Spelling(CHATML))
     assert caught.value.param == "reasoning_effort"
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from llmos.core.errors import BadRequest
-from llmos.engine.text.json_strings import texts_in
+from llmos.engine.text.json_strings import iter_strings
 
 
-class Marks:
+class ControlStringEscaper:
     def __init__(self, control: Iterable[str], template: str) -> None:
         longest_first = sorted(control, key=len, reverse=True)
         self._template = template
@@ -21,11 +21,11 @@ class Marks:
         long_enough = [text for text in longest_first if len(text) > 1]
         self._anywhere = re.compile(f"(?=(?:{_any_of(long_enough)}))(.)", re.DOTALL)
 
-    def mark(self, messages: Any) -> tuple[Any, str | None]:
+    def escape(self, messages: Any) -> tuple[Any, str | None]:
         """Return the messages with the mark inside each control string, and the mark: None where there was none.
         Raises BadRequest for messages nested deeper than Python goes."""
         try:
-            texts = list(texts_in(messages))
+            texts = list(iter_strings(messages))
         except RecursionError:
             raise BadRequest("The messages are nested too deeply.", param="messages") from None
         if not any(self._anywhere.search(text) for text in texts):
@@ -35,7 +35,7 @@ class Marks:
 
     def mark_end(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], str]:
         """Return the messages with a mark and a space behind the last one's content, and the mark."""
-        mark = self._unused(texts_in(messages))
+        mark = self._unused(iter_strings(messages))
         *before, last = messages
         return [*before, {**last, "content": f"{last['content']}{mark} "}], mark
 

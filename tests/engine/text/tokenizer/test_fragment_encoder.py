@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmos.engine.messages import Grammar
-from llmos.engine.text.grammar import Grammars
+from llmos.engine.text.grammar import GrammarCompiler
 from llmos.engine.text.tokenizer import Tokenizer
 
 SCHEMA = {
@@ -23,7 +23,7 @@ SCHEMA = {
 
 def test_its_tokens_spell_exactly_the_text(trained, texts):
     for ours in trained.ours():
-        encode = ours.middle_encoder(ours.vocab_size)
+        encode = ours.fragment_encoder(ours.vocab_size)
         for text in texts:
             token_ids = encode(text.encode())
             assert b"".join(map(ours.token_bytes, token_ids)) == text.encode()
@@ -32,13 +32,13 @@ def test_its_tokens_spell_exactly_the_text(trained, texts):
 
 def test_half_a_character_is_spelled_too(trained):
     for ours in trained.ours():
-        encode = ours.middle_encoder(ours.vocab_size)
+        encode = ours.fragment_encoder(ours.vocab_size)
         half = "你".encode()[:2] + b'"}'
         assert b"".join(map(ours.token_bytes, encode(half))) == half
 
 
 def test_it_spells_as_the_tokenizer_does_where_text_begins_a_word(smollm2):
-    encode = smollm2.middle_encoder(smollm2.vocab_size)
+    encode = smollm2.fragment_encoder(smollm2.vocab_size)
     text = '", "name": "John'
     assert encode(text.encode()) == smollm2.encode(text, add_bos=False)
 
@@ -51,20 +51,20 @@ def test_whatever_a_grammar_allows_reads_as_it_says_in_every_vocabulary(trained,
 
 
 def _read_at_random(tokenizer: Tokenizer, vocab_size: int) -> None:
-    grammars = Grammars(tokenizer, vocab_size)
+    grammars = GrammarCompiler(tokenizer, vocab_size)
     for seed in range(5):
         matcher = grammars.compile(Grammar("json_schema", json.dumps(SCHEMA)))
         choose = np.random.default_rng(seed)
         masks = np.zeros((1, (vocab_size + 31) // 32), np.uint32)
-        detokenizer = tokenizer.detokenizer(continues=True)
+        detokenizer = tokenizer.detokenizer(continues_prompt=True)
         text, is_complete = "", False
         while not is_complete:
-            matcher.fill(masks, [])
+            matcher.fill_masks(masks, [])
             allowed = np.flatnonzero(np.unpackbits(masks.view(np.uint8), bitorder="little"))
             assert allowed.max() < tokenizer.vocab_size
             token = int(choose.choice(allowed))
             assert token not in tokenizer.control_ids
-            is_complete = matcher.read(token)
+            is_complete = matcher.accept(token)
             text += detokenizer.push(token)
         value = json.loads(text + detokenizer.finish())
         assert list(value) == list(SCHEMA["properties"])

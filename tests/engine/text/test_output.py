@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmos.engine.messages import SamplingParams, TokenLogprob
-from llmos.engine.text.choice import Choice
+from llmos.engine.text.output import OutputProcessor
 from support.fakes import EOS, SPECIAL, FakeTokenizer, text_of, tokens_of
 
 
 def make(max_tokens=100, stop_ids=(EOS,), echo="", **params):
-    return Choice(
+    return OutputProcessor(
         "r", 0, SamplingParams(**params), max_tokens=max_tokens, stop_ids=frozenset(stop_ids),
         tokenizer=FakeTokenizer(), echo=echo,
     )  # fmt: skip
@@ -113,7 +113,7 @@ class Words(FakeTokenizer):
         def finish(self):
             return ""
 
-    def detokenizer(self, *, continues=False, shown=()):
+    def detokenizer(self, *, continues_prompt=False, visible_control=()):
         return self.Detokenizer()
 
     def token_bytes(self, token):
@@ -121,7 +121,7 @@ class Words(FakeTokenizer):
 
 
 def test_a_stop_string_that_begins_inside_a_token_leaves_the_tokens_first_part():
-    choice = Choice(
+    choice = OutputProcessor(
         "r", 0, SamplingParams(stop=["world"], logprobs=1), max_tokens=9, stop_ids=frozenset(), tokenizer=Words()
     )
     told = []

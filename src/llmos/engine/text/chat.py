@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Generate, Grammar, ToolCallDelta, Tools
-from llmos.engine.text.grammar import Grammars, Matcher
-from llmos.engine.text.reasoning import ReasoningSplitter, ReasoningTags, find_reasoning
+from llmos.engine.text.grammar import GrammarCompiler, GrammarMatcher
+from llmos.engine.text.reasoning import ReasoningSplitter, ReasoningTags, detect_reasoning
 from llmos.engine.text.tools import (
     CallParser,
-    Format,
     Piece,
+    ToolFormat,
     call_parser,
-    find_format,
+    detect_tool_format,
     schema_grammar,
     tools_grammar,
     without_system,
@@ -32,7 +32,7 @@ _NUM_LAST_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ParsedText:
     """What a piece of an answer's text adds."""
 
     text: str = ""
@@ -40,7 +40,7 @@ class Said:
     tool_calls: tuple[ToolCallDelta, ...] = ()
 
 
-class AnswerReader:
+class AnswerParser:
     """Takes one answer's text in any pieces and tells reasoning, text and calls apart."""
 
     def __init__(self, reasoning: ReasoningSplitter | None, calls: CallParser | None) -> None:
@@ -48,11 +48,11 @@ class AnswerReader:
         self._calls = calls
 
     @property
-    def has_called(self) -> bool:
+    def has_tool_calls(self) -> bool:
         """It made calls, and all of them are whole."""
-        return self._calls is not None and self._calls.num_calls > 0 and not self._calls.is_broken
+        return self._calls is not None and self._calls.num_calls > 0 and not self._calls.has_incomplete_call
 
-    def push(self, text: str, *, is_last: bool) -> Said:
+    def push(self, text: str, *, is_last: bool) -> ParsedText:
         """Return what there is to tell; with `is_last`, also what was held back."""
         reasoning = ""
         if self._reasoning is not None:
@@ -61,15 +61,15 @@ class AnswerReader:
                 more, rest = self._reasoning.finish()
                 reasoning, text = reasoning + more, text + rest
         if self._calls is None:
-            return Said(text, reasoning)
+            return ParsedText(text, reasoning)
         pieces = self._calls.push(text)
         if is_last:
             pieces += self._calls.finish()
         return _said(reasoning, pieces)
 
 
-def _said(reasoning: str, pieces: Sequence[Piece]) -> Said:
-    return Said(
+def _said(reasoning: str, pieces: Sequence[Piece]) -> ParsedText:
+    return ParsedText(
         "".join([piece for piece in pieces if isinstance(piece, str)]),
         reasoning,
         tuple([piece for piece in pieces if not isinstance(piece, str)]),
@@ -77,91 +77,98 @@ def _said(reasoning: str, pieces: Sequence[Piece]) -> Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialogue:
+class ChatPrompt:
     """A conversation as the model gets it, and how its answer is to be read."""
 
     tokens: list[int]
-    form: Format | None
+    tool_format: ToolFormat | None
     """How the model tells its calls. None: it may not call."""
     tools: Tools | None
     reasoning: ReasoningTags | None
-    is_reasoning: bool
+    is_reasoning_open: bool
     """The prompt has opened the reasoning already."""
     grammar: Grammar | None
     """What the answer must be."""
 
     @property
-    def shown(self) -> tuple[str, ...]:
+    def visible_control(self) -> tuple[str, ...]:
         """The strings that the reader must see, control tokens or not."""
         tags = (self.reasoning.opening, self.reasoning.closing) if self.reasoning else ()
-        return (*(self.form.tags if self.form else ()), *tags)
+        return (*(self.tool_format.tags if self.tool_format else ()), *tags)
 
-    def reader(self) -> AnswerReader | None:
+    def parser(self) -> AnswerParser | None:
         """Return a reader of one answer: None where there is nothing to take out of it."""
         if self.grammar is not None and self.grammar.kind != "tools":
-            # What must be of a form is all text: no reasoning and no call can be in it.
+            # What must be of a tool_format is all text: no reasoning and no call can be in it.
             return None
-        if self.form is None and self.reasoning is None:
+        if self.tool_format is None and self.reasoning is None:
             return None
-        return AnswerReader(
-            ReasoningSplitter(self.reasoning, is_open=self.is_reasoning) if self.reasoning else None,
-            call_parser(self.form, self.tools) if self.form and self.tools else None,
+        return AnswerParser(
+            ReasoningSplitter(self.reasoning, is_open=self.is_reasoning_open) if self.reasoning else None,
+            call_parser(self.tool_format, self.tools) if self.tool_format and self.tools else None,
         )
 
 
-def open_dialogue(request: Generate, tokenizer: "Tokenizer") -> Dialogue:
+def encode_chat_prompt(request: Generate, tokenizer: "Tokenizer") -> ChatPrompt:
     """Encode the request's messages. Raises BadRequest where the model takes none, or its template refuses them."""
     assert request.messages is not None
     template = tokenizer.template_text
-    form, reasoning = find_format(template), find_reasoning(template)
+    tool_format, reasoning = detect_tool_format(template), detect_reasoning(template)
     tools = request.tools if request.tools and request.tools.choice != "none" and request.tools.functions else None
-    tokens = _encode(request, form, tools, tokenizer)
-    if request.continues:
+    tokens = _encode(request, tool_format, tools, tokenizer)
+    if request.continue_final_message:
         # What goes on in an answer that has begun is text: nobody knows what was opened before.
         reasoning = None
     end = tokenizer.decode(tokens[-_NUM_LAST_TOKENS:], skip_special=False) if reasoning else ""
-    is_reasoning = reasoning is not None and reasoning.are_open_in(end)
+    is_reasoning_open = reasoning is not None and reasoning.are_open_in(end)
     grammar = request.grammar
     if tools:
         grammar = tools_grammar(
-            form, tools, tokenizer.control_id, reasoning=reasoning, is_reasoning=is_reasoning, content=grammar
+            tool_format,
+            tools,
+            tokenizer.control_id,
+            reasoning=reasoning,
+            is_reasoning_open=is_reasoning_open,
+            content=grammar,
         )
-    return Dialogue(tokens, form if tools else None, tools, reasoning, is_reasoning, grammar)
+    return ChatPrompt(tokens, tool_format if tools else None, tools, reasoning, is_reasoning_open, grammar)
 
 
-def compile_dialogue(dialogue: Dialogue, grammars: Grammars) -> Matcher | None:
+def compile_chat_grammar(chat: ChatPrompt, grammars: GrammarCompiler) -> GrammarMatcher | None:
     """Return what holds the answer to its grammar. Raises BadRequest, naming the tool whose schema can't be held to."""
-    if dialogue.grammar is None:
+    if chat.grammar is None:
         return None
     try:
-        return grammars.compile(dialogue.grammar)
+        return grammars.compile(chat.grammar)
     except BadRequest:
         # Whose schema it is. Not for ever: others wait for this thread.
         until = time.monotonic() + SECONDS_TO_FIND_THE_TOOL
-        for i, function in enumerate(dialogue.tools.functions if dialogue.tools else ()):
+        for i, function in enumerate(chat.tools.functions if chat.tools else ()):
             if time.monotonic() > until:
                 break
             grammars.compile(schema_grammar(function, f"tools[{i}].function.parameters"))
         raise
 
 
-def _encode(request: Generate, form: Format, tools: Tools | None, tokenizer: "Tokenizer") -> list[int]:
+def _encode(request: Generate, tool_format: ToolFormat, tools: Tools | None, tokenizer: "Tokenizer") -> list[int]:
     messages = [_with_content(message) for message in request.messages or ()]
     variables = _with_effort(request.template_options, tokenizer.template_text)
     if taken := {"tools", "xml_tools"} & variables.keys():
         raise BadRequest(f"{taken.pop()} has a field of its own: send `tools`.", param="chat_template_kwargs")
     if tools or any(message.get("role") == "tool" or message.get("tool_calls") for message in messages):
-        told, more = form.tell(messages, tools.functions if tools else [])
+        told, more = tool_format.render(messages, tools.functions if tools else [])
         variables = {**variables, **more}
     else:
         told = messages
     try:
-        return tokenizer.encode_chat(told, variables=variables, continues=request.continues)
+        return tokenizer.encode_chat(told, variables=variables, continue_final_message=request.continue_final_message)
     except BadRequest:
         # Some templates know no system: what only we have put there can stand before what the user says.
         if not tools or messages[0].get("role") == "system" or told[0]["role"] != "system":
             raise
-    return tokenizer.encode_chat(without_system(told), variables=variables, continues=request.continues)
+    return tokenizer.encode_chat(
+        without_system(told), variables=variables, continue_final_message=request.continue_final_message
+    )
 
 
 def _with_effort(options: Mapping[str, Any], template: str) -> dict[str, Any]:

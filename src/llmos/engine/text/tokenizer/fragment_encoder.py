@@ -12,7 +12,7 @@ _MAX_REMEMBERED = 4096
 _LONGEST_REMEMBERED = 256
 
 
-class MiddleEncoder:
+class FragmentEncoder:
     """Text to tokens whose bytes are exactly the text's: no space before it, no control token, nothing normalized.
 
     It works on a copy of the tokenizer, so that no long prompt that is being encoded holds it up.

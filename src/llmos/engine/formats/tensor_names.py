@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 
-def listed(names: Iterable[str], limit: int = 200) -> str:
+def format_names(names: Iterable[str], limit: int = 200) -> str:
     """Return the names in the order of their layers; a damaged file may lack thousands."""
     ordered = sorted(
         names, key=lambda name: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

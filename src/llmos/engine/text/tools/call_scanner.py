@@ -3,14 +3,14 @@
 import json
 from collections.abc import Collection
 
-from llmos.engine.text.tools.json_text import JsonObject, StringText
+from llmos.engine.text.tools.json_scanner import JsonObjectScanner, JsonStringScanner
 
 _SPACE = " \t\n\r"
 _ASIDE = ("id", "type")
 """Keys that some models write, and that say nothing to us."""
 
 
-class CallReader:
+class CallScanner:
     """Takes the call from before its "{" on, or before the "[" of a list that it is the first of. The name must be one
     of `names`; the keys may come in any order.
 
@@ -19,13 +19,13 @@ class CallReader:
 
     def __init__(self, names: Collection[str], *, begins_list: bool = False) -> None:
         self.name: str | None = None
-        self.is_whole = False
+        self.is_complete = False
         self._names = names
         self._expects = "list" if begins_list else "object"
         self._key = ""
         self._raw = ""
-        self._string: StringText | None = None
-        self._arguments: JsonObject | None = None
+        self._string: JsonStringScanner | None = None
+        self._arguments: JsonObjectScanner | None = None
         self._has_arguments = False
         self._pieces: list[str] = []
 
@@ -39,14 +39,14 @@ class CallReader:
             if not self._arguments.push(character):
                 return False
             self._pieces.append(character)
-            if self._arguments.is_whole:
+            if self._arguments.is_complete:
                 self._arguments, self._expects = None, "comma"
             return True
         if self._string is not None:
             self._raw += character
             if not self._string.push(character):
                 return False
-            return self._end_string() if self._string.is_whole else True
+            return self._end_string() if self._string.is_complete else True
         return character in _SPACE or self._take(character)
 
     def take_arguments(self) -> str:
@@ -64,15 +64,15 @@ class CallReader:
         elif (expects, character) == ("colon", ":"):
             self._expects = "value"
         elif (expects, character) == ("comma", "}"):
-            self.is_whole = self.is_known
-            return self.is_whole
+            self.is_complete = self.is_known
+            return self.is_complete
         elif expects == "value" and self._key in ("arguments", "parameters"):
             if character != "{":
                 return False
-            self._arguments, self._has_arguments = JsonObject(), True
+            self._arguments, self._has_arguments = JsonObjectScanner(), True
             return self.push(character)
         elif expects in ("key", "value") and character == '"':
-            self._string, self._raw = StringText(), character
+            self._string, self._raw = JsonStringScanner(), character
         else:
             return False
         return True

@@ -12,14 +12,14 @@ import numpy.typing as npt
 from llmos.engine.tensors import DType
 
 
-class Place(NamedTuple):
+class ByteRange(NamedTuple):
     """Where a tensor's bytes lie in a file."""
 
     offset: int
     num_bytes: int
 
 
-class TensorKind(NamedTuple):
+class TensorHeader(NamedTuple):
     """What a header says of a tensor."""
 
     dtype: DType | None
@@ -28,10 +28,10 @@ class TensorKind(NamedTuple):
     num_bytes: int
 
 
-class PlacedFile:
+class TensorFileWriter:
     """Until the block ends without an error the file has another name, and after one it is gone."""
 
-    def __init__(self, path: Path, header: bytes, places: Mapping[str, Place], *, size: int) -> None:
+    def __init__(self, path: Path, header: bytes, places: Mapping[str, ByteRange], *, size: int) -> None:
         """`size`: of the whole file; what nobody writes is zero."""
         self.path, self._header, self._places, self._size = path, header, places, size
         self._unfinished = path.with_name(f"{path.name}.unfinished")

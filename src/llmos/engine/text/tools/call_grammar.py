@@ -11,7 +11,7 @@ from typing import Any
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, Tools
 from llmos.engine.text.reasoning import ReasoningTags
-from llmos.engine.text.tools.formats import Format
+from llmos.engine.text.tools.formats import ToolFormat
 
 MAX_CALLS = 32
 """In one answer: a small model that has to call may know no end."""
@@ -24,24 +24,24 @@ Control = Callable[[str], int | None]
 
 
 def tools_grammar(
-    form: Format,
+    tool_format: ToolFormat,
     tools: Tools,
     control: Control,
     *,
     reasoning: ReasoningTags | None = None,
-    is_reasoning: bool = False,
+    is_reasoning_open: bool = False,
     content: Grammar | None = None,
 ) -> Grammar:
     """Return what an answer of these tools must be. `content`: what the answer must be where it doesn't call. Raises
     BadRequest where the two can't go together."""
     functions = [f for f in tools.functions if tools.choice != "named" or f["name"] == tools.name]
-    num_calls = MAX_CALLS if form.is_parallel and tools.is_parallel and tools.choice != "named" else 1
+    num_calls = MAX_CALLS if tool_format.is_parallel and tools.is_parallel and tools.choice != "named" else 1
     must_call = tools.choice in ("required", "named")
     rules = [
         "%llguidance {}",
-        *_call_rules(form, functions),
+        *_call_rules(tool_format, functions),
         "TEXT: /(.|\\n)*/",
-        *(_must_rules if must_call or content else _may_rules)(form, num_calls, control),
+        *(_must_rules if must_call or content else _may_rules)(tool_format, num_calls, control),
     ]
     if content and not must_call:
         rules += [f"answer: calls | {_content(content)}"]
@@ -50,7 +50,7 @@ def tools_grammar(
     if reasoning is None or not (must_call or content or control(reasoning.closing) is not None):
         rules += ["start: answer"]
     else:
-        rules += _reasoning_rules(reasoning, control, is_open=is_reasoning)
+        rules += _reasoning_rules(reasoning, control, is_open=is_reasoning_open)
     return Grammar("tools", "\n".join(rules), "tools")
 
 
@@ -59,52 +59,52 @@ def schema_grammar(function: Mapping[str, Any], field: str) -> Grammar:
     return Grammar("tools", f"%llguidance {{}}\nstart: %json {_arguments(function)}", field)
 
 
-def _call_rules(form: Format, functions: Sequence[Mapping[str, Any]]) -> list[str]:
+def _call_rules(tool_format: ToolFormat, functions: Sequence[Mapping[str, Any]]) -> list[str]:
     names = " | ".join(f"call_{i}" for i in range(len(functions)))
     opening = _text('{"name": ')
     rules = [f'call: {opening} ({names}) "}}"']
     for i, function in enumerate(functions):
-        head = f'{json.dumps(function["name"])}, "{form.arguments_key}": '
+        head = f'{json.dumps(function["name"])}, "{tool_format.arguments_key}": '
         rules += [f"call_{i}: {_text(head)} arguments_{i}", f"arguments_{i}: %json {_arguments(function)}"]
     return rules
 
 
-def _must_rules(form: Format, num_calls: int, control: Control) -> list[str]:
+def _must_rules(tool_format: ToolFormat, num_calls: int, control: Control) -> list[str]:
     """`calls`: at least one."""
-    shape = form.shape
-    opening, more = _tag(shape.opening, control), num_calls - 1
-    if shape.repeats:
-        block = f'block: {opening} "\\n" call "\\n" {_tag(shape.closing, control)}'
+    syntax = tool_format.syntax
+    opening, more = _tag(syntax.opening, control), num_calls - 1
+    if syntax.repeats:
+        block = f'block: {opening} "\\n" call "\\n" {_tag(syntax.closing, control)}'
         return [block, f'calls: block ("\\n" block){{0,{more}}}' if more else "calls: block"]
-    return [f"calls: {opening} {_inside(form, more)}"]
+    return [f"calls: {opening} {_inside(tool_format, more)}"]
 
 
-def _may_rules(form: Format, num_calls: int, control: Control) -> list[str]:
+def _may_rules(tool_format: ToolFormat, num_calls: int, control: Control) -> list[str]:
     """`answer`: text, and calls in it."""
-    shape = form.shape
-    if not shape.opening:
+    syntax = tool_format.syntax
+    if not syntax.opening:
         return [
-            f"calls: {_inside(form, num_calls - 1)}",
+            f"calls: {_inside(tool_format, num_calls - 1)}",
             r'PLAIN: /(.|\n)*/ & ~/[ \t\r\n]*\{[ \t\r\n]*"name"(.|\n)*/',
             "answer: calls | PLAIN",
         ]
-    if control(shape.opening) is None:
-        opening, rules = "opening", [f"opening[lazy]: TEXT {_text(shape.opening)}"]
+    if control(syntax.opening) is None:
+        opening, rules = "opening", [f"opening[lazy]: TEXT {_text(syntax.opening)}"]
     else:
-        opening, rules = f"TEXT {_tag(shape.opening, control)}", []
-    if shape.repeats:
-        rules += [f'calls: {opening} "\\n" call "\\n" {_tag(shape.closing, control)}']
+        opening, rules = f"TEXT {_tag(syntax.opening, control)}", []
+    if syntax.repeats:
+        rules += [f'calls: {opening} "\\n" call "\\n" {_tag(syntax.closing, control)}']
     else:
-        rules += [f"calls: {opening} {_inside(form, num_calls - 1)}"]
-    many = f"calls{{0,{num_calls}}}" if shape.repeats else "calls?"
+        rules += [f"calls: {opening} {_inside(tool_format, num_calls - 1)}"]
+    many = f"calls{{0,{num_calls}}}" if syntax.repeats else "calls?"
     return [*rules, f"answer: {many} TEXT"]
 
 
-def _inside(form: Format, num_more: int) -> str:
+def _inside(tool_format: ToolFormat, num_more: int) -> str:
     """What stands between the opening and the closing."""
-    shape = form.shape
-    more = f" ({_text(shape.separator + ' ')} call){{0,{num_more}}}" if num_more else ""
-    return f'" "? "[" call{more} {_text(shape.closing)}' if shape.is_list else f"call{more}"
+    syntax = tool_format.syntax
+    more = f" ({_text(syntax.separator + ' ')} call){{0,{num_more}}}" if num_more else ""
+    return f'" "? "[" call{more} {_text(syntax.closing)}' if syntax.is_list else f"call{more}"
 
 
 def _reasoning_rules(tags: ReasoningTags, control: Control, *, is_open: bool) -> list[str]:

@@ -7,14 +7,14 @@ _SCALAR = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false
 _CLOSERS = {"{": "}", "[": "]"}
 
 
-class JsonObject:
+class JsonObjectScanner:
     """Takes the object from its "{" on. Strict, as RFC 8259 has it; numbers and words are looked at when they end."""
 
     def __init__(self) -> None:
-        self.is_whole = False
+        self.is_complete = False
         self._open: list[str] = []
         self._expects = "object"
-        self._string: StringText | None = None
+        self._string: JsonStringScanner | None = None
         self._scalar = ""
 
     def push(self, character: str) -> bool:
@@ -22,7 +22,7 @@ class JsonObject:
         if self._string is not None:
             if not self._string.push(character):
                 return False
-            if self._string.is_whole:
+            if self._string.is_complete:
                 self._string = None
             return True
         if self._scalar:
@@ -40,7 +40,7 @@ class JsonObject:
         if expects in ("comma", "key or end", "value or end") and character == _CLOSERS[self._open[-1]]:
             self._open.pop()
             self._expects = "comma"
-            self.is_whole = not self._open
+            self.is_complete = not self._open
             return True
         if expects == "comma" and character == ",":
             self._expects = "key" if self._open[-1] == "{" else "value"
@@ -49,7 +49,7 @@ class JsonObject:
             self._expects = "value"
             return True
         if expects in ("key", "key or end") and character == '"':
-            self._expects, self._string = "colon", StringText()
+            self._expects, self._string = "colon", JsonStringScanner()
             return True
         return expects in ("object", "value", "value or end") and self._begin_value(character)
 
@@ -62,17 +62,17 @@ class JsonObject:
             return False
         self._expects = "comma"
         if character == '"':
-            self._string = StringText()
+            self._string = JsonStringScanner()
             return True
         self._scalar = character
         return character in "-0123456789tfn"
 
 
-class StringText:
+class JsonStringScanner:
     """Takes a JSON string from behind its opening quote on."""
 
     def __init__(self) -> None:
-        self.is_whole = False
+        self.is_complete = False
         self._escape = ""
 
     def push(self, character: str) -> bool:
@@ -80,7 +80,7 @@ class StringText:
             return self._push_escaped(character)
         if character == "\\":
             self._escape = character
-        self.is_whole = character == '"'
+        self.is_complete = character == '"'
         return character >= " "
 
     def _push_escaped(self, character: str) -> bool:

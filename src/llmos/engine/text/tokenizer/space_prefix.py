@@ -12,7 +12,7 @@ from typing import Any
 import tokenizers
 
 
-class Prefix:
+class SpacePrefix:
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         self._backend = backend
         steps = [*_steps(backend.pre_tokenizer), *_steps(backend.normalizer)]

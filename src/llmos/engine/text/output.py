@@ -9,14 +9,14 @@ from llmos.engine.messages import Delta, FinishReason, SamplingParams, TokenLogp
 from llmos.engine.text.stopping import StopStrings
 
 if TYPE_CHECKING:
-    from llmos.engine.text.dialogue import AnswerReader
+    from llmos.engine.text.chat import AnswerParser
     from llmos.engine.text.tokenizer import Tokenizer
 
 
-class Choice:
+class OutputProcessor:
     """Takes a choice's tokens one by one and tells what each adds.
 
-    The joined texts are the answer, and what a reader takes out of it is told beside; joined token_ids and logprobs are
+    The joined texts are the answer, and what a parser takes out of it is told beside; joined token_ids and logprobs are
     all of its tokens. None of the three gives away a stop string, or what may yet become one: a token is told when all
     of its text is.
     """
@@ -31,12 +31,12 @@ class Choice:
         stop_ids: frozenset[int],
         tokenizer: "Tokenizer",
         echo: str = "",
-        continues: bool = False,
-        reader: "AnswerReader | None" = None,
-        shown: Collection[str] = (),
+        continues_prompt: bool = False,
+        parser: "AnswerParser | None" = None,
+        visible_control: Collection[str] = (),
     ) -> None:
-        """`continues`: the answer goes on where the prompt ends, rather than beginning a turn of its own. `reader`
-        takes calls and reasoning out of the text, and sees those control tokens in it that are `shown`."""
+        """`continues_prompt`: the text continues the prompt's text, so a space before its first word is kept. `parser`
+        takes tool calls and reasoning out of the text; of the control tokens it sees only `visible_control`."""
         self.request_id = request_id
         self.index = index
         self.num_tokens = 0
@@ -50,17 +50,17 @@ class Choice:
         self._stop_ids = stop_ids
         self._include_stop = params.include_stop
         self._tokenizer = tokenizer
-        self._detokenizer = tokenizer.detokenizer(continues=continues, shown=shown)
-        self._reader = reader
+        self._detokenizer = tokenizer.detokenizer(continues_prompt=continues_prompt, visible_control=visible_control)
+        self._parser = parser
         self._echo = echo
         self._hold = _Hold(params.stop) if params.stop else None
 
     @property
-    def num_left(self) -> int:
+    def num_tokens_left(self) -> int:
         """Tokens that it may still take."""
         return self._max_tokens - self.num_tokens
 
-    def is_stop(self, token: int) -> bool:
+    def is_stop_token(self, token: int) -> bool:
         return token in self._stop_ids
 
     def push(self, token: int, logprob: TokenLogprob | None = None, *, is_complete: bool = False) -> Delta | None:
@@ -129,10 +129,10 @@ class Choice:
         self, text: str, tokens: list[int], logprobs: list[TokenLogprob], stop_reason: str | int | None = None
     ) -> Delta:
         reasoning, tool_calls = "", tuple[ToolCallDelta, ...]()
-        if self._reader is not None:
-            said = self._reader.push(text, is_last=self.finish_reason is not None)
+        if self._parser is not None:
+            said = self._parser.push(text, is_last=self.finish_reason is not None)
             text, reasoning, tool_calls = said.text, said.reasoning, said.tool_calls
-            if self.finish_reason == "stop" and self._reader.has_called:
+            if self.finish_reason == "stop" and self._parser.has_tool_calls:
                 self.finish_reason = "tool_calls"
         if self._echo:
             text, self._echo = self._echo + text, ""
@@ -152,7 +152,7 @@ class Choice:
         )
 
 
-def join_deltas(deltas: list[Delta]) -> Delta:
+def merge_deltas(deltas: list[Delta]) -> Delta:
     """Return one delta that tells what these tell one after another."""
     if len(deltas) == 1:
         return deltas[0]

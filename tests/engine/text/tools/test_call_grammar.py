@@ -72,10 +72,10 @@ def begins(grammar, text):
     return matcher(grammar).try_consume_tokens(list(text.encode())) == len(text.encode())
 
 
-def calls_in(form, text, asked):
-    parser = call_parser(form, asked)
+def calls_in(tool_format, text, asked):
+    parser = call_parser(tool_format, asked)
     told = parser.push(text) + parser.finish()
-    assert not parser.is_broken
+    assert not parser.has_incomplete_call
     calls = {}
     for piece in told:
         if isinstance(piece, ToolCallDelta):
@@ -91,15 +91,15 @@ def calls_in(form, text, asked):
     [{"choice": "required"}, {"choice": "named", "name": "weather"}, {"choice": "required", "is_parallel": False}],
 )
 def test_what_must_call_calls(name, options, is_control):
-    form, asked = FORMATS[name], tools(**options)
-    grammar = tools_grammar(form, asked, CONTROL.get if is_control else no_control)
+    tool_format, asked = FORMATS[name], tools(**options)
+    grammar = tools_grammar(tool_format, asked, CONTROL.get if is_control else no_control)
     told = [text for seed in range(12) if (text := walk(grammar, seed)) is not None]
     assert len(told) > 6
     for text in told:
-        rest, calls = calls_in(form, text, asked)
+        rest, calls = calls_in(tool_format, text, asked)
         assert rest == ""
         assert calls
-        assert len(calls) == 1 or (asked.choice == "required" and asked.is_parallel and form.is_parallel)
+        assert len(calls) == 1 or (asked.choice == "required" and asked.is_parallel and tool_format.is_parallel)
         for called, arguments in calls:
             jsonschema.validate(json.loads(arguments), SCHEMAS[called])
             assert asked.name in (None, called)
@@ -162,18 +162,18 @@ def test_what_is_said_instead_of_a_call_may_have_a_form():
 
 
 @pytest.mark.parametrize("is_control", [False, True])
-@pytest.mark.parametrize("is_reasoning", [False, True])
-def test_a_model_thinks_before_it_must_call(is_control, is_reasoning):
+@pytest.mark.parametrize("is_reasoning_open", [False, True])
+def test_a_model_thinks_before_it_must_call(is_control, is_reasoning_open):
     asked = tools(choice="required", is_parallel=False)
     grammar = tools_grammar(
-        HERMES, asked, CONTROL.get if is_control else no_control, reasoning=THINK, is_reasoning=is_reasoning
+        HERMES, asked, CONTROL.get if is_control else no_control, reasoning=THINK, is_reasoning_open=is_reasoning_open
     )
     if not is_control:
-        assert accepts(grammar, ("" if is_reasoning else "<think>") + f"Hm.\n</think>\n\n{CALL['hermes']}")
+        assert accepts(grammar, ("" if is_reasoning_open else "<think>") + f"Hm.\n</think>\n\n{CALL['hermes']}")
     for seed in range(8):
         text = walk(grammar, seed)
         if text is not None:
-            splitter = ReasoningSplitter(THINK, is_open=is_reasoning)
+            splitter = ReasoningSplitter(THINK, is_open=is_reasoning_open)
             answer = splitter.push(text)[1] + splitter.finish()[1]
             assert len(calls_in(HERMES, answer, asked)[1]) == 1
 
