@@ -16,7 +16,7 @@ from llmos.engine import _native
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
-from llmos.engine.messages import Failed, Load
+from llmos.engine.messages import EngineStats, Failed
 from llmos.engine.runner.native import NativeRunner
 from support.fakes import generate, tokens_of
 
@@ -69,7 +69,7 @@ class Model:
 
     def check(
         self, arrivals: Sequence[Arrival], config: EngineConfig, num_blocks: int, threads: int = 1, **options: Any
-    ) -> Load:
+    ) -> EngineStats:
         """Run them all in one engine; assert of each that it was told what it is told alone, until it hung up."""
         engine = Engine(SomeBlocks(self.runner(threads=threads, **options), num_blocks), self.tokenizer, config)
         told: dict[tuple[str, int], list[Any]] = {}

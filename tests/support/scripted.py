@@ -19,7 +19,7 @@ from llmos.deployments.replicas.pool import Usage
 from llmos.deployments.routing.route import Move, Route
 from llmos.deployments.routing.routes import Resolution
 from llmos.engine.checkpoint.metadata import Metadata
-from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Load, Ready, Started, TokenLogprob
+from llmos.engine.messages import Delta, Embed, Embedded, EngineStats, Event, Generate, Ready, Started, TokenLogprob
 from llmos.models.catalog import Catalog
 from llmos.models.registry import Notice
 from llmos.models.sources import Progress
@@ -30,7 +30,7 @@ READY = Ready(
     family="llama", context_length=8192, vocab_size=49152, has_template=True, num_blocks=64, weight_bytes=1, kv_bytes=1,
     load_seconds=0.1, isa="portable", threads=1,
 )  # fmt: skip
-LOAD = Load(
+LOAD = EngineStats(
     num_running=2, num_waiting=1, num_free_blocks=60, num_preemptions=3, num_steps=9, num_prompt_tokens=5,
     num_output_tokens=7, num_cached_tokens=2, num_cached_blocks=4, num_draft_tokens=8, num_accepted_tokens=6,
 )  # fmt: skip
@@ -202,7 +202,7 @@ class FakeStatus:
     version: str
     state: str = "ready"
     pid: int | None = 4711
-    load: Load | None = LOAD
+    load: EngineStats | None = LOAD
     ready: Ready | None = READY
     restarts: int = 0
     since: datetime | None = datetime(2026, 1, 2, tzinfo=UTC)
