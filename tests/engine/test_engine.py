@@ -369,7 +369,7 @@ class SickRunner(FakeRunner):
 
 def test_one_requests_bad_numbers_end_that_request_only():
     told = run(make_engine(SickRunner()), generate("sick", [66], n=2), generate("well", [1, 2, 3]))
-    message = "The model's numbers for the next token were not numbers."
+    message = "The model computed logits that are not finite."
     assert told["sick", 0] == [Failed("sick", "internal_error", message)]
     assert tokens_of(told["well", 0]) == continuation([1, 2, 3], 8)
 

@@ -147,7 +147,7 @@ class Serving(RuleBasedStateMachine):
     @precondition(lambda self: len(self.scheduler.running) > 1)
     @rule()
     def preempt(self):
-        self.scheduler._preempt(self.scheduler._others())
+        self.scheduler._preempt(self.scheduler._preemptible())
 
     @precondition(lambda self: self.live)
     @rule(count=st.integers(1, 10))

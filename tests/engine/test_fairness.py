@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from llmos.core.errors import BadRequest
-from llmos.engine.scheduling.turns import STEPS_PER_PRIORITY
+from llmos.engine.scheduling.fair_queue import STEPS_PER_PRIORITY
 from support.fakes import FakeRunner, continuation, generate, make_engine, tokens_of
 
 
@@ -143,7 +143,7 @@ def test_callers_who_come_do_not_put_one_off_who_was_given_much():
             first.setdefault(event.id, step)
         engine.check_invariants()
         assert engine.load().num_waiting >= 4, "nobody waits"
-        most = max(most, len(engine._scheduler.waiting._callers))
+        most = max(most, len(engine._scheduler.waiting._accounts))
     # Of the 400 tokens that it is ahead, five callers and itself catch up with 20 for each step.
     assert 100 < first["old"] <= 6 * 400 / 20
     assert most < 30, "accounts of callers who left are dropped"
@@ -165,7 +165,7 @@ def test_what_is_computed_again_after_a_preemption_is_not_charged():
     engine = make_engine(FakeRunner(num_blocks=8, max_positions=128), max_sequences=4)
     for i in range(4):
         ask(engine, f"r{i}", [i + 1] * 20, caller="a", max_tokens=60)
-    account = engine._scheduler.waiting._callers["a"]
+    account = engine._scheduler.waiting._accounts["a"]
     watch(engine)
     assert engine.load().num_preemptions > 0
     assert account.service == 4 * 79, "the last token of an answer is never computed"

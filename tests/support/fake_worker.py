@@ -42,7 +42,7 @@ def load(files, config, progress):
     if "stumble" in behaviour:
         raise ValueError(behaviour["stumble"])
     if "tell_loading" in behaviour:
-        worker.TELLING_SECONDS = 0
+        worker.PROGRESS_SECONDS = 0
         progress("packing", 1, 2)
     if take_one(path, behaviour, "die_loading"):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The program of a replica's process: python -m llmos.engine --fd N."""
+"""The program of a replica process: python -m llmos.engine --fd N."""
 
 import gc
 import logging
@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-# Before numpy is imported: its BLAS, which the engine never calls, would start a thread for each core, and they spin
-# for a while on the cores that weights are packed on (a fifth of all the processor time that starting took).
+# This must precede the import of numpy: its BLAS, which serving never calls, would start a thread for each core, which
+# spin for a while on the cores that pack weights (a fifth of the CPU time of starting a replica).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from llmos.core.progress import Progress
@@ -21,8 +21,9 @@ from llmos.engine.replica.worker import main
 
 
 def load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -> tuple[Engine | EmbeddingEngine, Ready]:
+    """Load the model, and exclude its objects from garbage collection."""
     loaded = load_model(files, config, progress)
-    # What was loaded stays for as long as the process; collections need not walk through it between two steps.
+    # The loaded objects live as long as the process, so collections between two steps need not walk through them.
     gc.freeze()
     return loaded
 

@@ -1,4 +1,4 @@
-"""Texts in, vectors out, one step at a time: what Engine is for an encoder. Knows no process, no socket, no thread."""
+"""Texts in, vectors out, one step at a time: the Engine of an encoder. Knows no process, no socket, no thread."""
 
 import logging
 from collections import Counter
@@ -13,7 +13,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.embedding_request import PreparedTexts, prepare_texts
 from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.messages import Counted, Embed, Embedded, EngineStats, Event, Failed, Generate, Started
-from llmos.engine.scheduling.turns import Turns
+from llmos.engine.scheduling.fair_queue import FairQueue
 
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
@@ -24,15 +24,18 @@ Floats = npt.NDArray[np.float32]
 
 
 class Encoder(Protocol):
+    """The interface of a NativeEncoder that the engine uses."""
+
     spec: EncoderSpec
 
     def forward(self, tokens_N: npt.NDArray[np.int32], starts: npt.NDArray[np.int32]) -> Floats:
-        """Return one pooled vector for each sequence, [S, hidden]."""
+        """Return one pooled vector for each of S sequences, [S, hidden]; sequence s is
+        tokens_N[starts[s]:starts[s + 1]]."""
         ...
 
 
 class _Request:
-    """One that runs: which of its vectors are there."""
+    """A live request, and those of its vectors that are computed."""
 
     __slots__ = ("num_left", "num_tokens", "prepared", "vectors")
 
@@ -44,14 +47,14 @@ class _Request:
 
 
 class _Text:
-    """One text that waits for its turn."""
+    """One waiting text of a request."""
 
-    __slots__ = ("arrival", "caller", "num_charged", "place", "priority", "request", "tokens")
+    __slots__ = ("arrival", "caller", "index", "num_charged", "priority", "request", "tokens")
 
-    def __init__(self, request: _Request, place: int, arrival: int) -> None:
+    def __init__(self, request: _Request, index: int, arrival: int) -> None:
         self.request = request
-        self.place = place
-        self.tokens = request.prepared.texts[place]
+        self.index = index
+        self.tokens = request.prepared.texts[index]
         self.caller = request.prepared.caller
         self.priority = request.prepared.priority
         self.arrival = arrival
@@ -59,10 +62,10 @@ class _Text:
 
 
 class EmbeddingEngine:
-    """Batches texts of any lengths, whoever they are from. All methods but prepare() belong to one thread.
+    """Batches texts of all requests. All methods but prepare() and count() belong to one thread.
 
-    A step takes as many texts as have max_batched_tokens together. Callers take turns as they do in an Engine, and
-    so do the requests of one caller: a request of a thousand texts goes on a few at a time, beside all others.
+    A step takes as many texts as have max_batched_tokens together. Callers share the engine fairly, as they do an
+    Engine, and so do the requests of one caller: a request of a thousand texts advances beside all others.
 
     Every request that admit() accepts ends in exactly one of: Embedded, Failed, or abort().
     """
@@ -73,9 +76,9 @@ class EmbeddingEngine:
         self._spec = encoder.spec
         self._budget = config.max_batched_tokens
         self._live: dict[str, _Request] = {}
-        self._turns: Turns[_Text] = Turns()
-        self._rounds: Counter[str] = Counter()
-        """Caller -> the arrival of the text that was taken last: whose request comes now begins there."""
+        self._waiting: FairQueue[_Text] = FairQueue()
+        self._service: Counter[str] = Counter()
+        """Caller -> the highest arrival that a taken text had. A new request of the caller starts there."""
         self.num_computed_tokens = 0
         self._num_steps = 0
 
@@ -89,47 +92,47 @@ class EmbeddingEngine:
         return bool(self._live)
 
     def prepare(self, request: Generate | Embed) -> PreparedTexts:
-        """Do all of a request's work that needs no engine: check it, and encode its texts. Any thread may call this.
+        """Check a request and encode its texts. Any thread may call this.
 
-        Raises an LLMOSError that names the field.
+        Raises an LLMOSError that names the wrong field.
         """
         if isinstance(request, Generate):
-            raise _writes_nothing()
+            raise _no_text_error()
         return prepare_texts(request, self._tokenizer, self._spec)
 
     def count(self, request: Generate) -> Counted:
-        """Raises BadRequest: there is no prompt of which text could be written."""
-        raise _writes_nothing()
+        """Raise BadRequest: an encoder takes no prompts."""
+        raise _no_text_error()
 
     def admit(self, prepared: PreparedTexts) -> Started:
-        """Queue a prepared request. Raises Conflict where its id is in use."""
+        """Queue a prepared request. Raises Conflict if its id is in use."""
         if prepared.id in self._live:
             raise Conflict(f"A request with the id {prepared.id} is running already. Give every request its own id.")
         request = self._live[prepared.id] = _Request(prepared)
-        arrival = self._rounds[prepared.caller]
-        for place, tokens in enumerate(prepared.texts):
-            # What a caller's other requests are given meanwhile counts as much: they go on side by side.
-            self._turns.enter(_Text(request, place, arrival))
+        arrival = self._service[prepared.caller]
+        for index, tokens in enumerate(prepared.texts):
+            # Counted in tokens, as the caller's other requests are, so that they advance side by side.
+            self._waiting.add(_Text(request, index, arrival))
             arrival += len(tokens)
         return Started(prepared.id, request.num_tokens)
 
     def submit(self, request: Embed) -> Started:
-        """prepare() and admit() in one."""
+        """Prepare and admit a request."""
         return self.admit(self.prepare(request))
 
     def abort(self, request_id: str) -> None:
-        """Drop the request. Nothing happens where it has ended already."""
+        """Drop a request. Does nothing if it has ended already."""
         request = self._live.pop(request_id, None)
         if request is None:
             return
-        for text in [text for text in self._turns if text.request is request]:
-            self._turns.withdraw(text)
-            self._turns.leave(text)
-        self._forget_rounds()
+        for text in [text for text in self._waiting if text.request is request]:
+            self._waiting.remove(text)
+            self._waiting.finish(text)
+        self._reset_service()
 
     def step(self) -> list[Event]:
-        """Compute one batch and return what there is to tell."""
-        texts = self._take()
+        """Compute one batch and return its events: schedule, run, postprocess."""
+        texts = self._schedule()
         if not texts:
             return []
         self._num_steps += 1
@@ -138,15 +141,16 @@ class EmbeddingEngine:
         try:
             pooled_SH = self._encoder.forward(tokens_N, starts)
         except Exception:
-            logger.exception("A step failed; the requests in it end here.")
+            logger.exception("A step failed; all requests in its batch fail.")
             return self._fail({text.request.prepared.id for text in texts}, "The forward pass failed. Try again.")
         self.num_computed_tokens += len(tokens_N)
-        return self._settle(texts, pooled_SH)
+        return self._postprocess(texts, pooled_SH)
 
     def load(self) -> EngineStats:
+        """Return the counters of the engine."""
         return EngineStats(
             num_running=len(self._live),
-            num_waiting=len(self._turns),
+            num_waiting=len(self._waiting),
             num_free_blocks=0,
             num_preemptions=0,
             num_steps=self._num_steps,
@@ -154,32 +158,32 @@ class EmbeddingEngine:
             num_output_tokens=0,
         )
 
-    def _take(self) -> list[_Text]:
-        """Return the texts whose turn it is; they wait no longer."""
+    def _schedule(self) -> list[_Text]:
+        """Take the texts of the next batch from the queue."""
         texts: list[_Text] = []
         num_left = self._budget
-        self._turns.step += 1
-        for text in self._turns.in_order():
+        self._waiting.step += 1
+        for text in self._waiting.in_order():
             if texts and len(text.tokens) > num_left:
                 break
             num_left -= len(text.tokens)
-            self._turns.take(text)
-            self._turns.charge(text, len(text.tokens))
-            self._rounds[text.caller] = max(self._rounds[text.caller], text.arrival)
+            self._waiting.take(text)
+            self._waiting.charge(text, len(text.tokens))
+            self._service[text.caller] = max(self._service[text.caller], text.arrival)
             texts.append(text)
         for text in texts:
-            self._turns.leave(text)
+            self._waiting.finish(text)
         return texts
 
-    def _settle(self, texts: Sequence[_Text], pooled_SH: Floats) -> list[Event]:
+    def _postprocess(self, texts: Sequence[_Text], pooled_SH: Floats) -> list[Event]:
         events: list[Event] = []
-        broken: set[str] = set()
+        failed_requests: set[str] = set()
         for text, vector in zip(texts, self._vectors(texts, pooled_SH), strict=True):
             request, id = text.request, text.request.prepared.id
-            request.vectors[text.place] = vector
+            request.vectors[text.index] = vector
             request.num_left -= 1
-            if id in broken or not np.isfinite(vector).all():
-                broken.add(id)
+            if id in failed_requests or not np.isfinite(vector).all():
+                failed_requests.add(id)
             elif not request.num_left:
                 del self._live[id]
                 events.append(
@@ -190,12 +194,12 @@ class EmbeddingEngine:
                         num_tokens=request.num_tokens,
                     )
                 )
-        events += self._fail(broken, "The model's numbers for a text were not numbers.")
-        self._forget_rounds()
+        events += self._fail(failed_requests, "The model computed a vector that is not finite.")
+        self._reset_service()
         return events
 
     def _vectors(self, texts: Sequence[_Text], pooled_SH: Floats) -> list[Floats]:
-        """Return each text's vector, as long as its request wants it. None depends on the texts beside it."""
+        """Return each text's vector, cut to the dimensions of its request. None depends on the texts beside it."""
         sizes = [text.request.prepared.dimensions for text in texts]
         if not self._spec.normalize:
             return [vector[:size] for vector, size in zip(pooled_SH, sizes, strict=True)]
@@ -209,10 +213,12 @@ class EmbeddingEngine:
             self.abort(request_id)
         return [Failed(request_id, LLMOSError.code, message) for request_id in sorted(request_ids)]
 
-    def _forget_rounds(self) -> None:
+    def _reset_service(self) -> None:
         if not self._live:
-            self._rounds.clear()  # callers come and go; this must not grow with them
+            self._service.clear()  # it must not grow with every caller that ever came
 
 
-def _writes_nothing() -> BadRequest:
-    return BadRequest("This model turns texts into vectors and writes none. Ask one that does.", param="model")
+def _no_text_error() -> BadRequest:
+    return BadRequest(
+        "This model makes embeddings and generates no text. Use a model that generates text.", param="model"
+    )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.core.errors import BadRequest, Conflict, LLMOSError
-from llmos.engine.adapter_shelf import AdapterShelf
+from llmos.engine.adapter_cache import AdapterCache
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import (
     AdapterFiles,
@@ -41,14 +41,19 @@ logger = logging.getLogger(__name__)
 
 Logits = npt.NDArray[np.float32]
 Row = tuple[Sequence, list[int]]
-"""A sequence that gets its next tokens, and the draft that they are compared with."""
+"""A sequence that gets its next tokens, and its draft."""
 
 
 class Engine:
-    """Continuous batching over one model. All methods but prepare() belong to one thread.
+    """Continuous batching over one model. All methods but prepare() and count() belong to one thread.
 
     Every request that submit() accepts ends in exactly one of: a Delta with a finish_reason for each of its choices,
-    Failed, or abort(). What goes wrong with one request ends that one only.
+    Failed, or abort(). An error that concerns one request ends only that request.
+
+        engine.submit(Generate(id="a", text="Once upon a time"))
+        while engine.has_work:
+            for event in engine.step():
+                ...
     """
 
     def __init__(
@@ -61,14 +66,14 @@ class Engine:
         self._scheduler = Scheduler(config, runner.num_blocks, self.context_length)
         self._sampler = sampler or native_sampler(getattr(runner, "pool", None), config.threads or 1)
         self._speculator = Speculator(config.max_draft_tokens, config.max_batched_tokens)
-        self._adapters = AdapterShelf(runner)
+        self._adapters = AdapterCache(runner)
         self._grammars = GrammarCompiler(tokenizer, runner.spec.vocab_size)
         self._masks = MaskMaker(runner.spec.vocab_size)
         self._live: dict[str, set[Sequence]] = {}
         self._adapter_of: dict[str, str] = {}
-        """Of the live requests that have an adapter, its digest."""
+        """Request id -> digest of its adapter, for live requests that have one."""
         self.num_computed_tokens = 0
-        """In all, drafts among them, by steps that did not fail."""
+        """Tokens that successful steps have computed in all, drafts included."""
         self._num_steps = 0
         self._num_prompt_tokens = 0
         self._num_output_tokens = 0
@@ -81,12 +86,14 @@ class Engine:
         return self._scheduler.has_work
 
     def prepare(self, request: Generate | Embed) -> Prepared:
-        """Do all of a request's work that needs no engine: check it, and encode its prompt. Any thread may call this.
+        """Check a request and encode its prompt. Any thread may call this.
 
-        Raises an LLMOSError that names the field.
+        Raises an LLMOSError that names the wrong field.
         """
         if isinstance(request, Embed):
-            raise BadRequest("This model writes text and makes no vectors. Ask one that does.", param="model")
+            raise BadRequest(
+                "This model generates text and makes no embeddings. Use an embedding model.", param="model"
+            )
         prepared = prepare(
             request,
             self._tokenizer,
@@ -99,8 +106,10 @@ class Engine:
         return replace(prepared, opened_adapter=self._open_adapter(request.adapter))
 
     def count(self, request: Generate) -> Counted:
-        """Return how many tokens the prompt has. Any thread may call this. Raises as prepare() does, but not for a
-        prompt that leaves no room for an answer."""
+        """Return how many tokens the prompt has. Any thread may call this.
+
+        Raises as prepare() does, except for a prompt that leaves no room for an answer.
+        """
         return count(
             request,
             self._tokenizer,
@@ -109,29 +118,29 @@ class Engine:
         )
 
     def admit(self, prepared: Prepared) -> Started:
-        """Queue a prepared request. Raises Conflict where its id is in use."""
+        """Queue a prepared request. Raises Conflict if its id is in use, and Unavailable if no adapter slot is free."""
         if prepared.id in self._live:
             raise Conflict(f"A request with the id {prepared.id} is running already. Give every request its own id.")
         if (files := prepared.adapter) is not None:
-            number = self._adapters.take(files.digest, lambda: prepared.opened_adapter or self._open_adapter(files))
+            index = self._adapters.acquire(files.digest, lambda: prepared.opened_adapter or self._open_adapter(files))
             self._adapter_of[prepared.id] = files.digest
             for sequence in prepared.sequences:
-                sequence.adapter = number
+                sequence.adapter_index = index
         self._live[prepared.id] = set(prepared.sequences)
         for sequence in prepared.sequences:
             self._scheduler.add(sequence)
         return Started(prepared.id, prepared.num_prompt_tokens)
 
     def submit(self, request: Generate) -> Started:
-        """prepare() and admit() in one."""
+        """Prepare and admit a request."""
         return self.admit(self.prepare(request))
 
     def abort(self, request_id: str) -> None:
-        """Drop the request; its blocks are free when this returns. Nothing happens where it has ended already."""
-        self._drop(request_id, is_sound=True)
+        """Drop a request and free its blocks. Does nothing if it has ended already."""
+        self._drop(request_id)
 
     def step(self) -> list[Event]:
-        """Compute one batch and return what there is to tell."""
+        """Compute one batch and return its events: schedule, run, postprocess."""
         self._speculator.propose(self._scheduler.running)
         plan = self._scheduler.schedule()
         if not plan.sequences:
@@ -143,8 +152,8 @@ class Engine:
             logits = self._runner.forward(plan.batch(self._scheduler.kv))
         except Exception:
             self._masks.finish()
-            # Whoever is in the batch may have caused it, or suffered from it; those who wait did not.
-            logger.exception("A step failed; the requests in it end here.")
+            # Any request in the batch may be the cause; the waiting ones are not.
+            logger.exception("A step failed; all requests in its batch fail.")
             return self._fail({s.request_id for s in plan.sequences}, "The forward pass failed. Try again.")
         self.num_computed_tokens += plan.num_tokens
         masks = self._masks.finish()
@@ -152,11 +161,12 @@ class Engine:
             sampled = self._sample(logits, rows, self._runner.likeliest(), masks) if rows else None
         except Exception:
             logger.exception("Sampling failed.")
-            return self._fail(self._find_guilty(logits, rows, masks), "The next token could not be chosen.")
-        self._scheduler.settle(plan)
-        return self._settle(rows, sampled) if sampled is not None else []
+            return self._fail(self._find_failed_requests(logits, rows, masks), "The next token could not be chosen.")
+        self._scheduler.commit(plan)
+        return self._postprocess(rows, sampled) if sampled is not None else []
 
     def load(self) -> EngineStats:
+        """Return the counters of the engine."""
         scheduler = self._scheduler
         return EngineStats(
             num_running=len(scheduler.running),
@@ -167,7 +177,7 @@ class Engine:
             num_prompt_tokens=self._num_prompt_tokens,
             num_output_tokens=self._num_output_tokens,
             num_cached_tokens=self._num_cached_tokens,
-            num_cached_blocks=scheduler.kv.num_unused,
+            num_cached_blocks=scheduler.kv.num_evictable,
             num_draft_tokens=self._num_draft_tokens,
             num_accepted_tokens=self._num_accepted_tokens,
         )
@@ -178,7 +188,7 @@ class Engine:
         self._adapters.check_invariants()
         queued = {*self._scheduler.running, *self._scheduler.waiting}
         live = {sequence for sequences in self._live.values() for sequence in sequences}
-        assert queued == live, "a live request is not queued, or a queued one not live"
+        assert queued == live, "the queued sequences are not those of the live requests"
 
     def _sample(
         self, logits: Logits, rows: list[Row], likeliest: Likeliest | None = None, masks: Masks | None = None
@@ -187,12 +197,12 @@ class Engine:
         states = [sequence.sampling for sequence, _ in rows]
         return self._sampler.sample(logits, states, drafts if any(drafts) else None, likeliest, masks)
 
-    def _find_guilty(self, logits: Logits, rows: list[Row], masks: Masks | None) -> set[str]:
-        """Return the requests that can't be sampled alone either; all of them where each of them can.
+    def _find_failed_requests(self, logits: Logits, rows: list[Row], masks: Masks | None) -> set[str]:
+        """Return the requests that can't be sampled alone either; all of them if each of them can.
 
-        Nothing of the step was settled, so the others' next step is this one again.
+        Nothing of the step was committed, so the other requests' next step computes the same again.
         """
-        guilty = set()
+        failed_requests = set()
         first = 0
         for sequence, draft in rows:
             last = first + len(draft)
@@ -200,37 +210,37 @@ class Engine:
             try:
                 self._sample(logits[first : last + 1].copy(), [(sequence, draft)], masks=own)
             except Exception:
-                guilty.add(sequence.request_id)
+                failed_requests.add(sequence.request_id)
             first = last + 1
-        return guilty or {sequence.request_id for sequence, _ in rows}
+        return failed_requests or {sequence.request_id for sequence, _ in rows}
 
-    def _settle(self, rows: list[Row], sampled: Sampled) -> list[Event]:
+    def _postprocess(self, rows: list[Row], sampled: Sampled) -> list[Event]:
         events: list[Event] = []
         first = 0
         for sequence, draft in rows:
-            # Not live: another choice of the same request failed in this very step.
+            # A request is not live if another choice of it failed in this step.
             if sequence.request_id in self._live:
-                events += self._answer(sequence, draft, sampled, first)
+                events += self._append_tokens(sequence, draft, sampled, first)
             first += 1 + len(draft)
         return events
 
-    def _answer(self, sequence: Sequence, draft: list[int], sampled: Sampled, first: int) -> list[Event]:
-        """Take what the model says from row `first` on: the draft as far as it says the same, and one token more."""
+    def _append_tokens(self, sequence: Sequence, draft: list[int], sampled: Sampled, first: int) -> list[Event]:
+        """Append the tokens sampled from row `first` on: the draft as far as it agrees, and one token more."""
         choice, matcher = sequence.choice, sequence.matcher
         if matcher is not None and matcher.failure:
             return self._fail_grammar(sequence, matcher.failure)
         if choice.index == 0 and choice.num_tokens == 0:
             self._num_prompt_tokens += sequence.num_prompt_tokens
             self._num_cached_tokens += sequence.num_cached_tokens
-            # The choices share one prompt: the first one's first delta tells of it.
+            # The choices share one prompt, so only the first delta of the first choice reports it.
             choice.num_cached_tokens = sequence.num_cached_tokens
         deltas: list[Delta] = []
         failure = None
-        num_right = 0
+        num_accepted = 0
         for row in range(first, first + 1 + len(draft)):
             token = sampled.ids[row]
             if token < 0:
-                failure = "The model's numbers for the next token were not numbers."
+                failure = "The model computed logits that are not finite."
                 break
             try:
                 entry = self._logprob(sampled, row, token, sequence) if choice.wants_logprobs else None
@@ -244,65 +254,67 @@ class Engine:
                 break
             self._num_output_tokens += 1
             sequence.tokens.append(token)
-            sequence.sampling.settle(token)
+            sequence.sampling.append(token)
             if delta is not None:
                 deltas.append(delta)
             if row == first + len(draft) or token != draft[row - first]:
                 break
-            num_right += 1
+            num_accepted += 1
             if choice.finish_reason is not None:
                 break
-        # Computed is all but the last token: what the cache holds behind it is of a draft that was wrong.
+        # All but the last token are computed. Behind them the cache may hold rejected tokens of the draft.
         sequence.num_computed = len(sequence.tokens) - 1
         if draft:
-            self._learn(sequence, len(draft), num_right)
+            self._record_draft(sequence, len(draft), num_accepted)
         events = _joined(deltas)
         if failure is not None:
             return events + self._fail({sequence.request_id}, failure)
         if choice.finish_reason is not None:
-            self._retire(sequence)
+            self._finish(sequence)
         return events
 
-    def _learn(self, sequence: Sequence, num_drafted: int, num_right: int) -> None:
+    def _record_draft(self, sequence: Sequence, num_drafted: int, num_accepted: int) -> None:
         self._num_draft_tokens += num_drafted
-        self._num_accepted_tokens += num_right
+        self._num_accepted_tokens += num_accepted
         if sequence.drafter is not None and not sequence.is_draft_forced:
-            sequence.drafter.learn(num_drafted, num_right)
+            sequence.drafter.learn(num_drafted, num_accepted)
 
-    def _retire(self, sequence: Sequence) -> None:
+    def _finish(self, sequence: Sequence) -> None:
+        """Remove a finished sequence, and its request with the last one."""
         self._scheduler.remove(sequence)
         live = self._live[sequence.request_id]
         live.remove(sequence)
         if not live:
-            self._end(sequence.request_id)
+            self._forget(sequence.request_id)
 
-    def _drop(self, request_id: str, *, is_sound: bool) -> None:
-        for sequence in self._end(request_id):
-            self._scheduler.remove(sequence, is_sound=is_sound)
+    def _drop(self, request_id: str, *, is_valid: bool = True) -> None:
+        """Remove all sequences of a request. `is_valid`: see Scheduler.remove()."""
+        for sequence in self._forget(request_id):
+            self._scheduler.remove(sequence, is_valid=is_valid)
 
-    def _end(self, request_id: str) -> set[Sequence]:
-        """Forget the request; return what of it is still in the scheduler."""
+    def _forget(self, request_id: str) -> set[Sequence]:
+        """End a request and return its sequences that are still in the scheduler."""
         if (adapter := self._adapter_of.pop(request_id, None)) is not None:
             self._adapters.release(adapter)
         return self._live.pop(request_id, set())
 
     def _open_adapter(self, adapter: AdapterFiles) -> "Adapter":
-        from llmos.engine.checkpoint.adapters import open_adapter  # whoever has none needs no safetensors
+        from llmos.engine.checkpoint.adapters import open_adapter  # safetensors is imported only for adapters
 
         return open_adapter({name: Path(path) for name, path in adapter.files.items()}, self._runner.spec)
 
     def _fail_grammar(self, sequence: Sequence, reason: str) -> list[Event]:
-        """End a request whose grammar takes more work than a step may, where it stands now."""
+        """Fail a request whose grammar takes more work than a step may."""
         assert sequence.matcher is not None
         field = sequence.matcher.field
         message = f"{field} can't be followed any further: {reason}. Make it simpler."
-        self._drop(sequence.request_id, is_sound=True)
+        self._drop(sequence.request_id)
         return [Failed(sequence.request_id, BadRequest.code, message, field)]
 
     def _fail(self, request_ids: set[str], message: str) -> list[Event]:
         for request_id in request_ids:
-            # Nobody may begin with what perhaps made it fail.
-            self._drop(request_id, is_sound=False)
+            # Its blocks may hold the values that made it fail, so no other request may begin with them.
+            self._drop(request_id, is_valid=False)
         return [Failed(request_id, LLMOSError.code, message) for request_id in sorted(request_ids)]
 
     def _logprob(self, sampled: Sampled, row: int, token: int, sequence: Sequence) -> TokenLogprob:

@@ -1,4 +1,4 @@
-"""From a model's files to an engine that runs.
+"""Loads a model's files into an engine.
 
 this thread     open the files ---- map the packed weights, or pack them in C++ ---- engine
 in background                  `--- make the tokenizer ------------------------´---- compile the chat template
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def load(
     files: Mapping[str, Path], config: EngineConfig, progress: Progress = no_progress
 ) -> tuple[Engine | EmbeddingEngine, Ready]:
-    """Load the model onto this machine's CPU, a decoder or an encoder. `files` is what open_checkpoint takes.
+    """Load a decoder or an encoder onto this machine's CPU. `files`: file name -> path, as for open_checkpoint().
 
     Raises BadModelFile or UnsupportedModel for the files, BadRequest for the config, Unavailable for too little memory.
     """
@@ -76,23 +76,23 @@ class _Loaded:
 
 
 def load_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[Engine, Ready]:
-    """Load a model that writes text. Raises what load() raises, and UnsupportedModel."""
+    """Load a model that generates text. Raises what load() raises, and UnsupportedModel for an encoder."""
     engine, ready = load(files, config)
     if isinstance(engine, EmbeddingEngine):
-        raise UnsupportedModel("This model turns texts into vectors and writes none. Take one that does.")
+        raise UnsupportedModel("This model makes embeddings and generates no text. Use a model that generates text.")
     return engine, ready
 
 
 def load_embedding_engine(files: Mapping[str, Path], config: EngineConfig) -> tuple[EmbeddingEngine, Ready]:
-    """Load a model that turns texts into vectors. Raises what load() raises, and UnsupportedModel."""
+    """Load a model that makes embeddings. Raises what load() raises, and UnsupportedModel for a decoder."""
     engine, ready = load(files, config)
     if isinstance(engine, Engine):
-        raise UnsupportedModel("This model writes text and makes no vectors. Take one that does.")
+        raise UnsupportedModel("This model generates text and makes no embeddings. Use an embedding model.")
     return engine, ready
 
 
 def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -> _Loaded:
-    """Return what stays of the checkpoint: the header's lists and the map of the file end with this call."""
+    """Return what is needed of the checkpoint. Its header and file mapping are freed when this function returns."""
     background = ThreadPoolExecutor(1, "tokenizer")
     try:
         with _without_collections():
@@ -111,7 +111,7 @@ def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -
 def _make_runner(
     checkpoint: Checkpoint, config: EngineConfig, matrices: Matrices
 ) -> tuple[NativeRunner | NativeEncoder, int]:
-    """Return the runner with all its weights packed, and how many threads it has."""
+    """Return the runner with all its weights packed, and its number of threads."""
     spec, hardware = checkpoint.spec, inspect_hardware()
     fitting = Fitting.of_checkpoint(checkpoint, config, hardware)
     fitting.check_room()
@@ -137,7 +137,7 @@ def _make_runner(
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """A vocabulary and its merges are 200,000 objects and no garbage: Python looks through them again and again."""
+    """Turn the garbage collector off: it would walk again and again through the 200,000 objects of a vocabulary."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -148,7 +148,7 @@ def _without_collections() -> Iterator[None]:
 
 
 def _return_freed_memory() -> None:
-    """Give the system back what the allocator keeps of the loading's own data, where it is one that can (glibc)."""
+    """Return memory that loading has freed to the system. Only glibc's allocator can."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

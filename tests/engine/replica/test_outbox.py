@@ -38,71 +38,71 @@ def step(number, streams=FEW_STREAMS, **fields):
 def test_few_streams_are_told_of_every_token_at_once(outbox):
     for number in range(1, 5):
         deltas = step(number, FEW_STREAMS - 1)
-        assert outbox.take(deltas, is_last=False) == deltas
+        assert outbox.add(deltas, is_last=False) == deltas
 
 
 def test_many_streams_are_told_of_several_steps_together(outbox, clock):
-    assert outbox.take(step(1), is_last=False) == step(1), "the first token of an answer never waits"
-    assert outbox.take(step(2), is_last=False) == []
-    assert outbox.take(step(3), is_last=False) == []
+    assert outbox.add(step(1), is_last=False) == step(1), "the first token of an answer never waits"
+    assert outbox.add(step(2), is_last=False) == []
+    assert outbox.add(step(3), is_last=False) == []
     clock.now += HOLD_SECONDS
-    told = outbox.take(step(4), is_last=False)
+    told = outbox.add(step(4), is_last=False)
     assert [(d.id, d.text, d.token_ids, d.num_output_tokens) for d in told] == [
         (f"r{i}", "2 3 4 ", [2, 3, 4], 4) for i in range(FEW_STREAMS)
     ]
 
 
 def test_an_end_takes_all_that_is_held_with_it(outbox):
-    outbox.take(step(1), is_last=False)
-    assert outbox.take(step(2), is_last=False) == []
+    outbox.add(step(1), is_last=False)
+    assert outbox.add(step(2), is_last=False) == []
     end = Delta(id="r0", text="3", token_ids=[3], num_output_tokens=3, finish_reason="stop")
-    told = outbox.take([end], is_last=False)
+    told = outbox.add([end], is_last=False)
     assert [(d.id, d.text, d.finish_reason) for d in told] == [("r0", "2 3", "stop")] + [
         (f"r{i}", "2 ", None) for i in range(1, FEW_STREAMS)
     ]
 
 
 def test_what_is_no_delta_never_waits(outbox):
-    outbox.take(step(1), is_last=False)
-    assert outbox.take([*step(2), BUSY], is_last=False) == []
-    told = outbox.take([Started("new", 3)], is_last=False)
+    outbox.add(step(1), is_last=False)
+    assert outbox.add([*step(2), BUSY], is_last=False) == []
+    told = outbox.add([Started("new", 3)], is_last=False)
     assert told == [Started("new", 3), *step(2), BUSY]
 
 
 def test_nothing_stays_when_no_step_follows(outbox):
-    outbox.take(step(1), is_last=False)
-    assert outbox.take([*step(2), BUSY], is_last=True) == [*step(2), BUSY]
+    outbox.add(step(1), is_last=False)
+    assert outbox.add([*step(2), BUSY], is_last=True) == [*step(2), BUSY]
 
 
 def test_nothing_more_is_told_of_a_request_that_was_given_up(outbox):
-    outbox.take(step(1), is_last=False)
-    outbox.take(step(2), is_last=False)
+    outbox.add(step(1), is_last=False)
+    outbox.add(step(2), is_last=False)
     outbox.forget("r1")
-    assert outbox.take([], is_last=True) == [delta for delta in step(2) if delta.id != "r1"]
+    assert outbox.add([], is_last=True) == [delta for delta in step(2) if delta.id != "r1"]
 
 
 def test_what_is_held_of_a_request_goes_out_before_its_failure(outbox):
     failure = Failed("r0", "internal_error", "broken")
-    outbox.take([*step(1), *step(1, 1, index=1)], is_last=False)
-    assert outbox.take([*step(2), *step(2, 1, index=1)], is_last=False) == []
-    told = outbox.take([*step(3, 1), failure], is_last=False)
+    outbox.add([*step(1), *step(1, 1, index=1)], is_last=False)
+    assert outbox.add([*step(2), *step(2, 1, index=1)], is_last=False) == []
+    told = outbox.add([*step(3, 1), failure], is_last=False)
     assert [(d.index, d.text) for d in told[:2]] == [(0, "2 3 "), (1, "2 ")]
     assert told[2:] == [failure, *step(2)[1:]]
-    assert outbox.take(step(1, 1), is_last=False) == step(1, 1), "who takes its id begins anew"
+    assert outbox.add(step(1, 1), is_last=False) == step(1, 1), "who takes its id begins anew"
 
 
 def test_a_request_that_fails_in_its_first_step_starts_speaks_and_fails(outbox):
-    outbox.take(step(1), is_last=False)
+    outbox.add(step(1), is_last=False)
     events = [Started("new", 3), Delta(id="new", text="1 ", token_ids=[1]), Failed("new", "internal_error", "broken")]
-    assert outbox.take([*step(2), *events], is_last=False) == [*events, *step(2)]
+    assert outbox.add([*step(2), *events], is_last=False) == [*events, *step(2)]
 
 
 def test_a_request_that_takes_a_used_id_is_told_of_its_first_token_at_once(outbox):
-    outbox.take(step(1), is_last=False)
-    outbox.take(step(2, finish_reason="length"), is_last=False)
-    assert outbox.take(step(1), is_last=False) == step(1)
+    outbox.add(step(1), is_last=False)
+    outbox.add(step(2, finish_reason="length"), is_last=False)
+    assert outbox.add(step(1), is_last=False) == step(1)
 
 
 def test_a_request_starts_before_it_is_told_of(outbox):
     events = [Started("r0", 3), *step(1, 1)]
-    assert outbox.take(events, is_last=False) == events
+    assert outbox.add(events, is_last=False) == events

@@ -252,12 +252,12 @@ def test_a_ping_is_answered_with_what_a_step_may_take(worker):
     assert pong.step_seconds > 0
 
 
-def test_each_step_is_noted_with_the_tokens_that_it_computed():
-    noted = []
+def test_each_step_is_recorded_with_the_tokens_that_it_computed():
+    recorded = []
 
     class RecordingPace(Pace):
-        def note(self, seconds, num_tokens):
-            noted.append(num_tokens)
+        def record(self, seconds, num_tokens):
+            recorded.append(num_tokens)
 
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -265,7 +265,7 @@ def test_each_step_is_noted_with_the_tokens_that_it_computed():
         worker = Worker(theirs, engine, RecordingPace(16))
         commands = deque([generate(tokens=[1] * 40, max_tokens=3), Shutdown()])
         assert worker.serve(FrameReader(Command), commands) == 0
-    assert noted == [16, 16, 8, 1, 1], "the last chunk is not the whole prompt"
+    assert recorded == [16, 16, 8, 1, 1], "the last chunk is not the whole prompt"
 
 
 def test_a_ping_is_answered_between_two_steps(worker):

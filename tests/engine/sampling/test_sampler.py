@@ -79,7 +79,7 @@ def test_tokens_come_as_often_as_they_should(isa_sampler, params, scale):
     states = [make_state(seed=i, vocab=vocab, **params) for i in range(500)]
     for _ in range(num_draws // 500):
         for each, token in zip(states, isa_sampler.sample(logits.copy(), states).ids, strict=True):
-            each.settle(token)
+            each.append(token)
             counts[token] += 1
     assert counts[p == 0].sum() == 0, "a token was drawn that the filters exclude"
     # Classes that are expected fewer than 5 times are counted as one, as the test asks for.
@@ -120,7 +120,7 @@ def test_what_is_drawn_is_always_in_the_reference_support(data):
             **filters, **penalties,
         )  # fmt: skip
         for token in output:
-            state.settle(token)
+            state.append(token)
         states.append(state)
         penalized = reference.penalize(
             logits[r],
@@ -159,7 +159,7 @@ def test_the_draw_depends_on_seed_and_step_alone(isa_sampler):
     for _ in range(30):
         token = isa_sampler.sample(logits.copy(), [state]).ids[0]
         by_step.add(token)
-        state.settle(token)
+        state.append(token)
     assert len(by_step) > 10
     assert len(by_seed) > 10
 
@@ -197,21 +197,21 @@ def test_stop_tokens_are_banned_until_min_tokens_and_bias_holds_all_the_time():
     tokens = []
     for _ in range(3):
         tokens += sample(logits, [state]).ids
-        state.settle(tokens[-1])
+        state.append(tokens[-1])
     assert tokens == [9, 9, 4]
 
 
 def test_penalties_count_the_output_and_repetition_the_prompt_as_well():
     state = make_state(prompt=[5, 3, 5], repetition_penalty=1.2)
     for token in [3, 8, 8]:
-        state.settle(token)
+        state.append(token)
     assert dict(zip(state.seen.ids.tolist(), state.seen.counts.tolist(), strict=True)) == {5: 0, 3: 1, 8: 2}
 
 
 def test_seen_tokens_grow_without_end():
     state = make_state(prompt=range(3), presence_penalty=0.5, vocab=2000)
     for token in range(1, 1000):
-        state.settle(token)
+        state.append(token)
     assert state.seen.ids.tolist() == list(range(1000))
     assert state.seen.counts.tolist() == [0] + [1] * 999
 
@@ -291,7 +291,7 @@ def test_the_rows_of_a_draft_are_sampled_as_if_it_had_been_said(data):
         prompt, output = data.draw(st.lists(token, max_size=5)), data.draw(st.lists(token, max_size=3))
         state = make_state(seed=data.draw(st.integers(0, 99)), prompt=prompt, stop_ids=[3, 4], vocab=30, **params)
         for each in output:
-            state.settle(each)
+            state.append(each)
         states.append(state)
         drafts.append(data.draw(st.lists(token, max_size=5)))
     logits = make_logits(data.draw(st.integers(0, 999)), rows=sum(map(len, drafts)) + len(drafts), vocab=30)
@@ -304,14 +304,14 @@ def test_the_rows_of_a_draft_are_sampled_as_if_it_had_been_said(data):
             assert together.logprobs[row] == alone.logprobs[0]
             count = max(0, state.num_logprobs)
             assert together.top_ids[row, :count].tolist() == alone.top_ids[0, :count].tolist()
-            state.settle(0 if drafted is None else drafted)
+            state.append(0 if drafted is None else drafted)
             row += 1
 
 
 def test_looking_ahead_changes_nothing():
     state = make_state(prompt=[5], presence_penalty=0.5, min_tokens=2, stop_ids=[3], vocab=30)
     before = state.seen.ids.tolist(), state.seen.counts.tolist(), state.step
-    ids, counts = state.seen.behind([5, 7, 7])
+    ids, counts = state.seen.with_draft([5, 7, 7])
     assert dict(zip(ids.tolist(), counts.tolist(), strict=True)) == {5: 1, 7: 2}
     sample(make_logits(1, rows=1, vocab=30), [state])
     native_sampler(POOL, 1).sample(make_logits(1, rows=4, vocab=30), [state], [[5, 7, 7]])

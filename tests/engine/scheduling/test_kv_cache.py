@@ -19,9 +19,9 @@ def test_blocks_for(positions, blocks):
 def test_a_table_grows_by_whole_blocks_and_its_row_follows():
     kv = make()
     table = kv.open()
-    assert kv.extend(table, 17)
+    assert kv.allocate(table, 17)
     assert (len(table.blocks), table.capacity, kv.num_free) == (2, 32, 6)
-    assert kv.extend(table, 32)
+    assert kv.allocate(table, 32)
     assert kv.num_free == 6
     assert kv.tables[table.row, :2].tolist() == table.blocks
     kv.check_invariants()
@@ -30,20 +30,20 @@ def test_a_table_grows_by_whole_blocks_and_its_row_follows():
 def test_extend_takes_all_it_needs_or_nothing():
     kv = make()
     table = kv.open()
-    assert not kv.extend(table, 8 * 16 + 1)
+    assert not kv.allocate(table, 8 * 16 + 1)
     assert kv.num_free == 8
-    assert kv.extend(table, 8 * 16)
+    assert kv.allocate(table, 8 * 16)
     assert kv.num_free == 0
 
 
 def computed(kv, tokens, salt="", extra=0):
     """Return an open table that holds these tokens, all of them computed, and room for `extra` more."""
     table = kv.open(salt)
-    nodes, _ = kv.match(salt, tokens)
+    nodes, _ = kv.match_prefix(salt, tokens)
     kv.adopt(table, nodes)
-    assert kv.extend(table, len(tokens) + extra)
-    kv.promise(table, tokens)
-    kv.settle(table, tokens, len(tokens))
+    assert kv.allocate(table, len(tokens) + extra)
+    kv.mark_pending(table, tokens)
+    kv.commit(table, tokens, len(tokens))
     kv.check_invariants()
     return table
 
@@ -54,51 +54,51 @@ def test_a_prefix_that_was_computed_is_shared():
     second = computed(kv, [1] * 16 + [2] * 16 + [4] * 8)
     assert second.blocks[:2] == first.blocks[:2]
     assert second.blocks[2] != first.blocks[2]
-    assert (kv.num_free, kv.num_unused) == (8 - 4, 0)
+    assert (kv.num_free, kv.num_evictable) == (8 - 4, 0)
     kv.close(first)
-    assert (kv.num_free, kv.num_unused) == (8 - 3, 0)
+    assert (kv.num_free, kv.num_evictable) == (8 - 3, 0)
     kv.close(second)
-    assert (kv.num_free, kv.num_unused) == (8, 2)
+    assert (kv.num_free, kv.num_evictable) == (8, 2)
     kv.check_invariants()
 
 
 def test_the_last_token_is_never_taken_from_the_cache():
     kv = make()
     kv.close(computed(kv, [1] * 32))
-    assert len(kv.match("", [1] * 32)[0]) == 1
-    assert len(kv.match("", [1] * 33)[0]) == 2
+    assert len(kv.match_prefix("", [1] * 32)[0]) == 1
+    assert len(kv.match_prefix("", [1] * 33)[0]) == 2
 
 
 def test_nobody_reads_a_prefix_before_it_is_computed():
     kv = make()
     table, tokens = kv.open(), [1] * 16 + [2] * 16 + [3]
-    kv.extend(table, 33)
-    kv.promise(table, tokens)
-    nodes, awaited = kv.match("", tokens)
-    assert (nodes, awaited.block) == ([], table.blocks[0])
-    kv.settle(table, tokens, 20)
-    nodes, awaited = kv.match("", tokens)
-    assert ([node.block for node in nodes], awaited.block) == (table.blocks[:1], table.blocks[1])
+    kv.allocate(table, 33)
+    kv.mark_pending(table, tokens)
+    nodes, pending = kv.match_prefix("", tokens)
+    assert (nodes, pending.block) == ([], table.blocks[0])
+    kv.commit(table, tokens, 20)
+    nodes, pending = kv.match_prefix("", tokens)
+    assert ([node.block for node in nodes], pending.block) == (table.blocks[:1], table.blocks[1])
     kv.close(table)
-    assert (awaited.is_awaited, kv.num_unused) == (False, 1), "what was only promised is gone"
-    assert kv.match("", tokens) == (nodes, None)
+    assert (pending.is_pending, kv.num_evictable) == (False, 1), "what was only promised is gone"
+    assert kv.match_prefix("", tokens) == (nodes, None)
     kv.check_invariants()
 
 
 def test_salts_do_not_share():
     kv = make()
     kv.close(computed(kv, [1] * 40, "a"))
-    assert kv.match("b", [1] * 40) == ([], None)
-    assert len(kv.match("a", [1] * 40)[0]) == 2
+    assert kv.match_prefix("b", [1] * 40) == ([], None)
+    assert len(kv.match_prefix("a", [1] * 40)[0]) == 2
 
 
 def test_two_tables_that_computed_the_same_keep_one_of_them():
     kv = make()
     tables = [kv.open(), kv.open()]
     for table in tables:
-        kv.extend(table, 20)
+        kv.allocate(table, 20)
     for table in tables:
-        kv.settle(table, [1] * 20, 20)
+        kv.commit(table, [1] * 20, 20)
     assert tables[0].blocks[0] == tables[1].blocks[0]
     assert kv.num_free == 8 - 3
     kv.check_invariants()
@@ -108,13 +108,13 @@ def test_what_another_only_promised_is_kept_apart_until_it_is_there():
     kv = make()
     tokens, tables = [1] * 16, [kv.open(), kv.open()]
     for table in tables:
-        kv.extend(table, 17)
-    kv.promise(tables[0], tokens)
-    kv.settle(tables[1], tokens, 16)
+        kv.allocate(table, 17)
+    kv.mark_pending(tables[0], tokens)
+    kv.commit(tables[1], tokens, 16)
     kv.check_invariants()
     assert tables[1].blocks[0] != tables[0].blocks[0]
-    kv.settle(tables[0], tokens, 16)
-    kv.settle(tables[1], [*tokens, 2], 17)
+    kv.commit(tables[0], tokens, 16)
+    kv.commit(tables[1], [*tokens, 2], 17)
     kv.check_invariants()
     assert tables[1].blocks[0] == tables[0].blocks[0]
 
@@ -126,54 +126,54 @@ def test_the_least_recently_used_prefix_goes_first_and_its_end_before_its_beginn
         kv.close(computed(kv, tokens))
     table = kv.open()
     for free_before, known_old, known_new in [(1, 3, 2), (0, 3, 2), (0, 2, 2), (0, 2, 1), (0, 2, 0), (0, 1, 0)]:
-        assert len(kv.match("", old)[0]) == known_old
-        assert len(kv.match("", new)[0]) == known_new
-        assert kv.num_free - kv.num_unused == free_before
-        assert kv.extend(table, table.capacity + 16)
+        assert len(kv.match_prefix("", old)[0]) == known_old
+        assert len(kv.match_prefix("", new)[0]) == known_new
+        assert kv.num_free - kv.num_evictable == free_before
+        assert kv.allocate(table, table.capacity + 16)
         kv.check_invariants()
-    assert not kv.extend(table, table.capacity + 16)
+    assert not kv.allocate(table, table.capacity + 16)
 
 
 def test_what_is_not_sound_is_forgotten_with_all_that_continues_it():
     kv = make()
     bad = computed(kv, [1] * 20)
     kv.close(computed(kv, [1] * 36))
-    kv.close(bad, is_sound=False)
+    kv.close(bad, is_valid=False)
     kv.check_invariants()
-    assert (kv.num_free, kv.num_unused) == (8, 0)
+    assert (kv.num_free, kv.num_evictable) == (8, 0)
 
 
 def test_without_keeping_a_prefix_lives_as_long_as_its_tables():
-    kv = KVCache(8, max_tables=3, max_blocks_per_table=8, keeps_unused=False)
+    kv = KVCache(8, max_tables=3, max_blocks_per_table=8, keeps_prefixes=False)
     first, second = computed(kv, [1] * 20), computed(kv, [1] * 20)
     assert first.blocks[0] == second.blocks[0]
     kv.close(first)
     kv.close(second)
     kv.check_invariants()
-    assert (kv.num_free, kv.num_unused) == (8, 0)
+    assert (kv.num_free, kv.num_evictable) == (8, 0)
 
 
 def test_the_block_that_was_freed_last_is_used_first():
     kv = make()
     table = kv.open()
-    kv.extend(table, 40)
+    kv.allocate(table, 40)
     blocks = table.blocks
     kv.close(table)
     again = kv.open()
-    kv.extend(again, 40)
+    kv.allocate(again, 40)
     assert again.blocks == blocks
 
 
 def _break_free_twice(kv, table):
-    kv._free.append(kv._free[0])
+    kv._free_blocks.append(kv._free_blocks[0])
 
 
 def _break_lost(kv, table):
-    kv._free.pop()
+    kv._free_blocks.pop()
 
 
 def _break_owned_and_free(kv, table):
-    kv._free.append(table.blocks[0])
+    kv._free_blocks.append(table.blocks[0])
 
 
 def _break_row(kv, table):
@@ -194,12 +194,12 @@ def _break_content(kv, table):
 
 def _break_order(kv, table):
     kv.close(table)
-    kv._unused.move_to_end(next(iter(kv._unused)))
+    kv._evictable.move_to_end(next(iter(kv._evictable)))
 
 
 def _break_two_owners(kv, table):
     other = kv.open()
-    kv.extend(other, 1)
+    kv.allocate(other, 1)
     other.blocks[0] = kv.tables[other.row, 0] = table.blocks[0]
 
 
@@ -238,14 +238,14 @@ class Tables(RuleBasedStateMachine):
     @rule(salt=st.sampled_from("ab"), blocks=st.lists(st.integers(1, 2), max_size=5), rest=st.integers(1, 16))
     def begin(self, salt, blocks, rest):
         tokens = [token for token in blocks for _ in range(16)] + [3] * rest
-        nodes, awaited = self.kv.match(salt, tokens)
-        num_unused = sum(self.kv.is_unused(node.block) for node in nodes)
-        if awaited or blocks_for(len(tokens)) - len(nodes) + num_unused > self.kv.num_free:
+        nodes, pending = self.kv.match_prefix(salt, tokens)
+        num_evictable = sum(self.kv.is_evictable(node.block) for node in nodes)
+        if pending or blocks_for(len(tokens)) - len(nodes) + num_evictable > self.kv.num_free:
             return
         table = self.kv.open(salt)
         self.kv.adopt(table, nodes)
-        assert self.kv.extend(table, len(tokens))
-        self.kv.promise(table, tokens)
+        assert self.kv.allocate(table, len(tokens))
+        self.kv.mark_pending(table, tokens)
         self.open.append([table, tokens, len(nodes) * 16])
 
     @precondition(lambda self: self.open)
@@ -253,7 +253,7 @@ class Tables(RuleBasedStateMachine):
     def compute(self, data, count):
         entry = data.draw(st.sampled_from(self.open))
         entry[2] = min(entry[2] + count, len(entry[1]))
-        self.kv.settle(*entry)
+        self.kv.commit(*entry)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), token=st.integers(1, 2), count=st.integers(1, 33))
@@ -261,16 +261,16 @@ class Tables(RuleBasedStateMachine):
         entry = data.draw(st.sampled_from(self.open))
         table, tokens, _ = entry
         needed, free = blocks_for(len(tokens) + count) - len(table.blocks), self.kv.num_free
-        fits = self.kv.extend(table, len(tokens) + count)
+        fits = self.kv.allocate(table, len(tokens) + count)
         assert fits == (needed <= free)
         if fits:
             tokens += [token] * count
 
     @precondition(lambda self: self.open)
-    @rule(data=st.data(), is_sound=st.booleans())
-    def close(self, data, is_sound):
+    @rule(data=st.data(), is_valid=st.booleans())
+    def close(self, data, is_valid):
         table, _, _ = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
-        self.kv.close(table, is_sound=is_sound)
+        self.kv.close(table, is_valid=is_valid)
 
     @invariant()
     def holds(self):

@@ -176,7 +176,7 @@ def test_whoever_waits_for_a_prefix_goes_on_when_it_does_not_come(end):
     if end == "abort":
         engine.abort("a")
     elif end == "preempt":
-        engine._scheduler._preempt(engine._scheduler._others())
+        engine._scheduler._preempt(engine._scheduler._preemptible())
     else:
         forward, runner.forward = runner.forward, None
         told += engine.step()

@@ -1,7 +1,7 @@
 """What one step takes in: the budget is used up and never exceeded, and nobody is started to be stopped at once."""
 
 from llmos.engine.scheduling import scheduler
-from llmos.engine.scheduling.scheduler import share_out
+from llmos.engine.scheduling.scheduler import split_prefill
 from support.fakes import FakeRunner, continuation, generate, make_engine, tokens_of
 
 
@@ -17,7 +17,7 @@ def shares(room, *prompts):
     prompts = [
         Prompt(i, *prompt) if isinstance(prompt, tuple) else Prompt(i, prompt) for i, prompt in enumerate(prompts)
     ]
-    return list(share_out(prompts, room).values())
+    return list(split_prefill(prompts, room).values())
 
 
 def test_prompts_that_fit_are_computed_whole():
@@ -87,7 +87,7 @@ def test_a_step_does_not_look_closer_at_each_of_many_who_get_nothing(monkeypatch
     for i in range(40):
         engine.submit(generate(f"r{i}", [i + 1] * 300, max_tokens=1))
     calls = []
-    monkeypatch.setattr(scheduler, "share_out", lambda *args: calls.append(args) or share_out(*args))
+    monkeypatch.setattr(scheduler, "split_prefill", lambda *args: calls.append(args) or split_prefill(*args))
     engine.step()
     assert len(engine._scheduler.running) == 1
     assert len(calls) <= 3

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.messages import Delta, Generate, SamplingParams
-from llmos.engine.scheduling.speculate import Drafter, Speculator, allot, step_cost
+from llmos.engine.scheduling.drafter import Drafter
+from llmos.engine.scheduling.speculate import Speculator, allot, step_cost
 from support.fakes import (
     VOCAB_SIZE,
     FakeRunner,

@@ -1,4 +1,4 @@
-"""Messages over a stream socket: four bytes of length, big-endian, then the message as msgpack."""
+"""Messages over a stream socket: a length of four bytes, big-endian, then the message as msgpack."""
 
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
@@ -10,11 +10,13 @@ T = TypeVar("T")
 
 
 class FrameWriter:
+    """Encodes messages as frames."""
+
     def __init__(self) -> None:
         self._encoder = msgspec.msgpack.Encoder()
 
     def pack(self, message: Any) -> bytearray:
-        """Return the frame, ready to be sent."""
+        """Return the message's frame, length included."""
         frame = bytearray(HEADER_BYTES)
         self._encoder.encode_into(message, frame, HEADER_BYTES)
         frame[:HEADER_BYTES] = (len(frame) - HEADER_BYTES).to_bytes(HEADER_BYTES, "big")
@@ -22,15 +24,15 @@ class FrameWriter:
 
 
 class FrameReader(Generic[T]):
-    """Puts messages together from what the socket gives, however it was cut."""
+    """Decodes messages from chunks of a stream, which may begin and end anywhere."""
 
     def __init__(self, kind: Any) -> None:
-        """`kind`: the type, or union of types, that the messages have."""
+        """`kind`: the type of the messages, or a union of types."""
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind)
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[T]:
-        """Take what arrived; yield the messages that are whole. Raises msgspec.ValidationError for another type."""
+        """Add a chunk and yield the messages that are complete. Raises msgspec.ValidationError for an unknown type."""
         self._buffer += data
         position, end = 0, len(self._buffer)
         try:

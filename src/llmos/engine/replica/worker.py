@@ -1,13 +1,13 @@
-"""A replica: one engine in a process of its own, spoken to over a socket that its parent made.
+"""A replica: one engine in a process of its own, which talks to its parent over a socket that the parent made.
 
     main thread    reads commands, encodes prompts ------ inbox ------> step thread    steps, sends one frame a step
                       `---> grammar thread    compiles grammars ---^
 
-Both block while they have nothing to do, so an idle replica costs no CPU; a forward pass releases the GIL, so prompts
-are encoded meanwhile. The socket's end is the parent's end: the replica exits with it.
+All threads block while they have nothing to do, so an idle replica uses no CPU. A forward pass releases the GIL, so
+prompts are encoded meanwhile. The replica exits when the socket closes, which it does when the parent exits.
 
-A Ping takes the way of a request, through both threads: who is stuck anywhere on it can't answer. There is no third
-thread that would answer for them.
+A Ping takes the path of a request, through both threads, so that a replica that is stuck anywhere on it can't answer.
+No third thread answers for them.
 """
 
 import argparse
@@ -58,8 +58,8 @@ from llmos.engine.request import Prepared
 P = TypeVar("P", bound=Prepared | PreparedTexts)
 
 
-class Serves(Protocol[P]):
-    """What a replica needs of an engine: an Engine or an EmbeddingEngine."""
+class ServingEngine(Protocol[P]):
+    """The interface of an Engine or an EmbeddingEngine that a replica uses."""
 
     num_computed_tokens: int
 
@@ -77,21 +77,23 @@ EngineFactory = Callable[[Mapping[str, Path], EngineConfig, Progress], tuple[Eng
 
 logger = logging.getLogger(__name__)
 
-TELLING_SECONDS = 0.1
-"""How often the parent is told how far the load is, at most."""
+PROGRESS_SECONDS = 0.1
+"""Shortest time between two progress messages."""
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Generate | Embed)
 
 
 def main(load: EngineFactory, arguments: list[str] | None = None) -> int:
-    """Serve the model that the first frame names until the parent closes the socket, or until SIGTERM and the last
-    answer. Returns the exit status."""
-    # A step that wants the GIL back while a prompt is being encoded gets it after this long; Python's own 5 ms are a
+    """Serve the model that the first frame names; return the exit status.
+
+    Ends when the parent closes the socket, or after SIGTERM when the last answer is complete.
+    """
+    # While a prompt is encoded, a step gets the GIL back after this time. Python's default of 5 ms is as long as a
     # whole step of a small model.
     sys.setswitchinterval(0.0005)
-    parser = argparse.ArgumentParser(description="Serve one model to the process that started this one.")
-    parser.add_argument("--fd", type=int, required=True, help="the socket to the parent, by its number")
+    parser = argparse.ArgumentParser(description="Serve one model to the parent process.")
+    parser.add_argument("--fd", type=int, required=True, help="file descriptor of the socket to the parent")
     connection = socket.socket(fileno=parser.parse_args(arguments).fd)
     with connection:
         connection.set_inheritable(False)
@@ -107,12 +109,12 @@ def _serve(connection: socket.socket, load: EngineFactory) -> int:
             return 0
         pending.extend(commands.feed(data))
     model = pending.popleft()
-    assert isinstance(model, LoadModel), "the first frame says what to load"
+    assert isinstance(model, LoadModel), "the first frame is LoadModel"
     writer = FrameWriter()
     try:
         config = EngineConfig.from_options(model.config)
         engine, ready = load(
-            {name: Path(path) for name, path in model.files.items()}, config, _teller(connection, writer)
+            {name: Path(path) for name, path in model.files.items()}, config, _progress_sender(connection, writer)
         )
     except LLMOSError as error:
         return _refuse(connection, writer, LoadFailed(error.code, error.message))
@@ -125,26 +127,26 @@ def _serve(connection: socket.socket, load: EngineFactory) -> int:
     try:
         connection.sendall(writer.pack(Frame([ready])))
     except ConnectionError:
-        return 0  # the parent went away while we loaded
+        return 0  # the parent exited while the model was loaded
     return worker.serve(commands, pending)
 
 
-def _teller(connection: socket.socket, writer: FrameWriter) -> Progress:
-    """Return what tells the parent how far the load is."""
-    began = told_at = time.monotonic()
+def _progress_sender(connection: socket.socket, writer: FrameWriter) -> Progress:
+    """Return a callback that sends the parent the progress of loading."""
+    started_at = sent_at = time.monotonic()
 
-    def tell(label: str, num_done: int, num_total: int | None) -> None:
-        nonlocal told_at
+    def send(label: str, num_done: int, num_total: int | None) -> None:
+        nonlocal sent_at
         now = time.monotonic()
-        if not num_done or not num_total or now - told_at < TELLING_SECONDS:
+        if not num_done or not num_total or now - sent_at < PROGRESS_SECONDS:
             return
-        told_at = now
-        left = (now - began) * (num_total - num_done) / num_done
-        with suppress(ConnectionError):  # noticed when there is more to say
+        sent_at = now
+        left = (now - started_at) * (num_total - num_done) / num_done
+        with suppress(ConnectionError):  # the next message that must arrive will raise it again
             loading = Loading(percent=round(100 * num_done / num_total, 1), seconds_left=round(left, 1))
             connection.sendall(writer.pack(Frame([loading])))
 
-    return tell
+    return send
 
 
 def _refuse(connection: socket.socket, writer: FrameWriter, reason: LoadFailed) -> int:
@@ -154,24 +156,26 @@ def _refuse(connection: socket.socket, writer: FrameWriter, reason: LoadFailed) 
 
 
 class Worker(Generic[P]):
-    def __init__(self, connection: socket.socket, engine: Serves[P], pace: Pace) -> None:
+    """Runs an engine for the parent on the other end of the connection."""
+
+    def __init__(self, connection: socket.socket, engine: ServingEngine[P], pace: Pace) -> None:
         self._connection = connection
         self._engine = engine
         self._pace = pace
         self._outbox = Outbox(time.monotonic)
         self._writer = FrameWriter()
         self._inbox: deque[P | Counted | Failed | Abort | Ping] = deque()
-        # Reentrant, as a condition's lock is by default: the signal handler may interrupt the thread that holds it.
+        # Its lock is reentrant by default, which drain() needs: a signal may interrupt the thread that holds it.
         self._changed = threading.Condition()
         self._grammar_thread = ThreadPoolExecutor(1, "grammar")
         self._preparing: dict[str, bool] = {}
-        """The requests that the grammar thread has, and whether each is still wanted."""
+        """Ids of the requests on the grammar thread; False for those that were aborted meanwhile."""
         self._draining = False
         self._parent_gone = False
         self._failed = False
 
     def serve(self, commands: FrameReader[Command], pending: deque[Command]) -> int:
-        """Read commands until the socket ends, and step in a second thread. Returns the exit status."""
+        """Read commands until the socket closes, and step in a second thread; return the exit status."""
         stepping = threading.Thread(target=self._step_until_done, name="step")
         stepping.start()
         try:
@@ -189,7 +193,7 @@ class Worker(Generic[P]):
         return int(self._failed)
 
     def drain(self) -> None:
-        """Take no more requests, and exit when those that were taken have ended."""
+        """Accept no more requests, and exit when the accepted ones have ended."""
         with self._changed:
             self._draining = True
             self._changed.notify()
@@ -203,7 +207,7 @@ class Worker(Generic[P]):
     def _take(self, command: Command) -> None:
         match command:
             case Generate() if command.grammar is not None or command.tools is not None:
-                # It may take seconds to see that a grammar is endless.
+                # Compiling a grammar may take seconds, which must not delay other requests.
                 with self._changed:
                     self._preparing[command.id] = True
                 self._grammar_thread.submit(self._prepare_aside, command)
@@ -218,7 +222,7 @@ class Worker(Generic[P]):
             case Shutdown():
                 self.drain()
             case LoadModel():
-                logger.error("A replica loads one model only; the second was ignored.")
+                logger.error("A replica loads one model only; the second LoadModel was ignored.")
 
     def _prepare(self, request: R, prepare: Callable[[R], T]) -> T | Failed:
         try:
@@ -233,8 +237,8 @@ class Worker(Generic[P]):
 
     def _prepare_aside(self, request: Generate) -> None:
         with self._changed:
-            is_wanted = self._preparing[request.id]
-        prepared = self._prepare(request, self._engine.prepare) if is_wanted else None
+            is_live = self._preparing[request.id]
+        prepared = self._prepare(request, self._engine.prepare) if is_live else None
         with self._changed:
             if self._preparing.pop(request.id) and prepared is not None:
                 self._inbox.append(prepared)
@@ -257,33 +261,33 @@ class Worker(Generic[P]):
         try:
             self._step()
         except ConnectionError:
-            pass  # nobody is left to answer to
+            pass  # the parent has exited
         except BaseException:
             self._failed = True
             raise
         finally:
-            # Wakes the main thread, which waits in recv.
+            # This wakes the main thread, which blocks in recv().
             with suppress(OSError):
                 self._connection.shutdown(socket.SHUT_RDWR)
 
     def _step(self) -> None:
         engine = self._engine
-        told = engine.load()
+        last_load = engine.load()
         while self._wait():
-            events = self._settle_inbox()
+            events = self._process_inbox()
             if engine.has_work:
-                began, num_before = time.perf_counter(), engine.num_computed_tokens
+                started_at, num_before = time.perf_counter(), engine.num_computed_tokens
                 events += engine.step()
-                self._pace.note(time.perf_counter() - began, engine.num_computed_tokens - num_before)
+                self._pace.record(time.perf_counter() - started_at, engine.num_computed_tokens - num_before)
             load = engine.load()
-            if load != told:
-                told = load
+            if load != last_load:
+                last_load = load
                 events.append(load)
-            if told_now := self._outbox.take(events, is_last=not engine.has_work):
-                self._connection.sendall(self._writer.pack(Frame(told_now)))
+            if frame := self._outbox.add(events, is_last=not engine.has_work):
+                self._connection.sendall(self._writer.pack(Frame(frame)))
 
     def _wait(self) -> bool:
-        """Sleep until there is something to do; False when there never will be again."""
+        """Block until there is something to do; return False to exit."""
         with self._changed:
             while not (self._parent_gone or self._inbox or self._engine.has_work):
                 if self._draining and not self._preparing:
@@ -291,15 +295,15 @@ class Worker(Generic[P]):
                 self._changed.wait()
             return not self._parent_gone
 
-    def _settle_inbox(self) -> list[Event]:
+    def _process_inbox(self) -> list[Event]:
         events: list[Event] = []
         while self._inbox:
             match self._inbox.popleft():
                 case Abort(id=id):
                     self._engine.abort(id)
                     self._outbox.forget(id)
-                case Counted() | Failed() as told:
-                    events.append(told)
+                case Counted() | Failed() as event:
+                    events.append(event)
                 case Ping():
                     events.append(Pong(self._pace.step_seconds))
                 case prepared:

@@ -1,4 +1,4 @@
-"""The masks of a step's grammars, made beside the forward pass: they depend on the tokens before it alone.
+"""Makes the masks of a step's grammars during the forward pass, since they depend only on the tokens before it.
 
 step thread    start(rows) ---- forward, without the GIL ---- finish() ---- sample
 masks thread        `---------- fill, fill, …, without the GIL ----´
@@ -17,11 +17,11 @@ from llmos.engine.text.grammar import ALL_TOKENS, GrammarMatcher
 logger = logging.getLogger(__name__)
 
 Row = tuple[GrammarMatcher | None, list[int]]
-"""A sequence's grammar, where it has one, and the draft behind its last token."""
+"""A sequence's grammar, or None, and the draft behind its last token."""
 
 
 class MaskMaker:
-    """Makes one step's masks at a time. Matchers may be touched between finish() and start() only."""
+    """Makes the masks of one step at a time. Matchers may be used only between finish() and the next start()."""
 
     def __init__(self, vocab_size: int) -> None:
         self._num_words = (vocab_size + 31) // 32
@@ -31,7 +31,7 @@ class MaskMaker:
         self._filled: Future[None] | None = None
 
     def start(self, rows: Iterable[Row]) -> None:
-        """Begin to make the masks of these sequences' rows of logits: one each, and one more for each drafted token."""
+        """Start making the masks of these sequences' rows of logits: one each, and one more for each drafted token."""
         jobs: list[tuple[GrammarMatcher, int, list[int]]] = []
         mask_of: list[int] = []
         num_masks = 0
@@ -53,7 +53,7 @@ class MaskMaker:
         self._filled = self._thread.submit(self._fill, jobs)
 
     def finish(self) -> Masks | None:
-        """Wait for what start() began; None where no row has a grammar. A matcher that failed says so itself."""
+        """Wait for the masks; None if no row has a grammar. A matcher that failed has its `failure` set."""
         filled, self._filled = self._filled, None
         if filled is None:
             return None
@@ -66,7 +66,7 @@ class MaskMaker:
             masks_RW = self._words_MW[first : first + 1 + len(draft)]
             try:
                 matcher.fill_masks(masks_RW, draft)
-            except BaseException:  # a panic in llguidance is no Exception
-                logger.exception("A grammar's masks could not be made; its request ends here.")
+            except BaseException:  # a panic in llguidance is not an Exception
+                logger.exception("The masks of a grammar could not be made; its request fails.")
                 matcher.failure = "its masks could not be made"
                 masks_RW[:] = ALL_TOKENS

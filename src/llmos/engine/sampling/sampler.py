@@ -1,4 +1,4 @@
-"""Logits to tokens: gather what each sequence asked for into arrays, and sample all of them in one native call."""
+"""Samples tokens from logits: gathers the sequences' parameters into arrays, and makes one native call for all rows."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,18 +14,20 @@ from llmos.engine.runner import Likeliest
 
 Array = npt.NDArray[Any]
 SampleFunction = Callable[..., tuple[Array, Array, Array, Array]]
-"""_native.sample with its pool bound."""
+"""_native.sample() with its thread pool bound."""
 
 GREEDY_BELOW = 1e-5
-"""A temperature below this is 0: the likeliest token, always."""
+"""Temperatures below this count as 0: the most probable token is taken."""
 
 _NOTHING = np.zeros(0, np.int32)
 _NOTHING_ADDED = np.zeros(0, np.float32)
 
 
 class SamplingState:
-    """How one sequence chooses its next token, and what it chose so far. Nothing else in the batch can change it:
-    the random number of step i is a function of (seed, i)."""
+    """One sequence's sampling parameters, seed, and the tokens that penalties count.
+
+    Independent of the rest of the batch: the random number of step i is a function of (seed, i).
+    """
 
     __slots__ = (
         "_allowed",
@@ -65,20 +67,21 @@ class SamplingState:
         self._banned = Bias({**params.logit_bias, **dict.fromkeys(stop_ids, -np.inf)})
 
     def bias(self, ahead: int = 0) -> "Bias":
-        """What is added to the logits of the next token, or of the one `ahead` tokens behind it.
+        """Return what is added to the logits of the next token, or of the one `ahead` tokens later.
 
-        Before min_tokens whatever would stop the answer is banned.
+        Tokens that stop the answer are banned until min_tokens.
         """
         return self._banned if self.step + ahead < self.min_tokens else self._allowed
 
-    def settle(self, token: int) -> None:
+    def append(self, token: int) -> None:
+        """Advance by one sampled token."""
         self.step += 1
         if self.seen is not None:
             self.seen.add(token)
 
 
 class Bias:
-    """Numbers to add to some tokens' logits."""
+    """Values to add to some tokens' logits: `ids` [B] int32, `values` [B] float32."""
 
     __slots__ = ("ids", "values")
 
@@ -88,14 +91,14 @@ class Bias:
 
 
 class SeenTokens:
-    """The distinct tokens of prompt and output, and how often each is in the output; grows without copying all."""
+    """The distinct tokens of prompt and output, and how often each is in the output."""
 
-    __slots__ = ("_counts", "_ids", "_places", "size")
+    __slots__ = ("_counts", "_ids", "_indices", "size")
 
     def __init__(self, prompt: Iterable[int]) -> None:
         distinct = list(dict.fromkeys(prompt))
         self.size = len(distinct)
-        self._places = {token: place for place, token in enumerate(distinct)}
+        self._indices = {token: index for index, token in enumerate(distinct)}
         self._ids = np.zeros(self.size + 64, np.int32)
         self._ids[: self.size] = distinct
         self._counts = np.zeros(self.size + 64, np.int32)
@@ -109,52 +112,55 @@ class SeenTokens:
         return self._counts[: self.size]
 
     def add(self, token: int) -> None:
-        place = self._places.get(token)
-        if place is None:
-            place = self._places[token] = self.size
-            if place == len(self._ids):
+        index = self._indices.get(token)
+        if index is None:
+            index = self._indices[token] = self.size
+            if index == len(self._ids):
                 self._ids = np.concatenate([self._ids, np.zeros_like(self._ids)])
                 self._counts = np.concatenate([self._counts, np.zeros_like(self._counts)])
-            self._ids[place] = token
+            self._ids[index] = token
             self.size += 1
-        self._counts[place] += 1
+        self._counts[index] += 1
 
-    def behind(self, draft: list[int]) -> tuple[Array, Array]:
-        """Return what ids and counts would be if the draft were added."""
+    def with_draft(self, draft: list[int]) -> tuple[Array, Array]:
+        """Return `ids` and `counts` as they would be with the draft added."""
         if not draft:
             return self.ids, self.counts
-        new = dict.fromkeys(token for token in draft if token not in self._places)
-        places = {token: self.size + i for i, token in enumerate(new)}
+        new = dict.fromkeys(token for token in draft if token not in self._indices)
+        indices = {token: self.size + i for i, token in enumerate(new)}
         ids = np.concatenate([self.ids, np.fromiter(new, np.int32, len(new))])
         counts = np.concatenate([self.counts, np.zeros(len(new), np.int32)])
         for token in draft:
-            counts[places[token] if token in places else self._places[token]] += 1
+            counts[indices[token] if token in indices else self._indices[token]] += 1
         return ids, counts
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One token for each row of logits."""
+    """One token for each of R rows of logits, and the K most probable ones."""
 
     ids: list[int]
-    """-1 where the logits were no numbers."""
-    logprobs: Array  # [R], of the model's own distribution
-    top_ids: Array  # [R, K]
-    top_logprobs: Array  # [R, K]
+    """-1 where a logit was not finite."""
+    logprobs: Array
+    """[R] float32, natural logarithm, by the model's distribution before temperature and penalties."""
+    top_ids: Array
+    """[R, K] int32"""
+    top_logprobs: Array
+    """[R, K] float32"""
 
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """Which tokens the rows of logits may take."""
+    """The tokens that each row of logits may take."""
 
     words_MW: npt.NDArray[np.uint32]
-    """A bit for each token, the lowest first."""
+    """One bit for each token, the lowest bit first."""
     mask_of_R: npt.NDArray[np.int32]
-    """Each row's mask, -1 where it may take any token."""
+    """Index of each row's mask, -1 for a row that may take any token."""
 
 
 class Sampler:
-    """Samples a batch. Most steps have the same sequences as the step before: their arrays are kept."""
+    """Samples a batch. Keeps the arrays of parameters, since most steps have the same sequences as the one before."""
 
     def __init__(self, sample: SampleFunction) -> None:
         self._sample = sample
@@ -168,10 +174,10 @@ class Sampler:
         likeliest: Likeliest | None = None,
         masks: Masks | None = None,
     ) -> Sampled:
-        """Choose the next token of every row; `logits_RV` is worked on in place. Call settle() with each token.
+        """Sample the next token of every row. Overwrites `logits_RV`; doesn't advance the states.
 
-        A state has a row, and one more behind each token of its draft. Each row is sampled as it would be if the part
-        of the draft before it had been settled.
+        A state has one row, and one more behind each token of its draft. Each row is sampled as if the part of the
+        draft before it had been appended.
         """
         if states != self._states:
             self._arrange(states)
@@ -198,7 +204,7 @@ class Sampler:
         return Sampled(ids.tolist(), logprobs, top_ids, top_logprobs)
 
     def _arrange(self, states: list[SamplingState]) -> None:
-        """Gather what stays the same from step to step, in the order in which _native.sample takes it."""
+        """Gather what stays the same from step to step, in the order of _native.sample()'s parameters."""
         self._parameters: list[Array] = [
             np.array([s.temperature for s in states], np.float32),
             np.array([s.top_k for s in states], np.int32),
@@ -219,7 +225,7 @@ def _join_seen(states: list[SamplingState], drafts: list[list[int]]) -> tuple[Ar
     parts = []
     for state, draft in zip(states, drafts, strict=True):
         for ahead in range(len(draft) + 1):
-            parts.append((_NOTHING, _NOTHING) if state.seen is None else state.seen.behind(draft[:ahead]))
+            parts.append((_NOTHING, _NOTHING) if state.seen is None else state.seen.with_draft(draft[:ahead]))
     return _join(parts)
 
 
@@ -233,13 +239,13 @@ def _join_biases(states: list[SamplingState], drafts: list[list[int]]) -> tuple[
 
 
 def native_sampler(pool: Any, threads: int) -> Sampler:
-    """Return a sampler that works on `pool`, the threads of the native runner, or on threads of its own."""
+    """Return a sampler that runs on `pool`, the native runner's threads, or on `threads` threads of its own if None."""
     from llmos.engine import _native
 
     return Sampler(partial(_native.sample, _native.Pool(threads) if pool is None else pool))
 
 
 def _join(parts: list[tuple[Array, Array]]) -> tuple[Array, Array, Array]:
-    """Return where each row's entries start, and the entries of all rows one after another."""
+    """Return the start of each row's entries [R + 1], and the entries of all rows concatenated."""
     starts = np.array([0, *accumulate(len(ids) for ids, _ in parts)], np.int32)
     return starts, np.concatenate([ids for ids, _ in parts]), np.concatenate([values for _, values in parts])

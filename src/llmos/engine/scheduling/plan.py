@@ -1,4 +1,4 @@
-"""What one step computes: which sequences, and how many tokens of each."""
+"""What one step computes: the sequences, and how many tokens of each."""
 
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -12,9 +12,11 @@ from llmos.engine.scheduling.sequence import Sequence
 
 @dataclass(slots=True)
 class Plan:
+    """The sequences of a step, in the order of their rows."""
+
     sequences: list[Sequence] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
-    """Tokens that each sequence brings: its own, and then those of its draft."""
+    """Tokens of each sequence: its own, then those of its draft."""
     num_tokens: int = 0
 
     def add(self, sequence: Sequence, count: int) -> None:
@@ -23,7 +25,7 @@ class Plan:
         self.num_tokens += count
 
     def sampled(self) -> list[tuple[Sequence, list[int]]]:
-        """The sequences that get a next token, since their last one is in this step; and their drafts, which follow it.
+        """Return the sequences whose last token is in this step, so that they get a next one, with their drafts.
 
         Each has 1 + len(draft) rows of logits: behind its last token, and behind each token of the draft.
         """
@@ -35,7 +37,7 @@ class Plan:
         return sampled
 
     def batch(self, kv: KVCache) -> Batch:
-        """Return the plan as arrays. Only a plan that has something in it makes a batch."""
+        """Return the plan, which must not be empty, as arrays."""
         sequences, counts = self.sequences, self.counts
         tables = [s.table for s in sequences if s.table is not None]
         assert len(tables) == len(sequences)
@@ -48,12 +50,12 @@ class Plan:
                 tokens += s.draft[:num_drafted]
                 logit_rows += range(len(tokens) - 1 - num_drafted, len(tokens))
         width = max([len(table.blocks) for table in tables])
-        has_adapters = any(s.adapter >= 0 for s in sequences)
+        has_adapters = any(s.adapter_index >= 0 for s in sequences)
         return Batch(
             tokens=np.array(tokens, np.int32),
             starts=np.array([0, *accumulate(counts)], np.int32),
             context_lengths=np.array([s.num_computed for s in sequences], np.int32),
             block_tables=kv.tables[:, :width].take([table.row for table in tables], axis=0),
             logit_rows=np.array(logit_rows, np.int32),
-            adapters=np.array([s.adapter for s in sequences], np.int32) if has_adapters else None,
+            adapters=np.array([s.adapter_index for s in sequences], np.int32) if has_adapters else None,
         )

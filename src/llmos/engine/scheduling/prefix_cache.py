@@ -1,10 +1,10 @@
-"""Which blocks hold which tokens: a radix tree of whole blocks. Knows nothing of tables and of who uses a block.
+"""A radix tree of whole KV cache blocks, keyed by their tokens. Knows neither tables nor reference counts.
 
     salt ── tokens 0-15 ──┬── tokens 16-31 ── tokens 32-47
                           └── other 16-31
 
-The way from a root to a node spells all tokens before and in its block, which is what the block's keys and values
-depend on. Children are found by their sixteen tokens themselves, so two prompts can never be mistaken for each other.
+The path from a root to a node is all tokens up to the end of its block, which is what the block's keys and values
+depend on. Children are found by their sixteen tokens rather than by a hash, so two prompts are never confused.
 """
 
 from collections.abc import Iterator
@@ -17,41 +17,46 @@ Tokens = tuple[int, ...]
 class Node:
     """One block of the KV cache and the tokens that it is for."""
 
-    __slots__ = ("block", "children", "is_computed", "is_gone", "parent", "tokens")
+    __slots__ = ("block", "children", "is_computed", "is_removed", "parent", "tokens")
 
     def __init__(self, parent: "Node | str", tokens: Tokens, block: int) -> None:
         self.parent = parent
-        """The node before it; the salt where it is a first block."""
+        """The node before it; the salt for a first block."""
         self.tokens = tokens
         self.block = block
         self.children: dict[Tokens, Node] = {}
         self.is_computed = False
-        """Before that it is a promise: a running sequence is about to compute it, and nobody may read it."""
-        self.is_gone = False
-        """It is in the tree no longer."""
+        """False while the block is pending: a running sequence is about to compute it, and nobody may read it."""
+        self.is_removed = False
+        """The node is no longer in the tree."""
 
     @property
-    def is_awaited(self) -> bool:
-        return not (self.is_computed or self.is_gone)
+    def is_pending(self) -> bool:
+        return not (self.is_computed or self.is_removed)
 
 
 class PrefixCache:
+    """Finds the longest known prefix of a list of tokens."""
+
     def __init__(self) -> None:
         self._roots: dict[str, dict[Tokens, Node]] = {}
 
     def __iter__(self) -> Iterator[Node]:
-        """Every node, parents before their children."""
+        """Yield every node, parents before their children."""
         found = [node for children in self._roots.values() for node in children.values()]
         for node in found:
             found.extend(node.children.values())
             yield node
 
     def match(self, salt: str, tokens: list[int], max_blocks: int, path: list[Node] | None = None) -> list[Node]:
-        """Return the nodes of the longest known prefix, `max_blocks` at most; those behind the computed ones are
-        promises. `path`: what this returned for the same tokens before; it is mended, not looked for anew."""
+        """Return the nodes of the longest known prefix, at most `max_blocks`: computed ones, then pending ones.
+
+        `path`: the list that the last call for the same tokens returned. It is updated in place and returned, which
+        takes no longer for a long prefix than for a short one.
+        """
         path = [] if path is None else path
-        # A node goes after all that continue it; so those that are left are the first ones.
-        while path and path[-1].is_gone:
+        # A node is removed after all its descendants, so the removed nodes are the last ones of the path.
+        while path and path[-1].is_removed:
             path.pop()
         children = path[-1].children if path else self._roots.get(salt, {})
         for start in range(len(path) * BLOCK_SIZE, max_blocks * BLOCK_SIZE, BLOCK_SIZE):
@@ -63,25 +68,26 @@ class PrefixCache:
         return path
 
     def child(self, parent: Node | str, tokens: Tokens) -> Node | None:
+        """Return the child of a node, or of the salt, that has these tokens."""
         return self._children(parent).get(tokens)
 
     def add(self, parent: Node | str, tokens: Tokens, block: int) -> Node:
-        """Put a block behind `parent`, a node or the salt; a promise until somebody sets is_computed."""
+        """Add a pending block behind `parent`, a node or the salt."""
         if isinstance(parent, str):
             children = self._roots.setdefault(parent, {})
         else:
-            assert not parent.is_gone
+            assert not parent.is_removed
             children = parent.children
         assert tokens not in children
         node = children[tokens] = Node(parent, tokens, block)
         return node
 
     def remove(self, node: Node) -> None:
-        """Take a leaf out."""
-        assert not node.children, "a prefix goes after all that continues it"
+        """Remove a leaf."""
+        assert not node.children, "a node is removed after its descendants"
         children = self._children(node.parent)
         del children[node.tokens]
-        node.is_gone = True
+        node.is_removed = True
         if isinstance(node.parent, str) and not children:
             del self._roots[node.parent]
 

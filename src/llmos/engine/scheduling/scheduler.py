@@ -1,32 +1,35 @@
-"""Decide what the next step computes. Knows tokens and blocks; knows no text, no logits.
+"""Decides what the next step computes. Knows tokens and blocks; knows no text, no logits.
 
-    waiting   hold no blocks; `turns` says who is next
+    waiting   hold no blocks; the FairQueue says who is next
     running   hold blocks; each decodes, or prefills in chunks
 
 New requests join and finished ones leave between any two steps.
 
-Why everybody's turn comes: Of those who run, the oldest is never preempted, is in every step (in the background: in one
-of several), and may take any other's blocks; so it ends. Whoever is next by turns and lacks blocks lets nobody pass, so
-the blocks of those who end come together for it; and turns put nobody off for ever. So the oldest of all gets in and
-ends; then the next one is the oldest. To wait for a prefix changes nothing of this: only one that runs is waited
-for, and that waits for nobody. A place is taken for somebody else's turn only from whom that turn comes before, and who
-said something since it was taken last; so it doesn't come back at once, and each of them gets on.
+Why every request finishes: the oldest running sequence is never preempted, is in every step (in the background: in one
+of several), and may take the blocks of any other; so it finishes. If the next waiting sequence lacks blocks, none may
+overtake it, so it gets the blocks that others free; and the FairQueue delays none for ever. So the oldest sequence of
+all is admitted and finishes, and then the next one is the oldest. Waiting for a prefix changes none of this: only
+running sequences are waited for, and these wait for nobody. A sequence is preempted in favour of a waiting one only if
+that one goes before it in the queue, and only if it has produced a token since its last preemption; so two sequences
+can't displace each other without progress.
 """
 
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import BACKGROUND_PRIORITY
 from llmos.engine.runner import BLOCK_SIZE
+from llmos.engine.scheduling.fair_queue import FairQueue, by_arrival
 from llmos.engine.scheduling.kv_cache import KVCache, blocks_for
 from llmos.engine.scheduling.plan import Plan
 from llmos.engine.scheduling.prefix_cache import Node
-from llmos.engine.scheduling.sequence import Sequence, by_arrival
-from llmos.engine.scheduling.turns import Turns
+from llmos.engine.scheduling.sequence import Sequence
 
 STEPS_PER_BACKGROUND_STEP = 8
-"""Beside others, what runs in the background decodes in one of so many steps: a row costs little, many cost a lot."""
+"""Beside other work, background sequences decode in one of so many steps: one row costs little, many cost a lot."""
 
 
 class Scheduler:
+    """Moves sequences between waiting and running, and plans each step: schedule(), run the plan, commit()."""
+
     def __init__(self, config: EngineConfig, num_blocks: int, context_length: int) -> None:
         assert context_length <= num_blocks * BLOCK_SIZE, "one sequence alone must always fit"
         self._max_batched_tokens = config.max_batched_tokens
@@ -36,69 +39,70 @@ class Scheduler:
             num_blocks,
             max_tables=config.max_sequences,
             max_blocks_per_table=blocks_for(context_length),
-            keeps_unused=config.prefix_cache,
+            keeps_prefixes=config.prefix_cache,
         )
         self.running: list[Sequence] = []
-        self.waiting: Turns[Sequence] = Turns()
+        self.waiting: FairQueue[Sequence] = FairQueue()
         self.num_preemptions = 0
         self._num_arrived = 0
-        self._stuck: Sequence | None = None
-        """Whose turn it was in the last step, but for room."""
+        self._blocked: Sequence | None = None
+        """The sequence that was next in the last step and found no room."""
 
     @property
     def has_work(self) -> bool:
         return bool(self.running or self.waiting)
 
     def add(self, sequence: Sequence) -> None:
+        """Queue a new sequence."""
         self._num_arrived += 1
         sequence.arrival = self._num_arrived
-        self.waiting.enter(sequence)
+        self.waiting.add(sequence)
 
-    def remove(self, sequence: Sequence, *, is_sound: bool = True) -> None:
-        """Take the sequence out, finished or not. Its blocks are free when this returns; what was computed stays in the
-        prefix cache, unless it is not sound."""
-        if sequence is self._stuck:
-            self._stuck = None
+    def remove(self, sequence: Sequence, *, is_valid: bool = True) -> None:
+        """Remove the sequence, finished or not, and free its blocks.
+
+        `is_valid`: False if its blocks may hold wrong values, so that no other sequence may begin with them.
+        """
+        if sequence is self._blocked:
+            self._blocked = None
         if sequence.table is None:
-            self.waiting.withdraw(sequence)
+            self.waiting.remove(sequence)
         else:
             self.running.remove(sequence)
-            self._release(sequence, is_sound=is_sound)
-        self.waiting.leave(sequence)
+            self._free(sequence, is_valid=is_valid)
+        self.waiting.finish(sequence)
 
     def schedule(self) -> Plan:
-        """Return the next step: a token for everyone who decodes, then chunks of prompts into what the budget leaves.
-
-        The plan is empty only where there is no work.
-        """
+        """Return the next step: one token for each decoding sequence, then chunks of prompts with the rest of the
+        budget. The plan is empty only if there is no work."""
         self.waiting.step += 1
-        self._make_room()
-        self._make_way()
+        self._allocate_next_tokens()
+        self._preempt_for_blocked()
         plan = Plan()
         decoding: list[Sequence] = []
         prefilling: list[Sequence] = []
         for sequence in self.running:
             is_decoding = sequence.num_computed + 1 == len(sequence.tokens)
             (decoding if is_decoding else prefilling).append(sequence)
-        decoding = self._awake(decoding)
+        decoding = self._without_resting(decoding)
         self._plan_decodes(plan, decoding, has_prompts=bool(prefilling or self.waiting))
-        room = self._max_batched_tokens - plan.num_tokens
+        budget = self._max_batched_tokens - plan.num_tokens
         if decoding:
-            room = min(room, self._max_prefill_tokens)
-        self._admit(prefilling, room)
-        for sequence, count in share_out(prefilling, room).items():
+            budget = min(budget, self._max_prefill_tokens)
+        self._admit(prefilling, budget)
+        for sequence, count in split_prefill(prefilling, budget).items():
             if count:
                 plan.add(sequence, count)
         return plan
 
-    def settle(self, plan: Plan) -> None:
-        """The plan was computed: what it brought lies in the KV cache now, and others may begin with it."""
+    def commit(self, plan: Plan) -> None:
+        """Record that the plan was computed: its full blocks are shared, and its callers are charged."""
         for sequence, count in zip(plan.sequences, plan.counts, strict=True):
-            # A draft's tokens count when the model has said them, too.
+            # A draft's tokens count only once the model has sampled them, too.
             sequence.num_computed = min(sequence.num_computed + count, len(sequence.tokens))
             assert sequence.table is not None
             if sequence.num_computed >= (sequence.table.num_computed_blocks + 1) * BLOCK_SIZE:
-                self.kv.settle(sequence.table, sequence.tokens, sequence.num_computed)
+                self.kv.commit(sequence.table, sequence.tokens, sequence.num_computed)
             self.waiting.charge(sequence, sequence.num_computed)
             if sequence.num_computed == len(sequence.tokens):
                 sequence.is_resuming = False
@@ -111,68 +115,68 @@ class Scheduler:
         for sequence in self.running:
             table = sequence.table
             assert table is not None
-            assert sequence.num_computed <= table.capacity, "a token was computed without a place"
+            assert sequence.num_computed <= table.capacity, "a token was computed without a position in the cache"
             assert sequence.num_computed < len(sequence.tokens), "a sequence runs with nothing to compute"
             assert table.num_computed_blocks * BLOCK_SIZE <= sequence.num_computed, "a block is shared too early"
             assert table.salt == self._salt(sequence)
-            spelled = [token for node in table.nodes for token in node.tokens]
-            assert spelled == sequence.tokens[: len(spelled)], "a block holds other tokens"
+            cached = [token for node in table.nodes for token in node.tokens]
+            assert cached == sequence.tokens[: len(cached)], "a block holds other tokens"
         for sequence in self.waiting:
             assert sequence.table is None
             assert sequence.num_computed == 0
         everyone = [*self.running, *self.waiting]
         assert len({id(sequence) for sequence in everyone}) == len(everyone), "a sequence is queued twice"
 
-    def _make_room(self) -> None:
-        """Give everyone who decodes room for its next token, oldest first; where blocks ran out, preempt."""
-        needy = [s for s in self.running if s.table is not None and len(s.tokens) > s.table.capacity]
-        for sequence in sorted(needy, key=by_arrival):
-            # It may have been preempted itself, for somebody before it or just now.
-            while sequence.table is not None and not self.kv.extend(sequence.table, len(sequence.tokens)):
-                others = self._others()
-                assert others, "one sequence alone does not fit"
-                self._preempt(others)
+    def _allocate_next_tokens(self) -> None:
+        """Give each decoding sequence room for its next token, oldest first; preempt others if blocks run out."""
+        growing = [s for s in self.running if s.table is not None and len(s.tokens) > s.table.capacity]
+        for sequence in sorted(growing, key=by_arrival):
+            # It may have been preempted itself, in favour of an older one or just now.
+            while sequence.table is not None and not self.kv.allocate(sequence.table, len(sequence.tokens)):
+                candidates = self._preemptible()
+                assert candidates, "one sequence alone does not fit"
+                self._preempt(candidates)
 
-    def _make_way(self) -> None:
-        """Where somebody is next but for room, one that runs in the background waits again; where of its caller nobody
-        runs, one of several of another caller."""
-        stuck, self._stuck = self._stuck, None
-        if stuck is None:
+    def _preempt_for_blocked(self) -> None:
+        """If the next waiting sequence found no room, preempt a background sequence; or, if its caller has nothing
+        running, a sequence of a caller that has several."""
+        blocked, self._blocked = self._blocked, None
+        if blocked is None:
             return
-        has_none = not self.waiting.num_running(stuck.caller)
+        has_none = not self.waiting.num_running(blocked.caller)
         self._preempt(
             [
                 sequence
-                for sequence in self._others()
+                for sequence in self._preemptible()
                 if (
-                    sequence.priority == BACKGROUND_PRIORITY < stuck.priority
+                    sequence.priority == BACKGROUND_PRIORITY < blocked.priority
                     or (
                         has_none
                         and self.waiting.num_running(sequence.caller) > 1
-                        and sequence.priority <= stuck.priority
+                        and sequence.priority <= blocked.priority
                     )
                 )
                 and not sequence.is_resuming
-                and self.waiting.is_before(stuck, sequence)
+                and self.waiting.goes_before(blocked, sequence)
             ]
         )
 
-    def _awake(self, decoding: list[Sequence]) -> list[Sequence]:
-        """Leave those in the background out of most steps while anybody else runs. Their prompts are computed all the
-        same: others may wait for the beginnings."""
+    def _without_resting(self, decoding: list[Sequence]) -> list[Sequence]:
+        """Leave background sequences out of most steps while anything else runs. Their prompts are computed all the
+        same, since others may wait for a common prefix."""
         is_alone = all(sequence.priority == BACKGROUND_PRIORITY for sequence in self.running)
         if is_alone or self.waiting.step % STEPS_PER_BACKGROUND_STEP == 0:
             return decoding
         return [sequence for sequence in decoding if sequence.priority > BACKGROUND_PRIORITY]
 
-    def _others(self) -> list[Sequence]:
-        """Everyone who runs but the oldest."""
+    def _preemptible(self) -> list[Sequence]:
+        """Return all running sequences but the oldest."""
         oldest = min(self.running, key=by_arrival, default=None)
         return [sequence for sequence in self.running if sequence is not oldest]
 
     def _preempt(self, candidates: list[Sequence]) -> None:
-        """Let one wait again: of the lowest priority, and rather not all that a caller has, whoever loses least; the
-        youngest of equal ones."""
+        """Requeue one candidate: of the lowest priority; then rather not the only one of its caller; then the one that
+        loses the fewest computed tokens; then the youngest."""
         if not candidates:
             return
         victim = min(
@@ -180,33 +184,34 @@ class Scheduler:
             key=lambda s: (s.priority, self.waiting.num_running(s.caller) == 1, self._num_lost(s), -s.arrival),
         )
         self.running.remove(victim)
-        self._release(victim)
+        self._free(victim)
         victim.draft = []
         victim.is_resuming = True
-        self.waiting.wait(victim)
+        self.waiting.requeue(victim)
         self.num_preemptions += 1
 
     def _num_lost(self, sequence: Sequence) -> int:
-        """Return the tokens that it would compute anew if somebody took all its blocks; those that it shares with
-        others who run can't be taken."""
+        """Return how many tokens the sequence would have to compute again if all its blocks were reused. Blocks that
+        it shares with running sequences are not lost."""
         assert sequence.table is not None
         return sequence.num_computed - self.kv.num_shared(sequence.table) * BLOCK_SIZE
 
     def _plan_decodes(self, plan: Plan, decoding: list[Sequence], *, has_prompts: bool) -> None:
-        """Plan a token for each, and their drafts as far as these take nothing from anybody: no preemption, no block
-        that somebody who runs may need next, and half of the budget that is left where there are prompts."""
-        room = self._max_batched_tokens - len(decoding)
+        """Plan a token for each, and drafts as far as they take nothing from others: they preempt nobody, leave a block
+        for each running sequence, and leave half of the remaining budget to prompts if there are any."""
+        budget = self._max_batched_tokens - len(decoding)
         if has_prompts:
-            room //= 2
+            budget //= 2
         for sequence in decoding:
             if sequence.draft:
-                if len(sequence.draft) <= room and self._fits_draft(sequence):
-                    room -= len(sequence.draft)
+                if len(sequence.draft) <= budget and self._can_append_draft(sequence):
+                    budget -= len(sequence.draft)
                 else:
                     sequence.draft = []
             plan.add(sequence, 1 + len(sequence.draft))
 
-    def _fits_draft(self, sequence: Sequence) -> bool:
+    def _can_append_draft(self, sequence: Sequence) -> bool:
+        """Allocate the blocks of the draft; return whether it fits."""
         table, length = sequence.table, len(sequence.tokens) + len(sequence.draft)
         assert table is not None
         if length <= table.capacity:
@@ -214,43 +219,46 @@ class Scheduler:
         num_needed = blocks_for(length) - len(table.blocks)
         if blocks_for(length) > self.kv.max_blocks_per_table or num_needed + len(self.running) > self.kv.num_free:
             return False
-        return self.kv.extend(table, length)
+        return self.kv.allocate(table, length)
 
-    def _admit(self, prefilling: list[Sequence], room: int) -> None:
-        """Move those whose turn it is to the running ones, and to `prefilling`, as long as they'd get tokens now."""
-        if not self.waiting or room <= 0:
+    def _admit(self, prefilling: list[Sequence], budget: int) -> None:
+        """Start the waiting sequences that are next, as long as each gets tokens of this step's prefill budget. Started
+        ones are added to `prefilling`."""
+        if not self.waiting or budget <= 0:
             return
         refused: list[tuple[int, int, int]] = []
         for sequence in self.waiting.in_order():
-            if sequence.awaited is not None and sequence.awaited.is_awaited:
+            if sequence.pending_node is not None and sequence.pending_node.is_pending:
                 continue
             if not self.kv.has_row:
-                self._stuck = sequence
+                self._blocked = sequence
                 return
-            nodes, sequence.awaited = self.kv.match(self._salt(sequence), sequence.tokens, sequence.path)
-            if sequence.awaited is not None:
-                continue  # somebody computes what it begins with: wait, rather than compute it twice
-            if not self._fits(sequence, nodes):
-                self._stuck = sequence
+            nodes, sequence.pending_node = self.kv.match_prefix(
+                self._salt(sequence), sequence.tokens, sequence.prefix_path
+            )
+            if sequence.pending_node is not None:
+                continue  # a running sequence computes its next block: wait for it rather than compute it twice
+            if not self._can_allocate(sequence, nodes):
+                self._blocked = sequence
                 return
-            # By these it is shared out; so who is behind somebody refused in all of them is refused, too.
-            claim = (-sequence.priority, len(sequence.tokens) - len(nodes) * BLOCK_SIZE, sequence.arrival)
-            if any(all(mine >= other for mine, other in zip(claim, each, strict=True)) for each in refused):
+            # split_prefill() sorts by these. A sequence that is behind a refused one in all of them is refused, too.
+            rank = (-sequence.priority, len(sequence.tokens) - len(nodes) * BLOCK_SIZE, sequence.arrival)
+            if any(all(mine >= other for mine, other in zip(rank, each, strict=True)) for each in refused):
                 continue
             sequence.num_computed = len(nodes) * BLOCK_SIZE
-            if share_out([*prefilling, sequence], room)[sequence]:
+            if split_prefill([*prefilling, sequence], budget)[sequence]:
                 self._start(sequence, nodes)
                 prefilling.append(sequence)
             else:
                 sequence.num_computed = 0
-                refused.append(claim)
+                refused.append(rank)
 
-    def _fits(self, sequence: Sequence, nodes: list[Node]) -> bool:
-        """Whether there are blocks for all its tokens, so that a prefill never stops halfway; and one more for everyone
-        who runs, so that the newcomer is not preempted at once."""
+    def _can_allocate(self, sequence: Sequence, nodes: list[Node]) -> bool:
+        """Return whether there are blocks for all its tokens, so that a prefill never stops halfway, and one more for
+        each running sequence, so that the new one is not preempted at once."""
         num_needed = blocks_for(len(sequence.tokens)) - len(nodes)
-        num_unused = self.kv.num_unused_of(nodes)
-        return not self.running or num_needed + num_unused + len(self.running) <= self.kv.num_free
+        num_evictable = self.kv.num_evictable_of(nodes)
+        return not self.running or num_needed + num_evictable + len(self.running) <= self.kv.num_free
 
     def _start(self, sequence: Sequence, nodes: list[Node]) -> None:
         self.waiting.take(sequence)
@@ -261,40 +269,40 @@ class Scheduler:
         self.waiting.charge(sequence, len(sequence.tokens))
         table = sequence.table = self.kv.open(self._salt(sequence))
         self.kv.adopt(table, nodes)
-        fits = self.kv.extend(table, len(sequence.tokens))
+        fits = self.kv.allocate(table, len(sequence.tokens))
         assert fits, "a sequence longer than the whole cache was accepted"
-        self.kv.promise(table, sequence.tokens)
+        self.kv.mark_pending(table, sequence.tokens)
         self.running.append(sequence)
 
-    def _release(self, sequence: Sequence, *, is_sound: bool = True) -> None:
+    def _free(self, sequence: Sequence, *, is_valid: bool = True) -> None:
         assert sequence.table is not None
-        if is_sound:
-            self.kv.settle(sequence.table, sequence.tokens, sequence.num_computed)
-        self.kv.close(sequence.table, is_sound=is_sound)
+        if is_valid:
+            self.kv.commit(sequence.table, sequence.tokens, sequence.num_computed)
+        self.kv.close(sequence.table, is_valid=is_valid)
         sequence.table = None
         sequence.num_computed = 0
 
     def _salt(self, sequence: Sequence) -> str:
-        # Without a prefix cache only the choices of one request share their prompt.
+        # Without a prefix cache, only the choices of one request share their prompt.
         return sequence.salt if self._shares_prefixes else sequence.request_id
 
 
-def share_out(prefilling: list[Sequence], room: int) -> dict[Sequence, int]:
-    """Return how many tokens of its prompt each computes, `room` in all.
+def split_prefill(prefilling: list[Sequence], budget: int) -> dict[Sequence, int]:
+    """Return how many prompt tokens each sequence computes, at most `budget` in all.
 
-    One half goes to the oldest, so that each prompt gets on; the other half to those who are nearest to their first
-    token, so that a long prompt doesn't hold up the short ones behind it.
+    One half goes to the oldest, so that every prompt makes progress. The other half goes to the highest priority, and
+    in it to those that are nearest to their first token, so that a long prompt doesn't hold up short ones behind it.
     """
     counts: dict[Sequence, int] = {}
-    half = room - room // 2
-    room -= half
+    half = budget - budget // 2
+    budget -= half
     for sequence in sorted(prefilling, key=by_arrival):
         count = counts[sequence] = min(half, len(sequence.tokens) - sequence.num_computed)
         half -= count
-    room += half
+    budget += half
     left = {sequence: len(sequence.tokens) - sequence.num_computed - count for sequence, count in counts.items()}
     for sequence in sorted(prefilling, key=lambda s: (-s.priority, left[s], s.arrival)):
-        count = min(room, left[sequence])
+        count = min(budget, left[sequence])
         counts[sequence] += count
-        room -= count
+        budget -= count
     return counts
