@@ -4,7 +4,7 @@ import pytest
 
 from llmos.client.server_errors import parse_error
 from llmos.core.errors import BadRequest, LLMOSError, NotFound, RateLimited, error_classes
-from llmos.gateway.http.dialects import openai_error
+from llmos.gateway.http.error_formats import openai_error
 
 
 @pytest.mark.parametrize("kind", error_classes())

@@ -31,7 +31,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     modules = list(_endpoint_modules())
-    app.state.dialects = [module.dialect for module in modules if hasattr(module, "dialect")]
+    app.state.error_formats = [module.error_format for module in modules if hasattr(module, "error_format")]
     # The first route that matches wins: one whose last parameter takes slashes would hide longer paths below it.
     for router in sorted((module.router for module in modules if hasattr(module, "router")), key=_takes_any_path):
         app.include_router(router)

@@ -89,7 +89,7 @@ async def test_a_wrong_method_names_the_right_one(http: httpx.AsyncClient) -> No
     assert reply.status_code == 405
     assert reply.headers["allow"] == "POST"
     assert reply.json()["error"] == {
-        "message": "/v1/chat/completions takes POST, not GET.",
+        "message": "/v1/chat/completions accepts POST, not GET.",
         "type": "invalid_request_error",
         "code": "method_not_allowed",
         "param": None,

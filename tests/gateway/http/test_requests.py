@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.http.requests import Variants, WireRequest, decode
+from llmos.gateway.http.requests import RequestObject, Variants, decode
 from llmos.gateway.wires.llmos.generate import GenerateRequest
 from llmos.gateway.wires.openai.chat import ChatRequest
 from llmos.gateway.wires.openai.completions import CompletionRequest
@@ -288,19 +288,19 @@ def test_any_json_is_either_understood_or_refused_in_words(fields: dict[str, Any
     assert complaint[-1:] in ("", ".", "?")
 
 
-class Circle(WireRequest, tag_field="type", tag="circle", kw_only=True):
+class Circle(RequestObject, tag_field="type", tag="circle", kw_only=True):
     radius: float
 
     harmless = frozenset({"colour"})
 
 
-class Group(WireRequest, tag_field="type", tag="group", kw_only=True):
+class Group(RequestObject, tag_field="type", tag="group", kw_only=True):
     shapes: list[Circle]
 
     variants: ClassVar = {"shapes": Variants({"circle": Circle})}
 
 
-class Drawing(WireRequest, kw_only=True):
+class Drawing(RequestObject, kw_only=True):
     shapes: str | list[Circle | Group]
     frame: Circle | None = None
 
@@ -323,14 +323,14 @@ def test_objects_of_several_kinds_are_told_apart_by_their_type() -> None:
     ("fields", "param", "reason"),
     [
         ({"shapes": [{"type": "photo"}]}, "shapes[0].type", "is 'photo': draw it"),
-        ({"shapes": [{"type": "zigzag"}]}, "shapes[0].type", "takes circle, group"),
-        ({"shapes": [{"type": ["circle"]}]}, "shapes[0].type", "takes circle, group"),
+        ({"shapes": [{"type": "zigzag"}]}, "shapes[0].type", "accepts circle, group"),
+        ({"shapes": [{"type": ["circle"]}]}, "shapes[0].type", "accepts circle, group"),
         ({"shapes": [{"radius": 1}]}, "shapes[0].type", "missing"),
         ({"shapes": [1]}, "shapes[0]", "expected object"),
         ({"shapes": 1}, "shapes", "expected string | array"),
         ({"shapes": [{"type": "circle", "radios": 1}]}, "shapes[0].radios", "`radius`"),
         ({"shapes": [{"type": "group", "shapes": [{"type": "circle"}]}]}, "shapes[0].shapes[0].radius", "missing"),
-        ({"shapes": [{"type": "group", "shapes": [{"type": "group"}]}]}, "shapes[0].shapes[0].type", "takes circle"),
+        ({"shapes": [{"type": "group", "shapes": [{"type": "group"}]}]}, "shapes[0].shapes[0].type", "accepts circle"),
         ({"shapes": "", "frame": {"type": "square"}}, "frame.type", "Only circles"),
         ({"shapes": "", "frame": {"radius": "wide"}}, "frame.radius", "expected number"),
     ],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llmos.core.errors import BadRequest, PromptTooLong, ReplicaFailed, Unavailable
 from llmos.engine.messages import Delta
 from llmos.gateway.http import sse
-from llmos.gateway.http.dialects import openai_error
+from llmos.gateway.http.error_formats import openai_error
 from llmos.gateway.wires.llmos.generate import GeneratedAnswer, GeneratedPiece
 from llmos.gateway.wires.openai.chat import ChatCompletion, ChatCompletionChunk
 from llmos.gateway.wires.openai.completions import Completion

@@ -10,7 +10,7 @@ from llmos.core.errors import BadRequest
 from llmos.deployments.removing import remove
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of, tenant_of
-from llmos.gateway.http.requests import WireRequest, receive, receive_query
+from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
 from llmos.models.versions.aliases import AliasMove
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/aliases", tags=["aliases"])
@@ -31,13 +31,13 @@ class AliasMoves(msgspec.Struct):
     data: list[AliasMoveDescription]
 
 
-class AliasTarget(WireRequest, kw_only=True):
+class AliasTarget(RequestObject, kw_only=True):
     version: str
     expected: str | None = None
     """Move it only where it points at this Version until now."""
 
 
-class AliasQuery(WireRequest, kw_only=True):
+class AliasQuery(RequestObject, kw_only=True):
     at: str | None = None
     """An instant in ISO 8601: only the move that held then."""
 
@@ -56,7 +56,7 @@ async def list_aliases(request: Request, name: str) -> Response:
     responses=openapi.answers(AliasMoveDescription),
 )
 async def set_alias(request: Request, name: str, alias: str) -> Response:
-    asked = await receive(request, AliasTarget)
+    asked = await parse_body(request, AliasTarget)
     registry, by = services_of(request).registry, tenant_of(request)
 
     def move() -> AliasMove:
@@ -76,7 +76,7 @@ async def remove_alias(request: Request, name: str, alias: str) -> Response:
 @router.get("/{alias}/history", summary="Tell where an alias ever pointed", responses=openapi.answers(AliasMoves))
 async def alias_history(request: Request, name: str, alias: str) -> Response:
     """Oldest first. With `?at=` the one move that held at that instant, or none."""
-    asked = receive_query(request, AliasQuery)
+    asked = parse_query(request, AliasQuery)
     moves = await asyncio.to_thread(services_of(request).registry.aliases.history, name, alias)
     if asked.at is not None:
         instant = _instant(asked.at)

@@ -13,7 +13,7 @@ from llmos.deployments.replicas.status import VersionStatus
 from llmos.engine.messages import Ready
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of
-from llmos.gateway.http.requests import WireRequest, receive
+from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.services import Services
 
 router = APIRouter(prefix="/llmos/v1/deployments", tags=["deployments"])
@@ -90,7 +90,7 @@ class DeploymentDescriptions(msgspec.Struct):
     data: list[DeploymentDescription]
 
 
-class DeploymentRequest(WireRequest, kw_only=True):
+class DeploymentRequest(RequestObject, kw_only=True):
     replicas: int | None = None
     """As many always; or, instead, min_replicas and max_replicas."""
     min_replicas: int | None = None
@@ -102,7 +102,7 @@ class DeploymentRequest(WireRequest, kw_only=True):
     force: bool = False
 
 
-class ScaleRequest(WireRequest, kw_only=True):
+class ScaleRequest(RequestObject, kw_only=True):
     replicas: int | None = None
     min_replicas: int | None = None
     max_replicas: int | None = None
@@ -146,7 +146,7 @@ async def get_deployment(request: Request, name: str) -> Response:
 )
 async def put_deployment(request: Request, name: str) -> Response:
     """The body says all that is wanted: what it leaves out is as in a new one."""
-    asked = await receive(request, DeploymentRequest)
+    asked = await parse_body(request, DeploymentRequest)
     services = services_of(request)
     least, most = replica_limits(asked.replicas, asked.min_replicas, asked.max_replicas)
     deployment = await asyncio.to_thread(
@@ -177,7 +177,7 @@ async def get_deployment_history(request: Request, name: str) -> Response:
 )
 async def scale_deployment(request: Request, name: str) -> Response:
     """`replicas`, or one or both of the limits; a limit that isn't given stays."""
-    asked = await receive(request, ScaleRequest)
+    asked = await parse_body(request, ScaleRequest)
     services = services_of(request)
     version = await _version_of(services, name)
     await asyncio.to_thread(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of, tenant_of
-from llmos.gateway.http.requests import WireRequest, receive
+from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.models.versions.versions import Labels
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/labels", tags=["labels"])
@@ -20,7 +20,7 @@ class LabelsDescription(msgspec.Struct, kw_only=True):
     """A tag that is only a word has an empty value."""
 
 
-class LabelsChange(WireRequest, kw_only=True):
+class LabelsChange(RequestObject, kw_only=True):
     description: str | None = None
     """Empty for none."""
     tags: dict[str, str] = msgspec.field(default_factory=dict)
@@ -57,7 +57,7 @@ async def get_labels(request: Request, name: str) -> Response:
 )
 async def change_labels(request: Request, name: str) -> Response:
     """What isn't named stays as it is."""
-    asked = await receive(request, LabelsChange)
+    asked = await parse_body(request, LabelsChange)
     book, by = services_of(request).registry.labels, tenant_of(request)
 
     def change() -> Labels:

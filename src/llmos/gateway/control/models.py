@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from llmos.deployments.providers.remote_model import Answering
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of
-from llmos.gateway.http.requests import WireRequest, receive_query
+from llmos.gateway.http.requests import RequestObject, parse_query
 from llmos.models.versions.labels import Subject, has_tag
 from llmos.models.versions.versions import Labels
 
@@ -52,14 +52,14 @@ class ModelDescriptions(msgspec.Struct):
     data: list[ModelDescription]
 
 
-class ModelsQuery(WireRequest, kw_only=True):
+class ModelsQuery(RequestObject, kw_only=True):
     tag: str | None = None
 
 
 @router.get("/models", tags=["models"], summary="List the Versions", responses=openapi.answers(ModelDescriptions))
 async def list_versions(request: Request) -> Response:
     """`?tag=KEY` or `?tag=KEY=VALUE`: only those that have it, themselves or by their model."""
-    asked = receive_query(request, ModelsQuery)
+    asked = parse_query(request, ModelsQuery)
     services = services_of(request)
 
     def read() -> list[ModelDescription]:

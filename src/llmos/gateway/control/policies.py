@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of, tenant_of
-from llmos.gateway.http.requests import WireRequest, receive
+from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.models.policies import Policies, Policy
 
 router = APIRouter(prefix="/llmos/v1/policies", tags=["policies"])
@@ -25,7 +25,7 @@ class PolicyDescriptions(msgspec.Struct):
     data: list[PolicyDescription]
 
 
-class PolicyValue(WireRequest, kw_only=True):
+class PolicyValue(RequestObject, kw_only=True):
     value: bool | float | str
     """A text as a person writes it: on, 5%."""
 
@@ -43,7 +43,7 @@ async def list_policies(request: Request) -> Response:
     responses=openapi.answers(PolicyDescription),
 )
 async def set_policy(request: Request, name: str) -> Response:
-    asked, by = await receive(request, PolicyValue), tenant_of(request)
+    asked, by = await parse_body(request, PolicyValue), tenant_of(request)
     policy = await asyncio.to_thread(lambda: _policies(request).set(name, asked.value, actor=by))
     return json_response(_policy(policy))
 

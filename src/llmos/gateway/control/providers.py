@@ -9,12 +9,12 @@ from fastapi import APIRouter, Request, Response
 from llmos.deployments.providers.remote_model import Provider
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of
-from llmos.gateway.http.requests import WireRequest, receive
+from llmos.gateway.http.requests import RequestObject, parse_body
 
 router = APIRouter(prefix="/llmos/v1/providers", tags=["providers"])
 
 
-class ProviderRequest(WireRequest, kw_only=True):
+class ProviderRequest(RequestObject, kw_only=True):
     kind: str = "openai"
     """The wire format: openai or anthropic."""
     base_url: str
@@ -63,7 +63,7 @@ async def get_provider(request: Request, name: str) -> Response:
 )
 async def put_provider(request: Request, name: str) -> Response:
     """`remote:NAME/MODEL` is a target of Routes from then on."""
-    asked = await receive(request, ProviderRequest)
+    asked = await parse_body(request, ProviderRequest)
     provider = await asyncio.to_thread(
         services_of(request).providers.add, name, kind=asked.kind, base_url=asked.base_url, key=asked.key
     )

@@ -12,12 +12,12 @@ from llmos.deployments.rollouts.gates import DEFAULT_GATE
 from llmos.deployments.rollouts.rollouts import DEFAULT_MIN_CALLS, DEFAULT_STEPS, Rollout
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of, tenant_of
-from llmos.gateway.http.requests import WireRequest, receive
+from llmos.gateway.http.requests import RequestObject, parse_body
 
 router = APIRouter(prefix="/llmos/v1", tags=["rollouts"])
 
 
-class Promotion(WireRequest, kw_only=True):
+class Promotion(RequestObject, kw_only=True):
     version: str
     """The reference of a version."""
     route: str
@@ -97,7 +97,7 @@ async def list_rollouts(request: Request) -> Response:
 )
 async def promote(request: Request) -> Response:
     """It is loaded beside what answers now, tries the cases, and takes the calls over in steps behind the gate."""
-    asked = await receive(request, Promotion)
+    asked = await parse_body(request, Promotion)
     rollout = await asyncio.to_thread(
         services_of(request).rollouts.begin,
         asked.version,

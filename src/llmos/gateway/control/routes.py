@@ -15,20 +15,20 @@ from llmos.deployments.routing.route import Move, Route, sticky_of
 from llmos.deployments.targets import MAX_LENGTH
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of, tenant_of
-from llmos.gateway.http.requests import WireRequest, receive, receive_query
+from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
 from llmos.gateway.services import Services
 
 router = APIRouter(prefix="/llmos/v1/routes", tags=["routes"])
 
 
-class WeightedTarget(WireRequest, kw_only=True):
+class WeightedTarget(RequestObject, kw_only=True):
     target: str
     """The reference of a model, or remote:PROVIDER/MODEL."""
     percent: float
     """Of the calls. Those of all targets come to 100."""
 
 
-class ShadowTarget(WireRequest, kw_only=True):
+class ShadowTarget(RequestObject, kw_only=True):
     target: str
     percent: float = 100.0
     """Of the calls, those that it runs besides."""
@@ -50,7 +50,7 @@ class RouteDescriptions(msgspec.Struct):
     data: list[RouteDescription]
 
 
-class RouteRequest(WireRequest, kw_only=True):
+class RouteRequest(RequestObject, kw_only=True):
     """`target`, or `targets`. What isn't given is as if it had never been."""
 
     target: str | None = None
@@ -77,7 +77,7 @@ class RouteRequest(WireRequest, kw_only=True):
         return {self.target: 100.0} if self.target is not None else percents(self.targets)
 
 
-class WeightsRequest(WireRequest, kw_only=True):
+class WeightsRequest(RequestObject, kw_only=True):
     targets: list[WeightedTarget]
     reason: str
     """Why, for the history."""
@@ -141,7 +141,7 @@ class RouteEvidence(msgspec.Struct, kw_only=True):
     shadow: ShadowEvidence | None
 
 
-class EvidenceQuery(WireRequest, kw_only=True):
+class EvidenceQuery(RequestObject, kw_only=True):
     since: datetime | None = None
     """A moment with its zone, such as 2026-03-03T12:00:00Z."""
 
@@ -166,7 +166,7 @@ async def get_route(request: Request, name: str) -> Response:
 )
 async def set_route(request: Request, name: str) -> Response:
     """Targets by weight, fallbacks, a shadow. What the Route was before is in its history."""
-    asked = await receive(request, RouteRequest)
+    asked = await parse_body(request, RouteRequest)
     shadow = None if asked.shadow is None else deployed.Shadow(asked.shadow.target, asked.shadow.percent)
     route = await asyncio.to_thread(
         services_of(request).routes.set,
@@ -190,7 +190,7 @@ async def set_route(request: Request, name: str) -> Response:
 )
 async def set_weights(request: Request, name: str) -> Response:
     """All at once; fallbacks, shadow and the rest stay as they are."""
-    asked = await receive(request, WeightsRequest)
+    asked = await parse_body(request, WeightsRequest)
     routes, shares = services_of(request).routes, percents(asked.targets)
     route = await asyncio.to_thread(routes.set_weights, name, shares, asked.reason, by=tenant_of(request))
     return json_response(_route(route))
@@ -206,7 +206,7 @@ async def get_route_history(request: Request, name: str) -> Response:
 @router.get("/{name}/evidence", summary="Say what became of a Route's calls", responses=openapi.answers(RouteEvidence))
 async def get_route_evidence(request: Request, name: str) -> Response:
     """By target, and how the shadow's answers compare. `?since=` begins the window."""
-    services, asked = services_of(request), receive_query(request, EvidenceQuery)
+    services, asked = services_of(request), parse_query(request, EvidenceQuery)
     if asked.since is not None and asked.since.tzinfo is None:
         raise BadRequest("`since` has no zone: write a moment such as 2026-03-03T12:00:00Z.", param="since")
     route = await asyncio.to_thread(services.routes.get, name)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of
-from llmos.gateway.http.requests import WireRequest, receive
+from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.models.versions.signatures import signer_of
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/signatures", tags=["signatures"])
@@ -25,7 +25,7 @@ class SignatureDescriptions(msgspec.Struct):
     data: list[SignatureDescription]
 
 
-class NewSignature(WireRequest, kw_only=True):
+class NewSignature(RequestObject, kw_only=True):
     signature: str
     """A sigstore bundle, in JSON, as `llmos sign` and OpenSSF model-signing make it."""
 
@@ -43,7 +43,7 @@ async def list_signatures(request: Request, name: str) -> Response:
 )
 async def add_signature(request: Request, name: str) -> Response:
     """Whether it is believed is decided when the Version is loaded, by the keys that the server's machine trusts."""
-    asked, registry = await receive(request, NewSignature), services_of(request).registry
+    asked, registry = await parse_body(request, NewSignature), services_of(request).registry
 
     def keep() -> SignatureDescriptions:
         registry.signatures.put(registry.resolve(name), asked.signature)

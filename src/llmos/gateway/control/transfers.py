@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, Response
 
 from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.gateway.http import openapi
-from llmos.gateway.http.dialects import openai_error
+from llmos.gateway.http.error_formats import openai_error
 from llmos.gateway.http.replies import json_response, services_of
 from llmos.models.store import Store, StoredFile
 from llmos.models.transfer.transfers import Transfers

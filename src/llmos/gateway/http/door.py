@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llmos.core.errors import LLMOSError, Unauthenticated, Unavailable
 from llmos.core.ids import new_id
 from llmos.gateway.http import errors
-from llmos.gateway.http.dialects import dialect_of
+from llmos.gateway.http.error_formats import error_format_of
 from llmos.gateway.services import Services
 from llmos.security.auth import presented_key
 
@@ -41,7 +41,7 @@ class Door:
         scope.setdefault("state", {})["request_id"] = request_id
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # The HTTP server knows what was asked, and leaves the body out.
-        id_headers = {"x-request-id", dialect_of(scope).id_header}
+        id_headers = {"x-request-id", error_format_of(scope).id_header}
         numbers = [(name.encode(), request_id.encode()) for name in sorted(id_headers)]
         status = CLIENT_GONE
 

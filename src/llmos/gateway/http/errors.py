@@ -1,4 +1,4 @@
-"""Every error leaves the server in the shape of the wire format that was asked in; see dialects.py."""
+"""Exception handlers: every error becomes a response in the format of the API that was called; see error_formats.py."""
 
 import math
 import re
@@ -13,29 +13,30 @@ from starlette.types import Scope
 
 from llmos.core.errors import LLMOSError, MethodNotAllowed, NotFound, find_error_class
 from llmos.core.suggest import nearest
-from llmos.gateway.http import dialects
+from llmos.gateway.http import error_formats
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception of `app`."""
+    """Add the handlers for all exceptions to `app`."""
     app.add_exception_handler(LLMOSError, _llmos_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(Exception, _internal_error)
 
 
 def respond(error: LLMOSError, scope: Scope) -> Response:
+    """Return the response for `error`, in the format that the sender of the request understands."""
     headers = {}
     if error.retry_after_seconds is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after_seconds))
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return Response(msgspec.json.encode(dialects.spell(error, scope)), error.status, headers, "application/json")
+    return Response(msgspec.json.encode(error_formats.render(error, scope)), error.status, headers, "application/json")
 
 
 def internal_error(scope: Scope) -> LLMOSError:
-    """What callers are told of our own bugs: the number under which the log can be searched, nothing of the inside."""
-    number = scope.get("state", {}).get("request_id", "without a number")
-    return LLMOSError(f"Something went wrong inside the server. Its log has the reason, at request {number}.")
+    """Return the error for a bug of the server. It tells callers the request id to search the log for, but no cause."""
+    request_id = scope.get("state", {}).get("request_id", "(no id)")
+    return LLMOSError(f"Internal server error. The server's log has the cause under request id {request_id}.")
 
 
 async def _llmos_error(request: Request, error: Exception) -> Response:
@@ -44,18 +45,18 @@ async def _llmos_error(request: Request, error: Exception) -> Response:
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
-    """What the router itself refuses: an unknown path (404) or method (405)."""
+    """Respond to what the router rejects: an unknown path (404) or method (405)."""
     assert isinstance(error, HTTPException)
     path, method = request.url.path, request.method
     known = known_paths(request.app)
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["allow"] = ", ".join(sorted(_methods(path, known)))
-        refusal: LLMOSError = MethodNotAllowed(f"{path} takes {headers['allow']}, not {method}.")
+        refusal: LLMOSError = MethodNotAllowed(f"{path} accepts {headers['allow']}, not {method}.")
     elif error.status_code == 404:
         near = nearest(path, known, limit=1)
-        advice = f"Did you mean {near[0]}?" if near else "GET /openapi.json lists what there is."
-        refusal = NotFound(f"There is nothing at {method} {path}. {advice}")
+        advice = f"Did you mean {near[0]}?" if near else "GET /openapi.json lists all paths."
+        refusal = NotFound(f"There is no endpoint {method} {path}. {advice}")
     else:
         refusal = find_error_class(None, error.status_code)(str(error.detail))
     response = respond(refusal, request.scope)
@@ -64,20 +65,20 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:
-    """It is made outside the door, which therefore can't number it."""
+    # This handler runs outside the door, which therefore can't add the request id.
     response = respond(internal_error(request.scope), request.scope)
-    for name in {"x-request-id", dialects.dialect_of(request.scope).id_header}:
+    for name in {"x-request-id", error_formats.error_format_of(request.scope).id_header}:
         response.headers[name] = request.state.request_id
     return response
 
 
 def _methods(path: str, known: Mapping[str, set[str]]) -> set[str]:
-    """The methods of all patterns that `path` fits: a router alone names those of the first."""
+    """Return the methods of all patterns that `path` matches. The router itself reports those of the first one only."""
     return set().union(
         *(methods for pattern, methods in known.items() if re.fullmatch(re.sub(r"\{\w+\}", ".+", pattern), path))
     )
 
 
 def known_paths(app: FastAPI) -> dict[str, set[str]]:
-    """Every path of the app with its methods."""
+    """Return every path of the app and its methods."""
     return {path: {method.upper() for method in methods} for path, methods in app.openapi()["paths"].items()}

@@ -1,4 +1,4 @@
-"""A form with a file in it, as browsers and OpenAI's client send one: the file goes to whoever wants it as it comes."""
+"""Forms that contain a file, as browsers and OpenAI's client send them. The file is passed on while it arrives."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from llmos.gateway.http.requests import body_chunks
 MAX_PARTS = 32
 MAX_FIELD_BYTES = 16 * 1024
 _MAX_FRAMING_BYTES = MAX_PARTS * (MAX_FIELD_BYTES + 1024)
-"""What a form may have around its file."""
+"""The most that a form may have besides its file."""
 _PIECE_BYTES = 2**20
 
 
-async def receive_form(request: Request, file_field: str, write: Callable[[bytes], None], limit_bytes: int) -> "Form":
-    """Read the body of `request` as a form, and hand its file on to `write`, in a thread, a piece at a time.
+async def read_form(request: Request, file_field: str, write: Callable[[bytes], None], limit_bytes: int) -> "Form":
+    """Read the body of `request` as a form. Calls `write`, in a thread, with one piece of the file after another.
 
-    Raises TooLarge for a file over the limit, BadRequest for what is no form.
+    Raises TooLarge for a file over the limit, and BadRequest for a malformed form.
     """
     form = Form(_boundary(request), file_field, limit_bytes)
     refusal: LLMOSError | None = None
@@ -29,7 +29,7 @@ async def receive_form(request: Request, file_field: str, write: Callable[[bytes
                 try:
                     form.feed(chunk)
                 except (BadRequest, TooLarge) as error:
-                    refusal = error  # Most clients read no answer before they have sent everything.
+                    refusal = error  # Most clients read no response before they have sent the whole request.
             if len(form.piece) >= _PIECE_BYTES:
                 await asyncio.to_thread(write, form.take_piece())
     except TooLarge:
@@ -42,12 +42,14 @@ async def receive_form(request: Request, file_field: str, write: Callable[[bytes
 
 
 class Form:
+    """A form that is parsed while its bytes arrive."""
+
     def __init__(self, boundary: str, file_field: str, limit_bytes: int) -> None:
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
-        """None where no file came."""
+        """None if the form has no file."""
         self.piece = bytearray()
-        """What came of the file and nobody has taken yet."""
+        """Bytes of the file that take_piece() has not returned yet."""
         self._parser = PushMultipartParser(boundary, max_segment_count=MAX_PARTS)
         self._file_field = file_field
         self._limit_bytes = limit_bytes
@@ -55,7 +57,7 @@ class Form:
         self._value = bytearray()
 
     def feed(self, chunk: bytes) -> None:
-        """Raises TooLarge and BadRequest."""
+        """Parse the next bytes. Raises TooLarge for the file, and BadRequest for a malformed form."""
         try:
             for event in self._parser.parse(chunk):
                 if isinstance(event, MultipartSegment):
@@ -67,31 +69,32 @@ class Form:
                 else:
                     self._add_to_field(event)
         except MultipartError as error:
-            raise BadRequest(f"The body is no valid form: {error}.") from None
+            raise BadRequest(f"The body is not a valid form: {error}.") from None
 
     def end(self) -> None:
-        """Raises BadRequest for a form that isn't whole."""
+        """Finish parsing. Raises BadRequest for an incomplete form."""
         try:
             self._parser.close()
         except MultipartError as error:
-            raise BadRequest(f"The body is no valid form: {error}.") from None
+            raise BadRequest(f"The body is not a valid form: {error}.") from None
         if self.filename is None:
             raise BadRequest(f"`{self._file_field}` is missing.", param=self._file_field)
 
     def take_piece(self) -> bytes:
+        """Return the bytes of the file that arrived since the last call."""
         piece, self.piece = bytes(self.piece), bytearray()
         return piece
 
     def too_large(self) -> TooLarge:
         return TooLarge(
-            f"The file is larger than {self._limit_bytes:,} bytes, the most that this server takes. Split it.",
+            f"The file is larger than {self._limit_bytes:,} bytes, the limit of this server. Split it.",
             param=self._file_field,
         )
 
     def _open(self, segment: MultipartSegment) -> None:
         name = self._name = segment.name or ""
         if name in self.fields or (name == self._file_field and self.filename is not None):
-            raise BadRequest(f"`{name}` is there twice. Send it once.", param=name)
+            raise BadRequest(f"`{name}` is given twice. Send it once.", param=name)
         if name == self._file_field:
             if segment.filename is None:
                 raise BadRequest(f"`{name}` must be a file: `curl -F {name}=@PATH` sends one.", param=name)

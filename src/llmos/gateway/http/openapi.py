@@ -1,4 +1,4 @@
-"""The schemas of /openapi.json. The hot routes decode with msgspec, so FastAPI can't derive them: we put them there."""
+"""The schemas of /openapi.json. Endpoints decode with msgspec, so FastAPI can't derive them: each names its own."""
 
 from typing import Any
 
@@ -10,16 +10,17 @@ from llmos import __version__
 from llmos.gateway.http.door import OPEN_PATHS
 
 _REF = "#/components/schemas/{name}"
-_described: dict[str, type] = {}
+_types: dict[str, type] = {}
+"""All types that endpoints refer to, by name."""
 
 
 class ErrorDetail(msgspec.Struct):
     message: str
-    """What is wrong and what to do about it."""
+    """The cause, and what to do about it."""
     type: str
     code: str
     param: str | None
-    """The field of the request that is wrong, where one is."""
+    """The field of the request that is wrong, or null."""
 
 
 class ErrorBody(msgspec.Struct):
@@ -27,7 +28,7 @@ class ErrorBody(msgspec.Struct):
 
 
 def body(kind: type, example: dict[str, Any]) -> dict[str, Any]:
-    """The openapi_extra of a route that reads a `kind`."""
+    """Return the `openapi_extra` of an endpoint whose request body is a `kind`."""
     content = {"application/json": {"schema": _schema(kind), "example": example}}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -35,16 +36,16 @@ def body(kind: type, example: dict[str, Any]) -> dict[str, Any]:
 def answers(
     kind: type, event: type | None = None, stream_type: str = "text/event-stream"
 ) -> dict[int | str, dict[str, Any]]:
-    """The responses of a route that gives a `kind`, or a stream of `event`."""
+    """Return the `responses` of an endpoint that returns a `kind`, or streams events of the type `event`."""
     content = {"application/json": {"schema": _schema(kind)}}
     if event is not None:
         content[stream_type] = {"schema": _schema(event)}
-    error = {"description": "What is wrong", "content": {"application/json": {"schema": _schema(ErrorBody)}}}
+    error = {"description": "The error", "content": {"application/json": {"schema": _schema(ErrorBody)}}}
     return {200: {"description": "The answer", "content": content}, "4XX": error, "5XX": error}
 
 
 def install(app: FastAPI) -> None:
-    """Make app.openapi() carry the schemas that the routes refer to, and the key that they ask for."""
+    """Make app.openapi() include the schemas that endpoints refer to, and the API key that they require."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -55,13 +56,13 @@ def install(app: FastAPI) -> None:
 
 
 def _schema(kind: type) -> dict[str, Any]:
-    _described[kind.__name__] = kind
+    _types[kind.__name__] = kind
     return {"$ref": _REF.format(name=kind.__name__)}
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title="LLMOS", version=__version__, description=app.description, routes=app.routes)
-    _, schemas = msgspec.json.schema_components(list(_described.values()), ref_template=_REF)
+    _, schemas = msgspec.json.schema_components(list(_types.values()), ref_template=_REF)
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas)
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}

@@ -15,7 +15,7 @@ from llmos.gateway.calls import pipeline
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call
 from llmos.gateway.http import errors
-from llmos.gateway.http.dialects import openai_error
+from llmos.gateway.http.error_formats import openai_error
 from llmos.gateway.services import Services
 
 VERSION_HEADER = "llmos-version"

@@ -138,17 +138,17 @@ MANY_FIELDS = b"".join(PURPOSE.replace(b"purpose", b"%d" % i) for i in range(40)
     [
         (b"{}", "application/json", "must be a form"),
         (b"{}", "multipart/form-data", "must be a form"),
-        (b"", "multipart/form-data; boundary=b", "no valid form"),
-        (b"nothing of the kind", "multipart/form-data; boundary=b", "no valid form"),
-        (FILE + PURPOSE, "multipart/form-data; boundary=b", "no valid form"),
+        (b"", "multipart/form-data; boundary=b", "not a valid form"),
+        (b"nothing of the kind", "multipart/form-data; boundary=b", "not a valid form"),
+        (FILE + PURPOSE, "multipart/form-data; boundary=b", "not a valid form"),
         (FILE + b"--b--", "multipart/form-data; boundary=b", "`purpose` is missing"),
         (PURPOSE + b"--b--", "multipart/form-data; boundary=b", "`file` is missing"),
-        (FILE + FILE + PURPOSE + b"--b--", "multipart/form-data; boundary=b", "`file` is there twice"),
-        (FILE + PURPOSE + PURPOSE + b"--b--", "multipart/form-data; boundary=b", "`purpose` is there twice"),
+        (FILE + FILE + PURPOSE + b"--b--", "multipart/form-data; boundary=b", "`file` is given twice"),
+        (FILE + PURPOSE + PURPOSE + b"--b--", "multipart/form-data; boundary=b", "`purpose` is given twice"),
         (FILE.replace(b"filename", b"filenam") + b"--b--", "multipart/form-data; boundary=b", "`file` must be a file"),
         (PURPOSE.replace(b"batch", b"\xff") + b"--b--", "multipart/form-data; boundary=b", "not valid UTF-8"),
         (PURPOSE.replace(b"batch", b"x" * 20_000) + b"--b--", "multipart/form-data; boundary=b", "more than 16,384"),
-        (MANY_FIELDS, "multipart/form-data; boundary=b", "no valid form"),
+        (MANY_FIELDS, "multipart/form-data; boundary=b", "not a valid form"),
     ],
 )
 def test_what_is_no_form_with_a_file_is_refused_with_the_reason(

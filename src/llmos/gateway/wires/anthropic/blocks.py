@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.conversation import check_numbers
-from llmos.gateway.http.requests import Unsupported, Variants, WireRequest
+from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
 
 _ROLES = ("user", "assistant", "system")
 _TEXT_ONLY = "this server reads and writes text only."
@@ -26,7 +26,7 @@ _REFUSED = {
 }
 
 
-class AnthropicBlock(WireRequest, tag_field="type", kw_only=True):
+class AnthropicBlock(RequestObject, tag_field="type", kw_only=True):
     # Every prompt's beginning is cached anyway.
     harmless = frozenset({"cache_control"})
 
@@ -67,7 +67,7 @@ class ToolResultBlock(AnthropicBlock, tag="tool_result", kw_only=True):
     unsupported: ClassVar = {"toolset_name": Unsupported("there are no toolsets.")}
 
 
-class AnthropicMessage(WireRequest, kw_only=True):
+class AnthropicMessage(RequestObject, kw_only=True):
     role: str
     """user, assistant, or system."""
     content: str | list[TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock]

@@ -9,7 +9,7 @@ from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, Tools
 from llmos.gateway.calls.call import Prompt
 from llmos.gateway.calls.conversation import check_conversation, check_numbers
-from llmos.gateway.http.requests import Unsupported, Variants, WireRequest
+from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
 from llmos.gateway.wires.anthropic.blocks import AnthropicMessage, TextBlock, conversation
 from llmos.gateway.wires.openai.fields import OriginFields
 from llmos.gateway.wires.openai.response_format import json_schema
@@ -18,7 +18,7 @@ _OWN_TOOLS = "tools that Anthropic defines are not available. Describe your own:
 _NO_BUDGET = 'nothing limits the thinking alone here. Send {"type": "adaptive"}, and a max_tokens that limits all.'
 
 
-class AnthropicTool(WireRequest, tag_field="type", tag="custom", kw_only=True):
+class AnthropicTool(RequestObject, tag_field="type", tag="custom", kw_only=True):
     name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,128}$")]
     description: str = ""
     input_schema: dict[str, Any]
@@ -37,7 +37,7 @@ class AnthropicTool(WireRequest, tag_field="type", tag="custom", kw_only=True):
         return {"name": self.name, **described, "parameters": self.input_schema, "strict": self.strict}
 
 
-class ChoiceOfTools(WireRequest, tag_field="type", kw_only=True):
+class ChoiceOfTools(RequestObject, tag_field="type", kw_only=True):
     disable_parallel_tool_use: bool = False
     """One call an answer at most."""
 
@@ -56,11 +56,11 @@ class NamedChoice(ChoiceOfTools, tag="tool", kw_only=True):
     name: str
 
 
-class NoChoice(WireRequest, tag_field="type", tag="none", kw_only=True):
+class NoChoice(RequestObject, tag_field="type", tag="none", kw_only=True):
     """The model must call none."""
 
 
-class AdaptiveThinking(WireRequest, tag_field="type", tag="adaptive", kw_only=True):
+class AdaptiveThinking(RequestObject, tag_field="type", tag="adaptive", kw_only=True):
     """The model thinks before it answers, where it has learned to."""
 
     unsupported: ClassVar = {"display": Unsupported("thinking is always shown whole.", ("summarized",))}
@@ -70,15 +70,15 @@ class EnabledThinking(AdaptiveThinking, tag="enabled", kw_only=True):
     unsupported: ClassVar = {**AdaptiveThinking.unsupported, "budget_tokens": Unsupported(_NO_BUDGET)}
 
 
-class DisabledThinking(WireRequest, tag_field="type", tag="disabled", kw_only=True):
+class DisabledThinking(RequestObject, tag_field="type", tag="disabled", kw_only=True):
     """The model answers at once, where its template leaves the choice."""
 
 
-class JSONFormat(WireRequest, tag_field="type", tag="json_schema", kw_only=True):
+class JSONFormat(RequestObject, tag_field="type", tag="json_schema", kw_only=True):
     schema: dict[str, Any]
 
 
-class OutputConfig(WireRequest, kw_only=True):
+class OutputConfig(RequestObject, kw_only=True):
     format: JSONFormat | None = None
     """The answer is JSON of this schema."""
 

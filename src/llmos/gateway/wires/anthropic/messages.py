@@ -15,19 +15,21 @@ from llmos.gateway.calls import pipeline
 from llmos.gateway.calls.call import Call, Sampling
 from llmos.gateway.calls.caller import Origin
 from llmos.gateway.http import openapi
-from llmos.gateway.http.dialects import Dialect
+from llmos.gateway.http.error_formats import ErrorFormat
 from llmos.gateway.http.replies import services_of
-from llmos.gateway.http.requests import Int64, Unsupported, WireRequest, receive
+from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, parse_body
 from llmos.gateway.http.sse import AnswerResponse, while_connected
 from llmos.gateway.services import Services
 from llmos.gateway.wires.anthropic.answers import AnthropicAnswer, MessageEvent, MessageWire, error_body
 from llmos.gateway.wires.anthropic.fields import ConversationFields
 
 router = APIRouter(tags=["inference"])
-dialect = Dialect(paths=("/v1/messages",), header="anthropic-version", spell=error_body, id_header="request-id")
+error_format = ErrorFormat(
+    paths=("/v1/messages",), header="anthropic-version", render=error_body, id_header="request-id"
+)
 
 
-class Metadata(WireRequest, kw_only=True):
+class Metadata(RequestObject, kw_only=True):
     user_id: Annotated[str, Meta(max_length=512)] = ""
     """Which of your own users asks: under load they take turns."""
 
@@ -108,7 +110,7 @@ _EXAMPLE: dict[str, Any] = {
     responses=openapi.answers(AnthropicAnswer, MessageEvent),
 )
 async def create_message(request: Request) -> AnswerResponse:
-    asked = await receive(request, MessagesRequest)
+    asked = await parse_body(request, MessagesRequest)
     wire = MessageWire(request.state.request_id)
     return AnswerResponse(services_of(request), asked.call(), wire, stream=asked.stream)
 
@@ -120,7 +122,7 @@ async def create_message(request: Request) -> AnswerResponse:
     responses=openapi.answers(TokenCount),
 )
 async def count_tokens(request: Request) -> Response:
-    asked = await receive(request, CountTokensRequest)
+    asked = await parse_body(request, CountTokensRequest)
     return CountResponse(services_of(request), asked.call())
 
 

@@ -11,7 +11,7 @@ from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.replies import services_of
-from llmos.gateway.http.requests import Int64, Unsupported, receive
+from llmos.gateway.http.requests import Int64, Unsupported, parse_body
 from llmos.gateway.http.sse import AnswerResponse, Wire
 from llmos.gateway.wires.openai.answers import Usage, usage
 from llmos.gateway.wires.openai.fields import SamplingFields
@@ -87,7 +87,7 @@ class GeneratedPiece(msgspec.Struct, kw_only=True, omit_defaults=True):
     responses=openapi.answers(GeneratedAnswer, GeneratedPiece),
 )
 async def generate(request: Request) -> AnswerResponse:
-    asked = await receive(request, GenerateRequest)
+    asked = await parse_body(request, GenerateRequest)
     return AnswerResponse(services_of(request), asked.call(), GenerateWire(), stream=asked.stream)
 
 

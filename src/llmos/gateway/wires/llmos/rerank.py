@@ -12,7 +12,7 @@ from llmos.gateway.calls import pipeline
 from llmos.gateway.calls.embedding import MAX_INPUTS, EmbedCall, check_inputs, cosines
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.replies import services_of
-from llmos.gateway.http.requests import Unsupported, WireRequest, receive
+from llmos.gateway.http.requests import RequestObject, Unsupported, parse_body
 from llmos.gateway.http.sse import WorkResponse
 from llmos.gateway.services import Services
 from llmos.gateway.wires.openai.embeddings import EmbeddingUsage, TextsRequest, usage
@@ -20,7 +20,7 @@ from llmos.gateway.wires.openai.embeddings import EmbeddingUsage, TextsRequest, 
 router = APIRouter()
 
 
-class Document(WireRequest):
+class Document(RequestObject):
     text: str
 
 
@@ -97,7 +97,7 @@ class RerankAnswer(msgspec.Struct, kw_only=True):
     responses=openapi.answers(RerankAnswer),
 )
 async def rerank(request: Request) -> WorkResponse:
-    asked = await receive(request, RerankRequest)
+    asked = await parse_body(request, RerankRequest)
     call, services = asked.call(), services_of(request)
     return WorkResponse(lambda tenant: _rerank(services, asked, call, tenant))
 

@@ -11,7 +11,7 @@ from llmos.gateway.calls import pipeline
 from llmos.gateway.calls.embedding import MAX_INPUTS, EmbedCall, check_inputs, cosines
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.replies import services_of
-from llmos.gateway.http.requests import receive
+from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import WorkResponse
 from llmos.gateway.services import Services
 from llmos.gateway.wires.openai.embeddings import EmbeddingUsage, TextsRequest, usage
@@ -85,7 +85,7 @@ class ScoreList(msgspec.Struct, kw_only=True):
     responses=openapi.answers(ScoreList),
 )
 async def score(request: Request) -> WorkResponse:
-    asked = await receive(request, ScoreRequest)
+    asked = await parse_body(request, ScoreRequest)
     call, services = asked.call(), services_of(request)
     return WorkResponse(lambda tenant: _score(services, call, tenant))
 

@@ -14,7 +14,7 @@ from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_conversation, check_functions
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of
-from llmos.gateway.http.requests import WireRequest, receive
+from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.wires.ollama.answers import (
     MEDIA_TYPE,
     Line,
@@ -30,14 +30,14 @@ from llmos.gateway.wires.ollama.fields import NO_IMAGES, RunFields, plain_name
 router = APIRouter()
 
 
-class CalledFunction(WireRequest, kw_only=True):
+class CalledFunction(RequestObject, kw_only=True):
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
 
     harmless = frozenset({"index", "description"})
 
 
-class MadeCall(WireRequest, kw_only=True):
+class MadeCall(RequestObject, kw_only=True):
     function: CalledFunction
     id: str = ""
 
@@ -45,7 +45,7 @@ class MadeCall(WireRequest, kw_only=True):
     objects: ClassVar = {"function": CalledFunction}
 
 
-class ChatMessage(WireRequest, kw_only=True):
+class ChatMessage(RequestObject, kw_only=True):
     role: str
     """system, user, assistant or tool."""
     content: str = ""
@@ -61,7 +61,7 @@ class ChatMessage(WireRequest, kw_only=True):
     unsupported: ClassVar = {"images": NO_IMAGES}
 
 
-class OllamaFunction(WireRequest, kw_only=True):
+class OllamaFunction(RequestObject, kw_only=True):
     name: str
     description: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class OllamaFunction(WireRequest, kw_only=True):
     strict: bool = False
 
 
-class OllamaTool(WireRequest, kw_only=True):
+class OllamaTool(RequestObject, kw_only=True):
     function: OllamaFunction
     type: Literal["function"] = "function"
 
@@ -187,7 +187,7 @@ class OllamaChatAnswer(Line, kw_only=True, omit_defaults=True):
     responses=openapi.answers(OllamaChatAnswer, OllamaChatAnswer, MEDIA_TYPE),
 )
 async def ollama_chat(request: Request) -> Response:
-    chat = await receive(request, OllamaChatRequest)
+    chat = await parse_body(request, OllamaChatRequest)
     services = services_of(request)
     model, must_unload = plain_name(chat.model), chat.must_unload
     if not chat.messages:

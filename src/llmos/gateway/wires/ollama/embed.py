@@ -11,7 +11,7 @@ from llmos.gateway.calls.abilities import check_embeds
 from llmos.gateway.calls.embedding import EmbedCall, inputs_of
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.replies import services_of
-from llmos.gateway.http.requests import Int64, receive
+from llmos.gateway.http.requests import Int64, parse_body
 from llmos.gateway.http.sse import WorkResponse
 from llmos.gateway.services import Services
 from llmos.gateway.wires.ollama.answers import unload
@@ -74,7 +74,7 @@ class OllamaVector(msgspec.Struct):
     responses=openapi.answers(OllamaVectors),
 )
 async def ollama_embed(request: Request) -> WorkResponse:
-    asked = await receive(request, OllamaEmbedRequest)
+    asked = await parse_body(request, OllamaEmbedRequest)
     services, call, must_unload = services_of(request), asked.call(), asked.must_unload
 
     async def work(tenant: str) -> bytes:
@@ -90,7 +90,7 @@ async def ollama_embed(request: Request) -> WorkResponse:
     responses=openapi.answers(OllamaVector),
 )
 async def ollama_embeddings(request: Request) -> WorkResponse:
-    asked = await receive(request, OllamaEmbeddingsRequest)
+    asked = await parse_body(request, OllamaEmbeddingsRequest)
     services, call, must_unload = services_of(request), asked.call(), asked.must_unload
 
     async def work(tenant: str) -> bytes:

@@ -12,7 +12,7 @@ from llmos.core.errors import BadRequest, LLMOSError
 from llmos.deployments.providers.remote_model import RemoteModel
 from llmos.engine.messages import Grammar, SamplingParams
 from llmos.gateway.calls.call import Sampling
-from llmos.gateway.http.requests import Int64, Unsupported, WireRequest
+from llmos.gateway.http.requests import Int64, RequestObject, Unsupported
 from llmos.gateway.services import Services
 from llmos.gateway.wires.openai.fields import OriginFields
 from llmos.gateway.wires.openai.response_format import json_object, json_schema
@@ -43,7 +43,7 @@ def spelled(error: LLMOSError) -> dict[str, str]:
     return {"error": message}
 
 
-class Options(WireRequest, kw_only=True):
+class Options(RequestObject, kw_only=True):
     """How tokens are chosen. Without a word, as the model's makers recommend (`llmos show MODEL` says what)."""
 
     num_predict: Annotated[int, Int64] = -1
@@ -146,7 +146,7 @@ class RunFields(ModelFields, kw_only=True):
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] = 0
 
-    objects: ClassVar[Mapping[str, type[WireRequest]]] = {"options": Options}
+    objects: ClassVar[Mapping[str, type[RequestObject]]] = {"options": Options}
     unsupported: ClassVar[Mapping[str, Unsupported]] = {
         "truncate": Unsupported("a prompt that is too long is refused, never cut. Leave it out.", (False,)),
         "shift": Unsupported("a full context window ends the answer. Leave it out.", (False,)),

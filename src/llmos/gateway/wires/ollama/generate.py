@@ -10,7 +10,7 @@ from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of
-from llmos.gateway.http.requests import Unsupported, receive
+from llmos.gateway.http.requests import Unsupported, parse_body
 from llmos.gateway.wires.ollama.answers import (
     MEDIA_TYPE,
     Line,
@@ -88,7 +88,7 @@ class OllamaText(Line, kw_only=True, omit_defaults=True):
     responses=openapi.answers(OllamaText, OllamaText, MEDIA_TYPE),
 )
 async def ollama_generate(request: Request) -> Response:
-    asked = await receive(request, OllamaGenerateRequest)
+    asked = await parse_body(request, OllamaGenerateRequest)
     services = services_of(request)
     model, must_unload = plain_name(asked.model), asked.must_unload
     if not asked.prompt:

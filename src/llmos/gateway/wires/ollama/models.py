@@ -13,7 +13,7 @@ from llmos.engine.architectures import is_encoder
 from llmos.engine.checkpoint.metadata import Metadata
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import json_response, services_of
-from llmos.gateway.http.requests import WireRequest, receive
+from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.services import Services
 from llmos.gateway.wires.ollama.fields import plain_name
 from llmos.models.versions.versions import Version
@@ -47,7 +47,7 @@ class OllamaModels(msgspec.Struct):
     models: list[OllamaModel]
 
 
-class NamedRequest(WireRequest, kw_only=True):
+class NamedRequest(RequestObject, kw_only=True):
     model: str = ""
     """A Route, a model, or a reference to one Version of it; `NAME:latest` is NAME."""
     name: str = ""
@@ -62,7 +62,7 @@ class NamedRequest(WireRequest, kw_only=True):
         return plain_name(self.model or self.name)
 
 
-class CopyRequest(WireRequest, kw_only=True):
+class CopyRequest(RequestObject, kw_only=True):
     source: str
     destination: str
 
@@ -109,7 +109,7 @@ async def ollama_tags(request: Request) -> Response:
     responses=openapi.answers(ShownModel),
 )
 async def ollama_show(request: Request) -> Response:
-    name = (await receive(request, NamedRequest)).plain()
+    name = (await parse_body(request, NamedRequest)).plain()
     return json_response(await asyncio.to_thread(_shown, services_of(request), name))
 
 
@@ -146,7 +146,7 @@ async def ollama_ps(request: Request) -> Response:
 )
 async def ollama_copy(request: Request) -> Response:
     """The name is a Route to the Version that the source leads to now: no bytes are copied."""
-    asked = await receive(request, CopyRequest)
+    asked = await parse_body(request, CopyRequest)
     services = services_of(request)
     found = await asyncio.to_thread(services.routes.resolve_primary, plain_name(asked.source))
     await asyncio.to_thread(services.routes.set, plain_name(asked.destination), found.ref)
@@ -160,7 +160,7 @@ async def ollama_copy(request: Request) -> Response:
 )
 async def ollama_delete(request: Request) -> Response:
     """A Route goes alone; a model with its Versions, and the files that no other needs. Those that run are stopped."""
-    name = (await receive(request, NamedRequest)).plain()
+    name = (await parse_body(request, NamedRequest)).plain()
     services = services_of(request)
     if name in {route.name for route in await asyncio.to_thread(services.routes.list)}:
         await asyncio.to_thread(services.routes.remove, name)

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from llmos.core.errors import LLMOSError
 from llmos.gateway.http import errors, openapi
 from llmos.gateway.http.replies import services_of
-from llmos.gateway.http.requests import receive
+from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import while_connected
 from llmos.gateway.pulls import Step
 from llmos.gateway.services import Services
@@ -45,7 +45,7 @@ class PullProgress(msgspec.Struct, kw_only=True, omit_defaults=True):
     responses=openapi.answers(PullProgress, PullProgress, MEDIA_TYPE),
 )
 async def ollama_pull(request: Request) -> Response:
-    asked = await receive(request, PullRequest)
+    asked = await parse_body(request, PullRequest)
     return PullResponse(services_of(request), asked.plain(), stream=asked.stream)
 
 

@@ -6,12 +6,12 @@ from fastapi import APIRouter, Request, Response
 from llmos import __version__
 from llmos.core.errors import BadRequest
 from llmos.gateway.http import openapi
-from llmos.gateway.http.dialects import Dialect
+from llmos.gateway.http.error_formats import ErrorFormat
 from llmos.gateway.http.replies import json_response
 from llmos.gateway.wires.ollama.fields import spelled
 
 router = APIRouter(tags=["ollama"])
-dialect = Dialect(paths=("/api/",), spell=lambda error, _: spelled(error))
+error_format = ErrorFormat(paths=("/api/",), render=lambda error, _: spelled(error))
 
 SPOKEN_VERSION = "0.12.11"
 """Clients leave out what is newer than the server that they talk to."""

@@ -8,7 +8,7 @@ import msgspec
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.suggest import nearest
 from llmos.gateway.calls.call import Call, Prompt
-from llmos.gateway.http.requests import Int64, Unsupported, WireRequest, convert
+from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, convert
 from llmos.gateway.wires.open_inference.tensors import InputTensor, Tensor, read_tensors
 from llmos.gateway.wires.openai.fields import MAX_CHOICES, SamplingFields
 
@@ -56,7 +56,7 @@ class InferParameters(SamplingFields, kw_only=True):
         )
 
 
-class OutputParameters(WireRequest, kw_only=True):
+class OutputParameters(RequestObject, kw_only=True):
     binary_data: bool = False
 
     unsupported: ClassVar = {
@@ -67,14 +67,14 @@ class OutputParameters(WireRequest, kw_only=True):
     }
 
 
-class RequestedOutput(WireRequest, kw_only=True):
+class RequestedOutput(RequestObject, kw_only=True):
     name: str
     parameters: OutputParameters | None = None
 
     objects: ClassVar = {"parameters": OutputParameters}
 
 
-class InferRequest(WireRequest, kw_only=True):
+class InferRequest(RequestObject, kw_only=True):
     id: str = ""
     inputs: list[InputTensor]
     """`text_input`: BYTES of the shape [n] or [n, 1]. `sampling_parameters`: BYTES of one element, a JSON object."""
@@ -140,7 +140,7 @@ class InferRequest(WireRequest, kw_only=True):
         return list(dict.fromkeys(output.name for output in self.outputs)), binary
 
 
-class TextRequest(WireRequest, kw_only=True):
+class TextRequest(RequestObject, kw_only=True):
     id: str = ""
     text_input: str
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -10,7 +10,7 @@ from llmos.engine.messages import FinishReason
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.replies import services_of
-from llmos.gateway.http.requests import receive
+from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import AnswerResponse, Wire
 from llmos.gateway.wires.open_inference.fields import TextRequest, error_body, read_parameters
 
@@ -48,7 +48,7 @@ async def stream_text(request: Request, model: str) -> AnswerResponse:
 
 
 async def _answer(request: Request, model: str, *, stream: bool) -> AnswerResponse:
-    asked = await receive(request, TextRequest)
+    asked = await parse_body(request, TextRequest)
     call = read_parameters(asked.parameters, can_stream=stream).call(model, [asked.text_input])
     return AnswerResponse(services_of(request), call, TextWire(asked.id), stream=stream)
 

@@ -14,7 +14,7 @@ from llmos.gateway.calls import pipeline
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call
 from llmos.gateway.http import openapi
-from llmos.gateway.http.dialects import Dialect
+from llmos.gateway.http.error_formats import ErrorFormat
 from llmos.gateway.http.replies import json_response, services_of
 from llmos.gateway.http.requests import decode, read_body
 from llmos.gateway.http.sse import while_connected
@@ -26,7 +26,7 @@ HEADER_LENGTH = "inference-header-content-length"
 
 
 router = APIRouter(prefix="/v2", tags=["open inference"])
-dialect = Dialect(paths=("/v2",), spell=lambda error, _: error_body(error))
+error_format = ErrorFormat(paths=("/v2",), render=lambda error, _: error_body(error))
 
 
 class ServerLive(msgspec.Struct):

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from llmos.core.errors import BadRequest, TooLarge
-from llmos.gateway.http.requests import MAX_BODY_BYTES, Unsupported, WireRequest
+from llmos.gateway.http.requests import MAX_BODY_BYTES, RequestObject, Unsupported
 
 _DTYPES = {
     "BOOL": "?", "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "UINT8": "u1", "UINT16": "<u2",
@@ -28,7 +28,7 @@ _MAX_DIMENSIONS = 8
 _NO_SHARED_MEMORY = Unsupported("send the data in the request.")
 
 
-class TensorParameters(WireRequest, kw_only=True):
+class TensorParameters(RequestObject, kw_only=True):
     binary_data_size: int | None = None
     """So many bytes behind the JSON are this tensor's."""
 
@@ -39,7 +39,7 @@ class TensorParameters(WireRequest, kw_only=True):
     }
 
 
-class InputTensor(WireRequest, kw_only=True):
+class InputTensor(RequestObject, kw_only=True):
     name: str
     shape: list[int]
     datatype: str

@@ -13,7 +13,7 @@ from llmos.data.batches import Batch, Status
 from llmos.gateway.http import openapi
 from llmos.gateway.http.errors import known_paths
 from llmos.gateway.http.replies import json_response, services_of, tenant_of
-from llmos.gateway.http.requests import Unsupported, WireRequest, receive, receive_query
+from llmos.gateway.http.requests import RequestObject, Unsupported, parse_body, parse_query
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -21,7 +21,7 @@ ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/r
 """Those that can be asked in a batch, where this server has them."""
 
 
-class BatchRequest(WireRequest, kw_only=True):
+class BatchRequest(RequestObject, kw_only=True):
     input_file_id: str
     """A file with the purpose `batch`."""
     endpoint: str
@@ -36,7 +36,7 @@ class BatchRequest(WireRequest, kw_only=True):
     }
 
 
-class BatchQuery(WireRequest, kw_only=True):
+class BatchQuery(RequestObject, kw_only=True):
     after: str | None = None
     """The batch behind which the list goes on."""
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
@@ -121,7 +121,7 @@ class BatchObjects(msgspec.Struct, kw_only=True):
     responses=openapi.answers(BatchObject),
 )
 async def create_batch(request: Request) -> Response:
-    asked = await receive(request, BatchRequest)
+    asked = await parse_body(request, BatchRequest)
     _check(asked, [path for path in ENDPOINTS if path in known_paths(request.app)])
     batch = await asyncio.to_thread(
         services_of(request).batches.create,
@@ -136,7 +136,7 @@ async def create_batch(request: Request) -> Response:
 @router.get("", summary="List your batches", responses=openapi.answers(BatchObjects))
 async def list_batches(request: Request) -> Response:
     """The newest first. Takes `after` and `limit`."""
-    query = receive_query(request, BatchQuery)
+    query = parse_query(request, BatchQuery)
     page = await asyncio.to_thread(
         services_of(request).batches.list, tenant_of(request), after=query.after, limit=query.limit
     )

@@ -14,7 +14,7 @@ from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_numbers
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.replies import services_of
-from llmos.gateway.http.requests import Int64, Unsupported, receive
+from llmos.gateway.http.requests import Int64, Unsupported, parse_body
 from llmos.gateway.http.sse import AnswerResponse, Wire
 from llmos.gateway.wires.openai.answers import EventFrame, TokenLogprobs, Usage, token_logprobs, usage
 from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED, StreamOptions
@@ -169,7 +169,7 @@ class ChatCompletionChunk(msgspec.Struct, kw_only=True):
     responses=openapi.answers(ChatCompletion, ChatCompletionChunk),
 )
 async def create_chat_completion(request: Request) -> AnswerResponse:
-    chat = await receive(request, ChatRequest)
+    chat = await parse_body(request, ChatRequest)
     call = chat.call()
     wire = ChatWire(
         wants_logprobs=chat.logprobs, wants_usage_event=chat.wants_usage_event, may_call=call.tools is not None

@@ -13,7 +13,7 @@ from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.replies import services_of
-from llmos.gateway.http.requests import Int64, Unsupported, receive
+from llmos.gateway.http.requests import Int64, Unsupported, parse_body
 from llmos.gateway.http.sse import AnswerResponse, Wire
 from llmos.gateway.wires.openai.answers import EventFrame, Usage, finite, usage
 from llmos.gateway.wires.openai.fields import HARMLESS, MAX_CHOICES, UNSUPPORTED, StreamOptions
@@ -133,7 +133,7 @@ class Completion(msgspec.Struct, kw_only=True):
     responses=openapi.answers(Completion, Completion),
 )
 async def create_completion(request: Request) -> AnswerResponse:
-    completion = await receive(request, CompletionRequest)
+    completion = await parse_body(request, CompletionRequest)
     wire = CompletionWire(
         wants_logprobs=completion.logprobs is not None, wants_usage_event=completion.wants_usage_event
     )

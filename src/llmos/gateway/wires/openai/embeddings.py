@@ -12,7 +12,7 @@ from llmos.gateway.calls.caller import Origin
 from llmos.gateway.calls.embedding import EmbedCall, Embeddings, inputs_of
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.replies import services_of
-from llmos.gateway.http.requests import Int64, Unsupported, WireRequest, receive
+from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, parse_body
 from llmos.gateway.http.sse import WorkResponse
 from llmos.gateway.services import Services
 
@@ -21,7 +21,7 @@ router = APIRouter()
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
-class TextsRequest(WireRequest, kw_only=True):
+class TextsRequest(RequestObject, kw_only=True):
     """What all requests have in common that read texts and write none."""
 
     model: str
@@ -114,7 +114,7 @@ def usage(embeddings: Embeddings) -> EmbeddingUsage:
     responses=openapi.answers(EmbeddingList),
 )
 async def create_embeddings(request: Request) -> WorkResponse:
-    asked = await receive(request, EmbeddingRequest)
+    asked = await parse_body(request, EmbeddingRequest)
     call, services = asked.call(), services_of(request)
     return WorkResponse(lambda tenant: _embed(services, call, tenant, asked.encoding_format))
 

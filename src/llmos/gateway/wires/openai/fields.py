@@ -9,7 +9,7 @@ from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.engine.messages import SamplingParams
 from llmos.gateway.calls.call import Sampling
 from llmos.gateway.calls.caller import Origin
-from llmos.gateway.http.requests import Int64, Unsupported, WireRequest
+from llmos.gateway.http.requests import Int64, RequestObject, Unsupported
 
 MAX_CHOICES = 1024
 
@@ -27,7 +27,7 @@ UNSUPPORTED = {
 }
 
 
-class OriginFields(WireRequest, kw_only=True):
+class OriginFields(RequestObject, kw_only=True):
     """Who asks, and how urgently, in every format. Never changes the answer, only when it comes."""
 
     user: Annotated[str, Meta(max_length=512)] = ""
@@ -81,7 +81,7 @@ class SamplingFields(OriginFields, kw_only=True):
         return Sampling(params, frozenset(given))
 
 
-class StreamOptions(WireRequest, kw_only=True):
+class StreamOptions(RequestObject, kw_only=True):
     include_usage: bool = False
     """One more event before the end, without choices, carries the usage."""
 

@@ -11,16 +11,16 @@ from starlette.responses import FileResponse, Response
 from llmos.core.errors import BadRequest
 from llmos.data.files import PURPOSES, File
 from llmos.gateway.http import openapi
-from llmos.gateway.http.multipart import receive_form
+from llmos.gateway.http.multipart import read_form
 from llmos.gateway.http.replies import json_response, services_of, tenant_of
-from llmos.gateway.http.requests import Unsupported, WireRequest, convert, receive_query
+from llmos.gateway.http.requests import RequestObject, Unsupported, convert, parse_query
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
 MAX_FILE_BYTES = 200 * 2**20
 
 
-class FileUpload(WireRequest, kw_only=True):
+class FileUpload(RequestObject, kw_only=True):
     """The fields beside `file`."""
 
     purpose: str
@@ -29,7 +29,7 @@ class FileUpload(WireRequest, kw_only=True):
     unsupported: ClassVar = {"expires_after": Unsupported("files stay until they are deleted. Leave it out.")}
 
 
-class FileQuery(WireRequest, kw_only=True):
+class FileQuery(RequestObject, kw_only=True):
     purpose: str | None = None
     """`batch` or `batch_output`."""
     after: str | None = None
@@ -91,7 +91,7 @@ async def upload_file(request: Request) -> Response:
     incoming = await asyncio.to_thread(services.files.begin)
     is_kept = False
     try:
-        form = await receive_form(request, "file", incoming.write, MAX_FILE_BYTES)
+        form = await read_form(request, "file", incoming.write, MAX_FILE_BYTES)
         # Of a nested field, such as expires_after[seconds], only that it is there counts.
         fields = {name.partition("[")[0]: value for name, value in form.fields.items()}
         upload = convert(fields, FileUpload, is_text=True)
@@ -117,7 +117,7 @@ async def upload_file(request: Request) -> Response:
 @router.get("", summary="List your files", responses=openapi.answers(FileObjects))
 async def list_files(request: Request) -> Response:
     """Takes `purpose`, `after`, `limit` and `order`."""
-    query = receive_query(request, FileQuery)
+    query = parse_query(request, FileQuery)
     if query.purpose is not None and query.purpose not in PURPOSES:
         raise BadRequest(
             f"`purpose` is {query.purpose[:80]!r}; files here have the purpose {' or '.join(PURPOSES)}.",

@@ -7,7 +7,7 @@ import msgspec
 
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.conversation import check_conversation, read_arguments
-from llmos.gateway.http.requests import Unsupported, WireRequest
+from llmos.gateway.http.requests import RequestObject, Unsupported
 
 TEXT_ONLY = "this server reads and writes text only."
 _TOOLS_INSTEAD = "it is the older form of tools. Send `tool_calls`, and their results as messages of the role tool."
@@ -19,7 +19,7 @@ class ContentPart(msgspec.Struct):
     text: str | None = None
 
 
-class CalledFunction(WireRequest, kw_only=True):
+class CalledFunction(RequestObject, kw_only=True):
     name: str
     arguments: str
     """A JSON object."""
@@ -27,7 +27,7 @@ class CalledFunction(WireRequest, kw_only=True):
     harmless = frozenset({"parsed_arguments"})
 
 
-class MessageToolCall(WireRequest, kw_only=True):
+class MessageToolCall(RequestObject, kw_only=True):
     id: str
     type: str = "function"
     function: CalledFunction | None = None
@@ -37,7 +37,7 @@ class MessageToolCall(WireRequest, kw_only=True):
     unsupported: ClassVar = {"custom": Unsupported("functions are the only tools.")}
 
 
-class Message(WireRequest, kw_only=True):
+class Message(RequestObject, kw_only=True):
     role: str
     """system, developer (the same), user, assistant or tool."""
     content: str | list[ContentPart] | None = None

@@ -7,7 +7,7 @@ import msgspec
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar
-from llmos.gateway.http.requests import Unsupported, WireRequest
+from llmos.gateway.http.requests import RequestObject, Unsupported
 from llmos.gateway.wires.openai.fields import StreamFields
 
 
@@ -21,7 +21,7 @@ def json_schema(schema: Mapping[str, Any], field: str) -> Grammar:
     return Grammar("json_schema", msgspec.json.encode(schema).decode(), field)
 
 
-class JSONSchema(WireRequest, kw_only=True):
+class JSONSchema(RequestObject, kw_only=True):
     schema: dict[str, Any]
     """JSON Schema, draft 2020-12. A keyword that can't be enforced is refused, never ignored."""
     name: str = ""
@@ -31,7 +31,7 @@ class JSONSchema(WireRequest, kw_only=True):
     harmless = frozenset({"description"})
 
 
-class ResponseFormat(WireRequest, kw_only=True):
+class ResponseFormat(RequestObject, kw_only=True):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JSONSchema | None = None
 
@@ -50,7 +50,7 @@ class ResponseFormat(WireRequest, kw_only=True):
         return json_object("response_format") if self.type == "json_object" else None
 
 
-class StructuredOutputs(WireRequest, kw_only=True):
+class StructuredOutputs(RequestObject, kw_only=True):
     """vLLM's name for all that an answer can be held to. One of these."""
 
     json: dict[str, Any] | None = None
@@ -92,7 +92,7 @@ def one_of(
     return asked[0]
 
 
-class Format(WireRequest, kw_only=True):
+class Format(RequestObject, kw_only=True):
     """What the text must be. One of these."""
 
     json_schema: dict[str, Any] | None = None
@@ -141,7 +141,7 @@ class FormatFields(StreamFields, kw_only=True):
         )
 
 
-FORMAT_OBJECTS: dict[str, type[WireRequest]] = {
+FORMAT_OBJECTS: dict[str, type[RequestObject]] = {
     "response_format": ResponseFormat,
     "structured_outputs": StructuredOutputs,
 }

@@ -10,14 +10,14 @@ from llmos.core.suggest import nearest
 from llmos.engine.messages import ToolCallDelta, Tools
 from llmos.gateway.calls.answer import ToolCall
 from llmos.gateway.calls.conversation import check_functions
-from llmos.gateway.http.requests import Unsupported, WireRequest
+from llmos.gateway.http.requests import RequestObject, Unsupported
 
 ToolChoice = Literal["auto", "required", "none", "named"]
 
 _ONLY_FUNCTIONS = "functions are the only tools: give it as a function with one string parameter."
 
 
-class FunctionDefinition(WireRequest, kw_only=True):
+class FunctionDefinition(RequestObject, kw_only=True):
     name: str
     """1 to 64 letters, digits, _ and -."""
     description: str | None = None
@@ -27,7 +27,7 @@ class FunctionDefinition(WireRequest, kw_only=True):
     """Refuse a schema with a word in it that can't be held to, rather than not hold to it."""
 
 
-class Tool(WireRequest, kw_only=True):
+class Tool(RequestObject, kw_only=True):
     type: str
     function: FunctionDefinition | None = None
 
@@ -35,11 +35,11 @@ class Tool(WireRequest, kw_only=True):
     unsupported: ClassVar = {"custom": Unsupported(_ONLY_FUNCTIONS)}
 
 
-class NamedFunction(WireRequest, kw_only=True):
+class NamedFunction(RequestObject, kw_only=True):
     name: str
 
 
-class NamedToolChoice(WireRequest, kw_only=True):
+class NamedToolChoice(RequestObject, kw_only=True):
     type: str
     function: NamedFunction | None = None
 

@@ -10,7 +10,7 @@ from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, Tools
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_conversation, check_functions
-from llmos.gateway.http.requests import Int64, Unsupported, Variants, WireRequest
+from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, Variants
 from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED, SamplingFields
 from llmos.gateway.wires.openai.response_format import json_object, json_schema
 from llmos.gateway.wires.openai.responses.items import INPUT_ITEMS, Conversation, InputItem, Item, check_calls
@@ -25,13 +25,13 @@ _ONLY_FUNCTIONS = "functions are the only tools, and your own program runs them.
 _LIMIT = "the limit is called `max_output_tokens` here."
 
 
-class ResponseStreamOptions(WireRequest, kw_only=True):
+class ResponseStreamOptions(RequestObject, kw_only=True):
     unsupported: ClassVar = {
         "include_obfuscation": Unsupported("events are not padded. Leave it out, or send false.", (False,)),
     }
 
 
-class ReasoningOptions(WireRequest, kw_only=True):
+class ReasoningOptions(RequestObject, kw_only=True):
     unsupported: ClassVar = {
         "effort": Unsupported(_NO_EFFORT, ("none",)),
         "summary": Unsupported("what a model thinks is told in full, where it says so. Leave it out."),
@@ -39,7 +39,7 @@ class ReasoningOptions(WireRequest, kw_only=True):
     }
 
 
-class TextFormat(WireRequest, kw_only=True, omit_defaults=True):
+class TextFormat(RequestObject, kw_only=True, omit_defaults=True):
     type: Literal["text", "json_object", "json_schema"]
     schema: dict[str, Any] | None = None
     """JSON Schema, draft 2020-12. A keyword that can't be enforced is refused, never ignored."""
@@ -58,7 +58,7 @@ class TextFormat(WireRequest, kw_only=True, omit_defaults=True):
         return json_object("text.format") if self.type == "json_object" else None
 
 
-class TextOptions(WireRequest, kw_only=True):
+class TextOptions(RequestObject, kw_only=True):
     format: TextFormat = field(default_factory=lambda: TextFormat(type="text"))
 
     objects: ClassVar = {"format": TextFormat}
@@ -76,7 +76,7 @@ class FunctionTool(FunctionDefinition, kw_only=True, tag_field="type", tag="func
     }
 
 
-class NamedTool(WireRequest, kw_only=True, tag_field="type", tag="function"):
+class NamedTool(RequestObject, kw_only=True, tag_field="type", tag="function"):
     name: str
 
 

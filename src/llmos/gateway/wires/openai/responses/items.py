@@ -8,7 +8,7 @@ from msgspec import field
 from llmos.core.errors import BadRequest
 from llmos.core.ids import new_id
 from llmos.gateway.calls.conversation import read_arguments
-from llmos.gateway.http.requests import Unsupported, Variants, WireRequest
+from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
 
 Item = dict[str, Any]
 """In the form in which it is kept and listed: with its id and all of its fields."""
@@ -17,19 +17,19 @@ Status = Literal["in_progress", "completed", "incomplete"]
 _TEXT_ONLY = "this server reads and writes text only."
 
 
-class InputText(WireRequest, kw_only=True, tag_field="type", tag="input_text"):
+class InputText(RequestObject, kw_only=True, tag_field="type", tag="input_text"):
     text: str
 
     harmless = frozenset({"prompt_cache_breakpoint"})
 
 
-class OutputText(WireRequest, kw_only=True, tag_field="type", tag="output_text"):
+class OutputText(RequestObject, kw_only=True, tag_field="type", tag="output_text"):
     text: str
 
     harmless = frozenset({"annotations", "logprobs"})
 
 
-class ReasoningText(WireRequest, kw_only=True, tag_field="type", tag="reasoning_text"):
+class ReasoningText(RequestObject, kw_only=True, tag_field="type", tag="reasoning_text"):
     text: str
 
 
@@ -42,7 +42,7 @@ _SAID = Variants({"input_text": InputText, "output_text": OutputText}, refused=_
 _GIVEN = Variants({"input_text": InputText}, refused=_NO_TEXT)
 
 
-class MessageItem(WireRequest, kw_only=True, tag_field="type", tag="message"):
+class MessageItem(RequestObject, kw_only=True, tag_field="type", tag="message"):
     role: Literal["user", "assistant", "system", "developer"]
     """developer is the same as system."""
     content: str | list[InputText | OutputText]
@@ -66,7 +66,7 @@ class MessageItem(WireRequest, kw_only=True, tag_field="type", tag="message"):
         return {**head, "content": content}
 
 
-class FunctionCallItem(WireRequest, kw_only=True, tag_field="type", tag="function_call"):
+class FunctionCallItem(RequestObject, kw_only=True, tag_field="type", tag="function_call"):
     call_id: str
     name: str
     arguments: str
@@ -86,7 +86,7 @@ class FunctionCallItem(WireRequest, kw_only=True, tag_field="type", tag="functio
         return {**head, "call_id": self.call_id, "name": self.name, "arguments": self.arguments}
 
 
-class FunctionCallOutputItem(WireRequest, kw_only=True, tag_field="type", tag="function_call_output"):
+class FunctionCallOutputItem(RequestObject, kw_only=True, tag_field="type", tag="function_call_output"):
     call_id: str
     output: str | list[InputText]
     """Parts are joined by line breaks."""
@@ -102,7 +102,7 @@ class FunctionCallOutputItem(WireRequest, kw_only=True, tag_field="type", tag="f
         return {**head, "call_id": self.call_id, "output": output}
 
 
-class ReasoningItem(WireRequest, kw_only=True, tag_field="type", tag="reasoning"):
+class ReasoningItem(RequestObject, kw_only=True, tag_field="type", tag="reasoning"):
     content: list[ReasoningText] = field(default_factory=list)
     id: str = ""
 

@@ -13,7 +13,7 @@ from llmos.data.responses import KeptResponse
 from llmos.gateway.calls import pipeline
 from llmos.gateway.http import openapi
 from llmos.gateway.http.replies import services_of, tenant_of
-from llmos.gateway.http.requests import receive
+from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import AnswerResponse
 from llmos.gateway.wires.openai.responses.answers import Response, ResponseEvent, ResponsesWire
 from llmos.gateway.wires.openai.responses.fields import LOGPROBS, ResponseRequest
@@ -53,7 +53,7 @@ class ResponseItems(msgspec.Struct, kw_only=True):
 async def create_response(request: Request) -> AnswerResponse:
     services = services_of(request)
     tenant: str = tenant_of(request)
-    asked = await receive(request, ResponseRequest)
+    asked = await parse_body(request, ResponseRequest)
     asked.check()
     items = kept_items(asked.input)
     history = await _history(request, asked.previous_response_id)
@@ -74,7 +74,7 @@ async def create_response(request: Request) -> AnswerResponse:
     responses=openapi.answers(InputTokens),
 )
 async def count_input_tokens(request: Request) -> HTTPResponse:
-    asked = await receive(request, ResponseRequest)
+    asked = await parse_body(request, ResponseRequest)
     asked.check()
     history = await _history(request, asked.previous_response_id)
     call = asked.call(history, kept_items(asked.input))

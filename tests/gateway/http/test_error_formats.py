@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from llmos.core.errors import ModelNotFound
 from llmos.gateway.http import requests as wire
-from llmos.gateway.http.dialects import Dialect, openai_error
+from llmos.gateway.http.error_formats import ErrorFormat, openai_error
 from llmos.gateway.services import Services
 from support.scripted import KEY, FakePool
 
@@ -18,13 +18,13 @@ PATH = "/v1/completions"
 @pytest.fixture(autouse=True)
 def plain_words(app: FastAPI) -> None:
     """One path, and one header on any path, speak a format whose errors are a list."""
-    dialect = Dialect(
+    error_format = ErrorFormat(
         paths=(PATH,),
         header="plain-words",
-        spell=lambda error, number: [error.status, error.message, number],
+        render=lambda error, number: [error.status, error.message, number],
         id_header="number",
     )
-    app.state.dialects.append(dialect)
+    app.state.error_formats.append(error_format)
 
 
 async def refused(reply: httpx.Response, status: int) -> str:
