@@ -28,7 +28,7 @@ def routes(home):
                 )
             )  # fmt: skip
     routes = Routes(registry)
-    routes.set("chat", "old@1")
+    routes.set("chat", "old@1", actor="ada")
     yield routes
     registry.database.close()
 

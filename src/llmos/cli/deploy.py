@@ -74,13 +74,13 @@ def deploy(
         "force": force,
     }
     if (server := remote_server(load_settings())) is not None:
-        deployed = server.deployments.deploy(model, **wanted)
+        deployed = server.deployments.deploy(model, actor=this_user(), **wanted)
         ref, facts = deployed.version, deployed.raw
         if route is not None:
             server.routes.set(route, ref)
     else:
         registry = _open_registry()
-        deployment = _deployments(registry).deploy(model, **wanted)
+        deployment = _deployments(registry).deploy(model, actor=this_user(), **wanted)
         ref, facts = deployment.ref, _facts(deployment)
         if route is not None:
             _point(registry, route, ref)
@@ -106,7 +106,7 @@ def scale(
         facts = server.deployments.scale(model, **asked).raw
         wanted = facts["wanted"]
     else:
-        facts = wanted = _facts(_deployments(_open_registry()).scale(model, **asked))
+        facts = wanted = _facts(_deployments(_open_registry()).scale(model, actor=this_user(), **asked))
     if as_json:
         print_json(facts)
     else:
@@ -118,7 +118,7 @@ def sleep(model: _Deployed, as_json: options.AsJson = False) -> None:
     if (server := remote_server(load_settings())) is not None:
         facts = server.deployments.stop(model).raw
     else:
-        facts = _facts(_deployments(_open_registry()).sleep(model))
+        facts = _facts(_deployments(_open_registry()).sleep(model, actor=this_user()))
     if as_json:
         print_json(facts)
     else:
@@ -130,7 +130,7 @@ def wake(model: _Deployed, as_json: options.AsJson = False) -> None:
     if (server := remote_server(load_settings())) is not None:
         facts = server.deployments.wake(model).raw
     else:
-        facts = _facts(_deployments(_open_registry()).wake(model))
+        facts = _facts(_deployments(_open_registry()).wake(model, actor=this_user()))
     if as_json:
         print_json(facts)
     else:
@@ -143,7 +143,7 @@ def undeploy(model: _Deployed) -> None:
         server.deployments.remove(model)
         ref = model
     else:
-        ref = _deployments(_open_registry()).remove(model).ref
+        ref = _deployments(_open_registry()).remove(model, actor=this_user()).ref
     stdout().print(f"{ref} is deployed no longer.")
 
 
@@ -175,14 +175,20 @@ def history(model: _Deployed, as_json: options.AsJson = False) -> None:
         rows = [event.raw for event in server.deployments.history(model)]
     else:
         rows = [
-            {"at": event.at, "kind": event.kind, "reason": event.reason, "data": dict(event.data)}
+            {
+                "at": event.at,
+                "kind": event.kind,
+                "actor": event.actor,
+                "reason": event.reason,
+                "data": dict(event.data),
+            }
             for event in _deployments(_open_registry()).history(model)
         ]
     if as_json:
         print_json(rows)
         return
     shown = [{**row, "data": ", ".join(f"{name} {value}" for name, value in row["data"].items())} for row in rows]
-    print_table(shown, {"at": "at", "kind": "what", "reason": "why", "data": "how"})
+    print_table(shown, {"at": "at", "kind": "what", "actor": "by", "reason": "why", "data": "how"})
 
 
 def _engine_options(given: list[str]) -> Mapping[str, Any]:
@@ -239,7 +245,7 @@ def _facts(deployment: "Deployment") -> dict[str, Any]:
 def _point(registry: "Registry", route: str, ref: str) -> None:
     from llmos.deployments.routing.routes import Routes
 
-    Routes(registry).set(route, ref, reason=f"{ref} was deployed for it.", by=this_user())
+    Routes(registry).set(route, ref, reason=f"{ref} was deployed for it.", actor=this_user())
 
 
 def _open_registry() -> "Registry":

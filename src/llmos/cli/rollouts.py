@@ -83,7 +83,7 @@ def promote(
     if (server := remote_server(load_settings())) is not None:
         rollout = server.rollouts.promote(model, route, **asked)
     else:
-        rollout = _facts(_open().begin(model, route, **asked, by=this_user()))
+        rollout = _facts(_open().begin(model, route, **asked, actor=this_user()))
     if watch:
         rollout = _watch(server, rollout["id"])
     if as_json:
@@ -101,7 +101,7 @@ def rollback(route: _Route, as_json: options.AsJson = False) -> None:
     if (server := remote_server(load_settings())) is not None:
         rollout = server.rollouts.roll_back(route)
     else:
-        rollout = _facts(_open().roll_back_route(route, by=this_user()))
+        rollout = _facts(_open().roll_back_route(route, actor=this_user()))
     if as_json:
         print_json(rollout)
         return
@@ -132,7 +132,7 @@ def history(route: _Route, as_json: options.AsJson = False) -> None:
     if not found:
         raise BadRequest(f"{route} has had no rollout. Begin one: llmos promote MODEL@NUMBER --route {route}")
     _, history_of = _readers(server)
-    print_table(history_of(found[0]["id"]), ["at", "kind", "reason"], as_json=as_json)
+    print_table(history_of(found[0]["id"]), ["at", "kind", "actor", "reason"], as_json=as_json)
 
 
 def _list(server: "Client | None", route: str | None) -> Sequence[dict[str, Any]]:
@@ -206,7 +206,13 @@ def _facts(rollout: "Rollout") -> dict[str, Any]:
 
 
 def _event(event: "RolloutEvent") -> dict[str, Any]:
-    return {"at": event.at, "kind": event.kind, "reason": event.reason, "data": dict(event.data)}
+    return {
+        "at": event.at,
+        "kind": event.kind,
+        "actor": event.actor,
+        "reason": event.reason,
+        "data": dict(event.data),
+    }
 
 
 def _open() -> "Rollouts":

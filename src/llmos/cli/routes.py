@@ -79,7 +79,7 @@ def set_(
             sticky=sticky_of(sticky),
             timeout_seconds=timeout,
             reason=reason,
-            by=this_user(),
+            actor=this_user(),
         )
         route = _facts(set_route)
     _print_route(route, as_json)
@@ -92,7 +92,7 @@ def weights(name: _Name, targets: _Targets, reason: _Reason = None, as_json: opt
     if (server := remote_server(load_settings())) is not None:
         route = server.routes.set_weights(name, percent_of, reason=reason or "").raw
     else:
-        route = _facts(_open().set_weights(name, percent_of, reason or "", by=this_user()))
+        route = _facts(_open().set_weights(name, percent_of, reason or "", actor=this_user()))
     _print_route(route, as_json)
 
 
@@ -170,7 +170,7 @@ def rm(name: _Name) -> None:
     if (server := remote_server(load_settings())) is not None:
         server.routes.remove(name)
     else:
-        _open().remove(name, by=this_user())
+        _open().remove(name, actor=this_user())
     stdout().print(f"Removed the route {name}.")
 
 

@@ -97,6 +97,8 @@ class DeploymentEventRow(Base):
     """The ref of its Version."""
     at: Mapped[datetime] = mapped_column(Time)
     kind: Mapped[str] = mapped_column(String(32))
+    actor: Mapped[str | None] = mapped_column(String(256))
+    """Who caused it: a user, a key, or a part of the server. NULL in events from before it was recorded."""
     reason: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
 
@@ -135,5 +137,7 @@ class RolloutEventRow(Base):
     rollout: Mapped[int] = mapped_column(ForeignKey("rollouts.id"), index=True)
     at: Mapped[datetime] = mapped_column(Time)
     kind: Mapped[str] = mapped_column(String(16))
+    actor: Mapped[str | None] = mapped_column(String(256))
+    """Who caused it. NULL in events from before it was recorded."""
     reason: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -1,6 +1,7 @@
 """Deployments: what is wanted to run, and the history of it."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -37,7 +38,7 @@ def happened(deployments, ref):
 
 def test_a_version_is_deployed_under_its_own_reference(deployments, add):
     add("smollm2")
-    deployed = deployments.deploy("smollm2")
+    deployed = deployments.deploy("smollm2", actor="ada")
     assert (deployed.ref, deployed.asked) == ("smollm2@1", "smollm2")
     assert (deployed.min_replicas, deployed.max_replicas, deployed.runner) == (1, 1, "native")
     assert (deployed.asleep, deployed.keep_warm, deployed.forced) == (False, False, False)
@@ -49,7 +50,7 @@ def test_a_version_is_deployed_under_its_own_reference(deployments, add):
 
 def test_a_newer_version_does_not_take_the_place_of_the_one_that_is_deployed(deployments, add):
     add("m")
-    deployments.deploy("m")
+    deployments.deploy("m", actor="ada")
     add("m", 2)
     assert [each.ref for each in deployments.list()] == ["m@1"]
     with pytest.raises(NotFound, match=r"m isn't deployed.*m@1"):
@@ -58,56 +59,56 @@ def test_a_newer_version_does_not_take_the_place_of_the_one_that_is_deployed(dep
 
 def test_deploying_again_changes_what_is_wanted_and_notes_only_what_changed(deployments, add):
     add("m")
-    deployments.deploy("m", options={"threads": 2})
-    deployments.deploy("m", options={"threads": 2})
-    changed = deployments.deploy("m", max_replicas=3)
+    deployments.deploy("m", options={"threads": 2}, actor="ada")
+    deployments.deploy("m", options={"threads": 2}, actor="ada")
+    changed = deployments.deploy("m", max_replicas=3, actor="ada")
     assert (changed.max_replicas, changed.options) == (3, {})
     assert happened(deployments, "m") == ["deployed", "changed"]
     assert deployments.history("m")[1].data == {"max_replicas": 3, "options": {}}
-    assert deployments.scale("m", min_replicas=2, max_replicas=2).min_replicas == 2
+    assert deployments.scale("m", min_replicas=2, max_replicas=2, actor="ada").min_replicas == 2
     assert deployments.history("m")[2].data == {"min_replicas": 2, "max_replicas": 2}
 
 
 def test_a_limit_that_is_not_given_stays_when_it_is_scaled(deployments, add):
     add("m")
-    deployments.deploy("m", min_replicas=0, max_replicas=2)
-    assert deployments.scale("m", max_replicas=3).min_replicas == 0
-    assert deployments.scale("m", min_replicas=1).max_replicas == 3
-    assert deployments.scale("m", replicas=2).min_replicas == 2
+    deployments.deploy("m", min_replicas=0, max_replicas=2, actor="ada")
+    assert deployments.scale("m", max_replicas=3, actor="ada").min_replicas == 0
+    assert deployments.scale("m", min_replicas=1, actor="ada").max_replicas == 3
+    assert deployments.scale("m", replicas=2, actor="ada").min_replicas == 2
     with pytest.raises(BadRequest, match="Say how many"):
-        deployments.scale("m")
+        deployments.scale("m", actor="ada")
     with pytest.raises(BadRequest, match="At least 2 and at most 1"):
-        deployments.scale("m", max_replicas=1)
+        deployments.scale("m", max_replicas=1, actor="ada")
 
 
 def test_what_sleeps_and_is_deployed_again_is_awake_unless_it_may_be_nothing(deployments, add):
     add("m")
-    deployments.deploy("m")
-    deployments.sleep("m")
-    assert not deployments.deploy("m").asleep
+    deployments.deploy("m", actor="ada")
+    deployments.sleep("m", actor="ada")
+    assert not deployments.deploy("m", actor="ada").asleep
     assert happened(deployments, "m") == ["deployed", "slept", "woken"]
-    deployments.sleep("m")
-    assert deployments.deploy("m", min_replicas=0).asleep
+    deployments.sleep("m", actor="ada")
+    assert deployments.deploy("m", min_replicas=0, actor="ada").asleep
 
 
 def test_what_may_be_nothing_begins_asleep_and_has_an_idle_time(deployments, add):
     add("m")
-    deployed = deployments.deploy("m", min_replicas=0, max_replicas=3)
+    deployed = deployments.deploy("m", min_replicas=0, max_replicas=3, actor="ada")
     assert (deployed.asleep, deployed.idle_seconds) == (True, module.DEFAULT_IDLE_SECONDS)
-    assert not deployments.wake("m", "A request came.").asleep
-    assert deployments.sleep("m").asleep
+    assert not deployments.wake("m", actor="ada", reason="A request came.").asleep
+    assert deployments.sleep("m", actor="ada").asleep
     assert happened(deployments, "m") == ["deployed", "woken", "slept"]
-    deployments.sleep("m")
+    deployments.sleep("m", actor="ada")
     assert happened(deployments, "m")[3:] == [], "what changes nothing is no event"
 
 
 def test_what_is_kept_warm_never_sleeps(deployments, add):
     add("m")
-    deployments.deploy("m", idle_seconds=5)
-    deployments.sleep("m")
-    assert not deployments.deploy("m", keep_warm=True).asleep
+    deployments.deploy("m", idle_seconds=5, actor="ada")
+    deployments.sleep("m", actor="ada")
+    assert not deployments.deploy("m", keep_warm=True, actor="ada").asleep
     with pytest.raises(Conflict, match=r"m@1 is kept warm.*llmos deploy m@1 --idle"):
-        deployments.sleep("m")
+        deployments.sleep("m", actor="ada")
 
 
 @pytest.mark.parametrize(
@@ -128,36 +129,60 @@ def test_what_is_kept_warm_never_sleeps(deployments, add):
 def test_what_cannot_be_meant_is_refused_and_nothing_is_deployed(deployments, add, wanted, param, says):
     add("m")
     with pytest.raises(BadRequest, match=says) as refused:
-        deployments.deploy("m", **wanted)
+        deployments.deploy("m", **wanted, actor="ada")
     assert refused.value.param == param
     assert deployments.list() == []
 
 
 def test_a_version_that_does_not_exist_is_refused(deployments, add):
     with pytest.raises(ModelNotFound, match="llmos pull smollm2"):
-        deployments.deploy("smollm2")
+        deployments.deploy("smollm2", actor="ada")
     add("smollm2")
     with pytest.raises(ModelNotFound, match=r"there is smollm2@1"):
-        deployments.deploy("smollm2@2")
+        deployments.deploy("smollm2@2", actor="ada")
 
 
 def test_an_adapter_is_answered_for_by_its_model(deployments, add):
     add("m")
     add("m", 2, adapts=1)
     with pytest.raises(BadRequest, match=r"an adapter of m@1.*llmos deploy m@1"):
-        deployments.deploy("m@2")
+        deployments.deploy("m@2", actor="ada")
 
 
 def test_a_removed_deployment_keeps_its_history_and_may_come_back(deployments, add):
     add("m")
-    deployments.deploy("m", max_replicas=4)
-    deployments.remove("m@1")
+    deployments.deploy("m", max_replicas=4, actor="ada")
+    deployments.remove("m@1", actor="ada")
     assert deployments.list() == []
-    for act in (deployments.get, deployments.remove, deployments.sleep, deployments.wake):
+    verbs = [partial(verb, actor="ada") for verb in (deployments.remove, deployments.sleep, deployments.wake)]
+    for act in (deployments.get, *verbs):
         with pytest.raises(NotFound, match=r"m@1 isn't deployed.*none yet.*llmos deploy m@1"):
             act("m@1")
-    assert deployments.deploy("m").max_replicas == 1
+    assert deployments.deploy("m", actor="ada").max_replicas == 1
     assert happened(deployments, "m@1") == ["deployed", "removed", "deployed"]
+
+
+def test_the_history_says_who_caused_each_event(deployments, add):
+    add("m")
+    deployments.deploy("m", actor="ada")
+    deployments.scale("m", replicas=2, actor="bob")
+    deployments.sleep("m", actor="cy")
+    deployments.deploy("m", actor="dee")
+    deployments.sleep("m", actor="reconciler", reason="Idle for 5 seconds.")
+    deployments.wake("m", actor="eve")
+    deployments.record_event("m@1", "ready", "Loaded in 1.0 seconds.", actor="reconciler")
+    deployments.remove("m", actor="fay")
+    assert [(event.kind, event.actor, event.reason) for event in deployments.history("m@1")] == [
+        ("deployed", "ada", "Deployed."),
+        ("changed", "bob", "Scaled."),
+        ("slept", "cy", "Put to sleep."),
+        ("woken", "dee", "Deployed with at least one replica."),
+        ("changed", "dee", "Deployed again with other settings."),
+        ("slept", "reconciler", "Idle for 5 seconds."),
+        ("woken", "eve", "Woken."),
+        ("ready", "reconciler", "Loaded in 1.0 seconds."),
+        ("removed", "fay", "Undeployed."),
+    ]
 
 
 def test_nothing_ever_happened_to_what_was_never_deployed(deployments, add):
@@ -173,9 +198,9 @@ def test_one_that_fails_a_check_is_refused_with_the_numbers_unless_forced_which_
     sentence = "Its perplexity is 31 % above its parent's; the project's limit is 5 %."
     deployments = Deployments(registry.database, registry, checks=[lambda version: [sentence]])
     with pytest.raises(Conflict, match=r"m@1 is not deployed: Its perplexity is 31 %.*llmos deploy m@1 --force"):
-        deployments.deploy("m")
+        deployments.deploy("m", actor="ada")
     assert deployments.list() == []
-    assert deployments.deploy("m", force=True).forced
+    assert deployments.deploy("m", force=True, actor="ada").forced
     [event] = deployments.history("m")
     assert event.data["reasons"] == [sentence]
     assert "Forced although" in event.reason
@@ -183,17 +208,17 @@ def test_one_that_fails_a_check_is_refused_with_the_numbers_unless_forced_which_
 
 def test_force_where_nothing_failed_is_not_noted_as_such(deployments, add):
     add("m")
-    assert not deployments.deploy("m", force=True).forced
+    assert not deployments.deploy("m", force=True, actor="ada").forced
 
 
 def test_the_history_keeps_the_newest(deployments, add, monkeypatch):
     monkeypatch.setattr(module, "MAX_EVENTS", 3)
     add("m")
     add("other")
-    deployments.deploy("other")
-    deployments.deploy("m")
+    deployments.deploy("other", actor="ada")
+    deployments.deploy("m", actor="ada")
     for number in range(4):
-        deployments.record_event("m@1", "scaled", f"Reason {number}.", {"to": number})
+        deployments.record_event("m@1", "scaled", f"Reason {number}.", {"to": number}, actor="ada")
     assert [event.reason for event in deployments.history("m")] == ["Reason 1.", "Reason 2.", "Reason 3."]
     assert deployments.history("m")[-1].data == {"to": 3}
     assert happened(deployments, "other") == ["deployed"]
@@ -203,9 +228,9 @@ def test_every_commit_is_told(deployments, add):
     add("m")
     told = []
     deployments.on_change = lambda: told.append(len(deployments.list()))
-    deployments.deploy("m")
-    deployments.scale("m", min_replicas=1, max_replicas=2)
-    deployments.remove("m")
+    deployments.deploy("m", actor="ada")
+    deployments.scale("m", min_replicas=1, max_replicas=2, actor="ada")
+    deployments.remove("m", actor="ada")
     assert told == [1, 1, 0]
 
 
@@ -239,14 +264,14 @@ def test_one_that_has_no_room_is_refused_with_the_arithmetic(registry, add):
 
     deployments = Deployments(registry.database, registry, check_room=check_room)
     with pytest.raises(Unavailable, match="3 x 1 GB"):
-        deployments.deploy("m", max_replicas=3, force=True)
+        deployments.deploy("m", max_replicas=3, force=True, actor="ada")
     assert deployments.list() == []
-    deployments.deploy("m", max_replicas=2, options={"threads": 1})
-    deployments.scale("m", min_replicas=1, max_replicas=1)
-    deployments.scale("m", min_replicas=1, max_replicas=3)
+    deployments.deploy("m", max_replicas=2, options={"threads": 1}, actor="ada")
+    deployments.scale("m", min_replicas=1, max_replicas=1, actor="ada")
+    deployments.scale("m", min_replicas=1, max_replicas=3, actor="ada")
     assert asked[1:] == [("m@1", {"threads": 1}, 2), ("m@1", {"threads": 1}, 2)], "those that run have their memory"
     with pytest.raises(Unavailable):
-        deployments.scale("m", min_replicas=1, max_replicas=6)
+        deployments.scale("m", min_replicas=1, max_replicas=6, actor="ada")
     assert deployments.get("m").max_replicas == 3
 
 
@@ -256,7 +281,7 @@ def test_an_option_that_the_model_can_not_have_is_refused_before_it_is_deployed(
     registry.import_path(smollm2_path, "smol")
     deployments = open_deployments(registry, settings)
     with pytest.raises(BadRequest, match=r"context_length is 9,000; the model was made for 8,192 tokens at most"):
-        deployments.deploy("smol", options={"context_length": 9000})
+        deployments.deploy("smol", options={"context_length": 9000}, actor="ada")
     assert deployments.list() == []
 
 
@@ -264,9 +289,9 @@ def test_an_installations_deployments_hold_to_the_cards_and_the_policies(registr
     add("m")
     deployments = open_deployments(registry, load_settings({"LLMOS_HOME": str(tmp_path)}))
     Cards(registry.database).put(registry.resolve("m"), CARD)
-    assert not deployments.deploy("m").forced
+    assert not deployments.deploy("m", actor="ada").forced
     Policies(registry.database).set("max_perplexity_increase", "5%")
     with pytest.raises(Conflict, match=r"m@1 is not deployed: m@1 has 7.50 % more.*llmos deploy m@1 --force"):
-        deployments.deploy("m", max_replicas=2)
-    assert deployments.deploy("m", max_replicas=2, force=True).forced
+        deployments.deploy("m", max_replicas=2, actor="ada")
+    assert deployments.deploy("m", max_replicas=2, force=True, actor="ada").forced
     assert "7.50 % more perplexity" in deployments.history("m")[-1].reason

@@ -85,7 +85,7 @@ def live_in(registry, add, playable, fake_worker):
 
 def test_what_is_deployed_runs_without_being_asked(live_in):
     async def test(house):
-        house.deployments.deploy("m", min_replicas=2, max_replicas=2)
+        house.deployments.deploy("m", min_replicas=2, max_replicas=2, actor="ada")
         await house.settle()
         assert (house.status().num_ready, house.status().num_wanted) == (2, 2)
         await house.reconcile()
@@ -100,14 +100,14 @@ def test_what_another_process_wants_is_noticed(live_in, registry):
         elsewhere = Database(registry.database.url.render_as_string(hide_password=False))
         others = Deployments(elsewhere, registry)
         await house.reconcile()
-        others.deploy("m")
+        others.deploy("m", actor="ada")
         await house.settle()
         assert house.status().num_ready == 1
-        others.scale("m", min_replicas=2, max_replicas=2)
+        others.scale("m", min_replicas=2, max_replicas=2, actor="ada")
         await house.settle()
         assert house.status().num_ready == 2
         assert "scaled" not in house.happened(), "the load has no part in it"
-        others.remove("m")
+        others.remove("m", actor="ada")
         await house.settle()
         assert house.status().state == "stopped"
         elsewhere.close()
@@ -121,9 +121,9 @@ def test_a_change_in_this_process_is_noticed_at_once(live_in, monkeypatch):
 
     async def test(house):
         running = asyncio.create_task(house.reconciler.run())
-        await asyncio.to_thread(house.deployments.deploy, "m")
+        await asyncio.to_thread(house.deployments.deploy, "m", actor="ada")
         await passed["scaled"].wait()
-        await asyncio.to_thread(house.deployments.remove, "m")
+        await asyncio.to_thread(house.deployments.remove, "m", actor="ada")
         await passed["released"].wait()
         running.cancel()
         await asyncio.wait([running])
@@ -164,7 +164,7 @@ def test_it_goes_on_when_a_pass_fails(live_in, monkeypatch, caplog):
     scaled = asyncio.Event()
 
     async def test(house):
-        house.deployments.deploy("m")
+        house.deployments.deploy("m", actor="ada")
         lists = iter([RuntimeError("The database is gone.")])
         real = house.deployments.list
 
@@ -185,7 +185,7 @@ def test_it_goes_on_when_a_pass_fails(live_in, monkeypatch, caplog):
 
 def test_a_replica_that_dies_comes_back_and_the_history_says_so(live_in):
     async def test(house):
-        house.deployments.deploy("m")
+        house.deployments.deploy("m", actor="ada")
         await house.settle()
         slot = house.pool._replica_sets["m@1"].slots[0]
         os.kill(house.status().pid, signal.SIGKILL)
@@ -203,7 +203,7 @@ def test_a_replica_that_dies_comes_back_and_the_history_says_so(live_in):
 def test_what_can_not_be_loaded_says_why_and_is_tried_again(live_in, playable):
     async def test(house):
         playable("m@1", refuse="The file is torn.")
-        house.deployments.deploy("m")
+        house.deployments.deploy("m", actor="ada")
         await house.settle()
         assert (house.status().state, house.status().error) == ("failed", "The file is torn.")
         assert house.happened() == ["deployed", "failed"]
@@ -218,9 +218,9 @@ def test_what_can_not_be_loaded_says_why_and_is_tried_again(live_in, playable):
 
 def test_it_sleeps_until_a_request_wakes_it(live_in):
     async def test(house):
-        house.deployments.deploy("m")
+        house.deployments.deploy("m", actor="ada")
         await house.settle()
-        house.deployments.sleep("m")
+        house.deployments.sleep("m", actor="ada")
         await house.settle()
         assert house.status().state == "stopped"
         await house.reconcile()
@@ -229,17 +229,18 @@ def test_it_sleeps_until_a_request_wakes_it(live_in):
         await house.reconcile()
         assert not house.deployments.get("m").asleep
         assert house.happened() == ["deployed", "ready", "slept", "woken", "ready"]
-        assert house.deployments.history("m")[3].reason == "A request came."
+        woken = house.deployments.history("m")[3]
+        assert (woken.actor, woken.reason) == ("reconciler", "A request came.")
 
     live_in(test)
 
 
 def test_an_owner_who_says_sleep_is_heard_although_it_is_not_yet_noted_that_a_request_woke_it(live_in):
     async def test(house):
-        house.deployments.deploy("m", min_replicas=0)
+        house.deployments.deploy("m", min_replicas=0, actor="ada")
         await house.settle()
         await house.ask()
-        house.deployments.sleep("m")
+        house.deployments.sleep("m", actor="ada")
         await house.settle()
         assert house.status().state == "stopped"
         assert house.deployments.get("m").asleep
@@ -253,7 +254,7 @@ def test_what_happens_to_a_replica_is_written_down_at_once(live_in, monkeypatch)
 
     async def test(house):
         running = asyncio.create_task(house.reconciler.run())
-        await asyncio.to_thread(house.deployments.deploy, "m")
+        await asyncio.to_thread(house.deployments.deploy, "m", actor="ada")
         await noted.wait()
         assert house.happened() == ["deployed", "ready"]
         running.cancel()
@@ -264,10 +265,10 @@ def test_what_happens_to_a_replica_is_written_down_at_once(live_in, monkeypatch)
 
 def test_the_owner_may_wake_it_too(live_in):
     async def test(house):
-        house.deployments.deploy("m", min_replicas=0, max_replicas=2)
+        house.deployments.deploy("m", min_replicas=0, max_replicas=2, actor="ada")
         await house.settle()
         assert house.status() is None, "what may be nothing begins as nothing"
-        house.deployments.wake("m")
+        house.deployments.wake("m", actor="ada")
         await house.settle()
         assert house.status().num_ready == 1
 
@@ -276,7 +277,7 @@ def test_the_owner_may_wake_it_too(live_in):
 
 def test_who_is_idle_for_long_enough_sleeps(live_in):
     async def test(house):
-        house.deployments.deploy("m", idle_seconds=10)
+        house.deployments.deploy("m", idle_seconds=10, actor="ada")
         await house.settle()
         house.pass_time(9)
         await house.reconcile()
@@ -292,16 +293,16 @@ def test_who_is_idle_for_long_enough_sleeps(live_in):
 
 def test_a_request_that_comes_while_it_falls_asleep_keeps_it_awake(live_in):
     async def test(house):
-        house.deployments.deploy("m", idle_seconds=10)
+        house.deployments.deploy("m", idle_seconds=10, actor="ada")
         await house.settle()
         pid = house.status().pid
         house.pass_time(10)
         sleep = house.deployments.sleep
 
-        def slow_sleep(*arguments):
+        def slow_sleep(ref, **options):
             asked = asyncio.run_coroutine_threadsafe(house.ask(), loop)
             assert len(asked.result(60)) == 3
-            return sleep(*arguments)
+            return sleep(ref, **options)
 
         loop, house.deployments.sleep = asyncio.get_running_loop(), slow_sleep
         await house.reconcile()
@@ -314,17 +315,17 @@ def test_a_request_that_comes_while_it_falls_asleep_keeps_it_awake(live_in):
 
 def test_what_is_kept_warm_or_works_or_has_no_idle_time_never_sleeps(live_in, add):
     async def test(house):
-        house.deployments.deploy("m", keep_warm=True)
+        house.deployments.deploy("m", keep_warm=True, actor="ada")
         await house.settle()
         house.pass_time(10**9)
         await house.reconcile()
-        house.deployments.deploy("m", idle_seconds=1)
+        house.deployments.deploy("m", idle_seconds=1, actor="ada")
         stream = house.pool.generate("m@1", {}, generate(max_tokens=LONG))
         await anext(stream)
         house.pass_time(10**9)
         await house.reconcile()
         await stream.aclose()
-        house.deployments.deploy("m")
+        house.deployments.deploy("m", actor="ada")
         house.pass_time(10**9)
         await house.reconcile()
         assert house.status().num_wanted == 1
@@ -338,7 +339,7 @@ def test_it_grows_under_load_to_its_most_and_the_history_says_why(live_in, monke
     monkeypatch.setattr(autoscaling, "UP_SECONDS", 0)
 
     async def test(house):
-        house.deployments.deploy("m", max_replicas=2)
+        house.deployments.deploy("m", max_replicas=2, actor="ada")
         await house.settle()
         files = house.registry.loadable(house.registry.resolve("m")).files
         streams = [house.pool.generate("m@1", files, generate(f"r{i}", max_tokens=LONG)) for i in range(3)]
@@ -349,6 +350,7 @@ def test_it_grows_under_load_to_its_most_and_the_history_says_why(live_in, monke
         assert (house.status().num_ready, house.status().num_wanted) == (2, 2)
         scaled = next(event for event in house.deployments.history("m") if event.kind == "scaled")
         assert scaled.data == {"from": 1, "to": 2}
+        assert scaled.actor == "autoscaler"
         assert scaled.reason.startswith("3 choices are open")
         for stream in streams:
             await stream.aclose()
@@ -361,7 +363,7 @@ def test_replicas_share_the_cores_of_this_machine_unless_somebody_says(live_in):
         house.reconciler._num_cores = 8
 
         def threads(**wanted):
-            return house.reconciler._config_of(house.deployments.deploy("m", **wanted)).threads
+            return house.reconciler._config_of(house.deployments.deploy("m", **wanted, actor="ada")).threads
 
         assert threads() is None, "all of them"
         assert threads(max_replicas=2) == 4
@@ -373,7 +375,7 @@ def test_replicas_share_the_cores_of_this_machine_unless_somebody_says(live_in):
 
 def test_its_options_are_those_of_its_engines(live_in):
     async def test(house):
-        config = house.reconciler._config_of(house.deployments.deploy("m", options={"max_sequences": 2}))
+        config = house.reconciler._config_of(house.deployments.deploy("m", options={"max_sequences": 2}, actor="ada"))
         assert (config.max_sequences, config.max_draft_tokens) == (2, 0)
 
     live_in(test, config=EngineConfig(max_draft_tokens=0))
@@ -382,8 +384,8 @@ def test_its_options_are_those_of_its_engines(live_in):
 def test_options_that_contradict_the_servers_are_a_problem_that_is_told(live_in, add):
     async def test(house):
         add("other")
-        house.deployments.deploy("m", options={"max_sequences": 512})
-        house.deployments.deploy("other")
+        house.deployments.deploy("m", options={"max_sequences": 512}, actor="ada")
+        house.deployments.deploy("other", actor="ada")
         await house.settle()
         assert "max_batched_tokens" in house.reconciler.problem("m@1")
         assert house.reconciler.problem("other@1") is None
@@ -411,7 +413,7 @@ def test_a_version_that_was_removed_is_stopped_and_forgotten(live_in, registry, 
 
 def test_a_deployment_whose_version_is_lost_says_so(live_in, registry):
     async def test(house):
-        house.deployments.deploy("m")
+        house.deployments.deploy("m", actor="ada")
         registry.remove("m")
         await house.reconcile()
         assert house.reconciler.problem("m@1") == "m@1 isn't on this machine. Get it, or: llmos undeploy m@1"
@@ -423,7 +425,7 @@ def test_it_tells_how_many_replicas_are_ready(live_in):
     told = {}
 
     async def test(house):
-        house.deployments.deploy("m", min_replicas=2, max_replicas=2)
+        house.deployments.deploy("m", min_replicas=2, max_replicas=2, actor="ada")
         await house.settle()
         assert told == {"m@1": 2}
 
@@ -440,7 +442,7 @@ async def live_a_life(house):
     await house.settle()
     await house.ask()
     await house.settle()
-    house.deployments.remove("m")
+    house.deployments.remove("m", actor="ada")
     await house.settle()
 
 
@@ -515,8 +517,8 @@ def test_a_server_that_is_killed_anywhere_leaves_nothing_behind_and_the_next_mak
     model = fake_model(pid_log=str(log))
     number = 0
     while True:
-        deployments.deploy("m", idle_seconds=10)
-        deployments.wake("m")  # the life before may have ended asleep
+        deployments.deploy("m", idle_seconds=10, actor="ada")
+        deployments.wake("m", actor="ada")  # the life before may have ended asleep
         was_killed = life_that_is_killed(database_url, fake_worker, model, number)
         workers = [int(line) for line in log.read_text().split()] if log.exists() else []
         assert all(map(ends_by_itself, workers)), f"orphans after place {number}"

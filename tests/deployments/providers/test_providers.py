@@ -95,14 +95,14 @@ def test_what_can_not_be_a_provider_is_refused(providers, field, value, said):
 
 def test_a_provider_that_a_route_leads_to_stays(providers, openai, registry):
     routes = Routes(registry)
-    routes.set("gpt-3", "remote:openai/gpt-4o-mini")
+    routes.set("gpt-3", "remote:openai/gpt-4o-mini", actor="ada")
     assert routes.resolve_primary("gpt-3").ref == "remote:openai/gpt-4o-mini"
     with pytest.raises(BadRequest, match="runs at openai and not on this machine"):
         routes.resolve_local("gpt-3")
     assert list(routes.local_versions("gpt-3")) == []
     with pytest.raises(Conflict, match=r"target of the route gpt-3.*llmos route set gpt-3"):
         providers.remove("openai")
-    routes.remove("gpt-3")
+    routes.remove("gpt-3", actor="ada")
     providers.remove("openai")
     with pytest.raises(NotFound, match="no provider 'openai'"):
         providers.remove("openai")

@@ -29,7 +29,7 @@ def routes(registry, add):
     add("new", 2)
     add("other", 3)
     routes = Routes(registry, clock=lambda: NOON)
-    routes.set("chat", "old@1")
+    routes.set("chat", "old@1", actor="ada")
     return routes
 
 
@@ -48,7 +48,7 @@ def percents(routes, name="chat"):
 
 
 def test_a_version_takes_a_route_over_step_by_step(rollouts, routes, deployments):
-    rollout = rollouts.begin("new@2", "chat", steps=[5, 25, 100], by="ada")
+    rollout = rollouts.begin("new@2", "chat", steps=[5, 25, 100], actor="ada")
     assert (rollout.state, rollout.percent, percents(routes)) == ("starting", 0, {"old@1": 100})
     assert deployments.get("new@2").ref == "new@2", "it starts beside what answers now"
     rollout = rollouts.advance(rollout, HOLDS)
@@ -60,14 +60,15 @@ def test_a_version_takes_a_route_over_step_by_step(rollouts, routes, deployments
     rollout = rollouts.advance(rollout, HOLDS)
     assert (rollout.state, rollout.percent, rollout.ended_at) == ("finished", 100, NOON)
     assert rollouts.active() == []
-    kinds = [event.kind for event in rollouts.history(rollout.id)]
-    assert kinds == ["began", "stepped", "stepped", "stepped", "finished"]
-    assert "rollout 1: new@2 gets 25 %" in [move.reason for move in routes.history("chat")]
+    happened = [(event.kind, event.actor) for event in rollouts.history(rollout.id)]
+    assert happened == [("began", "ada"), *[("stepped", "rollouts")] * 3, ("finished", "rollouts")]
+    assert ("rollout 1: new@2 gets 25 %", "rollouts") in [(m.reason, m.moved_by) for m in routes.history("chat")]
+    assert deployments.history("new@2")[0].actor == "ada"
 
 
 def test_going_back_restores_the_weights_and_says_why(rollouts, routes):
-    routes.set("chat", {"old@1": 60.0, "other@3": 40.0})
-    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[10, 100]), HOLDS)
+    routes.set("chat", {"old@1": 60.0, "other@3": 40.0}, actor="ada")
+    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[10, 100], actor="ada"), HOLDS)
     assert percents(routes) == {"old@1": 54, "other@3": 36, "new@2": 10}
     rollout = rollouts.roll_back(rollout, "error_rate is 0.5, wanted <= 0.01")
     assert percents(routes) == {"old@1": 60, "other@3": 40}
@@ -76,61 +77,64 @@ def test_going_back_restores_the_weights_and_says_why(rollouts, routes):
 
 
 def test_a_finished_rollout_is_undone_at_once(rollouts, routes):
-    rollout = rollouts.begin("new@2", "chat", steps=[100])
+    rollout = rollouts.begin("new@2", "chat", steps=[100], actor="ada")
     for _ in range(2):
         rollout = rollouts.advance(rollout, HOLDS)
     assert rollout.state == "finished"
-    rollouts.roll_back_route("chat", by="ada")
+    rollouts.roll_back_route("chat", actor="bob")
     assert percents(routes) == {"old@1": 100}
+    assert (rollouts.history(rollout.id)[-1].actor, routes.history("chat")[0].moved_by) == ("bob", "bob")
     with pytest.raises(Conflict, match="no rollout to undo"):
-        rollouts.roll_back_route("chat")
+        rollouts.roll_back_route("chat", actor="ada")
 
 
 def test_a_step_is_taken_once_however_often_it_is_seen(rollouts, routes):
-    seen = rollouts.begin("new@2", "chat", steps=[5, 25, 100])
+    seen = rollouts.begin("new@2", "chat", steps=[5, 25, 100], actor="ada")
     rollouts.advance(seen, HOLDS)
     assert rollouts.advance(seen, HOLDS).step == 0
     assert percents(routes) == {"old@1": 95, "new@2": 5}
 
 
 def test_whoever_changes_the_weights_by_hand_takes_over(rollouts, routes):
-    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[5, 100]), HOLDS)
-    routes.set("chat", "other@3")
+    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[5, 100], actor="ada"), HOLDS)
+    routes.set("chat", "other@3", actor="ada")
     assert rollouts.advance(rollout, HOLDS).state == "stopped"
     assert percents(routes) == {"other@3": 100}
     assert "by hand" in rollouts.get(rollout.id).reason
 
 
 def test_a_removed_route_stops_its_rollout(rollouts, routes):
-    rollout = rollouts.begin("new@2", "chat")
-    routes.remove("chat")
+    rollout = rollouts.begin("new@2", "chat", actor="ada")
+    routes.remove("chat", actor="ada")
     assert rollouts.roll_back(rollout, "whatever").state == "stopped"
 
 
 @pytest.mark.parametrize("kept", [{"shadow": Shadow("new@2", 10)}, {"fallbacks": ["new@2"]}])
 def test_a_shadow_or_a_fallback_takes_over_and_is_one_again_after_it(rollouts, routes, kept):
-    routes.set("chat", "old@1", **kept)
+    routes.set("chat", "old@1", **kept, actor="ada")
     before = routes.get("chat")
-    rollout = rollouts.begin("new@2", "chat", steps=[50, 100])
+    rollout = rollouts.begin("new@2", "chat", steps=[50, 100], actor="ada")
     for _ in range(3):
         rollout = rollouts.advance(rollout, HOLDS)
     assert (rollout.state, percents(routes)) == ("finished", {"new@2": 100})
-    rollouts.roll_back_route("chat")
+    rollouts.roll_back_route("chat", actor="ada")
     assert routes.get("chat").settings() == before.settings()
 
 
 def test_a_rollout_that_was_undone_while_it_tried_its_cases_stays_undone(rollouts, routes):
-    seen = rollouts.begin("new@2", "chat", gate="score >= 0.5", cases=[{"prompt": "Well?", "equals": "yes"}])
-    rollouts.roll_back_route("chat")
+    seen = rollouts.begin(
+        "new@2", "chat", gate="score >= 0.5", cases=[{"prompt": "Well?", "equals": "yes"}], actor="ada"
+    )
+    rollouts.roll_back_route("chat", actor="ada")
     rollout = rollouts.advance(rollouts.record_scores(seen, {"new": 1.0}), HOLDS)
     assert (rollout.state, percents(routes)) == ("rolled_back", {"old@1": 100})
 
 
 def test_a_version_is_not_taken_back_by_its_first_step(rollouts, routes):
-    routes.set("chat", {"old@1": 70, "new@2": 30})
+    routes.set("chat", {"old@1": 70, "new@2": 30}, actor="ada")
     with pytest.raises(BadRequest, match=r"has 30 % of chat already.*--steps 30%,100%"):
-        rollouts.begin("new@2", "chat", steps=[5, 25, 100])
-    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[30, 100]), HOLDS)
+        rollouts.begin("new@2", "chat", steps=[5, 25, 100], actor="ada")
+    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[30, 100], actor="ada"), HOLDS)
     assert percents(routes) == {"old@1": 70, "new@2": 30}
     assert rollout.state == "running"
 
@@ -139,24 +143,24 @@ def test_a_route_that_is_full_begins_no_rollout(rollouts, routes, registry, tmp_
     Providers(registry.database, Secrets(tmp_path / "key")).add(
         "far", kind="openai", base_url="http://127.0.0.1:1/v1", key=None
     )
-    routes.set("chat", "old@1", fallbacks=[f"remote:far/{i}" for i in range(31)])
+    routes.set("chat", "old@1", fallbacks=[f"remote:far/{i}" for i in range(31)], actor="ada")
     with pytest.raises(BadRequest, match="32 targets at most"):
-        rollouts.begin("new@2", "chat")
+        rollouts.begin("new@2", "chat", actor="ada")
     assert rollouts.list() == []
 
 
 def test_nobody_goes_back_to_what_was_removed(rollouts, routes, registry):
-    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[5, 100]), HOLDS)
+    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[5, 100], actor="ada"), HOLDS)
     registry.remove("old@1")
     with pytest.raises(Conflict, match=r"old@1, which chat would go back to, was removed.*llmos route set chat"):
-        rollouts.roll_back_route("chat")
+        rollouts.roll_back_route("chat", actor="ada")
     rollout = rollouts.roll_back(rollout, "error_rate is 1")
     assert (rollout.state, percents(routes)) == ("stopped", {"old@1": 95, "new@2": 5})
     assert "nothing to go back to" in rollout.reason
 
 
 def test_a_step_that_holds_says_what_it_waits_for(rollouts):
-    seen = rollouts.advance(rollouts.begin("new@2", "chat"), HOLDS)
+    seen = rollouts.advance(rollouts.begin("new@2", "chat", actor="ada"), HOLDS)
     rollouts.hold(seen, "waits: 3 of 20 calls")
     assert rollouts.get(seen.id).reason == "waits: 3 of 20 calls"
     ended = rollouts.roll_back(seen, "because")
@@ -168,36 +172,36 @@ def test_a_provider_tries_no_cases(rollouts, routes, registry, tmp_path):
     Providers(registry.database, Secrets(tmp_path / "key")).add(
         "far", kind="openai", base_url="http://127.0.0.1:1/v1", key=None
     )
-    routes.set("chat", "remote:far/big")
+    routes.set("chat", "remote:far/big", actor="ada")
     cases = [{"prompt": "Well?", "equals": "yes"}]
     with pytest.raises(BadRequest, match=r"remote:far/big runs at a provider"):
-        rollouts.begin("new@2", "chat", gate="score >= 1x", cases=cases)
-    assert rollouts.begin("new@2", "chat", gate="score >= 0.8", cases=cases).state == "starting"
+        rollouts.begin("new@2", "chat", gate="score >= 1x", cases=cases, actor="ada")
+    assert rollouts.begin("new@2", "chat", gate="score >= 0.8", cases=cases, actor="ada").state == "starting"
 
 
 def test_a_finished_rollout_that_was_changed_by_hand_is_not_undone(rollouts, routes):
-    rollout = rollouts.begin("new@2", "chat", steps=[100])
+    rollout = rollouts.begin("new@2", "chat", steps=[100], actor="ada")
     for _ in range(2):
         rollout = rollouts.advance(rollout, HOLDS)
-    routes.set("chat", "other@3")
+    routes.set("chat", "other@3", actor="ada")
     with pytest.raises(Conflict, match="changed after the rollout"):
-        rollouts.roll_back_route("chat")
+        rollouts.roll_back_route("chat", actor="ada")
     assert percents(routes) == {"other@3": 100}
 
 
 def test_a_route_has_one_rollout_at_a_time(rollouts):
-    rollouts.begin("new@2", "chat")
+    rollouts.begin("new@2", "chat", actor="ada")
     with pytest.raises(Conflict, match=r"being rolled out to new@2 already.*llmos rollback chat"):
-        rollouts.begin("other@3", "chat")
+        rollouts.begin("other@3", "chat", actor="ada")
 
 
 def test_a_deployment_that_is_refused_begins_no_rollout(registry, routes):
     deployments = Deployments(registry.database, registry, checks=[lambda version: ["Perplexity is 30 % higher."]])
     rollouts = Rollouts(registry.database, routes, deployments)
     with pytest.raises(Conflict, match="Perplexity is 30 % higher"):
-        rollouts.begin("new@2", "chat")
+        rollouts.begin("new@2", "chat", actor="ada")
     assert rollouts.list() == []
-    assert rollouts.begin("new@2", "chat", force=True).state == "starting"
+    assert rollouts.begin("new@2", "chat", force=True, actor="ada").state == "starting"
     assert deployments.get("new@2").forced
 
 
@@ -234,16 +238,16 @@ def test_a_deployment_that_is_refused_begins_no_rollout(registry, routes):
 def test_what_cannot_be_meant_begins_nothing(rollouts, routes, change, error, message):
     asked = {"ref": "new@2", "route": "chat"} | change
     with pytest.raises(error, match=message):
-        rollouts.begin(asked.pop("ref"), asked.pop("route"), **asked)
+        rollouts.begin(asked.pop("ref"), asked.pop("route"), **asked, actor="ada")
     assert rollouts.list() == []
     assert percents(routes) == {"old@1": 100}
 
 
 def test_a_target_that_follows_the_newest_version_has_to_be_pinned(rollouts, routes, add):
     add("old", 4)
-    routes.set("chat", "old")
+    routes.set("chat", "old", actor="ada")
     with pytest.raises(Conflict, match=r"points at old, which is old@4 now.*llmos route set chat old@1"):
-        rollouts.begin("old@4", "chat")
+        rollouts.begin("old@4", "chat", actor="ada")
 
 
 @given(
@@ -263,7 +267,9 @@ def test_shares_always_come_to_100(before, percent, has_some):
 
 
 def test_scores_stay_with_the_rollout(rollouts):
-    rollout = rollouts.begin("new@2", "chat", gate="score >= 0.5", cases=[{"prompt": "Well?", "equals": "yes"}])
+    rollout = rollouts.begin(
+        "new@2", "chat", gate="score >= 0.5", cases=[{"prompt": "Well?", "equals": "yes"}], actor="ada"
+    )
     rollouts.record_scores(rollout, {"new": 0.75})
     assert rollouts.get(rollout.id).scores == {"new": 0.75}
 
@@ -294,7 +300,7 @@ def die(connection):
         os.kill(os.getpid(), signal.SIGKILL)
 
 event.listen(Engine, sys.argv[2], die)   # "commit": before it is carried out; "begin": after the one before
-active = rollouts.active() or [rollouts.begin("new@2", "chat", steps=[5, 25, 100])]
+active = rollouts.active() or [rollouts.begin("new@2", "chat", steps=[5, 25, 100], actor="ada")]
 rollout = active[0]
 while rollout.ended_at is None:
     if sys.argv[3] == "back" and rollout.step == 1:

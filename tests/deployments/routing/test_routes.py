@@ -1,6 +1,7 @@
 """Routes: the names that callers ask for."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_an_unset_route_says_which_command_sets_it(routes, add):
 
 def test_a_set_route_answers_with_its_model(routes, add):
     add("smollm2")
-    route = routes.set("gpt-3", "smollm2")
+    route = routes.set("gpt-3", "smollm2", actor="ada")
     assert (route.name, route.target, route.updated_at) == ("gpt-3", "smollm2", NOON)
     assert routes.resolve_local("gpt-3").ref == "smollm2@1"
     assert routes.get("gpt-3") == route
@@ -45,14 +46,14 @@ def test_a_set_route_answers_with_its_model(routes, add):
 def test_a_route_can_be_moved(routes, add):
     add("smollm2")
     add("other")
-    routes.set("dialogue", "other")
+    routes.set("dialogue", "other", actor="ada")
     assert routes.resolve_local("dialogue").ref == "other@1"
 
 
 def test_a_route_to_a_name_follows_the_newest_version_and_one_to_a_number_does_not(routes, add):
     add("smollm2")
-    routes.set("moving", "smollm2")
-    routes.set("pinned", "smollm2@1")
+    routes.set("moving", "smollm2", actor="ada")
+    routes.set("pinned", "smollm2@1", actor="ada")
     add("smollm2", 2)
     assert routes.resolve_local("moving").ref == "smollm2@2"
     assert routes.resolve_local("pinned").ref == "smollm2@1"
@@ -67,28 +68,28 @@ def test_a_model_answers_to_its_own_references(routes, add):
 def test_a_route_goes_before_a_model_of_the_same_name(routes, add):
     add("smollm2")
     add("smollm2", 2)
-    routes.set("smollm2", "smollm2@1")
+    routes.set("smollm2", "smollm2@1", actor="ada")
     assert routes.resolve_local("smollm2").ref == "smollm2@1"
 
 
 def test_a_route_never_points_at_a_route(routes, add):
     add("smollm2")
     with pytest.raises(BadRequest, match=r"dialogue is a route itself.*llmos route set gpt-3 smollm2"):
-        routes.set("gpt-3", "dialogue")
+        routes.set("gpt-3", "dialogue", actor="ada")
 
 
 def test_a_route_never_points_at_nothing(routes):
     with pytest.raises(ModelNotFound, match="llmos pull smollm2"):
-        routes.set("gpt-3", "smollm2")
+        routes.set("gpt-3", "smollm2", actor="ada")
     with pytest.raises(BadRequest, match="refers to no model"):
-        routes.set("gpt-3", "a/b")
+        routes.set("gpt-3", "a/b", actor="ada")
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a:b", "a@1", "-x", "x" * 65])
 def test_a_route_has_a_plain_name(routes, add, name):
     add("smollm2")
     with pytest.raises(BadRequest, match="no name for a route"):
-        routes.set(name, "smollm2")
+        routes.set(name, "smollm2", actor="ada")
 
 
 @pytest.mark.parametrize("name", ["", "acme/gpt-4", "a b", "x" * 10_000, "a:b:c"])
@@ -104,14 +105,14 @@ def test_a_near_miss_names_the_route(routes, add):
 
 
 def test_a_removed_route_is_gone(routes):
-    routes.remove("dialogue")
+    routes.remove("dialogue", actor="ada")
     assert list(routes.list()) == []
     with pytest.raises(NotFound, match=r"no route 'dialogue'.*Set it with: llmos route set dialogue MODEL$"):
         routes.get("dialogue")
 
 
 def test_removing_or_asking_for_what_is_not_there_names_the_nearest(routes):
-    for ask in (routes.remove, routes.get):
+    for ask in (partial(routes.remove, actor="ada"), routes.get):
         with pytest.raises(NotFound, match=r"Did you mean dialogue\?"):
             ask("dialog")
 
@@ -137,6 +138,7 @@ def test_a_route_shares_its_calls_out_among_several_targets(routes, add):
         shadow=Shadow("other", 10),
         sticky="caller",
         timeout_seconds=30,
+        actor="ada",
     )
     assert routes.get("chat") == route
     assert (route.target, route.percent_of) == ("smollm2@1", {"smollm2@1": 95, "other@1": 5})
@@ -161,7 +163,7 @@ def test_weights_that_do_not_come_to_a_hundred_say_what_they_come_to(routes, add
     add("smollm2")
     add("other")
     with pytest.raises(BadRequest, match=said):
-        routes.set("chat", shares)
+        routes.set("chat", shares, actor="ada")
     with pytest.raises(NotFound, match="no route 'chat'"):
         routes.get("chat")
 
@@ -169,7 +171,7 @@ def test_weights_that_do_not_come_to_a_hundred_say_what_they_come_to(routes, add
 def test_thirds_come_to_a_hundred(routes, add):
     for name in ("a", "b", "c"):
         add(name)
-    routes.set("chat", {"a": 33.33, "b": 33.33, "c": 33.34})
+    routes.set("chat", {"a": 33.33, "b": 33.33, "c": 33.34}, actor="ada")
 
 
 @pytest.mark.parametrize(
@@ -190,9 +192,9 @@ def test_thirds_come_to_a_hundred(routes, add):
 def test_a_route_that_can_not_be_meant_is_refused_and_changes_nothing(routes, add, settings, said):
     add("smollm2")
     add("other")
-    before = routes.set("chat", "smollm2")
+    before = routes.set("chat", "smollm2", actor="ada")
     with pytest.raises((BadRequest, NotFound), match=said):
-        routes.set("chat", "smollm2", **settings)
+        routes.set("chat", "smollm2", **settings, actor="ada")
     assert routes.get("chat") == before
     assert len(routes.history("chat")) == 1
 
@@ -200,30 +202,30 @@ def test_a_route_that_can_not_be_meant_is_refused_and_changes_nothing(routes, ad
 def test_weights_move_in_one_step_and_the_rest_of_the_route_stays(routes, add):
     add("smollm2")
     add("smollm2", 2)
-    routes.set("chat", "smollm2@1", fallbacks=["smollm2"], timeout_seconds=9)
-    route = routes.set_weights("chat", {"smollm2@1": 95, "smollm2@2": 5}, "the canary begins", by="rollouts")
+    routes.set("chat", "smollm2@1", fallbacks=["smollm2"], timeout_seconds=9, actor="ada")
+    route = routes.set_weights("chat", {"smollm2@1": 95, "smollm2@2": 5}, "the canary begins", actor="rollouts")
     assert routes.get("chat") == route
     assert (route.percent_of, route.fallbacks, route.timeout_seconds) == (
         {"smollm2@1": 95, "smollm2@2": 5},
         ("smollm2",),
         9,
     )
-    done = routes.set_weights("chat", {"smollm2@1": 0, "smollm2@2": 100}, "it held")
+    done = routes.set_weights("chat", {"smollm2@1": 0, "smollm2@2": 100}, "it held", actor="ada")
     assert done.percent_of == {"smollm2@2": 100}
     with pytest.raises(BadRequest, match="which is 60"):
-        routes.set_weights("chat", {"smollm2@1": 50, "smollm2@2": 10}, "a slip")
+        routes.set_weights("chat", {"smollm2@1": 50, "smollm2@2": 10}, "a slip", actor="ada")
     with pytest.raises(NotFound, match="no route 'nobody'"):
-        routes.set_weights("nobody", {"smollm2@1": 100}, "")
+        routes.set_weights("nobody", {"smollm2@1": 100}, "", actor="ada")
     assert routes.get("chat") == done
 
 
 def test_every_move_of_a_route_is_in_its_history_and_outlives_it(routes, add):
     add("smollm2")
     add("smollm2", 2)
-    routes.set("chat", "smollm2@1", reason="to begin with", by="ada")
-    routes.set("chat", "smollm2@1", reason="nothing changes")
-    routes.set_weights("chat", {"smollm2@2": 100}, "better", by="rollouts")
-    routes.remove("chat", by="ada")
+    routes.set("chat", "smollm2@1", reason="to begin with", actor="ada")
+    routes.set("chat", "smollm2@1", reason="nothing changes", actor="ada")
+    routes.set_weights("chat", {"smollm2@2": 100}, "better", actor="rollouts")
+    routes.remove("chat", actor="ada")
     removed, moved, made = routes.history("chat")
     assert (made.moved_by, made.reason, made.moved_at, made.before) == ("ada", "to begin with", NOON, None)
     assert made.after["targets"] == {"smollm2@1": 100}
@@ -238,17 +240,17 @@ def test_every_move_of_a_route_is_in_its_history_and_outlives_it(routes, add):
 def test_vectors_of_two_models_are_never_mixed(routes, add):
     add("minilm", family="bert")
     add("other", family="bert")
-    routes.set("embeddings", "minilm")
+    routes.set("embeddings", "minilm", actor="ada")
     with pytest.raises(BadRequest, match=r"minilm@1 turns texts into vectors.*can't be compared"):
-        routes.set("embeddings", {"minilm": 50, "other": 50})
+        routes.set("embeddings", {"minilm": 50, "other": 50}, actor="ada")
     with pytest.raises(BadRequest, match="can't be compared"):
-        routes.set("embeddings", "minilm", fallbacks=["other"])
+        routes.set("embeddings", "minilm", fallbacks=["other"], actor="ada")
 
 
 def test_a_target_that_was_removed_says_so_and_the_others_still_lead(routes, add, registry):
     add("smollm2")
     add("other")
-    routes.set("chat", {"smollm2@1": 60, "other@1": 40})
+    routes.set("chat", {"smollm2@1": 60, "other@1": 40}, actor="ada")
     registry.remove("smollm2@1")
     resolution = routes.resolve("chat")
     assert "The route chat points at smollm2@1." in resolution.targets["smollm2@1"].message

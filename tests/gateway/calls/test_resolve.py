@@ -68,9 +68,9 @@ def test_a_name_is_remembered_once_it_was_found(lookup: Lookup) -> None:
 
 
 def test_a_change_in_this_process_counts_at_once(lookup: Lookup, routes: Routes) -> None:
-    routes.set("chat", "first")
+    routes.set("chat", "first", actor="ada")
     assert lookup.find("chat").here().version.model == "first"
-    routes.set("chat", "second")
+    routes.set("chat", "second", actor="ada")
     assert lookup.remembered("chat") is None
     assert lookup.find("chat").here().version.model == "second"
 
@@ -87,5 +87,5 @@ def test_a_change_by_another_process_counts_at_once(lookup: Lookup, settings: Se
 def test_a_name_that_leads_nowhere_is_asked_for_every_time(lookup: Lookup, routes: Routes) -> None:
     with pytest.raises(ModelNotFound):
         lookup.find("chat")
-    routes.set("chat", "first")
+    routes.set("chat", "first", actor="ada")
     assert lookup.find("chat").here().version.model == "first"

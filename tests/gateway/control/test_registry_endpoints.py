@@ -104,7 +104,7 @@ async def test_what_a_route_or_a_deployment_needs_stays(real: httpx.AsyncClient,
     status, message = error_of(await real.delete("/models/tiny/aliases/prod"))
     assert (status, "llmos route set chat MODEL" in message) == (409, True)
     await real.delete("/routes/chat")
-    Deployments(registry.database, registry).deploy("tiny:prod")
+    Deployments(registry.database, registry).deploy("tiny:prod", actor="ada")
     status, message = error_of(await real.delete("/models/tiny/aliases/prod"))
     assert (status, "llmos undeploy tiny@1" in message) == (409, True)
     assert (await real.get("/models/tiny:prod")).json()["version"] == "tiny@1"

@@ -56,7 +56,7 @@ def registry(tmp_path):
                     files=[VersionFileRow(name="model.gguf", digest=f"sha256:{number:064}", size=1)],
                 )
             )
-    Routes(registry).set("chat", "old@1")
+    Routes(registry).set("chat", "old@1", actor="ada")
     yield registry
     registry.database.close()
 
@@ -106,7 +106,9 @@ def percents(services):
 
 @pytest.mark.anyio
 async def test_a_good_version_takes_the_route_over(services, runner, http):
-    rollout = services.rollouts.begin("new@1", "chat", steps=[50, 100], gate="error_rate <= 1%", min_calls=5)
+    rollout = services.rollouts.begin(
+        "new@1", "chat", steps=[50, 100], gate="error_rate <= 1%", min_calls=5, actor="ada"
+    )
     await look(runner)
     assert percents(services) == {"old@1": 50, "new@1": 50}
     await look(runner)
@@ -122,7 +124,9 @@ async def test_a_good_version_takes_the_route_over(services, runner, http):
 
 @pytest.mark.anyio
 async def test_a_version_that_fails_goes_back_by_itself_with_the_numbers(services, runner, http, pool):
-    rollout = services.rollouts.begin("new@1", "chat", steps=[50, 100], gate="error_rate <= 10%", min_calls=5)
+    rollout = services.rollouts.begin(
+        "new@1", "chat", steps=[50, 100], gate="error_rate <= 10%", min_calls=5, actor="ada"
+    )
     await look(runner)
     pool.says["new@1"] = [ReplicaFailed("The model's process died.")]
     assert set(await ask(http, 40)) == {"old@1", 502}
@@ -136,7 +140,7 @@ async def test_a_version_that_fails_goes_back_by_itself_with_the_numbers(service
 @pytest.mark.anyio
 async def test_a_version_that_cannot_be_loaded_never_gets_a_call(services, runner, pool, http):
     pool.says["new@1"] = [UnsupportedModel("This engine knows no such family.")]
-    rollout = services.rollouts.begin("new@1", "chat")
+    rollout = services.rollouts.begin("new@1", "chat", actor="ada")
     await look(runner)
     ended = services.rollouts.get(rollout.id)
     assert (ended.state, ended.reason) == ("rolled_back", "new@1 can't answer: This engine knows no such family.")
@@ -148,7 +152,7 @@ async def test_a_version_that_cannot_be_loaded_never_gets_a_call(services, runne
 async def test_cases_are_tried_before_any_caller_meets_the_version(services, runner, pool, gate, state):
     pool.says["new@1"] = ["The capital is ", "Paris."]
     cases = [{"prompt": "France?", "contains": "paris"}, {"prompt": "Italy?", "matches": r"\bRome\b"}]
-    rollout = services.rollouts.begin("new@1", "chat", gate=gate, cases=cases)
+    rollout = services.rollouts.begin("new@1", "chat", gate=gate, cases=cases, actor="ada")
     await look(runner)
     ended = services.rollouts.get(rollout.id)
     assert (ended.state, ended.scores) == (state, {"new": 0.5})
@@ -158,7 +162,9 @@ async def test_cases_are_tried_before_any_caller_meets_the_version(services, run
 @pytest.mark.anyio
 async def test_a_score_is_compared_with_what_answered_before(services, runner, pool):
     pool.says |= {"new@1": ["no"], "old@1": ["yes"]}
-    rollout = services.rollouts.begin("new@1", "chat", gate="score >= 1x", cases=[{"prompt": "Well?", "equals": "yes"}])
+    rollout = services.rollouts.begin(
+        "new@1", "chat", gate="score >= 1x", cases=[{"prompt": "Well?", "equals": "yes"}], actor="ada"
+    )
     await look(runner)
     assert services.rollouts.get(rollout.id).scores == {"new": 0.0, "before": 1.0}
     assert services.rollouts.get(rollout.id).state == "rolled_back"
@@ -168,7 +174,7 @@ async def test_a_score_is_compared_with_what_answered_before(services, runner, p
 async def test_a_first_step_of_all_calls_is_compared_with_those_before_it(services, runner, http):
     """p95_first_token says something of these answers; how fast they are beside each other is beside the point."""
     gate = "p95_first_token <= 1000000x"
-    rollout = services.rollouts.begin("new@1", "chat", steps=[100], gate=gate, min_calls=5)
+    rollout = services.rollouts.begin("new@1", "chat", steps=[100], gate=gate, min_calls=5, actor="ada")
     await ask(http, 10)
     await look(runner)
     assert percents(services) == {"new@1": 100}
@@ -188,7 +194,7 @@ async def test_a_version_that_takes_long_to_load_is_waited_for(services, runner,
             raise Unavailable("new@1 is being loaded, 40 % so far.", retry_after_seconds=9)
 
     pool.ensure = ensure
-    rollout = services.rollouts.begin("new@1", "chat")
+    rollout = services.rollouts.begin("new@1", "chat", actor="ada")
     await look(runner)
     assert services.rollouts.get(rollout.id).state == "running"
     assert asked[0] == ("new@1", True)
@@ -197,7 +203,9 @@ async def test_a_version_that_takes_long_to_load_is_waited_for(services, runner,
 @pytest.mark.anyio
 async def test_who_cannot_answer_the_cases_is_named(services, runner, pool):
     pool.says["old@1"] = [ReplicaFailed("The model's process died.")]
-    rollout = services.rollouts.begin("new@1", "chat", gate="score >= 1x", cases=[{"prompt": "Well?", "equals": "yes"}])
+    rollout = services.rollouts.begin(
+        "new@1", "chat", gate="score >= 1x", cases=[{"prompt": "Well?", "equals": "yes"}], actor="ada"
+    )
     await look(runner)
     assert services.rollouts.get(rollout.id).reason == "old@1 can't answer: The model's process died."
 
@@ -206,9 +214,11 @@ async def test_who_cannot_answer_the_cases_is_named(services, runner, pool):
 async def test_a_rollout_that_is_undone_stops_trying_its_cases(services, runner, pool):
     waits = asyncio.Event()
     pool.ensure = lambda *_, **__: waits.wait()
-    rollout = services.rollouts.begin("new@1", "chat", gate="score >= 1", cases=[{"prompt": "Well?", "equals": "yes"}])
+    rollout = services.rollouts.begin(
+        "new@1", "chat", gate="score >= 1", cases=[{"prompt": "Well?", "equals": "yes"}], actor="ada"
+    )
     await runner.look()
-    services.rollouts.roll_back_route("chat")
+    services.rollouts.roll_back_route("chat", actor="ada")
     await look(runner)
     assert services.rollouts.get(rollout.id).state == "rolled_back"
     assert pool.requests == []
@@ -216,7 +226,7 @@ async def test_a_rollout_that_is_undone_stops_trying_its_cases(services, runner,
 
 @pytest.mark.anyio
 async def test_a_step_that_waits_says_for_what(services, runner, http):
-    rollout = services.rollouts.begin("new@1", "chat", steps=[100], gate="error_rate <= 1%", min_calls=5)
+    rollout = services.rollouts.begin("new@1", "chat", steps=[100], gate="error_rate <= 1%", min_calls=5, actor="ada")
     await look(runner)
     await ask(http, 3)
     await look(runner)
@@ -229,7 +239,7 @@ async def test_a_step_that_nobody_calls_goes_back_when_its_time_is_over(services
     rollouts = Rollouts(services.registry.database, services.routes, services.deployments, clock=lambda: now[0])
     services = dataclasses.replace(services, rollouts=rollouts)
     runner = RolloutRunner(services, clock=lambda: now[0])
-    rollout = rollouts.begin("new@1", "chat", max_hold_seconds=60)
+    rollout = rollouts.begin("new@1", "chat", max_hold_seconds=60, actor="ada")
     await look(runner)
     now[0] += timedelta(seconds=59)
     await look(runner)
@@ -244,7 +254,9 @@ async def test_a_step_that_nobody_calls_goes_back_when_its_time_is_over(services
 @pytest.mark.anyio
 async def test_no_call_is_lost_in_any_switch(services, runner, http):
     """Callers never stop while a version goes all the way, and back again: every call is answered."""
-    rollout = services.rollouts.begin("new@1", "chat", steps=[10, 50, 100], gate="error_rate <= 0%", min_calls=3)
+    rollout = services.rollouts.begin(
+        "new@1", "chat", steps=[10, 50, 100], gate="error_rate <= 0%", min_calls=3, actor="ada"
+    )
     said, is_over = Counter(), asyncio.Event()
 
     async def call_on():
@@ -254,7 +266,7 @@ async def test_no_call_is_lost_in_any_switch(services, runner, http):
     callers = [asyncio.create_task(call_on()) for _ in range(3)]
     while services.rollouts.get(rollout.id).state != "finished":
         await look(runner)
-    services.rollouts.roll_back_route("chat")
+    services.rollouts.roll_back_route("chat", actor="ada")
     before = said["old@1"]
     while said["old@1"] < before + 20:
         await asyncio.wait(callers, timeout=0.01)
@@ -265,7 +277,9 @@ async def test_no_call_is_lost_in_any_switch(services, runner, http):
 
 @pytest.mark.anyio
 async def test_a_server_that_comes_after_one_that_died_goes_on(services, runner, http):
-    rollout = services.rollouts.begin("new@1", "chat", steps=[50, 100], gate="error_rate <= 0%", min_calls=3)
+    rollout = services.rollouts.begin(
+        "new@1", "chat", steps=[50, 100], gate="error_rate <= 0%", min_calls=3, actor="ada"
+    )
     await look(runner)
     after = RolloutRunner(services)  # what the dead one remembered of calls is gone, what it decided isn't
     await ask(http, 30)

@@ -36,6 +36,8 @@ MAX_EVENTS = 1000
 
 RUNNERS = ("native",)
 
+_REASONS = {"deployed": "Deployed.", "changed": "Deployed again with other settings."}
+
 Check = Callable[[Version], Sequence[str]]
 """Says, a sentence each, why a version should not be deployed."""
 
@@ -73,6 +75,8 @@ class DeploymentEvent:
     at: datetime
     kind: str
     """deployed, changed, slept, woken, scaled, ready, died, failed, removed."""
+    actor: str | None
+    """Who caused it: a user, a key, or a part of the server. None in events from before it was recorded."""
     reason: str
     data: Mapping[str, Any] = field(default_factory=dict)
 
@@ -119,6 +123,7 @@ class Deployments:
         self,
         ref: str,
         *,
+        actor: str,
         min_replicas: int = 1,
         max_replicas: int = 1,
         idle_seconds: int | None = None,
@@ -163,15 +168,14 @@ class Deployments:
                 kind, data = "changed", {name: value for name, value in wanted.items() if getattr(row, name) != value}
                 if row.asleep and min_replicas > 0:
                     row.asleep = False
-                    self._record_event(session, version.ref, "woken", "The owner deployed it again.")
+                    self._record_event(session, version.ref, "woken", actor, "Deployed with at least one replica.")
             for name, value in wanted.items():
                 setattr(row, name, value)
             row.updated_at = now
             if data:
-                because = f"Forced although: {' '.join(reasons)}" if reasons else "The owner asked for it."
-                self._record_event(
-                    session, version.ref, kind, because, data | {"reasons": reasons} if reasons else data
-                )
+                reason = f"Forced although: {' '.join(reasons)}" if reasons else _REASONS[kind]
+                facts = data | {"reasons": reasons} if reasons else data
+                self._record_event(session, version.ref, kind, actor, reason, facts)
             session.flush()
             deployment = _deployment(row)
         self._tell()
@@ -181,6 +185,7 @@ class Deployments:
         self,
         ref: str,
         *,
+        actor: str,
         replicas: int | None = None,
         min_replicas: int | None = None,
         max_replicas: int | None = None,
@@ -202,10 +207,10 @@ class Deployments:
             for name, value in wanted.items():
                 setattr(row, name, value)
             if data:
-                self._record_event(session, _ref(row), "changed", "The owner asked for it.", data)
+                self._record_event(session, _ref(row), "changed", actor, "Scaled.", data)
         return _deployment(row)
 
-    def sleep(self, ref: str, reason: str = "The owner asked for it.") -> Deployment:
+    def sleep(self, ref: str, *, actor: str, reason: str = "Put to sleep.") -> Deployment:
         """Want no replica of it until it is asked for. Raises NotFound, and Conflict where it is to be kept warm."""
         with self._changing(ref) as (session, row):
             if row.keep_warm:
@@ -217,22 +222,22 @@ class Deployments:
             row.updated_at = self._clock()
             if not row.asleep:
                 row.asleep = True
-                self._record_event(session, _ref(row), "slept", reason)
+                self._record_event(session, _ref(row), "slept", actor, reason)
         return _deployment(row)
 
-    def wake(self, ref: str, reason: str = "The owner asked for it.") -> Deployment:
+    def wake(self, ref: str, *, actor: str, reason: str = "Woken.") -> Deployment:
         """Want its replicas again. Raises NotFound."""
         with self._changing(ref) as (session, row):
             if row.asleep:
                 row.asleep = False
-                self._record_event(session, _ref(row), "woken", reason)
+                self._record_event(session, _ref(row), "woken", actor, reason)
         return _deployment(row)
 
-    def remove(self, ref: str) -> Deployment:
+    def remove(self, ref: str, *, actor: str) -> Deployment:
         """Want it no more; its history stays. Who calls the version then has it loaded on demand. Raises NotFound."""
         with self._changing(ref) as (session, row):
             row.removed_at = self._clock()
-            self._record_event(session, _ref(row), "removed", "The owner asked for it.")
+            self._record_event(session, _ref(row), "removed", actor, "Undeployed.")
         return _deployment(row)
 
     def get(self, ref: str) -> Deployment:
@@ -254,10 +259,12 @@ class Deployments:
                 raise self._not_found(session, ref)
             return [_event(row) for row in rows]
 
-    def record_event(self, ref: str, kind: str, reason: str, data: Mapping[str, Any] | None = None) -> None:
+    def record_event(
+        self, ref: str, kind: str, reason: str, data: Mapping[str, Any] | None = None, *, actor: str
+    ) -> None:
         """Add to the history of a deployment. `ref`: of its Version, as it is."""
         with self._database.transaction() as session:
-            self._record_event(session, ref, kind, reason, data)
+            self._record_event(session, ref, kind, actor, reason, data)
 
     def refuse_removal(self, session: Session, model: str, alias: str | None, numbers: Sequence[int]) -> None:
         """Raise Conflict, with the next command, where a deployment needs these versions, or was made by the alias."""
@@ -335,10 +342,18 @@ class Deployments:
         return NotFound(f"{ref[:80]} isn't deployed. {hint} Deploy it with: llmos deploy {ref[:80]}", param="ref")
 
     def _record_event(
-        self, session: Session, ref: str, kind: str, reason: str, data: Mapping[str, Any] | None = None
+        self,
+        session: Session,
+        ref: str,
+        kind: str,
+        actor: str,
+        reason: str,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         session.add(
-            DeploymentEventRow(deployment=ref, at=self._clock(), kind=kind, reason=reason, data=dict(data or {}))
+            DeploymentEventRow(
+                deployment=ref, at=self._clock(), kind=kind, actor=actor, reason=reason, data=dict(data or {})
+            )
         )
         session.flush()
         queries.forget_old_deployment_events(session, ref, MAX_EVENTS)
@@ -406,4 +421,4 @@ def _deployment(row: DeploymentRow) -> Deployment:
 
 
 def _event(row: DeploymentEventRow) -> DeploymentEvent:
-    return DeploymentEvent(at=row.at, kind=row.kind, reason=row.reason, data=row.data)
+    return DeploymentEvent(at=row.at, kind=row.kind, actor=row.actor, reason=row.reason, data=row.data)

@@ -31,6 +31,12 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+ACTOR = "reconciler"
+"""The actor, in the history of a deployment, of what the server does by itself."""
+
+AUTOSCALER = "autoscaler"
+"""The actor of a change in the number of replicas under load."""
+
 POLL_SECONDS = 0.5
 """How soon a change is noticed that another process has made, and how often the load is looked at."""
 
@@ -83,7 +89,7 @@ class Reconciler:
         self._kept: dict[str, _Kept] = {}
         self._wanted = _Wanted({}, {}, frozenset())
         self._state: int | None = None
-        self._notes: list[tuple[str, str, str, Mapping[str, Any]]] = []
+        self._pending_events: list[tuple[str, str, str, Mapping[str, Any]]] = []
         self._discarding: dict[str, asyncio.Task[None]] = {}
         self._problems: dict[str, str] = {}
         self._num_cores = inspect_hardware().num_cores
@@ -130,7 +136,7 @@ class Reconciler:
         self._forget_removed()
         self._pool.tend()
         self._report_capacity()
-        await self._write_notes()
+        await self._record_events()
 
     async def _read(self) -> None:
         state = self._deployments.database.state()
@@ -165,16 +171,16 @@ class Reconciler:
                 return
             if not usage.num_wanted:
                 return
-            await self._commit("wake", self._deployments.wake, ref, "A request came.")
+            await self._commit("wake", partial(self._deployments.wake, ref, actor=ACTOR, reason="A request came."))
         if kept.slept_at is not None:
             kept.slept_at, kept.scale = None, Scale(num_replicas=max(1, deployment.min_replicas))
         elif _is_idle(deployment, usage.num_wanted, usage.idle_seconds):
             reason = f"Idle for {deployment.idle_seconds} seconds."
-            asleep = await self._commit("sleep", self._deployments.sleep, ref, reason)
+            asleep = await self._commit("sleep", partial(self._deployments.sleep, ref, actor=ACTOR, reason=reason))
             if _is_idle(deployment, 1, self._pool.usage(ref).idle_seconds):
                 self._put_to_sleep(kept, asleep, files, config)
                 return
-            await self._commit("wake", self._deployments.wake, ref, "A request came.")
+            await self._commit("wake", partial(self._deployments.wake, ref, actor=ACTOR, reason="A request came."))
         self._rescale(kept, deployment)
         self._failpoint("scale")
         self._pool.scale(ref, files, kept.scale.num_replicas, config)
@@ -197,7 +203,7 @@ class Reconciler:
         if kept.scale.num_replicas != before.num_replicas and least <= before.num_replicas <= most:
             reason = f"{demand.num_choices} choices are open, with {demand.tokens_in_flight:,} tokens in flight."
             numbers = {"from": before.num_replicas, "to": kept.scale.num_replicas}
-            self._notes.append((deployment.ref, "scaled", reason, numbers))
+            self._pending_events.append((deployment.ref, "scaled", reason, numbers))
 
     def _config_of(self, deployment: Deployment) -> EngineConfig:
         """Replicas share this machine's cores: together they have as many threads as it has cores, when nobody says."""
@@ -226,17 +232,20 @@ class Reconciler:
 
     def _on_pool_event(self, version: str, kind: str, reason: str, data: Mapping[str, Any]) -> None:
         if version in self._kept:
-            self._notes.append((version, kind, reason, data))
+            self._pending_events.append((version, kind, reason, data))
             self._has_news.set()
 
-    async def _write_notes(self) -> None:
-        notes, self._notes = self._notes, []
-        for note in notes:
-            await self._commit("record", self._deployments.record_event, *note)
+    async def _record_events(self) -> None:
+        events, self._pending_events = self._pending_events, []
+        for event in events:
+            await self._commit(
+                "record",
+                partial(self._deployments.record_event, *event, actor=AUTOSCALER if event[1] == "scaled" else ACTOR),
+            )
 
-    async def _commit(self, name: str, change: Callable[..., T], *arguments: object) -> T:
+    async def _commit(self, name: str, change: Callable[[], T]) -> T:
         self._failpoint(f"before {name}")
-        result = await asyncio.to_thread(change, *arguments)
+        result = await asyncio.to_thread(change)
         self._failpoint(f"after {name}")
         return result
 

@@ -35,6 +35,9 @@ State = Literal["starting", "running", "finished", "rolled_back", "stopped"]
 
 STATES: tuple[State, ...] = ("starting", "running", "finished", "rolled_back", "stopped")
 ACTIVE: tuple[State, ...] = ("starting", "running")
+ACTOR = "rollouts"
+"""The actor of what a rollout does by itself, in its own history and in its route's."""
+
 DEFAULT_STEPS = (5.0, 25.0, 100.0)
 DEFAULT_MIN_CALLS = 20
 MAX_MIN_CALLS = 4000
@@ -90,6 +93,8 @@ class RolloutEvent:
     at: datetime
     kind: str
     """began, stepped, finished, rolled_back, stopped."""
+    actor: str | None
+    """Who caused it. None in events from before it was recorded."""
     reason: str
     data: Mapping[str, Any]
 
@@ -111,7 +116,7 @@ class Rollouts:
         max_hold_seconds: int | None = None,
         cases: Sequence[Mapping[str, Any]] = (),
         force: bool = False,
-        by: str | None = None,
+        actor: str,
     ) -> Rollout:
         """Promote the version that `ref` names on a route. It is deployed beside what answers now, and gets no call
         before it is loaded and its cases are tried.
@@ -141,7 +146,7 @@ class Rollouts:
         try:
             self._deployments.get(version.ref)
         except NotFound:
-            self._deployments.deploy(version.ref, force=force)
+            self._deployments.deploy(version.ref, force=force, actor=actor)
         now = self._clock()
         with self._database.transaction() as session:
             current = self._routes.percents_in(session, route)
@@ -163,14 +168,14 @@ class Rollouts:
                 baseline={},
                 scores={},
                 reason=f"{version.ref} is loaded" + (" and tries its cases" if tried else ""),
-                begun_by=by,
+                begun_by=actor,
                 created_at=now,
             )
             session.add(row)
             session.flush()
             percents = ", ".join(f"{step:g} %" for step in shares)
             self._record_event(
-                session, row, "began", f"{version.ref} is to take {route} over: {percents}; gate: {gate}"
+                session, row, "began", actor, f"{version.ref} is to take {route} over: {percents}; gate: {gate}"
             )
             return _rollout(row)
 
@@ -201,7 +206,7 @@ class Rollouts:
         with self._database.session() as session:
             self._row(session, id)
             return [
-                RolloutEvent(at=row.at, kind=row.kind, reason=row.reason, data=row.data)
+                RolloutEvent(at=row.at, kind=row.kind, actor=row.actor, reason=row.reason, data=row.data)
                 for row in queries.rollout_events(session, id)
             ]
 
@@ -236,9 +241,13 @@ class Rollouts:
             row.step, row.state, row.step_began_at, row.reason = row.step + 1, "running", self._clock(), because.reason
             percent = row.steps[row.step]
             self._routes.set_weights_in(
-                session, row.route, _shares(row), reason=f"rollout {row.id}: {row.target} gets {percent:g} %"
+                session,
+                row.route,
+                _shares(row),
+                reason=f"rollout {row.id}: {row.target} gets {percent:g} %",
+                actor=ACTOR,
             )
-            self._record_event(session, row, "stepped", because.reason, {"percent": percent})
+            self._record_event(session, row, "stepped", ACTOR, because.reason, {"percent": percent})
             return _rollout(row)
 
     def roll_back(self, seen: Rollout, reason: str) -> Rollout:
@@ -249,7 +258,7 @@ class Rollouts:
             row = self._row(session, seen.id, for_update=True)
             if row.state in ACTIVE and not self._stop_if_taken_over(session, row):
                 if can_go_back or row.step < 0:
-                    self._give_back(session, row, reason)
+                    self._give_back(session, row, reason, ACTOR)
                 else:
                     self._end(
                         session,
@@ -259,7 +268,7 @@ class Rollouts:
                     )
             return _rollout(row)
 
-    def roll_back_route(self, route: str, *, by: str | None = None) -> Rollout:
+    def roll_back_route(self, route: str, *, actor: str) -> Rollout:
         """Undo what runs or ran last on a route, at once. Raises NotFound for a route that there is not, and Conflict,
         with what to do, where there is nothing to undo or to go back to."""
         self._routes.get(route)
@@ -280,16 +289,18 @@ class Rollouts:
                     f"{route} was changed after the rollout of {row.target}. Look at its history, and set it:"
                     f" llmos route history {route}"
                 )
-            self._give_back(session, row, f"{by or 'the owner'} asked for it")
+            self._give_back(session, row, f"{actor} asked for it", actor)
             return _rollout(row)
 
-    def _give_back(self, session: Session, row: RolloutRow, reason: str) -> None:
-        self._routes.set_weights_in(session, row.route, row.before, reason=f"rollout {row.id} goes back: {reason}")
-        self._end(session, row, "rolled_back", reason)
+    def _give_back(self, session: Session, row: RolloutRow, reason: str, actor: str) -> None:
+        self._routes.set_weights_in(
+            session, row.route, row.before, reason=f"rollout {row.id} goes back: {reason}", actor=actor
+        )
+        self._end(session, row, "rolled_back", reason, actor)
 
-    def _end(self, session: Session, row: RolloutRow, state: State, reason: str) -> None:
+    def _end(self, session: Session, row: RolloutRow, state: State, reason: str, actor: str = ACTOR) -> None:
         row.state, row.reason, row.ended_at = state, reason, self._clock()
-        self._record_event(session, row, state, reason)
+        self._record_event(session, row, state, actor, reason)
 
     def _stop_if_taken_over(self, session: Session, row: RolloutRow) -> bool:
         current = self._routes.percents_in(session, row.route)
@@ -307,9 +318,19 @@ class Rollouts:
             )
 
     def _record_event(
-        self, session: Session, row: RolloutRow, kind: str, reason: str, data: Mapping[str, Any] | None = None
+        self,
+        session: Session,
+        row: RolloutRow,
+        kind: str,
+        actor: str,
+        reason: str,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
-        session.add(RolloutEventRow(rollout=row.id, at=self._clock(), kind=kind, reason=reason, data=dict(data or {})))
+        session.add(
+            RolloutEventRow(
+                rollout=row.id, at=self._clock(), kind=kind, actor=actor, reason=reason, data=dict(data or {})
+            )
+        )
 
     def _row(self, session: Session, id: int, *, for_update: bool = False) -> RolloutRow:
         row = session.get(RolloutRow, id, with_for_update=for_update, populate_existing=for_update)

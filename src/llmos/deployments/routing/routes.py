@@ -121,7 +121,7 @@ class Routes:
         sticky: Sticky = "user",
         timeout_seconds: float | None = None,
         reason: str | None = None,
-        by: str | None = None,
+        actor: str,
     ) -> Route:
         """Say what answers to a name: one target, or several with the percent of the calls that each gets.
 
@@ -142,9 +142,9 @@ class Routes:
         )
         self._check_targets(name, route.targets)
         with self._database.transaction() as session:
-            return self._put(session, queries.route(session, name, for_update=True), route, reason, by)
+            return self._put(session, queries.route(session, name, for_update=True), route, reason, actor)
 
-    def set_weights(self, name: str, percent_of: Mapping[str, float], reason: str, *, by: str | None = None) -> Route:
+    def set_weights(self, name: str, percent_of: Mapping[str, float], reason: str, *, actor: str) -> Route:
         """Share a route's calls out anew among these targets, all at once; the rest of the route stays as it is.
 
         The next call goes by the new weights, and calls that run stay where they are. A target at 0 is dropped, one
@@ -152,15 +152,15 @@ class Routes:
         """
         self._check_targets(name, list(check_percents(percent_of)))
         with self._database.transaction() as session:
-            return self.set_weights_in(session, name, percent_of, reason=reason, by=by)
+            return self.set_weights_in(session, name, percent_of, reason=reason, actor=actor)
 
     def set_weights_in(
-        self, session: Session, name: str, percent_of: Mapping[str, float], *, reason: str, by: str | None = None
+        self, session: Session, name: str, percent_of: Mapping[str, float], *, reason: str, actor: str
     ) -> Route:
         """The same in a transaction of somebody else, who has looked at the targets."""
         row = self._row(session, name, for_update=True)
         route = replace(with_weights(route_of(row), percent_of), updated_at=self._clock())
-        return self._put(session, row, route, reason, by)
+        return self._put(session, row, route, reason, actor)
 
     def percents_in(self, session: Session, name: str) -> Mapping[str, float] | None:
         """Return a route's weights, which nobody else changes before the transaction ends; None where it is gone."""
@@ -195,10 +195,10 @@ class Routes:
         self._check_targets(name, [*route.percent_of, version.ref])
         return version
 
-    def remove(self, name: str, *, reason: str | None = None, by: str | None = None) -> None:
+    def remove(self, name: str, *, reason: str | None = None, actor: str) -> None:
         with self._database.transaction() as session:
             row = self._row(session, name, for_update=True)
-            self._record_move(session, name, route_of(row), None, reason, by)
+            self._record_move(session, name, route_of(row), None, reason, actor)
             session.delete(row)
 
     def history(self, name: str, limit: int = MAX_MOVES) -> Sequence[Move]:
@@ -222,15 +222,15 @@ class Routes:
         defaults = [route.target for route in self.list() if route.name == DEFAULT_ROUTE and route not in dangling]
         return f"llmos route set {name} {defaults[0] if defaults else 'MODEL'}"
 
-    def _put(self, session: Session, row: RouteRow | None, route: Route, reason: str | None, by: str | None) -> Route:
+    def _put(self, session: Session, row: RouteRow | None, route: Route, reason: str | None, actor: str) -> Route:
         before = None if row is None else route_of(row)
         write(session, row, route)
         if before is None or before.settings() != route.settings():
-            self._record_move(session, route.name, before, route, reason, by)
+            self._record_move(session, route.name, before, route, reason, actor)
         return route
 
     def _record_move(
-        self, session: Session, name: str, before: Route | None, after: Route | None, reason: str | None, by: str | None
+        self, session: Session, name: str, before: Route | None, after: Route | None, reason: str | None, actor: str
     ) -> None:
         def settings(route: Route | None) -> dict[str, Any] | None:
             return None if route is None else route.settings()
@@ -239,7 +239,7 @@ class Routes:
             RouteMoveRow(
                 route=name,
                 moved_at=self._clock(),
-                moved_by=by,
+                moved_by=actor,
                 reason=reason,
                 before=settings(before),
                 after=settings(after),

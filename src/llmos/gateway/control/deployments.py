@@ -12,7 +12,7 @@ from llmos.deployments.desired.deployments import Deployment, DeploymentEvent, r
 from llmos.deployments.replicas.status import VersionStatus
 from llmos.engine.messages import Ready
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.replies import json_response, services_of, tenant_of
 from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.services import Services
 
@@ -111,6 +111,8 @@ class ScaleRequest(RequestObject, kw_only=True):
 class HappenedEvent(msgspec.Struct, kw_only=True):
     at: datetime
     kind: str
+    actor: str | None
+    """Who caused it: a key, a user or a part of the server. None in events from before it was recorded."""
     reason: str
     data: dict[str, Any]
 
@@ -152,6 +154,7 @@ async def put_deployment(request: Request, name: str) -> Response:
     deployment = await asyncio.to_thread(
         services.deployments.deploy,
         name,
+        actor=tenant_of(request),
         min_replicas=least,
         max_replicas=most,
         idle_seconds=asked.idle_seconds,
@@ -183,6 +186,7 @@ async def scale_deployment(request: Request, name: str) -> Response:
     await asyncio.to_thread(
         services.deployments.scale,
         version,
+        actor=tenant_of(request),
         replicas=asked.replicas,
         min_replicas=asked.min_replicas,
         max_replicas=asked.max_replicas,
@@ -198,7 +202,7 @@ async def sleep_deployment(request: Request, name: str) -> Response:
     services = services_of(request)
     version = await _version_of(services, name)
     if await _wanted(services, version) is not None:
-        await asyncio.to_thread(services.deployments.sleep, version)
+        await asyncio.to_thread(services.deployments.sleep, version, actor=tenant_of(request))
     else:
         await _stop(services, version)
     return json_response(await _describe(services, version))
@@ -208,7 +212,7 @@ async def sleep_deployment(request: Request, name: str) -> Response:
 async def wake_deployment(request: Request, name: str) -> Response:
     services = services_of(request)
     version = await _version_of(services, name)
-    await asyncio.to_thread(services.deployments.wake, version)
+    await asyncio.to_thread(services.deployments.wake, version, actor=tenant_of(request))
     return json_response(await _describe(services, version))
 
 
@@ -221,7 +225,7 @@ async def remove_deployment(request: Request, name: str) -> Response:
     if await _wanted(services, version) is None:
         await _stop(services, version)
         return Response(status_code=204)
-    await asyncio.to_thread(services.deployments.remove, version)
+    await asyncio.to_thread(services.deployments.remove, version, actor=tenant_of(request))
     if version in _running(services):
         await services.pool.stop(version)
     return Response(status_code=204)

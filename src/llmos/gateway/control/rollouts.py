@@ -70,6 +70,8 @@ class RolloutEventDescription(msgspec.Struct, kw_only=True):
     at: datetime
     kind: str
     """began, stepped, finished, rolled_back or stopped."""
+    actor: str | None
+    """Who caused it: a key, a user or a part of the server. None in events from before it was recorded."""
     reason: str
     data: dict[str, Any]
 
@@ -108,7 +110,7 @@ async def promote(request: Request) -> Response:
         max_hold_seconds=asked.max_hold_seconds,
         cases=asked.cases,
         force=asked.force,
-        by=tenant_of(request),
+        actor=tenant_of(request),
     )
     return json_response(describe(rollout))
 
@@ -136,7 +138,7 @@ async def get_rollout_history(request: Request, id: int) -> Response:
 async def roll_back(request: Request, name: str) -> Response:
     """The Route gets the weights back that it had before, whether the Rollout still runs or has finished."""
     rollouts = services_of(request).rollouts
-    rollout = await asyncio.to_thread(rollouts.roll_back_route, name, by=tenant_of(request))
+    rollout = await asyncio.to_thread(rollouts.roll_back_route, name, actor=tenant_of(request))
     return json_response(describe(rollout))
 
 

@@ -177,7 +177,7 @@ async def set_route(request: Request, name: str) -> Response:
         sticky=sticky_of(asked.sticky),
         timeout_seconds=asked.timeout_seconds,
         reason=asked.reason,
-        by=tenant_of(request),
+        actor=tenant_of(request),
     )
     return json_response(_route(route))
 
@@ -192,7 +192,7 @@ async def set_weights(request: Request, name: str) -> Response:
     """All at once; fallbacks, shadow and the rest stay as they are."""
     asked = await parse_body(request, WeightsRequest)
     routes, shares = services_of(request).routes, percents(asked.targets)
-    route = await asyncio.to_thread(routes.set_weights, name, shares, asked.reason, by=tenant_of(request))
+    route = await asyncio.to_thread(routes.set_weights, name, shares, asked.reason, actor=tenant_of(request))
     return json_response(_route(route))
 
 
@@ -215,7 +215,7 @@ async def get_route_evidence(request: Request, name: str) -> Response:
 
 @router.delete("/{name}", summary="Remove a Route", status_code=204)
 async def remove_route(request: Request, name: str) -> Response:
-    await asyncio.to_thread(services_of(request).routes.remove, name, by=tenant_of(request))
+    await asyncio.to_thread(services_of(request).routes.remove, name, actor=tenant_of(request))
     return Response(status_code=204)
 
 

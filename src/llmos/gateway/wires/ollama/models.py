@@ -12,7 +12,7 @@ from llmos.deployments.removing import remove
 from llmos.engine.architectures import is_encoder
 from llmos.engine.checkpoint.metadata import Metadata
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.replies import json_response, services_of, tenant_of
 from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.services import Services
 from llmos.gateway.wires.ollama.fields import plain_name
@@ -149,7 +149,7 @@ async def ollama_copy(request: Request) -> Response:
     asked = await parse_body(request, CopyRequest)
     services = services_of(request)
     found = await asyncio.to_thread(services.routes.resolve_primary, plain_name(asked.source))
-    await asyncio.to_thread(services.routes.set, plain_name(asked.destination), found.ref)
+    await asyncio.to_thread(services.routes.set, plain_name(asked.destination), found.ref, actor=tenant_of(request))
     return Response(status_code=200)
 
 
@@ -163,10 +163,10 @@ async def ollama_delete(request: Request) -> Response:
     name = (await parse_body(request, NamedRequest)).plain()
     services = services_of(request)
     if name in {route.name for route in await asyncio.to_thread(services.routes.list)}:
-        await asyncio.to_thread(services.routes.remove, name)
+        await asyncio.to_thread(services.routes.remove, name, actor=tenant_of(request))
         return Response(status_code=200)
     try:
-        removed = await asyncio.to_thread(remove, services.registry, name)
+        removed = await asyncio.to_thread(remove, services.registry, name, actor=tenant_of(request))
     except BadRequest:
         raise NotFound(f"There is no model {name[:80]!r}.", param="model") from None
     for version in removed.versions:
