@@ -74,7 +74,7 @@ def deploy(
         "force": force,
     }
     if (server := remote_server(load_settings())) is not None:
-        deployed = server.deployments.deploy(model, actor=this_user(), **wanted)
+        deployed = server.deployments.deploy(model, **wanted)
         ref, facts = deployed.version, deployed.raw
         if route is not None:
             server.routes.set(route, ref)
