@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+import llmos.core.jobs.tables
 import llmos.data.tables
 import llmos.deployments.tables
 import llmos.models.tables
