@@ -16,16 +16,16 @@ from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
+from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.providers import Providers
-from llmos.deployments.providers.remotes import Remotes
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.gateway.app import create_app
-from llmos.gateway.calls.resolve import Lookup
 from llmos.gateway.server import Server, listen
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.security.auth import OwnerKey
 from llmos.security.secrets import Secrets
+from support.pipelines import pipeline_parts, watch
 from support.real_server import Running, serving
 from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes
 
@@ -46,6 +46,7 @@ def services(pool: FakePool, tmp_path: Path, database: Database) -> Services:
     registry = FakeRegistry()
     routes = FakeRoutes(registry)
     providers = Providers(database, Secrets(tmp_path / "keys" / "master"))
+    clients = ProviderClients(providers)
     services = Services(
         settings=load_settings({"LLMOS_HOME": str(tmp_path)}),
         registry=registry,  # type: ignore[arg-type]
@@ -54,15 +55,15 @@ def services(pool: FakePool, tmp_path: Path, database: Database) -> Services:
         rollouts=Rollouts(database, routes, deployments),  # type: ignore[arg-type]
         reconciler=Reconciler(deployments, registry, pool),  # type: ignore[arg-type]
         providers=providers,
-        remotes=Remotes(providers),
-        lookup=Lookup(routes, registry),  # type: ignore[arg-type]
+        provider_clients=clients,
+        **pipeline_parts(routes, registry, pool, clients),
         files=(files := Files(database, tmp_path / "files")),
         batches=Batches(database, files),
         responses=KeptResponses(database),
         pool=pool,  # type: ignore[arg-type]
         owner_key=OwnerKey(KEY),
     )
-    services.metrics.watch(pool.status, services.admission.calls, services.batches.by_status)
+    watch(services)
     return services
 
 
@@ -83,8 +84,8 @@ async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://llmos", headers=headers) as client:
         yield client
-    await app.state.services.shadows.close()
-    await app.state.services.remotes.close()
+    await app.state.services.pipeline.shadows.close()
+    await app.state.services.provider_clients.close()
 
 
 @pytest.fixture

@@ -14,10 +14,12 @@ from fastapi import FastAPI
 
 from llmos.core.errors import ModelNotFound, NotFound
 from llmos.core.suggest import nearest
-from llmos.deployments.providers.remote_model import RemoteModel
+from llmos.deployments.backend import Target
+from llmos.deployments.local_backend import LocalTarget
+from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.deployments.replicas.pool import Usage
 from llmos.deployments.routing.route import Move, Route
-from llmos.deployments.routing.routes import Resolution
+from llmos.deployments.routing.routes import NameTargets
 from llmos.engine.checkpoint.metadata import Metadata
 from llmos.engine.messages import Delta, Embed, Embedded, EngineStats, Event, Generate, Ready, Started, TokenLogprob
 from llmos.models.catalog import Catalog
@@ -140,7 +142,7 @@ class FakeRoutes:
     def __init__(self, registry: FakeRegistry) -> None:
         self._registry = registry
         self.routes = {"dialogue": fake_route("dialogue", "smollm2")}
-        self.remotes: dict[str, RemoteModel] = {}
+        self.remotes: dict[str, ProviderModel] = {}
         """By target."""
 
     def list(self) -> list[Route]:
@@ -169,17 +171,17 @@ class FakeRoutes:
         self.get(name)
         del self.routes[name]
 
-    def resolve(self, name: str) -> Resolution:
+    def resolve(self, name: str) -> NameTargets:
         route = self.routes.get(name)
         if route is None:
-            return Resolution(None, {name: self._find(name)})
-        return Resolution(route, {target: self._end(target) for target in route.targets})
+            return NameTargets(name, None, {name: self._find(name)})
+        return NameTargets(name, route, {target: self._end(target) for target in route.targets})
 
     def resolve_primary(self, name: str) -> Any:
-        return self._find(self.routes[name].target if name in self.routes else name)
+        return self._find(self.routes[name].target if name in self.routes else name).served
 
     def resolve_local(self, name: str) -> Any:
-        return self.resolve_primary(name)
+        return self._find(self.routes[name].target if name in self.routes else name).local_version(name)
 
     def _end(self, target: str) -> Any:
         try:
@@ -187,12 +189,12 @@ class FakeRoutes:
         except ModelNotFound as error:
             return error
 
-    def _find(self, name: str) -> Any:
+    def _find(self, name: str) -> Target:
         if name in self.remotes:
             return self.remotes[name]
         for version in [*self._registry.versions, *self._registry.unlisted]:
             if name in (version.model, version.ref):
-                return version
+                return LocalTarget(version)  # type: ignore[arg-type]
         near = ", ".join(nearest(name, [*self.routes, *(version.model for version in self._registry.versions)]))
         raise ModelNotFound(f"There is no model {name}. Near: {near}. llmos route set {name} MODEL", param="model")
 
@@ -378,7 +380,7 @@ def events(stream: str) -> list[Any]:
     return [json.loads(each) for each in data]
 
 
-class Caller:
+class Connection:
     """Speaks ASGI to the app by hand, so that it can hang up at any moment."""
 
     def __init__(self, app: FastAPI, path: str, body: dict[str, Any] | None) -> None:

@@ -55,14 +55,9 @@ def doctor_store(*, set_aside: bool, collect: bool, as_json: bool) -> None:
 def _who_needs(registry: "Registry", damage: "Damage") -> tuple[list[str], list[str]]:
     from llmos.deployments.desired.deployments import Deployments
     from llmos.deployments.routing.routes import Routes
-    from llmos.models.versions.versions import Version
 
     ref, routes = damage.version.ref, Routes(registry)
-    leading = [
-        route.name
-        for route in routes.list()
-        if any(isinstance(end, Version) and end.ref == ref for end in routes.resolve(route.name).targets.values())
-    ]
+    leading = [route.name for route in routes.list() if ref in routes.refs(route.name)]
     deployed = [each.ref for each in Deployments(registry.database, registry).list() if each.ref == ref]
     return leading, deployed
 

@@ -14,8 +14,8 @@ from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 
 if TYPE_CHECKING:
+    from llmos.deployments.providers.provider_model import Provider
     from llmos.deployments.providers.providers import Providers
-    from llmos.deployments.providers.remote_model import Provider
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="What you call it: its models are remote:NAME/MODEL.")]
 
@@ -103,17 +103,17 @@ def _key(variable: str | None) -> str:
 def _models(name: str) -> list[str]:
     import asyncio
 
-    from llmos.deployments.providers.remotes import Remotes
+    from llmos.deployments.providers.clients import ProviderClients
 
     providers = _open()
     provider = providers.get(name)
 
     async def ask() -> list[str]:
-        remotes = Remotes(providers)
+        clients = ProviderClients(providers)
         try:
-            return await remotes.models(provider)
+            return await clients.models(provider)
         finally:
-            await remotes.close()
+            await clients.close()
 
     return asyncio.run(ask())
 

@@ -1,25 +1,37 @@
 """The ASGI application: authentication, the endpoints of control/ and wires/, and error handling."""
 
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp
 
 from llmos import __version__
 from llmos.gateway import control, wires
 from llmos.gateway.http import errors, openapi
 from llmos.gateway.http.door import Door
+from llmos.gateway.http.permissions import check_permission, undeclared
 from llmos.gateway.services import Services
 
 DESCRIPTION = """OpenAI's API under /v1, LLMOS's own under /llmos/v1.
 Every path but /health and /v2/health asks for the header `Authorization: Bearer KEY`."""
 
 
-def create_app(services: Services) -> FastAPI:
-    """Return the app. It holds nothing but `services`: who opens those closes them."""
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """An application of its own below a path, such as a console. It is behind the same authentication."""
+
+    path: str
+    app: ASGIApp
+    name: str
+
+
+def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
+    """Return the application. It owns nothing but the mounted ones; whoever opens `services` closes them."""
     # The interactive docs load scripts from elsewhere and could not send the key: /openapi.json is the document.
     app = FastAPI(
         title="LLMOS",
@@ -28,6 +40,7 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
+        dependencies=[Depends(check_permission)],
     )
     app.state.services = services
     modules = list(_endpoint_modules())
@@ -35,6 +48,10 @@ def create_app(services: Services) -> FastAPI:
     # The first route that matches wins: one whose last parameter takes slashes would hide longer paths below it.
     for router in sorted((module.router for module in modules if hasattr(module, "router")), key=_takes_any_path):
         app.include_router(router)
+    if missing := undeclared(app.routes):
+        raise RuntimeError(f"These endpoints declare no permission: {', '.join(missing)}. See http/permissions.py.")
+    for mount in mounts:
+        app.mount(mount.path, mount.app, mount.name)
     openapi.install(app)
     errors.install(app)
     app.add_middleware(Door, services=services)

@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 from llmos.deployments.replicas.status import VersionStatus
 from llmos.engine.messages import EngineStats
-from llmos.gateway.calls.admission import Calls
+from llmos.gateway.calls.call_counts import Calls
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -70,12 +70,12 @@ class Metrics:
         self,
         status: Callable[[], Sequence[VersionStatus]],
         calls: Callable[[], Mapping[str, Calls]] = dict,
+        num_queued: Callable[[], Mapping[str, int]] = dict,
         batches: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        """Show the replicas' own numbers, what became of all calls and how many batches there are too, read at the
-        moment of the scrape."""
+        """Add metrics that are read when they are scraped: replicas, calls and queues by version, batches by status."""
         self.registry.register(_Replicas(status))
-        self.registry.register(_Calls(calls))
+        self.registry.register(_Calls(calls, num_queued))
         self.registry.register(_Batches(batches))
 
     def render(self) -> bytes:
@@ -141,8 +141,8 @@ _OF_LOAD: Mapping[
 
 
 class _Calls(Collector):
-    def __init__(self, calls: Callable[[], Mapping[str, Calls]]) -> None:
-        self._calls = calls
+    def __init__(self, calls: Callable[[], Mapping[str, Calls]], num_queued: Callable[[], Mapping[str, int]]) -> None:
+        self._calls, self._num_queued = calls, num_queued
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -159,13 +159,14 @@ class _Calls(Collector):
             "llmos_calls_rejected", "Calls refused because too many waited.", labels=["version"]
         )
         queued = GaugeMetricFamily("llmos_queued_choices", "Choices that wait for their turn.", labels=["version"])
+        num_queued = self._num_queued()
         for version, calls in self._calls().items():
             accepted.add_metric([version], calls.accepted)
             for outcome in ("answered", "failed", "cancelled"):
                 ended.add_metric([version, outcome], getattr(calls, outcome))
             running.add_metric([version], calls.running)
             rejected.add_metric([version], calls.rejected)
-            queued.add_metric([version], calls.num_queued)
+            queued.add_metric([version], num_queued.get(version, 0))
         return [accepted, ended, running, rejected, queued]
 
 

@@ -26,24 +26,30 @@ from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.opening import open_deployments
+from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.providers import Providers
-from llmos.deployments.providers.remotes import Remotes
 from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
+from llmos.deployments.rollouts.evidence import Evidence
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.deployments.routing.routes import DEFAULT_ROUTE, Routes
 from llmos.engine.config import EngineConfig
 from llmos.engine.sizing.fit import check_fits
 from llmos.gateway.app import create_app
 from llmos.gateway.calls.admission import Admission
-from llmos.gateway.calls.resolve import Lookup
+from llmos.gateway.calls.build import build_backends, build_pipeline
+from llmos.gateway.calls.call_counts import CallCounts
+from llmos.gateway.calls.metrics_sink import MetricsSink
+from llmos.gateway.calls.resolve import Resolver
 from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
+from llmos.gateway.metrics import Metrics
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.guard import open_guard
 from llmos.models.versions.versions import Loadable
 from llmos.security.auth import open_owner_key
+from llmos.security.callers import owner
 from llmos.security.secrets import Secrets
 
 _log = logging.getLogger(__name__)
@@ -88,6 +94,9 @@ def open_services(settings: Settings) -> Services:
     pool = Pool(config=config, timeouts=timeouts, wait_seconds=settings.wait_seconds, check=guard.check)
     deployments = open_deployments(registry, settings)
     admission = Admission(max_running=config.max_sequences, max_queued=settings.max_queued)
+    clients = ProviderClients(providers)
+    backends = build_backends(pool, registry, clients, guard.check)
+    metrics, counts, evidence = Metrics(), CallCounts(), Evidence()
     services = Services(
         settings=settings,
         registry=registry,
@@ -95,8 +104,15 @@ def open_services(settings: Settings) -> Services:
         deployments=deployments,
         rollouts=Rollouts(registry.database, routes, deployments),
         providers=providers,
-        remotes=Remotes(providers),
-        lookup=Lookup(routes, registry, guard.check),
+        provider_clients=clients,
+        pipeline=build_pipeline(
+            Resolver(routes, backends, registry.database),
+            pool,
+            admission=admission,
+            counts=counts,
+            evidence=evidence,
+            sinks=[MetricsSink(metrics)],
+        ),
         files=files,
         batches=Batches(registry.database, files),
         responses=KeptResponses(registry.database),
@@ -104,8 +120,11 @@ def open_services(settings: Settings) -> Services:
         reconciler=Reconciler(deployments, registry, pool, config=config, on_capacity=admission.set_replicas),
         owner_key=open_owner_key(settings),
         admission=admission,
+        call_counts=counts,
+        evidence=evidence,
+        metrics=metrics,
     )
-    services.metrics.watch(services.pool.status, services.admission.calls, services.batches.by_status)
+    metrics.watch(pool.status, counts.by_version, admission.num_queued, services.batches.by_status)
     return services
 
 
@@ -168,8 +187,8 @@ class Server(uvicorn.Server):
         finally:
             self._stop_beside()
             await asyncio.wait(self._beside)
-            await self._services.shadows.close()
-            await self._services.remotes.close()
+            await self._services.pipeline.shadows.close()
+            await self._services.provider_clients.close()
 
     def drain(self) -> None:
         """Let nothing in any more, and end after the last answer. Batches are given up at once: they go on later."""
@@ -223,7 +242,7 @@ async def _load(services: Services, wanted: Sequence[Loadable], server: Server) 
         _say(f"Loading {version.ref} …")
         began = time.perf_counter()
         try:
-            await services.pool.ensure(version.ref, loadable.files, wait=True)
+            await services.pipeline.load(version.ref, owner(), wait=True)
         except LLMOSError as error:
             server.drain()
             raise type(error)(f"{version.ref} can't be loaded: {error.message}", param=error.param) from error

@@ -1,4 +1,4 @@
-"""What the routes work with, put together once by server.py (or by a test)."""
+"""Services: everything that endpoints work with, created once by server.py or by a test."""
 
 from dataclasses import dataclass, field
 
@@ -8,15 +8,15 @@ from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
+from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.providers import Providers
-from llmos.deployments.providers.remotes import Remotes
 from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.rollouts.evidence import Evidence
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.deployments.routing.routes import Routes
 from llmos.gateway.calls.admission import Admission
-from llmos.gateway.calls.resolve import Lookup
-from llmos.gateway.calls.shadows import Shadows
+from llmos.gateway.calls.call_counts import CallCounts
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.pulls import Pulls
 from llmos.gateway.readiness import Readiness
@@ -34,15 +34,15 @@ class Services:
     providers: Providers
     pool: Pool
     reconciler: Reconciler
-    remotes: Remotes
+    provider_clients: ProviderClients
     owner_key: OwnerKey
-    lookup: Lookup
+    pipeline: Pipeline
     files: Files
     batches: Batches
     responses: KeptResponses
     evidence: Evidence = field(default_factory=Evidence)
     admission: Admission = field(default_factory=Admission)
+    call_counts: CallCounts = field(default_factory=CallCounts)
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)
     pulls: Pulls = field(default_factory=Pulls)
-    shadows: Shadows = field(default_factory=Shadows)

@@ -6,14 +6,11 @@ import secrets
 
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, Unauthenticated
+from llmos.security.callers import Caller, owner
 from llmos.security.key_file import make_key, read_key, replace_key
 
 _SENDABLE = re.compile(r"[!-~]+")
 """What an HTTP header can carry as one word."""
-
-
-OWNER = "owner"
-"""The one tenant that there is."""
 
 
 class OwnerKey:
@@ -22,8 +19,8 @@ class OwnerKey:
     def __init__(self, key: str) -> None:
         self._key = key.encode()
 
-    def check(self, presented: str | None) -> str:
-        """Return the tenant whose key this is. Raises Unauthenticated unless `presented` is the owner's key."""
+    def check(self, presented: str | None) -> Caller:
+        """Return the caller that the key belongs to. Raises Unauthenticated unless `presented` is the owner's key."""
         if not presented:
             raise Unauthenticated(
                 "No API key came with the request. Send the header `Authorization: Bearer KEY` (or `x-api-key: KEY`); "
@@ -34,7 +31,7 @@ class OwnerKey:
                 "The API key is not the owner's key of this server. "
                 "It is in LLMOS_HOME/keys/owner on the machine that serves; set LLMOS_API_KEY to it."
             )
-        return OWNER
+        return owner()
 
 
 def open_owner_key(settings: Settings) -> OwnerKey:

@@ -12,11 +12,17 @@ from hypothesis import strategies as st
 
 from llmos.core.errors import Overloaded, PromptTooLong, ReplicaFailed
 from llmos.gateway.app import create_app
-from llmos.gateway.calls.admission import LONGEST_RETRY_SECONDS, Admission, Calls
+from llmos.gateway.calls.admission import LONGEST_RETRY_SECONDS, Admission
 from llmos.gateway.services import Services
-from support.scripted import Caller, FakePool
+from llmos.security.callers import Caller
+from support.pipelines import with_parts
+from support.scripted import Connection, FakePool
 
 VERSION = "m@1"
+
+
+def caller_named(name: str) -> Caller:
+    return Caller(project=name, key_id=name)
 
 
 class Clock:
@@ -46,7 +52,7 @@ def enter(admission: Admission) -> Any:
         def enter(caller: str, *sizes: int) -> ExitStack:
             inside = everyone.enter_context(ExitStack())
             for num_choices in sizes or (1,):
-                inside.enter_context(admission.admit(VERSION, caller, num_choices))
+                inside.enter_context(admission.admit(VERSION, caller_named(caller), num_choices))
             return inside
 
         yield enter
@@ -90,8 +96,8 @@ def test_a_call_that_is_larger_than_everything_runs_and_keeps_nobody_out(enter: 
 
 def test_versions_have_room_of_their_own(admission: Admission, enter: Any) -> None:
     enter("ann", *[1] * 6)
-    with admission.admit("other@1", "ann", 6):
-        assert admission.calls()["other@1"].running == 1
+    with admission.admit("other@1", caller_named("ann"), 6):
+        assert admission.num_open == 12
 
 
 def test_who_is_refused_is_told_how_long_the_queue_takes(clock: Clock, enter: Any) -> None:
@@ -134,41 +140,31 @@ def test_nobody_is_told_to_come_back_at_once_or_never(clock: Clock, enter: Any) 
     assert slow.value.retry_after_seconds == LONGEST_RETRY_SECONDS
 
 
-def test_every_call_leaves_by_one_of_three_doors(admission: Admission) -> None:
-    for error in (None, ReplicaFailed("It died."), RuntimeError(), asyncio.CancelledError(), GeneratorExit()):
-        with suppress(BaseException), admission.admit(VERSION, "ann", 1):
-            if error:
-                raise error
-    assert admission.calls()[VERSION] == Calls(accepted=5, answered=1, failed=2, cancelled=2)
+def test_background_calls_take_no_room_and_are_never_refused(admission: Admission, enter: Any) -> None:
+    enter("ann", *[1] * 6)
+    enter("bob", *[1] * 4)
+    with admission.admit(VERSION, caller_named("ann").in_background(), 100):
+        assert admission.num_open == 10
 
 
-steps = st.tuples(
-    st.sampled_from(["ann", "bob", "eve"]), st.integers(1, 12), st.sampled_from(["enter", "answer", "fail", "cancel"])
-)
+steps = st.tuples(st.sampled_from(["ann", "bob", "eve"]), st.integers(1, 12), st.booleans())
 
 
 @given(st.lists(steps, max_size=60))
-def test_the_counts_add_up_at_any_moment(course: list[tuple[str, int, str]]) -> None:
+def test_the_queue_is_what_exceeds_the_running_choices_at_any_moment(course: list[tuple[str, int, bool]]) -> None:
     admission = Admission(max_running=2, max_queued=8)
-    inside: list[tuple[str, int, Any]] = []
-    num_refused = 0
-    for caller, num_choices, step in course:
-        if step == "enter":
-            call = admission.admit(VERSION, caller, num_choices)
+    inside: list[tuple[str, int, ExitStack]] = []
+    for caller, num_choices, does_enter in course:
+        if does_enter:
+            room = ExitStack()
             with suppress(Overloaded):
-                num_refused += 1
-                call.__enter__()
-                num_refused -= 1
-                inside.append((caller, num_choices, call))
+                room.enter_context(admission.admit(VERSION, caller_named(caller), num_choices))
+                inside.append((caller, num_choices, room))
         elif inside:
-            *_, call = inside.pop(0)
-            error = {"answer": None, "fail": ValueError(), "cancel": asyncio.CancelledError()}[step]
-            with suppress(BaseException):
-                call.__exit__(type(error) if error else None, error, None)
-        calls = admission.calls().get(VERSION, Calls())
-        assert calls.accepted == calls.answered + calls.failed + calls.cancelled + calls.running
-        assert (calls.running, calls.rejected) == (len(inside), num_refused)
-        assert calls.num_queued == max(0, sum(num for _, num, _ in inside) - 2)
+            *_, room = inside.pop(0)
+            room.close()
+        assert admission.num_open == sum(num for _, num, _ in inside)
+        assert admission.num_queued().get(VERSION, 0) == max(0, admission.num_open - 2)
         for name in {name for name, _, _ in inside}:
             own = [num for other, num, _ in inside if other == name]
             assert len(own) == 1 or sum(own) <= 6
@@ -178,11 +174,9 @@ CHAT = {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 @pytest.fixture
-def app(services: Services, pool: FakePool) -> FastAPI:
+def app(services: Services) -> FastAPI:
     """With room for one call that runs and two that wait."""
-    object.__setattr__(services, "admission", Admission(max_running=1, max_queued=2))
-    services.metrics.watch(list, services.admission.calls)
-    return create_app(services)
+    return create_app(with_parts(services, admission=Admission(max_running=1, max_queued=2)))
 
 
 @pytest.mark.anyio
@@ -190,7 +184,7 @@ async def test_too_much_load_is_a_429_that_says_when_to_come_back(
     app: FastAPI, http: httpx.AsyncClient, pool: FakePool
 ) -> None:
     pool.gate = asyncio.Event()  # nothing is answered before the test says so
-    callers = [Caller(app, "/v1/chat/completions", CHAT) for _ in range(2)]
+    callers = [Connection(app, "/v1/chat/completions", CHAT) for _ in range(2)]
     calls = [caller.start() for caller in callers]
     while len(pool.requests) < 2:
         await pool.someone_came.wait()
@@ -201,7 +195,7 @@ async def test_too_much_load_is_a_429_that_says_when_to_come_back(
     assert (error["type"], error["code"]) == ("rate_limit_error", "overloaded")
     assert len(pool.requests) == 2, "it never reached the model"
     # Somebody else's user still gets in.
-    other = Caller(app, "/v1/chat/completions", CHAT | {"user": "bob"})
+    other = Connection(app, "/v1/chat/completions", CHAT | {"user": "bob"})
     calls.append(other.start())
     pool.gate.set()
     await asyncio.gather(*calls)
@@ -220,13 +214,13 @@ async def test_answered_failed_cancelled_and_running_calls_are_told_apart(
     pool.enqueue("Hel", ReplicaFailed("It died."))
     await http.post("/v1/chat/completions", json=CHAT | {"stream": True})
     pool.enqueue("Hel", pool.never)
-    gone = Caller(app, "/v1/chat/completions", CHAT | {"stream": True})
+    gone = Connection(app, "/v1/chat/completions", CHAT | {"stream": True})
     call = gone.start()
     await gone.first_chunk()
     gone.hang_up()
     await call
     pool.enqueue("Hel", pool.never)
-    staying = Caller(app, "/v1/chat/completions", CHAT | {"stream": True})
+    staying = Connection(app, "/v1/chat/completions", CHAT | {"stream": True})
     call = staying.start()
     await staying.first_chunk()
     rejected = await http.post("/v1/completions", json={"model": "dialogue", "prompt": ["x", "y"]})

@@ -14,12 +14,12 @@ from fastapi import FastAPI
 
 from llmos.client import Client
 from llmos.core.errors import NotFound, Overloaded, PromptTooLong, ReplicaFailed
-from llmos.deployments.providers.remote_model import RemoteModel
+from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.engine.messages import Delta, ToolCallDelta
 from llmos.gateway.services import Services
 from support.real_server import KEY as REAL_KEY
 from support.real_server import Running
-from support.scripted import KEY, Caller, FakePool, events, fake_route
+from support.scripted import KEY, Connection, FakePool, events, fake_route
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ def remote(services: Services, base_url: str, *, kind: str = "openai", key: str 
     """Make `gpt-3` a route to the provider's smollm2."""
     provider = services.providers.add("far", kind=kind, base_url=base_url, key=key)
     routes: Any = services.routes
-    routes.remotes["remote:far/smollm2"] = RemoteModel(provider, "smollm2")
+    routes.remotes["remote:far/smollm2"] = ProviderModel(provider, "smollm2")
     routes.routes["gpt-3"] = fake_route("gpt-3", "remote:far/smollm2", **settings)
 
 
@@ -194,14 +194,14 @@ async def test_several_choices_are_told_apart_and_counted_together(
 
 async def test_a_hang_up_reaches_the_provider(far: str, app: FastAPI, services: Services, pool: FakePool) -> None:
     pool.enqueue("Hel", pool.never)
-    caller = Caller(app, PATH, {**CHAT, "stream": True})
+    caller = Connection(app, PATH, {**CHAT, "stream": True})
     running = caller.start()
     await caller.first_chunk()
     caller.hang_up()
     await asyncio.wait([running])
     assert await asyncio.to_thread(pool.was_closed_early.wait, 60)
-    assert services.admission.calls()["remote:far/smollm2"].cancelled == 1
-    await services.remotes.close()
+    assert services.call_counts.of("remote:far/smollm2").cancelled == 1
+    await services.provider_clients.close()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,11 @@ import pytest
 
 from llmos.core.config import Settings, load_settings
 from llmos.core.errors import ModelNotFound
+from llmos.deployments.backend import Backends
+from llmos.deployments.local_backend import LocalBackends
+from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.routing.routes import Routes
-from llmos.gateway.calls.resolve import Lookup
+from llmos.gateway.calls.resolve import Resolution, Resolver
 from llmos.models import open_registry
 from llmos.models.queries import ensure_model
 from llmos.models.registry import Registry
@@ -55,37 +58,42 @@ def routes(registry: Registry) -> Routes:
 
 
 @pytest.fixture
-def lookup(routes: Routes, registry: Registry) -> Lookup:
-    return Lookup(routes, registry)
+def resolver(routes: Routes, registry: Registry) -> Resolver:
+    backends = Backends({"local": LocalBackends(Pool(), registry).open})
+    return Resolver(routes, backends, registry.database)
 
 
-def test_a_name_is_remembered_once_it_was_found(lookup: Lookup) -> None:
-    assert lookup.remembered("first") is None
-    found = lookup.find("first")
-    assert lookup.remembered("first") == found
-    assert found.here().version.model == "first"
-    assert lookup.remembered("second") is None
+def model_of(resolution: Resolution) -> str:
+    return resolution.backend(resolution.main).served.model
 
 
-def test_a_change_in_this_process_counts_at_once(lookup: Lookup, routes: Routes) -> None:
+def test_a_name_is_remembered_once_it_was_found(resolver: Resolver) -> None:
+    assert resolver.remembered("first") is None
+    found = resolver.find("first")
+    assert resolver.remembered("first") == found
+    assert model_of(found) == "first"
+    assert resolver.remembered("second") is None
+
+
+def test_a_change_in_this_process_counts_at_once(resolver: Resolver, routes: Routes) -> None:
     routes.set("chat", "first", actor="ada")
-    assert lookup.find("chat").here().version.model == "first"
+    assert model_of(resolver.find("chat")) == "first"
     routes.set("chat", "second", actor="ada")
-    assert lookup.remembered("chat") is None
-    assert lookup.find("chat").here().version.model == "second"
+    assert resolver.remembered("chat") is None
+    assert model_of(resolver.find("chat")) == "second"
 
 
-def test_a_change_by_another_process_counts_at_once(lookup: Lookup, settings: Settings) -> None:
-    lookup.find("first")
+def test_a_change_by_another_process_counts_at_once(resolver: Resolver, settings: Settings) -> None:
+    resolver.find("first")
     environ = {"LLMOS_HOME": str(settings.home), "LLMOS_DATABASE_URL": settings.database_url}
     subprocess.run([sys.executable, "-m", "llmos", "rm", "first"], env=environ, check=True)
-    assert lookup.remembered("first") is None
+    assert resolver.remembered("first") is None
     with pytest.raises(ModelNotFound):
-        lookup.find("first")
+        resolver.find("first")
 
 
-def test_a_name_that_leads_nowhere_is_asked_for_every_time(lookup: Lookup, routes: Routes) -> None:
+def test_a_name_that_leads_nowhere_is_asked_for_every_time(resolver: Resolver, routes: Routes) -> None:
     with pytest.raises(ModelNotFound):
-        lookup.find("chat")
+        resolver.find("chat")
     routes.set("chat", "first", actor="ada")
-    assert lookup.find("chat").here().version.model == "first"
+    assert model_of(resolver.find("chat")) == "first"

@@ -21,7 +21,7 @@ from llmos.deployments.routing.route import Shadow
 from llmos.engine.messages import BACKGROUND_PRIORITY
 from llmos.gateway.calls import shadows
 from llmos.gateway.services import Services
-from support.scripted import Caller, FakePool, FakeRegistry, FakeVersion, fake_route
+from support.scripted import Connection, FakePool, FakeRegistry, FakeVersion, fake_route
 
 pytestmark = pytest.mark.anyio
 
@@ -164,7 +164,7 @@ async def test_a_target_that_was_removed_is_passed_over(route: Any, http: httpx.
 async def test_a_hang_up_is_nobodys_fault(route: Any, app: FastAPI, pool: FakePool, services: Services) -> None:
     route("smollm2", fallbacks=["other"])
     pool.enqueue(pool.never)
-    caller = Caller(app, PATH, CHAT)
+    caller = Connection(app, PATH, CHAT)
     running = caller.start()
     await pool.someone_came.wait()
     caller.hang_up()
@@ -198,7 +198,7 @@ async def test_a_shadow_runs_behind_the_answer_and_is_compared(
     for _ in range(2):
         reply = await http.post(PATH, json={**GREEDY, "stream": stream})
         assert reply.headers["llmos-version"] == "smollm2@1"
-        await services.shadows.settled()
+        await services.pipeline.shadows.finish()
     agreement = services.evidence.agreement("chat", "other")
     assert (agreement.num_calls, agreement.num_compared, agreement.num_agreed) == (2, 2, 1)
     assert agreement.common_share == pytest.approx((5 / 10 + 1) / 2)
@@ -216,7 +216,7 @@ async def test_sampled_answers_are_compared_by_time_alone(
 ) -> None:
     route("smollm2", shadow=Shadow("other"))
     await http.post(PATH, json={**CHAT, "temperature": 0.7})
-    await services.shadows.settled()
+    await services.pipeline.shadows.finish()
     agreement = services.evidence.agreement("chat", "other")
     assert (agreement.num_calls, agreement.num_compared, agreement.agreement) == (1, 0, None)
 
@@ -228,10 +228,10 @@ async def test_a_shadow_that_fails_fails_nobody(
     pool.enqueue("Hello")
     pool.enqueue(ReplicaFailed("It died."))
     assert (await http.post(PATH, json=GREEDY)).status_code == 200
-    await services.shadows.settled()
+    await services.pipeline.shadows.finish()
     route("smollm2", shadow=Shadow("gone"))
     assert (await http.post(PATH, json=GREEDY)).status_code == 200
-    await services.shadows.settled()
+    await services.pipeline.shadows.finish()
     assert services.evidence.agreement("chat", "other").num_failed == 1
     assert services.evidence.agreement("chat", "gone").num_failed == 1
     assert services.evidence.window("chat", "smollm2").num_failed == 0
@@ -246,10 +246,10 @@ async def test_a_shadow_that_is_stuck_holds_nobody_up_and_does_not_pile_up(
     pool.enqueue(pool.never)
     for _ in range(3):
         assert (await http.post(PATH, json=GREEDY)).status_code == 200
-    assert not services.shadows.has_room
+    assert not services.pipeline.shadows.has_room
     assert services.admission.num_open == 0
-    await services.shadows.close()
-    assert services.shadows.has_room
+    await services.pipeline.shadows.close()
+    assert services.pipeline.shadows.has_room
     assert len(pool.requests) == 4
 
 
@@ -258,12 +258,12 @@ async def test_an_answer_that_was_not_read_to_its_end_has_no_shadow(
 ) -> None:
     route("smollm2", shadow=Shadow("other"))
     pool.enqueue("Hel", pool.never)
-    caller = Caller(app, PATH, {**GREEDY, "stream": True})
+    caller = Connection(app, PATH, {**GREEDY, "stream": True})
     running = caller.start()
     await caller.first_chunk()
     caller.hang_up()
     await asyncio.wait([running])
-    await services.shadows.settled()
+    await services.pipeline.shadows.finish()
     assert len(pool.requests) == 1
 
 
@@ -271,5 +271,5 @@ async def test_a_shadow_gets_its_share(route: Any, http: httpx.AsyncClient, serv
     route("smollm2", shadow=Shadow("other", 30))
     for _ in range(60):
         await http.post(PATH, json=GREEDY)
-        await services.shadows.settled()
+        await services.pipeline.shadows.finish()
     assert 4 < services.evidence.agreement("chat", "other").num_calls < 35

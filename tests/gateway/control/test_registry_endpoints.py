@@ -1,7 +1,6 @@
 """Aliases, labels, policies and cards over HTTP, on a real registry."""
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.routing.routes import Routes
 from llmos.gateway.app import create_app
-from llmos.gateway.calls.resolve import Lookup
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.cards.cards import Cards
@@ -25,6 +23,7 @@ from llmos.models.queries import ensure_model
 from llmos.models.registry import Registry
 from llmos.models.tables import VersionFileRow, VersionRow
 from support.made_cards import card
+from support.pipelines import with_parts
 from support.scripted import KEY
 
 pytestmark = pytest.mark.anyio
@@ -55,12 +54,11 @@ def registry(tmp_path: Path, database_url: str) -> Iterator[Registry]:
 async def real(services: Services, registry: Registry) -> AsyncIterator[httpx.AsyncClient]:
     routes = Routes(registry)
     app = create_app(
-        replace(
+        with_parts(
             services,
             registry=registry,
             routes=routes,
             deployments=Deployments(registry.database, registry),
-            lookup=Lookup(routes, registry),
         )
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from llmos.gateway.services import Services
-from support.scripted import Caller, FakePool
+from support.scripted import Connection, FakePool
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ async def test_hanging_up_in_the_middle_of_a_stream_aborts_it(
     app: FastAPI, pool: FakePool, services: Services, path: str, body: dict[str, Any]
 ) -> None:
     script(pool, "Hel", asyncio.Event())  # ... and never anything more
-    caller = Caller(app, path, body | {"stream": True})
+    caller = Connection(app, path, body | {"stream": True})
     call = caller.start()
     await caller.first_chunk()
     assert pool.closed_early == []
@@ -54,7 +54,7 @@ async def test_hanging_up_while_waiting_for_a_plain_answer_aborts_it(
 ) -> None:
     reached, never = asyncio.Event(), asyncio.Event()
     script(pool, Signal(reached), "Hel", never)
-    caller = Caller(app, path, body)
+    caller = Connection(app, path, body)
     call = caller.start()
     await reached.wait()
     caller.hang_up()
@@ -69,7 +69,7 @@ async def test_hanging_up_while_waiting_for_a_plain_answer_aborts_it(
 @pytest.mark.parametrize("stream", [False, True])
 async def test_hanging_up_before_the_prompt_was_accepted_aborts_it(app: FastAPI, pool: FakePool, stream: bool) -> None:
     pool.gate = asyncio.Event()  # the model is still loading, say
-    caller = Caller(app, *ROUTES[0][:1], ROUTES[0][1] | {"stream": stream})
+    caller = Connection(app, *ROUTES[0][:1], ROUTES[0][1] | {"stream": stream})
     call = caller.start()
     await pool.someone_came.wait()
     caller.hang_up()
@@ -81,7 +81,7 @@ async def test_hanging_up_before_the_prompt_was_accepted_aborts_it(app: FastAPI,
 async def test_hanging_up_in_the_middle_of_the_request_runs_nothing(
     app: FastAPI, pool: FakePool, services: Services
 ) -> None:
-    caller = Caller(app, ROUTES[0][0], None)
+    caller = Connection(app, ROUTES[0][0], None)
     caller.hang_up()
     await caller.start()
     assert pool.requests == []
@@ -90,7 +90,7 @@ async def test_hanging_up_in_the_middle_of_the_request_runs_nothing(
 
 
 async def test_a_caller_that_stays_is_not_disturbed(app: FastAPI, pool: FakePool) -> None:
-    caller = Caller(app, *ROUTES[0])
+    caller = Connection(app, *ROUTES[0])
     await caller.start()
     assert '"Hello"' in caller.text
     assert pool.closed_early == []
@@ -98,7 +98,7 @@ async def test_a_caller_that_stays_is_not_disturbed(app: FastAPI, pool: FakePool
 
 async def test_a_server_that_cancels_the_call_is_obeyed(app: FastAPI, pool: FakePool) -> None:
     script(pool, "Hel", asyncio.Event())
-    caller = Caller(app, ROUTES[0][0], ROUTES[0][1] | {"stream": True})
+    caller = Connection(app, ROUTES[0][0], ROUTES[0][1] | {"stream": True})
     call = caller.start()
     await caller.first_chunk()
     call.cancel()

@@ -5,8 +5,8 @@ import pytest
 from fastapi import FastAPI
 
 from llmos.gateway.http import requests as wire
-from llmos.gateway.http.door import OPEN_PATHS
 from llmos.gateway.http.errors import known_paths
+from llmos.gateway.http.open_paths import OPEN_PATHS
 from llmos.gateway.services import Services
 from support.scripted import KEY, FakePool
 

@@ -4,7 +4,7 @@ import httpx
 import msgspec
 import pytest
 
-from llmos.gateway.http.door import OPEN_PATHS
+from llmos.gateway.http.open_paths import OPEN_PATHS
 from llmos.gateway.wires.openai.chat import ChatRequest
 
 pytestmark = pytest.mark.anyio

@@ -13,13 +13,14 @@ from llmos.gateway.http.requests import RequestObject, Variants, decode
 from llmos.gateway.wires.llmos.generate import GenerateRequest
 from llmos.gateway.wires.openai.chat import ChatRequest
 from llmos.gateway.wires.openai.completions import CompletionRequest
+from llmos.security.callers import owner
 
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 def refused(body: bytes | dict[str, Any], kind: Any = ChatRequest) -> BadRequest:
     with pytest.raises(BadRequest) as caught:
-        decode(body if isinstance(body, bytes) else json.dumps(body).encode(), kind).call()
+        decode(body if isinstance(body, bytes) else json.dumps(body).encode(), kind).call(owner())
     return caught.value
 
 
@@ -142,7 +143,7 @@ def test_what_would_change_the_answer_and_is_not_there_is_refused_by_name(fields
     ],
 )
 def test_what_asks_for_nothing_changes_nothing(fields: dict[str, Any]) -> None:
-    assert chat(**fields).call() == chat().call()
+    assert chat(**fields).call(owner()) == chat().call(owner())
 
 
 def test_messages_may_not_be_empty() -> None:
@@ -151,7 +152,7 @@ def test_messages_may_not_be_empty() -> None:
 
 def test_the_parts_of_a_text_are_joined() -> None:
     parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
-    messages = chat(messages=[{"role": "user", "content": parts}]).call().prompts[0].messages
+    messages = chat(messages=[{"role": "user", "content": parts}]).call(owner()).prompts[0].messages
     assert messages == [{"role": "user", "content": "one\ntwo"}]
 
 
@@ -170,7 +171,7 @@ def test_parts_that_are_no_text_are_refused(part: dict[str, Any]) -> None:
 
 
 def test_a_developer_is_the_system_to_a_template() -> None:
-    call = chat(messages=[{"role": "developer", "content": "Be brief."}, *HELLO["messages"]]).call()
+    call = chat(messages=[{"role": "developer", "content": "Be brief."}, *HELLO["messages"]]).call(owner())
     assert [message["role"] for message in call.prompts[0].messages or []] == ["system", "user"]
 
 
@@ -184,23 +185,23 @@ def test_an_answer_of_the_openai_client_goes_back_in_as_it_came_out() -> None:
         "role": "assistant", "content": "Hi", "refusal": None, "annotations": [], "audio": None,
         "function_call": None, "tool_calls": None,
     }  # fmt: skip
-    messages = chat(messages=[*HELLO["messages"], came_out, *HELLO["messages"]]).call().prompts[0].messages
+    messages = chat(messages=[*HELLO["messages"], came_out, *HELLO["messages"]]).call(owner()).prompts[0].messages
     assert messages is not None
     assert messages[1] == {"role": "assistant", "content": "Hi"}
 
 
 def test_the_two_names_of_the_limit_agree_or_are_refused() -> None:
-    assert chat(max_tokens=7).call().sampling.params.max_tokens == 7
-    assert chat(max_completion_tokens=7).call().sampling.params.max_tokens == 7
-    assert chat(max_completion_tokens=7, max_tokens=7).call().sampling.params.max_tokens == 7
-    assert chat().call().sampling.params.max_tokens is None
+    assert chat(max_tokens=7).call(owner()).sampling.params.max_tokens == 7
+    assert chat(max_completion_tokens=7).call(owner()).sampling.params.max_tokens == 7
+    assert chat(max_completion_tokens=7, max_tokens=7).call(owner()).sampling.params.max_tokens == 7
+    assert chat().call(owner()).sampling.params.max_tokens is None
     assert refused(HELLO | {"max_completion_tokens": 7, "max_tokens": 8}).param == "max_tokens"
 
 
 def test_logprobs_are_asked_for_in_two_fields() -> None:
-    assert chat().call().sampling.params.logprobs is None
-    assert chat(logprobs=True).call().sampling.params.logprobs == 0
-    assert chat(logprobs=True, top_logprobs=3).call().sampling.params.logprobs == 3
+    assert chat().call(owner()).sampling.params.logprobs is None
+    assert chat(logprobs=True).call(owner()).sampling.params.logprobs == 0
+    assert chat(logprobs=True, top_logprobs=3).call(owner()).sampling.params.logprobs == 3
     assert refused(HELLO | {"top_logprobs": 3}).param == "top_logprobs"
 
 
@@ -214,7 +215,7 @@ def test_every_sampling_field_reaches_the_engine() -> None:
         "presence_penalty": 0.2, "frequency_penalty": 0.3, "seed": 42, "stop_token_ids": [3], "ignore_eos": True,
         "include_stop": True, "min_tokens": 2, "n": 3,
     }  # fmt: skip
-    sampling = chat(**asked, logit_bias={"5": -100}, stop="END").call().sampling.params
+    sampling = chat(**asked, logit_bias={"5": -100}, stop="END").call(owner()).sampling.params
     assert {name: getattr(sampling, name) for name in asked} == asked
     assert sampling.logit_bias == {5: -100.0}
     assert sampling.stop == ["END"]
@@ -231,7 +232,7 @@ def test_every_sampling_field_reaches_the_engine() -> None:
     ],
 )
 def test_the_prompt_of_a_completion_has_four_forms(prompt: Any, texts: Any, tokens: Any) -> None:
-    prompts = decode(json.dumps({"model": "m", "prompt": prompt}).encode(), CompletionRequest).call().prompts
+    prompts = decode(json.dumps({"model": "m", "prompt": prompt}).encode(), CompletionRequest).call(owner()).prompts
     assert [each.text for each in prompts] == texts
     assert [each.tokens for each in prompts] == tokens
 
@@ -250,15 +251,15 @@ def test_a_completion_refuses_what_it_cannot_honour(fields: dict[str, Any]) -> N
 
 
 def test_a_completion_has_openais_defaults() -> None:
-    call = decode(b'{"model": "m", "prompt": "x", "best_of": 1, "suffix": null}', CompletionRequest).call()
+    call = decode(b'{"model": "m", "prompt": "x", "best_of": 1, "suffix": null}', CompletionRequest).call(owner())
     assert call.sampling.params.max_tokens == 16
     assert call.sampling.params.temperature == 1.0
 
 
 def test_generate_leaves_it_to_the_model_whether_the_prompt_is_a_message() -> None:
-    (prompt,) = decode(b'{"model": "m", "prompt": "x"}', GenerateRequest).call().prompts
+    (prompt,) = decode(b'{"model": "m", "prompt": "x"}', GenerateRequest).call(owner()).prompts
     assert (prompt.text, prompt.user_text, prompt.messages) == (None, "x", None)
-    (raw,) = decode(b'{"model": "m", "prompt": "x", "raw": true}', GenerateRequest).call().prompts
+    (raw,) = decode(b'{"model": "m", "prompt": "x", "raw": true}', GenerateRequest).call(owner()).prompts
     assert (raw.text, raw.user_text, raw.messages) == ("x", None, None)
 
 
@@ -282,7 +283,7 @@ json_values = st.recursive(
 def test_any_json_is_either_understood_or_refused_in_words(fields: dict[str, Any], kind: Any) -> None:
     complaint = ""
     try:
-        decode(json.dumps(HELLO | fields).encode(errors="surrogatepass"), kind).call()
+        decode(json.dumps(HELLO | fields).encode(errors="surrogatepass"), kind).call(owner())
     except BadRequest as error:
         complaint = error.message
     assert complaint[-1:] in ("", ".", "?")

@@ -14,11 +14,12 @@ from llmos.gateway.calls.call import Call, Prompt, Sampling
 from llmos.gateway.http import sse
 from llmos.gateway.http.sse import AnswerResponse, Wire
 from llmos.gateway.services import Services
+from llmos.security.callers import owner
 from support.scripted import FakePool
 
 pytestmark = pytest.mark.anyio
 
-CALL = Call(model="dialogue", prompts=[Prompt(text="Once")], sampling=Sampling(SamplingParams()))
+CALL = Call(model="dialogue", caller=owner(), prompts=[Prompt(text="Once")], sampling=Sampling(SamplingParams()))
 
 
 class LineWire(Wire):
@@ -48,8 +49,8 @@ async def stream(services: Services) -> list[Any]:
     async def stays() -> Any:
         await asyncio.Event().wait()
 
-    scope: Any = {"type": "http", "state": {"tenant": "owner", "request_id": "req-1"}}
-    await AnswerResponse(services, CALL, LineWire(), stream=True)(scope, stays, send)
+    scope: Any = {"type": "http", "state": {"request_id": "req-1"}}
+    await AnswerResponse(services.pipeline, CALL, LineWire(), stream=True)(scope, stays, send)
     return sent
 
 

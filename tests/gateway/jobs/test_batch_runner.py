@@ -21,7 +21,7 @@ from llmos.gateway.calls.admission import Admission
 from llmos.gateway.jobs.batch_runner import MAX_FAILURES, NUM_RUNNING_ALONE, NUM_RUNNING_BESIDE, BatchRunner
 from llmos.gateway.services import Services
 from support.databases import KINDS
-from support.scripted import Caller, FakePool
+from support.scripted import Connection, FakePool
 
 pytestmark = pytest.mark.anyio
 
@@ -128,7 +128,7 @@ async def test_no_live_call_is_refused_because_of_a_batch(
     async with running(runner):
         batch = create(services, 50)
         await requests(pool, NUM_RUNNING_ALONE)
-        callers = [Caller(app, "/v1/chat/completions", CHAT | {"user": f"u{i}"}) for i in range(3)]
+        callers = [Connection(app, "/v1/chat/completions", CHAT | {"user": f"u{i}"}) for i in range(3)]
         calls = [caller.start() for caller in callers]
         await requests(pool, NUM_RUNNING_ALONE + 3)
         assert (await http.post("/v1/chat/completions", json=CHAT)).status_code == 429, "live calls fill the queue"
@@ -151,7 +151,7 @@ async def test_a_few_lines_run_and_fewer_beside_live_calls(
         await settled_loops()
         assert len(pool.requests) == NUM_RUNNING_ALONE
         pool.enqueue("Hel", last)
-        live = Caller(app, "/v1/chat/completions", CHAT | {"stream": True})
+        live = Connection(app, "/v1/chat/completions", CHAT | {"stream": True})
         call = live.start()
         await live.first_chunk()
         for _ in range(20):

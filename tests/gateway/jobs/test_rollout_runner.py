@@ -12,11 +12,11 @@ from llmos.core.errors import ReplicaFailed, Unavailable, UnsupportedModel
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.deployments.routing.routes import Routes
-from llmos.gateway.calls.resolve import Lookup
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
 from llmos.models import open_registry
 from llmos.models.queries import ensure_model
 from llmos.models.tables import VersionFileRow, VersionRow
+from support.pipelines import with_parts
 from support.scripted import FakePool
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -69,13 +69,12 @@ def pool():
 @pytest.fixture
 def services(services, registry):
     routes, deployments = Routes(registry), Deployments(registry.database, registry)
-    return dataclasses.replace(
+    return with_parts(
         services,
         registry=registry,
         routes=routes,
         deployments=deployments,
         rollouts=Rollouts(registry.database, routes, deployments),
-        lookup=Lookup(routes, registry),
     )
 
 

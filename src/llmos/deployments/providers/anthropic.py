@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from llmos.deployments.providers.dialect import Dialect, Refusal
-from llmos.deployments.providers.remote_model import RemoteModel
+from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.engine.messages import Counted, Delta, Event, FinishReason, Generate, ToolCallDelta, Tools
 
 API_VERSION = "2023-06-01"
@@ -34,7 +34,7 @@ class AnthropicDialect(Dialect):
         )
     } | {"include_stop": Refusal("include_stop_str_in_output")}  # fmt: skip
 
-    def __init__(self, model: RemoteModel, request: Generate, given: frozenset[str]) -> None:
+    def __init__(self, model: ProviderModel, request: Generate, given: frozenset[str]) -> None:
         super().__init__(model, request, given)
         self._usage: dict[str, Any] = {}
         self._calls: dict[int, int] = {}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from llmos.core.errors import BadRequest, ProviderFailed
-from llmos.deployments.providers.remote_model import RemoteModel
+from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.engine.messages import Event, Generate, SamplingParams
 
 _DEFAULTS = SamplingParams()
@@ -29,7 +29,7 @@ class Dialect(ABC):
     refused: ClassVar[Mapping[str, Refusal]] = {}
     """Sampling parameters that would change the answer and can't be sent."""
 
-    def __init__(self, model: RemoteModel, request: Generate, given: frozenset[str]) -> None:
+    def __init__(self, model: ProviderModel, request: Generate, given: frozenset[str]) -> None:
         """`given`: the sampling parameters that the caller named; the others are the provider's business."""
         self.model, self.request, self.given = model, request, given
 

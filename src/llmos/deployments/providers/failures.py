@@ -13,7 +13,7 @@ from llmos.core.errors import (
     TooLarge,
     Unavailable,
 )
-from llmos.deployments.providers.remote_model import Provider
+from llmos.deployments.providers.provider_model import Provider
 
 MAX_MESSAGE = 500
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from llmos.deployments.providers.dialect import Dialect, Refusal
-from llmos.deployments.providers.remote_model import RemoteModel
+from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.engine.messages import Counted, Delta, Event, FinishReason, Generate, Grammar, ToolCallDelta, Tools
 
 _REASONS: dict[str, FinishReason] = {
@@ -27,7 +27,7 @@ class OpenAIDialect(Dialect):
         )
     } | {"include_stop": Refusal("include_stop_str_in_output")}  # fmt: skip
 
-    def __init__(self, model: RemoteModel, request: Generate, given: frozenset[str]) -> None:
+    def __init__(self, model: ProviderModel, request: Generate, given: frozenset[str]) -> None:
         super().__init__(model, request, given)
         num = request.sampling.n
         self._reasons: dict[int, FinishReason] = {}

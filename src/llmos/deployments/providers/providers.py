@@ -14,7 +14,7 @@ from llmos.core.database import Database
 from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.core.suggest import nearest
 from llmos.deployments import queries
-from llmos.deployments.providers.remote_model import KINDS, Provider
+from llmos.deployments.providers.provider_model import KINDS, Provider
 from llmos.deployments.tables import ProviderRow
 from llmos.deployments.targets import remote_name
 from llmos.models.names import check_name

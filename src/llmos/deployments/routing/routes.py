@@ -14,13 +14,15 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import BadRequest, Conflict, LLMOSError, ModelNotFound, NotFound
 from llmos.core.suggest import nearest
 from llmos.deployments import queries
+from llmos.deployments.backend import Target
+from llmos.deployments.local_backend import LocalTarget
+from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.deployments.providers.providers import provider_of
-from llmos.deployments.providers.remote_model import Answering, RemoteModel
 from llmos.deployments.routing.route import Move, Route, Shadow, Sticky, checked, with_weights
 from llmos.deployments.routing.route_rows import move_of, route_of, write
+from llmos.deployments.served_model import ServedModel
 from llmos.deployments.tables import RouteMoveRow, RouteRow
 from llmos.deployments.targets import check_percents, remote_name
-from llmos.engine.architectures import is_encoder
 from llmos.models.names import check_name
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version
@@ -33,20 +35,26 @@ MAX_MOVES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Resolution:
-    """Where a name leads."""
+class NameTargets:
+    """What a name leads to."""
 
+    name: str
     route: Route | None
     """None for the name of a model."""
-    targets: Mapping[str, Answering | LLMOSError]
-    """By target: what answers, or why nothing does. Of a model's name, the one end."""
+    targets: Mapping[str, Target | LLMOSError]
+    """What answers, or why nothing does, by the reference as the route writes it. For a model's name: one target."""
+
+    @property
+    def main(self) -> str:
+        """The reference that gets most of the calls."""
+        return self.name if self.route is None else self.route.target
 
 
 class Routes:
     def __init__(self, registry: Registry, *, clock: Clock = utc_now) -> None:
         self._database, self._registry, self._clock = registry.database, registry, clock
 
-    def resolve(self, name: str) -> Resolution:
+    def resolve(self, name: str) -> NameTargets:
         """Return everything that a name leads to: of the route if there is one, else the model.
 
         Raises ModelNotFound, which says what was probably meant and which command gives the name a meaning.
@@ -55,39 +63,34 @@ class Routes:
             row = queries.route(session, name)
             route = None if row is None else route_of(row)
         if route is None:
-            return Resolution(None, {name: self._resolve_model(name)})
-        return Resolution(route, {target: self._resolve_or_error(route, target) for target in route.targets})
+            return NameTargets(name, None, {name: LocalTarget(self._resolve_model(name))})
+        return NameTargets(name, route, {target: self._resolve_or_error(route, target) for target in route.targets})
 
-    def resolve_primary(self, name: str) -> Answering:
-        """Return what answers most of the calls to a name. Raises ModelNotFound as resolve does,
-        and where it is gone."""
-        resolution = self.resolve(name)
-        found = resolution.targets[name if resolution.route is None else resolution.route.target]
-        if isinstance(found, LLMOSError):
-            raise found
-        return found
+    def resolve_primary(self, name: str) -> ServedModel:
+        """Return the model that answers most of the calls to a name. Raises ModelNotFound, also for a removed one."""
+        return self._main_target(name).served
+
+    def refs(self, name: str) -> set[str]:
+        """Return the references of all models that a name may lead to. Raises ModelNotFound for an unknown name."""
+        targets = self.resolve(name).targets.values()
+        return {target.served.ref for target in targets if not isinstance(target, LLMOSError)}
 
     def resolve_local(self, name: str) -> Version:
         """Return the version on this machine that answers most of the calls to a name. Raises as find does, and
         BadRequest where a provider's model answers them."""
-        found = self.resolve_primary(name)
-        if isinstance(found, RemoteModel):
-            raise BadRequest(
-                f"{name} leads to {found.ref}, which runs at {found.provider.name} and not on this machine."
-                " Name a model that is here (llmos list), or ask a server: llmos serve",
-                param="model",
-            )
-        return found
+        return self._main_target(name).local_version(name)
 
     def local_versions(self, name: str) -> Sequence[Version]:
         """Return the versions on this machine among what answers to a name: none where a provider's models do.
 
         Raises ModelNotFound as find does.
         """
-        self.resolve_primary(name)
-        resolution = self.resolve(name)
-        asked = [name] if resolution.route is None else resolution.route.percent_of
-        return [found for target in asked if isinstance(found := resolution.targets[target], Version)]
+        self._main_target(name)
+        found = self.resolve(name)
+        refs = [name] if found.route is None else found.route.percent_of
+        targets = [found.targets[ref] for ref in refs]
+        versions = [None if isinstance(target, LLMOSError) else target.version for target in targets]
+        return [version for version in versions if version is not None]
 
     def get(self, name: str) -> Route:
         """Raises NotFound, with the nearest names, for a route that there is not."""
@@ -186,8 +189,8 @@ class Routes:
             raise Conflict(f"{name} answers with {version.ref} alone already.")
         for target in route.percent_of:
             end = self._resolve_or_error(route, target)
-            if target != version.ref and isinstance(end, Version) and end.ref == version.ref:
-                others = [each.ref for each in self._registry.list() if each.model == end.model and each != end]
+            if target != version.ref and not isinstance(end, LLMOSError) and end.version == version:
+                others = [each.ref for each in self._registry.list() if each.model == version.model and each != version]
                 raise Conflict(
                     f"{name} points at {target}, which is {version.ref} now: there is nothing to go over to or back."
                     f" Pin what answered before: llmos route set {name} {others[-1] if others else 'MODEL@NUMBER'}"
@@ -249,8 +252,8 @@ class Routes:
     def _check_targets(self, name: str, targets: Sequence[str]) -> None:
         """Raise what is wrong with the targets, besides how they are spelled."""
         found = [self._target(name, target) for target in targets]
-        refs = {each.ref for each in found}
-        encoders = [each.ref for each in found if isinstance(each, Version) and is_encoder(each.family)]
+        refs = {each.served.ref for each in found}
+        encoders = [each.served.ref for each in found if each.is_encoder]
         if encoders and len(refs) > 1:
             raise BadRequest(
                 f"{encoders[0]} turns texts into vectors, and those of two models can't be compared. Give {name} this"
@@ -258,7 +261,7 @@ class Routes:
                 param="targets",
             )
 
-    def _target(self, name: str, target: str) -> Answering:
+    def _target(self, name: str, target: str) -> Target:
         try:
             return self._resolve_target(target)
         except ModelNotFound as error:
@@ -271,7 +274,7 @@ class Routes:
                 f"{target} is a route itself. Point {name} at its model: llmos route set {name} {model}", param="target"
             ) from error
 
-    def _resolve_or_error(self, route: Route, target: str) -> Answering | LLMOSError:
+    def _resolve_or_error(self, route: Route, target: str) -> Target | LLMOSError:
         try:
             return self._resolve_target(target)
         except ModelNotFound as error:
@@ -279,11 +282,18 @@ class Routes:
         except LLMOSError as error:
             return error
 
-    def _resolve_target(self, target: str) -> Answering:
+    def _resolve_target(self, target: str) -> Target:
         if (remote := remote_name(target)) is None:
-            return self._registry.resolve(target)
+            return LocalTarget(self._registry.resolve(target))
         with self._database.session() as session:
-            return RemoteModel(provider_of(session, remote.provider), remote.model)
+            return ProviderModel(provider_of(session, remote.provider), remote.model)
+
+    def _main_target(self, name: str) -> Target:
+        found = self.resolve(name)
+        target = found.targets[found.main]
+        if isinstance(target, LLMOSError):
+            raise target
+        return target
 
     def _row(self, session: Session, name: str, *, for_update: bool = False) -> RouteRow:
         row = queries.route(session, name, for_update=for_update)

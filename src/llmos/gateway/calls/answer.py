@@ -1,4 +1,4 @@
-"""What comes of a call: the deltas as they come, whole choices, and what it has cost so far."""
+"""Answer: what a call yields. The deltas as they come, whole choices, and the counts so far."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import msgspec
 
 from llmos.core.errors import ReplicaFailed
-from llmos.deployments.providers.remote_model import Answering
+from llmos.deployments.served_model import ServedModel
 from llmos.engine.messages import Counted, Delta, Event, FinishReason, TokenLogprob, ToolCallDelta
 from llmos.gateway.calls.call import Call
-from llmos.gateway.services import Services
+from llmos.gateway.calls.record import Attempt, Timings
 
 
 @dataclass(slots=True)
 class ToolCall:
-    """One call of a function, when it is whole."""
+    """One complete call of a function."""
 
     id: str
     name: str
@@ -25,7 +25,7 @@ class ToolCall:
 
 @dataclass(slots=True)
 class WholeChoice:
-    """One choice, when it has ended."""
+    """One complete choice."""
 
     text: str = ""
     reasoning: str = ""
@@ -36,51 +36,31 @@ class WholeChoice:
     """The stop string or token that ended it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Timings:
-    """Where an answer's time went so far, in seconds."""
-
-    total: float
-    loading: float
-    """Until the model was there; next to nothing where it was there already."""
-    prompt: float
-    """From then to the first token: the wait for a turn is part of it."""
-    answer: float
-    """From the first token to the last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast an answer came."""
-
-    first_token_seconds: float
-    tokens_per_second: float | None
-    """After the first, of the longest choice. None where there was no more than that."""
-
-
 class Answer:
-    """A call that was accepted: who answers it, what it has cost so far, and the deltas as they come."""
+    """A call that was accepted: the model that answers it, the deltas, and the tokens so far."""
 
-    def __init__(self, id: str, call: Call, version: Answering, began: float) -> None:
+    def __init__(self, id: str, call: Call, served: ServedModel, attempt: Attempt) -> None:
         self.id = id
         self.call = call
-        self.version = version
+        self.served = served
+        self.attempt = attempt
+        """The part of the call's record that this answer keeps up to date."""
         self.created = int(time.time())
-        self.num_prompt_tokens_of: list[int] = []
-        """By prompt."""
-        self.num_cached_tokens = 0
-        """Of the prompts' tokens, those that were found in the prefix cache."""
         self.deltas: AsyncIterator[Delta]
-        """What each step adds. Choice i of prompt p has index p * n + i. Read it to its end, once."""
+        """What each step adds. Choice i of prompt p has index p * n + i. To be read to its end, once."""
+        self.num_prompt_tokens_of: list[int] = []
+        """For each prompt."""
         self.num_completion_tokens_of = [0] * call.num_choices
-        self.loading_seconds = 0.0
-        self._began = began
-        self._first_token_at: float | None = None
-        self._last_token_at = began
+        """For each choice."""
 
     @property
     def num_prompt_tokens(self) -> int:
         return sum(self.num_prompt_tokens_of)
+
+    @property
+    def num_cached_tokens(self) -> int:
+        """Of the prompts' tokens, those found in the prefix cache."""
+        return self.attempt.num_cached_tokens
 
     @property
     def num_completion_tokens(self) -> int:
@@ -88,29 +68,21 @@ class Answer:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve digits of the digest: the same weights, the same fingerprint. Without a digest, the name alone."""
-        return self.version.ref if self.version.digest is None else "fp_" + self.version.digest.rpartition(":")[2][:12]
+        """Twelve digits of the digest: equal for equal weights. For a model without a known digest, its reference."""
+        digest = self.served.digest
+        return self.served.ref if digest is None else "fp_" + digest.rpartition(":")[2][:12]
 
     def timings(self) -> Timings:
-        now = time.perf_counter()
-        first_token_at = self._first_token_at or now
-        return Timings(
-            total=now - self._began,
-            loading=self.loading_seconds,
-            prompt=first_token_at - self._began - self.loading_seconds,
-            answer=max(0.0, self._last_token_at - first_token_at),
-        )
+        return self.attempt.timings()
 
-    def pace(self) -> Pace | None:
-        """Return how fast the answer came, None where no token did."""
-        if self._first_token_at is None:
-            return None
-        num_later, seconds = max(self.num_completion_tokens_of) - 1, self._last_token_at - self._first_token_at
-        tokens_per_second = num_later / seconds if num_later > 0 and seconds > 0 else None
-        return Pace(self._first_token_at - self._began, tokens_per_second)
+    def accept(self, num_prompt_tokens_of: Sequence[int]) -> None:
+        """The backend has accepted every prompt."""
+        self.num_prompt_tokens_of = list(num_prompt_tokens_of)
+        self.attempt.is_accepted = True
+        self.attempt.num_prompt_tokens = self.num_prompt_tokens
 
     async def read_ahead(self, *, to_its_end: bool) -> AsyncGenerator[Delta, None]:
-        """Read the first delta, or all, so that what goes wrong until then is raised here and nothing of it was sent.
+        """Read the first delta, or all of them, so that a failure until then is raised here, before anything is sent.
         Return the deltas from the first one on."""
         deltas, held = self.deltas, []
         async for delta in deltas:
@@ -120,7 +92,7 @@ class Answer:
         return _chained(held, deltas)
 
     async def whole(self) -> list[WholeChoice]:
-        """Read the deltas to their end and return what they come to."""
+        """Read the deltas to their end and return the complete choices."""
         choices = [WholeChoice() for _ in self.num_completion_tokens_of]
         texts: list[list[str]] = [[] for _ in choices]
         reasonings: list[list[str]] = [[] for _ in choices]
@@ -130,7 +102,7 @@ class Answer:
             reasonings[delta.index].append(delta.reasoning)
             choice.logprobs += delta.logprobs
             for call in delta.tool_calls:
-                join(choice.tool_calls, call)
+                add_tool_call(choice.tool_calls, call)
             if delta.finish_reason is not None:
                 choice.finish_reason, choice.stop_reason = delta.finish_reason, delta.stop_reason
         for choice, text, reasoning in zip(choices, texts, reasonings, strict=True):
@@ -138,36 +110,34 @@ class Answer:
         return choices
 
     async def read(self, events: AsyncIterator[tuple[int, Event]]) -> AsyncGenerator[Delta, None]:
-        """Yield the deltas until every choice has its finish_reason. Raises the LLMOSError that ended one too early."""
+        """Yield the deltas out of (prompt index, event) pairs until every choice has its finish_reason.
+
+        Raises the LLMOSError that ended a choice too early.
+        """
         num_running = len(self.num_completion_tokens_of)
-        async for place, event in events:
-            if isinstance(event, Counted):  # A provider tells at its end how long the prompt was.
-                self.num_prompt_tokens_of[place] = event.num_prompt_tokens
+        async for prompt_index, event in events:
+            if isinstance(event, Counted):  # A provider reports the prompt's length at its end.
+                self.num_prompt_tokens_of[prompt_index] = event.num_prompt_tokens
+                self.attempt.num_prompt_tokens = self.num_prompt_tokens
                 continue
-            assert isinstance(event, Delta), "whoever runs it says Started once, and then deltas"
-            yield self._note(place, event)
+            assert isinstance(event, Delta), "a backend yields Started once, and then deltas"
+            yield self._count(prompt_index, event)
             num_running -= event.finish_reason is not None
         if num_running:
-            raise ReplicaFailed("The model's process stopped sending before the answer was whole. Try again.")
+            raise ReplicaFailed("The model's process stopped sending before the answer was complete. Try again.")
 
-    def _note(self, place: int, delta: Delta) -> Delta:
-        index = place * self.call.sampling.params.n + delta.index
+    def _count(self, prompt_index: int, delta: Delta) -> Delta:
+        """Count the delta's tokens, and return it with the index of its choice among those of all prompts."""
+        index = prompt_index * self.call.sampling.params.n + delta.index
+        attempt, now = self.attempt, time.perf_counter()
+        attempt.num_completion_tokens += delta.num_output_tokens - self.num_completion_tokens_of[index]
+        attempt.longest_completion = max(attempt.longest_completion, delta.num_output_tokens)
+        attempt.num_cached_tokens += delta.num_cached_tokens
+        attempt.last_token_at = now
+        if attempt.first_token_at is None:
+            attempt.first_token_at = now
         self.num_completion_tokens_of[index] = delta.num_output_tokens
-        self.num_cached_tokens += delta.num_cached_tokens
-        self._last_token_at = time.perf_counter()
-        self._first_token_at = self._first_token_at or self._last_token_at
         return delta if index == delta.index else msgspec.structs.replace(delta, index=index)
-
-    def count(self, services: Services) -> None:
-        """Put what was computed, whoever still wanted it, into the metrics."""
-        metrics, version = services.metrics, self.version.ref
-        metrics.prompt_tokens.labels(version).inc(self.num_prompt_tokens)
-        metrics.cached_prompt_tokens.labels(version).inc(self.num_cached_tokens)
-        metrics.completion_tokens.labels(version).inc(self.num_completion_tokens)
-        if (pace := self.pace()) is not None:
-            metrics.first_token_seconds.labels(version).observe(pace.first_token_seconds)
-            if pace.tokens_per_second is not None:
-                metrics.per_token_seconds.labels(version).observe(1 / pace.tokens_per_second)
 
 
 async def _chained(held: Sequence[Delta], rest: AsyncIterator[Delta]) -> AsyncGenerator[Delta, None]:
@@ -177,8 +147,8 @@ async def _chained(held: Sequence[Delta], rest: AsyncIterator[Delta]) -> AsyncGe
         yield delta
 
 
-def join(calls: list[ToolCall], delta: ToolCallDelta) -> None:
-    """Add what a step added to the calls of a choice."""
+def add_tool_call(calls: list[ToolCall], delta: ToolCallDelta) -> None:
+    """Add what a step added to the tool calls of a choice."""
     if delta.index == len(calls):
         calls.append(ToolCall(delta.id, delta.name, ""))
     calls[delta.index].arguments += delta.arguments

@@ -1,4 +1,4 @@
-"""What a caller wants, freed of the wire format that it came in."""
+"""Call: what a caller wants of a model, independent of the wire format of the request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,10 +6,9 @@ from typing import Any
 
 import msgspec
 
-from llmos.deployments.providers.remote_model import Answering
 from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.engine.messages import Grammar, SamplingParams, Tools
-from llmos.gateway.calls.caller import Origin
+from llmos.security.callers import Caller
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,33 +25,42 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are chosen, and which of it the caller said."""
+    """How tokens are sampled, and which of the parameters the caller named."""
 
     params: SamplingParams
     given: frozenset[str] = frozenset(RECOMMENDABLE)
 
-    def on(self, version: Answering) -> SamplingParams:
-        """Fill in what the version's makers recommend."""
-        recommended = {name: value for name, value in version.sampling.items() if name not in self.given}
-        return msgspec.structs.replace(self.params, **recommended) if recommended else self.params
+    def with_defaults(self, recommended: Mapping[str, float]) -> SamplingParams:
+        """Return the parameters, with the model's recommendation wherever the caller named nothing."""
+        defaults = {name: value for name, value in recommended.items() if name not in self.given}
+        return msgspec.structs.replace(self.params, **defaults) if defaults else self.params
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """What a caller wants, freed of the wire format that it came in."""
+class ModelCall:
+    """What every call to a model has."""
 
     model: str
-    """The name that was asked for: a Route, or a reference of a model."""
+    """The name that is asked for: a route, or a reference of a model."""
+    caller: Caller
+    id_prefix: str = "call"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call(ModelCall):
+    """A call that generates text, or counts the tokens of prompts."""
+
     prompts: Sequence[Prompt]
     sampling: Sampling
     grammar: Grammar | None = None
     tools: Tools | None = None
     template_options: Mapping[str, Any] = field(default_factory=dict)
     echo: bool = False
-    origin: Origin = field(default_factory=Origin)
+    cache_salt: str = ""
+    """Calls of one project share cached prompt prefixes only where their salts are equal."""
     id_prefix: str = "answer"
 
     @property
     def num_choices(self) -> int:
-        """Of all prompts together."""
+        """The choices of all prompts together."""
         return len(self.prompts) * self.sampling.params.n

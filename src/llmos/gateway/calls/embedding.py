@@ -1,58 +1,57 @@
-"""What a caller wants turned into vectors, and what comes of it, freed of the wire format."""
+"""EmbedCall and Embeddings: texts to be turned into vectors, and the vectors, independent of the wire format."""
 
 import time
 from array import array
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import sqrt
 from operator import mul
 from sys import byteorder
 from typing import Literal
 
 from llmos.core.errors import BadRequest
+from llmos.deployments.served_model import ServedModel
 from llmos.engine.messages import Embed, Embedded
-from llmos.gateway.calls.caller import Origin
-from llmos.models.versions.versions import Version
+from llmos.gateway.calls.call import ModelCall
+from llmos.gateway.calls.record import Attempt
 
 MAX_INPUTS = 2048
 """Of one call, as at OpenAI."""
 
 CHUNK_INPUTS = 64
 CHUNK_CHARACTERS = 64 * 1024
-"""A call goes to the replica in chunks of so many texts, or so much text: a long one is not encoded and told in one
-piece, while others wait behind it."""
+"""A call is sent to the replica in chunks of at most this many inputs and characters, so that a long call doesn't keep
+others waiting."""
 
 CHUNKS_AT_ONCE = 4
-"""Of one call: so many are on their way, so that the replica always has some to go on with."""
+"""Chunks of one call that are under way at the same time, so that the replica never waits for the next one."""
 
 Input = str | list[int]
-"""A text, or tokens as they stand."""
+"""A text, or token ids."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EmbedCall:
-    model: str
-    """The name that was asked for: a Route, or a reference of a model."""
+class EmbedCall(ModelCall):
     inputs: Sequence[Input]
     names: Sequence[str]
-    """What the caller calls each of them, for errors."""
+    """The request field that each input came from, for error messages."""
     dimensions: int | None = None
-    """So many of each vector's numbers. None: all."""
+    """The length of the vectors: their first numbers. None: all."""
     truncate_to: int | None = None
-    """A text that has more tokens loses the rest. 0: more than the model takes. None: that is an error."""
+    """Inputs are cut to this many tokens; 0: to what the model takes. None: a longer input is an error."""
     prompt: str | None = None
-    """The name of what goes before each text. None: the model's default."""
+    """The name of the model's prompt that is put before each input. None: its default."""
     num_queries: int | None = None
-    """The first so many texts ask, the rest may answer: a model that has prompts for both gets them. None: neither."""
-    origin: Origin = field(default_factory=Origin)
+    """The first inputs, this many, are queries and the rest documents, for models with a prompt for each. None: no
+    difference is made."""
     id_prefix: str = "embd"
 
     def chunks(self, call_id: str, caller: str, priority: int) -> Iterator[Embed]:
-        """The same as requests to a replica, in order."""
-        for number, (begin, end) in enumerate(self._spans()):
+        """Yield the requests to a replica, in order. `caller` and `priority` say how they take turns with others."""
+        for index, (begin, end) in enumerate(self._spans()):
             yield Embed(
-                id=f"{call_id}-{number}" if number else call_id,
+                id=f"{call_id}-{index}" if index else call_id,
                 inputs=list(self.inputs[begin:end]),
                 names=list(self.names[begin:end]),
                 dimensions=self.dimensions,
@@ -63,43 +62,49 @@ class EmbedCall:
                 priority=priority,
             )
 
-    def _role(self, place: int) -> Literal["query", "document"] | None:
+    def _role(self, index: int) -> Literal["query", "document"] | None:
         if self.num_queries is None:
             return None
-        return "query" if place < self.num_queries else "document"
+        return "query" if index < self.num_queries else "document"
 
     def _spans(self) -> Iterator[tuple[int, int]]:
+        """Yield the inputs of each chunk, as (begin, end)."""
         begin = num_characters = 0
-        for place, each in enumerate(self.inputs):
-            is_full = place - begin == CHUNK_INPUTS or num_characters + len(each) > CHUNK_CHARACTERS
-            if place > begin and (is_full or place == self.num_queries):
-                yield begin, place
-                begin, num_characters = place, 0
+        for index, each in enumerate(self.inputs):
+            is_full = index - begin == CHUNK_INPUTS or num_characters + len(each) > CHUNK_CHARACTERS
+            if index > begin and (is_full or index == self.num_queries):
+                yield begin, index
+                begin, num_characters = index, 0
             num_characters += len(each)
         yield begin, len(self.inputs)
 
 
 class Embeddings:
-    """The vectors of a call, and what they have cost so far."""
+    """The vectors of a call, and the tokens so far."""
 
-    def __init__(self, id: str, call: EmbedCall, version: Version, num_chunks: int) -> None:
+    def __init__(self, id: str, call: EmbedCall, served: ServedModel, attempt: Attempt, num_chunks: int) -> None:
         self.id = id
         self.call = call
-        self.version = version
+        self.served = served
+        self.attempt = attempt
+        """The part of the call's record that is kept up to date here."""
         self.created = int(time.time())
-        self.num_prompt_tokens = 0
-        """Computed, control tokens and prompts included."""
-        self.num_vectors = 0
         self._chunks: list[Embedded | None] = [None] * num_chunks
 
-    def take(self, number: int, embedded: Embedded) -> None:
-        self._chunks[number] = embedded
-        self.num_prompt_tokens += embedded.num_tokens
-        self.num_vectors += len(embedded.vectors) // (4 * embedded.size)
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Tokens computed so far, control tokens and prompts included."""
+        return self.attempt.num_prompt_tokens
+
+    def take(self, index: int, embedded: Embedded) -> None:
+        """Add the vectors of one chunk."""
+        self._chunks[index] = embedded
+        self.attempt.num_prompt_tokens += embedded.num_tokens
+        self.attempt.num_vectors += len(embedded.vectors) // (4 * embedded.size)
 
     @property
     def vectors(self) -> list[bytes]:
-        """One of each input: floats of 32 bits, little-endian."""
+        """One vector for each input: 32-bit floats, little-endian."""
         return [
             chunk.vectors[begin : begin + 4 * chunk.size]
             for chunk in self._chunks
@@ -116,7 +121,7 @@ def floats(vector: bytes) -> list[float]:
 
 
 def cosines(firsts: Sequence[bytes], seconds: Sequence[bytes]) -> list[float]:
-    """Return how alike the vectors of each pair are, -1 to 1. A vector without a direction is like none: 0."""
+    """Return the cosine similarity of each pair, -1 to 1; 0 where a vector is all zeros."""
 
     def cosine(a: list[float], b: list[float]) -> float:
         length = sqrt(_dot(a, a) * _dot(b, b))
@@ -135,7 +140,7 @@ def base64(vector: bytes) -> str:
 
 
 def inputs_of(value: str | Sequence[str | int | Sequence[int]], field: str) -> tuple[list[Input], list[str]]:
-    """Return the inputs in a wire format's field, and the name of each. Raises BadRequest naming the field.
+    """Return the inputs in a request's field, and the name of each. Raises BadRequest naming the field.
 
     `value`: a text, a list of texts, a list of tokens, or a list of such lists.
     """

@@ -1,119 +1,92 @@
-"""What a name leads to, and what its replicas load: asked by every call, changed a few times a day."""
+"""Resolver: from the name that a call asks for to the backends that can answer it.
+
+Every call asks, and the answer changes a few times a day: resolutions are remembered until the database changes.
+"""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from llmos.core.errors import BadRequest, LLMOSError, UntrustedModel
-from llmos.deployments.providers.remote_model import Answering, RemoteModel
+from llmos.core.database import Database
+from llmos.core.errors import LLMOSError, UntrustedModel
+from llmos.deployments.backend import Backend, Backends, Target
 from llmos.deployments.routing.route import Route
 from llmos.deployments.routing.routes import Routes
-from llmos.models.registry import Registry
-from llmos.models.versions.versions import Loadable, Version
+from llmos.security.callers import Caller
 
 MAX_NAMES = 1024
+"""Names that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
-    """A Version of this machine."""
-
-    version: Version
-    loadable: Loadable
-
-
-End = Here | RemoteModel
-"""What a target is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """Where a name leads."""
+class Resolution:
+    """What a name leads to."""
 
     name: str
     route: Route | None
-    ends: Mapping[str, End | LLMOSError]
-    """By target: what it is, or why it is nothing. Of a model's own name, the one end."""
+    """None for the name of a model."""
+    backends: Mapping[str, Backend | LLMOSError]
+    """The backend of each target, or why there is none. For a model's name: one backend, under that name."""
 
     @property
     def main(self) -> str:
         """The target that gets most of the calls."""
         return self.name if self.route is None else self.route.target
 
-    def end(self, target: str) -> End:
-        """Raises why the target is nothing."""
-        end = self.ends[target]
-        if isinstance(end, LLMOSError):
-            raise type(end)(end.message, param=end.param)  # An error of its own for every call: it gathers a traceback.
-        return end
+    def backend(self, target: str) -> Backend:
+        """Raises the error that explains why the target has no backend."""
+        found = self.backends[target]
+        if isinstance(found, LLMOSError):
+            # Every call raises its own copy, because exceptions gather tracebacks.
+            raise type(found)(found.message, param=found.param)
+        return found
 
-    def here(self) -> Here:
-        """Return what answers most of the calls. Raises BadRequest where that isn't on this machine."""
-        end = self.end(self.main)
-        if isinstance(end, RemoteModel):
-            raise BadRequest(
-                f"{self.name} leads to {end.ref}, which runs at {end.provider.name} and not here. That takes"
-                " conversations and texts to continue, and nothing else.",
-                param="model",
-            )
-        return end
-
-    def order(self, *, caller: str, user: str, call_id: str) -> list[str]:
+    def order(self, caller: Caller, call_id: str) -> list[str]:
         """Return the targets that a call tries, one after another."""
-        return [self.name] if self.route is None else self.route.order(caller=caller, user=user, call_id=call_id)
+        if self.route is None:
+            return [self.name]
+        return self.route.order(caller=caller.project, user=caller.user, call_id=call_id)
 
 
-class Lookup:
-    """Remembers what names lead to until anybody changes the database. Any thread may ask."""
+class Resolver:
+    """Resolves names. Any thread may call it."""
 
-    def __init__(
-        self, routes: Routes, registry: Registry, check_adapter: Callable[[str], None] = lambda ref: None
-    ) -> None:
-        """`check_adapter`: raises why an adapter must not be used. It is loaded with the request that brings it, where
-        the pool doesn't see it."""
-        self._routes, self._registry, self._check_adapter = routes, registry, check_adapter
-        self._known: dict[str, Way] = {}
+    def __init__(self, routes: Routes, backends: Backends, database: Database) -> None:
+        self._routes, self._backends, self._database = routes, backends, database
+        self._known: dict[str, Resolution] = {}
         self._state: int | None = None
 
-    async def way(self, name: str) -> Way:
-        """Return where the name leads, reading the database only where that isn't known. Raises ModelNotFound."""
-        way = self.remembered(name)
-        return await asyncio.to_thread(self.find, name) if way is None else way
+    async def resolve(self, name: str) -> Resolution:
+        """Return what the name leads to; reads the database if that isn't remembered. Raises ModelNotFound."""
+        resolution = self.remembered(name)
+        return await asyncio.to_thread(self.find, name) if resolution is None else resolution
 
-    async def get(self, name: str) -> tuple[Version, Loadable]:
-        """Return what answers most of the calls to a name on this machine. Raises ModelNotFound, and BadRequest where
-        that is a provider's model."""
-        here = (await self.way(name)).here()
-        return here.version, here.loadable
-
-    def remembered(self, name: str) -> Way | None:
-        """Return where the name leads if that is known without reading the database."""
+    def remembered(self, name: str) -> Resolution | None:
+        """Return the resolution if it is known without reading the database."""
         return self._known.get(name) if self._is_current() else None
 
-    def find(self, name: str) -> Way:
-        """Read where the name leads. Raises ModelNotFound, which says what was probably meant."""
-        self._registry.database.watch()
-        # Into the memory of the state that it was read in: whoever finds another state begins a new one.
+    def find(self, name: str) -> Resolution:
+        """Read from the database what the name leads to. Raises ModelNotFound, with the nearest names."""
+        self._database.watch()
+        # The entry goes into the memory of the state that it was read in. A newer state begins a new memory.
         known = self._known if self._is_current() else None
-        resolution = self._routes.resolve(name)
-        way = Way(name, resolution.route, {target: self._end(found) for target, found in resolution.targets.items()})
+        found = self._routes.resolve(name)
+        backends = {ref: self._open(target) for ref, target in found.targets.items()}
+        resolution = Resolution(name, found.route, backends)
         if known is not None and len(known) < MAX_NAMES:
-            known[name] = way
-        return way
+            known[name] = resolution
+        return resolution
 
-    def _end(self, found: Answering | LLMOSError) -> End | LLMOSError:
-        if isinstance(found, RemoteModel | LLMOSError):
-            return found
+    def _open(self, target: Target | LLMOSError) -> Backend | LLMOSError:
+        if isinstance(target, LLMOSError):
+            return target
         try:
-            loadable = self._registry.loadable(found)
-            if loadable.adapter is not None:
-                self._check_adapter(found.ref)
+            return self._backends.open(target)
         except UntrustedModel as error:
             return error
-        return Here(found, loadable)
 
     def _is_current(self) -> bool:
-        state = self._registry.database.state()
+        state = self._database.state()
         if state is None:
             return False
         if state != self._state:

@@ -9,9 +9,11 @@ from fastapi import APIRouter, Request, Response
 from llmos.core.errors import BadRequest
 from llmos.deployments.removing import remove
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
 from llmos.models.versions.aliases import AliasMove
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/aliases", tags=["aliases"])
 
@@ -43,6 +45,7 @@ class AliasQuery(RequestObject, kw_only=True):
 
 
 @router.get("", summary="List a model's aliases", responses=openapi.answers(AliasMoves))
+@requires(Permission.MODELS_READ)
 async def list_aliases(request: Request, name: str) -> Response:
     """Each with its last move."""
     aliases = await asyncio.to_thread(services_of(request).registry.aliases.list, name)
@@ -55,9 +58,10 @@ async def list_aliases(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(AliasTarget, {"version": "smollm2@1"}),
     responses=openapi.answers(AliasMoveDescription),
 )
+@requires(Permission.MODELS_WRITE)
 async def set_alias(request: Request, name: str, alias: str) -> Response:
     asked = await parse_body(request, AliasTarget)
-    registry, by = services_of(request).registry, tenant_of(request)
+    registry, by = services_of(request).registry, caller_of(request).actor
 
     def move() -> AliasMove:
         return registry.aliases.set(name, alias, asked.version, expected=asked.expected, actor=by)
@@ -66,14 +70,16 @@ async def set_alias(request: Request, name: str, alias: str) -> Response:
 
 
 @router.delete("/{alias}", summary="Remove an alias", status_code=204)
+@requires(Permission.MODELS_WRITE)
 async def remove_alias(request: Request, name: str, alias: str) -> Response:
     """Its history stays. Refused where a deployment or a Route needs it."""
-    registry, by = services_of(request).registry, tenant_of(request)
-    await asyncio.to_thread(lambda: remove(registry, f"{name}:{alias}", actor=by))
+    registry, actor = services_of(request).registry, caller_of(request).actor
+    await asyncio.to_thread(lambda: remove(registry, f"{name}:{alias}", actor=actor))
     return Response(status_code=204)
 
 
 @router.get("/{alias}/history", summary="Tell where an alias ever pointed", responses=openapi.answers(AliasMoves))
+@requires(Permission.MODELS_READ)
 async def alias_history(request: Request, name: str, alias: str) -> Response:
     """Oldest first. With `?at=` the one move that held at that instant, or none."""
     asked = parse_query(request, AliasQuery)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import NotFound
 from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response, services_of
 from llmos.gateway.services import Services
 from llmos.models.cards.card import Card
@@ -16,6 +17,7 @@ from llmos.models.cards.limits import Verdict, verdicts
 from llmos.models.cards.page import page, siblings
 from llmos.models.cards.rows import as_plain
 from llmos.models.policies import Policies
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}", tags=["models"])
 
@@ -38,6 +40,7 @@ class CardDescription(Card, frozen=True, kw_only=True):
 
 
 @router.get("/card", summary="Say what a Version costs", responses=openapi.answers(CardDescription))
+@requires(Permission.MODELS_READ)
 async def get_card(request: Request, name: str) -> Response:
     """`name` is a Route or a reference. 404 where it was never measured: the message says how to."""
     return json_response(await asyncio.to_thread(_plain, services_of(request), name))
@@ -48,6 +51,7 @@ async def get_card(request: Request, name: str) -> Response:
     summary="Show what a Version costs, with plots",
     responses={200: {"content": {"text/html": {}}, "description": "A page that needs nothing else"}},
 )
+@requires(Permission.MODELS_READ)
 async def get_card_page(request: Request, name: str) -> Response:
     text = await asyncio.to_thread(_page, services_of(request), name)
     return Response(text, media_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)

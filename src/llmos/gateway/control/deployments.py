@@ -12,9 +12,12 @@ from llmos.deployments.desired.deployments import Deployment, DeploymentEvent, r
 from llmos.deployments.replicas.status import VersionStatus
 from llmos.engine.messages import Ready
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.services import Services
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/deployments", tags=["deployments"])
 
@@ -122,6 +125,7 @@ class DeploymentHistory(msgspec.Struct):
 
 
 @router.get("", summary="List what is deployed and what runs", responses=openapi.answers(DeploymentDescriptions))
+@requires(Permission.DEPLOYMENTS_READ)
 async def list_deployments(request: Request) -> Response:
     services = services_of(request)
     wanted = {each.ref: each for each in await asyncio.to_thread(services.deployments.list)}
@@ -134,6 +138,7 @@ async def list_deployments(request: Request) -> Response:
 
 
 @router.get("/{name}", summary="Say how one stands", responses=openapi.answers(DeploymentDescription))
+@requires(Permission.DEPLOYMENTS_READ)
 async def get_deployment(request: Request, name: str) -> Response:
     """`name` is a Version, a Route or a reference."""
     services = services_of(request)
@@ -146,6 +151,7 @@ async def get_deployment(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(DeploymentRequest, {"min_replicas": 0, "max_replicas": 3, "idle_seconds": 300}),
     responses=openapi.answers(DeploymentDescription),
 )
+@requires(Permission.DEPLOYMENTS_WRITE)
 async def put_deployment(request: Request, name: str) -> Response:
     """The body says all that is wanted: what it leaves out is as in a new one."""
     asked = await parse_body(request, DeploymentRequest)
@@ -154,7 +160,7 @@ async def put_deployment(request: Request, name: str) -> Response:
     deployment = await asyncio.to_thread(
         services.deployments.deploy,
         name,
-        actor=tenant_of(request),
+        actor=caller_of(request).actor,
         min_replicas=least,
         max_replicas=most,
         idle_seconds=asked.idle_seconds,
@@ -167,6 +173,7 @@ async def put_deployment(request: Request, name: str) -> Response:
 
 
 @router.get("/{name}/history", summary="What happened to one", responses=openapi.answers(DeploymentHistory))
+@requires(Permission.DEPLOYMENTS_READ)
 async def get_deployment_history(request: Request, name: str) -> Response:
     history = await asyncio.to_thread(services_of(request).deployments.history, name)
     return json_response(DeploymentHistory([_event(event) for event in history]))
@@ -178,6 +185,7 @@ async def get_deployment_history(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(ScaleRequest, {"replicas": 2}),
     responses=openapi.answers(DeploymentDescription),
 )
+@requires(Permission.DEPLOYMENTS_WRITE)
 async def scale_deployment(request: Request, name: str) -> Response:
     """`replicas`, or one or both of the limits; a limit that isn't given stays."""
     asked = await parse_body(request, ScaleRequest)
@@ -186,7 +194,7 @@ async def scale_deployment(request: Request, name: str) -> Response:
     await asyncio.to_thread(
         services.deployments.scale,
         version,
-        actor=tenant_of(request),
+        actor=caller_of(request).actor,
         replicas=asked.replicas,
         min_replicas=asked.min_replicas,
         max_replicas=asked.max_replicas,
@@ -197,37 +205,40 @@ async def scale_deployment(request: Request, name: str) -> Response:
 @router.post(
     "/{name}/sleep", summary="Unload one until it is asked for", responses=openapi.answers(DeploymentDescription)
 )
+@requires(Permission.DEPLOYMENTS_WRITE)
 async def sleep_deployment(request: Request, name: str) -> Response:
     """Its running answers end first. The next request loads it again. One that nobody has deployed is stopped."""
     services = services_of(request)
     version = await _version_of(services, name)
     if await _wanted(services, version) is not None:
-        await asyncio.to_thread(services.deployments.sleep, version, actor=tenant_of(request))
+        await asyncio.to_thread(services.deployments.sleep, version, actor=caller_of(request).actor)
     else:
-        await _stop(services, version)
+        await _stop(services, version, caller_of(request))
     return json_response(await _describe(services, version))
 
 
 @router.post("/{name}/wake", summary="Load one that sleeps", responses=openapi.answers(DeploymentDescription))
+@requires(Permission.DEPLOYMENTS_WRITE)
 async def wake_deployment(request: Request, name: str) -> Response:
     services = services_of(request)
     version = await _version_of(services, name)
-    await asyncio.to_thread(services.deployments.wake, version, actor=tenant_of(request))
+    await asyncio.to_thread(services.deployments.wake, version, actor=caller_of(request).actor)
     return json_response(await _describe(services, version))
 
 
 @router.delete("/{name}", summary="Undeploy a model, and stop it", status_code=204)
+@requires(Permission.DEPLOYMENTS_WRITE)
 async def remove_deployment(request: Request, name: str) -> Response:
     """`name` is a Version, a Route or a reference. Answered when what ran has ended and the process is gone; the next
     request loads the model again, on demand."""
     services = services_of(request)
     version = await _version_of(services, name)
     if await _wanted(services, version) is None:
-        await _stop(services, version)
+        await _stop(services, version, caller_of(request))
         return Response(status_code=204)
-    await asyncio.to_thread(services.deployments.remove, version, actor=tenant_of(request))
+    await asyncio.to_thread(services.deployments.remove, version, actor=caller_of(request).actor)
     if version in _running(services):
-        await services.pool.stop(version)
+        await services.pipeline.stop(version, caller_of(request))
     return Response(status_code=204)
 
 
@@ -250,11 +261,11 @@ async def _wanted(services: Services, version: str) -> Deployment | None:
         return None
 
 
-async def _stop(services: Services, version: str) -> None:
+async def _stop(services: Services, version: str, caller: Caller) -> None:
     running = _running(services)
     if version not in running:
         raise NotFound(f"{version} doesn't run. There runs {', '.join(running) or 'nothing'}.", param="name")
-    await services.pool.stop(version)
+    await services.pipeline.stop(version, caller)
 
 
 async def _describe(services: Services, version: str) -> DeploymentDescription:

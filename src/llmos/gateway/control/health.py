@@ -8,7 +8,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from llmos.gateway import metrics
 from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import services_of
+from llmos.security.permissions import Permission
 
 router = APIRouter(tags=["health"])
 
@@ -48,6 +50,7 @@ async def ready(request: Request) -> Response:
 
 
 @router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
+@requires(Permission.METRICS_READ)
 async def get_metrics(request: Request) -> Response:
     services = services_of(request)
     return Response(await run_in_threadpool(services.metrics.render), media_type=metrics.CONTENT_TYPE)

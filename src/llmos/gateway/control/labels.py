@@ -7,9 +7,11 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.models.versions.versions import Labels
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/labels", tags=["labels"])
 
@@ -44,6 +46,7 @@ class LabelChanges(msgspec.Struct):
 
 
 @router.get("", summary="Say what is said of a model or a Version", responses=openapi.answers(LabelsDescription))
+@requires(Permission.MODELS_READ)
 async def get_labels(request: Request, name: str) -> Response:
     """`name`: NAME is the model; NAME:ALIAS, NAME@NUMBER and NAME@sha256:DIGEST are Versions."""
     return json_response(_labels(await asyncio.to_thread(services_of(request).registry.labels.get, name)))
@@ -55,10 +58,11 @@ async def get_labels(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(LabelsChange, {"description": "Answers our customers", "tags": {"team": "search"}}),
     responses=openapi.answers(LabelsDescription),
 )
+@requires(Permission.MODELS_WRITE)
 async def change_labels(request: Request, name: str) -> Response:
     """What isn't named stays as it is."""
     asked = await parse_body(request, LabelsChange)
-    book, by = services_of(request).registry.labels, tenant_of(request)
+    book, by = services_of(request).registry.labels, caller_of(request).actor
 
     def change() -> Labels:
         if asked.tags or asked.remove_tags:
@@ -71,6 +75,7 @@ async def change_labels(request: Request, name: str) -> Response:
 
 
 @router.get("/history", summary="Tell who said what when", responses=openapi.answers(LabelChanges))
+@requires(Permission.MODELS_READ)
 async def label_history(request: Request, name: str) -> Response:
     """Oldest first; of a model its Versions' besides."""
     changes = await asyncio.to_thread(services_of(request).registry.labels.history, name)

@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from llmos.deployments.providers.remote_model import Answering
+from llmos.deployments.served_model import ServedModel, served_version
 from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_query
 from llmos.models.versions.labels import Subject, has_tag
 from llmos.models.versions.versions import Labels
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1")
 
@@ -57,6 +59,7 @@ class ModelsQuery(RequestObject, kw_only=True):
 
 
 @router.get("/models", tags=["models"], summary="List the Versions", responses=openapi.answers(ModelDescriptions))
+@requires(Permission.MODELS_READ)
 async def list_versions(request: Request) -> Response:
     """`?tag=KEY` or `?tag=KEY=VALUE`: only those that have it, themselves or by their model."""
     asked = parse_query(request, ModelsQuery)
@@ -65,9 +68,9 @@ async def list_versions(request: Request) -> Response:
     def read() -> list[ModelDescription]:
         labels = services.registry.labels.all()
         return [
-            _model(version.model, version, labels)
+            _model(version.model, served_version(version), labels)
             for version in services.registry.list()
-            if asked.tag is None or has_tag([labels.get(key) for key in _subjects(version)], asked.tag)
+            if asked.tag is None or has_tag([labels.get(key) for key in _subjects(served_version(version))], asked.tag)
         ]
 
     return json_response(ModelDescriptions(await asyncio.to_thread(read)))
@@ -76,6 +79,7 @@ async def list_versions(request: Request) -> Response:
 @router.get(
     "/models/{name:path}", tags=["models"], summary="Describe a Version", responses=openapi.answers(ModelDescription)
 )
+@requires(Permission.MODELS_READ)
 async def get_version(request: Request, name: str) -> Response:
     """`name` is a Route or a reference: NAME, NAME:ALIAS, NAME@NUMBER, NAME@sha256:DIGEST."""
     services = services_of(request)
@@ -86,21 +90,21 @@ async def get_version(request: Request, name: str) -> Response:
     return json_response(await asyncio.to_thread(read))
 
 
-def _model(name: str, version: Answering, labels: Mapping[Subject, Labels]) -> ModelDescription:
+def _model(name: str, version: ServedModel, labels: Mapping[Subject, Labels]) -> ModelDescription:
     own, models = (labels.get(key, Labels()) for key in _subjects(version))
     return ModelDescription(
         name=name,
         version=version.ref,
         digest=version.digest,
-        family=version.family,
-        format=version.format,
+        family=version.family or "remote",
+        format=version.format or "remote",
         quantization=version.quantization,
         parameters=version.parameters,
         context_length=version.context_length,
         sampling=dict(version.sampling),
-        size_bytes=version.size,
+        size_bytes=version.size_bytes or 0,
         license=version.license,
-        source=version.source,
+        source=version.source or "",
         parent=version.parent,
         recipe=None if version.recipe is None else dict(version.recipe),
         made_by=version.made_by,
@@ -112,6 +116,6 @@ def _model(name: str, version: Answering, labels: Mapping[Subject, Labels]) -> M
     )
 
 
-def _subjects(version: Answering) -> tuple[Subject, Subject]:
+def _subjects(version: ServedModel) -> tuple[Subject, Subject]:
     """What its own labels are kept under, and its model's."""
-    return (version.model, version.number), (version.model, 0)
+    return (version.model, version.number or 1), (version.model, 0)

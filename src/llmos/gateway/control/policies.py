@@ -7,9 +7,11 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.models.policies import Policies, Policy
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/policies", tags=["policies"])
 
@@ -31,6 +33,7 @@ class PolicyValue(RequestObject, kw_only=True):
 
 
 @router.get("", summary="List the policies that are set", responses=openapi.answers(PolicyDescriptions))
+@requires(Permission.POLICIES_READ)
 async def list_policies(request: Request) -> Response:
     policies = await asyncio.to_thread(_policies(request).list)
     return json_response(PolicyDescriptions([_policy(policy) for policy in policies]))
@@ -42,13 +45,15 @@ async def list_policies(request: Request) -> Response:
     openapi_extra=openapi.body(PolicyValue, {"value": True}),
     responses=openapi.answers(PolicyDescription),
 )
+@requires(Permission.POLICIES_WRITE)
 async def set_policy(request: Request, name: str) -> Response:
-    asked, by = await parse_body(request, PolicyValue), tenant_of(request)
-    policy = await asyncio.to_thread(lambda: _policies(request).set(name, asked.value, actor=by))
+    asked, actor = await parse_body(request, PolicyValue), caller_of(request).actor
+    policy = await asyncio.to_thread(lambda: _policies(request).set(name, asked.value, actor=actor))
     return json_response(_policy(policy))
 
 
 @router.delete("/{name}", summary="Demand it no more", status_code=204)
+@requires(Permission.POLICIES_WRITE)
 async def unset_policy(request: Request, name: str) -> Response:
     await asyncio.to_thread(_policies(request).unset, name)
     return Response(status_code=204)

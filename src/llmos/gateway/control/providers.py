@@ -6,10 +6,12 @@ from datetime import datetime
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from llmos.deployments.providers.remote_model import Provider
+from llmos.deployments.providers.provider_model import Provider
 from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/providers", tags=["providers"])
 
@@ -43,12 +45,14 @@ class ProviderModels(msgspec.Struct):
 
 
 @router.get("", summary="List the providers", responses=openapi.answers(ProviderDescriptions))
+@requires(Permission.PROVIDERS_READ)
 async def list_providers(request: Request) -> Response:
     providers = await asyncio.to_thread(services_of(request).providers.list)
     return json_response(ProviderDescriptions([_provider(each) for each in providers]))
 
 
 @router.get("/{name}", summary="Describe a provider", responses=openapi.answers(ProviderDescription))
+@requires(Permission.PROVIDERS_READ)
 async def get_provider(request: Request, name: str) -> Response:
     return json_response(_provider(await asyncio.to_thread(services_of(request).providers.get, name)))
 
@@ -61,6 +65,7 @@ async def get_provider(request: Request, name: str) -> Response:
     ),
     responses=openapi.answers(ProviderDescription),
 )
+@requires(Permission.PROVIDERS_WRITE)
 async def put_provider(request: Request, name: str) -> Response:
     """`remote:NAME/MODEL` is a target of Routes from then on."""
     asked = await parse_body(request, ProviderRequest)
@@ -71,13 +76,15 @@ async def put_provider(request: Request, name: str) -> Response:
 
 
 @router.get("/{name}/models", summary="Ask a provider what it has", responses=openapi.answers(ProviderModels))
+@requires(Permission.PROVIDERS_READ)
 async def list_provider_models(request: Request, name: str) -> Response:
     services = services_of(request)
     provider = await asyncio.to_thread(services.providers.get, name)
-    return json_response(ProviderModels(await services.remotes.models(provider)))
+    return json_response(ProviderModels(await services.provider_clients.models(provider)))
 
 
 @router.delete("/{name}", summary="Remove a provider and its key", status_code=204)
+@requires(Permission.PROVIDERS_WRITE)
 async def remove_provider(request: Request, name: str) -> Response:
     """Refused while a Route leads to it."""
     await asyncio.to_thread(services_of(request).providers.remove, name)

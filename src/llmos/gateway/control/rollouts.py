@@ -11,8 +11,10 @@ from msgspec import Meta
 from llmos.deployments.rollouts.gates import DEFAULT_GATE
 from llmos.deployments.rollouts.rollouts import DEFAULT_MIN_CALLS, DEFAULT_STEPS, Rollout
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1", tags=["rollouts"])
 
@@ -81,6 +83,7 @@ class RolloutHistory(msgspec.Struct):
 
 
 @router.get("/rollouts", summary="List the Rollouts", responses=openapi.answers(RolloutDescriptions))
+@requires(Permission.ROLLOUTS_READ)
 async def list_rollouts(request: Request) -> Response:
     """The newest first; `?route=NAME`: of one Route."""
     route = request.query_params.get("route")
@@ -97,6 +100,7 @@ async def list_rollouts(request: Request) -> Response:
     ),
     responses=openapi.answers(RolloutDescription),
 )
+@requires(Permission.ROLLOUTS_WRITE)
 async def promote(request: Request) -> Response:
     """It is loaded beside what answers now, tries the cases, and takes the calls over in steps behind the gate."""
     asked = await parse_body(request, Promotion)
@@ -110,12 +114,13 @@ async def promote(request: Request) -> Response:
         max_hold_seconds=asked.max_hold_seconds,
         cases=asked.cases,
         force=asked.force,
-        actor=tenant_of(request),
+        actor=caller_of(request).actor,
     )
     return json_response(describe(rollout))
 
 
 @router.get("/rollouts/{id}", summary="Describe a Rollout", responses=openapi.answers(RolloutDescription))
+@requires(Permission.ROLLOUTS_READ)
 async def get_rollout(request: Request, id: int) -> Response:
     return json_response(describe(await asyncio.to_thread(services_of(request).rollouts.get, id)))
 
@@ -123,6 +128,7 @@ async def get_rollout(request: Request, id: int) -> Response:
 @router.get(
     "/rollouts/{id}/history", summary="What happened in a Rollout, and why", responses=openapi.answers(RolloutHistory)
 )
+@requires(Permission.ROLLOUTS_READ)
 async def get_rollout_history(request: Request, id: int) -> Response:
     events = await asyncio.to_thread(services_of(request).rollouts.history, id)
     return json_response(
@@ -135,10 +141,11 @@ async def get_rollout_history(request: Request, id: int) -> Response:
     summary="Undo the last Rollout of a Route at once",
     responses=openapi.answers(RolloutDescription),
 )
+@requires(Permission.ROLLOUTS_WRITE)
 async def roll_back(request: Request, name: str) -> Response:
     """The Route gets the weights back that it had before, whether the Rollout still runs or has finished."""
     rollouts = services_of(request).rollouts
-    rollout = await asyncio.to_thread(rollouts.roll_back_route, name, actor=tenant_of(request))
+    rollout = await asyncio.to_thread(rollouts.roll_back_route, name, actor=caller_of(request).actor)
     return json_response(describe(rollout))
 
 

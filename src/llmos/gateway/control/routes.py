@@ -14,9 +14,11 @@ from llmos.deployments.routing import route as deployed
 from llmos.deployments.routing.route import Move, Route, sticky_of
 from llmos.deployments.targets import MAX_LENGTH
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
 from llmos.gateway.services import Services
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/routes", tags=["routes"])
 
@@ -147,12 +149,14 @@ class EvidenceQuery(RequestObject, kw_only=True):
 
 
 @router.get("", summary="List the Routes", responses=openapi.answers(RouteDescriptions))
+@requires(Permission.ROUTES_READ)
 async def list_routes(request: Request) -> Response:
     routes = await asyncio.to_thread(services_of(request).routes.list)
     return json_response(RouteDescriptions([_route(route) for route in routes]))
 
 
 @router.get("/{name}", summary="Say where a Route leads", responses=openapi.answers(RouteDescription))
+@requires(Permission.ROUTES_READ)
 async def get_route(request: Request, name: str) -> Response:
     route = await asyncio.to_thread(services_of(request).routes.get, name)
     return json_response(_route(route))
@@ -164,6 +168,7 @@ async def get_route(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(RouteRequest, {"target": "smollm2"}),
     responses=openapi.answers(RouteDescription),
 )
+@requires(Permission.ROUTES_WRITE)
 async def set_route(request: Request, name: str) -> Response:
     """Targets by weight, fallbacks, a shadow. What the Route was before is in its history."""
     asked = await parse_body(request, RouteRequest)
@@ -177,7 +182,7 @@ async def set_route(request: Request, name: str) -> Response:
         sticky=sticky_of(asked.sticky),
         timeout_seconds=asked.timeout_seconds,
         reason=asked.reason,
-        actor=tenant_of(request),
+        actor=caller_of(request).actor,
     )
     return json_response(_route(route))
 
@@ -188,15 +193,17 @@ async def set_route(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(WeightsRequest, {"targets": [{"target": "smollm2", "percent": 100}], "reason": "…"}),
     responses=openapi.answers(RouteDescription),
 )
+@requires(Permission.ROUTES_WRITE)
 async def set_weights(request: Request, name: str) -> Response:
     """All at once; fallbacks, shadow and the rest stay as they are."""
     asked = await parse_body(request, WeightsRequest)
     routes, shares = services_of(request).routes, percents(asked.targets)
-    route = await asyncio.to_thread(routes.set_weights, name, shares, asked.reason, actor=tenant_of(request))
+    route = await asyncio.to_thread(routes.set_weights, name, shares, asked.reason, actor=caller_of(request).actor)
     return json_response(_route(route))
 
 
 @router.get("/{name}/history", summary="Say what a Route was, and why", responses=openapi.answers(RouteMoves))
+@requires(Permission.ROUTES_READ)
 async def get_route_history(request: Request, name: str) -> Response:
     """The newest move first. That of a Route that was removed is kept."""
     moves = await asyncio.to_thread(services_of(request).routes.history, name)
@@ -204,6 +211,7 @@ async def get_route_history(request: Request, name: str) -> Response:
 
 
 @router.get("/{name}/evidence", summary="Say what became of a Route's calls", responses=openapi.answers(RouteEvidence))
+@requires(Permission.ROUTES_READ)
 async def get_route_evidence(request: Request, name: str) -> Response:
     """By target, and how the shadow's answers compare. `?since=` begins the window."""
     services, asked = services_of(request), parse_query(request, EvidenceQuery)
@@ -214,8 +222,9 @@ async def get_route_evidence(request: Request, name: str) -> Response:
 
 
 @router.delete("/{name}", summary="Remove a Route", status_code=204)
+@requires(Permission.ROUTES_WRITE)
 async def remove_route(request: Request, name: str) -> Response:
-    await asyncio.to_thread(services_of(request).routes.remove, name, actor=tenant_of(request))
+    await asyncio.to_thread(services_of(request).routes.remove, name, actor=caller_of(request).actor)
     return Response(status_code=204)
 
 

@@ -6,9 +6,11 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.models.versions.signatures import signer_of
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/signatures", tags=["signatures"])
 
@@ -31,6 +33,7 @@ class NewSignature(RequestObject, kw_only=True):
 
 
 @router.get("", summary="List the signatures of a Version", responses=openapi.answers(SignatureDescriptions))
+@requires(Permission.MODELS_READ)
 async def list_signatures(request: Request, name: str) -> Response:
     return json_response(await asyncio.to_thread(_signatures, request, name))
 
@@ -41,6 +44,7 @@ async def list_signatures(request: Request, name: str) -> Response:
     openapi_extra=openapi.body(NewSignature, {"signature": '{"mediaType": …}'}),
     responses=openapi.answers(SignatureDescriptions),
 )
+@requires(Permission.MODELS_WRITE)
 async def add_signature(request: Request, name: str) -> Response:
     """Whether it is believed is decided when the Version is loaded, by the keys that the server's machine trusts."""
     asked, registry = await parse_body(request, NewSignature), services_of(request).registry

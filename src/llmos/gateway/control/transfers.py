@@ -12,10 +12,12 @@ from starlette.responses import FileResponse, Response
 from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.gateway.http import openapi
 from llmos.gateway.http.error_formats import openai_error
+from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response, services_of
 from llmos.models.store import Store, StoredFile
 from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.records import Record, read_record, record_of
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1", tags=["transfers"])
 
@@ -54,6 +56,7 @@ _RECORD_BODY = openapi.body(Record, _RECORD_EXAMPLE)
 
 
 @router.get("/records/{ref:path}", summary="What is written down about a Version", responses=_RECORD)
+@requires(Permission.MODELS_READ)
 async def get_record(request: Request, ref: str) -> Response:
     """`ref` is a reference or a Route."""
     version = await asyncio.to_thread(services_of(request).routes.resolve_local, ref)
@@ -67,6 +70,7 @@ async def get_record(request: Request, ref: str) -> Response:
     openapi_extra=_RECORD_BODY,
     responses=openapi.answers(Taken),
 )
+@requires(Permission.MODELS_WRITE)
 async def put_record(request: Request, name: str) -> Response:
     """The body is a record. 202 with the digests of the blobs that aren't here: bring those, then ask again."""
     body = bytearray()
@@ -83,6 +87,7 @@ async def put_record(request: Request, name: str) -> Response:
 
 
 @router.get("/blobs/{digest}", summary="The bytes of a blob, or a range of them")
+@requires(Permission.MODELS_READ)
 async def get_blob(request: Request, digest: str) -> Response:
     """404 says in the header llmos-received how many bytes of it have arrived here, where it was begun."""
     store = services_of(request).registry.store
@@ -100,6 +105,7 @@ async def get_blob(request: Request, digest: str) -> Response:
 
 
 @router.put("/blobs/{digest}", summary="Bring a blob, or go on with it", openapi_extra=_BINARY, status_code=204)
+@requires(Permission.MODELS_WRITE)
 async def put_blob(request: Request, digest: str) -> Response:
     """Content-Range says which bytes the body holds, up to the last: `bytes FIRST-LAST/SIZE`, or `bytes */0`.
 

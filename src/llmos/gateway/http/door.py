@@ -1,7 +1,7 @@
-"""What every HTTP request meets first: a number, the key, the doorkeeper who closes up, the counter.
+"""Door: the first thing that an HTTP request meets. Request id, authentication, shutdown, request metrics.
 
-Pure ASGI: it costs a streamed answer one function call a chunk. It lets nothing in without a key except to OPEN_PATHS,
-so that a new route can't forget to ask.
+Pure ASGI, so that a streamed answer costs one more function call per chunk. Every path needs a key except the open ones
+(open_paths.py), so that a new endpoint cannot forget to ask for one.
 """
 
 import logging
@@ -15,16 +15,14 @@ from llmos.core.errors import LLMOSError, Unauthenticated, Unavailable
 from llmos.core.ids import new_id
 from llmos.gateway.http import errors
 from llmos.gateway.http.error_formats import error_format_of
+from llmos.gateway.http.open_paths import is_open
 from llmos.gateway.services import Services
 from llmos.security.auth import presented_key
 
 _log = logging.getLogger(__name__)
 
-OPEN_PATHS = ("/health/", "/v2/health/")
-"""They need no key: whoever watches the server has none."""
-
 CLIENT_GONE = 499
-"""What nginx calls a request whose sender hung up before there was an answer. Seen in the metrics only."""
+"""The status, in metrics only, of a request whose sender hung up before it was answered. nginx uses the same."""
 
 
 class Door:
@@ -67,14 +65,15 @@ class Door:
             self._count(scope, status, time.perf_counter() - began)
 
     def _refusal(self, scope: Scope) -> LLMOSError | None:
-        if scope["path"].startswith(OPEN_PATHS):
+        if is_open(scope["path"]):
             return None
         headers = Headers(scope=scope)
         try:
-            # What this process asks itself (see inside.py) has its tenant already; nothing from outside can have one.
-            if "tenant" not in scope["state"]:
+            # A request that this process makes to itself (see jobs/inside.py) has its caller already. One from outside
+            # cannot have one.
+            if "caller" not in scope["state"]:
                 key = presented_key(headers.get("authorization"), headers.get("x-api-key"))
-                scope["state"]["tenant"] = self._services.owner_key.check(key)
+                scope["state"]["caller"] = self._services.owner_key.check(key)
         except Unauthenticated as error:
             return error
         if self._services.readiness.is_draining:

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from llmos import __version__
-from llmos.gateway.http.door import OPEN_PATHS
+from llmos.gateway.http.open_paths import is_open
 
 _REF = "#/components/schemas/{name}"
 _types: dict[str, type] = {}
@@ -68,7 +68,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
     for path, operations in document["paths"].items():
-        if path.startswith(OPEN_PATHS):
+        if is_open(path):
             for operation in operations.values():
                 operation["security"] = []
     return document

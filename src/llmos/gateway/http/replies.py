@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from llmos.gateway.services import Services
+from llmos.security.callers import Caller
 
 
 def services_of(request: Request) -> Services:
@@ -14,10 +15,10 @@ def services_of(request: Request) -> Services:
     return services
 
 
-def tenant_of(request: Request) -> str:
-    """Whose key came with it: the door has checked that."""
-    tenant: str = request.state.tenant
-    return tenant
+def caller_of(request: Request) -> Caller:
+    """Return who sent the request; see gateway/http/door.py."""
+    caller: Caller = request.state.caller
+    return caller
 
 
 def json_response(value: Any, status: int = 200) -> Response:

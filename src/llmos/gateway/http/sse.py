@@ -11,12 +11,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from llmos.core.errors import LLMOSError
-from llmos.gateway.calls import pipeline
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import errors
 from llmos.gateway.http.error_formats import openai_error
-from llmos.gateway.services import Services
 
 VERSION_HEADER = "llmos-version"
 """Says what really answered: the Version, such as smollm2@1, or remote:PROVIDER/MODEL."""
@@ -68,9 +67,9 @@ def event(value: Any, name: str | None = None) -> bytes:
 class AnswerResponse(Response):
     """Runs a call through the pipeline and sends what comes of it. Ends the call as soon as the caller hangs up."""
 
-    def __init__(self, services: Services, call: Call, wire: Wire, *, stream: bool) -> None:
+    def __init__(self, pipeline: Pipeline, call: Call, wire: Wire, *, stream: bool) -> None:
         super().__init__()
-        self._services, self._call, self._wire, self._stream = services, call, wire, stream
+        self._pipeline, self._call, self._wire, self._stream = pipeline, call, wire, stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await while_connected(
@@ -78,16 +77,16 @@ class AnswerResponse(Response):
         )
 
     async def _send_whole(self, scope: Scope, send: Send) -> None:
-        async with pipeline.answer(self._services, self._call, scope["state"]["tenant"], is_streamed=False) as answer:
+        async with self._pipeline.generate(self._call, is_streamed=False) as answer:
             body = await self._wire.whole(answer)
-        headers = {VERSION_HEADER: answer.version.ref}
+        headers = {VERSION_HEADER: answer.served.ref}
         await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
 
     async def _send_events(self, scope: Scope, send: Send) -> None:
         has_begun = False
         try:
             async with (
-                pipeline.answer(self._services, self._call, scope["state"]["tenant"]) as answer,
+                self._pipeline.generate(self._call) as answer,
                 aclosing(self._wire.events(answer)) as chunks,
             ):
                 async for chunk in chunks:
@@ -112,15 +111,15 @@ class AnswerResponse(Response):
 
     def _stream_headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
         stream_type = self._wire.stream_type.encode()
-        version = (VERSION_HEADER.encode(), answer.version.ref.encode())
+        version = (VERSION_HEADER.encode(), answer.served.ref.encode())
         plain = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         return [(b"content-type", stream_type), version, *plain]
 
 
 class WorkResponse(Response):
-    """Sends the JSON document that `work` comes to for a tenant. Ends the work as soon as the caller hangs up."""
+    """Sends the JSON document that `work` returns. Cancels the work as soon as the caller hangs up."""
 
-    def __init__(self, work: Callable[[str], Awaitable[bytes]]) -> None:
+    def __init__(self, work: Callable[[], Awaitable[bytes]]) -> None:
         super().__init__()
         self._work = work
 
@@ -128,7 +127,7 @@ class WorkResponse(Response):
         await while_connected(receive, self._send(scope, send))
 
     async def _send(self, scope: Scope, send: Send) -> None:
-        body = await self._work(scope["state"]["tenant"])
+        body = await self._work()
         await Response(body, media_type="application/json")({"type": "http"}, _nothing, send)
 
 

@@ -24,10 +24,11 @@ from llmos.data.batches import Batch, Batches, Problem
 from llmos.data.files import Files
 from llmos.data.journal import Entry, Journal
 from llmos.gateway.calls.admission import Admission
-from llmos.gateway.calls.background import in_background
 from llmos.gateway.jobs import inside
 from llmos.gateway.wires.openai import batch_lines as openai_batch_lines
 from llmos.gateway.wires.openai.batch_lines import Line, read_lines
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 _log = logging.getLogger(__name__)
 
@@ -196,8 +197,7 @@ class BatchRunner:
         num_failures = 0
         while True:
             async with self._places:
-                with in_background():
-                    reply = await inside.post(self._app, batch.endpoint, line.body, batch.tenant)
+                reply = await inside.post(self._app, batch.endpoint, line.body, _caller_of(batch))
             num_failures += reply.status == 502
             if not (reply.status in (429, 503) or (reply.status == 502 and num_failures < MAX_FAILURES)):
                 break
@@ -304,3 +304,9 @@ class _Places:
             if not waiter.done():  # One that was cancelled takes no place.
                 waiter.set_result(None)
                 num_free -= 1
+
+
+def _caller_of(batch: Batch) -> Caller:
+    """Return who the lines of a batch are answered for: its project, allowed to run models and nothing else."""
+    permissions = frozenset({Permission.INFERENCE})
+    return Caller(project=batch.tenant, key_id="batch", permissions=permissions, is_background=True)

@@ -1,10 +1,12 @@
-"""Requests that this process makes to its own app: a line of a batch goes the way of a live call, door and all."""
+"""Requests that this process makes to its own application: a line of a batch takes the path of any request."""
 
 import asyncio
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message
+
+from llmos.security.callers import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +16,8 @@ class Reply:
     body: bytes
 
 
-async def post(app: ASGIApp, path: str, body: bytes, tenant: str) -> Reply:
-    """Return what the app answers to the tenant. To cancel it is to hang up."""
+async def post(app: ASGIApp, path: str, body: bytes, caller: Caller) -> Reply:
+    """Return what the application answers to the caller. Cancelling hangs up."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     scope = {
         "type": "http",
@@ -30,7 +32,7 @@ async def post(app: ASGIApp, path: str, body: bytes, tenant: str) -> Reply:
         "headers": headers,
         "client": None,
         "server": None,
-        "state": {"tenant": tenant},
+        "state": {"caller": caller},
     }
     is_read = False
     start: Message | None = None

@@ -19,11 +19,9 @@ from llmos.deployments.rollouts.evidence import Window
 from llmos.deployments.rollouts.gates import Judgement, Measured, judge, metrics_of, parse_gate
 from llmos.deployments.rollouts.rollouts import Rollout, Rollouts
 from llmos.engine.messages import SamplingParams
-from llmos.gateway.calls.background import in_background
 from llmos.gateway.calls.call import Call, Prompt, Sampling
-from llmos.gateway.calls.pipeline import answer
 from llmos.gateway.services import Services
-from llmos.security.auth import OWNER
+from llmos.security.callers import owner
 
 _log = logging.getLogger(__name__)
 
@@ -141,8 +139,7 @@ class RolloutRunner:
 
     async def _load(self, model: str) -> None:
         """Load a model, however long that takes, and ask it once. Raises why it can't answer."""
-        _, loadable = await self._services.lookup.get(model)
-        await self._services.pool.ensure(loadable.version.ref, loadable.files, wait=True)
+        await self._services.pipeline.load(model, owner(is_background=True), wait=True)
         await self._ask(model, Case(prompt="Hello", contains="anything", max_tokens=1))
 
     async def _score(self, model: str, cases: Sequence[Case]) -> float:
@@ -172,11 +169,11 @@ class RolloutRunner:
             model=model,
             prompts=[prompt],
             sampling=Sampling(params, given=frozenset({"temperature"})),
+            caller=owner(is_background=True),
             id_prefix="case",
         )
-        with in_background():
-            async with answer(self._services, call, OWNER, is_streamed=False) as running:
-                (choice,) = await running.whole()
+        async with self._services.pipeline.generate(call, is_streamed=False) as answer:
+            (choice,) = await answer.whole()
         return choice.text
 
 

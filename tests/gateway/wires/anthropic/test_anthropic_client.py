@@ -281,7 +281,7 @@ def test_counting_waits_in_the_same_line(client: anthropic.Anthropic, pool: Fake
     with pytest.raises(anthropic.BadRequestError, match="9,000"):
         client.messages.count_tokens(model="dialogue", messages=HELLO["messages"])
     client.messages.count_tokens(model="dialogue", messages=HELLO["messages"])
-    calls = services.admission.calls()["smollm2@1"]
+    calls = services.call_counts.of("smollm2@1")
     assert (calls.accepted, calls.answered, calls.failed) == (2, 1, 1)
 
 
@@ -422,7 +422,7 @@ async def test_hanging_up_before_there_is_an_answer_aborts_it(
             await asked
         assert await asyncio.to_thread(pool.was_closed_early.wait, 60)
         await client.models.list()  # the server's loop has come around
-    assert services.admission.calls()["smollm2@1"].cancelled == 1
+    assert services.call_counts.of("smollm2@1").cancelled == 1
 
 
 async def create(client: anthropic.AsyncAnthropic) -> Any:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from llmos.core.errors import DownloadFailed, PromptTooLong, ReplicaFailed
 from llmos.engine.messages import Delta, Grammar, ToolCallDelta
 from llmos.gateway.services import Services
-from support.scripted import KEY, MINILM, Caller, FakePool, FakeRegistry, FakeStatus, FakeVersion, token
+from support.scripted import KEY, MINILM, Connection, FakePool, FakeRegistry, FakeStatus, FakeVersion, token
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -383,7 +383,7 @@ async def test_keep_alive_0_stops_the_model_after_the_answer(
     for stream in (True, False):
         pool.replicas.clear()
         body = {"model": "dialogue", "messages": HELLO, "keep_alive": keep_alive, "stream": stream}
-        await Caller(app, "/api/chat", body).start()
+        await Connection(app, "/api/chat", body).start()
         assert [replica.state for replica in pool.replicas] == [state]
 
 
@@ -391,10 +391,10 @@ async def test_keep_alive_0_stops_the_model_after_the_answer(
 async def test_a_model_that_others_wait_for_stays(app: FastAPI, pool: FakePool) -> None:
     goes_on = asyncio.Event()
     pool.enqueue("Hel", goes_on, "lo")
-    other = Caller(app, "/api/chat", {"model": "dialogue", "messages": HELLO})
+    other = Connection(app, "/api/chat", {"model": "dialogue", "messages": HELLO})
     call = other.start()
     await other.first_chunk()
-    await Caller(app, "/api/chat", {"model": "dialogue", "messages": HELLO, "keep_alive": 0}).start()
+    await Connection(app, "/api/chat", {"model": "dialogue", "messages": HELLO, "keep_alive": 0}).start()
     assert [replica.state for replica in pool.replicas] == ["ready"]
     goes_on.set()
     await call

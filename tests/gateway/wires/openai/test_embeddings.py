@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from llmos.core.errors import PromptTooLong, ReplicaFailed
 from llmos.gateway.calls.embedding import CHUNK_INPUTS, CHUNKS_AT_ONCE
 from llmos.gateway.services import Services
-from support.scripted import KEY, MINILM, Caller, FakePool
+from support.scripted import KEY, MINILM, Connection, FakePool
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +77,7 @@ async def test_texts_that_are_long_go_in_smaller_chunks(http: httpx.AsyncClient,
 
 async def test_so_many_chunks_are_on_their_way_and_no_more(app: FastAPI, pool: FakePool) -> None:
     pool.gate = asyncio.Event()
-    caller = Caller(app, "/v1/embeddings", {"model": "minilm", "input": ["x"] * 1000})
+    caller = Connection(app, "/v1/embeddings", {"model": "minilm", "input": ["x"] * 1000})
     call = caller.start()
     while len(pool.embedded) < CHUNKS_AT_ONCE:
         await asyncio.sleep(0)
@@ -91,14 +91,14 @@ async def test_so_many_chunks_are_on_their_way_and_no_more(app: FastAPI, pool: F
 
 async def test_hanging_up_aborts_all_that_is_on_its_way(app: FastAPI, pool: FakePool, services: Services) -> None:
     pool.gate = asyncio.Event()
-    caller = Caller(app, "/v1/embeddings", {"model": "minilm", "input": ["x"] * 300})
+    caller = Connection(app, "/v1/embeddings", {"model": "minilm", "input": ["x"] * 300})
     call = caller.start()
     await pool.someone_came.wait()
     caller.hang_up()
     await call
     assert sorted(pool.closed_early) == sorted(each.id for each in pool.embedded)
-    assert services.admission.calls()["minilm@1"].cancelled == 1
-    assert services.admission.calls()["minilm@1"].running == 0
+    assert services.call_counts.of("minilm@1").cancelled == 1
+    assert services.call_counts.of("minilm@1").running == 0
 
 
 async def test_an_error_ends_the_call_and_what_else_is_on_its_way(http: httpx.AsyncClient, pool: FakePool) -> None:

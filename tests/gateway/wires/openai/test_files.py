@@ -13,7 +13,7 @@ import pytest
 from llmos.gateway.services import Services
 from llmos.gateway.wires.openai import files as openai_files
 from support.databases import KINDS
-from support.scripted import KEY, Caller
+from support.scripted import KEY, Connection
 
 LINES = b'{"custom_id": "a"}\n' * 3
 
@@ -184,7 +184,7 @@ async def test_a_large_file_never_lies_in_memory(http: httpx.AsyncClient, servic
 
 @pytest.mark.anyio
 async def test_a_caller_that_hangs_up_in_the_middle_leaves_nothing(app: Any, services: Services) -> None:
-    caller = Caller(app, "/v1/files", None)
+    caller = Connection(app, "/v1/files", None)
     caller._scope["headers"] = [(b"x-api-key", KEY.encode()), (b"content-type", b"multipart/form-data; boundary=b")]
     call = caller.start()
     caller.hang_up()

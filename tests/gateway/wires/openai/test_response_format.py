@@ -14,6 +14,7 @@ from llmos.gateway.http.requests import decode
 from llmos.gateway.wires.llmos.generate import GenerateRequest
 from llmos.gateway.wires.openai.chat import ChatRequest
 from llmos.gateway.wires.openai.completions import CompletionRequest
+from llmos.security.callers import owner
 from support.real_server import KEY, Running
 
 SCHEMA = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"type": "null"}}, "required": ["b", "a"]}
@@ -22,11 +23,11 @@ ENDLESS = {"type": "integer", "multipleOf": 123456789}
 
 def chat(**fields: Any) -> Grammar | None:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
-    return decode(json.dumps(body).encode(), ChatRequest).call().grammar
+    return decode(json.dumps(body).encode(), ChatRequest).call(owner()).grammar
 
 
 def generate(**fields: Any) -> Grammar | None:
-    return decode(json.dumps({"model": "m", "prompt": "Hi", **fields}).encode(), GenerateRequest).call().grammar
+    return decode(json.dumps({"model": "m", "prompt": "Hi", **fields}).encode(), GenerateRequest).call(owner()).grammar
 
 
 def as_openai(schema: Any, **more: Any) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def test_openais_and_vllms_words(fields: dict[str, Any], kind: str, text: str) -
     (field,) = fields
     assert chat(**fields) == Grammar(kind, text, field)  # type: ignore[arg-type]
     completion = {"model": "m", "prompt": "Hi", **fields}
-    assert decode(json.dumps(completion).encode(), CompletionRequest).call().grammar == chat(**fields)
+    assert decode(json.dumps(completion).encode(), CompletionRequest).call(owner()).grammar == chat(**fields)
 
 
 def test_a_schema_keeps_the_order_of_its_properties() -> None:

@@ -185,7 +185,7 @@ def _message(
 ) -> AnthropicAnswer:
     return AnthropicAnswer(
         id=answer.id,
-        model=answer.version.ref,
+        model=answer.served.ref,
         content=content,
         stop_reason=reason,
         stop_sequence=sequence,

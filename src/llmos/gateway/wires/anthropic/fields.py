@@ -11,7 +11,7 @@ from llmos.gateway.calls.call import Prompt
 from llmos.gateway.calls.conversation import check_conversation, check_numbers
 from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
 from llmos.gateway.wires.anthropic.blocks import AnthropicMessage, TextBlock, conversation
-from llmos.gateway.wires.openai.fields import OriginFields
+from llmos.gateway.wires.openai.fields import CallerFields
 from llmos.gateway.wires.openai.response_format import json_schema
 
 _OWN_TOOLS = "tools that Anthropic defines are not available. Describe your own: name, description and input_schema."
@@ -86,7 +86,7 @@ class OutputConfig(RequestObject, kw_only=True):
     unsupported: ClassVar = {"effort": Unsupported("no model here takes an effort. Leave it out.")}
 
 
-class ConversationFields(OriginFields, kw_only=True):
+class ConversationFields(CallerFields, kw_only=True):
     """What makes the prompt."""
 
     model: str

@@ -11,17 +11,18 @@ from starlette.types import Receive, Scope, Send
 from llmos.core.errors import BadRequest
 from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.engine.messages import SamplingParams
-from llmos.gateway.calls import pipeline
 from llmos.gateway.calls.call import Call, Sampling
-from llmos.gateway.calls.caller import Origin
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi
 from llmos.gateway.http.error_formats import ErrorFormat
-from llmos.gateway.http.replies import services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
 from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, parse_body
 from llmos.gateway.http.sse import AnswerResponse, while_connected
-from llmos.gateway.services import Services
 from llmos.gateway.wires.anthropic.answers import AnthropicAnswer, MessageEvent, MessageWire, error_body
 from llmos.gateway.wires.anthropic.fields import ConversationFields
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 router = APIRouter(tags=["inference"])
 error_format = ErrorFormat(
@@ -54,7 +55,7 @@ class MessagesRequest(ConversationFields, kw_only=True):
         "stop": Unsupported("it is called `stop_sequences` here."),
     }
 
-    def call(self) -> Call:
+    def call(self, caller: Caller) -> Call:
         """Raises BadRequest for what the types alone can't tell."""
         given = {name: value for name in RECOMMENDABLE if (value := getattr(self, name)) is not None}
         params = SamplingParams(
@@ -67,19 +68,20 @@ class MessagesRequest(ConversationFields, kw_only=True):
             grammar=self.grammar(),
             tools=self.offered_tools(),
             template_options=self.template_options(),
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
             id_prefix="msg",
         )
 
-    def origin(self) -> Origin:
+    def on_behalf_of(self, caller: Caller) -> Caller:
         user = self.metadata.user_id if self.metadata else ""
         if user and self.user:
             raise BadRequest("`user` and `metadata.user_id` both say who asks: send one of them.", param="user")
-        return Origin(user=user or self.user, cache_salt=self.cache_salt, priority=self.priority)
+        return caller.on_behalf_of(user or self.user, self.priority)
 
 
 class CountTokensRequest(ConversationFields, kw_only=True):
-    def call(self) -> Call:
+    def call(self, caller: Caller) -> Call:
         """Raises BadRequest for what the types alone can't tell."""
         return Call(
             model=self.model,
@@ -87,7 +89,8 @@ class CountTokensRequest(ConversationFields, kw_only=True):
             sampling=Sampling(SamplingParams()),
             tools=self.offered_tools(),
             template_options=self.template_options(),
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
             id_prefix="count",
         )
 
@@ -109,10 +112,11 @@ _EXAMPLE: dict[str, Any] = {
     openapi_extra=openapi.body(MessagesRequest, {**_EXAMPLE, "max_tokens": 100}),
     responses=openapi.answers(AnthropicAnswer, MessageEvent),
 )
+@requires(Permission.INFERENCE)
 async def create_message(request: Request) -> AnswerResponse:
     asked = await parse_body(request, MessagesRequest)
     wire = MessageWire(request.state.request_id)
-    return AnswerResponse(services_of(request), asked.call(), wire, stream=asked.stream)
+    return AnswerResponse(services_of(request).pipeline, asked.call(caller_of(request)), wire, stream=asked.stream)
 
 
 @router.post(
@@ -121,22 +125,23 @@ async def create_message(request: Request) -> AnswerResponse:
     openapi_extra=openapi.body(CountTokensRequest, _EXAMPLE),
     responses=openapi.answers(TokenCount),
 )
+@requires(Permission.INFERENCE)
 async def count_tokens(request: Request) -> Response:
     asked = await parse_body(request, CountTokensRequest)
-    return CountResponse(services_of(request), asked.call())
+    return CountResponse(services_of(request).pipeline, asked.call(caller_of(request)))
 
 
 class CountResponse(Response):
     """Counts a prompt's tokens where the model runs. Gives up when the caller hangs up."""
 
-    def __init__(self, services: Services, call: Call) -> None:
+    def __init__(self, pipeline: Pipeline, call: Call) -> None:
         super().__init__()
-        self._services, self._call = services, call
+        self._pipeline, self._call = pipeline, call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await while_connected(receive, self._count(scope, receive, send))
 
     async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
-        num_tokens = await pipeline.count(self._services, self._call, scope["state"]["tenant"])
+        num_tokens = await self._pipeline.count(self._call)
         body = msgspec.json.encode(TokenCount(num_tokens))
         await Response(body, media_type="application/json")(scope, receive, send)

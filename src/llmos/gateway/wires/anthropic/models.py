@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from llmos.core.errors import BadRequest
-from llmos.deployments.providers.remote_model import Answering
+from llmos.deployments.served_model import ServedModel
 
 MAX_LIMIT = 1000
 
@@ -30,7 +30,7 @@ class AnthropicModels(msgspec.Struct, kw_only=True):
     last_id: str | None
 
 
-def model(name: str, version: Answering) -> AnthropicModel:
+def model(name: str, version: ServedModel) -> AnthropicModel:
     return AnthropicModel(
         id=name,
         display_name=version.ref,

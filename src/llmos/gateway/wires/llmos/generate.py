@@ -10,12 +10,15 @@ from llmos.engine.messages import FinishReason
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.http import openapi, sse
-from llmos.gateway.http.replies import services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
 from llmos.gateway.http.requests import Int64, Unsupported, parse_body
 from llmos.gateway.http.sse import AnswerResponse, Wire
 from llmos.gateway.wires.openai.answers import Usage, usage
 from llmos.gateway.wires.openai.fields import SamplingFields
 from llmos.gateway.wires.openai.response_format import Format
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 router = APIRouter()
 
@@ -41,14 +44,15 @@ class GenerateRequest(SamplingFields, kw_only=True):
         "echo": Unsupported("/v1/completions gives it.", (False,)),
     }
 
-    def call(self) -> Call:
+    def call(self, caller: Caller) -> Call:
         prompt = Prompt(text=self.prompt) if self.raw else Prompt(user_text=self.prompt)
         return Call(
             model=self.model,
             prompts=[prompt],
             sampling=self.sampling(max_tokens=self.max_tokens),
             grammar=self.format.grammar() if self.format is not None else None,
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
             id_prefix="gen",
         )
 
@@ -86,9 +90,12 @@ class GeneratedPiece(msgspec.Struct, kw_only=True, omit_defaults=True):
     openapi_extra=openapi.body(GenerateRequest, {"model": "dialogue", "prompt": "The meaning of life is"}),
     responses=openapi.answers(GeneratedAnswer, GeneratedPiece),
 )
+@requires(Permission.INFERENCE)
 async def generate(request: Request) -> AnswerResponse:
     asked = await parse_body(request, GenerateRequest)
-    return AnswerResponse(services_of(request), asked.call(), GenerateWire(), stream=asked.stream)
+    return AnswerResponse(
+        services_of(request).pipeline, asked.call(caller_of(request)), GenerateWire(), stream=asked.stream
+    )
 
 
 class GenerateWire(Wire):
@@ -101,8 +108,8 @@ class GenerateWire(Wire):
                 id=answer.id,
                 text=choice.text,
                 model=answer.call.model,
-                version=answer.version.ref,
-                digest=answer.version.digest,
+                version=answer.served.ref,
+                digest=answer.served.digest,
                 finish_reason=choice.finish_reason,
                 usage=usage(answer),
             )
@@ -120,8 +127,8 @@ class GenerateWire(Wire):
                     id=answer.id,
                     text=delta.text,
                     model=answer.call.model,
-                    version=answer.version.ref,
-                    digest=answer.version.digest,
+                    version=answer.served.ref,
+                    digest=answer.served.digest,
                     finish_reason=delta.finish_reason,
                     usage=usage(answer),
                 )

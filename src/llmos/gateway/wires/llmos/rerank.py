@@ -8,14 +8,16 @@ from fastapi import APIRouter, Request
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.calls import pipeline
 from llmos.gateway.calls.embedding import MAX_INPUTS, EmbedCall, check_inputs, cosines
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi, sse
-from llmos.gateway.http.replies import services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
 from llmos.gateway.http.requests import RequestObject, Unsupported, parse_body
 from llmos.gateway.http.sse import WorkResponse
-from llmos.gateway.services import Services
 from llmos.gateway.wires.openai.embeddings import EmbeddingUsage, TextsRequest, usage
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 router = APIRouter()
 
@@ -43,7 +45,7 @@ class RerankRequest(TextsRequest, kw_only=True):
     def texts(self) -> list[str]:
         return [each if isinstance(each, str) else each.text for each in self.documents]
 
-    def call(self) -> EmbedCall:
+    def call(self, caller: Caller) -> EmbedCall:
         """Raises BadRequest for what the types alone can't tell."""
         texts = [self.query, *self.texts()]
         names = ["query", *(f"documents[{i}]" for i in range(len(self.documents)))]
@@ -60,7 +62,7 @@ class RerankRequest(TextsRequest, kw_only=True):
             names=names,
             truncate_to=self.truncate_to(),
             num_queries=1,
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
             id_prefix="rerank",
         )
 
@@ -96,14 +98,15 @@ class RerankAnswer(msgspec.Struct, kw_only=True):
     ),
     responses=openapi.answers(RerankAnswer),
 )
+@requires(Permission.INFERENCE)
 async def rerank(request: Request) -> WorkResponse:
     asked = await parse_body(request, RerankRequest)
-    call, services = asked.call(), services_of(request)
-    return WorkResponse(lambda tenant: _rerank(services, asked, call, tenant))
+    call, pipeline = asked.call(caller_of(request)), services_of(request).pipeline
+    return WorkResponse(lambda: _rerank(pipeline, asked, call))
 
 
-async def _rerank(services: Services, asked: RerankRequest, call: EmbedCall, tenant: str) -> bytes:
-    embeddings = await pipeline.embed(services, call, tenant)
+async def _rerank(pipeline: Pipeline, asked: RerankRequest, call: EmbedCall) -> bytes:
+    embeddings = await pipeline.embed(call)
     query, *documents = embeddings.vectors
     scores = await asyncio.to_thread(cosines, [query] * len(documents), documents)
     # Of equals, the earlier one first.
@@ -111,5 +114,5 @@ async def _rerank(services: Services, asked: RerankRequest, call: EmbedCall, ten
     texts = asked.texts()
     results = [Reranked(i, scores[i], RerankedDocument(texts[i]) if asked.return_documents else None) for i in order]
     return sse.encode(
-        RerankAnswer(id=embeddings.id, model=embeddings.version.ref, results=[*results], usage=usage(embeddings))
+        RerankAnswer(id=embeddings.id, model=embeddings.served.ref, results=[*results], usage=usage(embeddings))
     )

@@ -7,14 +7,16 @@ import msgspec
 from fastapi import APIRouter, Request
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.calls import pipeline
 from llmos.gateway.calls.embedding import MAX_INPUTS, EmbedCall, check_inputs, cosines
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi, sse
-from llmos.gateway.http.replies import services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
 from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import WorkResponse
-from llmos.gateway.services import Services
 from llmos.gateway.wires.openai.embeddings import EmbeddingUsage, TextsRequest, usage
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 router = APIRouter()
 
@@ -24,7 +26,7 @@ class ScoreRequest(TextsRequest, kw_only=True):
     """One text, which is compared with all of text_2, or as many as there."""
     text_2: str | list[str]
 
-    def call(self) -> EmbedCall:
+    def call(self, caller: Caller) -> EmbedCall:
         """Raises BadRequest for what the types alone can't tell."""
         firsts, seconds = _texts(self.text_1, "text_1"), _texts(self.text_2, "text_2")
         if len(firsts) not in (1, len(seconds)):
@@ -44,7 +46,7 @@ class ScoreRequest(TextsRequest, kw_only=True):
             names=names,
             truncate_to=self.truncate_to(),
             num_queries=len(firsts),
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
             id_prefix="score",
         )
 
@@ -84,14 +86,15 @@ class ScoreList(msgspec.Struct, kw_only=True):
     ),
     responses=openapi.answers(ScoreList),
 )
+@requires(Permission.INFERENCE)
 async def score(request: Request) -> WorkResponse:
     asked = await parse_body(request, ScoreRequest)
-    call, services = asked.call(), services_of(request)
-    return WorkResponse(lambda tenant: _score(services, call, tenant))
+    call, pipeline = asked.call(caller_of(request)), services_of(request).pipeline
+    return WorkResponse(lambda: _score(pipeline, call))
 
 
-async def _score(services: Services, call: EmbedCall, tenant: str) -> bytes:
-    embeddings = await pipeline.embed(services, call, tenant)
+async def _score(pipeline: Pipeline, call: EmbedCall) -> bytes:
+    embeddings = await pipeline.embed(call)
     num_firsts = call.num_queries or 0
     firsts, seconds = embeddings.vectors[:num_firsts], embeddings.vectors[num_firsts:]
     scores = await asyncio.to_thread(cosines, firsts * len(seconds) if num_firsts == 1 else firsts, seconds)
@@ -99,7 +102,7 @@ async def _score(services: Services, call: EmbedCall, tenant: str) -> bytes:
         ScoreList(
             id=embeddings.id,
             created=embeddings.created,
-            model=embeddings.version.ref,
+            model=embeddings.served.ref,
             data=[Score(i, each) for i, each in enumerate(scores)],
             usage=usage(embeddings),
         )

@@ -8,15 +8,15 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from llmos.core.errors import LLMOSError
-from llmos.deployments.providers.remote_model import RemoteModel
 from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import sse
 from llmos.gateway.http.sse import AnswerResponse, Wire
-from llmos.gateway.services import Services
 from llmos.gateway.wires.ollama.fields import spelled
 from llmos.gateway.wires.openai.answers import finite
+from llmos.security.callers import Caller
 
 MEDIA_TYPE = "application/x-ndjson"
 
@@ -71,39 +71,21 @@ class Lines(Wire):
 class LinesResponse(AnswerResponse):
     """Sends an answer, and stops its model afterwards where the caller wants that and nobody else waits for it."""
 
-    def __init__(self, services: Services, call: Call, wire: Wire, *, stream: bool, must_unload: bool) -> None:
-        super().__init__(services, call, wire, stream=stream)
+    def __init__(self, pipeline: Pipeline, call: Call, wire: Wire, *, stream: bool, must_unload: bool) -> None:
+        super().__init__(pipeline, call, wire, stream=stream)
         self._must_unload = must_unload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, receive, send)
         if self._must_unload:
-            await unload(self._services, self._call.model)
+            await self._pipeline.unload(self._call.model, self._call.caller)
 
 
-async def load_or_unload(services: Services, model: str, must_unload: bool) -> dict[str, Any]:
+async def load_or_unload(pipeline: Pipeline, model: str, caller: Caller, must_unload: bool) -> dict[str, Any]:
     """Do what a request without a prompt asks for, and return the fields of its Line."""
-    way = await services.lookup.way(model)
-    if isinstance(end := way.end(way.main), RemoteModel):  # It is always there.
-        return {"model": end.ref, "created_at": now(), "done": True, "done_reason": "unload" if must_unload else "load"}
-    version, loadable = end.version, end.loadable
-    if must_unload:
-        await unload(services, model)
-    else:
-        await services.pool.ensure(loadable.version.ref, loadable.files)
+    ref = await (pipeline.unload(model, caller) if must_unload else pipeline.load(model, caller))
     reason = "unload" if must_unload else "load"
-    return {"model": version.ref, "created_at": now(), "done": True, "done_reason": reason}
-
-
-async def unload(services: Services, model: str) -> None:
-    """Stop the model's process unless somebody waits for it."""
-    way = await services.lookup.way(model)
-    if isinstance(end := way.end(way.main), RemoteModel):
-        return
-    replica = end.loadable.version.ref
-    calls = services.admission.calls().get(replica)
-    if calls is None or not calls.running:
-        await services.pool.stop(replica)
+    return {"model": ref, "created_at": now(), "done": True, "done_reason": reason}
 
 
 def now() -> str:
@@ -112,7 +94,7 @@ def now() -> str:
 
 def piece(answer: Answer, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
     """Return the fields that every Line has, and the logprobs where there are any."""
-    return {"model": answer.version.ref, "created_at": now(), "done": False, "logprobs": [*map(_probability, tokens)]}
+    return {"model": answer.served.ref, "created_at": now(), "done": False, "logprobs": [*map(_probability, tokens)]}
 
 
 def ending(answer: Answer, finish_reason: FinishReason) -> dict[str, Any]:

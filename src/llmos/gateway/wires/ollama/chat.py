@@ -9,11 +9,12 @@ from msgspec import field
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Tools
-from llmos.gateway.calls.answer import Answer, ToolCall, join
+from llmos.gateway.calls.answer import Answer, ToolCall, add_tool_call
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_conversation, check_functions
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.wires.ollama.answers import (
     MEDIA_TYPE,
@@ -26,6 +27,8 @@ from llmos.gateway.wires.ollama.answers import (
     piece,
 )
 from llmos.gateway.wires.ollama.fields import NO_IMAGES, RunFields, plain_name
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 router = APIRouter()
 
@@ -84,7 +87,7 @@ class OllamaChatRequest(RunFields, kw_only=True):
 
     lists: ClassVar = {"messages": ChatMessage, "tools": OllamaTool}
 
-    def call(self) -> Call:
+    def call(self, caller: Caller) -> Call:
         """Raises BadRequest for what the types alone can't tell."""
         functions = [msgspec.to_builtins(tool.function) for tool in self.tools]
         check_functions(functions)
@@ -95,7 +98,8 @@ class OllamaChatRequest(RunFields, kw_only=True):
             grammar=self.grammar(),
             tools=Tools(functions=functions) if functions else None,
             template_options=self.template_options(),
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
             id_prefix="ollama",
         )
 
@@ -186,16 +190,19 @@ class OllamaChatAnswer(Line, kw_only=True, omit_defaults=True):
     ),
     responses=openapi.answers(OllamaChatAnswer, OllamaChatAnswer, MEDIA_TYPE),
 )
+@requires(Permission.INFERENCE)
 async def ollama_chat(request: Request) -> Response:
     chat = await parse_body(request, OllamaChatRequest)
-    services = services_of(request)
+    pipeline, caller = services_of(request).pipeline, caller_of(request)
     model, must_unload = plain_name(chat.model), chat.must_unload
     if not chat.messages:
-        fields = await load_or_unload(services, model, must_unload)
+        fields = await load_or_unload(pipeline, model, caller, must_unload)
         return json_response(OllamaChatAnswer(**fields, message=_said()))
-    call = chat.call()
-    await chat.check(services)
-    return LinesResponse(services, call, ChatLines(), stream=chat.stream, must_unload=must_unload)
+    if must_unload:
+        caller.check(Permission.DEPLOYMENTS_WRITE)
+    call = chat.call(caller)
+    await chat.check(pipeline)
+    return LinesResponse(pipeline, call, ChatLines(), stream=chat.stream, must_unload=must_unload)
 
 
 class ChatLines(Lines):
@@ -212,7 +219,7 @@ class ChatLines(Lines):
         num_told = 0
         async for delta in answer.deltas:
             for call in delta.tool_calls:
-                join(calls, call)
+                add_tool_call(calls, call)
             # A call is told when it is whole: its arguments are an object here.
             num_whole = len(calls) if delta.finish_reason else max(0, len(calls) - 1)
             whole, num_told = calls[num_told:num_whole], num_whole

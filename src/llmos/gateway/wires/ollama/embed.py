@@ -6,16 +6,17 @@ from typing import Annotated, ClassVar
 import msgspec
 from fastapi import APIRouter, Request
 
-from llmos.gateway.calls import embedding, pipeline
-from llmos.gateway.calls.abilities import check_embeds
+from llmos.gateway.calls import embedding
 from llmos.gateway.calls.embedding import EmbedCall, inputs_of
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi, sse
-from llmos.gateway.http.replies import services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
 from llmos.gateway.http.requests import Int64, parse_body
 from llmos.gateway.http.sse import WorkResponse
-from llmos.gateway.services import Services
-from llmos.gateway.wires.ollama.answers import unload
 from llmos.gateway.wires.ollama.fields import ModelFields, plain_name
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 router = APIRouter(tags=["ollama"])
 
@@ -33,7 +34,7 @@ class OllamaEmbedRequest(EmbedFields, kw_only=True):
     dimensions: Annotated[int, Int64] | None = None
     """So many of each vector's numbers, the first ones."""
 
-    def call(self) -> EmbedCall:
+    def call(self, caller: Caller) -> EmbedCall:
         inputs, names = inputs_of(self.input, "input")
         return EmbedCall(
             model=plain_name(self.model),
@@ -41,16 +42,16 @@ class OllamaEmbedRequest(EmbedFields, kw_only=True):
             names=names,
             dimensions=self.dimensions,
             truncate_to=0 if self.truncate else None,
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
         )
 
 
 class OllamaEmbeddingsRequest(EmbedFields, kw_only=True):
     prompt: str
 
-    def call(self) -> EmbedCall:
+    def call(self, caller: Caller) -> EmbedCall:
         inputs, names = inputs_of(self.prompt, "prompt")
-        return EmbedCall(model=plain_name(self.model), inputs=inputs, names=names, origin=self.origin())
+        return EmbedCall(model=plain_name(self.model), inputs=inputs, names=names, caller=self.on_behalf_of(caller))
 
 
 class OllamaVectors(msgspec.Struct, kw_only=True):
@@ -73,12 +74,14 @@ class OllamaVector(msgspec.Struct):
     openapi_extra=openapi.body(OllamaEmbedRequest, {"model": "minilm", "input": ["A river.", "A stream of water."]}),
     responses=openapi.answers(OllamaVectors),
 )
+@requires(Permission.INFERENCE)
 async def ollama_embed(request: Request) -> WorkResponse:
     asked = await parse_body(request, OllamaEmbedRequest)
-    services, call, must_unload = services_of(request), asked.call(), asked.must_unload
+    pipeline, call = services_of(request).pipeline, asked.call(caller_of(request))
+    must_unload = _check_unload(asked, call)
 
-    async def work(tenant: str) -> bytes:
-        return sse.encode(await _vectors(services, call, tenant, must_unload))
+    async def work() -> bytes:
+        return sse.encode(await _vectors(pipeline, call, must_unload))
 
     return WorkResponse(work)
 
@@ -89,29 +92,34 @@ async def ollama_embed(request: Request) -> WorkResponse:
     openapi_extra=openapi.body(OllamaEmbeddingsRequest, {"model": "minilm", "prompt": "A river."}),
     responses=openapi.answers(OllamaVector),
 )
+@requires(Permission.INFERENCE)
 async def ollama_embeddings(request: Request) -> WorkResponse:
     asked = await parse_body(request, OllamaEmbeddingsRequest)
-    services, call, must_unload = services_of(request), asked.call(), asked.must_unload
+    pipeline, call = services_of(request).pipeline, asked.call(caller_of(request))
+    must_unload = _check_unload(asked, call)
 
-    async def work(tenant: str) -> bytes:
-        return sse.encode(OllamaVector((await _vectors(services, call, tenant, must_unload)).embeddings[0]))
+    async def work() -> bytes:
+        return sse.encode(OllamaVector((await _vectors(pipeline, call, must_unload)).embeddings[0]))
 
     return WorkResponse(work)
 
 
-async def _vectors(services: Services, call: EmbedCall, tenant: str, must_unload: bool) -> OllamaVectors:
-    began = time.perf_counter_ns()
-    version, loadable = await services.lookup.get(call.model)
-    await check_embeds(services, version)
-    await services.pool.ensure(loadable.version.ref, loadable.files)
-    loaded = time.perf_counter_ns()
-    embeddings = await pipeline.embed(services, call, tenant)
+def _check_unload(asked: EmbedFields, call: EmbedCall) -> bool:
+    """Return whether the model is to be unloaded afterwards. Raises PermissionDenied if the caller may not do that."""
+    if asked.must_unload:
+        call.caller.check(Permission.DEPLOYMENTS_WRITE)
+    return asked.must_unload
+
+
+async def _vectors(pipeline: Pipeline, call: EmbedCall, must_unload: bool) -> OllamaVectors:
+    began = time.perf_counter()
+    embeddings = await pipeline.embed(call)
     if must_unload:
-        await unload(services, call.model)
+        await pipeline.unload(call.model, call.caller)
     return OllamaVectors(
-        model=embeddings.version.ref,
+        model=embeddings.served.ref,
         embeddings=[embedding.floats(vector) for vector in embeddings.vectors],
-        total_duration=time.perf_counter_ns() - began,
-        load_duration=loaded - began,
+        total_duration=round((time.perf_counter() - began) * 1e9),
+        load_duration=round(embeddings.attempt.loading_seconds * 1e9),
         prompt_eval_count=embeddings.num_prompt_tokens,
     )

@@ -1,6 +1,5 @@
 """What requests in Ollama's format have in common: names, options, the answer's form, and how long a model stays."""
 
-import asyncio
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -9,12 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest, LLMOSError
-from llmos.deployments.providers.remote_model import RemoteModel
 from llmos.engine.messages import Grammar, SamplingParams
 from llmos.gateway.calls.call import Sampling
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http.requests import Int64, RequestObject, Unsupported
-from llmos.gateway.services import Services
-from llmos.gateway.wires.openai.fields import OriginFields
+from llmos.gateway.wires.openai.fields import CallerFields
 from llmos.gateway.wires.openai.response_format import json_object, json_schema
 
 NO_IMAGES = Unsupported("the model reads text only. Leave it out, or describe the picture in words.", ([],))
@@ -113,7 +111,7 @@ class Options(RequestObject, kw_only=True):
             )
 
 
-class ModelFields(OriginFields, kw_only=True):
+class ModelFields(CallerFields, kw_only=True):
     """The fields of a request that needs a model."""
 
     model: str
@@ -173,16 +171,13 @@ class RunFields(ModelFields, kw_only=True):
             return {"enable_thinking": True, "reasoning_effort": self.think}
         return {} if self.think is None else {"enable_thinking": self.think}
 
-    async def check(self, services: Services) -> None:
-        """Raises BadRequest for what the model can't do, and ModelNotFound."""
-        way = await services.lookup.way(plain_name(self.model))
-        if isinstance(way.end(way.main), RemoteModel):
-            return  # What it can't do, its provider or whoever asks it says.
-        version, loadable = way.here().version, way.here().loadable
-        self.options.check_window(version.context_length)
-        if self.think and not (await asyncio.to_thread(services.registry.metadata, loadable.version)).supports_thinking:
+    async def check(self, pipeline: Pipeline) -> None:
+        """Raises BadRequest for what the model can't do, and ModelNotFound. Of a provider's model nothing is known."""
+        backend = await pipeline.backend(plain_name(self.model))
+        self.options.check_window(backend.served.context_length)
+        if self.think and (metadata := await backend.metadata()) is not None and not metadata.supports_thinking:
             raise BadRequest(
-                f"{version.ref} doesn't think before it answers: its chat template knows no such thing."
+                f"{backend.served.ref} doesn't think before it answers: its chat template knows no such thing."
                 " Leave `think` out.",
                 param="think",
             )

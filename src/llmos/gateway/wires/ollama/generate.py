@@ -9,7 +9,8 @@ from llmos.core.errors import BadRequest
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import Unsupported, parse_body
 from llmos.gateway.wires.ollama.answers import (
     MEDIA_TYPE,
@@ -22,6 +23,8 @@ from llmos.gateway.wires.ollama.answers import (
     piece,
 )
 from llmos.gateway.wires.ollama.fields import NO_IMAGES, RunFields, plain_name
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 router = APIRouter()
 
@@ -48,7 +51,7 @@ class OllamaGenerateRequest(RunFields, kw_only=True):
         "steps": _NO_PICTURES,
     }
 
-    def call(self) -> Call:
+    def call(self, caller: Caller) -> Call:
         """Raises BadRequest for what the types alone can't tell."""
         for name in ("system", "think"):
             if self.raw and getattr(self, name):
@@ -62,7 +65,8 @@ class OllamaGenerateRequest(RunFields, kw_only=True):
             sampling=self.sampling(),
             grammar=self.grammar(),
             template_options={} if self.raw else self.template_options(),
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
             id_prefix="ollama",
         )
 
@@ -87,15 +91,18 @@ class OllamaText(Line, kw_only=True, omit_defaults=True):
     openapi_extra=openapi.body(OllamaGenerateRequest, {"model": "dialogue", "prompt": "Hello!", "stream": False}),
     responses=openapi.answers(OllamaText, OllamaText, MEDIA_TYPE),
 )
+@requires(Permission.INFERENCE)
 async def ollama_generate(request: Request) -> Response:
     asked = await parse_body(request, OllamaGenerateRequest)
-    services = services_of(request)
+    pipeline, caller = services_of(request).pipeline, caller_of(request)
     model, must_unload = plain_name(asked.model), asked.must_unload
     if not asked.prompt:
-        return json_response(OllamaText(**await load_or_unload(services, model, must_unload), response=""))
-    call = asked.call()
-    await asked.check(services)
-    return LinesResponse(services, call, TextLines(), stream=asked.stream, must_unload=must_unload)
+        return json_response(OllamaText(**await load_or_unload(pipeline, model, caller, must_unload), response=""))
+    if must_unload:
+        caller.check(Permission.DEPLOYMENTS_WRITE)
+    call = asked.call(caller)
+    await asked.check(pipeline)
+    return LinesResponse(pipeline, call, TextLines(), stream=asked.stream, must_unload=must_unload)
 
 
 class TextLines(Lines):

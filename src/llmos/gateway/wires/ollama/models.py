@@ -7,18 +7,23 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, NotFound
-from llmos.deployments.providers.remote_model import Answering, RemoteModel
 from llmos.deployments.removing import remove
+from llmos.deployments.served_model import ServedModel
 from llmos.engine.architectures import is_encoder
 from llmos.engine.checkpoint.metadata import Metadata
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body
 from llmos.gateway.services import Services
 from llmos.gateway.wires.ollama.fields import plain_name
-from llmos.models.versions.versions import Version
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/api", tags=["ollama"])
+
+REMOTE = "remote"
+"""The family and the format of a model that a provider runs."""
 
 NEVER = "9999-12-31T23:59:59Z"
 """When a model that runs is unloaded by itself."""
@@ -98,6 +103,7 @@ class RunningModels(msgspec.Struct):
 @router.get(
     "/tags", summary="List the names that answer, for Ollama's clients", responses=openapi.answers(OllamaModels)
 )
+@requires(Permission.INFERENCE)
 async def ollama_tags(request: Request) -> Response:
     return json_response(OllamaModels(await asyncio.to_thread(_all, services_of(request))))
 
@@ -108,12 +114,14 @@ async def ollama_tags(request: Request) -> Response:
     openapi_extra=openapi.body(NamedRequest, {"model": "dialogue"}),
     responses=openapi.answers(ShownModel),
 )
+@requires(Permission.MODELS_READ)
 async def ollama_show(request: Request) -> Response:
     name = (await parse_body(request, NamedRequest)).plain()
-    return json_response(await asyncio.to_thread(_shown, services_of(request), name))
+    return json_response(await _show(services_of(request).pipeline, name))
 
 
 @router.get("/ps", summary="List what runs, for Ollama's clients", responses=openapi.answers(RunningModels))
+@requires(Permission.DEPLOYMENTS_READ)
 async def ollama_ps(request: Request) -> Response:
     services = services_of(request)
     running = []
@@ -121,7 +129,7 @@ async def ollama_ps(request: Request) -> Response:
         if replica.ready is None or replica.state not in ("ready", "stuck"):
             continue
         try:
-            version, _ = await services.lookup.get(replica.version)
+            version = await asyncio.to_thread(services.routes.resolve_primary, replica.version)
         except ModelNotFound:
             continue  # It was removed while it ran, and goes with its last answer.
         running.append(
@@ -144,12 +152,15 @@ async def ollama_ps(request: Request) -> Response:
     summary="Give a model a further name, for Ollama's clients",
     openapi_extra=openapi.body(CopyRequest, {"source": "dialogue", "destination": "my-model"}),
 )
+@requires(Permission.MODELS_WRITE)
 async def ollama_copy(request: Request) -> Response:
     """The name is a Route to the Version that the source leads to now: no bytes are copied."""
     asked = await parse_body(request, CopyRequest)
     services = services_of(request)
     found = await asyncio.to_thread(services.routes.resolve_primary, plain_name(asked.source))
-    await asyncio.to_thread(services.routes.set, plain_name(asked.destination), found.ref, actor=tenant_of(request))
+    await asyncio.to_thread(
+        services.routes.set, plain_name(asked.destination), found.ref, actor=caller_of(request).actor
+    )
     return Response(status_code=200)
 
 
@@ -158,19 +169,20 @@ async def ollama_copy(request: Request) -> Response:
     summary="Remove a Route or a model, for Ollama's clients",
     openapi_extra=openapi.body(NamedRequest, {"model": "a-model"}),
 )
+@requires(Permission.MODELS_WRITE)
 async def ollama_delete(request: Request) -> Response:
     """A Route goes alone; a model with its Versions, and the files that no other needs. Those that run are stopped."""
     name = (await parse_body(request, NamedRequest)).plain()
     services = services_of(request)
     if name in {route.name for route in await asyncio.to_thread(services.routes.list)}:
-        await asyncio.to_thread(services.routes.remove, name, actor=tenant_of(request))
+        await asyncio.to_thread(services.routes.remove, name, actor=caller_of(request).actor)
         return Response(status_code=200)
     try:
-        removed = await asyncio.to_thread(remove, services.registry, name, actor=tenant_of(request))
+        removed = await asyncio.to_thread(remove, services.registry, name, actor=caller_of(request).actor)
     except BadRequest:
         raise NotFound(f"There is no model {name[:80]!r}.", param="model") from None
     for version in removed.versions:
-        await services.pool.stop(version)
+        await services.pipeline.stop(version, caller_of(request))
     return Response(status_code=200)
 
 
@@ -186,35 +198,35 @@ def _all(services: Services) -> list[OllamaModel]:
             name=f"{name}:latest",
             model=f"{name}:latest",
             modified_at=version.created_at.isoformat(),
-            size=version.size,
+            size=version.size_bytes or 0,
             digest=_digest(version),
             details=_details(version),
         )
     return list(models.values())
 
 
-def _shown(services: Services, name: str) -> ShownModel:
-    version = services.routes.resolve_primary(name)
-    if isinstance(version, RemoteModel):
+async def _show(pipeline: Pipeline, name: str) -> ShownModel:
+    backend = await pipeline.backend(name)
+    served, metadata = backend.served, await backend.metadata()
+    if metadata is None:
         return ShownModel(
-            details=_details(version),
-            model_info={"general.architecture": version.family, "general.source": version.source},
+            details=_details(served),
+            model_info={"general.architecture": REMOTE, "general.source": served.source},
             capabilities=["completion", "tools"],
-            modified_at=version.created_at.isoformat(),
+            modified_at=served.created_at.isoformat(),
         )
-    metadata = services.registry.metadata(services.registry.loadable(version).version)
     return ShownModel(
-        license=version.license or "",
+        license=served.license or "",
         template=metadata.template or "",
-        parameters="\n".join(f"{field} {value:g}" for field, value in version.sampling.items()),
-        details=_details(version),
-        model_info=_model_info(version, metadata),
-        capabilities=_capabilities(version, metadata),
-        modified_at=version.created_at.isoformat(),
+        parameters="\n".join(f"{field} {value:g}" for field, value in served.sampling.items()),
+        details=_details(served),
+        model_info=_model_info(served, metadata),
+        capabilities=_capabilities(served, metadata),
+        modified_at=served.created_at.isoformat(),
     )
 
 
-def _model_info(version: Version, metadata: Metadata) -> dict[str, Any]:
+def _model_info(version: ServedModel, metadata: Metadata) -> dict[str, Any]:
     """What the files say, and what is known of every model, whatever they say."""
     known = {
         "general.architecture": version.family,
@@ -224,25 +236,25 @@ def _model_info(version: Version, metadata: Metadata) -> dict[str, Any]:
     return dict(metadata.facts) | {key: value for key, value in known.items() if value is not None}
 
 
-def _capabilities(version: Version, metadata: Metadata) -> list[str]:
-    if is_encoder(version.family):
+def _capabilities(version: ServedModel, metadata: Metadata) -> list[str]:
+    if is_encoder(version.family or REMOTE):
         return ["embedding"]
     can_chat = metadata.template is not None
     can = {"completion": True, "tools": can_chat, "thinking": metadata.supports_thinking}
     return [name for name, is_so in can.items() if is_so]
 
 
-def _details(version: Answering) -> ModelDetails:
+def _details(version: ServedModel) -> ModelDetails:
     return ModelDetails(
-        format=version.format,
-        family=version.family,
-        families=[version.family],
+        format=version.format or REMOTE,
+        family=version.family or REMOTE,
+        families=[version.family or REMOTE],
         parameter_size=_parameter_size(version.parameters),
         quantization_level=version.quantization or "",
     )
 
 
-def _digest(version: Answering) -> str:
+def _digest(version: ServedModel) -> str:
     """Empty for a model that a provider runs."""
     return (version.digest or "").removeprefix("sha256:")
 

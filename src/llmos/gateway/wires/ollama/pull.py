@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from llmos.core.errors import LLMOSError
 from llmos.gateway.http import errors, openapi
+from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import services_of
 from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import while_connected
@@ -17,6 +18,7 @@ from llmos.gateway.services import Services
 from llmos.gateway.wires.ollama.answers import MEDIA_TYPE, line
 from llmos.gateway.wires.ollama.models import NamedRequest
 from llmos.models.store import StoredFile
+from llmos.security.permissions import Permission
 
 router = APIRouter()
 
@@ -44,6 +46,7 @@ class PullProgress(msgspec.Struct, kw_only=True, omit_defaults=True):
     openapi_extra=openapi.body(PullRequest, {"model": "smollm2", "stream": False}),
     responses=openapi.answers(PullProgress, PullProgress, MEDIA_TYPE),
 )
+@requires(Permission.MODELS_WRITE)
 async def ollama_pull(request: Request) -> Response:
     asked = await parse_body(request, PullRequest)
     return PullResponse(services_of(request), asked.plain(), stream=asked.stream)

@@ -7,8 +7,10 @@ from llmos import __version__
 from llmos.core.errors import BadRequest
 from llmos.gateway.http import openapi
 from llmos.gateway.http.error_formats import ErrorFormat
+from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response
 from llmos.gateway.wires.ollama.fields import spelled
+from llmos.security.permissions import Permission
 
 router = APIRouter(tags=["ollama"])
 error_format = ErrorFormat(paths=("/api/",), render=lambda error, _: spelled(error))
@@ -31,11 +33,13 @@ class OllamaVersion(msgspec.Struct):
 
 
 @router.get("/api/version", summary="Say which of Ollama's APIs is spoken", responses=openapi.answers(OllamaVersion))
+@requires(Permission.INFERENCE)
 async def ollama_version() -> Response:
     return json_response(OllamaVersion(SPOKEN_VERSION, __version__))
 
 
 @router.get("/", include_in_schema=False)
+@requires(Permission.INFERENCE)
 async def ollama_heartbeat() -> Response:
     return Response(b"LLMOS is running.", media_type="text/plain")
 
@@ -43,6 +47,7 @@ async def ollama_heartbeat() -> Response:
 @router.post("/api/create", include_in_schema=False)
 @router.post("/api/push", include_in_schema=False)
 @router.post("/api/blobs/{digest}", include_in_schema=False)
+@requires(Permission.INFERENCE)
 async def ollama_elsewhere(request: Request) -> Response:
     path = request.scope["route"].path
     raise BadRequest(f"POST {path} is not supported. {_ELSEWHERE[path]}")

@@ -7,10 +7,12 @@ import msgspec
 
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.suggest import nearest
+from llmos.deployments.served_model import ServedModel
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, convert
 from llmos.gateway.wires.open_inference.tensors import InputTensor, Tensor, read_tensors
 from llmos.gateway.wires.openai.fields import MAX_CHOICES, SamplingFields
+from llmos.security.callers import Caller
 
 TEXT, SAMPLING = "text_input", "sampling_parameters"
 OUTPUTS = {
@@ -45,13 +47,14 @@ class InferParameters(SamplingFields, kw_only=True):
         "sequence_end": _NO_SEQUENCES,
     }
 
-    def call(self, model: str, texts: Sequence[str]) -> Call:
+    def call(self, model: str, texts: Sequence[str], caller: Caller) -> Call:
         return Call(
             model=model,
             prompts=[Prompt(text=text) if self.raw else Prompt(user_text=text) for text in texts],
             sampling=self.sampling(max_tokens=self.max_tokens),
             echo=not self.exclude_input_in_output,
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
             id_prefix="infer",
         )
 
@@ -172,3 +175,8 @@ def _check_input(name: str, place: int) -> None:
         near = nearest(name, known, limit=1)
         advice = f"Did you mean `{near[0]}`?" if near else "Leave it out."
         raise BadRequest(f"There is no input `{name:.100}`. {advice}", param=f"inputs[{place}].name")
+
+
+def version_number(served: ServedModel) -> str:
+    """Return the protocol's version of a model. A provider's model, which has no number, is its own only version."""
+    return str(served.number or 1)

@@ -9,10 +9,12 @@ from llmos.core.errors import LLMOSError
 from llmos.engine.messages import FinishReason
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.http import openapi, sse
-from llmos.gateway.http.replies import services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
 from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import AnswerResponse, Wire
-from llmos.gateway.wires.open_inference.fields import TextRequest, error_body, read_parameters
+from llmos.gateway.wires.open_inference.fields import TextRequest, error_body, read_parameters, version_number
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/v2/models/{model}", tags=["open inference"])
 
@@ -33,6 +35,7 @@ _BODY = openapi.body(TextRequest, {"text_input": "The meaning of life is", "para
 
 
 @router.post("/generate", summary="Continue a text", openapi_extra=_BODY, responses=openapi.answers(TextAnswer))
+@requires(Permission.INFERENCE)
 async def generate_text(request: Request, model: str) -> AnswerResponse:
     return await _answer(request, model, stream=False)
 
@@ -43,14 +46,15 @@ async def generate_text(request: Request, model: str) -> AnswerResponse:
     openapi_extra=_BODY,
     responses=openapi.answers(TextAnswer),
 )
+@requires(Permission.INFERENCE)
 async def stream_text(request: Request, model: str) -> AnswerResponse:
     return await _answer(request, model, stream=True)
 
 
 async def _answer(request: Request, model: str, *, stream: bool) -> AnswerResponse:
     asked = await parse_body(request, TextRequest)
-    call = read_parameters(asked.parameters, can_stream=stream).call(model, [asked.text_input])
-    return AnswerResponse(services_of(request), call, TextWire(asked.id), stream=stream)
+    call = read_parameters(asked.parameters, can_stream=stream).call(model, [asked.text_input], caller_of(request))
+    return AnswerResponse(services_of(request).pipeline, call, TextWire(asked.id), stream=stream)
 
 
 class TextWire(Wire):
@@ -77,8 +81,8 @@ class TextWire(Wire):
     def _spelled(self, answer: Answer, text: str, reason: FinishReason | None) -> TextAnswer:
         return TextAnswer(
             id=self._id,
-            model_name=answer.version.model,
-            model_version=str(answer.version.number),
+            model_name=answer.served.model,
+            model_version=version_number(answer.served),
             text_output=text,
             finish_reason=reason,
             num_input_tokens=None if reason is None else answer.num_prompt_tokens,

@@ -9,18 +9,28 @@ from starlette.types import Receive, Scope, Send
 
 from llmos import __version__
 from llmos.core.errors import NotFound
-from llmos.deployments.providers.remote_model import Answering, RemoteModel
-from llmos.gateway.calls import pipeline
+from llmos.deployments.served_model import ServedModel
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi
 from llmos.gateway.http.error_formats import ErrorFormat
-from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import decode, read_body
 from llmos.gateway.http.sse import while_connected
 from llmos.gateway.services import Services
-from llmos.gateway.wires.open_inference.fields import OUTPUTS, SAMPLING, TEXT, InferParameters, InferRequest, error_body
+from llmos.gateway.wires.open_inference.fields import (
+    OUTPUTS,
+    SAMPLING,
+    TEXT,
+    InferParameters,
+    InferRequest,
+    error_body,
+    version_number,
+)
 from llmos.gateway.wires.open_inference.tensors import OutputTensor, Tensor, inflated, split, write_tensors
+from llmos.security.permissions import Permission
 
 HEADER_LENGTH = "inference-header-content-length"
 
@@ -94,11 +104,13 @@ async def is_server_ready(request: Request) -> Response:
 
 
 @router.get("", summary="Say what the server is", responses=openapi.answers(ServerMetadata))
+@requires(Permission.INFERENCE)
 async def get_server_metadata() -> Response:
     return json_response(ServerMetadata())
 
 
 @router.get("/models/{model}", summary="Say what a model takes and gives", responses=openapi.answers(ModelMetadata))
+@requires(Permission.INFERENCE)
 async def get_model_metadata(request: Request, model: str) -> Response:
     return await _metadata(request, model, None)
 
@@ -108,16 +120,19 @@ async def get_model_metadata(request: Request, model: str) -> Response:
     summary="Say what a Version takes and gives",
     responses=openapi.answers(ModelMetadata),
 )
+@requires(Permission.INFERENCE)
 async def get_version_metadata(request: Request, model: str, version: str) -> Response:
     return await _metadata(request, model, version)
 
 
 @router.get("/models/{model}/ready", summary="Can it answer?", responses=openapi.answers(ModelReady))
+@requires(Permission.INFERENCE)
 async def is_model_ready(request: Request, model: str) -> Response:
     return await _readiness(request, model, None)
 
 
 @router.get("/models/{model}/versions/{version}/ready", summary="Can it answer?", responses=openapi.answers(ModelReady))
+@requires(Permission.INFERENCE)
 async def is_version_ready(request: Request, model: str, version: str) -> Response:
     return await _readiness(request, model, version)
 
@@ -137,6 +152,7 @@ _BODY = openapi.body(
     openapi_extra=_BODY,
     responses=openapi.answers(InferAnswer),
 )
+@requires(Permission.INFERENCE)
 async def infer(request: Request, model: str) -> Response:
     return await _infer(request, model, None)
 
@@ -147,6 +163,7 @@ async def infer(request: Request, model: str) -> Response:
     openapi_extra=_BODY,
     responses=openapi.answers(InferAnswer),
 )
+@requires(Permission.INFERENCE)
 async def infer_with_version(request: Request, model: str, version: str) -> Response:
     return await _infer(request, model, version)
 
@@ -158,7 +175,7 @@ async def _infer(request: Request, model: str, number: str | None) -> Response:
     texts, parameters = asked.read(binary)
     wire = InferWire(asked, texts, parameters)
     name = model if number is None else await _name(services_of(request), model, number)
-    return InferResponse(services_of(request), parameters.call(name, texts.values), wire)
+    return InferResponse(services_of(request).pipeline, parameters.call(name, texts.values, caller_of(request)), wire)
 
 
 class InferWire:
@@ -181,8 +198,8 @@ class InferWire:
         head = msgspec.json.encode(
             InferAnswer(
                 id=self._asked.id,
-                model_name=answer.version.model,
-                model_version=str(answer.version.number),
+                model_name=answer.served.model,
+                model_version=version_number(answer.served),
                 outputs=outputs,
                 parameters={"num_cached_tokens": answer.num_cached_tokens},
             )
@@ -195,39 +212,39 @@ class InferWire:
 class InferResponse(Response):
     """Runs a call and sends its tensors. Ends the call as soon as the caller hangs up."""
 
-    def __init__(self, services: Services, call: Call, wire: InferWire) -> None:
+    def __init__(self, pipeline: Pipeline, call: Call, wire: InferWire) -> None:
         super().__init__()
-        self._services, self._call, self._wire = services, call, wire
+        self._pipeline, self._call, self._wire = pipeline, call, wire
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await while_connected(receive, self._answer(scope, receive, send))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with pipeline.answer(self._services, self._call, scope["state"]["tenant"], is_streamed=False) as answer:
+        async with self._pipeline.generate(self._call, is_streamed=False) as answer:
             response = await self._wire.whole(answer)
         await response(scope, receive, send)
 
 
-async def _version(services: Services, model: str, number: str | None) -> Answering:
+async def _version(services: Services, model: str, number: str | None) -> ServedModel:
     """Raises NotFound where there is no such Version."""
-    found: Answering = await asyncio.to_thread(services.routes.resolve_primary, model)
-    if number is None or number == str(found.number):
+    found = await asyncio.to_thread(services.routes.resolve_primary, model)
+    if number is None or number == version_number(found):
         return found
     versions = await _versions(services, found)
     if number not in versions:
         raise NotFound(f"{found.model} has no version {number!r:.50}; it has {', '.join(versions)}.", param="version")
-    return await asyncio.to_thread(services.routes.resolve_local, f"{found.model}@{number}")
+    return await asyncio.to_thread(services.routes.resolve_primary, f"{found.model}@{number}")
 
 
 async def _name(services: Services, model: str, number: str) -> str:
     """Return what to ask for: the one Version, where the model has several."""
     found = await _version(services, model, number)
-    return model if isinstance(found, RemoteModel) else found.ref
+    return model if found.number is None else found.ref
 
 
-async def _versions(services: Services, found: Answering) -> list[str]:
-    if isinstance(found, RemoteModel):
-        return [str(found.number)]
+async def _versions(services: Services, found: ServedModel) -> list[str]:
+    if found.number is None:
+        return [version_number(found)]
     versions = await asyncio.to_thread(services.registry.list)
     return [str(each.number) for each in versions if each.model == found.model]
 

@@ -63,7 +63,7 @@ class EventFrame:
             "id": answer.id,
             "object": kind,
             "created": answer.created,
-            "model": answer.version.ref,
+            "model": answer.served.ref,
             "system_fingerprint": answer.fingerprint,
         }
         self.opening = b"data: " + sse.encode(head)[:-1] + b',"choices":['

@@ -12,8 +12,10 @@ from llmos.core.errors import BadRequest
 from llmos.data.batches import Batch, Status
 from llmos.gateway.http import openapi
 from llmos.gateway.http.errors import known_paths
-from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, Unsupported, parse_body, parse_query
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
@@ -120,12 +122,13 @@ class BatchObjects(msgspec.Struct, kw_only=True):
     ),
     responses=openapi.answers(BatchObject),
 )
+@requires(Permission.BATCHES_WRITE)
 async def create_batch(request: Request) -> Response:
     asked = await parse_body(request, BatchRequest)
     _check(asked, [path for path in ENDPOINTS if path in known_paths(request.app)])
     batch = await asyncio.to_thread(
         services_of(request).batches.create,
-        tenant_of(request),
+        caller_of(request).project,
         endpoint=asked.endpoint,
         input_file_id=asked.input_file_id,
         labels=asked.metadata,
@@ -134,11 +137,12 @@ async def create_batch(request: Request) -> Response:
 
 
 @router.get("", summary="List your batches", responses=openapi.answers(BatchObjects))
+@requires(Permission.BATCHES_READ)
 async def list_batches(request: Request) -> Response:
     """The newest first. Takes `after` and `limit`."""
     query = parse_query(request, BatchQuery)
     page = await asyncio.to_thread(
-        services_of(request).batches.list, tenant_of(request), after=query.after, limit=query.limit
+        services_of(request).batches.list, caller_of(request).project, after=query.after, limit=query.limit
     )
     batches = [_described(batch) for batch in page.items]
     return json_response(
@@ -152,15 +156,17 @@ async def list_batches(request: Request) -> Response:
 
 
 @router.get("/{batch_id}", summary="Say how far a batch is", responses=openapi.answers(BatchObject))
+@requires(Permission.BATCHES_READ)
 async def get_batch(request: Request, batch_id: str) -> Response:
-    batch = await asyncio.to_thread(services_of(request).batches.get, tenant_of(request), batch_id)
+    batch = await asyncio.to_thread(services_of(request).batches.get, caller_of(request).project, batch_id)
     return json_response(_described(batch))
 
 
 @router.post("/{batch_id}/cancel", summary="Cancel a batch", responses=openapi.answers(BatchObject))
+@requires(Permission.BATCHES_WRITE)
 async def cancel_batch(request: Request, batch_id: str) -> Response:
     """What was answered stays. It is `cancelling` until its files are written, and then `cancelled`."""
-    batch = await asyncio.to_thread(services_of(request).batches.cancel, tenant_of(request), batch_id)
+    batch = await asyncio.to_thread(services_of(request).batches.cancel, caller_of(request).project, batch_id)
     return json_response(_described(batch))
 
 

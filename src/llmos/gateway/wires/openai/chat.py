@@ -13,7 +13,8 @@ from llmos.gateway.calls.answer import Answer, WholeChoice
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_numbers
 from llmos.gateway.http import openapi, sse
-from llmos.gateway.http.replies import services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
 from llmos.gateway.http.requests import Int64, Unsupported, parse_body
 from llmos.gateway.http.sse import AnswerResponse, Wire
 from llmos.gateway.wires.openai.answers import EventFrame, TokenLogprobs, Usage, token_logprobs, usage
@@ -29,6 +30,8 @@ from llmos.gateway.wires.openai.tools import (
     streamed,
     tools_of,
 )
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 router = APIRouter()
 
@@ -72,7 +75,7 @@ class ChatRequest(FormatFields, kw_only=True):
         "moderation": Unsupported("this server does not moderate yet. Leave it out."),
     }
 
-    def call(self) -> Call:
+    def call(self, caller: Caller) -> Call:
         """Raises BadRequest for what the types alone can't tell."""
         self.check_stream()
         if self.top_logprobs is not None and not self.logprobs:
@@ -97,7 +100,8 @@ class ChatRequest(FormatFields, kw_only=True):
             grammar=self.grammar(),
             tools=tools_of(self.tools, self.tool_choice, is_parallel=self.parallel_tool_calls),
             template_options={**self.chat_template_kwargs, **effort},
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
             id_prefix="chatcmpl",
         )
 
@@ -168,13 +172,14 @@ class ChatCompletionChunk(msgspec.Struct, kw_only=True):
     ),
     responses=openapi.answers(ChatCompletion, ChatCompletionChunk),
 )
+@requires(Permission.INFERENCE)
 async def create_chat_completion(request: Request) -> AnswerResponse:
     chat = await parse_body(request, ChatRequest)
-    call = chat.call()
+    call = chat.call(caller_of(request))
     wire = ChatWire(
         wants_logprobs=chat.logprobs, wants_usage_event=chat.wants_usage_event, may_call=call.tools is not None
     )
-    return AnswerResponse(services_of(request), call, wire, stream=chat.stream)
+    return AnswerResponse(services_of(request).pipeline, call, wire, stream=chat.stream)
 
 
 def _message(choice: WholeChoice) -> AnswerMessage:
@@ -203,7 +208,7 @@ class ChatWire(Wire):
         completion = ChatCompletion(
             id=answer.id,
             created=answer.created,
-            model=answer.version.ref,
+            model=answer.served.ref,
             system_fingerprint=answer.fingerprint,
             choices=[
                 ChatChoice(i, _message(choice), self._logprobs(choice.logprobs), choice.finish_reason)

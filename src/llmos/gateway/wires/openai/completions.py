@@ -12,12 +12,15 @@ from llmos.engine.messages import FinishReason, TokenLogprob
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.http import openapi, sse
-from llmos.gateway.http.replies import services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
 from llmos.gateway.http.requests import Int64, Unsupported, parse_body
 from llmos.gateway.http.sse import AnswerResponse, Wire
 from llmos.gateway.wires.openai.answers import EventFrame, Usage, finite, usage
 from llmos.gateway.wires.openai.fields import HARMLESS, MAX_CHOICES, UNSUPPORTED, StreamOptions
 from llmos.gateway.wires.openai.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 router = APIRouter()
 
@@ -45,7 +48,7 @@ class CompletionRequest(FormatFields, kw_only=True):
         "suffix": Unsupported("the model can't write towards a given end. Leave it out.", ("",)),
     }
 
-    def call(self) -> Call:
+    def call(self, caller: Caller) -> Call:
         """Raises BadRequest for what the types alone can't tell."""
         self.check_stream()
         prompts = _prompts(self.prompt)
@@ -67,7 +70,8 @@ class CompletionRequest(FormatFields, kw_only=True):
             sampling=sampling,
             grammar=self.grammar(),
             echo=self.echo,
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
             id_prefix="cmpl",
         )
 
@@ -132,12 +136,15 @@ class Completion(msgspec.Struct, kw_only=True):
     openapi_extra=openapi.body(CompletionRequest, {"model": "dialogue", "prompt": "The meaning of life is"}),
     responses=openapi.answers(Completion, Completion),
 )
+@requires(Permission.INFERENCE)
 async def create_completion(request: Request) -> AnswerResponse:
     completion = await parse_body(request, CompletionRequest)
     wire = CompletionWire(
         wants_logprobs=completion.logprobs is not None, wants_usage_event=completion.wants_usage_event
     )
-    return AnswerResponse(services_of(request), completion.call(), wire, stream=completion.stream)
+    return AnswerResponse(
+        services_of(request).pipeline, completion.call(caller_of(request)), wire, stream=completion.stream
+    )
 
 
 class CompletionWire(Wire):
@@ -156,7 +163,7 @@ class CompletionWire(Wire):
             Completion(
                 id=answer.id,
                 created=answer.created,
-                model=answer.version.ref,
+                model=answer.served.ref,
                 system_fingerprint=answer.fingerprint,
                 choices=choices,
                 usage=usage(answer),

@@ -7,14 +7,16 @@ from fastapi import APIRouter, Request
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.calls import embedding, pipeline
-from llmos.gateway.calls.caller import Origin
+from llmos.gateway.calls import embedding
 from llmos.gateway.calls.embedding import EmbedCall, Embeddings, inputs_of
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi, sse
-from llmos.gateway.http.replies import services_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
 from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, parse_body
 from llmos.gateway.http.sse import WorkResponse
-from llmos.gateway.services import Services
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
 router = APIRouter()
 
@@ -35,8 +37,8 @@ class TextsRequest(RequestObject, kw_only=True):
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
     """The higher goes first; whoever waits long rises."""
 
-    def origin(self) -> Origin:
-        return Origin(user=self.user, priority=self.priority)
+    def on_behalf_of(self, caller: Caller) -> Caller:
+        return caller.on_behalf_of(self.user, self.priority)
 
     def truncate_to(self) -> int | None:
         """Return what EmbedCall calls so. Raises BadRequest."""
@@ -67,7 +69,7 @@ class EmbeddingRequest(TextsRequest, kw_only=True):
         "input_type": Unsupported("name one of the model's own prompts in `prompt_name`, or leave it out."),
     }
 
-    def call(self) -> EmbedCall:
+    def call(self, caller: Caller) -> EmbedCall:
         """Raises BadRequest for what the types alone can't tell."""
         inputs, names = inputs_of(self.input, "input")
         return EmbedCall(
@@ -77,7 +79,7 @@ class EmbeddingRequest(TextsRequest, kw_only=True):
             dimensions=self.dimensions,
             truncate_to=self.truncate_to(),
             prompt=self.prompt_name,
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
         )
 
 
@@ -113,18 +115,19 @@ def usage(embeddings: Embeddings) -> EmbeddingUsage:
     openapi_extra=openapi.body(EmbeddingRequest, {"model": "minilm", "input": ["A river.", "A stream of water."]}),
     responses=openapi.answers(EmbeddingList),
 )
+@requires(Permission.INFERENCE)
 async def create_embeddings(request: Request) -> WorkResponse:
     asked = await parse_body(request, EmbeddingRequest)
-    call, services = asked.call(), services_of(request)
-    return WorkResponse(lambda tenant: _embed(services, call, tenant, asked.encoding_format))
+    call, pipeline = asked.call(caller_of(request)), services_of(request).pipeline
+    return WorkResponse(lambda: _embed(pipeline, call, asked.encoding_format))
 
 
-async def _embed(services: Services, call: EmbedCall, tenant: str, encoding: Literal["float", "base64"]) -> bytes:
-    embeddings = await pipeline.embed(services, call, tenant)
+async def _embed(pipeline: Pipeline, call: EmbedCall, encoding: Literal["float", "base64"]) -> bytes:
+    embeddings = await pipeline.embed(call)
     spell = embedding.base64 if encoding == "base64" else embedding.floats
     return sse.encode(
         EmbeddingList(
-            model=embeddings.version.ref,
+            model=embeddings.served.ref,
             data=[Embedding(i, spell(vector)) for i, vector in enumerate(embeddings.vectors)],
             usage=usage(embeddings),
         )

@@ -8,8 +8,8 @@ from llmos.core.errors import BadRequest
 from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.engine.messages import SamplingParams
 from llmos.gateway.calls.call import Sampling
-from llmos.gateway.calls.caller import Origin
 from llmos.gateway.http.requests import Int64, RequestObject, Unsupported
+from llmos.security.callers import Caller
 
 MAX_CHOICES = 1024
 
@@ -27,7 +27,7 @@ UNSUPPORTED = {
 }
 
 
-class OriginFields(RequestObject, kw_only=True):
+class CallerFields(RequestObject, kw_only=True):
     """Who asks, and how urgently, in every format. Never changes the answer, only when it comes."""
 
     user: Annotated[str, Meta(max_length=512)] = ""
@@ -37,11 +37,12 @@ class OriginFields(RequestObject, kw_only=True):
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
     """The higher goes first; whoever waits long rises."""
 
-    def origin(self) -> Origin:
-        return Origin(user=self.user, cache_salt=self.cache_salt, priority=self.priority)
+    def on_behalf_of(self, caller: Caller) -> Caller:
+        """Return the caller with the user and the priority of this request."""
+        return caller.on_behalf_of(self.user, self.priority)
 
 
-class SamplingFields(OriginFields, kw_only=True):
+class SamplingFields(CallerFields, kw_only=True):
     """How tokens are chosen, in every format. What is beyond OpenAI's own fields goes into the client's extra_body.
 
     Those that may be None are then what the model's makers recommend (`llmos show MODEL` says what), if they do.

@@ -12,8 +12,10 @@ from llmos.core.errors import BadRequest
 from llmos.data.files import PURPOSES, File
 from llmos.gateway.http import openapi
 from llmos.gateway.http.multipart import read_form
-from llmos.gateway.http.replies import json_response, services_of, tenant_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, Unsupported, convert, parse_query
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
@@ -85,6 +87,7 @@ _UPLOAD: dict[str, Any] = {
 
 
 @router.post("", summary="Upload a file", openapi_extra=_UPLOAD, responses=openapi.answers(FileObject))
+@requires(Permission.FILES_WRITE)
 async def upload_file(request: Request) -> Response:
     """`file`: requests, one JSON object a line. It goes to the disk as it comes."""
     services = services_of(request)
@@ -103,7 +106,7 @@ async def upload_file(request: Request) -> Response:
         file = await asyncio.to_thread(
             services.files.keep,
             incoming,
-            tenant=tenant_of(request),
+            tenant=caller_of(request).project,
             purpose="batch",
             filename=(form.filename or "").replace("\0", ""),
         )
@@ -115,6 +118,7 @@ async def upload_file(request: Request) -> Response:
 
 
 @router.get("", summary="List your files", responses=openapi.answers(FileObjects))
+@requires(Permission.FILES_READ)
 async def list_files(request: Request) -> Response:
     """Takes `purpose`, `after`, `limit` and `order`."""
     query = parse_query(request, FileQuery)
@@ -125,7 +129,7 @@ async def list_files(request: Request) -> Response:
         )
     page = await asyncio.to_thread(
         services_of(request).files.list,
-        tenant_of(request),
+        caller_of(request).project,
         purpose=query.purpose,
         after=query.after,
         limit=query.limit,
@@ -143,9 +147,10 @@ async def list_files(request: Request) -> Response:
 
 
 @router.get("/{file_id}", summary="Describe a file", responses=openapi.answers(FileObject))
+@requires(Permission.FILES_READ)
 async def get_file(request: Request, file_id: str) -> Response:
     return json_response(
-        _described(await asyncio.to_thread(services_of(request).files.get, tenant_of(request), file_id))
+        _described(await asyncio.to_thread(services_of(request).files.get, caller_of(request).project, file_id))
     )
 
 
@@ -155,15 +160,17 @@ async def get_file(request: Request, file_id: str) -> Response:
     response_class=Response,
     responses={200: {"description": "The bytes", "content": {"application/octet-stream": {}}}},
 )
+@requires(Permission.FILES_READ)
 async def get_file_content(request: Request, file_id: str) -> Response:
     files = services_of(request).files
-    file = await asyncio.to_thread(files.get, tenant_of(request), file_id)
+    file = await asyncio.to_thread(files.get, caller_of(request).project, file_id)
     return FileResponse(files.path(file.id), media_type="application/octet-stream", filename=file.filename)
 
 
 @router.delete("/{file_id}", summary="Delete a file", responses=openapi.answers(FileDeleted))
+@requires(Permission.FILES_WRITE)
 async def delete_file(request: Request, file_id: str) -> Response:
-    await asyncio.to_thread(services_of(request).files.delete, tenant_of(request), file_id)
+    await asyncio.to_thread(services_of(request).files.delete, caller_of(request).project, file_id)
     return json_response(FileDeleted(id=file_id))
 
 

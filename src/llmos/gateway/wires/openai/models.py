@@ -7,11 +7,13 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import LLMOSError
-from llmos.deployments.providers.remote_model import Answering
+from llmos.deployments.served_model import ServedModel
 from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response, services_of
 from llmos.gateway.services import Services
 from llmos.gateway.wires.anthropic import models as anthropic_models
+from llmos.security.permissions import Permission
 
 _ANTHROPIC = "anthropic-version"
 
@@ -35,6 +37,7 @@ class OpenAIModels(msgspec.Struct, kw_only=True):
 
 
 @router.get("", summary="List the names that answer", responses=openapi.answers(OpenAIModels))
+@requires(Permission.INFERENCE)
 async def list_models(request: Request) -> Response:
     services = services_of(request)
     versions = await asyncio.to_thread(_all, services)
@@ -45,6 +48,7 @@ async def list_models(request: Request) -> Response:
 
 
 @router.get("/{model:path}", summary="Say what a name leads to", responses=openapi.answers(OpenAIModel))
+@requires(Permission.INFERENCE)
 async def get_model(request: Request, model: str) -> Response:
     services = services_of(request)
     version = await asyncio.to_thread(services.routes.resolve_primary, model)
@@ -53,9 +57,9 @@ async def get_model(request: Request, model: str) -> Response:
     )
 
 
-def _all(services: Services) -> dict[str, Answering]:
+def _all(services: Services) -> dict[str, ServedModel]:
     """What every Route that leads somewhere leads to, then every model."""
-    versions: dict[str, Answering] = {}
+    versions: dict[str, ServedModel] = {}
     for name in [route.name for route in services.routes.list()] + [each.model for each in services.registry.list()]:
         try:
             versions[name] = services.routes.resolve_primary(name)
@@ -64,7 +68,7 @@ def _all(services: Services) -> dict[str, Answering]:
     return versions
 
 
-def _described(name: str, version: Answering) -> OpenAIModel:
+def _described(name: str, version: ServedModel) -> OpenAIModel:
     return OpenAIModel(
         id=name,
         created=int(version.created_at.timestamp()),

@@ -169,14 +169,14 @@ class ResponsesWire(Wire):
     def _response(
         self, answer: Answer, status: Literal["in_progress", "completed", "incomplete", "failed"]
     ) -> Response:
-        asked, sampling = self._asked, answer.call.sampling.on(answer.version)
+        asked, sampling = self._asked, answer.call.sampling.with_defaults(answer.served.sampling)
         return Response(
             id=answer.id,
             created_at=answer.created,
             completed_at=int(time.time()) if status == "completed" else None,
             status=status,
             incomplete_details=IncompleteDetails("max_output_tokens") if status == "incomplete" else None,
-            model=answer.version.ref,
+            model=answer.served.ref,
             output=self._output.items,
             usage=None if status in ("in_progress", "failed") else self._usage(answer),
             previous_response_id=asked.previous_response_id,

@@ -15,6 +15,7 @@ from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED, SamplingFie
 from llmos.gateway.wires.openai.response_format import json_object, json_schema
 from llmos.gateway.wires.openai.responses.items import INPUT_ITEMS, Conversation, InputItem, Item, check_calls
 from llmos.gateway.wires.openai.tools import FunctionDefinition, ToolChoice, function_of, offered
+from llmos.security.callers import Caller
 
 LOGPROBS = "message.output_text.logprobs"
 """The one thing that `include` can ask for."""
@@ -163,7 +164,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
         if self.top_logprobs is not None and not self.wants_logprobs:
             raise BadRequest(f"`top_logprobs` needs {LOGPROBS!r} in `include`.", param="top_logprobs")
 
-    def call(self, history: Sequence[Item], items: Sequence[Item]) -> Call:
+    def call(self, history: Sequence[Item], items: Sequence[Item], caller: Caller) -> Call:
         """Return the call that answers `items` after `history`. Raises BadRequest for what is no conversation."""
         check_calls([*history, *items], len(history))
         conversation = Conversation(self.instructions, [*history, *items])
@@ -177,7 +178,8 @@ class ResponseRequest(SamplingFields, kw_only=True):
             sampling=sampling,
             grammar=self.text.format.grammar(),
             tools=self._offered(),
-            origin=self.origin(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
             id_prefix="resp_",
         )
 

@@ -10,14 +10,15 @@ from fastapi import Response as HTTPResponse
 
 from llmos.core.errors import BadRequest, NotFound
 from llmos.data.responses import KeptResponse
-from llmos.gateway.calls import pipeline
 from llmos.gateway.http import openapi
-from llmos.gateway.http.replies import services_of, tenant_of
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
 from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import AnswerResponse
 from llmos.gateway.wires.openai.responses.answers import Response, ResponseEvent, ResponsesWire
 from llmos.gateway.wires.openai.responses.fields import LOGPROBS, ResponseRequest
 from llmos.gateway.wires.openai.responses.items import Item, kept_items
+from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/v1/responses", tags=["inference"])
 
@@ -50,9 +51,9 @@ class ResponseItems(msgspec.Struct, kw_only=True):
     openapi_extra=openapi.body(ResponseRequest, {"model": "dialogue", "input": "What is an operating system?"}),
     responses=openapi.answers(Response, ResponseEvent),
 )
+@requires(Permission.INFERENCE)
 async def create_response(request: Request) -> AnswerResponse:
-    services = services_of(request)
-    tenant: str = tenant_of(request)
+    services, caller = services_of(request), caller_of(request)
     asked = await parse_body(request, ResponseRequest)
     asked.check()
     items = kept_items(asked.input)
@@ -61,10 +62,10 @@ async def create_response(request: Request) -> AnswerResponse:
     async def keep(id: str, body: bytes) -> None:
         conversation = msgspec.json.encode([*history, *items])
         kept = KeptResponse(id=id, body=body.decode(), items=conversation.decode())
-        await asyncio.to_thread(services.responses.keep, tenant, kept)
+        await asyncio.to_thread(services.responses.keep, caller.project, kept)
 
     wire = ResponsesWire(asked, keep if asked.store else None)
-    return AnswerResponse(services, asked.call(history, items), wire, stream=asked.stream)
+    return AnswerResponse(services.pipeline, asked.call(history, items, caller), wire, stream=asked.stream)
 
 
 @router.post(
@@ -73,16 +74,18 @@ async def create_response(request: Request) -> AnswerResponse:
     openapi_extra=openapi.body(ResponseRequest, {"model": "dialogue", "input": "What is an operating system?"}),
     responses=openapi.answers(InputTokens),
 )
+@requires(Permission.INFERENCE)
 async def count_input_tokens(request: Request) -> HTTPResponse:
     asked = await parse_body(request, ResponseRequest)
     asked.check()
     history = await _history(request, asked.previous_response_id)
-    call = asked.call(history, kept_items(asked.input))
-    counted = InputTokens(await pipeline.count(services_of(request), call, tenant_of(request)))
+    call = asked.call(history, kept_items(asked.input), caller_of(request))
+    counted = InputTokens(await services_of(request).pipeline.count(call))
     return HTTPResponse(msgspec.json.encode(counted), media_type="application/json")
 
 
 @router.get("/{response_id}", summary="Give a response that was kept", responses=openapi.answers(Response))
+@requires(Permission.INFERENCE)
 async def get_response(request: Request, response_id: str) -> HTTPResponse:
     asked = _query(request, {"include", "stream", "include_obfuscation"})
     _check_include(request)
@@ -93,13 +96,15 @@ async def get_response(request: Request, response_id: str) -> HTTPResponse:
 
 
 @router.delete("/{response_id}", summary="Forget a response", responses=openapi.answers(ResponseDeleted))
+@requires(Permission.INFERENCE)
 async def delete_response(request: Request, response_id: str) -> HTTPResponse:
     services = services_of(request)
-    await asyncio.to_thread(services.responses.remove, tenant_of(request), response_id)
+    await asyncio.to_thread(services.responses.remove, caller_of(request).project, response_id)
     return HTTPResponse(msgspec.json.encode(ResponseDeleted(response_id)), media_type="application/json")
 
 
 @router.get("/{response_id}/input_items", summary="List what it answers", responses=openapi.answers(ResponseItems))
+@requires(Permission.INFERENCE)
 async def list_input_items(request: Request, response_id: str) -> HTTPResponse:
     asked = _query(request, {"after", "limit", "order", "include"})
     _check_include(request)
@@ -122,6 +127,7 @@ async def list_input_items(request: Request, response_id: str) -> HTTPResponse:
 
 
 @router.post("/{response_id}/cancel", summary="Refused: for the background only", responses=openapi.answers(Response))
+@requires(Permission.INFERENCE)
 async def cancel_response(request: Request, response_id: str) -> HTTPResponse:
     await _kept(request, response_id)
     raise BadRequest(
@@ -145,7 +151,7 @@ async def _history(request: Request, previous_id: str | None) -> list[Item]:
 
 async def _kept(request: Request, id: str) -> KeptResponse:
     services = services_of(request)
-    return await asyncio.to_thread(services.responses.get, tenant_of(request), id)
+    return await asyncio.to_thread(services.responses.get, caller_of(request).project, id)
 
 
 def _query(request: Request, known: set[str]) -> Mapping[str, Any]:

@@ -24,8 +24,8 @@ from llmos.deployments.providers.anthropic import AnthropicDialect
 from llmos.deployments.providers.dialect import Dialect
 from llmos.deployments.providers.failures import error_in_stream, error_of, too_slow, unreachable
 from llmos.deployments.providers.openai import OpenAIDialect
+from llmos.deployments.providers.provider_model import Kind, Provider, ProviderModel
 from llmos.deployments.providers.providers import Providers
-from llmos.deployments.providers.remote_model import Kind, Provider, RemoteModel
 from llmos.engine.messages import Delta, Event, Generate, Started
 
 MAX_CONNECTIONS = 100
@@ -45,7 +45,7 @@ MAX_LIST_BYTES = 8 * 2**20
 _DIALECTS: dict[Kind, type[Dialect]] = {"openai": OpenAIDialect, "anthropic": AnthropicDialect}
 
 
-class Remotes:
+class ProviderClients:
     """Belongs to the event loop's thread."""
 
     def __init__(self, providers: Providers, *, clock: Clock = utc_now) -> None:
@@ -55,7 +55,7 @@ class Remotes:
         """The providers that asked for patience, and until when, on the monotonic clock."""
 
     async def generate(
-        self, model: RemoteModel, request: Generate, given: frozenset[str]
+        self, model: ProviderModel, request: Generate, given: frozenset[str]
     ) -> AsyncGenerator[Event, None]:
         """Yield Started when the provider has accepted the request, then Deltas until every choice has its
         finish_reason, and Counted before the last of them. Closing the generator hangs up.

@@ -1,0 +1,98 @@
+"""LocalBackend: the replicas of a version on this machine."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from llmos.core.errors import BadRequest
+from llmos.deployments.replicas.pool import Pool
+from llmos.deployments.served_model import ServedModel, served_version
+from llmos.engine.architectures import families, is_encoder
+from llmos.engine.checkpoint.metadata import Metadata
+from llmos.engine.messages import Embed, Embedded, Event, Generate
+from llmos.models.registry import Registry
+from llmos.models.versions.versions import Loadable, Version
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTarget:
+    """A version on this machine: what a model's name leads to."""
+
+    version: Version
+
+    kind: ClassVar[str] = "local"
+
+    @property
+    def served(self) -> ServedModel:
+        return served_version(self.version)
+
+    @property
+    def is_encoder(self) -> bool:
+        return is_encoder(self.version.family)
+
+    def local_version(self, name: str) -> Version:
+        return self.version
+
+
+class LocalBackends:
+    """Opens versions of this machine over one pool of replicas."""
+
+    def __init__(self, pool: Pool, registry: Registry, check_adapter: Callable[[str], None] = lambda ref: None) -> None:
+        """`check_adapter` raises UntrustedModel for an adapter that must not be used. Requests bring adapters along,
+        so the pool, which checks what it loads, does not see them."""
+        self._pool, self._registry, self._check_adapter = pool, registry, check_adapter
+
+    def open(self, target: LocalTarget) -> "LocalBackend":
+        loadable = self._registry.loadable(target.version)
+        if loadable.adapter is not None:
+            self._check_adapter(target.version.ref)
+        return LocalBackend(target.version, loadable, self._pool, self._registry)
+
+
+class LocalBackend:
+    def __init__(self, version: Version, loadable: Loadable, pool: Pool, registry: Registry) -> None:
+        self._pool, self._registry, self._version = pool, registry, version
+        self._base, self._files = loadable.version, loadable.files
+        self.adapter = loadable.adapter
+        self.served = served_version(version)
+        self.replica_ref = loadable.version.ref
+
+    async def check_generates(self) -> None:
+        if is_encoder(self._version.family):
+            advice = await asyncio.to_thread(self._advice, wants_encoder=False)
+            raise BadRequest(f"{self._version.ref} turns texts into vectors and writes none. {advice}", param="model")
+
+    async def check_embeds(self) -> None:
+        if not is_encoder(self._version.family):
+            advice = await asyncio.to_thread(self._advice, wants_encoder=True)
+            raise BadRequest(f"{self._version.ref} writes text and makes no vectors. {advice}", param="model")
+
+    async def check_counts(self) -> None:
+        await self.check_generates()
+
+    async def metadata(self) -> Metadata | None:
+        return await asyncio.to_thread(self._registry.metadata, self._base)
+
+    async def ensure(self, *, wait: bool = False) -> None:
+        await self._pool.ensure(self.replica_ref, self._files, wait=wait)
+
+    def generate(self, request: Generate, given: frozenset[str]) -> AsyncGenerator[Event, None]:
+        return self._pool.generate(self.replica_ref, self._files, request)
+
+    async def embed(self, request: Embed) -> Embedded:
+        return await self._pool.embed(self.replica_ref, self._files, request)
+
+    async def count(self, request: Generate) -> int:
+        return await self._pool.count(self.replica_ref, self._files, request)
+
+    async def stop(self) -> None:
+        await self._pool.stop(self.replica_ref)
+
+    def _advice(self, *, wants_encoder: bool) -> str:
+        """Return a sentence that names the models here of the kind that is wanted."""
+        wanted = {family for family in families() if is_encoder(family) == wants_encoder}
+        models = {each.model for each in self._registry.list() if each.family.replace("-", "_") in wanted}
+        if models:
+            return f"Ask for {' or '.join(sorted(models)[:3])}."
+        return f"No model here does. Get one: llmos pull {'minilm' if wants_encoder else 'smollm2'}"

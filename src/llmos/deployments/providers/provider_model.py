@@ -1,0 +1,60 @@
+"""A provider of hosted models, and one of its models as the target of a route."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from llmos.core.errors import BadRequest
+from llmos.deployments.served_model import ServedModel
+from llmos.deployments.targets import REMOTE
+from llmos.models.versions.versions import Version
+
+Kind = Literal["openai", "anthropic"]
+
+KINDS: tuple[Kind, ...] = ("openai", "anthropic")
+"""The wire formats that a provider may speak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    name: str
+    kind: Kind
+    base_url: str
+    """Without a slash at its end; what follows is /chat/completions or /messages."""
+    sealed_key: bytes | None = field(default=None, repr=False)
+    """Encrypted. None for a provider that asks for no key."""
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def has_key(self) -> bool:
+        return self.sealed_key is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderModel:
+    """A model at a provider: the target of a route. Little is known of it."""
+
+    provider: Provider
+    name: str
+    """The provider's name for it."""
+
+    kind: ClassVar[str] = "provider"
+    is_encoder: ClassVar[bool] = False
+    version: ClassVar[None] = None
+
+    @property
+    def ref(self) -> str:
+        return f"{REMOTE}{self.provider.name}/{self.name}"
+
+    @property
+    def served(self) -> ServedModel:
+        provider = self.provider
+        return ServedModel(ref=self.ref, model=self.ref, source=provider.base_url, created_at=provider.created_at)
+
+    def local_version(self, name: str) -> Version:
+        raise BadRequest(
+            f"{name} leads to {self.ref}, which runs at {self.provider.name} and not on this machine."
+            " Name a model that is here (llmos list), or ask a server: llmos serve",
+            param="model",
+        )

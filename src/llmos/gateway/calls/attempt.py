@@ -1,0 +1,177 @@
+"""Attempts: a call on one target of its route. Admission, then the backend, with the tokens counted as they come."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from llmos.core.errors import Unavailable
+from llmos.deployments.backend import Backend
+from llmos.engine.messages import BACKGROUND_PRIORITY, Event, Generate, Started
+from llmos.gateway.calls.admission import Admission
+from llmos.gateway.calls.answer import Answer
+from llmos.gateway.calls.call import Call
+from llmos.gateway.calls.embedding import CHUNKS_AT_ONCE, EmbedCall, Embeddings
+from llmos.gateway.calls.merging import merge
+from llmos.gateway.calls.record import Attempt, Record, Recorder
+from llmos.gateway.calls.resolve import Resolution
+from llmos.security.callers import Caller
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long an attempt may take, and what the caller must not have seen when it fails."""
+
+    seconds: float | None = None
+    """To the first token, or to the whole answer if it isn't streamed. None: no limit."""
+    can_fall_back: bool = False
+    """Another target follows: nothing is passed on before it is certain that this one answers."""
+    is_streamed: bool = True
+
+
+class Attempts:
+    def __init__(self, admission: Admission, recorder: Recorder) -> None:
+        self._admission, self._recorder = admission, recorder
+
+    @asynccontextmanager
+    async def generate(
+        self, record: Record, resolution: Resolution, target: str, call: Call, patience: Patience
+    ) -> AsyncIterator[Answer]:
+        """Run the call on the target. The body begins when every prompt is accepted, or later; see Patience.
+
+        Leaving the context stops what still runs. Raises the LLMOSError that says why there is no answer, on entry or
+        out of the answer's deltas.
+        """
+        with self._recorder.attempt(record, target) as attempt:
+            backend = resolution.backend(target)
+            answer = Answer(record.id, call, backend.served, attempt)
+            async with AsyncExitStack() as stack:
+                try:
+                    async with asyncio.timeout(patience.seconds):
+                        await self._begin(stack, record, backend, answer)
+                        if patience.can_fall_back or patience.seconds is not None:
+                            ahead = await answer.read_ahead(to_its_end=not patience.is_streamed)
+                            answer.deltas = await stack.enter_async_context(aclosing(ahead))
+                except TimeoutError:
+                    raise _too_slow(resolution.name, backend, patience) from None
+                yield answer
+
+    async def embed(self, record: Record, resolution: Resolution, call: EmbedCall) -> Embeddings:
+        """Return the vectors of the call's inputs. Cancelling stops what still runs."""
+        # Vectors of two models can't be compared, so a route to such a model has one target.
+        with self._recorder.attempt(record, resolution.main) as attempt:
+            backend = resolution.backend(resolution.main)
+            await backend.check_embeds()
+            chunks = list(call.chunks(record.id, call.caller.fairness_key, _priority(call.caller)))
+            embeddings = Embeddings(record.id, call, backend.served, attempt, len(chunks))
+            num_lanes = min(len(chunks), CHUNKS_AT_ONCE)
+            with self._admission.admit(_served_by(attempt, backend), call.caller, num_lanes):
+                self._recorder.admitted(record, attempt)
+                began = time.perf_counter()
+                await backend.ensure()
+                attempt.loading_seconds = time.perf_counter() - began
+                attempt.is_accepted = True
+                pending = iter(enumerate(chunks))
+
+                async def run_lane() -> None:
+                    for index, chunk in pending:
+                        embeddings.take(index, await backend.embed(chunk))
+
+                await _gather([run_lane() for _ in range(num_lanes)])
+            return embeddings
+
+    async def count(self, record: Record, resolution: Resolution, target: str, call: Call) -> int:
+        """Return the number of tokens in the call's prompts. Nothing is computed."""
+        with self._recorder.attempt(record, target) as attempt:
+            backend = resolution.backend(target)
+            await backend.check_counts()
+            requests = _requests(call, record.id, backend)
+            with self._admission.admit(_served_by(attempt, backend), call.caller, len(requests)):
+                self._recorder.admitted(record, attempt)
+                return sum([await backend.count(request) for request in requests])
+
+    async def _begin(self, stack: AsyncExitStack, record: Record, backend: Backend, answer: Answer) -> None:
+        """Return when every prompt is accepted. Leaving the stack stops what still runs."""
+        call, attempt, began = answer.call, answer.attempt, time.perf_counter()
+        await backend.check_generates()
+        requests = _requests(call, record.id, backend)
+        stack.enter_context(self._admission.admit(_served_by(attempt, backend), call.caller, call.num_choices))
+        self._recorder.admitted(record, attempt)
+        await backend.ensure()
+        attempt.loading_seconds = time.perf_counter() - began
+        streams = [
+            await stack.enter_async_context(aclosing(backend.generate(request, call.sampling.given)))
+            for request in requests
+        ]
+        answer.accept(await _start(streams))
+        events = await stack.enter_async_context(aclosing(merge(streams)))
+        answer.deltas = await stack.enter_async_context(aclosing(answer.read(events)))
+
+
+def _served_by(attempt: Attempt, backend: Backend) -> str:
+    """Record which model answers, and return under which reference it is admitted."""
+    attempt.version, attempt.replica_ref = backend.served.ref, backend.replica_ref
+    return backend.replica_ref
+
+
+def _priority(caller: Caller) -> int:
+    return BACKGROUND_PRIORITY if caller.is_background else caller.priority
+
+
+def _requests(call: Call, call_id: str, backend: Backend) -> list[Generate]:
+    """Return one request for each prompt."""
+    sampling = call.sampling.with_defaults(backend.served.sampling)
+    return [
+        Generate(
+            id=f"{call_id}-{index}" if index else call_id,
+            messages=prompt.messages,
+            continue_final_message=prompt.continues,
+            user_text=prompt.user_text,
+            text=prompt.text,
+            tokens=prompt.tokens,
+            echo=call.echo,
+            caller=call.caller.fairness_key,
+            cache_salt=f"{call.caller.project}\n{call.cache_salt}",
+            priority=_priority(call.caller),
+            grammar=call.grammar,
+            tools=call.tools,
+            template_options=dict(call.template_options),
+            adapter=backend.adapter,
+            sampling=sampling,
+        )
+        for index, prompt in enumerate(call.prompts)
+    ]
+
+
+async def _start(streams: Sequence[AsyncIterator[Event]]) -> list[int]:
+    """Wait until every prompt is accepted; return how many tokens each has."""
+    firsts = await asyncio.gather(*(anext(stream) for stream in streams), return_exceptions=True)
+    num_prompt_tokens_of = []
+    for first in firsts:
+        if isinstance(first, BaseException):
+            raise first
+        assert isinstance(first, Started), "a backend yields Started before anything else"
+        num_prompt_tokens_of.append(first.num_prompt_tokens)
+    return num_prompt_tokens_of
+
+
+async def _gather(work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run coroutines at the same time; if one fails, or this task is cancelled, end the others first."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _too_slow(name: str, backend: Backend, patience: Patience) -> Unavailable:
+    what = "first token" if patience.is_streamed else "answer"
+    return Unavailable(
+        f"{backend.served.ref} gave no {what} within {patience.seconds:g} seconds, the time limit of the route {name}."
+        " Try again.",
+        retry_after_seconds=1,
+    )

@@ -1,0 +1,49 @@
+"""Creates backends and pipelines from their collaborators."""
+
+from collections.abc import Callable, Sequence
+
+from llmos.deployments.backend import Backends
+from llmos.deployments.local_backend import LocalBackends
+from llmos.deployments.providers.backend import ProviderBackend
+from llmos.deployments.providers.clients import ProviderClients
+from llmos.deployments.replicas.pool import Pool
+from llmos.deployments.rollouts.evidence import Evidence
+from llmos.gateway.calls.admission import Admission
+from llmos.gateway.calls.attempt import Attempts
+from llmos.gateway.calls.call_counts import CallCounts
+from llmos.gateway.calls.evidence_sink import EvidenceSink
+from llmos.gateway.calls.pipeline import Pipeline
+from llmos.gateway.calls.record import Recorder, Sink
+from llmos.gateway.calls.resolve import Resolver
+from llmos.gateway.calls.shadows import Shadows
+from llmos.gateway.calls.stages import Stages
+from llmos.models.registry import Registry
+
+
+def build_backends(
+    pool: Pool,
+    registry: Registry,
+    clients: ProviderClients,
+    check_adapter: Callable[[str], None] = lambda ref: None,
+) -> Backends:
+    """Return the backends of this server: its own replicas, and providers. See LocalBackends for `check_adapter`."""
+    local = LocalBackends(pool, registry, check_adapter)
+    return Backends({"local": local.open, "provider": lambda model: ProviderBackend(model, clients)})
+
+
+def build_pipeline(
+    resolver: Resolver,
+    pool: Pool,
+    *,
+    admission: Admission | None = None,
+    counts: CallCounts | None = None,
+    evidence: Evidence | None = None,
+    sinks: Sequence[Sink] = (),
+    stages: Stages | None = None,
+) -> Pipeline:
+    """Return a pipeline. `sinks` receive records besides the call counts and the rollout evidence."""
+    counts, evidence = counts or CallCounts(), evidence or Evidence()
+    recorder = Recorder([counts, EvidenceSink(evidence), *sinks])
+    attempts = Attempts(admission or Admission(), recorder)
+    shadows = Shadows(attempts, recorder, evidence)
+    return Pipeline(resolver, attempts, recorder, counts=counts, shadows=shadows, replicas=pool, stages=stages)

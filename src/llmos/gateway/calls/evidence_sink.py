@@ -1,0 +1,25 @@
+"""EvidenceSink: what became of the calls of a route, for the rollouts that judge its targets."""
+
+from llmos.deployments.rollouts.evidence import Evidence, Outcome
+from llmos.gateway.calls.record import Attempt, Record, Sink
+
+
+class EvidenceSink(Sink):
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+
+    def on_attempt_closed(self, record: Record, attempt: Attempt) -> None:
+        if record.route is None or record.shadow_of is not None or record.operation == "count":
+            return
+        assert attempt.outcome is not None, "the attempt has ended"
+        pace = attempt.pace()
+        outcome = Outcome(
+            kind=attempt.outcome,
+            version=attempt.version,
+            error=attempt.error_code,
+            seconds=attempt.seconds,
+            first_token_seconds=None if pace is None else pace.first_token_seconds,
+            tokens_per_second=None if pace is None else pace.tokens_per_second,
+            num_tokens=attempt.num_completion_tokens,
+        )
+        self._evidence.record(record.route, attempt.target, outcome)

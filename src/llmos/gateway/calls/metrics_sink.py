@@ -1,0 +1,25 @@
+"""MetricsSink: the tokens and the speed of calls, as Prometheus metrics."""
+
+from llmos.gateway.calls.record import Attempt, Record, Sink
+from llmos.gateway.metrics import Metrics
+
+
+class MetricsSink(Sink):
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def on_attempt_closed(self, record: Record, attempt: Attempt) -> None:
+        """Count what was computed, whether or not anybody still wanted it."""
+        if not attempt.is_accepted or record.operation == "count":
+            return
+        metrics, version = self._metrics, attempt.version
+        metrics.prompt_tokens.labels(version).inc(attempt.num_prompt_tokens)
+        if record.operation == "embed":
+            metrics.vectors.labels(version).inc(attempt.num_vectors)
+            return
+        metrics.cached_prompt_tokens.labels(version).inc(attempt.num_cached_tokens)
+        metrics.completion_tokens.labels(version).inc(attempt.num_completion_tokens)
+        if (pace := attempt.pace()) is not None:
+            metrics.first_token_seconds.labels(version).observe(pace.first_token_seconds)
+            if pace.tokens_per_second is not None:
+                metrics.per_token_seconds.labels(version).observe(1 / pace.tokens_per_second)

@@ -1,0 +1,212 @@
+"""Record: everything that is known of one call, from its acceptance to its end, and the sinks that receive it.
+
+    Recorder.open(call)   ──▶  Record   ──▶  closed once, however the call ends
+        Recorder.attempt  ──▶  Attempt       one for each target that was tried
+
+Sinks are metrics and rollout evidence today. A ledger, kept answers, an audit log and receipts are further sinks.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from llmos.core.clock import Clock, utc_now
+from llmos.core.errors import BadModelFile, LLMOSError, ModelNotFound, UnsupportedModel
+from llmos.core.ids import new_id
+from llmos.gateway.calls.call import ModelCall
+from llmos.security.callers import Caller
+
+_log = logging.getLogger(__name__)
+
+Outcome = Literal["answered", "refused", "failed", "cancelled"]
+"""refused: the request itself is wrong. failed: the target could not answer. cancelled: the caller went away."""
+
+Operation = Literal["generate", "embed", "count"]
+
+
+def is_target_fault(error: LLMOSError) -> bool:
+    """Return whether another target may well answer the same call. A faulty request is faulty everywhere."""
+    is_fault_of_model = isinstance(error, BadModelFile | UnsupportedModel | ModelNotFound)
+    return error.status >= 500 or error.status == 429 or is_fault_of_model
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timings:
+    """Where the time of an answer went so far, in seconds."""
+
+    total: float
+    loading: float
+    """Until the model was loaded; close to zero if it was loaded already."""
+    prompt: float
+    """From then to the first token, waiting for a turn included."""
+    answer: float
+    """From the first token to the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the tokens of an answer came."""
+
+    first_token_seconds: float
+    tokens_per_second: float | None
+    """After the first token, of the longest choice. None if no choice has two tokens."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try of a call on one target."""
+
+    target: str
+    """The reference as the route writes it."""
+    version: str = ""
+    """The reference of the model that answers: a version, or a provider's model."""
+    replica_ref: str = ""
+    """The version whose replicas do the work; another than `version` for adapters."""
+    is_admitted: bool = False
+    is_accepted: bool = False
+    """The backend has accepted every prompt."""
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    """Of the prompt tokens, those found in the prefix cache."""
+    num_completion_tokens: int = 0
+    longest_completion: int = 0
+    """Tokens of the longest choice."""
+    num_vectors: int = 0
+    loading_seconds: float = 0.0
+    began: float = field(default_factory=time.perf_counter)
+    first_token_at: float | None = None
+    last_token_at: float | None = None
+    """Moments on the clock of time.perf_counter."""
+    outcome: Outcome | None = None
+    """None while it runs."""
+    error_code: str | None = None
+    seconds: float = 0.0
+    """Set at the end."""
+
+    def timings(self) -> Timings:
+        now = time.perf_counter()
+        first_token_at, last_token_at = self.first_token_at or now, self.last_token_at or self.began
+        return Timings(
+            total=now - self.began,
+            loading=self.loading_seconds,
+            prompt=first_token_at - self.began - self.loading_seconds,
+            answer=max(0.0, last_token_at - first_token_at),
+        )
+
+    def pace(self) -> Pace | None:
+        """Return how fast the tokens came, None if there was none."""
+        if self.first_token_at is None or self.last_token_at is None:
+            return None
+        num_later, seconds = self.longest_completion - 1, self.last_token_at - self.first_token_at
+        tokens_per_second = num_later / seconds if num_later > 0 and seconds > 0 else None
+        return Pace(self.first_token_at - self.began, tokens_per_second)
+
+
+@dataclass(slots=True)
+class Record:
+    """One call."""
+
+    id: str
+    operation: Operation
+    model: str
+    """The name that was asked for."""
+    caller: Caller
+    opened_at: datetime
+    shadow_of: str | None = None
+    """The id of the call that this one repeats on another target, for comparison. Its answer goes to nobody."""
+    route: str | None = None
+    """The route that the name stands for, once it is resolved."""
+    attempts: list[Attempt] = field(default_factory=list)
+    outcome: Outcome | None = None
+    """None while it runs."""
+    error_code: str | None = None
+
+
+class Sink:
+    """Receives records. Subclasses override what they need. Called in the event loop's thread; must not block."""
+
+    def on_admitted(self, record: Record, attempt: Attempt) -> None:
+        """The attempt may run: admission has room for it."""
+
+    def on_attempt_closed(self, record: Record, attempt: Attempt) -> None:
+        """The attempt has ended; its outcome and counts are final."""
+
+    def on_closed(self, record: Record) -> None:
+        """The call has ended."""
+
+
+class Recorder:
+    """Opens records, closes them, and hands them to the sinks. A sink that fails is logged and fails no call."""
+
+    def __init__(self, sinks: Sequence[Sink] = (), *, clock: Clock = utc_now) -> None:
+        self._sinks, self._clock = sinks, clock
+
+    @contextmanager
+    def open(self, call: ModelCall, operation: Operation, *, shadow_of: str | None = None) -> Iterator[Record]:
+        """Open a record for as long as the body runs. How the body ends is the record's outcome."""
+        record = Record(
+            new_id("shadow" if shadow_of else call.id_prefix),
+            operation,
+            call.model,
+            call.caller,
+            self._clock(),
+            shadow_of,
+        )
+        try:
+            with _outcome_in(record):
+                yield record
+        finally:
+            for sink in self._sinks:
+                with _logged(sink):
+                    sink.on_closed(record)
+
+    @contextmanager
+    def attempt(self, record: Record, target: str) -> Iterator[Attempt]:
+        """Record one try for as long as the body runs."""
+        attempt = Attempt(target, version=target)
+        record.attempts.append(attempt)
+        try:
+            with _outcome_in(attempt):
+                yield attempt
+        finally:
+            attempt.seconds = time.perf_counter() - attempt.began
+            for sink in self._sinks:
+                with _logged(sink):
+                    sink.on_attempt_closed(record, attempt)
+
+    def admitted(self, record: Record, attempt: Attempt) -> None:
+        attempt.is_admitted = True
+        for sink in self._sinks:
+            with _logged(sink):
+                sink.on_admitted(record, attempt)
+
+
+@contextmanager
+def _outcome_in(record: Record | Attempt) -> Iterator[None]:
+    """Set the record's outcome from how the body ends."""
+    outcome: Outcome = "failed"
+    error_code: str | None = LLMOSError.code
+    try:
+        yield
+        outcome, error_code = "answered", None
+    except LLMOSError as error:
+        outcome, error_code = "failed" if is_target_fault(error) else "refused", error.code
+        raise
+    except (asyncio.CancelledError, GeneratorExit):
+        outcome, error_code = "cancelled", None
+        raise
+    finally:
+        record.outcome, record.error_code = outcome, error_code
+
+
+@contextmanager
+def _logged(sink: Sink) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        _log.exception("%s could not take a record", type(sink).__name__)

@@ -1,0 +1,7 @@
+"""Paths that anybody may ask without a key: health checks."""
+
+OPEN_PATHS = ("/health/", "/v2/health/")
+
+
+def is_open(path: str) -> bool:
+    return path.startswith(OPEN_PATHS)

@@ -1,0 +1,60 @@
+"""Caller: who makes a call. Created once, where a request enters, and passed on as an argument."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from llmos.core.errors import PermissionDenied
+from llmos.security.permissions import ALL_PERMISSIONS, Permission
+
+OWNER = "owner"
+"""The id of the owner's key, and of the project that it belongs to."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """The project and key that a call comes from, what that key may do, and how urgent the call is."""
+
+    project: str
+    """The tenant: files, batches and stored responses belong to it, and prompt prefixes are shared within it."""
+    key_id: str
+    user: str = ""
+    """The project's own end user, as named in the request; empty if none was named. Users take turns under load."""
+    permissions: frozenset[Permission] = frozenset()
+    priority: int = 0
+    """-100 to 100. Calls of higher priority run first."""
+    is_background: bool = False
+    """Nobody waits for this call: it comes after all others and takes no room in the queue (batches, shadows)."""
+
+    @property
+    def actor(self) -> str:
+        """The name under which a change is recorded in a history."""
+        return self.key_id
+
+    @property
+    def fairness_key(self) -> str:
+        """The account that calls are charged to when callers take turns.
+
+        Background calls have an account of their own, so that a project's batches don't slow its live calls down.
+        """
+        # A project's name has no line break, so no two projects share a key.
+        account = f"{self.project}\n{self.user}"
+        return f"\n{account}" if self.is_background else account
+
+    def on_behalf_of(self, user: str, priority: int) -> Self:
+        """Return this caller with the user and the priority that a request names."""
+        return replace(self, user=user, priority=priority)
+
+    def in_background(self) -> Self:
+        return replace(self, is_background=True)
+
+    def check(self, permission: Permission) -> None:
+        """Raise PermissionDenied unless the caller's key has the permission."""
+        if permission not in self.permissions:
+            raise PermissionDenied(
+                f"The key {self.key_id} doesn't have the permission {permission}. Use a key that has it."
+            )
+
+
+def owner(*, is_background: bool = False) -> Caller:
+    """Return the installation's owner, who may do everything."""
+    return Caller(project=OWNER, key_id=OWNER, permissions=ALL_PERMISSIONS, is_background=is_background)

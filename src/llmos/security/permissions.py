@@ -1,0 +1,35 @@
+"""Permissions: what a key may be allowed to do. Every endpoint needs one; gateway/http/permissions.py checks it."""
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """One kind of access, written NOUN:VERB. `inference` covers everything that applications need to run models."""
+
+    INFERENCE = "inference"
+    """Run models, count tokens, and list the names that can be asked for."""
+    FILES_READ = "files:read"
+    FILES_WRITE = "files:write"
+    BATCHES_READ = "batches:read"
+    BATCHES_WRITE = "batches:write"
+    MODELS_READ = "models:read"
+    """List, describe and download versions, with their aliases, labels, cards and signatures."""
+    MODELS_WRITE = "models:write"
+    """Pull, push, make, label and remove versions."""
+    DEPLOYMENTS_READ = "deployments:read"
+    DEPLOYMENTS_WRITE = "deployments:write"
+    """Deploy, scale, load and unload."""
+    ROUTES_READ = "routes:read"
+    ROUTES_WRITE = "routes:write"
+    ROLLOUTS_READ = "rollouts:read"
+    ROLLOUTS_WRITE = "rollouts:write"
+    PROVIDERS_READ = "providers:read"
+    PROVIDERS_WRITE = "providers:write"
+    POLICIES_READ = "policies:read"
+    POLICIES_WRITE = "policies:write"
+    JOBS_READ = "jobs:read"
+    JOBS_WRITE = "jobs:write"
+    METRICS_READ = "metrics:read"
+
+
+ALL_PERMISSIONS = frozenset(Permission)

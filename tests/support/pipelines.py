@@ -1,0 +1,62 @@
+"""Pipelines over fake or real rooms, wired to a server's counters as server.py does it."""
+
+from dataclasses import replace
+from typing import Any
+
+from llmos.deployments.rollouts.evidence import Evidence
+from llmos.gateway.calls.admission import Admission
+from llmos.gateway.calls.build import build_backends, build_pipeline
+from llmos.gateway.calls.call_counts import CallCounts
+from llmos.gateway.calls.metrics_sink import MetricsSink
+from llmos.gateway.calls.resolve import Resolver
+from llmos.gateway.metrics import Metrics
+from llmos.gateway.services import Services
+
+
+def pipeline_parts(routes: Any, registry: Any, pool: Any, clients: Any, **given: Any) -> dict[str, Any]:
+    """Return the fields of Services that belong together: the pipeline, and what it counts in.
+
+    `given`: any of admission, call_counts, evidence, metrics; and the stages of the pipeline.
+    """
+    stages = given.pop("stages", None)
+    parts = {
+        "admission": Admission(),
+        "call_counts": CallCounts(),
+        "evidence": Evidence(),
+        "metrics": Metrics(),
+    } | given
+    resolver = Resolver(routes, build_backends(pool, registry, clients), registry.database)
+    pipeline = build_pipeline(
+        resolver,
+        pool,
+        admission=parts["admission"],
+        counts=parts["call_counts"],
+        evidence=parts["evidence"],
+        sinks=[MetricsSink(parts["metrics"])],
+        stages=stages,
+    )
+    return {"pipeline": pipeline, **parts}
+
+
+def with_parts(services: Services, **changes: Any) -> Services:
+    """Return the services with some parts changed, and a pipeline over the new ones. Nothing is counted yet."""
+    stages = changes.pop("stages", None)
+    counted = {
+        name: changes.pop(name) for name in ("admission", "call_counts", "evidence", "metrics") if name in changes
+    }
+    changed = replace(services, **changes)
+    parts = pipeline_parts(
+        changed.routes, changed.registry, changed.pool, changed.provider_clients, stages=stages, **counted
+    )
+    services = replace(changed, **parts)
+    watch(services)
+    return services
+
+
+def watch(services: Services) -> None:
+    services.metrics.watch(
+        services.pool.status,
+        services.call_counts.by_version,
+        services.admission.num_queued,
+        services.batches.by_status,
+    )
