@@ -36,9 +36,10 @@ from llmos.core.config import load_settings
 from llmos.deployments.replicas.replica import Replica
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta, Generate, SamplingParams
-from llmos.engine.sizing.fit import Fitting
-from llmos.engine.sizing.machine import Machine, measure_machine
-from llmos.engine.sizing.speed import Pacing
+from llmos.engine.sizing.fit import MemoryPlanner
+from llmos.engine.sizing.machine import MachineProfile
+from llmos.engine.sizing.measure import measure_machine
+from llmos.engine.sizing.speed import SpeedModel
 from llmos.engine.sizing.workloads import Prompt, random_prompts
 from llmos.engine.spec import DecoderSpec
 from llmos.models import open_registry
@@ -87,15 +88,17 @@ class Taken:
     decode: float
 
 
-def compare(setting: Setting, files: Mapping[str, Path], machine: Machine, repeats: int, folder: str) -> Iterator[Row]:
+def compare(
+    setting: Setting, files: Mapping[str, Path], machine: MachineProfile, repeats: int, folder: str
+) -> Iterator[Row]:
     options = {"max_draft_tokens": 0, "prefix_cache": False, "packed_folder": folder} | dict(setting.options)
-    asked = Fitting.of_files(files, EngineConfig(**options)).at(setting.context, setting.streams)
+    asked = MemoryPlanner.from_files(files, EngineConfig(**options)).at(setting.context, setting.streams)
     config = EngineConfig(**options, kv_bytes=asked.need.kv, context_length=setting.context)
-    fitting = Fitting.of_files(files, config)
-    assert isinstance(fitting.spec, DecoderSpec), "an encoder has no speed to predict"
-    pacing = Pacing(fitting.spec, fitting.plan, config, machine)
-    speed = pacing.speed(prompt=setting.prompt, output=setting.output, streams=setting.streams)
-    taken = asyncio.run(serve(setting, files, config, repeats, fitting.spec.vocab_size))
+    planner = MemoryPlanner.from_files(files, config)
+    assert isinstance(planner.spec, DecoderSpec), "an encoder has no speed to predict"
+    speed_model = SpeedModel(planner.spec, planner.plan, config, machine)
+    speed = speed_model.speed(prompt=setting.prompt, output=setting.output, streams=setting.streams)
+    taken = asyncio.run(serve(setting, files, config, repeats, planner.spec.vocab_size))
     yield Row(setting.name, "memory", asked.need.total, taken.memory)
     yield Row(setting.name, "prefill", speed.prefill_tokens_per_second, taken.prefill)
     yield Row(setting.name, "decode", speed.decode_tokens_per_second, taken.decode)
@@ -156,7 +159,7 @@ def main() -> int:
 
     registry = open_registry(load_settings())
     version = registry.resolve(args.model)
-    threads = Fitting.of_files(registry.files(version)).threads
+    threads = MemoryPlanner.from_files(registry.files(version)).threads
     table = Table(title=f"{version.ref}, {threads} threads: predicted, measured")
     for column in ("setting", "", "predicted", "measured", "off by"):
         table.add_column(column, justify="left" if column in ("setting", "") else "right")

@@ -14,8 +14,8 @@ from llmos.core.config import Settings, load_settings
 
 if TYPE_CHECKING:
     from llmos.engine.config import EngineConfig
-    from llmos.engine.sizing.fit import Fit, Fitting
-    from llmos.engine.sizing.machine import Machine
+    from llmos.engine.sizing.fit import Fit, MemoryPlanner
+    from llmos.engine.sizing.machine import MachineProfile
     from llmos.engine.sizing.speed import Speed
     from llmos.models.registry import Registry
     from llmos.models.versions.versions import Version
@@ -43,7 +43,7 @@ def fit(
     With neither --context nor --streams: for what `llmos serve` does. The exit status is 1 where it doesn't fit.
     """
     from llmos.engine.config import EngineConfig
-    from llmos.engine.sizing.fit import Fitting
+    from llmos.engine.sizing.fit import MemoryPlanner
 
     settings = load_settings()
     config = EngineConfig.from_options(settings.engine_options)
@@ -51,7 +51,7 @@ def fit(
     if not files:
         _say_roughly(model, registry, as_json)
         return
-    fitting = Fitting.of_files(files, config)
+    fitting = MemoryPlanner.from_files(files, config)
     asked = fitting.fit(context=context, streams=streams)
     choices = [] if asked.fits else list(_choices(model, fitting, asked, registry, version, config))
     speed = _speed(fitting, asked, settings, measure)
@@ -105,14 +105,14 @@ def _say_roughly(model: str, registry: "Registry", as_json: bool) -> None:
 
 def _choices(
     model: str,
-    fitting: "Fitting",
+    fitting: "MemoryPlanner",
     asked: "Fit",
     registry: "Registry",
     version: "Version | None",
     config: "EngineConfig",
 ) -> Iterator[dict[str, Any]]:
     """Yield what would fit, the nearest first, each with the command that goes there."""
-    from llmos.engine.sizing.fit import Fitting
+    from llmos.engine.sizing.fit import MemoryPlanner
     from llmos.engine.spec import DecoderSpec
 
     name = shlex.quote(model)
@@ -123,12 +123,14 @@ def _choices(
         command = f"llmos fit {name} --context {less.context} --streams {less.streams}"
         yield _choice(_streams_of(less), less, command)
     if config.kv_dtype != "int8":
-        small = Fitting(fitting.spec, fitting.dtypes, replace(config, kv_dtype="int8"), fitting.hardware)
+        small = MemoryPlanner(fitting.spec, fitting.dtypes, replace(config, kv_dtype="int8"), fitting.hardware)
         again = small.at(asked.context, asked.streams)
         if again.fits:
             yield _choice("keys and values of 8 bits", again, f"LLMOS_KV_DTYPE=int8 llmos fit {name}")
     for other in _relatives(registry, version):
-        again = Fitting.of_files(registry.files(other), config, fitting.hardware).at(asked.context, asked.streams)
+        again = MemoryPlanner.from_files(registry.files(other), config, fitting.hardware).at(
+            asked.context, asked.streams
+        )
         if again.fits and again.need.weights < asked.need.weights:
             yield _choice(f"{other.ref}, which is here already", again, f"llmos serve {other.ref}")
     made = fitting.in_4_bits(asked)
@@ -160,16 +162,19 @@ def _relatives(registry: "Registry", version: "Version | None") -> "Iterator[Ver
             yield other
 
 
-def _speed(fitting: "Fitting", asked: "Fit", settings: Settings, again: bool) -> "tuple[Machine, list[Speed]] | None":
+def _speed(
+    fitting: "MemoryPlanner", asked: "Fit", settings: Settings, again: bool
+) -> "tuple[MachineProfile, list[Speed]] | None":
     """Return how fast one stream and all of them will be; None for an encoder, which decodes nothing."""
     from llmos.engine.encoder_spec import EncoderSpec
-    from llmos.engine.sizing.machine import keep_machine, known_machine, measure_machine
-    from llmos.engine.sizing.speed import Pacing
+    from llmos.engine.sizing.machine import load_profile, save_profile
+    from llmos.engine.sizing.measure import measure_machine
+    from llmos.engine.sizing.speed import SpeedModel
 
     if isinstance(fitting.spec, EncoderSpec):
         return None
     path, threads, isa = settings.home / "machine.json", fitting.threads, fitting.config.isa
-    machine = None if again else known_machine(path, threads=threads, isa=isa)
+    machine = None if again else load_profile(path, threads=threads, isa=isa)
     if machine is None:
         stderr().print("Measuring this machine, once; it takes some seconds.")
         with download_progress() as display:
@@ -179,19 +184,19 @@ def _speed(fitting: "Fitting", asked: "Fit", settings: Settings, again: bool) ->
                 isa=isa,
                 progress=lambda _, num_done, total: display.update(task, completed=num_done, total=total),
             )
-        keep_machine(path, machine)
-    pacing = Pacing(fitting.spec, fitting.plan, fitting.config, machine)
+        save_profile(path, machine)
+    speed_model = SpeedModel(fitting.spec, fitting.plan, fitting.config, machine)
     output = max(1, min(_OUTPUT, asked.context // 2))
     prompt = max(1, min(_PROMPT, asked.context - output))
     counts = dict.fromkeys((1, min(asked.streams, fitting.config.max_sequences)))
-    return machine, [pacing.speed(prompt=prompt, output=output, streams=count) for count in counts]
+    return machine, [speed_model.speed(prompt=prompt, output=output, streams=count) for count in counts]
 
 
 def _facts(
     model: str,
     version: "Version | None",
     asked: "Fit",
-    speed: "tuple[Machine, list[Speed]] | None",
+    speed: "tuple[MachineProfile, list[Speed]] | None",
     choices: list[dict[str, Any]],
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {
@@ -215,9 +220,9 @@ def _facts(
 def _print(
     model: str,
     version: "Version | None",
-    fitting: "Fitting",
+    fitting: "MemoryPlanner",
     asked: "Fit",
-    speed: "tuple[Machine, list[Speed]] | None",
+    speed: "tuple[MachineProfile, list[Speed]] | None",
     choices: list[dict[str, Any]],
     *,
     is_asked: bool,

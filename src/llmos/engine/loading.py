@@ -29,7 +29,7 @@ from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import Matrices, NativeRunner
 from llmos.engine.runner.packing import pack
-from llmos.engine.sizing.fit import Fitting
+from llmos.engine.sizing.fit import MemoryPlanner
 
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
@@ -113,26 +113,26 @@ def _make_runner(
 ) -> tuple[NativeRunner | NativeEncoder, int]:
     """Return the runner with all its weights packed, and its number of threads."""
     spec, hardware = checkpoint.spec, inspect_hardware()
-    fitting = Fitting.of_checkpoint(checkpoint, config, hardware)
-    fitting.check_room()
+    planner = MemoryPlanner.from_checkpoint(checkpoint, config, hardware)
+    planner.check_room()
     if isinstance(spec, EncoderSpec):
         encoder = NativeEncoder(
-            spec, checkpoint.tensors, threads=fitting.threads, isa=config.isa, weights=config.weights, matrices=matrices
+            spec, checkpoint.tensors, threads=planner.threads, isa=config.isa, weights=config.weights, matrices=matrices
         )
-        return encoder, fitting.threads
-    num_blocks = fitting.default_blocks()
+        return encoder, planner.threads
+    num_blocks = planner.default_blocks()
     context_length = min(config.context_length or spec.max_positions, num_blocks * BLOCK_SIZE)
     runner = NativeRunner(
         spec.for_context_length(context_length),
         checkpoint.tensors,
         num_blocks=num_blocks,
-        threads=fitting.threads,
+        threads=planner.threads,
         isa=config.isa,
         weights=config.weights,
         kv_dtype=config.kv_dtype,
         matrices=matrices,
     )
-    return runner, fitting.threads
+    return runner, planner.threads
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Fit: the bytes that a runner takes, known before; and a machine that is too small is told so with the arithmetic."""
+"""The memory of a runner is calculated in advance; an error about a lack of it shows the arithmetic."""
 
 from dataclasses import replace
 from functools import cache
@@ -15,7 +15,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import NativeRunner
-from llmos.engine.sizing.fit import Fitting, check_fits
+from llmos.engine.sizing.fit import MemoryPlanner, check_fits
 from llmos.engine.spec import DecoderSpec
 from support.tiny_encoders import make_tiny_encoder
 from support.tiny_models import CASES, make_tiny_model
@@ -32,8 +32,8 @@ def machine_with(available_bytes: int) -> Hardware:
     )
 
 
-def fitting_on(available_bytes: int, spec=SPEC, dtype="Q8_0", **options) -> Fitting:
-    return Fitting(spec, lambda _: dtype, EngineConfig(**options), machine_with(available_bytes))
+def planner_on(available_bytes: int, spec=SPEC, dtype="Q8_0", **options) -> MemoryPlanner:
+    return MemoryPlanner(spec, lambda _: dtype, EngineConfig(**options), machine_with(available_bytes))
 
 
 @pytest.fixture(scope="module")
@@ -42,61 +42,61 @@ def files_of(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_bytes_are_those_that_the_runner_takes(files_of, case):
+def test_the_calculated_bytes_are_those_that_the_runner_takes(files_of, case):
     checkpoint = open_checkpoint(files_of(case))
     for options in ({}, {"weights": "int4", "kv_dtype": "f16"}, {"weights": "f32", "kv_dtype": "f32"}):
-        fitting = Fitting.of_checkpoint(checkpoint, EngineConfig(**options))
+        planner = MemoryPlanner.from_checkpoint(checkpoint, EngineConfig(**options))
         runner = NativeRunner(checkpoint.spec, checkpoint.tensors, num_blocks=7, **options)
-        need = fitting.need(1, 100, 7)
+        need = planner.need(1, 100, 7)
         assert (need.weights, need.kv) == (runner.weight_bytes, runner.kv_bytes)
 
 
-def test_the_bytes_of_an_encoder_are_those_that_it_takes(tmp_path):
+def test_the_calculated_bytes_of_an_encoder_are_those_that_it_takes(tmp_path):
     checkpoint = open_checkpoint(make_tiny_encoder("bert", tmp_path / "model").files())
-    fit = Fitting.of_checkpoint(checkpoint).fit()
+    fit = MemoryPlanner.from_checkpoint(checkpoint).fit()
     assert fit.fits
     assert (fit.need.weights, fit.need.kv) == (NativeEncoder(checkpoint.spec, checkpoint.tensors).weight_bytes, 0)
 
 
 @given(st.integers(1, 8192), st.integers(1, 64), st.integers(0, 500), st.integers(0, 20))
 def test_more_context_or_more_streams_never_need_less(context, streams, more_context, more_streams):
-    fitting = fitting_on(1 << 40)
-    need = fitting.at(context, streams).need
-    more = fitting.at(context + more_context, streams + more_streams).need
+    planner = planner_on(1 << 40)
+    need = planner.at(context, streams).need
+    more = planner.at(context + more_context, streams + more_streams).need
     assert need.total <= more.total
     assert (need.weights, need.process) == (more.weights, more.process)
 
 
 @given(st.integers(150_000_000, 3_000_000_000), st.integers(1, 8192), st.integers(1, 64))
-def test_what_is_named_instead_fits_and_one_more_would_not(available, context, streams):
-    fitting = fitting_on(available)
-    asked = fitting.fit(context=context, streams=streams)
+def test_a_suggested_alternative_fits_and_one_more_would_not(available, context, streams):
+    planner = planner_on(available)
+    asked = planner.fit(context=context, streams=streams)
     if asked.fits:
         return
-    if (fewer := fitting.with_fewer_streams(asked)) is not None:
+    if (fewer := planner.with_fewer_streams(asked)) is not None:
         assert fewer.fits
         assert fewer.context == context
-        assert fewer.streams + 1 == streams or not fitting.at(context, fewer.streams + 1).fits
-    if (shorter := fitting.with_shorter_context(asked)) is not None:
+        assert fewer.streams + 1 == streams or not planner.at(context, fewer.streams + 1).fits
+    if (shorter := planner.with_shorter_context(asked)) is not None:
         assert shorter.fits
         assert 128 <= shorter.context < context
-        assert shorter.context + 16 >= context or not fitting.at(shorter.context + 16, streams).fits
+        assert shorter.context + 16 >= context or not planner.at(shorter.context + 16, streams).fits
 
 
-def test_an_answer_shows_its_arithmetic():
-    fit = fitting_on(1_000_000_000).fit(context=8192, streams=16)
+def test_a_refusal_shows_its_arithmetic():
+    fit = planner_on(1_000_000_000).fit(context=8192, streams=16)
     assert not fit.fits
     assert fit.sentence == (
-        "It doesn't fit: 143 MB of weights + 1.60 GB of KV cache + 17 MB to work in + 70 MB for the process = 1.83 GB, "
-        "and 1.00 GB are free: 834 MB are missing."
+        "It doesn't fit: 143 MB of weights + 1.60 GB of KV cache + 17 MB of workspace + 70 MB for the process = "
+        "1.83 GB, and 1.00 GB are free: 834 MB are missing."
     )
     assert sum((fit.need.weights, fit.need.kv, fit.need.workspace, fit.need.process)) == fit.need.total
 
 
-def test_without_a_question_it_answers_for_what_serve_does(files_of):
-    fitting = Fitting.of_files(files_of("llama"))
+def test_the_default_is_what_serve_allocates(files_of):
+    planner = MemoryPlanner.from_files(files_of("llama"))
     _, ready = load_from(files_of("llama"))
-    assert (fitting.weight_bytes, fitting.fit().need.kv, fitting.fit().num_blocks) == (
+    assert (planner.weight_bytes, planner.fit().need.kv, planner.fit().num_blocks) == (
         ready.weight_bytes,
         ready.kv_bytes,
         ready.num_blocks,
@@ -110,23 +110,23 @@ def load_from(files, config=None):
     return runner, runner
 
 
-def test_without_a_question_and_without_room_it_answers_for_one_stream():
-    fit = fitting_on(150_000_000).fit()
+def test_the_default_without_room_is_one_stream():
+    fit = planner_on(150_000_000).fit()
     assert not fit.fits
     assert (fit.streams, fit.context) == (1, 1024)
     assert fit.sentence.startswith("It doesn't fit: 143 MB of weights + 13 MB of KV cache")
     with pytest.raises(Unavailable, match="kv_bytes is 900,000,000"):  # for what was asked, not for the model
-        fitting_on(600_000_000, kv_bytes=900_000_000).fit()
+        planner_on(600_000_000, kv_bytes=900_000_000).fit()
 
 
-def test_four_bits_are_named_where_they_are_less():
-    fitting = fitting_on(240_000_000)
-    asked = fitting.fit(context=4096, streams=1)
-    made = fitting.in_4_bits(asked)
+def test_four_bits_are_suggested_if_they_take_less():
+    planner = planner_on(240_000_000)
+    asked = planner.fit(context=4096, streams=1)
+    made = planner.in_4_bits(asked)
     assert not asked.fits
     assert made is not None
     assert made.fits
-    packed = fitting_on(240_000_000, dtype="Q4_0")
+    packed = planner_on(240_000_000, dtype="Q4_0")
     assert packed.in_4_bits(packed.fit(context=4096, streams=1)) is None
 
 
@@ -137,9 +137,9 @@ def test_four_bits_are_named_where_they_are_less():
         ({"streams": 0}, "streams is 0; it takes a whole number from 1 up"),
     ],
 )
-def test_a_question_that_cannot_be_meant_is_refused(question, message):
+def test_an_impossible_context_or_number_of_streams_is_refused(question, message):
     with pytest.raises(BadRequest, match=message):
-        fitting_on(1 << 40).fit(**question)
+        planner_on(1 << 40).fit(**question)
 
 
 def test_a_model_without_room_is_refused_before_anything_is_allocated(files_of, monkeypatch):
@@ -155,7 +155,7 @@ def test_the_real_model_is_refused_by_load_where_it_has_no_room(smollm2_path, mo
         load_engine({"model.gguf": smollm2_path}, EngineConfig())
 
 
-def test_replicas_count_and_share_their_weights_where_they_can(smollm2_path, tmp_path):
+def test_replicas_are_counted_and_share_packed_weights(smollm2_path, tmp_path):
     files, hardware = {"model.gguf": smollm2_path}, machine_with(600_000_000)
     config = EngineConfig(kv_bytes=100_000_000, max_sequences=8)
     shares = replace(config, packed_folder=str(tmp_path))

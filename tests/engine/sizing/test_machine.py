@@ -1,4 +1,4 @@
-"""A machine's speed is measured once and kept; what is predicted from it goes the right way."""
+"""A machine's speed is measured once and kept; predictions from it move in the right direction."""
 
 from dataclasses import replace
 
@@ -13,14 +13,15 @@ from llmos.engine.sizing import machine as machines
 from llmos.engine.sizing.machine import (
     ROWS,
     Attention,
-    Machine,
+    MachineProfile,
     PerRow,
     Rates,
-    keep_machine,
-    known_machine,
-    measure_machine,
+    load_profile,
+    save_profile,
 )
-from llmos.engine.sizing.speed import Pacing
+from llmos.engine.sizing.measure import measure_machine
+from llmos.engine.sizing.probe import ProbeModels
+from llmos.engine.sizing.speed import SpeedModel
 from llmos.engine.spec import DecoderSpec
 
 SPEC = DecoderSpec(
@@ -35,7 +36,7 @@ RATES = Rates(
     small_bytes=50_000_000,
 )
 ATTENTION = Attention(per_kv_value=3e-11, per_value=1e-11, per_value_alone=2e-11, prefilling=1e-11)
-MACHINE = Machine(
+MACHINE = MachineProfile(
     version=machines.VERSION, cpu=inspect_hardware().cpu, isa="portable", threads=3, measured_at=0.0,
     rates={"bytes": RATES, "affine_nibbles": RATES}, seconds_per_layer=6e-6,
     seconds_per_layer_column=1e-9,
@@ -45,59 +46,65 @@ MACHINE = Machine(
 )  # fmt: skip
 
 
-def pacing(spec=SPEC, dtype="Q8_0"):
-    return Pacing(spec, NativeRunner.plan(spec, lambda _: dtype), EngineConfig(), MACHINE)
+def speed_model(spec=SPEC, dtype="Q8_0"):
+    return SpeedModel(spec, NativeRunner.plan(spec, lambda _: dtype), EngineConfig(), MACHINE)
 
 
-def test_what_was_measured_is_kept_for_the_same_machine_only(tmp_path):
+def test_a_profile_is_loaded_on_the_same_machine_only(tmp_path):
     path = tmp_path / "home" / "machine.json"
-    assert known_machine(path, threads=3, isa="portable") is None
-    keep_machine(path, MACHINE)
-    assert known_machine(path, threads=3, isa="portable") == MACHINE
-    assert known_machine(path, threads=2, isa="portable") is None
-    keep_machine(path, replace(MACHINE, cpu="another"))
-    assert known_machine(path, threads=3, isa="portable") is None
+    assert load_profile(path, threads=3, isa="portable") is None
+    save_profile(path, MACHINE)
+    assert load_profile(path, threads=3, isa="portable") == MACHINE
+    assert load_profile(path, threads=2, isa="portable") is None
+    save_profile(path, replace(MACHINE, cpu="another"))
+    assert load_profile(path, threads=3, isa="portable") is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"rates": {"bytes": {}}}', '{"rates": 3}'])
 def test_a_damaged_file_is_measured_again(tmp_path, text):
     (tmp_path / "machine.json").write_text(text)
-    assert known_machine(tmp_path / "machine.json", threads=3) is None
+    assert load_profile(tmp_path / "machine.json", threads=3) is None
 
 
-def test_a_home_that_cannot_be_written_is_no_reason_to_fail(tmp_path):
+def test_a_profile_that_cannot_be_written_is_no_error(tmp_path):
     (tmp_path / "file").write_text("")
-    keep_machine(tmp_path / "file" / "machine.json", MACHINE)
+    save_profile(tmp_path / "file" / "machine.json", MACHINE)
 
 
 @given(st.integers(1, 63), st.integers(1, 4000), st.integers(1, 4000))
 def test_steps_cost_more_with_more_streams_and_longer_contexts(streams, context, more):
-    one = pacing()
+    one = speed_model()
     assert one.decode_seconds(streams, context) <= one.decode_seconds(streams + 1, context)
     assert one.decode_seconds(streams, context) <= one.decode_seconds(streams, context + more)
     assert one.prefill_seconds(context) < one.prefill_seconds(context + more)
 
 
 def test_a_window_bounds_what_a_row_attends_to():
-    windowed = pacing(replace(SPEC, sliding_window=64))
-    assert windowed.decode_seconds(4, 100) == windowed.decode_seconds(4, 8000) < pacing().decode_seconds(4, 8000)
+    windowed = speed_model(replace(SPEC, sliding_window=64))
+    assert windowed.decode_seconds(4, 100) == windowed.decode_seconds(4, 8000) < speed_model().decode_seconds(4, 8000)
 
 
-def test_of_experts_only_those_that_are_taken_cost():
+def test_only_the_experts_that_are_chosen_cost_time():
     experts = replace(SPEC, num_experts=8, experts_per_token=2, expert_size=1536)
     all_taken = replace(experts, experts_per_token=8)
     assert (
-        pacing().decode_seconds(1, 10) < pacing(experts).decode_seconds(1, 10) < pacing(all_taken).decode_seconds(1, 10)
+        speed_model().decode_seconds(1, 10)
+        < speed_model(experts).decode_seconds(1, 10)
+        < speed_model(all_taken).decode_seconds(1, 10)
     )
 
 
-def test_measuring_finds_numbers_that_a_machine_can_have(monkeypatch):
-    """With small decoders, which is quick; how right it is, benchmarks/fit.py says."""
-    for name, layers in (("_NARROW", 4), ("_MIDDLE", 2), ("_WIDE", 2), ("_SMALL", 1)):
-        monkeypatch.setattr(machines, name, replace(getattr(machines, name), num_layers=layers))
-    monkeypatch.setattr(machines, "_ATTENDING", tuple(replace(each, num_layers=2) for each in machines._ATTENDING))
+def test_measuring_finds_plausible_costs():
+    """With small decoders, which are quick to time; benchmarks/fit.py checks how accurate it is."""
+    whole = ProbeModels()
+    models = ProbeModels(
+        narrow=replace(whole.narrow, num_layers=4),
+        middle=replace(whole.middle, num_layers=2),
+        wide=replace(whole.wide, num_layers=2),
+        small=replace(whole.small, num_layers=1),
+    )
     told = []
-    machine = measure_machine(threads=1, progress=lambda *args: told.append(args[1:]))
+    machine = measure_machine(threads=1, models=models, progress=lambda *args: told.append(args[1:]))
     assert told[-1] == (8, 8)
     assert machine.threads == 1
     assert 1e8 < machine.bytes_per_second < 1e13
@@ -107,7 +114,7 @@ def test_measuring_finds_numbers_that_a_machine_can_have(monkeypatch):
         assert all(each > 0 for each in rates.seconds_per_value + rates.seconds_per_value_small)
 
 
-def test_threads_wait_for_the_one_with_a_head_more():
+def test_nine_heads_take_two_threads_as_long_as_ten():
     nine = ATTENTION.decoding(SPEC, 1, 2)
     ten = ATTENTION.decoding(replace(SPEC, num_heads=10, num_kv_heads=1), 1, 2)
     assert nine == pytest.approx(ten)

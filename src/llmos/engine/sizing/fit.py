@@ -1,8 +1,8 @@
-"""Whether a model fits this machine: bytes and speed by arithmetic, before any of it is loaded.
+"""Calculates whether a model fits this machine's memory, before any of it is loaded.
 
 weights     each matrix as it will be packed (runner/packing.py), and the vectors
 KV cache    blocks of 16 positions, as many as the streams need
-workspace   what a step works on: activations, logits, scores; as csrc/decoder.cpp reserves them
+workspace   a step's activations, logits and scores, as csrc/decoder.cpp reserves them
 process     Python, its libraries, the tokenizer
 """
 
@@ -23,9 +23,9 @@ from llmos.engine.runner.packing import Plan, Weights
 from llmos.engine.tensors import DType, dtype_of
 
 PROCESS_BYTES = 45_000_000
-"""Of a replica: Python, numpy, the libraries, measured (Python 3.11, x86-64)."""
+"""Memory of a replica's Python, numpy and libraries, measured (Python 3.11, x86-64)."""
 BYTES_PER_TOKEN_OF_VOCABULARY = 500
-"""Of the tokenizer: a token's text, where to find it, and the merge that makes it; measured."""
+"""Memory of the tokenizer: a token's text, its index entry, and the merge that makes it; measured."""
 
 _COLUMNS = 32
 _MAX_RANK = 512
@@ -35,7 +35,7 @@ _MOST_ATTENDING_ROWS = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Need:
-    """Bytes that a replica takes."""
+    """Bytes of memory that a replica takes."""
 
     weights: int
     kv: int
@@ -47,11 +47,11 @@ class Need:
         return self.weights + self.kv + self.workspace + self.process
 
     def arithmetic(self) -> str:
-        """Say it: "97 MB of weights + 803 MB of KV cache + ...". Its sum follows it."""
+        """Return the sum as text: "97 MB of weights + 803 MB of KV cache + ... = 950 MB"."""
         parts = (
             (self.weights, "of weights"),
             (self.kv, "of KV cache"),
-            (self.workspace, "to work in"),
+            (self.workspace, "of workspace"),
             (self.process, "for the process"),
         )
         return " + ".join(f"{megabytes(size)} {what}" for size, what in parts if size) + f" = {megabytes(self.total)}"
@@ -59,14 +59,14 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """A model, what it was asked to do, and whether this machine has the memory for it."""
+    """Whether this machine has the memory for a number of streams of some length."""
 
     need: Need
     available: int
     context: int
-    """Tokens of prompt and answer together that a stream may have."""
+    """Tokens of prompt and answer together, for each stream."""
     streams: int
-    """That many may be as long as that at once."""
+    """Streams of that length at once."""
     num_blocks: int
 
     @property
@@ -81,27 +81,27 @@ class Fit:
         return f"It doesn't fit: {self.need.arithmetic()}, and {free} are free: {missing} are missing."
 
 
-class Fitting:
-    """The arithmetic of one model on one machine."""
+class MemoryPlanner:
+    """Calculates the memory of one model with one configuration on one machine."""
 
     def __init__(
         self, spec: ModelSpec, dtypes: Callable[[str], DType], config: EngineConfig, hardware: Hardware
     ) -> None:
         self.spec, self.config, self.hardware, self.dtypes = spec, config, hardware, dtypes
         self.threads = config.threads or hardware.num_cores
-        self.plan = self.planned(config.weights)
+        self.plan = self.plan_for(config.weights)
 
     @classmethod
-    def of_files(
+    def from_files(
         cls, files: Mapping[str, Path], config: EngineConfig | None = None, hardware: Hardware | None = None
-    ) -> "Fitting":
-        """Read what the model is; its weights stay where they are. Raises as open_checkpoint() does."""
-        return cls.of_checkpoint(open_checkpoint(files), config, hardware)
+    ) -> "MemoryPlanner":
+        """Read the model's description, but not its weights. Raises what open_checkpoint() raises."""
+        return cls.from_checkpoint(open_checkpoint(files), config, hardware)
 
     @classmethod
-    def of_checkpoint(
+    def from_checkpoint(
         cls, checkpoint: Checkpoint, config: EngineConfig | None = None, hardware: Hardware | None = None
-    ) -> "Fitting":
+    ) -> "MemoryPlanner":
         tensors = checkpoint.tensors
         return cls(
             checkpoint.spec,
@@ -110,23 +110,23 @@ class Fitting:
             hardware or inspect_hardware(),
         )
 
-    def planned(self, weights: Weights) -> Plan:
+    def plan_for(self, weights: Weights) -> Plan:
         if isinstance(self.spec, EncoderSpec):
             return NativeEncoder.plan(self.spec, self.dtypes, weights)
         return NativeRunner.plan(self.spec, self.dtypes, weights)
 
     @property
     def weight_bytes(self) -> int:
-        """What runner.weight_bytes will be."""
+        """The future value of runner.weight_bytes."""
         matrices = {each.tensor for each in self.plan.placements}
         vectors = [shape for name, shape in self.spec.tensor_shapes().items() if name not in matrices]
         if not isinstance(self.spec, EncoderSpec) and self.spec.qk_norm == "each_head":
-            vectors = _joined(self.spec.tensor_shapes(), matrices)
+            vectors = _concatenated(self.spec.tensor_shapes(), matrices)
         return self.plan.num_bytes + sum(4 * _padded(math.prod(shape)) for shape in vectors)
 
     @property
     def block_bytes(self) -> int:
-        """Of one block of the KV cache, in all layers."""
+        """Bytes of one block of the KV cache, in all layers."""
         return 0 if isinstance(self.spec, EncoderSpec) else NativeRunner.block_bytes(self.spec, self.config.kv_dtype)
 
     @property
@@ -134,7 +134,7 @@ class Fitting:
         return PROCESS_BYTES + BYTES_PER_TOKEN_OF_VOCABULARY * self.spec.vocab_size
 
     def workspace_bytes(self, streams: int, context: int) -> int:
-        """Return what steps of max_batched_tokens and so many streams' logits reserve, at most once each."""
+        """Return the bytes that steps of max_batched_tokens tokens and the logits of `streams` reserve."""
         tokens, threads = self.config.max_batched_tokens, self.threads
         if isinstance(self.spec, EncoderSpec):
             return _encoder_workspace(self.spec, max(tokens, self.spec.max_positions), threads)
@@ -166,9 +166,11 @@ class Fitting:
         )
 
     def fit(self, *, context: int | None = None, streams: int | None = None) -> Fit:
-        """Answer for streams that are all as long as the context at once; with neither, for what `serve` does unless it
-        is told otherwise, or one usual stream where there is no room for that. Raises BadRequest for a context that the
-        model can't have, Unavailable for keys and values that were asked for and have no room."""
+        """Return the fit for `streams` that all have `context` tokens at once.
+
+        With neither: for the defaults of `llmos serve`, or for one usual stream if there is no room for these. Raises
+        BadRequest for a context that the model can't have, Unavailable if the configured KV cache has no room.
+        """
         spec, config = self.spec, self.config
         if streams is not None and streams < 1:
             raise BadRequest(f"streams is {streams}; it takes a whole number from 1 up.", param="streams")
@@ -184,7 +186,7 @@ class Fitting:
                 num_blocks = self.default_blocks()
             except Unavailable:
                 least = self.at(min(longest, DEFAULT_TOKENS_PER_SEQUENCE), 1)
-                if least.fits:  # the memory is there, and the config asks for something else
+                if least.fits:  # the model fits, but the configured KV cache does not
                     raise
                 return least
             length = min(longest, num_blocks * BLOCK_SIZE)
@@ -196,7 +198,7 @@ class Fitting:
         return self.at(length, streams or 1)
 
     def at(self, context: int, streams: int) -> Fit:
-        """Answer for these, whatever the config says of them."""
+        """Return the fit for these, whatever the config says."""
         num_blocks = streams * -(-context // BLOCK_SIZE)
         return Fit(
             need=self.need(streams, context, num_blocks),
@@ -207,21 +209,23 @@ class Fitting:
         )
 
     def check_room(self) -> Need:
-        """Return what the model takes before any keys and values. Raises Unavailable, with the arithmetic, where this
-        machine has no room for that."""
+        """Return the memory of the model without a KV cache.
+
+        Raises Unavailable, with the arithmetic, if this machine has no room for it and one block.
+        """
         longest = min(self.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE)
         need, available = self.need(1, longest, 0), self.hardware.available_bytes
         if need.total + self.block_bytes > available:
-            beside = "" if isinstance(self.spec, EncoderSpec) else ", before any keys and values"
+            beside = "" if isinstance(self.spec, EncoderSpec) else ", without any KV cache"
             raise Unavailable(
                 f"This machine has no room for the model: {need.arithmetic()}{beside}, and {megabytes(available)} are "
-                "free. Free some memory, or take a smaller model; `llmos fit` says what would fit."
+                "free. Free some memory, or use a smaller model; `llmos fit` shows what would fit."
             )
         return need
 
     def default_blocks(self) -> int:
-        """Return how many blocks of KV cache the engine takes. Raises as check_room() and resolve() do."""
-        assert not isinstance(self.spec, EncoderSpec), "an encoder keeps no keys and values"
+        """Return how many KV cache blocks the engine allocates. Raises what check_room() and resolve() raise."""
+        assert not isinstance(self.spec, EncoderSpec), "an encoder has no KV cache"
         without = self.check_room()
         return resolve(
             self.config,
@@ -233,17 +237,17 @@ class Fitting:
         ).num_blocks
 
     def with_fewer_streams(self, fit: Fit) -> Fit | None:
-        """Return the same with as many streams as fit, None where not one does."""
+        """Return the fit for the most streams of this context that fit, fewer than now; None if not even one does."""
         return _largest(1, fit.streams - 1, lambda streams: self.at(fit.context, streams))
 
     def with_shorter_context(self, fit: Fit) -> Fit | None:
-        """Return the same with the longest context that fits, in whole blocks; None where none of 128 tokens does."""
+        """Return the fit for the longest context that fits, in whole blocks; None if not even 128 tokens do."""
         low, high = 128 // BLOCK_SIZE, (fit.context - 1) // BLOCK_SIZE
         return _largest(low, high, lambda blocks: self.at(blocks * BLOCK_SIZE, fit.streams))
 
     def in_4_bits(self, fit: Fit) -> Fit | None:
-        """Return the same with the layers in 4 bits, where that is less."""
-        smaller = Fitting(self.spec, self.dtypes, replace(self.config, weights="int4"), self.hardware)
+        """Return the same with the layers in 4 bits; None if that takes no less memory."""
+        smaller = MemoryPlanner(self.spec, self.dtypes, replace(self.config, weights="int4"), self.hardware)
         if smaller.weight_bytes >= self.weight_bytes:
             return None
         return replace(fit, need=replace(fit.need, weights=smaller.weight_bytes))
@@ -252,20 +256,22 @@ class Fitting:
 def check_fits(
     files: Mapping[str, Path], config: EngineConfig, *, replicas: int = 1, hardware: Hardware | None = None
 ) -> None:
-    """Raise Unavailable, with the arithmetic and what would fit, where this machine has not the memory for so many
-    replicas. Those share their weights where the config has a folder for them."""
+    """Raise Unavailable, with the arithmetic and what would fit, if this machine lacks the memory for `replicas`.
+
+    Replicas share their weights if the config has a folder for packed weights.
+    """
     hardware = hardware or inspect_hardware()
-    fitting = Fitting.of_files(files, config, hardware)
-    num_blocks = 0 if isinstance(fitting.spec, EncoderSpec) else fitting.default_blocks()
-    need = fitting.need(
-        0 if not num_blocks else 1, min(fitting.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE), num_blocks
+    planner = MemoryPlanner.from_files(files, config, hardware)
+    num_blocks = 0 if isinstance(planner.spec, EncoderSpec) else planner.default_blocks()
+    need = planner.need(
+        0 if not num_blocks else 1, min(planner.spec.max_positions, DEFAULT_TOKENS_PER_SEQUENCE), num_blocks
     )
     shared = need.weights if config.packed_folder is not None else 0
     total = shared + replicas * (need.total - shared)
     if total <= hardware.available_bytes:
         return
     most = max(0, (hardware.available_bytes - shared) // (need.total - shared))
-    advice = f"At most {most} fit: --max {most}." if most else "Free some memory, or take a smaller model."
+    advice = f"At most {most} fit: --max {most}." if most else "Free some memory, or use a smaller model."
     times = f" for each of {replicas} replicas" if replicas > 1 else ""
     raise Unavailable(
         f"This machine has no room for it: {need.arithmetic()}{times}, {megabytes(total)} in all, and "
@@ -278,7 +284,7 @@ def megabytes(num_bytes: int) -> str:
 
 
 def _largest(low: int, high: int, at: Callable[[int], Fit]) -> Fit | None:
-    """Return the largest that fits; what is needed grows with the number."""
+    """Return the fit of the largest number that fits, by bisection: the memory grows with the number."""
     best = None
     while low <= high:
         middle = (low + high) // 2
@@ -295,12 +301,12 @@ def _padded(size: int, to: int = _COLUMNS) -> int:
 
 
 def _row_bytes(num_values: int) -> int:
-    """Of rows of activations: floats, bytes, and three numbers for 32 of them."""
+    """Return the bytes of activations: each value as a float and a byte, and three floats for every 32 values."""
     return num_values * 5 + num_values // _COLUMNS * 12
 
 
-def _joined(shapes: Mapping[str, tuple[int, ...]], matrices: set[str]) -> list[tuple[int, ...]]:
-    """Vectors that are numbered within a layer lie one behind another."""
+def _concatenated(shapes: Mapping[str, tuple[int, ...]], matrices: set[str]) -> list[tuple[int, ...]]:
+    """Return the shapes of the vectors. Those that are numbered within a layer are stored as one."""
     sizes: dict[str, int] = {}
     for name, shape in shapes.items():
         if name not in matrices:

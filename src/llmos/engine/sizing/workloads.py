@@ -1,4 +1,4 @@
-"""The workloads that engines are timed on: random prompts, greedy, the end of the sequence ignored.
+"""The workloads that engines are timed on: random prompts, greedy sampling, end-of-sequence tokens ignored.
 
 prefill_512   one prompt of 512 tokens, one output token     prompt tokens a second
 decode_1      32 prompt tokens, 128 output tokens            output tokens a second after the first
@@ -21,8 +21,10 @@ Prompt = list[int]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
+    """The duration of one run."""
+
     seconds: float
-    """From the first prompt going in to the last token coming out."""
+    """From the submission of the first prompt to the last token of all."""
     first_token_seconds: float
 
 
@@ -32,12 +34,15 @@ Run = Callable[[Sequence[Prompt], int], Timing]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
+    """Prompts of one length that are submitted at once, and answered with the same number of tokens."""
+
     name: str
     num_prompts: int
     prompt_length: int
     num_output_tokens: int
 
     def tokens_per_second(self, timing: Timing) -> float:
+        """Return the workload's figure; see the top of the file."""
         if self.num_output_tokens == 1:
             return self.num_prompts * self.prompt_length / timing.seconds
         if self.num_prompts == 1:
@@ -56,7 +61,7 @@ WORKLOADS = (
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one workload came to. Its fields are the keys of the JSON lines that every benchmark prints."""
+    """The result of one workload. Its fields are the keys of the JSON lines that every benchmark prints."""
 
     engine: str
     workload: str
@@ -80,7 +85,7 @@ def measure(
     workloads: Sequence[Workload] = WORKLOADS,
     engine: str = "llmos",
 ) -> Iterator[Measurement]:
-    """Time each workload `repeats` times after a warm-up, every time on new prompts; yield each when it is done."""
+    """Time each workload `repeats` times after a warm-up, each time on new prompts; yield each result at once."""
     run(random_prompts(2, 32, 0, vocab_size), 8)
     for workload in workloads:
         runs = []
@@ -93,21 +98,21 @@ def measure(
 
 
 def runs_on(engine: Engine) -> Run:
-    """Return a Run of this engine, in this process. It raises the engine's error where a request fails."""
+    """Return a Run on this engine, in this process. It raises the engine's error if a request fails."""
 
     def run(prompts: Sequence[Prompt], num_output_tokens: int) -> Timing:
         sampling = SamplingParams(temperature=0.0, max_tokens=num_output_tokens, ignore_eos=True)
         first_token_seconds = None
-        began = time.perf_counter()
-        for number, prompt in enumerate(prompts):
-            engine.submit(Generate(id=f"workload-{number}", tokens=prompt, sampling=sampling))
+        started_at = time.perf_counter()
+        for i, prompt in enumerate(prompts):
+            engine.submit(Generate(id=f"workload-{i}", tokens=prompt, sampling=sampling))
         while engine.has_work:
             for event in engine.step():
                 if isinstance(event, Failed):
                     raise event.error()
                 if isinstance(event, Delta) and event.num_output_tokens and first_token_seconds is None:
-                    first_token_seconds = time.perf_counter() - began
-        seconds = time.perf_counter() - began
+                    first_token_seconds = time.perf_counter() - started_at
+        seconds = time.perf_counter() - started_at
         return Timing(seconds, seconds if first_token_seconds is None else first_token_seconds)
 
     return run
