@@ -1,4 +1,4 @@
-"""What an owner may say about an engine, and what follows where nothing was said."""
+"""Engine options: invalid values are rejected by name, and unset options are resolved from model and machine."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from llmos.engine.config import Capacity, EngineConfig, resolve
 GIB = 2**30
 
 
-def settle(config=None, free_bytes=16 * GIB, max_positions=8192, block_bytes=2**20):
+def resolved(config=None, free_bytes=16 * GIB, max_positions=8192, block_bytes=2**20):
     return resolve(
         config or EngineConfig(),
         free_bytes=free_bytes,
@@ -22,7 +22,7 @@ def settle(config=None, free_bytes=16 * GIB, max_positions=8192, block_bytes=2**
 def test_an_unknown_option_names_the_nearest():
     with pytest.raises(BadRequest, match=r"no option thread\. Did you mean threads\?"):
         EngineConfig.from_options({"thread": 2})
-    with pytest.raises(BadRequest, match=r"no option zzz\. There are max_batched_tokens, "):
+    with pytest.raises(BadRequest, match=r"no option zzz\. The options are max_batched_tokens, "):
         EngineConfig.from_options({"zzz": 2})
 
 
@@ -48,41 +48,41 @@ def test_options_become_a_config():
         ("isa", "avx3"),
     ],
 )
-def test_a_value_that_cannot_be_meant_is_refused_by_name(name, value):
+def test_an_invalid_value_is_rejected_by_name(name, value):
     with pytest.raises(BadRequest, match=name) as error:
         EngineConfig(**{name: value})
     assert error.value.param == name
 
 
-def test_a_step_must_have_room_for_a_token_of_everyone():
+def test_a_step_must_have_room_for_one_token_of_every_sequence():
     with pytest.raises(BadRequest, match="max_batched_tokens is 8 and max_sequences is 9"):
         EngineConfig(max_batched_tokens=8, max_sequences=9)
 
 
 def test_the_cache_fits_the_sequences_and_a_quarter_of_the_memory():
-    assert settle() == Capacity(num_blocks=64 * 1024 // 16, threads=4)
-    assert settle(free_bytes=4 * GIB).num_blocks == 1024
-    assert settle(EngineConfig(max_sequences=1)).num_blocks == 8192 // 16, "one full context at least"
-    assert settle(max_positions=128).num_blocks == 64 * 128 // 16
+    assert resolved() == Capacity(num_blocks=64 * 1024 // 16, threads=4)
+    assert resolved(free_bytes=4 * GIB).num_blocks == 1024
+    assert resolved(EngineConfig(max_sequences=1)).num_blocks == 8192 // 16, "one full context at least"
+    assert resolved(max_positions=128).num_blocks == 64 * 128 // 16
 
 
-def test_what_was_said_holds():
-    assert settle(EngineConfig(kv_bytes=10 * 2**20, threads=3)) == Capacity(num_blocks=10, threads=3)
+def test_options_that_are_set_are_kept():
+    assert resolved(EngineConfig(kv_bytes=10 * 2**20, threads=3)) == Capacity(num_blocks=10, threads=3)
 
 
-def test_a_cache_larger_than_the_free_memory_is_refused_with_the_difference():
-    assert settle(EngineConfig(kv_bytes=4 * GIB), free_bytes=4 * GIB).num_blocks == 4096
+def test_a_cache_larger_than_the_free_memory_is_rejected_with_the_difference():
+    assert resolved(EngineConfig(kv_bytes=4 * GIB), free_bytes=4 * GIB).num_blocks == 4096
     with pytest.raises(
         Unavailable, match=r"kv_bytes is 4,294,967,297; .* 4,294,967,296 bytes .* are free\. Lower it by 1,"
     ):
-        settle(EngineConfig(kv_bytes=4 * GIB + 1), free_bytes=4 * GIB)
+        resolved(EngineConfig(kv_bytes=4 * GIB + 1), free_bytes=4 * GIB)
 
 
-def test_a_context_over_the_models_is_refused_with_both_numbers():
-    with pytest.raises(BadRequest, match="context_length is 9,000; the model was made for 8,192 tokens at most"):
-        settle(EngineConfig(context_length=9000))
+def test_a_context_length_over_the_models_is_rejected_with_both_numbers():
+    with pytest.raises(BadRequest, match="context_length is 9,000; the model accepts 8,192 tokens at most"):
+        resolved(EngineConfig(context_length=9000))
 
 
-def test_too_little_memory_is_refused_with_the_numbers():
-    with pytest.raises(Unavailable, match="room for 16 tokens only: 16 tokens take 1,048,576 bytes"):
-        settle(free_bytes=4 * 2**20)
+def test_too_little_memory_is_rejected_with_the_numbers():
+    with pytest.raises(Unavailable, match="hold only 16 tokens: 16 tokens take 1,048,576 bytes"):
+        resolved(free_bytes=4 * 2**20)

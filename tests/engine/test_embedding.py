@@ -92,7 +92,7 @@ def test_a_text_that_is_too_long_is_refused_by_name_and_by_how_much(engine):
         engine.prepare(Embed(id="r", inputs=["river", LONG]))
     assert no.value.param == "input[1]"
     with pytest.raises(PromptTooLong, match=r"`query` has 65 tokens"):
-        engine.prepare(Embed(id="r", inputs=[[7] * 65], names=["query"]))
+        engine.prepare(Embed(id="r", inputs=[[7] * 65], input_names=["query"]))
 
 
 @pytest.mark.parametrize(("limit", "length"), [(0, 64), (10, 10), (64, 64)])

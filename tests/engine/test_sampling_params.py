@@ -1,4 +1,4 @@
-"""Every parameter that can't be meant is refused, by its name."""
+"""Invalid sampling parameters are rejected by name."""
 
 import math
 
@@ -49,7 +49,7 @@ VOCAB_SIZE, CONTEXT = 100, 64
         ("logprobs", 21),
     ],
 )
-def test_a_value_that_cannot_be_meant_is_refused_by_name(field, value):
+def test_an_invalid_value_is_rejected_by_name(field, value):
     with pytest.raises(BadRequest) as error:
         check_sampling(SamplingParams(**{field: value}), VOCAB_SIZE, CONTEXT)
     assert error.value.param == field
@@ -75,7 +75,7 @@ def test_the_limits_themselves_are_allowed(params):
     check_sampling(SamplingParams(**params), VOCAB_SIZE, CONTEXT)
 
 
-def test_min_tokens_over_max_tokens_says_both():
+def test_min_tokens_over_max_tokens_names_both():
     with pytest.raises(BadRequest, match="min_tokens is 5 and max_tokens is 4"):
         check_sampling(SamplingParams(min_tokens=5, max_tokens=4), VOCAB_SIZE, CONTEXT)
 

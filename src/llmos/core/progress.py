@@ -1,10 +1,11 @@
-"""How long work tells how far it is."""
+"""Progress callbacks of long-running work."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int | None], None]
-"""Told what is being worked on, how much of it is done so far, and how much there is in all (None: nobody knows)."""
+"""progress(label, num_done, num_total): what is being worked on, and how much of it is done. num_total is None if the
+total is unknown."""
 
 
 def no_progress(label: str, num_done: int, num_total: int | None) -> None:
-    """The Progress of somebody who doesn't want to know."""
+    """Ignore the progress."""

@@ -1,4 +1,4 @@
-"""How an engine is set up: what the owner may choose, and the one place where "not said" becomes a number."""
+"""The engine's options, and how unset options are resolved for one model on one machine."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,40 +10,44 @@ from llmos.core.errors import BadRequest, Unavailable
 from llmos.core.suggest import nearest
 
 DEFAULT_TOKENS_PER_SEQUENCE = 1024
-"""KV cache for each sequence that may run, when nobody says; a full cache preempts, it never fails."""
+"""Tokens of KV cache per running sequence if kv_bytes is unset. A full cache preempts sequences; it never fails."""
 
 DEFAULT_MEMORY_SHARE = 0.25
-"""Of the memory that is free, the part that the KV cache takes at most, when nobody says."""
+"""The largest share of the free memory that the KV cache takes if kv_bytes is unset."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineConfig:
+    """The options of an engine. Raises BadRequest, naming the option, for a value that it doesn't take."""
+
     max_batched_tokens: int = 512
-    """Tokens that one forward pass may carry: decodes first, then chunks of prompts."""
+    """Most tokens in one forward pass: decoding sequences first, then chunks of prompts."""
     max_prefill_tokens: int = 256
-    """Of these, chunks of prompts while somebody decodes: how long an answer may pause for others' prompts."""
+    """Most prompt tokens in a pass that also decodes. Bounds how long other prompts delay a running answer."""
     max_sequences: int = 64
-    """Sequences that run at once; more wait their turn."""
+    """Most sequences that run at once; others wait."""
     prefix_cache: bool = True
-    """Keep what was computed as long as nobody needs the room, for prompts that begin with the same tokens."""
+    """Reuse the KV cache of earlier prompts that begin with the same tokens, until its blocks are needed."""
     max_draft_tokens: int = 8
-    """Tokens that speculation proposes at most for each sequence in one step. 0 turns it off."""
+    """Most tokens that speculation proposes for a sequence in one step. 0: no speculation."""
     kv_bytes: int | None = None
-    """Memory of the KV cache. None: enough for max_sequences of usual length, within a quarter of the free memory."""
+    """Memory for the KV cache. None: DEFAULT_TOKENS_PER_SEQUENCE for each of max_sequences, within
+    DEFAULT_MEMORY_SHARE of the free memory."""
     context_length: int | None = None
-    """Tokens of prompt and answer together. None: all that the model was made for."""
+    """Most tokens of prompt and answer together. None: the model's own limit."""
     threads: int | None = None
-    """Threads of the forward pass. None: one for each core."""
+    """Threads of the forward pass. None: one per core."""
     isa: str | None = None
-    """Force a kernel path. None: the best that the CPU has."""
+    """The instruction set of the kernels, one of KNOWN_ISAS. None: the best that the CPU supports."""
     weights: Literal["auto", "f32", "int8", "int4"] = "auto"
-    """What becomes of weights that the file has in 16 bits or more. "auto" and "int8": 8 bits, at less than 1 % more
-    perplexity. "int4": the layers in 4 bits, rounded without having seen a token, which costs a small model a quarter
-    more perplexity (benchmarks/quality.py, int4_rtn). For less than 5 %, make a 4-bit version of the model once, with
-    `llmos quantize --scheme gptq`, and serve that with "auto"."""
+    """How weights that the file stores in 16 bits or more are packed. "auto" and "int8": 8 bits, for less than 1 % more
+    perplexity. "int4": the layers in 4 bits, rounded to nearest without calibration, which costs a small model 25 %
+    more perplexity (benchmarks/quality.py, int4_rtn). For less than 5 %, make a calibrated 4-bit version of the model
+    with `llmos quantize --scheme gptq` and serve that with "auto"."""
     kv_dtype: Literal["int8", "f16", "f32"] = "int8"
+    """The type of the values in the KV cache."""
     packed_folder: str | None = None
-    """Where packed weights are kept, for all replicas to map. None: every replica packs its own, in its memory."""
+    """Folder for packed weights, which all replicas map. None: every replica packs its own copy in memory."""
 
     def __post_init__(self) -> None:
         for name in ("max_batched_tokens", "max_prefill_tokens", "max_sequences"):
@@ -69,43 +73,43 @@ class EngineConfig:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "EngineConfig":
-        """Build a config from what a user wrote. Raises BadRequest naming the nearest option for an unknown one."""
+        """Build a config from a user's options. Raises BadRequest for an unknown option, naming the nearest one."""
         known = [field.name for field in dataclasses.fields(cls)]
         for name in options:
             if name not in known:
                 close = nearest(name, known, limit=1)
-                hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(known)}."
+                hint = f"Did you mean {close[0]}?" if close else f"The options are {', '.join(known)}."
                 raise BadRequest(f"The engine has no option {name}. {hint}", param=name)
         return cls(**options)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capacity:
-    """What a config comes to with one model on one machine."""
+    """A config resolved for one model on one machine."""
 
     num_blocks: int
-    """Of the KV cache. Where they hold less than the context, the context is what they hold."""
+    """Blocks of the KV cache. If they hold fewer tokens than the context length, they limit the context."""
     threads: int
 
 
 def resolve(
     config: EngineConfig, *, free_bytes: int, num_cores: int, max_positions: int, block_bytes: int, block_size: int
 ) -> Capacity:
-    """Settle everything that was not said. `free_bytes`: of memory, the weights already taken off.
+    """Resolve the unset options. `free_bytes`: free memory, less the weights.
 
-    Raises BadRequest for what the model can't do, Unavailable for what the machine can't hold; both say the numbers.
+    Raises BadRequest for a context length over the model's, and Unavailable if the KV cache doesn't fit into memory.
     """
     context = config.context_length or max_positions
     if context > max_positions:
         raise BadRequest(
-            f"context_length is {context:,}; the model was made for {max_positions:,} tokens at most. Lower it.",
+            f"context_length is {context:,}; the model accepts {max_positions:,} tokens at most. Lower it.",
             param="context_length",
         )
     if config.kv_bytes is not None:
         if config.kv_bytes > free_bytes:
             raise Unavailable(
-                f"kv_bytes is {config.kv_bytes:,}; beside the weights {free_bytes:,} bytes of memory are free. "
-                f"Lower it by {config.kv_bytes - free_bytes:,}, free some memory, or take a smaller model."
+                f"kv_bytes is {config.kv_bytes:,}; after the weights, {free_bytes:,} bytes of memory are free. "
+                f"Lower it by {config.kv_bytes - free_bytes:,}, free some memory, or use a smaller model."
             )
         num_blocks = config.kv_bytes // block_bytes
     else:
@@ -114,9 +118,9 @@ def resolve(
         num_blocks = min(-(-wanted // block_size), affordable)
     if num_blocks * block_size < min(context, block_size * 2):
         raise Unavailable(
-            f"The KV cache would have room for {num_blocks * block_size} tokens only: {block_size} tokens take "
+            f"The KV cache would hold only {num_blocks * block_size} tokens: {block_size} tokens take "
             f"{block_bytes:,} bytes, and {free_bytes:,} bytes of memory are free. "
-            "Free some memory, raise kv_bytes, or take a smaller model."
+            "Free some memory, raise kv_bytes, or use a smaller model."
         )
     return Capacity(num_blocks=num_blocks, threads=config.threads or num_cores)
 

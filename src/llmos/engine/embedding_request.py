@@ -101,7 +101,7 @@ class _Texts:
             )
 
     def tokens(self, request: Embed) -> list[list[int]]:
-        names = request.names or [f"input[{i}]" for i in range(len(request.inputs))]
+        names = request.input_names or [f"input[{i}]" for i in range(len(request.inputs))]
         texts = [self._text(each) for each in request.inputs if isinstance(each, str)]
         beginnings = [self._beginning(text) for text in texts]
         is_part = iter(len(beginning) < len(text) for beginning, text in zip(beginnings, texts, strict=True))

@@ -1,13 +1,13 @@
-"""What an encoder of texts is, as data: a bidirectional transformer, and how its outputs become one vector.
+"""The architecture of a text encoder, as data: a bidirectional transformer and how its outputs become one vector.
 
-`architectures/<model_type>.py` turns a checkpoint's config into an EncoderSpec; `sentence_files.py` fills in what
+`architectures/<model_type>.py` turns a checkpoint's config into an EncoderSpec; `_sentence_files.py` adds what
 sentence-transformers wrote beside it. Layers are post-norm: x = norm(x + attention(x)), x = norm(x + feed_forward(x)).
 
-Canonical tensor names (a weight is [out, in], row-major; i counts the layers):
+Canonical tensor names (a weight is [out, in], row-major; i is the layer):
 
     embed.weight                         [vocab, hidden]
     positions.weight                     [positions, hidden]
-    types.weight                         [types, hidden]       only with token types; a text alone is of the first
+    types.weight                         [types, hidden]       only with token types; a single text has type 0
     embed_norm.weight .bias              [hidden]
     layers.{i}.q|k|v.weight .bias        [heads * head_dim, hidden]
     layers.{i}.o.weight .bias            [hidden, heads * head_dim]
@@ -29,6 +29,8 @@ Pooling = Literal["mean", "cls"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncoderSpec:
+    """The architecture of one model that embeds texts."""
+
     family: str
     """The model_type whose file in architectures/ made this spec."""
     vocab_size: int
@@ -38,26 +40,28 @@ class EncoderSpec:
     head_dim: int
     intermediate_size: int
     num_positions: int
-    """Rows of the table of positions."""
+    """Rows of positions.weight."""
     first_position: int = 0
-    """The row of a text's first token."""
+    """The row of positions.weight for the first token of a text."""
     num_types: int = 0
+    """Rows of types.weight. 0: no token types."""
     norm_eps: float = 1e-12
     activation: EncoderActivation = "gelu"
     max_positions: int
-    """Tokens that a text may have, control tokens included."""
+    """Most tokens of a text, including control tokens."""
     pooling: Pooling = "mean"
-    """A text's vector is the mean over its tokens, or that of its first one."""
+    """The vector of a text is the mean over its tokens ("mean"), or that of its first token ("cls")."""
     normalize: bool = False
-    """Vectors have the length 1."""
+    """Scale vectors to length 1."""
     lowercase: bool = False
-    """Texts become lower case before the tokenizer sees them."""
+    """Convert texts to lower case before tokenization."""
     prompts: Mapping[str, str] = field(default_factory=dict)
-    """What goes before a text, by the name of what it is for: {"query": "search_query: "}."""
+    """Named prompts to put before a text: {"query": "search_query: "}."""
     default_prompt: str | None = None
+    """The name of the prompt to use if a request names none."""
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every tensor that a checkpoint of this spec must have, by canonical name, with its shape."""
+        """Return the canonical name and shape of every tensor that a checkpoint of this spec must have."""
         hidden, inner, attention = self.hidden_size, self.intermediate_size, self.num_heads * self.head_dim
         shapes: dict[str, tuple[int, ...]] = {
             "embed.weight": (self.vocab_size, hidden),
@@ -83,4 +87,4 @@ class EncoderSpec:
 
 
 ModelSpec = DecoderSpec | EncoderSpec
-"""What a model of any family is."""
+"""The architecture of a model of any family."""

@@ -1,4 +1,19 @@
-"""What crosses the socket between the gateway's process and a replica's: msgpack frames of these structs."""
+"""The messages between the gateway and a replica, as msgspec structs. Both processes import this module and nothing
+else of each other.
+
+    gateway ---- Command, one a frame -----------------------------> replica
+    gateway <--- Frame: the events of one engine step, in order ---- replica
+
+A frame is four bytes of length, big-endian, and that many bytes of msgpack (replica/framing.py). A conversation:
+
+    LoadModel                   -> Loading*, then Ready or LoadFailed
+    Generate                    -> Started, then Delta+ of each choice; or Failed, at any time
+    Embed                       -> Started, then Embedded; or Failed
+    Count                       -> Counted or Failed
+    Ping                        -> Pong
+    Abort, Shutdown             no reply
+    (whenever its load changes) -> EngineStats
+"""
 
 from typing import Any, Literal
 
@@ -7,43 +22,48 @@ import msgspec
 from llmos.core.errors import LLMOSError, error_of_code
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
-"""content_filter: a provider of remote models held the rest back."""
+"""Why a choice ended, in OpenAI's words. The engine itself never sends content_filter: a remote provider does, when it
+withholds the rest of an answer."""
+
+# --- requests
 
 
 class Grammar(msgspec.Struct, frozen=True):
-    """What the answer's text must be."""
+    """A constraint on the text of an answer."""
 
     kind: Literal["json_object", "json_schema", "regex", "choice", "lark", "tools"]
-    """tools: the engine's own, of lark that may name control tokens."""
+    """"tools" is internal: a lark grammar, built by the engine from Tools, that may name control tokens."""
     text: str = ""
-    """The schema as JSON, the regular expression, the choices as a JSON array of strings, the lark grammar."""
+    """A JSON schema, a regular expression, a JSON array of strings ("choice"), or a lark grammar. Unused for
+    "json_object"."""
     field: str = "response_format"
-    """What callers call the field that it came in: errors name it."""
+    """The request field that the constraint came in. Error messages name it."""
 
 
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model may call, and whether it must."""
+    """The functions that the model may call."""
 
     functions: list[dict[str, Any]]
-    """As OpenAI spells them: {"name", "description", "parameters": JSON schema, "strict"}."""
+    """In OpenAI's format: {"name", "description", "parameters": JSON schema, "strict"}."""
     choice: Literal["auto", "required", "none", "named"] = "auto"
+    """Whether the model may, must or must not call; "named": it must call `name`."""
     name: str | None = None
-    """The one function that must be called, where choice is "named"."""
     is_parallel: bool = True
-    """Several calls may come in one answer."""
+    """One answer may have several calls."""
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How the next token is chosen and when to stop. Validated by engine.sampling.check_sampling."""
+    """How tokens are chosen and when an answer ends. check_sampling() in sampling_params.py has the limits."""
 
     max_tokens: int | None = None
-    """None: as many as the context window has room for."""
+    """None: as many as fit into the context window."""
     may_exceed_context: bool = False
-    """A max_tokens that the context window has no room for is then no error: the answer ends where the room does."""
+    """If max_tokens doesn't fit into the context window, shorten the answer instead of rejecting the request."""
     min_tokens: int = 0
+    """Neither a stop token nor a stop string ends an answer that is shorter."""
     temperature: float = 1.0
     top_k: int = 0
-    """0: all."""
+    """0: no limit."""
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
@@ -51,64 +71,69 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     frequency_penalty: float = 0.0
     logit_bias: dict[int, float] = {}
     seed: int | None = None
+    """None: random."""
     n: int = 1
+    """Number of choices: independent answers to the same prompt."""
     stop: list[str] = []
     stop_token_ids: list[int] = []
     ignore_eos: bool = False
     logprobs: int | None = None
-    """None: none. 0: of the chosen token. k: of the chosen and the k likeliest."""
+    """None: no logprobs. 0: of the sampled token. k: also of the k most likely tokens."""
     include_stop: bool = False
+    """Keep the stop string or stop token in the answer."""
 
 
 MAX_PRIORITY = 100
-"""Bounded, so that whoever waits rises above any in bounded time."""
+"""Priorities are bounded so that a waiting request, whose priority rises, overtakes every other in bounded time."""
 
 BACKGROUND_PRIORITY = -MAX_PRIORITY
-"""Whoever has it has it beside nobody: its place is only lent, and it rests in most of the steps that others need."""
+"""Such a request runs only in capacity that no other request needs: it skips most steps while others run, and is
+preempted when they need its place."""
 
 
 class AdapterFiles(msgspec.Struct, frozen=True):
-    """A LoRA adapter of the model that the replica serves."""
+    """A LoRA adapter of the served model."""
 
     digest: str
     files: dict[str, str]
-    """Name -> path, as for engine.adapters.open_adapter."""
+    """File name -> path; see open_adapter() in checkpoint/adapters.py."""
 
 
 class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_defaults=True):
-    """Run one prompt. Exactly one of messages, user_text, text and tokens is given."""
+    """Generate answers to one prompt. Exactly one of messages, user_text, text and tokens is set."""
 
     id: str
     messages: list[dict[str, Any]] | None = None
-    """Through the model's chat template."""
+    """A conversation in OpenAI's format, rendered by the model's chat template."""
     continue_final_message: bool = False
-    """The last message is the beginning of the answer, which goes on in it."""
+    """The last message is the beginning of the answer, which the model continues."""
     user_text: str | None = None
-    """What a user says, through the chat template; as it stands where the model has none."""
+    """The text of a single user message, rendered by the chat template; plain text for a model without a template."""
     text: str | None = None
-    """As it stands."""
+    """Plain text, which no template changes."""
     tokens: list[int] | None = None
+    """Token ids."""
     echo: bool = False
-    """Put the prompt's own text in front of the answer."""
+    """Begin each answer with the text of the prompt."""
     caller: str = ""
-    """Who asks: callers take turns under load."""
+    """The tenant. Requests are scheduled fairly between callers."""
     cache_salt: str = ""
-    """Whose prefixes may be shared with whom: a cached prefix serves requests of the same salt only."""
+    """Requests share cached prefixes only with requests of the same salt."""
     priority: int = 0
-    """The higher goes first; whoever waits long rises."""
+    """-MAX_PRIORITY to MAX_PRIORITY, higher first. A waiting request's priority rises."""
     grammar: Grammar | None = None
-    """What the answer must be: every other token is out of the question."""
+    """Tokens that would violate it are never sampled."""
     tools: Tools | None = None
     """With messages only."""
     adapter: AdapterFiles | None = None
-    """Answer with this adapter's changes to the model."""
+    """Answer with this LoRA adapter applied."""
     template_options: dict[str, Any] = {}
-    """Further variables of the chat template, such as enable_thinking."""
+    """Further variables for the chat template, such as enable_thinking."""
     sampling: SamplingParams = SamplingParams()
 
 
 class Count(msgspec.Struct, frozen=True, tag="count"):
-    """How many tokens does this request's prompt have? Nothing is computed. Answered by Counted or Failed."""
+    """Count the tokens of a request's prompt without running it. Replies: Counted or Failed."""
 
     request: Generate
 
@@ -118,161 +143,171 @@ class Count(msgspec.Struct, frozen=True, tag="count"):
 
 
 class Embed(msgspec.Struct, frozen=True, kw_only=True, tag="embed", omit_defaults=True):
-    """Turn each of these texts into a vector. Answered by Started and Embedded, or Failed."""
+    """Embed texts as vectors. Replies: Started and Embedded, or Failed."""
 
     id: str
     inputs: list[str | list[int]]
-    """Texts, or tokens as they stand."""
+    """Texts, or token ids that are used unchanged."""
     dimensions: int | None = None
-    """So many of each vector's numbers, the first ones. None: all."""
+    """Keep only the first `dimensions` values of each vector. None: all."""
     truncate_to: int | None = None
-    """A text that has more tokens loses the rest. 0: more than the model takes. None: that is an error."""
+    """Cut longer texts after this many tokens; 0: at the model's limit. None: a text over the limit is an error."""
     prompt: str | None = None
-    """The name of what goes before each text. None: what the model's makers have made the default, if they have."""
+    """The name of a prompt of the model (EncoderSpec.prompts) to put before each text. None: the default prompt."""
     role: Literal["query", "document"] | None = None
-    """Without a prompt's name: what these texts are, for a model that has a prompt for it."""
+    """Without `prompt`: use the model's prompt for queries or for documents, if it has one."""
     caller: str = ""
     priority: int = 0
-    names: list[str] = []
-    """What the caller calls each input, for errors."""
+    input_names: list[str] = []
+    """The name of each input in the caller's request, for error messages. Empty: "input[0]", "input[1]", ..."""
+
+
+# --- commands
 
 
 class LoadModel(msgspec.Struct, frozen=True, kw_only=True, tag="load_model"):
-    """The first frame to a replica: what it serves. Answered by Ready or LoadFailed."""
+    """Load a model. The first command to a replica. Replies: Ready or LoadFailed."""
 
     files: dict[str, str]
-    """Name -> path, as for engine.checkpoint.open_checkpoint."""
+    """File name -> path; see open_checkpoint() in checkpoint/checkpoint.py."""
     config: dict[str, Any]
-    """The options of an EngineConfig."""
+    """Options of an EngineConfig."""
 
 
 class Abort(msgspec.Struct, frozen=True, tag="abort"):
-    """Stop this request. Its blocks are free within a step; nothing more is sent for it."""
+    """Stop a request. Its cache blocks are free within one step, and no more events are sent for it."""
 
     id: str
 
 
 class Shutdown(msgspec.Struct, frozen=True, tag="shutdown"):
-    """Finish what runs, then exit with status 0."""
+    """Finish the running requests, then exit with status 0."""
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
-    """Do you get on? Answered by Pong, which both threads of the replica have a hand in."""
+    """Check that the replica makes progress. Reply: Pong, which takes both of the replica's threads."""
 
 
 Command = LoadModel | Generate | Count | Embed | Abort | Shutdown | Ping
 
+# --- events
+
 
 TopLogprob = tuple[int, str, bytes, float]
-"""A token's id, text, bytes and logprob."""
+"""Token id, text, bytes, logprob."""
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
+    """A sampled token and the natural logarithm of its probability in the model's own distribution."""
+
     token_id: int
     text: str
-    """The token alone; replacement characters where it holds part of a character."""
+    """The token alone, with U+FFFD for a part of a character."""
     bytes: bytes
     logprob: float
     top: list[TopLogprob] = []
-    """The likeliest tokens at this place, best first."""
+    """The most likely tokens at this position, best first."""
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):
-    """The request was accepted; its prompt has this many tokens. Sent before the first Delta."""
+    """The request was accepted. Sent before its first Delta or Embedded."""
 
     id: str
     num_prompt_tokens: int
 
 
 class Counted(msgspec.Struct, frozen=True, tag="counted"):
-    """The prompt has this many tokens, which may be more than the model accepts."""
+    """The reply to Count. The number may exceed what the model accepts."""
 
     id: str
     num_prompt_tokens: int
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a step added to tool call `index` of a choice. The first one of a call has its id and its name."""
+    """The next piece of tool call `index` of a choice. Only the first piece of a call has its id and name."""
 
     index: int
     id: str = ""
     name: str = ""
     arguments: str = ""
-    """A piece of a JSON object; the joined pieces are the arguments."""
+    """A piece of a JSON object; the pieces joined are the call's arguments."""
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True, tag="delta", omit_defaults=True):
-    """What one step added to choice `index` of a request."""
+    """The output that one step added to choice `index` of a request. A step may release text of earlier tokens."""
 
     id: str
     index: int = 0
     text: str = ""
     reasoning: str = ""
-    """What the model thinks before it answers, where its template sets that apart."""
+    """Reasoning before the answer, for models whose chat template marks it."""
     tool_calls: list[ToolCallDelta] = []
     token_ids: list[int] = []
     logprobs: list[TokenLogprob] = []
     finish_reason: FinishReason | None = None
-    """Set in the last delta of the choice."""
+    """Set in the last delta of the choice only."""
     stop_reason: str | int | None = None
-    """The stop string or token that ended it."""
+    """The stop string or stop token that ended the choice."""
     num_output_tokens: int = 0
-    """All tokens computed for this choice so far, the stop token included."""
+    """Tokens generated for this choice so far, including a stop token."""
     num_cached_tokens: int = 0
-    """In the first delta of the request: tokens of the prompt that were found in the prefix cache."""
+    """In the first delta of a request: prompt tokens that were found in the prefix cache."""
 
 
 class Embedded(msgspec.Struct, frozen=True, kw_only=True, tag="embedded"):
-    """All vectors of a request, and its end."""
+    """The vectors of all inputs of an Embed. Ends the request."""
 
     id: str
     vectors: bytes
-    """One after another, each `size` floats of 32 bits, little-endian."""
+    """One vector after another, each `size` little-endian float32 values."""
     size: int
     num_tokens: int
-    """Computed for all texts together, control tokens and prompts included."""
+    """Tokens of all inputs together, including control tokens and prompts."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The request ended in an error; nothing more is sent for it."""
+    """The request ended in an error. No more events are sent for it."""
 
     id: str
     code: str
-    """The code of an error in core.errors."""
+    """The code of an error class in core/errors.py."""
     message: str
     param: str | None = None
+    """The request field at fault."""
 
     def error(self) -> LLMOSError:
         return error_of_code(self.code, self.message, param=self.param)
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
-    """The model is loaded: the replica takes requests from here on."""
+    """The model is loaded and the replica accepts requests."""
 
     family: str
     context_length: int
     vocab_size: int
     has_template: bool
     num_blocks: int
+    """Blocks of the KV cache."""
     weight_bytes: int
     kv_bytes: int
     load_seconds: float
     isa: str
+    """The instruction set that the kernels use, such as "avx512"."""
     threads: int
     shares_weights: bool = False
-    """They lie in a file that every replica of the model maps: two of them take the memory of one."""
+    """The weights are mapped from a file that all replicas of the model share, so they take memory only once."""
 
 
 class Loading(msgspec.Struct, frozen=True, kw_only=True, tag="loading"):
-    """How far the load is; sent now and then before Ready or LoadFailed. A model that loads at once sends none."""
+    """The progress of a load. Sent at intervals before Ready or LoadFailed; a fast load sends none."""
 
     percent: float
-    """Of the weights; the rest takes little."""
+    """Share of the weights that is loaded."""
     seconds_left: float
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
-    """The last frame of a replica that could not load its model."""
+    """The model could not be loaded. The last event of the replica, which then exits."""
 
     code: str
     message: str
@@ -281,8 +316,8 @@ class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
         return error_of_code(self.code, self.message)
 
 
-class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
-    """How busy the replica is; sent whenever it changes, at most once a step."""
+class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="engine_stats"):
+    """How busy the replica is now, and counters since it started. Sent when they change, at most once a step."""
 
     num_running: int
     num_waiting: int
@@ -290,29 +325,29 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     num_preemptions: int
     num_steps: int
     num_prompt_tokens: int
-    """Of the requests that have begun their answer, those in the prefix cache included."""
+    """Prompt tokens of all requests whose answer has begun, including those found in the prefix cache."""
     num_output_tokens: int
     num_cached_tokens: int = 0
-    """Of the prompts' tokens, those that were found in the prefix cache."""
+    """Prompt tokens that were found in the prefix cache."""
     num_cached_blocks: int = 0
-    """Of the free blocks, those that hold prefixes until somebody needs them."""
+    """Free blocks that still hold cached prefixes, which are evicted when a block is needed."""
     num_draft_tokens: int = 0
-    """Proposed by speculation."""
+    """Tokens that speculation proposed."""
     num_accepted_tokens: int = 0
-    """Of those, the ones that the model would have said itself."""
+    """Proposed tokens that the model accepted."""
 
 
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
-    """The answer to a Ping, sent between two steps."""
+    """The reply to a Ping, sent between two steps."""
 
     step_seconds: float | None
-    """What the longest step is expected to take, by those so far. None before the first."""
+    """How long the longest step is expected to take, estimated from earlier steps. None before the first step."""
 
 
 Event = Started | Counted | Delta | Embedded | Failed | Loading | Ready | LoadFailed | EngineStats | Pong
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """One message on the wire: all events of a step together. Four bytes of length, big-endian, go before it."""
+    """The events of one engine step."""
 
     events: list[Event]

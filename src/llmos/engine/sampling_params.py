@@ -1,4 +1,4 @@
-"""What sampling parameters may be. Every refusal names the field and what it takes."""
+"""Validation of sampling parameters. Each error names the field and the values that it takes."""
 
 import math
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _MASK = (1 << 64) - 1
 
 
 def check_sampling(params: SamplingParams, vocab_size: int, context_length: int) -> None:
-    """Raise BadRequest, naming the field, for a value that can't be meant."""
+    """Validate the parameters against a model. Raises BadRequest, naming the field."""
     if params.max_tokens is not None:
         _check_count("max_tokens", params.max_tokens, 1, None if params.may_exceed_context else context_length)
     _check_count("min_tokens", params.min_tokens, 0, context_length)
@@ -46,7 +46,7 @@ def check_sampling(params: SamplingParams, vocab_size: int, context_length: int)
 
 
 def derive_seed(seed: int, index: int) -> int:
-    """Return the 64-bit seed of choice `index`: for the same (seed, index) the same one, for others an unrelated one.
+    """Return a 64-bit seed for choice `index`, so that the choices of one request are independent but repeatable.
 
     SplitMix64 (Steele, Lea and Flood 2014).
     """
@@ -63,7 +63,7 @@ def _check_count(name: str, value: int, low: int, high: int | None) -> None:
 
 
 def _check_number(name: str, value: float, low: float, high: float, *, param: str | None = None) -> None:
-    if not low <= value <= high:  # false for a NaN, too
+    if not low <= value <= high:  # also rejects NaN
         raise BadRequest(f"{name} is {value:g}; it takes a number from {low:g} to {high:g}.", param=param or name)
 
 

@@ -1,9 +1,9 @@
-"""What a decoder-only transformer is, as data. A model family is a description, not a program.
+"""The architecture of a decoder-only transformer, as data. A model family is a description, not a program.
 
-`architectures/<model_type>.py` turns a checkpoint's config into a DecoderSpec and says what its tensors are called;
-the native and the torch runner both execute the spec.
+`architectures/<model_type>.py` turns a checkpoint's config into a DecoderSpec and maps its tensor names; the native and
+the torch runner both execute the spec.
 
-Canonical tensor names (a weight is [out, in], row-major; i counts the layers, n heads or experts):
+Canonical tensor names (a weight is [out, in], row-major; i is the layer, n the head or expert):
 
     embed.weight                              [vocab, hidden]
     positions.weight                          [positions, hidden]       only with learned positions
@@ -18,16 +18,16 @@ Canonical tensor names (a weight is [out, in], row-major; i counts the layers, n
     layers.{i}.gate.weight (.bias)            [intermediate, hidden]    only when gated
     layers.{i}.up.weight (.bias)              [intermediate, hidden]
     layers.{i}.down.weight (.bias)            [hidden, intermediate]
-    layers.{i}.router.weight                  [experts, hidden]         only in layers with experts, which then have
-    layers.{i}.gate|up|down.{n}.weight        [.. expert_size ..]       these instead of the three above
+    layers.{i}.router.weight                  [experts, hidden]         only in layers with experts, which have these
+    layers.{i}.gate|up|down.{n}.weight        [.. expert_size ..]       instead of the three above
     layers.{i}.mlp_post_norm.weight (.bias)   [hidden]                  only with post_norm
     final_norm.weight (.bias)                 [hidden]
     head.weight                               [vocab, hidden]           absent when tied: embed.weight is used
 
-One layer, with x the residual stream, norms and multipliers only where the spec has them:
+One layer, where x is the residual stream, and norms and multipliers apply only where the spec has them:
 
     x += residual_multiplier * attn_post_norm(attention(attn_norm(x)))
-    x += residual_multiplier * mlp_post_norm(feed_forward(mlp_norm(x)))     with parallel_residual: of the first x
+    x += residual_multiplier * mlp_post_norm(feed_forward(mlp_norm(x)))     with parallel_residual: both use the same x
 """
 
 from dataclasses import dataclass, replace
@@ -41,6 +41,8 @@ QKNorm = Literal["head", "each_head", "whole"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecoderSpec:
+    """The architecture of one model."""
+
     family: str
     """The model_type whose file in architectures/ made this spec."""
     vocab_size: int
@@ -55,11 +57,11 @@ class DecoderSpec:
     norm: Norm = "rmsnorm"
     norm_eps: float = 1e-5
     pre_norm: bool = True
-    """Attention and the feed-forward layer read the residual stream normalized."""
+    """Normalize the input of attention and of the feed-forward layer."""
     post_norm: bool = False
-    """What they give is normalized before it is added to the residual stream."""
+    """Normalize the output of attention and of the feed-forward layer, before it is added to the residual stream."""
     parallel_residual: bool = False
-    """Both read the same residual stream, rather than the second what the first has added to."""
+    """Attention and the feed-forward layer read the same residual stream, instead of one after the other."""
     embedding_multiplier: float = 1.0
     residual_multiplier: float = 1.0
     logit_multiplier: float = 1.0
@@ -69,52 +71,53 @@ class DecoderSpec:
     gated: bool = True
     """The feed-forward layer is down(act(gate(x)) * up(x)) rather than down(act(up(x)))."""
     num_experts: int = 0
-    """Feed-forward layers that stand beside each other, of which a token takes a few; 0: there is one, for all."""
+    """Experts of a mixture-of-experts layer. 0: every layer is dense."""
     experts_per_token: int = 0
-    """Those that the router gives the highest logits. What they give is weighted by the softmax over all experts."""
+    """Experts with the highest router logits. Their outputs are weighted by the softmax over all experts."""
     expert_size: int = 0
-    """What intermediate_size is for an expert."""
+    """intermediate_size of an expert."""
     normalizes_experts: bool = False
-    """The weights of a token's experts are scaled to add up to one."""
+    """Scale the weights of a token's experts to a sum of 1."""
     dense_layers: tuple[int, ...] = ()
-    """Layers without experts."""
+    """Indexes of the layers without experts."""
     learned_positions: bool = False
-    """Positions are a learned table added to the embedding, rather than rotary."""
+    """Add a learned position embedding to the token embedding, instead of rotary positions."""
     rope_theta: float = 10_000.0
     rotary_dim: int | None = None
-    """Of each head, so many values are rotated, from the first on; None: all."""
+    """Number of leading values of each head that are rotated. None: all."""
     unrotated_layers: tuple[int, ...] = ()
-    """Layers that know no positions."""
+    """Indexes of the layers without rotary positions (NoPE)."""
     rope_scaling: RopeScaling = "none"
     rope_factor: float = 1.0
     rope_low_frequency_factor: float = 1.0
-    """Of llama3 and yarn: pairs that turn less often within the original positions are slowed down by the factor."""
+    """llama3, yarn: pairs with fewer turns within the original positions are slowed down by rope_factor."""
     rope_high_frequency_factor: float = 4.0
-    """Pairs that turn more often stay; in between the two are blended."""
+    """llama3, yarn: pairs with more turns are unchanged; in between, the two are blended."""
     rope_original_positions: int = 8192
     rope_short_factors: tuple[float, ...] = ()
-    """Of longrope: what each frequency is divided by where the context is no longer than the original positions."""
+    """longrope: divisors of the frequencies for contexts up to rope_original_positions."""
     rope_long_factors: tuple[float, ...] = ()
-    """Where it is longer."""
+    """longrope: divisors of the frequencies for longer contexts."""
     rope_attention_factor: float = 1.0
-    """What rotated queries and keys are multiplied with."""
+    """Rotated queries and keys are multiplied by it."""
     qkv_bias: bool = False
     output_bias: bool = False
     mlp_bias: bool = False
     qk_norm: QKNorm | None = None
-    """Queries and keys are normalized before the rotation: over every head with the same weights ("head") or with
-    weights of its own ("each_head"), or over all heads at once ("whole")."""
+    """Normalize queries and keys before the rotation: each head with shared weights ("head"), each head with weights of
+    its own ("each_head"), or all heads together ("whole")."""
     attention_scale: float | None = None
-    """What scores are multiplied with; None: 1 / sqrt(head_dim)."""
+    """Attention scores are multiplied by it. None: 1 / sqrt(head_dim)."""
     attention_softcap: float | None = None
-    """Scores become c * tanh(score / c) before the softmax."""
+    """Attention scores become c * tanh(score / c) before the softmax."""
     sliding_window: int | None = None
-    """A position attends to itself and the window - 1 positions before it."""
+    """A position attends to itself and the sliding_window - 1 positions before it. None: to all before it."""
     windowed_layers: tuple[int, ...] | None = None
-    """The layers that have the window; None: all."""
+    """Indexes of the layers with the sliding window. None: all."""
     window_rope_theta: float | None = None
-    """The theta of the layers that have the window, where it is another one; they are not scaled then."""
+    """rope_theta of the layers with the sliding window, whose positions are then not scaled. None: rope_theta."""
     tied_head: bool = False
+    """The output head is the token embedding."""
 
     @property
     def attention_size(self) -> int:
@@ -129,18 +132,18 @@ class DecoderSpec:
         return self.head_dim**-0.5 if self.attention_scale is None else self.attention_scale
 
     def for_context_length(self, context_length: int) -> "DecoderSpec":
-        """Return the spec for contexts that stay within a length: with longrope, a short one isn't stretched."""
+        """Return the spec for contexts of at most this length: longrope uses other frequencies for short contexts."""
         if self.rope_scaling != "longrope" or context_length > self.rope_original_positions:
             return self
         return replace(self, max_positions=min(context_length, self.max_positions))
 
     def window_of(self, layer: int) -> int | None:
-        """Return the layer's sliding window, None where it sees all positions before it."""
+        """Return the sliding window of a layer, None if it attends to all positions before it."""
         is_windowed = self.windowed_layers is None or layer in self.windowed_layers
         return self.sliding_window if is_windowed else None
 
     def rotation_of(self, layer: int) -> int | None:
-        """Return which row of inverse_frequencies(spec) the layer rotates by, None where it doesn't rotate."""
+        """Return the row of inverse_frequencies(spec) that a layer rotates by, None if it has no rotary positions."""
         if self.learned_positions or layer in self.unrotated_layers:
             return None
         return int(self.window_rope_theta is not None and self.window_of(layer) is not None)
@@ -149,7 +152,7 @@ class DecoderSpec:
         return self.num_experts > 0 and layer not in self.dense_layers
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every tensor that a checkpoint of this spec must have, by canonical name, with its shape."""
+        """Return the canonical name and shape of every tensor that a checkpoint of this spec must have."""
         hidden, has_norm_bias = self.hidden_size, self.norm == "layernorm"
         shapes: dict[str, tuple[int, ...]] = {"embed.weight": (self.vocab_size, hidden)}
         if self.learned_positions:
@@ -167,11 +170,11 @@ class DecoderSpec:
             else:
                 add(name, (self.head_dim * (num_heads if self.qk_norm == "whole" else 1),), False)
 
-        def add_feed_forward(i: int, number: str, size: int) -> None:
+        def add_feed_forward(i: int, suffix: str, size: int) -> None:
             if self.gated:
-                add(f"layers.{i}.gate{number}", (size, hidden), self.mlp_bias)
-            add(f"layers.{i}.up{number}", (size, hidden), self.mlp_bias)
-            add(f"layers.{i}.down{number}", (hidden, size), self.mlp_bias)
+                add(f"layers.{i}.gate{suffix}", (size, hidden), self.mlp_bias)
+            add(f"layers.{i}.up{suffix}", (size, hidden), self.mlp_bias)
+            add(f"layers.{i}.down{suffix}", (hidden, size), self.mlp_bias)
 
         for i in range(self.num_layers):
             if self.pre_norm:

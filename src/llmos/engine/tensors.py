@@ -1,4 +1,4 @@
-"""A named tensor as it lies in a file: its bytes, memory-mapped, and how to read them."""
+"""Tensors as their files store them: bytes, usually memory-mapped, with a type and a shape."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,23 +18,25 @@ BLOCK_LENGTH: dict[DType, int] = {
     "Q8_0": 32, "Q4_0": 32, "Q4_1": 32, "Q5_0": 32, "Q5_1": 32,
     "Q4_K": 256, "Q5_K": 256, "Q6_K": 256,
 }  # fmt: skip
-"""How many values of a row one block holds."""
+"""Values of a row in one block."""
 
 BLOCK_BYTES: dict[DType, int] = {
     "F32": 4, "F16": 2, "BF16": 2,
     "Q8_0": 34, "Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24,
     "Q4_K": 144, "Q5_K": 176, "Q6_K": 210,
 }  # fmt: skip
+"""Bytes of one block."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawTensor:
-    """`data` holds the rows one after another: uint8 [rows, bytes_per_row], usually a view of a memory map."""
+    """A tensor in the encoding of its file."""
 
     dtype: DType
     shape: tuple[int, ...]
-    """Row-major, the last axis is contiguous (a linear layer is [out, in])."""
+    """Row-major: the last axis is contiguous (a linear layer is [out, in])."""
     data: npt.NDArray[np.uint8]
+    """uint8 [rows, bytes per row], usually a view of a memory map. A vector is one row."""
 
     @property
     def num_rows(self) -> int:
@@ -46,17 +48,17 @@ class RawTensor:
 
     @property
     def storage_type(self) -> str:
-        """How the file has it, for people: its type, where the file's format has one for it."""
+        """The name of the encoding in the file, for people to read."""
         return self.dtype
 
     def take_rows(self, rows: Any) -> "RawTensor":
-        """Return the tensor of these rows (a slice or an index array). Blocks lie along a row: values stay exact."""
+        """Return the tensor of these rows (a slice or an index array). Exact for every type: blocks lie within a row."""
         data = self.data[rows]
         return RawTensor(self.dtype, (data.shape[0], self.shape[-1]), data)
 
 
 class LazyTensors(Mapping[str, RawTensor], Generic[T]):
-    """Tensors by name, each made from what is known about it when it is asked for. Keeps none that it made."""
+    """A mapping of names to tensors that makes each tensor when it is accessed, and keeps none of them."""
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class LazyTensors(Mapping[str, RawTensor], Generic[T]):
         make: Callable[[str, T], RawTensor],
         dtype: Callable[[str, T], DType] | None = None,
     ) -> None:
-        """`dtype`: what a tensor will have, for less work than making it."""
+        """`make` returns the tensor for a name and its info; `dtype` returns only its type, where that is cheaper."""
         self._infos, self._make, self._dtype = infos, make, dtype
 
     def __getitem__(self, name: str) -> RawTensor:
@@ -84,5 +86,5 @@ class LazyTensors(Mapping[str, RawTensor], Generic[T]):
 
 
 def dtype_of(tensors: Mapping[str, RawTensor], name: str) -> DType:
-    """Return a tensor's dtype without making the tensor, where that can be known."""
+    """Return the type of a tensor, without making the tensor if possible."""
     return tensors.dtype_of(name) if isinstance(tensors, LazyTensors) else tensors[name].dtype

@@ -53,7 +53,7 @@ class EmbedCall(ModelCall):
             yield Embed(
                 id=f"{call_id}-{index}" if index else call_id,
                 inputs=list(self.inputs[begin:end]),
-                names=list(self.names[begin:end]),
+                input_names=list(self.names[begin:end]),
                 dimensions=self.dimensions,
                 truncate_to=self.truncate_to,
                 prompt=self.prompt,

@@ -42,7 +42,7 @@ async def test_documents_come_in_the_order_of_their_cosine(http: httpx.AsyncClie
     assert [each["relevance_score"] for each in reply["results"]] == pytest.approx([1, 2**-0.5, 0, -1])
     assert reply["model"] == "minilm@1"
     assert reply["usage"] == {"prompt_tokens": 50, "total_tokens": 50}
-    assert [(each.role, each.names) for each in pool.embedded] == [
+    assert [(each.role, each.input_names) for each in pool.embedded] == [
         ("query", ["query"]),
         ("document", [f"documents[{i}]" for i in range(4)]),
     ]

@@ -46,7 +46,7 @@ async def test_a_text_alone_and_a_list_of_tokens_are_one_input(http: httpx.Async
     for given in ("abc", [5, 6, 7], [[5, 6, 7]], ["abc"]):
         reply = await http.post("/v1/embeddings", json={"model": "minilm", "input": given})
         assert [each["embedding"] for each in reply.json()["data"]] == [[3.0, 1.0]]
-    assert [(each.inputs, each.names) for each in pool.embedded] == [
+    assert [(each.inputs, each.input_names) for each in pool.embedded] == [
         (["abc"], ["input"]), ([[5, 6, 7]], ["input"]), ([[5, 6, 7]], ["input[0]"]), (["abc"], ["input[0]"]),
     ]  # fmt: skip
 
@@ -67,7 +67,7 @@ async def test_a_long_call_goes_in_chunks_and_comes_back_in_order(http: httpx.As
     assert [each["embedding"][0] for each in reply["data"]] == [float(len(text)) for text in texts]
     assert reply["usage"]["prompt_tokens"] == sum(map(len, texts))
     assert max(len(each.inputs) for each in pool.embedded) == CHUNK_INPUTS
-    assert [name for each in pool.embedded for name in each.names] == [f"input[{i}]" for i in range(1000)]
+    assert [name for each in pool.embedded for name in each.input_names] == [f"input[{i}]" for i in range(1000)]
 
 
 async def test_texts_that_are_long_go_in_smaller_chunks(http: httpx.AsyncClient, pool: FakePool) -> None:
