@@ -226,14 +226,14 @@ class Engine:
 
     def _append_tokens(self, sequence: Sequence, draft: list[int], sampled: Sampled, first: int) -> list[Event]:
         """Append the tokens sampled from row `first` on: the draft as far as it agrees, and one token more."""
-        choice, matcher = sequence.choice, sequence.matcher
+        output, matcher = sequence.output, sequence.matcher
         if matcher is not None and matcher.failure:
             return self._fail_grammar(sequence, matcher.failure)
-        if choice.index == 0 and choice.num_tokens == 0:
+        if output.index == 0 and output.num_tokens == 0:
             self._num_prompt_tokens += sequence.num_prompt_tokens
             self._num_cached_tokens += sequence.num_cached_tokens
             # The choices share one prompt, so only the first delta of the first choice reports it.
-            choice.num_cached_tokens = sequence.num_cached_tokens
+            output.num_cached_tokens = sequence.num_cached_tokens
         deltas: list[Delta] = []
         failure = None
         num_accepted = 0
@@ -243,9 +243,9 @@ class Engine:
                 failure = "The model computed logits that are not finite."
                 break
             try:
-                entry = self._logprob(sampled, row, token, sequence) if choice.wants_logprobs else None
-                is_complete = matcher is not None and not choice.is_stop_token(token) and matcher.accept(token)
-                delta = choice.push(token, entry, is_complete=is_complete)
+                entry = self._logprob(sampled, row, token, sequence) if output.wants_logprobs else None
+                is_complete = matcher is not None and not output.is_stop_token(token) and matcher.accept(token)
+                delta = output.push(token, entry, is_complete=is_complete)
             except GrammarError as error:
                 return [*_joined(deltas), *self._fail_grammar(sequence, str(error))]
             except Exception:
@@ -260,7 +260,7 @@ class Engine:
             if row == first + len(draft) or token != draft[row - first]:
                 break
             num_accepted += 1
-            if choice.finish_reason is not None:
+            if output.finish_reason is not None:
                 break
         # All but the last token are computed. Behind them the cache may hold rejected tokens of the draft.
         sequence.num_computed = len(sequence.tokens) - 1
@@ -269,7 +269,7 @@ class Engine:
         events = _joined(deltas)
         if failure is not None:
             return events + self._fail({sequence.request_id}, failure)
-        if choice.finish_reason is not None:
+        if output.finish_reason is not None:
             self._finish(sequence)
         return events
 

@@ -14,7 +14,7 @@ from llmos.engine.scheduling.sequence import Sequence
 from llmos.engine.text.chat import ChatPrompt, compile_chat_grammar, encode_chat_prompt
 from llmos.engine.text.grammar import GrammarCompiler, check_compatible
 from llmos.engine.text.json_strings import iter_strings
-from llmos.engine.text.output import OutputProcessor
+from llmos.engine.text.output import OutputProcessor, OutputSettings
 
 if TYPE_CHECKING:
     from llmos.engine.checkpoint.adapters import Adapter
@@ -67,26 +67,23 @@ def prepare(
         matcher = compile_chat_grammar(chat, grammars)
     else:
         matcher = None if grammar is None else grammars.compile(grammar)
+    settings = OutputSettings(
+        request_id=request.id,
+        params=params,
+        max_tokens=max_tokens,
+        stop_ids=stop_ids,
+        tokenizer=tokenizer,
+        echo=echo,
+        # A grammar constrains every character, so none is stripped.
+        continues_prompt=request.continue_final_message or request.messages is None or request.grammar is not None,
+        visible_control=chat.visible_control if chat else (),
+    )
     sequences = [
         Sequence(
             request.id,
             prompt,
             SamplingState(params, seed=derive_seed(seed, i), prompt=prompt, stop_ids=stop_ids, vocab_size=vocab_size),
-            OutputProcessor(
-                request.id,
-                i,
-                params,
-                max_tokens=max_tokens,
-                stop_ids=stop_ids,
-                tokenizer=tokenizer,
-                echo=echo,
-                # A grammar means every character.
-                continues_prompt=request.continue_final_message
-                or request.messages is None
-                or request.grammar is not None,
-                parser=chat.parser() if chat else None,
-                visible_control=chat.visible_control if chat else (),
-            ),
+            OutputProcessor(settings, i, parser=chat.parser() if chat else None),
             caller=request.caller,
             salt=salt,
             priority=request.priority,

@@ -52,7 +52,7 @@ class RawTensor:
         return self.dtype
 
     def take_rows(self, rows: Any) -> "RawTensor":
-        """Return the tensor of these rows (a slice or an index array). Exact for every type: blocks lie within a row."""
+        """Return the tensor of these rows (a slice or an index array). Exact: blocks lie within a row."""
         data = self.data[rows]
         return RawTensor(self.dtype, (data.shape[0], self.shape[-1]), data)
 

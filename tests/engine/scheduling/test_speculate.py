@@ -227,9 +227,9 @@ def guess(drafter, tokens, limit):
 
 def engine_sequence(prompt):
     """A sequence that decodes."""
-    choice = SimpleNamespace(num_tokens_left=100)
+    output = SimpleNamespace(num_tokens_left=100)
     return SimpleNamespace(
-        tokens=prompt, num_computed=len(prompt) - 1, choice=choice, drafter=Drafter(), draft=[], matcher=None
+        tokens=prompt, num_computed=len(prompt) - 1, output=output, drafter=Drafter(), draft=[], matcher=None
     )
 
 
@@ -308,9 +308,9 @@ def test_a_draft_takes_neither_the_budget_nor_the_blocks_of_others():
 
 def test_sequences_that_do_not_decode_get_no_draft():
     tokens = [1] * 20
-    choice = SimpleNamespace(num_tokens_left=50)
+    output = SimpleNamespace(num_tokens_left=50)
     decodes, prefills = (
-        SimpleNamespace(tokens=tokens, num_computed=n, draft=[9], drafter=Drafter(), choice=choice, matcher=None)
+        SimpleNamespace(tokens=tokens, num_computed=n, draft=[9], drafter=Drafter(), output=output, matcher=None)
         for n in (19, 8)
     )
     Speculator(8, 512).propose([decodes])

@@ -23,7 +23,6 @@ class Sequence:
         "adapter_index",
         "arrival",
         "caller",
-        "choice",
         "draft",
         "drafter",
         "is_draft_forced",
@@ -33,6 +32,7 @@ class Sequence:
         "num_charged",
         "num_computed",
         "num_prompt_tokens",
+        "output",
         "pending_node",
         "prefix_path",
         "priority",
@@ -48,7 +48,7 @@ class Sequence:
         request_id: str,
         prompt: list[int],
         sampling: SamplingState,
-        choice: OutputProcessor,
+        output: OutputProcessor,
         *,
         caller: str = "",
         salt: str = "",
@@ -86,6 +86,6 @@ class Sequence:
         self.drafter: Drafter | None = Drafter()
         """None after it has failed."""
         self.sampling = sampling
-        self.choice = choice
+        self.output = output
         self.matcher = matcher
         """The grammar that the answer must follow, advanced past all output tokens; None for any text."""

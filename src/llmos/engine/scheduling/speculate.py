@@ -44,7 +44,7 @@ class Speculator:
             sequence.draft = []
             num_missing = len(sequence.tokens) - sequence.num_computed
             num_rows += num_missing
-            limit = min(self._max_draft_tokens, sequence.choice.num_tokens_left - 1)
+            limit = min(self._max_draft_tokens, sequence.output.num_tokens_left - 1)
             if num_missing != 1 or limit <= 0 or sequence.drafter is None:
                 continue
             try:

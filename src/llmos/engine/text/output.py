@@ -1,6 +1,7 @@
-"""Tokens of one choice to what its caller is told: text, logprobs, and why it ended."""
+"""Turns the tokens of one choice into deltas: text, tool calls, logprobs, and why it ended."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,111 +14,119 @@ if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
 
 
-class OutputProcessor:
-    """Takes a choice's tokens one by one and tells what each adds.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputSettings:
+    """The settings that all choices of a request share."""
 
-    The joined texts are the answer, and what a parser takes out of it is told beside; joined token_ids and logprobs are
-    all of its tokens. None of the three gives away a stop string, or what may yet become one: a token is told when all
-    of its text is.
+    request_id: str
+    params: SamplingParams
+    max_tokens: int
+    stop_ids: frozenset[int]
+    tokenizer: "Tokenizer"
+    echo: str = ""
+    """Text to put before the answer."""
+    continues_prompt: bool = False
+    """The answer continues the prompt's text, so a space before its first word is kept."""
+    visible_control: Collection[str] = ()
+    """Control tokens that the parser sees as text. All others have no text."""
+
+
+class OutputProcessor:
+    """Processes the tokens of one choice, one by one.
+
+    The joined texts are the answer, without the tool calls and reasoning that a parser takes out of it; the joined
+    token_ids and logprobs are all of its tokens. None of them reveals a stop string, or text that may become one:
+    a token is released when all of its text is.
     """
 
-    def __init__(
-        self,
-        request_id: str,
-        index: int,
-        params: SamplingParams,
-        *,
-        max_tokens: int,
-        stop_ids: frozenset[int],
-        tokenizer: "Tokenizer",
-        echo: str = "",
-        continues_prompt: bool = False,
-        parser: "AnswerParser | None" = None,
-        visible_control: Collection[str] = (),
-    ) -> None:
-        """`continues_prompt`: the text continues the prompt's text, so a space before its first word is kept. `parser`
-        takes tool calls and reasoning out of the text; of the control tokens it sees only `visible_control`."""
-        self.request_id = request_id
+    def __init__(self, settings: OutputSettings, index: int = 0, *, parser: "AnswerParser | None" = None) -> None:
+        """`index`: of the choice. `parser`: takes tool calls and reasoning out of the text."""
         self.index = index
         self.num_tokens = 0
-        """Tokens computed, the stop token included."""
+        """Tokens so far, including a stop token."""
         self.finish_reason: FinishReason | None = None
         self.num_cached_tokens = 0
-        """Of the prompt; told once, with the next delta."""
+        """Cached tokens of the prompt, to report in the next delta."""
+        params = settings.params
         self.wants_logprobs = params.logprobs is not None
-        self._max_tokens = max_tokens
+        self._request_id = settings.request_id
+        self._max_tokens = settings.max_tokens
         self._min_tokens = params.min_tokens
-        self._stop_ids = stop_ids
+        self._stop_ids = settings.stop_ids
         self._include_stop = params.include_stop
-        self._tokenizer = tokenizer
-        self._detokenizer = tokenizer.detokenizer(continues_prompt=continues_prompt, visible_control=visible_control)
+        self._tokenizer = settings.tokenizer
+        self._detokenizer = settings.tokenizer.detokenizer(
+            continues_prompt=settings.continues_prompt, visible_control=settings.visible_control
+        )
         self._parser = parser
-        self._echo = echo
-        self._hold = _Hold(params.stop) if params.stop else None
+        self._echo = settings.echo
+        self._buffer = _StopBuffer(params.stop) if params.stop else None
 
     @property
     def num_tokens_left(self) -> int:
-        """Tokens that it may still take."""
+        """The number of tokens that may still be pushed."""
         return self._max_tokens - self.num_tokens
 
     def is_stop_token(self, token: int) -> bool:
         return token in self._stop_ids
 
     def push(self, token: int, logprob: TokenLogprob | None = None, *, is_complete: bool = False) -> Delta | None:
-        """Take the next token. Return what there is to tell, None where all of it is held back.
+        """Add the next token. Return what it releases, None if all of it is held back.
 
-        `is_complete`: with it the answer is all that it may be, and ends as it does at a stop token.
-        Sets finish_reason with the last one; nothing may be pushed after it.
+        `is_complete`: the answer is complete with this token, as at a stop token. With the last token finish_reason is
+        set; push no more tokens after it.
         """
         self.num_tokens += 1
         if token in self._stop_ids:
-            return self._end_at_token(token, logprob)
+            return self._finish_at_stop_token(token, logprob)
         text = self._detokenizer.push(token)
         if is_complete:
             self.finish_reason = "stop"
         elif self.num_tokens >= self._max_tokens:
             self.finish_reason = "length"
-        if self._hold is None:
+        if self._buffer is None:
             if self.finish_reason:
                 text += self._detokenizer.finish()
             return self._delta(text, [token], [logprob] if logprob else [])
-        return self._push_held(self._hold, token, logprob, text)
+        return self._push_buffered(self._buffer, token, logprob, text)
 
-    def _push_held(self, hold: "_Hold", token: int, logprob: TokenLogprob | None, text: str) -> Delta | None:
-        # A stop string is looked for in what comes from the min_tokens-th token on.
+    def _push_buffered(
+        self, buffer: "_StopBuffer", token: int, logprob: TokenLogprob | None, text: str
+    ) -> Delta | None:
+        # Stop strings are searched for from the min_tokens-th token on.
         if self.num_tokens < self._min_tokens:
-            hold.bypass(token, logprob, text)
+            buffer.bypass(token, logprob, text)
         else:
-            hold.push(token, logprob, text)
-        stop = hold.stop
+            buffer.push(token, logprob, text)
+        stop = buffer.stop
         if stop is None and self.finish_reason:
-            hold.push_tail(self._detokenizer.finish())
-            stop = hold.stop
+            buffer.push_tail(self._detokenizer.finish())
+            stop = buffer.stop
             if stop is None:
-                hold.flush()
+                buffer.flush()
         if stop is not None:
             self.finish_reason = "stop"
-            hold.cut(include_stop=self._include_stop)
-        text, tokens, logprobs = hold.take()
+            buffer.cut(include_stop=self._include_stop)
+        text, tokens, logprobs = buffer.take()
         if not (text or tokens or self.finish_reason):
             return None
         return self._delta(text, tokens, logprobs, stop)
 
-    def _end_at_token(self, token: int, logprob: TokenLogprob | None) -> Delta:
-        """The text before a stop token ends as at any other end; the token itself is told only if asked for."""
+    def _finish_at_stop_token(self, token: int, logprob: TokenLogprob | None) -> Delta:
+        """Release the rest of the text, and the stop token itself only with include_stop."""
         self.finish_reason = "stop"
         text = self._detokenizer.finish()
         tokens: list[int] = []
         logprobs: list[TokenLogprob] = []
         stop: str | None = None
-        if self._hold is not None:
-            self._hold.push_tail(text)
-            stop = self._hold.stop
+        if self._buffer is not None:
+            self._buffer.push_tail(text)
+            stop = self._buffer.stop
             if stop is None:
-                self._hold.flush()
+                self._buffer.flush()
             else:
-                self._hold.cut(include_stop=self._include_stop)
-            text, tokens, logprobs = self._hold.take()
+                self._buffer.cut(include_stop=self._include_stop)
+            text, tokens, logprobs = self._buffer.take()
         if stop is None and self._include_stop:
             text += self._tokenizer.token_text(token)
             tokens.append(token)
@@ -130,15 +139,15 @@ class OutputProcessor:
     ) -> Delta:
         reasoning, tool_calls = "", tuple[ToolCallDelta, ...]()
         if self._parser is not None:
-            said = self._parser.push(text, is_last=self.finish_reason is not None)
-            text, reasoning, tool_calls = said.text, said.reasoning, said.tool_calls
+            parsed = self._parser.push(text, is_last=self.finish_reason is not None)
+            text, reasoning, tool_calls = parsed.text, parsed.reasoning, parsed.tool_calls
             if self.finish_reason == "stop" and self._parser.has_tool_calls:
                 self.finish_reason = "tool_calls"
         if self._echo:
             text, self._echo = self._echo + text, ""
         num_cached_tokens, self.num_cached_tokens = self.num_cached_tokens, 0
         return Delta(
-            id=self.request_id,
+            id=self._request_id,
             index=self.index,
             text=text,
             reasoning=reasoning,
@@ -153,7 +162,7 @@ class OutputProcessor:
 
 
 def merge_deltas(deltas: list[Delta]) -> Delta:
-    """Return one delta that tells what these tell one after another."""
+    """Merge consecutive deltas of one choice into one."""
     if len(deltas) == 1:
         return deltas[0]
     return msgspec.structs.replace(
@@ -167,11 +176,11 @@ def merge_deltas(deltas: list[Delta]) -> Delta:
     )
 
 
-class _Hold:
-    """Text and tokens that wait until it is sure that they are not part of a stop string.
+class _StopBuffer:
+    """Text and tokens that are held back until they cannot be part of a stop string.
 
-    Offsets count the characters of the answer. A token's text is [start, end); a token that only begins a character
-    has no text of its own yet, and goes with the character.
+    Offsets count the characters of the answer. A token's text is [start, end). A token that only begins a character
+    has no text of its own yet; it is released with the character.
     """
 
     def __init__(self, stops: list[str]) -> None:
@@ -179,69 +188,70 @@ class _Hold:
         self.stop: str | None = None
         """The stop string, once it is complete."""
         self._length = 0
-        """Of all text that was pushed."""
-        self._num_freed = 0
-        """Of that, the part that is sure."""
+        """Characters pushed."""
+        self._num_released = 0
+        """Characters released."""
         self._text = ""
-        """Freed, and not taken yet."""
+        """Text that is released and not taken yet."""
         self._tokens: list[tuple[int, int, int, TokenLogprob | None]] = []
+        """Tokens not taken yet: start, end, token, logprob."""
 
     def push(self, token: int, logprob: TokenLogprob | None, text: str) -> None:
-        self._note(token, logprob, text)
+        self._append(token, logprob, text)
         self.push_tail(text)
 
     def bypass(self, token: int, logprob: TokenLogprob | None, text: str) -> None:
-        """Free the text without looking at it."""
-        self._note(token, logprob, text)
-        self._free(text)
+        """Release the text without searching it for stop strings."""
+        self._append(token, logprob, text)
+        self._release(text)
 
     def push_tail(self, text: str) -> None:
-        """Add text that no further token brings."""
+        """Add text that belongs to tokens pushed before."""
         text, self.stop = self._stops.push(text)
-        self._free(text)
+        self._release(text)
 
     def flush(self) -> None:
-        """The text ends here: everything is free."""
-        self._free(self._stops.flush())
-        self._num_freed += 1  # tokens that begin a character which never came
+        """Release everything: the answer ends here."""
+        self._release(self._stops.flush())
+        self._num_released += 1  # also release tokens that began a character which never ended
 
     def cut(self, *, include_stop: bool) -> None:
-        """The text ends before the stop string, or behind it. Drop the rest, of the last token perhaps a part."""
+        """End the text before the stop string, or after it. The last token may lose a part of its text."""
         assert self.stop is not None
         if include_stop:
-            self._free(self.stop)
+            self._release(self.stop)
         kept = []
         for start, end, token, logprob in self._tokens:
-            if start >= self._num_freed:
+            if start >= self._num_released:
                 break
-            if end > self._num_freed and logprob is not None:
-                logprob = _shorten(logprob, self._num_freed - start)
-            kept.append((start, min(end, self._num_freed), token, logprob))
+            if end > self._num_released and logprob is not None:
+                logprob = _shorten(logprob, self._num_released - start)
+            kept.append((start, min(end, self._num_released), token, logprob))
         self._tokens = kept
 
     def take(self) -> tuple[str, list[int], list[TokenLogprob]]:
-        """Return what is free and was not taken yet."""
+        """Return the text, tokens and logprobs that were released since the last call."""
         text, self._text = self._text, ""
         count = 0
         for _, end, _, _ in self._tokens:
-            if end > self._num_freed:
+            if end > self._num_released:
                 break
             count += 1
         taken, self._tokens = self._tokens[:count], self._tokens[count:]
         return text, [token for _, _, token, _ in taken], [entry for _, _, _, entry in taken if entry is not None]
 
-    def _note(self, token: int, logprob: TokenLogprob | None, text: str) -> None:
+    def _append(self, token: int, logprob: TokenLogprob | None, text: str) -> None:
         start = self._length
         self._length += len(text)
         self._tokens.append((start, self._length if text else start + 1, token, logprob))
 
-    def _free(self, text: str) -> None:
+    def _release(self, text: str) -> None:
         self._text += text
-        self._num_freed += len(text)
+        self._num_released += len(text)
 
 
 def _shorten(entry: TokenLogprob, length: int) -> TokenLogprob:
-    """Return the entry with only the first `length` characters of its text, also where it is among the likeliest."""
+    """Return the entry with only the first `length` characters of its text, also in its list of likely tokens."""
     text = entry.text[:length]
     data = text.encode()
     top = [(i, text, data, value) if i == entry.token_id else (i, t, d, value) for i, t, d, value in entry.top]
