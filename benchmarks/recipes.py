@@ -25,6 +25,7 @@ from rich.progress import Progress, TaskProgressColumn, TextColumn, TimeRemainin
 
 from disguise import disguise
 from llmos.core.config import load_settings
+from llmos.core.schemas.cards import Card
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.checkpoint.model_files import open_model_files
 from llmos.engine.checkpoint.model_writer import ModelWriter
@@ -32,7 +33,6 @@ from llmos.engine.compression.recipe import Recipe
 from llmos.engine.formats.encodings import Blocks
 from llmos.engine.spec import DecoderSpec
 from llmos.models import open_registry
-from llmos.models.cards.card import Card
 from llmos.models.cards.cards import Cards
 from llmos.models.cards.measure import FULL, measure
 from llmos.models.making import make

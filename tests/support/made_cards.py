@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from llmos.models.cards.card import Card, Comparison, LayerError, Layers, Machine, Memory, Quality, Rate, Text
+from llmos.core.schemas.cards import Card, Comparison, LayerError, Layers, Machine, Memory, Quality, Rate, Text
 
 PARENT, CHILD = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from llmos.cli import options
@@ -12,8 +13,7 @@ from llmos.cli.remote import refuse_remote
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
-    from llmos.models.cards.card import Card
-    from llmos.models.cards.limits import Verdict
+    from llmos.core.schemas.cards import Card, LimitVerdict
     from llmos.models.registry import Registry
 
 
@@ -85,7 +85,7 @@ def print_summary(card: "Card") -> None:
     stdout().print(f"{summary(card)} More: llmos card {card.version}")
 
 
-def _print_one(card: "Card", judged: "list[Verdict]") -> None:
+def _print_one(card: "Card", judged: "list[LimitVerdict]") -> None:
     from llmos.models.cards.rows import against_parent, facts, layers_text
 
     headings = ["", card.version, *([card.parent, "change"] if card.parent else [])]
@@ -98,7 +98,7 @@ def _print_one(card: "Card", judged: "list[Verdict]") -> None:
     _print_verdicts(judged)
 
 
-def _print_both(cards: "list[Card]", judged: "list[list[Verdict]]") -> None:
+def _print_both(cards: "list[Card]", judged: "list[list[LimitVerdict]]") -> None:
     from llmos.models.cards.rows import notes_on, side_by_side
 
     rows = [(row.label, row.value, row.other, row.change) for row in side_by_side(*cards)]
@@ -122,7 +122,7 @@ def _print_rows(headings: list[str], rows: Sequence[tuple[str, ...]]) -> None:
     stdout().print(table)
 
 
-def _print_verdicts(judged: "list[Verdict]") -> None:
+def _print_verdicts(judged: "list[LimitVerdict]") -> None:
     from llmos.models.cards.rows import verdict_text
 
     if judged:
@@ -139,16 +139,19 @@ def _lacking(card: "Card") -> list[str]:
     return [f"Not measured: {', '.join(names)}. {reason}" for reason, names in fields.items()]
 
 
-def _as_json(cards: "list[Card]", judged: "list[list[Verdict]]") -> dict[str, Any]:
-    from llmos.models.cards.rows import as_plain, differences
+def _as_json(cards: "list[Card]", judged: "list[list[LimitVerdict]]") -> dict[str, Any]:
+    from llmos.models.cards.rows import differences
+    from llmos.models.descriptions import describe_card
 
-    plain = [as_plain(each, verdicts) for each, verdicts in zip(cards, judged, strict=True)]
+    plain: list[dict[str, Any]] = [
+        msgspec.to_builtins(describe_card(each, verdicts)) for each, verdicts in zip(cards, judged, strict=True)
+    ]
     if len(cards) == 1:
         return plain[0]
     return {"cards": plain, "differences": differences(*cards)}
 
 
-def _write_page(registry: "Registry", cards: "list[Card]", judged: "list[list[Verdict]]", path: Path) -> None:
+def _write_page(registry: "Registry", cards: "list[Card]", judged: "list[list[LimitVerdict]]", path: Path) -> None:
     from llmos.models.cards.page import page, siblings
 
     text = page(cards, judged, siblings(registry, cards))

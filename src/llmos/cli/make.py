@@ -17,7 +17,7 @@ from llmos.core.errors import LLMOSError
 from llmos.engine.compression.recipe import Kind
 
 if TYPE_CHECKING:
-    from llmos.models.cards.card import Card
+    from llmos.core.schemas.cards import Card
     from llmos.models.registry import Registry
     from llmos.models.sources import Progress
     from llmos.models.versions.versions import Version

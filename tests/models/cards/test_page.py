@@ -9,7 +9,8 @@ from llmos.models.cards.cards import Cards
 from llmos.models.cards.limits import verdicts
 from llmos.models.cards.page import page, siblings
 from llmos.models.cards.plots import Bars, Dot, Line, bars, lines, scatter
-from llmos.models.cards.rows import against_parent, as_plain, differences, layers_text, notes_on, side_by_side
+from llmos.models.cards.rows import against_parent, differences, layers_text, notes_on, side_by_side
+from llmos.models.descriptions import describe_card
 from support.made_cards import CARD, card
 
 OTHER = card(
@@ -93,7 +94,7 @@ def test_the_layers_that_are_gone_are_named():
 
 
 def test_json_has_the_card_and_what_the_limits_say_of_it():
-    plain = as_plain(CARD, verdicts(CARD, {"max_perplexity_increase": 0.05}))
+    plain = msgspec.to_builtins(describe_card(CARD, verdicts(CARD, {"max_perplexity_increase": 0.05})))
     assert plain["comparison"]["perplexity_increase"] == 0.075
     (verdict,) = plain["limits"]
     assert (verdict["name"], verdict["passes"], verdict["value"]) == ("max_perplexity_increase", False, 0.075)

@@ -7,26 +7,17 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import BadRequest
+from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.deployments.removing import remove
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
+from llmos.models.descriptions import describe_alias_move
 from llmos.models.versions.aliases import AliasMove
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/aliases", tags=["aliases"])
-
-
-class AliasMoveDescription(msgspec.Struct, kw_only=True):
-    name: str
-    """NAME:ALIAS."""
-    was: str | None
-    """The Version that it pointed at before."""
-    now: str | None
-    """The Version that it points at since; null where it was removed."""
-    at: datetime
-    by: str | None
 
 
 class AliasMoves(msgspec.Struct):
@@ -49,7 +40,7 @@ class AliasQuery(RequestObject, kw_only=True):
 async def list_aliases(request: Request, name: str) -> Response:
     """Each with its last move."""
     aliases = await asyncio.to_thread(services_of(request).registry.aliases.list, name)
-    return json_response(AliasMoves([_move(name, move) for move in aliases.values()]))
+    return json_response(AliasMoves([describe_alias_move(name, move) for move in aliases.values()]))
 
 
 @router.put(
@@ -66,7 +57,7 @@ async def set_alias(request: Request, name: str, alias: str) -> Response:
     def move() -> AliasMove:
         return registry.aliases.set(name, alias, asked.version, expected=asked.expected, actor=by)
 
-    return json_response(_move(name, await asyncio.to_thread(move)))
+    return json_response(describe_alias_move(name, await asyncio.to_thread(move)))
 
 
 @router.delete("/{alias}", summary="Remove an alias", status_code=204)
@@ -87,7 +78,7 @@ async def alias_history(request: Request, name: str, alias: str) -> Response:
     if asked.at is not None:
         instant = _instant(asked.at)
         moves = [move for move in moves if move.at <= instant][-1:]
-    return json_response(AliasMoves([_move(name, move) for move in moves]))
+    return json_response(AliasMoves([describe_alias_move(name, move) for move in moves]))
 
 
 def _instant(text: str) -> datetime:
@@ -100,7 +91,3 @@ def _instant(text: str) -> datetime:
             param="at",
         ) from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def _move(name: str, move: AliasMove) -> AliasMoveDescription:
-    return AliasMoveDescription(name=f"{name}:{move.alias}", was=move.was, now=move.now, at=move.at, by=move.actor)

@@ -1,21 +1,19 @@
 """/llmos/v1/models/NAME/card: what a Version was measured to cost, and what the project's limits say to it now."""
 
 import asyncio
-from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import NotFound
+from llmos.core.schemas.cards import Card, CardDescription, LimitVerdict
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response, services_of
 from llmos.gateway.services import Services
-from llmos.models.cards.card import Card
 from llmos.models.cards.cards import Cards
-from llmos.models.cards.limits import Verdict, verdicts
+from llmos.models.cards.limits import verdicts
 from llmos.models.cards.page import page, siblings
-from llmos.models.cards.rows import as_plain
+from llmos.models.descriptions import describe_card
 from llmos.models.policies import Policies
 from llmos.security.permissions import Permission
 
@@ -25,25 +23,11 @@ router = APIRouter(prefix="/llmos/v1/models/{name}", tags=["models"])
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
-class LimitVerdict(msgspec.Struct, kw_only=True):
-    name: str
-    limit: float
-    value: float | None
-    """Null: not measured, which is not passed."""
-    passes: bool
-    sentence: str
-
-
-class CardDescription(Card, frozen=True, kw_only=True):
-    limits: list[LimitVerdict]
-    """Those that are set, as of now."""
-
-
 @router.get("/card", summary="Say what a Version costs", responses=openapi.answers(CardDescription))
 @requires(Permission.MODELS_READ)
 async def get_card(request: Request, name: str) -> Response:
     """`name` is a Route or a reference. 404 where it was never measured: the message says how to."""
-    return json_response(await asyncio.to_thread(_plain, services_of(request), name))
+    return json_response(await asyncio.to_thread(_described, services_of(request), name))
 
 
 @router.get(
@@ -57,9 +41,9 @@ async def get_card_page(request: Request, name: str) -> Response:
     return Response(text, media_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
 
 
-def _plain(services: Services, name: str) -> dict[str, Any]:
+def _described(services: Services, name: str) -> CardDescription:
     card, judged = _card(services, name)
-    return as_plain(card, judged)
+    return describe_card(card, judged)
 
 
 def _page(services: Services, name: str) -> str:
@@ -67,7 +51,7 @@ def _page(services: Services, name: str) -> str:
     return page([card], [judged], siblings(services.registry, [card]))
 
 
-def _card(services: Services, name: str) -> tuple[Card, list[Verdict]]:
+def _card(services: Services, name: str) -> tuple[Card, list[LimitVerdict]]:
     version, database = services.routes.resolve_local(name), services.registry.database
     card = Cards(database).get(version)
     if card is None:

@@ -1,16 +1,16 @@
 """/llmos/v1/deployments: what is wanted to run, and what runs."""
 
 import asyncio
-from datetime import datetime
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import NotFound
-from llmos.deployments.desired.deployments import Deployment, DeploymentEvent, replica_limits
+from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
+from llmos.deployments.descriptions import describe_deployment, describe_deployment_event
+from llmos.deployments.desired.deployments import Deployment, replica_limits
 from llmos.deployments.replicas.status import VersionStatus
-from llmos.engine.messages import Ready
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response, services_of
@@ -20,73 +20,6 @@ from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/deployments", tags=["deployments"])
-
-
-class ReplicaLoad(msgspec.Struct, kw_only=True):
-    num_running: int
-    num_waiting: int
-    num_free_blocks: int
-    num_cached_blocks: int
-    """Of the free blocks, those that hold prefixes until somebody needs them."""
-    num_preemptions: int
-    num_steps: int
-
-
-class Wanted(msgspec.Struct, kw_only=True):
-    """The owner's wishes, as they are kept."""
-
-    min_replicas: int
-    max_replicas: int
-    runner: str
-    options: dict[str, Any]
-    idle_seconds: int | None
-    keep_warm: bool
-    forced: bool
-    asleep: bool
-    created_at: datetime
-    updated_at: datetime
-
-
-class ReplicaDescription(msgspec.Struct, kw_only=True):
-    state: str
-    """loading, ready, stuck, failed or stopped."""
-    since: datetime
-    pid: int | None
-    tokens_in_flight: int
-    """Of its open requests: prompts that are not computed, and what may still be written."""
-    restarts: int
-    error: str | None
-    percent_loaded: float | None
-    seconds_left: float | None
-    load: ReplicaLoad | None
-    ready: Ready | None
-
-
-class DeploymentDescription(msgspec.Struct, kw_only=True):
-    version: str
-    state: str
-    """loading, ready, stuck, failed, stopped or asleep."""
-    reason: str | None
-    """Why it can't answer at once. None where it can."""
-    replicas_ready: int
-    replicas_wanted: int
-    replicas: list["ReplicaDescription"]
-    percent_loaded: float | None
-    """Of the replica that is loaded next. None where none is being loaded."""
-    seconds_left: float | None
-    """Until it is. None where that isn't known."""
-    wanted: Wanted | None
-    """None: nobody has deployed it; it was loaded because it was called."""
-    pid: int | None
-    restarts: int
-    since: datetime | None
-    """When it entered this state."""
-    error: str | None
-    """Why it failed, or why it is loaded once more."""
-    load: ReplicaLoad | None
-    """Of all its replicas together."""
-    ready: Ready | None
-    """What a replica said about itself when it had loaded: memory, kernels, threads, context window."""
 
 
 class DeploymentDescriptions(msgspec.Struct):
@@ -111,17 +44,8 @@ class ScaleRequest(RequestObject, kw_only=True):
     max_replicas: int | None = None
 
 
-class HappenedEvent(msgspec.Struct, kw_only=True):
-    at: datetime
-    kind: str
-    actor: str | None
-    """Who caused it: a key, a user or a part of the server. None in events from before it was recorded."""
-    reason: str
-    data: dict[str, Any]
-
-
 class DeploymentHistory(msgspec.Struct):
-    data: list[HappenedEvent]
+    data: list[DeploymentEventDescription]
 
 
 @router.get("", summary="List what is deployed and what runs", responses=openapi.answers(DeploymentDescriptions))
@@ -131,7 +55,7 @@ async def list_deployments(request: Request) -> Response:
     wanted = {each.ref: each for each in await asyncio.to_thread(services.deployments.list)}
     running = {status.version: status for status in services.pool.status()}
     described = [
-        _described(name, wanted.get(name), running.get(name), services.reconciler.problem(name))
+        describe_deployment(name, wanted.get(name), running.get(name), services.reconciler.problem(name))
         for name in {**wanted, **running}
     ]
     return json_response(DeploymentDescriptions(described))
@@ -176,7 +100,7 @@ async def put_deployment(request: Request, name: str) -> Response:
 @requires(Permission.DEPLOYMENTS_READ)
 async def get_deployment_history(request: Request, name: str) -> Response:
     history = await asyncio.to_thread(services_of(request).deployments.history, name)
-    return json_response(DeploymentHistory([_event(event) for event in history]))
+    return json_response(DeploymentHistory([describe_deployment_event(event) for event in history]))
 
 
 @router.post(
@@ -271,53 +195,4 @@ async def _stop(services: Services, version: str, caller: Caller) -> None:
 async def _describe(services: Services, version: str) -> DeploymentDescription:
     status = {status.version: status for status in services.pool.status()}.get(version)
     wanted = await _wanted(services, version)
-    return _described(version, wanted, status, services.reconciler.problem(version))
-
-
-def _described(
-    version: str, wanted: Deployment | None, status: VersionStatus | None, problem: str | None
-) -> DeploymentDescription:
-    state: str = status.state if status else "stopped"
-    if wanted is not None and wanted.asleep and state in ("stopped", "failed"):
-        state = "asleep"
-    num_ready = status.num_ready if status else 0
-    num_wanted = status.num_wanted if status else 0
-    if wanted is not None and not wanted.asleep:
-        num_wanted = max(num_wanted, wanted.min_replicas)
-    return DeploymentDescription(
-        version=version,
-        state=state,
-        reason=problem or _reason(version, state, status, num_ready, num_wanted),
-        replicas_ready=num_ready,
-        replicas_wanted=num_wanted,
-        replicas=[msgspec.convert(each, ReplicaDescription, from_attributes=True) for each in status.replicas]
-        if status
-        else [],
-        percent_loaded=status.percent_loaded if status else None,
-        seconds_left=status.seconds_left if status else None,
-        wanted=msgspec.convert(wanted, Wanted, from_attributes=True) if wanted else None,
-        pid=status.pid if status else None,
-        restarts=status.restarts if status else 0,
-        since=status.since if status else None,
-        error=status.error if status else None,
-        load=msgspec.convert(status.load, ReplicaLoad, from_attributes=True) if status and status.load else None,
-        ready=status.ready if status else None,
-    )
-
-
-def _reason(version: str, state: str, status: VersionStatus | None, num_ready: int, num_wanted: int) -> str | None:
-    reasons = {
-        "loading": f"{version} is being loaded.",
-        "stuck": f"{version} gives no sign of life. If it goes on like this, it is started again.",
-        "failed": f"{version} can't be loaded.",
-        "stopped": f"{version} doesn't run yet.",
-        "asleep": f"{version} is asleep; the next request wakes it.",
-    }
-    reason = reasons.get(state)
-    if reason is None and num_ready < num_wanted:
-        reason = f"{num_ready} of {num_wanted} replicas are ready."
-    return f"{reason} {status.error}" if reason and status and status.error else reason
-
-
-def _event(event: DeploymentEvent) -> HappenedEvent:
-    return msgspec.convert(event, HappenedEvent, from_attributes=True)
+    return describe_deployment(version, wanted, status, services.reconciler.problem(version))

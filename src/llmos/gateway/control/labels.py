@@ -1,25 +1,20 @@
 """/llmos/v1/models/NAME/labels: tags and descriptions of models and Versions."""
 
 import asyncio
-from datetime import datetime
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body
+from llmos.models.descriptions import describe_label_change, describe_labels
 from llmos.models.versions.versions import Labels
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/labels", tags=["labels"])
-
-
-class LabelsDescription(msgspec.Struct, kw_only=True):
-    description: str | None
-    tags: dict[str, str]
-    """A tag that is only a word has an empty value."""
 
 
 class LabelsChange(RequestObject, kw_only=True):
@@ -30,17 +25,6 @@ class LabelsChange(RequestObject, kw_only=True):
     remove_tags: list[str] = msgspec.field(default_factory=list)
 
 
-class LabelChangeDescription(msgspec.Struct, kw_only=True):
-    subject: str
-    """NAME, or NAME@NUMBER of a Version."""
-    what: str
-    """description, or tag KEY."""
-    was: str | None
-    now: str | None
-    at: datetime
-    actor: str | None = msgspec.field(name="by")
-
-
 class LabelChanges(msgspec.Struct):
     data: list[LabelChangeDescription]
 
@@ -49,7 +33,7 @@ class LabelChanges(msgspec.Struct):
 @requires(Permission.MODELS_READ)
 async def get_labels(request: Request, name: str) -> Response:
     """`name`: NAME is the model; NAME:ALIAS, NAME@NUMBER and NAME@sha256:DIGEST are Versions."""
-    return json_response(_labels(await asyncio.to_thread(services_of(request).registry.labels.get, name)))
+    return json_response(describe_labels(await asyncio.to_thread(services_of(request).registry.labels.get, name)))
 
 
 @router.patch(
@@ -71,7 +55,7 @@ async def change_labels(request: Request, name: str) -> Response:
             book.describe(name, asked.description, actor=by)
         return book.get(name)
 
-    return json_response(_labels(await asyncio.to_thread(change)))
+    return json_response(describe_labels(await asyncio.to_thread(change)))
 
 
 @router.get("/history", summary="Tell who said what when", responses=openapi.answers(LabelChanges))
@@ -79,10 +63,4 @@ async def change_labels(request: Request, name: str) -> Response:
 async def label_history(request: Request, name: str) -> Response:
     """Oldest first; of a model its Versions' besides."""
     changes = await asyncio.to_thread(services_of(request).registry.labels.history, name)
-    return json_response(
-        LabelChanges([msgspec.convert(change, LabelChangeDescription, from_attributes=True) for change in changes])
-    )
-
-
-def _labels(labels: Labels) -> LabelsDescription:
-    return LabelsDescription(description=labels.description, tags=dict(labels.tags))
+    return json_response(LabelChanges([describe_label_change(change) for change in changes]))

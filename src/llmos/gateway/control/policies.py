@@ -1,26 +1,20 @@
 """/llmos/v1/policies: what the project demands of the Versions that it runs."""
 
 import asyncio
-from datetime import datetime
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from llmos.core.schemas.policies import PolicyDescription
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body
-from llmos.models.policies import Policies, Policy
+from llmos.models.descriptions import describe_policy
+from llmos.models.policies import Policies
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/policies", tags=["policies"])
-
-
-class PolicyDescription(msgspec.Struct, kw_only=True):
-    name: str
-    value: bool | float
-    updated_at: datetime
-    updated_by: str | None
 
 
 class PolicyDescriptions(msgspec.Struct):
@@ -36,7 +30,7 @@ class PolicyValue(RequestObject, kw_only=True):
 @requires(Permission.POLICIES_READ)
 async def list_policies(request: Request) -> Response:
     policies = await asyncio.to_thread(_policies(request).list)
-    return json_response(PolicyDescriptions([_policy(policy) for policy in policies]))
+    return json_response(PolicyDescriptions([describe_policy(policy) for policy in policies]))
 
 
 @router.put(
@@ -49,7 +43,7 @@ async def list_policies(request: Request) -> Response:
 async def set_policy(request: Request, name: str) -> Response:
     asked, actor = await parse_body(request, PolicyValue), caller_of(request).actor
     policy = await asyncio.to_thread(lambda: _policies(request).set(name, asked.value, actor=actor))
-    return json_response(_policy(policy))
+    return json_response(describe_policy(policy))
 
 
 @router.delete("/{name}", summary="Demand it no more", status_code=204)
@@ -61,7 +55,3 @@ async def unset_policy(request: Request, name: str) -> Response:
 
 def _policies(request: Request) -> Policies:
     return Policies(services_of(request).registry.database)
-
-
-def _policy(policy: Policy) -> PolicyDescription:
-    return msgspec.convert(policy, PolicyDescription, from_attributes=True)

@@ -1,12 +1,12 @@
 """/llmos/v1/providers: who runs models for us elsewhere. A key goes in and never comes out."""
 
 import asyncio
-from datetime import datetime
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from llmos.deployments.providers.provider_model import Provider
+from llmos.core.schemas.providers import ProviderDescription, ProviderModels
+from llmos.deployments.descriptions import describe_provider
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response, services_of
@@ -25,36 +25,21 @@ class ProviderRequest(RequestObject, kw_only=True):
     """Kept encrypted. Without one, none is sent."""
 
 
-class ProviderDescription(msgspec.Struct, kw_only=True):
-    name: str
-    kind: str
-    base_url: str
-    has_key: bool
-    created_at: datetime
-    updated_at: datetime
-
-
 class ProviderDescriptions(msgspec.Struct):
     data: list[ProviderDescription]
-
-
-class ProviderModels(msgspec.Struct):
-    """The provider can be reached, and takes the key."""
-
-    models: list[str]
 
 
 @router.get("", summary="List the providers", responses=openapi.answers(ProviderDescriptions))
 @requires(Permission.PROVIDERS_READ)
 async def list_providers(request: Request) -> Response:
     providers = await asyncio.to_thread(services_of(request).providers.list)
-    return json_response(ProviderDescriptions([_provider(each) for each in providers]))
+    return json_response(ProviderDescriptions([describe_provider(each) for each in providers]))
 
 
 @router.get("/{name}", summary="Describe a provider", responses=openapi.answers(ProviderDescription))
 @requires(Permission.PROVIDERS_READ)
 async def get_provider(request: Request, name: str) -> Response:
-    return json_response(_provider(await asyncio.to_thread(services_of(request).providers.get, name)))
+    return json_response(describe_provider(await asyncio.to_thread(services_of(request).providers.get, name)))
 
 
 @router.put(
@@ -72,7 +57,7 @@ async def put_provider(request: Request, name: str) -> Response:
     provider = await asyncio.to_thread(
         services_of(request).providers.add, name, kind=asked.kind, base_url=asked.base_url, key=asked.key
     )
-    return json_response(_provider(provider))
+    return json_response(describe_provider(provider))
 
 
 @router.get("/{name}/models", summary="Ask a provider what it has", responses=openapi.answers(ProviderModels))
@@ -80,7 +65,7 @@ async def put_provider(request: Request, name: str) -> Response:
 async def list_provider_models(request: Request, name: str) -> Response:
     services = services_of(request)
     provider = await asyncio.to_thread(services.providers.get, name)
-    return json_response(ProviderModels(await services.provider_clients.models(provider)))
+    return json_response(ProviderModels(name=name, models=await services.provider_clients.models(provider)))
 
 
 @router.delete("/{name}", summary="Remove a provider and its key", status_code=204)
@@ -89,14 +74,3 @@ async def remove_provider(request: Request, name: str) -> Response:
     """Refused while a Route leads to it."""
     await asyncio.to_thread(services_of(request).providers.remove, name)
     return Response(status_code=204)
-
-
-def _provider(provider: Provider) -> ProviderDescription:
-    return ProviderDescription(
-        name=provider.name,
-        kind=provider.kind,
-        base_url=provider.base_url,
-        has_key=provider.has_key,
-        created_at=provider.created_at,
-        updated_at=provider.updated_at,
-    )

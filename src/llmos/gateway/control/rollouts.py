@@ -1,15 +1,16 @@
 """/llmos/v1/rollouts: versions that take routes over step by step, and go back by themselves."""
 
 import asyncio
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 from msgspec import Meta
 
+from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
+from llmos.deployments.descriptions import describe_rollout, describe_rollout_event
 from llmos.deployments.rollouts.gates import DEFAULT_GATE
-from llmos.deployments.rollouts.rollouts import DEFAULT_MIN_CALLS, DEFAULT_STEPS, Rollout
+from llmos.deployments.rollouts.rollouts import DEFAULT_MIN_CALLS, DEFAULT_STEPS
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response, services_of
@@ -37,45 +38,8 @@ class Promotion(RequestObject, kw_only=True):
     """Whatever the version's card says; the deployment's history keeps that."""
 
 
-class RolloutDescription(msgspec.Struct, kw_only=True):
-    id: int
-    route: str
-    version: str
-    state: str
-    """starting, running, finished, rolled_back or stopped."""
-    percent: float
-    """Of the route's calls, those that the version gets now."""
-    step: int
-    """Of `steps`; -1 while it is starting."""
-    steps: list[float]
-    gate: str
-    min_calls: int
-    max_hold_seconds: int | None
-    num_cases: int
-    before: dict[str, float]
-    """The route's targets and weights when it began."""
-    baseline: dict[str, float]
-    scores: dict[str, float]
-    reason: str
-    """Why it is in its state, with the numbers."""
-    begun_by: str | None
-    step_began_at: datetime
-    created_at: datetime
-    ended_at: datetime | None
-
-
 class RolloutDescriptions(msgspec.Struct):
     data: list[RolloutDescription]
-
-
-class RolloutEventDescription(msgspec.Struct, kw_only=True):
-    at: datetime
-    kind: str
-    """began, stepped, finished, rolled_back or stopped."""
-    actor: str | None
-    """Who caused it: a key, a user or a part of the server. None in events from before it was recorded."""
-    reason: str
-    data: dict[str, Any]
 
 
 class RolloutHistory(msgspec.Struct):
@@ -88,7 +52,7 @@ async def list_rollouts(request: Request) -> Response:
     """The newest first; `?route=NAME`: of one Route."""
     route = request.query_params.get("route")
     found = await asyncio.to_thread(services_of(request).rollouts.list, route)
-    return json_response(RolloutDescriptions([describe(rollout) for rollout in found]))
+    return json_response(RolloutDescriptions([describe_rollout(rollout) for rollout in found]))
 
 
 @router.post(
@@ -116,13 +80,13 @@ async def promote(request: Request) -> Response:
         force=asked.force,
         actor=caller_of(request).actor,
     )
-    return json_response(describe(rollout))
+    return json_response(describe_rollout(rollout))
 
 
 @router.get("/rollouts/{id}", summary="Describe a Rollout", responses=openapi.answers(RolloutDescription))
 @requires(Permission.ROLLOUTS_READ)
 async def get_rollout(request: Request, id: int) -> Response:
-    return json_response(describe(await asyncio.to_thread(services_of(request).rollouts.get, id)))
+    return json_response(describe_rollout(await asyncio.to_thread(services_of(request).rollouts.get, id)))
 
 
 @router.get(
@@ -131,9 +95,7 @@ async def get_rollout(request: Request, id: int) -> Response:
 @requires(Permission.ROLLOUTS_READ)
 async def get_rollout_history(request: Request, id: int) -> Response:
     events = await asyncio.to_thread(services_of(request).rollouts.history, id)
-    return json_response(
-        RolloutHistory([msgspec.convert(event, RolloutEventDescription, from_attributes=True) for event in events])
-    )
+    return json_response(RolloutHistory([describe_rollout_event(event) for event in events]))
 
 
 @router.delete(
@@ -146,28 +108,4 @@ async def roll_back(request: Request, name: str) -> Response:
     """The Route gets the weights back that it had before, whether the Rollout still runs or has finished."""
     rollouts = services_of(request).rollouts
     rollout = await asyncio.to_thread(rollouts.roll_back_route, name, actor=caller_of(request).actor)
-    return json_response(describe(rollout))
-
-
-def describe(rollout: Rollout) -> RolloutDescription:
-    return RolloutDescription(
-        id=rollout.id,
-        route=rollout.route,
-        version=rollout.target,
-        state=rollout.state,
-        percent=rollout.percent,
-        step=rollout.step,
-        steps=list(rollout.steps),
-        gate=rollout.gate,
-        min_calls=rollout.min_calls,
-        max_hold_seconds=rollout.max_hold_seconds,
-        num_cases=len(rollout.cases),
-        before=dict(rollout.before),
-        baseline=dict(rollout.baseline),
-        scores=dict(rollout.scores),
-        reason=rollout.reason,
-        begun_by=rollout.begun_by,
-        step_began_at=rollout.step_began_at,
-        created_at=rollout.created_at,
-        ended_at=rollout.ended_at,
-    )
+    return json_response(describe_rollout(rollout))

@@ -1,17 +1,24 @@
 """/llmos/v1/routes: what callers may ask for, what answers, and what became of their calls."""
 
 import asyncio
-from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import BadRequest
-from llmos.deployments.rollouts.evidence import Agreement, Spread, Window
+from llmos.core.schemas.routes import (
+    RouteDescription,
+    RouteEvidence,
+    RouteMove,
+    ShadowEvidence,
+    TargetEvidence,
+)
+from llmos.deployments.descriptions import describe_move, describe_route
 from llmos.deployments.routing import route as deployed
-from llmos.deployments.routing.route import Move, Route, sticky_of
+from llmos.deployments.routing.route import Route, sticky_of
 from llmos.deployments.targets import MAX_LENGTH
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
@@ -34,18 +41,6 @@ class ShadowTarget(RequestObject, kw_only=True):
     target: str
     percent: float = 100.0
     """Of the calls, those that it runs besides."""
-
-
-class RouteDescription(msgspec.Struct, kw_only=True):
-    name: str
-    target: str
-    """The one that gets most of the calls."""
-    targets: list[WeightedTarget]
-    fallbacks: list[str]
-    shadow: ShadowTarget | None
-    sticky: str
-    timeout_seconds: float | None
-    updated_at: datetime
 
 
 class RouteDescriptions(msgspec.Struct):
@@ -87,60 +82,8 @@ class WeightsRequest(RequestObject, kw_only=True):
     lists: ClassVar = {"targets": WeightedTarget}
 
 
-class RouteMove(msgspec.Struct, kw_only=True):
-    moved_at: datetime
-    moved_by: str | None
-    reason: str | None
-    before: dict[str, Any] | None
-    """targets, fallbacks, shadow, sticky, timeout_seconds; null where there was no such Route."""
-    after: dict[str, Any] | None
-    """null where it was removed."""
-
-
 class RouteMoves(msgspec.Struct):
     data: list[RouteMove]
-
-
-class TargetEvidence(msgspec.Struct, kw_only=True):
-    target: str
-    is_whole: bool
-    """Nothing that belongs in it was forgotten."""
-    num_calls: int
-    num_answered: int
-    num_failed: int
-    num_refused: int
-    """By the callers' own mistakes."""
-    num_cancelled: int
-    errors: dict[str, int]
-    """The failed, by code."""
-    error_rate: float | None
-    """Of those that were answered or failed."""
-    seconds: Spread | None
-    first_token_seconds: Spread | None
-    tokens_per_second: Spread | None
-
-
-class ShadowEvidence(msgspec.Struct, kw_only=True):
-    target: str
-    is_whole: bool
-    num_calls: int
-    num_failed: int
-    num_compared: int
-    """Both texts were the likeliest ones, so that they can be compared."""
-    num_agreed: int
-    agreement: float | None
-    common_share: float | None
-    """How much of the longer text both begin with, on average."""
-    seconds: Spread | None
-    """What callers got."""
-    shadow_seconds: Spread | None
-
-
-class RouteEvidence(msgspec.Struct, kw_only=True):
-    """What became of the calls, as far as this server remembers: the last 4,096 of each target since it started."""
-
-    targets: list[TargetEvidence]
-    shadow: ShadowEvidence | None
 
 
 class EvidenceQuery(RequestObject, kw_only=True):
@@ -151,15 +94,19 @@ class EvidenceQuery(RequestObject, kw_only=True):
 @router.get("", summary="List the Routes", responses=openapi.answers(RouteDescriptions))
 @requires(Permission.ROUTES_READ)
 async def list_routes(request: Request) -> Response:
-    routes = await asyncio.to_thread(services_of(request).routes.list)
-    return json_response(RouteDescriptions([_route(route) for route in routes]))
+    routes = services_of(request).routes
+
+    def read() -> list[RouteDescription]:
+        return [describe_route(routes, route) for route in routes.list()]
+
+    return json_response(RouteDescriptions(await asyncio.to_thread(read)))
 
 
 @router.get("/{name}", summary="Say where a Route leads", responses=openapi.answers(RouteDescription))
 @requires(Permission.ROUTES_READ)
 async def get_route(request: Request, name: str) -> Response:
     route = await asyncio.to_thread(services_of(request).routes.get, name)
-    return json_response(_route(route))
+    return json_response(await _described(request, route))
 
 
 @router.put(
@@ -184,7 +131,7 @@ async def set_route(request: Request, name: str) -> Response:
         reason=asked.reason,
         actor=caller_of(request).actor,
     )
-    return json_response(_route(route))
+    return json_response(await _described(request, route))
 
 
 @router.put(
@@ -199,7 +146,7 @@ async def set_weights(request: Request, name: str) -> Response:
     asked = await parse_body(request, WeightsRequest)
     routes, shares = services_of(request).routes, percents(asked.targets)
     route = await asyncio.to_thread(routes.set_weights, name, shares, asked.reason, actor=caller_of(request).actor)
-    return json_response(_route(route))
+    return json_response(await _described(request, route))
 
 
 @router.get("/{name}/history", summary="Say what a Route was, and why", responses=openapi.answers(RouteMoves))
@@ -207,7 +154,7 @@ async def set_weights(request: Request, name: str) -> Response:
 async def get_route_history(request: Request, name: str) -> Response:
     """The newest move first. That of a Route that was removed is kept."""
     moves = await asyncio.to_thread(services_of(request).routes.history, name)
-    return json_response(RouteMoves([_move(move) for move in moves]))
+    return json_response(RouteMoves([describe_move(move) for move in moves]))
 
 
 @router.get("/{name}/evidence", summary="Say what became of a Route's calls", responses=openapi.answers(RouteEvidence))
@@ -228,6 +175,10 @@ async def remove_route(request: Request, name: str) -> Response:
     return Response(status_code=204)
 
 
+async def _described(request: Request, route: Route) -> RouteDescription:
+    return await asyncio.to_thread(describe_route, services_of(request).routes, route)
+
+
 def percents(targets: list[WeightedTarget]) -> dict[str, float]:
     """Raises BadRequest for a target that is named twice."""
     shares: dict[str, float] = {}
@@ -241,45 +192,14 @@ def percents(targets: list[WeightedTarget]) -> dict[str, float]:
     return shares
 
 
-def _route(route: Route) -> RouteDescription:
-    shadow = None if route.shadow is None else ShadowTarget(target=route.shadow.target, percent=route.shadow.percent)
-    return RouteDescription(
-        name=route.name,
-        target=route.target,
-        targets=[WeightedTarget(target=target, percent=percent) for target, percent in route.percent_of.items()],
-        fallbacks=list(route.fallbacks),
-        shadow=shadow,
-        sticky=route.sticky,
-        timeout_seconds=route.timeout_seconds,
-        updated_at=route.updated_at,
-    )
-
-
-def _move(move: Move) -> RouteMove:
-    def plain(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        return None if settings is None else dict(settings)
-
-    return RouteMove(
-        moved_at=move.moved_at,
-        moved_by=move.moved_by,
-        reason=move.reason,
-        before=plain(move.before),
-        after=plain(move.after),
-    )
-
-
 def _evidence(services: Services, route: Route, since: datetime | None) -> RouteEvidence:
     asked = dict.fromkeys([*route.percent_of, *route.fallbacks])
     windows = {target: services.evidence.window(route.name, target, since) for target in asked}
+    targets = [
+        msgspec.convert(asdict(window) | {"target": target}, TargetEvidence) for target, window in windows.items()
+    ]
     shadow = None
     if route.shadow is not None:
         agreement = services.evidence.agreement(route.name, route.shadow.target, since)
-        shadow = ShadowEvidence(target=route.shadow.target, **_fields(agreement))
-    return RouteEvidence(
-        targets=[TargetEvidence(target=target, **_fields(window)) for target, window in windows.items()],
-        shadow=shadow,
-    )
-
-
-def _fields(found: Window | Agreement) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in type(found).__dataclass_fields__}
+        shadow = msgspec.convert(asdict(agreement) | {"target": route.shadow.target}, ShadowEvidence)
+    return RouteEvidence(targets=targets, shadow=shadow)

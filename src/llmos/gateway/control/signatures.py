@@ -5,22 +5,15 @@ import asyncio
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from llmos.core.schemas.signatures import SignatureDescription
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response, services_of
 from llmos.gateway.http.requests import RequestObject, parse_body
-from llmos.models.versions.signatures import signer_of
+from llmos.models.descriptions import describe_signature
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}/signatures", tags=["signatures"])
-
-
-class SignatureDescription(msgspec.Struct, kw_only=True):
-    version: str
-    key: str
-    """The fingerprint of the key that it says to be of: sha256 of its PEM. Nothing is verified here."""
-    signature: str
-    """A sigstore bundle, in JSON."""
 
 
 class SignatureDescriptions(msgspec.Struct):
@@ -60,8 +53,5 @@ def _signatures(request: Request, name: str) -> SignatureDescriptions:
     registry = services_of(request).registry
     version = registry.resolve(name)
     return SignatureDescriptions(
-        [
-            SignatureDescription(version=version.ref, key=signer_of(signature), signature=signature)
-            for signature in registry.signatures.get(version)
-        ]
+        [describe_signature(version, signature) for signature in registry.signatures.get(version)]
     )

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from llmos import __version__
+from llmos.core.schemas.base import Description
 from llmos.gateway.http.open_paths import is_open
 
 _REF = "#/components/schemas/{name}"
@@ -63,6 +64,8 @@ def _schema(kind: type) -> dict[str, Any]:
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title="LLMOS", version=__version__, description=app.description, routes=app.routes)
     _, schemas = msgspec.json.schema_components(list(_types.values()), ref_template=_REF)
+    for name in _names_of_descriptions(Description) & schemas.keys():
+        schemas[name]["required"] = list(schemas[name]["properties"])  # The server sends every field.
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas)
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
@@ -72,3 +75,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             for operation in operations.values():
                 operation["security"] = []
     return document
+
+
+def _names_of_descriptions(kind: type[Description]) -> set[str]:
+    return {kind.__name__}.union(*(_names_of_descriptions(each) for each in kind.__subclasses__()))

@@ -4,7 +4,8 @@ import msgspec
 from sqlalchemy import select
 
 from llmos.core.database import Database
-from llmos.models.cards.card import Card, from_json, to_json
+from llmos.core.schemas.cards import Card
+from llmos.models.cards.card import from_json, to_json
 from llmos.models.tables import CardRow
 from llmos.models.versions.versions import Version
 

@@ -6,7 +6,7 @@ A limit is a policy with a number. One that compares with the parent says nothin
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from llmos.models.cards.card import Card
+from llmos.core.schemas.cards import Card, LimitVerdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,19 +20,6 @@ class Limit:
     says: Callable[[Card, float], str]
     """What the number means, as the beginning of a sentence."""
     shown: Callable[[float], str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What one limit says of one card."""
-
-    name: str
-    limit: float
-    value: float | None
-    """None: not measured, which is not passed."""
-    passes: bool
-    sentence: str
-    """The numbers, and where it failed what is needed."""
 
 
 def _percent(share: float) -> str:
@@ -117,7 +104,7 @@ def failed(card: Card | None, policies: Mapping[str, object]) -> list[str]:
     return [verdict.sentence for verdict in verdicts(card, policies) if not verdict.passes]
 
 
-def verdicts(card: Card | None, policies: Mapping[str, object]) -> list[Verdict]:
+def verdicts(card: Card | None, policies: Mapping[str, object]) -> list[LimitVerdict]:
     """Return what each limit that is set says of the card, in the order of LIMITS."""
     if card is None:
         return []
@@ -129,16 +116,16 @@ def verdicts(card: Card | None, policies: Mapping[str, object]) -> list[Verdict]
     return found
 
 
-def _verdict(card: Card, name: str, limit: Limit, bound: float) -> Verdict:
+def _verdict(card: Card, name: str, limit: Limit, bound: float) -> LimitVerdict:
     value = limit.measure(card)
     if value is None:
         reasons = [card.not_measured[field] for field in limit.fields if field in card.not_measured]
         why = reasons[0] if reasons else f"Measure it: llmos card {card.version} --measure"
         sentence = f"{name} is {limit.shown(bound)}, but {card.version}'s card lacks this number. {why}"
-        return Verdict(name=name, limit=bound, value=None, passes=False, sentence=sentence)
+        return LimitVerdict(name=name, limit=bound, value=None, passes=False, sentence=sentence)
     passes = value <= bound if limit.is_most else value >= bound
     allowed = "at most" if limit.is_most else "at least"
-    return Verdict(
+    return LimitVerdict(
         name=name,
         limit=bound,
         value=value,

@@ -17,6 +17,7 @@ from llmos.core.clock import utc_now
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.hardware import inspect_hardware
 from llmos.core.progress import Progress, no_progress
+from llmos.core.schemas.cards import Card, Comparison, LayerError, Layers, Machine, Memory, Quality, Rate, Text
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.evaluation import predictions, text
 from llmos.engine.evaluation.layers import Part, embedding_difference, layer_differences
@@ -24,7 +25,6 @@ from llmos.engine.evaluation.serving import Served
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.sizing.workloads import Timing, Workload, random_prompts
 from llmos.engine.spec import DecoderSpec
-from llmos.models.cards.card import Card, Comparison, LayerError, Layers, Machine, Memory, Quality, Rate, Text
 from llmos.models.cards.cards import Cards
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from html import escape
 
 from llmos.core.errors import Conflict
+from llmos.core.schemas.cards import Card, LimitVerdict
 from llmos.models.cards import plots as card_plots
-from llmos.models.cards.card import Card
 from llmos.models.cards.cards import Cards
-from llmos.models.cards.limits import Verdict
 from llmos.models.cards.rows import (
     MISSING,
     Row,
@@ -75,7 +74,7 @@ def siblings(registry: Registry, cards: Sequence[Card]) -> list[Card]:
     return found
 
 
-def page(cards: Sequence[Card], judged: Sequence[Sequence[Verdict]], family: Sequence[Card] = ()) -> str:
+def page(cards: Sequence[Card], judged: Sequence[Sequence[LimitVerdict]], family: Sequence[Card] = ()) -> str:
     """Return the page. `judged`: what the limits say of each card; `family`: the cards of what they are related to."""
     title = " and ".join(card.version for card in cards)
     body = [f"<h1>{escape(title)}</h1>", _lead(cards)]
@@ -121,7 +120,7 @@ def _cell(text: str) -> str:
     return f'<span class="missing">{escape(text)}</span>' if text == MISSING else escape(text)
 
 
-def _limits(judged: Sequence[Verdict]) -> list[str]:
+def _limits(judged: Sequence[LimitVerdict]) -> list[str]:
     if not judged:
         return []
     items = [

@@ -1,13 +1,10 @@
 """A card as rows that a person reads: on a terminal and on the page. Numbers that nobody measured have no text."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from llmos.models.cards.card import Card
-from llmos.models.cards.limits import Verdict
+from llmos.core.schemas.cards import Card, LimitVerdict
 
 Number = Callable[[Card], float | None]
 
@@ -290,13 +287,7 @@ def layers_text(card: Card) -> str:
     return " ".join(parts)
 
 
-def as_plain(card: Card, judged: Sequence[Verdict]) -> dict[str, Any]:
-    """Return the card as JSON has it, with what the limits say of it now."""
-    plain: dict[str, Any] = msgspec.to_builtins(card)
-    return plain | {"limits": [asdict(verdict) for verdict in judged]}
-
-
-def verdict_text(verdict: Verdict) -> str:
+def verdict_text(verdict: LimitVerdict) -> str:
     return f"{'pass' if verdict.passes else 'FAIL'}  {verdict.sentence}"
 
 

@@ -1,0 +1,114 @@
+"""A Deployment: what is wanted of a Version, what runs, and what happened to it."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from llmos.core.schemas.base import Description
+
+
+class ReplicaLoad(Description, frozen=True, kw_only=True):
+    """How busy a replica is."""
+
+    num_running: int = 0
+    num_waiting: int = 0
+    num_free_blocks: int = 0
+    num_cached_blocks: int = 0
+    """Free blocks that hold a prefix until they are needed."""
+    num_preemptions: int = 0
+    num_steps: int = 0
+
+
+class ReplicaReady(Description, frozen=True, kw_only=True):
+    """What a replica reported when its model was loaded: memory, kernels, threads, context window."""
+
+    type: str = "ready"
+    family: str = ""
+    context_length: int = 0
+    vocab_size: int = 0
+    has_template: bool = False
+    num_blocks: int = 0
+    weight_bytes: int = 0
+    kv_bytes: int = 0
+    load_seconds: float = 0.0
+    isa: str = ""
+    threads: int = 0
+    shares_weights: bool = False
+    """All replicas of the model map the same file of weights."""
+
+
+class ReplicaDescription(Description, frozen=True, kw_only=True):
+    state: str = ""
+    """`loading`, `ready`, `stuck`, `failed` or `stopped`."""
+    since: datetime | None = None
+    pid: int | None = None
+    tokens_in_flight: int = 0
+    """Prompt tokens that aren't computed yet and tokens that may still be generated, of its open requests."""
+    restarts: int = 0
+    error: str | None = None
+    percent_loaded: float | None = None
+    seconds_left: float | None = None
+    load: ReplicaLoad | None = None
+    ready: ReplicaReady | None = None
+
+
+class DeploymentSpec(Description, frozen=True, kw_only=True):
+    """What a Version was deployed with."""
+
+    version: str = ""
+    min_replicas: int = 0
+    max_replicas: int = 0
+    runner: str = ""
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Engine options that differ from the server's."""
+    idle_seconds: int | None = None
+    """It is unloaded after this long without a request; null: never."""
+    keep_warm: bool = False
+    """It is never unloaded."""
+    forced: bool = False
+    """It was deployed although its card fails a limit."""
+    asleep: bool = False
+    """It is unloaded until the next request."""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+class DeploymentDescription(Description, frozen=True, kw_only=True):
+    """A Version that is deployed, or that the server runs."""
+
+    version: str = ""
+    state: str = ""
+    """`loading`, `ready`, `stuck`, `failed`, `stopped` or `asleep`."""
+    reason: str | None = None
+    """Why it can't answer at once; null if it can."""
+    replicas_ready: int = 0
+    replicas_wanted: int = 0
+    replicas: list[ReplicaDescription] = msgspec.field(default_factory=list)
+    percent_loaded: float | None = None
+    """Of the replica that finishes loading next; null if none is loading."""
+    seconds_left: float | None = None
+    """Until that replica is loaded; null if that isn't known."""
+    wanted: DeploymentSpec | None = None
+    """What it was deployed with; null if it was loaded on demand."""
+    pid: int | None = None
+    restarts: int = 0
+    since: datetime | None = None
+    """When it entered this state."""
+    error: str | None = None
+    """Why it failed, or why it is being restarted."""
+    load: ReplicaLoad | None = None
+    """The sum over its replicas."""
+    ready: ReplicaReady | None = None
+
+
+class DeploymentEventDescription(Description, frozen=True, kw_only=True):
+    """One thing that happened to a Deployment."""
+
+    at: datetime | None = None
+    kind: str = ""
+    """`deployed`, `changed`, `slept`, `woken`, `scaled`, `ready`, `died`, `failed` or `removed`."""
+    actor: str | None = None
+    """Who caused it: a key, a user or a part of the server. null in events from before this was recorded."""
+    reason: str = ""
+    data: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -1,0 +1,102 @@
+"""A model's Versions, what is known around each, and the catalog's models."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from llmos.core.schemas.base import Description
+from llmos.core.schemas.cards import Card
+
+
+class ModelDescription(Description, frozen=True, kw_only=True):
+    """A Version."""
+
+    name: str = ""
+    """The name that was asked for, or the model's."""
+    version: str = ""
+    """The reference of the Version, such as `smollm2@1`."""
+    digest: str | None = None
+    """null for a model that a provider runs, as every other field that isn't known."""
+    family: str = ""
+    format: str = ""
+    quantization: str | None = None
+    parameters: int | None = None
+    context_length: int | None = None
+    sampling: dict[str, float] = msgspec.field(default_factory=dict)
+    """The sampling options of a request that gives none: what the model's makers recommend."""
+    size_bytes: int = 0
+    license: str | None = None
+    source: str | None = None
+    parent: str | None = None
+    """The digest of the Version that it was made from."""
+    recipe: dict[str, Any] | None = None
+    """How it was made from its parent."""
+    made_by: str | None = None
+    """The user who made or imported it."""
+    description: str | None = None
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+    """The Version's own tags. A tag without a value has an empty one."""
+    model_description: str | None = None
+    model_tags: dict[str, str] = msgspec.field(default_factory=dict)
+    """The tags of the model, which all of its Versions share."""
+    created_at: datetime | None = None
+
+
+class ModelFile(Description, frozen=True, kw_only=True):
+    name: str = ""
+    digest: str = ""
+    size_bytes: int = 0
+    path: str | None = None
+    """null for a file on another machine."""
+
+
+class ModelDetails(ModelDescription, frozen=True, kw_only=True):
+    """A Version with its files, aliases and siblings."""
+
+    versions: list[str] = msgspec.field(default_factory=list)
+    """The references of all Versions of the model."""
+    aliases: list[str] = msgspec.field(default_factory=list)
+    """The aliases that point at this Version."""
+    made_from: str | None = None
+    """The reference of the Version that it was made from; its digest if that Version isn't stored here."""
+    runs: bool = True
+    """This engine can run it."""
+    unsupported: str | None = None
+    """Why this engine can't run it."""
+    files: list[ModelFile] = msgspec.field(default_factory=list)
+
+
+class MadeDescription(ModelDescription, frozen=True, kw_only=True):
+    """A Version that `quantize` or `prune` made."""
+
+    was_here: bool = False
+    """The same recipe had made it from the same parent before."""
+    remark: str | None = None
+    """What to know about the parent."""
+    card: Card | None = None
+    """null if it wasn't measured."""
+
+
+class RemovalDescription(Description, frozen=True, kw_only=True):
+    """What was removed."""
+
+    versions: list[str] = msgspec.field(default_factory=list)
+    aliases: list[str] = msgspec.field(default_factory=list)
+    freed_bytes: int = 0
+
+
+class CatalogEntryDescription(Description, frozen=True, kw_only=True):
+    """A model that `llmos pull` knows by name."""
+
+    name: str = ""
+    description: str = ""
+    license: str = ""
+    template: str = ""
+    """`own`: its files have a chat template. `none`: it doesn't chat."""
+    download_bytes: int = 0
+    """From the first source."""
+    sources: list[str] = msgspec.field(default_factory=list)
+    """In the order in which they are tried."""
+    here: bool = False
+    """A Version of it is stored."""

@@ -1,0 +1,47 @@
+"""A Rollout and its events."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from llmos.core.schemas.base import Description
+
+
+class RolloutDescription(Description, frozen=True, kw_only=True):
+    """A Version that takes over a Route step by step."""
+
+    id: int = 0
+    route: str = ""
+    version: str = ""
+    state: str = ""
+    """`starting`, `running`, `finished`, `rolled_back` or `stopped`."""
+    percent: float = 0.0
+    """The share of the Route's calls that the Version gets now."""
+    step: int = -1
+    """The index into `steps`; -1 while it is starting."""
+    steps: list[float] = msgspec.field(default_factory=list)
+    gate: str = ""
+    min_calls: int = 0
+    max_hold_seconds: int | None = None
+    num_cases: int = 0
+    before: dict[str, float] = msgspec.field(default_factory=dict)
+    """The Route's targets and weights before it began."""
+    baseline: dict[str, float] = msgspec.field(default_factory=dict)
+    scores: dict[str, float] = msgspec.field(default_factory=dict)
+    reason: str = ""
+    """Why it is in its state, with the numbers."""
+    begun_by: str | None = None
+    step_began_at: datetime | None = None
+    created_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class RolloutEventDescription(Description, frozen=True, kw_only=True):
+    at: datetime | None = None
+    kind: str = ""
+    """`began`, `stepped`, `finished`, `rolled_back` or `stopped`."""
+    actor: str | None = None
+    """Who caused it: a key, a user or a part of the server. null in events from before this was recorded."""
+    reason: str = ""
+    data: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -1,0 +1,111 @@
+"""A Route, its moves, and the outcomes of its calls."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from llmos.core.schemas.base import Description
+
+
+class RouteTarget(Description, frozen=True, kw_only=True):
+    target: str = ""
+    """The reference of a model, or remote:PROVIDER/MODEL."""
+    percent: float = 100.0
+    """The share of the calls that it gets. The targets of a Route add up to 100."""
+
+
+class RouteDescription(Description, frozen=True, kw_only=True):
+    """A name that callers ask for, and the models that answer."""
+
+    name: str = ""
+    target: str = ""
+    """The target that gets most of the calls: the reference of a model, or remote:PROVIDER/MODEL."""
+    version: str | None = None
+    """The Version that `target` names now; null if there is none."""
+    targets: list[RouteTarget] = msgspec.field(default_factory=list)
+    fallbacks: list[str] = msgspec.field(default_factory=list)
+    """Tried in this order when a target fails before its first token."""
+    shadow: RouteTarget | None = None
+    """A target that also runs a share of the calls, to compare."""
+    sticky: str = ""
+    """`user`, `caller` or `none`: whose calls always go to the same target."""
+    timeout_seconds: float | None = None
+    """The limit for the first token, or for a whole answer that isn't streamed."""
+    updated_at: datetime | None = None
+
+
+class RouteMove(Description, frozen=True, kw_only=True):
+    """A change of a Route."""
+
+    moved_at: datetime | None = None
+    moved_by: str | None = None
+    reason: str | None = None
+    before: dict[str, Any] | None = None
+    """targets, fallbacks, shadow, sticky, timeout_seconds; null if the Route didn't exist."""
+    after: dict[str, Any] | None = None
+    """null if it was removed."""
+
+
+class Spread(Description, frozen=True, kw_only=True):
+    """How measured values are distributed."""
+
+    num: int = 0
+    mean: float = 0.0
+    p50: float = 0.0
+    p95: float = 0.0
+    p99: float = 0.0
+
+
+class TargetEvidence(Description, frozen=True, kw_only=True):
+    """The outcomes of a target's calls."""
+
+    target: str = ""
+    is_whole: bool = True
+    """No call of the window was forgotten."""
+    num_calls: int = 0
+    num_answered: int = 0
+    num_failed: int = 0
+    num_refused: int = 0
+    """Calls that failed because of a mistake of the caller."""
+    num_cancelled: int = 0
+    errors: dict[str, int] = msgspec.field(default_factory=dict)
+    """The number of failed calls by error code."""
+    error_rate: float | None = None
+    """Failed calls as a share of those that were answered or failed."""
+    seconds: Spread | None = None
+    first_token_seconds: Spread | None = None
+    tokens_per_second: Spread | None = None
+
+
+class ShadowEvidence(Description, frozen=True, kw_only=True):
+    """How a shadow's answers compare with those that callers got."""
+
+    target: str = ""
+    is_whole: bool = True
+    num_calls: int = 0
+    num_failed: int = 0
+    num_compared: int = 0
+    """Calls whose two texts can be compared: both were decoded greedily."""
+    num_agreed: int = 0
+    agreement: float | None = None
+    """The share of the compared calls whose texts are equal."""
+    common_share: float | None = None
+    """The share of the longer text that both begin with, on average."""
+    seconds: Spread | None = None
+    """Of the answers that callers got."""
+    shadow_seconds: Spread | None = None
+
+
+class RouteEvidence(Description, frozen=True, kw_only=True):
+    """The outcomes of a Route's calls that the server remembers: the last 4,096 of each target since it started."""
+
+    targets: list[TargetEvidence] = msgspec.field(default_factory=list)
+    shadow: ShadowEvidence | None = None
+
+
+class RouteDetails(RouteDescription, frozen=True, kw_only=True):
+    """A Route with the outcomes of its calls."""
+
+    evidence: RouteEvidence | None = None
+    """null if no server that runs the Route answers."""

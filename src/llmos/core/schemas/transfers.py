@@ -1,0 +1,14 @@
+"""A Version that was pushed or exported."""
+
+from llmos.core.schemas.base import Description
+
+
+class PushDescription(Description, frozen=True, kw_only=True):
+    location: str = ""
+    """What `llmos pull` takes to get it."""
+    sent_bytes: int = 0
+
+
+class ExportDescription(Description, frozen=True, kw_only=True):
+    path: str = ""
+    size_bytes: int = 0

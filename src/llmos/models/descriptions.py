@@ -1,0 +1,151 @@
+"""The descriptions of what models/ keeps: Versions, aliases, labels, policies, cards."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llmos.core.schemas.aliases import AliasMoveDescription, AliasSpan
+from llmos.core.schemas.cards import Card, CardDescription, LimitVerdict
+from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
+from llmos.core.schemas.models import (
+    CatalogEntryDescription,
+    MadeDescription,
+    ModelDescription,
+    ModelDetails,
+    ModelFile,
+    RemovalDescription,
+)
+from llmos.core.schemas.policies import PolicyDescription
+from llmos.core.schemas.signatures import SignatureDescription
+from llmos.models.versions.signatures import signer_of
+from llmos.models.versions.versions import Labels, Removed, Version
+
+if TYPE_CHECKING:
+    from llmos.models.catalog import Entry
+    from llmos.models.making import Made
+    from llmos.models.policies import Policy
+    from llmos.models.registry import Registry
+    from llmos.models.versions.aliases import AliasMove, Span
+    from llmos.models.versions.labels import LabelChange, Subject
+
+
+def describe_version(
+    version: Version, labels: "Mapping[Subject, Labels]", *, name: str | None = None
+) -> ModelDescription:
+    """Describe a Version. `labels`: those of all models and Versions. `name`: the name that was asked for."""
+    own = labels.get((version.model, version.number), Labels())
+    model = labels.get((version.model, 0), Labels())
+    return ModelDescription(
+        name=name or version.model,
+        version=version.ref,
+        digest=version.digest,
+        family=version.family,
+        format=version.format,
+        quantization=version.quantization,
+        parameters=version.parameters,
+        context_length=version.context_length,
+        sampling=dict(version.sampling),
+        size_bytes=version.size,
+        license=version.license,
+        source=version.source,
+        parent=version.parent,
+        recipe=None if version.recipe is None else dict(version.recipe),
+        made_by=version.made_by,
+        description=own.description,
+        tags=dict(own.tags),
+        model_description=model.description,
+        model_tags=dict(model.tags),
+        created_at=version.created_at,
+    )
+
+
+def describe_details(
+    registry: "Registry", version: Version, *, name: str | None = None, has_paths: bool = False
+) -> ModelDetails:
+    """Describe a Version and what is known around it. `has_paths`: with the paths of its files on this machine."""
+    details = registry.show(version.ref)
+    paths = registry.files(version) if has_paths else {}
+    return ModelDetails(
+        **_fields(describe_version(version, registry.labels.all(), name=name)),
+        versions=list(details.versions),
+        aliases=list(details.aliases),
+        made_from=details.made_from,
+        runs=details.unsupported is None,
+        unsupported=details.unsupported,
+        files=[
+            ModelFile(
+                name=file.name,
+                digest=file.digest,
+                size_bytes=file.size,
+                path=str(paths[file.name]) if has_paths else None,
+            )
+            for file in version.files
+        ],
+    )
+
+
+def describe_made(registry: "Registry", made: "Made", card: Card | None) -> MadeDescription:
+    described = describe_version(made.version, registry.labels.all())
+    return MadeDescription(**_fields(described), was_here=made.was_here, remark=made.remark, card=card)
+
+
+def describe_removal(removed: Removed) -> RemovalDescription:
+    return RemovalDescription(
+        versions=list(removed.versions), aliases=list(removed.aliases), freed_bytes=removed.freed_bytes
+    )
+
+
+def describe_entry(entry: "Entry", names: Sequence[str]) -> CatalogEntryDescription:
+    """Describe a model of the catalog. `names`: the models that are stored."""
+    return CatalogEntryDescription(
+        name=entry.name,
+        description=entry.description,
+        license=entry.license,
+        template=entry.template,
+        download_bytes=entry.sources[0].download_size,
+        sources=[source.location for source in entry.sources],
+        here=entry.name in names,
+    )
+
+
+def describe_alias_move(model: str, move: "AliasMove") -> AliasMoveDescription:
+    return AliasMoveDescription(
+        name=f"{model}:{move.alias}",
+        model=model,
+        alias=move.alias,
+        was=move.was,
+        now=move.now,
+        at=move.at,
+        by=move.actor,
+    )
+
+
+def describe_span(span: "Span") -> AliasSpan:
+    return AliasSpan(version=span.version, since=span.since, until=span.until)
+
+
+def describe_labels(labels: Labels) -> LabelsDescription:
+    return LabelsDescription(description=labels.description, tags=dict(labels.tags))
+
+
+def describe_label_change(change: "LabelChange") -> LabelChangeDescription:
+    return LabelChangeDescription(
+        subject=change.subject, what=change.what, was=change.was, now=change.now, at=change.at, by=change.actor
+    )
+
+
+def describe_policy(policy: "Policy") -> PolicyDescription:
+    return PolicyDescription(
+        name=policy.name, value=policy.value, updated_at=policy.updated_at, updated_by=policy.updated_by
+    )
+
+
+def describe_card(card: Card, verdicts: Sequence[LimitVerdict]) -> CardDescription:
+    return CardDescription(**_fields(card), limits=list(verdicts))
+
+
+def describe_signature(version: Version, signature: str) -> SignatureDescription:
+    return SignatureDescription(version=version.ref, key=signer_of(signature), signature=signature)
+
+
+def _fields(described: ModelDescription | Card) -> dict[str, Any]:
+    return {name: getattr(described, name) for name in described.__struct_fields__}
