@@ -14,7 +14,7 @@ from llmos.core.schemas.deployments import (
     ReplicaLoad,
     ReplicaReady,
 )
-from llmos.core.schemas.models import ModelDetails
+from llmos.core.schemas.models import VersionDetails
 from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteDescription, RouteMove, RouteTarget
@@ -178,9 +178,9 @@ def describe_provider(provider: "Provider") -> ProviderDescription:
     )
 
 
-def describe_remote_model(name: str, model: "ServedModel") -> ModelDetails:
+def describe_remote_model(name: str, model: "ServedModel") -> VersionDetails:
     """Describe a model that a provider runs: little is known about it. `name`: the name that was asked for."""
-    return ModelDetails(
+    return VersionDetails(
         name=name,
         version=model.ref,
         family="remote",

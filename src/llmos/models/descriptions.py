@@ -10,9 +10,9 @@ from llmos.core.schemas.models import (
     CatalogEntryDescription,
     MadeDescription,
     ModelDescription,
-    ModelDetails,
     ModelFile,
     RemovalDescription,
+    VersionDetails,
 )
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.core.schemas.signatures import SignatureDescription
@@ -60,11 +60,11 @@ def describe_version(
 
 def describe_details(
     registry: "Registry", version: Version, *, name: str | None = None, has_paths: bool = False
-) -> ModelDetails:
+) -> VersionDetails:
     """Describe a Version and what is known around it. `has_paths`: with the paths of its files on this machine."""
     details = registry.show(version.ref)
     paths = registry.files(version) if has_paths else {}
-    return ModelDetails(
+    return VersionDetails(
         **_fields(describe_version(version, registry.labels.all(), name=name)),
         versions=list(details.versions),
         aliases=list(details.aliases),

@@ -51,7 +51,7 @@ class ModelFile(Description, frozen=True, kw_only=True):
     """null for a file on another machine."""
 
 
-class ModelDetails(ModelDescription, frozen=True, kw_only=True):
+class VersionDetails(ModelDescription, frozen=True, kw_only=True):
     """A Version with its files, aliases and siblings."""
 
     versions: list[str] = msgspec.field(default_factory=list)

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from llmos.core.schemas.models import ModelDescription, ModelDetails
+from llmos.core.schemas.models import ModelDescription, VersionDetails
 from llmos.deployments.descriptions import describe_remote_model
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
@@ -49,14 +49,14 @@ async def list_versions(request: Request) -> Response:
     "/models/{name:path}/details",
     tags=["models"],
     summary="Describe a Version with its files, aliases and siblings",
-    responses=openapi.answers(ModelDetails),
+    responses=openapi.answers(VersionDetails),
 )
 @requires(Permission.MODELS_READ)
 async def get_details(request: Request, name: str) -> Response:
     """`name` is a Route or a reference. Takes longer than the description: the Version's files are read."""
     services = services_of(request)
 
-    def read() -> ModelDetails:
+    def read() -> VersionDetails:
         served = services.routes.resolve_primary(name)
         if served.number is None:
             return describe_remote_model(name, served)
