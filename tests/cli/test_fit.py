@@ -11,6 +11,8 @@ from llmos.core.hardware import Hardware, inspect_hardware
 from llmos.engine import loading
 from llmos.engine.sizing import fit as fitting
 from llmos.engine.sizing import machine as machines
+from llmos.engine.sizing import measure
+from llmos.engine.sizing.probe import ProbeModels
 
 
 @pytest.fixture(autouse=True)
@@ -20,10 +22,15 @@ def small_machine(monkeypatch: pytest.MonkeyPatch) -> Hardware:
     monkeypatch.setattr(fitting, "inspect_hardware", lambda: hardware)
     monkeypatch.setattr(loading, "inspect_hardware", lambda: hardware)
     monkeypatch.setattr(machines, "inspect_hardware", lambda: hardware)
-    for name in ("_NARROW", "_MIDDLE", "_WIDE", "_SMALL"):
-        spec = machines._decoder(256 * (1 + len(name) % 3), 256, 1)
-        monkeypatch.setattr(machines, name, spec)
-    monkeypatch.setattr(machines, "_ATTENDING", tuple(replace(each, num_layers=1) for each in machines._ATTENDING))
+    monkeypatch.setattr(measure, "inspect_hardware", lambda: hardware)
+    whole = ProbeModels()
+    small = ProbeModels(
+        narrow=replace(whole.narrow, num_layers=1),
+        middle=replace(whole.middle, num_layers=1),
+        wide=replace(whole.wide, num_layers=2),
+        small=replace(whole.small, num_layers=1),
+    )
+    monkeypatch.setattr(measure, "ProbeModels", lambda: small)
     return hardware
 
 
