@@ -17,7 +17,7 @@ from llmos.core.suggest import nearest
 from llmos.deployments.backend import Target
 from llmos.deployments.local_backend import LocalTarget
 from llmos.deployments.providers.provider_model import ProviderModel
-from llmos.deployments.replicas.pool import Usage
+from llmos.deployments.replicas.pool import Activity
 from llmos.deployments.routing.route import Move, Route
 from llmos.deployments.routing.routes import NameTargets
 from llmos.engine.checkpoint.metadata import Metadata
@@ -254,8 +254,8 @@ class FakePool:
     def status(self) -> list[FakeStatus]:
         return self.replicas
 
-    def usage(self, version: str) -> Usage:
-        return Usage()
+    def activity(self, version: str) -> Activity:
+        return Activity()
 
     def scale(self, version: str, files: Mapping[str, Path], num_replicas: int, config: object) -> None:
         """Its replicas are what the test wrote down."""
@@ -263,7 +263,7 @@ class FakePool:
     def release(self, version: str) -> None:
         """As scale."""
 
-    def tend(self) -> None:
+    def retry_failed(self) -> None:
         """None of them ever fails."""
 
     async def discard(self, version: str) -> None:

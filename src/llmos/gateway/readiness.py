@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from llmos.deployments.replicas.status import State, VersionStatus
+from llmos.deployments.replicas.status import ReplicaState, VersionStatus
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReadiness:
     version: str
-    state: State
+    state: ReplicaState
     reason: str | None
     """Why it can't answer at once. None where it can."""
 
@@ -29,8 +29,8 @@ class Readiness:
 
 
 def _readiness(version: str, status: VersionStatus | None) -> ModelReadiness:
-    state: State = status.state if status else "loading"
-    reasons: dict[State, str] = {
+    state: ReplicaState = status.state if status else "loading"
+    reasons: dict[ReplicaState, str] = {
         "loading": f"{version} is being loaded.",
         "stuck": f"{version} gives no sign of life. If it goes on like this, it is started again.",
         "failed": f"{version} can't be loaded.",

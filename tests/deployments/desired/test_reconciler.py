@@ -38,10 +38,10 @@ class House:
     async def settle(self):
         """Two passes, and in between everything that was begun comes to its end."""
         await self.reconcile()
-        for replica_set in self.pool._replica_sets.values():
-            if loads := [slot.loading for slot in replica_set.slots if slot.loading]:
+        for replica_set in self.pool.replica_sets.values():
+            if loads := [slot.load_task for slot in replica_set.slots if slot.load_task]:
                 await asyncio.wait(loads)
-            await asyncio.gather(*replica_set._leaving.values())
+            await replica_set.wait_until_gone()
         await self.reconcile()
 
     async def ask(self, ref="m@1", **sampling):
@@ -56,7 +56,7 @@ class House:
         return [event.kind for event in self.deployments.history(ref)]
 
     def pass_time(self, seconds, ref="m@1"):
-        self.pool._replica_sets[ref].last_asked_at -= seconds
+        self.pool.replica_sets[ref].last_used_at -= seconds
 
 
 @pytest.fixture(scope="module")
@@ -187,11 +187,11 @@ def test_a_replica_that_dies_comes_back_and_the_history_says_so(live_in):
     async def test(house):
         house.deployments.deploy("m", actor="ada")
         await house.settle()
-        slot = house.pool._replica_sets["m@1"].slots[0]
+        slot = house.pool.replica_sets["m@1"].slots[0]
         os.kill(house.status().pid, signal.SIGKILL)
         await slot.replica.lost
         await asyncio.sleep(0)
-        await slot.report
+        await slot.death_report
         await house.settle()
         assert house.status().num_ready == 1
         assert house.happened() == ["deployed", "ready", "died", "ready"]
@@ -209,7 +209,7 @@ def test_what_can_not_be_loaded_says_why_and_is_tried_again(live_in, playable):
         assert house.happened() == ["deployed", "failed"]
         playable("m@1")
         house.reconciler._state = None
-        house.pool._replica_sets["m@1"].slots[0]._rests_until = 0
+        house.pool.replica_sets["m@1"].slots[0].retry_at = 0
         await house.settle()
         assert house.status().num_ready == 1
 

@@ -1,4 +1,4 @@
-"""Load on demand, survive every death, end cleanly: no request is ever left hanging."""
+"""The pool: versions load on demand, replicas that die are restarted, and every request ends."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ def states(pool):
 
 
 def slot_of(pool, version="m@1"):
-    [slot] = pool._replica_sets[version].slots
+    [slot] = pool.replica_sets[version].slots
     return slot
 
 
@@ -62,7 +62,7 @@ def test_the_first_request_loads_the_version(run_with, fake_model):
     run_with(test)
 
 
-def test_callers_at_the_same_time_share_one_load(run_with, fake_model, tmp_path):
+def test_concurrent_requests_share_one_load(run_with, fake_model, tmp_path):
     log = tmp_path / "loads"
 
     async def test(pool):
@@ -74,7 +74,7 @@ def test_callers_at_the_same_time_share_one_load(run_with, fake_model, tmp_path)
     run_with(test)
 
 
-def test_a_caller_that_goes_away_does_not_stop_the_load_for_the_others(run_with, fake_model, tmp_path):
+def test_a_cancelled_request_does_not_cancel_the_load_that_others_wait_for(run_with, fake_model, tmp_path):
     log = tmp_path / "loads"
 
     async def test(pool):
@@ -98,19 +98,19 @@ def test_versions_run_side_by_side(run_with, fake_model):
     run_with(test)
 
 
-def test_a_bad_model_fails_its_callers_and_is_tried_anew_by_the_next(run_with, fake_model):
+def test_a_bad_model_fails_its_requests_and_the_next_request_loads_it_again(run_with, fake_model):
     async def test(pool):
         with pytest.raises(BadModelFile, match="torn"):
             await pool.ensure("m@1", fake_model("bad", refuse="torn"))
         [status] = pool.status()
         assert (status.state, status.error, status.pid) == ("failed", "torn", None)
-        await pool.ensure("m@1", fake_model("mended"))
+        await pool.ensure("m@1", fake_model("repaired"))
         assert states(pool) == {"m@1": "ready"}
 
     run_with(test)
 
 
-def test_a_death_while_loading_is_tried_again(run_with, fake_model, tmp_path):
+def test_a_load_whose_process_dies_is_tried_again(run_with, fake_model, tmp_path):
     log = tmp_path / "loads"
 
     async def test(pool):
@@ -120,7 +120,7 @@ def test_a_death_while_loading_is_tried_again(run_with, fake_model, tmp_path):
     run_with(test)
 
 
-def test_a_process_that_always_dies_while_loading_fails_its_callers(run_with, fake_model):
+def test_a_load_whose_process_always_dies_fails_its_requests(run_with, fake_model):
     async def test(pool):
         files = fake_model(die_loading=1000)
         failures = await asyncio.gather(
@@ -134,18 +134,18 @@ def test_a_process_that_always_dies_while_loading_fails_its_callers(run_with, fa
     run_with(test)
 
 
-def test_a_request_that_had_no_token_yet_is_tried_again_when_its_replica_dies(run_with, fake_model):
+def test_a_request_without_a_token_is_tried_again_when_its_replica_dies(run_with, fake_model):
     async def test(pool):
         files = fake_model(die_computing=1)
         events = await collect(pool.generate("m@1", files, generate(tokens=[13, 1], max_tokens=4)))
-        assert [type(event) for event in events] == [Started] + [Delta] * 4, "Started is said once"
+        assert [type(event) for event in events] == [Started] + [Delta] * 4, "Started comes once"
         assert tokens_of(events[1:]) == continuation([13, 1], 4)
         assert pool.status()[0].restarts == 1
 
     run_with(test)
 
 
-def test_a_request_that_kills_every_replica_is_tried_once_more_and_then_fails(run_with, fake_model):
+def test_a_request_that_kills_its_replica_twice_fails(run_with, fake_model):
     async def test(pool):
         with pytest.raises(ReplicaFailed, match="killed by signal 9"):
             await collect(pool.generate("m@1", fake_model(die_computing=2), generate(tokens=[13, 1])))
@@ -154,7 +154,7 @@ def test_a_request_that_kills_every_replica_is_tried_once_more_and_then_fails(ru
     run_with(test)
 
 
-def test_a_prompt_is_counted_where_it_would_run(run_with, fake_model):
+def test_prompt_tokens_are_counted_by_a_replica(run_with, fake_model):
     async def test(pool):
         files = fake_model()
         assert await pool.count("m@1", files, generate(tokens=range(17))) == 17
@@ -170,7 +170,7 @@ def test_a_prompt_is_counted_where_it_would_run(run_with, fake_model):
     run_with(test)
 
 
-def test_kill_9_under_load_ends_every_request_in_an_answer_or_an_error(run_with, fake_model):
+def test_every_request_ends_when_its_replica_is_killed_under_load(run_with, fake_model):
     async def test(pool):
         files = fake_model()
         streams = [pool.generate("m@1", files, generate(f"r{i}", max_tokens=LONG)) for i in range(4)]
@@ -181,7 +181,7 @@ def test_kill_9_under_load_ends_every_request_in_an_answer_or_an_error(run_with,
         os.kill(before.pid, signal.SIGKILL)
         failures = await asyncio.gather(*map(collect, streams), return_exceptions=True)
         assert [type(failure) for failure in failures] == [ReplicaFailed] * 4
-        # It comes back by itself, and answers.
+        # It is restarted without a request, and answers.
         events = await collect(pool.generate("m@1", files, generate(max_tokens=3)))
         assert tokens_of(events[1:]) == continuation([1, 2, 3], 3)
         [after] = pool.status()
@@ -191,20 +191,20 @@ def test_kill_9_under_load_ends_every_request_in_an_answer_or_an_error(run_with,
     run_with(test)
 
 
-def test_a_dead_replica_is_restarted_without_being_asked(run_with, fake_model):
+def test_a_dead_replica_is_restarted_without_a_request(run_with, fake_model):
     async def test(pool):
         await pool.ensure("m@1", fake_model())
         slot = slot_of(pool)
         os.kill(pool.status()[0].pid, signal.SIGKILL)
         await slot.replica.lost
         assert states(pool) == {"m@1": "loading"}
-        await slot.loading
+        await slot.load_task
         assert states(pool) == {"m@1": "ready"}
 
     run_with(test)
 
 
-def test_the_log_tells_of_every_death(run_with, fake_model, caplog):
+def test_every_death_is_logged(run_with, fake_model, caplog):
     async def test(pool):
         await pool.ensure("m@1", fake_model(die_loading=1))
         pid = pool.status()[0].pid
@@ -213,7 +213,7 @@ def test_the_log_tells_of_every_death(run_with, fake_model, caplog):
         await pool.ensure("m@1", fake_model())
         loading, serving = caplog.messages
         assert loading == "m@1: The model's process was killed by signal 9 while it loaded the model."
-        assert serving == f"m@1: The model's process {pid} was killed by signal 9. It is started again."
+        assert serving == f"m@1: The model's process {pid} was killed by signal 9. It is being restarted."
 
     run_with(test)
 
@@ -221,75 +221,74 @@ def test_the_log_tells_of_every_death(run_with, fake_model, caplog):
 SHORT = ReplicaTimeouts(silence_seconds=0.3, first_silence_seconds=0.3, num_steps=0)
 
 
-def test_a_stuck_replica_is_replaced_and_the_next_request_answered(run_with, fake_model, caplog):
+def test_a_stuck_replica_is_restarted_and_answers_the_next_request(run_with, fake_model, caplog):
     async def test(pool):
         files = fake_model()
         running = pool.generate("m@1", files, generate(max_tokens=LONG))
         while not isinstance(await anext(running), Delta):
             pass
         os.kill(pool.status()[0].pid, signal.SIGSTOP)
-        watchdog = slot_of(pool).replica._watchdog
-        watchdog._timeouts = SHORT  # not before: however slow this machine is, nobody is blamed for that
+        watchdog = slot_of(pool).replica.watchdog
+        watchdog.timeouts = SHORT  # Only now: a slow machine must not end the test earlier.
         watchdog.pause()
-        watchdog.watch()
+        watchdog.start()
         with pytest.raises(ReplicaFailed, match="gave no sign of life"):
             await collect(running)
         events = await collect(pool.generate("m@1", files, generate(max_tokens=3)))
         assert tokens_of(events[1:]) == continuation([1, 2, 3], 3)
         [status] = pool.status()
         assert (status.state, status.restarts, status.error) == ("ready", 1, None)
-        [told] = caplog.messages
-        assert "gave no sign of life for" in told
-        assert "LLMOS_STUCK_SECONDS" in told
+        [message] = caplog.messages
+        assert "gave no sign of life for" in message
+        assert "LLMOS_STUCK_SECONDS" in message
 
     run_with(test)
 
 
-def test_a_request_that_had_no_token_yet_is_tried_again_when_its_replica_is_stuck(run_with, fake_model):
+def test_a_request_without_a_token_is_tried_again_when_its_replica_is_stuck(run_with, fake_model):
     async def test(pool):
         files = fake_model(hang_computing=1)
         await pool.ensure("m@1", files)
-        pool._timeouts = ReplicaTimeouts()
+        pool.timeouts = ReplicaTimeouts()
         events = await collect(pool.generate("m@1", files, generate(tokens=[13, 1], max_tokens=4)))
         assert tokens_of(events[1:]) == continuation([13, 1], 4)
 
     run_with(test, timeouts=SHORT)
 
 
-def test_a_silent_replica_counts_as_stuck_before_it_is_given_up(run_with, fake_model):
+def test_a_silent_replica_is_shown_as_stuck_before_it_is_killed(run_with, fake_model):
     async def test(pool):
         files = fake_model()
         running = pool.generate("m@1", files, generate(max_tokens=LONG))
         await anext(running)
         os.kill(pool.status()[0].pid, signal.SIGSTOP)
-        watchdog = slot_of(pool).replica._watchdog
+        watchdog = slot_of(pool).replica.watchdog
         for _ in range(6):
             assert states(pool) == {"m@1": "ready"}
-            watchdog.pause()
-            watchdog._tick()
+            watchdog.tick()
         assert states(pool) == {"m@1": "stuck"}
         await running.aclose()
 
     run_with(test, timeouts=ReplicaTimeouts(silence_seconds=1000, first_silence_seconds=1000))
 
 
-def test_while_a_dead_replica_is_restarted_its_status_says_why(run_with, fake_model):
+def test_the_status_of_a_replica_that_is_restarted_says_why(run_with, fake_model):
     async def test(pool):
         await pool.ensure("m@1", fake_model())
         slot = slot_of(pool)
         os.kill(pool.status()[0].pid, signal.SIGKILL)
         await slot.replica.lost
-        await slot.report
+        await slot.death_report
         [status] = pool.status()
         assert (status.state, status.error) == (
             "loading",
-            "The model's process was killed by signal 9. It is started again.",
+            "The model's process was killed by signal 9. It is being restarted.",
         )
 
     run_with(test, backoff_seconds=lambda num_deaths: 100 * num_deaths)
 
 
-def test_a_restart_that_is_far_away_is_not_waited_for(run_with, fake_model):
+def test_a_request_does_not_wait_for_a_restart_that_is_far_away(run_with, fake_model):
     async def test(pool):
         await pool.ensure("m@1", fake_model())
         slot = slot_of(pool)
@@ -303,7 +302,7 @@ def test_a_restart_that_is_far_away_is_not_waited_for(run_with, fake_model):
     run_with(test, backoff_seconds=lambda num_deaths: 20 * num_deaths)
 
 
-def test_starts_wait_longer_after_every_early_death():
+def test_the_pause_before_a_start_doubles_with_every_early_death():
     assert [default_backoff_seconds(n) for n in (0, 1, 2, 3, 4, 5)] == [0, 0, 0.5, 1, 2, 4]
     assert default_backoff_seconds(100) == 30
 
@@ -319,7 +318,7 @@ def test_closing_the_generator_aborts_the_request(run_with, fake_model):
     run_with(test)
 
 
-def test_what_is_wrong_with_a_request_is_not_tried_again(run_with, fake_model):
+def test_a_bad_request_is_not_tried_again(run_with, fake_model):
     async def test(pool):
         with pytest.raises(BadRequest, match="top_p"):
             await collect(pool.generate("m@1", fake_model(), generate(top_p=7.0)))
@@ -343,7 +342,7 @@ def test_stop_drains_and_the_next_request_loads_again(run_with, fake_model):
     run_with(test)
 
 
-def test_a_stop_while_loading_tells_who_waits(run_with, fake_model):
+def test_a_stop_while_loading_fails_the_requests_that_wait(run_with, fake_model):
     async def test(pool):
         waiting = asyncio.create_task(pool.ensure("m@1", fake_model()))
         await asyncio.sleep(0)
@@ -355,7 +354,7 @@ def test_a_stop_while_loading_tells_who_waits(run_with, fake_model):
     run_with(test)
 
 
-def test_stop_leaves_nothing_of_a_replica_that_has_just_died(run_with, fake_model):
+def test_stop_waits_for_the_process_of_a_replica_that_has_just_died(run_with, fake_model):
     async def test(pool):
         await pool.ensure("m@1", fake_model())
         slot, pid = slot_of(pool), pool.status()[0].pid
@@ -369,7 +368,7 @@ def test_stop_leaves_nothing_of_a_replica_that_has_just_died(run_with, fake_mode
     run_with(test, backoff_seconds=lambda num_deaths: 100 * num_deaths)
 
 
-def test_close_lets_what_runs_end_and_takes_nothing_more(run_with, fake_model):
+def test_close_lets_running_requests_finish_and_refuses_new_ones(run_with, fake_model):
     async def test(pool):
         files = fake_model()
         running = pool.generate("m@1", files, generate(max_tokens=300))
@@ -384,7 +383,7 @@ def test_close_lets_what_runs_end_and_takes_nothing_more(run_with, fake_model):
     run_with(test)
 
 
-def test_close_without_draining_fails_what_runs_at_once(run_with, fake_model):
+def test_close_without_draining_fails_running_requests_at_once(run_with, fake_model):
     async def test(pool):
         running = pool.generate("m@1", fake_model(), generate(max_tokens=LONG))
         await anext(running)

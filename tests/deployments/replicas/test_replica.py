@@ -1,4 +1,4 @@
-"""A process with a model in it: what it says, how it ends, and that it never outlives its parent."""
+"""A replica: what its process answers, how it ends, and that it never outlives its parent."""
 
 import asyncio
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, ReplicaFailed, Unavailable
+from llmos.deployments.replicas.cpu_activity import CpuActivity
 from llmos.deployments.replicas.replica import Replica
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.config import EngineConfig
@@ -19,7 +20,7 @@ from llmos.engine.messages import Delta, Generate, Started
 from support.fakes import continuation, generate, tokens_of
 
 LONG = 50_000
-"""Tokens of an answer that no test waits for."""
+"""Tokens of an answer that is longer than any test."""
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def collect(events):
     return [event async for event in events]
 
 
-def test_an_answer_comes_through_the_process_as_the_model_says_it(run_with):
+def test_a_request_yields_the_tokens_of_the_model_in_the_process(run_with):
     async def test(replica):
         started, *deltas = await collect(replica.generate(generate(max_tokens=9)))
         assert started == Started("r", 3)
@@ -55,16 +56,16 @@ def test_an_answer_comes_through_the_process_as_the_model_says_it(run_with):
     run_with(test)
 
 
-def test_a_load_says_how_far_it_is(fake_model, fake_worker):
-    told = []
+def test_a_load_reports_its_progress(fake_model, fake_worker):
+    progress = []
 
     async def body():
-        replica = await Replica.start(fake_model(tell_loading=True), EngineConfig(), fake_worker, None, told.append)
+        replica = await Replica.start(fake_model(tell_loading=True), EngineConfig(), fake_worker, None, progress.append)
         await replica.kill()
 
     asyncio.run(asyncio.wait_for(body(), 60))
-    assert [each.percent for each in told] == [50]
-    assert told[0].seconds_left >= 0
+    assert [each.percent for each in progress] == [50]
+    assert progress[0].seconds_left >= 0
 
 
 def test_requests_run_side_by_side(run_with):
@@ -78,7 +79,7 @@ def test_requests_run_side_by_side(run_with):
     run_with(test)
 
 
-def test_what_is_wrong_with_a_request_is_raised_and_harms_nobody(run_with):
+def test_a_bad_request_raises_and_harms_no_other(run_with):
     async def test(replica):
         with pytest.raises(BadRequest, match="temperature") as error:
             await collect(replica.generate(generate(temperature=9.0)))
@@ -94,7 +95,7 @@ def test_closing_the_generator_aborts_the_request(run_with):
             async for event in events:
                 if isinstance(event, Delta):
                     break
-        # The abort goes before this request, on the same socket.
+        # The abort is sent before this request, on the same socket.
         await collect(replica.generate(generate("other", max_tokens=1)))
         assert replica.load.num_running == 0
         assert replica.load.num_output_tokens < LONG
@@ -113,7 +114,7 @@ def test_two_requests_with_one_id_are_refused(run_with):
     run_with(test)
 
 
-def test_kill_9_fails_what_runs_with_a_clear_error(run_with):
+def test_a_kill_fails_running_requests_with_a_clear_error(run_with):
     async def test(replica):
         events = replica.generate(generate(max_tokens=LONG))
         await anext(events)
@@ -127,7 +128,7 @@ def test_kill_9_fails_what_runs_with_a_clear_error(run_with):
     run_with(test)
 
 
-def test_drain_lets_what_runs_end_and_takes_nothing_more(run_with):
+def test_drain_lets_running_requests_finish_and_refuses_new_ones(run_with):
     async def test(replica):
         events = replica.generate(generate(max_tokens=500))
         await anext(events)
@@ -136,34 +137,34 @@ def test_drain_lets_what_runs_end_and_takes_nothing_more(run_with):
         await draining
         with pytest.raises(Unavailable):
             await collect(replica.generate(generate("late")))
-        assert replica._process.returncode == 0
+        assert await replica.exit_status() == 0
 
     run_with(test)
 
 
-def test_sigterm_drains_as_well(run_with):
+def test_sigterm_drains(run_with):
     async def test(replica):
         events = replica.generate(generate(max_tokens=500))
         await anext(events)
         os.kill(replica.pid, signal.SIGTERM)
         assert tokens_of(await collect(events)) == continuation([1, 2, 3], 500)
         await replica.lost
-        assert await replica._exited() == 0
+        assert await replica.exit_status() == 0
 
     run_with(test)
 
 
-def test_a_bad_model_is_refused_in_the_workers_words(run_with):
+def test_a_bad_model_fails_with_the_error_of_the_worker(run_with):
     with pytest.raises(BadModelFile, match="its header is torn"):
         run_with(None, refuse="its header is torn")
 
 
-def test_a_death_while_loading_is_told(run_with):
+def test_a_death_while_loading_is_reported(run_with):
     with pytest.raises(ReplicaFailed, match="killed by signal 9 while it loaded the model"):
         run_with(None, die_loading=1)
 
 
-def test_a_worker_that_cannot_start_is_told(fake_model):
+def test_a_worker_that_cannot_start_is_reported(fake_model):
     async def body():
         await Replica.start(fake_model(), EngineConfig(), (sys.executable, "-c", "raise SystemExit(3)"))
 
@@ -176,20 +177,20 @@ SHORT_UNLESS_IT_COMPUTES = ReplicaTimeouts(silence_seconds=0.3, first_silence_se
 STUCK = r"gave no sign of life for 0\.\d+ seconds and was killed while it worked on this request"
 
 
-def shorten_timeouts(replica, timeouts):
-    """From now on: however slow this machine is, nobody is blamed for what went before."""
-    replica._watchdog._timeouts = timeouts
-    replica._watchdog.pause()
-    replica._watchdog.watch()
+def set_timeouts(replica, timeouts):
+    """Change the timeouts from now on: on a slow machine, short ones would end a test before it begins."""
+    replica.watchdog.timeouts = timeouts
+    replica.watchdog.pause()
+    replica.watchdog.start()
 
 
-def test_a_stopped_process_is_killed_and_its_requests_are_told(run_with):
+def test_a_stopped_process_is_killed_and_its_requests_fail(run_with):
     async def test(replica):
         events = replica.generate(generate(max_tokens=LONG))
         while not isinstance(await anext(events), Delta):
             pass
         os.kill(replica.pid, signal.SIGSTOP)
-        shorten_timeouts(replica, SHORT_UNLESS_IT_COMPUTES)
+        set_timeouts(replica, SHORT_UNLESS_IT_COMPUTES)
         with pytest.raises(ReplicaFailed, match=STUCK):
             await collect(events)
         assert not replica.is_alive
@@ -199,7 +200,7 @@ def test_a_stopped_process_is_killed_and_its_requests_are_told(run_with):
     run_with(test)
 
 
-def test_a_step_that_never_ends_is_noticed(run_with):
+def test_a_step_that_never_ends_is_detected(run_with):
     async def test(replica):
         with pytest.raises(ReplicaFailed, match=STUCK):
             await collect(replica.generate(generate(tokens=[13])))
@@ -207,11 +208,11 @@ def test_a_step_that_never_ends_is_noticed(run_with):
     run_with(test, SHORT, hang_computing=1)
 
 
-def test_a_thread_that_encodes_for_ever_is_noticed_although_others_get_their_tokens(run_with):
+def test_a_thread_that_encodes_for_ever_is_detected_while_other_requests_get_tokens(run_with):
     async def test(replica):
         others = replica.generate(generate("other", max_tokens=LONG))
         await anext(others)
-        shorten_timeouts(replica, SHORT)
+        set_timeouts(replica, SHORT)
         with pytest.raises(ReplicaFailed, match=STUCK):
             await collect(replica.generate(Generate(id="r", text="13")))
         with pytest.raises(ReplicaFailed, match=STUCK):
@@ -220,16 +221,17 @@ def test_a_thread_that_encodes_for_ever_is_noticed_although_others_get_their_tok
     run_with(test, hang_encoding=1)
 
 
-def test_a_process_that_waits_for_a_cpu_computes_and_a_stopped_one_does_not(run_with):
+def test_a_running_process_computes_and_a_stopped_one_does_not(run_with):
     async def test(replica):
         events = replica.generate(generate(max_tokens=LONG))
         while not isinstance(await anext(events), Delta):
             pass
-        assert replica._is_computing()
+        activity = CpuActivity(replica.pid)
+        assert activity.has_computed()
         os.kill(replica.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, replica.pid, os.WSTOPPED)  # returns when all threads have stopped
-        replica._is_computing()  # what it computed until then
-        assert not replica._is_computing()
+        activity.has_computed()  # what it computed until then
+        assert not activity.has_computed()
         await events.aclose()
 
     run_with(test)
@@ -239,20 +241,20 @@ def test_a_drain_does_not_wait_for_a_stuck_process(run_with):
     async def test(replica):
         os.kill(replica.pid, signal.SIGSTOP)
         await replica.drain()
-        assert await replica._exited() == -signal.SIGKILL
+        assert await replica.exit_status() == -signal.SIGKILL
 
     run_with(test, SHORT)
 
 
-def test_nothing_is_asked_of_an_idle_replica(run_with):
+def test_an_idle_replica_gets_no_pings(run_with):
     async def test(replica):
         await collect(replica.generate(generate(max_tokens=2)))
-        assert replica._watchdog._timer is None
+        assert not replica.watchdog.is_running
 
     run_with(test)
 
 
-def test_a_load_that_never_ends_is_given_up(run_with):
+def test_a_load_that_never_ends_fails(run_with):
     with pytest.raises(Unavailable, match=r"not loaded within 0.2 seconds.*LLMOS_LOAD_SECONDS"):
         run_with(None, ReplicaTimeouts(load_seconds=0.2), hang_loading=1)
 

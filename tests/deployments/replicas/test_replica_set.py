@@ -1,4 +1,4 @@
-"""Several replicas of one version: who has which request, and how they come and go without one being lost."""
+"""The replicas of one version: which of them gets a request, and how they are added, replaced and stopped."""
 
 import asyncio
 import os
@@ -39,14 +39,14 @@ async def collect(events):
 
 
 async def scaled(pool, files, num, config=None):
-    """Have so many replicas and wait for them."""
+    """Scale to this many replicas and wait until all are ready."""
     pool.scale("m@1", files, num, config)
     while any(not slot.is_open for slot in replica_set_of(pool).slots):
         await asyncio.wait([slot.load() for slot in replica_set_of(pool).slots if not slot.is_open])
 
 
-async def begun(pool, files, number, caller=""):
-    """A request that has a token and goes on."""
+async def open_stream(pool, files, number, caller=""):
+    """Return the stream of a request that has had its first token."""
     stream = pool.generate("m@1", files, generate(f"r{number}", max_tokens=LONG, caller=caller))
     while not isinstance(await anext(stream), Delta):
         pass
@@ -54,7 +54,7 @@ async def begun(pool, files, number, caller=""):
 
 
 def replica_set_of(pool):
-    return pool._replica_sets["m@1"]
+    return pool.replica_sets["m@1"]
 
 
 def status_of(pool):
@@ -76,9 +76,9 @@ def test_requests_go_to_the_replica_with_the_fewest_tokens_in_flight(run_with, f
     async def test(pool):
         files = fake_model()
         await scaled(pool, files, 2)
-        streams = [await begun(pool, files, number) for number in range(4)]
+        streams = [await open_stream(pool, files, number) for number in range(4)]
         assert [replica.load.num_running for replica in status_of(pool).replicas] == [2, 2]
-        assert status_of(pool).load.num_running == 4, "of all together"
+        assert status_of(pool).load.num_running == 4, "summed over the replicas"
         assert all(replica.tokens_in_flight > LONG for replica in status_of(pool).replicas)
         for stream in streams:
             await stream.aclose()
@@ -87,7 +87,7 @@ def test_requests_go_to_the_replica_with_the_fewest_tokens_in_flight(run_with, f
     run_with(test)
 
 
-def test_a_caller_stays_with_a_replica_while_that_is_hardly_busier(run_with, fake_model):
+def test_a_caller_keeps_its_replica_while_that_is_hardly_busier(run_with, fake_model):
     async def test(pool):
         files = fake_model()
         await scaled(pool, files, 2)
@@ -103,27 +103,25 @@ def test_a_caller_stays_with_a_replica_while_that_is_hardly_busier(run_with, fak
     run_with(test)
 
 
-def test_a_request_whose_replica_dies_is_answered_by_another_at_once(run_with, fake_model):
+def test_a_request_whose_replica_dies_is_answered_by_another_one(run_with, fake_model):
     async def test(pool):
         await scaled(pool, fake_model(die_computing=1), 1)
         files = fake_model()
         await scaled(pool, files, 2)
-        # The restart is far away: only the other one can have answered.
-        for slot in replica_set_of(pool).slots:
-            slot._backoff_seconds = lambda _: 1000
         events = await collect(pool.generate("m@1", files, generate(tokens=[13, 1], max_tokens=4)))
         assert tokens_of(events[1:]) == continuation([13, 1], 4)
         assert sorted(replica.state for replica in status_of(pool).replicas) == ["loading", "ready"]
         assert status_of(pool).state == "ready", "one of them can answer"
 
-    run_with(test)
+    # The restart is far away, so that only the other replica can have answered.
+    run_with(test, backoff_seconds=lambda num_deaths: 1000 * num_deaths)
 
 
-def test_the_death_of_one_replica_fails_its_own_requests_alone(run_with, fake_model):
+def test_the_death_of_a_replica_fails_only_its_own_requests(run_with, fake_model):
     async def test(pool):
         files = fake_model()
         await scaled(pool, files, 2)
-        streams = [await begun(pool, files, number) for number in range(2)]
+        streams = [await open_stream(pool, files, number) for number in range(2)]
         os.kill(replica_set_of(pool).slots[0].replica.pid, signal.SIGKILL)
         with pytest.raises(ReplicaFailed):
             await collect(streams[0])
@@ -133,7 +131,7 @@ def test_the_death_of_one_replica_fails_its_own_requests_alone(run_with, fake_mo
     run_with(test)
 
 
-def test_a_replica_that_is_wanted_no_longer_ends_with_its_last_answer(run_with, fake_model):
+def test_a_surplus_replica_stops_after_its_last_answer(run_with, fake_model):
     async def test(pool):
         files = fake_model()
         await scaled(pool, files, 2)
@@ -144,17 +142,17 @@ def test_a_replica_that_is_wanted_no_longer_ends_with_its_last_answer(run_with, 
         assert (status_of(pool).num_leaving, len(status_of(pool).replicas)) == (1, 1)
         for stream in running:
             assert tokens_of(await collect(stream)) == continuation([1, 2, 3], 300)
-        await asyncio.gather(*replica_set_of(pool)._leaving.values())
+        await replica_set_of(pool).wait_until_gone()
         assert status_of(pool).num_leaving == 0
 
     run_with(test)
 
 
-def test_of_several_the_one_that_does_the_least_leaves(run_with, fake_model):
+def test_the_least_busy_replica_is_the_one_that_stops(run_with, fake_model):
     async def test(pool):
         files = fake_model()
         await scaled(pool, files, 2)
-        stream = await begun(pool, files, 0)
+        stream = await open_stream(pool, files, 0)
         busy = next(slot for slot in replica_set_of(pool).slots if slot.replica.load)
         pool.scale("m@1", files, 1)
         assert replica_set_of(pool).slots == [busy]
@@ -163,7 +161,7 @@ def test_of_several_the_one_that_does_the_least_leaves(run_with, fake_model):
     run_with(test)
 
 
-def test_replicas_of_another_configuration_are_replaced_when_the_new_ones_are_there(run_with, fake_model):
+def test_replicas_of_an_old_configuration_are_replaced_when_the_new_ones_are_ready(run_with, fake_model):
     async def test(pool):
         files = fake_model()
         await scaled(pool, files, 1)
@@ -171,7 +169,7 @@ def test_replicas_of_another_configuration_are_replaced_when_the_new_ones_are_th
         running = pool.generate("m@1", files, generate(max_tokens=300))
         await anext(running)
         pool.scale("m@1", files, 1, OTHER)
-        assert before in replica_set_of(pool).slots, "it answers on until then"
+        assert before in replica_set_of(pool).slots, "it answers until then"
         await asyncio.wait([slot.load() for slot in replica_set_of(pool).slots if slot is not before])
         [after] = replica_set_of(pool).slots
         assert (after.config, after.is_open) == (OTHER, True)
@@ -180,13 +178,13 @@ def test_replicas_of_another_configuration_are_replaced_when_the_new_ones_are_th
     run_with(test)
 
 
-def test_replicas_stay_where_their_new_configuration_can_not_be_loaded(run_with, fake_model):
+def test_replicas_stay_if_the_new_configuration_can_not_be_loaded(run_with, fake_model):
     async def test(pool):
         await scaled(pool, fake_model(), 1)
         bad = fake_model("bad", refuse="No memory.")
         pool.scale("m@1", bad, 1, OTHER)
         new = replica_set_of(pool).slots[1]
-        await asyncio.wait([new.loading])
+        await asyncio.wait([new.load_task])
         assert sorted(replica.state for replica in status_of(pool).replicas) == ["failed", "ready"]
         assert (status_of(pool).state, status_of(pool).error) == ("ready", "No memory.")
         assert len(await collect(pool.generate("m@1", bad, generate(max_tokens=1)))) == 2
@@ -194,24 +192,24 @@ def test_replicas_stay_where_their_new_configuration_can_not_be_loaded(run_with,
     run_with(test)
 
 
-def test_a_failed_load_is_tried_again_when_it_has_rested(run_with, fake_model):
+def test_a_failed_load_is_tried_again_when_the_retry_is_due(run_with, fake_model):
     async def test(pool):
         bad = fake_model("m", refuse="torn")
         pool.scale("m@1", bad, 1)
         [slot] = replica_set_of(pool).slots
-        await asyncio.wait([slot.loading])
-        pool.tend()
-        assert slot.state == "failed", "it rests"
-        slot._rests_until = 0
+        await asyncio.wait([slot.load_task])
+        pool.retry_failed()
+        assert slot.state == "failed", "the retry is not due"
+        slot.retry_at = 0
         pool.scale("m@1", fake_model("m"), 1)
-        pool.tend()
-        await slot.loading
+        pool.retry_failed()
+        await slot.load_task
         assert slot.is_open
 
     run_with(test)
 
 
-def test_who_waits_too_long_for_a_load_is_told_when_to_come_back(run_with, fake_model):
+def test_a_request_that_waits_too_long_for_a_load_learns_when_to_retry(run_with, fake_model):
     async def test(pool):
         files = fake_model(hang_loading=1)
         with pytest.raises(Unavailable, match=r"m@1 is being loaded\. Try again in about 5 seconds") as late:
@@ -219,46 +217,46 @@ def test_who_waits_too_long_for_a_load_is_told_when_to_come_back(run_with, fake_
         assert late.value.retry_after_seconds == 5
         [slot] = replica_set_of(pool).slots
         slot.load_seconds = 1000.0
-        slot._loads_since = time.monotonic() - 400
+        slot.load_started_at = time.monotonic() - 400
         with pytest.raises(Unavailable, match=r"40 % so far\. Try again in about 600 seconds") as late:
             await pool.ensure("m@1", files)
         assert late.value.retry_after_seconds == pytest.approx(600, abs=2)
         assert status_of(pool).percent_loaded == pytest.approx(40, abs=1)
         assert status_of(pool).seconds_left == pytest.approx(600, abs=2)
-        assert status_of(pool).state == "loading", "the load goes on"
+        assert status_of(pool).state == "loading", "the load continues"
 
     run_with(test, wait_seconds=0)
 
 
-def test_what_a_process_tells_of_its_load_is_passed_on(run_with, fake_model):
+def test_the_status_shows_the_progress_that_the_process_reports(run_with, fake_model):
     async def test(pool):
         files = fake_model(tell_loading=True)
-        told = []
+        seen = []
 
-        def look(loading):
-            hear(loading)
-            told.append((status_of(pool).state, status_of(pool).percent_loaded, status_of(pool).seconds_left))
+        def on_loading(loading):
+            real(loading)
+            seen.append((status_of(pool).state, status_of(pool).percent_loaded, status_of(pool).seconds_left))
 
         pool.scale("m@1", files, 1)
         [slot] = replica_set_of(pool).slots
-        hear, slot._on_loading = slot._on_loading, look
-        await slot.loading
-        assert [(state, percent) for state, percent, _ in told] == [("loading", 50.0)]
-        assert told[0][2] >= 0
+        real, slot._on_loading = slot._on_loading, on_loading
+        await slot.load_task
+        assert [(state, percent) for state, percent, _ in seen] == [("loading", 50.0)]
+        assert seen[0][2] >= 0
         assert status_of(pool).percent_loaded is None
 
     run_with(test)
 
 
-def test_the_server_itself_waits_for_a_load_as_long_as_it_takes(run_with, fake_model):
+def test_ensure_can_wait_for_a_load_however_long_it_takes(run_with, fake_model):
     async def test(pool):
         assert (await pool.ensure("m@1", fake_model(), wait=True)).family == "fake"
 
     run_with(test, wait_seconds=0)
 
 
-def test_to_nothing_and_back_without_a_lost_request(run_with, fake_model):
-    """Requests come at every moment of the unload: before, in the same moment, while it drains, when it is gone."""
+def test_no_request_is_lost_while_the_version_is_scaled_to_zero_and_back(run_with, fake_model):
+    """Requests come at every moment of the unload: before it, while it drains, and when the process is gone."""
 
     async def test(pool):
         files = fake_model()
@@ -279,14 +277,14 @@ def test_to_nothing_and_back_without_a_lost_request(run_with, fake_model):
                     await asyncio.sleep(0)
             await asyncio.gather(*asking)
             pool.scale("m@1", files, 0)
-            await asyncio.gather(*replica_set_of(pool)._leaving.values())
+            await replica_set_of(pool).wait_until_gone()
             assert status_of(pool).state == "stopped"
-        assert pool.usage("m@1").num_open == 0
+        assert pool.activity("m@1").num_open == 0
 
     run_with(test)
 
 
-def test_a_load_that_is_given_up_takes_nobody_with_it(run_with, fake_model):
+def test_a_request_survives_the_cancelling_of_the_load_that_it_waits_for(run_with, fake_model):
     async def test(pool):
         files = fake_model()
         asking = asyncio.create_task(collect(pool.generate("m@1", files, generate(max_tokens=2))))
@@ -297,18 +295,18 @@ def test_a_load_that_is_given_up_takes_nobody_with_it(run_with, fake_model):
     run_with(test)
 
 
-def test_a_load_that_is_asked_for_where_a_replica_is_open_is_the_one_that_gave_it(run_with, fake_model):
+def test_load_returns_the_finished_load_while_its_replica_is_open(run_with, fake_model):
     async def test(pool):
         await pool.ensure("m@1", fake_model())
-        [slot] = pool._replica_sets["m@1"].slots
+        [slot] = pool.replica_sets["m@1"].slots
         replica = slot.replica
         assert await slot.load() is replica
-        assert (slot.replica, slot.state) == (replica, "ready"), "a second process would push the first aside"
+        assert (slot.replica, slot.state) == (replica, "ready"), "no second process is started"
 
     run_with(test)
 
 
-def test_another_thread_may_ask_how_they_are(run_with, fake_model):
+def test_another_thread_may_ask_for_the_status(run_with, fake_model):
     async def test(pool):
         pool.scale("m@1", fake_model(hang_loading=1), 1)
         [status] = await asyncio.to_thread(pool.status)
@@ -317,7 +315,7 @@ def test_another_thread_may_ask_how_they_are(run_with, fake_model):
     run_with(test)
 
 
-def test_a_version_that_is_gone_is_forgotten(run_with, fake_model):
+def test_a_discarded_version_is_stopped_and_forgotten(run_with, fake_model):
     async def test(pool):
         await pool.ensure("m@1", fake_model())
         pid = status_of(pool).pid
@@ -329,7 +327,7 @@ def test_a_version_that_is_gone_is_forgotten(run_with, fake_model):
     run_with(test)
 
 
-def test_idle_is_who_nobody_waits_for(run_with, fake_model):
+def test_a_version_is_busy_while_a_request_waits_for_its_load(run_with, fake_model):
     async def test(pool):
         files = fake_model()
         loading = asyncio.create_task(pool.ensure("m@1", files))
@@ -337,20 +335,20 @@ def test_idle_is_who_nobody_waits_for(run_with, fake_model):
         assert replica_set_of(pool).is_busy
         await loading
         assert not replica_set_of(pool).is_busy
-        stream = await begun(pool, files, 0)
-        assert (pool.usage("m@1").num_open, pool.usage("m@1").idle_seconds) == (1, 0)
+        stream = await open_stream(pool, files, 0)
+        assert (pool.activity("m@1").num_open, pool.activity("m@1").idle_seconds) == (1, 0)
         await stream.aclose()
-        replica_set_of(pool).last_asked_at -= 100
-        assert pool.usage("m@1").idle_seconds >= 100
-        assert pool.usage("nobody@1").num_wanted == 0
+        replica_set_of(pool).last_used_at -= 100
+        assert pool.activity("m@1").idle_seconds >= 100
+        assert pool.activity("nobody@1").num_wanted == 0
 
     run_with(test)
 
 
-def test_closing_at_once_ends_those_too_that_were_leaving(run_with, fake_model):
+def test_close_without_draining_also_ends_replicas_that_were_draining(run_with, fake_model):
     async def test(pool):
         files = fake_model()
-        stream = await begun(pool, files, 0)
+        stream = await open_stream(pool, files, 0)
         pid = status_of(pool).pid
         pool.scale("m@1", files, 0)
         await pool.close(drain=False)

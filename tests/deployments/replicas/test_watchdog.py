@@ -1,4 +1,4 @@
-"""A slow replica is waited for, a stuck one is not, and an idle one is left alone. Ticks are counted."""
+"""The watchdog waits for a slow replica, reports a stuck one, and leaves an idle one alone. Ticks are counted."""
 
 import pytest
 
@@ -10,28 +10,23 @@ TIMEOUTS = ReplicaTimeouts(silence_seconds=1000, first_silence_seconds=3000, num
 """A tick is 100 seconds, so that none comes by itself."""
 
 
-class Guarded:
-    """A watchdog whose ticks come when the test says so."""
+class WatchedReplica:
+    """A replica that answers pings, and a watchdog that ticks, when the test says so."""
 
-    def __init__(self, timeouts=TIMEOUTS):
-        self.num_asked = self.num_given_up = 0
-        self.computes = True
-        self.dog = Watchdog(timeouts, self.asked, self.given_up, lambda: self.computes)
+    def __init__(self):
+        self.num_pings = self.num_times_stuck = 0
+        self.is_computing = True
+        self.watchdog = Watchdog(TIMEOUTS, self.on_ping, self.on_stuck, lambda: self.is_computing)
 
-    def asked(self):
-        self.num_asked += 1
+    def on_ping(self):
+        self.num_pings += 1
 
-    def given_up(self):
-        self.num_given_up += 1
+    def on_stuck(self):
+        self.num_times_stuck += 1
 
     def tick(self, count=1):
         for _ in range(count):
-            self.dog._timer.cancel()
-            self.dog._tick()
-
-    @property
-    def is_ticking(self):
-        return self.dog._timer is not None
+            self.watchdog.tick()
 
 
 @pytest.fixture
@@ -40,103 +35,103 @@ def anyio_backend():
 
 
 @pytest.fixture
-async def guarded():
-    """With a replica whose steps take no time worth mentioning, at work."""
-    guarded = Guarded()
-    guarded.dog.on_answer(0.001)
-    guarded.dog.watch()
-    yield guarded
-    guarded.dog.pause()
+async def replica():
+    """A replica with running requests, whose steps take a millisecond."""
+    replica = WatchedReplica()
+    replica.watchdog.on_pong(0.001)
+    replica.watchdog.start()
+    yield replica
+    replica.watchdog.pause()
 
 
-async def test_nothing_is_asked_while_nothing_is_owed(guarded):
-    guarded.dog.pause()
-    assert not guarded.is_ticking
-    guarded.dog.watch()
-    assert guarded.is_ticking
-    assert guarded.num_asked == 0
-    guarded.tick()
-    assert guarded.num_asked == 1
+async def test_a_paused_watchdog_sends_no_pings(replica):
+    replica.watchdog.pause()
+    assert not replica.watchdog.is_running
+    replica.watchdog.start()
+    assert replica.watchdog.is_running
+    assert replica.num_pings == 0
+    replica.tick()
+    assert replica.num_pings == 1
 
 
-async def test_who_answers_is_asked_again_and_never_given_up(guarded):
-    for number in range(1, 50):
-        guarded.tick(9)
-        assert guarded.num_asked == number
-        guarded.dog.on_answer(0.001)
-    assert guarded.num_given_up == 0
+async def test_a_replica_that_answers_is_pinged_again_and_never_reported_stuck(replica):
+    for num_pings in range(1, 50):
+        replica.tick(9)
+        assert replica.num_pings == num_pings
+        replica.watchdog.on_pong(0.001)
+    assert replica.num_times_stuck == 0
 
 
-async def test_who_does_not_answer_is_asked_once_and_given_up_once(guarded):
-    guarded.tick(10)
-    assert (guarded.num_asked, guarded.num_given_up) == (1, 0)
-    assert guarded.is_ticking
-    guarded.tick()
-    assert (guarded.num_asked, guarded.num_given_up) == (1, 1)
-    assert guarded.dog.silent_seconds == 1000
-    assert not guarded.is_ticking
+async def test_a_replica_that_does_not_answer_is_pinged_once_and_reported_stuck_once(replica):
+    replica.tick(10)
+    assert (replica.num_pings, replica.num_times_stuck) == (1, 0)
+    assert replica.watchdog.is_running
+    replica.tick()
+    assert (replica.num_pings, replica.num_times_stuck) == (1, 1)
+    assert replica.watchdog.silent_seconds == 1000
+    assert not replica.watchdog.is_running
 
 
-async def test_half_of_the_way_there_is_reason_to_worry(guarded):
-    guarded.tick(5)
-    assert not guarded.dog.is_overdue
-    guarded.tick()
-    assert guarded.dog.is_overdue
-    guarded.dog.on_answer(0.001)
-    assert not guarded.dog.is_overdue
+async def test_a_replica_is_overdue_after_half_of_its_timeout(replica):
+    replica.tick(5)
+    assert not replica.watchdog.is_overdue
+    replica.tick()
+    assert replica.watchdog.is_overdue
+    replica.watchdog.on_pong(0.001)
+    assert not replica.watchdog.is_overdue
 
 
-async def test_long_steps_are_waited_for(guarded):
-    guarded.dog.on_answer(200.0)  # 20 of them are 4,000 seconds
-    guarded.tick(40)
-    assert guarded.num_given_up == 0
-    guarded.tick()
-    assert guarded.num_given_up == 1
+async def test_long_steps_lengthen_the_timeout(replica):
+    replica.watchdog.on_pong(200.0)  # 20 of them are 4,000 seconds
+    replica.tick(40)
+    assert replica.num_times_stuck == 0
+    replica.tick()
+    assert replica.num_times_stuck == 1
 
 
-async def test_the_first_step_has_more_time():
-    guarded = Guarded()
-    guarded.dog.watch()
-    guarded.tick(30)
-    assert guarded.num_given_up == 0
-    guarded.tick()
-    assert guarded.num_given_up == 1
+async def test_the_first_step_has_a_longer_timeout():
+    replica = WatchedReplica()
+    replica.watchdog.start()
+    replica.tick(30)
+    assert replica.num_times_stuck == 0
+    replica.tick()
+    assert replica.num_times_stuck == 1
 
 
 @pytest.mark.parametrize("step_seconds", [None, 200.0])
-async def test_who_computes_nothing_has_no_more_time_for_a_long_step(step_seconds):
-    guarded = Guarded()
-    guarded.dog.on_answer(step_seconds)
-    guarded.dog.watch()
-    guarded.computes = False
-    guarded.tick(10)
-    assert guarded.num_given_up == 0
-    assert guarded.dog.is_overdue
-    guarded.tick()
-    assert guarded.num_given_up == 1
+async def test_long_steps_do_not_lengthen_the_timeout_of_a_replica_that_computes_nothing(step_seconds):
+    replica = WatchedReplica()
+    replica.watchdog.on_pong(step_seconds)
+    replica.watchdog.start()
+    replica.is_computing = False
+    replica.tick(10)
+    assert replica.num_times_stuck == 0
+    assert replica.watchdog.is_overdue
+    replica.tick()
+    assert replica.num_times_stuck == 1
 
 
-async def test_a_moment_without_computing_is_forgiven(guarded):
-    guarded.dog.on_answer(200.0)
+async def test_a_short_time_without_computing_is_no_reason_to_report_a_replica(replica):
+    replica.watchdog.on_pong(200.0)
     for _ in range(4):
-        guarded.computes = False
-        guarded.tick(8)
-        guarded.computes = True
-        guarded.tick()
-    assert guarded.num_given_up == 0
+        replica.is_computing = False
+        replica.tick(8)
+        replica.is_computing = True
+        replica.tick()
+    assert replica.num_times_stuck == 0
 
 
-async def test_a_queue_of_commands_that_gets_shorter_is_a_sign_of_life(guarded):
+async def test_progress_with_the_commands_before_the_ping_restarts_the_timeout(replica):
     for _ in range(10):
-        guarded.tick(9)
-        guarded.dog.on_progress()
-    assert (guarded.num_asked, guarded.num_given_up) == (1, 0)
+        replica.tick(9)
+        replica.watchdog.on_progress()
+    assert (replica.num_pings, replica.num_times_stuck) == (1, 0)
 
 
-async def test_callers_that_come_and_go_do_not_start_the_patience_anew(guarded):
+async def test_a_pause_does_not_restart_the_timeout(replica):
     for _ in range(10):
-        guarded.tick()
-        guarded.dog.pause()
-        guarded.dog.watch()
-    guarded.tick()
-    assert guarded.num_given_up == 1
+        replica.tick()
+        replica.watchdog.pause()
+        replica.watchdog.start()
+    replica.tick()
+    assert replica.num_times_stuck == 1

@@ -134,7 +134,7 @@ class Reconciler:
             self._pool.release(ref)
             self._failpoint("released")
         self._forget_removed()
-        self._pool.tend()
+        self._pool.retry_failed()
         self._report_capacity()
         await self._record_events()
 
@@ -163,21 +163,21 @@ class Reconciler:
         kept = self._kept.get(ref)
         if kept is None:
             kept = self._kept[ref] = _Kept(Scale(num_replicas=max(1, deployment.min_replicas)))
-        usage = self._pool.usage(ref)
+        activity = self._pool.activity(ref)
         if deployment.asleep:
             # Also where a request has woken it since, and its owner says so again before that is noted.
             if kept.slept_at != deployment.updated_at:
                 self._put_to_sleep(kept, deployment, files, config)
                 return
-            if not usage.num_wanted:
+            if not activity.num_wanted:
                 return
             await self._commit("wake", partial(self._deployments.wake, ref, actor=ACTOR, reason="A request came."))
         if kept.slept_at is not None:
             kept.slept_at, kept.scale = None, Scale(num_replicas=max(1, deployment.min_replicas))
-        elif _is_idle(deployment, usage.num_wanted, usage.idle_seconds):
+        elif _is_idle(deployment, activity.num_wanted, activity.idle_seconds):
             reason = f"Idle for {deployment.idle_seconds} seconds."
             asleep = await self._commit("sleep", partial(self._deployments.sleep, ref, actor=ACTOR, reason=reason))
-            if _is_idle(deployment, 1, self._pool.usage(ref).idle_seconds):
+            if _is_idle(deployment, 1, self._pool.activity(ref).idle_seconds):
                 self._put_to_sleep(kept, asleep, files, config)
                 return
             await self._commit("wake", partial(self._deployments.wake, ref, actor=ACTOR, reason="A request came."))
@@ -195,8 +195,8 @@ class Reconciler:
         self._failpoint("unloaded")
 
     def _rescale(self, kept: _Kept, deployment: Deployment) -> None:
-        usage, before = self._pool.usage(deployment.ref), kept.scale
-        demand = Demand(num_choices=usage.num_open, tokens_in_flight=usage.tokens_in_flight)
+        activity, before = self._pool.activity(deployment.ref), kept.scale
+        demand = Demand(num_choices=activity.num_open, tokens_in_flight=activity.tokens_in_flight)
         least, most = max(1, deployment.min_replicas), deployment.max_replicas
         kept.scale = rescale(before, time.monotonic(), demand, least, most)
         # Who changes the limits has said why already.

@@ -1,1 +1,1 @@
-"""The replicas of this machine: processes, pools, health."""
+"""Replicas on this machine: their processes, how they are restarted, and which of them gets a request."""

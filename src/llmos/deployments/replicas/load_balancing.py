@@ -1,4 +1,4 @@
-"""How much a request still asks of its replica, and which replica should have the next one. Knows no process."""
+"""Load balancing: how many tokens an open request has left, and which replica gets the next one. Knows no process."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,66 +6,69 @@ from collections.abc import Sequence
 from llmos.engine.messages import Delta, Embed, Event, Generate, Started
 
 DEFAULT_OUTPUT_TOKENS = 256
-"""What an answer is taken to come to whose caller sets no limit."""
+"""Assumed length of an answer whose request sets no max_tokens."""
 
 BYTES_PER_TOKEN = 4
 
 STICKY_TOKENS = 256
-"""A caller's replica may have so many more tokens in flight than the least busy one and still gets the caller's next
-request: it has the beginning of the prompt in its cache, which is worth about as much."""
+"""How many more tokens in flight than the least busy replica a caller's own replica may have and still be chosen. Its
+cache holds the beginning of the caller's prompts, which saves about this much work."""
 
 
 class OpenRequest:
-    """One open request, as a number of tokens that falls as its answer comes."""
+    """A request that has not ended, measured in tokens that are left to compute."""
 
     def __init__(self, request: Generate | Embed) -> None:
         self.caller = request.caller
         self.num_choices = request.sampling.n if isinstance(request, Generate) else 1
-        self._num_prompt_tokens = _prompt_tokens(request)
+        self._num_prompt_tokens = _estimate_prompt_tokens(request)
         each = request.sampling.max_tokens or DEFAULT_OUTPUT_TOKENS if isinstance(request, Generate) else 0
-        self._num_expected = self.num_choices * each
-        self._num_written: dict[int, int] = {}
+        self._max_output_tokens = self.num_choices * each
+        self._num_output_tokens: dict[int, int] = {}
+        """By choice."""
 
     @property
     def tokens(self) -> int:
-        """At least one for each choice: the estimate may have been too low."""
-        return self._num_prompt_tokens + max(self.num_choices, self._num_expected - sum(self._num_written.values()))
+        """Tokens that are left, at least one for each choice: the estimate may have been too low."""
+        num_left = self._max_output_tokens - sum(self._num_output_tokens.values())
+        return self._num_prompt_tokens + max(self.num_choices, num_left)
 
     def on_event(self, event: Event) -> None:
+        """Update the count by what the replica has sent."""
         if isinstance(event, Delta):
             self._num_prompt_tokens = 0
-            self._num_written[event.index] = event.num_output_tokens
+            self._num_output_tokens[event.index] = event.num_output_tokens
         elif isinstance(event, Started):
             self._num_prompt_tokens = event.num_prompt_tokens
 
 
 def choose_replica(tokens_in_flight: Sequence[int], names: Sequence[str], caller: str) -> int:
-    """Return which of the replicas, by their names, should have a request of this caller.
+    """Return the index of the replica that gets a request of this caller.
 
-    The one with the least tokens in flight; or the one that the caller's requests prefer, by a hash of both names,
-    while that is hardly busier.
+    That is the replica with the fewest tokens in flight, unless the caller's preferred replica, by a hash of both
+    names, has at most STICKY_TOKENS more. An empty caller has no preference.
     """
-    least = min(range(len(names)), key=lambda place: (tokens_in_flight[place], place))
+    least = min(range(len(names)), key=lambda index: (tokens_in_flight[index], index))
     if not caller:
         return least
-    preferred = max(range(len(names)), key=lambda place: _affinity(caller, names[place]))
+    preferred = max(range(len(names)), key=lambda index: _affinity(caller, names[index]))
     return preferred if tokens_in_flight[preferred] <= tokens_in_flight[least] + STICKY_TOKENS else least
 
 
 def _affinity(caller: str, name: str) -> bytes:
-    """Rendezvous hashing: a replica that comes or goes moves only the callers that are or were its own."""
+    """Rendezvous hash: adding or removing a replica moves only the callers that prefer it."""
     return hashlib.blake2b(f"{caller}\0{name}".encode(), digest_size=8).digest()
 
 
-def _prompt_tokens(request: Generate | Embed) -> int:
-    """A guess, until the replica says. Cheap: the texts' lengths."""
+def _estimate_prompt_tokens(request: Generate | Embed) -> int:
+    """Estimate by the length of the text, which is cheap. The replica sends the true number in Started."""
     if isinstance(request, Embed):
-        return sum(_tokens_of(each) for each in request.inputs)
+        return sum(_estimate_tokens(each) for each in request.inputs)
     if request.messages is not None:
         texts = [message.get("content") for message in request.messages]
-        return sum(_tokens_of(text) for text in texts if isinstance(text, str))
-    return _tokens_of(request.tokens or request.text or request.user_text or "")
+        return sum(_estimate_tokens(text) for text in texts if isinstance(text, str))
+    return _estimate_tokens(request.tokens or request.text or request.user_text or "")
 
 
-def _tokens_of(prompt: str | list[int]) -> int:
+def _estimate_tokens(prompt: str | list[int]) -> int:
     return len(prompt) // BYTES_PER_TOKEN if isinstance(prompt, str) else len(prompt)

@@ -1,5 +1,7 @@
-"""Versions that run on this machine, each in replicas of its own: loaded on demand or kept, restarted when they die or
-are stuck."""
+"""Pool: the versions that run on this machine, each in its own replicas.
+
+Versions are loaded on demand or kept loaded; replicas are restarted when they die or are stuck.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -11,18 +13,18 @@ from typing import Any, TypeVar
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import ReplicaFailed, Unavailable
 from llmos.deployments.replicas.load_balancing import OpenRequest
-from llmos.deployments.replicas.replica import WORKER_COMMAND, Replica
+from llmos.deployments.replicas.replica import WORKER_COMMAND, OnLoading, Replica
 from llmos.deployments.replicas.replica_set import OnEvent, ReplicaSet
 from llmos.deployments.replicas.status import VersionStatus
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.config import EngineConfig
-from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Loading, Ready, Started
+from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Ready, Started
 
 T = TypeVar("T")
 
 
 def default_backoff_seconds(num_deaths: int) -> float:
-    """How long to wait before a start, after so many early deaths in a row: 0, 0.5, 1, 2, 4, ... 30."""
+    """Return the pause before a start after this many early deaths in a row: 0, 0, 0.5, 1, 2, 4, ... 30 seconds."""
     return 0.0 if num_deaths <= 1 else min(30.0, 0.5 * 2 ** (num_deaths - 2))
 
 
@@ -31,16 +33,16 @@ def ignore_event(version: str, kind: str, reason: str, data: Mapping[str, Any]) 
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """What callers ask of a version at the moment."""
+class Activity:
+    """What requests ask of a version at the moment."""
 
     num_wanted: int = 0
-    """Replicas."""
+    """Number of replicas that are wanted."""
     num_open: int = 0
-    """Choices that are computed or wait."""
+    """Choices that run or wait."""
     tokens_in_flight: int = 0
     idle_seconds: float = 0.0
-    """Since anybody asked anything of it; 0 while somebody does."""
+    """Seconds since the last request; 0 while there is one."""
 
 
 class Pool:
@@ -57,16 +59,18 @@ class Pool:
         clock: Clock = utc_now,
         check: Callable[[str], None] = lambda version_key: None,
     ) -> None:
-        """`config`: of every engine that nobody says otherwise of. `command`: starts a worker; the number of its socket
-        is added to it. `wait_seconds`: how long a request waits for a version that is being loaded. `check`: asked in
-        a thread before each load, raises why a version must not be loaded."""
+        """`config`: of every engine, unless scale() sets another. `command`: starts a worker; the file descriptor of
+        its socket is appended. `wait_seconds`: how long a request waits for a load; None: until it ends. `check`:
+        called in a thread before each load; raises if the version must not be loaded."""
         self._config = config or EngineConfig()
         self._command = command
-        self._timeouts = timeouts or ReplicaTimeouts()
+        self.timeouts = timeouts or ReplicaTimeouts()
+        """Of replicas that are started from now on."""
         self._wait_seconds = wait_seconds
         self._backoff_seconds = backoff_seconds
         self._clock = clock
-        self._replica_sets: dict[str, ReplicaSet] = {}
+        self.replica_sets: dict[str, ReplicaSet] = {}
+        """Of each version that was ever asked for, by reference."""
         self._check = check
         self._is_closing = False
         self.on_event: OnEvent = ignore_event
@@ -75,8 +79,8 @@ class Pool:
     async def ensure(self, version_key: str, files: Mapping[str, Path], *, wait: bool = False) -> Ready:
         """Return when a replica of the version is loaded; callers at the same time share one load.
 
-        `wait`: wait however long that takes. Raises what is wrong with the model, ReplicaFailed where its process
-        keeps dying, or Unavailable.
+        `wait`: wait however long that takes. Raises what is wrong with the model, ReplicaFailed if its process keeps
+        dying, or Unavailable.
         """
         wait_seconds = None if wait else self._wait_seconds
         replica = await self._replica_set(version_key, files).replica(wait_seconds=wait_seconds)
@@ -88,8 +92,8 @@ class Pool:
     ) -> AsyncGenerator[Event, None]:
         """Load the version if it isn't, then yield Started once, and Deltas until every choice has its finish_reason.
 
-        A request whose replica dies before it has sent a token is tried once more, on another where there is one; after
-        that it gets ReplicaFailed. Everything that goes wrong with a request is raised. Closing the generator aborts
+        A request whose replica dies before the first token is tried once more, on another replica if there is one;
+        after that it gets ReplicaFailed. Whatever is wrong with the request is raised. Closing the generator aborts
         the request.
         """
         replica_set, open_request = self._replica_set(version_key, files), OpenRequest(request)
@@ -113,69 +117,72 @@ class Pool:
                         raise
                     has_failed = True
                 except Unavailable:
-                    # It had begun to leave. That is no failure: another one answers.
-                    if has_token or not self._has_left(replica):
+                    # The replica was being stopped, which is not a failure: another one answers.
+                    if has_token or not self._was_stopped(replica):
                         raise
 
     async def count(self, version_key: str, files: Mapping[str, Path], request: Generate) -> int:
-        """Load the version if it isn't, and return how many tokens the request's prompt has. Raises what is wrong with
-        it, and ReplicaFailed where the replica died twice."""
+        """Load the version if it isn't, and return the number of tokens of the request's prompt.
+
+        Raises what is wrong with the request, and ReplicaFailed if the replica died twice."""
         return await self._ask(version_key, files, request, lambda replica: replica.count(request))
 
     async def embed(self, version_key: str, files: Mapping[str, Path], request: Embed) -> Embedded:
-        """Load the version if it isn't, and return the vectors. Raises what is wrong with the request, and
-        ReplicaFailed where the replica died twice. Cancelling aborts the request."""
+        """Load the version if it isn't, and return the vectors. Cancelling aborts the request.
+
+        Raises what is wrong with the request, and ReplicaFailed if the replica died twice."""
         return await self._ask(version_key, files, request, lambda replica: replica.embed(request))
 
     def status(self) -> list[VersionStatus]:
-        """Any thread may ask."""
-        return [replica_set.status() for replica_set in [*self._replica_sets.values()]]
+        """Any thread may call this."""
+        return [replica_set.status() for replica_set in [*self.replica_sets.values()]]
 
-    def usage(self, version_key: str) -> Usage:
-        replica_set = self._replica_sets.get(version_key)
+    def activity(self, version_key: str) -> Activity:
+        replica_set = self.replica_sets.get(version_key)
         if replica_set is None:
-            return Usage()
-        return Usage(
+            return Activity()
+        return Activity(
             replica_set.num_wanted, replica_set.num_open, replica_set.tokens_in_flight, replica_set.idle_seconds
         )
 
     def scale(
         self, version_key: str, files: Mapping[str, Path], num_replicas: int, config: EngineConfig | None = None
     ) -> None:
-        """Have so many replicas of the version from now on; 0: none until one is asked for. Returns at once.
+        """Set the number of replicas of the version; 0: none until a request comes. Returns at once.
 
-        `config`: of its engines. Replicas that have another are replaced, each when its place is taken.
+        `config`: of its engines. Replicas that have another one are replaced, each once its successor is ready.
         """
-        if num_replicas or version_key in self._replica_sets:
+        if num_replicas or version_key in self.replica_sets:
             self._replica_set(version_key, files).scale(num_replicas, config or self._config)
 
     def release(self, version_key: str) -> None:
-        """Let the version's replicas end with their last answers: from now on it is loaded on demand."""
-        if replica_set := self._replica_sets.get(version_key):
+        """Stop the version's replicas after their last answers. From now on it is loaded on demand."""
+        if replica_set := self.replica_sets.get(version_key):
             replica_set.scale(0, self._config)
 
-    def tend(self) -> None:
-        """Try failed loads again whose time has come."""
-        for replica_set in self._replica_sets.values():
-            replica_set.tend()
+    def retry_failed(self) -> None:
+        """Try failed loads again that are due."""
+        for replica_set in self.replica_sets.values():
+            replica_set.retry_failed()
 
     async def stop(self, version_key: str) -> None:
-        """Let the version's running requests end, and then its replicas. The next request loads it again."""
-        if replica_set := self._replica_sets.get(version_key):
+        """Stop the version's replicas after their running requests. The next request loads it again."""
+        if replica_set := self.replica_sets.get(version_key):
             await replica_set.stop(drain=True)
 
     async def discard(self, version_key: str) -> None:
-        """Stop a version that is no longer there, and forget it."""
-        if replica_set := self._replica_sets.get(version_key):
+        """Stop a version that was removed, and forget it."""
+        if replica_set := self.replica_sets.get(version_key):
             await replica_set.stop(drain=True)
             if not replica_set.slots:
-                self._replica_sets.pop(version_key, None)
+                self.replica_sets.pop(version_key, None)
 
     async def close(self, drain: bool = True) -> None:
-        """Take no more requests. Return when those that run have ended (or at once, failing them) and all processes
-        are gone."""
+        """Accept no more requests, and stop all replicas. Returns when all processes are gone.
+
+        `drain`: let running requests finish first. Otherwise they fail."""
         self._is_closing = True
-        await asyncio.gather(*(replica_set.stop(drain=drain) for replica_set in self._replica_sets.values()))
+        await asyncio.gather(*(replica_set.stop(drain=drain) for replica_set in self.replica_sets.values()))
 
     async def _ask(
         self,
@@ -196,23 +203,23 @@ class Pool:
                         raise
                     has_failed = True
                 except Unavailable:
-                    if not self._has_left(replica):
+                    if not self._was_stopped(replica):
                         raise
 
-    def _has_left(self, replica: Replica) -> bool:
+    def _was_stopped(self, replica: Replica) -> bool:
         return replica.is_stopping and not self._is_closing
 
     def _replica_set(self, version_key: str, files: Mapping[str, Path]) -> ReplicaSet:
         if self._is_closing:
             raise Unavailable("The server is shutting down.", retry_after_seconds=5)
 
-        async def start(config: EngineConfig, on_loading: Callable[[Loading], None]) -> Replica:
+        async def start(config: EngineConfig, on_loading: OnLoading) -> Replica:
             await asyncio.to_thread(self._check, version_key)
-            return await Replica.start(files, config, self._command, self._timeouts, on_loading)
+            return await Replica.start(files, config, self._command, self.timeouts, on_loading)
 
-        replica_set = self._replica_sets.get(version_key)
+        replica_set = self.replica_sets.get(version_key)
         if replica_set is None:
-            replica_set = self._replica_sets[version_key] = ReplicaSet(
+            replica_set = self.replica_sets[version_key] = ReplicaSet(
                 version_key,
                 self._config,
                 start,

@@ -1,8 +1,8 @@
-"""The replicas of one version: as many as are wanted, and which of them has a request.
+"""ReplicaSet: the replicas of one version. Keeps as many as are wanted, and chooses which one gets a request.
 
-Wanted is what scale() said last; a request to a version that has none wants one. A replica that is wanted no longer
-leaves at once for new requests, and ends with its last answer. One whose configuration has changed leaves when another
-can take its place.
+scale() sets how many are wanted; a request to a version that has none wants one. A replica that is no longer wanted
+accepts no new requests and stops after its last answer. One whose configuration has changed is replaced once its
+successor is ready.
 """
 
 import asyncio
@@ -16,18 +16,18 @@ from llmos.core.clock import Clock
 from llmos.core.errors import Unavailable
 from llmos.deployments.replicas.load_balancing import OpenRequest, choose_replica
 from llmos.deployments.replicas.replica import Replica
-from llmos.deployments.replicas.slot import Slot, Start
-from llmos.deployments.replicas.status import VersionStatus, of_version
+from llmos.deployments.replicas.slot import Slot, SlotContext, Start
+from llmos.deployments.replicas.status import VersionStatus, summarize
 from llmos.engine.config import EngineConfig
 
 MAX_WAIT_SECONDS = 5
-"""A restart that is further away than this is not waited for: callers are told when to come back."""
+"""Requests don't wait for a restart that is further away than this; their error says when to retry."""
 
 RETRY_SECONDS = 5
-"""When to come back to a load of which nobody knows how long it takes."""
+"""When to retry while a load of unknown length is running."""
 
 OnEvent = Callable[[str, str, str, Mapping[str, Any]], None]
-"""Callback for what happens to replicas: version, kind of event, reason, data."""
+"""Callback for what happens to replicas: version, kind of event (ready, died, failed), reason, data."""
 
 
 class ReplicaSet:
@@ -42,30 +42,34 @@ class ReplicaSet:
         on_event: OnEvent,
     ) -> None:
         self.config = config
-        """Of the replicas that are started from now on."""
+        """Of replicas that are started from now on."""
         self.start = start
-        """Starts a process. Set anew with every request: the files of a model that failed may have been mended."""
+        """Starts a process. Replaced with every request: the files of a model that failed may have been repaired."""
         self.slots: list[Slot] = []
         self.num_wanted = 0
-        self.last_asked_at = time.monotonic()
-        """When the last request came or ended, on the monotonic clock."""
-        self._version, self._backoff_seconds, self._clock = version, backoff_seconds, clock
-        self._on_event = on_event
+        self.last_used_at = time.monotonic()
+        """When a request last began or ended, or a replica was loaded, on the monotonic clock."""
+        self._version, self._clock, self._on_event = version, clock, on_event
+        self._context = SlotContext(
+            version=version, backoff_seconds=backoff_seconds, clock=clock, on_event=self._on_slot_event
+        )
         self._open_requests: dict[OpenRequest, Replica | None] = {}
-        """The open requests, and who has each."""
+        """Each with the replica that has it."""
         self._leaving: dict[Slot, asyncio.Task[None]] = {}
+        """Slots that finish their last requests, each with the task that stops it."""
         self._slot_ids = count(1)
         self._num_waiting = 0
-        """Callers that a replica is being loaded for."""
+        """Requests that wait for a replica to load."""
         self._load_seconds: float | None = None
         self._num_restarts = 0
+        """Of slots that are gone."""
         self._num_stops = 0
         self._stopped_since = clock()
 
     @property
     def num_open(self) -> int:
-        """The choices of all open requests, those that wait for a replica too."""
-        return sum(open_request.num_choices for open_request in self._open_requests)
+        """Choices of all open requests, including those that wait for a replica."""
+        return sum(request.num_choices for request in self._open_requests)
 
     @property
     def is_busy(self) -> bool:
@@ -73,120 +77,117 @@ class ReplicaSet:
 
     @property
     def idle_seconds(self) -> float:
-        """Since the last request came or ended, or a replica was loaded."""
-        return 0.0 if self.is_busy else self._now() - self.last_asked_at
+        """Seconds since it was last used; 0 while it is busy."""
+        return 0.0 if self.is_busy else self._now() - self.last_used_at
 
     @property
     def tokens_in_flight(self) -> int:
-        return sum(open_request.tokens for open_request in self._open_requests)
+        return sum(request.tokens for request in self._open_requests)
 
     @contextmanager
-    def holding(self, open_request: OpenRequest) -> Iterator[None]:
-        """While the body runs, the request is open."""
-        self._open_requests[open_request] = None
+    def holding(self, request: OpenRequest) -> Iterator[None]:
+        """Count the request as open while the body runs."""
+        self._open_requests[request] = None
         self._touch()
         try:
             yield
         finally:
-            del self._open_requests[open_request]
+            del self._open_requests[request]
             self._touch()
 
-    async def replica(self, open_request: OpenRequest | None = None, *, wait_seconds: float | None = None) -> Replica:
-        """Return the replica that should have the request, loading one where none is there.
+    async def replica(self, request: OpenRequest | None = None, *, wait_seconds: float | None = None) -> Replica:
+        """Return the replica that gets the request, loading one if there is none.
 
-        Raises what is wrong with the model, ReplicaFailed where its process keeps dying, Unavailable where it is being
-        stopped, or not there after `wait_seconds`.
+        Raises what is wrong with the model, ReplicaFailed if its process keeps dying, and Unavailable if the version is
+        being stopped or is not loaded within `wait_seconds`.
         """
         self._touch()
         self._num_waiting += 1
         try:
-            replica = self._best(open_request) or await self._loaded(
+            replica = self._choose(request) or await self._load(
                 None if wait_seconds is None else self._now() + wait_seconds
             )
         finally:
             self._num_waiting -= 1
-        if open_request is not None:
-            self._open_requests[open_request] = replica
+        if request is not None:
+            self._open_requests[request] = replica
         return replica
 
     def scale(self, num_wanted: int, config: EngineConfig | None = None) -> None:
-        """Want so many replicas from now on. Returns at once."""
+        """Set the number of replicas, and their configuration. Returns at once."""
         self.num_wanted, self.config = num_wanted, config or self.config
         self._converge()
 
-    def tend(self) -> None:
-        """Try failed loads again whose rest is over."""
+    def retry_failed(self) -> None:
+        """Try failed loads again that are due."""
         for slot in self.slots:
-            if slot.is_rested:
+            if slot.is_retry_due:
                 slot.load()
 
     async def stop(self, *, drain: bool) -> None:
-        """Want none until one is asked for. Returns when all processes are gone."""
+        """Stop all replicas until a request comes. Returns when all processes are gone."""
         self._num_stops += 1
         self.num_wanted = 0
-        earlier = [*self._leaving]
+        leaving_before = [*self._leaving]
         for slot in [*self.slots]:
             self._dismiss(slot, drain=drain)
         if not drain:
-            # They were told to let what runs end: now they may not.
-            await asyncio.gather(*(slot.stop(drain=False) for slot in earlier))
+            await asyncio.gather(*(slot.stop(drain=False) for slot in leaving_before))
+        await self.wait_until_gone()
+
+    async def wait_until_gone(self) -> None:
+        """Return when the replicas that are leaving have stopped."""
         await asyncio.gather(*self._leaving.values())
 
     def status(self) -> VersionStatus:
-        """Any thread may ask."""
-        return of_version(
+        """Any thread may call this."""
+        return summarize(
             self._version,
-            [slot.status(self._tokens_of(slot.replica)) for slot in [*self.slots]],
+            [slot.status(self._tokens_in_flight(slot.replica)) for slot in [*self.slots]],
             num_wanted=self.num_wanted,
             num_leaving=len(self._leaving),
             restarts=self._num_restarts + sum(slot.restarts for slot in [*self.slots]),
             stopped_since=self._stopped_since,
         )
 
-    def _best(self, open_request: OpenRequest | None) -> Replica | None:
+    def _choose(self, request: OpenRequest | None) -> Replica | None:
         slots = [slot for slot in self.slots if slot.is_open]
-        # One that may be stuck gets no more while there are others.
+        # A replica that may be stuck gets no more requests while there are others.
         slots = [slot for slot in slots if slot.replica and not slot.replica.is_overdue] or slots
         if not slots:
             return None
         index = choose_replica(
-            [self._tokens_of(slot.replica) for slot in slots],
+            [self._tokens_in_flight(slot.replica) for slot in slots],
             [str(slot.id) for slot in slots],
-            open_request.caller if open_request else "",
+            request.caller if request else "",
         )
         return slots[index].replica
 
-    def _tokens_of(self, replica: Replica | None) -> int:
-        # A copy: requests come and go while another thread asks.
-        open_requests = [*self._open_requests.items()] if replica else []
-        return sum(open_request.tokens for open_request, its in open_requests if its is replica)
+    def _tokens_in_flight(self, replica: Replica | None) -> int:
+        # Works on a copy: requests come and go while another thread asks for the status.
+        requests = [*self._open_requests.items()] if replica else []
+        return sum(request.tokens for request, its_replica in requests if its_replica is replica)
 
-    async def _loaded(self, deadline: float | None) -> Replica:
-        """Load, and return the first replica that is there."""
+    async def _load(self, deadline: float | None) -> Replica:
+        """Load replicas and return the first that is ready."""
         num_stops = self._num_stops
         while True:
-            replica = await self._wait_for_one(deadline)
+            replica = await self._first_loaded(deadline)
             if replica is not None and not replica.is_stopping:
-                return replica  # Whether or not it still lives: who asks it learns what became of it.
+                return replica  # It may have died meanwhile: the request then gets the reason.
             if num_stops != self._num_stops:
                 raise Unavailable("The model is being stopped. Try again in a moment.", retry_after_seconds=1)
 
-    async def _wait_for_one(self, deadline: float | None) -> Replica | None:
-        """Return the first replica that is loaded from now on; None where what was waited for is wanted no longer."""
+    async def _first_loaded(self, deadline: float | None) -> Replica | None:
+        """Return the first replica that gets ready from now on; None if all loads were cancelled."""
         if not self.num_wanted:
             self.num_wanted = 1
         self._converge()
         slots = {slot.load(): slot for slot in self.slots}
-        far = min(slots.values(), key=lambda slot: slot.wait_seconds)
-        if far.wait_seconds > MAX_WAIT_SECONDS:
-            raise Unavailable(
-                f"The model's process died {far.num_early_deaths} times in a row; it is started again in "
-                f"{far.wait_seconds:.0f} seconds. Its last words are in the server's log.",
-                retry_after_seconds=far.wait_seconds,
-            )
+        self._refuse_long_backoff(min(slots.values(), key=lambda slot: slot.wait_seconds))
         pending, error = set(slots), None
         while pending:
-            # Not awaited themselves: one caller that goes away must not stop what the others wait for.
+            # The loads themselves are not awaited: a caller that is cancelled must not cancel what others wait for.
             timeout = None if deadline is None else max(0.0, deadline - self._now())
             done, pending = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not done:
@@ -198,6 +199,14 @@ class ReplicaSet:
             raise error
         return None
 
+    def _refuse_long_backoff(self, next_slot: Slot) -> None:
+        if next_slot.wait_seconds > MAX_WAIT_SECONDS:
+            raise Unavailable(
+                f"The model's process died {next_slot.num_early_deaths} times in a row; it is restarted in "
+                f"{next_slot.wait_seconds:.0f} seconds. The server's log has its last output.",
+                retry_after_seconds=next_slot.wait_seconds,
+            )
+
     def _still_loading(self) -> Unavailable:
         status = self.status()
         seconds = RETRY_SECONDS if status.seconds_left is None else max(1, round(status.seconds_left))
@@ -208,35 +217,31 @@ class ReplicaSet:
         )
 
     def _converge(self) -> None:
-        """Begin and dismiss replicas so that there are as many as are wanted."""
+        """Start and dismiss replicas until there are as many as are wanted, of the wanted configuration."""
         current = [slot for slot in self.slots if slot.config == self.config]
         for _ in range(self.num_wanted - len(current)):
-            current.append(self._begin())
-        surplus = len(current) - self.num_wanted
-        # Those go that do the least: what isn't loaded, then who has the fewest tokens in flight, then the youngest.
-        useless_first = sorted(
-            current,
-            key=lambda slot: (slot.is_open, slot.state == "loading", self._tokens_of(slot.replica), -slot.id),
-        )
-        for slot in useless_first[: max(0, surplus)]:
+            current.append(self._add_slot())
+        num_surplus = max(0, len(current) - self.num_wanted)
+        for slot in sorted(current, key=self._usefulness)[:num_surplus]:
             self._dismiss(slot)
-        outdated = [slot for slot in self.slots if slot.config != self.config]
         num_open = sum(slot.is_open for slot in current)
-        for slot in outdated:
+        for slot in [slot for slot in self.slots if slot.config != self.config]:
             if not slot.is_open or num_open >= self.num_wanted:
                 self._dismiss(slot)
 
-    def _begin(self) -> Slot:
+    def _usefulness(self, slot: Slot) -> tuple[bool, bool, int, int]:
+        """Sort key: slots that aren't loaded first, then those with the fewest tokens in flight, then the newest."""
+        return slot.is_open, slot.state == "loading", self._tokens_in_flight(slot.replica), -slot.id
+
+    def _add_slot(self) -> Slot:
+        # self.start is looked up when the slot starts, not now: requests replace it.
         slot = Slot(
-            self._version,
             next(self._slot_ids),
             self.config,
             lambda config, on_loading: self.start(config, on_loading),
-            backoff_seconds=self._backoff_seconds,
-            clock=self._clock,
-            on_event=self._on_slot_event,
-            usual_load_seconds=self._load_seconds,
+            self._context,
         )
+        slot.load_seconds = self._load_seconds
         self.slots.append(slot)
         slot.load()
         return slot
@@ -257,7 +262,7 @@ class ReplicaSet:
         self._on_event(self._version, kind, reason, data)
 
     def _touch(self) -> None:
-        self.last_asked_at = self._now()
+        self.last_used_at = self._now()
 
     @staticmethod
     def _now() -> float:

@@ -1,4 +1,4 @@
-"""How a Version that runs is told to others: each of its replicas, and all of them together."""
+"""The status of a version that runs: of each of its replicas, and of all of them together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,57 +9,57 @@ import msgspec
 
 from llmos.engine.messages import EngineStats, Ready
 
-State = Literal["loading", "ready", "stuck", "failed", "stopped"]
-"""stuck: it has not got on for half of the time after which it is killed and started again."""
+ReplicaState = Literal["loading", "ready", "stuck", "failed", "stopped"]
+"""stuck: it has owed an answer for half of the time after which it is killed and restarted."""
 
-_BEST_FIRST: Sequence[State] = ("ready", "loading", "stuck", "failed", "stopped")
+_BEST_FIRST: Sequence[ReplicaState] = ("ready", "loading", "stuck", "failed", "stopped")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplicaStatus:
-    state: State
+    state: ReplicaState
     since: datetime
-    """When it got into this state."""
+    """When it entered this state."""
     pid: int | None
     ready: Ready | None
-    """What was loaded, once it is."""
+    """What it loaded. None until it is loaded."""
     load: EngineStats | None
     """How busy it is."""
     tokens_in_flight: int
-    """Of its open requests: prompts that are not computed, and what may still be written."""
+    """Tokens left in its open requests: prompts not yet computed, and output that may still come."""
     restarts: int
     error: str | None
-    """Why it failed, or why it is loaded once more."""
+    """Why it failed, or why it is being restarted."""
     percent_loaded: float | None
-    """None where it isn't being loaded, or where nothing is known of how far it is."""
+    """None unless it is loading and its progress is known."""
     seconds_left: float | None
-    """Until it is loaded, by what is known."""
+    """Estimated seconds until it is loaded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VersionStatus:
-    """All replicas of a Version. What one word must say of several is said of the best of them."""
+    """All replicas of a version. Fields that hold one value describe the replica in the best state."""
 
     version: str
-    state: State
+    state: ReplicaState
     since: datetime
     pid: int | None
     ready: Ready | None
     load: EngineStats | None
-    """Of all of them together."""
+    """Summed over all replicas."""
     restarts: int
     error: str | None
     num_ready: int
     num_wanted: int
     num_leaving: int
-    """Those that let their last answers end. They are in none of the other numbers."""
+    """Replicas that finish their last requests before they stop. No other count includes them."""
     percent_loaded: float | None
     seconds_left: float | None
-    """Of the one that is loaded next."""
+    """Estimated seconds until the next replica is loaded."""
     replicas: tuple[ReplicaStatus, ...]
 
 
-def of_version(
+def summarize(
     version: str,
     replicas: Sequence[ReplicaStatus],
     *,
@@ -68,9 +68,10 @@ def of_version(
     restarts: int,
     stopped_since: datetime,
 ) -> VersionStatus:
+    """Return the status of a version that has these replicas."""
     best = min(replicas, key=lambda replica: _BEST_FIRST.index(replica.state), default=None)
     loading = [replica for replica in replicas if replica.state == "loading"]
-    next_one = min(loading, key=lambda replica: -(replica.percent_loaded or 0), default=None)
+    next_ready = max(loading, key=lambda replica: replica.percent_loaded or 0, default=None)
     return VersionStatus(
         version=version,
         state=best.state if best else "stopped",
@@ -83,15 +84,15 @@ def of_version(
         num_ready=sum(replica.state == "ready" for replica in replicas),
         num_wanted=num_wanted,
         num_leaving=num_leaving,
-        percent_loaded=next_one.percent_loaded if next_one else None,
-        seconds_left=next_one.seconds_left if next_one else None,
+        percent_loaded=next_ready.percent_loaded if next_ready else None,
+        seconds_left=next_ready.seconds_left if next_ready else None,
         replicas=tuple(replicas),
     )
 
 
-def _sum(loads: Sequence[EngineStats]) -> EngineStats | None:
-    if not loads:
+def _sum(stats: Sequence[EngineStats]) -> EngineStats | None:
+    if not stats:
         return None
     return EngineStats(
-        **{name: sum(getattr(load, name) for load in loads) for name in msgspec.structs.asdict(loads[0])}
+        **{name: sum(getattr(each, name) for each in stats) for name in msgspec.structs.asdict(stats[0])}
     )

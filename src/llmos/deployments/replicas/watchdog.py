@@ -1,12 +1,13 @@
-"""Tells a stuck replica from a slow one. Knows neither processes nor sockets; see replica.py.
+"""Watchdog: tells a stuck replica from a slow one. Knows neither processes nor sockets.
 
-    watch()     requests are open: every tick, the replica must have answered what it was asked
-    rest()      none is: nothing is asked, so that an idle replica costs no CPU
+    start()     requests are open: on every tick, the replica must have answered the last ping
+    pause()     no request is open: no pings are sent, so that an idle replica uses no CPU
 
-Who computes has as long as a step may well take; who computes nothing at all, stopped or in a deadlock, has less.
+A replica that computes may take as long as a long step does. One that computes nothing at all (stopped, or in a
+deadlock) gets less time.
 
-Silence is counted in ticks of this process, not read off a clock: a server that was itself held up (stopped, swapped
-out, asleep) has not listened either, and blames nobody for that time.
+Silence is counted in ticks of this process and not by a clock: a server that was itself stopped, swapped out or
+suspended has read no answers either, and must not blame the replica for that time.
 """
 
 import asyncio
@@ -16,14 +17,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplicaTimeouts:
-    """How long a replica may owe an answer."""
+    """How long a replica may take to answer a ping, and to load."""
 
     silence_seconds: float = 10.0
-    """At least, whatever its steps take; and at most, while it computes nothing."""
+    """The shortest timeout while it computes, and the timeout while it computes nothing."""
     first_silence_seconds: float = 120.0
-    """Until it is known how long its steps take."""
+    """The timeout until the length of its steps is known."""
     num_steps: float = 20.0
-    """So many times the longest step that is to be expected."""
+    """The timeout is this many times the longest step that is expected."""
     load_seconds: float = 600.0
     """From the start of its process until the model is loaded."""
 
@@ -32,6 +33,7 @@ class ReplicaTimeouts:
         return self.silence_seconds / 10
 
     def for_steps_of(self, step_seconds: float | None) -> float:
+        """Return the timeout, in seconds, of a replica with steps of this length. None: not known yet."""
         if step_seconds is None:
             return max(self.silence_seconds, self.first_silence_seconds)
         return max(self.silence_seconds, self.num_steps * step_seconds)
@@ -41,47 +43,51 @@ class Watchdog:
     def __init__(
         self,
         timeouts: ReplicaTimeouts,
-        ask: Callable[[], None],
-        give_up: Callable[[], None],
-        is_computing: Callable[[], bool],
+        ping: Callable[[], None],
+        on_stuck: Callable[[], None],
+        has_computed: Callable[[], bool],
     ) -> None:
-        """`ask`: sends what the replica has to answer. `give_up`: the replica is stuck; called once.
+        """`ping`: sends the replica a ping. `on_stuck`: called once, when the replica has used up its timeout.
 
-        `is_computing`: whether the replica has computed since the last call, or would if it were given a CPU."""
-        self._timeouts = timeouts
-        self._ask = ask
-        self._give_up = give_up
-        self._is_computing = is_computing
+        `has_computed`: returns True if the replica has computed since the last call, or waits only for a CPU."""
+        self.timeouts = timeouts
+        self._ping = ping
+        self._on_stuck = on_stuck
+        self._has_computed = has_computed
         self._step_seconds: float | None = None
-        self._is_owed = False
-        """The last question has no answer yet. Kept while resting: callers that come and go don't start it anew."""
+        self._awaits_pong = False
+        """Survives a pause: requests that come and go don't restart the timeout."""
         self._num_silent_ticks = 0
         self._num_idle_ticks = 0
-        """Of the silent ones, the last in which nothing was computed either."""
+        """The last of the silent ticks, in which nothing was computed either."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
+    def is_running(self) -> bool:
+        return self._timer is not None
+
+    @property
     def silent_seconds(self) -> float:
-        """How long the replica has owed a sign of life."""
-        return self._num_silent_ticks * self._timeouts.tick_seconds
+        """How long the replica has owed an answer."""
+        return self._num_silent_ticks * self.timeouts.tick_seconds
 
     @property
     def limit_seconds(self) -> float:
-        return self._timeouts.for_steps_of(self._step_seconds)
+        return self.timeouts.for_steps_of(self._step_seconds)
 
     @property
     def is_overdue(self) -> bool:
-        """Half of the timeout is used up."""
+        """True when half of the timeout is used up."""
         return self._used_share >= 0.5
 
     @property
     def _used_share(self) -> float:
-        idle_seconds = self._num_idle_ticks * self._timeouts.tick_seconds
-        return max(self.silent_seconds / self.limit_seconds, idle_seconds / self._timeouts.silence_seconds)
+        idle_seconds = self._num_idle_ticks * self.timeouts.tick_seconds
+        return max(self.silent_seconds / self.limit_seconds, idle_seconds / self.timeouts.silence_seconds)
 
-    def watch(self) -> None:
+    def start(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._timeouts.tick_seconds, self._tick)
+            self._timer = asyncio.get_running_loop().call_later(self.timeouts.tick_seconds, self.tick)
 
     def pause(self) -> None:
         if self._timer is not None:
@@ -89,23 +95,25 @@ class Watchdog:
             self._timer = None
 
     def on_progress(self) -> None:
-        """The replica has got on with its commands: whatever lies before our question is being dealt with."""
+        """Restart the timeout: the replica works through the commands that lie before our ping."""
         self._num_silent_ticks = self._num_idle_ticks = 0
 
-    def on_answer(self, step_seconds: float | None) -> None:
+    def on_pong(self, step_seconds: float | None) -> None:
+        """Restart the timeout. `step_seconds`: the longest step that the replica expects."""
         self._step_seconds = step_seconds
-        self._is_owed = False
+        self._awaits_pong = False
         self.on_progress()
 
-    def _tick(self) -> None:
-        self._timer = None
-        if not self._is_owed:
-            self._is_owed = True
-            self._ask()
+    def tick(self) -> None:
+        """Send a ping, or count the silence since the last one. Called by the timer."""
+        self.pause()
+        if not self._awaits_pong:
+            self._awaits_pong = True
+            self._ping()
         else:
             self._num_silent_ticks += 1
-            self._num_idle_ticks = 0 if self._is_computing() else self._num_idle_ticks + 1
+            self._num_idle_ticks = 0 if self._has_computed() else self._num_idle_ticks + 1
             if self._used_share >= 1:
-                self._give_up()
+                self._on_stuck()
                 return
-        self.watch()
+        self.start()
