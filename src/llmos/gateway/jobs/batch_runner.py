@@ -192,7 +192,7 @@ class BatchRunner:
 
     async def _answer(self, batch: Batch, line: Line, writer: "_Writer") -> None:
         if line.refusal is not None:
-            await writer.write(openai_batch_lines.refused(batch.id, line, line.refusal))
+            await writer.write(openai_batch_lines.refused_entry(batch.id, line, line.refusal))
             return
         num_failures = 0
         while True:
@@ -203,14 +203,14 @@ class BatchRunner:
                 break
             # Nobody waits for it: what a live caller would be told to try again later is tried again later.
             await self._pause(float(reply.headers.get("retry-after", 1)))
-        await writer.write(openai_batch_lines.answered(batch.id, line, reply))
+        await writer.write(openai_batch_lines.answered_entry(batch.id, line, reply))
 
     def _give_up_the_rest(self, batch: Batch, journal: Journal) -> None:
         reason = "it was cancelled" if batch.status == "cancelling" else "its completion window ended"
         code = "batch_cancelled" if batch.status == "cancelling" else "batch_expired"
         message = f"This request was not answered: the batch ended before it, because {reason}."
         entries = (
-            openai_batch_lines.unanswered(batch.id, line, code, message)
+            openai_batch_lines.failed_entry(batch.id, line, code, message)
             for line in self._lines(batch)
             if line.number not in journal.settled
         )

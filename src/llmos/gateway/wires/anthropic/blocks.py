@@ -1,4 +1,4 @@
-"""Anthropic's messages, whose contents are blocks, as the conversation that chat templates know."""
+"""Anthropic's messages, whose content is a list of blocks, and their conversion to messages for chat templates."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -8,38 +8,38 @@ from llmos.gateway.calls.conversation import check_numbers
 from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
 
 _ROLES = ("user", "assistant", "system")
-_TEXT_ONLY = "this server reads and writes text only."
-_THEIR_SERVERS = "it comes from a tool of Anthropic's servers. Leave the block out, or put it into words."
+_TEXT_ONLY = "this server supports text only."
+_SERVER_TOOL = "it belongs to a tool that runs on Anthropic's servers. Leave the block out, or send it as text."
 _REFUSED = {
     "image": _TEXT_ONLY,
-    "document": f"{_TEXT_ONLY} Send the document's words in a text block.",
-    "search_result": f"{_TEXT_ONLY} Send the result's words in a text block.",
+    "document": f"{_TEXT_ONLY} Send the document's text in a text block.",
+    "search_result": f"{_TEXT_ONLY} Send the result's text in a text block.",
     "container_upload": _TEXT_ONLY,
-    "redacted_thinking": "only Anthropic can read it. Leave the block out.",
-    "server_tool_use": _THEIR_SERVERS,
-    "web_search_tool_result": _THEIR_SERVERS,
-    "web_fetch_tool_result": _THEIR_SERVERS,
-    "code_execution_tool_result": _THEIR_SERVERS,
-    "bash_code_execution_tool_result": _THEIR_SERVERS,
-    "text_editor_code_execution_tool_result": _THEIR_SERVERS,
-    "tool_search_tool_result": _THEIR_SERVERS,
+    "redacted_thinking": "only Anthropic can decrypt it. Leave the block out.",
+    "server_tool_use": _SERVER_TOOL,
+    "web_search_tool_result": _SERVER_TOOL,
+    "web_fetch_tool_result": _SERVER_TOOL,
+    "code_execution_tool_result": _SERVER_TOOL,
+    "bash_code_execution_tool_result": _SERVER_TOOL,
+    "text_editor_code_execution_tool_result": _SERVER_TOOL,
+    "tool_search_tool_result": _SERVER_TOOL,
 }
 
 
 class AnthropicBlock(RequestObject, tag_field="type", kw_only=True):
-    # Every prompt's beginning is cached anyway.
+    # The beginning of every prompt is cached anyway.
     harmless = frozenset({"cache_control"})
 
 
 class TextBlock(AnthropicBlock, tag="text", kw_only=True):
     text: str
 
-    # What a model said about its sources; the text has it in words.
+    # The text itself is complete without them.
     harmless = AnthropicBlock.harmless | {"citations"}
 
 
 class ThinkingBlock(AnthropicBlock, tag="thinking", kw_only=True):
-    """What the model thought before an answer of the history. Its template decides what of it the model sees again."""
+    """The reasoning before an earlier answer. The chat template decides how much of it the model sees again."""
 
     thinking: str
 
@@ -52,8 +52,8 @@ class ToolUseBlock(AnthropicBlock, tag="tool_use", kw_only=True):
     input: dict[str, Any]
 
     unsupported: ClassVar = {
-        "caller": Unsupported("the model is the only one who calls here.", ({"type": "direct"},)),
-        "toolset_name": Unsupported("there are no toolsets."),
+        "caller": Unsupported("only the model makes calls.", ({"type": "direct"},)),
+        "toolset_name": Unsupported("toolsets are not supported."),
     }
 
 
@@ -61,10 +61,10 @@ class ToolResultBlock(AnthropicBlock, tag="tool_result", kw_only=True):
     tool_use_id: str
     content: str | list[TextBlock] = ""
     is_error: bool = False
-    """The model then reads `Error: ` before the content."""
+    """Puts `Error: ` before the content."""
 
     variants: ClassVar = {"content": Variants({"text": TextBlock}, _REFUSED)}
-    unsupported: ClassVar = {"toolset_name": Unsupported("there are no toolsets.")}
+    unsupported: ClassVar = {"toolset_name": Unsupported("toolsets are not supported.")}
 
 
 class AnthropicMessage(RequestObject, kw_only=True):
@@ -81,19 +81,19 @@ class AnthropicMessage(RequestObject, kw_only=True):
     }
 
 
-def conversation(system: str | Sequence[TextBlock], messages: Sequence[AnthropicMessage]) -> list[dict[str, Any]]:
-    """Return the messages as chat templates know them. Neighbours of one role become one turn, as with Anthropic.
+def to_template(system: str | Sequence[TextBlock], messages: Sequence[AnthropicMessage]) -> list[dict[str, Any]]:
+    """Return the messages as chat templates take them. Consecutive messages of one role are merged, as Anthropic does.
 
-    Raises BadRequest for a block in a message of the wrong role, and for calls and results that don't pair.
+    Raises BadRequest for a block in a message with the wrong role, and for calls and results that don't match.
     """
     turns: list[dict[str, Any]] = []
     if system:
-        turns.append({"role": "system", "content": joined(system)})
+        turns.append({"role": "system", "content": join_text(system)})
     for i, message in enumerate(messages):
         if message.role not in _ROLES:
             raise BadRequest(
-                f"`messages[{i}].role` is {message.role!r:.100}; it takes user or assistant. What tools gave back goes "
-                "into tool_result blocks of the user's.",
+                f"`messages[{i}].role` is {message.role!r:.100}; it accepts user or assistant. Send the results of "
+                "tools as tool_result blocks in a user message.",
                 param=f"messages[{i}].role",
             )
         for turn in _turns(message, f"messages[{i}].content"):
@@ -105,12 +105,12 @@ def conversation(system: str | Sequence[TextBlock], messages: Sequence[Anthropic
     return turns
 
 
-def joined(content: str | Sequence[TextBlock]) -> str:
+def join_text(content: str | Sequence[TextBlock]) -> str:
     return content if isinstance(content, str) else "\n".join(block.text for block in content)
 
 
 def _turns(message: AnthropicMessage, path: str) -> list[dict[str, Any]]:
-    """One message is several turns where it brings results of tools."""
+    """Return the turns of one message: several if it contains tool results."""
     if isinstance(message.content, str):
         return [{"role": message.role, "content": message.content}]
     turns: list[dict[str, Any]] = []
@@ -128,7 +128,7 @@ def _turn(block: TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock, rol
         case TextBlock():
             return {"role": role, "content": block.text}
         case ToolResultBlock() if role == "user":
-            content = joined(block.content)
+            content = join_text(block.content)
             return {
                 "role": "tool",
                 "tool_call_id": block.tool_use_id,
@@ -145,13 +145,15 @@ def _turn(block: TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock, rol
             return {"role": role, "content": "", "reasoning_content": block.thinking}
     kind = block.__struct_config__.tag
     owner = "user" if kind == "tool_result" else "assistant"
-    raise BadRequest(f"`{path}` is a {kind} in a message of the {role}; only the {owner} has those.", param=path)
+    raise BadRequest(
+        f"`{path}` is a {kind} block in a message with the role {role}; only {owner} messages may have it.", param=path
+    )
 
 
 def _check_pairs(messages: Sequence[AnthropicMessage]) -> None:
-    """Every call gets its result in the user's next message, and every result has its call."""
+    """Check that every call has its result in the next user message, and every result its call."""
     waiting: dict[str, str] = {}
-    """The calls without a result, and where each stands."""
+    """The path of each call that has no result yet, by id."""
     for i, message in enumerate(messages):
         blocks = [message.content] if isinstance(message.content, str) else message.content
         for j, block in enumerate(blocks):
@@ -160,29 +162,30 @@ def _check_pairs(messages: Sequence[AnthropicMessage]) -> None:
                 if block.tool_use_id not in waiting:
                     known = ", ".join(waiting) or "none"
                     raise BadRequest(
-                        f"`{path}` is the result of {block.tool_use_id!r:.100}, but no call before it waits for one "
-                        f"under this id. Those that wait: {known:.500}.",
+                        f"`{path}` is the result of {block.tool_use_id!r:.100}, but no call before it has this id and "
+                        f"no result yet. Calls without a result: {known:.500}.",
                         param=f"{path}.tool_use_id",
                     )
                 del waiting[block.tool_use_id]
             elif waiting and not (isinstance(block, ToolUseBlock) and message.role == "assistant"):
-                raise _without_result(waiting)
+                raise _missing_result(waiting)
             elif isinstance(block, ToolUseBlock):
                 if block.id in waiting:
                     raise BadRequest(
-                        f"`{path}.id` is {block.id!r:.100} once more; each call needs its own.", param=path
+                        f"`{path}.id` is {block.id!r:.100}, like that of another call. Give every call its own id.",
+                        param=path,
                     )
                 check_numbers(block.input, f"{path}.input")
                 waiting[block.id] = path
     if waiting:
-        raise _without_result(waiting)
+        raise _missing_result(waiting)
 
 
-def _without_result(waiting: Mapping[str, str]) -> BadRequest:
-    (identity, path), *_ = waiting.items()
+def _missing_result(waiting: Mapping[str, str]) -> BadRequest:
+    (call_id, path), *_ = waiting.items()
     return BadRequest(
-        f"`{path}` is a call without a result. Begin the user's next message with a tool_result of the tool_use_id "
-        f"{identity!r:.100}.",
+        f"`{path}` is a call without a result. Begin the next user message with a tool_result block with the "
+        f"tool_use_id {call_id!r:.100}.",
         param=path,
     )
 

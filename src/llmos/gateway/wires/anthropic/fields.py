@@ -10,7 +10,7 @@ from llmos.engine.messages import Grammar, Tools
 from llmos.gateway.calls.call import Prompt
 from llmos.gateway.calls.conversation import check_conversation, check_numbers
 from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
-from llmos.gateway.wires.anthropic.blocks import AnthropicMessage, TextBlock, conversation
+from llmos.gateway.wires.anthropic.blocks import AnthropicMessage, TextBlock, to_template
 from llmos.gateway.wires.openai.fields import CallerFields
 from llmos.gateway.wires.openai.response_format import json_schema
 
@@ -126,7 +126,7 @@ class ConversationFields(CallerFields, kw_only=True):
         """Raises BadRequest for a conversation that can't be."""
         if not self.messages:
             raise BadRequest("`messages` is empty: send at least one message.", param="messages")
-        messages = conversation(self.system, self.messages)
+        messages = to_template(self.system, self.messages)
         check_conversation(messages)
         return Prompt(messages=messages, continues=messages[-1]["role"] == "assistant")
 

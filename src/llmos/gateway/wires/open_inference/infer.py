@@ -29,7 +29,7 @@ from llmos.gateway.wires.open_inference.fields import (
     error_body,
     version_number,
 )
-from llmos.gateway.wires.open_inference.tensors import OutputTensor, Tensor, inflated, split, write_tensors
+from llmos.gateway.wires.open_inference.tensors import OutputTensor, Tensor, decompress, split, write_tensors
 from llmos.security.permissions import Permission
 
 HEADER_LENGTH = "inference-header-content-length"
@@ -169,7 +169,7 @@ async def infer_with_version(request: Request, model: str, version: str) -> Resp
 
 
 async def _infer(request: Request, model: str, number: str | None) -> Response:
-    body = inflated(await read_body(request), request.headers.get("content-encoding", ""))
+    body = decompress(await read_body(request), request.headers.get("content-encoding", ""))
     header, binary = split(body, request.headers.get(HEADER_LENGTH))
     asked = decode(header, InferRequest)
     texts, parameters = asked.read(binary)

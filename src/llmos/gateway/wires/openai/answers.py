@@ -1,4 +1,4 @@
-"""What answers in OpenAI's formats have in common: the usage, and the frame of a stream's events."""
+"""Parts that the answers of OpenAI's APIs share: usage, log probabilities, and the frame of a stream's events."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from llmos.gateway.http import sse
 
 class PromptTokensDetails(msgspec.Struct):
     cached_tokens: int
-    """Of the prompt's tokens, those whose work was done already, for an earlier request with the same beginning."""
+    """The tokens of the prompt that were found in the prefix cache, from an earlier request with the same beginning."""
 
 
 class Usage(msgspec.Struct):
@@ -22,14 +22,14 @@ class Usage(msgspec.Struct):
 
 
 def usage(answer: Answer) -> Usage:
-    """Return what the answer has cost so far."""
+    """Return the tokens that the answer has used so far."""
     num_prompt, num_completion = answer.num_prompt_tokens, answer.num_completion_tokens
     details = PromptTokensDetails(answer.num_cached_tokens)
     return Usage(num_prompt, num_completion, num_prompt + num_completion, details)
 
 
 def finite(logprob: float) -> float:
-    """JSON has no infinity: a banned token's logprob is spelled as OpenAI does."""
+    """Return the log probability as JSON can represent it: -9999 for minus infinity, as OpenAI sends it."""
     return max(logprob, -9999.0)
 
 
@@ -44,6 +44,7 @@ class TokenLogprobs(TopLogprob):
 
 
 def token_logprobs(tokens: Sequence[TokenLogprob]) -> list[TokenLogprobs]:
+    """Return the log probabilities of tokens in OpenAI's chat format."""
     return [
         TokenLogprobs(
             token.text,
@@ -56,7 +57,7 @@ def token_logprobs(tokens: Sequence[TokenLogprob]) -> list[TokenLogprobs]:
 
 
 class EventFrame:
-    """What stays the same from one event of a stream to the next, spelled once: a choice goes between the two ends."""
+    """The constant parts of a stream's events, encoded once. A choice goes between `opening` and `closing`."""
 
     def __init__(self, answer: Answer, kind: str, *, wants_usage_event: bool) -> None:
         head = {
@@ -70,5 +71,5 @@ class EventFrame:
         self.closing = b'],"usage":null}\n\n' if wants_usage_event else b"]}\n\n"
 
     def usage_event(self, answer: Answer) -> bytes:
-        """Return the event that comes last, without a choice."""
+        """Return the last event, which has the usage and no choice."""
         return self.opening + b'],"usage":' + sse.encode(usage(answer)) + b"}\n\n"

@@ -1,4 +1,4 @@
-"""The lines of a batch's input, output and errors, as OpenAI spells them. A line that can't be read is one error."""
+"""The lines of a batch's input, output and error files, in OpenAI's format. An invalid line is one error, no more."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,29 +21,29 @@ class Line:
     """One request of a batch."""
 
     number: int
-    """Of its line in the file, from 1."""
+    """The line number in the file, from 1."""
     custom_id: str | None
     body: bytes = b""
     refusal: LLMOSError | None = None
-    """Why it can't be asked at all."""
+    """The reason why the request can't be sent, or None."""
 
 
 def read_lines(path: Path, endpoint: str) -> Iterator[Line]:
-    """Yield the requests of a batch to `endpoint`. Empty lines are none."""
+    """Yield the requests of a batch for `endpoint`. Empty lines are skipped."""
     with path.open("rb") as file:
         for number, text in _texts(file):
             if text is None:
-                yield Line(number, None, refusal=BadRequest(f"It is longer than {_MAX_LINE_BYTES:,} bytes."))
+                yield Line(number, None, refusal=BadRequest(f"The line is longer than {_MAX_LINE_BYTES:,} bytes."))
             elif text.strip():
                 yield _line(number, text, endpoint)
 
 
 def _texts(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
-    """Yield each line with its number. None in place of one that nobody could keep in memory."""
+    """Yield each line with its number, and None instead of a line that is too long."""
     number = 1
     while text := file.readline(_MAX_LINE_BYTES + 1):
         if number == 1:
-            text = text.removeprefix(b"\xef\xbb\xbf")  # Windows' editors begin a file so.
+            text = text.removeprefix(b"\xef\xbb\xbf")  # Editors on Windows add a byte order mark.
         if len(text) <= _MAX_LINE_BYTES:
             yield number, text
         else:
@@ -58,19 +58,19 @@ def _line(number: int, text: bytes, endpoint: str) -> Line:
         fields = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         reason = str(error).removeprefix("JSON is malformed: ")
-        return Line(number, None, refusal=BadRequest(f"It is not valid JSON: {reason}."))
+        return Line(number, None, refusal=BadRequest(f"The line is not valid JSON: {reason}."))
     if not isinstance(fields, dict):
-        return Line(number, None, refusal=BadRequest("It must be a JSON object."))
+        return Line(number, None, refusal=BadRequest("The line must be a JSON object."))
     custom_id = fields.get("custom_id")
     if not isinstance(custom_id, str) or not 0 < len(custom_id) <= MAX_CUSTOM_ID_LENGTH:
         refusal = BadRequest(
-            f"`custom_id` must be a text of 1 to {MAX_CUSTOM_ID_LENGTH} characters that no other line has.",
+            f"`custom_id` must be a string of 1 to {MAX_CUSTOM_ID_LENGTH} characters, unique in the file.",
             param="custom_id",
         )
         return Line(number, None, refusal=refusal)
     if (wrong := _refusal(fields, endpoint)) is not None:
         return Line(number, custom_id, refusal=wrong)
-    # Once more, for the body as it stands: what is asked must be what was written, down to the last digit.
+    # Decoded again for the raw body: the endpoint must get exactly the bytes of the file, to the last digit.
     return Line(number, custom_id, bytes(msgspec.json.decode(text, type=_Body).body))
 
 
@@ -78,37 +78,37 @@ class _Body(msgspec.Struct):
     body: msgspec.Raw
 
 
-_UNSUITED = {
-    "stream": "a batch's answers are whole",
-    "priority": "whatever is in a batch comes after the live calls",
+_UNSUPPORTED = {
+    "stream": "batches don't stream",
+    "priority": "live calls always come before batches",
 }
-"""What a live call may ask for and a line may not."""
+"""Fields of a live call that a batch does not support."""
 
 
 def _refusal(fields: dict[str, Any], endpoint: str) -> BadRequest | None:
-    """Say what is wrong with a line, short of its body, which the endpoint looks at."""
+    """Return what is wrong with a line, except within its body, which the endpoint checks."""
     for name in fields.keys() - {"custom_id", "method", "url", "body"}:
         return BadRequest(f"There is no field `{name[:80]}`. A line has custom_id, method, url and body.", param=name)
     method, url, body = (fields.get(name) for name in ("method", "url", "body"))
     if method != "POST":
-        return BadRequest(f"`method` is {method!r:.80}; it takes 'POST'.", param="method")
+        return BadRequest(f"`method` is {method!r:.80}; it accepts 'POST'.", param="method")
     if url != endpoint:
-        return BadRequest(f"`url` is {url!r:.80}, but the batch was made for {endpoint}.", param="url")
+        return BadRequest(f"`url` is {url!r:.80}, but the endpoint of the batch is {endpoint}.", param="url")
     if not isinstance(body, dict):
         return BadRequest("`body` must be a JSON object: the request itself.", param="body")
-    for name, reason in _UNSUITED.items():
+    for name, reason in _UNSUPPORTED.items():
         if body.get(name):
             return BadRequest(f"`body.{name}` is not supported: {reason}. Leave it out.", param=f"body.{name}")
     return None
 
 
-class Answered(msgspec.Struct):
+class LineResponse(msgspec.Struct):
     status_code: int
     request_id: str
     body: msgspec.Raw
 
 
-class Unanswered(msgspec.Struct):
+class LineError(msgspec.Struct):
     code: str
     message: str
     line: int
@@ -117,29 +117,30 @@ class Unanswered(msgspec.Struct):
 
 class OutputLine(msgspec.Struct):
     id: str
-    """Ends in the number of the input's line."""
+    """Ends in the line number of the input."""
     custom_id: str | None
-    response: Answered | None
-    error: Unanswered | None
+    response: LineResponse | None
+    error: LineError | None
 
 
-def answered(batch_id: str, line: Line, reply: Reply) -> Entry:
-    """Return the entry of a line that an endpoint has answered, well or not."""
-    body = msgspec.Raw(reply.body.replace(b"\n", b" "))  # In JSON a line break is nothing but space.
-    response = Answered(reply.status, reply.headers.get("x-request-id", ""), body)
+def answered_entry(batch_id: str, line: Line, reply: Reply) -> Entry:
+    """Return the entry of a line that an endpoint answered, with success or an error."""
+    body = msgspec.Raw(reply.body.replace(b"\n", b" "))  # In JSON, a line break is whitespace.
+    response = LineResponse(reply.status, reply.headers.get("x-request-id", ""), body)
     return _entry(batch_id, line, response=response)
 
 
-def refused(batch_id: str, line: Line, error: LLMOSError) -> Entry:
-    return unanswered(batch_id, line, error.code, f"Line {line.number}: {error.message}", error.param)
+def refused_entry(batch_id: str, line: Line, error: LLMOSError) -> Entry:
+    """Return the entry of a line that could not be sent to the endpoint."""
+    return failed_entry(batch_id, line, error.code, f"Line {line.number}: {error.message}", error.param)
 
 
-def unanswered(batch_id: str, line: Line, code: str, message: str, param: str | None = None) -> Entry:
-    """Return the entry of a line that no endpoint has seen."""
-    return _entry(batch_id, line, error=Unanswered(code, message, line.number, param))
+def failed_entry(batch_id: str, line: Line, code: str, message: str, param: str | None = None) -> Entry:
+    """Return the entry of a line that got no answer."""
+    return _entry(batch_id, line, error=LineError(code, message, line.number, param))
 
 
-def _entry(batch_id: str, line: Line, *, response: Answered | None = None, error: Unanswered | None = None) -> Entry:
+def _entry(batch_id: str, line: Line, *, response: LineResponse | None = None, error: LineError | None = None) -> Entry:
     id = f"{batch_id.replace('batch', 'batch_req', 1)}-{line.number}"
     text = msgspec.json.encode(OutputLine(id, line.custom_id, response, error))
     is_error = response is None or response.status_code >= 400
@@ -147,12 +148,12 @@ def _entry(batch_id: str, line: Line, *, response: Answered | None = None, error
 
 
 def read_entry(text: bytes, is_error: bool) -> Entry:
-    """Make the entry of a line of the output or the errors again. Raises ValueError for what is none."""
+    """Parse the entry from a line of the output or error file. Raises ValueError for any other line."""
     try:
         line = msgspec.json.decode(text, type=OutputLine)
         number = int(line.id.rpartition("-")[2])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ValueError(f"no line of a batch: {error}") from error
+        raise ValueError(f"not a line of a batch: {error}") from error
     usage = {} if is_error or line.response is None else _usage(line.response.body)
     return Entry(number, text, is_error, usage)
 
@@ -163,7 +164,7 @@ class _Details(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    """What the endpoints call it: chat and completions the one way, responses the other."""
+    """The usage in an endpoint's answer: prompt_tokens in chat and completions, input_tokens in responses."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -175,15 +176,15 @@ class _Usage(msgspec.Struct):
     output_tokens_details: _Details | None = None
 
 
-class _Counted(msgspec.Struct):
+class _BodyWithUsage(msgspec.Struct):
     usage: _Usage | None = None
 
 
 def _usage(body: msgspec.Raw) -> dict[str, int]:
     try:
-        usage = msgspec.json.decode(body, type=_Counted).usage or _Usage()
+        usage = msgspec.json.decode(body, type=_BodyWithUsage).usage or _Usage()
     except msgspec.ValidationError:
-        return {}  # Some endpoint counts otherwise. The line itself is as good.
+        return {}  # This endpoint reports its usage in another form.
     read = usage.prompt_tokens_details or usage.input_tokens_details or _Details()
     written = usage.completion_tokens_details or usage.output_tokens_details or _Details()
     return {

@@ -19,16 +19,16 @@ from llmos.gateway.http.requests import Int64, Unsupported, parse_body
 from llmos.gateway.http.sse import AnswerResponse, Wire
 from llmos.gateway.wires.openai.answers import EventFrame, TokenLogprobs, Usage, token_logprobs, usage
 from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED, StreamOptions
-from llmos.gateway.wires.openai.messages import TEXT_ONLY, Message, plain
+from llmos.gateway.wires.openai.messages import TEXT_ONLY, Message, to_template
 from llmos.gateway.wires.openai.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.gateway.wires.openai.tools import (
     AnswerToolCall,
     ChunkToolCall,
     NamedToolChoice,
     Tool,
-    answered,
-    streamed,
-    tools_of,
+    parse_tools,
+    render_call_deltas,
+    render_calls,
 )
 from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
@@ -95,10 +95,10 @@ class ChatRequest(FormatFields, kw_only=True):
         effort = {} if self.reasoning_effort is None else {"reasoning_effort": self.reasoning_effort}
         return Call(
             model=self.model,
-            prompts=[Prompt(messages=plain(self.messages))],
+            prompts=[Prompt(messages=to_template(self.messages))],
             sampling=sampling,
             grammar=self.grammar(),
-            tools=tools_of(self.tools, self.tool_choice, is_parallel=self.parallel_tool_calls),
+            tools=parse_tools(self.tools, self.tool_choice, is_parallel=self.parallel_tool_calls),
             template_options={**self.chat_template_kwargs, **effort},
             caller=self.on_behalf_of(caller),
             cache_salt=self.cache_salt,
@@ -186,7 +186,7 @@ def _message(choice: WholeChoice) -> AnswerMessage:
     return AnswerMessage(
         None if choice.tool_calls and not choice.text else choice.text,
         reasoning_content=choice.reasoning or msgspec.UNSET,
-        tool_calls=answered(choice.tool_calls) if choice.tool_calls else msgspec.UNSET,
+        tool_calls=render_calls(choice.tool_calls) if choice.tool_calls else msgspec.UNSET,
     )
 
 
@@ -254,7 +254,7 @@ class ChatWire(Wire):
         if delta.text:
             parts.append(b'{"content":%b}' % sse.encode(delta.text))
         if delta.tool_calls:
-            parts.append(b'{"tool_calls":%b}' % sse.encode(streamed(delta.tool_calls)))
+            parts.append(b'{"tool_calls":%b}' % sse.encode(render_call_deltas(delta.tool_calls)))
         if delta.logprobs and not parts:
             parts.append(b"{}" if self._may_call else b'{"content":""}')
         return parts

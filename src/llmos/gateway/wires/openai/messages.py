@@ -1,4 +1,4 @@
-"""Messages in OpenAI's chat format, and what chat templates make of them."""
+"""Messages in OpenAI's chat format, and their conversion to the dicts that chat templates take."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -9,20 +9,20 @@ from llmos.core.errors import BadRequest
 from llmos.gateway.calls.conversation import check_conversation, read_arguments
 from llmos.gateway.http.requests import RequestObject, Unsupported
 
-TEXT_ONLY = "this server reads and writes text only."
-_TOOLS_INSTEAD = "it is the older form of tools. Send `tool_calls`, and their results as messages of the role tool."
+TEXT_ONLY = "this server supports text only."
+_TOOLS_INSTEAD = "it is deprecated. Send `tool_calls`, and their results as messages with the role tool."
 
 
 class ContentPart(msgspec.Struct):
     type: str
-    """`text`; other kinds are refused."""
+    """`text`; other types are rejected."""
     text: str | None = None
 
 
 class CalledFunction(RequestObject, kw_only=True):
     name: str
     arguments: str
-    """A JSON object."""
+    """A JSON object, as a string."""
 
     harmless = frozenset({"parsed_arguments"})
 
@@ -39,55 +39,55 @@ class MessageToolCall(RequestObject, kw_only=True):
 
 class Message(RequestObject, kw_only=True):
     role: str
-    """system, developer (the same), user, assistant or tool."""
+    """system, developer (a synonym of system), user, assistant or tool."""
     content: str | list[ContentPart] | None = None
-    """Parts are joined by line breaks. An assistant's message may have calls instead."""
+    """Parts are joined by line breaks. An assistant message may have `tool_calls` instead."""
     name: str | None = None
     tool_calls: list[MessageToolCall] = msgspec.field(default_factory=list)
-    """What an assistant's message called."""
+    """The calls that an assistant message made."""
     tool_call_id: str | None = None
-    """The call that a message of the role tool is the result of."""
+    """The call whose result a tool message is."""
     reasoning_content: str | None = None
-    """What the assistant thought: its model's template decides what becomes of it."""
+    """The assistant's reasoning. The model's chat template decides whether the model sees it again."""
 
     harmless = frozenset({"annotations", "parsed"})
     lists: ClassVar = {"tool_calls": MessageToolCall}
     unsupported: ClassVar = {
         "function_call": Unsupported(_TOOLS_INSTEAD),
-        "refusal": Unsupported("a refusal is not a text that the model can read. Put it into `content`."),
+        "refusal": Unsupported("the model reads text only. Put the refusal into `content`."),
         "audio": Unsupported(TEXT_ONLY),
     }
 
 
-def plain(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Return the messages as chat templates know them. Raises BadRequest for what is no conversation."""
-    conversation = [_plain(message, f"messages[{i}]") for i, message in enumerate(messages)]
+def to_template(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Return the messages as chat templates take them. Raises BadRequest for an invalid conversation."""
+    conversation = [_to_template(message, f"messages[{i}]") for i, message in enumerate(messages)]
     check_conversation(conversation)
     return conversation
 
 
-def _plain(message: Message, path: str) -> dict[str, Any]:
+def _to_template(message: Message, path: str) -> dict[str, Any]:
     if message.role == "function":
         raise BadRequest(f"`{path}.role` is 'function': {_TOOLS_INSTEAD}", param=f"{path}.role")
     role = "system" if message.role == "developer" else message.role
     content = None if message.content is None else _text(message.content, f"{path}.content")
-    plain: dict[str, Any] = {"role": role, "content": content}
+    converted: dict[str, Any] = {"role": role, "content": content}
     if message.tool_calls:
-        plain["tool_calls"] = [
-            _plain_call(call, f"{path}.tool_calls[{j}]") for j, call in enumerate(message.tool_calls)
+        converted["tool_calls"] = [
+            _call_to_template(call, f"{path}.tool_calls[{j}]") for j, call in enumerate(message.tool_calls)
         ]
     for name in ("name", "tool_call_id", "reasoning_content"):
         if (value := getattr(message, name)) is not None:
-            plain[name] = value
-    return plain
+            converted[name] = value
+    return converted
 
 
-def _plain_call(call: MessageToolCall, path: str) -> dict[str, Any]:
-    plain: dict[str, Any] = {"id": call.id, "type": call.type}
+def _call_to_template(call: MessageToolCall, path: str) -> dict[str, Any]:
+    converted: dict[str, Any] = {"id": call.id, "type": call.type}
     if call.function is not None:
         arguments = read_arguments(call.function.arguments, f"{path}.function.arguments")
-        plain["function"] = {"name": call.function.name, "arguments": arguments}
-    return plain
+        converted["function"] = {"name": call.function.name, "arguments": arguments}
+    return converted
 
 
 def _text(content: str | list[ContentPart], path: str) -> str:
@@ -95,7 +95,7 @@ def _text(content: str | list[ContentPart], path: str) -> str:
         return content
     for i, part in enumerate(content):
         if part.type != "text":
-            raise BadRequest(f"`{path}[{i}]` is a part of type {part.type!r}: {TEXT_ONLY}", param=f"{path}[{i}].type")
+            raise BadRequest(f"`{path}[{i}]` has the type {part.type!r}: {TEXT_ONLY}", param=f"{path}[{i}].type")
         if part.text is None:
             raise BadRequest(f"`{path}[{i}].text` is missing.", param=f"{path}[{i}].text")
     return "\n".join(part.text or "" for part in content)

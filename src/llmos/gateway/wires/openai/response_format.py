@@ -1,4 +1,4 @@
-"""What an answer's text must be, as each wire format asks for it, turned into a Grammar."""
+"""Structured output: the fields that constrain an answer's text, and their conversion to a Grammar."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -12,21 +12,21 @@ from llmos.gateway.wires.openai.fields import StreamFields
 
 
 def json_object(field: str) -> Grammar:
-    """Return the grammar of any JSON object. `field`: what callers call it, for errors."""
+    """Return the grammar of any JSON object. `field`: the request's field, for error messages."""
     return Grammar("json_object", field=field)
 
 
 def json_schema(schema: Mapping[str, Any], field: str) -> Grammar:
-    """Return the grammar of the JSON that the schema describes."""
+    """Return the grammar of JSON that follows the schema. `field`: the request's field, for error messages."""
     return Grammar("json_schema", msgspec.json.encode(schema).decode(), field)
 
 
 class JSONSchema(RequestObject, kw_only=True):
     schema: dict[str, Any]
-    """JSON Schema, draft 2020-12. A keyword that can't be enforced is refused, never ignored."""
+    """JSON Schema, draft 2020-12. A keyword that can't be enforced is rejected, never ignored."""
     name: str = ""
     strict: bool = True
-    """The schema is enforced either way."""
+    """Ignored: the schema is always enforced."""
 
     harmless = frozenset({"description"})
 
@@ -44,14 +44,14 @@ class ResponseFormat(RequestObject, kw_only=True):
             return json_schema(self.json_schema.schema, "response_format")
         if self.json_schema is not None:
             raise BadRequest(
-                f"`response_format.json_schema` goes with the type json_schema; this one is {self.type}.",
+                f"`response_format.json_schema` requires the type json_schema; this one is {self.type}.",
                 param="response_format.json_schema",
             )
         return json_object("response_format") if self.type == "json_object" else None
 
 
 class StructuredOutputs(RequestObject, kw_only=True):
-    """vLLM's name for all that an answer can be held to. One of these."""
+    """vLLM's field for all kinds of structured output. Exactly one of these must be given."""
 
     json: dict[str, Any] | None = None
     """A JSON schema."""
@@ -59,14 +59,16 @@ class StructuredOutputs(RequestObject, kw_only=True):
     regex: str | None = None
     choice: list[str] | None = None
     grammar: str | None = None
-    """In lark's syntax."""
+    """A grammar in Lark's syntax."""
 
     unsupported: ClassVar = {
         "structural_tag": Unsupported("use `grammar`, or `tools`."),
-        "disable_fallback": Unsupported("there is one backend, and no fallback. Leave it out.", (False,)),
-        "disable_any_whitespace": Unsupported("JSON has no other spaces than those behind , and :.", (True, False)),
-        "disable_additional_properties": Unsupported("say `additionalProperties` in the schema.", (False,)),
-        "whitespace_pattern": Unsupported("JSON has no other spaces than those behind , and :."),
+        "disable_fallback": Unsupported("there is one backend and no fallback. Leave it out.", (False,)),
+        "disable_any_whitespace": Unsupported(
+            "JSON is always written with a space after , and : and no others.", (True, False)
+        ),
+        "disable_additional_properties": Unsupported("set `additionalProperties` in the schema.", (False,)),
+        "whitespace_pattern": Unsupported("JSON is always written with a space after , and : and no others."),
     }
 
 
@@ -79,7 +81,7 @@ def one_of(
     choice: list[str] | None,
     lark: str | None,
 ) -> Grammar:
-    """Return the grammar that was asked for. Raises BadRequest for more than one, and for none."""
+    """Return the grammar for the one constraint that is given. Raises BadRequest for none, and for several."""
     asked = [
         *([json_schema(schema, field)] if schema is not None else []),
         *([json_object(field)] if is_json_object else []),
@@ -88,12 +90,12 @@ def one_of(
         *([Grammar("lark", lark, field)] if lark is not None else []),
     ]
     if len(asked) != 1:
-        raise BadRequest(f"`{field}` takes exactly one of its fields; this one has {len(asked)}.", param=field)
+        raise BadRequest(f"`{field}` accepts exactly one of its fields; {len(asked)} are given.", param=field)
     return asked[0]
 
 
 class Format(RequestObject, kw_only=True):
-    """What the text must be. One of these."""
+    """A constraint on the text. Exactly one of these must be given."""
 
     json_schema: dict[str, Any] | None = None
     json_object: bool = False
@@ -113,22 +115,22 @@ class Format(RequestObject, kw_only=True):
 
 
 class FormatFields(StreamFields, kw_only=True):
-    """The fields by which OpenAI's formats ask for it."""
+    """The fields for structured output in OpenAI's chat and completions."""
 
     response_format: ResponseFormat | None = None
-    """What the answer must be: {"type": "json_object"}, or {"type": "json_schema", "json_schema": {"schema": …}}."""
+    """The form of the answer: {"type": "json_object"}, or {"type": "json_schema", "json_schema": {"schema": …}}."""
     structured_outputs: StructuredOutputs | None = None
-    """The same and more, as vLLM has it: {"regex": …}, {"choice": […]}, {"grammar": …}, {"json": …}."""
+    """vLLM's alternative to `response_format`: {"regex": …}, {"choice": […]}, {"grammar": …}, {"json": …}."""
 
     def grammar(self) -> Grammar | None:
-        """Return what was asked for. Raises BadRequest for what contradicts itself."""
+        """Return the grammar of the answer. Raises BadRequest if both fields are given."""
         asked = self.response_format.grammar() if self.response_format is not None else None
         more = self.structured_outputs
         if more is None:
             return asked
         if asked is not None:
             raise BadRequest(
-                "`response_format` and `structured_outputs` both say what the answer must be: send one of them.",
+                "`response_format` and `structured_outputs` both constrain the answer: send one of them.",
                 param="structured_outputs",
             )
         return one_of(
@@ -147,7 +149,7 @@ FORMAT_OBJECTS: dict[str, type[RequestObject]] = {
 }
 
 OLDER_NAMES = {
-    f"guided_{old}": Unsupported(f'its name is `structured_outputs`: {{"{new}": …}}.')
+    f"guided_{old}": Unsupported(f'use `structured_outputs`: {{"{new}": …}}.')
     for old, new in (("json", "json"), ("regex", "regex"), ("choice", "choice"), ("grammar", "grammar"))
 }
-"""vLLM's, until 0.12."""
+"""The field names of vLLM before 0.12."""

@@ -1,4 +1,4 @@
-"""Tools in OpenAI's chat format: what a request says of them, and how an answer spells its calls."""
+"""Tools in OpenAI's chat format: their fields in a request, and the calls in an answer."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -14,7 +14,7 @@ from llmos.gateway.http.requests import RequestObject, Unsupported
 
 ToolChoice = Literal["auto", "required", "none", "named"]
 
-_ONLY_FUNCTIONS = "functions are the only tools: give it as a function with one string parameter."
+_ONLY_FUNCTIONS = "only function tools are supported. Define a function with one string parameter."
 
 
 class FunctionDefinition(RequestObject, kw_only=True):
@@ -22,9 +22,9 @@ class FunctionDefinition(RequestObject, kw_only=True):
     """1 to 64 letters, digits, _ and -."""
     description: str | None = None
     parameters: dict[str, Any] | None = None
-    """A JSON schema, which the arguments of every call follow. Without it there are none."""
+    """A JSON schema that the arguments of every call follow. Without it, the function has no parameters."""
     strict: bool = False
-    """Refuse a schema with a word in it that can't be held to, rather than not hold to it."""
+    """Reject a schema with a keyword that can't be enforced, instead of ignoring the keyword."""
 
 
 class Tool(RequestObject, kw_only=True):
@@ -45,32 +45,34 @@ class NamedToolChoice(RequestObject, kw_only=True):
 
     objects: ClassVar = {"function": NamedFunction}
     unsupported: ClassVar = {
-        "allowed_tools": Unsupported("send those tools alone."),
+        "allowed_tools": Unsupported("send only those tools in `tools`."),
         "custom": Unsupported(_ONLY_FUNCTIONS),
     }
 
 
-def tools_of(tools: Sequence[Tool], choice: str | NamedToolChoice | None, *, is_parallel: bool) -> Tools | None:
-    """Return what the model may call. Raises BadRequest naming the field."""
+def parse_tools(tools: Sequence[Tool], choice: str | NamedToolChoice | None, *, is_parallel: bool) -> Tools | None:
+    """Return the tools that the model may call. Raises BadRequest naming the field."""
     functions = [_function(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
     check_functions(functions)
     kind, name = _choice(choice)
-    return offered(functions, kind, name, is_parallel=is_parallel, named_at="tool_choice.function.name")
+    return make_tools(functions, kind, name, is_parallel=is_parallel, name_field="tool_choice.function.name")
 
 
-def offered(
-    functions: list[dict[str, Any]], kind: ToolChoice, name: str | None, *, is_parallel: bool, named_at: str
+def make_tools(
+    functions: list[dict[str, Any]], kind: ToolChoice, name: str | None, *, is_parallel: bool, name_field: str
 ) -> Tools | None:
-    """Return functions that were checked as what the model may call. Raises BadRequest for a choice of none of them;
-    `named_at` is the field that has the name."""
+    """Return validated functions as tools. Raises BadRequest for a choice that names none of them.
+
+    `name_field`: the field that holds the name, for the error message.
+    """
     if not functions:
         if kind in ("required", "named"):
-            raise BadRequest("`tool_choice` asks for a call, and there are no `tools`.", param="tool_choice")
+            raise BadRequest("`tool_choice` requires a call, but there are no `tools`.", param="tool_choice")
         return None
     names = [function["name"] for function in functions]
     if name is not None and name not in names:
         advice = f"Did you mean {near[0]!r}?" if (near := nearest(name, names, limit=1)) else "Name one of `tools`."
-        raise BadRequest(f"`tool_choice` names {name!r}, which is not among the tools. {advice}", param=named_at)
+        raise BadRequest(f"`tool_choice` names {name!r}, which is not one of the `tools`. {advice}", param=name_field)
     return Tools(functions=functions, choice=kind, name=name, is_parallel=is_parallel)
 
 
@@ -79,19 +81,19 @@ def _function(tool: Tool, path: str) -> dict[str, Any]:
         raise BadRequest(f"`{path}.type` is {tool.type!r}: {_ONLY_FUNCTIONS}", param=f"{path}.type")
     if tool.function is None:
         raise BadRequest(f"`{path}.function` is missing.", param=f"{path}.function")
-    return function_of(tool.function)
+    return to_function(tool.function)
 
 
-def function_of(given: FunctionDefinition) -> dict[str, Any]:
-    """Return it as engine.messages.Tools has it."""
-    function: dict[str, Any] = {"name": given.name}
-    if given.description is not None:
-        function["description"] = given.description
+def to_function(definition: FunctionDefinition) -> dict[str, Any]:
+    """Return the function in the form that engine.messages.Tools takes."""
+    function: dict[str, Any] = {"name": definition.name}
+    if definition.description is not None:
+        function["description"] = definition.description
     no_parameters = {"type": "object", "properties": {}}
     return {
         **function,
-        "parameters": no_parameters if given.parameters is None else given.parameters,
-        "strict": given.strict,
+        "parameters": no_parameters if definition.parameters is None else definition.parameters,
+        "strict": definition.strict,
     }
 
 
@@ -101,23 +103,23 @@ def _choice(choice: str | NamedToolChoice | None) -> tuple[ToolChoice, str | Non
     if isinstance(choice, str):
         if choice not in ("auto", "required", "none"):
             raise BadRequest(
-                f"`tool_choice` is {choice!r}; it takes auto, required, none, or an object that names a function.",
+                f"`tool_choice` is {choice!r}; it accepts auto, required, none, or an object that names a function.",
                 param="tool_choice",
             )
         return choice, None  # type: ignore[return-value]
     if choice.type != "function":
         raise BadRequest(
-            f"`tool_choice.type` is {choice.type!r}; functions are the only tools.", param="tool_choice.type"
+            f"`tool_choice.type` is {choice.type!r}; only function tools are supported.", param="tool_choice.type"
         )
     if choice.function is None:
-        raise BadRequest("`tool_choice.function` is missing: it has the `name`.", param="tool_choice.function")
+        raise BadRequest("`tool_choice.function` is missing. It holds the `name`.", param="tool_choice.function")
     return "named", choice.function.name
 
 
 class AnswerFunction(msgspec.Struct):
     name: str
     arguments: str
-    """A JSON object, whole unless finish_reason is `length`."""
+    """A JSON object, complete unless finish_reason is `length`."""
 
 
 class AnswerToolCall(msgspec.Struct):
@@ -126,7 +128,8 @@ class AnswerToolCall(msgspec.Struct):
     type: Literal["function"] = "function"
 
 
-def answered(calls: Sequence[ToolCall]) -> list[AnswerToolCall]:
+def render_calls(calls: Sequence[ToolCall]) -> list[AnswerToolCall]:
+    """Return the calls of a complete answer."""
     return [AnswerToolCall(call.id, AnswerFunction(call.name, call.arguments)) for call in calls]
 
 
@@ -136,7 +139,7 @@ class ChunkFunction(msgspec.Struct):
 
 
 class ChunkToolCall(msgspec.Struct):
-    """The first of a call has its id, type and name; the others add to its arguments."""
+    """A piece of a call. The first piece has the id, type and name; later pieces extend the arguments."""
 
     index: int
     function: ChunkFunction
@@ -144,8 +147,8 @@ class ChunkToolCall(msgspec.Struct):
     type: Literal["function"] | msgspec.UnsetType = msgspec.UNSET
 
 
-def streamed(calls: Sequence[ToolCallDelta]) -> list[ChunkToolCall]:
-    """Return what a step added to the calls, as an event spells it."""
+def render_call_deltas(calls: Sequence[ToolCallDelta]) -> list[ChunkToolCall]:
+    """Return what one step added to the calls, as an event sends it."""
     return [
         ChunkToolCall(call.index, ChunkFunction(call.arguments, call.name), call.id, "function")
         if call.id

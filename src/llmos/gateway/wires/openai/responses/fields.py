@@ -14,7 +14,7 @@ from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, Varia
 from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED, SamplingFields
 from llmos.gateway.wires.openai.response_format import json_object, json_schema
 from llmos.gateway.wires.openai.responses.items import INPUT_ITEMS, Conversation, InputItem, Item, check_calls
-from llmos.gateway.wires.openai.tools import FunctionDefinition, ToolChoice, function_of, offered
+from llmos.gateway.wires.openai.tools import FunctionDefinition, ToolChoice, make_tools, to_function
 from llmos.security.callers import Caller
 
 LOGPROBS = "message.output_text.logprobs"
@@ -184,12 +184,12 @@ class ResponseRequest(SamplingFields, kw_only=True):
         )
 
     def _offered(self) -> Tools | None:
-        functions = [function_of(tool) for tool in self.tools]
+        functions = [to_function(tool) for tool in self.tools]
         check_functions(functions, "tools[{}]")
         choice = self.tool_choice
         name = choice.name if isinstance(choice, NamedTool) else None
         kind: ToolChoice = "named" if isinstance(choice, NamedTool) else choice
-        return offered(functions, kind, name, is_parallel=self.parallel_tool_calls, named_at="tool_choice.name")
+        return make_tools(functions, kind, name, is_parallel=self.parallel_tool_calls, name_field="tool_choice.name")
 
 
 def _check(conversation: Conversation, num_before: int) -> None:
@@ -198,6 +198,6 @@ def _check(conversation: Conversation, num_before: int) -> None:
         check_conversation(conversation.messages)
     except BadRequest as error:
         found = re.match(r"messages\[(\d+)\]", error.param or "")
-        place = conversation.places[int(found[1])] - num_before if found else 0
+        place = conversation.item_indexes[int(found[1])] - num_before if found else 0
         path = f"input[{place}]" if place >= 0 else "previous_response_id"
         raise BadRequest(re.sub(r"`messages[^`]*`", f"`{path}`", error.message), param=path) from None

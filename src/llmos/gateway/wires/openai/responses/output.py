@@ -1,4 +1,4 @@
-"""From the deltas of an answer to the items of a response, and the events that tell how they grow."""
+"""Conversion of an answer's deltas to the items of a response, and to the events that report each change."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,62 +9,64 @@ from llmos.gateway.wires.openai.answers import TokenLogprobs, token_logprobs
 from llmos.gateway.wires.openai.responses.items import Item, Status
 
 Event = dict[str, Any]
-"""Without its sequence_number."""
+"""An event without its sequence_number."""
 
 
 class Output:
-    """The items of one answer, in the order in which the model made them."""
+    """The items of one answer, in the order in which the model produced them."""
 
     def __init__(self, *, wants_logprobs: bool) -> None:
         self.items: list[Item] = []
         self.num_reasoning_tokens = 0
         self._wants_logprobs = wants_logprobs
-        self._growing: _Growing | None = None
+        self._open: _OpenItem | None = None
 
     def add(self, delta: Delta) -> Iterator[Event]:
-        """Yield the events of what a step added. Read them to their end."""
+        """Add a delta, and yield its events. The iterator must be read to its end."""
         if delta.reasoning:
             self.num_reasoning_tokens = delta.num_output_tokens
-            yield from self._in(_Reasoning, 0)
-            yield from self._grow(delta.reasoning)
+            yield from self._open_item(_Reasoning, 0)
+            yield from self._extend(delta.reasoning)
         logprobs = token_logprobs(delta.logprobs) if self._wants_logprobs and not delta.reasoning else []
         if delta.text or (logprobs and not delta.tool_calls):
-            yield from self._in(_Message, 0)
-            yield from self._grow(delta.text, logprobs)
+            yield from self._open_item(_Message, 0)
+            yield from self._extend(delta.text, logprobs)
         for call in delta.tool_calls:
-            yield from self._in(_FunctionCall, call.index, call)
-            yield from self._grow(call.arguments)
+            yield from self._open_item(_FunctionCall, call.index, call)
+            yield from self._extend(call.arguments)
 
     def end(self, *, is_cut: bool) -> Iterator[Event]:
-        """Yield the events that close the last item; it is incomplete where the answer was cut. An answer without a
-        word is an empty message."""
+        """Close the last item, and yield its events. `is_cut`: the item is incomplete.
+
+        An empty answer becomes an empty message.
+        """
         if not self.items:
-            yield from self._in(_Message, 0)
+            yield from self._open_item(_Message, 0)
         yield from self._close("incomplete" if is_cut else "completed")
 
-    def _in(self, kind: "type[_Growing]", index: int, call: ToolCallDelta | None = None) -> Iterator[Event]:
-        """Begin another item unless the one that grows is of this kind, and this call."""
-        growing = self._growing
-        if growing is not None and type(growing) is kind and growing.index == index:
+    def _open_item(self, kind: "type[_OpenItem]", index: int, call: ToolCallDelta | None = None) -> Iterator[Event]:
+        """Open an item unless the open one has this kind and call index."""
+        current = self._open
+        if current is not None and type(current) is kind and current.index == index:
             return
         yield from self._close("completed")
-        self._growing = kind(index, len(self.items), call)
-        self.items.append(self._growing.item)
-        yield from self._growing.begin()
+        self._open = kind(index, len(self.items), call)
+        self.items.append(self._open.item)
+        yield from self._open.begin()
 
-    def _grow(self, piece: str, logprobs: Sequence[TokenLogprobs] = ()) -> Iterator[Event]:
-        assert self._growing is not None
+    def _extend(self, piece: str, logprobs: Sequence[TokenLogprobs] = ()) -> Iterator[Event]:
+        assert self._open is not None
         if piece or logprobs:
-            yield self._growing.grow(piece, logprobs)
+            yield self._open.extend(piece, logprobs)
 
     def _close(self, status: Status) -> Iterator[Event]:
-        if self._growing is not None:
-            yield from self._growing.end(status)
-        self._growing = None
+        if self._open is not None:
+            yield from self._open.end(status)
+        self._open = None
 
 
-class _Growing:
-    """An item that isn't whole yet."""
+class _OpenItem:
+    """An item that is still being produced."""
 
     prefix: str
     event: str
@@ -78,13 +80,13 @@ class _Growing:
         self._where = {"item_id": self.item["id"], **self._at}
 
     def fields(self, call: ToolCallDelta | None) -> dict[str, Any]:
-        """What the item has before it grows."""
+        """Return the item's fields when it is opened."""
         raise NotImplementedError
 
     def begin(self) -> Iterator[Event]:
         yield {"type": "response.output_item.added", **self._at, "item": dict(self.item)}
 
-    def grow(self, piece: str, logprobs: Sequence[TokenLogprobs]) -> Event:
+    def extend(self, piece: str, logprobs: Sequence[TokenLogprobs]) -> Event:
         self._pieces.append(piece)
         return {"type": f"{self.event}.delta", **self._where, "delta": piece}
 
@@ -93,8 +95,8 @@ class _Growing:
         yield {"type": "response.output_item.done", **self._at, "item": dict(self.item)}
 
 
-class _Speaking(_Growing):
-    """One that grows by a part of content."""
+class _ContentItem(_OpenItem):
+    """An item whose text is in a content part."""
 
     def part(self, text: str, logprobs: Sequence[TokenLogprobs]) -> dict[str, Any]:
         raise NotImplementedError
@@ -113,7 +115,7 @@ class _Speaking(_Growing):
         yield from super().end(status)
 
 
-class _Reasoning(_Speaking):
+class _Reasoning(_ContentItem):
     prefix, event = "rs_", "response.reasoning_text"
 
     def fields(self, call: ToolCallDelta | None) -> dict[str, Any]:
@@ -123,7 +125,7 @@ class _Reasoning(_Speaking):
         return {"type": "reasoning_text", "text": text}
 
 
-class _Message(_Speaking):
+class _Message(_ContentItem):
     prefix, event = "msg_", "response.output_text"
 
     def fields(self, call: ToolCallDelta | None) -> dict[str, Any]:
@@ -132,16 +134,16 @@ class _Message(_Speaking):
     def part(self, text: str, logprobs: Sequence[TokenLogprobs]) -> dict[str, Any]:
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs)}
 
-    def grow(self, piece: str, logprobs: Sequence[TokenLogprobs]) -> Event:
+    def extend(self, piece: str, logprobs: Sequence[TokenLogprobs]) -> Event:
         self._logprobs += logprobs
-        return {**super().grow(piece, logprobs), "logprobs": logprobs}
+        return {**super().extend(piece, logprobs), "logprobs": logprobs}
 
     def end(self, status: Status) -> Iterator[Event]:
         for event in super().end(status):
             yield event | {"logprobs": self._logprobs} if event["type"] == f"{self.event}.done" else event
 
 
-class _FunctionCall(_Growing):
+class _FunctionCall(_OpenItem):
     prefix, event = "fc_", "response.function_call_arguments"
 
     def fields(self, call: ToolCallDelta | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import AnswerResponse
 from llmos.gateway.wires.openai.responses.answers import Response, ResponseEvent, ResponsesWire
 from llmos.gateway.wires.openai.responses.fields import LOGPROBS, ResponseRequest
-from llmos.gateway.wires.openai.responses.items import Item, kept_items
+from llmos.gateway.wires.openai.responses.items import Item, parse_items
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/v1/responses", tags=["inference"])
@@ -56,7 +56,7 @@ async def create_response(request: Request) -> AnswerResponse:
     services, caller = services_of(request), caller_of(request)
     asked = await parse_body(request, ResponseRequest)
     asked.check()
-    items = kept_items(asked.input)
+    items = parse_items(asked.input)
     history = await _history(request, asked.previous_response_id)
 
     async def keep(id: str, body: bytes) -> None:
@@ -79,7 +79,7 @@ async def count_input_tokens(request: Request) -> HTTPResponse:
     asked = await parse_body(request, ResponseRequest)
     asked.check()
     history = await _history(request, asked.previous_response_id)
-    call = asked.call(history, kept_items(asked.input), caller_of(request))
+    call = asked.call(history, parse_items(asked.input), caller_of(request))
     counted = InputTokens(await services_of(request).pipeline.count(call))
     return HTTPResponse(msgspec.json.encode(counted), media_type="application/json")
 
