@@ -111,7 +111,7 @@ def test_a_line_is_answered_byte_for_byte_as_a_live_call(
     client: openai.OpenAI, carry_out: Carry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llmos.core.ids.os.urandom", bytes)
-    monkeypatch.setattr("llmos.gateway.calls.pipeline.time.time", lambda: 1_700_000_000)
+    monkeypatch.setattr("llmos.gateway.calls.answer.time.time", lambda: 1_700_000_000)
     asked = hello(logprobs=True, temperature=0.123456789012345678)
     live = client.chat.completions.with_raw_response.create(**asked)
     batch = carry_out(line("a", asked))

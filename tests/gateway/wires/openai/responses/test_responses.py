@@ -17,6 +17,7 @@ from llmos.gateway.app import create_app
 from llmos.gateway.services import Services
 from llmos.gateway.wires.openai.responses.answers import Response, ResponseEvent
 from llmos.gateway.wires.openai.responses.responses import ResponseItems
+from llmos.security.callers import owner
 from support.databases import KINDS
 from support.scripted import KEY, FakePool, token
 
@@ -467,7 +468,7 @@ def test_cancelling_is_for_what_there_is_not(client: openai.OpenAI) -> None:
 @pytest.mark.anyio
 async def test_what_another_tenant_keeps_is_not_there(http: httpx.AsyncClient, services: Services) -> None:
     mine = (await http.post(PATH, json=ASKED)).json()["id"]
-    services.owner_key.check = lambda key: "somebody else"  # type: ignore[method-assign]
+    services.owner_key.check = lambda key: dataclasses.replace(owner(), project="somebody else")  # type: ignore[method-assign]
     for method, path, body in [
         ("GET", f"{PATH}/{mine}", None),
         ("GET", f"{PATH}/{mine}/input_items", None),
