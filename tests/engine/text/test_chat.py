@@ -1,4 +1,4 @@
-"""Tools on their way into the prompt, in the words of each kind of template, and a whole turn there and back."""
+"""Chat requests: tools in the prompt in each model's format, and answers split into text, reasoning and calls."""
 
 import pytest
 
@@ -61,8 +61,8 @@ def result(id="call_1", content="noon"):
     return {"role": "tool", "content": content, "tool_call_id": id}
 
 
-class Spelling(FakeTokenizer):
-    """Bytes, with a real template; `control` are strings that are one token each, from 258 on."""
+class TemplateTokenizer(FakeTokenizer):
+    """Byte tokens with a real chat template. Each string of `control` is one token, from 258 on."""
 
     def __init__(self, template, control=()):
         self.template_text = template
@@ -83,21 +83,21 @@ class Spelling(FakeTokenizer):
     def detokenizer(self, *, continues_prompt=False, visible_control=()):
         texts = {self.control[text]: text for text in visible_control if text in self.control}
 
-        class Showing(FakeDetokenizer):
+        class WithControl(FakeDetokenizer):
             def push(self, token):
                 return texts.get(token) or super().push(token)
 
-        return Showing()
+        return WithControl()
 
 
 def prompt_of(template, messages, functions=FUNCTIONS, **options):
     tools = Tools(functions=functions, **options) if functions else None
-    tokenizer = Spelling(template)
+    tokenizer = TemplateTokenizer(template)
     chat = encode_chat_prompt(Generate(id="r", messages=messages, tools=tools), tokenizer)
     return tokenizer.decode(chat.tokens)
 
 
-def test_a_template_says_which_format_it_teaches():
+def test_the_tool_format_is_detected_from_the_template():
     names = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "generic": CHATML}
     assert {name: type(detect_tool_format(template)).__name__.lower() for name, template in names.items()} == {
         name: name for name in names
@@ -106,7 +106,7 @@ def test_a_template_says_which_format_it_teaches():
     assert type(detect_tool_format("{{ tools }} [TOOL_CALLS]f[ARGS]{}")).__name__ == "Generic"
 
 
-def test_hermes_gets_tools_and_calls_as_they_are():
+def test_hermes_gets_tools_and_calls_unchanged():
     messages = [USER, asks(call(zone="Rome"), call("b"), content="Wait."), result(), result("b"), USER]
     prompt = prompt_of(HERMES, messages)
     assert prompt.startswith('<tools>{"type": "function", "function": {"name": "clock", "description": "What time')
@@ -117,7 +117,7 @@ def test_hermes_gets_tools_and_calls_as_they_are():
     )
 
 
-def test_llama_gets_several_calls_one_by_one():
+def test_llama_gets_one_call_per_message():
     messages = [USER, asks(call("a", x=1), call("b", x=2)), result("b", "two"), result("a", "one"), USER]
     prompt = prompt_of(LLAMA3, messages)
     said = prompt.replace("<|start_header_id|>", "|").replace("<|end_header_id|>", ":")
@@ -127,7 +127,7 @@ def test_llama_gets_several_calls_one_by_one():
     )
 
 
-def test_mistral_gets_ids_of_nine_characters_that_agree():
+def test_mistral_gets_ids_of_nine_characters_that_match():
     prompt = prompt_of(
         MISTRAL, [USER, asks(call("call_1"), call("abcdefgh9")), result("abcdefgh9", "A"), result(content="B")]
     )
@@ -136,7 +136,7 @@ def test_mistral_gets_ids_of_nine_characters_that_agree():
     assert f'"id": "{second.removeprefix("B ")}"' in calls
 
 
-def test_a_template_without_tools_is_told_in_the_system_message():
+def test_a_template_without_tools_gets_them_in_the_system_message():
     prompt = prompt_of(CHATML, [USER])
     assert prompt.startswith("<|system|>You may call one or more functions")
     assert '"name": "clock"' in prompt
@@ -145,7 +145,7 @@ def test_a_template_without_tools_is_told_in_the_system_message():
     assert with_own.count("<|system|>") == 1
 
 
-def test_calls_and_results_become_text_where_the_template_knows_neither():
+def test_calls_and_results_become_text_for_a_template_without_tools():
     messages = [USER, asks(call(zone="Rome"), call("b"), content="Wait."), result(), result("b", "one"), USER]
     assert prompt_of(CHATML, messages, functions=None) == (
         "<|user|>What time is it?<|assistant|>Wait.\n"
@@ -156,7 +156,7 @@ def test_calls_and_results_become_text_where_the_template_knows_neither():
     )
 
 
-def test_a_template_without_a_system_gets_the_tools_before_what_the_user_says():
+def test_a_template_that_rejects_system_messages_gets_the_tools_in_the_user_message():
     prompt = prompt_of(NO_SYSTEM, [USER])
     assert prompt.startswith("<|user|>You may call")
     assert prompt.endswith("</tool_call>\n\nWhat time is it?<|go|>")
@@ -164,21 +164,21 @@ def test_a_template_without_a_system_gets_the_tools_before_what_the_user_says():
         prompt_of(NO_SYSTEM, [{"role": "system", "content": "Be brief."}, USER])
 
 
-def test_tools_that_may_not_be_called_stay_out_of_the_prompt():
+def test_tools_with_the_choice_none_stay_out_of_the_prompt():
     for template in (CHATML, HERMES, LLAMA3, MISTRAL):
         assert "clock" not in prompt_of(template, [USER], choice="none")
 
 
-def test_nothing_changes_for_a_conversation_without_tools():
+def test_a_conversation_without_tools_is_unchanged():
     assert prompt_of(CHATML, [USER], functions=None) == "<|user|>What time is it?<|go|>"
 
 
-# --- a turn
+# --- answers
 
 
 def answer(template, says, *, control=(), messages=(USER,), **fields):
-    """What an engine tells whose model would say this: text, reasoning, calls as (name, arguments), why it ended."""
-    tokenizer = Spelling(template, control)
+    """Run an engine whose model says this. Return text, reasoning, calls as (name, arguments), finish reason."""
+    tokenizer = TemplateTokenizer(template, control)
     tokens = [*says.encode(), EOS] if isinstance(says, str) else says
     engine = Engine(ScriptedRunner(tokens, num_blocks=256, max_positions=4096), tokenizer, EngineConfig())
     request = Generate(
@@ -199,7 +199,7 @@ ROME = ("clock", '{"zone": "Rome"}')
 TOOLS = Tools(functions=FUNCTIONS)
 
 
-def test_a_call_is_taken_out_of_the_answer():
+def test_calls_are_parsed_out_of_the_answer():
     assert answer(CHATML, f"Wait.\n{CALLED}", tools=TOOLS) == (
         "Wait.",
         "",
@@ -210,28 +210,28 @@ def test_a_call_is_taken_out_of_the_answer():
     assert answer(CHATML, CALLED) == (CALLED, "", [], "stop")
 
 
-def test_a_call_that_is_cut_is_no_whole_one():
+def test_a_call_that_is_cut_off_does_not_end_with_tool_calls():
     cut = answer(CHATML, CALLED, tools=TOOLS, sampling={"max_tokens": 46})
     assert cut == ("", "", [("clock", '{"z')], "length")
     stopped = answer(CHATML, CALLED, tools=TOOLS, sampling={"stop": ["Rome"]})
     assert stopped == ("", "", [("clock", '{"zone": "')], "stop")
 
 
-def test_tags_that_are_control_tokens_are_seen():
+def test_tags_may_be_control_tokens():
     says = [258, *b' [{"name": "clock", "arguments": {}}]', EOS]
     assert answer(MISTRAL, says, control=["[TOOL_CALLS]"], tools=TOOLS) == ("", "", [("clock", "{}")], "tool_calls")
     assert answer(MISTRAL, [*b"Hi", 258, EOS], control=["[TOOL_CALLS]"]) == ("Hi", "", [], "stop")
 
 
 @pytest.mark.parametrize("choice", ["required", "named"])
-def test_a_model_that_would_rather_talk_must_call(choice):
+def test_a_model_that_would_not_call_must(choice):
     tools = Tools(functions=FUNCTIONS, choice=choice, name="clock" if choice == "named" else None)
     _, _, calls, reason = answer(CHATML, "}" * 400, tools=tools, sampling={"max_tokens": 400})
     assert calls[0][0] == "clock"
     assert reason in ("tool_calls", "length")
 
 
-def test_reasoning_is_told_apart():
+def test_reasoning_is_split_from_the_answer():
     assert answer(THINKING, "Hm.\n</think>\n\nNoon.") == ("Noon.", "Hm.", [], "stop")
     off = {"enable_thinking": False}
     assert answer(THINKING, "Noon.", template_options=off) == ("Noon.", "", [], "stop")
@@ -244,19 +244,19 @@ def test_reasoning_is_told_apart():
     )
 
 
-def test_what_must_be_of_a_form_is_neither_reasoning_nor_a_call():
+def test_a_constrained_answer_is_neither_reasoning_nor_a_call():
     assert answer(CHATML, '"a"', grammar=Grammar("choice", '["a", "b"]'))[0] in ("a", "b")
 
 
-def test_an_effort_that_the_template_does_not_take_is_refused():
+def test_a_reasoning_effort_that_the_template_does_not_have_is_rejected():
     request = Generate(id="r", messages=[USER], template_options={"reasoning_effort": "high"})
-    with pytest.raises(BadRequest, match="takes no effort") as caught:
-        encode_chat_prompt(request, Spelling(CHATML))
+    with pytest.raises(BadRequest, match="has no reasoning effort") as caught:
+        encode_chat_prompt(request, TemplateTokenizer(CHATML))
     assert caught.value.param == "reasoning_effort"
 
 
-def test_the_tool_whose_schema_is_broken_is_named():
-    engine = Engine(ScriptedRunner("x", num_blocks=256, max_positions=4096), Spelling(CHATML), EngineConfig())
+def test_the_tool_with_an_invalid_schema_is_named():
+    engine = Engine(ScriptedRunner("x", num_blocks=256, max_positions=4096), TemplateTokenizer(CHATML), EngineConfig())
     broken = {"name": "g", "parameters": {"type": "object", "properties": {"a": {"type": "strnig"}}}}
     with pytest.raises(BadRequest, match="JSON schema") as caught:
         engine.prepare(Generate(id="r", messages=[USER], tools=Tools(functions=[*FUNCTIONS, broken])))

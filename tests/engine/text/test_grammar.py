@@ -1,5 +1,4 @@
-"""What an answer must be: every one that ends by itself is, and a grammar that can't be followed is its own request's
-error."""
+"""Constrained answers: every complete answer matches its grammar, and an invalid grammar fails only its own request."""
 
 import json
 import os
@@ -22,7 +21,7 @@ DATE = Grammar("regex", "[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 @pytest.fixture(scope="module")
 def engine():
-    """One for all tests that leave it idle: its grammars are tried by one process."""
+    """An engine for all tests that leave it idle, so that one process checks all grammars."""
     return make_engine()
 
 
@@ -32,7 +31,7 @@ def answers(engine, *requests):
     return [(text_of(deltas), deltas[-1].finish_reason) for _, deltas in sorted(told.items())]
 
 
-# --- what comes out
+# --- answers match
 
 
 TREE = {
@@ -46,7 +45,7 @@ FORMATS = ["date", "uuid", "ipv4", "time"]
 
 
 def make_schema(rng, depth=3):
-    """A schema of any kind that is enforced, nested, perhaps recursive."""
+    """Return a random schema of the kinds that are enforced, nested and perhaps recursive."""
     low, high = sorted([rng.randint(-40, 40), rng.randint(-40, 40)])
     short, long = sorted([rng.randint(0, 3), rng.randint(0, 3)])
     leaves = [
@@ -81,7 +80,7 @@ def make_schema(rng, depth=3):
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32), max_tokens=st.sampled_from([3, 60, 400]))
 def test_every_completed_answer_validates(engine, seed, max_tokens):
-    """The fake model says anything with nearly the same chance: it is as hot as a model can be."""
+    """The fake model gives all tokens nearly the same probability."""
     schema = {**make_schema(random.Random(seed)), "$defs": {"tree": TREE}}
     request = ask(
         Grammar("json_schema", json.dumps(schema)), tokens=[seed % 256, 1], temperature=1.5, max_tokens=max_tokens,
@@ -115,22 +114,22 @@ def test_every_kind_of_grammar_is_followed(engine, grammar, fits):
         assert reason == "length" or fits(text), text
 
 
-def test_the_answer_ends_where_nothing_may_follow(engine):
-    """No token is computed for the end, so an answer of exactly max_tokens tokens is whole."""
+def test_an_answer_ends_where_nothing_may_follow(engine):
+    """No token is generated for the end, so an answer of exactly max_tokens tokens is complete."""
     ((_, deltas),) = run(engine, ask(DATE, max_tokens=10)).items()
     assert (deltas[-1].finish_reason, deltas[-1].num_output_tokens) == ("stop", 10)
     assert EOS not in tokens_of(deltas)
     assert answers(engine, ask(DATE, max_tokens=9))[0][1] == "length"
 
 
-def test_where_more_may_follow_the_model_says_when_it_ends(engine):
+def test_where_more_may_follow_the_model_decides_when_to_stop(engine):
     told = [answers(engine, ask(Grammar("regex", "a+"), temperature=1.0, seed=seed))[0] for seed in range(8)]
     assert {reason for _, reason in told} == {"stop"}
     assert len({text for text, _ in told}) > 1
     assert all(set(text) == {"a"} for text, _ in told)
 
 
-def test_each_choice_has_its_own_place_in_the_grammar(engine):
+def test_each_choice_follows_the_grammar_independently(engine):
     told = answers(engine, ask(PERSON_GRAMMAR, n=4, temperature=1.5, seed=3))
     assert len({text for text, _ in told}) == 4
     for text, reason in told:
@@ -138,10 +137,10 @@ def test_each_choice_has_its_own_place_in_the_grammar(engine):
         jsonschema.validate(json.loads(text), PERSON)
 
 
-# --- nothing else changes it
+# --- what else is in the batch makes no difference
 
 
-def test_the_same_tokens_come_alone_in_a_batch_with_drafts_and_after_preemption():
+def test_the_tokens_are_the_same_alone_in_a_batch_with_drafts_and_after_preemption():
     def runner():
         return MarkovRunner(5, letters='{}[]", :0123abcdentgsmr', num_blocks=12, max_positions=160)
 
@@ -159,25 +158,25 @@ def test_the_same_tokens_come_alone_in_a_batch_with_drafts_and_after_preemption(
         }
 
 
-def test_a_grammar_leaves_the_others_as_they_are(engine):
+def test_a_grammar_leaves_other_requests_unchanged(engine):
     told = run(engine, generate(id="plain", max_tokens=20), ask(DATE, id="date"))
     assert tokens_of(told["plain", 0]) == continuation([1, 2, 3], 20)
 
 
-def test_logprobs_are_of_the_models_own_distribution(engine):
+def test_logprobs_are_those_of_the_models_own_distribution(engine):
     first = run(engine, ask(DATE, logprobs=3))["r", 0][0].logprobs[0]
     free = run(engine, generate(max_tokens=1, logprobs=3))["r", 0][0].logprobs[0]
     assert first.top == free.top
     assert first.logprob < min(value for *_, value in first.top)
 
 
-def test_a_bias_chooses_among_what_is_allowed(engine):
+def test_a_logit_bias_chooses_among_the_allowed_tokens(engine):
     bias = {ord("7"): 100.0, ord("x"): 100.0}
     assert answers(engine, ask(DATE, logit_bias=bias)) == [("7777-77-77", "stop")]
     assert answers(engine, ask(Grammar("choice", '["no"]'), logit_bias={ord("n"): -100.0})) == [("no", "stop")]
 
 
-# --- what can't be followed
+# --- invalid grammars
 
 
 @pytest.mark.parametrize(
@@ -204,7 +203,7 @@ def test_a_bias_chooses_among_what_is_allowed(engine):
     ],
     ids=lambda value: getattr(value, "kind", value),
 )
-def test_what_cant_be_followed_is_refused_with_its_reason(engine, grammar, reason):
+def test_an_invalid_grammar_is_rejected_with_the_reason(engine, grammar, reason):
     with pytest.raises(BadRequest, match="response_format can't be followed") as raised:
         engine.submit(ask(grammar))
     assert reason in raised.value.message
@@ -212,21 +211,21 @@ def test_what_cant_be_followed_is_refused_with_its_reason(engine, grammar, reaso
     assert not engine.has_work
 
 
-def test_the_refusal_names_the_callers_own_field(engine):
+def test_the_error_names_the_callers_own_field(engine):
     with pytest.raises(BadRequest) as raised:
         engine.submit(ask(Grammar("regex", "(", "structured_outputs")))
     assert raised.value.param == "structured_outputs"
 
 
 @pytest.mark.parametrize("field", [{"ignore_eos": True}, {"min_tokens": 3}, {"include_stop": True}])
-def test_fields_that_want_another_end_are_refused(engine, field):
+def test_parameters_that_conflict_with_the_end_of_the_grammar_are_rejected(engine, field):
     with pytest.raises(BadRequest) as raised:
         engine.submit(ask(DATE, **field))
     assert raised.value.param in field
 
 
-def test_a_grammar_that_explodes_halfway_ends_its_own_request_only(engine):
-    """Behind thirty letters, which no trial goes as far as, it has a million states."""
+def test_a_grammar_that_explodes_halfway_fails_its_own_request_only(engine):
+    """After thirty letters, further than the check goes, it has a million states."""
     told = run(
         engine, ask(Grammar("regex", "[a-z]{30}(a{1000000}|b{1000000})"), id="bad"), generate(id="good", max_tokens=40)
     )
@@ -237,29 +236,31 @@ def test_a_grammar_that_explodes_halfway_ends_its_own_request_only(engine):
     assert answers(engine, ask(DATE))[0][1] == "stop"
 
 
-def test_an_aborted_answer_leaves_its_grammar_behind(engine):
+def test_an_aborted_answer_with_a_grammar_leaves_nothing_behind(engine):
     engine.submit(ask(PERSON_GRAMMAR, id="a"))
     engine.step()
     engine.abort("a")
     assert drain(engine) == {}
 
 
-def test_a_trial_whose_process_was_killed_starts_another():
-    trial = GrammarChecker()
+def test_a_checker_whose_process_was_killed_starts_another():
+    checker = GrammarChecker()
     try:
-        assert trial.check('start: "a"') is None
-        os.kill(trial._process.pid, signal.SIGKILL)
-        trial._process.wait()
-        assert trial.check('start: "a"') is None
-        assert "unknown name" in trial.check("start: b")
+        assert checker.check('start: "a"') is None
+        killed = checker.pid
+        os.kill(killed, signal.SIGKILL)
+        os.waitid(os.P_PID, killed, os.WEXITED | os.WNOWAIT)
+        assert checker.check('start: "a"') is None
+        assert checker.pid != killed
+        assert "unknown name" in checker.check("start: b")
     finally:
-        trial.close()
+        checker.close()
 
 
 # --- the real model
 
 
-def test_the_real_model_says_what_it_must_however_hot(smollm2_path):
+def test_the_real_model_follows_a_grammar_at_any_temperature(smollm2_path):
     from llmos.engine.config import EngineConfig
     from llmos.engine.loading import load_engine
 

@@ -1,4 +1,4 @@
-"""What a model thinks is told apart from what it answers, whatever pieces its text comes in."""
+"""Reasoning is split from the answer, whatever pieces the text comes in."""
 
 from itertools import pairwise
 
@@ -13,8 +13,8 @@ TAGS = ReasoningTags("<think>", "</think>")
 
 def split(pieces, *, is_open=False):
     splitter = ReasoningSplitter(TAGS, is_open=is_open)
-    told = [*[splitter.push(piece) for piece in pieces], splitter.finish()]
-    return "".join(reasoning for reasoning, _ in told), "".join(answer for _, answer in told)
+    parts = [*[splitter.push(piece) for piece in pieces], splitter.finish()]
+    return "".join(reasoning for reasoning, _ in parts), "".join(answer for _, answer in parts)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def split(pieces, *, is_open=False):
         ("\n", "", "\n"),
     ],
 )
-def test_reasoning_stands_before_the_answer(text, reasoning, answer):
+def test_reasoning_is_split_from_the_answer(text, reasoning, answer):
     assert split([text]) == (reasoning, answer)
     assert split(text) == (reasoning, answer)
 
@@ -41,7 +41,7 @@ def test_reasoning_stands_before_the_answer(text, reasoning, answer):
     ("text", "reasoning", "answer"),
     [("\nHm.\n</think>\n\nYes", "Hm.", "Yes"), ("</think>Yes", "", "Yes"), ("Hm", "Hm", ""), ("", "", "")],
 )
-def test_the_prompt_may_have_opened_it(text, reasoning, answer):
+def test_the_prompt_may_have_opened_the_reasoning(text, reasoning, answer):
     assert split([text], is_open=True) == (reasoning, answer)
     assert split(text, is_open=True) == (reasoning, answer)
 
@@ -51,13 +51,13 @@ def test_the_prompt_may_have_opened_it(text, reasoning, answer):
     st.lists(st.integers(0, 60), max_size=12),
     st.booleans(),
 )
-def test_the_pieces_make_no_difference(parts, places, is_open):
+def test_the_pieces_make_no_difference(parts, cuts, is_open):
     text = "".join(parts)
-    places = sorted({0, len(text), *(place for place in places if place <= len(text))})
-    assert split([text[a:b] for a, b in pairwise(places)], is_open=is_open) == split([text], is_open=is_open)
+    cuts = sorted({0, len(text), *(cut for cut in cuts if cut <= len(text))})
+    assert split([text[a:b] for a, b in pairwise(cuts)], is_open=is_open) == split([text], is_open=is_open)
 
 
-def test_the_template_says_which_tags():
+def test_the_tags_are_detected_from_the_template():
     assert detect_reasoning("{{ '<think>' }} … {{ '</think>' }}") == TAGS
     assert detect_reasoning("[THINK][/THINK]") == ReasoningTags("[THINK]", "[/THINK]")
     assert detect_reasoning("{{ messages }}") is None

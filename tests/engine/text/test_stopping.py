@@ -1,4 +1,4 @@
-"""A stop string never shows, however the text is cut; and nothing is held back that can't become one."""
+"""A stop string never shows, however the text is cut, and only text that may become one is held back."""
 
 import pytest
 from hypothesis import given, settings
@@ -36,12 +36,12 @@ def feed(stops, pieces):
         (["x"], [""], ["", ""], None),
     ],
 )
-def test_text_is_released_as_soon_as_it_is_safe(stops, pieces, released, stop):
+def test_text_is_released_as_soon_as_it_cannot_be_part_of_a_stop_string(stops, pieces, released, stop):
     assert feed(stops, pieces) == (released, stop)
 
 
 def first_stop(stops, text):
-    """By definition: the stop string that is complete first, the longest of those; and the text before it."""
+    """The definition: the text before the stop string that is complete first (the longest of those), and the string."""
     for end in range(len(text) + 1):
         complete = [stop for stop in stops if text[:end].endswith(stop)]
         if complete:
@@ -51,7 +51,7 @@ def first_stop(stops, text):
 
 
 def must_hold(stops, text):
-    """By definition: the longest end of the text that is the beginning of a stop string."""
+    """The definition: the length of the longest suffix of the text that is a prefix of a stop string."""
     return max(k for k in range(len(text) + 1) if any(stop.startswith(text[len(text) - k :]) for stop in stops))
 
 
@@ -60,7 +60,7 @@ words = st.text("ab", min_size=1, max_size=5)
 
 @settings(deadline=None)
 @given(stops=st.lists(words, min_size=1, max_size=4), pieces=st.lists(st.text("abc", max_size=4), max_size=12))
-def test_any_text_in_any_pieces_stops_where_it_should_and_holds_back_the_least(stops, pieces):
+def test_any_text_in_any_pieces_stops_at_the_first_stop_string_and_holds_back_the_least(stops, pieces):
     strings, text, released = StopStrings(stops), "", ""
     for piece in pieces:
         text += piece

@@ -1,5 +1,7 @@
-"""A conversation on its way into a model and back: the prompt with its tools, the answer's text with its calls taken
-out and its reasoning set apart. What a model was taught of these, its chat template tells."""
+"""Chat requests: messages, tools and reasoning into prompt tokens, and an answer's text back into its parts.
+
+What a model was trained on (its format for tool calls, its tags for reasoning) is detected from its chat template.
+"""
 
 import re
 import time
@@ -17,23 +19,24 @@ from llmos.engine.text.tools import (
     ToolFormat,
     call_parser,
     detect_tool_format,
+    merge_system_message,
     schema_grammar,
     tools_grammar,
-    without_system,
 )
 
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
 
 SECONDS_TO_FIND_THE_TOOL = 3
+"""Time limit for finding which tool's schema is invalid."""
 
-_NUM_LAST_TOKENS = 16
-"""Of the prompt, as many as an opening tag and the space behind it may have."""
+_NUM_TAIL_TOKENS = 16
+"""Tokens at the end of the prompt that are searched for an opening reasoning tag."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedText:
-    """What a piece of an answer's text adds."""
+    """A piece of an answer's text, split into its parts."""
 
     text: str = ""
     reasoning: str = ""
@@ -41,7 +44,7 @@ class ParsedText:
 
 
 class AnswerParser:
-    """Takes one answer's text in any pieces and tells reasoning, text and calls apart."""
+    """Splits the text of one answer, which may come in pieces of any length, into reasoning, text and tool calls."""
 
     def __init__(self, reasoning: ReasoningSplitter | None, calls: CallParser | None) -> None:
         self._reasoning = reasoning
@@ -49,11 +52,11 @@ class AnswerParser:
 
     @property
     def has_tool_calls(self) -> bool:
-        """It made calls, and all of them are whole."""
+        """The answer has tool calls, and all of them are complete."""
         return self._calls is not None and self._calls.num_calls > 0 and not self._calls.has_incomplete_call
 
     def push(self, text: str, *, is_last: bool) -> ParsedText:
-        """Return what there is to tell; with `is_last`, also what was held back."""
+        """Add text. Return the parts that are certain by now; with `is_last`, all that remains."""
         reasoning = ""
         if self._reasoning is not None:
             reasoning, text = self._reasoning.push(text)
@@ -65,10 +68,10 @@ class AnswerParser:
         pieces = self._calls.push(text)
         if is_last:
             pieces += self._calls.finish()
-        return _said(reasoning, pieces)
+        return _parsed(reasoning, pieces)
 
 
-def _said(reasoning: str, pieces: Sequence[Piece]) -> ParsedText:
+def _parsed(reasoning: str, pieces: Sequence[Piece]) -> ParsedText:
     return ParsedText(
         "".join([piece for piece in pieces if isinstance(piece, str)]),
         reasoning,
@@ -78,28 +81,28 @@ def _said(reasoning: str, pieces: Sequence[Piece]) -> ParsedText:
 
 @dataclass(frozen=True, slots=True)
 class ChatPrompt:
-    """A conversation as the model gets it, and how its answer is to be read."""
+    """The prompt of a chat request, and how to parse its answers."""
 
     tokens: list[int]
     tool_format: ToolFormat | None
-    """How the model tells its calls. None: it may not call."""
+    """How the model writes tool calls. None: the request allows no calls."""
     tools: Tools | None
     reasoning: ReasoningTags | None
     is_reasoning_open: bool
-    """The prompt has opened the reasoning already."""
+    """The prompt ends with an opening reasoning tag."""
     grammar: Grammar | None
-    """What the answer must be."""
+    """The constraint on the answers."""
 
     @property
     def visible_control(self) -> tuple[str, ...]:
-        """The strings that the reader must see, control tokens or not."""
+        """The tags that the parser must see in the text, also if they are control tokens."""
         tags = (self.reasoning.opening, self.reasoning.closing) if self.reasoning else ()
         return (*(self.tool_format.tags if self.tool_format else ()), *tags)
 
     def parser(self) -> AnswerParser | None:
-        """Return a reader of one answer: None where there is nothing to take out of it."""
+        """Return a parser for one answer, None if its text has no parts to split."""
         if self.grammar is not None and self.grammar.kind != "tools":
-            # What must be of a tool_format is all text: no reasoning and no call can be in it.
+            # A constrained answer is all text: it can have neither reasoning nor calls.
             return None
         if self.tool_format is None and self.reasoning is None:
             return None
@@ -110,17 +113,17 @@ class ChatPrompt:
 
 
 def encode_chat_prompt(request: Generate, tokenizer: "Tokenizer") -> ChatPrompt:
-    """Encode the request's messages. Raises BadRequest where the model takes none, or its template refuses them."""
+    """Encode the messages of a request. Raises BadRequest if the model has no chat template, or it rejects them."""
     assert request.messages is not None
     template = tokenizer.template_text
     tool_format, reasoning = detect_tool_format(template), detect_reasoning(template)
     tools = request.tools if request.tools and request.tools.choice != "none" and request.tools.functions else None
     tokens = _encode(request, tool_format, tools, tokenizer)
     if request.continue_final_message:
-        # What goes on in an answer that has begun is text: nobody knows what was opened before.
+        # The caller wrote the beginning of the answer, with or without reasoning: treat all of the answer as text.
         reasoning = None
-    end = tokenizer.decode(tokens[-_NUM_LAST_TOKENS:], skip_special=False) if reasoning else ""
-    is_reasoning_open = reasoning is not None and reasoning.are_open_in(end)
+    tail = tokenizer.decode(tokens[-_NUM_TAIL_TOKENS:], skip_special=False) if reasoning else ""
+    is_reasoning_open = reasoning is not None and reasoning.are_open_in(tail)
     grammar = request.grammar
     if tools:
         grammar = tools_grammar(
@@ -135,16 +138,16 @@ def encode_chat_prompt(request: Generate, tokenizer: "Tokenizer") -> ChatPrompt:
 
 
 def compile_chat_grammar(chat: ChatPrompt, grammars: GrammarCompiler) -> GrammarMatcher | None:
-    """Return what holds the answer to its grammar. Raises BadRequest, naming the tool whose schema can't be held to."""
+    """Compile the grammar of a chat prompt. Raises BadRequest, naming the tool whose schema is invalid."""
     if chat.grammar is None:
         return None
     try:
         return grammars.compile(chat.grammar)
     except BadRequest:
-        # Whose schema it is. Not for ever: others wait for this thread.
-        until = time.monotonic() + SECONDS_TO_FIND_THE_TOOL
+        # Find the tool at fault, within a time limit: other requests wait for this thread.
+        deadline = time.monotonic() + SECONDS_TO_FIND_THE_TOOL
         for i, function in enumerate(chat.tools.functions if chat.tools else ()):
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 break
             grammars.compile(schema_grammar(function, f"tools[{i}].function.parameters"))
         raise
@@ -152,27 +155,29 @@ def compile_chat_grammar(chat: ChatPrompt, grammars: GrammarCompiler) -> Grammar
 
 def _encode(request: Generate, tool_format: ToolFormat, tools: Tools | None, tokenizer: "Tokenizer") -> list[int]:
     messages = [_with_content(message) for message in request.messages or ()]
-    variables = _with_effort(request.template_options, tokenizer.template_text)
+    variables = _with_reasoning_effort(request.template_options, tokenizer.template_text)
     if taken := {"tools", "xml_tools"} & variables.keys():
         raise BadRequest(f"{taken.pop()} has a field of its own: send `tools`.", param="chat_template_kwargs")
     if tools or any(message.get("role") == "tool" or message.get("tool_calls") for message in messages):
-        told, more = tool_format.render(messages, tools.functions if tools else [])
+        rendered, more = tool_format.render(messages, tools.functions if tools else [])
         variables = {**variables, **more}
     else:
-        told = messages
+        rendered = messages
     try:
-        return tokenizer.encode_chat(told, variables=variables, continue_final_message=request.continue_final_message)
+        return tokenizer.encode_chat(
+            rendered, variables=variables, continue_final_message=request.continue_final_message
+        )
     except BadRequest:
-        # Some templates know no system: what only we have put there can stand before what the user says.
-        if not tools or messages[0].get("role") == "system" or told[0]["role"] != "system":
+        # Some templates reject system messages. One that only we added can be merged into the first user message.
+        if not tools or messages[0].get("role") == "system" or rendered[0]["role"] != "system":
             raise
     return tokenizer.encode_chat(
-        without_system(told), variables=variables, continue_final_message=request.continue_final_message
+        merge_system_message(rendered), variables=variables, continue_final_message=request.continue_final_message
     )
 
 
-def _with_effort(options: Mapping[str, Any], template: str) -> dict[str, Any]:
-    """Say how much the model is to think in the words of its template."""
+def _with_reasoning_effort(options: Mapping[str, Any], template: str) -> dict[str, Any]:
+    """Translate reasoning_effort into the variable that the template uses."""
     options = dict(options)
     effort = options.get("reasoning_effort")
     if effort is None or re.search(r"\breasoning_effort\b", template):
@@ -182,14 +187,14 @@ def _with_effort(options: Mapping[str, Any], template: str) -> dict[str, Any]:
         options.setdefault("enable_thinking", effort != "none")
     elif effort != "none":
         raise BadRequest(
-            f"`reasoning_effort` is {effort!r}, and the model's chat template takes no effort. Leave it out.",
+            f"`reasoning_effort` is {effort!r}, but the model's chat template has no reasoning effort. Leave it out.",
             param="reasoning_effort",
         )
     return options
 
 
 def _with_content(message: dict[str, Any]) -> dict[str, Any]:
-    """Templates put texts together: an assistant that only calls says nothing."""
+    """Replace absent content by "", and drop an empty list of calls: templates concatenate strings."""
     if message.get("content") is None:
         message = {**message, "content": ""}
     if "tool_calls" in message and not message["tool_calls"]:

@@ -1,8 +1,8 @@
-"""What an answer's text must be, as the set of tokens that may come next. llguidance does the work: an Earley parser
-over a lexer of derivatives, whose masks take tens of microseconds.
+"""Constrained answers: the set of tokens that may come next.
 
-A GrammarMatcher belongs to one sequence and has accepted all of its tokens: a preempted sequence keeps it, and a draft
-is accepted ahead and rolled back.
+llguidance does the work: an Earley parser over a lexer of regular-expression derivatives, which computes a mask in tens
+of microseconds. A GrammarMatcher belongs to one sequence and has accepted all of its tokens: a preempted sequence keeps
+it, and a draft is accepted ahead and rolled back.
 """
 
 import json
@@ -23,29 +23,33 @@ if TYPE_CHECKING:
 
     from llmos.engine.text.tokenizer import Tokenizer
 
-MAX_GRAMMAR_BYTES = 1 << 16
-_LITERAL = 1 << 13
-_LONG_LITERAL = re.compile(rf'[^"]{{{_LITERAL + 1}}}')
-"""What must come is found all at once, without letting go of the GIL, and in more than linear time."""
+# R mask rows, W 32-bit words of a mask
 
-_MAX_REMEMBERED = 1024
+MAX_GRAMMAR_BYTES = 1 << 16
+_MAX_LITERAL = 1 << 13
+_LONG_LITERAL = re.compile(rf'[^"]{{{_MAX_LITERAL + 1}}}')
+"""llguidance finds all forced tokens of a literal at once, in superlinear time and without releasing the GIL."""
+
+_MAX_CHECKED = 1024
+"""Grammars whose check is remembered."""
+
 ALL_TOKENS = 0xFFFFFFFF
-"""A word of a mask that allows everything."""
+"""A word of a mask that allows all of its tokens."""
 
 _JSON_OPTIONS: "JsonCompileOptions" = {
-    # As Python's json.dumps spells it, and most JSON that models have read. Where any space were allowed, a model might
-    # write nothing else for ever.
+    # As Python's json.dumps writes it, and most JSON that models were trained on. If any space were allowed, a model
+    # might write nothing but space.
     "item_separator": ", ",
     "key_separator": ": ",
     "whitespace_flexible": False,
-    # What is not enforced is refused.
+    # Reject schemas that can't be enforced.
     "coerce_one_of": False,
     "lenient": False,
 }
 
 _COUNTS_PROPERTIES = re.compile(r'"minProperties"\s*:\s*(?:[2-9]|\d\d)')
 
-_NAMES = {
+_KIND_NAMES = {
     "json_object": "the JSON object",
     "json_schema": "the JSON schema",
     "regex": "the regular expression",
@@ -62,7 +66,7 @@ class GrammarError(Exception):
 
 
 class GrammarMatcher:
-    """Where one answer stands in its grammar. Not for two threads at once."""
+    """The state of one answer in its grammar. Not thread-safe."""
 
     __slots__ = ("_forced", "_matcher", "failure", "field")
 
@@ -70,17 +74,20 @@ class GrammarMatcher:
         self._matcher = matcher
         self._forced: list[int] = []
         self.field = field
-        """What callers call the field that the grammar came in."""
+        """The request field that the grammar came in."""
         self.failure: str | None = None
-        """Why it can't go on; set by fill()."""
+        """Why the grammar can't be followed any further; set by fill_masks()."""
 
     def copy(self) -> "GrammarMatcher":
-        """Return another one that stands where this one does."""
+        """Return a matcher in the same state."""
         return GrammarMatcher(self._matcher.deep_copy(), self.field)
 
     def fill_masks(self, masks_RW: npt.NDArray[np.uint32], draft: list[int]) -> None:
-        """Write which tokens may come next, and which behind each token of the draft. Behind one that may not come, all
-        may: whatever is sampled there is thrown away. Lets go of the GIL. Sets failure where it can't."""
+        """Write a mask of the tokens that may come next, and one of those after each token of the draft.
+
+        After a draft token that may not come, all tokens are allowed: whatever is sampled there is thrown away.
+        Releases the GIL. Sets `failure` if the grammar can't be followed any further.
+        """
         num_forced = 0
         for row, token in enumerate(self.forced_tokens()[: len(draft) + 1]):
             masks_RW[row] = 0
@@ -89,11 +96,11 @@ class GrammarMatcher:
                 masks_RW[row + 1 :] = ALL_TOKENS
                 return
             num_forced += 1
-        self._fill_behind(num_forced, masks_RW, draft)
+        self._fill_unforced(num_forced, masks_RW, draft)
 
-    def _fill_behind(self, num_forced: int, masks_RW: npt.NDArray[np.uint32], draft: list[int]) -> None:
-        """Write the masks from where the grammar leaves a choice."""
-        matcher, num_read = self._matcher, num_forced
+    def _fill_unforced(self, num_forced: int, masks_RW: npt.NDArray[np.uint32], draft: list[int]) -> None:
+        """Write the masks after the first `num_forced` tokens of the draft."""
+        matcher, num_consumed = self._matcher, num_forced
         if num_forced:
             matcher.consume_tokens(draft[:num_forced])
         masks_RW[num_forced + 1 :] = ALL_TOKENS
@@ -102,25 +109,25 @@ class GrammarMatcher:
             matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
             if row == len(draft) or matcher.is_stopped() or not matcher.try_consume_tokens([draft[row]]):
                 break
-            num_read += 1
+            num_consumed += 1
         if matcher.is_error():
-            self.failure = _plain(matcher.get_error())
-        elif num_read:
-            matcher.rollback(num_read)
+            self.failure = _shorten_error(matcher.get_error())
+        elif num_consumed:
+            matcher.rollback(num_consumed)
 
     def accept(self, token: int) -> bool:
-        """Take the token that was said. Return whether the text is complete: nothing may follow.
+        """Accept the next token of the answer. Return whether the answer is complete, so that nothing may follow.
 
         Raises GrammarError.
         """
-        # What was forced behind this token still is.
+        # The tokens that were forced after this one still are.
         self._forced = self._forced[1:] if self._forced and self._forced[0] == token else []
         if not self._matcher.consume_token(token):
-            raise GrammarError(_plain(self._matcher.get_error()))
+            raise GrammarError(_shorten_error(self._matcher.get_error()))
         return self._matcher.is_stopped()
 
     def forced_tokens(self) -> list[int]:
-        """Return the tokens that must come next, as far as the grammar leaves no choice."""
+        """Return the next tokens for which the grammar leaves no choice."""
         if not self._forced:
             self._forced = self._matcher.compute_ff_tokens()
         return self._forced
@@ -131,74 +138,79 @@ class GrammarMatcher:
 
 
 class GrammarCompiler:
-    """Compiles grammars for one model's vocabulary. Safe to use from several threads."""
+    """Compiles grammars for one model's vocabulary. Thread-safe."""
 
     def __init__(self, tokenizer: "Tokenizer", vocab_size: int) -> None:
+        """`vocab_size`: of the logits, which may have more values than the tokenizer has tokens."""
         self._tokenizer = tokenizer
         self._vocab_size = vocab_size
         self._lock = threading.Lock()
         self._vocabulary: LLTokenizer | None = None
-        self._tried: OrderedDict[str, None] = OrderedDict()
-        self._trial: Any = None
+        self._checked: OrderedDict[str, None] = OrderedDict()
+        self._checker: Any = None
 
     def compile(self, grammar: Grammar) -> GrammarMatcher:
-        """Return a matcher at the beginning. Takes milliseconds mostly, seconds at most: not for a thread that others
-        wait for. Raises BadRequest, naming the field, for one that is broken, matches nothing, or takes too much."""
+        """Return a matcher in its initial state. Takes milliseconds mostly, seconds at most.
+
+        Raises BadRequest, naming the field, for a grammar that is invalid, matches nothing, or takes too much time or
+        memory.
+        """
         from llguidance import LLMatcher
 
         from llmos.engine.text.grammar_checker import parser_limits
 
         if len(grammar.text.encode(errors="replace")) > MAX_GRAMMAR_BYTES:
-            raise _refusal(grammar, f"it has more than {MAX_GRAMMAR_BYTES:,} bytes")
+            raise _rejected(grammar, f"it has more than {MAX_GRAMMAR_BYTES:,} bytes")
         if _LONG_LITERAL.search(grammar.text):
-            raise _refusal(grammar, f"a text or an expression in it has more than {_LITERAL:,} characters")
+            raise _rejected(grammar, f"a text or an expression in it has more than {_MAX_LITERAL:,} characters")
         if not self._tokenizer.eos_ids:
-            raise _refusal(grammar, "no answer could end, since the model has no token for an end")
-        spelled = _spell(grammar)
+            raise _rejected(grammar, "no answer could end, since the model has no end-of-sequence token")
+        source = _llguidance_source(grammar)
         with self._lock:
-            # The trial's vocabulary, which is of bytes, has other control tokens.
-            tried = _CONTROL_TOKEN.sub("<|tool|>", spelled) if grammar.kind == "tools" else spelled
-            if reason := self._try(tried):
-                raise _refusal(grammar, _plain(reason))
+            # The checker's vocabulary, which is of bytes, has other control tokens.
+            checked = _CONTROL_TOKEN.sub("<|tool|>", source) if grammar.kind == "tools" else source
+            if reason := self._check(checked):
+                raise _rejected(grammar, _shorten_error(reason))
             if self._vocabulary is None:
                 self._vocabulary = _vocabulary(self._tokenizer, self._vocab_size)
-        matcher = LLMatcher(self._vocabulary, spelled, log_level=0, limits=parser_limits())
-        # The first mask, which the trial had of another vocabulary.
+        matcher = LLMatcher(self._vocabulary, source, log_level=0, limits=parser_limits())
+        # The checker computed its first mask for another vocabulary.
         if not matcher.is_error():
             matcher.compute_bitmask()
         if matcher.is_error():
-            raise _refusal(grammar, _plain(matcher.get_error()))
+            raise _rejected(grammar, _shorten_error(matcher.get_error()))
         return GrammarMatcher(matcher, grammar.field)
 
-    def _try(self, spelled: str) -> str | None:
-        if spelled in self._tried:
-            self._tried.move_to_end(spelled)
+    def _check(self, source: str) -> str | None:
+        """Return why the grammar is rejected, None if it passes."""
+        if source in self._checked:
+            self._checked.move_to_end(source)
             return None
-        if self._trial is None:
+        if self._checker is None:
             from llmos.engine.text.grammar_checker import GrammarChecker
 
-            self._trial = GrammarChecker()
-        reason: str | None = self._trial.check(spelled)
+            self._checker = GrammarChecker()
+        reason: str | None = self._checker.check(source)
         if reason is None:
-            self._tried[spelled] = None
-            if len(self._tried) > _MAX_REMEMBERED:
-                self._tried.popitem(last=False)
+            self._checked[source] = None
+            if len(self._checked) > _MAX_CHECKED:
+                self._checked.popitem(last=False)
         return reason
 
 
 def check_compatible(grammar: Grammar, params: SamplingParams) -> None:
-    """Raise BadRequest for parameters that ask for another end than the grammar's."""
+    """Raise BadRequest for sampling parameters that conflict with where the grammar ends an answer."""
     for name in ("ignore_eos", "min_tokens", "include_stop"):
         if getattr(params, name):
             raise BadRequest(
-                f"{name} and {grammar.field} don't go together: the format says where an answer ends. "
+                f"{name} can't be combined with {grammar.field}: the format defines where an answer ends. "
                 f"Leave {name} out.",
                 param=name,
             )
 
 
-def _spell(grammar: Grammar) -> str:
-    """Return the grammar as llguidance reads it. Raises BadRequest."""
+def _llguidance_source(grammar: Grammar) -> str:
+    """Return the grammar in llguidance's own format. Raises BadRequest."""
     from llguidance import LLMatcher
 
     match grammar.kind:
@@ -206,14 +218,14 @@ def _spell(grammar: Grammar) -> str:
             return LLMatcher.grammar_from_json_schema({"type": "object"}, overrides=_JSON_OPTIONS)
         case "json_schema":
             if _COUNTS_PROPERTIES.search(grammar.text):
-                raise _refusal(
+                raise _rejected(
                     grammar,
                     "minProperties above 1 can't be enforced, since a name may come twice; name them in `required`",
                 )
             try:
                 return LLMatcher.grammar_from_json_schema(grammar.text, overrides=_JSON_OPTIONS)
             except ValueError as error:
-                raise _refusal(grammar, _plain(str(error))) from None
+                raise _rejected(grammar, _shorten_error(str(error))) from None
         case "regex":
             return LLMatcher.grammar_from_regex(grammar.text)
         case "choice":
@@ -225,16 +237,17 @@ def _spell(grammar: Grammar) -> str:
 def _choices(grammar: Grammar) -> str:
     choices: list[str] = json.loads(grammar.text)
     if not choices or "" in choices:
-        raise _refusal(grammar, "it takes a list of texts, none of them empty")
+        raise _rejected(grammar, "it takes a list of texts, none of them empty")
     return "start: " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
 
 
-def _refusal(grammar: Grammar, reason: str) -> BadRequest:
-    return BadRequest(f"{grammar.field} can't be followed: in {_NAMES[grammar.kind]}, {reason}.", param=grammar.field)
+def _rejected(grammar: Grammar, reason: str) -> BadRequest:
+    kind = _KIND_NAMES[grammar.kind]
+    return BadRequest(f"{grammar.field} can't be followed: in {kind}, {reason}.", param=grammar.field)
 
 
-def _plain(error: str) -> str:
-    """llguidance's reason without the state of its parser, on one line."""
+def _shorten_error(error: str) -> str:
+    """Return llguidance's reason on one line, without the state of its parser."""
     for mark in ("<state>", "<non-verbose/>", "<backtrace>"):
         error = error.partition(mark)[0]
     error = error.replace("Enable 'coerce_one_of' option to approximate oneOf with anyOf", "Use anyOf")
@@ -243,7 +256,7 @@ def _plain(error: str) -> str:
 
 
 def _vocabulary(tokenizer: "Tokenizer", vocab_size: int) -> "LLTokenizer":
-    """Return the model's tokens as llguidance wants them: a tenth of a second for fifty thousand."""
+    """Return the model's tokens for llguidance. Takes a tenth of a second for fifty thousand tokens."""
     from llguidance import LLTokenizer, TokenizerWrapper
 
     return LLTokenizer(
@@ -255,13 +268,13 @@ def _vocabulary(tokenizer: "Tokenizer", vocab_size: int) -> "LLTokenizer":
 
 
 class _Vocabulary:
-    """What llguidance's TokenizerWrapper asks of a tokenizer."""
+    """A tokenizer with the interface that llguidance's TokenizerWrapper expects."""
 
     def __init__(self, tokenizer: "Tokenizer", vocab_size: int) -> None:
         self.eos_token_id = min(tokenizer.eos_ids, default=None)
         self.bos_token_id = tokenizer.bos_id
         self.tokens = [tokenizer.token_bytes(token) for token in range(vocab_size)]
-        # They are never the text that they are spelled with.
+        # A control token never matches its own text.
         self.special_token_ids = sorted(token for token in tokenizer.control_ids if token < vocab_size)
         self._encode = tokenizer.fragment_encoder(vocab_size)
 

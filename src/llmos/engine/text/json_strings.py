@@ -1,11 +1,11 @@
-"""The strings in JSON."""
+"""The strings in a JSON value."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 
 def iter_strings(value: Any) -> Iterator[str]:
-    """Yield every string in JSON, keys included."""
+    """Yield every string in a JSON value, including the keys of objects."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

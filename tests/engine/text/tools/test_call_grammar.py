@@ -1,4 +1,4 @@
-"""What must call, calls; what may, calls as the schema says or not at all: whatever a model would rather say."""
+"""Grammars for tool calls: an answer that must call does, and one that may call follows the schema if it does."""
 
 import json
 import random
@@ -30,7 +30,7 @@ SCHEMAS = {each["name"]: each["parameters"] for each in (WEATHER, CLOCK)}
 THINK = ReasoningTags("<think>", "</think>")
 BYTES = LLTokenizer("byte", slices=[])
 CONTROL = {"[TOOL_CALLS]": 256, "<think>": 257, "</think>": 258}
-"""Where they are control tokens, they have these numbers."""
+"""The token ids of these tags if they are control tokens."""
 TEXTS = {number: text.encode() for text, number in CONTROL.items()}
 
 
@@ -49,7 +49,7 @@ def no_control(text):
 
 
 def walk(grammar, seed, most=600):
-    """Say something at random that the grammar allows, and end as soon as it lets us."""
+    """Return a random text that the grammar allows, ended early where it may end; None if it gets too long."""
     made, numbers, said = matcher(grammar), random.Random(seed), []
     while not made.is_stopped() and not (made.is_accepting() and said and numbers.random() < 0.3):
         mask = made.compute_bitmask()
@@ -74,14 +74,14 @@ def begins(grammar, text):
 
 def calls_in(tool_format, text, asked):
     parser = call_parser(tool_format, asked)
-    told = parser.push(text) + parser.finish()
+    pieces = parser.push(text) + parser.finish()
     assert not parser.has_incomplete_call
     calls = {}
-    for piece in told:
+    for piece in pieces:
         if isinstance(piece, ToolCallDelta):
             name, arguments = calls.get(piece.index, ("", ""))
             calls[piece.index] = (name + piece.name, arguments + piece.arguments)
-    return "".join(piece for piece in told if isinstance(piece, str)), [*calls.values()]
+    return "".join(piece for piece in pieces if isinstance(piece, str)), [*calls.values()]
 
 
 @pytest.mark.parametrize("is_control", [False, True])
@@ -90,12 +90,12 @@ def calls_in(tool_format, text, asked):
     "options",
     [{"choice": "required"}, {"choice": "named", "name": "weather"}, {"choice": "required", "is_parallel": False}],
 )
-def test_what_must_call_calls(name, options, is_control):
+def test_an_answer_that_must_call_does(name, options, is_control):
     tool_format, asked = FORMATS[name], tools(**options)
     grammar = tools_grammar(tool_format, asked, CONTROL.get if is_control else no_control)
-    told = [text for seed in range(12) if (text := walk(grammar, seed)) is not None]
-    assert len(told) > 6
-    for text in told:
+    texts = [text for seed in range(12) if (text := walk(grammar, seed)) is not None]
+    assert len(texts) > 6
+    for text in texts:
         rest, calls = calls_in(tool_format, text, asked)
         assert rest == ""
         assert calls
@@ -114,7 +114,7 @@ CALL = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_may_call_may_say_anything_else(name):
+def test_an_answer_that_may_call_may_be_any_text(name):
     grammar = tools_grammar(FORMATS[name], tools(), no_control)
     for text in ["Hello.\n\n", "a < b, {'x': 1}", '{"nam": 1}', "<tool_cal", "[TOOL] [{}]", CALL[name]]:
         assert accepts(grammar, text), text
@@ -132,18 +132,18 @@ def test_what_may_call_may_say_anything_else(name):
         ("mistral", "[TOOL_CALLS] {"),
     ],
 )
-def test_a_call_that_has_begun_can_only_go_on_as_one(name, text):
+def test_a_call_that_has_begun_must_be_a_valid_call(name, text):
     grammar = tools_grammar(FORMATS[name], tools(), no_control)
     assert not begins(grammar, text)
     assert begins(grammar, CALL[name][:-1])
 
 
-def test_text_may_stand_before_calls_and_between_them():
+def test_text_may_come_before_calls_and_between_them():
     grammar = tools_grammar(HERMES, tools(), no_control)
     assert accepts(grammar, f"Let me see.\n{CALL['hermes']}\nAnd\n{CALL['hermes']} Done.")
 
 
-def test_what_is_said_instead_of_a_call_may_have_a_form():
+def test_an_answer_without_calls_may_have_a_grammar():
     schema = {
         "type": "object",
         "properties": {"a": {"type": "integer"}},
@@ -157,13 +157,13 @@ def test_what_is_said_instead_of_a_call_may_have_a_form():
     assert not begins(grammar, "Hello")
     choice = tools_grammar(HERMES, tools(), no_control, content=Grammar("choice", '["yes", "no"]'))
     assert accepts(choice, "yes")
-    with pytest.raises(BadRequest, match="don't go together"):
+    with pytest.raises(BadRequest, match="can't be combined with tools"):
         tools_grammar(HERMES, tools(), no_control, content=Grammar("lark", "start: /a/"))
 
 
 @pytest.mark.parametrize("is_control", [False, True])
 @pytest.mark.parametrize("is_reasoning_open", [False, True])
-def test_a_model_thinks_before_it_must_call(is_control, is_reasoning_open):
+def test_reasoning_may_come_before_required_calls(is_control, is_reasoning_open):
     asked = tools(choice="required", is_parallel=False)
     grammar = tools_grammar(
         HERMES, asked, CONTROL.get if is_control else no_control, reasoning=THINK, is_reasoning_open=is_reasoning_open
@@ -178,7 +178,7 @@ def test_a_model_thinks_before_it_must_call(is_control, is_reasoning_open):
             assert len(calls_in(HERMES, answer, asked)[1]) == 1
 
 
-def test_a_function_takes_what_it_names_and_a_strict_schema_means_every_word():
+def test_unlisted_properties_are_rejected_and_strict_schemas_are_enforced_fully():
     open_schema = {"name": "f", "parameters": {"properties": {"a": {}}, "additionalProperties": True}}
     hermes = '<tool_call>\n{"name": "f", "arguments": {"b": 1}}\n</tool_call>'
     asked = Tools(functions=[open_schema], choice="required")

@@ -1,4 +1,4 @@
-"""Calls are taken out of a model's text, whatever pieces it comes in; what only looks like one stays text."""
+"""Calls are parsed out of a model's text, whatever pieces it comes in; text that only looks like a call stays text."""
 
 import json
 from itertools import pairwise
@@ -20,11 +20,11 @@ SYNTAXES = {name: each.syntax for name, each in FORMATS.items()}
 
 
 def read(syntax: CallSyntax, pieces, max_calls=None):
-    """Return the text, the calls as (name, arguments), and whether one was broken."""
+    """Return the text, the calls as (name, arguments), and whether one of them is incomplete."""
     parser = CallParser(syntax, NAMES, max_calls=max_calls)
-    told = [piece for text in pieces for piece in parser.push(text)] + parser.finish()
+    parts = [piece for text in pieces for piece in parser.push(text)] + parser.finish()
     calls = []
-    for piece in told:
+    for piece in parts:
         if isinstance(piece, ToolCallDelta):
             if piece.name:
                 assert piece.index == len(calls)
@@ -33,12 +33,12 @@ def read(syntax: CallSyntax, pieces, max_calls=None):
             assert piece.index == len(calls) - 1, "a call ends before the next begins"
             calls[-1][1] += piece.arguments
     assert parser.num_calls == len(calls)
-    return "".join(p for p in told if isinstance(p, str)), [tuple(call) for call in calls], parser.has_incomplete_call
+    return "".join(p for p in parts if isinstance(p, str)), [tuple(call) for call in calls], parser.has_incomplete_call
 
 
 WEATHER = '{"city": "Z\\u00fcrich \\"}", "days": [1, -2.5e3, true, null, {}]}'
 CASES = [
-    # a text, what of it is text, the calls
+    # input, remaining text, calls
     ("hermes", '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>', "", [("f", "{}")]),
     ("hermes", f'<tool_call>{{"name":"rain","arguments":{WEATHER}}}</tool_call>', "", [("rain", WEATHER)]),
     ("hermes", '<tool_call>\n{"arguments": {"a": 1}, "name": "f"}\n</tool_call>', "", [("f", '{"a": 1}')]),
@@ -91,19 +91,19 @@ LOOKALIKES = [
 ]
 
 
-def cut(text, places):
-    places = sorted({0, len(text), *(place for place in places if place <= len(text))})
-    return [text[a:b] for a, b in pairwise(places)]
+def cut(text, positions):
+    positions = sorted({0, len(text), *(position for position in positions if position <= len(text))})
+    return [text[a:b] for a, b in pairwise(positions)]
 
 
 @pytest.mark.parametrize(("name", "text", "rest", "calls"), CASES)
-def test_calls_are_found_whole_and_letter_by_letter(name, text, rest, calls):
+def test_calls_are_parsed_at_once_and_letter_by_letter(name, text, rest, calls):
     assert read(SYNTAXES[name], [text]) == (rest, calls, False)
     assert read(SYNTAXES[name], text) == (rest, calls, False)
 
 
 @pytest.mark.parametrize(("name", "text"), LOOKALIKES)
-def test_what_only_looks_like_a_call_stays_text(name, text):
+def test_text_that_only_looks_like_a_call_stays_text(name, text):
     assert read(SYNTAXES[name], [text]) == (text, [], False)
     assert read(SYNTAXES[name], text) == (text, [], False)
 
@@ -124,13 +124,13 @@ def test_what_only_looks_like_a_call_stays_text(name, text):
     st.lists(st.integers(0, 300), max_size=20),
 )
 @example("hermes", ["<tool_call><tool_call>{"], [3])
-def test_the_pieces_make_no_difference(name, parts, places):
+def test_the_pieces_make_no_difference(name, parts, positions):
     text = "".join(parts)
-    assert read(SYNTAXES[name], cut(text, places)) == read(SYNTAXES[name], [text])
+    assert read(SYNTAXES[name], cut(text, positions)) == read(SYNTAXES[name], [text])
 
 
 @given(st.text(alphabet='<tool_cal>/{}[]" \n:,;nmefarguts01', max_size=60), st.sampled_from(sorted(SYNTAXES)))
-def test_text_without_a_call_is_told_to_the_byte(text, name):
+def test_text_without_a_call_is_unchanged(text, name):
     rest, calls, _ = read(SYNTAXES[name], text)
     assert calls or rest == text
 
@@ -149,7 +149,7 @@ JSON = st.recursive(
     st.booleans(),
     st.sampled_from([None, 1, 2]),
 )  # fmt: skip
-def test_what_a_format_writes_it_reads(name, calls, is_ascii, indent):
+def test_calls_in_the_syntax_of_a_format_are_parsed(name, calls, is_ascii, indent):
     texts = [json.dumps(arguments, ensure_ascii=is_ascii, indent=indent) for _, arguments in calls]
     if name == "llama3":
         text = "; ".join(f'{{"name": "{each}", "parameters": {t}}}' for (each, _), t in zip(calls, texts, strict=True))
@@ -163,7 +163,7 @@ def test_what_a_format_writes_it_reads(name, calls, is_ascii, indent):
     assert read(SYNTAXES[name], text) == ("", [(each, t) for (each, _), t in zip(calls, texts, strict=True)], False)
 
 
-def test_arguments_are_told_as_they_come():
+def test_arguments_are_streamed():
     parser = CallParser(HERMES.syntax, NAMES)
     assert parser.push('Hi\n<tool_call>\n{"name": "f", "argume') == ["Hi"]
     [first] = parser.push('nts": {"a')
@@ -174,7 +174,7 @@ def test_arguments_are_told_as_they_come():
 
 
 @pytest.mark.parametrize("end", ["", ' "b": ]', ' "b": 1}"c"'])
-def test_a_call_that_has_no_end_is_broken_and_nothing_of_it_is_lost(end):
+def test_a_call_without_an_end_is_incomplete_and_nothing_of_it_is_lost(end):
     text, [(name, arguments)], has_incomplete_call = read(
         HERMES.syntax, f'<tool_call>{{"name": "f", "arguments": {{"a": 1,{end}'
     )
@@ -183,6 +183,6 @@ def test_a_call_that_has_no_end_is_broken_and_nothing_of_it_is_lost(end):
     assert arguments + text == f'{{"a": 1,{end}'
 
 
-def test_no_more_calls_than_may_be():
+def test_calls_after_the_last_allowed_one_stay_text():
     call = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
     assert read(HERMES.syntax, [f"{call}\n{call}"], max_calls=1) == (f"\n{call}", [("f", "{}")], False)

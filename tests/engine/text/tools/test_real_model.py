@@ -1,4 +1,4 @@
-"""A real model that was never taught to call, however hot: it calls where it must, and as the schema says."""
+"""A real model that was not trained on tool calls: at a high temperature it still makes valid calls."""
 
 import json
 
@@ -22,7 +22,7 @@ WEATHER = {
 CLOCK = {"name": "clock", "parameters": {"type": "object", "properties": {}}}
 
 
-def test_what_must_call_calls(smollm2_path):
+def test_required_calls_are_made_and_match_the_schema(smollm2_path):
     engine, _ = load_engine({"model.gguf": smollm2_path}, EngineConfig())
     requests = [
         Generate(

@@ -1,13 +1,13 @@
-"""Tools: how a model is told what it may call, and how its calls are read. One file for each format that models know.
+"""Tool calls: how they are rendered into a prompt and parsed out of an answer. One file for each model format.
 
-Knows chat templates by what stands in them, and no tokens: these are the business of whoever encodes and decodes.
+A format is detected from the chat template's text. Nothing here knows tokens; the callers encode and decode.
 """
 
 import re
 
 from llmos.engine.text.tools.call_grammar import schema_grammar, tools_grammar
 from llmos.engine.text.tools.formats import ToolFormat, call_parser
-from llmos.engine.text.tools.generic import GENERIC, without_system
+from llmos.engine.text.tools.generic import GENERIC, merge_system_message
 from llmos.engine.text.tools.hermes import HERMES
 from llmos.engine.text.tools.llama3 import LLAMA3
 from llmos.engine.text.tools.mistral import MISTRAL
@@ -19,16 +19,17 @@ __all__ = [
     "ToolFormat",
     "call_parser",
     "detect_tool_format",
+    "merge_system_message",
     "schema_grammar",
     "tools_grammar",
-    "without_system",
 ]
 
-_OWN: tuple[ToolFormat, ...] = (HERMES, MISTRAL, LLAMA3)
+_TRAINED: tuple[ToolFormat, ...] = (HERMES, MISTRAL, LLAMA3)
+"""The formats that models are trained on."""
 
 
 def detect_tool_format(template: str) -> ToolFormat:
-    """Return the format that the chat template teaches, the generic one where it knows no tools that we know."""
+    """Return the format that a chat template uses, the generic one if it has no tools or an unknown format."""
     if not re.search(r"\b(xml_)?tools\b", template):
         return GENERIC
-    return next((tool_format for tool_format in _OWN if tool_format.matches(template)), GENERIC)
+    return next((tool_format for tool_format in _TRAINED if tool_format.matches(template)), GENERIC)

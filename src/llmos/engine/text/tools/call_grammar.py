@@ -1,7 +1,7 @@
-"""What makes calls sure: the grammar of an answer that may, or must, call. In llguidance's lark.
+"""The grammar of an answer that may or must call tools, in llguidance's dialect of lark.
 
-Text is free up to where a call begins; from there on every token follows the schema. The calls are spelled as the
-templates spell those of earlier turns, so that what was said is what will be read.
+Text is unconstrained until a call begins; from there on every token follows the schema. Calls are written as the chat
+templates render the calls of earlier turns.
 """
 
 import json
@@ -14,26 +14,28 @@ from llmos.engine.text.reasoning import ReasoningTags
 from llmos.engine.text.tools.formats import ToolFormat
 
 MAX_CALLS = 32
-"""In one answer: a small model that has to call may know no end."""
+"""Most calls in one answer: a small model that must call may never stop."""
 
-_SAYS_WHAT_ELSE = {"additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref"}
+_ALLOWS_MORE_PROPERTIES = {"additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref"}
 _JSON_OPTIONS = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 
-Control = Callable[[str], int | None]
-"""The control token that a string is, None where it is none."""
+ControlLookup = Callable[[str], int | None]
+"""Returns the id of the control token with this text, None if there is none."""
 
 
 def tools_grammar(
     tool_format: ToolFormat,
     tools: Tools,
-    control: Control,
+    control: ControlLookup,
     *,
     reasoning: ReasoningTags | None = None,
     is_reasoning_open: bool = False,
     content: Grammar | None = None,
 ) -> Grammar:
-    """Return what an answer of these tools must be. `content`: what the answer must be where it doesn't call. Raises
-    BadRequest where the two can't go together."""
+    """Return the grammar of an answer that may or must call these tools.
+
+    `content`: the constraint on an answer without calls. Raises BadRequest if it can't be combined with tools.
+    """
     functions = [f for f in tools.functions if tools.choice != "named" or f["name"] == tools.name]
     num_calls = MAX_CALLS if tool_format.is_parallel and tools.is_parallel and tools.choice != "named" else 1
     must_call = tools.choice in ("required", "named")
@@ -41,7 +43,7 @@ def tools_grammar(
         "%llguidance {}",
         *_call_rules(tool_format, functions),
         "TEXT: /(.|\\n)*/",
-        *(_must_rules if must_call or content else _may_rules)(tool_format, num_calls, control),
+        *(_required_rules if must_call or content else _optional_rules)(tool_format, num_calls, control),
     ]
     if content and not must_call:
         rules += [f"answer: calls | {_content(content)}"]
@@ -55,7 +57,7 @@ def tools_grammar(
 
 
 def schema_grammar(function: Mapping[str, Any], field: str) -> Grammar:
-    """Return what the arguments of one function must be, for saying which of several is wrong."""
+    """Return the grammar of one function's arguments alone, to find the function whose schema is invalid."""
     return Grammar("tools", f"%llguidance {{}}\nstart: %json {_arguments(function)}", field)
 
 
@@ -69,22 +71,22 @@ def _call_rules(tool_format: ToolFormat, functions: Sequence[Mapping[str, Any]])
     return rules
 
 
-def _must_rules(tool_format: ToolFormat, num_calls: int, control: Control) -> list[str]:
-    """`calls`: at least one."""
+def _required_rules(tool_format: ToolFormat, num_calls: int, control: ControlLookup) -> list[str]:
+    """Rules for `calls`: one or more calls and nothing else."""
     syntax = tool_format.syntax
     opening, more = _tag(syntax.opening, control), num_calls - 1
     if syntax.repeats:
         block = f'block: {opening} "\\n" call "\\n" {_tag(syntax.closing, control)}'
         return [block, f'calls: block ("\\n" block){{0,{more}}}' if more else "calls: block"]
-    return [f"calls: {opening} {_inside(tool_format, more)}"]
+    return [f"calls: {opening} {_body(tool_format, more)}"]
 
 
-def _may_rules(tool_format: ToolFormat, num_calls: int, control: Control) -> list[str]:
-    """`answer`: text, and calls in it."""
+def _optional_rules(tool_format: ToolFormat, num_calls: int, control: ControlLookup) -> list[str]:
+    """Rules for `answer`: text that may contain calls."""
     syntax = tool_format.syntax
     if not syntax.opening:
         return [
-            f"calls: {_inside(tool_format, num_calls - 1)}",
+            f"calls: {_body(tool_format, num_calls - 1)}",
             r'PLAIN: /(.|\n)*/ & ~/[ \t\r\n]*\{[ \t\r\n]*"name"(.|\n)*/',
             "answer: calls | PLAIN",
         ]
@@ -95,29 +97,29 @@ def _may_rules(tool_format: ToolFormat, num_calls: int, control: Control) -> lis
     if syntax.repeats:
         rules += [f'calls: {opening} "\\n" call "\\n" {_tag(syntax.closing, control)}']
     else:
-        rules += [f"calls: {opening} {_inside(tool_format, num_calls - 1)}"]
+        rules += [f"calls: {opening} {_body(tool_format, num_calls - 1)}"]
     many = f"calls{{0,{num_calls}}}" if syntax.repeats else "calls?"
     return [*rules, f"answer: {many} TEXT"]
 
 
-def _inside(tool_format: ToolFormat, num_more: int) -> str:
-    """What stands between the opening and the closing."""
+def _body(tool_format: ToolFormat, num_more: int) -> str:
+    """Return the part between the opening and the closing."""
     syntax = tool_format.syntax
     more = f" ({_text(syntax.separator + ' ')} call){{0,{num_more}}}" if num_more else ""
     return f'" "? "[" call{more} {_text(syntax.closing)}' if syntax.is_list else f"call{more}"
 
 
-def _reasoning_rules(tags: ReasoningTags, control: Control, *, is_open: bool) -> list[str]:
-    """`start`: the answer behind the reasoning that its prompt has begun, or that it may begin with."""
+def _reasoning_rules(tags: ReasoningTags, control: ControlLookup, *, is_open: bool) -> list[str]:
+    """Rules for `start`: reasoning that the prompt has opened, or that may come first, and then the answer."""
     if control(tags.closing) is None:
         rules = [f"reasoned[lazy]: TEXT {_text(tags.closing)}", "reasoning: reasoned /\\n*/"]
     else:
         rules = [f"reasoning: TEXT {_tag(tags.closing, control)} /\\n*/"]
-    begun = "reasoning" if is_open else f"({_tag(tags.opening, control)} reasoning)?"
-    return [*rules, f"start: {begun} answer"]
+    reasoning_first = "reasoning" if is_open else f"({_tag(tags.opening, control)} reasoning)?"
+    return [*rules, f"start: {reasoning_first} answer"]
 
 
-def _tag(text: str, control: Control) -> str:
+def _tag(text: str, control: ControlLookup) -> str:
     token = control(text)
     return _text(text) if token is None else f"<[{token}]>"
 
@@ -127,9 +129,9 @@ def _text(text: str) -> str:
 
 
 def _arguments(function: Mapping[str, Any]) -> str:
-    """The schema of the arguments. Where it lists properties, there are no others: a function takes what it names."""
+    """Return the schema of a function's arguments. A schema that only lists properties allows no others."""
     schema = {"type": "object", **(function.get("parameters") or {})}
-    if schema.get("properties") is not None and _SAYS_WHAT_ELSE.isdisjoint(schema):
+    if schema.get("properties") is not None and _ALLOWS_MORE_PROPERTIES.isdisjoint(schema):
         schema["additionalProperties"] = False
     is_lenient = not function.get("strict")
     return json.dumps({**schema, "x-guidance": {**_JSON_OPTIONS, "lenient": is_lenient, "coerce_one_of": is_lenient}})
@@ -148,7 +150,7 @@ def _content(content: Grammar) -> str:
             return " | ".join(json.dumps(choice) for choice in json.loads(content.text) if choice)
         case _:
             raise BadRequest(
-                f"{content.field} as a {content.kind} and tools that the model may call don't go together. "
-                "Leave one of them out, or give the format as a JSON schema.",
+                f"{content.field} with a {content.kind} can't be combined with tools. "
+                "Leave one of them out, or send the format as a JSON schema.",
                 param=content.field,
             )

@@ -1,4 +1,4 @@
-"""One call as models write it: {"name": "f", "arguments": {…}}, read while it is written."""
+"""One call as models write it, {"name": "f", "arguments": {…}}, scanned while it arrives."""
 
 import json
 from collections.abc import Collection
@@ -6,15 +6,15 @@ from collections.abc import Collection
 from llmos.engine.text.tools.json_scanner import JsonObjectScanner, JsonStringScanner
 
 _SPACE = " \t\n\r"
-_ASIDE = ("id", "type")
-"""Keys that some models write, and that say nothing to us."""
+_IGNORED_KEYS = ("id", "type")
+"""Keys that some models add and that we don't need."""
 
 
 class CallScanner:
-    """Takes the call from before its "{" on, or before the "[" of a list that it is the first of. The name must be one
-    of `names`; the keys may come in any order.
+    """Scans one call, beginning before its "{", or before the "[" of the list whose first element it is.
 
-    A call is known from where its name has come and its arguments have begun; until then it may turn out to be none.
+    The name must be one of `names`; the keys may have any order. Text is certain to be a call (`is_known`) once its
+    name is complete and its arguments have begun. Until then it may turn out to be ordinary text.
     """
 
     def __init__(self, names: Collection[str], *, begins_list: bool = False) -> None:
@@ -34,7 +34,7 @@ class CallScanner:
         return self.name is not None and self._has_arguments
 
     def push(self, character: str) -> bool:
-        """Take the next character; False where it can't be part of a call. Nothing may follow a whole one."""
+        """Add a character. Return False if it can't be part of a call. Push no more once the call is complete."""
         if self._arguments is not None:
             if not self._arguments.push(character):
                 return False
@@ -47,15 +47,16 @@ class CallScanner:
             if not self._string.push(character):
                 return False
             return self._end_string() if self._string.is_complete else True
-        return character in _SPACE or self._take(character)
+        return character in _SPACE or self._push_structural(character)
 
     def take_arguments(self) -> str:
-        """Return what came of the arguments since it was last asked for. Ask where the call is known."""
+        """Return the arguments that arrived since the last call. Only for a call that is known."""
         text = "".join(self._pieces)
         self._pieces.clear()
         return text
 
-    def _take(self, character: str) -> bool:
+    def _push_structural(self, character: str) -> bool:
+        """Add a character outside of strings and arguments."""
         expects = self._expects
         if (expects, character) == ("list", "["):
             self._expects = "object"
@@ -85,7 +86,7 @@ class CallScanner:
                 text != "name" or self.name is None
             )
             self._key, self._expects = text, "colon"
-            return is_new and text in ("name", "arguments", "parameters", *_ASIDE)
+            return is_new and text in ("name", "arguments", "parameters", *_IGNORED_KEYS)
         self._expects = "comma"
         if self._key == "name":
             self.name = text if text in self._names else None

@@ -1,40 +1,35 @@
-"""For models whose template knows no tools: the engine itself tells them, in Hermes's words as plain text."""
+"""For chat templates without tools: the tools and calls are rendered as plain text, in Hermes's syntax."""
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from llmos.engine.text.tools.formats import Message, openai_tools
-from llmos.engine.text.tools.parser import CallSyntax
+from llmos.engine.text.tools.hermes import Hermes
 
 
-class Generic:
-    syntax: ClassVar = CallSyntax(opening="<tool_call>", closing="</tool_call>", repeats=True)
-    tags: ClassVar[tuple[str, ...]] = ("<tool_call>", "</tool_call>")
-    is_parallel: ClassVar = True
-    arguments_key: ClassVar = "arguments"
-
+class Generic(Hermes):
     def matches(self, template: str) -> bool:
         return True
 
     def render(
         self, messages: Sequence[Message], functions: Sequence[Mapping[str, Any]]
     ) -> tuple[list[Message], dict[str, Any]]:
-        told: list[Message] = []
+        rendered: list[Message] = []
         for i, message in enumerate(messages):
             if message["role"] == "tool":
-                _add_result(told, message["content"], is_next=i > 0 and messages[i - 1]["role"] == "tool")
+                _add_result(rendered, message["content"], is_next=i > 0 and messages[i - 1]["role"] == "tool")
             elif message.get("tool_calls"):
-                told.append({"role": "assistant", "content": _with_calls(message)})
+                rendered.append({"role": "assistant", "content": _with_calls(message)})
             else:
-                told.append(dict(message))
+                rendered.append(dict(message))
         if functions:
-            _add_system(told, _instructions(functions))
-        return told, {}
+            _add_system_text(rendered, _instructions(functions))
+        return rendered, {}
 
 
-def without_system(messages: Sequence[Message]) -> list[Message]:
-    """Return the messages with what the first says as the system put before what the user says first."""
+def merge_system_message(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with a leading system message merged into the user message that follows it."""
     if len(messages) < 2 or messages[0]["role"] != "system" or messages[1]["role"] != "user":
         return [*messages]
     first, second, *rest = messages
@@ -52,7 +47,7 @@ def _instructions(functions: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _with_calls(message: Message) -> str:
-    """The message as the model wrote it."""
+    """Return the content of an assistant message with its calls, as the model wrote them."""
     calls = [
         json.dumps({"name": call["function"]["name"], "arguments": call["function"]["arguments"]}, ensure_ascii=False)
         for call in message["tool_calls"]
@@ -61,20 +56,20 @@ def _with_calls(message: Message) -> str:
     return "\n".join([message["content"], *texts] if message.get("content") else texts)
 
 
-def _add_result(told: list[Message], content: str, *, is_next: bool) -> None:
-    """Results that follow each other are one message: many templates want the roles to take turns."""
+def _add_result(rendered: list[Message], content: str, *, is_next: bool) -> None:
+    """Add a result. Consecutive results become one message, because many templates require alternating roles."""
     text = f"<tool_response>\n{content}\n</tool_response>"
     if is_next:
-        told[-1]["content"] += f"\n{text}"
+        rendered[-1]["content"] += f"\n{text}"
     else:
-        told.append({"role": "user", "content": text})
+        rendered.append({"role": "user", "content": text})
 
 
-def _add_system(told: list[Message], text: str) -> None:
-    if told and told[0]["role"] == "system":
-        told[0]["content"] = f"{told[0]['content']}\n\n{text}"
+def _add_system_text(rendered: list[Message], text: str) -> None:
+    if rendered and rendered[0]["role"] == "system":
+        rendered[0]["content"] = f"{rendered[0]['content']}\n\n{text}"
     else:
-        told.insert(0, {"role": "system", "content": text})
+        rendered.insert(0, {"role": "system", "content": text})
 
 
 GENERIC = Generic()

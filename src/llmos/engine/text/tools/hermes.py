@@ -14,7 +14,7 @@ class Hermes:
     arguments_key: ClassVar = "arguments"
 
     def matches(self, template: str) -> bool:
-        # Others write XML between the same tags: <function=…> (Qwen 3 Coder), <arg_key> (GLM).
+        # Other formats write XML between the same tags: <function=…> (Qwen 3 Coder), <arg_key> (GLM).
         is_xml = "<function=" in template or "<arg_key>" in template
         return "<tool_call>" in template and not is_xml
 
@@ -22,7 +22,7 @@ class Hermes:
         self, messages: Sequence[Message], functions: Sequence[Mapping[str, Any]]
     ) -> tuple[list[Message], dict[str, Any]]:
         tools = openai_tools(functions) or None
-        # SmolLM 3's template knows two kinds of tools, and has its own name for these.
+        # SmolLM 3's template distinguishes two kinds of tools, and calls these xml_tools.
         return [*messages], {"tools": tools, "xml_tools": tools}
 
 

@@ -1,4 +1,7 @@
-"""Whether text that arrives character by character is a JSON object, and where the object ends."""
+"""Validation of JSON that arrives character by character: where a JSON object or string ends, and where it is invalid.
+
+Strict, as RFC 8259 defines it. Numbers and literals are checked when they end.
+"""
 
 import re
 
@@ -8,7 +11,7 @@ _CLOSERS = {"{": "}", "[": "]"}
 
 
 class JsonObjectScanner:
-    """Takes the object from its "{" on. Strict, as RFC 8259 has it; numbers and words are looked at when they end."""
+    """Scans one object, beginning with its "{"."""
 
     def __init__(self) -> None:
         self.is_complete = False
@@ -18,7 +21,7 @@ class JsonObjectScanner:
         self._scalar = ""
 
     def push(self, character: str) -> bool:
-        """Take the next character; False where no object goes on like this. Nothing may follow a whole one."""
+        """Add a character. Return False if it makes the object invalid. Push no more once it is complete."""
         if self._string is not None:
             if not self._string.push(character):
                 return False
@@ -32,10 +35,10 @@ class JsonObjectScanner:
             if not _SCALAR.fullmatch(self._scalar):
                 return False
             self._scalar = ""
-        return character in _SPACE or self._take(character)
+        return character in _SPACE or self._push_structural(character)
 
-    def _take(self, character: str) -> bool:
-        """Take a character that has a meaning of its own."""
+    def _push_structural(self, character: str) -> bool:
+        """Add a character outside of strings, numbers and literals."""
         expects = self._expects
         if expects in ("comma", "key or end", "value or end") and character == _CLOSERS[self._open[-1]]:
             self._open.pop()
@@ -69,13 +72,14 @@ class JsonObjectScanner:
 
 
 class JsonStringScanner:
-    """Takes a JSON string from behind its opening quote on."""
+    """Scans one string, beginning after its opening quote."""
 
     def __init__(self) -> None:
         self.is_complete = False
         self._escape = ""
 
     def push(self, character: str) -> bool:
+        """Add a character. Return False if it makes the string invalid."""
         if self._escape:
             return self._push_escaped(character)
         if character == "\\":

@@ -17,7 +17,7 @@ class Mistral:
     arguments_key: ClassVar = "arguments"
 
     def matches(self, template: str) -> bool:
-        # Later ones write [TOOL_CALLS]name[ARGS]{…}.
+        # Newer models write [TOOL_CALLS]name[ARGS]{…}, which is another format.
         return "[TOOL_CALLS]" in template and "[ARGS]" not in template
 
     def render(
@@ -27,19 +27,19 @@ class Mistral:
 
 
 def _with_short_ids(message: Message) -> Message:
-    """Mistral's templates take ids of nine letters and digits and no others."""
+    """Replace the ids of calls: Mistral's templates accept only ids of nine letters and digits."""
     if message.get("tool_calls"):
-        return {**message, "tool_calls": [{**call, "id": _short(call["id"])} for call in message["tool_calls"]]}
+        return {**message, "tool_calls": [{**call, "id": _short_id(call["id"])} for call in message["tool_calls"]]}
     if "tool_call_id" in message:
-        return {**message, "tool_call_id": _short(message["tool_call_id"])}
+        return {**message, "tool_call_id": _short_id(message["tool_call_id"])}
     return message
 
 
-def _short(id: str) -> str:
+def _short_id(id: str) -> str:
     if len(id) == 9 and id.isascii() and id.isalnum():
         return id
-    number = int.from_bytes(hashlib.sha256(id.encode(errors="surrogatepass")).digest()[:8], "big")
-    return "".join(_DIGITS[number // 62**i % 62] for i in range(9))
+    digest = int.from_bytes(hashlib.sha256(id.encode(errors="surrogatepass")).digest()[:8], "big")
+    return "".join(_DIGITS[digest // 62**i % 62] for i in range(9))
 
 
 MISTRAL = Mistral()

@@ -1,4 +1,4 @@
-"""The calls in what a model writes, taken out while it is written."""
+"""Parses tool calls out of a model's text while it arrives."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Literal
 
 from llmos.core.ids import new_id
 from llmos.engine.messages import ToolCallDelta
+from llmos.engine.text.partial_match import partial_match
 from llmos.engine.text.tools.call_scanner import CallScanner
 
 Piece = str | ToolCallDelta
@@ -14,117 +15,119 @@ _SPACE = " \t\n\r"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallSyntax:
-    """How calls stand in the text:
+    """How a model writes calls:
 
         opening [ call separator call … ] closing
 
-    with space anywhere between, and again from the opening on where it repeats.
+    with space anywhere between. If it repeats, another opening may follow.
     """
 
     opening: str = ""
-    """"": calls stand at the very beginning or nowhere."""
+    """"": calls stand at the very beginning of the text or nowhere."""
     tag: str = ""
-    """Then, what may stand before them."""
+    """Without an opening: an optional tag before the calls."""
     is_list: bool = False
-    """The calls of one opening stand in brackets."""
+    """The calls after one opening stand in brackets."""
     separator: str = ""
-    """"": there is one call to each opening."""
+    """"": one call per opening."""
     closing: str = ""
     repeats: bool = False
 
 
 class CallParser:
-    """Takes text in any pieces and tells it on as text and calls.
+    """Splits text, which may come in pieces of any length, into text and calls.
 
-    What is no call, or turns out to be none before its name and the beginning of its arguments have come, stays text to
-    the byte. Of space, what stands around calls and nothing else goes with them, and a line break before the first.
+    Text that is no call stays unchanged, also if that shows late: until the name of a call is complete and its
+    arguments have begun, it is held back. Dropped is the space between calls if nothing else stands there, the space
+    before a call at the beginning of the text, and one newline before the first call.
     """
 
     def __init__(self, syntax: CallSyntax, names: Collection[str], *, max_calls: int | None = None) -> None:
+        """`names`: of the functions that may be called. After `max_calls` calls everything is text."""
         self.num_calls = 0
         self.has_incomplete_call = False
-        """A call has no end."""
+        """A call that was reported has no end."""
         self._syntax = syntax
         self._names = names
         self._max_calls = max_calls
-        self._mode: Literal["text", "call", "behind"] = "text"
+        self._state: Literal["text", "call", "after call"] = "text"
         self._buffer = ""
-        """What is still to be looked at."""
-        self._num_sure = 0
-        """Of the buffer, how much begins no call."""
-        self._is_fresh = True
-        """Nothing but space was told since the last call, or since the beginning."""
+        """Text that is still to be parsed."""
+        self._num_checked = 0
+        """Length of the beginning of the buffer that begins no call."""
+        self._only_space = True
+        """All text since the last call, or since the beginning, is space."""
         self._raw = ""
-        """What was looked at of a call that is not told yet, with the space that would go with it."""
-        self._reader: CallScanner | None = None
-        self._is_told = False
-        """The call's name was told."""
+        """The unreported text of the current call, with the space before it."""
+        self._scanner: CallScanner | None = None
+        self._is_reported = False
+        """The name of the current call was reported."""
         self._pieces: list[Piece] = []
 
     def push(self, text: str) -> list[Piece]:
-        """Return what can be told now."""
+        """Add text. Return the text and calls that are certain by now."""
         self._buffer += text
-        steps = {"text": self._read_text, "call": self._read_call, "behind": self._read_behind}
-        while steps[self._mode]():
+        steps = {"text": self._parse_text, "call": self._parse_call, "after call": self._parse_after_call}
+        while steps[self._state]():
             pass
         return self._take()
 
     def finish(self) -> list[Piece]:
-        """The text ends here: return what was held back."""
-        if self._mode == "call":
-            self.has_incomplete_call |= self._is_told
+        """End the text. Return what was held back."""
+        if self._state == "call":
+            self.has_incomplete_call |= self._is_reported
         rest = self._raw + self._buffer
         self._raw = self._buffer = ""
-        if not (self._is_fresh and self.num_calls and not rest.strip(_SPACE)):
-            self._tell(rest)
+        if not (self._only_space and self.num_calls and not rest.strip(_SPACE)):
+            self._report_text(rest)
         return self._take()
 
-    # --- a step returns False where it needs more text
+    # --- parsing steps: each returns False if it needs more text
 
-    def _read_text(self) -> bool:
-        opening, sure = self._syntax.opening, self._num_sure
+    def _parse_text(self) -> bool:
+        opening, checked = self._syntax.opening, self._num_checked
         if not self._may_call():
             at, is_found = len(self._buffer), False
         elif opening:
-            at = self._buffer.find(opening, sure)
+            at = self._buffer.find(opening, checked)
             is_found = at >= 0
             if not is_found:
-                at = len(self._buffer) - _num_shared(self._buffer[sure:], opening)
+                at = len(self._buffer) - partial_match(self._buffer[checked:], opening)
         else:
             rest = self._buffer.lstrip(_SPACE)
             at = len(self._buffer) - len(rest)
             opening = self._syntax.tag if rest.startswith(self._syntax.tag) else ""
             is_found = bool(rest) and (rest == opening or not self._syntax.tag.startswith(rest))
-        begins = max(sure, at - self._num_space_before(at))
-        self._tell(self._buffer[:begins])
-        self._num_sure = 0
+        begin = max(checked, at - self._num_droppable_spaces(at))
+        self._report_text(self._buffer[:begin])
+        self._num_checked = 0
         if not is_found:
-            self._buffer = self._buffer[begins:]
+            self._buffer = self._buffer[begin:]
             return False
-        self._begin_call(self._buffer[begins : at + len(opening)], self._buffer[at + len(opening) :])
+        self._begin_call(self._buffer[begin : at + len(opening)], self._buffer[at + len(opening) :])
         return True
 
-    def _read_call(self) -> bool:
-        reader = self._reader
-        assert reader is not None
-        num_read, is_right = 0, True
-        while is_right and num_read < len(self._buffer) and not reader.is_complete:
-            is_right = reader.push(self._buffer[num_read])
-            num_read += is_right
-        self._raw += self._buffer[:num_read]
-        self._buffer = self._buffer[num_read:]
-        if reader.is_known:
-            self._tell_call(reader)
-        if not is_right:
-            self._refuse_call()
-        elif reader.is_complete:
-            self._mode, self._is_fresh = "behind", True
+    def _parse_call(self) -> bool:
+        scanner = self._scanner
+        assert scanner is not None
+        num_scanned, is_valid = 0, True
+        while is_valid and num_scanned < len(self._buffer) and not scanner.is_complete:
+            is_valid = scanner.push(self._buffer[num_scanned])
+            num_scanned += is_valid
+        self._raw += self._buffer[:num_scanned]
+        self._buffer = self._buffer[num_scanned:]
+        if scanner.is_known:
+            self._report_call(scanner)
+        if not is_valid:
+            self._reject_call()
+        elif scanner.is_complete:
+            self._state, self._only_space = "after call", True
         else:
             return False
         return True
 
-    def _read_behind(self) -> bool:
-        """Whatever follows a whole call."""
+    def _parse_after_call(self) -> bool:
+        """Parse a separator or the closing, if there is one."""
         rest = self._buffer.lstrip(_SPACE)
         separator, closing = self._syntax.separator, self._syntax.closing
         if not rest or (closing != rest and closing.startswith(rest)):
@@ -135,60 +138,54 @@ class CallParser:
             return True
         if closing and rest.startswith(closing):
             self._buffer = rest[len(closing) :]
-        self._mode = "text"
+        self._state = "text"
         return True
 
-    # --- what the steps have in common
+    # --- helpers of the steps
 
     def _may_call(self) -> bool:
         if not self._syntax.opening:
-            return not self.num_calls and self._is_fresh and not self._num_sure
+            return not self.num_calls and self._only_space and not self._num_checked
         return not self._is_full() and (self._syntax.repeats or not self.num_calls)
 
     def _is_full(self) -> bool:
         return self._max_calls is not None and self.num_calls >= self._max_calls
 
-    def _num_space_before(self, end: int) -> int:
-        """How much of the space before `end` would go with a call there."""
+    def _num_droppable_spaces(self, end: int) -> int:
+        """Return how much of the space before `end` is dropped if a call begins there."""
         before = self._buffer[:end]
-        if self._is_fresh and not before.strip(_SPACE):
+        if self._only_space and not before.strip(_SPACE):
             return len(before)
         return int(before.endswith("\n")) if self._may_call() else 0
 
     def _begin_call(self, raw: str, rest: str, *, begins_list: bool | None = None) -> None:
-        self._mode, self._raw, self._buffer, self._is_told = "call", raw, rest, False
+        self._state, self._raw, self._buffer, self._is_reported = "call", raw, rest, False
         begins_list = self._syntax.is_list if begins_list is None else begins_list
-        self._reader = CallScanner(self._names, begins_list=begins_list)
+        self._scanner = CallScanner(self._names, begins_list=begins_list)
 
-    def _tell_call(self, reader: CallScanner) -> None:
-        arguments, self._raw = reader.take_arguments(), ""
-        if not self._is_told:
-            assert reader.name is not None
-            self._pieces.append(ToolCallDelta(self.num_calls, new_id("call_"), reader.name, arguments))
+    def _report_call(self, scanner: CallScanner) -> None:
+        arguments, self._raw = scanner.take_arguments(), ""
+        if not self._is_reported:
+            assert scanner.name is not None
+            self._pieces.append(ToolCallDelta(self.num_calls, new_id("call_"), scanner.name, arguments))
             self.num_calls += 1
-            self._is_told = True
+            self._is_reported = True
         elif arguments:
             self._pieces.append(ToolCallDelta(self.num_calls - 1, arguments=arguments))
 
-    def _refuse_call(self) -> None:
-        """What was not told of the call is text, but for a call that may begin further on."""
-        self.has_incomplete_call |= self._is_told
-        self._is_fresh &= not self._is_told
+    def _reject_call(self) -> None:
+        """Return the unreported part of an invalid call to the buffer, as text in which another call may begin."""
+        self.has_incomplete_call |= self._is_reported
+        self._only_space &= not self._is_reported
         self._buffer, self._raw = self._raw + self._buffer, ""
-        self._num_sure = 0 if self._is_told else len(self._buffer) - len(self._buffer.lstrip(_SPACE)) + 1
-        self._mode = "text"
+        self._num_checked = 0 if self._is_reported else len(self._buffer) - len(self._buffer.lstrip(_SPACE)) + 1
+        self._state = "text"
 
-    def _tell(self, text: str) -> None:
+    def _report_text(self, text: str) -> None:
         if text:
-            self._is_fresh &= not text.strip(_SPACE)
+            self._only_space &= not text.strip(_SPACE)
             self._pieces.append(text)
 
     def _take(self) -> list[Piece]:
         pieces, self._pieces = self._pieces, []
         return pieces
-
-
-def _num_shared(text: str, opening: str) -> int:
-    """Return the length of the longest end of `text` that `opening` begins with."""
-    longest = min(len(text), len(opening) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(opening[:n])), 0)
