@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from llmos.core.config import load_settings
 from llmos.core.database import Database
+from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
@@ -20,6 +21,8 @@ from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.providers import Providers
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.gateway.app import create_app
+from llmos.gateway.jobs.following import AttachedJobs
+from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.server import Server, listen
 from llmos.gateway.services import Services
 from llmos.models import open_registry
@@ -60,6 +63,8 @@ def services(pool: FakePool, tmp_path: Path, database: Database) -> Services:
         files=(files := Files(database, tmp_path / "files")),
         batches=Batches(database, files),
         responses=KeptResponses(database),
+        jobs=(jobs := Jobs(database)),
+        attached_jobs=AttachedJobs(jobs),
         pool=pool,  # type: ignore[arg-type]
         owner_key=OwnerKey(KEY),
     )
@@ -79,11 +84,14 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client with the key, joined to the app without a socket."""
+    """A client with the key, joined to the app without a socket; jobs run."""
+    jobs = asyncio.create_task(JobRunner(app.state.services).run())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://llmos", headers=headers) as client:
         yield client
+    jobs.cancel()
+    await asyncio.wait([jobs])
     await app.state.services.pipeline.shadows.close()
     await app.state.services.provider_clients.close()
 

@@ -43,11 +43,12 @@ class Running:
         return self.process.wait(60)
 
 
-def start(home: Path, *arguments: str) -> "subprocess.Popen[str]":
+def start(home: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+    """Start the server with these arguments and environment variables."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
     return subprocess.Popen(
         [sys.executable, "-m", "llmos", "serve", *arguments],
-        env=environ | {"LLMOS_HOME": str(home), "LLMOS_OWNER_KEY": KEY},
+        env=environ | {"LLMOS_HOME": str(home), "LLMOS_OWNER_KEY": KEY} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -66,8 +67,8 @@ def lines_until(process: "subprocess.Popen[str]", last: str) -> str:
 
 
 @contextlib.contextmanager
-def serving(home: Path, *models: str) -> Iterator[Running]:
-    process = start(home, *models, "--port", "0")
+def serving(home: Path, *models: str, **variables: str) -> Iterator[Running]:
+    process = start(home, *models, "--port", "0", **variables)
     try:
         said = lines_until(process, "Ready")
         address = re.search(r"http://127\.0\.0\.1:\d+", said)

@@ -22,7 +22,7 @@ from llmos.deployments.routing.route import Move, Route
 from llmos.deployments.routing.routes import NameTargets
 from llmos.engine.checkpoint.metadata import Metadata
 from llmos.engine.messages import Delta, Embed, Embedded, EngineStats, Event, Generate, Ready, Started, TokenLogprob
-from llmos.models.catalog import Catalog
+from llmos.models.catalog import Catalog, Entry
 from llmos.models.registry import Notice
 from llmos.models.sources import Progress
 from llmos.models.versions.versions import Labels, Loadable, Removed
@@ -105,10 +105,16 @@ class FakeRegistry:
     def metadata(self, version: FakeVersion) -> Metadata:
         return Metadata(facts={"llama.block_count": 30, "general.name": "a model"}, template=self.template)
 
-    def pull(self, name: str, progress: Progress, notice: Notice) -> FakeVersion:
-        """Tells what the test wrote down, or raises it, and waits where that is an Event."""
+    def catalog_entry(self, name: str) -> Entry:
         if name not in ("smollm2", "other"):
             raise ModelNotFound(f"The catalog has no model {name}.", param="model")
+        entry = self.catalog.get("smollm2")
+        assert entry is not None
+        return entry
+
+    def pull(self, name: str, progress: Progress, notice: Notice) -> FakeVersion:
+        """Tells what the test wrote down, or raises it, and waits where that is an Event."""
+        self.catalog_entry(name)
         self.num_pulls += 1
         for step in self.pulling:
             if isinstance(step, threading.Event):

@@ -91,6 +91,10 @@ class Settings:
         return self.home / "files"
 
     @property
+    def jobs_path(self) -> Path:
+        return self.home / "jobs"
+
+    @property
     def trusted_keys_path(self) -> Path:
         return self.home / "keys" / "trusted"
 

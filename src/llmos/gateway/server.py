@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, Conflict, LLMOSError, Unavailable
+from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
@@ -42,6 +43,8 @@ from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.resolve import Resolver
 from llmos.gateway.jobs.batch_runner import BatchRunner
+from llmos.gateway.jobs.following import AttachedJobs
+from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.services import Services
@@ -116,6 +119,8 @@ def open_services(settings: Settings) -> Services:
         files=files,
         batches=Batches(registry.database, files),
         responses=KeptResponses(registry.database),
+        jobs=(jobs := Jobs(registry.database)),
+        attached_jobs=AttachedJobs(jobs),
         pool=pool,
         reconciler=Reconciler(deployments, registry, pool, config=config, on_capacity=admission.set_replicas),
         owner_key=open_owner_key(settings),
@@ -171,6 +176,7 @@ class Server(uvicorn.Server):
         self._services = services
         self._batches = BatchRunner(app, services.batches, services.files, services.admission)
         self._rollouts = RolloutRunner(services)
+        self._jobs = JobRunner(services)
         self._beside: list[asyncio.Task[None]] = []
         """What goes on while it serves: batches, deployments, rollouts."""
 
@@ -179,6 +185,7 @@ class Server(uvicorn.Server):
             asyncio.create_task(self._batches.run(), name="Batches are no longer carried out"),
             asyncio.create_task(self._services.reconciler.run(), name="Deployments are no longer looked after"),
             asyncio.create_task(self._rollouts.run(), name="Rollouts no longer go on"),
+            asyncio.create_task(self._jobs.run(), name="Jobs are no longer done"),
         ]
         for task in self._beside:
             task.add_done_callback(_look_at_error)
@@ -197,6 +204,7 @@ class Server(uvicorn.Server):
         self._stop_beside()
 
     def _stop_beside(self) -> None:
+        self._services.jobs.close()
         for task in self._beside:
             task.cancel()
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from llmos.core.config import Settings
+from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
@@ -17,8 +18,8 @@ from llmos.deployments.routing.routes import Routes
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.pipeline import Pipeline
+from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.metrics import Metrics
-from llmos.gateway.pulls import Pulls
 from llmos.gateway.readiness import Readiness
 from llmos.models.registry import Registry
 from llmos.security.auth import OwnerKey
@@ -40,9 +41,10 @@ class Services:
     files: Files
     batches: Batches
     responses: KeptResponses
+    jobs: Jobs
+    attached_jobs: AttachedJobs
     evidence: Evidence = field(default_factory=Evidence)
     admission: Admission = field(default_factory=Admission)
     call_counts: CallCounts = field(default_factory=CallCounts)
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)
-    pulls: Pulls = field(default_factory=Pulls)

@@ -55,17 +55,17 @@ def make(
     *,
     name: str | None = None,
     text: Path | None = None,
+    actor: str | None = None,
     progress: Progress = no_progress,
 ) -> Made:
     """Make a version of the model `name` (PARENT-LABEL where none is given) from the version that `ref` names.
 
-    `text`: the one that the recipe was made with. Raises ModelNotFound, Conflict for a name that is taken, what the
-    recipe's kind raises for a model that it can't take, and StoreFailed for a full disk.
+    `text`: the one that the recipe was made with. `actor`: who makes it; by default, this process's user.
+    Raises ModelNotFound, Conflict for a name that is taken, what the recipe's kind raises for a model that it can't
+    take, and StoreFailed for a full disk.
     """
     parent = registry.resolve(ref)
-    if name is None:
-        name = f"{parent.model}-{recipe.label()}"
-    registry.check_made(name, parent)
+    name = check_making(registry, parent, recipe, name)
     remark = _remark(parent)
     if (version := registry.find_made(name, parent, recipe.canonical())) is not None:
         return Made(version=version, was_here=True, remark=remark)
@@ -81,9 +81,17 @@ def make(
                 " try again, or choose another LLMOS_HOME."
             ) from error
         version = registry.add_made(
-            name, files, parent=parent, recipe=recipe.canonical(), made_by=_user(), progress=progress
+            name, files, parent=parent, recipe=recipe.canonical(), made_by=actor or _user(), progress=progress
         )
     return Made(version=version, was_here=False, remark=remark)
+
+
+def check_making(registry: Registry, parent: Version, recipe: Recipe, name: str | None) -> str:
+    """Return the name of the model that the recipe makes. Raises Conflict if the name is taken, BadRequest if no model
+    can be made from `parent`."""
+    name = f"{parent.model}-{recipe.label()}" if name is None else name
+    registry.check_made(name, parent)
+    return name
 
 
 def _kinds() -> "dict[Kind, Callable[..., dict[str, Path]]]":

@@ -109,6 +109,10 @@ class Registry:
         adapter = AdapterFiles(version.digest, {name: str(path) for name, path in self.files(version).items()})
         return Loadable(version=adapted, files=self.files(adapted), adapter=adapter)
 
+    def catalog_entry(self, name: str) -> Entry:
+        """Return what the catalog says of a model. Raises ModelNotFound, with the nearest names."""
+        return self._finder.entry(name)
+
     def pull(self, name: str, progress: Progress = no_progress, notice: Notice | None = None) -> Version:
         """Get a model of the catalog and return its version; at once where its files are here already.
 

@@ -32,6 +32,7 @@ NO_BODY = {
     "/v1/batches/{batch_id}/cancel",
     "/llmos/v1/deployments/{name}/sleep",
     "/llmos/v1/deployments/{name}/wake",
+    "/llmos/v1/jobs/{id}/cancel",
 }
 PACKAGE = Path(llmos.gateway.__file__).parent
 

@@ -1,5 +1,6 @@
 """The schemas of /openapi.json. Endpoints decode with msgspec, so FastAPI can't derive them: each names its own."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -30,8 +31,16 @@ class ErrorBody(msgspec.Struct):
 
 def body(kind: type, example: dict[str, Any]) -> dict[str, Any]:
     """Return the `openapi_extra` of an endpoint whose request body is a `kind`."""
-    content = {"application/json": {"schema": _schema(kind), "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
+    return _body(_schema(kind), example)
+
+
+def body_of_kinds(kinds: Iterable[type], example: dict[str, Any]) -> dict[str, Any]:
+    """Return the `openapi_extra` of an endpoint whose request body is one of several kinds."""
+    return _body({"oneOf": [_schema(kind) for kind in kinds]}, example)
+
+
+def _body(schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 
 def answers(

@@ -96,10 +96,15 @@ async def body_chunks(request: Request, limit_bytes: int, what: str = "request")
 
 def decode(body: bytes, kind: type[R]) -> R:
     """Return the JSON object in `body` as a `kind`. Raises BadRequest naming the field."""
+    return convert(decode_object(body), kind)
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in `body`. Raises BadRequest."""
     fields = _parse(body)
     if not isinstance(fields, dict):
         raise BadRequest(f"The body must be a JSON object; this one is {_json_type(fields)}.")
-    return convert(fields, kind)
+    return fields
 
 
 def convert(fields: Mapping[str, Any], kind: type[R], where: str = "", *, is_text: bool = False) -> R:

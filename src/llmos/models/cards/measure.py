@@ -100,13 +100,18 @@ def measure(
 
     Raises BadRequest for an adapter, BadModelFile or UnsupportedModel for a model that can't be loaded at all.
     """
+    check_measurable(version)
+    return _Measuring(registry, version, parent, progress, extent).card()
+
+
+def check_measurable(version: Version) -> None:
+    """Raise BadRequest for an adapter."""
     if version.adapts is not None:
         raise BadRequest(
             f"{version.ref} is an adapter, which has no card of its own. Measure the model that it changes:"
             f" llmos card {version.model}@{version.adapts} --measure",
             param="model",
         )
-    return _Measuring(registry, version, parent, progress, extent).card()
 
 
 class _Measuring:

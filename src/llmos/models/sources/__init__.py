@@ -80,6 +80,11 @@ def kind_of(location: str) -> str:
     return kind
 
 
+def check_location(location: str) -> None:
+    """Raise BadRequest for a location that no model can be pulled from."""
+    _of(location, "gather", "A model is pulled from")
+
+
 def fetch(location: str, wanted: Sequence[Wanted], access: Access, progress: Progress) -> None:
     """Fetch the wanted files from a source of any kind that can be pinned."""
     cast(Fetch, _of(location, "fetch", "The catalog takes models from"))(location, wanted, access, progress)

@@ -518,8 +518,8 @@ def test_a_pull_that_nobody_follows_ends(client: ollama.Client, registry: FakeRe
     lines = client.pull("smollm2", stream=True)
     next(lines)
     lines.close()
-    worker = next(thread for thread in threading.enumerate() if thread.name == "pull smollm2")
-    while services.pulls.num_running:
+    worker = next(thread for thread in threading.enumerate() if thread.name.startswith("pull job-"))
+    while services.jobs.live():
         client.list()
     goes_on.set()
     worker.join(10)

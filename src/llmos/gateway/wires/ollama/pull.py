@@ -1,5 +1,6 @@
 """POST /api/pull, in Ollama's wire format: get a model of the catalog, and tell how far it is."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
@@ -7,13 +8,15 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from llmos.core.errors import LLMOSError
+from llmos.core.errors import Conflict, LLMOSError
+from llmos.core.jobs.jobs import Job, Step
 from llmos.gateway.http import errors, openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import services_of
+from llmos.gateway.http.replies import caller_of, services_of
 from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import while_connected
-from llmos.gateway.pulls import Step
+from llmos.gateway.jobs.kinds import as_kept
+from llmos.gateway.jobs.kinds.pull import PULL, PullJob
 from llmos.gateway.services import Services
 from llmos.gateway.wires.ollama.answers import MEDIA_TYPE, line
 from llmos.gateway.wires.ollama.models import NamedRequest
@@ -49,15 +52,16 @@ class PullProgress(msgspec.Struct, kw_only=True, omit_defaults=True):
 @requires(Permission.MODELS_WRITE)
 async def ollama_pull(request: Request) -> Response:
     asked = await parse_body(request, PullRequest)
-    return PullResponse(services_of(request), asked.plain(), stream=asked.stream)
+    actor = caller_of(request).actor
+    return PullResponse(services_of(request), asked.plain(), actor, stream=asked.stream)
 
 
 class PullResponse(Response):
     """Follows a pull. Who hangs up goes alone: it goes on for others who want the same model."""
 
-    def __init__(self, services: Services, name: str, *, stream: bool) -> None:
+    def __init__(self, services: Services, name: str, actor: str, *, stream: bool) -> None:
         super().__init__()
-        self._services, self._name, self._stream = services, name, stream
+        self._services, self._name, self._actor, self._stream = services, name, actor, stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await while_connected(receive, self._send(scope, send))
@@ -91,16 +95,30 @@ class PullResponse(Response):
             raise
 
     async def _lines(self) -> AsyncGenerator[PullProgress, None]:
-        registry = self._services.registry
-        entry = registry.catalog.get(self._name)
-        files = [file for source in entry.sources for file in source.files] if entry else []
-        has_begun = False
-        async with aclosing(self._services.pulls.follow(registry, self._name)) as steps:
-            async for step in steps:
-                if not has_begun:
-                    yield PullProgress(status="pulling manifest")
-                    has_begun = True
-                yield _progress(step, files)
+        entry = await asyncio.to_thread(self._services.registry.catalog_entry, self._name)
+        files = [file for source in entry.sources for file in source.files]
+        sent: dict[str, Step] = {}
+        async with aclosing(self._jobs()) as jobs:
+            async for job in jobs:
+                for step in job.progress:
+                    if not sent:
+                        yield PullProgress(status="pulling manifest")
+                    if sent.get(step.label) != step:
+                        sent[step.label] = step
+                        yield _progress(step, files)
+                _raise_failure(job)
+
+    def _jobs(self) -> AsyncGenerator[Job, None]:
+        request = as_kept(PullJob(model=self._name))
+        return self._services.attached_jobs.follow(PULL.name, request, self._actor)
+
+
+def _raise_failure(job: Job) -> None:
+    """Raise the reason why a job ended without a result."""
+    if job.error is not None:
+        raise job.error.as_exception()
+    if job.state == "cancelled":
+        raise Conflict("The pull was cancelled. What has arrived is kept: pull again to go on.")
 
 
 def _progress(step: Step, files: Sequence[StoredFile]) -> PullProgress:

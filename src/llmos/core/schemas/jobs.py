@@ -1,0 +1,46 @@
+"""Jobs: long work on the server, its progress and what came of it."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from llmos.core.schemas.base import Description
+
+
+class JobStep(Description, frozen=True, kw_only=True):
+    """The progress of one part of a job, such as a file."""
+
+    label: str = ""
+    num_done: int = 0
+    num_total: int | None = None
+    """null if unknown."""
+
+
+class JobFailure(Description, frozen=True, kw_only=True):
+    code: str = ""
+    """A code of the table of errors, or `interrupted`."""
+    message: str = ""
+    """What went wrong, and what to do about it."""
+    param: str | None = None
+    """The field of the request that is wrong, if one is."""
+
+
+class JobDescription(Description, frozen=True, kw_only=True):
+    id: str = ""
+    kind: str = ""
+    """pull, quantize, prune, card or verify."""
+    state: str = ""
+    """queued, running, succeeded, failed, cancelled or interrupted (the server stopped while it ran)."""
+    request: dict[str, Any] = msgspec.field(default_factory=dict)
+    """The request that started it, with the Version in place of a name that may move."""
+    progress: list[JobStep] = msgspec.field(default_factory=list)
+    """One step for each part, in the order in which the parts began."""
+    result: dict[str, Any] | None = None
+    """Of a succeeded job: the description of the Version that it brought or made, the card, or the signature."""
+    error: JobFailure | None = None
+    """Of a failed or interrupted job."""
+    actor: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None

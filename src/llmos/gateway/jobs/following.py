@@ -1,0 +1,72 @@
+"""Follow a job: see it now and after every change, until it has ended."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+from functools import partial
+from typing import Any
+
+from llmos.core.errors import Unavailable
+from llmos.core.jobs.jobs import Job, Jobs
+
+POLL_SECONDS = 1
+"""The delay until a change is noticed that another process made."""
+
+
+async def follow(jobs: Jobs, id: str) -> AsyncGenerator[Job, None]:
+    """Yield the job now and after every change, until it has ended. A slow reader gets only the newest.
+
+    Raises NotFound; Unavailable when the server stops.
+    """
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    unsubscribe = jobs.subscribe(id, partial(_call_in, loop, changed))
+    try:
+        seen: Job | None = None
+        while True:
+            changed.clear()
+            job = await asyncio.to_thread(jobs.get, id)
+            if job != seen:
+                seen = job
+                yield job
+            if job.has_ended:
+                return
+            if jobs.is_closed:
+                raise Unavailable("The server is shutting down. Follow the job again when it is back.")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await changed.wait()
+    finally:
+        unsubscribe()
+
+
+class AttachedJobs:
+    """Jobs that go on only while somebody follows them. Belongs to the event loop's thread."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._num_followers: Counter[str] = Counter()
+        self._lock = asyncio.Lock()
+        """Held while somebody comes or goes, so that a job isn't cancelled under someone who has just joined it."""
+
+    async def follow(self, kind: str, request: Mapping[str, Any], actor: str | None) -> AsyncGenerator[Job, None]:
+        """Create a job, or join the one that runs already, and follow it. When its last follower goes, it is cancelled,
+        unless somebody else has asked for it besides."""
+        async with self._lock:
+            job = await asyncio.to_thread(partial(self._jobs.create, kind, request, actor=actor, is_attached=True))
+            self._num_followers[job.id] += 1
+        try:
+            async with aclosing(follow(self._jobs, job.id)) as states:
+                async for state in states:
+                    yield state
+        finally:
+            async with self._lock:
+                self._num_followers[job.id] -= 1
+                if not self._num_followers[job.id]:
+                    del self._num_followers[job.id]
+                    await asyncio.to_thread(self._jobs.abandon, job.id)
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # The loop is closed.
+        loop.call_soon_threadsafe(changed.set)

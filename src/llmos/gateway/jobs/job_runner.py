@@ -1,0 +1,224 @@
+"""Does the jobs, in the serving process: computations one at a time in processes of their own, downloads in threads.
+
+One server at a time does the jobs of a home. A job that runs when the server stops or dies resumes when a server starts
+again, if its kind can (pull); otherwise it is interrupted, with the command that starts it again: work that took the
+machine down must not do so at every start. Queued jobs stay queued.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from llmos.core.clock import Clock, utc_now
+from llmos.core.errors import LLMOSError
+from llmos.core.jobs.jobs import Job, JobError, Step
+from llmos.core.locks import locked
+from llmos.gateway.jobs.job_process import run_in_process
+from llmos.gateway.jobs.kinds import Context, JobKind, job_kinds
+from llmos.gateway.jobs.worker import Assignment
+from llmos.gateway.services import Services
+
+_log = logging.getLogger(__name__)
+
+MAX_LIGHT = 8
+"""Jobs of a kind that isn't heavy that run at the same time."""
+
+MAX_HEAVY = 1
+
+POLL_SECONDS = 2
+"""The delay until a job that another process created or cancelled is noticed."""
+
+KEEP_TEXTS_SECONDS = 24 * 3600
+"""Calibration texts that no job needs are removed after this time."""
+
+Pause = Callable[[float], Awaitable[None]]
+
+
+class _Stopped(Exception):
+    """Raised in a job's thread, where it reports progress, when nobody wants the result any more."""
+
+
+class JobRunner:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        kinds: Mapping[str, JobKind[Any]] | None = None,
+        clock: Clock = utc_now,
+        pause: Pause = asyncio.sleep,
+    ) -> None:
+        self._services, self._jobs = services, services.jobs
+        self._kinds = job_kinds() if kinds is None else kinds
+        self._created_at = clock()
+        self._pause = pause
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._heavy: set[str] = set()
+        """The heavy ones of `_tasks`."""
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Do the queued jobs and those that come, until cancelled. What runs then is left in good order."""
+        loop = asyncio.get_running_loop()
+        with ExitStack() as held:
+            await self._become_the_only_one(held)
+            self._jobs.on_change = partial(_call_in, loop, self._changed.set)
+            try:
+                await asyncio.to_thread(self._recover)
+                while True:
+                    self._changed.clear()
+                    await self._reconcile()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(POLL_SECONDS):
+                            await self._changed.wait()
+            finally:
+                self._jobs.on_change = None
+                for task in self._tasks.values():
+                    task.cancel()
+                await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _become_the_only_one(self, held: ExitStack) -> None:
+        folder = self._services.settings.jobs_path
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                held.enter_context(locked(folder / "lock", keep=True, wait=False))
+            except BlockingIOError:
+                await self._pause(POLL_SECONDS)
+            else:
+                return
+
+    def _recover(self) -> None:
+        """Take over from a server that died, and remove what is no longer needed."""
+        for job in self._jobs.live():
+            # Whoever followed an attached job has gone with the server before.
+            if job.state == "running" or (job.is_attached and job.created_at < self._created_at):
+                self._leave(job)
+        self._jobs.remove_old()
+        oldest = time.time() - KEEP_TEXTS_SECONDS
+        needed = {f"{job.request.get('calibration')}".removeprefix("sha256:") for job in self._jobs.live()}
+        for text in self._services.settings.jobs_path.glob("*.txt"):
+            if text.stem not in needed and text.stat().st_mtime < oldest:
+                text.unlink(missing_ok=True)
+
+    async def _reconcile(self) -> None:
+        """Start queued jobs as far as there is room, and stop those that were cancelled."""
+        for id in [id for id, task in self._tasks.items() if task.done()]:
+            del self._tasks[id]
+            self._heavy.discard(id)
+        try:
+            live = await asyncio.to_thread(self._jobs.live)
+        except Exception:
+            _log.exception("The jobs can't be read")
+            return
+        for id in self._tasks.keys() - {job.id for job in live}:
+            self._tasks[id].cancel()
+        for job in live:
+            if job.id not in self._tasks and self._has_room(job):
+                self._tasks[job.id] = task = asyncio.create_task(self._do(job))
+                task.add_done_callback(lambda _: self._changed.set())
+                if self._is_heavy(job):
+                    self._heavy.add(job.id)
+
+    def _has_room(self, job: Job) -> bool:
+        if self._is_heavy(job):
+            return len(self._heavy) < MAX_HEAVY
+        return len(self._tasks) - len(self._heavy) < MAX_LIGHT
+
+    def _is_heavy(self, job: Job) -> bool:
+        kind = self._kinds.get(job.kind)
+        return kind is not None and kind.is_heavy
+
+    async def _do(self, job: Job) -> None:
+        try:
+            started = await asyncio.to_thread(self._jobs.start, job.id)
+            if started is None:
+                return
+            kind = self._kinds.get(job.kind)
+            if kind is None:
+                raise LLMOSError(f"This server knows no jobs of the kind {job.kind}. Start a newer one.")
+            run = self._in_process if kind.is_heavy else self._in_thread
+            result = await run(kind, started)
+            await asyncio.to_thread(self._jobs.succeed, job.id, result)
+        except asyncio.CancelledError:
+            await asyncio.to_thread(self._leave, job)
+        except LLMOSError as error:
+            failure = JobError(code=error.code, message=error.message, param=error.param)
+            await asyncio.to_thread(self._jobs.fail, job.id, failure)
+        except Exception:
+            _log.exception("%s failed", job.id)
+            message = f"Something went wrong inside the server. Its log has the reason; search for {job.id}."
+            await asyncio.to_thread(self._jobs.fail, job.id, JobError(code=LLMOSError.code, message=message))
+
+    def _leave(self, job: Job) -> None:
+        """Put a job that was running into the state from which it goes on, or ends. Does nothing if it has ended."""
+        kind = self._kinds.get(job.kind)
+        if job.is_attached:
+            self._jobs.abandon(job.id)
+        elif kind is not None and kind.resumes:
+            self._jobs.requeue(job.id)
+        else:
+            again = (
+                "" if kind is None else f" Start it again: {kind.command(msgspec.convert(job.request, kind.request))}"
+            )
+            message = f"The server stopped while this job ran.{again}"
+            self._jobs.interrupt(job.id, JobError(code="interrupted", message=message))
+
+    async def _in_process(self, kind: JobKind[Any], job: Job) -> Mapping[str, Any]:
+        assignment = Assignment(
+            settings=self._services.settings, kind=kind.name, request=dict(job.request), actor=job.actor
+        )
+        return await run_in_process(assignment, partial(self._jobs.report, job.id))
+
+    async def _in_thread(self, kind: JobKind[Any], job: Job) -> Mapping[str, Any]:
+        loop, is_stopped = asyncio.get_running_loop(), threading.Event()
+        outcome: asyncio.Future[Mapping[str, Any]] = loop.create_future()
+
+        def progress(label: str, num_done: int, num_total: int | None) -> None:
+            if is_stopped.is_set():
+                raise _Stopped
+            self._jobs.report(job.id, Step(label, num_done, num_total))
+
+        def work() -> None:
+            context = Context(
+                settings=self._services.settings,
+                registry=self._services.registry,
+                actor=job.actor,
+                progress=progress,
+            )
+            try:
+                result = kind.work(context, msgspec.convert(job.request, kind.request))
+            except _Stopped:
+                return
+            except BaseException as error:
+                _call_in(loop, partial(_set_exception, outcome, error))
+            else:
+                _call_in(loop, partial(_set_result, outcome, result))
+
+        # A thread of its own: downloads would soon hold all of the loop's. The process's end doesn't wait for it.
+        threading.Thread(target=work, name=f"{kind.name} {job.id}", daemon=True).start()
+        try:
+            return await outcome
+        finally:
+            is_stopped.set()
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # The loop is closed, and the server has stopped.
+        loop.call_soon_threadsafe(function)
+
+
+def _set_result(future: asyncio.Future[Mapping[str, Any]], result: Mapping[str, Any]) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _set_exception(future: asyncio.Future[Mapping[str, Any]], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

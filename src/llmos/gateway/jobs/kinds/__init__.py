@@ -1,0 +1,69 @@
+"""The kinds of jobs. A module in here that defines a `JobKind` adds a kind; no other file lists them."""
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from llmos.core.config import Settings
+from llmos.core.errors import BadRequest
+from llmos.core.progress import Progress
+from llmos.core.suggest import nearest
+from llmos.gateway.http.requests import RequestObject
+from llmos.models.registry import Registry
+
+R = TypeVar("R", bound=RequestObject)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What a job works with."""
+
+    settings: Settings
+    registry: Registry
+    actor: str | None
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobKind(Generic[R]):
+    name: str
+    request: type[R]
+    check: Callable[[Settings, Registry, R], R]
+    """Returns the request as it is kept. Raises LLMOSError for a job that can't succeed."""
+    work: Callable[[Context, R], Mapping[str, Any]]
+    """Does the job and returns its result, as JSON has it. Raises LLMOSError."""
+    command: Callable[[R], str]
+    """Returns the command that starts the same job."""
+    is_heavy: bool = True
+    """It computes: it runs in a process of its own, one heavy job at a time. Others run in threads, several at once."""
+    resumes: bool = False
+    """A job that the server had to leave goes on when it starts again."""
+
+
+@cache
+def job_kinds() -> Mapping[str, JobKind[Any]]:
+    """Return every kind, by name."""
+    modules = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+    kinds = [each for module in modules for each in vars(module).values() if isinstance(each, JobKind)]
+    return {kind.name: kind for kind in kinds}
+
+
+def kind_named(name: object) -> JobKind[Any]:
+    """Raises BadRequest, with the nearest, for a kind that doesn't exist."""
+    kinds = job_kinds()
+    if isinstance(name, str) and name in kinds:
+        return kinds[name]
+    meant = nearest(name, kinds, limit=1) if isinstance(name, str) else []
+    advice = f"Did you mean {meant[0]!r}?" if meant else f"It is one of {', '.join(sorted(kinds))}."
+    raise BadRequest(f"`kind` is {name!r:.80}. {advice}", param="kind")
+
+
+def as_kept(request: RequestObject) -> dict[str, Any]:
+    """Return the request as the database keeps it."""
+    kept: dict[str, Any] = msgspec.to_builtins(request)
+    return kept

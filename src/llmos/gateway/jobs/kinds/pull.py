@@ -1,0 +1,61 @@
+"""The job `pull`: get a model of the catalog, or from a location. Goes on where an earlier attempt ended."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from llmos.core.config import Settings
+from llmos.core.errors import BadRequest
+from llmos.gateway.http.requests import RequestObject
+from llmos.gateway.jobs.kinds import Context, JobKind
+from llmos.models.descriptions import describe_version
+from llmos.models.names import check_name
+from llmos.models.registry import Registry
+from llmos.models.sources import check_location, kind_of
+from llmos.models.transfer.transfers import Transfers, is_location
+
+
+class PullJob(RequestObject, kw_only=True):
+    """Get a model."""
+
+    kind: Literal["pull"] = "pull"
+    model: str
+    """A model of the catalog, or a location such as hf:OWNER/NAME@REVISION or https://…/FILE.gguf."""
+    name: str | None = None
+    """The new model's name, for a location that doesn't say it."""
+
+
+def _check(settings: Settings, registry: Registry, request: PullJob) -> PullJob:
+    if is_location(request.model):
+        check_location(request.model)
+        if kind_of(request.model) == "file":  # A key for this API gives no access to the server's files.
+            raise BadRequest(
+                f"{request.model} is a file of the server's machine. Import it there: llmos import PATH", param="model"
+            )
+        if request.name is not None:
+            check_name(request.name, "a model")
+    elif request.name is not None:
+        raise BadRequest("A model of the catalog keeps its name. Leave `name` out.", param="name")
+    else:
+        registry.catalog_entry(request.model)
+    return request
+
+
+def _work(context: Context, request: PullJob) -> Mapping[str, Any]:
+    registry, progress = context.registry, context.progress
+    if is_location(request.model):
+        version = Transfers(registry).pull(request.model, request.name, progress)
+    else:
+        version = registry.pull(request.model, progress, lambda sentence: progress(sentence, 0, None))
+    described: dict[str, Any] = msgspec.to_builtins(describe_version(version, registry.labels.all()))
+    return described
+
+
+def _command(request: PullJob) -> str:
+    name = [] if request.name is None else ["--name", request.name]
+    return shlex.join(["llmos", "pull", request.model, *name])
+
+
+PULL = JobKind(name="pull", request=PullJob, check=_check, work=_work, command=_command, is_heavy=False, resumes=True)
