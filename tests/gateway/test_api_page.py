@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from llmos.core import errors
 from llmos.gateway.http.errors import known_paths
 from llmos.gateway.services import Services
-from llmos.gateway.wires.openai.chat import ChatRequest
+from llmos.gateway.wires.openai.chat.fields import ChatRequest
 
 pytestmark = pytest.mark.anyio
 

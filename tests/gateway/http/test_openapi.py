@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from llmos.gateway.http.open_paths import OPEN_PATHS
-from llmos.gateway.wires.openai.chat import ChatRequest
+from llmos.gateway.wires.openai.chat.fields import ChatRequest
 
 pytestmark = pytest.mark.anyio
 

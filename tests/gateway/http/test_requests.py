@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from llmos.core.errors import BadRequest
 from llmos.gateway.http.requests import RequestObject, Variants, decode
-from llmos.gateway.wires.llmos.generate import GenerateRequest
-from llmos.gateway.wires.openai.chat import ChatRequest
-from llmos.gateway.wires.openai.completions import CompletionRequest
+from llmos.gateway.wires.llmos.generate.fields import GenerateRequest
+from llmos.gateway.wires.openai.chat.fields import ChatRequest
+from llmos.gateway.wires.openai.completions.fields import CompletionRequest
 from llmos.security.callers import owner
 
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}

@@ -12,7 +12,7 @@ from llmos.engine.messages import SamplingParams
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call, Prompt, Sampling
 from llmos.gateway.http import sse
-from llmos.gateway.http.sse import AnswerResponse, Wire
+from llmos.gateway.http.sse import AnswerRenderer, AnswerResponse
 from llmos.gateway.services import Services
 from llmos.security.callers import owner
 from support.scripted import FakePool
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 CALL = Call(model="dialogue", caller=owner(), prompts=[Prompt(text="Once")], sampling=Sampling(SamplingParams()))
 
 
-class LineWire(Wire):
+class LineWire(AnswerRenderer):
     stream_type = "application/x-ndjson"
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:

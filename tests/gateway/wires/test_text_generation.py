@@ -12,9 +12,9 @@ from llmos.core.errors import BadRequest, PromptTooLong, ReplicaFailed, Unavaila
 from llmos.engine.messages import Delta
 from llmos.gateway.http import sse
 from llmos.gateway.http.error_formats import openai_error
-from llmos.gateway.wires.llmos.generate import GeneratedAnswer, GeneratedPiece
-from llmos.gateway.wires.openai.chat import ChatCompletion, ChatCompletionChunk
-from llmos.gateway.wires.openai.completions import Completion
+from llmos.gateway.wires.llmos.generate.answers import GeneratedAnswer, GeneratedPiece
+from llmos.gateway.wires.openai.chat.answers import ChatCompletion, ChatCompletionChunk
+from llmos.gateway.wires.openai.completions.answers import Completion
 from support.scripted import FakePool, FakeVersion, events, token
 
 pytestmark = pytest.mark.anyio

@@ -28,7 +28,7 @@ _encode = msgspec.json.Encoder().encode
 _LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 
 
-class Wire(ABC):
+class AnswerRenderer(ABC):
     """How one wire format spells an answer. Unless it says otherwise, a stream is one of events and ends in [DONE]."""
 
     stream_type: ClassVar[str] = "text/event-stream; charset=utf-8"
@@ -67,9 +67,9 @@ def event(value: Any, name: str | None = None) -> bytes:
 class AnswerResponse(Response):
     """Runs a call through the pipeline and sends what comes of it. Ends the call as soon as the caller hangs up."""
 
-    def __init__(self, pipeline: Pipeline, call: Call, wire: Wire, *, stream: bool) -> None:
+    def __init__(self, pipeline: Pipeline, call: Call, renderer: AnswerRenderer, *, stream: bool) -> None:
         super().__init__()
-        self._pipeline, self._call, self._wire, self._stream = pipeline, call, wire, stream
+        self._pipeline, self._call, self._renderer, self._stream = pipeline, call, renderer, stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await while_connected(
@@ -78,7 +78,7 @@ class AnswerResponse(Response):
 
     async def _send_whole(self, scope: Scope, send: Send) -> None:
         async with self._pipeline.generate(self._call, is_streamed=False) as answer:
-            body = await self._wire.whole(answer)
+            body = await self._renderer.whole(answer)
         headers = {VERSION_HEADER: answer.served.ref}
         await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
 
@@ -87,7 +87,7 @@ class AnswerResponse(Response):
         try:
             async with (
                 self._pipeline.generate(self._call) as answer,
-                aclosing(self._wire.events(answer)) as chunks,
+                aclosing(self._renderer.events(answer)) as chunks,
             ):
                 async for chunk in chunks:
                     if not has_begun:
@@ -97,20 +97,20 @@ class AnswerResponse(Response):
                         )
                         has_begun = True
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            last = self._wire.end()
+            last = self._renderer.end()
         except LLMOSError as error:
             if not has_begun:
                 raise
-            last = self._wire.failure(error)
+            last = self._renderer.failure(error)
         except Exception:
             if has_begun:
-                last = self._wire.failure(errors.internal_error(scope))
+                last = self._renderer.failure(errors.internal_error(scope))
                 await send({"type": "http.response.body", "body": last})
             raise
         await send({"type": "http.response.body", "body": last})
 
     def _stream_headers(self, answer: Answer) -> list[tuple[bytes, bytes]]:
-        stream_type = self._wire.stream_type.encode()
+        stream_type = self._renderer.stream_type.encode()
         version = (VERSION_HEADER.encode(), answer.served.ref.encode())
         plain = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         return [(b"content-type", stream_type), version, *plain]

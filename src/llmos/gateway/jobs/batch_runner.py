@@ -24,9 +24,8 @@ from llmos.data.batches import Batch, Batches, Problem
 from llmos.data.files import Files
 from llmos.data.journal import Entry, Journal
 from llmos.gateway.calls.admission import Admission
-from llmos.gateway.jobs import inside
-from llmos.gateway.wires.openai import batch_lines as openai_batch_lines
-from llmos.gateway.wires.openai.batch_lines import Line, read_lines
+from llmos.gateway.jobs import batch_lines, inside
+from llmos.gateway.jobs.batch_lines import Line, read_lines
 from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
 
@@ -150,7 +149,7 @@ class BatchRunner:
                 await asyncio.to_thread(self._batches.fail, batch.id, problems)
                 return
             batch = await asyncio.to_thread(self._batches.begin, batch.id, num_lines)
-        journal = await asyncio.to_thread(self._batches.journal, batch.id, openai_batch_lines.read_entry)
+        journal = await asyncio.to_thread(self._batches.journal, batch.id, batch_lines.read_entry)
         try:
             if batch.status == "in_progress":
                 is_through = await self._answer_in_time(batch, journal)
@@ -192,7 +191,7 @@ class BatchRunner:
 
     async def _answer(self, batch: Batch, line: Line, writer: "_Writer") -> None:
         if line.refusal is not None:
-            await writer.write(openai_batch_lines.refused_entry(batch.id, line, line.refusal))
+            await writer.write(batch_lines.refused_entry(batch.id, line, line.refusal))
             return
         num_failures = 0
         while True:
@@ -203,14 +202,14 @@ class BatchRunner:
                 break
             # Nobody waits for it: what a live caller would be told to try again later is tried again later.
             await self._pause(float(reply.headers.get("retry-after", 1)))
-        await writer.write(openai_batch_lines.answered_entry(batch.id, line, reply))
+        await writer.write(batch_lines.answered_entry(batch.id, line, reply))
 
     def _give_up_the_rest(self, batch: Batch, journal: Journal) -> None:
         reason = "it was cancelled" if batch.status == "cancelling" else "its completion window ended"
         code = "batch_cancelled" if batch.status == "cancelling" else "batch_expired"
         message = f"This request was not answered: the batch ended before it, because {reason}."
         entries = (
-            openai_batch_lines.failed_entry(batch.id, line, code, message)
+            batch_lines.failed_entry(batch.id, line, code, message)
             for line in self._lines(batch)
             if line.number not in journal.settled
         )

@@ -217,7 +217,7 @@ def test_what_the_endpoint_refuses_is_that_lines_error_in_the_endpoints_words(
 def test_a_line_that_no_memory_holds_fails_alone(
     client: openai.OpenAI, carry_out: Carry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmos.gateway.wires.openai.batch_lines._MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("llmos.gateway.jobs.batch_lines._MAX_LINE_BYTES", 1000)
     batch = carry_out(line("a"), line("b" * 100, hello(user="u" * 5000)), line("c"))
     assert lines_of(client, batch.output_file_id).keys() == {"a", "c"}
     assert "longer than 1,000 bytes" in lines_of(client, batch.error_file_id)[None]["error"]["message"]

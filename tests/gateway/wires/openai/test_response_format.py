@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar
 from llmos.gateway.http.requests import decode
-from llmos.gateway.wires.llmos.generate import GenerateRequest
-from llmos.gateway.wires.openai.chat import ChatRequest
-from llmos.gateway.wires.openai.completions import CompletionRequest
+from llmos.gateway.wires.llmos.generate.fields import GenerateRequest
+from llmos.gateway.wires.openai.chat.fields import ChatRequest
+from llmos.gateway.wires.openai.completions.fields import CompletionRequest
 from llmos.security.callers import owner
 from support.real_server import KEY, Running
 

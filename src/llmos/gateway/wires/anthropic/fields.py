@@ -1,4 +1,4 @@
-"""What requests in Anthropic's format have in common: the conversation, the tools, what the answer must be."""
+"""The requests of /v1/messages."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -6,58 +6,26 @@ import msgspec
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest
-from llmos.engine.messages import Grammar, Tools
-from llmos.gateway.calls.call import Prompt
+from llmos.engine.checkpoint.recommended import RECOMMENDABLE
+from llmos.engine.messages import Grammar, SamplingParams, Tools
+from llmos.gateway.calls.call import Call, Prompt, Sampling
 from llmos.gateway.calls.conversation import check_conversation, check_numbers
-from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
-from llmos.gateway.wires.anthropic.blocks import AnthropicMessage, TextBlock, to_template
-from llmos.gateway.wires.openai.fields import CallerFields
-from llmos.gateway.wires.openai.response_format import json_schema
+from llmos.gateway.calls.grammars import json_schema
+from llmos.gateway.http.fields import CallerFields
+from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, Variants
+from llmos.gateway.wires.anthropic.messages import AnthropicMessage, TextBlock, to_template
+from llmos.gateway.wires.anthropic.tools import (
+    _OWN_TOOLS,
+    AnthropicTool,
+    AnyChoice,
+    AutoChoice,
+    NamedChoice,
+    NoChoice,
+    ToolChoice,
+)
+from llmos.security.callers import Caller
 
-_OWN_TOOLS = "tools that Anthropic defines are not available. Describe your own: name, description and input_schema."
 _NO_BUDGET = 'nothing limits the thinking alone here. Send {"type": "adaptive"}, and a max_tokens that limits all.'
-
-
-class AnthropicTool(RequestObject, tag_field="type", tag="custom", kw_only=True):
-    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,128}$")]
-    description: str = ""
-    input_schema: dict[str, Any]
-    strict: bool = False
-
-    # The input always streams as it comes, and every prompt's beginning is cached.
-    harmless = frozenset({"cache_control", "eager_input_streaming"})
-    unsupported: ClassVar = {
-        "input_examples": Unsupported("put the examples into the description.", ([],)),
-        "defer_loading": Unsupported("every tool is in the prompt.", (False,)),
-        "allowed_callers": Unsupported("the model is the only one who calls here.", (["direct"],)),
-    }
-
-    def function(self) -> dict[str, Any]:
-        described = {"description": self.description} if self.description else {}
-        return {"name": self.name, **described, "parameters": self.input_schema, "strict": self.strict}
-
-
-class ChoiceOfTools(RequestObject, tag_field="type", kw_only=True):
-    disable_parallel_tool_use: bool = False
-    """One call an answer at most."""
-
-
-class AutoChoice(ChoiceOfTools, tag="auto", kw_only=True):
-    """The model decides."""
-
-
-class AnyChoice(ChoiceOfTools, tag="any", kw_only=True):
-    """The model must call one of the tools."""
-
-
-class NamedChoice(ChoiceOfTools, tag="tool", kw_only=True):
-    """The model must call this one."""
-
-    name: str
-
-
-class NoChoice(RequestObject, tag_field="type", tag="none", kw_only=True):
-    """The model must call none."""
 
 
 class AdaptiveThinking(RequestObject, tag_field="type", tag="adaptive", kw_only=True):
@@ -155,7 +123,7 @@ class ConversationFields(CallerFields, kw_only=True):
             functions=[tool.function() for tool in self.tools],
             choice=spelled.get(type(choice), "auto"),
             name=choice.name if isinstance(choice, NamedChoice) else None,
-            is_parallel=not (isinstance(choice, ChoiceOfTools) and choice.disable_parallel_tool_use),
+            is_parallel=not (isinstance(choice, ToolChoice) and choice.disable_parallel_tool_use),
         )
 
     def grammar(self) -> Grammar | None:
@@ -166,3 +134,68 @@ class ConversationFields(CallerFields, kw_only=True):
     def template_options(self) -> dict[str, Any]:
         """Anthropic's clients expect no thinking unless they asked for it."""
         return {"enable_thinking": isinstance(self.thinking, AdaptiveThinking)}
+
+
+class Metadata(RequestObject, kw_only=True):
+    user_id: Annotated[str, Meta(max_length=512)] = ""
+    """Which of your own users asks: under load they take turns."""
+
+
+class MessagesRequest(ConversationFields, kw_only=True):
+    max_tokens: Annotated[int, Int64]
+    """More than the context window has room for is no error: the answer then ends with the window, and says so."""
+    temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
+    top_p: float | None = None
+    top_k: Annotated[int, Int64] | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    seed: Annotated[int, Int64] | None = None
+    stop_sequences: list[str] = msgspec.field(default_factory=list)
+    stream: bool = False
+    metadata: Metadata | None = None
+
+    objects: ClassVar = {**ConversationFields.objects, "metadata": Metadata}
+    unsupported: ClassVar = {
+        **ConversationFields.unsupported,
+        "service_tier": Unsupported("there is one tier. Leave it out.", ("auto", "standard_only")),
+        "stop": Unsupported("it is called `stop_sequences` here."),
+    }
+
+    def call(self, caller: Caller) -> Call:
+        """Raises BadRequest for what the types alone can't tell."""
+        given = {name: value for name in RECOMMENDABLE if (value := getattr(self, name)) is not None}
+        params = SamplingParams(
+            max_tokens=self.max_tokens, may_exceed_context=True, stop=self.stop_sequences, seed=self.seed, **given
+        )
+        return Call(
+            model=self.model,
+            prompts=[self.prompt()],
+            sampling=Sampling(params, frozenset(given)),
+            grammar=self.grammar(),
+            tools=self.offered_tools(),
+            template_options=self.template_options(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
+            id_prefix="msg",
+        )
+
+    def on_behalf_of(self, caller: Caller) -> Caller:
+        user = self.metadata.user_id if self.metadata else ""
+        if user and self.user:
+            raise BadRequest("`user` and `metadata.user_id` both say who asks: send one of them.", param="user")
+        return caller.on_behalf_of(user or self.user, self.priority)
+
+
+class CountTokensRequest(ConversationFields, kw_only=True):
+    def call(self, caller: Caller) -> Call:
+        """Raises BadRequest for what the types alone can't tell."""
+        return Call(
+            model=self.model,
+            prompts=[self.prompt()],
+            sampling=Sampling(SamplingParams()),
+            tools=self.offered_tools(),
+            template_options=self.template_options(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
+            id_prefix="count",
+        )

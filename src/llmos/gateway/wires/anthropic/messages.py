@@ -1,147 +1,202 @@
-"""POST /v1/messages and /v1/messages/count_tokens, in Anthropic's wire format."""
+"""Anthropic's messages, whose content is a list of blocks, and their conversion to messages for chat templates."""
 
-from typing import Annotated, Any, ClassVar
-
-import msgspec
-from fastapi import APIRouter, Request
-from msgspec import Meta
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from llmos.core.errors import BadRequest
-from llmos.engine.checkpoint.recommended import RECOMMENDABLE
-from llmos.engine.messages import SamplingParams
-from llmos.gateway.calls.call import Call, Sampling
-from llmos.gateway.calls.pipeline import Pipeline
-from llmos.gateway.http import openapi
-from llmos.gateway.http.error_formats import ErrorFormat
-from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, services_of
-from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, parse_body
-from llmos.gateway.http.sse import AnswerResponse, while_connected
-from llmos.gateway.wires.anthropic.answers import AnthropicAnswer, MessageEvent, MessageWire, error_body
-from llmos.gateway.wires.anthropic.fields import ConversationFields
-from llmos.security.callers import Caller
-from llmos.security.permissions import Permission
+from llmos.gateway.calls.conversation import check_numbers
+from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
 
-router = APIRouter(tags=["inference"])
-error_format = ErrorFormat(
-    paths=("/v1/messages",), header="anthropic-version", render=error_body, id_header="request-id"
-)
+_ROLES = ("user", "assistant", "system")
 
+_TEXT_ONLY = "this server supports text only."
 
-class Metadata(RequestObject, kw_only=True):
-    user_id: Annotated[str, Meta(max_length=512)] = ""
-    """Which of your own users asks: under load they take turns."""
+_SERVER_TOOL = "it belongs to a tool that runs on Anthropic's servers. Leave the block out, or send it as text."
 
-
-class MessagesRequest(ConversationFields, kw_only=True):
-    max_tokens: Annotated[int, Int64]
-    """More than the context window has room for is no error: the answer then ends with the window, and says so."""
-    temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
-    top_p: float | None = None
-    top_k: Annotated[int, Int64] | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    seed: Annotated[int, Int64] | None = None
-    stop_sequences: list[str] = msgspec.field(default_factory=list)
-    stream: bool = False
-    metadata: Metadata | None = None
-
-    objects: ClassVar = {**ConversationFields.objects, "metadata": Metadata}
-    unsupported: ClassVar = {
-        **ConversationFields.unsupported,
-        "service_tier": Unsupported("there is one tier. Leave it out.", ("auto", "standard_only")),
-        "stop": Unsupported("it is called `stop_sequences` here."),
-    }
-
-    def call(self, caller: Caller) -> Call:
-        """Raises BadRequest for what the types alone can't tell."""
-        given = {name: value for name in RECOMMENDABLE if (value := getattr(self, name)) is not None}
-        params = SamplingParams(
-            max_tokens=self.max_tokens, may_exceed_context=True, stop=self.stop_sequences, seed=self.seed, **given
-        )
-        return Call(
-            model=self.model,
-            prompts=[self.prompt()],
-            sampling=Sampling(params, frozenset(given)),
-            grammar=self.grammar(),
-            tools=self.offered_tools(),
-            template_options=self.template_options(),
-            caller=self.on_behalf_of(caller),
-            cache_salt=self.cache_salt,
-            id_prefix="msg",
-        )
-
-    def on_behalf_of(self, caller: Caller) -> Caller:
-        user = self.metadata.user_id if self.metadata else ""
-        if user and self.user:
-            raise BadRequest("`user` and `metadata.user_id` both say who asks: send one of them.", param="user")
-        return caller.on_behalf_of(user or self.user, self.priority)
-
-
-class CountTokensRequest(ConversationFields, kw_only=True):
-    def call(self, caller: Caller) -> Call:
-        """Raises BadRequest for what the types alone can't tell."""
-        return Call(
-            model=self.model,
-            prompts=[self.prompt()],
-            sampling=Sampling(SamplingParams()),
-            tools=self.offered_tools(),
-            template_options=self.template_options(),
-            caller=self.on_behalf_of(caller),
-            cache_salt=self.cache_salt,
-            id_prefix="count",
-        )
-
-
-class TokenCount(msgspec.Struct):
-    input_tokens: int
-    """Of the whole prompt as the model reads it: its template, the system prompt, the tools and the messages."""
-
-
-_EXAMPLE: dict[str, Any] = {
-    "model": "dialogue",
-    "messages": [{"role": "user", "content": "What is an operating system?"}],
+_REFUSED = {
+    "image": _TEXT_ONLY,
+    "document": f"{_TEXT_ONLY} Send the document's text in a text block.",
+    "search_result": f"{_TEXT_ONLY} Send the result's text in a text block.",
+    "container_upload": _TEXT_ONLY,
+    "redacted_thinking": "only Anthropic can decrypt it. Leave the block out.",
+    "server_tool_use": _SERVER_TOOL,
+    "web_search_tool_result": _SERVER_TOOL,
+    "web_fetch_tool_result": _SERVER_TOOL,
+    "code_execution_tool_result": _SERVER_TOOL,
+    "bash_code_execution_tool_result": _SERVER_TOOL,
+    "text_editor_code_execution_tool_result": _SERVER_TOOL,
+    "tool_search_tool_result": _SERVER_TOOL,
 }
 
 
-@router.post(
-    "/v1/messages",
-    summary="Answer a conversation, in Anthropic's format",
-    openapi_extra=openapi.body(MessagesRequest, {**_EXAMPLE, "max_tokens": 100}),
-    responses=openapi.answers(AnthropicAnswer, MessageEvent),
-)
-@requires(Permission.INFERENCE)
-async def create_message(request: Request) -> AnswerResponse:
-    asked = await parse_body(request, MessagesRequest)
-    wire = MessageWire(request.state.request_id)
-    return AnswerResponse(services_of(request).pipeline, asked.call(caller_of(request)), wire, stream=asked.stream)
+class AnthropicBlock(RequestObject, tag_field="type", kw_only=True):
+    # The beginning of every prompt is cached anyway.
+    harmless = frozenset({"cache_control"})
 
 
-@router.post(
-    "/v1/messages/count_tokens",
-    summary="Count a prompt's tokens",
-    openapi_extra=openapi.body(CountTokensRequest, _EXAMPLE),
-    responses=openapi.answers(TokenCount),
-)
-@requires(Permission.INFERENCE)
-async def count_tokens(request: Request) -> Response:
-    asked = await parse_body(request, CountTokensRequest)
-    return CountResponse(services_of(request).pipeline, asked.call(caller_of(request)))
+class TextBlock(AnthropicBlock, tag="text", kw_only=True):
+    text: str
+
+    # The text itself is complete without them.
+    harmless = AnthropicBlock.harmless | {"citations"}
 
 
-class CountResponse(Response):
-    """Counts a prompt's tokens where the model runs. Gives up when the caller hangs up."""
+class ThinkingBlock(AnthropicBlock, tag="thinking", kw_only=True):
+    """The reasoning before an earlier answer. The chat template decides how much of it the model sees again."""
 
-    def __init__(self, pipeline: Pipeline, call: Call) -> None:
-        super().__init__()
-        self._pipeline, self._call = pipeline, call
+    thinking: str
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await while_connected(receive, self._count(scope, receive, send))
+    harmless = AnthropicBlock.harmless | {"signature"}
 
-    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
-        num_tokens = await self._pipeline.count(self._call)
-        body = msgspec.json.encode(TokenCount(num_tokens))
-        await Response(body, media_type="application/json")(scope, receive, send)
+
+class ToolUseBlock(AnthropicBlock, tag="tool_use", kw_only=True):
+    id: str
+    name: str
+    input: dict[str, Any]
+
+    unsupported: ClassVar = {
+        "caller": Unsupported("only the model makes calls.", ({"type": "direct"},)),
+        "toolset_name": Unsupported("toolsets are not supported."),
+    }
+
+
+class ToolResultBlock(AnthropicBlock, tag="tool_result", kw_only=True):
+    tool_use_id: str
+    content: str | list[TextBlock] = ""
+    is_error: bool = False
+    """Puts `Error: ` before the content."""
+
+    variants: ClassVar = {"content": Variants({"text": TextBlock}, _REFUSED)}
+    unsupported: ClassVar = {"toolset_name": Unsupported("toolsets are not supported.")}
+
+
+class AnthropicMessage(RequestObject, kw_only=True):
+    role: str
+    """user, assistant, or system."""
+    content: str | list[TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock]
+    """Texts are joined by line breaks."""
+
+    variants: ClassVar = {
+        "content": Variants(
+            {"text": TextBlock, "thinking": ThinkingBlock, "tool_use": ToolUseBlock, "tool_result": ToolResultBlock},
+            _REFUSED,
+        )
+    }
+
+
+def to_template(system: str | Sequence[TextBlock], messages: Sequence[AnthropicMessage]) -> list[dict[str, Any]]:
+    """Return the messages as chat templates take them. Consecutive messages of one role are merged, as Anthropic does.
+
+    Raises BadRequest for a block in a message with the wrong role, and for calls and results that don't match.
+    """
+    turns: list[dict[str, Any]] = []
+    if system:
+        turns.append({"role": "system", "content": join_text(system)})
+    for i, message in enumerate(messages):
+        if message.role not in _ROLES:
+            raise BadRequest(
+                f"`messages[{i}].role` is {message.role!r:.100}; it accepts user or assistant. Send the results of "
+                "tools as tool_result blocks in a user message.",
+                param=f"messages[{i}].role",
+            )
+        for turn in _turns(message, f"messages[{i}].content"):
+            if turns and turns[-1]["role"] == turn["role"] != "tool":
+                _merge(turns[-1], turn)
+            else:
+                turns.append(turn)
+    _check_pairs(messages)
+    return turns
+
+
+def join_text(content: str | Sequence[TextBlock]) -> str:
+    return content if isinstance(content, str) else "\n".join(block.text for block in content)
+
+
+def _turns(message: AnthropicMessage, path: str) -> list[dict[str, Any]]:
+    """Return the turns of one message: several if it contains tool results."""
+    if isinstance(message.content, str):
+        return [{"role": message.role, "content": message.content}]
+    turns: list[dict[str, Any]] = []
+    for i, block in enumerate(message.content):
+        turn = _turn(block, message.role, f"{path}[{i}]")
+        if turns and turns[-1]["role"] == turn["role"] != "tool":
+            _merge(turns[-1], turn)
+        else:
+            turns.append(turn)
+    return turns or [{"role": message.role, "content": ""}]
+
+
+def _turn(block: TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock, role: str, path: str) -> dict[str, Any]:
+    match block:
+        case TextBlock():
+            return {"role": role, "content": block.text}
+        case ToolResultBlock() if role == "user":
+            content = join_text(block.content)
+            return {
+                "role": "tool",
+                "tool_call_id": block.tool_use_id,
+                "content": f"Error: {content}" if block.is_error else content,
+            }
+        case ToolUseBlock() if role == "assistant":
+            function = {"name": block.name, "arguments": block.input}
+            return {
+                "role": role,
+                "content": "",
+                "tool_calls": [{"id": block.id, "type": "function", "function": function}],
+            }
+        case ThinkingBlock() if role == "assistant":
+            return {"role": role, "content": "", "reasoning_content": block.thinking}
+    kind = block.__struct_config__.tag
+    owner = "user" if kind == "tool_result" else "assistant"
+    raise BadRequest(
+        f"`{path}` is a {kind} block in a message with the role {role}; only {owner} messages may have it.", param=path
+    )
+
+
+def _check_pairs(messages: Sequence[AnthropicMessage]) -> None:
+    """Check that every call has its result in the next user message, and every result its call."""
+    waiting: dict[str, str] = {}
+    """The path of each call that has no result yet, by id."""
+    for i, message in enumerate(messages):
+        blocks = [message.content] if isinstance(message.content, str) else message.content
+        for j, block in enumerate(blocks):
+            path = f"messages[{i}].content[{j}]"
+            if isinstance(block, ToolResultBlock):
+                if block.tool_use_id not in waiting:
+                    known = ", ".join(waiting) or "none"
+                    raise BadRequest(
+                        f"`{path}` is the result of {block.tool_use_id!r:.100}, but no call before it has this id and "
+                        f"no result yet. Calls without a result: {known:.500}.",
+                        param=f"{path}.tool_use_id",
+                    )
+                del waiting[block.tool_use_id]
+            elif waiting and not (isinstance(block, ToolUseBlock) and message.role == "assistant"):
+                raise _missing_result(waiting)
+            elif isinstance(block, ToolUseBlock):
+                if block.id in waiting:
+                    raise BadRequest(
+                        f"`{path}.id` is {block.id!r:.100}, like that of another call. Give every call its own id.",
+                        param=path,
+                    )
+                check_numbers(block.input, f"{path}.input")
+                waiting[block.id] = path
+    if waiting:
+        raise _missing_result(waiting)
+
+
+def _missing_result(waiting: Mapping[str, str]) -> BadRequest:
+    (call_id, path), *_ = waiting.items()
+    return BadRequest(
+        f"`{path}` is a call without a result. Begin the next user message with a tool_result block with the "
+        f"tool_use_id {call_id!r:.100}.",
+        param=path,
+    )
+
+
+def _merge(turn: dict[str, Any], more: dict[str, Any]) -> None:
+    turn["content"] = "\n".join(text for text in (turn["content"], more["content"]) if text)
+    if "reasoning_content" in more:
+        before = turn.get("reasoning_content")
+        turn["reasoning_content"] = f"{before}\n{more['reasoning_content']}" if before else more["reasoning_content"]
+    if "tool_calls" in more:
+        turn["tool_calls"] = [*turn.get("tool_calls", []), *more["tool_calls"]]

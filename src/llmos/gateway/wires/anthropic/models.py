@@ -30,7 +30,7 @@ class AnthropicModels(msgspec.Struct, kw_only=True):
     last_id: str | None
 
 
-def model(name: str, version: ServedModel) -> AnthropicModel:
+def render_model(name: str, version: ServedModel) -> AnthropicModel:
     return AnthropicModel(
         id=name,
         display_name=version.ref,
@@ -46,9 +46,9 @@ def page(models: Sequence[AnthropicModel], query: Mapping[str, str]) -> Anthropi
     ids = [each.id for each in models]
     begin, end = 0, len(ids)
     if after := query.get("after_id"):
-        begin = _place(ids, after, "after_id") + 1
+        begin = _index(ids, after, "after_id") + 1
     if before := query.get("before_id"):
-        end = _place(ids, before, "before_id")
+        end = _index(ids, before, "before_id")
         chosen = models[max(begin, end - limit) : end]
         has_more = end - limit > begin
     else:
@@ -68,7 +68,7 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _place(ids: Sequence[str], id: str, field: str) -> int:
+def _index(ids: Sequence[str], id: str, field: str) -> int:
     if id not in ids:
         raise BadRequest(f"`{field}` is {id!r:.100}, which is none of the models.", param=field)
     return ids.index(id)

@@ -1,4 +1,4 @@
-"""What requests in Ollama's format have in common: names, options, the answer's form, and how long a model stays."""
+"""Request fields that Ollama's APIs share: model, options, format and keep_alive."""
 
 import re
 from collections.abc import Mapping
@@ -7,38 +7,29 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from llmos.core.errors import BadRequest, LLMOSError
+from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, SamplingParams
 from llmos.gateway.calls.call import Sampling
+from llmos.gateway.calls.grammars import json_object, json_schema
 from llmos.gateway.calls.pipeline import Pipeline
+from llmos.gateway.http.fields import CallerFields
 from llmos.gateway.http.requests import Int64, RequestObject, Unsupported
-from llmos.gateway.wires.openai.fields import CallerFields
-from llmos.gateway.wires.openai.response_format import json_object, json_schema
 
 NO_IMAGES = Unsupported("the model reads text only. Leave it out, or describe the picture in words.", ([],))
 
 _DURATION = re.compile(r"[+-]?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h)?)+")
+
 _ALL_THE_ROOM = (-1, -2)
 """What num_predict is where the answer may be as long as the context window has room for."""
 
-_OWN_WORDS = {"max_tokens": "num_predict", "repetition_penalty": "repeat_penalty"}
-"""What Ollama calls the fields that the engine names in its errors."""
-
 _PENALTIES = "the penalties look at the whole prompt and answer. Leave it out."
+
 _ONE_SAMPLER = "it is not among the ways to choose tokens here. Leave it out; temperature, top_p and min_p are."
 
 
-def plain_name(name: str) -> str:
+def strip_latest(name: str) -> str:
     """Return the name without the tag that Ollama's clients write behind one that has none."""
     return name.removesuffix(":latest")
-
-
-def spelled(error: LLMOSError) -> dict[str, str]:
-    """Return the error as Ollama's clients read it, with the fields called as they call them."""
-    message = error.message
-    for ours, theirs in _OWN_WORDS.items():
-        message = message.replace(ours, theirs)
-    return {"error": message}
 
 
 class Options(RequestObject, kw_only=True):
@@ -173,7 +164,7 @@ class RunFields(ModelFields, kw_only=True):
 
     async def check(self, pipeline: Pipeline) -> None:
         """Raises BadRequest for what the model can't do, and ModelNotFound. Of a provider's model nothing is known."""
-        backend = await pipeline.backend(plain_name(self.model))
+        backend = await pipeline.backend(strip_latest(self.model))
         self.options.check_window(backend.served.context_length)
         if self.think and (metadata := await backend.metadata()) is not None and not metadata.supports_thinking:
             raise BadRequest(

@@ -1,20 +1,16 @@
-"""What requests of the Open Inference Protocol say: the tensors that a model takes and gives, and its parameters."""
+"""Request parameters that infer and generate share."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
-import msgspec
-
-from llmos.core.errors import BadRequest, LLMOSError
-from llmos.core.suggest import nearest
-from llmos.deployments.served_model import ServedModel
+from llmos.core.errors import BadRequest
 from llmos.gateway.calls.call import Call, Prompt
-from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, convert
-from llmos.gateway.wires.open_inference.tensors import InputTensor, Tensor, read_tensors
-from llmos.gateway.wires.openai.fields import MAX_CHOICES, SamplingFields
+from llmos.gateway.http.fields import SamplingFields
+from llmos.gateway.http.requests import Int64, Unsupported, convert
 from llmos.security.callers import Caller
 
 TEXT, SAMPLING = "text_input", "sampling_parameters"
+
 OUTPUTS = {
     "text_output": "BYTES",
     "finish_reason": "BYTES",
@@ -59,124 +55,9 @@ class InferParameters(SamplingFields, kw_only=True):
         )
 
 
-class OutputParameters(RequestObject, kw_only=True):
-    binary_data: bool = False
-
-    unsupported: ClassVar = {
-        "classification": Unsupported("text has no classes. Leave it out.", (0,)),
-        "shared_memory_region": Unsupported("the output comes in the answer."),
-        "shared_memory_byte_size": Unsupported("the output comes in the answer."),
-        "shared_memory_offset": Unsupported("the output comes in the answer."),
-    }
-
-
-class RequestedOutput(RequestObject, kw_only=True):
-    name: str
-    parameters: OutputParameters | None = None
-
-    objects: ClassVar = {"parameters": OutputParameters}
-
-
-class InferRequest(RequestObject, kw_only=True):
-    id: str = ""
-    inputs: list[InputTensor]
-    """`text_input`: BYTES of the shape [n] or [n, 1]. `sampling_parameters`: BYTES of one element, a JSON object."""
-    outputs: list[RequestedOutput] | None = None
-    """Without it, all of them."""
-    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
-
-    lists: ClassVar = {"inputs": InputTensor, "outputs": RequestedOutput}
-
-    def texts(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Return the input `text_input`. Raises BadRequest where it isn't there or has another shape."""
-        found = [(i, tensor) for i, tensor in enumerate(tensors) if tensor.name == TEXT]
-        if not found:
-            names = ", ".join(tensor.name for tensor in tensors) or "none"
-            raise BadRequest(f"The input `{TEXT}` is missing; there came {names:.500}.", param="inputs")
-        i, tensor = found[0]
-        if self.inputs[i].datatype != "BYTES":
-            raise BadRequest(f"`inputs[{i}].datatype` of `{TEXT}` must be BYTES.", param=f"inputs[{i}].datatype")
-        if len(tensor.shape) not in (1, 2) or tensor.shape[1:] not in ([], [1]) or not tensor.values:
-            raise BadRequest(
-                f"`inputs[{i}].shape` of `{TEXT}` is {tensor.shape}; it takes [n] or [n, 1] with n from 1 up.",
-                param=f"inputs[{i}].shape",
-            )
-        if len(tensor.values) > MAX_CHOICES:
-            raise BadRequest(
-                f"`{TEXT}` has {len(tensor.values):,} texts; one request takes up to {MAX_CHOICES:,}. Send several.",
-                param=f"inputs[{i}].shape",
-            )
-        return tensor
-
-    def read(self, binary: bytes) -> tuple[Tensor, InferParameters]:
-        """Return the texts and how they are answered. `binary`: what came behind the JSON. Raises BadRequest."""
-        tensors = read_tensors(self.inputs, binary)
-        texts = self.texts(tensors)
-        parameters = dict(self.parameters)
-        for i, tensor in enumerate(tensors):
-            if tensor is texts:
-                continue
-            if len(tensor.values) != 1:
-                raise BadRequest(f"`inputs[{i}].shape` of `{tensor.name}` must be [1].", param=f"inputs[{i}].shape")
-            more = _object(tensor.values[0]) if tensor.name == SAMPLING else {tensor.name: tensor.values[0]}
-            _check_input(tensor.name, i)
-            if twice := sorted(parameters.keys() & more.keys()):
-                raise BadRequest(f"`{twice[0]}` is said twice: as a parameter and in an input.", param=twice[0])
-            parameters |= more
-        return texts, read_parameters(parameters)
-
-    def binary_outputs(self, parameters: InferParameters) -> tuple[list[str], list[str]]:
-        """Return the names of the outputs that are asked for, and of those among them that come as bytes."""
-        if self.outputs is None:
-            return list(OUTPUTS), list(OUTPUTS) if parameters.binary_data_output else []
-        for i, output in enumerate(self.outputs):
-            if output.name not in OUTPUTS:
-                raise BadRequest(
-                    f"There is no output {output.name!r:.100}; there are {', '.join(OUTPUTS)}.",
-                    param=f"outputs[{i}].name",
-                )
-        binary = [
-            output.name
-            for output in self.outputs
-            if (output.parameters.binary_data if output.parameters else parameters.binary_data_output)
-        ]
-        return list(dict.fromkeys(output.name for output in self.outputs)), binary
-
-
-class TextRequest(RequestObject, kw_only=True):
-    id: str = ""
-    text_input: str
-    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
-    """As those of `infer`."""
-
-
 def read_parameters(parameters: dict[str, Any], *, can_stream: bool = False) -> InferParameters:
     """Return the parameters, whose values may be strings, as Triton's vLLM backend takes them. Raises BadRequest."""
     read = convert(parameters, InferParameters, is_text=True)
     if read.stream and not can_stream:
         raise BadRequest("`stream` is for /generate_stream: this gives one answer. Leave it out.", param="stream")
     return read
-
-
-def error_body(error: LLMOSError) -> dict[str, str]:
-    return {"error": error.message}
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        raise BadRequest(f"The input `{SAMPLING}` must hold a JSON object.", param=SAMPLING) from None
-
-
-def _check_input(name: str, place: int) -> None:
-    known = [TEXT, SAMPLING, *InferParameters.__struct_fields__, *InferParameters.unsupported]
-    if name not in known[1:]:
-        near = nearest(name, known, limit=1)
-        advice = f"Did you mean `{near[0]}`?" if near else "Leave it out."
-        raise BadRequest(f"There is no input `{name:.100}`. {advice}", param=f"inputs[{place}].name")
-
-
-def version_number(served: ServedModel) -> str:
-    """Return the protocol's version of a model. A provider's model, which has no number, is its own only version."""
-    return str(served.number or 1)

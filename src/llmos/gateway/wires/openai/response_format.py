@@ -1,24 +1,12 @@
 """Structured output: the fields that constrain an answer's text, and their conversion to a Grammar."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
-
-import msgspec
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar
+from llmos.gateway.calls.grammars import json_object, json_schema, one_of
 from llmos.gateway.http.requests import RequestObject, Unsupported
 from llmos.gateway.wires.openai.fields import StreamFields
-
-
-def json_object(field: str) -> Grammar:
-    """Return the grammar of any JSON object. `field`: the request's field, for error messages."""
-    return Grammar("json_object", field=field)
-
-
-def json_schema(schema: Mapping[str, Any], field: str) -> Grammar:
-    """Return the grammar of JSON that follows the schema. `field`: the request's field, for error messages."""
-    return Grammar("json_schema", msgspec.json.encode(schema).decode(), field)
 
 
 class JSONSchema(RequestObject, kw_only=True):
@@ -70,48 +58,6 @@ class StructuredOutputs(RequestObject, kw_only=True):
         "disable_additional_properties": Unsupported("set `additionalProperties` in the schema.", (False,)),
         "whitespace_pattern": Unsupported("JSON is always written with a space after , and : and no others."),
     }
-
-
-def one_of(
-    field: str,
-    *,
-    schema: Mapping[str, Any] | None,
-    is_json_object: bool,
-    regex: str | None,
-    choice: list[str] | None,
-    lark: str | None,
-) -> Grammar:
-    """Return the grammar for the one constraint that is given. Raises BadRequest for none, and for several."""
-    asked = [
-        *([json_schema(schema, field)] if schema is not None else []),
-        *([json_object(field)] if is_json_object else []),
-        *([Grammar("regex", regex, field)] if regex is not None else []),
-        *([Grammar("choice", msgspec.json.encode(choice).decode(), field)] if choice is not None else []),
-        *([Grammar("lark", lark, field)] if lark is not None else []),
-    ]
-    if len(asked) != 1:
-        raise BadRequest(f"`{field}` accepts exactly one of its fields; {len(asked)} are given.", param=field)
-    return asked[0]
-
-
-class Format(RequestObject, kw_only=True):
-    """A constraint on the text. Exactly one of these must be given."""
-
-    json_schema: dict[str, Any] | None = None
-    json_object: bool = False
-    regex: str | None = None
-    choice: list[str] | None = None
-    lark: str | None = None
-
-    def grammar(self) -> Grammar:
-        return one_of(
-            "format",
-            schema=self.json_schema,
-            is_json_object=self.json_object,
-            regex=self.regex,
-            choice=self.choice,
-            lark=self.lark,
-        )
 
 
 class FormatFields(StreamFields, kw_only=True):

@@ -15,8 +15,7 @@ from llmos.data.responses import KeptResponses
 from llmos.engine.messages import Delta, Grammar, ToolCallDelta, Tools
 from llmos.gateway.app import create_app
 from llmos.gateway.services import Services
-from llmos.gateway.wires.openai.responses.answers import Response, ResponseEvent
-from llmos.gateway.wires.openai.responses.responses import ResponseItems
+from llmos.gateway.wires.openai.responses.answers import Response, ResponseEvent, ResponseItems
 from llmos.security.callers import owner
 from support.databases import KINDS
 from support.scripted import KEY, FakePool, token

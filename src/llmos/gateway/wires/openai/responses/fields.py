@@ -10,10 +10,12 @@ from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, Tools
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_conversation, check_functions
+from llmos.gateway.calls.grammars import json_object, json_schema
+from llmos.gateway.http.fields import SamplingFields
 from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, Variants
-from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED, SamplingFields
-from llmos.gateway.wires.openai.response_format import json_object, json_schema
-from llmos.gateway.wires.openai.responses.items import INPUT_ITEMS, Conversation, InputItem, Item, check_calls
+from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED
+from llmos.gateway.wires.openai.responses.items import INPUT_ITEMS, InputItem, Item, check_calls
+from llmos.gateway.wires.openai.responses.messages import Conversation
 from llmos.gateway.wires.openai.tools import FunctionDefinition, ToolChoice, make_tools, to_function
 from llmos.security.callers import Caller
 
@@ -108,7 +110,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
     prompt_cache_key: str | None = None
     safety_identifier: str | None = None
     store: bool = True
-    """Keep the response for 30 days."""
+    """StoreResponse the response for 30 days."""
     stream: bool = False
     stream_options: ResponseStreamOptions | None = None
     reasoning: ReasoningOptions | None = None

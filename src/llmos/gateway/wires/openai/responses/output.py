@@ -12,7 +12,7 @@ Event = dict[str, Any]
 """An event without its sequence_number."""
 
 
-class Output:
+class OutputItems:
     """The items of one answer, in the order in which the model produced them."""
 
     def __init__(self, *, wants_logprobs: bool) -> None:

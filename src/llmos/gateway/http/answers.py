@@ -1,0 +1,40 @@
+"""Parts of answers that several APIs share: usage and log probabilities."""
+
+import msgspec
+
+from llmos.gateway.calls.answer import Answer
+from llmos.gateway.calls.embedding import Embeddings
+
+
+class PromptTokensDetails(msgspec.Struct):
+    cached_tokens: int
+    """The tokens of the prompt that were found in the prefix cache, from an earlier request with the same beginning."""
+
+
+class Usage(msgspec.Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+
+
+def usage(answer: Answer) -> Usage:
+    """Return the tokens that the answer has used so far."""
+    num_prompt, num_completion = answer.num_prompt_tokens, answer.num_completion_tokens
+    details = PromptTokensDetails(answer.num_cached_tokens)
+    return Usage(num_prompt, num_completion, num_prompt + num_completion, details)
+
+
+def finite(logprob: float) -> float:
+    """Return the log probability as JSON can represent it: -9999 for minus infinity, as OpenAI sends it."""
+    return max(logprob, -9999.0)
+
+
+class EmbeddingUsage(msgspec.Struct):
+    prompt_tokens: int
+    """Computed for all texts, control tokens and prompts included."""
+    total_tokens: int
+
+
+def embedding_usage(embeddings: Embeddings) -> EmbeddingUsage:
+    return EmbeddingUsage(embeddings.num_prompt_tokens, embeddings.num_prompt_tokens)

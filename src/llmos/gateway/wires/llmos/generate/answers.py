@@ -1,0 +1,34 @@
+"""The answer of POST /llmos/v1/generate, and the events of its stream."""
+
+from typing import Literal
+
+import msgspec
+
+from llmos.engine.messages import FinishReason
+from llmos.gateway.http.answers import Usage
+
+
+class GeneratedAnswer(msgspec.Struct, kw_only=True):
+    id: str
+    object: Literal["answer"] = "answer"
+    text: str
+    model: str
+    """The name that was asked."""
+    version: str
+    """The Version that really answered, such as smollm2@1."""
+    digest: str | None
+    """null for a model that a provider runs."""
+    finish_reason: FinishReason
+    usage: Usage
+
+
+class GeneratedPiece(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One event of a stream. The fields after the text are in the last one."""
+
+    id: str
+    text: str
+    model: str | None = None
+    version: str | None = None
+    digest: str | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None

@@ -1,0 +1,46 @@
+"""Rendering of a generated answer, complete or streamed."""
+
+from collections.abc import AsyncGenerator
+
+from llmos.gateway.calls.answer import Answer
+from llmos.gateway.http import sse
+from llmos.gateway.http.answers import usage
+from llmos.gateway.http.sse import AnswerRenderer
+from llmos.gateway.wires.llmos.generate.answers import GeneratedAnswer, GeneratedPiece
+
+
+class GenerateRenderer(AnswerRenderer):
+    """Spells an answer as a GeneratedAnswer, or as GeneratedPiece events."""
+
+    async def whole(self, answer: Answer) -> bytes:
+        (choice,) = await answer.whole()
+        return sse.encode(
+            GeneratedAnswer(
+                id=answer.id,
+                text=choice.text,
+                model=answer.call.model,
+                version=answer.served.ref,
+                digest=answer.served.digest,
+                finish_reason=choice.finish_reason,
+                usage=usage(answer),
+            )
+        )
+
+    async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
+        opening = b'data: {"id":%b,"text":' % sse.encode(answer.id)
+        async for delta in answer.deltas:
+            if delta.finish_reason is None:
+                if delta.text:
+                    yield opening + sse.encode(delta.text) + b"}\n\n"
+                continue
+            yield sse.event(
+                GeneratedPiece(
+                    id=answer.id,
+                    text=delta.text,
+                    model=answer.call.model,
+                    version=answer.served.ref,
+                    digest=answer.served.digest,
+                    finish_reason=delta.finish_reason,
+                    usage=usage(answer),
+                )
+            )

@@ -1,0 +1,49 @@
+"""POST /v1/rerank, in the format that Cohere and Jina share: orders documents by their similarity to a query."""
+
+import asyncio
+
+from fastapi import APIRouter, Request
+
+from llmos.gateway.calls.embedding import EmbedCall, cosines
+from llmos.gateway.calls.pipeline import Pipeline
+from llmos.gateway.http import openapi, sse
+from llmos.gateway.http.answers import embedding_usage
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.requests import parse_body
+from llmos.gateway.http.sse import WorkResponse
+from llmos.gateway.wires.llmos.rerank.answers import RerankAnswer, Reranked, RerankedDocument
+from llmos.gateway.wires.llmos.rerank.fields import RerankRequest
+from llmos.security.permissions import Permission
+
+router = APIRouter()
+
+
+@router.post(
+    "/v1/rerank",
+    tags=["inference"],
+    summary="Put documents in the order in which they answer a query",
+    openapi_extra=openapi.body(
+        RerankRequest,
+        {"model": "minilm", "query": "What is a river?", "documents": ["A stream of water.", "A tax on land."]},
+    ),
+    responses=openapi.answers(RerankAnswer),
+)
+@requires(Permission.INFERENCE)
+async def rerank(request: Request) -> WorkResponse:
+    asked = await parse_body(request, RerankRequest)
+    call, pipeline = asked.call(caller_of(request)), services_of(request).pipeline
+    return WorkResponse(lambda: _rerank(pipeline, asked, call))
+
+
+async def _rerank(pipeline: Pipeline, asked: RerankRequest, call: EmbedCall) -> bytes:
+    embeddings = await pipeline.embed(call)
+    query, *documents = embeddings.vectors
+    scores = await asyncio.to_thread(cosines, [query] * len(documents), documents)
+    # Of equals, the earlier one first.
+    order = sorted(range(len(scores)), key=lambda i: -scores[i])[: asked.top_n]
+    texts = asked.texts()
+    results = [Reranked(i, scores[i], RerankedDocument(texts[i]) if asked.return_documents else None) for i in order]
+    return sse.encode(
+        RerankAnswer(id=embeddings.id, model=embeddings.served.ref, results=results, usage=embedding_usage(embeddings))
+    )

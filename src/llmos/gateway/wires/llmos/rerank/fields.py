@@ -1,0 +1,56 @@
+"""The request of POST /v1/rerank."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from llmos.core.errors import BadRequest
+from llmos.gateway.calls.embedding import MAX_INPUTS, EmbedCall, check_inputs
+from llmos.gateway.http.fields import TextsFields
+from llmos.gateway.http.requests import RequestObject, Unsupported
+from llmos.security.callers import Caller
+
+
+class Document(RequestObject):
+    text: str
+
+
+class RerankRequest(TextsFields, kw_only=True):
+    query: str
+    documents: list[str | Document]
+    """2,047 at most."""
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    """Return so many of them only, the best. Without it, all."""
+    return_documents: bool = False
+    """Return their texts, too."""
+
+    lists: ClassVar = {"documents": Document}
+    unsupported: ClassVar = {
+        "max_tokens_per_doc": Unsupported("`truncate_prompt_tokens` leaves out the end of texts."),
+        "max_chunks_per_doc": Unsupported("a document is one text. Leave it out."),
+        "rank_fields": Unsupported("a document has one field, its text. Leave it out."),
+    }
+
+    def texts(self) -> list[str]:
+        return [each if isinstance(each, str) else each.text for each in self.documents]
+
+    def call(self, caller: Caller) -> EmbedCall:
+        """Raises BadRequest for what the types alone can't tell."""
+        texts = [self.query, *self.texts()]
+        names = ["query", *(f"documents[{i}]" for i in range(len(self.documents)))]
+        if not self.documents:
+            raise BadRequest("`documents` is empty: send at least one text.", param="documents")
+        if len(texts) > MAX_INPUTS:
+            raise BadRequest(
+                f"`documents` has {len(self.documents):,} texts; a call takes {MAX_INPUTS - 1:,}. Split them.",
+                param="documents",
+            )
+        return EmbedCall(
+            model=self.model,
+            inputs=check_inputs([*texts], names),
+            names=names,
+            truncate_to=self.truncate_to(),
+            num_queries=1,
+            caller=self.on_behalf_of(caller),
+            id_prefix="rerank",
+        )

@@ -1,0 +1,24 @@
+"""The answer of POST /v1/score."""
+
+from typing import Literal
+
+import msgspec
+
+from llmos.gateway.http.answers import EmbeddingUsage
+
+
+class Score(msgspec.Struct):
+    index: int
+    score: float
+    """The cosine of the two texts' vectors."""
+    object: Literal["score"] = "score"
+
+
+class ScoreList(msgspec.Struct, kw_only=True):
+    id: str
+    object: Literal["list"] = "list"
+    created: int
+    model: str
+    """The Version that really answered, such as minilm@1."""
+    data: list[Score]
+    usage: EmbeddingUsage

@@ -1,0 +1,51 @@
+"""POST /v1/score, in vLLM's format: the similarity of pairs of texts."""
+
+import asyncio
+
+from fastapi import APIRouter, Request
+
+from llmos.gateway.calls.embedding import EmbedCall, cosines
+from llmos.gateway.calls.pipeline import Pipeline
+from llmos.gateway.http import openapi, sse
+from llmos.gateway.http.answers import embedding_usage
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.requests import parse_body
+from llmos.gateway.http.sse import WorkResponse
+from llmos.gateway.wires.llmos.score.answers import Score, ScoreList
+from llmos.gateway.wires.llmos.score.fields import ScoreRequest
+from llmos.security.permissions import Permission
+
+router = APIRouter()
+
+
+@router.post(
+    "/v1/score",
+    tags=["inference"],
+    summary="Say how alike texts are",
+    openapi_extra=openapi.body(
+        ScoreRequest, {"model": "minilm", "text_1": "A river.", "text_2": ["A stream of water.", "A tax on land."]}
+    ),
+    responses=openapi.answers(ScoreList),
+)
+@requires(Permission.INFERENCE)
+async def score(request: Request) -> WorkResponse:
+    asked = await parse_body(request, ScoreRequest)
+    call, pipeline = asked.call(caller_of(request)), services_of(request).pipeline
+    return WorkResponse(lambda: _score(pipeline, call))
+
+
+async def _score(pipeline: Pipeline, call: EmbedCall) -> bytes:
+    embeddings = await pipeline.embed(call)
+    num_firsts = call.num_queries or 0
+    firsts, seconds = embeddings.vectors[:num_firsts], embeddings.vectors[num_firsts:]
+    scores = await asyncio.to_thread(cosines, firsts * len(seconds) if num_firsts == 1 else firsts, seconds)
+    return sse.encode(
+        ScoreList(
+            id=embeddings.id,
+            created=embeddings.created,
+            model=embeddings.served.ref,
+            data=[Score(i, each) for i, each in enumerate(scores)],
+            usage=embedding_usage(embeddings),
+        )
+    )

@@ -1,0 +1,45 @@
+"""The request of POST /v1/score."""
+
+from llmos.core.errors import BadRequest
+from llmos.gateway.calls.embedding import MAX_INPUTS, EmbedCall, check_inputs
+from llmos.gateway.http.fields import TextsFields
+from llmos.security.callers import Caller
+
+
+class ScoreRequest(TextsFields, kw_only=True):
+    text_1: str | list[str]
+    """One text, which is compared with all of text_2, or as many as there."""
+    text_2: str | list[str]
+
+    def call(self, caller: Caller) -> EmbedCall:
+        """Raises BadRequest for what the types alone can't tell."""
+        firsts, seconds = _texts(self.text_1, "text_1"), _texts(self.text_2, "text_2")
+        if len(firsts) not in (1, len(seconds)):
+            raise BadRequest(
+                f"`text_1` has {len(firsts):,} texts and `text_2` {len(seconds):,}; send one text_1, or as many.",
+                param="text_1",
+            )
+        if len(firsts) + len(seconds) > MAX_INPUTS:
+            raise BadRequest(
+                f"There are {len(firsts) + len(seconds):,} texts; a call takes {MAX_INPUTS:,}. Split them.",
+                param="text_2",
+            )
+        names = [name for _, name in firsts + seconds]
+        return EmbedCall(
+            model=self.model,
+            inputs=check_inputs([text for text, _ in firsts + seconds], names),
+            names=names,
+            truncate_to=self.truncate_to(),
+            num_queries=len(firsts),
+            caller=self.on_behalf_of(caller),
+            id_prefix="score",
+        )
+
+
+def _texts(value: str | list[str], field: str) -> list[tuple[str, str]]:
+    """The texts, each with its name."""
+    if isinstance(value, str):
+        return [(value, field)]
+    if not value:
+        raise BadRequest(f"`{field}` is empty: send at least one text.", param=field)
+    return [(text, f"{field}[{i}]") for i, text in enumerate(value)]

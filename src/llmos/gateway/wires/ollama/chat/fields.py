@@ -1,0 +1,59 @@
+"""The request of POST /api/chat."""
+
+from typing import Any, ClassVar, Literal
+
+import msgspec
+from msgspec import field
+
+from llmos.engine.messages import Tools
+from llmos.gateway.calls.call import Call, Prompt
+from llmos.gateway.calls.conversation import check_functions
+from llmos.gateway.http.requests import RequestObject
+from llmos.gateway.wires.ollama.chat.messages import OllamaMessage, to_template
+from llmos.gateway.wires.ollama.fields import RunFields, strip_latest
+from llmos.security.callers import Caller
+
+
+class OllamaFunction(RequestObject, kw_only=True):
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """A JSON schema."""
+    strict: bool = False
+
+
+class OllamaTool(RequestObject, kw_only=True):
+    function: OllamaFunction
+    type: Literal["function"] = "function"
+
+    harmless = frozenset({"items"})
+    objects: ClassVar = {"function": OllamaFunction}
+
+
+class OllamaChatRequest(RunFields, kw_only=True):
+    messages: list[OllamaMessage] = field(default_factory=list)
+    """Without any, the model is loaded, or stopped where keep_alive is 0."""
+    tools: list[OllamaTool] = field(default_factory=list)
+
+    lists: ClassVar = {"messages": OllamaMessage, "tools": OllamaTool}
+
+    def call(self, caller: Caller) -> Call:
+        """Raises BadRequest for what the types alone can't tell."""
+        functions = [msgspec.to_builtins(tool.function) for tool in self.tools]
+        check_functions(functions)
+        return Call(
+            model=strip_latest(self.model),
+            prompts=[Prompt(messages=to_template(self.messages), continues=self._continues)],
+            sampling=self.sampling(),
+            grammar=self.grammar(),
+            tools=Tools(functions=functions) if functions else None,
+            template_options=self.template_options(),
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
+            id_prefix="ollama",
+        )
+
+    @property
+    def _continues(self) -> bool:
+        """Where the assistant has the last word, the model goes on with it."""
+        return self.messages[-1].role == "assistant" and not self.messages[-1].tool_calls

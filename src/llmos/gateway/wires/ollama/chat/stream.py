@@ -1,0 +1,34 @@
+"""Rendering of an answer of POST /api/chat, complete or streamed."""
+
+from collections.abc import AsyncGenerator
+
+from llmos.gateway.calls.answer import Answer, ToolCall, add_tool_call
+from llmos.gateway.wires.ollama.answers import answer_fields, final_fields
+from llmos.gateway.wires.ollama.chat.answers import OllamaChatAnswer, render_message
+from llmos.gateway.wires.ollama.stream import LineRenderer, encode_line
+
+
+class OllamaChatRenderer(LineRenderer):
+    """Spells an answer as one OllamaChatAnswer, or as a line for each of its pieces."""
+
+    async def whole(self, answer: Answer) -> bytes:
+        (choice,) = await answer.whole()
+        message = render_message(choice.text, choice.reasoning, choice.tool_calls)
+        fields = answer_fields(answer, choice.logprobs) | final_fields(answer, choice.finish_reason)
+        return encode_line(OllamaChatAnswer(**fields, message=message))
+
+    async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
+        calls: list[ToolCall] = []
+        num_told = 0
+        async for delta in answer.deltas:
+            for call in delta.tool_calls:
+                add_tool_call(calls, call)
+            # A call is told when it is whole: its arguments are an object here.
+            num_whole = len(calls) if delta.finish_reason else max(0, len(calls) - 1)
+            whole, num_told = calls[num_told:num_whole], num_whole
+            if delta.text or delta.reasoning or delta.logprobs or whole:
+                message = render_message(delta.text, delta.reasoning, whole)
+                yield encode_line(OllamaChatAnswer(**answer_fields(answer, delta.logprobs), message=message))
+            if delta.finish_reason is not None:
+                fields = answer_fields(answer, []) | final_fields(answer, delta.finish_reason)
+                yield encode_line(OllamaChatAnswer(**fields, message=render_message()))

@@ -1,0 +1,76 @@
+"""POST /api/embed, and its deprecated form /api/embeddings."""
+
+import time
+
+from fastapi import APIRouter, Request
+
+from llmos.gateway.calls import embedding
+from llmos.gateway.calls.embedding import EmbedCall
+from llmos.gateway.calls.pipeline import Pipeline
+from llmos.gateway.http import openapi, sse
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.requests import parse_body
+from llmos.gateway.http.sse import WorkResponse
+from llmos.gateway.wires.ollama.embed.answers import OllamaVector, OllamaVectors
+from llmos.gateway.wires.ollama.embed.fields import EmbedFields, OllamaEmbeddingsRequest, OllamaEmbedRequest
+from llmos.security.permissions import Permission
+
+router = APIRouter(tags=["ollama"])
+
+
+@router.post(
+    "/api/embed",
+    summary="Turn texts into vectors, for Ollama's clients",
+    openapi_extra=openapi.body(OllamaEmbedRequest, {"model": "minilm", "input": ["A river.", "A stream of water."]}),
+    responses=openapi.answers(OllamaVectors),
+)
+@requires(Permission.INFERENCE)
+async def ollama_embed(request: Request) -> WorkResponse:
+    asked = await parse_body(request, OllamaEmbedRequest)
+    pipeline, call = services_of(request).pipeline, asked.call(caller_of(request))
+    must_unload = _check_unload(asked, call)
+
+    async def work() -> bytes:
+        return sse.encode(await _vectors(pipeline, call, must_unload))
+
+    return WorkResponse(work)
+
+
+@router.post(
+    "/api/embeddings",
+    summary="Turn a text into a vector, for Ollama's older clients",
+    openapi_extra=openapi.body(OllamaEmbeddingsRequest, {"model": "minilm", "prompt": "A river."}),
+    responses=openapi.answers(OllamaVector),
+)
+@requires(Permission.INFERENCE)
+async def ollama_embeddings(request: Request) -> WorkResponse:
+    asked = await parse_body(request, OllamaEmbeddingsRequest)
+    pipeline, call = services_of(request).pipeline, asked.call(caller_of(request))
+    must_unload = _check_unload(asked, call)
+
+    async def work() -> bytes:
+        return sse.encode(OllamaVector((await _vectors(pipeline, call, must_unload)).embeddings[0]))
+
+    return WorkResponse(work)
+
+
+def _check_unload(asked: EmbedFields, call: EmbedCall) -> bool:
+    """Return whether the model is to be unloaded afterwards. Raises PermissionDenied if the caller may not do that."""
+    if asked.must_unload:
+        call.caller.check(Permission.DEPLOYMENTS_WRITE)
+    return asked.must_unload
+
+
+async def _vectors(pipeline: Pipeline, call: EmbedCall, must_unload: bool) -> OllamaVectors:
+    began = time.perf_counter()
+    embeddings = await pipeline.embed(call)
+    if must_unload:
+        await pipeline.unload(call.model, call.caller)
+    return OllamaVectors(
+        model=embeddings.served.ref,
+        embeddings=[embedding.floats(vector) for vector in embeddings.vectors],
+        total_duration=round((time.perf_counter() - began) * 1e9),
+        load_duration=round(embeddings.attempt.loading_seconds * 1e9),
+        prompt_eval_count=embeddings.num_prompt_tokens,
+    )

@@ -1,0 +1,41 @@
+"""The requests of POST /api/embed and /api/embeddings."""
+
+from typing import Annotated, ClassVar
+
+from llmos.gateway.calls.embedding import EmbedCall, inputs_of
+from llmos.gateway.http.requests import Int64
+from llmos.gateway.wires.ollama.fields import ModelFields, strip_latest
+from llmos.security.callers import Caller
+
+
+class EmbedFields(ModelFields, kw_only=True):
+    # Of the options, none changes a vector.
+    harmless: ClassVar = frozenset({"options"})
+
+
+class OllamaEmbedRequest(EmbedFields, kw_only=True):
+    input: str | list[str]
+    """A text, or a list of texts: 2,048 at most."""
+    truncate: bool = False
+    """Leave out the end of a text that is too long. Without it, that is an error which says by how much."""
+    dimensions: Annotated[int, Int64] | None = None
+    """So many of each vector's numbers, the first ones."""
+
+    def call(self, caller: Caller) -> EmbedCall:
+        inputs, names = inputs_of(self.input, "input")
+        return EmbedCall(
+            model=strip_latest(self.model),
+            inputs=inputs,
+            names=names,
+            dimensions=self.dimensions,
+            truncate_to=0 if self.truncate else None,
+            caller=self.on_behalf_of(caller),
+        )
+
+
+class OllamaEmbeddingsRequest(EmbedFields, kw_only=True):
+    prompt: str
+
+    def call(self, caller: Caller) -> EmbedCall:
+        inputs, names = inputs_of(self.prompt, "prompt")
+        return EmbedCall(model=strip_latest(self.model), inputs=inputs, names=names, caller=self.on_behalf_of(caller))

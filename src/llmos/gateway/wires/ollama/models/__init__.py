@@ -1,0 +1,1 @@
+"""/api/tags, show, ps, copy and delete."""

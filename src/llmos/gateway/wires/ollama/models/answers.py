@@ -1,0 +1,108 @@
+"""Descriptions of models in the answers of /api/tags, show and ps."""
+
+from typing import Any
+
+import msgspec
+
+from llmos.deployments.served_model import ServedModel
+from llmos.engine.architectures import is_encoder
+from llmos.engine.checkpoint.metadata import Metadata
+
+REMOTE = "remote"
+"""The family and the format of a model that a provider runs."""
+
+NEVER = "9999-12-31T23:59:59Z"
+"""When a model that runs is unloaded by itself."""
+
+
+class ModelDetails(msgspec.Struct, kw_only=True):
+    parent_model: str = ""
+    format: str
+    family: str
+    families: list[str]
+    parameter_size: str
+    quantization_level: str
+
+
+class OllamaModel(msgspec.Struct, kw_only=True):
+    name: str
+    """A Route or a model, and the tag that Ollama's clients expect."""
+    model: str
+    modified_at: str
+    size: int
+    digest: str
+    details: ModelDetails
+
+
+class OllamaModels(msgspec.Struct):
+    models: list[OllamaModel]
+
+
+class ShownModel(msgspec.Struct, kw_only=True, omit_defaults=True):
+    license: str = ""
+    template: str = ""
+    """The chat template, in Jinja."""
+    parameters: str = ""
+    """How tokens are chosen where a request doesn't say, a line each."""
+    details: ModelDetails
+    model_info: dict[str, Any]
+    capabilities: list[str]
+    modified_at: str
+
+
+class RunningModel(msgspec.Struct, kw_only=True):
+    name: str
+    model: str
+    size: int
+    """Bytes of memory: the weights, and a full KV cache."""
+    digest: str
+    details: ModelDetails
+    expires_at: str
+    size_vram: int
+    context_length: int
+
+
+class RunningModels(msgspec.Struct):
+    models: list[RunningModel]
+
+
+def model_info_of(version: ServedModel, metadata: Metadata) -> dict[str, Any]:
+    """What the files say, and what is known of every model, whatever they say."""
+    known = {
+        "general.architecture": version.family,
+        "general.parameter_count": version.parameters,
+        f"{version.family}.context_length": version.context_length,
+    }
+    return dict(metadata.facts) | {key: value for key, value in known.items() if value is not None}
+
+
+def capabilities_of(version: ServedModel, metadata: Metadata) -> list[str]:
+    if is_encoder(version.family or REMOTE):
+        return ["embedding"]
+    can_chat = metadata.template is not None
+    can = {"completion": True, "tools": can_chat, "thinking": metadata.supports_thinking}
+    return [name for name, is_so in can.items() if is_so]
+
+
+def details_of(version: ServedModel) -> ModelDetails:
+    return ModelDetails(
+        format=version.format or REMOTE,
+        family=version.family or REMOTE,
+        families=[version.family or REMOTE],
+        parameter_size=_parameter_size(version.parameters),
+        quantization_level=version.quantization or "",
+    )
+
+
+def digest_of(version: ServedModel) -> str:
+    """Empty for a model that a provider runs."""
+    return (version.digest or "").removeprefix("sha256:")
+
+
+def _parameter_size(num_parameters: int | None) -> str:
+    """134515008 -> "134.52M". Empty where it isn't known."""
+    if num_parameters is None:
+        return ""
+    if num_parameters >= 1_000_000_000:
+        return f"{num_parameters / 1e9:.1f}B"
+    return f"{num_parameters / 1e6:.2f}M"

@@ -1,0 +1,158 @@
+"""/api/tags, show, ps, copy and delete: the models and their names."""
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+
+from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, NotFound
+from llmos.deployments.removing import remove
+from llmos.gateway.calls.pipeline import Pipeline
+from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.requests import parse_body
+from llmos.gateway.services import Services
+from llmos.gateway.wires.ollama.fields import strip_latest
+from llmos.gateway.wires.ollama.models.answers import (
+    NEVER,
+    REMOTE,
+    OllamaModel,
+    OllamaModels,
+    RunningModel,
+    RunningModels,
+    ShownModel,
+    capabilities_of,
+    details_of,
+    digest_of,
+    model_info_of,
+)
+from llmos.gateway.wires.ollama.models.fields import CopyRequest, ModelRequest
+from llmos.security.permissions import Permission
+
+router = APIRouter(prefix="/api", tags=["ollama"])
+
+
+@router.get(
+    "/tags", summary="List the names that answer, for Ollama's clients", responses=openapi.answers(OllamaModels)
+)
+@requires(Permission.INFERENCE)
+async def ollama_tags(request: Request) -> Response:
+    return json_response(OllamaModels(await asyncio.to_thread(_all, services_of(request))))
+
+
+@router.post(
+    "/show",
+    summary="Describe a model, for Ollama's clients",
+    openapi_extra=openapi.body(ModelRequest, {"model": "dialogue"}),
+    responses=openapi.answers(ShownModel),
+)
+@requires(Permission.MODELS_READ)
+async def ollama_show(request: Request) -> Response:
+    name = (await parse_body(request, ModelRequest)).model_name()
+    return json_response(await _show(services_of(request).pipeline, name))
+
+
+@router.get("/ps", summary="List what runs, for Ollama's clients", responses=openapi.answers(RunningModels))
+@requires(Permission.DEPLOYMENTS_READ)
+async def ollama_ps(request: Request) -> Response:
+    services = services_of(request)
+    running = []
+    for replica in services.pool.status():
+        if replica.ready is None or replica.state not in ("ready", "stuck"):
+            continue
+        try:
+            version = await asyncio.to_thread(services.routes.resolve_primary, replica.version)
+        except ModelNotFound:
+            continue  # It was removed while it ran, and goes with its last answer.
+        running.append(
+            RunningModel(
+                name=version.ref,
+                model=version.ref,
+                size=replica.ready.weight_bytes + replica.ready.kv_bytes,
+                digest=digest_of(version),
+                details=details_of(version),
+                expires_at=NEVER,
+                size_vram=0,
+                context_length=replica.ready.context_length,
+            )
+        )
+    return json_response(RunningModels(running))
+
+
+@router.post(
+    "/copy",
+    summary="Give a model a further name, for Ollama's clients",
+    openapi_extra=openapi.body(CopyRequest, {"source": "dialogue", "destination": "my-model"}),
+)
+@requires(Permission.MODELS_WRITE)
+async def ollama_copy(request: Request) -> Response:
+    """The name is a Route to the Version that the source leads to now: no bytes are copied."""
+    asked = await parse_body(request, CopyRequest)
+    services = services_of(request)
+    found = await asyncio.to_thread(services.routes.resolve_primary, strip_latest(asked.source))
+    await asyncio.to_thread(
+        services.routes.set, strip_latest(asked.destination), found.ref, actor=caller_of(request).actor
+    )
+    return Response(status_code=200)
+
+
+@router.delete(
+    "/delete",
+    summary="Remove a Route or a model, for Ollama's clients",
+    openapi_extra=openapi.body(ModelRequest, {"model": "a-model"}),
+)
+@requires(Permission.MODELS_WRITE)
+async def ollama_delete(request: Request) -> Response:
+    """A Route goes alone; a model with its Versions, and the files that no other needs. Those that run are stopped."""
+    name = (await parse_body(request, ModelRequest)).model_name()
+    services = services_of(request)
+    if name in {route.name for route in await asyncio.to_thread(services.routes.list)}:
+        await asyncio.to_thread(services.routes.remove, name, actor=caller_of(request).actor)
+        return Response(status_code=200)
+    try:
+        removed = await asyncio.to_thread(remove, services.registry, name, actor=caller_of(request).actor)
+    except BadRequest:
+        raise NotFound(f"There is no model {name[:80]!r}.", param="model") from None
+    for version in removed.versions:
+        await services.pipeline.stop(version, caller_of(request))
+    return Response(status_code=200)
+
+
+def _all(services: Services) -> list[OllamaModel]:
+    """Every Route that leads somewhere, then every model."""
+    models: dict[str, OllamaModel] = {}
+    for name in [route.name for route in services.routes.list()] + [each.model for each in services.registry.list()]:
+        try:
+            version = services.routes.resolve_primary(name)
+        except LLMOSError:
+            continue  # A Route to a model that was removed: asking for it says so.
+        models[name] = OllamaModel(
+            name=f"{name}:latest",
+            model=f"{name}:latest",
+            modified_at=version.created_at.isoformat(),
+            size=version.size_bytes or 0,
+            digest=digest_of(version),
+            details=details_of(version),
+        )
+    return list(models.values())
+
+
+async def _show(pipeline: Pipeline, name: str) -> ShownModel:
+    backend = await pipeline.backend(name)
+    served, metadata = backend.served, await backend.metadata()
+    if metadata is None:
+        return ShownModel(
+            details=details_of(served),
+            model_info={"general.architecture": REMOTE, "general.source": served.source},
+            capabilities=["completion", "tools"],
+            modified_at=served.created_at.isoformat(),
+        )
+    return ShownModel(
+        license=served.license or "",
+        template=metadata.template or "",
+        parameters="\n".join(f"{field} {value:g}" for field, value in served.sampling.items()),
+        details=details_of(served),
+        model_info=model_info_of(served, metadata),
+        capabilities=capabilities_of(served, metadata),
+        modified_at=served.created_at.isoformat(),
+    )

@@ -1,0 +1,25 @@
+"""The requests of /api/show, copy and delete."""
+
+from llmos.core.errors import BadRequest
+from llmos.gateway.http.requests import RequestObject
+from llmos.gateway.wires.ollama.fields import strip_latest
+
+
+class ModelRequest(RequestObject, kw_only=True):
+    model: str = ""
+    """A Route, a model, or a reference to one Version of it; `NAME:latest` is NAME."""
+    name: str = ""
+    """The older name of this field."""
+
+    harmless = frozenset({"verbose"})
+
+    def model_name(self) -> str:
+        """Raises BadRequest where nothing is named."""
+        if not (self.model or self.name):
+            raise BadRequest("`model` is missing.", param="model")
+        return strip_latest(self.model or self.name)
+
+
+class CopyRequest(RequestObject, kw_only=True):
+    source: str
+    destination: str

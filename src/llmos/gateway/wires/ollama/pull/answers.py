@@ -1,0 +1,29 @@
+"""The progress lines of POST /api/pull."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from llmos.core.jobs.jobs import Step
+from llmos.models.store import StoredFile
+
+
+class PullProgress(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A line of a stream; the last one's status is `success`."""
+
+    status: str
+    digest: str = ""
+    total: int = 0
+    completed: int = 0
+
+
+def render_progress(step: Step, files: Sequence[StoredFile]) -> PullProgress:
+    """Ollama's clients draw a bar for each digest: an archive is told under that of the largest file in it."""
+    if step.label.startswith("checking "):
+        return PullProgress(status="verifying sha256 digest")
+    if step.num_total is None or not files:
+        return PullProgress(status=step.label)
+    digests = {file.name: file.digest for file in files}
+    digest = digests.get(step.label, max(files, key=lambda file: file.size).digest)
+    short = digest.removeprefix("sha256:")[:12]
+    return PullProgress(status=f"pulling {short}", digest=digest, total=step.num_total, completed=step.num_done)

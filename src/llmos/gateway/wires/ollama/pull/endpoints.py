@@ -1,0 +1,29 @@
+"""POST /api/pull: gets a model of the catalog."""
+
+from fastapi import APIRouter, Request, Response
+
+from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.requests import parse_body
+from llmos.gateway.wires.ollama.pull.answers import PullProgress
+from llmos.gateway.wires.ollama.pull.fields import PullRequest
+from llmos.gateway.wires.ollama.pull.stream import PullResponse
+from llmos.gateway.wires.ollama.stream import MEDIA_TYPE
+from llmos.security.permissions import Permission
+
+router = APIRouter()
+
+
+@router.post(
+    "/api/pull",
+    tags=["ollama"],
+    summary="Get a model of the catalog, for Ollama's clients",
+    openapi_extra=openapi.body(PullRequest, {"model": "smollm2", "stream": False}),
+    responses=openapi.answers(PullProgress, PullProgress, MEDIA_TYPE),
+)
+@requires(Permission.MODELS_WRITE)
+async def ollama_pull(request: Request) -> Response:
+    asked = await parse_body(request, PullRequest)
+    actor = caller_of(request).actor
+    return PullResponse(services_of(request), asked.model_name(), actor, stream=asked.stream)

@@ -1,0 +1,46 @@
+"""GET /api/version and /, by which clients detect a server, and endpoints of Ollama that LLMOS does not have."""
+
+from fastapi import APIRouter, Request, Response
+
+from llmos import __version__
+from llmos.core.errors import BadRequest
+from llmos.gateway.http import openapi
+from llmos.gateway.http.error_formats import ErrorFormat
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import json_response
+from llmos.gateway.wires.ollama.errors import error_body
+from llmos.gateway.wires.ollama.server.answers import SPOKEN_VERSION, OllamaVersion
+from llmos.security.permissions import Permission
+
+router = APIRouter(tags=["ollama"])
+
+error_format = ErrorFormat(paths=("/api/",), render=lambda error, _: error_body(error))
+
+_IMPORT = "Models come in with `llmos import PATH --name NAME` on the machine that serves"
+
+_ELSEWHERE = {
+    "/api/create": f"{_IMPORT}; what else a Modelfile says goes with each request, as `system` and `options`.",
+    "/api/push": "There is no library to push to: models stay on the machine that serves.",
+    "/api/blobs/{digest}": f"{_IMPORT}, and their files with them.",
+}
+
+
+@router.get("/api/version", summary="Say which of Ollama's APIs is spoken", responses=openapi.answers(OllamaVersion))
+@requires(Permission.INFERENCE)
+async def ollama_version() -> Response:
+    return json_response(OllamaVersion(SPOKEN_VERSION, __version__))
+
+
+@router.get("/", include_in_schema=False)
+@requires(Permission.INFERENCE)
+async def ollama_heartbeat() -> Response:
+    return Response(b"LLMOS is running.", media_type="text/plain")
+
+
+@router.post("/api/create", include_in_schema=False)
+@router.post("/api/push", include_in_schema=False)
+@router.post("/api/blobs/{digest}", include_in_schema=False)
+@requires(Permission.INFERENCE)
+async def ollama_elsewhere(request: Request) -> Response:
+    path = request.scope["route"].path
+    raise BadRequest(f"POST {path} is not supported. {_ELSEWHERE[path]}")

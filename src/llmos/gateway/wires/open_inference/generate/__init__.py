@@ -1,0 +1,1 @@
+"""POST /v2/models/{model}/generate."""

@@ -1,0 +1,56 @@
+"""The answer of POST /v2/models/{model}/infer, rendered as output tensors."""
+
+from typing import Any
+
+import msgspec
+from fastapi import Response
+
+from llmos.gateway.calls.answer import Answer
+from llmos.gateway.wires.open_inference.fields import OUTPUTS, InferParameters
+from llmos.gateway.wires.open_inference.infer.fields import InferRequest
+from llmos.gateway.wires.open_inference.infer.tensors import OutputTensor, Tensor, write_tensors
+from llmos.gateway.wires.open_inference.versions import version_number
+
+HEADER_LENGTH = "inference-header-content-length"
+
+
+class InferAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    id: str = ""
+    """The request's own."""
+    model_name: str
+    model_version: str
+    """The Version that really answered."""
+    outputs: list[OutputTensor]
+    parameters: dict[str, int]
+    """num_cached_tokens: of the inputs' tokens, those that earlier requests had left."""
+
+
+class InferRenderer:
+    """Spells an answer as output tensors."""
+
+    def __init__(self, asked: InferRequest, texts: Tensor, parameters: InferParameters) -> None:
+        self._asked, self._texts = asked, texts
+        self._wanted, self._binary = asked.binary_outputs(parameters)
+
+    async def whole(self, answer: Answer) -> Response:
+        choices = await answer.whole()
+        values: dict[str, list[Any]] = {
+            "text_output": [choice.text for choice in choices],
+            "finish_reason": [choice.finish_reason for choice in choices],
+            "num_input_tokens": answer.num_prompt_tokens_of,
+            "num_output_tokens": answer.num_completion_tokens_of,
+        }
+        wanted = [(name, OUTPUTS[name], values[name]) for name in self._wanted]
+        outputs, data = write_tensors(wanted, self._texts.shape, self._binary)
+        head = msgspec.json.encode(
+            InferAnswer(
+                id=self._asked.id,
+                model_name=answer.served.model,
+                model_version=version_number(answer.served),
+                outputs=outputs,
+                parameters={"num_cached_tokens": answer.num_cached_tokens},
+            )
+        )
+        if not self._binary:
+            return Response(head, media_type="application/json")
+        return Response(head + data, headers={HEADER_LENGTH: str(len(head))}, media_type="application/octet-stream")

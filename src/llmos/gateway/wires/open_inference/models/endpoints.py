@@ -1,0 +1,55 @@
+"""/v2/models/{model}: the state of a model, and its metadata."""
+
+from fastapi import APIRouter, Request, Response
+
+from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.wires.open_inference.models.answers import TENSORS, ModelMetadata, ModelReady
+from llmos.gateway.wires.open_inference.versions import find_version, version_numbers
+from llmos.security.permissions import Permission
+
+router = APIRouter(prefix="/v2/models", tags=["open inference"])
+
+
+@router.get("/{model}", summary="Say what a model takes and gives", responses=openapi.answers(ModelMetadata))
+@requires(Permission.INFERENCE)
+async def get_model_metadata(request: Request, model: str) -> Response:
+    return await _metadata(request, model, None)
+
+
+@router.get(
+    "/{model}/versions/{version}",
+    summary="Say what a Version takes and gives",
+    responses=openapi.answers(ModelMetadata),
+)
+@requires(Permission.INFERENCE)
+async def get_version_metadata(request: Request, model: str, version: str) -> Response:
+    return await _metadata(request, model, version)
+
+
+@router.get("/{model}/ready", summary="Can it answer?", responses=openapi.answers(ModelReady))
+@requires(Permission.INFERENCE)
+async def is_model_ready(request: Request, model: str) -> Response:
+    return await _readiness(request, model, None)
+
+
+@router.get("/{model}/versions/{version}/ready", summary="Can it answer?", responses=openapi.answers(ModelReady))
+@requires(Permission.INFERENCE)
+async def is_version_ready(request: Request, model: str, version: str) -> Response:
+    return await _readiness(request, model, version)
+
+
+async def _metadata(request: Request, model: str, number: str | None) -> Response:
+    version = await find_version(services_of(request), model, number)
+    versions = [number] if number else await version_numbers(services_of(request), version)
+    return json_response(ModelMetadata(name=model, versions=versions, **TENSORS))
+
+
+async def _readiness(request: Request, model: str, number: str | None) -> Response:
+    """A model that isn't loaded is ready: its first request loads it. One that fails or is stuck isn't."""
+    services = services_of(request)
+    version = await find_version(services, model, number)
+    states = {replica.version: replica.state for replica in services.pool.status()}
+    is_ready = states.get(version.ref, "stopped") in ("ready", "stopped") and not services.readiness.is_draining
+    return json_response(ModelReady(model, is_ready), 200 if is_ready else 503)

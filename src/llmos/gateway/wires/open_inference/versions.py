@@ -1,0 +1,36 @@
+"""Versions of a model, by the number in a request's path."""
+
+import asyncio
+
+from llmos.core.errors import NotFound
+from llmos.deployments.served_model import ServedModel
+from llmos.gateway.services import Services
+
+
+def version_number(served: ServedModel) -> str:
+    """Return the protocol's version of a model. A provider's model, which has no number, is its own only version."""
+    return str(served.number or 1)
+
+
+async def find_version(services: Services, model: str, number: str | None) -> ServedModel:
+    """Raises NotFound where there is no such Version."""
+    found = await asyncio.to_thread(services.routes.resolve_primary, model)
+    if number is None or number == version_number(found):
+        return found
+    versions = await version_numbers(services, found)
+    if number not in versions:
+        raise NotFound(f"{found.model} has no version {number!r:.50}; it has {', '.join(versions)}.", param="version")
+    return await asyncio.to_thread(services.routes.resolve_primary, f"{found.model}@{number}")
+
+
+async def version_reference(services: Services, model: str, number: str) -> str:
+    """Return what to ask for: the one Version, where the model has several."""
+    found = await find_version(services, model, number)
+    return model if found.number is None else found.ref
+
+
+async def version_numbers(services: Services, found: ServedModel) -> list[str]:
+    if found.number is None:
+        return [version_number(found)]
+    versions = await asyncio.to_thread(services.registry.list)
+    return [str(each.number) for each in versions if each.model == found.model]

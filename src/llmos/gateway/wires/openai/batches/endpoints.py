@@ -1,0 +1,73 @@
+"""/v1/batches: files of requests, processed while no live call waits."""
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+
+from llmos.gateway.http import openapi
+from llmos.gateway.http.errors import known_paths
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.requests import parse_body, parse_query
+from llmos.gateway.wires.openai.batches.answers import BatchObject, BatchObjects, render_batch
+from llmos.gateway.wires.openai.batches.fields import ENDPOINTS, BatchQuery, BatchRequest, check_batch
+from llmos.security.permissions import Permission
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+
+@router.post(
+    "",
+    summary="Have a file of requests answered",
+    openapi_extra=openapi.body(
+        BatchRequest,
+        {"input_file_id": "file-123", "endpoint": "/v1/chat/completions", "completion_window": "24h"},
+    ),
+    responses=openapi.answers(BatchObject),
+)
+@requires(Permission.BATCHES_WRITE)
+async def create_batch(request: Request) -> Response:
+    asked = await parse_body(request, BatchRequest)
+    check_batch(asked, [path for path in ENDPOINTS if path in known_paths(request.app)])
+    batch = await asyncio.to_thread(
+        services_of(request).batches.create,
+        caller_of(request).project,
+        endpoint=asked.endpoint,
+        input_file_id=asked.input_file_id,
+        labels=asked.metadata,
+    )
+    return json_response(render_batch(batch))
+
+
+@router.get("", summary="List your batches", responses=openapi.answers(BatchObjects))
+@requires(Permission.BATCHES_READ)
+async def list_batches(request: Request) -> Response:
+    """The newest first. Takes `after` and `limit`."""
+    query = parse_query(request, BatchQuery)
+    page = await asyncio.to_thread(
+        services_of(request).batches.list, caller_of(request).project, after=query.after, limit=query.limit
+    )
+    batches = [render_batch(batch) for batch in page.items]
+    return json_response(
+        BatchObjects(
+            data=batches,
+            first_id=batches[0].id if batches else None,
+            last_id=batches[-1].id if batches else None,
+            has_more=page.has_more,
+        )
+    )
+
+
+@router.get("/{batch_id}", summary="Say how far a batch is", responses=openapi.answers(BatchObject))
+@requires(Permission.BATCHES_READ)
+async def get_batch(request: Request, batch_id: str) -> Response:
+    batch = await asyncio.to_thread(services_of(request).batches.get, caller_of(request).project, batch_id)
+    return json_response(render_batch(batch))
+
+
+@router.post("/{batch_id}/cancel", summary="Cancel a batch", responses=openapi.answers(BatchObject))
+@requires(Permission.BATCHES_WRITE)
+async def cancel_batch(request: Request, batch_id: str) -> Response:
+    """What was answered stays. It is `cancelling` until its files are written, and then `cancelled`."""
+    batch = await asyncio.to_thread(services_of(request).batches.cancel, caller_of(request).project, batch_id)
+    return json_response(render_batch(batch))

@@ -1,0 +1,107 @@
+"""The answer of POST /v1/chat/completions, and the events of its stream."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from llmos.engine.messages import FinishReason
+from llmos.gateway.calls.answer import ToolCall, WholeChoice
+from llmos.gateway.http.answers import Usage
+from llmos.gateway.wires.openai.answers import TokenLogprobs
+
+
+class AnswerFunction(msgspec.Struct):
+    name: str
+    arguments: str
+    """A JSON object, complete unless finish_reason is `length`."""
+
+
+class AnswerToolCall(msgspec.Struct):
+    id: str
+    function: AnswerFunction
+    type: Literal["function"] = "function"
+
+
+def render_calls(calls: Sequence[ToolCall]) -> list[AnswerToolCall]:
+    """Return the calls of a complete answer."""
+    return [AnswerToolCall(call.id, AnswerFunction(call.name, call.arguments)) for call in calls]
+
+
+class ChunkFunction(msgspec.Struct):
+    arguments: str
+    name: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChunkToolCall(msgspec.Struct):
+    """A piece of a call. The first piece has the id, type and name; later pieces extend the arguments."""
+
+    index: int
+    function: ChunkFunction
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    type: Literal["function"] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChoiceLogprobs(msgspec.Struct):
+    content: list[TokenLogprobs]
+    refusal: None = None
+
+
+class AnswerMessage(msgspec.Struct):
+    content: str | None
+    """null where the answer is calls alone."""
+    role: Literal["assistant"] = "assistant"
+    refusal: None = None
+    reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
+    """What the model thought before it answered, where its template sets that apart."""
+    tool_calls: list[AnswerToolCall] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChatChoice(msgspec.Struct):
+    index: int
+    message: AnswerMessage
+    logprobs: ChoiceLogprobs | None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(msgspec.Struct, kw_only=True):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    """The Version that really answered, such as smollm2@1."""
+    system_fingerprint: str
+    choices: list[ChatChoice]
+    usage: Usage
+
+
+class ChunkDelta(msgspec.Struct, omit_defaults=True):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ChunkToolCall] = []
+
+
+class ChunkChoice(msgspec.Struct):
+    index: int
+    delta: ChunkDelta
+    logprobs: ChoiceLogprobs | None
+    finish_reason: FinishReason | None
+
+
+class ChatCompletionChunk(msgspec.Struct, kw_only=True):
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChunkChoice]
+    usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
+
+
+def render_message(choice: WholeChoice) -> AnswerMessage:
+    return AnswerMessage(
+        None if choice.tool_calls and not choice.text else choice.text,
+        reasoning_content=choice.reasoning or msgspec.UNSET,
+        tool_calls=render_calls(choice.tool_calls) if choice.tool_calls else msgspec.UNSET,
+    )

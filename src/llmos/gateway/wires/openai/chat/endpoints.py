@@ -1,0 +1,34 @@
+"""POST /v1/chat/completions."""
+
+from fastapi import APIRouter, Request
+
+from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.requests import parse_body
+from llmos.gateway.http.sse import AnswerResponse
+from llmos.gateway.wires.openai.chat.answers import ChatCompletion, ChatCompletionChunk
+from llmos.gateway.wires.openai.chat.fields import ChatRequest
+from llmos.gateway.wires.openai.chat.stream import ChatRenderer
+from llmos.security.permissions import Permission
+
+router = APIRouter()
+
+
+@router.post(
+    "/v1/chat/completions",
+    tags=["inference"],
+    summary="Answer a conversation",
+    openapi_extra=openapi.body(
+        ChatRequest, {"model": "dialogue", "messages": [{"role": "user", "content": "What is an operating system?"}]}
+    ),
+    responses=openapi.answers(ChatCompletion, ChatCompletionChunk),
+)
+@requires(Permission.INFERENCE)
+async def create_chat_completion(request: Request) -> AnswerResponse:
+    chat = await parse_body(request, ChatRequest)
+    call = chat.call(caller_of(request))
+    renderer = ChatRenderer(
+        wants_logprobs=chat.logprobs, wants_usage_event=chat.wants_usage_event, may_call=call.tools is not None
+    )
+    return AnswerResponse(services_of(request).pipeline, call, renderer, stream=chat.stream)

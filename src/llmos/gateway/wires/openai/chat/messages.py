@@ -1,0 +1,102 @@
+"""Messages in OpenAI's chat format, and their conversion to the dicts that chat templates take."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from llmos.core.errors import BadRequest
+from llmos.gateway.calls.conversation import check_conversation, read_arguments
+from llmos.gateway.http.requests import RequestObject, Unsupported
+
+TEXT_ONLY = "this server supports text only."
+
+_TOOLS_INSTEAD = "it is deprecated. Send `tool_calls`, and their results as messages with the role tool."
+
+
+class ContentPart(msgspec.Struct):
+    type: str
+    """`text`; other types are rejected."""
+    text: str | None = None
+
+
+class CalledFunction(RequestObject, kw_only=True):
+    name: str
+    arguments: str
+    """A JSON object, as a string."""
+
+    harmless = frozenset({"parsed_arguments"})
+
+
+class MessageToolCall(RequestObject, kw_only=True):
+    id: str
+    type: str = "function"
+    function: CalledFunction | None = None
+
+    harmless = frozenset({"index"})
+    objects: ClassVar = {"function": CalledFunction}
+    unsupported: ClassVar = {"custom": Unsupported("functions are the only tools.")}
+
+
+class Message(RequestObject, kw_only=True):
+    role: str
+    """system, developer (a synonym of system), user, assistant or tool."""
+    content: str | list[ContentPart] | None = None
+    """Parts are joined by line breaks. An assistant message may have `tool_calls` instead."""
+    name: str | None = None
+    tool_calls: list[MessageToolCall] = msgspec.field(default_factory=list)
+    """The calls that an assistant message made."""
+    tool_call_id: str | None = None
+    """The call whose result a tool message is."""
+    reasoning_content: str | None = None
+    """The assistant's reasoning. The model's chat template decides whether the model sees it again."""
+
+    harmless = frozenset({"annotations", "parsed"})
+    lists: ClassVar = {"tool_calls": MessageToolCall}
+    unsupported: ClassVar = {
+        "function_call": Unsupported(_TOOLS_INSTEAD),
+        "refusal": Unsupported("the model reads text only. Put the refusal into `content`."),
+        "audio": Unsupported(TEXT_ONLY),
+    }
+
+
+def to_template(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Return the messages as chat templates take them. Raises BadRequest for an invalid conversation."""
+    conversation = [_to_template(message, f"messages[{i}]") for i, message in enumerate(messages)]
+    check_conversation(conversation)
+    return conversation
+
+
+def _to_template(message: Message, path: str) -> dict[str, Any]:
+    if message.role == "function":
+        raise BadRequest(f"`{path}.role` is 'function': {_TOOLS_INSTEAD}", param=f"{path}.role")
+    role = "system" if message.role == "developer" else message.role
+    content = None if message.content is None else _text(message.content, f"{path}.content")
+    converted: dict[str, Any] = {"role": role, "content": content}
+    if message.tool_calls:
+        converted["tool_calls"] = [
+            _call_to_template(call, f"{path}.tool_calls[{j}]") for j, call in enumerate(message.tool_calls)
+        ]
+    for name in ("name", "tool_call_id", "reasoning_content"):
+        if (value := getattr(message, name)) is not None:
+            converted[name] = value
+    return converted
+
+
+def _call_to_template(call: MessageToolCall, path: str) -> dict[str, Any]:
+    converted: dict[str, Any] = {"id": call.id, "type": call.type}
+    if call.function is not None:
+        arguments = read_arguments(call.function.arguments, f"{path}.function.arguments")
+        converted["function"] = {"name": call.function.name, "arguments": arguments}
+    return converted
+
+
+def _text(content: str | list[ContentPart], path: str) -> str:
+    if isinstance(content, str):
+        return content
+    for i, part in enumerate(content):
+        if part.type != "text":
+            raise BadRequest(f"`{path}[{i}]` has the type {part.type!r}: {TEXT_ONLY}", param=f"{path}[{i}].type")
+        if part.text is None:
+            raise BadRequest(f"`{path}[{i}].text` is missing.", param=f"{path}[{i}].text")
+    return "\n".join(part.text or "" for part in content)

@@ -1,0 +1,102 @@
+"""Rendering of an answer as a chat completion, complete or streamed."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+from llmos.engine.messages import Delta, TokenLogprob, ToolCallDelta
+from llmos.gateway.calls.answer import Answer
+from llmos.gateway.http import sse
+from llmos.gateway.http.answers import usage
+from llmos.gateway.http.sse import AnswerRenderer
+from llmos.gateway.wires.openai.answers import token_logprobs
+from llmos.gateway.wires.openai.chat.answers import (
+    ChatChoice,
+    ChatCompletion,
+    ChoiceLogprobs,
+    ChunkFunction,
+    ChunkToolCall,
+    render_message,
+)
+from llmos.gateway.wires.openai.stream import EventFrame
+
+
+def render_call_deltas(calls: Sequence[ToolCallDelta]) -> list[ChunkToolCall]:
+    """Return what one step added to the calls, as an event sends it."""
+    return [
+        ChunkToolCall(call.index, ChunkFunction(call.arguments, call.name), call.id, "function")
+        if call.id
+        else ChunkToolCall(call.index, ChunkFunction(call.arguments))
+        for call in calls
+    ]
+
+
+def _is_empty(delta: Delta) -> bool:
+    is_silent = not (delta.text or delta.reasoning or delta.tool_calls or delta.logprobs)
+    return is_silent and delta.finish_reason is None
+
+
+class ChatRenderer(AnswerRenderer):
+    """Spells an answer as chat.completion, or as chat.completion.chunk events."""
+
+    def __init__(self, *, wants_logprobs: bool, wants_usage_event: bool, may_call: bool) -> None:
+        self._wants_logprobs = wants_logprobs
+        self._wants_usage_event = wants_usage_event
+        self._may_call = may_call
+
+    async def whole(self, answer: Answer) -> bytes:
+        choices = await answer.whole()
+        completion = ChatCompletion(
+            id=answer.id,
+            created=answer.created,
+            model=answer.served.ref,
+            system_fingerprint=answer.fingerprint,
+            choices=[
+                ChatChoice(i, render_message(choice), self._logprobs(choice.logprobs), choice.finish_reason)
+                for i, choice in enumerate(choices)
+            ],
+            usage=usage(answer),
+        )
+        return sse.encode(completion)
+
+    async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
+        # Spelled by hand: only the index, the text and the logprobs change from one event to the next.
+        frame = EventFrame(answer, "chat.completion.chunk", wants_usage_event=self._wants_usage_event)
+        opening, closing = frame.opening, frame.closing
+        started: set[int] = set()
+        async for delta in answer.deltas:
+            choice = opening + b'{"index":%d,"delta":' % delta.index
+            chunk = b""
+            # What the answer is, calls or text, isn't known before the first of either.
+            if delta.index not in started and not (self._may_call and _is_empty(delta)):
+                started.add(delta.index)
+                content = b"null" if delta.tool_calls and not delta.text else b'""'
+                chunk = b'%b{"role":"assistant","content":%b},"logprobs":null,"finish_reason":null}%b' % (
+                    choice, content, closing,
+                )  # fmt: skip
+            logprobs = sse.encode(self._logprobs(delta.logprobs)) if self._wants_logprobs else b"null"
+            for added in self._added(delta):
+                chunk += b'%b%b,"logprobs":%b,"finish_reason":null}%b' % (choice, added, logprobs, closing)
+                logprobs = b"null"
+            if delta.finish_reason is not None:
+                chunk += b'%b{},"logprobs":null,"finish_reason":"%b"}%b' % (
+                    choice, delta.finish_reason.encode(), closing,
+                )  # fmt: skip
+            if chunk:  # A step that completed no character adds nothing.
+                yield chunk
+        if self._wants_usage_event:
+            yield frame.usage_event(answer)
+
+    def _added(self, delta: Delta) -> list[bytes]:
+        """Return what the delta adds to the message, in the order in which models say it."""
+        parts = []
+        if delta.reasoning:
+            parts.append(b'{"reasoning_content":%b}' % sse.encode(delta.reasoning))
+        if delta.text:
+            parts.append(b'{"content":%b}' % sse.encode(delta.text))
+        if delta.tool_calls:
+            parts.append(b'{"tool_calls":%b}' % sse.encode(render_call_deltas(delta.tool_calls)))
+        if delta.logprobs and not parts:
+            parts.append(b"{}" if self._may_call else b'{"content":""}')
+        return parts
+
+    def _logprobs(self, tokens: Sequence[TokenLogprob]) -> ChoiceLogprobs | None:
+        return ChoiceLogprobs(token_logprobs(tokens)) if self._wants_logprobs else None

@@ -1,0 +1,33 @@
+"""POST /v1/completions: continues texts or tokens, without a chat template."""
+
+from fastapi import APIRouter, Request
+
+from llmos.gateway.http import openapi
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.requests import parse_body
+from llmos.gateway.http.sse import AnswerResponse
+from llmos.gateway.wires.openai.completions.answers import Completion
+from llmos.gateway.wires.openai.completions.fields import CompletionRequest
+from llmos.gateway.wires.openai.completions.stream import CompletionRenderer
+from llmos.security.permissions import Permission
+
+router = APIRouter()
+
+
+@router.post(
+    "/v1/completions",
+    tags=["inference"],
+    summary="Continue a text",
+    openapi_extra=openapi.body(CompletionRequest, {"model": "dialogue", "prompt": "The meaning of life is"}),
+    responses=openapi.answers(Completion, Completion),
+)
+@requires(Permission.INFERENCE)
+async def create_completion(request: Request) -> AnswerResponse:
+    completion = await parse_body(request, CompletionRequest)
+    renderer = CompletionRenderer(
+        wants_logprobs=completion.logprobs is not None, wants_usage_event=completion.wants_usage_event
+    )
+    return AnswerResponse(
+        services_of(request).pipeline, completion.call(caller_of(request)), renderer, stream=completion.stream
+    )

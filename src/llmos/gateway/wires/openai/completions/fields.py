@@ -1,0 +1,84 @@
+"""The request of POST /v1/completions."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from llmos.core.errors import BadRequest
+from llmos.gateway.calls.call import Call, Prompt
+from llmos.gateway.http.fields import MAX_CHOICES
+from llmos.gateway.http.requests import Int64, Unsupported
+from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED, StreamOptions, TokenId
+from llmos.gateway.wires.openai.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
+from llmos.security.callers import Caller
+
+
+class CompletionRequest(FormatFields, kw_only=True):
+    model: str
+    """A Route or a model: GET /v1/models lists them."""
+    prompt: str | list[str | TokenId | list[TokenId]]
+    """A text, a list of texts, a list of tokens, or a list of such lists. Each prompt gets n choices."""
+    max_tokens: Annotated[int, Int64] = 16
+    echo: bool = False
+    """Put the prompt in front of the answer."""
+    logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    """That many of the likeliest tokens at each place, with the chosen one."""
+    best_of: int | None = None
+    """Nothing but n: choices are not ranked."""
+
+    harmless = HARMLESS
+    objects: ClassVar = {"stream_options": StreamOptions, **FORMAT_OBJECTS}
+    unsupported: ClassVar = {
+        **UNSUPPORTED,
+        **OLDER_NAMES,
+        "suffix": Unsupported("the model can't write towards a given end. Leave it out.", ("",)),
+    }
+
+    def call(self, caller: Caller) -> Call:
+        """Raises BadRequest for what the types alone can't tell."""
+        self.check_stream()
+        prompts = _prompts(self.prompt)
+        if len(prompts) * self.n > MAX_CHOICES:
+            raise BadRequest(
+                f"{len(prompts):,} prompts with {self.n} choices each are more than {MAX_CHOICES:,}. Split them.",
+                param="prompt",
+            )
+        if self.best_of not in (None, self.n):
+            raise BadRequest("`best_of` must equal `n`: choices are not ranked. Leave it out.", param="best_of")
+        if self.echo and self.logprobs is not None:
+            raise BadRequest(
+                "`echo` and `logprobs` don't go together: a prompt's tokens get no logprobs.", param="echo"
+            )
+        sampling = self.sampling(max_tokens=self.max_tokens, n=self.n, logprobs=self.logprobs)
+        return Call(
+            model=self.model,
+            prompts=prompts,
+            sampling=sampling,
+            grammar=self.grammar(),
+            echo=self.echo,
+            caller=self.on_behalf_of(caller),
+            cache_salt=self.cache_salt,
+            id_prefix="cmpl",
+        )
+
+
+def _prompts(prompt: str | list[str | TokenId | list[TokenId]]) -> list[Prompt]:
+    if isinstance(prompt, str):
+        return [Prompt(text=prompt)]
+    if not prompt:
+        raise BadRequest("`prompt` is empty: send a text, or tokens.", param="prompt")
+    tokens = [each for each in prompt if isinstance(each, int)]
+    if len(tokens) == len(prompt):
+        return [Prompt(tokens=tokens)]
+    if tokens:
+        raise BadRequest(
+            "`prompt` mixes tokens with whole prompts: send a list of tokens, or a list of prompts.", param="prompt"
+        )
+    for i, each in enumerate(prompt):
+        if each == []:
+            raise BadRequest(f"`prompt[{i}]` is empty: send at least one token.", param=f"prompt[{i}]")
+    return [
+        Prompt(text=each) if isinstance(each, str) else Prompt(tokens=list(each))
+        for each in prompt
+        if not isinstance(each, int)
+    ]

@@ -1,0 +1,126 @@
+"""/v1/files: the input and output files of batches."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import FileResponse, Response
+
+from llmos.core.errors import BadRequest
+from llmos.data.files import PURPOSES
+from llmos.gateway.http import openapi
+from llmos.gateway.http.multipart import read_form
+from llmos.gateway.http.permissions import requires
+from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.requests import convert, parse_query
+from llmos.gateway.wires.openai.files.answers import FileDeleted, FileObject, FileObjects, render_file
+from llmos.gateway.wires.openai.files.fields import MAX_FILE_BYTES, FileQuery, FileUpload
+from llmos.security.permissions import Permission
+
+router = APIRouter(prefix="/v1/files", tags=["files"])
+
+_UPLOAD: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "purpose": {"type": "string", "enum": ["batch"]},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("", summary="Upload a file", openapi_extra=_UPLOAD, responses=openapi.answers(FileObject))
+@requires(Permission.FILES_WRITE)
+async def upload_file(request: Request) -> Response:
+    """`file`: requests, one JSON object a line. It goes to the disk as it comes."""
+    services = services_of(request)
+    incoming = await asyncio.to_thread(services.files.begin)
+    is_kept = False
+    try:
+        form = await read_form(request, "file", incoming.write, MAX_FILE_BYTES)
+        # Of a nested field, such as expires_after[seconds], only that it is there counts.
+        fields = {name.partition("[")[0]: value for name, value in form.fields.items()}
+        upload = convert(fields, FileUpload, is_text=True)
+        if upload.purpose != "batch":
+            raise BadRequest(
+                f"`purpose` is {upload.purpose[:80]!r}; this server keeps files for the purpose `batch`.",
+                param="purpose",
+            )
+        file = await asyncio.to_thread(
+            services.files.keep,
+            incoming,
+            tenant=caller_of(request).project,
+            purpose="batch",
+            filename=(form.filename or "").replace("\0", ""),
+        )
+        is_kept = True
+    finally:
+        if not is_kept:
+            incoming.discard()
+    return json_response(render_file(file))
+
+
+@router.get("", summary="List your files", responses=openapi.answers(FileObjects))
+@requires(Permission.FILES_READ)
+async def list_files(request: Request) -> Response:
+    """Takes `purpose`, `after`, `limit` and `order`."""
+    query = parse_query(request, FileQuery)
+    if query.purpose is not None and query.purpose not in PURPOSES:
+        raise BadRequest(
+            f"`purpose` is {query.purpose[:80]!r}; files here have the purpose {' or '.join(PURPOSES)}.",
+            param="purpose",
+        )
+    page = await asyncio.to_thread(
+        services_of(request).files.list,
+        caller_of(request).project,
+        purpose=query.purpose,
+        after=query.after,
+        limit=query.limit,
+        newest_first=query.order == "desc",
+    )
+    files = [render_file(file) for file in page.items]
+    return json_response(
+        FileObjects(
+            data=files,
+            first_id=files[0].id if files else None,
+            last_id=files[-1].id if files else None,
+            has_more=page.has_more,
+        )
+    )
+
+
+@router.get("/{file_id}", summary="Describe a file", responses=openapi.answers(FileObject))
+@requires(Permission.FILES_READ)
+async def get_file(request: Request, file_id: str) -> Response:
+    return json_response(
+        render_file(await asyncio.to_thread(services_of(request).files.get, caller_of(request).project, file_id))
+    )
+
+
+@router.get(
+    "/{file_id}/content",
+    summary="Read a file",
+    response_class=Response,
+    responses={200: {"description": "The bytes", "content": {"application/octet-stream": {}}}},
+)
+@requires(Permission.FILES_READ)
+async def get_file_content(request: Request, file_id: str) -> Response:
+    files = services_of(request).files
+    file = await asyncio.to_thread(files.get, caller_of(request).project, file_id)
+    return FileResponse(files.path(file.id), media_type="application/octet-stream", filename=file.filename)
+
+
+@router.delete("/{file_id}", summary="Delete a file", responses=openapi.answers(FileDeleted))
+@requires(Permission.FILES_WRITE)
+async def delete_file(request: Request, file_id: str) -> Response:
+    await asyncio.to_thread(services_of(request).files.delete, caller_of(request).project, file_id)
+    return json_response(FileDeleted(id=file_id))

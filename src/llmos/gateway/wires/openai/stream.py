@@ -1,0 +1,24 @@
+"""The frame of a stream's events in OpenAI's chat and completions."""
+
+from llmos.gateway.calls.answer import Answer
+from llmos.gateway.http import sse
+from llmos.gateway.http.answers import usage
+
+
+class EventFrame:
+    """The constant parts of a stream's events, encoded once. A choice goes between `opening` and `closing`."""
+
+    def __init__(self, answer: Answer, kind: str, *, wants_usage_event: bool) -> None:
+        head = {
+            "id": answer.id,
+            "object": kind,
+            "created": answer.created,
+            "model": answer.served.ref,
+            "system_fingerprint": answer.fingerprint,
+        }
+        self.opening = b"data: " + sse.encode(head)[:-1] + b',"choices":['
+        self.closing = b'],"usage":null}\n\n' if wants_usage_event else b"]}\n\n"
+
+    def usage_event(self, answer: Answer) -> bytes:
+        """Return the last event, which has the usage and no choice."""
+        return self.opening + b'],"usage":' + sse.encode(usage(answer)) + b"}\n\n"
