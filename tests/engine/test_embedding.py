@@ -65,7 +65,7 @@ def embed(engine: EmbeddingEngine, *inputs, **options) -> np.ndarray:
 
 def test_control_tokens_go_around_a_text_and_none_comes_out_of_it(engine, tiny):
     tokenizer = open_checkpoint(tiny.files()).tokenizer
-    assert tokenizer.frame == ([2], [3])
+    assert tokenizer.affixes == ([2], [3])
     embed(engine, "river streams", "[SEP] river [MASK]")
     first, second = engine._encoder.steps[0]
     assert first == [2, 5, 6, 9, 3]

@@ -92,7 +92,7 @@ def _prompt(request: Embed, spec: EncoderSpec) -> str:
 class _Texts:
     def __init__(self, tokenizer: "Tokenizer", spec: EncoderSpec, prompt: str, limit: int, *, is_cut: bool) -> None:
         self._tokenizer, self._spec, self._prompt, self._limit, self._is_cut = tokenizer, spec, prompt, limit, is_cut
-        self._before, self._behind = tokenizer.frame
+        self._before, self._behind = tokenizer.affixes
         self._room = limit - len(self._before) - len(self._behind)
         if self._room < 1:
             raise BadRequest(

@@ -1,5 +1,5 @@
-"""Small tokenizers of every kind, trained on the spot, as a Hugging Face folder, as GGUF metadata, and as transformers
-sees them; and the real one of SmolLM2."""
+"""Small tokenizers of every kind, trained here, as Hugging Face folders, as GGUF metadata and in transformers; and the
+real tokenizer of SmolLM2."""
 
 import json
 import pydoc_data.topics
@@ -48,7 +48,7 @@ TEXTS = [
     " " * 100 + "\n" * 50,
     "…—–‘’“”•™©®",
 ]
-"""Texts that tokenizers get wrong: Chinese, emoji, code, runs of whitespace, digits, control strings."""
+"""Texts that tokenizers often get wrong: Chinese, emoji, code, runs of whitespace, digits, control strings."""
 
 CONVERSATIONS = [
     [{"role": "user", "content": "Hello"}],
@@ -60,7 +60,7 @@ CONVERSATIONS = [
     ],
     [{"role": "user", "content": ""}],
 ]
-"""Without control strings: what transformers makes of these is what we must make."""
+"""Conversations without control strings, for which the tokens must equal transformers'."""
 
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
@@ -78,7 +78,7 @@ def training_text() -> list[str]:
 
 @dataclass
 class Trained:
-    """One tokenizer in three shapes."""
+    """One tokenizer in three formats."""
 
     metadata: dict[str, Any]
     files: dict[str, Path]
@@ -88,7 +88,7 @@ class Trained:
         return [Tokenizer.from_gguf(self.metadata), Tokenizer.from_files(self.files)]
 
     def expected(self, text: str) -> list[int]:
-        """What transformers makes of plain text in which control strings mean nothing."""
+        """Return transformers' tokens for plain text, in which control strings have no meaning."""
         token_ids: list[int] = self.reference(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return token_ids
 
@@ -102,7 +102,7 @@ def _split(regex: str) -> pre_tokenizers.PreTokenizer:
     )
 
 
-# As the tokenizer.json of the models behind the names have them.
+# The pre-tokenizers in the tokenizer.json of the models with these names.
 BYTE_LEVEL: dict[str, Callable[[tokenizers.Tokenizer], None]] = {
     "gpt-2": lambda it: setattr(it, "pre_tokenizer", pre_tokenizers.ByteLevel(add_prefix_space=False)),
     "smollm": lambda it: setattr(
@@ -130,7 +130,7 @@ def train_byte_level(name: str, folder: Path) -> Trained:
     )
     backend.train_from_iterator(training_text(), trainer)
     backend.add_tokens([AddedToken("<think>", special=False, normalized=False)])
-    return _shapes(backend, folder, {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": name}, bos=0, eos=2)
+    return _in_all_formats(backend, folder, {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": name}, bos=0, eos=2)
 
 
 def train_sentencepiece(folder: Path, prepend_scheme: str = "first") -> Trained:
@@ -140,7 +140,7 @@ def train_sentencepiece(folder: Path, prepend_scheme: str = "first") -> Trained:
     learner.train_from_iterator(training_text(), trainer)
     learnt = sorted(learner.get_vocab().items(), key=lambda item: item[1])
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *(token for token, _ in learnt)]
-    # A piece's score is the worse the later it was learnt, as SentencePiece writes them.
+    # As in SentencePiece files, a piece that was learnt later has a lower score.
     scores = [0.0] * 259 + [-float(rank) for _, rank in learnt]
     tokens += ["<|im_start|>", "<|im_end|>"]
     scores += [0.0, 0.0]
@@ -157,10 +157,10 @@ def train_sentencepiece(folder: Path, prepend_scheme: str = "first") -> Trained:
         [AddedToken(text, special=True, normalized=False) for text in ["<|im_start|>", "<|im_end|>"]]
     )
     metadata = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.scores": scores, "tokenizer.ggml.token_type": types}
-    return _shapes(backend, folder, metadata, bos=1, eos=2, unk=0)
+    return _in_all_formats(backend, folder, metadata, bos=1, eos=2, unk=0)
 
 
-def _shapes(
+def _in_all_formats(
     backend: tokenizers.Tokenizer, folder: Path, metadata: dict[str, Any], *, bos: int, eos: int, unk: int | None = None
 ) -> Trained:
     by_id = sorted(backend.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])

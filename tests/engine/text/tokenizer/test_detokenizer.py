@@ -1,4 +1,4 @@
-"""Streaming: whole characters only, and the pieces joined equal the whole."""
+"""Incremental decoding: only whole characters, and the pieces joined equal the decoding at once."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +24,7 @@ def test_the_pieces_joined_equal_the_decoding_of_any_tokens(gpt2, sentencepiece)
     check()
 
 
-def test_of_real_text_no_piece_holds_half_a_character(gpt2, sentencepiece):
+def test_no_piece_of_real_text_has_half_a_character(gpt2, sentencepiece):
     tokenizers = [gpt2.ours()[0], sentencepiece.ours()[0]]
 
     @settings(deadline=None, max_examples=200)
@@ -39,26 +39,26 @@ def test_of_real_text_no_piece_holds_half_a_character(gpt2, sentencepiece):
     check()
 
 
-def test_an_emoji_of_several_tokens_comes_out_at_its_last(gpt2):
+def test_an_emoji_of_several_tokens_is_released_with_the_last(gpt2):
     tokenizer = gpt2.ours()[0]
     token_ids = tokenizer.encode("\U0001f9ff")
     assert len(token_ids) > 1
     assert stream(tokenizer.detokenizer(), token_ids) == [""] * (len(token_ids) - 1) + ["\U0001f9ff", ""]
 
 
-def test_an_answer_that_ends_inside_a_character_says_so_at_the_end(gpt2):
+def test_an_answer_that_ends_inside_a_character_ends_with_a_replacement_character(gpt2):
     tokenizer = gpt2.ours()[0]
     token_ids = tokenizer.encode("\U0001f9ff")[:-1]
     assert stream(tokenizer.detokenizer(), token_ids) == [""] * len(token_ids) + ["\ufffd"]
 
 
-def test_control_tokens_say_nothing(gpt2):
+def test_control_tokens_have_no_text(gpt2):
     tokenizer = gpt2.ours()[0]
     (end,) = tokenizer.eos_ids - {0}
     assert stream(tokenizer.detokenizer(), [end, *tokenizer.encode("a"), end]) == ["", "a", "", ""]
 
 
-def test_a_number_without_a_token_says_nothing(gpt2):
+def test_an_id_without_a_token_has_no_text(gpt2):
     for tokenizer in gpt2.ours():
         assert stream(tokenizer.detokenizer(), [tokenizer.vocab_size + 5, -1]) == ["", "", ""]
         assert tokenizer.token_bytes(10**6) == b""

@@ -1,4 +1,4 @@
-"""What a Hugging Face folder must hold to make a tokenizer, wherever it keeps it."""
+"""Tokenizers from Hugging Face folders: which files and keys are read, and which errors name what is wrong."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Change = Callable[..., dict[str, Path]]
 
 @pytest.fixture
 def change(gpt2, tmp_path: Path) -> Change:
-    """The files of a folder, with JSON entries replaced (None takes one out) or whole files written."""
+    """Return the files of a folder with entries of tokenizer_config.json replaced (None: removed) or files replaced."""
 
     def change(config: dict[str, Any] | None = None, **files: Any) -> dict[str, Path]:
         paths = dict(gpt2.files)
@@ -33,7 +33,7 @@ def ids(gpt2, *texts: str) -> set[int]:
     return set(gpt2.reference.convert_tokens_to_ids(list(texts)))
 
 
-def test_the_tokens_that_end_an_answer_come_from_every_file_that_names_them(change: Change, gpt2):
+def test_end_tokens_are_collected_from_every_file_that_names_them(change: Change, gpt2):
     files = change(**{"generation_config.json": {"eos_token_id": [7, 8]}, "config.json": {"eos_token_id": 9}})
     assert Tokenizer.from_files(files).eos_ids == {7, 8, 9} | ids(gpt2, "<|im_end|>")
 
@@ -46,7 +46,7 @@ def test_special_tokens_may_be_named_in_the_older_file(change: Change, gpt2):
     assert tokenizer.eos_ids == ids(gpt2, "<|im_end|>")
 
 
-def test_tokens_that_only_the_config_adds_are_added_under_their_numbers(change: Change, gpt2):
+def test_tokens_that_only_the_config_has_are_added_with_their_ids(change: Change, gpt2):
     size = len(gpt2.metadata["tokenizer.ggml.tokens"])
     added = {str(size): {"content": "<tool>", "special": True}, str(size + 1): {"content": "<plain>", "special": False}}
     tokenizer = Tokenizer.from_files(change({"added_tokens_decoder": added}))
@@ -56,7 +56,7 @@ def test_tokens_that_only_the_config_adds_are_added_under_their_numbers(change: 
     assert size + 1 in tokenizer.encode("<plain>")
 
 
-def test_a_token_is_control_if_any_file_says_so(change: Change, gpt2):
+def test_a_token_is_a_control_token_if_any_file_says_so(change: Change, gpt2):
     content = json.loads(gpt2.files["tokenizer.json"].read_text())
     for token in content["added_tokens"]:
         token["special"] = False
@@ -67,8 +67,8 @@ def test_a_token_is_control_if_any_file_says_so(change: Change, gpt2):
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_added_tokens_under_other_numbers_are_refused(change: Change):
-    with pytest.raises(BadModelFile, match="'<tool>' the number 9,999"):
+def test_added_tokens_with_other_ids_are_rejected(change: Change):
+    with pytest.raises(BadModelFile, match="'<tool>' the id 9,999"):
         Tokenizer.from_files(change({"added_tokens_decoder": {"9999": {"content": "<tool>"}}}))
 
 
@@ -95,13 +95,13 @@ def test_the_chat_template_is_found_wherever_it_is_kept(change: Change, config: 
     assert tokenizer.decode(tokenizer.encode_chat([{"role": "user", "content": "hi"}])) == "hi!"
 
 
-def test_a_flag_in_the_config_decides_about_bos(change: Change):
+def test_the_config_decides_whether_text_begins_with_bos(change: Change):
     for flag in (True, False):
         tokenizer = Tokenizer.from_files(change({"add_bos_token": flag}))
         assert (tokenizer.encode("x")[0] == tokenizer.bos_id) is flag
 
 
-def test_the_file_cannot_have_prompts_cut_or_padded(change: Change, gpt2):
+def test_the_file_cannot_make_prompts_truncated_or_padded(change: Change, gpt2):
     content = json.loads(gpt2.files["tokenizer.json"].read_text())
     content["truncation"] = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
     content["padding"] = {
@@ -114,7 +114,7 @@ def test_the_file_cannot_have_prompts_cut_or_padded(change: Change, gpt2):
 
 
 @pytest.mark.parametrize("flags", [{"lstrip": True}, {"rstrip": True}, {"lstrip": True, "rstrip": True}])
-def test_control_tokens_that_take_the_space_around_them_do_so_beside_a_users_control_strings(
+def test_control_tokens_that_strip_the_space_around_them_do_so_next_to_a_users_control_strings(
     change: Change, gpt2, flags: dict[str, bool]
 ):
     content = json.loads(gpt2.files["tokenizer.json"].read_text())
@@ -145,12 +145,12 @@ def test_control_tokens_that_take_the_space_around_them_do_so_beside_a_users_con
         ({"special_tokens_map.json": "[]"}, "special_tokens_map.json holds no JSON object"),
     ],
 )
-def test_what_is_wrong_is_named(change: Change, files: dict[str, Any], message: str):
+def test_an_invalid_file_is_named(change: Change, files: dict[str, Any], message: str):
     with pytest.raises(BadModelFile, match=message):
         Tokenizer.from_files(change(**files))
 
 
-def test_a_pattern_that_backtracks_forever_fails_its_text_only(change: Change, gpt2, capfd: pytest.CaptureFixture[str]):
+def test_a_pattern_that_backtracks_forever_fails_only_its_text(change: Change, gpt2, capfd: pytest.CaptureFixture[str]):
     content = json.loads(gpt2.files["tokenizer.json"].read_text())
     content["pre_tokenizer"] = {
         "type": "Split",
@@ -165,7 +165,7 @@ def test_a_pattern_that_backtracks_forever_fails_its_text_only(change: Change, g
     capfd.readouterr()  # Rust has told stderr about it
 
 
-def test_a_vocabulary_without_bytes_makes_its_unknown_token_of_what_it_lacks(change: Change, gpt2):
+def test_a_vocabulary_without_bytes_uses_its_unknown_token_for_missing_characters(change: Change, gpt2):
     content = json.loads(gpt2.files["tokenizer.json"].read_text())
     content["pre_tokenizer"] = None
     content["model"] |= {"unk_token": "<unk>", "vocab": {"<unk>": 0, "a": 1}, "merges": []}

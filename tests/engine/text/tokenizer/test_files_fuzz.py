@@ -1,4 +1,4 @@
-"""Damage tokenizer.json in any way: a tokenizer or a clear error comes out, whatever the library makes of it."""
+"""However tokenizer.json is damaged, the result is a tokenizer or a clear error."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ from llmos.engine.text.tokenizer import Tokenizer
 
 @pytest.fixture(scope="module")
 def content() -> dict[str, Any]:
-    """A tokenizer.json with a piece of everything in it."""
+    """A tokenizer.json that uses every kind of component."""
     vocabulary = {"a": 0, "b": 1, "ab": 2, " ": 3, "▁": 4, "<s>": 5, "<0x41>": 6}
     backend = tokenizers.Tokenizer(
         models.BPE(vocab=vocabulary, merges=[("a", "b")], unk_token="<s>", byte_fallback=True)
@@ -42,11 +42,11 @@ def content() -> dict[str, Any]:
     return parsed
 
 
-def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def paths_in(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     if above:
         yield above
     for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
-        yield from places(value[key], (*above, key))
+        yield from paths_in(value[key], (*above, key))
 
 
 NASTY = [
@@ -56,8 +56,8 @@ NASTY = [
 ]  # fmt: skip
 
 
-def test_a_damaged_tokenizer_makes_tokens_or_a_clear_error(content: dict[str, Any], tmp_path: Path, capfd):
-    everywhere = list(places(content))
+def test_a_damaged_tokenizer_works_or_is_a_clear_error(content: dict[str, Any], tmp_path: Path, capfd):
+    everywhere = list(paths_in(content))
     change = st.tuples(st.sampled_from(everywhere), st.sampled_from(NASTY), st.booleans())
 
     @settings(deadline=None, max_examples=500, suppress_health_check=list(HealthCheck))
@@ -74,7 +74,7 @@ def test_a_damaged_tokenizer_makes_tokens_or_a_clear_error(content: dict[str, An
                 else:
                     inside[key] = copy.deepcopy(value)
             except (KeyError, IndexError, TypeError):
-                continue  # an earlier change took the place away
+                continue  # an earlier change removed this path
         path = tmp_path / "tokenizer.json"
         path.write_text(json.dumps(damaged))
         try:

@@ -1,4 +1,4 @@
-"""Text that must come next, spelled as the model would spell it there: every byte of it, and never a control token."""
+"""Forced text inside an answer is encoded to the same bytes, never to a control token, as the model would write it."""
 
 import json
 
@@ -21,7 +21,7 @@ SCHEMA = {
 }
 
 
-def test_its_tokens_spell_exactly_the_text(trained, texts):
+def test_tokens_have_exactly_the_bytes_of_the_text(trained, texts):
     for ours in trained.ours():
         encode = ours.fragment_encoder(ours.vocab_size)
         for text in texts:
@@ -30,27 +30,27 @@ def test_its_tokens_spell_exactly_the_text(trained, texts):
             assert ours.control_ids.isdisjoint(token_ids)
 
 
-def test_half_a_character_is_spelled_too(trained):
+def test_half_a_character_is_encoded(trained):
     for ours in trained.ours():
         encode = ours.fragment_encoder(ours.vocab_size)
         half = "你".encode()[:2] + b'"}'
         assert b"".join(map(ours.token_bytes, encode(half))) == half
 
 
-def test_it_spells_as_the_tokenizer_does_where_text_begins_a_word(smollm2):
+def test_text_at_the_beginning_of_a_word_is_encoded_as_by_the_tokenizer(smollm2):
     encode = smollm2.fragment_encoder(smollm2.vocab_size)
     text = '", "name": "John'
     assert encode(text.encode()) == smollm2.encode(text, add_bos=False)
 
 
 @pytest.mark.parametrize("padding", [0, 37])
-def test_whatever_a_grammar_allows_reads_as_it_says_in_every_vocabulary(trained, padding):
-    """Tokens at random, of those that may come: in vocabularies that are smaller than the logits are wide, too."""
+def test_tokens_that_a_grammar_allows_decode_to_text_that_matches_it(trained, padding):
+    """Follow the grammar at random, also for vocabularies with fewer tokens than the logits have values."""
     for ours in trained.ours():
-        _read_at_random(ours, ours.vocab_size + padding)
+        _follow_at_random(ours, ours.vocab_size + padding)
 
 
-def _read_at_random(tokenizer: Tokenizer, vocab_size: int) -> None:
+def _follow_at_random(tokenizer: Tokenizer, vocab_size: int) -> None:
     grammars = GrammarCompiler(tokenizer, vocab_size)
     for seed in range(5):
         matcher = grammars.compile(Grammar("json_schema", json.dumps(SCHEMA)))

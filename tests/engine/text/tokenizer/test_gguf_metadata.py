@@ -1,4 +1,4 @@
-"""What a GGUF file's metadata must hold to make a tokenizer, and what each thing that is wrong is called."""
+"""Tokenizers from GGUF metadata: which keys are read, and which errors name what is wrong."""
 
 from typing import Any
 
@@ -11,23 +11,23 @@ from llmos.engine.text.tokenizer import Tokenizer
 
 
 def with_changes(metadata: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The metadata with entries of tokenizer.ggml replaced; None takes one out."""
+    """Return the metadata with entries of tokenizer.ggml replaced; None removes one."""
     changed = metadata | {f"tokenizer.ggml.{name}": value for name, value in changes.items()}
     return {key: value for key, value in changed.items() if value is not None}
 
 
-def test_every_end_of_answer_token_counts(gpt2):
+def test_all_end_tokens_end_an_answer(gpt2):
     tokens = gpt2.metadata["tokenizer.ggml.tokens"]
     tokenizer = Tokenizer.from_gguf(with_changes(gpt2.metadata, eos_token_id=10, eot_token_id=11, eom_token_id=12))
     assert tokenizer.eos_ids == {10, 11, 12, tokens.index("<|endoftext|>"), tokens.index("<|im_end|>")}
 
 
-def test_user_defined_tokens_are_whole_in_plain_text(gpt2):
+def test_user_defined_tokens_are_found_in_plain_text(gpt2):
     think = gpt2.metadata["tokenizer.ggml.tokens"].index("<think>")
     assert think in Tokenizer.from_gguf(gpt2.metadata).encode("a<think>b")
 
 
-def test_bos_is_added_where_the_file_says_so_and_else_as_its_kind_does(gpt2, sentencepiece):
+def test_bos_is_added_if_the_file_says_so_or_by_the_default_of_its_kind(gpt2, sentencepiece):
     for trained, flag, expected in [
         (gpt2, None, False), (gpt2, True, True), (gpt2, False, False),
         (sentencepiece, None, True), (sentencepiece, False, False),
@@ -80,18 +80,18 @@ def test_duplicates_in_the_vocabulary_keep_their_text(gpt2):
         ({"bos_token_id": True}, BadModelFile, "bos_token_id"),
     ],
 )
-def test_what_is_wrong_is_named(gpt2, changes: dict[str, Any], error: type[Exception], message: str):
+def test_an_invalid_value_is_named(gpt2, changes: dict[str, Any], error: type[Exception], message: str):
     with pytest.raises(error, match=message):
         Tokenizer.from_gguf(with_changes(gpt2.metadata, **changes))
 
 
 @pytest.mark.parametrize("scores", [None, [], [0.0], "x", [1, 2]])
-def test_sentencepiece_without_scores_or_merges_is_refused(sentencepiece, scores: Any):
+def test_sentencepiece_without_scores_or_merges_is_rejected(sentencepiece, scores: Any):
     with pytest.raises(BadModelFile, match="scores"):
         Tokenizer.from_gguf(with_changes(sentencepiece.metadata, scores=scores))
 
 
-def test_pieces_of_absurd_length_cost_no_time(sentencepiece):
+def test_very_long_pieces_take_no_extra_time(sentencepiece):
     tokens = [*sentencepiece.metadata["tokenizer.ggml.tokens"], "a" * 1_000_000]
     scores = [*sentencepiece.metadata["tokenizer.ggml.scores"], 0.0]
     types = [*sentencepiece.metadata["tokenizer.ggml.token_type"], 1]

@@ -1,4 +1,4 @@
-"""Exact parity with transformers: the same tokens, the same text."""
+"""Parity with transformers: the same tokens and the same text."""
 
 import unicodedata
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_control_tokens_are_left_out_or_shown_as_transformers_does(trained):
         assert ours.decode(token_ids, skip_special=False) == trained.reference.decode(token_ids)
 
 
-def test_text_comes_back_whole(trained, texts):
+def test_encoding_and_decoding_gives_the_text_back(trained, texts):
     for ours in trained.ours():
         for text in texts:
             if trained.metadata.get("tokenizer.ggml.pre") == "qwen2":
@@ -49,7 +49,7 @@ def test_chats_give_the_tokens_that_transformers_gives(trained, conversations):
                 assert ours.encode_chat(messages, add_generation_prompt=add) == expected
 
 
-def test_an_answer_that_has_begun_goes_on_as_in_transformers(trained):
+def test_continuing_the_final_message_gives_the_tokens_that_transformers_gives(trained):
     for begun in ["The colours are", "Here: ", "e", "a\n\n", "end"]:
         messages = [{"role": "user", "content": "Name three. The end"}, {"role": "assistant", "content": begun}]
         expected = trained.reference.apply_chat_template(messages, continue_final_message=True)["input_ids"]
@@ -57,7 +57,7 @@ def test_an_answer_that_has_begun_goes_on_as_in_transformers(trained):
             assert ours.encode_chat(messages, continue_final_message=True) == expected
 
 
-def test_bos_goes_first_only_where_the_model_was_taught_so(trained):
+def test_text_begins_with_bos_only_if_the_model_was_trained_so(trained):
     expected = trained.reference("hello")["input_ids"]
     adds_bos = trained.metadata["tokenizer.ggml.model"] == "llama"
     for ours in trained.ours():
@@ -153,7 +153,7 @@ def test_a_sentencepiece_file_written_by_gguf_equals_transformers(sentencepiece,
         assert ours.encode(text) == reference(text)["input_ids"], text
 
 
-def test_a_wordpiece_vocabulary_spells_its_tokens():
+def test_wordpiece_tokens_are_decoded_as_by_the_library():
     vocabulary = {"[UNK]": 0, "[CLS]": 1, "play": 2, "##ing": 3, "##s": 4, "a": 5}
     backend = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
     backend.decoder = tokenizers.decoders.WordPiece()

@@ -1,4 +1,4 @@
-"""Chat templates: what transformers renders, and an end to every template that would not end."""
+"""Chat templates render as in transformers, and templates that would not end are stopped."""
 
 import threading
 from pathlib import Path
@@ -10,7 +10,7 @@ from llmos.core.errors import BadModelFile, BadRequest, LLMOSError
 from llmos.engine.text.tokenizer import ChatTemplate, Tokenizer
 
 TEMPLATES = {path.stem: path.read_text() for path in (Path(__file__).parent / "templates").glob("*.jinja")}
-"""The first four as models bring them; the last uses everything else that templates may use."""
+"""Templates of four models, and one that uses everything else that templates may use."""
 
 TOOLS = [
     {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"s": {}}}}}
@@ -37,26 +37,26 @@ def test_templates_render_as_in_transformers(name: str, conversations):
 
 @pytest.mark.parametrize("name", ["smollm2", "llama3", "qwen3", "mistral"])
 @pytest.mark.parametrize("begun", ["It is ", "e", "a\n\n"])
-def test_an_answer_that_has_begun_ends_where_it_does_in_transformers(gpt2, name: str, begun: str):
+def test_a_continued_final_message_ends_where_it_does_in_transformers(gpt2, name: str, begun: str):
     template = TEMPLATES[name]
     messages = [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": begun}]
     tokenizer = Tokenizer.from_gguf({**gpt2.metadata, "tokenizer.chat_template": template})
-    (expected,), _ = render_jinja_template(
-        [messages], chat_template=template, continue_final_message=True, **tokenizer._parts.template_variables
-    )
+    tokens = gpt2.metadata["tokenizer.ggml.tokens"]
+    variables = {f"{name}_token": tokens[gpt2.metadata[f"tokenizer.ggml.{name}_token_id"]] for name in ("bos", "eos")}
+    (expected,), _ = render_jinja_template([messages], chat_template=template, continue_final_message=True, **variables)
     assert (
         tokenizer.decode(tokenizer.encode_chat(messages, continue_final_message=True), skip_special=False) == expected
     )
 
 
-def test_a_template_that_leaves_the_last_message_out_can_not_go_on_in_it(gpt2):
+def test_a_final_message_that_the_template_leaves_out_cannot_be_continued(gpt2):
     tokenizer = Tokenizer.from_gguf({**gpt2.metadata, "tokenizer.chat_template": "{{ messages[0].content }}"})
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     with pytest.raises(BadRequest, match="leaves out the last message"):
         tokenizer.encode_chat(messages, continue_final_message=True)
 
 
-def test_what_the_template_refuses_it_refuses_in_its_own_words():
+def test_a_template_rejects_messages_with_its_own_message():
     with pytest.raises(BadRequest, match="Only user and assistant roles are supported!") as caught:
         ChatTemplate(TEMPLATES["mistral"]).render(
             messages=[{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}], eos_token=""
@@ -64,7 +64,7 @@ def test_what_the_template_refuses_it_refuses_in_its_own_words():
     assert caught.value.param == "messages"
 
 
-def test_messages_that_the_template_cannot_take_are_a_bad_request():
+def test_messages_that_the_template_fails_on_are_a_bad_request():
     with pytest.raises(BadRequest, match="TypeError"):
         ChatTemplate("{{ messages[0].content + 'x' }}").render(messages=[{"role": "user", "content": None}])
 
@@ -72,13 +72,13 @@ def test_messages_that_the_template_cannot_take_are_a_bad_request():
 @pytest.mark.parametrize(
     "source", ["{% for %}", "{{ 'a' ", "{{ x|no_such_filter }}", "{% frobnicate %}", "{{ " + "(" * 5000]
 )
-def test_a_template_that_is_no_jinja_is_a_bad_model_file(source: str):
+def test_a_template_that_is_not_valid_jinja_is_a_bad_model_file(source: str):
     with pytest.raises(BadModelFile, match="chat template"):
         ChatTemplate(source)
 
 
 def test_a_template_of_a_megabyte_is_a_bad_model_file():
-    with pytest.raises(BadModelFile, match="at most"):
+    with pytest.raises(BadModelFile, match="the limit is"):
         ChatTemplate("x" * 2**20)
 
 
@@ -91,7 +91,8 @@ def test_a_model_without_a_template_says_so(gpt2):
 
 
 def shared(value: str, levels: int = 40) -> str:
-    """A list that holds one list twice, that one another twice, …: short in memory, endless when written out."""
+    """Return a template for a list that contains a list twice, which contains another twice, …: small in memory, huge
+    written out."""
     return "{% set a = " + value + " %}" + "{% set a = [a, a] %}" * levels
 
 
@@ -151,13 +152,13 @@ ENORMOUS = {
 
 
 @pytest.mark.parametrize("source", ENDLESS.values(), ids=ENDLESS)
-def test_a_template_without_end_ends_in_a_bad_request(source: str):
+def test_an_endless_template_is_a_bad_request(source: str):
     with pytest.raises(BadRequest, match="took longer than"):
         ChatTemplate(source, time_limit_seconds=0.1).render(messages=[])
 
 
 @pytest.mark.parametrize("source", ENORMOUS.values(), ids=ENORMOUS)
-def test_a_template_that_makes_too_much_ends_in_a_bad_request(source: str):
+def test_a_template_that_produces_too_much_is_a_bad_request(source: str):
     with pytest.raises(BadRequest):
         ChatTemplate(source).render(messages=[])
 
@@ -177,7 +178,7 @@ def test_the_time_limit_holds_in_any_thread():
     assert "took longer" in caught[0].message
 
 
-def test_a_prompt_may_grow_with_its_messages():
+def test_a_prompt_may_be_as_long_as_its_messages_need():
     content = "word " * 1_000_000
     prompt = ChatTemplate(TEMPLATES["smollm2"]).render(
         messages=[{"role": "user", "content": content}], add_generation_prompt=True
@@ -200,7 +201,7 @@ def test_a_prompt_may_grow_with_its_messages():
         "{% import 'os' as os %}",
     ],
 )
-def test_a_template_gets_nowhere_out_of_the_sandbox(source: str):
+def test_a_template_cannot_leave_the_sandbox(source: str):
     messages = [{"role": "user", "content": "x"}]
     with pytest.raises(BadRequest):
         ChatTemplate(source).render(messages=messages)
@@ -211,11 +212,11 @@ def test_a_template_gets_nowhere_out_of_the_sandbox(source: str):
     "source",
     ["{{ ''|attr('__class__') }}", "{{ '{0.__class__}'.format(1) }}", "{{ lipsum }}", "{{ dict.__globals__ }}"],
 )
-def test_what_a_template_may_not_see_is_not_there(source: str):
+def test_hidden_attributes_are_undefined(source: str):
     assert ChatTemplate(source).render(messages=[]) == ""
 
 
-def test_warming_up_takes_the_first_chats_work_and_leaves_it_the_errors(gpt2):
+def test_warming_up_compiles_the_template_and_leaves_its_errors_to_the_chats(gpt2):
     sound = Tokenizer.from_gguf(gpt2.metadata | {"tokenizer.chat_template": "{{ messages[0].content }}"})
     sound.warm_up()
     assert "template" in vars(sound)

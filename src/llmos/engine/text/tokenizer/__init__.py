@@ -1,13 +1,15 @@
-"""Text <-> tokens, chat templates, and text out of tokens as they come.
+"""Text <-> tokens, chat templates, and incremental decoding of an answer.
 
-tokenizer.py      Tokenizer: encode, encode_chat, decode. User text stays text
-parts.py          what a Tokenizer is made of; from_gguf.py and from_files.py make it
-splits.py         how byte-level vocabularies cut text into words, by GGUF's names
-pieces.py         a token's text in the vocabulary -> the bytes that it stands for
-middle.py         FragmentEncoder: text that must come next -> tokens, beside the steps
-detokenizer.py    Detokenizer: tokens in, whole characters out
-template.py       ChatTemplate: messages -> prompt, within limits
-sandbox.py        where a stranger's template runs
+tokenizer.py          Tokenizer: encode, encode_chat, decode. A user's text never becomes a control token
+parts.py              the parts of a Tokenizer; from_gguf.py and from_files.py build them
+splits.py             how byte-level vocabularies split text into words, by GGUF's names
+pieces.py             a token's text in the vocabulary -> its bytes
+space_prefix.py       the space that SentencePiece puts before a text
+control_strings.py    tells control strings in a user's messages from those of the chat template
+fragment_encoder.py   FragmentEncoder: text inside an answer -> tokens
+detokenizer.py        Detokenizer: tokens in, whole characters out
+template.py           ChatTemplate: messages -> prompt, within limits
+sandbox.py            Jinja for untrusted templates; filters.py and limits.py are parts of it
 """
 
 from llmos.engine.text.tokenizer.detokenizer import Detokenizer

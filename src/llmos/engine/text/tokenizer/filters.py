@@ -1,4 +1,4 @@
-"""The filters that a chat template finds: those of Jinja's for which it has a use, each within limits."""
+"""The filters for chat templates: the ones of Jinja's that templates need, each within limits."""
 
 import json
 from collections.abc import Callable
@@ -16,21 +16,21 @@ from llmos.engine.text.tokenizer.limits import (
     check_format,
     check_length,
     check_replace,
+    check_size,
     check_width,
+    output_too_large,
     tick,
-    too_much,
-    weigh,
 )
 
 
 def limited(function: Any) -> Callable[..., Any]:
-    """Return the filter or test with its arguments weighed and its result charged."""
+    """Return the filter or test with its arguments checked and its result charged."""
 
-    @wraps(function)  # and with it the mark by which Jinja passes the context
+    @wraps(function)  # also copies the attribute by which Jinja passes the context
     def within_limits(*args: Any, **kwargs: Any) -> Any:
         tick()
         for value in (*args, *kwargs.values()):
-            weigh(value)
+            check_size(value)
         result = function(*args, **kwargs)
         charge(result)
         return result
@@ -38,39 +38,39 @@ def limited(function: Any) -> Callable[..., Any]:
     return within_limits
 
 
-def _listed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the filter with a limit on how many things it goes through."""
+def _limit_items(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the filter with a limit on how many items it iterates over."""
 
     @wraps(function)
-    def listed(*args: Any, **kwargs: Any) -> Any:
-        return function(*(_list(value) if isinstance(value, GeneratorType) else value for value in args), **kwargs)
+    def with_limit(*args: Any, **kwargs: Any) -> Any:
+        return function(*(_to_list(value) if isinstance(value, GeneratorType) else value for value in args), **kwargs)
 
-    return listed
+    return with_limit
 
 
-def _narrow(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the filter with a limit on the numbers that it is given beside its value."""
+def _limit_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the filter with a limit on its numeric arguments."""
 
     @wraps(function)
-    def narrow(value: Any, *args: Any, **kwargs: Any) -> Any:
+    def with_limit(value: Any, *args: Any, **kwargs: Any) -> Any:
         for number in (*args, *kwargs.values()):
             check_width(number)
         return function(value, *args, **kwargs)
 
-    return narrow
+    return with_limit
 
 
-def _list(value: Any) -> list[Any]:
+def _to_list(value: Any) -> list[Any]:
     items = list(islice(value, MAX_ITEMS + 1))
     if len(items) > MAX_ITEMS:
-        raise too_much()
-    weigh(items)
+        raise output_too_large()
+    check_size(items)
     return items
 
 
 @wraps(_JINJA["join"])
 def _join(context: Any, value: Any, d: Any = "", attribute: Any = None) -> Any:
-    items = _list(value)
+    items = _to_list(value)
     check_length(len(items) * len(str(d)))
     return _JINJA["join"](context, items, d, attribute)
 
@@ -95,22 +95,22 @@ def _format(value: Any, *args: Any, **kwargs: Any) -> Any:
 @wraps(_JINJA["sum"])
 def _sum(environment: Any, iterable: Any, attribute: Any = None, start: Any = 0) -> Any:
     if not isinstance(start, int | float):
-        raise jinja2.TemplateError("sum adds numbers only")
+        raise jinja2.TemplateError("sum only adds numbers")
     return _JINJA["sum"](environment, iterable, attribute, start)
 
 
 def _tojson(
     value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
 ) -> str:
-    # Jinja's own would escape HTML, and models were not taught that.
+    # Jinja's own escapes HTML, which models were not trained on.
     if indent is not None and not (isinstance(indent, int) and indent <= 16):
         raise jinja2.TemplateError("tojson indents by at most 16 spaces")
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-def _joined(parts: list[Any]) -> str:
-    """The operator ~."""
-    text = "".join([str(weigh(part)) for part in parts])
+def _concat(parts: list[Any]) -> str:
+    """Concatenate the operands of the operator ~."""
+    text = "".join([str(check_size(part)) for part in parts])
     charge(text)
     return text
 
@@ -119,22 +119,22 @@ _PLAIN = """
     abs attr capitalize count d default e escape first float int items last length lower map reject rejectattr safe
     select selectattr string title trim truncate upper urlencode wordcount
 """.split()  # noqa: SIM905 - a list to read
-_GOES_THROUGH = ["dictsort", "groupby", "max", "min", "reverse", "sort", "unique"]
-_NARROW = ["batch", "center", "round", "slice"]
+_ITERATING = ["dictsort", "groupby", "max", "min", "reverse", "sort", "unique"]
+_NUMERIC = ["batch", "center", "round", "slice"]
 
 FILTERS: dict[str, Callable[..., Any]] = {
     **{name: limited(_JINJA[name]) for name in _PLAIN},
-    **{name: limited(_listed(_JINJA[name])) for name in _GOES_THROUGH},
-    **{name: limited(_listed(_narrow(_JINJA[name]))) for name in _NARROW},
+    **{name: limited(_limit_items(_JINJA[name])) for name in _ITERATING},
+    **{name: limited(_limit_items(_limit_numbers(_JINJA[name]))) for name in _NUMERIC},
     "format": limited(_format),
     "indent": limited(_indent),
     "join": limited(_join),
-    "list": limited(_list),
+    "list": limited(_to_list),
     "replace": limited(_replace),
     "sum": limited(_sum),
     "tojson": limited(_tojson),
-    # Not for templates to name: _AddLimits writes them into the syntax tree.
+    # Internal: _AddLimits inserts them into the syntax tree.
     "_tick": lambda _: tick(),
-    "_weighed": weigh,
-    "_joined": _joined,
+    "_size_checked": check_size,
+    "_concat": _concat,
 }

@@ -1,7 +1,7 @@
-"""A tokenizer out of a Hugging Face folder.
+"""A tokenizer from a Hugging Face folder.
 
-tokenizer.json             the vocabulary and how text becomes tokens; the only file that must be there
-tokenizer_config.json      which tokens are BOS and EOS, more added tokens, perhaps the chat template
+tokenizer.json             the vocabulary and how text becomes tokens; the only required file
+tokenizer_config.json      the BOS and EOS tokens, further added tokens, perhaps the chat template
 special_tokens_map.json    the same, in older folders
 chat_template.jinja        the chat template, in newer folders
 generation_config.json, config.json    the tokens that end an answer
@@ -26,7 +26,7 @@ _NAMES = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
 def parts_from_files(files: Mapping[str, Path]) -> TokenizerParts:
-    """Raises BadModelFile for files that make no tokenizer, UnsupportedModel for a kind that we don't know."""
+    """Build a tokenizer's parts. Raises BadModelFile for invalid files and UnsupportedModel for an unknown kind."""
     if "tokenizer.json" not in files:
         raise BadModelFile(
             "tokenizer.json is missing. Save it beside the weights: "
@@ -57,7 +57,7 @@ def parts_from_files(files: Mapping[str, Path]) -> TokenizerParts:
     if not isinstance(adds_bos, bool):
         with library_errors(lambda error: BadModelFile(f"tokenizer.json cannot be used: {error}.")):
             adds_bos = bos_id is not None and bos_id in backend.encode("").ids
-    # What the vocabulary makes of a character that it has no token for, whatever the config calls unknown.
+    # The token that the vocabulary uses for characters without one, whatever the config calls unknown.
     unknown = getattr(backend.model, "unk_token", None) or variables.get("unk_token")
     return TokenizerParts(
         backend=backend,
@@ -75,7 +75,7 @@ def parts_from_files(files: Mapping[str, Path]) -> TokenizerParts:
 
 
 def read_template(files: Mapping[str, Path]) -> str | None:
-    """Return the folder's chat template alone."""
+    """Return the folder's chat template without loading the tokenizer."""
     name = "tokenizer_config.json"
     return _template(files, read_json_object(files[name], name) if name in files else {})
 
@@ -84,18 +84,18 @@ def _backend(path: Path) -> tokenizers.Tokenizer:
     text = read_text(path, "tokenizer.json", MAX_TOKENIZER_BYTES)
     with library_errors(lambda error: BadModelFile(f"tokenizer.json cannot be read: {error}.")):
         backend = tokenizers.Tokenizer.from_str(text)
-    # A prompt is never cut in silence, whatever the file's defaults were.
+    # A prompt is never truncated silently, whatever the file's defaults.
     backend.no_truncation()
     backend.no_padding()
     return backend
 
 
 def _add_tokens(backend: tokenizers.Tokenizer, config: Mapping[str, Any]) -> None:
-    """Add the tokens that only tokenizer_config.json has, under the numbers that it gives them."""
+    """Add the tokens that only tokenizer_config.json has. Raises BadModelFile if they can't have the ids it gives."""
     declared = config.get("added_tokens_decoder")
     if not isinstance(declared, dict):
         return
-    # A control token must be one, even if only one of the two files says so.
+    # A token is a control token if either of the two files says so.
     added = backend.get_added_tokens_decoder().values()
     special = {
         _content(entry) for entry in declared.values() if isinstance(entry, dict) and entry.get("special") is True
@@ -110,13 +110,13 @@ def _add_tokens(backend: tokenizers.Tokenizer, config: Mapping[str, Any]) -> Non
         backend.add_tokens([AddedToken(text, **flags)])
         if backend.token_to_id(text) != token_id:
             raise BadModelFile(
-                f"tokenizer_config.json gives {text!r:.60} the number {token_id:,}; "
-                f"by tokenizer.json it would be {backend.token_to_id(text)}."
+                f"tokenizer_config.json gives {text!r:.60} the id {token_id:,}; "
+                f"with tokenizer.json it is {backend.token_to_id(text)}."
             )
 
 
 def _content(token: Any) -> str | None:
-    """A token is written as a string or as an object with its content."""
+    """Return the text of a token, which is written as a string or as an object with its content."""
     content = token.get("content") if isinstance(token, dict) else token
     return content if isinstance(content, str) and content else None
 
@@ -124,7 +124,7 @@ def _content(token: Any) -> str | None:
 def _token_ids(value: Any, source: str) -> set[int | None]:
     values = value if isinstance(value, list) else [] if value is None else [value]
     if not all(type(token_id) is int and token_id >= 0 for token_id in values):
-        raise BadModelFile(f"{source} has the eos_token_id {value!r:.60}; it takes token numbers.")
+        raise BadModelFile(f"{source} has the eos_token_id {value!r:.60}; it takes token ids.")
     return set(values)
 
 
@@ -132,7 +132,7 @@ def _template(files: Mapping[str, Path], config: Mapping[str, Any]) -> str | Non
     if "chat_template.jinja" in files:
         return read_text(files["chat_template.jinja"], "chat_template.jinja")
     template = config.get("chat_template")
-    if isinstance(template, list):  # several, by name
+    if isinstance(template, list):  # several templates, by name
         named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
         template = named.get("default")
     return template if isinstance(template, str) else None

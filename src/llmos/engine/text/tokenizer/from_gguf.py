@@ -1,14 +1,14 @@
-"""A tokenizer out of a GGUF file's metadata.
+"""A tokenizer from the metadata of a GGUF file.
 
 tokenizer.ggml.model        "gpt2": byte-level BPE · "llama": SentencePiece
-tokenizer.ggml.pre          how text is cut into words (splits.py)
-tokenizer.ggml.tokens       the vocabulary; token_type says what each is; scores or merges say how they join
-tokenizer.ggml.*_token_id   which of them are BOS, EOS and so on
+tokenizer.ggml.pre          how text is split into words (splits.py)
+tokenizer.ggml.tokens       the vocabulary, with a token_type each, and scores or merges for how pieces join
+tokenizer.ggml.*_token_id   the ids of BOS, EOS and so on
 tokenizer.chat_template     Jinja
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
@@ -23,21 +23,31 @@ T = TypeVar("T")
 
 MAX_TOKENS = 1 << 21
 MAX_PIECE_LENGTH = 256
-"""A longer piece is only a token where it is added whole; finding how it could be merged takes its length squared."""
+"""A longer piece is never merged: finding its merges takes quadratic time."""
 MAX_VOCABULARY_LENGTH = 1 << 23
-"""Characters in a SentencePiece vocabulary, whose merges have to be found. The largest known have two million."""
+"""Characters in a SentencePiece vocabulary whose merges must be found. The largest known have two million."""
 
-_CONTROL, _USER_DEFINED = 3, 4  # token types; the others are normal, unknown, unused and single bytes
-_NONE = 0xFFFFFFFF  # how some files write "no such token"
+_CONTROL, _USER_DEFINED = 3, 4  # values of token_type; the others are normal, unknown, unused and byte
+_NO_TOKEN = 0xFFFFFFFF  # how some files write "no such token"
 
-# Files often name one end token where the model was taught several; these spellings mean the end in every family.
+# Many files name one end token of several that the model was trained on. These end an answer in every family.
 _END_TEXTS = (
     "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "<|end|>",
 )  # fmt: skip
 
+_TEMPLATE_VARIABLES = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
+
+
+class _Model(NamedTuple):
+    """The parts in which the kinds of vocabulary differ."""
+
+    backend: Tokenizer
+    piece_decoder: PieceDecoder
+    adds_bos: bool
+
 
 def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
-    """Raises BadModelFile for metadata that make no tokenizer, UnsupportedModel for a kind that we don't know."""
+    """Build a tokenizer's parts. Raises BadModelFile for invalid metadata and UnsupportedModel for an unknown kind."""
     kind = metadata.get("tokenizer.ggml.model")
     tokens, types = _vocabulary(metadata)
     special = {
@@ -45,70 +55,74 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
         for name in ("bos", "eos", "eot", "eom", "unknown", "padding")
     }  # fmt: skip
     control = _control(tokens, types, special.values())
-    adds_bos = kind == "llama"
     if kind == "gpt2":
-        split_name = metadata.get("tokenizer.ggml.pre", "default")
-        split = SPLITS.get(split_name) if isinstance(split_name, str) else None
-        if split is None:
-            raise UnsupportedModel(
-                f"The file's pre-tokenizer is {split_name!r:.60}; this engine knows {', '.join(SPLITS)}."
-                + "".join(f" Nearest: {name}." for name in nearest(str(split_name), SPLITS, 1))
-            )
-        adds_bos = split.adds_bos
-        backend = _backend(tokens, _written_merges(metadata), ignore_merges=split.takes_whole_words)
-        backend.pre_tokenizer = split.pre_tokenizer()
-        if split.normalizer:
-            backend.normalizer = split.normalizer()
-        backend.decoder = decoders.ByteLevel()
-        piece_decoder = PieceDecoder(byte_level_bytes, strips_space=False)
+        model = _byte_level_model(metadata, tokens)
     elif kind == "llama":
-        if metadata.get("tokenizer.ggml.merges"):
-            merges = _written_merges(metadata)
-        else:
-            merges = _found_merges(tokens, _scores(metadata, len(tokens)), control)
-        backend = _backend(
-            tokens, merges, byte_fallback=True, fuse_unk=True, unk_token=_text(tokens, special["unknown"])
-        )
-        adds_space = metadata.get("tokenizer.ggml.add_space_prefix", True) is not False
-        backend.pre_tokenizer = pre_tokenizers.Metaspace(
-            replacement=SPACE, prepend_scheme="first" if adds_space else "never", split=False
-        )
-        piece_decoder = PieceDecoder(sentencepiece_bytes, strips_space=adds_space)
+        model = _sentencepiece_model(metadata, tokens, control, _text(tokens, special["unknown"]))
     else:
         raise UnsupportedModel(
             f"The file's tokenizer is of the kind {kind!r:.60}; this engine knows 'gpt2' and 'llama'."
         )
-
-    backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in control])
+    model.backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in control])
     plain = [text for text, type_ in zip(tokens, types, strict=True) if type_ == _USER_DEFINED and text not in control]
-    backend.add_tokens([AddedToken(text, special=False, normalized=False) for text in plain if text])
+    model.backend.add_tokens([AddedToken(text, special=False, normalized=False) for text in plain if text])
 
-    template = metadata.get("tokenizer.chat_template")
-    named = metadata.get("tokenizer.ggml.add_bos_token")
-    names = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
-    variables = {variable: _text(tokens, special[name]) for name, variable in names.items()}
+    template, adds_bos = metadata.get("tokenizer.chat_template"), metadata.get("tokenizer.ggml.add_bos_token")
+    variables = {variable: _text(tokens, special[name]) for name, variable in _TEMPLATE_VARIABLES.items()}
     ends = {special["eos"], special["eot"], special["eom"], *(control.get(text) for text in _END_TEXTS)}
     return TokenizerParts(
-        backend=backend,
-        piece_decoder=piece_decoder,
+        backend=model.backend,
+        piece_decoder=model.piece_decoder,
         vocab_size=len(tokens),
         token_text=lambda token_id: tokens[token_id] if 0 <= token_id < len(tokens) else None,
         control=control,
         bos_id=special["bos"],
         eos_ids=frozenset(token_id for token_id in ends if token_id is not None),
         unknown_id=special["unknown"],
-        adds_bos=named if isinstance(named, bool) else adds_bos,
+        adds_bos=adds_bos if isinstance(adds_bos, bool) else model.adds_bos,
         template=template if isinstance(template, str) else None,
         template_variables={name: text for name, text in variables.items() if text is not None},
     )
 
 
+def _byte_level_model(metadata: Mapping[str, Any], tokens: list[str]) -> _Model:
+    name = metadata.get("tokenizer.ggml.pre", "default")
+    split = SPLITS.get(name) if isinstance(name, str) else None
+    if split is None:
+        raise UnsupportedModel(
+            f"The file's pre-tokenizer is {name!r:.60}; this engine knows {', '.join(SPLITS)}."
+            + "".join(f" Nearest: {known}." for known in nearest(str(name), SPLITS, 1))
+        )
+    backend = _bpe(tokens, _stored_merges(metadata), ignore_merges=split.takes_whole_words)
+    backend.pre_tokenizer = split.pre_tokenizer()
+    if split.normalizer:
+        backend.normalizer = split.normalizer()
+    backend.decoder = decoders.ByteLevel()
+    return _Model(backend, PieceDecoder(byte_level_bytes, strips_space=False), split.adds_bos)
+
+
+def _sentencepiece_model(
+    metadata: Mapping[str, Any], tokens: list[str], control: Mapping[str, int], unknown: str | None
+) -> _Model:
+    if metadata.get("tokenizer.ggml.merges"):
+        merges = _stored_merges(metadata)
+    else:
+        merges = _derived_merges(tokens, _scores(metadata, len(tokens)), control)
+    backend = _bpe(tokens, merges, byte_fallback=True, fuse_unk=True, unk_token=unknown)
+    adds_space = metadata.get("tokenizer.ggml.add_space_prefix", True) is not False
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(
+        replacement=SPACE, prepend_scheme="first" if adds_space else "never", split=False
+    )
+    return _Model(backend, PieceDecoder(sentencepiece_bytes, strips_space=adds_space), adds_bos=True)
+
+
 def _vocabulary(metadata: Mapping[str, Any]) -> tuple[list[str], Sequence[int]]:
+    """Return the text and the type of each token."""
     tokens = metadata.get("tokenizer.ggml.tokens")
     if not _is_list_of(tokens, str) or not tokens:
         raise BadModelFile("The file has no vocabulary: tokenizer.ggml.tokens is missing or holds no strings.")
     if len(tokens) > MAX_TOKENS:
-        raise BadModelFile(f"The file's vocabulary has {len(tokens):,} tokens; at most {MAX_TOKENS:,} can be.")
+        raise BadModelFile(f"The file's vocabulary has {len(tokens):,} tokens; the limit is {MAX_TOKENS:,}.")
     types = metadata.get("tokenizer.ggml.token_type", [1] * len(tokens))
     if not _is_list_of(types, int) or len(types) != len(tokens):
         raise BadModelFile("The file's tokenizer.ggml.token_type does not give one type for each token.")
@@ -117,7 +131,7 @@ def _vocabulary(metadata: Mapping[str, Any]) -> tuple[list[str], Sequence[int]]:
 
 def _token_id(metadata: Mapping[str, Any], name: str, vocab_size: int) -> int | None:
     token_id = metadata.get(f"tokenizer.ggml.{name}_token_id")
-    if token_id is None or token_id in (-1, _NONE):
+    if token_id is None or token_id in (-1, _NO_TOKEN):
         return None
     if type(token_id) is not int or not 0 <= token_id < vocab_size:
         raise BadModelFile(
@@ -133,7 +147,7 @@ def _control(tokens: list[str], types: Sequence[int], special_ids: Any) -> dict[
     return control
 
 
-def _written_merges(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _stored_merges(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
     merges = metadata.get("tokenizer.ggml.merges")
     if not _is_list_of(merges, str):
         raise BadModelFile("The file's tokenizer.ggml.merges is missing or holds no strings.")
@@ -152,9 +166,11 @@ def _scores(metadata: Mapping[str, Any], vocab_size: int) -> list[float]:
     return list(scores)
 
 
-def _found_merges(tokens: list[str], scores: list[float], control: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Return every way to join two pieces into a third, best score first: the merges that a SentencePiece file leaves
-    out. In transformers' order, so that ties fall alike. Text must not merge into a control token."""
+def _derived_merges(tokens: list[str], scores: list[float], control: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Return the merges that a SentencePiece file leaves out: all ways to join two pieces into a third.
+
+    Best score first; ties have transformers' order. No merge results in a control token.
+    """
     if sum(map(len, tokens)) > MAX_VOCABULARY_LENGTH:
         raise BadModelFile(f"The file's vocabulary is longer than {MAX_VOCABULARY_LENGTH:,} characters.")
     vocabulary = {text: i for i, text in enumerate(tokens)}
@@ -170,7 +186,7 @@ def _found_merges(tokens: list[str], scores: list[float], control: Mapping[str, 
     return [(left, right) for *_, left, right in merges]
 
 
-def _backend(tokens: list[str], merges: list[tuple[str, str]], **options: Any) -> Tokenizer:
+def _bpe(tokens: list[str], merges: list[tuple[str, str]], **options: Any) -> Tokenizer:
     vocabulary = {text: i for i, text in enumerate(tokens)}
     options = {name: value for name, value in options.items() if value is not None}
     with library_errors(lambda error: BadModelFile(f"The file's vocabulary and merges do not fit together: {error}.")):

@@ -1,7 +1,7 @@
-"""What goes wrong inside the tokenizers library, as an error of ours.
+"""Errors of the tokenizers library as errors of ours.
 
-It raises bare Exceptions, and where its Rust code gives up (a pattern that backtracks forever, a vocabulary that lies)
-a PanicException, which is no Exception at all and would end a thread unseen.
+The library raises bare Exceptions. Where its Rust code panics (a regular expression that backtracks without end, an
+inconsistent vocabulary) it raises PanicException, which is no Exception and would end a thread silently.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,12 +11,13 @@ from llmos.core.errors import LLMOSError
 
 
 @contextmanager
-def library_errors(as_ours: Callable[[BaseException], LLMOSError]) -> Iterator[None]:
+def library_errors(convert: Callable[[BaseException], LLMOSError]) -> Iterator[None]:
+    """Raise errors of the library as what `convert` makes of them."""
     try:
         yield
     except Exception as error:
-        raise as_ours(error) from None
+        raise convert(error) from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise as_ours(error) from None
+        raise convert(error) from None

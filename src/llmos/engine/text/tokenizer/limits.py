@@ -1,8 +1,9 @@
-"""What one rendering of a chat template may spend, and the questions that are asked before it spends it.
+"""Limits on the time and the text of one rendering of a chat template, and the checks that enforce them.
 
-A thread cannot be interrupted from outside, and one call into C ("a" * 10**9, the text of a list that holds itself a
-million times) asks nobody. So what goes in is weighed before, as if written out in full; what comes out is charged
-after; and what would grow out of proportion is refused.
+A thread can't be interrupted from outside, and a single call into C ("a" * 10**9, or printing a list that contains the
+same list many times over) checks no limit itself. So arguments are measured before a call, as if written out in full;
+results are charged to the budget after it; and operations whose result would be much larger than their arguments are
+rejected.
 """
 
 import re
@@ -14,22 +15,22 @@ from typing import Any
 from llmos.core.errors import BadRequest
 
 MAX_ITEMS = 1 << 18
-"""Things in a list, counted through every level."""
+"""Most items in a list, counted at every level of nesting."""
 MAX_WIDTH = 1000
-"""Padding, indentation, digits: whatever a number asks to be written."""
+"""Most characters of padding, indentation or digits that a number may ask for."""
 MAX_BITS = 4096
-"""Of a whole number."""
+"""Most bits of an integer."""
 
 _current: ContextVar["Budget | None"] = ContextVar("budget", default=None)
 
 
 class Budget:
-    """What one rendering may spend, inside a with-block. Running out raises BadRequest."""
+    """The budget of one rendering, active inside a with-block. Exceeding it raises BadRequest."""
 
     def __init__(self, *, seconds: float, max_length: int) -> None:
         self._seconds = seconds
         self.max_length = max_length
-        """Characters that one piece of text may have."""
+        """Most characters of one string."""
         self._length_left = 32 * max_length
         self._ticks = 0
         self._token: Token[Budget | None] | None = None
@@ -44,6 +45,7 @@ class Budget:
         _current.reset(self._token)
 
     def tick(self) -> None:
+        """Count one operation, and check the time now and then."""
         self._ticks += 1
         if self._ticks % 32 == 0:
             self.check_time()
@@ -53,10 +55,10 @@ class Budget:
             raise BadRequest(f"The model's chat template took longer than {self._seconds:g} seconds.", param="messages")
 
     def charge(self, length: int) -> None:
-        """Pay for text of this length, which is a copy of its parts."""
+        """Charge for a new string or list of this length."""
         self._length_left -= length
         if length > self.max_length or self._length_left < 0:
-            raise too_much()
+            raise output_too_large()
 
 
 def tick() -> None:
@@ -66,14 +68,18 @@ def tick() -> None:
 
 
 def charge(value: Any) -> None:
+    """Charge the current budget for a new value."""
     budget = _current.get()
     if budget is not None and isinstance(value, str | list | tuple | dict):
         budget.charge(len(value))
 
 
-def weigh(value: Any) -> Any:
-    """Return the value, if it would be of bearable size written out in full. A list can hold the same list twice, that
-    one another twice, and so on: comparing, hashing or printing it takes time that its looks don't tell."""
+def check_size(value: Any) -> Any:
+    """Return the value. Raises BadRequest if it would be too large written out in full.
+
+    A list can contain the same list twice, which contains another twice, and so on: comparing, hashing or printing it
+    takes time out of proportion to its memory.
+    """
     if value is None or isinstance(value, int | float):
         return value
     budget = _current.get()
@@ -90,18 +96,20 @@ def weigh(value: Any) -> Any:
             rest.extend(item)
         num_items += 1
         if length > max_length or num_items + len(rest) > max(MAX_ITEMS, max_length):
-            raise too_much()
+            raise output_too_large()
     if budget is not None and num_items > 32:
         budget.check_time()
     return value
 
 
 def check_replace(text: str, old: Any = "", new: Any = "", *_: Any) -> None:
+    """Check the size of text.replace(old, new)."""
     if isinstance(old, str) and isinstance(new, str):
         check_length(len(text) + text.count(old) * len(new))
 
 
 def check_product(left: Any, right: Any) -> None:
+    """Check the size of left * right."""
     for one, other in ((left, right), (right, left)):
         if isinstance(one, int):
             if isinstance(other, str):
@@ -109,45 +117,48 @@ def check_product(left: Any, right: Any) -> None:
             elif (isinstance(other, list | tuple) and len(other) * one > MAX_ITEMS) or (
                 isinstance(other, int) and one.bit_length() + other.bit_length() > MAX_BITS
             ):
-                raise too_much()
+                raise output_too_large()
 
 
 def check_power(base: Any, exponent: Any) -> None:
+    """Check the size of base ** exponent."""
     if isinstance(base, int) and isinstance(exponent, int) and max(base.bit_length(), 1) * abs(exponent) > MAX_BITS:
-        raise too_much()
+        raise output_too_large()
 
 
-_WIDE = {"%": re.compile(r"%[^%a-zA-Z]*(?:\*|\d{4})"), "{": re.compile(r":[^{}]*(?:\{|\d{4})")}
+_WIDE_FIELD = {"%": re.compile(r"%[^%a-zA-Z]*(?:\*|\d{4})"), "{": re.compile(r":[^{}]*(?:\{|\d{4})")}
 
 
 def check_format(text: str, opening: str, values: Iterable[Any]) -> None:
-    if _WIDE[opening].search(text):
-        raise too_much()
-    check_length(len(text) + text.count(opening) * sum(len(str(weigh(value))) for value in values))
+    """Check the size of `values` formatted by `text`. `opening`: "%" or "{", the character that opens a field."""
+    if _WIDE_FIELD[opening].search(text):
+        raise output_too_large()
+    check_length(len(text) + text.count(opening) * sum(len(str(check_size(value))) for value in values))
 
 
 def check_width(value: Any) -> None:
     if isinstance(value, int) and abs(value) > MAX_WIDTH:
-        raise too_much()
+        raise output_too_large()
 
 
 def check_length(length: int) -> None:
     budget = _current.get()
     if length > (budget.max_length if budget is not None else MAX_ITEMS):
-        raise too_much()
+        raise output_too_large()
 
 
-def too_much() -> BadRequest:
-    return BadRequest("The model's chat template makes more text than the messages can need.", param="messages")
+def output_too_large() -> BadRequest:
+    return BadRequest("The model's chat template produces too much text for these messages.", param="messages")
 
 
 def concat(pieces: Iterable[str]) -> str:
+    """Join the pieces that a template outputs."""
     budget, parts, length = _current.get(), [], 0
     for piece in pieces:
         parts.append(piece)
         length += len(piece)
         if budget is not None and length > budget.max_length:
-            raise too_much()
+            raise output_too_large()
     if budget is not None:
         budget.charge(length)
     return "".join(parts)

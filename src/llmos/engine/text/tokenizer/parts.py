@@ -1,4 +1,4 @@
-"""What a Tokenizer is made of, whichever file it came from."""
+"""The parts of a Tokenizer, the same for every file format."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +15,15 @@ class TokenizerParts:
     piece_decoder: PieceDecoder
     vocab_size: int
     token_text: Callable[[int], str | None]
-    """The token as the vocabulary spells it."""
+    """Returns a token's text in the vocabulary, None for an id without a token."""
     control: Mapping[str, int]
-    """The strings that steer the model, and their tokens. Only a chat template may write them."""
+    """Control strings and their token ids. Only a chat template may produce them."""
     bos_id: int | None
     eos_ids: frozenset[int]
     unknown_id: int | None
     adds_bos: bool
     """Plain text begins with BOS."""
     template: str | None = None
+    """The chat template, in Jinja."""
     template_variables: Mapping[str, str] = field(default_factory=dict)
-    """bos_token, eos_token and such: the names by which templates write control strings."""
+    """bos_token, eos_token and so on: the variables by which templates write control strings."""

@@ -1,8 +1,8 @@
-"""A token as the vocabulary spells it -> the bytes that it stands for.
+"""A token's text in the vocabulary -> its bytes.
 
-Byte-level vocabularies (GPT-2's idea) write each byte as a printable character. SentencePiece vocabularies write a
-space as U+2581 and a byte that is no whole character as <0xE4>. WordPiece vocabularies write ## before what goes on
-with a word, and have no spaces.
+Byte-level vocabularies (GPT-2) write each byte as a printable character. SentencePiece vocabularies write a space as
+U+2581 and a byte that is no character of its own as <0xE4>. WordPiece vocabularies write ## before the rest of a word,
+and have no spaces.
 """
 
 import json
@@ -17,7 +17,7 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's alphabet: printable Latin-1 characters stand for themselves, the other bytes for U+0100 and up."""
+    """GPT-2's alphabet: printable Latin-1 characters are their own bytes, and U+0100 and up the other bytes."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     alphabet = {chr(byte): byte for byte in printable}
     others = (byte for byte in range(256) if byte not in alphabet.values())
@@ -28,18 +28,18 @@ _BYTE_OF = _byte_alphabet()
 
 
 class PieceDecoder(NamedTuple):
-    """How a vocabulary spells its tokens."""
+    """Decodes the texts of one kind of vocabulary."""
 
     to_bytes: Callable[[str], bytes]
     strips_space: bool
-    """Text began with a space of the tokenizer's making; decoding takes it off again."""
+    """The tokenizer puts a space before a text, which decoding removes."""
 
 
 def byte_level_bytes(token: str) -> bytes:
     try:
         return bytes([_BYTE_OF[character] for character in token])
     except KeyError:
-        return token.encode("utf-8", "replace")  # an added token, spelled as it is
+        return token.encode("utf-8", "replace")  # an added token is plain text
 
 
 def sentencepiece_bytes(token: str) -> bytes:
@@ -48,14 +48,14 @@ def sentencepiece_bytes(token: str) -> bytes:
 
 
 def wordpiece_bytes(token: str) -> bytes:
-    is_rest = token.startswith("##")
-    return (token[2:] if is_rest else f" {token}").encode("utf-8", "replace")
+    continues_word = token.startswith("##")
+    return (token[2:] if continues_word else f" {token}").encode("utf-8", "replace")
 
 
 def piece_decoder_of(decoder: Any) -> PieceDecoder:
-    """Return the spelling that a `tokenizers` decoder undoes. Raises UnsupportedModel for a decoder of another kind."""
+    """Return the equivalent of a `tokenizers` decoder. Raises UnsupportedModel for a decoder of another kind."""
     if decoder is None:
-        raise UnsupportedModel("tokenizer.json has no decoder, so its tokens cannot be turned into text.")
+        raise UnsupportedModel("tokenizer.json has no decoder, so its tokens can't be decoded.")
     steps = list(_steps(json.loads(decoder.__getstate__())))
     kinds = {step["type"] for step in steps}
     if kinds == {"WordPiece"}:
@@ -63,8 +63,8 @@ def piece_decoder_of(decoder: Any) -> PieceDecoder:
     unknown = kinds - {"ByteLevel", "Metaspace", "Replace", "ByteFallback", "Fuse", "Strip"}
     if unknown:
         raise UnsupportedModel(
-            f"tokenizer.json decodes by {', '.join(sorted(unknown))}; "
-            "this engine runs byte-level, SentencePiece and WordPiece vocabularies."
+            f"tokenizer.json has the decoder {', '.join(sorted(unknown))}; "
+            "this engine knows byte-level, SentencePiece and WordPiece vocabularies."
         )
     if "ByteLevel" in kinds:
         return PieceDecoder(byte_level_bytes, strips_space=False)
@@ -72,7 +72,7 @@ def piece_decoder_of(decoder: Any) -> PieceDecoder:
         is_space = step["type"] == "Metaspace" and step.get("replacement") == SPACE
         is_space |= step["type"] == "Replace" and (step.get("pattern"), step.get("content")) == ({"String": SPACE}, " ")
         if step["type"] in ("Metaspace", "Replace") and not is_space:
-            raise UnsupportedModel(f"tokenizer.json decodes by a {step['type']} that this engine does not know.")
+            raise UnsupportedModel(f"tokenizer.json has a {step['type']} decoder that this engine does not know.")
     strips = any(
         (step["type"] == "Strip" and step.get("content") == " " and step.get("start", 0) > 0)
         or (step["type"] == "Metaspace" and step.get("prepend_scheme", "always") != "never")

@@ -1,11 +1,9 @@
-"""Where a stranger's chat template runs: Jinja's immutable sandbox, which keeps it from our objects, with limits, which
-keep it from our time and memory.
+"""The Jinja environment for untrusted chat templates: Jinja's immutable sandbox, which protects our objects, and limits
+on time and memory.
 
-The limits sit where a template can spend anything:
-
-    a loop's turn, a macro's call          a tick, written into the syntax tree: has the time run out?
-    an operator, a call, a filter          limits.py, before and after
-    methods, filters (filters.py), names   only those that a template has a use for
+    each loop iteration and macro call     checks the time, by code that is inserted into the syntax tree
+    each operator, call and filter         checks its arguments before and its result after (limits.py)
+    methods, filters (filters.py), names   are only those that templates need
 """
 
 import re
@@ -30,16 +28,16 @@ from llmos.engine.text.tokenizer.limits import (
     check_power,
     check_product,
     check_replace,
+    check_size,
     check_width,
     concat,
+    output_too_large,
     tick,
-    too_much,
-    weigh,
 )
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The environment that transformers renders templates in, with limits."""
+    """The environment in which transformers renders templates, with limits."""
 
     concat = staticmethod(concat)
     intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
@@ -50,7 +48,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             extensions=[_Generation, "jinja2.ext.loopcontrols"],
             finalize=_finalize,
-            optimized=False,  # or constants would be worked out before the limits apply
+            optimized=False,  # the optimizer would evaluate constants before the limits apply
             cache_size=0,
         )
         self.filters = dict(FILTERS)
@@ -90,7 +88,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         tick()
         for value in (*args, *kwargs.values()):
-            weigh(value)
+            check_size(value)
         _check_method(__obj, args, kwargs)
         result = super().call(__context, __obj, *args, **kwargs)
         charge(result)
@@ -98,8 +96,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         tick()
-        weigh(left)
-        weigh(right)
+        check_size(left)
+        check_size(right)
         if operator == "*":
             check_product(left, right)
         elif operator == "**":
@@ -111,7 +109,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return result
 
 
-# --- what may be called
+# --- allowed methods
 
 
 _METHODS: dict[type | tuple[type, ...], frozenset[str]] = {
@@ -130,10 +128,10 @@ _METHODS: dict[type | tuple[type, ...], frozenset[str]] = {
 
 
 def _check_method(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Refuse a call of a string's method whose result would be out of proportion to what goes in."""
+    """Check a call of a string method whose result may be much larger than its arguments."""
     text, name = getattr(method, "__self__", None), getattr(method, "__name__", None)
     if not isinstance(text, str):
-        weigh(text)
+        check_size(text)
         return
     if name in ("center", "expandtabs", "ljust", "rjust", "zfill"):
         for value in (*args, *kwargs.values()):
@@ -143,14 +141,14 @@ def _check_method(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     elif name == "join" and args and isinstance(args[0], list | tuple | str):
         check_length(len(text) * len(args[0]))
     elif name == "join":
-        raise too_much()
+        raise output_too_large()
 
 
-# --- what templates find by name
+# --- global names
 
 
 class _Namespace(Namespace):
-    """Jinja's namespace, without names that lead to Python's insides, and without a text that shows all it holds."""
+    """Jinja's namespace without names of Python internals, and without a repr of its contents."""
 
     def __init__(*args: Any, **kwargs: Any) -> None:
         self, *rest = args
@@ -177,12 +175,12 @@ def _raise_exception(message: Any) -> None:
 
 def _strftime_now(pattern: str) -> str:
     if not isinstance(pattern, str) or len(pattern) > MAX_WIDTH or re.search(r"%[-_0^#]*\d", pattern):
-        raise too_much()
+        raise output_too_large()
     return datetime.now().strftime(pattern)
 
 
 def _finalize(value: Any) -> Any:
-    charge(weigh(value))
+    charge(check_size(value))
     return value
 
 
@@ -190,7 +188,7 @@ def _finalize(value: Any) -> Any:
 
 
 class _AddLimits(NodeTransformer):
-    """Put a tick wherever a template can come by again, and weigh what operators that Jinja leaves to Python get."""
+    """Insert a tick into everything that can repeat, and size checks before operators that Jinja doesn't intercept."""
 
     def _with_tick(self, node: nodes.For | nodes.Macro | nodes.CallBlock | nodes.Block) -> nodes.Node:
         self.generic_visit(node)
@@ -201,29 +199,29 @@ class _AddLimits(NodeTransformer):
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
         self.generic_visit(node)
-        node.expr = _weighed(node.expr)
+        node.expr = _size_checked(node.expr)
         for operand in node.ops:
-            operand.expr = _weighed(operand.expr)
+            operand.expr = _size_checked(operand.expr)
         return node
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Getitem:
         self.generic_visit(node)
         if not isinstance(node.arg, nodes.Slice):
-            node.arg = _weighed(node.arg)
+            node.arg = _size_checked(node.arg)
         return node
 
     def visit_Pair(self, node: nodes.Pair) -> nodes.Pair:
         self.generic_visit(node)
-        node.key = _weighed(node.key)
+        node.key = _size_checked(node.key)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:
         self.generic_visit(node)
-        return _filter(nodes.List(node.nodes, lineno=node.lineno), "_joined")
+        return _filter(nodes.List(node.nodes, lineno=node.lineno), "_concat")
 
 
-def _weighed(node: nodes.Expr) -> nodes.Expr:
-    return node if isinstance(node, nodes.Const) else _filter(node, "_weighed")
+def _size_checked(node: nodes.Expr) -> nodes.Expr:
+    return node if isinstance(node, nodes.Const) else _filter(node, "_size_checked")
 
 
 def _filter(node: nodes.Expr, name: str) -> nodes.Filter:
@@ -231,7 +229,7 @@ def _filter(node: nodes.Expr, name: str) -> nodes.Filter:
 
 
 class _Generation(Extension):
-    """{% generation %}: marks the assistant's words for training; for us they are words."""
+    """{% generation %} marks the assistant's text for training. Here its body is plain text."""
 
     tags = {"generation"}  # noqa: RUF012 - Jinja's declaration
 

@@ -1,7 +1,7 @@
-"""How byte-level vocabularies cut text into words before they merge bytes, by the names that GGUF files use.
+"""How byte-level vocabularies split text into words before bytes are merged, by the names that GGUF files use.
 
-A GGUF file carries no tokenizer.json, only a name (tokenizer.ggml.pre); what stands here is what the tokenizer.json of
-the model behind the name says.
+A GGUF file has only a name (tokenizer.ggml.pre). Each split here is that of the tokenizer.json of the model that the
+name stands for.
 """
 
 from collections.abc import Callable
@@ -30,9 +30,9 @@ class Split(NamedTuple):
     pre_tokenizer: Callable[[], PreTokenizer]
     normalizer: Callable[[], Normalizer] | None = None
     takes_whole_words: bool = False
-    """A word that is in the vocabulary is one token, whatever the merges say."""
+    """A word in the vocabulary is one token, whatever the merges are."""
     adds_bos: bool = False
-    """Text begins with BOS where the file does not say."""
+    """Text begins with BOS unless the file says otherwise."""
 
 
 def _gpt2() -> PreTokenizer:

@@ -1,7 +1,7 @@
 """A model's chat template: messages -> prompt.
 
-The template comes with the model, from anybody. It runs in a sandbox (sandbox.py), for a limited time, and makes
-limited text; the names that it finds are those that transformers offers.
+The template comes with the model and is untrusted. It runs in a sandbox (sandbox.py) with limits on time and on the
+size of its output. The names in it are those that transformers provides.
 """
 
 from typing import Any
@@ -11,31 +11,36 @@ from llmos.engine.text.tokenizer.limits import Budget
 
 MAX_TEMPLATE_LENGTH = 1 << 17
 TIME_LIMIT_SECONDS = 2.0
-"""Of the rendering thread's own time, so that a busy machine refuses nothing. Real templates take a millisecond."""
+"""CPU time of the rendering thread, which doesn't depend on other load. Real templates take a millisecond."""
 BASE_LENGTH = 1 << 20
-"""Characters that a prompt may have beside the messages'."""
+"""Characters that a prompt may have in addition to those of its messages."""
 
 
 class ChatTemplate:
+    """A compiled chat template."""
+
     def __init__(self, source: str, *, time_limit_seconds: float = TIME_LIMIT_SECONDS) -> None:
-        """Raises BadModelFile for a template that is too long or no Jinja."""
+        """Compile the template. Raises BadModelFile for one that is too long or not valid Jinja."""
         if len(source) > MAX_TEMPLATE_LENGTH:
             raise BadModelFile(
-                f"The chat template has {len(source):,} characters; at most {MAX_TEMPLATE_LENGTH:,} can be."
+                f"The chat template has {len(source):,} characters; the limit is {MAX_TEMPLATE_LENGTH:,}."
             )
-        from llmos.engine.text.tokenizer.sandbox import Sandbox  # Jinja is slow to load, and many a request needs none
+        from llmos.engine.text.tokenizer.sandbox import Sandbox  # Jinja is slow to import, and many requests need none
 
         self._time_limit_seconds = time_limit_seconds
         self._sandbox = Sandbox()
         try:
             with Budget(seconds=time_limit_seconds, max_length=BASE_LENGTH):
                 self._template = self._sandbox.from_string(source)
-        except Exception as error:  # a syntax error of Jinja's, or of the Python that Jinja makes of nonsense
+        except Exception as error:  # an error of Jinja, or of the Python code that it generates
             raise BadModelFile(f"The model's chat template cannot be used: {error}.") from None
 
     def render(self, **variables: Any) -> str:
-        """Return the prompt. Raises BadRequest, with the template's own words, where it refuses the messages, fails,
-        takes too long or makes too much text."""
+        """Return the prompt.
+
+        Raises BadRequest where the template rejects the messages (with its own message), fails, takes too long or
+        produces too much text.
+        """
         from jinja2 import TemplateError
 
         max_length = BASE_LENGTH + 8 * _length(variables)
@@ -46,11 +51,11 @@ class ChatTemplate:
             raise
         except TemplateError as error:
             raise BadRequest(
-                f"The model's chat template refuses these messages: {error.message}", param="messages"
+                f"The model's chat template rejects these messages: {error.message}", param="messages"
             ) from None
         except Exception as error:
             raise BadRequest(
-                f"The model's chat template cannot take these messages ({type(error).__name__}: {error!s:.200}).",
+                f"The model's chat template fails on these messages ({type(error).__name__}: {error!s:.200}).",
                 param="messages",
             ) from None
 
