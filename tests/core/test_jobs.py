@@ -1,12 +1,22 @@
 """Jobs in the database: their states, what is known of their progress, and who may cancel what."""
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from llmos.core.errors import Conflict, NotFound
+from llmos.core.ids import new_id
 from llmos.core.jobs.jobs import KEEP, JobError, Jobs, Step
+
+STATES_AFTER = {
+    "queued": {"queued", "running", "cancelled"},
+    "running": {"running", "queued", "succeeded", "failed", "cancelled", "interrupted"},
+}
+"""Where a job may get from a state; from any other it gets nowhere."""
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FAILURE = JobError(code="download_failed", message="Every source failed.")
@@ -248,3 +258,26 @@ def test_jobs_that_ended_long_ago_are_removed(jobs, clocks):
     clocks.now += timedelta(seconds=1)
     jobs.remove_old()
     assert {job.id for job in jobs.list()} == {live.id}
+
+
+VERBS = st.sampled_from(["start", "succeed", "fail", "interrupt", "requeue", "cancel", "abandon", "report"])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(calls=st.lists(st.tuples(VERBS, st.integers(0, 1)), max_size=12), is_attached=st.booleans())
+def test_no_order_of_calls_from_two_processes_leads_out_of_an_end(jobs, elsewhere, calls, is_attached):
+    job = pull(jobs, new_id("model"), is_attached=is_attached)
+    arguments = {"succeed": ({},), "fail": (FAILURE,), "interrupt": (FAILURE,), "report": (Step("a", 1, 2),)}
+    state = job.state
+    for verb, process in calls:
+        with suppress(Conflict):
+            getattr((jobs, elsewhere)[process], verb)(job.id, *arguments.get(verb, ()))
+        seen = jobs.get(job.id)
+        assert seen.state in STATES_AFTER.get(state, {state})
+        assert seen == elsewhere.get(job.id) or seen.state == "running", "only progress is known here first"
+        assert (seen.ended_at is not None) == seen.has_ended
+        assert (seen.result is not None) == (seen.state == "succeeded")
+        assert (seen.error is not None) == (seen.state in ("failed", "interrupted"))
+        state = seen.state
+    again = pull(elsewhere, job.request["model"])
+    assert (again.id == job.id) == (state in ("queued", "running"))

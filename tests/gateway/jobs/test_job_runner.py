@@ -18,7 +18,7 @@ from llmos.core.errors import DownloadFailed, NotFound, Unavailable
 from llmos.core.jobs.jobs import Job, JobError, Jobs, Step
 from llmos.gateway.http.requests import RequestObject
 from llmos.gateway.jobs.following import AttachedJobs, follow
-from llmos.gateway.jobs.job_runner import MAX_LIGHT, JobRunner
+from llmos.gateway.jobs.job_runner import MAX_LIGHT, RETRY_SECONDS, JobRunner
 from llmos.gateway.jobs.kinds import Context, JobKind, as_kept
 
 pytestmark = pytest.mark.anyio
@@ -87,17 +87,33 @@ def kinds(work: Work) -> dict[str, JobKind[Any]]:
     return {"pull": kind("pull", resumes=True), "look": kind("look", resumes=False)}
 
 
+class Pauses:
+    """Notes the pauses, and lets each end when another task has had its turn."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def pause(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await asyncio.to_thread(lambda: None)
+
+
+@pytest.fixture
+def pauses() -> Pauses:
+    return Pauses()
+
+
 @pytest.fixture
 def jobs(database: Database) -> Jobs:
     return Jobs(database)
 
 
 @pytest.fixture
-def runner(jobs: Jobs, kinds: dict[str, JobKind[Any]], tmp_path: Path) -> Callable[[], JobRunner]:
+def runner(jobs: Jobs, kinds: dict[str, JobKind[Any]], tmp_path: Path, pauses: Pauses) -> Callable[[], JobRunner]:
     """Makes runners of the same home, as one server after another has them."""
     settings = load_settings({"LLMOS_HOME": str(tmp_path)})
     services: Any = SimpleNamespace(settings=settings, registry=None, jobs=jobs)
-    return lambda: JobRunner(services, kinds=kinds)
+    return lambda: JobRunner(services, kinds=kinds, pause=pauses.pause)
 
 
 @asynccontextmanager
@@ -270,6 +286,28 @@ async def test_calibration_texts_are_kept_while_a_job_needs_them(
     async with running(runner()):
         assert (await until(jobs, jobs.live()[-1].id, has_ended)).state == "failed"
     assert {path.name for path in folder.glob("*.txt")} == {"needed.txt", "new.txt"}
+
+
+@pytest.mark.parametrize("verb", ["start", "succeed"])
+async def test_a_state_that_can_not_be_written_is_written_later(
+    jobs: Jobs, runner: Callable[[], JobRunner], work: Work, pauses: Pauses, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """A pull is done again; its bytes are there already. What doesn't resume is interrupted, with the command."""
+    write, failures = getattr(jobs, verb), ["pull", "look"]
+
+    def fails_once(id: str, *arguments: Any) -> Any:
+        if (kind := jobs.get(id).kind) in failures:
+            failures.remove(kind)
+            raise OSError("the disk is full")
+        return write(id, *arguments)
+
+    monkeypatch.setattr(jobs, verb, fails_once)
+    pull, look = create(jobs), create(jobs, "look")
+    work.gate.release(100)
+    async with running(runner()):
+        assert (await until(jobs, pull.id, has_ended)).state == "succeeded"
+        assert (await until(jobs, look.id, has_ended)).state == ("succeeded" if verb == "start" else "interrupted")
+    assert pauses.seconds == [RETRY_SECONDS] * 2
 
 
 async def test_followers_are_told_when_the_server_stops(jobs: Jobs) -> None:

@@ -246,7 +246,8 @@ class Jobs:
         with self._database.transaction() as session:
             row = _existing(queries.job(session, id, lock=True), id)
             if row.state == "running":
-                row.state, row.progress = "queued", self._progress(row)
+                row.progress = self._progress(row)
+                row.state = "queued"
             with self._lock:
                 self._live.pop(id, None)
             job = self._job(row)
@@ -272,12 +273,13 @@ class Jobs:
         with self._database.transaction() as session:
             row = _existing(queries.job(session, id, lock=True), id)
             if row.state in from_states and (row.is_attached or not is_attached):
-                row.state, row.ended_at, row.progress = state, self._clock(), self._progress(row)
-                row.result = result
+                row.progress = self._progress(row)
+                row.state, row.ended_at, row.result = state, self._clock(), result
                 row.error = None if error is None else _error_as_json(error)
-                with self._lock:
-                    self._live.pop(id, None)
             job = self._job(row)
+        if job.has_ended:
+            with self._lock:
+                self._live.pop(id, None)
         self._notify(id)
         return job
 
@@ -291,9 +293,10 @@ class Jobs:
             _log.exception("The progress of %s can't be written", id)
 
     def _progress(self, row: JobRow) -> _Progress:
+        """Return what is known here of a running job's progress, and what was written of any other's."""
         with self._lock:
             live = self._live.get(row.id)
-            if live is None:
+            if live is None or row.state != "running":
                 return row.progress
             return [[step.label, step.num_done, step.num_total] for step in live.steps.values()]
 

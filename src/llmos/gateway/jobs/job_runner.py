@@ -35,6 +35,9 @@ MAX_HEAVY = 1
 POLL_SECONDS = 2
 """The delay until a job that another process created or cancelled is noticed."""
 
+RETRY_SECONDS = 30
+"""The delay until a job is looked at again whose state couldn't be written, because a disk is full or the like."""
+
 KEEP_TEXTS_SECONDS = 24 * 3600
 """Calibration texts that no job needs are removed after this time."""
 
@@ -70,7 +73,7 @@ class JobRunner:
             await self._become_the_only_one(held)
             self._jobs.on_change = partial(_call_in, loop, self._changed.set)
             try:
-                await asyncio.to_thread(self._recover)
+                await asyncio.to_thread(self._sweep)
                 while True:
                     self._changed.clear()
                     await self._reconcile()
@@ -94,12 +97,11 @@ class JobRunner:
             else:
                 return
 
-    def _recover(self) -> None:
-        """Take over from a server that died, and remove what is no longer needed."""
+    def _sweep(self) -> None:
+        """Remove what is no longer needed, and the attached jobs of a server that died."""
         for job in self._jobs.live():
-            # Whoever followed an attached job has gone with the server before.
-            if job.state == "running" or (job.is_attached and job.created_at < self._created_at):
-                self._leave(job)
+            if job.is_attached and job.created_at < self._created_at:
+                self._leave(job)  # Whoever followed it has gone with that server.
         self._jobs.remove_old()
         oldest = time.time() - KEEP_TEXTS_SECONDS
         needed = {f"{job.request.get('calibration')}".removeprefix("sha256:") for job in self._jobs.live()}
@@ -108,23 +110,29 @@ class JobRunner:
                 text.unlink(missing_ok=True)
 
     async def _reconcile(self) -> None:
-        """Start queued jobs as far as there is room, and stop those that were cancelled."""
+        """Stop the jobs that were cancelled, take over those that nobody runs any more, and start queued ones."""
         for id in [id for id, task in self._tasks.items() if task.done()]:
             del self._tasks[id]
             self._heavy.discard(id)
         try:
             live = await asyncio.to_thread(self._jobs.live)
+            for job in live:
+                if job.state == "running" and job.id not in self._tasks:
+                    await asyncio.to_thread(self._leave, job)
         except Exception:
-            _log.exception("The jobs can't be read")
+            _log.exception("The jobs can't be read or written")
             return
         for id in self._tasks.keys() - {job.id for job in live}:
             self._tasks[id].cancel()
         for job in live:
-            if job.id not in self._tasks and self._has_room(job):
-                self._tasks[job.id] = task = asyncio.create_task(self._do(job))
-                task.add_done_callback(lambda _: self._changed.set())
-                if self._is_heavy(job):
-                    self._heavy.add(job.id)
+            if job.state == "queued" and job.id not in self._tasks and self._has_room(job):
+                self._start(job)
+
+    def _start(self, job: Job) -> None:
+        self._tasks[job.id] = task = asyncio.create_task(self._do(job))
+        task.add_done_callback(lambda _: self._changed.set())
+        if self._is_heavy(job):
+            self._heavy.add(job.id)
 
     def _has_room(self, job: Job) -> bool:
         if self._is_heavy(job):
@@ -137,24 +145,36 @@ class JobRunner:
 
     async def _do(self, job: Job) -> None:
         try:
-            started = await asyncio.to_thread(self._jobs.start, job.id)
-            if started is None:
-                return
-            kind = self._kinds.get(job.kind)
-            if kind is None:
-                raise LLMOSError(f"This server knows no jobs of the kind {job.kind}. Start a newer one.")
-            run = self._in_process if kind.is_heavy else self._in_thread
-            result = await run(kind, started)
-            await asyncio.to_thread(self._jobs.succeed, job.id, result)
+            await self._try(job)
         except asyncio.CancelledError:
             await asyncio.to_thread(self._leave, job)
+        except Exception:
+            _log.exception("The state of %s can't be written; it is looked at again in %d s", job.id, RETRY_SECONDS)
+            await self._pause(RETRY_SECONDS)
+
+    async def _try(self, job: Job) -> None:
+        """Do a job and write down how it ended. Raises what the database raises."""
+        started = await asyncio.to_thread(self._jobs.start, job.id)
+        if started is None:
+            return
+        try:
+            result = await self._result_of(started)
         except LLMOSError as error:
             failure = JobError(code=error.code, message=error.message, param=error.param)
-            await asyncio.to_thread(self._jobs.fail, job.id, failure)
         except Exception:
             _log.exception("%s failed", job.id)
             message = f"Something went wrong inside the server. Its log has the reason; search for {job.id}."
-            await asyncio.to_thread(self._jobs.fail, job.id, JobError(code=LLMOSError.code, message=message))
+            failure = JobError(code=LLMOSError.code, message=message)
+        else:
+            await asyncio.to_thread(self._jobs.succeed, job.id, result)
+            return
+        await asyncio.to_thread(self._jobs.fail, job.id, failure)
+
+    async def _result_of(self, job: Job) -> Mapping[str, Any]:
+        kind = self._kinds.get(job.kind)
+        if kind is None:
+            raise LLMOSError(f"This server knows no jobs of the kind {job.kind}. Start a newer one.")
+        return await (self._in_process if kind.is_heavy else self._in_thread)(kind, job)
 
     def _leave(self, job: Job) -> None:
         """Put a job that was running into the state from which it goes on, or ends. Does nothing if it has ended."""
