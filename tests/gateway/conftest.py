@@ -83,17 +83,17 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def http(app: FastAPI, services: Services) -> AsyncIterator[httpx.AsyncClient]:
     """A client with the key, joined to the app without a socket; jobs run."""
-    jobs = asyncio.create_task(JobRunner(app.state.services).run())
+    jobs = asyncio.create_task(JobRunner(services.jobs, services.registry, services.settings).run())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://llmos", headers=headers) as client:
         yield client
     jobs.cancel()
     await asyncio.wait([jobs])
-    await app.state.services.pipeline.shadows.close()
-    await app.state.services.provider_clients.close()
+    await services.pipeline.shadows.close()
+    await services.provider_clients.close()
 
 
 @pytest.fixture

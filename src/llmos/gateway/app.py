@@ -54,7 +54,7 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
         app.mount(mount.path, mount.app, mount.name)
     openapi.install(app)
     errors.install(app)
-    app.add_middleware(Door, services=services)
+    app.add_middleware(Door, owner_key=services.owner_key, readiness=services.readiness, metrics=services.metrics)
     return app
 
 

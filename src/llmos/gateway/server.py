@@ -175,8 +175,8 @@ class Server(uvicorn.Server):
         )
         self._services = services
         self._batches = BatchRunner(app, services.batches, services.files, services.admission)
-        self._rollouts = RolloutRunner(services)
-        self._jobs = JobRunner(services)
+        self._rollouts = RolloutRunner(services.rollouts, services.evidence, services.pipeline)
+        self._jobs = JobRunner(services.jobs, services.registry, services.settings)
         self._beside: list[asyncio.Task[None]] = []
         """What goes on while it serves: batches, deployments, rollouts."""
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from starlette.requests import Request
+
 from llmos.core.config import Settings
 from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
@@ -48,3 +50,9 @@ class Services:
     call_counts: CallCounts = field(default_factory=CallCounts)
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the app that `request` was sent to."""
+    services: Services = request.app.state.services
+    return services

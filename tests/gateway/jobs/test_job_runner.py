@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,8 +111,8 @@ def jobs(database: Database) -> Jobs:
 def runner(jobs: Jobs, kinds: dict[str, JobKind[Any]], tmp_path: Path, pauses: Pauses) -> Callable[[], JobRunner]:
     """Makes runners of the same home, as one server after another has them."""
     settings = load_settings({"LLMOS_HOME": str(tmp_path)})
-    services: Any = SimpleNamespace(settings=settings, registry=None, jobs=jobs)
-    return lambda: JobRunner(services, kinds=kinds, pause=pauses.pause)
+    registry: Any = None
+    return lambda: JobRunner(jobs, registry, settings, kinds=kinds, pause=pauses.pause)
 
 
 @asynccontextmanager

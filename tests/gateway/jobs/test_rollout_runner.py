@@ -80,7 +80,7 @@ def services(services, registry):
 
 @pytest.fixture
 def runner(services):
-    return RolloutRunner(services)
+    return RolloutRunner(services.rollouts, services.evidence, services.pipeline)
 
 
 async def look(runner):
@@ -237,7 +237,7 @@ async def test_a_step_that_nobody_calls_goes_back_when_its_time_is_over(services
     now = [NOON]
     rollouts = Rollouts(services.registry.database, services.routes, services.deployments, clock=lambda: now[0])
     services = dataclasses.replace(services, rollouts=rollouts)
-    runner = RolloutRunner(services, clock=lambda: now[0])
+    runner = RolloutRunner(services.rollouts, services.evidence, services.pipeline, clock=lambda: now[0])
     rollout = rollouts.begin("new@1", "chat", max_hold_seconds=60, actor="ada")
     await look(runner)
     now[0] += timedelta(seconds=59)
@@ -280,7 +280,8 @@ async def test_a_server_that_comes_after_one_that_died_goes_on(services, runner,
         "new@1", "chat", steps=[50, 100], gate="error_rate <= 0%", min_calls=3, actor="ada"
     )
     await look(runner)
-    after = RolloutRunner(services)  # what the dead one remembered of calls is gone, what it decided isn't
+    # What the dead server remembered of calls is gone; what it decided is not.
+    after = RolloutRunner(services.rollouts, services.evidence, services.pipeline)
     await ask(http, 30)
     await look(after)
     assert services.rollouts.get(rollout.id).step == 1

@@ -11,8 +11,9 @@ from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.deployments.removing import remove
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
+from llmos.gateway.services import services_of
 from llmos.models.descriptions import describe_alias_move
 from llmos.models.versions.aliases import AliasMove
 from llmos.security.permissions import Permission

@@ -8,8 +8,8 @@ from llmos.core.errors import NotFound
 from llmos.core.schemas.cards import Card, CardDescription, LimitVerdict
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response, services_of
-from llmos.gateway.services import Services
+from llmos.gateway.http.replies import json_response
+from llmos.gateway.services import Services, services_of
 from llmos.models.cards.cards import Cards
 from llmos.models.cards.limits import verdicts
 from llmos.models.cards.page import page, siblings

@@ -13,9 +13,9 @@ from llmos.deployments.desired.deployments import Deployment, replica_limits
 from llmos.deployments.replicas.status import VersionStatus
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body
-from llmos.gateway.services import Services
+from llmos.gateway.services import Services, services_of
 from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
 

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from llmos.gateway import metrics
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import services_of
+from llmos.gateway.services import services_of
 from llmos.security.permissions import Permission
 
 router = APIRouter(tags=["health"])

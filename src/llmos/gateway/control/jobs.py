@@ -17,11 +17,12 @@ from llmos.core.jobs.jobs import Job, Jobs
 from llmos.core.schemas.jobs import JobDescription
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, convert, decode_object, parse_query, read_body
 from llmos.gateway.http.sse import event, while_connected
 from llmos.gateway.jobs.following import follow
 from llmos.gateway.jobs.kinds import as_kept, job_kinds, kind_named
+from llmos.gateway.services import services_of
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/jobs", tags=["jobs"])

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body
+from llmos.gateway.services import services_of
 from llmos.models.descriptions import describe_label_change, describe_labels
 from llmos.models.versions.versions import Labels
 from llmos.security.permissions import Permission

@@ -9,8 +9,9 @@ from llmos.core.schemas.models import ModelDescription, VersionDetails
 from llmos.deployments.descriptions import describe_remote_model
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.replies import json_response
 from llmos.gateway.http.requests import RequestObject, parse_query
+from llmos.gateway.services import services_of
 from llmos.models.descriptions import describe_details, describe_version
 from llmos.models.versions.labels import Subject, has_tag
 from llmos.models.versions.versions import Version

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body
+from llmos.gateway.services import services_of
 from llmos.models.descriptions import describe_policy
 from llmos.models.policies import Policies
 from llmos.security.permissions import Permission

@@ -9,8 +9,9 @@ from llmos.core.schemas.providers import ProviderDescription, ProviderModels
 from llmos.deployments.descriptions import describe_provider
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.replies import json_response
 from llmos.gateway.http.requests import RequestObject, parse_body
+from llmos.gateway.services import services_of
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/providers", tags=["providers"])

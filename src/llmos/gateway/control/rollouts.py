@@ -13,8 +13,9 @@ from llmos.deployments.rollouts.gates import DEFAULT_GATE
 from llmos.deployments.rollouts.rollouts import DEFAULT_MIN_CALLS, DEFAULT_STEPS
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body
+from llmos.gateway.services import services_of
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1", tags=["rollouts"])

@@ -22,9 +22,9 @@ from llmos.deployments.routing.route import Route, sticky_of
 from llmos.deployments.targets import MAX_LENGTH
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
-from llmos.gateway.services import Services
+from llmos.gateway.services import Services, services_of
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/routes", tags=["routes"])

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from llmos.core.schemas.signatures import SignatureDescription
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.replies import json_response
 from llmos.gateway.http.requests import RequestObject, parse_body
+from llmos.gateway.services import services_of
 from llmos.models.descriptions import describe_signature
 from llmos.security.permissions import Permission
 

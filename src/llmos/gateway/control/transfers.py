@@ -13,7 +13,8 @@ from llmos.core.errors import BadRequest, Conflict, NotFound
 from llmos.gateway.http import openapi
 from llmos.gateway.http.error_formats import openai_error
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.replies import json_response
+from llmos.gateway.services import services_of
 from llmos.models.store import Store, StoredFile
 from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.records import Record, read_record, record_of

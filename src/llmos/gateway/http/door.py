@@ -16,8 +16,9 @@ from llmos.core.ids import new_id
 from llmos.gateway.http import errors
 from llmos.gateway.http.error_formats import error_format_of
 from llmos.gateway.http.open_paths import is_open
-from llmos.gateway.services import Services
-from llmos.security.auth import presented_key
+from llmos.gateway.metrics import Metrics
+from llmos.gateway.readiness import Readiness
+from llmos.security.auth import OwnerKey, presented_key
 
 _log = logging.getLogger(__name__)
 
@@ -26,9 +27,9 @@ CLIENT_GONE = 499
 
 
 class Door:
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: ASGIApp, *, owner_key: OwnerKey, readiness: Readiness, metrics: Metrics) -> None:
         self._app = app
-        self._services = services
+        self._owner_key, self._readiness, self._metrics = owner_key, readiness, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,15 +74,15 @@ class Door:
             # cannot have one.
             if "caller" not in scope["state"]:
                 key = presented_key(headers.get("authorization"), headers.get("x-api-key"))
-                scope["state"]["caller"] = self._services.owner_key.check(key)
+                scope["state"]["caller"] = self._owner_key.check(key)
         except Unauthenticated as error:
             return error
-        if self._services.readiness.is_draining:
+        if self._readiness.is_draining:
             return Unavailable("The server is shutting down. Try again in a moment.", retry_after_seconds=2)
         return None
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's pattern, not the path: a label must not grow with what callers send.
         route = getattr(scope.get("route"), "path_format", "other")
-        self._services.metrics.requests.labels(scope["method"], route, str(status)).inc()
-        self._services.metrics.request_seconds.labels(route).observe(seconds)
+        self._metrics.requests.labels(scope["method"], route, str(status)).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)

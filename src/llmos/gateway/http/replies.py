@@ -6,13 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from llmos.gateway.services import Services
 from llmos.security.callers import Caller
-
-
-def services_of(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
 
 
 def caller_of(request: Request) -> Caller:

@@ -17,13 +17,14 @@ from typing import Any
 import msgspec
 
 from llmos.core.clock import Clock, utc_now
+from llmos.core.config import Settings
 from llmos.core.errors import LLMOSError
-from llmos.core.jobs.jobs import Job, JobError, Step
+from llmos.core.jobs.jobs import Job, JobError, Jobs, Step
 from llmos.core.locks import locked
 from llmos.gateway.jobs.job_process import run_in_process
 from llmos.gateway.jobs.kinds import Context, JobKind, job_kinds
 from llmos.gateway.jobs.worker import Assignment
-from llmos.gateway.services import Services
+from llmos.models.registry import Registry
 
 _log = logging.getLogger(__name__)
 
@@ -51,13 +52,15 @@ class _Stopped(Exception):
 class JobRunner:
     def __init__(
         self,
-        services: Services,
+        jobs: Jobs,
+        registry: Registry,
+        settings: Settings,
         *,
         kinds: Mapping[str, JobKind[Any]] | None = None,
         clock: Clock = utc_now,
         pause: Pause = asyncio.sleep,
     ) -> None:
-        self._services, self._jobs = services, services.jobs
+        self._jobs, self._registry, self._settings = jobs, registry, settings
         self._kinds = job_kinds() if kinds is None else kinds
         self._created_at = clock()
         self._pause = pause
@@ -87,7 +90,7 @@ class JobRunner:
                 await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _become_the_only_one(self, held: ExitStack) -> None:
-        folder = self._services.settings.jobs_path
+        folder = self._settings.jobs_path
         folder.mkdir(parents=True, exist_ok=True)
         while True:
             try:
@@ -105,7 +108,7 @@ class JobRunner:
         self._jobs.remove_old()
         oldest = time.time() - KEEP_TEXTS_SECONDS
         needed = {f"{job.request.get('calibration')}".removeprefix("sha256:") for job in self._jobs.live()}
-        for text in self._services.settings.jobs_path.glob("*.txt"):
+        for text in self._settings.jobs_path.glob("*.txt"):
             if text.stem not in needed and text.stat().st_mtime < oldest:
                 text.unlink(missing_ok=True)
 
@@ -191,9 +194,7 @@ class JobRunner:
             self._jobs.interrupt(job.id, JobError(code="interrupted", message=message))
 
     async def _in_process(self, kind: JobKind[Any], job: Job) -> Mapping[str, Any]:
-        assignment = Assignment(
-            settings=self._services.settings, kind=kind.name, request=dict(job.request), actor=job.actor
-        )
+        assignment = Assignment(settings=self._settings, kind=kind.name, request=dict(job.request), actor=job.actor)
         return await run_in_process(assignment, partial(self._jobs.report, job.id))
 
     async def _in_thread(self, kind: JobKind[Any], job: Job) -> Mapping[str, Any]:
@@ -207,8 +208,8 @@ class JobRunner:
 
         def work() -> None:
             context = Context(
-                settings=self._services.settings,
-                registry=self._services.registry,
+                settings=self._settings,
+                registry=self._registry,
                 actor=job.actor,
                 progress=progress,
             )

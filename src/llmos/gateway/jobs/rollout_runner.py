@@ -15,12 +15,12 @@ import msgspec
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.deployments.rollouts.cases import Case
-from llmos.deployments.rollouts.evidence import Window
+from llmos.deployments.rollouts.evidence import Evidence, Window
 from llmos.deployments.rollouts.gates import Judgement, Measured, judge, metrics_of, parse_gate
 from llmos.deployments.rollouts.rollouts import Rollout, Rollouts
 from llmos.engine.messages import SamplingParams
 from llmos.gateway.calls.call import Call, Prompt, Sampling
-from llmos.gateway.services import Services
+from llmos.gateway.calls.pipeline import Pipeline
 from llmos.security.callers import owner
 
 _log = logging.getLogger(__name__)
@@ -33,9 +33,8 @@ _NO_CALLS = Judgement("holds", "it is loaded, and no cases were asked for")
 
 
 class RolloutRunner:
-    def __init__(self, services: Services, *, clock: Clock = utc_now) -> None:
-        self._services, self._clock = services, clock
-        self._rollouts: Rollouts = services.rollouts
+    def __init__(self, rollouts: Rollouts, evidence: Evidence, pipeline: Pipeline, *, clock: Clock = utc_now) -> None:
+        self._rollouts, self._evidence, self._pipeline, self._clock = rollouts, evidence, pipeline, clock
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -100,7 +99,7 @@ class RolloutRunner:
             judgement = judge(gate.of_score, self._measured(rollout), rollout.min_calls)
         if judgement.verdict == "holds":
             # For a first step that leaves what answers now no calls to compare with.
-            remembered = self._services.evidence.window(rollout.route, rollout.main_before)
+            remembered = self._evidence.window(rollout.route, rollout.main_before)
             baseline = metrics_of(remembered) if _has_enough(remembered, rollout) else None
             await asyncio.to_thread(self._rollouts.advance, rollout, judgement, baseline)
         else:
@@ -135,11 +134,11 @@ class RolloutRunner:
         return Measured(window=window, before=baseline, scores=rollout.scores)
 
     def _window(self, rollout: Rollout, target: str) -> Window:
-        return self._services.evidence.window(rollout.route, target, rollout.step_began_at)
+        return self._evidence.window(rollout.route, target, rollout.step_began_at)
 
     async def _load(self, model: str) -> None:
         """Load a model, however long that takes, and ask it once. Raises why it can't answer."""
-        await self._services.pipeline.load(model, owner(is_background=True), wait=True)
+        await self._pipeline.load(model, owner(is_background=True), wait=True)
         await self._ask(model, Case(prompt="Hello", contains="anything", max_tokens=1))
 
     async def _score(self, model: str, cases: Sequence[Case]) -> float:
@@ -172,7 +171,7 @@ class RolloutRunner:
             caller=owner(is_background=True),
             id_prefix="case",
         )
-        async with self._services.pipeline.generate(call, is_streamed=False) as answer:
+        async with self._pipeline.generate(call, is_streamed=False) as answer:
             (choice,) = await answer.whole()
         return choice.text
 

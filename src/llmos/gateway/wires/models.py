@@ -8,8 +8,8 @@ from llmos.core.errors import LLMOSError
 from llmos.deployments.served_model import ServedModel
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response, services_of
-from llmos.gateway.services import Services
+from llmos.gateway.http.replies import json_response
+from llmos.gateway.services import Services, services_of
 from llmos.gateway.wires.anthropic import models as anthropic_models
 from llmos.gateway.wires.openai.models.answers import OpenAIModel, OpenAIModels, render_model
 from llmos.security.permissions import Permission

@@ -12,9 +12,10 @@ from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi
 from llmos.gateway.http.error_formats import ErrorFormat
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import AnswerResponse, while_connected
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.anthropic.answers import AnthropicAnswer, MessageEvent, TokenCount
 from llmos.gateway.wires.anthropic.errors import error_body
 from llmos.gateway.wires.anthropic.fields import CountTokensRequest, MessagesRequest

@@ -4,8 +4,9 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import parse_body
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.ollama.chat.answers import OllamaChatAnswer, render_message
 from llmos.gateway.wires.ollama.chat.fields import OllamaChatRequest
 from llmos.gateway.wires.ollama.chat.stream import OllamaChatRenderer

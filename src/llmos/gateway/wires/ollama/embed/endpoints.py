@@ -9,9 +9,10 @@ from llmos.gateway.calls.embedding import EmbedCall
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import WorkResponse
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.ollama.embed.answers import OllamaVector, OllamaVectors
 from llmos.gateway.wires.ollama.embed.fields import EmbedFields, OllamaEmbeddingsRequest, OllamaEmbedRequest
 from llmos.security.permissions import Permission

@@ -4,8 +4,9 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import parse_body
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.ollama.fields import strip_latest
 from llmos.gateway.wires.ollama.generate.answers import OllamaText
 from llmos.gateway.wires.ollama.generate.fields import OllamaGenerateRequest

@@ -9,9 +9,9 @@ from llmos.deployments.removing import remove
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import parse_body
-from llmos.gateway.services import Services
+from llmos.gateway.services import Services, services_of
 from llmos.gateway.wires.ollama.fields import strip_latest
 from llmos.gateway.wires.ollama.models.answers import (
     NEVER,

@@ -4,8 +4,9 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import parse_body
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.ollama.pull.answers import PullProgress
 from llmos.gateway.wires.ollama.pull.fields import PullRequest
 from llmos.gateway.wires.ollama.pull.stream import PullResponse

@@ -7,9 +7,10 @@ from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import decode, read_body
 from llmos.gateway.http.sse import while_connected
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.open_inference.infer.answers import HEADER_LENGTH, InferAnswer, InferRenderer
 from llmos.gateway.wires.open_inference.infer.fields import InferRequest
 from llmos.gateway.wires.open_inference.infer.tensors import decompress, split

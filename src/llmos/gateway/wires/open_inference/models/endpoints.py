@@ -4,7 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.replies import json_response
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.open_inference.models.answers import TENSORS, ModelMetadata, ModelReady
 from llmos.gateway.wires.open_inference.versions import find_version, version_numbers
 from llmos.security.permissions import Permission

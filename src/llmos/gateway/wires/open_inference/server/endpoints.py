@@ -5,7 +5,8 @@ from fastapi import APIRouter, Request, Response
 from llmos.gateway.http import openapi
 from llmos.gateway.http.error_formats import ErrorFormat
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response, services_of
+from llmos.gateway.http.replies import json_response
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.open_inference.errors import error_body
 from llmos.gateway.wires.open_inference.server.answers import ServerLive, ServerMetadata, ServerReady
 from llmos.security.permissions import Permission

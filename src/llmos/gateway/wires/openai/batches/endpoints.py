@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request, Response
 from llmos.gateway.http import openapi
 from llmos.gateway.http.errors import known_paths
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import parse_body, parse_query
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.openai.batches.answers import BatchObject, BatchObjects, render_batch
 from llmos.gateway.wires.openai.batches.fields import ENDPOINTS, BatchQuery, BatchRequest, check_batch
 from llmos.security.permissions import Permission

@@ -4,9 +4,10 @@ from fastapi import APIRouter, Request
 
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import AnswerResponse
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.openai.completions.answers import Completion
 from llmos.gateway.wires.openai.completions.fields import CompletionRequest
 from llmos.gateway.wires.openai.completions.stream import CompletionRenderer

@@ -11,8 +11,9 @@ from llmos.data.files import PURPOSES
 from llmos.gateway.http import openapi
 from llmos.gateway.http.multipart import read_form
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, json_response, services_of
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import convert, parse_query
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.openai.files.answers import FileDeleted, FileObject, FileObjects, render_file
 from llmos.gateway.wires.openai.files.fields import MAX_FILE_BYTES, FileQuery, FileUpload
 from llmos.security.permissions import Permission

@@ -12,9 +12,10 @@ from llmos.core.errors import BadRequest, NotFound
 from llmos.data.responses import KeptResponse
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import caller_of, services_of
+from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import AnswerResponse
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.openai.responses.answers import (
     InputTokens,
     Response,
