@@ -59,11 +59,11 @@ def test_it_is_scaled_put_to_sleep_woken_and_undeployed(cli: Any) -> None:
     [
         (["deploy", "nobody"], "There is no model 'nobody'"),
         (["deploy", "tiny@7"], "there is tiny@1"),
-        (["deploy", "tiny", "--min", "3", "--max", "2"], "At least 3 and at most 2"),
+        (["deploy", "tiny", "--min", "3", "--max", "2"], "min_replicas 3 is more than max_replicas 2"),
         (["deploy", "tiny", "--replicas", "2", "--max", "2"], "not both"),
         (["deploy", "tiny", "--option", "threds=1"], "threads"),
         (["deploy", "tiny", "--option", "threads"], "NAME=VALUE"),
-        (["deploy", "tiny", "--keep-warm", "--idle", "5"], "leave one out"),
+        (["deploy", "tiny", "--keep-warm", "--idle", "5"], "leave one of them out"),
         (["scale", "tiny", "--replicas", "2"], "llmos deploy tiny"),
         (["deploy", "tiny", "--route", "no name"], "'no name' is no name for a route"),
         (["scale", "tiny"], "--replicas N"),

@@ -15,7 +15,8 @@ from llmos.core.config import load_settings
 from llmos.core.who import this_user
 
 if TYPE_CHECKING:
-    from llmos.deployments.desired.deployments import Deployment, Deployments
+    from llmos.deployments.desired.deployment import Deployment
+    from llmos.deployments.desired.deployments import Deployments
     from llmos.models.registry import Registry
 
 _Replicas = Annotated[int | None, typer.Option("--replicas", help="So many replicas, always.", show_default=False)]
@@ -59,28 +60,29 @@ def deploy(
     as_json: options.AsJson = False,
 ) -> None:
     """Keep a version of a model running. What was wanted of it before is forgotten."""
-    from llmos.deployments.desired.deployments import replica_limits
+    from llmos.deployments.desired.deployment import DeploymentSettings, replica_limits
     from llmos.models.names import check_name
 
     min_replicas, max_replicas = replica_limits(replicas, least, most)
     if route is not None:
         check_name(route, "a route")  # before anything is deployed
-    wanted: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "min_replicas": min_replicas,
         "max_replicas": max_replicas,
         "idle_seconds": idle,
         "keep_warm": keep_warm,
         "options": _engine_options(option or []),
-        "force": force,
     }
     if (server := remote_server(load_settings())) is not None:
-        deployed = server.deployments.deploy(model, **wanted)
+        deployed = server.deployments.deploy(model, **settings, force=force)
         ref, facts = deployed.version, deployed.raw
         if route is not None:
             server.routes.set(route, ref)
     else:
         registry = _open_registry()
-        deployment = _deployments(registry).deploy(model, actor=this_user(), **wanted)
+        deployment = _deployments(registry).deploy(
+            model, DeploymentSettings(**settings), actor=this_user(), force=force
+        )
         ref, facts = deployment.ref, _facts(deployment)
         if route is not None:
             _point(registry, route, ref)

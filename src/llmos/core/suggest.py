@@ -1,9 +1,16 @@
-"""Name what the caller probably meant."""
+"""Suggest what the caller probably meant."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """Return up to `limit` of the known names that look most like `name`, best first."""
     return difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5)
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return a sentence for an unknown name: the nearest known ones, else all of them."""
+    if meant := nearest(name, known):
+        return f"Did you mean {' or '.join(meant)}?"
+    return f"Known: {', '.join(known)}." if known else "There are none yet."

@@ -20,7 +20,7 @@ from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescript
 from llmos.core.schemas.routes import RouteDescription, RouteMove, RouteTarget
 
 if TYPE_CHECKING:
-    from llmos.deployments.desired.deployments import Deployment, DeploymentEvent
+    from llmos.deployments.desired.deployment import Deployment, DeploymentEvent
     from llmos.deployments.providers.provider_model import Provider
     from llmos.deployments.replicas.status import VersionStatus
     from llmos.deployments.rollouts.rollouts import Rollout, RolloutEvent

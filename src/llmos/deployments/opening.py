@@ -1,10 +1,11 @@
-"""The deployments of an installation, with what may speak against one: its card, and this machine's memory."""
+"""Open the deployments of an installation, with its checks: the limits of cards, and this machine's memory."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmos.core.config import Settings
 from llmos.core.errors import LLMOSError, Unavailable
+from llmos.deployments.desired.checks import DeploymentChecks
 from llmos.deployments.desired.deployments import Deployments
 from llmos.engine.config import EngineConfig
 from llmos.models.cards.cards import Cards
@@ -20,8 +21,8 @@ def open_deployments(registry: Registry, settings: Settings) -> Deployments:
     def check_card(version: Version) -> Sequence[str]:
         return failed(cards.get(version), policies.all())
 
-    def check_room(version: Version, options: Mapping[str, Any], num_replicas: int) -> None:
-        # Knows the formats, and with them numpy: most commands about deployments do without.
+    def check_memory(version: Version, options: Mapping[str, Any], num_replicas: int) -> None:
+        # Imported here because it needs numpy, which most commands about deployments do without.
         from llmos.engine.sizing.fit import check_fits
 
         config = EngineConfig.from_options({**settings.engine_options, **options})
@@ -32,6 +33,6 @@ def open_deployments(registry: Registry, settings: Settings) -> Deployments:
         except LLMOSError as error:
             if error.param is not None and error.param in options:
                 raise
-            # What is wrong with the model itself, its replica says.
+            # An error of the model itself is reported by its replica.
 
-    return Deployments(registry.database, registry, checks=[check_card], check_room=check_room)
+    return Deployments(registry.database, registry, checks=DeploymentChecks(card=check_card, memory=check_memory))

@@ -1,4 +1,4 @@
-"""Deployments: what is wanted to run, and the history of it."""
+"""Deployments: their settings, the checks before them, and their history."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -8,7 +8,9 @@ import pytest
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound, Unavailable
 from llmos.deployments.desired import deployments as module
-from llmos.deployments.desired.deployments import Deployments, replica_limits
+from llmos.deployments.desired.checks import DeploymentChecks
+from llmos.deployments.desired.deployment import DeploymentSettings, replica_limits
+from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.opening import open_deployments
 from llmos.models import open_registry
 from llmos.models.cards.cards import Cards
@@ -18,7 +20,7 @@ from support.made_cards import CARD
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
-class Watch:
+class TickingClock:
     def __init__(self):
         self.now = NOON
 
@@ -29,17 +31,17 @@ class Watch:
 
 @pytest.fixture
 def deployments(registry):
-    return Deployments(registry.database, registry, clock=Watch())
+    return Deployments(registry.database, registry, clock=TickingClock())
 
 
-def happened(deployments, ref):
+def event_kinds(deployments, ref):
     return [event.kind for event in deployments.history(ref)]
 
 
 def test_a_version_is_deployed_under_its_own_reference(deployments, add):
     add("smollm2")
     deployed = deployments.deploy("smollm2", actor="ada")
-    assert (deployed.ref, deployed.asked) == ("smollm2@1", "smollm2")
+    assert (deployed.ref, deployed.requested_ref) == ("smollm2@1", "smollm2")
     assert (deployed.min_replicas, deployed.max_replicas, deployed.runner) == (1, 1, "native")
     assert (deployed.asleep, deployed.keep_warm, deployed.forced) == (False, False, False)
     assert deployments.get("smollm2") == deployments.get("smollm2@1") == deployed
@@ -48,7 +50,7 @@ def test_a_version_is_deployed_under_its_own_reference(deployments, add):
     assert (event.kind, event.data["max_replicas"], event.at > NOON) == ("deployed", 1, True)
 
 
-def test_a_newer_version_does_not_take_the_place_of_the_one_that_is_deployed(deployments, add):
+def test_a_newer_version_does_not_replace_the_deployed_one(deployments, add):
     add("m")
     deployments.deploy("m", actor="ada")
     add("m", 2)
@@ -57,13 +59,13 @@ def test_a_newer_version_does_not_take_the_place_of_the_one_that_is_deployed(dep
         deployments.get("m")
 
 
-def test_deploying_again_changes_what_is_wanted_and_notes_only_what_changed(deployments, add):
+def test_deploying_again_replaces_the_settings_and_records_what_changed(deployments, add):
     add("m")
-    deployments.deploy("m", options={"threads": 2}, actor="ada")
-    deployments.deploy("m", options={"threads": 2}, actor="ada")
-    changed = deployments.deploy("m", max_replicas=3, actor="ada")
+    deployments.deploy("m", DeploymentSettings(options={"threads": 2}), actor="ada")
+    deployments.deploy("m", DeploymentSettings(options={"threads": 2}), actor="ada")
+    changed = deployments.deploy("m", DeploymentSettings(max_replicas=3), actor="ada")
     assert (changed.max_replicas, changed.options) == (3, {})
-    assert happened(deployments, "m") == ["deployed", "changed"]
+    assert event_kinds(deployments, "m") == ["deployed", "changed"]
     assert deployments.history("m")[1].data == {"max_replicas": 3, "options": {}}
     assert deployments.scale("m", min_replicas=2, max_replicas=2, actor="ada").min_replicas == 2
     assert deployments.history("m")[2].data == {"min_replicas": 2, "max_replicas": 2}
@@ -71,65 +73,65 @@ def test_deploying_again_changes_what_is_wanted_and_notes_only_what_changed(depl
 
 def test_a_limit_that_is_not_given_stays_when_it_is_scaled(deployments, add):
     add("m")
-    deployments.deploy("m", min_replicas=0, max_replicas=2, actor="ada")
+    deployments.deploy("m", DeploymentSettings(min_replicas=0, max_replicas=2), actor="ada")
     assert deployments.scale("m", max_replicas=3, actor="ada").min_replicas == 0
     assert deployments.scale("m", min_replicas=1, actor="ada").max_replicas == 3
     assert deployments.scale("m", replicas=2, actor="ada").min_replicas == 2
-    with pytest.raises(BadRequest, match="Say how many"):
+    with pytest.raises(BadRequest, match="number of replicas is missing"):
         deployments.scale("m", actor="ada")
-    with pytest.raises(BadRequest, match="At least 2 and at most 1"):
+    with pytest.raises(BadRequest, match="min_replicas 2 is more than max_replicas 1"):
         deployments.scale("m", max_replicas=1, actor="ada")
 
 
-def test_what_sleeps_and_is_deployed_again_is_awake_unless_it_may_be_nothing(deployments, add):
+def test_deploying_a_sleeping_deployment_again_wakes_it_unless_min_replicas_is_0(deployments, add):
     add("m")
     deployments.deploy("m", actor="ada")
     deployments.sleep("m", actor="ada")
     assert not deployments.deploy("m", actor="ada").asleep
-    assert happened(deployments, "m") == ["deployed", "slept", "woken"]
+    assert event_kinds(deployments, "m") == ["deployed", "slept", "woken"]
     deployments.sleep("m", actor="ada")
-    assert deployments.deploy("m", min_replicas=0, actor="ada").asleep
+    assert deployments.deploy("m", DeploymentSettings(min_replicas=0), actor="ada").asleep
 
 
-def test_what_may_be_nothing_begins_asleep_and_has_an_idle_time(deployments, add):
+def test_a_deployment_with_min_replicas_0_begins_asleep_and_has_idle_seconds(deployments, add):
     add("m")
-    deployed = deployments.deploy("m", min_replicas=0, max_replicas=3, actor="ada")
+    deployed = deployments.deploy("m", DeploymentSettings(min_replicas=0, max_replicas=3), actor="ada")
     assert (deployed.asleep, deployed.idle_seconds) == (True, module.DEFAULT_IDLE_SECONDS)
     assert not deployments.wake("m", actor="ada", reason="A request came.").asleep
     assert deployments.sleep("m", actor="ada").asleep
-    assert happened(deployments, "m") == ["deployed", "woken", "slept"]
+    assert event_kinds(deployments, "m") == ["deployed", "woken", "slept"]
     deployments.sleep("m", actor="ada")
-    assert happened(deployments, "m")[3:] == [], "what changes nothing is no event"
+    assert event_kinds(deployments, "m")[3:] == [], "what changes nothing is no event"
 
 
-def test_what_is_kept_warm_never_sleeps(deployments, add):
+def test_a_deployment_that_is_kept_warm_never_sleeps(deployments, add):
     add("m")
-    deployments.deploy("m", idle_seconds=5, actor="ada")
+    deployments.deploy("m", DeploymentSettings(idle_seconds=5), actor="ada")
     deployments.sleep("m", actor="ada")
-    assert not deployments.deploy("m", keep_warm=True, actor="ada").asleep
+    assert not deployments.deploy("m", DeploymentSettings(keep_warm=True), actor="ada").asleep
     with pytest.raises(Conflict, match=r"m@1 is kept warm.*llmos deploy m@1 --idle"):
         deployments.sleep("m", actor="ada")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "param", "says"),
+    ("settings", "param", "message"),
     [
-        ({"min_replicas": 3, "max_replicas": 2}, "min_replicas", "At least 3 and at most 2"),
+        ({"min_replicas": 3, "max_replicas": 2}, "min_replicas", "min_replicas 3 is more than max_replicas 2"),
         ({"min_replicas": -1}, "min_replicas", "from 0 to 64"),
         ({"max_replicas": 0}, "max_replicas", "llmos sleep"),
         ({"max_replicas": 65}, "max_replicas", "from 1 to 64"),
         ({"idle_seconds": 0}, "idle_seconds", "from 1 to 2,592,000"),
-        ({"keep_warm": True, "idle_seconds": 5}, "keep_warm", "leave one out"),
-        ({"keep_warm": True, "min_replicas": 0}, "keep_warm", "leave one out"),
-        ({"runner": "cuda"}, "runner", "there is native"),
+        ({"keep_warm": True, "idle_seconds": 5}, "keep_warm", "leave one of them out"),
+        ({"keep_warm": True, "min_replicas": 0}, "keep_warm", "leave one of them out"),
+        ({"runner": "cuda"}, "runner", "Known: native"),
         ({"options": {"treads": 2}}, "treads", "threads"),
         ({"options": {"threads": "two"}}, "threads", "threads"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_and_nothing_is_deployed(deployments, add, wanted, param, says):
+def test_impossible_settings_are_refused_and_nothing_is_deployed(deployments, add, settings, param, message):
     add("m")
-    with pytest.raises(BadRequest, match=says) as refused:
-        deployments.deploy("m", **wanted, actor="ada")
+    with pytest.raises(BadRequest, match=message) as refused:
+        deployments.deploy("m", DeploymentSettings(**settings), actor="ada")
     assert refused.value.param == param
     assert deployments.list() == []
 
@@ -142,16 +144,16 @@ def test_a_version_that_does_not_exist_is_refused(deployments, add):
         deployments.deploy("smollm2@2", actor="ada")
 
 
-def test_an_adapter_is_answered_for_by_its_model(deployments, add):
+def test_an_adapter_is_not_deployed_but_its_base_version_is(deployments, add):
     add("m")
     add("m", 2, adapts=1)
     with pytest.raises(BadRequest, match=r"an adapter of m@1.*llmos deploy m@1"):
         deployments.deploy("m@2", actor="ada")
 
 
-def test_a_removed_deployment_keeps_its_history_and_may_come_back(deployments, add):
+def test_a_removed_deployment_keeps_its_history_and_can_be_deployed_again(deployments, add):
     add("m")
-    deployments.deploy("m", max_replicas=4, actor="ada")
+    deployments.deploy("m", DeploymentSettings(max_replicas=4), actor="ada")
     deployments.remove("m@1", actor="ada")
     assert deployments.list() == []
     verbs = [partial(verb, actor="ada") for verb in (deployments.remove, deployments.sleep, deployments.wake)]
@@ -159,7 +161,7 @@ def test_a_removed_deployment_keeps_its_history_and_may_come_back(deployments, a
         with pytest.raises(NotFound, match=r"m@1 isn't deployed.*none yet.*llmos deploy m@1"):
             act("m@1")
     assert deployments.deploy("m", actor="ada").max_replicas == 1
-    assert happened(deployments, "m@1") == ["deployed", "removed", "deployed"]
+    assert event_kinds(deployments, "m@1") == ["deployed", "removed", "deployed"]
 
 
 def test_the_history_says_who_caused_each_event(deployments, add):
@@ -185,7 +187,7 @@ def test_the_history_says_who_caused_each_event(deployments, add):
     ]
 
 
-def test_nothing_ever_happened_to_what_was_never_deployed(deployments, add):
+def test_a_version_that_was_never_deployed_has_no_history(deployments, add):
     add("m")
     with pytest.raises(NotFound, match="m isn't deployed"):
         deployments.history("m")
@@ -193,10 +195,10 @@ def test_nothing_ever_happened_to_what_was_never_deployed(deployments, add):
         deployments.history("m@x")
 
 
-def test_one_that_fails_a_check_is_refused_with_the_numbers_unless_forced_which_the_history_keeps(registry, add):
+def test_a_version_that_fails_a_check_is_refused_unless_forced_and_the_history_keeps_why(registry, add):
     add("m")
     sentence = "Its perplexity is 31 % above its parent's; the project's limit is 5 %."
-    deployments = Deployments(registry.database, registry, checks=[lambda version: [sentence]])
+    deployments = Deployments(registry.database, registry, checks=DeploymentChecks(card=lambda version: [sentence]))
     with pytest.raises(Conflict, match=r"m@1 is not deployed: Its perplexity is 31 %.*llmos deploy m@1 --force"):
         deployments.deploy("m", actor="ada")
     assert deployments.list() == []
@@ -206,12 +208,12 @@ def test_one_that_fails_a_check_is_refused_with_the_numbers_unless_forced_which_
     assert "Forced although" in event.reason
 
 
-def test_force_where_nothing_failed_is_not_noted_as_such(deployments, add):
+def test_force_without_a_failed_check_is_not_recorded_as_forced(deployments, add):
     add("m")
     assert not deployments.deploy("m", force=True, actor="ada").forced
 
 
-def test_the_history_keeps_the_newest(deployments, add, monkeypatch):
+def test_the_history_keeps_the_newest_events(deployments, add, monkeypatch):
     monkeypatch.setattr(module, "MAX_EVENTS", 3)
     add("m")
     add("other")
@@ -221,21 +223,21 @@ def test_the_history_keeps_the_newest(deployments, add, monkeypatch):
         deployments.record_event("m@1", "scaled", f"Reason {number}.", {"to": number}, actor="ada")
     assert [event.reason for event in deployments.history("m")] == ["Reason 1.", "Reason 2.", "Reason 3."]
     assert deployments.history("m")[-1].data == {"to": 3}
-    assert happened(deployments, "other") == ["deployed"]
+    assert event_kinds(deployments, "other") == ["deployed"]
 
 
-def test_every_commit_is_told(deployments, add):
+def test_every_commit_calls_on_change(deployments, add):
     add("m")
-    told = []
-    deployments.on_change = lambda: told.append(len(deployments.list()))
+    counts = []
+    deployments.on_change = lambda: counts.append(len(deployments.list()))
     deployments.deploy("m", actor="ada")
     deployments.scale("m", min_replicas=1, max_replicas=2, actor="ada")
     deployments.remove("m", actor="ada")
-    assert told == [1, 1, 0]
+    assert counts == [1, 1, 0]
 
 
 @pytest.mark.parametrize(
-    ("said", "limits"),
+    ("given", "limits"),
     [
         ((None, None, None), (1, 1)),
         ((3, None, None), (3, 3)),
@@ -244,29 +246,29 @@ def test_every_commit_is_told(deployments, add):
         ((None, None, 2), (1, 2)),
     ],
 )
-def test_one_number_or_the_limits_say_how_many_replicas(said, limits):
-    assert replica_limits(*said) == limits
+def test_replicas_are_given_as_one_number_or_as_limits(given, limits):
+    assert replica_limits(*given) == limits
 
 
-def test_one_number_beside_limits_is_refused():
+def test_a_number_beside_limits_is_refused():
     with pytest.raises(BadRequest, match="not both"):
         replica_limits(1, 0, None)
 
 
-def test_one_that_has_no_room_is_refused_with_the_arithmetic(registry, add):
+def test_a_deployment_that_does_not_fit_into_memory_is_refused_with_the_arithmetic(registry, add):
     add("m")
     asked = []
 
-    def check_room(version, options, num_replicas):
+    def check_memory(version, options, num_replicas):
         asked.append((version.ref, options, num_replicas))
         if num_replicas > 2:
             raise Unavailable("3 x 1 GB, and 2 GB are free.")
 
-    deployments = Deployments(registry.database, registry, check_room=check_room)
+    deployments = Deployments(registry.database, registry, checks=DeploymentChecks(memory=check_memory))
     with pytest.raises(Unavailable, match="3 x 1 GB"):
-        deployments.deploy("m", max_replicas=3, force=True, actor="ada")
+        deployments.deploy("m", DeploymentSettings(max_replicas=3), force=True, actor="ada")
     assert deployments.list() == []
-    deployments.deploy("m", max_replicas=2, options={"threads": 1}, actor="ada")
+    deployments.deploy("m", DeploymentSettings(max_replicas=2, options={"threads": 1}), actor="ada")
     deployments.scale("m", min_replicas=1, max_replicas=1, actor="ada")
     deployments.scale("m", min_replicas=1, max_replicas=3, actor="ada")
     assert asked[1:] == [("m@1", {"threads": 1}, 2), ("m@1", {"threads": 1}, 2)], "those that run have their memory"
@@ -275,23 +277,23 @@ def test_one_that_has_no_room_is_refused_with_the_arithmetic(registry, add):
     assert deployments.get("m").max_replicas == 3
 
 
-def test_an_option_that_the_model_can_not_have_is_refused_before_it_is_deployed(tmp_path, smollm2_path):
+def test_an_option_that_the_model_does_not_support_is_refused(tmp_path, smollm2_path):
     settings = load_settings({"LLMOS_HOME": str(tmp_path)})
     registry = open_registry(settings)
     registry.import_path(smollm2_path, "smol")
     deployments = open_deployments(registry, settings)
-    with pytest.raises(BadRequest, match=r"context_length is 9,000; the model was made for 8,192 tokens at most"):
-        deployments.deploy("smol", options={"context_length": 9000}, actor="ada")
+    with pytest.raises(BadRequest, match=r"context_length is 9,000; the model accepts 8,192 tokens at most"):
+        deployments.deploy("smol", DeploymentSettings(options={"context_length": 9000}), actor="ada")
     assert deployments.list() == []
 
 
-def test_an_installations_deployments_hold_to_the_cards_and_the_policies(registry, add, tmp_path):
+def test_the_deployments_of_an_installation_check_cards_and_policies(registry, add, tmp_path):
     add("m")
     deployments = open_deployments(registry, load_settings({"LLMOS_HOME": str(tmp_path)}))
     Cards(registry.database).put(registry.resolve("m"), CARD)
     assert not deployments.deploy("m", actor="ada").forced
     Policies(registry.database).set("max_perplexity_increase", "5%")
     with pytest.raises(Conflict, match=r"m@1 is not deployed: m@1 has 7.50 % more.*llmos deploy m@1 --force"):
-        deployments.deploy("m", max_replicas=2, actor="ada")
-    assert deployments.deploy("m", max_replicas=2, force=True, actor="ada").forced
+        deployments.deploy("m", DeploymentSettings(max_replicas=2), actor="ada")
+    assert deployments.deploy("m", DeploymentSettings(max_replicas=2), force=True, actor="ada").forced
     assert "7.50 % more perplexity" in deployments.history("m")[-1].reason

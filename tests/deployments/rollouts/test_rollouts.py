@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound
+from llmos.deployments.desired.checks import DeploymentChecks
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.providers.providers import Providers
 from llmos.deployments.rollouts.gates import Judgement
@@ -196,7 +197,9 @@ def test_a_route_has_one_rollout_at_a_time(rollouts):
 
 
 def test_a_deployment_that_is_refused_begins_no_rollout(registry, routes):
-    deployments = Deployments(registry.database, registry, checks=[lambda version: ["Perplexity is 30 % higher."]])
+    deployments = Deployments(
+        registry.database, registry, checks=DeploymentChecks(card=lambda version: ["Perplexity is 30 % higher."])
+    )
     rollouts = Rollouts(registry.database, routes, deployments)
     with pytest.raises(Conflict, match="Perplexity is 30 % higher"):
         rollouts.begin("new@2", "chat", actor="ada")

@@ -1,20 +1,20 @@
-"""How many replicas a load asks for. A pure function of the time, the limits, the demand and what it said before.
+"""Autoscaling: how many replicas a demand needs. Pure functions of time, limits, demand and the scale before.
 
-    replicas      up    when the demand has been more than they take for UP_SECONDS: at once to as many as it fills
-                  down  when one fewer would be filled to LOW_SHARE at most, for DOWN_SECONDS: one at a time
+    replicas      up    when the demand has exceeded their capacity for UP_SECONDS: at once to as many as it fills
+                  down  when one fewer would be filled to at most LOW_SHARE for DOWN_SECONDS: one at a time
 
-Between the two lies a band in which nothing changes, so a constant demand settles: as many replicas as were begun for a
-demand are never too many for it.
+Between the two lies a band in which nothing changes. A constant demand therefore leads to a constant number: replicas
+that were started for a demand are never too many for it.
 """
 
 import math
 from dataclasses import dataclass
 
 CHOICES_PER_REPLICA = 16
-"""Choices, computed or waiting, that fill a replica: more of them together make each slow and add little in all."""
+"""Choices, running or waiting, that fill a replica. More of them slow each other down and add little throughput."""
 
 TOKENS_PER_REPLICA = 8192
-"""Tokens in flight that fill a replica: prompts not yet computed, and what the answers may still come to."""
+"""Tokens in flight that fill a replica: prompts not yet computed, and output that may still come."""
 
 LOW_SHARE = 0.6
 
@@ -23,18 +23,18 @@ UP_SECONDS = 2.0
 DOWN_SECONDS = 30.0
 
 COOLDOWN_SECONDS = 5.0
-"""After any change: a new replica must load before it shows what it is good for."""
+"""After any change: a new replica must load before it takes its share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
     num_choices: int
-    """Open: computed or waiting."""
+    """Open choices, running or waiting."""
     tokens_in_flight: int
 
     @property
     def in_replicas(self) -> float:
-        """How many replicas it fills."""
+        """The number of replicas that it fills."""
         return max(self.num_choices / CHOICES_PER_REPLICA, self.tokens_in_flight / TOKENS_PER_REPLICA)
 
 
@@ -42,14 +42,14 @@ class Demand:
 class Scale:
     num_replicas: int
     high_since: float | None = None
-    """When the demand became more than they take, and has been since."""
+    """Since when the demand has exceeded the capacity of the replicas."""
     low_since: float | None = None
-    """When it became so little that one fewer would do."""
+    """Since when one fewer would be enough."""
     changed_at: float = -math.inf
 
 
 def rescale(before: Scale, now: float, demand: Demand, least: int, most: int) -> Scale:
-    """Return the scale that follows. Its number of replicas is from `least` to `most`, whatever it was before."""
+    """Return the next scale, with `least` to `most` replicas. Times are seconds on any clock."""
     num = min(max(before.num_replicas, least), most)
     if num != before.num_replicas:
         return Scale(num_replicas=num, changed_at=now)
@@ -58,9 +58,9 @@ def rescale(before: Scale, now: float, demand: Demand, least: int, most: int) ->
     is_low = filled <= (num - 1) * LOW_SHARE and num > least
     high_since = (now if before.high_since is None else before.high_since) if is_high else None
     low_since = (now if before.low_since is None else before.low_since) if is_low else None
-    has_rested = now - before.changed_at >= COOLDOWN_SECONDS
-    if high_since is not None and has_rested and now - high_since >= UP_SECONDS:
+    has_cooled_down = now - before.changed_at >= COOLDOWN_SECONDS
+    if high_since is not None and has_cooled_down and now - high_since >= UP_SECONDS:
         return Scale(num_replicas=min(most, math.ceil(filled)), changed_at=now)
-    if low_since is not None and has_rested and now - low_since >= DOWN_SECONDS:
+    if low_since is not None and has_cooled_down and now - low_since >= DOWN_SECONDS:
         return Scale(num_replicas=num - 1, changed_at=now)
     return Scale(num_replicas=num, high_since=high_since, low_since=low_since, changed_at=before.changed_at)

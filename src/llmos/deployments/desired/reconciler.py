@@ -1,11 +1,11 @@
-"""Makes what is wanted so: the deployments in the database, the replicas in the pool.
+"""Reconciler: makes the replicas in the pool match the deployments in the database.
 
-It knows nothing that a new server couldn't read: what is wanted is in the database, what runs ends with its server. So
-one that is killed anywhere in here is followed by one that begins with the first pass.
+It keeps no state that a new server couldn't rebuild: what is wanted is in the database, and replicas end with their
+server. A server that is killed at any point is followed by one that starts with the first pass.
 
-    every pass    read what is wanted, where the database has changed
-                  begin, replace and dismiss replicas; put to sleep who is idle; wake who was asked
-                  forget versions that were removed; write what happened into the history
+    every pass    read the deployments, if the database has changed
+                  start, replace and stop replicas; put idle deployments to sleep; wake those that got a request
+                  stop versions that were removed; record in the history what happened
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 from llmos.core.errors import LLMOSError, NotFound
 from llmos.core.hardware import inspect_hardware
 from llmos.deployments.desired.autoscaling import Demand, Scale, rescale
-from llmos.deployments.desired.deployments import Deployment, Deployments
+from llmos.deployments.desired.deployment import Deployment
+from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.replicas.pool import Pool
 from llmos.engine.config import EngineConfig
 from llmos.models.registry import Registry
@@ -38,7 +39,7 @@ AUTOSCALER = "autoscaler"
 """The actor of a change in the number of replicas under load."""
 
 POLL_SECONDS = 0.5
-"""How soon a change is noticed that another process has made, and how often the load is looked at."""
+"""How often the load, and changes that other processes have made, are looked at."""
 
 Failpoint = Callable[[str], None]
 """Called by name at each point where a test may kill the process: before and after each commit and other effect."""
@@ -49,24 +50,33 @@ def no_failpoint(name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _DesiredState:
     """What the database said when it was last read."""
 
     deployments: Mapping[str, tuple[Deployment, Mapping[str, Path]]]
-    """By ref, with the files of the version."""
+    """By reference, with the files of the version."""
     problems: Mapping[str, str]
-    """Deployments that can't be made so, and why."""
+    """Why a deployment can't run, by reference."""
     versions: frozenset[str]
-    """All that there are on this machine."""
+    """All versions on this machine."""
 
 
 @dataclass(slots=True)
-class _Kept:
+class _Tracked:
     """What this process remembers of a deployment."""
 
     scale: Scale
     slept_at: datetime | None = None
-    """Which of its sleeps this process has put it to. None while it is awake."""
+    """`updated_at` of the deployment whose sleep this process has carried out. None while it is awake."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    ref: str
+    kind: str
+    reason: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    actor: str = ACTOR
 
 
 class Reconciler:
@@ -80,72 +90,77 @@ class Reconciler:
         on_capacity: Callable[[str, int], None] | None = None,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
-        """`config`: of every engine, where a deployment says nothing else. `on_capacity`: told of each version how many
-        replicas are ready for it."""
+        """`config`: of every engine, where a deployment sets no other. `on_capacity`: called with each version and the
+        number of its replicas that are ready."""
         self._deployments, self._registry, self._pool = deployments, registry, pool
         self._config = config or EngineConfig()
         self._on_capacity = on_capacity
         self._failpoint = failpoint
-        self._kept: dict[str, _Kept] = {}
-        self._wanted = _Wanted({}, {}, frozenset())
-        self._state: int | None = None
-        self._pending_events: list[tuple[str, str, str, Mapping[str, Any]]] = []
+        self._tracked: dict[str, _Tracked] = {}
+        self._desired = _DesiredState({}, {}, frozenset())
+        self._database_state: int | None = None
+        """The state of the database in which it was last read. None: it must be read again."""
+        self._pending_events: list[_Event] = []
         self._discarding: dict[str, asyncio.Task[None]] = {}
         self._problems: dict[str, str] = {}
         self._num_cores = inspect_hardware().num_cores
-        self._has_news = asyncio.Event()
-        """Something has happened that a pass should look at, or write down, at once."""
+        self._wake_up = asyncio.Event()
+        """Set when the next pass must not wait for the poll."""
 
     def problem(self, ref: str) -> str | None:
-        """Why a deployment can't be made so, where it isn't its replicas that say why."""
+        """Return why a deployment can't run, if it isn't its replicas that say why."""
         return self._problems.get(ref)
 
     async def run(self) -> None:
-        """Go on until cancelled, whatever goes wrong in a pass."""
-        self._deployments.on_change = partial(_call_in, asyncio.get_running_loop(), self._has_news.set)
+        """Reconcile until cancelled. Errors are logged."""
+        self._deployments.on_change = partial(_call_in, asyncio.get_running_loop(), self._wake_up.set)
         try:
             while True:
-                self._has_news.clear()
+                self._wake_up.clear()
                 try:
                     await self.reconcile()
                 except Exception:  # Such as a database that is gone for a moment.
-                    _log.exception("What is deployed can't be looked after")
+                    _log.exception("The deployments can't be reconciled. Trying again in a moment")
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
-                        await self._has_news.wait()
+                        await self._wake_up.wait()
         finally:
             self._deployments.on_change = None
 
     async def reconcile(self) -> None:
-        """One pass."""
+        """Make one pass."""
         self._pool.on_event = self._on_pool_event
         await self._read()
-        self._problems = dict(self._wanted.problems)
-        for ref, (deployment, files) in self._wanted.deployments.items():
+        self._problems = dict(self._desired.problems)
+        for ref, (deployment, files) in self._desired.deployments.items():
             try:
-                await self._make_so(deployment, files)
+                await self._reconcile_one(deployment, files)
             except NotFound:
-                self._state = None  # It was removed under us: read again.
+                self._database_state = None  # It was removed meanwhile: read again.
             except LLMOSError as error:
                 self._problems[ref] = error.message
-        for ref in [ref for ref in self._kept if ref not in self._wanted.deployments]:
+        for ref in [ref for ref in self._tracked if ref not in self._desired.deployments]:
             self._failpoint("release")
-            del self._kept[ref]
+            del self._tracked[ref]
             self._pool.release(ref)
             self._failpoint("released")
-        self._forget_removed()
+        self._discard_removed()
         self._pool.retry_failed()
         self._report_capacity()
         await self._record_events()
 
+    async def wait_until_discarded(self) -> None:
+        """Return when the versions that were removed have stopped."""
+        await asyncio.gather(*self._discarding.values())
+
     async def _read(self) -> None:
         state = self._deployments.database.state()
-        if state is None or state != self._state:
-            # The state is that of before: what changes meanwhile is read once more.
-            self._wanted = await asyncio.to_thread(self._read_all)
-            self._state = state
+        if state is None or state != self._database_state:
+            # The state was taken before reading: what changes meanwhile is read once more.
+            self._desired = await asyncio.to_thread(self._read_all)
+            self._database_state = state
 
-    def _read_all(self) -> _Wanted:
+    def _read_all(self) -> _DesiredState:
         versions = {version.ref: version for version in self._registry.list()}
         found: dict[str, tuple[Deployment, Mapping[str, Path]]] = {}
         problems: dict[str, str] = {}
@@ -156,70 +171,66 @@ class Reconciler:
                 problems[deployment.ref] = (
                     f"{deployment.ref} isn't on this machine. Get it, or: llmos undeploy {deployment.ref}"
                 )
-        return _Wanted(found, problems, frozenset(versions))
+        return _DesiredState(found, problems, frozenset(versions))
 
-    async def _make_so(self, deployment: Deployment, files: Mapping[str, Path]) -> None:
-        ref, config = deployment.ref, self._config_of(deployment)
-        kept = self._kept.get(ref)
-        if kept is None:
-            kept = self._kept[ref] = _Kept(Scale(num_replicas=max(1, deployment.min_replicas)))
+    async def _reconcile_one(self, deployment: Deployment, files: Mapping[str, Path]) -> None:
+        ref, config = deployment.ref, replica_config(deployment, self._config, self._num_cores)
+        tracked = self._tracked.get(ref)
+        if tracked is None:
+            tracked = self._tracked[ref] = _Tracked(_initial_scale(deployment))
         activity = self._pool.activity(ref)
         if deployment.asleep:
-            # Also where a request has woken it since, and its owner says so again before that is noted.
-            if kept.slept_at != deployment.updated_at:
-                self._put_to_sleep(kept, deployment, files, config)
+            # Also if a request has woken it since, and it was put to sleep again before that was recorded.
+            if tracked.slept_at != deployment.updated_at:
+                self._put_to_sleep(tracked, deployment, files, config)
                 return
             if not activity.num_wanted:
                 return
-            await self._commit("wake", partial(self._deployments.wake, ref, actor=ACTOR, reason="A request came."))
-        if kept.slept_at is not None:
-            kept.slept_at, kept.scale = None, Scale(num_replicas=max(1, deployment.min_replicas))
+            await self._wake(ref)
+        if tracked.slept_at is not None:
+            tracked.slept_at, tracked.scale = None, _initial_scale(deployment)
         elif _is_idle(deployment, activity.num_wanted, activity.idle_seconds):
             reason = f"Idle for {deployment.idle_seconds} seconds."
             asleep = await self._commit("sleep", partial(self._deployments.sleep, ref, actor=ACTOR, reason=reason))
             if _is_idle(deployment, 1, self._pool.activity(ref).idle_seconds):
-                self._put_to_sleep(kept, asleep, files, config)
+                self._put_to_sleep(tracked, asleep, files, config)
                 return
-            await self._commit("wake", partial(self._deployments.wake, ref, actor=ACTOR, reason="A request came."))
-        self._rescale(kept, deployment)
+            await self._wake(ref)  # A request came while the sleep was committed.
+        self._rescale(tracked, deployment)
         self._failpoint("scale")
-        self._pool.scale(ref, files, kept.scale.num_replicas, config)
+        self._pool.scale(ref, files, tracked.scale.num_replicas, config)
         self._failpoint("scaled")
 
+    async def _wake(self, ref: str) -> None:
+        await self._commit("wake", partial(self._deployments.wake, ref, actor=ACTOR, reason="A request came."))
+
     def _put_to_sleep(
-        self, kept: _Kept, deployment: Deployment, files: Mapping[str, Path], config: EngineConfig
+        self, tracked: _Tracked, deployment: Deployment, files: Mapping[str, Path], config: EngineConfig
     ) -> None:
-        kept.slept_at = deployment.updated_at
+        tracked.slept_at = deployment.updated_at
         self._failpoint("unload")
         self._pool.scale(deployment.ref, files, 0, config)
         self._failpoint("unloaded")
 
-    def _rescale(self, kept: _Kept, deployment: Deployment) -> None:
-        activity, before = self._pool.activity(deployment.ref), kept.scale
+    def _rescale(self, tracked: _Tracked, deployment: Deployment) -> None:
+        activity, before = self._pool.activity(deployment.ref), tracked.scale
         demand = Demand(num_choices=activity.num_open, tokens_in_flight=activity.tokens_in_flight)
         least, most = max(1, deployment.min_replicas), deployment.max_replicas
-        kept.scale = rescale(before, time.monotonic(), demand, least, most)
-        # Who changes the limits has said why already.
-        if kept.scale.num_replicas != before.num_replicas and least <= before.num_replicas <= most:
+        tracked.scale = rescale(before, time.monotonic(), demand, least, most)
+        # A change of the limits is in the history already.
+        if tracked.scale.num_replicas != before.num_replicas and least <= before.num_replicas <= most:
             reason = f"{demand.num_choices} choices are open, with {demand.tokens_in_flight:,} tokens in flight."
-            numbers = {"from": before.num_replicas, "to": kept.scale.num_replicas}
-            self._pending_events.append((deployment.ref, "scaled", reason, numbers))
+            data = {"from": before.num_replicas, "to": tracked.scale.num_replicas}
+            self._pending_events.append(_Event(deployment.ref, "scaled", reason, data, AUTOSCALER))
 
-    def _config_of(self, deployment: Deployment) -> EngineConfig:
-        """Replicas share this machine's cores: together they have as many threads as it has cores, when nobody says."""
-        config = replace(self._config, **deployment.options)
-        if config.threads is None and deployment.max_replicas > 1:
-            config = replace(config, threads=max(1, self._num_cores // deployment.max_replicas))
-        return config
-
-    def _forget_removed(self) -> None:
+    def _discard_removed(self) -> None:
         for status in self._pool.status():
-            if status.version not in self._wanted.versions and status.version not in self._discarding:
+            if status.version not in self._desired.versions and status.version not in self._discarding:
                 self._discarding[status.version] = asyncio.create_task(self._discard(status.version))
 
     async def _discard(self, version: str) -> None:
         try:
-            # Once more: it may have come, and have been loaded, since what is wanted was read.
+            # Check again: it may have been pulled and loaded since the database was read.
             if version not in await asyncio.to_thread(lambda: {each.ref for each in self._registry.list()}):
                 await self._pool.discard(version)
         finally:
@@ -231,16 +242,16 @@ class Reconciler:
                 self._on_capacity(status.version, status.num_ready)
 
     def _on_pool_event(self, version: str, kind: str, reason: str, data: Mapping[str, Any]) -> None:
-        if version in self._kept:
-            self._pending_events.append((version, kind, reason, data))
-            self._has_news.set()
+        if version in self._tracked:
+            self._pending_events.append(_Event(version, kind, reason, data))
+            self._wake_up.set()
 
     async def _record_events(self) -> None:
         events, self._pending_events = self._pending_events, []
         for event in events:
+            record = self._deployments.record_event
             await self._commit(
-                "record",
-                partial(self._deployments.record_event, *event, actor=AUTOSCALER if event[1] == "scaled" else ACTOR),
+                "record", partial(record, event.ref, event.kind, event.reason, event.data, actor=event.actor)
             )
 
     async def _commit(self, name: str, change: Callable[[], T]) -> T:
@@ -248,6 +259,21 @@ class Reconciler:
         result = await asyncio.to_thread(change)
         self._failpoint(f"after {name}")
         return result
+
+
+def replica_config(deployment: Deployment, defaults: EngineConfig, num_cores: int) -> EngineConfig:
+    """Return the configuration of a deployment's replicas.
+
+    Unless `threads` is set, they share this machine's cores: together they have one thread per core.
+    """
+    config = replace(defaults, **deployment.options)
+    if config.threads is None and deployment.max_replicas > 1:
+        config = replace(config, threads=max(1, num_cores // deployment.max_replicas))
+    return config
+
+
+def _initial_scale(deployment: Deployment) -> Scale:
+    return Scale(num_replicas=max(1, deployment.min_replicas))
 
 
 def _is_idle(deployment: Deployment, num_wanted: int, idle_seconds: float) -> bool:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from llmos.core.errors import NotFound
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.deployments.descriptions import describe_deployment, describe_deployment_event
-from llmos.deployments.desired.deployments import Deployment, replica_limits
+from llmos.deployments.desired.deployment import Deployment, DeploymentSettings, replica_limits
 from llmos.deployments.replicas.status import VersionStatus
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
@@ -81,17 +81,16 @@ async def put_deployment(request: Request, name: str) -> Response:
     asked = await parse_body(request, DeploymentRequest)
     services = services_of(request)
     least, most = replica_limits(asked.replicas, asked.min_replicas, asked.max_replicas)
-    deployment = await asyncio.to_thread(
-        services.deployments.deploy,
-        name,
-        actor=caller_of(request).actor,
+    settings = DeploymentSettings(
         min_replicas=least,
         max_replicas=most,
         idle_seconds=asked.idle_seconds,
         keep_warm=asked.keep_warm,
         runner=asked.runner,
         options=asked.options,
-        force=asked.force,
+    )
+    deployment = await asyncio.to_thread(
+        services.deployments.deploy, name, settings, actor=caller_of(request).actor, force=asked.force
     )
     return json_response(await _describe(services, deployment.ref))
 
