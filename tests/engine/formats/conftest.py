@@ -1,4 +1,4 @@
-"""Small GGUF files: sound ones by the gguf package, unsound ones by hand."""
+"""Small GGUF files: valid ones by the gguf package, invalid ones by hand."""
 
 import struct
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def gguf_bytes(
     pairs: list[bytes] | None = None, infos: list[bytes] | None = None, *, data: bytes = b"", version: int = 3,
     num_pairs: int | None = None, num_tensors: int | None = None,
 ) -> bytes:  # fmt: skip
-    """A GGUF file, whose counts may lie."""
+    """Return the bytes of a GGUF file, whose counts may be wrong."""
     pairs, infos = pairs or [], infos or []
     num_tensors = len(infos) if num_tensors is None else num_tensors
     num_pairs = len(pairs) if num_pairs is None else num_pairs
@@ -44,13 +44,13 @@ def gguf_bytes(
 
 @pytest.fixture(scope="session")
 def build() -> SimpleNamespace:
-    """The functions that make the parts of a GGUF file."""
+    """The functions that build the parts of a GGUF file."""
     return SimpleNamespace(string=string, pair=pair, array=array, info=info, gguf_bytes=gguf_bytes)
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write bytes, or a GGUF file made of parts, and return its path."""
+    """Write bytes, or a GGUF file built from parts, and return its path."""
 
     def write(*args: Any, **kwargs: Any) -> Path:
         path = tmp_path / "model.gguf"
@@ -62,7 +62,7 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture(scope="session")
 def sound_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every type of metadata and of tensor that there is, written by the gguf package."""
+    """A file with every type of metadata and of tensor, written by the gguf package."""
     path = tmp_path_factory.mktemp("gguf") / "sound.gguf"
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_uint8("u8", 200)

@@ -1,4 +1,4 @@
-"""Each block type against the gguf package, bit for bit."""
+"""Every block type is dequantized exactly as by the gguf package."""
 
 import gguf
 import numpy as np
@@ -22,23 +22,23 @@ def reference(tensor: RawTensor) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", BLOCK_BYTES)
 @pytest.mark.parametrize("seed", range(3))
-def test_random_blocks_have_the_values_that_gguf_gives(dtype: DType, seed: int):
+def test_random_blocks_have_the_values_of_the_gguf_package(dtype: DType, seed: int):
     tensor = random_tensor(dtype, rows=70, blocks=3, seed=seed)
     ours, theirs = dequantize(tensor), reference(tensor)
     assert ours.dtype == np.float32
     assert ours.shape == tensor.shape
-    # Of random bytes some scales are infinite or no number; those must agree, too.
+    # Some random scales are infinite or NaN; those must be equal, too.
     np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("dtype", BLOCK_BYTES)
-def test_more_values_than_are_taken_at_once_come_out_in_order(dtype: DType):
+def test_tensors_larger_than_a_chunk_come_out_in_order(dtype: DType):
     tensor = random_tensor(dtype, rows=1100, blocks=512 // BLOCK_LENGTH[dtype], seed=9)
     np.testing.assert_array_equal(dequantize(tensor), reference(tensor))
 
 
 @pytest.mark.parametrize("dtype", BLOCK_BYTES)
-def test_rows_that_were_taken_out_keep_their_values(dtype: DType):
+def test_selected_rows_keep_their_values(dtype: DType):
     tensor = random_tensor(dtype, rows=12, blocks=2, seed=1)
     values = dequantize(tensor)
     order = np.array([5, 0, 11, 5])
@@ -54,7 +54,7 @@ def test_a_vector_and_a_stack_of_matrices_keep_their_shape():
     np.testing.assert_array_equal(dequantize(stack), values.reshape(2, 3, 4))
 
 
-def test_the_values_are_the_callers_to_change():
+def test_the_values_are_a_copy_that_can_be_changed():
     data = np.arange(4, dtype=np.float32).view(np.uint8).reshape(1, -1)
     data.flags.writeable = False
     values = dequantize(RawTensor("F32", (4,), data))

@@ -1,4 +1,4 @@
-"""Tensors that lie as bytes with a descriptor: decoded rows at a time, and refused where the two disagree."""
+"""Encoded tensors: rows are decoded on access, and bytes that don't match their descriptor are rejected."""
 
 import contextlib
 import json
@@ -40,20 +40,20 @@ def tensor_of(*names: str) -> encoded.EncodedTensor:
 
 @pytest.mark.parametrize("names", [("minmax",), ("absmax",), ("affine",), ("minmax", "floats"), ("affine", "minmax")])
 @pytest.mark.parametrize("rows", [slice(2, 9), slice(0, 0), slice(1, 11, 3), slice(8, 20), np.array([5, 0, 11])])
-def test_some_rows_are_those_rows_of_the_whole(names, rows):
+def test_some_rows_equal_those_rows_of_the_whole(names, rows):
     tensor = tensor_of(*names)
     expected = dequantize(tensor)[rows]
     assert expected.shape[1] == COLUMNS
     np.testing.assert_array_equal(dequantize(tensor.take_rows(rows)), expected)
 
 
-def test_types_are_those_that_the_engine_runs_as_they_are():
+def test_rows_are_decoded_to_types_that_the_engine_runs_directly():
     assert [tensor_of(name).dtype for name in ENCODED] == ["F32", "Q8_0", "Q4_1", "F32"]
     assert tensor_of("affine", "absmax").dtype == "F32"
     assert tensor_of("minmax").storage_type == "minmax 3 bits"
 
 
-def test_descriptors_come_back_as_they_were_written():
+def test_descriptors_are_parsed_as_they_were_formatted():
     parts = tuple(Part(encoding, ROWS) for encoding, _ in ENCODED.values())
     written = {
         "a": Descriptor((ROWS * 4, COLUMNS), parts),
@@ -63,7 +63,7 @@ def test_descriptors_come_back_as_they_were_written():
 
 
 @pytest.mark.parametrize("kind", ["gguf", "safetensors"])
-def test_a_file_holds_them_beside_others(kind, tmp_path):
+def test_a_file_may_have_encoded_and_plain_tensors(kind, tmp_path):
     encoding, rows = ENCODED["minmax"]
     descriptor = Descriptor((ROWS, COLUMNS), (Part(encoding, ROWS),))
     metadata = {encoded.KEY: format_descriptors({"small": descriptor})}
@@ -89,46 +89,49 @@ def part(**fields: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("descriptor", "reason"),
     [
-        (7, "the descriptor is no object"),
+        (7, "the value is not an object"),
         ({"shape": [ROWS], "parts": [part()]}, "the shape is"),
         ({"shape": [ROWS, 0], "parts": [part()]}, "the shape is"),
         ({"shape": [ROWS, True], "parts": [part()]}, "the shape is"),
-        ({"shape": [1 << 30, 1 << 20], "parts": [part()]}, "beyond any model's"),
-        ({"shape": [ROWS, COLUMNS], "parts": []}, "no list of objects"),
+        ({"shape": [1 << 30, 1 << 20], "parts": [part()]}, "is too large"),
+        ({"shape": [ROWS, COLUMNS], "parts": []}, "not a list of objects"),
         ({"shape": [ROWS, COLUMNS], "parts": [part(rows=-1)]}, "a part has -1 rows"),
-        ({"shape": [ROWS, COLUMNS], "parts": [part(rows=ROWS + 1)]}, "another number of rows"),
+        (
+            {"shape": [ROWS, COLUMNS], "parts": [part(rows=ROWS + 1)]},
+            "the numbers of rows of the parts and the shape differ",
+        ),
         ({"shape": [ROWS, COLUMNS], "parts": [part(encoding="zip")]}, "there is no encoding 'zip'"),
         ({"shape": [ROWS, COLUMNS], "parts": [part(bits=1)]}, "bits is 1"),
         ({"shape": [ROWS, COLUMNS], "parts": [part(bits=9)]}, "bits is 9"),
         ({"shape": [ROWS, COLUMNS], "parts": [part(bits="3")]}, "bits is '3'"),
         ({"shape": [ROWS, COLUMNS], "parts": [part(group=0)]}, "group is 0"),
-        ({"shape": [ROWS, COLUMNS], "parts": [part(group=48)]}, "no whole groups of 48"),
-        ({"shape": [ROWS, COLUMNS], "parts": [part(low=0.5)]}, "low and high are no numbers"),
-        ({"shape": [ROWS, COLUMNS], "parts": [part(low=float("nan"), high=1.0)]}, "low and high are no numbers"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(group=48)]}, "not divisible into groups of 48"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(low=0.5)]}, "low and high are not numbers"),
+        ({"shape": [ROWS, COLUMNS], "parts": [part(low=float("nan"), high=1.0)]}, "low and high are not numbers"),
         ({"shape": [ROWS, COLUMNS], "parts": [part(encoding="absmax", bits=5)]}, "bits is 5"),
-        ({"shape": [ROWS, 40], "parts": [part(encoding="Q8_0")]}, "no whole groups of 32"),
+        ({"shape": [ROWS, 40], "parts": [part(encoding="Q8_0")]}, "not divisible into groups of 32"),
     ],
 )
-def test_a_hostile_descriptor_is_refused_with_the_reason(descriptor, reason):
-    with pytest.raises(BadModelFile, match=r"file is damaged: of tensor 't', ") as error:
+def test_an_invalid_descriptor_is_rejected_with_the_reason(descriptor, reason):
+    with pytest.raises(BadModelFile, match=r"file is damaged: in the descriptor of tensor 't', ") as error:
         parse_descriptors(json.dumps({"t": descriptor}), "file")
     assert reason in error.value.message
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, 7, None])
-def test_what_is_no_descriptor_at_all_is_refused(text):
-    with pytest.raises(BadModelFile, match=r"its llmos.encodings is no JSON object"):
+def test_text_that_is_no_json_object_is_rejected(text):
+    with pytest.raises(BadModelFile, match=r"its llmos.encodings is not a JSON object"):
         parse_descriptors(text, "file")
 
 
-def test_bytes_that_are_too_few_are_refused(tmp_path: Path):
+def test_too_few_bytes_are_rejected(tmp_path: Path):
     encoding, rows = ENCODED["minmax"]
     descriptor = Descriptor((ROWS, COLUMNS), (Part(encoding, ROWS),))
-    with pytest.raises(BadModelFile, match=r"is described with 672 bytes and has 671"):
+    with pytest.raises(BadModelFile, match=r"should have 672 bytes and has 671"):
         encoded_tensor("t", descriptor, rows.reshape(-1)[:-1], "file")
 
 
-def test_a_file_that_is_not_finished_is_not_there(tmp_path):
+def test_an_unfinished_file_is_removed(tmp_path):
     kinds = {"plain": TensorHeader("F32", (ROWS, COLUMNS), WEIGHTS.nbytes)}
     with contextlib.suppress(KeyboardInterrupt), open_gguf_writer(tmp_path / "file", {}, kinds) as file:
         file.write("plain", 0, WEIGHTS.view(np.uint8))

@@ -1,4 +1,4 @@
-"""GGUF: what sound files hold, and what is wrong with the others."""
+"""GGUF: valid files are read completely, and each error in an invalid file is named."""
 
 import struct
 from pathlib import Path
@@ -11,14 +11,14 @@ from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.gguf import GGUFFile
 
-U8, U32, BOOL, STRING, ARRAY = 0, 4, 7, 8, 9  # GGUF's numbers of the types of values
+U8, U32, BOOL, STRING, ARRAY = 0, 4, 7, 8, 9  # GGUF's type numbers of values
 
 
 def number(value: int) -> bytes:
     return struct.pack("<I", value)
 
 
-def test_metadata_come_out_as_the_gguf_package_wrote_them(sound_gguf: Path):
+def test_metadata_are_read_as_the_gguf_package_wrote_them(sound_gguf: Path):
     metadata = GGUFFile(sound_gguf).metadata
     expected = {
         "general.architecture": "llama", "u8": 200, "i8": -100, "u16": 60000, "i16": -30000, "u32": 4_000_000_000,
@@ -51,7 +51,7 @@ def test_a_tensor_is_a_view_of_the_file(sound_gguf: Path):
     assert not data.flags.writeable
 
 
-def test_a_tensor_of_a_type_that_we_do_not_read_is_refused_when_it_is_asked_for(sound_gguf: Path):
+def test_a_tensor_of_an_unsupported_type_is_rejected_when_it_is_accessed(sound_gguf: Path):
     tensors = GGUFFile(sound_gguf).tensors
     assert "Q2_K.weight" in tensors
     with pytest.raises(UnsupportedModel, match=r"'Q2_K.weight' .* has type Q2_K"):
@@ -65,7 +65,7 @@ def test_version_2_reads_like_version_3(write, build):
     assert GGUFFile(path).metadata == {"a": 7}
 
 
-def test_the_real_model_holds_what_it_should(smollm2_path: Path):
+def test_the_real_model_is_read(smollm2_path: Path):
     file = GGUFFile(smollm2_path)
     assert file.metadata["general.architecture"] == "llama"
     assert len(file.metadata["tokenizer.ggml.tokens"]) == 49152
@@ -81,7 +81,7 @@ def test_text_that_is_not_utf8_becomes_replacement_characters(write, build):
     assert GGUFFile(write(pairs)).metadata == {"a": "x\ufffd", "b": ["\ufffd"]}
 
 
-def test_nested_arrays_come_out_nested(write, build):
+def test_nested_arrays_are_read_as_nested_lists(write, build):
     inner = build.array(U32, 2, number(1) + number(2))
     assert GGUFFile(write([build.pair("a", ARRAY, build.array(ARRAY, 2, inner + inner))])).metadata == {
         "a": [[1, 2], [1, 2]]
@@ -97,10 +97,10 @@ def test_a_file_may_set_its_alignment(write, build):
     np.testing.assert_array_equal(dequantize(tensors["b"]), [2, 3])
 
 
-# --- unsound files
+# --- invalid files
 
 
-def test_a_file_that_is_missing_or_empty_is_refused(write, tmp_path: Path):
+def test_a_missing_or_empty_file_is_rejected(write, tmp_path: Path):
     with pytest.raises(BadModelFile, match="No such file"):
         GGUFFile(tmp_path / "absent.gguf")
     with pytest.raises(BadModelFile, match="directory"):
@@ -109,7 +109,7 @@ def test_a_file_that_is_missing_or_empty_is_refused(write, tmp_path: Path):
         GGUFFile(write(b""))
 
 
-def test_errors_call_the_file_by_the_name_that_its_user_knows(write):
+def test_errors_use_the_file_name_that_users_know(write):
     path = write(b"<html>")
     with pytest.raises(BadModelFile, match=r"^model\.gguf is not"):
         GGUFFile(path)
@@ -117,14 +117,14 @@ def test_errors_call_the_file_by_the_name_that_its_user_knows(write):
         GGUFFile(path, "smollm2.gguf")
 
 
-def test_a_file_of_another_kind_is_refused(write):
+def test_a_file_of_another_kind_is_rejected(write):
     with pytest.raises(BadModelFile, match="not a GGUF file"):
         GGUFFile(write(b"<html>Not found</html>"))
     with pytest.raises(BadModelFile, match="pickle"):
         GGUFFile(write(b"PK\x03\x04" + bytes(100)))
 
 
-def test_other_versions_and_byte_orders_are_refused(write):
+def test_other_versions_and_byte_orders_are_rejected(write):
     with pytest.raises(BadModelFile, match="version 1"):
         GGUFFile(write(version=1))
     with pytest.raises(BadModelFile, match="version 4"):
@@ -133,7 +133,7 @@ def test_other_versions_and_byte_orders_are_refused(write):
         GGUFFile(write(version=3 << 24))
 
 
-def test_a_real_file_cut_off_anywhere_in_its_header_is_refused(sound_gguf: Path, write):
+def test_a_file_cut_off_anywhere_in_its_header_is_rejected(sound_gguf: Path, write):
     whole = sound_gguf.read_bytes()
     start = min(tensor.data_offset for tensor in gguf.GGUFReader(sound_gguf).tensors)
     for end in range(1, start):
@@ -141,13 +141,13 @@ def test_a_real_file_cut_off_anywhere_in_its_header_is_refused(sound_gguf: Path,
             GGUFFile(write(whole[:end]))
 
 
-def test_a_real_file_cut_off_in_its_tensors_names_the_tensor(sound_gguf: Path, write):
+def test_a_file_cut_off_in_its_tensors_names_the_tensor(sound_gguf: Path, write):
     with pytest.raises(BadModelFile, match=r"tensor 'Q2_K.weight'|tensor 'Q6_K.weight'"):
         GGUFFile(write(sound_gguf.read_bytes()[:-600]))
 
 
 @pytest.mark.parametrize("count", [1, 2**16, 2**32, 2**63, 2**64 - 1])
-def test_counts_that_the_file_cannot_hold_are_refused(write, count: int):
+def test_counts_that_exceed_the_file_are_rejected(write, count: int):
     with pytest.raises(BadModelFile, match="tensors, more than it can hold"):
         GGUFFile(write(num_tensors=count))
     with pytest.raises(BadModelFile, match="metadata entries, more than it can hold"):
@@ -155,7 +155,7 @@ def test_counts_that_the_file_cannot_hold_are_refused(write, count: int):
 
 
 @pytest.mark.parametrize("length", [1000, 2**31, 2**63, 2**64 - 1])
-def test_lengths_beyond_the_file_are_refused(write, build, length: int):
+def test_lengths_that_exceed_the_file_are_rejected(write, build, length: int):
     claim = struct.pack("<Q", length)
     for bad in [
         [claim + b"key"],
@@ -171,14 +171,14 @@ def test_lengths_beyond_the_file_are_refused(write, build, length: int):
         GGUFFile(write([], [claim + bytes(40)]))
 
 
-def test_more_array_values_than_any_model_has_are_refused(write, build):
+def test_more_array_values_than_any_model_has_are_rejected(write, build):
     num_values = 3_000_000
     pairs = [build.pair(f"a{i}", ARRAY, build.array(U8, num_values, bytes(num_values))) for i in range(3)]
     with pytest.raises(BadModelFile, match="array values"):
         GGUFFile(write(pairs))
 
 
-def test_arrays_nested_deep_are_refused(write, build):
+def test_deeply_nested_arrays_are_rejected(write, build):
     value = build.array(U8, 1, b"x")
     for _ in range(1000):
         value = build.array(ARRAY, 1, value)
@@ -186,7 +186,7 @@ def test_arrays_nested_deep_are_refused(write, build):
         GGUFFile(write([build.pair("a", ARRAY, value)]))
 
 
-def test_metadata_that_make_no_sense_are_refused(write, build):
+def test_invalid_metadata_are_rejected(write, build):
     for pairs, message in [
         ([build.pair("a", U8, b"x"), build.pair("a", U8, b"y")], "'a' twice"),
         ([build.pair("a", 13, b"x" * 8)], "unknown type 13"),
@@ -203,7 +203,7 @@ def test_metadata_that_make_no_sense_are_refused(write, build):
             GGUFFile(write(pairs))
 
 
-def test_tensors_that_make_no_sense_are_refused(write, build):
+def test_invalid_tensors_are_rejected(write, build):
     huge = 2**40
     for infos, message in [
         ([build.info("a", (4,)), build.info("a", (4,), offset=32)], "'a' twice"),
@@ -226,7 +226,7 @@ def test_tensors_that_make_no_sense_are_refused(write, build):
             GGUFFile(write([], infos, data=bytes(64)))
 
 
-def test_a_type_that_nobody_knows_is_named_by_its_number(write, build):
+def test_an_unknown_type_is_named_by_its_number(write, build):
     tensors = GGUFFile(write([], [build.info("a", (4,), type_number=77)], data=bytes(64))).tensors
     with pytest.raises(UnsupportedModel, match="number 77"):
         tensors["a"]

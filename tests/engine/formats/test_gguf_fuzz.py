@@ -1,4 +1,4 @@
-"""Damage real headers in any way: only BadModelFile or UnsupportedModel comes out, and little memory goes in."""
+"""However a header is damaged, only BadModelFile or UnsupportedModel is raised, and little memory is used."""
 
 import struct
 import tracemalloc
@@ -18,7 +18,7 @@ NASTY = [0, 1, 2**7, 2**8 - 1, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**32,
 
 @pytest.fixture(scope="module")
 def sound(sound_gguf: Path) -> tuple[bytes, int]:
-    """The sound file, and where its header ends."""
+    """The bytes of a valid file, and the length of its header."""
     return sound_gguf.read_bytes(), min(tensor.data_offset for tensor in gguf.GGUFReader(sound_gguf).tensors)
 
 
@@ -62,7 +62,7 @@ def damage(data: bytes, header_end: int, change: tuple[str, int, int]) -> bytes:
     return data[:where] + new + data[where + len(new) :]
 
 
-def test_a_damaged_header_ends_in_a_clear_error(sound: tuple[bytes, int], tmp_path: Path):
+def test_a_damaged_header_is_a_clear_error(sound: tuple[bytes, int], tmp_path: Path):
     data, header_end = sound
 
     @settings(deadline=None, max_examples=600, suppress_health_check=list(HealthCheck))
@@ -83,8 +83,8 @@ def test_a_damaged_header_ends_in_a_clear_error(sound: tuple[bytes, int], tmp_pa
     check()
 
 
-def test_every_word_of_the_header_may_be_anything(sound: tuple[bytes, int], tmp_path: Path):
-    """Each 8 bytes in turn, so that every count, length and offset of the file is hit for certain."""
+def test_every_word_of_the_header_may_have_any_value(sound: tuple[bytes, int], tmp_path: Path):
+    """Replaces 8 bytes at every position, so that every count, length and offset is covered."""
     data, header_end = sound
     path = tmp_path / "broken.gguf"
     for where in range(4, header_end - 8):
@@ -93,7 +93,7 @@ def test_every_word_of_the_header_may_be_anything(sound: tuple[bytes, int], tmp_
             read_everything(path)
 
 
-def test_any_bytes_at_all_end_in_a_clear_error(tmp_path: Path):
+def test_random_bytes_are_a_clear_error(tmp_path: Path):
     @settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
     @given(st.binary(max_size=400), st.booleans())
     def check(noise: bytes, has_head: bool) -> None:

@@ -1,4 +1,4 @@
-"""What is written is what is read: by our own reader, and by the gguf package."""
+"""Files that are written are read back the same, by our own reader and by the gguf package."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from llmos.engine.formats.gguf import GGUFFile
-from llmos.engine.formats.gguf_writer import write_gguf
 from llmos.engine.tensors import RawTensor
+from support.gguf_files import write_gguf
 
 METADATA = {
     "general.architecture": "llama", "small": 7, "large": 2**40, "below": -3, "far_below": -(2**40), "half": 0.5,
@@ -23,7 +23,7 @@ def tensor(rows: int, columns: int) -> RawTensor:
     return RawTensor("F32", (rows, columns), values.view(np.uint8))
 
 
-def test_metadata_and_tensors_come_back(tmp_path: Path):
+def test_metadata_and_tensors_are_read_back(tmp_path: Path):
     tensors = {
         "a.weight": tensor(3, 5),
         "b.weight": RawTensor("Q4_1", (2, 64), np.arange(80, dtype=np.uint8).reshape(2, 40)),
@@ -41,7 +41,7 @@ def test_metadata_and_tensors_come_back(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
 
 
-def test_types_are_those_that_llama_cpp_asks_for(tmp_path: Path):
+def test_metadata_have_the_types_that_llama_cpp_requires(tmp_path: Path):
     path = tmp_path / "model.gguf"
     write_gguf(path, METADATA, {"a.weight": tensor(1, 1)})
     fields = gguf.GGUFReader(path).fields
@@ -58,13 +58,13 @@ def test_types_are_those_that_llama_cpp_asks_for(tmp_path: Path):
 
 
 @pytest.mark.parametrize("value", [None, 2**64, ["a", 1], [1, 0.5], {"a": 1}])
-def test_what_gguf_has_no_type_for_is_refused_and_leaves_no_file(tmp_path: Path, value: object):
+def test_a_value_without_a_gguf_type_is_rejected_and_leaves_no_file(tmp_path: Path, value: object):
     with pytest.raises(ValueError, match="no GGUF type holds"):
         write_gguf(tmp_path / "model.gguf", {"key": value}, {})
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_was_there_is_replaced_only_by_a_whole_one(tmp_path: Path):
+def test_an_older_file_is_replaced_only_by_a_complete_one(tmp_path: Path):
     path = tmp_path / "model.gguf"
     path.write_bytes(b"old")
     with pytest.raises(ValueError):

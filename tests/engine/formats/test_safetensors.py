@@ -1,4 +1,4 @@
-"""Hugging Face folders: one file or shards, and everything that can be wrong with them."""
+"""Hugging Face folders: one file or shards are read, and each error in them is named."""
 
 import json
 import pickle
@@ -29,7 +29,7 @@ TENSORS = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """Write files, under names that say nothing as in a blob store, and return where each is."""
+    """Write files under names without meaning, as in a blob store. Return the path of each name."""
 
     def write(*, config: object = {"model_type": "llama"}, **files: object) -> dict[str, Path]:
         paths: dict[str, Path] = {}
@@ -94,24 +94,24 @@ def test_a_missing_shard_is_named(folder: Folder):
         SafetensorsFolder(files)
 
 
-def test_tensors_that_only_the_index_knows_are_named(folder: Folder):
+def test_tensors_that_only_the_index_lists_are_named(folder: Folder):
     first = "model-00001-of-00002.safetensors"
     with pytest.raises(BadModelFile, match="no file holds: x, y"):
         SafetensorsFolder(shards(folder, {"a.weight": first, "x": first, "y": first}))
 
 
-def test_a_tensor_in_two_files_is_refused(folder: Folder):
+def test_a_tensor_in_two_files_is_rejected(folder: Folder):
     with pytest.raises(BadModelFile, match="in both"):
         SafetensorsFolder(folder(**{"one.safetensors": TENSORS, "two.safetensors": TENSORS}))
 
 
 @pytest.mark.parametrize("index", [[], {"weight_map": []}, {"weight_map": {"a": 1}}, {}])
-def test_an_index_without_a_map_is_refused(folder: Folder, index: object):
+def test_an_index_without_a_map_is_rejected(folder: Folder, index: object):
     with pytest.raises(BadModelFile, match=r"index.json"):
         SafetensorsFolder(folder(**{"model.safetensors.index.json": index}))
 
 
-def test_a_type_that_we_do_not_read_is_refused_when_it_is_asked_for(folder: Folder):
+def test_a_tensor_of_an_unsupported_type_is_rejected_when_it_is_accessed(folder: Folder):
     files = folder(**{"model.safetensors": {"ids": torch.arange(3), "bias": TENSORS["bias"]}})
     tensors = SafetensorsFolder(files).tensors
     assert tensors["bias"].shape == (3,)
@@ -120,16 +120,16 @@ def test_a_type_that_we_do_not_read_is_refused_when_it_is_asked_for(folder: Fold
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pth", "x.ckpt", "weights.pkl"])
-def test_pickled_weights_are_refused_with_the_reason(folder: Folder, name: str):
+def test_pickled_weights_are_rejected_with_the_reason(folder: Folder, name: str):
     with pytest.raises(UnsupportedModel, match=f"{name}.*can run any code"):
         SafetensorsFolder(folder(**{name: pickle.dumps({})}))
 
 
-def test_pickled_weights_beside_safetensors_are_left_alone(folder: Folder):
+def test_pickled_weights_beside_safetensors_are_ignored(folder: Folder):
     assert_holds(TENSORS, folder(**{"model.safetensors": TENSORS, "pytorch_model.bin": pickle.dumps({})}))
 
 
-def test_a_pickle_by_another_name_is_refused_with_the_reason(folder: Folder):
+def test_a_pickle_with_another_name_is_rejected_with_the_reason(folder: Folder):
     with pytest.raises(UnsupportedModel, match="is a pickle"):
         SafetensorsFolder(folder(**{"model.safetensors": pickle.dumps({})}))
 
@@ -144,18 +144,18 @@ def test_a_folder_without_weights_or_config_says_what_is_missing(folder: Folder)
 
 
 @pytest.mark.parametrize("config", [b"{", b"[]", b"\xff", b"[" * 100_000, b'"text"'])
-def test_a_config_that_is_no_json_object_is_refused(folder: Folder, config: bytes):
+def test_a_config_that_is_not_a_json_object_is_rejected(folder: Folder, config: bytes):
     with pytest.raises(BadModelFile, match=r"config.json"):
         SafetensorsFolder(folder(config=config, **{"model.safetensors": TENSORS}))
 
 
 @pytest.mark.parametrize("length", [10**6, 2**31, 2**63, 2**64 - 1])
-def test_a_header_longer_than_the_file_is_refused(folder: Folder, length: int):
+def test_a_header_longer_than_the_file_is_rejected(folder: Folder, length: int):
     with pytest.raises(BadModelFile, match=r"model.safetensors"):
         SafetensorsFolder(folder(**{"model.safetensors": struct.pack("<Q", length) + b"{}"}))
 
 
-def test_a_damaged_file_ends_in_a_clear_error(folder: Folder):
+def test_a_damaged_file_is_a_clear_error(folder: Folder):
     files = folder(**{"model.safetensors": TENSORS})
     path = files["model.safetensors"]
     whole = path.read_bytes()

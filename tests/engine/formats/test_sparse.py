@@ -1,4 +1,4 @@
-"""Matrices without their zeros: what is kept comes back to the bit, what isn't is zero, damaged bytes are refused."""
+"""Sparse matrices: kept weights are exact, all others are zero, and damaged bytes are rejected."""
 
 import json
 
@@ -33,7 +33,7 @@ def two_of_four(dtype: str, num_columns: int) -> Sparse:
 
 
 @given(matrices, st.floats(0, 1))
-def test_what_is_kept_comes_back_to_the_bit_and_the_rest_is_zero(tensor, sparsity):
+def test_kept_weights_are_exact_and_the_others_are_zero(tensor, sparsity):
     values = dequantize(tensor)
     kept = share_kept(np.abs(values), sparsity)
     encoding = Sparse(tensor.dtype, int(kept[0].sum()), "bits")
@@ -45,7 +45,7 @@ def test_what_is_kept_comes_back_to_the_bit_and_the_rest_is_zero(tensor, sparsit
 
 
 @given(matrices)
-def test_two_of_four_come_back_to_the_bit_in_less_room(tensor):
+def test_two_of_four_weights_are_exact_in_less_memory(tensor):
     values = dequantize(tensor)
     kept = two_of_four_kept(np.abs(values))
     encoding = two_of_four(tensor.dtype, tensor.num_columns)
@@ -58,14 +58,14 @@ def test_two_of_four_come_back_to_the_bit_in_less_room(tensor):
 
 
 @pytest.mark.parametrize("dtype", SPARSE_DTYPES)
-@pytest.mark.parametrize("places", ["bits", "2:4"])
-def test_half_of_the_weights_take_clearly_less_than_all(dtype, places):
+@pytest.mark.parametrize("mask_format", ["bits", "2:4"])
+def test_half_of_the_weights_take_clearly_less_memory_than_all(dtype, mask_format):
     dense = matrix(dtype, 1, 96, 0).data.nbytes
-    assert Sparse(dtype, 48, places).row_bytes(96) <= 0.82 * dense
+    assert Sparse(dtype, 48, mask_format).row_bytes(96) <= 0.82 * dense
 
 
 @given(matrices, st.integers(0, 4))
-def test_what_a_descriptor_says_is_the_same_encoding(tensor, kept):
+def test_a_descriptor_gives_the_same_encoding(tensor, kept):
     described = {"q": Descriptor(tensor.shape, (Part(Sparse(tensor.dtype, kept, "bits"), tensor.num_rows),))}
     assert parse_descriptors(format_descriptors(described), "a file") == described
 
@@ -77,21 +77,21 @@ def test_what_a_descriptor_says_is_the_same_encoding(tensor, kept):
         {"places": "1:4"}, {"places": None},
     ],
 )  # fmt: skip
-def test_a_descriptor_of_what_there_is_not_is_refused(wrong):
+def test_an_invalid_descriptor_is_rejected(wrong):
     part = Sparse("Q8_0", 48, "2:4").fields() | wrong
-    with pytest.raises(BadModelFile, match="a file is damaged: of tensor 'q'"):
+    with pytest.raises(BadModelFile, match="a file is damaged: in the descriptor of tensor 'q'"):
         parse_descriptors(json.dumps({"q": {"shape": [3, 96], "parts": [{"rows": 3, **part}]}}), "a file")
 
 
-@pytest.mark.parametrize(("kept", "places", "num_columns"), [(97, "bits", 96), (40, "2:4", 96), (24, "bits", 48)])
-def test_a_shape_that_cannot_lie_so_is_refused(kept, places, num_columns):
+@pytest.mark.parametrize(("kept", "mask_format", "num_columns"), [(97, "bits", 96), (40, "2:4", 96), (24, "bits", 48)])
+def test_an_impossible_shape_is_rejected(kept, mask_format, num_columns):
     with pytest.raises(ValueError):
-        Sparse("Q8_0", kept, places).row_bytes(num_columns)
+        Sparse("Q8_0", kept, mask_format).row_bytes(num_columns)
 
 
 @settings(max_examples=200)
 @given(st.data())
-def test_damaged_bytes_are_refused_or_give_a_matrix_of_that_shape(data):
+def test_damaged_bytes_are_rejected_or_give_a_matrix_of_that_shape(data):
     tensor = matrix("Q8_0", 3, 96, 0)
     kept = two_of_four_kept(np.abs(dequantize(tensor)))
     encoding = Sparse("Q8_0", 48, data.draw(st.sampled_from(["bits", "2:4"])))

@@ -12,12 +12,12 @@ from llmos.core.config import load_settings
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed, NotFound
 from llmos.deployments.routing.routes import Routes
 from llmos.engine.architectures import llama
-from llmos.engine.formats.gguf_writer import write_gguf
 from llmos.engine.tensors import RawTensor
 from llmos.models import open_registry
 from llmos.models.registry import Registry
 from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.records import fields_of, record_of
+from support.gguf_files import write_gguf
 from support.scripted import KEY
 
 CONFIG = {

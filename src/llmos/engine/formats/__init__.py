@@ -1,9 +1,12 @@
-"""Model files -> named tensors, memory-mapped. Every file is treated as hostile: a bad one is a clear error, never a
-crash, a hang or a large allocation.
+"""Model files -> named tensors, memory-mapped, and back.
 
-    gguf.py          GGUF v2 and v3: metadata and tensors in one file
-    gguf_writer.py   the way back, into version 3
-    safetensors.py   a Hugging Face folder: config.json and *.safetensors
-    pickles.py       why the other kind of checkpoint is refused
-    dequantize.py    a RawTensor of any dtype -> float32
+Every file is treated as hostile: an invalid one is a clear error, never a crash, a hang or a large allocation.
+
+    gguf.py                 GGUF versions 2 and 3: metadata and tensors in one file (gguf_header.py reads the header)
+    gguf_writer.py          writes GGUF version 3
+    safetensors.py          a Hugging Face folder: config.json and *.safetensors
+    safetensors_writer.py   writes one safetensors file
+    encoded.py              tensors in an encoding of ours (encodings.py, sparse.py, bits.py) inside these files
+    dequantize.py           a tensor of any type -> float32
+    pickles.py              why pickled checkpoints are rejected
 """

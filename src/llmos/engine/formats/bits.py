@@ -1,18 +1,20 @@
-"""Small whole numbers, packed to the bit: value i of a row takes the bits from i * b on, the lowest first."""
+"""Small integers packed to the bit: value i of a row takes bits i * b to (i + 1) * b - 1, lowest bit first."""
 
 import numpy as np
 import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
 
+# R rows, C values of a row, b bits of a value
+
 
 def packed_bytes(num_values: int, bits: int) -> int:
-    """Return the bytes that a row takes; its last byte may have bits to spare."""
+    """Return the number of bytes of a packed row. Its last byte may have unused bits."""
     return -(-num_values * bits // 8)
 
 
 def pack(values_RC: Bytes, bits: int) -> Bytes:
-    """Return rows of packed values, each from 0 to 2^bits - 1."""
+    """Pack values from 0 to 2^bits - 1. Return uint8 [R, packed_bytes(C, bits)]."""
     if bits == 8:
         return values_RC
     if bits == 4 and values_RC.shape[1] % 2 == 0:
@@ -23,7 +25,7 @@ def pack(values_RC: Bytes, bits: int) -> Bytes:
 
 
 def unpack(packed: Bytes, num_values: int, bits: int) -> Bytes:
-    """Return what pack() was given."""
+    """Return the values that were packed: uint8 [R, num_values]."""
     if bits == 8:
         return packed
     if bits == 4 and num_values % 2 == 0:

@@ -1,7 +1,7 @@
-"""Blocks of a RawTensor -> float32, exactly the values that ggml's own formulas give.
+"""Blocks of a RawTensor -> float32, with exactly the values of ggml's own formulas.
 
-A block is a run of values of one row that share a scale d (float16), and a minimum m where the type has one. The K
-types cut 256 values into sub-blocks whose 6-bit scales are multiples of d. In each function N counts blocks.
+A block is a run of values of one row that share a scale d (float16) and, in some types, a minimum m. The K types divide
+256 values into sub-blocks whose 6-bit scales are multiples of d. N is the number of blocks.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Blocks = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 _VALUES_AT_ONCE = 1 << 18
-"""Blocks are taken in runs whose temporaries stay in the cache."""
+"""Values that are dequantized at a time, so that temporaries stay in the CPU cache."""
 
 
 def dequantize(tensor: RawTensor) -> Floats:
@@ -27,7 +27,7 @@ def dequantize(tensor: RawTensor) -> Floats:
     blocks = np.ascontiguousarray(tensor.data).reshape(-1, block_bytes)
     values = np.empty((prod(tensor.shape) // block_length, block_length), dtype=np.float32)
     step = max(_VALUES_AT_ONCE // block_length, 1)
-    # A damaged scale is infinite or no number; what it makes of its block is for the reader of the values to notice.
+    # A damaged scale may be infinite or NaN. Its values come out so, for the caller to notice.
     with np.errstate(invalid="ignore", over="ignore"):
         for begin in range(0, len(blocks), step):
             values[begin : begin + step] = _DEQUANTIZERS[tensor.dtype](blocks[begin : begin + step])
@@ -70,7 +70,7 @@ def _q5_1(blocks: Blocks) -> Floats:
 
 def _q4_k(blocks: Blocks) -> Floats:
     d, m, scales, q = _split(blocks, 2, 2, 12, 128)
-    # Each 32 bytes hold two sub-blocks of 32 values: the low nibbles, then the high ones.
+    # Each 32 bytes hold two sub-blocks of 32 values: one in the low nibbles, one in the high nibbles.
     q_N8x32 = (q.reshape(-1, 4, 1, 32) >> _shifts(0, 4)) & np.uint8(15)
     return _scale_k(d, m, scales, q_N8x32.reshape(-1, 8, 32))
 
@@ -101,8 +101,8 @@ _DEQUANTIZERS: dict[DType, Callable[[Blocks], Floats]] = {
 def _scale_k(d: Blocks, m: Blocks, scales: Blocks, q_N8x32: Blocks) -> Floats:
     """Scale the eight sub-blocks of a K block: value = d * scale * q - m * minimum.
 
-    The twelve bytes hold eight scales and eight minimums of 6 bits. Bytes 0-3 and 4-7 are those of sub-blocks 0-3 in
-    their low 6 bits; their upper 2 bits are the upper bits of sub-blocks 4-7, whose lower 4 bits are bytes 8-11.
+    The twelve bytes hold eight scales and eight minimums of 6 bits. The low 6 bits of bytes 0-3 and 4-7 are those of
+    sub-blocks 0-3. Their upper 2 bits are the upper bits of sub-blocks 4-7, whose lower 4 bits are in bytes 8-11.
     """
     low, middle, high = _split(scales, 4, 4, 4)
     scale_N8 = np.concatenate(
@@ -116,7 +116,7 @@ def _scale_k(d: Blocks, m: Blocks, scales: Blocks, q_N8x32: Blocks) -> Floats:
 
 
 def _split(blocks: Blocks, *sizes: int) -> list[Blocks]:
-    """Cut each block into parts of so many bytes, each contiguous so that it can be viewed as another type."""
+    """Split each block into parts of these sizes in bytes, each contiguous so that it can be viewed as another type."""
     ends = np.cumsum(sizes)
     return [np.ascontiguousarray(blocks[:, end - size : end]) for end, size in zip(ends, sizes, strict=True)]
 
@@ -126,7 +126,7 @@ def _halves(part: Blocks) -> Floats:
 
 
 def _nibbles(q: Blocks) -> Blocks:
-    """All low nibbles of a block, then all high ones."""
+    """Return all low nibbles of each block, then all high ones."""
     return np.concatenate([q & np.uint8(15), q >> np.uint8(4)], axis=1)
 
 

@@ -1,11 +1,10 @@
-"""Tensors that lie in a file as plain bytes, and a descriptor in the file's metadata that says how: encodings.py,
-sparse.py.
+"""Tensors that a file stores as plain bytes. The file's metadata describe their encoding (encodings.py, sparse.py).
 
     metadata["llmos.encodings"]   JSON: {name: {"shape": [...], "parts": [{"rows": n, "encoding": …, …}, …]}, …}
-    the tensor                    I8 in GGUF, U8 in safetensors: the parts one after another, each so many rows
+    the tensor                    I8 in GGUF, U8 in safetensors: the parts one after another, each of some rows
 
-Most have one part; a tensor that holds several of the model's one after another has a part for each of these. A
-descriptor is somebody else's, as the file is: its sizes must come to the bytes that are there.
+Most tensors have one part. A tensor that fuses several tensors of the model has one part for each. Descriptors are
+untrusted: their sizes must match the bytes in the file.
 """
 
 import json
@@ -32,7 +31,7 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """So many of a tensor's rows, and how they lie."""
+    """Consecutive rows of a tensor in one encoding."""
 
     encoding: Encoding
     num_rows: int
@@ -40,6 +39,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
+    """The shape and the encoding of a tensor."""
+
     shape: tuple[int, ...]
     parts: tuple[Part, ...]
 
@@ -49,7 +50,7 @@ class Descriptor:
 
     @property
     def sizes(self) -> list[int]:
-        """The bytes of each part."""
+        """The number of bytes of each part."""
         return [part.encoding.num_bytes(part.num_rows, self.num_columns) for part in self.parts]
 
     @property
@@ -58,7 +59,7 @@ class Descriptor:
 
 
 class EncodedTensor(RawTensor):
-    """Decodes rows when they are asked for, and keeps none of them."""
+    """A tensor that decodes rows when they are accessed, and keeps none of them."""
 
     __slots__ = ("_descriptor", "_payload")
     _descriptor: Descriptor
@@ -94,21 +95,21 @@ class EncodedTensor(RawTensor):
             return self.take_rows(np.arange(begin, end, step))
         taken: list[RawTensor] = []
         first = 0
-        for number, part in enumerate(self._descriptor.parts):
+        for index, part in enumerate(self._descriptor.parts):
             here = slice(max(begin - first, 0), min(end - first, part.num_rows))
             if here.start < here.stop or (end <= begin and not taken):
-                taken.append(self._decode(number, here))
+                taken.append(self._decode(index, here))
             first += part.num_rows
         if len(taken) == 1:
             return taken[0]
         data = np.concatenate([part.data for part in taken])
         return RawTensor(self.dtype, (len(data), self.num_columns), data)
 
-    def _decode(self, number: int, rows: Any) -> RawTensor:
-        part, sizes = self._descriptor.parts[number], self._descriptor.sizes
-        begin = sum(sizes[:number])
-        payload = self._payload[begin : begin + sizes[number]]
-        # What is damaged is for the reader of the values to notice, as with blocks.
+    def _decode(self, index: int, rows: Any) -> RawTensor:
+        part, sizes = self._descriptor.parts[index], self._descriptor.sizes
+        begin = sum(sizes[:index])
+        payload = self._payload[begin : begin + sizes[index]]
+        # A damaged scale may give infinite or NaN values, for the caller to notice.
         with np.errstate(invalid="ignore", over="ignore"):
             decoded = part.encoding.take(payload, (part.num_rows, self.num_columns), rows)
         if decoded.dtype == self.dtype:
@@ -118,24 +119,24 @@ class EncodedTensor(RawTensor):
 
 
 def parse_descriptors(text: object, file_name: str) -> dict[str, Descriptor]:
-    """Return the descriptors of a file's metadata entry. Raises BadModelFile for what is none."""
+    """Parse the metadata entry KEY of a file. Raises BadModelFile, calling the file `file_name`, for invalid text."""
     try:
         described = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
         described = None
     if not isinstance(described, dict):
-        raise BadModelFile(f"{file_name} is damaged: its {KEY} is no JSON object.")
+        raise BadModelFile(f"{file_name} is damaged: its {KEY} is not a JSON object.")
     descriptors = {}
     for name, fields in described.items():
         try:
             descriptors[name] = _descriptor(fields)
         except ValueError as reason:
-            raise BadModelFile(f"{file_name} is damaged: of tensor {name!r:.80}, {reason}.") from None
+            raise BadModelFile(f"{file_name} is damaged: in the descriptor of tensor {name!r:.80}, {reason}.") from None
     return descriptors
 
 
 def format_descriptors(descriptors: Mapping[str, Descriptor]) -> str:
-    """Return the metadata entry that says the same."""
+    """Return the text of the metadata entry KEY."""
     described = {
         name: {
             "shape": list(descriptor.shape),
@@ -147,10 +148,10 @@ def format_descriptors(descriptors: Mapping[str, Descriptor]) -> str:
 
 
 def encoded_tensor(name: str, descriptor: Descriptor, payload: Bytes, file_name: str) -> EncodedTensor:
-    """Return the tensor. Raises BadModelFile where the file holds another number of bytes than it needs."""
+    """Return the tensor of a descriptor and its bytes. Raises BadModelFile if the number of bytes doesn't match."""
     if payload.size != descriptor.num_bytes:
         raise BadModelFile(
-            f"{file_name} is damaged: tensor {name!r} is described with {descriptor.num_bytes:,} bytes and has"
+            f"{file_name} is damaged: tensor {name!r} should have {descriptor.num_bytes:,} bytes and has"
             f" {payload.size:,}."
         )
     return EncodedTensor(descriptor, payload.reshape(-1))
@@ -158,19 +159,19 @@ def encoded_tensor(name: str, descriptor: Descriptor, payload: Bytes, file_name:
 
 def _descriptor(fields: object) -> Descriptor:
     if not isinstance(fields, dict):
-        raise ValueError("the descriptor is no object")
+        raise ValueError("the value is not an object")
     shape, parts = fields.get("shape"), fields.get("parts")
     if not (isinstance(shape, list) and 2 <= len(shape) <= MAX_DIMENSIONS and all(_is_size(size) for size in shape)):
         raise ValueError(f"the shape is {shape!r:.40}")
     if not (isinstance(parts, list) and parts and all(isinstance(part, dict) for part in parts)):
-        raise ValueError("the parts are no list of objects")
+        raise ValueError("the parts are not a list of objects")
     if shape[-1] > MAX_COLUMNS or prod(shape) > MAX_VALUES:
-        raise ValueError(f"the shape {shape} is beyond any model's")
+        raise ValueError(f"the shape {shape} is too large")
     made = [Part(_encoding(part), _num_rows(part)) for part in parts]
     if sum(part.num_rows for part in made) != prod(shape[:-1]):
-        raise ValueError("the parts have another number of rows than the shape")
+        raise ValueError("the numbers of rows of the parts and the shape differ")
     descriptor = Descriptor(tuple(shape), tuple(made))
-    _ = descriptor.num_bytes  # raises where groups don't fit
+    _ = descriptor.num_bytes  # raises if groups don't fit into rows
     return descriptor
 
 

@@ -1,13 +1,14 @@
-"""How the rows of a matrix can lie in bytes, beyond the types that files have. Numbers are little-endian.
+"""Encodings of a matrix's rows as bytes, in addition to the types that file formats have. Little-endian.
 
-    Q8_0, Q4_0 …       rows as a GGUF file has them, where the file is none
+    Q8_0, Q4_0 …       the types of GGUF, for files of other formats
     affine             d f16 of each group · m f16 of each group · u of b bits     w = d u + m
     absmax             d f16 of each group · q + 2^(b-1) of b bits                 w = d q
     minmax             low f32 of each group · high f32 of each group · u          w = u (high - low) / (2^b - 1) + low
-                       per tensor: low and high stand in the descriptor
+                       per tensor: low and high are in the descriptor
 
-A group is a run of values of one row; without groups a row is one. Where the values are exactly those of one of the
-engine's block types, rows come out as that type: nothing is rounded again, and the engine runs them as they are.
+A group is a run of values of one row; without groups the whole row is one. If the values can be represented exactly in
+one of the engine's block types, rows are decoded to that type: nothing is rounded again, and the engine runs them
+directly.
 """
 
 from abc import ABC, abstractmethod
@@ -32,36 +33,37 @@ MAX_COLUMNS = 1 << 24
 
 
 class Encoding(Protocol):
-    """How a matrix, or some of its rows, lies in the file."""
+    """The encoding of a matrix, or of some of its rows, in a file."""
 
     @property
     def label(self) -> str:
-        """What a person calls it: "Q4_1", "minmax 3 bits"."""
+        """The name for people to read: "Q4_1", "minmax 3 bits"."""
 
     def dtype(self, num_columns: int) -> DType:
-        """Return the type that rows come out as."""
+        """Return the type that rows are decoded to."""
 
     def num_bytes(self, num_rows: int, num_columns: int) -> int:
-        """Raises ValueError, with the reason, where a matrix of this shape can't lie so."""
+        """Return the size of a matrix. Raises ValueError, with the reason, for a shape that the encoding can't have."""
 
     def take(self, payload: Bytes, shape: tuple[int, int], rows: Any) -> RawTensor:
-        """Return the tensor of these rows (a slice or an index array) of a matrix that lies in all of the payload."""
+        """Decode these rows (a slice or an index array) of the matrix of this shape in `payload`."""
 
     def fields(self) -> dict[str, Any]:
-        """Return what a descriptor says: "encoding" and more."""
+        """Return the fields of a descriptor: "encoding" and others."""
 
 
 class RowEncoding(ABC):
-    """An Encoding whose rows lie one after another, each in equally many bytes."""
+    """An Encoding that stores rows one after another, all in the same number of bytes."""
 
     __slots__ = ()
 
     @abstractmethod
-    def row_bytes(self, num_columns: int) -> int: ...
+    def row_bytes(self, num_columns: int) -> int:
+        """Return the size of a row. Raises ValueError, with the reason, for a width that the encoding can't have."""
 
     @abstractmethod
     def decode(self, rows: Bytes, num_columns: int) -> RawTensor:
-        """Return the tensor of these rows, [R, row_bytes]."""
+        """Decode rows, uint8 [R, row_bytes]."""
 
     def num_bytes(self, num_rows: int, num_columns: int) -> int:
         return num_rows * self.row_bytes(num_columns)
@@ -72,7 +74,7 @@ class RowEncoding(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Blocks(RowEncoding):
-    """Rows as a type of GGUF has them, floats among these types."""
+    """A type of GGUF, including the float types."""
 
     kind: DType
 
@@ -96,7 +98,7 @@ class Blocks(RowEncoding):
 
 @dataclass(frozen=True, slots=True)
 class Affine(RowEncoding):
-    """w = d u + m. Up to 4 bits it comes out as Q4_1 where groups are whole blocks."""
+    """w = d u + m. With up to 4 bits and groups of whole blocks, rows are decoded to Q4_1."""
 
     bits: int
     group: int
@@ -133,7 +135,7 @@ class Affine(RowEncoding):
 
 @dataclass(frozen=True, slots=True)
 class AbsMax(RowEncoding):
-    """w = d q, q from -(2^(b-1) - 1) to 2^(b-1) - 1. It comes out as Q8_0 or Q4_0 where groups are whole blocks."""
+    """w = d q, |q| < 2^(b-1). With groups of whole blocks, rows are decoded to Q8_0 or Q4_0."""
 
     bits: int
     group: int | None
@@ -187,7 +189,7 @@ class MinMax(RowEncoding):
     bits: int
     group: int | None = None
     low: float | None = None
-    """Per tensor: the smallest value of all, with `high`."""
+    """With `high`: the smallest and the largest value of the whole tensor, instead of those of each group."""
     high: float | None = None
 
     name: ClassVar = "minmax"
@@ -231,7 +233,7 @@ class MinMax(RowEncoding):
 
 
 def encoding_from_fields(fields: Mapping[str, Any]) -> Encoding:
-    """Return the encoding that a descriptor names. Raises ValueError, with the reason, for what there is not."""
+    """Return the encoding with these descriptor fields. Raises ValueError, with the reason, for invalid fields."""
     name = fields.get("encoding")
     known: dict[str, DType] = {kind: kind for kind in BLOCK_LENGTH}
     if isinstance(name, str) and name in known:
@@ -248,7 +250,7 @@ def encoding_from_fields(fields: Mapping[str, Any]) -> Encoding:
         if low is None and high is None:
             return MinMax(_whole(fields, "bits", 2, 8), _group(fields))
         if not (isinstance(low, float) and isinstance(high, float) and isfinite(low) and isfinite(high)):
-            raise ValueError("low and high are no numbers")
+            raise ValueError("low and high are not numbers")
         return MinMax(_whole(fields, "bits", 2, 8), None, low, high)
     raise ValueError(f"there is no encoding {name!r:.40}")
 
@@ -266,11 +268,11 @@ def _whole(fields: Mapping[str, Any], name: str, low: int, high: int) -> int:
 
 def _check_group(group: int, num_columns: int) -> None:
     if num_columns % group:
-        raise ValueError(f"rows of {num_columns:,} values are no whole groups of {group:,}")
+        raise ValueError(f"rows of {num_columns:,} values are not divisible into groups of {group:,}")
 
 
 def _split(rows: Bytes, *sizes: int) -> list[Bytes]:
-    """Cut rows into parts of so many bytes, and the rest; each contiguous so that it can be viewed as another type."""
+    """Split rows into parts of these sizes in bytes and a rest, contiguous so that each can be viewed as another type."""
     ends = np.cumsum(sizes).tolist()
     return [np.ascontiguousarray(part) for part in np.split(rows, ends, axis=1)]
 
@@ -281,12 +283,12 @@ def _floats(values: npt.NDArray[Any], num_columns: int) -> RawTensor:
 
 
 def _for_each_block(halves: Bytes, group: int) -> Bytes:
-    """Repeat each group's 16-bit float for each of its blocks: [R, B, 2]."""
+    """Repeat the float16 of each group for each of its blocks: uint8 [R, B, 2]."""
     return np.repeat(halves.reshape(len(halves), halves.shape[1] // 2, 2), group // _BLOCK, axis=1)
 
 
 def _nibble_blocks(kind: DType, halves: list[Bytes], u_RC: Bytes, group: int) -> RawTensor:
-    """A block is its 16-bit floats, then byte j with value j (low nibble) and j + 16 (high)."""
+    """Return blocks of float16s followed by bytes j with value j (low nibble) and j + 16 (high nibble)."""
     u_RB2x16 = u_RC.reshape(len(u_RC), u_RC.shape[1] // _BLOCK, 2, _BLOCK // 2)
     nibbles = u_RB2x16[:, :, 0] | (u_RB2x16[:, :, 1] << np.uint8(4))
     blocks = np.concatenate([*(_for_each_block(each, group) for each in halves), nibbles], axis=2)
@@ -294,5 +296,5 @@ def _nibble_blocks(kind: DType, halves: list[Bytes], u_RC: Bytes, group: int) ->
 
 
 def _flat(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Join all axes but the first; there may be no row."""
+    """Join all axes but the first. Unlike reshape(len, -1), it accepts zero rows."""
     return values.reshape(len(values), values.shape[1] * values.shape[2])

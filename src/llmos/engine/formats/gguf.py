@@ -1,7 +1,6 @@
-"""Read a GGUF file: its metadata, and its tensors as views of a memory map.
+"""Reads GGUF files: metadata, and tensors as views of a memory map.
 
-The file is somebody else's: the tensors must lie inside it, aligned and apart from each other. gguf_header.py reads
-where they lie.
+Files are untrusted: tensors must be inside the file, aligned, and must not overlap. gguf_header.py reads the header.
 """
 
 import mmap
@@ -25,18 +24,18 @@ UNREADABLE: dict[int, str] = {
     20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
     29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4",
 }  # fmt: skip
-"""The types that this engine does not read, so that an error can call them by name."""
+"""Names of the types that this engine doesn't read, for error messages."""
 
 
 class GGUFFile:
-    """`metadata` holds Python values (arrays are lists); `tensors` makes a view when it is asked for one.
+    """An open GGUF file. `metadata` has Python values (arrays are lists); `tensors` makes a view on each access.
 
-    Raises BadModelFile when the file is not a sound GGUF file. A tensor of a type that the engine can't read raises
-    UnsupportedModel, naming tensor and type, only when it is asked for.
+    Raises BadModelFile for an invalid file. A tensor of a type that the engine can't read raises UnsupportedModel, with
+    tensor and type, only when it is accessed.
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
-        """`name` is what errors call the file, where its path says nothing (a blob's is its digest)."""
+        """`name`: of the file in error messages, if its path doesn't show it (blobs are named by their digest)."""
         self.path = Path(path)
         self.name = name or self.path.name
         self._map = map_file(self.path, self.name)
@@ -53,7 +52,7 @@ class GGUFFile:
         self.tensors: Mapping[str, RawTensor] = LazyTensors(infos, partial(_view, self.name, data, encodings))
 
     def release_memory(self) -> None:
-        """Let go of the memory that holds what was read so far; what is read again comes from the file again."""
+        """Release the memory of the pages that were read. They are read from the file again when needed."""
         self._map.madvise(mmap.MADV_DONTNEED)
 
 
@@ -80,7 +79,7 @@ def _view(
 
 
 def _check_layout(file_name: str, infos: Mapping[str, TensorInfo], start: int, alignment: int, file_bytes: int) -> None:
-    """Raise BadModelFile unless every tensor lies inside the file, aligned, and on bytes of its own."""
+    """Raise BadModelFile unless all tensors are inside the file, aligned, and don't overlap."""
     data_bytes = max(file_bytes - start, 0)
     end, previous = 0, ""
     for name, info in sorted(infos.items(), key=lambda item: item[1].offset):
@@ -88,7 +87,7 @@ def _check_layout(file_name: str, infos: Mapping[str, TensorInfo], start: int, a
             raise BadModelFile(
                 f"{file_name} puts tensor {name!r} at offset {info.offset:,}, not a multiple of {alignment}."
             )
-        # Of an unreadable type we know only that there is at least a byte of it.
+        # A tensor of an unreadable type has an unknown size of at least one byte.
         num_bytes = 1 if info.num_bytes is None else info.num_bytes
         if info.offset + num_bytes > data_bytes:
             raise BadModelFile(

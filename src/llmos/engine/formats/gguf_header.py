@@ -1,11 +1,11 @@
-"""The header of a GGUF file (versions 2 and 3): its metadata, and where each tensor lies.
+"""Reads the header of a GGUF file (versions 2 and 3): metadata, and the position of each tensor.
 
-    magic "GGUF" · version u32 · number of tensors u64 · number of metadata pairs u64
+    magic "GGUF" · version u32 · tensor count u64 · metadata count u64
     metadata pairs:  key string · type u32 · value
     tensor infos:    name string · dimensions u32 · sizes u64 each, fastest first · type u32 · offset u64
-    padding up to the alignment, then the tensors' bytes, each at its offset
+    padding to the alignment, then the bytes of the tensors, each at its offset
 
-The file is somebody else's: a length is compared with the bytes that are left before anything is made of it.
+Files are untrusted: every length is compared with the remaining bytes before anything is allocated for it.
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
@@ -23,7 +23,7 @@ MAX_PAIRS = 1 << 14
 MAX_KEY_BYTES = 1 << 10
 MAX_STRING_BYTES = 1 << 24
 MAX_ARRAY_VALUES = 1 << 23
-"""Array elements in one file, over all its arrays. The largest vocabularies have 300,000 tokens and 600,000 merges."""
+"""Elements of all arrays of a file. The largest vocabularies have 300,000 tokens and 600,000 merges."""
 MAX_ARRAY_DEPTH = 3
 MAX_DIMENSIONS = 4
 MAX_ALIGNMENT = 1 << 16
@@ -36,7 +36,7 @@ DTYPES: dict[int, DType] = {
 """ggml's type numbers, for the types that this engine reads."""
 
 I8 = 24
-"""The type of bytes that encoded.py reads."""
+"""ggml's type number of a tensor in an encoding of ours (encoded.py)."""
 
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _BOOL, _STRING, _ARRAY = 7, 8, 9
@@ -44,25 +44,27 @@ _NUMBERS = {
     number: struct.Struct("<" + code)
     for number, code in zip((0, 1, 2, 3, 4, 5, 6, _BOOL, 10, 11, 12), "BbHhIifBQqd", strict=True)
 }
-"""How the number types lie in the file."""
+"""The number types of metadata by GGUF's type numbers."""
 
 
 class TensorInfo(NamedTuple):
+    """The entry of a tensor in the header."""
+
     type_number: int
     shape: tuple[int, ...]  # row-major
     offset: int  # from the start of the data
-    num_bytes: int | None  # None: of a type whose size we don't know
+    num_bytes: int | None  # None: the type is unknown
 
 
 class HeaderReader:
-    """A cursor over the header. Nothing is sliced before its length was compared with the bytes that are left."""
+    """A cursor over the header. Compares every length with the remaining bytes before slicing."""
 
     def __init__(self, data: Any, file_name: str) -> None:
         self._data, self._end, self.position, self._file_name = data, len(data), 0, file_name
         self._values_left = MAX_ARRAY_VALUES
 
     def read_head(self) -> tuple[int, int, int]:
-        """Return the version and the numbers of tensors and of metadata pairs."""
+        """Return the version, the tensor count and the metadata count."""
         magic = self._data[:4]
         if magic != b"GGUF":
             if looks_like_pickle(magic):
@@ -75,7 +77,7 @@ class HeaderReader:
         if version not in (2, 3):
             raise self._bad(f"is GGUF version {version}; this engine reads versions 2 and 3. Convert the model again")
         num_tensors, num_pairs = self._u64(), self._u64()
-        # A pair takes at least 13 bytes and a tensor info 32, so that a short file can't promise many.
+        # A metadata pair has at least 13 bytes and a tensor info 32, so a short file can't have many.
         if num_tensors > MAX_TENSORS or num_tensors * 32 > self._left:
             raise self._bad(f"claims {num_tensors:,} tensors, more than it can hold")
         if num_pairs > MAX_PAIRS or num_pairs * 13 > self._left:
@@ -83,6 +85,7 @@ class HeaderReader:
         return version, num_tensors, num_pairs
 
     def read_metadata(self, num_pairs: int) -> dict[str, Any]:
+        """Read the metadata, after read_head()."""
         metadata: dict[str, Any] = {}
         for _ in range(num_pairs):
             key = self._name("A metadata key", MAX_KEY_BYTES)
@@ -92,6 +95,7 @@ class HeaderReader:
         return metadata
 
     def read_tensor_infos(self, num_tensors: int) -> dict[str, TensorInfo]:
+        """Read the tensor infos, after read_metadata()."""
         infos: dict[str, TensorInfo] = {}
         for _ in range(num_tensors):
             name = self._name("A tensor's name", MAX_KEY_BYTES)
@@ -99,16 +103,17 @@ class HeaderReader:
                 raise self._bad(f"has the tensor {name!r} twice")
             num_dimensions = self._u32()
             if not 1 <= num_dimensions <= MAX_DIMENSIONS:
-                raise self._bad(f"gives tensor {name!r} {num_dimensions:,} dimensions; 1 to {MAX_DIMENSIONS} can be")
+                raise self._bad(f"gives tensor {name!r} {num_dimensions:,} dimensions; it takes 1 to {MAX_DIMENSIONS}")
             sizes = tuple(self._u64() for _ in range(num_dimensions))
             type_number, offset = self._u32(), self._u64()
             infos[name] = TensorInfo(type_number, sizes[::-1], offset, self._num_bytes(name, sizes, type_number))
         return infos
 
     def check_alignment(self, metadata: Mapping[str, Any]) -> int:
+        """Return the alignment of the tensors in bytes."""
         alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
         if type(alignment) is not int or not 8 <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
-            raise self._bad(f"has the alignment {alignment!r:.40}; a power of two from 8 to {MAX_ALIGNMENT:,} can be")
+            raise self._bad(f"has the alignment {alignment!r:.40}; it takes a power of two from 8 to {MAX_ALIGNMENT:,}")
         return alignment
 
     # --- values
@@ -137,7 +142,7 @@ class HeaderReader:
             raise self._bad(f"has an array of the unknown type {type_number} in metadata entry {key!r}")
         smallest = number.size if number else 8 if type_number == _STRING else 12
         if length * smallest > self._left:
-            raise self._bad(f"is cut short: metadata entry {key!r} claims {length:,} values that it does not hold")
+            raise self._bad(f"is cut short: metadata entry {key!r} claims {length:,} values, more than the file holds")
         self._values_left -= length
         if self._values_left < 0:
             raise self._bad(f"holds more than {MAX_ARRAY_VALUES:,} array values")
@@ -150,7 +155,7 @@ class HeaderReader:
         return [self._bool(key, value) for value in values] if type_number == _BOOL else values
 
     def _strings(self, key: str, length: int) -> list[str]:
-        """Read strings in a row. A vocabulary and its merges are 100,000 of them, so this loop is kept bare."""
+        """Read consecutive strings. A vocabulary and its merges have over 100,000, so the loop calls no functions."""
         data, end, position, read_length = self._data, self._end, self.position, _U64.unpack_from
         strings: list[str] = []
         append = strings.append
@@ -182,7 +187,7 @@ class HeaderReader:
     def _string(self, what: str, max_bytes: int) -> bytes:
         length = self._u64()
         if length > max_bytes:
-            raise self._bad(f"is damaged: {what.lower()} claims {length:,} bytes; at most {max_bytes:,} can be")
+            raise self._bad(f"is damaged: {what.lower()} claims {length:,} bytes; the limit is {max_bytes:,}")
         if length > self._left:
             raise self._bad(f"is cut short: {what.lower()} claims {length:,} bytes and {self._left:,} are left")
         begin, self.position = self.position, self.position + length

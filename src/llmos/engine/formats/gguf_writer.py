@@ -1,7 +1,7 @@
-"""Write a GGUF file (version 3); gguf_header.py says what lies where.
+"""Writes GGUF files (version 3). gguf_header.py describes the format.
 
-The types of metadata are those that llama.cpp's own converters choose, since it refuses others: whole numbers are u32,
-in arrays i32, fractions f32; only what doesn't fit there is wider.
+Metadata have the types that llama.cpp's converters use, because it rejects others: integers are u32, in arrays i32, and
+floats f32. Only values that don't fit have wider types.
 """
 
 import math
@@ -12,7 +12,6 @@ from typing import Any
 
 from llmos.engine.formats.gguf_header import DEFAULT_ALIGNMENT, DTYPES, I8
 from llmos.engine.formats.tensor_file import ByteRange, TensorFileWriter, TensorHeader
-from llmos.engine.tensors import RawTensor
 
 _TYPE_NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
 _BOOL, _STRING, _ARRAY = 7, 8, 9
@@ -21,36 +20,28 @@ _INTEGERS = ((4, "I"), (5, "i"), (10, "Q"), (11, "q"))
 _INTEGERS_OF_ARRAYS = ((5, "i"), (4, "I"), (11, "q"), (10, "Q"))
 
 
-def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> None:
-    """Write the file; until it is complete it has another name. An older one at `path` is replaced.
+def open_gguf_writer(path: Path, metadata: Mapping[str, Any], headers: Mapping[str, TensorHeader]) -> TensorFileWriter:
+    """Return a writer for a file with these metadata (Python values as in GGUFFile) and tensors.
 
-    Metadata are Python values as GGUFFile gives them. Raises ValueError for one that no GGUF type holds, and OSError.
+    Raises ValueError for a metadata value that no GGUF type holds.
     """
-    kinds = {name: TensorHeader(tensor.dtype, tensor.shape, tensor.data.nbytes) for name, tensor in tensors.items()}
-    with open_gguf_writer(path, metadata, kinds) as file:
-        for name, tensor in tensors.items():
-            file.write(name, 0, tensor.data)
-
-
-def open_gguf_writer(path: Path, metadata: Mapping[str, Any], kinds: Mapping[str, TensorHeader]) -> TensorFileWriter:
-    """Return a file with this header, to be entered and written. Raises what write_gguf raises."""
-    parts = [b"GGUF" + struct.pack("<IQQ", 3, len(kinds), len(metadata))]
+    parts = [b"GGUF" + struct.pack("<IQQ", 3, len(headers), len(metadata))]
     for key, value in metadata.items():
         type_number, data = _value(value)
         parts.append(_string(key) + struct.pack("<I", type_number) + data)
     offset, offsets = 0, {}
-    for name, kind in kinds.items():
-        sizes = kind.shape[::-1] if kind.dtype is not None else (kind.num_bytes,)
-        number = _TYPE_NUMBERS[kind.dtype] if kind.dtype is not None else I8
+    for name, tensor in headers.items():
+        sizes = tensor.shape[::-1] if tensor.dtype is not None else (tensor.num_bytes,)
+        type_number = _TYPE_NUMBERS[tensor.dtype] if tensor.dtype is not None else I8
         parts.append(_string(name) + struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes))
-        parts.append(struct.pack("<IQ", number, offset))
+        parts.append(struct.pack("<IQ", type_number, offset))
         offsets[name] = offset
-        offset += kind.num_bytes + _padding(kind.num_bytes)
+        offset += tensor.num_bytes + _padding(tensor.num_bytes)
     header = b"".join(parts)
     header += bytes(_padding(len(header)))
-    # The last tensor is padded too.
-    places = {name: ByteRange(len(header) + offsets[name], kind.num_bytes) for name, kind in kinds.items()}
-    return TensorFileWriter(path, header, places, size=len(header) + offset)
+    # The last tensor is padded, too.
+    ranges = {name: ByteRange(len(header) + offsets[name], tensor.num_bytes) for name, tensor in headers.items()}
+    return TensorFileWriter(path, header, ranges, size=len(header) + offset)
 
 
 def _padding(num_bytes: int) -> int:
@@ -58,7 +49,7 @@ def _padding(num_bytes: int) -> int:
 
 
 def _value(value: Any) -> tuple[int, bytes]:
-    """Return the type's number and the value's bytes."""
+    """Return the type number and the bytes of a value."""
     if isinstance(value, list):
         return _ARRAY, _array(value)
     number, code = _type_of([value], _INTEGERS)
@@ -76,7 +67,7 @@ def _array(values: list[Any]) -> bytes:
 
 
 def _type_of(values: list[Any], integers: tuple[tuple[int, str], ...]) -> tuple[int, str]:
-    """Return the number, and the letter that `struct` has for it, of the first type that holds all of the values."""
+    """Return the type number and the `struct` code of the first type that holds all values exactly."""
     kinds = {type(value) for value in values}
     if kinds == {str}:
         return _STRING, ""

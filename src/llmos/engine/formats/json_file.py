@@ -1,4 +1,4 @@
-"""A JSON file of somebody else's."""
+"""Untrusted JSON files."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ MAX_JSON_BYTES = 1 << 26
 
 
 def read_text(path: Path, name: str, max_bytes: int = MAX_JSON_BYTES) -> str:
-    """Return the file's text. Raises BadModelFile, calling the file `name`, if it is missing, too large or no UTF-8."""
+    """Return the text of a file. Raises BadModelFile, calling it `name`, if it is missing, too large or not UTF-8."""
     try:
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
         if len(content) > max_bytes:
-            raise BadModelFile(f"{name} has more than {max_bytes:,} bytes, too many for what it is.")
+            raise BadModelFile(f"{name} is too large: it has more than {max_bytes:,} bytes.")
         return content.decode("utf-8")
     except OSError as error:
         raise BadModelFile(f"{name} cannot be read: {error.strerror or error}.") from None
@@ -24,12 +24,12 @@ def read_text(path: Path, name: str, max_bytes: int = MAX_JSON_BYTES) -> str:
 
 
 def read_json_object(path: Path, name: str) -> dict[str, Any]:
-    """Return the object that the file holds. Raises BadModelFile, calling the file `name`, if it holds none."""
+    """Return the JSON object in a file. Raises BadModelFile, calling it `name`, if there is none."""
     text = read_text(path, name)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadModelFile(f"{name} is not JSON: {error}.") from None
     if not isinstance(value, dict):
-        raise BadModelFile(f"{name} holds no JSON object.")
+        raise BadModelFile(f"{name} is not a JSON object.")
     return value

@@ -1,4 +1,4 @@
-"""A file's bytes without reading the file."""
+"""Memory maps of files."""
 
 import mmap
 from pathlib import Path
@@ -7,8 +7,10 @@ from llmos.core.errors import BadModelFile
 
 
 def map_file(path: Path, name: str) -> mmap.mmap:
-    """Return a read-only memory map of the whole file; views of it keep it alive after the file is closed.
-    Raises BadModelFile, calling the file `name`, if it is missing, empty or unreadable."""
+    """Return a read-only memory map of the whole file, which stays valid after the file is closed.
+
+    Raises BadModelFile, calling the file `name`, if it is missing, empty or unreadable.
+    """
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,7 +1,7 @@
-"""Read a Hugging Face folder: config.json, and the tensors of its safetensors files as views of memory maps.
+"""Reads Hugging Face folders: config.json, and the tensors of safetensors files as views of memory maps.
 
-The safetensors library checks a file's header (ranges, overlaps, sizes, holes); the views are ours, because the
-library would copy, and because it has no bfloat16 for numpy.
+The safetensors library validates the header of a file (ranges, overlaps, sizes, holes). The views are made here:
+the library would copy, and has no bfloat16 for numpy.
 """
 
 import json
@@ -21,6 +21,7 @@ from llmos.engine.formats import encoded
 from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.formats.memory_map import map_file
 from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
+from llmos.engine.formats.tensor_names import format_names
 from llmos.engine.tensors import BLOCK_BYTES, DType, LazyTensors, RawTensor
 
 INDEX_NAME = "model.safetensors.index.json"
@@ -28,19 +29,19 @@ MAX_HEADER_BYTES = 1 << 25
 MAX_SHARDS = 1024
 
 DTYPES: dict[str, DType] = {"F32": "F32", "F16": "F16", "BF16": "BF16"}
-"""safetensors' names of the types that this engine reads."""
+"""The types that this engine reads, by their names in safetensors."""
 ENCODED_DTYPE = "U8"
-"""The type of bytes that encoded.py reads."""
+"""The type of a tensor in an encoding of ours (encoded.py)."""
 
 NAMES_KEY, CANONICAL = "llmos.names", "canonical"
-"""In a file's metadata: its tensors are called as in spec.py."""
+"""The metadata entry of a file whose tensors have the canonical names of spec.py."""
 
 
 class SafetensorsFolder:
-    """`files` gives the path of each name in the folder; the paths may be called anything.
+    """An open folder. `files` maps each name in the folder to a path, which may have any name.
 
-    Raises BadModelFile for files that are damaged or missing, and UnsupportedModel for a folder whose weights are
-    pickles. A tensor of a type that the engine can't read raises UnsupportedModel only when it is asked for.
+    Raises BadModelFile for damaged or missing files, and UnsupportedModel for a folder whose weights are pickled. A
+    tensor of a type that the engine can't read raises UnsupportedModel only when it is accessed.
     """
 
     def __init__(self, files: Mapping[str, Path]) -> None:
@@ -48,11 +49,11 @@ class SafetensorsFolder:
         if "config.json" not in self.files:
             raise BadModelFile("config.json is missing. A Hugging Face folder has it beside the weights.")
         self.config: dict[str, Any] = read_json_object(self.files["config.json"], "config.json")
-        shards, promised = self._shards()
+        shards, listed = self._shards()
         infos: dict[str, _TensorInfo] = {}
         self._maps: list[mmap.mmap] = []
         self.has_canonical_names = False
-        """Whether the tensors are called as a spec calls them, rather than as the family's own files do."""
+        """The tensors have the canonical names of spec.py, instead of the names in the family's own files."""
         for shard in shards:
             opened = _read_shard(self.files[shard], shard)
             self._maps.append(opened.map)
@@ -61,18 +62,18 @@ class SafetensorsFolder:
                 if name in infos:
                     raise BadModelFile(f"Tensor {name!r} is in both {infos[name].shard} and {shard}.")
                 infos[name] = info
-        missing = sorted(promised - infos.keys())
+        missing = sorted(listed - infos.keys())
         if missing:
-            raise BadModelFile(f"{INDEX_NAME} promises tensors that no file holds: {_some(missing)}.")
+            raise BadModelFile(f"{INDEX_NAME} lists tensors that no file holds: {format_names(missing, 8)}.")
         self.tensors: Mapping[str, RawTensor] = LazyTensors(infos, _view)
 
     def release_memory(self) -> None:
-        """Let go of the memory that holds what was read so far; what is read again comes from the files again."""
+        """Release the memory of the pages that were read. They are read from the files again when needed."""
         for each in self._maps:
             each.madvise(mmap.MADV_DONTNEED)
 
     def _shards(self) -> tuple[list[str], set[str]]:
-        """Return the names of the weight files, and the tensors that the index says they hold."""
+        """Return the names of the weight files, and the tensors that the index lists."""
         if "model.safetensors" in self.files:
             return ["model.safetensors"], set()
         if INDEX_NAME in self.files:
@@ -82,30 +83,30 @@ class SafetensorsFolder:
             shards = sorted(set(weight_map.values()))
             missing = [shard for shard in shards if shard not in self.files]
             if missing:
-                raise BadModelFile(f"{INDEX_NAME} names files that are missing: {_some(missing)}.")
-            promised = set(weight_map)
+                raise BadModelFile(f"{INDEX_NAME} names files that are missing: {format_names(missing, 8)}.")
+            listed = set(weight_map)
         else:
-            # A folder below this one ("onnx/…") is another model.
+            # A subfolder ("onnx/…") is another model.
             shards = sorted(name for name in self.files if name.endswith(".safetensors") and "/" not in name)
-            promised = set()
+            listed = set()
         if len(shards) > MAX_SHARDS:
-            raise BadModelFile(f"The model has {len(shards):,} weight files; at most {MAX_SHARDS:,} can be.")
+            raise BadModelFile(f"The model has {len(shards):,} weight files; the limit is {MAX_SHARDS:,}.")
         if not shards:
             pickles = pickle_names(self.files)
             if pickles:
-                raise UnsupportedModel(f"{_some(pickles)}: pickled weights. {REASON}")
+                raise UnsupportedModel(f"{format_names(pickles, 8)}: pickled weights. {REASON}")
             raise BadModelFile("The folder has no *.safetensors file, so it has no weights.")
-        return shards, promised
+        return shards, listed
 
 
 def open_safetensors(path: Path, name: str) -> Mapping[str, RawTensor]:
-    """Return the tensors of one file. Raises as SafetensorsFolder does, calling the file `name`."""
+    """Return the tensors of one file. Raises what SafetensorsFolder raises, calling the file `name`."""
     return LazyTensors(_read_shard(path, name).infos, _view)
 
 
 class _TensorInfo(NamedTuple):
     shard: str
-    dtype: str  # safetensors' name
+    dtype: str  # the name in safetensors
     shape: tuple[int, ...]
     data: npt.NDArray[np.uint8]  # flat
     descriptor: encoded.Descriptor | None = None
@@ -136,12 +137,12 @@ def _read_shard(path: Path, name: str) -> _Shard:
     data = map_file(path, name)
     head = data[:8]
     if looks_like_pickle(head):
-        raise UnsupportedModel(f"{name} is a pickle, whatever it is called. {REASON}")
+        raise UnsupportedModel(f"{name} is a pickle, in spite of its name. {REASON}")
     header_bytes = int.from_bytes(head, "little")
     if len(head) < 8 or header_bytes > len(data) - 8:
         raise bad("it is cut short, or not a safetensors file. Download it again")
     if header_bytes > MAX_HEADER_BYTES:
-        raise bad(f"its header has {header_bytes:,} bytes; at most {MAX_HEADER_BYTES:,} can be")
+        raise bad(f"its header has {header_bytes:,} bytes; the limit is {MAX_HEADER_BYTES:,}")
     try:
         with safe_open(path, framework="numpy") as file:
             names = set(file.keys())
@@ -157,10 +158,10 @@ def _read_shard(path: Path, name: str) -> _Shard:
         entry = header[tensor_name]
         begin, end = entry["data_offsets"]
         shape, dtype = tuple(entry["shape"]), entry["dtype"]
-        # The library checked the same; a view must not depend on it.
+        # The library checked this, too, but a view must not depend on it.
         wrong_size = dtype in DTYPES and end - begin != prod(shape) * BLOCK_BYTES[DTYPES[dtype]]
         if not 0 <= begin <= end <= len(everything) or wrong_size:
-            raise bad(f"tensor {tensor_name!r} does not lie where the header says")
+            raise bad(f"tensor {tensor_name!r} is not where the header says")
         descriptor = descriptors.get(tensor_name) if dtype == ENCODED_DTYPE else None
         infos[tensor_name] = _TensorInfo(name, dtype, shape, everything[begin:end], descriptor)
     return _Shard(infos, metadata, data)
@@ -168,8 +169,3 @@ def _read_shard(path: Path, name: str) -> _Shard:
 
 def _bad(name: str, problem: str) -> BadModelFile:
     return BadModelFile(f"{name} cannot be read: {problem}.")
-
-
-def _some(names: list[str], limit: int = 8) -> str:
-    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

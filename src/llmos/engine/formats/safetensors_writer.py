@@ -1,4 +1,4 @@
-"""Write a safetensors file: a header in JSON, then the tensors' bytes one after another.
+"""Writes safetensors files: a JSON header, then the bytes of the tensors one after another.
 
 https://github.com/huggingface/safetensors#format
 """
@@ -9,33 +9,28 @@ from pathlib import Path
 
 from llmos.engine.formats.safetensors import DTYPES, ENCODED_DTYPE
 from llmos.engine.formats.tensor_file import ByteRange, TensorFileWriter, TensorHeader
-from llmos.engine.tensors import BLOCK_BYTES, DType
+from llmos.engine.tensors import BLOCK_BYTES
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def has_type(dtype: DType) -> bool:
-    """Whether safetensors has the type; what it hasn't is bytes with a descriptor."""
-    return dtype in _NAMES
-
-
 def open_safetensors_writer(
-    path: Path, metadata: Mapping[str, str], kinds: Mapping[str, TensorHeader]
+    path: Path, metadata: Mapping[str, str], headers: Mapping[str, TensorHeader]
 ) -> TensorFileWriter:
-    """Return a file with this header, to be entered and written."""
+    """Return a writer for a file with these metadata and tensors."""
     entries: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
-    begin, places = 0, {}
-    # Values of four bytes before those of two, and bytes last: each then lies on a multiple of its size.
-    for name, kind in sorted(kinds.items(), key=lambda item: -BLOCK_BYTES[item[1].dtype] if item[1].dtype else 0):
+    begin, ranges = 0, {}
+    # Types of four bytes first, then two, then one, so that all are aligned to their size.
+    for name, tensor in sorted(headers.items(), key=lambda item: -BLOCK_BYTES[item[1].dtype] if item[1].dtype else 0):
         entries[name] = {
-            "dtype": _NAMES[kind.dtype] if kind.dtype is not None else ENCODED_DTYPE,
-            "shape": list(kind.shape) if kind.dtype is not None else [kind.num_bytes],
-            "data_offsets": [begin, begin + kind.num_bytes],
+            "dtype": _NAMES[tensor.dtype] if tensor.dtype is not None else ENCODED_DTYPE,
+            "shape": list(tensor.shape) if tensor.dtype is not None else [tensor.num_bytes],
+            "data_offsets": [begin, begin + tensor.num_bytes],
         }
-        places[name] = ByteRange(begin, kind.num_bytes)
-        begin += kind.num_bytes
+        ranges[name] = ByteRange(begin, tensor.num_bytes)
+        begin += tensor.num_bytes
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     header = len(text).to_bytes(8, "little") + text
-    placed = {name: ByteRange(len(header) + place.offset, place.num_bytes) for name, place in places.items()}
-    return TensorFileWriter(path, header, placed, size=len(header) + begin)
+    positions = {name: ByteRange(len(header) + range_.offset, range_.num_bytes) for name, range_ in ranges.items()}
+    return TensorFileWriter(path, header, positions, size=len(header) + begin)

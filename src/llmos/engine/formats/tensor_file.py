@@ -1,4 +1,4 @@
-"""A file whose header says where everything lies: its tensors can be written in any order, a few rows at a time."""
+"""Writes a file with a known header, in which the tensors can be written in any order, some rows at a time."""
 
 import os
 from collections.abc import Mapping
@@ -13,33 +13,36 @@ from llmos.engine.tensors import DType
 
 
 class ByteRange(NamedTuple):
-    """Where a tensor's bytes lie in a file."""
+    """The bytes of a tensor in a file."""
 
     offset: int
     num_bytes: int
 
 
 class TensorHeader(NamedTuple):
-    """What a header says of a tensor."""
+    """The entry of a tensor in a file's header."""
 
     dtype: DType | None
-    """None: bytes, which have a descriptor (encoded.py)."""
+    """None: plain bytes with a descriptor (encoded.py)."""
     shape: tuple[int, ...]
     num_bytes: int
 
 
 class TensorFileWriter:
-    """Until the block ends without an error the file has another name, and after one it is gone."""
+    """A context manager that writes the file under a temporary name, and renames it if the block ends without an error.
 
-    def __init__(self, path: Path, header: bytes, places: Mapping[str, ByteRange], *, size: int) -> None:
-        """`size`: of the whole file; what nobody writes is zero."""
-        self.path, self._header, self._places, self._size = path, header, places, size
+    After an error no file is left. An older file at `path` is replaced. Raises OSError.
+    """
+
+    def __init__(self, path: Path, header: bytes, tensors: Mapping[str, ByteRange], *, size: int) -> None:
+        """`size`: of the whole file. Bytes that are never written are zero."""
+        self.path, self._header, self._tensors, self._size = path, header, tensors, size
         self._unfinished = path.with_name(f"{path.name}.unfinished")
 
     def __enter__(self) -> Self:
         self._file = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            os.posix_fallocate(self._file, 0, self._size)  # a disk that is too small says so before the work is done
+            os.posix_fallocate(self._file, 0, self._size)  # fails now if the disk is too small, not after the work
             self._write(0, memoryview(self._header))
         except BaseException as error:
             self.__exit__(type(error), error, None)
@@ -57,11 +60,11 @@ class TensorFileWriter:
             os.close(self._file)
             self._unfinished.unlink(missing_ok=True)
 
-    def write(self, name: str, at: int, data: npt.NDArray[np.uint8]) -> None:
-        """Write these bytes of a tensor, from byte `at` of it on."""
-        place = self._places[name]
-        assert 0 <= at <= place.num_bytes - data.nbytes, f"{name} ends before that"
-        self._write(place.offset + at, np.ascontiguousarray(data).data.cast("B"))
+    def write(self, name: str, offset: int, data: npt.NDArray[np.uint8]) -> None:
+        """Write bytes of a tensor, beginning with its byte `offset`."""
+        tensor = self._tensors[name]
+        assert 0 <= offset <= tensor.num_bytes - data.nbytes, f"{name} ends before that"
+        self._write(tensor.offset + offset, np.ascontiguousarray(data).data.cast("B"))
 
     def _write(self, offset: int, data: memoryview) -> None:
         while data:

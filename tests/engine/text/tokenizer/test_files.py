@@ -142,7 +142,7 @@ def test_control_tokens_that_strip_the_space_around_them_do_so_next_to_a_users_c
         ({"tokenizer.json": {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["x y"]}}}, "tokenizer.json"),
         ({"generation_config.json": {"eos_token_id": "x"}}, "generation_config.json has the eos_token_id 'x'"),
         ({"config.json": {"eos_token_id": [-1]}}, "config.json has the eos_token_id"),
-        ({"special_tokens_map.json": "[]"}, "special_tokens_map.json holds no JSON object"),
+        ({"special_tokens_map.json": "[]"}, "special_tokens_map.json is not a JSON object"),
     ],
 )
 def test_an_invalid_file_is_named(change: Change, files: dict[str, Any], message: str):
