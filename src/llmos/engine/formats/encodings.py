@@ -272,7 +272,7 @@ def _check_group(group: int, num_columns: int) -> None:
 
 
 def _split(rows: Bytes, *sizes: int) -> list[Bytes]:
-    """Split rows into parts of these sizes in bytes and a rest, contiguous so that each can be viewed as another type."""
+    """Split rows into parts of these sizes in bytes and a rest, each contiguous so that it can have another type."""
     ends = np.cumsum(sizes).tolist()
     return [np.ascontiguousarray(part) for part in np.split(rows, ends, axis=1)]
 
