@@ -44,7 +44,7 @@ def test_a_structured_version_is_called_after_what_is_gone(tiny):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--scheme", "wand"), "There is no scheme 'wand' to prune by. Did you mean wanda?"),
+        (("--scheme", "wand"), "There is no scheme 'wand' to prune with. Did you mean wanda?"),
         (("--scheme", "magnitude", "--sparsity", "1"), "sparsity is 1.0; magnitude takes a number from 0.01 to 0.99."),
         (("--scheme", "magnitude", "--sparsity", "-0.5"), "sparsity is -0.5; magnitude takes a number from 0.01"),
         (("--scheme", "magnitude", "--sparsity", "nan"), "sparsity is nan; magnitude takes a number from 0.01"),
@@ -56,7 +56,10 @@ def test_a_structured_version_is_called_after_what_is_gone(tiny):
         (("--scheme", "structured", "--layers", "-1"), "layers is -1; structured takes a whole number from 1"),
         (("--scheme", "structured", "--kv-heads", "2"), "kv_heads is 2, and this model has 2 key-value heads"),
         (("--scheme", "structured", "--ffn-share", "1"), "ffn_share is 1.0; structured takes a number from 0.001"),
-        (("--scheme", "structured", "--ffn-share", "0.01"), "160 channels 32 go at a time. Take more."),
+        (
+            ("--scheme", "structured", "--ffn-share", "0.01"),
+            "160 channels, which are pruned 32 at a time. Use a larger share.",
+        ),
         (("--scheme", "structured", "--layers", "1", "--calibration", "/no"), "The text /no can't be read"),
     ],
 )

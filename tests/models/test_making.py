@@ -132,7 +132,9 @@ sys.exit(main(["quantize", "tiny", "--scheme", "gptq", "--texts", "4", "--length
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-@pytest.mark.parametrize("label", ["looking at", "writing a text", "quantizing", "model.safetensors"])
+@pytest.mark.parametrize(
+    "label", ["reading the weights", "generating the calibration", "quantizing", "model.safetensors"]
+)
 def test_an_end_at_any_point_leaves_nothing_half_made(registry, tmp_path, label, number):
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
     ended = subprocess.run(

@@ -31,8 +31,8 @@ def test_a_label_says_scheme_and_size(scheme, options, label):
 @pytest.mark.parametrize(
     ("scheme", "options", "message"),
     [
-        ("gptk", {}, "There is no scheme 'gptk' to quantize by. Did you mean gptq?"),
-        ("huffman", {}, "There are gptq, awq, minmax, absmax, q8_0, q4_1, q4_0."),
+        ("gptk", {}, "There is no scheme 'gptk' to quantize with. Did you mean gptq?"),
+        ("huffman", {}, "Available: gptq, awq, minmax, absmax, q8_0, q4_1, q4_0."),
         ("minmax", {"bits": 9}, "bits is 9; minmax takes a whole number from 2 to 8."),
         ("minmax", {"bits": 1}, "bits is 1; minmax takes a whole number from 2 to 8."),
         ("minmax", {"bits": True}, "bits is True"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from llmos.core.errors import BadModelFile
-from llmos.engine.compression.prune.masks import share_kept, two_of_four_kept
+from llmos.engine.compression.prune.masks import keep_share, keep_two_of_four
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.encoded import Descriptor, Part, format_descriptors, parse_descriptors
 from llmos.engine.formats.sparse import SPARSE_DTYPES, Sparse
@@ -35,7 +35,7 @@ def two_of_four(dtype: str, num_columns: int) -> Sparse:
 @given(matrices, st.floats(0, 1))
 def test_kept_weights_are_exact_and_the_others_are_zero(tensor, sparsity):
     values = dequantize(tensor)
-    kept = share_kept(np.abs(values), sparsity)
+    kept = keep_share(np.abs(values), sparsity)
     encoding = Sparse(tensor.dtype, int(kept[0].sum()), "bits")
     data = encoding.encode(tensor, kept)
     assert data.shape == (tensor.num_rows, encoding.row_bytes(tensor.num_columns))
@@ -47,7 +47,7 @@ def test_kept_weights_are_exact_and_the_others_are_zero(tensor, sparsity):
 @given(matrices)
 def test_two_of_four_weights_are_exact_in_less_memory(tensor):
     values = dequantize(tensor)
-    kept = two_of_four_kept(np.abs(values))
+    kept = keep_two_of_four(np.abs(values))
     encoding = two_of_four(tensor.dtype, tensor.num_columns)
     data = encoding.encode(tensor, kept)
     assert data.shape == (tensor.num_rows, encoding.row_bytes(tensor.num_columns))
@@ -93,7 +93,7 @@ def test_an_impossible_shape_is_rejected(kept, mask_format, num_columns):
 @given(st.data())
 def test_damaged_bytes_are_rejected_or_give_a_matrix_of_that_shape(data):
     tensor = matrix("Q8_0", 3, 96, 0)
-    kept = two_of_four_kept(np.abs(dequantize(tensor)))
+    kept = keep_two_of_four(np.abs(dequantize(tensor)))
     encoding = Sparse("Q8_0", 48, data.draw(st.sampled_from(["bits", "2:4"])))
     damaged = encoding.encode(tensor, kept)
     damaged.reshape(-1)[data.draw(st.integers(0, damaged.size - 1))] = data.draw(st.integers(0, 255))

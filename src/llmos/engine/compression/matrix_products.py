@@ -1,7 +1,7 @@
-"""Matrix products whose last digit doesn't depend on how many threads there are.
+"""Matrix products that are the same to the last bit on any number of threads.
 
-A BLAS cuts a product by the threads that it has, and sums of other lengths end in other digits. So it gets one thread
-here, and products are cut into blocks of one size, which the threads of this process share.
+A BLAS splits a product by its number of threads, and sums of other lengths round differently. So here it gets one
+thread, and products are split into blocks of a fixed size, which the threads of this process share.
 """
 
 import os
@@ -16,25 +16,25 @@ from threadpoolctl import threadpool_limits
 Floats = npt.NDArray[np.float32]
 
 _ROWS = 256
-"""Of a block."""
+"""Rows of a block."""
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keep numpy's products on the thread that asks for them, in the whole process, until the block ends."""
+    """Run numpy's products on the calling thread alone, in the whole process, until the block ends."""
     with threadpool_limits(limits=1, user_api="blas"):
         yield
 
 
 def product(left: Floats, right: Floats) -> Floats:
     """Return left @ right, on all cores."""
-    made = np.empty((len(left), right.shape[1]), np.float32)
+    output = np.empty((len(left), right.shape[1]), np.float32)
 
     def block(first: int) -> None:
         rows = slice(first, first + _ROWS)
-        with np.errstate(over="ignore", invalid="ignore"):  # which threads don't have of each other
-            np.matmul(left[rows], right, out=made[rows])
+        with np.errstate(over="ignore", invalid="ignore"):  # np.errstate is local to a thread
+            np.matmul(left[rows], right, out=output[rows])
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         list(pool.map(block, range(0, len(left), _ROWS)))
-    return made
+    return output

@@ -1,7 +1,7 @@
-"""How a model is made from another one, as data: the scheme, and every option that the result depends on.
+"""Recipes: the scheme by which a model is made from another one, and every option that the result depends on.
 
-The same recipe and the same parent give the same bytes, so a recipe holds its defaults written out: what was made
-keeps its recipe when a default changes.
+The same recipe and the same parent give the same bytes. A recipe therefore contains its defaults, so that it stays
+valid when a default changes.
 """
 
 from collections.abc import Mapping
@@ -17,25 +17,25 @@ Value = int | float | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
-    """An option that takes a number, a whole one unless `is_share`."""
+    """An option that takes a whole number, or any number if `is_share`."""
 
     low: float
     high: float
     default: float | None
-    """None: left out unless it is given."""
+    """None: absent unless given."""
     is_share: bool = False
 
     def check(self, value: object) -> Value:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
-            raise ValueError(self._wanted)
+            raise ValueError(self._expected)
         if self.is_share:
             return float(value)
         if value != int(value):
-            raise ValueError(self._wanted)
+            raise ValueError(self._expected)
         return int(value)
 
     @property
-    def _wanted(self) -> str:
+    def _expected(self) -> str:
         if self.is_share:
             return f"a number from {self.low:g} to {self.high:g}"
         return f"a whole number from {self.low:,.0f} to {self.high:,.0f}"
@@ -57,7 +57,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextDigest:
-    """The calibration text: "own", or the digest of the owner's file."""
+    """The calibration text: "own" for one that the model generates, or the digest of the user's file."""
 
     default: str = "own"
 
@@ -110,15 +110,15 @@ SCHEMES: Mapping[Kind, Mapping[str, Options]] = {
         },
     },
 }
-"""What each scheme may be told."""
+"""The options of each scheme."""
 
 SIZES: Mapping[str, str] = {"bits": "", "group": "-g", "per": "-"}
-"""What of a recipe's options a label says, and what goes before it."""
+"""The options that appear in a label, and the prefix of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Made by Recipe.of(), which checks it."""
+    """A checked recipe; create it by Recipe.of()."""
 
     kind: Kind
     scheme: str
@@ -126,13 +126,13 @@ class Recipe:
 
     @classmethod
     def of(cls, kind: Kind, scheme: str, options: Mapping[str, Any]) -> "Recipe":
-        """Return the recipe with its defaults written out; an option that is None counts as not given.
+        """Return the recipe with its defaults filled in. Options that are None count as not given.
 
-        Raises BadRequest, with what was probably meant, for a scheme or an option that there is not.
+        Raises BadRequest for an unknown scheme or option, naming the nearest one, and for a wrong value.
         """
         known = SCHEMES[kind]
         if scheme not in known:
-            raise BadRequest(f"There is no scheme {scheme!r} to {kind} by. {_hint(scheme, known)}", param="scheme")
+            raise BadRequest(f"There is no scheme {scheme!r} to {kind} with. {_hint(scheme, known)}", param="scheme")
         given = {name: value for name, value in options.items() if value is not None}
         if others := [name for name in given if name not in known[scheme]]:
             raise BadRequest(
@@ -145,29 +145,29 @@ class Recipe:
                 continue
             try:
                 checked[name] = option.check(value)
-            except ValueError as wanted:
-                raise BadRequest(f"{name} is {value!r:.80}; {scheme} takes {wanted}.", param=name) from None
+            except ValueError as expected:
+                raise BadRequest(f"{name} is {value!r:.80}; {scheme} takes {expected}.", param=name) from None
         if kind == "prune":
             _check_pruning(scheme, checked)
         return cls(kind, scheme, checked)
 
     def canonical(self) -> dict[str, Any]:
-        """Return it as JSON has it, the same for the same recipe."""
+        """Return the recipe as JSON data, equal for equal recipes."""
         return {"kind": self.kind, "scheme": self.scheme, "options": dict(sorted(self.options.items()))}
 
     def label(self) -> str:
-        """Return what a model that was made so is called after its parent's name: "gptq4", "minmax3-g64", "wanda50"."""
+        """Return the suffix of the made model's name: "gptq4", "minmax3-g64", "wanda50"."""
         if self.kind == "prune":
-            return _pruned(self.scheme, self.options)
+            return _pruned_label(self.scheme, self.options)
         return self.scheme + "".join(
-            f"{before}{self.options[name]}" for name, before in SIZES.items() if name in self.options
+            f"{prefix}{self.options[name]}" for name, prefix in SIZES.items() if name in self.options
         )
 
 
 def _check_pruning(scheme: str, options: Mapping[str, Value]) -> None:
     if scheme == "structured" and not {"layers", "ffn_share", "kv_heads"} & set(options):
         raise BadRequest(
-            "structured takes whole parts out: say how many with --layers N, --ffn-share SHARE or --kv-heads N.",
+            "structured prunes whole parts: say how many with --layers N, --ffn-share SHARE or --kv-heads N.",
             param="scheme",
         )
     if "pattern" in options and options["sparsity"] != 0.5:
@@ -177,8 +177,8 @@ def _check_pruning(scheme: str, options: Mapping[str, Value]) -> None:
         )
 
 
-def _pruned(scheme: str, options: Mapping[str, Value]) -> str:
-    """ "wanda50", "wanda2of4", "layers4-ffn20-kv1"."""
+def _pruned_label(scheme: str, options: Mapping[str, Value]) -> str:
+    """Return "wanda50", "wanda2of4", or "layers4-ffn20-kv1"."""
     if scheme != "structured":
         return scheme + ("2of4" if "pattern" in options else f"{100 * float(options['sparsity']):g}")
     parts = {name: options.get(name) for name in ("layers", "ffn_share", "kv_heads")}
@@ -193,4 +193,4 @@ def _pruned(scheme: str, options: Mapping[str, Value]) -> str:
 def _hint(name: str, known: Mapping[str, Any]) -> str:
     if close := nearest(name, known, limit=1):
         return f"Did you mean {close[0]}?"
-    return f"There are {', '.join(known)}." if known else "It takes none."
+    return f"Available: {', '.join(known)}." if known else "It takes none."

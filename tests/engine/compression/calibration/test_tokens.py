@@ -49,7 +49,7 @@ def test_pieces_do_not_cut_characters_and_are_text_or_nothing(tmp_path):
     (tmp_path / "text").write_text("ö€𝄞 " * 10_000, encoding="utf-8")
     assert tokens_of_text(tmp_path / "text", Words(), FEW, 256).shape == (4, 10)
     (tmp_path / "text").write_bytes(bytes(range(256)) * 1000)
-    with pytest.raises(BadRequest, match="is no UTF-8 text"):
+    with pytest.raises(BadRequest, match="is not UTF-8 text"):
         tokens_of_text(tmp_path / "text", Words(), FEW, 256)
 
 
@@ -72,7 +72,7 @@ def test_a_text_that_does_not_do_for_a_single_one_is_only_told_to_be_longer(tmp_
 
 def test_what_is_no_text_is_refused(tmp_path):
     (tmp_path / "text").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadRequest, match="is no UTF-8 text"):
+    with pytest.raises(BadRequest, match="is not UTF-8 text"):
         tokens_of_text(tmp_path / "text", Words(), FEW, 256)
     with pytest.raises(BadRequest, match="can't be read: Is a directory"):
         tokens_of_text(tmp_path, Words(), FEW, 256)

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given
 
-from llmos.engine.compression.prune.masks import magnitude, share_kept, two_of_four_kept, wanda
+from llmos.engine.compression.prune.masks import keep_share, keep_two_of_four, magnitude, wanda
 
 
 def matrices(columns: st.SearchStrategy[int]) -> st.SearchStrategy[np.ndarray]:
@@ -22,7 +22,7 @@ fours = matrices(st.integers(1, 10).map(lambda n: 4 * n))
 @given(weights, st.floats(0, 1))
 def test_every_row_loses_exactly_the_share_and_its_lowest(values, sparsity):
     scores = magnitude(values)
-    kept = share_kept(scores, sparsity)
+    kept = keep_share(scores, sparsity)
     num_columns = values.shape[1]
     assert (kept.sum(axis=1) == num_columns - round(sparsity * num_columns)).all()
     for row, stays in zip(scores, kept, strict=True):
@@ -33,7 +33,7 @@ def test_every_row_loses_exactly_the_share_and_its_lowest(values, sparsity):
 @given(fours)
 def test_two_of_every_four_stay_and_they_are_the_highest(values):
     scores = magnitude(values)
-    kept = two_of_four_kept(scores).reshape(-1, 4)
+    kept = keep_two_of_four(scores).reshape(-1, 4)
     assert (kept.sum(axis=1) == 2).all()
     groups = scores.reshape(-1, 4)
     assert (np.where(kept, groups, -1).sum(axis=1) == np.sort(groups, axis=1)[:, 2:].sum(axis=1) - 2).all()
@@ -42,10 +42,10 @@ def test_two_of_every_four_stay_and_they_are_the_highest(values):
 @given(weights, st.floats(0, 1), st.floats(0.125, 8, width=32))
 def test_wanda_with_uniform_norms_is_magnitude(values, sparsity, norm):
     norms = np.full(values.shape[1], norm, np.float32)
-    np.testing.assert_array_equal(share_kept(wanda(values, norms), sparsity), share_kept(magnitude(values), sparsity))
+    np.testing.assert_array_equal(keep_share(wanda(values, norms), sparsity), keep_share(magnitude(values), sparsity))
 
 
 def test_wanda_keeps_a_small_weight_whose_input_is_large():
     values = np.array([[0.1, -0.2, 0.3, -0.4]], np.float32)
-    kept = share_kept(wanda(values, np.array([10, 1, 1, 1], np.float32)), 0.5)
+    kept = keep_share(wanda(values, np.array([10, 1, 1, 1], np.float32)), 0.5)
     assert kept.tolist() == [[True, False, False, True]]

@@ -12,7 +12,7 @@ from llmos.core.errors import BadRequest, UnsupportedModel
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.checkpoint.model_files import open_model_files
 from llmos.engine.compression.prune import prune
-from llmos.engine.compression.prune.shape import gguf_of, with_layers
+from llmos.engine.compression.prune.shape import gguf_metadata, with_layers
 from llmos.engine.compression.recipe import Recipe
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.gguf import GGUFFile
@@ -169,13 +169,13 @@ def test_the_same_recipe_gives_the_same_bytes(models, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layers": 2}, r"layers is 2, and this model has 2 layers, of which one has to stay\. Take 1 at most"),
+        ({"layers": 2}, r"layers is 2, and this model has 2 layers, one of which must be kept\. Use at most 1"),
         ({"kv_heads": 2}, r"kv_heads is 2, and this model has 2 key-value heads"),
-        ({"ffn_share": 0.95}, r"channels 32 have to stay"),
-        ({"ffn_share": 0.01}, r"channels 32 go at a time"),
+        ({"ffn_share": 0.95}, r"at least 32 of this model's \d+ channels must be kept"),
+        ({"ffn_share": 0.01}, r"less than 32 of this model's \d+ channels, which are pruned 32 at a time"),
     ],
 )
-def test_nothing_less_than_nothing_and_not_all_can_go(models, tmp_path, options, message):
+def test_pruning_nothing_or_everything_is_refused(models, tmp_path, options, message):
     with pytest.raises(BadRequest, match=message):
         made(models.files(WIDE, "gguf"), tmp_path, **options)
     assert list(tmp_path.iterdir()) == []
@@ -184,14 +184,14 @@ def test_nothing_less_than_nothing_and_not_all_can_go(models, tmp_path, options,
 @pytest.mark.parametrize(
     ("case", "format", "options", "message"),
     [
-        ("olmo2", "gguf", {"kv_heads": 1}, "normalizes all its heads as one"),
+        ("olmo2", "gguf", {"kv_heads": 1}, "normalizes all its heads together"),
         ("phi3-partial", "gguf", {"kv_heads": 1}, "queries, keys and values in one tensor"),
         ("gpt_neox", "safetensors", {"kv_heads": 1}, None),
-        ("gpt2", "safetensors", {"kv_heads": 1}, "The files of a gpt2 model can't say"),
+        ("gpt2", "safetensors", {"kv_heads": 1}, "The metadata of a gpt2 model can't describe"),
         ("mixtral", "safetensors", {"layers": 1}, "mixture of experts"),
     ],
 )
-def test_what_the_files_cannot_say_is_refused(models, tmp_path, case, format, options, message):
+def test_what_the_metadata_cannot_describe_is_refused(models, tmp_path, case, format, options, message):
     files = models.files(case, format)
     if message is None:
         assert made(files, tmp_path, **options).spec.num_heads == open_checkpoint(files).spec.num_heads - 1
@@ -202,12 +202,10 @@ def test_what_the_files_cannot_say_is_refused(models, tmp_path, case, format, op
     assert not told, "before the work"
 
 
-def test_layers_whose_pattern_a_gguf_file_cannot_say_are_refused_by_name(models):
+def test_layers_whose_pattern_gguf_metadata_cannot_describe_are_refused_by_name(models):
     parent = open_model_files(models.gguf("gemma2"))  # every other layer has a window, whatever a file says
     spec, _ = parent.spec_and_sources()
-    changes, _ = gguf_of(parent, spec, with_layers(spec, [0, 1]), [0, 1])
+    changes, _ = gguf_metadata(parent, spec, with_layers(spec, [0, 1]), [0, 1])
     assert changes["gemma2.block_count"] == 2
-    with pytest.raises(
-        UnsupportedModel, match="can't say what would be left of this one: they would give it another window"
-    ):
-        gguf_of(parent, spec, with_layers(spec, [0, 2]), [0, 2])
+    with pytest.raises(UnsupportedModel, match="can't describe the pruned one: window would differ"):
+        gguf_metadata(parent, spec, with_layers(spec, [0, 2]), [0, 2])

@@ -137,7 +137,7 @@ def test_a_mixture_of_experts_is_refused(models, tmp_path):
 
 def test_an_encoder_is_refused(models, tmp_path):
     make_tiny_encoder("bert", tmp_path / "bert")
-    with pytest.raises(UnsupportedModel, match="only models that write text"):
+    with pytest.raises(UnsupportedModel, match="only models that generate text"):
         prune({path.name: path for path in (tmp_path / "bert").iterdir()}, tmp_path, HALF)
 
 

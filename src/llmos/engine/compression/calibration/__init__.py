@@ -1,29 +1,29 @@
-"""What goes into a model's matrices when it is used: what schemes ask that look at more than the weights.
+"""Observes the inputs of a model's matrices while it reads a text, for schemes that look at more than the weights.
 
-    tokens_SL = calibration_tokens(checkpoint, calibration, text)     own text, or the owner's
-    last_hidden(spec, tensors, tokens_SL, matrices, on_layer=...)     one layer after another, in plain numpy
+    tokens_SL = calibration_tokens(checkpoint, calibration, text)     the user's text, or one that the model generates
+    last_hidden(spec, tensors, tokens_SL, weights_for, on_layer=...)  a forward pass in plain numpy, layer by layer
 
-`matrices` is asked for the weights of each matrix in the order of the math and shown what goes into it: x_NC, a row for
-each token. For "layers.3.o" these are the outputs of the heads, for "layers.3.down" the channels of the feed-forward
-layer. It may keep moments(x_NC) or norms(x_NC), and what it returns is what the next ones see the effect of. `on_layer`
-is shown what goes into a layer and what comes out.
+`weights_for` is called with the names of matrices in the order of the forward pass, and with their inputs x_NC, a row
+for each token: the outputs of the heads for "layers.3.o", the channels of the feed-forward layer for "layers.3.down".
+It may keep moments(x_NC) or norms(x_NC), and returns the weights that the forward pass continues with. `on_layer` is
+called with the input and the output of each layer.
 
-Memory holds one layer's matrices and what that layer makes of all tokens.
+Memory holds the matrices of one layer, and that layer's activations for all tokens.
 
-own_text.py   a model -> text that it writes
-tokens.py     a text file -> tokens; which of the two
-decoder.py    a spec in plain numpy: shows what goes into each matrix
+own_text.py   a model -> text that it generates
+tokens.py     a text file -> tokens; chooses between the two
+decoder.py    the forward pass
 """
 
-from llmos.engine.compression.calibration.decoder import Matrices, OnLayer, last_hidden, moments, norms
+from llmos.engine.compression.calibration.decoder import OnLayer, WeightsFor, last_hidden, moments, norms
 from llmos.engine.compression.calibration.own_text import DEFAULT_CALIBRATION, Calibration
 from llmos.engine.compression.calibration.tokens import calibration_of, calibration_tokens
 
 __all__ = [
     "DEFAULT_CALIBRATION",
     "Calibration",
-    "Matrices",
     "OnLayer",
+    "WeightsFor",
     "calibration_of",
     "calibration_tokens",
     "last_hidden",

@@ -1,7 +1,7 @@
-"""A DecoderSpec carried out in plain numpy, for whoever wants to see what goes into its matrices.
+"""The forward pass of a DecoderSpec in plain numpy, which shows the inputs of each matrix.
 
-All sequences are equally long and go through one layer after another, so that no more than one layer's weights are
-floats at a time. torch isn't needed; the reference (runner/torch.py) does the same.
+All sequences have the same length and go through one layer after another, so that only one layer's weights are floats
+at a time. Computes the same as the reference (runner/torch.py), without torch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,54 +21,56 @@ from llmos.engine.tensors import RawTensor
 
 Floats = npt.NDArray[np.float32]
 
-Matrices = Callable[[Sequence[str], Floats], Sequence[Floats]]
-"""Names without ".weight", and the inputs x_NC of all of these matrices -> what to multiply them with."""
+WeightsFor = Callable[[Sequence[str], Floats], Sequence[Floats]]
+"""weights_for(names, x_NC): return the matrices [R, C] of these names, without ".weight", that have these inputs."""
 
 OnLayer = Callable[[int, Floats, Floats], None]
-"""A layer's number, and the residual stream [N, H] before and after it."""
+"""on_layer(index, before_NH, after_NH): called with the residual stream before and after each layer."""
 
 
 def last_hidden(
     spec: DecoderSpec,
     tensors: Mapping[str, RawTensor],
     tokens_SL: npt.NDArray[np.int32],
-    matrices: Matrices,
+    weights_for: WeightsFor,
     *,
     on_layer: OnLayer | None = None,
 ) -> Floats:
-    """Return what the head reads, [N, H]. The layers' matrices are asked of `matrices` in the order of the math, the
-    rest of the tensors of `tensors`. `on_layer` is told when a layer is done."""
-    with np.errstate(over="ignore", invalid="ignore"):  # what is no number is for those who look at it
-        return _Decoder(spec, tensors, tokens_SL.shape, matrices).run(tokens_SL, on_layer)
+    """Return the input of the head, [N, H].
+
+    The layers' matrices come from `weights_for`, in the order of the forward pass; all other tensors from `tensors`.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # moments() and norms() check for NaN and infinity
+        return _Decoder(spec, tensors, tokens_SL.shape, weights_for).run(tokens_SL, on_layer)
 
 
 def moments(x_NC: Floats) -> Floats:
-    """Return the mean of x x^T over the rows x, [C, C]. Raises BadModelFile where it is no number."""
+    """Return the mean of x x^T over the rows x, [C, C]. Raises BadModelFile if it is not finite."""
     moments_CC = product(x_NC.T, x_NC)
     moments_CC /= np.float32(len(x_NC))
-    return _numbers(moments_CC)
+    return _check_finite(moments_CC)
 
 
 def norms(x_NC: Floats) -> Floats:
-    """Return each column's Euclidean norm over all rows, [C]. Raises BadModelFile where it is no number."""
-    return _numbers(np.sqrt(np.einsum("nc,nc->c", x_NC, x_NC)))
+    """Return each column's Euclidean norm over all rows, [C]. Raises BadModelFile if it is not finite."""
+    return _check_finite(np.sqrt(np.einsum("nc,nc->c", x_NC, x_NC)))
 
 
-def _numbers(values: Floats) -> Floats:
+def _check_finite(values: Floats) -> Floats:
     if not np.isfinite(values).all():
-        raise BadModelFile("What this model makes of a text is no number; it can't be calibrated.")
+        raise BadModelFile("This model computes activations that are not finite, so it can't be calibrated.")
     return values
 
 
 class _Decoder:
     def __init__(
-        self, spec: DecoderSpec, tensors: Mapping[str, RawTensor], shape: tuple[int, ...], matrices: Matrices
+        self, spec: DecoderSpec, tensors: Mapping[str, RawTensor], shape: tuple[int, ...], weights_for: WeightsFor
     ) -> None:
-        self._spec, self._tensors, self._matrices = spec, tensors, matrices
+        self._spec, self._tensors, self._weights_for = spec, tensors, weights_for
         self._num_sequences, self._length = shape
         positions_L = np.arange(self._length)
         self._distance_LL = positions_L[:, None] - positions_L
-        # By rotation, of which a layer has one or none.
+        # Indexed by rotation. A layer has one rotation or none.
         angles = [positions_L[:, None, None] * frequencies_P for frequencies_P in inverse_frequencies(spec)]
         factor = spec.rope_attention_factor
         self._cos_L1P = [(factor * np.cos(angles_L1P)).astype(np.float32) for angles_L1P in angles]
@@ -117,7 +119,7 @@ class _Decoder:
         return np.where(hidden_LL, np.float32(-np.inf), np.float32(0))
 
     def _attend(self, q_LQD: Floats, k_LKD: Floats, v_LKD: Floats, mask_LL: Floats) -> Floats:
-        # Each key-value head serves a group of query heads that lie side by side.
+        # Each key-value head serves a group of adjacent query heads.
         length, num_kv_heads, head_dim = k_LKD.shape
         q_KGLD = q_LQD.reshape(length, num_kv_heads, -1, head_dim).transpose(1, 2, 0, 3)
         scores_KGLL = q_KGLD @ k_LKD.transpose(1, 2, 0)[:, None] * np.float32(self._spec.score_scale)
@@ -152,10 +154,10 @@ class _Decoder:
         return steep
 
     def _linear(self, x_NC: Floats, *names: str) -> list[Floats]:
-        products = [product(x_NC, weights_RC.T) for weights_RC in self._matrices(names, x_NC)]
-        for name, made_NR in zip(names, products, strict=True):
+        products = [product(x_NC, weights_RC.T) for weights_RC in self._weights_for(names, x_NC)]
+        for name, output_NR in zip(names, products, strict=True):
             if f"{name}.bias" in self._tensors:
-                made_NR += self._vector(f"{name}.bias")
+                output_NR += self._vector(f"{name}.bias")
         return products
 
     def _pre_norm(self, name: str, x_NH: Floats) -> Floats:
@@ -181,7 +183,7 @@ class _Decoder:
         return x
 
     def _rotate(self, x_SLXD: Floats, rotation: int) -> Floats:
-        """Turn each pair (j, j + P) of a head by its position's angle; what lies behind the pairs stays."""
+        """Rotate each pair (j, j + P) of a head by its position's angle; values behind the pairs are unchanged."""
         cos, sin = self._cos_L1P[rotation], self._sin_L1P[rotation]
         a, b, rest = np.split(x_SLXD, [cos.shape[-1], 2 * cos.shape[-1]], axis=-1)
         return np.concatenate([a * cos - b * sin, b * cos + a * sin, rest], axis=-1)
@@ -191,7 +193,7 @@ class _Decoder:
 
 
 def _erf(x: Floats) -> Floats:
-    """Abramowitz and Stegun 7.1.26, within 1.5e-7."""
+    """Approximate the error function within 1.5e-7 (Abramowitz and Stegun, 7.1.26)."""
     t = 1 / (1 + 0.3275911 * np.abs(x))
     q = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
     erf: Floats = np.copysign(1 - q * np.exp(-x * x), x)

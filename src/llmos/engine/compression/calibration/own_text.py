@@ -1,6 +1,6 @@
-"""Text that a model writes itself: what its matrices see when it is used, without anybody's data set.
+"""Calibration text that the model generates itself, so that no data set is needed.
 
-From a random first token on, each token is drawn as the model's own probabilities say (LLM-QAT, Liu et al. 2023).
+After a random first token, each token is sampled from the model's own distribution (LLM-QAT, Liu et al. 2023).
 """
 
 from collections.abc import Mapping
@@ -23,18 +23,18 @@ Ints = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """How much text a model is calibrated on, and the seed of what it writes itself."""
+    """Amount of calibration text, and the seed of generated text."""
 
     num_texts: int = 32
     text_length: int = 256
-    """Tokens of each; fewer where the model's context is shorter."""
+    """Tokens of each text; fewer if the model's context is shorter."""
     seed: int = 0
 
 
 DEFAULT_CALIBRATION = Calibration()
 
 
-def write_text(
+def generate_text(
     spec: DecoderSpec,
     tensors: Mapping[str, RawTensor],
     calibration: Calibration,
@@ -42,7 +42,7 @@ def write_text(
     threads: int,
     progress: Progress = no_progress,
 ) -> Ints:
-    """Return tokens_SL. The same seed gives the same text. Raises BadModelFile where the model answers no numbers."""
+    """Return tokens [S, L]. The same seed gives the same text. Raises BadModelFile if logits are not finite."""
     num_texts, length = calibration.num_texts, min(calibration.text_length, spec.max_positions)
     blocks_each = -(-length // BLOCK_SIZE)
     runner = NativeRunner(spec, tensors, num_blocks=num_texts * blocks_each, threads=threads)
@@ -51,11 +51,13 @@ def write_text(
     tokens_SL = np.empty((num_texts, length), np.int32)
     tokens_SL[:, 0] = rng.integers(0, spec.vocab_size, num_texts)
     for i in range(1, length):
-        progress("writing a text to calibrate by", i * num_texts, length * num_texts)
+        progress("generating the calibration text", i * num_texts, length * num_texts)
         logits_SV = runner.forward(Batch.one_each(tokens_SL[:, i - 1], i - 1, block_tables))
         if not np.isfinite(logits_SV).all():
-            raise BadModelFile("What this model makes of a text is no number; it can't be calibrated.")
-        shares_SV = np.exp(logits_SV - logits_SV.max(axis=1, keepdims=True)).cumsum(axis=1, dtype=np.float64)
-        draws_S = rng.random(num_texts) * shares_SV[:, -1]
-        tokens_SL[:, i] = [np.searchsorted(shares_V, draw) for shares_V, draw in zip(shares_SV, draws_S, strict=True)]
+            raise BadModelFile("This model computes logits that are not finite, so it can't be calibrated.")
+        cumulated_SV = np.exp(logits_SV - logits_SV.max(axis=1, keepdims=True)).cumsum(axis=1, dtype=np.float64)
+        draws_S = rng.random(num_texts) * cumulated_SV[:, -1]
+        tokens_SL[:, i] = [
+            np.searchsorted(cumulated_V, draw) for cumulated_V, draw in zip(cumulated_SV, draws_S, strict=True)
+        ]
     return tokens_SL

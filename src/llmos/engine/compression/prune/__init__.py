@@ -1,13 +1,13 @@
-"""Models with less in them: single weights, or whole layers, heads and channels.
+"""Models with single weights, or whole layers, heads and channels, removed.
 
-model.py       a model's files -> the files of the pruned one, a few rows at a time
+model.py       prunes a model's files, a few rows at a time
 
-sparse.py      single weights, by magnitude or by Wanda; they are stored without the zeros
-masks.py       which weights of a matrix stay
+sparse.py      single weights, by magnitude or by Wanda; stored without the zeros
+masks.py       which weights of a matrix are kept
 
-smaller.py     whole parts; what is left is a plain model of a smaller size
-importance.py  what the parts are worth, and how the rest makes up for them
-shape.py       the smaller model as data: its spec, and what its files say
+smaller.py     whole layers, heads and channels; the result is a plain model of a smaller size
+importance.py  scores of layers, heads and channels, and the least-squares fit of what is kept
+shape.py       the smaller model's spec, and the metadata of its files
 """
 
 from llmos.engine.compression.prune.model import prune

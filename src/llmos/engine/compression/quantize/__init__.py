@@ -1,19 +1,19 @@
 """Models in fewer bits.
 
-model.py       a model's files -> the files of the quantized one, a few rows at a time
-plan.py        which tensor becomes what, by scheme
+model.py       quantizes a model's files, a few rows at a time
+in_memory.py   quantizes a model's tensors, without files
+plan.py        the encoding of each tensor, by scheme
+rounding.py    rounds rows of floats to an encoding
 
 minmax.py      equal steps from the smallest value to the largest
-absmax.py      symmetric, a scale and no minimum
-blocks.py      GGUF's Q8_0, Q4_0, Q4_1
-affine.py      groups with a scale and a minimum, the ones that fit best
-calibrated.py  what looks at a text: layer by layer, and GPTQ's way
-awq.py         AWQ's way
-gptq.py        one matrix and the moments of its inputs -> the same in few bits; triangles.py: its linear algebra
-rounding.py    rows of floats -> rows as an encoding has them
+absmax.py      symmetric: a scale and no minimum
+blocks.py      GGUF's Q8_0, Q4_0 and Q4_1
+affine.py      groups with the scale and the minimum of the least squared error
+calibrated.py  the base of the calibrated schemes, which go layer by layer, and GPTQ
+awq.py         AWQ
+gptq.py        quantizes one matrix by the moments of its inputs; triangles.py has its linear algebra
 """
 
 from llmos.engine.compression.quantize.model import quantize
-from llmos.engine.compression.quantize.plan import plan
 
-__all__ = ["plan", "quantize"]
+__all__ = ["quantize"]

@@ -1,4 +1,4 @@
-"""Groups of values w = d u + m, u a whole number of few bits: the scale d and the minimum m that fit them best."""
+"""Groups of values w = d u + m, with u an integer of few bits: fits the scale d and the minimum m by least squares."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +11,16 @@ Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 _CUTS = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1)
-"""Shares of a group's range that are cut off at both ends, one try for each: one or two values that are clipped often
-cost less than all others on a coarser grid."""
+"""Shares of a group's range that are cut off at both ends, one try for each. Clipping one or two values often costs
+less than rounding all others to a coarser grid."""
 _REFINEMENTS = 2
 
 
 def round_affine(weights_RC: Floats, importance_C: Floats, encoding: Affine) -> Bytes:
-    """Return the matrix's rows in this encoding, each group with the least squared error that is found, where columns
-    count as their importance says."""
+    """Return the rows in this encoding, as bytes; each group with the least squared error that fit() finds.
+
+    `importance_C`: the weight of each column's squared error.
+    """
     num_rows, num_columns = weights_RC.shape
     u_RC = np.empty((num_rows, num_columns), np.uint8)
     d_RG, m_RG = (np.empty((num_rows, num_columns // encoding.group), np.float32) for _ in range(2))
@@ -33,12 +35,11 @@ def round_affine(weights_RC: Floats, importance_C: Floats, encoding: Affine) -> 
 
 
 def fit(values_BR: Floats, importance_B: Floats, bits: int) -> tuple[Floats, Floats]:
-    """Return d and m of each row's group, rounded to the 16 bits that they are kept in, with the least squared error
-    that is found.
+    """Return d and m, [R] each, of one group of B columns in every row, rounded to the 16 bits in which they are kept.
 
-    Values are taken relative to their weighted mean, which makes least squares short: for given levels u,
-    d = sum(w u x) / (sum(w u u) - sum(w u)^2 / sum(w)), m = -d sum(w u) / sum(w), and the squared error is
-    sum(w x x) - d sum(w u x).
+    Tries several ranges and refines the best one by weighted least squares: with x relative to its weighted mean and
+    the levels u given, d = sum(w u x) / (sum(w u u) - sum(w u)^2 / sum(w)), m = -d sum(w u) / sum(w), and the squared
+    error is sum(w x x) - d sum(w u x).
     """
     weight_B = importance_B / importance_B.sum()
     mean_R = weight_B @ values_BR
@@ -61,12 +62,12 @@ def fit(values_BR: Floats, importance_B: Floats, bits: int) -> tuple[Floats, Flo
         best_gain_R = np.where(better_R, gain_R, best_gain_R)
         best_d_R = np.where(better_R, fitted_R, best_d_R)
         best_m_R = np.where(better_R, -fitted_R * sum_R, best_m_R)
-    # A group with a value that is no number has such a mean, and with it such a minimum.
+    # A NaN in a group makes its mean NaN, and so its minimum.
     return _as_half(best_d_R), _as_half(best_m_R + mean_R)
 
 
 def levels(values: Floats, d_R: Floats, m_R: Floats, bits: int) -> Floats:
-    """Return the nearest whole numbers from 0 to 2^bits - 1; 0 for what is no number."""
+    """Return (values - m) / d, rounded to whole numbers from 0 to 2^bits - 1; 0 for NaN."""
     inverse_R = np.divide(1, d_R, out=np.zeros_like(d_R), where=d_R > 0)
     scaled = (values - m_R) * inverse_R
     np.rint(scaled, out=scaled)
@@ -80,12 +81,12 @@ def _as_half(values: Floats) -> Floats:
 
 
 def affine_of(encoding: Encoding) -> Affine | None:
-    """Return the encoding that has the same values, None where it is none of this kind."""
+    """Return the affine encoding that has the same values; None if there is none."""
     if isinstance(encoding, Affine):
         return encoding
     return Affine(4, 32) if encoding == Blocks("Q4_1") else None
 
 
-def as_kept(rows: Bytes, affine: Affine, encoding: Encoding, num_columns: int) -> Bytes:
-    """Return rows of `affine` as the encoding that it is the affine_of has them."""
+def to_encoding(rows: Bytes, affine: Affine, encoding: Encoding, num_columns: int) -> Bytes:
+    """Return rows of `affine` in the encoding that it stands for; see affine_of()."""
     return rows if encoding == affine else affine.decode(rows, num_columns).data

@@ -1,15 +1,16 @@
-"""AWQ (Lin et al. 2023): what large inputs meet is rounded on a finer grid.
+"""AWQ (Lin et al. 2023): columns with large inputs are rounded on a finer grid.
 
-Each column of a matrix is multiplied by a scale before it is rounded, and what gives the column its inputs is divided
-by it, so that the products stay. The scale is the column's mean input magnitude to a power, and the power, from 0 to 1,
-is the one whose rounded matrix gives the nearest products. What the scales are folded into:
+Each column of a matrix is multiplied by a scale before it is rounded, and whatever computes the column's inputs is
+divided by it, so that the products stay the same (section 3.2, eq. 2). The scale is the column's mean input magnitude
+to a power (eq. 5). Of the powers from 0 to 1, the one is chosen whose rounded matrix gives the nearest products. The
+divisors are folded into:
 
     q, k, v     the norm before                       gate, up    the norm before
     o           the rows of v; query heads that share a key-value head share their scales
-    down        the rows of up, where the layer is gated
+    down        the rows of up, if the layer is gated
 
-Where nothing takes them (no norm before, a norm that two layers share, an activation in between), a matrix is rounded
-without.
+If nothing can take them (no norm before, a norm that two layers share, an activation in between), the matrix is rounded
+without scales.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +20,9 @@ import numpy.typing as npt
 
 from llmos.engine import _native
 from llmos.engine.compression.calibration import moments
-from llmos.engine.compression.quantize.affine import affine_of, as_kept, round_affine
+from llmos.engine.compression.quantize.affine import affine_of, round_affine, to_encoding
 from llmos.engine.compression.quantize.calibrated import CalibratedScheme
-from llmos.engine.compression.quantize.rows import Write
+from llmos.engine.compression.rows import Write
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.encodings import Affine, Encoding
 from llmos.engine.spec import DecoderSpec
@@ -32,10 +33,12 @@ Floats = npt.NDArray[np.float32]
 
 _POWERS = [power / 20 for power in range(20)]
 _ROWS_TRIED = 512
-"""Of a matrix, as many rows decide on the power: evenly spread, which is all that a mean needs."""
+"""Rows of a matrix that the power is chosen by, evenly spread: enough for a mean."""
 
 
 class AwqScheme(CalibratedScheme):
+    """Quantizes all tensors of the layers by AWQ; the vectors too, since scales are folded into them."""
+
     def __init__(
         self,
         spec: DecoderSpec,
@@ -46,14 +49,13 @@ class AwqScheme(CalibratedScheme):
         *,
         shared_norms: frozenset[str] = frozenset(),
     ) -> None:
-        """`shared_norms`: those that are one with another in the file."""
+        """`shared_norms`: norms that are stored as one tensor with another one."""
         super().__init__(spec, tensors, encodings, write, pool)
         self._shared_norms = shared_norms
         self._held: dict[str, tuple[Floats, Floats]] = {}
-        """Matrices whose rows are still to be divided, by what the next one's columns are multiplied with; and how much
-        their columns count."""
+        """Name -> (matrix, column importance) of matrices whose rows will be divided by the scales of a later one."""
         self._divisors: dict[str, Floats] = {}
-        """What the rows of a layer's matrix, or the values of a vector, are divided by."""
+        """Name -> divisors of a matrix's rows, or of a vector's values."""
 
     @staticmethod
     def owns(name: str, shape: tuple[int, ...]) -> bool:
@@ -71,7 +73,7 @@ class AwqScheme(CalibratedScheme):
             tried = np.concatenate([weights[part] for part in parts if affines[part] is not None])
             scale_C = best_scale(tried, moments_CC, self._magnitudes(parts, x_NC), affine)
             self._fold(layer, parts, scale_C)
-        # A column that no input ever met has no say in how its group is rounded, but some.
+        # A column whose inputs were all zero keeps a small importance, so that it is still rounded sensibly.
         importance_C = moments_CC.diagonal() / np.square(scale_C)
         importance_C = np.maximum(importance_C, np.float32(1e-6) * importance_C.max()) + np.float32(1e-30)
         seen = []
@@ -81,7 +83,7 @@ class AwqScheme(CalibratedScheme):
                 self._held[name] = (scaled_RC, importance_C)
             else:
                 self.write(name, 0, self._rows(name, scaled_RC, importance_C))
-            # How a row is rounded doesn't depend on what all of it is divided by.
+            # Dividing a whole row by a number doesn't change how it is rounded.
             rows = self._rows(name, scaled_RC, importance_C)
             seen.append(dequantize(self.encodings[name].take(rows, (len(rows), len(scale_C)), slice(None))) / scale_C)
         return seen
@@ -94,15 +96,17 @@ class AwqScheme(CalibratedScheme):
         for name, shape in self.spec.tensor_shapes().items():
             if name.startswith(prefix) and len(shape) == 1:
                 values = dequantize(self.tensors[name]) / self._divisors.get(name, np.float32(1))
-                self.write(name, 0, self.rounded(name, values.reshape(1, -1)))
+                self.write(name, 0, self.round(name, values.reshape(1, -1)))
         self._held.clear()
         self._divisors.clear()
 
     def _rows(self, name: str, weights_RC: Floats, importance_C: Floats) -> Bytes:
         affine = affine_of(self.encodings[name])
         if affine is None:
-            return self.rounded(name, weights_RC)
-        return as_kept(round_affine(weights_RC, importance_C, affine), affine, self.encodings[name], len(importance_C))
+            return self.round(name, weights_RC)
+        return to_encoding(
+            round_affine(weights_RC, importance_C, affine), affine, self.encodings[name], len(importance_C)
+        )
 
     def _can_fold(self, layer: str, parts: Sequence[str]) -> bool:
         if parts == ["o"]:
@@ -115,7 +119,7 @@ class AwqScheme(CalibratedScheme):
         return f"{layer}.{'attn' if 'q' in parts else 'mlp'}_norm.weight"
 
     def _magnitudes(self, parts: Sequence[str], x_NC: Floats) -> Floats:
-        """Return the mean input magnitude of each column; of those that must share a scale, their mean."""
+        """Return the mean input magnitude of each column; columns that must share a scale get their common mean."""
         mean_C: Floats = np.abs(x_NC).mean(axis=0)
         if parts == ["o"]:
             mean_KGD = mean_C.reshape(self.spec.num_kv_heads, -1, self.spec.head_dim)
@@ -123,7 +127,7 @@ class AwqScheme(CalibratedScheme):
         return mean_C
 
     def _fold(self, layer: str, parts: Sequence[str], scale_C: Floats) -> None:
-        """Keep in mind what has to be divided, now that these matrices' columns are multiplied."""
+        """Remember what must be divided by the scales that these matrices' columns are multiplied with."""
         if parts == ["o"]:
             scale_KGD = scale_C.reshape(self.spec.num_kv_heads, -1, self.spec.head_dim)
             divided, scale_C = f"{layer}.v", np.ascontiguousarray(scale_KGD[:, 0]).reshape(-1)
@@ -135,7 +139,10 @@ class AwqScheme(CalibratedScheme):
 
 
 def best_scale(weights_RC: Floats, moments_CC: Floats, magnitudes_C: Floats, encoding: Affine) -> Floats:
-    """Return what columns are best multiplied with before they are rounded: magnitudes to a power, about one."""
+    """Return the scale of each column, [C], centred around one: magnitudes to the power with the least product error.
+
+    `moments_CC`: the mean of x x^T over inputs x. `magnitudes_C`: the mean of |x|.
+    """
     tried_RC = weights_RC[:: -(-len(weights_RC) // _ROWS_TRIED)]
     best_C, least = np.ones_like(magnitudes_C), np.inf
     if not magnitudes_C.max() > 0:

@@ -1,4 +1,4 @@
-"""Plain rounding to GGUF's blocks: 32 values share a scale, a 16-bit float, and in Q4_1 a minimum."""
+"""Rounding to GGUF's blocks: 32 values share a scale, a 16-bit float, and in Q4_1 also a minimum."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,13 +8,13 @@ from llmos.engine.tensors import BLOCK_LENGTH, RawTensor
 
 
 def round_to_q8_0(weights_RC: npt.NDArray[np.float32]) -> RawTensor:
-    """Return the matrix as ggml makes it; C is a multiple of 32. What is no number makes its block's scale so."""
+    """Return the matrix as Q8_0, rounded as ggml does; C is a multiple of 32. A NaN makes its block's scale NaN."""
     num_rows = len(weights_RC)
     values_NX = weights_RC.reshape(-1, BLOCK_LENGTH["Q8_0"])
     with np.errstate(invalid="ignore", over="ignore"):
         d_N1 = np.abs(values_NX).max(axis=1, keepdims=True) / 127
         scaled_NX = values_NX * np.divide(1, d_N1, out=np.zeros_like(d_N1), where=d_N1 > 0)
-        # Halves away from zero, which is how C rounds.
+        # Rounds halves away from zero, as C does.
         rounded_NX = np.copysign(np.floor(np.abs(scaled_NX) + np.float32(0.5)), scaled_NX)
         bytes_NX = np.nan_to_num(rounded_NX, nan=0).astype(np.int8).view(np.uint8)
         scales_N2 = d_N1.astype("<f2").view(np.uint8)
@@ -23,7 +23,7 @@ def round_to_q8_0(weights_RC: npt.NDArray[np.float32]) -> RawTensor:
 
 
 def round_to_q4_0(weights_RC: npt.NDArray[np.float32]) -> RawTensor:
-    """Return the matrix as Q4_0, as ggml makes it: the value of the largest magnitude becomes -8 d exactly."""
+    """Return the matrix as Q4_0, rounded as ggml does: the value of the largest magnitude becomes exactly -8 d."""
     num_rows = len(weights_RC)
     values_NX = weights_RC.reshape(-1, BLOCK_LENGTH["Q4_0"])
     with np.errstate(invalid="ignore", over="ignore"):
@@ -38,5 +38,5 @@ def round_to_q4_0(weights_RC: npt.NDArray[np.float32]) -> RawTensor:
 
 
 def round_to_q4_1(weights_RC: npt.NDArray[np.float32], pool: _native.Pool) -> RawTensor:
-    """Return the matrix as Q4_1, each block with the least squared error that is found; C is a multiple of 32."""
+    """Return the matrix as Q4_1, each block fitted for the least squared error; C is a multiple of 32."""
     return RawTensor("Q4_1", weights_RC.shape, _native.fit_q4_1(pool, weights_RC))

@@ -1,31 +1,31 @@
-"""GPTQ (Frantar et al. 2023): a matrix in few bits whose products with typical inputs stay near the true ones.
+"""GPTQ (Frantar et al. 2023, algorithm 1): rounds a matrix so that its products with typical inputs change little.
 
-Columns are rounded one after another, and what rounding one changes in the products is made up for by the columns that
-are still to come. A group of values of a row shares a scale and a minimum (affine.py), which are fitted when its turn
-comes, to the values that the columns before it left it with.
+Columns are rounded one after another. The columns that are not yet rounded are adjusted to make up for each rounding
+error (eq. 2). Groups of values of a row share a scale and a minimum (affine.py), which are fitted to the adjusted
+values when the group is reached.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from llmos.engine.compression.quantize.affine import fit, levels
-from llmos.engine.compression.quantize.triangles import inverse_of_lower, lower_factor
+from llmos.engine.compression.quantize.triangles import cholesky_in_place, invert_lower_in_place
 from llmos.engine.formats.encodings import Affine
 
-# R rows, C columns, B columns of a group. Matrices are kept as [C, R] here, so that a column lies in one piece.
+# R rows, C columns, B columns of a group. Matrices are held as [C, R], so that a column is contiguous.
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 _DAMPING = 0.01
-"""Added to the moments' diagonal, as a share of its mean: inputs that were hardly seen shall not bear everything."""
+"""Added to the moments' diagonal, as a share of its mean, so that columns with rare inputs don't take all the error."""
 
 
 def gptq(weights_RC: Floats, moments_CC: Floats, encoding: Affine) -> Bytes:
-    """Return the matrix's rows in this encoding. `moments_CC`: the mean of x x^T over inputs x.
+    """Return the matrix's rows in this encoding, as bytes. `moments_CC`: the mean of x x^T over inputs x.
 
-    A value that is no number, or infinite, makes its row so from there on: levels can't say it, but a scale can.
-    Raises ValueError for moments that aren't finite.
+    A NaN or infinite value makes the scales of its row NaN from there on. Raises ValueError for moments that aren't
+    finite.
     """
     num_rows, num_columns = weights_RC.shape
     factor_CC, importance_C = _inverse_factor(moments_CC)
@@ -44,24 +44,24 @@ def gptq(weights_RC: Floats, moments_CC: Floats, encoding: Affine) -> Bytes:
 
 
 def _inverse_factor(moments_CC: Floats) -> tuple[Floats, Floats]:
-    """Return the upper triangular U with U^T U = H^-1, and the diagonal of H, the moments damped: row c of U says what
-    an error in column c asks of those behind it.
+    """Return the upper triangular U with U^T U = H^-1, and the diagonal of H, the damped moments.
 
-    With H = R R^T, R upper triangular, U is the inverse of R. Turned around, R is the lower factor.
+    Row c of U is the adjustment of later columns for an error in column c. With H = R R^T and R upper triangular, U is
+    the inverse of R; with rows and columns reversed, R is the lower Cholesky factor.
     """
     if not np.isfinite(moments_CC).all():
         raise ValueError("the moments of a matrix's inputs are not finite")
-    turned_CC = np.array(moments_CC[::-1, ::-1], np.float64, order="C")
-    diagonal_C = turned_CC.diagonal()
-    # Where no input was ever anything but zero, all columns count alike.
-    turned_CC[np.diag_indices_from(turned_CC)] += _DAMPING * diagonal_C.mean() or 1.0
-    importance_C = turned_CC.diagonal()[::-1].astype(np.float32)
-    inverse_of_lower(lower_factor(turned_CC))
-    return np.ascontiguousarray(turned_CC[::-1, ::-1], np.float32), importance_C
+    reversed_CC = np.array(moments_CC[::-1, ::-1], np.float64, order="C")
+    diagonal_C = reversed_CC.diagonal()
+    # If all inputs were zero, all columns count alike.
+    reversed_CC[np.diag_indices_from(reversed_CC)] += _DAMPING * diagonal_C.mean() or 1.0
+    importance_C = reversed_CC.diagonal()[::-1].astype(np.float32)
+    invert_lower_in_place(cholesky_in_place(reversed_CC))
+    return np.ascontiguousarray(reversed_CC[::-1, ::-1], np.float32), importance_C
 
 
 def _round(block_BR: Floats, d_R: Floats, m_R: Floats, factor_BB: Floats, bits: int) -> tuple[Floats, Floats]:
-    """Return the levels, and each column's error over its own share of U. Changes the group's later columns."""
+    """Return the levels, and each column's error divided by its diagonal entry of U. Adjusts the later columns."""
     u_BR, errors_BR = np.empty_like(block_BR), np.empty_like(block_BR)
     for i, column_R in enumerate(block_BR):
         u_BR[i] = levels(column_R, d_R, m_R, bits)

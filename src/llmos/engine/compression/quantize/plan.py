@@ -1,12 +1,12 @@
-"""Which tensor of a model becomes what, by scheme.
+"""Chooses the encoding of each tensor, by scheme.
 
-What stays wider than the scheme's bits, and why, in more perplexity of SmolLM2-135M (benchmarks/quality.py's text):
+Some tensors keep more bits than the scheme's. The figures are the increase of SmolLM2-135M's perplexity on the text of
+benchmarks/quality.py:
 
-    the embedding and the head   8 bits: every logit reads the head, and a token all that it is from its row of the
-                                 embedding
-    v, of calibrated schemes     8 bits: +3.6 % instead of +4.4 %, for 2 % of the layers' weights: few rows, which all
-                                 heads of a group share, and no softmax behind them that would forgive an error
-    vectors, positions, routers  as they are: few, and added to all that follows or choosing all that follows
+    the embedding and the head   8 bits: every logit depends on the head, and every token on its row of the embedding
+    v, in calibrated schemes     8 bits: +3.6 % instead of +4.4 %, for 2 % of the layers' weights. All heads of a group
+                                 share its few rows, and no softmax behind it absorbs an error
+    vectors, positions, routers  unchanged: they are small, and all that follows depends on them
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _FLOATS: tuple[DType, ...] = ("F32", "F16", "BF16")
 
 
 def plan(spec: ModelSpec, tensors: Mapping[str, RawTensor], recipe: Recipe) -> dict[str, Encoding]:
-    """Return the encoding of every tensor. Per tensor, minmax has no ends yet.
+    """Return the encoding of every tensor. Ranges per tensor (minmax) are still empty; survey() fills them in.
 
     Raises BadRequest for a group that doesn't divide the rows.
     """
@@ -39,12 +39,12 @@ def plan(spec: ModelSpec, tensors: Mapping[str, RawTensor], recipe: Recipe) -> d
         if narrow is not None and _fits(narrow, matrices[name]):
             planned[name] = narrow
         else:
-            planned[name] = _as_it_is(tensors[name], is_folded=recipe.scheme == "awq" and name not in matrices)
+            planned[name] = _unchanged(tensors[name], is_folded=recipe.scheme == "awq" and name not in matrices)
     return planned
 
 
 def is_quantized(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether the tensor is a matrix that schemes make smaller."""
+    """Return whether the tensor is a matrix that schemes quantize."""
     *path, part, _ = name.split(".")
     if len(shape) != 2 or part == "router" or "router" in path:
         return False
@@ -52,7 +52,7 @@ def is_quantized(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def is_wide(recipe: Recipe, name: str) -> bool:
-    """Whether the matrix has 8 bits whatever the scheme has."""
+    """Return whether the matrix keeps 8 bits in every scheme."""
     *path, part, _ = name.split(".")
     return not path or (recipe.scheme in CALIBRATED and part == "v")
 
@@ -63,7 +63,7 @@ def _encoding(recipe: Recipe, name: str, group: int | None) -> Encoding:
         return MinMax(8 if wide else int(options["bits"]), group)
     if scheme == "absmax":
         bits = 8 if wide else int(options["bits"])
-        if group == DEFAULT_GROUP:  # just what these blocks are
+        if group == DEFAULT_GROUP:  # exactly what these blocks are
             return Blocks("Q8_0" if bits == 8 else "Q4_0")
         return AbsMax(bits, group)
     if wide:
@@ -76,7 +76,7 @@ def _encoding(recipe: Recipe, name: str, group: int | None) -> Encoding:
 
 
 def _group(recipe: Recipe, columns: Mapping[str, int]) -> int | None:
-    """Return how many values share their scale; None: a row does, or the tensor."""
+    """Return how many values share a scale; None for a whole row or tensor."""
     scheme, options = recipe.scheme, recipe.options
     given = int(options["group"]) if "group" in options else None
     if scheme in ("minmax", "absmax"):
@@ -104,6 +104,7 @@ def _fits(encoding: Encoding, num_columns: int) -> bool:
     return not isinstance(encoding, Affine) or num_columns % encoding.group == 0
 
 
-def _as_it_is(tensor: RawTensor, *, is_folded: bool) -> Encoding:
-    """`is_folded`: scales are folded into it, which 16 bits would round."""
+def _unchanged(tensor: RawTensor, *, is_folded: bool) -> Encoding:
+    """Return the encoding of a tensor that isn't quantized. `is_folded`: AWQ folds scales into it, which 16 bits would
+    round."""
     return Blocks("F32" if is_folded or tensor.dtype not in _FLOATS else tensor.dtype)

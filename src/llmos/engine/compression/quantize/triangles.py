@@ -1,6 +1,6 @@
-"""The factor of a symmetric matrix, and the inverse of a triangular one, in the place of what is given.
+"""Blocked Cholesky factorization and inversion of a triangular matrix, both in place.
 
-numpy's own make several copies, which for a feed-forward layer's moments is more than the rest of the work takes.
+numpy's functions make several copies, which for the moments of a feed-forward layer take more memory than all else.
 """
 
 import numpy as np
@@ -8,30 +8,30 @@ import numpy.typing as npt
 
 Doubles = npt.NDArray[np.float64]
 
-_SIZE = 256
-"""Rows of a block."""
+_BLOCK = 256
+"""Rows and columns of a block."""
 
 
-def lower_factor(matrix: Doubles) -> Doubles:
-    """Turn a symmetric positive definite matrix into the lower triangular L with L L^T = matrix, and return it."""
+def cholesky_in_place(matrix: Doubles) -> Doubles:
+    """Overwrite a symmetric positive definite matrix with the lower triangular L of L L^T = matrix, and return it."""
     size = len(matrix)
-    for begin in range(0, size, _SIZE):
-        here, end = slice(begin, begin + _SIZE), min(begin + _SIZE, size)
+    for begin in range(0, size, _BLOCK):
+        here, end = slice(begin, begin + _BLOCK), min(begin + _BLOCK, size)
         matrix[here, here] = np.linalg.cholesky(matrix[here, here])
         matrix[here, end:] = 0
         matrix[end:, here] = matrix[end:, here] @ np.linalg.inv(matrix[here, here]).T
-        for row in range(end, size, _SIZE):
-            rows = slice(row, row + _SIZE)
-            matrix[rows, end : row + _SIZE] -= matrix[rows, here] @ matrix[end : row + _SIZE, here].T
+        for row in range(end, size, _BLOCK):
+            rows = slice(row, row + _BLOCK)
+            matrix[rows, end : row + _BLOCK] -= matrix[rows, here] @ matrix[end : row + _BLOCK, here].T
     return matrix
 
 
-def inverse_of_lower(matrix: Doubles) -> Doubles:
-    """Turn a lower triangular matrix into its inverse, and return it."""
-    for begin in range(0, len(matrix), _SIZE):
-        here = slice(begin, begin + _SIZE)
+def invert_lower_in_place(matrix: Doubles) -> Doubles:
+    """Overwrite a lower triangular matrix with its inverse, and return it."""
+    for begin in range(0, len(matrix), _BLOCK):
+        here = slice(begin, begin + _BLOCK)
         inverse = np.tril(np.linalg.inv(matrix[here, here]))
-        # The rows above are done already.
+        # The rows above are inverted already.
         matrix[here, :begin] = -inverse @ (matrix[here, :begin] @ matrix[:begin, :begin])
         matrix[here, here] = inverse
     return matrix
