@@ -15,7 +15,8 @@ namespace llmos {
 class OutOfMemory : public std::bad_alloc {
   public:
     explicit OutOfMemory(size_t bytes)
-        : message_("This system gives no " + std::to_string(bytes) + " bytes in one piece: take a smaller KV cache, batch or model.") {}
+        : message_("This system gives no " + std::to_string(bytes) +
+                   " bytes in one piece: take a smaller KV cache, batch or model.") {}
     const char* what() const noexcept override { return message_.c_str(); }
 
   private:

@@ -12,20 +12,20 @@ namespace llmos {
 
 class PackedMatrix;
 
-constexpr int block_columns = 32;   // columns that share one scale
-constexpr int group_rows = 16;      // rows that lie interleaved
-constexpr int block_positions = 16; // positions of a block of the KV cache
+constexpr int block_columns = 32;    // columns that share one scale
+constexpr int group_rows = 16;       // rows that lie interleaved
+constexpr int block_positions = 16;  // positions of a block of the KV cache
 
 inline int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 // Rows of activations, as floats and as bytes with a scale for each block of 32: x ~ scale * q.
 struct Activations {
-    float* values;         // [rows][columns], filled only where a product of floats reads them
-    int8_t* quantized;     // [rows][columns]
-    float* scales;         // [rows][blocks]
-    float* scaled_sums;    // [rows][blocks]  scale * sum of the block's q
-    int32_t* sums;         // [rows][blocks]  sum of the block's q
-    int columns;           // a multiple of 32, padded with zeros
+    float* values;       // [rows][columns], filled only where a product of floats reads them
+    int8_t* quantized;   // [rows][columns]
+    float* scales;       // [rows][blocks]
+    float* scaled_sums;  // [rows][blocks]  scale * sum of the block's q
+    int32_t* sums;       // [rows][blocks]  sum of the block's q
+    int columns;         // a multiple of 32, padded with zeros
     int blocks() const { return columns / block_columns; }
 };
 
@@ -53,9 +53,14 @@ struct CacheLayout {
     int head_dim;
     int padded_head_dim() const { return round_up(head_dim, 16); }
     int quads() const { return (head_dim + 3) / 4; }
-    size_t values_offset() const { return type == CacheType::int8 ? size_t(quads()) * 64 : 16 * size_t(head_dim) * element(); }
+    size_t values_offset() const {
+        return type == CacheType::int8 ? size_t(quads()) * 64 : 16 * size_t(head_dim) * element();
+    }
     size_t scales_offset() const { return values_offset() + 16 * size_t(padded_head_dim()); }  // int8 only
-    size_t bytes() const { return type == CacheType::int8 ? scales_offset() + 128 : values_offset() + 16 * size_t(padded_head_dim()) * element(); }
+    size_t bytes() const {
+        return type == CacheType::int8 ? scales_offset() + 128
+                                       : values_offset() + 16 * size_t(padded_head_dim()) * element();
+    }
 
   private:
     size_t element() const { return type == CacheType::float32 ? 4 : 2; }
@@ -74,7 +79,7 @@ struct AttentionArgs {
     const uint8_t* cache;
     const int32_t* block_table;
     size_t block_stride;
-    float* scores;   // scratch [max_rows][positions, rounded up to a block]
+    float* scores;  // scratch [max_rows][positions, rounded up to a block]
     int scores_stride;
     // Whose keys and values come next, and lie in no cache of the CPU's yet: asked for while these are computed. Or null.
     const uint8_t* next_cache;
@@ -101,10 +106,12 @@ struct Kernels {
     // Key and value of one position, [padded_head_dim] with zeros as padding, into their block.
     void (*write_kv)(const CacheLayout& layout, const float* key, const float* value, int slot, uint8_t* block);
     // Rotary positions (Su et al. 2021), dimension i with i + half_dim; then everything times `scale`.
-    void (*rotate)(const float* head, const float* cosine, const float* sine, int half_dim, int head_dim, float scale, float* out);
+    void (*rotate)(const float* head, const float* cosine, const float* sine, int half_dim, int head_dim, float scale,
+                   float* out);
     // columns are a multiple of 16 and padded with zeros; the mean is over the first `size`.
     void (*rms_norm)(const float* x, const float* weight, float epsilon, int size, int columns, float* out);
-    void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, int size, int columns, float* out);
+    void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, int size, int columns,
+                       float* out);
     // out = act(gate) * up, or act(gate) where up is null
     void (*activate)(ActivationKind kind, const float* gate, const float* up, int size, float* out);
     // x = cap * tanh(multiplier * x / cap), or multiplier * x for a cap of 0; size is a multiple of 16.

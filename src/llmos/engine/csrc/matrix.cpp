@@ -19,7 +19,11 @@ size_t bytes_of_group(Packing packing, int columns) {
 }  // namespace
 
 PackedMatrix::PackedMatrix(Packing packing, int rows, int columns, Buffer memory)
-    : packing_(packing), rows_(rows), columns_(columns), group_bytes_(bytes_of_group(packing, columns)), buffer_(std::move(memory)) {}
+    : packing_(packing),
+      rows_(rows),
+      columns_(columns),
+      group_bytes_(bytes_of_group(packing, columns)),
+      buffer_(std::move(memory)) {}
 
 size_t PackedMatrix::bytes_for(Packing packing, int rows, int columns) {
     return bytes_of_group(packing, columns) * (size_t(round_up(rows, group_rows)) / group_rows);
@@ -68,7 +72,8 @@ void PackedMatrix::pack_q4_1(int g, const uint8_t* data, size_t row_bytes) {
 void PackedMatrix::pack_f32(int g, const float* data) {
     if (packing_ == Packing::floats) {
         for (int r = 0; r < rows_in(g); ++r)
-            for (int c = 0; c < columns_; ++c) ((float*)weights(g, 0))[size_t(c) * group_rows + r] = data[size_t(r) * columns_ + c];
+            for (int c = 0; c < columns_; ++c)
+                ((float*)weights(g, 0))[size_t(c) * group_rows + r] = data[size_t(r) * columns_ + c];
         return;
     }
     for (int b = 0; b < blocks(); ++b)
@@ -103,13 +108,16 @@ void PackedMatrix::read_row(int row, float* out) const {
         return;
     }
     const uint8_t* scales = weights + scales_offset();
-    for (int b = 0; b < blocks(); ++b, weights += weight_bytes(packing_), scales += scale_bytes(packing_), out += block_columns) {
+    for (int b = 0; b < blocks();
+         ++b, weights += weight_bytes(packing_), scales += scale_bytes(packing_), out += block_columns) {
         const float d = float_from_half(((const uint16_t*)scales)[r]);
         if (packing_ == Packing::bytes) {
-            for (int k = 0; k < block_columns; ++k) out[k] = d * float(int(weights[64 * (k / 4) + 4 * r + k % 4]) - 128);
+            for (int k = 0; k < block_columns; ++k)
+                out[k] = d * float(int(weights[64 * (k / 4) + 4 * r + k % 4]) - 128);
             continue;
         }
-        const float m = packing_ == Packing::affine_nibbles ? float_from_half(((const uint16_t*)scales)[group_rows + r]) : -8 * d;
+        const float m =
+            packing_ == Packing::affine_nibbles ? float_from_half(((const uint16_t*)scales)[group_rows + r]) : -8 * d;
         for (int k = 0; k < 16; ++k) {
             const uint8_t pair = weights[64 * (k / 4) + 4 * r + k % 4];
             out[k] = d * float(pair & 15) + m;

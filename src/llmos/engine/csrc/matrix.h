@@ -21,7 +21,9 @@
 
 namespace llmos {
 
-struct Shape { int rows, columns; };
+struct Shape {
+    int rows, columns;
+};
 
 enum class Packing { bytes, nibbles, affine_nibbles, floats };
 
@@ -64,9 +66,12 @@ class PackedMatrix {
     }
 
   private:
-    uint8_t* weights(int g, int block) { return buffer_.as<uint8_t>() + size_t(g) * group_bytes_ + size_t(block) * weight_bytes(packing_); }
+    uint8_t* weights(int g, int block) {
+        return buffer_.as<uint8_t>() + size_t(g) * group_bytes_ + size_t(block) * weight_bytes(packing_);
+    }
     uint16_t* scales(int g, int block) {
-        return (uint16_t*)(buffer_.as<uint8_t>() + size_t(g) * group_bytes_ + scales_offset() + size_t(block) * scale_bytes(packing_));
+        return (uint16_t*)(buffer_.as<uint8_t>() + size_t(g) * group_bytes_ + scales_offset() +
+                           size_t(block) * scale_bytes(packing_));
     }
     int rows_in(int g) const { return rows_ - g * group_rows < group_rows ? rows_ - g * group_rows : group_rows; }
 

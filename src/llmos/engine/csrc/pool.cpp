@@ -49,7 +49,9 @@ template <class Word> void wait_while(const std::atomic<Word>& word, Word old, b
 }  // namespace
 
 Pool::Pool(int num_threads)
-    : num_threads_(num_threads), is_crowded_(unsigned(num_threads) > std::thread::hardware_concurrency()), slots_(num_threads) {
+    : num_threads_(num_threads),
+      is_crowded_(unsigned(num_threads) > std::thread::hardware_concurrency()),
+      slots_(num_threads) {
     try {
         for (int i = 1; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
     } catch (...) {  // the system gives no more threads
@@ -96,7 +98,8 @@ void Pool::call(int thread) noexcept {
 
 void Pool::run(const std::function<void(int)>& body) {
     if (num_threads_ > 1 && getpid() != process_)
-        throw std::runtime_error("This process is a fork, and threads stay behind: load the model in the process that uses it.");
+        throw std::runtime_error(
+            "This process is a fork, and threads stay behind: load the model in the process that uses it.");
     std::lock_guard lock(one_run_);
     body_ = &body;
     num_done_.store(0, std::memory_order_relaxed);
@@ -104,7 +107,8 @@ void Pool::run(const std::function<void(int)>& body) {
     epoch_.notify_all();
     call(0);
     const uint32_t others = uint32_t(num_threads_ - 1);
-    for (uint32_t done; (done = num_done_.load(std::memory_order_acquire)) != others;) wait_while(num_done_, done, is_crowded_);
+    for (uint32_t done; (done = num_done_.load(std::memory_order_acquire)) != others;)
+        wait_while(num_done_, done, is_crowded_);
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
@@ -113,7 +117,8 @@ void Pool::barrier() {
     const uint32_t generation = generation_.load(std::memory_order_relaxed);
     if (num_arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == uint32_t(num_threads_)) {
         num_arrived_.store(0, std::memory_order_relaxed);
-        generation_.store(generation + 1, std::memory_order_seq_cst);  // notify_all looks for waiters: not before this is seen
+        generation_.store(generation + 1,
+                          std::memory_order_seq_cst);  // notify_all looks for waiters: not before this is seen
         generation_.notify_all();
     } else {
         wait_while(generation_, generation, is_crowded_);
@@ -139,7 +144,8 @@ bool Pool::take(int thread, int grain, int& begin, int& end) {
             const uint32_t first = uint32_t(now >> 32), last = uint32_t(now);
             if (first >= last) break;
             const uint32_t count = last - first < uint32_t(grain) ? last - first : uint32_t(grain);
-            const uint64_t rest = i == 0 ? uint64_t(first + count) << 32 | last : uint64_t(first) << 32 | (last - count);
+            const uint64_t rest =
+                i == 0 ? uint64_t(first + count) << 32 | last : uint64_t(first) << 32 | (last - count);
             if (!span.compare_exchange_weak(now, rest, std::memory_order_relaxed)) continue;
             begin = int(i == 0 ? first : last - count);
             end = begin + int(count);

@@ -23,9 +23,15 @@ double uniform(uint64_t seed, uint64_t step) {
 
 class Row {
   public:
-    Row(const SamplingArgs& args, const Kernels& kernels, int row, std::vector<float>& exps, std::vector<int32_t>& found)
-        : a_(args), k_(kernels), row_(row), size_(args.vocab_size), logits_(args.logits + size_t(row) * args.logits_stride),
-          exps_(exps), found_(found) {}
+    Row(const SamplingArgs& args, const Kernels& kernels, int row, std::vector<float>& exps,
+        std::vector<int32_t>& found)
+        : a_(args),
+          k_(kernels),
+          row_(row),
+          size_(args.vocab_size),
+          logits_(args.logits + size_t(row) * args.logits_stride),
+          exps_(exps),
+          found_(found) {}
 
     void run() {
         float highest;
@@ -51,7 +57,9 @@ class Row {
         const int seen_first = a_.seen_starts[row_], seen_last = a_.seen_starts[row_ + 1];
         changed_.clear();
         const bool penalizes = a_.repetition[row_] != 1 || a_.presence[row_] != 0 || a_.frequency[row_] != 0;
-        const uint32_t* mask = a_.masks && a_.mask_rows[row_] >= 0 ? a_.masks + size_t(a_.mask_rows[row_]) * size_t(a_.mask_words) : nullptr;
+        const uint32_t* mask = a_.masks && a_.mask_rows[row_] >= 0
+                                   ? a_.masks + size_t(a_.mask_rows[row_]) * size_t(a_.mask_words)
+                                   : nullptr;
         if (const int32_t only = mask ? find_only(mask) : -1; only >= 0) {
             a_.ids[row_] = only;
             if (wants_logprobs) a_.logprobs[row_] = float(double(logits_[only]) - log_total);
@@ -124,7 +132,8 @@ class Row {
         const int count = std::min(a_.num_logprobs[row_], size_);
         if (count <= 0) return;
         candidates_above_enough(count);
-        std::partial_sort(found_.begin(), found_.begin() + count, found_.end(), [&](int32_t x, int32_t y) { return before(x, y); });
+        std::partial_sort(found_.begin(), found_.begin() + count, found_.end(),
+                          [&](int32_t x, int32_t y) { return before(x, y); });
         for (int i = 0; i < count; ++i) {
             a_.top_ids[size_t(row_) * a_.num_top + i] = found_[size_t(i)];
             a_.top_logprobs[size_t(row_) * a_.num_top + i] = float(double(logits_[found_[size_t(i)]]) - log_total);
@@ -181,7 +190,8 @@ class Row {
             if (top_p < 1) {
                 double reached = 0;
                 size_t kept = 0;
-                while (kept < count && (kept == 0 || reached < double(top_p) * total)) reached += weight(found_[kept++], highest, inverse_temperature);
+                while (kept < count && (kept == 0 || reached < double(top_p) * total))
+                    reached += weight(found_[kept++], highest, inverse_temperature);
                 if (!top_k && kept == count && reached < double(top_p) * total && !is_everything) continue;
                 count = kept;
             }

@@ -1,34 +1,34 @@
 // The feed-forward layer's nonlinearity.
 #pragma once
 
-#include "../kernels.h"
-#include "exp.h"
+#include "kernels.h"
+#include "ops/exp.h"
 
 namespace {
 
-inline F sigmoid(F x) { return splat(1.0f) / (splat(1.0f) + exp(zero() - x)); }
+inline Floats sigmoid(Floats x) { return splat(1.0f) / (splat(1.0f) + exp(zero() - x)); }
 
 // x * sigmoid(2 y) with y = sqrt(2 / pi) (x + 0.044715 x^3) is 0.5 x (1 + tanh(y)) (Hendrycks and Gimpel 2016).
-inline F gelu_tanh(F x) {
-    const F cubic = fma(x * x * x, splat(0.044715f), x);
+inline Floats gelu_tanh(Floats x) {
+    const Floats cubic = fma(x * x * x, splat(0.044715f), x);
     return x * sigmoid(cubic * splat(1.5957691216057308f));
 }
 
 // x Phi(x), by Abramowitz and Stegun 7.1.26: with y = |x| / sqrt(2), erf(y) is 1 - q within 1.5e-7, and x Phi(x) is
 // max(x, 0) - |x| q / 2 on both sides of zero.
-inline F gelu(F x) {
-    const F magnitude = max(zero() - x, x), y = magnitude * splat(0.7071067811865476f);
-    const F t = splat(1.0f) / fma(y, splat(0.3275911f), splat(1.0f));
-    F p = splat(1.061405429f);
+inline Floats gelu(Floats x) {
+    const Floats magnitude = max(zero() - x, x), y = magnitude * splat(0.7071067811865476f);
+    const Floats t = splat(1.0f) / fma(y, splat(0.3275911f), splat(1.0f));
+    Floats p = splat(1.061405429f);
     p = fma(p, t, splat(-1.453152027f));
     p = fma(p, t, splat(1.421413741f));
     p = fma(p, t, splat(-0.284496736f));
     p = fma(p, t, splat(0.254829592f));
-    const F q = p * t * exp(zero() - y * y);
+    const Floats q = p * t * exp(zero() - y * y);
     return max(zero(), x) - magnitude * q * splat(0.5f);
 }
 
-template <llmos::ActivationKind kind> inline F activated(F x) {
+template <llmos::ActivationKind kind> inline Floats activated(Floats x) {
     switch (kind) {
         case llmos::ActivationKind::silu: return x * sigmoid(x);
         case llmos::ActivationKind::gelu_tanh: return gelu_tanh(x);
@@ -38,7 +38,7 @@ template <llmos::ActivationKind kind> inline F activated(F x) {
 
 template <llmos::ActivationKind kind> void activate_all(const float* gate, const float* up, int size, float* out) {
     for (int c = 0; c < size; c += 16) {
-        F y = activated<kind>(load(gate + c));
+        Floats y = activated<kind>(load(gate + c));
         if (up) y = y * load(up + c);
         store(out + c, y);
     }

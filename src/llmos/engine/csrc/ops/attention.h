@@ -4,8 +4,8 @@
 // that a row's result does not depend on the rows beside it. Positions outside a row's reach weigh exactly nothing.
 #pragma once
 
-#include "attention_float.h"
-#include "attention_int8.h"
+#include "ops/attention_float.h"
+#include "ops/attention_int8.h"
 
 namespace {
 

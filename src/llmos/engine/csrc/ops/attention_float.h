@@ -1,77 +1,71 @@
 // Attention over keys and values that are floats of 32 or 16 bits.
 #pragma once
 
-#include "../kernels.h"
-#include "reach.h"
-#include "exp.h"
+#include "kernels.h"
+#include "ops/exp.h"
+#include "ops/reach.h"
 
 namespace {
 
-inline F load_cache(const uint16_t* p) { return load_half(p); }
-inline F load_cache(const float* p) { return load(p); }
-inline void store_cache(uint16_t* p, F a) { store_half(p, a); }
-inline void store_cache(float* p, F a) { store(p, a); }
+inline Floats load_cache(const uint16_t* p) { return load_half(p); }
+inline Floats load_cache(const float* p) { return load(p); }
+inline void store_cache(uint16_t* p, Floats a) { store_half(p, a); }
+inline void store_cache(float* p, Floats a) { store(p, a); }
 template <class T> constexpr float largest_cached = sizeof(T) == 2 ? 65504.0f : 3.0e38f;
 
 template <class T, int R>
 void score(const AttentionArgs& a, const float* const* queries, float* const* scores, int first_block, int last_block) {
     for (int b = first_block; b < last_block; ++b) {
         const T* keys = (const T*)(a.cache + a.block_table[b] * a.block_stride);
-        F even[R], odd[R];
-LLMOS_UNROLL
-        for (int r = 0; r < R; ++r) even[r] = odd[r] = zero();
+        Floats even[R], odd[R];
+        UNROLLED_FOR (int r = 0; r < R; ++r) even[r] = odd[r] = zero();
         const int head_dim = a.layout.head_dim;
         int d = 0;
         for (; d + 2 <= head_dim; d += 2) {
-            const F k0 = load_cache(keys + d * 16), k1 = load_cache(keys + d * 16 + 16);
-LLMOS_UNROLL
-            for (int r = 0; r < R; ++r) {
+            const Floats k0 = load_cache(keys + d * 16), k1 = load_cache(keys + d * 16 + 16);
+            UNROLLED_FOR (int r = 0; r < R; ++r) {
                 even[r] = fma(splat(queries[r][d]), k0, even[r]);
                 odd[r] = fma(splat(queries[r][d + 1]), k1, odd[r]);
             }
         }
         if (d < head_dim) {
-            const F k0 = load_cache(keys + d * 16);
-LLMOS_UNROLL
-            for (int r = 0; r < R; ++r) even[r] = fma(splat(queries[r][d]), k0, even[r]);
+            const Floats k0 = load_cache(keys + d * 16);
+            UNROLLED_FOR (int r = 0; r < R; ++r) even[r] = fma(splat(queries[r][d]), k0, even[r]);
         }
-LLMOS_UNROLL
-        for (int r = 0; r < R; ++r) store(scores[r] + b * 16, even[r] + odd[r]);
+        UNROLLED_FOR (int r = 0; r < R; ++r) store(scores[r] + b * 16, even[r] + odd[r]);
     }
 }
 
 // Turns a row's scores into weights that add up to one; those out of reach become zero.
 inline void softmax(float* scores, Reach reach) {
-    const F shift = splat(hide_out_of_reach(scores, reach));
-    F total = zero();
+    const Floats shift = splat(hide_out_of_reach(scores, reach));
+    Floats total = zero();
     for (int b = reach.first_block(); b < reach.last_block(); ++b) {
-        const F p = reach.keep(exp(load(scores + b * 16) - shift), b, 0);
+        const Floats p = reach.keep(exp(load(scores + b * 16) - shift), b, 0);
         total = total + p;
         store(scores + b * 16, p);
     }
-    const F inverse = splat(1 / sum(total));
-    for (int b = reach.first_block(); b < reach.last_block(); ++b) store(scores + b * 16, load(scores + b * 16) * inverse);
+    const Floats inverse = splat(1 / sum(total));
+    for (int b = reach.first_block(); b < reach.last_block(); ++b)
+        store(scores + b * 16, load(scores + b * 16) * inverse);
 }
 
 // V vectors of 16 of the head's dimensions at a time.
 template <class T, int R, int V>
-void weigh(const AttentionArgs& a, float* const* scores, int first_block, int last_block, int dim, float (&out)[AttentionArgs::max_rows][64]) {
-    F total[R][V];
-LLMOS_UNROLL
-    for (int r = 0; r < R; ++r)
-LLMOS_UNROLL
-        for (int v = 0; v < V; ++v) total[r][v] = zero();
+void weigh(const AttentionArgs& a, float* const* scores, int first_block, int last_block, int dim,
+           float (&out)[AttentionArgs::max_rows][64]) {
+    Floats total[R][V];
+    UNROLLED_FOR (int r = 0; r < R; ++r)
+        UNROLLED_FOR (int v = 0; v < V; ++v) total[r][v] = zero();
     for (int b = first_block; b < last_block; ++b) {
         const T* values = (const T*)(a.cache + a.block_table[b] * a.block_stride + a.layout.values_offset()) + dim;
         for (int j = 0; j < 16; ++j) {
-            F value[V];
-LLMOS_UNROLL
-            for (int v = 0; v < V; ++v) value[v] = load_cache(values + j * a.layout.padded_head_dim() + v * 16);
-LLMOS_UNROLL
-            for (int r = 0; r < R; ++r) {
-                const F p = splat(scores[r][b * 16 + j]);
-LLMOS_UNROLL
-                for (int v = 0; v < V; ++v) total[r][v] = fma(p, value[v], total[r][v]);
+            Floats value[V];
+            UNROLLED_FOR (int v = 0; v < V; ++v)
+                value[v] = load_cache(values + j * a.layout.padded_head_dim() + v * 16);
+            UNROLLED_FOR (int r = 0; r < R; ++r) {
+                const Floats p = splat(scores[r][b * 16 + j]);
+                UNROLLED_FOR (int v = 0; v < V; ++v) total[r][v] = fma(p, value[v], total[r][v]);
             }
         }
     }
@@ -90,7 +84,9 @@ template <class T, int R> void attend_floats(const AttentionArgs& a) {
         const Reach own{a.first[r], a.positions[r]};
         if (a.softcap) cap_scores(scores[r], own, a.softcap);
         softmax(scores[r], own);
-        const auto clear = [&](int from, int to) { for (int b = from; b < to; ++b) store(scores[r] + b * 16, zero()); };
+        const auto clear = [&](int from, int to) {
+            for (int b = from; b < to; ++b) store(scores[r] + b * 16, zero());
+        };
         clear(all.first_block(), own.first_block());
         clear(own.last_block(), all.last_block());
     }
@@ -108,11 +104,12 @@ template <class T, int R> void attend_floats(const AttentionArgs& a) {
     }
 }
 
-template <class T> void write_floats(const CacheLayout& layout, const float* key, const float* value, int slot, uint8_t* block) {
+template <class T>
+void write_floats(const CacheLayout& layout, const float* key, const float* value, int slot, uint8_t* block) {
     T* keys = (T*)block + slot;
     T* values = (T*)(block + layout.values_offset()) + slot * layout.padded_head_dim();
-    const F most = splat(largest_cached<T>), least = splat(-largest_cached<T>);
-    F spoilt = zero();  // no number where one of the values is none
+    const Floats most = splat(largest_cached<T>), least = splat(-largest_cached<T>);
+    Floats spoilt = zero();  // no number where one of the values is none
     for (int d = 0; d < layout.padded_head_dim(); d += 16) {
         // A value that is no number would outlive its owner: times a weight of zero it is none either. So values are
         // always numbers, and the key says that one was not, in a score that later owners hide.

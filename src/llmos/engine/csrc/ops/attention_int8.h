@@ -4,10 +4,10 @@
 // scale: however small the weights of a stretch are, their largest has all of the bits.
 #pragma once
 
-#include "../kernels.h"
-#include "bytes.h"
-#include "exp.h"
-#include "reach.h"
+#include "kernels.h"
+#include "ops/bytes.h"
+#include "ops/exp.h"
+#include "ops/reach.h"
 
 namespace {
 
@@ -35,9 +35,9 @@ struct QuantizedQuery {
 
 inline QuantizedQuery quantize_query(const float* query, int padded_head_dim, int8_t* bytes) {
     const ByteScale unit = byte_scale(query, padded_head_dim);
-    I total = splat_int(0);
+    Ints total = splat_int(0);
     for (int d = 0; d < padded_head_dim; d += 16) {
-        const I q = to_int(load(query + d) * splat(unit.inverse));
+        const Ints q = to_int(load(query + d) * splat(unit.inverse));
         store_int8(bytes + d, q);
         total = total + q;
     }
@@ -51,13 +51,12 @@ inline void score_blocks(const AttentionArgs& a, const QuantizedQuery (&queries)
     const uint8_t *keys[B], *next[B];
     for (int b = 0; b < B; ++b) {
         keys[b] = a.cache + a.block_table[block + b] * a.block_stride;
-        if (a.next_cache) next[b] = a.next_cache + a.next_block_table[block + b < a.next_num_blocks ? block + b : 0] * a.block_stride;
+        if (a.next_cache)
+            next[b] = a.next_cache + a.next_block_table[block + b < a.next_num_blocks ? block + b : 0] * a.block_stride;
     }
-    I dots[R][B];
-LLMOS_UNROLL
-    for (int r = 0; r < R; ++r)
-LLMOS_UNROLL
-        for (int b = 0; b < B; ++b) dots[r][b] = splat_int(-offset * queries[r].sum);
+    Ints dots[R][B];
+    UNROLLED_FOR (int r = 0; r < R; ++r)
+        UNROLLED_FOR (int b = 0; b < B; ++b) dots[r][b] = splat_int(-offset * queries[r].sum);
     for (int quad = 0; quad < a.layout.quads(); ++quad) {
         if (a.next_cache)
             for (int b = 0; b < B; ++b) {
@@ -65,22 +64,19 @@ LLMOS_UNROLL
                 __builtin_prefetch(next[b] + a.layout.values_offset() + quad * 64, 0, 2);
             }
         Bytes k[B];
-LLMOS_UNROLL
-        for (int b = 0; b < B; ++b) k[b] = load_bytes(keys[b] + quad * 64);
-LLMOS_UNROLL
-        for (int r = 0; r < R; ++r)
-LLMOS_UNROLL
-            for (int b = 0; b < B; ++b) dots[r][b] = dot_bytes(dots[r][b], k[b], queries[r].bytes + quad * 4);
+        UNROLLED_FOR (int b = 0; b < B; ++b) k[b] = load_bytes(keys[b] + quad * 64);
+        UNROLLED_FOR (int r = 0; r < R; ++r)
+            UNROLLED_FOR (int b = 0; b < B; ++b) dots[r][b] = dot_bytes(dots[r][b], k[b], queries[r].bytes + quad * 4);
     }
-LLMOS_UNROLL
-    for (int b = 0; b < B; ++b) {
-        const F scale = load((const float*)(keys[b] + a.layout.scales_offset()));
-LLMOS_UNROLL
-        for (int r = 0; r < R; ++r) store(scores[r] + (block + b) * 16, to_float(dots[r][b]) * (scale * splat(queries[r].scale)));
+    UNROLLED_FOR (int b = 0; b < B; ++b) {
+        const Floats scale = load((const float*)(keys[b] + a.layout.scales_offset()));
+        UNROLLED_FOR (int r = 0; r < R; ++r)
+            store(scores[r] + (block + b) * 16, to_float(dots[r][b]) * (scale * splat(queries[r].scale)));
     }
 }
 
-template <int R> void score_int8(const AttentionArgs& a, const QuantizedQuery (&queries)[R], float* const* scores, Reach all) {
+template <int R>
+void score_int8(const AttentionArgs& a, const QuantizedQuery (&queries)[R], float* const* scores, Reach all) {
     constexpr int B = R == 1 ? 8 : R == 2 ? 6 : R == 3 ? 4 : R == 4 ? 3 : 2;
     int block = all.first_block();
     for (; block + B <= all.last_block(); block += B) score_blocks<R, B>(a, queries, scores, block);
@@ -91,26 +87,25 @@ template <int R> void score_int8(const AttentionArgs& a, const QuantizedQuery (&
 // were before they were rounded.
 inline float share_out(const AttentionArgs& a, float* scores, Reach own, Reach all) {
     if (a.softcap) cap_scores(scores, own, a.softcap * log2_of_e);
-    const F shift = splat(hide_out_of_reach(scores, own));
-    F total = zero();
+    const Floats shift = splat(hide_out_of_reach(scores, own));
+    Floats total = zero();
     for (int stretch = stretch_of(all.first_block()); stretch < all.last_block(); stretch += stretch_blocks) {
-        F weights[stretch_blocks];
-        I bits = splat_int(0);
-LLMOS_UNROLL
-        for (int i = 0; i < stretch_blocks; ++i) {
+        Floats weights[stretch_blocks];
+        Ints bits = splat_int(0);
+        UNROLLED_FOR (int i = 0; i < stretch_blocks; ++i) {
             const int b = stretch + i;
             weights[i] = zero();
             if (b < own.first_block() || b >= own.last_block()) continue;
-            const F p = own.keep(exp2_below_one(load(scores + b * 16) - shift), b, 0);
+            const Floats p = own.keep(exp2_below_one(load(scores + b * 16) - shift), b, 0);
             total = total + p;
             // A position that nobody wrote has any scale, even none that is a number.
-            const F scale = load((const float*)(a.cache + a.block_table[b] * a.block_stride + a.layout.scales_offset()) + 16);
+            const Floats scale =
+                load((const float*)(a.cache + a.block_table[b] * a.block_stride + a.layout.scales_offset()) + 16);
             weights[i] = own.keep(p * scale, b, 0);
             bits = max(bits, magnitude_bits(weights[i]));
         }
         const ByteScale unit = scale_to(largest_share, largest(bits));
-LLMOS_UNROLL
-        for (int i = 0; i < stretch_blocks; ++i)
+        UNROLLED_FOR (int i = 0; i < stretch_blocks; ++i)
             if (stretch + i < all.last_block())
                 store_int8((int8_t*)shares_of(scores, stretch + i).quantized, to_int(weights[i] * splat(unit.inverse)));
         shares_of(scores, stretch).scale = unit.scale;
@@ -118,45 +113,37 @@ LLMOS_UNROLL
     return sum(total);
 }
 
-template <int R, int V> void weigh_int8(const AttentionArgs& a, float* const* scores, Reach all, int dim, float (&out)[AttentionArgs::max_rows][32]) {
-    F total[R][V];
-LLMOS_UNROLL
-    for (int r = 0; r < R; ++r)
-LLMOS_UNROLL
-        for (int v = 0; v < V; ++v) total[r][v] = zero();
+template <int R, int V>
+void weigh_int8(const AttentionArgs& a, float* const* scores, Reach all, int dim,
+                float (&out)[AttentionArgs::max_rows][32]) {
+    Floats total[R][V];
+    UNROLLED_FOR (int r = 0; r < R; ++r)
+        UNROLLED_FOR (int v = 0; v < V; ++v) total[r][v] = zero();
     const size_t quad_bytes = 4 * size_t(a.layout.padded_head_dim());
     for (int first = all.first_block(), last; first < all.last_block(); first = last) {
         const int stretch = stretch_of(first);
         last = stretch + stretch_blocks < all.last_block() ? stretch + stretch_blocks : all.last_block();
-        I dots[R][V];
-LLMOS_UNROLL
-        for (int r = 0; r < R; ++r)
-LLMOS_UNROLL
-            for (int v = 0; v < V; ++v) dots[r][v] = splat_int(0);
+        Ints dots[R][V];
+        UNROLLED_FOR (int r = 0; r < R; ++r)
+            UNROLLED_FOR (int v = 0; v < V; ++v) dots[r][v] = splat_int(0);
         for (int b = first; b < last; ++b) {
-            const uint8_t* values = a.cache + a.block_table[b] * a.block_stride + a.layout.values_offset() + 4 * size_t(dim);
-LLMOS_UNROLL
-            for (int quad = 0; quad < 4; ++quad) {
+            const uint8_t* values =
+                a.cache + a.block_table[b] * a.block_stride + a.layout.values_offset() + 4 * size_t(dim);
+            UNROLLED_FOR (int quad = 0; quad < 4; ++quad) {
                 Bytes value[V];
-LLMOS_UNROLL
-                for (int v = 0; v < V; ++v) value[v] = load_bytes(values + quad * quad_bytes + v * 64);
-LLMOS_UNROLL
-                for (int r = 0; r < R; ++r)
-LLMOS_UNROLL
-                    for (int v = 0; v < V; ++v) dots[r][v] = dot_signed(dots[r][v], value[v], shares_of(scores[r], b).quantized + quad * 4);
+                UNROLLED_FOR (int v = 0; v < V; ++v) value[v] = load_bytes(values + quad * quad_bytes + v * 64);
+                UNROLLED_FOR (int r = 0; r < R; ++r)
+                    UNROLLED_FOR (int v = 0; v < V; ++v)
+                        dots[r][v] = dot_signed(dots[r][v], value[v], shares_of(scores[r], b).quantized + quad * 4);
             }
         }
-LLMOS_UNROLL
-        for (int r = 0; r < R; ++r) {
-            const F scale = splat(shares_of(scores[r], stretch).scale);
-LLMOS_UNROLL
-            for (int v = 0; v < V; ++v) total[r][v] = fma(to_float(dots[r][v]), scale, total[r][v]);
+        UNROLLED_FOR (int r = 0; r < R; ++r) {
+            const Floats scale = splat(shares_of(scores[r], stretch).scale);
+            UNROLLED_FOR (int v = 0; v < V; ++v) total[r][v] = fma(to_float(dots[r][v]), scale, total[r][v]);
         }
     }
-LLMOS_UNROLL
-    for (int r = 0; r < R; ++r)
-LLMOS_UNROLL
-        for (int v = 0; v < V; ++v) store(out[r] + v * 16, total[r][v]);
+    UNROLLED_FOR (int r = 0; r < R; ++r)
+        UNROLLED_FOR (int v = 0; v < V; ++v) store(out[r] + v * 16, total[r][v]);
 }
 
 template <int R> void attend_int8(const AttentionArgs& a) {
@@ -166,7 +153,8 @@ template <int R> void attend_int8(const AttentionArgs& a) {
     float* scores[R];
     float inverse_total[R];
     for (int r = 0; r < R; ++r) {
-        queries[r] = quantize_query(a.queries[r], layout.padded_head_dim(), a.query_bytes + size_t(r) * layout.padded_head_dim());
+        queries[r] = quantize_query(a.queries[r], layout.padded_head_dim(),
+                                    a.query_bytes + size_t(r) * layout.padded_head_dim());
         scores[r] = a.scores + size_t(r) * a.scores_stride;
     }
     score_int8<R>(a, queries, scores, all);

@@ -3,7 +3,9 @@
 
 namespace {
 
-struct ByteScale { float scale, inverse; };
+struct ByteScale {
+    float scale, inverse;
+};
 
 // For values whose largest magnitude has these bits. What is no number makes the scale none: the answer fails instead of
 // going wrong.
@@ -16,7 +18,7 @@ inline ByteScale scale_to(int most, int32_t bits) {
 
 // Of `size` floats, a multiple of 16.
 inline ByteScale byte_scale(const float* x, int size) {
-    I bits = splat_int(0);
+    Ints bits = splat_int(0);
     for (int i = 0; i < size; i += 16) bits = max(bits, magnitude_bits(load(x + i)));
     return scale_to(127, largest(bits));
 }

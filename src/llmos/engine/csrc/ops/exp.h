@@ -3,12 +3,12 @@
 
 namespace {
 
-inline F exp(F x) {
+inline Floats exp(Floats x) {
     x = max(splat(-103.0f), min(splat(88.3762626647950f), x));  // in this order what is not a number stays so
-    const F n = round(x * splat(1.44269504088896341f));
-    F r = fma(n, splat(-0.693359375f), x);
+    const Floats n = round(x * splat(1.44269504088896341f));
+    Floats r = fma(n, splat(-0.693359375f), x);
     r = fma(n, splat(2.12194440e-4f), r);
-    F p = splat(1.9875691500e-4f);
+    Floats p = splat(1.9875691500e-4f);
     p = fma(p, r, splat(1.3981999507e-3f));
     p = fma(p, r, splat(8.3334519073e-3f));
     p = fma(p, r, splat(4.1665795894e-2f));
@@ -19,10 +19,10 @@ inline F exp(F x) {
 }
 
 // 2^x for x up to 0, within 3 parts in a million: enough for what is rounded to 7 bits.
-inline F exp2_below_one(F x) {
+inline Floats exp2_below_one(Floats x) {
     x = max(splat(-126.0f), x);  // the same
-    const F n = round(x), f = x - n;
-    F p = splat(9.5701e-3f);
+    const Floats n = round(x), f = x - n;
+    Floats p = splat(9.5701e-3f);
     p = fma(p, f, splat(5.591786e-2f));
     p = fma(p, f, splat(2.4024745e-1f));
     p = fma(p, f, splat(6.9312181e-1f));

@@ -5,8 +5,8 @@
 //     total += m * (scale * sum(q))              only with a minimum
 #pragma once
 
-#include "../kernels.h"
-#include "../matrix.h"
+#include "kernels.h"
+#include "matrix.h"
 
 namespace {
 
@@ -17,15 +17,17 @@ using llmos::Packing;
 
 // The tiles of one span of rows ask, between them, for the weights of the next span: tokens after the first find theirs
 // in the cache, so nothing else would fetch ahead while they compute. Tile `number` of `count` asks for every count-th block.
-struct FetchAhead { int number, count; };
+struct FetchAhead {
+    int number, count;
+};
 
 template <size_t bytes> inline void prefetch(const uint8_t* p) {
-LLMOS_UNROLL
-    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + line, 0, 2);
+    UNROLLED_FOR (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(p + line, 0, 2);
 }
 
 template <Packing P, int R, int T>
-inline void tile(const PackedMatrix& w, const Activations& x, int group, int token, FetchAhead ahead, F (&total)[R][T]) {
+inline void tile(const PackedMatrix& w, const Activations& x, int group, int token, FetchAhead ahead,
+                 Floats (&total)[R][T]) {
     constexpr bool affine = P == Packing::affine_nibbles;
     constexpr int offset = P == Packing::bytes ? 128 - dot_bytes_offset : affine ? 0 : 8;
     constexpr size_t weight_bytes = PackedMatrix::weight_bytes(P), scale_bytes = PackedMatrix::scale_bytes(P);
@@ -50,51 +52,40 @@ inline void tile(const PackedMatrix& w, const Activations& x, int group, int tok
                 prefetch<scale_bytes>(scales[r] + R * w.group_bytes() + b * scale_bytes);
             }
         }
-        I dots[R][T];
-LLMOS_UNROLL
-        for (int t = 0; t < T; ++t) {
-            const I start = splat_int(offset ? -offset * x_sums[t * blocks + b] : 0);
-LLMOS_UNROLL
-            for (int r = 0; r < R; ++r) dots[r][t] = start;
+        Ints dots[R][T];
+        UNROLLED_FOR (int t = 0; t < T; ++t) {
+            const Ints start = splat_int(offset ? -offset * x_sums[t * blocks + b] : 0);
+            UNROLLED_FOR (int r = 0; r < R; ++r) dots[r][t] = start;
         }
         if constexpr (P == Packing::bytes) {
-LLMOS_UNROLL
-            for (int quad = 0; quad < 8; ++quad) {
+            UNROLLED_FOR (int quad = 0; quad < 8; ++quad) {
                 Bytes u[R];
-LLMOS_UNROLL
-                for (int r = 0; r < R; ++r) u[r] = load_bytes(weights[r] + b * weight_bytes + quad * 64);
-LLMOS_UNROLL
-                for (int t = 0; t < T; ++t)
-LLMOS_UNROLL
-                    for (int r = 0; r < R; ++r) dots[r][t] = dot_bytes(dots[r][t], u[r], q[t] + b * 32 + quad * 4);
+                UNROLLED_FOR (int r = 0; r < R; ++r) u[r] = load_bytes(weights[r] + b * weight_bytes + quad * 64);
+                UNROLLED_FOR (int t = 0; t < T; ++t)
+                    UNROLLED_FOR (int r = 0; r < R; ++r)
+                        dots[r][t] = dot_bytes(dots[r][t], u[r], q[t] + b * 32 + quad * 4);
             }
         } else {
-LLMOS_UNROLL
-            for (int quad = 0; quad < 4; ++quad) {
+            UNROLLED_FOR (int quad = 0; quad < 4; ++quad) {
                 Bytes low[R], high[R];
-LLMOS_UNROLL
-                for (int r = 0; r < R; ++r) {
+                UNROLLED_FOR (int r = 0; r < R; ++r) {
                     const Bytes u = load_bytes(weights[r] + b * weight_bytes + quad * 64);
                     low[r] = low_nibbles(u);
                     high[r] = high_nibbles(u);
                 }
-LLMOS_UNROLL
-                for (int t = 0; t < T; ++t)
-LLMOS_UNROLL
-                    for (int r = 0; r < R; ++r) {
+                UNROLLED_FOR (int t = 0; t < T; ++t)
+                    UNROLLED_FOR (int r = 0; r < R; ++r) {
                         dots[r][t] = dot_nibbles(dots[r][t], low[r], q[t] + b * 32 + quad * 4);
                         dots[r][t] = dot_nibbles(dots[r][t], high[r], q[t] + b * 32 + 16 + quad * 4);
                     }
             }
         }
-LLMOS_UNROLL
-        for (int r = 0; r < R; ++r) {
+        UNROLLED_FOR (int r = 0; r < R; ++r) {
             const uint16_t* scale = (const uint16_t*)(scales[r] + b * scale_bytes);
-            const F d = load_half(scale);
-            F m;
+            const Floats d = load_half(scale);
+            Floats m;
             if constexpr (affine) m = load_half(scale + 16);
-LLMOS_UNROLL
-            for (int t = 0; t < T; ++t) {
+            UNROLLED_FOR (int t = 0; t < T; ++t) {
                 total[r][t] = fma(to_float(dots[r][t]), d * splat(x_scales[t * blocks + b]), total[r][t]);
                 if constexpr (affine) total[r][t] = fma(m, splat(x_scaled_sums[t * blocks + b]), total[r][t]);
             }
@@ -103,32 +94,28 @@ LLMOS_UNROLL
 }
 
 template <int R, int T>
-inline void float_tile(const PackedMatrix& w, const Activations& x, int group, int token, F (&total)[R][T]) {
+inline void float_tile(const PackedMatrix& w, const Activations& x, int group, int token, Floats (&total)[R][T]) {
     const float* weights[R];
     const float* values[T];
     for (int r = 0; r < R; ++r) weights[r] = (const float*)w.group(group + r);
     for (int t = 0; t < T; ++t) values[t] = x.values + size_t(token + t) * x.columns;
     for (int c = 0; c < w.columns(); ++c)
         for (int r = 0; r < R; ++r) {
-            const F column = load(weights[r] + size_t(c) * 16);
+            const Floats column = load(weights[r] + size_t(c) * 16);
             for (int t = 0; t < T; ++t) total[r][t] = fma(column, splat(values[t][c]), total[r][t]);
         }
 }
 
 template <Packing P, int R, int T> void compute(const MatmulArgs& a, int group, int token, FetchAhead ahead) {
-    F total[R][T];
-LLMOS_UNROLL
-    for (int r = 0; r < R; ++r)
-LLMOS_UNROLL
-        for (int t = 0; t < T; ++t) total[r][t] = zero();
+    Floats total[R][T];
+    UNROLLED_FOR (int r = 0; r < R; ++r)
+        UNROLLED_FOR (int t = 0; t < T; ++t) total[r][t] = zero();
     if constexpr (P == Packing::floats) float_tile<R, T>(*a.weights, *a.x, group, token, total);
     else tile<P, R, T>(*a.weights, *a.x, group, token, ahead, total);
-LLMOS_UNROLL
-    for (int r = 0; r < R; ++r)
-LLMOS_UNROLL
-        for (int t = 0; t < T; ++t) {
+    UNROLLED_FOR (int r = 0; r < R; ++r)
+        UNROLLED_FOR (int t = 0; t < T; ++t) {
             float* out = a.out + size_t(token - a.first_token + t) * a.out_stride + (group - a.first_group + r) * 16;
-            F value = total[r][t];
+            Floats value = total[r][t];
             if (a.bias) value = value + load(a.bias + (group + r) * 16);
             if (a.accumulate) value = value + load(out);
             store(out, value);

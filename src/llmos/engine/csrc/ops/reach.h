@@ -3,8 +3,8 @@
 
 #include <limits>
 
-#include "../kernels.h"
-#include "softcap.h"
+#include "kernels.h"
+#include "ops/softcap.h"
 
 namespace {
 
@@ -21,7 +21,7 @@ struct Reach {
     bool holds(int b) const { return first <= b * 16 && b * 16 + 15 <= last; }
 
     // The lanes of block b that are in reach stay, the rest become `other`.
-    F keep(F a, int b, float other) const {
+    Floats keep(Floats a, int b, float other) const {
         if (holds(b)) return a;
         const int begin = first - b * 16, end = last + 1 - b * 16;
         return keep_lanes(a, begin < 0 ? 0 : begin > 16 ? 16 : begin, end < 0 ? 0 : end > 16 ? 16 : end, other);
@@ -45,9 +45,9 @@ inline void cap_scores(float* scores, Reach reach, float cap) {
 // Makes the scores out of reach minus infinity; returns the highest of the others.
 inline float hide_out_of_reach(float* scores, Reach reach) {
     constexpr float nothing = -std::numeric_limits<float>::infinity();
-    F highest = splat(nothing);
+    Floats highest = splat(nothing);
     for (int b = reach.first_block(); b < reach.last_block(); ++b) {
-        F s = load(scores + b * 16);
+        Floats s = load(scores + b * 16);
         if (!reach.holds(b)) {
             s = reach.keep(s, b, nothing);
             store(scores + b * 16, s);

@@ -4,7 +4,7 @@
 namespace {
 
 void add_scaled(const float* x, int size, float multiplier, float* to) {
-    const F factor = splat(multiplier);
+    const Floats factor = splat(multiplier);
     for (int i = 0; i < size; i += 16) store(to + i, fma(load(x + i), factor, load(to + i)));
 }
 

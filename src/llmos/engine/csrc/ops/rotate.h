@@ -3,11 +3,12 @@
 
 namespace {
 
-void rotate(const float* head, const float* cosine, const float* sine, int half_dim, int head_dim, float scale, float* out) {
-    const F factor = splat(scale);
+void rotate(const float* head, const float* cosine, const float* sine, int half_dim, int head_dim, float scale,
+            float* out) {
+    const Floats factor = splat(scale);
     int i = 0;
     for (; i + 16 <= half_dim; i += 16) {
-        const F a = load(head + i), b = load(head + half_dim + i), c = load(cosine + i), s = load(sine + i);
+        const Floats a = load(head + i), b = load(head + half_dim + i), c = load(cosine + i), s = load(sine + i);
         store(out + i, (a * c - b * s) * factor);
         store(out + half_dim + i, (b * c + a * s) * factor);
     }

@@ -4,18 +4,18 @@
 #include <limits>
 #include <vector>
 
-#include "exp.h"
+#include "ops/exp.h"
 
 namespace {
 
 double exp_all(const float* x, int size, float highest, float inverse_temperature, float* out) {
-    const F shift = splat(highest), scale = splat(inverse_temperature);
+    const Floats shift = splat(highest), scale = splat(inverse_temperature);
     double total = 0;
     int i = 0;
     for (; i + 256 <= size; i += 256) {  // floats within a stretch, doubles across: exact enough for any vocabulary
-        F part = zero();
+        Floats part = zero();
         for (int j = 0; j < 256; j += 16) {
-            const F e = exp((load(x + i + j) - shift) * scale);
+            const Floats e = exp((load(x + i + j) - shift) * scale);
             store(out + i + j, e);
             part = part + e;
         }
@@ -37,7 +37,7 @@ double exp_all(const float* x, int size, float highest, float inverse_temperatur
 void find_above(const float* x, int size, float bound, std::vector<int32_t>& out) {
     int i = 0;
     for (; i + 64 <= size; i += 64) {
-        const F four = max(max(load(x + i), load(x + i + 16)), max(load(x + i + 32), load(x + i + 48)));
+        const Floats four = max(max(load(x + i), load(x + i + 16)), max(load(x + i + 32), load(x + i + 48)));
         if (!(largest(four) > bound)) continue;
         for (int j = i; j < i + 64; ++j)
             if (x[j] > bound) out.push_back(j);
@@ -47,12 +47,13 @@ void find_above(const float* x, int size, float bound, std::vector<int32_t>& out
 }
 
 void note_largest(const float* x, int size, int first_token, llmos::Largest& largest) {
-    F best = load(largest.value), check = load(largest.not_finite);
-    I group = load_int(largest.group);
+    Floats best = load(largest.value), check = load(largest.not_finite);
+    Ints group = load_int(largest.group);
     for (int i = 0; i < size; i += 16) {
-        const F v = size - i < 16 ? keep_lanes(load(x + i), 0, size - i, -std::numeric_limits<float>::max()) : load(x + i);
+        const Floats v =
+            size - i < 16 ? keep_lanes(load(x + i), 0, size - i, -std::numeric_limits<float>::max()) : load(x + i);
         check = fma(v, zero(), check);
-        const I here = splat_int((first_token + i) / 16);
+        const Ints here = splat_int((first_token + i) / 16);
         group = choose_larger(v, here, best, group);
         best = max(v, best);
     }
@@ -70,10 +71,10 @@ void find_largest(const float* x, int size, float& value, int32_t& index) {
     bool is_suspect = false;
     for (int begin = 0; begin < size; begin += stretch) {
         const int end = begin + stretch < size ? begin + stretch : size;
-        F best = splat(-infinity), check = zero();
+        Floats best = splat(-infinity), check = zero();
         int i = begin;
         for (; i + 16 <= end; i += 16) {
-            const F v = load(x + i);
+            const Floats v = load(x + i);
             best = max(best, v);
             check = fma(v, zero(), check);  // stays zero unless something is no number, or infinite
         }

@@ -6,60 +6,70 @@
 #include <cstdint>
 
 // Loops over what lives in registers.
-#define LLMOS_UNROLL _Pragma("GCC unroll 16")
+#define UNROLLED_FOR(...) _Pragma("GCC unroll 16") for (__VA_ARGS__)
 
 namespace {
 
-struct F { __m256 a, b; };
-struct I { __m256i a, b; };
-struct Bytes { __m256i a, b; };
+struct Floats {
+    __m256 a, b;
+};
+struct Ints {
+    __m256i a, b;
+};
+struct Bytes {
+    __m256i a, b;
+};
 
-inline F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
-inline F splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
-inline F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
-inline void store(float* p, F x) {
+inline Floats zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+inline Floats splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline Floats load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline void store(float* p, Floats x) {
     _mm256_storeu_ps(p, x.a);
     _mm256_storeu_ps(p + 8, x.b);
 }
-inline F load_half(const uint16_t* p) {
-    return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};
+inline Floats load_half(const uint16_t* p) {
+    return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)),
+            _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};
 }
-inline void store_half(uint16_t* p, F x) {
+inline void store_half(uint16_t* p, Floats x) {
     _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     _mm_storeu_si128((__m128i*)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
-inline F operator+(F x, F y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
-inline F operator-(F x, F y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
-inline F operator*(F x, F y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
-inline F operator/(F x, F y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
-inline F fma(F x, F y, F z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
-inline F max(F x, F y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
-inline F min(F x, F y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
-inline F round(F x) {
+inline Floats operator+(Floats x, Floats y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+inline Floats operator-(Floats x, Floats y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+inline Floats operator*(Floats x, Floats y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+inline Floats operator/(Floats x, Floats y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+inline Floats fma(Floats x, Floats y, Floats z) {
+    return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+inline Floats max(Floats x, Floats y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+inline Floats min(Floats x, Floats y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+inline Floats round(Floats x) {
     return {_mm256_round_ps(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
             _mm256_round_ps(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
-inline float sum(F x) {
+inline float sum(Floats x) {
     const __m256 eight = _mm256_add_ps(x.a, x.b);
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
-inline float largest(F x) {
+inline float largest(Floats x) {
     const __m256 eight = _mm256_max_ps(x.a, x.b);
     const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 inline __m256 scale_half(__m256 x, __m256 n) {  // two steps, so that results down to the smallest subnormal are right
-    const __m256i whole = _mm256_cvtps_epi32(n), first = _mm256_srai_epi32(whole, 1), second = _mm256_sub_epi32(whole, first);
+    const __m256i whole = _mm256_cvtps_epi32(n), first = _mm256_srai_epi32(whole, 1),
+                  second = _mm256_sub_epi32(whole, first);
     const __m256i bias = _mm256_set1_epi32(127);
     const __m256 f = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(first, bias), 23));
     const __m256 s = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(second, bias), 23));
     return _mm256_mul_ps(_mm256_mul_ps(x, f), s);
 }
-inline F scale_by_power_of_two(F x, F n) { return {scale_half(x.a, n.a), scale_half(x.b, n.b)}; }
-inline F keep_lanes(F x, int begin, int end, float other) {
+inline Floats scale_by_power_of_two(Floats x, Floats n) { return {scale_half(x.a, n.a), scale_half(x.b, n.b)}; }
+inline Floats keep_lanes(Floats x, int begin, int end, float other) {
     const __m256i low = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), high = _mm256_add_epi32(low, _mm256_set1_epi32(8));
     const __m256i before = _mm256_set1_epi32(begin - 1), after = _mm256_set1_epi32(end);
     const auto keep = [&](__m256i lane, __m256 v) {
@@ -68,37 +78,39 @@ inline F keep_lanes(F x, int begin, int end, float other) {
     };
     return {keep(low, x.a), keep(high, x.b)};
 }
-inline I to_int(F x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
-inline I operator+(I x, I y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
-inline I max(I x, I y) { return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)}; }
-inline int32_t largest(I x) {
+inline Ints to_int(Floats x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
+inline Ints operator+(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+inline Ints max(Ints x, Ints y) { return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)}; }
+inline int32_t largest(Ints x) {
     const __m256i eight = _mm256_max_epi32(x.a, x.b);
     const __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
     const __m128i two = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
     return _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
 }
-inline I magnitude_bits(F x) {
+inline Ints magnitude_bits(Floats x) {
     const __m256i rest = _mm256_set1_epi32(0x7fffffff);
     return {_mm256_and_si256(_mm256_castps_si256(x.a), rest), _mm256_and_si256(_mm256_castps_si256(x.b), rest)};
 }
-inline int32_t sum(I x) {
+inline int32_t sum(Ints x) {
     const __m256i eight = _mm256_add_epi32(x.a, x.b);
     const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
     const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
 }
-inline void store_int8(int8_t* p, I x) {
+inline void store_int8(int8_t* p, Ints x) {
     const __m256i in_order = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
     const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(in_order), _mm256_extracti128_si256(in_order, 1));
     _mm_storeu_si128((__m128i*)p, bytes);
 }
-inline I splat_int(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
-inline I load_int(const int32_t* p) { return {_mm256_loadu_si256((const __m256i*)p), _mm256_loadu_si256((const __m256i*)(p + 8))}; }
-inline void store_int(int32_t* p, I x) {
+inline Ints splat_int(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+inline Ints load_int(const int32_t* p) {
+    return {_mm256_loadu_si256((const __m256i*)p), _mm256_loadu_si256((const __m256i*)(p + 8))};
+}
+inline void store_int(int32_t* p, Ints x) {
     _mm256_storeu_si256((__m256i*)p, x.a);
     _mm256_storeu_si256((__m256i*)(p + 8), x.b);
 }
-inline I choose_larger(F x, I of_x, F y, I of_y) {
+inline Ints choose_larger(Floats x, Ints of_x, Floats y, Ints of_y) {
     const auto choose = [](__m256 x, __m256i of_x, __m256 y, __m256i of_y) {
         const __m256 larger = _mm256_cmp_ps(x, y, _CMP_GT_OQ), equal = _mm256_cmp_ps(x, y, _CMP_EQ_OQ);
         const __m256 lower = _mm256_castsi256_ps(_mm256_cmpgt_epi32(of_y, of_x));
@@ -106,9 +118,11 @@ inline I choose_larger(F x, I of_x, F y, I of_y) {
     };
     return {choose(x.a, of_x.a, y.a, of_y.a), choose(x.b, of_x.b, y.b, of_y.b)};
 }
-inline F to_float(I x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+inline Floats to_float(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 
-inline Bytes load_bytes(const uint8_t* p) { return {_mm256_load_si256((const __m256i*)p), _mm256_load_si256((const __m256i*)(p + 32))}; }
+inline Bytes load_bytes(const uint8_t* p) {
+    return {_mm256_load_si256((const __m256i*)p), _mm256_load_si256((const __m256i*)(p + 32))};
+}
 inline Bytes low_nibbles(Bytes x) {
     const __m256i mask = _mm256_set1_epi8(15);
     return {_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};
@@ -127,20 +141,20 @@ inline __m256i splat_four(const int8_t* four) {
     __builtin_memcpy(&x, four, 4);
     return _mm256_set1_epi32(x);
 }
-inline I dot_nibbles(I sum, Bytes w, const int8_t* four) {
+inline Ints dot_nibbles(Ints sum, Bytes w, const int8_t* four) {
     const __m256i x = splat_four(four);
     return {add_products(sum.a, w.a, x), add_products(sum.b, w.b, x)};
 }
 // maddubs adds two products in 16 bits, which a byte above 127 would overflow: use |w - 128| and give its sign to x.
 constexpr int dot_bytes_offset = 128;
-inline I dot_bytes(I sum, Bytes w, const int8_t* four) {
+inline Ints dot_bytes(Ints sum, Bytes w, const int8_t* four) {
     const __m256i x = splat_four(four), flip = _mm256_set1_epi8(-128);
     const __m256i a = _mm256_xor_si256(w.a, flip), b = _mm256_xor_si256(w.b, flip);
     return {add_products(sum.a, _mm256_abs_epi8(a), _mm256_sign_epi8(x, a)),
             add_products(sum.b, _mm256_abs_epi8(b), _mm256_sign_epi8(x, b))};
 }
 
-inline I dot_signed(I sum, Bytes values, const uint8_t* four) {
+inline Ints dot_signed(Ints sum, Bytes values, const uint8_t* four) {
     const __m256i x = splat_four((const int8_t*)four);
     return {add_products(sum.a, x, values.a), add_products(sum.b, x, values.b)};
 }

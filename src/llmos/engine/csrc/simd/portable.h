@@ -1,107 +1,149 @@
 // Sixteen lanes in plain C++, for any CPU: the definition of what the instruction sets' own versions compute.
 //
-//   F      sixteen floats          I   sixteen 32-bit integers
+//   Floats      sixteen floats          Ints   sixteen 32-bit integers
 //   Bytes  sixteen rows of four unsigned bytes
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 
-#include "../half.h"
+#include "half.h"
 
 // Loops over what lives in registers elsewhere: here they stay loops, or compiling would take a minute.
-#define LLMOS_UNROLL
+#define UNROLLED_FOR(...) for (__VA_ARGS__)
 
 namespace {
 
-struct F { float v[16]; };
-struct I { int32_t v[16]; };
-struct Bytes { uint8_t v[64]; };
+struct Floats {
+    float v[16];
+};
+struct Ints {
+    int32_t v[16];
+};
+struct Bytes {
+    uint8_t v[64];
+};
 
-template <class Lane> inline F make(Lane lane) {
-    F out;
+template <class Lane> inline Floats make(Lane lane) {
+    Floats out;
     for (int i = 0; i < 16; ++i) out.v[i] = lane(i);
     return out;
 }
 
-inline F splat(float x) { return make([&](int) { return x; }); }
-inline F zero() { return splat(0); }
-inline F load(const float* p) { return make([&](int i) { return p[i]; }); }
-inline void store(float* p, F a) {
+inline Floats splat(float x) {
+    return make([&](int) { return x; });
+}
+inline Floats zero() { return splat(0); }
+inline Floats load(const float* p) {
+    return make([&](int i) { return p[i]; });
+}
+inline void store(float* p, Floats a) {
     for (int i = 0; i < 16; ++i) p[i] = a.v[i];
 }
-inline F load_half(const uint16_t* p) { return make([&](int i) { return llmos::float_from_half(p[i]); }); }
-inline void store_half(uint16_t* p, F a) {
+inline Floats load_half(const uint16_t* p) {
+    return make([&](int i) { return llmos::float_from_half(p[i]); });
+}
+inline void store_half(uint16_t* p, Floats a) {
     for (int i = 0; i < 16; ++i) p[i] = llmos::half_from_float(a.v[i]);
 }
-inline F operator+(F a, F b) { return make([&](int i) { return a.v[i] + b.v[i]; }); }
-inline F operator-(F a, F b) { return make([&](int i) { return a.v[i] - b.v[i]; }); }
-inline F operator*(F a, F b) { return make([&](int i) { return a.v[i] * b.v[i]; }); }
-inline F operator/(F a, F b) { return make([&](int i) { return a.v[i] / b.v[i]; }); }
-inline F fma(F a, F b, F c) { return make([&](int i) { return a.v[i] * b.v[i] + c.v[i]; }); }
+inline Floats operator+(Floats a, Floats b) {
+    return make([&](int i) { return a.v[i] + b.v[i]; });
+}
+inline Floats operator-(Floats a, Floats b) {
+    return make([&](int i) { return a.v[i] - b.v[i]; });
+}
+inline Floats operator*(Floats a, Floats b) {
+    return make([&](int i) { return a.v[i] * b.v[i]; });
+}
+inline Floats operator/(Floats a, Floats b) {
+    return make([&](int i) { return a.v[i] / b.v[i]; });
+}
+inline Floats fma(Floats a, Floats b, Floats c) {
+    return make([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+}
 // Where one of the two is not a number: the second.
-inline F max(F a, F b) { return make([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
-inline F min(F a, F b) { return make([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
-inline F round(F a) { return make([&](int i) { return std::nearbyint(a.v[i]); }); }  // ties to even
-inline float sum(F a) {
+inline Floats max(Floats a, Floats b) {
+    return make([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline Floats min(Floats a, Floats b) {
+    return make([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline Floats round(Floats a) {
+    return make([&](int i) { return std::nearbyint(a.v[i]); });
+}  // ties to even
+inline float sum(Floats a) {
     for (int n = 8; n; n /= 2)
         for (int i = 0; i < n; ++i) a.v[i] += a.v[i + n];
     return a.v[0];
 }
-inline float largest(F a) {
+inline float largest(Floats a) {
     float best = a.v[0];
     for (float x : a.v) best = x > best ? x : best;
     return best;
 }
 // a * 2^n, n a whole number
-inline F scale_by_power_of_two(F a, F n) { return make([&](int i) { return std::ldexp(a.v[i], n.v[i] == n.v[i] ? int(n.v[i]) : 0); }); }
+inline Floats scale_by_power_of_two(Floats a, Floats n) {
+    return make([&](int i) { return std::ldexp(a.v[i], n.v[i] == n.v[i] ? int(n.v[i]) : 0); });
+}
 // Lanes begin to end - 1 stay, the rest become `other`.
-inline F keep_lanes(F a, int begin, int end, float other) {
+inline Floats keep_lanes(Floats a, int begin, int end, float other) {
     return make([&](int i) { return i >= begin && i < end ? a.v[i] : other; });
 }
 
-template <class Lane> inline I make_int(Lane lane) {
-    I out;
+template <class Lane> inline Ints make_int(Lane lane) {
+    Ints out;
     for (int i = 0; i < 16; ++i) out.v[i] = lane(i);
     return out;
 }
 // Rounded to nearest, ties to even; the smallest integer for what is none.
-inline I to_int(F a) {
-    return make_int([&](int i) { return std::fabs(a.v[i]) < 2147483648.0f ? int32_t(std::nearbyint(a.v[i])) : INT32_MIN; });
+inline Ints to_int(Floats a) {
+    return make_int(
+        [&](int i) { return std::fabs(a.v[i]) < 2147483648.0f ? int32_t(std::nearbyint(a.v[i])) : INT32_MIN; });
 }
-inline I operator+(I a, I b) { return make_int([&](int i) { return a.v[i] + b.v[i]; }); }
-inline I max(I a, I b) { return make_int([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
-inline int32_t largest(I a) {
+inline Ints operator+(Ints a, Ints b) {
+    return make_int([&](int i) { return a.v[i] + b.v[i]; });
+}
+inline Ints max(Ints a, Ints b) {
+    return make_int([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline int32_t largest(Ints a) {
     int32_t best = a.v[0];
     for (int32_t x : a.v) best = x > best ? x : best;
     return best;
 }
 // The bits of |a|: they compare like the magnitudes, and what is no number is the largest of all.
-inline I magnitude_bits(F a) {
-    I out;
+inline Ints magnitude_bits(Floats a) {
+    Ints out;
     __builtin_memcpy(out.v, a.v, sizeof(out.v));
     for (int32_t& x : out.v) x &= 0x7fffffff;
     return out;
 }
-inline int32_t sum(I a) {
+inline int32_t sum(Ints a) {
     int32_t total = 0;
     for (int32_t x : a.v) total += x;
     return total;
 }
 // Lanes within -128 to 127.
-inline void store_int8(int8_t* p, I a) {
+inline void store_int8(int8_t* p, Ints a) {
     for (int i = 0; i < 16; ++i) p[i] = int8_t(a.v[i]);
 }
-inline I splat_int(int32_t x) { return make_int([&](int) { return x; }); }
-inline I load_int(const int32_t* p) { return make_int([&](int i) { return p[i]; }); }
-inline void store_int(int32_t* p, I a) {
+inline Ints splat_int(int32_t x) {
+    return make_int([&](int) { return x; });
+}
+inline Ints load_int(const int32_t* p) {
+    return make_int([&](int i) { return p[i]; });
+}
+inline void store_int(int32_t* p, Ints a) {
     for (int i = 0; i < 16; ++i) p[i] = a.v[i];
 }
 // The number that goes with the larger value; of two that are equal the smaller number.
-inline I choose_larger(F a, I of_a, F b, I of_b) {
-    return make_int([&](int i) { return a.v[i] > b.v[i] || (a.v[i] == b.v[i] && of_a.v[i] < of_b.v[i]) ? of_a.v[i] : of_b.v[i]; });
+inline Ints choose_larger(Floats a, Ints of_a, Floats b, Ints of_b) {
+    return make_int(
+        [&](int i) { return a.v[i] > b.v[i] || (a.v[i] == b.v[i] && of_a.v[i] < of_b.v[i]) ? of_a.v[i] : of_b.v[i]; });
 }
-inline F to_float(I a) { return make([&](int i) { return float(a.v[i]); }); }
+inline Floats to_float(Ints a) {
+    return make([&](int i) { return float(a.v[i]); });
+}
 
 inline Bytes load_bytes(const uint8_t* p) {
     Bytes out;
@@ -119,14 +161,14 @@ inline Bytes high_nibbles(Bytes a) {
 
 // sum[row] += weights[row][0..3] . four[0..3]; dot_nibbles only for weights up to 15.
 constexpr int dot_bytes_offset = 0;  // what dot_bytes subtracts from every weight by itself
-inline I dot_nibbles(I sum, Bytes weights, const int8_t* four) {
+inline Ints dot_nibbles(Ints sum, Bytes weights, const int8_t* four) {
     for (int row = 0; row < 16; ++row)
         for (int k = 0; k < 4; ++k) sum.v[row] += int32_t(weights.v[4 * row + k]) * four[k];
     return sum;
 }
-inline I dot_bytes(I sum, Bytes weights, const int8_t* four) { return dot_nibbles(sum, weights, four); }
+inline Ints dot_bytes(Ints sum, Bytes weights, const int8_t* four) { return dot_nibbles(sum, weights, four); }
 // sum[row] += values[row][0..3] . four[0..3], the values signed, the four up to 127.
-inline I dot_signed(I sum, Bytes values, const uint8_t* four) {
+inline Ints dot_signed(Ints sum, Bytes values, const uint8_t* four) {
     for (int row = 0; row < 16; ++row)
         for (int k = 0; k < 4; ++k) sum.v[row] += int32_t(int8_t(values.v[4 * row + k])) * four[k];
     return sum;

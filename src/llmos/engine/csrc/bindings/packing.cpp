@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstring>
 
-#include "bindings.h"
+#include "bindings/named_weights.h"
 
 using namespace nb::literals;
 
@@ -38,22 +38,28 @@ Rows checked_rows(const Piece& piece, const std::shared_ptr<const void>& whole, 
     const Packing packing = lookup(packings_by_name, packing_name);
     const bool is_f32 = dtype == "F32";
     check(columns > 0 && columns <= max_size, "there are no columns, or too many");
-    check(is_f32 ? packing == Packing::bytes || packing == Packing::floats
-          : dtype == "Q8_0" ? packing == Packing::bytes : dtype == "Q4_0" ? packing == Packing::nibbles
-          : dtype == "Q4_1" && packing == Packing::affine_nibbles, "this dtype cannot be packed that way");
+    check(is_f32            ? packing == Packing::bytes || packing == Packing::floats
+          : dtype == "Q8_0" ? packing == Packing::bytes
+          : dtype == "Q4_0" ? packing == Packing::nibbles
+                            : dtype == "Q4_1" && packing == Packing::affine_nibbles,
+          "this dtype cannot be packed that way");
     const size_t block = dtype == "Q8_0" ? 34 : dtype == "Q4_0" ? 18 : 20;
     const size_t row_bytes = is_f32 ? size_t(columns) * 4 : size_t(columns) / block_columns * block;
     check(is_f32 || columns % block_columns == 0, "quantized rows must be whole blocks");
     const size_t num_rows = data.nbytes() / row_bytes;
-    check(num_rows > 0 && num_rows <= size_t(max_size) && data.nbytes() % row_bytes == 0, "the data has another size than the columns say");
+    check(num_rows > 0 && num_rows <= size_t(max_size) && data.nbytes() % row_bytes == 0,
+          "the data has another size than the columns say");
     check(!is_f32 || uintptr_t(data.data()) % alignof(float) == 0, "floats must be aligned");
     const size_t bytes = PackedMatrix::bytes_for(packing, int(num_rows), columns);
-    check(offset % cache_line == 0 && offset <= memory_bytes && bytes <= memory_bytes - offset, "the memory has no room for the rows");
-    return {PackedMatrix(packing, int(num_rows), columns, Buffer(whole, memory + offset, bytes)), dtype, row_bytes, data.data()};
+    check(offset % cache_line == 0 && offset <= memory_bytes && bytes <= memory_bytes - offset,
+          "the memory has no room for the rows");
+    return {PackedMatrix(packing, int(num_rows), columns, Buffer(whole, memory + offset, bytes)), dtype, row_bytes,
+            data.data()};
 }
 
 // A thread takes the next few groups of any matrix, so that a core that is busy otherwise holds nobody up.
-void pack_rows(Pool& pool, const std::vector<Piece>& pieces, nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> memory) {
+void pack_rows(Pool& pool, const std::vector<Piece>& pieces,
+               nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> memory) {
     nb::gil_scoped_release release;
     const std::shared_ptr<const void> whole = std::make_shared<int>(0);  // the caller holds the memory while we fill it
     std::vector<Rows> all;
@@ -85,15 +91,21 @@ nb::ndarray<nb::numpy, uint8_t> make_memory(size_t bytes) {
 }  // namespace
 
 void bind_packing(nb::module_& m) {
-    m.def("memory", &make_memory, "bytes"_a, "Zeros that start on a cache line, on huge pages where the system allows it.");
-    m.def("packed_bytes", [](const std::string& packing, int rows, int columns) {
-              require(rows > 0 && rows <= max_size && columns > 0 && columns <= max_size, "a matrix has between 1 and 134217728 rows and columns");
-              return PackedMatrix::bytes_for(lookup(packings_by_name, packing), rows, columns);
-          }, "packing"_a, "rows"_a, "columns"_a, "Bytes that a matrix takes when it is packed.");
-    m.def("pack_rows", &pack_rows, "pool"_a, "pieces"_a, "memory"_a.noconvert(),
-          "Pack rows as they lie in a file into memory that is zero: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a scale for 32, "
-          "or as floats. A piece is (name, dtype, packing, columns, bytes, offset); it has whole groups of 16 rows, or is the end of "
-          "its matrix.");
+    m.def("memory", &make_memory, "bytes"_a,
+          "Zeros that start on a cache line, on huge pages where the system allows it.");
+    m.def(
+        "packed_bytes",
+        [](const std::string& packing, int rows, int columns) {
+            require(rows > 0 && rows <= max_size && columns > 0 && columns <= max_size,
+                    "a matrix has between 1 and 134217728 rows and columns");
+            return PackedMatrix::bytes_for(lookup(packings_by_name, packing), rows, columns);
+        },
+        "packing"_a, "rows"_a, "columns"_a, "Bytes that a matrix takes when it is packed.");
+    m.def(
+        "pack_rows", &pack_rows, "pool"_a, "pieces"_a, "memory"_a.noconvert(),
+        "Pack rows as they lie in a file into memory that is zero: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a scale for 32, "
+        "or as floats. A piece is (name, dtype, packing, columns, bytes, offset); it has whole groups of 16 rows, or is the end of "
+        "its matrix.");
 }
 
 }  // namespace llmos

@@ -10,7 +10,7 @@
 #include "kernels.h"
 #include "matrix.h"
 #include "pool.h"
-#include "rows.h"
+#include "transformer/activation_rows.h"
 
 namespace llmos {
 
@@ -18,8 +18,21 @@ class Encoder {
   public:
     enum class Weight { q, k, v, o, up, down, embed };
     enum class Vector {
-        q_bias, k_bias, v_bias, o_bias, attn_norm, attn_norm_bias, up_bias, down_bias, mlp_norm, mlp_norm_bias,
-        positions, types, embed_norm, embed_norm_bias, count
+        q_bias,
+        k_bias,
+        v_bias,
+        o_bias,
+        attn_norm,
+        attn_norm_bias,
+        up_bias,
+        down_bias,
+        mlp_norm,
+        mlp_norm_bias,
+        positions,
+        types,
+        embed_norm,
+        embed_norm_bias,
+        count
     };
     enum class Pooling { mean, first };
 
@@ -95,13 +108,14 @@ class Encoder {
     // What a step works on. Grown before the step begins, never within.
     int token_capacity_ = 0, block_capacity_ = 0, score_capacity_ = 0;
     Buffer x_, q_, k_, v_;
-    Buffer kept_;         // keys and values of the layer at hand: [heads][blocks]
-    ActivationRows remainders_;     // what the bytes of the hidden columns leave of their values, where a text is short
-    ActivationRows shared_, inner_; // inputs of the products: of the hidden or attention columns, of the intermediate ones
+    Buffer kept_;                // keys and values of the layer at hand: [heads][blocks]
+    ActivationRows remainders_;  // what the bytes of the hidden columns leave of their values, where a text is short
+    ActivationRows shared_,
+        inner_;  // inputs of the products: of the hidden or attention columns, of the intermediate ones
     std::vector<Scratch> own_;
     std::vector<int> token_sequence_, first_block_;
     std::vector<std::array<int, 2>> short_runs_;  // tokens [begin, end) of short texts, ascending
-    std::vector<int32_t> block_table_;  // a sequence's blocks lie one behind another
+    std::vector<int32_t> block_table_;            // a sequence's blocks lie one behind another
     std::vector<AttentionUnit> units_;
 };
 

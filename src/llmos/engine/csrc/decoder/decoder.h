@@ -8,13 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "adapter.h"
 #include "buffer.h"
+#include "decoder/adapter.h"
 #include "kernels.h"
 #include "matrix.h"
 #include "pool.h"
-#include "profile.h"
-#include "rows.h"
+#include "transformer/activation_rows.h"
+#include "transformer/profile.h"
 
 namespace llmos {
 
@@ -58,8 +58,26 @@ struct BatchView {
 // The matrices and vectors of a layer; embed, positions, head and final_norm belong to layer -1.
 enum class Weight { q, k, v, o, gate, up, down, router, embed, positions, head };
 enum class Vector {
-    attn_norm, attn_norm_bias, attn_post_norm, attn_post_norm_bias, mlp_norm, mlp_norm_bias, mlp_post_norm, mlp_post_norm_bias, q_bias, k_bias, v_bias, o_bias, gate_bias, up_bias, down_bias,
-    q_norm, k_norm, final_norm, final_norm_bias, count
+    attn_norm,
+    attn_norm_bias,
+    attn_post_norm,
+    attn_post_norm_bias,
+    mlp_norm,
+    mlp_norm_bias,
+    mlp_post_norm,
+    mlp_post_norm_bias,
+    q_bias,
+    k_bias,
+    v_bias,
+    o_bias,
+    gate_bias,
+    up_bias,
+    down_bias,
+    q_norm,
+    k_norm,
+    final_norm,
+    final_norm_bias,
+    count
 };
 
 class Decoder {
@@ -97,7 +115,9 @@ class Decoder {
     static size_t block_bytes(const Spec& spec, CacheType cache_type);
 
   private:
-    struct FeedForward { PackedMatrix gate, up, down; };
+    struct FeedForward {
+        PackedMatrix gate, up, down;
+    };
     struct Layer {
         PackedMatrix q, k, v, o, router;
         FeedForward feed_forward;
@@ -125,7 +145,9 @@ class Decoder {
         int out_stride;
     };
     // What reads a row of activations: products of bytes, of floats, or both.
-    struct Readers { bool bytes, floats; };
+    struct Readers {
+        bool bytes, floats;
+    };
     // What one thread works on.
     struct Scratch {
         ActivationRows rows;             // few_tokens of them
@@ -140,7 +162,9 @@ class Decoder {
     class Pass;
 
     int qk_norm_size(int heads) const;
-    size_t rotations_stride() const { return spec_.inverse_frequencies.size() * size_t(spec_.num_pairs()) * 2; }  // of a token
+    size_t rotations_stride() const {
+        return spec_.inverse_frequencies.size() * size_t(spec_.num_pairs()) * 2;
+    }  // of a token
     void reserve(const BatchView& batch);
     int widest_inner() const { return std::max(intermediate_, expert_); }
     int inner_rows(int tokens) const { return tokens * std::max(1, spec_.experts_per_token); }
@@ -161,20 +185,22 @@ class Decoder {
     Layer outer_;
     PackedMatrix embed_, positions_, head_;
     Buffer cache_;
-    size_t block_stride_;  // bytes of a block: all its layers and key/value heads together, so that few streams touch few pages
+    size_t
+        block_stride_;  // bytes of a block: all its layers and key/value heads together, so that few streams touch few pages
 
     // What a step works on. Grown before the step begins, never within.
     int token_capacity_ = 0, logit_capacity_ = 0, score_capacity_ = 0;
     Buffer x_, q_, k_, v_, rotations_;
     // With experts, a row is in as many slots as it takes experts.
-    ActivationRows slots_;                  // inputs of the experts, in the order of the slots
-    Buffer router_logits_, given_;          // [tokens][experts, padded], [slots][hidden_]
-    std::vector<Choice> choices_;           // [tokens][experts_per_token], ascending by expert
+    ActivationRows slots_;          // inputs of the experts, in the order of the slots
+    Buffer router_logits_, given_;  // [tokens][experts, padded], [slots][hidden_]
+    std::vector<Choice> choices_;   // [tokens][experts_per_token], ascending by expert
     std::vector<int> slot_token_, choice_slot_, expert_starts_;
     std::vector<ExpertUnit> expert_units_;
-    Buffer branch_;  // what a part of a layer gives, on its way to x_
+    Buffer branch_;                                                // what a part of a layer gives, on its way to x_
     std::shared_ptr<Buffer> logits_ = std::make_shared<Buffer>();  // outlives its capacity while a caller holds it
-    ActivationRows shared_, inner_;  // inputs of the products: of the hidden or attention columns, of the intermediate ones
+    ActivationRows shared_,
+        inner_;  // inputs of the products: of the hidden or attention columns, of the intermediate ones
     std::vector<Scratch> own_;
     std::vector<int> token_sequence_, token_position_;
     std::vector<std::unique_ptr<const Adapter>> adapters_;

@@ -47,7 +47,8 @@ inline const std::map<std::string, ActivationKind> activations_by_name = {
 inline int size_field(nb::handle fields, const char* name, int low = 1) {
     int value;
     if (!nb::try_cast(fields.attr(name), value) || value < low || value > max_size)
-        throw std::invalid_argument(std::string(name) + " must be between " + std::to_string(low) + " and " + std::to_string(max_size));
+        throw std::invalid_argument(std::string(name) + " must be between " + std::to_string(low) + " and " +
+                                    std::to_string(max_size));
     return value;
 }
 
@@ -57,12 +58,16 @@ inline std::string place_name(int layer, const std::string& name, int number = -
     return at;
 }
 
-inline void check_layer(int layer, int num_layers) { require(layer >= -1 && layer < num_layers, "there is no such layer"); }
+inline void check_layer(int layer, int num_layers) {
+    require(layer >= -1 && layer < num_layers, "there is no such layer");
+}
 
 using FileBytes = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
 
-inline const std::map<std::string, Packing> packings_by_name = {
-    {"bytes", Packing::bytes}, {"nibbles", Packing::nibbles}, {"affine_nibbles", Packing::affine_nibbles}, {"floats", Packing::floats}};
+inline const std::map<std::string, Packing> packings_by_name = {{"bytes", Packing::bytes},
+                                                                {"nibbles", Packing::nibbles},
+                                                                {"affine_nibbles", Packing::affine_nibbles},
+                                                                {"floats", Packing::floats}};
 
 // Layer, name, number (of an expert, -1 for what is none), packing, rows, columns, where it begins in the memory.
 using Placement = std::tuple<int, std::string, int, std::string, int, int, size_t>;
@@ -70,7 +75,8 @@ using Placement = std::tuple<int, std::string, int, std::string, int, int, size_
 // The weights of a Decoder or an Encoder, by the names that Python has for them. Layer -1 is what lies outside of the layers.
 template <class Model, class Weight, class Vector> class NamedWeights {
   public:
-    NamedWeights(Model& model, const std::map<std::string, Weight>& matrices, const std::map<std::string, Vector>& vectors)
+    NamedWeights(Model& model, const std::map<std::string, Weight>& matrices,
+                 const std::map<std::string, Vector>& vectors)
         : model_(model), matrices_(matrices), vectors_(vectors) {}
 
     // Takes the matrices out of memory in which they lie packed, or are about to be.
@@ -83,13 +89,16 @@ template <class Model, class Weight, class Vector> class NamedWeights {
             const std::string at = place_name(layer, name, number);
             if (!wanted.rows) throw std::invalid_argument("The spec has no " + at + ".");
             if (rows != wanted.rows || columns != wanted.columns)
-                throw std::invalid_argument(at + " is " + std::to_string(rows) + " x " + std::to_string(columns) + "; the spec asks for " +
-                                            std::to_string(wanted.rows) + " x " + std::to_string(wanted.columns) + ".");
+                throw std::invalid_argument(at + " is " + std::to_string(rows) + " x " + std::to_string(columns) +
+                                            "; the spec asks for " + std::to_string(wanted.rows) + " x " +
+                                            std::to_string(wanted.columns) + ".");
             const Packing packing = lookup(packings_by_name, packing_name);
             const size_t bytes = PackedMatrix::bytes_for(packing, rows, columns);
-            if (offset % cache_line || offset > memory.size() || bytes > memory.size() - offset || uintptr_t(memory.data()) % cache_line)
+            if (offset % cache_line || offset > memory.size() || bytes > memory.size() - offset ||
+                uintptr_t(memory.data()) % cache_line)
                 throw std::invalid_argument(at + " lies outside the memory, or across its cache lines.");
-            model_.matrix(layer, which, number) = PackedMatrix(packing, rows, columns, Buffer(whole, memory.data() + offset, bytes));
+            model_.matrix(layer, which, number) =
+                PackedMatrix(packing, rows, columns, Buffer(whole, memory.data() + offset, bytes));
         }
         is_complete_ = false;
     }
@@ -100,14 +109,16 @@ template <class Model, class Weight, class Vector> class NamedWeights {
         const int wanted = model_.size(layer, lookup(vectors_, name));
         if (!wanted) throw std::invalid_argument("The spec has no " + place_name(layer, name) + ".");
         if (data.size() != size_t(wanted))
-            throw std::invalid_argument(place_name(layer, name) + " has " + std::to_string(data.size()) + " values; the spec asks for " +
-                                        std::to_string(wanted) + ".");
+            throw std::invalid_argument(place_name(layer, name) + " has " + std::to_string(data.size()) +
+                                        " values; the spec asks for " + std::to_string(wanted) + ".");
         Buffer buffer(size_t(round_up(wanted, block_columns)) * sizeof(float));
         std::copy_n(data.data(), wanted, buffer.as<float>());
         return buffer;
     }
 
-    void set_vector(int layer, const std::string& name, Buffer buffer) { model_.vector(layer, lookup(vectors_, name)) = std::move(buffer); }
+    void set_vector(int layer, const std::string& name, Buffer buffer) {
+        model_.vector(layer, lookup(vectors_, name)) = std::move(buffer);
+    }
 
     // A step reads all that the spec asks for, without looking whether it is there.
     void require_complete() {
@@ -118,7 +129,8 @@ template <class Model, class Weight, class Vector> class NamedWeights {
         for (int layer = -1; layer < model_.spec().num_layers; ++layer) {
             for (const auto& [name, which] : matrices_)
                 for (int number = -1; number < model_.num_experts(); ++number)
-                    check(!model_.shape(layer, which, number).rows || model_.matrix(layer, which, number).rows(), layer, name, number);
+                    check(!model_.shape(layer, which, number).rows || model_.matrix(layer, which, number).rows(), layer,
+                          name, number);
             for (const auto& [name, which] : vectors_)
                 check(!model_.size(layer, which) || model_.vector(layer, which).bytes(), layer, name);
         }

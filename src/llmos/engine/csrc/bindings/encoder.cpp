@@ -2,8 +2,8 @@
 
 #include <mutex>
 
-#include "bindings.h"
-#include "encoder.h"
+#include "bindings/named_weights.h"
+#include "encoder/encoder.h"
 
 using namespace nb::literals;
 
@@ -14,15 +14,17 @@ using Weight = Encoder::Weight;
 using Vector = Encoder::Vector;
 
 const std::map<std::string, Weight> weights_by_name = {
-    {"q", Weight::q}, {"k", Weight::k}, {"v", Weight::v}, {"o", Weight::o}, {"up", Weight::up}, {"down", Weight::down},
-    {"embed", Weight::embed}};
+    {"q", Weight::q},   {"k", Weight::k},       {"v", Weight::v},        {"o", Weight::o},
+    {"up", Weight::up}, {"down", Weight::down}, {"embed", Weight::embed}};
 
 const std::map<std::string, Vector> vectors_by_name = {
-    {"q_bias", Vector::q_bias}, {"k_bias", Vector::k_bias}, {"v_bias", Vector::v_bias}, {"o_bias", Vector::o_bias},
-    {"attn_norm", Vector::attn_norm}, {"attn_norm_bias", Vector::attn_norm_bias}, {"up_bias", Vector::up_bias},
-    {"down_bias", Vector::down_bias}, {"mlp_norm", Vector::mlp_norm}, {"mlp_norm_bias", Vector::mlp_norm_bias},
-    {"positions", Vector::positions}, {"types", Vector::types}, {"embed_norm", Vector::embed_norm},
-    {"embed_norm_bias", Vector::embed_norm_bias}};
+    {"q_bias", Vector::q_bias},         {"k_bias", Vector::k_bias},
+    {"v_bias", Vector::v_bias},         {"o_bias", Vector::o_bias},
+    {"attn_norm", Vector::attn_norm},   {"attn_norm_bias", Vector::attn_norm_bias},
+    {"up_bias", Vector::up_bias},       {"down_bias", Vector::down_bias},
+    {"mlp_norm", Vector::mlp_norm},     {"mlp_norm_bias", Vector::mlp_norm_bias},
+    {"positions", Vector::positions},   {"types", Vector::types},
+    {"embed_norm", Vector::embed_norm}, {"embed_norm_bias", Vector::embed_norm_bias}};
 
 Encoder::Spec spec_from(nb::handle fields) {
     const auto number = [&](const char* name, int low = 1) { return size_field(fields, name, low); };
@@ -39,7 +41,8 @@ Encoder::Spec spec_from(nb::handle fields) {
     spec.num_types = number("num_types", 0);
     spec.norm_eps = nb::cast<float>(fields.attr("norm_eps"));
     spec.activation = lookup(activations_by_name, text("activation"));
-    spec.pooling = lookup<Encoder::Pooling>({{"mean", Encoder::Pooling::mean}, {"cls", Encoder::Pooling::first}}, text("pooling"));
+    spec.pooling =
+        lookup<Encoder::Pooling>({{"mean", Encoder::Pooling::mean}, {"cls", Encoder::Pooling::first}}, text("pooling"));
     require(int64_t(spec.num_heads) * spec.head_dim <= max_size, "num_heads * head_dim is too large");
     require(int64_t(spec.num_positions) * spec.hidden_size <= max_size, "num_positions * hidden_size is too large");
     require(int64_t(spec.num_types) * spec.hidden_size <= max_size, "num_types * hidden_size is too large");
@@ -52,7 +55,9 @@ Encoder::Spec spec_from(nb::handle fields) {
 class Runner {
   public:
     Runner(nb::object pool, nb::handle fields, const std::string& isa, bool is_exact)
-        : pool_object_(pool), pool_(nb::cast<Pool&>(pool)), kernels_(find_kernels(isa)),
+        : pool_object_(pool),
+          pool_(nb::cast<Pool&>(pool)),
+          kernels_(find_kernels(isa)),
           encoder_(spec_from(fields), pool_, kernels_, is_exact ? CacheType::float32 : CacheType::int8) {}
 
     void place(Array1<uint8_t> memory, const std::vector<Placement>& placements) {
@@ -71,14 +76,18 @@ class Runner {
     nb::object forward(Array1<int32_t> tokens, Array1<int32_t> starts) {
         weights_.require_complete();
         const Encoder::Spec& spec = encoder_.spec();
-        require(tokens.size() > 0 && tokens.size() <= size_t(max_batch_tokens), "a batch has between 1 and 1048576 tokens");
+        require(tokens.size() > 0 && tokens.size() <= size_t(max_batch_tokens),
+                "a batch has between 1 and 1048576 tokens");
         require(starts.size() > 1 && starts.size() <= tokens.size() + 1, "every sequence must bring a token");
         const int num_tokens = int(tokens.size()), num_sequences = int(starts.size()) - 1;
-        require(starts(0) == 0 && starts(num_sequences) == num_tokens, "starts must run from 0 to the number of tokens");
-        for (int t = 0; t < num_tokens; ++t) require(uint32_t(tokens(t)) < uint32_t(spec.vocab_size), "a token is outside the vocabulary");
+        require(starts(0) == 0 && starts(num_sequences) == num_tokens,
+                "starts must run from 0 to the number of tokens");
+        for (int t = 0; t < num_tokens; ++t)
+            require(uint32_t(tokens(t)) < uint32_t(spec.vocab_size), "a token is outside the vocabulary");
         for (int s = 0; s < num_sequences; ++s) {
             require(starts(s) < starts(s + 1), "every sequence must bring a token");
-            require(int64_t(starts(s + 1)) - starts(s) <= spec.num_positions - spec.first_position, "a sequence has more positions than the model");
+            require(int64_t(starts(s + 1)) - starts(s) <= spec.num_positions - spec.first_position,
+                    "a sequence has more positions than the model");
         }
         const size_t rows = size_t(num_sequences), columns = size_t(spec.hidden_size);
         float* out = new float[rows * columns];

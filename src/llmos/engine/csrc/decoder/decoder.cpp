@@ -1,4 +1,4 @@
-#include "decoder.h"
+#include "decoder/decoder.h"
 
 #include <algorithm>
 #include <cmath>
@@ -19,7 +19,11 @@ size_t times(size_t a, size_t b) {
 }  // namespace
 
 Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, CacheType cache_type)
-    : spec_(std::move(spec)), pool_(pool), kernels_(kernels), num_blocks_(num_blocks), layout_{cache_type, spec_.head_dim},
+    : spec_(std::move(spec)),
+      pool_(pool),
+      kernels_(kernels),
+      num_blocks_(num_blocks),
+      layout_{cache_type, spec_.head_dim},
       hidden_(round_up(spec_.hidden_size, block_columns)),
       attention_(round_up(spec_.num_heads * spec_.head_dim, block_columns)),
       kv_(round_up(spec_.num_kv_heads * spec_.head_dim, block_columns)),
@@ -51,9 +55,9 @@ size_t Decoder::block_bytes(const Spec& spec, CacheType cache_type) {
 
 Shape Decoder::shape(int layer, Weight which, int number) const {
     const Spec& s = spec_;
-    if (number >= 0 && (layer < 0 || (which != Weight::gate && which != Weight::up && which != Weight::down))) return {};
-    if (layer < 0)
-        switch (which) {
+    if (number >= 0 && (layer < 0 || (which != Weight::gate && which != Weight::up && which != Weight::down)))
+        return {};
+    if (layer < 0) switch (which) {
             case Weight::embed: return {s.vocab_size, s.hidden_size};
             case Weight::positions: return s.learned_positions ? Shape{s.max_positions, s.hidden_size} : Shape{};
             case Weight::head: return s.tied_head ? Shape{} : Shape{s.vocab_size, s.hidden_size};
@@ -61,9 +65,11 @@ Shape Decoder::shape(int layer, Weight which, int number) const {
         }
     switch (which) {
         case Weight::q: return {s.num_heads * s.head_dim, s.hidden_size};
-        case Weight::k: case Weight::v: return {s.num_kv_heads * s.head_dim, s.hidden_size};
+        case Weight::k:
+        case Weight::v: return {s.num_kv_heads * s.head_dim, s.hidden_size};
         case Weight::o: return {s.hidden_size, s.num_heads * s.head_dim};
-        case Weight::router: return s.layers[size_t(layer)].has_experts && number < 0 ? Shape{s.num_experts, s.hidden_size} : Shape{};
+        case Weight::router:
+            return s.layers[size_t(layer)].has_experts && number < 0 ? Shape{s.num_experts, s.hidden_size} : Shape{};
         default: break;
     }
     // Either the layer has one, or each of its experts.
@@ -79,19 +85,23 @@ Shape Decoder::shape(int layer, Weight which, int number) const {
 
 int Decoder::size(int layer, Vector which) const {
     const Spec& s = spec_;
-    if (layer < 0)
-        switch (which) {
+    if (layer < 0) switch (which) {
             case Vector::final_norm: return s.hidden_size;
             case Vector::final_norm_bias: return s.layer_norm ? s.hidden_size : 0;
             default: return 0;
         }
     switch (which) {
-        case Vector::attn_norm: case Vector::mlp_norm: return s.pre_norm ? s.hidden_size : 0;
-        case Vector::attn_norm_bias: case Vector::mlp_norm_bias: return s.pre_norm && s.layer_norm ? s.hidden_size : 0;
-        case Vector::attn_post_norm: case Vector::mlp_post_norm: return s.post_norm ? s.hidden_size : 0;
-        case Vector::attn_post_norm_bias: case Vector::mlp_post_norm_bias: return s.post_norm && s.layer_norm ? s.hidden_size : 0;
+        case Vector::attn_norm:
+        case Vector::mlp_norm: return s.pre_norm ? s.hidden_size : 0;
+        case Vector::attn_norm_bias:
+        case Vector::mlp_norm_bias: return s.pre_norm && s.layer_norm ? s.hidden_size : 0;
+        case Vector::attn_post_norm:
+        case Vector::mlp_post_norm: return s.post_norm ? s.hidden_size : 0;
+        case Vector::attn_post_norm_bias:
+        case Vector::mlp_post_norm_bias: return s.post_norm && s.layer_norm ? s.hidden_size : 0;
         case Vector::q_bias: return s.qkv_bias ? s.num_heads * s.head_dim : 0;
-        case Vector::k_bias: case Vector::v_bias: return s.qkv_bias ? s.num_kv_heads * s.head_dim : 0;
+        case Vector::k_bias:
+        case Vector::v_bias: return s.qkv_bias ? s.num_kv_heads * s.head_dim : 0;
         case Vector::o_bias: return s.output_bias ? s.hidden_size : 0;
         case Vector::gate_bias: return s.mlp_bias && s.gated ? s.intermediate_size : 0;
         case Vector::up_bias: return s.mlp_bias ? s.intermediate_size : 0;
@@ -219,14 +229,20 @@ void Decoder::plan_attention(const BatchView& batch) {
         for (int t = batch.starts[s]; t < batch.starts[s + 1]; t += tokens)
             for (int kv_head = 0; kv_head < spec_.num_kv_heads; ++kv_head)
                 for (int h = 0; h < group; h += heads)
-                    units_.push_back({s, t, std::min(tokens, batch.starts[s + 1] - t), kv_head * group + h, std::min(heads, group - h)});
+                    units_.push_back({s, t, std::min(tokens, batch.starts[s + 1] - t), kv_head * group + h,
+                                      std::min(heads, group - h)});
 }
 
 // One thread's way through one step. All threads call the same methods in the same order.
 class Decoder::Pass {
   public:
     Pass(Decoder& decoder, const BatchView& batch, int thread)
-        : d_(decoder), spec_(decoder.spec_), pool_(decoder.pool_), k_(decoder.kernels_), batch_(batch), thread_(thread) {}
+        : d_(decoder),
+          spec_(decoder.spec_),
+          pool_(decoder.pool_),
+          k_(decoder.kernels_),
+          batch_(batch),
+          thread_(thread) {}
 
     void run() {
         embed();
@@ -291,7 +307,10 @@ class Decoder::Pass {
     struct Split {
         int rows, group_step, grain, span, num_spans;
         explicit Split(int rows)
-            : rows(rows), group_step(rows <= 2 ? 1 : 2), grain(rows <= 2 ? 4 : 1), span(rows < max_span ? rows : span_tokens),
+            : rows(rows),
+              group_step(rows <= 2 ? 1 : 2),
+              grain(rows <= 2 ? 4 : 1),
+              span(rows < max_span ? rows : span_tokens),
               num_spans(rows ? (rows + span - 1) / span : 0) {}
         int count(int groups) const { return (groups + group_step - 1) / group_step * num_spans; }
         int first_row(int unit) const { return unit % num_spans * span; }
@@ -333,20 +352,24 @@ class Decoder::Pass {
         const int num_groups = count_groups(segments);
         for (int begin, end; pool_.take(thread_, split.grain, begin, end);) {
             const int first_row = split.first_row(begin), last_row = split.last_row(begin);
-            const int first = split.first_group(begin), last = std::min(num_groups, split.first_group(end - 1) + split.group_step);
+            const int first = split.first_group(begin),
+                      last = std::min(num_groups, split.first_group(end - 1) + split.group_step);
             int base = 0;
             for (const Segment& s : segments) {
-                const int groups = s.weights->groups(), from = std::max(first - base, 0), to = std::min(last - base, groups);
+                const int groups = s.weights->groups(), from = std::max(first - base, 0),
+                          to = std::min(last - base, groups);
                 base += groups;
                 if (from >= to) continue;
                 k_.matmul({s.weights, &in, first_row, last_row, from, to, s.bias,
-                           s.out + size_t(first_row) * s.out_stride + size_t(from) * group_rows, s.out_stride, accumulate});
+                           s.out + size_t(first_row) * s.out_stride + size_t(from) * group_rows, s.out_stride,
+                           accumulate});
                 done(first_row, last_row, from, to);
             }
         }
     }
 
-    template <size_t N> void project(const Split& split, const Activations& in, const Segment (&segments)[N], bool accumulate) {
+    template <size_t N>
+    void project(const Split& split, const Activations& in, const Segment (&segments)[N], bool accumulate) {
         project(split, in, segments, accumulate, [](int, int, int, int) {});
     }
 
@@ -357,7 +380,8 @@ class Decoder::Pass {
     }
     template <size_t N> static Readers readers_of(const Segment (&segments)[N]) {
         Readers readers{};
-        for (const Segment& s : segments) (s.weights->packing() == Packing::floats ? readers.floats : readers.bytes) = true;
+        for (const Segment& s : segments)
+            (s.weights->packing() == Packing::floats ? readers.floats : readers.bytes) = true;
         return readers;
     }
 
@@ -394,11 +418,14 @@ class Decoder::Pass {
     }
 
     // out = matrix . x for one row, or out += ... for the rows of some groups.
-    void multiply_row(const PackedMatrix& matrix, const float* x, int first_group, int last_group, float* out, bool accumulate) const {
+    void multiply_row(const PackedMatrix& matrix, const float* x, int first_group, int last_group, float* out,
+                      bool accumulate) const {
         const Activations in{const_cast<float*>(x), nullptr, nullptr, nullptr, nullptr, matrix.padded_columns()};
         k_.matmul({&matrix, &in, 0, 1, first_group, last_group, nullptr, out, 0, accumulate});
     }
-    void narrow(const LowRank& added, const float* x, float* out) const { multiply_row(added.down, x, 0, added.down.groups(), out, false); }
+    void narrow(const LowRank& added, const float* x, float* out) const {
+        multiply_row(added.down, x, 0, added.down.groups(), out, false);
+    }
     void widen(const LowRank& added, const float* narrow, int first_group, int last_group, float* out) const {
         multiply_row(added.up, narrow, first_group, last_group, out, true);
     }
@@ -436,10 +463,12 @@ class Decoder::Pass {
             float* row = own().row.template as<float>();
             read(token, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], row);
             for (int slot = 0; slot < 2; ++slot)
-                if (const LowRank* added = low_rank(token, index, gate_and_up[slot])) narrow(*added, row, narrowed(slot, token));
+                if (const LowRank* added = low_rank(token, index, gate_and_up[slot]))
+                    narrow(*added, row, narrowed(slot, token));
         });
     }
-    void widen_block(int index, int slot, int first_group, int last_group, int first_row, int last_row, float* out) const {
+    void widen_block(int index, int slot, int first_group, int last_group, int first_row, int last_row,
+                     float* out) const {
         if (!is_adapted()) return;
         for (int token = first_row; token < last_row; ++token, out += block_columns)
             if (const LowRank* added = low_rank(token, index, gate_and_up[slot]))
@@ -449,18 +478,23 @@ class Decoder::Pass {
     void attention(const Layer& layer, int index) {
         const int rows = num_tokens();
         const Split split(rows);
-        const auto normed = [&](int t, float* out) { read(t, layer[Vector::attn_norm], layer[Vector::attn_norm_bias], out); };
+        const auto normed = [&](int t, float* out) {
+            read(t, layer[Vector::attn_norm], layer[Vector::attn_norm_bias], out);
+        };
         const Segment qkv[] = {{&layer.q, layer[Vector::q_bias], d_.q_.as<float>(), d_.attention_},
                                {&layer.k, layer[Vector::k_bias], d_.k_.as<float>(), d_.kv_},
                                {&layer.v, layer[Vector::v_bias], d_.v_.as<float>(), d_.kv_}};
-        const Activations in = open_with(Region::norm, Region::qkv, split.count(count_groups(qkv)), rows, d_.hidden_, with_floats(readers_of(qkv)), normed);
+        const Activations in = open_with(Region::norm, Region::qkv, split.count(count_groups(qkv)), rows, d_.hidden_,
+                                         with_floats(readers_of(qkv)), normed);
         project(split, in, qkv, false);
-        add_adapters(index, {Adapted{Weight::q, in, d_.q_.as<float>(), d_.attention_}, {Weight::k, in, d_.k_.as<float>(), d_.kv_},
+        add_adapters(index, {Adapted{Weight::q, in, d_.q_.as<float>(), d_.attention_},
+                             {Weight::k, in, d_.k_.as<float>(), d_.kv_},
                              {Weight::v, in, d_.v_.as<float>(), d_.kv_}});
         if (spec_.qk_norm == QKNorm::whole)
             for_each(Region::position, rows, 1, [&](int t) {
                 float *q = d_.q_.as<float>() + size_t(t) * d_.attention_, *k = d_.k_.as<float>() + size_t(t) * d_.kv_;
-                k_.rms_norm(q, layer[Vector::q_norm], spec_.norm_eps, spec_.num_heads * spec_.head_dim, d_.attention_, q);
+                k_.rms_norm(q, layer[Vector::q_norm], spec_.norm_eps, spec_.num_heads * spec_.head_dim, d_.attention_,
+                            q);
                 k_.rms_norm(k, layer[Vector::k_norm], spec_.norm_eps, spec_.num_kv_heads * spec_.head_dim, d_.kv_, k);
             });
 
@@ -470,8 +504,10 @@ class Decoder::Pass {
         const Activations attended = d_.shared_.view(d_.attention_);
         // Where each head's columns are whole blocks, who attends can quantize them, too.
         const bool heads_are_blocks = spec_.head_dim % block_columns == 0;
-        const Readers readers = with_floats(readers_of(o)), at_once = {readers.bytes && heads_are_blocks, readers.floats || !heads_are_blocks};
-        for_each(Region::attention, int(d_.units_.size()), 1, [&](int i) { attend(layer, index, d_.units_[size_t(i)], attended, at_once); });
+        const Readers readers = with_floats(readers_of(o)),
+                      at_once = {readers.bytes && heads_are_blocks, readers.floats || !heads_are_blocks};
+        for_each(Region::attention, int(d_.units_.size()), 1,
+                 [&](int i) { attend(layer, index, d_.units_[size_t(i)], attended, at_once); });
         if (readers.bytes && !heads_are_blocks)
             for_each(Region::attention, rows, 4, [&](int t) {
                 float* row = attended.values + size_t(t) * attended.columns;
@@ -501,12 +537,15 @@ class Decoder::Pass {
     }
 
     // A query or key head at its token's position, times `scale`.
-    void position_head(const float* all_heads, int head_index, const float* norm_weights, int rotation, int token, float scale, float* out) const {
+    void position_head(const float* all_heads, int head_index, const float* norm_weights, int rotation, int token,
+                       float scale, float* out) const {
         const int num_pairs = rotation < 0 ? 0 : spec_.num_pairs();
-        const float* cosine = d_.rotations_.as<float>() + size_t(token) * d_.rotations_stride() + size_t(2 * num_pairs) * std::max(rotation, 0);
+        const float* cosine = d_.rotations_.as<float>() + size_t(token) * d_.rotations_stride() +
+                              size_t(2 * num_pairs) * std::max(rotation, 0);
         const float* head = all_heads + size_t(head_index) * spec_.head_dim;
         if (spec_.qk_norm == QKNorm::head || spec_.qk_norm == QKNorm::each_head) {
-            norm_head(head, norm_weights + (spec_.qk_norm == QKNorm::head ? 0 : size_t(head_index) * spec_.head_dim), out);
+            norm_head(head, norm_weights + (spec_.qk_norm == QKNorm::head ? 0 : size_t(head_index) * spec_.head_dim),
+                      out);
             head = out;
         }
         k_.rotate(head, cosine, cosine + num_pairs, num_pairs, spec_.head_dim, scale, out);
@@ -522,15 +561,18 @@ class Decoder::Pass {
     void write_cache(const Layer& layer, int index, int token, int kv_head) {
         const size_t at = size_t(token) * d_.kv_;
         float *key = own_head(0), *value = own_head(1);
-        position_head(d_.k_.as<float>() + at, kv_head, layer[Vector::k_norm], spec_.layers[size_t(index)].rotation, token, 1, key);
+        position_head(d_.k_.as<float>() + at, kv_head, layer[Vector::k_norm], spec_.layers[size_t(index)].rotation,
+                      token, 1, key);
         std::copy_n(d_.v_.as<float>() + at + size_t(kv_head) * spec_.head_dim, spec_.head_dim, value);
         const int position = d_.token_position_[size_t(token)];
-        const int block = batch_.block_tables[int64_t(d_.token_sequence_[size_t(token)]) * batch_.table_stride + position / block_positions];
+        const int block = batch_.block_tables[int64_t(d_.token_sequence_[size_t(token)]) * batch_.table_stride +
+                                              position / block_positions];
         uint8_t* to = cache_of(index, kv_head) + size_t(block) * d_.block_stride_;
         k_.write_kv(d_.layout_, key, value, position % block_positions, to);
     }
 
-    void attend(const Layer& layer, int index, const AttentionUnit& unit, const Activations& attended, Readers readers) {
+    void attend(const Layer& layer, int index, const AttentionUnit& unit, const Activations& attended,
+                Readers readers) {
         AttentionArgs args;
         args.num_rows = 0;
         args.softcap = spec_.attention_softcap;
@@ -542,7 +584,8 @@ class Decoder::Pass {
         each_row([&](int t, int h) {
             const int r = args.num_rows++, position = d_.token_position_[size_t(t)];
             float* query = own_head(r);
-            position_head(d_.q_.as<float>() + size_t(t) * d_.attention_, h, layer[Vector::q_norm], rotation, t, spec_.score_scale, query);
+            position_head(d_.q_.as<float>() + size_t(t) * d_.attention_, h, layer[Vector::q_norm], rotation, t,
+                          spec_.score_scale, query);
             args.queries[r] = query;
             args.outs[r] = readers.floats ? attended.values + size_t(t) * attended.columns + size_t(h) * spec_.head_dim
                                           : own().outs.template as<float>() + size_t(r) * spec_.head_dim;
@@ -574,7 +617,9 @@ class Decoder::Pass {
     void feed_forward(const Layer& layer, int index) {
         const int rows = num_tokens();
         const Split split(rows);
-        const auto normed = [&](int t, float* out) { read(t, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], out); };
+        const auto normed = [&](int t, float* out) {
+            read(t, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], out);
+        };
         const FeedForward& weights = layer.feed_forward;
         const Segment up[] = {{&weights.up, layer[Vector::up_bias], nullptr, 0}};
         const Segment down[] = {{&weights.down, layer[Vector::down_bias], target(), d_.hidden_}};
@@ -584,10 +629,12 @@ class Decoder::Pass {
         Readers inputs = readers_of(up);
         if (spec_.gated) (weights.gate.packing() == Packing::floats ? inputs.floats : inputs.bytes) = true;
         narrow_gate_and_up(layer, index);
-        const Activations in = open_with(Region::norm, Region::gate_up, blocks.count(weights.up.groups()), rows, d_.hidden_, inputs, normed);
+        const Activations in = open_with(Region::norm, Region::gate_up, blocks.count(weights.up.groups()), rows,
+                                         d_.hidden_, inputs, normed);
         for (int begin, end; pool_.take(thread_, blocks.grain, begin, end);)
             for (int unit = begin; unit < end; ++unit)
-                activate_block(weights, layer, index, in, blocks.first_group(unit) / 2, blocks.first_row(unit), blocks.last_row(unit), inner, readers);
+                activate_block(weights, layer, index, in, blocks.first_group(unit) / 2, blocks.first_row(unit),
+                               blocks.last_row(unit), inner, readers);
         open(Region::down, split.count(count_groups(down)));
         // In parallel, attention has put its part there before.
         project(split, inner, down, !spec_.has_branch() || spec_.parallel_residual);
@@ -602,7 +649,8 @@ class Decoder::Pass {
         const FeedForward& any = layer.experts[0];  // all are packed alike
         Readers readers = readers_of({{&any.up, nullptr, nullptr, 0}});
         if (spec_.gated) (any.gate.packing() == Packing::floats ? readers.floats : readers.bytes) = true;
-        const Activations shared = d_.shared_.view(d_.hidden_), in = d_.slots_.view(d_.hidden_), inner = d_.inner_.view(d_.expert_);
+        const Activations shared = d_.shared_.view(d_.hidden_), in = d_.slots_.view(d_.hidden_),
+                          inner = d_.inner_.view(d_.expert_);
         for_each(Region::norm, rows, 4, [&](int t) {
             float* row = shared.values + size_t(t) * d_.hidden_;  // the router reads floats
             read(t, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], row);
@@ -614,20 +662,23 @@ class Decoder::Pass {
         project(split, shared, router, false);
         for_each(Region::route, rows, 4, [&](int t) { choose_experts(t); });
         for_each(Region::route, 1, 1, [&](int) { d_.sort_choices(rows); });
-        for_each(Region::route, num_slots, 4, [&](int slot) { copy_row(shared, d_.slot_token_[size_t(slot)], in, slot, readers); });
+        for_each(Region::route, num_slots, 4,
+                 [&](int slot) { copy_row(shared, d_.slot_token_[size_t(slot)], in, slot, readers); });
 
         const Readers inner_readers = readers_of({{&any.down, nullptr, nullptr, 0}});
         const int num_units = int(d_.expert_units_.size()), num_blocks = inner.blocks();
         for_each(Region::gate_up, num_units * num_blocks, 2, [&](int i) {
             const ExpertUnit& unit = d_.expert_units_[size_t(i / num_blocks)];
-            activate_block(layer.experts[size_t(unit.expert)], layer, -1, in, i % num_blocks, unit.first_slot, unit.last_slot, inner, inner_readers);
+            activate_block(layer.experts[size_t(unit.expert)], layer, -1, in, i % num_blocks, unit.first_slot,
+                           unit.last_slot, inner, inner_readers);
         });
         const int num_groups = any.down.groups(), step = 4, num_steps = (num_groups + step - 1) / step;
         for_each(Region::down, num_units * num_steps, 1, [&](int i) {
             const ExpertUnit& unit = d_.expert_units_[size_t(i / num_steps)];
             const int first = i % num_steps * step, last = std::min(first + step, num_groups);
-            k_.matmul({&layer.experts[size_t(unit.expert)].down, &inner, unit.first_slot, unit.last_slot, first, last, layer[Vector::down_bias],
-                       given(unit.first_slot) + size_t(first) * group_rows, d_.hidden_, false});
+            k_.matmul({&layer.experts[size_t(unit.expert)].down, &inner, unit.first_slot, unit.last_slot, first, last,
+                       layer[Vector::down_bias], given(unit.first_slot) + size_t(first) * group_rows, d_.hidden_,
+                       false});
         });
         const bool is_first = spec_.has_branch() && !spec_.parallel_residual;
         for_each(Region::down, rows, 4, [&](int t) {
@@ -658,14 +709,18 @@ class Decoder::Pass {
             chosen += scores[best];
             scores[best] = taken;
         }
-        std::sort(choices, choices + spec_.experts_per_token, [](const Choice& a, const Choice& b) { return a.expert < b.expert; });
-        for (int c = 0; c < spec_.experts_per_token; ++c) choices[c].weight /= spec_.normalizes_experts ? chosen : total;
+        std::sort(choices, choices + spec_.experts_per_token,
+                  [](const Choice& a, const Choice& b) { return a.expert < b.expert; });
+        for (int c = 0; c < spec_.experts_per_token; ++c)
+            choices[c].weight /= spec_.normalizes_experts ? chosen : total;
     }
     static constexpr float taken = -1;  // no score is negative
 
     void copy_row(const Activations& from, int row, const Activations& to, int slot, Readers readers) const {
         const size_t columns = size_t(from.columns), blocks = size_t(from.blocks());
-        const auto copy = [&](const auto* source, auto* target, size_t count) { std::copy_n(source + size_t(row) * count, count, target + size_t(slot) * count); };
+        const auto copy = [&](const auto* source, auto* target, size_t count) {
+            std::copy_n(source + size_t(row) * count, count, target + size_t(slot) * count);
+        };
         if (readers.floats) copy(from.values, to.values, columns);
         if (!readers.bytes) return;
         copy(from.quantized, to.quantized, columns);
@@ -676,15 +731,16 @@ class Decoder::Pass {
 
     // One block of 32 columns of the feed-forward layer's inside: gate and up, activated, ready for what reads it.
     // An index of -1: the rows aren't those of the batch, and no adapter adds anything.
-    void activate_block(const FeedForward& weights, const Layer& layer, int index, const Activations& in, int block, int first_row,
-                        int last_row, const Activations& inner, Readers readers) {
+    void activate_block(const FeedForward& weights, const Layer& layer, int index, const Activations& in, int block,
+                        int first_row, int last_row, const Activations& inner, Readers readers) {
         float *gate = own().gate.template as<float>(), *up = own().up.template as<float>();
         const auto multiply = [&](const PackedMatrix& weights, const float* bias, int slot, float* out) {
             const int first = 2 * block, last = std::min(first + 2, weights.groups());
             k_.matmul({&weights, &in, first_row, last_row, first, last, bias, out, block_columns, false});
             if (index >= 0) widen_block(index, slot, first, last, first_row, last_row, out);
             if (last == first + 1)  // the other half of the block is padding
-                for (int i = 0; i < last_row - first_row; ++i) std::fill_n(out + i * block_columns + group_rows, group_rows, 0.0f);
+                for (int i = 0; i < last_row - first_row; ++i)
+                    std::fill_n(out + i * block_columns + group_rows, group_rows, 0.0f);
         };
         if (spec_.gated) multiply(weights.gate, layer[Vector::gate_bias], 0, gate);
         multiply(weights.up, layer[Vector::up_bias], 1, up);
@@ -693,7 +749,9 @@ class Decoder::Pass {
         k_.activate(spec_.activation, rows, other, (last_row - first_row) * block_columns, rows);
         for (int row = first_row; row < last_row; ++row, rows += block_columns) {
             if (readers.bytes) k_.quantize(rows, inner, row, block, block + 1);
-            if (readers.floats) std::copy_n(rows, block_columns, inner.values + size_t(row) * inner.columns + size_t(block) * block_columns);
+            if (readers.floats)
+                std::copy_n(rows, block_columns,
+                            inner.values + size_t(row) * inner.columns + size_t(block) * block_columns);
         }
     }
 
@@ -708,7 +766,8 @@ class Decoder::Pass {
         const Split split(rows);
         const Segment logits[] = {{&weights, nullptr, d_.logits_->as<float>(), d_.logits_stride()}};
         Largest* largest = own().largest.template as<Largest>();
-        const Activations in = open_with(Region::norm, Region::head, split.count(weights.groups()), rows, d_.hidden_, readers_of(logits), normed);
+        const Activations in = open_with(Region::norm, Region::head, split.count(weights.groups()), rows, d_.hidden_,
+                                         readers_of(logits), normed);
         for (int r = 0; r < rows; ++r) {
             largest[r] = {};
             std::fill_n(largest[r].value, group_rows, std::numeric_limits<float>::lowest());
@@ -719,7 +778,9 @@ class Decoder::Pass {
             const int first = first_group * group_rows, last = std::min(last_group * group_rows, spec_.vocab_size);
             for (int r = first_row; r < last_row; ++r) {
                 float* part = d_.logits_->as<float>() + size_t(r) * d_.logits_stride() + first;
-                if (!is_plain) k_.cap_logits(part, (last_group - first_group) * group_rows, spec_.logit_multiplier, spec_.logit_softcap);
+                if (!is_plain)
+                    k_.cap_logits(part, (last_group - first_group) * group_rows, spec_.logit_multiplier,
+                                  spec_.logit_softcap);
                 k_.note_largest(part, last - first, first, largest[r]);
             }
         });
@@ -754,7 +815,8 @@ void Decoder::sort_choices(int num_tokens) {
     expert_units_.clear();
     for (int e = 0; e < spec_.num_experts; ++e) {
         const int begin = expert_starts_[size_t(e)], end = expert_starts_[size_t(e) + 1] += begin;
-        for (int first = begin; first < end; first += span_tokens) expert_units_.push_back({e, first, std::min(first + span_tokens, end)});
+        for (int first = begin; first < end; first += span_tokens)
+            expert_units_.push_back({e, first, std::min(first + span_tokens, end)});
     }
     for (int i = 0; i < num_slots; ++i) {
         const int slot = expert_starts_[size_t(choices_[size_t(i)].expert)]++;

@@ -15,7 +15,8 @@ struct ActivationRows {
     Buffer values, quantized, scales, scaled_sums, sums;
 
     Activations view(int columns) const {
-        return {values.as<float>(), quantized.as<int8_t>(), scales.as<float>(), scaled_sums.as<float>(), sums.as<int32_t>(), columns};
+        return {values.as<float>(),      quantized.as<int8_t>(), scales.as<float>(),
+                scaled_sums.as<float>(), sums.as<int32_t>(),     columns};
     }
 
     void reserve(int rows, int columns) {

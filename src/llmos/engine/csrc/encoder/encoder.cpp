@@ -1,4 +1,4 @@
-#include "encoder.h"
+#include "encoder/encoder.h"
 
 #include <algorithm>
 #include <cmath>
@@ -13,9 +13,15 @@ constexpr int short_text = 32;
 }  // namespace
 
 Encoder::Encoder(const Spec& spec, Pool& pool, const Kernels& kernels, CacheType kept)
-    : spec_(spec), pool_(pool), kernels_(kernels), layout_{kept, spec.head_dim}, hidden_(round_up(spec.hidden_size, block_columns)),
-      attention_(round_up(spec.num_heads * spec.head_dim, block_columns)), intermediate_(round_up(spec.intermediate_size, block_columns)),
-      layers_(size_t(spec.num_layers)), own_(size_t(pool.size())) {
+    : spec_(spec),
+      pool_(pool),
+      kernels_(kernels),
+      layout_{kept, spec.head_dim},
+      hidden_(round_up(spec.hidden_size, block_columns)),
+      attention_(round_up(spec.num_heads * spec.head_dim, block_columns)),
+      intermediate_(round_up(spec.intermediate_size, block_columns)),
+      layers_(size_t(spec.num_layers)),
+      own_(size_t(pool.size())) {
     const size_t head_values = size_t(AttentionArgs::max_rows) * layout_.padded_head_dim();
     for (Scratch& own : own_) {
         own.heads = Buffer(head_values * sizeof(float));
@@ -31,7 +37,9 @@ Shape Encoder::shape(int layer, Weight which, int number) const {
     if (number >= 0) return {};
     if (layer < 0) return which == Weight::embed ? Shape{s.vocab_size, s.hidden_size} : Shape{};
     switch (which) {
-        case Weight::q: case Weight::k: case Weight::v: return {s.num_heads * s.head_dim, s.hidden_size};
+        case Weight::q:
+        case Weight::k:
+        case Weight::v: return {s.num_heads * s.head_dim, s.hidden_size};
         case Weight::o: return {s.hidden_size, s.num_heads * s.head_dim};
         case Weight::up: return {s.intermediate_size, s.hidden_size};
         case Weight::down: return {s.hidden_size, s.intermediate_size};
@@ -45,8 +53,11 @@ int Encoder::size(int layer, Vector which) const {
     switch (which) {
         case Vector::positions: return is_outside ? s.num_positions * s.hidden_size : 0;
         case Vector::types: return is_outside ? s.num_types * s.hidden_size : 0;
-        case Vector::embed_norm: case Vector::embed_norm_bias: return is_outside ? s.hidden_size : 0;
-        case Vector::q_bias: case Vector::k_bias: case Vector::v_bias: return is_outside ? 0 : s.num_heads * s.head_dim;
+        case Vector::embed_norm:
+        case Vector::embed_norm_bias: return is_outside ? s.hidden_size : 0;
+        case Vector::q_bias:
+        case Vector::k_bias:
+        case Vector::v_bias: return is_outside ? 0 : s.num_heads * s.head_dim;
         case Vector::up_bias: return is_outside ? 0 : s.intermediate_size;
         case Vector::count: return 0;
         default: return is_outside ? 0 : s.hidden_size;
@@ -160,11 +171,12 @@ class Encoder::Pass {
     }
 
     // Fills a part of a row of a product's input, as bytes or as floats, whichever the product reads.
-    void fill(const float* values, const PackedMatrix& reader, const Activations& in, int row, int first_block, int last_block) const {
+    void fill(const float* values, const PackedMatrix& reader, const Activations& in, int row, int first_block,
+              int last_block) const {
         if (reader.packing() == Packing::floats)
-            std::copy_n(values, (last_block - first_block) * block_columns, in.values + size_t(row) * in.columns + size_t(first_block) * block_columns);
-        else
-            k_.quantize(values, in, row, first_block, last_block);
+            std::copy_n(values, (last_block - first_block) * block_columns,
+                        in.values + size_t(row) * in.columns + size_t(first_block) * block_columns);
+        else k_.quantize(values, in, row, first_block, last_block);
     }
 
     // Normalizes x where it lies, and makes it the input of `reader`.
@@ -179,19 +191,22 @@ class Encoder::Pass {
         for (int b = 0; b < in.blocks(); ++b) {
             const float unit = in.scales[size_t(token) * in.blocks() + b];
             const int8_t* bytes = in.quantized + size_t(token) * in.columns + size_t(b) * block_columns;
-            for (int i = 0; i < block_columns; ++i) row[b * block_columns + i] = x(token)[b * block_columns + i] - unit * float(bytes[i]);
+            for (int i = 0; i < block_columns; ++i)
+                row[b * block_columns + i] = x(token)[b * block_columns + i] - unit * float(bytes[i]);
         }
         k_.quantize(row, e_.remainders_.view(e_.hidden_), token, 0, in.blocks());
     }
 
     // Adds what the bytes of short texts left to a product of the hidden columns: out is of first_row and first_group.
-    void add_remainders(const PackedMatrix& weights, int first_row, int last_row, int first_group, int last_group, float* out, int out_stride) const {
+    void add_remainders(const PackedMatrix& weights, int first_row, int last_row, int first_group, int last_group,
+                        float* out, int out_stride) const {
         if (weights.packing() == Packing::floats) return;
         const Activations left = e_.remainders_.view(e_.hidden_);
         for (const auto& [begin, end] : e_.short_runs_) {
             const int from = std::max(begin, first_row), to = std::min(end, last_row);
             if (from < to)
-                k_.matmul({&weights, &left, from, to, first_group, last_group, nullptr, out + size_t(from - first_row) * out_stride, out_stride, true});
+                k_.matmul({&weights, &left, from, to, first_group, last_group, nullptr,
+                           out + size_t(from - first_row) * out_stride, out_stride, true});
         }
     }
 
@@ -211,7 +226,8 @@ class Encoder::Pass {
     // How a product's groups and rows are shared among the threads: units of a pair of groups by a span of rows.
     struct Split {
         int rows, span, num_spans;
-        explicit Split(int rows) : rows(rows), span(rows < max_span ? rows : span_tokens), num_spans((rows + span - 1) / span) {}
+        explicit Split(int rows)
+            : rows(rows), span(rows < max_span ? rows : span_tokens), num_spans((rows + span - 1) / span) {}
         int count(int groups) const { return (groups + 1) / 2 * num_spans; }
         int first_row(int unit) const { return unit % num_spans * span; }
         int last_row(int unit) const { return std::min(rows, first_row(unit) + span); }
@@ -219,7 +235,8 @@ class Encoder::Pass {
     };
 
     // out (+)= weights . in; `done(segment, first_row, last_row, first_group, last_group, out)` is told of each part.
-    template <size_t N, class Done> void project(const Activations& in, const Segment (&segments)[N], bool accumulate, Done done) {
+    template <size_t N, class Done>
+    void project(const Activations& in, const Segment (&segments)[N], bool accumulate, Done done) {
         const Split split(num_tokens());
         int num_groups = 0;
         for (const Segment& s : segments) num_groups += s.weights->groups();
@@ -227,7 +244,8 @@ class Encoder::Pass {
             const int first = split.first_group(unit), last = std::min(num_groups, first + 2);
             int base = 0;
             for (const Segment& s : segments) {
-                const int groups = s.weights->groups(), from = std::max(first - base, 0), to = std::min(last - base, groups);
+                const int groups = s.weights->groups(), from = std::max(first - base, 0),
+                          to = std::min(last - base, groups);
                 base += groups;
                 if (from >= to) continue;
                 const int first_row = split.first_row(unit), last_row = split.last_row(unit);
@@ -245,15 +263,17 @@ class Encoder::Pass {
         const Segment qkv[] = {{&layer.q, layer[Vector::q_bias], e_.q_.as<float>(), e_.attention_},
                                {&layer.k, layer[Vector::k_bias], e_.k_.as<float>(), e_.attention_},
                                {&layer.v, layer[Vector::v_bias], e_.v_.as<float>(), e_.attention_}};
-        project(e_.shared_.view(e_.hidden_), qkv, false, [&](const Segment& s, int first_row, int last_row, int from, int to, float* out) {
-            add_remainders(*s.weights, first_row, last_row, from, to, out, s.out_stride);
-        });
+        project(e_.shared_.view(e_.hidden_), qkv, false,
+                [&](const Segment& s, int first_row, int last_row, int from, int to, float* out) {
+                    add_remainders(*s.weights, first_row, last_row, from, to, out, s.out_stride);
+                });
         for_each(num_tokens() * spec_.num_heads, 16, [&](int i) { keep(i / spec_.num_heads, i % spec_.num_heads); });
 
         const Activations attended = e_.shared_.view(e_.attention_);
         // Where each head's columns are whole blocks, who attends can quantize them, too.
         const bool heads_are_blocks = spec_.head_dim % block_columns == 0;
-        for_each(int(e_.units_.size()), 1, [&](int i) { attend(layer, e_.units_[size_t(i)], attended, heads_are_blocks); });
+        for_each(int(e_.units_.size()), 1,
+                 [&](int i) { attend(layer, e_.units_[size_t(i)], attended, heads_are_blocks); });
         if (!heads_are_blocks)
             for_each(num_tokens(), 4, [&](int t) {
                 float* row = attended.values + size_t(t) * attended.columns;
@@ -266,11 +286,14 @@ class Encoder::Pass {
     }
 
     // The padding of a thread's heads is zero from the beginning, and stays so.
-    float* own_head(int index) const { return own().heads.template as<float>() + size_t(index) * e_.layout_.padded_head_dim(); }
+    float* own_head(int index) const {
+        return own().heads.template as<float>() + size_t(index) * e_.layout_.padded_head_dim();
+    }
 
     // Where block 0 of a sequence lies, for one head.
     uint8_t* kept(int sequence, int head) const {
-        return e_.kept_.as<uint8_t>() + (size_t(head) * e_.block_capacity_ + e_.first_block_[size_t(sequence)]) * e_.layout_.bytes();
+        return e_.kept_.as<uint8_t>() +
+               (size_t(head) * e_.block_capacity_ + e_.first_block_[size_t(sequence)]) * e_.layout_.bytes();
     }
 
     void keep(int token, int head) {
@@ -279,7 +302,8 @@ class Encoder::Pass {
         std::copy_n(e_.k_.as<float>() + at, spec_.head_dim, key);
         std::copy_n(e_.v_.as<float>() + at, spec_.head_dim, value);
         const int place = position(token);
-        uint8_t* block = kept(e_.token_sequence_[size_t(token)], head) + size_t(place / block_positions) * e_.layout_.bytes();
+        uint8_t* block =
+            kept(e_.token_sequence_[size_t(token)], head) + size_t(place / block_positions) * e_.layout_.bytes();
         k_.write_kv(e_.layout_, key, value, place % block_positions, block);
     }
 
@@ -294,7 +318,8 @@ class Encoder::Pass {
             k_.rotate(query, nullptr, nullptr, 0, spec_.head_dim, scale, own_head(r));
             args.queries[r] = own_head(r);
             args.outs[r] = heads_are_blocks ? own().outs.template as<float>() + size_t(r) * spec_.head_dim
-                                            : attended.values + size_t(token) * attended.columns + size_t(unit.head) * spec_.head_dim;
+                                            : attended.values + size_t(token) * attended.columns +
+                                                  size_t(unit.head) * spec_.head_dim;
             args.first[r] = 0;
             args.positions[r] = last;
         }
@@ -319,20 +344,25 @@ class Encoder::Pass {
         const Segment down[] = {{&layer.down, layer[Vector::down_bias], e_.x_.as<float>(), e_.hidden_}};
         project(inner, down, true);
         const Layer* next = &layer == &e_.layers_.back() ? nullptr : &layer + 1;
-        for_each(num_tokens(), 4, [&](int t) { norm(layer, Vector::mlp_norm, Vector::mlp_norm_bias, next ? &next->q : nullptr, t); });
+        for_each(num_tokens(), 4,
+                 [&](int t) { norm(layer, Vector::mlp_norm, Vector::mlp_norm_bias, next ? &next->q : nullptr, t); });
     }
 
     // One block of 32 columns of the feed-forward layer's inside, ready for what reads it.
-    void activate_block(const Layer& layer, const Activations& in, const Split& split, int unit, const Activations& inner) {
+    void activate_block(const Layer& layer, const Activations& in, const Split& split, int unit,
+                        const Activations& inner) {
         const int first_row = split.first_row(unit), last_row = split.last_row(unit), group = split.first_group(unit);
         const int last_group = std::min(group + 2, layer.up.groups());
         float* rows = own().inner.template as<float>();
-        k_.matmul({&layer.up, &in, first_row, last_row, group, last_group, layer[Vector::up_bias], rows, block_columns, false});
+        k_.matmul({&layer.up, &in, first_row, last_row, group, last_group, layer[Vector::up_bias], rows, block_columns,
+                   false});
         add_remainders(layer.up, first_row, last_row, group, last_group, rows, block_columns);
         if (last_group == group + 1)  // the other half of the block is padding
-            for (int i = 0; i < last_row - first_row; ++i) std::fill_n(rows + i * block_columns + group_rows, group_rows, 0.0f);
+            for (int i = 0; i < last_row - first_row; ++i)
+                std::fill_n(rows + i * block_columns + group_rows, group_rows, 0.0f);
         k_.activate(spec_.activation, rows, nullptr, (last_row - first_row) * block_columns, rows);
-        for (int row = first_row; row < last_row; ++row, rows += block_columns) fill(rows, layer.down, inner, row, group / 2, group / 2 + 1);
+        for (int row = first_row; row < last_row; ++row, rows += block_columns)
+            fill(rows, layer.down, inner, row, group / 2, group / 2 + 1);
     }
 
     void pool() {

@@ -1,0 +1,46 @@
+// Where the time of a step goes: seconds of the team's first thread, region by region. Off unless somebody asks.
+#pragma once
+
+#include <array>
+#include <chrono>
+
+namespace llmos {
+
+enum class Region { embed, norm, qkv, position, attention, output, route, gate_up, down, adapters, head, wait, count };
+constexpr std::array<const char*, size_t(Region::count)> region_names = {"embedding",
+                                                                         "norm and quantize",
+                                                                         "query, key, value",
+                                                                         "rotate and write cache",
+                                                                         "attention",
+                                                                         "output",
+                                                                         "choose experts",
+                                                                         "gate, up and activation",
+                                                                         "down",
+                                                                         "adapters",
+                                                                         "head",
+                                                                         "wait for the others"};
+
+class Profile {
+  public:
+    bool is_on = false;
+    std::array<double, size_t(Region::count)> seconds{};
+
+    void start() {
+        last_ = Clock::now();
+        region_ = Region::wait;
+    }
+    // What ran since the last call belonged to the region named then; what runs from here on belongs to this one.
+    void enter(Region region) {
+        const Clock::time_point now = Clock::now();
+        seconds[size_t(region_)] += std::chrono::duration<double>(now - last_).count();
+        last_ = now;
+        region_ = region;
+    }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point last_;
+    Region region_ = Region::wait;
+};
+
+}  // namespace llmos
