@@ -7,6 +7,7 @@ PYTHON ?= python3.11
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard src/llmos/engine/csrc/*) $(wildcard src/llmos/engine/csrc/*/*)
+CXX_FILES := $(wildcard $(addprefix src/llmos/engine/csrc/,*.h *.cpp */*.h */*.cpp))
 MODEL  ?= smollm2
 
 .PHONY: setup serve check test bench bench-peers clean
@@ -23,7 +24,7 @@ $(VENV)/.llmos: $(VENV)/.environment $(NATIVE)
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.llmos
-	@$(PIP) install --quiet --constraint constraints.txt import-linter mypy pre-commit ruff
+	@$(PIP) install --quiet --constraint constraints.txt clang-format import-linter mypy pre-commit ruff
 	@touch $@
 
 # torch comes from the wheel that the machine's pip finds for this exact version; see CONTRIBUTING.md.
@@ -42,6 +43,7 @@ serve: setup
 check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -11,25 +11,26 @@ namespace llmos {
 namespace {
 
 constexpr int size = 32;   // values of a block
-constexpr int lanes = 16;  // blocks that go side by side
+constexpr int lanes = 16;  // blocks that are fitted side by side
 constexpr int num_cuts = 3;
 constexpr float cut_step = 0.03f;
 constexpr int num_refinements = 1;
 
-// One number of each block. The compiler makes of it what the CPU has; no sum's order depends on that.
+// One number for each block. The compiler uses the vectors that the CPU has; no sum's order depends on it.
 using Lanes = float __attribute__((vector_size(lanes * sizeof(float))));
 
-// To the nearest whole numbers from 0 to 15, ties to even; 0 for what is no number.
+// Rounds to the nearest whole numbers from 0 to 15, ties to even; NaN becomes 0.
 inline void round_to_nibbles(Lanes& value) {
-    constexpr float shift = 12582912;  // 1.5 * 2^23: what is added to it loses its fraction
+    constexpr float shift = 12582912;  // 1.5 * 2^23: adding it drops the fraction
     value = value > 0 ? value : Lanes{};
     value = value < 15 ? value : Lanes{} + 15;
     value = (value + shift) - shift;
 }
 
-// The d and m with the least squared error so far. Values are taken relative to their block's mean, which makes least
-// squares short: for given nibbles u, d = sum(u x) / (sum(u u) - sum(u)^2 / n), m = -d sum(u) / n, and the squared error
-// is sum(x x) - d sum(u x).
+// The d and m with the least squared error so far. With values x relative to their block's mean, the least squares for
+// given nibbles u are
+//
+//   d = sum(u x) / (sum(u u) - sum(u)^2 / n)      m = -d sum(u) / n      squared error = sum(x x) - d sum(u x)
 struct Fit {
     Lanes d = {}, m = {}, gain = {};
 
@@ -57,7 +58,7 @@ void fit_lanes(Lanes (&x)[size], int count, uint8_t* out) {
     Lanes mean = {}, zeros = {};
     for (int k = 0; k < size; ++k) {
         mean += x[k];
-        zeros += x[k] * 0;  // NaN for what is infinite or no number
+        zeros += x[k] * 0;  // NaN where a value is not finite
     }
     mean /= size;
     Lanes low = x[0] - mean, high = low;
@@ -67,8 +68,8 @@ void fit_lanes(Lanes (&x)[size], int count, uint8_t* out) {
         high = x[k] > high ? x[k] : high;
     }
 
-    // From the smallest value to the largest first, then ranges cut short at both ends: one or two values that are
-    // clipped often cost less than all others on a coarser grid.
+    // Try the range from the smallest to the largest value, then ranges cut short at both ends: clipping one or two
+    // values often costs less than a coarser grid for all.
     Fit fit;
     for (int i = 0; i < num_cuts; ++i) {
         const float cut = cut_step * float(i);
@@ -81,7 +82,7 @@ void fit_lanes(Lanes (&x)[size], int count, uint8_t* out) {
     for (int i = 0; i < lanes; ++i) {
         d_halves[i] = half_from_float(zeros[i] == 0 ? fit.d[i] : std::numeric_limits<float>::quiet_NaN());
         m_halves[i] = half_from_float(fit.m[i] + mean[i]);
-        // The stored scale and minimum, rounded to 16 bits, are those that the nibbles are chosen for.
+        // Choose the nibbles for the scale and minimum as they are stored, rounded to 16 bits.
         d[i] = float_from_half(d_halves[i]);
         m[i] = float_from_half(m_halves[i]) - mean[i];
     }

@@ -1,4 +1,4 @@
-// 16-bit floats, one at a time, on any CPU. The instruction sets have their own for sixteen at once.
+// Conversion of single 16-bit floats on any CPU. simd/ converts sixteen at once.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ inline uint16_t half_from_float(float value) {
     const uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
     if (magnitude > 0x7f800000u) return uint16_t(sign | 0x7e00u);
     if (magnitude >= 0x477ff000u) return uint16_t(sign | 0x7c00u);
-    if (magnitude < 0x38800000u) {  // subnormal: let the adder round
+    if (magnitude < 0x38800000u) {  // subnormal: adding 0.5 rounds it
         float shifted, one_half = 0.5f;
         std::memcpy(&shifted, &magnitude, 4);
         shifted += one_half;

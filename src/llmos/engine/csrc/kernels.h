@@ -1,7 +1,7 @@
 // The operations of a forward pass, as a table that each instruction set fills from the same source (ops/).
 //
-// Every row of every result is computed in an order that depends on nothing but the row itself: the same prompt gives
-// the same bits whatever else is in the batch, however it was chunked, and however many threads there are.
+// The order in which a row of a result is computed depends on nothing but the row: the same prompt gives the same bits
+// whatever else is in the batch, in whatever chunks it was computed, and with any number of threads.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace llmos {
 class PackedMatrix;
 
 constexpr int block_columns = 32;    // columns that share one scale
-constexpr int group_rows = 16;       // rows that lie interleaved
+constexpr int group_rows = 16;       // rows that are interleaved in memory
 constexpr int block_positions = 16;  // positions of a block of the KV cache
 
 inline int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
@@ -36,7 +36,7 @@ struct MatmulArgs {
     int first_token, last_token;
     int first_group, last_group;
     const float* bias;  // of the whole matrix, padded to whole groups, or null
-    float* out;         // where the first token's first row goes
+    float* out;         // of first_token and the first row of first_group
     int out_stride;
     bool accumulate;
 };
@@ -70,7 +70,7 @@ struct CacheLayout {
 struct AttentionArgs {
     static constexpr int max_rows = 6;
     int num_rows;
-    const float* queries[max_rows];  // [padded_head_dim], the padding zeros, times the scale of the scores
+    const float* queries[max_rows];  // [padded_head_dim], padded with zeros, times the scale of the scores
     float* outs[max_rows];           // [head_dim]
     int positions[max_rows];         // a row attends to positions first[r] to positions[r]
     int first[max_rows];
@@ -81,19 +81,19 @@ struct AttentionArgs {
     size_t block_stride;
     float* scores;  // scratch [max_rows][positions, rounded up to a block]
     int scores_stride;
-    // Whose keys and values come next, and lie in no cache of the CPU's yet: asked for while these are computed. Or null.
+    // Keys and values to prefetch into the CPU's cache while these are computed; null: none.
     const uint8_t* next_cache;
     const int32_t* next_block_table;
     int next_num_blocks;
     int8_t* query_bytes;  // scratch [max_rows][padded_head_dim]
-    float softcap;        // scores become softcap * tanh(score / softcap); 0: they stay
+    float softcap;        // scores become softcap * tanh(score / softcap); 0: unchanged
 };
 
-// The largest of the logits that were noted so far, lane by lane. Merged, it is find_largest's answer where all logits
-// are finite.
+// The largest of the logits seen so far, lane by lane. The largest of all lanes is what find_largest returns where all
+// logits are finite.
 struct alignas(64) Largest {
     float value[group_rows];
-    float not_finite[group_rows];  // 0, and no number once a logit was not finite
+    float not_finite[group_rows];  // 0, or NaN after a logit that is not finite
     int32_t group[group_rows];     // the lane's token is 16 * group + lane
 };
 
@@ -103,12 +103,12 @@ struct Kernels {
     const char* name;
     void (*matmul)(const MatmulArgs& args);
     void (*attend)(const AttentionArgs& args);
-    // Key and value of one position, [padded_head_dim] with zeros as padding, into their block.
+    // Stores the key and value of one position, [padded_head_dim] padded with zeros, in slot `slot` of a block.
     void (*write_kv)(const CacheLayout& layout, const float* key, const float* value, int slot, uint8_t* block);
     // Rotary positions (Su et al. 2021), dimension i with i + half_dim; then everything times `scale`.
     void (*rotate)(const float* head, const float* cosine, const float* sine, int half_dim, int head_dim, float scale,
                    float* out);
-    // columns are a multiple of 16 and padded with zeros; the mean is over the first `size`.
+    // `columns` is a multiple of 16, padded with zeros; the mean is over the first `size`.
     void (*rms_norm)(const float* x, const float* weight, float epsilon, int size, int columns, float* out);
     void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, int size, int columns,
                        float* out);
@@ -118,22 +118,22 @@ struct Kernels {
     void (*cap_logits)(float* x, int size, float multiplier, float cap);
     // to += multiplier * x; size is a multiple of 16.
     void (*add_scaled)(const float* x, int size, float multiplier, float* to);
-    // Blocks [first, last) of a row, from values [(last - first) * 32]. A block that holds what is not a number gets a
-    // scale that is none.
+    // Stores blocks [first, last) of a row, from values [(last - first) * 32]. A block with a NaN gets NaN as its
+    // scale.
     void (*quantize)(const float* values, const Activations& x, int row, int first_block, int last_block);
     // out[i] = exp((x[i] - highest) * inverse_temperature); returns their sum in double precision, in a fixed order.
     double (*exp_all)(const float* x, int size, float highest, float inverse_temperature, float* out);
-    // Takes x[0] to x[size - 1], the logits of tokens from first_token (a multiple of 16) on, into account.
-    void (*note_largest)(const float* x, int size, int first_token, Largest& largest);
+    // Updates `largest` with x[size], the logits of the tokens from first_token (a multiple of 16) on.
+    void (*update_largest)(const float* x, int size, int first_token, Largest& largest);
     // Appends every i with x[i] > bound, ascending.
     void (*find_above)(const float* x, int size, float bound, std::vector<int32_t>& out);
-    // The largest value and the lowest index that has it; index -1 where any value is not a number.
+    // The largest value and the lowest index that has it; index -1 where any value is NaN or plus infinity.
     void (*find_largest)(const float* x, int size, float& value, int32_t& index);
 };
 
-// The kernels of this name, or of the best instruction set that the CPU has for "". Throws std::invalid_argument.
+// The kernels of this name; for "" those of the best instruction set that the CPU has. Throws std::invalid_argument.
 const Kernels& find_kernels(const std::string& isa);
-// The names of all that this CPU can run, best first.
+// The names of all kernels that this CPU can run, best first.
 std::vector<std::string> available_isas();
 
 }  // namespace llmos

@@ -43,7 +43,7 @@ void PackedMatrix::pack_q8_0(int g, const uint8_t* data, size_t row_bytes) {
 
 namespace {
 
-// 16 bytes of a file's nibbles: byte j holds columns j (low) and j + 16 (high), which is our order too.
+// 16 bytes of a file's nibbles: byte j holds columns j (low) and j + 16 (high), which is the packed order, too.
 void place_nibbles(const uint8_t* from, uint8_t* out) {
     for (int quad = 0; quad < 4; ++quad) std::memcpy(out + 64 * quad, from + 4 * quad, 4);
 }
@@ -87,9 +87,9 @@ void PackedMatrix::pack_f32(int g, const float* data) {
                     largest = std::fmax(largest, std::fabs(x[k]));
                     is_broken |= !std::isfinite(x[k]);
                 }
-            // A byte can't say that it is no number, the block's scale can: the answer fails instead of going wrong.
+            // A byte cannot be NaN, but the block's scale can: the request fails instead of giving a wrong answer.
             if (is_broken) largest = std::numeric_limits<float>::quiet_NaN();
-            // The stored scale, rounded to 16 bits, is the one that the weights are divided by.
+            // Divide by the scale as it is stored, rounded to 16 bits.
             const uint16_t d = half_from_float(largest / 127);
             const float scale = float_from_half(d), inverse = scale > 0 ? 1 / scale : 0;
             scales(g, b)[r] = d;

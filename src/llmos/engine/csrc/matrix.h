@@ -1,17 +1,18 @@
-// A weight matrix in the layout that the kernels want: sixteen rows interleaved, packed once at load.
+// A weight matrix in the layout that the kernels read: sixteen rows interleaved, packed once at load.
 //
 // For each group of 16 rows, all blocks of 32 columns one after another, then all their scales:
 //
 //   bytes            512 bytes a block: [8 quads][16 rows][4 columns], unsigned, w = d * (u - 128)
-//   nibbles          256 bytes a block: [4 quads][16 rows][4 columns], low nibble columns 0-15, high 16-31, w = d * (u - 8)
+//   nibbles          256 bytes a block: [4 quads][16 rows][4 columns], low nibble columns 0-15, high 16-31,
+//                    w = d * (u - 8)
 //   affine_nibbles   the same with w = d * u + m
 //   floats           no blocks: [columns][16 rows] of float
 //
 // Scales are [16] d, and for affine_nibbles [16] m after them, in 16-bit floats, as the file formats have them.
 // GGUF's Q8_0, Q4_0 and Q4_1 keep their exact values.
 //
-// The layout is the same for every instruction set, and it lies in files: engine/packed_file.py has its number, which
-// changes with it.
+// The layout is the same for every instruction set. Files have it, too: a change of the layout needs a new version
+// number in engine/packed_file.py.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,7 @@ enum class Packing { bytes, nibbles, affine_nibbles, floats };
 class PackedMatrix {
   public:
     PackedMatrix() = default;
-    // `memory` has bytes_for(...) bytes: packed already, or all of them zero and about to be packed.
+    // `memory` has bytes_for(...) bytes: either packed already, or zeros that are about to be packed.
     PackedMatrix(Packing packing, int rows, int columns, Buffer memory);
     static size_t bytes_for(Packing packing, int rows, int columns);
 
@@ -44,20 +45,20 @@ class PackedMatrix {
 
     const uint8_t* group(int g) const { return buffer_.as<uint8_t>() + size_t(g) * group_bytes_; }
     size_t group_bytes() const { return group_bytes_; }
-    // Where a group's scales begin.
+    // Bytes from the beginning of a group to its scales.
     size_t scales_offset() const { return size_t(blocks()) * weight_bytes(packing_); }
 
-    // Fill 16 rows from a file's rows; `row_bytes` apart. Rows of the group that the matrix lacks stay zero.
+    // Packs a group of 16 rows from a file's rows, `row_bytes` apart. Rows beyond the matrix stay zero.
     void pack_q8_0(int g, const uint8_t* data, size_t row_bytes);
     void pack_q4_0(int g, const uint8_t* data, size_t row_bytes);
     void pack_q4_1(int g, const uint8_t* data, size_t row_bytes);
-    // Into bytes (each block scaled by its own largest magnitude) or floats.
+    // The same from floats, into bytes (each block scaled by its own largest magnitude) or floats.
     void pack_f32(int g, const float* data);
 
-    // One row as floats, padded with zeros: what an embedding table is read by.
+    // Reads one row as floats, padded with zeros, as embedding tables need.
     void read_row(int row, float* out) const;
 
-    // Bytes of one block of 16 rows, and of its scales.
+    // Bytes of a block of 16 rows, and of its scales.
     static constexpr size_t weight_bytes(Packing p) {
         return p == Packing::bytes ? 512 : p == Packing::floats ? size_t(block_columns) * group_rows * 4 : 256;
     }

@@ -12,11 +12,11 @@ namespace llmos {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr auto spin_before_parking = 400us;          // between two runs
-constexpr auto spin_before_sleeping = 10ms;          // within one
-constexpr auto spin_before_sleeping_crowded = 10us;  // where partners wait for this thread's core
+constexpr auto spin_between_runs = 400us;                   // between two runs
+constexpr auto spin_before_sleeping = 10ms;                 // within one
+constexpr auto spin_before_sleeping_oversubscribed = 10us;  // where other threads need this core
 
-inline void relax() {
+inline void pause_cpu() {
 #if defined(__x86_64__)
     _mm_pause();
 #elif defined(__aarch64__)
@@ -24,25 +24,26 @@ inline void relax() {
 #endif
 }
 
-// Spins until ready(), or for this long; returns what ready() said last.
+// Spins until ready(), at most for this long; returns the last ready().
 template <class Ready> bool spin_until(Ready ready, std::chrono::steady_clock::duration at_most) {
     const auto start = std::chrono::steady_clock::now();
     do
         for (int i = 0; i < 64; ++i) {
             if (ready()) return true;
-            relax();
+            pause_cpu();
         }
     while (std::chrono::steady_clock::now() - start < at_most);
     return ready();
 }
 
-// Waits until `word` is no longer `old`. Partners are a fraction of a microsecond apart, but where other processes want
-// the cores, one may be put aside for some milliseconds. Who yields or sleeps meanwhile gives its own core away for as
-// long, and the team meets ever more rarely: so it spins for longer than a time slice, and sleeps only then. A team with
-// more threads than cores is another matter: its members keep each other from the cores, and do best to leave them.
-template <class Word> void wait_while(const std::atomic<Word>& word, Word old, bool is_crowded) {
+// Waits until `word` is no longer `old`. The threads are a fraction of a microsecond apart, but where other processes
+// use the cores, one of them may be suspended for some milliseconds. A thread that yields or sleeps meanwhile loses its
+// own core for as long, and the threads meet ever more rarely. So it spins for longer than a time slice before it
+// sleeps. With more threads than cores it is the other way round: a spinning thread keeps others of the pool from its
+// core.
+template <class Word> void wait_while(const std::atomic<Word>& word, Word old, bool is_oversubscribed) {
     const auto is_over = [&] { return word.load(std::memory_order_acquire) != old; };
-    if (spin_until(is_over, is_crowded ? spin_before_sleeping_crowded : spin_before_sleeping)) return;
+    if (spin_until(is_over, is_oversubscribed ? spin_before_sleeping_oversubscribed : spin_before_sleeping)) return;
     while (!is_over()) word.wait(old, std::memory_order_acquire);
 }
 
@@ -50,11 +51,11 @@ template <class Word> void wait_while(const std::atomic<Word>& word, Word old, b
 
 Pool::Pool(int num_threads)
     : num_threads_(num_threads),
-      is_crowded_(unsigned(num_threads) > std::thread::hardware_concurrency()),
+      is_oversubscribed_(unsigned(num_threads) > std::thread::hardware_concurrency()),
       slots_(num_threads) {
     try {
         for (int i = 1; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
-    } catch (...) {  // the system gives no more threads
+    } catch (...) {  // the system refuses another thread
         stop();
         throw;
     }
@@ -63,7 +64,7 @@ Pool::Pool(int num_threads)
 Pool::~Pool() { stop(); }
 
 void Pool::stop() {
-    if (getpid() != process_) {  // a fork has no threads that could be joined
+    if (getpid() != process_) {  // a fork has no threads to join
         for (auto& thread : threads_) thread.detach();
         return;
     }
@@ -77,7 +78,7 @@ void Pool::work(int thread) {
     uint32_t seen = 0;
     for (;;) {
         const auto is_called = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
-        if (!spin_until(is_called, spin_before_parking))
+        if (!spin_until(is_called, spin_between_runs))
             while (!is_called()) epoch_.wait(seen, std::memory_order_acquire);
         ++seen;
         if (stopping_) return;
@@ -91,7 +92,7 @@ void Pool::call(int thread) noexcept {
     try {
         (*body_)(thread);
     } catch (...) {
-        std::lock_guard lock(one_failure_);
+        std::lock_guard lock(failure_mutex_);
         failure_ = std::current_exception();
     }
 }
@@ -100,7 +101,7 @@ void Pool::run(const std::function<void(int)>& body) {
     if (num_threads_ > 1 && getpid() != process_)
         throw std::runtime_error(
             "This process is a fork, and threads stay behind: load the model in the process that uses it.");
-    std::lock_guard lock(one_run_);
+    std::lock_guard lock(run_mutex_);
     body_ = &body;
     num_done_.store(0, std::memory_order_relaxed);
     epoch_.fetch_add(1, std::memory_order_release);
@@ -108,7 +109,7 @@ void Pool::run(const std::function<void(int)>& body) {
     call(0);
     const uint32_t others = uint32_t(num_threads_ - 1);
     for (uint32_t done; (done = num_done_.load(std::memory_order_acquire)) != others;)
-        wait_while(num_done_, done, is_crowded_);
+        wait_while(num_done_, done, is_oversubscribed_);
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
@@ -118,15 +119,15 @@ void Pool::barrier() {
     if (num_arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == uint32_t(num_threads_)) {
         num_arrived_.store(0, std::memory_order_relaxed);
         generation_.store(generation + 1,
-                          std::memory_order_seq_cst);  // notify_all looks for waiters: not before this is seen
+                          std::memory_order_seq_cst);  // notify_all must not look for waiters before this
         generation_.notify_all();
     } else {
-        wait_while(generation_, generation, is_crowded_);
+        wait_while(generation_, generation, is_oversubscribed_);
     }
 }
 
-// A thread writes its span of the next phase while others may still take from the present one: two spans in turn.
-void Pool::open(int thread, int count) {
+// A thread writes its span of the next phase while others may still take from this one, so each has two spans.
+void Pool::open_phase(int thread, int count) {
     const uint64_t begin = uint64_t(count) * thread / num_threads_, end = uint64_t(count) * (thread + 1) / num_threads_;
     Slot& slot = slots_[thread];
     slot.phase ^= 1;

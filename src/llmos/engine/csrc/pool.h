@@ -1,7 +1,7 @@
-// A team of threads that runs one function together and meets at barriers inside it.
+// Threads that run one function together and wait for each other at barriers inside it.
 //
-// A forward pass is one such run: waking the team costs more than a layer's arithmetic, a barrier between awake
-// threads a fraction of a microsecond. Between runs the threads spin for a moment, then park: an idle server uses no CPU.
+// A forward pass is one such run: waking threads costs more than a layer's arithmetic, a barrier between awake threads
+// a fraction of a microsecond. Between runs the threads spin for a moment, then sleep: an idle server uses no CPU.
 #pragma once
 
 #include <unistd.h>
@@ -24,25 +24,25 @@ class Pool {
 
     int size() const { return num_threads_; }
 
-    // Calls body(thread) on every thread, 0 to size() - 1 (0 is the caller's), and returns when all have. What a body
-    // throws is thrown here, unless it meets others at barriers: then it must not throw. Throws std::runtime_error in a
-    // fork of the process, where the team is not.
+    // Calls body(thread) on every thread, 0 to size() - 1 (0 is the caller's), and returns when all have returned.
+    // Rethrows a body's exception; a body that uses barriers must not throw. Throws std::runtime_error in a fork of the
+    // process, which has no copy of the threads.
     void run(const std::function<void(int)>& body);
 
-    // Inside a run: returns once every thread of the team has called it.
+    // Inside a run: returns when every thread has called it.
     void barrier();
 
-    // Inside a run: a barrier that also opens a phase of `count` units of work, shared among the team.
-    // Every thread calls it with the same count, then takes spans until there are none.
-    void open(int thread, int count);
+    // Inside a run: a barrier that also opens a phase of `count` units of work. Every thread calls it with the same
+    // count, then calls take() until there is no work left.
+    void open_phase(int thread, int count);
 
-    // Takes up to `grain` units. A thread owns an equal part and takes from its front; when that is empty it takes
-    // from the back of the others', so that a core that a neighbour slows down holds nobody up.
+    // Takes up to `grain` units, [begin, end); returns false when none are left. A thread takes from the front of its
+    // own equal part first, then from the back of the others', so that a slow core delays nobody.
     bool take(int thread, int grain, int& begin, int& end);
 
   private:
     struct alignas(64) Slot {
-        std::atomic<uint64_t> span[2];  // begin in the high half, end in the low; one for each of two phases in turn
+        std::atomic<uint64_t> span[2];  // begin in the high half, end in the low; phases alternate
         uint32_t phase = 0;
     };
     void work(int thread);
@@ -50,13 +50,13 @@ class Pool {
     void stop();
 
     const int num_threads_;
-    const bool is_crowded_;  // more threads than cores that they may use
+    const bool is_oversubscribed_;  // more threads than cores
     std::vector<Slot> slots_;
     std::vector<std::thread> threads_;
-    std::mutex one_run_;
+    std::mutex run_mutex_;
     const pid_t process_ = getpid();
     const std::function<void(int)>* body_ = nullptr;
-    std::mutex one_failure_;
+    std::mutex failure_mutex_;
     std::exception_ptr failure_;
     bool stopping_ = false;
     alignas(64) std::atomic<uint32_t> epoch_{0};

@@ -1,9 +1,9 @@
-// What Python sees of the encoder.
+// llmos.engine._native.Encoder: an encoder with its weights.
 
-#include <mutex>
-
-#include "bindings/named_weights.h"
 #include "encoder/encoder.h"
+
+#include "bindings/arguments.h"
+#include "bindings/named_weights.h"
 
 using namespace nb::literals;
 
@@ -14,8 +14,9 @@ using Weight = Encoder::Weight;
 using Vector = Encoder::Vector;
 
 const std::map<std::string, Weight> weights_by_name = {
-    {"q", Weight::q},   {"k", Weight::k},       {"v", Weight::v},        {"o", Weight::o},
-    {"up", Weight::up}, {"down", Weight::down}, {"embed", Weight::embed}};
+    {"q", Weight::q},   {"k", Weight::k},       {"v", Weight::v},         {"o", Weight::o},
+    {"up", Weight::up}, {"down", Weight::down}, {"embed", Weight::embed},
+};
 
 const std::map<std::string, Vector> vectors_by_name = {
     {"q_bias", Vector::q_bias},         {"k_bias", Vector::k_bias},
@@ -24,7 +25,8 @@ const std::map<std::string, Vector> vectors_by_name = {
     {"up_bias", Vector::up_bias},       {"down_bias", Vector::down_bias},
     {"mlp_norm", Vector::mlp_norm},     {"mlp_norm_bias", Vector::mlp_norm_bias},
     {"positions", Vector::positions},   {"types", Vector::types},
-    {"embed_norm", Vector::embed_norm}, {"embed_norm_bias", Vector::embed_norm_bias}};
+    {"embed_norm", Vector::embed_norm}, {"embed_norm_bias", Vector::embed_norm_bias},
+};
 
 Encoder::Spec spec_from(nb::handle fields) {
     const auto number = [&](const char* name, int low = 1) { return size_field(fields, name, low); };
@@ -52,78 +54,70 @@ Encoder::Spec spec_from(nb::handle fields) {
     return spec;
 }
 
-class Runner {
+Encoder::Batch checked_batch(const Array1<int32_t>& tokens, const Array1<int32_t>& starts, const Encoder::Spec& spec) {
+    require(tokens.size() > 0 && tokens.size() <= size_t(max_batch_tokens), "a batch has between 1 and 1048576 tokens");
+    require(starts.size() > 1 && starts.size() <= tokens.size() + 1, "every sequence must bring a token");
+    const int num_tokens = int(tokens.size()), num_sequences = int(starts.size()) - 1;
+    require(starts(0) == 0 && starts(num_sequences) == num_tokens, "starts must run from 0 to the number of tokens");
+    for (int t = 0; t < num_tokens; ++t)
+        require(uint32_t(tokens(t)) < uint32_t(spec.vocab_size), "a token is outside the vocabulary");
+    for (int s = 0; s < num_sequences; ++s) {
+        require(starts(s) < starts(s + 1), "every sequence must bring a token");
+        require(int64_t(starts(s + 1)) - starts(s) <= spec.num_positions - spec.first_position,
+                "a sequence has more positions than the model");
+    }
+    return {num_tokens, num_sequences, tokens.data(), starts.data()};
+}
+
+class EncoderRunner {
   public:
-    Runner(nb::object pool, nb::handle fields, const std::string& isa, bool is_exact)
+    EncoderRunner(nb::object pool, nb::handle fields, const std::string& isa, bool is_exact)
         : pool_object_(pool),
-          pool_(nb::cast<Pool&>(pool)),
           kernels_(find_kernels(isa)),
-          encoder_(spec_from(fields), pool_, kernels_, is_exact ? CacheType::float32 : CacheType::int8) {}
+          encoder_(spec_from(fields), nb::cast<Pool&>(pool), kernels_,
+                   is_exact ? CacheType::float32 : CacheType::int8) {}
 
     void place(Array1<uint8_t> memory, const std::vector<Placement>& placements) {
-        nb::gil_scoped_release release;
-        std::lock_guard lock(one_call_);
-        weights_.place(memory, placements);
+        calls_.run([&] { weights_.place(memory, placements); });
     }
 
     void set_vector(int layer, const std::string& name, Array1<float> data) {
         Buffer values = weights_.checked_vector(layer, name, data);
-        nb::gil_scoped_release release;
-        std::lock_guard lock(one_call_);
-        weights_.set_vector(layer, name, std::move(values));
+        calls_.run([&] { weights_.set_vector(layer, name, std::move(values)); });
     }
 
     nb::object forward(Array1<int32_t> tokens, Array1<int32_t> starts) {
         weights_.require_complete();
-        const Encoder::Spec& spec = encoder_.spec();
-        require(tokens.size() > 0 && tokens.size() <= size_t(max_batch_tokens),
-                "a batch has between 1 and 1048576 tokens");
-        require(starts.size() > 1 && starts.size() <= tokens.size() + 1, "every sequence must bring a token");
-        const int num_tokens = int(tokens.size()), num_sequences = int(starts.size()) - 1;
-        require(starts(0) == 0 && starts(num_sequences) == num_tokens,
-                "starts must run from 0 to the number of tokens");
-        for (int t = 0; t < num_tokens; ++t)
-            require(uint32_t(tokens(t)) < uint32_t(spec.vocab_size), "a token is outside the vocabulary");
-        for (int s = 0; s < num_sequences; ++s) {
-            require(starts(s) < starts(s + 1), "every sequence must bring a token");
-            require(int64_t(starts(s + 1)) - starts(s) <= spec.num_positions - spec.first_position,
-                    "a sequence has more positions than the model");
-        }
-        const size_t rows = size_t(num_sequences), columns = size_t(spec.hidden_size);
-        float* out = new float[rows * columns];
-        nb::capsule owner(out, [](void* p) noexcept { delete[] static_cast<float*>(p); });
-        {
-            nb::gil_scoped_release release;
-            std::lock_guard lock(one_call_);
-            encoder_.forward({num_tokens, num_sequences, tokens.data(), starts.data()}, out);
-        }
-        return nb::cast(nb::ndarray<nb::numpy, float>(out, {rows, columns}, owner));
+        const Encoder::Batch batch = checked_batch(tokens, starts, encoder_.spec());
+        const size_t rows = size_t(batch.num_sequences), columns = size_t(encoder_.spec().hidden_size);
+        OwnedMemory<float> out(rows * columns);
+        calls_.run([&] { encoder_.forward(batch, out.data); });
+        return nb::cast(nb::ndarray<nb::numpy, float>(out.data, {rows, columns}, out.owner));
     }
 
     size_t weight_bytes() const { return encoder_.weight_bytes(); }
     std::string isa() const { return kernels_.name; }
 
   private:
-    nb::object pool_object_;
-    Pool& pool_;
+    nb::object pool_object_;  // keeps the pool alive
     const Kernels& kernels_;
     Encoder encoder_;
     NamedWeights<Encoder, Weight, Vector> weights_{encoder_, weights_by_name, vectors_by_name};
-    std::mutex one_call_;  // Python's threads may come together
+    OneCallAtATime calls_;
 };
 
 }  // namespace
 
 void bind_encoder(nb::module_& m) {
-    nb::class_<Runner>(m, "Encoder", "An encoder with its weights.")
+    nb::class_<EncoderRunner>(m, "Encoder", "An encoder with its weights.")
         .def(nb::init<nb::object, nb::handle, const std::string&, bool>(), "pool"_a, "spec"_a, "isa"_a, "is_exact"_a,
              "`is_exact`: keys and values stay floats while a layer attends to them.")
-        .def("place", &Runner::place, "memory"_a.noconvert(), "placements"_a, "As Runner.place.")
-        .def("set_vector", &Runner::set_vector, "layer"_a, "name"_a, "data"_a.noconvert())
-        .def("forward", &Runner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
+        .def("place", &EncoderRunner::place, "memory"_a.noconvert(), "placements"_a, "See Runner.place().")
+        .def("set_vector", &EncoderRunner::set_vector, "layer"_a, "name"_a, "data"_a.noconvert())
+        .def("forward", &EncoderRunner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "Return one vector for each sequence, [sequences, hidden]. Sequence s is tokens[starts[s]:starts[s + 1]].")
-        .def_prop_ro("weight_bytes", &Runner::weight_bytes)
-        .def_prop_ro("isa", &Runner::isa);
+        .def_prop_ro("weight_bytes", &EncoderRunner::weight_bytes)
+        .def_prop_ro("isa", &EncoderRunner::isa);
 }
 
 }  // namespace llmos

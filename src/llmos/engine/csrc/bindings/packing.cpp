@@ -1,20 +1,28 @@
-// What Python sees of packing: a file's rows in, the kernels' layout out. Knows no model.
+// Packing: rows as a file has them in, the kernels' layout out; and floats into Q4_1 blocks. Knows no model.
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
+#include <memory>
+#include <tuple>
 
+#include "bindings/arguments.h"
 #include "bindings/named_weights.h"
+#include "fit_q4_1.h"
+#include "pool.h"
 
 using namespace nb::literals;
 
 namespace llmos {
 namespace {
 
-// What it is called in errors, dtype, packing, columns, the rows as they lie in a file, where their groups begin in the memory.
+using FileBytes = nb::ndarray<const uint8_t, nb::c_contig, nb::device::cpu>;
+using Memory = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// A name for error messages, dtype, packing, columns, the rows as a file has them, the byte offset of their first
+// group.
 using Piece = std::tuple<std::string, std::string, std::string, int, FileBytes, size_t>;
 
-// Rows on their way into whole groups: the last rows of a matrix may leave the last group unfilled.
+// Rows of a file and the groups that they become. The last rows of a matrix may leave the last group unfilled.
 struct Rows {
     PackedMatrix to;
     const std::string& dtype;
@@ -30,7 +38,14 @@ struct Rows {
     }
 };
 
-Rows checked_rows(const Piece& piece, const std::shared_ptr<const void>& whole, uint8_t* memory, size_t memory_bytes) {
+bool can_pack(const std::string& dtype, Packing packing) {
+    if (dtype == "F32") return packing == Packing::bytes || packing == Packing::floats;
+    if (dtype == "Q8_0") return packing == Packing::bytes;
+    if (dtype == "Q4_0") return packing == Packing::nibbles;
+    return dtype == "Q4_1" && packing == Packing::affine_nibbles;
+}
+
+Rows checked_rows(const Piece& piece, const std::shared_ptr<const void>& owner, uint8_t* memory, size_t memory_bytes) {
     const auto& [name, dtype, packing_name, columns, data, offset] = piece;
     const auto check = [&](bool holds, const char* message) {
         if (!holds) throw std::invalid_argument(name + ": " + message);
@@ -38,12 +53,8 @@ Rows checked_rows(const Piece& piece, const std::shared_ptr<const void>& whole, 
     const Packing packing = lookup(packings_by_name, packing_name);
     const bool is_f32 = dtype == "F32";
     check(columns > 0 && columns <= max_size, "there are no columns, or too many");
-    check(is_f32            ? packing == Packing::bytes || packing == Packing::floats
-          : dtype == "Q8_0" ? packing == Packing::bytes
-          : dtype == "Q4_0" ? packing == Packing::nibbles
-                            : dtype == "Q4_1" && packing == Packing::affine_nibbles,
-          "this dtype cannot be packed that way");
-    const size_t block = dtype == "Q8_0" ? 34 : dtype == "Q4_0" ? 18 : 20;
+    check(can_pack(dtype, packing), "this dtype cannot be packed that way");
+    const size_t block = dtype == "Q8_0" ? 34 : dtype == "Q4_0" ? 18 : q4_1_bytes;
     const size_t row_bytes = is_f32 ? size_t(columns) * 4 : size_t(columns) / block_columns * block;
     check(is_f32 || columns % block_columns == 0, "quantized rows must be whole blocks");
     const size_t num_rows = data.nbytes() / row_bytes;
@@ -53,20 +64,19 @@ Rows checked_rows(const Piece& piece, const std::shared_ptr<const void>& whole, 
     const size_t bytes = PackedMatrix::bytes_for(packing, int(num_rows), columns);
     check(offset % cache_line == 0 && offset <= memory_bytes && bytes <= memory_bytes - offset,
           "the memory has no room for the rows");
-    return {PackedMatrix(packing, int(num_rows), columns, Buffer(whole, memory + offset, bytes)), dtype, row_bytes,
+    return {PackedMatrix(packing, int(num_rows), columns, Buffer(owner, memory + offset, bytes)), dtype, row_bytes,
             data.data()};
 }
 
-// A thread takes the next few groups of any matrix, so that a core that is busy otherwise holds nobody up.
-void pack_rows(Pool& pool, const std::vector<Piece>& pieces,
-               nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> memory) {
+// Each thread takes the next few groups of any matrix, so that a slow core delays nobody.
+void pack_rows(Pool& pool, const std::vector<Piece>& pieces, Memory memory) {
     nb::gil_scoped_release release;
-    const std::shared_ptr<const void> whole = std::make_shared<int>(0);  // the caller holds the memory while we fill it
+    const std::shared_ptr<const void> owner = std::make_shared<int>(0);  // the caller keeps the memory while we fill it
     std::vector<Rows> all;
     std::vector<int> ends;
     int total = 0;
     for (const Piece& piece : pieces) {
-        all.push_back(checked_rows(piece, whole, memory.data(), memory.size()));
+        all.push_back(checked_rows(piece, owner, memory.data(), memory.size()));
         ends.push_back(total += all.back().to.groups());
     }
     std::atomic<int> next{0};
@@ -88,24 +98,44 @@ nb::ndarray<nb::numpy, uint8_t> make_memory(size_t bytes) {
     return nb::ndarray<nb::numpy, uint8_t>(data, {bytes}, owner);
 }
 
+size_t packed_bytes(const std::string& packing, int rows, int columns) {
+    require(rows > 0 && rows <= max_size && columns > 0 && columns <= max_size,
+            "a matrix has between 1 and 134217728 rows and columns");
+    return PackedMatrix::bytes_for(lookup(packings_by_name, packing), rows, columns);
+}
+
+nb::object fit_rows(Pool& pool, Array2<float> values) {
+    require(values.shape(1) && values.shape(1) % block_columns == 0, "rows must be whole blocks of 32");
+    const size_t num_blocks = values.size() / block_columns;
+    const size_t row_bytes = values.shape(1) / block_columns * q4_1_bytes;
+    OwnedMemory<uint8_t> blocks(num_blocks * q4_1_bytes);
+    {
+        nb::gil_scoped_release release;
+        std::atomic<size_t> next{0};
+        constexpr size_t grain = 1024;
+        pool.run([&](int) {
+            for (size_t begin; (begin = next.fetch_add(grain, std::memory_order_relaxed)) < num_blocks;)
+                fit_q4_1(values.data() + begin * block_columns, std::min(grain, num_blocks - begin),
+                         blocks.data + begin * q4_1_bytes);
+        });
+    }
+    return nb::cast(nb::ndarray<nb::numpy, uint8_t>(blocks.data, {values.shape(0), row_bytes}, blocks.owner));
+}
+
 }  // namespace
 
 void bind_packing(nb::module_& m) {
     m.def("memory", &make_memory, "bytes"_a,
           "Zeros that start on a cache line, on huge pages where the system allows it.");
-    m.def(
-        "packed_bytes",
-        [](const std::string& packing, int rows, int columns) {
-            require(rows > 0 && rows <= max_size && columns > 0 && columns <= max_size,
-                    "a matrix has between 1 and 134217728 rows and columns");
-            return PackedMatrix::bytes_for(lookup(packings_by_name, packing), rows, columns);
-        },
-        "packing"_a, "rows"_a, "columns"_a, "Bytes that a matrix takes when it is packed.");
-    m.def(
-        "pack_rows", &pack_rows, "pool"_a, "pieces"_a, "memory"_a.noconvert(),
-        "Pack rows as they lie in a file into memory that is zero: Q8_0, Q4_0, Q4_1 as they are, F32 into bytes with a scale for 32, "
-        "or as floats. A piece is (name, dtype, packing, columns, bytes, offset); it has whole groups of 16 rows, or is the end of "
-        "its matrix.");
+    m.def("packed_bytes", &packed_bytes, "packing"_a, "rows"_a, "columns"_a,
+          "Bytes that a matrix takes when it is packed.");
+    m.def("pack_rows", &pack_rows, "pool"_a, "pieces"_a, "memory"_a.noconvert(),
+          "Pack rows as a file has them into memory that is zero: Q8_0, Q4_0 and Q4_1 unchanged, F32 as floats or as\n"
+          "bytes with a scale for 32. A piece is (name, dtype, packing, columns, data, byte offset); it has whole\n"
+          "groups of 16 rows, or is the end of its matrix.");
+    m.def("fit_q4_1", &fit_rows, "pool"_a, "values"_a.noconvert(),
+          "Turn rows of floats into Q4_1 blocks as a file has them, with scales and minimums of the least squared\n"
+          "error. A block with a value that is not finite gets NaN as its scale.");
 }
 
 }  // namespace llmos

@@ -1,4 +1,4 @@
-// A LoRA adapter (Hu et al. 2021): what it adds to the matrices of a layer, y += up . (down . x).
+// A LoRA adapter (Hu et al. 2021): y += up . (down . x) for the matrices of a layer that it changes.
 #pragma once
 
 #include <array>
@@ -8,7 +8,7 @@
 
 namespace llmos {
 
-// Empty where the adapter leaves the matrix alone. Floats: they are small, and the sums keep one order.
+// Packed as floats: they are small, and their sums keep one order. Empty where the adapter leaves the matrix alone.
 struct LowRank {
     PackedMatrix down, up;  // [rank][in], [out][rank] with the adapter's scale multiplied in
     explicit operator bool() const { return down.rows(); }

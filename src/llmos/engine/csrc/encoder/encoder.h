@@ -1,9 +1,14 @@
 // A bidirectional transformer that turns texts into vectors: executes what engine/encoder_spec.py describes.
 //
 // Sequences lie one behind another, so that nothing is computed for padding; each attends to all of itself.
+//
+//   weights.cpp   which weights the spec asks for, and where they are kept
+//   encoder.cpp   a forward pass: reserve memory, plan the work, run it on all threads
+//   pass.h        one thread's part of a forward pass; pass.cpp has its operations
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <vector>
 
 #include "buffer.h"
@@ -11,6 +16,7 @@
 #include "matrix.h"
 #include "pool.h"
 #include "transformer/activation_rows.h"
+#include "transformer/attended_rows.h"
 
 namespace llmos {
 
@@ -48,17 +54,20 @@ class Encoder {
     struct Batch {
         int num_tokens, num_sequences;
         const int32_t *tokens, *starts;
+
+        int length(int sequence) const { return starts[sequence + 1] - starts[sequence]; }
     };
 
-    // `kept` is how keys and values are held while a layer attends to them.
-    Encoder(const Spec& spec, Pool& pool, const Kernels& kernels, CacheType kept);
+    // `cache_type` is the format of keys and values while a layer attends to them.
+    Encoder(const Spec& spec, Pool& pool, const Kernels& kernels, CacheType cache_type);
 
-    // What the spec asks for in this place (layer -1 is what lies outside of the layers; no expert is numbered); zeros where it has nothing there.
-    Shape shape(int layer, Weight which, int number) const;
+    // The shape or size that the spec asks for; zeros where it has no such weight. Layer -1 is outside the layers; an
+    // encoder has no experts.
+    Shape shape(int layer, Weight which, int expert) const;
     int size(int layer, Vector which) const;
 
-    // The sizes must be those. Nothing checks at the next step that all is there.
-    PackedMatrix& matrix(int layer, Weight which, int number);
+    // The weights themselves, for the caller to set, with the sizes above. forward() doesn't check that all are set.
+    PackedMatrix& matrix(int layer, Weight which, int expert);
     int num_experts() const { return 0; }
     Buffer& vector(int layer, Vector which) { return this->layer(layer).vectors[size_t(which)]; }
 
@@ -78,45 +87,46 @@ class Encoder {
     struct AttentionUnit {
         int sequence, first_token, num_tokens, head;
     };
-    struct Segment {
-        const PackedMatrix* weights;
-        const float* bias;
-        float* out;
-        int out_stride;
+    // Tokens [begin, end).
+    struct TokenRange {
+        int begin, end;
     };
-    // What one thread works on.
+    // A thread's working memory.
     struct Scratch {
-        Buffer row;                              // what bytes left of a row
-        Buffer heads, head_bytes, outs, scores;  // of the rows that attend together
-        Buffer inner;                            // a block of 32 columns, for all tokens of a span
+        Buffer row;  // the quantization errors of a row
+        AttentionScratch attention;
+        Buffer inner;  // [max_span_rows][32]
     };
     class Pass;
 
     void reserve(const Batch& batch);
     void plan(const Batch& batch);
+    void plan_attention(int sequence, int begin, int end);
     Layer& layer(int index) { return index < 0 ? outer_ : layers_[size_t(index)]; }
 
     const Spec spec_;
     Pool& pool_;
     const Kernels& kernels_;
-    const CacheLayout layout_;
-    const int hidden_, attention_, intermediate_;  // columns, padded
+    const CacheLayout cache_layout_;
+    const int hidden_columns_, q_columns_, intermediate_columns_;  // padded to whole blocks
     std::vector<Layer> layers_;
     Layer outer_;
     PackedMatrix embed_;
 
-    // What a step works on. Grown before the step begins, never within.
+    // What a step works on. reserve() grows it before a step; a step allocates nothing.
     int token_capacity_ = 0, block_capacity_ = 0, score_capacity_ = 0;
-    Buffer x_, q_, k_, v_;
-    Buffer kept_;                // keys and values of the layer at hand: [heads][blocks]
-    ActivationRows remainders_;  // what the bytes of the hidden columns leave of their values, where a text is short
-    ActivationRows shared_,
-        inner_;  // inputs of the products: of the hidden or attention columns, of the intermediate ones
-    std::vector<Scratch> own_;
-    std::vector<int> token_sequence_, first_block_;
-    std::vector<std::array<int, 2>> short_runs_;  // tokens [begin, end) of short texts, ascending
-    std::vector<int32_t> block_table_;            // a sequence's blocks lie one behind another
-    std::vector<AttentionUnit> units_;
+    Buffer x_;                         // [tokens][hidden_columns_]: the residual stream
+    Buffer q_, k_, v_;                 // [tokens][q_columns_]
+    Buffer cache_;                     // [heads][blocks] of CacheLayout::bytes(): keys and values of the layer at hand
+    ActivationRows inputs_;            // of products with hidden or attended columns
+    ActivationRows inner_;             // of products with the feed-forward layers' inner columns
+    ActivationRows errors_;            // quantization errors of the hidden columns of short texts, quantized in turn
+    std::vector<Scratch> scratch_;     // [threads]
+    std::vector<int> token_sequence_;  // [tokens]
+    std::vector<int> first_block_;     // [sequences]
+    std::vector<TokenRange> short_texts_;  // ascending; neighbours are one range
+    std::vector<int32_t> block_table_;     // 0, 1, 2, ...: a sequence's blocks lie one behind another
+    std::vector<AttentionUnit> attention_units_;
 };
 
 }  // namespace llmos

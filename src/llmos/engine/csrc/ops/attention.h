@@ -1,7 +1,7 @@
 // Paged attention of a few rows over one key/value head.
 //
 // Scores for all positions first, then one softmax, then the weighted values: each in ascending order of position, so
-// that a row's result does not depend on the rows beside it. Positions outside a row's reach weigh exactly nothing.
+// that a row's result does not depend on the rows beside it. Positions that a row does not see have a weight of zero.
 #pragma once
 
 #include "ops/attention_float.h"

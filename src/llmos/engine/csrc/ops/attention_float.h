@@ -1,9 +1,9 @@
-// Attention over keys and values that are floats of 32 or 16 bits.
+// Attention over keys and values that are 32-bit or 16-bit floats.
 #pragma once
 
 #include "kernels.h"
 #include "ops/exp.h"
-#include "ops/reach.h"
+#include "ops/visible_range.h"
 
 namespace {
 
@@ -11,7 +11,7 @@ inline Floats load_cache(const uint16_t* p) { return load_half(p); }
 inline Floats load_cache(const float* p) { return load(p); }
 inline void store_cache(uint16_t* p, Floats a) { store_half(p, a); }
 inline void store_cache(float* p, Floats a) { store(p, a); }
-template <class T> constexpr float largest_cached = sizeof(T) == 2 ? 65504.0f : 3.0e38f;
+template <class T> constexpr float max_cached = sizeof(T) == 2 ? 65504.0f : 3.0e38f;
 
 template <class T, int R>
 void score(const AttentionArgs& a, const float* const* queries, float* const* scores, int first_block, int last_block) {
@@ -36,24 +36,24 @@ void score(const AttentionArgs& a, const float* const* queries, float* const* sc
     }
 }
 
-// Turns a row's scores into weights that add up to one; those out of reach become zero.
-inline void softmax(float* scores, Reach reach) {
-    const Floats shift = splat(hide_out_of_reach(scores, reach));
+// Turns a row's scores into weights that add up to one; scores outside the range become zero.
+inline void softmax(float* scores, VisibleRange range) {
+    const Floats shift = splat(mask_scores(scores, range));
     Floats total = zero();
-    for (int b = reach.first_block(); b < reach.last_block(); ++b) {
-        const Floats p = reach.keep(exp(load(scores + b * 16) - shift), b, 0);
+    for (int b = range.first_block(); b < range.last_block(); ++b) {
+        const Floats p = range.mask(exp(load(scores + b * 16) - shift), b, 0);
         total = total + p;
         store(scores + b * 16, p);
     }
     const Floats inverse = splat(1 / sum(total));
-    for (int b = reach.first_block(); b < reach.last_block(); ++b)
+    for (int b = range.first_block(); b < range.last_block(); ++b)
         store(scores + b * 16, load(scores + b * 16) * inverse);
 }
 
-// V vectors of 16 of the head's dimensions at a time.
+// Adds up the weighted values for V * 16 dimensions of the head, from `dim` on.
 template <class T, int R, int V>
-void weigh(const AttentionArgs& a, float* const* scores, int first_block, int last_block, int dim,
-           float (&out)[AttentionArgs::max_rows][64]) {
+void weighted_sum(const AttentionArgs& a, float* const* scores, int first_block, int last_block, int dim,
+                  float (&out)[AttentionArgs::max_rows][64]) {
     Floats total[R][V];
     UNROLLED_FOR (int r = 0; r < R; ++r)
         UNROLLED_FOR (int v = 0; v < V; ++v) total[r][v] = zero();
@@ -74,14 +74,14 @@ void weigh(const AttentionArgs& a, float* const* scores, int first_block, int la
 }
 
 template <class T, int R> void attend_floats(const AttentionArgs& a) {
-    const Reach all = reach_of_all(a, R);
+    const VisibleRange all = union_of_ranges(a, R);
     const int padded_head_dim = a.layout.padded_head_dim();
     float* scores[R];
     for (int r = 0; r < R; ++r) scores[r] = a.scores + size_t(r) * a.scores_stride;
     score<T, R>(a, a.queries, scores, all.first_block(), all.last_block());
     for (int r = 0; r < R; ++r) {
-        // A row weighs all blocks that any of them reaches: those out of its own with zeros.
-        const Reach own{a.first[r], a.positions[r]};
+        // Every row adds up the blocks that any row sees; blocks outside its own range have weights of zero.
+        const VisibleRange own{a.first[r], a.positions[r]};
         if (a.softcap) cap_scores(scores[r], own, a.softcap);
         softmax(scores[r], own);
         const auto clear = [&](int from, int to) {
@@ -94,10 +94,10 @@ template <class T, int R> void attend_floats(const AttentionArgs& a) {
         float out[AttentionArgs::max_rows][64];
         const int left = padded_head_dim - dim;
         switch (left >= 64 ? 4 : left / 16) {
-            case 4: weigh<T, R, 4>(a, scores, all.first_block(), all.last_block(), dim, out); break;
-            case 3: weigh<T, R, 3>(a, scores, all.first_block(), all.last_block(), dim, out); break;
-            case 2: weigh<T, R, 2>(a, scores, all.first_block(), all.last_block(), dim, out); break;
-            case 1: weigh<T, R, 1>(a, scores, all.first_block(), all.last_block(), dim, out); break;
+            case 4: weighted_sum<T, R, 4>(a, scores, all.first_block(), all.last_block(), dim, out); break;
+            case 3: weighted_sum<T, R, 3>(a, scores, all.first_block(), all.last_block(), dim, out); break;
+            case 2: weighted_sum<T, R, 2>(a, scores, all.first_block(), all.last_block(), dim, out); break;
+            case 1: weighted_sum<T, R, 1>(a, scores, all.first_block(), all.last_block(), dim, out); break;
         }
         const int count = a.layout.head_dim - dim < 64 ? a.layout.head_dim - dim : 64;
         for (int r = 0; r < R; ++r) __builtin_memcpy(a.outs[r] + dim, out[r], size_t(count) * sizeof(float));
@@ -108,18 +108,20 @@ template <class T>
 void write_floats(const CacheLayout& layout, const float* key, const float* value, int slot, uint8_t* block) {
     T* keys = (T*)block + slot;
     T* values = (T*)(block + layout.values_offset()) + slot * layout.padded_head_dim();
-    const Floats most = splat(largest_cached<T>), least = splat(-largest_cached<T>);
-    Floats spoilt = zero();  // no number where one of the values is none
+    const Floats most = splat(max_cached<T>), least = splat(-max_cached<T>);
+    Floats nan_if_broken = zero();  // NaN where one of the values is not finite
     for (int d = 0; d < layout.padded_head_dim(); d += 16) {
-        // A value that is no number would outlive its owner: times a weight of zero it is none either. So values are
-        // always numbers, and the key says that one was not, in a score that later owners hide.
-        spoilt = fma(load(value + d), zero(), spoilt);
+        // A NaN among the values would outlive its sequence, since NaN times a weight of zero is NaN for the block's
+        // next owner. So values are stored as finite numbers, and a NaN in the key makes the score NaN instead, which
+        // the next owner masks.
+        nan_if_broken = fma(load(value + d), zero(), nan_if_broken);
         store_cache(values + d, max(min(load(value + d), most), least));
     }
-    spoilt = splat(sum(spoilt) * 0);
+    nan_if_broken = splat(sum(nan_if_broken) * 0);
     for (int d = 0; d < layout.padded_head_dim(); d += 16) {
         T converted[16];
-        store_cache(converted, max(least, min(most, load(key + d) + spoilt)));  // in this order no number stays none
+        store_cache(converted,
+                    max(least, min(most, load(key + d) + nan_if_broken)));  // this order of max and min keeps NaN
         for (int i = 0; i < 16 && d + i < layout.head_dim; ++i) keys[(d + i) * 16] = converted[i];
     }
 }

@@ -1,35 +1,37 @@
 // Attention over keys and values of 8 bits, in integer dot products.
 //
-// A query becomes bytes with one scale; so does each stretch of 64 weights of the softmax, each already times its value's
-// scale: however small the weights of a stretch are, their largest has all of the bits.
+// A query is quantized with one scale. The softmax weights, each already times its value's scale, are quantized in
+// sections of 64 positions with one scale each, so that small weights far from the largest one keep their precision.
 #pragma once
 
 #include "kernels.h"
 #include "ops/bytes.h"
 #include "ops/exp.h"
-#include "ops/reach.h"
+#include "ops/visible_range.h"
 
 namespace {
 
-constexpr int largest_share = 127;  // a sum of two products with it fits into 16 bits, where AVX2 puts it
+constexpr int max_weight_byte = 127;  // AVX2 adds two products in 16 bits: with 127 they fit
 
-constexpr int stretch_blocks = 4;  // that share a scale: blocks 0 to 3 of the sequence, 4 to 7, ...
+constexpr int section_blocks = 4;  // blocks 0 to 3 of the sequence, 4 to 7, ... share a scale
 
-// The sixteen shares of one row in one block, where the block's scores lay; the first block of a stretch also says what a
-// share of the stretch is worth.
+// The quantized weights of one row in one block. They replace the block's scores in memory:
+//
+//   scores    [16 floats]
+//   weights   [16 bytes][scale of the section, in its first block only][unused]
 struct ByteWeights {
     uint8_t quantized[16];
     float scale;
 };
 
-inline ByteWeights& shares_of(float* scores, int block) { return *(ByteWeights*)(scores + block * 16); }
-inline int stretch_of(int block) { return block / stretch_blocks * stretch_blocks; }
+inline ByteWeights& weights_of_block(float* scores, int block) { return *(ByteWeights*)(scores + block * 16); }
+inline int section_start(int block) { return block / section_blocks * section_blocks; }
 
 constexpr float log2_of_e = 1.44269504088896341f;
 
 struct QuantizedQuery {
     const int8_t* bytes;
-    float scale;  // times log2(e): the scores are powers of two
+    float scale;  // times log2(e), since the softmax computes 2^x
     int32_t sum;
 };
 
@@ -44,7 +46,7 @@ inline QuantizedQuery quantize_query(const float* query, int padded_head_dim, in
     return {bytes, unit.scale * log2_of_e, sum(total)};
 }
 
-// B blocks at a time: as many chains of dot products as keep the CPU busy.
+// Scores B blocks at a time: enough independent chains of dot products to keep the CPU busy.
 template <int R, int B>
 inline void score_blocks(const AttentionArgs& a, const QuantizedQuery (&queries)[R], float* const* scores, int block) {
     constexpr int offset = 128 - dot_bytes_offset;
@@ -76,53 +78,54 @@ inline void score_blocks(const AttentionArgs& a, const QuantizedQuery (&queries)
 }
 
 template <int R>
-void score_int8(const AttentionArgs& a, const QuantizedQuery (&queries)[R], float* const* scores, Reach all) {
+void score_int8(const AttentionArgs& a, const QuantizedQuery (&queries)[R], float* const* scores, VisibleRange all) {
     constexpr int B = R == 1 ? 8 : R == 2 ? 6 : R == 3 ? 4 : R == 4 ? 3 : 2;
     int block = all.first_block();
     for (; block + B <= all.last_block(); block += B) score_blocks<R, B>(a, queries, scores, block);
     for (; block < all.last_block(); ++block) score_blocks<R, 1>(a, queries, scores, block);
 }
 
-// Turns a row's scores into shares of all blocks, none where they are out of its own reach; returns the sum of what they
-// were before they were rounded.
-inline float share_out(const AttentionArgs& a, float* scores, Reach own, Reach all) {
+// Turns a row's scores into quantized weights in all blocks, zero outside the row's own range. Returns the sum of the
+// weights before they were rounded.
+inline float quantize_weights(const AttentionArgs& a, float* scores, VisibleRange own, VisibleRange all) {
     if (a.softcap) cap_scores(scores, own, a.softcap * log2_of_e);
-    const Floats shift = splat(hide_out_of_reach(scores, own));
+    const Floats shift = splat(mask_scores(scores, own));
     Floats total = zero();
-    for (int stretch = stretch_of(all.first_block()); stretch < all.last_block(); stretch += stretch_blocks) {
-        Floats weights[stretch_blocks];
+    for (int section = section_start(all.first_block()); section < all.last_block(); section += section_blocks) {
+        Floats weights[section_blocks];
         Ints bits = splat_int(0);
-        UNROLLED_FOR (int i = 0; i < stretch_blocks; ++i) {
-            const int b = stretch + i;
+        UNROLLED_FOR (int i = 0; i < section_blocks; ++i) {
+            const int b = section + i;
             weights[i] = zero();
             if (b < own.first_block() || b >= own.last_block()) continue;
-            const Floats p = own.keep(exp2_below_one(load(scores + b * 16) - shift), b, 0);
+            const Floats p = own.mask(exp2_below_one(load(scores + b * 16) - shift), b, 0);
             total = total + p;
-            // A position that nobody wrote has any scale, even none that is a number.
+            // The scale of a position that was never written may be anything, NaN included: mask it.
             const Floats scale =
                 load((const float*)(a.cache + a.block_table[b] * a.block_stride + a.layout.scales_offset()) + 16);
-            weights[i] = own.keep(p * scale, b, 0);
+            weights[i] = own.mask(p * scale, b, 0);
             bits = max(bits, magnitude_bits(weights[i]));
         }
-        const ByteScale unit = scale_to(largest_share, largest(bits));
-        UNROLLED_FOR (int i = 0; i < stretch_blocks; ++i)
-            if (stretch + i < all.last_block())
-                store_int8((int8_t*)shares_of(scores, stretch + i).quantized, to_int(weights[i] * splat(unit.inverse)));
-        shares_of(scores, stretch).scale = unit.scale;
+        const ByteScale unit = byte_scale_of_magnitude(max_weight_byte, largest(bits));
+        UNROLLED_FOR (int i = 0; i < section_blocks; ++i)
+            if (section + i < all.last_block())
+                store_int8((int8_t*)weights_of_block(scores, section + i).quantized,
+                           to_int(weights[i] * splat(unit.inverse)));
+        weights_of_block(scores, section).scale = unit.scale;
     }
     return sum(total);
 }
 
 template <int R, int V>
-void weigh_int8(const AttentionArgs& a, float* const* scores, Reach all, int dim,
-                float (&out)[AttentionArgs::max_rows][32]) {
+void weighted_sum_int8(const AttentionArgs& a, float* const* scores, VisibleRange all, int dim,
+                       float (&out)[AttentionArgs::max_rows][32]) {
     Floats total[R][V];
     UNROLLED_FOR (int r = 0; r < R; ++r)
         UNROLLED_FOR (int v = 0; v < V; ++v) total[r][v] = zero();
     const size_t quad_bytes = 4 * size_t(a.layout.padded_head_dim());
     for (int first = all.first_block(), last; first < all.last_block(); first = last) {
-        const int stretch = stretch_of(first);
-        last = stretch + stretch_blocks < all.last_block() ? stretch + stretch_blocks : all.last_block();
+        const int section = section_start(first);
+        last = section + section_blocks < all.last_block() ? section + section_blocks : all.last_block();
         Ints dots[R][V];
         UNROLLED_FOR (int r = 0; r < R; ++r)
             UNROLLED_FOR (int v = 0; v < V; ++v) dots[r][v] = splat_int(0);
@@ -134,11 +137,12 @@ void weigh_int8(const AttentionArgs& a, float* const* scores, Reach all, int dim
                 UNROLLED_FOR (int v = 0; v < V; ++v) value[v] = load_bytes(values + quad * quad_bytes + v * 64);
                 UNROLLED_FOR (int r = 0; r < R; ++r)
                     UNROLLED_FOR (int v = 0; v < V; ++v)
-                        dots[r][v] = dot_signed(dots[r][v], value[v], shares_of(scores[r], b).quantized + quad * 4);
+                        dots[r][v] =
+                            dot_signed(dots[r][v], value[v], weights_of_block(scores[r], b).quantized + quad * 4);
             }
         }
         UNROLLED_FOR (int r = 0; r < R; ++r) {
-            const Floats scale = splat(shares_of(scores[r], stretch).scale);
+            const Floats scale = splat(weights_of_block(scores[r], section).scale);
             UNROLLED_FOR (int v = 0; v < V; ++v) total[r][v] = fma(to_float(dots[r][v]), scale, total[r][v]);
         }
     }
@@ -147,7 +151,7 @@ void weigh_int8(const AttentionArgs& a, float* const* scores, Reach all, int dim
 }
 
 template <int R> void attend_int8(const AttentionArgs& a) {
-    const Reach all = reach_of_all(a, R);
+    const VisibleRange all = union_of_ranges(a, R);
     const CacheLayout& layout = a.layout;
     QuantizedQuery queries[R];
     float* scores[R];
@@ -158,12 +162,13 @@ template <int R> void attend_int8(const AttentionArgs& a) {
         scores[r] = a.scores + size_t(r) * a.scores_stride;
     }
     score_int8<R>(a, queries, scores, all);
-    for (int r = 0; r < R; ++r) inverse_total[r] = 1 / share_out(a, scores[r], {a.first[r], a.positions[r]}, all);
+    for (int r = 0; r < R; ++r)
+        inverse_total[r] = 1 / quantize_weights(a, scores[r], {a.first[r], a.positions[r]}, all);
     for (int dim = 0; dim < layout.padded_head_dim(); dim += 32) {
         float out[AttentionArgs::max_rows][32];
         const bool is_pair = layout.padded_head_dim() - dim >= 32;
-        if (is_pair) weigh_int8<R, 2>(a, scores, all, dim, out);
-        else weigh_int8<R, 1>(a, scores, all, dim, out);
+        if (is_pair) weighted_sum_int8<R, 2>(a, scores, all, dim, out);
+        else weighted_sum_int8<R, 1>(a, scores, all, dim, out);
         const int count = layout.head_dim - dim < 32 ? layout.head_dim - dim : 32;
         for (int r = 0; r < R; ++r)
             for (int i = 0; i < count; ++i) a.outs[r][dim + i] = out[r][i] * inverse_total[r];

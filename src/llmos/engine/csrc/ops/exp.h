@@ -1,10 +1,12 @@
-// e^x and 2^x for sixteen floats. e^x within 2 units in the last place (Cephes' expf: range reduction by ln 2, a degree-5 polynomial).
+// e^x and 2^x for sixteen floats.
+//
+// e^x is within 2 units in the last place (Cephes' expf: range reduction by ln 2, a degree-5 polynomial).
 #pragma once
 
 namespace {
 
 inline Floats exp(Floats x) {
-    x = max(splat(-103.0f), min(splat(88.3762626647950f), x));  // in this order what is not a number stays so
+    x = max(splat(-103.0f), min(splat(88.3762626647950f), x));  // this order of max and min keeps NaN
     const Floats n = round(x * splat(1.44269504088896341f));
     Floats r = fma(n, splat(-0.693359375f), x);
     r = fma(n, splat(2.12194440e-4f), r);
@@ -18,9 +20,9 @@ inline Floats exp(Floats x) {
     return scale_by_power_of_two(p, n);
 }
 
-// 2^x for x up to 0, within 3 parts in a million: enough for what is rounded to 7 bits.
+// 2^x for x up to 0, within 3 parts in a million: enough for weights that are rounded to 7 bits.
 inline Floats exp2_below_one(Floats x) {
-    x = max(splat(-126.0f), x);  // the same
+    x = max(splat(-126.0f), x);  // keeps NaN, too
     const Floats n = round(x), f = x - n;
     Floats p = splat(9.5701e-3f);
     p = fma(p, f, splat(5.591786e-2f));

@@ -15,8 +15,9 @@ using llmos::MatmulArgs;
 using llmos::PackedMatrix;
 using llmos::Packing;
 
-// The tiles of one span of rows ask, between them, for the weights of the next span: tokens after the first find theirs
-// in the cache, so nothing else would fetch ahead while they compute. Tile `number` of `count` asks for every count-th block.
+// The tiles of one pair of groups together prefetch the weights of the next pair: all tiles but the first find their
+// own weights in the cache, so the hardware would fetch nothing ahead. Tile `number` of `count` prefetches every
+// count-th block.
 struct FetchAhead {
     int number, count;
 };
@@ -122,7 +123,7 @@ template <Packing P, int R, int T> void compute(const MatmulArgs& a, int group, 
         }
 }
 
-// All groups of the span for T tokens, R groups at a time: each byte of the weights is read once.
+// All groups for T tokens, R groups at a time: each byte of the weights is read once.
 template <Packing P, int R, int T> void sweep(const MatmulArgs& a) {
     constexpr FetchAhead all = {0, 1};
     int group = a.first_group;
@@ -131,7 +132,7 @@ template <Packing P, int R, int T> void sweep(const MatmulArgs& a) {
     for (; group < a.last_group; ++group) compute<P, 1, T>(a, group, a.first_token, all);
 }
 
-// R groups through all tokens: their weights stay in the first-level cache.
+// R groups for all tokens: the weights stay in the first-level cache.
 template <Packing P, int R> void all_tokens(const MatmulArgs& a, int group) {
     const int count = (a.last_token - a.first_token + 3) / 4;
     int token = a.first_token, number = 0;

@@ -1,4 +1,4 @@
-// Normalisation of one row.
+// Normalization of one row.
 #pragma once
 
 #include <algorithm>

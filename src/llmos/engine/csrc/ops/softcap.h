@@ -1,4 +1,4 @@
-// Soft caps (Gemma 2): values keep within a bound that they approach, but never reach.
+// Soft caps (Gemma 2): cap * tanh(x / cap) keeps values within a bound.
 #pragma once
 
 #include "ops/exp.h"

@@ -1,4 +1,4 @@
-// What the sampler needs of a row of logits.
+// Passes over a row of logits for the sampler: exponentials, candidates above a bound, the largest.
 #pragma once
 
 #include <limits>
@@ -12,7 +12,7 @@ double exp_all(const float* x, int size, float highest, float inverse_temperatur
     const Floats shift = splat(highest), scale = splat(inverse_temperature);
     double total = 0;
     int i = 0;
-    for (; i + 256 <= size; i += 256) {  // floats within a stretch, doubles across: exact enough for any vocabulary
+    for (; i + 256 <= size; i += 256) {  // sums in float within 256, in double across
         Floats part = zero();
         for (int j = 0; j < 256; j += 16) {
             const Floats e = exp((load(x + i + j) - shift) * scale);
@@ -26,7 +26,7 @@ double exp_all(const float* x, int size, float highest, float inverse_temperatur
         for (int j = 0; j < 16; ++j) rest[j] = i + j < size ? x[i + j] : -std::numeric_limits<float>::infinity();
         store(rest, exp((load(rest) - shift) * scale));
         for (int j = 0; j < 16 && i + j < size; ++j) {
-            // Minus infinity stands for a token that is banned: exactly nothing, not a tiny remainder.
+            // Minus infinity is a banned token: its probability is exactly zero, not tiny.
             out[i + j] = x[i + j] == -std::numeric_limits<float>::infinity() ? 0 : rest[j];
             total += double(out[i + j]);
         }
@@ -46,7 +46,7 @@ void find_above(const float* x, int size, float bound, std::vector<int32_t>& out
         if (x[i] > bound) out.push_back(i);
 }
 
-void note_largest(const float* x, int size, int first_token, llmos::Largest& largest) {
+void update_largest(const float* x, int size, int first_token, llmos::Largest& largest) {
     Floats best = load(largest.value), check = load(largest.not_finite);
     Ints group = load_int(largest.group);
     for (int i = 0; i < size; i += 16) {
@@ -62,34 +62,34 @@ void note_largest(const float* x, int size, int first_token, llmos::Largest& lar
     store_int(largest.group, group);
 }
 
-// Stretch by stretch: only the one that holds the largest value is searched for its place.
+// Section by section: only the section that holds the largest value is searched for its index.
 void find_largest(const float* x, int size, float& value, int32_t& index) {
-    constexpr int stretch = 512;
+    constexpr int section = 512;
     constexpr float infinity = std::numeric_limits<float>::infinity();
     value = -infinity;
     index = 0;
-    bool is_suspect = false;
-    for (int begin = 0; begin < size; begin += stretch) {
-        const int end = begin + stretch < size ? begin + stretch : size;
+    bool has_suspect = false;
+    for (int begin = 0; begin < size; begin += section) {
+        const int end = begin + section < size ? begin + section : size;
         Floats best = splat(-infinity), check = zero();
         int i = begin;
         for (; i + 16 <= end; i += 16) {
             const Floats v = load(x + i);
             best = max(best, v);
-            check = fma(v, zero(), check);  // stays zero unless something is no number, or infinite
+            check = fma(v, zero(), check);  // NaN where any value is not finite
         }
         float here = largest(best), is_zero = sum(check);
         for (; i < end; ++i) {
             here = x[i] > here ? x[i] : here;
             is_zero += x[i] * 0;
         }
-        is_suspect |= is_zero != 0;  // true for what is no number, too
+        has_suspect |= is_zero != 0;  // true for NaN, too
         if (here > value) {
             value = here;
             index = begin;
         }
     }
-    if (is_suspect)  // a banned token's minus infinity is no fault
+    if (has_suspect)  // minus infinity is a banned token, not an error
         for (int i = 0; i < size; ++i)
             if (x[i] != x[i] || x[i] == infinity) {
                 index = -1;

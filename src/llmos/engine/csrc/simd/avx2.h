@@ -1,11 +1,11 @@
-// Sixteen lanes on AVX2 with FMA and F16C, as two halves. See portable.h for what the names promise.
+// Sixteen lanes on AVX2 with FMA and F16C, as two halves. See portable.h for what the functions compute.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstdint>
 
-// Loops over what lives in registers.
+// A loop over values in registers, of at most 16 rounds.
 #define UNROLLED_FOR(...) _Pragma("GCC unroll 16") for (__VA_ARGS__)
 
 namespace {

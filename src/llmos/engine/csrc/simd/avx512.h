@@ -1,11 +1,11 @@
-// Sixteen lanes on AVX-512 with VNNI. Every instruction set offers the same names; see portable.h for what they promise.
+// Sixteen lanes on AVX-512 with VNNI. See portable.h for what the functions compute.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstdint>
 
-// Loops over what lives in registers.
+// A loop over values in registers, of at most 16 rounds.
 #define UNROLLED_FOR(...) _Pragma("GCC unroll 16") for (__VA_ARGS__)
 
 namespace {
@@ -68,7 +68,7 @@ inline Bytes load_bytes(const uint8_t* p) { return {_mm512_load_si512(p)}; }
 inline Bytes low_nibbles(Bytes a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(15))}; }
 inline Bytes high_nibbles(Bytes a) { return {_mm512_and_si512(_mm512_srli_epi16(a.v, 4), _mm512_set1_epi8(15))}; }
 
-// What dot_bytes subtracts from every unsigned byte by itself.
+// What dot_bytes subtracts from every weight.
 constexpr int dot_bytes_offset = 0;
 inline Ints dot_nibbles(Ints sum, Bytes weights, const int8_t* four) {
     int32_t x;

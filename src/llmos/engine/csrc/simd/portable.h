@@ -1,7 +1,8 @@
-// Sixteen lanes in plain C++, for any CPU: the definition of what the instruction sets' own versions compute.
+// Sixteen lanes in plain C++, for any CPU: the definition of what the other instruction sets compute.
 //
-//   Floats      sixteen floats          Ints   sixteen 32-bit integers
-//   Bytes  sixteen rows of four unsigned bytes
+//   Floats   sixteen floats
+//   Ints     sixteen 32-bit integers
+//   Bytes    sixteen rows of four unsigned bytes
 #pragma once
 
 #include <cmath>
@@ -9,7 +10,7 @@
 
 #include "half.h"
 
-// Loops over what lives in registers elsewhere: here they stay loops, or compiling would take a minute.
+// A loop over values in registers, of at most 16 rounds. It is not unrolled here: compiling would take a minute.
 #define UNROLLED_FOR(...) for (__VA_ARGS__)
 
 namespace {
@@ -61,7 +62,7 @@ inline Floats operator/(Floats a, Floats b) {
 inline Floats fma(Floats a, Floats b, Floats c) {
     return make([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
 }
-// Where one of the two is not a number: the second.
+// Where one of the two is NaN: the second.
 inline Floats max(Floats a, Floats b) {
     return make([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
 }
@@ -81,11 +82,11 @@ inline float largest(Floats a) {
     for (float x : a.v) best = x > best ? x : best;
     return best;
 }
-// a * 2^n, n a whole number
+// a * 2^n for whole numbers n
 inline Floats scale_by_power_of_two(Floats a, Floats n) {
     return make([&](int i) { return std::ldexp(a.v[i], n.v[i] == n.v[i] ? int(n.v[i]) : 0); });
 }
-// Lanes begin to end - 1 stay, the rest become `other`.
+// Keeps lanes begin to end - 1; the others become `other`.
 inline Floats keep_lanes(Floats a, int begin, int end, float other) {
     return make([&](int i) { return i >= begin && i < end ? a.v[i] : other; });
 }
@@ -95,7 +96,7 @@ template <class Lane> inline Ints make_int(Lane lane) {
     for (int i = 0; i < 16; ++i) out.v[i] = lane(i);
     return out;
 }
-// Rounded to nearest, ties to even; the smallest integer for what is none.
+// Rounds to nearest, ties to even; the smallest integer where the result does not fit, or is NaN.
 inline Ints to_int(Floats a) {
     return make_int(
         [&](int i) { return std::fabs(a.v[i]) < 2147483648.0f ? int32_t(std::nearbyint(a.v[i])) : INT32_MIN; });
@@ -111,7 +112,7 @@ inline int32_t largest(Ints a) {
     for (int32_t x : a.v) best = x > best ? x : best;
     return best;
 }
-// The bits of |a|: they compare like the magnitudes, and what is no number is the largest of all.
+// The bits of |a|: they compare like the magnitudes, and NaN is the largest.
 inline Ints magnitude_bits(Floats a) {
     Ints out;
     __builtin_memcpy(out.v, a.v, sizeof(out.v));
@@ -123,7 +124,7 @@ inline int32_t sum(Ints a) {
     for (int32_t x : a.v) total += x;
     return total;
 }
-// Lanes within -128 to 127.
+// For lanes from -128 to 127.
 inline void store_int8(int8_t* p, Ints a) {
     for (int i = 0; i < 16; ++i) p[i] = int8_t(a.v[i]);
 }
@@ -136,7 +137,7 @@ inline Ints load_int(const int32_t* p) {
 inline void store_int(int32_t* p, Ints a) {
     for (int i = 0; i < 16; ++i) p[i] = a.v[i];
 }
-// The number that goes with the larger value; of two that are equal the smaller number.
+// of_a where a is larger, of_b where b is larger, the smaller of the two where they are equal.
 inline Ints choose_larger(Floats a, Ints of_a, Floats b, Ints of_b) {
     return make_int(
         [&](int i) { return a.v[i] > b.v[i] || (a.v[i] == b.v[i] && of_a.v[i] < of_b.v[i]) ? of_a.v[i] : of_b.v[i]; });
@@ -160,7 +161,7 @@ inline Bytes high_nibbles(Bytes a) {
 }
 
 // sum[row] += weights[row][0..3] . four[0..3]; dot_nibbles only for weights up to 15.
-constexpr int dot_bytes_offset = 0;  // what dot_bytes subtracts from every weight by itself
+constexpr int dot_bytes_offset = 0;  // what dot_bytes subtracts from every weight
 inline Ints dot_nibbles(Ints sum, Bytes weights, const int8_t* four) {
     for (int row = 0; row < 16; ++row)
         for (int k = 0; k < 4; ++k) sum.v[row] += int32_t(weights.v[4 * row + k]) * four[k];

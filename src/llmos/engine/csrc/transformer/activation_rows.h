@@ -1,4 +1,4 @@
-// What the decoder's and the encoder's products read: rows of activations, and how many of them go through at once.
+// Rows of activations in memory of their own: inputs of the decoder's and the encoder's products.
 #pragma once
 
 #include "buffer.h"
@@ -6,11 +6,6 @@
 
 namespace llmos {
 
-// Tokens that a pair of groups goes through before the next pair. Up to twice as many stay one span, so that none is a
-// short rest.
-constexpr int span_tokens = 128, max_span = 2 * span_tokens;
-
-// Rows of activations, in memory of their own.
 struct ActivationRows {
     Buffer values, quantized, scales, scaled_sums, sums;
 

@@ -1,8 +1,9 @@
-// Where the time of a step goes: seconds of the team's first thread, region by region. Off unless somebody asks.
+// Where the time of a step goes: seconds that the pool's first thread spends in each region. Off by default.
 #pragma once
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 
 namespace llmos {
 
@@ -29,7 +30,7 @@ class Profile {
         last_ = Clock::now();
         region_ = Region::wait;
     }
-    // What ran since the last call belonged to the region named then; what runs from here on belongs to this one.
+    // Adds the time since the last call to the region entered then.
     void enter(Region region) {
         const Clock::time_point now = Clock::now();
         seconds[size_t(region_)] += std::chrono::duration<double>(now - last_).count();

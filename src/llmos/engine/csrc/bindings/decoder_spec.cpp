@@ -1,0 +1,101 @@
+// Checks a spec from Python; knows no weights.
+#include "bindings/decoder_spec.h"
+
+#include <utility>
+
+namespace llmos {
+namespace {
+
+Spec::Layer layer_from(nb::handle fields, int index) {
+    const nb::object window = fields.attr("window_of")(index), rotation = fields.attr("rotation_of")(index);
+    const Spec::Layer layer{window.is_none() ? 0 : nb::cast<int>(window),
+                            rotation.is_none() ? -1 : nb::cast<int>(rotation),
+                            nb::cast<bool>(fields.attr("has_experts")(index))};
+    require(layer.sliding_window >= 0 && layer.sliding_window <= max_size, "a sliding window must be positive");
+    return layer;
+}
+
+QKNorm qk_norm_from(nb::handle field) {
+    if (field.is_none()) return QKNorm::none;
+    return lookup<QKNorm>({{"head", QKNorm::head}, {"each_head", QKNorm::each_head}, {"whole", QKNorm::whole}},
+                          nb::cast<std::string>(field));
+}
+
+void read_experts(nb::handle fields, Spec& spec) {
+    spec.normalizes_experts = nb::cast<bool>(fields.attr("normalizes_experts"));
+    if (!nb::cast<int>(fields.attr("num_experts"))) return;
+    spec.num_experts = size_field(fields, "num_experts");
+    spec.experts_per_token = size_field(fields, "experts_per_token");
+    spec.expert_size = size_field(fields, "expert_size");
+    require(spec.num_experts <= 65536 && spec.experts_per_token <= spec.num_experts,
+            "a token takes some of the experts");
+    require(int64_t(spec.experts_per_token) * max_batch_tokens <= INT32_MAX, "experts_per_token is too large");
+    require(!nb::cast<bool>(fields.attr("mlp_bias")), "experts have no biases");
+}
+
+void check(const Spec& spec) {
+    require(!spec.post_norm || !spec.parallel_residual,
+            "norms after the parts of a layer need one part after the other");
+    require(spec.qk_norm != QKNorm::whole || !spec.layer_norm, "a norm over all heads is an RMS norm");
+    require(spec.num_heads % spec.num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
+    require(int64_t(spec.num_heads) * spec.head_dim <= max_size, "num_heads * head_dim is too large");
+    require(spec.head_dim <= 65536, "head_dim is too large");
+    require(int64_t(spec.num_heads) * max_batch_tokens <= INT32_MAX, "num_heads is too large");
+}
+
+}  // namespace
+
+Spec decoder_spec_from(nb::handle fields) {
+    const auto number = [&](const char* name) { return size_field(fields, name); };
+    const auto flag = [&](const char* name) { return nb::cast<bool>(fields.attr(name)); };
+    const auto real = [&](const char* name) { return nb::cast<float>(fields.attr(name)); };
+    const auto real_or_zero = [&](const char* name) { return fields.attr(name).is_none() ? 0 : real(name); };
+    const auto text = [&](const char* name) { return nb::cast<std::string>(fields.attr(name)); };
+    Spec spec{};
+    spec.vocab_size = number("vocab_size");
+    spec.hidden_size = number("hidden_size");
+    spec.num_layers = number("num_layers");
+    spec.num_heads = number("num_heads");
+    spec.num_kv_heads = number("num_kv_heads");
+    spec.head_dim = number("head_dim");
+    spec.intermediate_size = number("intermediate_size");
+    spec.max_positions = number("max_positions");
+    read_experts(fields, spec);
+    spec.layer_norm = lookup<bool>({{"rmsnorm", false}, {"layernorm", true}}, text("norm"));
+    spec.norm_eps = real("norm_eps");
+    spec.activation = lookup(activations_by_name, text("activation"));
+    spec.gated = flag("gated");
+    spec.learned_positions = flag("learned_positions");
+    spec.pre_norm = flag("pre_norm");
+    spec.post_norm = flag("post_norm");
+    spec.parallel_residual = flag("parallel_residual");
+    spec.qk_norm = qk_norm_from(fields.attr("qk_norm"));
+    spec.embedding_multiplier = real("embedding_multiplier");
+    spec.residual_multiplier = real("residual_multiplier");
+    spec.logit_multiplier = real("logit_multiplier");
+    spec.logit_softcap = real_or_zero("logit_softcap");
+    spec.score_scale = real("score_scale");
+    spec.attention_softcap = real_or_zero("attention_softcap");
+    spec.rope_attention_factor = real("rope_attention_factor");
+    spec.tied_head = flag("tied_head");
+    spec.qkv_bias = flag("qkv_bias");
+    spec.output_bias = flag("output_bias");
+    spec.mlp_bias = flag("mlp_bias");
+    for (int i = 0; i < spec.num_layers; ++i) spec.layers.push_back(layer_from(fields, i));
+    check(spec);
+    return spec;
+}
+
+Spec decoder_spec_from(nb::handle fields, std::vector<std::vector<double>> inverse_frequencies) {
+    Spec spec = decoder_spec_from(fields);
+    for (const auto& rotation : inverse_frequencies) {
+        require(rotation.size() * 2 <= size_t(spec.head_dim), "more rotated pairs than half of head_dim");
+        require(rotation.size() == inverse_frequencies[0].size(), "all rotations must have as many pairs");
+    }
+    for (const Spec::Layer& layer : spec.layers)
+        require(layer.rotation < int(inverse_frequencies.size()), "a layer's rotation is not in inverse_frequencies");
+    spec.inverse_frequencies = std::move(inverse_frequencies);
+    return spec;
+}
+
+}  // namespace llmos

@@ -1,0 +1,80 @@
+// LoRA adapters, in phases of their own that only a step with adapted tokens has: y += up . (down . x), token by token.
+
+#include "decoder/pass.h"
+
+namespace llmos {
+namespace {
+
+// out = matrix . x for one row, or out += matrix . x, for some groups of the matrix.
+void multiply_row(const Kernels& kernels, const PackedMatrix& matrix, const float* x, int first_group, int last_group,
+                  float* out, bool accumulate) {
+    const Activations in{const_cast<float*>(x), nullptr, nullptr, nullptr, nullptr, matrix.padded_columns()};
+    kernels.matmul({&matrix, &in, 0, 1, first_group, last_group, nullptr, out, 0, accumulate});
+}
+
+}  // namespace
+
+// Adapters read floats.
+InputFormats Decoder::Pass::for_adapters(InputFormats formats) const {
+    return {formats.int8, formats.float32 || has_adapted_tokens()};
+}
+
+// What the token's adapter adds to a matrix, or null.
+const LowRank* Decoder::Pass::low_rank(int token, int layer, Weight which) const {
+    const Adapter* adapter = decoder_.token_adapter_[size_t(token)];
+    if (!adapter) return nullptr;
+    const LowRank& found = adapter->layers[size_t(layer)][size_t(which)];
+    return found ? &found : nullptr;
+}
+
+void Decoder::Pass::project_down(const LowRank& added, const float* x, float* out) const {
+    multiply_row(kernels_, added.down, x, 0, added.down.groups(), out, false);
+}
+
+void Decoder::Pass::add_up(const LowRank& added, const float* low_rank, int first_group, int last_group,
+                           float* out) const {
+    multiply_row(kernels_, added.up, low_rank, first_group, last_group, out, true);
+}
+
+// Adds to the products of all adapted tokens. Complete when the next phase opens.
+void Decoder::Pass::add_adapters(int layer, std::initializer_list<AdaptedProduct> products) {
+    if (!has_adapted_tokens()) return;
+    const size_t count = products.size();
+    for_each(Region::adapters, int(decoder_.adapted_tokens_.size() * count), 1, [&](int i) {
+        const AdaptedProduct& product = products.begin()[size_t(i) % count];
+        const int token = decoder_.adapted_tokens_[size_t(i) / count];
+        const LowRank* added = low_rank(token, layer, product.which);
+        if (!added) return;
+        float* row = scratch().low_rank.as<float>();
+        project_down(*added, product.in.values + size_t(token) * product.in.columns, row);
+        add_up(*added, row, 0, added->up.groups(), product.out + size_t(token) * product.out_stride);
+    });
+}
+
+float* Decoder::Pass::gate_or_up_low_rank(Weight which, int token) const {
+    const size_t first_row = which == Weight::gate ? 0 : size_t(decoder_.token_capacity_);
+    return decoder_.low_rank_.as<float>() + (first_row + size_t(token)) * Adapter::max_rank;
+}
+
+// Gate and up are activated as soon as they are computed, block by block: `down` of their adapters comes before.
+void Decoder::Pass::project_gate_and_up_down(const Layer& layer, int index) {
+    if (!has_adapted_tokens()) return;
+    for_each(Region::adapters, int(decoder_.adapted_tokens_.size()), 1, [&](int i) {
+        const int token = decoder_.adapted_tokens_[size_t(i)];
+        float* row = scratch().row.as<float>();
+        read_input(token, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], row);
+        for (const Weight which : {Weight::gate, Weight::up})
+            if (const LowRank* added = low_rank(token, index, which))
+                project_down(*added, row, gate_or_up_low_rank(which, token));
+    });
+}
+
+void Decoder::Pass::add_adapters_to_block(int layer, Weight which, int first_group, int last_group, int first_row,
+                                          int last_row, float* out) const {
+    if (!has_adapted_tokens()) return;
+    for (int token = first_row; token < last_row; ++token, out += block_columns)
+        if (const LowRank* added = low_rank(token, layer, which))
+            add_up(*added, gate_or_up_low_rank(which, token), first_group, last_group, out);
+}
+
+}  // namespace llmos

@@ -1,0 +1,145 @@
+// Attention of a decoder's layer: queries, keys and values, their positions, the paged cache, and the output
+// projection.
+
+#include <cmath>
+
+#include "decoder/pass.h"
+
+namespace llmos {
+
+void Decoder::Pass::attention(const Layer& layer, int index) {
+    const int rows = num_tokens();
+    const Split split(rows);
+    project_qkv(layer, index);
+    if (spec_.qk_norm == QKNorm::whole) norm_all_heads(layer);
+    for_each(Region::position, rows * spec_.num_kv_heads, 4,
+             [&](int i) { write_cache(layer, index, i / spec_.num_kv_heads, i % spec_.num_kv_heads); });
+
+    const Segment o[] = {{&layer.o, layer[Vector::o_bias], output(), decoder_.hidden_columns_}};
+    const AttendedRows attended{decoder_.inputs_.view(decoder_.q_columns_), for_adapters(input_formats(o)),
+                                spec_.head_dim};
+    for_each(Region::attention, int(decoder_.attention_units_.size()), 1,
+             [&](int i) { attend(layer, index, decoder_.attention_units_[size_t(i)], attended); });
+    quantize_attended(attended, rows, spec_.num_heads);
+
+    open_phase(Region::output, split.count(count_groups(o)));
+    project(split, attended.rows, o, !spec_.has_branch());
+    add_adapters(index, {{Weight::o, attended.rows, output(), decoder_.hidden_columns_}});
+    if (spec_.has_branch() && !spec_.parallel_residual)
+        add_branch(Region::output, layer[Vector::attn_post_norm], layer[Vector::attn_post_norm_bias]);
+}
+
+void Decoder::Pass::project_qkv(const Layer& layer, int index) {
+    const int rows = num_tokens();
+    const Split split(rows);
+    const auto normed = [&](int t, float* out) {
+        read_input(t, layer[Vector::attn_norm], layer[Vector::attn_norm_bias], out);
+    };
+    const Segment qkv[] = {{&layer.q, layer[Vector::q_bias], q(0), decoder_.q_columns_},
+                           {&layer.k, layer[Vector::k_bias], k(0), decoder_.kv_columns_},
+                           {&layer.v, layer[Vector::v_bias], v(0), decoder_.kv_columns_}};
+    const Activations in = open_phase_with_inputs(Region::norm, Region::qkv, split.count(count_groups(qkv)), rows,
+                                                  decoder_.hidden_columns_, for_adapters(input_formats(qkv)), normed);
+    project(split, in, qkv, false);
+    add_adapters(index, {{Weight::q, in, q(0), decoder_.q_columns_},
+                         {Weight::k, in, k(0), decoder_.kv_columns_},
+                         {Weight::v, in, v(0), decoder_.kv_columns_}});
+}
+
+// The norm over all heads of a token together.
+void Decoder::Pass::norm_all_heads(const Layer& layer) {
+    const int q_size = spec_.num_heads * spec_.head_dim, k_size = spec_.num_kv_heads * spec_.head_dim;
+    for_each(Region::position, num_tokens(), 1, [&](int t) {
+        kernels_.rms_norm(q(t), layer[Vector::q_norm], spec_.norm_eps, q_size, decoder_.q_columns_, q(t));
+        kernels_.rms_norm(k(t), layer[Vector::k_norm], spec_.norm_eps, k_size, decoder_.kv_columns_, k(t));
+    });
+}
+
+void Decoder::Pass::norm_head(const float* head, const float* weight, float* out) const {
+    float mean = 0, squares = 0;
+    if (spec_.layer_norm) {
+        for (int d = 0; d < spec_.head_dim; ++d) mean += head[d];
+        mean /= float(spec_.head_dim);
+    }
+    for (int d = 0; d < spec_.head_dim; ++d) squares += (head[d] - mean) * (head[d] - mean);
+    const float scale = 1 / std::sqrt(squares / float(spec_.head_dim) + spec_.norm_eps);
+    for (int d = 0; d < spec_.head_dim; ++d) out[d] = (head[d] - mean) * scale * weight[d];
+}
+
+// A query or key head at its token's position, times `scale`.
+void Decoder::Pass::position_head(const float* all_heads, int head_index, const float* norm_weights, int rotation,
+                                  int token, float scale, float* out) const {
+    const int num_pairs = rotation < 0 ? 0 : spec_.num_pairs();
+    const float* cosine = decoder_.rotations_.as<float>() + size_t(token) * decoder_.rotations_stride() +
+                          size_t(2 * num_pairs) * std::max(rotation, 0);
+    const float* head = all_heads + size_t(head_index) * spec_.head_dim;
+    if (spec_.qk_norm == QKNorm::head || spec_.qk_norm == QKNorm::each_head) {
+        const size_t first_weight = spec_.qk_norm == QKNorm::head ? 0 : size_t(head_index) * spec_.head_dim;
+        norm_head(head, norm_weights + first_weight, out);
+        head = out;
+    }
+    kernels_.rotate(head, cosine, cosine + num_pairs, num_pairs, spec_.head_dim, scale, out);
+}
+
+// Where block 0 lies for this layer and head.
+uint8_t* Decoder::Pass::cache_of(int layer, int kv_head) const {
+    return decoder_.cache_.as<uint8_t>() +
+           (size_t(layer) * spec_.num_kv_heads + kv_head) * decoder_.cache_layout_.bytes();
+}
+
+void Decoder::Pass::write_cache(const Layer& layer, int index, int token, int kv_head) {
+    const CacheLayout& layout = decoder_.cache_layout_;
+    float *key = scratch().attention.head(0, layout), *value = scratch().attention.head(1, layout);
+    const int rotation = spec_.layers[size_t(index)].rotation;
+    position_head(k(token), kv_head, layer[Vector::k_norm], rotation, token, 1, key);
+    std::copy_n(v(token) + size_t(kv_head) * spec_.head_dim, spec_.head_dim, value);
+    const int position = decoder_.token_position_[size_t(token)];
+    const int sequence = decoder_.token_sequence_[size_t(token)];
+    const int block = batch_.block_tables[int64_t(sequence) * batch_.table_stride + position / block_positions];
+    uint8_t* to = cache_of(index, kv_head) + size_t(block) * decoder_.block_stride_;
+    kernels_.write_kv(layout, key, value, position % block_positions, to);
+}
+
+void Decoder::Pass::attend(const Layer& layer, int index, const AttentionUnit& unit, const AttendedRows& attended) {
+    const AttentionScratch& scratch = this->scratch().attention;
+    const int window = spec_.layers[size_t(index)].sliding_window, rotation = spec_.layers[size_t(index)].rotation;
+    const auto for_each_row = [&](auto body) {
+        int r = 0;
+        for (int t = unit.first_token; t < unit.first_token + unit.num_tokens; ++t)
+            for (int h = unit.first_head; h < unit.first_head + unit.num_heads; ++h) body(r++, t, h);
+    };
+    AttentionArgs args;
+    args.num_rows = unit.num_tokens * unit.num_heads;
+    args.softcap = spec_.attention_softcap;
+    for_each_row([&](int r, int t, int h) {
+        const int position = decoder_.token_position_[size_t(t)];
+        float* query = scratch.head(r, decoder_.cache_layout_);
+        position_head(q(t), h, layer[Vector::q_norm], rotation, t, spec_.score_scale, query);
+        args.queries[r] = query;
+        args.outs[r] = attended.out(t, h, scratch.out(r, spec_.head_dim));
+        args.positions[r] = position;
+        args.first[r] = window ? std::max(0, position + 1 - window) : 0;
+    });
+    const int group = spec_.heads_per_kv_head();
+    args.layout = decoder_.cache_layout_;
+    args.cache = cache_of(index, unit.first_head / group);
+    args.block_table = batch_.block_tables + int64_t(unit.sequence) * batch_.table_stride;
+    args.block_stride = decoder_.block_stride_;
+    args.scores = scratch.scores.as<float>();
+    args.scores_stride = decoder_.score_capacity_;
+    args.query_bytes = scratch.head_bytes.as<int8_t>();
+    // A single token reads its keys and values once, from memory: fetch the next unit's meanwhile. The tokens of a
+    // prompt find them in the CPU's cache, where the first of them has put them.
+    const AttentionUnit* next =
+        unit.num_tokens == 1 && &unit != &decoder_.attention_units_.back() ? &unit + 1 : nullptr;
+    args.next_cache = next ? cache_of(index, next->first_head / group) : nullptr;
+    if (next) {
+        args.next_block_table = batch_.block_tables + int64_t(next->sequence) * batch_.table_stride;
+        args.next_num_blocks = decoder_.token_position_[size_t(next->first_token)] / block_positions + 1;
+    }
+    kernels_.attend(args);
+    if (!attended.quantizes_heads()) return;
+    for_each_row([&](int r, int t, int h) { attended.quantize_head(kernels_, args.outs[r], t, h); });
+}
+
+}  // namespace llmos

@@ -1,0 +1,123 @@
+// A mixture of experts: rows are gathered by expert, and a token's outputs are added in the order of its experts.
+
+#include <algorithm>
+#include <cmath>
+
+#include "decoder/pass.h"
+
+namespace llmos {
+
+void Decoder::Pass::experts(const Layer& layer) {
+    const FeedForward& first = layer.experts[0];  // all experts are packed alike
+    InputFormats formats = input_formats(first.up);
+    if (spec_.gated) formats.add(first.gate);
+    const Activations inputs = decoder_.inputs_.view(decoder_.hidden_columns_);
+    const Activations in = decoder_.expert_inputs_.view(decoder_.hidden_columns_);
+    const Activations inner = decoder_.inner_.view(decoder_.expert_columns_);
+    route(layer, inputs, formats);
+    for_each(Region::route, num_tokens() * spec_.experts_per_token, 4,
+             [&](int slot) { copy_row(inputs, decoder_.slot_token_[size_t(slot)], in, slot, formats); });
+
+    const InputFormats inner_formats = input_formats(first.down);
+    const int num_units = int(decoder_.expert_units_.size()), num_blocks = inner.blocks();
+    for_each(Region::gate_up, num_units * num_blocks, 2, [&](int i) {
+        const ExpertUnit& unit = decoder_.expert_units_[size_t(i / num_blocks)];
+        inner_block(layer.experts[size_t(unit.expert)], layer, -1, in, i % num_blocks, unit.first_slot, unit.last_slot,
+                    inner, inner_formats);
+    });
+    const int num_groups = first.down.groups(), group_step = 4;
+    const int num_steps = (num_groups + group_step - 1) / group_step;
+    for_each(Region::down, num_units * num_steps, 1, [&](int i) {
+        const ExpertUnit& unit = decoder_.expert_units_[size_t(i / num_steps)];
+        const int from = i % num_steps * group_step, to = std::min(from + group_step, num_groups);
+        kernels_.matmul({&layer.experts[size_t(unit.expert)].down, &inner, unit.first_slot, unit.last_slot, from, to,
+                         layer[Vector::down_bias], expert_output(unit.first_slot) + size_t(from) * group_rows,
+                         decoder_.hidden_columns_, false});
+    });
+    for_each(Region::down, num_tokens(), 4, [&](int t) { add_expert_outputs(t); });
+    if (spec_.has_branch()) add_branch(Region::down, layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias]);
+}
+
+// Normalizes the tokens' rows, chooses each token's experts, and gives every choice a slot.
+void Decoder::Pass::route(const Layer& layer, const Activations& inputs, InputFormats formats) {
+    const int rows = num_tokens();
+    for_each(Region::norm, rows, 4, [&](int t) {
+        float* row = inputs.values + size_t(t) * inputs.columns;  // the router reads floats
+        read_input(t, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], row);
+        if (formats.int8) kernels_.quantize(row, inputs, t, 0, inputs.blocks());
+    });
+    const Split split(rows);
+    const Segment router[] = {{&layer.router, nullptr, decoder_.router_logits_.as<float>(), decoder_.router_stride()}};
+    open_phase(Region::route, split.count(layer.router.groups()));
+    project(split, inputs, router, false);
+    for_each(Region::route, rows, 4, [&](int t) { choose_experts(t); });
+    for_each(Region::route, 1, 1, [&](int) { decoder_.assign_expert_slots(rows); });
+}
+
+// Takes the experts with the largest logits, of equal ones the first. Their weights are a softmax over all experts, or
+// over the chosen ones where the spec normalizes them.
+void Decoder::Pass::choose_experts(int token) {
+    constexpr float taken = -1;  // no score is negative
+    const float* logits = decoder_.router_logits_.as<float>() + size_t(token) * decoder_.router_stride();
+    float* scores = scratch().expert_scores.as<float>();
+    const int count = spec_.num_experts;
+    const float highest = *std::max_element(logits, logits + count);
+    float total = 0, chosen = 0;
+    for (int e = 0; e < count; ++e) total += scores[e] = std::exp(logits[e] - highest);
+    ExpertChoice* choices = decoder_.choices_.data() + size_t(token) * spec_.experts_per_token;
+    for (int c = 0; c < spec_.experts_per_token; ++c) {
+        int best = -1;
+        for (int e = 0; e < count; ++e)
+            if (scores[e] != taken && (best < 0 || scores[e] > scores[best])) best = e;
+        choices[c] = {best, scores[best]};
+        chosen += scores[best];
+        scores[best] = taken;
+    }
+    std::sort(choices, choices + spec_.experts_per_token,
+              [](const ExpertChoice& a, const ExpertChoice& b) { return a.expert < b.expert; });
+    for (int c = 0; c < spec_.experts_per_token; ++c) choices[c].weight /= spec_.normalizes_experts ? chosen : total;
+}
+
+void Decoder::Pass::copy_row(const Activations& from, int row, const Activations& to, int slot,
+                             InputFormats formats) const {
+    const size_t columns = size_t(from.columns), blocks = size_t(from.blocks());
+    const auto copy = [&](const auto* source, auto* target, size_t count) {
+        std::copy_n(source + size_t(row) * count, count, target + size_t(slot) * count);
+    };
+    if (formats.float32) copy(from.values, to.values, columns);
+    if (!formats.int8) return;
+    copy(from.quantized, to.quantized, columns);
+    copy(from.scales, to.scales, blocks);
+    copy(from.scaled_sums, to.scaled_sums, blocks);
+    copy(from.sums, to.sums, blocks);
+}
+
+void Decoder::Pass::add_expert_outputs(int token) {
+    const int per_token = spec_.experts_per_token, columns = decoder_.hidden_columns_;
+    float* out = output() + size_t(token) * columns;
+    // With a parallel residual, the output already holds that of attention.
+    if (spec_.has_branch() && !spec_.parallel_residual) std::fill_n(out, columns, 0.0f);
+    for (int i = token * per_token; i < (token + 1) * per_token; ++i)
+        kernels_.add_scaled(expert_output(decoder_.choice_slot_[size_t(i)]), columns,
+                            decoder_.choices_[size_t(i)].weight, out);
+}
+
+// Gives every choice a slot, so that an expert's slots are neighbours, and cuts the slots into units of work.
+void Decoder::assign_expert_slots(int num_tokens) {
+    const int per_token = spec_.experts_per_token, num_slots = num_tokens * per_token;
+    std::fill(expert_slots_.begin(), expert_slots_.end(), 0);
+    for (int i = 0; i < num_slots; ++i) ++expert_slots_[size_t(choices_[size_t(i)].expert) + 1];
+    expert_units_.clear();
+    for (int e = 0; e < spec_.num_experts; ++e) {
+        const int begin = expert_slots_[size_t(e)], end = expert_slots_[size_t(e) + 1] += begin;
+        for (int first = begin; first < end; first += span_rows)
+            expert_units_.push_back({e, first, std::min(first + span_rows, end)});
+    }
+    for (int i = 0; i < num_slots; ++i) {
+        const int slot = expert_slots_[size_t(choices_[size_t(i)].expert)]++;
+        slot_token_[size_t(slot)] = i / per_token;
+        choice_slot_[size_t(i)] = slot;
+    }
+}
+
+}  // namespace llmos

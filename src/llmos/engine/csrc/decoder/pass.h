@@ -1,0 +1,113 @@
+// One thread's part of a decoder's forward pass. All threads call the same methods in the same order; see Step.
+#pragma once
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "decoder/decoder.h"
+#include "transformer/step.h"
+
+namespace llmos {
+
+class Decoder::Pass : private Step {
+  public:
+    Pass(Decoder& decoder, const BatchView& batch, int thread)
+        : Step(decoder.pool_, decoder.kernels_, thread,
+               decoder.profile_.is_on && thread == 0 ? &decoder.profile_ : nullptr),
+          decoder_(decoder),
+          spec_(decoder.spec_),
+          batch_(batch) {}
+
+    void run();
+
+  private:
+    // pass.cpp
+    void embed();
+    void norm(const float* in, const float* weight, const float* bias, float* out) const;
+    void read_input(int token, const float* weight, const float* bias, float* out) const;
+    void add_branch(Region region, const float* weight, const float* bias);
+
+    // attention.cpp
+    void attention(const Layer& layer, int index);
+    void project_qkv(const Layer& layer, int index);
+    void norm_all_heads(const Layer& layer);
+    void norm_head(const float* head, const float* weight, float* out) const;
+    void position_head(const float* all_heads, int head_index, const float* norm_weights, int rotation, int token,
+                       float scale, float* out) const;
+    uint8_t* cache_of(int layer, int kv_head) const;
+    void write_cache(const Layer& layer, int index, int token, int kv_head);
+    void attend(const Layer& layer, int index, const AttentionUnit& unit, const AttendedRows& attended);
+
+    // feed_forward.cpp
+    void feed_forward(const Layer& layer, int index);
+    void inner_block(const FeedForward& weights, const Layer& layer, int index, const Activations& in, int block,
+                     int first_row, int last_row, const Activations& inner, InputFormats formats);
+
+    // experts.cpp
+    void experts(const Layer& layer);
+    void route(const Layer& layer, const Activations& inputs, InputFormats formats);
+    void choose_experts(int token);
+    void copy_row(const Activations& from, int row, const Activations& to, int slot, InputFormats formats) const;
+    void add_expert_outputs(int token);
+    float* expert_output(int slot) const {
+        return decoder_.expert_outputs_.as<float>() + size_t(slot) * decoder_.hidden_columns_;
+    }
+
+    // adapters.cpp
+    struct AdaptedProduct {
+        Weight which;
+        Activations in;
+        float* out;
+        int out_stride;
+    };
+    bool has_adapted_tokens() const { return !decoder_.adapted_tokens_.empty(); }
+    InputFormats for_adapters(InputFormats formats) const;
+    const LowRank* low_rank(int token, int layer, Weight which) const;
+    void project_down(const LowRank& added, const float* x, float* out) const;
+    void add_up(const LowRank& added, const float* low_rank, int first_group, int last_group, float* out) const;
+    void add_adapters(int layer, std::initializer_list<AdaptedProduct> products);
+    float* gate_or_up_low_rank(Weight which, int token) const;
+    void project_gate_and_up_down(const Layer& layer, int index);
+    void add_adapters_to_block(int layer, Weight which, int first_group, int last_group, int first_row, int last_row,
+                               float* out) const;
+
+    // head.cpp
+    void head();
+
+    // Opens a phase whose units read rows that `make(row, out)` makes, from what is complete when every thread has come
+    // here. Few rows are made by each thread for itself; many are shared, and take a phase before.
+    template <class Make>
+    Activations open_phase_with_inputs(Region making, Region region, int count, int rows, int columns,
+                                       InputFormats formats, Make make) {
+        const bool is_few = rows <= few_tokens;
+        const Activations in = (is_few ? scratch().rows : decoder_.inputs_).view(columns);
+        const auto fill = [&](int row) {
+            float* out = formats.float32 ? in.values + size_t(row) * columns : scratch().row.as<float>();
+            make(row, out);
+            if (formats.int8) kernels_.quantize(out, in, row, 0, in.blocks());
+        };
+        if (!is_few) for_each(making, rows, 4, fill);
+        open_phase(is_few ? making : region, count);
+        if (is_few) {
+            for (int row = 0; row < rows; ++row) fill(row);
+            enter(region);
+        }
+        return in;
+    }
+
+    int num_tokens() const { return batch_.num_tokens; }
+    Scratch& scratch() const { return decoder_.scratch_[size_t(thread_)]; }
+    float* x(int token) const { return decoder_.x_.as<float>() + size_t(token) * decoder_.hidden_columns_; }
+    float* branch(int token) const { return decoder_.branch_.as<float>() + size_t(token) * decoder_.hidden_columns_; }
+    float* q(int token) const { return decoder_.q_.as<float>() + size_t(token) * decoder_.q_columns_; }
+    float* k(int token) const { return decoder_.k_.as<float>() + size_t(token) * decoder_.kv_columns_; }
+    float* v(int token) const { return decoder_.v_.as<float>() + size_t(token) * decoder_.kv_columns_; }
+    // Where attention and feed-forward put their output: the residual stream itself, or a buffer.
+    float* output() const { return spec_.has_branch() ? branch(0) : x(0); }
+
+    Decoder& decoder_;
+    const Spec& spec_;
+    const BatchView& batch_;
+};
+
+}  // namespace llmos

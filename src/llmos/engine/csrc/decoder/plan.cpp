@@ -1,0 +1,51 @@
+// What the threads share in a step, decided before it begins: the tokens' sequences, units of attention, adapted
+// tokens.
+
+#include <algorithm>
+
+#include "decoder/decoder.h"
+
+namespace llmos {
+
+void Decoder::plan_tokens(const BatchView& batch) {
+    token_sequence_.resize(size_t(batch.num_tokens));
+    token_position_.resize(size_t(batch.num_tokens));
+    for (int s = 0; s < batch.num_sequences; ++s)
+        for (int t = batch.starts[s]; t < batch.starts[s + 1]; ++t) {
+            token_sequence_[size_t(t)] = s;
+            token_position_[size_t(t)] = batch.context_lengths[s] + t - batch.starts[s];
+        }
+}
+
+// A unit has as many query heads of one key/value head as the kernel takes rows, then as many tokens as still fit.
+// Where there is too little work for all threads, every query head is a unit.
+void Decoder::plan_attention(const BatchView& batch) {
+    const int group = spec_.heads_per_kv_head();
+    const bool is_little = batch.num_tokens * spec_.num_kv_heads < 4 * pool_.size();
+    const int heads = is_little ? 1 : std::min(group, AttentionArgs::max_rows);
+    const int tokens = AttentionArgs::max_rows / heads;
+    attention_units_.clear();
+    for (int s = 0; s < batch.num_sequences; ++s)
+        for (int t = batch.starts[s]; t < batch.starts[s + 1]; t += tokens)
+            for (int kv_head = 0; kv_head < spec_.num_kv_heads; ++kv_head)
+                for (int h = 0; h < group; h += heads)
+                    attention_units_.push_back({s, t, std::min(tokens, batch.starts[s + 1] - t), kv_head * group + h,
+                                                std::min(heads, group - h)});
+}
+
+void Decoder::plan_adapters(const BatchView& batch) {
+    token_adapter_.clear();
+    adapted_tokens_.clear();
+    if (!batch.adapters) return;
+    token_adapter_.resize(size_t(batch.num_tokens));
+    for (int t = 0; t < batch.num_tokens; ++t) {
+        const int index = batch.adapters[token_sequence_[size_t(t)]];
+        if (index < 0) continue;
+        token_adapter_[size_t(t)] = adapters_[size_t(index)].get();
+        adapted_tokens_.push_back(t);
+    }
+    const size_t bytes = 2 * size_t(token_capacity_) * Adapter::max_rank * sizeof(float);
+    if (low_rank_.bytes() < bytes) low_rank_ = Buffer(bytes);
+}
+
+}  // namespace llmos

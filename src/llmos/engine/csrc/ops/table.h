@@ -1,0 +1,37 @@
+// All operations as one table. Include simd/<instruction set>.h first: it defines the lanes that they compute on.
+//
+// Everything here is in an anonymous namespace, so that each instruction set has code of its own.
+#pragma once
+
+#include "kernels.h"
+#include "ops/activation.h"
+#include "ops/attention.h"
+#include "ops/matmul.h"
+#include "ops/norm.h"
+#include "ops/quantize.h"
+#include "ops/residual.h"
+#include "ops/rotate.h"
+#include "ops/softcap.h"
+#include "ops/softmax.h"
+
+namespace {
+
+constexpr llmos::Kernels kernel_table(const char* name) {
+    return {.name = name,
+            .matmul = matmul,
+            .attend = attend,
+            .write_kv = write_kv,
+            .rotate = rotate,
+            .rms_norm = rms_norm,
+            .layer_norm = layer_norm,
+            .activate = activate,
+            .cap_logits = cap_logits,
+            .add_scaled = add_scaled,
+            .quantize = quantize,
+            .exp_all = exp_all,
+            .update_largest = update_largest,
+            .find_above = find_above,
+            .find_largest = find_largest};
+}
+
+}  // namespace
