@@ -2,7 +2,7 @@
 
 weights     each matrix as it will be packed (runner/packing.py), and the vectors
 KV cache    blocks of 16 positions, as many as the streams need
-workspace   a step's activations, logits and scores, as csrc/decoder.cpp reserves them
+workspace   a step's activations, logits and scores, as csrc/decoder/decoder.cpp reserves them
 process     Python, its libraries, the tokenizer
 """
 

@@ -76,7 +76,7 @@ class Attention:
     per_value: float
     """While decoding: for each value of a query, of all heads."""
     per_value_alone: float
-    """Instead of both, for so few streams that each head is a unit of work (csrc/decoder.cpp, plan_attention)."""
+    """Instead of both, for so few streams that each head is a unit of work (csrc/decoder/plan.cpp)."""
     prefilling: float
     """In a chunk of a prompt, whose rows share what they read: for each value of a query."""
 
