@@ -16,11 +16,11 @@ from llmos.core.clock import utc_now
 from llmos.core.errors import Overloaded, ReplicaFailed, StoreFailed, Unavailable
 from llmos.data.batches import Batch
 from llmos.data.journal import Journal
-from llmos.gateway.app import create_app
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.jobs.batch_runner import MAX_FAILURES, NUM_RUNNING_ALONE, NUM_RUNNING_BESIDE, BatchRunner
 from llmos.gateway.services import Services
 from support.databases import KINDS
+from support.pipelines import with_parts
 from support.scripted import Connection, FakePool
 
 pytestmark = pytest.mark.anyio
@@ -35,10 +35,9 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def app(services: Services) -> FastAPI:
+def services(services: Services) -> Services:
     """With room for one live call that runs and two that wait."""
-    object.__setattr__(services, "admission", Admission(max_running=1, max_queued=2))
-    return create_app(services)
+    return with_parts(services, admission=Admission(max_running=1, max_queued=2))
 
 
 @pytest.fixture
@@ -118,7 +117,7 @@ async def test_lines_go_behind_all_live_calls(
     line, live = pool.requests
     assert line.priority < live.priority
     assert line.caller != live.caller, "what a batch was given is not held against live calls"
-    assert line.salt == live.salt, "they share their prompts' beginnings"
+    assert line.cache_salt == live.cache_salt, "they share their prompts' beginnings"
 
 
 async def test_no_live_call_is_refused_because_of_a_batch(

@@ -397,8 +397,8 @@ async def test_who_asks_and_how_urgently_reaches_the_engine(
     await http.post(path, json=body)
     await http.post(path, json=body | {"user": "ann", "cache_salt": "team", "priority": -7})
     plain, full = pool.requests
-    assert (plain.caller, plain.salt, plain.priority) == ("owner\n", "owner\n", 0)
-    assert (full.caller, full.salt, full.priority) == ("owner\nann", "owner\nteam", -7)
+    assert (plain.caller, plain.cache_salt, plain.priority) == ("owner\n", "owner\n", 0)
+    assert (full.caller, full.cache_salt, full.priority) == ("owner\nann", "owner\nteam", -7)
 
 
 @pytest.mark.parametrize(
