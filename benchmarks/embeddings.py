@@ -32,6 +32,7 @@ from llmos.core.config import load_settings
 from llmos.core.errors import ModelNotFound
 from llmos.engine.text.tokenizer import Tokenizer
 from llmos.models import open_registry
+from llmos.models.transfer.transfers import Transfers
 
 PAGE = Path(__file__).parent.parent / "docs" / "embeddings.md"
 LENGTHS = {"short": 12, "128 tokens": 128, "256 tokens": 256}
@@ -149,7 +150,7 @@ def model_files() -> dict[str, Path]:
     try:
         version = registry.resolve("minilm")
     except ModelNotFound:
-        version = registry.pull("minilm")
+        version = Transfers(registry).pull_from_catalog("minilm")
     return registry.files(version)
 
 

@@ -28,6 +28,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.sizing.workloads import random_prompts, runs_on
 from llmos.models import open_registry
+from llmos.models.transfer.transfers import Transfers
 from model_choice import add_model, files_of
 
 PROMPT_TOKENS, OUTPUT_TOKENS, REQUESTS, VOCAB_SIZE = 32, 128, 3, 40_000
@@ -58,7 +59,7 @@ def served(model: Path, threads: int | None) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as home:
         named = Path(home) / "model.gguf"  # in the store, a file is named by its digest
         named.symlink_to(model.resolve())
-        open_registry(load_settings({"LLMOS_HOME": home})).import_path(named, "benchmark")
+        Transfers(open_registry(load_settings({"LLMOS_HOME": home}))).import_path(named, "benchmark")
         environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
         environ |= {"LLMOS_HOME": home, "LLMOS_OWNER_KEY": "benchmark"}
         if threads:

@@ -35,8 +35,9 @@ from llmos.engine.spec import DecoderSpec
 from llmos.models import open_registry
 from llmos.models.cards.cards import Cards
 from llmos.models.cards.measure import FULL, measure
-from llmos.models.making import make
+from llmos.models.deriving import derive
 from llmos.models.registry import Registry
+from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.versions import Version
 
 ROOT = Path(__file__).parent.parent
@@ -109,7 +110,7 @@ def measured(args: argparse.Namespace, home: Path) -> Iterator[Row]:
         name = "preparing"
         parent = brought(registry, args.model, as_it_is=args.as_it_is, scratch=home)
         for name in args.only:
-            version = make(registry, parent.ref, RECIPES[name], progress=told).version
+            version = derive(registry, parent.ref, RECIPES[name], progress=told).version
             card = measure(registry, version, parent, told, extent=extent)
             Cards(registry.database).put(version, card)
             yield Row(name, card)
@@ -127,7 +128,7 @@ def brought(registry: Registry, model: str, *, as_it_is: bool, scratch: Path) ->
         for name, path in files.items():
             (Path(folder) / name).symlink_to(path)
         gguf = [name for name in files if name.endswith(".gguf")]
-        return registry.import_path(Path(folder) / gguf[0] if gguf else Path(folder), version.model)
+        return Transfers(registry).import_path(Path(folder) / gguf[0] if gguf else Path(folder), version.model)
 
 
 def in_bfloat16(files: dict[str, Path], scratch: Path) -> dict[str, Path]:

@@ -40,6 +40,7 @@ import httpx
 
 from llmos.core.config import load_settings
 from llmos.models import open_registry
+from llmos.models.transfer.transfers import Transfers
 
 MODEL = "soaked"
 USERS = ["", "ann", "bob", "eve"]
@@ -81,7 +82,7 @@ class Server:
     def __init__(self, home: Path, model: str, options: argparse.Namespace) -> None:
         source = open_registry(load_settings())
         [path] = source.files(source.resolve(model)).values()
-        open_registry(load_settings({"LLMOS_HOME": str(home)})).import_path(path, MODEL)
+        Transfers(open_registry(load_settings({"LLMOS_HOME": str(home)}))).import_path(path, MODEL)
         key = secrets.token_hex(16)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
         self.log = home / "soak.log"

@@ -25,6 +25,7 @@ import httpx
 
 from llmos.core.config import load_settings
 from llmos.models import open_registry
+from llmos.models.transfer.transfers import Transfers
 from model_choice import add_model, files_of
 from over_http import address_of
 
@@ -132,7 +133,7 @@ def served(model: Path) -> Iterator[str]:
         named.symlink_to(model.resolve())
         registry = open_registry(load_settings({"LLMOS_HOME": home}))
         for version in (OLD, NEW):
-            registry.import_path(named, version.partition("@")[0])
+            Transfers(registry).import_path(named, version.partition("@")[0])
         environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
         environ |= {"LLMOS_HOME": home, "LLMOS_OWNER_KEY": KEY}
         command = [sys.executable, "-m", "llmos", "serve", OLD, "--port", "0"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmos.core.database import Database
+from llmos.models.transfer.transfers import Transfers
 from support.asked import Asked
 from support.databases import KINDS, Databases
 
@@ -64,5 +65,5 @@ def smollm2_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     home = os.environ.get("LLMOS_TEST_HOME") or str(tmp_path_factory.mktemp("home"))
     registry = open_registry(load_settings({"LLMOS_HOME": home}))
-    version = registry.pull("smollm2")
+    version = Transfers(registry).pull_from_catalog("smollm2")
     return next(path for name, path in registry.files(version).items() if name.endswith(".gguf"))

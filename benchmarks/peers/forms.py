@@ -10,6 +10,7 @@ from results import Shape
 from llmos.core.config import load_settings
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.models import open_registry
+from llmos.models.transfer.transfers import Transfers
 
 HERE = Path(__file__).parent
 GGUF_KINDS = ("Q4_1", "Q4_0", "Q8_0")
@@ -45,7 +46,8 @@ class Model:
 def small_model(environments: Environments) -> Model:
     """SmolLM2-135M-Instruct in Q4_1, as it is published; the other forms are made from its numbers."""
     registry = open_registry(load_settings())
-    blob = next(path for name, path in registry.files(registry.pull("smollm2")).items() if name.endswith(".gguf"))
+    version = Transfers(registry).pull_from_catalog("smollm2")
+    blob = next(path for name, path in registry.files(version).items() if name.endswith(".gguf"))
     model = Model("SmolLM2-135M-Instruct", PLACE / "models")
     model.folder.mkdir(parents=True, exist_ok=True)
     gguf = model.gguf("Q4_1")

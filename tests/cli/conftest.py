@@ -16,6 +16,7 @@ import pytest
 from llmos.cli import main
 from llmos.core import config
 from llmos.core.config import load_settings
+from llmos.models.transfer.transfers import Transfers
 
 OWN_SETTINGS = ("LLMOS_API_KEY", "LLMOS_OWNER_KEY", "LLMOS_ENDPOINT", "LLMOS_DATABASE_URL", "LLMOS_CATALOG")
 
@@ -65,7 +66,7 @@ def smollm2_home(smollm2_path: Path, tmp_path_factory: pytest.TempPathFactory) -
     # A blob is named by its digest; a model file is known by its ending.
     file = home / "smollm2.gguf"
     os.link(smollm2_path.resolve(), file) if _same_device(smollm2_path, home) else file.symlink_to(smollm2_path)
-    open_registry(load_settings({"LLMOS_HOME": str(home)})).import_path(file, "smollm2")
+    Transfers(open_registry(load_settings({"LLMOS_HOME": str(home)}))).import_path(file, "smollm2")
     return home
 
 

@@ -11,6 +11,7 @@ from llmos.models import open_registry
 from llmos.models.cards import measure as measuring
 from llmos.models.cards.cards import Cards
 from llmos.models.policies import Policies
+from llmos.models.transfer.transfers import Transfers
 from support.made_cards import CARD, card
 from support.tiny_folders import noisy, write_folder
 
@@ -25,10 +26,12 @@ def registry(home: Path):
 @pytest.fixture
 def versions(registry, tmp_path):
     """A tiny model, and one that was made from it."""
-    parent = registry.import_path(write_folder(tmp_path / "whole"), "tiny")
+    parent = Transfers(registry).import_path(write_folder(tmp_path / "whole"), "tiny")
     folder = write_folder(tmp_path / "made", change=noisy(0.05))
     files = {path.name: path for path in folder.iterdir()}
-    return parent, registry.add_made("tiny-gptq4", files, parent=parent, recipe={"kind": "quantize", "scheme": "gptq"})
+    return parent, registry.derived.add(
+        "tiny-gptq4", files, parent=parent, recipe={"kind": "quantize", "scheme": "gptq"}
+    )
 
 
 @pytest.fixture

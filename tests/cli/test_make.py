@@ -37,13 +37,13 @@ def test_json_has_the_recipe_with_its_defaults(tiny):
     ("arguments", "message"),
     [
         (("nobody", "--scheme", "q8_0"), "There is no model 'nobody'"),
-        (("tiny@7", "--scheme", "q8_0"), "tiny is here, but not that version of it; there is tiny@1."),
+        (("tiny@7", "--scheme", "q8_0"), "tiny has no such version. It has tiny@1."),
         (("tiny", "--scheme", "gptk"), "Did you mean gptq?"),
         (("tiny", "--scheme", "minmax", "--bits", "9"), "bits is 9; minmax takes a whole number from 2 to 8."),
         (("tiny", "--scheme", "minmax", "--group", "20"), "A group of 20 doesn't divide the 96 values"),
         (("tiny", "--scheme", "q8_0", "--name", "tiny"), "The name tiny is taken"),
-        (("tiny", "--scheme", "q8_0", "--name", "a b"), "'a b' is no name for a model"),
-        (("tiny", "--scheme", "q8_0", "--name", ""), "'' is no name for a model"),
+        (("tiny", "--scheme", "q8_0", "--name", "a b"), "'a b' is not a valid name for a model"),
+        (("tiny", "--scheme", "q8_0", "--name", ""), "'' is not a valid name for a model"),
         (("tiny", "--scheme", "gptq", "--calibration", "/no/such/text"), "The text /no/such/text can't be read"),
     ],
 )

@@ -13,6 +13,7 @@ from llmos.core.config import load_settings
 from llmos.models import open_registry
 from llmos.models.queries import ensure_model
 from llmos.models.tables import AliasMoveRow, VersionRow
+from llmos.models.transfer.transfers import Transfers
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -125,16 +126,16 @@ def test_policies_are_set_listed_and_unset(cli, registry):
     ("command", "says"),
     [
         (["alias", "set", "tiny", "tiny@1"], "names no alias: write NAME:ALIAS, such as tiny:prod"),
-        (["alias", "set", "tiny:a", "tiny@7"], "there is tiny@1, tiny@2"),
+        (["alias", "set", "tiny:a", "tiny@7"], "It has tiny@1, tiny@2"),
         (["alias", "set", "tiny:prod", "tiny@1", "--from", "tiny@1"], "points at tiny@2 by now"),
         (["alias", "rm", "tiny:prd"], "there is tiny:prod"),
         (["alias", "history", "tiny:prd"], "There is tiny:prod"),
         (["alias", "history", "tiny:prod", "--at", "3 March"], "write 2026-03-03"),
         (["alias", "list", "tinny"], "Did you mean tiny?"),
         (["tag", "tiny", "--rm", "x"], "no tag 'x'"),
-        (["tag", "tiny", "a b"], "no name for a tag"),
+        (["tag", "tiny", "a b"], "not a valid name for a tag"),
         (["policy", "set", "require_signatures", "on"], "Did you mean require_signature?"),
-        (["policy", "set", "require_signature", "perhaps"], "takes on or off"),
+        (["policy", "set", "require_signature", "perhaps"], "must be on or off"),
     ],
 )
 def test_what_cannot_be_is_one_line_that_says_what_can(cli, registry, command, says):
@@ -151,7 +152,7 @@ def signed_home(home, tmp_path_factory):
     (folder / "config.json").write_text(json.dumps({"model_type": "t5", "max_position_embeddings": 512}))
     save_file({"weight": np.zeros((8, 4), np.float32)}, folder / "model.safetensors")
     registry = open_registry(load_settings())
-    registry.import_path(folder, "mine")
+    Transfers(registry).import_path(folder, "mine")
     registry.database.close()
     key = ec.generate_private_key(ec.SECP256R1())
     path = folder / "key.pem"
@@ -182,7 +183,7 @@ def test_the_policy_keeps_an_unsigned_version_from_being_run(cli, signed_home):
     cli("policy", "set", "require_signature", "on")
     outcome = cli("run", "mine", "Hello")
     assert (outcome.status, outcome.out) == (2, "")
-    assert "mine@1 is not loaded, since the project's policy require_signature is on" in outcome.err
+    assert "mine@1 is not loaded because the project's policy require_signature is on" in outcome.err
     assert len(outcome.err.strip().splitlines()) == 1
 
 
@@ -193,7 +194,7 @@ def test_the_policy_keeps_an_unsigned_version_from_being_run(cli, signed_home):
         (["sign", "mine@2", "--key", "/nowhere"], "openssl ecparam"),
         (["verify", "nobody"], "There is no model 'nobody'"),
         (["trust", "rm", "ada"], "llmos trust add NAME FILE"),
-        (["trust", "add", "a b", "/nowhere"], "no name for a key"),
+        (["trust", "add", "a b", "/nowhere"], "not a valid name for a key"),
     ],
 )
 def test_what_cannot_be_signed_or_trusted_is_one_line(cli, signed_home, command, says):

@@ -26,11 +26,12 @@ from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.server import Server, listen
 from llmos.gateway.services import Services
 from llmos.models import open_registry
+from llmos.models.transfer.transfers import Transfers
 from llmos.security.auth import OwnerKey
 from llmos.security.secrets import Secrets
 from support.pipelines import pipeline_parts, watch
 from support.real_server import Running, serving
-from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes
+from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes, FakeTransfers
 
 
 @pytest.fixture
@@ -45,8 +46,9 @@ def database_kind() -> str:
 
 
 @pytest.fixture
-def services(pool: FakePool, tmp_path: Path, database: Database) -> Services:
+def services(pool: FakePool, tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> Services:
     registry = FakeRegistry()
+    monkeypatch.setattr("llmos.gateway.jobs.kinds.pull.Transfers", FakeTransfers)
     routes = FakeRoutes(registry)
     providers = Providers(database, Secrets(tmp_path / "keys" / "master"))
     clients = ProviderClients(providers)
@@ -114,8 +116,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, smollm2_path: Path) -> Path:
     """A home with the model under two names."""
     home = tmp_path_factory.mktemp("served")
     registry = open_registry(load_settings({"LLMOS_HOME": str(home)}))
-    registry.import_path(smollm2_path, "smollm2")
-    registry.import_path(smollm2_path, "twin")
+    Transfers(registry).import_path(smollm2_path, "smollm2")
+    Transfers(registry).import_path(smollm2_path, "twin")
     return home
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from llmos.core.config import load_settings
 from llmos.models import open_registry
+from llmos.models.transfer.transfers import Transfers
 from support.real_server import KEY, Running, lines_until, serving, start
 
 HELLO: Any = [{"role": "user", "content": "Name three colors."}]
@@ -258,7 +259,7 @@ def test_a_second_signal_ends_it_at_once(home: Path) -> None:
 
 def test_a_killed_server_loses_and_doubles_no_line_of_a_batch(tmp_path: Path, smollm2_path: Path) -> None:
     """Two kills in the middle of the answers, and everything is there once, the same as a live call says."""
-    open_registry(load_settings({"LLMOS_HOME": str(tmp_path)})).import_path(smollm2_path, "smollm2")
+    Transfers(open_registry(load_settings({"LLMOS_HOME": str(tmp_path)}))).import_path(smollm2_path, "smollm2")
     asked: dict[str, Any] = {"model": "dialogue", "prompt": "Once", "max_tokens": 20, "temperature": 0}
     line = {"method": "POST", "url": "/v1/completions", "body": asked}
     lines = [json.dumps({"custom_id": f"{i}", **line}) for i in range(60)]
@@ -326,7 +327,7 @@ def test_a_port_that_is_taken_is_one_line_and_status_2(running: Running, home: P
 
 def test_a_model_that_can_not_be_loaded_ends_the_server_with_the_reason(tmp_path: Path, smollm2_path: Path) -> None:
     registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path)}))
-    version = registry.import_path(smollm2_path, "broken")
+    version = Transfers(registry).import_path(smollm2_path, "broken")
     (blob,) = registry.files(version).values()
     blob.unlink()
     process = start(tmp_path, "broken", "--port", "0")

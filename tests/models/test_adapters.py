@@ -7,12 +7,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, ModelNotFound
+from llmos.models.transfer.transfers import Transfers
 
 
 @pytest.fixture
 def model(registry, tiny_gguf, tmp_path):
     (tmp_path / "tiny.gguf").write_bytes(tiny_gguf)
-    return registry.import_path(tmp_path / "tiny.gguf", "tiny")
+    return Transfers(registry).import_path(tmp_path / "tiny.gguf", "tiny")
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def make_adapter(tmp_path):
 
 
 def test_an_adapter_is_a_version_that_changes_another_one(registry, model, make_adapter):
-    adapter = registry.import_path(make_adapter(), "tiny:french")
+    adapter = Transfers(registry).import_path(make_adapter(), "tiny:french")
     assert (adapter.ref, adapter.adapts, adapter.format, adapter.license) == ("tiny@2", 1, "lora", "mit")
     assert (adapter.parameters, adapter.quantization) == (128, "rank 2")
     assert adapter.sampling == model.sampling
@@ -47,7 +48,7 @@ def test_an_adapter_is_a_version_that_changes_another_one(registry, model, make_
 
 
 def test_its_replica_is_that_of_the_model(registry, model, make_adapter):
-    adapter = registry.import_path(make_adapter(), "tiny:french")
+    adapter = Transfers(registry).import_path(make_adapter(), "tiny:french")
     loadable = registry.loadable(adapter)
     assert loadable.version == model
     assert loadable.files == registry.files(model) == registry.loadable(model).files
@@ -57,38 +58,38 @@ def test_its_replica_is_that_of_the_model(registry, model, make_adapter):
 
 
 def test_the_same_adapter_is_another_one_on_another_version(registry, model, make_adapter, tmp_path, make_folder):
-    first = registry.import_path(make_adapter(), "tiny:french")
-    again = registry.import_path(tmp_path / "adapter", "tiny:again")
+    first = Transfers(registry).import_path(make_adapter(), "tiny:french")
+    again = Transfers(registry).import_path(tmp_path / "adapter", "tiny:again")
     assert again == first, "the same bytes on the same version"
-    newer = registry.import_path(make_folder(), "tiny")
+    newer = Transfers(registry).import_path(make_folder(), "tiny")
     assert newer.number == 3
-    other = registry.import_path(tmp_path / "adapter", "tiny:french")
+    other = Transfers(registry).import_path(tmp_path / "adapter", "tiny:french")
     assert (other.number, other.adapts) == (4, 3)
     assert other.digest != first.digest
 
 
 def test_an_adapter_needs_a_name_beside_its_model(registry, model, make_adapter):
     with pytest.raises(BadRequest, match="tiny:ADAPTER"):
-        registry.import_path(make_adapter(), "tiny")
+        Transfers(registry).import_path(make_adapter(), "tiny")
     with pytest.raises(ModelNotFound):
-        registry.import_path(make_adapter("other"), "nothing:french")
+        Transfers(registry).import_path(make_adapter("other"), "nothing:french")
     registry.aliases.set("tiny", "prod", "tiny@1")
     with pytest.raises(Conflict, match="a whole model"):
-        registry.import_path(make_adapter("third"), "tiny:prod")
+        Transfers(registry).import_path(make_adapter("third"), "tiny:prod")
 
 
 def test_an_adapter_of_another_model_is_not_stored(registry, model, make_adapter):
     with pytest.raises(BadModelFile, match="made for another model"):
-        registry.import_path(make_adapter(columns=48), "tiny:french")
+        Transfers(registry).import_path(make_adapter(columns=48), "tiny:french")
     assert [version.ref for version in registry.list()] == ["tiny@1"]
 
 
 def test_a_model_stays_as_long_as_it_has_adapters(registry, model, make_adapter):
-    registry.import_path(make_adapter(), "tiny:french")
+    Transfers(registry).import_path(make_adapter(), "tiny:french")
     with pytest.raises(Conflict, match=r"llmos rm tiny@2"):
         registry.remove("tiny@1")
     registry.remove("tiny:french")
     registry.remove("tiny@2")
     assert [version.ref for version in registry.list()] == ["tiny@1"]
-    registry.import_path(make_adapter("again"), "tiny:french")
+    Transfers(registry).import_path(make_adapter("again"), "tiny:french")
     assert registry.remove("tiny").versions == ("tiny@1", "tiny@2")

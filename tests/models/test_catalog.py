@@ -60,19 +60,19 @@ def test_a_source_takes_the_entrys_files_or_its_own(load):
     ("before", "after", "complaint"),
     [
         ("[tiny]", "[tiny", "can't be read"),
-        ("[tiny]", "other = 3\n[tiny]", "[other] is no table"),
-        ("[tiny]", '["a/b"]', "no name for a model"),
-        ("license", "licence", "[tiny] has an unknown field 'licence'; 'license'?"),
+        ("[tiny]", "other = 3\n[tiny]", "[other] is not a table"),
+        ("[tiny]", '["a/b"]', "not a valid name for a model"),
+        ("license", "licence", "[tiny] has an unknown field 'licence'. Did you mean 'license'?"),
         ('license = "MIT"', "", "[tiny] lacks license"),
         ('license = "MIT"', "license = 3", "[tiny].license is 3"),
-        ('"own"', '"mine"', 'takes "own" or "none"'),
+        ('"own"', '"mine"', 'use "own" or "none"'),
         ("ab" * 32, "AB" * 32, "64 lower-case hexadecimal digits"),
-        ("size = 10", 'size = "10"', "takes a number of bytes"),
-        ("size = 10", "size = -10", "takes a number of bytes"),
-        ('"tiny.gguf"', '"../tiny.gguf"', "no name for a file"),
+        ("size = 10", 'size = "10"', "must be a number of bytes"),
+        ("size = 10", "size = -10", "must be a number of bytes"),
+        ('"tiny.gguf"', '"../tiny.gguf"', "not a valid file name"),
         ('"hf:owner/tiny@abc"', '"ftp://owner"', "begins with file:, hf:, https:, llmos:, oci:, pypi:, s3:"),
-        ('folder = "small"', 'folder = "/small"', "no name for a file"),
-        ("from =", "form =", "unknown field 'form'; 'from'?"),
+        ('folder = "small"', 'folder = "/small"', "not a valid file name"),
+        ("from =", "form =", "unknown field 'form'. Did you mean 'from'?"),
     ],
 )
 def test_a_broken_catalog_is_told_where(load, before, after, complaint):
@@ -88,7 +88,7 @@ def test_an_entry_needs_a_source_and_a_source_needs_files(load):
         load(head + "sources = []")
     with pytest.raises(BadRequest, match=r"pins no files for hf:a/b"):
         load(head + '[[tiny.sources]]\nfrom = "hf:a/b"')
-    with pytest.raises(BadRequest, match=r"is no list of tables"):
+    with pytest.raises(BadRequest, match=r"is not a list of tables"):
         load(head + '[tiny.sources]\nfrom = "hf:a/b"')
 
 

@@ -1,4 +1,4 @@
-"""Processes that die in the middle, and processes that do the same thing at once."""
+"""Pulls, imports and removals whose process dies at any point, or that run at the same time."""
 
 import os
 import subprocess
@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 
 from llmos.models import open_registry
+from llmos.models.transfer.transfers import Transfers
 
 PULL = """
 import os, sys
 from pathlib import Path
 from llmos.core.config import load_settings
-from llmos.models import open_registry, recording, store as store_module
+from llmos.models import open_registry, store as store_module
+from llmos.models.transfer.transfers import Transfers
+from llmos.models.versions import recording
 
 def die(*arguments, **options):
     os._exit(9)
@@ -21,14 +24,13 @@ def die(*arguments, **options):
 {before}
 registry = open_registry(load_settings())
 {then}
-print(registry.pull("tiny").ref)
+print(Transfers(registry).pull_from_catalog("tiny").ref)
 """
 
 DEATHS = {
     "while the bytes arrive": """
 from llmos.models.sources import hf
-real = hf._told
-hf._told = lambda progress, name, size, num_done: die() if num_done else real(progress, name, size, num_done)
+hf.report_bytes = lambda progress, label, num_total: lambda num_done: die() if num_done else None
 """,
     "before the bytes are checked": "store_module.Store.publish = die",
     "before the bytes are on the disk": "store_module.os.fsync = die",
@@ -91,7 +93,7 @@ def test_a_pull_that_dies_leaves_nothing_half_listed_and_the_next_one_succeeds(p
     assert dying.returncode == 9
     assert reopened.list() == []
     assert_sound(reopened)
-    assert reopened.pull("tiny").ref == "tiny@1"
+    assert Transfers(reopened).pull_from_catalog("tiny").ref == "tiny@1"
     assert_sound(reopened)
     reopened.remove("tiny")
     assert list(reopened.store.digests()) == []
@@ -103,7 +105,7 @@ def test_a_death_while_the_bytes_arrive_keeps_what_had_arrived(pull, reopened, s
     ((_, num_arrived),) = reopened.store.unfinished()
     assert num_arrived > 0
     server.requests.clear()
-    reopened.pull("tiny")
+    Transfers(reopened).pull_from_catalog("tiny")
     assert server.requests in ([], [("/acme/tiny/resolve/main/tiny.gguf", f"bytes={num_arrived}-")])
 
 
@@ -112,12 +114,13 @@ import os, sys
 from pathlib import Path
 from llmos.core.config import load_settings
 from llmos.models import open_registry, store as store_module
+from llmos.models.transfer.transfers import Transfers
 registry = open_registry(load_settings())
 def refuse(*arguments):
     raise OSError(18, "another file system")
 store_module.os.link = refuse
 store_module.os.replace = lambda *arguments: os._exit(9)
-registry.import_path(Path(sys.argv[1]), "mine")
+Transfers(registry).import_path(Path(sys.argv[1]), "mine")
 """
 
 
@@ -126,7 +129,7 @@ def test_an_import_that_dies_while_it_copies_leaves_nothing_after_the_next_remov
     assert died.returncode == 9
     assert registry.list() == []
     assert list(registry.store.digests()) == []
-    version = registry.import_path(gguf_path, "mine")
+    version = Transfers(registry).import_path(gguf_path, "mine")
     assert_sound(registry)
     registry.remove(version.ref)
     assert [path for path in settings.store_path.rglob("*") if path.is_file() and path.name != "lock"] == []
@@ -147,7 +150,7 @@ registry.remove("mine")
 """
 
 REMOVALS = {
-    "before it is committed": "registry_module.take_from_list = then_die(registry_module.take_from_list)",
+    "before it is committed": "registry_module.remove_from_list = then_die(registry_module.remove_from_list)",
     "before its files are looked for": "store_module.Store.collect = die",
     "between two of its files": "Path.unlink = then_die(Path.unlink)",
 }
@@ -157,9 +160,9 @@ REMOVALS = {
 def test_a_removal_that_dies_takes_nothing_from_others_and_the_next_one_ends_it(
     settings, registry, make_folder, moment
 ):
-    kept = registry.import_path(make_folder("kept"), "kept")
+    kept = Transfers(registry).import_path(make_folder("kept"), "kept")
     # The same weights beside other files: what both have must stay.
-    mine = registry.import_path(make_folder("mine", num_shards=2), "mine")
+    mine = Transfers(registry).import_path(make_folder("mine", num_shards=2), "mine")
     shared = {file.digest for file in kept.files} & {file.digest for file in mine.files}
     own = {file.digest for file in mine.files} - shared
     assert shared

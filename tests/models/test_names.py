@@ -43,7 +43,7 @@ def test_a_huge_reference_is_not_repeated_in_full():
 
 
 def test_a_bad_name_is_told_what_a_name_is_made_of():
-    with pytest.raises(BadRequest, match=r"no name for a route: it takes letters, digits"):
+    with pytest.raises(BadRequest, match=r"not a valid name for a route: use letters, digits"):
         check_name("a/b", "a route")
 
 
@@ -56,5 +56,5 @@ def test_a_file_name_may_have_folders_and_any_letters(name):
     "name", ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a\\b", "a\0b", "a\nb", "x" * 513]
 )
 def test_a_file_name_never_leaves_the_models_folder(name):
-    with pytest.raises(BadRequest, match="no name for a file"):
+    with pytest.raises(BadRequest, match="not a valid file name"):
         check_file_name(name)

@@ -9,16 +9,17 @@ import pytest
 from llmos.core.errors import Conflict, DownloadFailed, ModelNotFound, StoreFailed
 from llmos.models import open_registry
 from llmos.models.registry import Registry
+from llmos.models.transfer.transfers import Transfers
 
 
 @pytest.fixture
 def tiny(registry, gguf_path):
-    return registry.import_path(gguf_path, "tiny")
+    return Transfers(registry).import_path(gguf_path, "tiny")
 
 
 @pytest.fixture
 def second(registry, make_folder, tiny):
-    return registry.import_path(make_folder(), "tiny")
+    return Transfers(registry).import_path(make_folder(), "tiny")
 
 
 @pytest.fixture
@@ -55,18 +56,21 @@ def test_a_version_is_found_in_four_ways(registry, tiny, second):
 
 
 def test_the_same_bytes_are_the_same_version(registry, tiny, gguf_path):
-    assert registry.import_path(gguf_path, "tiny") == tiny
+    assert Transfers(registry).import_path(gguf_path, "tiny") == tiny
     assert [version.ref for version in registry.list()] == ["tiny@1"]
 
 
 def test_the_same_bytes_may_have_two_names(registry, tiny, gguf_path):
-    other = registry.import_path(gguf_path, "other")
+    other = Transfers(registry).import_path(gguf_path, "other")
     assert other.digest == tiny.digest
     assert len(list(registry.store.digests())) == 1
 
 
 def test_the_digest_depends_on_the_files_alone(registry, make_folder, tiny):
-    one, two = registry.import_path(make_folder("a"), "one"), registry.import_path(make_folder("b"), "two")
+    one, two = (
+        Transfers(registry).import_path(make_folder("a"), "one"),
+        Transfers(registry).import_path(make_folder("b"), "two"),
+    )
     assert one.digest == two.digest != tiny.digest
 
 
@@ -75,11 +79,11 @@ def test_the_digest_depends_on_the_files_alone(registry, make_folder, tiny):
     [
         ("tinny", r"Did you mean tiny\?"),
         ("smolm2", r"Did you mean smollm2 \(llmos pull smollm2\)"),
-        ("smollm2", r"Get it with: llmos pull smollm2$"),
-        ("zzz", r"Here: tiny\. In the catalog: minilm, smollm2\."),
-        ("tiny@7", r"not that version of it; there is tiny@1\."),
-        ("tiny:prod", r"not that version of it; there is no alias\."),
-        ("tiny@sha256:000000000000", r"there is tiny@sha256:[0-9a-f]{12}\."),
+        ("smollm2", r"Download it with: llmos pull smollm2$"),
+        ("zzz", r"On this machine: tiny\. In the catalog: minilm, smollm2\."),
+        ("tiny@7", r"no such version\. It has tiny@1\."),
+        ("tiny:prod", r"no such version\. It has no alias\."),
+        ("tiny@sha256:000000000000", r"no such version\. It has tiny@sha256:[0-9a-f]{12}\."),
     ],
 )
 def test_what_is_not_found_is_told_with_the_nearest(registry, tiny, ref, hint):
@@ -90,7 +94,7 @@ def test_what_is_not_found_is_told_with_the_nearest(registry, tiny, ref, hint):
 def test_a_version_remembers_when_it_came(settings, registry, gguf_path):
     noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
     registry = Registry(registry.database, registry.store, clock=lambda: noon)
-    assert registry.import_path(gguf_path, "tiny").created_at == noon
+    assert Transfers(registry).import_path(gguf_path, "tiny").created_at == noon
     assert registry.resolve("tiny").created_at == noon
 
 
@@ -117,7 +121,7 @@ def test_removing_a_model_removes_its_files_and_aliases(registry, tiny, second):
 
 
 def test_removing_keeps_blobs_that_another_model_uses(registry, tiny, gguf_path):
-    other = registry.import_path(gguf_path, "other")
+    other = Transfers(registry).import_path(gguf_path, "other")
     assert registry.remove("tiny").freed_bytes == 0
     assert all(path.exists() for path in registry.files(other).values())
 
@@ -129,7 +133,7 @@ def test_removing_never_touches_the_owners_own_file(registry, tiny, gguf_path, t
 
 def test_a_version_that_an_alias_points_at_stays(registry, tiny, second):
     registry.aliases.set("tiny", "prod", "tiny@1")
-    with pytest.raises(Conflict, match=r"is what tiny:prod points at\..* remove the alias first: llmos rm tiny:prod"):
+    with pytest.raises(Conflict, match=r"alias tiny:prod points at tiny@1\..* remove it first: llmos rm tiny:prod"):
         registry.remove("tiny@1")
     assert registry.remove("tiny:prod").aliases == ("prod",)
     assert registry.remove("tiny@1").versions == ("tiny@1",)
@@ -145,8 +149,8 @@ def test_a_number_never_means_another_version(registry, tiny, second, gguf_path,
     registry.remove("tiny")
     third = make_folder("third")
     (third / "tokenizer.json").write_text('{"changed": true}')
-    assert registry.import_path(third, "tiny").ref == "tiny@3"
-    assert registry.import_path(gguf_path, "tiny").ref == "tiny@1", "the same bytes are version 1 again"
+    assert Transfers(registry).import_path(third, "tiny").ref == "tiny@3"
+    assert Transfers(registry).import_path(gguf_path, "tiny").ref == "tiny@1", "the same bytes are version 1 again"
 
 
 # Pulling
@@ -154,7 +158,7 @@ def test_a_number_never_means_another_version(registry, tiny, second, gguf_path,
 
 def test_a_pull_brings_what_the_catalog_pins(pulling, hub, tiny_gguf):
     registry, told = pulling(), []
-    version = registry.pull("tiny", lambda *progress: told.append(progress))
+    version = Transfers(registry).pull_from_catalog("tiny", lambda *progress: told.append(progress))
     assert (version.ref, version.license, version.source) == ("tiny@1", "MIT", "hf:acme/tiny")
     assert registry.files(version)["tiny.gguf"].read_bytes() == tiny_gguf
     assert told[-1][1] == told[-1][2]
@@ -162,37 +166,37 @@ def test_a_pull_brings_what_the_catalog_pins(pulling, hub, tiny_gguf):
 
 def test_a_second_pull_asks_nobody(pulling, hub):
     registry = pulling()
-    first = registry.pull("tiny")
+    first = Transfers(registry).pull_from_catalog("tiny")
     num_requests = len(hub.requests)
-    assert registry.pull("tiny") == first
+    assert Transfers(registry).pull_from_catalog("tiny") == first
     assert len(hub.requests) == num_requests
 
 
 def test_a_pull_brings_back_a_file_that_was_lost(pulling, hub):
     registry = pulling()
-    version = registry.pull("tiny")
+    version = Transfers(registry).pull_from_catalog("tiny")
     registry.files(version)["tiny.gguf"].unlink()
-    assert registry.pull("tiny") == version
+    assert Transfers(registry).pull_from_catalog("tiny") == version
     assert registry.store.verify([file.digest for file in version.files]) == []
 
 
 def test_a_file_that_is_stored_already_is_not_fetched(pulling, server, gguf_path):
     registry = pulling()
-    registry.import_path(gguf_path, "mine")
-    assert registry.pull("tiny").ref == "tiny@1"
+    Transfers(registry).import_path(gguf_path, "mine")
+    assert Transfers(registry).pull_from_catalog("tiny").ref == "tiny@1"
     assert server.requests == []
 
 
 def test_a_source_that_fails_gives_way_to_the_next(pulling, hub, tmp_path):
     registry, noticed = pulling("hf:acme/gone", f"file://{tmp_path}/nowhere", "hf:acme/tiny"), []
-    assert registry.pull("tiny", notice=noticed.append).source == "hf:acme/tiny"
+    assert Transfers(registry).pull_from_catalog("tiny", notice=noticed.append).source == "hf:acme/tiny"
     assert [sentence.split(": ")[0] for sentence in noticed] == ["hf:acme/gone", f"file://{tmp_path}/nowhere"]
 
 
 def test_when_every_source_fails_each_is_named_with_its_reason(pulling, server, tmp_path):
     registry = pulling("hf:acme/gone", f"file://{tmp_path}/nowhere")
     with pytest.raises(DownloadFailed) as caught:
-        registry.pull("tiny")
+        Transfers(registry).pull_from_catalog("tiny")
     first, *reasons = caught.value.message.splitlines()
     assert first.startswith("tiny can't be downloaded")
     assert "hf:acme/gone: " in reasons[0]
@@ -205,7 +209,7 @@ def test_when_every_source_fails_each_is_named_with_its_reason(pulling, server, 
 def test_wrong_bytes_are_not_listed_and_the_next_source_starts_afresh(pulling, hub, tiny_gguf):
     hub.files["/evil/tiny/resolve/main/tiny.gguf"] = tiny_gguf[:-1] + b"!"
     registry = pulling("hf:evil/tiny", "hf:acme/tiny")
-    version = registry.pull("tiny")
+    version = Transfers(registry).pull_from_catalog("tiny")
     assert version.source == "hf:acme/tiny"
     assert registry.store.verify([file.digest for file in version.files]) == []
 
@@ -213,8 +217,8 @@ def test_wrong_bytes_are_not_listed_and_the_next_source_starts_afresh(pulling, h
 def test_wrong_bytes_alone_are_an_error_with_both_digests(pulling, hub, tiny_gguf):
     hub.files["/acme/tiny/resolve/main/tiny.gguf"] = tiny_gguf[:-1] + b"!"
     registry = pulling()
-    with pytest.raises(DownloadFailed, match=r"arrived with .* were promised"):
-        registry.pull("tiny")
+    with pytest.raises(DownloadFailed, match=r"arrived with .* expected were .* bytes and"):
+        Transfers(registry).pull_from_catalog("tiny")
     assert registry.list() == []
     assert list(registry.store.digests()) == []
 
@@ -223,7 +227,7 @@ def test_a_rotten_beginning_is_thrown_away_and_fetched_again(pulling, hub, pin, 
     registry, file = pulling(), pin("tiny.gguf", tiny_gguf)
     with registry.store.receiving([file]) as parts:
         parts[file].write_bytes(b"X" * 1000)
-    version = registry.pull("tiny")
+    version = Transfers(registry).pull_from_catalog("tiny")
     assert registry.store.verify([file.digest for file in version.files]) == []
     assert [wanted for _, wanted in hub.requests] == ["bytes=1000-", None]
 
@@ -232,10 +236,10 @@ def test_a_broken_pull_goes_on_in_the_next(pulling, hub):
     registry = pulling()
     hub.moods = ["cut:1000", "cut:0", "cut:0", "cut:0"]
     with pytest.raises(DownloadFailed, match="the connection broke"):
-        registry.pull("tiny")
+        Transfers(registry).pull_from_catalog("tiny")
     assert registry.list() == []
     hub.requests.clear()
-    registry.pull("tiny")
+    Transfers(registry).pull_from_catalog("tiny")
     assert [wanted for _, wanted in hub.requests] == ["bytes=1000-"]
 
 
@@ -243,7 +247,7 @@ def test_what_is_no_model_is_not_listed_though_its_digest_is_right(pulling, serv
     server.files["/acme/tiny/resolve/main/tiny.gguf"] = b"pinned, but no model"
     registry = pulling(content=b"pinned, but no model")
     with pytest.raises(DownloadFailed, match="GGUF"):
-        registry.pull("tiny")
+        Transfers(registry).pull_from_catalog("tiny")
     assert registry.list() == []
 
 
@@ -252,7 +256,7 @@ def test_a_disk_that_fills_up_is_told_and_not_the_sources_fault(pulling, hub, pi
     with registry.store.receiving([file]) as parts:
         parts[file].symlink_to("/dev/full")  # whoever writes to it gets the real ENOSPC
     with pytest.raises(StoreFailed, match="is full"):
-        registry.pull("tiny")
+        Transfers(registry).pull_from_catalog("tiny")
     assert registry.list() == []
     assert [path for path, _ in hub.requests] == ["/acme/tiny/resolve/main/tiny.gguf"], "the next source was not asked"
 
@@ -261,7 +265,7 @@ def test_too_little_room_is_told_before_anything_is_fetched(pulling, hub, monkey
     registry = pulling()
     monkeypatch.setattr(registry.store, "free_bytes", lambda: 10)
     with pytest.raises(StoreFailed, match=r"tiny needs [\d,]+ bytes"):
-        registry.pull("tiny")
+        Transfers(registry).pull_from_catalog("tiny")
     assert hub.requests == []
 
 
@@ -269,14 +273,14 @@ def test_too_little_room_is_told_before_anything_is_fetched(pulling, hub, monkey
     ("name", "hint"),
     [
         ("tinny", r"Did you mean tiny\?"),
-        ("zzz", r"It has tiny\. A model of your own comes in with: llmos import PATH --name zzz"),
-        ("tiny@2", r"one version of tiny: llmos pull tiny"),
-        ("tiny:prod", r"one version of tiny: llmos pull tiny"),
+        ("zzz", r"It has tiny\. To add a model of your own, run: llmos import PATH --name zzz"),
+        ("tiny@2", r"one version of tiny\. Run: llmos pull tiny"),
+        ("tiny:prod", r"one version of tiny\. Run: llmos pull tiny"),
     ],
 )
 def test_what_the_catalog_does_not_have_is_told_with_the_nearest(pulling, name, hint):
     with pytest.raises(ModelNotFound, match=hint):
-        pulling().pull(name)
+        Transfers(pulling()).pull_from_catalog(name)
 
 
 def test_opening_twice_finds_the_same_models(settings, registry, tiny):
@@ -286,7 +290,7 @@ def test_opening_twice_finds_the_same_models(settings, registry, tiny):
 
 
 def test_the_default_model_itself(smollm2_path: Path, registry):
-    version = registry.import_path(smollm2_path, "smollm2")
+    version = Transfers(registry).import_path(smollm2_path, "smollm2")
     assert (version.family, version.quantization, version.parameters) == ("llama", "Q4_1", 134_515_008)
     assert version.context_length == 8192
     pinned = registry.catalog.get("smollm2").sources[0].files[0]

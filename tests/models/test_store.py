@@ -210,7 +210,7 @@ def test_a_full_disk_is_named_and_leaves_no_blob(store, pin, monkeypatch, full):
     file = pin("a.gguf", b"abc")
     with monkeypatch.context() as patched:
         patched.setattr(store_module.os, full, refuse)
-        with pytest.raises(StoreFailed, match=r"full.*free some room"):
+        with pytest.raises(StoreFailed, match=r"full.*Free some space"):
             put(store, file, b"abc")
     assert list(store.digests()) == []
     put(store, file, b"abc")

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from llmos.core.errors import ModelNotFound, NotFound
+from llmos.core.progress import Progress
 from llmos.core.suggest import nearest
 from llmos.deployments.backend import Target
 from llmos.deployments.local_backend import LocalTarget
@@ -23,8 +24,7 @@ from llmos.deployments.routing.routes import NameTargets
 from llmos.engine.checkpoint.metadata import Metadata
 from llmos.engine.messages import Delta, Embed, Embedded, EngineStats, Event, Generate, Ready, Started, TokenLogprob
 from llmos.models.catalog import Catalog, Entry
-from llmos.models.registry import Notice
-from llmos.models.sources import Progress
+from llmos.models.transfer.pulling import Notice
 from llmos.models.versions.versions import Labels, Loadable, Removed
 
 KEY = "the-owners-key"
@@ -81,6 +81,34 @@ class FakeLabels:
         return {}
 
 
+class FakeCatalog(Catalog):
+    """The real catalog, and a model `other` besides."""
+
+    def find(self, ref: str) -> Entry:
+        return super().find("smollm2" if ref == "other" else ref)
+
+
+class FakeTransfers:
+    """Pulls what a FakeRegistry's `pulling` says."""
+
+    def __init__(self, registry: "FakeRegistry") -> None:
+        self._registry = registry
+
+    def pull_from_catalog(self, name: str, progress: Progress, notice: Notice) -> FakeVersion:
+        """Report the progress in `pulling`, raise its exceptions, and wait for its Events."""
+        registry = self._registry
+        registry.catalog.find(name)
+        registry.num_pulls += 1
+        for step in registry.pulling:
+            if isinstance(step, threading.Event):
+                step.wait()
+            elif isinstance(step, BaseException):
+                raise step
+            else:
+                progress(*step)
+        return registry.versions[0]
+
+
 class FakeRegistry:
     def __init__(self) -> None:
         self.labels = FakeLabels()
@@ -88,7 +116,7 @@ class FakeRegistry:
         self.unlisted = [MINILM]
         """Answer to their names too, so that a list stays short."""
         self.database = FakeDatabase()
-        self.catalog = Catalog.load()
+        self.catalog = FakeCatalog.load()
         self.template = "{{ messages }}"
         self.pulling: list[tuple[str, int, int | None] | threading.Event | BaseException] = []
         self.num_pulls = 0
@@ -104,26 +132,6 @@ class FakeRegistry:
 
     def metadata(self, version: FakeVersion) -> Metadata:
         return Metadata(facts={"llama.block_count": 30, "general.name": "a model"}, template=self.template)
-
-    def catalog_entry(self, name: str) -> Entry:
-        if name not in ("smollm2", "other"):
-            raise ModelNotFound(f"The catalog has no model {name}.", param="model")
-        entry = self.catalog.get("smollm2")
-        assert entry is not None
-        return entry
-
-    def pull(self, name: str, progress: Progress, notice: Notice) -> FakeVersion:
-        """Tells what the test wrote down, or raises it, and waits where that is an Event."""
-        self.catalog_entry(name)
-        self.num_pulls += 1
-        for step in self.pulling:
-            if isinstance(step, threading.Event):
-                step.wait()
-            elif isinstance(step, BaseException):
-                raise step
-            else:
-                progress(*step)
-        return self.versions[0]
 
     def remove(self, ref: str, refuse: Any = None, *, actor: str | None = None) -> Removed:
         gone = [version for version in self.versions if ref in (version.model, version.ref)]

@@ -151,7 +151,7 @@ def check_home(settings: Settings) -> Iterable[Finding]:
 def check_store(settings: Settings) -> Iterable[Finding]:
     """Read every blob and compare it with its digest; a model that lacks a byte is named."""
     from llmos.models import open_registry
-    from llmos.models.inspecting import how_to_repair
+    from llmos.models.inspection import how_to_repair
 
     try:
         registry = open_registry(settings)

@@ -10,7 +10,7 @@ from llmos.cli.output import download_progress, print_json, readable_size, stdou
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
-    from llmos.models.inspecting import Damage, Inspection
+    from llmos.models.inspection import Damage, Inspection
     from llmos.models.registry import Registry
 
 
@@ -27,7 +27,7 @@ class _Hurt:
 def doctor_store(*, set_aside: bool, collect: bool, as_json: bool) -> None:
     """Exits with 1 where a version is damaged."""
     from llmos.models import open_registry
-    from llmos.models.inspecting import how_to_repair, inspect_store, num_bytes_to_read
+    from llmos.models.inspection import how_to_repair, inspect_store, num_bytes_to_read
 
     registry = open_registry(load_settings())
     with download_progress() as display:

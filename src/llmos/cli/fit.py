@@ -68,7 +68,7 @@ def _find(model: str, settings: Settings) -> "tuple[Registry, Version | None, Ma
     from llmos.core.errors import ModelNotFound
     from llmos.deployments.routing.routes import Routes
     from llmos.models import open_registry
-    from llmos.models.transfer.importing import files_to_import
+    from llmos.models.model_files import find_model_files
 
     registry = open_registry(settings)
     try:
@@ -78,7 +78,7 @@ def _find(model: str, settings: Settings) -> "tuple[Registry, Version | None, Ma
             return registry, None, {}
         if not Path(model).expanduser().exists():
             raise
-        return registry, None, files_to_import(Path(model))
+        return registry, None, find_model_files(Path(model))
     loadable = registry.loadable(version)
     return registry, loadable.version, loadable.files
 

@@ -17,9 +17,9 @@ from llmos.core.errors import LLMOSError
 from llmos.engine.compression.recipe import Kind
 
 if TYPE_CHECKING:
+    from llmos.core.progress import Progress
     from llmos.core.schemas.cards import Card
     from llmos.models.registry import Registry
-    from llmos.models.sources import Progress
     from llmos.models.versions.versions import Version
 
 Name = Annotated[
@@ -108,21 +108,23 @@ def make_version(
     settings = load_settings()
     refuse_remote(settings, kind)
     from llmos.models import open_registry
-    from llmos.models.making import make, recipe_of
+    from llmos.models.deriving import derive, recipe_of
 
     recipe = recipe_of(kind, scheme, given, text)
     registry = open_registry(settings)
     parent = registry.resolve(model)
     with shown_work() as progress:
-        made = make(registry, model, recipe, name=name, text=text, progress=progress)
-    version = made.version
+        result = derive(registry, model, recipe, name=name, text=text, progress=progress)
+    version = result.version
     card = _card_of(registry, version) if has_card else None
     if as_json:
         plain = None if card is None else msgspec.to_builtins(card)
-        print_json(version_facts(version) | {"recipe": recipe.canonical(), "was_here": made.was_here, "card": plain})
+        print_json(
+            version_facts(version) | {"recipe": recipe.canonical(), "was_here": result.already_existed, "card": plain}
+        )
         return
     size = f"{version.quantization}, {readable_size(version.size)} of {readable_size(parent.size)}"
-    if made.was_here:
+    if result.already_existed:
         stdout().print(f"{version.ref} is what this recipe made of {parent.ref} before: {size}.")
     else:
         stdout().print(f"{version.ref} is made from {parent.ref}: {size}.")
@@ -130,8 +132,8 @@ def make_version(
         from llmos.cli.card import print_summary
 
         print_summary(card)
-    if made.remark:
-        stderr().print(made.remark)
+    if result.warning:
+        stderr().print(result.warning)
 
 
 def _card_of(registry: "Registry", version: "Version") -> "Card | None":

@@ -26,8 +26,8 @@ from llmos.core.errors import BadRequest, LLMOSError, NotFound, PermissionDenied
 from llmos.models import open_registry
 
 if TYPE_CHECKING:
+    from llmos.core.progress import Progress
     from llmos.models.registry import Registry
-    from llmos.models.sources import Progress
     from llmos.models.versions.versions import Version
 
 
@@ -61,7 +61,7 @@ def pull(
         if is_location(model):
             version = Transfers(registry).pull(model, name, progress)
         else:
-            version = registry.pull(model, progress, lambda sentence: stderr().print(sentence))
+            version = Transfers(registry).pull_from_catalog(model, progress, lambda sentence: stderr().print(sentence))
     _print_arrived(version, as_json)
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from llmos.core.config import Settings
 from llmos.core.errors import ModelNotFound, PermissionDenied, Unauthenticated
+from llmos.models.transfer.transfers import Transfers
 
 if TYPE_CHECKING:
     from llmos.client import Model
@@ -87,7 +88,7 @@ def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
 
         print(f"Getting {target} …", file=sys.stderr)
         with shown_progress() as progress:
-            registry.pull(target, progress, lambda sentence: print(sentence, file=sys.stderr))
+            Transfers(registry).pull_from_catalog(target, progress, lambda sentence: print(sentence, file=sys.stderr))
         version = routes.resolve_local(name)
     return version, registry.loadable(version)
 
@@ -95,9 +96,9 @@ def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
 def _check_trusted(settings: Settings, refs: Collection[str]) -> None:
     """Raise UntrustedModel where the project's policy keeps any of these versions from being loaded."""
     from llmos.models import open_registry
-    from llmos.models.guard import open_guard
+    from llmos.models.signing.enforcement import open_signature_enforcer
 
-    guard = open_guard(settings, open_registry(settings))
+    guard = open_signature_enforcer(settings, open_registry(settings))
     for ref in refs:
         guard.check(ref)
 

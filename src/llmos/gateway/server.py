@@ -49,7 +49,7 @@ from llmos.gateway.jobs.rollout_runner import RolloutRunner
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.services import Services
 from llmos.models import open_registry
-from llmos.models.guard import open_guard
+from llmos.models.signing.enforcement import open_signature_enforcer
 from llmos.models.versions.versions import Loadable
 from llmos.security.auth import open_owner_key
 from llmos.security.callers import owner
@@ -89,7 +89,7 @@ def _check_fits(loadable: Loadable, settings: Settings) -> None:
 
 def open_services(settings: Settings) -> Services:
     registry = open_registry(settings)
-    routes, guard = Routes(registry), open_guard(settings, registry)
+    routes, guard = Routes(registry), open_signature_enforcer(settings, registry)
     config = EngineConfig.from_options(settings.engine_options)
     providers = Providers(registry.database, Secrets(settings.master_key_path))
     files = Files(registry.database, settings.files_path)

@@ -1,4 +1,19 @@
-"""The models on this machine: the registry (names, versions, aliases), the store (bytes), the sources of both."""
+"""The models on this machine: registry (names, versions, aliases), store (bytes), sources, transfer, cards, signing.
+
+Lower layers don't know higher ones:
+
+    descriptions
+    deriving | inspection | signing | transfer
+    policies
+    cards
+    registry
+    catalog
+    sources
+    versions
+    model_files | queries | staging
+    store | tables
+    byte_progress | names
+"""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def open_registry(settings: Settings) -> "Registry":
-    """Open the registry of this installation, making its folders and tables where they aren't there yet."""
+    """Open this installation's registry. Creates its folders and tables where they are missing."""
     from llmos.core.database import Database
     from llmos.models.registry import Registry
     from llmos.models.sources import Access

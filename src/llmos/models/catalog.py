@@ -1,4 +1,4 @@
-"""The models that can be had by name: where from, and which bytes are the right ones. catalog.toml holds them."""
+"""The catalog: models that can be pulled by name, with their sources and pinned digests. Read from catalog.toml."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -7,10 +7,10 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any, Self
 
-from llmos.core.errors import BadRequest
+from llmos.core.errors import BadRequest, ModelNotFound
 from llmos.core.suggest import nearest
 from llmos.engine.checkpoint.recommended import RECOMMENDABLE
-from llmos.models.names import check_file_name, check_name
+from llmos.models.names import Reference, check_file_name, check_name, parse_reference
 from llmos.models.sources import kind_of
 from llmos.models.store import StoredFile
 
@@ -21,39 +21,46 @@ _FILE_FIELDS = ("name", "sha256", "size")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
+    """One place to download a model from."""
+
     location: str
-    """kind:…, see models.sources."""
+    """KIND:…, see models.sources."""
     folder: str
-    """Where in the source the files lie; empty for its top."""
+    """The folder in the source that has the files, or empty for its root."""
     files: tuple[StoredFile, ...]
-    """What this source must bring, by digest."""
+    """The files to fetch, with their pinned digests."""
     download_size: int
-    """Bytes that cross the wire: a wheel's size for pypi:, else that of the files."""
+    """Bytes to download: the wheel's size for pypi:, else the size of the files."""
 
     def path_of(self, file: StoredFile) -> str:
+        """Return the file's path within the source."""
         return f"{self.folder}/{file.name}" if self.folder else file.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
+    """A model of the catalog."""
+
     name: str
     description: str
     license: str
     template: str
-    """"own": the chat template in the model's files. "none": the model doesn't chat."""
+    """"own": the chat template in the model's files. "none": the model isn't a chat model."""
     sampling: Mapping[str, float]
-    """What its makers, or we, recommend where the files don't say."""
+    """Recommended sampling parameters, for models whose files have none."""
     sources: tuple[Source, ...]
     """In the order in which they are tried."""
 
 
 class Catalog:
+    """The entries of a catalog file, by name."""
+
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         self._entries = dict(entries)
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
-        """Read a catalog file, by default the one that LLMOS ships. Raises BadRequest that says what is wrong where."""
+        """Read a catalog file, by default the one that LLMOS ships. Raises BadRequest that names the wrong field."""
         try:
             text = path.read_text() if path else package_files("llmos.models").joinpath("catalog.toml").read_text()
             return cls({name: _entry(name, table) for name, table in tomllib.loads(text).items()})
@@ -63,11 +70,11 @@ class Catalog:
             ) from error
         except BadRequest as error:
             raise BadRequest(
-                f"The catalog {path or 'of LLMOS'} is wrong: {error.message}", param="LLMOS_CATALOG"
+                f"The catalog {path or 'of LLMOS'} is invalid: {error.message}", param="LLMOS_CATALOG"
             ) from error
 
     def __iter__(self) -> Iterator[Entry]:
-        """The entries by name."""
+        """Iterate over the entries, sorted by name."""
         return (self._entries[name] for name in self.names())
 
     def names(self) -> list[str]:
@@ -76,12 +83,30 @@ class Catalog:
     def get(self, name: str) -> Entry | None:
         return self._entries.get(name)
 
+    def find(self, ref: str) -> Entry:
+        """Return the entry that a reference names. Raises ModelNotFound with the nearest names."""
+        reference = parse_reference(ref)
+        entry = self.get(reference.model)
+        if entry is None:
+            similar = nearest(reference.model, self.names())
+            hint = f"Did you mean {' or '.join(similar)}?" if similar else f"It has {', '.join(self.names())}."
+            raise ModelNotFound(
+                f"The catalog has no model {ref!r}. {hint} To add a model of your own, run:"
+                f" llmos import PATH --name {reference.model}",
+                param="model",
+            )
+        if reference != Reference(entry.name):
+            raise ModelNotFound(
+                f"The catalog has only one version of {entry.name}. Run: llmos pull {entry.name}", param="model"
+            )
+        return entry
+
 
 def _entry(name: str, table: object) -> Entry:
     where = f"[{check_name(name, 'a model')}]"
     fields = _fields(table, where, _ENTRY_FIELDS, required=("description", "license", "template", "sources"))
     if fields["template"] not in ("own", "none"):
-        raise BadRequest(f'{where} has the template {fields["template"]!r}; it takes "own" or "none".')
+        raise BadRequest(f'{where} has the template {fields["template"]!r}; use "own" or "none".')
     files = _files(fields.get("files", []), where)
     sources = tuple(_source(source, files, where) for source in _tables(fields["sources"], f"{where}.sources"))
     if not sources:
@@ -120,7 +145,7 @@ def _files(value: object, where: str) -> tuple[StoredFile, ...]:
         fields = _fields(table, f"{where}.files", _FILE_FIELDS, required=_FILE_FIELDS)
         sha256 = _text(fields["sha256"], f"{where}.files.sha256")
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
-            raise BadRequest(f"{where}.files has the sha256 {sha256!r}; it takes 64 lower-case hexadecimal digits.")
+            raise BadRequest(f"{where}.files has the sha256 {sha256!r}; write 64 lower-case hexadecimal digits.")
         name = check_file_name(_text(fields["name"], f"{where}.files.name"))
         files.append(StoredFile(name, f"sha256:{sha256}", _size(fields["size"], f"{where}.files.size")))
     if len({file.name for file in files}) < len(files):
@@ -130,17 +155,18 @@ def _files(value: object, where: str) -> tuple[StoredFile, ...]:
 
 def _tables(value: object, where: str) -> list[object]:
     if not isinstance(value, list):
-        raise BadRequest(f"{where} is no list of tables; write [[{where.replace('[', '').replace(']', '')}]].")
+        raise BadRequest(f"{where} is not a list of tables; write [[{where.replace('[', '').replace(']', '')}]].")
     return value
 
 
 def _fields(value: object, where: str, known: tuple[str, ...], required: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise BadRequest(f"{where} is no table.")
+        raise BadRequest(f"{where} is not a table.")
     for name in value:
         if name not in known:
-            meant = nearest(name, known, 1)
-            raise BadRequest(f"{where} has an unknown field {name!r}" + (f"; {meant[0]!r}?" if meant else "."))
+            similar = nearest(name, known, 1)
+            hint = f" Did you mean {similar[0]!r}?" if similar else ""
+            raise BadRequest(f"{where} has an unknown field {name!r}.{hint}")
     if missing := [name for name in required if name not in value]:
         raise BadRequest(f"{where} lacks {', '.join(missing)}.")
     return value
@@ -148,7 +174,7 @@ def _fields(value: object, where: str, known: tuple[str, ...], required: tuple[s
 
 def _text(value: object, where: str, *, may_be_empty: bool = False) -> str:
     if not isinstance(value, str) or not (value or may_be_empty):
-        raise BadRequest(f"{where} is {value!r}; it takes a text.")
+        raise BadRequest(f"{where} is {value!r}; it must be a non-empty string.")
     return value
 
 
@@ -156,11 +182,11 @@ def _numbers(value: object, where: str) -> dict[str, float]:
     fields = _fields(value, where, RECOMMENDABLE, required=())
     for name, number in fields.items():
         if isinstance(number, bool) or not isinstance(number, int | float):
-            raise BadRequest(f"{where}.{name} is {number!r}; it takes a number.")
+            raise BadRequest(f"{where}.{name} is {number!r}; it must be a number.")
     return fields
 
 
 def _size(value: object, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise BadRequest(f"{where} is {value!r}; it takes a number of bytes.")
+        raise BadRequest(f"{where} is {value!r}; it must be a number of bytes.")
     return value

@@ -21,7 +21,7 @@ from llmos.models.versions.versions import Labels, Removed, Version
 
 if TYPE_CHECKING:
     from llmos.models.catalog import Entry
-    from llmos.models.making import Made
+    from llmos.models.deriving import DeriveResult
     from llmos.models.policies import Policy
     from llmos.models.registry import Registry
     from llmos.models.versions.aliases import AliasMove, Span
@@ -83,9 +83,9 @@ def describe_details(
     )
 
 
-def describe_made(registry: "Registry", made: "Made", card: Card | None) -> MadeDescription:
-    described = describe_version(made.version, registry.labels.all())
-    return MadeDescription(**_fields(described), was_here=made.was_here, remark=made.remark, card=card)
+def describe_derived(registry: "Registry", result: "DeriveResult", card: Card | None) -> MadeDescription:
+    described = describe_version(result.version, registry.labels.all())
+    return MadeDescription(**_fields(described), was_here=result.already_existed, remark=result.warning, card=card)
 
 
 def describe_removal(removed: Removed) -> RemovalDescription:

@@ -1,9 +1,9 @@
-"""What models, aliases and files may be called, and how a Version is referred to.
+"""Names of models, aliases and files, and references to versions.
 
 smollm2                 the newest version
-smollm2:prod            the version that the alias points at: a model, or an adapter of it
+smollm2:prod            the version that the alias points at
 smollm2@3               version 3
-smollm2@sha256:1a2b…    the version with this digest; the first 12 digits will do
+smollm2@sha256:1a2b…    the version with this digest; at least its first 12 digits
 """
 
 import re
@@ -19,7 +19,7 @@ _MAX_FILE_NAME = 512
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A parsed reference. At most one of alias, number and digest is given."""
+    """A parsed reference. At most one of alias, number and digest is set."""
 
     model: str
     alias: str | None = None
@@ -27,9 +27,14 @@ class Reference:
     digest: str | None = None
     """sha256: and the first 12 to 64 hexadecimal digits."""
 
+    @property
+    def is_whole_model(self) -> bool:
+        """Whether only the model is named."""
+        return self.alias is None and self.number is None and self.digest is None
+
 
 def parse_reference(text: str) -> Reference:
-    """Raises BadRequest, with the four ways to refer to a version, for anything else."""
+    """Parse a reference. Raises BadRequest that lists the four forms."""
     model, at, pin = text.partition("@")
     if not at:
         model, colon, alias = text.partition(":")
@@ -41,25 +46,25 @@ def parse_reference(text: str) -> Reference:
         if _DIGEST.fullmatch(pin):
             return Reference(model, digest=pin)
     raise BadRequest(
-        f"{_shortened(text)} refers to no model: write NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST"
+        f"{_shortened(text)} is not a reference to a model: write NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST"
         " (at least 12 digits).",
         param="model",
     )
 
 
 def check_name(name: str, what: str) -> str:
-    """Return a valid name. Raises BadRequest that says what a name is made of."""
+    """Return `name` if it is valid. Raises BadRequest with the rules; `what` is the thing named, such as "a model"."""
     if not _NAME.fullmatch(name):
         raise BadRequest(
-            f"{_shortened(name)} is no name for {what}: it takes letters, digits and . _ - , begins with a letter or"
-            " digit, and has at most 64 of them.",
+            f"{_shortened(name)} is not a valid name for {what}: use letters, digits and . _ - , begin with a letter or"
+            " digit, and use at most 64 characters.",
             param="name",
         )
     return name
 
 
 def check_file_name(name: str) -> str:
-    """Return a name that stays inside the model's folder, wherever that is. Raises BadRequest for others."""
+    """Return a relative path if it stays inside the model's folder. Raises BadRequest otherwise."""
     path = PurePosixPath(name)
     parts_are_plain = all(part not in ("", ".", "..") for part in name.split("/"))
     if (
@@ -69,7 +74,7 @@ def check_file_name(name: str) -> str:
         or "\\" in name
         or len(name) > _MAX_FILE_NAME
     ):
-        raise BadRequest(f"{_shortened(name)} is no name for a file of a model.")
+        raise BadRequest(f"{_shortened(name)} is not a valid file name.")
     return name
 
 

@@ -1,4 +1,4 @@
-"""Policies: what a project demands of the versions that it runs."""
+"""Policies: a project's requirements for the versions that it runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from llmos.models.cards.limits import LIMITS
 from llmos.models.tables import PolicyRow
 
 DEFAULT_PROJECT = "default"
-"""The one project that there is."""
+"""The only project at present."""
 
 REQUIRE_SIGNATURE = "require_signature"
 
 SHARES = ("max_perplexity_increase", "min_greedy_agreement")
-"""Numbers that may be written in percent."""
+"""Policies whose value may be written as a percentage."""
 
 Value = bool | float
 
@@ -28,32 +28,40 @@ _SWITCHES = {"on": True, "true": True, "yes": True, "off": False, "false": False
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
+    """A policy that is set."""
+
     name: str
     value: Value
     updated_at: datetime
     updated_by: str | None
+    """Who set it; None where that is unknown."""
 
 
 class Policies:
+    """The policies of one project. Any thread and any process may use it."""
+
     def __init__(self, database: Database, project: str = DEFAULT_PROJECT, *, clock: Clock = utc_now) -> None:
         self._database, self._project, self._clock = database, project, clock
 
     def get(self, name: str) -> Value | None:
-        """Return the value, None where nobody has set it: then nothing is demanded. Raises BadRequest for a name that
-        there is not."""
+        """Return the value of a policy, or None where it isn't set. Raises BadRequest for an unknown policy."""
         return self.all().get(_check_name(name))
 
     def all(self) -> Mapping[str, Value]:
-        """The policies that are set, by name."""
+        """Return {name: value} of the policies that are set."""
         return {policy.name: policy.value for policy in self.list()}
 
     def list(self) -> Sequence[Policy]:
+        """Return the policies that are set, sorted by name."""
         with self._database.session() as session:
             return [_policy(row) for row in queries.policies(session, self._project)]
 
     def set(self, name: str, value: object, *, actor: str | None = None) -> Policy:
-        """Demand it from now on. `value`: as it is, or as a person writes it (on, off, 0.05, 5%). Raises BadRequest for
-        a name that there is not, with the nearest, and for a value that can't be meant."""
+        """Set a policy. `value`: a bool, a number, or its text (on, off, 0.05, 5%). `actor`: who sets it; None is the
+        user of this process.
+
+        Raises BadRequest for an invalid value, and for an unknown policy, with similar names.
+        """
         checked = _check_value(_check_name(name), value)
         with self._database.transaction() as session:
             row = session.get(PolicyRow, (self._project, name), with_for_update=True)
@@ -65,7 +73,7 @@ class Policies:
             return _policy(row)
 
     def unset(self, name: str) -> None:
-        """Demand it no more; nothing happens where nobody did."""
+        """Remove a policy. Does nothing where it isn't set. Raises BadRequest for an unknown policy."""
         _check_name(name)
         with self._database.transaction() as session:
             row = session.get(PolicyRow, (self._project, name), with_for_update=True)
@@ -74,14 +82,15 @@ class Policies:
 
 
 def policy_names() -> Sequence[str]:
+    """Return the names of all policies."""
     return [REQUIRE_SIGNATURE, *LIMITS]
 
 
 def _check_name(name: str) -> str:
     known = policy_names()
     if name not in known:
-        meant = nearest(name, known)
-        hint = f"Did you mean {' or '.join(meant)}?" if meant else f"There is {', '.join(known)}."
+        similar = nearest(name, known)
+        hint = f"Did you mean {' or '.join(similar)}?" if similar else f"The policies are {', '.join(known)}."
         raise BadRequest(f"There is no policy {name[:80]!r}. {hint}", param="name")
     return name
 
@@ -90,14 +99,14 @@ def _check_value(name: str, value: object) -> Value:
     if name == REQUIRE_SIGNATURE:
         switch = _SWITCHES.get(value.lower()) if isinstance(value, str) else value
         if not isinstance(switch, bool):
-            raise BadRequest(f"{name} takes on or off, not {str(value)[:80]!r}.", param="value")
+            raise BadRequest(f"{name} must be on or off, not {str(value)[:80]!r}.", param="value")
         return switch
     number = _number(value, may_be_percent=name in SHARES)
     if number is None or not 0 <= number <= 1e15:
-        examples = "a share such as 0.05 or 5%" if name in SHARES else "a number from 0 on"
-        raise BadRequest(f"{name} takes {examples}, not {str(value)[:80]!r}.", param="value")
+        examples = "a share such as 0.05 or 5%" if name in SHARES else "a number of at least 0"
+        raise BadRequest(f"{name} must be {examples}, not {str(value)[:80]!r}.", param="value")
     if name == "min_greedy_agreement" and number > 1:
-        raise BadRequest(f"{name} takes a share of at most 1, which is 100%, not {str(value)[:80]!r}.", param="value")
+        raise BadRequest(f"{name} must be a share of at most 1 (100%), not {str(value)[:80]!r}.", param="value")
     return number
 
 

@@ -1,4 +1,4 @@
-"""What the registry asks of its tables. Never commits: the registry's public functions do."""
+"""Queries of the tables in tables.py. None commits: the public functions of the room do."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,13 +18,13 @@ from llmos.models.tables import (
 
 
 def model_names(session: Session) -> list[str]:
-    """The models that have a version."""
+    """Return the names of the models that have a version, sorted."""
     statement = select(VersionRow.model).where(VersionRow.removed_at.is_(None)).distinct().order_by(VersionRow.model)
     return list(session.scalars(statement))
 
 
 def versions(session: Session, model: str | None = None) -> Sequence[VersionRow]:
-    """The versions there are, of one model or of all, oldest first."""
+    """Return the versions that aren't removed, of one model or of all, oldest first."""
     statement = select(VersionRow).where(VersionRow.removed_at.is_(None))
     if model is not None:
         statement = statement.where(VersionRow.model == model)
@@ -32,50 +32,53 @@ def versions(session: Session, model: str | None = None) -> Sequence[VersionRow]
 
 
 def version(session: Session, model: str, number: int) -> VersionRow:
-    """A version, removed ones included."""
+    """Return a version that exists, whether it is removed or not."""
     return session.scalars(select(VersionRow).where(VersionRow.model == model, VersionRow.number == number)).one()
 
 
 def version_with_digest(session: Session, model: str, digest: str) -> VersionRow | None:
-    """A version, removed ones included."""
+    """Return a version of a model by its digest, whether it is removed or not."""
     return session.scalars(
         select(VersionRow).where(VersionRow.model == model, VersionRow.digest == digest)
     ).one_or_none()
 
 
 def versions_with_digest(session: Session, digest: str) -> Sequence[VersionRow]:
-    """The versions of any model that have the digest, those that are here before the removed ones, oldest first."""
+    """Return the versions of any model with this digest: first those that aren't removed, each group oldest first."""
     found = session.scalars(select(VersionRow).where(VersionRow.digest == digest).order_by(VersionRow.id))
     return sorted(found, key=lambda row: row.removed_at is not None)
 
 
 def digests_of(session: Session, model: str) -> set[str]:
-    """The digests of all versions that the model ever had."""
+    """Return the digests of all versions that the model ever had."""
     return set(session.scalars(select(VersionRow.digest).where(VersionRow.model == model)))
 
 
 def next_number(session: Session, model: str) -> int:
-    """The number after all that were ever given."""
+    """Return the number for a new version. Numbers of removed versions are not used again."""
     last = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model == model))
     return (last or 0) + 1
 
 
 def ensure_model(session: Session, name: str, now: datetime) -> None:
-    # Locked, where the database locks rows: of two that record a version at once, the second counts from the first's.
+    """Add the model's row where it is missing, and lock it until the transaction ends.
+
+    The lock keeps two concurrent recordings from taking the same version number. SQLite locks the whole database.
+    """
     if session.get(ModelRow, name, with_for_update=True) is None:
         session.add(ModelRow(name=name, created_at=now))
         session.flush()
 
 
 def aliases(session: Session, model: str) -> dict[str, int]:
-    """Where each alias of a model points: {alias: number}."""
+    """Return {alias: version number} of a model's aliases."""
     moves = session.scalars(select(AliasMoveRow).where(AliasMoveRow.model == model).order_by(AliasMoveRow.id))
     last = {move.alias: move.number for move in moves}
     return {alias: number for alias, number in sorted(last.items()) if number is not None}
 
 
 def alias_moves(session: Session, model: str, alias: str | None = None) -> Sequence[AliasMoveRow]:
-    """All moves of a model's aliases, or of one of them, oldest first."""
+    """Return all moves of a model's aliases, or of one alias, oldest first."""
     statement = select(AliasMoveRow).where(AliasMoveRow.model == model)
     if alias is not None:
         statement = statement.where(AliasMoveRow.alias == alias)
@@ -83,12 +86,12 @@ def alias_moves(session: Session, model: str, alias: str | None = None) -> Seque
 
 
 def lock_model(session: Session, name: str) -> None:
-    """Let nobody else change what belongs to the model before this transaction ends; nothing where there is none."""
+    """Lock a model's row until the transaction ends. Does nothing where there is no such model."""
     session.get(ModelRow, name, with_for_update=True)
 
 
 def labels(session: Session, subject: tuple[str, int] | None = None) -> Sequence[LabelChangeRow]:
-    """The last change of each tag and description, of one subject or of all."""
+    """Return the last change of each tag and description, of one subject or of all."""
     last = select(func.max(LabelChangeRow.id)).group_by(LabelChangeRow.model, LabelChangeRow.number, LabelChangeRow.key)
     if subject is not None:
         last = last.where(LabelChangeRow.model == subject[0], LabelChangeRow.number == subject[1])
@@ -97,7 +100,7 @@ def labels(session: Session, subject: tuple[str, int] | None = None) -> Sequence
 
 
 def label_changes(session: Session, model: str, number: int | None = None) -> Sequence[LabelChangeRow]:
-    """All changes of the labels of a version, or of a model and its versions, oldest first."""
+    """Return all label changes of one version, or of a model and all its versions, oldest first."""
     statement = select(LabelChangeRow).where(LabelChangeRow.model == model)
     if number is not None:
         statement = statement.where(LabelChangeRow.number == number)
@@ -105,16 +108,17 @@ def label_changes(session: Session, model: str, number: int | None = None) -> Se
 
 
 def policies(session: Session, project: str) -> Sequence[PolicyRow]:
+    """Return a project's policies, sorted by name."""
     return session.scalars(select(PolicyRow).where(PolicyRow.project == project).order_by(PolicyRow.name)).all()
 
 
 def signatures(session: Session, version_digest: str) -> Sequence[SignatureRow]:
-    """The signatures of a version, oldest first."""
+    """Return the signatures of a version, oldest first."""
     statement = select(SignatureRow).where(SignatureRow.version_digest == version_digest)
     return session.scalars(statement.order_by(SignatureRow.id)).all()
 
 
 def digests_in_use(session: Session) -> set[str]:
-    """The blobs that some version needs."""
+    """Return the digests of all blobs that a version uses."""
     statement = select(VersionFileRow.digest).join(VersionRow).where(VersionRow.removed_at.is_(None))
     return set(session.scalars(statement))

@@ -1,18 +1,18 @@
-"""Bytes by their digest. Knows no names: which blob belongs to which model is the registry's business.
+"""The store: files by the digest of their content (blobs). Knows no models; the registry knows which blobs they use.
 
     store/
       blobs/sha256/<hex>       complete, verified, never rewritten
-      incoming/<hex>.part      what has arrived so far; a later attempt goes on from there. Named after the digest, or,
-                               where nobody knows that yet, after the location and the file's name
-      incoming/<hex>.*/        a source's own scratch folder, while it fetches that file
-      incoming/*.copy          a copy in the making
-      incoming/*.making/       a version in the making
-      damaged/<hex>            a blob that wasn't what its name says, set aside by the owner
-      lock                     publishing (shared) excludes collecting (exclusive)
+      incoming/<hex>.part      a partial download, which a later attempt resumes; named after the digest, or after the
+                               location and the file's name where the digest is not known (see staging.py)
+      incoming/<hex>.*/        a source's scratch folder for that file
+      incoming/*.copy          a copy that is being written
+      incoming/*.making/       the scratch folder of a version that is being derived
+      damaged/<hex>            a blob whose content didn't match its name, moved here by the owner
+      lock                     held shared while publishing, exclusive while collecting
 
-A blob appears under its name in one step, after its bytes are on the disk, so that a kill, a full disk or two pulls at
-once leave a complete blob or none. A blob that a hard link shares with a file of the owner changes when the owner
-writes into that file; verify() finds it.
+A blob is renamed to its name after its bytes are on the disk. A kill, a full disk or two concurrent pulls therefore
+leave a complete blob or none. A blob may be a hard link to a file of the owner, and changes when the owner writes to
+that file; verify() detects this.
 """
 
 import errno
@@ -27,74 +27,39 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmos.core.disk import sync_to_disk
 from llmos.core.errors import BadModelFile, StoreFailed
 from llmos.core.locks import locked
+from llmos.models.byte_progress import OnBytes
 
 _CHUNK_BYTES = 1 << 20
-_SCRATCH = ".making"
+_SCRATCH_SUFFIX = ".making"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-
-OnBytes = Callable[[int], None]
-"""Told how many bytes are done so far."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class StoredFile:
-    """One file of a Version: its name in the model's folder, and the blob that holds it."""
+    """One file of a version: its name in the model's folder, and its blob."""
 
     name: str
     digest: str
     """sha256:<hex>"""
     size: int
+    """Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A blob that is not what its name says, and why."""
+    """A blob that is missing or damaged."""
 
     digest: str
     reason: str
-
-
-class Arrivals:
-    """Where the files of one location arrive."""
-
-    def __init__(self, store: "Store", beginning: Path) -> None:
-        self._store, self._beginning = store, beginning
-
-    def part(self, key: str) -> Path:
-        """Return the place of what `key` names within the location, the same one at every attempt."""
-        return self._beginning.with_name(
-            f"{self._beginning.name[:32]}{hashlib.sha256(key.encode()).hexdigest()[:32]}.part"
-        )
-
-    def folder(self) -> Path:
-        """Return an empty scratch folder. Nothing in it outlives the attempt."""
-        folder = self._beginning.with_name(f"{self._beginning.name}.scratch")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        return folder
-
-    def stored(self, digest: str, size: int) -> Path | None:
-        """Return where a blob lies that needn't arrive any more."""
-        return self._store.blob_path(digest) if self._store.has(digest, size) else None
-
-    def sound(self, digest: str) -> Path | None:
-        """The same, once its bytes have been read: where nobody looks at the digest again."""
-        path = self._store.blob_path(digest)
-        return path if path.is_file() and digest_of(path) == digest else None
-
-    def check_room(self, needed_bytes: int, what: str) -> None:
-        self._store.check_room(needed_bytes, what)
-
-    def done(self) -> None:
-        """Remove all that arrived: it is stored, or nobody wants it any more."""
-        for path in self._beginning.parent.glob(f"{self._beginning.name[:32]}*.part"):
-            path.unlink()
-        shutil.rmtree(self._beginning.with_name(f"{self._beginning.name}.scratch"), ignore_errors=True)
+    """Completes a sentence about the blob: "is missing"."""
 
 
 class Store:
+    """A store in one folder. Any thread and any process may use it."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._blobs = path / "blobs" / "sha256"
@@ -102,12 +67,13 @@ class Store:
         self._damaged = path / "damaged"
 
     def blob_path(self, digest: str) -> Path:
+        """Return the path of a blob, whether it exists or not. Raises BadModelFile for an invalid digest."""
         if not _DIGEST.fullmatch(digest):
-            raise BadModelFile(f"{digest!r} is not a digest; one reads sha256: and 64 hexadecimal digits.")
+            raise BadModelFile(f"{digest!r} is not a digest; write sha256: and 64 hexadecimal digits.")
         return self._blobs / digest.removeprefix("sha256:")
 
     def has(self, digest: str, size: int) -> bool:
-        """Say whether the blob is there with all of its bytes. Reads no content: verify() does."""
+        """Return whether the blob exists and has this size. Does not read its content; verify() does."""
         try:
             return self.blob_path(digest).stat().st_size == size
         except FileNotFoundError:
@@ -117,15 +83,16 @@ class Store:
     def receiving(
         self, files: Collection[StoredFile], on_wait: Callable[[], None] | None = None
     ) -> Iterator[dict[StoredFile, Path]]:
-        """Give the files that are not stored yet a place to arrive: {file: its .part path}.
+        """Yield {file: path of its .part} for the files that are not in the store.
 
-        The places are ours alone until the block ends: another process that wants the same bytes waits here, is told
-        so by `on_wait`, and then finds them stored. A .part keeps what an earlier attempt left in it.
+        This process holds locks on them until the block ends. Another process that needs the same bytes waits here
+        (`on_wait` is called once before), and then finds them in the store. A .part may hold the bytes of an earlier
+        attempt.
         """
         with _disk_errors(self.path), ExitStack() as held:
             self._make_folders()
             parts: dict[StoredFile, Path] = {}
-            # In one order everywhere, so that two processes never wait for each other.
+            # All processes lock in the same order, so that two never wait for each other.
             for file in sorted({file.digest: file for file in files}.values(), key=lambda file: file.digest):
                 part = self._incoming / f"{file.digest.removeprefix('sha256:')}.part"
                 held.enter_context(locked(part.with_suffix(".lock"), on_wait=on_wait))
@@ -134,25 +101,24 @@ class Store:
             yield parts
 
     @contextmanager
-    def arriving(self, location: str, on_wait: Callable[[], None] | None = None) -> Iterator["Arrivals"]:
-        """Give the files of a location, whose digests nobody knows yet, a place to arrive.
+    def locked_incoming(self, key: str, on_wait: Callable[[], None] | None = None) -> Iterator[Path]:
+        """Hold the lock on the incoming files whose names begin with `key`, and yield the path that they begin with.
 
-        As with receiving(), it is ours alone, and what has arrived is there again at the next attempt, until done().
+        `on_wait` is called once before waiting for another process.
         """
         with _disk_errors(self.path):
             self._make_folders()
-            key = hashlib.sha256(location.encode()).hexdigest()
             with locked(self._incoming / f"{key}.lock", on_wait=on_wait):
-                yield Arrivals(self, self._incoming / key)
+                yield self._incoming / key
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Give an empty folder on the store's disk, gone when the block ends; what killed processes left goes first."""
+        """Yield an empty folder on the store's disk, removed when the block ends. Removes those of killed processes."""
         with _disk_errors(self.path):
             self._make_folders()
-            for folder in self._incoming.glob(f"*{_SCRATCH}"):
+            for folder in self._incoming.glob(f"*{_SCRATCH_SUFFIX}"):
                 self._remove_abandoned(folder)
-        folder = self._incoming / f"{secrets.token_hex(8)}{_SCRATCH}"
+        folder = self._incoming / f"{secrets.token_hex(8)}{_SCRATCH_SUFFIX}"
         with locked(folder.with_suffix(".lock")):
             folder.mkdir()
             try:
@@ -162,30 +128,31 @@ class Store:
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
-        """Keep blobs that nobody refers to yet from being collected: publish, record who needs them, then leave."""
-        with self._whole_store(fcntl.LOCK_SH):
+        """Keep collect() from deleting new blobs until the block ends. Publish them and record their version in it."""
+        with self._store_lock(fcntl.LOCK_SH):
             yield
 
     def publish(self, part: Path, file: StoredFile, on_bytes: OnBytes | None = None) -> None:
-        """Turn a .part into the blob. Raises BadModelFile, and removes the part, where its bytes are the wrong ones."""
+        """Verify a .part and make it the blob. Raises BadModelFile, and deletes the part, for a wrong digest."""
         size = part.stat().st_size
         digest = digest_of(part, on_bytes)
         if digest != file.digest:
             part.unlink()
             raise BadModelFile(
-                f"{file.name} arrived with {size:,} bytes and {digest}, but {file.size:,} bytes and {file.digest} were"
-                " promised. It was thrown away."
+                f"{file.name} arrived with {size:,} bytes and {digest}; expected were {file.size:,} bytes and"
+                f" {file.digest}. It was deleted."
             )
         with _disk_errors(self.path):
-            _make_durable(part)
+            sync_to_disk(part)
             os.chmod(part, 0o444)
             os.replace(part, self.blob_path(file.digest))
-            _make_durable(self._blobs)
+            sync_to_disk(self._blobs)
 
     def add(self, source: Path, on_bytes: OnBytes | None = None) -> tuple[str, int]:
-        """Store the bytes of a file as they are and return their digest and size.
+        """Add a file to the store and return its digest and size in bytes.
 
-        By hard link where the file system allows it, which takes no room, else by a copy.
+        The blob is a hard link where the file system allows it, which needs no space, else a copy. Raises StoreFailed
+        for a full disk, and where the file changes meanwhile.
         """
         with _disk_errors(self.path):
             self._make_folders()
@@ -196,23 +163,25 @@ class Store:
                 return digest, size
             self._link_or_copy(source, digest)
             if _identity(source) != before:
-                raise StoreFailed(f"{source} changed while it was imported. Import it again when nothing writes to it.")
+                raise StoreFailed(
+                    f"{source} changed while it was imported. Import it again when no program writes to it."
+                )
         return digest, size
 
     def digests(self) -> Iterator[tuple[str, int]]:
-        """Every blob's digest and size; one that is collected meanwhile is passed over."""
+        """Yield the digest and size of every blob. Skips blobs that are deleted meanwhile."""
         for path in sorted(self._blobs.iterdir()) if self._blobs.exists() else []:
             with suppress(FileNotFoundError):
                 if _DIGEST.fullmatch(f"sha256:{path.name}"):
                     yield f"sha256:{path.name}", path.stat().st_size
 
     def verify(self, digests: Collection[str], on_bytes: OnBytes | None = None) -> list[Problem]:
-        """Read every one of these blobs whole and name those that are missing or not what their name says."""
+        """Read these blobs and return those that are missing or whose content doesn't match the digest."""
         problems, num_done = [], 0
         for digest in digests:
             path = self.blob_path(digest)
             try:
-                actual = digest_of(path, _further(num_done, on_bytes))
+                actual = digest_of(path, _shifted(on_bytes, num_done))
                 num_done += path.stat().st_size
             except OSError as error:
                 problems.append(Problem(digest, "is missing" if error.errno == errno.ENOENT else str(error.strerror)))
@@ -222,12 +191,13 @@ class Store:
         return problems
 
     def collect(self, referenced: Callable[[], Collection[str]]) -> int:
-        """Remove the blobs that nobody refers to, and return how many bytes that freed.
+        """Delete the blobs that are not referenced, and return the number of bytes freed.
 
-        `referenced` is asked while nobody publishes, so that a blob between arriving and being recorded is safe.
+        `referenced` returns the digests to keep. It is called while no process publishes, so blobs that are not
+        recorded yet are safe.
         """
         freed = 0
-        with self._whole_store(fcntl.LOCK_EX):
+        with self._store_lock(fcntl.LOCK_EX):
             keep = set(referenced())
             for digest, size in list(self.digests()):
                 if digest not in keep:
@@ -237,10 +207,10 @@ class Store:
         return freed
 
     def set_aside(self, digests: Collection[str]) -> list[Path]:
-        """Move blobs that are not what their names say out of the way, and return where they are: what is pulled or
-        imported then takes their place. A blob that is sound stays."""
+        """Move damaged blobs to the folder `damaged`, so that a pull or import can replace them, and return their new
+        paths. Blobs that are intact stay."""
         moved = []
-        with self._whole_store(fcntl.LOCK_EX):
+        with self._store_lock(fcntl.LOCK_EX):
             for problem in self.verify(digests):
                 blob = self.blob_path(problem.digest)
                 if blob.exists():
@@ -250,70 +220,71 @@ class Store:
         return moved
 
     def unfinished(self) -> list[tuple[Path, int]]:
-        """Downloads that broke off and wait to be resumed: path and bytes so far."""
+        """Return the path and bytes so far of each interrupted download."""
         unfinished = []
         for path in sorted(self._incoming.glob("*.part")):
-            with suppress(FileNotFoundError):  # it has just become whole
+            with suppress(FileNotFoundError):  # It has been completed meanwhile.
                 unfinished.append((path, path.stat().st_size))
         return unfinished
 
     def num_received(self, digest: str) -> int:
-        """Return how many bytes of a blob have arrived that isn't whole yet."""
+        """Return the bytes of an incomplete blob that have arrived."""
         part = self._incoming / f"{self.blob_path(digest).name}.part"
         return part.stat().st_size if part.exists() else 0
 
     def free_bytes(self) -> int:
+        """Return the free space on the store's disk."""
         self._make_folders()
         stats = os.statvfs(self.path)
         return stats.f_bavail * stats.f_frsize
 
     def check_room(self, needed_bytes: int, what: str) -> None:
-        """Raise StoreFailed, with the arithmetic, where `needed_bytes` more will not fit on the disk."""
+        """Raise StoreFailed, with the numbers, unless `needed_bytes` more fit on the disk. `what` needs them."""
         with _disk_errors(self.path):
             free = self.free_bytes()
         if needed_bytes > free:
             raise StoreFailed(
                 f"{what} needs {needed_bytes:,} bytes in {self.path}, and {free:,} are free there."
-                f" Free {needed_bytes - free:,} more, or choose another LLMOS_HOME."
+                f" Free {needed_bytes - free:,} more bytes, or choose another LLMOS_HOME."
             )
 
     def _link_or_copy(self, source: Path, digest: str) -> None:
-        """Give the blob the bytes of `source`, in one step, whatever is in its place."""
-        blob, beside = self.blob_path(digest), self._incoming / f"{secrets.token_hex(8)}.copy"
+        """Create or replace the blob in one step, as a hard link to `source` or a copy."""
+        blob, temporary = self.blob_path(digest), self._incoming / f"{secrets.token_hex(8)}.copy"
         try:
             try:
-                os.link(source, beside)
+                os.link(source, temporary)
             except OSError:
-                # Another file system, one without links, or a file that isn't ours to link (fs.protected_hardlinks).
-                self._copy(source, beside, digest)
-            _make_durable(beside)
-            os.replace(beside, blob)
+                # Another file system, one without hard links, or a file of another user (fs.protected_hardlinks).
+                self._copy(source, temporary, digest)
+            sync_to_disk(temporary)
+            os.replace(temporary, blob)
         finally:
-            # Still there after a failure, and after a rename between two links of one file, which does nothing.
-            beside.unlink(missing_ok=True)
-        _make_durable(self._blobs)
+            # The file remains after a failure, and also after a rename between two links of one file, a no-op.
+            temporary.unlink(missing_ok=True)
+        sync_to_disk(self._blobs)
 
     def _copy(self, source: Path, copy: Path, digest: str) -> None:
         self.check_room(source.stat().st_size, f"A copy of {source.name}")
-        seen = hashlib.sha256()
+        hashing = hashlib.sha256()
         with source.open("rb") as reader, copy.open("xb") as writer:
             while chunk := reader.read(_CHUNK_BYTES):
-                seen.update(chunk)
+                hashing.update(chunk)
                 writer.write(chunk)
-        if f"sha256:{seen.hexdigest()}" != digest:
-            raise StoreFailed(f"{source} changed while it was imported. Import it again when nothing writes to it.")
+        if f"sha256:{hashing.hexdigest()}" != digest:
+            raise StoreFailed(f"{source} changed while it was imported. Import it again when no program writes to it.")
         os.chmod(copy, 0o444)
 
     def _sweep(self) -> None:
-        """Remove what processes left that died: copies, scratch folders, locks. Parts stay, for the next attempt."""
+        """Delete copies, scratch folders and locks that killed processes left. Parts stay for the next attempt."""
         for path in list(self._incoming.iterdir()):
             if path.suffix == ".copy":
-                path.unlink()  # copies are made while publishing, and nobody is
+                path.unlink()  # Copies are written while publishing, and now no process publishes.
             elif path.suffix == ".lock" or path.is_dir():
                 self._remove_abandoned(path)
 
     def _remove_abandoned(self, path: Path) -> None:
-        """Remove a folder, or a lock, unless a process holds the lock."""
+        """Delete a folder or a lock file, unless a process holds the lock."""
         with suppress(BlockingIOError), locked(path.with_suffix(".lock"), wait=False):
             if path.is_dir():
                 shutil.rmtree(path)
@@ -323,7 +294,7 @@ class Store:
         self._incoming.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def _whole_store(self, mode: int) -> Iterator[None]:
+    def _store_lock(self, mode: int) -> Iterator[None]:
         with _disk_errors(self.path):
             self._make_folders()
             with locked(self.path / "lock", mode, keep=True):
@@ -332,47 +303,40 @@ class Store:
 
 def digest_of(path: Path, on_bytes: OnBytes | None = None) -> str:
     """Return sha256:<hex> of a file's content."""
-    seen, done = hashlib.sha256(), 0
+    hashing, num_done = hashlib.sha256(), 0
     with path.open("rb", buffering=0) as reader:
         while chunk := reader.read(_CHUNK_BYTES):
-            seen.update(chunk)
-            done += len(chunk)
+            hashing.update(chunk)
+            num_done += len(chunk)
             if on_bytes is not None:
-                on_bytes(done)
-    return f"sha256:{seen.hexdigest()}"
+                on_bytes(num_done)
+    return f"sha256:{hashing.hexdigest()}"
 
 
-def _further(num_done: int, on_bytes: OnBytes | None) -> OnBytes | None:
-    return None if on_bytes is None else lambda num_bytes: on_bytes(num_done + num_bytes)
+def _shifted(on_bytes: OnBytes | None, num_before: int) -> OnBytes | None:
+    """Return a callback that counts on from `num_before`."""
+    return None if on_bytes is None else lambda num_done: on_bytes(num_before + num_done)
 
 
 @contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
-    """Say what to do about a disk that says no."""
+    """Turn errors of a full or unwritable disk into StoreFailed with advice."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFailed(
-                f"The disk of {path} is full. What arrived so far is kept and will be resumed:"
-                " free some room and try again, or choose another LLMOS_HOME."
+                f"The disk of {path} is full. Partial downloads are kept and will be resumed."
+                " Free some space and try again, or choose another LLMOS_HOME."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreFailed(
-                f"{error.filename or path} can't be written or read: {error.strerror}. Check who owns it."
+                f"{error.filename or path} can't be read or written: {error.strerror}. Check its owner and permissions."
             ) from error
         raise
 
 
-def _make_durable(path: Path) -> None:
-    """Wait until a file's content, or a folder's entries, are on the disk."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _identity(path: Path) -> tuple[int, int, int, int]:
+    """Return values that change when the file is replaced or written to."""
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

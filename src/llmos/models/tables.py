@@ -1,4 +1,4 @@
-"""The registry's tables."""
+"""The tables of models, versions, aliases, labels, policies, signatures and cards."""
 
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ class ModelRow(Base):
 
 
 class VersionRow(Base):
-    """Stays when its files are removed: an old answer still names it, and its number never means anything else."""
+    """A version. The row stays when the version is removed: old answers name it, and its number is never used again."""
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("model", "number"), UniqueConstraint("model", "digest"), Index(None, "digest"))
@@ -37,9 +37,9 @@ class VersionRow(Base):
     context_length: Mapped[int | None]
     sampling: Mapped[dict[str, float]] = mapped_column(JSON)
     adapts: Mapped[int | None]
-    """An adapter: the number of the version that it changes."""
+    """Of an adapter: the number of the version that it adapts."""
     parent: Mapped[str | None] = mapped_column(String(71))
-    """A made version: the digest of the one that it was made from, whether that one is still here or not."""
+    """Of a derived version: the parent's digest. The parent may have been removed."""
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     made_by: Mapped[str | None] = mapped_column(String(128))
     files: Mapped[list["VersionFileRow"]] = relationship(order_by="VersionFileRow.name", lazy="selectin")
@@ -56,7 +56,7 @@ class VersionFileRow(Base):
 
 
 class AliasMoveRow(Base):
-    """One move of an alias. The last one says where it points; all together are its history."""
+    """One move of an alias. The last one is its current target."""
 
     __tablename__ = "alias_moves"
     __table_args__ = (Index(None, "model", "alias"),)
@@ -65,13 +65,13 @@ class AliasMoveRow(Base):
     model: Mapped[str] = mapped_column(ForeignKey("models.name"))
     alias: Mapped[str] = mapped_column(String(64))
     number: Mapped[int | None]
-    """The version that it points at from now on. None: the alias was removed."""
+    """The number of the version that it points at; None where the alias was removed."""
     moved_at: Mapped[datetime] = mapped_column(Time)
     moved_by: Mapped[str | None] = mapped_column(String(128))
 
 
 class LabelChangeRow(Base):
-    """One change of a tag or a description. The last one of each key holds; all together are the history."""
+    """One change of a tag or a description. The last one of each key is its current value."""
 
     __tablename__ = "label_changes"
     __table_args__ = (Index(None, "model", "number", "key"),)
@@ -79,11 +79,11 @@ class LabelChangeRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     model: Mapped[str] = mapped_column(ForeignKey("models.name"))
     number: Mapped[int]
-    """Of the version; 0 for the model itself."""
+    """The version's number; 0 for the model itself."""
     key: Mapped[str] = mapped_column(String(64))
-    """The tag's; empty for the description."""
+    """The tag's key; empty for the description."""
     value: Mapped[str | None] = mapped_column(Text)
-    """None: it was removed."""
+    """None where it was removed."""
     changed_at: Mapped[datetime] = mapped_column(Time)
     changed_by: Mapped[str | None] = mapped_column(String(128))
 
@@ -99,7 +99,7 @@ class PolicyRow(Base):
 
 
 class SignatureRow(Base):
-    """A signature of a version, by the version's digest: whoever gets the same bytes elsewhere has use for it, too."""
+    """A signature of a version. It belongs to the version's digest, so it holds under any name."""
 
     __tablename__ = "signatures"
     __table_args__ = (UniqueConstraint("version_digest", "digest"),)
@@ -107,17 +107,17 @@ class SignatureRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     version_digest: Mapped[str] = mapped_column(String(71))
     digest: Mapped[str] = mapped_column(String(71))
-    """Of the signature itself: the same one is kept once."""
+    """The digest of the signature itself, to store the same one only once."""
     signature: Mapped[str] = mapped_column(Text)
     added_at: Mapped[datetime] = mapped_column(Time)
 
 
 class CardRow(Base):
-    """What a version was measured to cost. Its JSON is models/cards/card.py's business alone."""
+    """The card of a version. Only models/cards/card.py knows its JSON."""
 
     __tablename__ = "cards"
 
     digest: Mapped[str] = mapped_column(String(71), primary_key=True)
-    """Of the version, whatever its name: the same bytes cost the same."""
+    """The version's digest: the same version has the same card under any name."""
     measured_at: Mapped[datetime] = mapped_column(Time)
     card: Mapped[str] = mapped_column(Text)

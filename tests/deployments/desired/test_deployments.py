@@ -15,6 +15,7 @@ from llmos.deployments.opening import open_deployments
 from llmos.models import open_registry
 from llmos.models.cards.cards import Cards
 from llmos.models.policies import Policies
+from llmos.models.transfer.transfers import Transfers
 from support.made_cards import CARD
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -191,7 +192,7 @@ def test_a_version_that_was_never_deployed_has_no_history(deployments, add):
     add("m")
     with pytest.raises(NotFound, match="m isn't deployed"):
         deployments.history("m")
-    with pytest.raises(BadRequest, match="refers to no model"):
+    with pytest.raises(BadRequest, match="is not a reference to a model"):
         deployments.history("m@x")
 
 
@@ -280,7 +281,7 @@ def test_a_deployment_that_does_not_fit_into_memory_is_refused_with_the_arithmet
 def test_an_option_that_the_model_does_not_support_is_refused(tmp_path, smollm2_path):
     settings = load_settings({"LLMOS_HOME": str(tmp_path)})
     registry = open_registry(settings)
-    registry.import_path(smollm2_path, "smol")
+    Transfers(registry).import_path(smollm2_path, "smol")
     deployments = open_deployments(registry, settings)
     with pytest.raises(BadRequest, match=r"context_length is 9,000; the model accepts 8,192 tokens at most"):
         deployments.deploy("smol", DeploymentSettings(options={"context_length": 9000}), actor="ada")

@@ -72,7 +72,7 @@ def test_a_provider_may_ask_for_no_key(providers):
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("name", "a/b", "no name for a provider"),
+        ("name", "a/b", "not a valid name for a provider"),
         ("kind", "bedrock", "openai or anthropic"),
         ("base_url", "api.openai.com", "no base URL"),
         ("base_url", "file:///etc/passwd", "no base URL"),

@@ -212,7 +212,7 @@ def test_a_deployment_that_is_refused_begins_no_rollout(registry, routes):
     ("change", "error", "message"),
     [
         ({"ref": "none@1"}, ModelNotFound, "no model 'none'"),
-        ({"ref": "new@9"}, ModelNotFound, "not that version"),
+        ({"ref": "new@9"}, ModelNotFound, "no such version"),
         ({"ref": "old@1"}, Conflict, "answers with old@1 alone already"),
         ({"route": "nothing"}, NotFound, "no route 'nothing'"),
         ({"steps": []}, BadRequest, "a rollout has 1 to 20"),

@@ -81,14 +81,14 @@ def test_a_route_never_points_at_a_route(routes, add):
 def test_a_route_never_points_at_nothing(routes):
     with pytest.raises(ModelNotFound, match="llmos pull smollm2"):
         routes.set("gpt-3", "smollm2", actor="ada")
-    with pytest.raises(BadRequest, match="refers to no model"):
+    with pytest.raises(BadRequest, match="is not a reference to a model"):
         routes.set("gpt-3", "a/b", actor="ada")
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a:b", "a@1", "-x", "x" * 65])
 def test_a_route_has_a_plain_name(routes, add, name):
     add("smollm2")
-    with pytest.raises(BadRequest, match="no name for a route"):
+    with pytest.raises(BadRequest, match="not a valid name for a route"):
         routes.set(name, "smollm2", actor="ada")
 
 

@@ -25,6 +25,7 @@ from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.signing.signing import Signing
 from llmos.models.signing.trusted_keys import TrustedKeys
+from llmos.models.transfer.transfers import Transfers
 from support.real_server import KEY, serving
 from support.tiny_folders import write_folder
 
@@ -47,7 +48,7 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
         {"LLMOS_HOME": str(tmp_path / "home"), "LLMOS_DATABASE_URL": database_url, "LLMOS_OWNER_KEY": KEY}
     )
     registry = open_registry(settings)
-    registry.import_path(write_folder(tmp_path / "tiny"), "tiny")
+    Transfers(registry).import_path(write_folder(tmp_path / "tiny"), "tiny")
     registry.database.close()
     return settings
 

@@ -17,10 +17,10 @@ from llmos.gateway.app import create_app
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.cards.cards import Cards
-from llmos.models.guard import open_guard
 from llmos.models.policies import Policies
 from llmos.models.queries import ensure_model
 from llmos.models.registry import Registry
+from llmos.models.signing.enforcement import open_signature_enforcer
 from llmos.models.tables import VersionFileRow, VersionRow
 from support.made_cards import card
 from support.pipelines import with_parts
@@ -153,7 +153,7 @@ async def test_signatures_are_kept_and_given_out(real: httpx.AsyncClient) -> Non
 async def test_what_the_policy_forbids_to_load_is_refused_with_the_reason(
     real: httpx.AsyncClient, registry: Registry, tmp_path: Path
 ) -> None:
-    guard = open_guard(load_settings({"LLMOS_HOME": str(tmp_path / "home")}), registry)
+    guard = open_signature_enforcer(load_settings({"LLMOS_HOME": str(tmp_path / "home")}), registry)
     pool = Pool(command=["/bin/false"], check=guard.check)
     await real.put("/policies/require_signature", json={"value": "on"})
     with pytest.raises(UntrustedModel, match=r"tiny@1 is not loaded, since .* require_signature is on"):

@@ -82,7 +82,7 @@ def services(services, there):
 
 @pytest.fixture
 def tiny(here, tmp_path):
-    return here.import_path(write_tiny(tmp_path / "tiny.gguf"), "tiny", license="mit")
+    return Transfers(here).import_path(write_tiny(tmp_path / "tiny.gguf"), "tiny", license="mit")
 
 
 def put_blob(served, content, span, digest=None):
@@ -115,8 +115,8 @@ def test_only_the_missing_blobs_are_sent(here, there, tiny, served):
 
 def test_a_made_version_keeps_its_parent_its_recipe_and_its_digest(here, there, tiny, served, tmp_path):
     recipe = {"kind": "quantize", "bits": 4}
-    made = here.add_made(
-        "tiny-4", {"tiny.gguf": write_tiny(tmp_path / "made.gguf", 0.25)}, parent=tiny, recipe=recipe, made_by="ada"
+    made = here.derived.add(
+        "tiny-4", {"tiny.gguf": write_tiny(tmp_path / "made.gguf", 0.25)}, parent=tiny, recipe=recipe, actor="ada"
     )
     Transfers(here).push("tiny-4", f"llmos:{served}")
     arrived = there.resolve("tiny-4")
@@ -129,7 +129,7 @@ def test_a_made_version_keeps_its_parent_its_recipe_and_its_digest(here, there, 
 
 
 def test_a_pulled_version_is_the_same_version_here(here, there, served, tmp_path):
-    version = there.import_path(write_tiny(tmp_path / "tiny.gguf"), "tiny")
+    version = Transfers(there).import_path(write_tiny(tmp_path / "tiny.gguf"), "tiny")
     arrived = Transfers(here).pull(f"llmos:{served}/tiny")
     assert arrived.digest == version.digest
     assert arrived.source == f"llmos:{served}/tiny@{version.digest}"
@@ -162,7 +162,7 @@ def test_a_range_that_cannot_be_is_refused(served, span, status):
 
 
 def test_a_blob_is_read_in_ranges(there, served, tmp_path):
-    version = there.import_path(write_tiny(tmp_path / "tiny.gguf"), "tiny")
+    version = Transfers(there).import_path(write_tiny(tmp_path / "tiny.gguf"), "tiny")
     content = there.files(version)["tiny.gguf"].read_bytes()
     answer = httpx.get(
         f"{served}/llmos/v1/blobs/{version.files[0].digest}", headers={"x-api-key": KEY, "Range": "bytes=100-199"}

@@ -16,6 +16,7 @@ from llmos.gateway.jobs import job_process
 from llmos.gateway.jobs.job_process import run_in_process
 from llmos.gateway.jobs.worker import Assignment, decode_assignment, encode_assignment
 from llmos.models import open_registry
+from llmos.models.transfer.transfers import Transfers
 from support.tiny_folders import write_folder
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +34,7 @@ def anyio_backend() -> str:
 def settings(tmp_path: Path) -> Settings:
     """Of a home with the model `tiny`."""
     settings = load_settings({"LLMOS_HOME": str(tmp_path / "home")})
-    open_registry(settings).import_path(write_folder(tmp_path / "tiny"), "tiny")
+    Transfers(open_registry(settings)).import_path(write_folder(tmp_path / "tiny"), "tiny")
     return settings
 
 

@@ -6,12 +6,13 @@ import pytest
 from llmos.core.errors import Conflict
 from llmos.models.cards.card import from_json, to_json
 from llmos.models.cards.cards import Cards
+from llmos.models.transfer.transfers import Transfers
 from support.made_cards import CARD, card
 
 
 @pytest.fixture
 def version(registry, gguf_path):
-    return registry.import_path(gguf_path, "tiny")
+    return Transfers(registry).import_path(gguf_path, "tiny")
 
 
 def test_a_card_comes_back_from_json_as_it_was():
@@ -43,7 +44,7 @@ def test_a_card_is_kept_and_replaced(registry, version):
 
 
 def test_the_same_bytes_under_another_name_have_the_same_card(registry, version, gguf_path):
-    twin = registry.import_path(gguf_path, "twin")
+    twin = Transfers(registry).import_path(gguf_path, "twin")
     cards = Cards(registry.database)
     cards.put(version, card(version=version.ref, digest=version.digest))
     found = cards.get(twin)

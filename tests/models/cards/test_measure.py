@@ -8,6 +8,7 @@ from llmos.models import open_registry
 from llmos.models.cards.card import from_json, to_json
 from llmos.models.cards.cards import Cards
 from llmos.models.cards.measure import Extent, make_card, measure, parent_of
+from llmos.models.transfer.transfers import Transfers
 from support.tiny_folders import noisy, write_folder
 
 SHORT = Extent(num_windows=2, repeats=2, layer_texts=1, layer_tokens=24, streams=2)
@@ -25,12 +26,12 @@ def registry(tmp_path_factory):
 def made(registry, tmp_path_factory):
     """Return a function that makes a version of the tiny model by its name and what it lost."""
     folders = tmp_path_factory.mktemp("folders")
-    parent = registry.import_path(write_folder(folders / "tiny"), "tiny")
+    parent = Transfers(registry).import_path(write_folder(folders / "tiny"), "tiny")
 
     def make(name: str, **lost):
         folder = folders / name if (folders / name).exists() else write_folder(folders / name, **lost)
         files = {path.name: path for path in folder.iterdir()}
-        return registry.add_made(name, files, parent=parent, recipe=RECIPE | {"name": name})
+        return registry.derived.add(name, files, parent=parent, recipe=RECIPE | {"name": name})
 
     make.parent = parent
     return make

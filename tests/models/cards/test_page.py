@@ -11,6 +11,7 @@ from llmos.models.cards.page import page, siblings
 from llmos.models.cards.plots import Bars, Dot, Line, bars, lines, scatter
 from llmos.models.cards.rows import against_parent, differences, layers_text, notes_on, side_by_side
 from llmos.models.descriptions import describe_card
+from llmos.models.transfer.transfers import Transfers
 from support.made_cards import CARD, card
 
 OTHER = card(
@@ -147,9 +148,12 @@ def test_the_family_is_all_that_was_made_from_the_same_version(registry, gguf_pa
     def made(name, parent):
         path = tmp_path / f"{name}.gguf"
         path.write_bytes(gguf_path.read_bytes())
-        return registry.add_made(name, {"model.gguf": path}, parent=parent, recipe={"name": name})
+        return registry.derived.add(name, {"model.gguf": path}, parent=parent, recipe={"name": name})
 
-    root, stranger = registry.import_path(gguf_path, "tiny"), registry.import_path(make_folder(), "stranger")
+    root, stranger = (
+        Transfers(registry).import_path(gguf_path, "tiny"),
+        Transfers(registry).import_path(make_folder(), "stranger"),
+    )
     child = made("child", root)
     versions = [child, made("grandchild", child), made("sibling", root), stranger]
     cards = Cards(registry.database)

@@ -12,8 +12,8 @@ from model_signing import verifying
 from llmos.core.config import load_settings
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, NotFound, UntrustedModel
 from llmos.models import open_registry
-from llmos.models.guard import open_guard
 from llmos.models.policies import Policies
+from llmos.models.signing.enforcement import open_signature_enforcer
 from llmos.models.signing.signing import MANIFEST_NAME, Signing
 from llmos.models.signing.trusted_keys import TrustedKeys
 from llmos.models.transfer.transfers import Transfers
@@ -55,7 +55,7 @@ def tiny(registry, make_folder):
     folder = make_folder()
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text("{}")
-    return registry.import_path(folder, "tiny")
+    return Transfers(registry).import_path(folder, "tiny")
 
 
 def spoil(registry, version, name):
@@ -116,7 +116,7 @@ def test_a_signature_vouches_for_how_a_version_was_made_too(registry, signing, t
         path = tmp_path / "made.gguf"
         path.unlink(missing_ok=True)
         path.write_bytes(tiny_gguf)
-        return registry.add_made("tiny-4", {"model.gguf": path}, parent=tiny, recipe=recipe)
+        return registry.derived.add("tiny-4", {"model.gguf": path}, parent=tiny, recipe=recipe)
 
     one, two = make({"bits": 4}), make({"bits": 8})
     signing.trusted.add("ada", key)
@@ -137,9 +137,9 @@ def test_a_signature_that_was_changed_vouches_for_nothing(registry, signing, tin
     changed = holder[place][:40] + ("A" if holder[place][40] != "A" else "B") + holder[place][41:]
     holder[place] = changed
     forged = open_registry(load_settings({"LLMOS_HOME": str(registry.store.path.parent / "other")}))
-    twin = forged.import_path(Path(tiny.source.removeprefix("import:")), "tiny")
+    twin = Transfers(forged).import_path(Path(tiny.source.removeprefix("import:")), "tiny")
     forged.signatures.put(twin, json.dumps(bundle))
-    with pytest.raises(UntrustedModel, match="is not what was signed: ada's signature doesn't hold"):
+    with pytest.raises(UntrustedModel, match="is not what was signed: The signature of the key ada is invalid"):
         Signing(forged, signing.trusted).verify("tiny")
     forged.database.close()
 
@@ -166,7 +166,7 @@ def test_a_signature_is_kept_once_and_by_digest(registry, signing, tiny, key):
     signing.sign("tiny", key)
     (signature,) = registry.signatures.get(tiny)
     registry.signatures.put(tiny, signature)
-    twin = registry.import_path(Path(tiny.source.removeprefix("import:")), "twin")
+    twin = Transfers(registry).import_path(Path(tiny.source.removeprefix("import:")), "twin")
     assert registry.signatures.get(twin) == [signature]
     registry.remove("tiny")
     assert registry.signatures.get(twin) == [signature]
@@ -190,7 +190,7 @@ def test_a_version_whose_signature_is_none_is_refused_whole(registry, tiny, tmp_
         there.store.add(files)
     record = record_of(tiny, ["no bundle"])
     with pytest.raises(BadModelFile, match="signature"):
-        Transfers(there).take_in(record, "tiny", "test")
+        Transfers(there).accept(record, "tiny", "test")
     assert there.list() == []
     there.database.close()
 
@@ -211,7 +211,7 @@ def test_a_version_has_room_for_so_many_signatures(registry, tiny):
     for number in range(32):
         registry.signatures.put(tiny, bundle(number))
     registry.signatures.put(tiny, bundle(5))
-    with pytest.raises(BadModelFile, match="32 signatures already"):
+    with pytest.raises(BadModelFile, match="32 signatures, which is the limit"):
         registry.signatures.put(tiny, bundle(99))
 
 
@@ -225,7 +225,7 @@ def test_keys_are_trusted_and_not_any_more(signing, key, other_key):
     with pytest.raises(Conflict, match="llmos trust rm ada"):
         signing.trusted.add("ada", other_key)
     assert signing.trusted.list() == [ada]
-    with pytest.raises(NotFound, match=r"There is ada\."):
+    with pytest.raises(NotFound, match=r"Trusted keys: ada\."):
         signing.trusted.remove("adda")
     signing.trusted.remove("ada")
     assert signing.trusted.list() == []
@@ -239,8 +239,8 @@ def test_what_is_no_signing_key_is_said_with_how_to_make_one(signing, tiny, key,
     cases = [
         (tmp_path / "nowhere", "No such file"),
         (tmp_path, "Is a directory"),
-        (text, "holds no private key"),
-        (public_half(key), "holds no private key"),
+        (text, "is not a private key"),
+        (public_half(key), "is not a private key"),
         (broken, "no key in PEM"),
         (write_key(tmp_path / "rsa", rsa.generate_private_key(65537, 2048)), "another kind"),
         (write_key(tmp_path / "curve", ec.generate_private_key(ec.SECP256K1())), "another kind"),
@@ -251,7 +251,7 @@ def test_what_is_no_signing_key_is_said_with_how_to_make_one(signing, tiny, key,
             signing.sign("tiny", path)
     with pytest.raises(BadRequest, match="no key in PEM"):
         signing.trusted.add("text", text)
-    with pytest.raises(BadRequest, match="no name for a key"):
+    with pytest.raises(BadRequest, match="not a valid name for a key"):
         signing.trusted.add("../ada", key)
 
 
@@ -260,7 +260,7 @@ def test_what_is_no_signing_key_is_said_with_how_to_make_one(signing, tiny, key,
 
 @pytest.fixture
 def guard(registry, settings):
-    return open_guard(settings, registry)
+    return open_signature_enforcer(settings, registry)
 
 
 def test_nothing_is_asked_of_a_version_while_no_policy_does(guard, tiny):
@@ -269,7 +269,7 @@ def test_nothing_is_asked_of_a_version_while_no_policy_does(guard, tiny):
 
 def test_with_the_policy_only_what_a_trusted_key_signed_is_loaded(registry, guard, signing, tiny, key):
     Policies(registry.database).set("require_signature", True)
-    refused = r"tiny@1 is not loaded, since the project's policy require_signature is on: "
+    refused = r"tiny@1 is not loaded because the project's policy require_signature is on: "
     with pytest.raises(UntrustedModel, match=refused + r"tiny@1 isn't signed.*llmos sign tiny@1"):
         guard.check("tiny@1")
     signing.sign("tiny", key)

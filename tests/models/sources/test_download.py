@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from llmos.core.errors import BadRequest, DownloadFailed
-from llmos.models.sources import Access, Wanted, fetch
-from llmos.models.sources._download import download
-from llmos.models.sources.hf import fetch as fetch_from_hub
+from llmos.models.sources import Access, Download, fetch_files
+from llmos.models.sources._download import HttpDownload
+from llmos.models.sources.hf import fetch_files as fetch_from_hub
 
 CONTENT = bytes(range(256)) * 40
 PATH = "/acme/tiny/resolve/main/tiny.gguf"
@@ -27,9 +27,9 @@ def get(tmp_path, pin, hub):
 
     def get(location="hf:acme/tiny", *, token=None, content=CONTENT):
         told = []
-        wanted = Wanted(pin("tiny.gguf", content), "tiny.gguf", part)
+        download = Download(pin("tiny.gguf", content), "tiny.gguf", part)
         access = Access(hf_endpoint=hub.url, hf_token=token)
-        fetch(location, [wanted], access, lambda *progress: told.append(progress))
+        fetch_files(location, [download], access, lambda *progress: told.append(progress))
         return part.read_bytes(), told
 
     get.part = part
@@ -52,7 +52,7 @@ def test_a_broken_line_is_resumed_where_it_broke(get, hub):
     hub.moods = ["cut:1000", "cut:2000"]
     arrived, told = get()
     assert arrived == CONTENT
-    assert [wanted for _, wanted in hub.requests] == [None, "bytes=1000-", "bytes=3000-"]
+    assert [span for _, span in hub.requests] == [None, "bytes=1000-", "bytes=3000-"]
     counts = [num_done for _, num_done, _ in told]
     assert counts == sorted(counts), "the bar never goes back"
 
@@ -105,27 +105,27 @@ def test_a_busy_server_is_asked_again_after_a_pause(get, hub, tmp_path):
     hub.moods = ["status:503", "status:429"]
     pauses = []
     with httpx.Client() as client:
-        download(client, hub.url + PATH, get.part, len(CONTENT), lambda _: None, pause=pauses.append)
+        HttpDownload(client, hub.url + PATH, get.part, len(CONTENT), lambda _: None).run(pause=pauses.append)
     assert get.part.read_bytes() == CONTENT
     assert pauses == [1.0, 2.0]
 
 
 def test_a_server_that_stays_busy_is_named_with_its_status(get, hub):
     hub.moods = ["status:503"] * 3
-    with httpx.Client() as client, pytest.raises(DownloadFailed, match="answered with status 503"):
-        download(client, hub.url + PATH, get.part, len(CONTENT), lambda _: None, pause=lambda _: None)
+    with httpx.Client() as client, pytest.raises(DownloadFailed, match="responded with status 503"):
+        HttpDownload(client, hub.url + PATH, get.part, len(CONTENT), lambda _: None).run(pause=lambda _: None)
 
 
 def test_a_file_of_another_size_is_not_even_fetched(get, hub):
     hub.files[PATH] = CONTENT + b"more"
-    with pytest.raises(DownloadFailed, match="has 10,244 bytes, but the catalog pins 10,240"):
+    with pytest.raises(DownloadFailed, match="has 10,244 bytes; 10,240 were expected"):
         get()
     assert not get.part.exists()
 
 
 def test_the_hubs_own_digest_is_believed_before_the_bytes_are_fetched(get, hub):
     hub.headers["X-Linked-Etag"] = '"' + "ab" * 32 + '"'
-    with pytest.raises(DownloadFailed, match=f"sha256:{'ab' * 32} there, but the catalog pins sha256:"):
+    with pytest.raises(DownloadFailed, match=f"sha256:{'ab' * 32} on the hub; the catalog pins sha256:"):
         get()
     assert not get.part.exists()
 
@@ -159,9 +159,9 @@ def test_a_refusal_is_explained_and_not_repeated(get, hub, mood, reason):
 
 
 def test_a_machine_where_nobody_listens_fails_at_once(get, tmp_path, pin):
-    wanted = Wanted(pin("tiny.gguf", CONTENT), "tiny.gguf", tmp_path / "part")
+    download = Download(pin("tiny.gguf", CONTENT), "tiny.gguf", tmp_path / "part")
     with pytest.raises(DownloadFailed, match=r"127\.0\.0\.1 can't be reached"):
-        fetch_from_hub("hf:acme/tiny", [wanted], Access(hf_endpoint="http://127.0.0.1:9"), lambda *_: None)
+        fetch_from_hub("hf:acme/tiny", [download], Access(hf_endpoint="http://127.0.0.1:9"), lambda *_: None)
 
 
 @pytest.mark.parametrize("location", ["hf:tiny", "hf:a/b/c", "hf:a/b@", "hf:a/b@x y", "hf:a/../b"])
@@ -177,8 +177,8 @@ def test_a_kind_of_source_that_there_is_not_names_those_that_there_are(get):
 
 def test_a_web_folders_files_lie_below_it(get, hub, tmp_path, pin, monkeypatch):
     hub.files["/models/a%20b/tiny.gguf"] = CONTENT
-    wanted = Wanted(pin("tiny.gguf", CONTENT), "a b/tiny.gguf", tmp_path / "part")
-    from llmos.models.sources.https import fetch as fetch_from_web
+    download = Download(pin("tiny.gguf", CONTENT), "a b/tiny.gguf", tmp_path / "part")
+    from llmos.models.sources.https import fetch_files as fetch_from_web
 
-    fetch_from_web(f"{hub.url}/models/", [wanted], Access(), lambda *_: None)
-    assert wanted.part.read_bytes() == CONTENT
+    fetch_from_web(f"{hub.url}/models/", [download], Access(), lambda *_: None)
+    assert download.part.read_bytes() == CONTENT

@@ -7,7 +7,9 @@ from urllib.parse import quote
 import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed, UnsupportedModel
-from llmos.models.sources import Access, gather, no_progress
+from llmos.core.progress import no_progress
+from llmos.models.sources import Access, fetch_model
+from llmos.models.staging import open_staging_area
 from llmos.models.store import Store
 
 COMMIT = "c0ffee" * 6 + "c0ff"
@@ -43,19 +45,19 @@ def list_files(server):
 @pytest.fixture
 def get(server, store):
     def get(location="hf:acme/tiny", *, token=None):
-        with store.arriving(location) as arrivals:
-            gathered = gather(location, arrivals, Access(hf_endpoint=server.url, hf_token=token), no_progress)
-            return gathered, {name: path.read_bytes() for name, path in gathered.files.items()}
+        with open_staging_area(store, location) as staging:
+            fetched = fetch_model(location, staging, Access(hf_endpoint=server.url, hf_token=token), no_progress)
+            return fetched, {name: path.read_bytes() for name, path in fetched.files.items()}
 
     return get
 
 
 def test_a_branch_is_pinned_to_its_commit(list_files, get, server):
     list_files({"tiny.gguf": CONTENT, "README.md": b"# Tiny"})
-    gathered, contents = get()
+    fetched, contents = get()
     assert contents == {"tiny.gguf": CONTENT}
-    assert gathered.location == f"hf:acme/tiny@{COMMIT}"
-    assert gathered.license == "mit"
+    assert fetched.location == f"hf:acme/tiny@{COMMIT}"
+    assert fetched.license == "mit"
 
 
 def test_a_revision_with_a_slash_is_asked_for(list_files, get):
@@ -92,7 +94,7 @@ def test_other_bytes_than_the_hub_lists_are_thrown_away(list_files, get, server,
     list_files({"tiny.gguf": CONTENT} if name == "tiny.gguf" else {"config.json": b"{}", "model.safetensors": CONTENT})
     address = f"/acme/tiny/resolve/{COMMIT}/{name}"
     server.files[address] = bytes(len(server.files[address]))
-    with pytest.raises(BadModelFile, match=f"{name} arrived as .* but the hub lists .* thrown away"):
+    with pytest.raises(BadModelFile, match=f"{name} arrived as .* but the hub lists .* It was deleted"):
         get()
     kept = {path.stat().st_size for path, _ in store.unfinished()}
     assert len(server.files[address]) not in kept
@@ -113,9 +115,9 @@ def test_of_several_models_one_has_to_be_named(list_files, get):
     list_files({"tiny-q4.gguf": CONTENT, "tiny-q8.gguf": CONTENT[:-1]})
     with pytest.raises(BadRequest, match=r"2 GGUF files.*tiny-q4\.gguf, tiny-q8\.gguf"):
         get()
-    gathered, contents = get("hf:acme/tiny#tiny-q8.gguf")
+    fetched, contents = get("hf:acme/tiny#tiny-q8.gguf")
     assert contents == {"tiny-q8.gguf": CONTENT[:-1]}
-    assert gathered.location == f"hf:acme/tiny@{COMMIT}#tiny-q8.gguf"
+    assert fetched.location == f"hf:acme/tiny@{COMMIT}#tiny-q8.gguf"
 
 
 def test_pickles_only_is_refused_with_the_reason(list_files, get):
@@ -131,7 +133,7 @@ def test_a_repository_that_there_is_not_is_named(get):
 
 def test_a_listing_that_leads_out_of_the_folder_is_refused(list_files, get, server):
     list_files({"../../evil.gguf": CONTENT})
-    with pytest.raises(BadRequest, match="no name for a file"):
+    with pytest.raises(BadRequest, match="not a valid file name"):
         get()
 
 

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from llmos.core.errors import BadRequest, DownloadFailed
-from llmos.models.sources import Access, Wanted, fetch, pypi
+from llmos.models.sources import Access, Download, fetch_files, pypi
 
 WHEEL = "tiny_model-1.0-py3-none-any.whl"
 CONTENT = bytes(range(256)) * 200
@@ -44,11 +44,11 @@ def make_wheel(path, files):
 @pytest.fixture
 def get(tmp_path, pin):
     def get(location="pypi:tiny-model==1.0", path="tiny_model/tiny.gguf", content=CONTENT):
-        wanted = Wanted(pin("tiny.gguf", content), path, tmp_path / "incoming" / "abc.part")
-        wanted.part.parent.mkdir(exist_ok=True)
+        download = Download(pin("tiny.gguf", content), path, tmp_path / "incoming" / "abc.part")
+        download.part.parent.mkdir(exist_ok=True)
         told = []
-        fetch(location, [wanted], Access(), lambda *progress: told.append(progress))
-        return wanted.part.read_bytes(), told
+        fetch_files(location, [download], Access(), lambda *progress: told.append(progress))
+        return download.part.read_bytes(), told
 
     return get
 
@@ -100,14 +100,14 @@ def test_a_wheel_without_the_file_is_named(get, wheel):
 
 
 def test_a_file_that_would_unpack_to_another_size_stays_packed(get, wheel, tmp_path):
-    with pytest.raises(DownloadFailed, match="has 51,200 bytes, but the catalog pins 3"):
+    with pytest.raises(DownloadFailed, match="has 51,200 bytes; the catalog pins 3"):
         get(content=b"abc")
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
 def test_a_wheel_whose_checksum_is_wrong_is_refused(get, wheel):
     wheel.write_bytes(wheel.read_bytes().replace(CONTENT, b"X" + CONTENT[1:]))
-    with pytest.raises(DownloadFailed, match="is not a whole wheel"):
+    with pytest.raises(DownloadFailed, match="is not a valid wheel"):
         get()
 
 
@@ -145,7 +145,7 @@ def test_folders_that_pip_removes_while_they_are_looked_into_do_not_matter(tmp_p
     pip = threading.Thread(target=make_and_remove)
     pip.start()
     try:
-        assert {pypi._num_bytes_below(tmp_path) for _ in range(300)} == {3}
+        assert {pypi._folder_size(tmp_path) for _ in range(300)} == {3}
     finally:
         is_over.set()
         pip.join()

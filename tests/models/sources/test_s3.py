@@ -7,7 +7,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from llmos.core.errors import BadRequest, DownloadFailed
-from llmos.models.sources import Access, gather, no_progress
+from llmos.core.progress import no_progress
+from llmos.models.sources import Access, fetch_model
+from llmos.models.staging import open_staging_area
 from llmos.models.store import Store
 
 CONTENT = bytes(range(256)) * 40_000
@@ -44,9 +46,9 @@ def get(tmp_path):
     store = Store(tmp_path / "store")
 
     def get(location, progress=no_progress):
-        with store.arriving(location) as arrivals:
-            gathered = gather(location, arrivals, Access(), progress)
-            return {name: path.read_bytes() for name, path in gathered.files.items()}
+        with open_staging_area(store, location) as staging:
+            fetched = fetch_model(location, staging, Access(), progress)
+            return {name: path.read_bytes() for name, path in fetched.files.items()}
 
     get.store = store
     return get

@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
+from llmos.models.transfer.transfers import Transfers
 
 
 def names(version):
@@ -13,7 +14,7 @@ def names(version):
 
 
 def test_a_gguf_file_becomes_a_version_whose_bytes_are_the_files(registry, gguf_path):
-    version = registry.import_path(gguf_path, "tiny")
+    version = Transfers(registry).import_path(gguf_path, "tiny")
     assert (version.ref, version.format, version.family) == ("tiny@1", "gguf", "llama")
     assert (version.quantization, version.context_length, version.license) == ("F32", 128, "mit")
     assert version.source == f"import:{gguf_path}"
@@ -21,14 +22,14 @@ def test_a_gguf_file_becomes_a_version_whose_bytes_are_the_files(registry, gguf_
 
 
 def test_a_gguf_file_needs_no_gguf_in_its_name(registry, gguf_path):
-    version = registry.import_path(gguf_path.rename(gguf_path.with_name("weights")), "tiny")
+    version = Transfers(registry).import_path(gguf_path.rename(gguf_path.with_name("weights")), "tiny")
     assert names(version) == ["model.gguf"]
 
 
 def test_a_folder_becomes_a_version_with_its_names(registry, make_folder):
     folder = make_folder()
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    version = registry.import_path(folder, "tiny")
+    version = Transfers(registry).import_path(folder, "tiny")
     assert names(version) == ["README.md", "config.json", "model.safetensors", "tokenizer.json"]
     assert (version.format, version.family, version.license) == ("safetensors", "llama", "apache-2.0")
     assert {name: path.read_bytes() for name, path in registry.files(version).items()} == before
@@ -37,15 +38,15 @@ def test_a_folder_becomes_a_version_with_its_names(registry, make_folder):
 def test_what_the_makers_recommend_comes_along(registry, make_folder):
     folder = make_folder()
     (folder / "generation_config.json").write_text('{"temperature": 0.6, "top_k": 20, "top_p": 7, "eos_token_id": 2}')
-    assert registry.import_path(folder, "tiny").sampling == {"temperature": 0.6, "top_k": 20}
+    assert Transfers(registry).import_path(folder, "tiny").sampling == {"temperature": 0.6, "top_k": 20}
 
 
 def test_a_gguf_files_recommendation_comes_along(registry, gguf_path):
-    assert registry.import_path(gguf_path, "tiny").sampling == {"temperature": 0.5, "min_p": 0.125}
+    assert Transfers(registry).import_path(gguf_path, "tiny").sampling == {"temperature": 0.5, "min_p": 0.125}
 
 
 def test_a_sharded_folder_keeps_its_shards_and_their_index(registry, make_folder):
-    version = registry.import_path(make_folder(num_shards=3), "tiny")
+    version = Transfers(registry).import_path(make_folder(num_shards=3), "tiny")
     assert [name for name in names(version) if "safetensors" in name] == [
         "model-00001-of-00003.safetensors",
         "model-00002-of-00003.safetensors",
@@ -57,7 +58,7 @@ def test_a_sharded_folder_keeps_its_shards_and_their_index(registry, make_folder
 def test_the_same_weights_twice_in_a_folder_come_in_once(registry, make_folder):
     folder = make_folder(num_shards=2)
     (folder / "consolidated.safetensors").write_bytes((folder / "model-00001-of-00002.safetensors").read_bytes())
-    assert "consolidated.safetensors" not in names(registry.import_path(folder, "tiny"))
+    assert "consolidated.safetensors" not in names(Transfers(registry).import_path(folder, "tiny"))
 
 
 def test_a_hub_cache_of_symbolic_links_comes_in(registry, make_folder, tmp_path):
@@ -65,13 +66,16 @@ def test_a_hub_cache_of_symbolic_links_comes_in(registry, make_folder, tmp_path)
     snapshot.mkdir()
     for path in folder.iterdir():
         (snapshot / path.name).symlink_to(path)
-    assert registry.import_path(snapshot, "tiny").digest == registry.import_path(folder, "tiny").digest
+    assert (
+        Transfers(registry).import_path(snapshot, "tiny").digest
+        == Transfers(registry).import_path(folder, "tiny").digest
+    )
 
 
 def test_pickles_beside_safetensors_stay_outside(registry, make_folder):
     folder = make_folder()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
-    assert "pytorch_model.bin" not in names(registry.import_path(folder, "tiny"))
+    assert "pytorch_model.bin" not in names(Transfers(registry).import_path(folder, "tiny"))
 
 
 def test_hidden_files_and_other_folders_stay_outside(registry, make_folder):
@@ -83,20 +87,22 @@ def test_hidden_files_and_other_folders_stay_outside(registry, make_folder):
     (folder / "train.py").write_text("")
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text("{}")
-    assert [name for name in names(registry.import_path(folder, "tiny")) if "/" in name] == ["1_Pooling/config.json"]
+    assert [name for name in names(Transfers(registry).import_path(folder, "tiny")) if "/" in name] == [
+        "1_Pooling/config.json"
+    ]
 
 
 def test_the_owners_word_on_the_licence_goes_first(registry, make_folder):
-    assert registry.import_path(make_folder(), "tiny", license="MIT").license == "MIT"
+    assert Transfers(registry).import_path(make_folder(), "tiny", license="MIT").license == "MIT"
 
 
 def test_a_folder_with_one_gguf_file_is_that_file(registry, gguf_path):
-    assert names(registry.import_path(gguf_path.parent, "tiny")) == ["tiny.gguf"]
+    assert names(Transfers(registry).import_path(gguf_path.parent, "tiny")) == ["tiny.gguf"]
 
 
 def test_an_encoder_can_be_kept_though_this_engine_cannot_run_it(registry, make_folder):
     config = {"model_type": "t5", "max_position_embeddings": 512}
-    version = registry.import_path(make_folder(config=config), "embedder")
+    version = Transfers(registry).import_path(make_folder(config=config), "embedder")
     assert (version.family, version.context_length) == ("t5", 512)
     assert "t5" in registry.show("embedder").unsupported
 
@@ -109,32 +115,32 @@ def test_a_pickle_is_refused_with_the_reason(registry, tmp_path, name, as_folder
     (folder / "config.json").write_text("{}")
     (folder / name).write_bytes(pickle.dumps({}))
     with pytest.raises(UnsupportedModel, match=f"{name}.*can run any code"):
-        registry.import_path(folder if as_folder else folder / name, "tiny")
+        Transfers(registry).import_path(folder if as_folder else folder / name, "tiny")
 
 
 def test_a_pickle_under_a_false_name_is_refused_with_the_reason(registry, tmp_path):
     (tmp_path / "model").write_bytes(pickle.dumps({"weights": [1, 2]}))
     with pytest.raises(UnsupportedModel, match="can run any code"):
-        registry.import_path(tmp_path / "model", "tiny")
+        Transfers(registry).import_path(tmp_path / "model", "tiny")
 
 
 def test_a_lone_safetensors_file_is_told_to_bring_its_folder(registry, make_folder):
     folder = make_folder()
     with pytest.raises(BadRequest, match=f"Import the folder.*llmos import {folder}"):
-        registry.import_path(folder / "model.safetensors", "tiny")
+        Transfers(registry).import_path(folder / "model.safetensors", "tiny")
 
 
 def test_two_gguf_files_are_two_models(registry, gguf_path):
     (gguf_path.parent / "other.gguf").write_bytes(gguf_path.read_bytes())
     with pytest.raises(BadRequest, match=r"2 GGUF files.*other\.gguf, tiny\.gguf"):
-        registry.import_path(gguf_path.parent, "tiny")
+        Transfers(registry).import_path(gguf_path.parent, "tiny")
 
 
 def test_missing_shards_are_named(registry, make_folder):
     folder = make_folder(num_shards=3)
     (folder / "model-00002-of-00003.safetensors").unlink()
     with pytest.raises(BadModelFile, match=r"missing: .*model-00002-of-00003\.safetensors"):
-        registry.import_path(folder, "tiny")
+        Transfers(registry).import_path(folder, "tiny")
 
 
 def test_an_index_without_any_of_its_shards_is_told(registry, make_folder):
@@ -142,7 +148,7 @@ def test_an_index_without_any_of_its_shards_is_told(registry, make_folder):
     for path in folder.glob("*.safetensors"):
         path.unlink()
     with pytest.raises(BadModelFile, match="none of the weight files"):
-        registry.import_path(folder, "tiny")
+        Transfers(registry).import_path(folder, "tiny")
 
 
 @pytest.mark.parametrize("shard", ["../../../etc/passwd", "/etc/passwd", ".git/config"])
@@ -152,14 +158,14 @@ def test_an_index_cannot_reach_out_of_its_folder(registry, make_folder, shard):
     weight_map = json.loads(index.read_text())["weight_map"]
     index.write_text(json.dumps({"weight_map": dict.fromkeys(weight_map, shard)}))
     with pytest.raises(BadModelFile, match="missing"):
-        registry.import_path(folder, "tiny")
+        Transfers(registry).import_path(folder, "tiny")
 
 
 @pytest.mark.parametrize("num_bytes", [4, 24, 200, -1])
 def test_a_gguf_file_that_is_cut_short_is_refused(registry, gguf_path, num_bytes):
     gguf_path.write_bytes(gguf_path.read_bytes()[:num_bytes])
     with pytest.raises(BadModelFile):
-        registry.import_path(gguf_path, "tiny")
+        Transfers(registry).import_path(gguf_path, "tiny")
 
 
 @pytest.mark.parametrize(
@@ -168,22 +174,22 @@ def test_a_gguf_file_that_is_cut_short_is_refused(registry, gguf_path, num_bytes
 def test_a_file_that_is_no_model_is_told_so(registry, tmp_path, content, complaint):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(BadModelFile, match=complaint):
-        registry.import_path(tmp_path / "file", "tiny")
+        Transfers(registry).import_path(tmp_path / "file", "tiny")
 
 
 def test_what_is_not_there_or_no_file_is_told_so(registry, tmp_path):
     with pytest.raises(BadRequest, match=r"There is no .*/nothing\."):
-        registry.import_path(tmp_path / "nothing", "tiny")
+        Transfers(registry).import_path(tmp_path / "nothing", "tiny")
     with pytest.raises(BadRequest, match="neither a file nor a folder"):
-        registry.import_path(type(tmp_path)("/dev/null"), "tiny")
+        Transfers(registry).import_path(type(tmp_path)("/dev/null"), "tiny")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadModelFile, match="holds no model"):
-        registry.import_path(tmp_path / "empty", "tiny")
+    with pytest.raises(BadModelFile, match="has no model"):
+        Transfers(registry).import_path(tmp_path / "empty", "tiny")
 
 
 def test_a_name_that_is_none_is_refused_before_anything_is_read(registry, tmp_path):
-    with pytest.raises(BadRequest, match="no name for a model"):
-        registry.import_path(tmp_path / "nothing", "a/b")
+    with pytest.raises(BadRequest, match="not a valid name for a model"):
+        Transfers(registry).import_path(tmp_path / "nothing", "a/b")
 
 
 def test_what_is_refused_leaves_nothing_behind(registry, make_folder, gguf_path):
@@ -192,6 +198,6 @@ def test_what_is_refused_leaves_nothing_behind(registry, make_folder, gguf_path)
     next(folder.glob("*00002.safetensors")).unlink()
     for path in (gguf_path, folder):
         with pytest.raises(BadModelFile):
-            registry.import_path(path, "tiny")
+            Transfers(registry).import_path(path, "tiny")
     assert registry.list() == []
     assert list(registry.store.digests()) == []

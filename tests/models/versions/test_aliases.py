@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound
 from llmos.models import open_registry
 from llmos.models.registry import Registry
+from llmos.models.transfer.transfers import Transfers
 
 MARCH = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 def tiny(registry, gguf_path):
-    return registry.import_path(gguf_path, "tiny")
+    return Transfers(registry).import_path(gguf_path, "tiny")
 
 
 @pytest.fixture
 def second(registry, make_folder, tiny):
-    return registry.import_path(make_folder(), "tiny")
+    return Transfers(registry).import_path(make_folder(), "tiny")
 
 
 @pytest.fixture
@@ -75,14 +76,14 @@ def test_the_aliases_of_a_model_are_listed_with_their_last_move(registry, tiny, 
     ("alias", "ref", "error", "says"),
     [
         ("prod", "other@1", Conflict, "can only point at a version of tiny"),
-        ("prod", "tiny@9", ModelNotFound, "not that version"),
-        ("never-set", None, ModelNotFound, "not that version"),
-        ("a b", "tiny@1", BadRequest, "no name for an alias"),
-        ("prod", "tiny@sha256:zz", BadRequest, "refers to no model"),
+        ("prod", "tiny@9", ModelNotFound, "no such version"),
+        ("never-set", None, ModelNotFound, "no such version"),
+        ("a b", "tiny@1", BadRequest, "not a valid name for an alias"),
+        ("prod", "tiny@sha256:zz", BadRequest, "is not a reference to a model"),
     ],
 )
 def test_where_an_alias_cannot_point_is_said(registry, tiny, make_folder, alias, ref, error, says):
-    registry.import_path(make_folder(), "other")
+    Transfers(registry).import_path(make_folder(), "other")
     with pytest.raises(error, match=says):
         registry.aliases.set("tiny", alias, ref)
     assert registry.aliases.history("tiny") == []
@@ -90,7 +91,7 @@ def test_where_an_alias_cannot_point_is_said(registry, tiny, make_folder, alias,
 
 def test_who_expects_another_version_is_refused_and_nothing_moves(registry, tiny, second):
     registry.aliases.set("tiny", "prod", "tiny@2")
-    with pytest.raises(Conflict, match=r"points at tiny@2 by now, not at tiny@1.*llmos alias history tiny:prod"):
+    with pytest.raises(Conflict, match=r"points at tiny@2, not at tiny@1.*llmos alias history tiny:prod"):
         registry.aliases.set("tiny", "prod", "tiny@1", expected="tiny@1")
     registry.aliases.set("tiny", "prod", "tiny@1", expected="tiny@2")
     assert moves_of(registry) == [(None, "tiny@2"), ("tiny@2", "tiny@1")]
@@ -121,7 +122,7 @@ def test_a_clock_that_was_set_back_changes_no_order(dated, tiny, second):
 
 def test_an_alias_that_never_was_is_told_with_the_nearest(registry, tiny):
     registry.aliases.set("tiny", "prod", "tiny@1")
-    with pytest.raises(NotFound, match=r"never was an alias tiny:prd\. There is tiny:prod\."):
+    with pytest.raises(NotFound, match=r"alias tiny:prd never existed\. Known aliases: tiny:prod\."):
         registry.aliases.history("tiny", "prd")
 
 

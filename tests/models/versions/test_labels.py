@@ -3,13 +3,14 @@
 import pytest
 
 from llmos.core.errors import BadRequest, ModelNotFound, NotFound
+from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.labels import has_tag
 from llmos.models.versions.versions import Labels
 
 
 @pytest.fixture
 def tiny(registry, gguf_path):
-    return registry.import_path(gguf_path, "tiny")
+    return Transfers(registry).import_path(gguf_path, "tiny")
 
 
 def test_a_model_and_its_versions_have_tags_of_their_own(registry, tiny):
@@ -52,8 +53,8 @@ def test_changes_are_kept_with_who_when_and_from_what_to_what(registry, tiny):
 @pytest.mark.parametrize(
     ("add", "remove", "error", "says"),
     [
-        ({"a b": ""}, [], BadRequest, "no name for a tag"),
-        ({"": "x"}, [], BadRequest, "no name for a tag"),
+        ({"a b": ""}, [], BadRequest, "not a valid name for a tag"),
+        ({"": "x"}, [], BadRequest, "not a valid name for a tag"),
         ({"a": "x" * 257}, [], BadRequest, "256"),
         ({"a": "x\n"}, [], BadRequest, "printable"),
         ({"a": ""}, ["a"], BadRequest, "set and removed"),

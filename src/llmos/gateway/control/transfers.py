@@ -17,7 +17,7 @@ from llmos.gateway.http.replies import json_response
 from llmos.gateway.services import services_of
 from llmos.models.store import Store, StoredFile
 from llmos.models.transfer.transfers import Transfers
-from llmos.models.versions.records import Record, read_record, record_of
+from llmos.models.versions.records import VersionRecord, read_record, record_of
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1", tags=["transfers"])
@@ -44,7 +44,7 @@ class Taken(msgspec.Struct):
 
 
 _BINARY = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
-_RECORD = openapi.answers(Record)
+_RECORD = openapi.answers(VersionRecord)
 _RECORD_EXAMPLE = {
     "model": "tiny",
     "digest": f"sha256:{'0' * 64}",
@@ -53,7 +53,7 @@ _RECORD_EXAMPLE = {
     "source": "import:/models/tiny.gguf",
     "license": "mit",
 }
-_RECORD_BODY = openapi.body(Record, _RECORD_EXAMPLE)
+_RECORD_BODY = openapi.body(VersionRecord, _RECORD_EXAMPLE)
 
 
 @router.get("/records/{ref:path}", summary="What is written down about a Version", responses=_RECORD)
@@ -81,7 +81,7 @@ async def put_record(request: Request, name: str) -> Response:
             raise BadRequest(f"A record has at most {_MAX_RECORD_BYTES:,} bytes.")
     record = read_record(bytes(body))
     source = f"llmos:pushed from {request.client.host if request.client else 'somewhere'}"
-    taken = await asyncio.to_thread(Transfers(services_of(request).registry).take_in, record, name, source)
+    taken = await asyncio.to_thread(Transfers(services_of(request).registry).accept, record, name, source)
     if isinstance(taken, list):
         return json_response(Missing(taken), 202)
     return json_response(Taken(taken.ref, taken.digest), 201)

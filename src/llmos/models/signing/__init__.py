@@ -1,1 +1,1 @@
-"""Signatures of versions, and the keys that are trusted."""
+"""Signatures: sign and verify versions, keep trusted keys, and enforce the policy require_signature."""

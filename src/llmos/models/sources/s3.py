@@ -1,6 +1,6 @@
-"""s3://bucket/folder or s3://bucket/model.gguf: an object store, through fsspec's s3fs (the extra `llmos[s3]`).
+"""s3://bucket/folder or s3://bucket/model.gguf: an object store, through s3fs (the extra `llmos[s3]`).
 
-Credentials and the endpoint are those of the AWS tools: AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL and the rest.
+Credentials and endpoint come from the AWS environment: AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL and others.
 """
 
 from collections.abc import Callable
@@ -9,74 +9,84 @@ from pathlib import Path
 from typing import Any
 
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
+from llmos.core.progress import Progress
+from llmos.models.byte_progress import OnBytes, report_bytes
+from llmos.models.model_files import select_model_files
 from llmos.models.names import check_file_name
-from llmos.models.sources import Access, Gathered, Progress
-from llmos.models.store import Arrivals
-from llmos.models.transfer.importing import choose_files
+from llmos.models.sources import Access, FetchedModel
+from llmos.models.sources._download import partial_size
+from llmos.models.staging import StagingArea
 
 _CHUNK_BYTES = 4 << 20
 
 
-def gather(location: str, arrivals: Arrivals, access: Access, progress: Progress) -> Gathered:
+def fetch_model(location: str, staging: StagingArea, access: Access, progress: Progress) -> FetchedModel:
+    """Download the model below a prefix, or one GGUF object.
+
+    Raises BadRequest for an invalid location, DownloadFailed, BadModelFile or UnsupportedModel.
+    """
     path = location.removeprefix("s3://").rstrip("/")
     if not location.startswith("s3://") or not path:
-        raise BadRequest(f"{location!r} is no place in an object store; one reads s3://BUCKET/FOLDER.")
-    store = _file_system()
-    files = _asked(path, partial(_objects, store, path))
-    folder = path.rpartition("/")[0] if path in files else path
-    offered = {check_file_name(key.removeprefix(f"{folder}/")): info for key, info in files.items()}
-    names = choose_files(list(offered), location, path.rpartition("/")[2] if path in files else None)
-    # The object as it is now: what another one left under its name is nothing to go on from.
-    parts = {name: arrivals.part(f"{name} {offered[name].get('ETag')}") for name in names}
-    num_arrived = sum(part.stat().st_size for part in parts.values() if part.exists())
-    arrivals.check_room(sum(offered[name]["size"] for name in names) - num_arrived, location)
+        raise BadRequest(f"{location!r} is not a location in an object store; write s3://BUCKET/FOLDER.")
+    store = _open_store()
+    objects = _with_s3_errors(path, partial(_list_objects, store, path))
+    folder = path.rpartition("/")[0] if path in objects else path
+    listed = {check_file_name(key.removeprefix(f"{folder}/")): info for key, info in objects.items()}
+    names = select_model_files(list(listed), location, path.rpartition("/")[2] if path in objects else None)
+    # The ETag is part of the key: the partial copy of an object that was replaced since can't be resumed.
+    parts = {name: staging.part_path(f"{name} {listed[name].get('ETag')}") for name in names}
+    num_present = sum(map(partial_size, parts.values()))
+    staging.check_room(sum(listed[name]["size"] for name in names) - num_present, location)
     for name, part in parts.items():
-        _asked(path, partial(_copy, store, f"{folder}/{name}", part, name, offered[name]["size"], progress))
-    return Gathered(location=location, files=parts)
+        size = listed[name]["size"]
+        on_bytes = report_bytes(progress, name, size)
+        _with_s3_errors(path, partial(_copy, store, f"{folder}/{name}", part, size, on_bytes))
+    return FetchedModel(location=location, files=parts)
 
 
-def _objects(store: Any, path: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = store.find(path, detail=True)
-    if not found:
-        raise DownloadFailed(f"s3://{path} holds nothing, or nothing that these credentials may see")
-    return found
+def _list_objects(store: Any, path: str) -> dict[str, dict[str, Any]]:
+    objects: dict[str, dict[str, Any]] = store.find(path, detail=True)
+    if not objects:
+        raise DownloadFailed(f"s3://{path} is empty, or these credentials can't read it")
+    return objects
 
 
-def _copy(store: Any, key: str, part: Path, name: str, size: int, progress: Progress) -> None:
-    num_done = part.stat().st_size if part.exists() else 0
+def _copy(store: Any, key: str, part: Path, size: int, on_bytes: OnBytes) -> None:
+    """Copy an object, resuming from what the part holds. Raises BadModelFile where its size is another one now."""
+    num_done = partial_size(part)
     if num_done > size:
         part.unlink()
         num_done = 0
-    progress(name, num_done, size)
+    on_bytes(num_done)
     with store.open(key, "rb", block_size=_CHUNK_BYTES) as reader, part.open("ab") as writer:
         reader.seek(num_done)
         while chunk := reader.read(_CHUNK_BYTES):
             writer.write(chunk)
             num_done += len(chunk)
-            progress(name, num_done, size)
+            on_bytes(num_done)
     if num_done != size:
         part.unlink()
-        raise BadModelFile(f"s3://{key} changed while it arrived. Try again.")
+        raise BadModelFile(f"s3://{key} changed during the download. Try again.")
 
 
-def _asked(path: str, ask: Callable[[], Any]) -> Any:
-    """Return what `ask` does, or raise DownloadFailed for what any of the libraries below raises."""
+def _with_s3_errors(path: str, action: Callable[[], Any]) -> Any:
+    """Return the result of `action`. Raises DownloadFailed for every error of the libraries below."""
     try:
-        return ask()
+        return action()
     except (BadModelFile, BadRequest, DownloadFailed):
         raise
     except OSError as error:
         if error.errno is not None and not isinstance(error, FileNotFoundError | PermissionError | ConnectionError):
-            raise  # our own disk
+            raise  # an error of the local disk
         raise DownloadFailed(f"s3://{path} can't be read ({error or type(error).__name__})") from None
-    except Exception as error:  # botocore has trees of its own: a missing credential, an endpoint that isn't there
+    except Exception as error:  # botocore has its own exceptions, for missing credentials or a wrong endpoint
         raise DownloadFailed(f"s3://{path} can't be read ({type(error).__name__}: {error})") from None
 
 
-def _file_system() -> Any:
+def _open_store() -> Any:
     try:
         from s3fs import S3FileSystem
     except ImportError:
-        raise BadRequest("Object stores need one more package: pip install 'llmos[s3]'") from None
-    # Anew, and with no memory of what lay there a while ago.
+        raise BadRequest("Object stores need another package: pip install 'llmos[s3]'") from None
+    # Without the caches of s3fs, which may list objects that have changed since.
     return S3FileSystem(skip_instance_cache=True, use_listings_cache=False)

@@ -1,1 +1,4 @@
-"""Versions on their way in and out: pull, push, import, export."""
+"""Transfers of versions: pull, push, import, export.
+
+This package uses the sources; models/sources can't hold it, since every module there is a kind of source.
+"""

@@ -1,120 +1,62 @@
-"""Which files make up a model that the owner has on disk already: one GGUF file, or a Hugging Face folder."""
+"""Imports models from this machine's disk: a GGUF file, a Hugging Face folder, or a LoRA adapter.
 
-import json
-import re
-from collections.abc import Collection, Mapping
-from pathlib import Path, PurePosixPath
+Which files make up a model is decided in model_files.py, which the sources use as well.
+"""
 
-from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
-from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
-from llmos.engine.formats.safetensors import INDEX_NAME
+from collections.abc import Mapping
+from pathlib import Path
 
-ADAPTER_CONFIG = "adapter_config.json"
-_ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors")
-_GGUF_MAGIC = b"GGUF"
-_SUFFIXES = (".json", ".txt", ".model", ".jinja", ".safetensors")
-_PAPERS = ("LICENSE", "NOTICE", "README.md")
-_MODULE_CONFIGS = "[0-9]_*/config.json"  # what sentence-transformers puts beside an encoder
-_README_LICENSE = re.compile(r"\A---\s*$.*?^license:\s*([\w.+-]+)\s*$.*?^---\s*$", re.MULTILINE | re.DOTALL)
-_README_CHARACTERS = 20_000
+from llmos.core.errors import BadRequest, Conflict
+from llmos.core.progress import Progress
+from llmos.models.model_files import find_model_files, is_adapter
+from llmos.models.names import check_name, parse_reference
+from llmos.models.registry import Registry
+from llmos.models.versions.file_facts import describe, describe_adapter, select_kept_files
+from llmos.models.versions.recording import Origin
+from llmos.models.versions.versions import Version
 
 
-def files_to_import(path: Path) -> dict[str, Path]:
-    """Return {name: path} of the model at `path`.
-
-    Raises BadRequest where there is nothing to import, UnsupportedModel for pickles, BadModelFile for what is no model.
-    """
-    path = path.expanduser().absolute()
-    if path.is_dir():
-        return _files_of_folder(path)
-    if path.is_file():
-        return _single_file(path)
-    if path.exists():
-        raise BadRequest(f"{path} is neither a file nor a folder.", param="path")
-    raise BadRequest(f"There is no {path}.", param="path")
-
-
-def is_adapter(files: Mapping[str, Path]) -> bool:
-    """Whether these are the files of an adapter, which changes a model that is here already."""
-    return ADAPTER_CONFIG in files
+def import_model(registry: Registry, path: Path, name: str, progress: Progress, license: str | None = None) -> Version:
+    """Import the model or adapter at `path`, see Transfers.import_path()."""
+    check_name(name.partition(":")[0], "a model")
+    found = find_model_files(path)
+    if is_adapter(found):
+        return _import_adapter(registry, path, found, name, progress, license)
+    check_name(name, "a model")
+    description = describe(found)  # Raises for broken files before anything is stored.
+    kept = select_kept_files(found)
+    with registry.store.publishing():
+        license = license or description.license or kept.license
+        files = registry.recorder.add_files({name: found[name] for name in kept.names}, progress)
+        return registry.recorder.record(name, files, Origin(source=_source_of(path), license=license))
 
 
-def without_duplicate_weights(files: Mapping[str, Path]) -> dict[str, Path]:
-    """Drop weight files that the model doesn't use: some folders hold the same weights twice, in other shards."""
-    if "model.safetensors" in files:
-        used = {"model.safetensors"}
-    elif INDEX_NAME in files:
-        used = set(json.loads(files[INDEX_NAME].read_text(encoding="utf-8"))["weight_map"].values()) | {INDEX_NAME}
-    else:
-        return dict(files)
-    return {
-        name: path
-        for name, path in files.items()
-        if name in used or not name.endswith((".safetensors", ".safetensors.index.json"))
-    }
-
-
-def license_of(files: Mapping[str, Path]) -> str | None:
-    """Return the licence that a folder's README names in its head."""
-    if "README.md" not in files:
-        return None
-    with files["README.md"].open(encoding="utf-8", errors="replace") as file:
-        match = _README_LICENSE.search(file.read(_README_CHARACTERS))
-    return match[1] if match else None
-
-
-def _single_file(path: Path) -> dict[str, Path]:
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head.startswith(_GGUF_MAGIC):
-        return {path.name if path.name.endswith(".gguf") else "model.gguf": path}
-    if path.name.endswith(".safetensors"):
+def _import_adapter(
+    registry: Registry, path: Path, files: Mapping[str, Path], name: str, progress: Progress, license: str | None
+) -> Version:
+    reference = parse_reference(name)
+    if reference.alias is None:
         raise BadRequest(
-            f"{path.name} alone lacks its config.json and its tokenizer. Import the folder that has them all:"
-            f" llmos import {path.parent}",
-            param="path",
+            f"{path} is an adapter, which belongs to a model. Name both: --name {reference.model}:ADAPTER",
+            param="name",
         )
-    if pickle_names([path.name]) or looks_like_pickle(head):
-        raise UnsupportedModel(f"{path.name} holds pickled weights. {REASON}", param="path")
-    if not head:
-        raise BadModelFile(f"{path} is empty.", param="path")
-    raise BadModelFile(f"{path} is neither a GGUF file nor a Hugging Face folder.", param="path")
-
-
-def _files_of_folder(folder: Path) -> dict[str, Path]:
-    paths = [path for path in folder.iterdir() if path.is_file()] + list(folder.glob(_MODULE_CONFIGS))
-    names = choose_files([str(path.relative_to(folder)) for path in paths], str(folder))
-    return {name: folder / name for name in names}
-
-
-def choose_files(names: Collection[str], where: str, wanted: str | None = None) -> list[str]:
-    """Return which of the files that lie in a folder, on a hub or in an archive make up the model there, in order.
-
-    `wanted`: the GGUF file that is meant where there are several. `where` is what errors call the place.
-    Raises BadRequest where one has to be named, UnsupportedModel for pickles, BadModelFile where there is no model.
-    """
-    top = sorted(name for name in names if "/" not in name)
-    if wanted is not None:
-        if wanted not in names:
-            raise BadRequest(f"{where} has no file {wanted}. It has {', '.join(top) or 'none'}.", param="path")
-        return [wanted]
-    if ADAPTER_CONFIG in top and "config.json" not in top:
-        # peft puts a tokenizer beside it at times; the model's own is the one that answers.
-        return [name for name in top if name in _ADAPTER_FILES or name.startswith(_PAPERS)]
-    ggufs = [name for name in top if name.endswith(".gguf")]
-    if any(name.endswith(".safetensors") for name in top):
-        modules = sorted(name for name in names if PurePosixPath(name).match(_MODULE_CONFIGS) and name.count("/") == 1)
-        return [name for name in top if name.endswith(_SUFFIXES) or name.startswith(_PAPERS)] + modules
-    if len(ggufs) == 1:
-        return ggufs
-    if ggufs:
-        raise BadRequest(
-            f"{where} holds {len(ggufs)} GGUF files, each a model of its own. Name the one that you want:"
-            f" {', '.join(ggufs)}.",
-            param="path",
+    adapted = registry.resolve(reference.model)
+    move = registry.aliases.list(reference.model).get(reference.alias)
+    if move is not None and move.now is not None and registry.resolve(move.now).adapts is None:
+        raise Conflict(f"{name} is an alias of {move.now}, a whole model. Choose another name for the adapter.")
+    describe_adapter(files, registry.files(adapted))  # Raises where they don't fit, before anything is stored.
+    with registry.store.publishing():
+        origin = Origin(
+            source=_source_of(path),
+            license=license or select_kept_files(files).license,
+            sampling=adapted.sampling,
+            adapted=adapted,
         )
-    if INDEX_NAME in top:
-        raise BadModelFile(f"{where} has {INDEX_NAME}, but none of the weight files that it names.", param="path")
-    if pickles := pickle_names(top):
-        raise UnsupportedModel(f"{where} holds its weights as pickles only ({', '.join(pickles)}). {REASON}")
-    raise BadModelFile(f"{where} holds no model: there is no *.safetensors and no *.gguf file in it.", param="path")
+        stored = registry.recorder.add_files(files, progress)
+        version = registry.recorder.record(reference.model, stored, origin)
+    registry.aliases.set(reference.model, reference.alias, version.ref)
+    return version
+
+
+def _source_of(path: Path) -> str:
+    return f"import:{path.expanduser().absolute()}"

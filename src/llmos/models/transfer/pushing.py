@@ -1,8 +1,7 @@
-"""Push a version: to another LLMOS server, or as an image to an OCI registry. Only what is missing there is sent."""
+"""Pushes a version to another LLMOS server, or as an image to an OCI registry. Only missing blobs are sent."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,73 +9,88 @@ from urllib.parse import urlsplit
 import httpx
 
 from llmos.core.errors import BadRequest, DownloadFailed
-from llmos.models.sources import Access, Progress
-from llmos.models.sources._download import TIMEOUT
+from llmos.core.progress import Progress
+from llmos.models.byte_progress import OnBytes, report_bytes
+from llmos.models.sources import Access
+from llmos.models.sources._download import TIMEOUT, unreachable
 from llmos.models.sources.oci.client import Repository
 from llmos.models.sources.oci.credentials import credentials_for
 from llmos.models.sources.oci.image import open_base, push_image
+from llmos.models.sources.oci.image_reference import parse_image_reference
 from llmos.models.sources.oci.layer import Layer
-from llmos.models.sources.oci.place import parse_place
-from llmos.models.versions.records import Record, fields_of
+from llmos.models.versions.records import VersionRecord, fields_of
 
 _CHUNK_BYTES = 1 << 20
 _MAX_ATTEMPTS = 3
-"""Times that a blob is begun or gone on with; and that the version is announced, should blobs go meanwhile."""
+"""Attempts to send a blob; also attempts to list the version, should the server lose blobs meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
+    """The result of a push."""
+
     location: str
-    """Where the version lies now, pinned."""
+    """The version's new location, pinned."""
     num_bytes: int
-    """Those that were sent."""
+    """The bytes sent."""
 
 
 def push(
-    record: Record, files: Mapping[str, Path], target: str, access: Access, progress: Progress, base: str | None = None
+    record: VersionRecord,
+    files: Mapping[str, Path],
+    target: str,
+    access: Access,
+    progress: Progress,
+    base: str | None = None,
 ) -> Pushed:
-    """Bring the version to `target`: oci:HOST/REPOSITORY:TAG, or llmos:http://HOST or …/NAME for another name there.
+    """Send the version to `target`: oci:HOST/REPOSITORY:TAG, llmos:http://HOST, or llmos:http://HOST/NAME to rename it.
 
-    `base`: an image (oci:…) that the model's layers lie upon. Raises BadRequest, or DownloadFailed with the reason.
+    `base`: an image (oci:…) whose layers come below the model's. Raises BadRequest, or DownloadFailed with the reason.
     """
     if target.startswith("oci:"):
         return _to_registry(record, files, target, access, progress, base)
     if base is not None:
-        raise BadRequest("--base is of images: push to oci:HOST/REPOSITORY:TAG.", param="base")
+        raise BadRequest("--base works only with images: push to oci:HOST/REPOSITORY:TAG.", param="base")
     if target.startswith("llmos:"):
         return _to_server(record, files, target.removeprefix("llmos:"), access, progress)
     raise BadRequest(
-        f"{target!r} is no place to push to; it takes oci:HOST/REPOSITORY:TAG or llmos:http://HOST:PORT.",
+        f"{target!r} is not a target to push to; write oci:HOST/REPOSITORY:TAG or llmos:http://HOST:PORT.",
         param="target",
     )
 
 
 def _to_registry(
-    record: Record, files: Mapping[str, Path], target: str, access: Access, progress: Progress, base: str | None
+    record: VersionRecord, files: Mapping[str, Path], target: str, access: Access, progress: Progress, base: str | None
 ) -> Pushed:
-    place = parse_place(target)
-    if place.digest is not None:
-        raise BadRequest(f"{target} names a digest, which follows from the content. Push to a tag.", param="target")
+    image = parse_image_reference(target)
+    if image.digest is not None:
+        raise BadRequest(f"{target} has a digest, which depends on the content. Push to a tag.", param="target")
     digests = {file.name: file.digest for file in record.files}
     layers = [
-        Layer(name, path, digests[name], partial(_told, progress, name, path.stat().st_size))
+        Layer(name, path, digests[name], report_bytes(progress, name, path.stat().st_size))
         for name, path in sorted(files.items())
     ]
-    with Repository(place, credentials_for(place.host, access.docker_config)) as repository:
+    fields = fields_of(record)
+    with Repository(image, credentials_for(image.host, access.docker_config)) as repository:
         if base is None:
-            digest, num_sent = push_image(repository, place.reference, layers, fields_of(record))
+            digest, num_sent = push_image(repository, image.tag_or_digest, layers, fields)
         else:
-            below = parse_place(base)
-            with Repository(below, credentials_for(below.host, access.docker_config)) as other:
-                digest, num_sent = push_image(repository, place.reference, layers, fields_of(record), open_base(other))
-    return Pushed(place.pinned(digest), num_sent)
+            base_image = parse_image_reference(base)
+            with Repository(base_image, credentials_for(base_image.host, access.docker_config)) as other:
+                digest, num_sent = push_image(repository, image.tag_or_digest, layers, fields, open_base(other))
+    return Pushed(image.pinned(digest), num_sent)
 
 
-def _to_server(record: Record, files: Mapping[str, Path], target: str, access: Access, progress: Progress) -> Pushed:
+def _to_server(
+    record: VersionRecord, files: Mapping[str, Path], target: str, access: Access, progress: Progress
+) -> Pushed:
     url = urlsplit(target)
     name = url.path.strip("/") or record.model
     if url.scheme not in ("http", "https") or not url.netloc or "/" in name:
-        raise BadRequest(f"{target!r} is no server; one reads llmos:https://HOST:PORT or …/NAME.", param="target")
+        raise BadRequest(
+            f"{target!r} is not a server; write llmos:https://HOST:PORT or llmos:https://HOST:PORT/NAME.",
+            param="target",
+        )
     server = f"{url.scheme}://{url.netloc}"
     headers = {"Authorization": f"Bearer {access.api_key}"} if access.api_key else {}
     paths = {file.digest: files[file.name] for file in record.files}
@@ -84,31 +98,32 @@ def _to_server(record: Record, files: Mapping[str, Path], target: str, access: A
     num_sent = 0
     with httpx.Client(timeout=TIMEOUT, headers=headers) as client:
         for _ in range(_MAX_ATTEMPTS):
-            answer = _ask(client, "PUT", f"{server}/llmos/v1/records/{name}", json=fields_of(record))
+            answer = _request(client, "PUT", f"{server}/llmos/v1/records/{name}", json=fields_of(record))
             if answer.status_code == 201:
                 return Pushed(f"llmos:{server}/{answer.json()['version']}", num_sent)
             for digest in answer.json()["missing"]:
                 if digest not in paths:
-                    raise DownloadFailed(f"{server} asks for {digest}, which is no part of {record.model}")
+                    raise DownloadFailed(f"{server} requests {digest}, which is not a blob of {record.model}")
                 path = paths[digest]
-                told = partial(_told, progress, names[digest], path.stat().st_size)
-                num_sent += _send_blob(client, f"{server}/llmos/v1/blobs/{digest}", path, told)
-    raise DownloadFailed(f"{server} forgets what it was sent: somebody removes models there meanwhile. Try again")
+                on_bytes = report_bytes(progress, names[digest], path.stat().st_size)
+                num_sent += _send_blob(client, f"{server}/llmos/v1/blobs/{digest}", path, on_bytes)
+    raise DownloadFailed(f"{server} deleted blobs during the push, because models are being removed there. Try again")
 
 
-def _send_blob(client: httpx.Client, url: str, path: Path, on_bytes: Any) -> int:
+def _send_blob(client: httpx.Client, url: str, path: Path, on_bytes: OnBytes) -> int:
+    """Send what the server lacks of a blob, and return the number of bytes sent."""
     size, num_sent = path.stat().st_size, 0
     for attempt in range(1, _MAX_ATTEMPTS + 1):
-        there = client.head(url)
-        if there.status_code == 200:
+        answer = client.head(url)
+        if answer.status_code == 200:
             return num_sent
-        first = min(int(there.headers.get("llmos-received", "0")), size)
-        # At least one byte, for there is no range of none: the last, should they all be there.
+        first = min(int(answer.headers.get("llmos-received", "0")), size)
+        # Content-Range can't express an empty range: where all bytes have arrived, the last one is sent again.
         first = max(0, min(first, size - 1))
         span = f"bytes {first}-{size - 1}/{size}" if size else "bytes */0"
         headers = {"Content-Range": span, "Content-Length": str(size - first)}
         try:
-            _ask(client, "PUT", url, content=_content(path, first, on_bytes), headers=headers)
+            _request(client, "PUT", url, content=_content(path, first, on_bytes), headers=headers)
         except DownloadFailed:
             if attempt == _MAX_ATTEMPTS:
                 raise
@@ -116,7 +131,7 @@ def _send_blob(client: httpx.Client, url: str, path: Path, on_bytes: Any) -> int
     return num_sent
 
 
-def _content(path: Path, first: int, on_bytes: Any) -> Iterator[bytes]:
+def _content(path: Path, first: int, on_bytes: OnBytes) -> Iterator[bytes]:
     with path.open("rb") as file:
         file.seek(first)
         while chunk := file.read(_CHUNK_BYTES):
@@ -125,15 +140,15 @@ def _content(path: Path, first: int, on_bytes: Any) -> Iterator[bytes]:
             on_bytes(first)
 
 
-def _ask(client: httpx.Client, method: str, url: str, **arguments: Any) -> httpx.Response:
+def _request(client: httpx.Client, method: str, url: str, **arguments: Any) -> httpx.Response:
     try:
         response = client.request(method, url, **arguments)
     except httpx.TransportError as error:
-        raise DownloadFailed(f"{httpx.URL(url).host} can't be reached ({error or type(error).__name__})") from None
+        raise unreachable(url, error) from None
     if response.status_code in (401, 403):
-        raise DownloadFailed(f"{httpx.URL(url).host} wants its own key: set LLMOS_API_KEY to it")
+        raise DownloadFailed(f"{httpx.URL(url).host} refused the key: set LLMOS_API_KEY to that server's key")
     if response.status_code >= 400:
-        raise DownloadFailed(f"{url} answered with status {response.status_code}: {_message(response)}")
+        raise DownloadFailed(f"{url} responded with status {response.status_code}: {_message(response)}")
     return response
 
 
@@ -142,7 +157,3 @@ def _message(response: httpx.Response) -> str:
         return str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return response.text[:200]
-
-
-def _told(progress: Progress, name: str, size: int, num_done: int) -> None:
-    progress(name, num_done, size)

@@ -1,7 +1,7 @@
-"""Aliases: movable names for the versions of a model, and where each of them ever pointed.
+"""Aliases: movable names for the versions of a model, with their history.
 
-Nothing is overwritten: a move is a row, the last one says where the alias points. The model's row is locked while an
-alias moves, so that moves at the same time come one after the other, each knowing the one before it.
+Every move is a row; the last row of an alias is its current target. The model's row is locked during a move, so
+concurrent moves run one after the other and each sees the one before it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,30 +24,32 @@ from llmos.models.versions.finding import Finder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AliasMove:
+    """One change of an alias."""
+
     alias: str
     was: str | None
-    """The ref of the version that it pointed at before. None: there was no such alias."""
+    """The reference of the version it pointed at before; None for a new alias."""
     now: str | None
-    """The ref of the version that it points at since. None: it was removed."""
+    """The reference of the version it points at after the move; None where the alias was removed."""
     at: datetime
     actor: str | None
-    """Who moved it, None where nobody noted it down."""
+    """Who moved it; None where that is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """What an alias pointed at for a while."""
+    """A period in which an alias pointed at one version."""
 
     version: str | None
-    """None: there was no such alias."""
+    """The version's reference; None where the alias didn't exist."""
     since: datetime | None
-    """None: from the beginning of time."""
+    """None: the period has no beginning."""
     until: datetime | None
-    """None: to this day."""
+    """None: the period has not ended."""
 
 
 class Aliases:
-    """Any thread and any process may call any of this."""
+    """The aliases of all models. Any thread and any process may use it."""
 
     def __init__(self, database: Database, finder: Finder, clock: Clock) -> None:
         self._database, self._finder, self._clock = database, finder, clock
@@ -55,11 +57,12 @@ class Aliases:
     def set(
         self, model: str, alias: str, ref: str | None, *, expected: str | None = None, actor: str | None = None
     ) -> AliasMove:
-        """Point `model:alias` at a version of the model, or remove it (None), and return the move; the last one again
-        where it points there already.
+        """Point `model:alias` at a version of the model, or remove it (`ref` None), and return the move. If it points
+        there already, do nothing and return its last move.
 
-        `expected`: the reference of the version that it must point at until now. Raises Conflict where it doesn't, and
-        for a version of another model; ModelNotFound for a version or an alias that there is not.
+        `expected`: the version it must point at now, else Conflict is raised (compare and set). `actor`: who moves it;
+        None is the user of this process. Raises Conflict for a version of another model, ModelNotFound for an unknown
+        version or alias.
         """
         check_name(alias, "an alias")
         with self._database.transaction() as session:
@@ -75,30 +78,32 @@ class Aliases:
             return _moves(queries.alias_moves(session, model, alias))[-1]
 
     def list(self, model: str) -> Mapping[str, AliasMove]:
-        """The model's aliases, each with its last move. Raises ModelNotFound."""
+        """Return the model's aliases, each with its last move. Raises ModelNotFound."""
         with self._database.session() as session:
             self._finder.version(session, Reference(model))
             names = queries.aliases(session, model)
             return {name: _moves(queries.alias_moves(session, model, name))[-1] for name in names}
 
     def history(self, model: str, alias: str | None = None) -> Sequence[AliasMove]:
-        """Every move of the alias, or of all that the model ever had, oldest first; also of what was removed. Raises
-        NotFound, with the nearest, for an alias that there never was."""
+        """Return all moves of an alias, or of all aliases that the model ever had, oldest first.
+
+        Raises NotFound with similar names for an alias that never existed.
+        """
         with self._database.session() as session:
             known = {row.alias for row in queries.alias_moves(session, model)}
             if alias is None:
                 if not known:
                     self._finder.version(session, Reference(model))
                 found = [_moves(queries.alias_moves(session, model, name)) for name in known]
-                return sorted((one for moves in found for one in moves), key=lambda one: one.at)
+                return sorted((move for moves in found for move in moves), key=lambda move: move.at)
             if alias not in known:
                 raise _not_found(model, alias, known)
             return _moves(queries.alias_moves(session, model, alias))
 
     def between(self, model: str, alias: str, start: datetime, end: datetime) -> Sequence[Span]:
-        """What the alias pointed at from `start` to `end`, in order; one Span where it didn't move. Raises NotFound."""
+        """Return the periods of an alias that overlap `start` to `end`, in order. Raises NotFound."""
         moves = self.history(model, alias)
-        edges: list[tuple[str | None, datetime | None]] = [(None, None), *((one.now, one.at) for one in moves)]
+        edges: list[tuple[str | None, datetime | None]] = [(None, None), *((move.now, move.at) for move in moves)]
         spans = [
             Span(version=version, since=since, until=until)
             for (version, since), (_, until) in pairwise([*edges, (None, None)])
@@ -112,32 +117,32 @@ class Aliases:
     def _number(self, session: Session, model: str, alias: str, ref: str) -> int:
         reference = parse_reference(ref)
         if reference.model != model:
-            raise Conflict(f"{model}:{alias} can only point at a version of {model}; {ref} is not one.")
+            raise Conflict(f"{model}:{alias} can only point at a version of {model}, and {ref} is not one.")
         return self._finder.version(session, reference).number
 
     def _check_expected(self, session: Session, model: str, alias: str, expected: int) -> None:
         number = queries.aliases(session, model).get(alias)
         if number != expected:
-            at = f"{model}@{number}" if number else "nothing"
+            current = f"{model}@{number}" if number else "nothing"
             raise Conflict(
-                f"{model}:{alias} points at {at} by now, not at {model}@{expected}; it was left there."
-                f" See who moved it: llmos alias history {model}:{alias}"
+                f"{model}:{alias} points at {current}, not at {model}@{expected}. It was not moved."
+                f" To see who moved it: llmos alias history {model}:{alias}"
             )
 
 
 def move(session: Session, model: str, alias: str, number: int | None, at: datetime, actor: str | None) -> None:
-    """Note a move down, unless the alias points there already. Call with the model locked."""
+    """Add a move, unless the alias points there already. The caller holds the lock on the model."""
     rows = queries.alias_moves(session, model, alias)
     if rows and rows[-1].number == number:
         return
-    # A clock that was set back must not change the order of what happened.
+    # Keep the history in order where the clock was set back.
     moved_at = max(at, rows[-1].moved_at) if rows else at
     session.add(AliasMoveRow(model=model, alias=alias, number=number, moved_at=moved_at, moved_by=actor or this_user()))
     session.flush()
 
 
 def _moves(rows: Sequence[AliasMoveRow]) -> Sequence[AliasMove]:
-    """The moves of one alias, each with the one before it."""
+    """Return the moves of one alias from its rows, oldest first."""
     found, was = [], None
     for row in rows:
         now = f"{row.model}@{row.number}" if row.number else None
@@ -147,6 +152,7 @@ def _moves(rows: Sequence[AliasMoveRow]) -> Sequence[AliasMove]:
 
 
 def _not_found(model: str, alias: str, known: set[str]) -> NotFound:
-    meant = nearest(alias, known) or sorted(known)
-    hint = f"There is {', '.join(f'{model}:{name}' for name in meant)}." if meant else f"{model} never had one."
-    return NotFound(f"There never was an alias {model}:{alias}. {hint}", param="alias")
+    similar = nearest(alias, known) or sorted(known)
+    names = ", ".join(f"{model}:{name}" for name in similar)
+    hint = f"Known aliases: {names}." if similar else f"{model} has never had an alias."
+    return NotFound(f"The alias {model}:{alias} never existed. {hint}", param="alias")

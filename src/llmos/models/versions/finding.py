@@ -1,25 +1,29 @@
-"""From a reference to a version; and what to say where it leads to none."""
+"""Finds the version that a reference names, or says what was probably meant."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy.orm import Session
 
 from llmos.core.errors import ModelNotFound
 from llmos.core.suggest import nearest
 from llmos.models import queries
-from llmos.models.catalog import Catalog, Entry
-from llmos.models.names import Reference, parse_reference
+from llmos.models.names import Reference
 from llmos.models.tables import VersionRow
 from llmos.models.versions.versions import version_of
 
 
 class Finder:
-    def __init__(self, catalog: Callable[[], Catalog]) -> None:
-        """`catalog` is asked only where something isn't found: reading it takes time."""
-        self._catalog = catalog
+    """Finds versions in the database."""
+
+    def __init__(self, catalog_names: Callable[[], Collection[str]]) -> None:
+        """`catalog_names`: called only to explain why a model isn't found, since reading the catalog takes time."""
+        self._catalog_names = catalog_names
 
     def version(self, session: Session, reference: Reference) -> VersionRow:
-        """Raises ModelNotFound, with what was probably meant."""
+        """Return the version's row: the newest one that is not an adapter, where the reference is only a model.
+
+        Raises ModelNotFound with similar names.
+        """
         rows = queries.versions(session, reference.model)
         if not rows:
             raise self._model_not_found(session, reference.model)
@@ -37,36 +41,19 @@ class Finder:
         else:
             found, known = [row for row in rows if row.adapts is None], []
         if not found:
-            raise ModelNotFound(
-                f"{reference.model} is here, but not that version of it; there is {', '.join(known)}.", param="model"
-            )
+            raise ModelNotFound(f"{reference.model} has no such version. It has {', '.join(known)}.", param="model")
         return found[-1]
 
-    def entry(self, name: str) -> Entry:
-        """Return the catalog's entry. Raises ModelNotFound, with the nearest names."""
-        reference, catalog = parse_reference(name), self._catalog()
-        entry = catalog.get(reference.model)
-        if entry is None:
-            meant = nearest(reference.model, catalog.names())
-            hint = f"Did you mean {' or '.join(meant)}?" if meant else f"It has {', '.join(catalog.names())}."
-            raise ModelNotFound(
-                f"The catalog has no model {name!r}. {hint} A model of your own comes in with:"
-                f" llmos import PATH --name {reference.model}",
-                param="model",
-            )
-        if reference != Reference(entry.name):
-            raise ModelNotFound(f"The catalog has one version of {entry.name}: llmos pull {entry.name}", param="model")
-        return entry
-
     def _model_not_found(self, session: Session, name: str) -> ModelNotFound:
-        catalog = self._catalog()
-        if catalog.get(name) is not None:
-            return ModelNotFound(f"{name} isn't on this machine yet. Get it with: llmos pull {name}", param="model")
-        here, known = queries.model_names(session), catalog.names()
-        if meant := nearest(name, {*here, *known}):
-            ways = [word if word in here else f"{word} (llmos pull {word})" for word in meant]
-            return ModelNotFound(f"There is no model {name!r}. Did you mean {' or '.join(ways)}?", param="model")
-        listed = ", ".join(here) or "none yet"
+        in_catalog = self._catalog_names()
+        if name in in_catalog:
+            return ModelNotFound(f"{name} isn't on this machine. Download it with: llmos pull {name}", param="model")
+        local = queries.model_names(session)
+        if similar := nearest(name, {*local, *in_catalog}):
+            options = [each if each in local else f"{each} (llmos pull {each})" for each in similar]
+            return ModelNotFound(f"There is no model {name!r}. Did you mean {' or '.join(options)}?", param="model")
         return ModelNotFound(
-            f"There is no model {name!r}. Here: {listed}. In the catalog: {', '.join(known)}.", param="model"
+            f"There is no model {name!r}. On this machine: {', '.join(local) or 'none'}."
+            f" In the catalog: {', '.join(in_catalog)}.",
+            param="model",
         )

@@ -1,9 +1,9 @@
-"""Tags and descriptions of models and versions: what people say of them, which may change, and who said what when.
+"""Labels: tags and descriptions of models and versions, with their history.
 
-    llmos tag smollm2@1 approved team=search        of a version
-    llmos describe smollm2 "Answers our customers"  of the model, whatever version
+    llmos tag smollm2@1 approved team=search        # tags of a version
+    llmos describe smollm2 "Answers our customers"  # description of the model, for all of its versions
 
-A change is a row, the last one of each tag holds. No digest depends on any of it.
+Every change is a row; the last row of each tag is its current value. Labels are not part of any digest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,33 +24,39 @@ from llmos.models.versions.finding import Finder
 from llmos.models.versions.versions import Labels
 
 MAX_TEXT = 10_000
-"""Characters of a description."""
+"""The most characters of a description."""
 
 MAX_VALUE = 256
-"""Characters of a tag's value."""
+"""The most characters of a tag's value."""
 
 DESCRIPTION = ""
-"""The key of what is no tag."""
+"""The key under which a description is stored."""
 
 Subject = tuple[str, int]
-"""A model and the number of its version; 0 is the model itself."""
+"""(model, version number); number 0 stands for the model itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelChange:
+    """One change of a tag or a description."""
+
     subject: str
     """NAME or NAME@NUMBER."""
     what: str
     """"description", or "tag KEY"."""
     was: str | None
+    """The value before; None where there was none."""
     now: str | None
-    """None: there is none."""
+    """The value after; None where it was removed."""
     at: datetime
     actor: str | None
 
 
-class LabelBook:
-    """Any thread and any process may call any of this. `ref`: NAME is the model, everything else a version."""
+class LabelStore:
+    """The labels of all models and versions. Any thread and any process may use it.
+
+    A `ref` that is only a NAME is the model; every other reference is a version.
+    """
 
     def __init__(self, database: Database, finder: Finder, clock: Clock) -> None:
         self._database, self._finder, self._clock = database, finder, clock
@@ -58,34 +64,40 @@ class LabelBook:
     def tag(
         self, ref: str, add: Mapping[str, str] | None = None, remove: Sequence[str] = (), *, actor: str | None = None
     ) -> Labels:
-        """Set and remove tags, all or none, and return what holds now. Raises ModelNotFound, BadRequest for a tag that
-        can't be, NotFound for one to remove that isn't there."""
+        """Set and remove tags in one transaction, and return the labels after it.
+
+        `actor`: who changes them; None is the user of this process. Raises ModelNotFound, BadRequest for an invalid
+        tag, NotFound for a tag to remove that doesn't exist.
+        """
         add = add or {}
         for key, value in add.items():
             check_name(key, "a tag")
             if len(value) > MAX_VALUE or not value.isprintable():
-                raise BadRequest(f"The value of the tag {key} takes up to {MAX_VALUE} printable characters.", param=key)
+                raise BadRequest(
+                    f"The value of the tag {key} may have at most {MAX_VALUE} printable characters.", param=key
+                )
         if both := sorted(set(add) & set(remove)):
-            raise BadRequest(f"The tag {both[0]} is to be set and removed. Leave out one of the two.", param=both[0])
+            raise BadRequest(f"The tag {both[0]} can't be set and removed at once.", param=both[0])
         with self._database.transaction() as session:
             subject = self._subject(session, ref)
             queries.lock_model(session, subject[0])
             known = _labels(queries.labels(session, subject)).tags
             for key in remove:
                 if key not in known:
-                    meant = nearest(key, known) or sorted(known)
-                    hint = f"It has {', '.join(meant)}." if meant else "It has none."
+                    similar = nearest(key, known) or sorted(known)
+                    hint = f"It has {', '.join(similar)}." if similar else "It has no tags."
                     raise NotFound(f"{ref} has no tag {key[:80]!r}. {hint}", param="tag")
-            wanted: dict[str, str | None] = {**add, **dict.fromkeys(remove)}
-            for key, change in wanted.items():
+            changes: dict[str, str | None] = {**add, **dict.fromkeys(remove)}
+            for key, change in changes.items():
                 self._change(session, subject, key, change, actor)
             return _labels(queries.labels(session, subject))
 
     def describe(self, ref: str, text: str | None, *, actor: str | None = None) -> Labels:
-        """Say what it is, or nothing any more (None or empty), and return what holds now."""
+        """Set the description, or remove it (None or empty), and return the labels after it. Raises ModelNotFound, and
+        BadRequest for a text that is too long."""
         text = (text or "").strip() or None
         if text is not None and len(text) > MAX_TEXT:
-            raise BadRequest(f"A description takes {MAX_TEXT:,} characters; this one has {len(text):,}. Shorten it.")
+            raise BadRequest(f"A description may have {MAX_TEXT:,} characters; this one has {len(text):,}. Shorten it.")
         with self._database.transaction() as session:
             subject = self._subject(session, ref)
             queries.lock_model(session, subject[0])
@@ -93,11 +105,12 @@ class LabelBook:
             return _labels(queries.labels(session, subject))
 
     def get(self, ref: str) -> Labels:
+        """Return the labels of a model or a version. Raises ModelNotFound."""
         with self._database.session() as session:
             return _labels(queries.labels(session, self._subject(session, ref)))
 
     def all(self) -> Mapping[Subject, Labels]:
-        """Of every model and version that has any."""
+        """Return the labels of every model and version that has any."""
         with self._database.session() as session:
             found: dict[Subject, list[LabelChangeRow]] = {}
             for row in queries.labels(session):
@@ -105,7 +118,7 @@ class LabelBook:
         return {subject: _labels(rows) for subject, rows in found.items()}
 
     def history(self, ref: str) -> Sequence[LabelChange]:
-        """Every change, oldest first; of a model its versions' besides."""
+        """Return all changes, oldest first; for a model, those of its versions too. Raises ModelNotFound."""
         with self._database.session() as session:
             model, number = self._subject(session, ref)
             rows = queries.label_changes(session, model, number or None)
@@ -128,8 +141,7 @@ class LabelBook:
     def _subject(self, session: Session, ref: str) -> Subject:
         reference = parse_reference(ref)
         row = self._finder.version(session, reference)
-        is_model = reference.alias is None and reference.number is None and reference.digest is None
-        return (row.model, 0 if is_model else row.number)
+        return (row.model, 0 if reference.is_whole_model else row.number)
 
     def _change(self, session: Session, subject: Subject, key: str, value: str | None, actor: str | None) -> None:
         model, number = subject
@@ -146,16 +158,16 @@ class LabelBook:
 
 
 def parse_tag(text: str) -> tuple[str, str]:
-    """KEY or KEY=VALUE as the two."""
+    """Split KEY or KEY=VALUE into key and value; the value is empty where there is none."""
     key, _, value = text.partition("=")
     return key, value
 
 
-def has_tag(labels: Sequence[Labels | None], wanted: str) -> bool:
-    """Whether any of them has the tag: KEY with any value, or KEY=VALUE."""
-    key, value = parse_tag(wanted)
-    found = [each.tags[key] for each in labels if each is not None and key in each.tags]
-    return value in found if "=" in wanted else bool(found)
+def has_tag(labels: Sequence[Labels | None], tag: str) -> bool:
+    """Return whether any of the labels has the tag: KEY with any value, or KEY=VALUE."""
+    key, value = parse_tag(tag)
+    values = [each.tags[key] for each in labels if each is not None and key in each.tags]
+    return value in values if "=" in tag else bool(values)
 
 
 def _labels(rows: Sequence[LabelChangeRow]) -> Labels:

@@ -1,4 +1,4 @@
-"""What a Version is: everything that its digest depends on, in one canonical form."""
+"""The manifest of a version: everything that its digest depends on, in a canonical form."""
 
 import hashlib
 import json
@@ -11,24 +11,26 @@ from llmos.models.store import StoredFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Making:
+class Derivation:
     """How a version was made from another one. The same parent and recipe give the same version."""
 
     parent: str
-    """The digest of the version that it was made from."""
+    """The parent's digest."""
     recipe: Mapping[str, Any]
     license: str | None
     sampling: Mapping[str, float]
-    """How its answers are sampled where a request doesn't say: its generation defaults."""
+    """Sampling parameters for requests that don't set them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
+    """The files of a version, and how it was derived if it was."""
+
     files: Sequence[StoredFile]
     adapts: str | None = None
-    """An adapter: the digest of the version that it changes. It is another one on another version."""
-    making: Making | None = None
-    """None: it was published so. What its files are says all there is."""
+    """Of an adapter: the digest of the version that it adapts. On another version it is another adapter."""
+    derivation: Derivation | None = None
+    """None for a version that was published as it is."""
 
     @property
     def digest(self) -> str:
@@ -36,31 +38,31 @@ class Manifest:
         return f"sha256:{hashlib.sha256(self.canonical()).hexdigest()}"
 
     def canonical(self) -> bytes:
-        """JSON without spaces, keys and files sorted."""
+        """Return the manifest as JSON without spaces, with sorted keys and files."""
         fields: dict[str, Any] = {
             "files": [{"digest": file.digest, "name": file.name, "size": file.size} for file in sorted(self.files)]
         }
         if self.adapts is not None:
             fields["adapts"] = self.adapts
-        if self.making is not None:
+        if self.derivation is not None:
             fields |= {
-                "parent": self.making.parent,
-                "recipe": self.making.recipe,
-                "license": self.making.license,
-                "sampling": self.making.sampling,
+                "parent": self.derivation.parent,
+                "recipe": self.derivation.recipe,
+                "license": self.derivation.license,
+                "sampling": self.derivation.sampling,
             }
         return canonical_json(fields)
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one spelling of a JSON value. Raises BadRequest for what JSON can't say, such as NaN or bytes."""
+    """Return the canonical JSON of a value. Raises BadRequest for values without one, such as NaN or bytes."""
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_mapping).encode()
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_to_dict).encode()
     except (TypeError, ValueError) as error:
-        raise BadRequest(f"{value!r} can't be kept as JSON: {error}.") from error
+        raise BadRequest(f"{value!r} can't be written as JSON: {error}.") from error
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def _to_dict(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

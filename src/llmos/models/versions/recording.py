@@ -1,4 +1,4 @@
-"""How a version gets into the list: its bytes into the store, then what is known of it into the database, at once."""
+"""Records versions: puts their files into the store, then everything known about them into the database at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,62 +10,69 @@ from sqlalchemy.orm import Session
 from llmos.core.clock import Clock
 from llmos.core.database import Database
 from llmos.core.errors import DownloadFailed
+from llmos.core.progress import Progress
 from llmos.core.who import this_user
 from llmos.models import queries
-from llmos.models.sources import Progress
+from llmos.models.byte_progress import report_bytes
 from llmos.models.store import Store, StoredFile
 from llmos.models.tables import VersionFileRow, VersionRow
-from llmos.models.transfer.pulling import reporting
-from llmos.models.versions.facts import describe, describe_adapter
-from llmos.models.versions.manifest import Making, Manifest
+from llmos.models.versions.file_facts import describe, describe_adapter
+from llmos.models.versions.manifest import Derivation, Manifest
 from llmos.models.versions.versions import Version, version_of
 
 Check = Callable[[Session], None]
-"""Raises where a version must not be recorded. Asked in the transaction that records it."""
+"""Raises where a version must not be recorded. Called in the transaction that records it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a version comes from."""
+    """The origin of a version, as it is recorded with it."""
 
     source: str
+    """A location, import:PATH, archive:FILE, or made:REF of the parent."""
     license: str | None
     sampling: Mapping[str, float] = field(default_factory=dict)
-    """Preferred to what the files recommend."""
+    """Sampling parameters that take precedence over those in the files."""
     adapted: Version | None = None
-    """An adapter: the version that it changes."""
+    """Of an adapter: the version that it adapts."""
     parent: Version | None = None
+    """Of a version that was derived here: the version that it was made from."""
     recipe: Mapping[str, Any] | None = None
-    """A made version: from which one, and how."""
-    making: Making | None = None
-    """How another installation made it, where it comes from there: its parent needn't be here."""
+    """Of a version that was derived here."""
+    derivation: Derivation | None = None
+    """Of a version that was derived on another installation; its parent needn't be here."""
     actor: str | None = None
-    """Who made it or brought it in. None: the user of this process."""
+    """Who made or imported it; None is the user of this process."""
 
 
 class Recorder:
+    """Adds versions to the store and the database."""
+
     def __init__(self, database: Database, store: Store, clock: Clock) -> None:
         self._database, self._store, self._clock = database, store, clock
 
-    def add_files(self, found: Mapping[str, Path], progress: Progress) -> Sequence[StoredFile]:
-        """Put the files into the store. Call while publishing."""
-        files = []
-        for name, path in found.items():
-            digest, size = self._store.add(path, reporting(progress, name, path.stat().st_size))
-            files.append(StoredFile(name, digest, size))
-        return files
+    def add_files(self, files: Mapping[str, Path], progress: Progress) -> Sequence[StoredFile]:
+        """Put {name: path} into the store. Call it inside store.publishing(), and record() in the same block."""
+        stored = []
+        for name, path in files.items():
+            digest, size = self._store.add(path, report_bytes(progress, name, path.stat().st_size))
+            stored.append(StoredFile(name, digest, size))
+        return stored
 
     def record(
         self, name: str, files: Sequence[StoredFile], origin: Origin, check: Check = lambda session: None
     ) -> Version:
-        """List a version whose bytes are all in the store; the same manifest is the same version. Call while
-        publishing."""
+        """List a version of the model `name` whose files are in the store. Call it inside store.publishing().
+
+        The same manifest is the same version: a known one is returned, a removed one listed again. Raises
+        DownloadFailed where a blob was removed meanwhile, BadModelFile or UnsupportedModel for the files.
+        """
         paths = {file.name: self._store.blob_path(file.digest) for file in files}
         if lost := [file.name for file in files if not self._store.has(file.digest, file.size)]:
-            raise DownloadFailed(f"{', '.join(lost)} was removed again while {name} arrived. Try it once more.")
-        adapted, making = origin.adapted, _making(origin)
+            raise DownloadFailed(f"{', '.join(lost)} was removed while {name} was added. Try again.")
+        adapted, derivation = origin.adapted, _derivation_of(origin)
         description = describe(paths) if adapted is None else describe_adapter(paths, self._paths(adapted))
-        manifest = Manifest(files=files, adapts=adapted.digest if adapted else None, making=making)
+        manifest = Manifest(files=files, adapts=adapted.digest if adapted else None, derivation=derivation)
         digest, now = manifest.digest, self._clock()
         with self._database.transaction() as session:
             queries.ensure_model(session, name, now)
@@ -84,16 +91,16 @@ class Recorder:
                     quantization=description.dtype_summary,
                     parameters=description.num_parameters,
                     context_length=description.context_length,
-                    # What the digest is of stays as it is, whatever the files of a made version recommend.
-                    sampling=making.sampling if making else {**description.sampling, **origin.sampling},
+                    # A derivation's parameters are part of the digest, so those in the files must not replace them.
+                    sampling=derivation.sampling if derivation else {**description.sampling, **origin.sampling},
                     adapts=adapted.number if adapted else None,
-                    parent=making.parent if making else None,
-                    recipe=making.recipe if making else None,
+                    parent=derivation.parent if derivation else None,
+                    recipe=derivation.recipe if derivation else None,
                     made_by=origin.actor or this_user(),
                     files=[VersionFileRow(name=file.name, digest=file.digest, size=file.size) for file in files],
                 )
                 session.add(row)
-            row.removed_at = None  # the same bytes are the same version, also when they come back
+            row.removed_at = None
             session.flush()
             return version_of(row)
 
@@ -101,10 +108,10 @@ class Recorder:
         return {file.name: self._store.blob_path(file.digest) for file in version.files}
 
 
-def _making(origin: Origin) -> Making | None:
+def _derivation_of(origin: Origin) -> Derivation | None:
     if origin.parent is None:
-        return origin.making
-    return Making(
+        return origin.derivation
+    return Derivation(
         parent=origin.parent.digest,
         recipe=dict(origin.recipe or {}),
         license=origin.license,

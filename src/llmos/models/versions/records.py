@@ -1,6 +1,6 @@
-"""What travels with a version's files from one installation to another: its record, a JSON object.
+"""Version records: JSON objects that travel with a version's files from one installation to another.
 
-The digest in it is of the same canonical manifest everywhere, so whoever takes a version in counts it again.
+The digest in a record is that of the canonical manifest, so the receiver computes it again and compares.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import msgspec
 from llmos.core.errors import BadModelFile, BadRequest
 from llmos.models.names import check_file_name
 from llmos.models.store import StoredFile
-from llmos.models.versions.manifest import Making, Manifest
+from llmos.models.versions.manifest import Derivation, Manifest
 from llmos.models.versions.recording import Origin
 from llmos.models.versions.versions import Version
 
@@ -23,10 +23,11 @@ class RecordedFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     digest: Digest
     size: Annotated[int, msgspec.Meta(ge=0)]
+    """Bytes."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A version, as it is written down for others."""
+class VersionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A version, described for other installations."""
 
     model: str
     digest: Digest
@@ -36,49 +37,53 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     license: str | None = None
     sampling: dict[str, float] = {}
     parent: Digest | None = None
-    """Of the version that it was made from."""
+    """The parent's digest, of a derived version."""
     recipe: dict[str, Any] | None = None
     made_by: str | None = None
     signatures: list[str] = []
-    """Bundles in JSON, see signatures.py."""
+    """Sigstore bundles as JSON, see signatures.py."""
 
     @property
     def stored_files(self) -> list[StoredFile]:
         return [StoredFile(file.name, file.digest, file.size) for file in self.files]
 
     def origin(self, source: str) -> Origin:
-        """Where the version comes from, for an installation that got it from `source`."""
+        """Return the version's origin for an installation that received it from `source`."""
         return Origin(
-            source=source, license=self.license, sampling=self.sampling, making=self._making(), actor=self.made_by
+            source=source,
+            license=self.license,
+            sampling=self.sampling,
+            derivation=self._derivation(),
+            actor=self.made_by,
         )
 
     def check(self) -> None:
-        """Raises BadModelFile where the digest is not that of what the record says, or a file's name leads away."""
+        """Raise BadModelFile where the digest is not the content's, and BadRequest for an unsafe file name."""
         for file in self.files:
             check_file_name(file.name)
-        digest = Manifest(files=self.stored_files, making=self._making()).digest
+        digest = Manifest(files=self.stored_files, derivation=self._derivation()).digest
         if digest != self.digest:
             raise BadModelFile(
-                f"The record of {self.model} says {self.digest}, but what it lists comes to {digest}."
-                " Somebody, or something, changed it on the way: get it once more, from where you trust."
+                f"The record of {self.model} has the digest {self.digest}, but its content has {digest}."
+                " It was changed on the way. Get it again from a source that you trust."
             )
 
-    def _making(self) -> Making | None:
+    def _derivation(self) -> Derivation | None:
         if self.parent is None:
             return None
-        return Making(parent=self.parent, recipe=self.recipe or {}, license=self.license, sampling=self.sampling)
+        return Derivation(parent=self.parent, recipe=self.recipe or {}, license=self.license, sampling=self.sampling)
 
 
-def record_of(version: Version, signatures: Sequence[str] = ()) -> Record:
-    """`signatures`: those that are kept of it. Raises BadRequest for an adapter, which is nothing without the model
-    that it changes."""
+def record_of(version: Version, signatures: Sequence[str] = ()) -> VersionRecord:
+    """Return the record of a version with its signatures. Raises BadRequest for an adapter, which is useless without
+    the version that it adapts."""
     if version.adapts is not None:
         raise BadRequest(
-            f"{version.ref} is an adapter of {version.model}@{version.adapts} and doesn't travel alone. Take its files"
-            f" where they are wanted, and import them there: llmos show {version.ref}",
+            f"{version.ref} is an adapter of {version.model}@{version.adapts} and can't be sent alone. Copy its files"
+            f" to the other machine and import them there. To see them: llmos show {version.ref}",
             param="model",
         )
-    return Record(
+    return VersionRecord(
         model=version.model,
         digest=version.digest,
         files=[RecordedFile(name=file.name, digest=file.digest, size=file.size) for file in version.files],
@@ -93,18 +98,18 @@ def record_of(version: Version, signatures: Sequence[str] = ()) -> Record:
     )
 
 
-def read_record(value: Mapping[str, Any] | bytes) -> Record:
-    """Return a checked record. Raises BadModelFile for anything else."""
+def read_record(value: Mapping[str, Any] | bytes) -> VersionRecord:
+    """Parse and check a record. Raises BadModelFile for an invalid one."""
     try:
         fields = msgspec.json.decode(value) if isinstance(value, bytes) else value
-        record = msgspec.convert(fields, Record)
+        record = msgspec.convert(fields, VersionRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadModelFile(f"This is no record of a version: {error}.") from None
+        raise BadModelFile(f"This is not the record of a version: {error}.") from None
     record.check()
     return record
 
 
-def fields_of(record: Record) -> dict[str, Any]:
-    """The record as plain JSON values."""
+def fields_of(record: VersionRecord) -> dict[str, Any]:
+    """Return the record as plain JSON values."""
     fields: dict[str, Any] = msgspec.to_builtins(record)
     return fields

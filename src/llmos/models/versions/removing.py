@@ -1,4 +1,4 @@
-"""Take a model, a version or an alias out of the list. The bytes are collected afterwards."""
+"""Removes a model, a version or an alias from the list. The blobs are deleted afterwards, by Registry.collect()."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -14,14 +14,14 @@ from llmos.models.versions.finding import Finder
 from llmos.models.versions.versions import Removed, version_of
 
 Refuse = Callable[[Session, str, str | None, Sequence[int]], None]
-"""Asked with a model and its alias, or its versions' numbers, that are to go. Raises Conflict, with the next command,
-where somebody still needs them."""
+"""Called with a model and either an alias, or None and version numbers, that are to be removed. Raises Conflict, with
+the next command to run, where something still needs them."""
 
 
-def take_from_list(
+def remove_from_list(
     session: Session, finder: Finder, ref: str, refuse: Refuse | None, now: datetime, actor: str | None
 ) -> Removed:
-    """See Registry.remove."""
+    """Remove what `ref` names, see Registry.remove(). `freed_bytes` of the result is 0."""
     reference = parse_reference(ref)
     model = reference.model
     queries.lock_model(session, model)
@@ -31,35 +31,35 @@ def take_from_list(
             refuse(session, model, reference.alias, [])
         aliases.move(session, model, reference.alias, None, now, actor)
         return Removed(versions=(), aliases=(reference.alias,), freed_bytes=0)
-    pointing = queries.aliases(session, model)
-    if reference.number is None and reference.digest is None:
+    removed_aliases = queries.aliases(session, model)
+    if reference.is_whole_model:
         rows = list(queries.versions(session, model))
     else:
         rows = [row]
-        _check_alone(session, row, pointing)
-        pointing = {}
+        _check_unused(session, row, removed_aliases)
+        removed_aliases = {}
     if refuse is not None:
         refuse(session, model, None, [each.number for each in rows])
-        for alias in pointing:
+        for alias in removed_aliases:
             refuse(session, model, alias, [])
-    for alias in pointing:
+    for alias in removed_aliases:
         aliases.move(session, model, alias, None, now, actor)
-    removed = [version_of(each).ref for each in rows]
     for each in rows:
         each.removed_at = now
-    return Removed(versions=tuple(removed), aliases=tuple(pointing), freed_bytes=0)
+    refs = tuple(version_of(each).ref for each in rows)
+    return Removed(versions=refs, aliases=tuple(removed_aliases), freed_bytes=0)
 
 
-def _check_alone(session: Session, row: VersionRow, pointing: dict[str, int]) -> None:
-    """Raise Conflict where an adapter changes the version, or an alias points at it."""
+def _check_unused(session: Session, row: VersionRow, numbers: dict[str, int]) -> None:
+    """Raise Conflict where the version has an adapter, or one of the aliases {alias: number} points at it."""
     ref = version_of(row).ref
     if adapters := [other for other in queries.versions(session, row.model) if other.adapts == row.number]:
         adapter = version_of(adapters[0]).ref
         raise Conflict(f"{adapter} is an adapter of {ref}. Remove the adapter first: llmos rm {adapter}")
-    for alias, number in pointing.items():
+    for alias, number in numbers.items():
         if number == row.number:
             name = f"{row.model}:{alias}"
             raise Conflict(
-                f"{ref} is what {name} points at. Point it elsewhere (llmos alias set {name} VERSION)"
-                f" or remove the alias first: llmos rm {name}"
+                f"The alias {name} points at {ref}. Move it (llmos alias set {name} VERSION)"
+                f" or remove it first: llmos rm {name}"
             )

@@ -1,7 +1,7 @@
-"""The signatures that are kept of versions: sigstore bundles, as OpenSSF model-signing writes them.
+"""Stored signatures of versions: sigstore bundles, as OpenSSF model-signing writes them.
 
-Kept by the version's digest, and travelling with it: the same version has the same signatures under any name. What is
-kept here is not believed: signing.py asks a trusted key.
+They are stored by the version's digest, so a version has the same signatures under any name. Storing a signature does
+not verify it: models/signing does, with a trusted key.
 """
 
 import hashlib
@@ -18,25 +18,28 @@ from llmos.models.tables import SignatureRow
 from llmos.models.versions.versions import Version
 
 MAX_BYTES = 4 << 20
-"""A bundle names every file of its version, in some 200 bytes each."""
+"""The most bytes of a bundle, which has about 200 for every file of the version."""
 
 MAX_KEPT = 32
-"""Signatures of one version."""
+"""The most signatures of one version."""
 
 
 class Signatures:
-    """Any thread and any process may call any of this."""
+    """The signatures of all versions. Any thread and any process may use it."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
 
     def get(self, version: Version) -> Sequence[str]:
-        """The version's signatures, each a bundle in JSON, oldest first."""
+        """Return the version's signatures, each a bundle as JSON, oldest first."""
         with self._database.session() as session:
             return [row.signature for row in queries.signatures(session, version.digest)]
 
     def put(self, version: Version, signature: str) -> None:
-        """Keep a signature; one that is kept already is kept once. Raises BadModelFile for what is no bundle."""
+        """Store a signature; storing the same one again does nothing.
+
+        Raises BadModelFile for an invalid bundle, and where the version has too many signatures.
+        """
         signer_of(signature)
         digest = f"sha256:{hashlib.sha256(signature.encode()).hexdigest()}"
         try:
@@ -45,35 +48,35 @@ class Signatures:
                 if digest in {row.digest for row in kept}:
                     return
                 if len(kept) >= MAX_KEPT:
-                    raise BadModelFile(f"{version.ref} has {MAX_KEPT} signatures already, the most that are kept.")
+                    raise BadModelFile(f"{version.ref} has {MAX_KEPT} signatures, which is the limit.")
                 session.add(
                     SignatureRow(
                         version_digest=version.digest, digest=digest, signature=signature, added_at=self._clock()
                     )
                 )
         except IntegrityError:
-            pass  # another process put the same one at the same time
+            pass  # Another process stored the same one at the same time.
 
 
 def check_signatures(signatures: Collection[str]) -> None:
-    """Raise BadModelFile where one is no bundle, or where they are more than are kept of a version."""
+    """Raise BadModelFile for an invalid bundle, and for more signatures than a version may have."""
     if len(signatures) > MAX_KEPT:
-        raise BadModelFile(f"{len(signatures)} signatures come with the version; {MAX_KEPT} is the most that are kept.")
+        raise BadModelFile(f"The version comes with {len(signatures)} signatures; the limit is {MAX_KEPT}.")
     for signature in signatures:
         signer_of(signature)
 
 
 def signer_of(signature: str) -> str:
-    """Return the fingerprint of the key that a bundle says to be of. Raises BadModelFile for what is no bundle."""
+    """Return the fingerprint of the key that a bundle names, unverified. Raises BadModelFile for an invalid bundle."""
     if len(signature) > MAX_BYTES:
-        raise BadModelFile(f"The signature is larger than {MAX_BYTES:,} bytes, which no signature of a version is.")
+        raise BadModelFile(f"The signature is larger than {MAX_BYTES:,} bytes, the limit.")
     try:
         hint = json.loads(signature)["verificationMaterial"]["publicKey"]["hint"]
     except (ValueError, KeyError, TypeError, RecursionError):
         hint = None
     if not isinstance(hint, str) or not hint:
         raise BadModelFile(
-            "This is no signature by a key: that is a sigstore bundle with a publicKey's hint, as `llmos sign` and"
+            "This is not a signature: it must be a sigstore bundle with a publicKey hint, as `llmos sign` and"
             " OpenSSF model-signing write it."
         )
     return hint

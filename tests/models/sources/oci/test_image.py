@@ -9,11 +9,14 @@ import tarfile
 import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, DownloadFailed
-from llmos.models.sources import Access, gather, no_progress
+from llmos.core.progress import no_progress
+from llmos.models.sources import Access, fetch_model
 from llmos.models.sources.oci.client import MANIFEST, Repository
-from llmos.models.sources.oci.place import Place, parse_place
+from llmos.models.sources.oci.image_reference import ImageReference, parse_image_reference
+from llmos.models.staging import open_staging_area
 from llmos.models.store import Store
 from llmos.models.transfer.pushing import push
+from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.records import read_record, record_of
 
 PASSWORD = "open sesame"
@@ -27,7 +30,7 @@ def digest_of(content: bytes) -> str:
 
 @pytest.fixture
 def version(registry, make_folder):
-    return registry.import_path(make_folder(), "tiny")
+    return Transfers(registry).import_path(make_folder(), "tiny")
 
 
 @pytest.fixture
@@ -42,13 +45,13 @@ def push_tiny(registry, version):
 
 @pytest.fixture
 def pull_files(tmp_path):
-    """Gather a location into an empty store; returns what was gathered, with the files' contents."""
+    """Gather a location into an empty store; returns what was fetched, with the files' contents."""
 
     def pull(location, access=None):
         store = Store(tmp_path / "elsewhere")
-        with store.arriving(location) as arrivals:
-            gathered = gather(location, arrivals, access or Access(), no_progress)
-            return gathered, {name: path.read_bytes() for name, path in gathered.files.items()}
+        with open_staging_area(store, location) as staging:
+            fetched = fetch_model(location, staging, access or Access(), no_progress)
+            return fetched, {name: path.read_bytes() for name, path in fetched.files.items()}
 
     return pull
 
@@ -59,7 +62,7 @@ def push_blobs(registry_host):
 
     def push_them(repository, *layers, media_type="application/vnd.oci.image.layer.v1.tar"):
         config = b"{}"
-        with Repository(Place(registry_host, repository)) as there:
+        with Repository(ImageReference(registry_host, repository)) as there:
             for blob in (config, *layers):
                 there.push_blob(digest_of(blob), len(blob), lambda blob=blob: iter([blob]))
             described = [
@@ -96,20 +99,20 @@ def names_in(layer: bytes) -> list[str]:
 
 def test_a_version_comes_back_with_its_files_and_its_record(registry, version, push_tiny, pull_files, registry_host):
     pushed = push_tiny(f"oci:{registry_host}/models/tiny:v1")
-    gathered, contents = pull_files(f"oci:{registry_host}/models/tiny:v1")
+    fetched, contents = pull_files(f"oci:{registry_host}/models/tiny:v1")
     assert contents == {name: path.read_bytes() for name, path in registry.files(version).items()}
-    assert read_record(gathered.record) == record_of(version)
-    assert gathered.location == pushed.location, "pinned to the digest of what was pushed"
+    assert read_record(fetched.record) == record_of(version)
+    assert fetched.location == pushed.location, "pinned to the digest of what was pushed"
 
 
 def test_files_that_are_here_already_are_not_downloaded(registry, push_tiny, registry_host, monkeypatch):
     pushed = push_tiny(f"oci:{registry_host}/models/here:v1")
     pulled = []
     monkeypatch.setattr(Repository, "pull_blob", lambda *arguments: pulled.append(arguments))
-    with registry.store.arriving(pushed.location) as arrivals:
-        gathered = gather(pushed.location, arrivals, Access(), no_progress)
+    with open_staging_area(registry.store, pushed.location) as staging:
+        fetched = fetch_model(pushed.location, staging, Access(), no_progress)
     assert not pulled
-    assert set(gathered.files) == {file["name"] for file in gathered.record["files"]}
+    assert set(fetched.files) == {file["name"] for file in fetched.record["files"]}
 
 
 def test_the_same_version_is_the_same_image_and_is_sent_once(push_tiny, registry_host):
@@ -126,9 +129,9 @@ def test_what_was_pulled_by_digest_is_what_was_pushed(push_tiny, pull_files, reg
 
 
 def test_the_layout_is_what_modelcars_and_image_volumes_mount(version, push_tiny, registry_host):
-    place = parse_place(push_tiny(f"oci:{registry_host}/models/layout:v1").location)
-    with Repository(place) as repository:
-        _, manifest = repository.manifest(place.digest)
+    image = parse_image_reference(push_tiny(f"oci:{registry_host}/models/layout:v1").location)
+    with Repository(image) as repository:
+        _, manifest = repository.manifest(image.digest)
         config = json.loads(b"".join(repository.read_blob(manifest["config"]["digest"])))
         layers = [b"".join(repository.read_blob(layer["digest"])) for layer in manifest["layers"]]
     assert manifest["config"]["mediaType"] == "application/vnd.oci.image.config.v1+json"
@@ -142,7 +145,7 @@ def test_a_base_lies_below_the_model(push_tiny, push_blobs, pull_files, registry
     config = json.dumps(
         {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest_of(shell)]}}
     ).encode()
-    with Repository(Place(registry_host, "library/busybox")) as there:
+    with Repository(ImageReference(registry_host, "library/busybox")) as there:
         for blob in (shell, config):
             there.push_blob(digest_of(blob), len(blob), lambda blob=blob: iter([blob]))
         layer = {
@@ -158,9 +161,9 @@ def test_a_base_lies_below_the_model(push_tiny, push_blobs, pull_files, registry
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": described, "layers": [layer]}
         there.put_manifest("latest", json.dumps(manifest).encode())
     base = f"oci:{registry_host}/library/busybox"
-    place = parse_place(push_tiny(f"oci:{registry_host}/models/car:v1", base=base).location)
-    with Repository(place) as repository:
-        _, manifest = repository.manifest(place.digest)
+    image = parse_image_reference(push_tiny(f"oci:{registry_host}/models/car:v1", base=base).location)
+    with Repository(image) as repository:
+        _, manifest = repository.manifest(image.digest)
     assert manifest["layers"][0] == layer
     assert "config.json" in pull_files(f"oci:{registry_host}/models/car:v1")[1]
 
@@ -168,9 +171,9 @@ def test_a_base_lies_below_the_model(push_tiny, push_blobs, pull_files, registry
 def test_a_modelcar_of_somebody_else_is_taken_apart(push_blobs, pull_files, tiny_gguf):
     shell = tar_of(bin__sh=b"#!", etc__models__x_gguf=b"not here")
     model = gzip.compress(tar_of(models__tiny_gguf=tiny_gguf))
-    gathered, contents = pull_files(push_blobs("others/car", shell, model))
+    fetched, contents = pull_files(push_blobs("others/car", shell, model))
     assert contents == {"tiny.gguf": tiny_gguf}
-    assert gathered.record is None
+    assert fetched.record is None
 
 
 def test_a_layer_that_climbs_out_of_its_folder_is_refused(push_blobs, pull_files, tiny_gguf):
@@ -179,7 +182,7 @@ def test_a_layer_that_climbs_out_of_its_folder_is_refused(push_blobs, pull_files
         member = tarfile.TarInfo("models/../../evil.gguf")
         member.size = len(tiny_gguf)
         archive.addfile(member, io.BytesIO(tiny_gguf))
-    with pytest.raises(BadRequest, match="no name for a file"):
+    with pytest.raises(BadRequest, match="not a valid file name"):
         pull_files(push_blobs("others/evil", buffer.getvalue()))
 
 
@@ -189,12 +192,12 @@ def test_links_in_a_layer_are_left_out(push_blobs, pull_files):
         member = tarfile.TarInfo("models/tiny.gguf")
         member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(member)
-    with pytest.raises(BadModelFile, match="holds no model"):
+    with pytest.raises(BadModelFile, match="has no model"):
         pull_files(push_blobs("others/link", buffer.getvalue()))
 
 
 def test_a_layer_that_is_no_archive_is_named_so(push_blobs, pull_files):
-    with pytest.raises(BadModelFile, match="no whole tar archive"):
+    with pytest.raises(BadModelFile, match="not a valid tar archive"):
         pull_files(push_blobs("others/noise", b"noise" * 1000))
 
 
@@ -206,12 +209,12 @@ def test_a_tag_that_there_is_not_is_named(pull_files, registry_host):
 def test_a_password_is_sent_where_it_is_asked_for(start_registry, docker_config, push_tiny, pull_files):
     host = start_registry(htpasswd=HTPASSWD)
     target = f"oci:{host}/models/secret:v1"
-    with pytest.raises(DownloadFailed, match=f"asks for permission .* docker login {host}"):
+    with pytest.raises(DownloadFailed, match=f"needs permission .* docker login {host}"):
         push_tiny(target)
     access = Access(docker_config=docker_config(host, "llmos", PASSWORD))
     push_tiny(target, access)
     assert "config.json" in pull_files(target, access)[1]
-    with pytest.raises(DownloadFailed, match="asks for permission"):
+    with pytest.raises(DownloadFailed, match="needs permission"):
         pull_files(target, Access(docker_config=docker_config(host, "llmos", "wrong")))
 
 
@@ -224,11 +227,11 @@ def test_a_registry_that_is_not_there_is_named(pull_files):
     "location", ["oci:", "oci:host", "oci:host/UPPER:v1", "oci:host/a:tag with space", "oci:host/a@sha256:12"]
 )
 def test_what_is_no_place_is_refused(location):
-    with pytest.raises(BadRequest, match="no place in a registry"):
-        parse_place(location)
+    with pytest.raises(BadRequest, match="not an image reference"):
+        parse_image_reference(location)
 
 
 def test_encryption_is_left_out_on_this_machine_only():
-    assert parse_place("oci:localhost:5000/a").url == "http://localhost:5000"
-    assert parse_place("oci:127.0.0.1.example.com/a").url == "https://127.0.0.1.example.com"
-    assert parse_place("oci:registry.example.com/a").url == "https://registry.example.com"
+    assert parse_image_reference("oci:localhost:5000/a").url == "http://localhost:5000"
+    assert parse_image_reference("oci:127.0.0.1.example.com/a").url == "https://127.0.0.1.example.com"
+    assert parse_image_reference("oci:registry.example.com/a").url == "https://registry.example.com"

@@ -14,8 +14,8 @@ from llmos.core.schemas.cards import Card
 from llmos.engine.compression.recipe import Kind, Recipe
 from llmos.gateway.http.requests import RequestObject
 from llmos.gateway.jobs.kinds import Context, JobKind
-from llmos.models.descriptions import describe_made
-from llmos.models.making import check_making, make, recipe_of
+from llmos.models.deriving import check_derivable, derive, recipe_of
+from llmos.models.descriptions import describe_derived
 from llmos.models.registry import Registry
 
 
@@ -52,7 +52,7 @@ def _check(kind: Kind, settings: Settings, registry: Registry, request: M) -> M:
     digest = None if request.calibration is None else _keep_text(settings, request.calibration)
     recipe = recipe_of(kind, request.scheme, request.options, None if digest is None else _text_path(settings, digest))
     parent = registry.resolve(request.model)
-    check_making(registry, parent, recipe, request.name)
+    check_derivable(registry, parent, recipe, request.name)
     # The Version that the name means now: an alias may move before the job runs.
     return msgspec.structs.replace(request, model=parent.ref, calibration=digest)
 
@@ -61,7 +61,7 @@ def _work(kind: Kind, context: Context, request: MakeJob) -> Mapping[str, Any]:
     registry = context.registry
     text = None if request.calibration is None else _text_path(context.settings, request.calibration)
     recipe: Recipe = recipe_of(kind, request.scheme, request.options, text)
-    made = make(
+    result = derive(
         registry,
         request.model,
         recipe,
@@ -70,15 +70,16 @@ def _work(kind: Kind, context: Context, request: MakeJob) -> Mapping[str, Any]:
         actor=context.actor,
         progress=context.progress,
     )
-    described = describe_made(registry, made, None)
+    described = describe_derived(registry, result, None)
     if request.card:
         try:
-            described = msgspec.structs.replace(described, card=_card(context, made.version.ref))
+            described = msgspec.structs.replace(described, card=_card(context, result.version.ref))
         except LLMOSError as error:  # The Version is made, whatever becomes of its card.
-            later = f"Its card couldn't be measured: {error.message} Try again: llmos card {made.version.ref} --measure"
-            described = msgspec.structs.replace(described, remark=" ".join(filter(None, [made.remark, later])))
-    result: dict[str, Any] = msgspec.to_builtins(described)
-    return result
+            ref = result.version.ref
+            later = f"Its card couldn't be measured: {error.message} Try again: llmos card {ref} --measure"
+            described = msgspec.structs.replace(described, remark=" ".join(filter(None, [result.warning, later])))
+    fields: dict[str, Any] = msgspec.to_builtins(described)
+    return fields
 
 
 def _card(context: Context, ref: str) -> Card:

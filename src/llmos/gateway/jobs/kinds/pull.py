@@ -2,12 +2,14 @@
 
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest
+from llmos.core.progress import Progress
 from llmos.gateway.http.requests import RequestObject
 from llmos.gateway.jobs.kinds import Context, JobKind
 from llmos.models.descriptions import describe_version
@@ -39,7 +41,7 @@ def _check(settings: Settings, registry: Registry, request: PullJob) -> PullJob:
     elif request.name is not None:
         raise BadRequest("A model of the catalog keeps its name. Leave `name` out.", param="name")
     else:
-        registry.catalog_entry(request.model)
+        registry.catalog.find(request.model)
     return request
 
 
@@ -48,9 +50,14 @@ def _work(context: Context, request: PullJob) -> Mapping[str, Any]:
     if is_location(request.model):
         version = Transfers(registry).pull(request.model, request.name, progress)
     else:
-        version = registry.pull(request.model, progress, lambda sentence: progress(sentence, 0, None))
+        notice = partial(_report_notice, progress)
+        version = Transfers(registry).pull_from_catalog(request.model, progress, notice)
     described: dict[str, Any] = msgspec.to_builtins(describe_version(version, registry.labels.all()))
     return described
+
+
+def _report_notice(progress: Progress, sentence: str) -> None:
+    progress(sentence, 0, None)
 
 
 def _command(request: PullJob) -> str:

@@ -1,4 +1,4 @@
-"""What docker's configuration file (`docker login` writes it) says about a registry."""
+"""Credentials of OCI registries from docker's configuration file, which `docker login` writes."""
 
 import base64
 import binascii
@@ -9,7 +9,10 @@ from llmos.engine.formats.json_file import read_json_object
 
 
 def credentials_for(host: str, docker_config: Path | None) -> tuple[str, str] | None:
-    """Return name and password for a registry, None where the file has none. Raises BadRequest for a broken file."""
+    """Return the name and password for a registry, or None where the file has none.
+
+    Raises BadRequest for a broken file, and for credentials that are in a credential helper.
+    """
     if docker_config is None or not docker_config.is_file():
         return None
     try:
@@ -26,7 +29,7 @@ def credentials_for(host: str, docker_config: Path | None) -> tuple[str, str] | 
         colon = ""
     if not colon:
         raise BadRequest(
-            f"{docker_config} holds no name and password for {host}; helpers that keep them elsewhere aren't asked."
-            f" Write them there: docker login {host}"
+            f"{docker_config} holds no name and password for {host}; credential helpers are not supported."
+            f" Write them into the file: docker login {host}"
         )
     return name, password

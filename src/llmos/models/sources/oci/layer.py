@@ -1,6 +1,6 @@
-"""One file of a model as one layer of an image: a tar archive, not compressed, with the file below /models.
+"""One file of a model as one layer of an image: an uncompressed tar archive with the file below /models.
 
-Nothing in it depends on when or where it was made, so that a file is the same layer every time and in every image.
+A layer depends only on the file's name and content, so the same file is the same layer in every image.
 """
 
 import hashlib
@@ -10,36 +10,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmos.models.store import OnBytes
+from llmos.models.byte_progress import OnBytes
 
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 FOLDER = "models"
-"""Where KServe's modelcars, and we, look."""
+"""The folder in the image that KServe's modelcars read."""
 
 NAME, DIGEST = "llmos.file.name", "llmos.file.digest"
+"""Annotations of a layer: the file's name in the model's folder, and the digest of its content."""
+
 _TITLE = "org.opencontainers.image.title"
 _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
 class Layer:
-    """Counts its digest when it is made: that reads the file once."""
+    """A layer of one file. Creating it reads the file once, for the digest."""
 
     name: str
     path: Path
     file_digest: str
+    """sha256:<hex> of the file, not of the layer."""
     on_bytes: OnBytes
     size: int = field(init=False)
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        seen, self.size = hashlib.sha256(), 0
+        hashing, self.size = hashlib.sha256(), 0
         for chunk in self.chunks():
-            seen.update(chunk)
+            hashing.update(chunk)
             self.size += len(chunk)
-        self.digest = f"sha256:{seen.hexdigest()}"
+        self.digest = f"sha256:{hashing.hexdigest()}"
 
     def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes of the layer."""
         info = tarfile.TarInfo(f"{FOLDER}/{self.name}")
         info.size, info.mode, info.mtime = self.path.stat().st_size, 0o444, 0
         yield info.tobuf(tarfile.PAX_FORMAT)
@@ -49,10 +53,11 @@ class Layer:
                 yield chunk
                 num_done += len(chunk)
                 self.on_bytes(num_done)
-        # Padded to whole blocks, then two empty ones end the archive.
+        # Pad the file to a whole block; two empty blocks end the archive.
         yield bytes(-num_done % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
     def descriptor(self) -> dict[str, Any]:
+        """Return the layer's descriptor for the image's manifest (OCI image specification 1.1)."""
         return {
             "mediaType": LAYER,
             "digest": self.digest,

@@ -6,6 +6,7 @@ import msgspec
 
 from llmos.core.jobs.jobs import Step
 from llmos.models.store import StoredFile
+from llmos.models.transfer.pulling import VERIFYING
 
 
 class PullProgress(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -19,7 +20,7 @@ class PullProgress(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 def render_progress(step: Step, files: Sequence[StoredFile]) -> PullProgress:
     """Ollama's clients draw a bar for each digest: an archive is told under that of the largest file in it."""
-    if step.label.startswith("checking "):
+    if step.label.startswith(f"{VERIFYING} "):
         return PullProgress(status="verifying sha256 digest")
     if step.num_total is None or not files:
         return PullProgress(status=step.label)

@@ -56,7 +56,7 @@ class PullResponse(Response):
         await send({"type": "http.response.body", "body": encode_line(line), "more_body": not is_last})
 
     async def _lines(self) -> AsyncGenerator[PullProgress, None]:
-        entry = await asyncio.to_thread(self._services.registry.catalog_entry, self._name)
+        entry = await asyncio.to_thread(self._services.registry.catalog.find, self._name)
         files = [file for source in entry.sources for file in source.files]
         sent: dict[str, Step] = {}
         async with aclosing(self._jobs()) as jobs:

@@ -5,6 +5,7 @@ import pwd
 import pytest
 
 from llmos.core.errors import BadRequest, Conflict
+from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.manifest import Manifest
 
 RECIPE = {"kind": "quantize", "scheme": "gptq", "options": {"bits": 4, "group": 32}}
@@ -12,7 +13,7 @@ RECIPE = {"kind": "quantize", "scheme": "gptq", "options": {"bits": 4, "group": 
 
 @pytest.fixture
 def tiny(registry, gguf_path):
-    return registry.import_path(gguf_path, "tiny")
+    return Transfers(registry).import_path(gguf_path, "tiny")
 
 
 @pytest.fixture
@@ -23,13 +24,13 @@ def make(registry, tiny, tmp_path, tiny_gguf):
         path = tmp_path / "made.gguf"
         path.unlink(missing_ok=True)
         path.write_bytes(tiny_gguf + b"\0")
-        return registry.add_made(name, {"model.gguf": path}, parent=parent, recipe=recipe, **options)
+        return registry.derived.add(name, {"model.gguf": path}, parent=parent, recipe=recipe, **options)
 
     return make
 
 
 def test_a_made_version_knows_its_parent_its_recipe_and_its_maker(registry, tiny, make):
-    made = make(made_by="ada")
+    made = make(actor="ada")
     assert (made.ref, made.parent, made.recipe, made.made_by) == ("tiny-gptq4@1", tiny.digest, RECIPE, "ada")
     assert (made.license, made.sampling, made.source) == (tiny.license, tiny.sampling, "made:tiny@1")
     assert registry.resolve("tiny-gptq4") == made
@@ -45,13 +46,13 @@ def test_whoever_runs_the_process_made_it_where_nobody_else_is_named(registry, t
 
 
 def test_the_same_recipe_is_the_same_version_whoever_repeats_it(registry, make):
-    first = make(made_by="ada")
-    assert make(made_by="bob") == first
+    first = make(actor="ada")
+    assert make(actor="bob") == first
     assert [version.ref for version in registry.list()] == ["tiny@1", "tiny-gptq4@1"]
 
 
 def test_another_recipe_or_parent_is_another_version_though_the_files_are_the_same(registry, tiny, make, make_folder):
-    other = registry.import_path(make_folder(), "tiny")
+    other = Transfers(registry).import_path(make_folder(), "tiny")
     digests = {make().digest, make(recipe=RECIPE | {"scheme": "awq"}).digest, make(parent=other).digest}
     assert len(digests) == 3
     assert [version.ref for version in registry.list() if version.parent] == [
@@ -67,25 +68,25 @@ def test_the_digest_is_that_of_the_manifest_that_everybody_can_write_down_again(
 
 
 def test_a_name_that_is_taken_is_refused_before_and_after_the_work(registry, tiny, make, make_folder, tmp_path):
-    registry.import_path(make_folder(), "other")
+    Transfers(registry).import_path(make_folder(), "other")
     make()
     other = registry.resolve("other")
     cases = [("tiny", tiny, "wasn't made from another model"), ("tiny-gptq4", other, "was made from tiny@1")]
     for name, parent, reason in cases:
         with pytest.raises(Conflict, match=rf"name {name} is taken: {name}@1 {reason}.*--name"):
-            registry.check_made(name, parent)
+            registry.derived.check(name, parent)
         with pytest.raises(Conflict, match="is taken"):
             make(name, parent=parent)
-    with pytest.raises(BadRequest, match="no name for a model"):
+    with pytest.raises(BadRequest, match="not a valid name for a model"):
         make("a b")
     assert len(registry.list()) == 3
 
 
 def test_what_was_made_already_is_found_by_its_recipe(registry, tiny, make):
-    assert registry.find_made("tiny-gptq4", tiny, RECIPE) is None
+    assert registry.derived.find("tiny-gptq4", tiny, RECIPE) is None
     made = make()
-    assert registry.find_made("tiny-gptq4", tiny, dict(reversed(RECIPE.items()))) == made
-    assert registry.find_made("tiny-gptq4", tiny, RECIPE | {"scheme": "awq"}) is None
+    assert registry.derived.find("tiny-gptq4", tiny, dict(reversed(RECIPE.items()))) == made
+    assert registry.derived.find("tiny-gptq4", tiny, RECIPE | {"scheme": "awq"}) is None
 
 
 def test_a_parent_may_go_and_is_still_named(registry, tiny, make):

@@ -14,8 +14,9 @@ from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest, Conflict, ModelNotFound, StoreFailed
 from llmos.engine.compression.recipe import Recipe
 from llmos.models import open_registry
-from llmos.models.making import make, recipe_of
+from llmos.models.deriving import derive, recipe_of
 from llmos.models.registry import Registry
+from llmos.models.transfer.transfers import Transfers
 from support.tiny_models import make_tiny_model
 
 GPTQ = Recipe.of("quantize", "gptq", {"texts": 4, "length": 32})
@@ -36,7 +37,7 @@ def registry_at(home: Path) -> Registry:
 @pytest.fixture
 def registry(tiny_folder: Path, tmp_path: Path) -> Registry:
     registry = registry_at(tmp_path)
-    registry.import_path(tiny_folder, "tiny", license="apache-2.0")
+    Transfers(registry).import_path(tiny_folder, "tiny", license="apache-2.0")
     return registry
 
 
@@ -45,7 +46,7 @@ def left_over(registry: Registry) -> list[str]:
 
 
 def test_a_made_version_says_what_it_was_made_from_and_how(registry):
-    made = make(registry, "tiny", GPTQ)
+    made = derive(registry, "tiny", GPTQ)
     assert made.version.ref == "tiny-gptq4@1"
     assert made.version.parent == registry.resolve("tiny").digest
     assert made.version.recipe == GPTQ.canonical()
@@ -54,48 +55,46 @@ def test_a_made_version_says_what_it_was_made_from_and_how(registry):
 
 
 def test_the_same_recipe_gives_the_same_digest_also_elsewhere(registry, tiny_folder, tmp_path):
-    first = make(registry, "tiny", GPTQ)
-    again = make(registry, "tiny@1", GPTQ)
-    assert (first.was_here, again.was_here) == (False, True)
+    first = derive(registry, "tiny", GPTQ)
+    again = derive(registry, "tiny@1", GPTQ)
+    assert (first.already_existed, again.already_existed) == (False, True)
     assert again.version == first.version
     registry.remove("tiny-gptq4")
-    assert make(registry, "tiny", GPTQ).version.digest == first.version.digest
+    assert derive(registry, "tiny", GPTQ).version.digest == first.version.digest
     other = registry_at(tmp_path / "elsewhere")
-    other.import_path(tiny_folder, "tiny", license="apache-2.0")
-    assert make(other, "tiny", GPTQ, name="small").version.digest == first.version.digest
+    Transfers(other).import_path(tiny_folder, "tiny", license="apache-2.0")
+    assert derive(other, "tiny", GPTQ, name="small").version.digest == first.version.digest
 
 
 def test_another_recipe_under_the_same_name_is_its_next_version(registry):
-    make(registry, "tiny", MINMAX, name="small")
-    assert make(registry, "tiny", GPTQ, name="small").version.ref == "small@2"
+    derive(registry, "tiny", MINMAX, name="small")
+    assert derive(registry, "tiny", GPTQ, name="small").version.ref == "small@2"
 
 
 def test_names_and_versions_that_are_wrong_are_told_before_the_work(registry, monkeypatch):
-    monkeypatch.setattr("llmos.models.making._kinds", lambda: pytest.fail("the work began"))
+    monkeypatch.setattr("llmos.models.deriving._recipe_kinds", lambda: pytest.fail("the work began"))
     with pytest.raises(Conflict, match="The name tiny is taken"):
-        make(registry, "tiny", MINMAX, name="tiny")
-    with pytest.raises(ModelNotFound, match="there is tiny@1"):
-        make(registry, "tiny@2", MINMAX)
+        derive(registry, "tiny", MINMAX, name="tiny")
+    with pytest.raises(ModelNotFound, match="It has tiny@1"):
+        derive(registry, "tiny@2", MINMAX)
 
 
 def test_a_parent_that_is_quantized_already_is_taken_and_said(registry):
-    assert make(registry, "tiny", MINMAX).remark is None
-    remark = make(registry, "tiny-minmax4", GPTQ, name="twice").remark
-    assert remark == (
-        "tiny-minmax4@1 is quantized already (minmax 4 bits): what that lost stays lost, and this adds to it."
-    )
+    assert derive(registry, "tiny", MINMAX).warning is None
+    warning = derive(registry, "tiny-minmax4", GPTQ, name="twice").warning
+    assert warning == ("tiny-minmax4@1 is already quantized (minmax 4 bits). The loss of both quantizations adds up.")
 
 
 def test_a_parent_that_is_only_pruned_is_not_called_quantized(registry):
-    make(registry, "tiny", Recipe.of("prune", "magnitude", {}))
-    assert make(registry, "tiny-magnitude50", MINMAX).remark is None
+    derive(registry, "tiny", Recipe.of("prune", "magnitude", {}))
+    assert derive(registry, "tiny-magnitude50", MINMAX).warning is None
 
 
 def test_the_text_of_the_owner_is_in_the_recipe_by_its_digest(tmp_path):
     (tmp_path / "text").write_text("Once upon a time")
     recipe = recipe_of("quantize", "gptq", {}, tmp_path / "text")
     assert recipe.options["calibration"] == f"sha256:{hashlib.sha256(b'Once upon a time').hexdigest()}"
-    with pytest.raises(BadRequest, match=r"is no plain file\. Write"):
+    with pytest.raises(BadRequest, match=r"is not a regular file\. Write"):
         recipe_of("quantize", "gptq", {}, Path("/dev/zero"))
     with pytest.raises(BadRequest, match="q8_0 has no option 'calibration'"):
         recipe_of("quantize", "q8_0", {}, tmp_path / "text")
@@ -106,8 +105,8 @@ def test_a_full_disk_is_said_and_leaves_nothing(registry, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(StoreFailed, match=r"has no room for tiny-minmax4\. Nothing of it is left"):
-        make(registry, "tiny", MINMAX)
+    with pytest.raises(StoreFailed, match=r"is too full for tiny-minmax4\. Nothing of it was kept"):
+        derive(registry, "tiny", MINMAX)
     assert left_over(registry) == []
     assert registry.names() == ["tiny"]
 
@@ -148,5 +147,5 @@ def test_an_end_at_any_point_leaves_nothing_half_made(registry, tmp_path, label,
     if number == signal.SIGINT:
         assert left_over(registry) == []
     assert registry.store.verify([digest for digest, _ in registry.store.digests()]) == []
-    assert make(registry, "tiny", MINMAX).version.ref == "tiny-minmax4@1"
+    assert derive(registry, "tiny", MINMAX).version.ref == "tiny-minmax4@1"
     assert left_over(registry) == []

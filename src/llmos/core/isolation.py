@@ -1,6 +1,6 @@
-"""Do something in a process of its own, within limits that the kernel keeps. Knows nothing about what is done.
+"""Runs a function in a forked process with limits that the kernel enforces.
 
-Call from a process with one thread: what a fork of another one inherits may be locked by a thread that isn't there.
+Call it only from a process with a single thread: in a fork, locks that other threads held stay locked forever.
 """
 
 import ctypes
@@ -18,52 +18,52 @@ _PR_SET_NO_NEW_PRIVS = 38
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     memory_bytes: int
-    """Of its own. What it maps of files doesn't count."""
+    """Private memory. Files that the process maps don't count."""
     cpu_seconds: int
     wall_seconds: int
-    """For a process that waits for something that never comes."""
+    """Elapsed time, for a process that waits forever."""
     num_files: int
-    """Open at once."""
+    """Open files."""
 
 
-class Died(Exception):
-    """The process ended without an answer, for a reason that reads behind "it"."""
+class ProcessDied(Exception):
+    """The process ended without a result. The message completes a sentence about it: "takes longer than 1 seconds"."""
 
 
-def run_apart(do: Callable[[], bytes], limits: Limits) -> bytes:
-    """Return what `do` returns in a fork of this process, which can write no file and gain no right.
+def run_in_fork(function: Callable[[], bytes], limits: Limits) -> bytes:
+    """Return the result of `function`, called in a fork that can't write files or gain privileges.
 
-    Raises Died where the fork took more than the limits allow, or ended otherwise.
+    Raises ProcessDied where the fork exceeds a limit, crashes or raises.
     """
-    told, tell = os.pipe()
+    reading_end, writing_end = os.pipe()
     child = os.fork()
     if not child:
         status = 1
         try:
-            _limit(limits)
-            with os.fdopen(tell, "wb") as pipe:
-                pipe.write(do())
+            _apply(limits)
+            with os.fdopen(writing_end, "wb") as pipe:
+                pipe.write(function())
             status = 0
         except MemoryError:
             status = 2
         finally:
             os._exit(status)
-    os.close(tell)
+    os.close(writing_end)
     try:
-        with open(told, "rb") as pipe:
-            answer = pipe.read()
+        with open(reading_end, "rb") as pipe:
+            result = pipe.read()
     finally:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status == 0:
-        return answer
-    raise Died(_reason(status, limits))
+        return result
+    raise ProcessDied(_reason(status, limits))
 
 
 def _reason(status: int, limits: Limits) -> str:
     if status == 2:
         return f"takes more than {limits.memory_bytes >> 20:,} MiB of memory"
     if -status in (signal.SIGXCPU, signal.SIGKILL):
-        return f"takes more than {limits.cpu_seconds} seconds of the processor"
+        return f"takes more than {limits.cpu_seconds} seconds of CPU time"
     if -status == signal.SIGALRM:
         return f"takes longer than {limits.wall_seconds} seconds"
     if status < 0:
@@ -71,7 +71,7 @@ def _reason(status: int, limits: Limits) -> str:
     return f"fails (status {status})"
 
 
-def _limit(limits: Limits) -> None:
+def _apply(limits: Limits) -> None:
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -79,9 +79,9 @@ def _limit(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(ValueError):  # where the owner allows fewer already
+    with suppress(ValueError):  # The hard limit may be lower already.
         resource.setrlimit(resource.RLIMIT_NOFILE, (limits.num_files, limits.num_files))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, limits.wall_seconds)
-    # What a library says when memory ends is told by the status.
+    # Libraries print warnings when memory runs out. The exit status reports that already.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -1,48 +1,52 @@
-"""Whether the store holds what the list of versions says: every byte is read again, nothing is believed."""
+"""Inspects the store: reads every blob again and compares it with the list of versions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llmos.models.byte_progress import OnBytes
 from llmos.models.registry import Registry
-from llmos.models.store import OnBytes
 from llmos.models.versions.versions import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """A version that can't be relied on."""
+    """A version with missing or wrong bytes."""
 
     version: Version
     reasons: Mapping[str, str]
-    """Of its own files, by their names: what is wrong with each."""
+    """{name of a file of the version: what is wrong with it}"""
     adapted: str | None
-    """An adapter: the damaged version that it changes."""
+    """Of an adapter: the version that it adapts, where that one is damaged."""
     aliases: Sequence[str]
-    """Those that point at it."""
+    """The aliases that point at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
+    """The result of an inspection."""
+
     num_files: int
+    """Blobs in the store."""
     num_bytes: int
     damages: Sequence[Damage]
     damaged: Mapping[str, str]
-    """By digest: what is wrong with the blob."""
+    """{digest of a blob: what is wrong with it}"""
     orphans: Sequence[tuple[str, int]]
-    """Blobs that no version needs: digest and bytes."""
+    """Digest and bytes of each blob that no version uses."""
     unfinished: Sequence[tuple[Path, int]]
-    """Downloads that broke off: path and bytes so far."""
+    """Path and bytes of each interrupted download."""
 
 
 def num_bytes_to_read(registry: Registry) -> int:
+    """Return the bytes that inspect_store() reads."""
     return sum(size for _, size in registry.store.digests())
 
 
 def inspect_store(registry: Registry, on_bytes: OnBytes | None = None) -> Inspection:
-    """Read every blob there is. Changes nothing, and may run beside a server."""
+    """Read every blob. Changes nothing, and can run while a server is running."""
     stored = dict(registry.store.digests())
-    # The list after the blobs: what is recorded meanwhile is looked for, what arrives meanwhile is no orphan.
+    # List the blobs before the versions: a blob that arrives in between is not an orphan.
     versions = registry.list()
     needed = {file.digest: file.size for version in versions for file in version.files}
     problems = registry.store.verify(sorted(stored.keys() | needed.keys()), on_bytes)
@@ -58,14 +62,14 @@ def inspect_store(registry: Registry, on_bytes: OnBytes | None = None) -> Inspec
 
 
 def how_to_repair(registry: Registry, version: Version) -> str:
-    """Return the command that brings a version's missing files back. It stays the same version."""
+    """Return the command that restores a version's files. The version stays the same."""
     kind, _, rest = version.source.partition(":")
     if kind == "import":
         return f"llmos import {rest} --name {version.model}"
     if kind == "archive":
         return f"llmos import {rest}"
     if kind == "made":
-        return f"llmos rm {version.ref}, and make it again from {rest}"
+        return f"llmos rm {version.ref}, then make it again from {rest}"
     if (entry := registry.catalog.get(version.model)) and any(
         source.location == version.source for source in entry.sources
     ):

@@ -1,0 +1,120 @@
+"""Chooses the files that make up a model: one GGUF file, or some of a Hugging Face folder. Reads no weights."""
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path, PurePosixPath
+
+from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
+from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
+from llmos.engine.formats.safetensors import INDEX_NAME
+
+ADAPTER_CONFIG = "adapter_config.json"
+_ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors")
+_GGUF_MAGIC = b"GGUF"
+_FOLDER_SUFFIXES = (".json", ".txt", ".model", ".jinja", ".safetensors")
+_DOCUMENTS = ("LICENSE", "NOTICE", "README.md")
+_MODULE_CONFIGS = "[0-9]_*/config.json"  # subfolders that sentence-transformers writes for an encoder
+_README_LICENSE = re.compile(r"\A---\s*$.*?^license:\s*([\w.+-]+)\s*$.*?^---\s*$", re.MULTILINE | re.DOTALL)
+_README_CHARACTERS = 20_000
+
+
+def find_model_files(path: Path) -> dict[str, Path]:
+    """Return {name: path} of the model at `path`, which is a file or a folder.
+
+    Raises BadRequest where there is no file to import, UnsupportedModel for pickles, BadModelFile for other files.
+    """
+    path = path.expanduser().absolute()
+    if path.is_dir():
+        return _find_in_folder(path)
+    if path.is_file():
+        return _find_single_file(path)
+    if path.exists():
+        raise BadRequest(f"{path} is neither a file nor a folder.", param="path")
+    raise BadRequest(f"There is no {path}.", param="path")
+
+
+def is_adapter(files: Mapping[str, Path]) -> bool:
+    """Return whether these are the files of a LoRA adapter, which works only with its model."""
+    return ADAPTER_CONFIG in files
+
+
+def drop_unused_weights(files: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the files without weights that the model doesn't use. Some folders hold the same weights twice."""
+    if "model.safetensors" in files:
+        used = {"model.safetensors"}
+    elif INDEX_NAME in files:
+        used = set(json.loads(files[INDEX_NAME].read_text(encoding="utf-8"))["weight_map"].values()) | {INDEX_NAME}
+    else:
+        return dict(files)
+    return {
+        name: path
+        for name, path in files.items()
+        if name in used or not name.endswith((".safetensors", ".safetensors.index.json"))
+    }
+
+
+def license_from_readme(files: Mapping[str, Path]) -> str | None:
+    """Return the license in the front matter of the folder's README, or None."""
+    if "README.md" not in files:
+        return None
+    with files["README.md"].open(encoding="utf-8", errors="replace") as file:
+        match = _README_LICENSE.search(file.read(_README_CHARACTERS))
+    return match[1] if match else None
+
+
+def _find_single_file(path: Path) -> dict[str, Path]:
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head.startswith(_GGUF_MAGIC):
+        return {path.name if path.name.endswith(".gguf") else "model.gguf": path}
+    if path.name.endswith(".safetensors"):
+        raise BadRequest(
+            f"{path.name} lacks its config.json and its tokenizer. Import the folder that contains all of them:"
+            f" llmos import {path.parent}",
+            param="path",
+        )
+    if pickle_names([path.name]) or looks_like_pickle(head):
+        raise UnsupportedModel(f"{path.name} holds pickled weights. {REASON}", param="path")
+    if not head:
+        raise BadModelFile(f"{path} is empty.", param="path")
+    raise BadModelFile(f"{path} is neither a GGUF file nor a Hugging Face folder.", param="path")
+
+
+def _find_in_folder(folder: Path) -> dict[str, Path]:
+    paths = [path for path in folder.iterdir() if path.is_file()] + list(folder.glob(_MODULE_CONFIGS))
+    names = select_model_files([str(path.relative_to(folder)) for path in paths], str(folder))
+    return {name: folder / name for name in names}
+
+
+def select_model_files(names: Collection[str], where: str, gguf: str | None = None) -> list[str]:
+    """Return the names of the files that make up the model in a folder, in a repository or in an archive.
+
+    `names`: all file names, relative to the folder. `where`: the folder's name in error messages. `gguf`: the file to
+    take where there are several GGUF files. Raises BadRequest where one has to be chosen, UnsupportedModel for pickles,
+    BadModelFile where there is no model.
+    """
+    top = sorted(name for name in names if "/" not in name)
+    if gguf is not None:
+        if gguf not in names:
+            raise BadRequest(f"{where} has no file {gguf}. It has {', '.join(top) or 'none'}.", param="path")
+        return [gguf]
+    if ADAPTER_CONFIG in top and "config.json" not in top:
+        # peft sometimes writes a tokenizer too. The model's own tokenizer is the one in use.
+        return [name for name in top if name in _ADAPTER_FILES or name.startswith(_DOCUMENTS)]
+    ggufs = [name for name in top if name.endswith(".gguf")]
+    if any(name.endswith(".safetensors") for name in top):
+        modules = sorted(name for name in names if PurePosixPath(name).match(_MODULE_CONFIGS) and name.count("/") == 1)
+        return [name for name in top if name.endswith(_FOLDER_SUFFIXES) or name.startswith(_DOCUMENTS)] + modules
+    if len(ggufs) == 1:
+        return ggufs
+    if ggufs:
+        raise BadRequest(
+            f"{where} has {len(ggufs)} GGUF files, each a model of its own. Name one of them: {', '.join(ggufs)}.",
+            param="path",
+        )
+    if INDEX_NAME in top:
+        raise BadModelFile(f"{where} has {INDEX_NAME}, but none of the weight files listed in it.", param="path")
+    if pickles := pickle_names(top):
+        raise UnsupportedModel(f"{where} has its weights only as pickles ({', '.join(pickles)}). {REASON}")
+    raise BadModelFile(f"{where} has no model: it has no *.safetensors and no *.gguf file.", param="path")

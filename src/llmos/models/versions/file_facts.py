@@ -1,0 +1,72 @@
+"""Facts about a model's files, read by the engine. The only module through which the registry uses the engine.
+
+The files may be hostile, so a separate process reads them: see reader_process.py.
+"""
+
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmos.engine.checkpoint.description import Description
+    from llmos.engine.checkpoint.metadata import Metadata
+    from llmos.models.versions.reader_process import KeptFiles, ReaderProcess
+
+# The imports are inside the functions: the types import numpy, which a list of models doesn't need.
+
+
+def describe(files: Mapping[str, Path]) -> "Description":
+    """Return a model's format, family, size and more, also of a model that this engine can't run.
+
+    Raises BadModelFile for broken files and UnsupportedModel for pickles.
+    """
+    from llmos.engine.checkpoint.description import Description
+    from llmos.models.versions.reader_process import Question
+
+    return _reader().ask(Question("description", _as_text(files)), Description)
+
+
+def describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> "Description":
+    """Return the same for an adapter; `adapted` are the files of the model that it adapts.
+
+    Raises BadModelFile where they don't fit together, and UnsupportedModel for an unsupported adapter or model.
+    """
+    from llmos.engine.checkpoint.description import Description
+    from llmos.models.versions.reader_process import Question
+
+    return _reader().ask(Question("adapter", _as_text(files), _as_text(adapted)), Description)
+
+
+def read_metadata(files: Mapping[str, Path]) -> "Metadata":
+    """Return the metadata in the files, and the chat template. Raises BadModelFile for broken files.
+
+    The files must be blobs of a store, which never change: results are cached.
+    """
+    return _read_metadata(tuple(sorted(files.items())))
+
+
+def select_kept_files(files: Mapping[str, Path]) -> "KeptFiles":
+    """Return which of a model's files to keep, and the license in its README."""
+    from llmos.models.versions.reader_process import KeptFiles, Question
+
+    return _reader().ask(Question("kept", _as_text(files)), KeptFiles)
+
+
+@lru_cache(maxsize=64)
+def _read_metadata(files: tuple[tuple[str, Path], ...]) -> "Metadata":
+    from llmos.engine.checkpoint.metadata import Metadata
+    from llmos.models.versions.reader_process import Question
+
+    return _reader().ask(Question("metadata", _as_text(dict(files))), Metadata)
+
+
+@cache
+def _reader() -> "ReaderProcess":
+    from llmos.models.versions.reader_process import ReaderProcess
+
+    return ReaderProcess()
+
+
+def _as_text(files: Mapping[str, Path]) -> dict[str, str]:
+    return {name: str(path.absolute()) for name, path in files.items()}

@@ -1,0 +1,230 @@
+"""Reads untrusted model files in a separate process with limits, so that they can't crash, hang or exhaust this one.
+
+    ReaderProcess.ask(Question) ── frame of msgpack ──> main() in the reader process      forks for each question
+           Answer, or an error <── frame of msgpack ──    └── the fork                    reads the files, with limits
+
+The reader process reads no file itself. It is started without secrets in its environment, and ends with its parent.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import msgspec
+
+from llmos.core.errors import BadModelFile, LLMOSError, error_of_code
+from llmos.core.isolation import Limits, ProcessDied, run_in_fork
+from llmos.engine.replica.framing import HEADER_BYTES, FrameWriter
+
+LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=30, wall_seconds=300, num_files=256)
+
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
+"""The variables that the process inherits. Keys and tokens are not among them."""
+
+T = TypeVar("T")
+
+
+class Question(msgspec.Struct, frozen=True, array_like=True):
+    """A request to read files."""
+
+    about: str
+    """A key of _READERS."""
+    files: dict[str, str]
+    """{name: path}"""
+    adapted: dict[str, str] = {}
+    """{name: path} of the model that an adapter adapts."""
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The result of a reader, as msgpack."""
+
+    value: msgspec.Raw
+
+
+class ModelError(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An LLMOSError about the files."""
+
+    code: str
+    message: str
+    param: str | None
+
+
+class DiskError(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An OSError: the files could not be read from the disk."""
+
+    errno: int
+    strerror: str
+    filename: str | None
+
+
+Reply = Answer | ModelError | DiskError
+
+
+class KeptFiles(msgspec.Struct, frozen=True):
+    """The files of a model that are worth keeping."""
+
+    names: list[str]
+    license: str | None
+    """The license in the model's README."""
+
+
+class ReaderProcess:
+    """The parent's side of the process, which is started by the first question. Threads take turns in ask()."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stop: Callable[[], object] = lambda: None
+        """Ends the process. Called too when this object is garbage collected."""
+        self._lock = threading.Lock()
+        self._decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+    def ask(self, question: Question, kind: type[T]) -> T:
+        """Return the answer, of the type `kind`.
+
+        Raises the error that reading the files raises, and BadModelFile where reading them crashes or exceeds a limit.
+        """
+        with self._lock:
+            try:
+                reply = self._ask(question)
+            except (OSError, EOFError):
+                self.close()  # The process was killed since the last question.
+                reply = self._ask(question)
+        match reply:
+            case ModelError(code, message, param):
+                raise error_of_code(code, message, param=param)
+            case DiskError(errno, strerror, filename):
+                raise OSError(errno, strerror, filename)
+            case Answer(value):
+                return msgspec.msgpack.decode(value, type=kind)
+
+    def close(self) -> None:
+        """End the process. The next question starts another one."""
+        self._process = None
+        self._stop()
+
+    def _ask(self, question: Question) -> Reply:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                # -P: without it, a json.py in the current folder would be imported.
+                [sys.executable, "-P", "-m", "llmos.models.versions.reader_process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            )
+            self._stop = weakref.finalize(self, _stop, self._process)
+        questions, replies = self._process.stdin, self._process.stdout
+        assert questions is not None
+        assert replies is not None
+        questions.write(FrameWriter().pack(question))
+        questions.flush()
+        return self._decoder.decode(_read_frame(replies))
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        with suppress(OSError):
+            pipe.close()
+
+
+def _read_frame(stream: IO[bytes]) -> bytes:
+    """Return the next frame's body. Raises EOFError at the end of the stream."""
+    head = stream.read(HEADER_BYTES)
+    body = stream.read(int.from_bytes(head, "big"))
+    if len(head) < HEADER_BYTES or len(body) < int.from_bytes(head, "big"):
+        raise EOFError
+    return body
+
+
+def main() -> None:
+    """Answer questions until the parent closes the pipe."""
+    # Ctrl-C in a terminal signals the whole process group, but the parent decides when this process ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    questions, replies = sys.stdin.buffer, sys.stdout.buffer
+    decoder = msgspec.msgpack.Decoder(Question)
+    import_module("llmos.engine.checkpoint.description")  # Imported once here instead of in each fork.
+    with suppress(EOFError):
+        while True:
+            reply = _answer_in_fork(decoder.decode(_read_frame(questions)))
+            replies.write(len(reply).to_bytes(HEADER_BYTES, "big") + reply)
+            replies.flush()
+
+
+def _answer_in_fork(question: Question) -> bytes:
+    """Return the reply as msgpack."""
+    try:
+        return run_in_fork(lambda: msgspec.msgpack.encode(_answer(question)), _limits(question))
+    except ProcessDied as death:
+        names = ", ".join(question.files) if len(question.files) <= 3 else f"{len(question.files)} files"
+        message = f"Reading {names} {death}. The files are broken or malicious; nothing of them was kept."
+        return msgspec.msgpack.encode(ModelError(BadModelFile.code, message, None))
+
+
+def _limits(question: Question) -> Limits:
+    if question.about != "adapter":
+        return LIMITS
+    # An adapter's matrices are read as float32, twice the bytes of a 16-bit file. Allow twice as much again.
+    num_bytes = sum(os.path.getsize(path) for path in question.files.values() if os.path.isfile(path))
+    return replace(LIMITS, memory_bytes=LIMITS.memory_bytes + 4 * num_bytes)
+
+
+def _answer(question: Question) -> Reply:
+    try:
+        files = {name: Path(path) for name, path in question.files.items()}
+        adapted = {name: Path(path) for name, path in question.adapted.items()}
+        return Answer(msgspec.Raw(msgspec.msgpack.encode(_READERS[question.about](files, adapted))))
+    except LLMOSError as error:
+        return ModelError(error.code, error.message, error.param)
+    except OSError as error:
+        return DiskError(error.errno or 0, error.strerror or str(error), error.filename)
+    except MemoryError:
+        raise
+    except Exception as error:
+        reason = f"Reading {', '.join(question.files)} fails ({type(error).__name__}: {error}). The files are broken."
+        return ModelError(BadModelFile.code, reason, None)
+
+
+def _describe(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Any:
+    from llmos.engine.checkpoint.description import describe
+
+    return describe(files)
+
+
+def _describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Any:
+    from llmos.engine.checkpoint.description import describe_adapter
+
+    return describe_adapter(files, adapted)
+
+
+def _metadata(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Any:
+    from llmos.engine.checkpoint.metadata import read_metadata
+
+    return read_metadata(files)
+
+
+def _select_kept(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Any:
+    from llmos.models.model_files import drop_unused_weights, license_from_readme
+
+    return KeptFiles(list(drop_unused_weights(files)), license_from_readme(files))
+
+
+_READERS: dict[str, Callable[[Mapping[str, Path], Mapping[str, Path]], Any]] = {
+    "description": _describe,
+    "adapter": _describe_adapter,
+    "metadata": _metadata,
+    "kept": _select_kept,
+}
+
+if __name__ == "__main__":
+    main()

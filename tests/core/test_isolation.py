@@ -1,0 +1,67 @@
+"""Functions in a limited fork: their results come back, and a fork that fails harms only itself."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from llmos.core.isolation import Limits, ProcessDied, run_in_fork
+
+LIMITS = Limits(memory_bytes=256 << 20, cpu_seconds=60, wall_seconds=60, num_files=32)
+
+
+def test_a_large_result_is_returned_completely() -> None:
+    assert run_in_fork(lambda: b"x" * 1_000_000, LIMITS) == b"x" * 1_000_000
+
+
+def test_a_fork_that_takes_too_much_memory_is_ended() -> None:
+    with pytest.raises(ProcessDied, match="takes more than 256 MiB of memory"):
+        run_in_fork(lambda: bytes(1 << 30), LIMITS)
+
+
+def test_a_fork_that_computes_too_long_is_ended() -> None:
+    def loop() -> bytes:
+        while True:
+            pass
+
+    with pytest.raises(ProcessDied, match="takes more than 1 seconds of CPU time"):
+        run_in_fork(loop, Limits(memory_bytes=256 << 20, cpu_seconds=1, wall_seconds=60, num_files=32))
+
+
+def test_a_fork_that_waits_too_long_is_ended() -> None:
+    def wait() -> bytes:
+        signal.pause()
+        return b""
+
+    with pytest.raises(ProcessDied, match="takes longer than 1 seconds"):
+        run_in_fork(wait, Limits(memory_bytes=256 << 20, cpu_seconds=60, wall_seconds=1, num_files=32))
+
+
+def test_a_crash_is_reported_with_its_signal() -> None:
+    def crash() -> bytes:
+        os.kill(os.getpid(), signal.SIGSYS)
+        return b""
+
+    with pytest.raises(ProcessDied, match=r"crashes \(SIGSYS\)"):
+        run_in_fork(crash, LIMITS)
+
+
+def test_a_fork_can_write_no_file(tmp_path: Path) -> None:
+    def write() -> bytes:
+        (tmp_path / "written").write_bytes(b"something")
+        return b""
+
+    with pytest.raises(ProcessDied):
+        run_in_fork(write, LIMITS)
+    assert not (tmp_path / "written").exists() or (tmp_path / "written").read_bytes() == b""
+
+
+def test_a_fork_can_open_only_a_few_files() -> None:
+    def open_many() -> bytes:
+        for _ in range(100):
+            os.open("/dev/null", os.O_RDONLY)
+        return b""
+
+    with pytest.raises(ProcessDied):
+        run_in_fork(open_many, LIMITS)
