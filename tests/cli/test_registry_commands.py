@@ -127,9 +127,9 @@ def test_policies_are_set_listed_and_unset(cli, registry):
     [
         (["alias", "set", "tiny", "tiny@1"], "names no alias: write NAME:ALIAS, such as tiny:prod"),
         (["alias", "set", "tiny:a", "tiny@7"], "It has tiny@1, tiny@2"),
-        (["alias", "set", "tiny:prod", "tiny@1", "--from", "tiny@1"], "points at tiny@2 by now"),
-        (["alias", "rm", "tiny:prd"], "there is tiny:prod"),
-        (["alias", "history", "tiny:prd"], "There is tiny:prod"),
+        (["alias", "set", "tiny:prod", "tiny@1", "--from", "tiny@1"], "points at tiny@2, not at"),
+        (["alias", "rm", "tiny:prd"], "no such alias. It has tiny:prod"),
+        (["alias", "history", "tiny:prd"], "Known aliases: tiny:prod"),
         (["alias", "history", "tiny:prod", "--at", "3 March"], "write 2026-03-03"),
         (["alias", "list", "tinny"], "Did you mean tiny?"),
         (["tag", "tiny", "--rm", "x"], "no tag 'x'"),

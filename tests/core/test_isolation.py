@@ -8,7 +8,7 @@ import pytest
 
 from llmos.core.isolation import Limits, ProcessDied, run_in_fork
 
-LIMITS = Limits(memory_bytes=256 << 20, cpu_seconds=60, wall_seconds=60, num_files=32)
+LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=60, wall_seconds=60, num_files=32)
 
 
 def test_a_large_result_is_returned_completely() -> None:
@@ -16,8 +16,8 @@ def test_a_large_result_is_returned_completely() -> None:
 
 
 def test_a_fork_that_takes_too_much_memory_is_ended() -> None:
-    with pytest.raises(ProcessDied, match="takes more than 256 MiB of memory"):
-        run_in_fork(lambda: bytes(1 << 30), LIMITS)
+    with pytest.raises(ProcessDied, match="takes more than 1,024 MiB of memory"):
+        run_in_fork(lambda: bytes(4 << 30), LIMITS)
 
 
 def test_a_fork_that_computes_too_long_is_ended() -> None:
@@ -26,7 +26,7 @@ def test_a_fork_that_computes_too_long_is_ended() -> None:
             pass
 
     with pytest.raises(ProcessDied, match="takes more than 1 seconds of CPU time"):
-        run_in_fork(loop, Limits(memory_bytes=256 << 20, cpu_seconds=1, wall_seconds=60, num_files=32))
+        run_in_fork(loop, Limits(memory_bytes=1 << 30, cpu_seconds=1, wall_seconds=60, num_files=32))
 
 
 def test_a_fork_that_waits_too_long_is_ended() -> None:
@@ -35,7 +35,7 @@ def test_a_fork_that_waits_too_long_is_ended() -> None:
         return b""
 
     with pytest.raises(ProcessDied, match="takes longer than 1 seconds"):
-        run_in_fork(wait, Limits(memory_bytes=256 << 20, cpu_seconds=60, wall_seconds=1, num_files=32))
+        run_in_fork(wait, Limits(memory_bytes=1 << 30, cpu_seconds=60, wall_seconds=1, num_files=32))
 
 
 def test_a_crash_is_reported_with_its_signal() -> None:

@@ -81,7 +81,7 @@ async def test_an_alias_is_moved_read_and_removed(real: httpx.AsyncClient, regis
     assert (await real.get("/models/tiny/aliases")).json() == {"data": [second]}
     assert (await real.get("/models/tiny/aliases/prod/history")).json() == {"data": [first, second]}
     status, message = error_of(await real.put("/models/tiny/aliases/prod", json=body))
-    assert (status, "points at tiny@2 by now" in message) == (409, True)
+    assert (status, "points at tiny@2, not at" in message) == (409, True)
     assert (await real.delete("/models/tiny/aliases/prod")).status_code == 204
     assert (await real.delete("/models/tiny/aliases/prod")).status_code == 404
     assert (await real.get("/models/tiny/aliases/prod/history")).json()["data"][-1]["now"] is None
@@ -156,7 +156,7 @@ async def test_what_the_policy_forbids_to_load_is_refused_with_the_reason(
     guard = open_signature_enforcer(load_settings({"LLMOS_HOME": str(tmp_path / "home")}), registry)
     pool = Pool(command=["/bin/false"], check=guard.check)
     await real.put("/policies/require_signature", json={"value": "on"})
-    with pytest.raises(UntrustedModel, match=r"tiny@1 is not loaded, since .* require_signature is on"):
+    with pytest.raises(UntrustedModel, match=r"tiny@1 is not loaded because .* require_signature is on"):
         await pool.ensure("tiny@1", {})
     (status,) = pool.status()
     assert (status.state, "require_signature" in (status.error or "")) == ("failed", True)

@@ -123,7 +123,8 @@ def test_a_signature_vouches_for_how_a_version_was_made_too(registry, signing, t
     signing.sign(one.ref, key)
     registry.signatures.put(two, registry.signatures.get(one)[0])
     assert signing.verify(one.ref).version == one
-    with pytest.raises(UntrustedModel, match=rf"tiny-4@2 is not what was signed: ada's.*{MANIFEST_NAME}"):
+    reason = rf"tiny-4@2 is not what was signed: The signature of the key ada is invalid: .*{MANIFEST_NAME}"
+    with pytest.raises(UntrustedModel, match=reason):
         signing.verify(two.ref)
 
 
@@ -241,15 +242,15 @@ def test_what_is_no_signing_key_is_said_with_how_to_make_one(signing, tiny, key,
         (tmp_path, "Is a directory"),
         (text, "is not a private key"),
         (public_half(key), "is not a private key"),
-        (broken, "no key in PEM"),
-        (write_key(tmp_path / "rsa", rsa.generate_private_key(65537, 2048)), "another kind"),
-        (write_key(tmp_path / "curve", ec.generate_private_key(ec.SECP256K1())), "another kind"),
+        (broken, "not a key in PEM format"),
+        (write_key(tmp_path / "rsa", rsa.generate_private_key(65537, 2048)), "another type"),
+        (write_key(tmp_path / "curve", ec.generate_private_key(ec.SECP256K1())), "another type"),
         (write_key(tmp_path / "locked", password=b"secret"), "locked with a password"),
     ]
     for path, reason in cases:
         with pytest.raises(BadRequest, match=rf"{reason}.*openssl"):
             signing.sign("tiny", path)
-    with pytest.raises(BadRequest, match="no key in PEM"):
+    with pytest.raises(BadRequest, match="not a key in PEM format"):
         signing.trusted.add("text", text)
     with pytest.raises(BadRequest, match="not a valid name for a key"):
         signing.trusted.add("../ada", key)

@@ -77,7 +77,7 @@ def test_the_aliases_of_a_model_are_listed_with_their_last_move(registry, tiny, 
     [
         ("prod", "other@1", Conflict, "can only point at a version of tiny"),
         ("prod", "tiny@9", ModelNotFound, "no such version"),
-        ("never-set", None, ModelNotFound, "no such version"),
+        ("never-set", None, ModelNotFound, "no such alias"),
         ("a b", "tiny@1", BadRequest, "not a valid name for an alias"),
         ("prod", "tiny@sha256:zz", BadRequest, "is not a reference to a model"),
     ],

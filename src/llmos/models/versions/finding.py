@@ -31,7 +31,7 @@ class Finder:
             aliases = queries.aliases(session, reference.model)
             number = aliases.get(reference.alias)
             found = [row for row in rows if row.number == number]
-            known = [f"{reference.model}:{alias}" for alias in aliases] or ["no alias"]
+            known = [f"{reference.model}:{alias}" for alias in aliases] or ["no aliases"]
         elif reference.number is not None:
             found = [row for row in rows if row.number == reference.number]
             known = [version_of(row).ref for row in rows]
@@ -41,7 +41,8 @@ class Finder:
         else:
             found, known = [row for row in rows if row.adapts is None], []
         if not found:
-            raise ModelNotFound(f"{reference.model} has no such version. It has {', '.join(known)}.", param="model")
+            what = "version" if reference.alias is None else "alias"
+            raise ModelNotFound(f"{reference.model} has no such {what}. It has {', '.join(known)}.", param="model")
         return found[-1]
 
     def _model_not_found(self, session: Session, name: str) -> ModelNotFound:
