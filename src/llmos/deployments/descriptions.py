@@ -1,6 +1,8 @@
 """The descriptions of what deployments/ keeps: Routes, Deployments, Rollouts, providers."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,12 +19,20 @@ from llmos.core.schemas.deployments import (
 from llmos.core.schemas.models import VersionDetails
 from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
-from llmos.core.schemas.routes import RouteDescription, RouteMove, RouteTarget
+from llmos.core.schemas.routes import (
+    RouteDescription,
+    RouteEvidence,
+    RouteMove,
+    RouteTarget,
+    ShadowEvidence,
+    TargetEvidence,
+)
 
 if TYPE_CHECKING:
     from llmos.deployments.desired.deployment import Deployment, DeploymentEvent
     from llmos.deployments.providers.provider_model import Provider
     from llmos.deployments.replicas.status import VersionStatus
+    from llmos.deployments.rollouts.evidence import Evidence
     from llmos.deployments.rollouts.rollouts import Rollout, RolloutEvent
     from llmos.deployments.routing.route import Move, Route
     from llmos.deployments.routing.routes import Routes
@@ -54,6 +64,22 @@ def describe_move(move: "Move") -> RouteMove:
         reason=move.reason,
         before=plain(move.before),
         after=plain(move.after),
+    )
+
+
+def describe_evidence(evidence: "Evidence", route: "Route", since: datetime | None) -> RouteEvidence:
+    """Describe what became of a Route's calls. `since`: only calls after this instant."""
+    targets = dict.fromkeys([*route.percent_of, *route.fallbacks])
+    shadow = None
+    if route.shadow is not None:
+        agreement = evidence.agreement(route.name, route.shadow.target, since)
+        shadow = msgspec.convert(asdict(agreement) | {"target": route.shadow.target}, ShadowEvidence)
+    return RouteEvidence(
+        targets=[
+            msgspec.convert(asdict(evidence.window(route.name, target, since)) | {"target": target}, TargetEvidence)
+            for target in targets
+        ],
+        shadow=shadow,
     )
 
 

@@ -33,7 +33,7 @@ async def test_what_runs_can_be_stopped_by_any_of_its_names(http: httpx.AsyncCli
     assert (await http.delete(f"/llmos/v1/deployments/{name}")).status_code == 204
     assert [replica.state for replica in pool.replicas] == ["stopped", "ready"]
     reply = await http.delete(f"/llmos/v1/deployments/{name}")
-    assert (reply.status_code, reply.json()["error"]["message"]) == (404, "smollm2@1 doesn't run. There runs other@1.")
+    assert (reply.status_code, reply.json()["error"]["message"]) == (404, "smollm2@1 isn't running. Running: other@1.")
 
 
 async def test_what_runs_can_be_stopped_although_its_model_was_removed(http: httpx.AsyncClient, pool: FakePool) -> None:

@@ -1,4 +1,4 @@
-"""GET /health/live, /health/ready and /metrics: for whoever watches the server. /health asks for no key."""
+"""GET /health/live, /health/ready and /metrics, for monitoring. /health needs no key."""
 
 from typing import Literal
 
@@ -22,15 +22,15 @@ class Liveness(msgspec.Struct):
 class ModelState(msgspec.Struct, omit_defaults=True):
     version: str
     state: str
-    """loading, ready, stuck, failed or stopped. One that was stopped on purpose is loaded when it is asked for."""
+    """loading, ready, stuck, failed or stopped. A stopped model is loaded by the next request for it."""
     reason: str | None = None
-    """Why it can't answer at once."""
+    """Why it can't answer now."""
 
 
 class ReadinessReport(msgspec.Struct):
     status: Literal["ready", "unready", "draining"]
     models: list[ModelState]
-    """The models that the server was started for. It is ready when none of them has a reason not to be."""
+    """The models that the server was started with. The server is ready if none of them has a reason not to be."""
 
 
 @router.get("/health/live", summary="Is the server up?", responses=openapi.answers(Liveness))

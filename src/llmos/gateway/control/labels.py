@@ -20,9 +20,9 @@ router = APIRouter(prefix="/llmos/v1/models/{name}/labels", tags=["labels"])
 
 class LabelsChange(RequestObject, kw_only=True):
     description: str | None = None
-    """Empty for none."""
+    """An empty one removes it."""
     tags: dict[str, str] = msgspec.field(default_factory=dict)
-    """To set."""
+    """Tags to set. The value of a tag that is only a word is empty."""
     remove_tags: list[str] = msgspec.field(default_factory=list)
 
 
@@ -30,7 +30,11 @@ class LabelChanges(msgspec.Struct):
     data: list[LabelChangeDescription]
 
 
-@router.get("", summary="Say what is said of a model or a Version", responses=openapi.answers(LabelsDescription))
+@router.get(
+    "",
+    summary="Read tags and description",
+    responses=openapi.answers(LabelsDescription),
+)
 @requires(Permission.MODELS_READ)
 async def get_labels(request: Request, name: str) -> Response:
     """`name`: NAME is the model; NAME:ALIAS, NAME@NUMBER and NAME@sha256:DIGEST are Versions."""
@@ -45,23 +49,23 @@ async def get_labels(request: Request, name: str) -> Response:
 )
 @requires(Permission.MODELS_WRITE)
 async def change_labels(request: Request, name: str) -> Response:
-    """What isn't named stays as it is."""
+    """Tags and a description that aren't named stay."""
     asked = await parse_body(request, LabelsChange)
-    book, by = services_of(request).registry.labels, caller_of(request).actor
+    labels, actor = services_of(request).registry.labels, caller_of(request).actor
 
     def change() -> Labels:
         if asked.tags or asked.remove_tags:
-            book.tag(name, asked.tags, asked.remove_tags, actor=by)
+            labels.tag(name, asked.tags, asked.remove_tags, actor=actor)
         if asked.description is not None:
-            book.describe(name, asked.description, actor=by)
-        return book.get(name)
+            labels.describe(name, asked.description, actor=actor)
+        return labels.get(name)
 
     return json_response(describe_labels(await asyncio.to_thread(change)))
 
 
-@router.get("/history", summary="Tell who said what when", responses=openapi.answers(LabelChanges))
+@router.get("/history", summary="List the changes of tags and descriptions", responses=openapi.answers(LabelChanges))
 @requires(Permission.MODELS_READ)
 async def label_history(request: Request, name: str) -> Response:
-    """Oldest first; of a model its Versions' besides."""
+    """Oldest first. For a model, with those of its Versions."""
     changes = await asyncio.to_thread(services_of(request).registry.labels.history, name)
     return json_response(LabelChanges([describe_label_change(change) for change in changes]))

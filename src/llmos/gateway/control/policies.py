@@ -1,4 +1,4 @@
-"""/llmos/v1/policies: what the project demands of the Versions that it runs."""
+"""/llmos/v1/policies: what the project requires of the Versions that it runs."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ class PolicyDescriptions(msgspec.Struct):
 
 class PolicyValue(RequestObject, kw_only=True):
     value: bool | float | str
-    """A text as a person writes it: on, 5%."""
+    """Also as the command line takes it: "on", "5%"."""
 
 
 @router.get("", summary="List the policies that are set", responses=openapi.answers(PolicyDescriptions))
@@ -36,7 +36,7 @@ async def list_policies(request: Request) -> Response:
 
 @router.put(
     "/{name}",
-    summary="Demand something from now on",
+    summary="Set a policy",
     openapi_extra=openapi.body(PolicyValue, {"value": True}),
     responses=openapi.answers(PolicyDescription),
 )
@@ -47,7 +47,7 @@ async def set_policy(request: Request, name: str) -> Response:
     return json_response(describe_policy(policy))
 
 
-@router.delete("/{name}", summary="Demand it no more", status_code=204)
+@router.delete("/{name}", summary="Unset a policy", status_code=204)
 @requires(Permission.POLICIES_WRITE)
 async def unset_policy(request: Request, name: str) -> Response:
     await asyncio.to_thread(_policies(request).unset, name)

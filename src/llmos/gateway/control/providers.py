@@ -1,4 +1,4 @@
-"""/llmos/v1/providers: who runs models for us elsewhere. A key goes in and never comes out."""
+"""/llmos/v1/providers: services that run models elsewhere. No endpoint returns a provider's key."""
 
 import asyncio
 
@@ -21,9 +21,9 @@ class ProviderRequest(RequestObject, kw_only=True):
     kind: str = "openai"
     """The wire format: openai or anthropic."""
     base_url: str
-    """What /chat/completions or /messages follows, such as https://api.openai.com/v1."""
+    """Before /chat/completions or /messages, such as https://api.openai.com/v1."""
     key: str | None = None
-    """Kept encrypted. Without one, none is sent."""
+    """Stored encrypted. Without a key, none is sent."""
 
 
 class ProviderDescriptions(msgspec.Struct):
@@ -53,7 +53,7 @@ async def get_provider(request: Request, name: str) -> Response:
 )
 @requires(Permission.PROVIDERS_WRITE)
 async def put_provider(request: Request, name: str) -> Response:
-    """`remote:NAME/MODEL` is a target of Routes from then on."""
+    """Routes may then have the target `remote:NAME/MODEL`."""
     asked = await parse_body(request, ProviderRequest)
     provider = await asyncio.to_thread(
         services_of(request).providers.add, name, kind=asked.kind, base_url=asked.base_url, key=asked.key
@@ -61,7 +61,7 @@ async def put_provider(request: Request, name: str) -> Response:
     return json_response(describe_provider(provider))
 
 
-@router.get("/{name}/models", summary="Ask a provider what it has", responses=openapi.answers(ProviderModels))
+@router.get("/{name}/models", summary="List a provider's models", responses=openapi.answers(ProviderModels))
 @requires(Permission.PROVIDERS_READ)
 async def list_provider_models(request: Request, name: str) -> Response:
     services = services_of(request)
@@ -72,6 +72,6 @@ async def list_provider_models(request: Request, name: str) -> Response:
 @router.delete("/{name}", summary="Remove a provider and its key", status_code=204)
 @requires(Permission.PROVIDERS_WRITE)
 async def remove_provider(request: Request, name: str) -> Response:
-    """Refused while a Route leads to it."""
+    """409 while a Route has a target at it."""
     await asyncio.to_thread(services_of(request).providers.remove, name)
     return Response(status_code=204)

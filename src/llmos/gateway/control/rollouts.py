@@ -1,4 +1,4 @@
-"""/llmos/v1/rollouts: versions that take routes over step by step, and go back by themselves."""
+"""/llmos/v1/rollouts: Versions that take over a Route step by step, with automatic rollback."""
 
 import asyncio
 from typing import Annotated, Any
@@ -23,20 +23,20 @@ router = APIRouter(prefix="/llmos/v1", tags=["rollouts"])
 
 class Promotion(RequestObject, kw_only=True):
     version: str
-    """The reference of a version."""
+    """The reference of the Version."""
     route: str
     steps: list[float] = msgspec.field(default_factory=lambda: list(DEFAULT_STEPS))
-    """Percents of the route's calls, rising to 100."""
+    """Percents of the Route's calls, rising to 100."""
     gate: str = DEFAULT_GATE
-    """What has to hold at each step, as in `error_rate <= 1% and p95_first_token <= 1.5x`."""
+    """The condition of each step, such as `error_rate <= 1% and p95_first_token <= 1.5x`."""
     min_calls: int = DEFAULT_MIN_CALLS
-    """Calls that each step wants to see."""
+    """The calls that each step needs before it is judged."""
     max_hold_seconds: int | None = None
-    """A step that takes longer is rolled back."""
+    """A step that can't be judged within this time is rolled back."""
     cases: Annotated[list[dict[str, Any]], Meta(max_length=500)] = msgspec.field(default_factory=list)
-    """Questions with what a right answer has: the gate's `score`."""
+    """Prompts with what a right answer contains, for the gate's `score`."""
     force: bool = False
-    """Whatever the version's card says; the deployment's history keeps that."""
+    """Promote it even if its card fails a limit. The deployment's history records this."""
 
 
 class RolloutDescriptions(msgspec.Struct):
@@ -50,7 +50,7 @@ class RolloutHistory(msgspec.Struct):
 @router.get("/rollouts", summary="List the Rollouts", responses=openapi.answers(RolloutDescriptions))
 @requires(Permission.ROLLOUTS_READ)
 async def list_rollouts(request: Request) -> Response:
-    """The newest first; `?route=NAME`: of one Route."""
+    """Newest first. `?route=NAME`: those of one Route."""
     route = request.query_params.get("route")
     found = await asyncio.to_thread(services_of(request).rollouts.list, route)
     return json_response(RolloutDescriptions([describe_rollout(rollout) for rollout in found]))
@@ -67,7 +67,8 @@ async def list_rollouts(request: Request) -> Response:
 )
 @requires(Permission.ROLLOUTS_WRITE)
 async def promote(request: Request) -> Response:
-    """It is loaded beside what answers now, tries the cases, and takes the calls over in steps behind the gate."""
+    """The Version is loaded beside the current one and tries the cases. Then it gets more calls in each step, while the
+    gate's condition holds."""
     asked = await parse_body(request, Promotion)
     rollout = await asyncio.to_thread(
         services_of(request).rollouts.begin,
@@ -90,9 +91,7 @@ async def get_rollout(request: Request, id: int) -> Response:
     return json_response(describe_rollout(await asyncio.to_thread(services_of(request).rollouts.get, id)))
 
 
-@router.get(
-    "/rollouts/{id}/history", summary="What happened in a Rollout, and why", responses=openapi.answers(RolloutHistory)
-)
+@router.get("/rollouts/{id}/history", summary="List the events of a Rollout", responses=openapi.answers(RolloutHistory))
 @requires(Permission.ROLLOUTS_READ)
 async def get_rollout_history(request: Request, id: int) -> Response:
     events = await asyncio.to_thread(services_of(request).rollouts.history, id)
@@ -101,12 +100,12 @@ async def get_rollout_history(request: Request, id: int) -> Response:
 
 @router.delete(
     "/routes/{name}/rollout",
-    summary="Undo the last Rollout of a Route at once",
+    summary="Roll back the last Rollout of a Route",
     responses=openapi.answers(RolloutDescription),
 )
 @requires(Permission.ROLLOUTS_WRITE)
 async def roll_back(request: Request, name: str) -> Response:
-    """The Route gets the weights back that it had before, whether the Rollout still runs or has finished."""
+    """Restores the weights from before the Rollout, whether it still runs or has finished."""
     rollouts = services_of(request).rollouts
     rollout = await asyncio.to_thread(rollouts.roll_back_route, name, actor=caller_of(request).actor)
     return json_response(describe_rollout(rollout))

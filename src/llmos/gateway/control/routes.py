@@ -1,7 +1,6 @@
-"""/llmos/v1/routes: what callers may ask for, what answers, and what became of their calls."""
+"""/llmos/v1/routes: the names that callers ask for, their targets, and what became of their calls."""
 
 import asyncio
-from dataclasses import asdict
 from datetime import datetime
 from typing import ClassVar
 
@@ -9,22 +8,15 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import BadRequest
-from llmos.core.schemas.routes import (
-    RouteDescription,
-    RouteEvidence,
-    RouteMove,
-    ShadowEvidence,
-    TargetEvidence,
-)
-from llmos.deployments.descriptions import describe_move, describe_route
-from llmos.deployments.routing import route as deployed
-from llmos.deployments.routing.route import Route, sticky_of
+from llmos.core.schemas.routes import RouteDescription, RouteEvidence, RouteMove
+from llmos.deployments.descriptions import describe_evidence, describe_move, describe_route
+from llmos.deployments.routing.route import Route, Shadow, sticky_of
 from llmos.deployments.targets import MAX_LENGTH
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
-from llmos.gateway.services import Services, services_of
+from llmos.gateway.services import services_of
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/routes", tags=["routes"])
@@ -34,13 +26,13 @@ class WeightedTarget(RequestObject, kw_only=True):
     target: str
     """The reference of a model, or remote:PROVIDER/MODEL."""
     percent: float
-    """Of the calls. Those of all targets come to 100."""
+    """Share of the calls. The shares of all targets add up to 100."""
 
 
 class ShadowTarget(RequestObject, kw_only=True):
     target: str
     percent: float = 100.0
-    """Of the calls, those that it runs besides."""
+    """Share of the calls that it runs as well."""
 
 
 class RouteDescriptions(msgspec.Struct):
@@ -48,18 +40,18 @@ class RouteDescriptions(msgspec.Struct):
 
 
 class RouteRequest(RequestObject, kw_only=True):
-    """`target`, or `targets`. What isn't given is as if it had never been."""
+    """`target`, or `targets`. A field that is left out gets its default."""
 
     target: str | None = None
-    """The reference of a model, or remote:PROVIDER/MODEL: it gets all calls."""
+    """The reference of a model, or remote:PROVIDER/MODEL. It gets all calls."""
     targets: list[WeightedTarget] = msgspec.field(default_factory=list)
     fallbacks: list[str] = msgspec.field(default_factory=list)
-    """Tried in this order where a target fails before it has said anything."""
+    """Tried in this order if a target fails before its first token."""
     shadow: ShadowTarget | None = None
     sticky: str = "user"
-    """user: who names the same `user` meets the same target. caller: whoever comes with the same key does. none."""
+    """Whose calls always go to the same target: those with the same `user`, those of the same `caller`, or `none`."""
     timeout_seconds: float | None = None
-    """How long a target may take to its first token, or to a whole answer that isn't streamed."""
+    """The limit for the first token, or for a whole answer that isn't streamed."""
     reason: str | None = None
     """Why, for the history."""
 
@@ -67,7 +59,7 @@ class RouteRequest(RequestObject, kw_only=True):
     objects: ClassVar = {"shadow": ShadowTarget}
 
     def percent_of(self) -> dict[str, float]:
-        """Raises BadRequest where it isn't said once what answers."""
+        """Raises BadRequest unless exactly one of `target` and `targets` is given."""
         if (self.target is None) == (not self.targets):
             what = "are both given: send one of them" if self.targets else "are both missing: send one of them"
             raise BadRequest(f"`target` and `targets` {what}.", param="target")
@@ -88,7 +80,7 @@ class RouteMoves(msgspec.Struct):
 
 class EvidenceQuery(RequestObject, kw_only=True):
     since: datetime | None = None
-    """A moment with its zone, such as 2026-03-03T12:00:00Z."""
+    """An instant with its zone, such as 2026-03-03T12:00:00Z."""
 
 
 @router.get("", summary="List the Routes", responses=openapi.answers(RouteDescriptions))
@@ -102,7 +94,7 @@ async def list_routes(request: Request) -> Response:
     return json_response(RouteDescriptions(await asyncio.to_thread(read)))
 
 
-@router.get("/{name}", summary="Say where a Route leads", responses=openapi.answers(RouteDescription))
+@router.get("/{name}", summary="Describe a Route", responses=openapi.answers(RouteDescription))
 @requires(Permission.ROUTES_READ)
 async def get_route(request: Request, name: str) -> Response:
     route = await asyncio.to_thread(services_of(request).routes.get, name)
@@ -111,15 +103,15 @@ async def get_route(request: Request, name: str) -> Response:
 
 @router.put(
     "/{name}",
-    summary="Say what answers to a name",
+    summary="Create or change a Route",
     openapi_extra=openapi.body(RouteRequest, {"target": "smollm2"}),
     responses=openapi.answers(RouteDescription),
 )
 @requires(Permission.ROUTES_WRITE)
 async def set_route(request: Request, name: str) -> Response:
-    """Targets by weight, fallbacks, a shadow. What the Route was before is in its history."""
+    """The body replaces targets, fallbacks, shadow and all other settings. The history keeps the former ones."""
     asked = await parse_body(request, RouteRequest)
-    shadow = None if asked.shadow is None else deployed.Shadow(asked.shadow.target, asked.shadow.percent)
+    shadow = None if asked.shadow is None else Shadow(asked.shadow.target, asked.shadow.percent)
     route = await asyncio.to_thread(
         services_of(request).routes.set,
         name,
@@ -136,36 +128,38 @@ async def set_route(request: Request, name: str) -> Response:
 
 @router.put(
     "/{name}/weights",
-    summary="Share a Route's calls out anew",
+    summary="Change the weights of a Route",
     openapi_extra=openapi.body(WeightsRequest, {"targets": [{"target": "smollm2", "percent": 100}], "reason": "…"}),
     responses=openapi.answers(RouteDescription),
 )
 @requires(Permission.ROUTES_WRITE)
 async def set_weights(request: Request, name: str) -> Response:
-    """All at once; fallbacks, shadow and the rest stay as they are."""
+    """Replaces all weights at once. Fallbacks, shadow and the other settings stay."""
     asked = await parse_body(request, WeightsRequest)
     routes, shares = services_of(request).routes, percents(asked.targets)
     route = await asyncio.to_thread(routes.set_weights, name, shares, asked.reason, actor=caller_of(request).actor)
     return json_response(await _described(request, route))
 
 
-@router.get("/{name}/history", summary="Say what a Route was, and why", responses=openapi.answers(RouteMoves))
+@router.get("/{name}/history", summary="List the changes of a Route", responses=openapi.answers(RouteMoves))
 @requires(Permission.ROUTES_READ)
 async def get_route_history(request: Request, name: str) -> Response:
-    """The newest move first. That of a Route that was removed is kept."""
+    """Newest first. The history of a removed Route is kept."""
     moves = await asyncio.to_thread(services_of(request).routes.history, name)
     return json_response(RouteMoves([describe_move(move) for move in moves]))
 
 
-@router.get("/{name}/evidence", summary="Say what became of a Route's calls", responses=openapi.answers(RouteEvidence))
+@router.get(
+    "/{name}/evidence", summary="Count the outcomes of a Route's calls", responses=openapi.answers(RouteEvidence)
+)
 @requires(Permission.ROUTES_READ)
 async def get_route_evidence(request: Request, name: str) -> Response:
-    """By target, and how the shadow's answers compare. `?since=` begins the window."""
+    """By target, and how the shadow's answers compare. `?since=`: only calls after an instant."""
     services, asked = services_of(request), parse_query(request, EvidenceQuery)
     if asked.since is not None and asked.since.tzinfo is None:
-        raise BadRequest("`since` has no zone: write a moment such as 2026-03-03T12:00:00Z.", param="since")
+        raise BadRequest("`since` has no zone. Write an instant such as 2026-03-03T12:00:00Z.", param="since")
     route = await asyncio.to_thread(services.routes.get, name)
-    return json_response(_evidence(services, route, asked.since))
+    return json_response(describe_evidence(services.evidence, route, asked.since))
 
 
 @router.delete("/{name}", summary="Remove a Route", status_code=204)
@@ -180,26 +174,13 @@ async def _described(request: Request, route: Route) -> RouteDescription:
 
 
 def percents(targets: list[WeightedTarget]) -> dict[str, float]:
-    """Raises BadRequest for a target that is named twice."""
+    """Return the weight of each target. Raises BadRequest for a target that is named twice."""
     shares: dict[str, float] = {}
     for i, each in enumerate(targets):
         if each.target in shares:
             raise BadRequest(
-                f"`targets[{i}].target` is {each.target[:MAX_LENGTH]!r} once more: give it one weight.",
+                f"`targets[{i}].target` is {each.target[:MAX_LENGTH]!r} again. Give it one weight.",
                 param=f"targets[{i}].target",
             )
         shares[each.target] = each.percent
     return shares
-
-
-def _evidence(services: Services, route: Route, since: datetime | None) -> RouteEvidence:
-    asked = dict.fromkeys([*route.percent_of, *route.fallbacks])
-    windows = {target: services.evidence.window(route.name, target, since) for target in asked}
-    targets = [
-        msgspec.convert(asdict(window) | {"target": target}, TargetEvidence) for target, window in windows.items()
-    ]
-    shadow = None
-    if route.shadow is not None:
-        agreement = services.evidence.agreement(route.name, route.shadow.target, since)
-        shadow = msgspec.convert(asdict(agreement) | {"target": route.shadow.target}, ShadowEvidence)
-    return RouteEvidence(targets=targets, shadow=shadow)

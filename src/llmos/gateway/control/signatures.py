@@ -1,4 +1,4 @@
-"""/llmos/v1/models/NAME/signatures: who has vouched for a Version."""
+"""/llmos/v1/models/NAME/signatures: the signatures of a Version."""
 
 import asyncio
 
@@ -34,20 +34,20 @@ async def list_signatures(request: Request, name: str) -> Response:
 
 @router.post(
     "",
-    summary="Keep a signature of a Version",
+    summary="Add a signature to a Version",
     openapi_extra=openapi.body(NewSignature, {"signature": '{"mediaType": …}'}),
     responses=openapi.answers(SignatureDescriptions),
 )
 @requires(Permission.MODELS_WRITE)
 async def add_signature(request: Request, name: str) -> Response:
-    """Whether it is believed is decided when the Version is loaded, by the keys that the server's machine trusts."""
+    """It isn't verified now, but when the Version is loaded, with the keys that the server's machine trusts."""
     asked, registry = await parse_body(request, NewSignature), services_of(request).registry
 
-    def keep() -> SignatureDescriptions:
+    def add() -> SignatureDescriptions:
         registry.signatures.put(registry.resolve(name), asked.signature)
         return _signatures(request, name)
 
-    return json_response(await asyncio.to_thread(keep))
+    return json_response(await asyncio.to_thread(add))
 
 
 def _signatures(request: Request, name: str) -> SignatureDescriptions:

@@ -1,4 +1,4 @@
-"""/llmos/v1/records and /blobs: versions on their way from one LLMOS server to another, and only what is missing."""
+"""/llmos/v1/records and /blobs: copy Versions between LLMOS servers. Only missing blobs are sent."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ from llmos.security.permissions import Permission
 router = APIRouter(prefix="/llmos/v1", tags=["transfers"])
 
 RECEIVED = "llmos-received"
-"""How many bytes of a blob are here already, where it isn't whole."""
+"""Header: the number of bytes of an incomplete blob that have arrived."""
 
 _MAX_RECORD_BYTES = 4 << 20
 _CHUNK_BYTES = 1 << 20
@@ -32,13 +32,13 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Missing(msgspec.Struct):
-    """Bring these first."""
+    """Upload these blobs first."""
 
     missing: list[str]
-    """Digests of blobs."""
+    """Digests."""
 
 
-class Taken(msgspec.Struct):
+class StoredVersion(msgspec.Struct):
     version: str
     digest: str
 
@@ -56,7 +56,7 @@ _RECORD_EXAMPLE = {
 _RECORD_BODY = openapi.body(VersionRecord, _RECORD_EXAMPLE)
 
 
-@router.get("/records/{ref:path}", summary="What is written down about a Version", responses=_RECORD)
+@router.get("/records/{ref:path}", summary="Read the record of a Version", responses=_RECORD)
 @requires(Permission.MODELS_READ)
 async def get_record(request: Request, ref: str) -> Response:
     """`ref` is a reference or a Route."""
@@ -67,13 +67,13 @@ async def get_record(request: Request, ref: str) -> Response:
 
 @router.put(
     "/records/{name}",
-    summary="Take in a Version whose blobs are here",
+    summary="Store a Version whose blobs are stored",
     openapi_extra=_RECORD_BODY,
-    responses=openapi.answers(Taken),
+    responses=openapi.answers(StoredVersion),
 )
 @requires(Permission.MODELS_WRITE)
 async def put_record(request: Request, name: str) -> Response:
-    """The body is a record. 202 with the digests of the blobs that aren't here: bring those, then ask again."""
+    """The body is a record. 202 lists the digests of the missing blobs: upload those, then repeat the request."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -81,22 +81,22 @@ async def put_record(request: Request, name: str) -> Response:
             raise BadRequest(f"A record has at most {_MAX_RECORD_BYTES:,} bytes.")
     record = read_record(bytes(body))
     source = f"llmos:pushed from {request.client.host if request.client else 'somewhere'}"
-    taken = await asyncio.to_thread(Transfers(services_of(request).registry).accept, record, name, source)
-    if isinstance(taken, list):
-        return json_response(Missing(taken), 202)
-    return json_response(Taken(taken.ref, taken.digest), 201)
+    stored = await asyncio.to_thread(Transfers(services_of(request).registry).accept, record, name, source)
+    if isinstance(stored, list):
+        return json_response(Missing(stored), 202)
+    return json_response(StoredVersion(stored.ref, stored.digest), 201)
 
 
-@router.get("/blobs/{digest}", summary="The bytes of a blob, or a range of them")
+@router.get("/blobs/{digest}", summary="Download a blob, or a range of it")
 @requires(Permission.MODELS_READ)
 async def get_blob(request: Request, digest: str) -> Response:
-    """404 says in the header llmos-received how many bytes of it have arrived here, where it was begun."""
+    """A 404 has the header llmos-received: the number of bytes that have arrived of an incomplete blob."""
     store = services_of(request).registry.store
     path = store.blob_path(_checked(digest))
     if await asyncio.to_thread(path.is_file):
         return FileResponse(path, media_type="application/octet-stream")
     num_received = await asyncio.to_thread(store.num_received, digest)
-    missing = NotFound(f"There is no blob {digest} here.")
+    missing = NotFound(f"There is no blob {digest}.")
     return Response(
         msgspec.json.encode(openai_error(missing)),
         missing.status,
@@ -105,17 +105,17 @@ async def get_blob(request: Request, digest: str) -> Response:
     )
 
 
-@router.put("/blobs/{digest}", summary="Bring a blob, or go on with it", openapi_extra=_BINARY, status_code=204)
+@router.put("/blobs/{digest}", summary="Upload a blob, or continue its upload", openapi_extra=_BINARY, status_code=204)
 @requires(Permission.MODELS_WRITE)
 async def put_blob(request: Request, digest: str) -> Response:
-    """Content-Range says which bytes the body holds, up to the last: `bytes FIRST-LAST/SIZE`, or `bytes */0`.
-
-    What arrives before the line breaks is kept; ask how much that is, and go on from there.
-    """
+    """Content-Range gives the bytes of the body, which reaches to the blob's end: `bytes FIRST-LAST/SIZE`, or
+    `bytes */0`. Bytes that arrive before the connection breaks are kept. GET tells how many: continue from there."""
     match = _RANGE.fullmatch(request.headers.get("content-range", ""))
     first, last, size = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
     if match is None or last != max(size - 1, 0):
-        raise BadRequest("Say which bytes come, up to the last: Content-Range: bytes FIRST-LAST/SIZE.")
+        raise BadRequest(
+            "Send the header Content-Range: bytes FIRST-LAST/SIZE. LAST must be the last byte of the blob."
+        )
     file = StoredFile(digest, _checked(digest), size)
     store = services_of(request).registry.store
     with ExitStack() as held:
@@ -130,7 +130,7 @@ async def put_blob(request: Request, digest: str) -> Response:
 async def _receive(request: Request, store: Store, part: Path, file: StoredFile, first: int) -> int:
     num_received = part.stat().st_size if part.exists() else 0
     if first > num_received:
-        raise Conflict(f"{num_received:,} bytes of {file.digest} are here; the body begins at {first:,}.")
+        raise Conflict(f"{num_received:,} bytes of {file.digest} have arrived, but the body begins at byte {first:,}.")
     await asyncio.to_thread(store.check_room, file.size - first, file.digest)
     with part.open("ab") as writer:
         writer.truncate(first)
@@ -138,7 +138,7 @@ async def _receive(request: Request, store: Store, part: Path, file: StoredFile,
         async for chunk in request.stream():
             buffer += chunk
             if first + len(buffer) > file.size:
-                raise BadRequest(f"The body goes on behind byte {file.size:,}.")
+                raise BadRequest(f"The body has more bytes than the blob, whose size is {file.size:,}.")
             if len(buffer) >= _CHUNK_BYTES:
                 first += len(buffer)
                 await asyncio.to_thread(writer.write, bytes(buffer))
@@ -154,5 +154,5 @@ def _publish(store: Store, part: Path, file: StoredFile) -> None:
 
 def _checked(digest: str) -> str:
     if not _DIGEST.fullmatch(digest):
-        raise BadRequest(f"{digest[:80]!r} is no digest; one reads sha256: and 64 hexadecimal digits.", param="digest")
+        raise BadRequest(f"{digest[:80]!r} is not a digest: sha256: and 64 hexadecimal digits.", param="digest")
     return digest
