@@ -32,9 +32,10 @@ def finite(logprob: float) -> float:
 
 class EmbeddingUsage(msgspec.Struct):
     prompt_tokens: int
-    """Computed for all texts, control tokens and prompts included."""
+    """The tokens of all texts, including special tokens and the model's prompts."""
     total_tokens: int
 
 
 def embedding_usage(embeddings: Embeddings) -> EmbeddingUsage:
+    """Return the tokens that the embeddings have used."""
     return EmbeddingUsage(embeddings.num_prompt_tokens, embeddings.num_prompt_tokens)

@@ -12,17 +12,18 @@ from llmos.gateway.http.requests import Int64, RequestObject
 from llmos.security.callers import Caller
 
 MAX_CHOICES = 1024
+"""The most choices of one call, over all its prompts."""
 
 
 class CallerFields(RequestObject, kw_only=True):
-    """Who asks, and how urgently, in every format. Never changes the answer, only when it comes."""
+    """On whose behalf a call is made, and how urgent it is. Never changes the answer, only when it comes."""
 
     user: Annotated[str, Meta(max_length=512)] = ""
-    """Which of your own users asks: under load they take turns."""
+    """Your end user on whose behalf the call is made. Under load, users take turns."""
     cache_salt: Annotated[str, Meta(max_length=512)] = ""
-    """The beginning of a prompt is computed once for all requests of the same salt, and of the same key."""
+    """Requests share cached prompt prefixes only with requests of the same project and salt."""
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
-    """The higher goes first; whoever waits long rises."""
+    """Calls of higher priority run first. The priority of a waiting call rises with time."""
 
     def on_behalf_of(self, caller: Caller) -> Caller:
         """Return the caller with the user and the priority of this request."""
@@ -30,15 +31,15 @@ class CallerFields(RequestObject, kw_only=True):
 
 
 class SamplingFields(CallerFields, kw_only=True):
-    """How tokens are chosen, in every format. What is beyond OpenAI's own fields goes into the client's extra_body.
+    """How tokens are sampled. OpenAI's client sends the fields that it does not know in `extra_body`.
 
-    Those that may be None are then what the model's makers recommend (`llmos show MODEL` says what), if they do.
+    A field that is null has the value that the model's authors recommend, which `llmos show MODEL` prints.
     """
 
     temperature: float | None = None
     top_p: float | None = None
     top_k: Annotated[int, Int64] | None = None
-    """0: all."""
+    """0: all tokens."""
     min_p: float | None = None
     repetition_penalty: float | None = None
     presence_penalty: float = 0.0
@@ -52,6 +53,7 @@ class SamplingFields(CallerFields, kw_only=True):
     min_tokens: Annotated[int, Int64] = 0
 
     def sampling(self, **more: Any) -> Sampling:
+        """Return the sampling parameters. `more`: fields of SamplingParams that the API names otherwise."""
         given = {name: value for name in RECOMMENDABLE if (value := getattr(self, name)) is not None}
         params = SamplingParams(
             presence_penalty=self.presence_penalty,
@@ -70,30 +72,31 @@ class SamplingFields(CallerFields, kw_only=True):
 
 
 class TextsFields(RequestObject, kw_only=True):
-    """What all requests have in common that read texts and write none."""
+    """The fields of requests that turn texts into vectors."""
 
     model: str
-    """A Route or a model: GET /v1/models lists them."""
+    """A route or a model. GET /v1/models lists them."""
     truncate: bool = False
-    """Leave out the end of a text that is too long. Without it, that is an error which says by how much."""
+    """Cut a text that is too long. Otherwise it is an error that says by how many tokens it is too long."""
     truncate_prompt_tokens: Annotated[int, Int64] | None = None
-    """Leave out what is beyond so many tokens of a text. -1: what is beyond the model's limit."""
+    """Cut each text to this many tokens. -1: to the model's limit."""
     user: Annotated[str, Meta(max_length=512)] = ""
-    """Which of your own users asks: under load they take turns."""
+    """Your end user on whose behalf the call is made. Under load, users take turns."""
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
-    """The higher goes first; whoever waits long rises."""
+    """Calls of higher priority run first. The priority of a waiting call rises with time."""
 
     def on_behalf_of(self, caller: Caller) -> Caller:
+        """Return the caller with the user and the priority of this request."""
         return caller.on_behalf_of(self.user, self.priority)
 
     def truncate_to(self) -> int | None:
-        """Return what EmbedCall calls so. Raises BadRequest."""
+        """Return `truncate_to` as EmbedCall has it. Raises BadRequest for an invalid limit."""
         limit = self.truncate_prompt_tokens
         if limit is None:
             return 0 if self.truncate else None
         if limit < 1 and limit != -1:
             raise BadRequest(
-                f"`truncate_prompt_tokens` is {limit}; it takes a number from 1 up, or -1 for the model's limit.",
+                f"`truncate_prompt_tokens` is {limit}; it accepts 1 or more, or -1 for the model's limit.",
                 param="truncate_prompt_tokens",
             )
         return max(limit, 0)

@@ -246,7 +246,7 @@ def test_thinking_is_apart(client: ollama.Client, pool: FakePool, registry: Fake
 
 
 def test_a_model_that_does_not_think_is_not_asked_to(client: ollama.Client, pool: FakePool) -> None:
-    with pytest.raises(ollama.ResponseError, match="smollm2@1 doesn't think"):
+    with pytest.raises(ollama.ResponseError, match="smollm2@1 does not support reasoning"):
         client.chat("dialogue", HELLO, think=True)
     client.chat("dialogue", HELLO, think=False)
     assert len(pool.requests) == 1
@@ -268,11 +268,15 @@ def test_a_model_that_does_not_think_is_not_asked_to(client: ollama.Client, pool
         ("chat", {"format": "xml"}, "`format` is 'xml'"),
         ("chat", {"think": "much"}, "`think` is 'much'"),
         ("chat", {"truncate": True}, "`truncate` is not supported"),
-        ("chat", {"top_logprobs": 3}, "`top_logprobs` needs `logprobs`"),
+        ("chat", {"top_logprobs": 3}, "`top_logprobs` requires `logprobs`"),
         ("chat", {"messages": [{"role": "robot", "content": "x"}]}, "system, user, assistant or tool"),
         ("chat", {"messages": [{"role": "tool", "content": "x"}]}, "`messages[0]` is a tool's result"),
         ("chat", {"messages": [{"role": "user", "content": "x", "images": ["AA=="]}]}, "`messages[0].images`"),
-        ("chat", {"messages": [{"role": "user", "content": "x", "thinking": "x"}]}, "only assistant has it"),
+        (
+            "chat",
+            {"messages": [{"role": "user", "content": "x", "thinking": "x"}]},
+            "only assistant messages may have it",
+        ),
         ("chat", {"messages": "Hello"}, "`messages` is wrong"),
         ("chat", {"tools": [{"type": "function"}]}, "`tools[0].function` is missing"),
         ("generate", {"images": ["AA=="]}, "`images` is not supported"),
@@ -283,7 +287,7 @@ def test_a_model_that_does_not_think_is_not_asked_to(client: ollama.Client, pool
         ("generate", {"prompt": 7}, "`prompt` is wrong"),
         ("show", {}, "`model` is missing"),
         ("create", {}, "llmos import PATH"),
-        ("push", {}, "no library"),
+        ("push", {}, "Models stay on the server"),
         ("blobs/sha256:00", {}, "llmos import PATH"),
     ],
 )

@@ -11,15 +11,15 @@ StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "mod
 
 
 class AnthropicUsage(msgspec.Struct):
-    """The prompt has input_tokens + cache_read_input_tokens."""
+    """The tokens of a call. The prompt has input_tokens + cache_read_input_tokens tokens."""
 
     input_tokens: int
-    """Of the prompt, what had to be computed."""
+    """The tokens of the prompt that were not cached."""
     cache_read_input_tokens: int
-    """Of the prompt, what an earlier request with the same beginning had left."""
+    """The tokens of the prompt that were cached, from an earlier request with the same beginning."""
     output_tokens: int
     cache_creation_input_tokens: int = 0
-    """Always 0: keeping a beginning costs nothing more."""
+    """Always 0: caching a prompt costs nothing extra."""
 
 
 class AnswerText(msgspec.Struct, tag_field="type", tag="text"):
@@ -29,14 +29,14 @@ class AnswerText(msgspec.Struct, tag_field="type", tag="text"):
 class AnswerThinking(msgspec.Struct, tag_field="type", tag="thinking"):
     thinking: str
     signature: str = ""
-    """Empty: whoever sends the thinking back is believed."""
+    """Always empty: thinking blocks are accepted without a signature."""
 
 
 class AnswerToolUse(msgspec.Struct, tag_field="type", tag="tool_use"):
     id: str
     name: str
     input: dict[str, Any]
-    """Empty in the stead of a call that max_tokens cut."""
+    """Empty if max_tokens cut the call."""
 
 
 AnswerBlock = AnswerText | AnswerThinking | AnswerToolUse
@@ -46,7 +46,7 @@ class AnthropicAnswer(msgspec.Struct, tag_field="type", tag="message", kw_only=T
     id: str
     role: Literal["assistant"] = "assistant"
     model: str
-    """The Version that really answered, such as smollm2@1."""
+    """The version that answered, such as smollm2@1."""
     content: list[AnswerBlock]
     stop_reason: StopReason | None
     stop_sequence: str | None
@@ -54,8 +54,11 @@ class AnthropicAnswer(msgspec.Struct, tag_field="type", tag="message", kw_only=T
 
 
 class MessageEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One event of a stream: message_start, ping, then for each block content_block_start, content_block_delta and
-    content_block_stop, then message_delta and message_stop. Or error, which ends the stream."""
+    """One event of a stream.
+
+    The order is message_start, ping, for each block content_block_start, content_block_delta and content_block_stop,
+    and then message_delta and message_stop. An error event ends the stream.
+    """
 
     type: str
     message: AnthropicAnswer | None = None
@@ -63,7 +66,7 @@ class MessageEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     content_block: AnswerBlock | None = None
     delta: dict[str, Any] | None = None
     """{"type": "text_delta", "text"}, {"type": "thinking_delta", "thinking"}, {"type": "input_json_delta",
-    "partial_json"}; in message_delta the stop_reason and the stop_sequence."""
+    "partial_json"}; in message_delta, stop_reason and stop_sequence."""
     usage: AnthropicUsage | None = None
     error: dict[str, Any] | None = None
     request_id: str | None = None
@@ -88,7 +91,7 @@ def usage(answer: Answer) -> AnthropicUsage:
 
 
 def stop_reason(answer: Answer, reason: FinishReason, stop: str | int | None) -> tuple[StopReason, str | None]:
-    """Return why the answer ended, and the stop sequence that ended it, if one did."""
+    """Return why the answer ended, and the stop sequence that ended it, or None."""
     if reason == "tool_calls":
         return "tool_use", None
     if reason == "content_filter":
@@ -103,9 +106,9 @@ def call_input(call: ToolCall) -> dict[str, Any]:
     try:
         return msgspec.json.decode(call.arguments, type=dict[str, Any])
     except msgspec.MsgspecError:
-        return {}  # Cut in the middle; the stop_reason says so.
+        return {}  # max_tokens cut the call; the stop_reason says so.
 
 
 class TokenCount(msgspec.Struct):
     input_tokens: int
-    """Of the whole prompt as the model reads it: its template, the system prompt, the tools and the messages."""
+    """The tokens of the complete prompt: template, system prompt, tools and messages."""

@@ -2,19 +2,14 @@
 
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from llmos.gateway.calls.call import Call
-from llmos.gateway.calls.pipeline import Pipeline
-from llmos.gateway.http import openapi
+from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.error_formats import ErrorFormat
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import parse_body
-from llmos.gateway.http.sse import AnswerResponse, while_connected
+from llmos.gateway.http.sse import AnswerResponse, WorkResponse
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.anthropic.answers import AnthropicAnswer, MessageEvent, TokenCount
 from llmos.gateway.wires.anthropic.errors import error_body
@@ -36,40 +31,29 @@ _EXAMPLE: dict[str, Any] = {
 
 @router.post(
     "/v1/messages",
-    summary="Answer a conversation, in Anthropic's format",
+    summary="Create a message",
     openapi_extra=openapi.body(MessagesRequest, {**_EXAMPLE, "max_tokens": 100}),
     responses=openapi.answers(AnthropicAnswer, MessageEvent),
 )
 @requires(Permission.INFERENCE)
 async def create_message(request: Request) -> AnswerResponse:
-    asked = await parse_body(request, MessagesRequest)
+    body = await parse_body(request, MessagesRequest)
     renderer = MessageRenderer(request.state.request_id)
-    return AnswerResponse(services_of(request).pipeline, asked.call(caller_of(request)), renderer, stream=asked.stream)
+    return AnswerResponse(services_of(request).pipeline, body.call(caller_of(request)), renderer, stream=body.stream)
 
 
 @router.post(
     "/v1/messages/count_tokens",
-    summary="Count a prompt's tokens",
+    summary="Count the tokens of a message",
     openapi_extra=openapi.body(CountTokensRequest, _EXAMPLE),
     responses=openapi.answers(TokenCount),
 )
 @requires(Permission.INFERENCE)
-async def count_tokens(request: Request) -> Response:
-    asked = await parse_body(request, CountTokensRequest)
-    return CountResponse(services_of(request).pipeline, asked.call(caller_of(request)))
+async def count_tokens(request: Request) -> WorkResponse:
+    body = await parse_body(request, CountTokensRequest)
+    call, pipeline = body.call(caller_of(request)), services_of(request).pipeline
 
+    async def count() -> bytes:
+        return sse.encode(TokenCount(await pipeline.count(call)))
 
-class CountResponse(Response):
-    """Counts a prompt's tokens where the model runs. Gives up when the caller hangs up."""
-
-    def __init__(self, pipeline: Pipeline, call: Call) -> None:
-        super().__init__()
-        self._pipeline, self._call = pipeline, call
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await while_connected(receive, self._count(scope, receive, send))
-
-    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
-        num_tokens = await self._pipeline.count(self._call)
-        body = msgspec.json.encode(TokenCount(num_tokens))
-        await Response(body, media_type="application/json")(scope, receive, send)
+    return WorkResponse(count)

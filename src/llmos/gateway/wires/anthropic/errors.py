@@ -19,6 +19,6 @@ _ERROR_TYPES = {
 
 
 def error_body(error: LLMOSError, request_id: str) -> dict[str, Any]:
-    """Return the error in Anthropic's shape."""
+    """Return the error in Anthropic's format."""
     kind = _ERROR_TYPES.get(error.status, "api_error")
     return {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id}

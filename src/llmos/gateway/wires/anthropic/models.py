@@ -1,24 +1,24 @@
-"""The names that answer, as Anthropic lists them: for those who send the header `anthropic-version`."""
+"""The answers of GET /v1/models in Anthropic's format, for requests with the header `anthropic-version`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
-from llmos.core.errors import BadRequest
 from llmos.deployments.served_model import ServedModel
-
-MAX_LIMIT = 1000
+from llmos.gateway.http.pages import index_of
+from llmos.gateway.http.requests import RequestObject, convert
 
 
 class AnthropicModel(msgspec.Struct, tag_field="type", tag="model", kw_only=True):
     id: str
     display_name: str
-    """The Version that the name leads to now, such as smollm2@1."""
+    """The version that the name stands for now, such as smollm2@1."""
     created_at: datetime
     max_input_tokens: int | None
-    """The context window, which prompt and answer share."""
+    """The context window, which the prompt and the answer share."""
     max_tokens: int | None
     lifecycle: Literal["active"] = "active"
 
@@ -31,6 +31,7 @@ class AnthropicModels(msgspec.Struct, kw_only=True):
 
 
 def render_model(name: str, version: ServedModel) -> AnthropicModel:
+    """Return the model that answers to `name`, in Anthropic's format."""
     return AnthropicModel(
         id=name,
         display_name=version.ref,
@@ -40,35 +41,31 @@ def render_model(name: str, version: ServedModel) -> AnthropicModel:
     )
 
 
+class ModelQuery(RequestObject, kw_only=True):
+    after_id: str | None = None
+    before_id: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 20
+
+
 def page(models: Sequence[AnthropicModel], query: Mapping[str, str]) -> AnthropicModels:
-    """Return the part of the list that `limit`, `after_id` and `before_id` ask for. Raises BadRequest for others."""
-    limit = _limit(query.get("limit", "20"))
-    ids = [each.id for each in models]
-    begin, end = 0, len(ids)
-    if after := query.get("after_id"):
-        begin = _index(ids, after, "after_id") + 1
-    if before := query.get("before_id"):
-        end = _index(ids, before, "before_id")
-        chosen = models[max(begin, end - limit) : end]
-        has_more = end - limit > begin
+    """Return the part of the list that `limit`, `after_id` and `before_id` select. Raises BadRequest for invalid ones.
+
+    Other parameters are ignored: clients send some, such as `beta`.
+    """
+    known = {name: value for name, value in query.items() if name in ModelQuery.__struct_fields__ and value}
+    selection = convert(known, ModelQuery, is_text=True)
+    ids = [model.id for model in models]
+    begin = 0 if selection.after_id is None else index_of(ids, selection.after_id, "after_id") + 1
+    end = len(ids)
+    if selection.before_id is not None:
+        end = index_of(ids, selection.before_id, "before_id")
+        first = max(begin, end - selection.limit)
+        selected, has_more = models[first:end], first > begin
     else:
-        chosen = models[begin : begin + limit]
-        has_more = begin + limit < end
+        selected, has_more = models[begin : begin + selection.limit], begin + selection.limit < end
     return AnthropicModels(
-        data=list(chosen),
+        data=list(selected),
         has_more=has_more,
-        first_id=chosen[0].id if chosen else None,
-        last_id=chosen[-1].id if chosen else None,
+        first_id=selected[0].id if selected else None,
+        last_id=selected[-1].id if selected else None,
     )
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= MAX_LIMIT):
-        raise BadRequest(f"`limit` is {text!r:.50}; it takes 1 to {MAX_LIMIT:,}.", param="limit")
-    return int(text)
-
-
-def _index(ids: Sequence[str], id: str, field: str) -> int:
-    if id not in ids:
-        raise BadRequest(f"`{field}` is {id!r:.100}, which is none of the models.", param=field)
-    return ids.index(id)

@@ -21,7 +21,7 @@ from llmos.gateway.wires.anthropic.errors import error_body
 
 
 class MessageRenderer(AnswerRenderer):
-    """Spells an answer as a message, or as the events that a message is put together from."""
+    """Renders an answer as a message, or as events."""
 
     def __init__(self, request_id: str) -> None:
         self._request_id = request_id
@@ -43,7 +43,7 @@ class MessageRenderer(AnswerRenderer):
         async for delta in answer.deltas:
             chunk = b""
             if not has_begun:
-                # With the first delta, which says how much of the prompt was cached.
+                # Sent with the first delta, which has the number of cached tokens.
                 has_begun = True
                 chunk = sse.event({"type": "message_start", "message": render_message(answer, [])}, "message_start")
                 chunk += sse.event({"type": "ping"}, "ping")
@@ -64,15 +64,15 @@ class MessageRenderer(AnswerRenderer):
 
 
 class _BlockEvents:
-    """The blocks of a stream, of which one at most is open."""
+    """Events of a stream's content blocks. At most one block is open."""
 
     def __init__(self) -> None:
         self._num_begun = 0
         self._open: str | int | None = None
-        """thinking, text, or which call."""
+        """`thinking`, `text` or the index of a call; None if no block is open."""
 
     def push(self, delta: Delta) -> bytes:
-        """Return the events that bring what the delta brings."""
+        """Return the events for a delta."""
         chunk = b""
         if delta.reasoning:
             chunk += self._enter("thinking", AnswerThinking(""))
@@ -87,18 +87,19 @@ class _BlockEvents:
         return chunk
 
     def close(self) -> bytes:
+        """Return the event that closes the open block, if there is one."""
         if self._open is None:
             return b""
         self._open = None
         return sse.event({"type": "content_block_stop", "index": self._num_begun - 1}, "content_block_stop")
 
-    def _enter(self, what: str | int, block: AnswerBlock) -> bytes:
-        """Open the block unless it is open."""
-        if self._open == what:
+    def _enter(self, key: str | int, block: AnswerBlock) -> bytes:
+        """Return the events that open the block, unless it is open."""
+        if self._open == key:
             return b""
         chunk = self.close()
         event = {"type": "content_block_start", "index": self._num_begun, "content_block": block}
-        self._open = what
+        self._open = key
         self._num_begun += 1
         return chunk + sse.event(event, "content_block_start")
 

@@ -11,29 +11,29 @@ from llmos.gateway.calls.answer import Answer
 from llmos.gateway.http.answers import finite
 
 DoneReason = Literal["stop", "length", "load", "unload"]
-"""A call of a tool is an end like any other."""
+"""An answer that ends with a tool call has the reason stop."""
 
 
 class OllamaAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The answer, or a piece of it. What may be left out is in the last line of a stream."""
+    """The answer, or one line of a stream. Only the last line has the optional fields."""
 
     model: str
-    """The Version that really answered, such as smollm2@1."""
+    """The version that answered, such as smollm2@1."""
     created_at: str
     done: bool
     done_reason: DoneReason | None = None
     logprobs: "list[OllamaTokenLogprob]" = []
     total_duration: int | None = None
-    """In nanoseconds, as all durations here."""
+    """In nanoseconds, like all durations here."""
     load_duration: int | None = None
-    """Until the model was there."""
+    """The time until the model was loaded."""
     prompt_eval_count: int | None = None
     prompt_eval_duration: int | None = None
-    """From then to the first token: a wait for others is part of it."""
+    """The time from then to the first token, including the wait for other requests."""
     eval_count: int | None = None
-    """Tokens of the answer, the one that ended it included."""
+    """The tokens of the answer, including the token that ended it."""
     eval_duration: int | None = None
-    """From the first token to the last."""
+    """The time from the first token to the last."""
 
 
 class OllamaLogprob(msgspec.Struct):
@@ -47,16 +47,17 @@ class OllamaTokenLogprob(OllamaLogprob):
 
 
 def now() -> str:
+    """Return the current time in Ollama's format."""
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def answer_fields(answer: Answer, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
-    """Return the fields that every OllamaAnswer has, and the logprobs where there are any."""
+    """Return the fields of every line, and the log probabilities of its tokens."""
     return {"model": answer.served.ref, "created_at": now(), "done": False, "logprobs": [*map(_render_logprob, tokens)]}
 
 
 def final_fields(answer: Answer, finish_reason: FinishReason) -> dict[str, Any]:
-    """Return the fields that the last OllamaAnswer has beside these."""
+    """Return the fields that only the last line has."""
     timings = answer.timings()
     return {
         "done": True,

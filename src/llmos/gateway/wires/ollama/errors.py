@@ -2,13 +2,13 @@
 
 from llmos.core.errors import LLMOSError
 
-_OWN_WORDS = {"max_tokens": "num_predict", "repetition_penalty": "repeat_penalty"}
-"""What Ollama calls the fields that the engine names in its errors."""
+_FIELD_NAMES = {"max_tokens": "num_predict", "repetition_penalty": "repeat_penalty"}
+"""Ollama's names of fields that the engine names in its errors."""
 
 
 def error_body(error: LLMOSError) -> dict[str, str]:
-    """Return the error as Ollama's clients read it, with the fields called as they call them."""
+    """Return the error in Ollama's format, with Ollama's names of fields."""
     message = error.message
-    for ours, theirs in _OWN_WORDS.items():
+    for ours, theirs in _FIELD_NAMES.items():
         message = message.replace(ours, theirs)
     return {"error": message}

@@ -14,31 +14,33 @@ from llmos.gateway.calls.grammars import json_object, json_schema
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http.fields import CallerFields
 from llmos.gateway.http.requests import Int64, RequestObject, Unsupported
+from llmos.security.callers import Caller
+from llmos.security.permissions import Permission
 
-NO_IMAGES = Unsupported("the model reads text only. Leave it out, or describe the picture in words.", ([],))
+NO_IMAGES = Unsupported("the model reads text only. Leave it out, or describe the image in words.", ([],))
 
 _DURATION = re.compile(r"[+-]?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h)?)+")
 
-_ALL_THE_ROOM = (-1, -2)
-"""What num_predict is where the answer may be as long as the context window has room for."""
+_UNLIMITED = (-1, -2)
+"""Values of num_predict that stand for no limit but the context window."""
 
-_PENALTIES = "the penalties look at the whole prompt and answer. Leave it out."
+_PENALTIES = "penalties apply to the whole prompt and answer. Leave it out."
 
-_ONE_SAMPLER = "it is not among the ways to choose tokens here. Leave it out; temperature, top_p and min_p are."
+_ONE_SAMPLER = "this sampler is not supported. Leave it out; temperature, top_k, top_p and min_p are supported."
 
 
 def strip_latest(name: str) -> str:
-    """Return the name without the tag that Ollama's clients write behind one that has none."""
+    """Return the name without the tag `:latest`, which Ollama's clients add to names without a tag."""
     return name.removesuffix(":latest")
 
 
 class Options(RequestObject, kw_only=True):
-    """How tokens are chosen. Without a word, as the model's makers recommend (`llmos show MODEL` says what)."""
+    """How tokens are sampled. Defaults are the model's own; `llmos show MODEL` prints them."""
 
     num_predict: Annotated[int, Int64] = -1
-    """Tokens of the answer at most; -1 and -2: as many as the context window has room for."""
+    """The most tokens of the answer. -1 and -2: no limit but the context window."""
     num_ctx: Annotated[int, Meta(ge=1)] | None = None
-    """The context window that is needed. The model's whole window is always there."""
+    """The context window that the caller needs. The model's whole window is always available."""
     temperature: float | None = None
     top_k: Annotated[int, Int64] | None = None
     top_p: float | None = None
@@ -47,10 +49,10 @@ class Options(RequestObject, kw_only=True):
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     seed: Annotated[int, Int64] = -1
-    """-1: another one each time."""
+    """-1: a new seed for every request."""
     stop: str | list[str] = msgspec.field(default_factory=list)
 
-    # How the model is loaded, which is settled here; and what only counts together with a field that is refused.
+    # Options of loading, which the server decides, and options that only matter together with an unsupported one.
     harmless: ClassVar = frozenset(
         {
             "numa", "num_batch", "num_gpu", "main_gpu", "low_vram", "f16_kv", "logits_all", "vocab_only", "use_mmap",
@@ -66,10 +68,10 @@ class Options(RequestObject, kw_only=True):
     }
 
     def sampling(self, logprobs: int | None) -> Sampling:
-        """Raises BadRequest for a num_predict that can't be meant; the engine looks at the rest."""
-        if self.num_predict < 1 and self.num_predict not in _ALL_THE_ROOM:
+        """Return the sampling parameters. Raises BadRequest for an invalid num_predict."""
+        if self.num_predict < 1 and self.num_predict not in _UNLIMITED:
             raise BadRequest(
-                f"`options.num_predict` is {self.num_predict:,}; it takes a number from 1 up, or -1 for all the room.",
+                f"`options.num_predict` is {self.num_predict:,}; it accepts 1 or more, or -1 for no limit.",
                 param="options.num_predict",
             )
         named = {
@@ -81,7 +83,7 @@ class Options(RequestObject, kw_only=True):
         }
         given = {name: value for name, value in named.items() if value is not None}
         params = SamplingParams(
-            max_tokens=None if self.num_predict in _ALL_THE_ROOM else self.num_predict,
+            max_tokens=None if self.num_predict in _UNLIMITED else self.num_predict,
             may_exceed_context=True,
             presence_penalty=self.presence_penalty,
             frequency_penalty=self.frequency_penalty,
@@ -93,82 +95,91 @@ class Options(RequestObject, kw_only=True):
         return Sampling(params, frozenset(given))
 
     def check_window(self, context_length: int | None) -> None:
-        """Raises BadRequest where more is needed than the model has."""
+        """Raise BadRequest if the caller needs a larger context window than the model has."""
         if self.num_ctx is not None and context_length is not None and self.num_ctx > context_length:
             raise BadRequest(
                 f"`options.num_ctx` is {self.num_ctx:,}; the model's context window has {context_length:,} tokens."
-                " Lower it, or leave it out: the whole window is always there.",
+                " Lower it, or leave it out: the whole window is always available.",
                 param="options.num_ctx",
             )
 
 
 class ModelFields(CallerFields, kw_only=True):
-    """The fields of a request that needs a model."""
+    """The fields of every request to a model."""
 
     model: str
-    """A Route or a model; `NAME:latest` is NAME."""
+    """A route or a model. `NAME:latest` means NAME."""
     keep_alive: float | str | None = None
-    """0: stop the model after the answer, unless others wait for it. It stays otherwise, however long was asked for."""
+    """0: unload the model after the answer, unless other calls wait for it. Any other value keeps it loaded."""
 
     @property
     def must_unload(self) -> bool:
-        """The model is to go when the answer is whole. Raises BadRequest for a keep_alive that is no time."""
+        """Whether the model is to be unloaded after the answer. Raises BadRequest for an invalid keep_alive."""
         if isinstance(self.keep_alive, str):
             if not _DURATION.fullmatch(self.keep_alive):
                 raise BadRequest(
-                    f"`keep_alive` is {self.keep_alive[:80]!r}; it takes seconds, or a text such as 5m or 1h30m.",
+                    f"`keep_alive` is {self.keep_alive[:80]!r}; it accepts seconds, or a duration such as 5m or 1h30m.",
                     param="keep_alive",
                 )
             return not re.search("[1-9]", self.keep_alive)
         return self.keep_alive == 0
 
+    def check_unload(self, caller: Caller) -> bool:
+        """Return must_unload. Raises PermissionDenied if the caller may not unload models."""
+        if self.must_unload:
+            caller.check(Permission.DEPLOYMENTS_WRITE)
+        return self.must_unload
 
-class RunFields(ModelFields, kw_only=True):
-    """The fields of a request that is answered with text."""
+
+class GenerateFields(ModelFields, kw_only=True):
+    """The fields of a request that generates text."""
 
     stream: bool = True
     format: str | dict[str, Any] = ""
-    """`json`, or a JSON schema: what the answer must be."""
+    """The form of the answer: `json`, or a JSON schema."""
     options: Options = msgspec.field(default_factory=Options)
     think: bool | str | None = None
-    """Whether the model thinks before it answers, where its template knows that."""
+    """Turns reasoning on or off, if the model's chat template supports that."""
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] = 0
 
     objects: ClassVar[Mapping[str, type[RequestObject]]] = {"options": Options}
     unsupported: ClassVar[Mapping[str, Unsupported]] = {
-        "truncate": Unsupported("a prompt that is too long is refused, never cut. Leave it out.", (False,)),
+        "truncate": Unsupported("a prompt that is too long is an error and never cut. Leave it out.", (False,)),
         "shift": Unsupported("a full context window ends the answer. Leave it out.", (False,)),
     }
 
     def sampling(self) -> Sampling:
+        """Return the sampling parameters. Raises BadRequest for invalid ones."""
         if self.top_logprobs and not self.logprobs:
-            raise BadRequest("`top_logprobs` needs `logprobs` set to true.", param="top_logprobs")
+            raise BadRequest("`top_logprobs` requires `logprobs` to be true.", param="top_logprobs")
         return self.options.sampling(self.top_logprobs if self.logprobs else None)
 
     def grammar(self) -> Grammar | None:
+        """Return the grammar that `format` stands for. Raises BadRequest for an invalid format."""
         if isinstance(self.format, dict):
             return json_schema(self.format, "format")
         if self.format not in ("", "json"):
-            raise BadRequest(f"`format` is {self.format[:80]!r}; it takes json or a JSON schema.", param="format")
+            raise BadRequest(f"`format` is {self.format[:80]!r}; it accepts json or a JSON schema.", param="format")
         return json_object("format") if self.format else None
 
     def template_options(self) -> dict[str, Any]:
+        """Return the variables of the chat template that `think` stands for."""
         if isinstance(self.think, str):
             if self.think not in ("low", "medium", "high"):
                 raise BadRequest(
-                    f"`think` is {self.think[:80]!r}; it takes true, false, low, medium or high.", param="think"
+                    f"`think` is {self.think[:80]!r}; it accepts true, false, low, medium or high.", param="think"
                 )
             return {"enable_thinking": True, "reasoning_effort": self.think}
         return {} if self.think is None else {"enable_thinking": self.think}
 
     async def check(self, pipeline: Pipeline) -> None:
-        """Raises BadRequest for what the model can't do, and ModelNotFound. Of a provider's model nothing is known."""
+        """Raise BadRequest for options that the model does not support. Nothing is known of a provider's model."""
         backend = await pipeline.backend(strip_latest(self.model))
         self.options.check_window(backend.served.context_length)
         if self.think and (metadata := await backend.metadata()) is not None and not metadata.supports_thinking:
             raise BadRequest(
-                f"{backend.served.ref} doesn't think before it answers: its chat template knows no such thing."
+                f"{backend.served.ref} does not support reasoning: its chat template has no option for it."
                 " Leave `think` out.",
                 param="think",
             )

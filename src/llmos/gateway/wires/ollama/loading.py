@@ -8,7 +8,7 @@ from llmos.security.callers import Caller
 
 
 async def load_or_unload(pipeline: Pipeline, model: str, caller: Caller, must_unload: bool) -> dict[str, Any]:
-    """Do what a request without a prompt asks for, and return the fields of its OllamaAnswer."""
+    """Load the model, or unload it, and return the fields of the answer."""
     ref = await (pipeline.unload(model, caller) if must_unload else pipeline.load(model, caller))
     reason = "unload" if must_unload else "load"
     return {"model": ref, "created_at": now(), "done": True, "done_reason": reason}

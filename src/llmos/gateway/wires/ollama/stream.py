@@ -15,7 +15,7 @@ MEDIA_TYPE = "application/x-ndjson"
 
 
 class LineRenderer(AnswerRenderer):
-    """A stream of JSON, an object a line. The last one says `done`, or what went wrong."""
+    """A renderer of streams with one JSON object per line. The last line has `done` or an error."""
 
     stream_type = MEDIA_TYPE
 
@@ -27,7 +27,7 @@ class LineRenderer(AnswerRenderer):
 
 
 class OllamaResponse(AnswerResponse):
-    """Sends an answer, and stops its model afterwards where the caller wants that and nobody else waits for it."""
+    """Sends an answer, and unloads its model afterwards if requested, unless other calls wait for it."""
 
     def __init__(
         self, pipeline: Pipeline, call: Call, renderer: AnswerRenderer, *, stream: bool, must_unload: bool
@@ -42,4 +42,5 @@ class OllamaResponse(AnswerResponse):
 
 
 def encode_line(value: Any) -> bytes:
+    """Return `value` as one line of JSON."""
     return sse.encode(value) + b"\n"

@@ -17,27 +17,28 @@ OUTPUTS = {
     "num_input_tokens": "UINT32",
     "num_output_tokens": "UINT32",
 }
-"""What each text gets, by name: the datatype."""
+"""The outputs for each text, with their datatypes."""
 
-_NO_SEQUENCES = Unsupported("nothing is kept between requests. Send the whole text.", (False, 0, ""))
+_NO_SEQUENCES = Unsupported("the server keeps no state between requests. Send the whole text.", (False, 0, ""))
 
 
 class InferParameters(SamplingFields, kw_only=True):
-    """How the texts are answered: from the request's parameters, the input `sampling_parameters`, or inputs of these
-    names."""
+    """How texts are continued. Each parameter comes from the request's `parameters`, from the input
+    `sampling_parameters`, or from an input of its own name.
+    """
 
     max_tokens: Annotated[int, Int64] = 16
     raw: bool = True
-    """Continue the texts as they stand. Otherwise each is what a user says, wherever the model has a chat template."""
+    """Continue the texts without a chat template. Otherwise each is a user's message, if the model has a template."""
     exclude_input_in_output: bool = True
-    """False puts each text in front of what continues it."""
+    """Return the continuation only. False: return each text and its continuation."""
     stream: bool = False
     binary_data_output: bool = False
-    """All outputs come as bytes behind the JSON, unless `outputs` says otherwise."""
+    """Return all outputs as bytes after the JSON, unless `outputs` says otherwise."""
 
     unsupported: ClassVar = {
-        "n": Unsupported("each text gets one. Send it several times.", (1,)),
-        "timeout": Unsupported("hang up when you have waited long enough: that stops the answer.", (0,)),
+        "n": Unsupported("each text gets one answer. Send it several times.", (1,)),
+        "timeout": Unsupported("close the connection to stop an answer.", (0,)),
         "sequence_id": _NO_SEQUENCES,
         "sequence_start": _NO_SEQUENCES,
         "sequence_end": _NO_SEQUENCES,
@@ -56,8 +57,10 @@ class InferParameters(SamplingFields, kw_only=True):
 
 
 def read_parameters(parameters: dict[str, Any], *, can_stream: bool = False) -> InferParameters:
-    """Return the parameters, whose values may be strings, as Triton's vLLM backend takes them. Raises BadRequest."""
+    """Return the parameters. Their values may be strings, as in Triton's vLLM backend. Raises BadRequest."""
     read = convert(parameters, InferParameters, is_text=True)
     if read.stream and not can_stream:
-        raise BadRequest("`stream` is for /generate_stream: this gives one answer. Leave it out.", param="stream")
+        raise BadRequest(
+            "`stream` is for /generate_stream; this endpoint returns one answer. Leave it out.", param="stream"
+        )
     return read

@@ -8,12 +8,12 @@ from llmos.gateway.services import Services
 
 
 def version_number(served: ServedModel) -> str:
-    """Return the protocol's version of a model. A provider's model, which has no number, is its own only version."""
+    """Return the number of a version, as the protocol has it. A provider's model has no number, and one version."""
     return str(served.number or 1)
 
 
 async def find_version(services: Services, model: str, number: str | None) -> ServedModel:
-    """Raises NotFound where there is no such Version."""
+    """Return the version with this number, or the one that the name stands for. Raises NotFound."""
     found = await asyncio.to_thread(services.routes.resolve_primary, model)
     if number is None or number == version_number(found):
         return found
@@ -24,12 +24,13 @@ async def find_version(services: Services, model: str, number: str | None) -> Se
 
 
 async def version_reference(services: Services, model: str, number: str) -> str:
-    """Return what to ask for: the one Version, where the model has several."""
+    """Return the reference to call: that of the version, or the model's name if it has no numbers."""
     found = await find_version(services, model, number)
     return model if found.number is None else found.ref
 
 
 async def version_numbers(services: Services, found: ServedModel) -> list[str]:
+    """Return the numbers of all versions of the model."""
     if found.number is None:
         return [version_number(found)]
     versions = await asyncio.to_thread(services.registry.list)

@@ -8,29 +8,31 @@ from llmos.core.errors import BadRequest
 from llmos.gateway.http.fields import SamplingFields
 from llmos.gateway.http.requests import RequestObject, Unsupported
 
+TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+
 HARMLESS = frozenset(
     {
         "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options",
         "prediction",
     }
 )  # fmt: skip
-"""They change what is kept of the request, or where it is cached, never the answer."""
+"""Ignored fields: they concern storage and caching of the request, and never change the answer."""
 
 UNSUPPORTED = {
-    "store": Unsupported("answers are not kept yet. Leave it out.", (False,)),
+    "store": Unsupported("this server does not store chat completions. Leave it out.", (False,)),
     "service_tier": Unsupported("there is one tier. Leave it out.", ("auto", "default")),
 }
 
 
 class StreamOptions(RequestObject, kw_only=True):
     include_usage: bool = False
-    """One more event before the end, without choices, carries the usage."""
+    """Send the usage in an additional last event, which has no choices."""
 
     harmless = frozenset({"include_obfuscation"})
 
 
 class StreamFields(SamplingFields, kw_only=True):
-    """The fields of a request that may be streamed and may ask for several choices."""
+    """The fields of a request that can be streamed and can return several choices."""
 
     n: Annotated[int, Meta(ge=1, le=128)] = 1
     stream: bool = False
@@ -41,11 +43,9 @@ class StreamFields(SamplingFields, kw_only=True):
         return self.stream_options is not None and self.stream_options.include_usage
 
     def check_stream(self) -> None:
-        """Raises BadRequest for options of a stream where none was asked for."""
+        """Raise BadRequest for `stream_options` without `stream`."""
         if self.stream_options is not None and not self.stream:
             raise BadRequest(
-                "`stream_options` is for streams: set `stream` to true, or leave it out.", param="stream_options"
+                "`stream_options` requires `stream` to be true. Set it, or leave `stream_options` out.",
+                param="stream_options",
             )
-
-
-TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]

@@ -9,7 +9,7 @@ from llmos.gateway.http.requests import RequestObject
 
 ToolChoice = Literal["auto", "required", "none", "named"]
 
-_ONLY_FUNCTIONS = "only function tools are supported. Define a function with one string parameter."
+ONLY_FUNCTIONS = "only function tools are supported. Define a function with one string parameter."
 
 
 class FunctionDefinition(RequestObject, kw_only=True):

@@ -13,17 +13,17 @@ class GeneratedAnswer(msgspec.Struct, kw_only=True):
     object: Literal["answer"] = "answer"
     text: str
     model: str
-    """The name that was asked."""
+    """The name in the request."""
     version: str
-    """The Version that really answered, such as smollm2@1."""
+    """The version that answered, such as smollm2@1."""
     digest: str | None
-    """null for a model that a provider runs."""
+    """null for a provider's model."""
     finish_reason: FinishReason
     usage: Usage
 
 
 class GeneratedPiece(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One event of a stream. The fields after the text are in the last one."""
+    """One event of a stream. Only the last event has the fields after the text."""
 
     id: str
     text: str

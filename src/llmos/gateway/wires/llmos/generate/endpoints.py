@@ -19,13 +19,13 @@ router = APIRouter()
 @router.post(
     "/llmos/v1/generate",
     tags=["inference"],
-    summary="Answer a prompt",
+    summary="Generate a text",
     openapi_extra=openapi.body(GenerateRequest, {"model": "dialogue", "prompt": "The meaning of life is"}),
     responses=openapi.answers(GeneratedAnswer, GeneratedPiece),
 )
 @requires(Permission.INFERENCE)
 async def generate(request: Request) -> AnswerResponse:
-    asked = await parse_body(request, GenerateRequest)
+    body = await parse_body(request, GenerateRequest)
     return AnswerResponse(
-        services_of(request).pipeline, asked.call(caller_of(request)), GenerateRenderer(), stream=asked.stream
+        services_of(request).pipeline, body.call(caller_of(request)), GenerateRenderer(), stream=body.stream
     )

@@ -32,23 +32,23 @@ class Format(RequestObject, kw_only=True):
 
 class GenerateRequest(SamplingFields, kw_only=True):
     model: str
-    """A Route or a model: GET /llmos/v1/models lists them."""
+    """A route or a model. GET /llmos/v1/models lists the models."""
     prompt: str
     raw: bool = False
-    """Continue the prompt as it stands. Otherwise it is what a user says, wherever the model has a chat template."""
+    """Continue the prompt without a chat template. Otherwise it is a user's message, if the model has a template."""
     max_tokens: Annotated[int, Int64] | None = None
-    """Without it, as many as the context window has room for."""
+    """Without it, the limit is the context window."""
     stream: bool = False
     format: Format | None = None
-    """What the text must be."""
+    """The form of the text."""
 
     objects: ClassVar = {"format": Format}
     unsupported: ClassVar = {
-        "response_format": Unsupported('its name is `format`: {"json_schema": …}.', ({"type": "text"},)),
-        "n": Unsupported("there is one text an answer. /v1/completions gives several.", (1,)),
-        "messages": Unsupported("this takes a `prompt`. /v1/chat/completions takes messages."),
-        "logprobs": Unsupported("/v1/completions gives them.", (False,)),
-        "echo": Unsupported("/v1/completions gives it.", (False,)),
+        "response_format": Unsupported('use `format`: {"json_schema": …}.', ({"type": "text"},)),
+        "n": Unsupported("an answer has one text. /v1/completions returns several.", (1,)),
+        "messages": Unsupported("send a `prompt`. /v1/chat/completions accepts messages."),
+        "logprobs": Unsupported("use /v1/completions.", (False,)),
+        "echo": Unsupported("use /v1/completions.", (False,)),
     }
 
     def call(self, caller: Caller) -> Call:

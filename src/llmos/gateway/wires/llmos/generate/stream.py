@@ -10,7 +10,7 @@ from llmos.gateway.wires.llmos.generate.answers import GeneratedAnswer, Generate
 
 
 class GenerateRenderer(AnswerRenderer):
-    """Spells an answer as a GeneratedAnswer, or as GeneratedPiece events."""
+    """Renders an answer as a GeneratedAnswer, or as GeneratedPiece events."""
 
     async def whole(self, answer: Answer) -> bytes:
         (choice,) = await answer.whole()

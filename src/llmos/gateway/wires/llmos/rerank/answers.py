@@ -11,16 +11,16 @@ class RerankedDocument(msgspec.Struct):
 
 class Reranked(msgspec.Struct, omit_defaults=True):
     index: int
-    """Its place in the request."""
+    """The position of the document in the request."""
     relevance_score: float
-    """The cosine of its vector and the query's."""
+    """The cosine similarity of the document and the query."""
     document: RerankedDocument | None = None
 
 
 class RerankAnswer(msgspec.Struct, kw_only=True):
     id: str
     model: str
-    """The Version that really answered, such as minilm@1."""
+    """The version that answered, such as minilm@1."""
     results: list[Reranked]
-    """The best first."""
+    """The most relevant document comes first."""
     usage: EmbeddingUsage

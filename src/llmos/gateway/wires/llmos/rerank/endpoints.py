@@ -23,7 +23,7 @@ router = APIRouter()
 @router.post(
     "/v1/rerank",
     tags=["inference"],
-    summary="Put documents in the order in which they answer a query",
+    summary="Order documents by their relevance to a query",
     openapi_extra=openapi.body(
         RerankRequest,
         {"model": "minilm", "query": "What is a river?", "documents": ["A stream of water.", "A tax on land."]},
@@ -32,19 +32,19 @@ router = APIRouter()
 )
 @requires(Permission.INFERENCE)
 async def rerank(request: Request) -> WorkResponse:
-    asked = await parse_body(request, RerankRequest)
-    call, pipeline = asked.call(caller_of(request)), services_of(request).pipeline
-    return WorkResponse(lambda: _rerank(pipeline, asked, call))
+    body = await parse_body(request, RerankRequest)
+    call, pipeline = body.call(caller_of(request)), services_of(request).pipeline
+    return WorkResponse(lambda: _rerank(pipeline, body, call))
 
 
-async def _rerank(pipeline: Pipeline, asked: RerankRequest, call: EmbedCall) -> bytes:
+async def _rerank(pipeline: Pipeline, body: RerankRequest, call: EmbedCall) -> bytes:
     embeddings = await pipeline.embed(call)
     query, *documents = embeddings.vectors
     scores = await asyncio.to_thread(cosines, [query] * len(documents), documents)
-    # Of equals, the earlier one first.
-    order = sorted(range(len(scores)), key=lambda i: -scores[i])[: asked.top_n]
-    texts = asked.texts()
-    results = [Reranked(i, scores[i], RerankedDocument(texts[i]) if asked.return_documents else None) for i in order]
+    # The sort is stable: of documents with equal scores, the earlier one comes first.
+    order = sorted(range(len(scores)), key=lambda i: -scores[i])[: body.top_n]
+    texts = body.texts()
+    results = [Reranked(i, scores[i], RerankedDocument(texts[i]) if body.return_documents else None) for i in order]
     return sse.encode(
         RerankAnswer(id=embeddings.id, model=embeddings.served.ref, results=results, usage=embedding_usage(embeddings))
     )

@@ -18,31 +18,32 @@ class Document(RequestObject):
 class RerankRequest(TextsFields, kw_only=True):
     query: str
     documents: list[str | Document]
-    """2,047 at most."""
+    """At most 2,047 texts."""
     top_n: Annotated[int, Meta(ge=1)] | None = None
-    """Return so many of them only, the best. Without it, all."""
+    """Return only this many documents, the best ones. Without it, all."""
     return_documents: bool = False
-    """Return their texts, too."""
+    """Return the texts of the documents, too."""
 
     lists: ClassVar = {"documents": Document}
     unsupported: ClassVar = {
-        "max_tokens_per_doc": Unsupported("`truncate_prompt_tokens` leaves out the end of texts."),
+        "max_tokens_per_doc": Unsupported("use `truncate_prompt_tokens`, which cuts texts."),
         "max_chunks_per_doc": Unsupported("a document is one text. Leave it out."),
         "rank_fields": Unsupported("a document has one field, its text. Leave it out."),
     }
 
     def texts(self) -> list[str]:
+        """Return the texts of the documents."""
         return [each if isinstance(each, str) else each.text for each in self.documents]
 
     def call(self, caller: Caller) -> EmbedCall:
-        """Raises BadRequest for what the types alone can't tell."""
+        """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""
         texts = [self.query, *self.texts()]
         names = ["query", *(f"documents[{i}]" for i in range(len(self.documents)))]
         if not self.documents:
             raise BadRequest("`documents` is empty: send at least one text.", param="documents")
         if len(texts) > MAX_INPUTS:
             raise BadRequest(
-                f"`documents` has {len(self.documents):,} texts; a call takes {MAX_INPUTS - 1:,}. Split them.",
+                f"`documents` has {len(self.documents):,} texts; the limit is {MAX_INPUTS - 1:,}. Split them.",
                 param="documents",
             )
         return EmbedCall(

@@ -10,7 +10,7 @@ from llmos.gateway.http.answers import EmbeddingUsage
 class Score(msgspec.Struct):
     index: int
     score: float
-    """The cosine of the two texts' vectors."""
+    """The cosine similarity of the two texts."""
     object: Literal["score"] = "score"
 
 
@@ -19,6 +19,6 @@ class ScoreList(msgspec.Struct, kw_only=True):
     object: Literal["list"] = "list"
     created: int
     model: str
-    """The Version that really answered, such as minilm@1."""
+    """The version that answered, such as minilm@1."""
     data: list[Score]
     usage: EmbeddingUsage

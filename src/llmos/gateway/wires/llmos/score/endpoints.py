@@ -23,7 +23,7 @@ router = APIRouter()
 @router.post(
     "/v1/score",
     tags=["inference"],
-    summary="Say how alike texts are",
+    summary="Compute the similarity of texts",
     openapi_extra=openapi.body(
         ScoreRequest, {"model": "minilm", "text_1": "A river.", "text_2": ["A stream of water.", "A tax on land."]}
     ),
@@ -31,8 +31,8 @@ router = APIRouter()
 )
 @requires(Permission.INFERENCE)
 async def score(request: Request) -> WorkResponse:
-    asked = await parse_body(request, ScoreRequest)
-    call, pipeline = asked.call(caller_of(request)), services_of(request).pipeline
+    body = await parse_body(request, ScoreRequest)
+    call, pipeline = body.call(caller_of(request)), services_of(request).pipeline
     return WorkResponse(lambda: _score(pipeline, call))
 
 

@@ -8,20 +8,20 @@ from llmos.security.callers import Caller
 
 class ScoreRequest(TextsFields, kw_only=True):
     text_1: str | list[str]
-    """One text, which is compared with all of text_2, or as many as there."""
+    """One text, which is compared with every text of text_2, or as many texts as text_2 has."""
     text_2: str | list[str]
 
     def call(self, caller: Caller) -> EmbedCall:
-        """Raises BadRequest for what the types alone can't tell."""
+        """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""
         firsts, seconds = _texts(self.text_1, "text_1"), _texts(self.text_2, "text_2")
         if len(firsts) not in (1, len(seconds)):
             raise BadRequest(
-                f"`text_1` has {len(firsts):,} texts and `text_2` {len(seconds):,}; send one text_1, or as many.",
+                f"`text_1` has {len(firsts):,} texts and `text_2` has {len(seconds):,}. Send one or as many.",
                 param="text_1",
             )
         if len(firsts) + len(seconds) > MAX_INPUTS:
             raise BadRequest(
-                f"There are {len(firsts) + len(seconds):,} texts; a call takes {MAX_INPUTS:,}. Split them.",
+                f"There are {len(firsts) + len(seconds):,} texts; the limit is {MAX_INPUTS:,}. Send several requests.",
                 param="text_2",
             )
         names = [name for _, name in firsts + seconds]
@@ -37,7 +37,7 @@ class ScoreRequest(TextsFields, kw_only=True):
 
 
 def _texts(value: str | list[str], field: str) -> list[tuple[str, str]]:
-    """The texts, each with its name."""
+    """Return the texts, each with its field name for error messages."""
     if isinstance(value, str):
         return [(value, field)]
     if not value:

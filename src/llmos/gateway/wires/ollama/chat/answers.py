@@ -31,15 +31,15 @@ class OllamaChatAnswer(OllamaAnswer, kw_only=True, omit_defaults=True):
 
 
 def render_message(text: str = "", thinking: str = "", calls: Sequence[ToolCall] = ()) -> OllamaAnswerMessage:
+    """Return a message of the assistant."""
     return OllamaAnswerMessage(
         role="assistant", content=text, thinking=thinking, tool_calls=[*map(_render_call, calls)]
     )
 
 
 def _render_call(call: ToolCall) -> OllamaAnswerCall:
-    # One that was cut by num_predict is told as far as it is an object: not at all.
     try:
         arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
     except msgspec.MsgspecError:
-        arguments = {}
+        arguments = {}  # num_predict cut the call, so its arguments are no JSON object.
     return OllamaAnswerCall(call.id, OllamaAnswerFunction(call.name, arguments))

@@ -21,7 +21,7 @@ router = APIRouter()
 @router.post(
     "/api/chat",
     tags=["ollama"],
-    summary="Answer a conversation, for Ollama's clients",
+    summary="Answer a conversation (Ollama)",
     openapi_extra=openapi.body(
         OllamaChatRequest, {"model": "dialogue", "messages": [{"role": "user", "content": "Hello!"}], "stream": False}
     ),
@@ -29,14 +29,13 @@ router = APIRouter()
 )
 @requires(Permission.INFERENCE)
 async def ollama_chat(request: Request) -> Response:
-    chat = await parse_body(request, OllamaChatRequest)
+    body = await parse_body(request, OllamaChatRequest)
     pipeline, caller = services_of(request).pipeline, caller_of(request)
-    model, must_unload = strip_latest(chat.model), chat.must_unload
-    if not chat.messages:
+    model, must_unload = strip_latest(body.model), body.must_unload
+    if not body.messages:
         fields = await load_or_unload(pipeline, model, caller, must_unload)
         return json_response(OllamaChatAnswer(**fields, message=render_message()))
-    if must_unload:
-        caller.check(Permission.DEPLOYMENTS_WRITE)
-    call = chat.call(caller)
-    await chat.check(pipeline)
-    return OllamaResponse(pipeline, call, OllamaChatRenderer(), stream=chat.stream, must_unload=must_unload)
+    body.check_unload(caller)
+    call = body.call(caller)
+    await body.check(pipeline)
+    return OllamaResponse(pipeline, call, OllamaChatRenderer(), stream=body.stream, must_unload=must_unload)

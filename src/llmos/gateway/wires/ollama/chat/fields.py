@@ -10,7 +10,7 @@ from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_functions
 from llmos.gateway.http.requests import RequestObject
 from llmos.gateway.wires.ollama.chat.messages import OllamaMessage, to_template
-from llmos.gateway.wires.ollama.fields import RunFields, strip_latest
+from llmos.gateway.wires.ollama.fields import GenerateFields, strip_latest
 from llmos.security.callers import Caller
 
 
@@ -30,15 +30,15 @@ class OllamaTool(RequestObject, kw_only=True):
     objects: ClassVar = {"function": OllamaFunction}
 
 
-class OllamaChatRequest(RunFields, kw_only=True):
+class OllamaChatRequest(GenerateFields, kw_only=True):
     messages: list[OllamaMessage] = field(default_factory=list)
-    """Without any, the model is loaded, or stopped where keep_alive is 0."""
+    """Without messages, the model is loaded, or unloaded if keep_alive is 0."""
     tools: list[OllamaTool] = field(default_factory=list)
 
     lists: ClassVar = {"messages": OllamaMessage, "tools": OllamaTool}
 
     def call(self, caller: Caller) -> Call:
-        """Raises BadRequest for what the types alone can't tell."""
+        """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""
         functions = [msgspec.to_builtins(tool.function) for tool in self.tools]
         check_functions(functions)
         return Call(
@@ -55,5 +55,5 @@ class OllamaChatRequest(RunFields, kw_only=True):
 
     @property
     def _continues(self) -> bool:
-        """Where the assistant has the last word, the model goes on with it."""
+        """Whether the model continues the last message, which is the assistant's."""
         return self.messages[-1].role == "assistant" and not self.messages[-1].tool_calls

@@ -31,24 +31,24 @@ class OllamaMessage(RequestObject, kw_only=True):
     """system, user, assistant or tool."""
     content: str = ""
     thinking: str = ""
-    """What the model thought before it said this."""
+    """The reasoning before this message."""
     tool_calls: list[OllamaToolCall] = field(default_factory=list)
     tool_name: str = ""
-    """Whose result this is. Without it, that of the earliest call without one."""
+    """The tool whose result this is. Without it, the result belongs to the earliest call that has none."""
     tool_call_id: str = ""
-    """Which call's result this is, where the calls have ids."""
+    """The call whose result this is, if calls have ids."""
 
     lists: ClassVar = {"tool_calls": OllamaToolCall}
     unsupported: ClassVar = {"images": NO_IMAGES}
 
 
 def to_template(messages: Sequence[OllamaMessage]) -> list[dict[str, Any]]:
-    """Return the messages as chat templates know them.
+    """Return the messages as chat templates take them.
 
-    Ollama's calls of tools need no ids: a result belongs to the earliest call of its tool that has none yet.
-    Raises BadRequest for what is no conversation.
+    Tool calls need no ids in Ollama's format: a result belongs to the earliest call of its tool without a result.
+    Raises BadRequest for an invalid conversation.
     """
-    plain: list[dict[str, Any]] = []
+    converted: list[dict[str, Any]] = []
     waiting: dict[str, str] = {}
     num_calls = 0
     for i, message in enumerate(messages):
@@ -57,7 +57,7 @@ def to_template(messages: Sequence[OllamaMessage]) -> list[dict[str, Any]]:
         for name, role in (("tool_calls", "assistant"), ("thinking", "assistant"), ("tool_name", "tool")):
             if getattr(message, name) and message.role != role:
                 raise BadRequest(
-                    f"`{path}.{name}` is of a message whose role is {message.role}; only {role} has it.",
+                    f"`{path}.{name}` is in a message with the role {message.role}; only {role} messages may have it.",
                     param=f"{path}.{name}",
                 )
         if message.thinking:
@@ -71,23 +71,23 @@ def to_template(messages: Sequence[OllamaMessage]) -> list[dict[str, Any]]:
                 function = {"name": call.function.name, "arguments": call.function.arguments}
                 turn["tool_calls"].append({"id": call_id, "type": "function", "function": function})
         if message.role == "tool":
-            turn["tool_call_id"] = _answered(message, waiting, path)
+            turn["tool_call_id"] = _call_id(message, waiting, path)
             turn["name"] = waiting.pop(turn["tool_call_id"], message.tool_name)
-        plain.append(turn)
-    check_conversation(plain)
-    return plain
+        converted.append(turn)
+    check_conversation(converted)
+    return converted
 
 
-def _answered(message: OllamaMessage, waiting: Mapping[str, str], path: str) -> str:
-    """Return the id of the call whose result the message is."""
+def _call_id(message: OllamaMessage, waiting: Mapping[str, str], path: str) -> str:
+    """Return the id of the call whose result the message is. Raises BadRequest if there is none."""
     if message.tool_call_id:
         return message.tool_call_id
     for call_id, name in waiting.items():
         if message.tool_name in ("", name):
             return call_id
-    of_which = f" of {message.tool_name[:80]}" if message.tool_name else ""
+    tool = f" of {message.tool_name[:80]}" if message.tool_name else ""
     raise BadRequest(
-        f"`{path}` is a tool's result, but no call{of_which} waits for one."
+        f"`{path}` is a tool's result, but no call{tool} before it lacks a result."
         " Send the assistant's message with its `tool_calls` before it.",
         param=path,
     )

@@ -9,7 +9,7 @@ from llmos.gateway.wires.ollama.stream import LineRenderer, encode_line
 
 
 class OllamaChatRenderer(LineRenderer):
-    """Spells an answer as one OllamaChatAnswer, or as a line for each of its pieces."""
+    """Renders an answer as one OllamaChatAnswer, or as one line per piece."""
 
     async def whole(self, answer: Answer) -> bytes:
         (choice,) = await answer.whole()
@@ -19,15 +19,15 @@ class OllamaChatRenderer(LineRenderer):
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         calls: list[ToolCall] = []
-        num_told = 0
+        num_sent = 0
         async for delta in answer.deltas:
             for call in delta.tool_calls:
                 add_tool_call(calls, call)
-            # A call is told when it is whole: its arguments are an object here.
-            num_whole = len(calls) if delta.finish_reason else max(0, len(calls) - 1)
-            whole, num_told = calls[num_told:num_whole], num_whole
-            if delta.text or delta.reasoning or delta.logprobs or whole:
-                message = render_message(delta.text, delta.reasoning, whole)
+            # A call is sent when it is complete, because its arguments are a JSON object in this format.
+            num_complete = len(calls) if delta.finish_reason else max(0, len(calls) - 1)
+            complete, num_sent = calls[num_sent:num_complete], num_complete
+            if delta.text or delta.reasoning or delta.logprobs or complete:
+                message = render_message(delta.text, delta.reasoning, complete)
                 yield encode_line(OllamaChatAnswer(**answer_fields(answer, delta.logprobs), message=message))
             if delta.finish_reason is not None:
                 fields = answer_fields(answer, []) | final_fields(answer, delta.finish_reason)

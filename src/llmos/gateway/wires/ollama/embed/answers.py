@@ -5,12 +5,12 @@ import msgspec
 
 class OllamaVectors(msgspec.Struct, kw_only=True):
     model: str
-    """The Version that really answered, such as minilm@1."""
+    """The version that answered, such as minilm@1."""
     embeddings: list[list[float]]
     total_duration: int
     load_duration: int
     prompt_eval_count: int
-    """Tokens that were computed for all texts, control tokens included."""
+    """The tokens of all texts, including special tokens."""
 
 
 class OllamaVector(msgspec.Struct):

@@ -14,7 +14,7 @@ from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import WorkResponse
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.ollama.embed.answers import OllamaVector, OllamaVectors
-from llmos.gateway.wires.ollama.embed.fields import EmbedFields, OllamaEmbeddingsRequest, OllamaEmbedRequest
+from llmos.gateway.wires.ollama.embed.fields import OllamaEmbeddingsRequest, OllamaEmbedRequest
 from llmos.security.permissions import Permission
 
 router = APIRouter(tags=["ollama"])
@@ -22,48 +22,41 @@ router = APIRouter(tags=["ollama"])
 
 @router.post(
     "/api/embed",
-    summary="Turn texts into vectors, for Ollama's clients",
+    summary="Create embeddings of texts (Ollama)",
     openapi_extra=openapi.body(OllamaEmbedRequest, {"model": "minilm", "input": ["A river.", "A stream of water."]}),
     responses=openapi.answers(OllamaVectors),
 )
 @requires(Permission.INFERENCE)
 async def ollama_embed(request: Request) -> WorkResponse:
-    asked = await parse_body(request, OllamaEmbedRequest)
-    pipeline, call = services_of(request).pipeline, asked.call(caller_of(request))
-    must_unload = _check_unload(asked, call)
+    body = await parse_body(request, OllamaEmbedRequest)
+    pipeline, call = services_of(request).pipeline, body.call(caller_of(request))
+    must_unload = body.check_unload(call.caller)
 
     async def work() -> bytes:
-        return sse.encode(await _vectors(pipeline, call, must_unload))
+        return sse.encode(await _embed(pipeline, call, must_unload))
 
     return WorkResponse(work)
 
 
 @router.post(
     "/api/embeddings",
-    summary="Turn a text into a vector, for Ollama's older clients",
+    summary="Create an embedding of a text (Ollama, deprecated)",
     openapi_extra=openapi.body(OllamaEmbeddingsRequest, {"model": "minilm", "prompt": "A river."}),
     responses=openapi.answers(OllamaVector),
 )
 @requires(Permission.INFERENCE)
 async def ollama_embeddings(request: Request) -> WorkResponse:
-    asked = await parse_body(request, OllamaEmbeddingsRequest)
-    pipeline, call = services_of(request).pipeline, asked.call(caller_of(request))
-    must_unload = _check_unload(asked, call)
+    body = await parse_body(request, OllamaEmbeddingsRequest)
+    pipeline, call = services_of(request).pipeline, body.call(caller_of(request))
+    must_unload = body.check_unload(call.caller)
 
     async def work() -> bytes:
-        return sse.encode(OllamaVector((await _vectors(pipeline, call, must_unload)).embeddings[0]))
+        return sse.encode(OllamaVector((await _embed(pipeline, call, must_unload)).embeddings[0]))
 
     return WorkResponse(work)
 
 
-def _check_unload(asked: EmbedFields, call: EmbedCall) -> bool:
-    """Return whether the model is to be unloaded afterwards. Raises PermissionDenied if the caller may not do that."""
-    if asked.must_unload:
-        call.caller.check(Permission.DEPLOYMENTS_WRITE)
-    return asked.must_unload
-
-
-async def _vectors(pipeline: Pipeline, call: EmbedCall, must_unload: bool) -> OllamaVectors:
+async def _embed(pipeline: Pipeline, call: EmbedCall, must_unload: bool) -> OllamaVectors:
     began = time.perf_counter()
     embeddings = await pipeline.embed(call)
     if must_unload:

@@ -9,17 +9,17 @@ from llmos.security.callers import Caller
 
 
 class EmbedFields(ModelFields, kw_only=True):
-    # Of the options, none changes a vector.
+    # No option changes a vector.
     harmless: ClassVar = frozenset({"options"})
 
 
 class OllamaEmbedRequest(EmbedFields, kw_only=True):
     input: str | list[str]
-    """A text, or a list of texts: 2,048 at most."""
+    """A text, or a list of at most 2,048 texts."""
     truncate: bool = False
-    """Leave out the end of a text that is too long. Without it, that is an error which says by how much."""
+    """Cut a text that is too long. Otherwise it is an error that says by how many tokens it is too long."""
     dimensions: Annotated[int, Int64] | None = None
-    """So many of each vector's numbers, the first ones."""
+    """Return only this many numbers of each vector, the first ones."""
 
     def call(self, caller: Caller) -> EmbedCall:
         inputs, names = inputs_of(self.input, "input")

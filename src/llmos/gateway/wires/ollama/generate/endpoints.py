@@ -21,19 +21,18 @@ router = APIRouter()
 @router.post(
     "/api/generate",
     tags=["ollama"],
-    summary="Answer a prompt, for Ollama's clients",
+    summary="Answer a prompt (Ollama)",
     openapi_extra=openapi.body(OllamaGenerateRequest, {"model": "dialogue", "prompt": "Hello!", "stream": False}),
     responses=openapi.answers(OllamaText, OllamaText, MEDIA_TYPE),
 )
 @requires(Permission.INFERENCE)
 async def ollama_generate(request: Request) -> Response:
-    asked = await parse_body(request, OllamaGenerateRequest)
+    body = await parse_body(request, OllamaGenerateRequest)
     pipeline, caller = services_of(request).pipeline, caller_of(request)
-    model, must_unload = strip_latest(asked.model), asked.must_unload
-    if not asked.prompt:
+    model, must_unload = strip_latest(body.model), body.must_unload
+    if not body.prompt:
         return json_response(OllamaText(**await load_or_unload(pipeline, model, caller, must_unload), response=""))
-    if must_unload:
-        caller.check(Permission.DEPLOYMENTS_WRITE)
-    call = asked.call(caller)
-    await asked.check(pipeline)
-    return OllamaResponse(pipeline, call, OllamaTextRenderer(), stream=asked.stream, must_unload=must_unload)
+    body.check_unload(caller)
+    call = body.call(caller)
+    await body.check(pipeline)
+    return OllamaResponse(pipeline, call, OllamaTextRenderer(), stream=body.stream, must_unload=must_unload)

@@ -5,38 +5,38 @@ from typing import ClassVar
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.http.requests import Unsupported
-from llmos.gateway.wires.ollama.fields import NO_IMAGES, RunFields, strip_latest
+from llmos.gateway.wires.ollama.fields import NO_IMAGES, GenerateFields, strip_latest
 from llmos.security.callers import Caller
 
-_NO_PICTURES = Unsupported("the models here write text. Leave it out.")
+_NO_IMAGE_OUTPUT = Unsupported("the models here generate text only. Leave it out.")
 
 
-class OllamaGenerateRequest(RunFields, kw_only=True):
+class OllamaGenerateRequest(GenerateFields, kw_only=True):
     prompt: str = ""
-    """What a user says. Without it, the model is loaded, or stopped where keep_alive is 0."""
+    """A user's message. Without it, the model is loaded, or unloaded if keep_alive is 0."""
     system: str = ""
     raw: bool = False
-    """Continue the prompt as it stands, without the model's chat template."""
+    """Continue the prompt without the model's chat template."""
 
     unsupported: ClassVar = {
-        **RunFields.unsupported,
-        "suffix": Unsupported("the model can't write towards a given end. Leave it out.", ("",)),
+        **GenerateFields.unsupported,
+        "suffix": Unsupported("the model can't insert text before a suffix. Leave it out.", ("",)),
         "template": Unsupported(
-            "a model's own template is used. Send a whole prompt with `raw` set to true instead.", ("",)
+            "the model's own template is always used. Send a complete prompt with `raw` set to true instead.", ("",)
         ),
         "context": Unsupported("send the conversation as messages to /api/chat instead.", ([],)),
         "images": NO_IMAGES,
-        "width": _NO_PICTURES,
-        "height": _NO_PICTURES,
-        "steps": _NO_PICTURES,
+        "width": _NO_IMAGE_OUTPUT,
+        "height": _NO_IMAGE_OUTPUT,
+        "steps": _NO_IMAGE_OUTPUT,
     }
 
     def call(self, caller: Caller) -> Call:
-        """Raises BadRequest for what the types alone can't tell."""
+        """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""
         for name in ("system", "think"):
             if self.raw and getattr(self, name):
                 raise BadRequest(
-                    f"`raw` and `{name}` don't go together: no template is there to know it. Leave one of them out.",
+                    f"`raw` and `{name}` can't be combined: `raw` turns the chat template off. Leave one of them out.",
                     param=name,
                 )
         return Call(
@@ -55,5 +55,5 @@ class OllamaGenerateRequest(RunFields, kw_only=True):
             return Prompt(text=self.prompt)
         if not self.system:
             return Prompt(user_text=self.prompt)
-        said = [{"role": "system", "content": self.system}, {"role": "user", "content": self.prompt}]
-        return Prompt(messages=said)
+        messages = [{"role": "system", "content": self.system}, {"role": "user", "content": self.prompt}]
+        return Prompt(messages=messages)

@@ -10,7 +10,7 @@ from llmos.gateway.wires.ollama.stream import LineRenderer, encode_line
 
 
 class OllamaTextRenderer(LineRenderer):
-    """Spells an answer as one OllamaText, or as a line for each of its pieces."""
+    """Renders an answer as one OllamaText, or as one line per piece."""
 
     async def whole(self, answer: Answer) -> bytes:
         (choice,) = await answer.whole()
@@ -23,6 +23,5 @@ class OllamaTextRenderer(LineRenderer):
                 fields = answer_fields(answer, delta.logprobs)
                 yield encode_line(OllamaText(**fields, response=delta.text, thinking=delta.reasoning))
             if delta.finish_reason is not None:
-                yield encode_line(
-                    OllamaText(**answer_fields(answer, []) | final_fields(answer, delta.finish_reason), response="")
-                )
+                fields = answer_fields(answer, []) | final_fields(answer, delta.finish_reason)
+                yield encode_line(OllamaText(**fields, response=""))

@@ -12,7 +12,7 @@ REMOTE = "remote"
 """The family and the format of a model that a provider runs."""
 
 NEVER = "9999-12-31T23:59:59Z"
-"""When a model that runs is unloaded by itself."""
+"""The time at which a running model is unloaded automatically."""
 
 
 class ModelDetails(msgspec.Struct, kw_only=True):
@@ -26,7 +26,7 @@ class ModelDetails(msgspec.Struct, kw_only=True):
 
 class OllamaModel(msgspec.Struct, kw_only=True):
     name: str
-    """A Route or a model, and the tag that Ollama's clients expect."""
+    """A route or a model, with the tag that Ollama's clients expect."""
     model: str
     modified_at: str
     size: int
@@ -43,7 +43,7 @@ class ShownModel(msgspec.Struct, kw_only=True, omit_defaults=True):
     template: str = ""
     """The chat template, in Jinja."""
     parameters: str = ""
-    """How tokens are chosen where a request doesn't say, a line each."""
+    """The default sampling parameters, one per line."""
     details: ModelDetails
     model_info: dict[str, Any]
     capabilities: list[str]
@@ -54,7 +54,7 @@ class RunningModel(msgspec.Struct, kw_only=True):
     name: str
     model: str
     size: int
-    """Bytes of memory: the weights, and a full KV cache."""
+    """Bytes of memory: the weights and the KV cache."""
     digest: str
     details: ModelDetails
     expires_at: str
@@ -67,7 +67,7 @@ class RunningModels(msgspec.Struct):
 
 
 def model_info_of(version: ServedModel, metadata: Metadata) -> dict[str, Any]:
-    """What the files say, and what is known of every model, whatever they say."""
+    """Return the metadata of the model's files, and the facts that are known of every model."""
     known = {
         "general.architecture": version.family,
         "general.parameter_count": version.parameters,
@@ -77,14 +77,28 @@ def model_info_of(version: ServedModel, metadata: Metadata) -> dict[str, Any]:
 
 
 def capabilities_of(version: ServedModel, metadata: Metadata) -> list[str]:
+    """Return what the model can do, in Ollama's words."""
     if is_encoder(version.family or REMOTE):
         return ["embedding"]
     can_chat = metadata.template is not None
-    can = {"completion": True, "tools": can_chat, "thinking": metadata.supports_thinking}
-    return [name for name, is_so in can.items() if is_so]
+    capabilities = {"completion": True, "tools": can_chat, "thinking": metadata.supports_thinking}
+    return [name for name, is_available in capabilities.items() if is_available]
+
+
+def render_model(name: str, version: ServedModel) -> OllamaModel:
+    """Return the model that answers to `name`."""
+    return OllamaModel(
+        name=f"{name}:latest",
+        model=f"{name}:latest",
+        modified_at=version.created_at.isoformat(),
+        size=version.size_bytes or 0,
+        digest=digest_of(version),
+        details=details_of(version),
+    )
 
 
 def details_of(version: ServedModel) -> ModelDetails:
+    """Return the details that every description of a model has."""
     return ModelDetails(
         format=version.format or REMOTE,
         family=version.family or REMOTE,
@@ -95,12 +109,12 @@ def details_of(version: ServedModel) -> ModelDetails:
 
 
 def digest_of(version: ServedModel) -> str:
-    """Empty for a model that a provider runs."""
+    """Return the digest without its prefix. Empty for a provider's model."""
     return (version.digest or "").removeprefix("sha256:")
 
 
 def _parameter_size(num_parameters: int | None) -> str:
-    """134515008 -> "134.52M". Empty where it isn't known."""
+    """Return the number in Ollama's form: 134515008 -> "134.52M". Empty if it is unknown."""
     if num_parameters is None:
         return ""
     if num_parameters >= 1_000_000_000:

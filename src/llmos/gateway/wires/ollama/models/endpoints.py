@@ -4,19 +4,19 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
-from llmos.core.errors import BadRequest, LLMOSError, ModelNotFound, NotFound
+from llmos.core.errors import BadRequest, ModelNotFound, NotFound
 from llmos.deployments.removing import remove
+from llmos.gateway.calls.names import served_models
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import parse_body
-from llmos.gateway.services import Services, services_of
+from llmos.gateway.services import services_of
 from llmos.gateway.wires.ollama.fields import strip_latest
 from llmos.gateway.wires.ollama.models.answers import (
     NEVER,
     REMOTE,
-    OllamaModel,
     OllamaModels,
     RunningModel,
     RunningModels,
@@ -25,6 +25,7 @@ from llmos.gateway.wires.ollama.models.answers import (
     details_of,
     digest_of,
     model_info_of,
+    render_model,
 )
 from llmos.gateway.wires.ollama.models.fields import CopyRequest, ModelRequest
 from llmos.security.permissions import Permission
@@ -32,17 +33,17 @@ from llmos.security.permissions import Permission
 router = APIRouter(prefix="/api", tags=["ollama"])
 
 
-@router.get(
-    "/tags", summary="List the names that answer, for Ollama's clients", responses=openapi.answers(OllamaModels)
-)
+@router.get("/tags", summary="List models (Ollama)", responses=openapi.answers(OllamaModels))
 @requires(Permission.INFERENCE)
 async def ollama_tags(request: Request) -> Response:
-    return json_response(OllamaModels(await asyncio.to_thread(_all, services_of(request))))
+    services = services_of(request)
+    models = await asyncio.to_thread(served_models, services.routes, services.registry)
+    return json_response(OllamaModels([render_model(name, model) for name, model in models.items()]))
 
 
 @router.post(
     "/show",
-    summary="Describe a model, for Ollama's clients",
+    summary="Describe a model (Ollama)",
     openapi_extra=openapi.body(ModelRequest, {"model": "dialogue"}),
     responses=openapi.answers(ShownModel),
 )
@@ -52,7 +53,7 @@ async def ollama_show(request: Request) -> Response:
     return json_response(await _show(services_of(request).pipeline, name))
 
 
-@router.get("/ps", summary="List what runs, for Ollama's clients", responses=openapi.answers(RunningModels))
+@router.get("/ps", summary="List running models (Ollama)", responses=openapi.answers(RunningModels))
 @requires(Permission.DEPLOYMENTS_READ)
 async def ollama_ps(request: Request) -> Response:
     services = services_of(request)
@@ -63,7 +64,7 @@ async def ollama_ps(request: Request) -> Response:
         try:
             version = await asyncio.to_thread(services.routes.resolve_primary, replica.version)
         except ModelNotFound:
-            continue  # It was removed while it ran, and goes with its last answer.
+            continue  # The model was removed while it ran; its process stops after its last answer.
         running.append(
             RunningModel(
                 name=version.ref,
@@ -81,29 +82,29 @@ async def ollama_ps(request: Request) -> Response:
 
 @router.post(
     "/copy",
-    summary="Give a model a further name, for Ollama's clients",
+    summary="Give a model another name (Ollama)",
     openapi_extra=openapi.body(CopyRequest, {"source": "dialogue", "destination": "my-model"}),
 )
 @requires(Permission.MODELS_WRITE)
 async def ollama_copy(request: Request) -> Response:
-    """The name is a Route to the Version that the source leads to now: no bytes are copied."""
-    asked = await parse_body(request, CopyRequest)
+    """Create a route to the version that the source stands for now. No files are copied."""
+    body = await parse_body(request, CopyRequest)
     services = services_of(request)
-    found = await asyncio.to_thread(services.routes.resolve_primary, strip_latest(asked.source))
+    found = await asyncio.to_thread(services.routes.resolve_primary, strip_latest(body.source))
     await asyncio.to_thread(
-        services.routes.set, strip_latest(asked.destination), found.ref, actor=caller_of(request).actor
+        services.routes.set, strip_latest(body.destination), found.ref, actor=caller_of(request).actor
     )
     return Response(status_code=200)
 
 
 @router.delete(
     "/delete",
-    summary="Remove a Route or a model, for Ollama's clients",
+    summary="Delete a route or a model (Ollama)",
     openapi_extra=openapi.body(ModelRequest, {"model": "a-model"}),
 )
 @requires(Permission.MODELS_WRITE)
 async def ollama_delete(request: Request) -> Response:
-    """A Route goes alone; a model with its Versions, and the files that no other needs. Those that run are stopped."""
+    """Delete a route, or a model with its versions and the files that no other model needs. Stops running versions."""
     name = (await parse_body(request, ModelRequest)).model_name()
     services = services_of(request)
     if name in {route.name for route in await asyncio.to_thread(services.routes.list)}:
@@ -116,25 +117,6 @@ async def ollama_delete(request: Request) -> Response:
     for version in removed.versions:
         await services.pipeline.stop(version, caller_of(request))
     return Response(status_code=200)
-
-
-def _all(services: Services) -> list[OllamaModel]:
-    """Every Route that leads somewhere, then every model."""
-    models: dict[str, OllamaModel] = {}
-    for name in [route.name for route in services.routes.list()] + [each.model for each in services.registry.list()]:
-        try:
-            version = services.routes.resolve_primary(name)
-        except LLMOSError:
-            continue  # A Route to a model that was removed: asking for it says so.
-        models[name] = OllamaModel(
-            name=f"{name}:latest",
-            model=f"{name}:latest",
-            modified_at=version.created_at.isoformat(),
-            size=version.size_bytes or 0,
-            digest=digest_of(version),
-            details=details_of(version),
-        )
-    return list(models.values())
 
 
 async def _show(pipeline: Pipeline, name: str) -> ShownModel:

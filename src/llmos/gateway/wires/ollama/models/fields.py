@@ -7,14 +7,14 @@ from llmos.gateway.wires.ollama.fields import strip_latest
 
 class ModelRequest(RequestObject, kw_only=True):
     model: str = ""
-    """A Route, a model, or a reference to one Version of it; `NAME:latest` is NAME."""
+    """A route, a model, or a reference to a version. `NAME:latest` means NAME."""
     name: str = ""
-    """The older name of this field."""
+    """The deprecated name of `model`."""
 
     harmless = frozenset({"verbose"})
 
     def model_name(self) -> str:
-        """Raises BadRequest where nothing is named."""
+        """Return the name. Raises BadRequest if it is missing."""
         if not (self.model or self.name):
             raise BadRequest("`model` is missing.", param="model")
         return strip_latest(self.model or self.name)

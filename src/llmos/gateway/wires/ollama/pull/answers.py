@@ -10,7 +10,7 @@ from llmos.models.transfer.pulling import VERIFYING
 
 
 class PullProgress(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A line of a stream; the last one's status is `success`."""
+    """A line of a stream. The last line has the status `success`."""
 
     status: str
     digest: str = ""
@@ -19,7 +19,7 @@ class PullProgress(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def render_progress(step: Step, files: Sequence[StoredFile]) -> PullProgress:
-    """Ollama's clients draw a bar for each digest: an archive is told under that of the largest file in it."""
+    """Return the line for a step. Clients draw a progress bar per digest; an archive has that of its largest file."""
     if step.label.startswith(f"{VERIFYING} "):
         return PullProgress(status="verifying sha256 digest")
     if step.num_total is None or not files:

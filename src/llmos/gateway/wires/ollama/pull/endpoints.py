@@ -1,4 +1,4 @@
-"""POST /api/pull: gets a model of the catalog."""
+"""POST /api/pull: pulls a model of the catalog."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -19,12 +19,12 @@ router = APIRouter()
 @router.post(
     "/api/pull",
     tags=["ollama"],
-    summary="Get a model of the catalog, for Ollama's clients",
+    summary="Pull a model of the catalog (Ollama)",
     openapi_extra=openapi.body(PullRequest, {"model": "smollm2", "stream": False}),
     responses=openapi.answers(PullProgress, PullProgress, MEDIA_TYPE),
 )
 @requires(Permission.MODELS_WRITE)
 async def ollama_pull(request: Request) -> Response:
-    asked = await parse_body(request, PullRequest)
+    body = await parse_body(request, PullRequest)
     actor = caller_of(request).actor
-    return PullResponse(services_of(request), asked.model_name(), actor, stream=asked.stream)
+    return PullResponse(services_of(request), body.model_name(), actor, stream=body.stream)

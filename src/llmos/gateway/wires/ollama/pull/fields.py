@@ -6,5 +6,5 @@ from llmos.gateway.wires.ollama.models.fields import ModelRequest
 class PullRequest(ModelRequest, kw_only=True):
     stream: bool = True
 
-    # Every byte is compared with its digest, whatever way it came.
+    # Every file is compared with its digest, however it was transferred.
     harmless = frozenset({"insecure"})

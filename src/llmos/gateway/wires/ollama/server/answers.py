@@ -2,11 +2,11 @@
 
 import msgspec
 
-SPOKEN_VERSION = "0.12.11"
-"""Clients leave out what is newer than the server that they talk to."""
+API_VERSION = "0.12.11"
+"""The version of Ollama's API that LLMOS implements. Clients don't use features that are newer."""
 
 
 class OllamaVersion(msgspec.Struct):
     version: str
-    """The version of Ollama's API that is spoken here."""
+    """The version of Ollama's API that this server implements."""
     llmos: str

@@ -9,26 +9,26 @@ from llmos.gateway.http.error_formats import ErrorFormat
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response
 from llmos.gateway.wires.ollama.errors import error_body
-from llmos.gateway.wires.ollama.server.answers import SPOKEN_VERSION, OllamaVersion
+from llmos.gateway.wires.ollama.server.answers import API_VERSION, OllamaVersion
 from llmos.security.permissions import Permission
 
 router = APIRouter(tags=["ollama"])
 
 error_format = ErrorFormat(paths=("/api/",), render=lambda error, _: error_body(error))
 
-_IMPORT = "Models come in with `llmos import PATH --name NAME` on the machine that serves"
+_IMPORT = "Import models with `llmos import PATH --name NAME` on the server's machine"
 
-_ELSEWHERE = {
-    "/api/create": f"{_IMPORT}; what else a Modelfile says goes with each request, as `system` and `options`.",
-    "/api/push": "There is no library to push to: models stay on the machine that serves.",
-    "/api/blobs/{digest}": f"{_IMPORT}, and their files with them.",
+_ADVICE = {
+    "/api/create": f"{_IMPORT}. Send the other settings of a Modelfile with each request, as `system` and `options`.",
+    "/api/push": "Models stay on the server. `llmos push` sends a version to another server.",
+    "/api/blobs/{digest}": f"{_IMPORT}. Their files are imported with them.",
 }
 
 
-@router.get("/api/version", summary="Say which of Ollama's APIs is spoken", responses=openapi.answers(OllamaVersion))
+@router.get("/api/version", summary="Return the version of Ollama's API", responses=openapi.answers(OllamaVersion))
 @requires(Permission.INFERENCE)
 async def ollama_version() -> Response:
-    return json_response(OllamaVersion(SPOKEN_VERSION, __version__))
+    return json_response(OllamaVersion(API_VERSION, __version__))
 
 
 @router.get("/", include_in_schema=False)
@@ -41,6 +41,6 @@ async def ollama_heartbeat() -> Response:
 @router.post("/api/push", include_in_schema=False)
 @router.post("/api/blobs/{digest}", include_in_schema=False)
 @requires(Permission.INFERENCE)
-async def ollama_elsewhere(request: Request) -> Response:
+async def ollama_unsupported(request: Request) -> Response:
     path = request.scope["route"].path
-    raise BadRequest(f"POST {path} is not supported. {_ELSEWHERE[path]}")
+    raise BadRequest(f"POST {path} is not supported. {_ADVICE[path]}")

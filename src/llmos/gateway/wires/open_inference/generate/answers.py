@@ -6,7 +6,7 @@ from llmos.engine.messages import FinishReason
 
 
 class TextAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An answer, or one event of a stream, whose last one has the fields after the text."""
+    """The answer, or one event of a stream. Only the last event has the fields after the text."""
 
     id: str = ""
     model_name: str

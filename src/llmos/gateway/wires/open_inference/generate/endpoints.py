@@ -27,7 +27,7 @@ async def generate_text(request: Request, model: str) -> AnswerResponse:
 
 @router.post(
     "/generate_stream",
-    summary="Continue a text, as it comes",
+    summary="Continue a text, streamed",
     openapi_extra=_BODY,
     responses=openapi.answers(TextAnswer),
 )
@@ -37,6 +37,6 @@ async def stream_text(request: Request, model: str) -> AnswerResponse:
 
 
 async def _answer(request: Request, model: str, *, stream: bool) -> AnswerResponse:
-    asked = await parse_body(request, TextRequest)
-    call = read_parameters(asked.parameters, can_stream=stream).call(model, [asked.text_input], caller_of(request))
-    return AnswerResponse(services_of(request).pipeline, call, TextRenderer(asked.id), stream=stream)
+    body = await parse_body(request, TextRequest)
+    call = read_parameters(body.parameters, can_stream=stream).call(model, [body.text_input], caller_of(request))
+    return AnswerResponse(services_of(request).pipeline, call, TextRenderer(body.id), stream=stream)

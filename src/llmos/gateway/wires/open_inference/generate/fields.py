@@ -11,4 +11,4 @@ class TextRequest(RequestObject, kw_only=True):
     id: str = ""
     text_input: str
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
-    """As those of `infer`."""
+    """The same as those of infer."""

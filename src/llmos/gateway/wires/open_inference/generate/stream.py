@@ -13,7 +13,7 @@ from llmos.gateway.wires.open_inference.versions import version_number
 
 
 class TextRenderer(AnswerRenderer):
-    """Spells an answer as a TextAnswer, whole or in events."""
+    """Renders an answer as a TextAnswer, complete or as events."""
 
     def __init__(self, id: str) -> None:
         self._id = id

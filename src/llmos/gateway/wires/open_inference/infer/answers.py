@@ -16,21 +16,21 @@ HEADER_LENGTH = "inference-header-content-length"
 
 class InferAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     id: str = ""
-    """The request's own."""
+    """The id of the request."""
     model_name: str
     model_version: str
-    """The Version that really answered."""
+    """The version that answered."""
     outputs: list[OutputTensor]
     parameters: dict[str, int]
-    """num_cached_tokens: of the inputs' tokens, those that earlier requests had left."""
+    """num_cached_tokens: the tokens of the inputs that were cached from earlier requests."""
 
 
 class InferRenderer:
-    """Spells an answer as output tensors."""
+    """Renders an answer as output tensors."""
 
-    def __init__(self, asked: InferRequest, texts: Tensor, parameters: InferParameters) -> None:
-        self._asked, self._texts = asked, texts
-        self._wanted, self._binary = asked.binary_outputs(parameters)
+    def __init__(self, request: InferRequest, texts: Tensor, parameters: InferParameters) -> None:
+        self._request, self._texts = request, texts
+        self._wanted, self._binary = request.binary_outputs(parameters)
 
     async def whole(self, answer: Answer) -> Response:
         choices = await answer.whole()
@@ -44,7 +44,7 @@ class InferRenderer:
         outputs, data = write_tensors(wanted, self._texts.shape, self._binary)
         head = msgspec.json.encode(
             InferAnswer(
-                id=self._asked.id,
+                id=self._request.id,
                 model_name=answer.served.model,
                 model_version=version_number(answer.served),
                 outputs=outputs,

@@ -41,7 +41,7 @@ async def infer(request: Request, model: str) -> Response:
 
 @router.post(
     "/{model}/versions/{version}/infer",
-    summary="Continue texts with a Version",
+    summary="Continue texts with a version",
     openapi_extra=_BODY,
     responses=openapi.answers(InferAnswer),
 )
@@ -51,11 +51,11 @@ async def infer_with_version(request: Request, model: str, version: str) -> Resp
 
 
 async def _infer(request: Request, model: str, number: str | None) -> Response:
-    body = decompress(await read_body(request), request.headers.get("content-encoding", ""))
-    header, binary = split(body, request.headers.get(HEADER_LENGTH))
-    asked = decode(header, InferRequest)
-    texts, parameters = asked.read(binary)
-    renderer = InferRenderer(asked, texts, parameters)
+    data = decompress(await read_body(request), request.headers.get("content-encoding", ""))
+    header, binary = split(data, request.headers.get(HEADER_LENGTH))
+    body = decode(header, InferRequest)
+    texts, parameters = body.read(binary)
+    renderer = InferRenderer(body, texts, parameters)
     name = model if number is None else await version_reference(services_of(request), model, number)
     return InferResponse(
         services_of(request).pipeline, parameters.call(name, texts.values, caller_of(request)), renderer
@@ -63,7 +63,7 @@ async def _infer(request: Request, model: str, number: str | None) -> Response:
 
 
 class InferResponse(Response):
-    """Runs a call and sends its tensors. Ends the call as soon as the caller hangs up."""
+    """Runs a call and sends its tensors. Cancels the call as soon as the caller hangs up."""
 
     def __init__(self, pipeline: Pipeline, call: Call, renderer: InferRenderer) -> None:
         super().__init__()

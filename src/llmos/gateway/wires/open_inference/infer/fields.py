@@ -17,10 +17,10 @@ class OutputParameters(RequestObject, kw_only=True):
     binary_data: bool = False
 
     unsupported: ClassVar = {
-        "classification": Unsupported("text has no classes. Leave it out.", (0,)),
-        "shared_memory_region": Unsupported("the output comes in the answer."),
-        "shared_memory_byte_size": Unsupported("the output comes in the answer."),
-        "shared_memory_offset": Unsupported("the output comes in the answer."),
+        "classification": Unsupported("classification is not supported. Leave it out.", (0,)),
+        "shared_memory_region": Unsupported("outputs are always in the answer."),
+        "shared_memory_byte_size": Unsupported("outputs are always in the answer."),
+        "shared_memory_offset": Unsupported("outputs are always in the answer."),
     }
 
 
@@ -34,36 +34,36 @@ class RequestedOutput(RequestObject, kw_only=True):
 class InferRequest(RequestObject, kw_only=True):
     id: str = ""
     inputs: list[InputTensor]
-    """`text_input`: BYTES of the shape [n] or [n, 1]. `sampling_parameters`: BYTES of one element, a JSON object."""
+    """`text_input`: BYTES with the shape [n] or [n, 1]. `sampling_parameters`: one element of BYTES, a JSON object."""
     outputs: list[RequestedOutput] | None = None
-    """Without it, all of them."""
+    """The outputs to return. Without it, all."""
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
 
     lists: ClassVar = {"inputs": InputTensor, "outputs": RequestedOutput}
 
     def texts(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Return the input `text_input`. Raises BadRequest where it isn't there or has another shape."""
+        """Return the input `text_input`. Raises BadRequest if it is missing or has another shape."""
         found = [(i, tensor) for i, tensor in enumerate(tensors) if tensor.name == TEXT]
         if not found:
             names = ", ".join(tensor.name for tensor in tensors) or "none"
-            raise BadRequest(f"The input `{TEXT}` is missing; there came {names:.500}.", param="inputs")
+            raise BadRequest(f"The input `{TEXT}` is missing. The request has {names:.500}.", param="inputs")
         i, tensor = found[0]
         if self.inputs[i].datatype != "BYTES":
             raise BadRequest(f"`inputs[{i}].datatype` of `{TEXT}` must be BYTES.", param=f"inputs[{i}].datatype")
         if len(tensor.shape) not in (1, 2) or tensor.shape[1:] not in ([], [1]) or not tensor.values:
             raise BadRequest(
-                f"`inputs[{i}].shape` of `{TEXT}` is {tensor.shape}; it takes [n] or [n, 1] with n from 1 up.",
+                f"`inputs[{i}].shape` of `{TEXT}` is {tensor.shape}; it accepts [n] or [n, 1] with n of 1 or more.",
                 param=f"inputs[{i}].shape",
             )
         if len(tensor.values) > MAX_CHOICES:
             raise BadRequest(
-                f"`{TEXT}` has {len(tensor.values):,} texts; one request takes up to {MAX_CHOICES:,}. Send several.",
+                f"`{TEXT}` has {len(tensor.values):,} texts; the limit is {MAX_CHOICES:,} per request. Split them.",
                 param=f"inputs[{i}].shape",
             )
         return tensor
 
     def read(self, binary: bytes) -> tuple[Tensor, InferParameters]:
-        """Return the texts and how they are answered. `binary`: what came behind the JSON. Raises BadRequest."""
+        """Return the texts and the parameters. Raises BadRequest. `binary`: the bytes after the JSON."""
         tensors = read_tensors(self.inputs, binary)
         texts = self.texts(tensors)
         parameters = dict(self.parameters)
@@ -75,18 +75,20 @@ class InferRequest(RequestObject, kw_only=True):
             more = _object(tensor.values[0]) if tensor.name == SAMPLING else {tensor.name: tensor.values[0]}
             _check_input(tensor.name, i)
             if twice := sorted(parameters.keys() & more.keys()):
-                raise BadRequest(f"`{twice[0]}` is said twice: as a parameter and in an input.", param=twice[0])
+                raise BadRequest(
+                    f"`{twice[0]}` is given twice: as a parameter and as an input. Send one of them.", param=twice[0]
+                )
             parameters |= more
         return texts, read_parameters(parameters)
 
     def binary_outputs(self, parameters: InferParameters) -> tuple[list[str], list[str]]:
-        """Return the names of the outputs that are asked for, and of those among them that come as bytes."""
+        """Return the names of the requested outputs, and of those among them that are returned as bytes."""
         if self.outputs is None:
             return list(OUTPUTS), list(OUTPUTS) if parameters.binary_data_output else []
         for i, output in enumerate(self.outputs):
             if output.name not in OUTPUTS:
                 raise BadRequest(
-                    f"There is no output {output.name!r:.100}; there are {', '.join(OUTPUTS)}.",
+                    f"There is no output {output.name!r:.100}. The outputs are {', '.join(OUTPUTS)}.",
                     param=f"outputs[{i}].name",
                 )
         binary = [
@@ -101,12 +103,13 @@ def _object(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        raise BadRequest(f"The input `{SAMPLING}` must hold a JSON object.", param=SAMPLING) from None
+        raise BadRequest(f"The input `{SAMPLING}` must contain a JSON object.", param=SAMPLING) from None
 
 
-def _check_input(name: str, place: int) -> None:
+def _check_input(name: str, index: int) -> None:
+    """Raise BadRequest for an input that is no parameter."""
     known = [TEXT, SAMPLING, *InferParameters.__struct_fields__, *InferParameters.unsupported]
     if name not in known[1:]:
         near = nearest(name, known, limit=1)
         advice = f"Did you mean `{near[0]}`?" if near else "Leave it out."
-        raise BadRequest(f"There is no input `{name:.100}`. {advice}", param=f"inputs[{place}].name")
+        raise BadRequest(f"There is no input `{name:.100}`. {advice}", param=f"inputs[{index}].name")

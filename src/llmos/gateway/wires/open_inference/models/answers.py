@@ -16,7 +16,7 @@ class TensorMetadata(msgspec.Struct):
     name: str
     datatype: str
     shape: list[int]
-    """-1: any length."""
+    """-1 stands for any length."""
 
 
 class ModelMetadata(msgspec.Struct, kw_only=True):

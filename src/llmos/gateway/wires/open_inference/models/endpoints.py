@@ -13,7 +13,7 @@ from llmos.security.permissions import Permission
 router = APIRouter(prefix="/v2/models", tags=["open inference"])
 
 
-@router.get("/{model}", summary="Say what a model takes and gives", responses=openapi.answers(ModelMetadata))
+@router.get("/{model}", summary="Describe a model's inputs and outputs", responses=openapi.answers(ModelMetadata))
 @requires(Permission.INFERENCE)
 async def get_model_metadata(request: Request, model: str) -> Response:
     return await _metadata(request, model, None)
@@ -21,7 +21,7 @@ async def get_model_metadata(request: Request, model: str) -> Response:
 
 @router.get(
     "/{model}/versions/{version}",
-    summary="Say what a Version takes and gives",
+    summary="Describe a version's inputs and outputs",
     responses=openapi.answers(ModelMetadata),
 )
 @requires(Permission.INFERENCE)
@@ -29,13 +29,15 @@ async def get_version_metadata(request: Request, model: str, version: str) -> Re
     return await _metadata(request, model, version)
 
 
-@router.get("/{model}/ready", summary="Can it answer?", responses=openapi.answers(ModelReady))
+@router.get("/{model}/ready", summary="Check whether a model is ready", responses=openapi.answers(ModelReady))
 @requires(Permission.INFERENCE)
 async def is_model_ready(request: Request, model: str) -> Response:
     return await _readiness(request, model, None)
 
 
-@router.get("/{model}/versions/{version}/ready", summary="Can it answer?", responses=openapi.answers(ModelReady))
+@router.get(
+    "/{model}/versions/{version}/ready", summary="Check whether a model is ready", responses=openapi.answers(ModelReady)
+)
 @requires(Permission.INFERENCE)
 async def is_version_ready(request: Request, model: str, version: str) -> Response:
     return await _readiness(request, model, version)
@@ -48,7 +50,7 @@ async def _metadata(request: Request, model: str, number: str | None) -> Respons
 
 
 async def _readiness(request: Request, model: str, number: str | None) -> Response:
-    """A model that isn't loaded is ready: its first request loads it. One that fails or is stuck isn't."""
+    """Return the readiness. A model that is not loaded is ready: its first request loads it."""
     services = services_of(request)
     version = await find_version(services, model, number)
     states = {replica.version: replica.state for replica in services.pool.status()}

@@ -16,12 +16,12 @@ router = APIRouter(prefix="/v2", tags=["open inference"])
 error_format = ErrorFormat(paths=("/v2",), render=lambda error, _: error_body(error))
 
 
-@router.get("/health/live", summary="Is the server up?", responses=openapi.answers(ServerLive))
+@router.get("/health/live", summary="Check whether the server is up", responses=openapi.answers(ServerLive))
 async def is_server_live() -> Response:
     return json_response(ServerLive())
 
 
-@router.get("/health/ready", summary="Are its models loaded?", responses=openapi.answers(ServerReady))
+@router.get("/health/ready", summary="Check whether the server is ready", responses=openapi.answers(ServerReady))
 async def is_server_ready(request: Request) -> Response:
     services = services_of(request)
     models = services.readiness.models(services.pool.status())
@@ -29,7 +29,7 @@ async def is_server_ready(request: Request) -> Response:
     return json_response(ServerReady(is_ready), 200 if is_ready else 503)
 
 
-@router.get("", summary="Say what the server is", responses=openapi.answers(ServerMetadata))
+@router.get("", summary="Describe the server", responses=openapi.answers(ServerMetadata))
 @requires(Permission.INFERENCE)
 async def get_server_metadata() -> Response:
     return json_response(ServerMetadata())

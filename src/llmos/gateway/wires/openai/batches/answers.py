@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from llmos.data.batches import Batch, Status
+from llmos.gateway.wires.openai.pages import ListPage
 
 
 class BatchError(msgspec.Struct, kw_only=True):
@@ -35,7 +36,7 @@ class OutputTokensDetails(msgspec.Struct):
 
 
 class BatchUsage(msgspec.Struct, kw_only=True):
-    """Of the lines that were answered."""
+    """The tokens of the lines that were answered."""
 
     input_tokens: int
     input_tokens_details: InputTokensDetails
@@ -49,7 +50,7 @@ class BatchObject(msgspec.Struct, kw_only=True):
     object: Literal["batch"] = "batch"
     endpoint: str
     errors: BatchErrors | None
-    """Why none of it was run."""
+    """The reasons why no request of the batch was run."""
     input_file_id: str
     completion_window: Literal["24h"] = "24h"
     status: Status
@@ -69,15 +70,12 @@ class BatchObject(msgspec.Struct, kw_only=True):
     metadata: dict[str, str] | None
 
 
-class BatchObjects(msgspec.Struct, kw_only=True):
-    object: Literal["list"] = "list"
+class BatchObjects(ListPage, kw_only=True):
     data: list[BatchObject]
-    first_id: str | None
-    last_id: str | None
-    has_more: bool
 
 
 def render_batch(batch: Batch) -> BatchObject:
+    """Return the batch in OpenAI's format."""
     entered, used = batch.entered, batch.usage
     num_input, num_output = used.get("input_tokens", 0), used.get("output_tokens", 0)
     errors = [BatchError(code=p.code, message=p.message, line=p.line, param=p.param) for p in batch.problems]

@@ -11,7 +11,7 @@ from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import parse_body, parse_query
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.openai.batches.answers import BatchObject, BatchObjects, render_batch
-from llmos.gateway.wires.openai.batches.fields import ENDPOINTS, BatchQuery, BatchRequest, check_batch
+from llmos.gateway.wires.openai.batches.fields import ENDPOINTS, BatchQuery, BatchRequest
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 
 @router.post(
     "",
-    summary="Have a file of requests answered",
+    summary="Create a batch",
     openapi_extra=openapi.body(
         BatchRequest,
         {"input_file_id": "file-123", "endpoint": "/v1/chat/completions", "completion_window": "24h"},
@@ -28,14 +28,14 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 )
 @requires(Permission.BATCHES_WRITE)
 async def create_batch(request: Request) -> Response:
-    asked = await parse_body(request, BatchRequest)
-    check_batch(asked, [path for path in ENDPOINTS if path in known_paths(request.app)])
+    body = await parse_body(request, BatchRequest)
+    body.check([path for path in ENDPOINTS if path in known_paths(request.app)])
     batch = await asyncio.to_thread(
         services_of(request).batches.create,
         caller_of(request).project,
-        endpoint=asked.endpoint,
-        input_file_id=asked.input_file_id,
-        labels=asked.metadata,
+        endpoint=body.endpoint,
+        input_file_id=body.input_file_id,
+        labels=body.metadata,
     )
     return json_response(render_batch(batch))
 
@@ -43,23 +43,16 @@ async def create_batch(request: Request) -> Response:
 @router.get("", summary="List your batches", responses=openapi.answers(BatchObjects))
 @requires(Permission.BATCHES_READ)
 async def list_batches(request: Request) -> Response:
-    """The newest first. Takes `after` and `limit`."""
+    """Returns the newest first. Accepts `after` and `limit`."""
     query = parse_query(request, BatchQuery)
     page = await asyncio.to_thread(
         services_of(request).batches.list, caller_of(request).project, after=query.after, limit=query.limit
     )
     batches = [render_batch(batch) for batch in page.items]
-    return json_response(
-        BatchObjects(
-            data=batches,
-            first_id=batches[0].id if batches else None,
-            last_id=batches[-1].id if batches else None,
-            has_more=page.has_more,
-        )
-    )
+    return json_response(BatchObjects.of(batches, [batch.id for batch in batches], has_more=page.has_more))
 
 
-@router.get("/{batch_id}", summary="Say how far a batch is", responses=openapi.answers(BatchObject))
+@router.get("/{batch_id}", summary="Describe a batch", responses=openapi.answers(BatchObject))
 @requires(Permission.BATCHES_READ)
 async def get_batch(request: Request, batch_id: str) -> Response:
     batch = await asyncio.to_thread(services_of(request).batches.get, caller_of(request).project, batch_id)
@@ -69,6 +62,6 @@ async def get_batch(request: Request, batch_id: str) -> Response:
 @router.post("/{batch_id}/cancel", summary="Cancel a batch", responses=openapi.answers(BatchObject))
 @requires(Permission.BATCHES_WRITE)
 async def cancel_batch(request: Request, batch_id: str) -> Response:
-    """What was answered stays. It is `cancelling` until its files are written, and then `cancelled`."""
+    """Answers that are complete stay. The batch is `cancelling` until its files are written, and then `cancelled`."""
     batch = await asyncio.to_thread(services_of(request).batches.cancel, caller_of(request).project, batch_id)
     return json_response(render_batch(batch))

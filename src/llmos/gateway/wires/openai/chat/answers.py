@@ -49,11 +49,11 @@ class ChoiceLogprobs(msgspec.Struct):
 
 class AnswerMessage(msgspec.Struct):
     content: str | None
-    """null where the answer is calls alone."""
+    """null if the answer consists of calls only."""
     role: Literal["assistant"] = "assistant"
     refusal: None = None
     reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
-    """What the model thought before it answered, where its template sets that apart."""
+    """The reasoning before the answer, if the model's format separates it."""
     tool_calls: list[AnswerToolCall] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -69,7 +69,7 @@ class ChatCompletion(msgspec.Struct, kw_only=True):
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
-    """The Version that really answered, such as smollm2@1."""
+    """The version that answered, such as smollm2@1."""
     system_fingerprint: str
     choices: list[ChatChoice]
     usage: Usage
@@ -100,6 +100,7 @@ class ChatCompletionChunk(msgspec.Struct, kw_only=True):
 
 
 def render_message(choice: WholeChoice) -> AnswerMessage:
+    """Return the message of a complete choice."""
     return AnswerMessage(
         None if choice.tool_calls and not choice.text else choice.text,
         reasoning_content=choice.reasoning or msgspec.UNSET,

@@ -19,7 +19,7 @@ router = APIRouter()
 @router.post(
     "/v1/chat/completions",
     tags=["inference"],
-    summary="Answer a conversation",
+    summary="Create a chat completion",
     openapi_extra=openapi.body(
         ChatRequest, {"model": "dialogue", "messages": [{"role": "user", "content": "What is an operating system?"}]}
     ),
@@ -27,9 +27,9 @@ router = APIRouter()
 )
 @requires(Permission.INFERENCE)
 async def create_chat_completion(request: Request) -> AnswerResponse:
-    chat = await parse_body(request, ChatRequest)
-    call = chat.call(caller_of(request))
+    body = await parse_body(request, ChatRequest)
+    call = body.call(caller_of(request))
     renderer = ChatRenderer(
-        wants_logprobs=chat.logprobs, wants_usage_event=chat.wants_usage_event, may_call=call.tools is not None
+        wants_logprobs=body.logprobs, wants_usage_event=body.wants_usage_event, may_call=call.tools is not None
     )
-    return AnswerResponse(services_of(request).pipeline, call, renderer, stream=chat.stream)
+    return AnswerResponse(services_of(request).pipeline, call, renderer, stream=body.stream)

@@ -15,30 +15,30 @@ from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED, StreamOptio
 from llmos.gateway.wires.openai.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.security.callers import Caller
 
-_TOOLS_INSTEAD = "it is the older form of tools. Send `tools` and `tool_choice`."
+_TOOLS_INSTEAD = "it is deprecated. Send `tools` and `tool_choice`."
 
 
 class ChatRequest(FormatFields, kw_only=True):
     model: str
-    """A Route or a model: GET /v1/models lists them."""
+    """A route or a model. GET /v1/models lists them."""
     messages: list[Message]
     max_completion_tokens: Annotated[int, Int64] | None = None
-    """Without it, as many as the context window has room for."""
+    """Without it, the limit is the context window."""
     max_tokens: Annotated[int, Int64] | None = None
-    """The older name of max_completion_tokens."""
+    """The deprecated name of max_completion_tokens."""
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     tools: list[Tool] = msgspec.field(default_factory=list)
-    """What the model may call."""
+    """The functions that the model may call."""
     tool_choice: str | NamedToolChoice | None = None
-    """auto: whether it calls is up to the model. required: it does. none: it does not, and isn't told of the tools. Or
-    the one function that it calls."""
+    """auto: the model decides. required: it must call a function. none: it does not see the tools. An object names the
+    function that it must call."""
     parallel_tool_calls: bool = True
-    """One answer may have several calls."""
+    """Allow several calls in one answer."""
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    """For models whose chat template takes one, or can leave the reasoning out."""
+    """Passed to the model's chat template, if it supports reasoning efforts or can turn reasoning off."""
     chat_template_kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
-    """Further variables of the model's chat template, such as enable_thinking."""
+    """More variables for the model's chat template, such as enable_thinking."""
 
     harmless = HARMLESS
     objects: ClassVar = {"stream_options": StreamOptions, "tool_choice": NamedToolChoice, **FORMAT_OBJECTS}
@@ -52,14 +52,14 @@ class ChatRequest(FormatFields, kw_only=True):
         "audio": Unsupported(TEXT_ONLY),
         "verbosity": Unsupported("ask for a shorter or longer answer in a message.", ("medium",)),
         "web_search_options": Unsupported("this server does not search the web. Leave it out."),
-        "moderation": Unsupported("this server does not moderate yet. Leave it out."),
+        "moderation": Unsupported("this server does not support moderation. Leave it out."),
     }
 
     def call(self, caller: Caller) -> Call:
-        """Raises BadRequest for what the types alone can't tell."""
+        """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""
         self.check_stream()
         if self.top_logprobs is not None and not self.logprobs:
-            raise BadRequest("`top_logprobs` needs `logprobs` set to true.", param="top_logprobs")
+            raise BadRequest("`top_logprobs` requires `logprobs` to be true.", param="top_logprobs")
         limits = {self.max_tokens, self.max_completion_tokens} - {None}
         if len(limits) > 1:
             raise BadRequest(

@@ -19,23 +19,8 @@ from llmos.gateway.wires.openai.chat.answers import (
 from llmos.gateway.wires.openai.stream import EventFrame
 
 
-def render_call_deltas(calls: Sequence[ToolCallDelta]) -> list[ChunkToolCall]:
-    """Return what one step added to the calls, as an event sends it."""
-    return [
-        ChunkToolCall(call.index, ChunkFunction(call.arguments, call.name), call.id, "function")
-        if call.id
-        else ChunkToolCall(call.index, ChunkFunction(call.arguments))
-        for call in calls
-    ]
-
-
-def _is_empty(delta: Delta) -> bool:
-    is_silent = not (delta.text or delta.reasoning or delta.tool_calls or delta.logprobs)
-    return is_silent and delta.finish_reason is None
-
-
 class ChatRenderer(AnswerRenderer):
-    """Spells an answer as chat.completion, or as chat.completion.chunk events."""
+    """Renders an answer as chat.completion, or as chat.completion.chunk events."""
 
     def __init__(self, *, wants_logprobs: bool, wants_usage_event: bool, may_call: bool) -> None:
         self._wants_logprobs = wants_logprobs
@@ -58,14 +43,14 @@ class ChatRenderer(AnswerRenderer):
         return sse.encode(completion)
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
-        # Spelled by hand: only the index, the text and the logprobs change from one event to the next.
+        # Encoded by hand: only the index, the text and the logprobs change from one event to the next.
         frame = EventFrame(answer, "chat.completion.chunk", wants_usage_event=self._wants_usage_event)
         opening, closing = frame.opening, frame.closing
         started: set[int] = set()
         async for delta in answer.deltas:
             choice = opening + b'{"index":%d,"delta":' % delta.index
             chunk = b""
-            # What the answer is, calls or text, isn't known before the first of either.
+            # The first event says whether the answer begins with text or a call, so it waits for the first of either.
             if delta.index not in started and not (self._may_call and _is_empty(delta)):
                 started.add(delta.index)
                 content = b"null" if delta.tool_calls and not delta.text else b'""'
@@ -73,30 +58,46 @@ class ChatRenderer(AnswerRenderer):
                     choice, content, closing,
                 )  # fmt: skip
             logprobs = sse.encode(self._logprobs(delta.logprobs)) if self._wants_logprobs else b"null"
-            for added in self._added(delta):
+            for added in self._additions(delta):
                 chunk += b'%b%b,"logprobs":%b,"finish_reason":null}%b' % (choice, added, logprobs, closing)
                 logprobs = b"null"
             if delta.finish_reason is not None:
                 chunk += b'%b{},"logprobs":null,"finish_reason":"%b"}%b' % (
                     choice, delta.finish_reason.encode(), closing,
                 )  # fmt: skip
-            if chunk:  # A step that completed no character adds nothing.
+            if chunk:  # A token that completes no character adds nothing.
                 yield chunk
         if self._wants_usage_event:
             yield frame.usage_event(answer)
 
-    def _added(self, delta: Delta) -> list[bytes]:
-        """Return what the delta adds to the message, in the order in which models say it."""
+    def _additions(self, delta: Delta) -> list[bytes]:
+        """Return what the delta adds to the message, in the order in which models produce it."""
         parts = []
         if delta.reasoning:
             parts.append(b'{"reasoning_content":%b}' % sse.encode(delta.reasoning))
         if delta.text:
             parts.append(b'{"content":%b}' % sse.encode(delta.text))
         if delta.tool_calls:
-            parts.append(b'{"tool_calls":%b}' % sse.encode(render_call_deltas(delta.tool_calls)))
+            parts.append(b'{"tool_calls":%b}' % sse.encode(_render_call_deltas(delta.tool_calls)))
         if delta.logprobs and not parts:
             parts.append(b"{}" if self._may_call else b'{"content":""}')
         return parts
 
     def _logprobs(self, tokens: Sequence[TokenLogprob]) -> ChoiceLogprobs | None:
         return ChoiceLogprobs(token_logprobs(tokens)) if self._wants_logprobs else None
+
+
+def _render_call_deltas(calls: Sequence[ToolCallDelta]) -> list[ChunkToolCall]:
+    """Return what one step added to the calls, as an event sends it."""
+    return [
+        ChunkToolCall(call.index, ChunkFunction(call.arguments, call.name), call.id, "function")
+        if call.id
+        else ChunkToolCall(call.index, ChunkFunction(call.arguments))
+        for call in calls
+    ]
+
+
+def _is_empty(delta: Delta) -> bool:
+    """Return whether the delta adds nothing to the message and does not end it."""
+    is_silent = not (delta.text or delta.reasoning or delta.tool_calls or delta.logprobs)
+    return is_silent and delta.finish_reason is None

@@ -7,7 +7,7 @@ from llmos.core.errors import BadRequest
 from llmos.engine.messages import Tools
 from llmos.gateway.calls.conversation import check_functions
 from llmos.gateway.http.requests import RequestObject, Unsupported
-from llmos.gateway.wires.openai.tools import _ONLY_FUNCTIONS, FunctionDefinition, ToolChoice, make_tools, to_function
+from llmos.gateway.wires.openai.tools import ONLY_FUNCTIONS, FunctionDefinition, ToolChoice, make_tools, to_function
 
 
 class Tool(RequestObject, kw_only=True):
@@ -15,7 +15,7 @@ class Tool(RequestObject, kw_only=True):
     function: FunctionDefinition | None = None
 
     objects: ClassVar = {"function": FunctionDefinition}
-    unsupported: ClassVar = {"custom": Unsupported(_ONLY_FUNCTIONS)}
+    unsupported: ClassVar = {"custom": Unsupported(ONLY_FUNCTIONS)}
 
 
 class NamedFunction(RequestObject, kw_only=True):
@@ -29,7 +29,7 @@ class NamedToolChoice(RequestObject, kw_only=True):
     objects: ClassVar = {"function": NamedFunction}
     unsupported: ClassVar = {
         "allowed_tools": Unsupported("send only those tools in `tools`."),
-        "custom": Unsupported(_ONLY_FUNCTIONS),
+        "custom": Unsupported(ONLY_FUNCTIONS),
     }
 
 
@@ -43,7 +43,7 @@ def parse_tools(tools: Sequence[Tool], choice: str | NamedToolChoice | None, *, 
 
 def _function(tool: Tool, path: str) -> dict[str, Any]:
     if tool.type != "function":
-        raise BadRequest(f"`{path}.type` is {tool.type!r}: {_ONLY_FUNCTIONS}", param=f"{path}.type")
+        raise BadRequest(f"`{path}.type` is {tool.type!r}: {ONLY_FUNCTIONS}", param=f"{path}.type")
     if tool.function is None:
         raise BadRequest(f"`{path}.function` is missing.", param=f"{path}.function")
     return to_function(tool.function)

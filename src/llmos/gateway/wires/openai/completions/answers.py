@@ -9,13 +9,13 @@ from llmos.gateway.http.answers import Usage
 
 
 class CompletionLogprobs(msgspec.Struct):
-    """Four lists of the same length, one entry a token."""
+    """Four lists with one entry per token."""
 
     tokens: list[str]
     token_logprobs: list[float]
     top_logprobs: list[dict[str, float]]
     text_offset: list[int]
-    """Where the token begins in the choice's text."""
+    """The position of each token in the text of the choice, in characters."""
 
 
 class CompletionChoice(msgspec.Struct):
@@ -23,17 +23,17 @@ class CompletionChoice(msgspec.Struct):
     text: str
     logprobs: CompletionLogprobs | None
     finish_reason: FinishReason | None
-    """null only in the middle of a stream."""
+    """null until the last event of a stream."""
 
 
 class Completion(msgspec.Struct, kw_only=True):
-    """The answer, and each event of a stream."""
+    """The answer, and the form of each event of a stream."""
 
     id: str
     object: Literal["text_completion"] = "text_completion"
     created: int
     model: str
-    """The Version that really answered, such as smollm2@1."""
+    """The version that answered, such as smollm2@1."""
     system_fingerprint: str
     choices: list[CompletionChoice]
     usage: Usage | msgspec.UnsetType | None = msgspec.UNSET

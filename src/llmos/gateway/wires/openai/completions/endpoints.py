@@ -19,16 +19,12 @@ router = APIRouter()
 @router.post(
     "/v1/completions",
     tags=["inference"],
-    summary="Continue a text",
+    summary="Create a text completion",
     openapi_extra=openapi.body(CompletionRequest, {"model": "dialogue", "prompt": "The meaning of life is"}),
     responses=openapi.answers(Completion, Completion),
 )
 @requires(Permission.INFERENCE)
 async def create_completion(request: Request) -> AnswerResponse:
-    completion = await parse_body(request, CompletionRequest)
-    renderer = CompletionRenderer(
-        wants_logprobs=completion.logprobs is not None, wants_usage_event=completion.wants_usage_event
-    )
-    return AnswerResponse(
-        services_of(request).pipeline, completion.call(caller_of(request)), renderer, stream=completion.stream
-    )
+    body = await parse_body(request, CompletionRequest)
+    renderer = CompletionRenderer(wants_logprobs=body.logprobs is not None, wants_usage_event=body.wants_usage_event)
+    return AnswerResponse(services_of(request).pipeline, body.call(caller_of(request)), renderer, stream=body.stream)

@@ -15,27 +15,27 @@ from llmos.security.callers import Caller
 
 class CompletionRequest(FormatFields, kw_only=True):
     model: str
-    """A Route or a model: GET /v1/models lists them."""
+    """A route or a model. GET /v1/models lists them."""
     prompt: str | list[str | TokenId | list[TokenId]]
-    """A text, a list of texts, a list of tokens, or a list of such lists. Each prompt gets n choices."""
+    """A text, a list of texts, a list of token ids, or a list of such lists. Each prompt gets n choices."""
     max_tokens: Annotated[int, Int64] = 16
     echo: bool = False
-    """Put the prompt in front of the answer."""
+    """Return the prompt before the answer."""
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
-    """That many of the likeliest tokens at each place, with the chosen one."""
+    """Return the log probabilities of the sampled token and of this many most likely tokens."""
     best_of: int | None = None
-    """Nothing but n: choices are not ranked."""
+    """Must equal n: choices are not ranked."""
 
     harmless = HARMLESS
     objects: ClassVar = {"stream_options": StreamOptions, **FORMAT_OBJECTS}
     unsupported: ClassVar = {
         **UNSUPPORTED,
         **OLDER_NAMES,
-        "suffix": Unsupported("the model can't write towards a given end. Leave it out.", ("",)),
+        "suffix": Unsupported("the model can't insert text before a suffix. Leave it out.", ("",)),
     }
 
     def call(self, caller: Caller) -> Call:
-        """Raises BadRequest for what the types alone can't tell."""
+        """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""
         self.check_stream()
         prompts = _prompts(self.prompt)
         if len(prompts) * self.n > MAX_CHOICES:
@@ -47,7 +47,7 @@ class CompletionRequest(FormatFields, kw_only=True):
             raise BadRequest("`best_of` must equal `n`: choices are not ranked. Leave it out.", param="best_of")
         if self.echo and self.logprobs is not None:
             raise BadRequest(
-                "`echo` and `logprobs` don't go together: a prompt's tokens get no logprobs.", param="echo"
+                "`echo` and `logprobs` can't be combined: the tokens of a prompt have no logprobs.", param="echo"
             )
         sampling = self.sampling(max_tokens=self.max_tokens, n=self.n, logprobs=self.logprobs)
         return Call(
@@ -63,16 +63,17 @@ class CompletionRequest(FormatFields, kw_only=True):
 
 
 def _prompts(prompt: str | list[str | TokenId | list[TokenId]]) -> list[Prompt]:
+    """Return the prompts of one of the four forms. Raises BadRequest for any other."""
     if isinstance(prompt, str):
         return [Prompt(text=prompt)]
     if not prompt:
-        raise BadRequest("`prompt` is empty: send a text, or tokens.", param="prompt")
+        raise BadRequest("`prompt` is empty: send a text or token ids.", param="prompt")
     tokens = [each for each in prompt if isinstance(each, int)]
     if len(tokens) == len(prompt):
         return [Prompt(tokens=tokens)]
     if tokens:
         raise BadRequest(
-            "`prompt` mixes tokens with whole prompts: send a list of tokens, or a list of prompts.", param="prompt"
+            "`prompt` mixes token ids and prompts: send a list of token ids or a list of prompts.", param="prompt"
         )
     for i, each in enumerate(prompt):
         if each == []:

@@ -12,7 +12,7 @@ from llmos.gateway.wires.openai.stream import EventFrame
 
 
 class CompletionRenderer(AnswerRenderer):
-    """Spells an answer as text_completion, whole or in events."""
+    """Renders an answer as text_completion, complete or as events."""
 
     def __init__(self, *, wants_logprobs: bool, wants_usage_event: bool) -> None:
         self._wants_logprobs = wants_logprobs
@@ -35,13 +35,13 @@ class CompletionRenderer(AnswerRenderer):
         )
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
-        # Spelled by hand: only the index, the text and the logprobs change from one event to the next.
+        # Encoded by hand: only the index, the text and the logprobs change from one event to the next.
         frame = EventFrame(answer, "text_completion", wants_usage_event=self._wants_usage_event)
         opening, closing = frame.opening, frame.closing
         offsets = [0] * answer.call.num_choices
         async for delta in answer.deltas:
             if not (delta.text or delta.logprobs or delta.finish_reason):
-                continue  # A step that completed no character adds nothing.
+                continue  # A token that completes no character adds nothing.
             logprobs = b"null"
             if self._wants_logprobs and delta.logprobs:
                 logprobs = sse.encode(self._logprobs(delta.logprobs, offsets[delta.index]))
@@ -63,15 +63,15 @@ class CompletionRenderer(AnswerRenderer):
         return CompletionLogprobs(
             tokens=[token.text for token in tokens],
             token_logprobs=[finite(token.logprob) for token in tokens],
-            top_logprobs=[_likeliest(token) for token in tokens],
+            top_logprobs=[_top_logprobs(token) for token in tokens],
             text_offset=offsets,
         )
 
 
-def _likeliest(token: TokenLogprob) -> dict[str, float]:
-    """The likeliest tokens and the chosen one. Of two that read alike (halves of a character), the likelier stays."""
-    likeliest: dict[str, float] = {}
+def _top_logprobs(token: TokenLogprob) -> dict[str, float]:
+    """Return the most likely tokens and the sampled one. Of tokens with equal text, the most likely one stays."""
+    most_likely: dict[str, float] = {}
     for _, text, _, logprob in token.top:
-        likeliest.setdefault(text, finite(logprob))
-    likeliest.setdefault(token.text, finite(token.logprob))
-    return likeliest
+        most_likely.setdefault(text, finite(logprob))
+    most_likely.setdefault(token.text, finite(token.logprob))
+    return most_likely

@@ -17,6 +17,6 @@ class Embedding(msgspec.Struct):
 class EmbeddingList(msgspec.Struct, kw_only=True):
     object: Literal["list"] = "list"
     model: str
-    """The Version that really answered, such as minilm@1."""
+    """The version that answered, such as minilm@1."""
     data: list[Embedding]
     usage: EmbeddingUsage

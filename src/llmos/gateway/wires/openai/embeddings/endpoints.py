@@ -24,24 +24,24 @@ router = APIRouter()
 @router.post(
     "/v1/embeddings",
     tags=["inference"],
-    summary="Turn texts into vectors",
+    summary="Create embeddings of texts",
     openapi_extra=openapi.body(EmbeddingRequest, {"model": "minilm", "input": ["A river.", "A stream of water."]}),
     responses=openapi.answers(EmbeddingList),
 )
 @requires(Permission.INFERENCE)
 async def create_embeddings(request: Request) -> WorkResponse:
-    asked = await parse_body(request, EmbeddingRequest)
-    call, pipeline = asked.call(caller_of(request)), services_of(request).pipeline
-    return WorkResponse(lambda: _embed(pipeline, call, asked.encoding_format))
+    body = await parse_body(request, EmbeddingRequest)
+    call, pipeline = body.call(caller_of(request)), services_of(request).pipeline
+    return WorkResponse(lambda: _embed(pipeline, call, body.encoding_format))
 
 
 async def _embed(pipeline: Pipeline, call: EmbedCall, encoding: Literal["float", "base64"]) -> bytes:
     embeddings = await pipeline.embed(call)
-    spell = embedding.base64 if encoding == "base64" else embedding.floats
+    encode = embedding.base64 if encoding == "base64" else embedding.floats
     return sse.encode(
         EmbeddingList(
             model=embeddings.served.ref,
-            data=[Embedding(i, spell(vector)) for i, vector in enumerate(embeddings.vectors)],
+            data=[Embedding(i, encode(vector)) for i, vector in enumerate(embeddings.vectors)],
             usage=embedding_usage(embeddings),
         )
     )

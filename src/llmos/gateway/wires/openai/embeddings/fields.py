@@ -11,14 +11,14 @@ from llmos.security.callers import Caller
 
 class EmbeddingRequest(TextsFields, kw_only=True):
     input: str | list[str | TokenId | list[TokenId]]
-    """A text, a list of texts, a list of tokens, or a list of such lists: 2,048 at most. Tokens are the model's own,
-    and taken as they stand."""
+    """A text, a list of texts, a list of token ids, or a list of such lists; at most 2,048. Token ids are those of the
+    model, and nothing is added to them."""
     encoding_format: Literal["float", "base64"] = "float"
-    """base64: of floats of 32 bits, little-endian."""
+    """base64: the encoding of 32-bit floats, little-endian."""
     dimensions: Annotated[int, Int64] | None = None
-    """So many of each vector's numbers, the first ones. Where the model's vectors have the length 1, so have these."""
+    """Return only this many numbers of each vector, the first ones. Vectors of length 1 are normalized again."""
     prompt_name: str | None = None
-    """What goes before each text, by the name that the model's files give it, such as `query`."""
+    """The name of a prompt in the model's files, such as `query`, that is put before each text."""
 
     harmless = frozenset({"metadata"})
     unsupported: ClassVar = {
@@ -26,7 +26,7 @@ class EmbeddingRequest(TextsFields, kw_only=True):
     }
 
     def call(self, caller: Caller) -> EmbedCall:
-        """Raises BadRequest for what the types alone can't tell."""
+        """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""
         inputs, names = inputs_of(self.input, "input")
         return EmbedCall(
             model=self.model,

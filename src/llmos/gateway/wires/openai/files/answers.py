@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from llmos.data.files import File
+from llmos.gateway.wires.openai.pages import ListPage
 
 
 class FileObject(msgspec.Struct, kw_only=True):
@@ -19,12 +20,8 @@ class FileObject(msgspec.Struct, kw_only=True):
     status_details: None = None
 
 
-class FileObjects(msgspec.Struct, kw_only=True):
-    object: Literal["list"] = "list"
+class FileObjects(ListPage, kw_only=True):
     data: list[FileObject]
-    first_id: str | None
-    last_id: str | None
-    has_more: bool
 
 
 class FileDeleted(msgspec.Struct, kw_only=True):
@@ -34,6 +31,7 @@ class FileDeleted(msgspec.Struct, kw_only=True):
 
 
 def render_file(file: File) -> FileObject:
+    """Return the file in OpenAI's format."""
     return FileObject(
         id=file.id,
         bytes=file.size,

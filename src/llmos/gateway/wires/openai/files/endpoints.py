@@ -42,18 +42,18 @@ _UPLOAD: dict[str, Any] = {
 @router.post("", summary="Upload a file", openapi_extra=_UPLOAD, responses=openapi.answers(FileObject))
 @requires(Permission.FILES_WRITE)
 async def upload_file(request: Request) -> Response:
-    """`file`: requests, one JSON object a line. It goes to the disk as it comes."""
+    """`file`: requests, one JSON object per line. It is written to disk while it arrives."""
     services = services_of(request)
     incoming = await asyncio.to_thread(services.files.begin)
-    is_kept = False
+    is_stored = False
     try:
         form = await read_form(request, "file", incoming.write, MAX_FILE_BYTES)
-        # Of a nested field, such as expires_after[seconds], only that it is there counts.
+        # A nested field, such as expires_after[seconds], is rejected by the name of its parent.
         fields = {name.partition("[")[0]: value for name, value in form.fields.items()}
         upload = convert(fields, FileUpload, is_text=True)
         if upload.purpose != "batch":
             raise BadRequest(
-                f"`purpose` is {upload.purpose[:80]!r}; this server keeps files for the purpose `batch`.",
+                f"`purpose` is {upload.purpose[:80]!r}; this server accepts files with the purpose `batch`.",
                 param="purpose",
             )
         file = await asyncio.to_thread(
@@ -63,9 +63,9 @@ async def upload_file(request: Request) -> Response:
             purpose="batch",
             filename=(form.filename or "").replace("\0", ""),
         )
-        is_kept = True
+        is_stored = True
     finally:
-        if not is_kept:
+        if not is_stored:
             incoming.discard()
     return json_response(render_file(file))
 
@@ -73,11 +73,11 @@ async def upload_file(request: Request) -> Response:
 @router.get("", summary="List your files", responses=openapi.answers(FileObjects))
 @requires(Permission.FILES_READ)
 async def list_files(request: Request) -> Response:
-    """Takes `purpose`, `after`, `limit` and `order`."""
+    """Accepts `purpose`, `after`, `limit` and `order`."""
     query = parse_query(request, FileQuery)
     if query.purpose is not None and query.purpose not in PURPOSES:
         raise BadRequest(
-            f"`purpose` is {query.purpose[:80]!r}; files here have the purpose {' or '.join(PURPOSES)}.",
+            f"`purpose` is {query.purpose[:80]!r}; it accepts {' or '.join(PURPOSES)}.",
             param="purpose",
         )
     page = await asyncio.to_thread(
@@ -89,14 +89,7 @@ async def list_files(request: Request) -> Response:
         newest_first=query.order == "desc",
     )
     files = [render_file(file) for file in page.items]
-    return json_response(
-        FileObjects(
-            data=files,
-            first_id=files[0].id if files else None,
-            last_id=files[-1].id if files else None,
-            has_more=page.has_more,
-        )
-    )
+    return json_response(FileObjects.of(files, [file.id for file in files], has_more=page.has_more))
 
 
 @router.get("/{file_id}", summary="Describe a file", responses=openapi.answers(FileObject))
@@ -109,9 +102,9 @@ async def get_file(request: Request, file_id: str) -> Response:
 
 @router.get(
     "/{file_id}/content",
-    summary="Read a file",
+    summary="Download a file",
     response_class=Response,
-    responses={200: {"description": "The bytes", "content": {"application/octet-stream": {}}}},
+    responses={200: {"description": "The file", "content": {"application/octet-stream": {}}}},
 )
 @requires(Permission.FILES_READ)
 async def get_file_content(request: Request, file_id: str) -> Response:

@@ -13,7 +13,7 @@ class OpenAIModel(msgspec.Struct, kw_only=True):
     created: int
     owned_by: Literal["llmos"] = "llmos"
     version: str
-    """The Version that the name leads to now, such as smollm2@1."""
+    """The version that the name stands for now, such as smollm2@1."""
     max_model_len: int | None
     """The context window, in tokens."""
 
@@ -24,6 +24,7 @@ class OpenAIModels(msgspec.Struct, kw_only=True):
 
 
 def render_model(name: str, version: ServedModel) -> OpenAIModel:
+    """Return the model that answers to `name`, in OpenAI's format."""
     return OpenAIModel(
         id=name,
         created=int(version.created_at.timestamp()),

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import field
 
 from llmos.gateway.http.answers import PromptTokensDetails
+from llmos.gateway.wires.openai.pages import ListPage
 from llmos.gateway.wires.openai.responses.items import Item
 
 ErrorCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
@@ -13,7 +14,7 @@ ErrorCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
 
 class OutputTokensDetails(msgspec.Struct):
     reasoning_tokens: int
-    """Of the answer's tokens, those that the model thought before it spoke."""
+    """The tokens of the reasoning before the answer; `output_tokens` includes them."""
 
 
 class ResponseUsage(msgspec.Struct):
@@ -26,7 +27,7 @@ class ResponseUsage(msgspec.Struct):
 
 class IncompleteDetails(msgspec.Struct):
     reason: Literal["max_output_tokens", "content_filter"]
-    """max_output_tokens: or the end of the context window."""
+    """max_output_tokens also stands for the end of the context window."""
 
 
 class ResponseError(msgspec.Struct):
@@ -43,7 +44,7 @@ class Response(msgspec.Struct, kw_only=True):
     error: ResponseError | None = None
     incomplete_details: IncompleteDetails | None = None
     model: str
-    """The Version that really answered, such as smollm2@1."""
+    """The version that answered, such as smollm2@1."""
     output: list[Item]
     usage: ResponseUsage | None = None
     previous_response_id: str | None
@@ -68,7 +69,7 @@ class Response(msgspec.Struct, kw_only=True):
 
 
 class ResponseEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One event of a stream. Its name is its type."""
+    """One event of a stream. The name of the event is its type."""
 
     type: str
     sequence_number: int
@@ -90,7 +91,7 @@ class ResponseEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class InputTokens(msgspec.Struct):
     input_tokens: int
-    """As many as an answer's usage would say."""
+    """The number that the usage of an answer would have."""
     object: Literal["response.input_tokens"] = "response.input_tokens"
 
 
@@ -100,9 +101,5 @@ class ResponseDeleted(msgspec.Struct):
     deleted: Literal[True] = True
 
 
-class ResponseItems(msgspec.Struct, kw_only=True):
-    object: Literal["list"] = "list"
+class ResponseItems(ListPage, kw_only=True):
     data: list[Item]
-    first_id: str | None
-    last_id: str | None
-    has_more: bool

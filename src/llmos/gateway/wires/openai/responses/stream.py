@@ -24,13 +24,16 @@ from llmos.gateway.wires.openai.responses.fields import ResponseRequest
 from llmos.gateway.wires.openai.responses.output import Event, OutputItems
 
 StoreResponse = Callable[[str, bytes], Awaitable[None]]
-"""Told the id of a response and what it is, when it is whole."""
+"""Stores a complete response, given its id and its JSON."""
 
 
 class ResponseRenderer(AnswerRenderer):
-    def __init__(self, asked: ResponseRequest, keep: StoreResponse | None) -> None:
-        self._asked, self._store = asked, keep
-        self._output = OutputItems(wants_logprobs=asked.wants_logprobs)
+    """Renders an answer as a response, complete or as events, and stores it at its end."""
+
+    def __init__(self, request: ResponseRequest, store: StoreResponse | None) -> None:
+        """`store`: None if the response is not to be stored."""
+        self._request, self._store = request, store
+        self._output = OutputItems(wants_logprobs=request.wants_logprobs)
         self._num_events = 0
         self._answer: Answer | None = None
 
@@ -38,38 +41,38 @@ class ResponseRenderer(AnswerRenderer):
         finish_reason: FinishReason = "stop"
         async for delta in answer.deltas:
             for _ in self._output.add(delta):
-                pass  # The items are what counts.
+                pass  # A complete response needs the items only.
             finish_reason = delta.finish_reason or finish_reason
         for _ in self._output.end(is_cut=finish_reason == "length"):
             pass
-        return await self._stored(self._ended(answer, finish_reason))
+        return await self._store_and_encode(self._final_response(answer, finish_reason))
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         self._answer = answer
         finish_reason: FinishReason = "stop"
         async for delta in answer.deltas:
-            opening = b"" if self._num_events else self._render(self._begun(answer))
+            opening = b"" if self._num_events else self._render(self._opening_events(answer))
             if chunk := opening + self._render(self._output.add(delta)):
                 yield chunk
             finish_reason = delta.finish_reason or finish_reason
         last = self._render(self._output.end(is_cut=finish_reason == "length"))
-        response = self._ended(answer, finish_reason)
+        response = self._final_response(answer, finish_reason)
         if last:
             yield last
-        await self._stored(response)
+        await self._store_and_encode(response)
         yield self._render([{"type": f"response.{response.status}", "response": response}])
 
     def end(self) -> bytes:
         return b""
 
     def failure(self, error: LLMOSError) -> bytes:
-        assert self._answer is not None, "a stream that fails has begun"
-        told = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
+        assert self._answer is not None, "failure() is called after the stream has begun"
+        event = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
         response = self._response(self._answer, "failed")
         response.error = ResponseError(_error_code(error), error.message)
-        return self._render([told, {"type": "response.failed", "response": response}])
+        return self._render([event, {"type": "response.failed", "response": response}])
 
-    def _begun(self, answer: Answer) -> Iterable[Event]:
+    def _opening_events(self, answer: Answer) -> Iterable[Event]:
         response = self._response(answer, "in_progress")
         return [{"type": kind, "response": response} for kind in ("response.created", "response.in_progress")]
 
@@ -80,13 +83,13 @@ class ResponseRenderer(AnswerRenderer):
             self._num_events += 1
         return chunk
 
-    async def _stored(self, response: Response) -> bytes:
+    async def _store_and_encode(self, response: Response) -> bytes:
         body = sse.encode(response)
         if self._store is not None:
             await self._store(response.id, body)
         return body
 
-    def _ended(self, answer: Answer, finish_reason: FinishReason) -> Response:
+    def _final_response(self, answer: Answer, finish_reason: FinishReason) -> Response:
         response = self._response(answer, _STATUS[finish_reason])
         if finish_reason == "content_filter":
             response.incomplete_details = IncompleteDetails("content_filter")
@@ -95,7 +98,7 @@ class ResponseRenderer(AnswerRenderer):
     def _response(
         self, answer: Answer, status: Literal["in_progress", "completed", "incomplete", "failed"]
     ) -> Response:
-        asked, sampling = self._asked, answer.call.sampling.with_defaults(answer.served.sampling)
+        request, sampling = self._request, answer.call.sampling.with_defaults(answer.served.sampling)
         return Response(
             id=answer.id,
             created_at=answer.created,
@@ -105,21 +108,21 @@ class ResponseRenderer(AnswerRenderer):
             model=answer.served.ref,
             output=self._output.items,
             usage=None if status in ("in_progress", "failed") else self._usage(answer),
-            previous_response_id=asked.previous_response_id,
-            instructions=asked.instructions,
-            max_output_tokens=asked.max_output_tokens,
+            previous_response_id=request.previous_response_id,
+            instructions=request.instructions,
+            max_output_tokens=request.max_output_tokens,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            top_logprobs=asked.top_logprobs or 0,
-            text=msgspec.to_builtins(asked.text),
-            tools=msgspec.to_builtins(asked.tools),
-            tool_choice=msgspec.to_builtins(asked.tool_choice),
-            parallel_tool_calls=asked.parallel_tool_calls,
-            metadata=asked.metadata,
-            prompt_cache_key=asked.prompt_cache_key,
-            safety_identifier=asked.safety_identifier,
-            user=asked.user or None,
-            store=asked.store,
+            top_logprobs=request.top_logprobs or 0,
+            text=msgspec.to_builtins(request.text),
+            tools=msgspec.to_builtins(request.tools),
+            tool_choice=msgspec.to_builtins(request.tool_choice),
+            parallel_tool_calls=request.parallel_tool_calls,
+            metadata=request.metadata,
+            prompt_cache_key=request.prompt_cache_key,
+            safety_identifier=request.safety_identifier,
+            user=request.user or None,
+            store=request.store,
         )
 
     def _usage(self, answer: Answer) -> ResponseUsage:
@@ -134,7 +137,7 @@ class ResponseRenderer(AnswerRenderer):
 
 
 def _error_code(error: LLMOSError) -> ErrorCode:
-    """The nearest of those that OpenAI has here. The event before says our own."""
+    """Return the closest of OpenAI's codes for responses. The error event has the code of LLMOS."""
     if error.status == 429:
         return "rate_limit_exceeded"
     return "server_error" if error.status >= 500 else "invalid_prompt"
