@@ -140,7 +140,7 @@ def in_bfloat16(files: dict[str, Path], scratch: Path) -> dict[str, Path]:
     folder.mkdir(exist_ok=True)
     tensors = disguise(spec, checkpoint.tensors)
     encodings = {name: Blocks(tensor.dtype) for name, tensor in tensors.items()}
-    with ModelWriter(opened, files, folder, spec, sources, encodings, metadata={"general.file_type": 32}) as writer:
+    with ModelWriter(opened, folder, spec, sources, encodings, metadata={"general.file_type": 32}) as writer:
         for name, tensor in tensors.items():
             writer.write(name, 0, tensor.data)
     return writer.files()

@@ -1,4 +1,4 @@
-"""Opening a model's files: what is missing or wrong is named at once, and nothing is read before it is needed."""
+"""Opening a model: all missing or wrong tensors are named at once, and nothing is read before it is accessed."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 
 @pytest.fixture
 def rewritten(llama: TinyModel, tmp_path: Path):
-    """The llama's folder with other tensors and another config."""
+    """A function that writes a model's folder with changed tensors and config. Returns its files."""
 
     def rewrite(tiny=llama, *, tensors=lambda tensors: tensors, **config) -> dict[str, Path]:
         save_file(tensors(load_file(tiny.folder / "model.safetensors")), tmp_path / "model.safetensors")
@@ -47,10 +47,10 @@ def test_tensors_are_views_of_the_file(llama):
     assert np.shares_memory(tensors["layers.0.up.weight"].data, tensors["layers.0.up.weight"].data)
 
 
-def test_files_may_be_called_by_their_digest(llama, tmp_path):
+def test_files_may_have_any_path(llama, tmp_path):
     blobs = {}
-    for number, (name, path) in enumerate(llama.files().items()):
-        blobs[name] = tmp_path / f"{number:064x}"
+    for i, (name, path) in enumerate(llama.files().items()):
+        blobs[name] = tmp_path / f"{i:064x}"
         blobs[name].hardlink_to(path)
     assert open_checkpoint(blobs).spec == llama.open().spec
 
@@ -80,7 +80,7 @@ def test_a_checkpoint_of_the_bare_model_has_no_prefix(gpt2, rewritten):
         assert np.array_equal(dequantize(bare.tensors[name]), dequantize(whole.tensors[name]))
 
 
-def test_all_missing_tensors_are_named_at_once_in_the_order_of_the_layers(rewritten):
+def test_all_missing_tensors_are_named_at_once_ordered_by_layer(rewritten):
     gone = ["lm_head.weight", "model.layers.0.mlp.up_proj.weight", "model.layers.1.self_attn.q_proj.weight"]
     files = rewritten(tensors=lambda tensors: {k: v for k, v in tensors.items() if k not in gone})
     with pytest.raises(BadModelFile) as refused:
@@ -90,7 +90,7 @@ def test_all_missing_tensors_are_named_at_once_in_the_order_of_the_layers(rewrit
     )
 
 
-def test_many_missing_tensors_end_in_a_count(rewritten):
+def test_many_missing_tensors_are_cut_off_with_a_count(rewritten):
     files = rewritten(num_hidden_layers=100)
     with pytest.raises(BadModelFile, match=r"lack 882 of the 903 tensors.* and 682 more\.$"):
         open_checkpoint(files)
@@ -108,7 +108,7 @@ def test_all_wrong_shapes_are_named_with_both_shapes(rewritten):
     assert "lm_head.weight is [131, 96] instead of [131, 48]" in refused.value.message
 
 
-def test_a_fused_tensor_must_have_exactly_its_parts(gpt2, rewritten):
+def test_a_fused_tensor_must_have_exactly_the_rows_of_its_parts(gpt2, rewritten):
     wide = np.ones((48, 150), np.float32)
     files = rewritten(gpt2, tensors=lambda tensors: tensors | {"transformer.h.1.attn.c_attn.weight": wide})
     with pytest.raises(BadModelFile, match=r"h\.1\.attn\.c_attn\.weight is \[48, 150\] instead of \[48, 144\]"):
@@ -122,36 +122,36 @@ def test_an_embedding_of_another_rank_is_a_wrong_shape(shape, rewritten):
         open_checkpoint(files)
 
 
-def test_a_tensor_of_another_type_is_named_with_it(rewritten):
+def test_a_tensor_of_an_unsupported_type_is_named_with_its_type(rewritten):
     files = rewritten(tensors=lambda tensors: tensors | {"model.norm.weight": np.ones(48, np.int64)})
     with pytest.raises(UnsupportedModel, match=r"'model\.norm\.weight' of model\.safetensors has type I64"):
         open_checkpoint(files)
 
 
-def test_tensors_that_nobody_needs_are_left_alone(rewritten):
+def test_unneeded_tensors_are_ignored(rewritten):
     files = rewritten(tensors=lambda tensors: tensors | {"model.rotary.inv_freq": np.ones(3, np.int64)})
     assert "model.rotary.inv_freq" not in open_checkpoint(files).tensors
 
 
-def test_missing_tensors_of_a_gguf_file_have_the_files_names(llama, tmp_path):
+def test_missing_tensors_of_a_gguf_file_are_named_as_in_the_file(llama, tmp_path):
     path = write_gguf(llama, tmp_path / "x.gguf", leave_out=["blk.0.attn_k.weight", "output_norm.weight"])
     with pytest.raises(BadModelFile, match=r"lack 2 of the 21 .*: blk\.0\.attn_k\.weight, output_norm\.weight\."):
         open_checkpoint({"x.gguf": path})
 
 
-def test_a_gguf_file_without_an_embedding_is_no_language_model(llama, tmp_path):
+def test_a_gguf_file_without_an_embedding_is_rejected(llama, tmp_path):
     path = write_gguf(llama, tmp_path / "x.gguf", leave_out=["token_embd.weight"])
     with pytest.raises(BadModelFile, match=r"no tensor token_embd\.weight"):
         open_checkpoint({"x.gguf": path})
 
 
-def test_files_that_are_no_model_are_refused(tmp_path):
+def test_files_that_are_not_a_model_are_rejected(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(BadModelFile, match=r"neither a \.gguf file nor a config\.json"):
         open_checkpoint({"notes.txt": tmp_path / "notes.txt"})
 
 
-def test_one_of_two_gguf_files_has_to_be_chosen(llama, tmp_path):
+def test_two_gguf_files_are_rejected(llama, tmp_path):
     path = write_gguf(llama, tmp_path / "a.gguf")
     with pytest.raises(BadModelFile, match=r"2 GGUF files \(a\.gguf, b\.gguf\)"):
         open_checkpoint({"a.gguf": path, "b.gguf": path})

@@ -1,4 +1,4 @@
-"""Describing a model's files: size, type and makers' advice, also of what this engine can't run."""
+"""Describing a model: size, type and recommended parameters, also for a model that the engine can't run."""
 
 import json
 
@@ -23,12 +23,12 @@ def test_the_type_is_that_of_most_parameters(smollm2_path):
     assert description.num_parameters == 134_515_008
 
 
-def test_the_original_weights_go_before_a_quantization_beside_them(llama, tmp_path):
+def test_original_weights_are_preferred_to_a_quantization_beside_them(llama, tmp_path):
     path = write_gguf(llama, tmp_path / "a.gguf")
     assert describe(llama.files() | {"a.gguf": path}).format == "safetensors"
 
 
-def test_an_unsupported_model_is_described_and_says_what_it_is(llama, tmp_path):
+def test_an_unsupported_model_is_described_with_the_reason(llama, tmp_path):
     config = json.loads((llama.folder / "config.json").read_text()) | {
         "model_type": "t5",
         "max_position_embeddings": 512,
@@ -44,7 +44,7 @@ def test_an_unsupported_model_is_described_and_says_what_it_is(llama, tmp_path):
         open_checkpoint(files)
 
 
-def test_a_model_of_types_that_this_engine_does_not_read_is_described(llama, tmp_path):
+def test_a_model_with_unsupported_tensor_types_is_described(llama, tmp_path):
     path = write_gguf(llama, tmp_path / "x.gguf")
     matrices = {tensor.name: tensor.shape[::-1] for tensor in gguf.GGUFReader(path).tensors if len(tensor.shape) == 2}
     integers = {name: np.ones([int(size) for size in shape], np.int32) for name, shape in matrices.items()}

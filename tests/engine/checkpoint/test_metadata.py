@@ -1,4 +1,4 @@
-"""What a model's files say key by key, in GGUF's words whatever their format."""
+"""The metadata of a model, by GGUF's keys for every format."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from llmos.engine.checkpoint.metadata import read_metadata
 
 
-def test_a_gguf_file_says_its_own_keys(smollm2_path: Path) -> None:
+def test_a_gguf_file_has_its_own_keys(smollm2_path: Path) -> None:
     metadata = read_metadata({"model.gguf": smollm2_path})
     facts = metadata.facts
     assert (facts["general.architecture"], facts["llama.context_length"], facts["llama.block_count"]) == (
@@ -21,7 +21,7 @@ def test_a_gguf_file_says_its_own_keys(smollm2_path: Path) -> None:
     assert not metadata.supports_thinking
 
 
-def test_a_folder_says_the_same_in_the_same_words(tmp_path: Path) -> None:
+def test_a_folder_has_the_same_keys(tmp_path: Path) -> None:
     config = {"model_type": "qwen3", "max_position_embeddings": 4096, "num_hidden_layers": 28, "rope_scaling": None}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "chat_template.jinja").write_text("{% if enable_thinking %}<think>{% endif %}")

@@ -1,3 +1,5 @@
+"""Sampling parameters that a model's files recommend."""
+
 import math
 
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from llmos.engine.checkpoint.recommended import recommended_sampling
 
 
-def test_what_a_file_recommends_is_taken_and_the_rest_of_it_left() -> None:
+def test_recommended_parameters_are_returned_and_other_values_ignored() -> None:
     values = {"temperature": 0.2, "top_k": 20, "top_p": 0.9, "eos_token_id": 2, "do_sample": True, "max_length": 99}
     assert recommended_sampling(values) == {"temperature": 0.2, "top_k": 20, "top_p": 0.9}
 
@@ -18,5 +20,5 @@ def test_what_a_file_recommends_is_taken_and_the_rest_of_it_left() -> None:
         {"temperature": 10**400},
     ],
 )  # fmt: skip
-def test_a_recommendation_that_cannot_be_meant_is_left(values: dict[str, object]) -> None:
+def test_an_invalid_recommendation_is_ignored(values: dict[str, object]) -> None:
     assert recommended_sampling(values) == {}

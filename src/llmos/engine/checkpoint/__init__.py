@@ -1,1 +1,10 @@
-"""The files of one model: finding, describing and writing them."""
+"""The files of one model or adapter: opening, describing and writing them.
+
+checkpoint.py     a model that the engine can run: spec, tensors by canonical name, tokenizer
+model_files.py    the files of a model in one of the two formats, GGUF or a Hugging Face folder
+description.py    facts about a model, also of one that the engine can't run
+metadata.py       all metadata of a model, by GGUF's keys
+recommended.py    the sampling parameters that a model's authors recommend
+adapters.py       LoRA adapters
+model_writer.py   writes a model that was made from another one
+"""

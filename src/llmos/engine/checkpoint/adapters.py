@@ -1,7 +1,7 @@
-"""LoRA adapters (Hu et al. 2021): for some matrices of a model, W + up · down instead of W, with a low rank between.
+"""LoRA adapters (Hu et al. 2021): some matrices W of a model are replaced by W + up · down, two matrices of low rank.
 
 Reads what peft saves: adapter_config.json, and adapter_model.safetensors with lora_A [rank, in] and lora_B [out, rank]
-of each linear layer that was trained. What would change answers and isn't carried out is refused by name.
+of each adapted linear layer. An option that would change answers and isn't supported is rejected by name.
 """
 
 import math
@@ -28,48 +28,48 @@ WEIGHTS_NAME = "adapter_model.safetensors"
 MAX_RANK = 512
 
 TARGET_MODULES = ("q", "k", "v", "o", "gate", "up", "down")
-"""The matrices of a layer that an adapter may change."""
+"""The linear layers that an adapter may change, by their canonical names."""
 
 _KEY = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<part>[AB])\.weight")
 
-_CARRIED_OUT = frozenset({"lora_alpha", "peft_type", "r", "use_rslora"})
+_SUPPORTED = frozenset({"lora_alpha", "peft_type", "r", "use_rslora"})
 
-_WITHOUT_EFFECT = frozenset(
+_IGNORED = frozenset(
     {
         "auto_mapping", "base_model_name_or_path", "eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode",
         "layers_pattern", "layers_to_transform", "loftq_config", "lora_dropout", "megatron_core", "peft_version",
         "qalora_group_size", "rank_pattern", "revision", "target_modules", "task_type",
     }
 )  # fmt: skip
-"""Options of training, and what the weights themselves say."""
+"""Options that only matter in training, or that the shapes of the weights show."""
 
 _NEUTRAL: dict[str, tuple[object, ...]] = {
     "bias": ("none",),
     # The others change the model's own weights, too.
     "init_lora_weights": (True, "gaussian", "eva", "orthogonal"),
 }
-"""Values beside None, False and nothing that ask for nothing beyond up · down."""
+"""Values, besides None, False and empty ones, with which an option changes nothing beyond up · down."""
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class LowRankUpdate:
-    """What is added to a matrix: y += up · (down · x)."""
+    """A low-rank update of a matrix: y += up · (down · x)."""
 
     down: Floats  # [rank, in]
     up: Floats  # [out, rank], the adapter's scale multiplied in
 
 
 Adapter = Mapping[str, LowRankUpdate]
-"""By the canonical name of the matrix without ".weight": "layers.3.q"."""
+"""Updates by the canonical name of their matrix without ".weight": "layers.3.q"."""
 
 
 def open_adapter(files: Mapping[str, Path], spec: DecoderSpec) -> Adapter:
-    """Return what the adapter adds to the matrices of a model of this spec.
+    """Read an adapter of a model of this spec. `files`: file name -> path.
 
-    Raises BadModelFile for files that are damaged or don't fit the model, and UnsupportedModel for an adapter of
-    another kind.
+    Raises BadModelFile for files that are damaged or don't fit the model, and UnsupportedModel for another kind of
+    adapter.
     """
     config = _read_config(files)
     if WEIGHTS_NAME not in files:
@@ -93,26 +93,26 @@ def open_adapter(files: Mapping[str, Path], spec: DecoderSpec) -> Adapter:
             f"{', '.join(TARGET_MODULES)} of each layer."
         )
     if not adapter:
-        raise BadModelFile(f"{WEIGHTS_NAME} changes nothing: it has no pair of lora_A and lora_B.")
+        raise BadModelFile(f"{WEIGHTS_NAME} is empty: it has no pair of lora_A and lora_B.")
     return adapter
 
 
 def _read_config(files: Mapping[str, Path]) -> dict[str, Any]:
     config = read_json_object(files[CONFIG_NAME], CONFIG_NAME)
     if config.get("peft_type") != "LORA":
-        raise UnsupportedModel(f"This adapter is of the type {config.get('peft_type')!r}; LORA is what runs here.")
-    for name in sorted(config.keys() - _CARRIED_OUT - _WITHOUT_EFFECT):
+        raise UnsupportedModel(f"This adapter has the type {config.get('peft_type')!r}; this engine runs LORA.")
+    for name in sorted(config.keys() - _SUPPORTED - _IGNORED):
         value = config[name]
         if value and value not in _NEUTRAL.get(name, ()):
-            raise UnsupportedModel(f"{CONFIG_NAME} has {name} set to {value!r:.60}, which is not carried out here.")
+            raise UnsupportedModel(f"{CONFIG_NAME} has {name} set to {value!r:.60}, which this engine doesn't support.")
     alpha = config.get("lora_alpha")
     if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not math.isfinite(alpha):
-        raise BadModelFile(f"{CONFIG_NAME} has no number lora_alpha.")
+        raise BadModelFile(f"{CONFIG_NAME} has no numeric lora_alpha.")
     return config
 
 
 def _modules(tensors: Mapping[str, RawTensor]) -> dict[str, tuple[RawTensor, RawTensor]]:
-    """Return lora_A and lora_B of each module, by the name that the module has in the model."""
+    """Return lora_A and lora_B of each module, by the module's name in the model."""
     parts: dict[str, dict[str, RawTensor]] = {}
     for key in tensors:
         match = _KEY.fullmatch(key)
@@ -125,7 +125,7 @@ def _modules(tensors: Mapping[str, RawTensor]) -> dict[str, tuple[RawTensor, Raw
 
 
 def _sources(spec: DecoderSpec, modules: Mapping[str, object]) -> dict[str, Source]:
-    """Return where the matrices that an adapter may change are in a checkpoint, by canonical name."""
+    """Return the sources of the matrices that an adapter may change, by canonical name."""
     family = family_of_model_type(spec.family)
     prefix: str = getattr(family, "HF_PREFIX", "model.")
     is_bare = not any(name.startswith(prefix) for name in modules)  # trained on the class without a head
@@ -137,7 +137,7 @@ def _sources(spec: DecoderSpec, modules: Mapping[str, object]) -> dict[str, Sour
 
 
 def _rows_in_file(source: Source, num_rows: int) -> int:
-    """Return how many rows the file's tensor has at least."""
+    """Return the number of rows that the tensor of the file has at least."""
     if source.of_heads is not None:
         return 3 * num_rows
     return num_rows if source.rows is None else source.rows.stop
@@ -147,14 +147,14 @@ def _low_rank(
     name: str, down: RawTensor, up: RawTensor, source: Source, shape: tuple[int, ...], config: Mapping[str, Any]
 ) -> LowRankUpdate:
     if len(down.shape) != 2:
-        raise BadModelFile(f"lora_A of {name} is no matrix.")
+        raise BadModelFile(f"lora_A of {name} is not a matrix.")
     rank = down.shape[0]
     if not 1 <= rank <= MAX_RANK:
-        raise UnsupportedModel(f"The adapter of {name} has the rank {rank:,}; at most {MAX_RANK} can be.")
+        raise UnsupportedModel(f"The adapter of {name} has the rank {rank:,}; the limit is {MAX_RANK}.")
     scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
     wide = up if len(up.shape) == 2 else None
     fits = wide is not None and wide.shape[1] == rank and wide.shape[0] >= _rows_in_file(source, shape[0])
-    # Whatever is done to the rows of the model's matrix is done to those of `up`; Conv1D turns only its own weight.
+    # The rows of `up` are loaded as those of the model's matrix, but Conv1D transposes only its own weight.
     part = dequantize(replace(source, transpose=False).load(wide)) if wide is not None and fits else None
     if part is None or (part.shape[0], down.shape[1]) != shape:
         raise BadModelFile(
@@ -163,5 +163,5 @@ def _low_rank(
         )
     added = LowRankUpdate(np.ascontiguousarray(dequantize(down)), np.ascontiguousarray(part * np.float32(scale)))
     if not (np.isfinite(added.down).all() and np.isfinite(added.up).all()):
-        raise BadModelFile(f"The adapter of {name} has values that are no numbers.")
+        raise BadModelFile(f"The adapter of {name} has values that are not finite.")
     return added

@@ -1,4 +1,4 @@
-"""A model that this engine can run: its spec, its tensors by canonical name, its tokenizer. Formats end here."""
+"""A model that the engine can run, independent of its file format: spec, tensors by canonical name, tokenizer."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Checkpoint:
-    """Its tensors are all there and have the shapes that the spec wants."""
+    """An open model. All tensors of its spec exist and have the right shapes."""
 
     def __init__(self, files: ModelFiles, spec: ModelSpec, sources: Mapping[str, Source]) -> None:
         self.spec = spec
@@ -26,7 +26,7 @@ class Checkpoint:
             lambda _, source: source.load(files.tensors[source.name]),
             lambda _, source: source.dtype(dtype_of(files.tensors, source.name)),
         )
-        """By canonical name. Nothing is read, cut or turned before it is asked for."""
+        """Tensors by canonical name. A tensor is read, sliced or transposed when it is accessed."""
         self._files = files
 
     @property
@@ -39,17 +39,17 @@ class Checkpoint:
 
 
 def open_checkpoint(files: Mapping[str, Path]) -> Checkpoint:
-    """Open a model from {"model.gguf": path}, or from the files of a Hugging Face folder by their names in it.
+    """Open a model from {"model.gguf": path}, or from a Hugging Face folder as file name -> path.
 
-    Raises BadModelFile for files that are broken or incomplete, all missing tensors at once, and UnsupportedModel for
-    sound ones that this engine can't run.
+    Raises BadModelFile for damaged or incomplete files, naming all missing tensors, and UnsupportedModel for valid
+    files of a model that the engine can't run.
     """
     opened = open_model_files(files)
     return Checkpoint(opened, *validate_files(opened))
 
 
 def validate_files(files: ModelFiles) -> tuple[ModelSpec, dict[str, Source]]:
-    """Return the spec, and where its tensors are in the files. Raises what open_checkpoint raises."""
+    """Return the spec of a model and the sources of its tensors. Raises what open_checkpoint raises."""
     spec, sources = files.spec_and_sources()
     names = {source.name for source in sources.values()}
     if missing := names - set(files.tensors):
@@ -58,24 +58,24 @@ def validate_files(files: ModelFiles) -> tuple[ModelSpec, dict[str, Source]]:
             f"{format_names(missing)}."
         )
     if wrong := _wrong_shapes(files.tensors, spec, sources):
-        raise BadModelFile(f"These tensors don't have the shape that the configuration asks for: {'; '.join(wrong)}.")
+        raise BadModelFile(f"These tensors don't have the shape that the configuration requires: {'; '.join(wrong)}.")
     return spec, sources
 
 
 def _wrong_shapes(tensors: Mapping[str, RawTensor], spec: ModelSpec, sources: Mapping[str, Source]) -> list[str]:
-    wanted: dict[str, tuple[int, ...]] = {}
+    expected: dict[str, tuple[int, ...]] = {}
     for canonical, shape in spec.tensor_shapes().items():
         source = sources[canonical]
         if source.rows is not None:
-            # The parts of a fused tensor or a stack come in order, so the last one tells how many rows there are.
+            # The parts of a fused tensor or a stack are in order, so the last one gives the number of rows.
             shape = (source.rows.stop, *shape[1:])
         if source.of_heads is not None:
             shape = (3 * shape[0], *shape[1:])
         if source.index is not None:
             shape = (source.index + 1, *shape)
-        wanted[source.name] = shape[::-1] if source.transpose else shape
+        expected[source.name] = shape[::-1] if source.transpose else shape
     return [
         f"{name} is {list(tensors[name].shape)} instead of {list(shape)}"
-        for name, shape in wanted.items()
+        for name, shape in expected.items()
         if tensors[name].shape != shape
     ]

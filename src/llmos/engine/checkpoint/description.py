@@ -1,4 +1,4 @@
-"""What a model's files say about themselves, also those of a model that this engine can't run."""
+"""Facts about a model or an adapter from its files, also of one that the engine can't run."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,28 +18,28 @@ from llmos.engine.tensors import RawTensor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Description:
-    """What the files say about themselves, for a list of models."""
+    """Facts about a model, for lists of models."""
 
     format: Format | Literal["lora"]
     family: str
     num_parameters: int
-    """Of an unsupported model, those in tensors that we can read."""
+    """For an unsupported model: those in tensors of types that the engine reads."""
     dtype_summary: str
-    """How most of the parameters are stored, such as "Q4_1"; "unknown" where that is no type that we read."""
+    """The type of most parameters, such as "Q4_1"; "unknown" for a type that the engine doesn't read."""
     context_length: int | None
     embedding_size: int | None
-    """Numbers in the vector of a text, None for a model that makes none."""
+    """Values of the vector of a text. None: the model doesn't embed texts."""
     license: str | None
     sampling: Mapping[str, float]
-    """What its makers recommend, by the names of SamplingParams."""
+    """Sampling parameters that the model's authors recommend, by the names in SamplingParams."""
     unsupported: str | None
-    """Why this engine can't run the model, None where it can."""
+    """Why the engine can't run the model. None: it can."""
 
 
 def describe(files: Mapping[str, Path]) -> Description:
-    """Return the facts about a model, also of one that this engine can't run. Raises BadModelFile for broken files.
+    """Describe a model, also one that the engine can't run. Raises BadModelFile for damaged files.
 
-    Checks everything that opening checks, but reads neither weights nor tokenizer.
+    Checks everything that open_checkpoint checks, but reads neither weights nor tokenizer.
     """
     opened = open_model_files(files)
     unsupported: str | None = None
@@ -65,17 +65,17 @@ def describe(files: Mapping[str, Path]) -> Description:
     )
 
 
-def describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Description:
-    """Return the facts about a LoRA adapter of the model whose files are `adapted`.
+def describe_adapter(files: Mapping[str, Path], base: Mapping[str, Path]) -> Description:
+    """Describe a LoRA adapter. `base`: the files of the model that it adapts.
 
-    Checks everything that opening checks. Raises BadModelFile where the two don't fit, and UnsupportedModel for an
-    adapter or a model that this engine can't run.
+    Checks everything that open_adapter checks. Raises BadModelFile if the two don't fit together, and UnsupportedModel
+    for an adapter or a model that the engine can't run.
     """
     from llmos.engine.checkpoint.adapters import open_adapter
 
-    spec = validate_files(open_model_files(adapted))[0]
+    spec = validate_files(open_model_files(base))[0]
     if not isinstance(spec, DecoderSpec):
-        raise UnsupportedModel("Adapters change models that write text; this one makes vectors.")
+        raise UnsupportedModel("Adapters are for models that generate text; this one embeds texts.")
     adapter = open_adapter(files, spec)
     return Description(
         format="lora",
@@ -102,7 +102,7 @@ def _dtype_summary(tensors: Mapping[str, RawTensor]) -> str:
 
 
 def _sizes(tensors: Mapping[str, RawTensor]) -> dict[str, int]:
-    """Return the number of values in every tensor whose type this engine reads."""
+    """Return the number of values of each tensor whose type the engine reads."""
     sizes = {}
     for name in tensors:
         with suppress(UnsupportedModel):

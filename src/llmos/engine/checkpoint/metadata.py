@@ -1,6 +1,6 @@
-"""What a model's files say key by key, for whoever shows a model or asks what its chat template can do.
+"""The metadata of a model by GGUF's keys (llama.context_length and so on), also for a Hugging Face folder.
 
-The keys are GGUF's, also for a Hugging Face folder: llama.context_length, general.parameter_count and so on.
+For endpoints that show a model, or ask what its chat template supports.
 """
 
 from collections.abc import Mapping
@@ -29,27 +29,30 @@ _FROM_CONFIG = {
     "rope_theta": "rope.freq_base",
     "vocab_size": "vocab_size",
 }
-"""The keys of a config.json -> those of GGUF, after the architecture's name."""
+"""Keys of a config.json -> keys of GGUF without the architecture's name."""
 
 _MAX_TEXT = 1000
-"""A value that is longer is no fact to show."""
+"""Longer strings are left out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metadata:
     facts: Mapping[str, Fact]
-    """Single values only: a vocabulary is none."""
+    """Strings, numbers and booleans; no lists such as the vocabulary."""
     template: str | None
     """The chat template, in Jinja."""
 
     @property
     def supports_thinking(self) -> bool:
-        """Whether the template takes a word on thinking before the answer."""
+        """The chat template can turn thinking before the answer on and off."""
         return self.template is not None and "enable_thinking" in self.template
 
 
 def read_metadata(files: Mapping[str, Path]) -> Metadata:
-    """Raises BadModelFile for broken files. Files of a store never change, so what was read is remembered."""
+    """Read the metadata of a model. Raises BadModelFile for damaged files.
+
+    Results are cached, because the files of a store never change.
+    """
     return _read(tuple(sorted(files.items())))
 
 
@@ -58,19 +61,19 @@ def _read(files: tuple[tuple[str, Path], ...]) -> Metadata:
     by_name = dict(files)
     ggufs = [name for name in by_name if name.endswith(".gguf")]
     if "config.json" in by_name and not (ggufs and not any(name.endswith(".safetensors") for name in by_name)):
-        return _of_folder(by_name)
-    return _of_gguf(by_name[ggufs[0]], ggufs[0]) if ggufs else Metadata(facts={}, template=None)
+        return _from_folder(by_name)
+    return _from_gguf(by_name[ggufs[0]], ggufs[0]) if ggufs else Metadata(facts={}, template=None)
 
 
-def _of_gguf(path: Path, name: str) -> Metadata:
+def _from_gguf(path: Path, name: str) -> Metadata:
     metadata = GGUFFile(path, name).metadata
     template = metadata.get("tokenizer.chat_template")
     facts = {key: value for key, value in metadata.items() if key != "tokenizer.chat_template" and _is_fact(value)}
     return Metadata(facts=facts, template=template if isinstance(template, str) else None)
 
 
-def _of_folder(files: Mapping[str, Path]) -> Metadata:
-    # Reading templates is the tokenizer's business, whose library is slow to load.
+def _from_folder(files: Mapping[str, Path]) -> Metadata:
+    # The tokenizer library is slow to import.
     from llmos.engine.text.tokenizer.from_files import read_template
 
     config = read_json_object(files["config.json"], "config.json")

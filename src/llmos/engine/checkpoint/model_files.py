@@ -1,7 +1,4 @@
-"""The files of a model, in one of the formats that there are: what they say, and which tensors they hold.
-
-A file of GGUF, or a Hugging Face folder. Only this module knows both; what it gives looks the same.
-"""
+"""The files of a model: one GGUF file, or a Hugging Face folder. Only this module knows both formats."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -36,36 +33,42 @@ _GGUF_SAMPLING = {
     "min_p": "min_p",
     "repetition_penalty": "penalty_repeat",
 }
-"""Our names -> those in a GGUF file's metadata, after "general.sampling."."""
+"""Names in SamplingParams -> names in GGUF metadata after "general.sampling."."""
 
 
 class ModelFiles(Protocol):
-    """The little in which the formats differ."""
+    """The files of a model in one format."""
 
     format: Format
+    paths: Mapping[str, Path]
+    """File name -> path."""
     family: str
-    """What the files say; whether there is such a family shows in `spec_and_sources`."""
+    """The name in the files. Whether the engine knows the family shows in spec_and_sources()."""
     context_length: int | None
     license: str | None
     sampling: Mapping[str, float]
     tensors: Mapping[str, RawTensor]
 
-    def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]: ...
-    def tokenizer(self) -> "Tokenizer": ...
+    def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]:
+        """Return the spec and the sources of its tensors. Raises BadModelFile or UnsupportedModel."""
+
+    def tokenizer(self) -> "Tokenizer":
+        """Return the tokenizer. Raises BadModelFile or UnsupportedModel."""
+
     def release_memory(self) -> None:
-        """Let go of the memory that holds what was read so far; what is read again comes from the files again."""
+        """Release the memory of the pages that were read. They are read from the files again when needed."""
 
 
 def open_model_files(files: Mapping[str, Path]) -> ModelFiles:
-    """Raises BadModelFile where these are no model, or one that is damaged."""
+    """Open the files of a model (file name -> path). Raises BadModelFile if they are damaged or not a model."""
     ggufs = sorted(name for name in files if name.endswith(".gguf"))
-    # A folder with both holds the original weights and somebody's quantizations of them; the original is the model.
+    # A folder with both has the original weights and quantizations of them; use the original.
     if "config.json" in files and (not ggufs or any(name.endswith(".safetensors") for name in files)):
         return FolderFiles(files)
     if not ggufs:
-        raise BadModelFile("These files are no model: there is neither a .gguf file nor a config.json among them.")
+        raise BadModelFile("These files are not a model: there is neither a .gguf file nor a config.json among them.")
     if len(ggufs) > 1:
-        raise BadModelFile(f"There are {len(ggufs)} GGUF files ({', '.join(ggufs)}); a model is one of them.")
+        raise BadModelFile(f"There are {len(ggufs)} GGUF files ({', '.join(ggufs)}); choose one of them.")
     return GGUFFiles(files[ggufs[0]], ggufs[0])
 
 
@@ -74,6 +77,7 @@ class GGUFFiles:
 
     def __init__(self, path: Path, name: str) -> None:
         file = GGUFFile(path, name)
+        self.paths: Mapping[str, Path] = {name: path}
         self.tensors, self.metadata, self.release_memory = file.tensors, file.metadata, file.release_memory
         self.family = _text(self.metadata.get("general.architecture")) or "unknown"
         self.context_length = _count(self.metadata.get(f"{self.family}.context_length"))
@@ -87,23 +91,23 @@ class GGUFFiles:
         if num_parts not in (0, 1):
             raise UnsupportedModel(
                 f"This file is one of {num_parts} parts of a model. "
-                "Put them together first: llama-gguf-split --merge FIRST_PART WHOLE."
+                "Merge them first: llama-gguf-split --merge FIRST_PART WHOLE."
             )
         kind = self.metadata.get("general.type", "model")
         if kind != "model":
-            raise UnsupportedModel(f"This GGUF file holds no whole model; its general.type is {kind!r}.")
+            raise UnsupportedModel(f"This GGUF file is not a complete model; its general.type is {kind!r}.")
         family = family_of_gguf(self.family)
         spec = family.spec_from_gguf(self.metadata, self.tensors)
         sources = family.gguf_sources(spec)
 
-        # A GGUF file holds what its model needs. A tensor that we'd leave out would change the answers.
+        # A GGUF file has no more tensors than its model needs. Ignoring one would change the answers.
         unused = set(self.tensors) - {source.name for source in sources.values()} - ROPE_TENSORS
         if unused and {source.name for source in sources.values()} <= set(self.tensors):
-            raise UnsupportedModel(f"A {spec.family} model has no place for {format_names(unused)}.")
+            raise UnsupportedModel(f"This engine's {spec.family} models have no {format_names(unused)}.")
         return spec, sources
 
     def tokenizer(self) -> "Tokenizer":
-        from llmos.engine.text.tokenizer import Tokenizer  # its library is slow to load, and `describe` doesn't need it
+        from llmos.engine.text.tokenizer import Tokenizer  # slow to import, and describe() doesn't need it
 
         return Tokenizer.from_gguf(self.metadata)
 
@@ -112,10 +116,10 @@ class FolderFiles:
     format: Format = "safetensors"
 
     def __init__(self, files: Mapping[str, Path]) -> None:
-        from llmos.engine.formats.safetensors import SafetensorsFolder  # whoever has a GGUF file needs no library
+        from llmos.engine.formats.safetensors import SafetensorsFolder  # GGUF files don't need the library
 
         folder = SafetensorsFolder(files)
-        self.tensors, self.config, self._paths, self.release_memory = (
+        self.tensors, self.config, self.paths, self.release_memory = (
             folder.tensors,
             folder.config,
             files,
@@ -124,7 +128,7 @@ class FolderFiles:
         self._has_canonical_names = folder.has_canonical_names
         self.family = _text(self.config.get("model_type")) or "unknown"
         self.context_length = _count(self.config.get("max_position_embeddings"))
-        self.license: str | None = None  # the folder has it in a README, for people
+        self.license: str | None = None  # only in the README, for people to read
         generation = files.get("generation_config.json")
         self.sampling: Mapping[str, float] = recommended_sampling(
             read_json_object(generation, "generation_config.json") if generation else {}
@@ -135,18 +139,18 @@ class FolderFiles:
         spec = family.spec_from_config(self.config)
         if self._has_canonical_names:
             sources = {name: Source(name) for name in spec.tensor_shapes()}
-            return with_sentence_files(spec, self._paths) if isinstance(spec, EncoderSpec) else spec, sources
+            return with_sentence_files(spec, self.paths) if isinstance(spec, EncoderSpec) else spec, sources
         sources = family.hf_sources(spec)
         prefix: str = getattr(family, "HF_PREFIX", "model.")
         if not any(name.startswith(prefix) for name in self.tensors):
-            # Saved from the bare model, without the class around it that has the head.
+            # Saved from the base model, without the class around it that has the head.
             sources = {key: replace(source, name=source.name.removeprefix(prefix)) for key, source in sources.items()}
-        return with_sentence_files(spec, self._paths) if isinstance(spec, EncoderSpec) else spec, sources
+        return with_sentence_files(spec, self.paths) if isinstance(spec, EncoderSpec) else spec, sources
 
     def tokenizer(self) -> "Tokenizer":
         from llmos.engine.text.tokenizer import Tokenizer
 
-        return Tokenizer.from_files(self._paths)
+        return Tokenizer.from_files(self.paths)
 
 
 def _text(value: object) -> str | None:

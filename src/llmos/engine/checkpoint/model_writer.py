@@ -1,8 +1,8 @@
-"""Write a model that was made from another one: in the other's format, tensor by tensor, in any order.
+"""Writes a model that was made from another one, its parent: in the parent's format, tensor by tensor, in any order.
 
-A GGUF file gives a GGUF file, whose tensors have the other's names and order of rows, so that llama.cpp reads it where
-all encodings are GGUF's own types. A Hugging Face folder gives a folder with one model.safetensors, whose tensors are
-called as in spec.py; the rest of its files stay as they are.
+For a GGUF file the result is a GGUF file with the parent's tensor names and row order, so that llama.cpp can read it if
+all encodings are GGUF's own types. For a Hugging Face folder it is a folder with one model.safetensors whose tensors
+have the canonical names of spec.py; the other files stay the same.
 """
 
 from collections import defaultdict
@@ -37,24 +37,25 @@ GGUF_NAME, SAFETENSORS_NAME = "model.gguf", "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class _Home:
-    """Where a tensor of the spec lies: in which of the file's, from which byte on, which of its rows is which."""
+class _Location:
+    """The position of a tensor of the spec in the file."""
 
     name: str
-    begin: int
+    """The tensor of the file that contains it."""
+    offset: int
+    """Its first byte in that tensor."""
     order: npt.NDArray[np.intp] | None
-    """Where each row lies, counted from the begin; None: in order."""
+    """The position of each row, counted from the offset. None: in order."""
     encoding: Encoding
     num_columns: int
 
 
 class ModelWriter:
-    """Until the block ends without an error there is no file."""
+    """A context manager that writes the weights of a model. After an error no file is left."""
 
     def __init__(
         self,
         parent: ModelFiles,
-        files: Mapping[str, Path],
         folder: Path,
         spec: ModelSpec,
         sources: Mapping[str, Source],
@@ -62,11 +63,11 @@ class ModelWriter:
         *,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """`spec` and `sources`: of the model that is written, `encodings`: of all its tensors, by canonical name.
-        `metadata`: what a GGUF file says beside or instead of what the parent's says; None takes an entry away."""
-        self._parent, self._files, self._folder = parent, files, folder
+        """`spec`, `sources`: of the new model. `encodings`: of all its tensors, by canonical name. `metadata`: GGUF
+        metadata to add or replace; None removes an entry."""
+        self._parent, self._folder = parent, folder
         self._shapes, self._encodings = spec.tensor_shapes(), encodings
-        self._homes: dict[str, _Home] = {}
+        self._locations: dict[str, _Location] = {}
         self._file = (
             self._gguf(parent, sources, metadata or {}) if isinstance(parent, GGUFFiles) else self._safetensors()
         )
@@ -86,53 +87,53 @@ class ModelWriter:
         self._entered.__exit__(kind, error, traceback)
 
     def write(self, name: str, first: int, data: Bytes) -> None:
-        """Write rows of a tensor, from row `first` on, as its encoding has them; of a vector, all of it at once."""
-        home = self._homes.get(name)
-        if home is None:  # the file has it under another name
+        """Write encoded rows of a tensor, beginning with row `first`. A vector is written at once."""
+        location = self._locations.get(name)
+        if location is None:  # the file shares it with another tensor of the spec
             return
-        if home.order is None:
-            self._file.write(home.name, home.begin + first * data.shape[1], data)
+        if location.order is None:
+            self._file.write(location.name, location.offset + first * data.shape[1], data)
             return
-        data = data.reshape(-1, home.encoding.num_bytes(1, home.num_columns))
-        order = home.order[first : first + len(data)]
-        rising = np.argsort(order)
-        data, order = data[rising], order[rising]
+        data = data.reshape(-1, location.encoding.num_bytes(1, location.num_columns))
+        order = location.order[first : first + len(data)]
+        ascending = np.argsort(order)
+        data, order = data[ascending], order[ascending]
         starts = [0, *(np.flatnonzero(np.diff(order) != 1) + 1).tolist(), len(order)]
         for start, stop in pairwise(starts):
-            self._file.write(home.name, home.begin + int(order[start]) * data.shape[1], data[start:stop])
+            self._file.write(location.name, location.offset + int(order[start]) * data.shape[1], data[start:stop])
 
     def files(self) -> dict[str, Path]:
-        """Return the files of the written model, those among them that stay the parent's."""
+        """Return the files of the new model (file name -> path), including those it has in common with its parent."""
         if isinstance(self._parent, GGUFFiles):
             return {GGUF_NAME: self._folder / GGUF_NAME}
-        kept = {name: path for name, path in self._files.items() if "/" in name or not _is_weights(name)}
+        kept = {name: path for name, path in self._parent.paths.items() if "/" in name or not _is_weights(name)}
         return kept | {SAFETENSORS_NAME: self._folder / SAFETENSORS_NAME}
 
     # --- GGUF
 
     def _gguf(self, parent: GGUFFiles, sources: Mapping[str, Source], metadata: Mapping[str, Any]) -> TensorFileWriter:
-        kinds: dict[str, TensorHeader] = {}
+        headers: dict[str, TensorHeader] = {}
         descriptors: dict[str, Descriptor] = {}
         parts: dict[str, dict[str, Source]] = defaultdict(dict)
         for canonical, source in sources.items():
-            if source not in parts[source.name].values():  # two norms may be one in the file
+            if source not in parts[source.name].values():  # the spec may use one tensor of the file twice
                 parts[source.name][canonical] = source
-        for name, of_file in parts.items():
-            kinds[name], descriptor = self._tensor(name, of_file)
+        for name, sources_in_tensor in parts.items():
+            headers[name], descriptor = self._tensor(name, sources_in_tensor)
             if descriptor is not None:
                 descriptors[name] = descriptor
         for name in sorted(ROPE_TENSORS & set(parent.tensors)):
             tensor = parent.tensors[name]
-            kinds[name] = TensorHeader(tensor.dtype, tensor.shape, tensor.data.nbytes)
-        said = {**parent.metadata, **metadata}
-        said.pop("general.alignment", None)
+            headers[name] = TensorHeader(tensor.dtype, tensor.shape, tensor.data.nbytes)
+        merged = {**parent.metadata, **metadata}
+        merged.pop("general.alignment", None)
         if descriptors:
-            said[encoded.KEY] = encoded.format_descriptors(descriptors)
-        known = {key: value for key, value in said.items() if value is not None}
-        return open_gguf_writer(self._folder / GGUF_NAME, known, kinds)
+            merged[encoded.KEY] = encoded.format_descriptors(descriptors)
+        known = {key: value for key, value in merged.items() if value is not None}
+        return open_gguf_writer(self._folder / GGUF_NAME, known, headers)
 
     def _tensor(self, name: str, parts: Mapping[str, Source]) -> tuple[TensorHeader, Descriptor | None]:
-        """Give the tensors of the spec that a tensor of the file holds their places in it."""
+        """Set the locations of the tensors of the spec in one tensor of the file."""
         is_stack = next(iter(parts.values())).index is not None
         num_rows = sum(self._shapes[canonical][0] for canonical in parts)
         if not is_stack and len(parts) > 1:
@@ -143,7 +144,7 @@ class ModelWriter:
         begin = 0
         for (canonical, source), encoding, part_shape in zip(parts.items(), encodings, shapes, strict=True):
             order = None if is_stack else _rows(source, num_rows)[1]
-            self._homes[canonical] = _Home(name, begin, order, encoding, num_columns)
+            self._locations[canonical] = _Location(name, begin, order, encoding, num_columns)
             begin += encoding.num_bytes(part_shape[0], num_columns)
         shape = (len(shapes), *shapes[0]) if is_stack else (num_rows, *shapes[0][1:])
         types = {encoding.kind if isinstance(encoding, Blocks) else None for encoding in encodings}
@@ -156,46 +157,48 @@ class ModelWriter:
     # --- safetensors
 
     def _safetensors(self) -> TensorFileWriter:
-        kinds: dict[str, TensorHeader] = {}
+        headers: dict[str, TensorHeader] = {}
         descriptors: dict[str, Descriptor] = {}
         for name, shape in self._shapes.items():
             encoding = self._encodings[name]
             num_rows, num_columns = shape if len(shape) > 1 else (1, shape[0])
             num_bytes = encoding.num_bytes(num_rows, num_columns)
-            self._homes[name] = _Home(name, 0, None, encoding, num_columns)
+            self._locations[name] = _Location(name, 0, None, encoding, num_columns)
             if isinstance(encoding, Blocks) and encoding.kind in DTYPES.values():
-                kinds[name] = TensorHeader(encoding.kind, shape, num_bytes)
+                headers[name] = TensorHeader(encoding.kind, shape, num_bytes)
             else:
-                kinds[name] = TensorHeader(None, shape, num_bytes)
+                headers[name] = TensorHeader(None, shape, num_bytes)
                 descriptors[name] = Descriptor(shape, (Part(encoding, num_rows),))
         metadata = {NAMES_KEY: CANONICAL, "format": "pt"}
         if descriptors:
             metadata[encoded.KEY] = encoded.format_descriptors(descriptors)
-        return open_safetensors_writer(self._folder / SAFETENSORS_NAME, metadata, kinds)
+        return open_safetensors_writer(self._folder / SAFETENSORS_NAME, metadata, headers)
 
 
 def _rows(source: Source, num_rows: int) -> tuple[int, npt.NDArray[np.intp] | None]:
-    """Return which row of a file's tensor, of so many, is the first of this part of it, and where in the part each row
-    lies; None: in order."""
-    # A source tells by what it makes of the rows' numbers.
+    """Return the first row of a part of a file's tensor, and the position of each row in the part (None: in order).
+
+    `num_rows`: of the file's tensor.
+    """
+    # Load a tensor whose values are its row numbers: the result shows where the source takes each row from.
     numbers = RawTensor("F32", (num_rows, 1), np.arange(num_rows, dtype=np.float32)[:, None].view(np.uint8))
     order = dequantize(source.load(numbers))[:, 0].astype(np.intp)
     first = int(order.min())
     order -= first
-    assert order.max() + 1 == len(order), "a part of a file's tensor lies in one piece"
+    assert order.max() + 1 == len(order), "the rows of a part are contiguous in the file"
     return first, None if (np.diff(order) == 1).all() else order
 
 
 def gguf_compatible(encodings: Mapping[str, Encoding], sources: Mapping[str, Source]) -> dict[str, Encoding]:
-    """Return encodings that a GGUF file can have: where a tensor of it holds several of the spec's, of several of its
-    types, all are Q8_0."""
-    of_file: dict[str, list[str]] = defaultdict(list)
+    """Return encodings that a GGUF file can have: tensors of the spec that share one tensor of the file, but have
+    different GGUF types, all become Q8_0."""
+    sharing: dict[str, list[str]] = defaultdict(list)
     for canonical, source in sources.items():
-        of_file[source.name].append(canonical)
+        sharing[source.name].append(canonical)
     made = dict(encodings)
-    for parts in of_file.values():
-        kinds = {encodings[part] for part in parts}
-        if len(kinds) > 1 and all(isinstance(kind, Blocks) for kind in kinds):
+    for parts in sharing.values():
+        used = {encodings[part] for part in parts}
+        if len(used) > 1 and all(isinstance(encoding, Blocks) for encoding in used):
             made |= dict.fromkeys(parts, Blocks("Q8_0"))
     return made
 

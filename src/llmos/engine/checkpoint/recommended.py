@@ -1,4 +1,4 @@
-"""The sampling that a model's makers recommend, out of what its files say."""
+"""The sampling parameters that a model's authors recommend in its files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +10,13 @@ from llmos.engine.messages import SamplingParams
 from llmos.engine.sampling_params import check_sampling
 
 RECOMMENDABLE = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-"""The sampling parameters that depend on the model more than on the request."""
+"""The parameters that depend on the model rather than on the request."""
 
 _NO_LIMIT = 1 << 31
 
 
 def recommended_sampling(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return those of `values` that are sampling parameters and can be meant; a stranger's file may hold anything."""
+    """Return the valid sampling parameters among `values`, which are untrusted."""
     recommended: dict[str, float] = {}
     for name in RECOMMENDABLE:
         value = values.get(name)

@@ -64,16 +64,15 @@ def prune(
     _, tokens_SL = survey_and_calibrate(opened, current, recipe, text, is_calibrated=is_calibrated)
     if is_structured:
         assert tokens_SL is not None
-        return _write_smaller(opened.opened, files, folder, parent, recipe, tokens_SL)
+        return _write_smaller(opened.opened, folder, parent, recipe, tokens_SL)
     metadata = {"general.file_type": None}
-    with ModelWriter(opened.opened, files, folder, spec, opened.sources, encodings, metadata=metadata) as writer:
+    with ModelWriter(opened.opened, folder, spec, opened.sources, encodings, metadata=metadata) as writer:
         write_sparse(parent, recipe, encodings, tokens_SL, writer.write)
     return writer.files()
 
 
 def _write_smaller(
     opened: ModelFiles,
-    files: Mapping[str, Path],
     folder: Path,
     parent: Parent[DecoderSpec],
     recipe: Recipe,
@@ -89,7 +88,7 @@ def _write_smaller(
     kept_layers = parent.with_spec(shallower, _tensors_of_layers(shallower, parent.tensors, kept))
     metadata, sources, config = _metadata(opened, spec, smaller, kept)
     blocks = blocks_of(smaller, kept_layers.tensors)
-    with ModelWriter(opened, files, folder, smaller, sources, blocks, metadata=metadata) as writer:
+    with ModelWriter(opened, folder, smaller, sources, blocks, metadata=metadata) as writer:
         WidthPruner(kept_layers, smaller, blocks, writer.write).run(tokens_SL)
     if config is None:
         return writer.files()

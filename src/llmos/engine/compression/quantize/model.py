@@ -62,7 +62,7 @@ def quantize(
         "general.file_type": _FILE_TYPES.get(recipe.scheme, _file_type(encodings)) if has_ggml_types else None,
         "general.quantization_version": 2,
     }
-    with ModelWriter(opened.opened, files, folder, parent.spec, opened.sources, encodings, metadata=metadata) as writer:
+    with ModelWriter(opened.opened, folder, parent.spec, opened.sources, encodings, metadata=metadata) as writer:
         shared_norms = _shared_norms(opened.sources)
         quantize_tensors(parent, recipe, encodings, tokens_SL, writer.write, shared_norms=shared_norms)
     return writer.files()
