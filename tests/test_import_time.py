@@ -9,7 +9,7 @@ import pytest
 HEAVY = {
     "llmos.engine", "llmos.gateway", "llmos.models", "llmos.deployments", "llmos.cli", "llmos.core.database",
     "numpy", "torch", "transformers", "tokenizers", "fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic",
-    "jinja2", "safetensors", "msgspec", "typer",
+    "jinja2", "safetensors", "typer",
 }  # fmt: skip
 
 
@@ -28,6 +28,7 @@ def test_importing_llmos_loads_only_llmos() -> None:
 def test_the_client_loads_nothing_heavy(name: str) -> None:
     loaded = loaded_by(f"import llmos; llmos.{name}")
     assert loaded & HEAVY == set()
+    assert "msgspec" not in loaded or name != "LLMOSError", "only the client decodes replies"
 
 
 def test_the_client_loads_httpx_and_of_llmos_only_core() -> None:

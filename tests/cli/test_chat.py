@@ -6,12 +6,12 @@ from typing import Any, Self
 
 import pytest
 
-from llmos.cli import main, speaker
+from llmos.cli import backends, main
 from llmos.cli.chat import _read_line
 from llmos.core.errors import PromptTooLong, ReplicaFailed
 
 
-class FakeSpeech(list[Any]):
+class FakeStream(list[Any]):
     """The pieces of an answer; an exception among them is raised."""
 
     def __iter__(self) -> Any:
@@ -27,7 +27,7 @@ class FakeSpeech(list[Any]):
         pass
 
 
-class FakeSpeaker:
+class FakeBackend:
     version = "smollm2@1"
 
     def __init__(self) -> None:
@@ -36,13 +36,13 @@ class FakeSpeaker:
         self.sampling: Any = None
         self.answers: list[Any] = []
 
-    def chat(self, messages: list[dict[str, str]], *, sampling: Any) -> FakeSpeech:
+    def chat(self, messages: list[dict[str, str]], *, sampling: Any) -> FakeStream:
         self.heard.append(copy.deepcopy(messages))
         self.sampling = sampling
         answer = self.answers.pop(0)
         if isinstance(answer, BaseException):
             raise answer
-        return FakeSpeech(answer)
+        return FakeStream(answer)
 
     def __enter__(self) -> Self:
         return self
@@ -52,9 +52,9 @@ class FakeSpeaker:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSpeaker:
-    fake = FakeSpeaker()
-    monkeypatch.setattr(speaker, "open_speaker", lambda name, settings: fake)
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
+    fake = FakeBackend()
+    monkeypatch.setattr(backends, "open_backend", lambda name, settings: fake)
     return fake
 
 
@@ -70,7 +70,7 @@ def system(text: str) -> dict[str, str]:
     return {"role": "system", "content": text}
 
 
-def test_the_model_hears_the_whole_conversation(cli: Any, fake: FakeSpeaker) -> None:
+def test_the_model_hears_the_whole_conversation(cli: Any, fake: FakeBackend) -> None:
     fake.answers = [["Hel", "lo"], ["Fine"]]
     outcome = cli("chat", "m", "--temperature", "0", stdin="Hi\n\nHow are you?\n")
     assert (outcome.status, outcome.out, outcome.err) == (0, "Hello\nFine\n", "")
@@ -78,45 +78,45 @@ def test_the_model_hears_the_whole_conversation(cli: Any, fake: FakeSpeaker) -> 
     assert fake.sampling == {"temperature": 0.0}
 
 
-def test_reset_forgets_all_but_the_system_message(cli: Any, fake: FakeSpeaker) -> None:
+def test_reset_forgets_all_but_the_system_message(cli: Any, fake: FakeBackend) -> None:
     fake.answers = [["a"], ["b"]]
     cli("chat", "m", "--system", "Be brief.", stdin="one\n/reset\ntwo\n")
     assert fake.heard == [[system("Be brief."), user("one")], [system("Be brief."), user("two")]]
 
 
-def test_system_sets_the_system_message_and_begins_anew(cli: Any, fake: FakeSpeaker) -> None:
+def test_system_sets_the_system_message_and_begins_anew(cli: Any, fake: FakeBackend) -> None:
     fake.answers = [["a"], ["b"], ["c"]]
     cli("chat", "m", stdin="one\n/system Be brief.\ntwo\n/system\nthree\n")
     assert fake.heard == [[user("one")], [system("Be brief."), user("two")], [user("three")]]
 
 
-def test_exit_leaves_what_follows_unread(cli: Any, fake: FakeSpeaker) -> None:
+def test_exit_leaves_what_follows_unread(cli: Any, fake: FakeBackend) -> None:
     assert cli("chat", "m", stdin="/exit\nHi\n").status == 0
     assert fake.heard == []
 
 
-def test_help_lists_what_can_be_typed(cli: Any, fake: FakeSpeaker) -> None:
+def test_help_lists_what_can_be_typed(cli: Any, fake: FakeBackend) -> None:
     outcome = cli("chat", "m", stdin="/help\n/what\n")
     for command in ("/system", "/reset", "/help", "/exit", "Ctrl-C"):
         assert command in outcome.out
-    assert "There is no /what; /help lists what there is." in outcome.out
+    assert "Unknown command /what; /help shows the commands." in outcome.out
 
 
-def test_ctrl_c_stops_the_answer_and_not_the_conversation(cli: Any, fake: FakeSpeaker) -> None:
+def test_ctrl_c_stops_the_answer_and_not_the_conversation(cli: Any, fake: FakeBackend) -> None:
     fake.answers = [["Once upon", KeyboardInterrupt()], ["Sorry."]]
     outcome = cli("chat", "m", stdin="A story\nShorter\n")
     assert (outcome.status, outcome.out) == (0, "Once upon\nSorry.\n")
     assert fake.heard[1] == [user("A story"), assistant("Once upon"), user("Shorter")]
 
 
-def test_ctrl_c_before_the_first_word_takes_the_question_back(cli: Any, fake: FakeSpeaker) -> None:
+def test_ctrl_c_before_the_first_word_takes_the_question_back(cli: Any, fake: FakeBackend) -> None:
     fake.answers = [KeyboardInterrupt(), ["Yes?"]]
     cli("chat", "m", stdin="A story\nHello\n")
     assert fake.heard[1] == [user("Hello")]
 
 
 @pytest.mark.parametrize("where", ["at once", "in the middle"])
-def test_an_error_ends_the_answer_and_not_the_conversation(cli: Any, fake: FakeSpeaker, where: str) -> None:
+def test_an_error_ends_the_answer_and_not_the_conversation(cli: Any, fake: FakeBackend, where: str) -> None:
     error = PromptTooLong("Shorten it by 928 tokens.")
     fake.answers = [error if where == "at once" else ["Hm", error], ["Yes."]]
     outcome = cli("chat", "m", stdin="too long\nshort\n")
@@ -125,7 +125,7 @@ def test_an_error_ends_the_answer_and_not_the_conversation(cli: Any, fake: FakeS
     assert fake.heard[1] == [user("short")]
 
 
-def test_an_error_stands_on_a_line_of_its_own(cli: Any, fake: FakeSpeaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_stands_on_a_line_of_its_own(cli: Any, fake: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()  # stdout and stderr together, as on a terminal
     monkeypatch.setattr("sys.stdout", said)
     monkeypatch.setattr("sys.stderr", said)

@@ -44,10 +44,10 @@ def test_a_model_is_deployed_and_what_is_wanted_of_it_is_said(cli: Any) -> None:
 
 def test_it_is_scaled_put_to_sleep_woken_and_undeployed(cli: Any) -> None:
     assert cli("deploy", "tiny", "--replicas", "2", "--option", "threads=1").out == "tiny@1 is deployed: 2 replicas.\n"
-    assert cli("scale", "tiny", "--replicas", "1").out == "tiny@1 is to have 1 replica.\n"
+    assert cli("scale", "tiny", "--replicas", "1").out == "tiny@1 is scaled to 1 replica.\n"
     assert cli("sleep", "tiny").out == "tiny@1 sleeps.\n"
-    assert json.loads(cli("wake", "tiny", "--json").out)["options"] == {"threads": 1}
-    assert cli("undeploy", "tiny@1").out == "tiny@1 is deployed no longer.\n"
+    assert json.loads(cli("wake", "tiny", "--json").out)["wanted"]["options"] == {"threads": 1}
+    assert cli("undeploy", "tiny@1").out == "tiny@1 is not deployed any more.\n"
     history = json.loads(cli("deployment", "history", "tiny@1", "--json").out)
     assert [event["kind"] for event in history] == ["deployed", "changed", "slept", "woken", "removed"]
     assert "max_replicas" in cli("deployment", "history", "tiny@1").out

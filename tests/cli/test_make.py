@@ -24,7 +24,7 @@ def test_a_quantized_version_is_a_model_of_its_own(tiny):
     facts = json.loads(tiny("show", "tiny-minmax3-g32", "--json").out)
     assert facts["quantization"] == "minmax 3 bits"
     again = tiny("quantize", "tiny", "--scheme", "minmax", "--bits", "3", "--group", "32")
-    assert again.out.startswith("tiny-minmax3-g32@1 is what this recipe made of tiny@1 before")
+    assert again.out.startswith("tiny-minmax3-g32@1 was made from tiny@1 by this recipe before")
 
 
 def test_json_has_the_recipe_with_its_defaults(tiny):
@@ -77,7 +77,7 @@ def test_what_it_costs_is_measured_at_once(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(measuring, "measure", interrupted)
     ended = cli("quantize", "bytes", "--scheme", "q8_0")
     assert ended.status == 130
-    assert "bytes-q8_0@1 is made. Measure what it costs: llmos card bytes-q8_0@1 --measure" in ended.err
+    assert "bytes-q8_0@1 is made. To measure its card: llmos card bytes-q8_0@1 --measure" in ended.err
     assert cli("show", "bytes-q8_0").status == 0
 
 

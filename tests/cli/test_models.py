@@ -125,8 +125,8 @@ def test_show_takes_a_route_too(cli, encoder):
 def test_an_import_says_that_a_route_hides_it(cli, encoder):
     assert "route" not in cli("import", str(encoder), "--name", "smollm2").err
     assert (
-        "The route dialogue points at smollm2, so who asks for dialogue gets that."
-        " To answer with the new model: llmos route set dialogue dialogue@1"
+        "The route dialogue points at smollm2, so requests for dialogue go there."
+        " To send them to the new model: llmos route set dialogue dialogue@1"
     ) in " ".join(cli("import", str(encoder), "--name", "dialogue").err.split())
 
 
@@ -149,7 +149,7 @@ def test_removing_what_the_server_runs_stops_it_there(cli, encoder, monkeypatch,
         runs = [{"version": "mine@1", "state": "ready"}, {"version": "other@1", "state": "ready"}]
         return httpx.Response(status, json={"data": runs})
 
-    monkeypatch.setattr("llmos.cli.speaker.is_served", lambda endpoint: True)
+    monkeypatch.setattr("llmos.cli.control.local.accepts_connections", lambda endpoint: True)
     monkeypatch.setattr("llmos.client.Client", lambda **_: Client(transport=httpx.MockTransport(answer)))
     cli("import", str(encoder), "--name", "mine")
     assert cli("rm", "mine").status == 0
@@ -161,7 +161,7 @@ def serve_as(monkeypatch):
     """Return a function that lets a server on this machine answer like this."""
 
     def serve_as(answer):
-        monkeypatch.setattr("llmos.cli.speaker.is_served", lambda endpoint: True)
+        monkeypatch.setattr("llmos.cli.control.local.accepts_connections", lambda endpoint: True)
         monkeypatch.setattr("llmos.client.Client", partial(Client, transport=httpx.MockTransport(answer)))
 
     return serve_as

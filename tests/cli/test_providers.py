@@ -18,7 +18,7 @@ def test_a_key_comes_from_standard_input_and_is_never_shown(cli: Cli, home: Path
     added = cli("provider", "add", "openai", "--base-url", URL, stdin=f"{KEY}\n")
     assert (added.status, added.out.strip()) == (
         0,
-        "Added openai. To see whether it answers: llmos provider test openai",
+        "Added openai. To test it: llmos provider test openai",
     )
     listed = cli("provider", "list", "--json")
     (provider,) = json.loads(listed.out)
@@ -91,9 +91,9 @@ def test_a_route_is_set_with_weights_and_moved_and_remembered(cli: Cli) -> None:
     ("targets", "said"),
     [
         (("remote:far/a=90", "remote:far/b=5"), "They are 90 + 5, which is 95: 5 is missing"),
-        (("remote:far/a=90", "remote:far/b"), "remote:far/b has no weight"),
-        (("remote:far/a=50", "remote:far/a=50"), "named twice"),
-        (("remote:far/a=much",), "is no weight"),
+        (("remote:far/a=90", "remote:far/b"), "remote:far/b has no percent"),
+        (("remote:far/a=50", "remote:far/a=50"), "given twice"),
+        (("remote:far/a=much",), "is not a percentage"),
         (("remote:nobody/a",), "There is no provider 'nobody'"),
         (("remote:far/a", "--shadow", "remote:far/b=0"), "The shadow gets 0 % of the calls"),
     ],

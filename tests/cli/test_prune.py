@@ -25,7 +25,7 @@ def test_a_sparse_version_is_a_model_of_its_own_and_smaller(tiny):
     before, after = (json.loads(tiny("show", name, "--json").out) for name in ("tiny", "tiny-wanda2of4"))
     assert after["size_bytes"] < 0.7 * before["size_bytes"]
     again = tiny("prune", "tiny", "--scheme", "wanda", "--pattern", "2:4", *SMALL_TEXT)
-    assert again.out.startswith("tiny-wanda2of4@1 is what this recipe made of tiny@1 before")
+    assert again.out.startswith("tiny-wanda2of4@1 was made from tiny@1 by this recipe before")
 
 
 def test_a_structured_version_is_called_after_what_is_gone(tiny):

@@ -54,9 +54,7 @@ def test_what_production_was_on_a_day(cli, registry):
 
 def test_an_alias_is_set_listed_and_removed(cli, registry):
     assert cli("alias", "set", "tiny:next", "tiny").out == "tiny:next → tiny@2\n"
-    assert cli("alias", "set", "tiny:next", "tiny@1", "--from", "tiny@2").out == (
-        "tiny:next → tiny@1 (until now tiny@2)\n"
-    )
+    assert cli("alias", "set", "tiny:next", "tiny@1", "--from", "tiny@2").out == ("tiny:next → tiny@1 (was tiny@2)\n")
     listed = json.loads(cli("alias", "list", "--json").out)
     assert [(row["name"], row["now"]) for row in listed] == [("tiny:next", "tiny@1"), ("tiny:prod", "tiny@2")]
     assert "tiny:next" in cli("alias", "list", "tiny").out
@@ -96,7 +94,7 @@ def test_a_version_that_a_route_needs_says_what_to_do(cli, registry):
 
 
 def test_tags_and_descriptions_are_kept_shown_and_looked_for(cli, registry):
-    assert cli("tag", "tiny").out == "tiny has no tag.\n"
+    assert cli("tag", "tiny").out == "tiny has no tags.\n"
     assert cli("tag", "tiny@1", "approved", "team=search").out == "approved, team=search\n"
     assert cli("describe", "tiny", "Answers our customers").out == "Answers our customers\n"
     assert cli("describe", "tiny").out == "Answers our customers\n"
@@ -125,12 +123,12 @@ def test_policies_are_set_listed_and_unset(cli, registry):
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        (["alias", "set", "tiny", "tiny@1"], "names no alias: write NAME:ALIAS, such as tiny:prod"),
+        (["alias", "set", "tiny", "tiny@1"], "is not an alias. Write NAME:ALIAS, such as tiny:prod"),
         (["alias", "set", "tiny:a", "tiny@7"], "It has tiny@1, tiny@2"),
         (["alias", "set", "tiny:prod", "tiny@1", "--from", "tiny@1"], "points at tiny@2, not at"),
         (["alias", "rm", "tiny:prd"], "no such alias. It has tiny:prod"),
         (["alias", "history", "tiny:prd"], "Known aliases: tiny:prod"),
-        (["alias", "history", "tiny:prod", "--at", "3 March"], "write 2026-03-03"),
+        (["alias", "history", "tiny:prod", "--at", "3 March"], "Write 2026-03-03"),
         (["alias", "list", "tinny"], "Did you mean tiny?"),
         (["tag", "tiny", "--rm", "x"], "no tag 'x'"),
         (["tag", "tiny", "a b"], "not a valid name for a tag"),
@@ -171,7 +169,7 @@ def test_a_version_is_signed_trusted_and_verified(cli, signed_home):
     assert f"llmos trust add NAME {signed_home}" in outcome.err
     assert "llmos trust add NAME FILE" in cli("verify", "mine").err
     assert cli("trust", "add", "ada", signed_home).status == 0
-    assert cli("verify", "mine").out.startswith("mine@1 is what ada (")
+    assert cli("verify", "mine").out.startswith("mine@1 is verified: every byte is what ada (")
     assert json.loads(cli("verify", "mine", "--key", signed_home, "--json").out)["key"]["name"] == "key.pem"
     (key,) = json.loads(cli("trust", "list", "--json").out)
     assert key["name"] == "ada"

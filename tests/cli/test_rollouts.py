@@ -35,7 +35,7 @@ def routes(home):
 
 def test_a_version_is_promoted_listed_and_undone(cli, routes):
     outcome = cli("promote", "new@1", "--route", "chat", "--steps", "5%,100%")
-    assert outcome.out == "Rollout 1: new@1 is to take chat over in steps of 5 %, 100 %.\n"
+    assert outcome.out == "Rollout 1: new@1 takes over chat in steps of 5 %, 100 %.\n"
     (listed,) = json.loads(cli("rollout", "list", "chat", "--json").out)
     assert (listed["state"], listed["steps"]) == ("starting", [5, 100])
     assert cli("rollback", "chat").out == "chat → old@1 100 %\n"
@@ -47,7 +47,7 @@ def test_a_version_is_promoted_listed_and_undone(cli, routes):
     ("arguments", "hint"),
     [
         (("promote", "new", "--route", "chat", "--gate", ""), "no condition of a gate"),
-        (("promote", "new", "--route", "chat", "--steps", "some"), "write them as in 5%,25%,100%"),
+        (("promote", "new", "--route", "chat", "--steps", "some"), "Write them like 5%,25%,100%"),
         (("promote", "new", "--route", "chat", "--cases", "/nowhere"), "in /nowhere can't be read: No such file"),
         (("promote", "new", "--route", "chat", "--cases", "/"), "in / can't be read: Is a directory"),
         (("promote", "new", "--route", "chats"), "Did you mean chat"),
@@ -56,7 +56,7 @@ def test_a_version_is_promoted_listed_and_undone(cli, routes):
         (("rollback", "chats"), "Did you mean chat"),
         (("rollout", "list", "chats"), "Did you mean chat"),
         (("rollout", "history", "chats"), "Did you mean chat"),
-        (("rollout", "history", "chat"), "has had no rollout"),
+        (("rollout", "history", "chat"), "has no rollouts"),
     ],
 )
 def test_what_cannot_be_is_one_line_that_says_what_can(cli, routes, arguments, hint):
@@ -71,13 +71,16 @@ def test_cases_that_are_no_text_are_told_so(cli, routes, home):
     cases = home / "cases"
     cases.write_bytes(b"\xff\xfe\x00")
     outcome = cli("promote", "new", "--route", "chat", "--cases", str(cases))
-    assert (outcome.status, outcome.err) == (2, f"Error: {cases} is no text; write one JSON object a line, in UTF-8.\n")
+    assert (outcome.status, outcome.err) == (
+        2,
+        f"Error: {cases} isn't text. Write one JSON object per line, in UTF-8.\n",
+    )
 
 
 def test_a_route_without_a_rollout_says_how_to_begin_one(cli, routes):
     outcome = cli("rollout", "list", "chat")
     assert (outcome.status, outcome.err) == (
-        0, "chat has had no rollout. Begin one: llmos promote MODEL@NUMBER --route chat\n",
+        0, "No rollouts yet. To start one: llmos promote MODEL@NUMBER --route chat\n",
     )  # fmt: skip
 
 

@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import pytest
 
-from llmos.cli import speaker
+from llmos.cli import backends
 
 
-class FakeSpeech:
+class FakeStream:
     def __init__(self, *pieces: Any) -> None:
         self.pieces = pieces
         self.finish_reason = "stop"
@@ -29,16 +29,16 @@ class FakeSpeech:
         self.is_closed = True
 
 
-class FakeSpeaker:
+class FakeBackend:
     """Answers "Hello"; keeps what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
-        self.speech = FakeSpeech("Hel", "lo")
+        self.stream = FakeStream("Hel", "lo")
 
-    def generate(self, prompt: str, *, raw: bool, sampling: dict[str, Any]) -> FakeSpeech:
+    def generate(self, prompt: str, *, raw: bool, sampling: dict[str, Any]) -> FakeStream:
         self.asked.append((prompt, raw, sampling))
-        return self.speech
+        return self.stream
 
     def __enter__(self) -> Self:
         return self
@@ -48,20 +48,20 @@ class FakeSpeaker:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSpeaker:
-    fake = FakeSpeaker()
-    monkeypatch.setattr(speaker, "open_speaker", lambda name, settings: fake)
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
+    fake = FakeBackend()
+    monkeypatch.setattr(backends, "open_backend", lambda name, settings: fake)
     return fake
 
 
-def test_the_answer_is_all_that_stdout_gets(cli: Any, fake: FakeSpeaker) -> None:
+def test_the_answer_is_all_that_stdout_gets(cli: Any, fake: FakeBackend) -> None:
     outcome = cli("run", "m", "Hi")
     assert (outcome.status, outcome.out, outcome.err) == (0, "Hello\n", "")
     assert fake.asked == [("Hi", False, {})]
-    assert fake.speech.is_closed
+    assert fake.stream.is_closed
 
 
-def test_options_reach_the_model(cli: Any, fake: FakeSpeaker) -> None:
+def test_options_reach_the_model(cli: Any, fake: FakeBackend) -> None:
     options = "--raw --max-tokens 5 --temperature 0 --top-p 0.5 --top-k 3 --min-p 0.1 --seed 7 --stop a --stop b"
     cli("run", "m", "Hi", *options.split())
     sampling = {
@@ -70,25 +70,25 @@ def test_options_reach_the_model(cli: Any, fake: FakeSpeaker) -> None:
     assert fake.asked == [("Hi", True, sampling)]
 
 
-def test_what_is_piped_in_is_the_prompt(cli: Any, fake: FakeSpeaker) -> None:
+def test_what_is_piped_in_is_the_prompt(cli: Any, fake: FakeBackend) -> None:
     cli("run", "m", stdin="What is\nthis?\n")
     assert fake.asked[0][0] == "What is\nthis?"
 
 
-def test_what_is_piped_in_follows_the_prompt(cli: Any, fake: FakeSpeaker) -> None:
+def test_what_is_piped_in_follows_the_prompt(cli: Any, fake: FakeBackend) -> None:
     cli("run", "m", "Explain:", stdin="x = 1\n")
     assert fake.asked[0][0] == "Explain:\n\nx = 1"
 
 
 @pytest.mark.parametrize("stdin", ["", " \n"])
-def test_no_prompt_at_all_is_wrong_use(cli: Any, fake: FakeSpeaker, stdin: str) -> None:
+def test_no_prompt_at_all_is_wrong_use(cli: Any, fake: FakeBackend, stdin: str) -> None:
     outcome = cli("run", "m", stdin=stdin)
     assert outcome.status == 2
     assert "There is no prompt" in outcome.err
     assert fake.asked == []
 
 
-def test_a_terminal_is_not_waited_for(cli: Any, fake: FakeSpeaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_is_not_waited_for(cli: Any, fake: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal:
         def isatty(self) -> bool:
             return True
@@ -103,19 +103,19 @@ def test_a_terminal_is_not_waited_for(cli: Any, fake: FakeSpeaker, monkeypatch: 
     assert main(["run", "m", "Hi"]) == 0
 
 
-def test_ctrl_c_stops_the_answer_and_ends_the_line(cli: Any, fake: FakeSpeaker) -> None:
-    fake.speech = FakeSpeech("Hel", KeyboardInterrupt())
+def test_ctrl_c_stops_the_answer_and_ends_the_line(cli: Any, fake: FakeBackend) -> None:
+    fake.stream = FakeStream("Hel", KeyboardInterrupt())
     outcome = cli("run", "m", "Hi")
     assert (outcome.status, outcome.out, outcome.err) == (130, "Hel\n", "")
-    assert fake.speech.is_closed
+    assert fake.stream.is_closed
 
 
 @pytest.mark.parametrize(("is_terminal", "says"), [(True, "cut off"), (False, "")])
 def test_a_person_is_told_when_the_answer_was_cut_off(
-    cli: Any, fake: FakeSpeaker, monkeypatch: pytest.MonkeyPatch, is_terminal: bool, says: str
+    cli: Any, fake: FakeBackend, monkeypatch: pytest.MonkeyPatch, is_terminal: bool, says: str
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
-    fake.speech.finish_reason = "length"
+    fake.stream.finish_reason = "length"
     outcome = cli("run", "m", "Hi")
     assert (outcome.status, outcome.out) == (0, "Hello\n")
     assert says in outcome.err
@@ -130,7 +130,7 @@ def test_an_unknown_model_says_what_there_is(cli: Any) -> None:
 
 def test_the_real_model_answers_in_this_process(cli: Any, smollm2_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOS_HOME", str(smollm2_home))
-    monkeypatch.setattr(speaker, "is_served", lambda endpoint: False)
+    monkeypatch.setattr(backends, "accepts_connections", lambda endpoint: False)
     outcome = cli("run", "smollm2", "Which animal says meow?", "--max-tokens", "16", "--temperature", "0")
     assert (outcome.status, outcome.err) == (0, "")
     assert "cat" in outcome.out
@@ -138,20 +138,20 @@ def test_the_real_model_answers_in_this_process(cli: Any, smollm2_home: Path, mo
 
 def test_raw_continues_the_text_as_it_stands(cli: Any, smollm2_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOS_HOME", str(smollm2_home))
-    monkeypatch.setattr(speaker, "is_served", lambda endpoint: False)
+    monkeypatch.setattr(backends, "accepts_connections", lambda endpoint: False)
     outcome = cli("run", "smollm2", "1, 2, 3, 4, 5,", "--raw", "--max-tokens", "6", "--temperature", "0")
     assert outcome.out.startswith(" 6, 7")
 
 
 @pytest.mark.parametrize("arguments", [["What is", "this?"], ["What is\udcff this?"], ["", ""]])
-def test_a_prompt_that_cannot_be_meant_is_wrong_use(cli: Any, fake: FakeSpeaker, arguments: list[str]) -> None:
+def test_a_prompt_that_cannot_be_meant_is_wrong_use(cli: Any, fake: FakeBackend, arguments: list[str]) -> None:
     outcome = cli("run", "m", *arguments)
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.count("\n") == 1
     assert fake.asked == []
 
 
-def test_piped_bytes_that_are_no_text_are_wrong_use(cli: Any, fake: FakeSpeaker) -> None:
+def test_piped_bytes_that_are_no_text_are_wrong_use(cli: Any, fake: FakeBackend) -> None:
     outcome = cli("run", "m", stdin="\udcff\udcfe")  # what Python makes of the bytes FF FE
     assert outcome.status == 2
     assert "UTF-8" in outcome.err

@@ -38,7 +38,7 @@ def test_the_server_and_this_process_give_the_same_answer(cli: Any, monkeypatch:
     arguments = ["run", "smollm2", "Write a haiku about the sea.", "--temperature", "0", "--max-tokens", "30"]
     from_the_server = cli(*arguments)
     monkeypatch.delenv("LLMOS_ENDPOINT")
-    monkeypatch.setattr("llmos.cli.speaker.is_served", lambda endpoint: False)
+    monkeypatch.setattr("llmos.cli.backends.accepts_connections", lambda endpoint: False)
     assert cli(*arguments) == from_the_server
 
 

@@ -4,6 +4,7 @@ import gc
 import struct
 import warnings
 from base64 import b64encode
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 
 from llmos.client import Answer, Client, Usage
 from llmos.core.errors import BadRequest, ConnectionFailed, LLMOSError, ModelNotFound, PromptTooLong, ReplicaFailed
+from llmos.core.schemas.rollouts import RolloutDescription
 
 
 def test_a_model_is_asked_for_by_name_and_answers(connect: Any, server: Any) -> None:
@@ -134,7 +136,8 @@ def test_routes_are_listed_set_and_removed(connect: Any, server: Any) -> None:
     client = connect()
     (listed,) = client.routes.list()
     assert listed == client.routes.set("gpt 3", "smollm2")
-    assert (listed.name, listed.target, listed.updated_at) == tuple(route.values())
+    assert (listed.name, listed.target) == ("gpt 3", "smollm2")
+    assert listed.updated_at == datetime(2026, 1, 2, 12, tzinfo=UTC)
     assert client.routes.remove("gpt 3") is None
     assert [(each.method, each.path, each.body) for each in server.received] == [
         ("GET", "/llmos/v1/routes", None),
@@ -144,14 +147,16 @@ def test_routes_are_listed_set_and_removed(connect: Any, server: Any) -> None:
 
 
 def test_a_version_is_promoted_looked_at_and_taken_back(connect: Any, server: Any) -> None:
-    rollout = {"id": 7, "version": "new@1", "route": "gpt 3", "state": "starting"}
-    rows = server.json({"data": [rollout]})
-    server.replies(server.json(rollout), rows, server.json(rollout), rows, server.json(rollout))
-    rollouts = connect().rollouts
+    body = {"id": 7, "version": "new@1", "route": "gpt 3", "state": "starting"}
+    event = {"at": "2026-01-02T12:00:00Z", "kind": "began", "reason": "ada asked for it"}
+    rows = server.json({"data": [body]})
+    server.replies(server.json(body), rows, server.json(body), server.json({"data": [event]}), server.json(body))
+    rollouts, rollout = connect().rollouts, RolloutDescription(id=7, version="new@1", route="gpt 3", state="starting")
     assert rollouts.promote("new@1", "gpt 3", steps=[50, 100], gate=None, min_calls=5) == rollout
     assert rollouts.list("gpt 3") == [rollout]
     assert rollouts.get(7) == rollout
-    assert rollouts.history(7) == [rollout]
+    (began,) = rollouts.history(7)
+    assert (began.at, began.kind, began.raw) == (datetime(2026, 1, 2, 12, tzinfo=UTC), "began", event)
     assert rollouts.roll_back("gpt 3") == rollout
     asked = {"version": "new@1", "route": "gpt 3", "steps": [50, 100], "min_calls": 5}
     assert [(each.method, each.path, each.body) for each in server.received] == [
@@ -291,21 +296,21 @@ def test_an_error_in_mid_stream_keeps_the_text_so_far(model: Any, server: Any) -
 @pytest.mark.parametrize("body", ["<html>a wiki</html>", "[]", '{"text": "no id"}', '{"text": 7}', '{"usage": {}}'])
 def test_what_is_no_llmos_server_is_called_so(model: Any, server: Any, body: str) -> None:
     server.replies(server.json(body))
-    with pytest.raises(ConnectionFailed, match=f"{server.url} does not talk like an LLMOS server"):
+    with pytest.raises(ConnectionFailed, match=f"{server.url} is not one of an LLMOS server"):
         model.generate_text("Hi")
     assert len(server.received) == 1
 
 
 def test_a_stream_that_is_no_event_stream_is_called_so(model: Any, server: Any) -> None:
     server.replies(server.json(server.generated))
-    with pytest.raises(ConnectionFailed, match="does not talk like an LLMOS server"):
+    with pytest.raises(ConnectionFailed, match="is not one of an LLMOS server"):
         model.generate_text("Hi", stream=True)
 
 
 def test_an_unfinished_last_event_is_not_taken_for_an_answer(model: Any, server: Any) -> None:
     without_usage = {name: value for name, value in server.last_event.items() if name != "usage"}
     server.replies(server.stream({"id": "answer-1", "text": "a"}, without_usage, "[DONE]"))
-    with pytest.raises(ConnectionFailed, match="does not talk like an LLMOS server"):
+    with pytest.raises(ConnectionFailed, match="is not one of an LLMOS server"):
         list(model.generate_text("Hi", stream=True))
 
 
@@ -318,7 +323,7 @@ def test_a_redirect_is_not_followed_but_named(connect: Any, server: Any) -> None
 
 def test_a_proxys_error_page_is_reported_with_its_status(connect: Any, server: Any) -> None:
     server.replies(server.json("<html>", status=403))
-    with pytest.raises(Exception, match="answered with status 403, unlike LLMOS"):
+    with pytest.raises(Exception, match="answered with status 403 and no LLMOS error"):
         connect().models.list()
 
 

@@ -33,7 +33,7 @@ def test_llmos_endpoint_is_asked_before_this_machine(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:8000", "ftp://a", "http://", "http://a:port", " "])
 def test_what_is_no_address_is_refused_with_an_example(endpoint: str) -> None:
-    with pytest.raises(BadRequest, match="Write it like http://"):
+    with pytest.raises(BadRequest, match="Write it as http://"):
         resolve_endpoint(endpoint)
 
 

@@ -24,8 +24,8 @@ def bench(
     import sys
     from dataclasses import asdict
 
+    from llmos.cli.backends import find_or_pull
     from llmos.cli.output import print_table, stderr, stdout
-    from llmos.cli.speaker import find_or_pull
     from llmos.core.config import load_settings
     from llmos.engine.config import EngineConfig
     from llmos.engine.loading import load_engine

@@ -1,4 +1,4 @@
-"""llmos chat: a conversation in the terminal."""
+"""llmos chat: chat with a model in the terminal."""
 
 import sys
 from collections.abc import Callable
@@ -9,14 +9,14 @@ import typer
 from llmos.cli import options
 
 if TYPE_CHECKING:
-    from llmos.cli.speaker import Speaker
+    from llmos.cli.backends import ChatBackend
     from llmos.client.calls import Sampling
 
 HELP = """\
-/system TEXT  set what the model is told before the conversation, and begin anew
-/reset        forget the conversation
-/help         this
-/exit         leave, as Ctrl-D does
+/system TEXT  set the system prompt and start a new conversation
+/reset        start a new conversation
+/help         show this help
+/exit         exit; so does Ctrl-D
 Ctrl-C        stop the answer"""
 
 
@@ -24,69 +24,64 @@ def register(app: typer.Typer) -> None:
     app.command("chat")(chat)
 
 
+@options.with_sampling
 def chat(
     model: options.ModelOrRoute,
-    system: Annotated[
-        str | None, typer.Option(help="What the model is told before the conversation.", show_default=False)
-    ] = None,
-    max_tokens: options.MaxTokens = None,
-    temperature: options.Temperature = None,
-    top_p: options.TopP = None,
-    top_k: options.TopK = None,
-    min_p: options.MinP = None,
-    seed: options.Seed = None,
-    stop: options.Stop = None,
+    system: Annotated[str | None, typer.Option(help="The system prompt.", show_default=False)] = None,
+    *,
+    sampling: "Sampling",
 ) -> None:
-    """Talk with a model.
+    """Chat with a model.
 
-    The running server answers; where none runs, the model is loaded into this process.
+    Uses the running server; if none runs, the model is loaded into this process.
     """
-    from llmos.cli.speaker import open_speaker
+    from llmos.cli.backends import open_backend
     from llmos.core.config import load_settings
 
-    chosen = options.given_sampling(
-        max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed, stop=stop
-    )
-    with open_speaker(model, load_settings()) as speaker:
+    with open_backend(model, load_settings()) as backend:
         if sys.stdin.isatty():
             import readline  # noqa: F401  (gives input() line editing and a history)
 
-            print(f"{speaker.version} · /help says what you can type")
-        Conversation(speaker, chosen, system).hold(_read_line)
+            print(f"{backend.version} · /help shows the commands")
+        Conversation(backend, sampling, system).run(_read_line)
 
 
 class Conversation:
-    """What was said so far, and how it goes on."""
+    """The messages so far, and the commands that change them."""
 
-    def __init__(self, speaker: "Speaker", sampling: "Sampling", system: str | None = None) -> None:
-        self._speaker, self._sampling, self._system = speaker, sampling, system
+    def __init__(self, backend: "ChatBackend", sampling: "Sampling", system: str | None = None) -> None:
+        self._backend, self._sampling, self._system = backend, sampling, system
         self.messages: list[dict[str, str]] = []
         self._reset()
 
-    def hold(self, read_line: Callable[[], str | None]) -> None:
-        """Take lines until there is none left, or /exit."""
+    def run(self, read_line: Callable[[], str | None]) -> None:
+        """Answer lines until the input ends, or /exit."""
         while (line := read_line()) is not None:
             text = line.strip()
             if text == "/exit":
                 return
             if text.startswith("/"):
-                self._command(text)
+                self._run_command(text)
             elif text:
                 self._answer(text)
 
-    def _command(self, text: str) -> None:
+    def _run_command(self, text: str) -> None:
         name, _, argument = text.partition(" ")
         if name == "/reset":
             self._reset()
-            print("The conversation begins anew.")
+            print("Started a new conversation.")
         elif name == "/system":
             self._system = argument.strip() or None
             self._reset()
-            print("Set; the conversation begins anew." if self._system else "Removed; the conversation begins anew.")
+            print(
+                "Set the system prompt and started a new conversation."
+                if self._system
+                else "Removed the system prompt and started a new conversation."
+            )
         elif name == "/help":
             print(HELP)
         else:
-            print(f"There is no {name}; /help lists what there is.")
+            print(f"Unknown command {name}; /help shows the commands.")
 
     def _answer(self, text: str) -> None:
         from llmos.core.errors import LLMOSError
@@ -94,15 +89,15 @@ class Conversation:
         self.messages.append({"role": "user", "content": text})
         pieces: list[str] = []
         try:
-            with self._speaker.chat(self.messages, sampling=self._sampling) as speech:
-                for piece in speech:
+            with self._backend.chat(self.messages, sampling=self._sampling) as stream:
+                for piece in stream:
                     pieces.append(piece)
                     sys.stdout.write(piece)
                     sys.stdout.flush()
         except KeyboardInterrupt:
-            pass  # what was said until then stays in the conversation
+            pass  # the part of the answer so far stays in the conversation
         except LLMOSError as error:
-            # Not the end: a shorter conversation may fit, a server may come back.
+            # The chat goes on: a shorter message may fit, and a server may come back.
             self.messages.pop()
             if pieces:
                 print(flush=True)
@@ -112,14 +107,14 @@ class Conversation:
         if pieces:
             self.messages.append({"role": "assistant", "content": "".join(pieces)})
         else:
-            self.messages.pop()  # stopped before the first word: as if it had not been asked
+            self.messages.pop()  # stopped before the first token: forget the question
 
     def _reset(self) -> None:
         self.messages = [{"role": "system", "content": self._system}] if self._system else []
 
 
 def _read_line() -> str | None:
-    """Return the next line, None at the end. Ctrl-C while typing throws the line away, as a shell does."""
+    """Return the next line, None at the end of the input. Ctrl-C discards the line, as in a shell."""
     while True:
         try:
             return input("> " if sys.stdin.isatty() else "")

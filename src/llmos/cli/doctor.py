@@ -20,7 +20,8 @@ from rich.text import Text
 
 from llmos.cli import options
 from llmos.cli.doctor_store import doctor_store
-from llmos.cli.output import download_progress, print_json, readable_size, stdout
+from llmos.cli.output import print_json, readable_size, stdout
+from llmos.cli.progress import progress_bar
 from llmos.core.config import Settings, load_settings
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.hardware import inspect_hardware
@@ -164,9 +165,9 @@ def check_store(settings: Settings) -> Iterable[Finding]:
     )
 
     sizes = {file.digest: file.size for version in versions for file in version.files}
-    with download_progress() as display:
-        task = display.add_task("reading the store", total=sum(sizes.values()))
-        problems = registry.store.verify(sorted(sizes), lambda num_done: display.update(task, completed=num_done))
+    total = sum(sizes.values())
+    with progress_bar() as progress:
+        problems = registry.store.verify(sorted(sizes), lambda num_done: progress("reading the store", num_done, total))
     reasons = {problem.digest: problem.reason for problem in problems}
     for version in versions:
         for file in version.files:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.text import Text
 
-from llmos.cli.output import download_progress, print_json, readable_size, stdout
+from llmos.cli.output import print_json, readable_size, stdout
+from llmos.cli.progress import progress_bar
 from llmos.core.config import load_settings
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ def doctor_store(*, set_aside: bool, collect: bool, as_json: bool) -> None:
     from llmos.models.inspection import how_to_repair, inspect_store, num_bytes_to_read
 
     registry = open_registry(load_settings())
-    with download_progress() as display:
-        task = display.add_task("reading the store", total=num_bytes_to_read(registry))
-        inspection = inspect_store(registry, lambda num_done: display.update(task, completed=num_done))
+    total = num_bytes_to_read(registry)
+    with progress_bar() as progress:
+        inspection = inspect_store(registry, lambda num_done: progress("reading the store", num_done, total))
     hurts = [
         _Hurt(damage, *_who_needs(registry, damage), how_to_repair(registry, damage.version))
         for damage in inspection.damages

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmos.cli import options
-from llmos.cli.output import download_progress, print_json, readable_size, stderr, stdout
+from llmos.cli.output import print_json, readable_size, stderr, stdout
+from llmos.cli.progress import progress_bar
 from llmos.core.config import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -177,12 +178,9 @@ def _speed(
     machine = None if again else load_profile(path, threads=threads, isa=isa)
     if machine is None:
         stderr().print("Measuring this machine, once; it takes some seconds.")
-        with download_progress() as display:
-            task = display.add_task("measuring", total=None)
+        with progress_bar("steps") as progress:
             machine = measure_machine(
-                threads=threads,
-                isa=isa,
-                progress=lambda _, num_done, total: display.update(task, completed=num_done, total=total),
+                threads=threads, isa=isa, progress=lambda _, num_done, total: progress("measuring", num_done, total)
             )
         save_profile(path, machine)
     speed_model = SpeedModel(fitting.spec, fitting.plan, fitting.config, machine)

@@ -1,34 +1,29 @@
-"""llmos pull, import, list, show, rm: the models on this machine."""
+"""llmos pull, import, list, show, rm: the models that are stored."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from llmos.cli import options
+from llmos.cli.control import open_control
 from llmos.cli.output import (
-    download_progress,
+    fields_of,
     print_facts,
     print_json,
     print_table,
     readable_count,
     readable_size,
+    readable_tags,
     stderr,
     stdout,
 )
-from llmos.cli.remote import refuse_remote, remote_server
+from llmos.cli.progress import progress_bar
 from llmos.core.config import load_settings
-from llmos.core.errors import BadRequest, LLMOSError, NotFound, PermissionDenied, Unauthenticated
-from llmos.models import open_registry
-
-if TYPE_CHECKING:
-    from llmos.core.progress import Progress
-    from llmos.models.registry import Registry
-    from llmos.models.versions.versions import Version
+from llmos.core.schemas.models import CatalogEntryDescription, ModelDescription
+from llmos.core.schemas.routes import RouteDescription
 
 
 def register(app: typer.Typer) -> None:
@@ -44,25 +39,19 @@ def pull(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A model of the catalog (`llmos list --catalog` names them), or where it lies: hf:OWNER/NAME@REVISION,"
+            help="A model of the catalog (see `llmos list --catalog`), or a location: hf:OWNER/NAME@REVISION,"
             " https://…/FILE.gguf, oci:HOST/REPOSITORY:TAG, s3://BUCKET/FOLDER, llmos:https://HOST/NAME, pypi:, file:.",
         ),
     ],
-    name: Annotated[str | None, typer.Option("--name", help="What to call a model that no catalog knows.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the new model, if it isn't in the catalog.")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Get a model. Goes on where a broken download ended; every byte is verified."""
-    from llmos.models.transfer.transfers import Transfers, is_location
-
-    registry = open_local("pull")
-    if not is_location(model) and name is not None:
-        raise BadRequest("A model of the catalog has its name: leave --name out.", param="name")
-    with shown_progress() as progress:
-        if is_location(model):
-            version = Transfers(registry).pull(model, name, progress)
-        else:
-            version = Transfers(registry).pull_from_catalog(model, progress, lambda sentence: stderr().print(sentence))
-    _print_arrived(version, as_json)
+    """Download a model. A download that was interrupted continues; every byte is verified."""
+    with open_control(load_settings()) as control, progress_bar() as progress:
+        pulled = control.models.pull(model, name, progress, lambda notice: stderr().print(notice))
+    _print_arrived(pulled, as_json)
 
 
 def import_(
@@ -70,59 +59,52 @@ def import_(
         Path,
         typer.Argument(
             metavar="PATH",
-            help="A GGUF file, a Hugging Face folder with safetensors, peft's LoRA adapter, or what `llmos export`"
-            " wrote.",
+            help="A GGUF file, a Hugging Face folder with safetensors, a LoRA adapter of peft, or a file that"
+            " `llmos export` wrote.",
         ),
     ],
     name: Annotated[
         str | None,
-        typer.Option("--name", help="What to call the model; an adapter is MODEL:ADAPTER. An archive has its name."),
+        typer.Option("--name", help="Name of the model; MODEL:ADAPTER for an adapter. An archive has its own name."),
     ] = None,
-    license: Annotated[str | None, typer.Option("--license", help="Its licence, where the files name none.")] = None,
+    license: Annotated[str | None, typer.Option("--license", help="Its licence, if the files don't say.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Take in a model that is on this disk: by hard link where possible, the bytes unchanged."""
-    from llmos.models.transfer.transfers import Transfers
-
-    registry = open_local("import")
-    with shown_progress() as progress:
-        version = Transfers(registry).import_path(path, name, progress, license=license)
-    name = name or version.model
-    _print_arrived(version, as_json)
-    if unsupported := registry.show(version.ref).unsupported:
-        stderr().print(f"It is kept, but this engine can't run it: {unsupported}")
-    if (target := _routes(registry).get(name, name)).partition("@")[0].partition(":")[0] != name:
-        stderr().print(
-            f"The route {name} points at {target}, so who asks for {name} gets that."
-            f" To answer with the new model: llmos route set {name} {version.ref}"
-        )
+    """Import a model from this machine's disk, without changing its bytes. Uses hard links where possible."""
+    with open_control(load_settings()) as control:
+        with progress_bar() as progress:
+            imported = control.models.import_path(path, name, progress, license=license)
+        name = name or imported.name
+        _print_arrived(imported, as_json)
+        if unsupported := control.models.details(imported.version).unsupported:
+            stderr().print(f"The model is stored, but this engine can't run it: {unsupported}")
+        if (target := _target_of(control.routes.list(), name)).partition("@")[0].partition(":")[0] != name:
+            stderr().print(
+                f"The route {name} points at {target}, so requests for {name} go there."
+                f" To send them to the new model: llmos route set {name} {imported.version}"
+            )
 
 
 def list_(
-    catalog: Annotated[bool, typer.Option("--catalog", help="List what `llmos pull` can get instead.")] = False,
+    catalog: Annotated[bool, typer.Option("--catalog", help="List the models that `llmos pull` knows.")] = False,
     tag: Annotated[
         list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="Only what has this tag, KEY or KEY=VALUE; may be repeated."),
+        typer.Option("--tag", metavar="TAG", help="Only models with this tag, KEY or KEY=VALUE. Can be repeated."),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List the models that are here."""
-    if catalog:
-        _list_catalog(as_json)
-        return
-    settings = load_settings()
-    if (server := remote_server(settings)) is not None:
-        if tag:
-            refuse_remote(settings, "list --tag")
-        rows = [model.info.raw for model in server.models.list()]
-    else:
-        rows = [version_facts(version) for version in _tagged(open_registry(settings), tag or [])]
+    """List models."""
+    with open_control(load_settings()) as control:
+        if catalog:
+            _print_catalog(control.models.catalog(), as_json)
+            return
+        models = control.models.list(tags=tag or [])
     if as_json:
-        print_json(rows)
-    elif not rows and tag:
-        stderr().print(f"Nothing here has {' and '.join(tag)}. Tag a version with: llmos tag MODEL {tag[0]}")
-    elif not rows:
-        stderr().print("No models here yet. Get one with: llmos pull smollm2")
+        print_json(models)
+    elif not models and tag:
+        stderr().print(f"No model has {' and '.join(tag)}. To tag one: llmos tag MODEL {tag[0]}")
+    elif not models:
+        stderr().print("No models yet. To get one: llmos pull smollm2")
     else:
         columns = {
             "version": "model",
@@ -133,193 +115,91 @@ def list_(
             "context_length": "context",
             "created_at": "since",
         }
-        print_table([_readable(facts) for facts in rows], columns)
-
-
-def _tagged(registry: "Registry", tags: Sequence[str]) -> "Sequence[Version]":
-    """The versions that have all of these tags, themselves or by their model."""
-    from llmos.models.versions.labels import has_tag
-
-    labels = registry.labels.all() if tags else {}
-    return [
-        version
-        for version in registry.list()
-        if all(
-            has_tag([labels.get((version.model, version.number)), labels.get((version.model, 0))], tag) for tag in tags
-        )
-    ]
+        print_table([_readable(fields_of(model)) for model in models], columns)
 
 
 def show(model: options.ModelOrRoute, as_json: options.AsJson = False) -> None:
-    """Show everything that is known about a model."""
-    settings = load_settings()
-    if (server := remote_server(settings)) is not None:
-        facts, files = server.models.get(model).info.raw, []
-    else:
-        registry = open_registry(settings)
-        details = registry.show(_routes(registry).get(model, model))
-        paths = registry.files(details.version)
-        facts = version_facts(details.version) | {
-            "versions": list(details.versions),
-            "aliases": list(details.aliases),
-            "made_from": details.made_from,
-            "description": details.labels.description,
-            "tags": dict(details.labels.tags),
-            "model_description": details.model_labels.description,
-            "model_tags": dict(details.model_labels.tags),
-            "runs": details.unsupported is None,
-            "unsupported": details.unsupported,
-        }
-        files = [
-            {"name": file.name, "digest": file.digest, "size_bytes": file.size, "path": paths[file.name]}
-            for file in details.version.files
-        ]
+    """Show the details of a model."""
+    with open_control(load_settings()) as control:
+        details = control.models.details(model)
     if as_json:
-        print_json(facts | ({"files": files} if files else {}))
+        print_json(details)
         return
-    if facts.get("unsupported"):
-        facts["runs"] = f"no: {facts.pop('unsupported')}"
-    if facts.get("made_from"):
-        facts["parent"] = facts.pop("made_from")
-    facts = _readable(facts)
+    facts = _readable(fields_of(details))
+    files = facts.pop("files")
+    unsupported, made_from = facts.pop("unsupported"), facts.pop("made_from")
+    facts["runs"] = f"no: {unsupported}" if unsupported else facts["runs"]
+    facts["parent"] = made_from or facts["parent"]
     print_facts({name: value for name, value in facts.items() if value != []})
     if files:
         stdout().print()
-        print_table([_readable(file) for file in files], ["name", "size", "path"])
+        print_table([_readable(fields_of(file)) for file in files], ["name", "size", "path"])
 
 
 def rm(model: options.ModelReference, as_json: options.AsJson = False) -> None:
-    """Remove a model (NAME), one version of it (NAME@3) or an alias (NAME:ALIAS), and the files nobody else uses."""
-    from llmos.deployments.removing import remove
+    """Remove a model (NAME), one version (NAME@3) or an alias (NAME:ALIAS), and files that nothing else uses."""
+    with open_control(load_settings()) as control:
+        removed = control.models.remove(model)
+        # Printed first, since it is done: the rest may take as long as the longest answer.
+        if as_json:
+            print_json(removed)
+        else:
+            aliases = [f"the alias {model.partition(':')[0]}:{alias}" for alias in removed.aliases]
+            names = ", ".join([*removed.versions, *aliases])
+            stdout().print(f"Removed {names}; {readable_size(removed.freed_bytes)} freed.")
+            _warn_of_dangling_routes(control.routes.list())
+        sys.stdout.flush()
+        # Stopped only now: nobody can ask for these versions any more, so they stay stopped.
+        control.models.stop_removed(removed.versions, lambda notice: stderr().print(notice))
 
-    registry = open_local("rm")
-    removed = remove(registry, model)
-    # First, since it is done: what follows may take as long as the longest answer.
+
+def _warn_of_dangling_routes(routes: Sequence[RouteDescription]) -> None:
+    from llmos.deployments.routing.routes import DEFAULT_ROUTE
+
+    usable = [route.target for route in routes if route.name == DEFAULT_ROUTE and not route.missing]
+    for route in routes:
+        if route.missing:
+            stderr().print(
+                f"The route {route.name} points at {', '.join(route.missing)}, which doesn't exist."
+                f" To change it: llmos route set {route.name} {usable[0] if usable else 'MODEL'}"
+            )
+
+
+def _print_arrived(model: ModelDescription, as_json: bool) -> None:
     if as_json:
-        print_json({"versions": removed.versions, "aliases": removed.aliases, "freed_bytes": removed.freed_bytes})
-    else:
-        what = [*removed.versions, *(f"the alias {model.partition(':')[0]}:{alias}" for alias in removed.aliases)]
-        stdout().print(f"Removed {', '.join(what)}; {readable_size(removed.freed_bytes)} freed.")
-        _warn_of_dangling_routes(registry)
-    sys.stdout.flush()
-    # Not before: nobody can ask for them any more, so what is stopped now stays stopped.
-    _stop_on_the_server(removed.versions)
-
-
-def _warn_of_dangling_routes(registry: "Registry") -> None:
-    from llmos.deployments.routing.routes import Routes
-
-    routes = Routes(registry)
-    for route in routes.dangling():
-        stderr().print(
-            f"The route {route.name} points at {route.target}, which isn't here."
-            f" Point it elsewhere: {routes.command_for(route.name)}"
-        )
-
-
-def _stop_on_the_server(versions: Sequence[str]) -> None:
-    """Stop these Versions where this machine's server runs them. One that has another owner reads another store.
-
-    Raises nothing: where a Version can't be stopped, one line says so, since what was asked for is done.
-    """
-    from llmos.cli.speaker import is_served
-
-    settings = load_settings()
-    if not versions or not is_served(settings.endpoint):
-        return
-    from llmos.client import Client
-
-    try:
-        with suppress(Unauthenticated, PermissionDenied), Client(max_retries=0) as client:
-            running = {each.version for each in client.deployments.list() if each.state != "stopped"}
-            for version in filter(running.__contains__, versions):
-                stderr().print(f"The server still runs {version}: waiting for its last answer to end …")
-                with suppress(NotFound):  # Somebody else has stopped it meanwhile.
-                    client.deployments.remove(version)
-    except LLMOSError as error:
-        stderr().print(
-            f"The server at {settings.endpoint} could not be asked to stop {', '.join(versions)}: {error.message}"
-        )
-
-
-def version_facts(version: "Version") -> dict[str, Any]:
-    """A version as `list` and `show` print it, with the keys that the server's /llmos/v1/models uses."""
-    return {
-        "name": version.model,
-        "version": version.ref,
-        "digest": version.digest,
-        "family": version.family,
-        "format": version.format,
-        "quantization": version.quantization,
-        "parameters": version.parameters,
-        "context_length": version.context_length,
-        "sampling": dict(version.sampling),
-        "size_bytes": version.size,
-        "license": version.license,
-        "source": version.source,
-        "parent": version.parent,
-        "recipe": None if version.recipe is None else dict(version.recipe),
-        "made_by": version.made_by,
-        "created_at": version.created_at,
-    }
-
-
-def _print_arrived(version: "Version", as_json: bool) -> None:
-    if as_json:
-        print_json(version_facts(version))
+        print_json(model)
         return
     stdout().print(
-        f"{version.ref} is here: {version.family}, {readable_count(version.parameters)} parameters,"
-        f" {version.quantization}, {readable_size(version.size)}."
+        f"{model.version} is here: {model.family}, {readable_count(model.parameters or 0)} parameters,"
+        f" {model.quantization}, {readable_size(model.size_bytes)}."
     )
 
 
-def _list_catalog(as_json: bool) -> None:
-    registry = open_local("list --catalog")
-    here = set(registry.names())
-    rows: list[dict[str, Any]] = [
-        {
-            "name": entry.name,
-            "description": entry.description,
-            "license": entry.license,
-            "template": entry.template,
-            "download_bytes": entry.sources[0].download_size,
-            "sources": [source.location for source in entry.sources],
-            "here": entry.name in here,
-        }
-        for entry in registry.catalog
-    ]
-    shown = [row | {"download": readable_size(row["download_bytes"])} for row in rows]
-    print_table(rows if as_json else shown, ["name", "description", "license", "download", "here"], as_json=as_json)
+def _print_catalog(entries: Sequence[CatalogEntryDescription], as_json: bool) -> None:
+    if as_json:
+        print_json(entries)
+        return
+    rows = [{**fields_of(entry), "download": readable_size(entry.download_bytes)} for entry in entries]
+    print_table(rows, ["name", "description", "license", "download", "here"])
 
 
-def open_local(command: str) -> "Registry":
-    settings = load_settings()
-    refuse_remote(settings, command)
-    return open_registry(settings)
-
-
-def _routes(registry: "Registry") -> dict[str, str]:
-    """Every route and what it points at."""
-    from llmos.deployments.routing.routes import Routes
-
-    return {route.name: route.target for route in Routes(registry).list()}
+def _target_of(routes: Sequence[RouteDescription], name: str) -> str:
+    """Return the target of the route `name`; the name itself if there is no such route."""
+    return next((route.target for route in routes if route.name == name), name)
 
 
 def _readable(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers and times as a person reads them."""
+    """Return the fields with sizes, counts and mappings as readable text."""
     readable: dict[str, Any] = {}
     for name, value in facts.items():
         if name == "size_bytes":
             readable["size"] = readable_size(value)
         elif name == "parameters" and value is not None:
             readable[name] = readable_count(value)
-        elif name == "created_at" and isinstance(value, str):
-            readable[name] = datetime.fromisoformat(value)
         elif name == "sampling":
             readable[name] = ", ".join(f"{field} {number:g}" for field, number in value.items()) or None
         elif name in ("tags", "model_tags"):
-            readable[name] = ", ".join(f"{key}={word}" if word else key for key, word in value.items()) or None
+            readable[name] = readable_tags(value) or None
         elif name == "recipe" and value is not None:
             readable[name] = _readable_recipe(value)
         else:
@@ -333,15 +213,3 @@ def _readable_recipe(recipe: Mapping[str, Any]) -> str:
     for name, value in recipe.items():
         words.append(_readable_recipe(value) if isinstance(value, Mapping) else f"{name} {value}")
     return ", ".join(word for word in words if word)
-
-
-@contextmanager
-def shown_progress() -> Iterator["Progress"]:
-    """One bar, which changes its name and its length as the work moves from file to file."""
-    with download_progress() as display:
-        task = display.add_task("", total=None)
-
-        def told(label: str, num_done: int, num_total: int | None) -> None:
-            display.update(task, description=label, completed=num_done, total=num_total)
-
-        yield told

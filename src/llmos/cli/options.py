@@ -1,33 +1,54 @@
-"""The arguments and options that several commands have."""
+"""Arguments and options that several commands have."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, TypedDict, get_type_hints
 
 import typer
-
-if TYPE_CHECKING:
-    from llmos.client.calls import Sampling
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModelReference = Annotated[
     str, typer.Argument(metavar="MODEL", help="NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST.")
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Deploy it even if its card fails a limit; the history records that.")
+]
 ModelOrRoute = Annotated[str, typer.Argument(metavar="MODEL", help="A model or a route.")]
 
-# What shapes an answer of `run` and `chat`.
 
-MaxTokens = Annotated[int | None, typer.Option(min=1, help="The most tokens to write.", show_default=False)]
-Temperature = Annotated[
-    float | None, typer.Option(min=0, max=2, help="0 always takes the likeliest token.", show_default=False)
-]
-TopP = Annotated[float | None, typer.Option(min=0, max=1, help="Keep the likeliest tokens of this total probability.")]
-TopK = Annotated[int | None, typer.Option(min=0, help="Keep this many of the likeliest tokens; 0 keeps all.")]
-MinP = Annotated[float | None, typer.Option(min=0, max=1, help="Drop tokens below this share of the likeliest one's.")]
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same text.")]
-Stop = Annotated[list[str] | None, typer.Option(help="End before this string; may be given several times.")]
+class _SamplingOptions(TypedDict):
+    """The options of `run` and `chat` that control an answer."""
+
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of tokens to generate.", show_default=False)
+    ]
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=2, help="0 always takes the most likely token.", show_default=False)
+    ]
+    top_p: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Sample from the most likely tokens up to this probability."),
+    ]
+    top_k: Annotated[int | None, typer.Option(min=0, help="Sample from this many of the most likely tokens; 0: all.")]
+    min_p: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Drop tokens below this share of the highest probability.")
+    ]
+    seed: Annotated[int | None, typer.Option(help="Random seed. The same seed gives the same text.")]
+    stop: Annotated[list[str] | None, typer.Option(help="Stop before this string. Can be repeated.")]
 
 
-def given_sampling(**options: Any) -> "Sampling":
-    """Return the options that were given; the rest is the engine's default."""
-    sampling: Any = {name: value for name, value in options.items() if value is not None and value != []}
-    chosen: Sampling = sampling
-    return chosen
+def with_sampling(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the sampling options, and pass those that were given as its argument `sampling`."""
+    hints = get_type_hints(_SamplingOptions, include_extras=True)
+
+    @wraps(command)
+    def wrapped(**arguments: Any) -> None:
+        given = {name: arguments.pop(name) for name in hints}
+        command(**arguments, sampling={name: value for name, value in given.items() if value is not None})
+
+    own = [each for each in signature(command).parameters.values() if each.name != "sampling"]
+    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=hint) for name, hint in hints.items()]
+    wrapped.__signature__ = Signature([*own, *added])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {each.name: each.annotation for each in [*own, *added]}
+    return wrapped

@@ -1,4 +1,4 @@
-"""How every command prints: tables for people, JSON for programs, progress on stderr."""
+"""How commands print: tables for people, JSON for programs, hints on stderr."""
 
 import json
 import sys
@@ -7,96 +7,60 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.table import Column, Table
+from rich.table import Table
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Any] | msgspec.Struct
+"""A thing with named fields."""
 
 
 def print_json(value: Any) -> None:
-    """Write `value` to stdout as indented JSON. Times become ISO 8601, paths strings."""
+    """Write `value` to stdout as indented JSON. Times become ISO 8601, paths strings, structs objects."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
 
 
 def print_table(rows: Sequence[Row], columns: Mapping[str, str] | Sequence[str], *, as_json: bool = False) -> None:
     """Print rows as a table, or all of their fields as a JSON list.
 
-    `columns` maps the fields that the table shows to their headings; a plain sequence is its own headings.
+    `columns` maps the fields that the table shows to their headings; a sequence of fields is its own headings.
     """
     if as_json:
-        print_json([dict(row) for row in rows])
+        print_json(rows)
         return
     headings = columns if isinstance(columns, Mapping) else {name: name.replace("_", " ") for name in columns}
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in headings.values():
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(shown(row.get(name)) for name in headings))
+        fields = fields_of(row)
+        table.add_row(*(shown(fields.get(name)) for name in headings))
     stdout().print(table)
 
 
 def print_facts(facts: Row) -> None:
-    """Print one thing's fields, a line each; None is left out."""
+    """Print the fields of one thing, one per line. Fields that are None are left out."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim")
     table.add_column(overflow="fold")
-    for name, value in facts.items():
+    for name, value in fields_of(facts).items():
         if value is not None:
             table.add_row(name.replace("_", " "), shown(value))
     stdout().print(table)
 
 
+def fields_of(row: Row) -> Mapping[str, Any]:
+    return msgspec.structs.asdict(row) if isinstance(row, msgspec.Struct) else row
+
+
 def stdout() -> Console:
-    """A console for results. Made anew each time, so that redirected output goes where it should."""
+    """Return a console for results. Created on each call, so that it follows redirected output."""
     return _console(stderr=False)
 
 
 def stderr() -> Console:
-    """A console for what is said on the way: progress, hints, warnings."""
+    """Return a console for progress, hints and warnings."""
     return _console(stderr=True)
-
-
-def download_progress() -> Progress:
-    """A progress display for byte counts, on stderr, gone when it is done; silent where stderr is no terminal."""
-    console = stderr()
-    return Progress(
-        # One line on a terminal of 80 columns, whatever a file is called.
-        TextColumn(
-            "{task.description}", markup=False, table_column=Column(max_width=26, no_wrap=True, overflow="ellipsis")
-        ),
-        BarColumn(bar_width=14),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-
-def work_progress() -> Progress:
-    """The same for work that isn't counted in bytes."""
-    console = stderr()
-    return Progress(
-        TextColumn(
-            "{task.description}", markup=False, table_column=Column(max_width=36, no_wrap=True, overflow="ellipsis")
-        ),
-        BarColumn(bar_width=14),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 def readable_size(num_bytes: int) -> str:
@@ -119,8 +83,13 @@ def readable_count(count: int) -> str:
     return f"{size:.1f} T"
 
 
+def readable_tags(tags: Mapping[str, str]) -> str:
+    """{"team": "search", "approved": ""} -> "team=search, approved"."""
+    return ", ".join(f"{key}={value}" if value else key for key, value in tags.items())
+
+
 def shown(value: Any) -> str:
-    """One value as a person reads it."""
+    """Return a value as readable text."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -133,12 +102,14 @@ def shown(value: Any) -> str:
 
 
 def _console(*, stderr: bool) -> Console:
-    """What is no terminal gets lines of any length: a program that reads them must not find them folded."""
+    """Lines are folded on a terminal only, so that programs can read them."""
     console = Console(stderr=stderr, markup=False, highlight=False)
     return console if console.is_terminal else Console(stderr=stderr, markup=False, highlight=False, width=10_000)
 
 
-def _plain(value: Any) -> str:
+def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Path):

@@ -1,10 +1,14 @@
-"""llmos ps, stop: what the server runs."""
+"""llmos ps, stop: what a server runs."""
 
 from typing import Any
 
 import typer
 
 from llmos.cli import options
+from llmos.cli.control import open_control
+from llmos.cli.output import fields_of, print_json, print_table, readable_size, stderr
+from llmos.core.config import load_settings
+from llmos.core.schemas.deployments import DeploymentDescription
 
 
 def register(app: typer.Typer) -> None:
@@ -13,29 +17,24 @@ def register(app: typer.Typer) -> None:
 
 
 def ps(as_json: options.AsJson = False) -> None:
-    """List what is deployed and what else the server runs: replicas ready, replicas wanted."""
-    from llmos.cli.output import print_json, print_table, stderr
-    from llmos.client import Client
-
-    with Client() as client:
-        deployments = [deployment.raw for deployment in client.deployments.list()]
-    if not deployments and not as_json:
-        stderr().print(f"The server at {client.endpoint} runs no model yet; it loads one when it is first asked for.")
-        return
+    """List running and deployed models."""
+    with open_control(load_settings()) as control:
+        deployments = control.deployments.running()
+        url = control.server_url
     if as_json:
         print_json(deployments)
-        return
-    has_reasons = any(each.get("reason") for each in deployments)
-    columns = _COLUMNS | ({"reason": "why not ready"} if has_reasons else {})
-    print_table([_shown(each) for each in deployments], columns)
+    elif not deployments:
+        stderr().print(f"The server at {url} runs no models yet. It loads a model at its first request.")
+    else:
+        has_reasons = any(each.reason for each in deployments)
+        columns = _COLUMNS | ({"reason": "why not ready"} if has_reasons else {})
+        print_table([_readable(each) for each in deployments], columns)
 
 
 def stop(model: options.ModelOrRoute) -> None:
-    """Stop a model that the server runs, when its answers are whole. Who asks for it next loads it again."""
-    from llmos.client import Client
-
-    with Client() as client:
-        client.deployments.stop(model)
+    """Stop a running model after its running requests finish. The next request loads it again."""
+    with open_control(load_settings()) as control:
+        control.deployments.stop(model)
     print(f"{model} is stopped.")
 
 
@@ -51,21 +50,15 @@ _COLUMNS = {
 }
 
 
-def _shown(deployment: dict[str, Any]) -> dict[str, Any]:
-    from datetime import datetime
-
-    from llmos.cli.output import readable_size
-
-    load, ready, since = (deployment.get(name) for name in ("load", "ready", "since"))
-    percent, seconds_left = deployment.get("percent_loaded"), deployment.get("seconds_left")
-    progress = [f"{percent:.0f} %"] if percent is not None else []
-    progress += [f"{seconds_left:.0f} s left"] if seconds_left is not None else []
+def _readable(deployment: DeploymentDescription) -> dict[str, Any]:
+    load, ready = deployment.load, deployment.ready
+    progress = [f"{deployment.percent_loaded:.0f} %"] if deployment.percent_loaded is not None else []
+    progress += [f"{deployment.seconds_left:.0f} s left"] if deployment.seconds_left is not None else []
     return {
-        **deployment,
-        "state": " ".join([deployment["state"], *([f"({', '.join(progress)})"] if progress else [])]),
-        "replicas": f"{deployment.get('replicas_ready', 0)}/{deployment.get('replicas_wanted', 0)}",
-        "requests": load and f"{load['num_running']} running, {load['num_waiting']} waiting",
-        # The KV cache takes real memory only as it fills.
-        "memory": ready and f"up to {readable_size(ready['weight_bytes'] + ready['kv_bytes'])}",
-        "since": since and datetime.fromisoformat(since),
+        **fields_of(deployment),
+        "state": " ".join([deployment.state, *([f"({', '.join(progress)})"] if progress else [])]),
+        "replicas": f"{deployment.replicas_ready}/{deployment.replicas_wanted}",
+        "requests": load and f"{load.num_running} running, {load.num_waiting} waiting",
+        # The KV cache takes memory only as it fills.
+        "memory": ready and f"up to {readable_size(ready.weight_bytes + ready.kv_bytes)}",
     }

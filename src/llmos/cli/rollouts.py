@@ -1,27 +1,20 @@
-"""llmos promote, rollback, rollout list|history: a version takes a route over step by step.
+"""llmos promote, rollback, rollout list|history: a version that takes over a route step by step.
 
-What is wanted is kept in the database, so these commands need no server: a running one carries it out. Where
-LLMOS_ENDPOINT names a server on another machine, that one is asked.
+Rollouts are kept in the database, so these commands need no running server. A server carries them out.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from llmos.cli import options
+from llmos.cli.control import ControlPort, open_control
 from llmos.cli.output import print_json, print_table, stderr, stdout
-from llmos.cli.remote import remote_server
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
-from llmos.core.who import this_user
-
-if TYPE_CHECKING:
-    from llmos.client import Client
-    from llmos.deployments.rollouts.rollouts import Rollout, RolloutEvent, Rollouts
+from llmos.core.schemas.rollouts import RolloutDescription
 
 _Route = Annotated[str, typer.Argument(metavar="ROUTE", help="The name that callers ask for.")]
 
@@ -31,7 +24,7 @@ _WATCH_SECONDS = 0.5
 def register(app: typer.Typer) -> None:
     app.command("promote")(promote)
     app.command("rollback")(rollback)
-    group = typer.Typer(no_args_is_help=True, help="Versions that take routes over, and what happened on the way.")
+    group = typer.Typer(no_args_is_help=True, help="Show rollouts and their history.")
     group.command("list")(list_)
     group.command("history")(history)
     app.add_typer(group, name="rollout")
@@ -39,40 +32,42 @@ def register(app: typer.Typer) -> None:
 
 def promote(
     model: options.ModelReference,
-    route: Annotated[str, typer.Option("--route", metavar="NAME", help="The route that it is to take over.")],
+    route: Annotated[str, typer.Option("--route", metavar="NAME", help="The route that the version takes over.")],
     steps: Annotated[str, typer.Option("--steps", help="Percents of the calls, rising to 100%.")] = "5%,25%,100%",
     gate: Annotated[
         str | None,
         typer.Option(
             "--gate",
             metavar="EXPR",
-            help="What has to hold at each step: error_rate, p50|p95|p99_first_token, p50|p95|p99_seconds,"
-            " tokens_per_second, score; <= 1%, 800ms, or 1.5x of what answered before; joined by `and`.",
+            help="Condition of each step, joined by `and`: error_rate, p50|p95|p99_first_token, p50|p95|p99_seconds,"
+            " tokens_per_second or score; compared with 1%, 800ms, or 1.5x of the previous targets.",
             show_default="error_rate <= 1% and p95_first_token <= 1.5x and tokens_per_second >= 0.7x",
         ),
     ] = None,
-    min_calls: Annotated[int, typer.Option(help="Calls that each step wants to see before it is judged.")] = 20,
+    min_calls: Annotated[int, typer.Option(help="Calls that each step needs before it is judged.")] = 20,
     max_hold: Annotated[
         int | None,
-        typer.Option(metavar="SECONDS", help="Go back where a step takes longer to judge.", show_default=False),
+        typer.Option(
+            metavar="SECONDS", help="Roll back if a step can't be judged within this time.", show_default=False
+        ),
     ] = None,
     cases: Annotated[
         Path | None,
         typer.Option(
             "--cases",
-            help='Questions that are tried before any call, one JSON object a line: {"prompt": …, "contains": …}.',
+            help='File of prompts to try first, one JSON object per line: {"prompt": …, "contains": …}.',
             show_default=False,
         ),
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Tell what happens until it has ended.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Whatever its card says; the history keeps that.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show events until the rollout ends.")] = False,
+    force: options.Force = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Let a version take a route over in steps. Each holds until its gate has seen enough, then goes on or back."""
+    """Roll out a version on a route in steps. Each step waits until its gate is judged, then goes on or rolls back."""
     from llmos.deployments.rollouts.cases import read_case_lines
     from llmos.deployments.rollouts.gates import DEFAULT_GATE
 
-    asked: dict[str, Any] = {
+    settings: Any = {
         "steps": _percents(steps),
         "gate": DEFAULT_GATE if gate is None else gate,
         "min_calls": min_calls,
@@ -80,93 +75,70 @@ def promote(
         "cases": read_case_lines(_read(cases)) if cases else [],
         "force": force,
     }
-    if (server := remote_server(load_settings())) is not None:
-        rollout = server.rollouts.promote(model, route, **asked)
-    else:
-        rollout = _facts(_open().begin(model, route, **asked, actor=this_user()))
-    if watch:
-        rollout = _watch(server, rollout["id"])
+    with open_control(load_settings()) as control:
+        rollout = control.rollouts.promote(model, route, **settings)
+        if watch:
+            rollout = _watch(control, rollout.id)
     if as_json:
         print_json(rollout)
     elif not watch:
-        percents = ", ".join(f"{step:g} %" for step in rollout["steps"])
-        stdout().print(f"Rollout {rollout['id']}: {rollout['version']} is to take {route} over in steps of {percents}.")
-        stderr().print(f"A running server carries it out. Follow it: llmos rollout history {route}")
-    if watch and rollout["state"] != "finished":
+        percents = ", ".join(f"{step:g} %" for step in rollout.steps)
+        stdout().print(f"Rollout {rollout.id}: {rollout.version} takes over {route} in steps of {percents}.")
+        stderr().print(f"A running server carries it out. To follow it: llmos rollout history {route}")
+    if watch and rollout.state != "finished":
         raise typer.Exit(1)
 
 
 def rollback(route: _Route, as_json: options.AsJson = False) -> None:
-    """Undo the rollout that runs or ran last on a route: it gets the weights back that it had."""
-    if (server := remote_server(load_settings())) is not None:
-        rollout = server.rollouts.roll_back(route)
-    else:
-        rollout = _facts(_open().roll_back_route(route, actor=this_user()))
+    """Undo the running or last rollout of a route: restore its earlier targets and percents."""
+    with open_control(load_settings()) as control:
+        rollout = control.rollouts.roll_back(route)
     if as_json:
         print_json(rollout)
         return
-    weights = ", ".join(f"{target} {percent:g} %" for target, percent in rollout["before"].items())
+    weights = ", ".join(f"{target} {percent:g} %" for target, percent in rollout.before.items())
     stdout().print(f"{route} → {weights}")
 
 
 def list_(
-    route: Annotated[str | None, typer.Argument(metavar="ROUTE", help="Of this route alone.")] = None,
+    route: Annotated[str | None, typer.Argument(metavar="ROUTE", help="Only the rollouts of this route.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List the rollouts, the newest first."""
-    rows = _list(remote_server(load_settings()), route)
+    """List rollouts, newest first."""
+    with open_control(load_settings()) as control:
+        rollouts = control.rollouts.list(route)
+        if not rollouts and route is not None:
+            control.routes.get(route)  # raises NotFound for an unknown route
     if as_json:
-        print_json(rows)
-    elif not rows and route is not None:
-        stderr().print(f"{route} has had no rollout. Begin one: llmos promote MODEL@NUMBER --route {route}")
-    elif not rows:
-        stderr().print("No rollouts yet. Begin one: llmos promote MODEL@NUMBER --route NAME")
+        print_json(rollouts)
+    elif not rollouts:
+        where = route or "NAME"
+        stderr().print(f"No rollouts yet. To start one: llmos promote MODEL@NUMBER --route {where}")
     else:
-        print_table(rows, ["id", "route", "version", "state", "percent", "reason"])
+        print_table(rollouts, ["id", "route", "version", "state", "percent", "reason"])
 
 
 def history(route: _Route, as_json: options.AsJson = False) -> None:
-    """Show what happened in the last rollout of a route, and why."""
-    server = remote_server(load_settings())
-    found = _list(server, route)
-    if not found:
-        raise BadRequest(f"{route} has had no rollout. Begin one: llmos promote MODEL@NUMBER --route {route}")
-    _, history_of = _readers(server)
-    print_table(history_of(found[0]["id"]), ["at", "kind", "actor", "reason"], as_json=as_json)
+    """Show the events of the last rollout of a route, and why they happened."""
+    with open_control(load_settings()) as control:
+        rollouts = control.rollouts.list(route)
+        if not rollouts:
+            control.routes.get(route)  # raises NotFound for an unknown route
+            raise BadRequest(f"{route} has no rollouts. To start one: llmos promote MODEL@NUMBER --route {route}")
+        events = control.rollouts.history(rollouts[0].id)
+    print_table(events, ["at", "kind", "reason"], as_json=as_json)
 
 
-def _list(server: "Client | None", route: str | None) -> Sequence[dict[str, Any]]:
-    """The newest first. Raises NotFound for a name that never was a route."""
-    if server is None:
-        rollouts = _open()
-        return [_facts(rollout) for rollout in (rollouts.list() if route is None else rollouts.of_route(route))]
-    found = server.rollouts.list(route)
-    if not found and route is not None:
-        server.routes.get(route)
-    return found
-
-
-def _readers(
-    server: "Client | None",
-) -> tuple[Callable[[int], dict[str, Any]], Callable[[int], Sequence[dict[str, Any]]]]:
-    """Return what says how a rollout is, and what says what happened in it."""
-    if server is not None:
-        far = server.rollouts
-        return far.get, lambda id: [row | {"at": datetime.fromisoformat(row["at"])} for row in far.history(id)]
-    rollouts = _open()
-    return lambda id: _facts(rollouts.get(id)), lambda id: [_event(event) for event in rollouts.history(id)]
-
-
-def _watch(server: "Client | None", id: int) -> dict[str, Any]:
-    """Print what happens until the rollout has ended. Ctrl-C ends the watching only."""
-    get, history_of = _readers(server)
-    num_told = 0
+def _watch(control: ControlPort, id: int) -> RolloutDescription:
+    """Print events until the rollout has ended. Ctrl-C stops the watching only."""
+    num_printed = 0
     while True:
-        rollout, events = get(id), history_of(id)
-        for event in events[num_told:]:
-            stderr().print(f"{event['at'].astimezone():%H:%M:%S}  {event['kind'].replace('_', ' ')}: {event['reason']}")
-        num_told = len(events)
-        if rollout["ended_at"] is not None:
+        rollout, events = control.rollouts.get(id), control.rollouts.history(id)
+        for event in events[num_printed:]:
+            at = f"{event.at.astimezone():%H:%M:%S}" if event.at else ""
+            stderr().print(f"{at}  {event.kind.replace('_', ' ')}: {event.reason}")
+        num_printed = len(events)
+        if rollout.ended_at is not None:
             return rollout
         time.sleep(_WATCH_SECONDS)
 
@@ -175,7 +147,7 @@ def _percents(text: str) -> list[float]:
     try:
         return [float(part.strip().removesuffix("%")) for part in text.split(",")]
     except ValueError:
-        raise BadRequest(f"--steps {text!r} are no percents; write them as in 5%,25%,100%.", param="steps") from None
+        raise BadRequest(f"--steps {text!r} are not percents. Write them like 5%,25%,100%.", param="steps") from None
 
 
 def _read(path: Path) -> str:
@@ -184,43 +156,4 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise BadRequest(f"The cases in {path} can't be read: {error.strerror}.", param="cases") from None
     except UnicodeDecodeError:
-        raise BadRequest(f"{path} is no text; write one JSON object a line, in UTF-8.", param="cases") from None
-
-
-def _facts(rollout: "Rollout") -> dict[str, Any]:
-    return {
-        "id": rollout.id,
-        "route": rollout.route,
-        "version": rollout.target,
-        "state": rollout.state,
-        "percent": rollout.percent,
-        "steps": list(rollout.steps),
-        "gate": rollout.gate,
-        "before": dict(rollout.before),
-        "baseline": dict(rollout.baseline),
-        "scores": dict(rollout.scores),
-        "reason": rollout.reason,
-        "created_at": rollout.created_at,
-        "ended_at": rollout.ended_at,
-    }
-
-
-def _event(event: "RolloutEvent") -> dict[str, Any]:
-    return {
-        "at": event.at,
-        "kind": event.kind,
-        "actor": event.actor,
-        "reason": event.reason,
-        "data": dict(event.data),
-    }
-
-
-def _open() -> "Rollouts":
-    from llmos.deployments.opening import open_deployments
-    from llmos.deployments.rollouts.rollouts import Rollouts
-    from llmos.deployments.routing.routes import Routes
-    from llmos.models import open_registry
-
-    settings = load_settings()
-    registry = open_registry(settings)
-    return Rollouts(registry.database, Routes(registry), open_deployments(registry, settings))
+        raise BadRequest(f"{path} isn't text. Write one JSON object per line, in UTF-8.", param="cases") from None

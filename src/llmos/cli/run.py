@@ -1,69 +1,63 @@
-"""llmos run: one prompt, one answer."""
+"""llmos run: answer one prompt."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmos.cli import options
+
+if TYPE_CHECKING:
+    from llmos.client.calls import Sampling
 
 
 def register(app: typer.Typer) -> None:
     app.command("run")(run)
 
 
+@options.with_sampling
 def run(
     model: options.ModelOrRoute,
     prompt: Annotated[
         str | None,
-        typer.Argument(metavar="PROMPT", help="What to ask. What is piped in comes after it.", show_default=False),
+        typer.Argument(metavar="PROMPT", help="The prompt. Piped input is appended to it.", show_default=False),
     ] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Continue the text as it stands, without a chat template.")
-    ] = False,
-    max_tokens: options.MaxTokens = None,
-    temperature: options.Temperature = None,
-    top_p: options.TopP = None,
-    top_k: options.TopK = None,
-    min_p: options.MinP = None,
-    seed: options.Seed = None,
-    stop: options.Stop = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Continue the text unchanged, without the chat template.")] = False,
+    *,
+    sampling: "Sampling",
 ) -> None:
     """Answer one prompt.
 
-    The running server answers; where none runs, the model is loaded into this process.
+    Uses the running server; if none runs, the model is loaded into this process.
     """
     text = _whole_prompt(prompt)
-    from llmos.cli.speaker import open_speaker
+    from llmos.cli.backends import open_backend
     from llmos.core.config import load_settings
 
-    chosen = options.given_sampling(
-        max_tokens=max_tokens, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed, stop=stop
-    )
-    with open_speaker(model, load_settings()) as speaker, speaker.generate(text, raw=raw, sampling=chosen) as speech:
+    with open_backend(model, load_settings()) as backend, backend.generate(text, raw=raw, sampling=sampling) as stream:
         try:
-            for piece in speech:
+            for piece in stream:
                 sys.stdout.write(piece)
                 sys.stdout.flush()
         finally:
-            # Also when it was stopped: the shell's prompt belongs on a line of its own.
+            # Also after Ctrl-C, so that the shell's prompt starts on a new line.
             sys.stdout.write("\n")
             sys.stdout.flush()
-        if speech.finish_reason == "length" and sys.stderr.isatty():
-            print("Note: the answer was cut off at the most tokens that it may have.", file=sys.stderr)
+        if stream.finish_reason == "length" and sys.stderr.isatty():
+            print("Note: the answer was cut off at the maximum number of tokens.", file=sys.stderr)
 
 
 def is_text(text: str) -> bool:
-    """Return False where Python had to put half a surrogate pair in place of a byte that it could not decode."""
+    """Return False if Python replaced a byte that it could not decode by half of a surrogate pair."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _whole_prompt(prompt: str | None) -> str:
-    """The prompt and what is piped in. Raises BadParameter where there is neither, and for what is no text."""
+    """Return the prompt followed by the piped input. Raises BadParameter if both are missing, or not valid text."""
     piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
     text = "\n\n".join(part for part in (prompt, piped.rstrip("\n")) if part)
     if not text.strip():
-        raise typer.BadParameter("There is no prompt. Give one, pipe one in, or talk: llmos chat MODEL")
+        raise typer.BadParameter("There is no prompt. Give one, pipe one in, or chat: llmos chat MODEL")
     if not is_text(text):
-        raise typer.BadParameter("The prompt is not valid UTF-8, so it is no text. Convert it: iconv -t utf-8")
+        raise typer.BadParameter("The prompt is not valid UTF-8. Convert it: iconv -t utf-8")
     return text

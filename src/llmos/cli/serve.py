@@ -1,4 +1,4 @@
-"""llmos serve: the server on this machine."""
+"""llmos serve: run a server on this machine."""
 
 from typing import Annotated
 
@@ -12,16 +12,16 @@ def register(app: typer.Typer) -> None:
 def serve(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL", help="Models to load at the start; the default model where none is named."),
+        typer.Argument(metavar="MODEL", help="Models to load at start; by default the target of the route `dialogue`."),
     ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for the whole network.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes any free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all network interfaces.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8000,
 ) -> None:
     """Serve models over HTTP until Ctrl-C.
 
-    A model of the catalog that isn't here yet is downloaded first. Others are loaded when first asked for.
+    Models of the catalog that aren't stored yet are downloaded first. Other models are loaded at their first request.
     """
-    from llmos.cli.speaker import find_or_pull
+    from llmos.cli.backends import find_or_pull
     from llmos.core.config import load_settings
     from llmos.deployments.routing.routes import DEFAULT_ROUTE
     from llmos.gateway.server import run

@@ -1,28 +1,29 @@
-"""llmos sign, verify, trust: whose word there is for a version."""
+"""llmos sign, verify, trust: signatures of versions, and the keys that are trusted."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmos.cli import options
-from llmos.cli.models import open_local, shown_progress
+from llmos.cli.control import open_control
+from llmos.cli.control.opening import check_local
 from llmos.cli.output import print_json, print_table, stderr, stdout
-from llmos.cli.remote import refuse_remote
+from llmos.cli.progress import progress_bar
 from llmos.core.config import load_settings
+from llmos.core.schemas.signatures import KeyDescription
 
 if TYPE_CHECKING:
-    from llmos.models.signing.signing import Signed, Signing
     from llmos.models.signing.trusted_keys import Key, TrustedKeys
 
 _SHORT = 16
-"""Digits of a fingerprint that are enough for a person."""
+"""Digits of a fingerprint that identify a key to a person."""
 
 
 def register(app: typer.Typer) -> None:
     app.command("sign")(sign)
     app.command("verify")(verify)
-    group = typer.Typer(no_args_is_help=True, help="The keys whose signatures are believed on this machine.")
+    group = typer.Typer(no_args_is_help=True, help="Manage the keys whose signatures this machine trusts.")
     group.command("add")(add)
     group.command("list")(list_)
     group.command("rm")(rm)
@@ -31,88 +32,76 @@ def register(app: typer.Typer) -> None:
 
 def sign(
     model: options.ModelReference,
-    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="A private key in PEM: P-256, P-384 or P-521.")],
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key, in PEM: P-256, P-384 or P-521.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Vouch for a version: its files, its parent, how it was made, its licence. No network is needed."""
-    signing = _signing("sign")
-    with shown_progress() as progress:
-        signed = signing.sign(model, key, lambda num_done: progress("reading", num_done, None))
+    """Sign a version: its files, its parent, how it was made, its licence. Needs no network."""
+    with open_control(load_settings()) as control, progress_bar() as progress:
+        signed = control.signing.sign(model, key, progress)
     if as_json:
-        print_json(_facts(signed))
+        print_json(signed)
         return
-    stdout().print(f"{signed.version.ref} is signed by {_in_words(signed.key)}.")
-    if signed.key.fingerprint not in {each.fingerprint for each in signing.trusted.list()}:
-        stderr().print(f"This machine doesn't trust that key yet: llmos trust add NAME {key}")
+    stdout().print(f"{signed.version} is signed by {_render_key(signed.key)}.")
+    if signed.key.fingerprint not in {each.fingerprint for each in _trusted().list()}:
+        stderr().print(f"This machine doesn't trust that key yet. To trust it: llmos trust add NAME {key}")
 
 
 def verify(
     model: options.ModelReference,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="By this key, rather than any that is trusted here.")
+        Path | None, typer.Option("--key", metavar="FILE", help="The public key; by default any trusted key.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Read every byte of a version and say whose signature vouches for it."""
-    signing = _signing("verify")
-    with shown_progress() as progress:
-        verified = signing.verify(model, key, lambda num_done: progress("reading", num_done, None))
+    """Verify a version: read every byte, and check its signature."""
+    with open_control(load_settings()) as control, progress_bar() as progress:
+        verified = control.signing.verify(model, key, progress)
     if as_json:
-        print_json(_facts(verified))
+        print_json(verified)
         return
-    stdout().print(f"{verified.version.ref} is what {_in_words(verified.key)} signed, to the byte.")
+    stdout().print(f"{verified.version} is verified: every byte is what {_render_key(verified.key)} signed.")
 
 
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the key.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A PEM file; of a private key the public half is kept.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Your name for the key.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A key in PEM. Only the public half is kept.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Believe what a key has signed from now on."""
-    refuse_remote(load_settings(), "trust add")
-    key = _trusted().add(name, file)
+    """Trust a key."""
+    check_local(load_settings(), "trust add")
+    key = _describe(_trusted().add(name, file))
     if as_json:
-        print_json(_key(key))
+        print_json(key)
         return
-    stdout().print(f"{_in_words(key)} is trusted.")
+    stdout().print(f"{_render_key(key)} is trusted.")
 
 
 def list_(as_json: options.AsJson = False) -> None:
-    """List the keys that are trusted."""
-    refuse_remote(load_settings(), "trust list")
-    rows = [_key(key) for key in _trusted().list()]
-    if not rows and not as_json:
-        stderr().print("No key is trusted yet. Believe one: llmos trust add NAME FILE")
+    """List the trusted keys."""
+    check_local(load_settings(), "trust list")
+    keys = [_describe(key) for key in _trusted().list()]
+    if not keys and not as_json:
+        stderr().print("No key is trusted yet. To trust one: llmos trust add NAME FILE")
         return
-    print_table(rows, {"name": "key", "fingerprint": "sha256"}, as_json=as_json)
+    print_table(keys, {"name": "key", "fingerprint": "sha256"}, as_json=as_json)
 
 
-def rm(name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is called.")]) -> None:
-    """Believe a key no more. What runs already goes on until it is loaded again."""
-    refuse_remote(load_settings(), "trust rm")
+def rm(name: Annotated[str, typer.Argument(metavar="NAME", help="The key's name.")]) -> None:
+    """Stop trusting a key. Versions that are running keep running until they are loaded again."""
+    check_local(load_settings(), "trust rm")
     _trusted().remove(name)
     stdout().print(f"{name} is not trusted any more.")
 
 
-def _facts(signed: "Signed") -> dict[str, Any]:
-    return {"version": signed.version.ref, "digest": signed.version.digest, "key": _key(signed.key)}
+def _describe(key: "Key") -> KeyDescription:
+    return KeyDescription(name=key.name, fingerprint=key.fingerprint)
 
 
-def _in_words(key: "Key") -> str:
+def _render_key(key: KeyDescription) -> str:
     return f"{key.name} ({key.fingerprint[:_SHORT]}…)"
-
-
-def _key(key: "Key") -> dict[str, Any]:
-    return {"name": key.name, "fingerprint": key.fingerprint}
 
 
 def _trusted() -> "TrustedKeys":
     from llmos.models.signing.trusted_keys import TrustedKeys
 
     return TrustedKeys(load_settings().trusted_keys_path)
-
-
-def _signing(command: str) -> "Signing":
-    from llmos.models.signing.signing import Signing
-
-    return Signing(open_local(command), _trusted())

@@ -1,4 +1,4 @@
-"""llmos push, export: versions on their way to another server, a registry, or a machine without a network."""
+"""llmos push, export: send a version to another server or a registry, or write it into a file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from llmos.cli import options
-from llmos.cli.models import open_local, shown_progress
+from llmos.cli.control import open_control
 from llmos.cli.output import print_json, readable_size, stdout
+from llmos.cli.progress import progress_bar
+from llmos.core.config import load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -18,42 +20,37 @@ def register(app: typer.Typer) -> None:
 def push(
     model: options.ModelReference,
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="oci:HOST/REPOSITORY:TAG, or llmos:https://HOST of another server.")
+        str, typer.Argument(metavar="TARGET", help="oci:HOST/REPOSITORY:TAG, or llmos:https://HOST for another server.")
     ],
     base: Annotated[
         str | None,
-        typer.Option("--base", help="An image (oci:…) below the model's layers, such as busybox: KServe runs its sh."),
+        typer.Option("--base", help="Base image (oci:…) for the model's layers, such as busybox. KServe needs its sh."),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Send a version to another LLMOS server, or as an image to an OCI registry. Only what is missing there is sent."""
-    from llmos.models.transfer.transfers import Transfers
-
-    registry = open_local("push")
-    with shown_progress() as progress:
-        pushed = Transfers(registry).push(model, target, progress, base=base)
+    """Push a version to another LLMOS server, or as an image to an OCI registry. Sends only what is missing there."""
+    with open_control(load_settings()) as control, progress_bar() as progress:
+        pushed = control.models.push(model, target, progress, base=base)
     if as_json:
-        print_json({"location": pushed.location, "sent_bytes": pushed.num_bytes})
+        print_json(pushed)
     else:
         stdout().print(
-            f"Pushed {model}: {readable_size(pushed.num_bytes)} sent. To get it: llmos pull {pushed.location}"
+            f"Pushed {model}: {readable_size(pushed.sent_bytes)} sent. To get it: llmos pull {pushed.location}"
         )
 
 
 def export(
     model: options.ModelReference,
     path: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="The file to write; NAME-NUMBER.llmos.tar otherwise.")
+        Path | None, typer.Argument(metavar="FILE", help="The file to write; by default NAME-NUMBER.llmos.tar.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write a version into one file. `llmos import FILE` takes it in, on a machine without a network too."""
-    from llmos.models.transfer.transfers import Transfers
-
-    registry = open_local("export")
-    with shown_progress() as progress:
-        path = Transfers(registry).export(model, path, progress)
+    """Write a version into one file, which `llmos import FILE` imports, also on a machine without a network."""
+    with open_control(load_settings()) as control, progress_bar() as progress:
+        exported = control.models.export(model, path, progress)
     if as_json:
-        print_json({"path": path, "size_bytes": path.stat().st_size})
+        print_json(exported)
     else:
-        stdout().print(f"Wrote {path}, {readable_size(path.stat().st_size)}. To take it in: llmos import {path}")
+        size = readable_size(exported.size_bytes)
+        stdout().print(f"Wrote {exported.path}, {size}. To import it: llmos import {exported.path}")

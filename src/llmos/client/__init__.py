@@ -1,7 +1,8 @@
-"""Ask a running LLMOS server from a program, with httpx and nothing heavier.
+"""The client of an LLMOS server. It depends on httpx and msgspec only.
 
-The rules of a call (what is sent, how a reply is read, when to try again) are written once, in calls.py and flows.py,
-without any input or output; blocking.py and asynchronous.py only carry them out.
+The rules of a call (what is sent, how a reply is read, when to retry) are written once and without input or output: in
+calls.py and control_calls.py (requests and replies) and flows.py (retries and streams). blocking.py and asynchronous.py
+run them.
 """
 
 from llmos.client.answers import Answer, DeploymentInfo, Embeddings, ModelInfo, RouteInfo, ToolCall, Usage

@@ -1,24 +1,28 @@
-"""What comes back: plain, frozen values that know no server."""
+"""The results of calls: frozen values without a connection."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from llmos.core.schemas.deployments import DeploymentDescription
+from llmos.core.schemas.models import ModelDescription
+from llmos.core.schemas.routes import RouteDescription
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How many tokens one call read and wrote, as the server counted them."""
+    """The tokens of one call, as the server counted them."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     cached_tokens: int = 0
-    """Of the prompt's tokens, those whose work was done already, for an earlier prompt with the same beginning."""
+    """Prompt tokens that an earlier prompt with the same prefix had already computed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolCall:
-    """A function that the model wants called. The result goes back as a message of the role `tool` with the id."""
+    """A function that the model wants to call. Send the result as a message with the role `tool` and this id."""
 
     id: str
     name: str
@@ -26,26 +30,26 @@ class ToolCall:
     """A JSON object."""
 
     def json(self) -> Any:
-        """Return the arguments. Raises ValueError where they are no JSON, as of an answer that max_tokens cut."""
+        """Return the arguments. Raises ValueError if they aren't JSON, for example when max_tokens cut the answer."""
         return json.loads(self.arguments)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """One finished answer of a model."""
+    """A complete answer of a model."""
 
     id: str
     text: str
     model: str
-    """The name that was asked: a Route or a model."""
+    """The name that was asked for: a Route or a model."""
     version: str
-    """The Version that really produced the answer, such as `smollm2@1`."""
+    """The Version that produced the answer, such as `smollm2@1`."""
     finish_reason: str
-    """`stop`: the model ended it or a stop string was met. `length`: it reached max_tokens or the context's end.
-    `tool_calls`: it wants functions called."""
+    """`stop`: the model ended the answer or generated a stop string. `length`: it reached max_tokens or the context
+    length. `tool_calls`: it wants to call functions."""
     usage: Usage
     reasoning: str = ""
-    """What the model thought before it answered, where its template sets that apart."""
+    """The text that the model generated as its reasoning, if its template marks it."""
     tool_calls: tuple[ToolCall, ...] = ()
 
     def __str__(self) -> str:
@@ -53,7 +57,7 @@ class Answer:
 
     @property
     def message(self) -> dict[str, Any]:
-        """The answer as a message of the conversation, for the next call."""
+        """The answer as a message, to send with the next call."""
         message: dict[str, Any] = {"role": "assistant", "content": self.text}
         if self.reasoning:
             message["reasoning_content"] = self.reasoning
@@ -65,101 +69,23 @@ class Answer:
         return message
 
     def json(self) -> Any:
-        """Return the text's JSON. Raises ValueError where it is none, as of an answer that max_tokens cut."""
+        """Return the text, parsed as JSON. Raises ValueError if it isn't JSON, for example when max_tokens cut it."""
         return json.loads(self.text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Embeddings:
-    """The vectors of some texts."""
+    """The embeddings of a list of texts."""
 
     vectors: list[list[float]]
-    """One of each text, in their order."""
+    """One vector per text, in the same order."""
     model: str
-    """The name that was asked: a Route or a model."""
+    """The name that was asked for: a Route or a model."""
     version: str
-    """The Version that really made them, such as `minilm@1`."""
+    """The Version that produced them, such as `minilm@1`."""
     usage: Usage
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelInfo:
-    """What the server knows about the Version behind a name."""
-
-    name: str = ""
-    """The name that was asked: a Route or a model."""
-    version: str = ""
-    """The reference of the Version, such as `smollm2@1`."""
-    digest: str | None = ""
-    """None for a model that a provider runs."""
-    family: str = ""
-    format: str = ""
-    quantization: str | None = None
-    parameters: int | None = None
-    context_length: int | None = None
-    sampling: dict[str, float] = field(default_factory=dict)
-    """How tokens are chosen where a call doesn't say."""
-    size_bytes: int | None = None
-    license: str | None = None
-    source: str | None = None
-    created_at: str | None = None
-    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """The server's JSON object, whole."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RouteInfo:
-    """A name that callers ask for, and the model that answers."""
-
-    name: str = ""
-    target: str = ""
-    """What gets most of the calls: the reference of a model, or remote:PROVIDER/MODEL."""
-    targets: list[dict[str, Any]] = field(default_factory=list)
-    """{"target", "percent"} each: those of all come to 100."""
-    fallbacks: list[str] = field(default_factory=list)
-    shadow: dict[str, Any] | None = None
-    sticky: str = ""
-    timeout_seconds: float | None = None
-    updated_at: str | None = None
-    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """The server's JSON object, whole."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeploymentInfo:
-    """A Version that the server runs, has tried to run, or is to run."""
-
-    version: str = ""
-    state: str = ""
-    """`loading`, `ready`, `stuck`, `failed`, `stopped` or `asleep`."""
-    reason: str | None = None
-    """Why it can't answer at once. None where it can."""
-    replicas_ready: int = 0
-    replicas_wanted: int = 0
-    percent_loaded: float | None = None
-    """Of the replica that is loaded next."""
-    seconds_left: float | None = None
-    """Until it is loaded, as far as that is known."""
-    wanted: dict[str, Any] | None = None
-    """What it was deployed with; None where nobody has deployed it."""
-    pid: int | None = None
-    restarts: int = 0
-    since: str | None = None
-    """When it entered this state."""
-    error: str | None = None
-    """Why it failed, or why it is loaded once more."""
-    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """The server's JSON object, whole."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeploymentEvent:
-    """One thing that happened to a deployment."""
-
-    at: str = ""
-    kind: str = ""
-    """`deployed`, `changed`, `slept`, `woken`, `scaled`, `ready`, `died`, `failed` or `removed`."""
-    reason: str = ""
-    data: dict[str, Any] = field(default_factory=dict)
-    raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """The server's JSON object, whole."""
+ModelInfo = ModelDescription
+RouteInfo = RouteDescription
+DeploymentInfo = DeploymentDescription

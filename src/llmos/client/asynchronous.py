@@ -1,18 +1,31 @@
-"""The client for asyncio programs: the same calls, awaited."""
+"""The client for asyncio: the same calls, awaited."""
 
-import builtins
 from asyncio import sleep
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
 import httpx
 
-from llmos.client import calls, flows
-from llmos.client.answers import Answer, DeploymentEvent, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
-from llmos.client.calls import Call, CallOptions, ChatOptions, RolloutSettings, RouteSettings, StreamedCall
-from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
+from llmos.client import calls, control_calls, flows
+from llmos.client.answers import Answer, Embeddings, ModelInfo
+from llmos.client.async_control import (
+    AsyncAliases,
+    AsyncDeployments,
+    AsyncLabels,
+    AsyncNoun,
+    AsyncPolicies,
+    AsyncProviders,
+    AsyncRollouts,
+    AsyncRoutes,
+    AsyncSignatures,
+)
+from llmos.client.call import Call, StreamedCall
+from llmos.client.calls import CallOptions, ChatOptions
+from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
+from llmos.core.schemas.cards import CardDescription
+from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 
 T = TypeVar("T")
 
@@ -37,15 +50,19 @@ class AsyncClient:
     ) -> None:
         server = resolve_endpoint(endpoint, api_key)
         self.endpoint = server.url
-        self._conduct = conduct_of(server, timeout_seconds, max_retries)
+        self._options = client_options(server, timeout_seconds, max_retries)
         self._http = httpx.AsyncClient(
             **http_options(server, timeout_seconds, connect_timeout_seconds), transport=transport
         )
         self.models = AsyncModels(self)
-        self.routes = AsyncRoutes(self)
-        self.rollouts = AsyncRollouts(self)
-        self.providers = AsyncProviders(self)
+        self.aliases = AsyncAliases(self)
         self.deployments = AsyncDeployments(self)
+        self.labels = AsyncLabels(self)
+        self.policies = AsyncPolicies(self)
+        self.providers = AsyncProviders(self)
+        self.rollouts = AsyncRollouts(self)
+        self.routes = AsyncRoutes(self)
+        self.signatures = AsyncSignatures(self)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -59,182 +76,67 @@ class AsyncClient:
     def __repr__(self) -> str:
         return f"AsyncClient(endpoint={self.endpoint!r})"
 
-    async def _ask(self, call: Call[T]) -> T:
-        performer = _Performer(self._http, flows.ask(call, self._conduct))
+    async def _request(self, call: Call[T]) -> T:
+        runner = _FlowRunner(self._http, flows.request(call, self._options))
         try:
-            said = await performer.next_said()
-            assert said is not None, "flows.ask says exactly one result"
-            return said.value
+            emitted = await runner.next_emitted()
+            assert emitted is not None, "flows.request emits exactly one result"
+            return emitted.value
         finally:
-            await performer.close()
+            await runner.close()
 
-    async def _listen(self, call: StreamedCall) -> "AsyncStream":
+    async def _stream(self, call: StreamedCall) -> "AsyncStream":
         draft = Draft(call.model)
-        performer = _Performer(self._http, flows.listen(call, draft, self._conduct))
-        await performer.next_said()  # "": the server has accepted the call; otherwise its error is raised here
-        return AsyncStream(performer, draft)
+        runner = _FlowRunner(self._http, flows.stream(call, draft, self._options))
+        await runner.next_emitted()  # "" if the server has accepted the call; otherwise this raises its error
+        return AsyncStream(runner, draft)
 
 
-class AsyncModels:
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+class AsyncModels(AsyncNoun):
+    """The models that are stored on the server."""
 
-    async def list(self) -> list["AsyncModel"]:
-        """Return every model that the server has."""
-        return [AsyncModel(self._client, info) for info in await self._client._ask(calls.list_models())]
+    async def list(self, *, tags: Sequence[str] = ()) -> list["AsyncModel"]:
+        """Return every Version on the server, or those with all of these tags (KEY or KEY=VALUE)."""
+        infos = await self._client._request(control_calls.list_models(tags))
+        return [AsyncModel(self._client, info) for info in infos]
 
     async def get(self, name: str) -> "AsyncModel":
-        """Return the model behind a Route or a model's name. Raises ModelNotFound with what to do about it."""
-        return AsyncModel(self._client, await self._client._ask(calls.get_model(name)))
+        """Return the model behind a Route's or a model's name. Raises ModelNotFound, which says what to do."""
+        return AsyncModel(self._client, await self._client._request(control_calls.get_model(name)))
 
+    async def details(self, name: str) -> VersionDetails:
+        """Return a Version with its files, aliases and siblings."""
+        return await self._client._request(control_calls.get_details(name))
 
-class AsyncRoutes:
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+    async def card(self, name: str) -> CardDescription:
+        """Return the card of a Version. Raises NotFound if it was never measured."""
+        return await self._client._request(control_calls.get_card(name))
 
-    async def list(self) -> list[RouteInfo]:
-        return await self._client._ask(calls.list_routes())
+    async def related_cards(self, name: str) -> Sequence[CardDescription]:
+        """Return the cards of Versions that were made from the same parents."""
+        return await self._client._request(control_calls.get_related_cards(name))
 
-    async def get(self, name: str) -> RouteInfo:
-        """Raises NotFound, with the nearest names, for a route that there is not."""
-        return await self._client._ask(calls.get_route(name))
+    async def catalog(self) -> Sequence[CatalogEntryDescription]:
+        """Return the models that the server can pull by name."""
+        return await self._client._request(control_calls.list_catalog())
 
-    async def set(self, name: str, target: str | Mapping[str, float], **settings: Unpack[RouteSettings]) -> RouteInfo:
-        """Say what answers to a name: one target, or several with the percent of the calls that each gets; besides, the
-        `fallbacks`, `shadow`, `sticky`, `timeout_seconds` and `reason` of `RouteSettings`.
+    async def remove(self, name: str) -> RemovalDescription:
+        """Remove a model (NAME), a Version (NAME@3) or an alias (NAME:ALIAS).
 
-        A target is a model that the server has, or remote:PROVIDER/MODEL. Raises ModelNotFound for what it has not.
+        Raises Conflict if a deployment, a Route or an alias needs it.
         """
-        return await self._client._ask(calls.set_route(name, target, settings))
-
-    async def set_weights(self, name: str, percent_of: Mapping[str, float], *, reason: str) -> RouteInfo:
-        """Share a route's calls out anew, all at once; the rest of it stays as it is."""
-        return await self._client._ask(calls.set_weights(name, percent_of, reason))
-
-    async def history(self, name: str) -> Sequence[dict[str, Any]]:
-        """Return the route's moves, the newest first: when, who, why, before and after."""
-        return await self._client._ask(calls.route_history(name))
-
-    async def evidence(self, name: str) -> dict[str, Any]:
-        """Return what became of the route's calls, by target, as far as the server remembers."""
-        return await self._client._ask(calls.route_evidence(name))
-
-    async def remove(self, name: str) -> None:
-        """Raises NotFound, with the nearest names, for a route that there is not."""
-        await self._client._ask(calls.remove_route(name))
-
-
-class AsyncProviders:
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-
-    async def list(self) -> Sequence[dict[str, Any]]:
-        return await self._client._ask(calls.list_providers())
-
-    async def add(self, name: str, *, base_url: str, kind: str = "openai", key: str | None = None) -> dict[str, Any]:
-        """Record who runs models elsewhere; remote:NAME/MODEL is a target of routes from then on. `kind`: openai or
-        anthropic. The key is kept encrypted and never comes out again."""
-        return await self._client._ask(calls.add_provider(name, kind, base_url, key))
-
-    async def models(self, name: str) -> Sequence[str]:
-        """Ask the provider what it has. Raises what is wrong: that it can't be reached, or doesn't take the key."""
-        return await self._client._ask(calls.provider_models(name))
-
-    async def remove(self, name: str) -> None:
-        """Raises Conflict while a route leads to it."""
-        await self._client._ask(calls.remove_provider(name))
-
-
-class AsyncRollouts:
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-
-    async def promote(self, version: str, route: str, **settings: Unpack[RolloutSettings]) -> dict[str, Any]:
-        """Have a Version take a Route over in steps, and go back by itself; besides, the `steps`, `gate`, `min_calls`,
-        `max_hold_seconds`, `cases` and `force` of `RolloutSettings`. Returns at once: the server carries it out.
-
-        Raises Conflict where the Route has a rollout already, and where its card fails the project's limits.
-        """
-        return await self._client._ask(calls.promote(version, route, settings))
-
-    async def list(self, route: str | None = None) -> Sequence[dict[str, Any]]:
-        """Return the rollouts, the newest first."""
-        return await self._client._ask(calls.list_rollouts(route))
-
-    async def get(self, id: int) -> dict[str, Any]:
-        """Return how a rollout is: its state, the percent of the calls that the Version gets, and why."""
-        return await self._client._ask(calls.get_rollout(id))
-
-    async def history(self, id: int) -> Sequence[dict[str, Any]]:
-        """Return what happened in it, oldest first, with the numbers that decided."""
-        return await self._client._ask(calls.rollout_history(id))
-
-    async def roll_back(self, route: str) -> dict[str, Any]:
-        """Undo the rollout that runs or ran last on a Route, at once. Raises Conflict where there is none to undo."""
-        return await self._client._ask(calls.roll_back(route))
-
-
-class AsyncDeployments:
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-
-    async def list(self) -> list[DeploymentInfo]:
-        """Return the Versions that are deployed on the server, and what else it runs."""
-        return await self._client._ask(calls.list_deployments())
-
-    async def get(self, name: str) -> DeploymentInfo:
-        """`name`, here and below: a Version, a Route or a model."""
-        return await self._client._ask(calls.get_deployment(name))
-
-    async def deploy(self, name: str, **wanted: Unpack[calls.Wanted]) -> DeploymentInfo:
-        """Have the server run a Version, and keep it running. Whatever was wanted of it before is forgotten.
-
-        Raises BadRequest for what can't be meant, Conflict where its card fails the project's limits.
-        """
-        return await self._client._ask(calls.deploy(name, wanted))
-
-    async def scale(
-        self,
-        name: str,
-        *,
-        replicas: int | None = None,
-        min_replicas: int | None = None,
-        max_replicas: int | None = None,
-    ) -> DeploymentInfo:
-        """Raises NotFound for what isn't deployed."""
-        limits = {"replicas": replicas, "min_replicas": min_replicas, "max_replicas": max_replicas}
-        return await self._client._ask(calls.change_deployment(name, "scale", limits))
-
-    async def stop(self, name: str) -> DeploymentInfo:
-        """Let what runs on a Version end, and then its processes; who asks next loads it again.
-
-        Returns at once for what is deployed, when the process is gone for what isn't. Raises NotFound where it doesn't
-        run, Conflict where it is to be kept warm.
-        """
-        return await self._client._ask(calls.change_deployment(name, "sleep"))
-
-    async def wake(self, name: str) -> DeploymentInfo:
-        """Load what sleeps, without asking it anything. Raises NotFound for what isn't deployed."""
-        return await self._client._ask(calls.change_deployment(name, "wake"))
-
-    async def remove(self, name: str) -> None:
-        """Have the server keep a Version running no longer, and stop it when its answers are whole."""
-        await self._client._ask(calls.remove_deployment(name))
-
-    async def history(self, name: str) -> builtins.list[DeploymentEvent]:
-        """What happened to a deployment, oldest first."""
-        return await self._client._ask(calls.deployment_history(name))
+        return await self._client._request(control_calls.remove_model(name))
 
 
 class AsyncModel:
-    """A model on a server, by the name it was asked for."""
+    """A model on a server, under the name that was asked for."""
 
     def __init__(self, client: AsyncClient, info: ModelInfo) -> None:
         self._client = client
         self.info = info
         self.name = info.name
         self.version = info.version
-        """The Version that the name led to when it was asked. An answer says which one really produced it."""
+        """The Version behind the name at that time. An answer has the Version that produced it."""
 
     def __repr__(self) -> str:
         return f"AsyncModel(name={self.name!r}, version={self.version!r})"
@@ -250,14 +152,14 @@ class AsyncModel:
     async def generate_text(
         self, prompt: str, *, raw: bool = False, stream: bool = False, **sampling: Unpack[CallOptions]
     ) -> "Answer | AsyncStream":
-        """Return the model's answer to a prompt; with `stream`, its pieces as they come.
+        """Return the model's answer to a prompt; with `stream`, its pieces as they are generated.
 
-        The prompt goes through the model's chat template where it has one; `raw` continues the text as it stands.
+        The prompt is put into the model's chat template if it has one; `raw` continues the text unchanged.
         The options are those of `Sampling` and `CallOptions`.
         """
         if stream:
-            return await self._client._listen(calls.generate_streamed(self.name, prompt, raw=raw, sampling=sampling))
-        return await self._client._ask(calls.generate(self.name, prompt, raw=raw, sampling=sampling))
+            return await self._client._stream(calls.generate_streamed(self.name, prompt, raw=raw, sampling=sampling))
+        return await self._client._request(calls.generate(self.name, prompt, raw=raw, sampling=sampling))
 
     @overload
     async def chat(
@@ -270,13 +172,13 @@ class AsyncModel:
     async def chat(
         self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, **sampling: Unpack[ChatOptions]
     ) -> "Answer | AsyncStream":
-        """Return the model's answer to a conversation: messages of a `role` (system, user, assistant) and `content`.
+        """Return the model's answer to a conversation: messages with a `role` (system, user, assistant) and `content`.
 
         Takes the options of `generate_text`, and `tools`, `tool_choice` and `parallel_tool_calls`.
         """
         if stream:
-            return await self._client._listen(calls.chat_streamed(self.name, messages, sampling=sampling))
-        return await self._client._ask(calls.chat(self.name, messages, sampling=sampling))
+            return await self._client._stream(calls.chat_streamed(self.name, messages, sampling=sampling))
+        return await self._client._request(calls.chat(self.name, messages, sampling=sampling))
 
     async def embed(
         self,
@@ -286,37 +188,37 @@ class AsyncModel:
         truncate: bool = False,
         prompt_name: str | None = None,
     ) -> Embeddings:
-        """Return a vector for each text; the model must be one that makes them, such as minilm.
+        """Return a vector for each text; the model must be an embedding model, such as minilm.
 
-        dimensions: only so many numbers of each. truncate: leave out the end of a text that is too long, which is an
-        error otherwise. prompt_name: one of the model's own prompts, put before each text.
+        dimensions: the length of the vectors, if shorter than the model's. truncate: cut texts that are too long, which
+        is an error otherwise. prompt_name: one of the model's own prompts, put before each text.
         """
-        return await self._client._ask(
+        return await self._client._request(
             calls.embed(self.name, texts, dimensions=dimensions, truncate=truncate, prompt_name=prompt_name)
         )
 
 
 class AsyncStream(StreamFacts):
-    """The pieces of an answer, as the model writes them. Iterate to the end, or close it to stop the model."""
+    """The pieces of an answer as the model generates them. Iterate to the end, or close it to stop the model."""
 
-    def __init__(self, performer: "_Performer[str]", draft: Draft) -> None:
+    def __init__(self, runner: "_FlowRunner[str]", draft: Draft) -> None:
         super().__init__(draft)
-        self._performer = performer
+        self._runner = runner
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self
 
     async def __anext__(self) -> str:
-        said = await self._performer.next_said()
-        while said is not None and not said.value:  # accepted once more, after a retry
-            said = await self._performer.next_said()
-        if said is None:
+        emitted = await self._runner.next_emitted()
+        while emitted is not None and not emitted.value:  # accepted once more, after a retry
+            emitted = await self._runner.next_emitted()
+        if emitted is None:
             raise StopAsyncIteration
-        return said.value
+        return emitted.value
 
     async def close(self) -> None:
-        """Stop listening; the server cancels the rest. Closing twice does nothing."""
-        await self._performer.close()
+        """Stop the answer: the server cancels the rest. Closing twice does nothing."""
+        await self._runner.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -325,8 +227,8 @@ class AsyncStream(StreamFacts):
         await self.close()
 
 
-class _Performer(Generic[T]):
-    """Carries out the steps of one flow with awaited calls."""
+class _FlowRunner(Generic[T]):
+    """Runs the steps of one flow with awaited calls."""
 
     def __init__(self, http: httpx.AsyncClient, flow: flows.Flow[T]) -> None:
         self._http = http
@@ -334,18 +236,18 @@ class _Performer(Generic[T]):
         self._response: httpx.Response | None = None
         self._body: AsyncIterator[bytes] | None = None
 
-    async def next_said(self) -> flows.Say[T] | None:
-        """Carry on until the flow has something to say. None: it has ended, and nothing is open any more."""
-        told: Any = None
+    async def next_emitted(self) -> flows.Emit[T] | None:
+        """Run the flow until it emits a value. None: it has ended, and its response is closed."""
+        result: Any = None
         failure: httpx.RequestError | None = None
         try:
             while True:
-                step = self._flow.throw(failure) if failure else self._flow.send(told)
-                if isinstance(step, flows.Say):
+                step = self._flow.throw(failure) if failure else self._flow.send(result)
+                if isinstance(step, flows.Emit):
                     return step
-                told = failure = None
+                result = failure = None
                 try:
-                    told = await self._perform(step)
+                    result = await self._run(step)
                 except httpx.RequestError as error:
                     failure = error
         except StopIteration:
@@ -359,7 +261,7 @@ class _Performer(Generic[T]):
         self._flow.close()
         await self._drop_response()
 
-    async def _perform(self, step: flows.Send | flows.Read | flows.Wait) -> Any:
+    async def _run(self, step: flows.Send | flows.Read | flows.Wait) -> Any:
         match step:
             case flows.Send():
                 await self._drop_response()
@@ -371,7 +273,7 @@ class _Performer(Generic[T]):
                     await self._response.aread()
                 return self._response
             case flows.Read():
-                assert self._body is not None, "a flow reads what it has sent for"
+                assert self._body is not None, "a flow sends before it reads"
                 return await anext(self._body, None)
             case flows.Wait():
                 await self._drop_response()

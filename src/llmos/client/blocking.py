@@ -1,6 +1,5 @@
-"""The client for ordinary programs: each call blocks until its answer is there."""
+"""The client with blocking calls."""
 
-import builtins
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from time import sleep
@@ -8,25 +7,29 @@ from typing import Any, Generic, Literal, Self, TypeVar, Unpack, overload
 
 import httpx
 
-from llmos.client import calls, flows
-from llmos.client.answers import Answer, DeploymentEvent, DeploymentInfo, Embeddings, ModelInfo, RouteInfo
-from llmos.client.calls import Call, CallOptions, ChatOptions, RolloutSettings, RouteSettings, StreamedCall
-from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, conduct_of, http_options
+from llmos.client import calls, control_calls, flows
+from llmos.client.answers import Answer, Embeddings, ModelInfo
+from llmos.client.call import Call, StreamedCall
+from llmos.client.calls import CallOptions, ChatOptions
+from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
+from llmos.client.control import Aliases, Deployments, Labels, Noun, Policies, Providers, Rollouts, Routes, Signatures
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
+from llmos.core.schemas.cards import CardDescription
+from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 
 T = TypeVar("T")
 
 
 class Client:
-    """A connection to one LLMOS server. Safe to share between threads; a context manager that closes it.
+    """A connection to one LLMOS server. Thread-safe; a context manager that closes it.
 
         client = Client()
         print(client.models.get("dialogue").generate_text(prompt="The meaning of life is").text)
 
     endpoint: LLMOS_ENDPOINT, else http://127.0.0.1:8000.
-    api_key: LLMOS_API_KEY, else the owner's key where the endpoint is this machine.
-    Every call raises an error of `llmos.core.errors`, after `max_retries` more tries where these may help.
+    api_key: LLMOS_API_KEY, else the owner's key if the endpoint is this machine.
+    Calls raise the errors of `llmos.core.errors`, after `max_retries` retries of errors that may be temporary.
     """
 
     def __init__(
@@ -41,15 +44,19 @@ class Client:
     ) -> None:
         server = resolve_endpoint(endpoint, api_key)
         self.endpoint = server.url
-        self._conduct = conduct_of(server, timeout_seconds, max_retries)
+        self._options = client_options(server, timeout_seconds, max_retries)
         self._http = httpx.Client(**http_options(server, timeout_seconds, connect_timeout_seconds), transport=transport)
-        # A program that ends, or forgets a client, without closing it leaves no open socket behind.
+        # Closes the socket if the client is never closed.
         weakref.finalize(self, self._http.close)
         self.models = Models(self)
-        self.routes = Routes(self)
-        self.rollouts = Rollouts(self)
-        self.providers = Providers(self)
+        self.aliases = Aliases(self)
         self.deployments = Deployments(self)
+        self.labels = Labels(self)
+        self.policies = Policies(self)
+        self.providers = Providers(self)
+        self.rollouts = Rollouts(self)
+        self.routes = Routes(self)
+        self.signatures = Signatures(self)
 
     def close(self) -> None:
         self._http.close()
@@ -63,180 +70,65 @@ class Client:
     def __repr__(self) -> str:
         return f"Client(endpoint={self.endpoint!r})"
 
-    def _ask(self, call: Call[T]) -> T:
-        performer = _Performer(self._http, flows.ask(call, self._conduct))
+    def _request(self, call: Call[T]) -> T:
+        runner = _FlowRunner(self._http, flows.request(call, self._options))
         try:
-            said = performer.next_said()
-            assert said is not None, "flows.ask says exactly one result"
-            return said.value
+            emitted = runner.next_emitted()
+            assert emitted is not None, "flows.request emits exactly one result"
+            return emitted.value
         finally:
-            performer.close()
+            runner.close()
 
-    def _listen(self, call: StreamedCall) -> "Stream":
+    def _stream(self, call: StreamedCall) -> "Stream":
         draft = Draft(call.model)
-        return Stream(_Performer(self._http, flows.listen(call, draft, self._conduct)), draft)
+        return Stream(_FlowRunner(self._http, flows.stream(call, draft, self._options)), draft)
 
 
-class Models:
-    def __init__(self, client: Client) -> None:
-        self._client = client
+class Models(Noun):
+    """The models that are stored on the server."""
 
-    def list(self) -> list["Model"]:
-        """Return every model that the server has."""
-        return [Model(self._client, info) for info in self._client._ask(calls.list_models())]
+    def list(self, *, tags: Sequence[str] = ()) -> list["Model"]:
+        """Return every Version on the server, or those with all of these tags (KEY or KEY=VALUE)."""
+        infos = self._client._request(control_calls.list_models(tags))
+        return [Model(self._client, info) for info in infos]
 
     def get(self, name: str) -> "Model":
-        """Return the model behind a Route or a model's name. Raises ModelNotFound with what to do about it."""
-        return Model(self._client, self._client._ask(calls.get_model(name)))
+        """Return the model behind a Route's or a model's name. Raises ModelNotFound, which says what to do."""
+        return Model(self._client, self._client._request(control_calls.get_model(name)))
 
+    def details(self, name: str) -> VersionDetails:
+        """Return a Version with its files, aliases and siblings."""
+        return self._client._request(control_calls.get_details(name))
 
-class Routes:
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def card(self, name: str) -> CardDescription:
+        """Return the card of a Version. Raises NotFound if it was never measured."""
+        return self._client._request(control_calls.get_card(name))
 
-    def list(self) -> list[RouteInfo]:
-        return self._client._ask(calls.list_routes())
+    def related_cards(self, name: str) -> Sequence[CardDescription]:
+        """Return the cards of Versions that were made from the same parents."""
+        return self._client._request(control_calls.get_related_cards(name))
 
-    def get(self, name: str) -> RouteInfo:
-        """Raises NotFound, with the nearest names, for a route that there is not."""
-        return self._client._ask(calls.get_route(name))
+    def catalog(self) -> Sequence[CatalogEntryDescription]:
+        """Return the models that the server can pull by name."""
+        return self._client._request(control_calls.list_catalog())
 
-    def set(self, name: str, target: str | Mapping[str, float], **settings: Unpack[RouteSettings]) -> RouteInfo:
-        """Say what answers to a name: one target, or several with the percent of the calls that each gets; besides, the
-        `fallbacks`, `shadow`, `sticky`, `timeout_seconds` and `reason` of `RouteSettings`.
+    def remove(self, name: str) -> RemovalDescription:
+        """Remove a model (NAME), a Version (NAME@3) or an alias (NAME:ALIAS).
 
-        A target is a model that the server has, or remote:PROVIDER/MODEL. Raises ModelNotFound for what it has not.
+        Raises Conflict if a deployment, a Route or an alias needs it.
         """
-        return self._client._ask(calls.set_route(name, target, settings))
-
-    def set_weights(self, name: str, percent_of: Mapping[str, float], *, reason: str) -> RouteInfo:
-        """Share a route's calls out anew, all at once; the rest of it stays as it is."""
-        return self._client._ask(calls.set_weights(name, percent_of, reason))
-
-    def history(self, name: str) -> Sequence[dict[str, Any]]:
-        """Return the route's moves, the newest first: when, who, why, before and after."""
-        return self._client._ask(calls.route_history(name))
-
-    def evidence(self, name: str) -> dict[str, Any]:
-        """Return what became of the route's calls, by target, as far as the server remembers."""
-        return self._client._ask(calls.route_evidence(name))
-
-    def remove(self, name: str) -> None:
-        """Raises NotFound, with the nearest names, for a route that there is not."""
-        self._client._ask(calls.remove_route(name))
-
-
-class Providers:
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def list(self) -> Sequence[dict[str, Any]]:
-        return self._client._ask(calls.list_providers())
-
-    def add(self, name: str, *, base_url: str, kind: str = "openai", key: str | None = None) -> dict[str, Any]:
-        """Record who runs models elsewhere; remote:NAME/MODEL is a target of routes from then on. `kind`: openai or
-        anthropic. The key is kept encrypted and never comes out again."""
-        return self._client._ask(calls.add_provider(name, kind, base_url, key))
-
-    def models(self, name: str) -> Sequence[str]:
-        """Ask the provider what it has. Raises what is wrong: that it can't be reached, or doesn't take the key."""
-        return self._client._ask(calls.provider_models(name))
-
-    def remove(self, name: str) -> None:
-        """Raises Conflict while a route leads to it."""
-        self._client._ask(calls.remove_provider(name))
-
-
-class Rollouts:
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def promote(self, version: str, route: str, **settings: Unpack[RolloutSettings]) -> dict[str, Any]:
-        """Have a Version take a Route over in steps, and go back by itself; besides, the `steps`, `gate`, `min_calls`,
-        `max_hold_seconds`, `cases` and `force` of `RolloutSettings`. Returns at once: the server carries it out.
-
-        Raises Conflict where the Route has a rollout already, and where its card fails the project's limits.
-        """
-        return self._client._ask(calls.promote(version, route, settings))
-
-    def list(self, route: str | None = None) -> Sequence[dict[str, Any]]:
-        """Return the rollouts, the newest first."""
-        return self._client._ask(calls.list_rollouts(route))
-
-    def get(self, id: int) -> dict[str, Any]:
-        """Return how a rollout is: its state, the percent of the calls that the Version gets, and why."""
-        return self._client._ask(calls.get_rollout(id))
-
-    def history(self, id: int) -> Sequence[dict[str, Any]]:
-        """Return what happened in it, oldest first, with the numbers that decided."""
-        return self._client._ask(calls.rollout_history(id))
-
-    def roll_back(self, route: str) -> dict[str, Any]:
-        """Undo the rollout that runs or ran last on a Route, at once. Raises Conflict where there is none to undo."""
-        return self._client._ask(calls.roll_back(route))
-
-
-class Deployments:
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def list(self) -> list[DeploymentInfo]:
-        """Return the Versions that are deployed on the server, and what else it runs."""
-        return self._client._ask(calls.list_deployments())
-
-    def get(self, name: str) -> DeploymentInfo:
-        """`name`, here and below: a Version, a Route or a model."""
-        return self._client._ask(calls.get_deployment(name))
-
-    def deploy(self, name: str, **wanted: Unpack[calls.Wanted]) -> DeploymentInfo:
-        """Have the server run a Version, and keep it running. Whatever was wanted of it before is forgotten.
-
-        Raises BadRequest for what can't be meant, Conflict where its card fails the project's limits.
-        """
-        return self._client._ask(calls.deploy(name, wanted))
-
-    def scale(
-        self,
-        name: str,
-        *,
-        replicas: int | None = None,
-        min_replicas: int | None = None,
-        max_replicas: int | None = None,
-    ) -> DeploymentInfo:
-        """Raises NotFound for what isn't deployed."""
-        limits = {"replicas": replicas, "min_replicas": min_replicas, "max_replicas": max_replicas}
-        return self._client._ask(calls.change_deployment(name, "scale", limits))
-
-    def stop(self, name: str) -> DeploymentInfo:
-        """Let what runs on a Version end, and then its processes; who asks next loads it again.
-
-        Returns at once for what is deployed, when the process is gone for what isn't. Raises NotFound where it doesn't
-        run, Conflict where it is to be kept warm.
-        """
-        return self._client._ask(calls.change_deployment(name, "sleep"))
-
-    def wake(self, name: str) -> DeploymentInfo:
-        """Load what sleeps, without asking it anything. Raises NotFound for what isn't deployed."""
-        return self._client._ask(calls.change_deployment(name, "wake"))
-
-    def remove(self, name: str) -> None:
-        """Have the server keep a Version running no longer, and stop it when its answers are whole."""
-        self._client._ask(calls.remove_deployment(name))
-
-    def history(self, name: str) -> builtins.list[DeploymentEvent]:
-        """What happened to a deployment, oldest first."""
-        return self._client._ask(calls.deployment_history(name))
+        return self._client._request(control_calls.remove_model(name))
 
 
 class Model:
-    """A model on a server, by the name it was asked for."""
+    """A model on a server, under the name that was asked for."""
 
     def __init__(self, client: Client, info: ModelInfo) -> None:
         self._client = client
         self.info = info
         self.name = info.name
         self.version = info.version
-        """The Version that the name led to when it was asked. An answer says which one really produced it."""
+        """The Version behind the name at that time. An answer has the Version that produced it."""
 
     def __repr__(self) -> str:
         return f"Model(name={self.name!r}, version={self.version!r})"
@@ -252,14 +144,14 @@ class Model:
     def generate_text(
         self, prompt: str, *, raw: bool = False, stream: bool = False, **sampling: Unpack[CallOptions]
     ) -> "Answer | Stream":
-        """Return the model's answer to a prompt; with `stream`, its pieces as they come.
+        """Return the model's answer to a prompt; with `stream`, its pieces as they are generated.
 
-        The prompt goes through the model's chat template where it has one; `raw` continues the text as it stands.
+        The prompt is put into the model's chat template if it has one; `raw` continues the text unchanged.
         The options are those of `Sampling` and `CallOptions`.
         """
         if stream:
-            return self._client._listen(calls.generate_streamed(self.name, prompt, raw=raw, sampling=sampling))
-        return self._client._ask(calls.generate(self.name, prompt, raw=raw, sampling=sampling))
+            return self._client._stream(calls.generate_streamed(self.name, prompt, raw=raw, sampling=sampling))
+        return self._client._request(calls.generate(self.name, prompt, raw=raw, sampling=sampling))
 
     @overload
     def chat(
@@ -272,13 +164,13 @@ class Model:
     def chat(
         self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, **sampling: Unpack[ChatOptions]
     ) -> "Answer | Stream":
-        """Return the model's answer to a conversation: messages of a `role` (system, user, assistant) and `content`.
+        """Return the model's answer to a conversation: messages with a `role` (system, user, assistant) and `content`.
 
         Takes the options of `generate_text`, and `tools`, `tool_choice` and `parallel_tool_calls`.
         """
         if stream:
-            return self._client._listen(calls.chat_streamed(self.name, messages, sampling=sampling))
-        return self._client._ask(calls.chat(self.name, messages, sampling=sampling))
+            return self._client._stream(calls.chat_streamed(self.name, messages, sampling=sampling))
+        return self._client._request(calls.chat(self.name, messages, sampling=sampling))
 
     def embed(
         self,
@@ -288,39 +180,39 @@ class Model:
         truncate: bool = False,
         prompt_name: str | None = None,
     ) -> Embeddings:
-        """Return a vector for each text; the model must be one that makes them, such as minilm.
+        """Return a vector for each text; the model must be an embedding model, such as minilm.
 
-        dimensions: only so many numbers of each. truncate: leave out the end of a text that is too long, which is an
-        error otherwise. prompt_name: one of the model's own prompts, put before each text.
+        dimensions: the length of the vectors, if shorter than the model's. truncate: cut texts that are too long, which
+        is an error otherwise. prompt_name: one of the model's own prompts, put before each text.
         """
-        return self._client._ask(
+        return self._client._request(
             calls.embed(self.name, texts, dimensions=dimensions, truncate=truncate, prompt_name=prompt_name)
         )
 
 
 class Stream(StreamFacts):
-    """The pieces of an answer, as the model writes them. Iterate to the end, or close it to stop the model."""
+    """The pieces of an answer as the model generates them. Iterate to the end, or close it to stop the model."""
 
-    def __init__(self, performer: "_Performer[str]", draft: Draft) -> None:
+    def __init__(self, runner: "_FlowRunner[str]", draft: Draft) -> None:
         super().__init__(draft)
-        self._performer = performer
-        weakref.finalize(self, performer.close)  # a stream that is dropped stops the model, too
-        self._performer.next_said()  # "": the server has accepted the call; otherwise its error is raised here
+        self._runner = runner
+        weakref.finalize(self, runner.close)  # a stream that is garbage-collected also stops the model
+        self._runner.next_emitted()  # "" if the server has accepted the call; otherwise this raises its error
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        said = self._performer.next_said()
-        while said is not None and not said.value:  # accepted once more, after a retry
-            said = self._performer.next_said()
-        if said is None:
+        emitted = self._runner.next_emitted()
+        while emitted is not None and not emitted.value:  # the server has accepted the call again, after a retry
+            emitted = self._runner.next_emitted()
+        if emitted is None:
             raise StopIteration
-        return said.value
+        return emitted.value
 
     def close(self) -> None:
-        """Stop listening; the server cancels the rest. Closing twice does nothing."""
-        self._performer.close()
+        """Stop the answer: the server cancels the rest. Closing twice does nothing."""
+        self._runner.close()
 
     def __enter__(self) -> Self:
         return self
@@ -329,8 +221,8 @@ class Stream(StreamFacts):
         self.close()
 
 
-class _Performer(Generic[T]):
-    """Carries out the steps of one flow with blocking calls."""
+class _FlowRunner(Generic[T]):
+    """Runs the steps of one flow with blocking calls."""
 
     def __init__(self, http: httpx.Client, flow: flows.Flow[T]) -> None:
         self._http = http
@@ -338,18 +230,18 @@ class _Performer(Generic[T]):
         self._response: httpx.Response | None = None
         self._body: Iterator[bytes] = iter(())
 
-    def next_said(self) -> flows.Say[T] | None:
-        """Carry on until the flow has something to say. None: it has ended, and nothing is open any more."""
-        told: Any = None
+    def next_emitted(self) -> flows.Emit[T] | None:
+        """Run the flow until it emits a value. None: it has ended, and its response is closed."""
+        result: Any = None
         failure: httpx.RequestError | None = None
         try:
             while True:
-                step = self._flow.throw(failure) if failure else self._flow.send(told)
-                if isinstance(step, flows.Say):
+                step = self._flow.throw(failure) if failure else self._flow.send(result)
+                if isinstance(step, flows.Emit):
                     return step
-                told = failure = None
+                result = failure = None
                 try:
-                    told = self._perform(step)
+                    result = self._run(step)
                 except httpx.RequestError as error:
                     failure = error
         except StopIteration:
@@ -363,7 +255,7 @@ class _Performer(Generic[T]):
         self._flow.close()
         self._drop_response()
 
-    def _perform(self, step: flows.Send | flows.Read | flows.Wait) -> Any:
+    def _run(self, step: flows.Send | flows.Read | flows.Wait) -> Any:
         match step:
             case flows.Send():
                 self._drop_response()

@@ -1,4 +1,4 @@
-"""An answer while it is being written."""
+"""An answer while it is being received."""
 
 from dataclasses import dataclass, field, replace
 
@@ -22,11 +22,11 @@ class Draft:
 
     @property
     def has_begun(self) -> bool:
-        """Something of it was told."""
+        """The caller has seen a part of it."""
         return bool(self.text or self.reasoning or self.tool_calls)
 
-    def call(self, index: int, id: str, name: str, arguments: str) -> None:
-        """Note what is said of a call. Raises MalformedReply for one out of turn."""
+    def add_tool_call(self, index: int, id: str, name: str, arguments: str) -> None:
+        """Add a part of a tool call. Raises MalformedReply if it is out of order."""
         if index == len(self.tool_calls) and id and name:
             self.tool_calls.append(ToolCall(id=id, name=name, arguments=arguments))
         elif 0 <= index < len(self.tool_calls):
@@ -36,7 +36,7 @@ class Draft:
             raise MalformedReply
 
     def finished(self) -> Answer:
-        """Return the answer. Raises MalformedReply when a part of it never came."""
+        """Return the complete answer. Raises MalformedReply if a part of it is missing."""
         if self.id is None or self.version is None or self.finish_reason is None or self.usage is None:
             raise MalformedReply
         return Answer(
@@ -52,14 +52,14 @@ class Draft:
 
 
 class StreamFacts:
-    """What a stream knows about its answer: the text so far, and the rest once the answer has ended (None before)."""
+    """The answer of a stream: the text so far, and the rest once the answer is complete (None before)."""
 
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
 
     @property
     def model(self) -> str:
-        """The name that was asked."""
+        """The name that was asked for."""
         return self._draft.model
 
     @property
@@ -69,12 +69,12 @@ class StreamFacts:
 
     @property
     def reasoning(self) -> str:
-        """What the model has thought so far, where its template sets that apart."""
+        """The model's reasoning so far, if its template marks it."""
         return self._draft.reasoning
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The calls so far; the last one's arguments are whole when the answer has ended."""
+        """The tool calls so far; the arguments of the last one are complete when the answer is."""
         return tuple(self._draft.tool_calls)
 
     @property

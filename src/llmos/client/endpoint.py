@@ -1,4 +1,4 @@
-"""Which server is asked, and with which key."""
+"""The address of the server and the key to send to it."""
 
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -17,13 +17,13 @@ class Endpoint:
 
 
 def resolve_endpoint(endpoint: str | None = None, api_key: str | None = None) -> Endpoint:
-    """Settle the server's address (argument, LLMOS_ENDPOINT, this machine) and the key to send to it.
+    """Return the server's address (argument, LLMOS_ENDPOINT, this machine) and the key to send to it.
 
     The key is the argument, LLMOS_API_KEY or, for a server on this machine and for no other, the owner's.
-    Raises BadRequest for an address that is no http URL.
+    Raises BadRequest for an address that isn't an http URL.
     """
     settings = load_settings()
-    url = _checked(endpoint or settings.endpoint)
+    url = _parse_url(endpoint or settings.endpoint)
     is_loopback = _is_loopback(url.host)
     key = api_key or settings.api_key
     if key is None and is_loopback:
@@ -31,8 +31,8 @@ def resolve_endpoint(endpoint: str | None = None, api_key: str | None = None) ->
     return Endpoint(url=str(url).rstrip("/"), api_key=key, is_loopback=is_loopback)
 
 
-def _checked(endpoint: str) -> httpx.URL:
-    advice = f"The endpoint {endpoint!r} is not a server's address. Write it like http://127.0.0.1:8000."
+def _parse_url(endpoint: str) -> httpx.URL:
+    advice = f"The endpoint {endpoint!r} is not a server's address. Write it as http://127.0.0.1:8000."
     try:
         url = httpx.URL(endpoint)
     except httpx.InvalidURL:
@@ -57,5 +57,5 @@ def _owner_key(settings: Settings) -> str | None:
     try:
         return settings.owner_key_path.read_text().strip() or None
     except (OSError, UnicodeDecodeError):
-        # No server was ever started here, or the file is another user's: the server will say what it misses.
+        # No server was ever started here, or the file belongs to another user: the server asks for the key then.
         return None

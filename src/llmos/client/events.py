@@ -1,4 +1,4 @@
-"""Server-sent events out of a byte stream, as the WHATWG's HTML standard (9.2.6) reads them."""
+"""Parses server-sent events from a byte stream, as the WHATWG's HTML standard (9.2.6) defines."""
 
 import re
 
@@ -6,7 +6,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 class EventDecoder:
-    """Takes bytes as they arrive and gives the data of each event that they complete.
+    """Decodes bytes as they arrive into the data of the events that they complete.
 
     Lines end at CR, LF or CRLF and nowhere else: str.splitlines (and with it httpx's iter_lines) would also cut
     at U+2028 and U+0085, which a model may well write inside an answer.
@@ -19,7 +19,7 @@ class EventDecoder:
     def feed(self, chunk: bytes) -> list[str]:
         """Return the data of the events that `chunk` completes. A comment or an event without data gives nothing."""
         buffer = self._pending + chunk
-        # A CR at the very end may be the first half of a CRLF: keep it until its neighbour is here.
+        # A CR at the end may be the first half of a CRLF: keep it until the next chunk.
         held_back = b"\r" if buffer.endswith(b"\r") else b""
         *lines, rest = _LINE_END.split(buffer[: len(buffer) - len(held_back)])
         self._pending = rest + held_back

@@ -1,12 +1,12 @@
-"""The course of a call, free of input and output: a generator that asks for steps and is told how they went.
+"""The protocol of a call without input and output: a generator that yields steps and receives their results.
 
-    Send      send the request; told the response, with its body read when it is an error or a plain reply
-    Read      read on; told the next bytes of the body, or None at its end
-    Wait      wait this long
-    Say       give this to the caller
+    Send      send the request; receives the response, with its body read if it is an error or isn't streamed
+    Read      read from the body; receives the next bytes, or None at its end
+    Wait      sleep
+    Emit      give a value to the caller
 
-A step that fails raises httpx's error inside the flow. So the rules of retrying and of reading streams stand here
-once, and the blocking and the asynchronous client differ only in how they carry out a step.
+A step that fails raises httpx's error inside the flow. The rules of retries and of streams are therefore written once;
+the blocking and the asynchronous client differ only in how they run a step.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 import httpx
 
-from llmos.client.calls import Call, StreamedCall
+from llmos.client.call import Call, StreamedCall
 from llmos.client.draft import Draft, MalformedReply
 from llmos.client.events import EventDecoder
 from llmos.client.retry import RetryPolicy
@@ -52,51 +52,51 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Say(Generic[T]):
+class Emit(Generic[T]):
     value: T
 
 
-Flow = Generator[Send | Read | Wait | Say[T], Any, None]
+Flow = Generator[Send | Read | Wait | Emit[T], Any, None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Conduct:
-    """How calls to one server are conducted."""
+class ClientOptions:
+    """The options of all calls to one server."""
 
     endpoint: str
     read_timeout_seconds: float
     retry: RetryPolicy
 
 
-def ask(call: Call[T], conduct: Conduct) -> Flow[T]:
-    """Say the call's result, once."""
+def request(call: Call[T], options: ClientOptions) -> Flow[T]:
+    """Emit the result of the call, once."""
 
     def attempt() -> Flow[T]:
-        response = yield from _send(call, conduct, is_streamed=False)
-        yield Say(call.read(_decoded(response.content) if response.content else None))
+        response = yield from _send(call, options, is_streamed=False)
+        yield Emit(call.read(_decoded(response.content) if response.content else None))
 
-    return _with_retries(attempt, conduct)
+    return _with_retries(attempt, options)
 
 
-def listen(call: StreamedCall, draft: Draft, conduct: Conduct) -> Flow[str]:
-    """Say "" once the server has accepted the call, then each piece of the answer's text, keeping the draft up to date.
+def stream(call: StreamedCall, draft: Draft, options: ClientOptions) -> Flow[str]:
+    """Emit "" when the server has accepted the call, then each piece of the answer's text, and update the draft.
 
-    Before the first piece a failure is retried like any other. After it never: the caller has seen text that another
-    try might contradict.
+    A failure before the first piece is retried. A failure after it isn't: the caller has seen text that another attempt
+    might contradict.
     """
 
     def attempt() -> Flow[str]:
-        response = yield from _send(call, conduct, is_streamed=True)
+        response = yield from _send(call, options, is_streamed=True)
         if not response.headers.get("content-type", "").startswith("text/event-stream"):
             raise MalformedReply
-        yield Say("")
+        yield Emit("")
         yield from _pieces(call, draft)
 
-    return _with_retries(attempt, conduct, has_spoken=lambda: draft.has_begun)
+    return _with_retries(attempt, options, has_emitted=lambda: draft.has_begun)
 
 
 def _with_retries(
-    attempt: Callable[[], Flow[T]], conduct: Conduct, has_spoken: Callable[[], bool] = lambda: False
+    attempt: Callable[[], Flow[T]], options: ClientOptions, has_emitted: Callable[[], bool] = lambda: False
 ) -> Flow[T]:
     num_failures = 0
     while True:
@@ -104,43 +104,43 @@ def _with_retries(
             yield from attempt()
             return
         except MalformedReply:
-            raise ConnectionFailed(_not_ours(conduct)) from None
+            raise ConnectionFailed(_describe_malformed(options)) from None
         except httpx.ReadTimeout:
-            # Not tried again: a server that is too busy for one request is not helped by a second.
+            # Not retried: a second request doesn't help a server that is too busy for the first.
             raise RequestTimeout(
-                f"{conduct.endpoint} sent nothing for {conduct.read_timeout_seconds:g} seconds. "
+                f"{options.endpoint} sent no data for {options.read_timeout_seconds:g} seconds. "
                 "Ask for fewer tokens, or give the client a longer timeout_seconds."
             ) from None
         except httpx.RequestError as failure:
-            error: LLMOSError = ConnectionFailed(_what_failed(failure, conduct, has_spoken()))
+            error: LLMOSError = ConnectionFailed(_describe_failure(failure, options, has_emitted()))
         except LLMOSError as failure:
             error = failure
         num_failures += 1
-        delay = None if has_spoken() else conduct.retry.delay_seconds(error, num_failures)
+        delay = None if has_emitted() else options.retry.delay_seconds(error, num_failures)
         if delay is None:
             raise error
         yield Wait(delay)
 
 
 def _send(
-    call: Call[Any] | StreamedCall, conduct: Conduct, *, is_streamed: bool
+    call: Call[Any] | StreamedCall, options: ClientOptions, *, is_streamed: bool
 ) -> Generator[Send, Any, httpx.Response]:
-    """Return the response (through `yield from`). Raises the error that the server answered with."""
+    """Return the response, through `yield from`. Raises the error that the server answered with."""
     response: httpx.Response = yield Send(call.method, call.path, _encoded(call.body), is_streamed)
     if not response.is_success:
-        raise _server_error(response, conduct)
+        raise _server_error(response, options)
     return response
 
 
 def _encoded(body: Any) -> bytes | None:
-    """Return the body as JSON. Raises BadRequest for what JSON can't carry."""
+    """Return the body as JSON. Raises BadRequest for values that JSON can't represent."""
     if body is None:
         return None
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
         advice = "Send valid Unicode."
-        raise BadRequest(f"The text holds half of a surrogate pair, which is no character. {advice}") from None
+        raise BadRequest(f"The text contains half of a surrogate pair, which isn't a character. {advice}") from None
     except ValueError as error:
         raise BadRequest(f"The request can't be written as JSON: {error}.") from None
 
@@ -154,7 +154,7 @@ def _pieces(call: StreamedCall, draft: Draft) -> Flow[str]:
         for data in decoder.feed(chunk):
             if data == "[DONE]":
                 draft.finished()
-                # The connection can serve the next call once its end has been read; the answer is whole either way.
+                # Reading to the end lets the connection be reused. The answer is complete either way.
                 with suppress(httpx.RequestError):
                     while (yield Read()) is not None:
                         pass
@@ -164,7 +164,7 @@ def _pieces(call: StreamedCall, draft: Draft) -> Flow[str]:
                 raise parse_error(500, event)
             if piece := call.read_event(event, draft):
                 draft.text += piece
-                yield Say(piece)
+                yield Emit(piece)
 
 
 def _decoded(body: str | bytes) -> Any:
@@ -174,18 +174,18 @@ def _decoded(body: str | bytes) -> Any:
         raise MalformedReply from None
 
 
-def _server_error(response: httpx.Response, conduct: Conduct) -> LLMOSError:
+def _server_error(response: httpx.Response, options: ClientOptions) -> LLMOSError:
     if response.is_redirect:
-        # Not followed: the key was meant for this endpoint and for no other.
+        # Not followed: the key is for this endpoint only.
         target = response.headers["location"]
-        return BadRequest(f"{conduct.endpoint} redirects to {target}. Use that as the endpoint if you trust it.")
+        return BadRequest(f"{options.endpoint} redirects to {target}. Use that as the endpoint if you trust it.")
     try:
         body = _decoded(response.content)
     except MalformedReply:
         body = None
     if not (isinstance(body, dict) and isinstance(body.get("error"), dict)):
-        # A proxy's page, or some other program's.
-        body = {"error": {"message": f"{response.url} answered with status {response.status_code}, unlike LLMOS does."}}
+        # From a proxy or another program.
+        body = {"error": {"message": f"{response.url} answered with status {response.status_code} and no LLMOS error."}}
     return parse_error(response.status_code, body, retry_after_seconds=_retry_after_seconds(response))
 
 
@@ -197,26 +197,26 @@ def _retry_after_seconds(response: httpx.Response) -> float | None:
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):  # not a date, or one without its zone
+    except (ValueError, TypeError):  # not a date, or a date without a time zone
         return None
 
 
-def _what_failed(failure: httpx.RequestError, conduct: Conduct, has_spoken: bool) -> str:
+def _describe_failure(failure: httpx.RequestError, options: ClientOptions, has_emitted: bool) -> str:
     reason = str(failure) or type(failure).__name__
     if isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout):
         return (
-            f"No server answers at {conduct.endpoint} ({reason}). Start one with `llmos serve`, "
-            "or name another with endpoint=… or LLMOS_ENDPOINT."
+            f"No server answers at {options.endpoint} ({reason}). Start one with `llmos serve`, "
+            "or set endpoint=… or LLMOS_ENDPOINT to another."
         )
-    where = "in the middle of the answer" if has_spoken else "before an answer came"
+    where = "during the answer" if has_emitted else "before an answer arrived"
     return (
-        f"The connection to {conduct.endpoint} broke off {where} ({reason}). "
-        "See whether the server still runs with `llmos ps`; `llmos serve` starts one."
+        f"The connection to {options.endpoint} was lost {where} ({reason}). "
+        "Run `llmos ps` to check whether the server is running; `llmos serve` starts one."
     )
 
 
-def _not_ours(conduct: Conduct) -> str:
+def _describe_malformed(options: ClientOptions) -> str:
     return (
-        f"What answers at {conduct.endpoint} does not talk like an LLMOS server of this version. "
+        f"The reply of {options.endpoint} is not one of an LLMOS server of this version. "
         "Check the endpoint; `llmos serve` starts a server."
     )

@@ -1,4 +1,4 @@
-"""When a failed call is worth another try, and how long to wait before it."""
+"""Decides whether a failed call is retried, and after which delay."""
 
 import random
 from collections.abc import Callable
@@ -10,7 +10,7 @@ RETRIED_STATUSES = frozenset({408, 409, 429})
 
 
 def is_worth_retrying(error: LLMOSError) -> bool:
-    """Return whether the same request may succeed a moment later."""
+    """Return True if the same request may succeed a moment later."""
     return isinstance(error, ConnectionFailed) or error.status in RETRIED_STATUSES or 500 <= error.status < 600
 
 
@@ -20,12 +20,12 @@ class RetryPolicy:
     first_delay_seconds: float = 0.5
     longest_delay_seconds: float = 8.0
     longest_retry_after_seconds: float = 60.0
-    """A server that asks for more patience than this is not waited for: its error goes to the caller."""
+    """If the server asks to wait longer than this, its error goes to the caller."""
     jitter: Callable[[], float] = random.random
-    """A number in [0, 1). Callers that failed together should not come back together."""
+    """Returns a number in [0, 1), so that callers that failed together don't retry together."""
 
     def delay_seconds(self, error: LLMOSError, num_failures: int) -> float | None:
-        """Return how long to wait now that the call has failed `num_failures` times, or None to give up."""
+        """Return how long to wait after `num_failures` failures, or None to give up."""
         if num_failures > self.max_retries or not is_worth_retrying(error):
             return None
         asked = error.retry_after_seconds

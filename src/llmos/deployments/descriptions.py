@@ -40,11 +40,15 @@ if TYPE_CHECKING:
 
 
 def describe_route(routes: "Routes", route: "Route") -> RouteDescription:
+    resolved = routes.resolve(route.name).targets
+    missing = [target for target, found in resolved.items() if isinstance(found, LLMOSError)]
+    main = resolved[route.target]
     shadow = None if route.shadow is None else RouteTarget(target=route.shadow.target, percent=route.shadow.percent)
     return RouteDescription(
         name=route.name,
         target=route.target,
-        version=_version_now(routes, route.name),
+        version=None if isinstance(main, LLMOSError) else main.served.ref,
+        missing=missing,
         targets=[RouteTarget(target=target, percent=percent) for target, percent in route.percent_of.items()],
         fallbacks=list(route.fallbacks),
         shadow=shadow,
@@ -214,10 +218,3 @@ def describe_remote_model(name: str, model: "ServedModel") -> VersionDetails:
         source=model.source,
         created_at=model.created_at,
     )
-
-
-def _version_now(routes: "Routes", name: str) -> str | None:
-    try:
-        return routes.resolve_primary(name).ref
-    except LLMOSError:
-        return None

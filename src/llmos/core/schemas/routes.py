@@ -23,6 +23,8 @@ class RouteDescription(Description, frozen=True, kw_only=True):
     """The target that gets most of the calls: the reference of a model, or remote:PROVIDER/MODEL."""
     version: str | None = None
     """The Version that `target` names now; null if there is none."""
+    missing: list[str] = msgspec.field(default_factory=list)
+    """Targets, fallbacks and shadows that don't exist."""
     targets: list[RouteTarget] = msgspec.field(default_factory=list)
     fallbacks: list[str] = msgspec.field(default_factory=list)
     """Tried in this order when a target fails before its first token."""

@@ -70,6 +70,14 @@ async def remove_alias(request: Request, name: str, alias: str) -> Response:
     return Response(status_code=204)
 
 
+@router.get("/history", summary="List the moves of all aliases of a model", responses=openapi.answers(AliasMoves))
+@requires(Permission.MODELS_READ)
+async def all_alias_history(request: Request, name: str) -> Response:
+    """Oldest first."""
+    moves = await asyncio.to_thread(services_of(request).registry.aliases.history, name)
+    return json_response(AliasMoves([describe_alias_move(name, move) for move in moves]))
+
+
 @router.get("/{alias}/history", summary="Tell where an alias ever pointed", responses=openapi.answers(AliasMoves))
 @requires(Permission.MODELS_READ)
 async def alias_history(request: Request, name: str, alias: str) -> Response:

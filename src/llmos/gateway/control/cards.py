@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 
 from llmos.core.errors import NotFound
@@ -23,11 +24,32 @@ router = APIRouter(prefix="/llmos/v1/models/{name}", tags=["models"])
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
+class CardDescriptions(msgspec.Struct):
+    data: list[CardDescription]
+
+
 @router.get("/card", summary="Say what a Version costs", responses=openapi.answers(CardDescription))
 @requires(Permission.MODELS_READ)
 async def get_card(request: Request, name: str) -> Response:
     """`name` is a Route or a reference. 404 where it was never measured: the message says how to."""
     return json_response(await asyncio.to_thread(_described, services_of(request), name))
+
+
+@router.get(
+    "/card/related",
+    summary="List the cards of Versions that were made from the same parents",
+    responses=openapi.answers(CardDescriptions),
+)
+@requires(Permission.MODELS_READ)
+async def get_related_cards(request: Request, name: str) -> Response:
+    services = services_of(request)
+
+    def read() -> list[CardDescription]:
+        card, _ = _card(services, name)
+        policies = Policies(services.registry.database).all()
+        return [describe_card(each, verdicts(each, policies)) for each in siblings(services.registry, [card])]
+
+    return json_response(CardDescriptions(await asyncio.to_thread(read)))
 
 
 @router.get(

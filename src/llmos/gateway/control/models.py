@@ -4,17 +4,17 @@ import asyncio
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from starlette.background import BackgroundTask
 
-from llmos.core.schemas.models import ModelDescription, VersionDetails
+from llmos.core.schemas.models import ModelDescription, RemovalDescription, VersionDetails
 from llmos.deployments.descriptions import describe_remote_model
+from llmos.deployments.removing import remove
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response
-from llmos.gateway.http.requests import RequestObject, parse_query
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.services import services_of
-from llmos.models.descriptions import describe_details, describe_version
-from llmos.models.versions.labels import Subject, has_tag
-from llmos.models.versions.versions import Version
+from llmos.models.descriptions import describe_details, describe_removal, describe_version
+from llmos.models.versions.labels import with_tags
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1")
@@ -24,24 +24,16 @@ class ModelDescriptions(msgspec.Struct):
     data: list[ModelDescription]
 
 
-class ModelsQuery(RequestObject, kw_only=True):
-    tag: str | None = None
-
-
 @router.get("/models", tags=["models"], summary="List the Versions", responses=openapi.answers(ModelDescriptions))
 @requires(Permission.MODELS_READ)
 async def list_versions(request: Request) -> Response:
-    """`?tag=KEY` or `?tag=KEY=VALUE`: only those that have it, themselves or by their model."""
-    asked = parse_query(request, ModelsQuery)
-    services = services_of(request)
+    """`?tag=KEY` or `?tag=KEY=VALUE`: only those that have it, themselves or by their model. May be repeated."""
+    services, tags = services_of(request), request.query_params.getlist("tag")
 
     def read() -> list[ModelDescription]:
         labels = services.registry.labels.all()
-        return [
-            describe_version(version, labels)
-            for version in services.registry.list()
-            if asked.tag is None or has_tag([labels.get(key) for key in _subjects(version)], asked.tag)
-        ]
+        versions = with_tags(services.registry.list(), labels, tags)
+        return [describe_version(version, labels) for version in versions]
 
     return json_response(ModelDescriptions(await asyncio.to_thread(read)))
 
@@ -83,6 +75,23 @@ async def get_version(request: Request, name: str) -> Response:
     return json_response(await asyncio.to_thread(read))
 
 
-def _subjects(version: Version) -> tuple[Subject, Subject]:
-    """What its own labels are kept under, and its model's."""
-    return (version.model, version.number), (version.model, 0)
+@router.delete(
+    "/models/{name:path}",
+    tags=["models"],
+    summary="Remove a model, a Version or an alias",
+    responses=openapi.answers(RemovalDescription),
+)
+@requires(Permission.MODELS_WRITE)
+async def remove_model(request: Request, name: str) -> Response:
+    """NAME, NAME@NUMBER or NAME:ALIAS. Replicas of removed Versions are stopped after their running requests finish."""
+    services, caller = services_of(request), caller_of(request)
+    removed = await asyncio.to_thread(lambda: remove(services.registry, name, actor=caller.actor))
+
+    async def stop() -> None:
+        for version in removed.versions:
+            await services.pipeline.stop(version, caller)
+
+    response = json_response(describe_removal(removed))
+    # After the reply: running requests may take as long as the longest answer.
+    response.background = BackgroundTask(stop)
+    return response

@@ -21,7 +21,7 @@ from llmos.models import queries
 from llmos.models.names import check_name, parse_reference
 from llmos.models.tables import LabelChangeRow
 from llmos.models.versions.finding import Finder
-from llmos.models.versions.versions import Labels
+from llmos.models.versions.versions import Labels, Version
 
 MAX_TEXT = 10_000
 """The most characters of a description."""
@@ -168,6 +168,17 @@ def has_tag(labels: Sequence[Labels | None], tag: str) -> bool:
     key, value = parse_tag(tag)
     values = [each.tags[key] for each in labels if each is not None and key in each.tags]
     return value in values if "=" in tag else bool(values)
+
+
+def with_tags(versions: Sequence[Version], labels: Mapping[Subject, Labels], tags: Sequence[str]) -> Sequence[Version]:
+    """Return the versions that have all of these tags (KEY or KEY=VALUE), themselves or by their model."""
+    return [
+        version
+        for version in versions
+        if all(
+            has_tag([labels.get((version.model, version.number)), labels.get((version.model, 0))], tag) for tag in tags
+        )
+    ]
 
 
 def _labels(rows: Sequence[LabelChangeRow]) -> Labels:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from llmos.cli import speaker
-from llmos.cli.speaker import EngineSpeaker, EngineSpeech, find_or_pull, open_speaker
+from llmos.cli import backends
+from llmos.cli.backends import EngineBackend, EngineStream, find_or_pull, open_backend
 from llmos.core.config import load_settings
 from llmos.core.errors import ModelNotFound, PermissionDenied, ReplicaFailed, Unauthenticated
 from llmos.engine.messages import Delta, Failed, Generate
@@ -38,23 +38,23 @@ class FakeEngine:
         self.aborted.append(request_id)
 
 
-def speech_of(*steps: Any) -> tuple[EngineSpeech, FakeEngine]:
+def stream_of(*steps: Any) -> tuple[EngineStream, FakeEngine]:
     engine = FakeEngine(*steps)
-    return EngineSpeech(engine, Generate(id="run-1")), engine  # type: ignore[arg-type]
+    return EngineStream(engine, Generate(id="run-1")), engine  # type: ignore[arg-type]
 
 
 def test_an_engines_answer_comes_piece_by_piece() -> None:
-    speech, _ = speech_of(
+    stream, _ = stream_of(
         Delta(id="run-1", text="Hel"), Delta(id="run-1"), Delta(id="run-1", text="lo", finish_reason="stop")
     )
-    assert list(speech) == ["Hel", "lo"]
-    assert speech.finish_reason == "stop"
+    assert list(stream) == ["Hel", "lo"]
+    assert stream.finish_reason == "stop"
 
 
 def test_an_engines_failure_is_raised_as_what_it_is() -> None:
-    speech, _ = speech_of(Failed("run-1", "replica_failed", "Bad numbers."))
+    stream, _ = stream_of(Failed("run-1", "replica_failed", "Bad numbers."))
     with pytest.raises(ReplicaFailed, match="Bad numbers"):
-        list(speech)
+        list(stream)
 
 
 def test_ctrl_c_waits_for_the_end_of_the_step() -> None:
@@ -66,10 +66,10 @@ def test_ctrl_c_waits_for_the_end_of_the_step() -> None:
         return Delta(id="run-1", text="last")
 
     def listen() -> None:
-        with speech:
-            heard.extend(speech)
+        with stream:
+            heard.extend(stream)
 
-    speech, engine = speech_of(Delta(id="run-1", text="first"), interrupted_step, Delta(id="run-1", text="too late"))
+    stream, engine = stream_of(Delta(id="run-1", text="first"), interrupted_step, Delta(id="run-1", text="too late"))
     heard: list[str] = []
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
@@ -85,11 +85,11 @@ def chosen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note who is chosen instead of loading or calling anything."""
     chosen: list[str] = []
     monkeypatch.setattr(
-        speaker, "EngineSpeaker", lambda version, files, settings: chosen.append(f"engine {version.ref}")
+        backends, "EngineBackend", lambda version, files, settings: chosen.append(f"engine {version.ref}")
     )
-    monkeypatch.setattr(speaker, "ServerSpeaker", lambda name: chosen.append(f"server {name}"))
-    monkeypatch.setattr(speaker, "_check_trusted", lambda settings, refs: chosen.append(f"checked {sorted(refs)}"))
-    monkeypatch.setattr(speaker, "find_or_pull", found)
+    monkeypatch.setattr(backends, "ServerBackend", lambda name: chosen.append(f"server {name}"))
+    monkeypatch.setattr(backends, "_check_trusted", lambda settings, refs: chosen.append(f"checked {sorted(refs)}"))
+    monkeypatch.setattr(backends, "find_or_pull", found)
     return chosen
 
 
@@ -105,7 +105,7 @@ class FakeVersion:
 
 
 @pytest.fixture
-def speaking(monkeypatch: pytest.MonkeyPatch) -> tuple[EngineSpeaker, list[Generate]]:
+def speaking(monkeypatch: pytest.MonkeyPatch) -> tuple[EngineBackend, list[Generate]]:
     """A model with recommended sampling on a fake engine, and the requests that the engine gets."""
     engine = FakeEngine()
     requests: list[Generate] = []
@@ -113,7 +113,7 @@ def speaking(monkeypatch: pytest.MonkeyPatch) -> tuple[EngineSpeaker, list[Gener
     ready = SimpleNamespace(has_template=True)
     monkeypatch.setattr("llmos.engine.loading.load_engine", lambda files, config: (engine, ready))
     version: Any = FakeVersion("m@1", {"temperature": 0.2, "top_p": 0.9})
-    return EngineSpeaker(version, Loadable(version=version, files={}), load_settings({})), requests
+    return EngineBackend(version, Loadable(version=version, files={}), load_settings({})), requests
 
 
 def test_what_the_models_makers_recommend_is_the_default(speaking: Any) -> None:
@@ -155,21 +155,21 @@ def settings_with(monkeypatch: pytest.MonkeyPatch, default_endpoint: str, **envi
 
 
 def test_the_running_server_answers(chosen: list[str], listener: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    open_speaker("m", settings_with(monkeypatch, listener))
+    open_backend("m", settings_with(monkeypatch, listener))
     assert chosen == ["server m"]
 
 
 def test_without_a_server_an_engine_here_answers(
     chosen: list[str], nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_speaker("m", settings_with(monkeypatch, nobody))
+    open_backend("m", settings_with(monkeypatch, nobody))
     assert chosen == ["checked ['m@1']", "engine m@1"]
 
 
 def test_llmos_endpoint_means_that_server_and_no_other(
     chosen: list[str], nobody: str, listener: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_speaker("m", settings_with(monkeypatch, listener, LLMOS_ENDPOINT=nobody))
+    open_backend("m", settings_with(monkeypatch, listener, LLMOS_ENDPOINT=nobody))
     assert chosen == ["server m"]
 
 
@@ -184,8 +184,8 @@ def test_somebody_elses_server_is_left_alone_and_that_is_said(
     def refuse(name: str) -> None:
         raise refusal("No.")
 
-    monkeypatch.setattr(speaker, "ServerSpeaker", refuse)
-    open_speaker("m", settings_with(monkeypatch, listener))
+    monkeypatch.setattr(backends, "ServerBackend", refuse)
+    open_backend("m", settings_with(monkeypatch, listener))
     assert chosen == ["checked ['m@1']", "engine m@1"]
     assert capsys.readouterr().err == f"Note: the server at {listener} is not yours; the model runs here.\n"
 
@@ -201,9 +201,9 @@ def test_what_the_server_misses_is_pulled_for_it(
     def pull(name: str, settings: Any) -> None:
         chosen.append(f"pulled {name}")
 
-    monkeypatch.setattr(speaker, "ServerSpeaker", knows_only_what_was_pulled)
-    monkeypatch.setattr(speaker, "find_or_pull", pull)
-    open_speaker("m", settings_with(monkeypatch, listener))
+    monkeypatch.setattr(backends, "ServerBackend", knows_only_what_was_pulled)
+    monkeypatch.setattr(backends, "find_or_pull", pull)
+    open_backend("m", settings_with(monkeypatch, listener))
     assert chosen == ["pulled m", "server m"]
 
 
@@ -236,7 +236,7 @@ def test_a_model_of_the_catalog_is_pulled_when_it_is_asked_for(name: str, capsys
     version, loadable = find_or_pull(name, load_settings())
     assert version.ref == "smollm2@1"
     assert all(path.exists() for path in loadable.files.values())
-    assert "Getting smollm2 …" in capsys.readouterr().err
+    assert "Pulling smollm2 …" in capsys.readouterr().err
     find_or_pull(name, load_settings())
     assert capsys.readouterr().err == ""
 
@@ -254,8 +254,8 @@ def test_the_first_program_gets_an_answer_that_ends(smollm2_home: Path, seed: in
     entry = Catalog.load().get("smollm2")
     assert entry is not None
     as_pulled = replace(version, sampling=entry.sampling)
-    with EngineSpeaker(as_pulled, loadable, settings) as model:
+    with EngineBackend(as_pulled, loadable, settings) as model:
         asked = {"seed": seed, "max_tokens": 400}
-        with model.generate("The meaning of life is", raw=False, sampling=asked) as speech:
-            text = "".join(speech)
-    assert speech.finish_reason == "stop", text[-200:]
+        with model.generate("The meaning of life is", raw=False, sampling=asked) as stream:
+            text = "".join(stream)
+    assert stream.finish_reason == "stop", text[-200:]

@@ -1,22 +1,20 @@
-"""Who answers `run` and `chat`: the running server, or else an engine in this process.
+"""The backends of `run` and `chat`: the running server, or else an engine in this process.
 
-with open_speaker("smollm2", settings) as speaker, speaker.generate("Hello", raw=False, sampling={}) as speech:
-    for piece in speech: ...
+with open_backend("smollm2", settings) as backend, backend.generate("Hello", raw=False, sampling={}) as stream:
+    for piece in stream: ...
 """
 
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, Self
-from urllib.parse import urlsplit
 
+from llmos.cli.control.local import accepts_connections
 from llmos.core.config import Settings
 from llmos.core.errors import ModelNotFound, PermissionDenied, Unauthenticated
-from llmos.models.transfer.transfers import Transfers
 
 if TYPE_CHECKING:
     from llmos.client import Model
@@ -28,8 +26,8 @@ if TYPE_CHECKING:
 Message = Mapping[str, Any]
 
 
-class Speech(Protocol):
-    """One answer, piece by piece. Leaving it early stops the model. llmos.client.Stream is one."""
+class ResponseStream(Protocol):
+    """One answer, piece by piece. Closing it early stops the model. llmos.client.Stream is one."""
 
     @property
     def finish_reason(self) -> str | None: ...
@@ -38,41 +36,44 @@ class Speech(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
-class Speaker(Protocol):
-    """A model that answers."""
+class ChatBackend(Protocol):
+    """A model that answers prompts."""
 
     @property
     def version(self) -> str: ...
-    def generate(self, prompt: str, *, raw: bool, sampling: "Sampling") -> Speech: ...
-    def chat(self, messages: Sequence[Message], *, sampling: "Sampling") -> Speech: ...
+    def generate(self, prompt: str, *, raw: bool, sampling: "Sampling") -> ResponseStream: ...
+    def chat(self, messages: Sequence[Message], *, sampling: "Sampling") -> ResponseStream: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
 
 
-def open_speaker(name: str, settings: Settings) -> Speaker:
-    """Return the model of that name on the running server; where none runs, load it into this process.
+def open_backend(name: str, settings: Settings) -> ChatBackend:
+    """Return the model on the running server; if none runs, load the model into this process.
 
-    With LLMOS_ENDPOINT that server is meant and no other. A model of the catalog that isn't here is pulled first.
+    If LLMOS_ENDPOINT is set, only that server is used. A model of the catalog that isn't stored is pulled first.
     """
     if settings.endpoint_is_set:
-        return ServerSpeaker(name)
-    if is_served(settings.endpoint):
+        return ServerBackend(name)
+    if accepts_connections(settings.endpoint):
         try:
-            return ServerSpeaker(name)
+            return ServerBackend(name)
         except (Unauthenticated, PermissionDenied):
-            print(f"Note: the server at {settings.endpoint} is not yours; the model runs here.", file=sys.stderr)
+            print(
+                f"Note: the server at {settings.endpoint} rejected your key; running the model in this process.",
+                file=sys.stderr,
+            )
         except ModelNotFound:
-            # The server on this machine reads the same store, so what we pull it can serve.
+            # The server on this machine uses the same store.
             find_or_pull(name, settings)
-            return ServerSpeaker(name)
+            return ServerBackend(name)
     version, loadable = find_or_pull(name, settings)
     _check_trusted(settings, {version.ref, loadable.version.ref})
-    return EngineSpeaker(version, loadable, settings)
+    return EngineBackend(version, loadable, settings)
 
 
 def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
-    """Return the version behind a Route or a model's name, and what an engine loads for it; download it where the
-    catalog has it."""
+    """Return the version behind a Route's or a model's name, and what an engine loads for it. Downloads a model of the
+    catalog if it isn't stored."""
     from llmos.deployments.routing.routes import Routes
     from llmos.models import open_registry
 
@@ -84,17 +85,18 @@ def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
         target = next((route.target for route in routes.list() if route.name == name), name)
         if registry.catalog.get(target) is None:
             raise
-        from llmos.cli.models import shown_progress
+        from llmos.cli.progress import progress_bar
+        from llmos.models.transfer.transfers import Transfers
 
-        print(f"Getting {target} …", file=sys.stderr)
-        with shown_progress() as progress:
-            Transfers(registry).pull_from_catalog(target, progress, lambda sentence: print(sentence, file=sys.stderr))
+        print(f"Pulling {target} …", file=sys.stderr)
+        with progress_bar() as progress:
+            Transfers(registry).pull_from_catalog(target, progress, lambda notice: print(notice, file=sys.stderr))
         version = routes.resolve_local(name)
     return version, registry.loadable(version)
 
 
 def _check_trusted(settings: Settings, refs: Collection[str]) -> None:
-    """Raise UntrustedModel where the project's policy keeps any of these versions from being loaded."""
+    """Raise UntrustedModel if a policy of the project forbids to load one of these versions."""
     from llmos.models import open_registry
     from llmos.models.signing.enforcement import open_signature_enforcer
 
@@ -103,17 +105,7 @@ def _check_trusted(settings: Settings, refs: Collection[str]) -> None:
         guard.check(ref)
 
 
-def is_served(endpoint: str) -> bool:
-    """Return whether anything listens there. Costs no import of an HTTP library, which most runs don't need."""
-    address = urlsplit(endpoint)
-    try:
-        with socket.create_connection((address.hostname or "", address.port or 80), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-class ServerSpeaker:
+class ServerBackend:
     def __init__(self, name: str) -> None:
         from llmos.client import Client
 
@@ -125,10 +117,10 @@ class ServerSpeaker:
             raise
         self.version = self._model.version
 
-    def generate(self, prompt: str, *, raw: bool, sampling: "Sampling") -> Speech:
+    def generate(self, prompt: str, *, raw: bool, sampling: "Sampling") -> ResponseStream:
         return self._model.generate_text(prompt, raw=raw, stream=True, **sampling)
 
-    def chat(self, messages: Sequence[Message], *, sampling: "Sampling") -> Speech:
+    def chat(self, messages: Sequence[Message], *, sampling: "Sampling") -> ResponseStream:
         return self._model.chat(messages, stream=True, **sampling)
 
     def __enter__(self) -> Self:
@@ -138,8 +130,8 @@ class ServerSpeaker:
         self._client.close()
 
 
-class EngineSpeaker:
-    """A model loaded into this process, for one answer at a time."""
+class EngineBackend:
+    """A model that is loaded into this process, for one answer at a time."""
 
     def __init__(self, version: "Version", loadable: "Loadable", settings: Settings) -> None:
         from llmos.engine.config import EngineConfig
@@ -151,13 +143,13 @@ class EngineSpeaker:
         self.version = version.ref
         self._recommended = version.sampling
 
-    def generate(self, prompt: str, *, raw: bool, sampling: "Sampling") -> Speech:
-        return self._speech(sampling, **{"text" if raw else "user_text": prompt})
+    def generate(self, prompt: str, *, raw: bool, sampling: "Sampling") -> ResponseStream:
+        return self._stream(sampling, **{"text" if raw else "user_text": prompt})
 
-    def chat(self, messages: Sequence[Message], *, sampling: "Sampling") -> Speech:
-        return self._speech(sampling, messages=[dict(message) for message in messages])
+    def chat(self, messages: Sequence[Message], *, sampling: "Sampling") -> ResponseStream:
+        return self._stream(sampling, messages=[dict(message) for message in messages])
 
-    def _speech(self, sampling: "Sampling", **prompt: Any) -> Speech:
+    def _stream(self, sampling: "Sampling", **prompt: Any) -> ResponseStream:
         from llmos.core.ids import new_id
         from llmos.engine.messages import Generate, SamplingParams
 
@@ -168,7 +160,7 @@ class EngineSpeaker:
             "stop": [stop] if isinstance(stop, str) else list(stop),
         }
         request = Generate(id=new_id("run"), adapter=self._adapter, sampling=SamplingParams(**options), **prompt)
-        return EngineSpeech(self._engine, request)
+        return EngineStream(self._engine, request)
 
     def __enter__(self) -> Self:
         return self
@@ -177,7 +169,7 @@ class EngineSpeaker:
         pass
 
 
-class EngineSpeech:
+class EngineStream:
     def __init__(self, engine: "Engine", request: "Generate") -> None:
         self._engine, self._id = engine, request.id
         self.finish_reason: str | None = None
@@ -186,8 +178,8 @@ class EngineSpeech:
     def __iter__(self) -> Iterator[str]:
         from llmos.engine.messages import Delta, Failed
 
-        # A KeyboardInterrupt inside a step would leave the engine's books half written.
-        with _interrupts_held_back() as interrupt:
+        # A KeyboardInterrupt inside a step would leave the engine in an inconsistent state.
+        with _deferred_interrupts() as interrupt:
             while self.finish_reason is None:
                 for event in self._engine.step():
                     if isinstance(event, Failed):
@@ -207,17 +199,17 @@ class EngineSpeech:
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[threading.Event]:
-    """Note Ctrl-C instead of raising KeyboardInterrupt wherever the program happens to be."""
+def _deferred_interrupts() -> Iterator[threading.Event]:
+    """Set an event on Ctrl-C instead of raising KeyboardInterrupt."""
     interrupt = threading.Event()
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
         interrupt.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield interrupt  # only the main thread is interrupted by signals
+        yield interrupt  # signals interrupt only the main thread
         return
-    before = signal.signal(signal.SIGINT, note)
+    before = signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield interrupt
     finally:

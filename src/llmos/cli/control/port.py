@@ -1,0 +1,212 @@
+"""The interface that commands work on. LocalControl (local.py) and ServerControl (server.py) implement it.
+
+One protocol per noun; where the client offers the same calls, they have the client's signatures.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+from llmos.core.progress import Progress
+from llmos.core.schemas.aliases import AliasMoveDescription
+from llmos.core.schemas.cards import CardDescription
+from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
+from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
+from llmos.core.schemas.models import (
+    CatalogEntryDescription,
+    MadeDescription,
+    ModelDescription,
+    RemovalDescription,
+    VersionDetails,
+)
+from llmos.core.schemas.policies import PolicyDescription
+from llmos.core.schemas.providers import ProviderDescription
+from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
+from llmos.core.schemas.routes import RouteDescription, RouteEvidence, RouteMove
+from llmos.core.schemas.signatures import SignedDescription
+from llmos.core.schemas.transfers import ExportDescription, PushDescription
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from llmos.client.control_calls import DeploymentSettings, RolloutSettings, RouteSettings
+
+OnNotice = Callable[[str], None]
+"""Called with a sentence when something didn't go as planned, such as a source that failed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MakeRequest:
+    """A quantized or pruned Version to make."""
+
+    kind: Literal["quantize", "prune"]
+    model: str
+    scheme: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the scheme; None means not given."""
+    name: str | None = None
+    """The name of the new model; None: PARENT-SCHEME."""
+    calibration: Path | None = None
+    """A text to calibrate on; None: a text that the model generates."""
+    card: bool = True
+    """Measure the new Version's card, too."""
+
+
+class ModelsPort(Protocol):
+    def list(self, *, tags: Sequence[str] = ()) -> Sequence[ModelDescription]: ...
+    def get(self, name: str) -> ModelDescription:
+        """`name`, here and below: a Route or a reference."""
+
+    def details(self, name: str) -> VersionDetails: ...
+
+    def catalog(self) -> Sequence[CatalogEntryDescription]: ...
+    def remove(self, name: str) -> RemovalDescription: ...
+    def stop_removed(self, versions: Sequence[str], on_notice: OnNotice) -> None:
+        """Stop the replicas of Versions that were removed."""
+
+    def pull(self, location: str, name: str | None, progress: Progress, on_notice: OnNotice) -> ModelDescription:
+        """Get a model of the catalog (by name) or from a location, and call it `name`."""
+
+    def import_path(
+        self, path: Path, name: str | None, progress: Progress, *, license: str | None = None
+    ) -> ModelDescription:
+        """Store a model that is on this machine's disk."""
+
+    def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
+        """Quantize or prune a model. Returns the new Version even if its card can't be measured: `remark` says why."""
+
+    def push(self, name: str, target: str, progress: Progress, *, base: str | None = None) -> PushDescription: ...
+    def export(self, name: str, path: Path | None, progress: Progress) -> ExportDescription:
+        """Write a Version into an archive on this machine's disk."""
+
+
+class CardsPort(Protocol):
+    def get(self, name: str) -> CardDescription:
+        """Raises NotFound for a Version without a card."""
+
+    def measure(self, name: str, progress: Progress) -> CardDescription: ...
+    def related(self, name: str) -> Sequence[CardDescription]:
+        """Return the cards of Versions that were made from the same parents."""
+
+
+class AliasesPort(Protocol):
+    def list(self, model: str) -> Sequence[AliasMoveDescription]: ...
+    def set(self, model: str, alias: str, version: str, *, expected: str | None = None) -> AliasMoveDescription: ...
+    def history(self, model: str, alias: str | None = None) -> Sequence[AliasMoveDescription]: ...
+    def remove(self, model: str, alias: str) -> None: ...
+
+
+class LabelsPort(Protocol):
+    def get(self, name: str) -> LabelsDescription: ...
+    def change(
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        remove_tags: Sequence[str] = (),
+        description: str | None = None,
+    ) -> LabelsDescription: ...
+    def history(self, name: str) -> Sequence[LabelChangeDescription]: ...
+
+
+class PoliciesPort(Protocol):
+    def list(self) -> Sequence[PolicyDescription]: ...
+    def set(self, name: str, value: str) -> PolicyDescription: ...
+    def unset(self, name: str) -> None: ...
+
+
+class SigningPort(Protocol):
+    def sign(self, name: str, key: Path, progress: Progress) -> SignedDescription: ...
+    def verify(self, name: str, key: Path | None, progress: Progress) -> SignedDescription: ...
+
+
+class RoutesPort(Protocol):
+    def list(self) -> Sequence[RouteDescription]: ...
+    def get(self, name: str) -> RouteDescription: ...
+    def set(
+        self, name: str, target: str | Mapping[str, float], **settings: "Unpack[RouteSettings]"
+    ) -> RouteDescription: ...
+    def set_weights(self, name: str, percent_of: Mapping[str, float], *, reason: str) -> RouteDescription: ...
+    def history(self, name: str) -> Sequence[RouteMove]: ...
+    def evidence(self, name: str) -> RouteEvidence | None:
+        """Return None if no server that runs the Route answers."""
+
+    def remove(self, name: str) -> None: ...
+
+
+class ProvidersPort(Protocol):
+    def list(self) -> Sequence[ProviderDescription]: ...
+    def add(self, name: str, *, base_url: str, kind: str = "openai", key: str | None = None) -> ProviderDescription: ...
+    def models(self, name: str) -> Sequence[str]: ...
+    def remove(self, name: str) -> None: ...
+
+
+class RolloutsPort(Protocol):
+    def promote(self, version: str, route: str, **settings: "Unpack[RolloutSettings]") -> RolloutDescription: ...
+    def list(self, route: str | None = None) -> Sequence[RolloutDescription]: ...
+    def get(self, id: int) -> RolloutDescription: ...
+    def history(self, id: int) -> Sequence[RolloutEventDescription]: ...
+    def roll_back(self, route: str) -> RolloutDescription: ...
+
+
+class DeploymentsPort(Protocol):
+    def list(self) -> Sequence[DeploymentDescription]:
+        """Return what is deployed."""
+
+    def running(self) -> Sequence[DeploymentDescription]:
+        """Return what a server runs or is to run. Raises ConnectionFailed if no server answers."""
+
+    def deploy(self, name: str, **settings: "Unpack[DeploymentSettings]") -> DeploymentDescription: ...
+    def scale(
+        self,
+        name: str,
+        *,
+        replicas: int | None = None,
+        min_replicas: int | None = None,
+        max_replicas: int | None = None,
+    ) -> DeploymentDescription: ...
+    def sleep(self, name: str) -> DeploymentDescription: ...
+    def wake(self, name: str) -> DeploymentDescription: ...
+    def stop(self, name: str) -> DeploymentDescription:
+        """Unload what a server runs. Raises ConnectionFailed if no server answers."""
+
+    def remove(self, name: str) -> str:
+        """Undeploy a Version and return its reference."""
+
+    def history(self, name: str) -> Sequence[DeploymentEventDescription]: ...
+
+
+class ControlPort(Protocol):
+    """All nouns. A context manager that closes what it opened."""
+
+    @property
+    def server_url(self) -> str:
+        """The server that runs the models."""
+
+    @property
+    def is_served(self) -> bool:
+        """That server accepts connections."""
+
+    @property
+    def models(self) -> ModelsPort: ...
+    @property
+    def cards(self) -> CardsPort: ...
+    @property
+    def aliases(self) -> AliasesPort: ...
+    @property
+    def labels(self) -> LabelsPort: ...
+    @property
+    def policies(self) -> PoliciesPort: ...
+    @property
+    def signing(self) -> SigningPort: ...
+    @property
+    def routes(self) -> RoutesPort: ...
+    @property
+    def providers(self) -> ProvidersPort: ...
+    @property
+    def rollouts(self) -> RolloutsPort: ...
+    @property
+    def deployments(self) -> DeploymentsPort: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...

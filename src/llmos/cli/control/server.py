@@ -1,0 +1,214 @@
+"""ServerControl: the control port on a server, through the client."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from llmos.cli.control.local import LocalControl, accepts_connections
+from llmos.cli.control.port import MakeRequest, OnNotice
+from llmos.client import Client
+from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest
+from llmos.core.progress import Progress
+from llmos.core.schemas.cards import CardDescription
+from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
+from llmos.core.schemas.models import (
+    CatalogEntryDescription,
+    MadeDescription,
+    ModelDescription,
+    RemovalDescription,
+    VersionDetails,
+)
+from llmos.core.schemas.signatures import SignedDescription
+from llmos.core.schemas.transfers import ExportDescription, PushDescription
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from llmos.client.control_calls import DeploymentSettings
+
+_READ_SECONDS = 30
+"""No call of the control plane waits for a model."""
+
+
+class ServerControl:
+    def __init__(self) -> None:
+        self._client = Client(timeout_seconds=_READ_SECONDS)
+        self.server_url = self._client.endpoint
+        self.models = ServerModels(self._client)
+        self.cards = ServerCards(self._client)
+        self.signing = ServerSigning(self._client)
+        self.deployments = ServerDeployments(self._client)
+        self.aliases = self._client.aliases
+        self.labels = self._client.labels
+        self.policies = self._client.policies
+        self.routes = self._client.routes
+        self.providers = self._client.providers
+        self.rollouts = self._client.rollouts
+
+    @property
+    def is_served(self) -> bool:
+        return accepts_connections(self.server_url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+
+class ServerModels:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self, *, tags: Sequence[str] = ()) -> Sequence[ModelDescription]:
+        return [model.info for model in self._client.models.list(tags=tags)]
+
+    def get(self, name: str) -> ModelDescription:
+        return self._client.models.get(name).info
+
+    def details(self, name: str) -> VersionDetails:
+        return self._client.models.details(name)
+
+    def catalog(self) -> Sequence[CatalogEntryDescription]:
+        return self._client.models.catalog()
+
+    def remove(self, name: str) -> RemovalDescription:
+        return self._client.models.remove(name)
+
+    def stop_removed(self, versions: Sequence[str], on_notice: OnNotice) -> None:
+        """The server does it by itself."""
+
+    def pull(self, location: str, name: str | None, progress: Progress, on_notice: OnNotice) -> ModelDescription:
+        raise _only_there(self._client, "pull")
+
+    def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
+        raise _only_there(self._client, request.kind)
+
+    def import_path(
+        self, path: Path, name: str | None, progress: Progress, *, license: str | None = None
+    ) -> ModelDescription:
+        with _scratch() as scratch:
+            imported = scratch.models.import_path(path, name, progress, license=license)
+            pushed = scratch.models.push(imported.version, f"llmos:{self._client.endpoint}", progress)
+        return self._client.models.get(_reference(pushed.location)).info
+
+    def push(self, name: str, target: str, progress: Progress, *, base: str | None = None) -> PushDescription:
+        """Send it through this machine, with the credentials of this machine's user."""
+        with _pulled(self._client, name, progress) as (scratch, reference):
+            return scratch.models.push(reference, target, progress, base=base)
+
+    def export(self, name: str, path: Path | None, progress: Progress) -> ExportDescription:
+        version = self._client.models.get(name).version
+        path = path or Path(f"{version.replace('@', '-')}.llmos.tar")
+        with _pulled(self._client, name, progress) as (scratch, reference):
+            return scratch.models.export(reference, path, progress)
+
+
+class ServerCards:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def get(self, name: str) -> CardDescription:
+        return self._client.models.card(name)
+
+    def measure(self, name: str, progress: Progress) -> CardDescription:
+        raise _only_there(self._client, "card --measure")
+
+    def related(self, name: str) -> Sequence[CardDescription]:
+        return self._client.models.related_cards(name)
+
+
+class ServerSigning:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def sign(self, name: str, key: Path, progress: Progress) -> SignedDescription:
+        """Sign it on this machine: the key doesn't leave it."""
+        with _pulled(self._client, name, progress) as (scratch, reference):
+            signed = scratch.signing.sign(reference, key, progress)
+            version = scratch.registry.resolve(reference)
+            for signature in scratch.registry.signatures.get(version):
+                self._client.signatures.add(name, signature)
+        return msgspec.structs.replace(signed, version=self._client.models.get(name).version)
+
+    def verify(self, name: str, key: Path | None, progress: Progress) -> SignedDescription:
+        raise _only_there(self._client, "verify")
+
+
+def _only_there(client: Client, command: str) -> BadRequest:
+    return BadRequest(
+        f"`llmos {command}` can't be asked for from here yet. Run it on the server's machine: {client.endpoint}"
+    )
+
+
+class ServerDeployments:
+    def __init__(self, client: Client) -> None:
+        self._deployments = client.deployments
+
+    def list(self) -> Sequence[DeploymentDescription]:
+        return [each for each in self._deployments.list() if each.wanted is not None]
+
+    def running(self) -> Sequence[DeploymentDescription]:
+        return self._deployments.list()
+
+    def deploy(self, name: str, **settings: "Unpack[DeploymentSettings]") -> DeploymentDescription:
+        return self._deployments.deploy(name, **settings)
+
+    def scale(
+        self,
+        name: str,
+        *,
+        replicas: int | None = None,
+        min_replicas: int | None = None,
+        max_replicas: int | None = None,
+    ) -> DeploymentDescription:
+        return self._deployments.scale(name, replicas=replicas, min_replicas=min_replicas, max_replicas=max_replicas)
+
+    def sleep(self, name: str) -> DeploymentDescription:
+        return self._deployments.stop(name)
+
+    def wake(self, name: str) -> DeploymentDescription:
+        return self._deployments.wake(name)
+
+    def stop(self, name: str) -> DeploymentDescription:
+        return self._deployments.stop(name)
+
+    def remove(self, name: str) -> str:
+        version = self._deployments.get(name).version
+        self._deployments.remove(name)
+        return version
+
+    def history(self, name: str) -> Sequence[DeploymentEventDescription]:
+        return self._deployments.history(name)
+
+
+@contextmanager
+def _scratch() -> Iterator[LocalControl]:
+    """Open a temporary store, on the disk of this machine's own store, for Versions on their way."""
+    settings = load_settings()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.home, prefix="transfer-") as folder:
+        home = Path(folder)
+        own = replace(settings, home=home, database_url=f"sqlite:///{home / 'llmos.db'}")
+        with LocalControl(own) as control:
+            yield control
+
+
+@contextmanager
+def _pulled(client: Client, name: str, progress: Progress) -> Iterator[tuple[LocalControl, str]]:
+    """Copy a Version of the server into a temporary store. Yields the store and the reference of the copy."""
+    version = client.models.get(name).version
+    with _scratch() as scratch:
+        location = f"llmos:{client.endpoint}/{version}"
+        yield scratch, scratch.models.pull(location, None, progress, lambda _: None).version
+
+
+def _reference(location: str) -> str:
+    """llmos:https://HOST/NAME@sha256:… -> NAME@sha256:…"""
+    return location.rpartition("/")[2]
