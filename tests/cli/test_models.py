@@ -255,7 +255,7 @@ def elsewhere(monkeypatch, cli):
         asked.append((request.method, request.url.path, request.content, request.headers.get("Authorization")))
         if request.url.path == "/llmos/v1/models":
             return httpx.Response(200, json={"data": [facts]})
-        if request.url.path == "/llmos/v1/models/big":
+        if request.url.path in ("/llmos/v1/models/big", "/llmos/v1/models/big/details"):
             return httpx.Response(200, json=facts)
         if request.method == "DELETE":
             return httpx.Response(204)
@@ -276,7 +276,7 @@ def test_a_server_elsewhere_is_asked_for_its_models(cli, elsewhere):
     assert json.loads(cli("show", "big", "--json").out)["version"] == "big@4"
     assert elsewhere == [
         ("GET", "/llmos/v1/models", b"", "Bearer secret"),
-        ("GET", "/llmos/v1/models/big", b"", "Bearer secret"),
+        ("GET", "/llmos/v1/models/big/details", b"", "Bearer secret"),
     ]
 
 
@@ -297,19 +297,21 @@ def test_a_server_elsewhere_says_what_is_wrong_itself(cli, elsewhere):
     assert (outcome.status, outcome.err) == (2, "Error: There is none.\n")
 
 
-@pytest.mark.parametrize(
-    "command", [("pull", "smollm2"), ("import", "x", "--name", "y"), ("rm", "x"), ("list", "--catalog")]
-)
+@pytest.mark.parametrize("command", [("trust", "list"), ("trust", "add", "x", "y"), ("trust", "rm", "x")])
 def test_what_works_on_this_machine_alone_refuses_a_server_elsewhere(cli, elsewhere, command):
     outcome = cli(*command)
     assert outcome.status == 2
-    assert "works on the models of this machine, but LLMOS_ENDPOINT names http://10.1.2.3:8000" in outcome.err
+    assert "works on this machine only, but LLMOS_ENDPOINT is http://10.1.2.3:8000" in outcome.err
     assert elsewhere == []
 
 
 def test_a_server_elsewhere_that_does_not_answer_is_named(cli, monkeypatch):
-    unreachable = Client("http://127.0.0.1:9", max_retries=0)
-    monkeypatch.setattr("llmos.cli.models.remote_server", lambda settings: unreachable)
+    def refuse(request):
+        raise httpx.ConnectError("refused", request=request)
+
+    far = partial(Client, max_retries=0, transport=httpx.MockTransport(refuse))
+    monkeypatch.setattr("llmos.client.Client", far)
+    monkeypatch.setenv("LLMOS_ENDPOINT", "http://10.1.2.3:9")
     outcome = cli("list")
     assert outcome.status == 1
-    assert "No server answers at http://127.0.0.1:9" in outcome.err
+    assert "No server answers at http://10.1.2.3:9" in outcome.err

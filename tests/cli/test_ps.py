@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from llmos.client import Client
+from llmos.core.schemas.deployments import DeploymentDescription
 
 READY = {
     "version": "smollm2@1",
@@ -67,13 +69,15 @@ def test_a_failed_deployment_says_why(cli: Any, deployments: list[dict[str, Any]
 
 def test_json_is_what_the_server_said(cli: Any, deployments: list[dict[str, Any]]) -> None:
     deployments += [READY, FAILED]
-    assert json.loads(cli("ps", "--json").out) == [READY, FAILED]
+    assert msgspec.convert(json.loads(cli("ps", "--json").out), list[DeploymentDescription]) == msgspec.convert(
+        [READY, FAILED], list[DeploymentDescription]
+    )
 
 
 def test_a_server_without_models_says_so(cli: Any, deployments: list[dict[str, Any]]) -> None:
     outcome = cli("ps")
     assert (outcome.status, outcome.out) == (0, "")
-    assert "runs no model yet" in outcome.err
+    assert "runs no models yet" in outcome.err
     assert json.loads(cli("ps", "--json").out) == []
 
 

@@ -3,9 +3,12 @@
 import json
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from llmos.core.config import load_settings
+from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.deployments.routing.routes import Routes
 from llmos.models import open_registry
 from llmos.models.queries import ensure_model
@@ -85,7 +88,7 @@ def test_a_route_without_a_rollout_says_how_to_begin_one(cli, routes):
 
 
 class FarServer:
-    """What commands ask of a server on another machine: one rollout, which ends when it is looked at."""
+    """The control port of a server on another machine, with one rollout, which ends when it is looked at."""
 
     def __init__(self):
         self.rollouts = self.routes = self
@@ -93,28 +96,37 @@ class FarServer:
 
     def promote(self, version, route, **settings):
         self.asked.append((version, route, settings["steps"]))
-        return self.get(7) | {"state": "starting", "ended_at": None}
+        return replace(self.get(7), state="starting", ended_at=None)
 
     def get(self, id):
-        return {"id": id, "route": "chat", "version": "new@1", "state": "finished", "percent": 100, "steps": [100],
-                "before": {"old@1": 100}, "reason": "well", "ended_at": "2026-01-01T12:00:00Z"}  # fmt: skip
+        return RolloutDescription(
+            id=id, route="chat", version="new@1", state="finished", percent=100, steps=[100], before={"old@1": 100},
+            reason="well", ended_at=NOON,
+        )  # fmt: skip
 
     def list(self, route):
         return [self.get(7)]
 
     def history(self, id):
-        return [{"at": "2026-01-01T12:00:00Z", "kind": "rolled_back", "reason": "because", "data": {}}]
+        return [RolloutEventDescription(at=NOON, kind="rolled_back", reason="because")]
 
     def roll_back(self, route):
-        return self.get(7) | {"state": "rolled_back"}
+        return replace(self.get(7), state="rolled_back")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
 
 def test_a_server_on_another_machine_is_asked(cli, monkeypatch):
     far = FarServer()
-    monkeypatch.setattr("llmos.cli.rollouts.remote_server", lambda settings: far)
+    monkeypatch.setattr("llmos.cli.rollouts.open_control", lambda settings: far)
     outcome = cli("promote", "new@1", "--route", "chat", "--steps", "100%", "--watch")
     assert (outcome.status, far.asked) == (0, [("new@1", "chat", [100])])
     assert "rolled back: because" in outcome.err
-    assert json.loads(cli("rollout", "list", "--json").out) == [far.get(7)]
+    (listed,) = json.loads(cli("rollout", "list", "--json").out)
+    assert msgspec.convert(listed, RolloutDescription) == far.get(7)
     assert "2026-01-01" in cli("rollout", "history", "chat").out
     assert cli("rollback", "chat").out == "chat → old@1 100 %\n"

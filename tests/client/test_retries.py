@@ -115,7 +115,7 @@ def test_a_silent_server_times_out_once(connect: Any, server: Any) -> None:
     model = connect(timeout_seconds=0.1).models.get("dialogue")
     server.received.clear()
     server.replies(server.silence)
-    with pytest.raises(RequestTimeout, match=r"sent nothing for 0\.1 seconds.*timeout_seconds"):
+    with pytest.raises(RequestTimeout, match=r"sent no data for 0\.1 seconds.*timeout_seconds"):
         model.generate_text("Hi")
     assert len(server.received) == 1
 

@@ -11,7 +11,6 @@ import msgspec
 
 from llmos.cli.control.local import LocalControl, accepts_connections
 from llmos.cli.control.port import MakeRequest, OnNotice
-from llmos.client import Client
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.progress import Progress
@@ -30,6 +29,7 @@ from llmos.core.schemas.transfers import ExportDescription, PushDescription
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from llmos.client import Client
     from llmos.client.control_calls import DeploymentSettings
 
 _READ_SECONDS = 30
@@ -38,6 +38,8 @@ _READ_SECONDS = 30
 
 class ServerControl:
     def __init__(self) -> None:
+        from llmos.client import Client
+
         self._client = Client(timeout_seconds=_READ_SECONDS)
         self.server_url = self._client.endpoint
         self.models = ServerModels(self._client)
@@ -63,7 +65,7 @@ class ServerControl:
 
 
 class ServerModels:
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: "Client") -> None:
         self._client = client
 
     def list(self, *, tags: Sequence[str] = ()) -> Sequence[ModelDescription]:
@@ -111,7 +113,7 @@ class ServerModels:
 
 
 class ServerCards:
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: "Client") -> None:
         self._client = client
 
     def get(self, name: str) -> CardDescription:
@@ -125,7 +127,7 @@ class ServerCards:
 
 
 class ServerSigning:
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: "Client") -> None:
         self._client = client
 
     def sign(self, name: str, key: Path, progress: Progress) -> SignedDescription:
@@ -141,14 +143,14 @@ class ServerSigning:
         raise _only_there(self._client, "verify")
 
 
-def _only_there(client: Client, command: str) -> BadRequest:
+def _only_there(client: "Client", command: str) -> BadRequest:
     return BadRequest(
         f"`llmos {command}` can't be asked for from here yet. Run it on the server's machine: {client.endpoint}"
     )
 
 
 class ServerDeployments:
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: "Client") -> None:
         self._deployments = client.deployments
 
     def list(self) -> Sequence[DeploymentDescription]:
@@ -201,7 +203,7 @@ def _scratch() -> Iterator[LocalControl]:
 
 
 @contextmanager
-def _pulled(client: Client, name: str, progress: Progress) -> Iterator[tuple[LocalControl, str]]:
+def _pulled(client: "Client", name: str, progress: Progress) -> Iterator[tuple[LocalControl, str]]:
     """Copy a Version of the server into a temporary store. Yields the store and the reference of the copy."""
     version = client.models.get(name).version
     with _scratch() as scratch:
