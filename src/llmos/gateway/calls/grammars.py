@@ -29,13 +29,13 @@ def one_of(
     lark: str | None,
 ) -> Grammar:
     """Return the grammar for the one constraint that is given. Raises BadRequest for none, and for several."""
-    asked = [
+    grammars = [
         *([json_schema(schema, field)] if schema is not None else []),
         *([json_object(field)] if is_json_object else []),
         *([Grammar("regex", regex, field)] if regex is not None else []),
         *([Grammar("choice", msgspec.json.encode(choice).decode(), field)] if choice is not None else []),
         *([Grammar("lark", lark, field)] if lark is not None else []),
     ]
-    if len(asked) != 1:
-        raise BadRequest(f"`{field}` accepts exactly one of its fields; {len(asked)} are given.", param=field)
-    return asked[0]
+    if len(grammars) != 1:
+        raise BadRequest(f"`{field}` accepts exactly one of its fields; {len(grammars)} are given.", param=field)
+    return grammars[0]

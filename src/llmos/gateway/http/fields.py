@@ -16,7 +16,7 @@ MAX_CHOICES = 1024
 
 
 class CallerFields(RequestObject, kw_only=True):
-    """On whose behalf a call is made, and how urgent it is. Never changes the answer, only when it comes."""
+    """The user and the priority of a call. They never change the answer, only its time."""
 
     user: Annotated[str, Meta(max_length=512)] = ""
     """Your end user on whose behalf the call is made. Under load, users take turns."""
@@ -31,7 +31,7 @@ class CallerFields(RequestObject, kw_only=True):
 
 
 class SamplingFields(CallerFields, kw_only=True):
-    """How tokens are sampled. OpenAI's client sends the fields that it does not know in `extra_body`.
+    """Sampling parameters. OpenAI's client sends the fields that it does not know in `extra_body`.
 
     A field that is null has the value that the model's authors recommend, which `llmos show MODEL` prints.
     """

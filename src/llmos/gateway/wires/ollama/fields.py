@@ -35,7 +35,7 @@ def strip_latest(name: str) -> str:
 
 
 class Options(RequestObject, kw_only=True):
-    """How tokens are sampled. Defaults are the model's own; `llmos show MODEL` prints them."""
+    """Sampling options. Defaults are the model's own; `llmos show MODEL` prints them."""
 
     num_predict: Annotated[int, Int64] = -1
     """The most tokens of the answer. -1 and -2: no limit but the context window."""
@@ -114,7 +114,7 @@ class ModelFields(CallerFields, kw_only=True):
 
     @property
     def must_unload(self) -> bool:
-        """Whether the model is to be unloaded after the answer. Raises BadRequest for an invalid keep_alive."""
+        """True if the model is to be unloaded after the answer. Raises BadRequest for an invalid keep_alive."""
         if isinstance(self.keep_alive, str):
             if not _DURATION.fullmatch(self.keep_alive):
                 raise BadRequest(

@@ -23,7 +23,7 @@ _NO_SEQUENCES = Unsupported("the server keeps no state between requests. Send th
 
 
 class InferParameters(SamplingFields, kw_only=True):
-    """How texts are continued. Each parameter comes from the request's `parameters`, from the input
+    """Parameters of a generation. Each parameter comes from the request's `parameters`, from the input
     `sampling_parameters`, or from an input of its own name.
     """
 

@@ -70,11 +70,11 @@ class FormatFields(StreamFields, kw_only=True):
 
     def grammar(self) -> Grammar | None:
         """Return the grammar of the answer. Raises BadRequest if both fields are given."""
-        asked = self.response_format.grammar() if self.response_format is not None else None
+        grammar = self.response_format.grammar() if self.response_format is not None else None
         more = self.structured_outputs
         if more is None:
-            return asked
-        if asked is not None:
+            return grammar
+        if grammar is not None:
             raise BadRequest(
                 "`response_format` and `structured_outputs` both constrain the answer: send one of them.",
                 param="structured_outputs",

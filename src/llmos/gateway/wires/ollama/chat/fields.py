@@ -55,5 +55,5 @@ class OllamaChatRequest(GenerateFields, kw_only=True):
 
     @property
     def _continues(self) -> bool:
-        """Whether the model continues the last message, which is the assistant's."""
+        """True if the last message is the assistant's, which the model then continues."""
         return self.messages[-1].role == "assistant" and not self.messages[-1].tool_calls

@@ -79,4 +79,4 @@ def _raise_failure(job: Job) -> None:
     if job.error is not None:
         raise job.error.as_exception()
     if job.state == "cancelled":
-        raise Conflict("The pull was cancelled. What has arrived is kept: pull again to go on.")
+        raise Conflict("The pull was cancelled. Pull again to continue where it stopped.")
