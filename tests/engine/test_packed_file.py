@@ -46,7 +46,7 @@ def logits_of(files, folder=None, **options):
     checkpoint = open_checkpoint(files)
     packed = PackedFolder(folder, files, no_progress) if folder is not None else None
     if packed is not None:
-        options["matrices"] = packed.matrices
+        options["packer"] = packed.pack
     runner = NativeRunner(checkpoint.spec, checkpoint.tensors, num_blocks=4, **options)
     positions = np.arange(len(PROMPT), dtype=np.int32)
     logits = runner.forward(
@@ -83,7 +83,7 @@ def test_an_encoder_gives_the_same_vectors_with_and_without_the_file(tmp_path, f
     starts = np.array([0, len(PROMPT)], np.int32)
     vectors = [
         NativeEncoder(checkpoint.spec, checkpoint.tensors, **options).forward(PROMPT, starts).tolist()
-        for options in ({}, {"matrices": packed.matrices}, {"matrices": packed.matrices})
+        for options in ({}, {"packer": packed.pack}, {"packer": packed.pack})
     ]
     assert packed.is_shared
     assert vectors[0] == vectors[1] == vectors[2]
@@ -91,7 +91,7 @@ def test_an_encoder_gives_the_same_vectors_with_and_without_the_file(tmp_path, f
 
 def test_what_is_in_the_file_is_not_packed_again(files, folder, monkeypatch):
     expected, _ = logits_of(files, folder)
-    monkeypatch.setattr(packed_file, "pack_in_stretches", None)
+    monkeypatch.setattr(packed_file, "pack_in_chunks", None)
     monkeypatch.setattr(packed_file, "pack", None)
     assert logits_of(files, folder) == (expected, True)
 
@@ -140,7 +140,7 @@ def test_a_damaged_file_is_written_once_more(files, folder, damage, caplog):
     assert verify(path) is not None
     with caplog.at_level(logging.WARNING):
         assert logits_of(files, folder) == (expected, True)
-    assert "packed once more" in caplog.text
+    assert "packed again" in caplog.text
     assert only_file(folder).read_bytes() == whole
 
 
@@ -165,8 +165,8 @@ def test_whoever_reads_it_all_sees_one_changed_bit(files, folder):
 
 def test_of_many_who_come_at_once_one_writes_and_the_others_wait(files, folder, monkeypatch):
     writes = []
-    inner = packed_file.pack_in_stretches
-    monkeypatch.setattr(packed_file, "pack_in_stretches", lambda *args: writes.append(1) or inner(*args))
+    inner = packed_file.pack_in_chunks
+    monkeypatch.setattr(packed_file, "pack_in_chunks", lambda *args: writes.append(1) or inner(*args))
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: logits_of(files, folder), range(6)))
     assert answers == [answers[0]] * 6
@@ -259,7 +259,7 @@ def test_packing_tells_how_far_it_is(files, folder):
     told = []
     packed = PackedFolder(folder, files, lambda *args: told.append(args))
     checkpoint = open_checkpoint(files)
-    make = partial(NativeRunner, checkpoint.spec, checkpoint.tensors, num_blocks=4, matrices=packed.matrices)
+    make = partial(NativeRunner, checkpoint.spec, checkpoint.tensors, num_blocks=4, packer=packed.pack)
     make()
     (label, num_done, num_total) = told[-1]
     assert (label, num_done) == ("packing the weights", num_total)

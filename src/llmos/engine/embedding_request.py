@@ -1,4 +1,4 @@
-"""From texts to what an encoder can run: their tokens within its limits, control tokens and prompts around them."""
+"""Turns a request for embeddings into tokens that an encoder can run, with prompts and control tokens added."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,25 +7,22 @@ from typing import TYPE_CHECKING
 from llmos.core.errors import BadRequest, PromptTooLong
 from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.messages import Embed
-from llmos.engine.request import check_priority
+from llmos.engine.request import CHARACTERS_PER_TOKEN, check_priority
 
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
 
-_USUAL_CHARACTERS_PER_TOKEN = 8
-"""More than prose, code or numbers come to."""
-
-_READ_FOR_AN_ERROR = 32
-"""A text that is too long is read so many times as far as the model could take it: the error says by how much."""
+_ENCODED_CONTEXTS = 32
+"""A text that is too long is encoded up to so many times the model's context, so that the error can say by how much."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedTexts:
-    """A request that can run: nothing about it can be wrong any more."""
+    """A request that can run: everything about it has been checked."""
 
     id: str
     texts: list[list[int]]
-    """The tokens of each, never none."""
+    """Tokens of each text, at least one."""
     dimensions: int
     caller: str
     priority: int
@@ -46,7 +43,7 @@ def prepare_texts(request: Embed, tokenizer: "Tokenizer", spec: EncoderSpec) -> 
         raise BadRequest("There is nothing to embed: `input` is empty. Send at least one text.", param="input")
     limit = _limit(request.truncate_to, spec)
     prompt = _prompt(request, spec)
-    texts = _Texts(tokenizer, spec, prompt, limit, is_cut=request.truncate_to is not None).tokens(request)
+    texts = _TextEncoder(tokenizer, spec, prompt, limit, is_cut=request.truncate_to is not None).tokens(request)
     return PreparedTexts(request.id, texts, dimensions, request.caller, request.priority)
 
 
@@ -56,14 +53,14 @@ def _dimensions(asked: int | None, spec: EncoderSpec) -> int:
     if not 1 <= asked <= spec.hidden_size:
         raise BadRequest(
             f"`dimensions` is {asked}; the model's vectors have {spec.hidden_size:,} numbers. "
-            f"Take 1 to {spec.hidden_size:,}, or leave it out.",
+            f"Use 1 to {spec.hidden_size:,}, or leave it out.",
             param="dimensions",
         )
     return asked
 
 
 def _limit(asked: int | None, spec: EncoderSpec) -> int:
-    """Return how many tokens a text may have, control tokens included."""
+    """Return how many tokens a text may have, control tokens included. Raises BadRequest."""
     if not asked:
         return spec.max_positions
     if asked < 0 or asked > spec.max_positions:
@@ -75,21 +72,24 @@ def _limit(asked: int | None, spec: EncoderSpec) -> int:
 
 
 _ROLES = {"query": ("query",), "document": ("document", "passage"), None: ()}
-"""What makers call the prompts of texts that ask, and of those that may answer."""
+"""Role of a text -> the names that model makers give its prompt."""
 
 
 def _prompt(request: Embed, spec: EncoderSpec) -> str:
-    usual = next((name for name in _ROLES[request.role] if name in spec.prompts), spec.default_prompt)
-    name = usual if request.prompt is None else request.prompt
+    """Return the text that goes before every input. Raises BadRequest for an unknown prompt_name."""
+    default = next((name for name in _ROLES[request.role] if name in spec.prompts), spec.default_prompt)
+    name = default if request.prompt is None else request.prompt
     if name is None:
         return ""
     if name not in spec.prompts:
-        known = ", ".join(sorted(spec.prompts)) or "none, so leave it out"
-        raise BadRequest(f"The model has no prompt {name[:64]!r}; there is {known}.", param="prompt_name")
+        known = ", ".join(sorted(spec.prompts)) or "none; leave prompt_name out"
+        raise BadRequest(f"The model has no prompt {name[:64]!r}. Available: {known}.", param="prompt_name")
     return spec.prompts[name]
 
 
-class _Texts:
+class _TextEncoder:
+    """Encodes the inputs of one request."""
+
     def __init__(self, tokenizer: "Tokenizer", spec: EncoderSpec, prompt: str, limit: int, *, is_cut: bool) -> None:
         self._tokenizer, self._spec, self._prompt, self._limit, self._is_cut = tokenizer, spec, prompt, limit, is_cut
         self._before, self._behind = tokenizer.affixes
@@ -101,27 +101,30 @@ class _Texts:
             )
 
     def tokens(self, request: Embed) -> list[list[int]]:
+        """Return the tokens of every input. Raises BadRequest or PromptTooLong, naming the input."""
         names = request.input_names or [f"input[{i}]" for i in range(len(request.inputs))]
-        texts = [self._text(each) for each in request.inputs if isinstance(each, str)]
-        beginnings = [self._beginning(text) for text in texts]
-        is_part = iter(len(beginning) < len(text) for beginning, text in zip(beginnings, texts, strict=True))
-        encoded = iter(self._tokenizer.encode_texts(beginnings))
+        texts = [self._with_prompt(each) for each in request.inputs if isinstance(each, str)]
+        heads = [self._head(text) for text in texts]
+        is_head = iter(len(head) < len(text) for head, text in zip(heads, texts, strict=True))
+        encoded = iter(self._tokenizer.encode_texts(heads))
         return [
-            self._framed(next(encoded), name, is_part=next(is_part))
+            self._with_frame(next(encoded), name, is_head=next(is_head))
             if isinstance(each, str)
             else self._as_given(each, name)
             for each, name in zip(request.inputs, names, strict=True)
         ]
 
-    def _text(self, text: str) -> str:
+    def _with_prompt(self, text: str) -> str:
         text = self._prompt + text
         return text.lower() if self._spec.lowercase else text
 
-    def _beginning(self, text: str) -> str:
-        """Return so much of a text that is far too long that the rest doesn't matter: encoding all of it would hold
-        others up. The end is at a space, where no tokenizer puts together what stands on both sides."""
-        num_characters = _USUAL_CHARACTERS_PER_TOKEN * (self._limit + 1) * (1 if self._is_cut else _READ_FOR_AN_ERROR)
-        # Doubled, since the rest behind a beginning that takes few tokens may be of any kind.
+    def _head(self, text: str) -> str:
+        """Return the text; of one that is far too long only the beginning, since encoding all of it would delay others.
+
+        The beginning ends at a space, which no tokenizer merges with the text before it.
+        """
+        num_characters = CHARACTERS_PER_TOKEN * (self._limit + 1) * (1 if self._is_cut else _ENCODED_CONTEXTS)
+        # If the beginning has few tokens, a longer one is tried, since the rest may have more.
         while num_characters < len(text):
             end = text.rfind(" ", 0, num_characters)
             if end > 0 and len(self._tokenizer.encode(text[:end], add_bos=False)) > self._room:
@@ -129,10 +132,10 @@ class _Texts:
             num_characters *= 2
         return text
 
-    def _framed(self, tokens: list[int], name: str, *, is_part: bool) -> list[int]:
+    def _with_frame(self, tokens: list[int], name: str, *, is_head: bool) -> list[int]:
         if len(tokens) > self._room:
             if not self._is_cut:
-                raise self._too_long(len(tokens) + self._limit - self._room, name, "more than " if is_part else "")
+                raise self._too_long(len(tokens) + self._limit - self._room, name, "more than " if is_head else "")
             tokens = tokens[: self._room]
         return [*self._before, *tokens, *self._behind]
 

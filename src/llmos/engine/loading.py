@@ -27,7 +27,7 @@ from llmos.engine.messages import Ready
 from llmos.engine.packed_file import PackedFolder
 from llmos.engine.runner import BLOCK_SIZE
 from llmos.engine.runner.encoder import NativeEncoder
-from llmos.engine.runner.native import Matrices, NativeRunner
+from llmos.engine.runner.native import NativeRunner, Packer
 from llmos.engine.runner.packing import pack
 from llmos.engine.sizing.fit import MemoryPlanner
 
@@ -99,8 +99,8 @@ def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -
             checkpoint = open_checkpoint(files)
             future = background.submit(lambda: checkpoint.tokenizer)
             folder = PackedFolder(Path(config.packed_folder), files, progress) if config.packed_folder else None
-            matrices = folder.matrices if folder is not None else partial(pack, progress=progress)
-            runner, threads = _make_runner(checkpoint, config, matrices)
+            packer = folder.pack if folder is not None else partial(pack, progress=progress)
+            runner, threads = _make_runner(checkpoint, config, packer)
             tokenizer = future.result()
         background.submit(tokenizer.warm_up)
     finally:
@@ -109,7 +109,7 @@ def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -
 
 
 def _make_runner(
-    checkpoint: Checkpoint, config: EngineConfig, matrices: Matrices
+    checkpoint: Checkpoint, config: EngineConfig, packer: Packer
 ) -> tuple[NativeRunner | NativeEncoder, int]:
     """Return the runner with all its weights packed, and its number of threads."""
     spec, hardware = checkpoint.spec, inspect_hardware()
@@ -117,7 +117,7 @@ def _make_runner(
     planner.check_room()
     if isinstance(spec, EncoderSpec):
         encoder = NativeEncoder(
-            spec, checkpoint.tensors, threads=planner.threads, isa=config.isa, weights=config.weights, matrices=matrices
+            spec, checkpoint.tensors, threads=planner.threads, isa=config.isa, weights=config.weights, packer=packer
         )
         return encoder, planner.threads
     num_blocks = planner.default_blocks()
@@ -130,7 +130,7 @@ def _make_runner(
         isa=config.isa,
         weights=config.weights,
         kv_dtype=config.kv_dtype,
-        matrices=matrices,
+        packer=packer,
     )
     return runner, planner.threads
 

@@ -1,14 +1,14 @@
-"""Packed weights in a file, so that they are packed once and every replica maps the same memory.
+"""Packed weights in a file, so that they are packed once and all replicas map the same memory.
 
-    payload    the matrices as runner/packing.py plans them, from the first byte on: huge pages want that
+    payload    the matrices as runner/packing.py plans them, at offset 0, so that huge pages are aligned
     footer     JSON: the layout's number, the key, the sources, the payload's length and SHA-256
     trailer    SHA-256 of the footer, its length, MAGIC
 
-A file is written beside its place, synced, and renamed, by one process at a time; it is mapped read-only. Whoever
-opens it checks sizes, footer and key. The payload's own digest is left to `llmos doctor`: to look at it would read all
-of the weights before the first token, and what a torn write or another version leaves is seen without that.
+A file is written under a temporary name, synced, and renamed, by one process at a time; it is mapped read-only. Sizes,
+footer and key are checked when it is opened, which detects torn writes and other versions. The payload's digest is
+checked only by `llmos doctor`, since that reads all weights, which would delay the first token.
 
-Whatever a folder or a disk refuses, the model is loaded all the same: into memory of its own.
+If the folder or the disk fails, the weights are packed into the process's own memory instead.
 """
 
 import contextlib
@@ -27,27 +27,27 @@ import numpy as np
 from llmos.core.locks import locked
 from llmos.core.progress import Progress
 from llmos.engine import _native
-from llmos.engine.runner.packing import PACKING, Memory, Plan, pack, pack_in_stretches
+from llmos.engine.runner.packing import PACKING, Memory, Plan, pack, pack_in_chunks
 from llmos.engine.tensors import RawTensor
 
 LAYOUT = 1
-"""Of the payload (csrc/matrix.h) and of what the values become on their way into it: another one is another number."""
+"""Version of the payload: its layout (csrc/matrix.h), and how values are rounded on their way into it."""
 
 MAGIC = b"LLMOSPK1"
 SPARE_BYTES = 256 << 20
-"""A packed file is a convenience: it never takes the disk's last bytes from those who need them."""
+"""Disk space that is left free: a packed file is a convenience, and must not fill the disk."""
 
 _TRAILER = struct.Struct("<32sQ8s")
-_MOST_FOOTER_BYTES = 1 << 24
+_MAX_FOOTER_BYTES = 1 << 24
 _MADV_POPULATE_READ = 22
-"""Linux 5.14; Python 3.11 has no name for it."""
+"""Since Linux 5.14. Python 3.11 has no constant for it."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that the weights were made from, and how to see that it is still the same."""
+    """A model file that the weights were packed from, with what shows that it has not changed."""
 
     name: str
     path: str
@@ -60,7 +60,7 @@ class Source:
         return cls(name, str(path.absolute()), stat.st_size, stat.st_mtime_ns)
 
     @property
-    def is_there(self) -> bool:
+    def is_unchanged(self) -> bool:
         try:
             return Source.of(self.name, Path(self.path)) == self
         except OSError:
@@ -69,7 +69,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class PackedFile:
-    """What the footer of a file says."""
+    """The footer of a packed file."""
 
     layout: int
     key: str
@@ -79,20 +79,20 @@ class PackedFile:
 
 
 class Damaged(Exception):
-    """The file is not one that was written to its end, or has been changed since."""
+    """The file was not written completely, or was changed later."""
 
 
 class PackedFolder:
-    """The packed weights of one model, somewhere in a folder. Its `matrices` is what the runners take."""
+    """The packed weights of one model in a folder. Runners take its pack() as their packer."""
 
     def __init__(self, folder: Path, files: Mapping[str, Path], progress: Progress) -> None:
         self._folder, self._progress = folder, progress
         self._sources = tuple(Source.of(name, path) for name, path in sorted(files.items()))
         self.is_shared = False
-        """The weights lie in a file, which other replicas map as well."""
+        """The weights are in a file, which other replicas map as well."""
 
-    def matrices(self, plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool) -> Memory:
-        """Return the mapped file, written first where there is none."""
+    def pack(self, plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool) -> Memory:
+        """Return the mapped file, which is written first if there is none; or memory of this process if that fails."""
         key = _key(plan, self._sources)
         path = self._folder / f"{key}.packed"
         try:
@@ -100,7 +100,7 @@ class PackedFolder:
             memory = self._open(path, key, plan)
             if memory is None:
                 with locked(path.with_suffix(".lock")):
-                    # Whoever had the lock before us may have written it.
+                    # Another process may have written it while we waited for the lock.
                     memory = self._open(path, key, plan)
                     if memory is None:
                         sweep(self._folder)
@@ -117,12 +117,12 @@ class PackedFolder:
         try:
             found = read_footer(path)
             if (found.layout, found.key, found.num_bytes) != (LAYOUT, key, plan.num_bytes):
-                raise Damaged("it holds other weights than its name says")
+                raise Damaged("it has other weights than its name says")
             return _map(path, plan.num_bytes)
         except FileNotFoundError:
             return None
         except Damaged as error:
-            logger.warning("The weights are packed once more: %s: %s.", path, error)
+            logger.warning("The weights are packed again: %s: %s.", path, error)
             path.unlink(missing_ok=True)
             return None
 
@@ -130,17 +130,17 @@ class PackedFolder:
         temporary = path.with_suffix(".part")
         digest, num_done = hashlib.sha256(), 0
         try:
-            with open(temporary, "wb", buffering=0, opener=_owner_only) as file:
-                # All of it at once: a full disk is known before anything is packed.
+            with open(temporary, "wb", buffering=0, opener=_open_private) as file:
+                # Reserve all of it first, so that a full disk is found before anything is packed.
                 _reserve(file.fileno(), plan.num_bytes)
-                for stretch in pack_in_stretches(plan, tensors, pool):
-                    _write_all(file.fileno(), stretch.data)
-                    digest.update(stretch.data)
-                    num_done += len(stretch)
+                for chunk in pack_in_chunks(plan, tensors, pool):
+                    _write_all(file.fileno(), chunk.data)
+                    digest.update(chunk.data)
+                    num_done += len(chunk)
                     self._progress(PACKING, num_done, plan.num_bytes)
-                assert num_done == plan.num_bytes, "a plan has no holes"
+                assert num_done == plan.num_bytes, "the plan has gaps"
                 footer = PackedFile(LAYOUT, key, self._sources, num_done, digest.hexdigest())
-                _write_all(file.fileno(), memoryview(_ending(footer)))
+                _write_all(file.fileno(), memoryview(_footer_and_trailer(footer)))
                 os.fsync(file.fileno())
             temporary.rename(path)
             _sync_folder(path.parent)
@@ -150,15 +150,15 @@ class PackedFolder:
 
 
 def read_footer(path: Path) -> PackedFile:
-    """Return what the file says of itself. Raises Damaged, FileNotFoundError, or another OSError."""
+    """Return the file's footer. Raises Damaged, FileNotFoundError, or another OSError."""
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         if size < _TRAILER.size:
             raise Damaged("it is cut short")
         digest, length, magic = _TRAILER.unpack(os.pread(file.fileno(), _TRAILER.size, size - _TRAILER.size))
         begin = size - _TRAILER.size - length
-        if magic != MAGIC or length > _MOST_FOOTER_BYTES or begin < 0:
-            raise Damaged("it is cut short, or no packed file")
+        if magic != MAGIC or length > _MAX_FOOTER_BYTES or begin < 0:
+            raise Damaged("it is cut short, or not a packed file")
         text = os.pread(file.fileno(), length, begin)
     if hashlib.sha256(text).digest() != digest:
         raise Damaged("its footer was changed")
@@ -168,7 +168,7 @@ def read_footer(path: Path) -> PackedFile:
     except (ValueError, TypeError, KeyError):
         raise Damaged("another version of LLMOS has written it") from None
     if found.num_bytes != begin:
-        raise Damaged("its payload was cut or stretched")
+        raise Damaged("its payload has another length")
     return found
 
 
@@ -197,32 +197,32 @@ def packed_files(folder: Path) -> Iterator[tuple[Path, PackedFile | None]]:
 
 
 def sweep(folder: Path) -> list[Path]:
-    """Remove the packed files that nobody can ask for any more: damaged, of another layout, or of sources that are gone
-    or changed; and what a process that died has left half written. Replicas that have one mapped keep it."""
-    useless = [
+    """Remove and return unusable files: damaged ones, those of another layout or of removed or changed sources, and
+    partial ones of killed processes. Replicas that have a file mapped keep their mapping."""
+    unusable = [
         path
         for path, found in packed_files(folder)
-        if found is None or found.layout != LAYOUT or not all(source.is_there for source in found.sources)
+        if found is None or found.layout != LAYOUT or not all(source.is_unchanged for source in found.sources)
     ]
     for path in folder.glob("*.part"):
         with contextlib.suppress(BlockingIOError), locked(path.with_suffix(".lock"), wait=False):
-            useless.append(path)
+            unusable.append(path)
             path.unlink(missing_ok=True)
-    for path in useless:
+    for path in unusable:
         path.unlink(missing_ok=True)
-    return useless
+    return unusable
 
 
 def _key(plan: Plan, sources: Sequence[Source]) -> str:
-    what = [LAYOUT, [astuple(source) for source in sources], [astuple(placement) for placement in plan.placements]]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
+    identity = [LAYOUT, [astuple(source) for source in sources], [astuple(placement) for placement in plan.placements]]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
 
 
 def _map(path: Path, num_bytes: int) -> Memory:
     """Return the payload, read-only and in memory."""
     with path.open("rb", buffering=0) as file:
         mapped = mmap.mmap(file.fileno(), num_bytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
-    # Neither is needed: an older kernel, or a file system without large folios, maps small pages as they are touched.
+    # Both are optional: an older kernel, or a file system without large folios, maps small pages on first access.
     with contextlib.suppress(OSError):
         mapped.madvise(mmap.MADV_HUGEPAGE)
     with contextlib.suppress(OSError):
@@ -236,7 +236,7 @@ def _reserve(handle: int, num_bytes: int) -> None:
         raise OSError(
             0, f"the disk has {room.f_bavail * room.f_frsize:,} bytes left, and packed weights take {num_bytes:,}"
         )
-    with contextlib.suppress(OSError):  # a file system that can't reserve says at the write itself that it is full
+    with contextlib.suppress(OSError):  # a file system that can't reserve space fails at the write instead
         os.posix_fallocate(handle, 0, num_bytes)
 
 
@@ -245,12 +245,12 @@ def _write_all(handle: int, left: memoryview) -> None:
         left = left[os.write(handle, left) :]
 
 
-def _ending(footer: PackedFile) -> bytes:
+def _footer_and_trailer(footer: PackedFile) -> bytes:
     text = json.dumps(asdict(footer) | {"sources": [astuple(source) for source in footer.sources]}).encode()
     return text + _TRAILER.pack(hashlib.sha256(text).digest(), len(text), MAGIC)
 
 
-def _owner_only(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 

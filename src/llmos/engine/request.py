@@ -1,4 +1,4 @@
-"""From what a caller asks to what the engine can run: the prompt as tokens, every limit checked and settled."""
+"""Turns a request into sequences that the engine can run: the prompt as tokens, every limit checked and resolved."""
 
 import os
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from llmos.engine.checkpoint.adapters import Adapter
     from llmos.engine.text.tokenizer import Tokenizer
 
-_USUAL_CHARACTERS_PER_TOKEN = 8
-"""More than prose, code or numbers come to; only long runs of one character, which are one token, come to more."""
+CHARACTERS_PER_TOKEN = 8
+"""More than the average of prose, code or numbers. Only long runs of one character, which are one token, have more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request that can run: nothing about it can be wrong any more."""
+    """A request that can run: everything about it has been checked."""
 
     id: str
     num_prompt_tokens: int
@@ -34,7 +34,7 @@ class Prepared:
     """One for each choice."""
     adapter: AdapterFiles | None = None
     opened_adapter: "Adapter | None" = None
-    """Where the engine doesn't hold it yet."""
+    """The adapter's weights, if the engine doesn't hold them yet."""
 
 
 def prepare(
@@ -45,24 +45,24 @@ def prepare(
     Raises BadRequest or PromptTooLong, naming the field.
     """
     field = _prompt_field(request)
-    _check_continues(request)
+    _check_continuable(request)
     request = _with_template(request, tokenizer)
     params = request.sampling
     check_priority(request.priority)
     check_sampling(params, vocab_size, context_length)
-    _refuse_far_too_long(request, tokenizer, context_length, field)
+    _check_far_too_long(request, tokenizer, context_length, field)
     chat = _chat_prompt(request, tokenizer)
     prompt = chat.tokens if chat else _prompt_tokens(request, tokenizer, vocab_size)
     grammar = chat.grammar if chat else request.grammar
     if grammar is not None:
         check_compatible(grammar, params)
-    max_tokens = _room(len(prompt), params, context_length, field)
+    max_tokens = _resolve_max_tokens(len(prompt), params, context_length, field)
     stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
     seed = int.from_bytes(os.urandom(8), "little") if params.seed is None else params.seed
     echo = _prompt_text(request, prompt, tokenizer) if request.echo else ""
-    # What an adapter makes of a prefix serves the same adapter only.
+    # Keys and values that were computed with an adapter are valid for that adapter only.
     salt = f"{request.adapter.digest}\n{request.cache_salt}" if request.adapter else request.cache_salt
-    # Last, since it may take long.
+    # Compiling comes last, since it may take long.
     if chat is not None:
         matcher = compile_chat_grammar(chat, grammars)
     else:
@@ -97,19 +97,19 @@ def prepare(
 def count(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int) -> Counted:
     """Return how many tokens the prompt has, whether or not they leave room for an answer.
 
-    Raises BadRequest, and PromptTooLong for a text that is so much too long that nobody encodes all of it.
+    Raises BadRequest, and PromptTooLong for a text that is too long to be encoded at all.
     """
     field = _prompt_field(request)
-    _check_continues(request)
+    _check_continuable(request)
     request = _with_template(request, tokenizer)
-    _refuse_far_too_long(request, tokenizer, context_length, field)
+    _check_far_too_long(request, tokenizer, context_length, field)
     chat = _chat_prompt(request, tokenizer)
     prompt = chat.tokens if chat else _prompt_tokens(request, tokenizer, vocab_size)
     return Counted(request.id, len(prompt))
 
 
 def _prompt_field(request: Generate) -> str:
-    """Return what callers call the field that the prompt came in."""
+    """Return the name that callers know the prompt's field by."""
     given = [name for name in ("messages", "user_text", "text", "tokens") if getattr(request, name) is not None]
     if len(given) != 1:
         raise BadRequest(
@@ -120,7 +120,7 @@ def _prompt_field(request: Generate) -> str:
     return "messages" if given[0] == "messages" else "prompt"
 
 
-def _check_continues(request: Generate) -> None:
+def _check_continuable(request: Generate) -> None:
     if not request.continue_final_message:
         return
     last = request.messages[-1] if request.messages else {}
@@ -132,6 +132,7 @@ def _check_continues(request: Generate) -> None:
 
 
 def check_priority(priority: int) -> None:
+    """Raise BadRequest for a priority out of range."""
     if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
         raise BadRequest(
             f"priority is {priority}; it takes a whole number from {-MAX_PRIORITY} to {MAX_PRIORITY}.", param="priority"
@@ -139,7 +140,7 @@ def check_priority(priority: int) -> None:
 
 
 def _with_template(request: Generate, tokenizer: "Tokenizer") -> Generate:
-    """Turn what a user says into a message where the model has a chat template, into plain text where it has none."""
+    """Turn a user_text into a message if the model has a chat template, into plain text otherwise."""
     if request.user_text is None:
         return request
     if not tokenizer.has_template:
@@ -147,18 +148,18 @@ def _with_template(request: Generate, tokenizer: "Tokenizer") -> Generate:
     return msgspec.structs.replace(request, user_text=None, messages=[{"role": "user", "content": request.user_text}])
 
 
-def _refuse_far_too_long(request: Generate, tokenizer: "Tokenizer", context_length: int, field: str) -> None:
-    """Raise PromptTooLong for a text whose beginning alone is too long: encoding all of it would hold others up.
+def _check_far_too_long(request: Generate, tokenizer: "Tokenizer", context_length: int, field: str) -> None:
+    """Raise PromptTooLong if the beginning of the prompt is too long already: encoding all of it would delay others.
 
-    Of messages, all that a template may write, behind one another: many small ones are as long as a large one.
+    For messages, the text is everything that a template may write, concatenated.
     """
     if request.text is not None:
         text = request.text
     else:
         tools = request.tools.functions if request.tools else []
         text = "".join(iter_strings([request.messages, tools, request.template_options]))
-    num_characters = _USUAL_CHARACTERS_PER_TOKEN * context_length
-    # Doubled, since the rest behind a beginning that takes few tokens may be of any kind.
+    num_characters = CHARACTERS_PER_TOKEN * context_length
+    # If the beginning has few tokens, a longer one is tried, since the rest may have more.
     while num_characters < len(text):
         num_tokens = len(tokenizer.encode(text[:num_characters], add_bos=False))
         if num_tokens > context_length:
@@ -171,11 +172,11 @@ def _refuse_far_too_long(request: Generate, tokenizer: "Tokenizer", context_leng
 
 
 def _chat_prompt(request: Generate, tokenizer: "Tokenizer") -> ChatPrompt | None:
-    """Return the conversation that the prompt is. None: it is plain."""
+    """Return the prompt of a conversation; None for a plain prompt."""
     if request.messages is None:
         for param, given in (("tools", request.tools), ("chat_template_kwargs", request.template_options)):
             if given:
-                raise BadRequest(f"`{param}` is for conversations. Send `messages`, or leave it out.", param=param)
+                raise BadRequest(f"`{param}` needs a conversation. Send `messages`, or leave it out.", param=param)
         return None
     if not tokenizer.has_template:
         raise BadRequest(
@@ -210,8 +211,8 @@ def _prompt_text(request: Generate, prompt: list[int], tokenizer: "Tokenizer") -
     return request.text if request.text is not None else tokenizer.decode(prompt)
 
 
-def _room(num_prompt_tokens: int, params: SamplingParams, context_length: int, field: str) -> int:
-    """Return how many tokens the answer may have."""
+def _resolve_max_tokens(num_prompt_tokens: int, params: SamplingParams, context_length: int, field: str) -> int:
+    """Return how many tokens the answer may have. Raises PromptTooLong or BadRequest if there is no room for them."""
     max_tokens = params.max_tokens
     if num_prompt_tokens > context_length:
         raise PromptTooLong(

@@ -1,4 +1,4 @@
-"""Batch -> logits: what a runner is, and the two that there are (native on the CPU, torch as the reference)."""
+"""Runners, which compute the logits of a batch: native on the CPU, and torch as the reference."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -16,27 +16,27 @@ BLOCK_SIZE = 16
 
 
 MAX_ADAPTERS = 32
-"""That a runner holds at once."""
+"""Adapters that a runner holds at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The new tokens of one step, S sequences one after another, N tokens in all.
 
-    Sequence s brings tokens[starts[s]:starts[s + 1]]; its positions begin at context_lengths[s], the number of its
-    tokens that are in the KV cache already. Its block b (positions 16 b to 16 b + 15) is block_tables[s, b].
+    The new tokens of sequence s are tokens[starts[s]:starts[s + 1]]. Their positions begin at context_lengths[s], the
+    number of its tokens in the KV cache. Its block b (positions 16 b to 16 b + 15) is block_tables[s, b].
     """
 
     tokens: npt.NDArray[np.int32]  # [N]
     starts: npt.NDArray[np.int32]  # [S + 1]
     context_lengths: npt.NDArray[np.int32]  # [S]
-    block_tables: npt.NDArray[np.int32]  # [S, blocks of the longest], unused entries are ignored
+    block_tables: npt.NDArray[np.int32]  # [S, blocks of the longest], entries behind a table are ignored
     logit_rows: npt.NDArray[np.int32]  # [R] indices into tokens, ascending
-    adapters: npt.NDArray[np.int32] | None = None  # [S] the adapter of each sequence, -1: none; None: nobody has any
+    adapters: npt.NDArray[np.int32] | None = None  # [S] adapter indices, -1 for none; None if no sequence has one
 
     @classmethod
     def one_each(cls, tokens_S: npt.NDArray[np.int32], num_before: int, block_tables: npt.NDArray[np.int32]) -> "Batch":
-        """Return a step that brings every sequence one token, all of them at the same position."""
+        """Return a step with one new token for every sequence, all at position `num_before`."""
         count = len(tokens_S)
         return cls(
             tokens=np.ascontiguousarray(tokens_S),
@@ -53,10 +53,12 @@ class Likeliest:
 
     highest_R: npt.NDArray[np.float32]
     tokens_R: npt.NDArray[np.int32]
-    """The lowest token that has it; -1 where a logit of the row is not finite."""
+    """The lowest token id that has it; -1 if a logit of the row is not finite."""
 
 
 class Runner(Protocol):
+    """Computes logits and owns the KV cache."""
+
     spec: DecoderSpec
     num_blocks: int
     """Blocks in the KV cache; block ids are 0 to num_blocks - 1."""
@@ -65,10 +67,10 @@ class Runner(Protocol):
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
         ...
 
-    def set_adapter(self, number: int, adapter: "Adapter | None") -> None:
-        """Keep an adapter under a number from 0 to MAX_ADAPTERS - 1, in the place of what was there; None: nothing."""
+    def set_adapter(self, index: int, adapter: "Adapter | None") -> None:
+        """Replace the adapter at an index from 0 to MAX_ADAPTERS - 1; None removes it."""
         ...
 
     def likeliest(self) -> Likeliest | None:
-        """Say what forward() found out about its logits on the way; None where that is nothing."""
+        """Return the largest logits of the last forward(), if the runner finds them on the way."""
         ...

@@ -1,4 +1,4 @@
-"""Tokens -> vectors on the CPU: packs an encoder's tensors once and hands the forward pass to C++ (csrc/encoder.h)."""
+"""The CPU runner of encoders: packs the tensors once and calls C++ (csrc/encoder.h) for the forward pass."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,17 +7,16 @@ import numpy.typing as npt
 
 from llmos.engine import _native
 from llmos.engine.encoder_spec import EncoderSpec
-from llmos.engine.runner.native import Matrices, set_vectors
+from llmos.engine.runner.native import Packer, set_vectors
 from llmos.engine.runner.packing import Plan, Weights, pack, plan_matrices
 from llmos.engine.tensors import DType, RawTensor, dtype_of
 
 _TABLES = ("positions.weight", "types.weight")
-"""A token reads one row of each, as it is."""
+"""Tables that stay floats: each token reads one row of them."""
 
 
 class NativeEncoder:
-    """Runs a spec on the CPU's best kernels, or on those that `isa` names. `weights` as of a NativeRunner; "f32"
-    computes everything in 32-bit floats, keys and values too."""
+    """Runs an EncoderSpec on the CPU. `isa`, `weights`: see NativeRunner; "f32" keeps keys and values as floats, too."""
 
     def __init__(
         self,
@@ -27,7 +26,7 @@ class NativeEncoder:
         threads: int = 1,
         isa: str | None = None,
         weights: Weights = "auto",
-        matrices: Matrices = pack,
+        packer: Packer = pack,
     ) -> None:
         self.spec = spec
         self.pool = _native.Pool(threads)
@@ -35,16 +34,16 @@ class NativeEncoder:
         vectors = [name for name, shape in spec.tensor_shapes().items() if _is_vector(name, shape)]
         set_vectors(self._encoder, vectors, tensors)
         plan = self.plan(spec, lambda name: dtype_of(tensors, name), weights)
-        self._encoder.place(matrices(plan, tensors, self.pool), [each.for_native() for each in plan.placements])
+        self._encoder.place(packer(plan, tensors, self.pool), [each.for_native() for each in plan.placements])
 
     @staticmethod
     def plan(spec: EncoderSpec, dtype_of: Callable[[str], DType], weights: Weights = "auto") -> Plan:
-        """Return where the spec's matrices lie when they are packed."""
+        """Return the layout of the spec's packed matrices."""
         matrices = {name: shape for name, shape in spec.tensor_shapes().items() if not _is_vector(name, shape)}
         return plan_matrices(matrices, dtype_of, lambda _: weights)
 
     def forward(self, tokens_N: npt.NDArray[np.int32], starts: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """Return one pooled vector for each sequence, [S, hidden]. Sequence s is tokens_N[starts[s]:starts[s + 1]]."""
+        """Return one pooled vector for each of S sequences, [S, hidden]; s is tokens_N[starts[s]:starts[s + 1]]."""
         return self._encoder.forward(tokens_N, starts)
 
     @property

@@ -1,4 +1,4 @@
-"""The CPU runner: packs a model's tensors once and hands the forward pass to C++ (csrc/)."""
+"""The CPU runner: packs a model's tensors once and calls C++ (csrc/) for the forward pass."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -22,16 +22,17 @@ KVDType = Literal["int8", "f16", "f32"]
 
 Native = _native.Runner | _native.Encoder
 
-Matrices = Callable[[Plan, Mapping[str, RawTensor], _native.Pool], Memory]
-"""Packs what the plan says, or knows where it lies packed already. The memory may be one that can only be read."""
+Packer = Callable[[Plan, Mapping[str, RawTensor], _native.Pool], Memory]
+"""packer(plan, tensors, pool): return memory with the plan's matrices, packed now or earlier. It may be read-only."""
 
 
 class NativeRunner:
-    """Runs a spec on the CPU's best kernels, or on those that `isa` names.
+    """Runs a DecoderSpec on the CPU.
 
-    weights  "auto": Q8_0, Q4_0 and Q4_1 keep their exact values, everything else becomes 8-bit with a scale for 32
+    isa      instruction set of the kernels; None for the best one that the CPU has
+    weights  "auto": Q8_0, Q4_0 and Q4_1 keep their exact values, all else becomes 8-bit with a scale for 32 values
              "int8": all of it 8-bit        "f32": all of it 32-bit floats, for comparisons
-             "int4": the layers 4-bit with a scale and a minimum for 32, the embedding and the head 8-bit
+             "int4": the layers 4-bit with a scale and a minimum for 32 values, the embedding and the head 8-bit
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class NativeRunner:
         isa: str | None = None,
         weights: Weights = "auto",
         kv_dtype: KVDType = "int8",
-        matrices: Matrices = pack,
+        packer: Packer = pack,
     ) -> None:
         self.spec, self.num_blocks = spec, num_blocks
         self.pool = _native.Pool(threads)
@@ -53,11 +54,11 @@ class NativeRunner:
         shapes = spec.tensor_shapes()
         set_vectors(self._runner, [name for name, shape in shapes.items() if len(shape) == 1], tensors)
         plan = self.plan(spec, lambda name: dtype_of(tensors, name), weights)
-        self._runner.place(matrices(plan, tensors, self.pool), [each.for_native() for each in plan.placements])
+        self._runner.place(packer(plan, tensors, self.pool), [each.for_native() for each in plan.placements])
 
     @staticmethod
     def plan(spec: DecoderSpec, dtype_of: Callable[[str], DType], weights: Weights = "auto") -> Plan:
-        """Return where the spec's matrices lie when they are packed."""
+        """Return the layout of the spec's packed matrices."""
         matrices = {name: shape for name, shape in spec.tensor_shapes().items() if len(shape) > 1}
         return plan_matrices(matrices, dtype_of, lambda _: weights)
 
@@ -67,24 +68,24 @@ class NativeRunner:
             batch.tokens, batch.starts, batch.context_lengths, batch.block_tables, batch.logit_rows, batch.adapters
         )
 
-    def set_adapter(self, number: int, adapter: "Adapter | None") -> None:
-        """Keep an adapter under a number, in the place of what was there; None: nothing."""
+    def set_adapter(self, index: int, adapter: "Adapter | None") -> None:
+        """Replace the adapter at an index; None removes it."""
         if adapter is None:
-            self._runner.set_adapter(number, None)
+            self._runner.set_adapter(index, None)
             return
         pairs = [(*slot_of(f"{name}.weight")[:2], each.down, each.up) for name, each in adapter.items()]
-        self._runner.set_adapter(number, pairs)
+        self._runner.set_adapter(index, pairs)
 
     def likeliest(self) -> Likeliest:
-        """Return the largest logit of each row of the last step, found while the head was computed."""
+        """Return the largest logit of each row of the last step, which the computation of the head finds anyway."""
         return Likeliest(*self._runner.likeliest())
 
     def set_profiling(self, is_on: bool) -> None:
-        """Time the regions of every step from here on, or stop doing so."""
+        """Start or stop timing the parallel regions of every step."""
         self._runner.set_profiling(is_on)
 
     def profile(self) -> dict[str, float]:
-        """Return the seconds that the first thread spent in each region of a step since set_profiling(True)."""
+        """Return the seconds that the first thread spent in each parallel region since set_profiling(True)."""
         return self._runner.profile()
 
     @property
@@ -101,13 +102,13 @@ class NativeRunner:
 
     @staticmethod
     def block_bytes(spec: DecoderSpec, kv_dtype: KVDType = "int8") -> int:
-        """Return the bytes that one block of the KV cache takes in all layers together."""
+        """Return the bytes of one block of the KV cache, in all layers together."""
         return _native.block_bytes(spec, kv_dtype)
 
 
 def set_vectors(runner: Native, names: Iterable[str], tensors: Mapping[str, RawTensor]) -> None:
-    """Hand these tensors over as they are, as floats."""
-    # Vectors that are numbered within a layer, one for each head, are one behind the other here.
+    """Pass these tensors to the runner as floats."""
+    # Vectors that are numbered within a layer, one for each head, are concatenated.
     parts: defaultdict[tuple[int, str], list[npt.NDArray[np.float32]]] = defaultdict(list)
     for name in names:
         parts[slot_of(name)[:2]].append(dequantize(tensors[name]).reshape(-1))

@@ -1,6 +1,6 @@
-"""Where a model's matrices lie when they are packed for the kernels, and the packing itself. Knows no file.
+"""Packs a model's matrices into the layout of the kernels, by a plan. Knows no file.
 
-The plan is made from names, shapes and dtypes alone: what it says is what will be allocated, before a byte is read.
+The plan needs only names, shapes and dtypes, so the memory is known exactly before a weight is read.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
 
 Weights = Literal["auto", "f32", "int8", "int4"]
 Packing = Literal["bytes", "nibbles", "affine_nibbles", "floats"]
-"""As in csrc/matrix.h."""
+"""Layout of a packed matrix; see csrc/matrix.h."""
 
 Memory = npt.NDArray[np.uint8]
 
@@ -25,24 +25,24 @@ PACKING = "packing the weights"
 _PACKING_OF: dict[DType, Packing] = {"Q8_0": "bytes", "Q4_0": "nibbles", "Q4_1": "affine_nibbles"}
 
 _BYTES_AT_ONCE = 64 << 20
-"""Rows are packed in batches of so many bytes: one call of C++ for many small matrices, so that it seldom waits for the
-GIL, and several for a large one, so that no second copy of it, as floats, lies in memory."""
+"""Bytes of rows that are packed by one call of C++: many small matrices at once, so that it seldom waits for the GIL,
+and parts of a large one, so that memory never holds a second copy of it as floats."""
 
 _GROUP_ROWS = 16
-"""Rows that are packed together; see csrc/matrix.h."""
+"""Rows that are interleaved; see csrc/matrix.h."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One matrix, and where it lies in the memory."""
+    """One matrix, and its place in the packed memory."""
 
     tensor: str
     rows: int
     columns: int
     dtype: DType
-    """What its rows are when they are packed: as the file has them, or made from that."""
-    is_kept: bool
-    """The file has this dtype: no value changes."""
+    """Dtype of the rows that are packed: the file's, or one that they are converted to."""
+    is_exact: bool
+    """The file has this dtype, so no value changes."""
     packing: Packing
     offset: int
 
@@ -55,30 +55,33 @@ class Placement:
         return self.tensor.removesuffix(".weight")
 
     def for_native(self) -> tuple[int, str, int, str, int, int, int]:
+        """Return the arguments of _native's place()."""
         return (*slot_of(self.tensor), self.packing, self.rows, self.columns, self.offset)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """The layout of all packed matrices."""
+
     placements: tuple[Placement, ...]
-    """One behind the other."""
+    """Ascending by offset, without gaps."""
     num_bytes: int
 
 
 def plan_matrices(
     shapes: Mapping[str, tuple[int, ...]], dtype_of: Callable[[str], DType], weights_of: Callable[[str], Weights]
 ) -> Plan:
-    """Return where these matrices will lie. By name: what the file has, and what is to become of it."""
+    """Return the layout of these matrices. `dtype_of`, `weights_of`: a tensor's dtype in the file, and its option."""
     placements, offset = [], 0
     for name, (rows, columns) in shapes.items():
-        dtype, is_kept, packing = _kind(name, columns, dtype_of(name), weights_of(name))
-        placements.append(Placement(name, rows, columns, dtype, is_kept, packing, offset))
+        dtype, is_exact, packing = _packing_of(name, columns, dtype_of(name), weights_of(name))
+        placements.append(Placement(name, rows, columns, dtype, is_exact, packing, offset))
         offset += placements[-1].num_bytes
     return Plan(tuple(placements), offset)
 
 
 def pack(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool, progress: Progress = no_progress) -> Memory:
-    """Return memory of this process with all matrices packed. Raises ValueError naming a tensor of another shape."""
+    """Return memory with all packed matrices. Raises ValueError for a tensor whose shape is not the plan's."""
     memory = _native.memory(plan.num_bytes)
     for batch in _batches(plan, tensors, pool):
         _native.pack_rows(pool, batch, memory)
@@ -86,17 +89,17 @@ def pack(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool, progr
     return memory
 
 
-def pack_in_stretches(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool) -> Iterator[Memory]:
-    """Yield the same bytes a stretch at a time, for whoever puts them elsewhere. Raises as pack() does."""
+def pack_in_chunks(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool) -> Iterator[Memory]:
+    """Yield the same bytes in chunks, to be written elsewhere. Raises as pack() does."""
     for batch in _batches(plan, tensors, pool):
         begin = batch[0].offset
-        stretch = _native.memory(batch[-1].end - begin)
-        _native.pack_rows(pool, [piece._replace(offset=piece.offset - begin) for piece in batch], stretch)
-        yield stretch
+        chunk = _native.memory(batch[-1].end - begin)
+        _native.pack_rows(pool, [piece._replace(offset=piece.offset - begin) for piece in batch], chunk)
+        yield chunk
 
 
 class _Piece(NamedTuple):
-    """Some rows of a matrix, whole groups of them, as _native.pack_rows takes them."""
+    """Whole groups of rows of a matrix, as _native.pack_rows() takes them."""
 
     name: str
     dtype: DType
@@ -112,6 +115,7 @@ class _Piece(NamedTuple):
 
 
 def _batches(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool) -> Iterator[list[_Piece]]:
+    """Yield the pieces for one call of _native.pack_rows() each."""
     batch: list[_Piece] = []
     num_bytes = 0
     for placement in plan.placements:
@@ -126,7 +130,7 @@ def _batches(plan: Plan, tensors: Mapping[str, RawTensor], pool: _native.Pool) -
 
 
 def _pieces(placement: Placement, tensor: RawTensor, pool: _native.Pool) -> Iterator[_Piece]:
-    """Yield the matrix in parts of at most _BYTES_AT_ONCE."""
+    """Yield the matrix in pieces of at most _BYTES_AT_ONCE. Raises ValueError for a tensor of another shape."""
     name, rows, columns = placement.label, placement.rows, placement.columns
     if tensor.shape != (rows, columns):
         found = " x ".join(map(str, tensor.shape))
@@ -134,12 +138,12 @@ def _pieces(placement: Placement, tensor: RawTensor, pool: _native.Pool) -> Iter
     if tensor.data.shape[0] != rows:
         raise ValueError(f"{name}: the data has another size than {rows} rows.")
     group_bytes = _native.packed_bytes(placement.packing, _GROUP_ROWS, columns)
-    # What is not kept is a row of floats on its way.
-    row_bytes = tensor.data.shape[1] if placement.is_kept else 4 * columns
+    # Rows that are converted are floats in between.
+    row_bytes = tensor.data.shape[1] if placement.is_exact else 4 * columns
     step = max(_BYTES_AT_ONCE // max(row_bytes, 1) // _GROUP_ROWS, 1) * _GROUP_ROWS
     for first in range(0, rows, step):
         part = tensor.take_rows(slice(first, first + step))
-        if placement.is_kept:
+        if placement.is_exact:
             data = np.ascontiguousarray(part.data)
         elif placement.dtype == "Q4_1":
             data = _native.fit_q4_1(pool, dequantize(part))
@@ -149,13 +153,13 @@ def _pieces(placement: Placement, tensor: RawTensor, pool: _native.Pool) -> Iter
         yield _Piece(name, placement.dtype, placement.packing, columns, data, offset)
 
 
-def _kind(name: str, columns: int, dtype: DType, weights: Weights) -> tuple[DType, bool, Packing]:
-    """Return what a matrix is packed from, whether the file has just that, and how it is packed."""
+def _packing_of(name: str, columns: int, dtype: DType, weights: Weights) -> tuple[DType, bool, Packing]:
+    """Return the dtype of the rows that are packed, whether it is the file's, and the packing."""
     layer, slot, _ = slot_of(name)
-    # A router is small, and a token that goes to another expert is another token.
+    # A router is small, and rounding it would send tokens to other experts.
     if weights == "f32" or slot == "router":
         return "F32", False, "floats"
-    # Every logit reads the head, and a token all that it is from its one row of the embedding: these stay 8-bit.
+    # The embedding and the head stay 8-bit: every logit depends on the head, and every token on its embedding row.
     is_fitted = weights == "int4" and layer >= 0 and columns % BLOCK_LENGTH["Q4_1"] == 0
     if dtype in (("Q4_0", "Q4_1") if is_fitted else _PACKING_OF) and weights != "int8":
         return dtype, True, _PACKING_OF[dtype]
@@ -163,9 +167,9 @@ def _kind(name: str, columns: int, dtype: DType, weights: Weights) -> tuple[DTyp
 
 
 def slot_of(name: str) -> tuple[int, str, int]:
-    """Return the layer (-1 outside of the layers), the native name and the number within the layer (-1 for none):
+    """Return the layer (-1 outside of the layers), the native name and the index within the layer (-1 for none):
     "layers.3.q.bias" -> (3, "q_bias", -1), "layers.3.up.5.weight" -> (3, "up", 5)."""
     *path, kind = name.split(".")
     layer, parts = (int(path[1]), path[2:]) if path[0] == "layers" else (-1, path)
-    number = int(parts[1]) if len(parts) > 1 else -1
-    return layer, parts[0] if kind == "weight" else f"{parts[0]}_bias", number
+    index = int(parts[1]) if len(parts) > 1 else -1
+    return layer, parts[0] if kind == "weight" else f"{parts[0]}_bias", index

@@ -1,6 +1,6 @@
-"""The readable reference: a DecoderSpec carried out in plain PyTorch, a line for a step of the math.
+"""The readable reference: the forward pass of a DecoderSpec in plain PyTorch, one line for each step of the math.
 
-It takes the same Batch and keeps the same paged KV cache as the native runner, which is compared with it.
+Takes the same Batch and has the same paged KV cache as the native runner, which tests compare with it.
 """
 
 from collections.abc import Mapping
@@ -33,17 +33,17 @@ _Rotation = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class _Sequence:
-    """What one sequence has in this batch."""
+    """One sequence of the batch."""
 
     new: slice
     """Its rows among the batch's N."""
     positions_L: Tensor
     slots_T: Tensor
-    """Where its positions 0 to T - 1 lie in the cache: block * BLOCK_SIZE + place in the block."""
+    """The slots of its positions 0 to T - 1 in the cache: block * BLOCK_SIZE + offset in the block."""
 
 
 class TorchRunner:
-    """Runs a spec in `dtype`. Weights are held dequantized."""
+    """Runs a DecoderSpec in `dtype`, with dequantized weights."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class TorchRunner:
         self._dtype = dtype
         self._adapters: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
         self._adapted: list[tuple[int, slice]] = []
-        """Of this batch, the rows that have an adapter, and its number."""
+        """(adapter index, rows) of the batch's sequences that have an adapter."""
         self._angles_ZP = torch.from_numpy(inverse_frequencies(spec))
         cache_shape = (spec.num_layers, num_blocks * BLOCK_SIZE, spec.num_kv_heads, spec.head_dim)
         self._keys = torch.zeros(cache_shape, dtype=dtype)
@@ -68,8 +68,8 @@ class TorchRunner:
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
         sequences = self._sequences(batch)
-        numbers = batch.adapters.tolist() if batch.adapters is not None else []
-        self._adapted = [(number, each.new) for number, each in zip(numbers, sequences, strict=False) if number >= 0]
+        indices = batch.adapters.tolist() if batch.adapters is not None else []
+        self._adapted = [(index, each.new) for index, each in zip(indices, sequences, strict=False) if index >= 0]
         positions_N = torch.cat([sequence.positions_L for sequence in sequences])
         rotations = self._rotations(positions_N)
 
@@ -82,15 +82,15 @@ class TorchRunner:
         logits_RV = self._linear("embed" if self.spec.tied_head else "head", x_RH) * self.spec.logit_multiplier
         return np.asarray(_softcap(logits_RV, self.spec.logit_softcap).float().numpy())
 
-    def set_adapter(self, number: int, adapter: "Adapter | None") -> None:
-        """Keep an adapter under a number, or nothing any more."""
-        self._adapters[number] = {
+    def set_adapter(self, index: int, adapter: "Adapter | None") -> None:
+        """Replace the adapter at an index; None removes it."""
+        self._adapters[index] = {
             name: (torch.from_numpy(each.down).to(self._dtype), torch.from_numpy(each.up).to(self._dtype))
             for name, each in (adapter or {}).items()
         }
 
     def likeliest(self) -> None:
-        """Nothing: the reference leaves choosing to the sampler."""
+        """Return None: the reference leaves this to the sampler."""
 
     def _sequences(self, batch: Batch) -> list[_Sequence]:
         sequences = []
@@ -117,9 +117,9 @@ class TorchRunner:
         v_NKD = self._linear(f"{layer}.v", x_NH).view(len(x_NH), -1, head_dim)
         if self.spec.qk_norm is not None:
             q_NQD, k_NKD = self._norm_heads(f"{layer}.q_norm", q_NQD), self._norm_heads(f"{layer}.k_norm", k_NKD)
-        which = self.spec.rotation_of(i)
-        if which is not None:
-            q_NQD, k_NKD = _rotate(q_NQD, rotations[which]), _rotate(k_NKD, rotations[which])
+        rotation = self.spec.rotation_of(i)
+        if rotation is not None:
+            q_NQD, k_NKD = _rotate(q_NQD, rotations[rotation]), _rotate(k_NKD, rotations[rotation])
 
         keys, values, outputs = self._keys[i], self._values[i], []
         for sequence in sequences:
@@ -130,8 +130,8 @@ class TorchRunner:
         return self._linear(f"{layer}.o", torch.cat(outputs).flatten(1))
 
     def _attend(self, i: int, q_LQD: Tensor, k_TKD: Tensor, v_TKD: Tensor, positions_L: Tensor) -> Tensor:
-        """Return, for every new token, the mean of the values that it sees, weighted by how well query and key fit."""
-        # Each key-value head serves a group of query heads that lie side by side.
+        """Return every new token's attention output: the mean of the values, weighted by the softmax of the scores."""
+        # Each key-value head serves a group of adjacent query heads.
         group = self.spec.num_heads // self.spec.num_kv_heads
         k_TQD, v_TQD = k_TKD.repeat_interleave(group, dim=1), v_TKD.repeat_interleave(group, dim=1)
         scores_QLT = torch.einsum("lqd,tqd->qlt", q_LQD, k_TQD) * self.spec.score_scale
@@ -150,22 +150,22 @@ class TorchRunner:
         return self._inner(f"layers.{i}", "", x_NH)
 
     def _experts(self, i: int, x_NH: Tensor) -> Tensor:
-        """Return what each token's experts give, weighted, and added up in the order of the experts."""
+        """Return the weighted sum of each token's experts, added up in the order of the experts."""
         shares_NE = self._linear(f"layers.{i}.router", x_NH).softmax(-1, dtype=torch.float32)
         weights_NC, chosen_NC = shares_NE.topk(self.spec.experts_per_token)
         if self.spec.normalizes_experts:
             weights_NC = weights_NC / weights_NC.sum(-1, keepdim=True)
         output_NH = torch.zeros_like(x_NH)
         for expert in sorted(set(chosen_NC.flatten().tolist())):
-            rows, places = (chosen_NC == expert).nonzero(as_tuple=True)
-            given = self._inner(f"layers.{i}", f".{expert}", x_NH[rows])
-            output_NH[rows] += given * weights_NC[rows, places, None].to(given.dtype)
+            rows, ranks = (chosen_NC == expert).nonzero(as_tuple=True)
+            output = self._inner(f"layers.{i}", f".{expert}", x_NH[rows])
+            output_NH[rows] += output * weights_NC[rows, ranks, None].to(output.dtype)
         return output_NH
 
-    def _inner(self, layer: str, number: str, x: Tensor) -> Tensor:
-        up = self._linear(f"{layer}.up{number}", x)
-        inner = self._activate(self._linear(f"{layer}.gate{number}", x)) * up if self.spec.gated else self._activate(up)
-        return self._linear(f"{layer}.down{number}", inner)
+    def _inner(self, layer: str, expert: str, x: Tensor) -> Tensor:
+        up = self._linear(f"{layer}.up{expert}", x)
+        inner = self._activate(self._linear(f"{layer}.gate{expert}", x)) * up if self.spec.gated else self._activate(up)
+        return self._linear(f"{layer}.down{expert}", inner)
 
     def _activate(self, x: Tensor) -> Tensor:
         if self.spec.activation == "silu":
@@ -174,8 +174,8 @@ class TorchRunner:
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
         y = F.linear(x, self._weights[f"{name}.weight"], self._weights.get(f"{name}.bias"))
-        for number, rows in self._adapted:
-            if (pair := self._adapters[number].get(name)) is not None:
+        for index, rows in self._adapted:
+            if (pair := self._adapters[index].get(name)) is not None:
                 down, up = pair
                 y[rows] += x[rows] @ down.T @ up.T
         return y
@@ -194,7 +194,7 @@ class TorchRunner:
         return self._norm(name, x_NXD)
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
-        """Normalize the last axis, in float32 whatever the weights are in."""
+        """Normalize the last axis, computed in float32."""
         weight, bias, wide = self._weights[f"{name}.weight"], self._weights.get(f"{name}.bias"), x.float()
         if self.spec.norm == "layernorm":
             wide = wide - wide.mean(-1, keepdim=True)
@@ -203,14 +203,14 @@ class TorchRunner:
         return x if bias is None else x + bias
 
     def _rotations(self, positions_N: Tensor) -> list[_Rotation]:
-        """Return cosine and sine of the angle by which each position turns each pair of every head: [N, 1, P]."""
+        """Return cosine and sine of the rotation angle of each position and pair, [N, 1, P], for each rotation."""
         factor, dtype = self.spec.rope_attention_factor, self._keys.dtype
         angles_ZN1P = positions_N[:, None, None] * self._angles_ZP[:, None, None]
         return [((a.cos() * factor).to(dtype), (a.sin() * factor).to(dtype)) for a in angles_ZN1P]
 
 
 def _rotate(x_NXD: Tensor, rotation: _Rotation) -> Tensor:
-    """Turn each pair (j, j + P) of a head by its position's angle; what lies behind the pairs stays."""
+    """Rotate each pair (j, j + P) of a head by its position's angle; values behind the pairs are unchanged."""
     cos_N1P, sin_N1P = rotation
     a_NXP, b_NXP, rest = x_NXD.tensor_split([cos_N1P.shape[-1], 2 * cos_N1P.shape[-1]], dim=-1)
     return torch.cat([a_NXP * cos_N1P - b_NXP * sin_N1P, b_NXP * cos_N1P + a_NXP * sin_N1P, rest], dim=-1)

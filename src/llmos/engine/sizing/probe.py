@@ -71,7 +71,7 @@ def make_runner(
         for name, shape in spec.tensor_shapes().items()
     }
     return NativeRunner(
-        spec, tensors, num_blocks=_NUM_BLOCKS, threads=threads, isa=isa, kv_dtype=kv_dtype, matrices=_random_matrices
+        spec, tensors, num_blocks=_NUM_BLOCKS, threads=threads, isa=isa, kv_dtype=kv_dtype, packer=_random_matrices
     )
 
 
