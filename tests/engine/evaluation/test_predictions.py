@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from llmos.engine.evaluation.predictions import Predicted, increase, perplexity, predict, window_logits
+from llmos.engine.evaluation.predictions import Predictions, increase, perplexity, predict, window_logits
 
 
 class Said:
@@ -56,7 +56,7 @@ def test_a_model_has_no_divergence_from_itself(windows_WL):
 
 def test_without_a_reference_there_are_losses_alone(windows_WL):
     found = predict(Said(np.zeros((50, 50))), windows_WL)
-    assert found == Predicted(found.losses_N)
+    assert found == Predictions(found.losses_N)
     value, error = perplexity(found.losses_N)
     assert value == pytest.approx(50)
     assert error == pytest.approx(0, abs=1e-6)

@@ -6,19 +6,19 @@ import signal
 import pytest
 
 from llmos.core.errors import LLMOSError, ReplicaFailed
-from llmos.engine.evaluation.serving import Served
+from llmos.engine.evaluation.serving import ServedModel
 
 
 def test_files_that_are_no_model_are_refused_as_the_engine_does(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"no model at all")
     files = {"model.gguf": tmp_path / "model.gguf"}
-    with pytest.raises(LLMOSError, match="GGUF"), Served(files, threads=1, streams=2, tokens_per_stream=64):
+    with pytest.raises(LLMOSError, match="GGUF"), ServedModel(files, threads=1, streams=2, tokens_per_stream=64):
         pytest.fail("it was served")
 
 
 def test_the_real_model_answers_and_is_weighed(smollm2_path):
-    with Served({"model.gguf": smollm2_path}, threads=2, streams=2, tokens_per_stream=128) as served:
-        served.forget_peak()
+    with ServedModel({"model.gguf": smollm2_path}, threads=2, streams=2, tokens_per_stream=128) as served:
+        served.reset_peak()
         timing = served.run([[1000] * 16, [2000] * 16], 4)
         assert 0 < timing.first_token_seconds <= timing.seconds
         assert served.peak() > served.facts.weight_bytes > 50_000_000

@@ -1,7 +1,7 @@
-"""Where two models part, layer by layer: in their weights, and in what the layers make of the same tokens.
+"""How far two models are apart, layer by layer: in their weights, and in the layers' outputs for the same tokens.
 
-Both are carried out in float32 with the values that their files hold: the rounding of activations, which serving adds,
-isn't in it. A model that lost layers is compared with those that are left, found by their norms.
+Both run in float32 with the values of their files, without the rounding of activations that serving adds. If layers
+were pruned, the corresponding layers of the reference are found by their norms.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +25,8 @@ _ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A model as it is carried out."""
+class ModelWeights:
+    """A model's spec and tensors."""
 
     spec: DecoderSpec
     tensors: Tensors
@@ -37,25 +37,25 @@ class LayerDifference:
     layer: int
     reference_layer: int
     weights: float | None
-    """Norm of the difference of all matrices over the norm of the reference's; None: not of the same shapes."""
+    """Frobenius norm of the difference of all matrices over the reference's norm; None for different shapes."""
     hidden: float | None
-    """The same of each token's residual stream after the layer, on average over the tokens; None: of another width, or
-    a model that can't be watched."""
+    """The same for the residual stream after the layer, averaged over the tokens; None for different widths, and for a
+    mixture of experts."""
 
 
 def layer_differences(
-    model: Part, reference: Part, tokens_SL: Ints, *, advance: Callable[[], None] = lambda: None
+    model: ModelWeights, reference: ModelWeights, tokens_SL: Ints, *, advance: Callable[[], None] = lambda: None
 ) -> list[LayerDifference]:
-    """Compare each layer of `model` with the one of the reference that it comes from. `advance` is told after each
-    layer: once for every layer that the reference has, then once for every one of the model.
+    """Compare each layer of `model` with the layer of the reference that it comes from.
 
-    Raises ValueError where the model isn't made of the reference's layers.
+    `advance` is called after each computed layer: for all of the reference, then for all of the model. Raises
+    ValueError if the model's layers don't come from the reference's.
     """
     pairs = corresponding_layers(model, reference)
     is_comparable = model.spec.hidden_size == reference.spec.hidden_size
-    can_be_watched = not (model.spec.num_experts or reference.spec.num_experts)
+    can_run = not (model.spec.num_experts or reference.spec.num_experts)
     hidden: dict[int, float] = {}
-    if is_comparable and can_be_watched:
+    if is_comparable and can_run:
         kept: dict[int, Floats] = {}
         needed = set(pairs)
 
@@ -68,29 +68,32 @@ def layer_differences(
             hidden[layer] = _distance(after_NH, kept.pop(pairs[layer]))
             advance()
 
-        _watch(reference, tokens_SL, keep)
-        _watch(model, tokens_SL, compare)
+        _run(reference, tokens_SL, keep)
+        _run(model, tokens_SL, compare)
     return [
         LayerDifference(i, j, weight_difference(model, reference, i, j), hidden.get(i)) for i, j in enumerate(pairs)
     ]
 
 
-def corresponding_layers(model: Part, reference: Part) -> list[int]:
-    """Return for each of the model's layers which one of the reference it is: ascending, and together the nearest."""
-    count, among = model.spec.num_layers, reference.spec.num_layers
-    if count == among:
+def corresponding_layers(model: ModelWeights, reference: ModelWeights) -> list[int]:
+    """Return the reference's index of each layer of the model: ascending, with the least total distance of the norms.
+
+    Raises ValueError if the model's layers don't come from the reference's.
+    """
+    count, total = model.spec.num_layers, reference.spec.num_layers
+    if count == total:
         return list(range(count))
     mine, theirs = _layer_vectors(model), _layer_vectors(reference)
-    if count > among or len({len(vector) for vector in mine + theirs}) != 1:
-        raise ValueError(f"its {count} layers aren't some of the reference's {among}")
-    # costs[i][j]: of the first i of mine among the first j of theirs.
-    costs = np.full((count + 1, among + 1), np.inf)
+    if count > total or len({len(vector) for vector in mine + theirs}) != 1:
+        raise ValueError(f"its {count} layers don't come from the reference's {total}")
+    # costs[i, j]: least distance of the model's first i layers to layers among the reference's first j.
+    costs = np.full((count + 1, total + 1), np.inf)
     costs[0] = 0
     apart = np.array([[float(np.linalg.norm(a - b)) for b in theirs] for a in mine])
     for i in range(1, count + 1):
-        for j in range(i, among + 1):
+        for j in range(i, total + 1):
             costs[i, j] = min(costs[i, j - 1], costs[i - 1, j - 1] + apart[i - 1, j - 1])
-    pairs, j = [], among
+    pairs, j = [], total
     for i in range(count, 0, -1):
         while costs[i, j] == costs[i, j - 1]:
             j -= 1
@@ -99,8 +102,8 @@ def corresponding_layers(model: Part, reference: Part) -> list[int]:
     return pairs[::-1]
 
 
-def weight_difference(model: Part, reference: Part, layer: int, reference_layer: int) -> float | None:
-    """Return the relative difference of a layer's matrices, None where their shapes differ."""
+def weight_difference(model: ModelWeights, reference: ModelWeights, layer: int, reference_layer: int) -> float | None:
+    """Return the relative difference of a layer's matrices; None if their shapes differ."""
     mine, theirs = _matrices(model.spec, layer), _matrices(reference.spec, reference_layer)
     if mine != theirs:
         return None
@@ -108,8 +111,8 @@ def weight_difference(model: Part, reference: Part, layer: int, reference_layer:
     return _relative(model.tensors, reference.tensors, pairs)
 
 
-def embedding_difference(model: Part, reference: Part) -> float | None:
-    """Return the same of the embedding."""
+def embedding_difference(model: ModelWeights, reference: ModelWeights) -> float | None:
+    """Return the relative difference of the embedding; None if the shapes differ."""
     name = "embed.weight"
     if model.spec.tensor_shapes()[name] != reference.spec.tensor_shapes()[name]:
         return None
@@ -134,7 +137,7 @@ def _distance(mine_NH: Floats, theirs_NH: Floats) -> float:
     return float((np.linalg.norm(mine_NH - theirs_NH, axis=1) / norms_N).mean())
 
 
-def _watch(part: Part, tokens_SL: Ints, on_layer: Callable[[int, Floats, Floats], None]) -> None:
+def _run(part: ModelWeights, tokens_SL: Ints, on_layer: Callable[[int, Floats, Floats], None]) -> None:
     def matrices(names: Sequence[str], _: Floats) -> list[Floats]:
         return [dequantize(part.tensors[f"{name}.weight"]) for name in names]
 
@@ -147,8 +150,8 @@ def _matrices(spec: DecoderSpec, layer: int) -> dict[str, tuple[int, ...]]:
     return {name.removeprefix(prefix): shape for name, shape in shapes if name.startswith(prefix) and len(shape) == 2}
 
 
-def _layer_vectors(part: Part) -> list[Floats]:
-    """Return each layer's norms: of the width of the residual stream, which no scheme rounds."""
+def _layer_vectors(part: ModelWeights) -> list[Floats]:
+    """Return each layer's norm weights, concatenated: no scheme rounds them, so they identify a layer."""
     width = (part.spec.hidden_size,)
     names: list[list[str]] = [[] for _ in range(part.spec.num_layers)]
     for name, shape in part.spec.tensor_shapes().items():

@@ -1,15 +1,15 @@
-"""A model that is served in a process of its own, to be timed and weighed: the engine as a replica has it.
+"""Serves a model in a process of its own, as a replica does, to measure its speed and memory.
 
-    the measurer    Served(files) --- JSON lines over its standard streams --->  this module's main()
+    the caller    ServedModel(files) --- JSON lines over standard input and output --->  this module's main()
 
     in   {"files": {...}, "threads": 2, "streams": 8, "tokens_per_stream": 1024}
     out  {"isa": ..., "threads": ..., "weight_bytes": ..., "kv_bytes": ..., "vocab_size": ...}      when it has loaded
     in   {"prompts": [[token, ...], ...], "num_output_tokens": 128}
     out  {"seconds": 1.9, "first_token_seconds": 0.01}
-    in   {"forget_peak": true}      out  {}
+    in   {"reset_peak": true}      out  {}
     in   {"peak": true}             out  {"resident_bytes": ...}
 
-Prefix caching and speculation are off: the same tokens are computed whatever was asked before.
+Prefix caching and speculation are off, so that the same tokens are computed whatever was asked before.
 """
 
 import os
@@ -39,6 +39,8 @@ _PROCESS = Path("/proc/self")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
+    """The loaded model."""
+
     isa: str
     threads: int
     weight_bytes: int
@@ -46,8 +48,8 @@ class Facts:
     vocab_size: int
 
 
-class Served:
-    """The measurer's end. Use it as a context manager: the process ends with the block, whatever happened."""
+class ServedModel:
+    """The caller's side: a context manager, whose process ends with the block."""
 
     def __init__(self, files: Mapping[str, Path], *, threads: int, streams: int, tokens_per_stream: int) -> None:
         self._setup = {
@@ -74,15 +76,16 @@ class Served:
         self._end()
 
     def run(self, prompts: Sequence[Prompt], num_output_tokens: int) -> Timing:
-        """A workloads.Run. Raises the engine's error where a request fails, ReplicaFailed where the process ends."""
+        """Run a workload (a workloads.Run). Raises the engine's error if a request fails, ReplicaFailed if the process
+        ends."""
         return Timing(**self._ask({"prompts": prompts, "num_output_tokens": num_output_tokens}))
 
-    def forget_peak(self) -> None:
-        """Begin to look for the highest memory anew. Raises ReplicaFailed where the system doesn't let it."""
-        self._ask({"forget_peak": True})
+    def reset_peak(self) -> None:
+        """Reset the peak of resident memory. Raises ReplicaFailed if the system doesn't permit it."""
+        self._ask({"reset_peak": True})
 
     def peak(self) -> int:
-        """Return the most bytes of memory that were resident since forget_peak()."""
+        """Return the peak of resident memory since reset_peak(), in bytes."""
         return int(self._ask({"peak": True})["resident_bytes"])
 
     def _ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +100,7 @@ class Served:
         if not line:
             status = self._process.wait()
             raise ReplicaFailed(
-                f"The process that the model was measured in ended with status {status}: most often since memory ran"
+                f"The process in which the model was measured ended with status {status}, usually because memory ran"
                 " out. Free some memory and measure again."
             )
         answer: dict[str, Any] = json.loads(line)
@@ -111,7 +114,8 @@ class Served:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the measurer, who ends this process
+    """Serve the model to the caller until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, which ends this process
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     lines = iter(sys.stdin)
@@ -124,8 +128,8 @@ def main() -> None:
             elif "prompts" in asked:
                 timing = runs_on(engine)(asked["prompts"], asked["num_output_tokens"])
                 answer = {"seconds": timing.seconds, "first_token_seconds": timing.first_token_seconds}
-            elif "forget_peak" in asked:
-                answer = _forget_peak()
+            elif "reset_peak" in asked:
+                answer = _reset_peak()
             else:
                 answer = _peak()
         except LLMOSError as error:
@@ -152,18 +156,18 @@ def _load(asked: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     }
 
 
-def _forget_peak() -> dict[str, Any]:
+def _reset_peak() -> dict[str, Any]:
     try:
-        (_PROCESS / "clear_refs").write_text("5")  # the peak begins anew: proc(5)
+        (_PROCESS / "clear_refs").write_text("5")  # resets the peak; see proc(5)
     except OSError as error:
-        raise ReplicaFailed(f"This system doesn't let a process begin its peak of memory anew: {error}.") from error
+        raise ReplicaFailed(f"This system doesn't let a process reset its peak of memory: {error}.") from error
     return {}
 
 
 def _peak() -> dict[str, Any]:
     found = re.search(r"^VmHWM:\s+(\d+) kB$", (_PROCESS / "status").read_text(), re.MULTILINE)
     if found is None:
-        raise ReplicaFailed("This system doesn't say how much memory a process took at most.")
+        raise ReplicaFailed("This system doesn't report a process's peak of memory.")
     return {"resident_bytes": int(found[1]) * 1024}
 
 

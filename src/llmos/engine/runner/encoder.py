@@ -16,7 +16,7 @@ _TABLES = ("positions.weight", "types.weight")
 
 
 class NativeEncoder:
-    """Runs an EncoderSpec on the CPU. `isa`, `weights`: see NativeRunner; "f32" keeps keys and values as floats, too."""
+    """Runs an EncoderSpec on the CPU. `isa` and `weights`: see NativeRunner; "f32" is for keys and values, too."""
 
     def __init__(
         self,

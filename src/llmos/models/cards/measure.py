@@ -20,8 +20,8 @@ from llmos.core.progress import Progress, no_progress
 from llmos.core.schemas.cards import Card, Comparison, LayerError, Layers, Machine, Memory, Quality, Rate, Text
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.evaluation import predictions, text
-from llmos.engine.evaluation.layers import Part, embedding_difference, layer_differences
-from llmos.engine.evaluation.serving import Served
+from llmos.engine.evaluation.layers import ModelWeights, embedding_difference, layer_differences
+from llmos.engine.evaluation.serving import ServedModel
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.sizing.workloads import Timing, Workload, random_prompts
 from llmos.engine.spec import DecoderSpec
@@ -236,7 +236,7 @@ class _Measuring:
         card = msgspec.structs.replace(card, quality=Quality(perplexity=value, standard_error=uncertainty))
         return card if reference is None else msgspec.structs.replace(card, comparison=self._comparison(found))
 
-    def _comparison(self, found: predictions.Predicted) -> Comparison | None:
+    def _comparison(self, found: predictions.Predictions) -> Comparison | None:
         assert found.reference_N is not None
         assert found.same_N is not None
         assert found.divergences_N is not None
@@ -274,7 +274,10 @@ class _Measuring:
         self._work.begin("Comparing layers")
         count = min(extent.layer_tokens, spec.max_positions)
         tokens_SL = text.cut_windows(self._model.tokenizer, extent.layer_texts, count)
-        mine, theirs = Part(spec, self._model.tensors), Part(self._reference.spec, self._reference.tensors)
+        mine, theirs = (
+            ModelWeights(spec, self._model.tensors),
+            ModelWeights(self._reference.spec, self._reference.tensors),
+        )
         units = 2 * self._layer_units(spec) // (spec.num_layers + theirs.spec.num_layers)
         try:
             differences = layer_differences(mine, theirs, tokens_SL, advance=lambda: self._work.advance(units))
@@ -316,7 +319,7 @@ class _Measuring:
             self._work.begin("Starting to serve")
             served = []
             for version in versions:
-                starting = Served(
+                starting = ServedModel(
                     self._registry.files(version),
                     threads=self._threads,
                     streams=self._extent.streams,
@@ -335,8 +338,8 @@ class _Measuring:
             decode=rates[1],
         )
 
-    def _weigh(self, served: Served, context: int) -> Memory:
-        served.forget_peak()
+    def _weigh(self, served: ServedModel, context: int) -> Memory:
+        served.reset_peak()
         workload = _weighed(self._extent, context)
         _run(workload, served, seed=0)
         self._work.advance(_units_of(workload))
@@ -349,7 +352,7 @@ class _Measuring:
             tokens_per_stream=context,
         )
 
-    def _time(self, workload: Workload, served: list[Served]) -> Rate:
+    def _time(self, workload: Workload, served: list[ServedModel]) -> Rate:
         """Time all that are served, one right after the other, the first of a round being another one each time."""
         self._work.begin(f"Timing {workload.name}")
         runs: list[list[float]] = [[] for _ in served]
@@ -388,7 +391,7 @@ def _units_of(workload: Workload) -> int:
     return workload.num_prompts * workload.prompt_length + workload.num_output_tokens * _DECODE_UNITS
 
 
-def _run(workload: Workload, served: Served, *, seed: int) -> Timing:
+def _run(workload: Workload, served: ServedModel, *, seed: int) -> Timing:
     prompts = random_prompts(workload.num_prompts, workload.prompt_length, seed, served.facts.vocab_size)
     return served.run(prompts, workload.num_output_tokens)
 
