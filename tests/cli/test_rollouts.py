@@ -42,14 +42,14 @@ def test_a_version_is_promoted_listed_and_undone(cli, routes):
     (listed,) = json.loads(cli("rollout", "list", "chat", "--json").out)
     assert (listed["state"], listed["steps"]) == ("starting", [5, 100])
     assert cli("rollback", "chat").out == "chat → old@1 100 %\n"
-    assert "asked for it" in cli("rollout", "history", "chat").out
+    assert "rolled back on request" in cli("rollout", "history", "chat").out
     assert "no rollout to undo" in cli("rollback", "chat").err
 
 
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (("promote", "new", "--route", "chat", "--gate", ""), "no condition of a gate"),
+        (("promote", "new", "--route", "chat", "--gate", ""), "is not a condition"),
         (("promote", "new", "--route", "chat", "--steps", "some"), "Write them like 5%,25%,100%"),
         (("promote", "new", "--route", "chat", "--cases", "/nowhere"), "in /nowhere can't be read: No such file"),
         (("promote", "new", "--route", "chat", "--cases", "/"), "in / can't be read: Is a directory"),

@@ -1,7 +1,6 @@
 """The descriptions of what deployments/ keeps: Routes, Deployments, Rollouts, providers."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,6 @@ from llmos.core.schemas.routes import (
     RouteEvidence,
     RouteMove,
     RouteTarget,
-    ShadowEvidence,
-    TargetEvidence,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from llmos.deployments.providers.provider_model import Provider
     from llmos.deployments.replicas.status import VersionStatus
     from llmos.deployments.rollouts.evidence import Evidence
-    from llmos.deployments.rollouts.rollouts import Rollout, RolloutEvent
+    from llmos.deployments.rollouts.rollout import Rollout, RolloutEvent
     from llmos.deployments.routing.route import Move, Route
     from llmos.deployments.routing.routes import Routes
     from llmos.deployments.served_model import ServedModel
@@ -74,16 +71,9 @@ def describe_move(move: "Move") -> RouteMove:
 def describe_evidence(evidence: "Evidence", route: "Route", since: datetime | None) -> RouteEvidence:
     """Describe what became of a Route's calls. `since`: only calls after this instant."""
     targets = dict.fromkeys([*route.percent_of, *route.fallbacks])
-    shadow = None
-    if route.shadow is not None:
-        agreement = evidence.agreement(route.name, route.shadow.target, since)
-        shadow = msgspec.convert(asdict(agreement) | {"target": route.shadow.target}, ShadowEvidence)
     return RouteEvidence(
-        targets=[
-            msgspec.convert(asdict(evidence.window(route.name, target, since)) | {"target": target}, TargetEvidence)
-            for target in targets
-        ],
-        shadow=shadow,
+        targets=[evidence.window(route.name, target, since) for target in targets],
+        shadow=None if route.shadow is None else evidence.agreement(route.name, route.shadow.target, since),
     )
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos.deployments.rollouts import evidence as evidence_module
-from llmos.deployments.rollouts.evidence import Comparison, Evidence, Outcome, Spread
+from llmos.deployments.rollouts.evidence import Comparison, Evidence, Outcome, spread_of
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -26,7 +26,7 @@ def outcome(kind="answered", **facts):
     return Outcome(kind=kind, version="smollm2@1", **facts)
 
 
-def test_a_window_counts_what_became_of_the_calls_since_its_beginning():
+def test_a_window_counts_the_outcomes_since_its_beginning():
     clock = Clock()
     evidence = Evidence(clock=clock)
     evidence.record("chat", "a", outcome("failed", error="unavailable"))
@@ -45,12 +45,12 @@ def test_a_window_counts_what_became_of_the_calls_since_its_beginning():
     assert evidence.window("chat", "a").num_failed == 2
 
 
-def test_without_evidence_nothing_is_claimed():
+def test_a_window_without_calls_has_no_values():
     window = Evidence().window("chat", "a")
     assert (window.num_calls, window.error_rate, window.first_token_seconds, window.is_whole) == (0, None, None, True)
 
 
-def test_what_a_caller_did_wrong_or_gave_up_says_nothing_about_a_target():
+def test_refused_and_cancelled_calls_do_not_count_for_the_error_rate():
     evidence = Evidence()
     evidence.record("chat", "a", outcome("refused", error="invalid_request"))
     evidence.record("chat", "a", outcome("cancelled"))
@@ -59,13 +59,13 @@ def test_what_a_caller_did_wrong_or_gave_up_says_nothing_about_a_target():
 
 @given(st.lists(st.floats(0, 1000), min_size=1, max_size=200))
 def test_percentiles_are_exact(values):
-    spread = Spread.of(values)
+    spread = spread_of(values)
     for percent, found in ((50, spread.p50), (95, spread.p95), (99, spread.p99)):
         assert sum(value <= found for value in values) >= len(values) * percent / 100
         assert sum(value < found for value in values) < len(values) * percent / 100
 
 
-def test_memory_is_bounded_and_a_window_that_lost_something_says_so(monkeypatch):
+def test_memory_is_bounded_and_a_window_says_if_calls_were_forgotten(monkeypatch):
     monkeypatch.setattr(evidence_module, "MAX_OUTCOMES", 10)
     monkeypatch.setattr(evidence_module, "MAX_KEYS", 2)
     clock = Clock()
@@ -82,7 +82,7 @@ def test_memory_is_bounded_and_a_window_that_lost_something_says_so(monkeypatch)
     assert [evidence.window("chat", each).num_calls for each in "abc"] == [0, 1, 1]
 
 
-def test_a_shadow_is_judged_by_the_texts_that_can_be_compared():
+def test_agreement_counts_only_texts_that_can_be_compared():
     evidence = Evidence()
     evidence.record_comparison("chat", "b", Comparison(agrees=True, common_share=1, seconds=1, shadow_seconds=2))
     evidence.record_comparison("chat", "b", Comparison(agrees=False, common_share=0.5, seconds=1, shadow_seconds=4))

@@ -1,4 +1,4 @@
-"""Rollouts: step by step, back again, taken over by hand, and killed at every commit."""
+"""Rollouts: steps, rollbacks, changes by hand, and kills at every commit."""
 
 import os
 import signal
@@ -14,8 +14,10 @@ from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound
 from llmos.deployments.desired.checks import DeploymentChecks
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.providers.providers import Providers
+from llmos.deployments.rollouts.cases import read_cases
 from llmos.deployments.rollouts.gates import Judgement
-from llmos.deployments.rollouts.rollouts import Rollouts, check_steps, shares_at
+from llmos.deployments.rollouts.rollout import RolloutPlan, check_steps, shares_at
+from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.deployments.routing.route import Shadow
 from llmos.deployments.routing.routes import Routes
 from llmos.security.secrets import Secrets
@@ -49,9 +51,9 @@ def percents(routes, name="chat"):
 
 
 def test_a_version_takes_a_route_over_step_by_step(rollouts, routes, deployments):
-    rollout = rollouts.begin("new@2", "chat", steps=[5, 25, 100], actor="ada")
+    rollout = rollouts.begin("new@2", "chat", RolloutPlan(steps=[5, 25, 100]), actor="ada")
     assert (rollout.state, rollout.percent, percents(routes)) == ("starting", 0, {"old@1": 100})
-    assert deployments.get("new@2").ref == "new@2", "it starts beside what answers now"
+    assert deployments.get("new@2").ref == "new@2", "it is deployed beside the current target"
     rollout = rollouts.advance(rollout, HOLDS)
     assert (rollout.state, percents(routes)) == ("running", {"old@1": 95, "new@2": 5})
     rollout = rollouts.advance(rollout, HOLDS)
@@ -67,18 +69,18 @@ def test_a_version_takes_a_route_over_step_by_step(rollouts, routes, deployments
     assert deployments.history("new@2")[0].actor == "ada"
 
 
-def test_going_back_restores_the_weights_and_says_why(rollouts, routes):
+def test_a_rollback_restores_the_weights_and_says_why(rollouts, routes):
     routes.set("chat", {"old@1": 60.0, "other@3": 40.0}, actor="ada")
-    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[10, 100], actor="ada"), HOLDS)
+    rollout = rollouts.advance(rollouts.begin("new@2", "chat", RolloutPlan(steps=[10, 100]), actor="ada"), HOLDS)
     assert percents(routes) == {"old@1": 54, "other@3": 36, "new@2": 10}
-    rollout = rollouts.roll_back(rollout, "error_rate is 0.5, wanted <= 0.01")
+    rollout = rollouts.roll_back(rollout, "error_rate is 0.5, required <= 0.01")
     assert percents(routes) == {"old@1": 60, "other@3": 40}
-    assert (rollout.state, rollout.reason) == ("rolled_back", "error_rate is 0.5, wanted <= 0.01")
+    assert (rollout.state, rollout.reason) == ("rolled_back", "error_rate is 0.5, required <= 0.01")
     assert rollouts.history(rollout.id)[-1].reason == rollout.reason
 
 
-def test_a_finished_rollout_is_undone_at_once(rollouts, routes):
-    rollout = rollouts.begin("new@2", "chat", steps=[100], actor="ada")
+def test_a_finished_rollout_can_be_undone_at_once(rollouts, routes):
+    rollout = rollouts.begin("new@2", "chat", RolloutPlan(steps=[100]), actor="ada")
     for _ in range(2):
         rollout = rollouts.advance(rollout, HOLDS)
     assert rollout.state == "finished"
@@ -89,15 +91,15 @@ def test_a_finished_rollout_is_undone_at_once(rollouts, routes):
         rollouts.roll_back_route("chat", actor="ada")
 
 
-def test_a_step_is_taken_once_however_often_it_is_seen(rollouts, routes):
-    seen = rollouts.begin("new@2", "chat", steps=[5, 25, 100], actor="ada")
+def test_a_step_is_taken_only_once(rollouts, routes):
+    seen = rollouts.begin("new@2", "chat", RolloutPlan(steps=[5, 25, 100]), actor="ada")
     rollouts.advance(seen, HOLDS)
     assert rollouts.advance(seen, HOLDS).step == 0
     assert percents(routes) == {"old@1": 95, "new@2": 5}
 
 
-def test_whoever_changes_the_weights_by_hand_takes_over(rollouts, routes):
-    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[5, 100], actor="ada"), HOLDS)
+def test_a_change_of_the_weights_by_hand_stops_the_rollout(rollouts, routes):
+    rollout = rollouts.advance(rollouts.begin("new@2", "chat", RolloutPlan(steps=[5, 100]), actor="ada"), HOLDS)
     routes.set("chat", "other@3", actor="ada")
     assert rollouts.advance(rollout, HOLDS).state == "stopped"
     assert percents(routes) == {"other@3": 100}
@@ -111,10 +113,10 @@ def test_a_removed_route_stops_its_rollout(rollouts, routes):
 
 
 @pytest.mark.parametrize("kept", [{"shadow": Shadow("new@2", 10)}, {"fallbacks": ["new@2"]}])
-def test_a_shadow_or_a_fallback_takes_over_and_is_one_again_after_it(rollouts, routes, kept):
+def test_a_shadow_or_a_fallback_can_be_promoted_and_is_restored_by_a_rollback(rollouts, routes, kept):
     routes.set("chat", "old@1", **kept, actor="ada")
     before = routes.get("chat")
-    rollout = rollouts.begin("new@2", "chat", steps=[50, 100], actor="ada")
+    rollout = rollouts.begin("new@2", "chat", RolloutPlan(steps=[50, 100]), actor="ada")
     for _ in range(3):
         rollout = rollouts.advance(rollout, HOLDS)
     assert (rollout.state, percents(routes)) == ("finished", {"new@2": 100})
@@ -124,23 +126,26 @@ def test_a_shadow_or_a_fallback_takes_over_and_is_one_again_after_it(rollouts, r
 
 def test_a_rollout_that_was_undone_while_it_tried_its_cases_stays_undone(rollouts, routes):
     seen = rollouts.begin(
-        "new@2", "chat", gate="score >= 0.5", cases=[{"prompt": "Well?", "equals": "yes"}], actor="ada"
+        "new@2",
+        "chat",
+        RolloutPlan(gate="score >= 0.5", cases=read_cases([{"prompt": "Well?", "equals": "yes"}])),
+        actor="ada",
     )
     rollouts.roll_back_route("chat", actor="ada")
     rollout = rollouts.advance(rollouts.record_scores(seen, {"new": 1.0}), HOLDS)
     assert (rollout.state, percents(routes)) == ("rolled_back", {"old@1": 100})
 
 
-def test_a_version_is_not_taken_back_by_its_first_step(rollouts, routes):
+def test_a_first_step_below_the_current_percent_is_refused(rollouts, routes):
     routes.set("chat", {"old@1": 70, "new@2": 30}, actor="ada")
-    with pytest.raises(BadRequest, match=r"has 30 % of chat already.*--steps 30%,100%"):
-        rollouts.begin("new@2", "chat", steps=[5, 25, 100], actor="ada")
-    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[30, 100], actor="ada"), HOLDS)
+    with pytest.raises(BadRequest, match=r"already has 30 % of chat.*--steps 30%,100%"):
+        rollouts.begin("new@2", "chat", RolloutPlan(steps=[5, 25, 100]), actor="ada")
+    rollout = rollouts.advance(rollouts.begin("new@2", "chat", RolloutPlan(steps=[30, 100]), actor="ada"), HOLDS)
     assert percents(routes) == {"old@1": 70, "new@2": 30}
     assert rollout.state == "running"
 
 
-def test_a_route_that_is_full_begins_no_rollout(rollouts, routes, registry, tmp_path):
+def test_a_route_with_the_most_targets_possible_begins_no_rollout(rollouts, routes, registry, tmp_path):
     Providers(registry.database, Secrets(tmp_path / "key")).add(
         "far", kind="openai", base_url="http://127.0.0.1:1/v1", key=None
     )
@@ -150,17 +155,19 @@ def test_a_route_that_is_full_begins_no_rollout(rollouts, routes, registry, tmp_
     assert rollouts.list() == []
 
 
-def test_nobody_goes_back_to_what_was_removed(rollouts, routes, registry):
-    rollout = rollouts.advance(rollouts.begin("new@2", "chat", steps=[5, 100], actor="ada"), HOLDS)
+def test_a_rollback_to_a_removed_version_is_refused(rollouts, routes, registry):
+    rollout = rollouts.advance(rollouts.begin("new@2", "chat", RolloutPlan(steps=[5, 100]), actor="ada"), HOLDS)
     registry.remove("old@1")
-    with pytest.raises(Conflict, match=r"old@1, which chat would go back to, was removed.*llmos route set chat"):
+    with pytest.raises(
+        Conflict, match=r"old@1, which had most of the calls of chat before, was removed.*llmos route set chat"
+    ):
         rollouts.roll_back_route("chat", actor="ada")
     rollout = rollouts.roll_back(rollout, "error_rate is 1")
     assert (rollout.state, percents(routes)) == ("stopped", {"old@1": 95, "new@2": 5})
-    assert "nothing to go back to" in rollout.reason
+    assert "nothing to roll back to" in rollout.reason
 
 
-def test_a_step_that_holds_says_what_it_waits_for(rollouts):
+def test_a_step_that_waits_says_for_what(rollouts):
     seen = rollouts.advance(rollouts.begin("new@2", "chat", actor="ada"), HOLDS)
     rollouts.hold(seen, "waits: 3 of 20 calls")
     assert rollouts.get(seen.id).reason == "waits: 3 of 20 calls"
@@ -169,19 +176,22 @@ def test_a_step_that_holds_says_what_it_waits_for(rollouts):
     assert rollouts.get(seen.id).reason == ended.reason
 
 
-def test_a_provider_tries_no_cases(rollouts, routes, registry, tmp_path):
+def test_a_relative_score_is_refused_when_a_provider_answered_before(rollouts, routes, registry, tmp_path):
     Providers(registry.database, Secrets(tmp_path / "key")).add(
         "far", kind="openai", base_url="http://127.0.0.1:1/v1", key=None
     )
     routes.set("chat", "remote:far/big", actor="ada")
     cases = [{"prompt": "Well?", "equals": "yes"}]
     with pytest.raises(BadRequest, match=r"remote:far/big runs at a provider"):
-        rollouts.begin("new@2", "chat", gate="score >= 1x", cases=cases, actor="ada")
-    assert rollouts.begin("new@2", "chat", gate="score >= 0.8", cases=cases, actor="ada").state == "starting"
+        rollouts.begin("new@2", "chat", RolloutPlan(gate="score >= 1x", cases=read_cases(cases)), actor="ada")
+    assert (
+        rollouts.begin("new@2", "chat", RolloutPlan(gate="score >= 0.8", cases=read_cases(cases)), actor="ada").state
+        == "starting"
+    )
 
 
 def test_a_finished_rollout_that_was_changed_by_hand_is_not_undone(rollouts, routes):
-    rollout = rollouts.begin("new@2", "chat", steps=[100], actor="ada")
+    rollout = rollouts.begin("new@2", "chat", RolloutPlan(steps=[100]), actor="ada")
     for _ in range(2):
         rollout = rollouts.advance(rollout, HOLDS)
     routes.set("chat", "other@3", actor="ada")
@@ -192,7 +202,7 @@ def test_a_finished_rollout_that_was_changed_by_hand_is_not_undone(rollouts, rou
 
 def test_a_route_has_one_rollout_at_a_time(rollouts):
     rollouts.begin("new@2", "chat", actor="ada")
-    with pytest.raises(Conflict, match=r"being rolled out to new@2 already.*llmos rollback chat"):
+    with pytest.raises(Conflict, match=r"new@2 is already taking over chat.*llmos rollback chat"):
         rollouts.begin("other@3", "chat", actor="ada")
 
 
@@ -216,17 +226,17 @@ def test_a_deployment_that_is_refused_begins_no_rollout(registry, routes):
         ({"ref": "old@1"}, Conflict, "answers with old@1 alone already"),
         ({"route": "nothing"}, NotFound, "no route 'nothing'"),
         ({"steps": []}, BadRequest, "a rollout has 1 to 20"),
-        ({"steps": [50]}, BadRequest, "the last is 100%"),
-        ({"steps": [50, 25, 100]}, BadRequest, "they rise"),
+        ({"steps": [50]}, BadRequest, "the last must be 100%"),
+        ({"steps": [50, 25, 100]}, BadRequest, "they must rise"),
         ({"steps": [0, 100]}, BadRequest, "each over 0 %"),
         ({"steps": [5, 250]}, BadRequest, "up to 100 %"),
         ({"steps": [0.001, 100]}, BadRequest, "two decimals"),
-        ({"gate": "speed > 1"}, BadRequest, "knows no speed"),
+        ({"gate": "speed > 1"}, BadRequest, "no metric speed"),
         ({"gate": "score > 0.5"}, BadRequest, "--cases FILE"),
         ({"min_calls": 0}, BadRequest, "min_calls is 0"),
         ({"max_hold_seconds": 0}, BadRequest, "max_hold_seconds is 0"),
-        ({"cases": [{"prompt": "x"}]}, BadRequest, "Case 1 takes one of `contains`"),
-        ({"cases": [{"prompt": "x", "matches": "("}]}, BadRequest, "no regular expression"),
+        ({"cases": [{"prompt": "x"}]}, BadRequest, "Case 1 needs exactly one of `contains`"),
+        ({"cases": [{"prompt": "x", "matches": "("}]}, BadRequest, "not a regular expression"),
         ({"cases": [{"prompt": "x", "contains": "y", "extra": 1}]}, BadRequest, "unknown field `extra`"),
         ({"cases": [{"messages": [], "contains": "y"}]}, BadRequest, "length >= 1"),
         (
@@ -238,15 +248,16 @@ def test_a_deployment_that_is_refused_begins_no_rollout(registry, routes):
         ({"cases": [{"prompt": "\ud800", "contains": "y"}]}, BadRequest, "half of a surrogate pair"),
     ],
 )
-def test_what_cannot_be_meant_begins_nothing(rollouts, routes, change, error, message):
+def test_an_impossible_plan_begins_no_rollout(rollouts, routes, change, error, message):
     asked = {"ref": "new@2", "route": "chat"} | change
+    ref, route, cases = asked.pop("ref"), asked.pop("route"), asked.pop("cases", [])
     with pytest.raises(error, match=message):
-        rollouts.begin(asked.pop("ref"), asked.pop("route"), **asked, actor="ada")
+        rollouts.begin(ref, route, RolloutPlan(**asked, cases=read_cases(cases)), actor="ada")
     assert rollouts.list() == []
     assert percents(routes) == {"old@1": 100}
 
 
-def test_a_target_that_follows_the_newest_version_has_to_be_pinned(rollouts, routes, add):
+def test_a_target_that_follows_the_newest_version_must_be_pinned(rollouts, routes, add):
     add("old", 4)
     routes.set("chat", "old", actor="ada")
     with pytest.raises(Conflict, match=r"points at old, which is old@4 now.*llmos route set chat old@1"):
@@ -258,7 +269,7 @@ def test_a_target_that_follows_the_newest_version_has_to_be_pinned(rollouts, rou
     percent=st.integers(1, 10_000),
     has_some=st.booleans(),
 )
-def test_shares_always_come_to_100(before, percent, has_some):
+def test_shares_always_add_up_to_100(before, percent, has_some):
     total = sum(before)
     targets = {f"t@{i}": round(10_000 * each / total) / 100 for i, each in enumerate(before)}
     if has_some:
@@ -271,7 +282,10 @@ def test_shares_always_come_to_100(before, percent, has_some):
 
 def test_scores_stay_with_the_rollout(rollouts):
     rollout = rollouts.begin(
-        "new@2", "chat", gate="score >= 0.5", cases=[{"prompt": "Well?", "equals": "yes"}], actor="ada"
+        "new@2",
+        "chat",
+        RolloutPlan(gate="score >= 0.5", cases=read_cases([{"prompt": "Well?", "equals": "yes"}])),
+        actor="ada",
     )
     rollouts.record_scores(rollout, {"new": 0.75})
     assert rollouts.get(rollout.id).scores == {"new": 0.75}
@@ -288,6 +302,7 @@ from sqlalchemy.engine import Engine
 from llmos.core.config import load_settings
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.rollouts.gates import Judgement
+from llmos.deployments.rollouts.rollout import RolloutPlan
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.deployments.routing.routes import Routes
 from llmos.models import open_registry
@@ -303,7 +318,7 @@ def die(connection):
         os.kill(os.getpid(), signal.SIGKILL)
 
 event.listen(Engine, sys.argv[2], die)   # "commit": before it is carried out; "begin": after the one before
-active = rollouts.active() or [rollouts.begin("new@2", "chat", steps=[5, 25, 100], actor="ada")]
+active = rollouts.active() or [rollouts.begin("new@2", "chat", RolloutPlan(steps=[5, 25, 100]), actor="ada")]
 rollout = active[0]
 while rollout.ended_at is None:
     if sys.argv[3] == "back" and rollout.step == 1:
@@ -314,7 +329,7 @@ while rollout.ended_at is None:
 
 
 @pytest.mark.parametrize("way", ["on", "back"])
-def test_a_kill_before_any_commit_leaves_a_rollout_that_goes_on(rollouts, routes, registry, tmp_path, way):
+def test_a_rollout_continues_after_a_kill_before_any_commit(rollouts, routes, registry, tmp_path, way):
     """Every attempt dies one commit later than the one before; each finds the route and the rollout in step."""
     environ = os.environ | {"LLMOS_HOME": str(tmp_path), "LLMOS_DATABASE_URL": str(registry.database.url)}
     for num_commits in range(40):

@@ -10,6 +10,8 @@ import pytest
 from llmos.core.config import load_settings
 from llmos.core.errors import ReplicaFailed, Unavailable, UnsupportedModel
 from llmos.deployments.desired.deployments import Deployments
+from llmos.deployments.rollouts.cases import read_cases
+from llmos.deployments.rollouts.rollout import RolloutPlan
 from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.deployments.routing.routes import Routes
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
@@ -106,7 +108,7 @@ def percents(services):
 @pytest.mark.anyio
 async def test_a_good_version_takes_the_route_over(services, runner, http):
     rollout = services.rollouts.begin(
-        "new@1", "chat", steps=[50, 100], gate="error_rate <= 1%", min_calls=5, actor="ada"
+        "new@1", "chat", RolloutPlan(steps=[50, 100], gate="error_rate <= 1%", min_calls=5), actor="ada"
     )
     await look(runner)
     assert percents(services) == {"old@1": 50, "new@1": 50}
@@ -124,7 +126,7 @@ async def test_a_good_version_takes_the_route_over(services, runner, http):
 @pytest.mark.anyio
 async def test_a_version_that_fails_goes_back_by_itself_with_the_numbers(services, runner, http, pool):
     rollout = services.rollouts.begin(
-        "new@1", "chat", steps=[50, 100], gate="error_rate <= 10%", min_calls=5, actor="ada"
+        "new@1", "chat", RolloutPlan(steps=[50, 100], gate="error_rate <= 10%", min_calls=5), actor="ada"
     )
     await look(runner)
     pool.says["new@1"] = [ReplicaFailed("The model's process died.")]
@@ -132,7 +134,7 @@ async def test_a_version_that_fails_goes_back_by_itself_with_the_numbers(service
     await look(runner)
     ended = services.rollouts.get(rollout.id)
     assert (ended.state, percents(services)) == ("rolled_back", {"old@1": 100})
-    assert ended.reason == "error_rate is 1, wanted <= 0.1"
+    assert ended.reason == "error_rate is 1, required <= 0.1"
     assert set(await ask(http, 10)) == {"old@1"}
 
 
@@ -151,7 +153,7 @@ async def test_a_version_that_cannot_be_loaded_never_gets_a_call(services, runne
 async def test_cases_are_tried_before_any_caller_meets_the_version(services, runner, pool, gate, state):
     pool.says["new@1"] = ["The capital is ", "Paris."]
     cases = [{"prompt": "France?", "contains": "paris"}, {"prompt": "Italy?", "matches": r"\bRome\b"}]
-    rollout = services.rollouts.begin("new@1", "chat", gate=gate, cases=cases, actor="ada")
+    rollout = services.rollouts.begin("new@1", "chat", RolloutPlan(gate=gate, cases=read_cases(cases)), actor="ada")
     await look(runner)
     ended = services.rollouts.get(rollout.id)
     assert (ended.state, ended.scores) == (state, {"new": 0.5})
@@ -162,7 +164,10 @@ async def test_cases_are_tried_before_any_caller_meets_the_version(services, run
 async def test_a_score_is_compared_with_what_answered_before(services, runner, pool):
     pool.says |= {"new@1": ["no"], "old@1": ["yes"]}
     rollout = services.rollouts.begin(
-        "new@1", "chat", gate="score >= 1x", cases=[{"prompt": "Well?", "equals": "yes"}], actor="ada"
+        "new@1",
+        "chat",
+        RolloutPlan(gate="score >= 1x", cases=read_cases([{"prompt": "Well?", "equals": "yes"}])),
+        actor="ada",
     )
     await look(runner)
     assert services.rollouts.get(rollout.id).scores == {"new": 0.0, "before": 1.0}
@@ -173,7 +178,7 @@ async def test_a_score_is_compared_with_what_answered_before(services, runner, p
 async def test_a_first_step_of_all_calls_is_compared_with_those_before_it(services, runner, http):
     """p95_first_token says something of these answers; how fast they are beside each other is beside the point."""
     gate = "p95_first_token <= 1000000x"
-    rollout = services.rollouts.begin("new@1", "chat", steps=[100], gate=gate, min_calls=5, actor="ada")
+    rollout = services.rollouts.begin("new@1", "chat", RolloutPlan(steps=[100], gate=gate, min_calls=5), actor="ada")
     await ask(http, 10)
     await look(runner)
     assert percents(services) == {"new@1": 100}
@@ -203,7 +208,10 @@ async def test_a_version_that_takes_long_to_load_is_waited_for(services, runner,
 async def test_who_cannot_answer_the_cases_is_named(services, runner, pool):
     pool.says["old@1"] = [ReplicaFailed("The model's process died.")]
     rollout = services.rollouts.begin(
-        "new@1", "chat", gate="score >= 1x", cases=[{"prompt": "Well?", "equals": "yes"}], actor="ada"
+        "new@1",
+        "chat",
+        RolloutPlan(gate="score >= 1x", cases=read_cases([{"prompt": "Well?", "equals": "yes"}])),
+        actor="ada",
     )
     await look(runner)
     assert services.rollouts.get(rollout.id).reason == "old@1 can't answer: The model's process died."
@@ -214,7 +222,10 @@ async def test_a_rollout_that_is_undone_stops_trying_its_cases(services, runner,
     waits = asyncio.Event()
     pool.ensure = lambda *_, **__: waits.wait()
     rollout = services.rollouts.begin(
-        "new@1", "chat", gate="score >= 1", cases=[{"prompt": "Well?", "equals": "yes"}], actor="ada"
+        "new@1",
+        "chat",
+        RolloutPlan(gate="score >= 1", cases=read_cases([{"prompt": "Well?", "equals": "yes"}])),
+        actor="ada",
     )
     await runner.look()
     services.rollouts.roll_back_route("chat", actor="ada")
@@ -225,11 +236,13 @@ async def test_a_rollout_that_is_undone_stops_trying_its_cases(services, runner,
 
 @pytest.mark.anyio
 async def test_a_step_that_waits_says_for_what(services, runner, http):
-    rollout = services.rollouts.begin("new@1", "chat", steps=[100], gate="error_rate <= 1%", min_calls=5, actor="ada")
+    rollout = services.rollouts.begin(
+        "new@1", "chat", RolloutPlan(steps=[100], gate="error_rate <= 1%", min_calls=5), actor="ada"
+    )
     await look(runner)
     await ask(http, 3)
     await look(runner)
-    assert services.rollouts.get(rollout.id).reason == "waits: 3 of 5 calls that error_rate is judged by"
+    assert services.rollouts.get(rollout.id).reason == "waits: 3 of 5 calls needed to judge error_rate"
 
 
 @pytest.mark.anyio
@@ -238,7 +251,7 @@ async def test_a_step_that_nobody_calls_goes_back_when_its_time_is_over(services
     rollouts = Rollouts(services.registry.database, services.routes, services.deployments, clock=lambda: now[0])
     services = dataclasses.replace(services, rollouts=rollouts)
     runner = RolloutRunner(services.rollouts, services.evidence, services.pipeline, clock=lambda: now[0])
-    rollout = rollouts.begin("new@1", "chat", max_hold_seconds=60, actor="ada")
+    rollout = rollouts.begin("new@1", "chat", RolloutPlan(max_hold_seconds=60), actor="ada")
     await look(runner)
     now[0] += timedelta(seconds=59)
     await look(runner)
@@ -254,7 +267,7 @@ async def test_a_step_that_nobody_calls_goes_back_when_its_time_is_over(services
 async def test_no_call_is_lost_in_any_switch(services, runner, http):
     """Callers never stop while a version goes all the way, and back again: every call is answered."""
     rollout = services.rollouts.begin(
-        "new@1", "chat", steps=[10, 50, 100], gate="error_rate <= 0%", min_calls=3, actor="ada"
+        "new@1", "chat", RolloutPlan(steps=[10, 50, 100], gate="error_rate <= 0%", min_calls=3), actor="ada"
     )
     said, is_over = Counter(), asyncio.Event()
 
@@ -277,7 +290,7 @@ async def test_no_call_is_lost_in_any_switch(services, runner, http):
 @pytest.mark.anyio
 async def test_a_server_that_comes_after_one_that_died_goes_on(services, runner, http):
     rollout = services.rollouts.begin(
-        "new@1", "chat", steps=[50, 100], gate="error_rate <= 0%", min_calls=3, actor="ada"
+        "new@1", "chat", RolloutPlan(steps=[50, 100], gate="error_rate <= 0%", min_calls=3), actor="ada"
     )
     await look(runner)
     # What the dead server remembered of calls is gone; what it decided is not.
@@ -300,7 +313,7 @@ async def test_rollouts_over_http(services, http, runner):
     undone = await http.delete("/llmos/v1/routes/chat/rollout")
     assert undone.json()["state"] == "rolled_back"
     listed = (await http.get("/llmos/v1/rollouts", params={"route": "chat"})).json()["data"]
-    assert [each["reason"] for each in listed] == ["owner asked for it"]
+    assert [each["reason"] for each in listed] == ["rolled back on request"]
     history = (await http.get(f"/llmos/v1/rollouts/{begun.json()['id']}/history")).json()["data"]
     assert [event["kind"] for event in history] == ["began", "stepped", "rolled_back"]
 

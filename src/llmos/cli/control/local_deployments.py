@@ -122,8 +122,13 @@ class LocalRollouts:
         self._control = control
 
     def promote(self, version: str, route: str, **settings: "Unpack[RolloutSettings]") -> RolloutDescription:
+        from llmos.deployments.rollouts.cases import read_cases
+        from llmos.deployments.rollouts.rollout import RolloutPlan
+
         given = {name: value for name, value in settings.items() if value is not None}
-        rollout = self._rollouts.begin(version, route, **given, actor=this_user())  # type: ignore[arg-type]
+        force, cases = bool(given.pop("force", False)), read_cases(settings.get("cases") or ())
+        plan = RolloutPlan(**{**given, "cases": cases})  # type: ignore[arg-type]
+        rollout = self._rollouts.begin(version, route, plan, actor=this_user(), force=force)
         return describe.describe_rollout(rollout)
 
     def list(self, route: str | None = None) -> Sequence[RolloutDescription]:

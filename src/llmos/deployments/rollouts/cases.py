@@ -1,4 +1,4 @@
-"""Cases: questions with what a right answer has, by which a rollout scores a version before callers meet it.
+"""Cases: prompts with expected answers, by which a rollout scores a version before it gets calls.
 
 {"prompt": "What is the capital of France?", "contains": "Paris"}
 {"prompt": "2 + 2 =", "matches": "\\\\b4\\\\b", "max_tokens": 8}
@@ -26,14 +26,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     prompt: Text | None = None
-    """What a user says. One of this and `messages`."""
+    """A user message. Give either this or `messages`."""
     messages: Annotated[list[Message], msgspec.Meta(min_length=1, max_length=100)] | None = None
     contains: Text | None = None
-    """The answer has this somewhere, in small or capital letters. One of this, `equals` and `matches`."""
+    """The answer contains this, whatever the case of letters. Give one of this, `equals` and `matches`."""
     equals: str | None = None
-    """The answer is this, but for the space around it."""
+    """The answer is this, apart from whitespace around it."""
     matches: Text | None = None
-    """This regular expression is found in the answer."""
+    """The answer contains a match of this regular expression."""
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=2048)] = 64
 
     def is_right(self, answer: str) -> bool:
@@ -45,23 +45,23 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def read_cases(cases: Sequence[Mapping[str, Any]]) -> tuple[Case, ...]:
-    """Raises BadRequest that names the case which is none."""
+    """Return the cases. Raises BadRequest that names the first malformed one."""
     if len(cases) > MAX_CASES:
-        raise BadRequest(f"There are {len(cases)} cases; a rollout tries {MAX_CASES} at most.", param="cases")
-    return tuple(_case(place, case) for place, case in enumerate(cases, start=1))
+        raise BadRequest(f"There are {len(cases)} cases; a rollout takes at most {MAX_CASES}.", param="cases")
+    return tuple(_case(number, case) for number, case in enumerate(cases, start=1))
 
 
 def read_case_lines(text: str) -> list[dict[str, Any]]:
-    """Return the cases of a file with one JSON object a line. Raises BadRequest that names the line."""
+    """Return the cases of a file with one JSON object per line. Raises BadRequest that names the line."""
     cases = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             try:
                 cases.append(json.loads(line))
             except ValueError as error:
-                raise BadRequest(f"Line {number} of the cases is no JSON object: {error}.", param="cases") from None
+                raise BadRequest(f"Line {number} of the cases is not a JSON object: {error}.", param="cases") from None
     if not cases:
-        raise BadRequest("There are no cases in the file; write one JSON object a line.", param="cases")
+        raise BadRequest("The file has no cases; write one JSON object per line.", param="cases")
     read_cases(cases)
     return cases
 
@@ -70,24 +70,26 @@ def cases_as_json(cases: Sequence[Case]) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(case) for case in cases]
 
 
-def _case(place: int, fields: Mapping[str, Any]) -> Case:
+def _case(number: int, fields: Mapping[str, Any]) -> Case:
     try:
         case = msgspec.convert(fields, Case)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"Case {place} is none: {error}.", param="cases") from None
+        raise BadRequest(f"Case {number} is malformed: {error}.", param="cases") from None
     try:
         msgspec.json.encode(case)
     except UnicodeEncodeError:
         raise BadRequest(
-            f"Case {place} holds half of a surrogate pair, which is no character.", param="cases"
+            f"Case {number} holds half of a surrogate pair, which is not a character.", param="cases"
         ) from None
     if (case.prompt is None) == (case.messages is None):
-        raise BadRequest(f"Case {place} takes one of `prompt` and `messages`.", param="cases")
+        raise BadRequest(f"Case {number} needs exactly one of `prompt` and `messages`.", param="cases")
     if sum(each is not None for each in (case.contains, case.equals, case.matches)) != 1:
-        raise BadRequest(f"Case {place} takes one of `contains`, `equals` and `matches`.", param="cases")
+        raise BadRequest(f"Case {number} needs exactly one of `contains`, `equals` and `matches`.", param="cases")
     if case.matches is not None:
         try:
             re.compile(case.matches)
         except re.error as error:
-            raise BadRequest(f"Case {place} has no regular expression in `matches`: {error}.", param="cases") from None
+            raise BadRequest(
+                f"The `matches` of case {number} is not a regular expression: {error}.", param="cases"
+            ) from None
     return case

@@ -9,8 +9,9 @@ from msgspec import Meta
 
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.deployments.descriptions import describe_rollout, describe_rollout_event
+from llmos.deployments.rollouts.cases import read_cases
 from llmos.deployments.rollouts.gates import DEFAULT_GATE
-from llmos.deployments.rollouts.rollouts import DEFAULT_MIN_CALLS, DEFAULT_STEPS
+from llmos.deployments.rollouts.rollout import DEFAULT_MIN_CALLS, DEFAULT_STEPS, RolloutPlan
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
@@ -70,15 +71,18 @@ async def promote(request: Request) -> Response:
     """The Version is loaded beside the current one and tries the cases. Then it gets more calls in each step, while the
     gate's condition holds."""
     asked = await parse_body(request, Promotion)
-    rollout = await asyncio.to_thread(
-        services_of(request).rollouts.begin,
-        asked.version,
-        asked.route,
+    plan = RolloutPlan(
         steps=asked.steps,
         gate=asked.gate,
         min_calls=asked.min_calls,
         max_hold_seconds=asked.max_hold_seconds,
-        cases=asked.cases,
+        cases=read_cases(asked.cases),
+    )
+    rollout = await asyncio.to_thread(
+        services_of(request).rollouts.begin,
+        asked.version,
+        asked.route,
+        plan,
         force=asked.force,
         actor=caller_of(request).actor,
     )

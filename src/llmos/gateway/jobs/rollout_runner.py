@@ -14,10 +14,12 @@ import msgspec
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import BadRequest, LLMOSError
+from llmos.core.schemas.routes import TargetEvidence
 from llmos.deployments.rollouts.cases import Case
-from llmos.deployments.rollouts.evidence import Evidence, Window
+from llmos.deployments.rollouts.evidence import Evidence
 from llmos.deployments.rollouts.gates import Judgement, Measured, judge, metrics_of, parse_gate
-from llmos.deployments.rollouts.rollouts import Rollout, Rollouts
+from llmos.deployments.rollouts.rollout import Rollout
+from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.engine.messages import SamplingParams
 from llmos.gateway.calls.call import Call, Prompt, Sampling
 from llmos.gateway.calls.pipeline import Pipeline
@@ -133,7 +135,7 @@ class RolloutRunner:
         baseline = metrics_of(before) if is_shared and _has_enough(before, rollout) else dict(rollout.baseline)
         return Measured(window=window, before=baseline, scores=rollout.scores)
 
-    def _window(self, rollout: Rollout, target: str) -> Window:
+    def _window(self, rollout: Rollout, target: str) -> TargetEvidence:
         return self._evidence.window(rollout.route, target, rollout.step_began_at)
 
     async def _load(self, model: str) -> None:
@@ -176,5 +178,5 @@ class RolloutRunner:
         return choice.text
 
 
-def _has_enough(window: Window, rollout: Rollout) -> bool:
+def _has_enough(window: TargetEvidence, rollout: Rollout) -> bool:
     return window.num_answered + window.num_failed >= rollout.min_calls
