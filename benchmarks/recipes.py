@@ -34,7 +34,8 @@ from llmos.engine.formats.encodings import Blocks
 from llmos.engine.spec import DecoderSpec
 from llmos.models import open_registry
 from llmos.models.cards.cards import Cards
-from llmos.models.cards.measure import FULL, measure
+from llmos.models.cards.extent import FULL
+from llmos.models.cards.measure import measure
 from llmos.models.deriving import derive
 from llmos.models.registry import Registry
 from llmos.models.transfer.transfers import Transfers

@@ -69,13 +69,14 @@ def _has_card(control: ControlPort, name: str) -> bool:
 
 def print_summary(card: Card) -> None:
     """Print the card of a new version in one line, and the command for more."""
-    from llmos.models.cards.rows import summary
+    from llmos.models.cards.texts import summary
 
     stdout().print(f"{summary(card)} More: llmos card {card.version}")
 
 
 def _print_one(card: CardDescription) -> None:
-    from llmos.models.cards.rows import against_parent, facts, layers_text
+    from llmos.models.cards.rows import against_parent
+    from llmos.models.cards.texts import facts, layers_text
 
     headings = ["", card.version, *([card.parent, "change"] if card.parent else [])]
     _print_rows(headings, [(row.label, row.value, row.other, row.change) for row in against_parent(card)])
@@ -88,7 +89,7 @@ def _print_one(card: CardDescription) -> None:
 
 
 def _print_both(cards: Sequence[CardDescription]) -> None:
-    from llmos.models.cards.rows import notes_on, side_by_side
+    from llmos.models.cards.rows import side_by_side
 
     rows = [(row.label, row.value, row.other, row.change) for row in side_by_side(cards[0], cards[1])]
     _print_rows(["", cards[0].version, cards[1].version, "difference"], rows)
@@ -112,7 +113,7 @@ def _print_rows(headings: list[str], rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _print_verdicts(verdicts: Sequence[LimitVerdict]) -> None:
-    from llmos.models.cards.rows import verdict_text
+    from llmos.models.cards.texts import verdict_text
 
     if verdicts:
         stdout().print()

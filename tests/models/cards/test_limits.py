@@ -23,7 +23,7 @@ def test_a_limit_that_is_just_met_passes():
 
 def test_every_limit_can_be_passed_and_failed():
     for name, limit in LIMITS.items():
-        never, always = (-1, 1e18) if limit.is_most else (1e18, -1)
+        never, always = (-1, 1e18) if limit.is_maximum else (1e18, -1)
         assert failed(CARD, {name: always}) == []
         (sentence,) = failed(CARD, {name: never})
         assert name in sentence

@@ -7,7 +7,8 @@ from llmos.core.errors import BadRequest
 from llmos.models import open_registry
 from llmos.models.cards.card import from_json, to_json
 from llmos.models.cards.cards import Cards
-from llmos.models.cards.measure import Extent, make_card, measure, parent_of
+from llmos.models.cards.extent import Extent
+from llmos.models.cards.measure import make_card, measure, parent_of
 from llmos.models.transfer.transfers import Transfers
 from support.tiny_folders import noisy, write_folder
 
@@ -129,7 +130,7 @@ def test_a_model_that_answers_no_numbers_has_no_perplexity(registry, made):
 
     card = measure(registry, made("tiny-broken", change=break_it), made.parent, extent=SHORT)
     assert (card.quality, card.comparison) == (None, None)
-    assert card.not_measured["comparison"] == "What it makes of a text is no number."
+    assert card.not_measured["comparison"] == "Its predictions of the text are not finite numbers."
     assert from_json(to_json(card)) == card
 
 
@@ -138,7 +139,7 @@ def test_another_vocabulary_is_not_compared(registry, made):
                    config={"vocab_size": 256})  # fmt: skip
     card = measure(registry, version, made.parent, extent=SHORT)
     assert card.comparison is None
-    assert card.not_measured["comparison"] == "tiny@1 doesn't predict the same tokens."
+    assert card.not_measured["comparison"] == "tiny@1 has another vocabulary."
 
 
 def test_progress_ends_where_it_said_it_would(registry, made):
@@ -147,7 +148,7 @@ def test_progress_ends_where_it_said_it_would(registry, made):
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
     assert len({total for _, _, total in told}) == 1
     assert told[-1][1] == pytest.approx(told[-1][2], rel=0.02)
-    assert {"Predicting a text", "Comparing layers", "Weighing"} <= {label for label, _, _ in told}
+    assert {"Predicting a text", "Comparing layers", "Measuring memory"} <= {label for label, _, _ in told}
 
 
 def test_a_measuring_that_is_interrupted_keeps_nothing(registry, made):

@@ -9,7 +9,8 @@ from llmos.models.cards.cards import Cards
 from llmos.models.cards.limits import verdicts
 from llmos.models.cards.page import page, siblings
 from llmos.models.cards.plots import Bars, Dot, Line, bars, lines, scatter
-from llmos.models.cards.rows import against_parent, differences, layers_text, notes_on, side_by_side
+from llmos.models.cards.rows import against_parent, differences, incomparable_reasons, side_by_side
+from llmos.models.cards.texts import layers_text
 from llmos.models.descriptions import describe_card
 from llmos.models.transfer.transfers import Transfers
 from support.made_cards import CARD, card
@@ -75,7 +76,7 @@ def test_two_cards_stand_side_by_side_with_what_differs():
     assert rows["size on disk"] == ("40.0 MB", "80.0 MB", "+100.0 %")
     assert rows["greedy agreement"] == ("91.00 %", "99.00 %", "+8.00 points")
     assert differences(CARD, OTHER)["perplexity"] == pytest.approx(20.2 / 21.5 - 1)
-    assert notes_on(CARD, OTHER) == []
+    assert incomparable_reasons(CARD, OTHER) == []
 
 
 def test_numbers_of_different_machines_or_texts_are_not_set_against_each_other():
@@ -86,11 +87,13 @@ def test_numbers_of_different_machines_or_texts_are_not_set_against_each_other()
     )
     found = differences(CARD, elsewhere)
     assert set(found) == {"size_bytes", "parameters"}
-    assert len(notes_on(CARD, elsewhere)) == 2
+    assert len(incomparable_reasons(CARD, elsewhere)) == 2
 
 
 def test_the_layers_that_are_gone_are_named():
-    assert layers_text(CARD).startswith("1 of 3 layers are gone: 1. The weights' error is largest in layer 0: 5.00 %.")
+    assert layers_text(CARD).startswith(
+        "1 of 3 layers are removed: 1. The weights' error is largest in layer 0: 5.00 %."
+    )
     assert layers_text(card(layers=None)) == ""
 
 
@@ -139,7 +142,7 @@ def test_a_card_with_nothing_but_a_size_is_a_page_too():
 def test_plots_take_numbers_of_any_size(size):
     dots = [Dot("one", size, size, True), Dot("two", size, size * 1e5, False), Dot("three", size, size, False)]
     assert "nan" not in scatter("a", dots, x_label="x", y_label="y", x_text=str)
-    assert "nan" not in lines("a", [Line("one", [(0, 0.0), (1, size)])], x_label="x", gone=[5])
+    assert "nan" not in lines("a", [Line("one", [(0, 0.0), (1, size)])], x_label="x", removed=[5])
     assert "nan" not in bars("a", [Bars("one", [0.0, 1.0])], ["low", "high"], x_label="x")
     assert "nan" not in lines("a", [Line("one", [(0, 0.0)])], x_label="x")
 

@@ -245,7 +245,7 @@ def test_what_is_no_signing_key_is_said_with_how_to_make_one(signing, tiny, key,
         (broken, "not a key in PEM format"),
         (write_key(tmp_path / "rsa", rsa.generate_private_key(65537, 2048)), "another type"),
         (write_key(tmp_path / "curve", ec.generate_private_key(ec.SECP256K1())), "another type"),
-        (write_key(tmp_path / "locked", password=b"secret"), "locked with a password"),
+        (write_key(tmp_path / "locked", password=b"secret"), "encrypted with a password"),
     ]
     for path, reason in cases:
         with pytest.raises(BadRequest, match=rf"{reason}.*openssl"):

@@ -1,4 +1,4 @@
-"""How a card is stored: its JSON, and the version of its format."""
+"""The stored form of a card: JSON with a format number."""
 
 import msgspec
 
@@ -7,11 +7,12 @@ from llmos.core.schemas.cards import FORMAT, Card
 
 
 def to_json(card: Card) -> bytes:
+    """Return the card as JSON."""
     return msgspec.json.encode(card)
 
 
 def from_json(text: bytes | str) -> Card:
-    """Read a card that to_json wrote. Raises Conflict for one that a newer LLMOS has written."""
+    """Parse a card. Raises Conflict for one that a newer LLMOS wrote."""
     found = msgspec.json.decode(text, type=_Format).format
     if found > FORMAT:
         raise Conflict(

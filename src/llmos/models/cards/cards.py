@@ -1,4 +1,4 @@
-"""The cards that are kept: one for each Version that was measured, by its digest."""
+"""Stores cards in the database: one for each version that was measured, by its digest."""
 
 import msgspec
 from sqlalchemy import select
@@ -11,18 +11,20 @@ from llmos.models.versions.versions import Version
 
 
 class Cards:
+    """The cards of all versions. Any thread and any process may use it."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, version: Version) -> Card | None:
-        """Return the version's card, None where it was never measured. Raises Conflict for a newer LLMOS's."""
+        """Return the version's card, or None. Raises Conflict for a card that a newer LLMOS wrote."""
         with self._database.session() as session:
             row = session.get(CardRow, version.digest)
-            # The same bytes may be here under another name.
+            # The card may have been measured under another name of the same version.
             return None if row is None else msgspec.structs.replace(from_json(row.card), version=version.ref)
 
     def put(self, version: Version, card: Card) -> None:
-        """Keep the version's card, in the place of an older one."""
+        """Store the version's card and replace an older one."""
         with self._database.transaction() as session:
             row = session.get(CardRow, version.digest, with_for_update=True)
             if row is None:

@@ -1,14 +1,11 @@
-"""From a Version to its card: everything on it is measured here and now, beside the Version that it was made from.
+"""Measures the card of a version: its quality, memory and speed on this machine, compared with its parent.
 
-Both are measured as they are served: with the weights and the cache as the engine has them by default. What can't be
-measured is left out, and the card says why.
+Both are measured as they are served, with the engine's default weights and cache. Metrics that can't be measured are
+left out, and the card gives the reason.
 """
 
-import math
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib.metadata import version as installed_version
-from statistics import median
 
 import msgspec
 import numpy as np
@@ -17,62 +14,24 @@ from llmos.core.clock import utc_now
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.hardware import inspect_hardware
 from llmos.core.progress import Progress, no_progress
-from llmos.core.schemas.cards import Card, Comparison, LayerError, Layers, Machine, Memory, Quality, Rate, Text
+from llmos.core.schemas.cards import Card, Machine, Text
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.evaluation import predictions, text
-from llmos.engine.evaluation.layers import ModelWeights, embedding_difference, layer_differences
 from llmos.engine.evaluation.serving import ServedModel
 from llmos.engine.runner.native import NativeRunner
-from llmos.engine.sizing.workloads import Timing, Workload, random_prompts
 from llmos.engine.spec import DecoderSpec
 from llmos.models.cards.cards import Cards
+from llmos.models.cards.extent import FULL, LOAD_UNITS, Extent, WorkMeter, timed_workloads
+from llmos.models.cards.quality import compare, compare_layers, quality_of
+from llmos.models.cards.serving import measure_memory, measure_rate
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
-    """How much is measured. The same for all cards, so that they can be compared."""
-
-    num_windows: int = 8
-    window: int = 1024
-    """Tokens of the text that follow each other; fewer where the model's context is shorter."""
-    layer_texts: int = 2
-    layer_tokens: int = 128
-    """What goes through the layers: the beginnings of so many windows, so long."""
-    repeats: int = 5
-    """Of each timing; the median counts."""
-    streams: int = 8
-    tokens_per_stream: int = 1024
-
-
-FULL = Extent()
-
-KL_EDGES = (0.0, *(10.0**exponent for exponent in range(-6, 2)), 100.0)
-"""Of the histogram of divergences: a decade each."""
-
-
-class _Work:
-    """How far the measuring is. One unit is about as long as one token of a prompt takes."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress, self._total, self._done, self._label = progress, total, 0, ""
-
-    def begin(self, label: str) -> None:
-        self._label = label
-        self.advance(0)
-
-    def advance(self, units: int) -> None:
-        self._done = min(self._done + units, self._total)
-        self._progress(self._label, self._done, self._total)
-
-
-_LOAD_UNITS, _DECODE_UNITS, _LAYERS_UNITS = 1500, 16, 10
-"""Of loading a model; of a token that is written; of a token that goes through the layers in numpy."""
+_MEASURED_FIELDS = ("quality", "comparison", "memory", "prefill", "decode", "layers")
 
 
 def make_card(registry: Registry, version: Version, progress: Progress = no_progress) -> Card:
-    """Measure a version against its parent and keep the card. Nothing is kept of a measuring that is interrupted.
+    """Measure a version against its parent and store the card. An interrupted measurement stores nothing.
 
     Raises what measure() raises.
     """
@@ -82,7 +41,7 @@ def make_card(registry: Registry, version: Version, progress: Progress = no_prog
 
 
 def parent_of(registry: Registry, version: Version) -> Version | None:
-    """Return the version that this one was made from, None where there is none or it isn't here any more."""
+    """Return the version that this one was made from, or None where there is none or it was removed."""
     if version.parent is None:
         return None
     return next((other for other in registry.list() if other.digest == version.parent), None)
@@ -101,30 +60,36 @@ def measure(
     Raises BadRequest for an adapter, BadModelFile or UnsupportedModel for a model that can't be loaded at all.
     """
     check_measurable(version)
-    return _Measuring(registry, version, parent, progress, extent).card()
+    return _Measurement(registry, version, parent, progress, extent).card()
 
 
 def check_measurable(version: Version) -> None:
     """Raise BadRequest for an adapter."""
     if version.adapts is not None:
         raise BadRequest(
-            f"{version.ref} is an adapter, which has no card of its own. Measure the model that it changes:"
+            f"{version.ref} is an adapter and has no card of its own. Measure the version that it adapts:"
             f" llmos card {version.model}@{version.adapts} --measure",
             param="model",
         )
 
 
-class _Measuring:
+class _Measurement:
+    """One measurement of a version."""
+
     def __init__(
         self, registry: Registry, version: Version, parent: Version | None, progress: Progress, extent: Extent
     ) -> None:
         self._registry, self._version, self._parent, self._extent = registry, version, parent, extent
         self._hardware = inspect_hardware()
         self._threads = self._hardware.num_cores
-        self._lacking: dict[str, str] = {}
+        self._not_measured: dict[str, str] = {}
         self._model = open_checkpoint(registry.files(version))
         self._reference = self._open_reference()
-        self._work = _Work(progress, self._units())
+        """The parent's checkpoint, or None where the version can't be compared with it."""
+        num_units = 1
+        if isinstance(self._model.spec, DecoderSpec):
+            num_units = extent.total_units(self._model.spec.max_positions, has_reference=self._reference is not None)
+        self._meter = WorkMeter(progress, num_units)
 
     def card(self) -> Card:
         spec = self._model.spec
@@ -149,252 +114,134 @@ class _Measuring:
             quantization=self._version.quantization,
         )
         if isinstance(spec, DecoderSpec):
-            for part in (self._predictions, self._layers, self._serving):
-                card = part(spec, card)
+            for add in (self._add_quality, self._add_layers, self._add_serving):
+                card = add(spec, card)
         else:
-            self._lack("It turns texts into vectors and writes none.", *_MEASURED)
-        return msgspec.structs.replace(card, not_measured=self._lacking)
+            self._skip("It is an encoder and generates no text.", *_MEASURED_FIELDS)
+        return msgspec.structs.replace(card, not_measured=self._not_measured)
 
     def _open_reference(self) -> Checkpoint | None:
-        """Return the parent where the version can be compared with it; note why not where it can't."""
         reason = None
         if self._parent is None and self._version.parent is None:
             reason = f"{self._version.ref} wasn't made from another version."
         elif self._parent is None:
-            reason = f"What it was made from, {self._version.parent}, isn't here any more."
+            reason = f"Its parent, {self._version.parent}, isn't on this machine."
         else:
             try:
                 reference = open_checkpoint(self._registry.files(self._parent))
             except LLMOSError as error:
                 reason = f"{self._parent.ref} can't be loaded: {error.message}"
             else:
-                reason = self._apart(reference)
+                reason = self._incomparable_reason(reference)
                 if reason is None:
                     return reference
-        self._lack(reason, "comparison", "layers")
+        self._skip(reason, "comparison", "layers")
         return None
 
-    def _apart(self, reference: Checkpoint) -> str | None:
-        """Return why the two can't be compared."""
+    def _incomparable_reason(self, reference: Checkpoint) -> str | None:
         assert self._parent is not None
         mine, theirs = self._model.spec, reference.spec
         if not isinstance(theirs, DecoderSpec) or mine.vocab_size != theirs.vocab_size:
-            return f"{self._parent.ref} doesn't predict the same tokens."
+            return f"{self._parent.ref} has another vocabulary."
         needed = int(1.25 * (self._version.size + self._parent.size)) + (1 << 28)
         if needed > self._hardware.available_bytes:
-            return (
-                f"Both models at once take {needed:,} bytes of memory, and {self._hardware.available_bytes:,} are free."
-            )
+            available = self._hardware.available_bytes
+            return f"Both models together need {needed:,} bytes of memory, and {available:,} are free."
         return None
 
-    def _units(self) -> int:
-        spec, extent, models = self._model.spec, self._extent, 1 if self._reference is None else 2
-        if not isinstance(spec, DecoderSpec):
-            return 1
-        context = min(extent.tokens_per_stream, spec.max_positions)
-        predicted = extent.num_windows * (min(extent.window, spec.max_positions) - 1)
-        layers = 0 if self._reference is None else self._layer_units(spec)
-        timed = (1 + extent.repeats) * sum(_units_of(each) for each in _timed(context))
-        return models * (predicted + layers + 2 * _LOAD_UNITS + _units_of(_weighed(extent, context)) + timed)
-
-    def _layer_units(self, spec: DecoderSpec) -> int:
-        """Of all layers of one model."""
-        return self._extent.layer_texts * min(self._extent.layer_tokens, spec.max_positions) * _LAYERS_UNITS
-
-    def _lack(self, reason: str, *fields: str) -> None:
+    def _skip(self, reason: str, *fields: str) -> None:
+        """Note the reason why fields of the card stay empty. The first reason for a field is kept."""
         for field in fields:
-            self._lacking.setdefault(field, reason)
+            self._not_measured.setdefault(field, reason)
 
-    # Quality
-
-    def _predictions(self, spec: DecoderSpec, card: Card) -> Card:
+    def _add_quality(self, spec: DecoderSpec, card: Card) -> Card:
         extent, window = self._extent, min(self._extent.window, spec.max_positions)
-        self._work.begin("Loading")
+        self._meter.begin("Loading")
         try:
             windows_WL = text.cut_windows(self._model.tokenizer, extent.num_windows, window)
             if self._reference is not None:
-                theirs_WL = text.cut_windows(self._reference.tokenizer, extent.num_windows, window)
-                if not np.array_equal(windows_WL, theirs_WL):
-                    self._lack(f"{card.parent} cuts texts into other tokens.", "comparison", "layers")
+                reference_WL = text.cut_windows(self._reference.tokenizer, extent.num_windows, window)
+                if not np.array_equal(windows_WL, reference_WL):
+                    self._skip(f"{card.parent} tokenizes the text differently.", "comparison", "layers")
                     self._reference = None
-            runner = self._runner(self._model, window)
-            reference = None if self._reference is None else self._runner(self._reference, window)
+            runner = self._open_runner(self._model, window)
+            reference = None if self._reference is None else self._open_runner(self._reference, window)
         except LLMOSError as error:
-            self._lack(error.message, "quality", "comparison")
+            self._skip(error.message, "quality", "comparison")
             return card
-        self._work.begin("Predicting a text")
-        found = predictions.predict(runner, windows_WL, reference, threads=self._threads, advance=self._work.advance)
-        card = msgspec.structs.replace(
+        self._meter.begin("Predicting a text")
+        found = predictions.predict(runner, windows_WL, reference, threads=self._threads, advance=self._meter.advance)
+        quality, comparison = quality_of(found), None
+        if quality is None:
+            self._skip("Its predictions of the text are not finite numbers.", "quality", "comparison")
+        elif reference is not None:
+            comparison = compare(found)
+            if comparison is None:
+                self._skip("Its parent's predictions of the text are not finite numbers.", "comparison")
+        return msgspec.structs.replace(
             card,
             machine=msgspec.structs.replace(card.machine, isa=runner.isa),
             text=Text(name=text.NAME, num_tokens=len(found.losses_N), window=window),
-        )
-        value, uncertainty = predictions.perplexity(found.losses_N)
-        if not math.isfinite(value):
-            self._lack("What it makes of a text is no number.", "quality", "comparison")
-            return card
-        card = msgspec.structs.replace(card, quality=Quality(perplexity=value, standard_error=uncertainty))
-        return card if reference is None else msgspec.structs.replace(card, comparison=self._comparison(found))
-
-    def _comparison(self, found: predictions.Predictions) -> Comparison | None:
-        assert found.reference_N is not None
-        assert found.same_N is not None
-        assert found.divergences_N is not None
-        more = predictions.increase(found.losses_N, found.reference_N)
-        perplexity, _ = predictions.perplexity(found.reference_N)
-        if not math.isfinite(more.share + perplexity + float(found.divergences_N.sum())):
-            self._lack("What its parent makes of a text is no number.", "comparison")
-            return None
-        counts, _ = np.histogram(np.minimum(found.divergences_N, KL_EDGES[-1]), KL_EDGES)
-        return Comparison(
-            perplexity=perplexity,
-            perplexity_increase=more.share,
-            standard_error=more.standard_error,
-            greedy_agreement=float(found.same_N.mean()),
-            kl_mean=float(found.divergences_N.mean()),
-            kl_p99=float(np.quantile(found.divergences_N, 0.99)),
-            kl_edges=KL_EDGES,
-            kl_counts=tuple(counts.tolist()),
+            quality=quality,
+            comparison=comparison,
         )
 
-    def _runner(self, checkpoint: Checkpoint, window: int) -> NativeRunner:
+    def _open_runner(self, checkpoint: Checkpoint, window: int) -> NativeRunner:
         assert isinstance(checkpoint.spec, DecoderSpec)
         runner = NativeRunner(
             checkpoint.spec, checkpoint.tensors, num_blocks=predictions.num_blocks(window), threads=self._threads
         )
-        self._work.advance(_LOAD_UNITS)
+        self._meter.advance(LOAD_UNITS)
         return runner
 
-    # Layers
-
-    def _layers(self, spec: DecoderSpec, card: Card) -> Card:
+    def _add_layers(self, spec: DecoderSpec, card: Card) -> Card:
         if self._reference is None or not isinstance(self._reference.spec, DecoderSpec):
             return card
         extent = self._extent
-        self._work.begin("Comparing layers")
-        count = min(extent.layer_tokens, spec.max_positions)
-        tokens_SL = text.cut_windows(self._model.tokenizer, extent.layer_texts, count)
-        mine, theirs = (
-            ModelWeights(spec, self._model.tensors),
-            ModelWeights(self._reference.spec, self._reference.tensors),
-        )
-        units = 2 * self._layer_units(spec) // (spec.num_layers + theirs.spec.num_layers)
+        self._meter.begin("Comparing layers")
+        num_tokens = min(extent.layer_tokens, spec.max_positions)
+        tokens_SL = text.cut_windows(self._model.tokenizer, extent.layer_texts, num_tokens)
+        num_units = 2 * extent.layer_units(spec.max_positions)
         try:
-            differences = layer_differences(mine, theirs, tokens_SL, advance=lambda: self._work.advance(units))
+            layers = compare_layers(
+                self._model, self._reference, tokens_SL, lambda share: self._meter.advance(int(share * num_units))
+            )
         except ValueError as error:
-            self._lack(f"It has no layers to compare with {card.parent}'s: {error}.", "layers")
+            self._skip(f"Its layers can't be compared with those of {card.parent}: {error}.", "layers")
             return card
-        left = {each.reference_layer for each in differences}
-        return msgspec.structs.replace(
-            card,
-            layers=Layers(
-                errors=tuple(
-                    LayerError(
-                        layer=each.layer,
-                        parent_layer=each.reference_layer,
-                        weights=_finite(each.weights),
-                        hidden=_finite(each.hidden),
-                    )
-                    for each in differences
-                ),
-                embedding=_finite(embedding_difference(mine, theirs)),
-                parent_layers=theirs.spec.num_layers,
-                left_out=tuple(i for i in range(theirs.spec.num_layers) if i not in left),
-            ),
-        )
+        return msgspec.structs.replace(card, layers=layers)
 
-    # Memory and speed
-
-    def _serving(self, spec: DecoderSpec, card: Card) -> Card:
+    def _add_serving(self, spec: DecoderSpec, card: Card) -> Card:
         try:
-            return self._served(spec, card)
+            return self._measure_serving(spec, card)
         except LLMOSError as error:
-            self._lack(error.message, "memory", "prefill", "decode")
+            self._skip(error.message, "memory", "prefill", "decode")
             return card
 
-    def _served(self, spec: DecoderSpec, card: Card) -> Card:
-        context = min(self._extent.tokens_per_stream, spec.max_positions)
+    def _measure_serving(self, spec: DecoderSpec, card: Card) -> Card:
+        extent, context = self._extent, self._extent.context(spec.max_positions)
         versions = [self._version, *([self._parent] if self._parent and self._reference else [])]
         with ExitStack() as stack:
-            self._work.begin("Starting to serve")
+            self._meter.begin("Starting to serve")
             served = []
             for version in versions:
                 starting = ServedModel(
                     self._registry.files(version),
                     threads=self._threads,
-                    streams=self._extent.streams,
+                    streams=extent.streams,
                     tokens_per_stream=context,
                 )
                 served.append(stack.enter_context(starting))
-                self._work.advance(_LOAD_UNITS)
-            self._work.begin("Weighing")
-            memory = [self._weigh(each, context) for each in served]
-            rates = [self._time(workload, served) for workload in _timed(context)]
+                self._meter.advance(LOAD_UNITS)
+            self._meter.begin("Measuring memory")
+            memory = [measure_memory(each, extent, context, self._meter) for each in served]
+            prefill, decode = (
+                measure_rate(workload, served, extent.repeats, self._meter) for workload in timed_workloads(context)
+            )
         return msgspec.structs.replace(
             card,
             memory=memory[0],
             parent_memory=memory[1] if len(memory) > 1 else None,
-            prefill=rates[0],
-            decode=rates[1],
+            prefill=prefill,
+            decode=decode,
         )
-
-    def _weigh(self, served: ServedModel, context: int) -> Memory:
-        served.reset_peak()
-        workload = _weighed(self._extent, context)
-        _run(workload, served, seed=0)
-        self._work.advance(_units_of(workload))
-        peak = served.peak()
-        return Memory(
-            resident_bytes=peak,
-            weight_bytes=served.facts.weight_bytes,
-            kv_bytes=served.facts.kv_bytes,
-            streams=self._extent.streams,
-            tokens_per_stream=context,
-        )
-
-    def _time(self, workload: Workload, served: list[ServedModel]) -> Rate:
-        """Time all that are served, one right after the other, the first of a round being another one each time."""
-        self._work.begin(f"Timing {workload.name}")
-        runs: list[list[float]] = [[] for _ in served]
-        for repeat in range(-1, self._extent.repeats):  # the first is to warm up
-            order = list(range(len(served)))
-            for i in order[::-1] if repeat % 2 else order:
-                rate = workload.tokens_per_second(_run(workload, served[i], seed=100 + repeat))
-                if repeat >= 0:
-                    runs[i].append(rate)
-                self._work.advance(_units_of(workload))
-        mine, theirs = runs[0], runs[1] if len(runs) > 1 else []
-        return Rate(
-            num_tokens=workload.prompt_length if workload.num_output_tokens == 1 else workload.num_output_tokens,
-            tokens_per_second=median(mine),
-            runs=tuple(mine),
-            parent_tokens_per_second=median(theirs) if theirs else None,
-            parent_runs=tuple(theirs),
-            ratio=median(a / b for a, b in zip(mine, theirs, strict=True)) if theirs else None,
-        )
-
-
-_MEASURED = ("quality", "comparison", "memory", "prefill", "decode", "layers")
-
-
-def _timed(context: int) -> tuple[Workload, Workload]:
-    """Return the two timings, as long as the context has room for."""
-    length = min(512, context - 1)
-    return Workload("prefill", 1, length, 1), Workload("decode", 1, min(32, context // 4), min(128, context // 2))
-
-
-def _weighed(extent: Extent, context: int) -> Workload:
-    return Workload("streams", extent.streams, min(32, context // 4), min(64, context // 2))
-
-
-def _units_of(workload: Workload) -> int:
-    return workload.num_prompts * workload.prompt_length + workload.num_output_tokens * _DECODE_UNITS
-
-
-def _run(workload: Workload, served: ServedModel, *, seed: int) -> Timing:
-    prompts = random_prompts(workload.num_prompts, workload.prompt_length, seed, served.facts.vocab_size)
-    return served.run(prompts, workload.num_output_tokens)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

@@ -1,23 +1,15 @@
-"""One card, or two side by side, as a page of its own: no script, no other file, light or dark as the reader has it."""
+"""One card, or two side by side, as a self-contained HTML page without scripts, in light and dark."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from llmos.core.errors import Conflict
 from llmos.core.schemas.cards import Card, LimitVerdict
-from llmos.models.cards import plots as card_plots
+from llmos.models.cards import plots
 from llmos.models.cards.cards import Cards
-from llmos.models.cards.rows import (
-    MISSING,
-    Row,
-    against_parent,
-    facts,
-    layers_text,
-    megabytes,
-    notes_on,
-    percent,
-    side_by_side,
-)
+from llmos.models.cards.metrics import format_bytes, format_percent
+from llmos.models.cards.rows import MISSING, Row, against_parent, incomparable_reasons, side_by_side
+from llmos.models.cards.texts import facts, layers_text
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version
 
@@ -55,50 +47,57 @@ svg.key { display: inline-block; width: 11px; height: 11px; margin-right: 6px; }
 
 
 def siblings(registry: Registry, cards: Sequence[Card]) -> list[Card]:
-    """Return the other cards of what was made, over however many steps, from the same versions as these."""
+    """Return the other cards of versions that were derived, in any number of steps, from the same versions as these."""
     versions = registry.list()
     parents = {version.digest: version.parent for version in versions}
 
     def root(digest: str) -> str:
-        # What a parent's parent was is known only while it is here.
+        # The parent of a version that was removed is unknown.
         while (parent := parents.get(digest)) is not None:
             digest = parent
         return digest
 
     roots = {root(card.digest) for card in cards} | {root(card.parent_digest) for card in cards if card.parent_digest}
-    kept, seen, found = Cards(registry.database), {card.digest for card in cards}, []
+    stored, seen, found = Cards(registry.database), {card.digest for card in cards}, []
     for version in versions:
-        if root(version.digest) in roots and version.digest not in seen and (card := _kept(kept, version)) is not None:
+        if (
+            root(version.digest) in roots
+            and version.digest not in seen
+            and (card := _find(stored, version)) is not None
+        ):
             seen.add(version.digest)
             found.append(card)
     return found
 
 
-def page(cards: Sequence[Card], judged: Sequence[Sequence[LimitVerdict]], family: Sequence[Card] = ()) -> str:
-    """Return the page. `judged`: what the limits say of each card; `family`: the cards of what they are related to."""
+def page(cards: Sequence[Card], verdicts: Sequence[Sequence[LimitVerdict]], family: Sequence[Card] = ()) -> str:
+    """Return the page as HTML for one or two cards.
+
+    `verdicts`: those of each card's limits. `family`: related cards that the plots show as well, see siblings().
+    """
     title = " and ".join(card.version for card in cards)
-    body = [f"<h1>{escape(title)}</h1>", _lead(cards)]
+    body = [f"<h1>{escape(title)}</h1>", _introduction(cards)]
     if len(cards) == 1:
         headings = [cards[0].version, *([cards[0].parent, "change"] if cards[0].parent else [])]
         body.append(_table(headings, against_parent(cards[0])))
     else:
         body.append(_table([*(card.version for card in cards), "difference"], side_by_side(cards[0], cards[1])))
-        body += [f'<p class="dim">{escape(note)}</p>' for note in notes_on(cards[0], cards[1])]
-    body += _limits([verdict for each in judged for verdict in each])
-    if plots := _plots(cards, family):
-        body += ["<h2>Plots</h2>", f'<div class="plots">{"".join(plots)}</div>']
+        body += [f'<p class="dim">{escape(reason)}</p>' for reason in incomparable_reasons(cards[0], cards[1])]
+    body += _render_verdicts([verdict for each in verdicts for verdict in each])
+    if figures := _figures(cards, family):
+        body += ["<h2>Plots</h2>", f'<div class="plots">{"".join(figures)}</div>']
     for card in cards:
-        body += _measured(card, len(cards) > 1)
+        body += _measurement(card, len(cards) > 1)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Card of {escape(title)}</title>\n<style>{_STYLE}{card_plots.STYLE}</style>\n</head>\n<body>\n"
+        f"<title>Card of {escape(title)}</title>\n<style>{_STYLE}{plots.STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(part for part in body if part)
         + "\n</body>\n</html>\n"
     )
 
 
-def _lead(cards: Sequence[Card]) -> str:
+def _introduction(cards: Sequence[Card]) -> str:
     if len(cards) > 1:
         return ""
     card = cards[0]
@@ -120,107 +119,107 @@ def _cell(text: str) -> str:
     return f'<span class="missing">{escape(text)}</span>' if text == MISSING else escape(text)
 
 
-def _limits(judged: Sequence[LimitVerdict]) -> list[str]:
-    if not judged:
+def _render_verdicts(verdicts: Sequence[LimitVerdict]) -> list[str]:
+    if not verdicts:
         return []
     items = [
         f'<li class="{"pass" if verdict.passes else "fail"}"><b>{"pass" if verdict.passes else "FAIL"}</b> '
         f"{escape(verdict.sentence)}</li>"
-        for verdict in judged
+        for verdict in verdicts
     ]
-    return ["<h2>Limits of the project, as they are now</h2>", f'<ul class="verdicts">{"".join(items)}</ul>']
+    return ["<h2>The project's current limits</h2>", f'<ul class="verdicts">{"".join(items)}</ul>']
 
 
-def _plots(cards: Sequence[Card], family: Sequence[Card]) -> list[str]:
-    plots = []
-    dots = _size_dots(cards, family)
-    if len(dots) > 1:
-        plots.append(
-            card_plots.scatter(
-                "Quality against size",
-                dots,
-                x_label="size on disk, MB; further left is smaller",
-                y_label="perplexity; lower is better",
-                x_text=lambda value: f"{value:,g}",
-            )
-        )
-    dots = _speed_dots(cards, family)
-    if len(dots) > 1:
-        plots.append(
-            card_plots.scatter(
-                "Quality against speed",
-                dots,
-                x_label="decode speed, times the parent's that was measured beside it; further right is faster",
-                y_label="perplexity; lower is better",
-                x_text=lambda value: f"{value:g}",
-            )
-        )
-    lines: list[card_plots.Line] = []
-    gone: set[int] = set()
-    for card in cards:
-        if card.layers is None:
-            continue
-        gone |= set(card.layers.left_out)
-        for name, label in (("weights", "weights"), ("hidden", "hidden state")):
-            points = [(each.parent_layer, getattr(each, name)) for each in card.layers.errors]
-            if kept := [(x, y) for x, y in points if y is not None]:
-                lines.append(card_plots.Line(f"{card.version} {label}" if len(cards) > 1 else label, kept))
-    if lines:
-        label = "layer of the parent" + ("; those that are gone are grey" if gone else "")
-        plots.append(card_plots.lines("Relative error, layer by layer", lines, x_label=label, gone=sorted(gone)))
-    compared = [(card.version, card.comparison) for card in cards if card.comparison]
-    if compared:
-        series = [
-            card_plots.Bars(name, [count / max(sum(each.kl_counts), 1) for count in each.kl_counts])
-            for name, each in compared
-        ]
-        edges = compared[0][1].kl_edges
-        places = [f"< {edges[1]:.0e}", *(f"{low:.0e}+" if low < 0.01 else f"{low:g}+" for low in edges[1:-1])]
-        plots.append(
-            card_plots.bars(
-                "KL divergence from the parent, place by place", series, places, x_label="nats; share of all places"
-            )
-        )
-    return plots
+def _figures(cards: Sequence[Card], family: Sequence[Card]) -> list[str]:
+    figures = [
+        _size_figure(cards, family),
+        _speed_figure(cards, family),
+        _layers_figure(cards),
+        _divergence_figure(cards),
+    ]
+    return [figure for figure in figures if figure]
 
 
-def _size_dots(cards: Sequence[Card], family: Sequence[Card]) -> list[card_plots.Dot]:
-    """All of the family whose text was the same, and the parents that have no card of their own."""
+def _size_figure(cards: Sequence[Card], family: Sequence[Card]) -> str:
+    """Plot perplexity against size, of the family's versions measured on the same text and of their parents."""
     dots = {}
-    for card in _alike(cards, family):
+    for card in _on_same_text(cards, family):
         if card.quality:
-            dots[card.digest] = (card.version, card.size_bytes, card.quality.perplexity)
+            dots[card.digest] = (card.version, card.size_bytes / 1e6, card.quality.perplexity)
         if card.comparison and card.parent and card.parent_digest and card.parent_size_bytes:
-            dots.setdefault(card.parent_digest, (card.parent, card.parent_size_bytes, card.comparison.perplexity))
-    return [
-        card_plots.Dot(name, size / 1e6, perplexity, any(digest == card.digest for card in cards))
-        for digest, (name, size, perplexity) in dots.items()
-    ]
+            parent = (card.parent, card.parent_size_bytes / 1e6, card.comparison.perplexity)
+            dots.setdefault(card.parent_digest, parent)
+    return _quality_figure("Quality against size", dots, cards, "size on disk, MB; further left is smaller", "{:,g}")
 
 
-def _speed_dots(cards: Sequence[Card], family: Sequence[Card]) -> list[card_plots.Dot]:
-    """Those that were timed against the same parent, which is 1, on the same machine."""
+def _speed_figure(cards: Sequence[Card], family: Sequence[Card]) -> str:
+    """Plot perplexity against speed, of the versions timed on the same machine against the same parent, which is 1."""
     base = cards[0].parent_digest or cards[0].digest
     dots = {}
-    for card in _alike(cards, family):
+    for card in _on_same_text(cards, family):
         if card.parent_digest != base or card.machine != cards[0].machine:
             continue
         if card.quality and card.decode and card.decode.ratio and card.comparison and card.parent:
             dots[card.digest] = (card.version, card.decode.ratio, card.quality.perplexity)
             dots[base] = (card.parent, 1.0, card.comparison.perplexity)
-    return [
-        card_plots.Dot(name, ratio, perplexity, any(digest == card.digest for card in cards))
-        for digest, (name, ratio, perplexity) in dots.items()
+    label = "decode speed, times that of the parent measured with it; further right is faster"
+    return _quality_figure("Quality against speed", dots, cards, label, "{:g}")
+
+
+def _quality_figure(
+    title: str, dots: Mapping[str, tuple[str, float, float]], cards: Sequence[Card], x_label: str, x_format: str
+) -> str:
+    """Plot {digest: (name, x, perplexity)}; an empty string for fewer than two dots."""
+    if len(dots) < 2:
+        return ""
+    shown = {card.digest for card in cards}
+    return plots.scatter(
+        title,
+        [plots.Dot(name, x, perplexity, digest in shown) for digest, (name, x, perplexity) in dots.items()],
+        x_label=x_label,
+        y_label="perplexity; lower is better",
+        x_text=x_format.format,
+    )
+
+
+def _layers_figure(cards: Sequence[Card]) -> str:
+    """Plot the relative errors over the parent's layers; an empty string where none were measured."""
+    lines: list[plots.Line] = []
+    removed: set[int] = set()
+    for card in cards:
+        if card.layers is None:
+            continue
+        removed |= set(card.layers.left_out)
+        for name, label in (("weights", "weights"), ("hidden", "hidden state")):
+            points = [(each.parent_layer, getattr(each, name)) for each in card.layers.errors]
+            if measured := [(x, y) for x, y in points if y is not None]:
+                lines.append(plots.Line(f"{card.version} {label}" if len(cards) > 1 else label, measured))
+    if not lines:
+        return ""
+    label = "layer of the parent" + ("; removed layers are grey" if removed else "")
+    return plots.lines("Relative error of each layer", lines, x_label=label, removed=sorted(removed))
+
+
+def _divergence_figure(cards: Sequence[Card]) -> str:
+    """Plot the histograms of the KL divergence; an empty string where none was measured."""
+    compared = [(card.version, card.comparison) for card in cards if card.comparison]
+    if not compared:
+        return ""
+    series = [
+        plots.Bars(name, [count / max(sum(each.kl_counts), 1) for count in each.kl_counts]) for name, each in compared
     ]
+    edges = compared[0][1].kl_edges
+    bins = [f"< {edges[1]:.0e}", *(f"{low:.0e}+" if low < 0.01 else f"{low:g}+" for low in edges[1:-1])]
+    return plots.bars("KL divergence from the parent", series, bins, x_label="nats; share of all positions")
 
 
-def _alike(cards: Sequence[Card], family: Sequence[Card]) -> list[Card]:
-    """Return these cards and the family's whose perplexity is of the same text, each once."""
+def _on_same_text(cards: Sequence[Card], family: Sequence[Card]) -> list[Card]:
+    """Return these cards and those of the family that were measured on the same text, each once."""
     found = {card.digest: card for card in (*family, *cards) if card.text == cards[0].text}
     return list(found.values())
 
 
-def _measured(card: Card, is_named: bool) -> list[str]:
+def _measurement(card: Card, is_named: bool) -> list[str]:
     rows = "".join(
         f'<tr><th scope="row">{escape(label)}</th><td>{escape(value)}</td></tr>' for label, value in facts(card).items()
     )
@@ -232,25 +231,25 @@ def _measured(card: Card, is_named: bool) -> list[str]:
 
 
 def _runs(card: Card) -> str:
-    """The single runs, since on a busy machine a median may not say much."""
+    """Return the single runs. On a busy machine they say more than their median."""
     lines = []
     for name, rate in (("prefill", card.prefill), ("decode", card.decode)):
         if rate is not None:
             runs = ", ".join(f"{run:,.0f}" for run in rate.runs)
-            beside = ", ".join(f"{run:,.0f}" for run in rate.parent_runs)
-            lines.append(f"{name}, tokens/s: {runs}" + (f"; the parent: {beside}" if beside else ""))
+            parent_runs = ", ".join(f"{run:,.0f}" for run in rate.parent_runs)
+            lines.append(f"{name}, tokens/s: {runs}" + (f"; the parent: {parent_runs}" if parent_runs else ""))
     if card.layers and card.layers.embedding is not None:
-        lines.append(f"error of the embedding's weights: {percent(card.layers.embedding)}")
+        lines.append(f"error of the embedding's weights: {format_percent(card.layers.embedding)}")
     if card.memory:
         lines.append(
-            f"memory: {megabytes(card.memory.weight_bytes)} of weights,"
-            f" {megabytes(card.memory.kv_bytes)} of KV cache at most"
+            f"memory: {format_bytes(card.memory.weight_bytes)} of weights,"
+            f" {format_bytes(card.memory.kv_bytes)} of KV cache at most"
         )
     return "".join(f'<p class="dim">{escape(line)}</p>' for line in lines)
 
 
-def _kept(cards: Cards, version: Version) -> Card | None:
+def _find(cards: Cards, version: Version) -> Card | None:
     try:
         return cards.get(version)
-    except Conflict:  # of a newer LLMOS
+    except Conflict:  # A newer LLMOS wrote it.
         return None

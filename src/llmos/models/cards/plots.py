@@ -1,6 +1,6 @@
-"""A card's plots as SVG, to stand in a page: its style sheet gives the colours, so that they read on light and on dark.
+"""Plots as SVG figures for an HTML page, whose style sheet defines the colours for light and dark.
 
-Pure: numbers in, text out. Each says in words what it shows.
+Each figure has a text description for screen readers. Knows no cards: numbers in, HTML out.
 """
 
 import math
@@ -16,9 +16,9 @@ STYLE = """
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--dim); font: 12px system-ui, sans-serif; }
 svg .name { fill: var(--ink); }
-svg .mine { font-weight: 600; }
+svg .highlighted { font-weight: 600; }
 svg .grid { stroke: var(--line); stroke-width: 1; }
-svg .gone { fill: var(--line); opacity: 0.6; }
+svg .removed { fill: var(--line); opacity: 0.6; }
 svg .s0 { --series: var(--first); } svg .s1 { --series: var(--second); } svg .s2 { --series: var(--third); }
 svg .s3 { --series: var(--fourth); }
 svg .bar, svg .dot { fill: var(--series); }
@@ -26,40 +26,46 @@ svg .stroke { fill: none; stroke: var(--series); stroke-width: 2; stroke-linejoi
 svg .lead { stroke: var(--dim); stroke-width: 0.75; }
 svg .pale { stroke: var(--series); stroke-width: 1.5; fill: var(--paper); }
 """
-"""Of the page: the plots name no colour of their own."""
+"""The plots' part of the page's style sheet. It uses the page's colour variables."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """One series of a line plot."""
+
     name: str
     points: Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Bars:
+    """One series of a histogram."""
+
     name: str
     shares: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
+    """One point of a scatter plot."""
+
     name: str
     x: float
     y: float
-    is_mine: bool
-    """One of those that the page is about."""
+    is_highlighted: bool
 
 
-def lines(title: str, series: Sequence[Line], *, x_label: str, gone: Sequence[int] = ()) -> str:
-    """Errors over layers. `gone`: layers that are no more."""
-    count = max([int(x) for line in series for x, _ in line.points] + list(gone)) + 1
+def lines(title: str, series: Sequence[Line], *, x_label: str, removed: Sequence[int] = ()) -> str:
+    """Return a line plot of values over layers. `removed`: layers to mark as removed."""
+    count = max([int(x) for line in series for x, _ in line.points] + list(removed)) + 1
     highest = max(y for line in series for _, y in line.points)
     ticks = _ticks(0, highest)
     to_x = _scale(-0.5, count - 0.5, LEFT, WIDTH - RIGHT)
     to_y = _scale(0, ticks[-1], HEIGHT - BOTTOM, TOP)
     width, height = to_x(1) - to_x(0), HEIGHT - TOP - BOTTOM
     body = [
-        f'<rect class="gone" x="{to_x(i - 0.5):.1f}" y="{TOP}" width="{width:.1f}" height="{height}"/>' for i in gone
+        f'<rect class="removed" x="{to_x(i - 0.5):.1f}" y="{TOP}" width="{width:.1f}" height="{height}"/>'
+        for i in removed
     ]
     body += _y_axis([(tick, _share(tick)) for tick in ticks], to_y)
     step = max(1, -(-count // 16))
@@ -70,14 +76,14 @@ def lines(title: str, series: Sequence[Line], *, x_label: str, gone: Sequence[in
         body.append(f'<polyline class="stroke" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>')
         body += [f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in points]
         body.append("</g>")
-    said = "; ".join(f"{line.name} at most {_share(max(y for _, y in line.points))}" for line in series)
-    return _figure(title, said, body, [line.name for line in series])
+    description = "; ".join(f"{line.name} at most {_share(max(y for _, y in line.points))}" for line in series)
+    return _figure(title, description, body, [line.name for line in series])
 
 
-def bars(title: str, series: Sequence[Bars], places: Sequence[str], *, x_label: str) -> str:
-    """Shares of a whole, place by place, the series side by side."""
+def bars(title: str, series: Sequence[Bars], bins: Sequence[str], *, x_label: str) -> str:
+    """Return a histogram: the share of each bin, with the series side by side."""
     ticks = _ticks(0, max(share for each in series for share in each.shares))
-    to_x = _scale(0, len(places), LEFT, WIDTH - RIGHT)
+    to_x = _scale(0, len(bins), LEFT, WIDTH - RIGHT)
     to_y = _scale(0, ticks[-1], HEIGHT - BOTTOM, TOP)
     body = _y_axis([(tick, _share(tick)) for tick in ticks], to_y)
     width = (to_x(1) - to_x(0)) * 0.8 / len(series)
@@ -90,14 +96,17 @@ def bars(title: str, series: Sequence[Bars], places: Sequence[str], *, x_label: 
                 f'height="{max(to_y(0) - y, 0):.1f}"/>'
             )
         body.append("</g>")
-    body += _x_axis([(i + 0.5, place) for i, place in enumerate(places)], to_x, x_label)
+    body += _x_axis([(i + 0.5, label) for i, label in enumerate(bins)], to_x, x_label)
     most = [each.shares.index(max(each.shares)) for each in series]
-    said = "; ".join(f"{each.name} mostly {places[i]}" for each, i in zip(series, most, strict=True))
-    return _figure(title, said, body, [each.name for each in series])
+    description = "; ".join(f"{each.name} mostly {bins[i]}" for each, i in zip(series, most, strict=True))
+    return _figure(title, description, body, [each.name for each in series])
 
 
 def scatter(title: str, dots: Sequence[Dot], *, x_label: str, y_label: str, x_text: Callable[[float], str]) -> str:
-    """One dot for each version; the vertical axis is logarithmic where the numbers are far apart."""
+    """Return a scatter plot with labelled dots.
+
+    The vertical axis is logarithmic where the largest value is more than three times the smallest.
+    """
     xs, ys = [dot.x for dot in dots], [dot.y for dot in dots]
     is_log = max(ys) > 3 * min(ys)
     x_ticks = _ticks(min(xs) - _margin(xs), max(xs) + _margin(xs))
@@ -112,29 +121,33 @@ def scatter(title: str, dots: Sequence[Dot], *, x_label: str, y_label: str, x_te
 
     body = _y_axis([(tick, f"{tick:,g}") for tick in y_ticks if low <= tick <= high], to_y)
     body += _x_axis([(tick, x_text(tick)) for tick in x_ticks], to_x, x_label)
-    taken = [_Box(to_x(dot.x) - 6, to_x(dot.x) + 6, to_y(dot.y) + 4) for dot in dots]
-    for dot in sorted(dots, key=lambda dot: (not dot.is_mine, dot.y)):
+    occupied = [_Box(to_x(dot.x) - 6, to_x(dot.x) + 6, to_y(dot.y) + 4) for dot in dots]
+    for dot in sorted(dots, key=lambda dot: (not dot.is_highlighted, dot.y)):
         x, y = to_x(dot.x), to_y(dot.y)
-        width = CHARACTER_WIDTH * len(dot.name) * (1.1 if dot.is_mine else 1)
-        box = _free(x, width, y + 4, taken)
-        taken.append(box)
-        if abs(box.y - 4 - y) > 1:  # a line from the dot to its name
+        width = CHARACTER_WIDTH * len(dot.name) * (1.1 if dot.is_highlighted else 1)
+        box = _place_label(x, width, y + 4, occupied)
+        occupied.append(box)
+        if abs(box.y - 4 - y) > 1:  # Draw a line from the dot to its label.
             near = box.begin if box.begin > x else box.end
             body.append(f'<line class="lead" x1="{x:.1f}" y1="{y:.1f}" x2="{near:.1f}" y2="{box.y - 4:.1f}"/>')
         body.append(
-            f'<text class="name{" mine" if dot.is_mine else ""}" y="{box.y:.1f}" '
+            f'<text class="name{" highlighted" if dot.is_highlighted else ""}" y="{box.y:.1f}" '
             + (f'x="{box.begin:.1f}">' if box.begin > x else f'x="{box.end:.1f}" text-anchor="end">')
             + f"{escape(dot.name)}</text>"
         )
-    for dot in sorted(dots, key=lambda dot: dot.is_mine):  # which lie in front
-        kind = '<g class="s0"><circle class="dot" r="6"' if dot.is_mine else '<g class="s1"><circle class="pale" r="5"'
+    for dot in sorted(dots, key=lambda dot: dot.is_highlighted):  # Highlighted dots are drawn last, above the others.
+        kind = (
+            '<g class="s0"><circle class="dot" r="6"'
+            if dot.is_highlighted
+            else '<g class="s1"><circle class="pale" r="5"'
+        )
         body.append(f'{kind} cx="{to_x(dot.x):.1f}" cy="{to_y(dot.y):.1f}"/></g>')
-    said = "; ".join(f"{dot.name}: {x_text(dot.x)}, {dot.y:,.2f}" for dot in dots)
-    return _figure(title, said, body, [], y_label=y_label)
+    description = "; ".join(f"{dot.name}: {x_text(dot.x)}, {dot.y:,.2f}" for dot in dots)
+    return _figure(title, description, body, [], y_label=y_label)
 
 
-def _figure(title: str, said: str, body: Sequence[str], names: Sequence[str], *, y_label: str = "") -> str:
-    """Put a plot under its title; a legend where there are several series."""
+def _figure(title: str, description: str, body: Sequence[str], names: Sequence[str], *, y_label: str = "") -> str:
+    """Return a figure with a title, a legend of the named series, and the plot."""
     entries = [
         f'<svg class="key" viewBox="0 0 12 12" aria-hidden="true"><g class="s{i}"><rect class="bar" width="12" '
         f'height="12" rx="2"/></g></svg>{escape(name)}'
@@ -144,12 +157,13 @@ def _figure(title: str, said: str, body: Sequence[str], names: Sequence[str], *,
     axis = f'<p class="legend">{escape(y_label)}</p>' if y_label else ""
     return (
         f"<figure><figcaption>{escape(title)}</figcaption>{legend}{axis}"
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}. {said}.")}">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}. {description}.")}">'
         f"{''.join(body)}</svg></figure>"
     )
 
 
 def _y_axis(ticks: Sequence[tuple[float, str]], to_y: Callable[[float], float]) -> list[str]:
+    """Return grid lines with labels."""
     return [
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{to_y(value):.1f}" y2="{to_y(value):.1f}"/>'
         f'<text x="{LEFT - 8}" y="{to_y(value) + 4:.1f}" text-anchor="end">{escape(text)}</text>'
@@ -167,12 +181,13 @@ def _x_axis(ticks: Sequence[tuple[float, str]], to_x: Callable[[float], float], 
 
 
 def _scale(low: float, high: float, to_low: float, to_high: float) -> Callable[[float], float]:
+    """Return the linear map from [low, high] to [to_low, to_high]."""
     span = (high - low) or 1.0
     return lambda value: to_low + (value - low) / span * (to_high - to_low)
 
 
 def _ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return round numbers, evenly spaced, from at most `low` to at least `high`."""
+    """Return evenly spaced round numbers that cover [low, high]."""
     span = (high - low) or abs(high) or 1.0
     power = 10.0 ** math.floor(math.log10(span / count))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor * count >= span * (1 - 1e-9))
@@ -181,42 +196,40 @@ def _ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Return round numbers around these, a few for each power of ten, fewer where there are many powers."""
+    """Return round numbers around [low, high] for a logarithmic axis."""
     factors = (1, 1.5, 2, 3, 4, 5, 7) if high / low < 10 else (1, 2, 5) if high / low < 1000 else (1,)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [factor * 10.0**power for power in powers for factor in factors]
 
 
 def _margin(values: Sequence[float]) -> float:
-    """Room on both sides, so that no dot lies on an edge."""
+    """Return the space to leave on both sides, so that no dot is on an edge."""
     return 0.08 * ((max(values) - min(values)) or abs(max(values)) or 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Box:
-    """Where something is written already: one line high."""
+    """An occupied area, one line of text high."""
 
     begin: float
     end: float
     y: float
 
-    def meets(self, other: "_Box") -> bool:
+    def overlaps(self, other: "_Box") -> bool:
         return abs(self.y - other.y) < LABEL_HEIGHT - 2 and self.begin < other.end and other.begin < self.end
 
 
-def _free(x: float, width: float, y: float, taken: Sequence[_Box]) -> _Box:
-    """Return where a label fits beside a dot: as near as nothing else is, right of it rather than left."""
-    places = []
+def _place_label(x: float, width: float, y: float, occupied: Sequence[_Box]) -> _Box:
+    """Return the nearest free box for a dot's label; of two equally near ones, that on the right."""
+    candidates = []
     for row in range(10):
         for height in (y - row * LABEL_HEIGHT, y + row * LABEL_HEIGHT):
             gap = 10 if not row else 18
-            places += [_Box(x + gap, x + gap + width, height), _Box(x - gap - width, x - gap, height)]
+            candidates += [_Box(x + gap, x + gap + width, height), _Box(x - gap - width, x - gap, height)]
     inside = [
-        place
-        for place in places
-        if place.begin > LEFT and place.end < WIDTH - 2 and TOP - 4 < place.y < HEIGHT - BOTTOM - 2
+        box for box in candidates if box.begin > LEFT and box.end < WIDTH - 2 and TOP - 4 < box.y < HEIGHT - BOTTOM - 2
     ]
-    return next((place for place in inside if not any(place.meets(each) for each in taken)), places[0])
+    return next((box for box in inside if not any(box.overlaps(each) for each in occupied)), candidates[0])
 
 
 def _share(value: float) -> str:

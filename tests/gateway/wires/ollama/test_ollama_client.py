@@ -492,7 +492,7 @@ def test_a_pull_tells_how_far_it_is(client: ollama.Client, registry: FakeRegistr
 
 def test_a_pull_that_fails_says_why(client: ollama.Client, registry: FakeRegistry) -> None:
     for stream in (True, False):
-        with pytest.raises(ollama.ResponseError, match="no model llama3") as unknown:
+        with pytest.raises(ollama.ResponseError, match="no model 'llama3'") as unknown:
             list(client.pull("llama3", stream=stream))  # type: ignore[call-overload]
         assert unknown.value.status_code == 404
     registry.pulling = [(FILE, 1, 98), DownloadFailed("Every source failed.")]
