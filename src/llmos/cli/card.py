@@ -89,12 +89,12 @@ def _print_one(card: CardDescription) -> None:
 
 
 def _print_both(cards: Sequence[CardDescription]) -> None:
-    from llmos.models.cards.rows import side_by_side
+    from llmos.models.cards.rows import incomparable_reasons, side_by_side
 
     rows = [(row.label, row.value, row.other, row.change) for row in side_by_side(cards[0], cards[1])]
     _print_rows(["", cards[0].version, cards[1].version, "difference"], rows)
-    for note in notes_on(cards[0], cards[1]):
-        stdout().print(note)
+    for reason in incomparable_reasons(cards[0], cards[1]):
+        stdout().print(reason)
     for each in cards:
         for line in _not_measured(each):
             stdout().print(f"{each.version}: {line}")
