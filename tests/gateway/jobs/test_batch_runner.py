@@ -112,7 +112,7 @@ async def settled_loops() -> None:
 async def test_lines_go_behind_all_live_calls(
     runner: BatchRunner, services: Services, pool: FakePool, http: httpx.AsyncClient
 ) -> None:
-    await runner.carry_out(create(services, user="ann"))
+    await runner.run_batch(create(services, user="ann"))
     await http.post("/v1/chat/completions", json=CHAT | {"user": "ann", "priority": -99})
     line, live = pool.requests
     assert line.priority < live.priority
@@ -232,7 +232,7 @@ async def test_a_line_waits_where_a_live_caller_would_be_told_to_try_again(
         pool.enqueue(Unavailable("It is started again.", retry_after_seconds=7))
     pool.enqueue(Overloaded("Too much.", retry_after_seconds=3))
     batch = create(services)
-    await runner.carry_out(batch)
+    await runner.run_batch(batch)
     assert look(services, batch).num_completed == 1
     assert pauses == [7.0] * 5 + [3.0]
 
@@ -243,7 +243,7 @@ async def test_a_line_that_kills_the_models_process_again_and_again_fails(
     for _ in range(MAX_FAILURES):
         pool.enqueue(ReplicaFailed("It died."))
     batch = create(services)
-    await runner.carry_out(batch)
+    await runner.run_batch(batch)
     assert look(services, batch).num_failed == 1
     assert len(pool.requests) == MAX_FAILURES
 
@@ -253,7 +253,7 @@ async def test_a_bug_is_that_lines_error(
 ) -> None:
     pool.enqueue(ZeroDivisionError("a bug"))
     batch = create(services, 3)
-    await runner.carry_out(batch)
+    await runner.run_batch(batch)
     done = look(services, batch)
     assert (done.num_completed, done.num_failed) == (2, 1)
     error = json.loads(services.files.path(done.error_file_id or "").read_text())
@@ -266,7 +266,7 @@ async def test_what_has_no_answer_in_time_gets_none(
 ) -> None:
     tomorrow = make_runner(app, services, pauses, clock=lambda: utc_now() + timedelta(hours=25))
     batch = create(services, 5)
-    await tomorrow.carry_out(batch)
+    await tomorrow.run_batch(batch)
     done = look(services, batch)
     assert (done.status, done.num_failed, done.output_file_id) == ("expired", 5, None)
     assert ids(services, done.error_file_id) == [f"line {i}" for i in range(5)]
@@ -299,10 +299,10 @@ async def test_a_disk_that_was_full_for_a_while_costs_nothing(
         write(journal, entries)
 
     monkeypatch.setattr(Journal, "write", write_but_once)
-    await runner.carry_out(batch)
+    await runner.run_batch(batch)
     assert look(services, batch).status == "in_progress"
     assert any(record.levelno == logging.ERROR and batch.id in record.message for record in caplog.records)
-    await runner.carry_out(look(services, batch))
+    await runner.run_batch(look(services, batch))
     done = look(services, batch)
     assert (done.status, done.num_completed) == ("completed", 40)
     assert ids(services, done.output_file_id) == [f"line {i}" for i in range(40)]
@@ -353,5 +353,5 @@ async def test_an_end_is_not_missed_for_the_change_that_comes_with_it(
 async def test_an_input_that_is_gone_fails_the_batch(runner: BatchRunner, services: Services) -> None:
     batch = create(services)
     services.files.path(batch.input_file_id).unlink()
-    await runner.carry_out(batch)
+    await runner.run_batch(batch)
     assert [problem.code for problem in look(services, batch).problems] == ["file_missing"]

@@ -86,7 +86,7 @@ def runner(services):
 
 
 async def look(runner):
-    await runner.look()
+    await runner.reconcile()
     await runner.wait()
 
 
@@ -227,7 +227,7 @@ async def test_a_rollout_that_is_undone_stops_trying_its_cases(services, runner,
         RolloutPlan(gate="score >= 1", cases=read_cases([{"prompt": "Well?", "equals": "yes"}])),
         actor="ada",
     )
-    await runner.look()
+    await runner.reconcile()
     services.rollouts.roll_back_route("chat", actor="ada")
     await look(runner)
     assert services.rollouts.get(rollout.id).state == "rolled_back"

@@ -70,8 +70,8 @@ class Door:
             return None
         headers = Headers(scope=scope)
         try:
-            # A request that this process makes to itself (see jobs/inside.py) has its caller already. One from outside
-            # cannot have one.
+            # Requests of this process to itself (see jobs/internal_requests.py) have their caller already. Requests
+            # from outside can't have one.
             if "caller" not in scope["state"]:
                 key = presented_key(headers.get("authorization"), headers.get("x-api-key"))
                 scope["state"]["caller"] = self._owner_key.check(key)

@@ -1,1 +1,1 @@
-"""Work that the server does beside its requests: batches and rollouts."""
+"""Work that the server does besides its requests: batches, rollouts, and jobs such as downloads."""

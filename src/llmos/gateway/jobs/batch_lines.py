@@ -10,7 +10,7 @@ import msgspec
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.data.journal import Entry
 from llmos.gateway.http.requests import MAX_BODY_BYTES
-from llmos.gateway.jobs.inside import Reply
+from llmos.gateway.jobs.internal_requests import Reply
 
 MAX_CUSTOM_ID_LENGTH = 512
 

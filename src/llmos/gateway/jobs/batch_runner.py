@@ -1,58 +1,55 @@
-"""Carries batches out, in the serving process: their lines go the way of live calls, behind all of these.
+"""Runs batches, in the serving process: their lines take the path of live calls, at the lowest priority.
 
-    validating    the input is read through once; it fails as a whole only where not one line could run
-    in_progress   a few lines at a time, fewer while live calls are there; each answer is on the disk before it counts
-    the end       every line that has no answer gets an error that says why
+    validating    the input is read once; the batch fails only if no line can run
+    in_progress   a few lines at a time, fewer while there are live calls; an answer counts once it is on the disk
+    the end       every line without an answer gets an error that says why
 
-A killed process loses the lines that were being answered, and no others: whoever comes next opens the journal and goes
-on with the lines that aren't in it. One process at a time carries out the batches of a home.
+If the process is killed, only the lines that were being answered are lost: the next runner opens the journal and
+continues with the lines that aren't in it. One process at a time runs the batches of a home.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from functools import partial
 from itertools import islice
 
 from starlette.types import ASGIApp
 
 from llmos.core.clock import Clock, utc_now
-from llmos.core.locks import locked
 from llmos.data.batches import Batch, Batches, Problem
 from llmos.data.files import Files
 from llmos.data.journal import Entry, Journal
 from llmos.gateway.calls.admission import Admission
-from llmos.gateway.jobs import batch_lines, inside
+from llmos.gateway.jobs import batch_lines, internal_requests
 from llmos.gateway.jobs.batch_lines import Line, read_lines
+from llmos.gateway.jobs.waking import Changes, Pause, lock_folder
 from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
 
 _log = logging.getLogger(__name__)
 
 MAX_LINES = 50_000
-"""Requests in one batch."""
+"""The limit of requests in one batch."""
 
 MAX_PROBLEMS = 100
-"""Reasons that a failed batch lists."""
+"""The limit of reasons that a failed batch lists."""
 
 NUM_RUNNING_ALONE = 16
-"""Lines that are answered at once while there is no live call."""
+"""Lines that are answered at the same time while there are no live calls."""
 
 NUM_RUNNING_BESIDE = 8
-"""Lines that are begun beside live calls. They rest in most steps, but for their prompts."""
+"""The same while there are live calls. In most steps of the engine these lines only wait; their prompts don't."""
 
 MAX_FAILURES = 3
-"""Times that a line may cost the model's process its life."""
+"""A line is given up after the model's process has died this many times while it answered it."""
 
 POLL_SECONDS = 5
-"""How soon a batch is noticed that another process has made."""
+"""The delay until a batch is noticed that another process created."""
 
 RETRY_SECONDS = 30
-"""How soon a batch is tried again that something inside has broken off, such as a full disk."""
-
-Pause = Callable[[float], Awaitable[None]]
+"""The delay until a batch goes on that an internal error stopped, such as a full disk."""
 
 
 class BatchRunner:
@@ -69,50 +66,37 @@ class BatchRunner:
         self._app = app
         self._batches = batches
         self._files = files
-        self._places = _Places(admission)
+        self._slots = _Slots(admission)
         self._clock = clock
         self._pause = pause
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._limits: dict[str, asyncio.Timeout] = {}
-        """Of the batches whose lines run: when they must stop."""
+        """The deadlines of the batches whose lines run."""
         self._cancelled: set[str] = set()
 
     async def run(self) -> None:
-        """Carry out what there is and what comes, until cancelled. Lines that run then are given up, and asked again by
-        whoever comes next."""
-        loop, changed = asyncio.get_running_loop(), asyncio.Event()
-        self._batches.on_change = partial(_call_in, loop, changed.set)
+        """Run the batches that there are and those that come, until cancelled. Lines that are being answered then are
+        dropped, and asked again by the next runner."""
+        changes = Changes()
+        self._batches.on_change = changes.notify
         with ExitStack() as held:
-            await self._become_the_only_one(held)
+            await lock_folder(held, self._files.folder, POLL_SECONDS, self._pause)
             try:
                 try:
                     await asyncio.to_thread(self._batches.sweep)
-                except Exception:  # Such as an upload that is given up meanwhile. No reason to carry nothing out.
-                    _log.exception("What dead processes left of files can't be swept up")
+                except Exception:  # For example, an upload was aborted meanwhile. The batches can run all the same.
+                    _log.exception("The files that dead processes left can't be removed")
                 while True:
-                    changed.clear()
-                    await self._look()
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(POLL_SECONDS):
-                            await changed.wait()
+                    await self._reconcile()
+                    await changes.wait(POLL_SECONDS)
             finally:
                 self._batches.on_change = None
                 for task in self._tasks.values():
                     task.cancel()
                 await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _become_the_only_one(self, held: ExitStack) -> None:
-        self._files.folder.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                held.enter_context(locked(self._files.folder / "lock", keep=True, wait=False))
-            except BlockingIOError:
-                await self._pause(POLL_SECONDS)
-            else:
-                return
-
-    async def _look(self) -> None:
-        """Begin what is new, and stop what was cancelled."""
+    async def _reconcile(self) -> None:
+        """Start new batches, and stop those that were cancelled."""
         for id in [id for id, task in self._tasks.items() if task.done()]:
             del self._tasks[id]
         try:
@@ -122,19 +106,19 @@ class BatchRunner:
             return
         for batch in live:
             if batch.id not in self._tasks:
-                self._tasks[batch.id] = asyncio.create_task(self.carry_out(batch))
+                self._tasks[batch.id] = asyncio.create_task(self.run_batch(batch))
             elif batch.status == "cancelling":
                 self._cancelled.add(batch.id)
                 if (limit := self._limits.pop(batch.id, None)) is not None:
-                    with suppress(RuntimeError):  # Its time has come by itself.
+                    with suppress(RuntimeError):  # The deadline has just passed.
                         limit.reschedule(0)
 
-    async def carry_out(self, batch: Batch) -> None:
-        """Bring the batch to its end. Where something inside goes wrong, nothing is lost, and it is tried again."""
+    async def run_batch(self, batch: Batch) -> None:
+        """Run a batch to its end. After an internal error nothing is lost, and it is run again later."""
         try:
             await self._try(batch)
         except Exception:
-            _log.exception("%s was broken off and goes on in %d seconds", batch.id, RETRY_SECONDS)
+            _log.exception("%s was stopped by an error and goes on in %d seconds", batch.id, RETRY_SECONDS)
             await self._pause(RETRY_SECONDS)
         finally:
             self._cancelled.discard(batch.id)
@@ -155,13 +139,13 @@ class BatchRunner:
                 is_through = await self._answer_in_time(batch, journal)
                 proceed = self._batches.finalize if is_through else self._batches.find
                 batch = await asyncio.to_thread(proceed, batch.id)
-            await asyncio.to_thread(self._give_up_the_rest, batch, journal)
+            await asyncio.to_thread(self._fail_unanswered, batch, journal)
             await asyncio.to_thread(self._batches.end, batch.id, journal)
         finally:
             journal.close()
 
     async def _answer_in_time(self, batch: Batch, journal: Journal) -> bool:
-        """Answer the lines that the journal has not. Return whether there was time for all of them."""
+        """Answer the lines that aren't in the journal. Returns False if the batch expired or was cancelled before."""
         if batch.id in self._cancelled:
             return False
         seconds_left = (batch.expires_at - self._clock()).total_seconds()
@@ -179,15 +163,15 @@ class BatchRunner:
     async def _answer_all(self, batch: Batch, journal: Journal) -> None:
         writer = _Writer(journal)
         lines = (line for line in self._lines(batch) if line.number not in journal.settled)
-        own_places = asyncio.Semaphore(NUM_RUNNING_ALONE)
+        slots = asyncio.Semaphore(NUM_RUNNING_ALONE)
         async with asyncio.TaskGroup() as running:
             while True:
-                await own_places.acquire()
+                await slots.acquire()
                 line = await asyncio.to_thread(next, lines, None)
                 if line is None:
                     return
                 task = running.create_task(self._answer(batch, line, writer))
-                task.add_done_callback(lambda _: own_places.release())
+                task.add_done_callback(lambda _: slots.release())
 
     async def _answer(self, batch: Batch, line: Line, writer: "_Writer") -> None:
         if line.refusal is not None:
@@ -195,16 +179,16 @@ class BatchRunner:
             return
         num_failures = 0
         while True:
-            async with self._places:
-                reply = await inside.post(self._app, batch.endpoint, line.body, _caller_of(batch))
+            async with self._slots:
+                reply = await internal_requests.post(self._app, batch.endpoint, line.body, _caller_of(batch))
             num_failures += reply.status == 502
             if not (reply.status in (429, 503) or (reply.status == 502 and num_failures < MAX_FAILURES)):
                 break
-            # Nobody waits for it: what a live caller would be told to try again later is tried again later.
+            # Nobody waits for the answer, so the runner itself tries again when a live caller would be told to.
             await self._pause(float(reply.headers.get("retry-after", 1)))
         await writer.write(batch_lines.answered_entry(batch.id, line, reply))
 
-    def _give_up_the_rest(self, batch: Batch, journal: Journal) -> None:
+    def _fail_unanswered(self, batch: Batch, journal: Journal) -> None:
         reason = "it was cancelled" if batch.status == "cancelling" else "its completion window ended"
         code = "batch_cancelled" if batch.status == "cancelling" else "batch_expired"
         message = f"This request was not answered: the batch ended before it, because {reason}."
@@ -213,22 +197,18 @@ class BatchRunner:
             for line in self._lines(batch)
             if line.number not in journal.settled
         )
-        while some := list(islice(entries, 1000)):
-            journal.write(some)
+        while chunk := list(islice(entries, 1000)):
+            journal.write(chunk)
 
     def _lines(self, batch: Batch) -> Iterator[Line]:
         return read_lines(self._files.path(batch.input_file_id), batch.endpoint)
 
 
-def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
-    loop.call_soon_threadsafe(function)
-
-
 def _check(lines: Iterator[Line]) -> tuple[int, list[Problem]]:
-    """Return how many lines there are, and why they can't run as a batch, if they can't."""
+    """Return the number of lines, and the reasons why they can't run as a batch, if any."""
     line_of: dict[str, int] = {}
     refused: list[Problem] = []
-    doubled: list[Problem] = []
+    duplicates: list[Problem] = []
     num_lines = num_refused = 0
     for line in lines:
         num_lines += 1
@@ -243,16 +223,16 @@ def _check(lines: Iterator[Line]) -> tuple[int, list[Problem]]:
             before = line_of.setdefault(line.custom_id, line.number)
             if before != line.number:
                 message = f"`custom_id` is {line.custom_id[:80]!r}, as in line {before}. Each line needs its own."
-                doubled.append(Problem("duplicate_custom_id", message, line.number, "custom_id"))
-                del doubled[MAX_PROBLEMS:]
+                duplicates.append(Problem("duplicate_custom_id", message, line.number, "custom_id"))
+                del duplicates[MAX_PROBLEMS:]
     if not num_lines:
         return 0, [Problem("empty_file", "The file has no requests: write one JSON object a line.")]
-    # A line that is wrong by itself is an error among the answers, as long as another line can run.
-    return num_lines, doubled or (refused if num_refused == num_lines else [])
+    # An invalid line is only an error among the answers, as long as another line can run.
+    return num_lines, duplicates or (refused if num_refused == num_lines else [])
 
 
 class _Writer:
-    """Puts answers into the journal: those that came while others were written go to the disk together."""
+    """Writes answers to the journal. Those that arrive during a write are written together."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -260,7 +240,7 @@ class _Writer:
         self._writing = asyncio.Lock()
 
     async def write(self, entry: Entry) -> None:
-        """Return when the entry is on the disk."""
+        """Returns when the entry is on the disk."""
         self._pending.append(entry)
         async with self._writing:
             if self._pending:
@@ -268,8 +248,8 @@ class _Writer:
                 await asyncio.to_thread(self._journal.write, entries)
 
 
-class _Places:
-    """How many lines are answered at once, of all batches together. Who waits first is first."""
+class _Slots:
+    """Limits the lines of all batches that are answered at the same time. First come, first served."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -283,7 +263,7 @@ class _Places:
             try:
                 await waiter
             except asyncio.CancelledError:
-                self._wake()  # The place may have been meant for this one.
+                self._wake()  # The free slot may have been for this one.
                 raise
         self._num_taken += 1
 
@@ -292,20 +272,20 @@ class _Places:
         self._wake()
 
     def _num_free(self) -> int:
-        # Asked when a line has ended: what runs is never broken off for a live call, which goes first in each step.
-        most = NUM_RUNNING_BESIDE if self._admission.num_open else NUM_RUNNING_ALONE
-        return max(0, most - self._num_taken)
+        # Running lines aren't aborted for a live call: in each step of the engine, the live call comes first anyway.
+        limit = NUM_RUNNING_BESIDE if self._admission.num_open else NUM_RUNNING_ALONE
+        return max(0, limit - self._num_taken)
 
     def _wake(self) -> None:
         num_free = self._num_free()
         while num_free and self._waiting:
             waiter = self._waiting.popleft()
-            if not waiter.done():  # One that was cancelled takes no place.
+            if not waiter.done():  # It was cancelled otherwise.
                 waiter.set_result(None)
                 num_free -= 1
 
 
 def _caller_of(batch: Batch) -> Caller:
-    """Return who the lines of a batch are answered for: its project, allowed to run models and nothing else."""
+    """Return the caller of a batch's lines: its project, with the permission to run models and no other."""
     permissions = frozenset({Permission.INFERENCE})
     return Caller(project=batch.tenant, key_id="batch", permissions=permissions, is_background=True)

@@ -3,12 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
 from llmos.core.errors import Unavailable
 from llmos.core.jobs.jobs import Job, Jobs
+from llmos.gateway.jobs.waking import Changes
 
 POLL_SECONDS = 1
 """The delay until a change is noticed that another process made."""
@@ -19,12 +20,11 @@ async def follow(jobs: Jobs, id: str) -> AsyncGenerator[Job, None]:
 
     Raises NotFound; Unavailable when the server stops.
     """
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
-    unsubscribe = jobs.subscribe(id, partial(_call_in, loop, changed))
+    changes = Changes()
+    unsubscribe = jobs.subscribe(id, changes.notify)
     try:
         seen: Job | None = None
         while True:
-            changed.clear()
             job = await asyncio.to_thread(jobs.get, id)
             if job != seen:
                 seen = job
@@ -33,9 +33,7 @@ async def follow(jobs: Jobs, id: str) -> AsyncGenerator[Job, None]:
                 return
             if jobs.is_closed:
                 raise Unavailable("The server is shutting down. Follow the job again when it is back.")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await changed.wait()
+            await changes.wait(POLL_SECONDS)
     finally:
         unsubscribe()
 
@@ -65,8 +63,3 @@ class AttachedJobs:
                 if not self._num_followers[job.id]:
                     del self._num_followers[job.id]
                     await asyncio.to_thread(self._jobs.abandon, job.id)
-
-
-def _call_in(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:
-    with suppress(RuntimeError):  # The loop is closed.
-        loop.call_soon_threadsafe(changed.set)

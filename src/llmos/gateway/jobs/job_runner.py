@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
@@ -20,9 +20,9 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.config import Settings
 from llmos.core.errors import LLMOSError
 from llmos.core.jobs.jobs import Job, JobError, Jobs, Step
-from llmos.core.locks import locked
 from llmos.gateway.jobs.job_process import run_in_process
 from llmos.gateway.jobs.kinds import Context, JobKind, job_kinds
+from llmos.gateway.jobs.waking import Changes, Pause, lock_folder
 from llmos.gateway.jobs.worker import Assignment
 from llmos.models.registry import Registry
 
@@ -41,8 +41,6 @@ RETRY_SECONDS = 30
 
 KEEP_TEXTS_SECONDS = 24 * 3600
 """Calibration texts that no job needs are removed after this time."""
-
-Pause = Callable[[float], Awaitable[None]]
 
 
 class _Stopped(Exception):
@@ -67,38 +65,23 @@ class JobRunner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._heavy: set[str] = set()
         """The heavy ones of `_tasks`."""
-        self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Do the queued jobs and those that come, until cancelled. What runs then is left in good order."""
-        loop = asyncio.get_running_loop()
         with ExitStack() as held:
-            await self._become_the_only_one(held)
-            self._jobs.on_change = partial(_call_in, loop, self._changed.set)
+            await lock_folder(held, self._settings.jobs_path, POLL_SECONDS, self._pause)
+            self._changes = Changes()
+            self._jobs.on_change = self._changes.notify
             try:
                 await asyncio.to_thread(self._sweep)
                 while True:
-                    self._changed.clear()
                     await self._reconcile()
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(POLL_SECONDS):
-                            await self._changed.wait()
+                    await self._changes.wait(POLL_SECONDS)
             finally:
                 self._jobs.on_change = None
                 for task in self._tasks.values():
                     task.cancel()
                 await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
-    async def _become_the_only_one(self, held: ExitStack) -> None:
-        folder = self._settings.jobs_path
-        folder.mkdir(parents=True, exist_ok=True)
-        while True:
-            try:
-                held.enter_context(locked(folder / "lock", keep=True, wait=False))
-            except BlockingIOError:
-                await self._pause(POLL_SECONDS)
-            else:
-                return
 
     def _sweep(self) -> None:
         """Remove what is no longer needed, and the attached jobs of a server that died."""
@@ -133,7 +116,7 @@ class JobRunner:
 
     def _start(self, job: Job) -> None:
         self._tasks[job.id] = task = asyncio.create_task(self._do(job))
-        task.add_done_callback(lambda _: self._changed.set())
+        task.add_done_callback(lambda _: self._changes.notify())
         if self._is_heavy(job):
             self._heavy.add(job.id)
 

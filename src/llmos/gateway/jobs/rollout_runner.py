@@ -1,7 +1,7 @@
-"""Carries rollouts out, in the serving process: loads what is promoted, tries its cases, and judges its calls.
+"""Runs rollouts, in the serving process: loads the promoted Version, tries the cases, and judges its calls.
 
-What was decided is in the database before the next call goes by it, so a killed server goes on where it was; what its
-calls showed since the step began is in memory, and a new process gathers it anew.
+Decisions are in the database before the next call is routed by them, so the next server continues where a killed one
+stopped. The evidence of the current step is in memory only: the next server collects it again.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ POLL_SECONDS = 1.0
 
 CASES_AT_ONCE = 4
 
-_NO_CALLS = Judgement("holds", "it is loaded, and no cases were asked for")
+_NO_CASES = Judgement("holds", "it is loaded, and no cases were asked for")
 
 
 class RolloutRunner:
@@ -40,37 +40,37 @@ class RolloutRunner:
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Carry out what there is and what comes, until cancelled."""
+        """Run the active rollouts, until cancelled."""
         try:
             while True:
                 try:
-                    await self.look()
-                except Exception:  # Such as a database that is away for a while.
-                    _log.exception("Rollouts can't be looked at; they are again in a moment")
+                    await self.reconcile()
+                except Exception:  # For example, the database is unavailable for a while.
+                    _log.exception("The rollouts can't be read; trying again")
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def look(self) -> None:
-        """Go on with every rollout that isn't being gone on with. Returns when that has begun; see wait()."""
+    async def reconcile(self) -> None:
+        """Start the next check of every active rollout, unless one is running. Doesn't wait for them; see wait()."""
         active = await asyncio.to_thread(self._rollouts.active)
         for id in self._tasks.keys() - {rollout.id for rollout in active}:
-            self._tasks[id].cancel()  # Undone meanwhile: nobody wants to know its cases any more.
+            self._tasks[id].cancel()  # It was rolled back or stopped meanwhile.
         for rollout in active:
             if rollout.id not in self._tasks:
-                task = self._tasks[rollout.id] = asyncio.create_task(self._go_on(rollout))
+                task = self._tasks[rollout.id] = asyncio.create_task(self._check(rollout))
                 task.add_done_callback(partial(self._forget, rollout.id))
 
     async def wait(self) -> None:
-        """Return when what was begun has been done."""
+        """Return when the running checks have finished."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _forget(self, id: int, _: "asyncio.Task[None]") -> None:
         self._tasks.pop(id, None)
 
-    async def _go_on(self, rollout: Rollout) -> None:
+    async def _check(self, rollout: Rollout) -> None:
         try:
             if rollout.state == "starting":
                 await self._start(rollout)
@@ -79,10 +79,10 @@ class RolloutRunner:
         except LLMOSError as error:
             _log.warning("Rollout %d of %s: %s", rollout.id, rollout.route, error.message)
         except Exception:
-            _log.exception("Rollout %d of %s is gone on with in a moment", rollout.id, rollout.route)
+            _log.exception("Rollout %d of %s can't be checked; trying again", rollout.id, rollout.route)
 
     async def _start(self, rollout: Rollout) -> None:
-        """Load the version and try the cases; then it gets its first calls, or none."""
+        """Load the Version and try the cases. Then start the first step, or roll back."""
         gate, asked = parse_gate(rollout.gate), rollout.target
         try:
             await self._load(asked)
@@ -96,11 +96,11 @@ class RolloutRunner:
         except LLMOSError as error:
             await asyncio.to_thread(self._rollouts.roll_back, rollout, f"{asked} can't answer: {error.message}")
             return
-        judgement = _NO_CALLS
+        judgement = _NO_CASES
         if gate.asks_for_score:
             judgement = judge(gate.of_score, self._measured(rollout), rollout.min_calls)
         if judgement.verdict == "holds":
-            # For a first step that leaves what answers now no calls to compare with.
+            # If the first step leaves no calls to the current target, its earlier calls are compared with.
             remembered = self._evidence.window(rollout.route, rollout.main_before)
             baseline = metrics_of(remembered) if _has_enough(remembered, rollout) else None
             await asyncio.to_thread(self._rollouts.advance, rollout, judgement, baseline)
@@ -129,8 +129,8 @@ class RolloutRunner:
     def _measured(self, rollout: Rollout) -> Measured:
         window = self._window(rollout, rollout.target)
         before = self._window(rollout, rollout.main_before)
-        # The last step has no calls left to compare with, but those that took long to end: then it is with those of
-        # the step before.
+        # In the last step the former target gets no calls, except some that take long to end. Then the calls of the
+        # step before are compared with.
         is_shared = rollout.percent < 100
         baseline = metrics_of(before) if is_shared and _has_enough(before, rollout) else dict(rollout.baseline)
         return Measured(window=window, before=baseline, scores=rollout.scores)
@@ -139,23 +139,23 @@ class RolloutRunner:
         return self._evidence.window(rollout.route, target, rollout.step_began_at)
 
     async def _load(self, model: str) -> None:
-        """Load a model, however long that takes, and ask it once. Raises why it can't answer."""
+        """Load a model, however long that takes, and send it one prompt. Raises LLMOSError if it can't answer."""
         await self._pipeline.load(model, owner(is_background=True), wait=True)
         await self._ask(model, Case(prompt="Hello", contains="anything", max_tokens=1))
 
     async def _score(self, model: str, cases: Sequence[Case]) -> float:
-        """Return the share of the cases that a model answers right; one that it can't take is not."""
-        free = asyncio.Semaphore(CASES_AT_ONCE)
+        """Return the share of the cases that a model answers correctly. A case that it refuses counts as wrong."""
+        slots = asyncio.Semaphore(CASES_AT_ONCE)
 
         async def is_right(case: Case) -> bool:
-            async with free:
+            async with slots:
                 try:
                     return case.is_right(await self._ask(model, case))
                 except BadRequest:
                     return False
 
         try:
-            async with asyncio.TaskGroup() as group:  # One that fails for good ends the others.
+            async with asyncio.TaskGroup() as group:  # The first error cancels the others.
                 tries = [group.create_task(is_right(case)) for case in cases]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None

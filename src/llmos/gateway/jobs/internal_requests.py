@@ -1,4 +1,4 @@
-"""Requests that this process makes to its own application: a line of a batch takes the path of any request."""
+"""Requests that this process sends to its own application, so that a line of a batch takes the path of any request."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Reply:
 
 
 async def post(app: ASGIApp, path: str, body: bytes, caller: Caller) -> Reply:
-    """Return what the application answers to the caller. Cancelling hangs up."""
+    """Send a request on behalf of the caller and return the reply. Cancelling this disconnects."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     scope = {
         "type": "http",
@@ -41,7 +41,7 @@ async def post(app: ASGIApp, path: str, body: bytes, caller: Caller) -> Reply:
     async def receive() -> Message:
         nonlocal is_read
         if is_read:
-            await asyncio.Event().wait()  # It stays on the line.
+            await asyncio.Event().wait()  # The client stays connected.
         is_read = True
         return {"type": "http.request", "body": body, "more_body": False}
 
@@ -55,8 +55,8 @@ async def post(app: ASGIApp, path: str, body: bytes, caller: Caller) -> Reply:
     try:
         await app(scope, receive, send)
     except Exception:
-        # A bug of ours: Starlette has answered with the number under which the door has logged it, and raises besides.
+        # Starlette has replied with a 500 and the id of the logged request. It raises the error as well.
         if start is None:
             raise
-    assert start is not None, "the app has answered"
+    assert start is not None, "the application has replied"
     return Reply(start["status"], Headers(raw=list(start["headers"])), b"".join(pieces))
