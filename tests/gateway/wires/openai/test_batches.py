@@ -169,7 +169,12 @@ BAD_LINES = [
     (line(7), None, "invalid_request", "`custom_id` must be a string"),
     (line("x" * 513), None, "invalid_request", "`custom_id` must be a string"),
     (line("bad", method="GET"), "bad", "invalid_request", "`method` is 'GET'; it accepts 'POST'"),
-    (line("bad", url="/v1/completions"), "bad", "invalid_request", "but the batch was made for /v1/chat/completions"),
+    (
+        line("bad", url="/v1/completions"),
+        "bad",
+        "invalid_request",
+        "but the endpoint of the batch is /v1/chat/completions",
+    ),
     (line("bad", body="Hello"), "bad", "invalid_request", "`body` must be a JSON object"),
     (line("bad", headers={}), "bad", "invalid_request", "There is no field `headers`"),
     (line("bad", hello(stream=True)), "bad", "invalid_request", "`body.stream` is not supported"),
@@ -263,10 +268,10 @@ def test_too_many_requests_fail_as_a_whole(carry_out: Carry, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("fields", "param", "reason"),
     [
-        ({"endpoint": "/v1/images/generations"}, "endpoint", "it takes /v1/chat/completions, /v1/completions"),
-        ({"completion_window": "1h"}, "completion_window", "it takes '24h'"),
+        ({"endpoint": "/v1/images/generations"}, "endpoint", "it accepts /v1/chat/completions, /v1/completions"),
+        ({"completion_window": "1h"}, "completion_window", "it accepts '24h'"),
         ({"input_file_id": "file-gone"}, "input_file_id", "Upload one to /v1/files"),
-        ({"metadata": {str(i): "" for i in range(17)}}, "metadata", "it takes 16"),
+        ({"metadata": {str(i): "" for i in range(17)}}, "metadata", "it accepts at most 16"),
         ({"metadata": {"a": "x" * 513}}, "metadata", "<= 512"),
         ({"output_expires_after": {"anchor": "created_at", "seconds": 3600}}, "output_expires_after", "not supported"),
         ({"extra_body": {"prioity": 1}}, "prioity", "There is no field"),

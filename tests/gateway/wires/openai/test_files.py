@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from llmos.gateway.services import Services
-from llmos.gateway.wires.openai import files as openai_files
+from llmos.gateway.wires.openai.files import endpoints as file_endpoints
 from support.databases import KINDS
 from support.scripted import KEY, Connection
 
@@ -83,7 +83,9 @@ def test_an_empty_file_is_a_file(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("purpose", ["fine-tune", "assistants", "vision", "user_data", "evals", "batch_output"])
 def test_another_purpose_is_refused_by_name(client: openai.OpenAI, services: Services, purpose: Any) -> None:
-    with pytest.raises(openai.BadRequestError, match=f"'{purpose}'; this server keeps files for the purpose `batch`"):
+    with pytest.raises(
+        openai.BadRequestError, match=f"'{purpose}'; this server accepts files with the purpose `batch`"
+    ):
         client.files.create(file=("lines.jsonl", LINES), purpose=purpose)
     assert on_disk(services) == set()
 
@@ -113,7 +115,7 @@ def test_a_wrong_query_names_its_field(client: openai.OpenAI, query: dict[str, A
 def test_a_file_over_the_limit_is_a_413_that_says_it(
     client: openai.OpenAI, services: Services, monkeypatch: pytest.MonkeyPatch, num_bytes: int
 ) -> None:
-    monkeypatch.setattr(openai_files, "MAX_FILE_BYTES", 1024)
+    monkeypatch.setattr(file_endpoints, "MAX_FILE_BYTES", 1024)
     with pytest.raises(openai.APIStatusError, match=r"The file is larger than 1,024 bytes.*Split it") as caught:
         client.files.create(file=("lines.jsonl", b"x" * num_bytes), purpose="batch")
     assert (caught.value.status_code, caught.value.code) == (413, "request_too_large")
