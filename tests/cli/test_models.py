@@ -101,7 +101,7 @@ def test_a_list_is_a_table_for_people_and_facts_for_programs(cli, encoder):
 def test_show_says_everything_and_whether_it_runs(cli, encoder):
     cli("import", str(encoder), "--name", "mine")
     outcome = cli("show", "mine")
-    assert "no: This is a model of the type t5" in outcome.out
+    assert "no: This model has the type t5" in outcome.out
     assert f"import:{encoder}" in outcome.out
     facts = json.loads(cli("show", "mine", "--json").out)
     assert facts["runs"] is False

@@ -11,7 +11,7 @@ import tokenizers
 import torch
 import transformers
 
-# For matrices this small a second thread costs more than it brings, and on a busy machine twenty times as much.
+# For such small matrices a second thread is slower, on a busy machine by a factor of twenty.
 torch.set_num_threads(1)
 
 WORDS = ["river", "stream", "water", "stone", "##s", "##ing", "fall", "a", "the", "of", "b", "c", ".", ",", "!"]
@@ -29,7 +29,7 @@ _DISTILBERT: dict[str, Any] = {
     "vocab_size": 131, "dim": 48, "hidden_dim": 80, "n_layers": 2, "n_heads": 6, "max_position_embeddings": 200,
 }  # fmt: skip
 
-# No size is a multiple of what kernels like, but for the one of heads of 32, which are quantized where they are made.
+# No size is a multiple of a kernel's width, except heads of 32, which the kernels quantize as they compute them.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("bert", _COMMON),
     "bert-heads-of-32": ("bert", _COMMON | {"hidden_size": 64, "num_attention_heads": 2, "hidden_act": "gelu_new"}),
@@ -62,7 +62,7 @@ class TinyEncoder:
 
     @torch.inference_mode()
     def pooled(self, tokens: Sequence[int], pooling: str = "mean") -> np.ndarray:
-        """The vector that transformers gives."""
+        """Return transformers' vector of a text."""
         hidden_LH = self.reference(torch.tensor([tokens]), attention_mask=torch.ones(1, len(tokens))).last_hidden_state[
             0
         ]
@@ -76,7 +76,7 @@ def make_tiny_encoder(case: str, folder: Path, *, pooling: str = "mean") -> Tiny
     model = transformers.AutoModel.from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            # Biases and norms start as 0 and 1, where leaving one out would go unnoticed.
+            # Biases and norms are initialized with 0 and 1, so that a missing one would not be noticed.
             is_norm = parameter.ndim == 1 and name.endswith("weight")
             parameter.copy_(is_norm + torch.randn_like(parameter) * (0.3 if parameter.ndim == 1 else 0.15))
     model.save_pretrained(folder)

@@ -12,7 +12,7 @@ import transformers
 
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 
-# For matrices this small a second thread costs more than it brings, and on a busy machine twenty times as much.
+# For such small matrices a second thread is slower, on a busy machine by a factor of twenty.
 torch.set_num_threads(1)
 
 LLAMA3_ROPE = {
@@ -24,7 +24,7 @@ LLAMA3_ROPE = {
     "original_max_position_embeddings": 64,
 }
 
-_COMMON: dict[str, Any] = {
+COMMON: dict[str, Any] = {
     "vocab_size": 131,
     "hidden_size": 48,
     "intermediate_size": 80,
@@ -76,7 +76,7 @@ _GRANITE_SCALES = {
 }  # fmt: skip
 _HALF_ROTATED = {"rope_parameters": {"rope_type": "default", "rope_theta": 5_000.0, "partial_rotary_factor": 0.5}}
 _PARALLEL = {"use_parallel_residual": True, "qk_layernorm": True, "num_attention_heads": 4}
-_NEOX = {key: value for key, value in _COMMON.items() if key != "num_key_value_heads"}
+_NEOX = {key: value for key, value in COMMON.items() if key != "num_key_value_heads"}
 _SERIAL = {"use_parallel_residual": False, "hidden_act": "gelu_new", "tie_word_embeddings": True}
 
 _MIXTRAL = {"num_local_experts": 5, "num_experts_per_tok": 2, "sliding_window": 21, "pad_token_id": 0}
@@ -85,46 +85,46 @@ _QWEN3_MOE = {
 }  # fmt: skip
 _QWEN3_SOME_DENSE = {"num_hidden_layers": 4, "decoder_sparse_step": 2, "mlp_only_layers": [3], "norm_topk_prob": False}
 
-# No size is a multiple of what kernels like, and between them the cases have every trait that a spec can have.
+# No size is a multiple of a kernel's width, and together the cases have every feature of a spec.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama": ("llama", _COMMON),
-    "llama-tied-wide": ("llama", _COMMON | _TIED | {"hidden_size": 96, "intermediate_size": 160}),
-    "llama-head-dim-biases": ("llama", _COMMON | _BIASES | {"head_dim": 20}),
-    "llama-linear-rope": ("llama", _COMMON | {"rope_parameters": _LINEAR_ROPE}),
-    "llama-llama3-rope": ("llama", _COMMON | {"rope_parameters": LLAMA3_ROPE}),
-    "llama-llama3-rope-8192": ("llama", _COMMON | _REAL_LLAMA3),
-    "mistral-window": ("mistral", _COMMON | {"sliding_window": 21, "head_dim": 12, "num_key_value_heads": 1}),
-    "mistral-no-window": ("mistral", _COMMON | {"sliding_window": None}),
-    "qwen2": ("qwen2", _COMMON | {"vocab_size": 150}),
-    "qwen2-tied-window": ("qwen2", _COMMON | _TIED | _WINDOW_IN_ALL_LAYERS),
-    "qwen3": ("qwen3", _COMMON | {"head_dim": 16}),
-    "qwen3-tied-biases": ("qwen3", _COMMON | _TIED | {"head_dim": 8, "attention_bias": True}),
+    "llama": ("llama", COMMON),
+    "llama-tied-wide": ("llama", COMMON | _TIED | {"hidden_size": 96, "intermediate_size": 160}),
+    "llama-head-dim-biases": ("llama", COMMON | _BIASES | {"head_dim": 20}),
+    "llama-linear-rope": ("llama", COMMON | {"rope_parameters": _LINEAR_ROPE}),
+    "llama-llama3-rope": ("llama", COMMON | {"rope_parameters": LLAMA3_ROPE}),
+    "llama-llama3-rope-8192": ("llama", COMMON | _REAL_LLAMA3),
+    "mistral-window": ("mistral", COMMON | {"sliding_window": 21, "head_dim": 12, "num_key_value_heads": 1}),
+    "mistral-no-window": ("mistral", COMMON | {"sliding_window": None}),
+    "qwen2": ("qwen2", COMMON | {"vocab_size": 150}),
+    "qwen2-tied-window": ("qwen2", COMMON | _TIED | _WINDOW_IN_ALL_LAYERS),
+    "qwen3": ("qwen3", COMMON | {"head_dim": 16}),
+    "qwen3-tied-biases": ("qwen3", COMMON | _TIED | {"head_dim": 8, "attention_bias": True}),
     "gpt2": ("gpt2", _GPT2),
     "gpt2-untied-inner": ("gpt2", _GPT2 | _GPT2_INNER),
-    "gemma2": ("gemma2", _COMMON | _GEMMA | _GEMMA_CAPS),
-    "gemma2-no-caps": ("gemma2", _COMMON | _GEMMA | dict.fromkeys(_GEMMA_CAPS) | {"query_pre_attn_scalar": 20}),
-    "gemma3": ("gemma3_text", _COMMON | _GEMMA | {"num_hidden_layers": 7, "rope_parameters": _GEMMA3_ROPE}),
-    "gemma3-layer-types": ("gemma3_text", _COMMON | _GEMMA | _GEMMA3_LAYERS),
-    "phi3": ("phi3", _COMMON | _PHI3 | {"sliding_window": 21}),
-    "phi3-partial": ("phi3", _COMMON | _PHI3 | _HALF_ROTATED),
+    "gemma2": ("gemma2", COMMON | _GEMMA | _GEMMA_CAPS),
+    "gemma2-no-caps": ("gemma2", COMMON | _GEMMA | dict.fromkeys(_GEMMA_CAPS) | {"query_pre_attn_scalar": 20}),
+    "gemma3": ("gemma3_text", COMMON | _GEMMA | {"num_hidden_layers": 7, "rope_parameters": _GEMMA3_ROPE}),
+    "gemma3-layer-types": ("gemma3_text", COMMON | _GEMMA | _GEMMA3_LAYERS),
+    "phi3": ("phi3", COMMON | _PHI3 | {"sliding_window": 21}),
+    "phi3-partial": ("phi3", COMMON | _PHI3 | _HALF_ROTATED),
     "phi3-short": (
         "phi3",
-        _COMMON | _PHI3 | {"rope_parameters": _LONGROPE | {"original_max_position_embeddings": 256}},
+        COMMON | _PHI3 | {"rope_parameters": _LONGROPE | {"original_max_position_embeddings": 256}},
     ),
-    "phi3-long": ("phi3", _COMMON | _PHI3 | {"rope_parameters": _LONGROPE | {"original_max_position_embeddings": 1}}),
-    "olmo2": ("olmo2", _COMMON),
-    "olmo2-tied-biases": ("olmo2", _COMMON | _TIED | {"attention_bias": True}),
-    "smollm3": ("smollm3", _COMMON | _TIED | {"num_hidden_layers": 5, "pad_token_id": 0}),
-    "smollm3-yarn": ("smollm3", _COMMON | {"rope_parameters": _YARN_ROPE, "pad_token_id": 0}),
-    "smollm3-window": ("smollm3", _COMMON | _BIASES | _SMOLLM3_WINDOW),
-    "granite": ("granite", _COMMON | _GRANITE_SCALES),
-    "granite-tied-biases": ("granite", _COMMON | _TIED | _BIASES | _GRANITE_SCALES),
-    "stablelm": ("stablelm", _COMMON | {"use_qkv_bias": True}),
-    "stablelm-parallel": ("stablelm", _COMMON | _PARALLEL | _HALF_ROTATED),
+    "phi3-long": ("phi3", COMMON | _PHI3 | {"rope_parameters": _LONGROPE | {"original_max_position_embeddings": 1}}),
+    "olmo2": ("olmo2", COMMON),
+    "olmo2-tied-biases": ("olmo2", COMMON | _TIED | {"attention_bias": True}),
+    "smollm3": ("smollm3", COMMON | _TIED | {"num_hidden_layers": 5, "pad_token_id": 0}),
+    "smollm3-yarn": ("smollm3", COMMON | {"rope_parameters": _YARN_ROPE, "pad_token_id": 0}),
+    "smollm3-window": ("smollm3", COMMON | _BIASES | _SMOLLM3_WINDOW),
+    "granite": ("granite", COMMON | _GRANITE_SCALES),
+    "granite-tied-biases": ("granite", COMMON | _TIED | _BIASES | _GRANITE_SCALES),
+    "stablelm": ("stablelm", COMMON | {"use_qkv_bias": True}),
+    "stablelm-parallel": ("stablelm", COMMON | _PARALLEL | _HALF_ROTATED),
     "gpt_neox": ("gpt_neox", _NEOX),
-    "mixtral": ("mixtral", _COMMON | _MIXTRAL),
-    "qwen3_moe": ("qwen3_moe", _COMMON | _QWEN3_MOE),
-    "qwen3_moe-some-dense": ("qwen3_moe", _COMMON | _TIED | _QWEN3_MOE | _QWEN3_SOME_DENSE),
+    "mixtral": ("mixtral", COMMON | _MIXTRAL),
+    "qwen3_moe": ("qwen3_moe", COMMON | _QWEN3_MOE),
+    "qwen3_moe-some-dense": ("qwen3_moe", COMMON | _TIED | _QWEN3_MOE | _QWEN3_SOME_DENSE),
     "gpt_neox-serial": ("gpt_neox", _NEOX | _SERIAL | {"attention_bias": False}),
 }
 
@@ -146,7 +146,7 @@ class TinyModel:
         return open_checkpoint(self.files())
 
     def open_reference(self) -> transformers.PreTrainedModel:
-        """transformers' model of its own, to change."""
+        """Return another copy of transformers' model, which may be changed."""
         return transformers.AutoModelForCausalLM.from_pretrained(self.folder, attn_implementation="eager").eval()
 
     def prompt(self, length: int, seed: int = 0) -> list[int]:
@@ -167,11 +167,11 @@ def make_tiny_model(case: str, folder: Path) -> TinyModel:
     model_type, values = CASES[case]
     torch.manual_seed(sum(case.encode()))
     config = transformers.AutoConfig.for_model(model_type, **values)
-    # Eager attention is transformers' plainest path, and float32 throughout.
+    # Eager attention is transformers' simplest code path, in float32 throughout.
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            # Biases and norms start as 0 and 1, where leaving one out would go unnoticed.
+            # Biases and norms are initialized with 0 and 1, so that a missing one would not be noticed.
             is_norm = parameter.ndim == 1 and name.endswith("weight")
             parameter.copy_(is_norm + torch.randn_like(parameter) * (0.3 if parameter.ndim == 1 else 0.15))
     model.save_pretrained(folder)
@@ -221,7 +221,7 @@ def write_gguf(
     extra: Mapping[str, np.ndarray] | None = None,
     leave_out: Sequence[str] = (),
 ) -> Path:
-    """Write the model as llama.cpp's converter does: its names, its order of rows, its norms."""
+    """Write the model as llama.cpp's converter does: with its names, row order and norms."""
     config = tiny.reference.config.to_dict()
     architecture = _ARCHITECTURES.get(config["model_type"], config["model_type"])
     values: dict[str, Any] = {}
@@ -282,7 +282,7 @@ def _rope_metadata(tiny: TinyModel, rope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def llama3_factors(rope: Mapping[str, float], head_dim: int) -> np.ndarray:
-    """Llama 3's scaling as llama.cpp's converter computes it."""
+    """Return the divisors of Llama 3's scaling, as llama.cpp's converter computes them."""
     low = rope["original_max_position_embeddings"] / rope["low_freq_factor"]
     high = rope["original_max_position_embeddings"] / rope["high_freq_factor"]
     factors = []

@@ -1,4 +1,4 @@
-"""The tiny models, each made once, and the runners that have to agree with transformers about them."""
+"""The tiny models, each created once, and the runners to compare with transformers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -15,7 +15,7 @@ from support.tiny_models import CASES, TinyModel, make_tiny_model
 
 @pytest.fixture(scope="session")
 def tiny_model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TinyModel]:
-    """The tiny model of a case, made once."""
+    """Returns the tiny model of a case, created once."""
     return cache(lambda case: make_tiny_model(case, tmp_path_factory.mktemp(case)))
 
 
@@ -25,7 +25,7 @@ def tiny_model(request: pytest.FixtureRequest, tiny_model_of: Callable[[str], Ti
 
 
 class Driver:
-    """Feeds a runner: gives every sequence blocks of its own, in no order, and remembers how far it is."""
+    """Drives a runner: gives each sequence its own blocks, in random order, and tracks its length."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
@@ -79,7 +79,7 @@ _RUNNERS = {"torch": _torch_runner, "native": _native_runner}
 
 @pytest.fixture(params=_RUNNERS)
 def drive(request: pytest.FixtureRequest) -> Callable[..., Driver]:
-    """Load a checkpoint into each runner that there is, with nothing in its cache."""
+    """Load a checkpoint into each runner, with an empty cache."""
 
     def load(checkpoint: Checkpoint, num_blocks: int = 32) -> Driver:
         return Driver(_RUNNERS[request.param](checkpoint, num_blocks))

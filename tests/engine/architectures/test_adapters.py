@@ -1,4 +1,4 @@
-"""LoRA adapters change a model as peft does, whoever else is in the batch."""
+"""LoRA adapters change a model as peft does, whatever else is in the batch."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
 
 
 class Adapted:
-    """A tiny model with an adapter of random numbers, as peft made and saved it."""
+    """A tiny model with a random adapter that peft created and saved."""
 
     def __init__(self, tiny: TinyModel, folder: Path, seed: int = 0, **options) -> None:
         torch.manual_seed(seed)
@@ -45,13 +45,13 @@ class Adapted:
         return tokens[len(prompt) :]
 
 
-EVERY_WAY_OF_ADDING = [
+ADAPTED_CASES = [
     "llama", "llama-head-dim-biases", "qwen2", "mistral-window", "gpt2-untied-inner", "gemma2", "phi3", "olmo2",
     "granite", "gpt_neox",
 ]  # fmt: skip
 
 
-@pytest.fixture(params=EVERY_WAY_OF_ADDING)
+@pytest.fixture(params=ADAPTED_CASES)
 def tiny(request, tiny_model_of) -> TinyModel:
     return tiny_model_of(request.param)
 
@@ -61,9 +61,9 @@ def llama(tiny_model_of) -> TinyModel:
     return tiny_model_of("llama")
 
 
-def with_adapters(driver, tokens, numbers):
-    """A step in which the sequences have these adapters, -1 for none."""
-    batch = replace(driver.batch(tokens), adapters=np.array(numbers, np.int32))
+def with_adapters(driver, tokens, indexes):
+    """Run a step in which the sequences have the adapters with these indexes, -1 for none. Return their logits."""
+    batch = replace(driver.batch(tokens), adapters=np.array(indexes, np.int32))
     logits = driver.runner.forward(batch).copy()
     return dict(zip(tokens, np.split(logits, batch.starts[1:-1]), strict=True))
 
@@ -78,7 +78,7 @@ def test_an_adapter_gives_the_logits_of_the_merged_model(tiny, drive, tmp_path):
     assert not np.allclose(adapted.logits(prompt), tiny.logits(prompt), atol=0.1), "the adapter changes nothing"
 
 
-def test_32_greedy_tokens_are_those_of_the_merged_model(tiny, drive, tmp_path):
+def test_32_greedy_tokens_equal_those_of_the_merged_model(tiny, drive, tmp_path):
     adapted = Adapted(tiny, tmp_path, seed=1)
     driver, prompt = drive(tiny.open()), tiny.prompt(30, seed=1)
     driver.runner.set_adapter(0, adapted.open(tiny))
@@ -120,7 +120,7 @@ def test_rows_with_adapters_and_without_never_depend_on_their_neighbours(llama, 
     assert np.array_equal(plain, run("ab", [-1, 0]))
 
 
-def test_an_adapter_that_was_taken_away_is_used_no_more(llama, drive, tmp_path):
+def test_a_replaced_adapter_is_no_longer_used(llama, drive, tmp_path):
     driver = drive(llama.open())
     adapter = Adapted(llama, tmp_path).open(llama)
     driver.runner.set_adapter(0, adapter)
@@ -153,7 +153,7 @@ def test_one_layer_alone_may_be_adapted(llama, drive, tmp_path):
         ({"alpha_pattern": {"q_proj": 3}}, "alpha_pattern"),
     ],
 )
-def test_what_is_not_carried_out_is_refused_by_name(llama, tmp_path, change, reason):
+def test_an_unsupported_option_is_rejected_by_name(llama, tmp_path, change, reason):
     adapted = Adapted(llama, tmp_path)
     config = json.loads(adapted.files["adapter_config.json"].read_text()) | change
     adapted.files["adapter_config.json"].write_text(json.dumps(config))
@@ -161,20 +161,20 @@ def test_what_is_not_carried_out_is_refused_by_name(llama, tmp_path, change, rea
         adapted.open(llama)
 
 
-def test_an_adapter_of_another_model_is_refused(llama, tiny_model_of, tmp_path):
+def test_an_adapter_of_another_model_is_rejected(llama, tiny_model_of, tmp_path):
     other = tiny_model_of("llama-tied-wide")
     with pytest.raises(BadModelFile, match="made for another model"):
         Adapted(other, tmp_path).open(llama)
 
 
-def test_an_adapter_of_a_layer_that_is_not_there_is_refused(llama, tmp_path):
+def test_an_adapter_of_a_missing_layer_is_rejected(llama, tmp_path):
     adapted = Adapted(llama, tmp_path)
     _rename(adapted, lambda key: key.replace("layers.1", "layers.7"))
     with pytest.raises(UnsupportedModel, match=r"layers\.7"):
         adapted.open(llama)
 
 
-def test_half_a_pair_is_refused(llama, tmp_path):
+def test_half_a_pair_is_rejected(llama, tmp_path):
     adapted = Adapted(llama, tmp_path)
     path = adapted.files["adapter_model.safetensors"]
     tensors = load_file(path)
@@ -184,14 +184,14 @@ def test_half_a_pair_is_refused(llama, tmp_path):
         adapted.open(llama)
 
 
-def test_a_pickled_adapter_is_refused(llama, tmp_path):
+def test_a_pickled_adapter_is_rejected(llama, tmp_path):
     adapted = Adapted(llama, tmp_path)
     adapted.files["adapter_model.bin"] = adapted.files.pop("adapter_model.safetensors")
     with pytest.raises(BadModelFile, match=r"adapter_model\.bin is not read"):
         adapted.open(llama)
 
 
-def test_an_adapter_of_the_model_without_its_head_fits_too(llama, drive, tmp_path):
+def test_an_adapter_of_the_model_without_its_head_is_read(llama, drive, tmp_path):
     adapted = Adapted(llama, tmp_path)
     prompt = llama.prompt(12)
     expected = adapted.logits(prompt)

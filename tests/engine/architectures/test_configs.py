@@ -1,4 +1,4 @@
-"""config.json -> DecoderSpec: every spelling that is about, and nothing that a stranger could not have meant."""
+"""config.json -> spec: all variants of published configs are read, and invalid values are rejected by name."""
 
 import math
 from contextlib import suppress
@@ -57,7 +57,7 @@ def spec_of(config, **changes):
     return family_of_model_type(config["model_type"]).spec_from_config(config)
 
 
-def test_absent_values_are_what_transformers_takes_them_for():
+def test_absent_values_have_the_defaults_of_transformers():
     spec = spec_of(LLAMA)
     assert (spec.num_kv_heads, spec.head_dim, spec.rope_theta, spec.norm_eps) == (4, 16, 10_000.0, 1e-6)
     assert (spec.tied_head, spec.qkv_bias, spec.sliding_window) == (False, False, None)
@@ -74,7 +74,7 @@ def test_null_is_absent():
     )
 
 
-def test_the_rope_of_old_and_new_configs_is_the_same():
+def test_old_and_new_rope_keys_give_the_same_spec():
     old = spec_of(
         LLAMA,
         rope_theta=5e5,
@@ -106,7 +106,7 @@ def test_the_oldest_key_for_rope_scaling_is_read():
     assert (spec.rope_scaling, spec.rope_factor) == ("linear", 2.0)
 
 
-def test_a_window_that_never_hides_anything_is_none():
+def test_a_window_as_long_as_the_context_is_none():
     assert spec_of(LLAMA, model_type="mistral", sliding_window=512).sliding_window is None
     assert spec_of(LLAMA, model_type="mistral", sliding_window=511).sliding_window == 511
 
@@ -121,32 +121,32 @@ def test_a_window_that_never_hides_anything_is_none():
         ({"use_sliding_window": True, "sliding_window": 32, "layer_types": ["sliding_attention"] * 2}, 32),
     ],
 )
-def test_qwen_uses_its_window_only_where_it_says_so(changes, window):
+def test_qwen_uses_its_window_only_if_enabled(changes, window):
     assert spec_of(LLAMA, model_type="qwen2", **changes).sliding_window == window
 
 
-def test_a_window_may_be_in_some_layers_only():
+def test_a_window_may_apply_to_some_layers_only():
     spec = spec_of(LLAMA, model_type="qwen2", use_sliding_window=True, sliding_window=32, max_window_layers=1)
     assert [spec.window_of(i) for i in range(2)] == [None, 32]
 
 
 @pytest.mark.parametrize("no_rope_layers", [[1], [1, 2], "no", [1, None], {}])
-def test_rotated_layers_that_do_not_fit_the_layers_are_refused(no_rope_layers):
-    with pytest.raises(BadModelFile, match="no_rope_layers must say 1 or 0 for each of 2 layers"):
+def test_an_invalid_list_of_rotated_layers_is_rejected(no_rope_layers):
+    with pytest.raises(BadModelFile, match="no_rope_layers must have 1 or 0 for each of 2 layers"):
         spec_of(LLAMA, model_type="smollm3", no_rope_layers=no_rope_layers)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_experts_per_tok": 9}, "A token takes 9 experts, and there are 8"),
+        ({"num_experts_per_tok": 9}, "A token uses 9 experts, but there are only 8"),
         ({"num_experts": 0}, "num_experts is 0"),
         ({"num_experts": 1 << 20}, "num_experts is 1048576; it must be a whole number from 1 to 1,024"),
-        ({"mlp_only_layers": "all"}, "mlp_only_layers must be a list of numbers of layers"),
+        ({"mlp_only_layers": "all"}, "mlp_only_layers must be a list of layer indexes"),
         ({"moe_intermediate_size": -1}, "moe_intermediate_size is -1"),
     ],
 )
-def test_experts_that_cannot_be_meant_are_named(changes, message):
+def test_invalid_experts_are_named(changes, message):
     with pytest.raises(BadModelFile) as refused:
         spec_of(LLAMA, **{"model_type": "qwen3_moe", "num_experts": 8} | changes)
     assert message in refused.value.message
@@ -166,7 +166,7 @@ LONGROPE = {"type": "longrope", "short_factor": [1.0] * 8, "long_factor": [2.0] 
         ({"partial_rotary_factor": 0.2}, "3 values of each head are rotated"),
     ],
 )
-def test_a_rope_that_cannot_be_meant_is_named(changes, message):
+def test_an_invalid_rope_is_named(changes, message):
     with pytest.raises(BadModelFile) as refused:
         spec_of(LLAMA, model_type="phi3", original_max_position_embeddings=64, **changes)
     assert message in refused.value.message
@@ -180,7 +180,7 @@ def test_a_rope_that_cannot_be_meant_is_named(changes, message):
         ({"mscale": 2.0, "mscale_all_dim": 1.0}, (0.1 * 2 * math.log(4) + 1) / 1.1386294),
     ],
 )
-def test_yarn_sharpens_the_scores_as_far_as_its_config_says(scaling, attention_factor):
+def test_yarn_has_the_attention_factor_of_its_config(scaling, attention_factor):
     spec = spec_of(LLAMA, rope_scaling={"rope_type": "yarn", "factor": 4.0} | scaling)
     assert spec.rope_attention_factor == pytest.approx(attention_factor, rel=1e-6)
     assert (spec.rope_original_positions, spec.rope_high_frequency_factor) == (512, 32.0)
@@ -188,7 +188,7 @@ def test_yarn_sharpens_the_scores_as_far_as_its_config_says(scaling, attention_f
 
 @pytest.mark.parametrize("name", ["hidden_size", "vocab_size", "num_hidden_layers", "num_attention_heads"])
 @pytest.mark.parametrize("value", [0, -1, 1 << 40, 10**400, 2.0, "64", True, [64], {"a": 1}, math.nan])
-def test_a_size_that_is_none_is_named(name, value):
+def test_an_invalid_size_is_named(name, value):
     with pytest.raises(BadModelFile, match=rf"config\.json: {name} is .*; it must be a whole number from 1 to"):
         spec_of(LLAMA, **{name: value})
 
@@ -217,13 +217,13 @@ def test_a_missing_size_is_named(name):
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rope_scaling lacks low_freq_factor"),
     ],
 )
-def test_a_value_that_cannot_be_meant_is_named(changes, message):
+def test_an_invalid_value_is_named(changes, message):
     with pytest.raises(BadModelFile) as refused:
         spec_of(LLAMA, **changes)
     assert message in refused.value.message
 
 
-def test_llama3_bounds_the_wrong_way_round_are_refused():
+def test_llama3_bounds_in_the_wrong_order_are_rejected():
     scaling = {
         "rope_type": "llama3",
         "factor": 8.0,
@@ -243,8 +243,8 @@ def test_llama3_bounds_the_wrong_way_round_are_refused():
         (LLAMA, {"rope_parameters": {"rope_type": "dynamic", "factor": 4.0}}, "rope_type is 'dynamic'"),
         (LLAMA, {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial rotary positions"),
         (LLAMA, {"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantized with gptq"),
-        (LLAMA | {"model_type": "gemma2"}, {"use_bidirectional_attention": True}, "attention in both directions"),
-        (LLAMA | {"model_type": "gemma3_text"}, {"attn_logit_softcapping": 50.0}, "a soft cap on its attention scores"),
+        (LLAMA | {"model_type": "gemma2"}, {"use_bidirectional_attention": True}, "bidirectional attention"),
+        (LLAMA | {"model_type": "gemma3_text"}, {"attn_logit_softcapping": 50.0}, "a soft cap on attention scores"),
         (
             LLAMA | {"model_type": "gemma3_text"},
             {"rope_parameters": {"sliding_attention": {"rope_type": "linear", "factor": 4.0}}},
@@ -256,15 +256,15 @@ def test_llama3_bounds_the_wrong_way_round_are_refused():
         (GPT2, {"add_cross_attention": True}, "add_cross_attention set to true"),
     ],
 )
-def test_what_this_engine_does_not_run_is_refused_by_name(config, changes, message):
+def test_an_unsupported_feature_is_rejected_by_name(config, changes, message):
     with pytest.raises(UnsupportedModel) as refused:
         spec_of(config, **changes)
     assert message in refused.value.message
 
 
 @pytest.mark.parametrize("layer_types", [["full_attention"], "full_attention", [1, 2], [["full_attention"]] * 2])
-def test_layer_types_that_do_not_fit_the_layers_are_refused(layer_types):
-    with pytest.raises(BadModelFile, match="layer_types must name 2 layers"):
+def test_invalid_layer_types_are_rejected(layer_types):
+    with pytest.raises(BadModelFile, match="layer_types must list 2 layers"):
         spec_of(LLAMA, model_type="qwen2", use_sliding_window=True, sliding_window=32, layer_types=layer_types)
 
 
@@ -279,7 +279,7 @@ JSON = st.recursive(
     config=st.sampled_from([LLAMA | {"model_type": name} for name in FAMILIES] + [GPT2]),
     changes=st.dictionaries(st.sampled_from([*LLAMA, *GPT2, *OPTIONAL_KEYS]), JSON, max_size=3),
 )
-def test_any_config_gives_a_spec_or_an_error_of_ours(config, changes):
+def test_any_config_gives_a_spec_or_a_clear_error(config, changes):
     with suppress(LLMOSError):
         spec = family_of_model_type(config["model_type"]).spec_from_config(config | changes)
         assert isinstance(spec, DecoderSpec | EncoderSpec)
@@ -292,7 +292,7 @@ def test_any_config_gives_a_spec_or_an_error_of_ours(config, changes):
     changes=st.dictionaries(st.sampled_from(GGUF_KEYS), JSON, max_size=3),
     factors=st.none() | st.lists(st.floats(width=32), min_size=8, max_size=8),
 )
-def test_any_metadata_gives_a_spec_or_an_error_of_ours(architecture, changes, factors):
+def test_any_metadata_give_a_spec_or_a_clear_error(architecture, changes, factors):
     metadata = {
         "context_length": 512,
         "embedding_length": 64,

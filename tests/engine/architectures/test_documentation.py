@@ -1,4 +1,4 @@
-"""docs/add-a-model-family.md can be followed word for word: this test does."""
+"""The code in docs/add-a-model-family.md works: these tests run it."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "add-a-model-family.md"
 
 @pytest.fixture
 def starcoder2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tiny_models.TinyModel:
-    """What a reader has after the page's steps 2 and 3: the family's file in the package, and a case of it."""
+    """The result of steps 2 and 3 of the page: the family's file in the package, and a tiny model of it."""
     family, case = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     package = tmp_path / "architectures"
     package.mkdir()
@@ -26,13 +26,13 @@ def starcoder2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tiny_models.T
     monkeypatch.setattr(architectures, "__path__", [*architectures.__path__, str(package)])
     monkeypatch.setattr(architectures, "starcoder2", None, raising=False)
     monkeypatch.delitem(sys.modules, "llmos.engine.architectures.starcoder2", raising=False)
-    for name, values in eval(f"{{{case}}}", {"_COMMON": tiny_models._COMMON}).items():
+    for name, values in eval(f"{{{case}}}", {"COMMON": tiny_models.COMMON}).items():
         monkeypatch.setitem(tiny_models.CASES, name, values)
     yield make_tiny_model("starcoder2", tmp_path / "model")
     sys.modules.pop("llmos.engine.architectures.starcoder2", None)
 
 
-def test_the_family_of_the_page_is_found_and_computes_what_transformers_computes(starcoder2, drive):
+def test_the_family_of_the_page_computes_the_same_as_transformers(starcoder2, drive):
     prompt = starcoder2.prompt(45)
     checkpoint = starcoder2.open()
     spec = checkpoint.spec
@@ -44,7 +44,7 @@ def test_the_family_of_the_page_is_found_and_computes_what_transformers_computes
     assert drive(checkpoint).greedy(prompt, 32) == starcoder2.greedy(prompt, 32)
 
 
-def test_the_gguf_file_of_the_pages_family_has_the_same_tensors(starcoder2, tmp_path):
+def test_a_gguf_file_of_the_pages_family_has_the_same_tensors(starcoder2, tmp_path):
     from_folder = starcoder2.open()
     from_gguf = open_checkpoint({"x.gguf": write_gguf(starcoder2, tmp_path / "x.gguf")})
     assert from_gguf.spec.tensor_shapes() == from_folder.spec.tensor_shapes()

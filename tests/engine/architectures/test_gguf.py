@@ -1,4 +1,4 @@
-"""A model read from GGUF is the model read from its Hugging Face folder, tensor by tensor."""
+"""A model read from GGUF equals the model read from its Hugging Face folder, tensor by tensor."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -24,21 +24,21 @@ GGUF_CASES = [
 
 @pytest.fixture(params=GGUF_CASES)
 def pair(request, tiny_model_of: Callable, tmp_path: Path) -> tuple[Checkpoint, Checkpoint]:
-    """A model from its folder, and from the GGUF file that llama.cpp's converter would make of it."""
+    """A model from its folder, and from the GGUF file that llama.cpp's converter would write."""
     tiny = tiny_model_of(request.param)
     return tiny.open(), open_checkpoint({"model.gguf": write_gguf(tiny, tmp_path / "model.gguf")})
 
 
-def test_both_files_give_one_spec(pair):
+def test_both_formats_give_the_same_spec(pair):
     from_folder, from_gguf = pair
     family = "llama" if from_folder.family in ("mistral", "mixtral") else from_folder.family
     for name, value in asdict(replace(from_folder.spec, family=family)).items():
         is_float = isinstance(value, float) or (isinstance(value, tuple) and value and isinstance(value[0], float))
-        expected = pytest.approx(value, rel=1e-6) if is_float else value  # GGUF has them in float32
+        expected = pytest.approx(value, rel=1e-6) if is_float else value  # GGUF stores float32
         assert getattr(from_gguf.spec, name) == expected, name
 
 
-def test_both_files_give_the_same_tensors(pair):
+def test_both_formats_give_the_same_tensors(pair):
     from_folder, from_gguf = pair
     assert set(from_gguf.tensors) == set(from_folder.tensors) == set(from_folder.spec.tensor_shapes())
     for name, shape in from_folder.spec.tensor_shapes().items():
@@ -59,19 +59,19 @@ def test_the_queries_of_a_quantized_llama_keep_their_values(tiny_model_of, tmp_p
     assert np.array_equal(dequantize(tensors["layers.1.q.weight"]), expected)
 
 
-def test_rope_factors_that_llama_3_does_not_make_are_refused(tiny_model_of, tmp_path):
+def test_rope_factors_other_than_llama_3s_are_rejected(tiny_model_of, tmp_path):
     odd = np.array([1.0, 3.0, 2.0, 9.0], np.float32)
     path = write_gguf(tiny_model_of("llama"), tmp_path / "model.gguf", rope_factors=odd)
-    with pytest.raises(UnsupportedModel, match="another way than Llama 3"):
+    with pytest.raises(UnsupportedModel, match="differently from Llama 3"):
         open_checkpoint({"model.gguf": path})
 
 
-def test_rope_factors_of_one_scale_nothing(tiny_model_of, tmp_path):
+def test_rope_factors_of_one_are_no_scaling(tiny_model_of, tmp_path):
     path = write_gguf(tiny_model_of("llama"), tmp_path / "model.gguf", rope_factors=np.ones(4, np.float32))
     assert open_checkpoint({"model.gguf": path}).spec.rope_scaling == "none"
 
 
-def test_rope_factors_of_another_head_size_are_refused(tiny_model_of, tmp_path):
+def test_rope_factors_of_another_head_size_are_rejected(tiny_model_of, tmp_path):
     path = write_gguf(tiny_model_of("llama"), tmp_path / "model.gguf", rope_factors=np.ones(5, np.float32))
     with pytest.raises(BadModelFile, match=r"rope_freqs\.weight is \[5\]; heads of 8 need \[4\]"):
         open_checkpoint({"model.gguf": path})
@@ -80,13 +80,16 @@ def test_rope_factors_of_another_head_size_are_refused(tiny_model_of, tmp_path):
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"llama.expert_count": 8, "llama.expert_used_count": 2, "llama.expert_gating_func": 2}, "than by a softmax"),
+        (
+            {"llama.expert_count": 8, "llama.expert_used_count": 2, "llama.expert_gating_func": 2},
+            "aren't chosen by a softmax",
+        ),
         (
             {"llama.expert_count": 8, "llama.expert_used_count": 2, "llama.expert_shared_count": 1},
-            "an expert_shared_count of its own",
+            "an unusual expert_shared_count",
         ),
-        ({"llama.attention.causal": False}, "both directions"),
-        ({"llama.attention.value_length": 16}, "values of another size than its keys"),
+        ({"llama.attention.causal": False}, "bidirectional attention"),
+        ({"llama.attention.value_length": 16}, "values of another size than keys"),
         ({"llama.rope.dimension_count": 4}, "a part of each head"),
         (
             {"llama.rope.scaling.type": "longrope"},
@@ -98,14 +101,14 @@ def test_rope_factors_of_another_head_size_are_refused(tiny_model_of, tmp_path):
                 "llama.rope.scaling.factor": 4.0,
                 "llama.rope.scaling.attn_factor": 1.2,
             },
-            "yarn rope scaling whose attn_factor is not the plain one",
+            "yarn rope scaling with an unusual attn_factor",
         ),
         ({"llama.attention.head_count_kv": [2, 1]}, "head_count_kv differs from layer to layer"),
         ({"split.count": 3}, "one of 3 parts"),
         ({"general.type": "adapter"}, "general.type is 'adapter'"),
     ],
 )
-def test_what_no_spec_can_say_is_refused_by_name(metadata, message, tiny_model_of, tmp_path):
+def test_an_unsupported_feature_is_rejected_by_name(metadata, message, tiny_model_of, tmp_path):
     path = write_gguf(tiny_model_of("llama"), tmp_path / "model.gguf", metadata=metadata)
     with pytest.raises(UnsupportedModel) as refused:
         open_checkpoint({"model.gguf": path})
@@ -124,21 +127,21 @@ def test_what_no_spec_can_say_is_refused_by_name(metadata, message, tiny_model_o
         ({"tokenizer.ggml.tokens": ["a"] * 200}, "200 tokens, but token_embd.weight only 131 rows"),
     ],
 )
-def test_values_that_cannot_be_meant_are_named(metadata, message, tiny_model_of, tmp_path):
+def test_invalid_values_are_named(metadata, message, tiny_model_of, tmp_path):
     path = write_gguf(tiny_model_of("llama"), tmp_path / "model.gguf", metadata=metadata)
     with pytest.raises(BadModelFile) as refused:
         open_checkpoint({"model.gguf": path})
     assert message in refused.value.message
 
 
-def test_equal_head_counts_for_every_layer_are_one_head_count(tiny_model_of, tmp_path):
+def test_a_list_of_equal_head_counts_is_one_head_count(tiny_model_of, tmp_path):
     path = write_gguf(
         tiny_model_of("llama"), tmp_path / "model.gguf", metadata={"llama.attention.head_count_kv": [2, 2]}
     )
     assert open_checkpoint({"model.gguf": path}).spec.num_kv_heads == 2
 
 
-def test_a_tensor_that_the_family_has_no_place_for_is_refused(tiny_model_of, tmp_path):
+def test_a_tensor_that_the_family_does_not_have_is_rejected(tiny_model_of, tmp_path):
     path = write_gguf(
         tiny_model_of("llama"), tmp_path / "model.gguf", extra={"blk.1.attn_sinks.weight": np.ones(6, np.float32)}
     )

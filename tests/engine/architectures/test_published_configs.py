@@ -1,6 +1,6 @@
-"""The configs of published models: each is taken, and what it comes to is the model that its makers describe.
+"""Configs of published models give the models that their authors describe.
 
-How many parameters a model has says at once that no tensor of it is missing, of the wrong size or one too many.
+An equal number of parameters shows that no tensor is missing, surplus or of the wrong size.
 """
 
 from math import prod
@@ -11,7 +11,7 @@ import pytest
 from llmos.engine.architectures import family_of_model_type, inverse_frequencies
 from llmos.engine.spec import DecoderSpec
 
-# The 48 factors of a real file; their values don't matter here.
+# A real file has 48 factors; their values don't matter here.
 _FACTORS = {"short_factor": [1.05] * 48, "long_factor": [1.07 + i for i in range(48)]}
 
 CONFIGS: dict[str, tuple[dict[str, Any], int]] = {
@@ -157,7 +157,7 @@ def spec_of(name: str) -> DecoderSpec:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_published_model_has_the_parameters_that_its_makers_count(name):
+def test_a_published_model_has_the_number_of_parameters_that_its_authors_give(name):
     assert sum(map(prod, spec_of(name).tensor_shapes().values())) == CONFIGS[name][1]
 
 
@@ -169,7 +169,7 @@ def test_gemma_2_has_its_window_in_every_other_layer():
 
 
 @pytest.mark.parametrize("name", ["gemma-3-1b-it", "gemma-3-270m"])
-def test_gemma_3_turns_by_another_theta_where_it_has_a_window(name):
+def test_gemma_3_has_another_theta_in_layers_with_a_window(name):
     spec = spec_of(name)
     assert [spec.window_of(i) for i in range(7)] == [512] * 5 + [None, 512]
     assert [spec.rotation_of(i) for i in range(7)] == [1] * 5 + [0, 1]
@@ -177,7 +177,7 @@ def test_gemma_3_turns_by_another_theta_where_it_has_a_window(name):
     assert slowest == pytest.approx([1e6 ** -(254 / 256), 1e4 ** -(254 / 256)])
 
 
-def test_phi_3_of_128k_turns_by_its_long_factors_and_by_its_short_ones_in_a_short_context():
+def test_phi_3_128k_uses_its_long_factors_and_its_short_ones_in_a_short_context():
     config, _ = CONFIGS["Phi-3-mini-128k-instruct"]
     spec = spec_of("Phi-3-mini-128k-instruct")
     plain = spec_of("Phi-3-mini-4k-instruct")
@@ -193,26 +193,26 @@ def test_phi_4_mini_rotates_three_quarters_of_a_head():
     assert (spec_of("Phi-4-mini-instruct").rotary_dim, spec_of("Phi-4-mini-instruct").head_dim) == (96, 128)
 
 
-def test_smollm3_knows_no_positions_in_every_fourth_layer():
+def test_smollm3_has_no_positions_in_every_fourth_layer():
     spec = spec_of("SmolLM3-3B")
     assert spec.unrotated_layers == (3, 7, 11, 15, 19, 23, 27, 31, 35)
     assert spec.sliding_window is None
     assert spec.tied_head
 
 
-def test_granite_divides_its_logits():
+def test_granite_scales_embedding_residuals_scores_and_logits():
     spec = spec_of("granite-3.1-2b-instruct")
     assert (spec.embedding_multiplier, spec.residual_multiplier) == (12.0, 0.22)
     assert (spec.score_scale, spec.logit_multiplier) == (1 / 64, 1 / 8)
 
 
-def test_pythia_rotates_a_quarter_and_computes_in_parallel():
+def test_pythia_rotates_a_quarter_of_a_head_and_is_parallel():
     spec = spec_of("pythia-160m")
     assert (spec.rotary_dim, spec.parallel_residual, spec.activation, spec.gated) == (16, True, "gelu", False)
     assert (spec_of("stablelm-2-1_6b").rotary_dim, spec_of("stablelm-2-1_6b").qkv_bias) == (16, True)
 
 
-def test_a_token_takes_some_of_the_experts():
+def test_a_token_uses_some_of_the_experts():
     mixtral, qwen = spec_of("Mixtral-8x7B-v0.1"), spec_of("Qwen3-30B-A3B")
     assert (mixtral.num_experts, mixtral.experts_per_token, mixtral.expert_size) == (8, 2, 14336)
     assert (qwen.num_experts, qwen.experts_per_token, qwen.expert_size) == (128, 8, 768)

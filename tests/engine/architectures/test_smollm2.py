@@ -1,4 +1,4 @@
-"""The real model: SmolLM2-135M-Instruct out of its GGUF file, against transformers reading the same file."""
+"""The real model, SmolLM2-135M-Instruct from its GGUF file, compared with transformers on the same file."""
 
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -39,7 +39,7 @@ def reference(smollm2_path: Path) -> transformers.PreTrainedModel:
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_logits_are_those_of_transformers_in_float32(prompt, checkpoint, reference, drive):
+def test_logits_equal_those_of_transformers_in_float32(prompt, checkpoint, reference, drive):
     tokens = checkpoint.tokenizer.encode(PROMPTS[prompt])
     with torch.inference_mode():
         expected_LV = reference(torch.tensor([tokens])).logits[0].numpy()
@@ -48,6 +48,6 @@ def test_logits_are_those_of_transformers_in_float32(prompt, checkpoint, referen
     assert np.array_equal(logits_LV.argmax(-1), expected_LV.argmax(-1))
 
 
-def test_it_is_what_its_card_says(checkpoint):
+def test_family_and_context_are_those_of_its_card(checkpoint):
     assert checkpoint.family == "llama"
     assert checkpoint.spec.max_positions == 8192

@@ -1,4 +1,4 @@
-"""What is done to a file's tensor on its way to the runner keeps every value."""
+"""Loading a tensor from its source keeps every value."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_a_part_of_a_fused_bias():
     assert np.array_equal(dequantize(part), [3, 4, 5])
 
 
-def test_blocks_are_dequantized_before_they_are_turned():
+def test_blocks_are_dequantized_before_they_are_transposed():
     blocks = np.zeros((2, BLOCK_BYTES["Q8_0"]), np.uint8)
     blocks[:, :2] = np.array([1.0, 0.5], np.float16)[:, None].view(np.uint8)
     blocks[:, 2:] = np.arange(32, dtype=np.uint8)
@@ -56,7 +56,7 @@ def test_blocks_are_dequantized_before_they_are_turned():
     assert np.array_equal(dequantize(turned), np.arange(32)[:, None] * [1.0, 0.5])
 
 
-def test_the_heads_of_a_quantized_block_row_move_as_rows():
+def test_reordering_heads_moves_whole_rows_of_quantized_blocks():
     # Two heads of four rows, interleaved: pairs (0, 1) and (2, 3).
     tensor = RawTensor("Q8_0", (8, 32), np.arange(8, dtype=np.uint8).repeat(34).reshape(8, 34))
     loaded = Source("x", permute_heads=2).load(tensor)
@@ -65,7 +65,7 @@ def test_the_heads_of_a_quantized_block_row_move_as_rows():
 
 
 @given(heads=st.integers(1, 5), pairs=st.integers(1, 6), columns=st.integers(1, 3), as_bias=st.booleans())
-def test_unpermuting_undoes_what_the_converter_did(heads, pairs, columns, as_bias):
+def test_reordering_heads_undoes_the_converters_permutation(heads, pairs, columns, as_bias):
     values = numbered(heads * pairs * 2) if as_bias else numbered(heads * pairs * 2, columns)
     # `LlamaModel.permute` of llama.cpp's convert_hf_to_gguf.py
     converted = values.reshape(heads, 2, pairs, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)

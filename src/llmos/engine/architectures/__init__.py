@@ -1,16 +1,17 @@
-"""The model families, one file each: which layers a model has, and what its tensors are called.
+"""The model families, one file each: the architecture of a model and the names of its tensors.
 
-A family is a module of this package whose name is its model_type ("-" as "_"). It is found by being there. It has:
+A family is a module of this package with the name of its model_type ("-" as "_"). No table lists the families. A family
+has:
 
-    GGUF_ARCHITECTURE   str | None, the name in general.architecture
+    GGUF_ARCHITECTURE   str | None, the value of general.architecture
     spec_from_config    config.json -> DecoderSpec
     hf_sources          DecoderSpec -> canonical tensor name -> Source
-    spec_from_gguf      metadata, tensors -> DecoderSpec             only with a GGUF_ARCHITECTURE
-    gguf_sources        DecoderSpec -> canonical tensor name -> Source
-    HF_PREFIX           what a checkpoint of the bare model leaves out of its names      "model." unless given
-    IS_ENCODER          True where the specs are EncoderSpecs: such a model turns texts into vectors and writes none
+    spec_from_gguf      metadata, tensors -> DecoderSpec                 only with a GGUF_ARCHITECTURE
+    gguf_sources        DecoderSpec -> canonical tensor name -> Source   only with a GGUF_ARCHITECTURE
+    HF_PREFIX           the prefix of tensor names that a checkpoint of the base model lacks; default "model."
+    IS_ENCODER          True if the specs are EncoderSpecs: the models embed texts
 
-docs/add-a-model-family.md adds one word for word.
+docs/add-a-model-family.md adds a family step by step.
 """
 
 import importlib
@@ -43,6 +44,8 @@ __all__ = [
 
 
 class Family(Protocol):
+    """The interface of a family's module."""
+
     GGUF_ARCHITECTURE: str | None
 
     def spec_from_config(self, config: Mapping[str, Any]) -> ModelSpec: ...
@@ -52,13 +55,13 @@ class Family(Protocol):
 
 
 def families() -> list[str]:
-    """The names of all families, sorted."""
+    """Return the names of all families, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def family_of_model_type(model_type: object) -> Family:
-    """Return the family of a Hugging Face model_type. Raises UnsupportedModel, naming what there is, for another."""
-    # The name comes from a stranger's file: it selects among our modules and never reaches the import system itself.
+    """Return the family of a Hugging Face model_type. Raises UnsupportedModel, naming all families."""
+    # The name is untrusted: it selects one of our modules and is never imported itself.
     for name in families():
         if isinstance(model_type, str) and name == model_type.replace("-", "_"):
             return _load(name)
@@ -66,8 +69,8 @@ def family_of_model_type(model_type: object) -> Family:
 
 
 def family_of_gguf(architecture: object) -> Family:
-    """Return the family of a GGUF file's general.architecture. Raises UnsupportedModel as above."""
-    # Most are called the same in both worlds; to ask that family first saves loading the others.
+    """Return the family of a GGUF file's general.architecture. Raises UnsupportedModel, naming all families."""
+    # Most have the same name in both formats. Trying that family first avoids importing the others.
     for name in sorted(families(), key=lambda name: name != architecture):
         family = _load(name)
         if isinstance(architecture, str) and architecture == family.GGUF_ARCHITECTURE:
@@ -77,7 +80,7 @@ def family_of_gguf(architecture: object) -> Family:
 
 @cache
 def is_encoder(family: str) -> bool:
-    """Whether models of this family, as a Description names it, turn texts into vectors and write none."""
+    """Return whether models of this family (as named in a Description) embed texts instead of generating text."""
     name = family.replace("-", "_")
     return name in families() and getattr(_load(name), "IS_ENCODER", False)
 
@@ -89,4 +92,4 @@ def _load(name: str) -> Family:
 def _unsupported(name: object) -> UnsupportedModel:
     *others, last = families()
     kind = name if isinstance(name, str) and len(name) <= 64 and name.isprintable() else reprlib.repr(name)
-    return UnsupportedModel(f"This is a model of the type {kind}; this engine runs {', '.join(others)} and {last}.")
+    return UnsupportedModel(f"This model has the type {kind}; this engine runs {', '.join(others)} and {last}.")

@@ -1,4 +1,4 @@
-"""Read a config.json of Llama and its many heirs: RMS norm, rotary positions, a gated feed-forward layer."""
+"""Reads config.json of Llama-like models: RMS norm, rotary positions, a gated feed-forward layer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +27,13 @@ HF_NAMES = {
     "head": "lm_head",
 }
 
+SANDWICH_NORM_NAMES = HF_NAMES | {
+    "attn_post_norm": "model.layers.{i}.post_attention_layernorm",
+    "mlp_norm": "model.layers.{i}.pre_feedforward_layernorm",
+    "mlp_post_norm": "model.layers.{i}.post_feedforward_layernorm",
+}
+"""HF_NAMES of families with norms before and after attention and the feed-forward layer (Gemma)."""
+
 ACTIVATIONS: dict[str, Activation] = {
     "silu": "silu",
     "swish": "silu",
@@ -38,11 +45,12 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
+    """Return the sources for files with Llama's tensor names."""
     return rename(spec, HF_NAMES)
 
 
 def config_fields(config: Mapping[str, Any]) -> Fields:
-    """Return the fields of a config.json. Raises UnsupportedModel for one whose weights are quantized in place."""
+    """Return the fields of a config.json. Raises UnsupportedModel if its weights are quantized."""
     fields = Fields(config, where="config.json")
     quantization = fields.section("quantization_config")
     if quantization is not None:
@@ -67,11 +75,11 @@ def decoder_from_config(
     rope: Mapping[str, Any] | None = None,
     **traits: Any,
 ) -> DecoderSpec:
-    """Return the spec of a config; absent values are what transformers takes them for.
+    """Return the spec of a config. Absent values have transformers' defaults.
 
-    What differs from family to family is passed in: what its config calls things and takes for granted, and by the
-    names of DecoderSpec's fields what the family has beyond a Llama. `rope`: rope_from_config's values, unless they are
-    what they are for a Llama.
+    The keyword arguments are the differences of a family from Llama: other names and defaults in its config, and other
+    values of fields of DecoderSpec (`traits`). `rope`: the result of rope_from_config, if it isn't called with Llama's
+    defaults.
     """
     fields = config_fields(config)
     hidden_size = fields.integer("hidden_size", high=limits.MAX_HIDDEN)
@@ -100,7 +108,7 @@ def decoder_from_config(
 
 
 def head_dim_from_config(fields: Fields, default: int | None = None) -> int:
-    """Return the size of a head; `default`: that of the family, where the config may leave it out."""
+    """Return the size of a head. `default`: of the family; None: hidden_size / num_attention_heads."""
     head_dim = fields.integer("head_dim", default or 0, low=0, high=limits.MAX_HEAD_DIM)
     hidden_size = fields.integer("hidden_size", high=limits.MAX_HIDDEN)
     return head_dim or limits.head_dim_of(hidden_size, fields.integer("num_attention_heads", high=limits.MAX_HEADS))

@@ -1,4 +1,4 @@
-"""The rotary positions of a config.json. transformers 5 writes rope_parameters; 4 wrote rope_theta and rope_scaling."""
+"""Reads rotary positions from config.json: rope_parameters (transformers 5), or rope_theta and rope_scaling (4)."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ def rope_from_config(
     theta_name: str = "rope_theta",
     share_name: str = "partial_rotary_factor",
 ) -> dict[str, Any]:
-    """Return the spec's rope values. Raises UnsupportedModel for a scaling that no runner has.
+    """Return the rope fields of a spec. Raises UnsupportedModel for a scaling that the runners don't have.
 
-    `default_share`: which part of each head is rotated where the config doesn't say; None: the family has no such
-    switch, and all of it is.
+    `default_share`: the share of each head that is rotated if the config doesn't say. None: the family always rotates
+    whole heads.
     """
     parameters = fields.section("rope_parameters")
     scaling = parameters or fields.section("rope_scaling")
@@ -41,7 +41,7 @@ def rope_from_config(
 
 
 def scaling_from_config(fields: Fields, scaling: Fields) -> dict[str, Any]:
-    """Return the spec's values for a section "rope_scaling" or "rope_parameters"."""
+    """Return the scaling fields of a spec for a section "rope_scaling" or "rope_parameters"."""
     # The key was "type" until transformers 4.43, and longrope "su" before that.
     known = ("default", "linear", "llama3", "yarn", "longrope", "su")
     kind = scaling.string("rope_type", scaling.string("type", "default"), known=known)
@@ -82,13 +82,13 @@ def _yarn(fields: Fields, scaling: Fields) -> dict[str, Any]:
 
 def _longrope(fields: Fields, scaling: Fields) -> dict[str, Any]:
     original = _original_positions(fields, scaling)
-    # Phi-3 says how long its context became rather than by which factor.
+    # Phi-3 gives the extended context length instead of the factor.
     max_positions = fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS)
     attention_factor = scaling.optional_number("attention_factor", low=1e-6, high=1e6)
     if attention_factor is None:
         factor = scaling.number("factor", max_positions / original, **_FACTOR_RANGE)
         if original == 1 and factor > 1.0:
-            raise BadModelFile("config.json: a longrope scaling of 1 original position must name its attention_factor.")
+            raise BadModelFile("config.json: a longrope scaling of 1 original position must have an attention_factor.")
         attention_factor = longrope_attention_factor(factor, original)
     return {
         "rope_scaling": "longrope",
@@ -100,8 +100,8 @@ def _longrope(fields: Fields, scaling: Fields) -> dict[str, Any]:
 
 
 def _original_positions(fields: Fields, scaling: Fields) -> int:
-    """Phi-3 has the number beside the scaling rather than in it; without one it is the context itself."""
+    """Return the original context length: in the scaling, outside of it (Phi-3), or the context length itself."""
     positions = {"high": limits.MAX_POSITIONS}
-    whole = fields.integer("max_position_embeddings", **positions)
-    beside = fields.integer("original_max_position_embeddings", whole, **positions)
-    return scaling.integer("original_max_position_embeddings", beside, **positions)
+    extended = fields.integer("max_position_embeddings", **positions)
+    outside = fields.integer("original_max_position_embeddings", extended, **positions)
+    return scaling.integer("original_max_position_embeddings", outside, **positions)

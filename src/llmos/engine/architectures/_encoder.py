@@ -1,4 +1,4 @@
-"""Read a config.json of BERT and its heirs."""
+"""Reads config.json of BERT-like encoders."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,9 +34,9 @@ ACTIVATIONS: dict[str, EncoderActivation] = {
 
 
 def encoder_from_config(config: Mapping[str, Any], *, family: str, pads_positions: bool = False) -> EncoderSpec:
-    """Return the spec of a config; absent values are what transformers takes them for.
+    """Return the spec of a config. Absent values have transformers' defaults.
 
-    `pads_positions`: the rows up to the padding token's number are no positions.
+    `pads_positions`: the rows of the position table up to the padding token's id are unused.
     """
     fields = config_fields(config)
     hidden_size = fields.integer("hidden_size", high=limits.MAX_HIDDEN)
@@ -50,10 +50,10 @@ def encoder_from_config(config: Mapping[str, Any], *, family: str, pads_position
         )
     for name in config.get("architectures") or ():
         if "Classification" in str(name) or "QuestionAnswering" in str(name):
-            raise limits.unsupported(f"a head that embeddings don't need and answers do ({str(name)[:64]})")
+            raise limits.unsupported(f"a classification head instead of embeddings ({str(name)[:64]})")
     fields.string("position_embedding_type", "absolute", known=("absolute",))
     if fields.flag("is_decoder", False):
-        raise limits.unsupported("a decoder where an encoder of this family should be (is_decoder)")
+        raise limits.unsupported("a decoder instead of an encoder (is_decoder)")
     return EncoderSpec(
         family=family,
         vocab_size=fields.integer("vocab_size", high=limits.MAX_VOCAB),

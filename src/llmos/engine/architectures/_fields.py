@@ -1,4 +1,4 @@
-"""Read typed values out of a checkpoint's configuration. A stranger wrote it: wrong values are named, not trusted."""
+"""Reads typed values from a checkpoint's configuration, which is untrusted: invalid values are rejected by name."""
 
 import math
 import reprlib
@@ -16,27 +16,28 @@ REQUIRED: Final = _Required()
 
 
 class Fields:
-    """The values of one mapping. Absent and null are the same: the default, BadModelFile where it is REQUIRED."""
+    """The values of one mapping. Absent and null values have the default; REQUIRED raises BadModelFile."""
 
     def __init__(self, values: Mapping[str, Any], *, where: str, prefix: str = "") -> None:
         self._values, self._where, self._prefix = values, where, prefix
 
     def get(self, name: str) -> Any:
+        """Return a value without checks, None if it is absent."""
         return self._values.get(self._prefix + name)
 
     def names(self) -> list[str]:
-        """The names of all values that there are."""
+        """Return the names of all values."""
         return [name.removeprefix(self._prefix) for name in self._values if name.startswith(self._prefix)]
 
     def integer(self, name: str, default: int | _Required = REQUIRED, *, low: int = 1, high: int = 1 << 20) -> int:
-        """Return a whole number from `low` to `high`: absurd sizes stop before anything is allocated for them."""
+        """Return an integer from `low` to `high`, so that nothing is allocated for absurd sizes."""
         value = self._value(name, default)
         if type(value) is not int or not low <= value <= high:
             raise self._wrong(name, value, f"a whole number from {low:,} to {high:,}")
         return value
 
     def uniform_integer(self, name: str, default: int | _Required = REQUIRED, *, high: int = 1 << 20) -> int:
-        """As `integer`; GGUF may also give a list with a number for each layer, which then have to be the same."""
+        """Return an integer, for which GGUF may have a list with one equal value per layer."""
         value = self.get(name)
         if not isinstance(value, list):
             return self.integer(name, default, high=high)
@@ -45,38 +46,39 @@ class Fields:
         if any(other != value[0] for other in value):
             raise UnsupportedModel(
                 f"{self._where}: {self._prefix}{name} differs from layer to layer; "
-                "this engine runs models whose layers are all alike."
+                "this engine runs models whose layers are all the same."
             )
         return Fields({name: value[0]}, where=self._where).integer(name, high=high)
 
     def number(self, name: str, default: float | _Required = REQUIRED, *, low: float, high: float) -> float:
         """Return a finite number from `low` to `high`."""
         value = self._value(name, default)
-        # JSON knows NaN and whole numbers of any length; neither may reach float().
+        # JSON has NaN and integers of any length; neither may reach float().
         is_number = type(value) is float or (type(value) is int and abs(value) < 1 << 62)
         if not is_number or not math.isfinite(value) or not low <= value <= high:
             raise self._wrong(name, value, f"a number from {low:g} to {high:g}")
         return float(value)
 
     def optional_number(self, name: str, *, low: float, high: float) -> float | None:
-        """As `number`; None where it is absent."""
+        """Return a finite number from `low` to `high`, None if it is absent."""
         return None if self.get(name) is None else self.number(name, low=low, high=high)
 
     def numbers(self, name: str, *, low: float, high: float, max_length: int) -> tuple[float, ...]:
-        """Return a list of finite numbers from `low` to `high`."""
+        """Return a required list of finite numbers from `low` to `high`."""
         values = self._value(name, REQUIRED)
         if not isinstance(values, list) or len(values) > max_length:
             raise self._wrong(name, values, f"a list of at most {max_length:,} numbers")
         return tuple(Fields({name: value}, where=self._where).number(name, low=low, high=high) for value in values)
 
     def flag(self, name: str, default: bool) -> bool:
+        """Return a boolean."""
         value = self._value(name, default)
         if type(value) is not bool:
             raise self._wrong(name, value, "true or false")
         return value
 
     def string(self, name: str, default: str | _Required = REQUIRED, *, known: Collection[str] | None = None) -> str:
-        """Return a string. Raises UnsupportedModel for one that is not among the known."""
+        """Return a string. Raises UnsupportedModel if it isn't in `known`."""
         value = self._value(name, default)
         if not isinstance(value, str):
             raise self._wrong(name, value, "a string")
@@ -87,7 +89,7 @@ class Fields:
         return value
 
     def section(self, name: str) -> "Fields | None":
-        """Return the fields of a mapping inside this one, None where there is none."""
+        """Return the fields of a nested mapping, None if it is absent."""
         value = self.get(name)
         if value is None:
             return None
@@ -103,5 +105,5 @@ class Fields:
             raise BadModelFile(f"{self._where} lacks {self._prefix}{name}.")
         return default
 
-    def _wrong(self, name: str, value: object, wanted: str) -> BadModelFile:
-        return BadModelFile(f"{self._where}: {self._prefix}{name} is {reprlib.repr(value)}; it must be {wanted}.")
+    def _wrong(self, name: str, value: object, expected: str) -> BadModelFile:
+        return BadModelFile(f"{self._where}: {self._prefix}{name} is {reprlib.repr(value)}; it must be {expected}.")

@@ -1,4 +1,4 @@
-"""Read the GGUF metadata of Llama and its many heirs."""
+"""Reads GGUF metadata of Llama-like models."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -45,11 +45,12 @@ _EPS_NAMES: dict[Norm, str] = {
 
 
 def gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
+    """Return the sources for files with GGUF's usual tensor names."""
     return rename(spec, GGUF_NAMES)
 
 
 def permuted_gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
-    """As gguf_sources, for the files of Llama and its nearest: they keep the rotary pairs of q and k side by side."""
+    """Return the sources for files in which q and k have their rotary pairs interleaved (Llama and a few others)."""
     sources = gguf_sources(spec)
     heads = {"q": spec.num_heads, "k": spec.num_kv_heads}
     for name, source in sources.items():
@@ -60,19 +61,22 @@ def permuted_gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
 
 
 def gguf_fields(metadata: Mapping[str, Any], architecture: str, *, experts: bool = False) -> Fields:
-    """Return the fields `{architecture}.*`. Raises UnsupportedModel for parts that no spec can describe."""
+    """Return the fields `{architecture}.*`. Raises UnsupportedModel for features that a spec can't describe.
+
+    `experts`: the family may be a mixture of experts.
+    """
     fields = Fields(metadata, where="the GGUF metadata", prefix=f"{architecture}.")
     if fields.integer("expert_count", 0, low=0) and not experts:
         raise limits.unsupported("a mixture of experts")
     if not fields.flag("attention.causal", True):
-        raise limits.unsupported("attention in both directions (it makes embeddings, not text)")
+        raise limits.unsupported("bidirectional attention (it embeds texts)")
     return fields
 
 
 def vocab_size_of(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> int:
-    """Return the rows of the embedding. Raises BadModelFile where the vocabulary has more tokens than those."""
+    """Return the number of rows of the embedding. Raises BadModelFile if the tokenizer has more tokens."""
     if "token_embd.weight" not in tensors:
-        raise BadModelFile("The file has no tensor token_embd.weight, so it holds no language model.")
+        raise BadModelFile("The file has no tensor token_embd.weight, so it isn't a language model.")
     rows = tensors["token_embd.weight"].shape[0]
     tokens = metadata.get("tokenizer.ggml.tokens")
     if isinstance(tokens, list) and len(tokens) > rows:
@@ -93,11 +97,11 @@ def decoder_from_gguf(
     experts: bool = False,
     **traits: Any,
 ) -> DecoderSpec:
-    """Return the spec of the metadata. Which biases there are, and whether the head is tied, shows in the tensors.
+    """Return the spec of GGUF metadata. Biases and a tied head are detected from the tensors.
 
-    `family`: where it isn't called as the architecture is. `partial_rotary`: there are models of it that rotate a part
-    of each head. `experts`: there are models of it that are a mixture of experts. `traits`: what the family has beyond
-    a Llama, by the names of DecoderSpec's fields; they win over what the metadata say.
+    `family`: if its name differs from the architecture's. `partial_rotary`: the family may rotate a part of each head.
+    `experts`: the family may be a mixture of experts. `traits`: fields of DecoderSpec that differ from Llama; they take
+    precedence over the metadata.
     """
     fields = gguf_fields(metadata, architecture, experts=experts)
     hidden_size = fields.integer("embedding_length", high=limits.MAX_HIDDEN)
@@ -106,10 +110,10 @@ def decoder_from_gguf(
     head_dim = fields.integer("attention.key_length", 0, low=0, high=limits.MAX_HEAD_DIM)
     head_dim = head_dim or limits.head_dim_of(hidden_size, num_heads)
     if fields.integer("attention.value_length", head_dim) != head_dim:
-        raise limits.unsupported("values of another size than its keys")
+        raise limits.unsupported("values of another size than keys")
     rope = rope_from_gguf(fields, tensors, head_dim)
     if rope["rotary_dim"] is not None and not partial_rotary:
-        raise limits.unsupported("rotary positions on a part of each head only")
+        raise limits.unsupported("rotary positions on a part of each head")
     window = fields.integer("attention.sliding_window", 0, low=0, high=limits.MAX_POSITIONS)
     if fields.integer("expert_count", 0, low=0):
         traits = experts_from_gguf(fields) | traits
@@ -136,12 +140,12 @@ def decoder_from_gguf(
 
 
 def experts_from_gguf(fields: Fields) -> dict[str, Any]:
-    """Return the spec's values for a mixture of experts. llama.cpp scales a token's weights to one in all of these."""
-    if fields.integer("expert_gating_func", 1, low=0) not in (0, 1):  # 1: softmax; older files say nothing
-        raise limits.unsupported("experts that are chosen otherwise than by a softmax")
+    """Return the fields of a spec for a mixture of experts. llama.cpp normalizes the expert weights in all of them."""
+    if fields.integer("expert_gating_func", 1, low=0) not in (0, 1):  # 1: softmax; absent in older files
+        raise limits.unsupported("experts that aren't chosen by a softmax")
     for name in ("expert_shared_count", "expert_group_count", "expert_weights_scale"):
         if fields.number(name, 0.0, low=0.0, high=1e6) not in (0.0, 1.0 if name == "expert_weights_scale" else 0.0):
-            raise limits.unsupported(f"an {name} of its own")
+            raise limits.unsupported(f"an unusual {name}")
     return {
         "num_experts": fields.integer("expert_count", high=limits.MAX_EXPERTS),
         "experts_per_token": fields.integer("expert_used_count", high=limits.MAX_EXPERTS),

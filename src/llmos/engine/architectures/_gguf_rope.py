@@ -1,4 +1,4 @@
-"""The rotary positions of GGUF metadata, and of the tensors that go with them."""
+"""Reads rotary positions from GGUF metadata and tensors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,15 +14,15 @@ from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 ROPE_FACTORS = "rope_freqs.weight"
-"""Llama 3's rope scaling, as the converters write it: what each frequency is divided by."""
+"""Llama 3's rope scaling as converters write it: the divisor of each frequency."""
 SHORT_FACTORS, LONG_FACTORS = "rope_factors_short.weight", "rope_factors_long.weight"
-"""Phi-3's, for contexts up to the original one and beyond."""
+"""Phi-3's divisors, for contexts up to the original length and for longer ones."""
 ROPE_TENSORS = frozenset({ROPE_FACTORS, SHORT_FACTORS, LONG_FACTORS})
-"""What of a file's tensors is read into the spec."""
+"""Tensors of a file that are read into the spec."""
 
 
 def rope_from_gguf(fields: Fields, tensors: Mapping[str, RawTensor], head_dim: int) -> dict[str, Any]:
-    """Return the spec's rope values. Raises UnsupportedModel for a scaling that no runner has."""
+    """Return the rope fields of a spec. Raises UnsupportedModel for a scaling that the runners don't have."""
     rotary_dim = fields.integer("rope.dimension_count", head_dim, high=limits.MAX_HEAD_DIM)
     rope: dict[str, Any] = {
         "rope_theta": fields.number("rope.freq_base", 10_000.0, low=1.0, high=1e12),
@@ -37,7 +37,7 @@ def rope_from_gguf(fields: Fields, tensors: Mapping[str, RawTensor], head_dim: i
 
 
 def _scaling(fields: Fields) -> dict[str, Any]:
-    # Before rope.scaling.type there was a bare factor, and it meant "linear"; 0 and 1 mean no scaling.
+    # Older files have only a factor, which means "linear". Factors 0 and 1 mean no scaling.
     kind = fields.string("rope.scaling.type", "linear", known=("none", "linear", "yarn"))
     factor = fields.number(
         "rope.scaling.factor", fields.number("rope.scale_linear", 0.0, low=0.0, high=1e6), low=0.0, high=1e6
@@ -46,12 +46,12 @@ def _scaling(fields: Fields) -> dict[str, Any]:
         return {}
     if kind == "linear":
         return {"rope_scaling": "linear", "rope_factor": factor}
-    # What programs make of these beside the plain YaRN differs from program to program.
+    # Programs disagree about these variants of YaRN.
     for name, plain in {
         "attn_factor": 1.0, "yarn_attn_factor": 1.0, "yarn_ext_factor": 1.0, "yarn_log_multiplier": 0.0,
     }.items():  # fmt: skip
         if fields.number(f"rope.scaling.{name}", plain, low=-1e6, high=1e6) != plain:
-            raise limits.unsupported(f"yarn rope scaling whose {name} is not the plain one")
+            raise limits.unsupported(f"yarn rope scaling with an unusual {name}")
     return {
         "rope_scaling": "yarn",
         "rope_factor": factor,
@@ -64,7 +64,7 @@ def _scaling(fields: Fields) -> dict[str, Any]:
 
 def _longrope(fields: Fields, tensors: Mapping[str, RawTensor]) -> dict[str, Any]:
     if SHORT_FACTORS not in tensors:
-        raise BadModelFile(f"The file has {LONG_FACTORS} without {SHORT_FACTORS}.")
+        raise BadModelFile(f"The file has {LONG_FACTORS}, but not {SHORT_FACTORS}.")
     return {
         "rope_scaling": "longrope",
         "rope_original_positions": fields.integer("rope.scaling.original_context_length", high=limits.MAX_POSITIONS),
@@ -82,10 +82,10 @@ def _factors(tensor: RawTensor, name: str) -> tuple[float, ...]:
 
 
 def _llama3_scaling(factors: RawTensor, rotary_dim: int, rope: dict[str, Any]) -> dict[str, Any]:
-    """Return the llama3 scaling that these factors were made from; nothing where they are all 1.
+    """Return the llama3 scaling fields from which these divisors were computed, {} if all are 1.
 
-    The file keeps the result and not the parameters. Every Llama 3 blends from 1 to 4 turns of 8,192 positions, so only
-    the factor is open, and that is the largest value. Whether it is really so is then checked against all of them.
+    A file has the divisors instead of the parameters. Every Llama 3 blends from 1 to 4 turns of 8,192 positions, so
+    only the factor is unknown, which is the largest divisor. The result is then checked against all divisors.
     """
     if factors.shape != (rotary_dim // 2,):
         raise BadModelFile(f"{ROPE_FACTORS} is {list(factors.shape)}; heads of {rotary_dim} need [{rotary_dim // 2}].")
@@ -94,10 +94,10 @@ def _llama3_scaling(factors: RawTensor, rotary_dim: int, rope: dict[str, Any]) -
         return {}
     if rope.get("rope_scaling", "none") == "none" and np.isfinite(divisors).all() and divisors.max() > 1.0:
         scaling = {"rope_scaling": "llama3", "rope_factor": float(divisors.max())}
-        made = DecoderSpec(
+        candidate = DecoderSpec(
             family="", vocab_size=1, hidden_size=1, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=rotary_dim,
             intermediate_size=1, max_positions=1, **(rope | scaling | {"rotary_dim": None}),
         )  # fmt: skip
-        if np.allclose(frequency_divisors(made), divisors, rtol=1e-4):
+        if np.allclose(frequency_divisors(candidate), divisors, rtol=1e-4):
             return scaling
-    raise UnsupportedModel(f"{ROPE_FACTORS} scales the rotary positions in another way than Llama 3 does.")
+    raise UnsupportedModel(f"{ROPE_FACTORS} scales the rotary positions differently from Llama 3.")

@@ -1,4 +1,4 @@
-"""What every spec has to satisfy, whichever family and file it came from."""
+"""Limits and consistency checks of specs, for all families and file formats."""
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.spec import DecoderSpec
@@ -14,7 +14,7 @@ MAX_POSITIONS = 1 << 27
 
 
 def validated(spec: DecoderSpec) -> DecoderSpec:
-    """Return the spec. Raises BadModelFile where its sizes contradict one another."""
+    """Return the spec. Raises BadModelFile if its sizes contradict each other."""
     if spec.num_heads % spec.num_kv_heads:
         raise BadModelFile(
             f"The configuration has {spec.num_heads} attention heads for {spec.num_kv_heads} key-value heads; "
@@ -28,7 +28,7 @@ def validated(spec: DecoderSpec) -> DecoderSpec:
             f"number from 2 to {spec.head_dim}."
         )
     if spec.experts_per_token > spec.num_experts:
-        raise BadModelFile(f"A token takes {spec.experts_per_token} experts, and there are {spec.num_experts}.")
+        raise BadModelFile(f"A token uses {spec.experts_per_token} experts, but there are only {spec.num_experts}.")
     _check_scaling(spec)
     return spec
 
@@ -52,19 +52,20 @@ def _check_scaling(spec: DecoderSpec) -> None:
 
 
 def head_dim_of(hidden_size: int, num_heads: int) -> int:
-    """Return the head size of a configuration that doesn't name it."""
+    """Return the head size for a configuration without one."""
     if hidden_size % num_heads:
         raise BadModelFile(
             f"The hidden size {hidden_size} is not a multiple of the {num_heads} attention heads, "
-            "and the configuration names no head size."
+            "and the configuration has no head size."
         )
     return hidden_size // num_heads
 
 
 def window_or_none(window: int | None, max_positions: int) -> int | None:
-    """Return the sliding window where it ever hides anything."""
+    """Return the sliding window, None if it is no shorter than the context."""
     return window if window is not None and window < max_positions else None
 
 
-def unsupported(what: str) -> UnsupportedModel:
-    return UnsupportedModel(f"This model has {what}, which this engine does not run.")
+def unsupported(feature: str) -> UnsupportedModel:
+    """Return the error for a model with an unsupported feature."""
+    return UnsupportedModel(f"This model has {feature}, which this engine does not run.")

@@ -1,8 +1,7 @@
-"""Rotary positions: how fast each pair of a head's values turns.
+"""Rotary positions: the frequency at which each pair of a head's values rotates.
 
-Everywhere in the engine the rotation is the half-split one of Hugging Face ("neox"): of the values that are rotated,
-value j is paired with value j + rotary_dim / 2. Checkpoints that interleave their pairs are put in order when they are
-loaded.
+The whole engine uses the half-split rotation of Hugging Face ("neox"): value j of the rotated values is paired with
+value j + rotary_dim / 2. Checkpoints with interleaved pairs are reordered when they are loaded.
 """
 
 import math
@@ -16,10 +15,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def inverse_frequencies(spec: DecoderSpec) -> Floats:
-    """Return the angle, in radians, that pair j turns with every position: float64 [rotations, pairs].
+    """Return the angle in radians by which each pair rotates per position: float64 [rotations, pairs].
 
-    The first rotation is that of most layers; the second, where there is one, that of layers with a sliding window.
-    DecoderSpec.rotation_of says which layer has which. There is none with learned positions.
+    Row 0 is for most layers; row 1, if there is one, for layers with a sliding window (see DecoderSpec.rotation_of).
+    With learned positions there are no rows.
     """
     if spec.learned_positions:
         return np.empty((0, 0))
@@ -30,7 +29,7 @@ def inverse_frequencies(spec: DecoderSpec) -> Floats:
 
 
 def frequency_divisors(spec: DecoderSpec) -> Floats:
-    """Return by what the spec's scaling divides each frequency, float64 [pairs]; all ones without scaling."""
+    """Return the divisor of each frequency by the spec's scaling: float64 [pairs], all 1 without scaling."""
     frequencies = _unscaled(spec, spec.rope_theta)
     if spec.rope_scaling == "none":
         return np.ones_like(frequencies)
@@ -40,7 +39,7 @@ def frequency_divisors(spec: DecoderSpec) -> Floats:
         is_long = spec.max_positions > spec.rope_original_positions
         return np.array(spec.rope_long_factors if is_long else spec.rope_short_factors)
 
-    # Slow pairs are slowed down further by the factor, quick ones are left alone, and in between the two are blended.
+    # Slow pairs are slowed down by the factor, fast pairs are unchanged, and in between the two are blended.
     #   0 ------------- low ------------- high -------------> turns within the original context
     #     / factor       |     blended     |      unchanged
     unchanged = _llama3_unchanged(spec, frequencies) if spec.rope_scaling == "llama3" else _yarn_unchanged(spec)
@@ -48,12 +47,12 @@ def frequency_divisors(spec: DecoderSpec) -> Floats:
 
 
 def yarn_attention_factor(factor: float, multiplier: float = 1.0) -> float:
-    """YaRN (Peng et al. 2023, eq. 22): longer contexts get sharper scores."""
+    """Return the attention factor of YaRN (Peng et al. 2023, eq. 22): longer contexts get sharper scores."""
     return 0.1 * multiplier * math.log(factor) + 1.0 if factor > 1.0 else 1.0
 
 
 def longrope_attention_factor(factor: float, original_positions: int) -> float:
-    """LongRoPE's (Ding et al. 2024), as Phi-3 has it."""
+    """Return the attention factor of LongRoPE (Ding et al. 2024) as in Phi-3."""
     return math.sqrt(1.0 + math.log(factor) / math.log(original_positions)) if factor > 1.0 else 1.0
 
 
@@ -64,7 +63,7 @@ def _llama3_unchanged(spec: DecoderSpec, frequencies: Floats) -> Floats:
 
 
 def _yarn_unchanged(spec: DecoderSpec) -> Floats:
-    """YaRN blends by the pair's number, between the two pairs that turn as often as the bounds say."""
+    """Return the unchanged share of each pair. YaRN blends linearly between the two pairs at the bounds."""
     rotary_dim = spec.rotary_dim or spec.head_dim
 
     def pair_that_turns(turns: float) -> float:

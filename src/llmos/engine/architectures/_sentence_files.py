@@ -1,9 +1,9 @@
-"""What sentence-transformers writes beside an encoder: how its outputs become one vector for a text.
+"""Reads the files that sentence-transformers writes beside an encoder: how its outputs become the vector of a text.
 
 modules.json                         the steps: Transformer, Pooling, perhaps Normalize
-1_Pooling/config.json                the mean over all tokens, or the first one
-sentence_bert_config.json            how many tokens a text may have
-config_sentence_transformers.json    what goes before a text, by what it is for
+1_Pooling/config.json                the mean over all tokens, or the first token
+sentence_bert_config.json            the most tokens of a text
+config_sentence_transformers.json    named prompts to put before a text
 """
 
 import json
@@ -24,9 +24,9 @@ _FLAGS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
 
 
 def with_sentence_files(spec: EncoderSpec, files: Mapping[str, Path]) -> EncoderSpec:
-    """Return the spec with what the files say. Without them it is the mean, as it is, of all that has a position.
+    """Return the spec with the settings in the files. Without them, the vector is the mean and isn't normalized.
 
-    Raises UnsupportedModel for steps that this engine doesn't take, BadModelFile for files that are broken.
+    Raises UnsupportedModel for steps that the engine doesn't have, and BadModelFile for damaged files.
     """
     steps = _steps(files)
     pooling_name = next((f"{path}/config.json" for kind, path in steps if kind == "Pooling"), "1_Pooling/config.json")
@@ -47,18 +47,18 @@ def with_sentence_files(spec: EncoderSpec, files: Mapping[str, Path]) -> Encoder
 
 
 def _steps(files: Mapping[str, Path]) -> list[tuple[str, str]]:
-    """The modules' kinds, and the folders of their files."""
+    """Return the kind of each module and the folder of its files."""
     if "modules.json" not in files:
         return []
     try:
         modules = json.loads(read_text(files["modules.json"], "modules.json"))
         steps = [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in modules]
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise BadModelFile("modules.json is no list of modules, each with its type and path.") from None
+        raise BadModelFile("modules.json is not a list of modules with type and path.") from None
     for kind, _ in steps:
         if kind not in ("Transformer", "Pooling", "Normalize"):
             raise UnsupportedModel(
-                f"modules.json has a step {kind[:64]!r}; this engine takes Transformer, Pooling and Normalize."
+                f"modules.json has a step {kind[:64]!r}; this engine has Transformer, Pooling and Normalize."
             )
     return steps
 
@@ -66,14 +66,14 @@ def _steps(files: Mapping[str, Path]) -> list[tuple[str, str]]:
 def _pooling(files: Mapping[str, Path], name: str, *, has_prompts: bool) -> Pooling:
     fields = _fields(files, name)
     if has_prompts and not fields.flag("include_prompt", True):
-        raise UnsupportedModel(f"{name}: include_prompt is false; this engine pools over the prompt, too.")
+        raise UnsupportedModel(f"{name}: include_prompt is false; this engine always includes the prompt.")
     if fields.get("pooling_mode") is not None:
         return _POOLINGS[fields.string("pooling_mode", known=_POOLINGS)]
     others = [key for key in _other_flags(fields) if key not in _FLAGS.values()]
     chosen = [mode for mode, flag in _FLAGS.items() if fields.flag(flag, False)]
     if others or len(chosen) > 1:
         raise UnsupportedModel(
-            f"{name} asks for {', '.join(others or chosen)}; this engine takes the mean, or the first."
+            f"{name} asks for {', '.join(others or chosen)}; this engine pools by the mean or the first token."
         )
     return _POOLINGS[chosen[0]] if chosen else "mean"
 
@@ -90,7 +90,7 @@ def _prompts(files: Mapping[str, Path]) -> tuple[dict[str, str], str | None]:
         isinstance(text, str) and len(text) <= MAX_PROMPT_CHARACTERS for text in prompts.values()
     )
     if not is_sound or not (default is None or default in prompts):
-        raise BadModelFile(f"{name}: prompts must map names to short texts, and default_prompt_name be one of them.")
+        raise BadModelFile(f"{name}: prompts must map names to short texts, and default_prompt_name to one of them.")
     return prompts, default
 
 

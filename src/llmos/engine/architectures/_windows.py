@@ -1,4 +1,4 @@
-"""Which layers of a config.json have a sliding window: newer configs name each layer's kind, older ones have a rule."""
+"""Reads the layers with a sliding window from config.json: newer configs list each layer's type, older have a rule."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,8 +10,8 @@ from llmos.engine.architectures._fields import Fields
 _KINDS = ("full_attention", "sliding_attention")
 
 
-def windows(window: int | None, layers: Iterable[int], *, num_layers: int, max_positions: int) -> dict[str, Any]:
-    """Return the spec's sliding_window and windowed_layers where `layers` have the window."""
+def window_fields(window: int | None, layers: Iterable[int], *, num_layers: int, max_positions: int) -> dict[str, Any]:
+    """Return the fields sliding_window and windowed_layers of a spec whose `layers` have the window."""
     windowed = tuple(sorted(layers))
     window = limits.window_or_none(window, max_positions) if windowed else None
     if window is None or len(windowed) == num_layers:
@@ -20,25 +20,26 @@ def windows(window: int | None, layers: Iterable[int], *, num_layers: int, max_p
 
 
 def windowed_layers(fields: Fields, usual: Iterable[int]) -> tuple[int, ...]:
-    """Return the layers with a window: those that layer_types names so, `usual` where there is no such list."""
+    """Return the layers with a window by layer_types, `usual` if the config has no such list."""
     kinds, num_layers = fields.get("layer_types"), num_layers_of(fields)
     if kinds is None:
         return tuple(usual)
     if not isinstance(kinds, list) or len(kinds) != num_layers or not all(kind in _KINDS for kind in kinds):
-        raise BadModelFile(f"config.json: layer_types must name {num_layers} layers, each {' or '.join(_KINDS)}.")
+        raise BadModelFile(f"config.json: layer_types must list {num_layers} layers, each {' or '.join(_KINDS)}.")
     return tuple(i for i, kind in enumerate(kinds) if kind == "sliding_attention")
 
 
-def windows_if_used(fields: Fields) -> dict[str, Any]:
-    """As Qwen has it: with use_sliding_window the layers from max_window_layers on have the window."""
+def optional_window_fields(fields: Fields) -> dict[str, Any]:
+    """Return the window fields of Qwen: with use_sliding_window, layers from max_window_layers on have the window."""
     if not fields.flag("use_sliding_window", False) or fields.get("sliding_window") is None:
         return {}
     num_layers = num_layers_of(fields)
     layers = windowed_layers(fields, range(min(fields.integer("max_window_layers", 28, low=0), num_layers), num_layers))
     window = fields.integer("sliding_window", high=limits.MAX_POSITIONS)
     max_positions = fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS)
-    return windows(window, layers, num_layers=num_layers, max_positions=max_positions)
+    return window_fields(window, layers, num_layers=num_layers, max_positions=max_positions)
 
 
 def num_layers_of(fields: Fields) -> int:
+    """Return the number of layers."""
     return fields.integer("num_hidden_layers", high=limits.MAX_LAYERS)

@@ -1,4 +1,4 @@
-"""BERT: texts to vectors. MiniLM, BGE, E5, GTE and many others are of this family."""
+"""BERT, an encoder that embeds texts: MiniLM, BGE, E5, GTE and many others."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""DistilBERT: BERT without token types, under names of its own."""
+"""DistilBERT: BERT without token types, with other names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ GGUF_ARCHITECTURE = None
 IS_ENCODER = True
 HF_PREFIX = "distilbert."
 
-_OURS = {
+_CONFIG_NAMES = {
     "hidden_size": "dim",
     "num_hidden_layers": "n_layers",
     "num_attention_heads": "n_heads",
@@ -35,7 +35,7 @@ _NAMES = {
 
 
 def spec_from_config(config: Mapping[str, Any]) -> EncoderSpec:
-    renamed = {ours: config[theirs] for ours, theirs in _OURS.items() if theirs in config}
+    renamed = {name: config[theirs] for name, theirs in _CONFIG_NAMES.items() if theirs in config}
     return encoder_from_config({**config, **renamed, "type_vocab_size": 0}, family="distilbert")
 
 

@@ -1,13 +1,13 @@
-"""Gemma 2: norms before and after every part, soft caps, a window in every other layer, a scaled embedding."""
+"""Gemma 2: norms before and after each sublayer, soft caps, a window in every other layer, a scaled embedding."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from llmos.engine.architectures import _limits as limits
-from llmos.engine.architectures._config import HF_NAMES, config_fields, decoder_from_config
+from llmos.engine.architectures._config import SANDWICH_NORM_NAMES, config_fields, decoder_from_config
 from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_fields, gguf_sources
 from llmos.engine.architectures._sources import Source, norms_plus_one, rename
-from llmos.engine.architectures._windows import num_layers_of, windowed_layers, windows
+from llmos.engine.architectures._windows import num_layers_of, window_fields, windowed_layers
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -15,23 +15,17 @@ __all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config"
 
 GGUF_ARCHITECTURE = "gemma2"
 
-_HF_NAMES = HF_NAMES | {
-    "attn_post_norm": "model.layers.{i}.post_attention_layernorm",
-    "mlp_norm": "model.layers.{i}.pre_feedforward_layernorm",
-    "mlp_post_norm": "model.layers.{i}.post_feedforward_layernorm",
-}
-
 _27B_LAYERS = 46
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
     fields = config_fields(config)
     if fields.flag("use_bidirectional_attention", False):
-        raise limits.unsupported("attention in both directions (use_bidirectional_attention)")
+        raise limits.unsupported("bidirectional attention (use_bidirectional_attention)")
     num_layers = num_layers_of(fields)
     has_bias = fields.flag("attention_bias", False)
     softcap = {"low": 1e-3, "high": 1e6}
-    # Absent means the usual cap, null none.
+    # An absent cap has the default, null means no cap.
     caps = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0} | dict(config)
     return decoder_from_config(
         config,
@@ -47,7 +41,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         attention_scale=fields.number("query_pre_attn_scalar", 256, low=1e-3, high=1e6) ** -0.5,
         attention_softcap=config_fields(caps).optional_number("attn_logit_softcapping", **softcap),
         logit_softcap=config_fields(caps).optional_number("final_logit_softcapping", **softcap),
-        **windows(
+        **window_fields(
             fields.integer("sliding_window", 4096, high=limits.MAX_POSITIONS),
             windowed_layers(fields, range(0, num_layers, 2)),
             num_layers=num_layers,
@@ -57,11 +51,11 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
 
 
 def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
-    return norms_plus_one(rename(spec, _HF_NAMES))
+    return norms_plus_one(rename(spec, SANDWICH_NORM_NAMES))
 
 
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
-    """The file doesn't say the scale of the scores. It is 1 / sqrt(head_dim), but for the model of 27B."""
+    """Return the spec. The scale of the scores isn't in the file: it is 1 / sqrt(head_dim), except in the 27B model."""
     fields = gguf_fields(metadata, GGUF_ARCHITECTURE)
     num_layers = fields.integer("block_count", high=limits.MAX_LAYERS)
     hidden_size = fields.integer("embedding_length", high=limits.MAX_HIDDEN)
@@ -77,7 +71,7 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
         attention_scale=(hidden_size / num_heads if num_layers == _27B_LAYERS else head_dim) ** -0.5,
         attention_softcap=fields.number("attn_logit_softcapping", 50.0, low=1e-3, high=1e6),
         logit_softcap=fields.number("final_logit_softcapping", 30.0, low=1e-3, high=1e6),
-        **windows(
+        **window_fields(
             fields.integer("attention.sliding_window", 4096, high=limits.MAX_POSITIONS),
             range(0, num_layers, 2),
             num_layers=num_layers,

@@ -1,5 +1,5 @@
-"""Gemma 3's language model: norms around every part and over heads, five layers with a window and a theta of its own
-for each one without. The 1B and smaller ones are nothing else; larger ones ("gemma3") see pictures, too.
+"""Gemma 3's language model: norms around each sublayer and over heads, five layers with a window and another rope theta
+for each layer without. Models up to 1B are only this; larger ones ("gemma3") also take images.
 """
 
 from collections.abc import Mapping
@@ -7,7 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from llmos.engine.architectures import _limits as limits
-from llmos.engine.architectures._config import HF_NAMES, config_fields, decoder_from_config, head_dim_from_config
+from llmos.engine.architectures._config import (
+    SANDWICH_NORM_NAMES,
+    config_fields,
+    decoder_from_config,
+    head_dim_from_config,
+)
 from llmos.engine.architectures._config_rope import THETA_RANGE, scaling_from_config
 from llmos.engine.architectures._fields import Fields
 from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_fields, gguf_sources
@@ -20,12 +25,6 @@ __all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config"
 
 GGUF_ARCHITECTURE = "gemma3"
 
-_HF_NAMES = HF_NAMES | {
-    "attn_post_norm": "model.layers.{i}.post_attention_layernorm",
-    "mlp_norm": "model.layers.{i}.pre_feedforward_layernorm",
-    "mlp_post_norm": "model.layers.{i}.post_feedforward_layernorm",
-}
-
 _PATTERN = 6
 _27B_LAYERS = 62
 
@@ -33,9 +32,9 @@ _27B_LAYERS = 62
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
     fields = config_fields(config)
     if fields.flag("use_bidirectional_attention", False):
-        raise limits.unsupported("attention in both directions (use_bidirectional_attention)")
+        raise limits.unsupported("bidirectional attention (use_bidirectional_attention)")
     if fields.get("attn_logit_softcapping") is not None:
-        raise limits.unsupported("a soft cap on its attention scores (attn_logit_softcapping)")
+        raise limits.unsupported("a soft cap on attention scores (attn_logit_softcapping)")
     has_bias = fields.flag("attention_bias", False)
     pattern = fields.integer("sliding_window_pattern", _PATTERN, high=limits.MAX_LAYERS)
     head_dim = head_dim_from_config(fields, 256)
@@ -62,11 +61,11 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
 
 
 def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
-    return norms_plus_one(rename(spec, _HF_NAMES))
+    return norms_plus_one(rename(spec, SANDWICH_NORM_NAMES))
 
 
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
-    """The file doesn't say the scale of the scores. It is 1 / sqrt(head_dim), but for the model of 27B."""
+    """Return the spec. The scale of the scores isn't in the file: it is 1 / sqrt(head_dim), except in the 27B model."""
     fields = gguf_fields(metadata, GGUF_ARCHITECTURE)
     hidden_size = fields.integer("embedding_length", high=limits.MAX_HIDDEN)
     spec = decoder_from_gguf(
@@ -90,7 +89,7 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
 
 
 def _rope(fields: Fields) -> tuple[dict[str, Any], float]:
-    """Return the rope values of the layers without a window, and the theta of those with one.
+    """Return the rope fields of the layers without a window, and the theta of those with one.
 
     transformers 5 writes rope_parameters for each kind of layer; 4 wrote rope_theta, rope_scaling and
     rope_local_base_freq.
@@ -118,5 +117,5 @@ def _windowed(num_layers: int, pattern: int) -> list[int]:
 
 
 def _with_windows(spec: DecoderSpec, window: int, layers: list[int] | tuple[int, ...], theta: float) -> DecoderSpec:
-    # A window that is longer than the context hides nothing, but its layers still turn by their own theta.
+    # A window that is longer than the context hides nothing, but its layers still use their own theta.
     return replace(spec, sliding_window=window, windowed_layers=tuple(layers), window_rope_theta=theta)

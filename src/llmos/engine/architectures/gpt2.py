@@ -55,7 +55,7 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
     fields = _gguf.gguf_fields(metadata, GGUF_ARCHITECTURE)
     num_heads = fields.uniform_integer("attention.head_count", high=limits.MAX_HEADS)
     if fields.uniform_integer("attention.head_count_kv", num_heads, high=limits.MAX_HEADS) != num_heads:
-        raise BadModelFile("the GGUF metadata: GPT-2 has as many key-value heads as attention heads.")
+        raise BadModelFile("the GGUF metadata: GPT-2 has the same number of key-value heads and attention heads.")
     return _spec(
         vocab_size=_gguf.vocab_size_of(metadata, tensors),
         hidden_size=fields.integer("embedding_length", high=limits.MAX_HIDDEN),
@@ -70,7 +70,7 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
 
 
 def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
-    """Its linear layers are `Conv1D`, which keeps weights as [in, out]."""
+    """Return the sources. GPT-2's linear layers are `Conv1D`, which stores weights as [in, out]."""
     sources = rename(spec, _HF_NAMES)
     for name, source in sources.items():
         if name.endswith((".o.weight", ".up.weight", ".down.weight")):

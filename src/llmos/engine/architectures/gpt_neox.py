@@ -1,4 +1,4 @@
-"""GPT-NeoX: Pythia and the 20B. Layer norms and biases, attention beside the feed-forward layer, a quarter rotated."""
+"""GPT-NeoX: Pythia and the 20B. Layer norms, biases, parallel attention and feed-forward layer, a quarter rotated."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -55,7 +55,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         mlp_bias=True,
         **_TRAITS,
     )
-    return _as_many_keys(spec)
+    return _check_kv_heads(spec)
 
 
 def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
@@ -63,12 +63,12 @@ def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
     for name, source in sources.items():
         part = name.split(".")[-2]
         if part in ("q", "k", "v"):
-            sources[name] = replace(source, of_heads=(spec.num_heads, "qkv".index(part)))
+            sources[name] = replace(source, per_head_qkv=(spec.num_heads, "qkv".index(part)))
     return sources
 
 
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
-    """The file doesn't say which GELU it is; Pythia's is the exact one."""
+    """Return the spec. The kind of GELU isn't in the file; Pythia uses the exact one."""
     fields = gguf_fields(metadata, GGUF_ARCHITECTURE)
     spec = decoder_from_gguf(
         metadata,
@@ -80,15 +80,15 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
         parallel_residual=fields.flag("use_parallel_residual", True),
         **_TRAITS,
     )
-    return _as_many_keys(spec)
+    return _check_kv_heads(spec)
 
 
 def gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
-    """llama.cpp's converter puts all queries first, then all keys, then all values."""
+    """Return the sources. llama.cpp's converter puts all queries first, then all keys, then all values."""
     return rename(spec, GGUF_NAMES) | split_qkv(spec, "blk.{i}.attn_qkv")
 
 
-def _as_many_keys(spec: DecoderSpec) -> DecoderSpec:
+def _check_kv_heads(spec: DecoderSpec) -> DecoderSpec:
     if spec.num_kv_heads != spec.num_heads:
-        raise BadModelFile("GPT-NeoX has as many key-value heads as attention heads.")
+        raise BadModelFile("GPT-NeoX has the same number of key-value heads and attention heads.")
     return spec

@@ -1,4 +1,4 @@
-"""Granite 3: Llama with four numbers that the embedding, the scores, what layers add and the logits are scaled by."""
+"""Granite 3: Llama with scaling factors for the embedding, the residuals, the attention scores and the logits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -46,5 +46,5 @@ def _scales(fields: Fields, names: tuple[str, ...]) -> dict[str, Any]:
         "embedding_multiplier": embedding,
         "residual_multiplier": residual,
         "attention_scale": attention,
-        "logit_multiplier": 1.0 / logits,  # the file has what they are divided by
+        "logit_multiplier": 1.0 / logits,  # the file has a divisor
     }

@@ -1,4 +1,4 @@
-"""Llama 1 to 3 and the many that copied it: SmolLM2, TinyLlama, Yi ... Mistral and Mixtral are "llama" in GGUF."""
+"""Llama 1 to 3 and many models like it: SmolLM2, TinyLlama, Yi ... Mistral and Mixtral are "llama" in GGUF."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Mistral 7B and its kin: Llama with a sliding window. Their GGUF files say "llama"."""
+"""Mistral 7B: Llama with a sliding window. Its GGUF files say "llama"."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ GGUF_ARCHITECTURE = None
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
-    # Absent means 4096, null means no window (version 0.2 and later).
+    # An absent window is 4096, null means no window (version 0.2 and later).
     window = config_fields(config).integer("sliding_window", 0, low=0, high=limits.MAX_POSITIONS)
     if "sliding_window" not in config:
         window = 4096

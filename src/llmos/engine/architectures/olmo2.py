@@ -1,4 +1,4 @@
-"""OLMo 2: norms after attention and feed-forward layer instead of before, and one over all of q and all of k."""
+"""OLMo 2: norms after attention and the feed-forward layer instead of before, and one over all heads of q and of k."""
 
 from collections.abc import Mapping
 from typing import Any

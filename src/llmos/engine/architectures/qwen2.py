@@ -5,7 +5,7 @@ from typing import Any
 
 from llmos.engine.architectures._config import config_fields, decoder_from_config, hf_sources
 from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_sources
-from llmos.engine.architectures._windows import windows_if_used
+from llmos.engine.architectures._windows import optional_window_fields
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -15,7 +15,7 @@ GGUF_ARCHITECTURE = "qwen2"
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
-    return decoder_from_config(config, family="qwen2", qkv_bias=True, **windows_if_used(config_fields(config)))
+    return decoder_from_config(config, family="qwen2", qkv_bias=True, **optional_window_fields(config_fields(config)))
 
 
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:

@@ -1,11 +1,11 @@
-"""Qwen 3: an RMS norm over every query and key head, and a head size of its own."""
+"""Qwen 3: an RMS norm over each query and key head, and an independent head size."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from llmos.engine.architectures._config import config_fields, decoder_from_config, hf_sources
 from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_sources
-from llmos.engine.architectures._windows import windows_if_used
+from llmos.engine.architectures._windows import optional_window_fields
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -24,7 +24,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         qkv_bias=has_bias,
         output_bias=has_bias,
         qk_norm="head",
-        **windows_if_used(fields),
+        **optional_window_fields(fields),
     )
 
 

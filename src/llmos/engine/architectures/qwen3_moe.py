@@ -60,5 +60,5 @@ def _dense_layers(fields: Fields) -> tuple[int, ...]:
     dense, step = fields.get("mlp_only_layers"), fields.integer("decoder_sparse_step", 1, high=limits.MAX_LAYERS)
     dense = [] if dense is None else dense
     if not isinstance(dense, list) or not all(type(layer) is int for layer in dense):
-        raise BadModelFile("config.json: mlp_only_layers must be a list of numbers of layers.")
+        raise BadModelFile("config.json: mlp_only_layers must be a list of layer indexes.")
     return tuple(i for i in range(num_layers_of(fields)) if i in dense or (i + 1) % step)

@@ -1,4 +1,4 @@
-"""RoBERTa: BERT whose positions begin behind the padding token's number."""
+"""RoBERTa: BERT with positions that begin after the padding token's id."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""SmolLM3: Llama, but every fourth layer knows no positions."""
+"""SmolLM3: Llama, but every fourth layer has no rotary positions (NoPE)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from llmos.engine.architectures._config_rope import rope_from_config
 from llmos.engine.architectures._fields import Fields
 from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_fields, permuted_gguf_sources
 from llmos.engine.architectures._sources import Source
-from llmos.engine.architectures._windows import num_layers_of, windowed_layers, windows
+from llmos.engine.architectures._windows import num_layers_of, window_fields, windowed_layers
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -39,7 +39,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
 
 
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
-    """The file doesn't say which layers know no positions: llama.cpp takes every fourth."""
+    """Return the spec. The layers without positions aren't in the file: as in llama.cpp, they are every fourth."""
     num_layers = gguf_fields(metadata, GGUF_ARCHITECTURE).integer("block_count", high=limits.MAX_LAYERS)
     return decoder_from_gguf(
         metadata, tensors, architecture=GGUF_ARCHITECTURE, unrotated_layers=_every(_INTERVAL, num_layers)
@@ -59,14 +59,14 @@ def _unrotated_layers(fields: Fields) -> tuple[int, ...]:
     if rotated is None:
         return _every(fields.integer("no_rope_layer_interval", _INTERVAL, high=limits.MAX_LAYERS), num_layers)
     if not isinstance(rotated, list) or len(rotated) < num_layers or not all(flag in (0, 1) for flag in rotated):
-        raise BadModelFile(f"config.json: no_rope_layers must say 1 or 0 for each of {num_layers} layers.")
+        raise BadModelFile(f"config.json: no_rope_layers must have 1 or 0 for each of {num_layers} layers.")
     return tuple(i for i, flag in enumerate(rotated[:num_layers]) if not flag)
 
 
 def _windows(fields: Fields, unrotated: tuple[int, ...]) -> dict[str, Any]:
     if not fields.flag("use_sliding_window", False) or fields.get("sliding_window") is None:
         return {}
-    return windows(
+    return window_fields(
         fields.integer("sliding_window", high=limits.MAX_POSITIONS),
         windowed_layers(fields, unrotated),
         num_layers=num_layers_of(fields),

@@ -1,4 +1,4 @@
-"""StableLM 3B and 2: layer norms, a quarter of each head rotated; the 12B in parallel and with a norm of each head."""
+"""StableLM 3B and 2: layer norms, a quarter of each head rotated; the 12B is parallel and has a norm for each head."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +40,7 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
         architecture=GGUF_ARCHITECTURE,
         norm="layernorm",
         partial_rotary=True,
-        # What use_parallel_residual says isn't reliable; models in parallel have one norm instead of two.
+        # use_parallel_residual isn't reliable in GGUF; parallel models have one norm instead of two.
         parallel_residual="blk.0.ffn_norm.weight" not in tensors,
         qk_norm="each_head" if "blk.0.attn_q_norm.weight" in tensors else None,
     )
@@ -55,5 +55,5 @@ def gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
 
 
 def _with_shared_norm(spec: DecoderSpec, names: Mapping[str, str]) -> dict[str, str]:
-    """In parallel, attention and the feed-forward layer read through one norm."""
+    """Return the names. In parallel models, attention and the feed-forward layer share one norm."""
     return {**names, "mlp_norm": names["attn_norm" if spec.parallel_residual else "mlp_norm"]}

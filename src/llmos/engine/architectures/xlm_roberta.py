@@ -1,20 +1,14 @@
-"""XLM-RoBERTa: BERT whose positions begin behind the padding token's number."""
+"""XLM-RoBERTa: RoBERTa with another vocabulary."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from llmos.engine.architectures._encoder import HF_NAMES, encoder_from_config
-from llmos.engine.architectures._sources import Source, rename
+from llmos.engine.architectures._encoder import encoder_from_config
+from llmos.engine.architectures.roberta import GGUF_ARCHITECTURE, HF_PREFIX, IS_ENCODER, hf_sources
 from llmos.engine.encoder_spec import EncoderSpec
 
-GGUF_ARCHITECTURE = None
-IS_ENCODER = True
-HF_PREFIX = "roberta."
+__all__ = ["GGUF_ARCHITECTURE", "HF_PREFIX", "IS_ENCODER", "hf_sources", "spec_from_config"]
 
 
 def spec_from_config(config: Mapping[str, Any]) -> EncoderSpec:
     return encoder_from_config(config, family="xlm_roberta", pads_positions=True)
-
-
-def hf_sources(spec: EncoderSpec) -> dict[str, Source]:
-    return rename(spec, {name: HF_PREFIX + theirs for name, theirs in HF_NAMES.items()})

@@ -69,7 +69,7 @@ def _wrong_shapes(tensors: Mapping[str, RawTensor], spec: ModelSpec, sources: Ma
         if source.rows is not None:
             # The parts of a fused tensor or a stack are in order, so the last one gives the number of rows.
             shape = (source.rows.stop, *shape[1:])
-        if source.of_heads is not None:
+        if source.per_head_qkv is not None:
             shape = (3 * shape[0], *shape[1:])
         if source.index is not None:
             shape = (source.index + 1, *shape)
