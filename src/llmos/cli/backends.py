@@ -1,15 +1,11 @@
-"""The backends of `run` and `chat`: the running server, or else an engine in this process.
+"""The backends of `run` and `chat`: the running server, or else the pipeline in this process.
 
 with open_backend("smollm2", settings) as backend, backend.generate("Hello", raw=False, sampling={}) as stream:
     for piece in stream: ...
 """
 
-import signal
 import sys
-import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from llmos.cli.control.local import accepts_connections
@@ -19,8 +15,6 @@ from llmos.core.errors import ModelNotFound, PermissionDenied, Unauthenticated
 if TYPE_CHECKING:
     from llmos.client import Model
     from llmos.client.calls import Sampling
-    from llmos.engine.engine import Engine
-    from llmos.engine.messages import Generate
     from llmos.models.versions.versions import Loadable, Version
 
 Message = Mapping[str, Any]
@@ -48,7 +42,7 @@ class ChatBackend(Protocol):
 
 
 def open_backend(name: str, settings: Settings) -> ChatBackend:
-    """Return the model on the running server; if none runs, load the model into this process.
+    """Return the model on the running server; if none runs, load the model for this process.
 
     If LLMOS_ENDPOINT is set, only that server is used. A model of the catalog that isn't stored is pulled first.
     """
@@ -66,9 +60,11 @@ def open_backend(name: str, settings: Settings) -> ChatBackend:
             # The server on this machine uses the same store.
             find_or_pull(name, settings)
             return ServerBackend(name)
-    version, loadable = find_or_pull(name, settings)
-    _check_trusted(settings, {version.ref, loadable.version.ref})
-    return EngineBackend(version, loadable, settings)
+    find_or_pull(name, settings)
+    # The pipeline takes long to import, and most runs use a server.
+    from llmos.cli.pipeline_backend import open_pipeline_backend
+
+    return open_pipeline_backend(name, settings)
 
 
 def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
@@ -95,16 +91,6 @@ def find_or_pull(name: str, settings: Settings) -> tuple["Version", "Loadable"]:
     return version, registry.loadable(version)
 
 
-def _check_trusted(settings: Settings, refs: Collection[str]) -> None:
-    """Raise UntrustedModel if a policy of the project forbids to load one of these versions."""
-    from llmos.models import open_registry
-    from llmos.models.signing.enforcement import open_signature_enforcer
-
-    guard = open_signature_enforcer(settings, open_registry(settings))
-    for ref in refs:
-        guard.check(ref)
-
-
 class ServerBackend:
     def __init__(self, name: str) -> None:
         from llmos.client import Client
@@ -128,89 +114,3 @@ class ServerBackend:
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
-
-
-class EngineBackend:
-    """A model that is loaded into this process, for one answer at a time."""
-
-    def __init__(self, version: "Version", loadable: "Loadable", settings: Settings) -> None:
-        from llmos.engine.config import EngineConfig
-        from llmos.engine.loading import load_engine
-
-        config = EngineConfig.from_options({**settings.engine_options, "max_sequences": 1})
-        self._engine, _ = load_engine(loadable.files, config)
-        self._adapter = loadable.adapter
-        self.version = version.ref
-        self._recommended = version.sampling
-
-    def generate(self, prompt: str, *, raw: bool, sampling: "Sampling") -> ResponseStream:
-        return self._stream(sampling, **{"text" if raw else "user_text": prompt})
-
-    def chat(self, messages: Sequence[Message], *, sampling: "Sampling") -> ResponseStream:
-        return self._stream(sampling, messages=[dict(message) for message in messages])
-
-    def _stream(self, sampling: "Sampling", **prompt: Any) -> ResponseStream:
-        from llmos.core.ids import new_id
-        from llmos.engine.messages import Generate, SamplingParams
-
-        stop = sampling.get("stop", [])
-        options: dict[str, Any] = {
-            **self._recommended,
-            **sampling,
-            "stop": [stop] if isinstance(stop, str) else list(stop),
-        }
-        request = Generate(id=new_id("run"), adapter=self._adapter, sampling=SamplingParams(**options), **prompt)
-        return EngineStream(self._engine, request)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class EngineStream:
-    def __init__(self, engine: "Engine", request: "Generate") -> None:
-        self._engine, self._id = engine, request.id
-        self.finish_reason: str | None = None
-        engine.submit(request)
-
-    def __iter__(self) -> Iterator[str]:
-        from llmos.engine.messages import Delta, Failed
-
-        # A KeyboardInterrupt inside a step would leave the engine in an inconsistent state.
-        with _deferred_interrupts() as interrupt:
-            while self.finish_reason is None:
-                for event in self._engine.step():
-                    if isinstance(event, Failed):
-                        raise event.error()
-                    if isinstance(event, Delta):
-                        self.finish_reason = event.finish_reason
-                        if event.text:
-                            yield event.text
-                if interrupt.is_set():
-                    raise KeyboardInterrupt
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._engine.abort(self._id)
-
-
-@contextmanager
-def _deferred_interrupts() -> Iterator[threading.Event]:
-    """Set an event on Ctrl-C instead of raising KeyboardInterrupt."""
-    interrupt = threading.Event()
-
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
-        interrupt.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt  # signals interrupt only the main thread
-        return
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield interrupt
-    finally:
-        signal.signal(signal.SIGINT, before)

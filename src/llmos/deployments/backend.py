@@ -9,12 +9,14 @@ Callers work with these two protocols and never ask which implementation they ha
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llmos.deployments.served_model import ServedModel
-from llmos.engine.checkpoint.metadata import Metadata
 from llmos.engine.messages import AdapterFiles, Embed, Embedded, Event, Generate
 from llmos.models.versions.versions import Version
+
+if TYPE_CHECKING:
+    from llmos.engine.checkpoint.metadata import Metadata  # imports numpy
 
 
 class Backend(Protocol):
@@ -41,7 +43,7 @@ class Backend(Protocol):
     async def check_counts(self) -> None:
         """Raise BadRequest if this model's tokens cannot be counted here."""
 
-    async def metadata(self) -> Metadata | None:
+    async def metadata(self) -> "Metadata | None":
         """Return what the model's files say about it. None: the files are not on this machine."""
 
     async def ensure(self, *, wait: bool = False) -> None:

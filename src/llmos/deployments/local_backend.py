@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from llmos.core.errors import BadRequest
 from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.served_model import ServedModel, served_version
 from llmos.engine.architectures import families, is_encoder
-from llmos.engine.checkpoint.metadata import Metadata
 from llmos.engine.messages import Embed, Embedded, Event, Generate
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Loadable, Version
+
+if TYPE_CHECKING:
+    from llmos.engine.checkpoint.metadata import Metadata  # imports numpy
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class LocalBackend:
     async def check_counts(self) -> None:
         await self.check_generates()
 
-    async def metadata(self) -> Metadata | None:
+    async def metadata(self) -> "Metadata | None":
         return await asyncio.to_thread(self._registry.metadata, self._base)
 
     async def ensure(self, *, wait: bool = False) -> None:

@@ -1,11 +1,10 @@
 """Creates backends and pipelines from their collaborators."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from llmos.deployments.backend import Backends
 from llmos.deployments.local_backend import LocalBackends
-from llmos.deployments.providers.backend import ProviderBackend
-from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.rollouts.evidence import Evidence
 from llmos.gateway.calls.admission import Admission
@@ -19,14 +18,20 @@ from llmos.gateway.calls.shadows import Shadows
 from llmos.gateway.calls.stages import Stages
 from llmos.models.registry import Registry
 
+if TYPE_CHECKING:
+    from llmos.deployments.providers.clients import ProviderClients
+
 
 def build_backends(
     pool: Pool,
     registry: Registry,
-    clients: ProviderClients,
+    clients: "ProviderClients",
     check_adapter: Callable[[str], None] = lambda ref: None,
 ) -> Backends:
     """Return the backends of this server: its own replicas, and providers. See LocalBackends for `check_adapter`."""
+    # httpx takes long to import, and `llmos run` without a server needs none.
+    from llmos.deployments.providers.backend import ProviderBackend
+
     local = LocalBackends(pool, registry, check_adapter)
     return Backends({"local": local.open, "provider": lambda model: ProviderBackend(model, clients)})
 

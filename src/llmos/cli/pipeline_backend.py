@@ -1,0 +1,177 @@
+"""The backend of `run` and `chat` without a server: the server's pipeline, over a replica that this process starts."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from llmos.core.config import Settings
+from llmos.deployments.backend import Backend, Backends
+from llmos.deployments.local_backend import LocalBackends
+from llmos.deployments.replicas.pool import Pool
+from llmos.deployments.replicas.watchdog import ReplicaTimeouts
+from llmos.deployments.routing.routes import Routes
+from llmos.engine.config import EngineConfig
+from llmos.engine.messages import Delta, SamplingParams
+from llmos.gateway.calls.admission import Admission
+from llmos.gateway.calls.build import build_pipeline
+from llmos.gateway.calls.call import Call, Prompt, Sampling
+from llmos.gateway.calls.pipeline import Pipeline
+from llmos.gateway.calls.resolve import Resolver
+from llmos.models import open_registry
+from llmos.models.registry import Registry
+from llmos.models.signing.enforcement import open_signature_enforcer
+from llmos.security.callers import owner
+
+if TYPE_CHECKING:
+    from llmos.client.calls import Sampling as SamplingOptions
+    from llmos.deployments.providers.clients import ProviderClients
+    from llmos.deployments.providers.provider_model import ProviderModel
+
+T = TypeVar("T")
+
+
+def open_pipeline_backend(name: str, settings: Settings) -> "PipelineBackend":
+    """Start a replica of the model and return its backend. Raises UntrustedModel, and what is wrong with the model."""
+    registry = open_registry(settings)
+    config = EngineConfig.from_options({**settings.engine_options, "max_sequences": 1})
+    enforcer = open_signature_enforcer(settings, registry)
+    timeouts = ReplicaTimeouts(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
+    pool = Pool(config=config, timeouts=timeouts, wait_seconds=settings.load_seconds, check=enforcer.check)
+    local, providers = LocalBackends(pool, registry, enforcer.check), _Providers(registry, settings)
+    backends = Backends({"local": local.open, "provider": providers.open})
+    resolver = Resolver(Routes(registry), backends, registry.database)
+    pipeline = build_pipeline(resolver, pool, admission=Admission(max_running=1))
+    return PipelineBackend(name, pipeline, [partial(pool.close, drain=False), providers.close])
+
+
+class _Providers:
+    """Providers that a route falls back to. httpx is slow to import, and few routes have one."""
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        self._registry, self._settings = registry, settings
+        self._clients: ProviderClients | None = None
+
+    def open(self, model: "ProviderModel") -> Backend:
+        from llmos.deployments.providers.backend import ProviderBackend
+        from llmos.deployments.providers.clients import ProviderClients
+        from llmos.deployments.providers.providers import Providers
+        from llmos.security.secrets import Secrets
+
+        if self._clients is None:
+            secrets = Secrets(self._settings.master_key_path)
+            self._clients = ProviderClients(Providers(self._registry.database, secrets))
+        return ProviderBackend(model, self._clients)
+
+    async def close(self) -> None:
+        if self._clients is not None:
+            await self._clients.close()
+
+
+class PipelineBackend:
+    """Loads a model when it is created. Answers one prompt at a time."""
+
+    def __init__(self, name: str, pipeline: Pipeline, closing: Sequence[Callable[[], Awaitable[None]]] = ()) -> None:
+        """`closing`: called, in this order, when the backend is closed."""
+        self._name, self._pipeline, self._closing = name, pipeline, closing
+        self._loop = _LoopThread()
+        try:
+            self.version = self._loop.run(pipeline.load(name, owner(), wait=True))
+        except BaseException:
+            self.close()
+            raise
+
+    def generate(self, prompt: str, *, raw: bool, sampling: "SamplingOptions") -> "PipelineStream":
+        return self._stream(Prompt(text=prompt) if raw else Prompt(user_text=prompt), sampling)
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], *, sampling: "SamplingOptions") -> "PipelineStream":
+        return self._stream(Prompt(messages=[dict(message) for message in messages]), sampling)
+
+    def close(self) -> None:
+        self._loop.run(self._close())
+        self._loop.close()
+
+    def _stream(self, prompt: Prompt, sampling: "SamplingOptions") -> "PipelineStream":
+        stop = sampling.get("stop", [])
+        options: dict[str, Any] = {**sampling, "stop": [stop] if isinstance(stop, str) else list(stop)}
+        call = Call(
+            model=self._name,
+            caller=owner(),
+            prompts=[prompt],
+            sampling=Sampling(SamplingParams(**options), frozenset(sampling)),
+            id_prefix="run",
+        )
+        return PipelineStream(self._loop, self._pipeline, call)
+
+    async def _close(self) -> None:
+        for close in self._closing:
+            await close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class PipelineStream:
+    """The pieces of one answer. Leaving the context stops the model."""
+
+    def __init__(self, loop: "_LoopThread", pipeline: Pipeline, call: Call) -> None:
+        self.finish_reason: str | None = None
+        self._deltas: SimpleQueue[Delta | BaseException | None] = SimpleQueue()
+        self._reading = loop.start(self._read(pipeline, call))
+
+    async def _read(self, pipeline: Pipeline, call: Call) -> None:
+        """Run the call in one task, from its first stage to its last."""
+        try:
+            async with pipeline.generate(call) as answer:
+                async for delta in answer.deltas:
+                    self._deltas.put(delta)
+            self._deltas.put(None)
+        except BaseException as error:
+            self._deltas.put(error)
+            raise
+
+    def __iter__(self) -> Iterator[str]:
+        while (delta := self._deltas.get()) is not None:
+            if isinstance(delta, BaseException):
+                raise delta
+            self.finish_reason = delta.finish_reason or self.finish_reason
+            if delta.text:
+                yield delta.text
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reading.cancel()
+
+
+class _LoopThread:
+    """An event loop in a thread of its own, so that replicas are served while this process waits for the user."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="pipeline", daemon=True)
+        self._thread.start()
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Return the result. Ctrl-C cancels the coroutine."""
+        future = self.start(coroutine)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
