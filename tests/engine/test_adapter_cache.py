@@ -1,4 +1,4 @@
-"""Adapters are loaded when somebody asks for them, and go when others need their place: never from under a request."""
+"""Adapters are loaded on demand, and evicted when others need their slot, but never while a request uses them."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_an_adapter_is_opened_once(cache, runner):
     assert not cache.has("b")
 
 
-def test_one_that_was_released_stays_until_its_place_is_needed(cache, runner):
+def test_a_released_adapter_stays_until_its_slot_is_needed(cache, runner):
     indexs = {name: cache.acquire(name, opener(name)) for name in map(str, range(MAX_ADAPTERS))}
     assert len(set(indexs.values())) == MAX_ADAPTERS
     cache.release("5")
@@ -58,7 +58,7 @@ def test_one_that_was_released_stays_until_its_place_is_needed(cache, runner):
     assert runner.held[indexs["5"]] == {"of": "new"}
 
 
-def test_more_than_there_is_room_for_are_refused_until_one_ends(cache):
+def test_an_adapter_without_a_free_slot_is_refused_until_one_is_released(cache):
     for name in map(str, range(MAX_ADAPTERS)):
         cache.acquire(name, opener(name))
     with pytest.raises(Unavailable, match="All 32 adapter slots"):
@@ -67,7 +67,7 @@ def test_more_than_there_is_room_for_are_refused_until_one_ends(cache):
     cache.acquire("one more", opener("one more"))
 
 
-def test_one_that_can_not_be_opened_leaves_nothing_behind(cache):
+def test_an_adapter_that_cannot_be_opened_takes_no_slot(cache):
     def broken():
         raise BadModelFile("broken")
 

@@ -1,4 +1,4 @@
-"""Texts to vectors, step by step: what is refused, what is cut, whose turn it is, what an abort leaves."""
+"""The embedding engine: refused and truncated texts, fairness, failures and aborts."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyEncoder:
 
 
 class FakeEncoder:
-    """A text's vector is its tokens' sum and their number."""
+    """Makes vectors of a text's sum of tokens and their number."""
 
     def __init__(self, spec):
         self.spec = spec
@@ -44,12 +44,12 @@ def engine(tiny: TinyEncoder) -> EmbeddingEngine:
 
 
 def drain(engine: EmbeddingEngine) -> dict:
-    told = {}
+    outputs = {}
     while engine.has_work:
         for event in engine.step():
-            assert event.id not in told, "a request ends once"
-            told[event.id] = event
-    return told
+            assert event.id not in outputs, "a request ends once"
+            outputs[event.id] = event
+    return outputs
 
 
 def vectors(event: Embedded) -> np.ndarray:
@@ -80,12 +80,12 @@ def test_usage_counts_control_tokens(engine):
     assert engine.num_computed_tokens == 7
 
 
-def test_tokens_are_taken_as_they_stand(engine):
+def test_given_tokens_are_used_unchanged(engine):
     embed(engine, [7, 8])
     assert engine._encoder.steps == [[[7, 8]]]
 
 
-def test_a_text_that_is_too_long_is_refused_by_name_and_by_how_much(engine):
+def test_a_text_that_is_too_long_is_refused_naming_the_input_and_the_excess(engine):
     with pytest.raises(
         PromptTooLong, match=r"`input\[1\]` has 92 tokens; the model accepts 64. Shorten it by 28"
     ) as no:
@@ -96,7 +96,7 @@ def test_a_text_that_is_too_long_is_refused_by_name_and_by_how_much(engine):
 
 
 @pytest.mark.parametrize(("limit", "length"), [(0, 64), (10, 10), (64, 64)])
-def test_only_who_asks_for_it_gets_a_text_cut_and_its_frame_stays(engine, limit, length):
+def test_a_text_is_truncated_only_on_request_and_keeps_its_control_tokens(engine, limit, length):
     [tokens] = engine.prepare(Embed(id="r", inputs=[LONG], truncate_to=limit)).texts
     assert len(tokens) == length
     assert (tokens[0], tokens[-1]) == (2, 3)
@@ -104,7 +104,7 @@ def test_only_who_asks_for_it_gets_a_text_cut_and_its_frame_stays(engine, limit,
     assert given == [7] * length
 
 
-def test_a_beginning_is_all_that_is_read_of_a_text_that_is_far_too_long(engine, monkeypatch):
+def test_only_the_beginning_of_a_far_too_long_text_is_encoded(engine, monkeypatch):
     read = []
     encode_texts = engine._tokenizer.encode_texts
 
@@ -136,20 +136,20 @@ def test_a_beginning_is_all_that_is_read_of_a_text_that_is_far_too_long(engine, 
         ({"inputs": [[]]}, "input[0]"),
     ],
 )
-def test_what_is_wrong_is_said_of_its_field(engine, options, param):
+def test_an_error_names_its_field(engine, options, param):
     with pytest.raises(BadRequest) as refused:
         engine.prepare(Embed(**({"id": "r", "inputs": ["river"]} | options)))
     assert refused.value.param == param
 
 
-def test_fewer_dimensions_have_the_length_1_too(engine):
+def test_shortened_vectors_are_normalized_too(engine):
     for size in (2, 48):
         [vector] = embed(engine, "river", dimensions=size)
         assert vector.shape == (size,)
         assert np.linalg.norm(vector) == pytest.approx(1)
 
 
-def test_a_large_request_lets_small_ones_by_even_of_the_same_caller(engine):
+def test_a_large_request_does_not_hold_up_small_ones_even_of_the_same_caller(engine):
     engine.submit(Embed(id="large", inputs=["river"] * 300))
     engine.step()
     engine.submit(Embed(id="small", inputs=["stone"]))
@@ -161,7 +161,7 @@ def test_a_large_request_lets_small_ones_by_even_of_the_same_caller(engine):
     assert set(drain(engine)) == {"large"}
 
 
-def test_a_step_holds_no_more_tokens_than_it_may_but_one_text_always(tiny):
+def test_a_step_has_at_most_its_budget_of_tokens_but_always_one_text(tiny):
     checkpoint = open_checkpoint(tiny.files())
     engine = EmbeddingEngine(FakeEncoder(checkpoint.spec), checkpoint.tokenizer, EngineConfig(max_batched_tokens=64))
     engine.submit(Embed(id="r", inputs=[[7] * length for length in (60, 4, 64, 1, 30, 33, 33)]))
@@ -169,7 +169,7 @@ def test_a_step_holds_no_more_tokens_than_it_may_but_one_text_always(tiny):
     assert [[len(text) for text in step] for step in engine._encoder.steps] == [[60, 4], [64], [1, 30, 33], [33]]
 
 
-def test_an_abort_leaves_nothing_and_an_id_is_free_again(engine):
+def test_an_abort_removes_all_texts_and_frees_the_id(engine):
     engine.submit(Embed(id="r", inputs=["river"] * 100))
     with pytest.raises(Conflict):
         engine.submit(Embed(id="r", inputs=["river"]))
@@ -181,30 +181,30 @@ def test_an_abort_leaves_nothing_and_an_id_is_free_again(engine):
     assert len(embed(engine, "river")) == 1
 
 
-def test_a_step_that_breaks_ends_the_requests_in_it_and_no_other(engine):
+def test_a_failed_step_fails_the_requests_in_it_and_no_others(engine):
     engine.submit(Embed(id="broken", inputs=[[99]]))
     engine.submit(Embed(id="late", inputs=[[7] * 64]))
-    told = drain(engine)
-    assert isinstance(told["broken"], Failed)
-    assert isinstance(told["late"], Embedded)
+    outputs = drain(engine)
+    assert isinstance(outputs["broken"], Failed)
+    assert isinstance(outputs["late"], Embedded)
 
 
-def test_numbers_that_are_none_fail_their_request_only(engine):
+def test_a_vector_with_nan_fails_its_request_only(engine):
     engine.submit(Embed(id="nan", inputs=[[98], [7]]))
     engine.submit(Embed(id="sound", inputs=[[7]]))
-    told = drain(engine)
-    assert isinstance(told["nan"], Failed)
-    assert isinstance(told["sound"], Embedded)
+    outputs = drain(engine)
+    assert isinstance(outputs["nan"], Failed)
+    assert isinstance(outputs["sound"], Embedded)
 
 
-def test_it_writes_nothing(engine):
+def test_an_encoder_generates_no_text(engine):
     with pytest.raises(BadRequest, match="generates no text"):
         engine.prepare(Generate(id="r", text="river"))
     with pytest.raises(BadRequest, match="generates no text"):
         engine.count(Generate(id="r", text="river"))
 
 
-def test_a_model_is_loaded_for_what_it_can_do(tiny):
+def test_each_kind_of_model_needs_its_own_loader(tiny):
     engine, ready = load_embedding_engine(tiny.files(), EngineConfig(threads=1, weights="f32"))
     assert (ready.family, ready.context_length, ready.has_template) == ("bert", 64, False)
     expected = tiny.pooled([2, 5, 3])

@@ -1,4 +1,4 @@
-"""Requests join and leave, blocks run out, callers hang up: every answer stays what the model says."""
+"""Requests join and leave, blocks run out, callers hang up: every answer stays the same."""
 
 import numpy as np
 import pytest
@@ -29,13 +29,13 @@ def prompt(length, salt=0):
 
 
 def test_an_answer_is_what_the_model_says():
-    told = run(make_engine(), generate(max_tokens=12))
-    assert tokens_of(told["r", 0]) == continuation([1, 2, 3], 12)
-    assert told["r", 0][-1].finish_reason == "length"
-    assert told["r", 0][-1].num_output_tokens == 12
+    outputs = run(make_engine(), generate(max_tokens=12))
+    assert tokens_of(outputs["r", 0]) == continuation([1, 2, 3], 12)
+    assert outputs["r", 0][-1].finish_reason == "length"
+    assert outputs["r", 0][-1].num_output_tokens == 12
 
 
-def test_requests_join_between_steps_and_change_nobodys_answer():
+def test_requests_join_between_steps_without_changing_any_answer():
     engine = make_engine()
     engine.submit(generate("a", prompt(5), max_tokens=20))
     events = engine.step() + engine.step()
@@ -61,10 +61,10 @@ def test_a_long_prompt_is_computed_in_chunks_while_the_others_decode():
     engine.submit(generate("short", prompt(4), max_tokens=10))
     engine.step()
     engine.submit(generate("long", prompt(50), max_tokens=2))
-    told = drain(engine)
+    outputs = drain(engine)
     assert [n for _, n in runner.batch_sizes[1:5]] == [16, 16, 16, 6]
-    assert tokens_of(told["short", 0]) == continuation(prompt(4), 10)[1:]
-    assert tokens_of(told["long", 0]) == continuation(prompt(50), 2)
+    assert tokens_of(outputs["short", 0]) == continuation(prompt(4), 10)[1:]
+    assert tokens_of(outputs["long", 0]) == continuation(prompt(50), 2)
 
 
 def test_each_step_counts_the_tokens_that_it_computed():
@@ -88,10 +88,10 @@ def test_the_token_budget_is_never_exceeded():
 
 def test_when_blocks_run_out_the_youngest_waits_and_all_answers_stay_the_same():
     engine = make_engine(FakeRunner(num_blocks=8, max_positions=128))
-    told = run(engine, *(generate(f"r{i}", prompt(20, i), max_tokens=60) for i in range(4)))
+    outputs = run(engine, *(generate(f"r{i}", prompt(20, i), max_tokens=60) for i in range(4)))
     assert engine.load().num_preemptions > 0
     for i in range(4):
-        assert tokens_of(told[f"r{i}", 0]) == continuation(prompt(20, i), 60)
+        assert tokens_of(outputs[f"r{i}", 0]) == continuation(prompt(20, i), 60)
 
 
 def test_the_oldest_is_never_preempted():
@@ -129,8 +129,8 @@ def test_the_same_seed_gives_the_same_text_whatever_else_is_in_the_batch():
 
 
 def test_without_a_seed_answers_differ():
-    told = run(make_engine(), *(generate(f"r{i}", temperature=1.0, max_tokens=20) for i in range(2)))
-    assert tokens_of(told["r0", 0]) != tokens_of(told["r1", 0])
+    outputs = run(make_engine(), *(generate(f"r{i}", temperature=1.0, max_tokens=20) for i in range(2)))
+    assert tokens_of(outputs["r0", 0]) != tokens_of(outputs["r1", 0])
 
 
 def test_n_choices_differ_and_each_is_the_same_again_with_the_same_seed():
@@ -145,9 +145,9 @@ def test_n_choices_differ_and_each_is_the_same_again_with_the_same_seed():
 
 def test_the_choices_of_a_request_share_their_prompt():
     runner = FakeRunner()
-    told = run(make_engine(runner), generate("r", prompt(100), n=4, max_tokens=5))
+    outputs = run(make_engine(runner), generate("r", prompt(100), n=4, max_tokens=5))
     for i in range(4):
-        assert tokens_of(told["r", i]) == continuation(prompt(100), 5)
+        assert tokens_of(outputs["r", i]) == continuation(prompt(100), 5)
     # 100 tokens once, the 4 behind the last full block for the other three, 4 more for each choice
     assert runner.num_positions == 100 + 3 * 4 + 4 * 4
     # A block is read only in the steps after the one that wrote it.
@@ -158,14 +158,14 @@ def test_choices_share_their_prompt_with_too_few_blocks_for_all():
     request = generate("r", prompt(60), n=4, max_tokens=50, temperature=1.0, seed=1)
     roomy = run(make_engine(), request)
     engine = make_engine(FakeRunner(num_blocks=9, max_positions=128))
-    told = run(engine, request)
+    outputs = run(engine, request)
     assert engine.load().num_preemptions > 0
     for i in range(4):
-        assert tokens_of(told["r", i]) == tokens_of(roomy["r", i])
+        assert tokens_of(outputs["r", i]) == tokens_of(roomy["r", i])
 
 
 @pytest.mark.parametrize("num_steps", [0, 1, 2, 4, 7])
-def test_an_abort_frees_everything_at_once_and_nothing_more_is_told(num_steps):
+def test_an_abort_frees_all_blocks_at_once_and_no_more_events_follow(num_steps):
     engine = make_engine(max_batched_tokens=16, max_sequences=8)
     engine.submit(generate("gone", prompt(40), n=2, max_tokens=50))
     engine.submit(generate("stays", prompt(10), max_tokens=20))
@@ -174,9 +174,9 @@ def test_an_abort_frees_everything_at_once_and_nothing_more_is_told(num_steps):
         stays += [e for e in engine.step() if e.id == "stays"]
     engine.abort("gone")
     engine.check_invariants()
-    told = drain(engine)
-    assert {id for id, _ in told} == {"stays"}
-    assert tokens_of(stays + told["stays", 0]) == continuation(prompt(10), 20)
+    outputs = drain(engine)
+    assert {id for id, _ in outputs} == {"stays"}
+    assert tokens_of(stays + outputs["stays", 0]) == continuation(prompt(10), 20)
     assert engine.load().num_free_blocks == 64
 
 
@@ -208,9 +208,9 @@ def test_usage_counts_are_exact():
 
 def test_max_tokens_defaults_to_the_room_that_is_left():
     engine = make_engine(FakeRunner(max_positions=64))
-    told = run(engine, generate(tokens=prompt(60), max_tokens=None))
-    assert tokens_of(told["r", 0]) == continuation(prompt(60), 4)
-    assert told["r", 0][-1].finish_reason == "length"
+    outputs = run(engine, generate(tokens=prompt(60), max_tokens=None))
+    assert tokens_of(outputs["r", 0]) == continuation(prompt(60), 4)
+    assert outputs["r", 0][-1].finish_reason == "length"
 
 
 @pytest.mark.parametrize("field", ["text", "messages"])
@@ -225,7 +225,7 @@ def test_a_prompt_far_over_the_context_is_refused_by_its_beginning(field):
 
 @pytest.fixture
 def num_encoded(monkeypatch):
-    """A list of how many characters the tokenizer was given, call by call."""
+    """Lengths of the texts that the tokenizer was called with."""
     lengths = []
     encode, encode_chat = FakeTokenizer.encode, FakeTokenizer.encode_chat
 
@@ -251,7 +251,7 @@ def test_many_small_messages_that_are_far_too_long_are_not_encoded_whole(num_enc
     assert num_encoded == [8 * 32]
 
 
-def test_a_cheap_beginning_does_not_get_the_rest_encoded_whole(num_encoded, monkeypatch):
+def test_a_beginning_with_few_tokens_does_not_get_the_rest_encoded_whole(num_encoded, monkeypatch):
     encode = FakeTokenizer.encode  # which counts; here a run of spaces is one token
     monkeypatch.setattr(FakeTokenizer, "encode", lambda self, text, **o: encode(self, " " + text.lstrip(), **o))
     with pytest.raises(PromptTooLong):
@@ -274,11 +274,11 @@ def test_max_tokens_over_the_room_is_refused_with_the_numbers():
         make_engine(FakeRunner(max_positions=64)).submit(generate(tokens=prompt(60), max_tokens=5))
 
 
-def test_max_tokens_may_exceed_the_context_where_the_caller_says_so():
+def test_max_tokens_may_exceed_the_context_if_the_caller_allows_it():
     engine = make_engine(context_length=32)
-    told = run(engine, generate(tokens=prompt(20), max_tokens=100_000, may_exceed_context=True))
-    assert len(tokens_of(told["r", 0])) == 12
-    assert told["r", 0][-1].finish_reason == "length"
+    outputs = run(engine, generate(tokens=prompt(20), max_tokens=100_000, may_exceed_context=True))
+    assert len(tokens_of(outputs["r", 0])) == 12
+    assert outputs["r", 0][-1].finish_reason == "length"
 
 
 def test_a_prompt_is_counted_whether_or_not_it_fits():
@@ -312,19 +312,19 @@ def test_a_small_cache_limits_the_context():
         (Generate(id="r", tokens=[-1]), "token -1"),
     ],
 )
-def test_a_prompt_that_cannot_be_is_refused(request_, message):
+def test_an_invalid_prompt_is_refused(request_, message):
     with pytest.raises(BadRequest, match=message):
         make_engine().submit(request_)
 
 
-def test_messages_go_through_the_template_and_text_as_it_stands():
+def test_messages_go_through_the_template_and_text_does_not():
     engine = make_engine()
     params = SamplingParams(max_tokens=1)
     assert engine.submit(Generate(id="a", messages=[{"content": "hi"}], sampling=params)).num_prompt_tokens == 3
     assert engine.submit(Generate(id="b", text="hi", sampling=params)).num_prompt_tokens == 2
 
 
-def test_what_a_user_says_goes_through_the_template_where_there_is_one():
+def test_a_user_text_goes_through_the_template_if_there_is_one():
     engine = make_engine()
     params = SamplingParams(max_tokens=1)
     assert engine.submit(Generate(id="a", user_text="hi", sampling=params)).num_prompt_tokens == 3
@@ -333,7 +333,7 @@ def test_what_a_user_says_goes_through_the_template_where_there_is_one():
 
 
 @pytest.mark.parametrize("prompt", [{"text": "x" * 99}, {"user_text": "x" * 99}, {"tokens": [1] * 99}])
-def test_a_prompt_that_is_too_long_names_the_field_of_its_caller(prompt):
+def test_a_prompt_that_is_too_long_names_its_field(prompt):
     for context_length in (64, 8):
         with pytest.raises(PromptTooLong) as error:
             make_engine(context_length=context_length).submit(Generate(id="r", **prompt))
@@ -351,12 +351,12 @@ def test_messages_for_a_model_without_a_template_are_refused():
 def test_echo_puts_the_prompt_in_front_of_every_choice():
     engine = make_engine(ScriptedRunner(" end"))
     engine.submit(Generate(id="r", text="begin\0", echo=True, sampling=SamplingParams(n=2, temperature=0)))
-    told = drain(engine)
-    assert [text_of(told["r", i]) for i in range(2)] == ["begin\0 end"] * 2
+    outputs = drain(engine)
+    assert [text_of(outputs["r", i]) for i in range(2)] == ["begin\0 end"] * 2
 
 
-class SickRunner(FakeRunner):
-    """Gives no numbers for a prompt that begins with the token 66, and breaks down at one that begins with 13."""
+class FailingRunner(FakeRunner):
+    """Returns NaN for a prompt that begins with the token 66, and raises for one that begins with 13."""
 
     def forward(self, batch):
         if 13 in batch.tokens[batch.starts[:-1]][batch.context_lengths == 0]:
@@ -367,68 +367,68 @@ class SickRunner(FakeRunner):
         return super().logits(tokens) if tokens[0] != 66 else np.full(VOCAB_SIZE, np.nan, np.float32)
 
 
-def test_one_requests_bad_numbers_end_that_request_only():
-    told = run(make_engine(SickRunner()), generate("sick", [66], n=2), generate("well", [1, 2, 3]))
+def test_nan_logits_fail_their_request_only():
+    outputs = run(make_engine(FailingRunner()), generate("bad", [66], n=2), generate("good", [1, 2, 3]))
     message = "The model computed logits that are not finite."
-    assert told["sick", 0] == [Failed("sick", "internal_error", message)]
-    assert tokens_of(told["well", 0]) == continuation([1, 2, 3], 8)
+    assert outputs["bad", 0] == [Failed("bad", "internal_error", message)]
+    assert tokens_of(outputs["good", 0]) == continuation([1, 2, 3], 8)
 
 
-def test_a_failed_forward_pass_ends_those_in_the_batch_and_nobody_else():
-    engine = make_engine(SickRunner(), max_sequences=1, max_batched_tokens=64)
-    told = run(engine, generate("sick", [13]), generate("well", [1, 2, 3]))
-    assert [type(event) for event in told["sick", 0]] == [Failed]
-    assert tokens_of(told["well", 0]) == continuation([1, 2, 3], 8)
+def test_a_failed_forward_pass_fails_the_requests_in_the_batch_only():
+    engine = make_engine(FailingRunner(), max_sequences=1, max_batched_tokens=64)
+    outputs = run(engine, generate("bad", [13]), generate("good", [1, 2, 3]))
+    assert [type(event) for event in outputs["bad", 0]] == [Failed]
+    assert tokens_of(outputs["good", 0]) == continuation([1, 2, 3], 8)
     assert engine.load().num_free_blocks == 64
 
 
-def test_sampling_that_fails_for_one_request_ends_that_one_only():
+def test_a_sampling_error_of_one_request_fails_that_one_only():
     engine = make_engine()
-    sick = engine.prepare(generate("sick", [5, 6], n=2, temperature=1.0))
-    sick.sequences[1].sampling.top_p = -1.0
+    bad = engine.prepare(generate("bad", [5, 6], n=2, temperature=1.0))
+    bad.sequences[1].sampling.top_p = -1.0
     engine.submit(generate("before", [1, 2, 3]))
-    engine.admit(sick)
+    engine.admit(bad)
     engine.submit(generate("long", prompt(100)))
-    told = drain(engine)
-    assert told["sick", 0] == [Failed("sick", "internal_error", "The next token could not be chosen.")]
-    assert tokens_of(told["before", 0]) == continuation([1, 2, 3], 8)
-    assert tokens_of(told["long", 0]) == continuation(prompt(100), 8)
+    outputs = drain(engine)
+    assert outputs["bad", 0] == [Failed("bad", "internal_error", "The next token could not be chosen.")]
+    assert tokens_of(outputs["before", 0]) == continuation([1, 2, 3], 8)
+    assert tokens_of(outputs["long", 0]) == continuation(prompt(100), 8)
 
 
-def test_a_sampler_that_fails_for_everyone_holds_nobody_up():
+def test_a_sampler_that_always_fails_fails_every_request():
     def broken(*_):
         raise MemoryError
 
     engine = Engine(FakeRunner(), FakeTokenizer(), EngineConfig(), Sampler(broken))
-    told = run(engine, generate("a"), generate("b"))
-    assert [type(event) for event in told["a", 0] + told["b", 0]] == [Failed, Failed]
+    outputs = run(engine, generate("a"), generate("b"))
+    assert [type(event) for event in outputs["a", 0] + outputs["b", 0]] == [Failed, Failed]
     assert engine.load().num_free_blocks == 64
 
 
-def test_bad_numbers_behind_a_wrong_draft_are_nobodys():
-    """Only what the model would be asked without speculation counts: the rest is thrown away unread."""
+def test_nan_logits_behind_a_rejected_draft_are_ignored():
+    """Logits behind a rejected token are never looked at."""
 
-    class Sick(ScriptedRunner):
+    class FailsLate(ScriptedRunner):
         def logits(self, tokens):
-            said = bytes(tokens[int(np.flatnonzero(tokens == 0)[-1]) + 1 :].tolist())
-            return super().logits(tokens) if self.text.startswith(said) else np.full(VOCAB_SIZE, np.nan, np.float32)
+            answered = bytes(tokens[int(np.flatnonzero(tokens == 0)[-1]) + 1 :].tolist())
+            return super().logits(tokens) if self.text.startswith(answered) else np.full(VOCAB_SIZE, np.nan, np.float32)
 
-    runner = Sick("abcabcabd" * 5)
+    runner = FailsLate("abcabcabd" * 5)
     runner.text = b"abcabcabd" * 5
     engine = make_engine(runner)
-    told = run(engine, generate(tokens=[*b"abcabcabc", 0], max_tokens=45))
-    assert text_of(told["r", 0]) == runner.text.decode()
+    outputs = run(engine, generate(tokens=[*b"abcabcabc", 0], max_tokens=45))
+    assert text_of(outputs["r", 0]) == runner.text.decode()
     assert engine.load().num_accepted_tokens < engine.load().num_draft_tokens
 
 
-def test_bad_numbers_in_a_draft_that_is_right_end_the_answer_behind_what_was_said():
-    class Sick(ScriptedRunner):
+def test_nan_logits_in_an_accepted_draft_end_the_answer_after_its_tokens():
+    class FailsLate(ScriptedRunner):
         def logits(self, tokens):
-            spoken = len(tokens) - 1 - int(np.flatnonzero(tokens == 0)[-1])
-            return super().logits(tokens) if spoken < 21 else np.full(VOCAB_SIZE, np.nan, np.float32)
+            num_answered = len(tokens) - 1 - int(np.flatnonzero(tokens == 0)[-1])
+            return super().logits(tokens) if num_answered < 21 else np.full(VOCAB_SIZE, np.nan, np.float32)
 
     for max_draft_tokens in (0, 8):
-        engine = make_engine(Sick("ab" * 40), max_draft_tokens=max_draft_tokens)
+        engine = make_engine(FailsLate("ab" * 40), max_draft_tokens=max_draft_tokens)
         *deltas, failed = run(engine, generate(tokens=[*b"ababab", 0], max_tokens=50))["r", 0]
         assert tokens_of(deltas) == [*b"ab" * 10, ord("a")]
         assert isinstance(failed, Failed)
@@ -450,21 +450,21 @@ def test_events_of_a_step_are_one_delta_per_choice():
 
 
 def scripted(text, **sampling):
-    """Ask a model that says `text` and ends; return (what it said, finish_reason, stop_reason, tokens computed)."""
+    """Ask a model that answers `text` and ends; return (answer, finish_reason, stop_reason, number of tokens)."""
     options = {"ignore_eos": False, "max_tokens": 50} | sampling
-    told = run(make_engine(ScriptedRunner(text)), generate(tokens=[9, 0], **options))["r", 0]
-    return text_of(told), told[-1].finish_reason, told[-1].stop_reason, told[-1].num_output_tokens
+    outputs = run(make_engine(ScriptedRunner(text)), generate(tokens=[9, 0], **options))["r", 0]
+    return text_of(outputs), outputs[-1].finish_reason, outputs[-1].stop_reason, outputs[-1].num_output_tokens
 
 
 def test_the_end_of_sequence_token_ends_an_answer():
     assert scripted("hello") == ("hello", "stop", EOS, 6)
 
 
-def test_ignore_eos_goes_on_to_max_tokens():
+def test_ignore_eos_continues_to_max_tokens():
     assert scripted("hello", ignore_eos=True, max_tokens=9) == ("hello", "length", None, 9)
 
 
-def test_a_stop_string_ends_an_answer_in_time():
+def test_a_stop_string_ends_an_answer_before_or_behind_it():
     assert scripted("hello world", stop=["o w", "zzz"]) == ("hell", "stop", "o w", 7)
     assert scripted("hello world", stop=["o w"], include_stop=True) == ("hello w", "stop", "o w", 7)
 
@@ -479,18 +479,18 @@ def test_min_tokens_bans_whatever_would_stop_the_answer():
     assert scripted("hi there", min_tokens=4, stop_token_ids=[ord("i")]) == ("h. there", "stop", EOS, 9)
 
 
-def test_logit_bias_changes_what_is_said():
+def test_logit_bias_changes_the_answer():
     assert scripted("aaaa", logit_bias={ord("b"): 100.0}, max_tokens=3) == ("bbb", "length", None, 3)
 
 
 def test_a_frequency_penalty_stops_a_repetition():
-    # 10 - 2 for every "a" that was said, until it is no better than "."
+    # The logit is 10 - 2 for every "a" so far, until it is no higher than that of "."
     assert scripted("a" * 40, frequency_penalty=2.0, max_tokens=6)[0] == "aaaaa."
 
 
 def test_logprobs_come_with_every_token():
-    told = run(make_engine(), generate(logprobs=2, max_tokens=4))["r", 0]
-    for delta in told:
+    outputs = run(make_engine(), generate(logprobs=2, max_tokens=4))["r", 0]
+    for delta in outputs:
         [entry] = delta.logprobs
         assert [entry.token_id] == delta.token_ids
         assert entry.top[0] == (entry.token_id, entry.text, entry.bytes, entry.logprob)

@@ -1,5 +1,5 @@
-"""Requests come, go, share prefixes, are preempted, drafted for, and fail, in any order: the blocks add up after every
-action, everybody's turn comes, and every answer is the one that its request would get alone."""
+"""Requests come, go, share prefixes, are preempted, get drafts, and fail, in any order: the blocks add up after every
+action, every request finishes, and every answer is the one that its request would get alone."""
 
 import zlib
 
@@ -16,7 +16,7 @@ from support.fakes import MarkovRunner, make_engine, run, tokens_of
 BUDGET, MAX_SEQUENCES, NUM_BLOCKS, CONTEXT, MAX_TOKENS = 40, 6, 11, 160, 60
 LETTERS = [*b"abcd"]
 STEMS = [[LETTERS[zlib.crc32(b"%d %d" % (stem, i)) % 4] for i in range(80)] for stem in range(2)]
-"""Prompts begin with one of these, and so often with what is cached."""
+"""Prompts begin with one of these, and so often with a cached prefix."""
 
 REQUESTS = st.builds(
     lambda stem, length, rest, caller, salt, priority, **sampling: Generate(
@@ -55,60 +55,60 @@ KNOWN = {}
 
 
 class RecordingRunner(QuickRunner):
-    """Remembers of each place in the cache the tokens that were before it when it was computed, and asserts that
-    nobody reads a place that was computed behind others. May be told to break down or to forget its numbers."""
+    """Remembers the tokens before each slot of the cache when it was computed, and asserts that no slot is read behind
+    other tokens. Raises or returns NaN on request."""
 
     def __init__(self):
         super().__init__()
         self.contexts = np.zeros(NUM_BLOCKS * BLOCK_SIZE, np.uint32)
-        self.breaks = False
-        self.forgets = False
+        self.raises = False
+        self.returns_nan = False
 
     def forward(self, batch):
-        breaks, self.breaks = self.breaks, False
-        forgets, self.forgets = self.forgets, False
-        if breaks:
-            # What a broken pass has written to is anybody's guess.
+        raises, self.raises = self.raises, False
+        returns_nan, self.returns_nan = self.returns_nan, False
+        if raises:
+            # A failed pass may have written anything.
             for s in range(len(batch.starts) - 1):
                 positions = batch.context_lengths[s] + np.arange(batch.starts[s + 1] - batch.starts[s])
-                self.cache[self._places(batch, s, positions)] = -1
-            raise RuntimeError("the runner was told to break down")
+                self.cache[self._slots(batch, s, positions)] = -1
+            raise RuntimeError("the runner was asked to fail")
         logits = super().forward(batch)
         for s in range(len(batch.starts) - 1):
             first, end = batch.context_lengths[s], batch.context_lengths[s] + batch.starts[s + 1] - batch.starts[s]
-            places = self._places(batch, s, np.arange(end))
+            slots = self._slots(batch, s, np.arange(end))
             context = 0
-            for position, place in enumerate(places):
-                context = zlib.crc32(self.cache[place].tobytes(), context)
+            for position, slot in enumerate(slots):
+                context = zlib.crc32(self.cache[slot].tobytes(), context)
                 if position >= first:
-                    self.contexts[place] = context
-                assert self.contexts[place] == context, "a block was computed behind other tokens"
-        if forgets and len(logits):
+                    self.contexts[slot] = context
+                assert self.contexts[slot] == context, "a block was computed behind other tokens"
+        if returns_nan and len(logits):
             logits[0] = np.nan
         return logits
 
 
 class FlakySampler:
-    """Fails whenever one certain sequence is in the batch."""
+    """Raises whenever a given sequence is in the batch."""
 
     def __init__(self, sampler):
         self.sampler = sampler
-        self.sick = None
+        self.failing_state = None
 
     def sample(self, logits, states, *more):
-        if self.sick in states:
-            raise ValueError("the sampler was told to fail")
+        if self.failing_state in states:
+            raise ValueError("the sampler was asked to fail")
         return self.sampler.sample(logits, states, *more)
 
 
 def answer_alone(request, index):
-    """What the request is told by an engine that has nothing else to do, caches nothing and drafts nothing."""
+    """Return the request's answer by an engine without other requests, caching and drafts."""
     key = (tuple(request.tokens), request.sampling.temperature, request.sampling.seed)
     if key not in ALONE:
         longest = msgspec.structs.replace(request.sampling, n=3, max_tokens=MAX_TOKENS)
         engine = make_engine(QuickRunner(), max_draft_tokens=0, prefix_cache=False)
-        told = run(engine, msgspec.structs.replace(request, id="alone", sampling=longest), check=False)
-        ALONE[key] = [tokens_of(told["alone", i]) for i in range(3)]
+        outputs = run(engine, msgspec.structs.replace(request, id="alone", sampling=longest), check=False)
+        ALONE[key] = [tokens_of(outputs["alone", i]) for i in range(3)]
     return ALONE[key][index][: request.sampling.max_tokens]
 
 
@@ -116,7 +116,7 @@ ALONE = {}
 
 
 class Serving(RuleBasedStateMachine):
-    """An engine with too few blocks, too small a budget and too few places."""
+    """An engine with too few blocks, too small a budget and too few sequences."""
 
     def __init__(self):
         super().__init__()
@@ -126,7 +126,7 @@ class Serving(RuleBasedStateMachine):
         self.scheduler = self.engine._scheduler
         self.sampler = self.engine._sampler = FlakySampler(self.engine._sampler)
         self.live = {}
-        """id -> its request, and {index: tokens told}"""
+        """id -> its request, and {index: its tokens so far}"""
         self.count = 0
 
     @rule(requests=st.lists(REQUESTS, min_size=1, max_size=6))
@@ -161,18 +161,18 @@ class Serving(RuleBasedStateMachine):
         self.step(count)
 
     @precondition(lambda self: self.scheduler.running)
-    @rule(fault=st.sampled_from(["sampler", "sampler", "numbers", "runner"]), data=st.data())
+    @rule(fault=st.sampled_from(["sampler", "sampler", "nan", "runner"]), data=st.data())
     def go_wrong(self, fault, data):
         sequence = data.draw(st.sampled_from(self.scheduler.running))
-        self.runner.breaks = fault == "runner"
-        self.runner.forgets = fault == "numbers"
-        self.sampler.sick = sequence.sampling if fault == "sampler" else None
+        self.runner.raises = fault == "runner"
+        self.runner.returns_nan = fault == "nan"
+        self.sampler.failing_state = sequence.sampling if fault == "sampler" else None
         failed = self._step(may_fail=True)
         if fault == "sampler":
-            assert failed <= {sequence.request_id}, "only the guilty one fails"
+            assert failed <= {sequence.request_id}, "only the failing request ends"
         assert fault == "runner" or len(failed) <= 1
-        self.runner.forgets = False
-        self.sampler.sick = None
+        self.runner.returns_nan = False
+        self.sampler.failing_state = None
 
     def _step(self, may_fail=False):
         failed = set()
@@ -182,19 +182,19 @@ class Serving(RuleBasedStateMachine):
                 failed.add(event.id)
                 del self.live[event.id]
                 continue
-            request, told = self.live[event.id]
-            told[event.index] += event.token_ids
-            assert event.num_output_tokens == len(told[event.index])
+            request, tokens_so_far = self.live[event.id]
+            tokens_so_far[event.index] += event.token_ids
+            assert event.num_output_tokens == len(tokens_so_far[event.index])
             if event.finish_reason:
                 assert event.finish_reason == "length"
-                assert told.pop(event.index) == answer_alone(request, event.index)
-            if not told:
+                assert tokens_so_far.pop(event.index) == answer_alone(request, event.index)
+            if not tokens_so_far:
                 del self.live[event.id]
         self.engine.check_invariants()
         return failed
 
     @invariant()
-    def everything_adds_up(self):
+    def blocks_and_budgets_add_up(self):
         self.engine.check_invariants()
         assert self.engine.has_work == bool(self.live)
         assert all(s <= MAX_SEQUENCES and n <= BUDGET for s, n in self.runner.batch_sizes)
@@ -208,15 +208,15 @@ class Serving(RuleBasedStateMachine):
         assert not blocks[""] & blocks["other"]
 
     @invariant()
-    def prefixes_are_what_they_say(self):
+    def prefixes_hold_their_tokens(self):
         for node in self.scheduler.kv.prefixes:
             if node.is_computed:
                 start = node.block * BLOCK_SIZE
                 assert tuple(self.runner.cache[start : start + BLOCK_SIZE].tolist()) == node.tokens
 
     def teardown(self):
-        # Everybody ends: at worst one after another, each of its tokens behind a prefill of everything before it.
-        num_choices = sum(len(told) for _, told in self.live.values())
+        # Every request finishes: at worst one after another, with a prefill of everything before each of its tokens.
+        num_choices = sum(len(tokens_so_far) for _, tokens_so_far in self.live.values())
         for _ in range(num_choices * MAX_TOKENS * (CONTEXT // 24 + 1)):
             if self.live:
                 self._step()

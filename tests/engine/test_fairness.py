@@ -1,5 +1,4 @@
-"""Who goes first, counted in steps: nobody waits for ever, whoever asks most gets no more than the others, and a long
-prompt doesn't hold up short ones."""
+"""Fairness, counted in steps: no request waits for ever, and callers get equal shares of the tokens."""
 
 import msgspec
 import pytest
@@ -14,7 +13,7 @@ def ask(engine, id, tokens=(1, 2, 3), caller="", priority=0, **sampling):
 
 
 def watch(engine, num_steps=None):
-    """Step until all is done, or so often; return {id: step of its first token}, {id: step of its last}."""
+    """Step until all is done, or `num_steps` times; return {id: step of its first token}, {id: step of its last}."""
     first, last = {}, {}
     step = 0
     while engine.has_work and step != num_steps:
@@ -46,15 +45,15 @@ def test_a_caller_whose_answers_have_no_end_does_not_hold_up_another():
     watch(engine, 5)
     ask(engine, "modest", caller="modest", max_tokens=10)
     first, last = watch(engine)
-    assert first["modest"] <= 3, "one of the greedy ones' places is given up at once"
+    assert first["modest"] <= 3, "one of the greedy sequences is preempted at once"
     assert last["modest"] <= 13
     assert engine.load().num_preemptions == 1
     assert len(last) == 9
 
 
 @pytest.mark.parametrize("prefix_cache", [True, False])
-def test_a_place_is_not_taken_for_a_caller_who_was_given_more(prefix_cache):
-    """Its turn is not before that of whom it is taken from: the place would go back at once, again and again."""
+def test_nothing_is_preempted_for_a_caller_that_was_served_more(prefix_cache):
+    """It would go behind the preempted one in the queue, so the two would displace each other again and again."""
     runner = FakeRunner(num_blocks=256, max_positions=1024)
     engine = make_engine(runner, max_sequences=3, max_draft_tokens=0, prefix_cache=prefix_cache)
     for i in range(3):
@@ -70,7 +69,7 @@ def test_a_place_is_not_taken_for_a_caller_who_was_given_more(prefix_cache):
     assert runner.num_positions <= 3 * 510 + 720 + 12 + (2 * 16 if prefix_cache else 2 * 250)
 
 
-def test_whoever_gave_its_place_up_says_something_before_it_does_so_again():
+def test_a_preempted_sequence_produces_a_token_before_it_is_preempted_again():
     engine = make_engine(max_sequences=2, max_batched_tokens=64, max_prefill_tokens=32, prefix_cache=False)
     for i in range(2):
         ask(engine, f"a{i}", [i + 1] * 200, caller="a", max_tokens=30)
@@ -86,7 +85,7 @@ def test_whoever_gave_its_place_up_says_something_before_it_does_so_again():
     assert "a1" in order[order.index("c") : order.index("d")]
 
 
-def test_no_place_is_taken_from_a_caller_who_has_only_one():
+def test_the_only_running_sequence_of_a_caller_is_not_preempted():
     engine = make_engine(max_sequences=2)
     for name in "abc":
         ask(engine, name, caller=name, max_tokens=30)
@@ -95,7 +94,7 @@ def test_no_place_is_taken_from_a_caller_who_has_only_one():
     assert first["c"] == 31
 
 
-def test_no_place_is_taken_from_a_higher_priority():
+def test_a_higher_priority_is_not_preempted():
     engine = make_engine(max_sequences=2)
     for i in range(2):
         ask(engine, f"high {i}", caller="high", max_tokens=30, priority=1)
@@ -104,7 +103,7 @@ def test_no_place_is_taken_from_a_higher_priority():
     assert first["low"] == 31
 
 
-def test_callers_take_turns_by_tokens_and_not_by_requests():
+def test_callers_get_equal_shares_of_tokens_not_of_requests():
     engine = make_engine(max_sequences=1)
     for i in range(12):
         ask(engine, f"long {i}", caller="long", max_tokens=30)
@@ -116,7 +115,7 @@ def test_callers_take_turns_by_tokens_and_not_by_requests():
     assert served["long"] <= 7
 
 
-def test_whoever_asked_for_nothing_saves_nothing_up():
+def test_an_idle_caller_earns_no_credit():
     engine = make_engine(max_sequences=1)
     for i in range(20):
         ask(engine, f"steady {i}", caller="steady", max_tokens=10)
@@ -128,8 +127,8 @@ def test_whoever_asked_for_nothing_saves_nothing_up():
     assert abs(done.count("steady") - done.count("new")) <= 2
 
 
-def test_callers_who_come_do_not_put_one_off_who_was_given_much():
-    """Every request has a caller of its own, and the queue is never empty: each time the old one was given less."""
+def test_new_callers_do_not_delay_a_much_served_one_for_ever():
+    """Every request has a caller of its own, each served less than the old one, and the queue is never empty."""
     engine = make_engine(max_sequences=1)
     ask(engine, "long", [7] * 400, caller="old", max_tokens=1)
     for i in range(4):
@@ -142,14 +141,14 @@ def test_callers_who_come_do_not_put_one_off_who_was_given_much():
         for event in engine.step():
             first.setdefault(event.id, step)
         engine.check_invariants()
-        assert engine.load().num_waiting >= 4, "nobody waits"
+        assert engine.load().num_waiting >= 4, "none waits"
         most = max(most, len(engine._scheduler.waiting._accounts))
     # Of the 400 tokens that it is ahead, five callers and itself catch up with 20 for each step.
     assert 100 < first["old"] <= 6 * 400 / 20
     assert most < 30, "accounts of callers who left are dropped"
 
 
-def test_what_nobody_waited_for_counts_for_no_turn_to_come():
+def test_service_that_nobody_waited_for_does_not_count_later():
     engine = make_engine(max_sequences=2)
     ask(engine, "beside", caller="other", max_tokens=200)
     ask(engine, "long", [7] * 300, caller="busy", max_tokens=20)
@@ -161,7 +160,7 @@ def test_what_nobody_waited_for_counts_for_no_turn_to_come():
     assert sorted(first, key=first.get)[1:5] == ["new 0", "busy 0", "new 1", "busy 1"]
 
 
-def test_what_is_computed_again_after_a_preemption_is_not_charged():
+def test_recomputed_tokens_are_not_charged_again():
     engine = make_engine(FakeRunner(num_blocks=8, max_positions=128), max_sequences=4)
     for i in range(4):
         ask(engine, f"r{i}", [i + 1] * 20, caller="a", max_tokens=60)
@@ -193,8 +192,8 @@ def test_a_low_priority_rises_while_it_waits():
     assert STEPS_PER_PRIORITY * 3 <= step <= STEPS_PER_PRIORITY * 3 + 16
 
 
-def test_a_crowd_that_waited_long_goes_one_by_one_before_a_higher_priority():
-    """Each of them rises by its own waiting for nothing: the priority as a whole has had its turn."""
+def test_one_of_a_long_waiting_crowd_goes_before_a_higher_priority():
+    """Waiting raises a priority as a whole, which falls back when one of its sequences is taken."""
     engine = make_engine(max_sequences=1)
     ask(engine, "first", priority=1, max_tokens=STEPS_PER_PRIORITY + 2)
     engine.step()
@@ -211,8 +210,8 @@ def test_a_crowd_that_waited_long_goes_one_by_one_before_a_higher_priority():
 BACKGROUND = -100
 
 
-def test_what_runs_in_the_background_gives_its_place_to_whoever_comes():
-    """Also to a caller of whom others run already, and at once."""
+def test_a_background_sequence_is_preempted_for_a_new_request():
+    """At once, and even if the new request's caller has others running."""
     engine = make_engine(max_sequences=4)
     for i in range(8):
         ask(engine, f"batch {i}", [i + 1] * 20, caller="batch", priority=BACKGROUND, max_tokens=100)
@@ -225,7 +224,7 @@ def test_what_runs_in_the_background_gives_its_place_to_whoever_comes():
     assert len(last) == 11
 
 
-def test_what_runs_in_the_background_gives_its_blocks_to_whoever_comes():
+def test_background_sequences_are_preempted_for_the_blocks_of_new_requests():
     engine = make_engine(FakeRunner(num_blocks=12, max_positions=128), max_sequences=8)
     for i in range(4):
         ask(engine, f"batch {i}", [i + 1] * 20, caller="batch", priority=BACKGROUND, max_tokens=60)
@@ -237,7 +236,7 @@ def test_what_runs_in_the_background_gives_its_blocks_to_whoever_comes():
     assert len(last) == 6
 
 
-def test_the_background_rests_in_most_of_the_steps_that_others_need():
+def test_background_sequences_skip_most_steps_beside_others():
     runner = FakeRunner(num_blocks=256, max_positions=1024)
     engine = make_engine(runner, max_draft_tokens=0)
     for i in range(16):
@@ -252,7 +251,7 @@ def test_the_background_rests_in_most_of_the_steps_that_others_need():
     assert len(last) == 16, "and the background goes on"
 
 
-def test_the_background_gets_on_beside_those_who_never_end():
+def test_background_sequences_advance_beside_long_running_ones():
     engine = make_engine(max_sequences=4)
     ask(engine, "live", caller="live", max_tokens=400)
     ask(engine, "batch", caller="batch", priority=BACKGROUND, max_tokens=10)
@@ -260,7 +259,7 @@ def test_the_background_gets_on_beside_those_who_never_end():
     assert last["batch"] <= 8 * 11
 
 
-def test_the_background_says_the_same_as_ever():
+def test_running_in_the_background_does_not_change_an_answer():
     engine = make_engine(max_sequences=2)
     ask(engine, "batch", [5, 6, 7], caller="batch", priority=BACKGROUND, max_tokens=40)
     ask(engine, "batch too", [5, 6, 7, 8], caller="batch", priority=BACKGROUND, max_tokens=40)
@@ -273,7 +272,7 @@ def test_the_background_says_the_same_as_ever():
 
 
 @pytest.mark.parametrize("priority", [-101, 101, 10**9])
-def test_a_priority_beyond_all_bounds_is_refused(priority):
+def test_a_priority_out_of_range_is_refused(priority):
     with pytest.raises(BadRequest, match=f"priority is {priority}; it takes a whole number from -100 to 100") as error:
         ask(make_engine(), "r", priority=priority)
     assert error.value.param == "priority"
@@ -298,20 +297,20 @@ def test_long_prompts_are_computed_one_after_another():
     assert first == {"r0": 2, "r1": 4, "r2": 6}
 
 
-def test_a_long_prompt_gets_on_whatever_short_ones_come():
+def test_a_long_prompt_advances_beside_any_number_of_short_ones():
     engine = make_engine(FakeRunner(max_positions=1024), max_batched_tokens=64, max_sequences=8)
     ask(engine, "long", [7] * 900, max_tokens=1)
-    told = []
+    events = []
     for step in range(40):
         for i in range(3):
             ask(engine, f"short {step} {i}", [step + 1, i] * 10, max_tokens=1)
-        told += engine.step()
-        if any(event.id == "long" for event in told):
+        events += engine.step()
+        if any(event.id == "long" for event in events):
             break
     assert step < 900 / 32 + 1
 
 
-def test_prompts_take_a_part_of_each_step_while_somebody_decodes_and_else_all_of_it():
+def test_prompts_take_part_of_a_step_while_others_decode_and_else_all_of_it():
     runner = FakeRunner()
     engine = make_engine(runner, max_batched_tokens=64, max_prefill_tokens=16, max_sequences=4)
     ask(engine, "decodes", max_tokens=6)
@@ -323,7 +322,7 @@ def test_prompts_take_a_part_of_each_step_while_somebody_decodes_and_else_all_of
     assert [n for _, n in runner.batch_sizes] == [3, 17, 17, 17, 13, 1, 64, 36]
 
 
-def test_whoever_loses_least_is_preempted():
+def test_the_sequence_that_loses_least_is_preempted():
     engine = make_engine(FakeRunner(num_blocks=10, max_positions=160), max_sequences=3)
     ask(engine, "old", [1] * 40, max_tokens=60)
     ask(engine, "short", [2] * 10, max_tokens=60)
@@ -334,16 +333,16 @@ def test_whoever_loses_least_is_preempted():
     assert {sequence.request_id for sequence in running} == {"old", "long"}, "not the youngest"
 
 
-def test_a_preempted_sequence_goes_on_with_what_is_left_of_its_blocks():
+def test_a_preempted_sequence_resumes_with_its_cached_blocks():
     runner = FakeRunner()
     engine = make_engine(runner, max_sequences=2)
     ask(engine, "a", [1] * 50, caller="a", max_tokens=40)
     ask(engine, "b", [2] * 50, caller="a", max_tokens=40)
     engine.step()
     ask(engine, "c", [3] * 10, caller="c", max_tokens=1)
-    told = []
+    events = []
     while engine.has_work:
-        told += engine.step()
+        events += engine.step()
     assert engine.load().num_preemptions == 1
     assert runner.num_positions <= 2 * (50 + 39) + 10 + 16
-    assert tokens_of([event for event in told if event.id == "b"])[-5:] == continuation([2] * 50, 40)[-5:]
+    assert tokens_of([event for event in events if event.id == "b"])[-5:] == continuation([2] * 50, 40)[-5:]

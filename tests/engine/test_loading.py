@@ -1,4 +1,4 @@
-"""The real model through the real engine: sensible answers, and the same ones whatever happens around them."""
+"""The real model in the real engine: sensible answers, which are the same whatever else is in the batch."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def chat(id="r", messages=QUESTION, **params):
     return Generate(id=id, messages=messages, sampling=SamplingParams(**{"temperature": 0, "max_tokens": 40} | params))
 
 
-def test_ready_says_what_was_loaded(loaded):
+def test_ready_describes_the_loaded_model(loaded):
     engine, ready = loaded
     assert (ready.family, ready.context_length, ready.vocab_size, ready.has_template) == ("llama", 8192, 49152, True)
     assert ready.num_blocks * 16 >= ready.context_length
@@ -35,7 +35,7 @@ def test_ready_says_what_was_loaded(loaded):
     assert engine.context_length == 8192
 
 
-def test_it_answers_and_stops_by_itself(loaded):
+def test_the_real_model_answers_and_stops(loaded):
     deltas = ask(loaded[0], chat())["r", 0]
     assert "Paris" in text_of(deltas)
     assert deltas[-1].finish_reason == "stop"
@@ -66,7 +66,7 @@ def test_a_seeded_answer_is_the_same_in_a_crowd(loaded):
     assert text_of(ask(loaded[0], *crowd, mine)["mine", 0]) == text_of(alone)
 
 
-def test_a_stop_string_never_shows(loaded):
+def test_a_stop_string_is_never_in_the_answer(loaded):
     whole = text_of(ask(loaded[0], chat())["r", 0])
     deltas = ask(loaded[0], chat(stop=["Paris"], logprobs=3))["r", 0]
     assert text_of(deltas) == whole[: whole.index("Paris")]

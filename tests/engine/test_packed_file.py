@@ -1,4 +1,4 @@
-"""Weights packed into a file: the same tokens, one copy for all who map it, and no file that is trusted blindly."""
+"""Packed weights in a file: the same logits, one copy for all processes, and every damage detected."""
 
 import asyncio
 import errno
@@ -42,7 +42,7 @@ def folder(tmp_path):
 
 
 def logits_of(files, folder=None, **options):
-    """What the model says, and whether it was from a file."""
+    """Return the model's logits, and whether its weights were mapped from a file."""
     checkpoint = open_checkpoint(files)
     packed = PackedFolder(folder, files, no_progress) if folder is not None else None
     if packed is not None:
@@ -68,7 +68,7 @@ def only_file(folder) -> Path:
 
 @pytest.mark.parametrize("case", ["llama", "gpt2", "mixtral", "gpt_neox"])
 @pytest.mark.parametrize("weights", ["auto", "int4", "f32"])
-def test_a_decoder_says_the_same_with_and_without_the_file(tmp_path, folder, case, weights):
+def test_a_decoder_gives_the_same_logits_with_and_without_the_file(tmp_path, folder, case, weights):
     files = make_tiny_model(case, tmp_path / "model").files()
     expected, _ = logits_of(files, weights=weights)
     assert logits_of(files, folder, weights=weights) == (expected, True), "written"
@@ -89,26 +89,26 @@ def test_an_encoder_gives_the_same_vectors_with_and_without_the_file(tmp_path, f
     assert vectors[0] == vectors[1] == vectors[2]
 
 
-def test_what_is_in_the_file_is_not_packed_again(files, folder, monkeypatch):
+def test_weights_in_the_file_are_not_packed_again(files, folder, monkeypatch):
     expected, _ = logits_of(files, folder)
     monkeypatch.setattr(packed_file, "pack_in_chunks", None)
     monkeypatch.setattr(packed_file, "pack", None)
     assert logits_of(files, folder) == (expected, True)
 
 
-def test_other_weights_are_another_file_and_the_same_ones_the_same(files, folder):
+def test_other_options_get_another_file_and_the_same_ones_the_same(files, folder):
     for weights in ("auto", "f32", "int8", "auto"):  # of a file of floats, "auto" makes what "int8" makes
         logits_of(files, folder, weights=weights)
     assert len(list(folder.iterdir())) == 2
 
 
-def test_a_model_file_that_changed_is_packed_anew(files, folder):
+def test_a_changed_model_file_is_packed_again(files, folder):
     logits_of(files, folder)
     before = only_file(folder)
     path = files["model.safetensors"]
     os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))
     assert logits_of(files, folder)[1]
-    assert only_file(folder) != before, "the old one went: nobody can ask for it any more"
+    assert only_file(folder) != before, "the old file is unusable, so it was removed"
 
 
 def cut(data):
@@ -132,7 +132,7 @@ def replace_by_zeros(data):
 
 
 @pytest.mark.parametrize("damage", [cut, cut_to_nothing, lose_a_page, change_the_footer, replace_by_zeros])
-def test_a_damaged_file_is_written_once_more(files, folder, damage, caplog):
+def test_a_damaged_file_is_written_again(files, folder, damage, caplog):
     expected, _ = logits_of(files, folder)
     path = only_file(folder)
     whole = path.read_bytes()
@@ -144,7 +144,7 @@ def test_a_damaged_file_is_written_once_more(files, folder, damage, caplog):
     assert only_file(folder).read_bytes() == whole
 
 
-def test_a_file_of_another_layout_is_written_once_more(files, folder, monkeypatch):
+def test_a_file_of_another_layout_is_written_again(files, folder, monkeypatch):
     with monkeypatch.context() as older:
         older.setattr(packed_file, "LAYOUT", 0)
         logits_of(files, folder)
@@ -154,7 +154,7 @@ def test_a_file_of_another_layout_is_written_once_more(files, folder, monkeypatc
     assert read_footer(only_file(folder)).layout == packed_file.LAYOUT
 
 
-def test_whoever_reads_it_all_sees_one_changed_bit(files, folder):
+def test_verify_detects_one_changed_bit(files, folder):
     logits_of(files, folder)
     path = only_file(folder)
     data = bytearray(path.read_bytes())
@@ -163,7 +163,7 @@ def test_whoever_reads_it_all_sees_one_changed_bit(files, folder):
     assert verify(path) == "its payload was changed"
 
 
-def test_of_many_who_come_at_once_one_writes_and_the_others_wait(files, folder, monkeypatch):
+def test_of_concurrent_loaders_one_writes_and_the_others_wait(files, folder, monkeypatch):
     writes = []
     inner = packed_file.pack_in_chunks
     monkeypatch.setattr(packed_file, "pack_in_chunks", lambda *args: writes.append(1) or inner(*args))
@@ -179,7 +179,7 @@ def full_disk(*_):
 
 
 @pytest.mark.parametrize("when", ["posix_fallocate", "fsync", "known before"])
-def test_on_a_full_disk_the_model_is_kept_in_memory_and_nothing_is_left(files, folder, monkeypatch, caplog, when):
+def test_on_a_full_disk_the_weights_are_packed_in_memory_and_no_file_is_left(files, folder, monkeypatch, caplog, when):
     expected, _ = logits_of(files)
     if when == "known before":
         monkeypatch.setattr(packed_file, "SPARE_BYTES", 1 << 60)
@@ -192,13 +192,13 @@ def test_on_a_full_disk_the_model_is_kept_in_memory_and_nothing_is_left(files, f
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_no_reason_not_to_serve(files, tmp_path):
+def test_without_a_usable_folder_the_weights_are_packed_in_memory(files, tmp_path):
     expected, _ = logits_of(files)
     (tmp_path / "file").write_text("not a folder")
     assert logits_of(files, tmp_path / "file" / "packed") == (expected, False)
 
 
-def test_a_sweep_takes_what_nobody_can_ask_for(files, folder, tmp_path):
+def test_a_sweep_removes_unusable_files(files, folder, tmp_path):
     other = make_tiny_model("gpt2", tmp_path / "other").files()
     logits_of(files, folder)
     mine = only_file(folder)
@@ -219,16 +219,16 @@ def packed_smollm2(smollm2_path, tmp_path_factory):
     return {"model.gguf": smollm2_path}, EngineConfig(packed_folder=str(tmp_path_factory.mktemp("packed")))
 
 
-def test_the_real_model_says_the_same_tokens_from_the_file(packed_smollm2):
+def test_the_real_model_gives_the_same_tokens_from_the_file(packed_smollm2):
     files, config = packed_smollm2
-    said = []
+    answers = []
     for each in (EngineConfig(), config, config):
         engine, ready = load_engine(files, each)
         request = Generate(id="r", text="The sea", sampling=SamplingParams(temperature=0, max_tokens=30))
         engine.submit(request)
-        said.append(tokens_of(drain(engine)["r", 0]))
+        answers.append(tokens_of(drain(engine)["r", 0]))
         assert ready.shares_weights == (each is config)
-    assert said[0] == said[1] == said[2]
+    assert answers[0] == answers[1] == answers[2]
 
 
 def test_two_replicas_of_a_model_share_one_copy_of_its_weights(packed_smollm2):
@@ -249,17 +249,17 @@ def test_two_replicas_of_a_model_share_one_copy_of_its_weights(packed_smollm2):
 
 
 def mapped_kilobytes(pid):
-    """What /proc/PID/smaps says of the packed file's map."""
+    """Return the sizes of the packed file's mapping, from /proc/PID/smaps."""
     _, _, behind = Path(f"/proc/{pid}/smaps").read_text().partition(".packed\n")
     pairs = re.findall(r"^(\w+): +(\d+) kB$", behind.partition("VmFlags")[0], re.MULTILINE)
     return {name: int(value) for name, value in pairs}
 
 
-def test_packing_tells_how_far_it_is(files, folder):
-    told = []
-    packed = PackedFolder(folder, files, lambda *args: told.append(args))
+def test_packing_reports_progress(files, folder):
+    calls = []
+    packed = PackedFolder(folder, files, lambda *args: calls.append(args))
     checkpoint = open_checkpoint(files)
     make = partial(NativeRunner, checkpoint.spec, checkpoint.tensors, num_blocks=4, packer=packed.pack)
     make()
-    (label, num_done, num_total) = told[-1]
+    (label, num_done, num_total) = calls[-1]
     assert (label, num_done) == ("packing the weights", num_total)

@@ -1,5 +1,5 @@
-"""The same prompt, the same tokens at temperature 0, with the real model: whoever else is there and however they came,
-in any chunking, with a prefix hit or without, after preemption, with drafts or without, with one thread or two."""
+"""The real model gives the same tokens for the same prompt at temperature 0: beside any other requests, in any chunks,
+with and without a prefix hit, after preemption, with and without drafts, on one thread or two."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,15 +39,15 @@ class Arrival:
     num_tokens: int
     num_choices: int = 1
     delay: int = 0
-    """In steps, after the one before."""
-    hangs_up_after: int | None = None
-    """So many steps."""
+    """In steps after the previous arrival."""
+    aborted_after: int | None = None
+    """Steps until the request is aborted; None for never."""
     salt: str = ""
     priority: int = 0
 
 
 class SomeBlocks:
-    """A runner that has more blocks than it tells."""
+    """A runner with fewer blocks than it really has."""
 
     def __init__(self, runner: NativeRunner, num_blocks: int) -> None:
         self._runner, self.num_blocks = runner, num_blocks
@@ -57,7 +57,7 @@ class SomeBlocks:
 
 
 class Model:
-    """The real model, loaded once for each way of running it."""
+    """The real model, loaded once for each set of runner options."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.tokenizer = checkpoint.tokenizer
@@ -70,42 +70,42 @@ class Model:
     def check(
         self, arrivals: Sequence[Arrival], config: EngineConfig, num_blocks: int, threads: int = 1, **options: Any
     ) -> EngineStats:
-        """Run them all in one engine; assert of each that it was told what it is told alone, until it hung up."""
+        """Run all arrivals in one engine; assert that each gets the answer that it gets alone, until it is aborted."""
         engine = Engine(SomeBlocks(self.runner(threads=threads, **options), num_blocks), self.tokenizer, config)
-        told: dict[tuple[str, int], list[Any]] = {}
+        outputs: dict[tuple[str, int], list[Any]] = {}
         for event in self._events(engine, arrivals):
             assert not isinstance(event, Failed), event
-            told.setdefault((event.id, event.index), []).append(event)
-        for number, arrival in enumerate(arrivals):
+            outputs.setdefault((event.id, event.index), []).append(event)
+        for i, arrival in enumerate(arrivals):
             for choice in range(arrival.num_choices):
                 tokens, alone = (
-                    tokens_of(told.get((f"{number}", choice), [])),
+                    tokens_of(outputs.get((f"{i}", choice), [])),
                     self.answer_alone(arrival.prompt, **options),
                 )
-                expected = alone[: arrival.num_tokens if arrival.hangs_up_after is None else len(tokens)]
-                assert tokens == expected, f"request {number}, choice {choice}"
+                expected = alone[: arrival.num_tokens if arrival.aborted_after is None else len(tokens)]
+                assert tokens == expected, f"request {i}, choice {choice}"
         return engine.load()
 
     def _events(self, engine: Engine, arrivals: Sequence[Arrival]) -> Any:
-        due, hangs_up, step = [], [], 0
+        due, aborts_at, step = [], [], 0
         for arrival in arrivals:
             due.append((due[-1] if due else 0) + arrival.delay)
-            hangs_up.append(None if arrival.hangs_up_after is None else due[-1] + arrival.hangs_up_after)
+            aborts_at.append(None if arrival.aborted_after is None else due[-1] + arrival.aborted_after)
         while engine.has_work or step <= due[-1]:
-            for number, arrival in enumerate(arrivals):
-                if due[number] == step:
+            for i, arrival in enumerate(arrivals):
+                if due[i] == step:
                     request = generate(
-                        f"{number}", self.prompts[arrival.prompt], max_tokens=arrival.num_tokens, n=arrival.num_choices
+                        f"{i}", self.prompts[arrival.prompt], max_tokens=arrival.num_tokens, n=arrival.num_choices
                     )
                     engine.submit(msgspec.structs.replace(request, cache_salt=arrival.salt, priority=arrival.priority))
-                if hangs_up[number] == step:
-                    engine.abort(f"{number}")
+                if aborts_at[i] == step:
+                    engine.abort(f"{i}")
             yield from engine.step()
             engine.check_invariants()
             step += 1
 
     def _answer_alone(self, prompt: int, **options: Any) -> list[int]:
-        """The longest answer that any test asks for, one token at a time, the prompt in one piece."""
+        """Return the longest answer that any test asks for, one token at a time, the prompt in one piece."""
         config = EngineConfig(prefix_cache=False, max_draft_tokens=0)
         engine = Engine(self.runner(threads=1, **options), self.tokenizer, config)
         engine.submit(generate("alone", self.prompts[prompt], max_tokens=MAX_TOKENS))
@@ -122,7 +122,7 @@ ARRIVALS = st.builds(
     num_tokens=st.sampled_from([1, 5, 16, MAX_TOKENS]),
     num_choices=st.sampled_from([1, 1, 1, 2]),
     delay=st.sampled_from([0, 0, 1, 3]),
-    hangs_up_after=st.sampled_from([None, None, None, 0, 4]),
+    aborted_after=st.sampled_from([None, None, None, 0, 4]),
     salt=st.sampled_from(["", "", "other"]),
     priority=st.sampled_from([0, 0, 1]),
 )
@@ -136,7 +136,7 @@ CONFIGS = st.builds(
 )
 CROWD = [Arrival(prompt, MAX_TOKENS, delay=prompt % 2) for prompt in (5, 2, 4, 6, 3)] + [
     Arrival(2, MAX_TOKENS, num_choices=2, delay=3),
-    Arrival(1, 5, delay=1, hangs_up_after=2),
+    Arrival(1, 5, delay=1, aborted_after=2),
     Arrival(5, 16, delay=25),
     Arrival(3, MAX_TOKENS, delay=25),  # with few others there: drafts are made where rows are cheap
 ]
@@ -147,7 +147,7 @@ def model(smollm2_path: Path) -> Model:
     return Model(open_checkpoint({"model.gguf": smollm2_path}))
 
 
-# No deadline: how long an example takes says nothing of whether it is right.
+# No deadline, since the duration of an example depends on the machine.
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     arrivals=st.lists(ARRIVALS, min_size=1, max_size=6),

@@ -1,15 +1,15 @@
-"""The real worker around a fake model. The model's file says in JSON what it does beyond answering:
+"""The real worker around a fake model. The model's file is a JSON object of faults and logs:
 
-refuse          a message: the model's file is said to be bad
-stumble         a message: loading raises an error that nobody foresaw
-die_loading     so many times the process dies while it loads
-die_computing   so many times the process dies in the forward pass of a prompt that has the token 13
-hang_loading    so many times loading never ends
-hang_computing  so many times the forward pass of a prompt that has the token 13 never ends
-hang_encoding   so many times encoding the text "13" never ends
-load_log        a file that gets a line for each load
-tell_loading    half of it is told to be loaded before it goes on
-pid_log         a file that gets a line with the process's id for each load
+refuse          loading raises BadModelFile with this message
+stumble         loading raises an unexpected error with this message
+die_loading     number of times that the process dies while it loads
+die_computing   number of times that the process dies in the forward pass of a prompt with the token 13
+hang_loading    number of times that loading never ends
+hang_computing  number of times that the forward pass of a prompt with the token 13 never ends
+hang_encoding   number of times that encoding the text "13" never ends
+load_log        path of a file that gets a line for each load
+tell_loading    half of the progress is reported before loading ends
+pid_log         path of a file that gets a line with the process id for each load
 """
 
 import json
@@ -72,12 +72,12 @@ def load(files, config, progress):
 
 
 def hang():
-    """A deadlock of this thread."""
+    """Block this thread for ever."""
     threading.Event().wait()
 
 
 def take_one(path, behaviour, key):
-    """Count down, in the file, so that the next process knows."""
+    """Count the fault down in the file, for the next process too; return whether it happens now."""
     if not behaviour.get(key, 0):
         return False
     behaviour[key] -= 1

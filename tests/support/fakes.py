@@ -1,8 +1,8 @@
-"""Stand-ins for the model and the tokenizer, so that what the engine does with tokens can be told exactly.
+"""Stand-ins for the model and the tokenizer, so that the engine's output can be predicted exactly.
 
-FakeRunner reads the tokens before a position out of its own paged cache, through the block table that it was given.
-A block that was handed to two sequences, a stale table, a token computed twice or left out: each shows up as another
-next token than `continuation()` foretells.
+FakeRunner reads the tokens before a position from its own paged cache, through the block table that it is given. So a
+block that two sequences hold, a stale table, and a token computed twice or left out all give another next token than
+`continuation()` predicts.
 """
 
 import codecs
@@ -19,18 +19,18 @@ from llmos.engine.spec import DecoderSpec
 EOS = 256
 """The tokens 0 to 255 are bytes; this one ends an answer."""
 SPECIAL = 257
-"""A control token that ends nothing."""
+"""A control token that doesn't end an answer."""
 VOCAB_SIZE = 260
 
 
 def fake_logits(tokens):
-    """The logits behind these tokens: any change of any of them gives others."""
+    """Return the logits behind these tokens; they depend on every one of them."""
     seed = zlib.crc32(np.asarray(tokens, np.int32).tobytes())
     return np.random.default_rng(seed).standard_normal(VOCAB_SIZE).astype(np.float32)
 
 
 def continuation(prompt, count):
-    """The greedy answer of the fake model."""
+    """Return the fake model's greedy answer."""
     tokens = list(prompt)
     for _ in range(count):
         tokens.append(int(np.argmax(fake_logits(tokens))))
@@ -38,6 +38,8 @@ def continuation(prompt, count):
 
 
 class FakeRunner:
+    """Computes fake_logits() of the tokens in its cache, and counts what it is asked for."""
+
     def __init__(self, num_blocks=64, max_positions=512):
         self.spec = DecoderSpec(
             family="fake", vocab_size=VOCAB_SIZE, hidden_size=8, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=8,
@@ -47,7 +49,7 @@ class FakeRunner:
         self.cache = np.full(num_blocks * BLOCK_SIZE, -1, np.int32)
         self.batch_sizes = []
         self.num_positions = 0
-        """Computed in all, so that a test can tell what was computed twice."""
+        """Positions computed in all, which shows whether any was computed twice."""
 
     def forward(self, batch):
         num_sequences = len(batch.starts) - 1
@@ -61,12 +63,12 @@ class FakeRunner:
         for s in range(num_sequences):
             start, end = batch.starts[s : s + 2]
             positions = batch.context_lengths[s] + np.arange(end - start)
-            self.cache[self._places(batch, s, positions)] = batch.tokens[start:end]
+            self.cache[self._slots(batch, s, positions)] = batch.tokens[start:end]
         for s in range(num_sequences):
             for row in range(*batch.starts[s : s + 2]):
                 if row in rows:
                     length = batch.context_lengths[s] + row - batch.starts[s] + 1
-                    logits.append(self.logits(self.cache[self._places(batch, s, np.arange(length))]))
+                    logits.append(self.logits(self.cache[self._slots(batch, s, np.arange(length))]))
         return np.array(logits, np.float32).reshape(len(logits), VOCAB_SIZE)
 
     def likeliest(self):
@@ -76,12 +78,12 @@ class FakeRunner:
         return fake_logits(tokens)
 
     @staticmethod
-    def _places(batch, s, positions):
+    def _slots(batch, s, positions):
         return batch.block_tables[s][positions // BLOCK_SIZE] * BLOCK_SIZE + positions % BLOCK_SIZE
 
 
 class ScriptedRunner(FakeRunner):
-    """Says the same text whatever it is asked, then ends: for tests of what becomes of a known text."""
+    """Answers every prompt with the same text, then ends."""
 
     def __init__(self, text, **options):
         super().__init__(**options)
@@ -89,15 +91,15 @@ class ScriptedRunner(FakeRunner):
 
     def logits(self, tokens):
         # The prompts of these tests end with the token 0, and no script has one.
-        spoken = len(tokens) - 1 - int(np.flatnonzero(tokens == 0)[-1])
+        num_answered = len(tokens) - 1 - int(np.flatnonzero(tokens == 0)[-1])
         logits = np.zeros(VOCAB_SIZE, np.float32)
-        logits[ord(".")] = 1  # what it says where it may not say what it wants to
-        logits[self.script[min(spoken, len(self.script) - 1)]] = 10
+        logits[ord(".")] = 1  # the next best token, if the script's is not allowed
+        logits[self.script[min(num_answered, len(self.script) - 1)]] = 10
         return logits
 
 
 class MarkovRunner(FakeRunner):
-    """Says only a few letters, and what it says next depends on its last `order` tokens alone: it repeats itself."""
+    """Answers with a few letters, each of which depends only on the last `order` tokens; so it repeats itself."""
 
     def __init__(self, seed, order=1, letters="abcd", **options):
         super().__init__(**options)
@@ -112,6 +114,8 @@ class MarkovRunner(FakeRunner):
 
 
 class FakeDetokenizer:
+    """Decodes tokens 0 to 255 as UTF-8."""
+
     def __init__(self):
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -123,6 +127,8 @@ class FakeDetokenizer:
 
 
 class FakeTokenizer:
+    """Encodes text as its bytes."""
+
     vocab_size = VOCAB_SIZE
     bos_id = None
     eos_ids = frozenset({EOS})
@@ -157,26 +163,26 @@ def make_engine(runner=None, **options):
 
 
 def generate(id="r", tokens=(1, 2, 3), caller="", **sampling):
-    """A request for a greedy answer that no end-of-sequence token cuts short, unless the test says otherwise."""
+    """Return a request for a greedy answer that ignores end-of-sequence tokens, unless `sampling` says otherwise."""
     options = {"temperature": 0.0, "ignore_eos": True, "max_tokens": 8} | sampling
     return Generate(id=id, tokens=list(tokens), caller=caller, sampling=SamplingParams(**options))
 
 
 def run(engine, *requests, check=True):
-    """Submit the requests, step until all is done; return {(id, index): [deltas]}. Failures are in .values() too."""
+    """Submit the requests and step until all are done; return {(id, index): [events]}, Failed events included."""
     for request in requests:
         engine.submit(request)
     return drain(engine, check=check)
 
 
 def drain(engine, check=True):
-    told = {}
+    outputs = {}
     while engine.has_work:
         for event in engine.step():
-            told.setdefault((event.id, getattr(event, "index", 0)), []).append(event)
+            outputs.setdefault((event.id, getattr(event, "index", 0)), []).append(event)
         if check:
             engine.check_invariants()
-    return told
+    return outputs
 
 
 def tokens_of(deltas):

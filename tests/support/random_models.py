@@ -1,4 +1,4 @@
-"""Decoders of odd shapes with random weights, and batches for them."""
+"""Decoders of unusual shapes with random weights, and batches for them."""
 
 from dataclasses import replace
 from typing import Any
@@ -49,7 +49,7 @@ ISAS = _native.available_isas()
 
 
 def random_tensor(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> RawTensor:
-    """Weights of about 1 / sqrt(columns), as a file would hold them."""
+    """Return random weights of about 1 / sqrt(columns), encoded as in a file."""
     if len(shape) == 1 or shape[-1] % BLOCK_LENGTH[dtype]:
         dtype = "F32"
     rows, columns = (int(np.prod(shape[:-1])), shape[-1]) if len(shape) > 1 else (1, shape[0])
@@ -71,7 +71,7 @@ def random_model(spec: DecoderSpec, dtype: DType) -> dict[str, RawTensor]:
 
 
 def batch_of(sequences: list[tuple[int, list[int], list[int]]]) -> Batch:
-    """A batch of (context length, new tokens, block table), with logits of every new token."""
+    """Return a batch of (context length, new tokens, block table), with logits of every new token."""
     starts = np.cumsum([0, *(len(tokens) for _, tokens, _ in sequences)])
     tables = np.zeros((len(sequences), max(len(table) for _, _, table in sequences)), dtype=np.int32)
     for row, (_, _, table) in zip(tables, sequences, strict=True):

@@ -1,4 +1,4 @@
-"""What _native.sample promises, in numpy and in float64: the reference that the tests compare it with."""
+"""The reference of _native.sample(), in numpy and float64."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ def log_softmax(logits):
 
 
 def penalize(logits, *, repetition=1.0, presence=0.0, frequency=0.0, seen=None, bias=None):
-    """`seen`: {token: times in the output}; `bias`: {token: number}."""
+    """Apply penalties and bias. `seen`: {token: times in the output}; `bias`: {token: value}."""
     logits = np.array(logits, np.float64)
     for token, count in (seen or {}).items():
         logits[token] = logits[token] / repetition if logits[token] > 0 else logits[token] * repetition
@@ -20,7 +20,7 @@ def penalize(logits, *, repetition=1.0, presence=0.0, frequency=0.0, seen=None, 
 
 
 def distribution(logits, *, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
-    """The probabilities that the next token is drawn with: temperature, then top_k, top_p and min_p."""
+    """Return the probabilities of the next token: temperature, then top_k, top_p and min_p."""
     if temperature == 0:
         return np.eye(len(logits))[int(np.argmax(logits))]
     probabilities = np.exp(log_softmax(np.asarray(logits, np.float64) / temperature))
@@ -43,7 +43,7 @@ def sample(
     logits_RV, temperature, top_k, top_p, min_p, seeds, steps, num_logprobs, repetition, presence, frequency,
     seen_starts, seen_ids, seen_counts, bias_starts, bias_ids, bias_values,
 ):  # fmt: skip
-    """The same signature as _native.sample without its pool, and the same answers but for the random numbers."""
+    """Sample as _native.sample() does, without its pool, and with other random numbers."""
     num_rows, width = len(logits_RV), max([0, *num_logprobs.tolist()])
     ids, logprobs = np.zeros(num_rows, np.int32), np.zeros(num_rows, np.float32)
     top_ids, top_logprobs = np.zeros((num_rows, width), np.int32), np.zeros((num_rows, width), np.float32)

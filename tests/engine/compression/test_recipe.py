@@ -1,4 +1,4 @@
-"""A recipe says everything that its result depends on, and refuses by name what there is not."""
+"""A recipe contains everything that its result depends on, and refuses unknown options by name."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from llmos.core.errors import BadRequest
 from llmos.engine.compression.recipe import Recipe
 
 
-def test_defaults_are_written_out_and_what_is_not_given_is_not_there():
+def test_defaults_are_filled_in_and_absent_options_stay_absent():
     recipe = Recipe.of("quantize", "gptq", {"bits": None, "group": None, "seed": 3})
     assert recipe.canonical() == {
         "kind": "quantize",
@@ -24,7 +24,7 @@ def test_defaults_are_written_out_and_what_is_not_given_is_not_there():
         ("q8_0", {}, "q8_0"),
     ],
 )
-def test_a_label_says_scheme_and_size(scheme, options, label):
+def test_a_label_has_the_scheme_and_the_size(scheme, options, label):
     assert Recipe.of("quantize", scheme, options).label() == label
 
 
@@ -47,7 +47,7 @@ def test_a_label_says_scheme_and_size(scheme, options, label):
         ("gptq", {"calibration": "/home/me/text"}, 'takes "own", or the sha256: digest'),
     ],
 )
-def test_what_there_is_not_is_refused_by_name(scheme, options, message):
+def test_an_unknown_name_or_value_is_refused_with_a_hint(scheme, options, message):
     with pytest.raises(BadRequest) as error:
         Recipe.of("quantize", scheme, options)
     assert message in error.value.message

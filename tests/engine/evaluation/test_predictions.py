@@ -7,7 +7,7 @@ from llmos.engine.evaluation.predictions import Predictions, increase, perplexit
 
 
 class Said:
-    """A runner that says what is written down for each token, and counts what it was asked for."""
+    """A runner with given logits for each token, which counts its calls."""
 
     def __init__(self, table_VV: np.ndarray) -> None:
         self._table_VV = table_VV.astype(np.float32)
@@ -30,16 +30,16 @@ def softmax(logits):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_all_figures_are_those_of_their_definitions(windows_WL, threads):
+def test_all_figures_match_their_definitions(windows_WL, threads):
     rng = np.random.default_rng(1)
     mine, theirs = rng.normal(0, 3, (50, 50)), rng.normal(0, 3, (50, 50))
     found = predict(Said(mine), windows_WL, Said(theirs), threads=threads)
 
     before, after = windows_WL[:, :-1].ravel(), windows_WL[:, 1:].ravel()
     q, p = softmax(mine)[before], softmax(theirs)[before]
-    places = np.arange(len(after))
-    np.testing.assert_allclose(found.losses_N, -np.log(q[places, after]), rtol=1e-5)
-    np.testing.assert_allclose(found.reference_N, -np.log(p[places, after]), rtol=1e-5)
+    rows = np.arange(len(after))
+    np.testing.assert_allclose(found.losses_N, -np.log(q[rows, after]), rtol=1e-5)
+    np.testing.assert_allclose(found.reference_N, -np.log(p[rows, after]), rtol=1e-5)
     np.testing.assert_allclose(found.divergences_N, (p * np.log(p / q)).sum(axis=1), rtol=1e-4)
     np.testing.assert_array_equal(found.same_N, q.argmax(axis=1) == p.argmax(axis=1))
 
@@ -54,7 +54,7 @@ def test_a_model_has_no_divergence_from_itself(windows_WL):
     assert increase(found.losses_N, found.losses_N).share == 0
 
 
-def test_without_a_reference_there_are_losses_alone(windows_WL):
+def test_without_a_reference_there_are_only_losses(windows_WL):
     found = predict(Said(np.zeros((50, 50))), windows_WL)
     assert found == Predictions(found.losses_N)
     value, error = perplexity(found.losses_N)
@@ -62,16 +62,16 @@ def test_without_a_reference_there_are_losses_alone(windows_WL):
     assert error == pytest.approx(0, abs=1e-6)
 
 
-def test_the_last_token_of_a_window_is_read_and_nothing_asked_after_it(windows_WL):
-    runner, told = Said(np.zeros((50, 50))), []
-    predict(runner, windows_WL, advance=told.append)
+def test_the_last_token_of_a_window_predicts_nothing(windows_WL):
+    runner, advanced = Said(np.zeros((50, 50))), []
+    predict(runner, windows_WL, advance=advanced.append)
     assert runner.num_tokens == windows_WL.size
-    assert sum(told) == windows_WL.size - len(windows_WL)
+    assert sum(advanced) == windows_WL.size - len(windows_WL)
     following = [each for each, _ in window_logits(runner, windows_WL[0])]
     np.testing.assert_array_equal(np.concatenate(following), windows_WL[0, 1:])
 
 
-def test_the_increase_and_its_error_are_of_the_differences():
+def test_the_increase_and_its_error_come_from_the_differences():
     losses, reference = np.array([2.0, 3.0, 4.0, 5.0]), np.array([1.9, 2.9, 3.9, 4.9])
     more = increase(losses, reference)
     assert more.share == pytest.approx(np.exp(0.1) - 1)

@@ -1,4 +1,4 @@
-"""A model in a process of its own, to be timed and weighed."""
+"""A model in a process of its own, whose speed and memory are measured."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ from llmos.core.errors import LLMOSError, ReplicaFailed
 from llmos.engine.evaluation.serving import ServedModel
 
 
-def test_files_that_are_no_model_are_refused_as_the_engine_does(tmp_path):
+def test_invalid_model_files_raise_the_engines_error(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"no model at all")
     files = {"model.gguf": tmp_path / "model.gguf"}
     with pytest.raises(LLMOSError, match="GGUF"), ServedModel(files, threads=1, streams=2, tokens_per_stream=64):
         pytest.fail("it was served")
 
 
-def test_the_real_model_answers_and_is_weighed(smollm2_path):
+def test_the_real_model_is_timed_and_its_memory_measured(smollm2_path):
     with ServedModel({"model.gguf": smollm2_path}, threads=2, streams=2, tokens_per_stream=128) as served:
         served.reset_peak()
         timing = served.run([[1000] * 16, [2000] * 16], 4)

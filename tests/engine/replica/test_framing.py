@@ -1,4 +1,4 @@
-"""Frames survive being cut anywhere and glued together."""
+"""Frames are decoded correctly however the stream is cut."""
 
 from itertools import pairwise
 
@@ -60,6 +60,6 @@ def test_messages_survive_any_cut(cuts, kind):
     assert read == messages
 
 
-def test_what_is_no_message_is_an_error():
+def test_an_invalid_message_is_an_error():
     with pytest.raises(msgspec.DecodeError):
         list(FrameReader[Event](Event).feed(b"\0\0\0\1\x01"))

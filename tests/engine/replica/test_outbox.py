@@ -1,4 +1,4 @@
-"""What a replica tells: all of it, in order, and together where many listen."""
+"""A replica sends all events, in order, and several steps together if there are many streams."""
 
 import pytest
 
@@ -35,74 +35,74 @@ def step(number, streams=FEW_STREAMS, **fields):
     ]
 
 
-def test_few_streams_are_told_of_every_token_at_once(outbox):
+def test_few_streams_get_every_token_at_once(outbox):
     for number in range(1, 5):
         deltas = step(number, FEW_STREAMS - 1)
         assert outbox.add(deltas, is_last=False) == deltas
 
 
-def test_many_streams_are_told_of_several_steps_together(outbox, clock):
+def test_many_streams_get_several_steps_together(outbox, clock):
     assert outbox.add(step(1), is_last=False) == step(1), "the first token of an answer never waits"
     assert outbox.add(step(2), is_last=False) == []
     assert outbox.add(step(3), is_last=False) == []
     clock.now += HOLD_SECONDS
-    told = outbox.add(step(4), is_last=False)
-    assert [(d.id, d.text, d.token_ids, d.num_output_tokens) for d in told] == [
+    sent = outbox.add(step(4), is_last=False)
+    assert [(d.id, d.text, d.token_ids, d.num_output_tokens) for d in sent] == [
         (f"r{i}", "2 3 4 ", [2, 3, 4], 4) for i in range(FEW_STREAMS)
     ]
 
 
-def test_an_end_takes_all_that_is_held_with_it(outbox):
+def test_a_last_delta_flushes_all_held_ones(outbox):
     outbox.add(step(1), is_last=False)
     assert outbox.add(step(2), is_last=False) == []
     end = Delta(id="r0", text="3", token_ids=[3], num_output_tokens=3, finish_reason="stop")
-    told = outbox.add([end], is_last=False)
-    assert [(d.id, d.text, d.finish_reason) for d in told] == [("r0", "2 3", "stop")] + [
+    sent = outbox.add([end], is_last=False)
+    assert [(d.id, d.text, d.finish_reason) for d in sent] == [("r0", "2 3", "stop")] + [
         (f"r{i}", "2 ", None) for i in range(1, FEW_STREAMS)
     ]
 
 
-def test_what_is_no_delta_never_waits(outbox):
+def test_other_events_are_never_held(outbox):
     outbox.add(step(1), is_last=False)
     assert outbox.add([*step(2), BUSY], is_last=False) == []
-    told = outbox.add([Started("new", 3)], is_last=False)
-    assert told == [Started("new", 3), *step(2), BUSY]
+    sent = outbox.add([Started("new", 3)], is_last=False)
+    assert sent == [Started("new", 3), *step(2), BUSY]
 
 
-def test_nothing_stays_when_no_step_follows(outbox):
+def test_nothing_is_held_if_no_step_follows(outbox):
     outbox.add(step(1), is_last=False)
     assert outbox.add([*step(2), BUSY], is_last=True) == [*step(2), BUSY]
 
 
-def test_nothing_more_is_told_of_a_request_that_was_given_up(outbox):
+def test_held_deltas_of_an_aborted_request_are_discarded(outbox):
     outbox.add(step(1), is_last=False)
     outbox.add(step(2), is_last=False)
     outbox.forget("r1")
     assert outbox.add([], is_last=True) == [delta for delta in step(2) if delta.id != "r1"]
 
 
-def test_what_is_held_of_a_request_goes_out_before_its_failure(outbox):
+def test_held_deltas_of_a_failed_request_precede_its_failure(outbox):
     failure = Failed("r0", "internal_error", "broken")
     outbox.add([*step(1), *step(1, 1, index=1)], is_last=False)
     assert outbox.add([*step(2), *step(2, 1, index=1)], is_last=False) == []
-    told = outbox.add([*step(3, 1), failure], is_last=False)
-    assert [(d.index, d.text) for d in told[:2]] == [(0, "2 3 "), (1, "2 ")]
-    assert told[2:] == [failure, *step(2)[1:]]
+    sent = outbox.add([*step(3, 1), failure], is_last=False)
+    assert [(d.index, d.text) for d in sent[:2]] == [(0, "2 3 "), (1, "2 ")]
+    assert sent[2:] == [failure, *step(2)[1:]]
     assert outbox.add(step(1, 1), is_last=False) == step(1, 1), "who takes its id begins anew"
 
 
-def test_a_request_that_fails_in_its_first_step_starts_speaks_and_fails(outbox):
+def test_started_deltas_and_failed_of_one_step_are_in_order(outbox):
     outbox.add(step(1), is_last=False)
     events = [Started("new", 3), Delta(id="new", text="1 ", token_ids=[1]), Failed("new", "internal_error", "broken")]
     assert outbox.add([*step(2), *events], is_last=False) == [*events, *step(2)]
 
 
-def test_a_request_that_takes_a_used_id_is_told_of_its_first_token_at_once(outbox):
+def test_a_reused_id_gets_its_first_token_at_once(outbox):
     outbox.add(step(1), is_last=False)
     outbox.add(step(2, finish_reason="length"), is_last=False)
     assert outbox.add(step(1), is_last=False) == step(1)
 
 
-def test_a_request_starts_before_it_is_told_of(outbox):
+def test_started_precedes_the_first_delta(outbox):
     events = [Started("r0", 3), *step(1, 1)]
     assert outbox.add(events, is_last=False) == events

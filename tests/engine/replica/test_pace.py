@@ -1,18 +1,18 @@
-"""How long a step may take is learnt from the steps, and never too short for one that is still to come."""
+"""The expected time of a step is learnt from the steps so far, and never too short for a larger one."""
 
 import pytest
 
 from llmos.engine.replica.pace import Pace
 
 
-def test_nothing_is_known_before_the_first_token():
+def test_nothing_is_estimated_before_the_first_token():
     pace = Pace(512)
     assert pace.step_seconds is None
     pace.record(3.0, 0)  # it failed
     assert pace.step_seconds is None
 
 
-def test_a_full_step_is_foretold_by_the_largest():
+def test_a_full_step_is_estimated_from_the_largest_one():
     pace = Pace(512)
     pace.record(0.01, 1)
     assert pace.step_seconds == 5.12
@@ -22,14 +22,14 @@ def test_a_full_step_is_foretold_by_the_largest():
     assert pace.step_seconds == 0.0005 * 512
 
 
-def test_a_step_that_took_longer_counts_as_it_was():
+def test_a_step_that_took_longer_than_estimated_counts_as_it_was():
     pace = Pace(512)
     pace.record(9.0, 500)
     pace.record(0.01, 10)
     assert pace.step_seconds == pytest.approx(9.0 / 500 * 512)
 
 
-def test_a_long_step_is_not_forgotten_over_any_number_of_short_ones():
+def test_a_large_step_is_remembered_over_any_number_of_small_ones():
     pace = Pace(512)
     pace.record(0.5, 512)  # the beginning of a prompt
     pace.record(9.0, 512)  # and its end, where each token looks back at thousands

@@ -1,4 +1,4 @@
-"""The process around an engine, as its parent sees it: frames in, frames out, and a clean end."""
+"""The worker process as its parent sees it: frames in, frames out, and a clean exit."""
 
 import json
 import signal
@@ -71,7 +71,7 @@ class Parent:
             events += frame.events
             if any(map(wanted, frame.events)):
                 return events
-        raise AssertionError(f"the worker ended; it said {events}")
+        raise AssertionError(f"the worker ended; after {events}")
 
     def read_to_end(self):
         return [event for frame in self.read_frames() for event in frame.events]
@@ -128,7 +128,7 @@ def test_all_sequences_of_a_step_are_in_one_frame(worker):
         assert len(set(ids)) == len(ids), "a frame holds one step"
 
 
-def test_started_comes_before_the_first_delta_and_load_tells_how_busy_it_is(worker):
+def test_started_precedes_the_first_delta_and_stats_report_the_load(worker):
     worker.send(generate(max_tokens=3))
     events = worker.read_until(is_last("r"))
     assert [type(event) for event in events] == [Started, Delta, EngineStats, Delta, EngineStats, Delta, EngineStats]
@@ -137,7 +137,7 @@ def test_started_comes_before_the_first_delta_and_load_tells_how_busy_it_is(work
     assert (last.num_running, last.num_output_tokens, last.num_prompt_tokens) == (0, 3, 3)
 
 
-def test_an_abort_frees_the_sequence_and_nothing_more_is_said(worker):
+def test_an_abort_frees_the_sequence_and_no_more_events_follow(worker):
     worker.send(generate("gone", max_tokens=50_000))
     worker.read_until(lambda event: isinstance(event, Delta))
     worker.send(Abort("gone"), generate("next", max_tokens=2))
@@ -147,7 +147,7 @@ def test_an_abort_frees_the_sequence_and_nothing_more_is_said(worker):
     assert [event for event in after if isinstance(event, EngineStats)][-1].num_running == 0
 
 
-def test_an_abort_right_behind_its_request_wins(worker):
+def test_an_abort_right_after_its_request_takes_effect(worker):
     worker.send(generate("gone", max_tokens=50_000), Abort("gone"), generate("next", max_tokens=2))
     worker.read_until(is_last("next"))
     worker.send(Shutdown())
@@ -185,7 +185,7 @@ def test_it_exits_when_the_parent_closes_the_socket_before_anything_is_loaded(st
     assert parent.wait() == (0, "")
 
 
-def test_it_exits_when_the_parent_goes_away_while_it_loads(start):
+def test_it_exits_when_the_parent_exits_while_it_loads(start):
     parent = start()
     parent.load()
     parent.socket.close()
@@ -193,7 +193,7 @@ def test_it_exits_when_the_parent_goes_away_while_it_loads(start):
 
 
 @pytest.mark.parametrize("ending", ["shutdown", "sigterm"])
-def test_it_drains_what_runs_and_refuses_what_comes(worker, ending):
+def test_it_finishes_running_requests_and_refuses_new_ones(worker, ending):
     worker.send(generate("runs", max_tokens=1500))
     events = worker.read_until(lambda event: isinstance(event, Delta))
     if ending == "shutdown":
@@ -214,14 +214,14 @@ def test_an_idle_worker_exits_on_shutdown(worker):
     assert worker.wait() == (0, "")
 
 
-def test_what_is_wrong_with_the_model_is_said(start):
+def test_an_error_in_the_model_files_is_reported(start):
     parent = start(refuse="its header is torn")
     parent.load()
     assert parent.read_to_end() == [LoadFailed("bad_model_file", "its header is torn")]
     assert parent.wait() == (1, "")
 
 
-def test_an_unforeseen_error_while_loading_is_said_and_logged(start):
+def test_an_unexpected_error_while_loading_is_reported_and_logged(start):
     parent = start(stumble="over a stone")
     parent.load()
     message = "The model could not be loaded: ValueError: over a stone"
@@ -242,7 +242,7 @@ def is_pong(event):
     return isinstance(event, Pong)
 
 
-def test_a_ping_is_answered_with_what_a_step_may_take(worker):
+def test_a_pong_has_the_expected_seconds_of_a_step(worker):
     worker.send(Ping())
     assert worker.read_until(is_pong) == [Pong(None)]
     worker.send(generate(max_tokens=3), Ping())
@@ -293,7 +293,7 @@ def test_a_ping_is_not_answered_while_either_thread_is_stuck(start, behaviour, s
         parent.read_until(is_pong)
 
 
-def test_nonsense_on_the_socket_ends_it(worker):
+def test_invalid_data_on_the_socket_ends_it(worker):
     worker.socket.sendall(b"\0\0\0\4nope")
     worker.read_to_end()
     status, log = worker.wait()
@@ -310,7 +310,7 @@ def held(id, grammar):
     return Generate(id=id, tokens=[1, 2], grammar=grammar, sampling=SamplingParams(temperature=0.0, max_tokens=40))
 
 
-def test_others_are_answered_while_an_endless_grammar_is_tried(worker):
+def test_others_are_answered_while_an_endless_grammar_is_compiled(worker):
     worker.send(held("endless", ENDLESS), generate("quick"), Ping())
     events = worker.read_until(lambda event: isinstance(event, Failed))
     assert any(isinstance(event, Pong) for event in events)
@@ -326,9 +326,9 @@ def test_a_request_that_is_aborted_while_its_grammar_is_compiled_is_never_answer
     assert {event.id for event in events if hasattr(event, "id")} == {"wanted"}
 
 
-def test_a_worker_that_drains_ends_only_when_grammars_were_compiled(worker):
+def test_a_draining_worker_exits_only_after_grammars_are_compiled(worker):
     worker.send(held("held", Grammar("choice", '["yes"]')), Shutdown())
     events = worker.read_to_end()
-    told = [event for event in events if getattr(event, "id", None) == "held"]
-    assert isinstance(told[-1], Failed) or told[-1].finish_reason == "stop"
+    events = [event for event in events if getattr(event, "id", None) == "held"]
+    assert isinstance(events[-1], Failed) or events[-1].finish_reason == "stop"
     assert worker.wait()[0] == 0

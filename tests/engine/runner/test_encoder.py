@@ -39,7 +39,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_it_gives_the_vectors_that_transformers_gives(tiny_of, case: str, pooling: str):
+def test_its_vectors_are_those_of_transformers(tiny_of, case: str, pooling: str):
     tiny = tiny_of(case, pooling)
     texts = [tiny.tokens(length, seed=length) for length in (1, 2, 7, 16, 17, 33, 150)]
     vectors = run(runner_of(tiny, weights="f32", threads=2), texts)
@@ -49,7 +49,7 @@ def test_it_gives_the_vectors_that_transformers_gives(tiny_of, case: str, poolin
 
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("case", ["bert", "bert-heads-of-32"])
-def test_bytes_come_close_on_every_instruction_set(tiny_of, case: str, isa: str):
+def test_8_bit_weights_come_close_on_every_instruction_set(tiny_of, case: str, isa: str):
     tiny = tiny_of(case)
     runner = runner_of(tiny, isa=isa)
     assert runner.isa == isa
@@ -59,7 +59,7 @@ def test_bytes_come_close_on_every_instruction_set(tiny_of, case: str, isa: str)
 
 
 @pytest.mark.parametrize("isa", ISAS)
-def test_the_exact_gelu_is_the_exact_gelu(tiny_of, isa: str):
+def test_the_exact_gelu_agrees_with_the_error_function(tiny_of, isa: str):
     tiny = tiny_of("bert")
     text = tiny.tokens(9)
     np.testing.assert_allclose(run(runner_of(tiny, weights="f32", isa=isa), [text])[0], tiny.pooled(text), atol=2e-5)
@@ -70,10 +70,10 @@ lengths = st.lists(st.integers(1, 70), min_size=1, max_size=12)
 
 @settings(max_examples=40, deadline=None)
 @given(lengths=lengths, weights=st.sampled_from(["auto", "f32"]), seed=st.integers(0, 3))
-def test_a_vector_depends_on_no_text_beside_it_and_on_no_number_of_threads(tiny_of, lengths, weights, seed):
+def test_a_vector_does_not_depend_on_its_batch_or_the_number_of_threads(tiny_of, lengths, weights, seed):
     tiny = tiny_of("bert-heads-of-32")
     one, two = _runners(tiny, weights)
-    texts = [tiny.tokens(length, seed=seed + place) for place, length in enumerate(lengths)]
+    texts = [tiny.tokens(length, seed=seed + i) for i, length in enumerate(lengths)]
     together = run(two, texts)
     np.testing.assert_array_equal(together, run(one, texts))
     for text, vector in zip(texts, together, strict=True):
@@ -85,7 +85,7 @@ def _runners(tiny: TinyEncoder, weights: str) -> tuple[NativeEncoder, NativeEnco
     return runner_of(tiny, weights=weights, threads=1), runner_of(tiny, weights=weights, threads=2)
 
 
-def test_what_an_earlier_batch_left_behind_is_not_seen(tiny_of):
+def test_a_batch_sees_nothing_of_an_earlier_one(tiny_of):
     runner = runner_of(tiny_of("bert-heads-of-32"))
     text = tiny_of("bert-heads-of-32").tokens(5)
     before = run(runner, [text])

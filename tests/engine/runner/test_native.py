@@ -56,7 +56,7 @@ def test_float_weights_compute_what_the_reference_computes(spec: DecoderSpec, is
 @pytest.mark.parametrize("dtype", ["Q8_0", "Q4_0", "Q4_1"])
 @pytest.mark.parametrize("isa", ISAS)
 def test_quantized_weights_stay_close_to_their_exact_values(dtype: DType, isa: str) -> None:
-    """What is left is the activations' rounding to 8 bits."""
+    """The remaining difference is the rounding of activations to 8 bits."""
     native, torch = runner_of(LLAMA, dtype, isa=isa), TorchRunner(LLAMA, random_model(LLAMA, dtype), num_blocks=64)
     batch = batch_of([(0, prompt_of(40, 1), [3, 5, 7])])
     assert typical_error(native.forward(batch), torch.forward(batch)) < 0.05
@@ -130,7 +130,7 @@ WIDE = {
 def test_long_rows_with_heads_of_any_size_are_the_same_to_the_bit(
     spec: DecoderSpec, kv_dtype: KVDType, isa: str
 ) -> None:
-    """Several stretches of positions with a scale each, several spans of tokens, every tail of a head's dimensions."""
+    """With several blocks of positions with a scale each, several spans of tokens, and every tail of a head."""
     options = {"isa": isa, "kv_dtype": kv_dtype}
     prompt, blocks = prompt_of(150, 1), list(range(10))
     alone = runner_of(spec, "Q8_0", **options).forward(batch_of([(0, prompt, blocks)])).copy()
@@ -158,7 +158,7 @@ def test_heads_of_any_size_compute_what_the_reference_computes(spec: DecoderSpec
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("spec", [LLAMA, ODD, replace(LLAMA, vocab_size=1003)], ids=["llama", "odd", "many"])
 @pytest.mark.parametrize("num_tokens", [1, 5, 40])
-def test_the_largest_logit_of_each_row_is_known_at_once(spec: DecoderSpec, isa: str, num_tokens: int) -> None:
+def test_the_largest_logit_of_each_row_is_returned(spec: DecoderSpec, isa: str, num_tokens: int) -> None:
     runner = runner_of(spec, "Q4_1", isa=isa, threads=3)
     for seed in range(3):
         logits = runner.forward(batch_of([(0, prompt_of(num_tokens, seed, spec), [0, 1, 2])]))
@@ -167,7 +167,7 @@ def test_the_largest_logit_of_each_row_is_known_at_once(spec: DecoderSpec, isa: 
         np.testing.assert_array_equal(found.highest_R, logits.max(1))
 
 
-def test_of_equal_logits_the_lowest_token_is_the_likeliest() -> None:
+def test_of_equal_largest_logits_the_lowest_token_is_returned() -> None:
     tensors = random_model(LLAMA, "F32")
     rows = tensors["embed.weight"].data.copy()
     rows[:] = rows[0]
@@ -177,7 +177,7 @@ def test_of_equal_logits_the_lowest_token_is_the_likeliest() -> None:
     assert runner.likeliest().tokens_R.tolist() == [0, 0, 0]
 
 
-def test_the_likeliest_is_unknown_where_a_logit_is_not_a_number() -> None:
+def test_no_largest_logit_is_returned_if_a_logit_is_nan() -> None:
     tensors = random_model(LLAMA, "F32")
     broken = RawTensor("F32", tensors["final_norm.weight"].shape, tensors["final_norm.weight"].data.copy())
     broken.data.view(np.float32)[:] = np.nan
@@ -186,7 +186,7 @@ def test_the_likeliest_is_unknown_where_a_logit_is_not_a_number() -> None:
     assert runner.likeliest().tokens_R.tolist() == [-1, -1, -1]
 
 
-def test_positions_beyond_the_window_weigh_nothing() -> None:
+def test_positions_beyond_the_window_have_no_effect() -> None:
     spec = replace(LLAMA, num_layers=1, sliding_window=20)
     runner, tail = runner_of(spec, "Q8_0"), prompt_of(20, 9)
     one = runner.forward(batch_of([(0, prompt_of(31, 1) + tail, [0, 1, 2, 3])]))[-1].copy()
@@ -196,7 +196,7 @@ def test_positions_beyond_the_window_weigh_nothing() -> None:
     assert not np.array_equal(longer.forward(batch_of([(0, prompt_of(31, 1) + tail, [0, 1, 2, 3])]))[-1], one)
 
 
-def test_a_reused_block_shows_nothing_of_its_last_owner() -> None:
+def test_a_reused_block_shows_nothing_of_its_last_sequence() -> None:
     runner, prompt = runner_of(LLAMA, "Q4_1"), prompt_of(5, 1)
     before = runner.forward(batch_of([(0, prompt, [4])])).copy()
     runner.forward(batch_of([(0, prompt_of(16, 2), [4])]))
@@ -237,8 +237,8 @@ def test_keys_and_values_of_eight_bits_take_a_byte_each_and_a_scale_for_a_positi
 @pytest.mark.parametrize("kv_dtype", ["int8", "f16", "f32"])
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("name", ["layers.0.k.weight", "layers.0.v.weight", "layers.1.q.weight"])
-def test_what_is_not_a_number_is_never_hidden_in_the_cache(name: str, isa: str, kv_dtype: KVDType) -> None:
-    """In one head of one layer: the tokens whose heads read it give no numbers, rather than wrong ones."""
+def test_nan_is_never_hidden_in_the_cache(name: str, isa: str, kv_dtype: KVDType) -> None:
+    """With NaN in one head of one layer, the tokens that attend to it get NaN rather than wrong values."""
     tensors = random_model(LLAMA, "F32")
     broken = RawTensor("F32", tensors[name].shape, tensors[name].data.copy())
     broken.data.view(np.float32)[0, 0] = np.nan
@@ -248,7 +248,7 @@ def test_what_is_not_a_number_is_never_hidden_in_the_cache(name: str, isa: str, 
 
 @pytest.mark.parametrize("kv_dtype", ["int8", "f16", "f32"])
 @pytest.mark.parametrize("isa", ISAS)
-def test_the_next_owner_of_a_block_inherits_nothing_that_is_not_a_number(isa: str, kv_dtype: KVDType) -> None:
+def test_the_next_sequence_of_a_block_inherits_no_nan(isa: str, kv_dtype: KVDType) -> None:
     tensors = random_model(LLAMA, "F32")
     embed = tensors["embed.weight"].data.copy()
     embed.view(np.float32)[7] = np.nan  # one token that spoils its own positions
@@ -262,7 +262,7 @@ def test_the_next_owner_of_a_block_inherits_nothing_that_is_not_a_number(isa: st
     np.testing.assert_array_equal(runner.forward(good), before)
 
 
-def test_a_batch_that_does_not_fit_together_is_refused() -> None:
+def test_an_inconsistent_batch_is_refused() -> None:
     runner, good = runner_of(LLAMA, "F32"), batch_of([(0, [1, 2, 3], [0])])
     for wrong, message in [
         (replace(good, tokens=np.array([1, 2, LLAMA.vocab_size], np.int32)), "outside the vocabulary"),
@@ -289,7 +289,7 @@ def test_a_position_beyond_the_learned_ones_is_refused() -> None:
         runner.forward(batch_of([(32, [1], [0, 1, 2])]))
 
 
-def test_numbers_of_another_type_are_refused_not_turned() -> None:
+def test_arrays_of_another_dtype_are_refused_not_converted() -> None:
     runner, good = runner_of(LLAMA, "F32"), batch_of([(0, [1, 2, 3], [0])])
     for tokens in (np.array([1, 2, 2**32]), np.array([1.5, 2, 3]), np.arange(6, dtype=np.int32)[::2]):
         with pytest.raises(TypeError):
@@ -303,7 +303,7 @@ def test_an_array_of_logits_outlives_the_steps_after_it() -> None:
     assert np.isfinite(logits).all()
 
 
-def test_python_threads_may_call_at_once() -> None:
+def test_python_threads_may_call_concurrently() -> None:
     runner, expected = runner_of(LLAMA, "Q8_0", threads=2), runner_of(LLAMA, "Q8_0")
 
     def call(number: int) -> None:
@@ -339,13 +339,13 @@ def test_packing_checks_sizes(which: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["embed.weight", "layers.1.down.weight", "layers.0.mlp_norm.weight"])
-def test_a_tensor_of_another_shape_than_the_spec_says_is_refused_by_name(name: str) -> None:
+def test_a_tensor_of_another_shape_is_refused_by_name(name: str) -> None:
     model = random_model(replace(LLAMA, vocab_size=187, intermediate_size=128, hidden_size=64), "F32")
     with pytest.raises(ValueError, match=f"{name.removesuffix('.weight')} .*the spec asks for"):
         NativeRunner(LLAMA, random_model(LLAMA, "F32") | {name: model[name]}, num_blocks=4)
 
 
-def test_a_step_before_all_tensors_are_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_before_all_tensors_are_set_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "plan_matrices", lambda *_: Plan((), 64))
     batch = batch_of([(0, [1], [0])])
     with pytest.raises(RuntimeError, match=r"embed was never set"):
@@ -353,7 +353,7 @@ def test_a_step_before_all_tensors_are_there_is_refused(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("dtype", ["F32", "Q8_0", "Q4_0", "Q4_1"])
-def test_a_matrix_packed_in_parts_is_the_same_as_in_one(dtype: DType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_matrix_packed_in_parts_is_the_same_as_in_one_piece(dtype: DType, monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model(LLAMA, dtype)
     batch = batch_of([(0, prompt_of(20, 1), [0, 1])])
     whole = NativeRunner(LLAMA, model, num_blocks=4).forward(batch)
@@ -361,7 +361,7 @@ def test_a_matrix_packed_in_parts_is_the_same_as_in_one(dtype: DType, monkeypatc
     assert NativeRunner(LLAMA, model, num_blocks=4, threads=2).forward(batch).tolist() == whole.tolist()
 
 
-def test_no_matrix_is_turned_into_floats_as_a_whole_when_it_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_matrix_is_never_converted_to_floats_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """A vocabulary of a gigabyte in 16 bits must not take two more as floats while it is packed."""
     sizes = []
 
@@ -377,7 +377,7 @@ def test_no_matrix_is_turned_into_floats_as_a_whole_when_it_is_large(monkeypatch
 
 
 @pytest.mark.parametrize("offset", [32, 1 << 20])
-def test_a_matrix_that_does_not_lie_in_the_memory_is_refused(offset: int) -> None:
+def test_a_matrix_beyond_the_memory_is_refused(offset: int) -> None:
     runner = NativeRunner(LLAMA, random_model(LLAMA, "F32"), num_blocks=4)._runner
     placement = (-1, "embed", -1, "bytes", LLAMA.vocab_size, LLAMA.hidden_size, offset)
     with pytest.raises(ValueError, match=r"embed lies outside the memory, or across its cache lines"):
@@ -403,7 +403,7 @@ def test_rows_that_cannot_be_packed_are_refused_by_name(
         _native.pack_rows(_native.Pool(1), [piece], _native.memory(640))
 
 
-def test_a_weight_that_is_no_number_is_not_taken_for_one() -> None:
+def test_a_nan_weight_makes_its_outputs_nan() -> None:
     model = random_model(LLAMA, "F32")
     down = model["layers.0.down.weight"]
     values = down.data.view(np.float32).copy()
@@ -418,7 +418,7 @@ def test_a_cache_without_blocks_or_with_too_many_is_refused(num_blocks: int) -> 
         NativeRunner(LLAMA, {}, num_blocks=num_blocks)
 
 
-def test_a_cache_beyond_all_memory_is_a_memory_error_that_says_how_much() -> None:
+def test_a_cache_beyond_all_memory_is_a_memory_error_with_its_size() -> None:
     spec = replace(LLAMA, num_layers=1024)
     num_bytes = (2**31 - 1) * NativeRunner.block_bytes(spec)
     with pytest.raises(MemoryError, match=f"{num_bytes} bytes in one piece"):
@@ -440,7 +440,7 @@ def test_a_spec_with_impossible_sizes_is_refused_by_name(field: str, value: int)
 
 
 def run_alone(program: str) -> None:
-    """Run it in a Python of its own, which may run out of memory or fork."""
+    """Run the code in a Python process of its own, which may run out of memory or fork."""
     names = "from test_native import *; prompt = prompt_of(900, 1); spec = replace(LLAMA, max_positions=4096)"
     result = subprocess.run(
         [sys.executable, "-c", f"{names}\n{textwrap.dedent(program)}"],
@@ -449,7 +449,7 @@ def run_alone(program: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_a_step_that_finds_no_memory_leaves_the_runner_whole() -> None:
+def test_a_step_that_runs_out_of_memory_leaves_the_runner_usable() -> None:
     run_alone("""
         import resource
         runner = runner_of(replace(spec, intermediate_size=16000), "F32")
@@ -463,7 +463,7 @@ def test_a_step_that_finds_no_memory_leaves_the_runner_whole() -> None:
     """)
 
 
-def test_a_fork_is_refused_rather_than_left_waiting_for_threads_that_it_lacks() -> None:
+def test_a_forked_process_gets_an_error_instead_of_waiting_for_missing_threads() -> None:
     run_alone("""
         import os, signal
         runner, batch = runner_of(spec, "F32", threads=2), batch_of([(0, [1], [0])])

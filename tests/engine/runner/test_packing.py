@@ -1,4 +1,4 @@
-"""Weights on their way into the engine: what is 4-bit already stays exact, what is not is fitted as well as can be."""
+"""Packing: 4-bit weights stay exact, and others are fitted with the least error."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def fit(values: np.ndarray) -> np.ndarray:
 
 
 def from_smallest_to_largest(values: np.ndarray) -> np.ndarray:
-    """What the plain rule makes of the blocks: 16 steps from the smallest value to the largest."""
+    """Return the blocks rounded by the plain rule: 16 steps from the smallest value to the largest."""
     x = values.reshape(-1, 32)
     low, high = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
     d, m = ((high - low) / 15).astype(np.float16).astype(np.float32), low.astype(np.float16).astype(np.float32)
@@ -31,7 +31,7 @@ def errors(fitted: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("spread", [1e-3, 1.0, 100.0])
 @pytest.mark.parametrize("offset", [0.0, 3.0])
-def test_fitted_blocks_err_less_than_16_even_steps(spread: float, offset: float) -> None:
+def test_fitted_blocks_have_less_error_than_16_even_steps(spread: float, offset: float) -> None:
     values = np.random.default_rng(1).normal(offset * spread, spread, (48, 96)).astype(np.float32)
     fitted, plain = errors(fit(values), values), errors(from_smallest_to_largest(values), values)
     assert fitted.sum() < 0.95 * plain.sum()
@@ -44,7 +44,7 @@ def test_an_outlier_does_not_coarsen_its_whole_block() -> None:
     assert errors(fit(values), values).sum() < 0.95 * errors(from_smallest_to_largest(values), values).sum()
 
 
-def test_values_on_a_grid_of_16_steps_come_out_as_they_were() -> None:
+def test_values_on_a_grid_of_16_steps_are_exact() -> None:
     rng = np.random.default_rng(1)
     nibbles = np.stack([rng.permutation(np.arange(32) % 16) for _ in range(20)])
     d, m = rng.integers(1, 64, (20, 1)) / 64, rng.integers(-64, 64, (20, 1)) / 16
@@ -53,7 +53,7 @@ def test_values_on_a_grid_of_16_steps_come_out_as_they_were() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 0.375, -1.0])
-def test_a_block_of_one_value_stays_that_value(value: float) -> None:
+def test_a_block_of_equal_values_is_exact(value: float) -> None:
     values = np.full((3, 64), value, np.float32)
     np.testing.assert_array_equal(fit(values), values)
 
@@ -66,7 +66,7 @@ def test_a_block_does_not_depend_on_the_blocks_around_it() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_no_number_spoils_its_block_and_no_other(value: float) -> None:
+def test_a_nan_affects_its_block_only(value: float) -> None:
     values = np.random.default_rng(1).normal(0, 1, (4, 64)).astype(np.float32)
     values[2, 40] = value
     fitted = fit(values)
@@ -81,14 +81,14 @@ def test_rows_of_broken_blocks_are_refused(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["Q4_0", "Q4_1"])
-def test_4_bit_weights_keep_the_exact_values_that_are_4_bit_already(dtype: DType) -> None:
+def test_the_int4_option_keeps_4_bit_values_exactly(dtype: DType) -> None:
     model, batch = random_model(LLAMA, dtype), batch_of([(0, prompt_of(20, 1), [0, 1])])
     model["embed.weight"] = random_model(LLAMA, "Q8_0")["embed.weight"]
     int4, auto = (NativeRunner(LLAMA, model, num_blocks=8, weights=weights) for weights in ("int4", "auto"))
     np.testing.assert_array_equal(int4.forward(batch), auto.forward(batch))
 
 
-def test_4_bit_weights_made_from_floats_stay_close_and_take_less_memory() -> None:
+def test_the_int4_option_keeps_floats_close_and_takes_less_memory() -> None:
     model, batch = random_model(LLAMA, "F32"), batch_of([(0, prompt_of(20, 1), [0, 1])])
     f32, int8, int4 = (NativeRunner(LLAMA, model, num_blocks=8, weights=w) for w in ("f32", "int8", "int4"))
     expected = f32.forward(batch)
@@ -98,7 +98,7 @@ def test_4_bit_weights_made_from_floats_stay_close_and_take_less_memory() -> Non
     assert int4.weight_bytes - head_bytes == pytest.approx((int8.weight_bytes - head_bytes) * 20 / 34, rel=0.02)
 
 
-def test_a_4_bit_weight_that_is_no_number_is_not_taken_for_one() -> None:
+def test_a_nan_weight_in_4_bits_makes_its_outputs_nan() -> None:
     model = random_model(LLAMA, "F32")
     values = dequantize(model["layers.0.down.weight"])
     values[3, 5] = np.nan

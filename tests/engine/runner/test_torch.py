@@ -1,4 +1,4 @@
-"""What the reference runner promises beyond the families: `dtype`, and the cache as it is described."""
+"""The reference runner's dtypes and paged cache; test_families.py has its logits."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_two_sequences_may_share_the_blocks_of_a_common_prefix(tiny_model):
         np.testing.assert_allclose(logits_V, tiny_model.logits([*prompt, token])[-1], rtol=1e-3, atol=1e-4)
 
 
-def test_entries_of_a_block_table_that_are_not_needed_are_ignored(tiny_model):
+def test_entries_behind_a_block_table_are_ignored(tiny_model):
     checkpoint, prompt = tiny_model.open(), tiny_model.prompt(16)
     runner = TorchRunner(checkpoint.spec, checkpoint.tensors, num_blocks=1)
     logits_V = runner.forward(batch_of(prompt, table=[0, -1, 1 << 30]))[0]

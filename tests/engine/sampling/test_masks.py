@@ -1,4 +1,4 @@
-"""The masks of a step: the right one for each row, behind drafts too, whatever is right about them."""
+"""Each row of a step gets its mask, rows behind drafted tokens included, whether or not these are allowed."""
 
 import json
 
@@ -35,7 +35,7 @@ def text(characters):
     return set(characters.encode())
 
 
-def test_rows_without_a_grammar_are_free_and_steps_without_one_cost_nothing(grammars):
+def test_rows_without_a_grammar_have_no_mask_and_steps_without_one_do_no_work(grammars):
     assert masks_of((None, []), (grammars.compile(PLACE), []), (None, [1, 2])) == [
         set(range(VOCAB_SIZE)), text("a"), *[set(range(VOCAB_SIZE))] * 3,
     ]  # fmt: skip
@@ -57,16 +57,16 @@ def test_rows_without_a_grammar_are_free_and_steps_without_one_cost_nothing(gram
 def test_each_drafted_token_has_a_mask_behind_it(grammars, draft, expected):
     matcher = grammars.compile(PLACE)
     assert masks_of((matcher, [*draft.encode()])) == [text(each) for each in expected]
-    # Nothing of the draft was taken for said.
+    # The draft did not advance the matcher.
     assert masks_of((matcher, [])) == [text("a")]
 
 
-def test_behind_a_token_that_may_not_come_all_may(grammars):
+def test_behind_a_forbidden_token_all_tokens_are_allowed(grammars):
     masks = masks_of((grammars.compile(PLACE), [*b"atx "]))
     assert masks == [text("a"), text("tw"), text(" "), *[set(range(VOCAB_SIZE))] * 2]
 
 
-def test_the_end_is_allowed_where_the_text_may_end(grammars):
+def test_the_end_token_is_allowed_where_the_text_may_end(grammars):
     matcher = grammars.compile(PLACE)
     assert [matcher.accept(token) for token in b"away"] == [False] * 4
     assert masks_of((matcher, [])) == [text(" ") | {EOS}]
@@ -74,16 +74,16 @@ def test_the_end_is_allowed_where_the_text_may_end(grammars):
     assert matcher.accept(ord("x"))
 
 
-def test_what_is_forced_is_drafted_and_counted_as_right():
+def test_forced_tokens_are_drafted_and_accepted():
     engine = make_engine()
     engine.submit(ask(PERSON_GRAMMAR, temperature=1.0, seed=1))
-    told = drain(engine)
+    outputs = drain(engine)
     load = engine.load()
     assert load.num_draft_tokens == load.num_accepted_tokens > 10
-    assert load.num_steps < len(tokens_of(told["r", 0])) - 10
+    assert load.num_steps < len(tokens_of(outputs["r", 0])) - 10
 
 
-def test_a_draft_that_a_grammar_forbids_is_not_computed():
+def test_a_draft_that_the_grammar_forbids_is_not_computed():
     """The prompt repeats itself, and the model would go on with it."""
     engine = make_engine()
     engine.submit(ask(Grammar("regex", "[a-f]{40}"), tokens=[*b"ghghghghghghghghgh"], max_tokens=50))
@@ -99,10 +99,10 @@ def test_a_grammar_with_a_schema_of_many_names_remembers_how_they_are_spelled(gr
         "additionalProperties": False,
     }
     matcher = grammars.compile(Grammar("json_schema", json.dumps(schema)))
-    said = []
+    tokens = []
     while forced := matcher.forced_tokens():
-        said += forced
+        tokens += forced
         for token in forced:
             is_complete = matcher.accept(token)
     assert is_complete
-    assert json.loads(bytes(said)) == {f"property {i}": i for i in range(50)}
+    assert json.loads(bytes(tokens)) == {f"property {i}": i for i in range(50)}

@@ -1,4 +1,4 @@
-"""The native sampler against its plain numpy counterpart, and what a sequence's sampling state hands to it."""
+"""The native sampler agrees with its plain numpy reference, and gets the right parameters from the sampling states."""
 
 import subprocess
 import sys
@@ -43,14 +43,14 @@ def isa_sampler(request):
     )
 
 
-def test_temperature_zero_takes_the_likeliest_and_the_lowest_of_equals(isa_sampler):
+def test_temperature_zero_takes_the_most_probable_token_and_the_lowest_of_equals(isa_sampler):
     logits = make_logits(1, rows=3)
     logits[1, 17] = logits[1, 150] = 50
     sampled = isa_sampler.sample(logits.copy(), [make_state(temperature=0) for _ in range(3)])
     assert sampled.ids == [int(np.argmax(logits[0])), 17, int(np.argmax(logits[2]))]
 
 
-def test_a_tiny_temperature_is_zero():
+def test_a_tiny_temperature_counts_as_zero():
     assert make_state(temperature=1e-6).temperature == 0
     assert make_state(temperature=0.01).temperature == 0.01
 
@@ -69,7 +69,7 @@ FILTERS = [
 
 @pytest.mark.parametrize("params", FILTERS, ids=str)
 @pytest.mark.parametrize("scale", [0.3, 3.0])
-def test_tokens_come_as_often_as_they_should(isa_sampler, params, scale):
+def test_tokens_are_sampled_with_their_probabilities(isa_sampler, params, scale):
     """Pearson's chi-square over 20,000 draws; the seeds are fixed, so it always comes out the same."""
     num_draws, vocab = 20_000, 60
     logits = make_logits(3, vocab=vocab, scale=scale)
@@ -95,8 +95,8 @@ def test_tokens_come_as_often_as_they_should(isa_sampler, params, scale):
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_what_is_drawn_is_always_in_the_reference_support(data):
-    """Any parameters: the native choice has a probability above zero in the reference, and the logprobs agree."""
+def test_a_sampled_token_always_has_a_probability_in_the_reference(data):
+    """For any parameters, the sampled token has a probability above zero in the reference, and the logprobs agree."""
     rows = data.draw(st.integers(1, 4))
     logits = make_logits(data.draw(st.integers(0, 10_000)), rows=rows, vocab=50)
     states, expected = [], []
@@ -181,7 +181,7 @@ def test_rows_may_ask_for_different_numbers_of_logprobs():
         assert sampled.top_ids[r, :k].tolist() == np.argsort(-logits[r], kind="stable")[:k].tolist()
 
 
-def test_numbers_that_are_none_give_no_token_and_spoil_no_other_row():
+def test_rows_with_nan_get_no_token_and_affect_no_other_row():
     logits = make_logits(10, rows=3)
     logits[1, 3] = np.nan
     sampled = sample(logits, [make_state(temperature=t) for t in (0, 0, 1)])
@@ -208,7 +208,7 @@ def test_penalties_count_the_output_and_repetition_the_prompt_as_well():
     assert dict(zip(state.seen.ids.tolist(), state.seen.counts.tolist(), strict=True)) == {5: 0, 3: 1, 8: 2}
 
 
-def test_seen_tokens_grow_without_end():
+def test_seen_tokens_grow_beyond_their_capacity():
     state = make_state(prompt=range(3), presence_penalty=0.5, vocab=2000)
     for token in range(1, 1000):
         state.append(token)
@@ -216,7 +216,7 @@ def test_seen_tokens_grow_without_end():
     assert state.seen.counts.tolist() == [0] + [1] * 999
 
 
-def test_a_batch_that_changes_is_arranged_anew():
+def test_parameters_are_gathered_again_when_the_batch_changes():
     sampler = native_sampler(POOL, 1)
     logits = make_logits(12, rows=2, scale=0.5)
     first, second = make_state(temperature=0), make_state(temperature=0, logit_bias={100: 100.0})
@@ -232,7 +232,7 @@ def test_a_batch_that_changes_is_arranged_anew():
      {"temperature": np.nan, "min_p": 0.1}, {"temperature": np.inf}],
     ids=str,
 )  # fmt: skip
-def test_parameters_that_choose_nothing_are_refused(params):
+def test_parameters_that_allow_no_token_are_refused(params):
     state = make_state(temperature=0.5)
     for name, value in params.items():
         setattr(state, name, value)
@@ -240,7 +240,7 @@ def test_parameters_that_choose_nothing_are_refused(params):
         sample(make_logits(1), [state])
 
 
-def test_the_tiniest_temperature_still_finds_the_likeliest_of_large_logits(isa_sampler):
+def test_the_smallest_temperature_still_takes_the_maximum_of_large_logits(isa_sampler):
     logits = make_logits(3, scale=1e5)
     for params in ({}, {"top_k": 5}, {"top_p": 0.5}, {"min_p": 0.5}):
         sampled = isa_sampler.sample(logits.copy(), [make_state(temperature=1e-5, **params)])
@@ -276,7 +276,7 @@ def test_a_thread_that_finds_no_memory_raises_in_the_caller():
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_the_rows_of_a_draft_are_sampled_as_if_it_had_been_said(data):
+def test_the_rows_of_a_draft_are_sampled_as_if_it_had_been_appended(data):
     token = st.integers(0, 29)
     states, drafts = [], []
     for _ in range(data.draw(st.integers(1, 3))):
@@ -318,7 +318,7 @@ def test_looking_ahead_changes_nothing():
     assert (state.seen.ids.tolist(), state.seen.counts.tolist(), state.step) == before
 
 
-def test_a_batch_that_could_not_be_arranged_is_not_taken_for_arranged():
+def test_parameters_are_gathered_again_after_an_error():
     sampler = native_sampler(POOL, 1)
     state = make_state(temperature=0)
     state.seed = -1
@@ -337,7 +337,7 @@ def mask_of(allowed, vocab):
 
 
 def masked(logits_RV, states, allowed_of_row, likeliest=None, sampler=None):
-    """Sample with a mask for each row that has a set of tokens, none where that is None."""
+    """Sample with a mask for each row that has a set of allowed tokens; None for any token."""
     vocab = logits_RV.shape[1]
     masks = [mask_of(allowed, vocab) for allowed in allowed_of_row if allowed is not None] or [mask_of((), vocab)]
     numbers = iter(range(len(masks)))
@@ -353,7 +353,7 @@ def masked(logits_RV, states, allowed_of_row, likeliest=None, sampler=None):
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_a_masked_row_takes_what_it_would_take_were_the_rest_banned(data):
+def test_a_masked_row_is_sampled_as_if_the_other_tokens_were_banned(data):
     rows, vocab = data.draw(st.integers(1, 4)), data.draw(st.sampled_from([50, 64, 97]))
     logits = make_logits(data.draw(st.integers(0, 10_000)), rows=rows, vocab=vocab)
     params = [
@@ -393,7 +393,7 @@ def test_a_masked_row_takes_what_it_would_take_were_the_rest_banned(data):
         np.testing.assert_allclose(sampled.logprobs, expected.logprobs, rtol=1e-6)
 
 
-def test_masks_hold_on_every_kernel_path(isa_sampler):
+def test_masks_are_applied_on_every_kernel_path(isa_sampler):
     logits = make_logits(4, rows=3)
     greedy = [make_state(temperature=0) for _ in range(3)]
     best = [int(np.argmax(row)) for row in logits]

@@ -1,4 +1,4 @@
-"""Blocks are never lost, never given twice, and a shared one is free when its last owner lets go."""
+"""Blocks are never lost or allocated twice, and a shared one is freed with its last reference."""
 
 import pytest
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ def test_a_table_grows_by_whole_blocks_and_its_row_follows():
     kv.check_invariants()
 
 
-def test_extend_takes_all_it_needs_or_nothing():
+def test_allocate_takes_all_blocks_or_none():
     kv = make()
     table = kv.open()
     assert not kv.allocate(table, 8 * 16 + 1)
@@ -104,7 +104,7 @@ def test_two_tables_that_computed_the_same_keep_one_of_them():
     kv.check_invariants()
 
 
-def test_what_another_only_promised_is_kept_apart_until_it_is_there():
+def test_a_block_that_is_pending_elsewhere_is_not_shared_until_it_is_computed():
     kv = make()
     tokens, tables = [1] * 16, [kv.open(), kv.open()]
     for table in tables:
@@ -119,7 +119,7 @@ def test_what_another_only_promised_is_kept_apart_until_it_is_there():
     assert tables[1].blocks[0] == tables[0].blocks[0]
 
 
-def test_the_least_recently_used_prefix_goes_first_and_its_end_before_its_beginning():
+def test_the_least_recently_used_prefix_is_evicted_first_and_its_end_before_its_beginning():
     kv = make(num_blocks=6)
     old, new = [1] * 49, [2] * 33
     for tokens in (old, new, old[:33]):
@@ -134,7 +134,7 @@ def test_the_least_recently_used_prefix_goes_first_and_its_end_before_its_beginn
     assert not kv.allocate(table, table.capacity + 16)
 
 
-def test_what_is_not_sound_is_forgotten_with_all_that_continues_it():
+def test_an_invalid_prefix_is_evicted_with_all_that_continues_it():
     kv = make()
     bad = computed(kv, [1] * 20)
     kv.close(computed(kv, [1] * 36))
@@ -143,7 +143,7 @@ def test_what_is_not_sound_is_forgotten_with_all_that_continues_it():
     assert (kv.num_free, kv.num_evictable) == (8, 0)
 
 
-def test_without_keeping_a_prefix_lives_as_long_as_its_tables():
+def test_without_kept_prefixes_a_prefix_lives_as_long_as_its_tables():
     kv = KVCache(8, max_tables=3, max_blocks_per_table=8, keeps_prefixes=False)
     first, second = computed(kv, [1] * 20), computed(kv, [1] * 20)
     assert first.blocks[0] == second.blocks[0]
@@ -153,7 +153,7 @@ def test_without_keeping_a_prefix_lives_as_long_as_its_tables():
     assert (kv.num_free, kv.num_evictable) == (8, 0)
 
 
-def test_the_block_that_was_freed_last_is_used_first():
+def test_the_block_that_was_freed_last_is_allocated_first():
     kv = make()
     table = kv.open()
     kv.allocate(table, 40)
@@ -172,7 +172,7 @@ def _break_lost(kv, table):
     kv._free_blocks.pop()
 
 
-def _break_owned_and_free(kv, table):
+def _break_in_use_and_free(kv, table):
     kv._free_blocks.append(table.blocks[0])
 
 
@@ -180,7 +180,7 @@ def _break_row(kv, table):
     kv.tables[table.row, 0] += 1
 
 
-def _break_promise(kv, table):
+def _break_pending(kv, table):
     table.nodes[0].is_computed = False
 
 
@@ -197,7 +197,7 @@ def _break_order(kv, table):
     kv._evictable.move_to_end(next(iter(kv._evictable)))
 
 
-def _break_two_owners(kv, table):
+def _break_two_references(kv, table):
     other = kv.open()
     kv.allocate(other, 1)
     other.blocks[0] = kv.tables[other.row, 0] = table.blocks[0]
@@ -208,13 +208,13 @@ def _break_two_owners(kv, table):
     [
         _break_free_twice,
         _break_lost,
-        _break_owned_and_free,
+        _break_in_use_and_free,
         _break_row,
-        _break_promise,
+        _break_pending,
         _break_branch,
         _break_content,
         _break_order,
-        _break_two_owners,
+        _break_two_references,
     ],
 )
 def test_the_invariant_checker_finds_damage(damage):
@@ -226,7 +226,7 @@ def test_the_invariant_checker_finds_damage(damage):
 
 
 class Tables(RuleBasedStateMachine):
-    """Begin, compute, grow and close in any order."""
+    """Open, compute, grow and close tables in any order."""
 
     def __init__(self):
         super().__init__()
@@ -277,8 +277,8 @@ class Tables(RuleBasedStateMachine):
         self.kv.check_invariants()
         assert self.kv.num_open == len(self.open)
         for table, tokens, num_computed in self.open:
-            spelled = [token for node in table.nodes for token in node.tokens]
-            assert spelled == tokens[: len(spelled)]
+            cached = [token for node in table.nodes for token in node.tokens]
+            assert cached == tokens[: len(cached)]
             assert table.num_computed_blocks * 16 <= num_computed
 
 

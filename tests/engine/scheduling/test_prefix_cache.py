@@ -1,4 +1,4 @@
-"""What was computed once is not computed again; and nobody reads what was not computed for these very tokens."""
+"""A computed prefix is not computed again, and no block is read for other tokens than its own."""
 
 import msgspec
 import pytest
@@ -14,11 +14,11 @@ def salted(salt, id="r", tokens=tuple(STEM), **sampling):
     return msgspec.structs.replace(generate(id, tokens, **sampling), cache_salt=salt)
 
 
-def cached_tokens(told, id):
-    return [delta.num_cached_tokens for delta in told[id, 0]]
+def cached_tokens(outputs, id):
+    return [delta.num_cached_tokens for delta in outputs[id, 0]]
 
 
-def spell(prefixes, salt, tokens):
+def add_path(prefixes, salt, tokens):
     """Add these tokens block by block; return the path."""
     path = []
     for start in range(0, len(tokens), 16):
@@ -29,8 +29,8 @@ def spell(prefixes, salt, tokens):
 
 def test_the_longest_prefix_is_found_and_no_more_than_was_asked_for():
     prefixes = PrefixCache()
-    path = spell(prefixes, "", [1] * 16 + [2] * 16 + [3] * 16)
-    other = spell(prefixes, "", [1] * 16 + [4] * 16)
+    path = add_path(prefixes, "", [1] * 16 + [2] * 16 + [3] * 16)
+    other = add_path(prefixes, "", [1] * 16 + [4] * 16)
     assert other[0] is path[0]
     assert prefixes.match("", [1] * 16 + [2] * 16 + [5] * 16, 3) == path[:2]
     assert prefixes.match("", [1] * 16 + [4] * 16 + [3] * 16, 3) == other
@@ -40,7 +40,7 @@ def test_the_longest_prefix_is_found_and_no_more_than_was_asked_for():
     assert list(prefixes) == [path[0], path[1], other[1], path[2]]
 
 
-def test_a_prefix_that_was_found_before_is_mended_and_not_looked_for_anew():
+def test_a_known_path_is_updated_instead_of_searched_again():
     class Tokens(list):
         num_reads = 0
 
@@ -50,7 +50,7 @@ def test_a_prefix_that_was_found_before_is_mended_and_not_looked_for_anew():
 
     prefixes, path = PrefixCache(), []
     tokens = Tokens([1] * 160)
-    nodes = spell(prefixes, "", [1] * 128)
+    nodes = add_path(prefixes, "", [1] * 128)
     assert prefixes.match("", tokens, 10, path) == nodes
     tokens.num_reads = 0
     assert prefixes.match("", tokens, 10, path) == nodes
@@ -58,7 +58,7 @@ def test_a_prefix_that_was_found_before_is_mended_and_not_looked_for_anew():
     for node in reversed(nodes[3:]):
         prefixes.remove(node)
     assert prefixes.match("", tokens, 10, path) == nodes[:3]
-    assert spell(prefixes, "", [1] * 96) == prefixes.match("", tokens, 10, path)
+    assert add_path(prefixes, "", [1] * 96) == prefixes.match("", tokens, 10, path)
     for node in reversed(list(prefixes)):
         prefixes.remove(node)
     assert prefixes.match("", tokens, 10, path) == []
@@ -66,22 +66,22 @@ def test_a_prefix_that_was_found_before_is_mended_and_not_looked_for_anew():
 
 def test_a_salt_without_prefixes_is_forgotten():
     prefixes = PrefixCache()
-    for node in reversed(spell(prefixes, "salt", [1] * 32)):
+    for node in reversed(add_path(prefixes, "salt", [1] * 32)):
         prefixes.remove(node)
     assert list(prefixes) == []
     assert prefixes._roots == {}
-    spell(prefixes, "salt", [1] * 16)
+    add_path(prefixes, "salt", [1] * 16)
     assert len(prefixes.match("salt", [1] * 16, 1)) == 1
 
 
-def test_a_second_request_computes_only_what_is_new():
+def test_a_second_request_computes_only_its_new_tokens():
     runner = FakeRunner()
     engine = make_engine(runner)
     first = run(engine, generate("a", STEM, max_tokens=1))
     second = run(engine, generate("b", STEM[:80] + [9] * 10, max_tokens=5))
     assert runner.num_positions == 100 + 10 + 4
     assert cached_tokens(first, "a") == [0]
-    assert cached_tokens(second, "b") == [80, 0, 0, 0, 0], "told once"
+    assert cached_tokens(second, "b") == [80, 0, 0, 0, 0], "reported once"
     assert tokens_of(second["b", 0]) == continuation(STEM[:80] + [9] * 10, 5)
     load = engine.load()
     assert (load.num_prompt_tokens, load.num_cached_tokens) == (190, 80)
@@ -91,50 +91,50 @@ def test_the_last_token_of_a_prompt_is_always_computed():
     runner = FakeRunner()
     engine = make_engine(runner)
     for name in "ab":
-        told = run(engine, generate(name, STEM[:64], max_tokens=1))
-    assert cached_tokens(told, "b") == [48]
+        outputs = run(engine, generate(name, STEM[:64], max_tokens=1))
+    assert cached_tokens(outputs, "b") == [48]
     assert runner.num_positions == 64 + 16
 
 
 def test_the_next_turn_of_a_conversation_begins_with_the_answer_too():
     engine = make_engine()
-    told = run(engine, generate("a", STEM, max_tokens=30))
-    answer = tokens_of(told["a", 0])
-    told = run(engine, generate("b", [*STEM, *answer, 5, 6, 7], max_tokens=2))
-    assert cached_tokens(told, "b")[0] == 128
-    assert tokens_of(told["b", 0]) == continuation([*STEM, *answer, 5, 6, 7], 2)
+    outputs = run(engine, generate("a", STEM, max_tokens=30))
+    answer = tokens_of(outputs["a", 0])
+    outputs = run(engine, generate("b", [*STEM, *answer, 5, 6, 7], max_tokens=2))
+    assert cached_tokens(outputs, "b")[0] == 128
+    assert tokens_of(outputs["b", 0]) == continuation([*STEM, *answer, 5, 6, 7], 2)
 
 
 def test_the_prompt_of_many_choices_is_counted_once():
     engine = make_engine()
     run(engine, generate("a", STEM, max_tokens=1))
-    told = run(engine, generate("b", STEM, n=3, max_tokens=2))
-    assert [[d.num_cached_tokens for d in told["b", i]] for i in range(3)] == [[96, 0], [0, 0], [0, 0]]
+    outputs = run(engine, generate("b", STEM, n=3, max_tokens=2))
+    assert [[d.num_cached_tokens for d in outputs["b", i]] for i in range(3)] == [[96, 0], [0, 0], [0, 0]]
     assert engine.load().num_cached_tokens == 96
 
 
 def test_a_preemption_is_not_counted_as_a_hit():
     engine = make_engine(FakeRunner(num_blocks=8, max_positions=128))
-    told = run(engine, *(generate(f"r{i}", [i + 1] * 20, max_tokens=60) for i in range(4)))
+    outputs = run(engine, *(generate(f"r{i}", [i + 1] * 20, max_tokens=60) for i in range(4)))
     assert engine.load().num_preemptions > 0
     assert engine.load().num_cached_tokens == 0
-    assert all(delta.num_cached_tokens == 0 for deltas in told.values() for delta in deltas)
+    assert all(delta.num_cached_tokens == 0 for deltas in outputs.values() for delta in deltas)
 
 
-def test_a_stop_string_that_holds_the_first_tokens_back_loses_no_count():
+def test_cached_tokens_are_reported_even_if_a_stop_string_holds_the_first_ones_back():
     engine = make_engine()
     run(engine, generate("a", STEM, max_tokens=1))
     first = continuation(STEM, 1)
-    told = run(engine, generate("b", STEM, max_tokens=4, stop=[bytes(first).decode(errors="replace") + "never"]))
-    assert sum(cached_tokens(told, "b")) == 96
+    outputs = run(engine, generate("b", STEM, max_tokens=4, stop=[bytes(first).decode(errors="replace") + "never"]))
+    assert sum(cached_tokens(outputs, "b")) == 96
 
 
 def test_salts_share_nothing():
     runner = FakeRunner()
-    told = run(make_engine(runner), salted("one", "a", max_tokens=1), salted("two", "b", max_tokens=1))
+    outputs = run(make_engine(runner), salted("one", "a", max_tokens=1), salted("two", "b", max_tokens=1))
     assert runner.num_positions == 200
-    assert runner.batch_sizes[0] == (2, 200), "and nobody waits for the other"
-    assert cached_tokens(told, "a") == cached_tokens(told, "b") == [0]
+    assert runner.batch_sizes[0] == (2, 200), "neither waits for the other"
+    assert cached_tokens(outputs, "a") == cached_tokens(outputs, "b") == [0]
 
 
 def test_without_the_cache_only_the_choices_of_a_request_share():
@@ -150,13 +150,13 @@ def test_requests_that_come_together_compute_their_common_prompt_once():
     runner = FakeRunner()
     engine = make_engine(runner, max_batched_tokens=32, max_sequences=8)
     prompts = [STEM + [i + 1] * 6 for i in range(8)]
-    told = run(engine, *(generate(f"r{i}", prompt, max_tokens=2) for i, prompt in enumerate(prompts)))
+    outputs = run(engine, *(generate(f"r{i}", prompt, max_tokens=2) for i, prompt in enumerate(prompts)))
     assert runner.num_positions == 96 + 8 * 10 + 8
     for i, prompt in enumerate(prompts):
-        assert tokens_of(told[f"r{i}", 0]) == continuation(prompt, 2)
+        assert tokens_of(outputs[f"r{i}", 0]) == continuation(prompt, 2)
 
 
-def test_whoever_waits_for_a_prefix_holds_nobody_up():
+def test_a_sequence_that_waits_for_a_prefix_delays_no_other():
     engine = make_engine(max_batched_tokens=32, max_sequences=8)
     for id in "ab":
         engine.submit(generate(id, STEM, max_tokens=1))
@@ -165,13 +165,13 @@ def test_whoever_waits_for_a_prefix_holds_nobody_up():
 
 
 @pytest.mark.parametrize("end", ["abort", "preempt", "fail"])
-def test_whoever_waits_for_a_prefix_goes_on_when_it_does_not_come(end):
+def test_a_sequence_that_waits_for_a_prefix_continues_when_it_does_not_come(end):
     runner = FakeRunner()
     engine = make_engine(runner, max_batched_tokens=40, max_sequences=8)
     engine.submit(generate("early", [3], max_tokens=30))
     for id in "ab":
         engine.submit(generate(id, STEM, max_tokens=1))
-    told = engine.step() + engine.step()
+    outputs = engine.step() + engine.step()
     assert len(engine._scheduler.running) == 2
     if end == "abort":
         engine.abort("a")
@@ -179,45 +179,45 @@ def test_whoever_waits_for_a_prefix_goes_on_when_it_does_not_come(end):
         engine._scheduler._preempt(engine._scheduler._preemptible())
     else:
         forward, runner.forward = runner.forward, None
-        told += engine.step()
+        outputs += engine.step()
         runner.forward = forward
-        assert {event.id for event in told if isinstance(event, Failed)} == {"early", "a"}
+        assert {event.id for event in outputs if isinstance(event, Failed)} == {"early", "a"}
     engine.check_invariants()
-    told += [event for events in drain(engine).values() for event in events]
-    assert tokens_of([event for event in told if event.id == "b"]) == continuation(STEM, 1)
+    outputs += [event for events in drain(engine).values() for event in events]
+    assert tokens_of([event for event in outputs if event.id == "b"]) == continuation(STEM, 1)
     assert engine.load().num_free_blocks == 64
 
 
-def test_a_step_that_failed_leaves_nothing_behind():
+def test_a_failed_step_leaves_no_prefix():
     runner = FakeRunner()
     engine = make_engine(runner)
     forward, runner.forward = runner.forward, None
-    told = run(engine, generate("a", STEM))
-    assert isinstance(told["a", 0][0], Failed)
+    outputs = run(engine, generate("a", STEM))
+    assert isinstance(outputs["a", 0][0], Failed)
     assert engine.load().num_cached_blocks == 0
     runner.forward = forward
-    told = run(engine, generate("a", STEM))
-    assert cached_tokens(told, "a")[0] == 0
-    assert tokens_of(told["a", 0]) == continuation(STEM, 8)
+    outputs = run(engine, generate("a", STEM))
+    assert cached_tokens(outputs, "a")[0] == 0
+    assert tokens_of(outputs["a", 0]) == continuation(STEM, 8)
 
 
-class FeverishRunner(FakeRunner):
-    """Gives no numbers the first time that it is asked."""
+class NanOnceRunner(FakeRunner):
+    """Returns NaN at the first call."""
 
     def logits(self, tokens):
         is_first, self.is_first = getattr(self, "is_first", True), False
         return super().logits(tokens) if not is_first else super().logits(tokens) * float("nan")
 
 
-def test_what_gave_no_numbers_is_not_kept_for_others():
-    engine = make_engine(FeverishRunner())
-    told = run(engine, generate("a", STEM))
-    assert isinstance(told["a", 0][0], Failed)
+def test_the_prefix_of_a_request_with_nan_logits_is_not_cached():
+    engine = make_engine(NanOnceRunner())
+    outputs = run(engine, generate("a", STEM))
+    assert isinstance(outputs["a", 0][0], Failed)
     assert engine.load().num_cached_blocks == 0
     assert cached_tokens(run(engine, generate("b", STEM)), "b")[0] == 0
 
 
-def test_an_abort_keeps_what_was_computed():
+def test_an_abort_keeps_the_computed_prefix():
     engine = make_engine(max_batched_tokens=64)
     engine.submit(generate("a", STEM))
     engine.step()
@@ -226,16 +226,16 @@ def test_an_abort_keeps_what_was_computed():
     assert cached_tokens(run(engine, generate("b", STEM)), "b")[0] == 64
 
 
-def test_the_cache_gives_way_to_whoever_needs_the_room():
+def test_cached_prefixes_are_evicted_for_new_requests():
     engine = make_engine(FakeRunner(num_blocks=8, max_positions=128))
     run(engine, generate("a", STEM, max_tokens=1))
     assert (engine.load().num_cached_blocks, engine.load().num_free_blocks) == (6, 8)
-    told = run(engine, generate("b", [9] * 100, max_tokens=20))
-    assert tokens_of(told["b", 0]) == continuation([9] * 100, 20)
+    outputs = run(engine, generate("b", [9] * 100, max_tokens=20))
+    assert tokens_of(outputs["b", 0]) == continuation([9] * 100, 20)
     assert engine.load().num_preemptions == 0
 
 
-def test_tokens_of_a_draft_that_were_wrong_are_in_no_prefix():
+def test_rejected_tokens_of_a_draft_are_in_no_prefix():
     class LoopingRunner(FakeRunner):
         """Goes round a loop of eight, and leaves it after 43 tokens."""
 
@@ -245,11 +245,11 @@ def test_tokens_of_a_draft_that_were_wrong_are_in_no_prefix():
             return logits
 
     engine = make_engine(LoopingRunner())
-    told = run(engine, generate("a", [10, 11, 12, 13, 14, 15, 16, 17] * 2, max_tokens=60))
+    outputs = run(engine, generate("a", [10, 11, 12, 13, 14, 15, 16, 17] * 2, max_tokens=60))
     load = engine.load()
     assert load.num_accepted_tokens > 0
     assert load.num_draft_tokens > load.num_accepted_tokens
-    answer = tokens_of(told["a", 0])
+    answer = tokens_of(outputs["a", 0])
     known = engine._scheduler.kv.prefixes.match("", [10, 11, 12, 13, 14, 15, 16, 17] * 2 + answer, 4)
     assert len(known) == len(list(engine._scheduler.kv.prefixes)) == 4
-    assert all(isinstance(delta, Delta) for delta in told["a", 0])
+    assert all(isinstance(delta, Delta) for delta in outputs["a", 0])

@@ -1,4 +1,4 @@
-"""What one step takes in: the budget is used up and never exceeded, and nobody is started to be stopped at once."""
+"""A step uses its whole budget and never more, and starts no sequence that would be preempted at once."""
 
 from llmos.engine.scheduling import scheduler
 from llmos.engine.scheduling.scheduler import split_prefill
@@ -6,7 +6,7 @@ from support.fakes import FakeRunner, continuation, generate, make_engine, token
 
 
 class Prompt:
-    """As much of a sequence as sharing out looks at."""
+    """The attributes of a sequence that split_prefill() uses."""
 
     def __init__(self, arrival, left, priority=0):
         self.arrival, self.priority = arrival, priority
@@ -24,12 +24,12 @@ def test_prompts_that_fit_are_computed_whole():
     assert shares(64, 10, 20, 30) == [10, 20, 30]
 
 
-def test_prompts_of_one_length_go_as_they_came():
+def test_prompts_of_equal_length_are_computed_in_order_of_arrival():
     assert shares(64, 32, 32, 32) == [32, 32, 0]
     assert shares(64, 100, 100) == [64, 0]
 
 
-def test_half_of_the_room_is_for_whoever_is_nearest_to_a_first_token():
+def test_half_of_the_budget_is_for_the_prompts_nearest_to_their_first_token():
     assert shares(64, 900, 300, 20) == [32, 12, 20]
     assert shares(64, 900, 40, 20) == [32, 12, 20]
     assert shares(65, 900, 20) == [45, 20]
@@ -39,7 +39,7 @@ def test_a_higher_priority_takes_that_half_first():
     assert shares(64, 900, 20, (500, 1)) == [32, 0, 32]
 
 
-def test_everybody_gets_on_who_is_the_oldest():
+def test_the_oldest_prompt_always_advances():
     assert shares(1, 900, 1) == [1, 0]
     assert shares(0, 900) == [0]
 
@@ -54,16 +54,16 @@ def test_the_queue_is_first_come_first_served():
     assert order == ["a", "a", "b", "b", "c", "c"]
 
 
-def test_a_newcomer_waits_until_it_would_not_be_preempted_at_once():
+def test_a_new_sequence_waits_until_it_would_not_be_preempted_at_once():
     runner = FakeRunner(num_blocks=4, max_positions=64)
     engine = make_engine(runner)
     engine.submit(generate("first", [1] * 30, max_tokens=4))
     engine.submit(generate("second", [2] * 30, max_tokens=4))
-    told = []
+    events = []
     while engine.has_work:
-        told += engine.step()
+        events += engine.step()
     assert engine.load().num_preemptions == 0
-    assert tokens_of([e for e in told if e.id == "second"]) == continuation([2] * 30, 4)
+    assert tokens_of([e for e in events if e.id == "second"]) == continuation([2] * 30, 4)
 
 
 def test_drafts_leave_half_of_the_budget_to_prompts():
@@ -82,7 +82,7 @@ def test_drafts_leave_half_of_the_budget_to_prompts():
     assert prompt.num_computed >= 6
 
 
-def test_a_step_does_not_look_closer_at_each_of_many_who_get_nothing(monkeypatch):
+def test_many_waiting_sequences_that_get_nothing_are_skipped_quickly(monkeypatch):
     engine = make_engine(FakeRunner(num_blocks=256, max_positions=1024), max_batched_tokens=64, max_sequences=8)
     for i in range(40):
         engine.submit(generate(f"r{i}", [i + 1] * 300, max_tokens=1))

@@ -1,4 +1,4 @@
-"""Drafts change how many steps an answer takes, and nothing else; where they don't help they hardly cost."""
+"""Drafts change the number of steps of an answer and nothing else; if they don't help, they cost little."""
 
 import random
 from itertools import pairwise
@@ -30,8 +30,8 @@ from support.fakes import (
 )
 
 
-def answers(told):
-    """All that a caller sees of its answers, however it was cut into deltas."""
+def answers(outputs):
+    """Return everything that a caller sees of its answers, independent of the deltas' boundaries."""
     return {
         key: (
             text_of(deltas),
@@ -41,7 +41,7 @@ def answers(told):
             deltas[-1].stop_reason,
             deltas[-1].num_output_tokens,
         )
-        for key, deltas in told.items()
+        for key, deltas in outputs.items()
     }
 
 
@@ -75,8 +75,8 @@ SAMPLING = st.fixed_dictionaries(
     num_blocks=st.sampled_from([8, 64]),
     budget=st.sampled_from([4, 16, 512]),
 )
-def test_every_answer_is_the_same_with_and_without(model, asked, num_blocks, budget):
-    told, counted = [], []
+def test_every_answer_is_the_same_with_and_without_drafts(model, asked, num_blocks, budget):
+    outputs, counted = [], []
     for max_draft_tokens in (0, 8):
         engine = make_engine(
             MarkovRunner(**model, num_blocks=num_blocks, max_positions=128),
@@ -89,24 +89,24 @@ def test_every_answer_is_the_same_with_and_without(model, asked, num_blocks, bud
             sampling = {"seed": i} | sampling
             sampling["min_tokens"] = min(sampling.get("min_tokens", 0), sampling["max_tokens"])
             requests.append(generate(f"r{i}", prompt, **sampling))
-        told.append(answers(run(engine, *requests)))
+        outputs.append(answers(run(engine, *requests)))
         counted.append(engine.load().num_output_tokens)
-    assert told[0] == told[1]
-    assert counted[0] == counted[1] == sum(answer[-1] for answer in told[0].values())
+    assert outputs[0] == outputs[1]
+    assert counted[0] == counted[1] == sum(answer[-1] for answer in outputs[0].values())
 
 
-def test_a_model_that_copies_gets_on_in_a_third_of_the_steps_or_fewer():
+def test_a_model_that_copies_needs_at_most_a_third_of_the_steps():
     text = "What it was told is what it tells; " * 2 + "and in the end it tells something else."
     engine = make_engine(ScriptedRunner(text[35:]))
-    told = run(engine, generate(tokens=[*text.encode(), 0], ignore_eos=False, max_tokens=None))
-    assert text_of(told["r", 0]) == text[35:]
+    outputs = run(engine, generate(tokens=[*text.encode(), 0], ignore_eos=False, max_tokens=None))
+    assert text_of(outputs["r", 0]) == text[35:]
     load = engine.load()
     assert load.num_output_tokens / load.num_steps > 3
     assert load.num_accepted_tokens == load.num_output_tokens - load.num_steps
     assert load.num_draft_tokens >= load.num_accepted_tokens
 
 
-def test_a_step_tells_one_delta_for_each_choice_whatever_it_accepted():
+def test_a_step_returns_one_delta_for_each_choice_however_much_it_accepts():
     engine = make_engine(ScriptedRunner("ab" * 40))
     engine.submit(generate(tokens=[*b"ababab", 0], n=2, max_tokens=60, logprobs=1))
     sizes = []
@@ -119,7 +119,7 @@ def test_a_step_tells_one_delta_for_each_choice_whatever_it_accepted():
     assert max(sizes) > 3
 
 
-def test_it_can_be_turned_off():
+def test_speculation_can_be_turned_off():
     engine = make_engine(ScriptedRunner("ab" * 40), max_draft_tokens=0)
     run(engine, generate(tokens=[*b"ababab", 0], max_tokens=60))
     assert (engine.load().num_steps, engine.load().num_draft_tokens) == (60, 0)
@@ -133,7 +133,7 @@ def test_no_more_is_drafted_than_the_answer_has_room_for():
     assert runner.num_positions == 64 - 1 + engine.load().num_draft_tokens - engine.load().num_accepted_tokens
 
 
-def test_tokens_are_drawn_as_often_as_the_model_says():
+def test_drafts_do_not_change_the_sampling_distribution():
     """Pearson's chi-square over the answers of three tokens to 6,000 seeds, with drafts right and wrong."""
     num_draws, letters = 6000, [*b"abcd"]
     runner = MarkovRunner(seed=4)
@@ -152,10 +152,10 @@ def test_tokens_are_drawn_as_often_as_the_model_says():
     observed = dict.fromkeys(expected, 0)
     bias = {token: -100.0 for token in range(VOCAB_SIZE) if token not in letters}
     for seed in range(num_draws):
-        told = run(
+        outputs = run(
             engine, generate(tokens=prompt, max_tokens=3, temperature=1.0, seed=seed, logit_bias=bias), check=False
         )
-        observed[tuple(tokens_of(told["r", 0]))] += 1
+        observed[tuple(tokens_of(outputs["r", 0]))] += 1
     load = engine.load()
     assert 0.1 * num_draws < load.num_accepted_tokens < 0.9 * load.num_draft_tokens, "both must come often"
     # Classes that are expected fewer than 5 times are counted as one, as the test asks for.
@@ -168,8 +168,8 @@ def test_tokens_are_drawn_as_often_as_the_model_says():
 
 
 @pytest.mark.parametrize("num_streams", [1, 2, 4, 8, 16, 32, 64])
-def test_drafts_that_are_never_right_cost_less_than_3_percent(num_streams):
-    """Every step of every sequence finds a match of any length, and what it proposes is always wrong."""
+def test_drafts_that_are_never_accepted_cost_less_than_3_percent(num_streams):
+    """Every step of every sequence finds a match of some length, and its draft is always rejected."""
     drafters = [Drafter() for _ in range(num_streams)]
     letters = random.Random(1)
     texts = [[1, 1, 1, 1, 2, 2, 1, 2, 1] for _ in range(num_streams)]
@@ -187,12 +187,12 @@ def test_drafts_that_are_never_right_cost_less_than_3_percent(num_streams):
 
 def test_nothing_is_drafted_where_nothing_repeats():
     engine = make_engine(FakeRunner())
-    told = run(engine, generate(tokens=range(1, 100), max_tokens=150))
-    assert tokens_of(told["r", 0]) == continuation(range(1, 100), 150)
+    outputs = run(engine, generate(tokens=range(1, 100), max_tokens=150))
+    assert tokens_of(outputs["r", 0]) == continuation(range(1, 100), 150)
     assert engine.load().num_draft_tokens < 20
 
 
-def test_drafts_come_back_where_a_model_begins_to_copy():
+def test_drafts_resume_when_a_model_begins_to_copy():
     drafter = Drafter()
     tokens = [1] * 10
     for _ in range(200):
@@ -207,7 +207,7 @@ def test_drafts_come_back_where_a_model_begins_to_copy():
     assert counts[-1] == 8
 
 
-def test_a_full_batch_drafts_only_what_is_nearly_sure():
+def test_a_full_batch_drafts_only_nearly_certain_tokens():
     assert allot([[0.5, 0.25, 0.01]], 1) == [2]
     assert allot([[0.5, 0.25, 0.1]] * 16, 16) == [0] * 16
     assert allot([[0.98] * 8] + [[0.5] * 8] * 31, 32) == [8] + [0] * 31
@@ -226,7 +226,7 @@ def guess(drafter, tokens, limit):
 
 
 def engine_sequence(prompt):
-    """A sequence that decodes."""
+    """Return a decoding sequence."""
     output = SimpleNamespace(num_tokens_left=100)
     return SimpleNamespace(
         tokens=prompt, num_computed=len(prompt) - 1, output=output, drafter=Drafter(), draft=[], matcher=None
@@ -238,18 +238,18 @@ def tokens_after(tokens, limit=4):
     return None if found is None else found.tokens
 
 
-def test_the_longest_match_counts_and_the_latest_of_equals():
+def test_the_longest_match_is_used_and_the_latest_of_equals():
     assert tokens_after([7, 1, 2, 3, 50, 51, 9, 2, 3, 60, 61, 1, 2, 3]) == [50, 51, 9, 2]
     assert tokens_after([1, 2, 50, 51, 9, 1, 2, 60, 61, 8, 1, 2]) == [60, 61, 8, 1]
 
 
-def test_tokens_that_were_never_together_foretell_nothing():
+def test_a_pair_of_tokens_without_an_earlier_occurrence_gives_no_guess():
     assert tokens_after([1, 2, 3, 4, 5]) is None
     assert tokens_after([1, 3, 2, 3]) is None
     assert tokens_after([1]) is None
 
 
-def test_a_loop_goes_on_as_long_as_we_ask():
+def test_a_loop_is_continued_to_the_limit():
     assert tokens_after([1, 2, 3, 1, 2, 3], 7) == [1, 2, 3, 1, 2, 3, 1]
     assert tokens_after([5, 5, 5], 3) == [5, 5, 5]
 
@@ -276,33 +276,33 @@ def test_very_long_prompts_are_indexed_over_several_steps():
     assert drafted == [[[], []]] * 2 + [[[4802], []]] * 2 + [[[4802], [14_802]]] * 2
 
 
-def test_a_longer_match_makes_a_guess_the_likelier():
+def test_a_longer_match_gives_higher_chances():
     long, short = (guess(Drafter(), tokens, 3).chances for tokens in ([1] * 40, [1, 2, 3, 4, 5, 1, 2]))
     assert all(a > b for a, b in zip(long, short, strict=True))
     assert sorted(short, reverse=True) == short
 
 
-def test_a_drafter_that_fails_costs_its_sequence_the_drafts_and_nobody_anything_else():
+def test_a_failing_drafter_disables_drafts_for_its_sequence_only():
     engine = make_engine(ScriptedRunner("ab" * 40))
     broken = engine.prepare(generate("broken", [*b"ababab", 0], max_tokens=40))
     broken.sequences[0].drafter = SimpleNamespace(guess=None)
     engine.admit(broken)
-    engine.submit(generate("well", [*b"ababab", 0], max_tokens=40))
-    told = drain(engine)
-    assert text_of(told["broken", 0]) == text_of(told["well", 0]) == "ab" * 20
-    assert len(told["broken", 0]) == 40
-    assert len(told["well", 0]) < 20
+    engine.submit(generate("good", [*b"ababab", 0], max_tokens=40))
+    outputs = drain(engine)
+    assert text_of(outputs["broken", 0]) == text_of(outputs["good", 0]) == "ab" * 20
+    assert len(outputs["broken", 0]) == 40
+    assert len(outputs["good", 0]) < 20
 
 
-def test_a_draft_takes_neither_the_budget_nor_the_blocks_of_others():
+def test_a_draft_takes_no_budget_and_no_blocks_from_others():
     """Two sequences side by side, with room for exactly their tokens."""
     texts = {"a": "ab" * 14, "b": "cd" * 14}
     for options in ({"max_batched_tokens": 2, "max_sequences": 2}, {"max_sequences": 2}):
         engine = make_engine(ScriptedRunner("ab" * 40, num_blocks=4, max_positions=32), **options)
         for id in texts:
             engine.submit(generate(id, [97, 98, 97, 0], max_tokens=28))
-        told = drain(engine)
-        assert [text_of(told[id, 0]) for id in texts] == ["ab" * 14] * 2
+        outputs = drain(engine)
+        assert [text_of(outputs[id, 0]) for id in texts] == ["ab" * 14] * 2
         assert engine.load().num_preemptions == 0
 
 
@@ -325,8 +325,8 @@ TEXT = (
 )
 
 
-def test_the_real_models_tokens_are_the_same_with_and_without(smollm2_path):
-    told, loads = [], []
+def test_the_real_models_tokens_are_the_same_with_and_without_drafts(smollm2_path):
+    outputs, loads = [], []
     repeated = f"{TEXT}\n\n{TEXT[:101]}"
     for max_draft_tokens in (0, 8):
         config = EngineConfig(context_length=512, threads=1, max_draft_tokens=max_draft_tokens)
@@ -337,17 +337,17 @@ def test_the_real_models_tokens_are_the_same_with_and_without(smollm2_path):
         copied = drain(engine)
         engine.submit(Generate(id="drawn", text=repeated, sampling=drawn))
         engine.submit(Generate(id="beside", text=TEXT + "In short, ", sampling=greedy))
-        told.append(answers(copied | drain(engine)))
+        outputs.append(answers(copied | drain(engine)))
         loads.append(engine.load())
-    assert told[0] == told[1]
+    assert outputs[0] == outputs[1]
     assert loads[1].num_steps < loads[0].num_steps
     assert 0 < loads[1].num_accepted_tokens < loads[1].num_draft_tokens
 
 
-def test_deltas_of_a_step_are_joined_in_full():
+def test_deltas_of_a_step_are_merged_completely():
     engine = make_engine(ScriptedRunner("abab" * 20))
-    told = run(engine, generate(tokens=[*b"ababab", 0], max_tokens=50, logprobs=0))["r", 0]
-    assert all(isinstance(delta, Delta) for delta in told)
-    assert "".join(delta.text for delta in told).encode() == bytes(tokens_of(told))
-    counts = np.cumsum([len(delta.token_ids) for delta in told]).tolist()
-    assert [delta.num_output_tokens for delta in told] == counts
+    outputs = run(engine, generate(tokens=[*b"ababab", 0], max_tokens=50, logprobs=0))["r", 0]
+    assert all(isinstance(delta, Delta) for delta in outputs)
+    assert "".join(delta.text for delta in outputs).encode() == bytes(tokens_of(outputs))
+    counts = np.cumsum([len(delta.token_ids) for delta in outputs]).tolist()
+    assert [delta.num_output_tokens for delta in outputs] == counts

@@ -103,9 +103,9 @@ def test_measuring_finds_plausible_costs():
         wide=replace(whole.wide, num_layers=2),
         small=replace(whole.small, num_layers=1),
     )
-    told = []
-    machine = measure_machine(threads=1, models=models, progress=lambda *args: told.append(args[1:]))
-    assert told[-1] == (8, 8)
+    calls = []
+    machine = measure_machine(threads=1, models=models, progress=lambda *args: calls.append(args[1:]))
+    assert calls[-1] == (8, 8)
     assert machine.threads == 1
     assert 1e8 < machine.bytes_per_second < 1e13
     assert 1e8 < machine.operations_per_second < 1e15

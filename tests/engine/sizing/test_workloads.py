@@ -1,4 +1,4 @@
-"""The workloads: what is run, and how its speed is reckoned."""
+"""The workloads: their prompts, and how their speed is calculated."""
 
 from collections.abc import Sequence
 

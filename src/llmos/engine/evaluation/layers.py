@@ -1,4 +1,4 @@
-"""How far two models are apart, layer by layer: in their weights, and in the layers' outputs for the same tokens.
+"""Compares two models layer by layer: their weights, and the layers' outputs for the same tokens.
 
 Both run in float32 with the values of their files, without the rounding of activations that serving adds. If layers
 were pruned, the corresponding layers of the reference are found by their norms.

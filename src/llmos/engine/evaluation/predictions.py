@@ -1,4 +1,4 @@
-"""How well a runner predicts a text, and how far its distributions are from a reference's at the same positions."""
+"""Measures how well a runner predicts a text, and how far its distributions are from a reference's."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ class Predictions:
     reference_N: Doubles | None = None
     """The same for the reference."""
     same_N: npt.NDArray[np.bool_] | None = None
-    """Whether both find the same token the most probable."""
+    """True where both find the same token the most probable."""
     divergences_N: Doubles | None = None
     """KL divergence of the runner's distribution from the reference's, in nats."""
 

@@ -24,7 +24,7 @@ MAX_PASSED_OVER = 32
 
 
 class Queued(Protocol):
-    """What can be queued: a Sequence, or a text to embed."""
+    """The interface of a queued item: a Sequence, or a text to embed."""
 
     caller: str
     priority: int

@@ -88,7 +88,7 @@ class KVCache:
 
     @property
     def has_row(self) -> bool:
-        """Whether another table can be opened."""
+        """True if another table can be opened."""
         return bool(self._free_rows)
 
     def is_evictable(self, block: int) -> bool:

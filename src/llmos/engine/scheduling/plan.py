@@ -1,4 +1,4 @@
-"""What one step computes: the sequences, and how many tokens of each."""
+"""The plan of one step: the sequences that it computes, and how many tokens of each."""
 
 from dataclasses import dataclass, field
 from itertools import accumulate

@@ -1,1 +1,1 @@
-"""How much memory and time a model needs on this machine."""
+"""Predicts the memory and the time that a model needs on this machine."""

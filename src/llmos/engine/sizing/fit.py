@@ -59,7 +59,7 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """Whether this machine has the memory for a number of streams of some length."""
+    """The memory that a number of streams of some length needs, compared with what this machine has."""
 
     need: Need
     available: int

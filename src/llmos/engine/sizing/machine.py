@@ -1,4 +1,4 @@
-"""What a decoder's step costs on this machine, as it was measured, and the file that keeps it. Measures nothing itself.
+"""The measured costs of a decoder's step on this machine, and the file that keeps them. Measures nothing itself.
 
 A layer's time in a step of R rows (tokens) is taken for a sum:
 

@@ -29,9 +29,9 @@ class Speed:
     """Output tokens of each stream."""
     streams: int
     prefill_tokens_per_second: float
-    """Of one prompt alone."""
+    """Speed of one prompt alone."""
     decode_tokens_per_second: float
-    """Of all streams together, while all of them decode."""
+    """Speed of all streams together, while all of them decode."""
 
     @property
     def first_token_seconds(self) -> float:

@@ -46,7 +46,7 @@ def test_the_logits_are_those_of_the_reference(case, tmp_path):
     assert asked == {name: shape[1:] for name, shape in layers.items()}
 
 
-def test_layers_are_shown_with_what_goes_in_and_what_comes_out(tmp_path):
+def test_on_layer_gets_the_input_and_the_output_of_each_layer(tmp_path):
     checkpoint = make_tiny_model("llama", tmp_path).open()
     spec, tensors = checkpoint.spec, checkpoint.tensors
     tokens_SL = np.random.default_rng(1).integers(0, spec.vocab_size, (2, 10), dtype=np.int32)
@@ -70,7 +70,7 @@ def test_moments_and_norms_are_those_of_the_columns():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
-def test_what_a_model_makes_of_a_text_that_is_no_number_is_said(value):
+def test_activations_that_are_not_finite_are_an_error(value):
     x_NC = np.ones((4, 3), np.float32)
     x_NC[2, 1] = value
     with pytest.raises(BadModelFile, match="computes activations that are not finite"), np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""Which text a model is calibrated on, and what is no such text."""
+"""Calibration texts: which windows are used, and which texts are refused."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ def test_windows_are_spread_over_the_whole_text(tmp_path):
     np.testing.assert_array_equal(tokens_SL[-1], np.arange(90, 100))
 
 
-def test_of_a_long_text_only_pieces_are_encoded_spread_over_all_of_it(tmp_path):
+def test_only_pieces_of_a_long_text_are_encoded_spread_over_it(tmp_path):
     class Watched(Words):
         given = ()
 
@@ -45,7 +45,7 @@ def test_of_a_long_text_only_pieces_are_encoded_spread_over_all_of_it(tmp_path):
     assert sum(map(len, words.given)) <= 4 * 10 * 32
 
 
-def test_pieces_do_not_cut_characters_and_are_text_or_nothing(tmp_path):
+def test_pieces_do_not_cut_characters_and_must_be_utf_8(tmp_path):
     (tmp_path / "text").write_text("ö€𝄞 " * 10_000, encoding="utf-8")
     assert tokens_of_text(tmp_path / "text", Words(), FEW, 256).shape == (4, 10)
     (tmp_path / "text").write_bytes(bytes(range(256)) * 1000)
@@ -58,19 +58,19 @@ def test_texts_are_no_longer_than_the_models_context(tmp_path):
     assert tokens_of_text(tmp_path / "text", Words(), FEW, 8).shape == (4, 8)
 
 
-def test_a_text_that_is_too_short_says_how_many_it_would_do_for(tmp_path):
+def test_the_error_of_a_short_text_says_for_how_many_it_is_enough(tmp_path):
     (tmp_path / "text").write_text("word " * 25)
     with pytest.raises(BadRequest, match=r"has 25 tokens; 4 texts of 10 need 40. Give a longer .*--texts 2\."):
         tokens_of_text(tmp_path / "text", Words(), FEW, 256)
 
 
-def test_a_text_that_does_not_do_for_a_single_one_is_only_told_to_be_longer(tmp_path):
+def test_the_error_of_a_text_shorter_than_one_window_asks_for_a_longer_one(tmp_path):
     (tmp_path / "text").write_text("word " * 9)
     with pytest.raises(BadRequest, match=r"has 9 tokens; 4 texts of 10 need 40. Give a longer text\.$"):
         tokens_of_text(tmp_path / "text", Words(), FEW, 256)
 
 
-def test_what_is_no_text_is_refused(tmp_path):
+def test_a_file_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "text").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadRequest, match="is not UTF-8 text"):
         tokens_of_text(tmp_path / "text", Words(), FEW, 256)

@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import tiny_models.py, which lies in the one above, and gives them models."""
+"""Tiny models for the tests of this folder."""
 
 from pathlib import Path
 

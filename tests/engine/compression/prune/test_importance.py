@@ -1,4 +1,4 @@
-"""What parts are worth: by hand where that is easy, by what least squares promise where it isn't."""
+"""Scores of a model's parts, checked by hand or by the properties of least squares."""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -20,7 +20,7 @@ def some(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def test_a_layer_that_only_lengthens_has_no_influence_and_one_that_turns_around_the_most():
+def test_a_layer_that_scales_has_no_influence_and_one_that_reverses_has_the_most():
     x = some(0, 50, 8)
     assert abs(block_influence(x, 3 * x)) < 1e-6
     assert abs(block_influence(x, -x) - 2) < 1e-6
@@ -28,7 +28,7 @@ def test_a_layer_that_only_lengthens_has_no_influence_and_one_that_turns_around_
 
 
 @given(seeds)
-def test_importance_is_the_mean_square_of_what_a_part_adds(seed):
+def test_importance_is_the_mean_square_of_a_parts_contribution(seed):
     x, weights = some(seed, 40, 12) * np.arange(1, 13, dtype=np.float32), some(seed + 1, 5, 12)
     columns = columns_importance(weights, moments(x))
     groups = groups_importance(weights, moments(x), 3)
@@ -40,7 +40,7 @@ def test_importance_is_the_mean_square_of_what_a_part_adds(seed):
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.data())
-def test_the_highest_stay_and_of_equals_the_first(values, data):
+def test_the_highest_are_kept_and_of_equals_the_first(values, data):
     count = data.draw(st.integers(1, len(values)))
     kept = highest(np.array(values, np.float64), count)
     assert kept.sum() == count
@@ -49,7 +49,7 @@ def test_the_highest_stay_and_of_equals_the_first(values, data):
 
 
 @given(seeds, st.floats(1e-3, 3))
-def test_refitted_weights_are_never_further_off_than_those_that_are_only_cut(seed, damping):
+def test_refitted_weights_never_have_more_error_than_merely_cut_ones(seed, damping):
     rng = np.random.default_rng(seed)
     x = (rng.normal(size=(60, 6)) @ rng.normal(size=(6, 10))).astype(np.float32)  # columns that know of each other
     weights, kept = some(seed, 4, 10), np.arange(10) % 3 != 0
@@ -59,7 +59,7 @@ def test_refitted_weights_are_never_further_off_than_those_that_are_only_cut(see
     assert refitted <= cut * (1 + 1e-4)
 
 
-def test_columns_that_others_can_say_are_made_up_for():
+def test_columns_that_depend_on_others_are_made_up_for():
     x = some(0, 100, 4)
     x[:, 3] = x[:, 0] + 2 * x[:, 1]
     weights, kept = some(1, 5, 4), np.array([True, True, True, False])
@@ -67,6 +67,6 @@ def test_columns_that_others_can_say_are_made_up_for():
     np.testing.assert_allclose(x[:, kept] @ refitted.T, x @ weights.T, atol=1e-3)
 
 
-def test_inputs_that_are_all_zero_leave_the_weights_as_they_are():
+def test_zero_inputs_leave_the_weights_unchanged():
     weights, kept = some(0, 5, 4), np.array([True, True, True, False])
     np.testing.assert_array_equal(refit(weights, np.zeros((4, 4), np.float32), kept, 0.1), weights[:, kept])

@@ -1,4 +1,4 @@
-"""Which weights stay: exactly as many as asked for, the same by wanda as by magnitude where all inputs are alike."""
+"""Masks keep exactly the requested number of weights; Wanda equals magnitude if all inputs are alike."""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -8,7 +8,7 @@ from llmos.engine.compression.prune.masks import keep_share, keep_two_of_four, m
 
 
 def matrices(columns: st.SearchStrategy[int]) -> st.SearchStrategy[np.ndarray]:
-    """Matrices of few values, so that many are equal."""
+    """Return a matrix of few different values, so that many are equal."""
     return st.builds(
         lambda seed, rows, columns: np.random.default_rng(seed).integers(-3, 4, (rows, columns)).astype(np.float32),
         st.integers(0, 1000), st.integers(1, 6), columns,
@@ -20,7 +20,7 @@ fours = matrices(st.integers(1, 10).map(lambda n: 4 * n))
 
 
 @given(weights, st.floats(0, 1))
-def test_every_row_loses_exactly_the_share_and_its_lowest(values, sparsity):
+def test_every_row_loses_exactly_the_share_with_the_lowest_scores(values, sparsity):
     scores = magnitude(values)
     kept = keep_share(scores, sparsity)
     num_columns = values.shape[1]
@@ -31,7 +31,7 @@ def test_every_row_loses_exactly_the_share_and_its_lowest(values, sparsity):
 
 
 @given(fours)
-def test_two_of_every_four_stay_and_they_are_the_highest(values):
+def test_the_highest_two_of_every_four_are_kept(values):
     scores = magnitude(values)
     kept = keep_two_of_four(scores).reshape(-1, 4)
     assert (kept.sum(axis=1) == 2).all()

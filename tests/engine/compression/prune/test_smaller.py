@@ -1,4 +1,4 @@
-"""Models without whole parts: their sizes, what is left of the parent's weights, and that nothing else changed."""
+"""Pruned layers, heads and channels: sizes, kept weights, and nothing else changed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +39,7 @@ def raw(values: np.ndarray) -> RawTensor:
 
 
 def rows_of(child: np.ndarray, parent: np.ndarray) -> list[int]:
-    """Return which rows of the parent's the child's are, to the bit."""
+    """Return the parent's indices of the child's rows, which are equal to the bit."""
     number = {row.tobytes(): i for i, row in enumerate(parent)}
     return [number[row.tobytes()] for row in child]
 
@@ -53,7 +53,7 @@ def rows_of(child: np.ndarray, parent: np.ndarray) -> list[int]:
         ("gemma3-layer-types", "safetensors"),
     ],
 )
-def test_a_model_without_a_layer_is_the_reference_without_it(models, tmp_path, case, format, logits_of):
+def test_a_model_without_a_layer_equals_the_reference_without_it(models, tmp_path, case, format, logits_of):
     tiny = models(case)
     parent, child = tiny.open(), made(models.files(case, format), tmp_path, layers=1)
     assert child.spec.num_layers == parent.spec.num_layers - 1
@@ -83,9 +83,7 @@ def test_a_model_without_a_layer_is_the_reference_without_it(models, tmp_path, c
 
 @BOTH_FORMATS
 @pytest.mark.parametrize("case", [WIDE, "qwen2", "gpt2", "gemma2", "phi3-partial", "stablelm-parallel", "gpt_neox"])
-def test_fewer_channels_are_the_same_as_the_whole_model_with_the_others_masked(
-    models, tmp_path, case, format, logits_of
-):
+def test_fewer_channels_equal_the_whole_model_with_the_others_masked(models, tmp_path, case, format, logits_of):
     files = models.files(case, format)
     parent, child = open_checkpoint(files), made(files, tmp_path, ffn_share=0.4)
     size = child.spec.intermediate_size
@@ -106,7 +104,7 @@ def test_fewer_channels_are_the_same_as_the_whole_model_with_the_others_masked(
 
 @BOTH_FORMATS
 @pytest.mark.parametrize("case", [WIDE, "qwen2", "qwen3-tied-biases", "gemma2", "granite", "stablelm-parallel"])
-def test_fewer_heads_are_the_same_as_the_whole_model_with_the_others_masked(models, tmp_path, case, format, logits_of):
+def test_fewer_heads_equal_the_whole_model_with_the_others_masked(models, tmp_path, case, format, logits_of):
     files = models.files(case, format)
     parent, child = open_checkpoint(files), made(files, tmp_path, kv_heads=1)
     spec, smaller = parent.spec, child.spec
@@ -130,7 +128,7 @@ def test_fewer_heads_are_the_same_as_the_whole_model_with_the_others_masked(mode
     [(None, "F32", "F32"), ("F16", "F16", "F16"), ("BF16", "BF16", "BF16"), ("Q8_0", "Q8_0", "Q8_0"),
      ("Q4_0", "Q4_0", "Q4_1"), ("Q4_1", "Q4_1", "Q4_1"), ("Q5_1", "Q5_1", "Q8_0")],
 )  # fmt: skip
-def test_rows_keep_their_type_and_cut_columns_take_one_as_narrow_as_may_be(
+def test_rows_keep_their_type_and_cut_columns_get_the_narrowest_one(
     models, tmp_path, quantization, of_rows, of_columns
 ):
     kind = None if quantization is None else gguf.GGMLQuantizationType[quantization]
@@ -139,7 +137,7 @@ def test_rows_keep_their_type_and_cut_columns_take_one_as_narrow_as_may_be(
     assert child.tensors["layers.0.down.weight"].dtype == of_columns
 
 
-def test_a_smaller_model_says_its_sizes_in_plain_metadata(models, tmp_path):
+def test_the_metadata_of_a_smaller_model_have_its_sizes(models, tmp_path):
     files = models.gguf(WIDE)
     (folder := tmp_path / "gguf").mkdir()
     metadata = GGUFFile(prune(files, folder, recipe(layers=1, ffn_share=0.4, kv_heads=1))["model.gguf"]).metadata
@@ -196,10 +194,10 @@ def test_what_the_metadata_cannot_describe_is_refused(models, tmp_path, case, fo
     if message is None:
         assert made(files, tmp_path, **options).spec.num_heads == open_checkpoint(files).spec.num_heads - 1
         return
-    told: list[str] = []
+    labels: list[str] = []
     with pytest.raises(UnsupportedModel, match=message):
-        prune(files, tmp_path, recipe(**options), lambda label, *_: told.append(label))
-    assert not told, "before the work"
+        prune(files, tmp_path, recipe(**options), lambda label, *_: labels.append(label))
+    assert not labels, "before the work"
 
 
 def test_layers_whose_pattern_gguf_metadata_cannot_describe_are_refused_by_name(models):

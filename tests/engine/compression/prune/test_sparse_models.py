@@ -1,4 +1,4 @@
-"""Models without many of their weights: how many, which, what the files hold, and what the runners make of them."""
+"""Pruned weights: how many and which, the files, and the runners' results."""
 
 import gguf
 import numpy as np
@@ -30,7 +30,7 @@ def size_of(files) -> int:
 @pytest.mark.parametrize("format", ["gguf", "safetensors"])
 @pytest.mark.parametrize("case", [WIDE, "qwen3", "gpt2", "gemma2", "phi3", "stablelm", "gpt_neox"])
 @pytest.mark.parametrize("recipe", [HALF, WANDA], ids=["magnitude", "wanda"])
-def test_half_of_every_row_is_gone_and_the_rest_is_the_parents(models, tmp_path, case, format, recipe):
+def test_half_of_every_row_is_pruned_and_the_rest_is_the_parents(models, tmp_path, case, format, recipe):
     if case == "phi3":
         case = "phi3-partial"
     files = models.files(case, format)
@@ -64,7 +64,7 @@ def test_a_sparse_file_is_smaller_than_the_dense_one_of_its_types(models, tmp_pa
     assert saved > 0.15 * in_layers - 4096  # the descriptors
 
 
-def test_other_blocks_become_8_bit(models, tmp_path):
+def test_other_block_types_become_8_bit(models, tmp_path):
     files = models.gguf(WIDE, quantize=gguf.GGMLQuantizationType.Q5_1)
     parent, child = open_checkpoint(files), open_checkpoint(prune(files, tmp_path, HALF))
     for name, shape in parent.spec.tensor_shapes().items():
@@ -75,12 +75,12 @@ def test_other_blocks_become_8_bit(models, tmp_path):
 
 
 @pytest.mark.parametrize("format", ["gguf", "safetensors"])
-def test_the_runners_say_the_same_of_a_sparse_model(models, tmp_path, format, logits_of):
+def test_both_runners_compute_the_same_for_a_sparse_model(models, tmp_path, format, logits_of):
     child = open_checkpoint(prune(models.files(WIDE, format), tmp_path, WANDA))
     np.testing.assert_allclose(logits_of(child, PROMPT), logits_of(child, PROMPT, torch=True), rtol=1e-4, atol=1e-4)
 
 
-def test_wanda_costs_less_than_magnitude_where_some_inputs_are_larger(models, tmp_path, logits_of):
+def test_wanda_has_less_error_than_magnitude_if_some_inputs_are_larger(models, tmp_path, logits_of):
     folder, errors = tmp_path, []
     files = models.files("llama-head-dim-biases", "safetensors")
     parent = open_checkpoint(files)
@@ -104,15 +104,15 @@ def test_the_same_recipe_gives_the_same_bytes(models, tmp_path, format):
     assert made[0] == made[1]
 
 
-def test_progress_is_told_up_to_the_end(models, tmp_path):
-    told = []
-    prune(models.files(WIDE, "gguf"), tmp_path, WANDA, lambda *now: told.append(now))
-    last = {label: (done, total) for label, done, total in told}
+def test_progress_is_reported_up_to_the_end(models, tmp_path):
+    calls = []
+    prune(models.files(WIDE, "gguf"), tmp_path, WANDA, lambda *now: calls.append(now))
+    last = {label: (done, total) for label, done, total in calls}
     assert "pruning" in last
     assert last["pruning"][0] == last["pruning"][1]
 
 
-def test_what_is_interrupted_leaves_no_file(models, tmp_path):
+def test_an_interrupted_run_leaves_no_file(models, tmp_path):
     def interrupt(label: str, done: int, total: int | None) -> None:
         if label == "pruning" and done > total / 2:
             raise KeyboardInterrupt
@@ -141,14 +141,14 @@ def test_an_encoder_is_refused(models, tmp_path):
         prune({path.name: path for path in (tmp_path / "bert").iterdir()}, tmp_path, HALF)
 
 
-def test_a_model_that_is_packed_already_is_refused(models, tmp_path):
+def test_a_model_encoded_by_a_recipe_is_refused(models, tmp_path):
     (once := tmp_path / "once").mkdir()
     made = prune(models.files(WIDE, "gguf"), once, HALF)
     with pytest.raises(BadRequest, match="Prune the version that it was made from"):
         prune(made, tmp_path, HALF)
 
 
-def test_a_weight_that_is_no_number_is_an_error_that_names_the_tensor(models, tmp_path):
+def test_a_nan_weight_is_an_error_that_names_the_tensor(models, tmp_path):
     path = models.gguf(WIDE)["model.gguf"]
     broken = bytearray(path.read_bytes())
     values = dequantize(open_checkpoint({"model.gguf": path}).tensors["layers.1.down.weight"])

@@ -1,4 +1,4 @@
-"""AWQ: what meets large inputs is rounded finer, and scales that are folded away leave the model as it was."""
+"""AWQ: columns with large inputs are rounded finer, and folded scales don't change the model."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def logits(checkpoint: Checkpoint) -> np.ndarray:
     ).copy()
 
 
-def test_a_scale_brings_products_nearer_where_some_inputs_are_large():
+def test_a_scale_reduces_the_error_if_some_inputs_are_large():
     rng = np.random.default_rng(2)
     weights = rng.normal(size=(40, 64)).astype(np.float32)
     inputs = rng.normal(size=(500, 64)).astype(np.float32)
@@ -51,13 +51,13 @@ def test_a_scale_brings_products_nearer_where_some_inputs_are_large():
     assert error(scale) < 0.7 * error(np.ones(64, np.float32))
 
 
-def test_inputs_that_are_all_zero_ask_for_no_scale():
+def test_zero_inputs_get_no_scale():
     zeros = np.zeros(32, np.float32)
     scale = best_scale(np.ones((4, 32), np.float32), np.zeros((32, 32), np.float32), zeros, Affine(4, 32))
     np.testing.assert_array_equal(scale, np.ones(32))
 
 
-def test_inputs_may_be_as_small_as_floats_get():
+def test_inputs_may_be_as_small_as_floats_are():
     magnitudes = np.geomspace(1e-36, 1e-33, 32, dtype=np.float32)
     scale = best_scale(np.ones((4, 32), np.float32), np.zeros((32, 32), np.float32), magnitudes, Affine(4, 32))
     assert np.isfinite(scale).all()
@@ -71,7 +71,7 @@ FOLDED = [
 
 
 @pytest.mark.parametrize("case", FOLDED)
-def test_folded_scales_leave_what_a_model_says(case, tmp_path):
+def test_folded_scales_do_not_change_the_logits(case, tmp_path):
     # With 8 bits in groups of 8 next to nothing is lost: a scale that was folded into the wrong place would show.
     tiny = make_tiny_model(case, tmp_path / "folder")
     for files in (tiny.files(), {"model.gguf": write_gguf(tiny, tmp_path / "whole.gguf")}):
@@ -90,7 +90,7 @@ def test_scales_are_really_folded(tmp_path):
     assert small.tensors["layers.0.up.weight"].dtype == "Q4_1"
 
 
-def test_twice_is_the_same(tmp_path):
+def test_the_result_is_deterministic(tmp_path):
     files = make_tiny_model("llama-tied-wide", tmp_path / "folder").files()
     made = [quantize(files, tmp_path, awq(4, None), threads=n)["model.safetensors"].read_bytes() for n in (1, 2)]
     assert made[0] == made[1]

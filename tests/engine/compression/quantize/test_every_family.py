@@ -1,4 +1,4 @@
-"""A model of every family, and of every way of storing one, comes back with the values that its scheme makes of it."""
+"""A model of every family and format is read back with the values of its scheme."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def minmax(bits: int, **options) -> Recipe:
 
 
 def check_minmax(whole: Checkpoint, small: Checkpoint, bits: int) -> None:
-    """Every value is within half a step of its row, and the rest is as it was."""
+    """Assert that every quantized value is within half a step of its row, and all others are unchanged."""
     for name, shape in whole.spec.tensor_shapes().items():
         exact, made = dequantize(whole.tensors[name]), dequantize(small.tensors[name])
         if not is_quantized(name, shape):
@@ -43,7 +43,7 @@ def check_minmax(whole: Checkpoint, small: Checkpoint, bits: int) -> None:
 
 
 @pytest.mark.parametrize("case", EVERY_WAY_OF_STORING)
-def test_a_file_keeps_names_and_order_and_a_folder_gets_the_specs_names(case, tmp_path):
+def test_a_gguf_file_keeps_names_and_order_and_a_folder_gets_the_specs_names(case, tmp_path):
     tiny = make_tiny_model(case, tmp_path / "folder")
     source = write_gguf(tiny, tmp_path / "whole.gguf", metadata={"tokenizer.ggml.model": "gpt2"})
     for files in ({"model.gguf": source}, tiny.files()):
@@ -62,7 +62,7 @@ def test_a_file_keeps_names_and_order_and_a_folder_gets_the_specs_names(case, tm
     assert made == {**kept, "general.quantization_version": 2}
 
 
-def test_what_a_file_says_it_mostly_is_goes_with_the_scheme(tmp_path):
+def test_the_file_type_follows_the_scheme(tmp_path):
     source = write_gguf(make_tiny_model(WIDE, tmp_path / "folder"), tmp_path / "whole.gguf")
     types = {"q8_0": 7, "q4_0": 2, "q4_1": 3, "minmax": None}
     for scheme, number in types.items():
@@ -79,7 +79,7 @@ def test_an_encoder_is_quantized_by_schemes_that_need_no_text(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"per": "tensor"}, {"per": "channel"}, {"group": 16}])
-def test_a_scale_can_be_that_of_a_tensor_a_row_or_a_group(options, tmp_path):
+def test_a_scale_may_be_per_tensor_row_or_group(options, tmp_path):
     files = make_tiny_model("llama", tmp_path / "folder").files()
     whole = open_checkpoint(files)
     small = open_checkpoint(quantize(files, tmp_path, minmax(4, **options)))
@@ -92,7 +92,7 @@ def test_a_scale_can_be_that_of_a_tensor_a_row_or_a_group(options, tmp_path):
     assert error.max() > 0.8 * bound.max()  # and no finer than that
 
 
-def test_what_is_quantized_already_can_be_quantized_again(tmp_path):
+def test_a_quantized_model_can_be_quantized_again(tmp_path):
     files = make_tiny_model(WIDE, tmp_path / "folder").files()
     for number, recipe in enumerate([minmax(6), minmax(3), Recipe.of("quantize", "absmax", {"bits": 4}), Q8_0]):
         (tmp_path / str(number)).mkdir()
@@ -108,7 +108,7 @@ def test_what_is_quantized_already_can_be_quantized_again(tmp_path):
         ("minmax", {"group": 32, "per": "tensor"}, "A group of 32 goes with --per group, not with --per tensor."),
     ],
 )
-def test_a_group_that_does_not_divide_is_refused_with_those_that_do(scheme, options, message, tmp_path):
+def test_a_group_that_does_not_divide_the_rows_is_refused_listing_those_that_do(scheme, options, message, tmp_path):
     files = make_tiny_model(WIDE, tmp_path / "folder").files()
     with pytest.raises(BadRequest) as error:
         quantize(files, tmp_path, Recipe.of("quantize", scheme, options))

@@ -1,4 +1,4 @@
-"""One matrix in 4 bits: near in what it gives, exact where it can be, and never silent about what is no number."""
+"""GPTQ of one matrix: small errors, exact where possible, and NaN never hidden."""
 
 import gguf
 import numpy as np
@@ -16,7 +16,7 @@ ROWS, COLUMNS = 24, 128
 
 
 def correlated_inputs(rng: np.random.Generator, count: int = 600) -> np.ndarray:
-    """Inputs that lie near a few directions, and some of whose columns are much larger than others."""
+    """Return inputs near a few directions, with some columns much larger than others."""
     directions = rng.normal(size=(20, COLUMNS)) * rng.lognormal(sigma=1.0, size=COLUMNS)
     return (rng.normal(size=(count, 20)) @ directions + 0.1 * rng.normal(size=(count, COLUMNS))).astype(np.float32)
 
@@ -31,7 +31,7 @@ def gptq(weights: np.ndarray, seen: np.ndarray, bits: int = 4, group: int = 32) 
 
 
 def rounded(weights: np.ndarray) -> np.ndarray:
-    """As the engine does it while it loads a model, without any data."""
+    """Round as the engine does while it loads a model, without any data."""
     return dequantize(RawTensor("Q4_1", weights.shape, _native.fit_q4_1(_native.Pool(1), weights)))
 
 
@@ -48,7 +48,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(3)
 
 
-def test_products_with_inputs_like_these_are_far_nearer_than_by_rounding(rng):
+def test_products_with_such_inputs_have_far_less_error_than_by_rounding(rng):
     weights, inputs = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32), correlated_inputs(rng, 1200)
     made = dequantize(gptq(weights, moments(inputs[:600])))
     for seen in (inputs[:600], inputs[600:]):
@@ -56,7 +56,7 @@ def test_products_with_inputs_like_these_are_far_nearer_than_by_rounding(rng):
         assert error < 0.1 * np.square(seen @ (rounded(weights) - weights).T).mean()
 
 
-def test_without_correlation_it_is_no_worse_than_rounding(rng):
+def test_without_correlation_it_has_no_more_error_than_rounding(rng):
     weights = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32)
     made = dequantize(gptq(weights, np.eye(COLUMNS, dtype=np.float32)))
     assert np.square(made - weights).mean() <= np.square(rounded(weights) - weights).mean()
@@ -69,32 +69,32 @@ def test_a_column_that_matters_more_gets_the_smaller_error(rng):
     assert error[5::32].mean() < 0.3 * error[6::32].mean()
 
 
-def test_weights_that_fit_into_blocks_stay_as_they_are(rng):
+def test_weights_that_fit_into_blocks_are_exact(rng):
     weights = representable(rng)
     # A minimum near zero has more digits than the float32 sums that it is made of.
     np.testing.assert_allclose(dequantize(gptq(weights, moments(correlated_inputs(rng)))), weights, atol=1e-5)
 
 
-def test_the_bytes_are_those_that_others_read(rng):
+def test_the_bytes_are_valid_q4_1(rng):
     made = gptq(rng.normal(size=(ROWS, COLUMNS)).astype(np.float32), moments(correlated_inputs(rng)))
     theirs = gguf.quants.dequantize(made.data, gguf.GGMLQuantizationType.Q4_1)
     np.testing.assert_array_equal(dequantize(made), theirs)
 
 
-def test_rows_do_not_know_each_other(rng):
+def test_rows_are_independent(rng):
     weights, seen = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32), moments(correlated_inputs(rng))
     alone = [dequantize(gptq(weights[rows], seen)) for rows in (slice(0, 8), slice(8, None))]
     # Sums of another number of rows may end in another digit, and a value between two nibbles fall to the other side.
     assert (np.concatenate(alone) == dequantize(gptq(weights, seen))).mean() > 0.95
 
 
-def test_twice_is_the_same(rng):
+def test_the_result_is_deterministic(rng):
     weights, seen = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32), moments(correlated_inputs(rng))
     np.testing.assert_array_equal(gptq(weights, seen).data, gptq(weights, seen).data)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_weight_that_is_no_number_shows_in_its_row_and_in_no_other(rng, value):
+def test_a_nan_weight_shows_in_its_row_only(rng, value):
     weights = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32)
     weights[2, 70] = value
     made = dequantize(gptq(weights, moments(correlated_inputs(rng))))
@@ -102,14 +102,14 @@ def test_a_weight_that_is_no_number_shows_in_its_row_and_in_no_other(rng, value)
     assert np.isfinite(np.delete(made, 2, axis=0)).all()
 
 
-def test_inputs_that_were_never_seen_are_no_reason_to_fail(rng):
+def test_columns_without_inputs_are_no_error(rng):
     weights, seen = representable(rng), moments(correlated_inputs(rng))
     seen[40:50], seen[:, 40:50] = 0, 0
     for some in (seen, np.zeros_like(seen)):
         np.testing.assert_allclose(dequantize(gptq(weights, some)), weights, atol=1e-5)
 
 
-def test_moments_that_are_no_numbers_are_refused(rng):
+def test_moments_that_are_not_finite_are_refused(rng):
     seen = moments(correlated_inputs(rng))
     seen[3, 3] = np.nan
     with pytest.raises(ValueError, match="not finite"):
@@ -121,14 +121,14 @@ def test_blocks_of_equal_values_stay_equal(rng):
     np.testing.assert_array_equal(dequantize(gptq(weights, moments(correlated_inputs(rng)))), weights)
 
 
-def test_8_bits_are_those_of_the_gguf_package(rng):
+def test_q8_0_equals_the_gguf_package(rng):
     values = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32)
     values[0, :32] = 0
     theirs = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q8_0)
     np.testing.assert_array_equal(round_to_q8_0(values).data, theirs)
 
 
-def test_8_bits_do_not_hide_what_is_no_number():
+def test_q8_0_does_not_hide_nan():
     values = np.ones((2, 64), np.float32)
     values[1, 40], values[0, 3] = np.nan, np.inf
     made = dequantize(round_to_q8_0(values))
@@ -138,7 +138,7 @@ def test_8_bits_do_not_hide_what_is_no_number():
 
 
 @pytest.mark.parametrize(("bits", "group"), [(2, 32), (3, 64), (5, 16), (8, 128)])
-def test_other_sizes_are_better_than_rounding_to_them(rng, bits, group):
+def test_other_bits_and_groups_have_less_error_than_rounding(rng, bits, group):
     weights, inputs = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32), correlated_inputs(rng)
     affine = Affine(bits, group)
     nearest = affine.decode(round_affine(weights, np.ones(COLUMNS, np.float32), affine), COLUMNS)
@@ -149,7 +149,7 @@ def test_other_sizes_are_better_than_rounding_to_them(rng, bits, group):
     assert error < 0.35 * of_rounding
 
 
-def test_4_bits_of_ggml_are_those_of_the_gguf_package(rng):
+def test_q4_0_equals_the_gguf_package(rng):
     values = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32)
     values[0, :32] = 0
     theirs = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q4_0)

@@ -1,4 +1,4 @@
-"""A whole model in 4 bits by GPTQ: what is kept wider, how near its answers stay, and a file that others read."""
+"""GPTQ of a whole model: which tensors stay wider, the logits' error, and files that other programs read."""
 
 import os
 import subprocess
@@ -59,7 +59,7 @@ def logits(checkpoint: Checkpoint, tensors, tokens: np.ndarray, **options) -> np
     ).copy()
 
 
-def test_answers_are_nearer_to_the_float_ones_than_those_of_rounding(checkpoint, quantized):
+def test_logits_are_nearer_to_the_float_ones_than_by_rounding(checkpoint, quantized):
     text = generate_text(
         checkpoint.spec, checkpoint.tensors, Calibration(num_texts=4, text_length=48, seed=99), threads=1
     )
@@ -71,7 +71,7 @@ def test_answers_are_nearer_to_the_float_ones_than_those_of_rounding(checkpoint,
     assert errors[0] < 0.9 * errors[1]
 
 
-def test_layers_are_4_bit_and_what_all_depends_on_is_8_bit(checkpoint, quantized):
+def test_layers_are_4_bit_and_the_embedding_the_head_and_v_are_8_bit(checkpoint, quantized):
     shapes = checkpoint.spec.tensor_shapes()
     assert {name: quantized[name].shape for name in shapes} == shapes
     for name in shapes:
@@ -86,7 +86,7 @@ def test_vectors_stay_exact(checkpoint, quantized):
         np.testing.assert_array_equal(dequantize(quantized[name]), dequantize(checkpoint.tensors[name]))
 
 
-def test_rows_that_are_no_multiple_of_32_stay_floats(tmp_path):
+def test_rows_that_are_not_a_multiple_of_32_stay_floats(tmp_path):
     tiny = make_tiny_model("gpt2", tmp_path / "whole")  # rows of 48, and of 192 in the feed-forward layer
     quantized = open_checkpoint(quantize(tiny.files(), tmp_path, FEW)).tensors
     assert {quantized[f"layers.0.{part}.weight"].dtype for part in ("q", "k", "v", "o", "up")} == {"F32"}
@@ -95,7 +95,7 @@ def test_rows_that_are_no_multiple_of_32_stay_floats(tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["gptq", "awq"])
-def test_rows_that_are_no_multiple_of_32_stay_in_the_16_bits_that_they_have(scheme, tmp_path):
+def test_rows_that_are_not_a_multiple_of_32_keep_their_16_bits(scheme, tmp_path):
     tiny = make_tiny_model("gpt2", tmp_path / "whole")
     path = tiny.files()["model.safetensors"]
     torch_save({name: tensor.to(torch.bfloat16) for name, tensor in torch_load(path).items()}, path, {"format": "pt"})
@@ -105,7 +105,7 @@ def test_rows_that_are_no_multiple_of_32_stay_in_the_16_bits_that_they_have(sche
     np.testing.assert_array_equal(dequantize(after), dequantize(before))
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_one_others(tiny, tmp_path):
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tiny, tmp_path):
     other = Recipe.of("quantize", "gptq", {**FEW.options, "seed": 1})
     made = []
     for i, (recipe, threads) in enumerate([(FEW, 1), (FEW, 2), (other, 1)]):
@@ -117,14 +117,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(tiny, tmp_pat
     assert made[0] != made[2]
 
 
-def test_text_ends_where_the_context_ends(checkpoint):
+def test_generated_text_ends_at_the_context_length(checkpoint):
     spec = replace(checkpoint.spec, max_positions=20)
     text = generate_text(spec, checkpoint.tensors, Calibration(num_texts=3, text_length=48, seed=0), threads=1)
     assert text.shape == (3, 20)
     assert 0 <= text.min() <= text.max() < spec.vocab_size
 
 
-def test_text_is_drawn_as_the_probabilities_say(checkpoint):
+def test_text_is_sampled_from_the_models_distribution(checkpoint):
     # All draws after the same token and from the same logits: the second tokens of texts that begin alike.
     text = generate_text(
         checkpoint.spec, checkpoint.tensors, Calibration(num_texts=6000, text_length=2, seed=0), threads=1
@@ -138,7 +138,7 @@ def test_text_is_drawn_as_the_probabilities_say(checkpoint):
 
 
 @pytest.mark.parametrize("name", ["model.layers.1.mlp.down_proj.weight", "model.embed_tokens.weight"])
-def test_a_weight_that_is_no_number_is_an_error_that_names_the_tensor(tiny, tmp_path, name):
+def test_a_nan_weight_is_an_error_that_names_the_tensor(tiny, tmp_path, name):
     weights = load_file(tiny.folder / "model.safetensors")
     weights[name].reshape(-1)[5] = np.nan
     save_file(weights, tmp_path / "model.safetensors")
@@ -147,7 +147,7 @@ def test_a_weight_that_is_no_number_is_an_error_that_names_the_tensor(tiny, tmp_
 
 
 @pytest.mark.parametrize("scheme", ["gptq", "awq", "absmax", "q8_0", "q4_1", "q4_0"])
-def test_a_weight_beyond_16_bit_floats_is_refused_and_minmax_takes_it(tiny, tmp_path, scheme):
+def test_a_weight_beyond_16_bit_floats_is_refused_except_by_minmax(tiny, tmp_path, scheme):
     weights = load_file(tiny.folder / "model.safetensors")
     weights["model.layers.1.mlp.down_proj.weight"][3, 5] = -1e6
     save_file(weights, tmp_path / "model.safetensors")
@@ -165,7 +165,7 @@ def test_a_mixture_of_experts_is_refused_by_name(tmp_path):
         quantize(make_tiny_model("mixtral", tmp_path / "folder").files(), tmp_path, FEW)
 
 
-def test_the_file_is_read_alike_by_the_gguf_package(tiny, tmp_path):
+def test_the_gguf_package_reads_the_same_values(tiny, tmp_path):
     source = write_gguf(tiny, tmp_path / "whole.gguf")
     quantize({"model.gguf": source}, tmp_path, FEW)
     whole = {tensor.name: tensor for tensor in gguf.GGUFReader(source).tensors}
@@ -188,7 +188,7 @@ print(hashlib.sha256(made["model.safetensors"].read_bytes()).hexdigest())
 """
 
 
-def test_the_bytes_do_not_depend_on_how_many_threads_numpy_has(tiny, tmp_path):
+def test_the_bytes_do_not_depend_on_the_number_of_blas_threads(tiny, tmp_path):
     digests = {
         subprocess.run(
             [sys.executable, "-c", WITH_BLAS_THREADS, str(tiny.folder), str(tmp_path)],

@@ -1,4 +1,4 @@
-"""llama.cpp itself loads the files that are made for it, and answers as this engine does.
+"""llama.cpp loads the quantized and pruned files, and gives the same answers as this engine.
 
 By xllamacpp, which is llama.cpp in a wheel; by llama-cpp-python too where it is installed, or where
 LLMOS_TEST_LLAMA_CPP names a Python that has it. Each in a process of its own: it writes to stderr as it likes.
@@ -28,8 +28,8 @@ import json, sys, xllamacpp
 params = xllamacpp.CommonParams()
 params.model.path, params.n_ctx, params.n_parallel, params.warmup = sys.argv[1], 128, 1, False
 asked = {{"prompt": {PROMPT!r}, "max_tokens": {COUNT}, "temperature": 0}}
-said = xllamacpp.Server(params).handle_completions(asked)
-print(json.dumps(said["choices"][0]["text"]))
+answer = xllamacpp.Server(params).handle_completions(asked)
+print(json.dumps(answer["choices"][0]["text"]))
 """
 LLAMA_CPP_PYTHON = f"""
 import json, sys, llama_cpp
@@ -39,7 +39,7 @@ print(json.dumps(model({PROMPT!r}, max_tokens={COUNT}, temperature=0)["choices"]
 
 
 def pythons() -> list[tuple[str, str]]:
-    """Each Python that has llama.cpp, and what to run in it."""
+    """Yield each Python that has llama.cpp, and the script to run in it."""
     named = os.environ.get("LLMOS_TEST_LLAMA_CPP") or (sys.executable if find_spec("llama_cpp") else None)
     return [(sys.executable, XLLAMACPP), *([(named, LLAMA_CPP_PYTHON)] if named else [])]
 
@@ -73,24 +73,24 @@ PRUNED = {"layers": 1, "kv_heads": 1, "texts": 2, "length": 32}
     ],
     ids=lambda each: each.label() if isinstance(each, Recipe) else None,
 )
-def test_it_loads_the_file_and_answers_alike(make, recipe, smollm2_path, tmp_path):
+def test_llama_cpp_loads_the_file_and_gives_the_same_answer(make, recipe, smollm2_path, tmp_path):
     made = make({"model.gguf": smollm2_path}, tmp_path, recipe)
     expected = our_answer(open_checkpoint(made))
     for python, script in pythons():
-        said = subprocess.run(
+        completed = subprocess.run(
             [python, "-c", script, str(made["model.gguf"])], capture_output=True, text=True, timeout=300, check=False
         )
-        assert said.returncode == 0, said.stderr[-2000:]
-        answer = json.loads(said.stdout.splitlines()[-1])
+        assert completed.returncode == 0, completed.stderr[-2000:]
+        answer = json.loads(completed.stdout.splitlines()[-1])
         # Kernels round activations differently, so a near tie may fall to the other side in the end.
         assert answer.split()[:2] == expected.split()[:2], (python, answer, expected)
 
 
-def test_what_a_file_has_no_type_for_is_refused_by_it_and_read_by_us(smollm2_path, tmp_path):
+def test_an_encoding_without_a_ggml_type_is_refused_by_llama_cpp_and_read_here(smollm2_path, tmp_path):
     recipe = Recipe.of("quantize", "minmax", {"bits": 8, "group": 64})
     made = quantize({"model.gguf": smollm2_path}, tmp_path, recipe)
     assert our_answer(open_checkpoint(made)).split()[0].startswith("six")
-    said = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", XLLAMACPP, str(made["model.gguf"])], capture_output=True, timeout=300, check=False
     )
-    assert said.returncode != 0
+    assert completed.returncode != 0

@@ -1,4 +1,4 @@
-"""min-max is its formula, exactly, and no value moves by more than half a step; absmax is symmetric."""
+"""Min-max follows its formula exactly, with at most half a step of error; absmax is symmetric."""
 
 import numpy as np
 import pytest
@@ -20,12 +20,12 @@ bits_of = st.integers(2, 8)
 
 
 def whole(encoding: MinMax, weights: np.ndarray) -> MinMax:
-    """Per tensor the ends stand in the encoding."""
+    """Return the encoding, with the range filled in if it is per tensor."""
     return MinMax(encoding.bits, None, float(weights.min()), float(weights.max()))
 
 
 def ends(weights: np.ndarray, per: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The values with those of one range side by side, the smallest of each range, and the largest."""
+    """Return the values grouped by range, and the smallest and the largest of each range."""
     shape = {"tensor": (1, -1), "channel": (len(weights), -1), "group": (-1, 8)}[per]
     grouped = weights.reshape(shape).astype(np.float64)
     return grouped, grouped.min(axis=1, keepdims=True), grouped.max(axis=1, keepdims=True)
@@ -60,7 +60,7 @@ def test_the_levels_are_those_of_the_formula(weights, bits):
 
 
 @given(matrices, bits_of)
-def test_the_ends_stay_exactly_and_equal_values_too(weights, bits):
+def test_the_ends_of_a_range_and_equal_values_are_exact(weights, bits):
     encoding = MinMax(bits)
     made = dequantize(encoding.decode(round_minmax(weights, encoding), weights.shape[1]))
     np.testing.assert_array_equal(made.min(axis=1), weights.min(axis=1))
@@ -70,7 +70,7 @@ def test_the_ends_stay_exactly_and_equal_values_too(weights, bits):
 
 
 @given(matrices, bits_of)
-def test_what_was_rounded_once_stays(weights, bits):
+def test_rounding_twice_changes_nothing(weights, bits):
     encoding = MinMax(bits)
     rows = round_minmax(weights, encoding)
     made = dequantize(encoding.decode(rows, weights.shape[1]))
@@ -79,7 +79,7 @@ def test_what_was_rounded_once_stays(weights, bits):
 
 
 @given(st.integers(1, 70), bits_of, st.integers(0, 2**32 - 1))
-def test_packing_takes_no_bit_more_than_a_row_needs(columns, bits, seed):
+def test_a_row_takes_no_more_bits_than_needed(columns, bits, seed):
     levels = np.random.default_rng(seed).integers(0, 2**bits, (3, columns), np.uint8)
     packed = pack(levels, bits)
     assert packed.shape == (3, packed_bytes(columns, bits)) == (3, -(-columns * bits // 8))
@@ -87,7 +87,7 @@ def test_packing_takes_no_bit_more_than_a_row_needs(columns, bits, seed):
 
 
 @given(matrices, st.sampled_from([(8, None), (8, 8), (4, 8)]))
-def test_symmetric_rounding_errs_by_half_a_step_and_keeps_zero_and_sign(weights, size):
+def test_symmetric_rounding_has_half_a_step_of_error_and_keeps_zero_and_sign(weights, size):
     encoding = AbsMax(*size)
     weights = np.clip(weights, -6e4, 6e4)
     weights[0, 0] = 0
@@ -106,7 +106,7 @@ def test_symmetric_rounding_errs_by_half_a_step_and_keeps_zero_and_sign(weights,
 @pytest.mark.parametrize(
     ("bits", "group", "dtype"), [(8, None, "Q8_0"), (8, 64, "Q8_0"), (4, 32, "Q4_0"), (8, 8, "F32")]
 )
-def test_symmetric_rows_come_out_as_the_engines_blocks_where_they_are_just_these(bits, group, dtype):
+def test_symmetric_rows_become_ggml_blocks_if_the_sizes_agree(bits, group, dtype):
     weights = np.random.default_rng(3).normal(size=(5, 128)).astype(np.float32)
     encoding = AbsMax(bits, group)
     made = encoding.decode(round_absmax(weights, encoding), 128)
