@@ -1,4 +1,4 @@
-"""/llmos/v1/models/NAME/aliases: movable names for a model's Versions, and where each of them ever pointed."""
+"""/llmos/v1/models/NAME/aliases: movable names for a model's Versions, and their history."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -28,12 +28,12 @@ class AliasMoves(msgspec.Struct):
 class AliasTarget(RequestObject, kw_only=True):
     version: str
     expected: str | None = None
-    """Move it only where it points at this Version until now."""
+    """Move it only if it points at this Version now. Otherwise 409."""
 
 
 class AliasQuery(RequestObject, kw_only=True):
     at: str | None = None
-    """An instant in ISO 8601: only the move that held then."""
+    """An instant in ISO 8601: only the move that was the last one then."""
 
 
 @router.get("", summary="List a model's aliases", responses=openapi.answers(AliasMoves))
@@ -53,10 +53,10 @@ async def list_aliases(request: Request, name: str) -> Response:
 @requires(Permission.MODELS_WRITE)
 async def set_alias(request: Request, name: str, alias: str) -> Response:
     asked = await parse_body(request, AliasTarget)
-    registry, by = services_of(request).registry, caller_of(request).actor
+    registry, actor = services_of(request).registry, caller_of(request).actor
 
     def move() -> AliasMove:
-        return registry.aliases.set(name, alias, asked.version, expected=asked.expected, actor=by)
+        return registry.aliases.set(name, alias, asked.version, expected=asked.expected, actor=actor)
 
     return json_response(describe_alias_move(name, await asyncio.to_thread(move)))
 
@@ -64,7 +64,7 @@ async def set_alias(request: Request, name: str, alias: str) -> Response:
 @router.delete("/{alias}", summary="Remove an alias", status_code=204)
 @requires(Permission.MODELS_WRITE)
 async def remove_alias(request: Request, name: str, alias: str) -> Response:
-    """Its history stays. Refused where a deployment or a Route needs it."""
+    """Its history stays. 409 if a deployment or a Route needs it."""
     registry, actor = services_of(request).registry, caller_of(request).actor
     await asyncio.to_thread(lambda: remove(registry, f"{name}:{alias}", actor=actor))
     return Response(status_code=204)
@@ -78,10 +78,10 @@ async def all_alias_history(request: Request, name: str) -> Response:
     return json_response(AliasMoves([describe_alias_move(name, move) for move in moves]))
 
 
-@router.get("/{alias}/history", summary="Tell where an alias ever pointed", responses=openapi.answers(AliasMoves))
+@router.get("/{alias}/history", summary="List the moves of an alias", responses=openapi.answers(AliasMoves))
 @requires(Permission.MODELS_READ)
 async def alias_history(request: Request, name: str, alias: str) -> Response:
-    """Oldest first. With `?at=` the one move that held at that instant, or none."""
+    """Oldest first. `?at=`: only the last move before that instant, if there is one."""
     asked = parse_query(request, AliasQuery)
     moves = await asyncio.to_thread(services_of(request).registry.aliases.history, name, alias)
     if asked.at is not None:
@@ -92,11 +92,11 @@ async def alias_history(request: Request, name: str, alias: str) -> Response:
 
 def _instant(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))  # an unescaped + of a zone arrives as a space
+        moment = datetime.fromisoformat(text.replace(" ", "+"))  # the unescaped + of a zone arrives as a space
     except ValueError:
         raise BadRequest(
-            f"`at` is {text[:80]!r}; it takes an instant such as 2026-03-03T14:00:00Z, or a day, which means its"
-            " beginning in UTC.",
+            f"`at` is {text[:80]!r}. Write an instant such as 2026-03-03T14:00:00Z, or a day, which means its beginning"
+            " in UTC.",
             param="at",
         ) from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

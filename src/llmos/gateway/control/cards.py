@@ -1,4 +1,4 @@
-"""/llmos/v1/models/NAME/card: what a Version was measured to cost, and what the project's limits say to it now."""
+"""/llmos/v1/models/NAME/card: a Version's measured cost and quality, and the verdicts of the project's limits."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/models/{name}", tags=["models"])
 
-# No script, nothing from elsewhere: whatever a model is called, the page does no more than show it.
+# No scripts and no external resources, so that a hostile model name can do no harm.
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
@@ -28,10 +28,10 @@ class CardDescriptions(msgspec.Struct):
     data: list[CardDescription]
 
 
-@router.get("/card", summary="Say what a Version costs", responses=openapi.answers(CardDescription))
+@router.get("/card", summary="Read a Version's card", responses=openapi.answers(CardDescription))
 @requires(Permission.MODELS_READ)
 async def get_card(request: Request, name: str) -> Response:
-    """`name` is a Route or a reference. 404 where it was never measured: the message says how to."""
+    """`name` is a Route or a reference. 404 if it was never measured; a job of the kind `card` measures it."""
     return json_response(await asyncio.to_thread(_described, services_of(request), name))
 
 
@@ -54,8 +54,8 @@ async def get_related_cards(request: Request, name: str) -> Response:
 
 @router.get(
     "/card.html",
-    summary="Show what a Version costs, with plots",
-    responses={200: {"content": {"text/html": {}}, "description": "A page that needs nothing else"}},
+    summary="Read a Version's card as a page with plots",
+    responses={200: {"content": {"text/html": {}}, "description": "A page without external resources"}},
 )
 @requires(Permission.MODELS_READ)
 async def get_card_page(request: Request, name: str) -> Response:
@@ -78,7 +78,7 @@ def _card(services: Services, name: str) -> tuple[Card, list[LimitVerdict]]:
     card = Cards(database).get(version)
     if card is None:
         raise NotFound(
-            f"{version.ref} has no card yet. Measure it, on the server's machine: llmos card {version.ref} --measure",
+            f"{version.ref} has no card yet. Measure it: llmos card {version.ref} --measure",
             param="name",
         )
     return card, verdicts(card, Policies(database).all())

@@ -1,4 +1,4 @@
-"""/llmos/v1/models: what is stored."""
+"""/llmos/v1/models: the stored Versions."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ class ModelDescriptions(msgspec.Struct):
 @router.get("/models", tags=["models"], summary="List the Versions", responses=openapi.answers(ModelDescriptions))
 @requires(Permission.MODELS_READ)
 async def list_versions(request: Request) -> Response:
-    """`?tag=KEY` or `?tag=KEY=VALUE`: only those that have it, themselves or by their model. May be repeated."""
+    """`?tag=KEY` or `?tag=KEY=VALUE`: only Versions with this tag, or whose model has it. May be repeated."""
     services, tags = services_of(request), request.query_params.getlist("tag")
 
     def read() -> list[ModelDescription]:
