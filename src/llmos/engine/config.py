@@ -40,7 +40,7 @@ class EngineConfig:
     isa: str | None = None
     """The instruction set of the kernels, one of KNOWN_ISAS. None: the best that the CPU supports."""
     weights: Literal["auto", "f32", "int8", "int4"] = "auto"
-    """How weights that the file stores in 16 bits or more are packed. "auto" and "int8": 8 bits, for less than 1 % more
+    """Packing of weights that the file stores in 16 bits or more. "auto" and "int8": 8 bits, for less than 1 % more
     perplexity. "int4": the layers in 4 bits, rounded to nearest without calibration, which costs a small model 25 %
     more perplexity (benchmarks/quality.py, int4_rtn). For less than 5 %, make a calibrated 4-bit version of the model
     with `llmos quantize --scheme gptq` and serve that with "auto"."""
@@ -113,9 +113,9 @@ def resolve(
             )
         num_blocks = config.kv_bytes // block_bytes
     else:
-        wanted = max(context, config.max_sequences * min(context, DEFAULT_TOKENS_PER_SEQUENCE))
+        num_tokens = max(context, config.max_sequences * min(context, DEFAULT_TOKENS_PER_SEQUENCE))
         affordable = int(free_bytes * DEFAULT_MEMORY_SHARE) // block_bytes
-        num_blocks = min(-(-wanted // block_size), affordable)
+        num_blocks = min(-(-num_tokens // block_size), affordable)
     if num_blocks * block_size < min(context, block_size * 2):
         raise Unavailable(
             f"The KV cache would hold only {num_blocks * block_size} tokens: {block_size} tokens take "

@@ -46,14 +46,14 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     functions: list[dict[str, Any]]
     """In OpenAI's format: {"name", "description", "parameters": JSON schema, "strict"}."""
     choice: Literal["auto", "required", "none", "named"] = "auto"
-    """Whether the model may, must or must not call; "named": it must call `name`."""
+    """"auto": may call, "required": must call, "none": must not call, "named": must call `name`."""
     name: str | None = None
     is_parallel: bool = True
     """One answer may have several calls."""
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How tokens are chosen and when an answer ends. check_sampling() in sampling_params.py has the limits."""
+    """Parameters for choosing tokens and ending an answer. check_sampling() in sampling_params.py validates them."""
 
     max_tokens: int | None = None
     """None: as many as fit into the context window."""
@@ -317,7 +317,7 @@ class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True, tag="engine_stats"):
-    """How busy the replica is now, and counters since it started. Sent when they change, at most once a step."""
+    """The current load of the replica, and counters since its start. Sent when they change, at most once a step."""
 
     num_running: int
     num_waiting: int
@@ -341,7 +341,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """The reply to a Ping, sent between two steps."""
 
     step_seconds: float | None
-    """How long the longest step is expected to take, estimated from earlier steps. None before the first step."""
+    """The expected duration of the longest step, estimated from earlier steps. None before the first step."""
 
 
 Event = Started | Counted | Delta | Embedded | Failed | Loading | Ready | LoadFailed | EngineStats | Pong

@@ -56,7 +56,7 @@ class Sparse(RowEncoding):
     kept: int
     """Kept weights of a row."""
     mask_format: MaskFormat
-    """How the positions of the kept weights are stored; "places" in a descriptor."""
+    """The format of the kept weights' positions; "places" in a descriptor."""
 
     name: ClassVar = "sparse"
 

@@ -85,7 +85,7 @@ class ChatPrompt:
 
     tokens: list[int]
     tool_format: ToolFormat | None
-    """How the model writes tool calls. None: the request allows no calls."""
+    """The format of tool calls. None: the request allows no calls."""
     tools: Tools | None
     reasoning: ReasoningTags | None
     is_reasoning_open: bool

@@ -1,7 +1,7 @@
 """Errors of the tokenizers library as errors of ours.
 
 The library raises bare Exceptions. Where its Rust code panics (a regular expression that backtracks without end, an
-inconsistent vocabulary) it raises PanicException, which is no Exception and would end a thread silently.
+inconsistent vocabulary) it raises PanicException, which isn't an Exception and would end a thread silently.
 """
 
 from collections.abc import Callable, Iterator

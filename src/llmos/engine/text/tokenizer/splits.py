@@ -1,4 +1,4 @@
-"""How byte-level vocabularies split text into words before bytes are merged, by the names that GGUF files use.
+"""Pre-tokenizers of byte-level vocabularies, which split text into words, by the names that GGUF files use.
 
 A GGUF file has only a name (tokenizer.ggml.pre). Each split here is that of the tokenizer.json of the model that the
 name stands for.

@@ -15,7 +15,7 @@ _SPACE = " \t\n\r"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallSyntax:
-    """How a model writes calls:
+    """The syntax of a model's calls:
 
         opening [ call separator call … ] closing
 
@@ -37,16 +37,16 @@ class CallSyntax:
 class CallParser:
     """Splits text, which may come in pieces of any length, into text and calls.
 
-    Text that is no call stays unchanged, also if that shows late: until the name of a call is complete and its
-    arguments have begun, it is held back. Dropped is the space between calls if nothing else stands there, the space
-    before a call at the beginning of the text, and one newline before the first call.
+    What may be a call is held back until its name is complete and its arguments have begun; if it turns out to be
+    ordinary text, it is returned unchanged. Three kinds of space are dropped: space between calls, space before a call
+    at the beginning of the text, and one newline before the first call.
     """
 
     def __init__(self, syntax: CallSyntax, names: Collection[str], *, max_calls: int | None = None) -> None:
         """`names`: of the functions that may be called. After `max_calls` calls everything is text."""
         self.num_calls = 0
         self.has_incomplete_call = False
-        """A call that was reported has no end."""
+        """A reported call is incomplete."""
         self._syntax = syntax
         self._names = names
         self._max_calls = max_calls
