@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
@@ -14,7 +14,7 @@ from llmos import __version__
 from llmos.gateway import control, wires
 from llmos.gateway.http import errors, openapi
 from llmos.gateway.http.door import Door
-from llmos.gateway.http.permissions import check_permission, undeclared
+from llmos.gateway.http.permissions import undeclared
 from llmos.gateway.services import Services
 
 DESCRIPTION = """OpenAI's API under /v1, LLMOS's own under /llmos/v1.
@@ -40,16 +40,15 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
-        dependencies=[Depends(check_permission)],
     )
     app.state.services = services
-    modules = list(_endpoint_modules())
+    modules = list(endpoint_modules())
     app.state.error_formats = [module.error_format for module in modules if hasattr(module, "error_format")]
-    # The first route that matches wins: one whose last parameter takes slashes would hide longer paths below it.
-    for router in sorted((module.router for module in modules if hasattr(module, "router")), key=_takes_any_path):
-        app.include_router(router)
-    if missing := undeclared(app.routes):
+    routers = [module.router for module in modules if hasattr(module, "router")]
+    if missing := undeclared(route for router in routers for route in router.routes):
         raise RuntimeError(f"These endpoints declare no permission: {', '.join(missing)}. See http/permissions.py.")
+    for router in sorted(routers, key=_rank):
+        app.include_router(router)
     for mount in mounts:
         app.mount(mount.path, mount.app, mount.name)
     openapi.install(app)
@@ -58,12 +57,20 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
     return app
 
 
-def _endpoint_modules() -> Iterator[ModuleType]:
+def endpoint_modules() -> Iterator[ModuleType]:
     """Yield every module of the control plane and of the wire formats. A new file there needs no entry elsewhere."""
     for package in (control, wires):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             yield import_module(module.name)
 
 
-def _takes_any_path(router: APIRouter) -> bool:
-    return any(isinstance(route, APIRoute) and route.path.endswith(":path}") for route in router.routes)
+def _rank(router: APIRouter) -> int:
+    """Order routers, because the first path that matches wins, and paths are tried one after another.
+
+    Fixed paths come first: calls to models use them, and find them soonest. Paths whose last parameter takes slashes
+    come last, since they would hide longer paths below them.
+    """
+    paths = [route.path for route in router.routes if isinstance(route, APIRoute)]
+    if any(path.endswith(":path}") for path in paths):
+        return 2
+    return 1 if any("{" in path for path in paths) else 0

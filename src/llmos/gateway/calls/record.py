@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import BadModelFile, LLMOSError, ModelNotFound, UnsupportedModel
@@ -161,9 +161,7 @@ class Recorder:
             with _outcome_in(record):
                 yield record
         finally:
-            for sink in self._sinks:
-                with _logged(sink):
-                    sink.on_closed(record)
+            self._deliver("on_closed", record)
 
     @contextmanager
     def attempt(self, record: Record, target: str) -> Iterator[Attempt]:
@@ -175,15 +173,18 @@ class Recorder:
                 yield attempt
         finally:
             attempt.seconds = time.perf_counter() - attempt.began
-            for sink in self._sinks:
-                with _logged(sink):
-                    sink.on_attempt_closed(record, attempt)
+            self._deliver("on_attempt_closed", record, attempt)
 
     def admitted(self, record: Record, attempt: Attempt) -> None:
         attempt.is_admitted = True
+        self._deliver("on_admitted", record, attempt)
+
+    def _deliver(self, method: str, *event: Any) -> None:
         for sink in self._sinks:
-            with _logged(sink):
-                sink.on_admitted(record, attempt)
+            try:
+                getattr(sink, method)(*event)
+            except Exception:
+                _log.exception("%s could not take a record", type(sink).__name__)
 
 
 @contextmanager
@@ -202,11 +203,3 @@ def _outcome_in(record: Record | Attempt) -> Iterator[None]:
         raise
     finally:
         record.outcome, record.error_code = outcome, error_code
-
-
-@contextmanager
-def _logged(sink: Sink) -> Iterator[None]:
-    try:
-        yield
-    except Exception:
-        _log.exception("%s could not take a record", type(sink).__name__)

@@ -1,7 +1,8 @@
-"""Permissions of endpoints: declared beside each endpoint, checked in one place, before the endpoint runs."""
+"""Permissions of endpoints: declared beside each endpoint, checked here before it runs."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from fastapi import Request
 from fastapi.routing import APIRoute
@@ -11,11 +12,11 @@ from llmos.gateway.http.open_paths import is_open
 from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
 
-Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Awaitable[Any]])
 
 
 def requires(permission: Permission) -> Callable[[Endpoint], Endpoint]:
-    """Declare the permission that an endpoint needs.
+    """Declare the permission that an endpoint needs. The endpoint runs only for callers who have it.
 
     @router.delete("/{name}")
     @requires(Permission.MODELS_WRITE)
@@ -23,18 +24,16 @@ def requires(permission: Permission) -> Callable[[Endpoint], Endpoint]:
     """
 
     def declare(endpoint: Endpoint) -> Endpoint:
-        endpoint.required_permission = permission  # type: ignore[attr-defined]
-        return endpoint
+        @wraps(endpoint)
+        async def checked(request: Request, *args: Any, **kwargs: Any) -> Any:
+            caller: Caller = request.state.caller
+            caller.check(permission)
+            return await endpoint(request, *args, **kwargs)
+
+        checked.required_permission = permission  # type: ignore[attr-defined]
+        return cast(Endpoint, checked)
 
     return declare
-
-
-async def check_permission(request: Request) -> None:
-    """Raise PermissionDenied where the caller's key lacks the endpoint's permission. A dependency of the whole app."""
-    permission = required_permission(request.scope["route"])
-    if permission is not None:
-        caller: Caller = request.state.caller
-        caller.check(permission)
 
 
 def required_permission(route: BaseRoute) -> Permission | None:
@@ -43,7 +42,7 @@ def required_permission(route: BaseRoute) -> Permission | None:
 
 
 def undeclared(routes: Iterable[BaseRoute]) -> list[str]:
-    """Return the paths that ask for a key but declare no permission."""
+    """Return the paths that need a key but declare no permission."""
     return [
         route.path
         for route in routes

@@ -27,13 +27,13 @@ _ADVICE = {
 
 @router.get("/api/version", summary="Return the version of Ollama's API", responses=openapi.answers(OllamaVersion))
 @requires(Permission.INFERENCE)
-async def ollama_version() -> Response:
+async def ollama_version(request: Request) -> Response:
     return json_response(OllamaVersion(API_VERSION, __version__))
 
 
 @router.get("/", include_in_schema=False)
 @requires(Permission.INFERENCE)
-async def ollama_heartbeat() -> Response:
+async def ollama_heartbeat(request: Request) -> Response:
     return Response(b"LLMOS is running.", media_type="text/plain")
 
 

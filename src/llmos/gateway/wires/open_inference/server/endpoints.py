@@ -31,5 +31,5 @@ async def is_server_ready(request: Request) -> Response:
 
 @router.get("", summary="Describe the server", responses=openapi.answers(ServerMetadata))
 @requires(Permission.INFERENCE)
-async def get_server_metadata() -> Response:
+async def get_server_metadata(request: Request) -> Response:
     return json_response(ServerMetadata())
