@@ -95,7 +95,7 @@ def test_a_route_is_set_with_weights_and_moved_and_remembered(cli: Cli) -> None:
         (("remote:far/a=50", "remote:far/a=50"), "given twice"),
         (("remote:far/a=much",), "is not a percentage"),
         (("remote:nobody/a",), "There is no provider 'nobody'"),
-        (("remote:far/a", "--shadow", "remote:far/b=0"), "The shadow gets 0 % of the calls"),
+        (("remote:far/a", "--shadow", "remote:far/b=0"), "The percent of the shadow is 0"),
     ],
 )
 def test_a_route_that_can_not_be_meant_is_one_line(cli: Cli, targets: tuple[str, ...], said: str) -> None:

@@ -35,7 +35,7 @@ def test_setting_as_json_is_the_route(cli, with_model):
     ("arguments", "hint"),
     [
         (("set", "gpt-3", "smollm2"), "llmos pull smollm2"),
-        (("set", "gpt-3", "dialogue"), "dialogue is a route itself"),
+        (("set", "gpt-3", "dialogue"), "dialogue is itself a route"),
         (("set", "a/b", "smollm2"), "not a valid name for a route"),
         (("rm", "dialog"), "Did you mean dialogue?"),
     ],

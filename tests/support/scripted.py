@@ -19,8 +19,8 @@ from llmos.deployments.backend import Target
 from llmos.deployments.local_backend import LocalTarget
 from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.deployments.replicas.pool import Activity
-from llmos.deployments.routing.route import Move, Route
-from llmos.deployments.routing.routes import NameTargets
+from llmos.deployments.routing.resolution import NameTargets
+from llmos.deployments.routing.route import Move, Route, RouteSettings
 from llmos.engine.checkpoint.metadata import Metadata
 from llmos.engine.messages import Delta, Embed, Embedded, EngineStats, Event, Generate, Ready, Started, TokenLogprob
 from llmos.models.catalog import Catalog, Entry
@@ -167,9 +167,11 @@ class FakeRoutes:
             raise NotFound(f"There is no route {name}.")
         return self.routes[name]
 
-    def set(self, name: str, target: str | Mapping[str, float], **settings: Any) -> Route:
-        settings = {key: value for key, value in settings.items() if key in ("fallbacks", "shadow", "sticky")}
-        route = fake_route(name, target, **settings)
+    def set(
+        self, name: str, target: str | Mapping[str, float], settings: RouteSettings | None = None, **_: Any
+    ) -> Route:
+        chosen = settings or RouteSettings()
+        route = fake_route(name, target, fallbacks=chosen.fallbacks, shadow=chosen.shadow, sticky=chosen.sticky)
         for each in route.targets:
             self._find(each)
         self.routes[name] = route
@@ -178,7 +180,7 @@ class FakeRoutes:
     def history(self, name: str) -> Sequence[Move]:
         route = self.get(name)
         return [
-            Move(route=name, moved_at=route.updated_at, moved_by=None, reason=None, before=None, after=route.settings())
+            Move(route=name, moved_at=route.updated_at, moved_by=None, reason=None, before=None, after=route.snapshot())
         ]
 
     def remove(self, name: str, **_: Any) -> None:

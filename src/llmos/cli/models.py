@@ -154,7 +154,7 @@ def rm(model: options.ModelReference, as_json: options.AsJson = False) -> None:
 
 
 def _warn_of_dangling_routes(routes: Sequence[RouteDescription]) -> None:
-    from llmos.deployments.routing.routes import DEFAULT_ROUTE
+    from llmos.deployments.routing.resolution import DEFAULT_ROUTE
 
     usable = [route.target for route in routes if route.name == DEFAULT_ROUTE and not route.missing]
     for route in routes:

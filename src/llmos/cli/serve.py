@@ -23,7 +23,7 @@ def serve(
     """
     from llmos.cli.backends import find_or_pull
     from llmos.core.config import load_settings
-    from llmos.deployments.routing.routes import DEFAULT_ROUTE
+    from llmos.deployments.routing.resolution import DEFAULT_ROUTE
     from llmos.gateway.server import run
 
     settings = load_settings()

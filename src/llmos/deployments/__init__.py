@@ -1,1 +1,1 @@
-"""Versions that run: replicas, pools of them, and the routes that lead to them."""
+"""Everything that runs versions: replicas, providers, routes, rollouts, and the desired state of deployments."""

@@ -1,4 +1,4 @@
-"""What the deployments ask of their tables. Never commits: the public functions do."""
+"""Queries of the tables of deployments. They never commit: the public methods do."""
 
 from collections.abc import Collection, Sequence
 
@@ -23,24 +23,24 @@ def routes(session: Session) -> Sequence[RouteRow]:
 
 
 def deployments(session: Session) -> Sequence[DeploymentRow]:
-    """Those that there are, by name and number."""
+    """Return the deployments that were not removed, by model and number."""
     statement = select(DeploymentRow).where(DeploymentRow.removed_at.is_(None))
     return session.scalars(statement.order_by(DeploymentRow.model, DeploymentRow.number)).all()
 
 
 def deployment(session: Session, model: str, number: int) -> DeploymentRow | None:
-    """A deployment, removed ones included. Locked, where the database locks rows, until the transaction ends."""
+    """Return a deployment, even a removed one. Locks its row until the transaction ends, if the database can."""
     return session.get(DeploymentRow, (model, number), with_for_update=True)
 
 
 def deployment_events(session: Session, deployment: str) -> Sequence[DeploymentEventRow]:
-    """What happened to a deployment, oldest first."""
+    """Return the events of a deployment, oldest first."""
     statement = select(DeploymentEventRow).where(DeploymentEventRow.deployment == deployment)
     return session.scalars(statement.order_by(DeploymentEventRow.id)).all()
 
 
 def forget_old_deployment_events(session: Session, deployment: str, max_kept: int) -> None:
-    """Keep the newest events of a deployment."""
+    """Delete all but the newest events of a deployment."""
     of_deployment = DeploymentEventRow.deployment == deployment
     count = session.scalar(select(func.count()).where(of_deployment)) or 0
     if count > max_kept:
@@ -50,7 +50,7 @@ def forget_old_deployment_events(session: Session, deployment: str, max_kept: in
 
 
 def route(session: Session, name: str, *, for_update: bool = False) -> RouteRow | None:
-    """`for_update`: nobody else changes it before the transaction ends."""
+    """`for_update`: lock the row until the transaction ends."""
     return session.get(RouteRow, name, with_for_update=for_update)
 
 
@@ -59,19 +59,19 @@ def route_names(session: Session) -> Sequence[str]:
 
 
 def route_moves(session: Session, name: str, limit: int) -> Sequence[RouteMoveRow]:
-    """The newest first."""
+    """Return the moves of a route, newest first."""
     asked = select(RouteMoveRow).where(RouteMoveRow.route == name).order_by(RouteMoveRow.id.desc())
     return session.scalars(asked.limit(limit)).all()
 
 
 def routes_to(session: Session, target: str) -> Sequence[str]:
-    """The names of the routes that may ask this target, as it is written."""
+    """Return the names of the routes with this target, compared as it is written."""
     asked = select(RouteTargetRow.route).where(RouteTargetRow.target == target)
     return session.scalars(asked.distinct().order_by(RouteTargetRow.route)).all()
 
 
 def remote_targets(session: Session) -> Sequence[tuple[str, str]]:
-    """Every route and target that is a provider's."""
+    """Return each route with each of its targets that is a provider's model."""
     is_remote = RouteTargetRow.target.startswith(REMOTE, autoescape=True)
     asked = select(RouteTargetRow.route, RouteTargetRow.target).where(is_remote).order_by(RouteTargetRow.route)
     return [(route, target) for route, target in session.execute(asked)]
@@ -88,7 +88,7 @@ def provider(session: Session, name: str) -> ProviderRow | None:
 def rollouts(
     session: Session, *, route: str | None = None, states: Collection[str] | None = None
 ) -> Sequence[RolloutRow]:
-    """Those of a route, or of all; in these states, or in any. Oldest first."""
+    """Return the rollouts of a route, or of all; in these states, or in any; oldest first."""
     asked = select(RolloutRow)
     if route is not None:
         asked = asked.where(RolloutRow.route == route)
@@ -98,6 +98,6 @@ def rollouts(
 
 
 def rollout_events(session: Session, rollout: int) -> Sequence[RolloutEventRow]:
-    """Oldest first."""
+    """Return the events of a rollout, oldest first."""
     asked = select(RolloutEventRow).where(RolloutEventRow.rollout == rollout)
     return session.scalars(asked.order_by(RolloutEventRow.id)).all()

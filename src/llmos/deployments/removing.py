@@ -1,4 +1,4 @@
-"""Remove a model, a version or an alias, unless a deployment or a route needs it."""
+"""Removal of a model, a version or an alias, unless a deployment or a route uses it."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,11 @@ from llmos.models.versions.versions import Removed
 
 
 def remove(registry: Registry, ref: str, *, actor: str | None = None) -> Removed:
-    """Remove what `ref` names, as Registry.remove does. Raises Conflict, with the next command, where a deployment or a
-    route needs the alias or the version; then nothing is removed. A route to the mere name of a model
-    that is removed stays, and says so to who asks for it."""
+    """Remove what `ref` names, as Registry.remove does.
+
+    Raises Conflict, with the next command, and removes nothing if a deployment or a route uses the alias or the
+    version. A route to the plain name of a model stays, and answers its callers that the model is gone.
+    """
     deployments = Deployments(registry.database, registry)
 
     def refuse(session: Session, model: str, alias: str | None, numbers: Sequence[int]) -> None:
@@ -30,6 +32,5 @@ def remove(registry: Registry, ref: str, *, actor: str | None = None) -> Removed
 def _refuse_routed(session: Session, target: str) -> None:
     if routes := queries.routes_to(session, target):
         raise Conflict(
-            f"{target} is what the route {routes[0]} leads to. Point that elsewhere first:"
-            f" llmos route set {routes[0]} MODEL"
+            f"The route {routes[0]} points at {target}. Point it elsewhere first: llmos route set {routes[0]} MODEL"
         )

@@ -1,4 +1,4 @@
-"""The deployments' tables."""
+"""Database tables of routes, providers, deployments and rollouts."""
 
 from datetime import datetime
 from typing import Any
@@ -32,14 +32,14 @@ class RouteTargetRow(Base):
     """weighted, fallback or shadow."""
     place: Mapped[int] = mapped_column(primary_key=True)
     target: Mapped[str] = mapped_column(String(256), index=True)
-    """A reference to a model, or a remote one. Kept as it was written: `smollm2` follows the newest version,
+    """The reference of a model, or remote:PROVIDER/MODEL. Kept as it was written: `smollm2` follows the newest version,
     `smollm2@1` does not."""
     percent: Mapped[float | None] = mapped_column(Double)
-    """Of the calls. A fallback has none."""
+    """Of the calls. NULL for a fallback."""
 
 
 class RouteMoveRow(Base):
-    """A change of a route. Kept when the route goes."""
+    """A change of a route. Stays when the route is removed."""
 
     __tablename__ = "route_moves"
 
@@ -59,20 +59,20 @@ class ProviderRow(Base):
     kind: Mapped[str] = mapped_column(String(16))
     base_url: Mapped[str] = mapped_column(Text)
     sealed_key: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """Encrypted, and bound to the three columns before it. None for a provider that asks for none."""
+    """Encrypted, and bound to the three columns before it. NULL for a provider without a key."""
     created_at: Mapped[datetime] = mapped_column(Time)
     updated_at: Mapped[datetime] = mapped_column(Time)
 
 
 class DeploymentRow(Base):
-    """What is wanted of one Version. Stays when it is removed: its history still names it."""
+    """What is wanted of one version. Stays when the deployment is removed, because its history names it."""
 
     __tablename__ = "deployments"
 
     model: Mapped[str] = mapped_column(String(64), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     ref: Mapped[str] = mapped_column(String(256))
-    """The reference that the owner wrote, which may be an alias of the version."""
+    """The reference that it was deployed by, which may be an alias of the version."""
     min_replicas: Mapped[int]
     max_replicas: Mapped[int]
     runner: Mapped[str] = mapped_column(String(32))
@@ -87,14 +87,14 @@ class DeploymentRow(Base):
 
 
 class DeploymentEventRow(Base):
-    """One thing that happened to a deployment; all together are its history."""
+    """An event in the history of a deployment."""
 
     __tablename__ = "deployment_events"
     __table_args__ = (Index(None, "deployment"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     deployment: Mapped[str] = mapped_column(String(80))
-    """The ref of its Version."""
+    """The reference of its version."""
     at: Mapped[datetime] = mapped_column(Time)
     kind: Mapped[str] = mapped_column(String(32))
     actor: Mapped[str | None] = mapped_column(String(256))
@@ -104,7 +104,7 @@ class DeploymentEventRow(Base):
 
 
 class RolloutRow(Base):
-    """A version that takes a route over; see rollouts.py. Kept when it has ended."""
+    """A version that takes over a route. Stays when the rollout has ended."""
 
     __tablename__ = "rollouts"
 
@@ -129,7 +129,7 @@ class RolloutRow(Base):
 
 
 class RolloutEventRow(Base):
-    """One thing that happened in a rollout; all together are its history."""
+    """An event in the history of a rollout."""
 
     __tablename__ = "rollout_events"
 

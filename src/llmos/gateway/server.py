@@ -33,7 +33,8 @@ from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.deployments.rollouts.evidence import Evidence
 from llmos.deployments.rollouts.rollouts import Rollouts
-from llmos.deployments.routing.routes import DEFAULT_ROUTE, Routes
+from llmos.deployments.routing.resolution import DEFAULT_ROUTE
+from llmos.deployments.routing.routes import Routes
 from llmos.engine.config import EngineConfig
 from llmos.engine.sizing.fit import check_fits
 from llmos.gateway.app import create_app

@@ -18,7 +18,7 @@ from llmos.deployments.rollouts.cases import read_cases
 from llmos.deployments.rollouts.gates import Judgement
 from llmos.deployments.rollouts.rollout import RolloutPlan, check_steps, shares_at
 from llmos.deployments.rollouts.rollouts import Rollouts
-from llmos.deployments.routing.route import Shadow
+from llmos.deployments.routing.route import RouteSettings, Shadow
 from llmos.deployments.routing.routes import Routes
 from llmos.security.secrets import Secrets
 
@@ -114,14 +114,14 @@ def test_a_removed_route_stops_its_rollout(rollouts, routes):
 
 @pytest.mark.parametrize("kept", [{"shadow": Shadow("new@2", 10)}, {"fallbacks": ["new@2"]}])
 def test_a_shadow_or_a_fallback_can_be_promoted_and_is_restored_by_a_rollback(rollouts, routes, kept):
-    routes.set("chat", "old@1", **kept, actor="ada")
+    routes.set("chat", "old@1", RouteSettings(**kept), actor="ada")
     before = routes.get("chat")
     rollout = rollouts.begin("new@2", "chat", RolloutPlan(steps=[50, 100]), actor="ada")
     for _ in range(3):
         rollout = rollouts.advance(rollout, HOLDS)
     assert (rollout.state, percents(routes)) == ("finished", {"new@2": 100})
     rollouts.roll_back_route("chat", actor="ada")
-    assert routes.get("chat").settings() == before.settings()
+    assert routes.get("chat").snapshot() == before.snapshot()
 
 
 def test_a_rollout_that_was_undone_while_it_tried_its_cases_stays_undone(rollouts, routes):
@@ -149,8 +149,8 @@ def test_a_route_with_the_most_targets_possible_begins_no_rollout(rollouts, rout
     Providers(registry.database, Secrets(tmp_path / "key")).add(
         "far", kind="openai", base_url="http://127.0.0.1:1/v1", key=None
     )
-    routes.set("chat", "old@1", fallbacks=[f"remote:far/{i}" for i in range(31)], actor="ada")
-    with pytest.raises(BadRequest, match="32 targets at most"):
+    routes.set("chat", "old@1", RouteSettings(fallbacks=[f"remote:far/{i}" for i in range(31)]), actor="ada")
+    with pytest.raises(BadRequest, match="at most 32 targets"):
         rollouts.begin("new@2", "chat", actor="ada")
     assert rollouts.list() == []
 
@@ -223,7 +223,7 @@ def test_a_deployment_that_is_refused_begins_no_rollout(registry, routes):
     [
         ({"ref": "none@1"}, ModelNotFound, "no model 'none'"),
         ({"ref": "new@9"}, ModelNotFound, "no such version"),
-        ({"ref": "old@1"}, Conflict, "answers with old@1 alone already"),
+        ({"ref": "old@1"}, Conflict, "old@1 already answers all calls to chat"),
         ({"route": "nothing"}, NotFound, "no route 'nothing'"),
         ({"steps": []}, BadRequest, "a rollout has 1 to 20"),
         ({"steps": [50]}, BadRequest, "the last must be 100%"),

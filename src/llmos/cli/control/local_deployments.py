@@ -40,16 +40,19 @@ class LocalRoutes:
     def set(
         self, name: str, target: str | Mapping[str, float], **settings: "Unpack[RouteSettings]"
     ) -> RouteDescription:
-        from llmos.deployments.routing.route import Shadow, sticky_of
+        from llmos.deployments.routing.route import RouteSettings as Settings
+        from llmos.deployments.routing.route import Shadow, parse_sticky
 
         shadow = settings.get("shadow")
         route = self._control.route_table.set(
             name,
             target,
-            fallbacks=settings.get("fallbacks") or (),
-            shadow=None if shadow is None else Shadow(shadow["target"], shadow["percent"]),
-            sticky=sticky_of(settings.get("sticky") or "user"),
-            timeout_seconds=settings.get("timeout_seconds"),
+            Settings(
+                fallbacks=settings.get("fallbacks") or (),
+                shadow=None if shadow is None else Shadow(shadow["target"], shadow["percent"]),
+                sticky=parse_sticky(settings.get("sticky") or "user"),
+                timeout_seconds=settings.get("timeout_seconds"),
+            ),
             reason=settings.get("reason"),
             actor=this_user(),
         )

@@ -1,6 +1,6 @@
-"""A Route as everybody but the database knows it, and a move in its history."""
+"""Route: a name that callers ask for, with its targets by weight, and its moves. Knows no database."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -10,8 +10,8 @@ from llmos.deployments.routing.choice import choose, draw
 from llmos.deployments.targets import check_fallbacks, check_percents, check_target
 
 Sticky = Literal["user", "caller", "none"]
-"""user: who names the same `user` meets the same target; a call that names none is drawn by itself. caller: whoever
-comes with the same key does. none: every call is drawn by itself."""
+"""user: calls with the same `user` get the same target; a call without one is drawn alone. caller: calls with the same
+key get the same target. none: every call is drawn alone."""
 
 MAX_TIMEOUT_SECONDS = 3600.0
 
@@ -20,38 +20,44 @@ STICKY: tuple[Sticky, ...] = ("user", "caller", "none")
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """A target that gets a share of the calls besides, to compare: its answers go to nobody."""
+    """A target that also runs a share of the calls, to compare. Its answers are thrown away."""
 
     target: str
     percent: float = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    name: str
-    percent_of: Mapping[str, float]
-    """The targets, as they were written, and the share of the calls that each gets. They come to 100."""
-    fallbacks: tuple[str, ...] = ()
-    """Tried in this order where a target fails before it has said anything."""
+class RouteSettings:
+    """The settings of a route besides its targets."""
+
+    fallbacks: Sequence[str] = ()
+    """Tried in this order if a target fails before its first token."""
     shadow: Shadow | None = None
     sticky: Sticky = "user"
     timeout_seconds: float | None = None
-    """How long a target may take to its first token, or to a whole answer that isn't streamed."""
+    """The limit for the first token, or for a whole answer that isn't streamed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(RouteSettings):
+    name: str
+    percent_of: Mapping[str, float]
+    """The targets, as they were written, and the percent of the calls that each gets. They add up to 100."""
     updated_at: datetime
 
     @property
     def target(self) -> str:
-        """The one that gets most of the calls."""
+        """The target that gets most of the calls."""
         return max(self.percent_of, key=lambda target: self.percent_of[target])
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Every one that may be asked: fallbacks and shadow too, each once."""
+        """All targets, including fallbacks and shadow, each once."""
         shadow = [] if self.shadow is None else [self.shadow.target]
         return tuple(dict.fromkeys([*self.percent_of, *self.fallbacks, *shadow]))
 
     def order(self, *, caller: str, user: str, call_id: str) -> list[str]:
-        """Return the targets that a call tries, one after another."""
+        """Return the targets that a call tries, in order."""
         key = call_id
         if self.sticky == "caller" or (self.sticky == "user" and user):
             key = f"{self.name}\n{caller}\n{user if self.sticky == 'user' else ''}"
@@ -59,13 +65,13 @@ class Route:
         return [chosen, *(fallback for fallback in self.fallbacks if fallback != chosen)]
 
     def shadow_of(self, call_id: str) -> str | None:
-        """Return the target that runs this call besides, None where it isn't this call's turn."""
+        """Return the target that also runs this call, or None."""
         if self.shadow is None or draw(call_id, "shadow") * 100 >= self.shadow.percent:
             return None
         return self.shadow.target
 
-    def settings(self) -> dict[str, Any]:
-        """What a move in the history keeps of the route, as JSON."""
+    def snapshot(self) -> dict[str, Any]:
+        """Return the JSON object that a move in the history keeps of the route."""
         shadow = None if self.shadow is None else {"target": self.shadow.target, "percent": self.shadow.percent}
         return {
             "targets": dict(self.percent_of),
@@ -85,43 +91,49 @@ class Move:
     moved_by: str | None
     reason: str | None
     before: Mapping[str, Any] | None
-    """Route.settings, None where there was no route."""
+    """Route.snapshot; None if there was no route."""
     after: Mapping[str, Any] | None
-    """None where it was removed."""
+    """None if it was removed."""
 
 
 def with_weights(route: Route, percent_of: Mapping[str, float]) -> Route:
-    """Return the route with its calls shared out anew. Raises BadRequest as `checked` does, but for a fallback or a
-    shadow that becomes the only target: it has nothing to do, until the calls are shared out again."""
+    """Return the route with other weights.
+
+    Raises BadRequest as check_route does, except for a fallback or a shadow that becomes the only target: it stays in
+    the route and has no effect until the weights change again.
+    """
     shares = check_percents(percent_of)
-    own = list(shares)
-    checked(
+    targets = list(shares)
+    check_route(
         replace(
             route,
             percent_of=shares,
-            fallbacks=tuple(fallback for fallback in route.fallbacks if own != [fallback]),
-            shadow=None if route.shadow is None or own == [route.shadow.target] else route.shadow,
+            fallbacks=tuple(fallback for fallback in route.fallbacks if targets != [fallback]),
+            shadow=None if route.shadow is None or targets == [route.shadow.target] else route.shadow,
         )
     )
     return replace(route, percent_of=shares)
 
 
-def sticky_of(text: str) -> Sticky:
-    """Raises BadRequest for what isn't one."""
+def parse_sticky(text: str) -> Sticky:
+    """Raises BadRequest for any other text."""
     for sticky in STICKY:
         if text == sticky:
             return sticky
-    raise BadRequest(f"`sticky` is {text!r:.80}; it takes {', '.join(STICKY)}.", param="sticky")
+    raise BadRequest(f"`sticky` is {text!r:.80}; it must be one of {', '.join(STICKY)}.", param="sticky")
 
 
-def checked(route: Route) -> Route:
-    """Return a route that can be meant. Raises BadRequest, naming the field, for any other; looks nothing up."""
+def check_route(route: Route) -> Route:
+    """Return the route without targets of 0 %. Raises BadRequest, naming the field, for an impossible one.
+
+    Doesn't check whether the targets exist.
+    """
     shares = check_percents(route.percent_of)
     fallbacks = check_fallbacks(shares, route.fallbacks)
-    sticky_of(route.sticky)
+    parse_sticky(route.sticky)
     if (seconds := route.timeout_seconds) is not None and not 0 < seconds <= MAX_TIMEOUT_SECONDS:
         raise BadRequest(
-            f"The timeout is {seconds:g} seconds; it takes more than 0 and at most {MAX_TIMEOUT_SECONDS:g}.",
+            f"timeout_seconds is {seconds:g}; it must be more than 0 and at most {MAX_TIMEOUT_SECONDS:g}.",
             param="timeout_seconds",
         )
     if (shadow := route.shadow) is not None:
@@ -129,7 +141,7 @@ def checked(route: Route) -> Route:
             raise BadRequest(f"{shadow.target} can't be its own shadow. Name another target.", param="shadow")
         if not 0 < shadow.percent <= 100:
             raise BadRequest(
-                f"The shadow gets {shadow.percent:g} % of the calls; it takes more than 0 and at most 100.",
+                f"The percent of the shadow is {shadow.percent:g}; it must be more than 0 and at most 100.",
                 param="shadow",
             )
     route = replace(route, percent_of=shares, fallbacks=fallbacks)

@@ -1,4 +1,4 @@
-"""From a Route to its rows, and back."""
+"""Conversion of a Route and its moves from and to their database rows."""
 
 from sqlalchemy.orm import Session
 
@@ -21,12 +21,12 @@ def route_of(row: RouteRow) -> Route:
 
 
 def write(session: Session, row: RouteRow | None, route: Route) -> None:
-    """Make the rows say what the route is. `row`: the one that there is."""
+    """Write the route into its rows. `row`: the present one; None for a new route."""
     if row is None:
         row = RouteRow(name=route.name)
         session.add(row)
     row.sticky, row.timeout_seconds, row.updated_at = route.sticky, route.timeout_seconds, route.updated_at
-    # The old ones go first: the new ones have the same keys.
+    # The old rows are deleted first, because the new ones have the same keys.
     row.targets.clear()
     session.flush()
     shadows = [] if route.shadow is None else [(route.shadow.target, route.shadow.percent)]
@@ -36,8 +36,8 @@ def write(session: Session, row: RouteRow | None, route: Route) -> None:
         "shadow": [*shadows],
     }
     for role, targets in roles.items():
-        for place, (target, percent) in enumerate(targets):
-            row.targets.append(RouteTargetRow(role=role, place=place, target=target, percent=percent))
+        for index, (target, percent) in enumerate(targets):
+            row.targets.append(RouteTargetRow(role=role, place=index, target=target, percent=percent))
     session.flush()
 
 

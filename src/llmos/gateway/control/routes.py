@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from llmos.core.errors import BadRequest
 from llmos.core.schemas.routes import RouteDescription, RouteEvidence, RouteMove
 from llmos.deployments.descriptions import describe_evidence, describe_move, describe_route
-from llmos.deployments.routing.route import Route, Shadow, sticky_of
+from llmos.deployments.routing.route import Route, RouteSettings, Shadow, parse_sticky
 from llmos.deployments.targets import MAX_LENGTH
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
@@ -116,10 +116,12 @@ async def set_route(request: Request, name: str) -> Response:
         services_of(request).routes.set,
         name,
         asked.percent_of(),
-        fallbacks=asked.fallbacks,
-        shadow=shadow,
-        sticky=sticky_of(asked.sticky),
-        timeout_seconds=asked.timeout_seconds,
+        RouteSettings(
+            fallbacks=asked.fallbacks,
+            shadow=shadow,
+            sticky=parse_sticky(asked.sticky),
+            timeout_seconds=asked.timeout_seconds,
+        ),
         reason=asked.reason,
         actor=caller_of(request).actor,
     )
