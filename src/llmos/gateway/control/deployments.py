@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.deployments.descriptions import describe_deployment_event
 from llmos.deployments.desired.deployment import DeploymentSettings, replica_limits
-from llmos.deployments.desired.overview import Overview
+from llmos.deployments.overview import Overview
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response

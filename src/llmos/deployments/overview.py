@@ -1,4 +1,4 @@
-"""What is deployed and what runs, joined: the database knows the first, the pool of this process the second."""
+"""Overview: what is deployed, from the database, joined with what runs, from the pool of this process."""
 
 import asyncio
 from collections.abc import Mapping
