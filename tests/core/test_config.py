@@ -82,6 +82,6 @@ def test_what_is_set_is_taken():
     ],
 )
 def test_a_value_that_cannot_be_meant_names_its_variable(name, value):
-    with pytest.raises(BadRequest, match=f"{name} is '{value}'; it takes") as caught:
+    with pytest.raises(BadRequest, match=f"{name} is '{value}'; it must be") as caught:
         load_settings({name: value})
     assert caught.value.param == name

@@ -41,6 +41,6 @@ def upload(files: Files, tenant: str) -> Callable[..., File]:
     def upload(content: bytes = b"{}\n", *, owner: str = tenant, purpose: str = "batch") -> File:
         incoming = files.begin()
         incoming.write(content)
-        return files.keep(incoming, tenant=owner, purpose=purpose, filename="lines.jsonl")
+        return files.finish(incoming, tenant=owner, purpose=purpose, filename="lines.jsonl")
 
     return upload

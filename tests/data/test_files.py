@@ -59,7 +59,7 @@ def test_a_deleted_file_leaves_nothing(files: Files, upload: Upload, tenant: str
 def test_a_file_that_a_batch_reads_is_not_deleted(files: Files, batches: Batches, upload: Upload, tenant: str) -> None:
     file = upload()
     batch = batches.create(tenant, endpoint="/v1/completions", input_file_id=file.id)
-    with pytest.raises(Conflict, match=f"{batch.id} reads {file.id}"):
+    with pytest.raises(Conflict, match=f"{batch.id} is reading {file.id}"):
         files.delete(tenant, file.id)
     batches.fail(batch.id, [])
     files.delete(tenant, file.id)
@@ -99,6 +99,6 @@ def test_a_full_disk_says_what_to_do(files: Files, monkeypatch: pytest.MonkeyPat
 
     incoming = files.begin()
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(StoreFailed, match=r"No space left on device\. Free some room"):
+    with pytest.raises(StoreFailed, match=r"No space left on device\. Free some space"):
         incoming.write(b"much")
     incoming.discard()

@@ -44,7 +44,7 @@ def test_whoever_comes_next_knows_what_is_settled(tmp_path: Path) -> None:
     first.write([entry(2), entry(1, is_error=True)])
     first.close()
     second = opened(tmp_path)
-    assert second.settled == {1, 2}
+    assert second.recorded == {1, 2}
     assert second.progress == first.progress
     assert second.sizes == first.sizes
     second.close()
@@ -64,8 +64,8 @@ def test_a_torn_end_is_cut_and_answered_again(
     (folder / "output").write_bytes(left)
     journal = opened(folder)
     lines = whole.splitlines(keepends=True)
-    assert journal.settled == {n for n in range(1, 6) if left.startswith(b"".join(lines[:n]))}
-    journal.write([entry(number) for number in range(1, 6) if number not in journal.settled])
+    assert journal.recorded == {n for n in range(1, 6) if left.startswith(b"".join(lines[:n]))}
+    journal.write([entry(number) for number in range(1, 6) if number not in journal.recorded])
     journal.close()
     assert (folder / "output").read_bytes() == whole
 
@@ -78,7 +78,7 @@ def test_a_line_is_settled_once(tmp_path: Path) -> None:
     assert journal.progress.num_failed == 0
     journal.close()
     journal.write([entry(2)])  # a thread whose task was cancelled
-    assert journal.settled == {1}
+    assert journal.recorded == {1}
 
 
 def test_a_full_disk_leaves_whole_lines_and_settles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,10 +93,10 @@ def test_a_full_disk_leaves_whole_lines_and_settles_nothing(tmp_path: Path, monk
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", write_half)
-        with pytest.raises(StoreFailed, match="Free some room"):
+        with pytest.raises(StoreFailed, match="Free some space"):
             journal.write([entry(2)])
     assert (tmp_path / "output").read_bytes() == b"1 is answered\n"
-    assert journal.settled == {1}
+    assert journal.recorded == {1}
     journal.write([entry(2)])
     assert (tmp_path / "output").read_bytes() == b"1 is answered\n2 is answered\n"
     journal.close()

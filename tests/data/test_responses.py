@@ -89,5 +89,5 @@ def test_after_thirty_days_it_is_gone_and_the_next_one_takes_its_place(
 def test_a_database_that_takes_nothing_is_said_to(responses: KeptResponses, database: Database) -> None:
     with database.transaction() as session:
         session.execute(text("DROP TABLE responses"))
-    with pytest.raises(StoreFailed, match="`store` false"):
+    with pytest.raises(StoreFailed, match="`store` to false"):
         responses.keep("owner", kept())

@@ -1,1 +1,1 @@
-"""What every room may know: errors, settings, the database, ids, the clock."""
+"""Shared foundations: errors, settings, the database, jobs, schemas, ids, locks, the clock. Imports no other room."""

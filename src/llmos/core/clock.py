@@ -1,4 +1,4 @@
-"""Time, passed in where it matters so that tests can hold it still. UTC inside."""
+"""The clock, passed in as an argument so that tests can replace it. All times are UTC."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""How a process hears that the database has changed, whoever changed it: what is remembered of it lasts until then."""
+"""Detects commits to the database by any process, so that caches of its content can be invalidated."""
 
 import sqlite3
 import threading
@@ -9,24 +9,26 @@ from sqlalchemy import Connection, Engine
 
 _CHANNEL = "llmos_commits"
 _MAX_AGE_SECONDS = 5
-"""A notice may get lost, in a proxy between us and the server. What is remembered is then wrong for so long at most."""
+"""Notifications may be lost, for example in a proxy. The state therefore changes at least this often."""
 
 
 class Commits(Protocol):
+    """Counts commits to one database."""
+
     def watch(self) -> None:
-        """Begin to count. May wait for the network."""
+        """Start counting. May wait for the network."""
 
     def state(self) -> int | None:
-        """Return a number that every commit changes; None while nobody watches. Waits for nothing."""
+        """Return a number that every commit changes, or None before watch(). Never blocks."""
 
-    def note_own(self) -> None:
-        """Count a commit of this process, which has just happened."""
+    def count_own(self) -> None:
+        """Count a commit that this process has just made."""
 
     def close(self) -> None: ...
 
 
 class SQLiteCommits:
-    """SQLite counts the commits of other connections itself: a connection that only ever looks sees them all."""
+    """Reads PRAGMA data_version, which SQLite changes with every commit of another connection."""
 
     def __init__(self, path: str) -> None:
         self._path, self._lock = path, threading.Lock()
@@ -41,7 +43,7 @@ class SQLiteCommits:
                 self._connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
-    def note_own(self) -> None:
+    def count_own(self) -> None:
         pass
 
     def close(self) -> None:
@@ -52,68 +54,68 @@ class SQLiteCommits:
 
 
 class PostgreSQLCommits:
-    """Each transaction of ours tells a channel when it commits; a connection listens to it."""
+    """Listens to a channel that every transaction of LLMOS notifies when it commits (LISTEN and NOTIFY)."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._lock = engine, threading.Lock()
-        self._line: Any = None
-        """A connection of psycopg's own, outside of the pool: it stays with us."""
+        self._listener: Any = None
+        """A psycopg connection outside of the pool."""
         self._count = 0
         self._counted_at = 0.0
 
     def watch(self) -> None:
         with self._lock:
-            if self._line is not None or self._engine.dialect.driver != "psycopg":
+            if self._listener is not None or self._engine.dialect.driver != "psycopg":
                 return
             pooled = self._engine.raw_connection()
-            line: Any = pooled.driver_connection
+            listener: Any = pooled.driver_connection
             pooled.detach()
-            line.autocommit = True
-            line.execute(f"LISTEN {_CHANNEL}")
-            self._line = line
-            self._count_up()  # of the commits so far we know nothing
+            listener.autocommit = True
+            listener.execute(f"LISTEN {_CHANNEL}")
+            self._listener = listener
+            self._count_up()  # Commits before now are unknown.
 
     def state(self) -> int | None:
         with self._lock:
-            if self._line is None:
+            if self._listener is None:
                 return None
             from psycopg import OperationalError
 
             try:
-                has_heard = self._has_heard()
+                is_notified = self._receive_notifications()
             except OperationalError:
-                self._hang_up()
+                self._disconnect()
                 return None
-            if has_heard or time.monotonic() > self._counted_at + _MAX_AGE_SECONDS:
+            if is_notified or time.monotonic() > self._counted_at + _MAX_AGE_SECONDS:
                 self._count_up()
             return self._count
 
-    def note_own(self) -> None:
+    def count_own(self) -> None:
         with self._lock:
             self._count_up()
 
     def close(self) -> None:
         with self._lock:
-            self._hang_up()
+            self._disconnect()
 
-    def _has_heard(self) -> bool:
-        """Take what has arrived, without waiting for more, and say whether that is anything."""
-        self._line.pgconn.consume_input()
-        has_heard = False
-        while self._line.pgconn.notifies() is not None:
-            has_heard = True
-        return has_heard
+    def _receive_notifications(self) -> bool:
+        """Consume the notifications that have arrived, and return whether there were any. Does not wait."""
+        self._listener.pgconn.consume_input()
+        is_notified = False
+        while self._listener.pgconn.notifies() is not None:
+            is_notified = True
+        return is_notified
 
     def _count_up(self) -> None:
         self._count += 1
         self._counted_at = time.monotonic()
 
-    def _hang_up(self) -> None:
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+    def _disconnect(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
 
-def announce(connection: Connection) -> None:
-    """Tell everybody who watches, once the transaction of this connection commits."""
+def notify_on_commit(connection: Connection) -> None:
+    """Notify all listeners when the connection's current transaction commits."""
     connection.exec_driver_sql(f"NOTIFY {_CHANNEL}")

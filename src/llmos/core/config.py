@@ -1,26 +1,27 @@
-"""The settings of this installation. The only file that reads the environment.
+"""The settings of this installation. The only module that reads the environment.
 
-LLMOS_HOME          where everything is kept                       ~/.llmos
-LLMOS_DATABASE_URL  an SQLAlchemy URL                              sqlite in LLMOS_HOME
-LLMOS_OWNER_KEY     the owner's key                                made at the first start, LLMOS_HOME/keys/owner
-LLMOS_API_KEY       the key that the CLI and the Client send       the owner's, on a loopback endpoint
-LLMOS_ENDPOINT      the server that the CLI and the Client ask     http://127.0.0.1:8000
-LLMOS_CATALOG       another catalog file                           the one that LLMOS ships
-LLMOS_ISA           force a kernel path: avx512, avx2, portable    the best that the CPU has
-LLMOS_THREADS       threads of the forward pass                    one for each core
-LLMOS_KV_BYTES      memory of each model's KV cache                a quarter of what is free at most
-LLMOS_KV_DTYPE      what it keeps: int8, f16, f32                  int8
-LLMOS_PREFIX_CACHE  keep the beginnings of prompts: on, off        on
-LLMOS_DRAFT_TOKENS  tokens that speculation proposes; 0: none      8
-LLMOS_PACKED        keep packed weights on disk, to share: on, off on
-LLMOS_MAX_QUEUED    choices that wait for a model, then 429        512; one caller takes half of them
-LLMOS_STUCK_SECONDS a model silent for so long is started again    10; while it computes, 20 steps
-LLMOS_LOAD_SECONDS  how long loading a model may take              600
-LLMOS_WAIT_SECONDS  how long a request waits for that, then 503    60
-HF_ENDPOINT         the model hub, or a mirror of it               https://huggingface.co
-HF_TOKEN            the hub's token, for models that ask for one   none
-DOCKER_CONFIG       the folder of docker's config.json, with the   ~/.docker
-                    names and passwords of OCI registries
+variable             meaning                                          default
+LLMOS_HOME           folder of the database, models, files and keys   ~/.llmos
+LLMOS_DATABASE_URL   SQLAlchemy URL of the database                   SQLite in LLMOS_HOME
+LLMOS_OWNER_KEY      the owner's key                                  created at the first start, LLMOS_HOME/keys/owner
+LLMOS_API_KEY        key that the CLI and the client send             the owner's key, on a loopback endpoint
+LLMOS_ENDPOINT       server that the CLI and the client connect to    http://127.0.0.1:8000
+LLMOS_CATALOG        path of another catalog file                     the catalog that LLMOS ships
+LLMOS_ISA            kernels to use: avx512, avx2, portable           the fastest that the CPU supports
+LLMOS_THREADS        threads of the forward pass                      one per core
+LLMOS_KV_BYTES       memory of each model's KV cache                  at most a quarter of the free memory
+LLMOS_KV_DTYPE       dtype of the KV cache: int8, f16, f32            int8
+LLMOS_PREFIX_CACHE   reuse common prefixes of prompts: on, off        on
+LLMOS_DRAFT_TOKENS   tokens per speculation step; 0 for none          8
+LLMOS_PACKED         share packed weights in files: on, off           on
+LLMOS_MAX_QUEUED     choices that may wait for a model, then 429      512; one caller may use half of them
+LLMOS_STUCK_SECONDS  restart a model that is silent for this long     10; while it computes, 20 steps
+LLMOS_LOAD_SECONDS   time limit for loading a model                   600
+LLMOS_WAIT_SECONDS   time a request waits for a model, then 503       60
+HF_ENDPOINT          the Hugging Face hub or a mirror of it           https://huggingface.co
+HF_TOKEN             token for gated models on the hub                none
+DOCKER_CONFIG        folder of docker's config.json, which has the    ~/.docker
+                     credentials of OCI registries
 """
 
 import os
@@ -40,13 +41,15 @@ D = TypeVar("D", int, None)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
+    """The settings; the table above describes them by their variables."""
+
     home: Path
     database_url: str
     owner_key: str | None = None
     api_key: str | None = None
     endpoint: str = DEFAULT_ENDPOINT
     endpoint_is_set: bool = False
-    """LLMOS_ENDPOINT was given: the owner means that server, not the files on this machine."""
+    """Whether LLMOS_ENDPOINT is set. Commands then use that server instead of this machine's files."""
     catalog: Path | None = None
     isa: str | None = None
     threads: int | None = None
@@ -62,7 +65,7 @@ class Settings:
     hf_endpoint: str = DEFAULT_HF_ENDPOINT
     hf_token: str | None = None
     docker_config: Path | None = None
-    """The file."""
+    """The path of config.json."""
 
     @property
     def store_path(self) -> Path:
@@ -70,8 +73,8 @@ class Settings:
 
     @property
     def engine_options(self) -> dict[str, Any]:
-        """What was said of the engine, by the names of EngineConfig's options."""
-        said = {
+        """The settings of the engine that are set, by the names of EngineConfig's options."""
+        options = {
             "isa": self.isa,
             "threads": self.threads,
             "kv_bytes": self.kv_bytes,
@@ -80,7 +83,7 @@ class Settings:
             "max_draft_tokens": self.draft_tokens,
             "packed_folder": str(self.packed_path) if self.packed else None,
         }
-        return {name: value for name, value in said.items() if value is not None}
+        return {name: value for name, value in options.items() if value is not None}
 
     @property
     def packed_path(self) -> Path:
@@ -104,12 +107,13 @@ class Settings:
 
     @property
     def master_key_path(self) -> Path:
-        """What other people's keys are encrypted under."""
+        """The key that encrypts the keys of providers."""
         return self.home / "keys" / "master"
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings. Raises BadRequest, naming the variable, for a value that cannot be meant."""
+    """Read the settings from `environ`, by default os.environ. Raises BadRequest, naming the variable, for an invalid
+    value."""
     environ = os.environ if environ is None else environ
     home = Path(environ.get("LLMOS_HOME") or "~/.llmos").expanduser().absolute()
     catalog = environ.get("LLMOS_CATALOG") or None
@@ -144,7 +148,7 @@ _SWITCHES = {"on": True, "off": False, None: None}
 def _one_of(environ: Mapping[str, str], name: str, words: Collection[str]) -> str | None:
     value = environ.get(name) or None
     if value is not None and value not in words:
-        raise BadRequest(f"{name} is {value!r}; it takes one of {', '.join(words)}.", param=name)
+        raise BadRequest(f"{name} is {value!r}; it must be one of {', '.join(words)}.", param=name)
     return value
 
 
@@ -152,7 +156,7 @@ def _whole_number(environ: Mapping[str, str], name: str, default: D, least: int,
     value = environ.get(name)
     if not value:
         return default
-    # int() itself refuses thousands of digits.
+    # Limit the digits before int(), which raises for very long texts.
     if not (value.isascii() and value.isdecimal() and len(value) <= 16 and least <= int(value) <= most):
-        raise BadRequest(f"{name} is {value!r}; it takes a whole number from {least} to {most}.", param=name)
+        raise BadRequest(f"{name} is {value!r}; it must be a whole number from {least} to {most}.", param=name)
     return int(value)

@@ -1,9 +1,9 @@
-"""Where everything that is not a blob is kept: SQLite in LLMOS_HOME, or the PostgreSQL that LLMOS_DATABASE_URL names.
+"""The database: SQLite in LLMOS_HOME, or the PostgreSQL database in LLMOS_DATABASE_URL.
 
     with database.transaction() as session:   # commits once, at the end; rolls back on any error
     with database.session() as session:       # reads
 
-Knows no table: each room declares its own on Base, and migrations/ is the one history of all of them.
+Knows no tables: each room declares its own on Base, and migrations/ is the history of all of them.
 """
 
 from collections.abc import Iterator
@@ -17,26 +17,26 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from llmos.core.commits import Commits, PostgreSQLCommits, SQLiteCommits, announce
+from llmos.core.commits import Commits, PostgreSQLCommits, SQLiteCommits, notify_on_commit
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
 
 BUSY_TIMEOUT_SECONDS = 30
-"""How long a writer waits for another process's transaction before it gives up."""
+"""The time that a SQLite writer waits for the transaction of another process."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_WRITE_LOCK = 0x11305  # any number, the same in every process: the key of PostgreSQL's advisory lock
+_WRITE_LOCK = 0x11305  # The key of PostgreSQL's advisory lock: an arbitrary number, the same in every process.
 _CONNECT_SECONDS = 10
 
 
 _SQLITE_OPTIONS: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}}
 _POSTGRESQL_OPTIONS: dict[str, Any] = {
     "connect_args": {"connect_timeout": _CONNECT_SECONDS},
-    "pool_pre_ping": True,  # the server may have been started again since a connection was last used
+    "pool_pre_ping": True,  # The server may have restarted since a connection was last used.
 }
 
 
 class Time(TypeDecorator[datetime]):
-    """An instant, UTC inside and out. SQLite keeps no zone, so it is put back on the way out."""
+    """A UTC timestamp. SQLite stores no time zone, so it is added when values are read."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -51,6 +51,8 @@ class Time(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
+    """The base of all tables."""
+
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -62,9 +64,10 @@ class Base(DeclarativeBase):
 
 
 class Database:
-    """A database, by its SQLAlchemy URL. Opens no connection until it is used; safe to share between threads."""
+    """A database. Connects when it is first used, and may be shared between threads."""
 
     def __init__(self, url: str) -> None:
+        """`url`: an SQLAlchemy URL. Raises BadRequest for an unsupported one."""
         try:
             self.url = make_url(url)
             if self.is_sqlite and self.url.database not in (None, "", ":memory:"):
@@ -72,23 +75,23 @@ class Database:
             self._engine = create_engine(self.url, **(_SQLITE_OPTIONS if self.is_sqlite else _POSTGRESQL_OPTIONS))
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise BadRequest(
-                f"LLMOS_DATABASE_URL can't be used: {error}. It takes sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.",
+                f"LLMOS_DATABASE_URL can't be used: {error}. Use sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.",
                 param="LLMOS_DATABASE_URL",
             ) from error
         if self.is_sqlite:
             event.listen(self._engine, "connect", _on_sqlite_connect)
             event.listen(self._engine, "begin", _on_sqlite_begin)
-            # A SQLite transaction that reads first and writes later fails at once when another one wrote in between,
-            # whatever the busy timeout; one that takes the write lock at its start waits its turn instead.
+            # A SQLite transaction that reads and later writes fails at once if another one wrote in between, despite
+            # the busy timeout. A transaction that takes the write lock at its start waits instead.
             self._reading, self._writing = self._engine, self._engine.execution_options(sqlite_begin="IMMEDIATE")
             self._commits: Commits = SQLiteCommits(str(self.url.database))
         else:
-            # The same on PostgreSQL: whoever reads sees one state, and whoever writes waits for the writer before it
-            # and sees what that one has left.
+            # PostgreSQL behaves the same with these settings: readers see one consistent state, and a writer waits for
+            # the writer before it and sees its changes.
             self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ")
             self._writing = self._engine.execution_options(isolation_level="READ COMMITTED")
-            event.listen(self._writing, "begin", _take_turn)
-            event.listen(self._writing, "commit", announce)
+            event.listen(self._writing, "begin", _lock_for_writing)
+            event.listen(self._writing, "commit", notify_on_commit)
             self._commits = PostgreSQLCommits(self._engine)
 
     @property
@@ -97,30 +100,29 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """Read a consistent state. What is changed in it is not kept."""
+        """Open a session that reads one consistent state. Changes in it are discarded."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Read and write, all or nothing. Commits when the block ends, rolls back when it raises."""
+        """Open a session that commits when the block ends and rolls back when it raises."""
         with Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
-        self._commits.note_own()
+        self._commits.count_own()
 
     def watch(self) -> None:
-        """Begin to hear of commits, so that state() has an answer. May wait for the network."""
+        """Start counting commits for state(). May wait for the network."""
         self._commits.watch()
 
     def state(self) -> int | None:
-        """Return a number that every commit changes, whatever process it comes from; None while nobody watches.
-        Takes microseconds."""
+        """Return a number that every commit of any process changes, or None before watch(). Takes microseconds."""
         return self._commits.state()
 
     def upgrade(self) -> None:
-        """Bring the tables to what this program expects. Any number of processes may call it at once.
+        """Migrate the tables to the newest revision. Any number of processes may call it at once.
 
-        Raises Conflict for a database that a newer LLMOS has written, StoreFailed where it can't be opened.
+        Raises Conflict for a database that a newer LLMOS wrote, and StoreFailed where it can't be opened.
         """
         try:
             if self._current() == newest_revision():
@@ -128,7 +130,7 @@ class Database:
             if self.is_sqlite:
                 self._use_wal()
             with self._writing.begin() as connection:
-                self._refuse_newer(_revision_of(connection))
+                self._check_not_newer(_revision_of(connection))
                 _migrate(connection)
         except DatabaseError as error:
             raise StoreFailed(
@@ -143,10 +145,10 @@ class Database:
     def _current(self) -> str | None:
         with self._reading.connect() as connection:
             revision = _revision_of(connection)
-        self._refuse_newer(revision)
+        self._check_not_newer(revision)
         return revision
 
-    def _refuse_newer(self, revision: str | None) -> None:
+    def _check_not_newer(self, revision: str | None) -> None:
         if revision is not None and revision not in known_revisions():
             raise Conflict(
                 f"The database {self.url.render_as_string(hide_password=True)} was written by a newer LLMOS"
@@ -155,7 +157,7 @@ class Database:
             )
 
     def _use_wal(self) -> None:
-        # Kept in the file, so once is enough. Outside of any transaction, where SQLite allows it.
+        # SQLite stores the mode in the file, and changes it only outside of transactions.
         raw = self._engine.raw_connection()
         try:
             cursor = raw.cursor()
@@ -166,7 +168,7 @@ class Database:
 
 
 def known_revisions() -> list[str]:
-    """The revisions in migrations/versions, oldest first: a file is named REVISION_what_it_does.py."""
+    """Return the revisions in migrations/versions, oldest first. Files are named REVISION_what_it_does.py."""
     return sorted(path.stem.split("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
@@ -182,7 +184,7 @@ def _revision_of(connection: Connection) -> str | None:
 
 
 def _migrate(connection: Connection) -> None:
-    # Alembic takes a tenth of a second to import, and is needed once in the life of a database.
+    # Importing Alembic takes a tenth of a second, and only new and outdated databases need it.
     from alembic import command
     from alembic.config import Config
 
@@ -194,7 +196,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _on_sqlite_connect(connection: Any, _record: Any) -> None:
-    # The driver's own idea of when a transaction begins leaves DDL outside of it; BEGIN is ours, below.
+    # The driver would begin transactions itself, and not before DDL. _on_sqlite_begin() does it instead.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
@@ -206,7 +208,7 @@ def _on_sqlite_begin(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {mode}")
 
 
-def _take_turn(connection: Connection) -> None:
+def _lock_for_writing(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
 
@@ -214,4 +216,6 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreFailed(f"The folder {folder} can't be made: {error.strerror}. Choose another LLMOS_HOME.") from error
+        raise StoreFailed(
+            f"The folder {folder} can't be created: {error.strerror}. Choose another LLMOS_HOME."
+        ) from error

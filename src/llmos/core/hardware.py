@@ -1,6 +1,6 @@
-"""What this process may use of the machine: instructions that the kernels want, memory, cores. Linux, any architecture.
+"""The hardware that this process may use: CPU instruction sets, memory and cores. Linux, any architecture.
 
-A container's limits count, not only the machine's size.
+Limits of the container (cgroup v1 and v2) count as well as the machine's size.
 """
 
 import os
@@ -20,25 +20,28 @@ _OWN_GROUPS = Path("/proc/self/cgroup")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
+    """The hardware that this process may use."""
+
     cpu: str
+    """The model's name."""
     features: frozenset[str]
-    """The CPU's instruction sets, in the kernel's spelling (avx2, avx512_vnni)."""
+    """The CPU's instruction sets, named as in /proc/cpuinfo (avx2, avx512_vnni)."""
     num_cores: int
-    """Cores' worth of time that this process gets."""
+    """Cores that this process may use at once: those of its affinity, or the container's CPU quota if that is less."""
     memory_bytes: int
-    """What this process may use: the machine's memory, or the container's limit."""
+    """The machine's memory, or the container's limit if that is less."""
     available_bytes: int
-    """Of it, what can be had without swapping, the page cache included."""
+    """The part of it that can be used without swapping, including the page cache."""
 
     @property
     def isas(self) -> tuple[str, ...]:
-        """The kernel paths that this CPU can run, best first."""
+        """The ISAs that this CPU supports and that the engine has kernels for, fastest first."""
         able = {"avx512": self.features >= _AVX512, "avx2": self.features >= _AVX2, "portable": True}
         return tuple(isa for isa in KNOWN_ISAS if able[isa])
 
 
 def inspect_hardware() -> Hardware:
-    """Look at this machine. What can't be found out is empty or 0; raises nothing."""
+    """Inspect this machine. Unknown values are empty or 0. Raises nothing."""
     fields = _fields(_CPU_INFO)
     memory = _fields(_MEMORY_INFO)
     total, available = _kib(memory.get("MemTotal", "")), _kib(memory.get("MemAvailable", ""))
@@ -57,13 +60,13 @@ def inspect_hardware() -> Hardware:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A control group that this process is in, of either version."""
+    """A cgroup of this process, version 1 or 2."""
 
     folder: Path
     is_v1: bool = False
 
     def limit_and_use(self) -> tuple[int | None, int]:
-        """Return the bytes that its processes may have together, and have; what files they read counts as free."""
+        """Return the memory limit, or None, and the memory in use, in bytes. Cached files don't count as used."""
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if self.is_v1 else ("memory.max", "memory.current")
         limit, used = (_number(self.folder / name) for name in names)
         stat = dict(line.split(" ", 1) for line in _text(self.folder / "memory.stat").splitlines() if " " in line)
@@ -73,7 +76,7 @@ class _Group:
 
 
 def _groups() -> list[_Group]:
-    """The groups whose limits hold for this process: its own and all above it."""
+    """Return the cgroups whose limits apply to this process: its own and all parents."""
     groups = [_Group(_CGROUP), _Group(_CGROUP / "memory", is_v1=True)]
     for line in _text(_OWN_GROUPS).splitlines():
         number, _, rest = line.partition(":")
@@ -89,7 +92,7 @@ def _groups() -> list[_Group]:
 
 def _num_cores() -> int:
     usable = len(os.sched_getaffinity(0))
-    # "200000 100000": in every 100,000 microseconds 200,000 of work, so two cores' worth. "max 100000": no limit.
+    # "200000 100000" allows 200,000 microseconds of CPU time in every 100,000: two cores. "max 100000" is no limit.
     quota, _, period = _text(_CGROUP / "cpu.max").partition(" ")
     if quota.isdecimal() and period.isdecimal():
         usable = min(usable, max(1, int(quota) // int(period)))
@@ -97,7 +100,7 @@ def _num_cores() -> int:
 
 
 def _fields(path: Path) -> dict[str, str]:
-    """Read "name : value" lines, the first of each name."""
+    """Parse lines of the form "name : value". The first line of each name counts."""
     fields: dict[str, str] = {}
     for line in _text(path).splitlines():
         name, _, value = line.partition(":")
@@ -106,6 +109,7 @@ def _fields(path: Path) -> dict[str, str]:
 
 
 def _kib(text: str) -> int:
+    """Return the bytes of a size such as "1024 kB"; 0 for anything else."""
     number = text.removesuffix("kB").strip()
     return int(number) * 1024 if number.isdecimal() else 0
 
@@ -116,7 +120,7 @@ def _number(path: Path) -> int | None:
 
 
 def _text(path: Path) -> str:
-    """Return the file's text, and nothing where there is none to read."""
+    """Return the file's text, or an empty string where it can't be read."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:

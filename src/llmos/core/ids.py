@@ -1,8 +1,8 @@
-"""Names that never repeat."""
+"""Random ids."""
 
 import os
 
 
 def new_id(prefix: str) -> str:
-    """Return `prefix-` and 24 random hexadecimal digits; `prefix_` and the digits where it ends in an underscore."""
+    """Return `prefix-` and 24 random hexadecimal digits; a prefix that ends in an underscore gets no hyphen."""
     return f"{prefix}{'' if prefix.endswith('_') else '-'}{os.urandom(12).hex()}"

@@ -1,4 +1,4 @@
-"""Locks between processes, on files."""
+"""Locks between processes, held on files."""
 
 import fcntl
 import os
@@ -16,9 +16,10 @@ def locked(
     wait: bool = True,
     on_wait: Callable[[], None] | None = None,
 ) -> Iterator[None]:
-    """Hold an advisory lock on a file. The kernel lets go of it when the process dies, however it dies.
+    """Hold an advisory lock (flock) on a file until the block ends. The kernel releases it when the process dies.
 
-    Without `wait`, raises BlockingIOError where another holds it. The file goes with the lock unless it is to be kept.
+    `mode`: fcntl.LOCK_EX or LOCK_SH. `keep`: leave the file after the block; otherwise it is deleted. `on_wait`: called
+    once before waiting for another process. Without `wait`, raises BlockingIOError if another process holds the lock.
     """
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -40,10 +41,11 @@ def locked(
                 return
         finally:
             os.close(handle)
-        # The one we waited for removed the file under us: the lock that counts is on the file that has the name now.
+        # The previous holder deleted the file. The lock to take is on the file that has the name now.
 
 
 def _is_open_as(path: Path, handle: int) -> bool:
+    """Return whether the file descriptor is the file that has this path now."""
     try:
         return os.path.samestat(path.stat(), os.fstat(handle))
     except FileNotFoundError:

@@ -10,7 +10,7 @@ def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return a sentence for an unknown name: the nearest known ones, else all of them."""
-    if meant := nearest(name, known):
-        return f"Did you mean {' or '.join(meant)}?"
+    """Return a sentence for an unknown name that lists similar known names, or all known names."""
+    if similar := nearest(name, known):
+        return f"Did you mean {' or '.join(similar)}?"
     return f"Known: {', '.join(known)}." if known else "There are none yet."

@@ -1,1 +1,1 @@
-"""What the server keeps for its callers. Knows documents and whose they are; knows no wire format and no HTTP."""
+"""Data that the server stores for callers: files, batches, responses. Knows no wire format and no HTTP."""

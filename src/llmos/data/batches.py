@@ -1,4 +1,4 @@
-"""Batches: a file of requests that are answered when nobody else waits, and the files of their answers.
+"""Batches: a file of requests that run in the background, and the files with their answers.
 
              begin              finalize              end
   validating ─────▶ in_progress ───────▶ finalizing ─────▶ completed
@@ -7,8 +7,8 @@
    failed             ▼
                  cancelling ─────▶ cancelled
 
-A status is entered in a transaction that has seen the one before it, so that of a cancelling and an ending at once
-exactly one wins. Who carries a batch out is the gateway's business.
+Each change of the status reads the current one in the same transaction, so that of a concurrent cancellation and
+completion exactly one succeeds. The gateway runs the batches.
 """
 
 from collections import Counter
@@ -32,12 +32,12 @@ Status = Literal["validating", "failed", "in_progress", "finalizing", "completed
 STATUSES: tuple[Status, ...] = Status.__args__  # type: ignore[attr-defined]
 
 WINDOW = timedelta(hours=24)
-"""A batch that isn't through by then expires."""
+"""The time after which a batch expires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that makes a whole batch fail."""
+    """A reason why a whole batch failed."""
 
     code: str
     message: str
@@ -47,6 +47,8 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
+    """A batch and its progress."""
+
     id: str
     tenant: str
     endpoint: str
@@ -57,7 +59,7 @@ class Batch:
     created_at: datetime
     expires_at: datetime
     entered: Mapping[str, int]
-    """Status: when it was entered, in seconds since 1970."""
+    """{status: time at which it was entered, in seconds since 1970}"""
     labels: Mapping[str, str] | None
     num_total: int
     num_completed: int
@@ -67,24 +69,24 @@ class Batch:
 
 
 class Batches:
-    """Blocks on the database: call it from a thread."""
+    """The batches of all tenants. Blocks on the database: call it from a thread."""
 
     def __init__(self, database: Database, files: Files, *, clock: Clock = utc_now) -> None:
         self._database = database
         self._files = files
         self._clock = clock
         self.progress: dict[str, Progress] = {}
-        """How far those are that are carried out in this process. The database knows it at their end."""
+        """The progress of the batches that run in this process. The database has it once they end."""
         self.on_change: Callable[[], None] | None = None
-        """Called, in some thread, when somebody made or cancelled a batch."""
+        """Called in any thread after a batch was created or cancelled."""
 
     def create(
         self, tenant: str, *, endpoint: str, input_file_id: str, labels: Mapping[str, str] | None = None
     ) -> Batch:
-        """Raises BadRequest for a file that is no input of a batch, NotFound for one that is not there."""
+        """Create a batch. Raises NotFound for an unknown file, and BadRequest for one with another purpose."""
         now = self._clock()
         with self._database.transaction() as session:
-            # Locked, so that it isn't deleted meanwhile.
+            # The lock keeps the file from being deleted meanwhile.
             file = queries.owned(session, FileRow, tenant, input_file_id, lock=True)
             if file is None:
                 raise NotFound(
@@ -93,8 +95,8 @@ class Batches:
                 )
             if file.purpose != "batch":
                 raise BadRequest(
-                    f"{input_file_id} was made for the purpose `{file.purpose}`; a batch reads a file that was"
-                    " uploaded with the purpose `batch`.",
+                    f"{input_file_id} has the purpose `{file.purpose}`; a batch needs a file that was uploaded with the"
+                    " purpose `batch`.",
                     param="input_file_id",
                 )
             row = BatchRow(
@@ -116,47 +118,48 @@ class Batches:
             session.add(row)
             session.flush()
             batch = self._batch(row)
-        self._tell()
+        self._notify()
         return batch
 
     def get(self, tenant: str, id: str) -> Batch:
-        """Raises NotFound for a batch that there is not, or that is somebody else's."""
+        """Return a batch. Raises NotFound for an unknown batch and for another tenant's."""
         with self._database.session() as session:
             return self._batch(_owned(session, tenant, id))
 
     def list(self, tenant: str, *, after: str | None = None, limit: int = 20) -> Page[Batch]:
-        """Return the tenant's batches, newest first, behind the batch `after`. Raises NotFound where that is gone."""
+        """Return a page of the tenant's batches, newest first, after the batch `after`. Raises NotFound where that one
+        doesn't exist."""
         with self._database.session() as session:
             number = _owned(session, tenant, after).number if after is not None else None
             rows = queries.page(session, BatchRow, tenant, after=number, limit=limit + 1, newest_first=True)
             return Page([self._batch(row) for row in rows[:limit]], len(rows) > limit)
 
     def cancel(self, tenant: str, id: str) -> Batch:
-        """Ask for its end; the lines that are answered stay. Raises Conflict for a batch that ended otherwise."""
+        """Cancel a batch; answered lines are kept. Raises NotFound, and Conflict for a batch that has ended."""
         with self._database.transaction() as session:
             row = _owned(session, tenant, id, lock=True)
             if row.status in ("validating", "in_progress"):
                 self._enter(row, "cancelling")
             elif row.status not in ("cancelling", "cancelled"):
-                raise Conflict(f"{id} is {row.status}: there is nothing left to cancel.")
+                raise Conflict(f"{id} is {row.status} and can't be cancelled.")
             batch = self._batch(row)
-        self._tell()
+        self._notify()
         return batch
 
     def live(self) -> Sequence[Batch]:
-        """Everybody's batches that have not ended, oldest first."""
+        """Return all tenants' batches that have not ended, oldest first."""
         with self._database.session() as session:
             return [self._batch(row) for row in queries.batches_in(session, LIVE_STATUSES)]
 
     def by_status(self) -> dict[str, int]:
-        """How many batches there are in each status, in all statuses that there may be."""
+        """Return {status: number of batches} for all statuses."""
         with self._database.session() as session:
             return dict.fromkeys(STATUSES, 0) | queries.num_batches(session)
 
-    # The rest is for whoever carries batches out. Each returns the batch as it is then: it may have been cancelled.
+    # The methods below are for the runner of batches. Each returns the current batch, which may have been cancelled.
 
     def begin(self, id: str, num_total: int) -> Batch:
-        """It can run, and has so many lines."""
+        """Enter in_progress: the input is valid and has `num_total` lines."""
         with self._database.transaction() as session:
             row = queries.batch(session, id)
             row.num_total = num_total
@@ -165,11 +168,12 @@ class Batches:
             return self._batch(row)
 
     def find(self, id: str) -> Batch:
+        """Return the batch of any tenant, which must exist."""
         with self._database.session() as session:
             return self._batch(queries.batch(session, id))
 
     def fail(self, id: str, problems: Sequence[Problem]) -> Batch:
-        """It can't run, for these reasons."""
+        """Enter failed, or cancelled if that was requested, for these reasons."""
         with self._database.transaction() as session:
             row = queries.batch(session, id)
             row.problems = [asdict(problem) for problem in problems]
@@ -177,7 +181,7 @@ class Batches:
             return self._batch(row)
 
     def finalize(self, id: str) -> Batch:
-        """Every line is answered."""
+        """Enter finalizing: every line is answered."""
         with self._database.transaction() as session:
             row = queries.batch(session, id)
             if row.status == "in_progress":
@@ -185,9 +189,13 @@ class Batches:
             return self._batch(row)
 
     def end(self, id: str, journal: Journal) -> Batch:
-        """Give the journal's files to the tenant and close the batch: completed, cancelled or expired, as it stands."""
+        """Make the journal's files the tenant's, and enter completed, cancelled or expired."""
         journal.close()
-        ends: dict[str, Status] = {"finalizing": "completed", "cancelling": "cancelled", "in_progress": "expired"}
+        final_statuses: dict[str, Status] = {
+            "finalizing": "completed",
+            "cancelling": "cancelled",
+            "in_progress": "expired",
+        }
         with self._database.transaction() as session:
             row = queries.batch(session, id)
             kept = [
@@ -197,7 +205,7 @@ class Batches:
             row.output_file_id, row.error_file_id = kept
             row.num_completed, row.num_failed = journal.progress.num_completed, journal.progress.num_failed
             row.usage = dict(journal.progress.usage)
-            self._enter(row, ends[row.status])
+            self._enter(row, final_statuses[row.status])
             batch = self._batch(row)
         for file_id in set(_file_ids(id)) - set(kept):
             self._files.path(file_id).unlink(missing_ok=True)
@@ -205,14 +213,14 @@ class Batches:
         return batch
 
     def journal(self, id: str, read: Read) -> Journal:
-        """Open what the batch has answered so far. One at a time."""
+        """Open the batch's journal. Only one may be open at a time."""
         output, errors = (self._files.path(file_id) for file_id in _file_ids(id))
         journal = Journal(output, errors, read)
         self.progress[id] = journal.progress
         return journal
 
     def sweep(self) -> None:
-        """Remove what dead processes left of files and batches. Nobody may have a journal open."""
+        """Delete what dead processes left of uploads and batches. No journal may be open."""
         self._files.sweep({file_id for batch in self.live() for file_id in _file_ids(batch.id)})
 
     def _keep(self, session: Session, row: BatchRow, file_id: str, size: int) -> str | None:
@@ -224,7 +232,7 @@ class Batches:
         session.add(file)
         return file_id
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if (on_change := self.on_change) is not None:
             on_change()
 
@@ -255,7 +263,7 @@ class Batches:
 
 
 def _file_ids(batch_id: str) -> tuple[str, str]:
-    """The files of a batch's output and of its errors, which are written under these names from the beginning."""
+    """Return the ids of a batch's output file and error file. They are known before the files exist."""
     stem = batch_id.replace("batch", "file", 1)
     return f"{stem}-output", f"{stem}-error"
 
@@ -263,5 +271,5 @@ def _file_ids(batch_id: str) -> tuple[str, str]:
 def _owned(session: Session, tenant: str, id: str, *, lock: bool = False) -> BatchRow:
     row = queries.owned(session, BatchRow, tenant, id, lock=lock)
     if row is None:
-        raise NotFound(f"There is no batch {id[:80]!r}. GET /v1/batches lists those there are.", param="batch_id")
+        raise NotFound(f"There is no batch {id[:80]!r}. GET /v1/batches lists the batches.", param="batch_id")
     return row

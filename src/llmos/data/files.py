@@ -1,7 +1,7 @@
-"""Callers' files: bytes in LLMOS_HOME/files under the file's id, everything else in the database.
+"""Callers' files: the bytes in LLMOS_HOME/files, in a file named by the id, and a row in the database.
 
-A file is there when its row is. The bytes come first: who writes them holds a lock on them until the row is there, so
-that sweep() can tell what a dead process left behind from what is still arriving.
+A file exists when its row does. The bytes are written first, and the writer holds a lock on them until the row is
+committed. So sweep() can distinguish what a dead process left from an upload in progress.
 """
 
 import errno
@@ -19,16 +19,17 @@ from sqlalchemy.orm import Session
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
+from llmos.core.disk import sync_to_disk, write_all
 from llmos.core.errors import Conflict, NotFound, StoreFailed
 from llmos.core.ids import new_id
 from llmos.data import queries
 from llmos.data.tables import FileRow
 
 PURPOSES = ("batch", "batch_output")
-"""What callers upload for a batch, and what a batch gives them."""
+"""The input of a batch, and its output and errors."""
 
 LIVE_STATUSES = ("validating", "in_progress", "finalizing", "cancelling")
-"""Of a batch: it still needs its input."""
+"""The statuses of a batch that still needs its input file."""
 
 T = TypeVar("T")
 
@@ -40,83 +41,90 @@ class File:
     purpose: str
     filename: str
     size: int
+    """Bytes."""
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A part of a list."""
+    """One page of a list."""
 
     items: Sequence[T]
     has_more: bool
 
 
-class Incoming:
-    """A file that arrives. It is nobody's, and swept away, until Files.keep(). Any thread may call it."""
+class Upload:
+    """A file that is being written. It has no owner until Files.finish(), and sweep() deletes it if its process dies.
+
+    Any thread may use it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
         self._is_open = True
-        self._using = threading.Lock()
+        self._lock = threading.Lock()
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._handle, fcntl.LOCK_EX)
 
     def write(self, data: bytes) -> None:
-        """Add to the end. Raises StoreFailed for a disk that says no."""
-        with self._using, disk_errors(self.path):
-            if self._is_open:  # Its caller may have been cancelled and have discarded it.
+        """Append data. Raises StoreFailed where the disk can't be written."""
+        with self._lock, disk_errors(self.path):
+            if self._is_open:  # A cancelled caller may have discarded the upload.
                 write_all(self._handle, data)
                 self.size += len(data)
 
-    def settle(self) -> None:
-        """Return when the bytes are on the disk."""
+    def sync(self) -> None:
+        """Wait until the bytes are on the disk. Raises StoreFailed."""
         with disk_errors(self.path):
             os.fsync(self._handle)
-            make_durable(self.path.parent)
+            sync_to_disk(self.path.parent)
 
     def close(self) -> None:
-        with self._using:
+        """Close the file and release its lock."""
+        with self._lock:
             self._is_open = False
             os.close(self._handle)
 
     def discard(self) -> None:
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
         self.close()
 
 
 class Files:
-    """Blocks on the disk: call it from a thread."""
+    """The files of all tenants. Blocks on the disk and the database: call it from a thread."""
 
     def __init__(self, database: Database, folder: Path, *, clock: Clock = utc_now) -> None:
         self._database = database
         self.folder = folder
         self._clock = clock
 
-    def begin(self) -> Incoming:
-        """Open a place for a file to arrive in. Whoever asks ends it with keep() or discard()."""
-        return Incoming(self.folder / new_id("file"))
+    def begin(self) -> Upload:
+        """Start an upload. The caller ends it with finish(), or with discard() of the upload."""
+        return Upload(self.folder / new_id("file"))
 
-    def keep(self, incoming: Incoming, *, tenant: str, purpose: str, filename: str) -> File:
-        """Make what has arrived a file of the tenant."""
-        incoming.settle()
+    def finish(self, upload: Upload, *, tenant: str, purpose: str, filename: str) -> File:
+        """Make an upload a file of the tenant. Raises StoreFailed."""
+        upload.sync()
         with self._database.transaction() as session:
-            row = FileRow(id=incoming.path.name, tenant=tenant, purpose=purpose, filename=filename, size=incoming.size)
+            row = FileRow(id=upload.path.name, tenant=tenant, purpose=purpose, filename=filename, size=upload.size)
             row.created_at = self._clock()
             session.add(row)
             session.flush()
             file = _file(row)
-        incoming.close()
+        upload.close()
         return file
 
     def get(self, tenant: str, id: str) -> File:
-        """Raises NotFound for a file that there is not, or that is somebody else's."""
+        """Return a file. Raises NotFound for an unknown file and for another tenant's."""
         with self._database.session() as session:
             return _file(_owned(session, tenant, id))
 
     def path(self, id: str) -> Path:
+        """Return the path of a file's bytes."""
         return self.folder / id
 
     def list(
@@ -128,7 +136,7 @@ class Files:
         limit: int = 10_000,
         newest_first: bool = True,
     ) -> Page[File]:
-        """Return the tenant's files behind the file `after`. Raises NotFound where that is gone."""
+        """Return a page of the tenant's files, after the file `after`. Raises NotFound where that one doesn't exist."""
         with self._database.session() as session:
             number = _owned(session, tenant, after).number if after is not None else None
             equal = {"purpose": purpose} if purpose is not None else {}
@@ -138,28 +146,28 @@ class Files:
             return Page([_file(row) for row in rows[:limit]], len(rows) > limit)
 
     def delete(self, tenant: str, id: str) -> None:
-        """Raises Conflict for a file that a batch still reads."""
+        """Delete a file. Raises NotFound, and Conflict for the input of a batch that has not ended."""
         with self._database.transaction() as session:
             row = _owned(session, tenant, id, lock=True)
             if batches := queries.readers(session, id, LIVE_STATUSES):
-                raise Conflict(f"{batches[0].id} reads {id}. Cancel that batch first, or wait for its end.")
+                raise Conflict(f"{batches[0].id} is reading {id}. Cancel that batch first, or wait until it has ended.")
             session.delete(row)
         self.path(id).unlink(missing_ok=True)
 
     def sweep(self, keep: Collection[str] = ()) -> int:
-        """Remove the bytes that belong to no file, and are not to be kept; return how many files that were."""
+        """Delete the bytes of unfinished uploads of dead processes, except the ids in `keep`; return how many files."""
         num_removed = 0
         known = self._known().union(keep)
         for path in sorted(self.folder.glob("file-*")):
             if path.name in known:
                 continue
-            # Another server on this home may have swept it away by now.
+            # Another server on this home may have deleted it meanwhile.
             with suppress(FileNotFoundError), path.open("rb") as handle:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    continue  # It is still arriving.
-                if path.name not in self._known():  # It may have been whole a moment ago.
+                    continue  # The upload is in progress.
+                if path.name not in self._known():  # The upload may have finished meanwhile.
                     path.unlink()
                     num_removed += 1
         return num_removed
@@ -172,7 +180,7 @@ class Files:
 def _owned(session: Session, tenant: str, id: str, *, lock: bool = False) -> FileRow:
     row = queries.owned(session, FileRow, tenant, id, lock=lock)
     if row is None:
-        raise NotFound(f"There is no file {id[:80]!r}. GET /v1/files lists those there are.", param="file_id")
+        raise NotFound(f"There is no file {id[:80]!r}. GET /v1/files lists the files.", param="file_id")
     return row
 
 
@@ -187,28 +195,13 @@ def _file(row: FileRow) -> File:
     )
 
 
-def write_all(handle: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
-
-
-def make_durable(folder: Path) -> None:
-    """Wait until a folder's entries are on the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Say what to do about a disk that says no."""
+    """Turn OSError into StoreFailed with advice."""
     try:
         yield
     except OSError as error:
-        advice = "Check who owns it."
+        advice = "Check its owner and permissions."
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            advice = "Free some room and try again, or choose another LLMOS_HOME."
+            advice = "Free some space and try again, or choose another LLMOS_HOME."
         raise StoreFailed(f"{path} can't be written: {error.strerror}. {advice}") from error

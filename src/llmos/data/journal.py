@@ -1,8 +1,8 @@
-"""What a batch has answered so far, in two files of lines: the output and the errors.
+"""The journal of a batch: its answers so far, in two files of lines, output and errors.
 
-Each line of the input is in one of them, whole, or has yet to be answered. Whoever opens the journal that a dead
-process left goes on where that one stopped: what is in the files is settled, and a torn end is cut off. Knows nothing
-of what the lines say; `read` does.
+Each input line has a complete line in one of the files, or is not answered yet. Opening the journal of a process that
+died continues it: the lines in the files are recorded, and an incomplete last line is cut off. The content of lines is
+known only to the `read` function.
 """
 
 import os
@@ -12,39 +12,43 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmos.data.files import disk_errors, make_durable, write_all
+from llmos.core.disk import sync_to_disk, write_all
+from llmos.data.files import disk_errors
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The answer to one line of the batch's input."""
+    """The answer to one line of the batch's input file."""
 
     number: int
-    """The line's, in the input: from 1."""
+    """The number of the input line, from 1."""
     line: bytes
-    """Without a line break."""
+    """The line to write, without a line break."""
     is_error: bool
     usage: dict[str, int] = field(default_factory=dict)
+    """Tokens by kind."""
 
 
 Read = Callable[[bytes, bool], Entry]
-"""Make an entry of a line again, and of whether it is an error. Raises ValueError for what is no such line."""
+"""read(line, is_error): parse a line of the output or of the errors. Raises ValueError for an invalid line."""
 
 
 @dataclass(slots=True)
 class Progress:
+    """Counts of the lines answered so far."""
+
     num_completed: int = 0
     num_failed: int = 0
     usage: Counter[str] = field(default_factory=Counter)
 
 
 class Journal:
-    """Blocks on the disk. Any thread may call it, several at once."""
+    """The journal of one batch. Blocks on the disk. Any thread may use it."""
 
     def __init__(self, output: Path, errors: Path, read: Read) -> None:
-        """Open the two files, which may be there already. Raises StoreFailed for a disk that says no."""
-        self.settled: set[int] = set()
-        """The numbers of the lines that are in the files, and on the disk."""
+        """Open the two files, which may exist. Raises StoreFailed where the disk can't be written."""
+        self.recorded: set[int] = set()
+        """The numbers of the input lines whose answers are on the disk."""
         self.progress = Progress()
         self._writing = threading.Lock()
         self._handles: list[int] = []
@@ -55,28 +59,28 @@ class Journal:
                 self._handles.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
                 self._sizes.append(self._recover(path, bool(is_error), read))
                 os.ftruncate(self._handles[-1], self._sizes[-1])
-                make_durable(path.parent)
+                sync_to_disk(path.parent)
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """The bytes of the output and of the errors."""
+        """The bytes of the output file and of the error file."""
         return self._sizes[0], self._sizes[1]
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Return when the entries are on the disk. Raises StoreFailed, and has written none, where that can't be.
+        """Write entries and return when they are on the disk. Skips input lines that are recorded already.
 
-        Leaves out those of lines that are settled, and all of them once it is closed: whoever was cancelled in the
-        middle of this call may have a thread still at it.
+        Raises StoreFailed, and writes none of them, where the disk can't be written. Does nothing after close(): a
+        cancelled task may still have a thread in this call.
         """
         with self._writing:
-            entries = [entry for entry in entries if self._handles and entry.number not in self.settled]
+            entries = [entry for entry in entries if self._handles and entry.number not in self.recorded]
             before = list(self._sizes)
             try:
-                for place, handle in enumerate(self._handles):
-                    data = b"".join(entry.line + b"\n" for entry in entries if entry.is_error == place)
+                for i, handle in enumerate(self._handles):
+                    data = b"".join(entry.line + b"\n" for entry in entries if entry.is_error == i)
                     if data:
                         self._append(handle, data)
-                        self._sizes[place] += len(data)
+                        self._sizes[i] += len(data)
             except BaseException:
                 self._sizes = before
                 for handle, size in zip(self._handles, before, strict=True):
@@ -97,7 +101,7 @@ class Journal:
             os.fdatasync(handle)
 
     def _recover(self, path: Path, is_error: bool, read: Read) -> int:
-        """Count what is there; return how many bytes of it are whole lines."""
+        """Count the complete lines of a file, and return their bytes."""
         size = 0
         with path.open("rb") as lines:
             for line in lines:
@@ -112,7 +116,7 @@ class Journal:
         return size
 
     def _count(self, entry: Entry) -> None:
-        self.settled.add(entry.number)
+        self.recorded.add(entry.number)
         self.progress.num_completed += not entry.is_error
         self.progress.num_failed += entry.is_error
         self.progress.usage.update(entry.usage)

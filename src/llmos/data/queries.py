@@ -1,4 +1,4 @@
-"""What the rooms of callers' data ask of their tables. Never commits: the public functions do."""
+"""Queries of the tables in tables.py. None commits: the public functions of the room do."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -13,9 +13,9 @@ R = TypeVar("R", FileRow, BatchRow)
 
 
 def owned(session: Session, kind: type[R], tenant: str, id: str, *, lock: bool = False) -> R | None:
-    """The tenant's own row of this id; other tenants' are as good as not there."""
+    """Return the tenant's row with this id, or None. Rows of other tenants are treated as missing."""
     if not id.isprintable():
-        return None  # PostgreSQL takes no text with a zero in it, and we make no such id.
+        return None  # PostgreSQL rejects text with a NUL, and no id contains one.
     statement = select(kind).where(kind.id == id, kind.tenant == tenant)
     return session.scalars(statement.with_for_update() if lock else statement).one_or_none()
 
@@ -23,7 +23,7 @@ def owned(session: Session, kind: type[R], tenant: str, id: str, *, lock: bool =
 def page(
     session: Session, kind: type[R], tenant: str, *, after: int | None, limit: int, newest_first: bool, **equal: str
 ) -> Sequence[R]:
-    """So many of the tenant's rows behind the one with the number `after`."""
+    """Return up to `limit` of the tenant's rows after the one numbered `after`. `equal`: {column: value} to match."""
     statement = select(kind).where(kind.tenant == tenant).filter_by(**equal)
     if after is not None:
         statement = statement.where(kind.number < after if newest_first else kind.number > after)
@@ -32,34 +32,35 @@ def page(
 
 
 def file_ids(session: Session) -> set[str]:
+    """Return the ids of all files."""
     return set(session.scalars(select(FileRow.id)))
 
 
 def batch(session: Session, id: str) -> BatchRow:
-    """A batch that is there, locked until the transaction ends."""
+    """Return a batch that exists, locked until the transaction ends."""
     return session.scalars(select(BatchRow).where(BatchRow.id == id).with_for_update()).one()
 
 
 def batches_in(session: Session, statuses: Collection[str]) -> Sequence[BatchRow]:
-    """Everybody's batches in one of these statuses, oldest first."""
+    """Return all tenants' batches in one of these statuses, oldest first."""
     return session.scalars(select(BatchRow).where(BatchRow.status.in_(statuses)).order_by(BatchRow.number)).all()
 
 
 def readers(session: Session, file_id: str, statuses: Collection[str]) -> Sequence[BatchRow]:
-    """The batches in one of these statuses that read a file."""
+    """Return the batches in one of these statuses whose input is this file."""
     statement = select(BatchRow).where(BatchRow.input_file_id == file_id, BatchRow.status.in_(statuses))
     return session.scalars(statement.order_by(BatchRow.number)).all()
 
 
 def num_batches(session: Session) -> dict[str, int]:
-    """How many batches there are, by status."""
+    """Return {status: number of batches}."""
     counts = session.execute(select(BatchRow.status, func.count()).group_by(BatchRow.status))
     return {row[0]: row[1] for row in counts}
 
 
 def response(session: Session, tenant: str, id: str, now: datetime) -> ResponseRow | None:
-    """A response of the tenant's own that has not expired."""
-    if not id.isprintable():  # PostgreSQL takes no NUL.
+    """Return a response of the tenant that has not expired, or None."""
+    if not id.isprintable():  # PostgreSQL rejects text with a NUL.
         return None
     return session.scalars(
         select(ResponseRow).where(ResponseRow.id == id, ResponseRow.tenant == tenant, ResponseRow.expires_at > now)
@@ -67,4 +68,5 @@ def response(session: Session, tenant: str, id: str, now: datetime) -> ResponseR
 
 
 def remove_expired_responses(session: Session, now: datetime) -> None:
+    """Delete the responses of all tenants that have expired."""
     session.execute(delete(ResponseRow).where(ResponseRow.expires_at <= now))

@@ -1,4 +1,4 @@
-"""Responses that are kept: what was answered, and the whole conversation that it answers."""
+"""Stored responses: each is an answer together with the whole conversation that led to it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,24 +16,27 @@ KEPT_FOR = timedelta(days=30)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeptResponse:
-    """One answer and all that led to it. Responses that went on from each other each have the whole, so that
-    removing one changes no other; a conversation fits into a context window, which bounds what that costs."""
+    """An answer with its whole conversation.
+
+    Each response of a conversation has its own copy of what came before, so that removing one changes no other. The
+    model's context window limits the size of a copy.
+    """
 
     id: str
     body: str
-    """The answer as it was sent, as JSON."""
+    """The answer as it was sent, in JSON."""
     items: str
-    """What it is an answer to, from the conversation's beginning, as JSON."""
+    """The conversation before the answer, from its beginning, in JSON."""
 
 
 class KeptResponses:
-    """Any thread may ask. Nobody is shown, or told of, what is another tenant's."""
+    """The stored responses of all tenants. A tenant can't see or detect those of others. Any thread may use it."""
 
     def __init__(self, database: Database, *, clock: Clock = utc_now) -> None:
         self._database, self._clock = database, clock
 
     def keep(self, tenant: str, response: KeptResponse) -> None:
-        """Keep it for 30 days, and forget those whose days are over. Raises StoreFailed where it can't be written."""
+        """Store a response for 30 days, and delete expired ones. Raises StoreFailed where it can't be written."""
         now = self._clock()
         row = ResponseRow(
             id=response.id,
@@ -49,11 +52,11 @@ class KeptResponses:
                 session.add(row)
         except DatabaseError as error:
             raise StoreFailed(
-                f"The response can't be kept: {error.orig}. Send `store` false to be answered without."
+                f"The response can't be stored: {error.orig}. Set `store` to false to get an answer without storing it."
             ) from error
 
     def get(self, tenant: str, id: str) -> KeptResponse:
-        """Raises NotFound for one that there is not, or not any more, or not for this tenant."""
+        """Return a response. Raises NotFound for an unknown or expired one, and for another tenant's."""
         with self._database.session() as session:
             row = queries.response(session, tenant, id, self._clock())
         if row is None:
@@ -61,7 +64,7 @@ class KeptResponses:
         return KeptResponse(id=row.id, body=row.body, items=row.items)
 
     def remove(self, tenant: str, id: str) -> None:
-        """Raises NotFound as `get` does."""
+        """Delete a response. Raises NotFound as get() does."""
         with self._database.transaction() as session:
             row = queries.response(session, tenant, id, self._clock())
             if row is None:
@@ -71,6 +74,6 @@ class KeptResponses:
 
 def _not_found(id: str) -> NotFound:
     return NotFound(
-        f"There is no response {id[:80]!r}. Responses are kept for 30 days, unless they were asked for with `store`"
-        " false, failed, or were hung up on."
+        f"There is no response {id[:80]!r}. Responses are stored for 30 days, unless `store` was false, the request"
+        " failed, or the client disconnected."
     )

@@ -1,4 +1,4 @@
-"""The tables of what is kept for callers."""
+"""The tables of files, batches and responses."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from llmos.core.database import Base, Time
 
 
 class ResponseRow(Base):
-    """Whole in itself: it names no other row, so any of them can go."""
+    """A stored response. It refers to no other row, so any row can be deleted."""
 
     __tablename__ = "responses"
     __table_args__ = (Index(None, "expires_at"),)
@@ -24,13 +24,13 @@ class ResponseRow(Base):
 
 
 class FileRow(Base):
-    """A file whose bytes are complete. Those lie in LLMOS_HOME/files, under the id."""
+    """A complete file. Its bytes are in LLMOS_HOME/files, in a file named by the id."""
 
     __tablename__ = "files"
     __table_args__ = (UniqueConstraint("id"), Index(None, "tenant"))
 
     number: Mapped[int] = mapped_column(primary_key=True)
-    """In the order in which they came."""
+    """Ascending in order of creation."""
     id: Mapped[str] = mapped_column(String(64))
     tenant: Mapped[str] = mapped_column(String(64))
     purpose: Mapped[str] = mapped_column(String(32))
@@ -40,7 +40,7 @@ class FileRow(Base):
 
 
 class BatchRow(Base):
-    """Names files without a foreign key: a batch that has ended stays when they are deleted."""
+    """A batch. It has no foreign keys to its files, because it stays when they are deleted."""
 
     __tablename__ = "batches"
     __table_args__ = (UniqueConstraint("id"), Index(None, "tenant"), Index(None, "status"))
@@ -51,18 +51,18 @@ class BatchRow(Base):
     endpoint: Mapped[str] = mapped_column(String(64))
     input_file_id: Mapped[str] = mapped_column(String(64))
     output_file_id: Mapped[str | None] = mapped_column(String(64))
-    """Set when the batch has ended, unless there is no such line."""
+    """Set when the batch has ended, if any line was answered."""
     error_file_id: Mapped[str | None] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime] = mapped_column(Time)
     expires_at: Mapped[datetime] = mapped_column(Time)
     entered: Mapped[dict[str, int]] = mapped_column(JSON)
-    """Status: when it was entered, in seconds since 1970."""
+    """{status: time at which it was entered, in seconds since 1970}"""
     labels: Mapped[dict[str, str] | None] = mapped_column(JSON)
-    """What callers call metadata."""
+    """The metadata that the caller set."""
     num_total: Mapped[int]
     num_completed: Mapped[int]
     num_failed: Mapped[int]
     usage: Mapped[dict[str, int]] = mapped_column(JSON)
     problems: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    """Why it failed as a whole."""
+    """The reasons why the whole batch failed."""

@@ -1,1 +1,1 @@
-"""Who may do what: authentication today."""
+"""Authentication, permissions, and encrypted secrets."""

@@ -1,4 +1,4 @@
-"""The owner's key: made once, kept where only the owner can read it, compared in constant time."""
+"""The owner's key: created once, readable only by the owner, compared in constant time."""
 
 import hmac
 import re
@@ -10,11 +10,11 @@ from llmos.security.callers import Caller, owner
 from llmos.security.key_file import make_key, read_key, replace_key
 
 _SENDABLE = re.compile(r"[!-~]+")
-"""What an HTTP header can carry as one word."""
+"""Keys that an HTTP header can carry."""
 
 
 class OwnerKey:
-    """The one credential that opens this installation."""
+    """The owner's key, the only credential at present."""
 
     def __init__(self, key: str) -> None:
         self._key = key.encode()
@@ -23,22 +23,22 @@ class OwnerKey:
         """Return the caller that the key belongs to. Raises Unauthenticated unless `presented` is the owner's key."""
         if not presented:
             raise Unauthenticated(
-                "No API key came with the request. Send the header `Authorization: Bearer KEY` (or `x-api-key: KEY`); "
-                "the owner's key is in LLMOS_HOME/keys/owner on the machine that serves."
+                "The request has no API key. Send the header `Authorization: Bearer KEY` (or `x-api-key: KEY`); "
+                "the owner's key is in LLMOS_HOME/keys/owner on the server."
             )
         if not hmac.compare_digest(presented.encode(errors="replace"), self._key):
             raise Unauthenticated(
                 "The API key is not the owner's key of this server. "
-                "It is in LLMOS_HOME/keys/owner on the machine that serves; set LLMOS_API_KEY to it."
+                "That key is in LLMOS_HOME/keys/owner on the server; set LLMOS_API_KEY to it."
             )
         return owner()
 
 
 def open_owner_key(settings: Settings) -> OwnerKey:
-    """Return the owner's key: LLMOS_OWNER_KEY where it is set, else the one on disk, made now if there is none.
+    """Return the owner's key: LLMOS_OWNER_KEY if it is set, else the one on disk, which is created if missing.
 
-    The file always holds the key that counts, so that the CLI and the Client on this machine find it.
-    Raises BadRequest for a key that no header can carry. Two programs that start at once agree on one key.
+    The file always has the valid key, for the CLI and the client on this machine. Processes that start at the same time
+    agree on one key. Raises BadRequest for a key that an HTTP header can't carry.
     """
     path = settings.owner_key_path
     if settings.owner_key is not None:
@@ -52,7 +52,7 @@ def open_owner_key(settings: Settings) -> OwnerKey:
 
 
 def presented_key(authorization: str | None, x_api_key: str | None) -> str | None:
-    """Return the key that these two headers carry. Raises Unauthenticated for a scheme other than Bearer."""
+    """Return the key in these two headers, or None. Raises Unauthenticated for a scheme other than Bearer."""
     if authorization is None:
         return x_api_key
     scheme, _, key = authorization.strip().partition(" ")

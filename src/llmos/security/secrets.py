@@ -1,7 +1,7 @@
-"""What is kept but never shown again: other people's keys, encrypted (AES-256-GCM) under the master key of LLMOS_HOME.
+"""Secrets, such as providers' keys, encrypted with AES-256-GCM under the master key of LLMOS_HOME.
 
-The master key is a file of its own, so that a copy of the database opens nothing. What a secret belongs to is bound to
-it (associated data): moved elsewhere, it can't be read.
+The master key is a file of its own, so a copy of the database alone decrypts nothing. Each secret is bound to its owner
+(as associated data) and can't be decrypted for another one.
 """
 
 import secrets
@@ -16,43 +16,43 @@ _NONCE_BYTES = 12
 
 
 class Secrets:
-    """Makes the master key when the first secret comes. cryptography is loaded only then: most runs have none."""
+    """Encrypts and decrypts secrets. Creates the master key, and imports cryptography, with the first secret."""
 
     def __init__(self, master_key_path: Path) -> None:
         self._path = master_key_path
 
     def seal(self, secret: str, bound_to: bytes) -> bytes:
-        """Return the secret encrypted. Twice the same secret looks different each time."""
+        """Return the encrypted secret. The same secret gives another result each time. `bound_to`: its owner."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        spelled = read_key(self._path) or make_key(self._path, b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
+        encoded = read_key(self._path) or make_key(self._path, b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + AESGCM(self._decoded(spelled)).encrypt(nonce, secret.encode(), bound_to)
+        return nonce + AESGCM(self._decoded(encoded)).encrypt(nonce, secret.encode(), bound_to)
 
     def open(self, sealed: bytes, bound_to: bytes, what: str, advice: str) -> str:
-        """Return the secret. Raises StoreFailed, saying which it is and what to do, where it can't be read."""
+        """Return the secret. Raises StoreFailed if it can't be decrypted; `what` names it, `advice` says what to do."""
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        spelled = read_key(self._path)
-        if spelled is None:
-            raise StoreFailed(f"{what} can't be read: the master key {self._path} is gone. {advice}")
+        encoded = read_key(self._path)
+        if encoded is None:
+            raise StoreFailed(f"{what} can't be read: the master key {self._path} is missing. {advice}")
         try:
             nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-            return AESGCM(self._decoded(spelled)).decrypt(nonce, encrypted, bound_to).decode()
+            return AESGCM(self._decoded(encoded)).decrypt(nonce, encrypted, bound_to).decode()
         except (InvalidTag, ValueError):
             raise StoreFailed(
-                f"{what} can't be read: it was changed, or encrypted under another master key than {self._path}."
+                f"{what} can't be read: it was modified, or encrypted under another master key than {self._path}."
                 f" {advice}"
             ) from None
 
-    def _decoded(self, spelled: str) -> bytes:
+    def _decoded(self, encoded: str) -> bytes:
         try:
-            key = b64decode(spelled, validate=True)
+            key = b64decode(encoded, validate=True)
         except ValueError:
             key = b""
         if len(key) != _KEY_BYTES:
             raise StoreFailed(
-                f"{self._path} holds no master key. Put the right file back, or remove it and give all keys anew."
+                f"{self._path} is not a master key. Restore the right file, or delete it and set all keys again."
             )
         return key

@@ -56,10 +56,10 @@ def test_a_key_that_was_moved_elsewhere_can_not_be_read(providers, openai, regis
 
 def test_a_lost_master_key_is_told(providers, openai, master):
     master.unlink()
-    with pytest.raises(StoreFailed, match=r"master key .* is gone"):
+    with pytest.raises(StoreFailed, match=r"master key .* is missing"):
         providers.key_of(openai)
     master.write_text("nonsense")
-    with pytest.raises(StoreFailed, match="holds no master key"):
+    with pytest.raises(StoreFailed, match="is not a master key"):
         providers.key_of(openai)
 
 

@@ -75,7 +75,7 @@ def create(services: Services, num_lines: int = 1, **body: Any) -> Batch:
     for i in range(num_lines):
         line = {"custom_id": f"line {i}", "method": "POST", "url": "/v1/chat/completions", "body": CHAT | body}
         incoming.write(json.dumps(line).encode() + b"\n")
-    file = services.files.keep(incoming, tenant="owner", purpose="batch", filename="lines.jsonl")
+    file = services.files.finish(incoming, tenant="owner", purpose="batch", filename="lines.jsonl")
     return services.batches.create("owner", endpoint="/v1/chat/completions", input_file_id=file.id)
 
 

@@ -162,7 +162,7 @@ class BatchRunner:
 
     async def _answer_all(self, batch: Batch, journal: Journal) -> None:
         writer = _Writer(journal)
-        lines = (line for line in self._lines(batch) if line.number not in journal.settled)
+        lines = (line for line in self._lines(batch) if line.number not in journal.recorded)
         slots = asyncio.Semaphore(NUM_RUNNING_ALONE)
         async with asyncio.TaskGroup() as running:
             while True:
@@ -195,7 +195,7 @@ class BatchRunner:
         entries = (
             batch_lines.failed_entry(batch.id, line, code, message)
             for line in self._lines(batch)
-            if line.number not in journal.settled
+            if line.number not in journal.recorded
         )
         while chunk := list(islice(entries, 1000)):
             journal.write(chunk)

@@ -315,14 +315,14 @@ def test_a_cancelled_batch_keeps_what_was_answered(client: openai.OpenAI, begin:
 
 
 def test_what_is_completed_is_not_cancelled(client: openai.OpenAI, carry_out: Carry) -> None:
-    with pytest.raises(openai.ConflictError, match="is completed: there is nothing left to cancel"):
+    with pytest.raises(openai.ConflictError, match="is completed and can't be cancelled"):
         client.batches.cancel(carry_out(line("a")).id)
 
 
 def test_a_file_that_a_batch_reads_stays_until_its_end(client: openai.OpenAI, begin: Carry, pool: FakePool) -> None:
     pool.enqueue("Hel", pool.never)
     batch = begin(line("a"))
-    with pytest.raises(openai.ConflictError, match=f"{batch.id} reads"):
+    with pytest.raises(openai.ConflictError, match=f"{batch.id} is reading"):
         client.files.delete(batch.input_file_id)
     client.batches.cancel(batch.id)
     ended(client, batch)

@@ -358,7 +358,7 @@ async def test_a_response_that_cannot_be_kept_is_an_error(
 def test_a_response_that_is_not_to_be_kept_is_not(client: openai.OpenAI) -> None:
     response = client.responses.create(model="dialogue", input="Hello", store=False)
     assert response.output_text == "Hello"
-    with pytest.raises(openai.NotFoundError, match="`store` false") as caught:
+    with pytest.raises(openai.NotFoundError, match="`store` was false") as caught:
         client.responses.retrieve(response.id)
     assert caught.value.code == "not_found"
 

@@ -57,7 +57,7 @@ async def upload_file(request: Request) -> Response:
                 param="purpose",
             )
         file = await asyncio.to_thread(
-            services.files.keep,
+            services.files.finish,
             incoming,
             tenant=caller_of(request).project,
             purpose="batch",
