@@ -17,7 +17,8 @@ docs/add-a-model-family.md adds a family step by step.
 import importlib
 import pkgutil
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol, cast
 
@@ -39,6 +40,7 @@ __all__ = [
     "family_of_model_type",
     "inverse_frequencies",
     "is_encoder",
+    "sources_in_files",
     "with_sentence_files",
 ]
 
@@ -83,6 +85,18 @@ def is_encoder(family: str) -> bool:
     """Return whether models of this family (as named in a Description) embed texts instead of generating text."""
     name = family.replace("-", "_")
     return name in families() and getattr(_load(name), "IS_ENCODER", False)
+
+
+def sources_in_files(family: Family, spec: ModelSpec, names: Iterable[str]) -> dict[str, Source]:
+    """Return the sources of a spec's tensors in Hugging Face files with these tensor or module names.
+
+    Files that were saved from the base model, the class without a head, lack the family's HF_PREFIX in all names.
+    """
+    sources = family.hf_sources(spec)
+    prefix: str = getattr(family, "HF_PREFIX", "model.")
+    if any(name.startswith(prefix) for name in names):
+        return sources
+    return {key: replace(source, name=source.name.removeprefix(prefix)) for key, source in sources.items()}
 
 
 def _load(name: str) -> Family:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
-from llmos.engine.architectures import Source, family_of_model_type
+from llmos.engine.architectures import Source, family_of_model_type, sources_in_files
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.formats.safetensors import open_safetensors
@@ -126,12 +126,10 @@ def _modules(tensors: Mapping[str, RawTensor]) -> dict[str, tuple[RawTensor, Raw
 
 def _sources(spec: DecoderSpec, modules: Mapping[str, object]) -> dict[str, Source]:
     """Return the sources of the matrices that an adapter may change, by canonical name."""
-    family = family_of_model_type(spec.family)
-    prefix: str = getattr(family, "HF_PREFIX", "model.")
-    is_bare = not any(name.startswith(prefix) for name in modules)  # trained on the class without a head
+    sources = sources_in_files(family_of_model_type(spec.family), spec, modules)
     return {
-        canonical: replace(source, name=source.name.removeprefix(prefix)) if is_bare else source
-        for canonical, source in family.hf_sources(spec).items()
+        canonical: source
+        for canonical, source in sources.items()
         if canonical.endswith(".weight") and canonical.split(".")[-2] in TARGET_MODULES
     }
 

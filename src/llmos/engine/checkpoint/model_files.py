@@ -1,7 +1,6 @@
 """The files of a model: one GGUF file, or a Hugging Face folder. Only this module knows both formats."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -11,6 +10,7 @@ from llmos.engine.architectures import (
     Source,
     family_of_gguf,
     family_of_model_type,
+    sources_in_files,
     with_sentence_files,
 )
 from llmos.engine.checkpoint.recommended import recommended_sampling
@@ -119,12 +119,8 @@ class FolderFiles:
         from llmos.engine.formats.safetensors import SafetensorsFolder  # GGUF files don't need the library
 
         folder = SafetensorsFolder(files)
-        self.tensors, self.config, self.paths, self.release_memory = (
-            folder.tensors,
-            folder.config,
-            files,
-            folder.release_memory,
-        )
+        self.paths, self.config = files, folder.config
+        self.tensors, self.release_memory = folder.tensors, folder.release_memory
         self._has_canonical_names = folder.has_canonical_names
         self.family = _text(self.config.get("model_type")) or "unknown"
         self.context_length = _count(self.config.get("max_position_embeddings"))
@@ -139,12 +135,8 @@ class FolderFiles:
         spec = family.spec_from_config(self.config)
         if self._has_canonical_names:
             sources = {name: Source(name) for name in spec.tensor_shapes()}
-            return with_sentence_files(spec, self.paths) if isinstance(spec, EncoderSpec) else spec, sources
-        sources = family.hf_sources(spec)
-        prefix: str = getattr(family, "HF_PREFIX", "model.")
-        if not any(name.startswith(prefix) for name in self.tensors):
-            # Saved from the base model, without the class around it that has the head.
-            sources = {key: replace(source, name=source.name.removeprefix(prefix)) for key, source in sources.items()}
+        else:
+            sources = sources_in_files(family, spec, self.tensors)
         return with_sentence_files(spec, self.paths) if isinstance(spec, EncoderSpec) else spec, sources
 
     def tokenizer(self) -> "Tokenizer":

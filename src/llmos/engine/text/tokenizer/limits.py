@@ -62,6 +62,7 @@ class Budget:
 
 
 def tick() -> None:
+    """Count one operation of the current budget."""
     budget = _current.get()
     if budget is not None:
         budget.tick()
@@ -137,17 +138,20 @@ def check_format(text: str, opening: str, values: Iterable[Any]) -> None:
 
 
 def check_width(value: Any) -> None:
+    """Check a number that sets a width, an indentation or a count of digits."""
     if isinstance(value, int) and abs(value) > MAX_WIDTH:
         raise output_too_large()
 
 
 def check_length(length: int) -> None:
+    """Check the length of a string before it is made."""
     budget = _current.get()
     if length > (budget.max_length if budget is not None else MAX_ITEMS):
         raise output_too_large()
 
 
 def output_too_large() -> BadRequest:
+    """Return the error for exceeding a limit on size."""
     return BadRequest("The model's chat template produces too much text for these messages.", param="messages")
 
 

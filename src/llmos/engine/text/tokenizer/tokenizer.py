@@ -111,7 +111,7 @@ class Tokenizer:
         Raises BadRequest where the model has no template, or the template rejects the messages.
         """
         if taken := sorted({"messages", "add_generation_prompt", *self._parts.template_variables} & variables.keys()):
-            raise BadRequest(f"{taken[0]} is not for callers to set. Leave it out.", param="chat_template_kwargs")
+            raise BadRequest(f"{taken[0]} can't be set by callers. Leave it out.", param="chat_template_kwargs")
         (marked, variables), marker = self._escaper.escape((messages, variables))
         end = ""
         if continue_final_message:
