@@ -142,6 +142,10 @@ def test_a_text_of_the_callers_own_is_calibrated_on(client: httpx.Client, settin
     job = start(client, body | {"calibration": text})
     digest = f"sha256:{sha256(text.encode()).hexdigest()}"
     assert job["request"]["calibration"] == digest
+    (kept,) = settings.jobs_path.glob("*.txt")
+    before = kept.stat().st_ino
+    assert start(client, body | {"calibration": text, "name": "again"})["request"]["calibration"] == digest
+    assert (kept.stat().st_ino, kept.read_text()) == (before, text), "the first job may be reading it"
     ended = end_of(client, job["id"])
     assert ended["error"] is None
     assert ended["result"]["recipe"]["options"]["calibration"] == digest

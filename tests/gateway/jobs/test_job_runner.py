@@ -271,6 +271,19 @@ async def test_a_server_finds_the_jobs_of_one_that_died(
     assert sorted(work.began) == ["a", "c"]
 
 
+async def test_a_job_that_another_version_left_is_interrupted_too(
+    jobs: Jobs, runner: Callable[[], JobRunner], work: Work
+) -> None:
+    left = [jobs.create("look", {"models": ["a"]}), jobs.create("tune", {"model": "a"})]
+    for job in left:
+        jobs.start(job.id)
+    error = JobError(code="interrupted", message="The server stopped while this job ran.")
+    async with running(runner()):
+        for job in left:
+            ended = await until(jobs, job.id, has_ended)
+            assert (ended.state, ended.error) == ("interrupted", error)
+
+
 async def test_calibration_texts_are_kept_while_a_job_needs_them(
     jobs: Jobs, runner: Callable[[], JobRunner], tmp_path: Path
 ) -> None:

@@ -170,11 +170,18 @@ class JobRunner:
         elif kind is not None and kind.resumes:
             self._jobs.requeue(job.id)
         else:
-            again = (
+            message = f"The server stopped while this job ran.{self._advice(job)}"
+            self._jobs.interrupt(job.id, JobError(code="interrupted", message=message))
+
+    def _advice(self, job: Job) -> str:
+        """Return how to start the job again; nothing for the job of another version of LLMOS."""
+        kind = self._kinds.get(job.kind)
+        try:
+            return (
                 "" if kind is None else f" Start it again: {kind.command(msgspec.convert(job.request, kind.request))}"
             )
-            message = f"The server stopped while this job ran.{again}"
-            self._jobs.interrupt(job.id, JobError(code="interrupted", message=message))
+        except msgspec.ValidationError:
+            return ""
 
     async def _in_process(self, kind: JobKind[Any], job: Job) -> Mapping[str, Any]:
         assignment = Assignment(settings=self._settings, kind=kind.name, request=dict(job.request), actor=job.actor)

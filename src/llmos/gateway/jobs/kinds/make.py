@@ -1,6 +1,7 @@
 """The jobs `quantize` and `prune`: make a smaller Version of a model, and measure its card."""
 
 import hashlib
+import secrets
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,7 +109,12 @@ def _keep_text(settings: Settings, text: str) -> str:
     digest = f"sha256:{hashlib.sha256(encoded).hexdigest()}"
     path = _text_path(settings, digest)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoded)
+    if path.exists():
+        path.touch()  # A running job may be reading it. The runner removes old texts.
+    else:
+        beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        beside.write_bytes(encoded)
+        beside.replace(path)
     return digest
 
 
