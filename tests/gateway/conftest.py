@@ -15,6 +15,7 @@ from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.files import Files
 from llmos.data.responses import KeptResponses
+from llmos.deployments.backend import Backends
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.providers.clients import ProviderClients
@@ -46,7 +47,15 @@ def database_kind() -> str:
 
 
 @pytest.fixture
-def services(pool: FakePool, tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> Services:
+def backends() -> Backends | None:
+    """The backends of the pipeline; None: those over the fake pool."""
+    return None
+
+
+@pytest.fixture
+def services(
+    pool: FakePool, backends: Backends | None, tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> Services:
     registry = FakeRegistry()
     monkeypatch.setattr("llmos.gateway.jobs.kinds.pull.Transfers", FakeTransfers)
     routes = FakeRoutes(registry)
@@ -61,7 +70,7 @@ def services(pool: FakePool, tmp_path: Path, database: Database, monkeypatch: py
         reconciler=Reconciler(deployments, registry, pool),  # type: ignore[arg-type]
         providers=providers,
         provider_clients=clients,
-        **pipeline_parts(routes, registry, pool, clients),
+        **pipeline_parts(routes, registry, pool, clients, backends=backends),
         files=(files := Files(database, tmp_path / "files")),
         batches=Batches(database, files),
         responses=KeptResponses(database),

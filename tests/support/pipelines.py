@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from llmos.deployments.backend import Backends
 from llmos.deployments.rollouts.evidence import Evidence
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.build import build_backends, build_pipeline
@@ -13,9 +14,12 @@ from llmos.gateway.metrics import Metrics
 from llmos.gateway.services import Services
 
 
-def pipeline_parts(routes: Any, registry: Any, pool: Any, clients: Any, **given: Any) -> dict[str, Any]:
+def pipeline_parts(
+    routes: Any, registry: Any, pool: Any, clients: Any, *, backends: Backends | None = None, **given: Any
+) -> dict[str, Any]:
     """Return the fields of Services that belong together: the pipeline, and what it counts in.
 
+    `backends`: instead of those over the pool and the clients.
     `given`: any of admission, call_counts, evidence, metrics; and the stages of the pipeline.
     """
     stages = given.pop("stages", None)
@@ -25,7 +29,7 @@ def pipeline_parts(routes: Any, registry: Any, pool: Any, clients: Any, **given:
         "evidence": Evidence(),
         "metrics": Metrics(),
     } | given
-    resolver = Resolver(routes, build_backends(pool, registry, clients), registry.database)
+    resolver = Resolver(routes, backends or build_backends(pool, registry, clients), registry.database)
     pipeline = build_pipeline(
         resolver,
         pool,

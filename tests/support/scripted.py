@@ -1,10 +1,10 @@
-"""A pool whose models say what the test wrote down, and callers that hang up when the test says so."""
+"""A fake pool, registry and routes, and connections that hang up when the test says so."""
 
 import asyncio
 import json
-import struct
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +22,11 @@ from llmos.deployments.replicas.pool import Activity
 from llmos.deployments.routing.resolution import NameTargets
 from llmos.deployments.routing.route import Move, Route, RouteSettings
 from llmos.engine.checkpoint.metadata import Metadata
-from llmos.engine.messages import Delta, Embed, Embedded, EngineStats, Event, Generate, Ready, Started, TokenLogprob
+from llmos.engine.messages import Embed, Embedded, EngineStats, Event, Generate, Ready
 from llmos.models.catalog import Catalog, Entry
 from llmos.models.transfer.pulling import Notice
 from llmos.models.versions.versions import Labels, Loadable, Removed
+from support.fake_backend import FakeModel
 
 KEY = "the-owners-key"
 READY = Ready(
@@ -235,37 +236,12 @@ class FakeStatus:
         return int(self.state == "ready")
 
 
-Script = list[Delta | str | Exception | asyncio.Event | None]
-
-
 @dataclass
-class FakePool:
-    """Plays one script a request, in the order in which they were enqueued, and "Hello" when none is left."""
+class FakePool(FakeModel):
+    """A pool whose replicas the test writes down, and whose models all answer from one script."""
 
-    scripts: list[Script] = field(default_factory=list)
-    requests: list[Generate] = field(default_factory=list)
-    counted: list[Generate] = field(default_factory=list)
-    embedded: list[Embed] = field(default_factory=list)
-    embed_error: Exception | None = None
-    closed_early: list[str] = field(default_factory=list)
-    """The requests whose stream was closed before its end: the real pool aborts their sequences."""
     replicas: list[FakeStatus] = field(default_factory=list)
-    num_prompt_tokens: int = 5
     ready: Ready = READY
-    gate: asyncio.Event | None = None
-    """Nobody is accepted before it is set."""
-    someone_came: asyncio.Event = field(default_factory=asyncio.Event)
-    never: asyncio.Event = field(default_factory=asyncio.Event)
-    """Wait for it in a script that must not end by itself."""
-    was_closed_early: threading.Event = field(default_factory=threading.Event)
-
-    def enqueue(self, *script: Delta | str | Exception | asyncio.Event | None) -> None:
-        """A str is a delta of one token; an Event is waited for; an exception is raised; at None the
-        stream ends, whoever still waits.
-
-        A script without an explicit end ends each of its choices with "stop".
-        """
-        self.scripts.append(list(script))
 
     def status(self) -> list[FakeStatus]:
         return self.replicas
@@ -274,16 +250,16 @@ class FakePool:
         return Activity()
 
     def scale(self, version: str, files: Mapping[str, Path], num_replicas: int, config: object) -> None:
-        """Its replicas are what the test wrote down."""
+        """Do nothing: the replicas are what the test wrote down."""
 
     def release(self, version: str) -> None:
-        """As scale."""
+        """Do nothing, like scale()."""
 
     def retry_failed(self) -> None:
-        """None of them ever fails."""
+        """Do nothing: no replica fails by itself."""
 
     async def discard(self, version: str) -> None:
-        """What isn't in the registry may run all the same."""
+        """Do nothing: a version that isn't in the registry may run."""
 
     async def stop(self, version: str) -> None:
         [replica] = [replica for replica in self.replicas if replica.version == version]
@@ -296,95 +272,17 @@ class FakePool:
 
     async def count(self, version: str, files: Mapping[str, Path], request: Generate) -> int:
         await self.ensure(version, files)
-        self.counted.append(request)
-        try:
-            for step in self.scripts.pop(0) if self.scripts else []:
-                if isinstance(step, Exception):
-                    raise step
-                assert isinstance(step, asyncio.Event), "nothing else happens while a prompt is counted"
-                await step.wait()
-        except asyncio.CancelledError:
-            self.was_closed_early.set()
-            raise
-        return self.num_prompt_tokens
+        return await self.count_tokens(request)
 
     async def embed(self, version: str, files: Mapping[str, Path], request: Embed) -> Embedded:
-        """A vector of two numbers for each input: its length, and how many inputs came with it."""
         await self.ensure(version, files)
-        self.embedded.append(request)
-        self.someone_came.set()
-        try:
-            if self.gate is not None:
-                await self.gate.wait()
-        except BaseException:
-            self.closed_early.append(request.id)
-            self.was_closed_early.set()
-            raise
-        if self.embed_error is not None:
-            raise self.embed_error
-        vectors = b"".join(struct.pack("<ff", len(each), len(request.inputs)) for each in request.inputs)
-        num_tokens = sum(len(each) for each in request.inputs)
-        return Embedded(id=request.id, vectors=vectors, size=2, num_tokens=num_tokens)
+        return await self.embed_texts(request)
 
     async def generate(self, version: str, files: Mapping[str, Path], request: Generate) -> AsyncIterator[Event]:
         await self.ensure(version, files)
-        self.requests.append(request)
-        script = self.scripts.pop(0) if self.scripts else ["Hel", "lo"]
-        is_whole = False
-        self.someone_came.set()
-        try:
-            if self.gate is not None:
-                await self.gate.wait()
-            async for event in self._play(request, script):
+        async with aclosing(self.play(request)) as events:
+            async for event in events:
                 yield event
-            is_whole = True
-        finally:
-            if not is_whole:
-                self.closed_early.append(request.id)
-                self.was_closed_early.set()
-
-    async def _play(self, request: Generate, script: Script) -> AsyncIterator[Event]:
-        if script and isinstance(script[0], Exception):
-            raise script[0]
-        yield Started(request.id, self.num_prompt_tokens)
-        counts = dict.fromkeys(range(request.sampling.n), 0)
-        ended: set[int] = set()
-        for step in script:
-            if isinstance(step, asyncio.Event):
-                await step.wait()
-            elif isinstance(step, Exception):
-                raise step
-            elif step is None:
-                return
-            elif isinstance(step, str):
-                for index in counts:
-                    counts[index] += 1
-                    yield Delta(id=request.id, index=index, text=step, num_output_tokens=counts[index])
-            else:
-                counts[step.index] = step.num_output_tokens
-                ended |= {step.index} if step.finish_reason else set()
-                yield step
-        for index in counts.keys() - ended:
-            yield Delta(id=request.id, index=index, finish_reason="stop", num_output_tokens=counts[index] + 1)
-
-
-class Reached(asyncio.Event):
-    """Waited for without waiting: it tells another thread that the script has come this far."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._told = threading.Event()
-
-    async def wait(self) -> bool:  # type: ignore[override]
-        self._told.set()
-        return True
-
-    async def told(self) -> None:
-        assert await asyncio.to_thread(self._told.wait, 60)
-
-
-def token(text: str, logprob: float = -0.5, *top: tuple[str, float]) -> TokenLogprob:
-    return TokenLogprob(7, text, text.encode(), logprob, [(8, each, each.encode(), at) for each, at in top])
 
 
 def events(stream: str) -> list[Any]:

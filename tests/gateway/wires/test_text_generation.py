@@ -15,7 +15,8 @@ from llmos.gateway.http.error_formats import openai_error
 from llmos.gateway.wires.llmos.generate.answers import GeneratedAnswer, GeneratedPiece
 from llmos.gateway.wires.openai.chat.answers import ChatCompletion, ChatCompletionChunk
 from llmos.gateway.wires.openai.completions.answers import Completion
-from support.scripted import FakePool, FakeVersion, events, token
+from support.fake_backend import FakeModel, token
+from support.scripted import FakeVersion, events
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +43,7 @@ def usage(prompt_tokens: int, completion_tokens: int, total_tokens: int, cached_
 _J = {"token": "J", "logprob": -1.5, "bytes": [74]}
 
 
-async def test_a_conversation_is_answered_by_a_named_version(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_a_conversation_is_answered_by_a_named_version(http: httpx.AsyncClient, model: FakeModel) -> None:
     reply = await http.post("/v1/chat/completions", json=CHAT)
     assert reply.status_code == 200
     completion = reply.json()
@@ -55,11 +56,11 @@ async def test_a_conversation_is_answered_by_a_named_version(http: httpx.AsyncCl
     assert choice["message"] == {"role": "assistant", "content": "Hello", "refusal": None}
     assert choice["finish_reason"] == "stop"
     assert choice["logprobs"] is None
-    assert pool.requests[0].messages == CHAT["messages"]
+    assert model.requests[0].messages == CHAT["messages"]
 
 
-async def test_each_choice_keeps_its_text_reason_and_tokens(http: httpx.AsyncClient, pool: FakePool) -> None:
-    pool.enqueue(
+async def test_each_choice_keeps_its_text_reason_and_tokens(http: httpx.AsyncClient, model: FakeModel) -> None:
+    model.enqueue(
         delta(1, text="one", num_output_tokens=1),
         delta(0, text="zero", finish_reason="length", num_output_tokens=4),
         delta(1, text="!", finish_reason="stop", num_output_tokens=2),
@@ -108,13 +109,13 @@ async def test_the_usage_of_a_stream_comes_last_and_only_when_asked(
     assert all(chunk["usage"] is None for chunk in chunks)
 
 
-async def test_a_step_that_completes_no_character_sends_nothing(http: httpx.AsyncClient, pool: FakePool) -> None:
-    pool.enqueue(delta(num_output_tokens=1), delta(text="é", num_output_tokens=2))
+async def test_a_step_that_completes_no_character_sends_nothing(http: httpx.AsyncClient, model: FakeModel) -> None:
+    model.enqueue(delta(num_output_tokens=1), delta(text="é", num_output_tokens=2))
     chunks = events((await http.post("/v1/completions", json=COMPLETION | {"stream": True})).text)
     assert [chunk["choices"][0]["text"] for chunk in chunks] == ["é", ""]
 
 
-async def test_logprobs_of_a_conversation(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_logprobs_of_a_conversation(http: httpx.AsyncClient, model: FakeModel) -> None:
     script = [
         delta(text="Hé", logprobs=[token("H", -0.25, ("J", -1.5)), token("é", float("-inf"))], num_output_tokens=2)
     ]
@@ -128,16 +129,16 @@ async def test_logprobs_of_a_conversation(http: httpx.AsyncClient, pool: FakePoo
         {"token": "é", "logprob": -9999.0, "bytes": [195, 169], "top_logprobs": []},
     ]
     asked = CHAT | {"logprobs": True, "top_logprobs": 1}
-    pool.enqueue(*script)
+    model.enqueue(*script)
     whole = (await http.post("/v1/chat/completions", json=asked)).json()
     assert whole["choices"][0]["logprobs"] == {"content": expected, "refusal": None}
-    pool.enqueue(*script)
+    model.enqueue(*script)
     chunks = events((await http.post("/v1/chat/completions", json=asked | {"stream": True})).text)
     assert chunks[1]["choices"][0]["logprobs"]["content"] == expected
-    assert pool.requests[0].sampling.logprobs == 1
+    assert model.requests[0].sampling.logprobs == 1
 
 
-async def test_logprobs_of_a_completion_tell_where_each_token_begins(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_logprobs_of_a_completion_tell_where_each_token_begins(http: httpx.AsyncClient, model: FakeModel) -> None:
     script = [
         delta(text="Hel", logprobs=[token("Hel", -0.25, ("Hel", -0.25), ("Jel", -1.5))], num_output_tokens=1),
         delta(text="lo", logprobs=[token("l", -2.0, ("x", -0.5)), token("o", -1.0)], num_output_tokens=3),
@@ -148,30 +149,30 @@ async def test_logprobs_of_a_completion_tell_where_each_token_begins(http: httpx
         "top_logprobs": [{"Hel": -0.25, "Jel": -1.5}, {"x": -0.5, "l": -2.0}, {"o": -1.0}],
         "text_offset": [0, 3, 4],
     }
-    pool.enqueue(*script)
+    model.enqueue(*script)
     whole = (await http.post("/v1/completions", json=COMPLETION | {"logprobs": 2})).json()
     assert whole["choices"][0]["logprobs"] == expected
-    pool.enqueue(*script)
+    model.enqueue(*script)
     chunks = events((await http.post("/v1/completions", json=COMPLETION | {"logprobs": 2, "stream": True})).text)
     streamed = [chunk["choices"][0]["logprobs"] for chunk in chunks if chunk["choices"][0]["logprobs"]]
     assert {name: [item for part in streamed for item in part[name]] for name in expected} == expected
 
 
-async def test_every_prompt_of_a_list_gets_its_choices(http: httpx.AsyncClient, pool: FakePool) -> None:
-    pool.enqueue("a")
-    pool.enqueue("b")
+async def test_every_prompt_of_a_list_gets_its_choices(http: httpx.AsyncClient, model: FakeModel) -> None:
+    model.enqueue("a")
+    model.enqueue("b")
     completion = (
         await http.post("/v1/completions", json={"model": "dialogue", "prompt": ["A", [1, 2]], "n": 2})
     ).json()
     assert [(each["index"], each["text"]) for each in completion["choices"]] == [(0, "a"), (1, "a"), (2, "b"), (3, "b")]
     assert completion["usage"] == usage(10, 8, 18)
-    assert [(each.text, each.tokens) for each in pool.requests] == [("A", None), (None, [1, 2])]
-    assert len({each.id for each in pool.requests}) == 2
+    assert [(each.text, each.tokens) for each in model.requests] == [("A", None), (None, [1, 2])]
+    assert len({each.id for each in model.requests}) == 2
 
 
-async def test_streamed_prompts_of_a_list_carry_their_index(http: httpx.AsyncClient, pool: FakePool) -> None:
-    pool.enqueue("a", "a")
-    pool.enqueue("b", "b")
+async def test_streamed_prompts_of_a_list_carry_their_index(http: httpx.AsyncClient, model: FakeModel) -> None:
+    model.enqueue("a", "a")
+    model.enqueue("b", "b")
     chunks = events((await http.post("/v1/completions", json=COMPLETION | {"prompt": ["A", "B"], "stream": True})).text)
     texts = {0: "", 1: ""}
     for chunk in chunks:
@@ -181,19 +182,19 @@ async def test_streamed_prompts_of_a_list_carry_their_index(http: httpx.AsyncCli
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
 async def test_what_the_makers_recommend_holds_where_the_caller_says_nothing(
-    http: httpx.AsyncClient, pool: FakePool, services: Any, path: str, body: dict[str, Any]
+    http: httpx.AsyncClient, model: FakeModel, services: Any, path: str, body: dict[str, Any]
 ) -> None:
     services.registry.versions = [FakeVersion(sampling={"temperature": 0.2, "top_p": 0.9})]
     await http.post(path, json=body)
     await http.post(path, json=body | {"temperature": 1, "seed": 7})
-    recommended, own = (request.sampling for request in pool.requests)
+    recommended, own = (request.sampling for request in model.requests)
     assert (recommended.temperature, recommended.top_p) == (0.2, 0.9)
     assert (own.temperature, own.top_p, own.seed) == (1.0, 0.9, 7)
 
 
-async def test_echo_is_the_engines_business(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_echo_is_the_engines_business(http: httpx.AsyncClient, model: FakeModel) -> None:
     await http.post("/v1/completions", json=COMPLETION | {"echo": True})
-    assert pool.requests[0].echo
+    assert model.requests[0].echo
 
 
 async def test_a_generated_answer_says_what_was_asked_and_what_answered(http: httpx.AsyncClient) -> None:
@@ -221,17 +222,17 @@ async def test_a_generated_stream_ends_with_what_the_plain_answer_says(http: htt
 
 @pytest.mark.parametrize(("raw", "user_text", "text"), [(False, "Once", None), (True, None, "Once")])
 async def test_a_prompt_is_what_a_user_says_unless_it_is_raw(
-    http: httpx.AsyncClient, pool: FakePool, raw: bool, user_text: str | None, text: str | None
+    http: httpx.AsyncClient, model: FakeModel, raw: bool, user_text: str | None, text: str | None
 ) -> None:
     await http.post("/llmos/v1/generate", json=PROMPT | {"raw": raw})
-    (request,) = pool.requests
+    (request,) = model.requests
     assert (request.messages, request.user_text, request.text) == (None, user_text, text)
 
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_hand_made_events_have_the_documented_shape(
-    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any], stream: bool
+    http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any], stream: bool
 ) -> None:
     shape = {
         ("/v1/chat/completions", False): ChatCompletion,
@@ -241,7 +242,7 @@ async def test_the_hand_made_events_have_the_documented_shape(
         ("/llmos/v1/generate", False): GeneratedAnswer,
         ("/llmos/v1/generate", True): GeneratedPiece,
     }[path, stream]
-    pool.enqueue(
+    model.enqueue(
         delta(text='"\\\n\t\x00\u2028 “é” 你好 👩‍💻', logprobs=[token("x", -1.0, ("y", -2.0))], num_output_tokens=1)
     )
     extra: dict[str, Any] = {"stream": stream}
@@ -276,9 +277,9 @@ def test_an_event_is_one_line_to_every_reader(text: str) -> None:
     ],
 )
 async def test_an_error_before_the_first_byte_keeps_its_status(
-    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any], stream: bool, error: Any
+    http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any], stream: bool, error: Any
 ) -> None:
-    pool.enqueue(error)
+    model.enqueue(error)
     reply = await http.post(path, json=body | {"stream": stream})
     assert reply.status_code == error.status
     assert reply.json() == openai_error(error)
@@ -287,9 +288,9 @@ async def test_an_error_before_the_first_byte_keeps_its_status(
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
 async def test_an_error_after_the_first_byte_is_the_last_event(
-    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any]
+    http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any]
 ) -> None:
-    pool.enqueue("Hel", ReplicaFailed("The process died."))
+    model.enqueue("Hel", ReplicaFailed("The process died."))
     reply = await http.post(path, json=body | {"stream": True})
     assert reply.status_code == 200
     *chunks, last = events(reply.text)
@@ -300,34 +301,36 @@ async def test_an_error_after_the_first_byte_is_the_last_event(
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
 async def test_an_error_in_the_middle_of_a_plain_answer_has_its_status(
-    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any]
+    http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any]
 ) -> None:
-    pool.enqueue("Hel", ReplicaFailed("The process died."))
+    model.enqueue("Hel", ReplicaFailed("The process died."))
     reply = await http.post(path, json=body)
     assert reply.status_code == 502
     assert reply.json() == openai_error(ReplicaFailed("The process died."))
 
 
 async def test_the_other_prompts_of_a_request_end_with_the_one_that_failed(
-    http: httpx.AsyncClient, pool: FakePool
+    http: httpx.AsyncClient, model: FakeModel
 ) -> None:
-    pool.enqueue("a", "b", "c")
-    pool.enqueue(PromptTooLong("The prompt has 9,120 tokens.", param="prompt"))
+    model.enqueue("a", "b", "c")
+    model.enqueue(PromptTooLong("The prompt has 9,120 tokens.", param="prompt"))
     reply = await http.post("/v1/completions", json=COMPLETION | {"prompt": ["short", "long"]})
     assert reply.json()["error"]["code"] == "context_length_exceeded"
-    assert set(pool.closed_early) == {request.id for request in pool.requests}
+    assert set(model.closed_early) == {request.id for request in model.requests}
 
 
-async def test_an_answer_that_stops_without_an_end_is_an_error(http: httpx.AsyncClient, pool: FakePool) -> None:
-    pool.enqueue("Hel", None)
+async def test_an_answer_that_stops_without_an_end_is_an_error(http: httpx.AsyncClient, model: FakeModel) -> None:
+    model.enqueue("Hel", None)
     assert (await http.post("/v1/chat/completions", json=CHAT)).json()["error"]["code"] == "replica_failed"
-    pool.enqueue(delta(0, text="a", finish_reason="stop", num_output_tokens=1), delta(1, text="b"), None)
+    model.enqueue(delta(0, text="a", finish_reason="stop", num_output_tokens=1), delta(1, text="b"), None)
     stream = await http.post("/v1/chat/completions", json=CHAT | {"n": 2, "stream": True})
     assert events(stream.text)[-1]["error"]["code"] == "replica_failed"
 
 
-async def test_a_bug_of_ours_is_a_500_that_tells_nothing_of_the_inside(http: httpx.AsyncClient, pool: FakePool) -> None:
-    pool.enqueue(ZeroDivisionError("secret"))
+async def test_a_bug_of_ours_is_a_500_that_tells_nothing_of_the_inside(
+    http: httpx.AsyncClient, model: FakeModel
+) -> None:
+    model.enqueue(ZeroDivisionError("secret"))
     reply = await http.post("/v1/chat/completions", json=CHAT)
     assert reply.status_code == 500
     assert reply.json()["error"]["code"] == "internal_error"
@@ -336,9 +339,9 @@ async def test_a_bug_of_ours_is_a_500_that_tells_nothing_of_the_inside(http: htt
 
 
 async def test_a_bug_of_ours_in_the_middle_of_a_stream_still_ends_it_with_an_error(
-    http: httpx.AsyncClient, pool: FakePool
+    http: httpx.AsyncClient, model: FakeModel
 ) -> None:
-    pool.enqueue("Hel", ZeroDivisionError("secret"))
+    model.enqueue("Hel", ZeroDivisionError("secret"))
     reply = await http.post("/v1/chat/completions", json=CHAT | {"stream": True})
     assert events(reply.text)[-1]["error"]["code"] == "internal_error"
     assert "secret" not in reply.text
@@ -368,9 +371,9 @@ async def test_the_body_counts_and_not_what_its_type_is_called(
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("path", "body"), ROUTES)
 async def test_what_was_found_in_the_prefix_cache_is_in_the_usage(
-    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any], stream: bool
+    http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any], stream: bool
 ) -> None:
-    pool.enqueue(
+    model.enqueue(
         delta(text="A", num_output_tokens=1, num_cached_tokens=4),
         delta(text="B", num_output_tokens=2, finish_reason="stop"),
     )
@@ -383,20 +386,20 @@ async def test_what_was_found_in_the_prefix_cache_is_in_the_usage(
     assert 'llmos_cached_prompt_tokens_total{version="smollm2@1"} 4.0' in (await http.get("/metrics")).text
 
 
-async def test_the_cached_tokens_of_all_prompts_are_added(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_the_cached_tokens_of_all_prompts_are_added(http: httpx.AsyncClient, model: FakeModel) -> None:
     for num_cached_tokens in (2, 3):
-        pool.enqueue(delta(num_output_tokens=1, finish_reason="stop", num_cached_tokens=num_cached_tokens))
+        model.enqueue(delta(num_output_tokens=1, finish_reason="stop", num_cached_tokens=num_cached_tokens))
     reply = await http.post("/v1/completions", json=COMPLETION | {"prompt": ["Once", "Twice"]})
     assert reply.json()["usage"] == usage(10, 2, 12, cached_tokens=5)
 
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
 async def test_who_asks_and_how_urgently_reaches_the_engine(
-    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any]
+    http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any]
 ) -> None:
     await http.post(path, json=body)
     await http.post(path, json=body | {"user": "ann", "cache_salt": "team", "priority": -7})
-    plain, full = pool.requests
+    plain, full = model.requests
     assert (plain.caller, plain.cache_salt, plain.priority) == ("owner\n", "owner\n", 0)
     assert (full.caller, full.cache_salt, full.priority) == ("owner\nann", "owner\nteam", -7)
 
@@ -416,8 +419,8 @@ async def test_who_asks_and_how_urgently_reaches_the_engine(
 )
 @pytest.mark.parametrize(("path", "body"), ROUTES)
 async def test_a_wrong_origin_is_refused_and_named(
-    http: httpx.AsyncClient, pool: FakePool, path: str, body: dict[str, Any], fields: dict[str, Any], param: str
+    http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any], fields: dict[str, Any], param: str
 ) -> None:
     reply = await http.post(path, json=body | fields)
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
-    assert pool.requests == []
+    assert model.requests == []

@@ -10,7 +10,8 @@ import pytest
 from llmos.core.errors import ModelNotFound, Overloaded, PromptTooLong, ReplicaFailed, Unavailable
 from llmos.engine.messages import Delta, Grammar, ToolCallDelta
 from llmos.gateway.services import Services
-from support.scripted import KEY, FakePool, Reached
+from support.fake_backend import FakeModel, Reached
+from support.scripted import KEY
 
 HELLO: Any = {"model": "dialogue", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
 WEATHER: Any = {
@@ -30,9 +31,9 @@ def delta(**fields: Any) -> Delta:
     return Delta(id="any", **fields)
 
 
-def thought_and_called(pool: FakePool) -> None:
+def thought_and_called(model: FakeModel) -> None:
     """Thinking, words, and two calls: what an answer may have, cut as steps would."""
-    pool.enqueue(
+    model.enqueue(
         delta(reasoning="Hm", num_output_tokens=1, num_cached_tokens=2),
         delta(reasoning=", the sky.", num_output_tokens=3),
         delta(text="Let me", num_output_tokens=4),
@@ -57,7 +58,7 @@ def check_thought_and_called(message: Any) -> None:
     assert message.usage.output_tokens == 10
 
 
-def test_a_message(client: anthropic.Anthropic, pool: FakePool) -> None:
+def test_a_message(client: anthropic.Anthropic, model: FakeModel) -> None:
     message = client.messages.create(
         **HELLO,
         system="Be brief.",
@@ -71,7 +72,7 @@ def test_a_message(client: anthropic.Anthropic, pool: FakePool) -> None:
     assert (message.stop_reason, message.stop_sequence) == ("end_turn", None)
     assert (message.usage.input_tokens, message.usage.output_tokens) == (5, 3)
     assert (message._request_id or "").startswith("req-")
-    [request] = pool.requests
+    [request] = model.requests
     assert request.messages == [{"role": "system", "content": "Be brief."}, *HELLO["messages"]]
     assert request.caller == "owner\nu"
     sampling = request.sampling
@@ -84,22 +85,22 @@ def test_a_message(client: anthropic.Anthropic, pool: FakePool) -> None:
     [({}, False), ({"thinking": {"type": "disabled"}}, False), ({"thinking": {"type": "adaptive"}}, True)],
 )
 def test_a_model_thinks_where_the_caller_asks_for_it(
-    client: anthropic.Anthropic, pool: FakePool, fields: Any, thinks: bool
+    client: anthropic.Anthropic, model: FakeModel, fields: Any, thinks: bool
 ) -> None:
     client.messages.create(**HELLO, **fields)
-    assert pool.requests[0].template_options == {"enable_thinking": thinks}
+    assert model.requests[0].template_options == {"enable_thinking": thinks}
 
 
-def test_thinking_words_and_calls(client: anthropic.Anthropic, pool: FakePool) -> None:
-    thought_and_called(pool)
+def test_thinking_words_and_calls(client: anthropic.Anthropic, model: FakeModel) -> None:
+    thought_and_called(model)
     message = client.messages.create(**HELLO, tools=[WEATHER], thinking={"type": "adaptive"})
     check_thought_and_called(message)
-    [request] = pool.requests
+    [request] = model.requests
     assert request.template_options["enable_thinking"] is True
 
 
-def test_a_streamed_message(client: anthropic.Anthropic, pool: FakePool) -> None:
-    thought_and_called(pool)
+def test_a_streamed_message(client: anthropic.Anthropic, model: FakeModel) -> None:
+    thought_and_called(model)
     events = list(client.messages.create(**HELLO, tools=[WEATHER], stream=True))
     kinds = [event.type for event in events]
     assert kinds[0] == "message_start"
@@ -109,8 +110,8 @@ def test_a_streamed_message(client: anthropic.Anthropic, pool: FakePool) -> None
     assert [event.index for event in events if event.type == "content_block_stop"] == [0, 1, 2, 3]
 
 
-def test_the_clients_own_assembly_of_a_stream(client: anthropic.Anthropic, pool: FakePool) -> None:
-    thought_and_called(pool)
+def test_the_clients_own_assembly_of_a_stream(client: anthropic.Anthropic, model: FakeModel) -> None:
+    thought_and_called(model)
     with client.messages.stream(**HELLO, tools=[WEATHER]) as stream:
         texts = list(stream.text_stream)
         check_thought_and_called(stream.get_final_message())
@@ -139,9 +140,9 @@ def test_the_same_answer_plain_and_streamed(client: anthropic.Anthropic) -> None
     ],
 )
 def test_why_an_answer_ended(
-    client: anthropic.Anthropic, pool: FakePool, stream: bool, last: Any, stop_reason: str, stop_sequence: str | None
+    client: anthropic.Anthropic, model: FakeModel, stream: bool, last: Any, stop_reason: str, stop_sequence: str | None
 ) -> None:
-    pool.enqueue("Hi", delta(**last))
+    model.enqueue("Hi", delta(**last))
     if stream:
         with client.messages.stream(**HELLO) as streaming:
             message: Any = streaming.get_final_message()
@@ -151,8 +152,8 @@ def test_why_an_answer_ended(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_without_a_word(client: anthropic.Anthropic, pool: FakePool, stream: bool) -> None:
-    pool.enqueue(delta(finish_reason="stop", num_output_tokens=1))
+def test_an_answer_without_a_word(client: anthropic.Anthropic, model: FakeModel, stream: bool) -> None:
+    model.enqueue(delta(finish_reason="stop", num_output_tokens=1))
     if stream:
         with client.messages.stream(**HELLO) as streaming:
             message: Any = streaming.get_final_message()
@@ -162,8 +163,8 @@ def test_an_answer_without_a_word(client: anthropic.Anthropic, pool: FakePool, s
     assert (message.stop_reason, message.usage.output_tokens) == ("end_turn", 1)
 
 
-def test_a_call_that_max_tokens_cut_has_no_input(client: anthropic.Anthropic, pool: FakePool) -> None:
-    pool.enqueue(
+def test_a_call_that_max_tokens_cut_has_no_input(client: anthropic.Anthropic, model: FakeModel) -> None:
+    model.enqueue(
         delta(tool_calls=[ToolCallDelta(0, "call-1", "weather", '{"city": "R')], num_output_tokens=99),
         delta(finish_reason="length", num_output_tokens=100),
     )
@@ -172,7 +173,7 @@ def test_a_call_that_max_tokens_cut_has_no_input(client: anthropic.Anthropic, po
     assert message.content[0].to_dict()["input"] == {}
 
 
-def test_a_whole_conversation_with_tools(client: anthropic.Anthropic, pool: FakePool) -> None:
+def test_a_whole_conversation_with_tools(client: anthropic.Anthropic, model: FakeModel) -> None:
     turns: Any = [
         {"role": "user", "content": [{"type": "text", "text": "Rome?", "cache_control": {"type": "ephemeral"}}]},
         {
@@ -200,7 +201,7 @@ def test_a_whole_conversation_with_tools(client: anthropic.Anthropic, pool: Fake
         tools=[WEATHER],
         tool_choice={"type": "any", "disable_parallel_tool_use": True},
     )
-    [request] = pool.requests
+    [request] = model.requests
     calls = [
         {
             "id": "call-1",
@@ -239,45 +240,45 @@ def test_a_whole_conversation_with_tools(client: anthropic.Anthropic, pool: Fake
     ],
 )
 def test_the_choice_of_tools(
-    client: anthropic.Anthropic, pool: FakePool, choice: Any, spelled: str, name: str | None
+    client: anthropic.Anthropic, model: FakeModel, choice: Any, spelled: str, name: str | None
 ) -> None:
     client.messages.create(**HELLO, tools=[WEATHER], tool_choice=choice)
-    tools = pool.requests[0].tools
+    tools = model.requests[0].tools
     assert tools is not None
     assert (tools.choice, tools.name, tools.is_parallel) == (spelled, name, True)
 
 
-def test_an_answer_that_the_caller_has_begun(client: anthropic.Anthropic, pool: FakePool) -> None:
+def test_an_answer_that_the_caller_has_begun(client: anthropic.Anthropic, model: FakeModel) -> None:
     turns: Any = [*HELLO["messages"], {"role": "assistant", "content": "The answer is ("}]
     client.messages.create(**HELLO | {"messages": turns})
-    assert pool.requests[0].continue_final_message
-    assert pool.requests[0].messages == turns
+    assert model.requests[0].continue_final_message
+    assert model.requests[0].messages == turns
 
 
-def test_an_answer_of_a_schema(client: anthropic.Anthropic, pool: FakePool) -> None:
+def test_an_answer_of_a_schema(client: anthropic.Anthropic, model: FakeModel) -> None:
     schema = {"type": "object"}
     client.messages.create(**HELLO, output_config={"format": {"type": "json_schema", "schema": schema}})
-    assert pool.requests[0].grammar == Grammar("json_schema", '{"type":"object"}', "output_config.format")
+    assert model.requests[0].grammar == Grammar("json_schema", '{"type":"object"}', "output_config.format")
 
 
-def test_more_tokens_than_the_context_has_are_no_error(client: anthropic.Anthropic, pool: FakePool) -> None:
+def test_more_tokens_than_the_context_has_are_no_error(client: anthropic.Anthropic, model: FakeModel) -> None:
     client.messages.create(**HELLO | {"max_tokens": 20_000})
-    assert pool.requests[0].sampling.may_exceed_context
+    assert model.requests[0].sampling.may_exceed_context
 
 
-def test_counting_computes_nothing(client: anthropic.Anthropic, pool: FakePool) -> None:
+def test_counting_computes_nothing(client: anthropic.Anthropic, model: FakeModel) -> None:
     counted = client.messages.count_tokens(
         model="dialogue", system="Be brief.", messages=HELLO["messages"], tools=[WEATHER]
     )
     assert counted.input_tokens == 5
-    assert pool.requests == []
-    [request] = pool.counted
+    assert model.requests == []
+    [request] = model.counted
     assert request.messages == [{"role": "system", "content": "Be brief."}, *HELLO["messages"]]
     assert request.tools is not None
 
 
-def test_counting_waits_in_the_same_line(client: anthropic.Anthropic, pool: FakePool, services: Services) -> None:
-    pool.enqueue(PromptTooLong("The prompt has more than 9,000 tokens.", param="messages"))
+def test_counting_waits_in_the_same_line(client: anthropic.Anthropic, model: FakeModel, services: Services) -> None:
+    model.enqueue(PromptTooLong("The prompt has more than 9,000 tokens.", param="messages"))
     with pytest.raises(anthropic.BadRequestError, match="9,000"):
         client.messages.count_tokens(model="dialogue", messages=HELLO["messages"])
     client.messages.count_tokens(model="dialogue", messages=HELLO["messages"])
@@ -300,13 +301,13 @@ def test_the_models(client: anthropic.Anthropic) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_asynchronous_client(served: str, pool: FakePool) -> None:
+async def test_the_asynchronous_client(served: str, model: FakeModel) -> None:
     async with anthropic.AsyncAnthropic(base_url=served, api_key=KEY) as client:
         message = await client.messages.create(**HELLO)
         assert message.content[0].to_dict()["text"] == "Hello"
         stream = await client.messages.create(**HELLO, stream=True)
         assert [event.type async for event in stream][-1] == "message_stop"
-        thought_and_called(pool)
+        thought_and_called(model)
         async with client.messages.stream(**HELLO, tools=[WEATHER]) as streaming:
             check_thought_and_called(await streaming.get_final_message())
         assert (await client.messages.count_tokens(model="dialogue", messages=HELLO["messages"])).input_tokens == 5
@@ -343,9 +344,9 @@ def test_a_wrong_key_is_its_authentication_error(served: str) -> None:
     ],
 )
 def test_what_goes_wrong_is_its_own_kind_of_error(
-    client: anthropic.Anthropic, pool: FakePool, raised: Exception, expected: Any, status: int, kind: str
+    client: anthropic.Anthropic, model: FakeModel, raised: Exception, expected: Any, status: int, kind: str
 ) -> None:
-    pool.enqueue(raised)
+    model.enqueue(raised)
     with pytest.raises(expected) as caught:
         client.messages.create(**HELLO)
     assert refused(caught.value, status, kind)
@@ -377,9 +378,9 @@ def test_a_draining_server_is_its_service_unavailable_error(client: anthropic.An
 
 @pytest.mark.parametrize("raised", [ReplicaFailed("The process died."), RuntimeError("a bug")])
 def test_an_error_in_the_middle_of_a_stream_is_its_api_error(
-    client: anthropic.Anthropic, pool: FakePool, raised: Exception
+    client: anthropic.Anthropic, model: FakeModel, raised: Exception
 ) -> None:
-    pool.enqueue("Hel", raised)
+    model.enqueue("Hel", raised)
     stream = client.messages.create(**HELLO, stream=True)
     texts = []
 
@@ -396,22 +397,22 @@ def test_an_error_in_the_middle_of_a_stream_is_its_api_error(
     assert caught.value.body["request_id"] == caught.value.request_id
 
 
-def test_closing_a_stream_aborts_it(client: anthropic.Anthropic, pool: FakePool) -> None:
-    pool.enqueue("Hel", pool.never)
+def test_closing_a_stream_aborts_it(client: anthropic.Anthropic, model: FakeModel) -> None:
+    model.enqueue("Hel", model.never)
     stream = client.messages.create(**HELLO, stream=True)
     next(iter(stream))
     stream.close()
-    assert pool.was_closed_early.wait(10)
-    assert pool.closed_early == [pool.requests[0].id]
+    assert model.was_closed_early.wait(10)
+    assert model.closed_early == [model.requests[0].id]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("counting", [False, True])
 async def test_hanging_up_before_there_is_an_answer_aborts_it(
-    served: str, pool: FakePool, services: Services, counting: bool
+    served: str, model: FakeModel, services: Services, counting: bool
 ) -> None:
     reached = Reached()
-    pool.enqueue(reached, pool.never)
+    model.enqueue(reached, model.never)
     async with anthropic.AsyncAnthropic(base_url=served, api_key=KEY) as client:
         messages = HELLO["messages"]
         call = client.messages.count_tokens(model="dialogue", messages=messages) if counting else create(client)
@@ -420,7 +421,7 @@ async def test_hanging_up_before_there_is_an_answer_aborts_it(
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-        assert await asyncio.to_thread(pool.was_closed_early.wait, 60)
+        assert await asyncio.to_thread(model.was_closed_early.wait, 60)
         await client.models.list()  # the server's loop has come around
     assert services.call_counts.of("smollm2@1").cancelled == 1
 
@@ -472,9 +473,9 @@ RESULT: Any = {"type": "tool_result", "tool_use_id": "call-1", "content": "Sun."
     ],
 )
 def test_what_is_wrong_is_said_by_name(
-    client: anthropic.Anthropic, pool: FakePool, fields: dict[str, Any], reason: str
+    client: anthropic.Anthropic, model: FakeModel, fields: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(anthropic.BadRequestError, match=reason) as caught:
         client.messages.create(**HELLO, extra_body=fields)
     refused(caught.value, 400, "invalid_request_error")
-    assert pool.requests == []
+    assert model.requests == []

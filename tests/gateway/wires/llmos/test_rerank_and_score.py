@@ -1,15 +1,13 @@
 """POST /v1/rerank and /v1/score: what they compare, in which order they answer, what they refuse."""
 
 import struct
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from llmos.engine.messages import Embed, Embedded
-from support.scripted import FakePool
+from support.fake_backend import FakeModel
 
 pytestmark = pytest.mark.anyio
 
@@ -24,11 +22,11 @@ RERANK: dict[str, Any] = {"model": "minilm", "query": "north", "documents": ["ea
 
 
 @pytest.fixture
-def pool() -> FakePool:
+def model() -> FakeModel:
     """One whose vectors point where the texts say."""
 
-    class Compass(FakePool):
-        async def embed(self, version: str, files: Mapping[str, Path], request: Embed) -> Embedded:
+    class Compass(FakeModel):
+        async def embed_texts(self, request: Embed) -> Embedded:
             self.embedded.append(request)
             vectors = b"".join(struct.pack("<ff", *DIRECTIONS[str(each)]) for each in request.inputs)
             return Embedded(id=request.id, vectors=vectors, size=2, num_tokens=10 * len(request.inputs))
@@ -36,13 +34,13 @@ def pool() -> FakePool:
     return Compass()
 
 
-async def test_documents_come_in_the_order_of_their_cosine(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_documents_come_in_the_order_of_their_cosine(http: httpx.AsyncClient, model: FakeModel) -> None:
     reply = (await http.post("/v1/rerank", json=RERANK)).json()
     assert [each["index"] for each in reply["results"]] == [3, 1, 0, 2]
     assert [each["relevance_score"] for each in reply["results"]] == pytest.approx([1, 2**-0.5, 0, -1])
     assert reply["model"] == "minilm@1"
     assert reply["usage"] == {"prompt_tokens": 50, "total_tokens": 50}
-    assert [(each.role, each.input_names) for each in pool.embedded] == [
+    assert [(each.role, each.input_names) for each in model.embedded] == [
         ("query", ["query"]),
         ("document", [f"documents[{i}]" for i in range(4)]),
     ]
@@ -85,11 +83,11 @@ async def test_one_text_is_compared_with_many_or_each_with_its_own(http: httpx.A
     ],
 )
 async def test_what_is_wrong_is_said_of_its_field(
-    http: httpx.AsyncClient, pool: FakePool, path: str, fields: dict[str, Any], param: str, words: str
+    http: httpx.AsyncClient, model: FakeModel, path: str, fields: dict[str, Any], param: str, words: str
 ) -> None:
     asked = RERANK if path == "rerank" else {"model": "minilm", "text_1": "north", "text_2": ["x", "y", "z"]}
     reply = await http.post(f"/v1/{path}", json=asked | fields)
     assert reply.status_code == 400, reply.text
     assert reply.json()["error"]["param"] == param
     assert words in reply.json()["error"]["message"]
-    assert pool.embedded == []
+    assert model.embedded == []

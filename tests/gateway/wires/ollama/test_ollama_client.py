@@ -15,7 +15,8 @@ from llmos.core.errors import DownloadFailed, PromptTooLong, ReplicaFailed
 from llmos.engine.messages import Delta, Grammar, ToolCallDelta
 from llmos.gateway.services import Services
 from llmos.models.transfer.pulling import VERIFYING
-from support.scripted import KEY, MINILM, Connection, FakePool, FakeRegistry, FakeStatus, FakeVersion, token
+from support.fake_backend import token
+from support.scripted import KEY, MINILM, Connection, FakePool, FakeRegistry, FakeStatus, FakeVersion
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 HEADERS = {"Authorization": f"Bearer {KEY}"}

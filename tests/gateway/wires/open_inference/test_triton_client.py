@@ -16,7 +16,8 @@ from tritonclient.utils import InferenceServerException
 from llmos.core.errors import Overloaded, ReplicaFailed
 from llmos.gateway.http import requests as wire
 from llmos.gateway.services import Services
-from support.scripted import KEY, FakePool, FakeStatus, FakeVersion, Reached
+from support.fake_backend import FakeModel, Reached
+from support.scripted import KEY, FakePool, FakeStatus, FakeVersion
 
 KEYS = {"Authorization": f"Bearer {KEY}"}
 
@@ -49,7 +50,7 @@ def check(result: Any, *texts: str) -> None:
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
 def test_texts_go_in_and_come_out(
-    client: triton.InferenceServerClient, pool: FakePool, binary: bool, compression: str | None
+    client: triton.InferenceServerClient, model: FakeModel, binary: bool, compression: str | None
 ) -> None:
     result = client.infer(
         "dialogue",
@@ -63,8 +64,8 @@ def test_texts_go_in_and_come_out(
     check(result, "Hello", "Hello")
     response = result.get_response()
     assert (response["id"], response["model_name"], response["model_version"]) == ("mine", "smollm2", "1")
-    assert [request.text for request in pool.requests] == ["Grüße", "Twice"]
-    sampling = pool.requests[0].sampling
+    assert [request.text for request in model.requests] == ["Grüße", "Twice"]
+    sampling = model.requests[0].sampling
     assert (sampling.max_tokens, sampling.temperature, sampling.seed) == (7, 0, 3)
 
 
@@ -77,7 +78,7 @@ def test_the_outputs_that_are_asked_for(client: triton.InferenceServerClient, bi
     assert result.as_numpy("finish_reason") is None
 
 
-def test_inputs_as_tritons_vllm_backend_names_them(client: triton.InferenceServerClient, pool: FakePool) -> None:
+def test_inputs_as_tritons_vllm_backend_names_them(client: triton.InferenceServerClient, model: FakeModel) -> None:
     # Its example sends numbers as strings.
     sampling = json.dumps({"temperature": "0.1", "top_p": "0.95", "max_tokens": "100", "stop": ["END"]})
     inputs = [
@@ -87,13 +88,13 @@ def test_inputs_as_tritons_vllm_backend_names_them(client: triton.InferenceServe
         tensor("exclude_input_in_output", [False], "BOOL"),
     ]
     check(client.infer("dialogue", inputs, headers=dict(KEYS)), "Hello")
-    [request] = pool.requests
+    [request] = model.requests
     assert (request.sampling.temperature, request.sampling.top_p, request.sampling.max_tokens) == (0.1, 0.95, 100)
     assert request.sampling.stop == ["END"]
     assert request.echo
 
 
-def test_parameters_as_inputs(client: triton.InferenceServerClient, pool: FakePool) -> None:
+def test_parameters_as_inputs(client: triton.InferenceServerClient, model: FakeModel) -> None:
     inputs = [
         tensor("text_input", ["Once"]),
         tensor("max_tokens", np.array([9], np.int32), "INT32"),
@@ -101,7 +102,7 @@ def test_parameters_as_inputs(client: triton.InferenceServerClient, pool: FakePo
         tensor("raw", [False], "BOOL"),
     ]
     client.infer("dialogue", inputs, headers=dict(KEYS))
-    [request] = pool.requests
+    [request] = model.requests
     assert (request.sampling.max_tokens, request.sampling.temperature) == (9, 0.5)
     assert (request.text, request.user_text) == (None, "Once")
 
@@ -190,9 +191,9 @@ async def test_the_asynchronous_client(address: str) -> None:
     ],
 )
 def test_what_goes_wrong_is_its_exception(
-    client: triton.InferenceServerClient, pool: FakePool, raised: Exception, status: str
+    client: triton.InferenceServerClient, model: FakeModel, raised: Exception, status: str
 ) -> None:
-    pool.enqueue(raised)
+    model.enqueue(raised)
     with pytest.raises(InferenceServerException) as caught:
         client.infer("dialogue", [tensor("text_input", ["Once"])], headers=dict(KEYS))
     assert caught.value.status() == status
@@ -200,9 +201,9 @@ def test_what_goes_wrong_is_its_exception(
 
 
 @pytest.mark.anyio
-async def test_hanging_up_aborts_it(address: str, pool: FakePool) -> None:
+async def test_hanging_up_aborts_it(address: str, model: FakeModel) -> None:
     reached = Reached()
-    pool.enqueue("Hel", reached, pool.never)
+    model.enqueue("Hel", reached, model.never)
     async with triton_aio.InferenceServerClient(address) as client:
         texts = tensor("text_input", ["Once"], kind=triton_aio)
         asked = asyncio.create_task(client.infer("dialogue", [texts], headers=dict(KEYS)))
@@ -210,7 +211,7 @@ async def test_hanging_up_aborts_it(address: str, pool: FakePool) -> None:
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-    assert await asyncio.to_thread(pool.was_closed_early.wait, 60)
+    assert await asyncio.to_thread(model.was_closed_early.wait, 60)
 
 
 TEXT = {"name": "text_input", "shape": [1], "datatype": "BYTES", "data": ["Once"]}
@@ -251,12 +252,12 @@ def told(body: Any, **more: Any) -> str:
         (told(TEXT, parameters={"n": 2}), "several times"),
     ],
 )
-async def test_what_is_wrong_is_said_by_name(http: httpx.AsyncClient, pool: FakePool, body: str, reason: str) -> None:
+async def test_what_is_wrong_is_said_by_name(http: httpx.AsyncClient, model: FakeModel, body: str, reason: str) -> None:
     reply = await http.post("/v2/models/dialogue/infer", content=body)
     assert reply.status_code == 400
     with pytest.raises(ValueError, match=reason):
         raise ValueError(reply.json()["error"])
-    assert pool.requests == []
+    assert model.requests == []
 
 
 @pytest.mark.anyio
@@ -322,7 +323,7 @@ async def test_a_body_that_can_not_be_unpacked(
 
 
 @pytest.mark.anyio
-async def test_one_text_without_tensors(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_one_text_without_tensors(http: httpx.AsyncClient, model: FakeModel) -> None:
     asked = {"id": "mine", "text_input": "Once", "parameters": {"max_tokens": 9, "temperature": 0}}
     reply = await http.post("/v2/models/dialogue/generate", json=asked)
     assert reply.json() == {
@@ -334,7 +335,7 @@ async def test_one_text_without_tensors(http: httpx.AsyncClient, pool: FakePool)
         "num_input_tokens": 5,
         "num_output_tokens": 3,
     }
-    assert pool.requests[0].sampling.max_tokens == 9
+    assert model.requests[0].sampling.max_tokens == 9
     stream = await http.post(
         "/v2/models/dialogue/generate_stream", json=asked | {"parameters": {"stream": True, "max_tokens": 9}}
     )
@@ -343,6 +344,6 @@ async def test_one_text_without_tensors(http: httpx.AsyncClient, pool: FakePool)
     assert (last["finish_reason"], last["num_output_tokens"]) == ("stop", 3)
     refused = await http.post("/v2/models/dialogue/generate", json=asked | {"parameters": {"stream": True}})
     assert "generate_stream" in refused.json()["error"]
-    pool.enqueue("Hel", ReplicaFailed("It died."))
+    model.enqueue("Hel", ReplicaFailed("It died."))
     broken = await http.post("/v2/models/dialogue/generate_stream", json=asked)
     assert json.loads(broken.text.split("\n\n")[-2].removeprefix("data: ")) == {"error": "It died."}

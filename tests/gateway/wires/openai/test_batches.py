@@ -14,7 +14,8 @@ from openai.types import Batch
 
 from llmos.gateway.jobs import batch_runner
 from support.databases import KINDS
-from support.scripted import KEY, FakePool
+from support.fake_backend import FakeModel
+from support.scripted import KEY
 
 CHAT = "/v1/chat/completions"
 Carry = Callable[..., Batch]
@@ -119,7 +120,7 @@ def test_a_line_is_answered_byte_for_byte_as_a_live_call(
     assert live.http_response.content in output
 
 
-def test_texts_become_vectors_in_a_batch_too(client: openai.OpenAI, carry_out: Carry, pool: FakePool) -> None:
+def test_texts_become_vectors_in_a_batch_too(client: openai.OpenAI, carry_out: Carry, model: FakeModel) -> None:
     asked: dict[str, Any] = {"model": "minilm", "input": ["one", "two"]}
     batch = carry_out(line("a", asked, url="/v1/embeddings"), endpoint="/v1/embeddings")
     answer = lines_of(client, batch.output_file_id)["a"]["response"]["body"]
@@ -127,7 +128,7 @@ def test_texts_become_vectors_in_a_batch_too(client: openai.OpenAI, carry_out: C
     assert [each["embedding"] for each in answer["data"]] == [each.embedding for each in live.data]
     assert batch.usage is not None
     assert batch.usage.input_tokens == live.usage.prompt_tokens
-    in_batch, alive = pool.embedded
+    in_batch, alive = model.embedded
     assert in_batch.priority < alive.priority
 
 
@@ -247,14 +248,14 @@ def test_what_editors_add_is_no_request(client: openai.OpenAI, carry_out: Carry)
     ],
 )
 def test_a_file_of_which_nothing_can_run_fails_as_a_whole(
-    carry_out: Carry, pool: FakePool, lines: Any, expected: list[tuple[str, int | None]]
+    carry_out: Carry, model: FakeModel, lines: Any, expected: list[tuple[str, int | None]]
 ) -> None:
     batch = carry_out(*lines)
     assert (batch.status, batch.output_file_id, batch.error_file_id) == ("failed", None, None)
     assert batch.failed_at is not None
     assert batch.errors is not None
     assert [(error.code, error.line) for error in batch.errors.data or []] == expected
-    assert pool.requests == []
+    assert model.requests == []
 
 
 def test_too_many_requests_fail_as_a_whole(carry_out: Carry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,11 +298,11 @@ def test_the_client_turns_the_pages_of_a_list(client: openai.OpenAI, carry_out: 
         client.batches.retrieve("batch-gone")
 
 
-def test_a_cancelled_batch_keeps_what_was_answered(client: openai.OpenAI, begin: Carry, pool: FakePool) -> None:
-    pool.enqueue("Hello")
-    pool.enqueue("Hel", pool.never)
+def test_a_cancelled_batch_keeps_what_was_answered(client: openai.OpenAI, begin: Carry, model: FakeModel) -> None:
+    model.enqueue("Hello")
+    model.enqueue("Hel", model.never)
     batch = begin(line("a"), line("b"), *(line(f"more {i}", hello(model="nowhere")) for i in range(40)))
-    while not batch.request_counts or batch.request_counts.completed < 1 or len(pool.requests) < 2:
+    while not batch.request_counts or batch.request_counts.completed < 1 or len(model.requests) < 2:
         batch = client.batches.retrieve(batch.id)
     assert client.batches.cancel(batch.id).status in ("cancelling", "cancelled")
     batch = ended(client, batch)
@@ -310,7 +311,7 @@ def test_a_cancelled_batch_keeps_what_was_answered(client: openai.OpenAI, begin:
     errors = lines_of(client, batch.error_file_id)
     assert errors["b"]["error"]["code"] == "batch_cancelled"
     assert len(errors) == 41
-    assert pool.was_closed_early.is_set(), "what ran was stopped"
+    assert model.was_closed_early.is_set(), "what ran was stopped"
     assert client.batches.cancel(batch.id).status == "cancelled", "once more changes nothing"
 
 
@@ -319,8 +320,8 @@ def test_what_is_completed_is_not_cancelled(client: openai.OpenAI, carry_out: Ca
         client.batches.cancel(carry_out(line("a")).id)
 
 
-def test_a_file_that_a_batch_reads_stays_until_its_end(client: openai.OpenAI, begin: Carry, pool: FakePool) -> None:
-    pool.enqueue("Hel", pool.never)
+def test_a_file_that_a_batch_reads_stays_until_its_end(client: openai.OpenAI, begin: Carry, model: FakeModel) -> None:
+    model.enqueue("Hel", model.never)
     batch = begin(line("a"))
     with pytest.raises(openai.ConflictError, match=f"{batch.id} is reading"):
         client.files.delete(batch.input_file_id)

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from llmos.core.errors import PromptTooLong, ReplicaFailed
+from llmos.deployments.backend import Backends
 from llmos.gateway.calls.embedding import CHUNK_INPUTS, CHUNKS_AT_ONCE
 from llmos.gateway.services import Services
 from support.scripted import KEY, MINILM, Connection, FakePool
@@ -19,6 +20,12 @@ from support.scripted import KEY, MINILM, Connection, FakePool
 pytestmark = pytest.mark.anyio
 
 ASKED: dict[str, Any] = {"model": "minilm", "input": ["a", "bc", "def"]}
+
+
+@pytest.fixture
+def backends() -> Backends | None:
+    """The backends over the fake pool: they know which models make vectors."""
+    return None
 
 
 @pytest.fixture
@@ -132,8 +139,8 @@ async def test_what_was_computed_is_counted(http: httpx.AsyncClient, services: S
         ({"input": [-1]}, "input[0]", ">= 0"),
         ({"input": ["a"] * 10_000}, "input", "2,048"),
         ({"encoding_format": "int8"}, "encoding_format", "int8"),
-        ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens", "from 1 up"),
-        ({"truncate_prompt_tokens": -2}, "truncate_prompt_tokens", "from 1 up"),
+        ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens", "1 or more"),
+        ({"truncate_prompt_tokens": -2}, "truncate_prompt_tokens", "1 or more"),
         ({"dimensions": "many"}, "dimensions", "integer"),
         ({"dimension": 3}, "dimension", "dimensions"),
         ({"input_type": "query"}, "input_type", "prompt_name"),

@@ -9,7 +9,8 @@ import pytest
 from llmos.core.errors import PromptTooLong, ReplicaFailed
 from llmos.engine.messages import Delta
 from llmos.gateway.services import Services
-from support.scripted import KEY, FakePool, token
+from support.fake_backend import FakeModel, token
+from support.scripted import KEY
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
@@ -55,8 +56,8 @@ def test_the_clients_own_assembly_of_a_stream(client: openai.OpenAI) -> None:
     assert completion.choices[0].message.content == "Hello"
 
 
-def test_logprobs(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue(Delta(id="any", text="Hi", logprobs=[token("Hi", -0.25, ("Ho", -1.5))], num_output_tokens=1))
+def test_logprobs(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue(Delta(id="any", text="Hi", logprobs=[token("Hi", -0.25, ("Ho", -1.5))], num_output_tokens=1))
     completion = client.chat.completions.create(model="dialogue", messages=HELLO, logprobs=True, top_logprobs=1)
     logprobs = completion.choices[0].logprobs
     assert logprobs is not None
@@ -65,12 +66,12 @@ def test_logprobs(client: openai.OpenAI, pool: FakePool) -> None:
     assert logprobs.content[0].top_logprobs[0].logprob == -1.5
 
 
-def test_a_completion_with_fields_that_openai_does_not_have(client: openai.OpenAI, pool: FakePool) -> None:
+def test_a_completion_with_fields_that_openai_does_not_have(client: openai.OpenAI, model: FakeModel) -> None:
     completion = client.completions.create(
         model="dialogue", prompt=["Once", "Twice"], stop=["\n"], extra_body={"top_k": 5, "ignore_eos": True}
     )
     assert [choice.text for choice in completion.choices] == ["Hello", "Hello"]
-    assert (pool.requests[0].sampling.top_k, pool.requests[0].sampling.ignore_eos) == (5, True)
+    assert (model.requests[0].sampling.top_k, model.requests[0].sampling.ignore_eos) == (5, True)
 
 
 def test_a_streamed_completion(client: openai.OpenAI) -> None:
@@ -110,8 +111,8 @@ def test_an_unknown_model_is_its_not_found_error(client: openai.OpenAI) -> None:
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
 
 
-def test_a_prompt_that_is_too_long_is_its_bad_request_error(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue(PromptTooLong("The prompt has 9,120 tokens; the model accepts 8,192.", param="messages"))
+def test_a_prompt_that_is_too_long_is_its_bad_request_error(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue(PromptTooLong("The prompt has 9,120 tokens; the model accepts 8,192.", param="messages"))
     with pytest.raises(openai.BadRequestError, match="9,120") as caught:
         client.chat.completions.create(model="dialogue", messages=HELLO, stream=True)
     assert (caught.value.code, caught.value.type) == ("context_length_exceeded", "invalid_request_error")
@@ -130,15 +131,15 @@ def test_a_body_that_is_too_large_is_told_so_while_it_is_still_sent(client: open
     assert (caught.value.status_code, caught.value.code) == (413, "request_too_large")
 
 
-def test_a_dead_replica_is_its_server_error(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue(ReplicaFailed("The process died."))
+def test_a_dead_replica_is_its_server_error(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue(ReplicaFailed("The process died."))
     with pytest.raises(openai.InternalServerError) as caught:
         client.chat.completions.create(model="dialogue", messages=HELLO)
     assert caught.value.code == "replica_failed"
 
 
-def test_an_error_in_the_middle_of_a_stream_is_its_api_error(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue("Hel", ReplicaFailed("The process died."))
+def test_an_error_in_the_middle_of_a_stream_is_its_api_error(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue("Hel", ReplicaFailed("The process died."))
     stream = client.chat.completions.create(model="dialogue", messages=HELLO, stream=True)
     pieces = []
 
@@ -159,10 +160,10 @@ def test_a_draining_server_is_its_server_error(client: openai.OpenAI, services: 
     assert caught.value.status_code == 503
 
 
-def test_closing_a_stream_aborts_it(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue("Hel", pool.never)
+def test_closing_a_stream_aborts_it(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue("Hel", model.never)
     stream = client.chat.completions.create(model="dialogue", messages=HELLO, stream=True)
     next(iter(stream))
     stream.close()
-    assert pool.was_closed_early.wait(10)
-    assert pool.closed_early == [pool.requests[0].id]
+    assert model.was_closed_early.wait(10)
+    assert model.closed_early == [model.requests[0].id]

@@ -9,7 +9,8 @@ import pytest
 from openai.lib.streaming.chat import ChatCompletionStreamEvent
 
 from llmos.engine.messages import Delta, ToolCallDelta
-from support.scripted import KEY, FakePool, token
+from support.fake_backend import FakeModel, token
+from support.scripted import KEY
 
 ASK: Any = [{"role": "user", "content": "What is the weather in Rome?"}]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string", "default": None}}, "required": ["city"]}
@@ -39,8 +40,8 @@ def create(client: openai.OpenAI, **fields: Any) -> Any:
     return client.chat.completions.create(**{"model": "dialogue", "messages": ASK, "tools": [WEATHER, CLOCK], **fields})
 
 
-def test_calls_come_back_parsed(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue(*ROME)
+def test_calls_come_back_parsed(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue(*ROME)
     completion = create(client)
     choice = completion.choices[0]
     assert choice.finish_reason == "tool_calls"
@@ -54,8 +55,8 @@ def test_calls_come_back_parsed(client: openai.OpenAI, pool: FakePool) -> None:
     assert completion.usage.completion_tokens == 4
 
 
-def test_a_streams_deltas_are_as_openai_has_them(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue(*ROME)
+def test_a_streams_deltas_are_as_openai_has_them(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue(*ROME)
     chunks = [chunk.choices[0] for chunk in create(client, stream=True)]
     assert [chunk.delta.model_dump(exclude_unset=True) for chunk in chunks] == [
         {"role": "assistant", "content": None},
@@ -71,8 +72,8 @@ def test_a_streams_deltas_are_as_openai_has_them(client: openai.OpenAI, pool: Fa
     assert [chunk.finish_reason for chunk in chunks] == [None, None, None, "tool_calls"]
 
 
-def test_the_clients_own_assembly_of_a_stream(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue(Delta(id="any", text="Let me see.", num_output_tokens=1), *ROME[1:])
+def test_the_clients_own_assembly_of_a_stream(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue(Delta(id="any", text="Let me see.", num_output_tokens=1), *ROME[1:])
     strict: Any = {**WEATHER["function"], "strict": True}
     events: list[ChatCompletionStreamEvent[Any]] = []
     with client.chat.completions.stream(
@@ -87,9 +88,9 @@ def test_the_clients_own_assembly_of_a_stream(client: openai.OpenAI, pool: FakeP
 
 
 @pytest.mark.anyio
-async def test_the_asynchronous_client(served: str, pool: FakePool) -> None:
-    pool.enqueue(*ROME)
-    pool.enqueue(*ROME)
+async def test_the_asynchronous_client(served: str, model: FakeModel) -> None:
+    model.enqueue(*ROME)
+    model.enqueue(*ROME)
     async with openai.AsyncOpenAI(base_url=f"{served}/v1", api_key=KEY, max_retries=0) as client:
         completion = await client.chat.completions.create(model="dialogue", messages=ASK, tools=[WEATHER, CLOCK])
         assert completion.choices[0].message.tool_calls is not None
@@ -101,9 +102,9 @@ async def test_the_asynchronous_client(served: str, pool: FakePool) -> None:
         assert "".join(call.function.arguments or "" for call in pieces if call.function) == '{"city": "Rome"}{}'
 
 
-def test_what_reaches_the_engine(client: openai.OpenAI, pool: FakePool) -> None:
+def test_what_reaches_the_engine(client: openai.OpenAI, model: FakeModel) -> None:
     create(client, parallel_tool_calls=False)
-    [tools] = [request.tools for request in pool.requests]
+    [tools] = [request.tools for request in model.requests]
     assert tools is not None
     assert (tools.choice, tools.name, tools.is_parallel) == ("auto", None, False)
     assert tools.functions == [
@@ -121,22 +122,22 @@ def test_what_reaches_the_engine(client: openai.OpenAI, pool: FakePool) -> None:
         ({"type": "function", "function": {"name": "clock"}}, ("named", "clock")),
     ],
 )
-def test_the_choice_of_tools(client: openai.OpenAI, pool: FakePool, choice: Any, expected: Any) -> None:
+def test_the_choice_of_tools(client: openai.OpenAI, model: FakeModel, choice: Any, expected: Any) -> None:
     create(client, tool_choice=choice)
-    tools = pool.requests[0].tools
+    tools = model.requests[0].tools
     assert tools is not None
     assert (tools.choice, tools.name) == expected
 
 
-def test_a_call_and_its_result_go_back_in_as_they_came_out(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue(*ROME)
+def test_a_call_and_its_result_go_back_in_as_they_came_out(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue(*ROME)
     message = create(client).choices[0].message
     results: Any = [
         {"role": "tool", "tool_call_id": call.id, "content": json.dumps({"is": i})}
         for i, call in enumerate(message.tool_calls)
     ]
     create(client, messages=[*ASK, message, *results])
-    assert pool.requests[1].messages == [
+    assert model.requests[1].messages == [
         *ASK,
         {
             "role": "assistant",
@@ -151,7 +152,7 @@ def test_a_call_and_its_result_go_back_in_as_they_came_out(client: openai.OpenAI
     ]
 
 
-def test_logprobs_are_of_all_tokens_that_the_model_wrote(client: openai.OpenAI, pool: FakePool) -> None:
+def test_logprobs_are_of_all_tokens_that_the_model_wrote(client: openai.OpenAI, model: FakeModel) -> None:
     def script() -> list[Delta]:
         return [
             Delta(id="any", num_output_tokens=1, logprobs=[token("<tool_call>")]),
@@ -159,8 +160,8 @@ def test_logprobs_are_of_all_tokens_that_the_model_wrote(client: openai.OpenAI, 
             Delta(id="any", finish_reason="tool_calls", num_output_tokens=3),
         ]
 
-    pool.enqueue(*script())
-    pool.enqueue(*script())
+    model.enqueue(*script())
+    model.enqueue(*script())
     expected = ["<tool_call>", '{"name"', "}"]
     completion = create(client, logprobs=True)
     assert [entry.token for entry in completion.choices[0].logprobs.content] == expected
@@ -168,19 +169,19 @@ def test_logprobs_are_of_all_tokens_that_the_model_wrote(client: openai.OpenAI, 
     assert [entry.token for chunk in chunks if chunk.logprobs for entry in chunk.logprobs.content] == expected
 
 
-def test_reasoning_comes_beside_the_answer(client: openai.OpenAI, pool: FakePool) -> None:
+def test_reasoning_comes_beside_the_answer(client: openai.OpenAI, model: FakeModel) -> None:
     deltas = [Delta(id="any", reasoning="Hm.", num_output_tokens=1), Delta(id="any", text="Yes", num_output_tokens=2)]
-    pool.enqueue(*deltas)
-    pool.enqueue(*deltas)
+    model.enqueue(*deltas)
+    model.enqueue(*deltas)
     message = create(client, tools=[], reasoning_effort="low").choices[0].message
     assert (message.reasoning_content, message.content) == ("Hm.", "Yes")
-    assert pool.requests[0].template_options == {"reasoning_effort": "low"}
+    assert model.requests[0].template_options == {"reasoning_effort": "low"}
     chunks = [chunk.choices[0].delta for chunk in create(client, tools=[], stream=True)]
     assert [getattr(delta, "reasoning_content", "") for delta in chunks] == ["", "Hm.", "", ""]
     create(client, messages=[*ASK, message, *ASK], extra_body={"chat_template_kwargs": {"enable_thinking": False}})
-    assert pool.requests[-1].messages is not None
-    assert pool.requests[-1].messages[1]["reasoning_content"] == "Hm."
-    assert pool.requests[-1].template_options == {"enable_thinking": False}
+    assert model.requests[-1].messages is not None
+    assert model.requests[-1].messages[1]["reasoning_content"] == "Hm."
+    assert model.requests[-1].template_options == {"enable_thinking": False}
 
 
 @pytest.mark.parametrize(

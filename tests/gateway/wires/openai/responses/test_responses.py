@@ -18,7 +18,8 @@ from llmos.gateway.services import Services
 from llmos.gateway.wires.openai.responses.answers import Response, ResponseEvent, ResponseItems
 from llmos.security.callers import owner
 from support.databases import KINDS
-from support.scripted import KEY, FakePool, token
+from support.fake_backend import FakeModel, token
+from support.scripted import KEY
 
 PATH = "/v1/responses"
 ASKED: dict[str, Any] = {"model": "dialogue", "input": "Hello"}
@@ -43,8 +44,8 @@ def delta(**fields: Any) -> Delta:
     return Delta(id="any", **fields)
 
 
-def thinking_and_calling(pool: FakePool) -> None:
-    pool.enqueue(
+def thinking_and_calling(model: FakeModel) -> None:
+    model.enqueue(
         delta(reasoning="One and ", num_output_tokens=2),
         delta(reasoning="one.", num_output_tokens=3),
         delta(text="I ", num_output_tokens=4),
@@ -67,7 +68,7 @@ def without_ids(item: Any) -> Any:
 # One answer
 
 
-def test_a_response(client: openai.OpenAI, pool: FakePool) -> None:
+def test_a_response(client: openai.OpenAI, model: FakeModel) -> None:
     response = client.responses.create(
         model="dialogue", input="Hello", instructions="Be brief.", user="u", metadata={"a": "b"}, temperature=0.5
     )
@@ -77,14 +78,14 @@ def test_a_response(client: openai.OpenAI, pool: FakePool) -> None:
     assert (response.instructions, response.metadata, response.temperature) == ("Be brief.", {"a": "b"}, 0.5)
     assert response.usage is not None
     assert (response.usage.input_tokens, response.usage.output_tokens, response.usage.total_tokens) == (5, 3, 8)
-    (request,) = pool.requests
+    (request,) = model.requests
     assert request.id == response.id
     assert request.messages == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
     assert request.caller == "owner\nu"
 
 
-def test_what_the_model_thinks_says_and_calls_are_items(client: openai.OpenAI, pool: FakePool) -> None:
-    thinking_and_calling(pool)
+def test_what_the_model_thinks_says_and_calls_are_items(client: openai.OpenAI, model: FakeModel) -> None:
+    thinking_and_calling(model)
     response = client.responses.create(model="dialogue", input="1 + 1?")
     kinds = [item.type for item in response.output]
     assert kinds == ["reasoning", "message", "function_call", "function_call"]
@@ -104,8 +105,8 @@ def test_what_the_model_thinks_says_and_calls_are_items(client: openai.OpenAI, p
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_that_was_cut_is_incomplete(client: openai.OpenAI, pool: FakePool, stream: bool) -> None:
-    pool.enqueue(delta(text="Hel", finish_reason="length", num_output_tokens=1))
+def test_an_answer_that_was_cut_is_incomplete(client: openai.OpenAI, model: FakeModel, stream: bool) -> None:
+    model.enqueue(delta(text="Hel", finish_reason="length", num_output_tokens=1))
     if stream:
         *_, last = client.responses.create(model="dialogue", input="Hello", max_output_tokens=1, stream=True)
         assert last.type == "response.incomplete"
@@ -116,19 +117,19 @@ def test_an_answer_that_was_cut_is_incomplete(client: openai.OpenAI, pool: FakeP
     assert response.incomplete_details is not None
     assert response.incomplete_details.reason == "max_output_tokens"
     assert [item.status for item in response.output if item.type == "message"] == ["incomplete"]
-    assert pool.requests[0].sampling.max_tokens == 1
+    assert model.requests[0].sampling.max_tokens == 1
 
 
-def test_an_answer_without_a_word_is_an_empty_message(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue(delta(finish_reason="stop", num_output_tokens=1))
+def test_an_answer_without_a_word_is_an_empty_message(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue(delta(finish_reason="stop", num_output_tokens=1))
     response = client.responses.create(model="dialogue", input="Hello")
     assert [item.type for item in response.output] == ["message"]
     assert response.output_text == ""
 
 
-def test_logprobs(client: openai.OpenAI, pool: FakePool) -> None:
+def test_logprobs(client: openai.OpenAI, model: FakeModel) -> None:
     for _ in range(2):
-        pool.enqueue(delta(text="Hi", logprobs=[token("Hi", -0.25, ("Ho", -1.5))], num_output_tokens=1))
+        model.enqueue(delta(text="Hi", logprobs=[token("Hi", -0.25, ("Ho", -1.5))], num_output_tokens=1))
     include: Any = ["message.output_text.logprobs"]
     response = client.responses.create(model="dialogue", input="Hello", include=include, top_logprobs=1)
     (message,) = response.output
@@ -141,7 +142,7 @@ def test_logprobs(client: openai.OpenAI, pool: FakePool) -> None:
     events = list(client.responses.create(model="dialogue", input="Hello", include=include, stream=True))
     (said,) = [event for event in events if event.type == "response.output_text.delta"]
     assert said.logprobs[0].logprob == -0.25
-    assert [request.sampling.logprobs for request in pool.requests] == [1, 0]
+    assert [request.sampling.logprobs for request in model.requests] == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -157,13 +158,13 @@ def test_logprobs(client: openai.OpenAI, pool: FakePool) -> None:
     ],
 )
 def test_the_format_of_the_text_is_a_grammar(
-    client: openai.OpenAI, pool: FakePool, asked: Any, kind: str, grammar: Grammar | None
+    client: openai.OpenAI, model: FakeModel, asked: Any, kind: str, grammar: Grammar | None
 ) -> None:
     response = client.responses.create(model="dialogue", input="Hello", text={"format": asked})
     assert response.text is not None
     assert response.text.format is not None
     assert response.text.format.type == kind
-    assert pool.requests[0].grammar == grammar
+    assert model.requests[0].grammar == grammar
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_the_format_of_the_text_is_a_grammar(
     [(None, "auto", None), ("required", "required", None), ({"type": "function", "name": "add"}, "named", "add")],
 )
 def test_the_tools_are_what_the_model_may_call(
-    client: openai.OpenAI, pool: FakePool, choice: Any, kind: str, name: str | None
+    client: openai.OpenAI, model: FakeModel, choice: Any, kind: str, name: str | None
 ) -> None:
     tools: Any = [ADD | {"description": "Adds one", "strict": None}]
     response = client.responses.create(
@@ -180,7 +181,7 @@ def test_the_tools_are_what_the_model_may_call(
     assert response.tools[0].type == "function"
     assert response.to_dict()["tool_choice"] == (choice or "auto")
     assert not response.parallel_tool_calls
-    assert pool.requests[0].tools == Tools(
+    assert model.requests[0].tools == Tools(
         functions=[{"name": "add", "description": "Adds one", "parameters": ADD["parameters"], "strict": False}],
         choice=kind,  # type: ignore[arg-type]
         name=name,
@@ -191,8 +192,8 @@ def test_the_tools_are_what_the_model_may_call(
 # Streams
 
 
-def test_the_events_of_a_stream(client: openai.OpenAI, pool: FakePool) -> None:
-    thinking_and_calling(pool)
+def test_the_events_of_a_stream(client: openai.OpenAI, model: FakeModel) -> None:
+    thinking_and_calling(model)
     events = list(client.responses.create(model="dialogue", input="1 + 1?", stream=True))
     assert [event.sequence_number for event in events] == list(range(len(events)))
     assert [event.type.removeprefix("response.") for event in events] == [
@@ -226,10 +227,10 @@ def test_the_events_of_a_stream(client: openai.OpenAI, pool: FakePool) -> None:
     assert {event.output_index for event in events if event.type == "response.output_item.done"} == {0, 1, 2, 3}
 
 
-def test_a_stream_ends_in_what_the_plain_answer_says(client: openai.OpenAI, pool: FakePool) -> None:
-    thinking_and_calling(pool)
+def test_a_stream_ends_in_what_the_plain_answer_says(client: openai.OpenAI, model: FakeModel) -> None:
+    thinking_and_calling(model)
     plain = client.responses.create(model="dialogue", input="1 + 1?").to_dict()
-    thinking_and_calling(pool)
+    thinking_and_calling(model)
     *events, last = client.responses.create(model="dialogue", input="1 + 1?", stream=True)
     assert last.type == "response.completed"
     streamed = last.response.to_dict()
@@ -265,9 +266,9 @@ async def test_the_asynchronous_client(served: str) -> None:
 
 
 def test_an_error_in_the_middle_of_a_stream_is_told_and_fails_the_response(
-    client: openai.OpenAI, pool: FakePool
+    client: openai.OpenAI, model: FakeModel
 ) -> None:
-    pool.enqueue("Hel", ReplicaFailed("The process died."))
+    model.enqueue("Hel", ReplicaFailed("The process died."))
     *_, told, last = client.responses.create(model="dialogue", input="Hello", stream=True)
     assert told.type == "error"
     assert (told.code, told.message) == ("replica_failed", "The process died.")
@@ -278,8 +279,8 @@ def test_an_error_in_the_middle_of_a_stream_is_told_and_fails_the_response(
         client.responses.retrieve(last.response.id)
 
 
-def test_an_error_before_the_first_event_keeps_its_status(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue(PromptTooLong("The prompt has 9,120 tokens; the model accepts 8,192.", param="input"))
+def test_an_error_before_the_first_event_keeps_its_status(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue(PromptTooLong("The prompt has 9,120 tokens; the model accepts 8,192.", param="input"))
     with pytest.raises(openai.BadRequestError, match="9,120") as caught:
         client.responses.create(model="dialogue", input="Hello", stream=True)
     assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "input")
@@ -287,22 +288,22 @@ def test_an_error_before_the_first_event_keeps_its_status(client: openai.OpenAI,
     assert caught.value.body["type"] == "invalid_request_error"
 
 
-def test_closing_a_stream_aborts_it_and_keeps_nothing(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue("Hel", pool.never)
+def test_closing_a_stream_aborts_it_and_keeps_nothing(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue("Hel", model.never)
     stream = client.responses.create(model="dialogue", input="Hello", stream=True)
     first = next(iter(stream))
     assert first.type == "response.created"
     stream.close()
-    assert pool.was_closed_early.wait(10)
-    assert pool.closed_early == [first.response.id]
+    assert model.was_closed_early.wait(10)
+    assert model.closed_early == [first.response.id]
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(first.response.id)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_events_have_the_documented_shape(http: httpx.AsyncClient, pool: FakePool, stream: bool) -> None:
-    thinking_and_calling(pool)
+async def test_the_events_have_the_documented_shape(http: httpx.AsyncClient, model: FakeModel, stream: bool) -> None:
+    thinking_and_calling(model)
     reply = await http.post(PATH, json=ASKED | {"stream": stream})
     if not stream:
         assert msgspec.json.decode(reply.content, type=Response).status == "completed"
@@ -363,15 +364,15 @@ def test_a_response_that_is_not_to_be_kept_is_not(client: openai.OpenAI) -> None
     assert caught.value.code == "not_found"
 
 
-def test_a_conversation_goes_on_from_a_kept_response(client: openai.OpenAI, pool: FakePool) -> None:
+def test_a_conversation_goes_on_from_a_kept_response(client: openai.OpenAI, model: FakeModel) -> None:
     first = client.responses.create(model="dialogue", input="Hello", instructions="Be brief.")
     second = client.responses.create(model="dialogue", input="And you?", previous_response_id=first.id)
     assert second.previous_response_id == first.id
-    pool.enqueue("Fine")
+    model.enqueue("Fine")
     third = client.responses.create(model="dialogue", input="Good.", previous_response_id=second.id)
     assert third.output_text == "Fine"
     # The instructions are for one response only.
-    assert pool.requests[2].messages == [
+    assert model.requests[2].messages == [
         {"role": "user", "content": "Hello"},
         {"role": "assistant", "content": "Hello"},
         {"role": "user", "content": "And you?"},
@@ -380,12 +381,12 @@ def test_a_conversation_goes_on_from_a_kept_response(client: openai.OpenAI, pool
     ]
 
 
-def test_removing_a_response_changes_none_that_went_on_from_it(client: openai.OpenAI, pool: FakePool) -> None:
+def test_removing_a_response_changes_none_that_went_on_from_it(client: openai.OpenAI, model: FakeModel) -> None:
     first = client.responses.create(model="dialogue", input="Hello")
     second = client.responses.create(model="dialogue", input="And you?", previous_response_id=first.id)
     client.responses.delete(first.id)
     client.responses.create(model="dialogue", input="Good.", previous_response_id=second.id)
-    assert [message["content"] for message in pool.requests[2].messages or []] == [
+    assert [message["content"] for message in model.requests[2].messages or []] == [
         "Hello", "Hello", "And you?", "Hello", "Good.",
     ]  # fmt: skip
     with pytest.raises(openai.NotFoundError) as caught:
@@ -393,16 +394,16 @@ def test_removing_a_response_changes_none_that_went_on_from_it(client: openai.Op
     assert caught.value.param == "previous_response_id"
 
 
-def test_calls_and_thoughts_round_trip_with_their_results(client: openai.OpenAI, pool: FakePool) -> None:
-    thinking_and_calling(pool)
+def test_calls_and_thoughts_round_trip_with_their_results(client: openai.OpenAI, model: FakeModel) -> None:
+    thinking_and_calling(model)
     first = client.responses.create(model="dialogue", input="1 + 1?")
     results: Any = [RESULT, {"type": "function_call_output", "call_id": "call_2", "output": "0"}]
     kept = client.responses.create(model="dialogue", input=results, previous_response_id=first.id)
     said: Any = [{"role": "user", "content": "1 + 1?"}, *(item.to_dict() for item in first.output), *results]
     sent = client.responses.create(model="dialogue", input=said, store=False)
     assert kept.output_text == sent.output_text == "Hello"
-    assert pool.requests[1].messages == pool.requests[2].messages
-    assert pool.requests[1].messages == [
+    assert model.requests[1].messages == model.requests[2].messages
+    assert model.requests[1].messages == [
         {"role": "user", "content": "1 + 1?"},
         {
             "role": "assistant",
@@ -418,15 +419,15 @@ def test_calls_and_thoughts_round_trip_with_their_results(client: openai.OpenAI,
     ]
 
 
-def test_an_answer_that_was_cut_while_it_thought_can_be_gone_on_from(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue(delta(reasoning="Hm", finish_reason="length", num_output_tokens=1))
+def test_an_answer_that_was_cut_while_it_thought_can_be_gone_on_from(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue(delta(reasoning="Hm", finish_reason="length", num_output_tokens=1))
     first = client.responses.create(model="dialogue", input="Hello")
     client.responses.create(model="dialogue", input="Well?", previous_response_id=first.id)
-    assert (pool.requests[1].messages or [])[1] == {"role": "assistant", "content": "", "reasoning_content": "Hm"}
+    assert (model.requests[1].messages or [])[1] == {"role": "assistant", "content": "", "reasoning_content": "Hm"}
 
 
-def test_a_call_that_was_cut_cannot_be_gone_on_from(client: openai.OpenAI, pool: FakePool) -> None:
-    pool.enqueue(
+def test_a_call_that_was_cut_cannot_be_gone_on_from(client: openai.OpenAI, model: FakeModel) -> None:
+    model.enqueue(
         delta(tool_calls=[ToolCallDelta(0, "call_1", "add", '{"a')], finish_reason="length", num_output_tokens=1)
     )
     first = client.responses.create(model="dialogue", input="1 + 1?")
@@ -449,11 +450,11 @@ def test_the_input_items_are_listed_in_pages(client: openai.OpenAI) -> None:
     assert newest.data[0].content[0].text == "5"  # type: ignore[union-attr]
 
 
-def test_the_input_is_counted_as_an_answer_would_read_it(client: openai.OpenAI, pool: FakePool) -> None:
+def test_the_input_is_counted_as_an_answer_would_read_it(client: openai.OpenAI, model: FakeModel) -> None:
     response = client.responses.create(model="dialogue", input="Hello", instructions="Be brief.")
     counted = client.responses.input_tokens.count(model="dialogue", input="And you?", previous_response_id=response.id)
-    assert counted.input_tokens == pool.num_prompt_tokens
-    assert [message["content"] for message in pool.counted[0].messages or []] == ["Hello", "Hello", "And you?"]
+    assert counted.input_tokens == model.num_prompt_tokens
+    assert [message["content"] for message in model.counted[0].messages or []] == ["Hello", "Hello", "And you?"]
 
 
 def test_cancelling_is_for_what_there_is_not(client: openai.OpenAI) -> None:
@@ -557,14 +558,14 @@ async def test_what_another_tenant_keeps_is_not_there(http: httpx.AsyncClient, s
     ],
 )
 async def test_what_is_wrong_is_refused_by_name(
-    http: httpx.AsyncClient, pool: FakePool, fields: dict[str, Any], param: str, words: str
+    http: httpx.AsyncClient, model: FakeModel, fields: dict[str, Any], param: str, words: str
 ) -> None:
     reply = await http.post(PATH, json=ASKED | fields)
     assert reply.status_code == (404 if param == "previous_response_id" else 400), reply.text
     error = reply.json()["error"]
     assert error["param"] == param
     assert any(word in error["message"] for word in words.split("|")), error["message"]
-    assert pool.requests == []
+    assert model.requests == []
 
 
 @pytest.mark.anyio
@@ -600,9 +601,9 @@ async def test_a_wrong_parameter_is_refused_by_name(http: httpx.AsyncClient, que
 
 
 @pytest.mark.anyio
-async def test_ten_thousand_items_are_read_and_listed(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_ten_thousand_items_are_read_and_listed(http: httpx.AsyncClient, model: FakeModel) -> None:
     items = [{"role": "user", "content": "x"}] * 10_000
     reply = await http.post(PATH, json=ASKED | {"input": items})
-    assert len(pool.requests[0].messages or []) == 10_000
+    assert len(model.requests[0].messages or []) == 10_000
     listed = await http.get(f"{PATH}/{reply.json()['id']}/input_items?limit=100")
     assert len(msgspec.json.decode(listed.content, type=ResponseItems).data) == 100

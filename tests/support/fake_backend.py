@@ -1,0 +1,174 @@
+"""A backend whose model says what the test wrote down, and what such scripts are written with."""
+
+import asyncio
+import struct
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from llmos.core.errors import BadRequest
+from llmos.deployments.backend import Target
+from llmos.engine.checkpoint.metadata import Metadata
+from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Started, TokenLogprob
+
+Script = list[Delta | str | Exception | asyncio.Event | None]
+
+
+@dataclass
+class FakeModel:
+    """Plays one script per request, in the order in which they were enqueued, and "Hello" when none is left."""
+
+    scripts: list[Script] = field(default_factory=list)
+    requests: list[Generate] = field(default_factory=list)
+    counted: list[Generate] = field(default_factory=list)
+    embedded: list[Embed] = field(default_factory=list)
+    embed_error: Exception | None = None
+    closed_early: list[str] = field(default_factory=list)
+    """The ids of requests whose stream was closed before its end."""
+    num_prompt_tokens: int = 5
+    gate: asyncio.Event | None = None
+    """No request is accepted before it is set."""
+    someone_came: asyncio.Event = field(default_factory=asyncio.Event)
+    never: asyncio.Event = field(default_factory=asyncio.Event)
+    """A script that waits for it does not end by itself."""
+    was_closed_early: threading.Event = field(default_factory=threading.Event)
+
+    def enqueue(self, *script: Delta | str | Exception | asyncio.Event | None) -> None:
+        """Add a script. A str is a delta of one token; an Event is waited for; an exception is raised; at None the
+        stream ends without a finish reason.
+
+        A script without an explicit end ends each of its choices with "stop".
+        """
+        self.scripts.append(list(script))
+
+    async def play(self, request: Generate) -> AsyncIterator[Event]:
+        """Yield the events of the next script."""
+        self.requests.append(request)
+        script = self.scripts.pop(0) if self.scripts else ["Hel", "lo"]
+        is_complete = False
+        self.someone_came.set()
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            async for event in self._events(request, script):
+                yield event
+            is_complete = True
+        finally:
+            if not is_complete:
+                self.closed_early.append(request.id)
+                self.was_closed_early.set()
+
+    async def count_tokens(self, request: Generate) -> int:
+        self.counted.append(request)
+        try:
+            for step in self.scripts.pop(0) if self.scripts else []:
+                if isinstance(step, Exception):
+                    raise step
+                assert isinstance(step, asyncio.Event), "nothing else happens while a prompt is counted"
+                await step.wait()
+        except asyncio.CancelledError:
+            self.was_closed_early.set()
+            raise
+        return self.num_prompt_tokens
+
+    async def embed_texts(self, request: Embed) -> Embedded:
+        """Return a vector of two numbers for each input: its length, and how many inputs came with it."""
+        self.embedded.append(request)
+        self.someone_came.set()
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        except BaseException:
+            self.closed_early.append(request.id)
+            self.was_closed_early.set()
+            raise
+        if self.embed_error is not None:
+            raise self.embed_error
+        vectors = b"".join(struct.pack("<ff", len(each), len(request.inputs)) for each in request.inputs)
+        num_tokens = sum(len(each) for each in request.inputs)
+        return Embedded(id=request.id, vectors=vectors, size=2, num_tokens=num_tokens)
+
+    async def _events(self, request: Generate, script: Script) -> AsyncIterator[Event]:
+        if script and isinstance(script[0], Exception):
+            raise script[0]
+        yield Started(request.id, self.num_prompt_tokens)
+        counts = dict.fromkeys(range(request.sampling.n), 0)
+        ended: set[int] = set()
+        for step in script:
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+            elif isinstance(step, Exception):
+                raise step
+            elif step is None:
+                return
+            elif isinstance(step, str):
+                for index in counts:
+                    counts[index] += 1
+                    yield Delta(id=request.id, index=index, text=step, num_output_tokens=counts[index])
+            else:
+                counts[step.index] = step.num_output_tokens
+                ended |= {step.index} if step.finish_reason else set()
+                yield step
+        for index in counts.keys() - ended:
+            yield Delta(id=request.id, index=index, finish_reason="stop", num_output_tokens=counts[index] + 1)
+
+
+class FakeBackend:
+    """A backend for a target, over a FakeModel: no pool, no files, no process."""
+
+    def __init__(self, target: Target, model: FakeModel) -> None:
+        self.served = target.served
+        self.replica_ref = target.served.ref
+        self.adapter = None
+        self._is_encoder, self._model = target.is_encoder, model
+
+    async def check_generates(self) -> None:
+        if self._is_encoder:
+            raise BadRequest(f"{self.served.ref} generates no text.", param="model")
+
+    async def check_embeds(self) -> None:
+        if not self._is_encoder:
+            raise BadRequest(f"{self.served.ref} makes no vectors.", param="model")
+
+    async def check_counts(self) -> None:
+        await self.check_generates()
+
+    async def metadata(self) -> Metadata | None:
+        return None
+
+    async def ensure(self, *, wait: bool = False) -> None:
+        """Do nothing: the model is always loaded."""
+
+    async def generate(self, request: Generate, given: frozenset[str]) -> AsyncGenerator[Event, None]:
+        async with aclosing(self._model.play(request)) as events:
+            async for event in events:
+                yield event
+
+    async def embed(self, request: Embed) -> Embedded:
+        return await self._model.embed_texts(request)
+
+    async def count(self, request: Generate) -> int:
+        return await self._model.count_tokens(request)
+
+    async def stop(self) -> None:
+        """Do nothing: the model stays loaded."""
+
+
+class Reached(asyncio.Event):
+    """An event that never blocks a script: it signals another thread that the script has reached it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = threading.Event()
+
+    async def wait(self) -> bool:  # type: ignore[override]
+        self._told.set()
+        return True
+
+    async def told(self) -> None:
+        assert await asyncio.to_thread(self._told.wait, 60)
+
+
+def token(text: str, logprob: float = -0.5, *top: tuple[str, float]) -> TokenLogprob:
+    return TokenLogprob(7, text, text.encode(), logprob, [(8, each, each.encode(), at) for each, at in top])
