@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 EXAMPLES = re.findall(r"^`([A-Z]+) (/\S+)`\n\n```json\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def test_the_page_lists_every_path_and_no_other(app: FastAPI) -> None:
+def test_the_api_page_lists_exactly_the_existing_paths(app: FastAPI) -> None:
     listed = set(re.findall(r"^\| `([A-Z]+) (/\S+)` \|", PAGE, re.MULTILINE))
     assert listed == {(method, path) for path, methods in known_paths(app).items() for method in methods}
 
@@ -35,7 +35,7 @@ def test_there_are_examples() -> None:
     assert {path for _, path, _ in EXAMPLES} >= {"/v1/chat/completions", "/v1/completions", "/llmos/v1/generate"}
 
 
-def test_every_code_is_one_that_errors_have() -> None:
+def test_the_api_page_lists_existing_error_codes() -> None:
     table = PAGE.partition("| status | code |")[2].partition("\n\n")[0]
     kinds: list[Any] = [each for each in vars(errors).values() if isinstance(each, type)]
     known = {(str(kind.status), kind.code) for kind in kinds if issubclass(kind, errors.LLMOSError)}
@@ -43,13 +43,13 @@ def test_every_code_is_one_that_errors_have() -> None:
         assert {(status, code) for code in re.findall(r"`(\w+)`", codes)} <= known
 
 
-def test_every_metric_is_there(services: Services) -> None:
+def test_the_api_page_lists_existing_metrics(services: Services) -> None:
     named = set(re.findall(r"`(llmos_\w+)`", PAGE))
     assert len(named) > 8
     exported = services.metrics.render().decode()
     assert {name for name in named if f"# HELP {name} " not in exported} == set()
 
 
-def test_every_field_that_chooses_tokens_is_described() -> None:
+def test_the_api_page_describes_every_sampling_field() -> None:
     fields = set(ChatRequest.__struct_fields__) - {"model", "messages", "n", "stream", "stream_options"}
     assert {field for field in fields if f"`{field}`" not in PAGE and f'"{field}"' not in PAGE} == set()

@@ -29,7 +29,7 @@ def client(running: Running) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def test_it_is_ready_and_keeps_its_key(running: Running) -> None:
+def test_the_server_becomes_ready_and_requires_its_key(running: Running) -> None:
     ready = httpx.get(f"{running.url}/health/ready").json()
     assert ready == {"status": "ready", "models": [{"version": "smollm2@1", "state": "ready"}]}
     path = running.home / "keys" / "owner"
@@ -55,7 +55,7 @@ def test_a_plain_and_a_streamed_answer_are_the_same(client: openai.OpenAI) -> No
     assert plain.model == chunks[0].model == "smollm2@1"
 
 
-def test_every_way_to_ask_gives_the_same_continuation(client: openai.OpenAI, running: Running) -> None:
+def test_every_endpoint_returns_the_same_continuation(client: openai.OpenAI, running: Running) -> None:
     asked: dict[str, Any] = {"model": "smollm2", "temperature": 0, "max_tokens": 12}
     text = client.completions.create(prompt="The sky is", **asked).choices[0].text
     body = asked | {"prompt": "The sky is", "raw": True}
@@ -65,7 +65,7 @@ def test_every_way_to_ask_gives_the_same_continuation(client: openai.OpenAI, run
     assert [choice.text for choice in echoed.choices] == [f"The sky is{text}"] * 2
 
 
-def test_usage_counts_what_was_computed(client: openai.OpenAI) -> None:
+def test_usage_counts_the_computed_tokens(client: openai.OpenAI) -> None:
     by_length = client.completions.create(
         model="dialogue", prompt=[11, 12, 13], max_tokens=9, extra_body={"ignore_eos": True}
     )
@@ -79,7 +79,7 @@ def test_usage_counts_what_was_computed(client: openai.OpenAI) -> None:
     assert (several.usage.prompt_tokens, several.usage.completion_tokens) == (3, 20)
 
 
-def test_a_kept_conversation_costs_what_the_same_one_costs_when_it_is_sent(client: openai.OpenAI) -> None:
+def test_a_stored_conversation_uses_as_many_tokens_as_a_sent_one(client: openai.OpenAI) -> None:
     asked: dict[str, Any] = {"model": "dialogue", "temperature": 0}
     first = client.responses.create(**asked, input="Name three colors.", max_output_tokens=12)
     second = client.responses.create(
@@ -111,7 +111,7 @@ def test_a_stop_string_ends_the_answer_and_is_no_part_of_it(client: openai.OpenA
     assert (stopped.text, stopped.finish_reason) == (free[: free.index(free[4:7])], "stop")
 
 
-def test_the_same_seed_gives_the_same_text_and_another_another(client: openai.OpenAI) -> None:
+def test_the_seed_determines_the_text(client: openai.OpenAI) -> None:
     def text(seed: int) -> str:
         return (
             client.completions.create(model="dialogue", prompt="Once upon a time", max_tokens=20, seed=seed)
@@ -148,7 +148,7 @@ def test_the_likeliest_token_is_the_one_that_is_taken_at_temperature_0(client: o
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_prompt_over_the_context_is_refused_with_both_numbers(client: openai.OpenAI, stream: bool) -> None:
+def test_a_prompt_over_the_context_window_is_rejected_with_both_numbers(client: openai.OpenAI, stream: bool) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.completions.create(model="dialogue", prompt=[11] * 9000, stream=stream)
     assert caught.value.code == "context_length_exceeded"
@@ -160,13 +160,13 @@ def test_a_prompt_over_the_context_is_refused_with_both_numbers(client: openai.O
     "fields",
     [{"temperature": 9}, {"top_p": 2}, {"logit_bias": {"99999999": 1}}, {"presence_penalty": 5}, {"stop": [""]}],
 )
-def test_the_engine_names_the_field_that_it_refuses(client: openai.OpenAI, fields: dict[str, Any]) -> None:
+def test_the_engine_names_the_field_that_it_rejects(client: openai.OpenAI, fields: dict[str, Any]) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="dialogue", messages=HELLO, max_tokens=1, **fields)
     assert caught.value.param in fields
 
 
-def test_a_caller_that_hangs_up_stops_its_sequence(client: openai.OpenAI, running: Running) -> None:
+def test_hanging_up_stops_the_sequence(client: openai.OpenAI, running: Running) -> None:
     stream = client.completions.create(**LONG, stream=True)
     next(iter(stream))
     assert running.replica()["load"]["num_running"] == 1
@@ -202,15 +202,13 @@ def test_ollamas_client_counts_what_the_engine_counted(running: Running, client:
         assert "<|im_start|>" in (other.show("dialogue").template or "")
 
 
-def test_a_model_that_is_not_loaded_is_loaded_when_it_is_asked_for(client: openai.OpenAI, running: Running) -> None:
+def test_a_model_is_loaded_on_its_first_call(client: openai.OpenAI, running: Running) -> None:
     completion = client.completions.create(model="twin", prompt="Once", max_tokens=2)
     assert completion.model == "twin@1"
     assert running.replica("twin@1")["state"] == "ready"
 
 
-def test_a_killed_replica_costs_its_streams_an_error_and_nobody_else_anything(
-    client: openai.OpenAI, running: Running
-) -> None:
+def test_a_killed_replica_fails_only_its_own_streams(client: openai.OpenAI, running: Running) -> None:
     stream = iter(client.completions.create(**LONG, stream=True))
     next(stream)
     os.kill(running.replica()["pid"], signal.SIGKILL)
@@ -229,7 +227,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def test_sigterm_lets_running_answers_end_and_then_the_process(home: Path) -> None:
+def test_sigterm_finishes_running_answers_and_exits(home: Path) -> None:
     with serving(home) as running, running.openai() as client:
         pid = running.replica()["pid"]
         stream = client.completions.create(**LONG | {"max_tokens": 60}, stream=True)
@@ -289,7 +287,7 @@ def test_a_killed_server_loses_and_doubles_no_line_of_a_batch(tmp_path: Path, sm
         assert running.end() == 0
 
 
-def test_it_says_where_it_serves_and_how_to_try_it(home: Path) -> None:
+def test_serve_prints_its_address_and_an_example(home: Path) -> None:
     process = start(home, "--port", "0")
     said = lines_until(process, "Ready")
     command = re.search(r"^curl .*\n.*$", said, re.MULTILINE)
@@ -301,7 +299,7 @@ def test_it_says_where_it_serves_and_how_to_try_it(home: Path) -> None:
     process.communicate()
 
 
-def test_a_signal_while_the_model_is_loading_ends_it_in_good_order(home: Path) -> None:
+def test_a_signal_during_loading_exits_cleanly(home: Path) -> None:
     process = start(home, "--port", "0")
     lines_until(process, "Loading")
     process.send_signal(signal.SIGTERM)
@@ -317,7 +315,7 @@ def test_an_unknown_model_is_one_line_and_status_2(home: Path) -> None:
     assert "Traceback" not in said
 
 
-def test_a_port_that_is_taken_is_one_line_and_status_2(running: Running, home: Path) -> None:
+def test_a_port_in_use_is_one_line_and_status_2(running: Running, home: Path) -> None:
     process = start(home, "--port", running.url.rpartition(":")[2])
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 2
@@ -325,7 +323,7 @@ def test_a_port_that_is_taken_is_one_line_and_status_2(running: Running, home: P
     assert "Traceback" not in said
 
 
-def test_a_model_that_can_not_be_loaded_ends_the_server_with_the_reason(tmp_path: Path, smollm2_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_ends_the_server_with_the_reason(tmp_path: Path, smollm2_path: Path) -> None:
     registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path)}))
     version = Transfers(registry).import_path(smollm2_path, "broken")
     (blob,) = registry.files(version).values()

@@ -8,12 +8,12 @@ from llmos.gateway.server import Server, listen
 from llmos.gateway.services import Services
 
 
-def test_port_0_is_any_free_one() -> None:
+def test_port_0_chooses_a_free_port() -> None:
     with listen("127.0.0.1", 0) as listener:
         assert listener.getsockname()[1] > 0
 
 
-def test_a_port_that_is_taken_is_refused_with_the_way_out() -> None:
+def test_a_port_in_use_is_rejected_with_advice() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(Conflict, match=f"127.0.0.1:{port}.*--port"):
@@ -21,12 +21,12 @@ def test_a_port_that_is_taken_is_refused_with_the_way_out() -> None:
 
 
 @pytest.mark.parametrize(("host", "port", "option"), [("no host", 8000, "--host"), ("127.0.0.1", 70_000, "--port")])
-def test_what_is_no_address_is_refused(host: str, port: int, option: str) -> None:
+def test_an_invalid_address_is_rejected(host: str, port: int, option: str) -> None:
     with pytest.raises(BadRequest, match=option):
         listen(host, port)
 
 
-def test_an_address_of_another_machine_is_refused() -> None:
+def test_an_address_of_another_machine_is_rejected() -> None:
     with pytest.raises(Conflict, match=r"192\.0\.2\.1.*--host 127\.0\.0\.1"):
         listen("192.0.2.1", 0)
 
@@ -36,7 +36,7 @@ def test_two_servers_that_start_at_once_do_not_share_a_port() -> None:
         listen("127.0.0.1", first.getsockname()[1])
 
 
-def test_a_draining_server_lets_nothing_in(app: FastAPI, services: Services) -> None:
+def test_a_draining_server_accepts_no_connection(app: FastAPI, services: Services) -> None:
     server = Server(app, services)
     server.drain()
     assert server.should_exit

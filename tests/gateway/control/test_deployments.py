@@ -10,7 +10,7 @@ from support.scripted import FakePool, FakeStatus
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_runs_is_listed_with_its_load(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_running_versions_are_listed_with_their_load(http: httpx.AsyncClient, pool: FakePool) -> None:
     pool.replicas = [
         FakeStatus("smollm2@1"),
         FakeStatus("broken@1", state="failed", pid=None, load=None, ready=None, restarts=3, error="It has no head."),
@@ -28,7 +28,9 @@ async def test_what_runs_is_listed_with_its_load(http: httpx.AsyncClient, pool: 
 
 
 @pytest.mark.parametrize("name", ["smollm2@1", "smollm2", "dialogue"])
-async def test_what_runs_can_be_stopped_by_any_of_its_names(http: httpx.AsyncClient, pool: FakePool, name: str) -> None:
+async def test_a_running_version_can_be_stopped_by_any_of_its_names(
+    http: httpx.AsyncClient, pool: FakePool, name: str
+) -> None:
     pool.replicas = [FakeStatus("smollm2@1"), FakeStatus("other@1")]
     assert (await http.delete(f"/llmos/v1/deployments/{name}")).status_code == 204
     assert [replica.state for replica in pool.replicas] == ["stopped", "ready"]
@@ -36,7 +38,9 @@ async def test_what_runs_can_be_stopped_by_any_of_its_names(http: httpx.AsyncCli
     assert (reply.status_code, reply.json()["error"]["message"]) == (404, "smollm2@1 isn't running. Running: other@1.")
 
 
-async def test_what_runs_can_be_stopped_although_its_model_was_removed(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_a_running_version_can_be_stopped_after_its_model_was_removed(
+    http: httpx.AsyncClient, pool: FakePool
+) -> None:
     pool.replicas = [FakeStatus("removed@1")]
     assert (await http.delete("/llmos/v1/deployments/removed@1")).status_code == 204
     assert (await http.delete("/llmos/v1/deployments/removed@1")).status_code == 404
@@ -77,7 +81,7 @@ async def test_a_version_is_deployed_changed_put_to_sleep_and_removed(http: http
         ({"keep_warm": "yes"}, 400, "keep_warm"),
     ],
 )
-async def test_a_deployment_that_cannot_be_meant_is_refused(
+async def test_an_invalid_deployment_is_rejected(
     http: httpx.AsyncClient, body: dict[str, Any], status: int, param: str
 ) -> None:
     reply = await http.put("/llmos/v1/deployments/smollm2", json=body)
@@ -85,7 +89,7 @@ async def test_a_deployment_that_cannot_be_meant_is_refused(
     assert (await http.get("/llmos/v1/deployments")).json()["data"] == []
 
 
-async def test_what_is_not_deployed_cannot_be_scaled(http: httpx.AsyncClient) -> None:
+async def test_a_version_that_is_not_deployed_cannot_be_scaled(http: httpx.AsyncClient) -> None:
     reply = await http.post("/llmos/v1/deployments/smollm2/scale", json={"replicas": 1})
     assert reply.status_code == 404
     assert "llmos deploy smollm2@1" in reply.json()["error"]["message"]

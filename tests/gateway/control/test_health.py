@@ -10,12 +10,12 @@ pytestmark = pytest.mark.anyio
 CHAT = {"model": "dialogue", "messages": [{"role": "user", "content": "Hello"}]}
 
 
-async def test_the_server_lives_before_anything_is_loaded(http: httpx.AsyncClient, services: Services) -> None:
+async def test_the_server_is_live_before_any_model_is_loaded(http: httpx.AsyncClient, services: Services) -> None:
     services.readiness.wanted.append("smollm2@1")
     assert (await http.get("/health/live")).json() == {"status": "live"}
 
 
-async def test_ready_means_that_every_wanted_model_is_loaded(
+async def test_the_server_is_ready_when_every_wanted_model_is_loaded(
     http: httpx.AsyncClient, services: Services, pool: FakePool
 ) -> None:
     services.readiness.wanted += ["smollm2@1", "other@2"]
@@ -42,7 +42,7 @@ async def test_ready_means_that_every_wanted_model_is_loaded(
         ("stuck", "smollm2@1 gives no sign of life. If it goes on like this, it is started again. It died."),
     ],
 )
-async def test_a_server_whose_model_cannot_answer_is_not_ready_and_says_why(
+async def test_a_server_with_a_failed_model_is_not_ready_and_says_why(
     http: httpx.AsyncClient, services: Services, pool: FakePool, state: str, reason: str
 ) -> None:
     services.readiness.wanted.append("smollm2@1")
@@ -52,7 +52,7 @@ async def test_a_server_whose_model_cannot_answer_is_not_ready_and_says_why(
     assert reply.json()["models"] == [{"version": "smollm2@1", "state": state, "reason": reason}]
 
 
-async def test_a_model_that_is_loaded_on_demand_does_not_keep_the_server_from_being_ready(
+async def test_models_loaded_on_demand_do_not_affect_readiness(
     http: httpx.AsyncClient, services: Services, pool: FakePool
 ) -> None:
     assert (await http.get("/health/ready")).json() == {"status": "ready", "models": []}
@@ -76,7 +76,7 @@ async def test_tokens_and_waits_are_counted_by_version(http: httpx.AsyncClient, 
         assert line in counted
 
 
-async def test_the_replicas_own_numbers_are_shown(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_metrics_include_the_statistics_of_replicas(http: httpx.AsyncClient, pool: FakePool) -> None:
     pool.replicas = [FakeStatus("smollm2@1", restarts=2), FakeStatus("other@1", state="loading", load=None, ready=None)]
     reply = await http.get("/metrics")
     assert reply.headers["content-type"].startswith("text/plain")

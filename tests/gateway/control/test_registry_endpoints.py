@@ -87,7 +87,7 @@ async def test_an_alias_is_moved_read_and_removed(real: httpx.AsyncClient, regis
     assert (await real.get("/models/tiny/aliases/prod/history")).json()["data"][-1]["now"] is None
 
 
-async def test_what_production_was_then(real: httpx.AsyncClient) -> None:
+async def test_an_alias_is_resolved_at_a_past_date(real: httpx.AsyncClient) -> None:
     move = (await real.put("/models/tiny/aliases/prod", json={"version": "tiny@1"})).json()
     path = "/models/tiny/aliases/prod/history"
     assert (await real.get(path, params={"at": "2026-03-03"})).json() == {"data": []}
@@ -96,7 +96,9 @@ async def test_what_production_was_then(real: httpx.AsyncClient) -> None:
     assert error_of(await real.get("/models/tiny/aliases/never/history"))[0] == 404
 
 
-async def test_what_a_route_or_a_deployment_needs_stays(real: httpx.AsyncClient, registry: Registry) -> None:
+async def test_a_version_used_by_a_route_or_deployment_cannot_be_removed(
+    real: httpx.AsyncClient, registry: Registry
+) -> None:
     await real.put("/models/tiny/aliases/prod", json={"version": "tiny@1"})
     await real.put("/routes/chat", json={"target": "tiny:prod"})
     status, message = error_of(await real.delete("/models/tiny/aliases/prod"))
@@ -108,7 +110,7 @@ async def test_what_a_route_or_a_deployment_needs_stays(real: httpx.AsyncClient,
     assert (await real.get("/models/tiny:prod")).json()["version"] == "tiny@1"
 
 
-async def test_labels_are_changed_shown_and_looked_for(real: httpx.AsyncClient) -> None:
+async def test_labels_are_set_shown_and_searched(real: httpx.AsyncClient) -> None:
     assert (await real.get("/models/tiny/labels")).json() == {"description": None, "tags": {}}
     change: dict[str, Any] = {"description": "Small", "tags": {"team": "search"}}
     assert (await real.patch("/models/tiny/labels", json=change)).json() == change
@@ -141,7 +143,7 @@ async def test_policies_are_set_and_unset(real: httpx.AsyncClient) -> None:
     assert (await real.get("/policies")).json() == {"data": []}
 
 
-async def test_signatures_are_kept_and_given_out(real: httpx.AsyncClient) -> None:
+async def test_signatures_are_stored_and_listed(real: httpx.AsyncClient) -> None:
     bundle = '{"verificationMaterial": {"publicKey": {"hint": "abc"}}}'
     kept = {"data": [{"version": "tiny@1", "key": "abc", "signature": bundle}]}
     for _ in range(2):
@@ -150,7 +152,7 @@ async def test_signatures_are_kept_and_given_out(real: httpx.AsyncClient) -> Non
     assert (await real.get("/models/tiny@2/signatures")).json() == {"data": []}
 
 
-async def test_what_the_policy_forbids_to_load_is_refused_with_the_reason(
+async def test_a_version_that_the_policy_forbids_is_rejected_with_the_reason(
     real: httpx.AsyncClient, registry: Registry, tmp_path: Path
 ) -> None:
     guard = open_signature_enforcer(load_settings({"LLMOS_HOME": str(tmp_path / "home")}), registry)
@@ -181,13 +183,13 @@ async def test_what_the_policy_forbids_to_load_is_refused_with_the_reason(
         ("POST", "/models/tiny@9/signatures", {"signature": "mine"}, 404),
     ],
 )
-async def test_what_cannot_be_is_refused(
+async def test_invalid_requests_are_rejected(
     real: httpx.AsyncClient, method: str, path: str, body: Any, status: int
 ) -> None:
     assert error_of(await real.request(method, path, json=body))[0] == status
 
 
-async def test_a_card_is_told_with_what_the_limits_say_of_it_now(real: httpx.AsyncClient, registry: Registry) -> None:
+async def test_a_card_is_shown_with_its_current_limits(real: httpx.AsyncClient, registry: Registry) -> None:
     version = registry.resolve("tiny@2")
     Cards(registry.database).put(version, card(version=version.ref, digest=version.digest))
     assert (await real.get("/models/tiny/card")).json()["limits"] == []
@@ -203,7 +205,7 @@ async def test_a_card_is_told_with_what_the_limits_say_of_it_now(real: httpx.Asy
 
 
 @pytest.mark.parametrize("path", ["card", "card.html"])
-async def test_a_version_without_a_card_says_how_to_make_one(real: httpx.AsyncClient, path: str) -> None:
+async def test_a_version_without_a_card_names_the_command_that_makes_one(real: httpx.AsyncClient, path: str) -> None:
     answer = await real.get(f"/models/tiny@1/{path}")
     assert answer.status_code == 404
     assert "llmos card tiny@1 --measure" in answer.json()["error"]["message"]

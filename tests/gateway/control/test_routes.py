@@ -31,7 +31,7 @@ async def test_a_route_is_set_used_and_removed(http: httpx.AsyncClient) -> None:
         ({"target": "nobody"}, 404, "model"),
     ],
 )
-async def test_a_route_to_nothing_is_refused(
+async def test_an_invalid_route_is_rejected(
     http: httpx.AsyncClient, body: dict[str, Any], status: int, param: str
 ) -> None:
     reply = await http.put("/llmos/v1/routes/gpt-3", json=body)

@@ -102,7 +102,7 @@ def test_a_pushed_version_is_the_same_version_there(here, there, tiny, served):
     assert there.files(arrived)["tiny.gguf"].read_bytes() == here.files(tiny)["tiny.gguf"].read_bytes()
 
 
-def test_it_may_have_another_name_there(here, there, tiny, served):
+def test_a_version_can_be_pushed_under_another_name(here, there, tiny, served):
     Transfers(here).push("tiny", f"llmos:{served}/small")
     assert there.resolve("small").digest == tiny.digest
 
@@ -136,7 +136,7 @@ def test_a_pulled_version_is_the_same_version_here(here, there, served, tmp_path
     assert here.store.unfinished() == []
 
 
-def test_a_push_goes_on_with_what_arrived(here, there, tiny, served):
+def test_a_push_resumes_where_it_stopped(here, there, tiny, served):
     content = here.files(tiny)["tiny.gguf"].read_bytes()
     half = len(content) // 2
     digest = tiny.files[0].digest
@@ -146,7 +146,7 @@ def test_a_push_goes_on_with_what_arrived(here, there, tiny, served):
     assert there.resolve("tiny").digest == tiny.digest
 
 
-def test_wrong_bytes_never_become_a_blob(there, served):
+def test_bytes_with_a_wrong_digest_are_rejected(there, served):
     refused = put_blob(served, b"wrong", "bytes 0-4/5", f"sha256:{'0' * 64}")
     assert refused.status_code == 400
     assert "expected were" in refused.json()["error"]["message"]
@@ -157,7 +157,7 @@ def test_wrong_bytes_never_become_a_blob(there, served):
     ("span", "status"),
     [("", 400), ("bytes 0-3/5", 400), ("bytes 0-4/*", 400), ("bytes 2-4/5", 409), ("bytes 0-3/4", 400)],
 )
-def test_a_range_that_cannot_be_is_refused(served, span, status):
+def test_an_invalid_range_is_rejected(served, span, status):
     assert put_blob(served, b"12345", span).status_code == status
 
 
@@ -170,7 +170,7 @@ def test_a_blob_is_read_in_ranges(there, served, tmp_path):
     assert (answer.status_code, answer.content) == (206, content[100:200])
 
 
-def test_nothing_is_given_without_the_key(tiny, served, tmp_path):
+def test_transfers_need_the_key(tiny, served, tmp_path):
     stranger = open_at(tmp_path / "here", key="wrong")
     with pytest.raises(DownloadFailed, match="set LLMOS_API_KEY"):
         Transfers(stranger).push("tiny", f"llmos:{served}")
@@ -179,7 +179,7 @@ def test_nothing_is_given_without_the_key(tiny, served, tmp_path):
     stranger.database.close()
 
 
-def test_a_record_whose_digest_is_another_is_refused(tiny, served):
+def test_a_record_with_a_wrong_digest_is_rejected(tiny, served):
     record = fields_of(record_of(tiny)) | {"digest": f"sha256:{'0' * 64}"}
     refused = httpx.put(f"{served}/llmos/v1/records/tiny", json=record, headers={"x-api-key": KEY})
     assert refused.status_code == 400
@@ -187,18 +187,18 @@ def test_a_record_whose_digest_is_another_is_refused(tiny, served):
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"model": 1}', b"\xff"])
-def test_what_is_no_record_is_refused(served, body):
+def test_an_invalid_record_is_rejected(served, body):
     refused = httpx.put(f"{served}/llmos/v1/records/tiny", content=body, headers={"x-api-key": KEY})
     assert refused.status_code == 400
 
 
-def test_a_version_that_is_not_there_is_named(here, served):
+def test_a_missing_version_is_named(here, served):
     with pytest.raises(DownloadFailed, match="records/nothing does not exist"):
         Transfers(here).pull(f"llmos:{served}/nothing")
 
 
 @pytest.mark.parametrize("target", ["tiny", "ftp://host", "llmos:host", "llmos:http://host/a/b"])
-def test_a_target_that_is_none_is_refused(here, tiny, target):
+def test_an_invalid_target_is_rejected(here, tiny, target):
     with pytest.raises(BadRequest, match=r"is not a target to push to|is not a server"):
         Transfers(here).push("tiny", target)
 
@@ -218,7 +218,7 @@ def test_the_same_version_is_the_same_archive(here, tiny, tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_an_archive_that_was_cut_or_changed_takes_nothing_in(here, there, tiny, tmp_path):
+def test_a_truncated_or_changed_archive_imports_nothing(here, there, tiny, tmp_path):
     path = Transfers(here).export("tiny", tmp_path / "tiny.tar")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -232,12 +232,12 @@ def test_an_archive_that_was_cut_or_changed_takes_nothing_in(here, there, tiny, 
     assert there.list() == []
 
 
-def test_a_file_that_is_there_is_not_written_over(here, tiny, tmp_path):
+def test_an_existing_file_is_not_overwritten(here, tiny, tmp_path):
     path = Transfers(here).export("tiny", tmp_path / "tiny.tar")
     with pytest.raises(Exception, match="exists"):
         Transfers(here).export("tiny", path)
 
 
-def test_a_folder_that_is_not_there_is_named(here, tiny, tmp_path):
+def test_a_missing_folder_is_named(here, tiny, tmp_path):
     with pytest.raises(NotFound, match=f"The folder {tmp_path}/none of tiny.tar doesn't exist"):
         Transfers(here).export("tiny", tmp_path / "none" / "tiny.tar")

@@ -29,7 +29,7 @@ def script(pool: FakePool, *steps: Any) -> None:
 
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
-async def test_hanging_up_in_the_middle_of_a_stream_aborts_it(
+async def test_hanging_up_during_a_stream_stops_the_call(
     app: FastAPI, pool: FakePool, services: Services, path: str, body: dict[str, Any]
 ) -> None:
     script(pool, "Hel", asyncio.Event())  # ... and never anything more
@@ -49,7 +49,7 @@ async def test_hanging_up_in_the_middle_of_a_stream_aborts_it(
 
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
-async def test_hanging_up_while_waiting_for_a_plain_answer_aborts_it(
+async def test_hanging_up_before_a_complete_answer_stops_the_call(
     app: FastAPI, pool: FakePool, services: Services, path: str, body: dict[str, Any]
 ) -> None:
     reached, never = asyncio.Event(), asyncio.Event()
@@ -67,7 +67,9 @@ async def test_hanging_up_while_waiting_for_a_plain_answer_aborts_it(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_hanging_up_before_the_prompt_was_accepted_aborts_it(app: FastAPI, pool: FakePool, stream: bool) -> None:
+async def test_hanging_up_before_the_prompt_is_accepted_stops_the_call(
+    app: FastAPI, pool: FakePool, stream: bool
+) -> None:
     pool.gate = asyncio.Event()  # the model is still loading, say
     caller = Connection(app, *ROUTES[0][:1], ROUTES[0][1] | {"stream": stream})
     call = caller.start()
@@ -78,9 +80,7 @@ async def test_hanging_up_before_the_prompt_was_accepted_aborts_it(app: FastAPI,
     assert caller.sent == []
 
 
-async def test_hanging_up_in_the_middle_of_the_request_runs_nothing(
-    app: FastAPI, pool: FakePool, services: Services
-) -> None:
+async def test_hanging_up_during_the_request_runs_nothing(app: FastAPI, pool: FakePool, services: Services) -> None:
     caller = Connection(app, ROUTES[0][0], None)
     caller.hang_up()
     await caller.start()
@@ -89,14 +89,14 @@ async def test_hanging_up_in_the_middle_of_the_request_runs_nothing(
     assert 'status="499"} 1.0' in services.metrics.render().decode()
 
 
-async def test_a_caller_that_stays_is_not_disturbed(app: FastAPI, pool: FakePool) -> None:
+async def test_a_caller_that_stays_connected_gets_the_whole_answer(app: FastAPI, pool: FakePool) -> None:
     caller = Connection(app, *ROUTES[0])
     await caller.start()
     assert '"Hello"' in caller.text
     assert pool.closed_early == []
 
 
-async def test_a_server_that_cancels_the_call_is_obeyed(app: FastAPI, pool: FakePool) -> None:
+async def test_a_call_that_the_server_cancels_ends(app: FastAPI, pool: FakePool) -> None:
     script(pool, "Hel", asyncio.Event())
     caller = Connection(app, ROUTES[0][0], ROUTES[0][1] | {"stream": True})
     call = caller.start()

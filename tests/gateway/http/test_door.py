@@ -19,7 +19,7 @@ def a_path(pattern: str) -> str:
     return pattern.replace("{model}", "dialogue").replace("{name}", "dialogue").replace("{version}", "1")
 
 
-async def test_nothing_but_health_answers_without_the_key(app: FastAPI, http: httpx.AsyncClient) -> None:
+async def test_only_health_endpoints_work_without_a_key(app: FastAPI, http: httpx.AsyncClient) -> None:
     http.headers.pop("authorization")
     asked = [(path, method) for path, methods in known_paths(app).items() for method in methods]
     assert len(asked) > 12
@@ -39,7 +39,7 @@ async def test_nothing_but_health_answers_without_the_key(app: FastAPI, http: ht
 @pytest.mark.parametrize(
     "headers", [{"Authorization": f"Bearer {KEY}"}, {"authorization": f"bearer {KEY}"}, {"x-api-key": KEY}]
 )
-async def test_the_key_is_taken_from_either_header(http: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_the_key_is_accepted_in_either_header(http: httpx.AsyncClient, headers: dict[str, str]) -> None:
     http.headers.pop("authorization")
     assert (await http.get("/v1/models", headers=headers)).status_code == 200
 
@@ -51,13 +51,13 @@ async def test_a_wrong_key_is_refused(http: httpx.AsyncClient, pool: FakePool, a
     assert pool.requests == []
 
 
-async def test_a_path_can_not_talk_its_way_past_the_door(http: httpx.AsyncClient) -> None:
+async def test_no_form_of_a_path_bypasses_authentication(http: httpx.AsyncClient) -> None:
     http.headers.pop("authorization")
     for path in ["/health/../v1/models", "/health/%2e%2e/v1/models", "//v1/models", "/health/live/../../v1/models"]:
         assert (await http.get(path)).status_code in (401, 404)
 
 
-async def test_a_draining_server_sends_new_requests_away(
+async def test_a_draining_server_rejects_new_requests(
     http: httpx.AsyncClient, services: Services, pool: FakePool
 ) -> None:
     services.readiness.is_draining = True
@@ -71,20 +71,20 @@ async def test_a_draining_server_sends_new_requests_away(
     assert (ready.status_code, ready.json()["status"]) == (503, "draining")
 
 
-async def test_every_answer_has_a_number_of_its_own(http: httpx.AsyncClient) -> None:
+async def test_every_response_has_its_own_request_id(http: httpx.AsyncClient) -> None:
     paths = ["/health/live", "/v1/models", "/nowhere", "/v1/models/nobody"]
     numbers = {(await http.get(path)).headers["x-request-id"] for path in paths}
     assert len(numbers) == len(paths)
 
 
-async def test_an_unknown_path_names_the_nearest(http: httpx.AsyncClient) -> None:
+async def test_an_unknown_path_is_rejected_with_the_nearest_one(http: httpx.AsyncClient) -> None:
     reply = await http.get("/v1/model")
     assert reply.status_code == 404
     assert "/v1/models" in reply.json()["error"]["message"]
     assert "/openapi.json" in (await http.get("/zzz")).json()["error"]["message"]
 
 
-async def test_a_wrong_method_names_the_right_one(http: httpx.AsyncClient) -> None:
+async def test_a_wrong_method_is_rejected_with_the_allowed_ones(http: httpx.AsyncClient) -> None:
     reply = await http.get("/v1/chat/completions")
     assert reply.status_code == 405
     assert reply.headers["allow"] == "POST"
@@ -98,7 +98,7 @@ async def test_a_wrong_method_names_the_right_one(http: httpx.AsyncClient) -> No
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-async def test_a_huge_body_is_refused_whether_or_not_it_tells_its_length(
+async def test_a_body_that_is_too_large_is_rejected_with_and_without_a_content_length(
     http: httpx.AsyncClient, pool: FakePool, is_chunked: bool
 ) -> None:
     body = b'{"model": "dialogue", "prompt": "' + b"x" * wire.MAX_BODY_BYTES + b'"}'
@@ -120,7 +120,9 @@ async def test_a_body_at_the_limit_is_read(http: httpx.AsyncClient, pool: FakePo
     assert (await http.post("/v1/completions", content=body)).status_code == 200
 
 
-async def test_a_sender_that_waits_for_our_word_is_told_before_it_sends(http: httpx.AsyncClient) -> None:
+async def test_a_client_that_expects_100_continue_gets_the_error_before_it_sends_the_body(
+    http: httpx.AsyncClient,
+) -> None:
     reply = await http.post(
         "/v1/completions",
         content=b"",
@@ -148,7 +150,7 @@ async def test_requests_are_counted_by_route_and_status(http: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize(("path", "status"), [("/health/live", 200), ("/v1/models", 200), ("/v1/nothing", 404)])
-def test_head_is_get_without_the_body(served: str, path: str, status: int) -> None:
+def test_head_is_get_without_a_body(served: str, path: str, status: int) -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
     head, get = (httpx.request(method, served + path, headers=headers, trust_env=False) for method in ("HEAD", "GET"))
     assert (head.status_code, head.content) == (status, b"")

@@ -34,7 +34,9 @@ async def refused(reply: httpx.Response, status: int) -> str:
     return message
 
 
-async def test_what_the_door_refuses(http: httpx.AsyncClient, services: Services) -> None:
+async def test_errors_of_authentication_and_shutdown_use_the_format_of_the_api(
+    http: httpx.AsyncClient, services: Services
+) -> None:
     reply = await http.post(PATH, json={}, headers={"authorization": "Bearer wrong"})
     assert "LLMOS_HOME/keys/owner" in await refused(reply, 401)
     assert reply.headers["www-authenticate"] == "Bearer"
@@ -44,12 +46,12 @@ async def test_what_the_door_refuses(http: httpx.AsyncClient, services: Services
     assert reply.headers["retry-after"] == "2"
 
 
-async def test_what_the_router_refuses(http: httpx.AsyncClient) -> None:
+async def test_errors_of_the_router_use_the_format_of_the_api(http: httpx.AsyncClient) -> None:
     assert "POST, not GET" in await refused(await http.get(PATH), 405)
     assert "Did you mean" in await refused(await http.post(f"{PATH}x"), 404)
 
 
-async def test_what_the_route_refuses(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_errors_of_endpoints_use_the_format_of_the_api(http: httpx.AsyncClient, pool: FakePool) -> None:
     assert "`model` is missing" in await refused(await http.post(PATH, json={}), 400)
     pool.enqueue(ModelNotFound("There is no such model."))
     assert "no such" in await refused(await http.post(PATH, json={"model": "dialogue", "prompt": "Hello"}), 404)
@@ -57,7 +59,7 @@ async def test_what_the_route_refuses(http: httpx.AsyncClient, pool: FakePool) -
     assert "larger than" in await refused(await http.post(PATH, content=too_long), 413)
 
 
-async def test_what_goes_wrong_inside(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_internal_errors_use_the_format_of_the_api(http: httpx.AsyncClient, pool: FakePool) -> None:
     pool.enqueue(RuntimeError("a bug"))
     reply = await http.post(PATH, json={"model": "dialogue", "prompt": "Hello"})
     status, message, number = reply.json()
@@ -66,13 +68,13 @@ async def test_what_goes_wrong_inside(http: httpx.AsyncClient, pool: FakePool) -
     assert "a bug" not in message
 
 
-async def test_a_path_of_two_formats_goes_by_the_header(http: httpx.AsyncClient) -> None:
+async def test_a_header_selects_the_format_on_a_shared_path(http: httpx.AsyncClient) -> None:
     own = await http.get("/v1/models/nobody", headers={"plain-words": "2"})
     assert "nobody" in await refused(own, 404)
     assert (await http.get("/v1/models/nobody")).json()["error"]["code"] == "model_not_found"
 
 
-async def test_other_paths_keep_their_shape(http: httpx.AsyncClient) -> None:
+async def test_other_paths_keep_the_format_of_openai(http: httpx.AsyncClient) -> None:
     reply = await http.get("/v1/models", headers={"authorization": f"Bearer {KEY}x"})
     assert reply.json()["error"]["code"] == "invalid_api_key"
     assert "number" not in reply.headers

@@ -21,14 +21,14 @@ def references(part: Any) -> set[str]:
     return set().union(*(references(each) for each in part)) if isinstance(part, list) else set()
 
 
-async def test_every_reference_leads_to_a_schema(http: httpx.AsyncClient) -> None:
+async def test_every_reference_has_a_schema(http: httpx.AsyncClient) -> None:
     described = await document(http)
     names = {reference.removeprefix("#/components/schemas/") for reference in references(described)}
     assert {"ChatRequest", "ChatCompletion", "ChatCompletionChunk", "Message", "ErrorBody"} <= names
     assert names <= described["components"]["schemas"].keys()
 
 
-async def test_every_operation_says_what_it_reads_gives_and_asks_for(http: httpx.AsyncClient) -> None:
+async def test_every_operation_documents_its_request_answer_and_authentication(http: httpx.AsyncClient) -> None:
     described = await document(http)
     assert described["security"] == [{"key": []}]
     for path, operations in described["paths"].items():
@@ -57,7 +57,7 @@ async def test_the_schema_of_a_request_is_the_type_that_decodes_it(http: httpx.A
     assert msgspec.json.encode(schema)
 
 
-async def test_every_operation_has_a_name_of_its_own(http: httpx.AsyncClient) -> None:
+async def test_every_operation_has_its_own_id(http: httpx.AsyncClient) -> None:
     paths = (await document(http))["paths"]
     names = [operation["operationId"] for operations in paths.values() for operation in operations.values()]
     assert "create_chat_completion" in names

@@ -48,7 +48,7 @@ def chat(**more: Any) -> ChatRequest:
         (b"1e999", "not valid JSON"),
     ],
 )
-def test_what_is_no_json_object_is_refused_with_the_reason(body: bytes, reason: str) -> None:
+def test_a_body_that_is_not_a_json_object_is_rejected_with_the_reason(body: bytes, reason: str) -> None:
     assert reason in refused(body).message
 
 
@@ -96,13 +96,13 @@ def test_a_missing_field_is_named(missing: str) -> None:
     ("unknown", "meant"),
     [("temprature", "temperature"), ("max_token", "max_tokens"), ("topp", "top_p"), ("tool", "tools")],
 )
-def test_an_unknown_field_is_refused_and_the_nearest_named(unknown: str, meant: str) -> None:
+def test_an_unknown_field_is_rejected_with_the_nearest_one(unknown: str, meant: str) -> None:
     error = refused(HELLO | {unknown: 1})
     assert error.param == unknown
     assert f"`{meant}`" in error.message
 
 
-def test_an_unknown_field_like_no_other_is_refused_without_a_guess() -> None:
+def test_an_unknown_field_without_a_similar_one_is_rejected_without_a_suggestion() -> None:
     assert "Leave it out" in refused(HELLO | {"zzzzzz": 1}).message
 
 
@@ -119,7 +119,7 @@ def test_an_unknown_field_like_no_other_is_refused_without_a_guess() -> None:
         {"service_tier": "flex"},
     ],
 )
-def test_what_would_change_the_answer_and_is_not_there_is_refused_by_name(fields: dict[str, Any]) -> None:
+def test_unsupported_fields_are_rejected_by_name(fields: dict[str, Any]) -> None:
     (name,) = fields
     error = refused(HELLO | fields)
     assert error.param == name
@@ -142,11 +142,11 @@ def test_what_would_change_the_answer_and_is_not_there_is_refused_by_name(fields
         {"tools": None, "response_format": None, "temperature": None, "stop": None, "seed": None, "zzz": None},
     ],
 )
-def test_what_asks_for_nothing_changes_nothing(fields: dict[str, Any]) -> None:
+def test_neutral_values_of_unsupported_fields_are_accepted(fields: dict[str, Any]) -> None:
     assert chat(**fields).call(owner()) == chat().call(owner())
 
 
-def test_messages_may_not_be_empty() -> None:
+def test_an_empty_list_of_messages_is_rejected() -> None:
     assert refused(HELLO | {"messages": []}).param == "messages"
 
 
@@ -164,23 +164,23 @@ def test_the_parts_of_a_text_are_joined() -> None:
         {"type": "file", "file": {"file_id": "f"}},
     ],
 )
-def test_parts_that_are_no_text_are_refused(part: dict[str, Any]) -> None:
+def test_parts_other_than_text_are_rejected(part: dict[str, Any]) -> None:
     error = refused(HELLO | {"messages": [{"role": "user", "content": [{"type": "text", "text": "What?"}, part]}]})
     assert error.param == "messages[0].content[1].type"
     assert part["type"] in error.message
 
 
-def test_a_developer_is_the_system_to_a_template() -> None:
+def test_the_developer_role_becomes_system() -> None:
     call = chat(messages=[{"role": "developer", "content": "Be brief."}, *HELLO["messages"]]).call(owner())
     assert [message["role"] for message in call.prompts[0].messages or []] == ["system", "user"]
 
 
 @pytest.mark.parametrize("role", ["function", "User", ""])
-def test_a_role_that_there_is_not_is_refused(role: str) -> None:
+def test_an_unknown_role_is_rejected(role: str) -> None:
     assert refused(HELLO | {"messages": [{"role": role, "content": "x"}]}).param == "messages[0].role"
 
 
-def test_an_answer_of_the_openai_client_goes_back_in_as_it_came_out() -> None:
+def test_an_answer_of_the_openai_client_is_accepted_as_a_message() -> None:
     came_out = {
         "role": "assistant", "content": "Hi", "refusal": None, "annotations": [], "audio": None,
         "function_call": None, "tool_calls": None,
@@ -190,7 +190,7 @@ def test_an_answer_of_the_openai_client_goes_back_in_as_it_came_out() -> None:
     assert messages[1] == {"role": "assistant", "content": "Hi"}
 
 
-def test_the_two_names_of_the_limit_agree_or_are_refused() -> None:
+def test_the_two_names_of_the_token_limit_must_agree() -> None:
     assert chat(max_tokens=7).call(owner()).sampling.params.max_tokens == 7
     assert chat(max_completion_tokens=7).call(owner()).sampling.params.max_tokens == 7
     assert chat(max_completion_tokens=7, max_tokens=7).call(owner()).sampling.params.max_tokens == 7
@@ -198,14 +198,14 @@ def test_the_two_names_of_the_limit_agree_or_are_refused() -> None:
     assert refused(HELLO | {"max_completion_tokens": 7, "max_tokens": 8}).param == "max_tokens"
 
 
-def test_logprobs_are_asked_for_in_two_fields() -> None:
+def test_top_logprobs_requires_logprobs() -> None:
     assert chat().call(owner()).sampling.params.logprobs is None
     assert chat(logprobs=True).call(owner()).sampling.params.logprobs == 0
     assert chat(logprobs=True, top_logprobs=3).call(owner()).sampling.params.logprobs == 3
     assert refused(HELLO | {"top_logprobs": 3}).param == "top_logprobs"
 
 
-def test_options_of_a_stream_need_a_stream() -> None:
+def test_stream_options_require_a_stream() -> None:
     assert refused(HELLO | {"stream_options": {"include_usage": True}}).param == "stream_options"
 
 
@@ -231,14 +231,14 @@ def test_every_sampling_field_reaches_the_engine() -> None:
         (["a", [1]], ["a", None], [None, [1]]),
     ],
 )
-def test_the_prompt_of_a_completion_has_four_forms(prompt: Any, texts: Any, tokens: Any) -> None:
+def test_a_completion_prompt_has_four_forms(prompt: Any, texts: Any, tokens: Any) -> None:
     prompts = decode(json.dumps({"model": "m", "prompt": prompt}).encode(), CompletionRequest).call(owner()).prompts
     assert [each.text for each in prompts] == texts
     assert [each.tokens for each in prompts] == tokens
 
 
 @pytest.mark.parametrize("prompt", [[], [[]], [1, "a"], [[1], 2], [-1], [2**31], [1.5], {}, 5, [["a"]]])
-def test_a_prompt_of_another_form_is_refused(prompt: Any) -> None:
+def test_an_invalid_prompt_is_rejected(prompt: Any) -> None:
     assert (refused({"model": "m", "prompt": prompt}, CompletionRequest).param or "").startswith("prompt")
 
 
@@ -246,17 +246,17 @@ def test_a_prompt_of_another_form_is_refused(prompt: Any) -> None:
     "fields",
     [{"suffix": "end"}, {"best_of": 3}, {"echo": True, "logprobs": 1}, {"prompt": ["x"] * 600, "n": 2}],
 )
-def test_a_completion_refuses_what_it_cannot_honour(fields: dict[str, Any]) -> None:
+def test_a_completion_rejects_unsupported_fields(fields: dict[str, Any]) -> None:
     assert refused({"model": "m", "prompt": "x"} | fields, CompletionRequest).param in fields
 
 
-def test_a_completion_has_openais_defaults() -> None:
+def test_completions_have_the_defaults_of_openai() -> None:
     call = decode(b'{"model": "m", "prompt": "x", "best_of": 1, "suffix": null}', CompletionRequest).call(owner())
     assert call.sampling.params.max_tokens == 16
     assert call.sampling.params.temperature == 1.0
 
 
-def test_generate_leaves_it_to_the_model_whether_the_prompt_is_a_message() -> None:
+def test_generate_uses_the_chat_template_unless_the_prompt_is_raw() -> None:
     (prompt,) = decode(b'{"model": "m", "prompt": "x"}', GenerateRequest).call(owner()).prompts
     assert (prompt.text, prompt.user_text, prompt.messages) == (None, "x", None)
     (raw,) = decode(b'{"model": "m", "prompt": "x", "raw": true}', GenerateRequest).call(owner()).prompts
@@ -264,7 +264,7 @@ def test_generate_leaves_it_to_the_model_whether_the_prompt_is_a_message() -> No
 
 
 @pytest.mark.parametrize("field", ["n", "messages", "logprobs", "echo"])
-def test_generate_says_where_else_a_field_is_understood(field: str) -> None:
+def test_generate_names_the_endpoint_that_supports_a_field(field: str) -> None:
     assert "/v1/" in refused({"model": "m", "prompt": "x", field: 2}, GenerateRequest).message
 
 
@@ -280,7 +280,7 @@ json_values = st.recursive(
     st.dictionaries(st.sampled_from([*ChatRequest.__struct_fields__, "tools", "store", "x"]), json_values),
     st.sampled_from([ChatRequest, CompletionRequest, GenerateRequest]),
 )
-def test_any_json_is_either_understood_or_refused_in_words(fields: dict[str, Any], kind: Any) -> None:
+def test_any_json_object_is_accepted_or_rejected_with_a_message(fields: dict[str, Any], kind: Any) -> None:
     complaint = ""
     try:
         decode(json.dumps(HELLO | fields).encode(errors="surrogatepass"), kind).call(owner())
@@ -311,7 +311,7 @@ class Drawing(RequestObject, kw_only=True):
     }
 
 
-def test_objects_of_several_kinds_are_told_apart_by_their_type() -> None:
+def test_objects_of_several_kinds_are_distinguished_by_their_type() -> None:
     circle = {"type": "circle", "radius": 1, "colour": "red"}
     drawing = decode(
         json.dumps({"shapes": [circle, {"type": "group", "shapes": [circle]}], "frame": {"radius": 2}}).encode(),
@@ -336,7 +336,7 @@ def test_objects_of_several_kinds_are_told_apart_by_their_type() -> None:
         ({"shapes": "", "frame": {"radius": "wide"}}, "frame.radius", "expected number"),
     ],
 )
-def test_a_kind_that_there_is_not_is_refused_where_it_stands(fields: dict[str, Any], param: str, reason: str) -> None:
+def test_an_unknown_type_is_rejected_with_its_path(fields: dict[str, Any], param: str, reason: str) -> None:
     with pytest.raises(BadRequest, match=re.escape(reason)) as caught:
         decode(json.dumps(fields).encode(), Drawing)
     assert caught.value.param == param

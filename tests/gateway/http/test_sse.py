@@ -54,18 +54,18 @@ async def stream(services: Services) -> list[Any]:
     return sent
 
 
-async def test_a_stream_has_the_formats_own_type_and_end(services: Services) -> None:
+async def test_a_stream_has_the_content_type_and_end_of_its_format(services: Services) -> None:
     start, *bodies = await stream(services)
     assert dict(start["headers"])[b"content-type"] == b"application/x-ndjson"
     assert [each["body"] for each in bodies] == [b'"Hel"\n', b'"lo"\n', b"the end\n"]
     assert [each.get("more_body", False) for each in bodies] == [True, True, False]
 
 
-async def test_an_error_in_a_stream_has_the_formats_own_shape(services: Services, pool: FakePool) -> None:
+async def test_an_error_in_a_stream_uses_its_format(services: Services, pool: FakePool) -> None:
     pool.enqueue("Hel", ReplicaFailed("The process died."))
     _, *bodies = await stream(services)
     assert [each["body"] for each in bodies] == [b'"Hel"\n', b"replica_failed\n"]
 
 
-def test_an_event_may_have_a_name() -> None:
+def test_events_can_have_names() -> None:
     assert sse.event({"a": 1}, "message_start") == b'event: message_start\ndata: {"a":1}\n\n'

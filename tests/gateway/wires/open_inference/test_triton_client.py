@@ -49,7 +49,7 @@ def check(result: Any, *texts: str) -> None:
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
-def test_texts_go_in_and_come_out(
+def test_texts_are_continued(
     client: triton.InferenceServerClient, model: FakeModel, binary: bool, compression: str | None
 ) -> None:
     result = client.infer(
@@ -70,7 +70,7 @@ def test_texts_go_in_and_come_out(
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_the_outputs_that_are_asked_for(client: triton.InferenceServerClient, binary: bool) -> None:
+def test_requested_outputs_are_returned(client: triton.InferenceServerClient, binary: bool) -> None:
     wanted = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("text_output", "num_output_tokens")]
     result = client.infer("dialogue", [tensor("text_input", [["Once"]])], outputs=wanted, headers=dict(KEYS))
     assert result.as_numpy("text_output").tolist() == [[b"Hello" if binary else "Hello"]]
@@ -107,7 +107,7 @@ def test_parameters_as_inputs(client: triton.InferenceServerClient, model: FakeM
     assert (request.text, request.user_text) == (None, "Once")
 
 
-def test_a_version_of_the_model_that_a_route_leads_to(client: triton.InferenceServerClient, services: Services) -> None:
+def test_a_numbered_version_is_called_through_a_route(client: triton.InferenceServerClient, services: Services) -> None:
     services.registry.versions.append(FakeVersion(number=2))  # type: ignore[attr-defined]
     for model in ("dialogue", "smollm2"):
         for version in ("1", "2"):
@@ -135,9 +135,7 @@ def test_the_server_and_the_model_describe_themselves(client: triton.InferenceSe
     ]
 
 
-def test_health_needs_no_key_and_nothing_else_goes_without(
-    client: triton.InferenceServerClient, services: Services, pool: FakePool
-) -> None:
+def test_only_health_needs_no_key(client: triton.InferenceServerClient, services: Services, pool: FakePool) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     for ask in (client.get_server_metadata, lambda: client.get_model_metadata("dialogue")):
@@ -161,7 +159,7 @@ def test_a_model_is_ready_unless_it_fails(client: triton.InferenceServerClient, 
     assert not client.is_model_ready("nobody", headers=KEYS)
 
 
-def test_several_at_once_over_its_own_pool(client: triton.InferenceServerClient) -> None:
+def test_concurrent_requests_over_the_clients_pool(client: triton.InferenceServerClient) -> None:
     asked = [client.async_infer("dialogue", [tensor("text_input", ["Once"])], headers=dict(KEYS)) for _ in range(3)]
     for each in asked:
         check(each.get_result(), "Hello")
@@ -190,7 +188,7 @@ async def test_the_asynchronous_client(address: str) -> None:
         (RuntimeError("a bug"), "500"),
     ],
 )
-def test_what_goes_wrong_is_its_exception(
+def test_errors_raise_the_clients_own_exception(
     client: triton.InferenceServerClient, model: FakeModel, raised: Exception, status: str
 ) -> None:
     model.enqueue(raised)
@@ -201,7 +199,7 @@ def test_what_goes_wrong_is_its_exception(
 
 
 @pytest.mark.anyio
-async def test_hanging_up_aborts_it(address: str, model: FakeModel) -> None:
+async def test_hanging_up_stops_the_call(address: str, model: FakeModel) -> None:
     reached = Reached()
     model.enqueue("Hel", reached, model.never)
     async with triton_aio.InferenceServerClient(address) as client:
@@ -252,7 +250,9 @@ def told(body: Any, **more: Any) -> str:
         (told(TEXT, parameters={"n": 2}), "several times"),
     ],
 )
-async def test_what_is_wrong_is_said_by_name(http: httpx.AsyncClient, model: FakeModel, body: str, reason: str) -> None:
+async def test_invalid_fields_are_rejected_by_name(
+    http: httpx.AsyncClient, model: FakeModel, body: str, reason: str
+) -> None:
     reply = await http.post("/v2/models/dialogue/infer", content=body)
     assert reply.status_code == 400
     with pytest.raises(ValueError, match=reason):
@@ -270,7 +270,7 @@ async def test_what_is_wrong_is_said_by_name(http: httpx.AsyncClient, model: Fak
         ([{"name": "max_tokens", "shape": [1], "datatype": "INT32", "data": [1]}] * 2, "given twice"),
     ],
 )
-async def test_a_further_input_that_is_wrong(http: httpx.AsyncClient, more: list[Any], reason: str) -> None:
+async def test_an_invalid_additional_input_is_rejected(http: httpx.AsyncClient, more: list[Any], reason: str) -> None:
     reply = await http.post("/v2/models/dialogue/infer", json={"inputs": [TEXT, *more]})
     assert reply.status_code == 400
     with pytest.raises(ValueError, match=reason):
@@ -294,7 +294,7 @@ async def test_a_further_input_that_is_wrong(http: httpx.AsyncClient, more: list
         (16, b"\x04\x00\x00\x00Once" * 2, "", "has 1 elements, but the data has 2"),
     ],
 )
-async def test_bytes_that_do_not_fit(
+async def test_binary_data_of_the_wrong_size_is_rejected(
     http: httpx.AsyncClient, size: int, data: bytes, length: str | None, reason: str
 ) -> None:
     head = told(BINARY | {"parameters": {"binary_data_size": size}}).encode()
@@ -314,7 +314,7 @@ async def test_bytes_that_do_not_fit(
         ("gzip", gzip.compress(b" " * (wire.MAX_BODY_BYTES + 1)), 413, "larger than"),
     ],
 )
-async def test_a_body_that_can_not_be_unpacked(
+async def test_a_body_that_cannot_be_decompressed_is_rejected(
     http: httpx.AsyncClient, encoding: str, body: bytes, status: int, reason: str
 ) -> None:
     reply = await http.post("/v2/models/dialogue/infer", content=body, headers={"Content-Encoding": encoding})

@@ -101,7 +101,7 @@ def test_a_file_of_requests_becomes_a_file_of_answers(client: openai.OpenAI, car
     assert client.files.retrieve(batch.output_file_id or "").purpose == "batch_output"
 
 
-def test_the_example_on_the_page_does_what_it_says(client: openai.OpenAI, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_documented_example_works(client: openai.OpenAI, capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[4] / "docs" / "api.md").read_text()
     [example] = re.findall(r"^## A batch\n.*?```python\n(.*?)```", page, re.MULTILINE | re.DOTALL)
     exec(example.replace("time.sleep(1)", "pass"), {"client": client})
@@ -120,7 +120,7 @@ def test_a_line_is_answered_byte_for_byte_as_a_live_call(
     assert live.http_response.content in output
 
 
-def test_texts_become_vectors_in_a_batch_too(client: openai.OpenAI, carry_out: Carry, model: FakeModel) -> None:
+def test_embeddings_work_in_a_batch(client: openai.OpenAI, carry_out: Carry, model: FakeModel) -> None:
     asked: dict[str, Any] = {"model": "minilm", "input": ["one", "two"]}
     batch = carry_out(line("a", asked, url="/v1/embeddings"), endpoint="/v1/embeddings")
     answer = lines_of(client, batch.output_file_id)["a"]["response"]["body"]
@@ -140,7 +140,7 @@ def test_texts_become_vectors_in_a_batch_too(client: openai.OpenAI, carry_out: C
         ("/v1/responses", {"model": "dialogue", "input": "Hello"}),
     ],
 )
-def test_every_endpoint_takes_lines(client: openai.OpenAI, carry_out: Carry, endpoint: str, body: Any) -> None:
+def test_every_batch_endpoint_is_supported(client: openai.OpenAI, carry_out: Carry, endpoint: str, body: Any) -> None:
     batch = carry_out(line("a", body, url=endpoint), endpoint=endpoint)
     assert lines_of(client, batch.output_file_id)["a"]["response"]["status_code"] == 200
     assert batch.usage is not None
@@ -184,7 +184,7 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize(("bad", "custom_id", "code", "reason"), BAD_LINES)
-def test_a_bad_line_fails_and_the_others_run(
+def test_an_invalid_line_fails_and_the_others_run(
     client: openai.OpenAI, carry_out: Carry, bad: Any, custom_id: str | None, code: str, reason: str
 ) -> None:
     batch = carry_out(line("a"), bad, line("c"))
@@ -208,7 +208,7 @@ def test_a_bad_line_fails_and_the_others_run(
         ({}, 400, "invalid_request", "model"),
     ],
 )
-def test_what_the_endpoint_refuses_is_that_lines_error_in_the_endpoints_words(
+def test_a_line_that_the_endpoint_rejects_has_the_endpoints_error(
     client: openai.OpenAI, carry_out: Carry, body: Any, status: int, code: str, param: str
 ) -> None:
     batch = carry_out(line("a"), line("bad", body))
@@ -220,7 +220,7 @@ def test_what_the_endpoint_refuses_is_that_lines_error_in_the_endpoints_words(
     assert (error["response"]["body"]["error"]["code"], error["response"]["body"]["error"]["param"]) == (code, param)
 
 
-def test_a_line_that_no_memory_holds_fails_alone(
+def test_a_line_that_is_too_long_fails_alone(
     client: openai.OpenAI, carry_out: Carry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llmos.gateway.jobs.batch_lines._MAX_LINE_BYTES", 1000)
@@ -229,7 +229,7 @@ def test_a_line_that_no_memory_holds_fails_alone(
     assert "longer than 1,000 bytes" in lines_of(client, batch.error_file_id)[None]["error"]["message"]
 
 
-def test_what_editors_add_is_no_request(client: openai.OpenAI, carry_out: Carry) -> None:
+def test_byte_order_marks_and_empty_lines_are_not_requests(client: openai.OpenAI, carry_out: Carry) -> None:
     lines = b"\xef\xbb\xbf" + written(line("a")).replace(b"\n", b"\r\n\r\n") + b"  \n" + written(line("b")).rstrip()
     batch = carry_out(lines)
     assert batch.request_counts is not None
@@ -247,7 +247,7 @@ def test_what_editors_add_is_no_request(client: openai.OpenAI, carry_out: Carry)
         ((line("a"), line("b"), line("a"), line("a")), [("duplicate_custom_id", 3), ("duplicate_custom_id", 4)]),
     ],
 )
-def test_a_file_of_which_nothing_can_run_fails_as_a_whole(
+def test_a_file_without_a_valid_line_fails_as_a_whole(
     carry_out: Carry, model: FakeModel, lines: Any, expected: list[tuple[str, int | None]]
 ) -> None:
     batch = carry_out(*lines)
@@ -258,7 +258,7 @@ def test_a_file_of_which_nothing_can_run_fails_as_a_whole(
     assert model.requests == []
 
 
-def test_too_many_requests_fail_as_a_whole(carry_out: Carry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_with_too_many_requests_fails_as_a_whole(carry_out: Carry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_runner, "MAX_LINES", 2)
     batch = carry_out(line("a"), line("b"), line("c"))
     assert batch.errors is not None
@@ -278,7 +278,7 @@ def test_too_many_requests_fail_as_a_whole(carry_out: Carry, monkeypatch: pytest
         ({"extra_body": {"prioity": 1}}, "prioity", "There is no field"),
     ],
 )
-def test_a_batch_that_can_not_be_is_refused_by_name(
+def test_an_invalid_batch_is_rejected_by_field(
     client: openai.OpenAI, fields: dict[str, Any], param: str, reason: str
 ) -> None:
     file = client.files.create(file=("lines.jsonl", written(line("a"))), purpose="batch")
@@ -289,7 +289,7 @@ def test_a_batch_that_can_not_be_is_refused_by_name(
     assert list(client.batches.list()) == []
 
 
-def test_the_client_turns_the_pages_of_a_list(client: openai.OpenAI, carry_out: Carry) -> None:
+def test_the_client_pages_through_a_list(client: openai.OpenAI, carry_out: Carry) -> None:
     made = [carry_out(line("a")).id for _ in range(3)]
     assert [batch.id for batch in client.batches.list(limit=2)] == made[::-1]
     with pytest.raises(openai.BadRequestError):
@@ -298,7 +298,7 @@ def test_the_client_turns_the_pages_of_a_list(client: openai.OpenAI, carry_out: 
         client.batches.retrieve("batch-gone")
 
 
-def test_a_cancelled_batch_keeps_what_was_answered(client: openai.OpenAI, begin: Carry, model: FakeModel) -> None:
+def test_a_cancelled_batch_returns_the_answers_it_has(client: openai.OpenAI, begin: Carry, model: FakeModel) -> None:
     model.enqueue("Hello")
     model.enqueue("Hel", model.never)
     batch = begin(line("a"), line("b"), *(line(f"more {i}", hello(model="nowhere")) for i in range(40)))
@@ -315,12 +315,14 @@ def test_a_cancelled_batch_keeps_what_was_answered(client: openai.OpenAI, begin:
     assert client.batches.cancel(batch.id).status == "cancelled", "once more changes nothing"
 
 
-def test_what_is_completed_is_not_cancelled(client: openai.OpenAI, carry_out: Carry) -> None:
+def test_a_completed_batch_cannot_be_cancelled(client: openai.OpenAI, carry_out: Carry) -> None:
     with pytest.raises(openai.ConflictError, match="is completed and can't be cancelled"):
         client.batches.cancel(carry_out(line("a")).id)
 
 
-def test_a_file_that_a_batch_reads_stays_until_its_end(client: openai.OpenAI, begin: Carry, model: FakeModel) -> None:
+def test_the_input_file_of_a_running_batch_cannot_be_deleted(
+    client: openai.OpenAI, begin: Carry, model: FakeModel
+) -> None:
     model.enqueue("Hel", model.never)
     batch = begin(line("a"))
     with pytest.raises(openai.ConflictError, match=f"{batch.id} is reading"):
@@ -344,6 +346,6 @@ def test_batches_and_their_lines_are_in_the_metrics(client: openai.OpenAI, carry
         assert each in counted
 
 
-def test_the_state_of_a_scope_can_not_be_sent_from_outside(served: str) -> None:
+def test_a_request_cannot_set_the_state_of_its_scope(served: str) -> None:
     """A line comes in with its tenant instead of a key; nobody else does."""
     assert httpx.get(f"{served}/v1/files", headers={"tenant": "owner"}, trust_env=False).status_code == 401

@@ -58,7 +58,7 @@ async def test_a_text_alone_and_a_list_of_tokens_are_one_input(http: httpx.Async
     ]  # fmt: skip
 
 
-async def test_what_the_caller_says_reaches_the_engine(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_request_fields_reach_the_engine(http: httpx.AsyncClient, pool: FakePool) -> None:
     said = {"dimensions": 7, "prompt_name": "query", "user": "eve", "priority": 3}
     for truncation in ({"truncate": True}, {"truncate_prompt_tokens": -1}, {"truncate_prompt_tokens": 9}, {}):
         assert (await http.post("/v1/embeddings", json={**ASKED, **said, **truncation})).status_code == 200
@@ -82,7 +82,7 @@ async def test_texts_that_are_long_go_in_smaller_chunks(http: httpx.AsyncClient,
     assert [len(each.inputs) for each in pool.embedded] == [1] * 5
 
 
-async def test_so_many_chunks_are_on_their_way_and_no_more(app: FastAPI, pool: FakePool) -> None:
+async def test_the_number_of_concurrent_chunks_is_limited(app: FastAPI, pool: FakePool) -> None:
     pool.gate = asyncio.Event()
     caller = Connection(app, "/v1/embeddings", {"model": "minilm", "input": ["x"] * 1000})
     call = caller.start()
@@ -96,7 +96,7 @@ async def test_so_many_chunks_are_on_their_way_and_no_more(app: FastAPI, pool: F
     assert '"index":999' in caller.text
 
 
-async def test_hanging_up_aborts_all_that_is_on_its_way(app: FastAPI, pool: FakePool, services: Services) -> None:
+async def test_hanging_up_stops_all_chunks(app: FastAPI, pool: FakePool, services: Services) -> None:
     pool.gate = asyncio.Event()
     caller = Connection(app, "/v1/embeddings", {"model": "minilm", "input": ["x"] * 300})
     call = caller.start()
@@ -108,7 +108,7 @@ async def test_hanging_up_aborts_all_that_is_on_its_way(app: FastAPI, pool: Fake
     assert services.call_counts.of("minilm@1").running == 0
 
 
-async def test_an_error_ends_the_call_and_what_else_is_on_its_way(http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_an_error_ends_the_call_and_its_other_chunks(http: httpx.AsyncClient, pool: FakePool) -> None:
     pool.embed_error = PromptTooLong("`input[3]` has 300 tokens; the model accepts 256.", param="input[3]")
     reply = await http.post("/v1/embeddings", json={"model": "minilm", "input": ["x"] * 300})
     assert reply.status_code == 400
@@ -118,7 +118,7 @@ async def test_an_error_ends_the_call_and_what_else_is_on_its_way(http: httpx.As
     assert (await http.post("/v1/embeddings", json=ASKED)).status_code == 502
 
 
-async def test_what_was_computed_is_counted(http: httpx.AsyncClient, services: Services) -> None:
+async def test_computed_tokens_and_vectors_are_counted(http: httpx.AsyncClient, services: Services) -> None:
     await http.post("/v1/embeddings", json=ASKED)
     metrics = services.metrics.render().decode()
     assert 'llmos_prompt_tokens_total{version="minilm@1"} 6.0' in metrics
@@ -147,7 +147,7 @@ async def test_what_was_computed_is_counted(http: httpx.AsyncClient, services: S
         ({"model": "smollm2"}, "model", "minilm"),
     ],
 )
-async def test_what_is_wrong_is_said_of_its_field(
+async def test_invalid_fields_are_rejected_by_name(
     http: httpx.AsyncClient, pool: FakePool, services: Services, fields: dict[str, Any], param: str, words: str
 ) -> None:
     services.registry.versions.append(MINILM)  # type: ignore[attr-defined]
@@ -159,13 +159,13 @@ async def test_what_is_wrong_is_said_of_its_field(
     assert pool.embedded == []
 
 
-async def test_an_encoder_that_is_asked_to_write_names_a_model_that_does(http: httpx.AsyncClient) -> None:
+async def test_generating_with_an_encoder_names_a_model_that_generates(http: httpx.AsyncClient) -> None:
     chat = {"model": "minilm", "messages": [{"role": "user", "content": "Hello"}]}
     error = (await http.post("/v1/chat/completions", json=chat)).json()["error"]
     assert error["message"] == "minilm@1 turns texts into vectors and writes none. Ask for smollm2."
     assert error["param"] == "model"
 
 
-async def test_where_no_model_makes_vectors_it_says_how_to_get_one(http: httpx.AsyncClient) -> None:
+async def test_embedding_without_an_encoder_says_how_to_get_one(http: httpx.AsyncClient) -> None:
     error = (await http.post("/v1/embeddings", json=ASKED | {"model": "smollm2"})).json()["error"]
     assert "llmos pull minilm" in error["message"]

@@ -34,7 +34,7 @@ def on_disk(services: Services) -> set[str]:
     return {path.name for path in services.files.folder.iterdir()} - {"lock"}
 
 
-def test_a_file_comes_back_as_it_went(client: openai.OpenAI, services: Services, tmp_path: Path) -> None:
+def test_a_file_is_returned_unchanged(client: openai.OpenAI, services: Services, tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     path.write_bytes(LINES)
     with path.open("rb") as content:
@@ -63,14 +63,14 @@ def test_the_asynchronous_client_does_the_same(served: str) -> None:
     assert asyncio.run(there_and_back()) == LINES
 
 
-def test_the_client_turns_the_pages_of_a_list(client: openai.OpenAI) -> None:
+def test_the_client_pages_through_a_list(client: openai.OpenAI) -> None:
     made = [client.files.create(file=(f"{i}.jsonl", LINES), purpose="batch").id for i in range(5)]
     assert [file.id for file in client.files.list(limit=2)] == made[::-1]
     assert [file.id for file in client.files.list(limit=2, order="asc", purpose="batch")] == made
     assert list(client.files.list(purpose="batch_output")) == []
 
 
-def test_a_name_may_be_any_text(client: openai.OpenAI) -> None:
+def test_a_filename_can_be_any_text(client: openai.OpenAI) -> None:
     file = client.files.create(file=('中文 "quoted".jsonl', LINES), purpose="batch")
     assert client.files.retrieve(file.id).filename == '中文 "quoted".jsonl'
     assert client.files.content(file.id).read() == LINES
@@ -82,7 +82,7 @@ def test_an_empty_file_is_a_file(client: openai.OpenAI) -> None:
 
 
 @pytest.mark.parametrize("purpose", ["fine-tune", "assistants", "vision", "user_data", "evals", "batch_output"])
-def test_another_purpose_is_refused_by_name(client: openai.OpenAI, services: Services, purpose: Any) -> None:
+def test_an_unsupported_purpose_is_rejected_by_name(client: openai.OpenAI, services: Services, purpose: Any) -> None:
     with pytest.raises(
         openai.BadRequestError, match=f"'{purpose}'; this server accepts files with the purpose `batch`"
     ):
@@ -90,7 +90,7 @@ def test_another_purpose_is_refused_by_name(client: openai.OpenAI, services: Ser
     assert on_disk(services) == set()
 
 
-def test_what_is_not_supported_is_refused_by_name(client: openai.OpenAI, services: Services) -> None:
+def test_unsupported_fields_are_rejected_by_name(client: openai.OpenAI, services: Services) -> None:
     with pytest.raises(openai.BadRequestError, match="`expires_after` is not supported") as caught:
         client.files.create(
             file=("lines.jsonl", LINES), purpose="batch", expires_after={"anchor": "created_at", "seconds": 3600}
@@ -105,14 +105,14 @@ def test_what_is_not_supported_is_refused_by_name(client: openai.OpenAI, service
     ("query", "param"),
     [({"limit": 0}, "limit"), ({"limit": "many"}, "limit"), ({"order": "up"}, "order"), ({"purpose": "x"}, "purpose")],
 )
-def test_a_wrong_query_names_its_field(client: openai.OpenAI, query: dict[str, Any], param: str) -> None:
+def test_an_invalid_query_is_rejected_by_field(client: openai.OpenAI, query: dict[str, Any], param: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.files.list(extra_query=query)
     assert caught.value.param == param
 
 
 @pytest.mark.parametrize("num_bytes", [1025, 10_000_000])
-def test_a_file_over_the_limit_is_a_413_that_says_it(
+def test_a_file_over_the_limit_is_a_413_with_the_limit(
     client: openai.OpenAI, services: Services, monkeypatch: pytest.MonkeyPatch, num_bytes: int
 ) -> None:
     monkeypatch.setattr(file_endpoints, "MAX_FILE_BYTES", 1024)
@@ -153,7 +153,7 @@ MANY_FIELDS = b"".join(PURPOSE.replace(b"purpose", b"%d" % i) for i in range(40)
         (MANY_FIELDS, "multipart/form-data; boundary=b", "not a valid form"),
     ],
 )
-def test_what_is_no_form_with_a_file_is_refused_with_the_reason(
+def test_an_invalid_form_is_rejected_with_the_reason(
     served: str, services: Services, content: bytes, content_type: str, reason: str
 ) -> None:
     reply = upload_by_hand(served, content, content_type)
@@ -163,7 +163,7 @@ def test_what_is_no_form_with_a_file_is_refused_with_the_reason(
 
 
 @pytest.mark.anyio
-async def test_a_large_file_never_lies_in_memory(http: httpx.AsyncClient, services: Services) -> None:
+async def test_a_large_file_is_never_held_in_memory(http: httpx.AsyncClient, services: Services) -> None:
     num_pieces, piece = 64, b"x" * 2**20
 
     async def body() -> Any:
@@ -185,7 +185,7 @@ async def test_a_large_file_never_lies_in_memory(http: httpx.AsyncClient, servic
 
 
 @pytest.mark.anyio
-async def test_a_caller_that_hangs_up_in_the_middle_leaves_nothing(app: Any, services: Services) -> None:
+async def test_hanging_up_during_an_upload_leaves_no_file(app: Any, services: Services) -> None:
     caller = Connection(app, "/v1/files", None)
     caller._scope["headers"] = [(b"x-api-key", KEY.encode()), (b"content-type", b"multipart/form-data; boundary=b")]
     call = caller.start()

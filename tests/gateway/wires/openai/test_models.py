@@ -10,7 +10,7 @@ from support.scripted import fake_route
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_models_are_the_routes_and_the_models(http: httpx.AsyncClient) -> None:
+async def test_routes_and_models_are_listed(http: httpx.AsyncClient) -> None:
     listed = (await http.get("/v1/models")).json()
     assert listed["object"] == "list"
     assert [each["id"] for each in listed["data"]] == ["dialogue", "smollm2"]
@@ -24,6 +24,6 @@ async def test_the_models_are_the_routes_and_the_models(http: httpx.AsyncClient)
     }
 
 
-async def test_a_route_to_nowhere_is_not_listed(http: httpx.AsyncClient, services: Any) -> None:
+async def test_a_route_whose_model_is_missing_is_not_listed(http: httpx.AsyncClient, services: Any) -> None:
     services.routes.routes["lost"] = fake_route("lost", "removed")
     assert [each["id"] for each in (await http.get("/v1/models")).json()["data"]] == ["dialogue", "smollm2"]

@@ -96,7 +96,7 @@ async def test_the_asynchronous_client(served: str) -> None:
         assert [model.id async for model in client.models.list()] == ["dialogue", "smollm2"]
 
 
-def test_a_wrong_key_is_its_authentication_error(served: str) -> None:
+def test_a_wrong_key_raises_the_clients_authentication_error(served: str) -> None:
     with (
         openai.OpenAI(base_url=f"{served}/v1", api_key="wrong") as client,
         pytest.raises(openai.AuthenticationError, match="LLMOS_HOME/keys/owner") as caught,
@@ -105,40 +105,42 @@ def test_a_wrong_key_is_its_authentication_error(served: str) -> None:
     assert caught.value.code == "invalid_api_key"
 
 
-def test_an_unknown_model_is_its_not_found_error(client: openai.OpenAI) -> None:
+def test_an_unknown_model_raises_the_clients_not_found_error(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="dialogue") as caught:
         client.chat.completions.create(model="dialog", messages=HELLO)
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
 
 
-def test_a_prompt_that_is_too_long_is_its_bad_request_error(client: openai.OpenAI, model: FakeModel) -> None:
+def test_a_prompt_that_is_too_long_raises_the_clients_bad_request_error(
+    client: openai.OpenAI, model: FakeModel
+) -> None:
     model.enqueue(PromptTooLong("The prompt has 9,120 tokens; the model accepts 8,192.", param="messages"))
     with pytest.raises(openai.BadRequestError, match="9,120") as caught:
         client.chat.completions.create(model="dialogue", messages=HELLO, stream=True)
     assert (caught.value.code, caught.value.type) == ("context_length_exceeded", "invalid_request_error")
 
 
-def test_what_is_not_supported_is_its_bad_request_error(client: openai.OpenAI) -> None:
+def test_an_unsupported_field_raises_the_clients_bad_request_error(client: openai.OpenAI) -> None:
     functions: Any = [{"name": "f", "parameters": {}}]
     with pytest.raises(openai.BadRequestError, match="Send `tools`") as caught:
         client.chat.completions.create(model="dialogue", messages=HELLO, functions=functions)
     assert caught.value.param == "functions"
 
 
-def test_a_body_that_is_too_large_is_told_so_while_it_is_still_sent(client: openai.OpenAI) -> None:
+def test_a_body_that_is_too_large_gets_its_error_while_it_is_sent(client: openai.OpenAI) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
         client.completions.create(model="dialogue", prompt="x" * 40_000_000)
     assert (caught.value.status_code, caught.value.code) == (413, "request_too_large")
 
 
-def test_a_dead_replica_is_its_server_error(client: openai.OpenAI, model: FakeModel) -> None:
+def test_a_dead_replica_raises_the_clients_server_error(client: openai.OpenAI, model: FakeModel) -> None:
     model.enqueue(ReplicaFailed("The process died."))
     with pytest.raises(openai.InternalServerError) as caught:
         client.chat.completions.create(model="dialogue", messages=HELLO)
     assert caught.value.code == "replica_failed"
 
 
-def test_an_error_in_the_middle_of_a_stream_is_its_api_error(client: openai.OpenAI, model: FakeModel) -> None:
+def test_an_error_in_a_stream_raises_the_clients_api_error(client: openai.OpenAI, model: FakeModel) -> None:
     model.enqueue("Hel", ReplicaFailed("The process died."))
     stream = client.chat.completions.create(model="dialogue", messages=HELLO, stream=True)
     pieces = []
@@ -153,14 +155,14 @@ def test_an_error_in_the_middle_of_a_stream_is_its_api_error(client: openai.Open
     assert caught.value.code == "replica_failed"
 
 
-def test_a_draining_server_is_its_server_error(client: openai.OpenAI, services: Services) -> None:
+def test_a_draining_server_raises_the_clients_server_error(client: openai.OpenAI, services: Services) -> None:
     services.readiness.is_draining = True
     with pytest.raises(openai.InternalServerError) as caught:
         client.models.list()
     assert caught.value.status_code == 503
 
 
-def test_closing_a_stream_aborts_it(client: openai.OpenAI, model: FakeModel) -> None:
+def test_closing_a_stream_stops_the_call(client: openai.OpenAI, model: FakeModel) -> None:
     model.enqueue("Hel", model.never)
     stream = client.chat.completions.create(model="dialogue", messages=HELLO, stream=True)
     next(iter(stream))

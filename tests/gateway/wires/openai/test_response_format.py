@@ -118,7 +118,7 @@ def asked() -> dict[str, Any]:
     return {"model": "dialogue", "messages": messages, "max_tokens": 300, "temperature": 1.0, "seed": 3}
 
 
-def test_the_clients_own_parsing_gets_what_it_asked_for(running: Running, asked: dict[str, Any]) -> None:
+def test_the_clients_own_parsing_works(running: Running, asked: dict[str, Any]) -> None:
     with running.openai() as client:
         plain = client.chat.completions.parse(**asked, response_format=Person)
         with client.chat.completions.stream(**asked, response_format=Person) as stream:

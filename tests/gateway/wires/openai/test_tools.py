@@ -211,7 +211,9 @@ def test_reasoning_comes_beside_the_answer(client: openai.OpenAI, model: FakeMod
         ({"reasoning_effort": "hard"}, "reasoning_effort", "wrong"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named(client: openai.OpenAI, fields: dict[str, Any], param: str, message: str) -> None:
+def test_invalid_fields_are_rejected_by_name(
+    client: openai.OpenAI, fields: dict[str, Any], param: str, message: str
+) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         create(client, **fields)
     assert caught.value.param == param

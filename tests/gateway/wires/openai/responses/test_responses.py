@@ -84,7 +84,7 @@ def test_a_response(client: openai.OpenAI, model: FakeModel) -> None:
     assert request.caller == "owner\nu"
 
 
-def test_what_the_model_thinks_says_and_calls_are_items(client: openai.OpenAI, model: FakeModel) -> None:
+def test_reasoning_text_and_calls_are_output_items(client: openai.OpenAI, model: FakeModel) -> None:
     thinking_and_calling(model)
     response = client.responses.create(model="dialogue", input="1 + 1?")
     kinds = [item.type for item in response.output]
@@ -105,7 +105,7 @@ def test_what_the_model_thinks_says_and_calls_are_items(client: openai.OpenAI, m
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_that_was_cut_is_incomplete(client: openai.OpenAI, model: FakeModel, stream: bool) -> None:
+def test_an_answer_cut_by_the_limit_is_incomplete(client: openai.OpenAI, model: FakeModel, stream: bool) -> None:
     model.enqueue(delta(text="Hel", finish_reason="length", num_output_tokens=1))
     if stream:
         *_, last = client.responses.create(model="dialogue", input="Hello", max_output_tokens=1, stream=True)
@@ -120,7 +120,7 @@ def test_an_answer_that_was_cut_is_incomplete(client: openai.OpenAI, model: Fake
     assert model.requests[0].sampling.max_tokens == 1
 
 
-def test_an_answer_without_a_word_is_an_empty_message(client: openai.OpenAI, model: FakeModel) -> None:
+def test_an_empty_answer_is_an_empty_message(client: openai.OpenAI, model: FakeModel) -> None:
     model.enqueue(delta(finish_reason="stop", num_output_tokens=1))
     response = client.responses.create(model="dialogue", input="Hello")
     assert [item.type for item in response.output] == ["message"]
@@ -171,7 +171,7 @@ def test_the_format_of_the_text_is_a_grammar(
     ("choice", "kind", "name"),
     [(None, "auto", None), ("required", "required", None), ({"type": "function", "name": "add"}, "named", "add")],
 )
-def test_the_tools_are_what_the_model_may_call(
+def test_tools_reach_the_engine(
     client: openai.OpenAI, model: FakeModel, choice: Any, kind: str, name: str | None
 ) -> None:
     tools: Any = [ADD | {"description": "Adds one", "strict": None}]
@@ -227,7 +227,7 @@ def test_the_events_of_a_stream(client: openai.OpenAI, model: FakeModel) -> None
     assert {event.output_index for event in events if event.type == "response.output_item.done"} == {0, 1, 2, 3}
 
 
-def test_a_stream_ends_in_what_the_plain_answer_says(client: openai.OpenAI, model: FakeModel) -> None:
+def test_a_stream_ends_with_the_complete_response(client: openai.OpenAI, model: FakeModel) -> None:
     thinking_and_calling(model)
     plain = client.responses.create(model="dialogue", input="1 + 1?").to_dict()
     thinking_and_calling(model)
@@ -265,9 +265,7 @@ async def test_the_asynchronous_client(served: str) -> None:
             await client.responses.retrieve(response.id)
 
 
-def test_an_error_in_the_middle_of_a_stream_is_told_and_fails_the_response(
-    client: openai.OpenAI, model: FakeModel
-) -> None:
+def test_an_error_in_a_stream_is_an_event_and_fails_the_response(client: openai.OpenAI, model: FakeModel) -> None:
     model.enqueue("Hel", ReplicaFailed("The process died."))
     *_, told, last = client.responses.create(model="dialogue", input="Hello", stream=True)
     assert told.type == "error"
@@ -288,7 +286,7 @@ def test_an_error_before_the_first_event_keeps_its_status(client: openai.OpenAI,
     assert caught.value.body["type"] == "invalid_request_error"
 
 
-def test_closing_a_stream_aborts_it_and_keeps_nothing(client: openai.OpenAI, model: FakeModel) -> None:
+def test_closing_a_stream_stops_the_call_and_stores_nothing(client: openai.OpenAI, model: FakeModel) -> None:
     model.enqueue("Hel", model.never)
     stream = client.responses.create(model="dialogue", input="Hello", stream=True)
     first = next(iter(stream))
@@ -302,7 +300,7 @@ def test_closing_a_stream_aborts_it_and_keeps_nothing(client: openai.OpenAI, mod
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_events_have_the_documented_shape(http: httpx.AsyncClient, model: FakeModel, stream: bool) -> None:
+async def test_events_match_their_schema(http: httpx.AsyncClient, model: FakeModel, stream: bool) -> None:
     thinking_and_calling(model)
     reply = await http.post(PATH, json=ASKED | {"stream": stream})
     if not stream:
@@ -319,7 +317,7 @@ async def test_the_events_have_the_documented_shape(http: httpx.AsyncClient, mod
 # What is kept
 
 
-def test_a_kept_response_is_given_again_as_it_was(client: openai.OpenAI) -> None:
+def test_a_stored_response_is_returned_unchanged(client: openai.OpenAI) -> None:
     response = client.responses.create(model="dialogue", input="Hello")
     assert client.responses.retrieve(response.id).to_dict() == response.to_dict()
     events = list(client.responses.create(model="dialogue", input="Hello", stream=True))
@@ -329,7 +327,7 @@ def test_a_kept_response_is_given_again_as_it_was(client: openai.OpenAI) -> None
 
 
 @pytest.mark.anyio
-async def test_a_kept_response_survives_a_restart(
+async def test_a_stored_response_survives_a_restart(
     http: httpx.AsyncClient, services: Services, database_url: str
 ) -> None:
     response = (await http.post(PATH, json=ASKED)).json()
@@ -343,7 +341,7 @@ async def test_a_kept_response_survives_a_restart(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_response_that_cannot_be_kept_is_an_error(
+async def test_a_response_that_cannot_be_stored_is_an_error(
     http: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
     def keep(*_: Any) -> None:
@@ -356,7 +354,7 @@ async def test_a_response_that_cannot_be_kept_is_an_error(
     assert "response.completed" not in reply.text
 
 
-def test_a_response_that_is_not_to_be_kept_is_not(client: openai.OpenAI) -> None:
+def test_a_response_with_store_false_is_not_stored(client: openai.OpenAI) -> None:
     response = client.responses.create(model="dialogue", input="Hello", store=False)
     assert response.output_text == "Hello"
     with pytest.raises(openai.NotFoundError, match="`store` was false") as caught:
@@ -364,7 +362,7 @@ def test_a_response_that_is_not_to_be_kept_is_not(client: openai.OpenAI) -> None
     assert caught.value.code == "not_found"
 
 
-def test_a_conversation_goes_on_from_a_kept_response(client: openai.OpenAI, model: FakeModel) -> None:
+def test_a_conversation_continues_from_a_stored_response(client: openai.OpenAI, model: FakeModel) -> None:
     first = client.responses.create(model="dialogue", input="Hello", instructions="Be brief.")
     second = client.responses.create(model="dialogue", input="And you?", previous_response_id=first.id)
     assert second.previous_response_id == first.id
@@ -381,7 +379,7 @@ def test_a_conversation_goes_on_from_a_kept_response(client: openai.OpenAI, mode
     ]
 
 
-def test_removing_a_response_changes_none_that_went_on_from_it(client: openai.OpenAI, model: FakeModel) -> None:
+def test_deleting_a_response_changes_none_that_continue_it(client: openai.OpenAI, model: FakeModel) -> None:
     first = client.responses.create(model="dialogue", input="Hello")
     second = client.responses.create(model="dialogue", input="And you?", previous_response_id=first.id)
     client.responses.delete(first.id)
@@ -394,7 +392,7 @@ def test_removing_a_response_changes_none_that_went_on_from_it(client: openai.Op
     assert caught.value.param == "previous_response_id"
 
 
-def test_calls_and_thoughts_round_trip_with_their_results(client: openai.OpenAI, model: FakeModel) -> None:
+def test_calls_and_reasoning_round_trip_with_their_results(client: openai.OpenAI, model: FakeModel) -> None:
     thinking_and_calling(model)
     first = client.responses.create(model="dialogue", input="1 + 1?")
     results: Any = [RESULT, {"type": "function_call_output", "call_id": "call_2", "output": "0"}]
@@ -419,14 +417,14 @@ def test_calls_and_thoughts_round_trip_with_their_results(client: openai.OpenAI,
     ]
 
 
-def test_an_answer_that_was_cut_while_it_thought_can_be_gone_on_from(client: openai.OpenAI, model: FakeModel) -> None:
+def test_an_answer_cut_during_reasoning_can_be_continued(client: openai.OpenAI, model: FakeModel) -> None:
     model.enqueue(delta(reasoning="Hm", finish_reason="length", num_output_tokens=1))
     first = client.responses.create(model="dialogue", input="Hello")
     client.responses.create(model="dialogue", input="Well?", previous_response_id=first.id)
     assert (model.requests[1].messages or [])[1] == {"role": "assistant", "content": "", "reasoning_content": "Hm"}
 
 
-def test_a_call_that_was_cut_cannot_be_gone_on_from(client: openai.OpenAI, model: FakeModel) -> None:
+def test_a_tool_call_that_was_cut_cannot_be_continued(client: openai.OpenAI, model: FakeModel) -> None:
     model.enqueue(
         delta(tool_calls=[ToolCallDelta(0, "call_1", "add", '{"a')], finish_reason="length", num_output_tokens=1)
     )
@@ -438,7 +436,7 @@ def test_a_call_that_was_cut_cannot_be_gone_on_from(client: openai.OpenAI, model
     assert caught.value.param == "previous_response_id"
 
 
-def test_the_input_items_are_listed_in_pages(client: openai.OpenAI) -> None:
+def test_input_items_are_listed_in_pages(client: openai.OpenAI) -> None:
     first = client.responses.create(model="dialogue", input="0")
     items: Any = [{"role": "user", "content": f"{number}"} for number in range(1, 6)]
     second = client.responses.create(model="dialogue", input=items, previous_response_id=first.id)
@@ -450,14 +448,14 @@ def test_the_input_items_are_listed_in_pages(client: openai.OpenAI) -> None:
     assert newest.data[0].content[0].text == "5"  # type: ignore[union-attr]
 
 
-def test_the_input_is_counted_as_an_answer_would_read_it(client: openai.OpenAI, model: FakeModel) -> None:
+def test_counted_input_tokens_equal_those_of_the_answer(client: openai.OpenAI, model: FakeModel) -> None:
     response = client.responses.create(model="dialogue", input="Hello", instructions="Be brief.")
     counted = client.responses.input_tokens.count(model="dialogue", input="And you?", previous_response_id=response.id)
     assert counted.input_tokens == model.num_prompt_tokens
     assert [message["content"] for message in model.counted[0].messages or []] == ["Hello", "Hello", "And you?"]
 
 
-def test_cancelling_is_for_what_there_is_not(client: openai.OpenAI) -> None:
+def test_cancelling_a_response_is_not_supported(client: openai.OpenAI) -> None:
     response = client.responses.create(model="dialogue", input="Hello")
     with pytest.raises(openai.BadRequestError, match="background"):
         client.responses.cancel(response.id)
@@ -466,7 +464,7 @@ def test_cancelling_is_for_what_there_is_not(client: openai.OpenAI) -> None:
 
 
 @pytest.mark.anyio
-async def test_what_another_tenant_keeps_is_not_there(http: httpx.AsyncClient, services: Services) -> None:
+async def test_responses_of_another_project_are_not_found(http: httpx.AsyncClient, services: Services) -> None:
     mine = (await http.post(PATH, json=ASKED)).json()["id"]
     services.owner_key.check = lambda key: dataclasses.replace(owner(), project="somebody else")  # type: ignore[method-assign]
     for method, path, body in [
@@ -557,7 +555,7 @@ async def test_what_another_tenant_keeps_is_not_there(http: httpx.AsyncClient, s
         ({"previous_response_id": "resp_0"}, "previous_response_id", "no response"),
     ],
 )
-async def test_what_is_wrong_is_refused_by_name(
+async def test_invalid_fields_are_rejected_by_name(
     http: httpx.AsyncClient, model: FakeModel, fields: dict[str, Any], param: str, words: str
 ) -> None:
     reply = await http.post(PATH, json=ASKED | fields)
@@ -569,7 +567,7 @@ async def test_what_is_wrong_is_refused_by_name(
 
 
 @pytest.mark.anyio
-async def test_what_asks_for_nothing_is_accepted(http: httpx.AsyncClient) -> None:
+async def test_neutral_values_of_unsupported_fields_are_accepted(http: httpx.AsyncClient) -> None:
     neutral = {
         "truncation": "disabled", "background": False, "service_tier": "auto", "text": {"format": {"type": "text"}},
         "reasoning": {"effort": None}, "tools": [], "tool_choice": "auto", "include": [], "conversation": None,
@@ -594,14 +592,14 @@ async def test_what_asks_for_nothing_is_accepted(http: httpx.AsyncClient) -> Non
         ("/input_items?before=msg_0", "before"),
     ],
 )
-async def test_a_wrong_parameter_is_refused_by_name(http: httpx.AsyncClient, query: str, param: str) -> None:
+async def test_an_invalid_query_parameter_is_rejected_by_name(http: httpx.AsyncClient, query: str, param: str) -> None:
     id = (await http.post(PATH, json=ASKED)).json()["id"]
     reply = await http.get(f"{PATH}/{id}{query}")
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
 
 
 @pytest.mark.anyio
-async def test_ten_thousand_items_are_read_and_listed(http: httpx.AsyncClient, model: FakeModel) -> None:
+async def test_ten_thousand_items_are_accepted_and_listed(http: httpx.AsyncClient, model: FakeModel) -> None:
     items = [{"role": "user", "content": "x"}] * 10_000
     reply = await http.post(PATH, json=ASKED | {"input": items})
     assert len(model.requests[0].messages or []) == 10_000
