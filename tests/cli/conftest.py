@@ -98,14 +98,14 @@ def serve() -> type["Serving"]:
 class Serving:
     """Start `llmos serve --port 0 ARGUMENTS`, wait until it is ready, end it with SIGTERM."""
 
-    def __init__(self, home: Path, *arguments: str) -> None:
-        self._home, self._arguments = home, arguments
+    def __init__(self, home: Path, *arguments: str, **environ: str) -> None:
+        self._home, self._arguments, self._environ = home, arguments, environ
 
     def __enter__(self) -> Served:
         environ = {name: value for name, value in os.environ.items() if name not in OWN_SETTINGS}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "llmos", "serve", "--port", "0", *self._arguments],
-            env={**environ, "LLMOS_HOME": str(self._home)},
+            env={**environ, **self._environ, "LLMOS_HOME": str(self._home)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

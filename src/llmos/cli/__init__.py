@@ -42,6 +42,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "fit": ("fit",),
         "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),
         "ps": ("ps", "stop"),
+        "jobs": ("job",),
     },
     "Who answers": {
         "routes": ("route",),

@@ -1,14 +1,16 @@
 """The control plane of a server, noun by noun, for asyncio programs: the same calls as in control.py, awaited."""
 
 import builtins
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Unpack
+from asyncio import sleep
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
 
 from llmos.client import control_calls as calls
 from llmos.client.answers import DeploymentInfo, RouteInfo
 from llmos.client.control_calls import DeploymentSettings, RolloutSettings, RouteSettings
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.policies import PolicyDescription
 from llmos.core.schemas.providers import ProviderDescription
@@ -45,6 +47,39 @@ class AsyncAliases(AsyncNoun):
     async def remove(self, model: str, alias: str) -> None:
         """Remove an alias; its history stays. Raises Conflict if a deployment or a Route needs it."""
         await self._client._request(calls.remove_alias(model, alias))
+
+
+class AsyncJobs(AsyncNoun):
+    """Long work on the server. It goes on whether or not a client follows it."""
+
+    async def start(self, kind: str, **fields: Any) -> JobDescription:
+        """Start a job and return it at once: pull, quantize, prune, card or verify. `fields`: those of its kind.
+
+        Raises the error of a request that can't succeed, such as ModelNotFound.
+        """
+        return await self._client._request(calls.start_job(kind, fields))
+
+    async def list(self, *, kind: str | None = None, state: str | None = None) -> builtins.list[JobDescription]:
+        """Return the newest jobs, newest first."""
+        return await self._client._request(calls.list_jobs(kind, state))
+
+    async def get(self, id: str) -> JobDescription:
+        return await self._client._request(calls.get_job(id))
+
+    async def follow(self, id: str, *, interval_seconds: float = 0.25) -> AsyncIterator[JobDescription]:
+        """Yield the job now and after every change, until it has ended. It is asked for in this interval."""
+        seen = None
+        while seen is None or seen.ended_at is None:
+            job = await self.get(id)
+            if job != seen:
+                seen = job
+                yield job
+            if job.ended_at is None:
+                await sleep(interval_seconds)
+
+    async def cancel(self, id: str) -> JobDescription:
+        """Raises Conflict if the job has already ended."""
+        return await self._client._request(calls.cancel_job(id))
 
 
 class AsyncLabels(AsyncNoun):

@@ -11,6 +11,7 @@ from llmos.client.answers import Answer, Embeddings, ModelInfo
 from llmos.client.async_control import (
     AsyncAliases,
     AsyncDeployments,
+    AsyncJobs,
     AsyncLabels,
     AsyncNoun,
     AsyncPolicies,
@@ -57,6 +58,7 @@ class AsyncClient:
         self.models = AsyncModels(self)
         self.aliases = AsyncAliases(self)
         self.deployments = AsyncDeployments(self)
+        self.jobs = AsyncJobs(self)
         self.labels = AsyncLabels(self)
         self.policies = AsyncPolicies(self)
         self.providers = AsyncProviders(self)

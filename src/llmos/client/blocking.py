@@ -12,7 +12,18 @@ from llmos.client.answers import Answer, Embeddings, ModelInfo
 from llmos.client.call import Call, StreamedCall
 from llmos.client.calls import CallOptions, ChatOptions
 from llmos.client.connection import CONNECT_SECONDS, READ_SECONDS, client_options, http_options
-from llmos.client.control import Aliases, Deployments, Labels, Noun, Policies, Providers, Rollouts, Routes, Signatures
+from llmos.client.control import (
+    Aliases,
+    Deployments,
+    Jobs,
+    Labels,
+    Noun,
+    Policies,
+    Providers,
+    Rollouts,
+    Routes,
+    Signatures,
+)
 from llmos.client.draft import Draft, StreamFacts
 from llmos.client.endpoint import resolve_endpoint
 from llmos.core.schemas.cards import CardDescription
@@ -51,6 +62,7 @@ class Client:
         self.models = Models(self)
         self.aliases = Aliases(self)
         self.deployments = Deployments(self)
+        self.jobs = Jobs(self)
         self.labels = Labels(self)
         self.policies = Policies(self)
         self.providers = Providers(self)

@@ -9,6 +9,7 @@ from llmos.client.call import Call, json_object, read_as, read_each, read_nothin
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
+from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 from llmos.core.schemas.policies import PolicyDescription
@@ -54,6 +55,31 @@ def get_related_cards(name: str) -> Call[list[CardDescription]]:
 
 def _model_path(name: str) -> str:
     return f"/llmos/v1/models/{quote(name, safe='@:')}"
+
+
+# Jobs
+
+
+def start_job(kind: str, fields: Mapping[str, Any]) -> Call[JobDescription]:
+    body = {"kind": kind, **{name: value for name, value in fields.items() if value is not None}}
+    return Call(method="POST", path="/llmos/v1/jobs", body=body, read=read_one(JobDescription))
+
+
+def list_jobs(kind: str | None, state: str | None) -> Call[list[JobDescription]]:
+    query = urlencode({name: value for name, value in (("kind", kind), ("state", state)) if value is not None})
+    return Call(method="GET", path=f"/llmos/v1/jobs{'?' * bool(query)}{query}", read=read_each(JobDescription))
+
+
+def get_job(id: str) -> Call[JobDescription]:
+    return Call(method="GET", path=_job_path(id), read=read_one(JobDescription))
+
+
+def cancel_job(id: str) -> Call[JobDescription]:
+    return Call(method="POST", path=f"{_job_path(id)}/cancel", body={}, read=read_one(JobDescription))
+
+
+def _job_path(id: str) -> str:
+    return f"/llmos/v1/jobs/{quote(id, safe='')}"
 
 
 # Aliases

@@ -21,6 +21,7 @@ class LocalControl:
         self.models = local_models.LocalModels(self)
         self.cards = local_models.LocalCards(self)
         self.aliases = local_models.LocalAliases(self)
+        self.jobs = local_deployments.LocalJobs(self)
         self.labels = local_models.LocalLabels(self)
         self.policies = local_models.LocalPolicies(self)
         self.signing = local_models.LocalSigning(self)

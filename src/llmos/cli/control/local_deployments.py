@@ -1,12 +1,16 @@
-"""Routes, providers, Rollouts and Deployments in this machine's database."""
+"""Routes, providers, Rollouts, Deployments and jobs in this machine's database."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmos.core.errors import LLMOSError
+from llmos.core.jobs.descriptions import describe_job
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
+from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteDescription, RouteEvidence, RouteMove
@@ -18,10 +22,13 @@ if TYPE_CHECKING:
 
     from llmos.cli.control.local import LocalControl
     from llmos.client.control_calls import DeploymentSettings, RolloutSettings, RouteSettings
+    from llmos.core.jobs.jobs import Jobs
     from llmos.deployments.desired.deployment import Deployment
     from llmos.deployments.providers.providers import Providers
     from llmos.deployments.rollouts.rollouts import Rollouts
     from llmos.deployments.routing.route import Route
+
+_FOLLOW_SECONDS = 0.25
 
 _STATUS_SECONDS = 10
 """A server on this machine that says how its replicas are answers within this time."""
@@ -232,3 +239,35 @@ class LocalDeployments:
                 return msgspec.structs.replace(client.deployments.get(deployment.ref), wanted=described.wanted)
         except LLMOSError:  # The server has another owner, or another database.
             return described
+
+
+class LocalJobs:
+    """Jobs are kept in the database; a server on this machine runs them."""
+
+    def __init__(self, control: "LocalControl") -> None:
+        self._control = control
+
+    def list(self, *, kind: str | None = None, state: str | None = None) -> Sequence[JobDescription]:
+        return [describe_job(job) for job in self._jobs.list(kind=kind, state=state)]
+
+    def get(self, id: str) -> JobDescription:
+        return describe_job(self._jobs.get(id))
+
+    def follow(self, id: str) -> Iterator[JobDescription]:
+        seen = None
+        while seen is None or seen.ended_at is None:
+            job = self.get(id)
+            if job != seen:
+                seen = job
+                yield job
+            if job.ended_at is None:
+                time.sleep(_FOLLOW_SECONDS)
+
+    def cancel(self, id: str) -> JobDescription:
+        return describe_job(self._jobs.cancel(id))
+
+    @cached_property
+    def _jobs(self) -> "Jobs":
+        from llmos.core.jobs.jobs import Jobs
+
+        return Jobs(self._control.registry.database)

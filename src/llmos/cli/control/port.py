@@ -3,7 +3,7 @@
 One protocol per noun; where the client offers the same calls, they have the client's signatures.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -12,6 +12,7 @@ from llmos.core.progress import Progress
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
+from llmos.core.schemas.jobs import JobDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import (
     CatalogEntryDescription,
@@ -95,6 +96,17 @@ class AliasesPort(Protocol):
     def set(self, model: str, alias: str, version: str, *, expected: str | None = None) -> AliasMoveDescription: ...
     def history(self, model: str, alias: str | None = None) -> Sequence[AliasMoveDescription]: ...
     def remove(self, model: str, alias: str) -> None: ...
+
+
+class JobsPort(Protocol):
+    """Long work on a server."""
+
+    def list(self, *, kind: str | None = None, state: str | None = None) -> Sequence[JobDescription]: ...
+    def get(self, id: str) -> JobDescription: ...
+    def follow(self, id: str) -> Iterator[JobDescription]:
+        """Yield the job now and after every change, until it has ended."""
+
+    def cancel(self, id: str) -> JobDescription: ...
 
 
 class LabelsPort(Protocol):
@@ -194,6 +206,8 @@ class ControlPort(Protocol):
     def cards(self) -> CardsPort: ...
     @property
     def aliases(self) -> AliasesPort: ...
+    @property
+    def jobs(self) -> JobsPort: ...
     @property
     def labels(self) -> LabelsPort: ...
     @property

@@ -5,15 +5,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 
+from llmos.cli.control.job_results import result_of, show_progress
 from llmos.cli.control.local import LocalControl, accepts_connections
 from llmos.cli.control.port import MakeRequest, OnNotice
+from llmos.cli.output import stderr
 from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 from llmos.core.progress import Progress
+from llmos.core.schemas.base import Description, read_description
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.core.schemas.models import (
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from llmos.client import Client
     from llmos.client.control_calls import DeploymentSettings
 
+D = TypeVar("D", bound=Description)
+
 _READ_SECONDS = 30
 """No call of the control plane waits for a model."""
 
@@ -47,6 +52,7 @@ class ServerControl:
         self.signing = ServerSigning(self._client)
         self.deployments = ServerDeployments(self._client)
         self.aliases = self._client.aliases
+        self.jobs = self._client.jobs
         self.labels = self._client.labels
         self.policies = self._client.policies
         self.routes = self._client.routes
@@ -87,10 +93,21 @@ class ServerModels:
         """The server does it by itself."""
 
     def pull(self, location: str, name: str | None, progress: Progress, on_notice: OnNotice) -> ModelDescription:
-        raise _only_there(self._client, "pull")
+        return _run_job(self._client, ModelDescription, progress, "pull", model=location, name=name)
 
     def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
-        raise _only_there(self._client, request.kind)
+        return _run_job(
+            self._client,
+            MadeDescription,
+            progress,
+            request.kind,
+            model=request.model,
+            scheme=request.scheme,
+            options={name: value for name, value in request.options.items() if value is not None},
+            name=request.name,
+            calibration=None if request.calibration is None else _read_text(request.calibration),
+            card=request.card,
+        )
 
     def import_path(
         self, path: Path, name: str | None, progress: Progress, *, license: str | None = None
@@ -120,7 +137,7 @@ class ServerCards:
         return self._client.models.card(name)
 
     def measure(self, name: str, progress: Progress) -> CardDescription:
-        raise _only_there(self._client, "card --measure")
+        return _run_job(self._client, CardDescription, progress, "card", model=self._client.models.get(name).version)
 
     def related(self, name: str) -> Sequence[CardDescription]:
         return self._client.models.related_cards(name)
@@ -140,13 +157,11 @@ class ServerSigning:
         return msgspec.structs.replace(signed, version=self._client.models.get(name).version)
 
     def verify(self, name: str, key: Path | None, progress: Progress) -> SignedDescription:
-        raise _only_there(self._client, "verify")
+        """Read the Version on the server, by this public key or those that the server trusts."""
+        from llmos.models.signing.trusted_keys import read_key
 
-
-def _only_there(client: "Client", command: str) -> BadRequest:
-    return BadRequest(
-        f"`llmos {command}` can't be asked for from here yet. Run it on the server's machine: {client.endpoint}"
-    )
+        pem = None if key is None else read_key(key).pem.decode()
+        return _run_job(self._client, SignedDescription, progress, "verify", model=name, key=pem)
 
 
 class ServerDeployments:
@@ -214,3 +229,28 @@ def _pulled(client: "Client", name: str, progress: Progress) -> Iterator[tuple[L
 def _reference(location: str) -> str:
     """llmos:https://HOST/NAME@sha256:… -> NAME@sha256:…"""
     return location.rpartition("/")[2]
+
+
+def _run_job(client: "Client", result: type[D], progress: Progress, kind: str, **fields: Any) -> D:
+    """Start a job on the server, follow it, and return its result. Ctrl-C leaves it running and says so."""
+    job = client.jobs.start(kind, **fields)
+    try:
+        for state in client.jobs.follow(job.id):
+            show_progress(state, progress)
+            job = state
+    except KeyboardInterrupt:
+        stderr().print(
+            f"The job {job.id} goes on on the server. To follow it: llmos job follow {job.id}."
+            f" To cancel it: llmos job cancel {job.id}"
+        )
+        raise
+    return read_description(result, result_of(job))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadRequest(f"The text {path} can't be read: {error.strerror}.", param="calibration") from None
+    except UnicodeDecodeError:
+        raise BadRequest(f"{path} isn't text in UTF-8.", param="calibration") from None

@@ -1,0 +1,211 @@
+"""Every command's --json has the same keys on this machine's database and on a server."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from llmos.cli import build_app, main
+from llmos.core import config
+from support.tiny_folders import write_folder
+from support.tiny_gguf import write_gguf
+
+LOCAL_ONLY = {
+    "bench": "measures this machine",
+    "doctor": "checks this machine",
+    "fit": "computes for this machine",
+    "trust add": "changes this machine's keys",
+    "trust list": "reads this machine's keys",
+}
+SERVER_ONLY = {
+    "ps": "shows what a server runs",
+    "job follow": "waits for a server",
+    "job cancel": "stops work on a server",
+}
+
+FREE_FORM = {
+    "after", "baseline", "before", "data", "errors", "model_tags", "options", "recipe", "request", "result", "sampling",
+    "scores", "tags",
+}  # fmt: skip
+"""Fields that hold other people's keys."""
+
+Shape = Any
+"""A mapping of keys to shapes, a list with the shape of its items, or None for a plain value or nothing."""
+
+
+def shape_of(value: Any) -> Shape:
+    if isinstance(value, dict):
+        return {key: None if key in FREE_FORM else shape_of(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [merged([shape_of(each) for each in value])]
+    return None
+
+
+def merged(shapes: list[Shape]) -> Shape:
+    found: Shape = None
+    for shape in shapes:
+        found = shape if found is None else found
+        if shape is not None:
+            assert same(found, shape), f"items of one list have different keys: {found} and {shape}"
+    return found
+
+
+def same(one: Shape, other: Shape) -> bool:
+    """Return True if both have the same keys, recursively. Where one has no value, the other may have any."""
+    if one is None or other is None:
+        return True
+    if isinstance(one, list) and isinstance(other, list):
+        return same(one[0], other[0])
+    return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+
+
+@dataclass(frozen=True)
+class Paths:
+    folder: Path
+    key: Path
+    server_url: str
+
+
+def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
+    """The commands of a session, in an order in which each can succeed. `run`: keeps names of files apart."""
+    target = ("--route", "chat", "--steps", "100%", "--min-calls", "1")
+    return [
+        ("list",), ("list", "--catalog"), ("show", "tiny"),
+        ("pull", "published"),
+        ("import", str(paths.folder), "--name", "imported"),
+        ("push", "tiny", f"llmos:{paths.server_url}/pushed"),
+        ("export", "tiny", str(paths.folder.parent / f"{run}.tar")),
+        ("alias", "set", "tiny:prod", "tiny@1"), ("alias", "list"), ("alias", "history", "tiny:prod"),
+        ("alias", "history", "tiny:prod", "--at", "2026-01-01"), ("alias", "rm", "tiny:prod"),
+        ("tag", "tiny", "approved"), ("tag", "tiny", "--history"),
+        ("describe", "tiny", "A tiny one"), ("describe", "tiny", "--history"),
+        ("sign", "tiny", "--key", str(paths.key)), ("verify", "tiny", "--key", str(paths.key)),
+        ("quantize", "tiny", "--scheme", "q8_0", "--no-card"),
+        ("prune", "tiny", "--scheme", "magnitude", "--sparsity", "0.5", "--no-card"),
+        ("card", "tiny"), ("card", "tiny", "tiny"),
+        ("policy", "set", "max_size_bytes", "1000000000"), ("policy", "list"), ("card", "tiny"),
+        ("deploy", "tiny", "--min", "0"), ("scale", "tiny", "--max", "2"), ("deployment", "list"),
+        ("deployment", "history", "tiny"), ("wake", "tiny"), ("sleep", "tiny"),
+        ("route", "set", "chat", "tiny=90", "tiny-q8_0=10", "--fallback", "imported", "--shadow", "published"),
+        ("route", "weights", "chat", "tiny"), ("route", "list"), ("route", "show", "chat"),
+        ("route", "history", "chat"),
+        ("promote", "tiny-q8_0@1", *target), ("rollout", "list"), ("rollout", "history", "chat"), ("rollback", "chat"),
+        ("provider", "add", "far", "--base-url", f"{paths.server_url}/v1", "--key-from-env", "FAR_KEY"),
+        ("provider", "list"), ("provider", "test", "far"), ("job", "list"),
+        ("rm", "pushed" if run == "server" else "imported@1"),
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def session(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Path, list[tuple[str, ...]]], Iterator[tuple[tuple[str, ...], Any]]]:
+    """Run commands with --json on a home, and yield what each prints."""
+
+    def run(home: Path, commands: list[tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], Any]]:
+        monkeypatch.setenv("LLMOS_HOME", str(home))
+        for command in commands:
+            capsys.readouterr()
+            status = main([*command, "--json"])
+            out, err = capsys.readouterr()
+            assert status == 0, f"{command}: {err}"
+            yield command, json.loads(out)
+
+    return run
+
+
+def test_every_json_has_the_same_keys_without_a_server_and_with_one(
+    home: Path, tmp_path_factory: pytest.TempPathFactory, serve: Any, session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(home, tmp_path_factory.mktemp("model") / "tiny", monkeypatch)
+    folder = write_folder(tmp_path_factory.mktemp("other") / "other", layers=range(2))
+    far = tmp_path_factory.mktemp("far") / "home"
+    shutil.copytree(home, far)
+    catalog = publish(tmp_path_factory.mktemp("published"))
+    monkeypatch.setenv("LLMOS_CATALOG", str(catalog))
+    with serve(far, "tiny", LLMOS_CATALOG=str(catalog)) as served:
+        paths = Paths(folder, key_file(folder.parent), served.url)
+        owner_key = (far / "keys" / "owner").read_text().strip()
+        monkeypatch.setenv("FAR_KEY", owner_key)
+        monkeypatch.setenv("LLMOS_API_KEY", owner_key)
+        local = list(session(home, steps(paths, "local")))
+        monkeypatch.setattr(config, "DEFAULT_ENDPOINT", served.url)
+        monkeypatch.setattr("llmos.cli.control.opening._is_remote", lambda settings: True)
+        remote = list(session(tmp_path_factory.mktemp("user"), steps(paths, "server")))
+        differing = [
+            (command, shape_of(one), shape_of(other))
+            for (command, one), (_, other) in zip(local, remote, strict=True)
+            if not same(shape_of(one), shape_of(other))
+        ]
+        assert differing == []
+
+
+def test_every_command_with_json_is_compared() -> None:
+    paths = Paths(Path("model"), Path("key"), "http://127.0.0.1:8000")
+    compared = {name_of(step) for step in steps(paths, "local")}
+    assert compared | LOCAL_ONLY.keys() | SERVER_ONLY.keys() == set(commands_with_json())
+    assert compared & (LOCAL_ONLY.keys() | SERVER_ONLY.keys()) == set()
+
+
+def name_of(step: tuple[str, ...]) -> str:
+    groups = {name.partition(" ")[0] for name in commands_with_json() if " " in name}
+    return " ".join(step[:2]) if step[0] in groups else step[0]
+
+
+def commands_with_json() -> list[str]:
+    def walk(command: Any, path: str) -> Iterator[str]:
+        if isinstance(command, click.Group) or hasattr(command, "commands"):
+            for name, each in command.commands.items():
+                yield from walk(each, f"{path} {name}".strip())
+        elif any("--json" in parameter.opts for parameter in command.params):
+            yield path
+
+    return sorted(walk(typer.main.get_command(build_app()), ""))
+
+
+def prepare(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home with one model, which has a card."""
+    from llmos.models.cards import measure as measuring
+
+    short = measuring.Extent(num_windows=1, repeats=1, layer_texts=1, layer_tokens=16, streams=2)
+    measure = measuring.measure
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "measure", lambda *each: measure(*each, extent=short))
+        assert main(["import", str(write_folder(folder)), "--name", "tiny"]) == 0
+        assert main(["card", "tiny", "--measure"]) == 0
+
+
+def publish(folder: Path) -> Path:
+    """A catalog whose only model is a file on this disk."""
+    file = write_gguf(folder / "model.gguf")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    catalog = folder / "catalog.toml"
+    catalog.write_text(
+        f"""
+        [published]
+        description = "A file"
+        license = "MIT"
+        template = "none"
+        files = [{{ name = "model.gguf", sha256 = "{digest}", size = {file.stat().st_size} }}]
+        sources = [{{ from = "file:{folder}" }}]
+        """
+    )
+    return catalog
+
+
+def key_file(folder: Path) -> Path:
+    path = folder / "key.pem"
+    key = ec.generate_private_key(ec.SECP256R1())
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return path
