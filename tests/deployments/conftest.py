@@ -1,4 +1,4 @@
-"""A worker without a model: fake_worker.py, and a way to say what its model does; a registry of versions on record."""
+"""Fixtures: workers with a fake model, and a registry whose versions have no files."""
 
 import json
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 @pytest.fixture
 def fake_model(tmp_path):
-    """Return a function that makes the files of a fake model; see fake_worker.py for what it may be told to do."""
+    """Return a function that writes the files of a fake model; fake_worker.py lists its options."""
 
     def make(name="model", **behaviour):
         path = tmp_path / f"{name}.json"
@@ -41,7 +41,7 @@ def registry(tmp_path, database_url):
 
 @pytest.fixture
 def add(registry):
-    """Record a version as if it had arrived: what is in its files is beside the point here."""
+    """Return a function that records a version whose files don't exist."""
 
     def add(model: str, number: int = 1, adapts: int | None = None, family: str = "llama") -> None:
         with registry.database.transaction() as session:
@@ -68,7 +68,7 @@ def add(registry):
 
 @pytest.fixture
 def playable(registry, fake_model, monkeypatch):
-    """Return a function that says what the fake model of a version does; every version of the registry has one."""
+    """Return a function that sets the options of a version's fake model. Every version of the registry has one."""
     behaviours = {}
 
     def loadable(version):

@@ -35,7 +35,7 @@ class RouteTargetRow(Base):
     """The reference of a model, or remote:PROVIDER/MODEL. Kept as it was written: `smollm2` follows the newest version,
     `smollm2@1` does not."""
     percent: Mapped[float | None] = mapped_column(Double)
-    """Of the calls. NULL for a fallback."""
+    """Share of the calls. NULL for a fallback."""
 
 
 class RouteMoveRow(Base):
@@ -65,7 +65,7 @@ class ProviderRow(Base):
 
 
 class DeploymentRow(Base):
-    """What is wanted of one version. Stays when the deployment is removed, because its history names it."""
+    """The desired state of one version. Stays when the deployment is removed, because its history names it."""
 
     __tablename__ = "deployments"
 
@@ -98,7 +98,7 @@ class DeploymentEventRow(Base):
     at: Mapped[datetime] = mapped_column(Time)
     kind: Mapped[str] = mapped_column(String(32))
     actor: Mapped[str | None] = mapped_column(String(256))
-    """Who caused it: a user, a key, or a part of the server. NULL in events from before it was recorded."""
+    """The user, the key or the part of the server that caused it. NULL in events from before it was recorded."""
     reason: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
 
@@ -138,6 +138,6 @@ class RolloutEventRow(Base):
     at: Mapped[datetime] = mapped_column(Time)
     kind: Mapped[str] = mapped_column(String(16))
     actor: Mapped[str | None] = mapped_column(String(256))
-    """Who caused it. NULL in events from before it was recorded."""
+    """See DeploymentEventRow.actor."""
     reason: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(JSON)

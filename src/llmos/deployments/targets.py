@@ -11,7 +11,7 @@ REMOTE = "remote:"
 
 MAX_LENGTH = 256
 MAX_TARGETS = 32
-"""Of one route, including its fallbacks."""
+"""The most targets of one route, including its fallbacks."""
 
 _REMOTE_MODEL = re.compile(r"[\x21-\x7e]{1,160}")
 """The names that providers give their models: `gpt-4o-mini`, `meta-llama/Llama-3.1-8B`, `ft:gpt-4o:acme::x`."""

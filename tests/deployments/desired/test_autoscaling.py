@@ -1,4 +1,4 @@
-"""How many replicas a load asks for: within its limits whatever comes, and settled while nothing changes."""
+"""Autoscaling stays within its limits, and changes nothing while the demand is constant."""
 
 import itertools
 
@@ -40,7 +40,7 @@ def after(scale, seconds, demand, least, most, step=0.5, now=0.0):
 
 
 @given(st.integers(0, 40), limits, st.lists(st.tuples(pauses, demands)))
-def test_it_is_never_outside_of_its_limits(num, limits, seen):
+def test_the_number_of_replicas_is_always_within_its_limits(num, limits, seen):
     scale, now = Scale(num_replicas=num), 0.0
     for pause, demand in seen:
         now += pause
@@ -49,7 +49,7 @@ def test_it_is_never_outside_of_its_limits(num, limits, seen):
 
 
 @given(st.integers(1, 16), limits, demands, st.lists(pauses, min_size=1))
-def test_a_constant_demand_is_never_answered_by_going_up_and_down(num, limits, demand, rhythm):
+def test_a_constant_demand_never_scales_up_and_down(num, limits, demand, rhythm):
     scale, now, numbers = rescale(Scale(num_replicas=num), 0.0, demand, *limits), 0.0, []
     for pause in rhythm * 4:
         now += pause
@@ -59,7 +59,7 @@ def test_a_constant_demand_is_never_answered_by_going_up_and_down(num, limits, d
 
 
 @given(st.integers(1, 16), limits, demands)
-def test_a_constant_demand_settles_at_what_it_fills(num, limits, demand):
+def test_a_constant_demand_leads_to_as_many_replicas_as_it_fills(num, limits, demand):
     least, most = limits
     settled = after(Scale(num_replicas=num), 33 * (DOWN_SECONDS + 1), demand, least, most).num_replicas
     assert settled == most or demand.in_replicas <= settled, "it has all that it fills"
@@ -67,7 +67,7 @@ def test_a_constant_demand_settles_at_what_it_fills(num, limits, demand):
 
 
 @given(limits, st.lists(st.tuples(pauses, demands)))
-def test_between_two_changes_lies_the_cooldown(limits, seen):
+def test_there_is_a_cooldown_between_two_changes(limits, seen):
     scale, now, changes = Scale(num_replicas=limits[0], changed_at=0.0), 0.0, [0.0]
     for pause, demand in seen:
         now += pause
@@ -77,26 +77,26 @@ def test_between_two_changes_lies_the_cooldown(limits, seen):
     assert all(later - earlier >= COOLDOWN_SECONDS for earlier, later in itertools.pairwise(changes))
 
 
-def test_it_goes_up_at_once_to_what_the_demand_fills_when_it_lasts():
+def test_a_lasting_demand_scales_up_at_once_to_what_it_fills():
     one = Scale(num_replicas=1)
     assert after(one, UP_SECONDS - 0.5, filling(2.5), 1, 8).num_replicas == 1
     assert after(one, UP_SECONDS, filling(2.5), 1, 8).num_replicas == 3
     assert after(one, UP_SECONDS, filling(2.5), 1, 2).num_replicas == 2
 
 
-def test_tokens_in_flight_count_as_much_as_the_queue():
+def test_tokens_in_flight_count_like_open_choices():
     long_prompts = Demand(num_choices=3, tokens_in_flight=3 * TOKENS_PER_REPLICA)
     assert after(Scale(num_replicas=1), UP_SECONDS, long_prompts, 1, 8).num_replicas == 3
 
 
-def test_a_demand_that_comes_and_goes_within_moments_changes_nothing():
+def test_a_short_demand_changes_nothing():
     scale = Scale(num_replicas=1)
     for second in range(100):
         scale = rescale(scale, float(second), filling(3) if second % 2 else filling(1), 1, 8)
     assert scale.num_replicas == 1
 
 
-def test_it_goes_down_one_at_a_time_and_later_than_it_went_up():
+def test_it_scales_down_one_at_a_time_and_later_than_up():
     three = Scale(num_replicas=3)
     assert after(three, DOWN_SECONDS - 1, NOTHING, 1, 3).num_replicas == 3
     assert after(three, DOWN_SECONDS, NOTHING, 1, 3).num_replicas == 2

@@ -1,4 +1,4 @@
-"""What is wanted is made so, whoever wanted it, and whatever becomes of the process that makes it so."""
+"""The reconciler makes replicas match the deployments, even after its process was killed at any point."""
 
 import asyncio
 import os

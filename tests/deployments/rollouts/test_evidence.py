@@ -1,4 +1,4 @@
-"""What became of the calls that came through routes."""
+"""Evidence: the outcomes of calls, counted by route and target."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Which target a call goes to."""
+"""The choice of a target by weight."""
 
 from math import sqrt
 
@@ -28,7 +28,7 @@ def test_every_target_gets_its_share(shares):
 
 
 @given(shares=percents, key=st.text())
-def test_one_key_always_meets_the_same_target_whatever_the_order(shares, key):
+def test_a_key_always_gets_the_same_target_in_any_order_of_targets(shares, key):
     assert choose(shares, key) == choose(dict(reversed(shares.items())), key)
 
 
@@ -40,18 +40,18 @@ def test_a_key_moves_only_to_the_target_that_has_grown(before, grown, key):
 
 
 @given(first=percents, second=percents, key=st.text())
-def test_a_key_never_moves_to_a_target_that_has_not_grown_against_its_own(first, second, key):
+def test_a_key_never_moves_to_a_target_that_has_not_grown_relative_to_its_own(first, second, key):
     was, now = choose(first, key), choose(second, key)
     if now != was and was in second and now in first:
         assert second[now] / second[was] > first[now] / first[was]
 
 
-def test_from_five_to_twenty_five_percent_a_fifth_moves():
+def test_from_5_to_25_percent_a_fifth_of_the_keys_moves():
     moved = sum(choose({"a": 95, "b": 5}, key) != choose({"a": 75, "b": 25}, key) for key in KEYS)
     assert abs(moved - NUM_KEYS * 0.2) < 5 * sqrt(NUM_KEYS * 0.2 * 0.8)
 
 
-def test_a_target_that_leaves_gives_its_keys_away_and_nobody_else_moves():
+def test_a_removed_target_moves_only_its_own_keys():
     for key in KEYS[:2000]:
         before = choose({"a": 50, "b": 30, "c": 20}, key)
         if before != "c":

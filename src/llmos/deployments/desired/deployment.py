@@ -86,7 +86,7 @@ class DeploymentEvent:
     kind: str
     """deployed, changed, slept, woken, scaled, ready, died, failed, removed."""
     actor: str | None
-    """Who caused it: a user, a key, or a part of the server. None in events from before it was recorded."""
+    """The user, the key or the part of the server that caused it. None in events from before it was recorded."""
     reason: str
     data: Mapping[str, Any] = field(default_factory=dict)
 

@@ -39,7 +39,7 @@ AUTOSCALER = "autoscaler"
 """The actor of a change in the number of replicas under load."""
 
 POLL_SECONDS = 0.5
-"""How often the load, and changes that other processes have made, are looked at."""
+"""Interval at which the load is measured and changes by other processes are noticed."""
 
 Failpoint = Callable[[str], None]
 """Called by name at each point where a test may kill the process: before and after each commit and other effect."""
@@ -51,7 +51,7 @@ def no_failpoint(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _DesiredState:
-    """What the database said when it was last read."""
+    """The content of the database when it was last read."""
 
     deployments: Mapping[str, tuple[Deployment, Mapping[str, Path]]]
     """By reference, with the files of the version."""
@@ -63,7 +63,7 @@ class _DesiredState:
 
 @dataclass(slots=True)
 class _Tracked:
-    """What this process remembers of a deployment."""
+    """State of a deployment that this process keeps in memory."""
 
     scale: Scale
     slept_at: datetime | None = None

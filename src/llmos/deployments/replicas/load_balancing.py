@@ -11,8 +11,8 @@ DEFAULT_OUTPUT_TOKENS = 256
 BYTES_PER_TOKEN = 4
 
 STICKY_TOKENS = 256
-"""How many more tokens in flight than the least busy replica a caller's own replica may have and still be chosen. Its
-cache holds the beginning of the caller's prompts, which saves about this much work."""
+"""Tokens in flight that a caller's preferred replica may have more than the least busy one. Its cache holds the
+beginning of the caller's prompts, which saves about this much work."""
 
 
 class OpenRequest:

@@ -34,7 +34,7 @@ def ignore_event(version: str, kind: str, reason: str, data: Mapping[str, Any]) 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What requests ask of a version at the moment."""
+    """The demand of requests on a version at the moment."""
 
     num_wanted: int = 0
     """Number of replicas that are wanted."""
@@ -65,12 +65,12 @@ class Pool:
         self._config = config or EngineConfig()
         self._command = command
         self.timeouts = timeouts or ReplicaTimeouts()
-        """Of replicas that are started from now on."""
+        """The timeouts of replicas that are started from now on."""
         self._wait_seconds = wait_seconds
         self._backoff_seconds = backoff_seconds
         self._clock = clock
         self.replica_sets: dict[str, ReplicaSet] = {}
-        """Of each version that was ever asked for, by reference."""
+        """One for each version that was ever asked for, by reference."""
         self._check = check
         self._is_closing = False
         self.on_event: OnEvent = ignore_event

@@ -44,7 +44,7 @@ from llmos.engine.replica.framing import FrameReader, FrameWriter
 WORKER_COMMAND = (sys.executable, "-m", "llmos.engine")
 
 EXIT_SECONDS = 10
-"""How long a process whose socket has closed may take to exit before it is killed."""
+"""Time for a process whose socket has closed to exit before it is killed."""
 
 OnLoading = Callable[[Loading], None]
 """Callback for the progress of a load."""
@@ -116,7 +116,7 @@ class Replica:
                 "If the machine is only slow, raise LLMOS_LOAD_SECONDS."
             ) from None
         except BaseException:
-            # Also when the caller is cancelled: the process must not go on loading for nobody.
+            # Also when the caller is cancelled: a process without a caller must not go on loading.
             await replica.kill()
             raise
         return replica
@@ -127,7 +127,7 @@ class Replica:
 
     @property
     def is_stopping(self) -> bool:
-        """True once it has been told to end."""
+        """True once it has been asked to end."""
         return self._is_stopping
 
     @property

@@ -42,7 +42,7 @@ class ReplicaSet:
         on_event: OnEvent,
     ) -> None:
         self.config = config
-        """Of replicas that are started from now on."""
+        """The configuration of replicas that are started from now on."""
         self.start = start
         """Starts a process. Replaced with every request: the files of a model that failed may have been repaired."""
         self.slots: list[Slot] = []
@@ -62,7 +62,7 @@ class ReplicaSet:
         """Requests that wait for a replica to load."""
         self._load_seconds: float | None = None
         self._num_restarts = 0
-        """Of slots that are gone."""
+        """Restarts of slots that are gone."""
         self._num_stops = 0
         self._stopped_since = clock()
 

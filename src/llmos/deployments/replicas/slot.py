@@ -42,7 +42,7 @@ Start = Callable[[EngineConfig, OnLoading], Awaitable[Replica]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlotContext:
-    """What the slots of one version have in common."""
+    """The settings that the slots of one version share."""
 
     version: str
     backoff_seconds: Callable[[int], float]
@@ -66,7 +66,7 @@ class Slot:
         self.load_started_at = 0.0
         """When the last attempt of the load began, on the monotonic clock."""
         self.load_seconds: float | None = None
-        """How long the last load took. Before the first one: how long a load usually takes, if that is known."""
+        """Duration of the last load. Before the first one: the usual duration, if that is known."""
         self.starts_at = 0.0
         """When the next attempt of the load begins, on the monotonic clock."""
         self.retry_at = 0.0

@@ -22,9 +22,9 @@ class ReplicaStatus:
     """When it entered this state."""
     pid: int | None
     ready: Ready | None
-    """What it loaded. None until it is loaded."""
+    """The worker's report on the loaded model. None until it is loaded."""
     load: EngineStats | None
-    """How busy it is."""
+    """The engine's counters."""
     tokens_in_flight: int
     """Tokens left in its open requests: prompts not yet computed, and output that may still come."""
     restarts: int

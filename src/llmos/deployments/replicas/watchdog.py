@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplicaTimeouts:
-    """How long a replica may take to answer a ping, and to load."""
+    """Limits for the time that a replica takes to answer a ping, and to load."""
 
     silence_seconds: float = 10.0
     """The shortest timeout while it computes, and the timeout while it computes nothing."""
@@ -68,7 +68,7 @@ class Watchdog:
 
     @property
     def silent_seconds(self) -> float:
-        """How long the replica has owed an answer."""
+        """Seconds for which the replica has owed an answer."""
         return self._num_silent_ticks * self.timeouts.tick_seconds
 
     @property
@@ -86,7 +86,7 @@ class Watchdog:
         return max(self.silent_seconds / self.limit_seconds, idle_seconds / self.timeouts.silence_seconds)
 
     def start(self) -> None:
-        if self._timer is None:
+        if not self.is_running:
             self._timer = asyncio.get_running_loop().call_later(self.timeouts.tick_seconds, self.tick)
 
     def pause(self) -> None:

@@ -95,13 +95,13 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What is known of the promoted version, and of the main target before."""
+    """Measurements of the promoted version, and of the main target before."""
 
     window: TargetEvidence
     before: Mapping[str, float]
     """The metrics of the main target before, as far as they are known."""
     scores: Mapping[str, float]
-    """Of "new" and "before", once the cases have been tried."""
+    """The scores of "new" and "before", once the cases have been tried."""
 
 
 @dataclass(frozen=True, slots=True)

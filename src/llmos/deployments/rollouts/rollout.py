@@ -26,16 +26,16 @@ MAX_STEPS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutPlan:
-    """How a version takes over a route."""
+    """The steps in which a version takes over a route, and the conditions for each."""
 
     steps: Sequence[float] = DEFAULT_STEPS
     """Percents of the calls, rising to 100."""
     gate: str = DEFAULT_GATE
-    """What must hold at each step; see gates.py."""
+    """The conditions that must hold at each step; see gates.py."""
     min_calls: int = DEFAULT_MIN_CALLS
     """Calls that each step needs before its gate is judged."""
     max_hold_seconds: int | None = None
-    """A step whose evidence takes longer than this is rolled back. None: it may take as long as it likes."""
+    """A step whose evidence takes longer than this is rolled back. None: no limit."""
     cases: Sequence[Case] = ()
     """Prompts with expected answers: they make up the `score` of the gate."""
 
@@ -95,7 +95,7 @@ class RolloutEvent:
     kind: str
     """began, stepped, finished, rolled_back, stopped."""
     actor: str | None
-    """Who caused it: a user, a key, or a part of the server. None in events from before it was recorded."""
+    """The user, the key or the part of the server that caused it. None in events from before it was recorded."""
     reason: str
     data: Mapping[str, Any]
 

@@ -53,8 +53,8 @@ class Rollouts:
     def begin(
         self, ref: str, route: str, plan: RolloutPlan | None = None, *, actor: str, force: bool = False
     ) -> Rollout:
-        """Promote the version that `ref` names on a route. It is deployed beside the targets of now, and gets no call
-        before it is loaded and has answered its cases.
+        """Promote the version that `ref` names on a route. It is deployed beside the present targets, and gets no
+        call before it is loaded and has answered its cases.
 
         Raises NotFound and ModelNotFound; BadRequest for an impossible plan; Conflict if the route has a rollout
         already, if the version has all of its calls already, and if the version can't be deployed.
@@ -84,13 +84,6 @@ class Rollouts:
         """Return the rollouts, or those of one route, newest first."""
         with self._database.session() as session:
             return [rollout_of(row) for row in reversed(queries.rollouts(session, route=route))]
-
-    def of_route(self, route: str) -> Sequence[Rollout]:
-        """Return the rollouts of a route, newest first, even if it was removed. Raises NotFound for no route."""
-        found = self.list(route)
-        if not found:
-            self._routes.get(route)
-        return found
 
     def get(self, id: int) -> Rollout:
         """Raises NotFound."""
