@@ -84,7 +84,7 @@ def run_with(registry, add, playable, fake_worker):
     return run
 
 
-def test_what_is_deployed_runs_without_being_asked(run_with):
+def test_a_deployed_version_is_loaded_without_a_request(run_with):
     async def test(server):
         server.deployments.deploy("m", DeploymentSettings(min_replicas=2, max_replicas=2), actor="ada")
         await server.reconcile_until_stable()
@@ -96,7 +96,7 @@ def test_what_is_deployed_runs_without_being_asked(run_with):
 
 
 @pytest.mark.parametrize("database_kind", KINDS, indirect=True)
-def test_what_another_process_wants_is_noticed(run_with, registry):
+def test_changes_by_another_process_are_reconciled(run_with, registry):
     async def test(server):
         elsewhere = Database(registry.database.url.render_as_string(hide_password=False))
         others = Deployments(elsewhere, registry)
@@ -160,7 +160,7 @@ def test_a_cancellation_is_not_lost_to_a_change_at_the_same_moment(run_with, mon
     run_with(test)
 
 
-def test_it_goes_on_when_a_pass_fails(run_with, monkeypatch, caplog):
+def test_a_failed_pass_is_logged_and_the_next_one_runs(run_with, monkeypatch, caplog):
     monkeypatch.setattr("llmos.deployments.desired.reconciler.POLL_SECONDS", 0)
     scaled = asyncio.Event()
 
@@ -184,7 +184,7 @@ def test_it_goes_on_when_a_pass_fails(run_with, monkeypatch, caplog):
     run_with(test, failpoint=lambda name: scaled.set() if name == "scaled" else None)
 
 
-def test_a_replica_that_dies_comes_back_and_the_history_says_so(run_with):
+def test_a_replica_that_dies_is_restarted_and_the_history_says_so(run_with):
     async def test(server):
         server.deployments.deploy("m", actor="ada")
         await server.reconcile_until_stable()
