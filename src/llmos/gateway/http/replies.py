@@ -1,4 +1,4 @@
-"""What routes take out of a request, and how they answer with one JSON document."""
+"""Helpers of endpoints: the caller of a request, and responses with one JSON document."""
 
 from typing import Any
 
@@ -16,4 +16,5 @@ def caller_of(request: Request) -> Caller:
 
 
 def json_response(value: Any, status: int = 200) -> Response:
+    """Return the response with `value` as JSON."""
     return Response(msgspec.json.encode(value), status, media_type="application/json")

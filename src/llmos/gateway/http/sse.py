@@ -1,4 +1,4 @@
-"""From an answer to bytes on the wire: plain or as server-sent events, for as long as the caller listens."""
+"""Responses that run a call: one JSON document or a stream of events, for as long as the caller stays connected."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -18,40 +18,40 @@ from llmos.gateway.http import errors
 from llmos.gateway.http.error_formats import openai_error
 
 VERSION_HEADER = "llmos-version"
-"""Says what really answered: the Version, such as smollm2@1, or remote:PROVIDER/MODEL."""
+"""The response header with the version that answered, such as smollm2@1, or remote:PROVIDER/MODEL."""
 
 DONE = b"data: [DONE]\n\n"
 
 _encode = msgspec.json.Encoder().encode
 
-# Legal in JSON, but many readers of event streams take them for the end of a line.
+# Legal in JSON, but many parsers of event streams treat them as line breaks.
 _LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 
 
 class AnswerRenderer(ABC):
-    """How one wire format spells an answer. Unless it says otherwise, a stream is one of events and ends in [DONE]."""
+    """Renders answers in one wire format. By default, a stream consists of server-sent events and ends with [DONE]."""
 
     stream_type: ClassVar[str] = "text/event-stream; charset=utf-8"
 
     @abstractmethod
     def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of the events, made by `event` or by hand, without what `end` says."""
+        """Yield the encoded events, without what `end` returns."""
 
     @abstractmethod
     async def whole(self, answer: Answer) -> bytes:
         """Return the answer as one JSON document."""
 
     def end(self) -> bytes:
-        """Return what comes after the last event of a stream that ended well."""
+        """Return the bytes after the last event of a complete stream."""
         return DONE
 
     def failure(self, error: LLMOSError) -> bytes:
-        """Return what ends a stream that had begun when `error` came."""
+        """Return the bytes that end a stream in which `error` was raised."""
         return event(openai_error(error))
 
 
 def encode(value: Any) -> bytes:
-    """Return `value` as JSON on one line, whatever the reader takes for a line."""
+    """Return `value` as JSON on one line, without any character that a parser may treat as a line break."""
     encoded = _encode(value)
     if not encoded.isascii():
         for raw, escaped in _LINE_ENDS:
@@ -60,12 +60,13 @@ def encode(value: Any) -> bytes:
 
 
 def event(value: Any, name: str | None = None) -> bytes:
+    """Return `value` as a server-sent event."""
     head = b"" if name is None else b"event: " + name.encode() + b"\n"
     return head + b"data: " + encode(value) + b"\n\n"
 
 
 class AnswerResponse(Response):
-    """Runs a call through the pipeline and sends what comes of it. Ends the call as soon as the caller hangs up."""
+    """Runs a call through the pipeline and sends the answer. Cancels the call as soon as the caller hangs up."""
 
     def __init__(self, pipeline: Pipeline, call: Call, renderer: AnswerRenderer, *, stream: bool) -> None:
         super().__init__()
@@ -91,7 +92,7 @@ class AnswerResponse(Response):
             ):
                 async for chunk in chunks:
                     if not has_begun:
-                        # Not before there is something to send: until then an error keeps its own status.
+                        # The response starts with the first chunk, so that an error before it keeps its own status.
                         await send(
                             {"type": "http.response.start", "status": 200, "headers": self._stream_headers(answer)}
                         )
@@ -132,7 +133,7 @@ class WorkResponse(Response):
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Run `work`, and cancel it at once when the other side hangs up. The request's body must have been read."""
+    """Run `work`, and cancel it as soon as the client hangs up. The body of the request must have been read."""
     task = asyncio.current_task()
     assert task is not None
     is_gone = False
@@ -148,7 +149,7 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> 
     try:
         await work
     except asyncio.CancelledError:
-        # Only our own cancelling ends here; anybody else's goes on.
+        # Only the cancellation by watch() ends here; any other one continues.
         if not is_gone or task.uncancel():
             raise
     finally:
@@ -156,4 +157,4 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> 
 
 
 async def _nothing() -> Any:
-    raise AssertionError("a plain response reads nothing")
+    raise AssertionError("a response that is sent at once reads nothing")

@@ -75,6 +75,7 @@ class MessageEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
 def render_message(
     answer: Answer, content: list[AnswerBlock], reason: StopReason | None = None, sequence: str | None = None
 ) -> AnthropicAnswer:
+    """Return the message so far."""
     return AnthropicAnswer(
         id=answer.id,
         model=answer.served.ref,
@@ -86,6 +87,7 @@ def render_message(
 
 
 def usage(answer: Answer) -> AnthropicUsage:
+    """Return the tokens that the answer has used so far."""
     num_cached = answer.num_cached_tokens
     return AnthropicUsage(answer.num_prompt_tokens - num_cached, num_cached, answer.num_completion_tokens)
 
@@ -103,10 +105,11 @@ def stop_reason(answer: Answer, reason: FinishReason, stop: str | int | None) ->
 
 
 def call_input(call: ToolCall) -> dict[str, Any]:
+    """Return the arguments of a call. Empty if the call was cut."""
     try:
         return msgspec.json.decode(call.arguments, type=dict[str, Any])
     except msgspec.MsgspecError:
-        return {}  # max_tokens cut the call; the stop_reason says so.
+        return {}  # max_tokens cut the call, as the stop_reason says.
 
 
 class TokenCount(msgspec.Struct):

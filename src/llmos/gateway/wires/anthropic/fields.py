@@ -153,6 +153,7 @@ class MessagesRequest(ConversationFields, kw_only=True):
         )
 
     def on_behalf_of(self, caller: Caller) -> Caller:
+        """Return the caller with the user and the priority of this request. Raises BadRequest for two users."""
         user = self.metadata.user_id if self.metadata else ""
         if user and self.user:
             raise BadRequest("`user` and `metadata.user_id` both name the user: send one of them.", param="user")

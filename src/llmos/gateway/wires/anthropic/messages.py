@@ -109,6 +109,7 @@ def to_template(system: str | Sequence[TextBlock], messages: Sequence[AnthropicM
 
 
 def join_text(content: str | Sequence[TextBlock]) -> str:
+    """Return the text of the content. Blocks are joined by line breaks."""
     return content if isinstance(content, str) else "\n".join(block.text for block in content)
 
 

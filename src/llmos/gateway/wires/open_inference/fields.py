@@ -45,6 +45,7 @@ class InferParameters(SamplingFields, kw_only=True):
     }
 
     def call(self, model: str, texts: Sequence[str], caller: Caller) -> Call:
+        """Return the call that continues the texts."""
         return Call(
             model=model,
             prompts=[Prompt(text=text) if self.raw else Prompt(user_text=text) for text in texts],

@@ -26,6 +26,7 @@ class ResponseFormat(RequestObject, kw_only=True):
     objects: ClassVar = {"json_schema": JSONSchema}
 
     def grammar(self) -> Grammar | None:
+        """Return the grammar, or None for any text. Raises BadRequest for a missing or superfluous schema."""
         if self.type == "json_schema":
             if self.json_schema is None:
                 raise BadRequest("`response_format.json_schema` is missing.", param="response_format.json_schema")

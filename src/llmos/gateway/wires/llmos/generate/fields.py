@@ -20,6 +20,7 @@ class Format(RequestObject, kw_only=True):
     lark: str | None = None
 
     def grammar(self) -> Grammar:
+        """Return the grammar. Raises BadRequest unless exactly one constraint is given."""
         return one_of(
             "format",
             schema=self.json_schema,
@@ -52,6 +53,7 @@ class GenerateRequest(SamplingFields, kw_only=True):
     }
 
     def call(self, caller: Caller) -> Call:
+        """Return the call that this request makes. Raises BadRequest for an invalid format."""
         prompt = Prompt(text=self.prompt) if self.raw else Prompt(user_text=self.prompt)
         return Call(
             model=self.model,

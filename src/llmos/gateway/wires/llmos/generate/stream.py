@@ -1,6 +1,7 @@
 """Rendering of a generated answer, complete or streamed."""
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.http import sse
@@ -14,17 +15,7 @@ class GenerateRenderer(AnswerRenderer):
 
     async def whole(self, answer: Answer) -> bytes:
         (choice,) = await answer.whole()
-        return sse.encode(
-            GeneratedAnswer(
-                id=answer.id,
-                text=choice.text,
-                model=answer.call.model,
-                version=answer.served.ref,
-                digest=answer.served.digest,
-                finish_reason=choice.finish_reason,
-                usage=usage(answer),
-            )
-        )
+        return sse.encode(GeneratedAnswer(text=choice.text, finish_reason=choice.finish_reason, **_fields(answer)))
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         opening = b'data: {"id":%b,"text":' % sse.encode(answer.id)
@@ -33,14 +24,15 @@ class GenerateRenderer(AnswerRenderer):
                 if delta.text:
                     yield opening + sse.encode(delta.text) + b"}\n\n"
                 continue
-            yield sse.event(
-                GeneratedPiece(
-                    id=answer.id,
-                    text=delta.text,
-                    model=answer.call.model,
-                    version=answer.served.ref,
-                    digest=answer.served.digest,
-                    finish_reason=delta.finish_reason,
-                    usage=usage(answer),
-                )
-            )
+            yield sse.event(GeneratedPiece(text=delta.text, finish_reason=delta.finish_reason, **_fields(answer)))
+
+
+def _fields(answer: Answer) -> dict[str, Any]:
+    """Return the fields that a complete answer and the last event of a stream share."""
+    return {
+        "id": answer.id,
+        "model": answer.call.model,
+        "version": answer.served.ref,
+        "digest": answer.served.digest,
+        "usage": usage(answer),
+    }

@@ -22,6 +22,7 @@ class OllamaEmbedRequest(EmbedFields, kw_only=True):
     """Return only this many numbers of each vector, the first ones."""
 
     def call(self, caller: Caller) -> EmbedCall:
+        """Return the call that this request makes. Raises BadRequest for invalid inputs."""
         inputs, names = inputs_of(self.input, "input")
         return EmbedCall(
             model=strip_latest(self.model),
@@ -37,5 +38,6 @@ class OllamaEmbeddingsRequest(EmbedFields, kw_only=True):
     prompt: str
 
     def call(self, caller: Caller) -> EmbedCall:
+        """Return the call that this request makes. Raises BadRequest for invalid inputs."""
         inputs, names = inputs_of(self.prompt, "prompt")
         return EmbedCall(model=strip_latest(self.model), inputs=inputs, names=names, caller=self.on_behalf_of(caller))

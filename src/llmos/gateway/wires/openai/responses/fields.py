@@ -54,6 +54,7 @@ class TextFormat(RequestObject, kw_only=True, omit_defaults=True):
     harmless = frozenset({"description"})
 
     def grammar(self) -> Grammar | None:
+        """Return the grammar of the text, or None. Raises BadRequest for a missing or superfluous schema."""
         if (self.schema is not None) != (self.type == "json_schema"):
             advice = "is missing" if self.schema is None else f"requires the type json_schema; this one is {self.type}"
             raise BadRequest(f"`text.format.schema` {advice}.", param="text.format.schema")

@@ -56,6 +56,7 @@ class MessageItem(RequestObject, kw_only=True, tag_field="type", tag="message"):
     variants: ClassVar = {"content": _MESSAGE_PARTS}
 
     def to_item(self, path: str) -> Item:
+        """Return the item in the form in which it is stored. Raises BadRequest naming a field below `path`."""
         is_assistant = self.role == "assistant"
         kind = "output_text" if is_assistant else "input_text"
         more: Item = {"annotations": []} if is_assistant else {}
@@ -84,6 +85,7 @@ class FunctionCallItem(RequestObject, kw_only=True, tag_field="type", tag="funct
     }
 
     def to_item(self, path: str) -> Item:
+        """Return the item in the form in which it is stored. Raises BadRequest naming a field below `path`."""
         read_arguments(self.arguments, f"{path}.arguments")
         head = {"id": self.id or new_id("fc_"), "type": "function_call", "status": self.status}
         return {**head, "call_id": self.call_id, "name": self.name, "arguments": self.arguments}
@@ -100,6 +102,7 @@ class FunctionCallOutputItem(RequestObject, kw_only=True, tag_field="type", tag=
     variants: ClassVar = {"output": _OUTPUT_PARTS}
 
     def to_item(self, path: str) -> Item:
+        """Return the item in the form in which it is stored. Raises BadRequest naming a field below `path`."""
         output = self.output if isinstance(self.output, str) else "\n".join(part.text for part in self.output)
         head = {"id": self.id or new_id("fco_"), "type": "function_call_output", "status": "completed"}
         return {**head, "call_id": self.call_id, "output": output}
@@ -117,6 +120,7 @@ class ReasoningItem(RequestObject, kw_only=True, tag_field="type", tag="reasonin
     }
 
     def to_item(self, path: str) -> Item:
+        """Return the item in the form in which it is stored. Raises BadRequest naming a field below `path`."""
         content = [{"type": "reasoning_text", "text": part.text} for part in self.content]
         head = {"id": self.id or new_id("rs_"), "type": "reasoning", "status": "completed"}
         return {**head, "summary": [], "content": content}

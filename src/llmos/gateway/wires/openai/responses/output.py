@@ -84,13 +84,16 @@ class _OpenItem:
         raise NotImplementedError
 
     def begin(self) -> Iterator[Event]:
+        """Yield the events that open the item."""
         yield {"type": "response.output_item.added", **self._at, "item": dict(self.item)}
 
     def extend(self, piece: str, logprobs: Sequence[TokenLogprobs]) -> Event:
+        """Add a piece of text or arguments, and return its event."""
         self._pieces.append(piece)
         return {"type": f"{self.event}.delta", **self._where, "delta": piece}
 
     def end(self, status: Status) -> Iterator[Event]:
+        """Yield the events that close the item."""
         self.item["status"] = status
         yield {"type": "response.output_item.done", **self._at, "item": dict(self.item)}
 
@@ -99,6 +102,7 @@ class _ContentItem(_OpenItem):
     """An item whose text is in a content part."""
 
     def part(self, text: str, logprobs: Sequence[TokenLogprobs]) -> dict[str, Any]:
+        """Return the content part with this text."""
         raise NotImplementedError
 
     def begin(self) -> Iterator[Event]:
