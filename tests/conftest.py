@@ -8,12 +8,12 @@ import pytest
 
 from llmos.core.database import Database
 from llmos.models.transfer.transfers import Transfers
-from support.asked import Asked
 from support.databases import KINDS, Databases
+from support.query_coverage import QueryCoverage
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What has to hold when all have run comes last; where only some run there is nothing to say."""
+    """Run test_databases.py last, and only in a run of the whole suite."""
     last = [item for item in items if item.path.name == "test_databases.py"]
     items[:] = [item for item in items if item not in last]
     runs_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.getoption("keyword")
@@ -21,9 +21,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session", autouse=True)
-def asked() -> Asked:
-    """Hears what the suite asks its databases."""
-    return Asked()
+def query_coverage() -> QueryCoverage:
+    """The functions that run statements in this test run."""
+    return QueryCoverage()
 
 
 @pytest.fixture(scope="session")
@@ -35,14 +35,14 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
 
 @pytest.fixture(scope="module", params=KINDS)
 def database_kind(request: pytest.FixtureRequest) -> str:
-    """Each in turn: a test that uses a database runs on every kind there is."""
+    """The kinds of databases. A test that uses a database runs once for each kind."""
     kind: str = request.param
     return kind
 
 
 @pytest.fixture
 def database_url(databases: Databases, database_kind: str, tmp_path: Path) -> Iterator[str]:
-    """A database of the test's own, with all tables and nothing in them."""
+    """The URL of a new database with empty tables."""
     with databases.create(database_kind, tmp_path / "database") as url:
         yield url
 

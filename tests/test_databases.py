@@ -1,8 +1,8 @@
-"""What the whole suite has asked its databases. Runs last, and only where all of it runs."""
+"""Coverage of the database kinds by the whole suite. Runs last, and only in a run of the whole suite."""
 
-from support.asked import Asked
 from support.databases import KINDS
+from support.query_coverage import QueryCoverage
 
 
-def test_every_function_that_asks_a_database_was_run_on_every_kind(asked: Asked) -> None:
-    assert asked.only_on_some(KINDS) == []
+def test_every_function_with_statements_ran_on_every_kind_of_database(query_coverage: QueryCoverage) -> None:
+    assert query_coverage.find_missing(KINDS) == []

@@ -1,4 +1,4 @@
-"""The settings, and the values that cannot be meant."""
+"""The settings: defaults, variables, and invalid values."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from llmos.core.config import load_settings
 from llmos.core.errors import BadRequest
 
 
-def test_an_empty_environment_means_the_home_folder_and_a_local_server():
+def test_the_defaults_are_the_home_folder_and_a_local_server():
     settings = load_settings({})
     assert settings.home == Path.home() / ".llmos"
     assert settings.database_url == f"sqlite:///{Path.home()}/.llmos/llmos.db"
@@ -21,7 +21,7 @@ def test_an_empty_environment_means_the_home_folder_and_a_local_server():
     assert settings.wait_seconds == 60
 
 
-def test_an_empty_variable_is_an_unset_one():
+def test_an_empty_variable_counts_as_unset():
     empty = {
         "LLMOS_HOME": "",
         "LLMOS_THREADS": "",
@@ -33,7 +33,7 @@ def test_an_empty_variable_is_an_unset_one():
     assert load_settings(empty) == load_settings({})
 
 
-def test_what_is_set_is_taken():
+def test_variables_are_read():
     settings = load_settings(
         {
             "LLMOS_HOME": "/data/llmos",
@@ -81,7 +81,7 @@ def test_what_is_set_is_taken():
         ("LLMOS_LOAD_SECONDS", "soon"),
     ],
 )
-def test_a_value_that_cannot_be_meant_names_its_variable(name, value):
+def test_an_invalid_value_is_refused_with_its_variable(name, value):
     with pytest.raises(BadRequest, match=f"{name} is '{value}'; it must be") as caught:
         load_settings({name: value})
     assert caught.value.param == name

@@ -1,4 +1,4 @@
-"""The database: its history, its transactions, and what happens when several processes use it at once."""
+"""The database: migrations, transactions, and use by several processes at once."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ from llmos.deployments.tables import RouteRow, RouteTargetRow
 
 @pytest.fixture
 def database_url(databases, database_kind, tmp_path):
-    """Without any table yet."""
+    """A database without tables."""
     with databases.create(database_kind, tmp_path / "home", migrated=False) as url:
         yield url
 
@@ -41,20 +41,20 @@ def database(database_url):
 
 @pytest.fixture
 def other(database_url):
-    """The same database, as another process knows it."""
+    """The same database, opened again as another process would."""
     other = Database(database_url)
     yield other
     other.close()
 
 
-def test_the_migrations_lead_to_the_tables_that_the_rooms_declare(database):
+def test_the_migrations_create_the_declared_tables(database):
     database.upgrade()
     with database._engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
     assert differences == []
 
 
-def test_the_dialogue_route_points_at_the_default_model_from_the_start(database):
+def test_a_new_database_has_the_dialogue_route(database):
     database.upgrade()
     with database.session() as session:
         (target,) = session.query(RouteTargetRow)
@@ -86,13 +86,13 @@ def test_a_removed_dialogue_route_does_not_come_back(database):
 
 
 def state_unlike(database, known):
-    """Ask until the state is another one than these: PostgreSQL's notice of a commit is on its way for a moment."""
+    """Wait until the state differs from these. PostgreSQL's notification of a commit takes a moment."""
     while (state := database.state()) in known:
         pass
     return state
 
 
-def test_the_state_changes_with_every_commit_and_with_nothing_else(database, other, monkeypatch):
+def test_the_state_changes_with_every_commit_and_only_then(database, other, monkeypatch):
     monkeypatch.setattr(commits.time, "monotonic", lambda: 0.0)
     database.upgrade()
     database.watch()
@@ -113,7 +113,7 @@ def test_the_state_changes_with_every_commit_and_with_nothing_else(database, oth
     assert state_unlike(database, [before, after]) is not None
 
 
-def test_a_commit_of_our_own_counts_at_once(database):
+def test_a_commit_of_this_process_changes_the_state_at_once(database):
     database.upgrade()
     database.watch()
     before = database.state()
@@ -123,7 +123,7 @@ def test_a_commit_of_our_own_counts_at_once(database):
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
-def test_a_state_that_nobody_is_told_of_lasts_for_seconds(database, monkeypatch):
+def test_without_notifications_the_state_changes_after_seconds(database, monkeypatch):
     now = 0.0
     monkeypatch.setattr(commits.time, "monotonic", lambda: now)
     database.upgrade()
@@ -135,7 +135,7 @@ def test_a_state_that_nobody_is_told_of_lasts_for_seconds(database, monkeypatch)
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
-def test_a_lost_line_makes_the_state_unknown_until_somebody_watches_again(database, other):
+def test_after_a_lost_connection_the_state_is_unknown_until_the_next_watch(database, other):
     database.upgrade()
     database.watch()
     before = database.state()
@@ -150,7 +150,7 @@ def test_a_lost_line_makes_the_state_unknown_until_somebody_watches_again(databa
     assert database.state() not in (None, before)
 
 
-def test_a_reader_sees_one_state_to_its_end(database, other):
+def test_a_session_reads_one_consistent_state(database, other):
     database.upgrade()
     with database.session() as reading:
         count = reading.query(RouteRow).count()
@@ -159,7 +159,7 @@ def test_a_reader_sees_one_state_to_its_end(database, other):
         assert reading.query(RouteRow).count() == count
 
 
-def test_a_transaction_that_raises_leaves_nothing(database):
+def test_a_transaction_that_raises_is_rolled_back(database):
     database.upgrade()
     with suppress(KeyError), database.transaction() as session:
         session.add(RouteRow(name="half", sticky="done", updated_at=datetime.now(UTC)))
@@ -169,7 +169,7 @@ def test_a_transaction_that_raises_leaves_nothing(database):
         assert session.get(RouteRow, "half") is None
 
 
-def test_what_is_changed_in_a_session_is_not_kept(database):
+def test_changes_in_a_read_session_are_discarded(database):
     database.upgrade()
     with database.session() as session:
         session.add(RouteRow(name="ghost", sticky="user", updated_at=datetime.now(UTC)))
@@ -207,7 +207,7 @@ def test_writers_that_read_first_wait_for_each_other_instead_of_failing(database
         assert session.get(RouteRow, "dialogue").timeout_seconds == 80
 
 
-def test_foreign_keys_hold(database):
+def test_foreign_keys_are_enforced(database):
     database.upgrade()
     with pytest.raises(IntegrityError), database.transaction() as session:
         session.execute(text("INSERT INTO version_files VALUES (99, 'a', 'b', 1)"))
@@ -255,7 +255,7 @@ Database(sys.argv[1]).upgrade()
 """
 
 
-def test_an_upgrade_that_is_killed_midway_is_made_good_by_the_next(database, database_url):
+def test_the_next_upgrade_completes_one_that_was_killed(database, database_url):
     killed = subprocess.run([sys.executable, "-c", KILLED_MIDWAY, database_url], check=False)
     assert killed.returncode == 9
     database.upgrade()
@@ -286,7 +286,7 @@ def test_a_home_that_is_a_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("url", ["nonsense", "oracle9://somewhere", "sqlite:/oops/broken:9:9"])
-def test_a_url_that_cannot_be_used_is_a_bad_request_that_says_which_can(url):
+def test_an_unsupported_url_is_refused_with_the_supported_ones(url):
     with pytest.raises(BadRequest, match=r"LLMOS_DATABASE_URL.*sqlite:///") as caught:
         Database(url)
     assert caught.value.param == "LLMOS_DATABASE_URL"

@@ -1,4 +1,4 @@
-"""What is read about the machine. A container's limits count."""
+"""The hardware that a process may use, with and without the limits of a container."""
 
 import os
 
@@ -24,7 +24,7 @@ def machine(monkeypatch, tmp_path, cpu="", memory="", limit="max", used="0", cor
     return inspect_hardware()
 
 
-def test_a_cpu_runs_the_kernels_that_all_of_their_instructions_are_there_for(monkeypatch, tmp_path):
+def test_a_cpu_supports_an_isa_with_all_of_its_features(monkeypatch, tmp_path):
     assert machine(monkeypatch, tmp_path, ZEN4).isas == ("avx512", "avx2", "portable")
     assert machine(monkeypatch, tmp_path, HASWELL).isas == ("avx2", "portable")
     assert machine(monkeypatch, tmp_path, ARM).isas == ("portable",)
@@ -35,7 +35,7 @@ def test_the_cpu_is_named(monkeypatch, tmp_path):
     assert machine(monkeypatch, tmp_path, ZEN4).cpu == "AMD EPYC 9R14"
 
 
-def test_memory_is_the_machines(monkeypatch, tmp_path):
+def test_without_a_container_the_machines_memory_counts(monkeypatch, tmp_path):
     found = machine(monkeypatch, tmp_path, memory=MEMORY)
     assert (found.memory_bytes, found.available_bytes) == (16_000_000 * 1024, 8_000_000 * 1024)
 
@@ -55,14 +55,14 @@ def test_a_containers_limit_counts_where_it_is_lower(monkeypatch, tmp_path):
         ("1000", "2000", 0),
     ],
 )
-def test_what_a_container_has_used_is_gone(monkeypatch, tmp_path, limit, used, available):
+def test_memory_used_by_the_container_is_not_available(monkeypatch, tmp_path, limit, used, available):
     assert machine(monkeypatch, tmp_path, memory=MEMORY, limit=limit, used=used).available_bytes == available
 
 
 @pytest.mark.parametrize(
     ("cores", "most"), [("max 100000", None), ("100000 100000", 1), ("50000 100000", 1), ("990000000 100000", None)]
 )
-def test_a_containers_share_of_the_cores_counts(monkeypatch, tmp_path, cores, most):
+def test_a_containers_cpu_quota_counts(monkeypatch, tmp_path, cores, most):
     all_cores = len(os.sched_getaffinity(0))
     found = machine(monkeypatch, tmp_path, cores=cores).num_cores
     assert found == (all_cores if most is None else min(most, all_cores))
@@ -74,7 +74,7 @@ def test_this_machine_has_memory_and_cores():
     assert 1 <= found.num_cores <= len(os.sched_getaffinity(0))
 
 
-def test_a_machine_that_tells_nothing_is_no_error(monkeypatch, tmp_path):
+def test_unknown_hardware_is_not_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(hardware, "_CPU_INFO", tmp_path / "none")
     monkeypatch.setattr(hardware, "_MEMORY_INFO", tmp_path / "none")
     monkeypatch.setattr(hardware, "_CGROUP", tmp_path / "none")
@@ -84,14 +84,14 @@ def test_a_machine_that_tells_nothing_is_no_error(monkeypatch, tmp_path):
     assert found.num_cores >= 1
 
 
-def test_files_that_a_container_has_read_are_no_memory_that_is_gone(monkeypatch, tmp_path):
+def test_cached_files_of_a_container_count_as_available(monkeypatch, tmp_path):
     (tmp_path / "memory.stat").write_text("anon 100\ninactive_file 150000000\nactive_file 50000000\nfile 900000000\n")
     found = machine(monkeypatch, tmp_path, memory=MEMORY, limit="1000000000", used="300000000")
     assert found.available_bytes == 900_000_000
 
 
 @pytest.mark.parametrize("where", ["a", "a/b.service"])
-def test_the_limit_of_any_group_above_counts(monkeypatch, tmp_path, where):
+def test_the_limit_of_any_parent_cgroup_counts(monkeypatch, tmp_path, where):
     (tmp_path / "own").write_text("0::/a/b.service\n")
     (tmp_path / "a" / "b.service").mkdir(parents=True)
     (tmp_path / where / "memory.max").write_text("5000000")
@@ -99,7 +99,7 @@ def test_the_limit_of_any_group_above_counts(monkeypatch, tmp_path, where):
     assert machine(monkeypatch, tmp_path, memory=MEMORY).available_bytes == 4_000_000
 
 
-def test_groups_of_the_first_version_count(monkeypatch, tmp_path):
+def test_cgroups_of_version_1_count(monkeypatch, tmp_path):
     (tmp_path / "own").write_text("5:cpu,cpuacct:/x\n4:memory:/docker/1\n")
     folder = tmp_path / "memory" / "docker" / "1"
     folder.mkdir(parents=True)

@@ -13,7 +13,7 @@ from support.databases import Databases
 
 @pytest.fixture(scope="module")
 def database(databases: Databases, database_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """Of all tests in a file; each has a tenant of its own."""
+    """One database for all tests in a file; each test has its own tenant."""
     with databases.create(database_kind, tmp_path_factory.mktemp("data")) as url:
         database = Database(url)
         yield database

@@ -1,4 +1,4 @@
-"""A batch enters each status once, whoever cancels it when."""
+"""Batches: each status is entered once, whenever a batch is cancelled."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ def end(batches: Batches, batch: Batch, *entries: Entry) -> Batch:
     return batches.end(batch.id, journal)
 
 
-def test_a_new_batch_waits_to_be_looked_at(batches: Batches, batch: Batch, tenant: str) -> None:
+def test_a_new_batch_is_validating(batches: Batches, batch: Batch, tenant: str) -> None:
     assert batches.get(tenant, batch.id) == batch
     assert (batch.status, batch.labels, batch.created_at) == ("validating", {"of": "tests"}, NOW)
     assert batch.expires_at == NOW + timedelta(hours=24)
@@ -43,7 +43,7 @@ def test_a_new_batch_waits_to_be_looked_at(batches: Batches, batch: Batch, tenan
     assert batches.by_status()["validating"] >= 1
 
 
-def test_a_batch_that_ends_well_gives_its_files_to_its_tenant(
+def test_a_completed_batch_gives_its_files_to_its_tenant(
     batches: Batches, files: Files, batch: Batch, tenant: str
 ) -> None:
     assert batches.begin(batch.id, 3).status == "in_progress"
@@ -63,7 +63,7 @@ def test_a_batch_that_ends_well_gives_its_files_to_its_tenant(
     assert batches.get(tenant, batch.id) == ended
 
 
-def test_a_file_without_a_line_is_no_file(batches: Batches, files: Files, batch: Batch, tenant: str) -> None:
+def test_an_output_without_lines_is_not_a_file(batches: Batches, files: Files, batch: Batch, tenant: str) -> None:
     batches.begin(batch.id, 1)
     batches.finalize(batch.id)
     ended = end(batches, batch, Entry(1, b"1", False))
@@ -71,7 +71,7 @@ def test_a_file_without_a_line_is_no_file(batches: Batches, files: Files, batch:
     assert {path.name for path in files.folder.iterdir()} == {batch.input_file_id, ended.output_file_id}
 
 
-def test_progress_is_seen_before_the_end(batches: Batches, batch: Batch, tenant: str) -> None:
+def test_a_running_batch_shows_its_progress(batches: Batches, batch: Batch, tenant: str) -> None:
     batches.begin(batch.id, 2)
     journal = batches.journal(batch.id, read)
     journal.write([Entry(1, b"1", False, {"input_tokens": 5})])
@@ -80,7 +80,7 @@ def test_progress_is_seen_before_the_end(batches: Batches, batch: Batch, tenant:
     journal.close()
 
 
-def test_a_failed_batch_says_why(batches: Batches, batch: Batch, tenant: str) -> None:
+def test_a_failed_batch_has_the_reasons(batches: Batches, batch: Batch, tenant: str) -> None:
     problems = [Problem("invalid_request", "It is not valid JSON.", 1), Problem("invalid_request", "Nor is this.", 2)]
     batches.fail(batch.id, problems)
     failed = batches.get(tenant, batch.id)
@@ -102,7 +102,7 @@ def test_a_cancelled_batch_keeps_what_was_answered(
     assert batches.cancel(tenant, batch.id) == ended
 
 
-def test_a_batch_that_is_wrong_and_was_cancelled_is_cancelled(batches: Batches, batch: Batch, tenant: str) -> None:
+def test_an_invalid_batch_that_was_cancelled_ends_as_cancelled(batches: Batches, batch: Batch, tenant: str) -> None:
     batches.cancel(tenant, batch.id)
     assert batches.fail(batch.id, []).status == "cancelled"
 
@@ -117,12 +117,12 @@ def test_what_has_ended_is_not_cancelled(batches: Batches, batch: Batch, tenant:
         batches.cancel(tenant, batch.id)
 
 
-def test_a_batch_without_time_left_has_expired(batches: Batches, batch: Batch) -> None:
+def test_a_batch_that_runs_out_of_time_expires(batches: Batches, batch: Batch) -> None:
     batches.begin(batch.id, 1)
     assert end(batches, batch).status == "expired"
 
 
-def test_another_tenants_batch_is_as_good_as_not_there(batches: Batches, batch: Batch) -> None:
+def test_the_batch_of_another_tenant_is_not_found(batches: Batches, batch: Batch) -> None:
     for look in (batches.get, batches.cancel):
         with pytest.raises(NotFound):
             look("somebody else", batch.id)
@@ -131,12 +131,12 @@ def test_another_tenants_batch_is_as_good_as_not_there(batches: Batches, batch: 
     assert batches.list("somebody else").items == []
 
 
-def test_a_batchs_output_is_no_input(batches: Batches, upload: Upload, tenant: str) -> None:
+def test_the_output_of_a_batch_is_refused_as_input(batches: Batches, upload: Upload, tenant: str) -> None:
     with pytest.raises(BadRequest, match="batch_output"):
         batches.create(tenant, endpoint="/v1/completions", input_file_id=upload(purpose="batch_output").id)
 
 
-def test_a_list_goes_on_behind_the_batch_that_it_ended_with(batches: Batches, upload: Upload, tenant: str) -> None:
+def test_the_next_page_begins_after_the_last_batch(batches: Batches, upload: Upload, tenant: str) -> None:
     file = upload()
     made = [batches.create(tenant, endpoint="/v1/completions", input_file_id=file.id) for _ in range(3)]
     first = batches.list(tenant, limit=2)
@@ -145,7 +145,7 @@ def test_a_list_goes_on_behind_the_batch_that_it_ended_with(batches: Batches, up
     assert (rest.items, rest.has_more) == ([made[0]], False)
 
 
-def test_sweeping_keeps_what_a_live_batch_has_written(batches: Batches, files: Files, batch: Batch) -> None:
+def test_sweeping_keeps_the_files_of_live_batches(batches: Batches, files: Files, batch: Batch) -> None:
     batches.begin(batch.id, 1)
     journal = batches.journal(batch.id, read)
     journal.close()

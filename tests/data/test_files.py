@@ -1,4 +1,4 @@
-"""A file is there, whole and its owner's alone, or it is not there at all."""
+"""Callers' files: complete and visible only to their tenant, or absent."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from llmos.data.files import File, Files
 Upload = Callable[..., File]
 
 
-def test_what_was_kept_is_there_as_it_came(files: Files, upload: Upload, tenant: str) -> None:
+def test_a_finished_upload_is_stored_unchanged(files: Files, upload: Upload, tenant: str) -> None:
     file = upload(b"one\ntwo\n")
     assert files.get(tenant, file.id) == file
     assert (file.size, file.purpose, file.filename) == (8, "batch", "lines.jsonl")
@@ -21,7 +21,7 @@ def test_what_was_kept_is_there_as_it_came(files: Files, upload: Upload, tenant:
     assert files.path(file.id).stat().st_mode & 0o777 == 0o600
 
 
-def test_another_tenants_file_is_as_good_as_not_there(files: Files, upload: Upload, tenant: str) -> None:
+def test_the_file_of_another_tenant_is_not_found(files: Files, upload: Upload, tenant: str) -> None:
     theirs = upload(owner="somebody else")
     for look in (files.get, files.delete):
         with pytest.raises(NotFound, match=theirs.id):
@@ -30,12 +30,12 @@ def test_another_tenants_file_is_as_good_as_not_there(files: Files, upload: Uplo
     assert files.get("somebody else", theirs.id) == theirs
 
 
-def test_an_id_that_no_database_takes_is_not_found(files: Files, tenant: str) -> None:
+def test_an_id_with_a_nul_is_not_found(files: Files, tenant: str) -> None:
     with pytest.raises(NotFound):
         files.get(tenant, "file-\0")
 
 
-def test_a_list_goes_on_behind_the_file_that_it_ended_with(files: Files, upload: Upload, tenant: str) -> None:
+def test_the_next_page_begins_after_the_last_file(files: Files, upload: Upload, tenant: str) -> None:
     made = [upload() for _ in range(5)]
     output = upload(purpose="batch_output")
     first = files.list(tenant, purpose="batch", limit=2)
@@ -48,7 +48,7 @@ def test_a_list_goes_on_behind_the_file_that_it_ended_with(files: Files, upload:
         files.list(tenant, after=made[0].id)
 
 
-def test_a_deleted_file_leaves_nothing(files: Files, upload: Upload, tenant: str) -> None:
+def test_deleting_a_file_deletes_its_bytes(files: Files, upload: Upload, tenant: str) -> None:
     file = upload()
     files.delete(tenant, file.id)
     assert list(files.folder.iterdir()) == []
@@ -56,7 +56,7 @@ def test_a_deleted_file_leaves_nothing(files: Files, upload: Upload, tenant: str
         files.get(tenant, file.id)
 
 
-def test_a_file_that_a_batch_reads_is_not_deleted(files: Files, batches: Batches, upload: Upload, tenant: str) -> None:
+def test_the_input_of_a_live_batch_is_not_deleted(files: Files, batches: Batches, upload: Upload, tenant: str) -> None:
     file = upload()
     batch = batches.create(tenant, endpoint="/v1/completions", input_file_id=file.id)
     with pytest.raises(Conflict, match=f"{batch.id} is reading {file.id}"):
@@ -65,7 +65,7 @@ def test_a_file_that_a_batch_reads_is_not_deleted(files: Files, batches: Batches
     files.delete(tenant, file.id)
 
 
-def test_sweeping_removes_what_dead_processes_left_and_nothing_else(files: Files, upload: Upload) -> None:
+def test_sweeping_deletes_only_uploads_of_dead_processes(files: Files, upload: Upload) -> None:
     kept, arriving = upload(), files.begin()
     arriving.write(b"half")
     for name in ("file-dead", "file-needed"):
@@ -76,7 +76,7 @@ def test_sweeping_removes_what_dead_processes_left_and_nothing_else(files: Files
     assert {path.name for path in files.folder.iterdir()} == {kept.id, "file-needed"}
 
 
-def test_what_another_server_sweeps_at_the_same_time_does_not_matter(files: Files, upload: Upload) -> None:
+def test_two_servers_may_sweep_at_the_same_time(files: Files, upload: Upload) -> None:
     upload()
     # A name that leads nowhere: what a listing has of a file that the other server removed before it was opened.
     (files.folder / "file-gone").symlink_to("nowhere")
@@ -85,8 +85,8 @@ def test_what_another_server_sweeps_at_the_same_time_does_not_matter(files: File
     assert not (files.folder / "file-later").exists()
 
 
-def test_what_is_discarded_takes_nothing_more(files: Files) -> None:
-    """A thread may still be writing for a caller that has gone."""
+def test_a_discarded_upload_ignores_writes(files: Files) -> None:
+    """A thread may still write for a client that has disconnected."""
     incoming = files.begin()
     incoming.discard()
     incoming.write(b"late")

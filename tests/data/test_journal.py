@@ -1,4 +1,4 @@
-"""Of what a batch has answered nothing is lost and nothing doubled, wherever its process dies."""
+"""The journal of a batch: no answer is lost or duplicated, wherever the process dies."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ def opened(folder: Path) -> Journal:
     return Journal(folder / "output", folder / "errors", read)
 
 
-def test_an_answer_and_an_error_go_to_files_of_their_own(tmp_path: Path) -> None:
+def test_answers_and_errors_are_in_separate_files(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     journal.write([entry(2), entry(1, is_error=True), entry(3)])
     assert (tmp_path / "output").read_bytes() == b"2 is answered\n3 is answered\n"
@@ -39,7 +39,7 @@ def test_an_answer_and_an_error_go_to_files_of_their_own(tmp_path: Path) -> None
     journal.close()
 
 
-def test_whoever_comes_next_knows_what_is_settled(tmp_path: Path) -> None:
+def test_a_reopened_journal_has_the_recorded_lines(tmp_path: Path) -> None:
     first = opened(tmp_path)
     first.write([entry(2), entry(1, is_error=True)])
     first.close()
@@ -51,10 +51,10 @@ def test_whoever_comes_next_knows_what_is_settled(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 70), st.binary(max_size=12))
-def test_a_torn_end_is_cut_and_answered_again(
+def test_an_incomplete_last_line_is_cut_off_and_answered_again(
     tmp_path_factory: pytest.TempPathFactory, num_bytes: int, garbage: bytes
 ) -> None:
-    """Whatever part of the last writing is on the disk, and whatever a disk makes of the rest."""
+    """Any prefix of the last write may be on the disk, followed by garbage."""
     folder = tmp_path_factory.mktemp("torn")
     journal = opened(folder)
     journal.write([entry(number) for number in range(1, 6)])
@@ -70,7 +70,7 @@ def test_a_torn_end_is_cut_and_answered_again(
     assert (folder / "output").read_bytes() == whole
 
 
-def test_a_line_is_settled_once(tmp_path: Path) -> None:
+def test_a_line_is_recorded_only_once(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     journal.write([entry(1)])
     journal.write([entry(1, is_error=True)])
@@ -81,7 +81,7 @@ def test_a_line_is_settled_once(tmp_path: Path) -> None:
     assert journal.recorded == {1}
 
 
-def test_a_full_disk_leaves_whole_lines_and_settles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_complete_lines_and_records_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = opened(tmp_path)
     journal.write([entry(1)])
     write = os.write

@@ -1,4 +1,4 @@
-"""Responses that are kept: for their tenant, for thirty days, each whole in itself."""
+"""Stored responses: for one tenant, for thirty days."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ def clock() -> HeldClock:
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """Of the test's own: what has expired is removed for everybody."""
+    """A database for each test: expired responses are deleted for all tenants."""
     database = Database(database_url)
     yield database
     database.close()
@@ -43,19 +43,19 @@ def kept(id: str = "resp_1") -> KeptResponse:
     return KeptResponse(id=id, body=HARD, items="[]")
 
 
-def test_what_is_kept_is_given_again_to_the_letter(responses: KeptResponses) -> None:
+def test_a_stored_response_is_returned_unchanged(responses: KeptResponses) -> None:
     responses.keep("owner", kept())
     assert responses.get("owner", "resp_1") == kept()
 
 
-def test_another_process_finds_it(responses: KeptResponses, database_url: str, clock: HeldClock) -> None:
+def test_another_process_finds_a_stored_response(responses: KeptResponses, database_url: str, clock: HeldClock) -> None:
     responses.keep("owner", kept())
     other = Database(database_url)
     assert KeptResponses(other, clock=clock).get("owner", "resp_1") == kept()
     other.close()
 
 
-def test_nobody_else_can_read_or_remove_it(responses: KeptResponses) -> None:
+def test_another_tenant_can_neither_read_nor_remove_a_response(responses: KeptResponses) -> None:
     responses.keep("owner", kept())
     with pytest.raises(NotFound):
         responses.get("somebody", "resp_1")
@@ -64,7 +64,7 @@ def test_nobody_else_can_read_or_remove_it(responses: KeptResponses) -> None:
     assert responses.get("owner", "resp_1") == kept()
 
 
-def test_what_was_removed_is_gone(responses: KeptResponses) -> None:
+def test_a_removed_response_is_not_found(responses: KeptResponses) -> None:
     responses.keep("owner", kept())
     responses.remove("owner", "resp_1")
     for ask in (responses.get, responses.remove):
@@ -72,7 +72,7 @@ def test_what_was_removed_is_gone(responses: KeptResponses) -> None:
             ask("owner", "resp_1")
 
 
-def test_after_thirty_days_it_is_gone_and_the_next_one_takes_its_place(
+def test_a_response_expires_after_thirty_days(
     responses: KeptResponses, database: Database, clock: HeldClock
 ) -> None:
     responses.keep("owner", kept())
@@ -86,7 +86,9 @@ def test_after_thirty_days_it_is_gone_and_the_next_one_takes_its_place(
         assert session.scalars(text("SELECT id FROM responses")).all() == ["resp_2"]
 
 
-def test_a_database_that_takes_nothing_is_said_to(responses: KeptResponses, database: Database) -> None:
+def test_a_failed_write_is_an_error_with_advice(
+    responses: KeptResponses, database: Database
+) -> None:
     with database.transaction() as session:
         session.execute(text("DROP TABLE responses"))
     with pytest.raises(StoreFailed, match="`store` to false"):

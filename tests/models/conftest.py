@@ -1,4 +1,4 @@
-"""A tiny model in both formats, a registry in an empty home, and a server whose lines are bad."""
+"""A tiny model in both formats, a registry in an empty home, and an HTTP server with failing connections."""
 
 import hashlib
 import json
@@ -102,7 +102,7 @@ def write_catalog(tmp_path) -> Callable[..., Path]:
 
 @dataclass
 class BadServer:
-    """An HTTP server on a bad line. Each request takes the next of `moods`; when none is left, the line is good.
+    """An HTTP server with failing connections. Each request takes the next of `moods`; without one, it succeeds.
 
     "cut:N"     the connection breaks after N bytes of the answer
     "status:N"  the answer has this status and no file

@@ -1,4 +1,4 @@
-"""Adapters live in the registry as versions of the model that they change, under a name of their own."""
+"""Adapters: versions that adapt another version of their model, with an alias as their name."""
 
 import json
 
@@ -35,7 +35,7 @@ def make_adapter(tmp_path):
     return make
 
 
-def test_an_adapter_is_a_version_that_changes_another_one(registry, model, make_adapter):
+def test_an_adapter_is_a_version_that_adapts_another_one(registry, model, make_adapter):
     adapter = Transfers(registry).import_path(make_adapter(), "tiny:french")
     assert (adapter.ref, adapter.adapts, adapter.format, adapter.license) == ("tiny@2", 1, "lora", "mit")
     assert (adapter.parameters, adapter.quantization) == (128, "rank 2")
@@ -47,7 +47,7 @@ def test_an_adapter_is_a_version_that_changes_another_one(registry, model, make_
     assert (details.aliases, details.unsupported) == (("french",), None)
 
 
-def test_its_replica_is_that_of_the_model(registry, model, make_adapter):
+def test_an_adapter_is_served_by_its_models_replica(registry, model, make_adapter):
     adapter = Transfers(registry).import_path(make_adapter(), "tiny:french")
     loadable = registry.loadable(adapter)
     assert loadable.version == model
@@ -84,7 +84,7 @@ def test_an_adapter_of_another_model_is_not_stored(registry, model, make_adapter
     assert [version.ref for version in registry.list()] == ["tiny@1"]
 
 
-def test_a_model_stays_as_long_as_it_has_adapters(registry, model, make_adapter):
+def test_a_version_with_adapters_is_not_removed(registry, model, make_adapter):
     Transfers(registry).import_path(make_adapter(), "tiny:french")
     with pytest.raises(Conflict, match=r"llmos rm tiny@2"):
         registry.remove("tiny@1")

@@ -1,4 +1,4 @@
-"""The catalog: what LLMOS ships, and what is said about a broken one."""
+"""The catalog: the shipped one, and errors of invalid ones."""
 
 import re
 
@@ -48,7 +48,7 @@ def test_llmos_ships_the_default_model_and_an_encoder():
         assert all(re.search("@[0-9a-f]{40}$|==", source.location) for source in entry.sources), "pinned"
 
 
-def test_a_source_takes_the_entrys_files_or_its_own(load):
+def test_a_source_has_the_entrys_files_or_its_own(load):
     hub, web = load(GOOD).get("tiny").sources
     assert [file.name for file in hub.files] == ["tiny.gguf"]
     assert (hub.path_of(hub.files[0]), hub.download_size) == ("tiny.gguf", 10)
@@ -75,7 +75,7 @@ def test_a_source_takes_the_entrys_files_or_its_own(load):
         ("from =", "form =", "unknown field 'form'. Did you mean 'from'?"),
     ],
 )
-def test_a_broken_catalog_is_told_where(load, before, after, complaint):
+def test_an_invalid_catalog_is_refused_with_the_field(load, before, after, complaint):
     assert before in GOOD
     with pytest.raises(BadRequest, match=re.escape(complaint)) as caught:
         load(GOOD.replace(before, after))
@@ -92,6 +92,6 @@ def test_an_entry_needs_a_source_and_a_source_needs_files(load):
         load(head + '[tiny.sources]\nfrom = "hf:a/b"')
 
 
-def test_a_catalog_that_is_not_there_is_named(tmp_path):
+def test_a_missing_catalog_is_named(tmp_path):
     with pytest.raises(BadRequest, match=r"none\.toml can't be read"):
         Catalog.load(tmp_path / "none.toml")

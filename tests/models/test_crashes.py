@@ -53,7 +53,7 @@ def environ(settings):
 
 @pytest.fixture
 def pull(settings, write_catalog, server, tiny_gguf):
-    """Start a process that pulls `tiny`, after running `before` and, with the registry open, `then`."""
+    """Return a function that starts a process which runs `before`, opens the registry, runs `then` and pulls `tiny`."""
     server.files["/acme/tiny/resolve/main/tiny.gguf"] = tiny_gguf
     catalog = write_catalog(tiny_gguf, "hf:acme/tiny")
 
@@ -80,14 +80,14 @@ def reopened(settings, write_catalog, server, tiny_gguf):
 
 
 def assert_sound(registry):
-    """Everything that is listed is whole, and every blob is what its name says."""
+    """Assert that all listed versions are complete and all blobs are intact."""
     for version in registry.list():
         assert registry.store.verify([file.digest for file in version.files]) == []
     assert registry.store.verify([digest for digest, _ in registry.store.digests()]) == []
 
 
 @pytest.mark.parametrize("moment", DEATHS)
-def test_a_pull_that_dies_leaves_nothing_half_listed_and_the_next_one_succeeds(pull, reopened, moment):
+def test_a_killed_pull_lists_nothing_and_the_next_one_succeeds(pull, reopened, moment):
     with pull(then=DEATHS[moment]) as dying:
         dying.communicate()
     assert dying.returncode == 9
@@ -99,7 +99,7 @@ def test_a_pull_that_dies_leaves_nothing_half_listed_and_the_next_one_succeeds(p
     assert list(reopened.store.digests()) == []
 
 
-def test_a_death_while_the_bytes_arrive_keeps_what_had_arrived(pull, reopened, server):
+def test_a_pull_killed_during_the_download_keeps_its_part(pull, reopened, server):
     with pull(then=DEATHS["while the bytes arrive"]) as dying:
         dying.communicate()
     ((_, num_arrived),) = reopened.store.unfinished()
@@ -124,7 +124,7 @@ Transfers(registry).import_path(Path(sys.argv[1]), "mine")
 """
 
 
-def test_an_import_that_dies_while_it_copies_leaves_nothing_after_the_next_removal(settings, registry, gguf_path):
+def test_the_copy_of_a_killed_import_is_deleted_by_the_next_removal(settings, registry, gguf_path):
     died = subprocess.run([sys.executable, "-c", IMPORT, str(gguf_path)], env=environ(settings), check=False)
     assert died.returncode == 9
     assert registry.list() == []
@@ -157,7 +157,7 @@ REMOVALS = {
 
 
 @pytest.mark.parametrize("moment", REMOVALS)
-def test_a_removal_that_dies_takes_nothing_from_others_and_the_next_one_ends_it(
+def test_a_killed_removal_deletes_no_shared_files_and_the_next_one_completes_it(
     settings, registry, make_folder, moment
 ):
     kept = Transfers(registry).import_path(make_folder("kept"), "kept")
@@ -182,7 +182,7 @@ def test_a_removal_that_dies_takes_nothing_from_others_and_the_next_one_ends_it(
     assert_sound(registry)
 
 
-def test_two_pulls_at_once_fetch_once_and_agree(pull, reopened, server):
+def test_concurrent_pulls_download_once(pull, reopened, server):
     wait = "sys.stdin.readline()"
     pulling = [pull(then=wait) for _ in range(3)]
     for process in pulling:
@@ -195,7 +195,7 @@ def test_two_pulls_at_once_fetch_once_and_agree(pull, reopened, server):
     assert_sound(reopened)
 
 
-def test_a_removal_beside_pulls_never_leaves_a_listed_model_without_its_files(pull, reopened):
+def test_removals_during_pulls_never_delete_files_of_listed_models(pull, reopened):
     wait = "sys.stdin.readline()"
     pulling = [pull(then=wait) for _ in range(2)]
     for process in pulling:

@@ -1,4 +1,4 @@
-"""Versions that are made: the same recipe gives the same one, and whatever ends the work leaves nothing half made."""
+"""Deriving versions: the same recipe gives the same version, and an interruption leaves no partial version."""
 
 import errno
 import hashlib
@@ -45,7 +45,7 @@ def left_over(registry: Registry) -> list[str]:
     return [path.name for path in (registry.store.path / "incoming").iterdir()]
 
 
-def test_a_made_version_says_what_it_was_made_from_and_how(registry):
+def test_a_derived_version_has_its_parent_and_recipe(registry):
     made = derive(registry, "tiny", GPTQ)
     assert made.version.ref == "tiny-gptq4@1"
     assert made.version.parent == registry.resolve("tiny").digest
@@ -54,7 +54,7 @@ def test_a_made_version_says_what_it_was_made_from_and_how(registry):
     assert left_over(registry) == []
 
 
-def test_the_same_recipe_gives_the_same_digest_also_elsewhere(registry, tiny_folder, tmp_path):
+def test_the_same_recipe_gives_the_same_digest_on_another_installation(registry, tiny_folder, tmp_path):
     first = derive(registry, "tiny", GPTQ)
     again = derive(registry, "tiny@1", GPTQ)
     assert (first.already_existed, again.already_existed) == (False, True)
@@ -71,7 +71,7 @@ def test_another_recipe_under_the_same_name_is_its_next_version(registry):
     assert derive(registry, "tiny", GPTQ, name="small").version.ref == "small@2"
 
 
-def test_names_and_versions_that_are_wrong_are_told_before_the_work(registry, monkeypatch):
+def test_invalid_names_and_versions_are_reported_before_the_work(registry, monkeypatch):
     monkeypatch.setattr("llmos.models.deriving._recipe_kinds", lambda: pytest.fail("the work began"))
     with pytest.raises(Conflict, match="The name tiny is taken"):
         derive(registry, "tiny", MINMAX, name="tiny")
@@ -79,18 +79,18 @@ def test_names_and_versions_that_are_wrong_are_told_before_the_work(registry, mo
         derive(registry, "tiny@2", MINMAX)
 
 
-def test_a_parent_that_is_quantized_already_is_taken_and_said(registry):
+def test_a_quantized_parent_gives_a_warning(registry):
     assert derive(registry, "tiny", MINMAX).warning is None
     warning = derive(registry, "tiny-minmax4", GPTQ, name="twice").warning
     assert warning == ("tiny-minmax4@1 is already quantized (minmax 4 bits). The loss of both quantizations adds up.")
 
 
-def test_a_parent_that_is_only_pruned_is_not_called_quantized(registry):
+def test_a_pruned_parent_gives_no_warning(registry):
     derive(registry, "tiny", Recipe.of("prune", "magnitude", {}))
     assert derive(registry, "tiny-magnitude50", MINMAX).warning is None
 
 
-def test_the_text_of_the_owner_is_in_the_recipe_by_its_digest(tmp_path):
+def test_the_recipe_has_the_digest_of_the_calibration_text(tmp_path):
     (tmp_path / "text").write_text("Once upon a time")
     recipe = recipe_of("quantize", "gptq", {}, tmp_path / "text")
     assert recipe.options["calibration"] == f"sha256:{hashlib.sha256(b'Once upon a time').hexdigest()}"
@@ -100,7 +100,7 @@ def test_the_text_of_the_owner_is_in_the_recipe_by_its_digest(tmp_path):
         recipe_of("quantize", "q8_0", {}, tmp_path / "text")
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(registry, monkeypatch):
+def test_a_full_disk_is_reported_and_leaves_nothing(registry, monkeypatch):
     def full(file: int, offset: int, size: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -134,7 +134,7 @@ sys.exit(main(["quantize", "tiny", "--scheme", "gptq", "--texts", "4", "--length
 @pytest.mark.parametrize(
     "label", ["reading the weights", "generating the calibration", "quantizing", "model.safetensors"]
 )
-def test_an_end_at_any_point_leaves_nothing_half_made(registry, tmp_path, label, number):
+def test_an_interruption_at_any_point_leaves_no_partial_version(registry, tmp_path, label, number):
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMOS_")}
     ended = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, label, str(int(number))],

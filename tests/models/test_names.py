@@ -1,4 +1,4 @@
-"""What a reference may look like."""
+"""References, names and file names."""
 
 import pytest
 
@@ -19,7 +19,7 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
         (f"smollm2@{DIGEST[:19]}", Reference("smollm2", digest=DIGEST[:19])),
     ],
 )
-def test_there_are_four_ways_to_refer_to_a_version(text, reference):
+def test_there_are_four_kinds_of_reference(text, reference):
     assert parse_reference(text) == reference
 
 
@@ -31,7 +31,7 @@ def test_there_are_four_ways_to_refer_to_a_version(text, reference):
         "x" * 65, "模型", "a\n", "a\0b",
     ],
 )  # fmt: skip
-def test_anything_else_is_refused_with_the_four_ways(text):
+def test_an_invalid_reference_is_refused_with_the_four_kinds(text):
     with pytest.raises(BadRequest, match=r"NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST"):
         parse_reference(text)
 
@@ -42,7 +42,7 @@ def test_a_huge_reference_is_not_repeated_in_full():
     assert len(caught.value.message) < 300
 
 
-def test_a_bad_name_is_told_what_a_name_is_made_of():
+def test_an_invalid_name_is_refused_with_the_rules():
     with pytest.raises(BadRequest, match=r"not a valid name for a route: use letters, digits"):
         check_name("a/b", "a route")
 
@@ -55,6 +55,6 @@ def test_a_file_name_may_have_folders_and_any_letters(name):
 @pytest.mark.parametrize(
     "name", ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a\\b", "a\0b", "a\nb", "x" * 513]
 )
-def test_a_file_name_never_leaves_the_models_folder(name):
+def test_a_file_name_outside_the_models_folder_is_refused(name):
     with pytest.raises(BadRequest, match="not a valid file name"):
         check_file_name(name)

@@ -11,7 +11,7 @@ def policies(registry):
     return Policies(registry.database)
 
 
-def test_nothing_is_demanded_until_somebody_does(policies):
+def test_no_policy_is_set_at_first(policies):
     assert (policies.get("require_signature"), policies.all()) == (None, {})
 
 
@@ -26,7 +26,7 @@ def test_nothing_is_demanded_until_somebody_does(policies):
         ("max_size_bytes", "1e9", 1e9),
     ],
 )
-def test_a_value_is_kept_as_what_it_means(policies, name, written, value):
+def test_a_value_is_parsed_from_its_text(policies, name, written, value):
     assert policies.set(name, written, actor="ada").updated_by == "ada"
     assert policies.get(name) == value
     assert isinstance(policies.get(name), bool) == isinstance(value, bool)
@@ -35,7 +35,7 @@ def test_a_value_is_kept_as_what_it_means(policies, name, written, value):
     assert policies.get(name) is None
 
 
-def test_projects_know_nothing_of_each_other(registry, policies):
+def test_projects_have_separate_policies(registry, policies):
     other = Policies(registry.database, "other")
     policies.set("require_signature", True)
     other.set("max_kl_divergence", 0.5)
@@ -58,7 +58,7 @@ def test_projects_know_nothing_of_each_other(registry, policies):
         ("min_greedy_agreement", "99", "at most 1"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_and_changes_nothing(policies, name, value, says):
+def test_an_invalid_policy_is_refused_and_changes_nothing(policies, name, value, says):
     with pytest.raises(BadRequest, match=says):
         policies.set(name, value)
     assert policies.all() == {}

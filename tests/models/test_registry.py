@@ -1,4 +1,4 @@
-"""Models by name: resolving, pulling, aliases, removing."""
+"""The registry: resolving, pulling and removing models."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ def second(registry, make_folder, tiny):
 
 @pytest.fixture
 def pulling(settings, write_catalog, server, tiny_gguf):
-    """Return a function that opens a registry whose catalog has `tiny`, at these places on the server."""
+    """Return a function that opens a registry whose catalog has `tiny` with these sources on the server."""
     opened = []
 
     def pulling(*locations: str, content: bytes = tiny_gguf) -> Registry:
@@ -46,7 +46,7 @@ def hub(server, tiny_gguf):
 # Resolving
 
 
-def test_a_version_is_found_in_four_ways(registry, tiny, second):
+def test_a_version_is_found_by_four_kinds_of_reference(registry, tiny, second):
     registry.aliases.set("tiny", "prod", "tiny@1")
     assert registry.resolve("tiny") == second
     assert registry.resolve("tiny:prod") == tiny
@@ -86,12 +86,12 @@ def test_the_digest_depends_on_the_files_alone(registry, make_folder, tiny):
         ("tiny@sha256:000000000000", r"no such version\. It has tiny@sha256:[0-9a-f]{12}\."),
     ],
 )
-def test_what_is_not_found_is_told_with_the_nearest(registry, tiny, ref, hint):
+def test_an_unknown_version_is_reported_with_similar_names(registry, tiny, ref, hint):
     with pytest.raises(ModelNotFound, match=hint):
         registry.resolve(ref)
 
 
-def test_a_version_remembers_when_it_came(settings, registry, gguf_path):
+def test_a_version_has_the_time_of_its_import(settings, registry, gguf_path):
     noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
     registry = Registry(registry.database, registry.store, clock=lambda: noon)
     assert Transfers(registry).import_path(gguf_path, "tiny").created_at == noon
@@ -101,7 +101,7 @@ def test_a_version_remembers_when_it_came(settings, registry, gguf_path):
 # Around a version
 
 
-def test_show_tells_what_is_around_a_version(registry, tiny, second):
+def test_show_returns_a_version_with_its_relations(registry, tiny, second):
     registry.aliases.set("tiny", "prod", "tiny@1")
     details = registry.show("tiny@1")
     assert (details.version, details.aliases, details.versions) == (tiny, ("prod",), ("tiny@1", "tiny@2"))
@@ -126,12 +126,12 @@ def test_removing_keeps_blobs_that_another_model_uses(registry, tiny, gguf_path)
     assert all(path.exists() for path in registry.files(other).values())
 
 
-def test_removing_never_touches_the_owners_own_file(registry, tiny, gguf_path, tiny_gguf):
+def test_removing_leaves_the_imported_file(registry, tiny, gguf_path, tiny_gguf):
     registry.remove("tiny")
     assert gguf_path.read_bytes() == tiny_gguf
 
 
-def test_a_version_that_an_alias_points_at_stays(registry, tiny, second):
+def test_a_version_that_an_alias_points_at_is_not_removed(registry, tiny, second):
     registry.aliases.set("tiny", "prod", "tiny@1")
     with pytest.raises(Conflict, match=r"alias tiny:prod points at tiny@1\..* remove it first: llmos rm tiny:prod"):
         registry.remove("tiny@1")
@@ -140,12 +140,12 @@ def test_a_version_that_an_alias_points_at_stays(registry, tiny, second):
     assert [version.ref for version in registry.list()] == ["tiny@2"]
 
 
-def test_removing_what_is_not_there_is_told(registry):
+def test_removing_an_unknown_version_is_an_error(registry):
     with pytest.raises(ModelNotFound):
         registry.remove("tiny")
 
 
-def test_a_number_never_means_another_version(registry, tiny, second, gguf_path, make_folder):
+def test_the_number_of_a_removed_version_is_not_used_again(registry, tiny, second, gguf_path, make_folder):
     registry.remove("tiny")
     third = make_folder("third")
     (third / "tokenizer.json").write_text('{"changed": true}')
@@ -156,7 +156,7 @@ def test_a_number_never_means_another_version(registry, tiny, second, gguf_path,
 # Pulling
 
 
-def test_a_pull_brings_what_the_catalog_pins(pulling, hub, tiny_gguf):
+def test_a_pull_downloads_the_pinned_files(pulling, hub, tiny_gguf):
     registry, told = pulling(), []
     version = Transfers(registry).pull_from_catalog("tiny", lambda *progress: told.append(progress))
     assert (version.ref, version.license, version.source) == ("tiny@1", "MIT", "hf:acme/tiny")
@@ -164,7 +164,7 @@ def test_a_pull_brings_what_the_catalog_pins(pulling, hub, tiny_gguf):
     assert told[-1][1] == told[-1][2]
 
 
-def test_a_second_pull_asks_nobody(pulling, hub):
+def test_a_second_pull_sends_no_request(pulling, hub):
     registry = pulling()
     first = Transfers(registry).pull_from_catalog("tiny")
     num_requests = len(hub.requests)
@@ -172,7 +172,7 @@ def test_a_second_pull_asks_nobody(pulling, hub):
     assert len(hub.requests) == num_requests
 
 
-def test_a_pull_brings_back_a_file_that_was_lost(pulling, hub):
+def test_a_pull_restores_a_missing_file(pulling, hub):
     registry = pulling()
     version = Transfers(registry).pull_from_catalog("tiny")
     registry.files(version)["tiny.gguf"].unlink()
@@ -180,14 +180,14 @@ def test_a_pull_brings_back_a_file_that_was_lost(pulling, hub):
     assert registry.store.verify([file.digest for file in version.files]) == []
 
 
-def test_a_file_that_is_stored_already_is_not_fetched(pulling, server, gguf_path):
+def test_a_stored_file_is_not_downloaded(pulling, server, gguf_path):
     registry = pulling()
     Transfers(registry).import_path(gguf_path, "mine")
     assert Transfers(registry).pull_from_catalog("tiny").ref == "tiny@1"
     assert server.requests == []
 
 
-def test_a_source_that_fails_gives_way_to_the_next(pulling, hub, tmp_path):
+def test_after_a_failed_source_the_next_one_is_tried(pulling, hub, tmp_path):
     registry, noticed = pulling("hf:acme/gone", f"file://{tmp_path}/nowhere", "hf:acme/tiny"), []
     assert Transfers(registry).pull_from_catalog("tiny", notice=noticed.append).source == "hf:acme/tiny"
     assert [sentence.split(": ")[0] for sentence in noticed] == ["hf:acme/gone", f"file://{tmp_path}/nowhere"]
@@ -206,7 +206,7 @@ def test_when_every_source_fails_each_is_named_with_its_reason(pulling, server, 
     assert registry.list() == []
 
 
-def test_wrong_bytes_are_not_listed_and_the_next_source_starts_afresh(pulling, hub, tiny_gguf):
+def test_wrong_bytes_are_not_listed_and_the_next_source_starts_over(pulling, hub, tiny_gguf):
     hub.files["/evil/tiny/resolve/main/tiny.gguf"] = tiny_gguf[:-1] + b"!"
     registry = pulling("hf:evil/tiny", "hf:acme/tiny")
     version = Transfers(registry).pull_from_catalog("tiny")
@@ -214,7 +214,7 @@ def test_wrong_bytes_are_not_listed_and_the_next_source_starts_afresh(pulling, h
     assert registry.store.verify([file.digest for file in version.files]) == []
 
 
-def test_wrong_bytes_alone_are_an_error_with_both_digests(pulling, hub, tiny_gguf):
+def test_wrong_bytes_from_the_only_source_are_an_error_with_both_digests(pulling, hub, tiny_gguf):
     hub.files["/acme/tiny/resolve/main/tiny.gguf"] = tiny_gguf[:-1] + b"!"
     registry = pulling()
     with pytest.raises(DownloadFailed, match=r"arrived with .* expected were .* bytes and"):
@@ -223,7 +223,7 @@ def test_wrong_bytes_alone_are_an_error_with_both_digests(pulling, hub, tiny_ggu
     assert list(registry.store.digests()) == []
 
 
-def test_a_rotten_beginning_is_thrown_away_and_fetched_again(pulling, hub, pin, tiny_gguf):
+def test_a_damaged_partial_file_is_deleted_and_downloaded_again(pulling, hub, pin, tiny_gguf):
     registry, file = pulling(), pin("tiny.gguf", tiny_gguf)
     with registry.store.receiving([file]) as parts:
         parts[file].write_bytes(b"X" * 1000)
@@ -232,7 +232,7 @@ def test_a_rotten_beginning_is_thrown_away_and_fetched_again(pulling, hub, pin, 
     assert [wanted for _, wanted in hub.requests] == ["bytes=1000-", None]
 
 
-def test_a_broken_pull_goes_on_in_the_next(pulling, hub):
+def test_the_next_pull_resumes_an_interrupted_one(pulling, hub):
     registry = pulling()
     hub.moods = ["cut:1000", "cut:0", "cut:0", "cut:0"]
     with pytest.raises(DownloadFailed, match="the connection broke"):
@@ -243,7 +243,7 @@ def test_a_broken_pull_goes_on_in_the_next(pulling, hub):
     assert [wanted for _, wanted in hub.requests] == ["bytes=1000-"]
 
 
-def test_what_is_no_model_is_not_listed_though_its_digest_is_right(pulling, server):
+def test_a_pinned_file_that_is_not_a_model_is_not_listed(pulling, server):
     server.files["/acme/tiny/resolve/main/tiny.gguf"] = b"pinned, but no model"
     registry = pulling(content=b"pinned, but no model")
     with pytest.raises(DownloadFailed, match="GGUF"):
@@ -251,7 +251,7 @@ def test_what_is_no_model_is_not_listed_though_its_digest_is_right(pulling, serv
     assert registry.list() == []
 
 
-def test_a_disk_that_fills_up_is_told_and_not_the_sources_fault(pulling, hub, pin, tiny_gguf):
+def test_a_full_disk_is_reported_and_not_blamed_on_the_source(pulling, hub, pin, tiny_gguf):
     registry, file = pulling("hf:acme/tiny", "hf:acme/other"), pin("tiny.gguf", tiny_gguf)
     with registry.store.receiving([file]) as parts:
         parts[file].symlink_to("/dev/full")  # whoever writes to it gets the real ENOSPC
@@ -261,7 +261,7 @@ def test_a_disk_that_fills_up_is_told_and_not_the_sources_fault(pulling, hub, pi
     assert [path for path, _ in hub.requests] == ["/acme/tiny/resolve/main/tiny.gguf"], "the next source was not asked"
 
 
-def test_too_little_room_is_told_before_anything_is_fetched(pulling, hub, monkeypatch):
+def test_too_little_space_is_reported_before_the_download(pulling, hub, monkeypatch):
     registry = pulling()
     monkeypatch.setattr(registry.store, "free_bytes", lambda: 10)
     with pytest.raises(StoreFailed, match=r"tiny needs [\d,]+ bytes"):
@@ -278,7 +278,7 @@ def test_too_little_room_is_told_before_anything_is_fetched(pulling, hub, monkey
         ("tiny:prod", r"one version of tiny\. Run: llmos pull tiny"),
     ],
 )
-def test_what_the_catalog_does_not_have_is_told_with_the_nearest(pulling, name, hint):
+def test_a_model_that_the_catalog_lacks_is_reported_with_similar_names(pulling, name, hint):
     with pytest.raises(ModelNotFound, match=hint):
         Transfers(pulling()).pull_from_catalog(name)
 
@@ -289,7 +289,7 @@ def test_opening_twice_finds_the_same_models(settings, registry, tiny):
     again.database.close()
 
 
-def test_the_default_model_itself(smollm2_path: Path, registry):
+def test_the_real_default_model_is_pulled_and_described(smollm2_path: Path, registry):
     version = Transfers(registry).import_path(smollm2_path, "smollm2")
     assert (version.family, version.quantization, version.parameters) == ("llama", "Q4_1", 134_515_008)
     assert version.context_length == 8192

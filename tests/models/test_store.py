@@ -1,4 +1,4 @@
-"""The store: a blob is whole or not there, whatever happens on the way."""
+"""The store: a blob is complete or absent, whatever fails."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ def everything_below(path):
     return sorted(str(each.relative_to(path)) for each in path.rglob("*") if each.is_file() and each.name != "lock")
 
 
-def test_what_was_published_is_read_back(store, pin):
+def test_a_published_blob_is_read_back(store, pin):
     file = pin("a.gguf", b"abc")
     put(store, file, b"abc")
     assert store.has(file.digest, 3)
@@ -36,27 +36,27 @@ def test_what_was_published_is_read_back(store, pin):
     assert everything_below(store.path) == [f"blobs/sha256/{file.digest.removeprefix('sha256:')}"]
 
 
-def test_a_blob_cannot_be_written_into(store, pin):
+def test_a_blob_is_read_only(store, pin):
     file = pin("a.gguf", b"abc")
     put(store, file, b"abc")
     assert store.blob_path(file.digest).stat().st_mode & 0o222 == 0
 
 
-def test_wrong_bytes_are_thrown_away_and_both_digests_named(store, pin):
+def test_wrong_bytes_are_deleted_and_both_digests_named(store, pin):
     file, wrong = pin("a.gguf", b"abc"), pin("a.gguf", b"abX")
     with pytest.raises(BadModelFile, match=f"{wrong.digest}.*{file.digest}"):
         put(store, file, b"abX")
     assert everything_below(store.path) == []
 
 
-def test_a_file_that_is_stored_already_needs_no_place_to_arrive(store, pin):
+def test_a_stored_file_has_no_part(store, pin):
     file = pin("a.gguf", b"abc")
     put(store, file, b"abc")
     with store.receiving([file]) as parts:
         assert parts == {}
 
 
-def test_what_has_arrived_is_there_at_the_next_attempt(store, pin):
+def test_a_part_is_kept_for_the_next_attempt(store, pin):
     file = pin("a.gguf", b"abc")
     with suppress(KeyboardInterrupt), store.receiving([file]) as parts:
         parts[file].write_bytes(b"ab")
@@ -66,7 +66,7 @@ def test_what_has_arrived_is_there_at_the_next_attempt(store, pin):
     assert [size for _, size in store.unfinished()] == [2]
 
 
-def test_a_second_receiver_waits_and_then_finds_the_file_stored(store, pin):
+def test_a_second_process_waits_and_then_finds_the_file_stored(store, pin):
     file, waits, seen = pin("a.gguf", b"abc"), threading.Event(), []
 
     def receive_too():
@@ -84,7 +84,7 @@ def test_a_second_receiver_waits_and_then_finds_the_file_stored(store, pin):
     assert seen == [{}]
 
 
-def test_importing_takes_no_room_where_the_file_system_has_links(store, tmp_path, pin):
+def test_importing_creates_a_hard_link(store, tmp_path, pin):
     source = tmp_path / "model.gguf"
     source.write_bytes(b"weights")
     digest, size = store.add(source)
@@ -93,7 +93,7 @@ def test_importing_takes_no_room_where_the_file_system_has_links(store, tmp_path
 
 
 @pytest.mark.parametrize("reason", [errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP])
-def test_importing_copies_where_it_cannot_link(store, tmp_path, monkeypatch, reason):
+def test_importing_copies_where_a_hard_link_is_impossible(store, tmp_path, monkeypatch, reason):
     def refuse(*_):
         raise OSError(reason, os.strerror(reason))
 
@@ -125,7 +125,7 @@ def test_a_blob_of_the_wrong_size_is_replaced(store, tmp_path, pin):
     assert store.verify([file.digest]) == []
 
 
-def test_a_symbolic_link_imports_what_it_points_at(store, tmp_path):
+def test_importing_a_symbolic_link_imports_its_target(store, tmp_path):
     (tmp_path / "real").write_bytes(b"weights")
     (tmp_path / "link").symlink_to("real")
     digest, _ = store.add(tmp_path / "link")
@@ -140,7 +140,7 @@ def test_a_file_that_changes_during_the_import_is_refused(store, tmp_path):
         store.add(source, lambda _: source.write_bytes(b"other weights"))
 
 
-def test_verify_names_what_is_missing_and_what_is_not_what_it_says(store, pin):
+def test_verify_returns_missing_and_damaged_blobs(store, pin):
     sound, changed, lost = pin("", b"sound"), pin("", b"changed"), pin("", b"lost")
     for file, content in ((sound, b"sound"), (changed, b"changed")):
         put(store, file, content)
@@ -152,7 +152,7 @@ def test_verify_names_what_is_missing_and_what_is_not_what_it_says(store, pin):
     assert problems[1].reason == "is missing"
 
 
-def test_collecting_removes_what_nobody_refers_to(store, pin):
+def test_collecting_deletes_unreferenced_blobs(store, pin):
     kept, dropped = pin("", b"kept"), pin("", b"dropped")
     for file, content in ((kept, b"kept"), (dropped, b"dropped")):
         put(store, file, content)
@@ -160,14 +160,14 @@ def test_collecting_removes_what_nobody_refers_to(store, pin):
     assert [digest for digest, _ in store.digests()] == [kept.digest]
 
 
-def test_collecting_sweeps_up_the_copies_of_dead_processes(store, pin):
+def test_collecting_deletes_the_copies_of_dead_processes(store, pin):
     put(store, pin("", b"a"), b"a")
     (store.path / "incoming" / "0123456789abcdef.copy").write_bytes(b"half a mod")
     store.collect(lambda: {pin("", b"a").digest})
     assert everything_below(store.path / "incoming") == []
 
 
-def test_collecting_sweeps_up_scratch_folders_unless_somebody_works_in_them(store, pin):
+def test_collecting_deletes_scratch_folders_that_are_not_in_use(store, pin):
     dead, alive = pin("", b"dead"), pin("", b"alive")
     scratch = {file: store.path / "incoming" / f"{file.digest[7:]}.pip" for file in (dead, alive)}
     with store.receiving([alive]) as parts:
@@ -183,7 +183,7 @@ def test_collecting_sweeps_up_scratch_folders_unless_somebody_works_in_them(stor
     assert [path.suffix for path in (store.path / "incoming").iterdir() if path.is_file()] == [".part"]
 
 
-def test_a_blob_between_arriving_and_being_recorded_is_not_collected(store, pin):
+def test_a_published_blob_is_not_collected_before_it_is_recorded(store, pin):
     file, recorded, asked = pin("", b"new"), set(), threading.Event()
 
     def referenced():
@@ -217,26 +217,26 @@ def test_a_full_disk_is_named_and_leaves_no_blob(store, pin, monkeypatch, full):
     assert store.has(file.digest, 3)
 
 
-def test_too_little_room_is_refused_with_the_arithmetic(store):
+def test_too_little_space_is_reported_with_the_numbers(store):
     store.check_room(1, "tiny")
     with pytest.raises(StoreFailed, match=r"big needs 1,000,000,000,000,000,000 bytes in .*store, and [\d,]+ are free"):
         store.check_room(10**18, "big")
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:", "sha256:../../etc/passwd", "md5:" + "a" * 64, "sha256:" + "A" * 64])
-def test_a_digest_that_is_none_never_becomes_a_path(store, digest):
+def test_an_invalid_digest_is_refused(store, digest):
     with pytest.raises(BadModelFile, match="is not a digest"):
         store.blob_path(digest)
 
 
-def test_an_empty_store_has_nothing_and_complains_about_nothing(store):
+def test_an_empty_store_has_no_blobs_and_no_problems(store):
     assert list(store.digests()) == []
     assert store.unfinished() == []
     assert store.verify([]) == []
     assert store.collect(set) == 0
 
 
-def test_blobs_that_are_collected_during_a_listing_are_passed_over(store, pin):
+def test_blobs_deleted_during_a_listing_are_skipped(store, pin):
     files = {file.digest: (file, content) for content in (b"a", b"b", b"c") for file in [pin("a.gguf", content)]}
     for file, content in files.values():
         put(store, file, content)
@@ -247,7 +247,7 @@ def test_blobs_that_are_collected_during_a_listing_are_passed_over(store, pin):
     assert list(listing) == [(third, 1)]
 
 
-def test_a_download_that_ends_during_a_listing_is_passed_over(store, pin):
+def test_a_download_completed_during_a_listing_is_skipped(store, pin):
     put(store, pin("a.gguf", b"abc"), b"abc")
     # A name that leads nowhere: what a listing has of a part that was published before its size was asked for.
     (store.path / "incoming" / "gone.part").symlink_to("nowhere")

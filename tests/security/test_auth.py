@@ -1,3 +1,5 @@
+"""The owner's key: created, found again, and checked."""
+
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +18,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_the_first_start_makes_a_key_that_only_the_owner_can_read(tmp_path: Path) -> None:
+def test_the_first_start_creates_a_key_that_only_the_owner_can_read(tmp_path: Path) -> None:
     key = open_owner_key(settings(tmp_path))
     path = tmp_path / "keys" / "owner"
     assert mode(path) == 0o600
@@ -39,7 +41,7 @@ def test_two_homes_have_different_keys(tmp_path: Path) -> None:
         other.check((tmp_path / "a" / "keys" / "owner").read_text().strip())
 
 
-def test_programs_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
+def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as threads:
         keys = list(threads.map(lambda _: open_owner_key(settings(tmp_path)), range(64)))
     on_disk = (tmp_path / "keys" / "owner").read_text().strip()
@@ -47,7 +49,7 @@ def test_programs_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
         key.check(on_disk)
 
 
-def test_a_key_from_the_environment_goes_before_the_one_on_disk_and_is_kept(tmp_path: Path) -> None:
+def test_a_key_in_the_environment_replaces_the_one_on_disk(tmp_path: Path) -> None:
     old = open_owner_key(settings(tmp_path))
     open_owner_key(settings(tmp_path, "chosen-key")).check("chosen-key")
     assert (tmp_path / "keys" / "owner").read_text() == "chosen-key\n"
@@ -57,7 +59,7 @@ def test_a_key_from_the_environment_goes_before_the_one_on_disk_and_is_kept(tmp_
         old.check("chosen-key")
 
 
-def test_a_key_file_that_others_could_read_is_closed_again(tmp_path: Path) -> None:
+def test_a_readable_key_file_is_made_private_again(tmp_path: Path) -> None:
     open_owner_key(settings(tmp_path))
     path = tmp_path / "keys" / "owner"
     path.chmod(0o644)
@@ -65,7 +67,7 @@ def test_a_key_file_that_others_could_read_is_closed_again(tmp_path: Path) -> No
     assert mode(path) == 0o600
 
 
-def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
+def test_an_empty_key_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "owner"
     path.parent.mkdir()
     path.write_text("\n")
@@ -75,13 +77,13 @@ def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unsendable", ["two words", "schlüssel", "line\nbreak", "tab\t"])
-def test_a_key_that_no_header_can_carry_is_refused(tmp_path: Path, unsendable: str) -> None:
+def test_a_key_that_a_header_can_not_carry_is_refused(tmp_path: Path, unsendable: str) -> None:
     with pytest.raises(BadRequest, match="LLMOS_OWNER_KEY"):
         open_owner_key(settings(tmp_path, unsendable))
 
 
 @pytest.mark.parametrize("wrong", [None, "", "k", "chosen-ke", "chosen-key2", "CHOSEN-KEY", "schlüssel", "\udcff"])
-def test_anything_but_the_key_is_refused(tmp_path: Path, wrong: str | None) -> None:
+def test_any_other_key_is_refused(tmp_path: Path, wrong: str | None) -> None:
     with pytest.raises(Unauthenticated, match="LLMOS_HOME/keys/owner"):
         open_owner_key(settings(tmp_path, "chosen-key")).check(wrong)
 

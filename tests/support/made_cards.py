@@ -1,4 +1,4 @@
-"""A card with made-up numbers, for tests of whatever reads one."""
+"""A card with invented numbers, for tests that read cards."""
 
 from datetime import UTC, datetime
 from typing import Any

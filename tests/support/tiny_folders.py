@@ -1,4 +1,4 @@
-"""A tiny model that reads and writes bytes, as a Hugging Face folder, and versions of it that have lost something."""
+"""A tiny byte-level model as a Hugging Face folder, and damaged or pruned variants of it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ def write_folder(
     channels: int = 64,
     config: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the model: always the same weights, `change`d, of these layers and feed-forward channels alone."""
+    """Write the model with fixed weights, after applying `change` and keeping only these layers and channels."""
     folder.mkdir(parents=True)
     whole = llama.spec_from_config(CONFIG)
     rng = np.random.default_rng(7)
@@ -69,7 +69,7 @@ def write_folder(
 
 
 def noisy(size: float) -> Change:
-    """Change every matrix by so much of its spread."""
+    """Return a change that adds noise to every matrix, scaled by its standard deviation."""
 
     def change(name: str, values: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng(len(name))

@@ -1,4 +1,4 @@
-"""Cards as they are kept."""
+"""Cards in the database."""
 
 import msgspec
 import pytest
@@ -15,13 +15,13 @@ def version(registry, gguf_path):
     return Transfers(registry).import_path(gguf_path, "tiny")
 
 
-def test_a_card_comes_back_from_json_as_it_was():
+def test_a_card_survives_json():
     assert from_json(to_json(CARD)) == CARD
     bare = card(quality=None, comparison=None, layers=None, not_measured={"quality": "It writes no text."})
     assert from_json(to_json(bare)) == bare
 
 
-def test_a_card_of_a_newer_format_is_refused_with_what_to_do():
+def test_a_card_of_a_newer_format_is_refused_with_advice():
     fields = msgspec.json.decode(to_json(CARD)) | {"format": 99, "quality": "excellent"}
     with pytest.raises(Conflict, match=r"newer LLMOS .*--measure"):
         from_json(msgspec.json.encode(fields))
@@ -32,7 +32,7 @@ def test_a_version_has_no_card_until_it_is_measured(registry, version):
     assert Cards(registry.database).measured() == set()
 
 
-def test_a_card_is_kept_and_replaced(registry, version):
+def test_a_card_is_stored_and_replaced(registry, version):
     cards = Cards(registry.database)
     mine = card(version=version.ref, digest=version.digest)
     cards.put(version, mine)

@@ -1,4 +1,4 @@
-"""A card that costs more than the project allows is told so, with the numbers."""
+"""Limits on cards, and the sentences about passed and failed ones."""
 
 from llmos.models.cards.limits import LIMITS, failed, verdicts
 from support.made_cards import CARD, card
@@ -29,7 +29,7 @@ def test_every_limit_can_be_passed_and_failed():
         assert name in sentence
 
 
-def test_what_was_not_measured_has_not_passed():
+def test_a_limit_on_an_unmeasured_metric_fails():
     bare = card(decode=None, not_measured={"decode": "This model writes no text."})
     (sentence,) = failed(bare, {"min_decode_ratio": 0.5})
     assert sentence == (
@@ -37,7 +37,7 @@ def test_what_was_not_measured_has_not_passed():
     )
 
 
-def test_a_version_without_a_parent_has_only_limits_of_its_own():
+def test_limits_on_comparisons_do_not_apply_without_a_parent():
     alone = card(parent=None, parent_digest=None, comparison=None)
     assert failed(alone, {"max_perplexity_increase": 0.0, "min_decode_ratio": 9}) == []
     assert len(failed(alone, {"max_resident_bytes": 1})) == 1

@@ -1,4 +1,4 @@
-"""A version's card, measured on tiny models that read bytes."""
+"""Measuring cards of tiny byte-level models."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def registry(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(registry, tmp_path_factory):
-    """Return a function that makes a version of the tiny model by its name and what it lost."""
+    """Return a function that derives a version of the tiny model with the given name and changes."""
     folders = tmp_path_factory.mktemp("folders")
     parent = Transfers(registry).import_path(write_folder(folders / "tiny"), "tiny")
 
@@ -40,12 +40,12 @@ def made(registry, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def card(registry, made):
-    """Of a version with a little noise in every matrix."""
+    """The card of a version with a little noise in every matrix."""
     version = made("tiny-noisy", change=noisy(0.05))
     return measure(registry, version, parent_of(registry, version), extent=SHORT)
 
 
-def test_a_card_names_what_was_measured_against_what_and_where(card, made):
+def test_a_card_names_the_version_the_parent_and_the_machine(card, made):
     assert (card.version, card.parent, card.parent_digest) == ("tiny-noisy@1", "tiny@1", made.parent.digest)
     assert card.recipe == RECIPE | {"name": "tiny-noisy"}
     assert card.not_measured == {}
@@ -54,7 +54,7 @@ def test_a_card_names_what_was_measured_against_what_and_where(card, made):
     assert (card.text.num_tokens, card.text.window) == (2 * 127, 128)
 
 
-def test_quality_is_compared_place_by_place(card):
+def test_quality_is_compared_at_each_position(card):
     assert card.quality is not None
     assert card.quality.perplexity > 1
     assert card.comparison is not None
@@ -66,7 +66,7 @@ def test_quality_is_compared_place_by_place(card):
     assert len(card.comparison.kl_edges) == len(card.comparison.kl_counts) + 1
 
 
-def test_both_are_timed_and_weighed(card):
+def test_speed_and_memory_of_both_are_measured(card):
     assert card.memory is not None
     assert card.parent_memory is not None
     assert card.memory.resident_bytes > card.memory.weight_bytes > 0
@@ -76,7 +76,7 @@ def test_both_are_timed_and_weighed(card):
         assert rate.ratio > 0
 
 
-def test_every_layer_has_its_error(card):
+def test_every_layer_has_an_error(card):
     assert card.layers is not None
     assert [(each.layer, each.parent_layer) for each in card.layers.errors] == [(i, i) for i in range(4)]
     assert card.layers.left_out == ()
@@ -87,11 +87,11 @@ def test_every_layer_has_its_error(card):
     assert 0 < hidden[0] < hidden[-1] < 1
 
 
-def test_a_card_survives_being_kept(card):
+def test_a_measured_card_is_stored(card):
     assert from_json(to_json(card)) == card
 
 
-def test_the_same_weights_cost_nothing(registry, made):
+def test_the_same_weights_have_no_error(registry, made):
     version = made("tiny-same")
     card = measure(registry, version, made.parent, extent=SHORT)
     assert card.comparison is not None
@@ -100,7 +100,7 @@ def test_the_same_weights_cost_nothing(registry, made):
     assert {(each.weights, each.hidden) for each in card.layers.errors} == {(0, 0)}
 
 
-def test_a_model_without_some_layers_says_which(registry, made):
+def test_removed_layers_are_listed(registry, made):
     version = made("tiny-short", layers=[0, 3], change=noisy(0.01))
     card = measure(registry, version, made.parent, extent=SHORT)
     assert card.layers is not None
@@ -124,7 +124,7 @@ def test_a_version_without_a_parent_has_a_card_of_its_own(registry, made):
     assert card.not_measured == dict.fromkeys(("comparison", "layers"), "tiny@1 wasn't made from another version.")
 
 
-def test_a_model_that_answers_no_numbers_has_no_perplexity(registry, made):
+def test_a_model_with_infinite_predictions_has_no_perplexity(registry, made):
     def break_it(name, values):
         return values * float("inf") if name == "final_norm.weight" else values
 
@@ -142,7 +142,7 @@ def test_another_vocabulary_is_not_compared(registry, made):
     assert card.not_measured["comparison"] == "tiny@1 has another vocabulary."
 
 
-def test_progress_ends_where_it_said_it_would(registry, made):
+def test_the_progress_ends_at_its_total(registry, made):
     told = []
     measure(registry, made("tiny-same"), made.parent, lambda *each: told.append(each), extent=SHORT)
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
@@ -151,7 +151,7 @@ def test_progress_ends_where_it_said_it_would(registry, made):
     assert {"Predicting a text", "Comparing layers", "Measuring memory"} <= {label for label, _, _ in told}
 
 
-def test_a_measuring_that_is_interrupted_keeps_nothing(registry, made):
+def test_an_interrupted_measurement_stores_nothing(registry, made):
     version = made("tiny-noisy", change=noisy(0.05))
 
     def interrupt(label, done, total):
@@ -164,7 +164,7 @@ def test_a_measuring_that_is_interrupted_keeps_nothing(registry, made):
     assert registry.resolve("tiny-noisy@1") == version
 
 
-def test_an_adapter_is_refused_with_what_to_measure(registry, made):
+def test_an_adapter_is_refused_with_the_version_to_measure(registry, made):
     import dataclasses
 
     adapter = dataclasses.replace(made.parent, adapts=1)

@@ -1,4 +1,4 @@
-"""A card as rows and as a page."""
+"""Cards as table rows and as an HTML page."""
 
 from html.parser import HTMLParser
 
@@ -25,7 +25,7 @@ OTHER = card(
 
 
 class Page(HTMLParser):
-    """What a page has in it. Fails where a tag isn't closed."""
+    """The tags and the text of a page. Fails if a tag isn't closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def cells(rows):
     return {row.label: (row.value, row.other, row.change) for row in rows}
 
 
-def test_a_card_stands_beside_its_parent():
+def test_a_card_is_shown_beside_its_parent():
     rows = cells(against_parent(CARD))
     assert rows["size on disk"] == ("40.0 MB", "80.0 MB", "-50.0 %")
     assert rows["perplexity"] == ("21.500 ± 0.600", "20.000", "+7.50 % ± 0.40")
@@ -64,14 +64,14 @@ def test_a_card_stands_beside_its_parent():
     assert rows["decode"] == ("150 tokens/s", "120 tokens/s", "1.25 times")
 
 
-def test_a_number_that_nobody_measured_is_said_to_be_missing():
+def test_an_unmeasured_metric_is_shown_as_missing():
     bare = card(decode=None, not_measured={"decode": "It took too much memory."})
     assert cells(against_parent(bare))["decode"] == ("not measured", "", "")
     shown = Page(page([bare], [[]]))
     assert "decode was not measured. It took too much memory." in shown.text
 
 
-def test_two_cards_stand_side_by_side_with_what_differs():
+def test_two_cards_are_shown_side_by_side_with_differences():
     rows = cells(side_by_side(CARD, OTHER))
     assert rows["size on disk"] == ("40.0 MB", "80.0 MB", "+100.0 %")
     assert rows["greedy agreement"] == ("91.00 %", "99.00 %", "+8.00 points")
@@ -79,7 +79,7 @@ def test_two_cards_stand_side_by_side_with_what_differs():
     assert incomparable_reasons(CARD, OTHER) == []
 
 
-def test_numbers_of_different_machines_or_texts_are_not_set_against_each_other():
+def test_metrics_of_different_machines_or_texts_are_not_compared():
     elsewhere = msgspec.structs.replace(
         OTHER,
         machine=msgspec.structs.replace(CARD.machine, cpu="another"),
@@ -90,14 +90,14 @@ def test_numbers_of_different_machines_or_texts_are_not_set_against_each_other()
     assert len(incomparable_reasons(CARD, elsewhere)) == 2
 
 
-def test_the_layers_that_are_gone_are_named():
+def test_removed_layers_are_named():
     assert layers_text(CARD).startswith(
         "1 of 3 layers are removed: 1. The weights' error is largest in layer 0: 5.00 %."
     )
     assert layers_text(card(layers=None)) == ""
 
 
-def test_json_has_the_card_and_what_the_limits_say_of_it():
+def test_json_has_the_card_and_the_verdicts():
     plain = msgspec.to_builtins(describe_card(CARD, verdicts(CARD, {"max_perplexity_increase": 0.05})))
     assert plain["comparison"]["perplexity_increase"] == 0.075
     (verdict,) = plain["limits"]
@@ -105,7 +105,7 @@ def test_json_has_the_card_and_what_the_limits_say_of_it():
     assert msgspec.json.encode(plain)
 
 
-def test_the_page_needs_nothing_else_and_runs_nothing():
+def test_the_page_loads_nothing_and_has_no_script():
     judged = verdicts(CARD, {"max_perplexity_increase": 0.05, "min_decode_ratio": 1})
     shown = Page(page([CARD], [judged], [CARD, OTHER]))
     tags = [tag for tag, _ in shown.tags]
@@ -117,19 +117,19 @@ def test_the_page_needs_nothing_else_and_runs_nothing():
     assert "tiny-q8_0@1" in shown.text
 
 
-def test_what_a_model_says_of_itself_stays_text():
+def test_text_from_a_model_is_escaped():
     text = page([card(version="<script>alert(1)</script>@1")], [[]])
     assert "<script>" not in text
     assert "Tiny &lt;CPU&gt; &amp; Sons" in text
 
 
-def test_a_page_of_two_has_both_in_every_plot():
+def test_every_plot_of_a_comparison_has_both_cards():
     shown = Page(page([CARD, OTHER], [[], []], [CARD, OTHER]))
     assert "tiny-gptq4@1 and tiny-q8_0@1" in shown.text
     assert "tiny-q8_0@1 hidden state" in shown.text
 
 
-def test_a_card_with_nothing_but_a_size_is_a_page_too():
+def test_a_card_without_measurements_gives_a_page():
     bare = card(
         parent=None, parent_digest=None, parent_size_bytes=None, recipe=None, text=None, quality=None, comparison=None,
         memory=None, prefill=None, decode=None, layers=None,
@@ -139,7 +139,7 @@ def test_a_card_with_nothing_but_a_size_is_a_page_too():
 
 
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e9])
-def test_plots_take_numbers_of_any_size(size):
+def test_plots_handle_numbers_of_any_size(size):
     dots = [Dot("one", size, size, True), Dot("two", size, size * 1e5, False), Dot("three", size, size, False)]
     assert "nan" not in scatter("a", dots, x_label="x", y_label="y", x_text=str)
     assert "nan" not in lines("a", [Line("one", [(0, 0.0), (1, size)])], x_label="x", removed=[5])
@@ -147,7 +147,7 @@ def test_plots_take_numbers_of_any_size(size):
     assert "nan" not in lines("a", [Line("one", [(0, 0.0)])], x_label="x")
 
 
-def test_the_family_is_all_that_was_made_from_the_same_version(registry, gguf_path, make_folder, tmp_path):
+def test_the_siblings_are_all_versions_derived_from_the_same_one(registry, gguf_path, make_folder, tmp_path):
     def made(name, parent):
         path = tmp_path / f"{name}.gguf"
         path.write_bytes(gguf_path.read_bytes())

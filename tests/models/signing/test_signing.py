@@ -1,4 +1,4 @@
-"""Signatures: made and verified by OpenSSF model-signing, kept with the version, asked for before it is loaded."""
+"""Signatures: signing and verifying with OpenSSF model-signing, storing, and enforcing before a version is loaded."""
 
 import json
 import sys
@@ -51,7 +51,7 @@ def signing(registry, settings):
 
 @pytest.fixture
 def tiny(registry, make_folder):
-    """A version of several files, one of them in a folder of its own."""
+    """A version of several files, one of them in a subfolder."""
     folder = make_folder()
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text("{}")
@@ -59,7 +59,7 @@ def tiny(registry, make_folder):
 
 
 def spoil(registry, version, name):
-    """Write other bytes where the blob of a file lies."""
+    """Overwrite the blob of a file."""
     path = registry.files(version)[name]
     content = path.read_bytes()
     path.unlink()
@@ -76,7 +76,7 @@ def test_a_signed_version_is_verified_by_a_trusted_key(signing, tiny, key):
     assert (verified.version, verified.key, signed.key.fingerprint) == (tiny, trusted, trusted.fingerprint)
 
 
-def test_a_key_that_is_named_need_not_be_trusted(signing, tiny, key, other_key):
+def test_a_version_is_verified_by_a_given_key_that_is_not_trusted(signing, tiny, key, other_key):
     signing.sign("tiny", key)
     assert signing.verify("tiny", public_half(key)).version == tiny
     assert signing.verify("tiny", key).version == tiny
@@ -84,7 +84,7 @@ def test_a_key_that_is_named_need_not_be_trusted(signing, tiny, key, other_key):
         signing.verify("tiny", public_half(other_key))
 
 
-def test_what_nobody_or_nobody_here_trusted_has_signed_is_said_with_the_next_command(signing, tiny, key):
+def test_an_unsigned_or_untrusted_version_is_reported_with_the_next_command(signing, tiny, key):
     with pytest.raises(UntrustedModel, match=r"tiny@1 isn't signed.*llmos sign tiny@1 --key FILE"):
         signing.verify("tiny")
     signing.sign("tiny", key)
@@ -103,14 +103,14 @@ def test_a_digest_that_does_not_match_names_the_file(registry, signing, tiny, ke
         signing.sign("tiny", key)
 
 
-def test_a_file_that_is_missing_is_named_though_nobody_signed_it(registry, signing, tiny):
+def test_a_missing_file_of_an_unsigned_version_is_named(registry, signing, tiny):
     registry.files(tiny)["config.json"].unlink()
     with pytest.raises(BadModelFile, match=r"config\.json is missing"):
         signing.verify("tiny")
 
 
-def test_a_signature_vouches_for_how_a_version_was_made_too(registry, signing, tiny, key, tmp_path, tiny_gguf):
-    """Of two versions with the same files and another recipe, the signature of one says nothing of the other."""
+def test_a_signature_covers_the_recipe(registry, signing, tiny, key, tmp_path, tiny_gguf):
+    """The signature of a version is invalid for another version with the same files but another recipe."""
 
     def make(recipe):
         path = tmp_path / "made.gguf"
@@ -129,7 +129,7 @@ def test_a_signature_vouches_for_how_a_version_was_made_too(registry, signing, t
 
 
 @pytest.mark.parametrize("place", ["payload", "sig"])
-def test_a_signature_that_was_changed_vouches_for_nothing(registry, signing, tiny, key, place):
+def test_a_modified_signature_is_invalid(registry, signing, tiny, key, place):
     signing.trusted.add("ada", key)
     signing.sign("tiny", key)
     bundle = json.loads(registry.signatures.get(tiny)[0])
@@ -145,7 +145,7 @@ def test_a_signature_that_was_changed_vouches_for_nothing(registry, signing, tin
     forged.database.close()
 
 
-def test_model_signing_itself_verifies_what_we_signed(registry, signing, tiny, key, tmp_path):
+def test_model_signing_itself_verifies_a_signature(registry, signing, tiny, key, tmp_path):
     signing.sign("tiny", key)
     folder, signature = tmp_path / "taken out", tmp_path / "tiny.sig"
     for name, path in registry.files(tiny).items():
@@ -163,7 +163,7 @@ def test_model_signing_itself_verifies_what_we_signed(registry, signing, tiny, k
 # Keeping
 
 
-def test_a_signature_is_kept_once_and_by_digest(registry, signing, tiny, key):
+def test_a_signature_is_stored_once_and_by_digest(registry, signing, tiny, key):
     signing.sign("tiny", key)
     (signature,) = registry.signatures.get(tiny)
     registry.signatures.put(tiny, signature)
@@ -185,7 +185,7 @@ def test_signatures_travel_with_their_version(registry, signing, tiny, key, tmp_
     there.database.close()
 
 
-def test_a_version_whose_signature_is_none_is_refused_whole(registry, tiny, tmp_path):
+def test_a_version_with_an_invalid_signature_is_refused(registry, tiny, tmp_path):
     there = open_registry(load_settings({"LLMOS_HOME": str(tmp_path / "elsewhere")}))
     for files in registry.files(tiny).values():
         there.store.add(files)
@@ -199,13 +199,13 @@ def test_a_version_whose_signature_is_none_is_refused_whole(registry, tiny, tmp_
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"verificationMaterial": {"publicKey": {"hint": 7}}}', "9" * 5_000_000]
 )
-def test_what_is_no_signature_is_not_kept(registry, tiny, text):
+def test_an_invalid_signature_is_not_stored(registry, tiny, text):
     with pytest.raises(BadModelFile, match="signature"):
         registry.signatures.put(tiny, text)
     assert registry.signatures.get(tiny) == []
 
 
-def test_a_version_has_room_for_so_many_signatures(registry, tiny):
+def test_the_number_of_signatures_is_limited(registry, tiny):
     def bundle(number):
         return json.dumps({"verificationMaterial": {"publicKey": {"hint": f"{number}"}}})
 
@@ -219,7 +219,7 @@ def test_a_version_has_room_for_so_many_signatures(registry, tiny):
 # Keys
 
 
-def test_keys_are_trusted_and_not_any_more(signing, key, other_key):
+def test_trusted_keys_are_added_and_removed(signing, key, other_key):
     ada = signing.trusted.add("ada", key)
     assert signing.trusted.add("ada", public_half(key)) == ada
     assert b"PRIVATE" not in ada.pem
@@ -232,7 +232,7 @@ def test_keys_are_trusted_and_not_any_more(signing, key, other_key):
     assert signing.trusted.list() == []
 
 
-def test_what_is_no_signing_key_is_said_with_how_to_make_one(signing, tiny, key, tmp_path):
+def test_an_unsuitable_key_is_refused_with_how_to_make_one(signing, tiny, key, tmp_path):
     text = tmp_path / "text"
     text.write_text("hello")
     broken = tmp_path / "broken"
@@ -264,11 +264,11 @@ def guard(registry, settings):
     return open_signature_enforcer(settings, registry)
 
 
-def test_nothing_is_asked_of_a_version_while_no_policy_does(guard, tiny):
+def test_without_the_policy_no_signature_is_required(guard, tiny):
     guard.check("tiny@1")
 
 
-def test_with_the_policy_only_what_a_trusted_key_signed_is_loaded(registry, guard, signing, tiny, key):
+def test_with_the_policy_only_versions_signed_by_a_trusted_key_are_loaded(registry, guard, signing, tiny, key):
     Policies(registry.database).set("require_signature", True)
     refused = r"tiny@1 is not loaded because the project's policy require_signature is on: "
     with pytest.raises(UntrustedModel, match=refused + r"tiny@1 isn't signed.*llmos sign tiny@1"):
@@ -283,7 +283,7 @@ def test_with_the_policy_only_what_a_trusted_key_signed_is_loaded(registry, guar
         guard.check("tiny@1")
 
 
-def test_a_file_that_changed_after_it_was_verified_is_noticed(registry, guard, signing, tiny, key, monkeypatch):
+def test_a_file_that_changes_after_verification_is_detected(registry, guard, signing, tiny, key, monkeypatch):
     Policies(registry.database).set("require_signature", True)
     signing.trusted.add("ada", key)
     signing.sign("tiny", key)
@@ -297,7 +297,7 @@ def test_a_file_that_changed_after_it_was_verified_is_noticed(registry, guard, s
         guard.check("tiny@1")
 
 
-def test_without_the_package_the_error_says_how_to_get_it(registry, guard, signing, tiny, key, monkeypatch):
+def test_without_the_package_the_error_tells_how_to_install_it(registry, guard, signing, tiny, key, monkeypatch):
     signing.trusted.add("ada", key)
     signing.sign("tiny", key)
     Policies(registry.database).set("require_signature", True)

@@ -1,4 +1,4 @@
-"""hf: and https: on good lines and bad ones. The server is real; only its moods are made up."""
+"""hf: and https: downloads over good and failing connections, from a real server."""
 
 import re
 
@@ -22,7 +22,7 @@ def hub(server):
 
 @pytest.fixture
 def get(tmp_path, pin, hub):
-    """Fetch tiny.gguf from the hub; returns what arrived and what the progress was told."""
+    """Return a function that downloads tiny.gguf and returns its bytes and the progress calls."""
     part = tmp_path / "tiny.part"
 
     def get(location="hf:acme/tiny", *, token=None, content=CONTENT):
@@ -36,19 +36,19 @@ def get(tmp_path, pin, hub):
     return get
 
 
-def test_a_file_arrives_and_the_progress_is_told(get):
+def test_a_file_is_downloaded_with_progress(get):
     arrived, told = get()
     assert arrived == CONTENT
     assert told[0] == ("tiny.gguf", 0, len(CONTENT))
     assert told[-1] == ("tiny.gguf", len(CONTENT), len(CONTENT))
 
 
-def test_a_revision_is_part_of_the_address(get, hub):
+def test_a_revision_is_part_of_the_url(get, hub):
     hub.files["/acme/tiny/resolve/refs%2Fpr%2F7/tiny.gguf"] = CONTENT
     assert get("hf:acme/tiny@refs/pr/7")[0] == CONTENT
 
 
-def test_a_broken_line_is_resumed_where_it_broke(get, hub):
+def test_an_interrupted_connection_is_resumed(get, hub):
     hub.moods = ["cut:1000", "cut:2000"]
     arrived, told = get()
     assert arrived == CONTENT
@@ -57,38 +57,38 @@ def test_a_broken_line_is_resumed_where_it_broke(get, hub):
     assert counts == sorted(counts), "the bar never goes back"
 
 
-def test_an_earlier_attempts_bytes_are_not_fetched_again(get, hub):
+def test_the_bytes_of_an_earlier_attempt_are_not_downloaded_again(get, hub):
     get.part.write_bytes(CONTENT[:5000])
     assert get()[0] == CONTENT
     assert hub.requests == [(PATH, "bytes=5000-")]
 
 
-def test_a_complete_part_asks_nobody(get, hub):
+def test_a_complete_part_sends_no_request(get, hub):
     get.part.write_bytes(CONTENT)
     assert get()[0] == CONTENT
     assert hub.requests == []
 
 
-def test_a_server_without_ranges_starts_again(get, hub):
+def test_without_range_support_the_download_starts_over(get, hub):
     hub.knows_range = False
     get.part.write_bytes(b"X" * 5000)
     assert get()[0] == CONTENT
 
 
-def test_a_part_that_is_longer_than_the_file_starts_again(get, hub):
+def test_a_part_longer_than_the_file_starts_over(get, hub):
     get.part.write_bytes(b"X" * (len(CONTENT) + 1))
     assert get()[0] == CONTENT
     assert hub.requests == [(PATH, None)]
 
 
-def test_a_server_that_refuses_to_resume_starts_again(get, hub):
+def test_after_a_refusal_to_resume_the_download_starts_over(get, hub):
     get.part.write_bytes(b"X" * 5000)
     hub.moods = ["status:416"]
     assert get()[0] == CONTENT
     assert hub.requests == [(PATH, "bytes=5000-"), (PATH, None)]
 
 
-def test_a_line_that_brings_nothing_is_given_up_and_the_part_is_kept(get, hub):
+def test_attempts_without_new_bytes_end_and_the_part_is_kept(get, hub):
     hub.moods = ["cut:1000", *["cut:0"] * 10]
     with pytest.raises(DownloadFailed, match=r"the connection broke.* after 1,000 of 10,240 bytes"):
         get()
@@ -96,12 +96,12 @@ def test_a_line_that_brings_nothing_is_given_up_and_the_part_is_kept(get, hub):
     assert len(hub.requests) == 4
 
 
-def test_a_line_that_always_brings_something_gets_there(get, hub):
+def test_attempts_with_new_bytes_go_on_until_the_end(get, hub):
     hub.moods = ["cut:500"] * 20
     assert get()[0] == CONTENT
 
 
-def test_a_busy_server_is_asked_again_after_a_pause(get, hub, tmp_path):
+def test_a_busy_server_is_retried_after_a_pause(get, hub, tmp_path):
     hub.moods = ["status:503", "status:429"]
     pauses = []
     with httpx.Client() as client:
@@ -116,26 +116,26 @@ def test_a_server_that_stays_busy_is_named_with_its_status(get, hub):
         HttpDownload(client, hub.url + PATH, get.part, len(CONTENT), lambda _: None).run(pause=lambda _: None)
 
 
-def test_a_file_of_another_size_is_not_even_fetched(get, hub):
+def test_a_file_of_another_size_is_not_downloaded(get, hub):
     hub.files[PATH] = CONTENT + b"more"
     with pytest.raises(DownloadFailed, match="has 10,244 bytes; 10,240 were expected"):
         get()
     assert not get.part.exists()
 
 
-def test_the_hubs_own_digest_is_believed_before_the_bytes_are_fetched(get, hub):
+def test_another_digest_in_the_headers_stops_the_download(get, hub):
     hub.headers["X-Linked-Etag"] = '"' + "ab" * 32 + '"'
     with pytest.raises(DownloadFailed, match=f"sha256:{'ab' * 32} on the hub; the catalog pins sha256:"):
         get()
     assert not get.part.exists()
 
 
-def test_the_hubs_own_digest_is_fine_where_it_is_the_right_one(get, hub, pin):
+def test_the_pinned_digest_in_the_headers_is_accepted(get, hub, pin):
     hub.headers["X-Linked-Etag"] = pin("", CONTENT).digest.removeprefix("sha256:")
     assert get()[0] == CONTENT
 
 
-def test_the_token_is_sent_where_there_is_one(get, hub):
+def test_a_configured_token_is_sent(get, hub):
     get(token="hf_secret")
     get.part.unlink()
     get()
@@ -151,31 +151,31 @@ def test_the_token_is_sent_where_there_is_one(get, hub):
         ("status:418", "418"),
     ],
 )
-def test_a_refusal_is_explained_and_not_repeated(get, hub, mood, reason):
+def test_a_refused_request_is_explained_and_not_retried(get, hub, mood, reason):
     hub.moods = [mood]
     with pytest.raises(DownloadFailed, match=reason):
         get()
     assert len(hub.requests) == 1
 
 
-def test_a_machine_where_nobody_listens_fails_at_once(get, tmp_path, pin):
+def test_an_unreachable_host_fails_at_once(get, tmp_path, pin):
     download = Download(pin("tiny.gguf", CONTENT), "tiny.gguf", tmp_path / "part")
     with pytest.raises(DownloadFailed, match=r"127\.0\.0\.1 can't be reached"):
         fetch_from_hub("hf:acme/tiny", [download], Access(hf_endpoint="http://127.0.0.1:9"), lambda *_: None)
 
 
 @pytest.mark.parametrize("location", ["hf:tiny", "hf:a/b/c", "hf:a/b@", "hf:a/b@x y", "hf:a/../b"])
-def test_a_hub_location_that_is_none_is_explained(get, location):
+def test_an_invalid_hub_location_is_explained(get, location):
     with pytest.raises(BadRequest, match=re.escape("hf:OWNER/NAME")):
         get(location)
 
 
-def test_a_kind_of_source_that_there_is_not_names_those_that_there_are(get):
+def test_an_unknown_kind_of_source_is_refused_with_the_known_ones(get):
     with pytest.raises(BadRequest, match="begins with file:, hf:, https:, llmos:, oci:, pypi:, s3:"):
         get("ftp:acme/tiny")
 
 
-def test_a_web_folders_files_lie_below_it(get, hub, tmp_path, pin, monkeypatch):
+def test_the_files_of_an_https_folder_are_below_its_url(get, hub, tmp_path, pin, monkeypatch):
     hub.files["/models/a%20b/tiny.gguf"] = CONTENT
     download = Download(pin("tiny.gguf", CONTENT), "a b/tiny.gguf", tmp_path / "part")
     from llmos.models.sources.https import fetch_files as fetch_from_web

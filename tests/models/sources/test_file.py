@@ -1,4 +1,4 @@
-"""file: a folder on this machine."""
+"""file: sources, folders on this machine."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def get(folder, download):
     fetch_files(f"file://{str(folder).replace(' ', '%20')}", [download], Access(), lambda *_: None)
 
 
-def test_a_file_is_copied_and_the_original_left_alone(tmp_path, download):
+def test_a_file_is_copied_and_the_original_unchanged(tmp_path, download):
     source = tmp_path / "my models" / "sub" / "tiny.gguf"
     source.parent.mkdir(parents=True)
     source.write_bytes(b"weights")

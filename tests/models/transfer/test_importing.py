@@ -1,4 +1,4 @@
-"""llmos import: what is taken in, what is refused, and that the bytes stay as they are."""
+"""Importing models from disk: the files that are imported, and those that are refused."""
 
 import json
 import pickle
@@ -13,7 +13,7 @@ def names(version):
     return [file.name for file in version.files]
 
 
-def test_a_gguf_file_becomes_a_version_whose_bytes_are_the_files(registry, gguf_path):
+def test_a_gguf_file_becomes_a_version_with_the_same_bytes(registry, gguf_path):
     version = Transfers(registry).import_path(gguf_path, "tiny")
     assert (version.ref, version.format, version.family) == ("tiny@1", "gguf", "llama")
     assert (version.quantization, version.context_length, version.license) == ("F32", 128, "mit")
@@ -35,13 +35,13 @@ def test_a_folder_becomes_a_version_with_its_names(registry, make_folder):
     assert {name: path.read_bytes() for name, path in registry.files(version).items()} == before
 
 
-def test_what_the_makers_recommend_comes_along(registry, make_folder):
+def test_recommended_sampling_of_a_folder_is_imported(registry, make_folder):
     folder = make_folder()
     (folder / "generation_config.json").write_text('{"temperature": 0.6, "top_k": 20, "top_p": 7, "eos_token_id": 2}')
     assert Transfers(registry).import_path(folder, "tiny").sampling == {"temperature": 0.6, "top_k": 20}
 
 
-def test_a_gguf_files_recommendation_comes_along(registry, gguf_path):
+def test_recommended_sampling_of_a_gguf_file_is_imported(registry, gguf_path):
     assert Transfers(registry).import_path(gguf_path, "tiny").sampling == {"temperature": 0.5, "min_p": 0.125}
 
 
@@ -55,13 +55,13 @@ def test_a_sharded_folder_keeps_its_shards_and_their_index(registry, make_folder
     ]
 
 
-def test_the_same_weights_twice_in_a_folder_come_in_once(registry, make_folder):
+def test_weights_that_a_folder_has_twice_are_imported_once(registry, make_folder):
     folder = make_folder(num_shards=2)
     (folder / "consolidated.safetensors").write_bytes((folder / "model-00001-of-00002.safetensors").read_bytes())
     assert "consolidated.safetensors" not in names(Transfers(registry).import_path(folder, "tiny"))
 
 
-def test_a_hub_cache_of_symbolic_links_comes_in(registry, make_folder, tmp_path):
+def test_a_folder_of_symbolic_links_is_imported(registry, make_folder, tmp_path):
     folder, snapshot = make_folder(), tmp_path / "snapshot"
     snapshot.mkdir()
     for path in folder.iterdir():
@@ -72,13 +72,13 @@ def test_a_hub_cache_of_symbolic_links_comes_in(registry, make_folder, tmp_path)
     )
 
 
-def test_pickles_beside_safetensors_stay_outside(registry, make_folder):
+def test_pickles_beside_safetensors_are_not_imported(registry, make_folder):
     folder = make_folder()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
     assert "pytorch_model.bin" not in names(Transfers(registry).import_path(folder, "tiny"))
 
 
-def test_hidden_files_and_other_folders_stay_outside(registry, make_folder):
+def test_hidden_files_and_other_folders_are_not_imported(registry, make_folder):
     folder = make_folder()
     (folder / ".git").mkdir()
     (folder / ".git" / "config").write_text("")
@@ -92,15 +92,15 @@ def test_hidden_files_and_other_folders_stay_outside(registry, make_folder):
     ]
 
 
-def test_the_owners_word_on_the_licence_goes_first(registry, make_folder):
+def test_the_given_license_replaces_that_in_the_files(registry, make_folder):
     assert Transfers(registry).import_path(make_folder(), "tiny", license="MIT").license == "MIT"
 
 
-def test_a_folder_with_one_gguf_file_is_that_file(registry, gguf_path):
+def test_a_folder_with_one_gguf_file_imports_that_file(registry, gguf_path):
     assert names(Transfers(registry).import_path(gguf_path.parent, "tiny")) == ["tiny.gguf"]
 
 
-def test_an_encoder_can_be_kept_though_this_engine_cannot_run_it(registry, make_folder):
+def test_an_unsupported_encoder_can_be_imported(registry, make_folder):
     config = {"model_type": "t5", "max_position_embeddings": 512}
     version = Transfers(registry).import_path(make_folder(config=config), "embedder")
     assert (version.family, version.context_length) == ("t5", 512)
@@ -118,19 +118,19 @@ def test_a_pickle_is_refused_with_the_reason(registry, tmp_path, name, as_folder
         Transfers(registry).import_path(folder if as_folder else folder / name, "tiny")
 
 
-def test_a_pickle_under_a_false_name_is_refused_with_the_reason(registry, tmp_path):
+def test_a_pickle_with_another_suffix_is_refused_with_the_reason(registry, tmp_path):
     (tmp_path / "model").write_bytes(pickle.dumps({"weights": [1, 2]}))
     with pytest.raises(UnsupportedModel, match="can run any code"):
         Transfers(registry).import_path(tmp_path / "model", "tiny")
 
 
-def test_a_lone_safetensors_file_is_told_to_bring_its_folder(registry, make_folder):
+def test_a_single_safetensors_file_is_refused_with_advice(registry, make_folder):
     folder = make_folder()
     with pytest.raises(BadRequest, match=f"Import the folder.*llmos import {folder}"):
         Transfers(registry).import_path(folder / "model.safetensors", "tiny")
 
 
-def test_two_gguf_files_are_two_models(registry, gguf_path):
+def test_one_of_two_gguf_files_has_to_be_chosen(registry, gguf_path):
     (gguf_path.parent / "other.gguf").write_bytes(gguf_path.read_bytes())
     with pytest.raises(BadRequest, match=r"2 GGUF files.*other\.gguf, tiny\.gguf"):
         Transfers(registry).import_path(gguf_path.parent, "tiny")
@@ -143,7 +143,7 @@ def test_missing_shards_are_named(registry, make_folder):
         Transfers(registry).import_path(folder, "tiny")
 
 
-def test_an_index_without_any_of_its_shards_is_told(registry, make_folder):
+def test_an_index_without_its_shards_is_refused(registry, make_folder):
     folder = make_folder(num_shards=2)
     for path in folder.glob("*.safetensors"):
         path.unlink()
@@ -152,7 +152,7 @@ def test_an_index_without_any_of_its_shards_is_told(registry, make_folder):
 
 
 @pytest.mark.parametrize("shard", ["../../../etc/passwd", "/etc/passwd", ".git/config"])
-def test_an_index_cannot_reach_out_of_its_folder(registry, make_folder, shard):
+def test_an_index_with_a_path_outside_its_folder_is_refused(registry, make_folder, shard):
     folder = make_folder(num_shards=2)
     index = folder / "model.safetensors.index.json"
     weight_map = json.loads(index.read_text())["weight_map"]
@@ -162,7 +162,7 @@ def test_an_index_cannot_reach_out_of_its_folder(registry, make_folder, shard):
 
 
 @pytest.mark.parametrize("num_bytes", [4, 24, 200, -1])
-def test_a_gguf_file_that_is_cut_short_is_refused(registry, gguf_path, num_bytes):
+def test_a_truncated_gguf_file_is_refused(registry, gguf_path, num_bytes):
     gguf_path.write_bytes(gguf_path.read_bytes()[:num_bytes])
     with pytest.raises(BadModelFile):
         Transfers(registry).import_path(gguf_path, "tiny")
@@ -171,13 +171,13 @@ def test_a_gguf_file_that_is_cut_short_is_refused(registry, gguf_path, num_bytes
 @pytest.mark.parametrize(
     ("content", "complaint"), [(b"", "is empty"), (b"hello, world", "neither a GGUF file nor a Hugging Face folder")]
 )
-def test_a_file_that_is_no_model_is_told_so(registry, tmp_path, content, complaint):
+def test_a_file_that_is_not_a_model_is_refused(registry, tmp_path, content, complaint):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(BadModelFile, match=complaint):
         Transfers(registry).import_path(tmp_path / "file", "tiny")
 
 
-def test_what_is_not_there_or_no_file_is_told_so(registry, tmp_path):
+def test_a_missing_path_or_device_is_refused(registry, tmp_path):
     with pytest.raises(BadRequest, match=r"There is no .*/nothing\."):
         Transfers(registry).import_path(tmp_path / "nothing", "tiny")
     with pytest.raises(BadRequest, match="neither a file nor a folder"):
@@ -187,12 +187,12 @@ def test_what_is_not_there_or_no_file_is_told_so(registry, tmp_path):
         Transfers(registry).import_path(tmp_path / "empty", "tiny")
 
 
-def test_a_name_that_is_none_is_refused_before_anything_is_read(registry, tmp_path):
+def test_an_invalid_name_is_refused_before_anything_is_read(registry, tmp_path):
     with pytest.raises(BadRequest, match="not a valid name for a model"):
         Transfers(registry).import_path(tmp_path / "nothing", "a/b")
 
 
-def test_what_is_refused_leaves_nothing_behind(registry, make_folder, gguf_path):
+def test_a_refused_import_stores_nothing(registry, make_folder, gguf_path):
     gguf_path.write_bytes(gguf_path.read_bytes()[:200])
     folder = make_folder(num_shards=2)
     next(folder.glob("*00002.safetensors")).unlink()

@@ -1,4 +1,4 @@
-"""Aliases: they move at once, and nothing of where they pointed is ever lost."""
+"""Aliases: atomic moves, and a complete history."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ def test_an_alias_moves_and_its_history_stays(registry, tiny, second):
     assert moves_of(registry) == [(None, "tiny@1"), ("tiny@1", "tiny@2"), ("tiny@2", None)]
 
 
-def test_what_points_there_already_does_not_move(registry, tiny):
+def test_an_alias_that_points_there_already_is_not_moved(registry, tiny):
     first = registry.aliases.set("tiny", "prod", "tiny@1")
     assert registry.aliases.set("tiny", "prod", "tiny") == first
     assert moves_of(registry) == [(None, "tiny@1")]
@@ -82,14 +82,14 @@ def test_the_aliases_of_a_model_are_listed_with_their_last_move(registry, tiny, 
         ("prod", "tiny@sha256:zz", BadRequest, "is not a reference to a model"),
     ],
 )
-def test_where_an_alias_cannot_point_is_said(registry, tiny, make_folder, alias, ref, error, says):
+def test_an_invalid_move_is_refused(registry, tiny, make_folder, alias, ref, error, says):
     Transfers(registry).import_path(make_folder(), "other")
     with pytest.raises(error, match=says):
         registry.aliases.set("tiny", alias, ref)
     assert registry.aliases.history("tiny") == []
 
 
-def test_who_expects_another_version_is_refused_and_nothing_moves(registry, tiny, second):
+def test_a_move_that_expects_another_version_is_refused(registry, tiny, second):
     registry.aliases.set("tiny", "prod", "tiny@2")
     with pytest.raises(Conflict, match=r"points at tiny@2, not at tiny@1.*llmos alias history tiny:prod"):
         registry.aliases.set("tiny", "prod", "tiny@1", expected="tiny@1")
@@ -97,7 +97,7 @@ def test_who_expects_another_version_is_refused_and_nothing_moves(registry, tiny
     assert moves_of(registry) == [(None, "tiny@2"), ("tiny@2", "tiny@1")]
 
 
-def test_what_production_was_on_a_day(dated, tiny, second):
+def test_the_periods_of_an_alias_in_an_interval_are_listed(dated, tiny, second):
     dated(2).aliases.set("tiny", "prod", "tiny@1")
     dated(3).aliases.set("tiny", "prod", "tiny@2")
     aliases = dated(5).aliases
@@ -114,13 +114,13 @@ def test_what_production_was_on_a_day(dated, tiny, second):
     assert [span.version for span in aliases.between("tiny", "prod", noon, noon)] == ["tiny@2"]
 
 
-def test_a_clock_that_was_set_back_changes_no_order(dated, tiny, second):
+def test_a_clock_that_is_set_back_does_not_change_the_order(dated, tiny, second):
     dated(9).aliases.set("tiny", "prod", "tiny@1")
     move = dated(2).aliases.set("tiny", "prod", "tiny@2")
     assert move.at == MARCH + timedelta(days=8)
 
 
-def test_an_alias_that_never_was_is_told_with_the_nearest(registry, tiny):
+def test_an_unknown_alias_is_reported_with_similar_names(registry, tiny):
     registry.aliases.set("tiny", "prod", "tiny@1")
     with pytest.raises(NotFound, match=r"alias tiny:prd never existed\. Known aliases: tiny:prod\."):
         registry.aliases.history("tiny", "prd")
@@ -128,8 +128,8 @@ def test_an_alias_that_never_was_is_told_with_the_nearest(registry, tiny):
 
 @given(plans=st.lists(st.lists(st.sampled_from(["tiny@1", "tiny@2"]), max_size=4), min_size=2, max_size=3))
 @checking(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_moves_at_the_same_time_leave_one_linear_history(settings, registry, tiny, second, plans):
-    """Each mover has a connection of its own, as each process has, and says what it saw: no move is lost or doubled."""
+def test_concurrent_moves_leave_a_linear_history(settings, registry, tiny, second, plans):
+    """Each mover has its own connection, like a process. No move is lost or duplicated."""
     start = threading.Barrier(len(plans))
     told = []
 
@@ -153,7 +153,7 @@ def test_moves_at_the_same_time_leave_one_linear_history(settings, registry, tin
     assert not history or registry.resolve("tiny:prod").ref == history[-1].now
 
 
-def test_of_two_who_expect_the_same_one_moves(settings, registry, tiny, second):
+def test_of_two_moves_that_expect_the_same_version_one_succeeds(settings, registry, tiny, second):
     registry.aliases.set("tiny", "prod", "tiny@1")
     start, outcomes = threading.Barrier(4), []
 
@@ -179,7 +179,7 @@ def test_of_two_who_expect_the_same_one_moves(settings, registry, tiny, second):
 # Removing
 
 
-def test_whoever_needs_an_alias_or_a_version_can_refuse_and_nothing_is_removed(registry, tiny, second):
+def test_a_refused_removal_removes_nothing(registry, tiny, second):
     registry.aliases.set("tiny", "prod", "tiny@1")
     asked = []
 

@@ -1,4 +1,4 @@
-"""Versions that were made from others."""
+"""Derived versions: their names, digests and parents."""
 
 import pwd
 
@@ -18,7 +18,7 @@ def tiny(registry, gguf_path):
 
 @pytest.fixture
 def make(registry, tiny, tmp_path, tiny_gguf):
-    """Return a function that makes a version of `name`; what it makes lies in a scratch folder, as the makers' does."""
+    """Return a function that derives a version of `name` in a scratch folder."""
 
     def make(name="tiny-gptq4", recipe=RECIPE, parent=tiny, **options):
         path = tmp_path / "made.gguf"
@@ -29,7 +29,7 @@ def make(registry, tiny, tmp_path, tiny_gguf):
     return make
 
 
-def test_a_made_version_knows_its_parent_its_recipe_and_its_maker(registry, tiny, make):
+def test_a_derived_version_has_its_parent_recipe_and_actor(registry, tiny, make):
     made = make(actor="ada")
     assert (made.ref, made.parent, made.recipe, made.made_by) == ("tiny-gptq4@1", tiny.digest, RECIPE, "ada")
     assert (made.license, made.sampling, made.source) == (tiny.license, tiny.sampling, "made:tiny@1")
@@ -38,20 +38,20 @@ def test_a_made_version_knows_its_parent_its_recipe_and_its_maker(registry, tiny
     assert registry.show("tiny").made_from is None
 
 
-def test_whoever_runs_the_process_made_it_where_nobody_else_is_named(registry, tiny, make, monkeypatch):
+def test_the_default_actor_is_the_user_of_the_process(registry, tiny, make, monkeypatch):
     assert make().made_by == tiny.made_by
     nobody = lambda number: {}[number]  # noqa: E731
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     assert make(recipe={"kind": "prune"}).made_by.startswith("uid ")
 
 
-def test_the_same_recipe_is_the_same_version_whoever_repeats_it(registry, make):
+def test_the_same_recipe_gives_the_same_version_for_any_actor(registry, make):
     first = make(actor="ada")
     assert make(actor="bob") == first
     assert [version.ref for version in registry.list()] == ["tiny@1", "tiny-gptq4@1"]
 
 
-def test_another_recipe_or_parent_is_another_version_though_the_files_are_the_same(registry, tiny, make, make_folder):
+def test_the_same_files_with_another_recipe_or_parent_are_another_version(registry, tiny, make, make_folder):
     other = Transfers(registry).import_path(make_folder(), "tiny")
     digests = {make().digest, make(recipe=RECIPE | {"scheme": "awq"}).digest, make(parent=other).digest}
     assert len(digests) == 3
@@ -60,7 +60,7 @@ def test_another_recipe_or_parent_is_another_version_though_the_files_are_the_sa
     ]  # fmt: skip
 
 
-def test_the_digest_is_that_of_the_manifest_that_everybody_can_write_down_again(registry, tiny, make):
+def test_the_digest_is_that_of_the_canonical_manifest(registry, tiny, make):
     made = make()
     assert registry.manifest(made).digest == made.digest
     assert b'"parent":"%s"' % tiny.digest.encode() in registry.manifest(made).canonical()
@@ -82,26 +82,26 @@ def test_a_name_that_is_taken_is_refused_before_and_after_the_work(registry, tin
     assert len(registry.list()) == 3
 
 
-def test_what_was_made_already_is_found_by_its_recipe(registry, tiny, make):
+def test_a_derived_version_is_found_by_its_recipe(registry, tiny, make):
     assert registry.derived.find("tiny-gptq4", tiny, RECIPE) is None
     made = make()
     assert registry.derived.find("tiny-gptq4", tiny, dict(reversed(RECIPE.items()))) == made
     assert registry.derived.find("tiny-gptq4", tiny, RECIPE | {"scheme": "awq"}) is None
 
 
-def test_a_parent_may_go_and_is_still_named(registry, tiny, make):
+def test_a_removed_parent_is_still_named(registry, tiny, make):
     made = make()
     registry.remove("tiny")
     assert registry.show(made.ref).made_from == "tiny@1"
     assert make() == made
 
 
-def test_a_recipe_that_is_no_json_is_refused(registry, make):
+def test_a_recipe_that_is_not_json_is_refused(registry, make):
     with pytest.raises(BadRequest, match="JSON"):
         make(recipe={"share": float("nan")})
     assert [version.ref for version in registry.list()] == ["tiny@1"]
 
 
-def test_what_was_made_is_kept_where_nobody_writes(registry, make):
+def test_the_blobs_of_a_derived_version_are_read_only(registry, make):
     (path,) = registry.files(make()).values()
     assert path.stat().st_mode & 0o222 == 0

@@ -13,7 +13,7 @@ def tiny(registry, gguf_path):
     return Transfers(registry).import_path(gguf_path, "tiny")
 
 
-def test_a_model_and_its_versions_have_tags_of_their_own(registry, tiny):
+def test_a_model_and_its_versions_have_separate_tags(registry, tiny):
     assert registry.labels.tag("tiny", {"team": "search"}) == Labels(tags={"team": "search"})
     registry.labels.tag("tiny@1", {"approved": ""})
     registry.labels.describe("tiny", "Answers our customers")
@@ -24,12 +24,12 @@ def test_a_model_and_its_versions_have_tags_of_their_own(registry, tiny):
     assert registry.labels.get("tiny@1") == registry.labels.all()["tiny", 1] == details.labels
 
 
-def test_no_digest_depends_on_them(registry, tiny):
+def test_labels_are_not_part_of_a_digest(registry, tiny):
     registry.labels.tag("tiny@1", {"approved": ""})
     assert registry.resolve("tiny") == tiny
 
 
-def test_changes_are_kept_with_who_when_and_from_what_to_what(registry, tiny):
+def test_the_history_has_actor_time_and_both_values(registry, tiny):
     registry.labels.describe("tiny", "One", actor="ada")
     registry.labels.describe("tiny", " Two ", actor="bob")
     registry.labels.describe("tiny", "Two", actor="eve")
@@ -61,14 +61,14 @@ def test_changes_are_kept_with_who_when_and_from_what_to_what(registry, tiny):
         ({"fine": ""}, ["aproved"], NotFound, r"no tag 'aproved'\. It has approved\."),
     ],
 )
-def test_tags_that_cannot_be_change_nothing(registry, tiny, add, remove, error, says):
+def test_invalid_tags_change_nothing(registry, tiny, add, remove, error, says):
     registry.labels.tag("tiny", {"approved": ""})
     with pytest.raises(error, match=says):
         registry.labels.tag("tiny", add, remove)
     assert registry.labels.get("tiny").tags == {"approved": ""}
 
 
-def test_what_is_not_there_has_no_labels(registry, tiny):
+def test_an_unknown_version_has_no_labels(registry, tiny):
     with pytest.raises(ModelNotFound):
         registry.labels.tag("tiny@2", {"a": ""})
     with pytest.raises(ModelNotFound):
@@ -77,7 +77,7 @@ def test_what_is_not_there_has_no_labels(registry, tiny):
         registry.labels.describe("tiny", "x" * 10_001)
 
 
-def test_a_tag_is_wanted_with_or_without_its_value():
+def test_a_tag_matches_with_or_without_its_value():
     labels = [None, Labels(tags={"team": "search"}), Labels(tags={"team": "ads", "ok": ""})]
     wanted = ["team", "team=ads", "team=x", "ok", "ok=", "no"]
     assert [has_tag(labels, tag) for tag in wanted] == [True, True, False, True, True, False]

@@ -1,4 +1,4 @@
-"""A real registry, Debian's docker-registry, on this machine and in an empty folder; with and without a password."""
+"""A real registry (Debian's docker-registry) in an empty folder, with and without a password."""
 
 import base64
 import json
@@ -14,13 +14,13 @@ import pytest
 
 @pytest.fixture(scope="module")
 def database_kind() -> str:
-    """What a registry is sent has nothing to do with where we keep names."""
+    """One kind is enough: these tests are about the registry, not the database."""
     return "sqlite"
 
 
 @pytest.fixture(scope="session")
 def start_registry(tmp_path_factory) -> Callable[..., str]:
-    """Return a function that starts a registry and returns its host and port. Ended with the tests."""
+    """Return a function that starts a registry and returns its host and port. It ends with the tests."""
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("there is no docker-registry here: apt install docker-registry")

@@ -1,4 +1,4 @@
-"""Who gets the password of a registry: the registry, its token service, and nobody else."""
+"""The password of a registry is sent only to the registry and its token service."""
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ HERE = ImageReference(host="registry.test", repository="models/tiny", tag="v1")
 
 @pytest.fixture
 def repository_of(monkeypatch):
-    """Return a function that gives a repository whose hosts answer as it is told, and the requests that they got."""
+    """Return a function that creates a repository with scripted responses, and the list of requests it gets."""
 
     def repository_of(answer):
         seen = []

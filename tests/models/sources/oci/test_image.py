@@ -1,4 +1,4 @@
-"""Images in a real registry: there and back, as others made them, with a password, on a line that breaks."""
+"""Images in a real registry: push and pull, images of other tools, passwords, interrupted connections."""
 
 import gzip
 import hashlib
@@ -21,7 +21,7 @@ from llmos.models.versions.records import read_record, record_of
 
 PASSWORD = "open sesame"
 HTPASSWD = "llmos:$2a$04$KV4muRYpLKslI/R2lOw6hew8LEQh4eiycUiD1R62qZpzZ6gMitIvi"
-"""What htpasswd -nbB -C 4 makes of it."""
+"""The output of htpasswd -nbB -C 4 for it."""
 
 
 def digest_of(content: bytes) -> str:
@@ -35,7 +35,7 @@ def version(registry, make_folder):
 
 @pytest.fixture
 def push_tiny(registry, version):
-    """Push the folder's version; returns what was pushed."""
+    """Return a function that pushes the version and returns the result."""
 
     def push_it(target, access=None, base=None):
         return push(record_of(version), registry.files(version), target, access or Access(), no_progress, base)
@@ -45,7 +45,7 @@ def push_tiny(registry, version):
 
 @pytest.fixture
 def pull_files(tmp_path):
-    """Gather a location into an empty store; returns what was fetched, with the files' contents."""
+    """Return a function that fetches a location into an empty store and returns the model and the files' contents."""
 
     def pull(location, access=None):
         store = Store(tmp_path / "elsewhere")
@@ -58,7 +58,7 @@ def pull_files(tmp_path):
 
 @pytest.fixture
 def push_blobs(registry_host):
-    """Push an image made by hand from the bytes of its layers; returns its location."""
+    """Return a function that pushes an image with the given layers and returns its location."""
 
     def push_them(repository, *layers, media_type="application/vnd.oci.image.layer.v1.tar"):
         config = b"{}"
@@ -82,7 +82,7 @@ def push_blobs(registry_host):
 
 
 def tar_of(**contents: bytes) -> bytes:
-    """Archive files by their path, in which __ stands for / and _ for a dot."""
+    """Return a tar archive of files. In their names, __ stands for / and _ for a dot."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in contents.items():
@@ -105,7 +105,7 @@ def test_a_version_comes_back_with_its_files_and_its_record(registry, version, p
     assert fetched.location == pushed.location, "pinned to the digest of what was pushed"
 
 
-def test_files_that_are_here_already_are_not_downloaded(registry, push_tiny, registry_host, monkeypatch):
+def test_stored_files_are_not_downloaded_again(registry, push_tiny, registry_host, monkeypatch):
     pushed = push_tiny(f"oci:{registry_host}/models/here:v1")
     pulled = []
     monkeypatch.setattr(Repository, "pull_blob", lambda *arguments: pulled.append(arguments))
@@ -123,7 +123,7 @@ def test_the_same_version_is_the_same_image_and_is_sent_once(push_tiny, registry
     assert again.location == first.location
 
 
-def test_what_was_pulled_by_digest_is_what_was_pushed(push_tiny, pull_files, registry_host):
+def test_a_pull_by_digest_gives_what_was_pushed(push_tiny, pull_files, registry_host):
     pushed = push_tiny(f"oci:{registry_host}/models/pinned:v1")
     assert pull_files(pushed.location)[0].location == pushed.location
 
@@ -140,7 +140,7 @@ def test_the_layout_is_what_modelcars_and_image_volumes_mount(version, push_tiny
     assert names == [f"models/{file.name}" for file in version.files]
 
 
-def test_a_base_lies_below_the_model(push_tiny, push_blobs, pull_files, registry_host):
+def test_the_layers_of_a_base_come_below_the_models(push_tiny, push_blobs, pull_files, registry_host):
     shell = tar_of(bin__sh=b"#!")
     config = json.dumps(
         {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest_of(shell)]}}
@@ -168,7 +168,7 @@ def test_a_base_lies_below_the_model(push_tiny, push_blobs, pull_files, registry
     assert "config.json" in pull_files(f"oci:{registry_host}/models/car:v1")[1]
 
 
-def test_a_modelcar_of_somebody_else_is_taken_apart(push_blobs, pull_files, tiny_gguf):
+def test_the_model_in_another_tools_modelcar_is_extracted(push_blobs, pull_files, tiny_gguf):
     shell = tar_of(bin__sh=b"#!", etc__models__x_gguf=b"not here")
     model = gzip.compress(tar_of(models__tiny_gguf=tiny_gguf))
     fetched, contents = pull_files(push_blobs("others/car", shell, model))
@@ -176,7 +176,7 @@ def test_a_modelcar_of_somebody_else_is_taken_apart(push_blobs, pull_files, tiny
     assert fetched.record is None
 
 
-def test_a_layer_that_climbs_out_of_its_folder_is_refused(push_blobs, pull_files, tiny_gguf):
+def test_a_layer_with_a_path_outside_its_folder_is_refused(push_blobs, pull_files, tiny_gguf):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         member = tarfile.TarInfo("models/../../evil.gguf")
@@ -186,7 +186,7 @@ def test_a_layer_that_climbs_out_of_its_folder_is_refused(push_blobs, pull_files
         pull_files(push_blobs("others/evil", buffer.getvalue()))
 
 
-def test_links_in_a_layer_are_left_out(push_blobs, pull_files):
+def test_links_in_a_layer_are_ignored(push_blobs, pull_files):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         member = tarfile.TarInfo("models/tiny.gguf")
@@ -196,17 +196,17 @@ def test_links_in_a_layer_are_left_out(push_blobs, pull_files):
         pull_files(push_blobs("others/link", buffer.getvalue()))
 
 
-def test_a_layer_that_is_no_archive_is_named_so(push_blobs, pull_files):
+def test_a_layer_that_is_not_an_archive_is_refused(push_blobs, pull_files):
     with pytest.raises(BadModelFile, match="not a valid tar archive"):
         pull_files(push_blobs("others/noise", b"noise" * 1000))
 
 
-def test_a_tag_that_there_is_not_is_named(pull_files, registry_host):
+def test_a_missing_tag_is_named(pull_files, registry_host):
     with pytest.raises(DownloadFailed, match="has no models/none:v9"):
         pull_files(f"oci:{registry_host}/models/none:v9")
 
 
-def test_a_password_is_sent_where_it_is_asked_for(start_registry, docker_config, push_tiny, pull_files):
+def test_a_password_is_sent_when_the_registry_requires_it(start_registry, docker_config, push_tiny, pull_files):
     host = start_registry(htpasswd=HTPASSWD)
     target = f"oci:{host}/models/secret:v1"
     with pytest.raises(DownloadFailed, match=f"needs permission .* docker login {host}"):
@@ -218,7 +218,7 @@ def test_a_password_is_sent_where_it_is_asked_for(start_registry, docker_config,
         pull_files(target, Access(docker_config=docker_config(host, "llmos", "wrong")))
 
 
-def test_a_registry_that_is_not_there_is_named(pull_files):
+def test_an_unreachable_registry_is_named(pull_files):
     with pytest.raises(DownloadFailed, match=r"127\.0\.0\.1:9 can't be reached"):
         pull_files("oci:127.0.0.1:9/models/tiny:v1")
 
@@ -226,12 +226,12 @@ def test_a_registry_that_is_not_there_is_named(pull_files):
 @pytest.mark.parametrize(
     "location", ["oci:", "oci:host", "oci:host/UPPER:v1", "oci:host/a:tag with space", "oci:host/a@sha256:12"]
 )
-def test_what_is_no_place_is_refused(location):
+def test_an_invalid_image_reference_is_refused(location):
     with pytest.raises(BadRequest, match="not an image reference"):
         parse_image_reference(location)
 
 
-def test_encryption_is_left_out_on_this_machine_only():
+def test_only_loopback_registries_are_contacted_without_tls():
     assert parse_image_reference("oci:localhost:5000/a").url == "http://localhost:5000"
     assert parse_image_reference("oci:127.0.0.1.example.com/a").url == "https://127.0.0.1.example.com"
     assert parse_image_reference("oci:registry.example.com/a").url == "https://registry.example.com"

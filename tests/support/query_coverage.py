@@ -1,0 +1,44 @@
+"""Records which functions of the package ran statements on which kind of database."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+import llmos
+
+_PACKAGE = str(Path(str(llmos.__file__)).parent)
+_CORE = str(Path(_PACKAGE) / "core")
+_TRANSACTION_STATEMENTS = ("BEGIN", "NOTIFY", "SELECT pg_advisory_xact_lock")
+
+
+class QueryCoverage:
+    """Listens to every statement of this process from its creation on."""
+
+    def __init__(self) -> None:
+        self._functions_by_kind: dict[str, set[tuple[str, str]]] = {}
+        """{kind of database: (path in the package, qualified name) of each function}"""
+        event.listen(Engine, "before_cursor_execute", self._record)
+
+    def find_missing(self, kinds: tuple[str, ...]) -> list[str]:
+        """Return a sentence for each function that ran statements on one kind of database but not on another."""
+        all_functions = set().union(*self._functions_by_kind.values())
+        return [
+            f"{name} in {path} never ran on {kind}"
+            for kind in kinds
+            for path, name in sorted(all_functions - self._functions_by_kind.get(kind, set()))
+        ]
+
+    def _record(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(_TRANSACTION_STATEMENTS):
+            return
+        frame = sys._getframe()
+        while frame is not None:
+            code = frame.f_code
+            # Skip the functions of core, which run statements on behalf of the rooms above it.
+            if code.co_filename.startswith(_PACKAGE) and not code.co_filename.startswith(_CORE):
+                function = code.co_filename.removeprefix(_PACKAGE).lstrip("/"), code.co_qualname
+                self._functions_by_kind.setdefault(connection.dialect.name, set()).add(function)
+                return
+            frame = frame.f_back
