@@ -72,9 +72,7 @@ def test_a_removed_response_is_not_found(responses: KeptResponses) -> None:
             ask("owner", "resp_1")
 
 
-def test_a_response_expires_after_thirty_days(
-    responses: KeptResponses, database: Database, clock: HeldClock
-) -> None:
+def test_a_response_expires_after_thirty_days(responses: KeptResponses, database: Database, clock: HeldClock) -> None:
     responses.keep("owner", kept())
     clock.now += timedelta(days=30, seconds=-1)
     assert responses.get("owner", "resp_1") == kept()
@@ -86,9 +84,7 @@ def test_a_response_expires_after_thirty_days(
         assert session.scalars(text("SELECT id FROM responses")).all() == ["resp_2"]
 
 
-def test_a_failed_write_is_an_error_with_advice(
-    responses: KeptResponses, database: Database
-) -> None:
+def test_a_failed_write_is_an_error_with_advice(responses: KeptResponses, database: Database) -> None:
     with database.transaction() as session:
         session.execute(text("DROP TABLE responses"))
     with pytest.raises(StoreFailed, match="`store` to false"):
