@@ -87,14 +87,14 @@ def history(
         print_table(moves, columns, as_json=as_json)
         return
     start, end = _day_or_time(at)
-    spans = _spans(moves, start, end)
+    spans = spans_between(moves, start, end)
     if as_json:
         print_json(spans)
         return
     stdout().print(f"{alias} was {_render(spans)} {'on' if end > start else 'at'} {at}.")
 
 
-def _spans(moves: Sequence[AliasMoveDescription], start: datetime, end: datetime) -> list[AliasSpan]:
+def spans_between(moves: Sequence[AliasMoveDescription], start: datetime, end: datetime) -> list[AliasSpan]:
     """Return what an alias pointed at from `start` to `end`. `moves`: all of its moves, oldest first."""
     edges: list[tuple[str | None, datetime | None]] = [(None, None), *((move.now, move.at) for move in moves)]
     spans = [

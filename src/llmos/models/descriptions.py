@@ -1,9 +1,9 @@
-"""The descriptions of what models/ keeps: Versions, aliases, labels, policies, cards."""
+"""Descriptions of versions, aliases, labels, policies, cards and signatures, as the API and the CLI return them."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmos.core.schemas.aliases import AliasMoveDescription, AliasSpan
+from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.cards import Card, CardDescription, LimitVerdict
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import (
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from llmos.models.deriving import DeriveResult
     from llmos.models.policies import Policy
     from llmos.models.registry import Registry
-    from llmos.models.versions.aliases import AliasMove, Span
+    from llmos.models.versions.aliases import AliasMove
     from llmos.models.versions.labels import LabelChange, Subject
 
 
 def describe_version(
     version: Version, labels: "Mapping[Subject, Labels]", *, name: str | None = None
 ) -> ModelDescription:
-    """Describe a Version. `labels`: those of all models and Versions. `name`: the name that was asked for."""
+    """Describe a version. `labels`: those of all models and versions. `name`: the requested name, if it differs."""
     own = labels.get((version.model, version.number), Labels())
     model = labels.get((version.model, 0), Labels())
     return ModelDescription(
@@ -61,7 +61,7 @@ def describe_version(
 def describe_details(
     registry: "Registry", version: Version, *, name: str | None = None, has_paths: bool = False
 ) -> VersionDetails:
-    """Describe a Version and what is known around it. `has_paths`: with the paths of its files on this machine."""
+    """Describe a version with its relations. `has_paths`: include the paths of its files on this machine."""
     details = registry.show(version.ref)
     paths = registry.files(version) if has_paths else {}
     return VersionDetails(
@@ -117,10 +117,6 @@ def describe_alias_move(model: str, move: "AliasMove") -> AliasMoveDescription:
         at=move.at,
         by=move.actor,
     )
-
-
-def describe_span(span: "Span") -> AliasSpan:
-    return AliasSpan(version=span.version, since=span.since, until=span.until)
 
 
 def describe_labels(labels: Labels) -> LabelsDescription:

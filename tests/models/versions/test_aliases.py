@@ -97,23 +97,6 @@ def test_a_move_that_expects_another_version_is_refused(registry, tiny, second):
     assert moves_of(registry) == [(None, "tiny@2"), ("tiny@2", "tiny@1")]
 
 
-def test_the_periods_of_an_alias_in_an_interval_are_listed(dated, tiny, second):
-    dated(2).aliases.set("tiny", "prod", "tiny@1")
-    dated(3).aliases.set("tiny", "prod", "tiny@2")
-    aliases = dated(5).aliases
-    aliases.set("tiny", "prod", None)
-
-    def on(day):
-        start = datetime(2026, 3, day, tzinfo=UTC)
-        return [span.version for span in aliases.between("tiny", "prod", start, start + timedelta(days=1))]
-
-    assert (on(1), on(2), on(3), on(4), on(6)) == (
-        [None], [None, "tiny@1"], ["tiny@1", "tiny@2"], ["tiny@2"], [None]
-    )  # fmt: skip
-    noon = MARCH + timedelta(days=2)
-    assert [span.version for span in aliases.between("tiny", "prod", noon, noon)] == ["tiny@2"]
-
-
 def test_a_clock_that_is_set_back_does_not_change_the_order(dated, tiny, second):
     dated(9).aliases.set("tiny", "prod", "tiny@1")
     move = dated(2).aliases.set("tiny", "prod", "tiny@2")

@@ -7,7 +7,6 @@ concurrent moves run one after the other and each sees the one before it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 
 from sqlalchemy.orm import Session
 
@@ -34,18 +33,6 @@ class AliasMove:
     at: datetime
     actor: str | None
     """Who moved it; None where that is unknown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """A period in which an alias pointed at one version."""
-
-    version: str | None
-    """The version's reference; None where the alias didn't exist."""
-    since: datetime | None
-    """None: the period has no beginning."""
-    until: datetime | None
-    """None: the period has not ended."""
 
 
 class Aliases:
@@ -99,20 +86,6 @@ class Aliases:
             if alias not in known:
                 raise _not_found(model, alias, known)
             return _moves(queries.alias_moves(session, model, alias))
-
-    def between(self, model: str, alias: str, start: datetime, end: datetime) -> Sequence[Span]:
-        """Return the periods of an alias that overlap `start` to `end`, in order. Raises NotFound."""
-        moves = self.history(model, alias)
-        edges: list[tuple[str | None, datetime | None]] = [(None, None), *((move.now, move.at) for move in moves)]
-        spans = [
-            Span(version=version, since=since, until=until)
-            for (version, since), (_, until) in pairwise([*edges, (None, None)])
-        ]
-        return [
-            span
-            for span in spans
-            if (span.until is None or span.until > start) and (span.since is None or span.since <= end)
-        ]
 
     def _number(self, session: Session, model: str, alias: str, ref: str) -> int:
         reference = parse_reference(ref)
