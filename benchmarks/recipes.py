@@ -8,7 +8,7 @@ bfloat16 with the columns in another order (disguise.py): the same function, but
 --home names it; what is there already isn't made again, but always measured anew.
 
 Speeds are medians of the card's repeats, in which the parent is asked right before or after: run it on a quiet machine.
---write puts the table between the markers into docs/optimize.md and README.md.
+--write puts the table between the markers into docs/optimize.md.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.versions import Version
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "docs" / "optimize.md", ROOT / "README.md")
+PAGES = (ROOT / "docs" / "optimize.md",)
 BEGIN, END = "<!-- recipes -->", "<!-- end of recipes -->"
 
 RECIPES: dict[str, Recipe] = {
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="where to make them, instead of a temporary place")
     parser.add_argument("--repeats", type=int, default=FULL.repeats, help="of each timing")
     parser.add_argument("--json", action="store_true", help="print the cards, one a line, as they are done")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/optimize.md and README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/optimize.md")
     args = parser.parse_args()
     if args.write:
         check_pages()
