@@ -1,9 +1,9 @@
-"""The same network with its columns in another order, in bfloat16. For quality.py.
+"""The same network with its dimensions shuffled, in bfloat16. Used by quality.py.
 
-Quantizing a model to 4 bits shows nothing where its file was 4-bit already: the same blocks come out. Here the hidden,
-the intermediate and each head's value dimensions are shuffled, in all weights alike, so that the network computes the
-same function, but blocks of 32 columns mix numbers that never shared a scale. Dimensions of queries and keys stay: the
-rotary positions know them.
+Quantizing a model to 4 bits shows nothing if its file was 4-bit already, since the same blocks result. Here the hidden,
+intermediate and value dimensions are shuffled consistently in all weights, so that the network computes the same
+function, but blocks of 32 columns mix values that never shared a scale. Queries and keys keep the order of their
+dimensions, since the rotary positions depend on it.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def disguise(spec: DecoderSpec, tensors: Mapping[str, RawTensor], seed: int = 1)
 
 
 def _value_orders(spec: DecoderSpec, rng: np.random.Generator) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the order of v's rows, and that of o's columns that goes with it: groups of heads share one of v."""
+    """Return the order of v's rows, and the corresponding one of o's columns: groups of heads share a head of v."""
     within = [rng.permutation(spec.head_dim) for _ in range(spec.num_kv_heads)]
     group = spec.num_heads // spec.num_kv_heads
     rows = [head * spec.head_dim + order for head, order in enumerate(within)]

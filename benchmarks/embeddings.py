@@ -1,14 +1,14 @@
-"""Texts to vectors with all-MiniLM-L6-v2: LLMOS beside onnxruntime and sentence-transformers, on the same cores.
+"""Compare embedding speed of LLMOS, onnxruntime and sentence-transformers with all-MiniLM-L6-v2, on the same cores.
 
     python benchmarks/embeddings.py [--threads 2] [--processor-time] [--rounds 15] [--json] [--write]
 
-The model is the catalog's minilm, and pulled if it isn't here. The peers are installed once, into an environment of
-their own under build/peers. Every engine lives in a process of its own; in each round every workload goes to one after
-another, so that whatever else the machine does hits all of them alike. Timed is what a caller waits for: texts in,
-vectors out. With --processor-time it is what the processor does for that, on one thread: on a machine that is busy
-otherwise, the clock on the wall says how busy it is.
+The model is the catalog's minilm, which is pulled if need be. The peers are installed once, into an environment under
+build/peers. Every engine runs in a process of its own. In each round, every workload goes to one engine after
+another, so that other load on the machine affects all of them alike. The time is what a caller waits for: texts in,
+vectors out. With --processor-time it is the CPU time on one thread, since the wall time of a busy machine measures how
+busy it is.
 
-A number is texts a second, the median of the rounds. --write puts the table into docs/embeddings.md.
+Each figure is texts per second, the median of the rounds. --write puts the table into docs/embeddings.md.
 """
 
 import argparse
@@ -50,16 +50,16 @@ PACKAGES = ("sentence-transformers", "onnxruntime", "onnx", "torch==2.13.0", "tr
 class Result:
     engine: str
     texts_per_second: Mapping[str, list[float]]
-    """Of each workload, in the order of the rounds."""
+    """By workload, in the order of the rounds."""
     worst_cosine: float
-    """To sentence-transformers' vector of the same text."""
+    """Lowest cosine similarity to sentence-transformers' vector of the same text."""
 
     def median(self, workload: str) -> float:
         return statistics.median(self.texts_per_second[workload])
 
 
 class Peer:
-    """An engine's process."""
+    """The process of one engine."""
 
     def __init__(self, engine: str, python: Path, task: Mapping[str, object]) -> None:
         self.engine = engine
@@ -71,21 +71,21 @@ class Peer:
             text=True,
             env=os.environ | threads | {"TOKENIZERS_PARALLELISM": "true"},
         )
-        self._say(json.dumps(task))
-        self.vectors: list[list[float]] = json.loads(self._hear())
+        self._send(json.dumps(task))
+        self.vectors: list[list[float]] = json.loads(self._receive())
 
     def seconds(self, workload: str) -> float:
-        self._say(workload)
-        return float(self._hear())
+        self._send(workload)
+        return float(self._receive())
 
     def end(self) -> None:
         self._process.communicate()
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._process.stdin
         print(line, file=self._process.stdin, flush=True)
 
-    def _hear(self) -> str:
+    def _receive(self) -> str:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
@@ -96,10 +96,10 @@ class Peer:
 def main() -> None:
     parser = argparse.ArgumentParser(description="LLMOS beside its peers: texts to vectors.")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--processor-time", action="store_true", help="one thread, and the processor's time")
+    parser.add_argument("--processor-time", action="store_true", help="measure CPU time, on one thread")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", action="store_true", help="JSON lines, one for each engine")
-    parser.add_argument("--write", action="store_true", help="write docs/embeddings.md's table")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/embeddings.md")
     args = parser.parse_args()
 
     threads = 1 if args.processor_time else args.threads
@@ -155,7 +155,7 @@ def model_files() -> dict[str, Path]:
 
 
 def make_workloads(tokenizer: Tokenizer) -> dict[str, list[str]]:
-    """Texts out of the standard library's own documentation, cut to their number of tokens, control tokens included."""
+    """Return texts from the standard library's documentation, cut to their number of tokens with control tokens."""
     words = cycle(" ".join(topics.values()).split())
 
     def text(num_tokens: int) -> str:
@@ -191,7 +191,7 @@ def table(results: Sequence[Result], what: str) -> list[str]:
         for quarters in map(statistics.quantiles, each.texts_per_second.values())
     )
     return [
-        f"{describe_machine()}: {what} in turn.",
+        f"{describe_machine()}: {what}, engines in turn.",
         "",
         "| | " + " | ".join(workloads) + " | worst cosine |",
         "|---|" + "---:|" * (len(workloads) + 1),

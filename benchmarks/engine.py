@@ -1,4 +1,4 @@
-"""How fast the engine is, in this process: one JSON line for each workload.
+"""Measure the engine's speed in this process.
 
     python benchmarks/engine.py [--model smollm2] [--threads 2] [--isa avx2] [--repeats 3] [--json]
 
@@ -19,7 +19,7 @@ from llmos.models import open_registry
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="How fast the engine is, in this process.")
+    parser = argparse.ArgumentParser(description="Measure the engine's speed in this process.")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--isa", choices=["avx512", "avx2", "portable"])

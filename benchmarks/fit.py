@@ -1,4 +1,4 @@
-"""Whether `llmos fit` is right: what it predicts for five settings, against what a replica then takes and does.
+"""Check the predictions of `llmos fit` for five settings against the memory and the speed of a real replica.
 
     python benchmarks/fit.py [--model smollm2] [--repeats 5] [--only one eight] [--json]
 
@@ -12,9 +12,9 @@
     prefill   tokens/s of one prompt alone, from the request to the first token
     decode    tokens/s of all streams together, while all of them decode
 
-The machine is measured before each setting, as `llmos fit --measure` does: neighbours make it another one from minute
-to minute. The replica is a process of its own, as in `llmos serve`; speculation and the prefix cache are off. The
-median of the repeats counts. The exit status is 1 where a prediction is more than 15 % off. Run it on a quiet machine.
+The machine is measured before each setting, as `llmos fit --measure` does, since on shared hardware its speed changes
+from minute to minute. The replica is a process of its own, as in `llmos serve`, without speculation and prefix cache.
+The median of the repeats counts. The exit status is 1 if a prediction is more than 15 % off. Run it on a quiet machine.
 """
 
 import argparse
@@ -107,7 +107,7 @@ def compare(
 async def serve(
     setting: Setting, files: Mapping[str, Path], config: EngineConfig, repeats: int, vocab_size: int
 ) -> Taken:
-    # A first replica packs the weights, which takes memory that one that maps them never has.
+    # A first replica packs the weights, which takes memory that a replica that maps them doesn't need.
     await (await Replica.start(files, config)).drain()
     replica = await Replica.start(files, config)
     try:
@@ -125,7 +125,7 @@ async def serve(
 
 
 async def answer(replica: Replica, prompts: Sequence[Prompt], num_output_tokens: int) -> list[list[float]]:
-    """Return for each prompt when each of its tokens came."""
+    """Return the arrival times of each prompt's tokens."""
     sampling = SamplingParams(temperature=0, max_tokens=num_output_tokens, ignore_eos=True)
 
     async def one(number: int, prompt: Prompt) -> list[float]:
@@ -139,7 +139,7 @@ async def answer(replica: Replica, prompts: Sequence[Prompt], num_output_tokens:
 
 
 def rate(times: list[list[float]]) -> float:
-    """Return tokens a second from the moment in which the last stream has begun to that in which the first one ends."""
+    """Return tokens per second from the first token of the last stream to the last token of the first one to end."""
     begin, end = max(each[0] for each in times), min(each[-1] for each in times)
     return sum(begin < at <= end for each in times for at in each) / (end - begin)
 
@@ -150,7 +150,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="What `llmos fit` predicts, against what a replica takes and does.")
+    parser = argparse.ArgumentParser(description="Check the predictions of `llmos fit` against a real replica.")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=[setting.name for setting in SETTINGS])

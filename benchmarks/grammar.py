@@ -1,4 +1,4 @@
-"""What a grammar costs: decode_8 with a JSON schema on all streams against the same eight streams without one.
+"""Measure the cost of a grammar: decode_8 with a JSON schema on all streams, against the same streams without one.
 
     python benchmarks/grammar.py MODEL.gguf [--rounds N] [--streams N] [--threads N]
 
@@ -83,7 +83,7 @@ def main() -> None:
 
 def _tokens_per_second(engine: Engine, grammar: Grammar | None, num_streams: int, seed: int) -> float:
     sampling = SamplingParams(temperature=0.0, max_tokens=NUM_TOKENS, ignore_eos=grammar is None)
-    # Compiling is no part of it: it is done by another thread, once for a request.
+    # Compiling is not included: another thread does it, once for each request.
     prepared = [
         engine.prepare(Generate(id=f"stream-{i}", tokens=prompt, grammar=grammar, sampling=sampling))
         for i, prompt in enumerate(random_prompts(num_streams, PROMPT_LENGTH, 100 + seed, 40_000))

@@ -1,4 +1,4 @@
-"""How much memory making a version takes: the peak of quantizing and pruning a large model, beside what is allowed.
+"""Measure the memory of compression: the peak while quantizing and pruning a large model, against the limit.
 
     python benchmarks/making_memory.py [--model FILE.gguf] [--only gptq prune:wanda …] [--texts 8 --length 256] [--json]
 
@@ -42,7 +42,7 @@ RECIPES: dict[str, dict[str, object]] = {
 }
 CALIBRATED = ("quantize:gptq", "quantize:awq", "prune:wanda", "prune:structured")
 WIDEST_ARRAYS = 4
-"""Of the feed-forward layer's width and the calibration's tokens, as many floats arrays are there at once."""
+"""Number of float arrays [calibration tokens, feed-forward width] that exist at once."""
 
 WORK = """
 import json, resource, sys, time
@@ -66,9 +66,9 @@ print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
 class Row:
     recipe: str
     peak_bytes: int
-    """Beyond what the process had before, of memory that nobody else can have back."""
+    """Increase of anonymous memory, which can't be reclaimed."""
     resident_bytes: int
-    """The same with the pages of files."""
+    """The same, with pages of files included."""
     limit_bytes: int
     seconds: float
 
@@ -78,7 +78,7 @@ class Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="How much memory making a version takes.")
+    parser = argparse.ArgumentParser(description="Measure the memory of quantizing and pruning.")
     parser.add_argument("--model", type=Path, default=LARGE)
     parser.add_argument("--only", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--texts", type=int, default=8)
@@ -132,7 +132,7 @@ def measure(name: str, args: argparse.Namespace, text: Path, folder: Path) -> Ro
 
 
 class Watch(threading.Thread):
-    """Looks at a process's memory until it ends, 200 times a second."""
+    """Samples a process's memory 200 times a second until it exits."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -148,7 +148,7 @@ class Watch(threading.Thread):
         while True:
             try:
                 private, resident = self.now()
-            except (OSError, KeyError):  # it has ended
+            except (OSError, KeyError):  # it has exited
                 return
             self.private, self.resident = max(self.private, private), max(self.resident, resident)
             time.sleep(0.005)
@@ -162,7 +162,7 @@ def limit(model: Path, num_tokens: int) -> int:
 
 
 def library_files(num_bytes: int) -> list[Path]:
-    """Return files of Python's own library that have as much text."""
+    """Return text of so many bytes from Python's standard library."""
     chosen, size = [], 0
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         if size < num_bytes:

@@ -1,4 +1,4 @@
-"""What the server costs: output tokens a second over HTTP against the engine in process, in one run.
+"""Measure the server's overhead: output tokens per second over HTTP against the engine in process, in one run.
 
     python benchmarks/over_http.py [MODEL.gguf] [--clients 32] [--rounds 3] [--threads 2] [--json]
 
@@ -36,7 +36,7 @@ PROMPT_TOKENS, OUTPUT_TOKENS, REQUESTS, VOCAB_SIZE = 32, 128, 3, 40_000
 
 @dataclass
 class Rates:
-    """Output tokens a second, a number for each round."""
+    """Output tokens per second, one figure for each round."""
 
     clients: int
     in_process: list[float] = field(default_factory=list)
@@ -55,7 +55,7 @@ def in_process(model: Path, threads: int | None, clients: int) -> float:
 
 @contextmanager
 def served(model: Path, threads: int | None) -> Iterator[str]:
-    """The address of a server with this model, in a home of its own."""
+    """Yield the address of a server with this model, in a home of its own."""
     with tempfile.TemporaryDirectory() as home:
         named = Path(home) / "model.gguf"  # in the store, a file is named by its digest
         named.symlink_to(model.resolve())
@@ -74,7 +74,7 @@ def served(model: Path, threads: int | None) -> Iterator[str]:
 
 
 def address_of(process: "subprocess.Popen[str]") -> str:
-    """Where the server listens, once it is ready."""
+    """Return the server's address when it is ready."""
     assert process.stdout
     said, address = "", None
     for line in process.stdout:
@@ -86,7 +86,7 @@ def address_of(process: "subprocess.Popen[str]") -> str:
 
 
 def over_http(url: str, clients: int, is_plain: bool) -> float:
-    # Other prompts for each way: what the first one left in the prefix cache helps nobody.
+    # Different prompts for each, so that the prefix cache helps none of them.
     options = argparse.Namespace(
         endpoint=url, model="benchmark", name="llmos", requests=REQUESTS, prompt_tokens=PROMPT_TOKENS,
         tokens=OUTPUT_TOKENS, vocab_size=VOCAB_SIZE, plain=is_plain,

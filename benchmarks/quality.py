@@ -1,4 +1,4 @@
-"""What quantization costs: perplexity and greedy answers, against the float32 run of the same weights.
+"""Measure the cost of quantization: perplexity and greedy answers, against the float32 run of the same weights.
 
     python benchmarks/quality.py [--windows 8] [--only q4_1 int8] [--isa avx2] [--sites] [--json]
 
@@ -45,9 +45,9 @@ Tensors = Mapping[str, RawTensor]
 LIMITS: dict[str, float | None] = {
     "q4_1": 0.005, "q4_0": 0.005, "q8_0": 0.005, "int8": 0.01, "int4": 0.05, "int4_rtn": None, "kv_int8": 0.003,
 }  # fmt: skip
-"""How much more perplexity each may have."""
+"""The allowed increase of perplexity."""
 SITES = {"qkv": ("q", "k", "v"), "o": ("o",), "gate_up": ("gate", "up"), "down": ("down",), "head": ("embed", "head")}
-"""The places where activations are rounded, and the matrices that take them."""
+"""The sites at which activations are rounded, and the matrices that read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,12 @@ class Row:
 
     @property
     def holds(self) -> bool:
-        # Also False where the perplexity is not a number.
+        # Also False if the perplexity is NaN.
         return self.limit is None or self.difference.perplexity_increase <= self.limit
 
 
 def only_quantized(slots: tuple[str, ...]) -> type[NativeRunner]:
-    """A runner that keeps all matrices as floats but those of one site: theirs are the only activations that are
-    rounded."""
+    """A runner with float matrices except at one site, so that only the activations of that site are rounded."""
 
     class OnlySomeQuantized(NativeRunner):
         @staticmethod
@@ -77,7 +76,7 @@ def only_quantized(slots: tuple[str, ...]) -> type[NativeRunner]:
 
 
 class Model:
-    """One set of weights and what its float32 run says of the text."""
+    """One set of weights, and the results of its float32 run."""
 
     def __init__(self, spec: DecoderSpec, tensors: Tensors, text: Text, threads: int) -> None:
         self._spec, self._tensors, self._text, self._threads = spec, tensors, text, threads
@@ -88,7 +87,7 @@ class Model:
     def runner(
         self, *, tensors: Tensors | None = None, kv_dtype: native.KVDType = "f16", **options: Any
     ) -> NativeRunner:
-        """`tensors`: of the same model, where others than the reference's are meant."""
+        """`tensors`: other tensors of the same model; None for the reference's."""
         options |= {"num_blocks": NUM_BLOCKS, "threads": self._threads, "kv_dtype": kv_dtype}
         return NativeRunner(self._spec, tensors or self._tensors, **options)
 
@@ -105,14 +104,14 @@ class Model:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What quantization costs in perplexity and greedy answers.")
+    parser = argparse.ArgumentParser(description="Measure the cost of quantization in perplexity and greedy answers.")
     parser.add_argument("--model", default="smollm2", help="a model of the registry")
     parser.add_argument("--gguf", nargs="*", default=[], type=Path, help="files of other block formats of this model")
-    parser.add_argument("--windows", type=int, default=8, help="of 1,024 tokens")
-    parser.add_argument("--only", nargs="+", choices=list(LIMITS), default=list(LIMITS), help="these rows only")
+    parser.add_argument("--windows", type=int, default=8, help="number of windows of 1,024 tokens")
+    parser.add_argument("--only", nargs="+", choices=list(LIMITS), default=list(LIMITS), help="measure only these rows")
     parser.add_argument("--isa", nargs="+", choices=available_isas(), default=available_isas()[:1])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--sites", action="store_true", help="also where the rounding of activations costs how much")
+    parser.add_argument("--sites", action="store_true", help="also measure the rounding of activations at each site")
     parser.add_argument("--reference", choices=["torch"], help="also compare the float32 runs with PyTorch's (slow)")
     parser.add_argument("--json", action="store_true", help="JSON lines, one for each row, as they are done")
     args = parser.parse_args()
@@ -158,13 +157,13 @@ def measure(args: argparse.Namespace) -> Iterator[Row]:
         for name, options in ways.items():
             if name in args.only:
                 yield Row(name, isa, model.difference(isa=isa, **options), LIMITS[name])
-        # With exact weights the difference is the cache's alone.
+        # With exact weights, only the cache makes a difference.
         if "kv_int8" in args.only:
             yield Row("kv_int8", isa, model.difference(isa=isa, weights="f32", kv_dtype="int8"), LIMITS["kv_int8"])
 
 
 def _blocks_of(spec: DecoderSpec, tensors: Tensors, files: list[Path]) -> dict[str, Callable[[], Tensors]]:
-    """Return how to get the weights in each block format: the model's own, those of the files, the rest made."""
+    """Return functions that load the weights in each block format: the model's own, the files', and rounded ones."""
     found: dict[str, Callable[[], Tensors]] = {}
     for given in [tensors, *(open_checkpoint({"model.gguf": path}).tensors for path in files)]:
         found.setdefault(_format(spec, given), lambda given=given: given)
@@ -177,7 +176,7 @@ def _blocks_of(spec: DecoderSpec, tensors: Tensors, files: list[Path]) -> dict[s
     def made(dtype: DType) -> Tensors:
         blocks = {}
         for name, shape in spec.tensor_shapes().items():
-            # As llama.cpp does it: the embedding and the head in 8 bits, vectors as they are.
+            # As llama.cpp does: the embedding and the head in 8 bits, vectors unchanged.
             kind: DType = "F32" if len(shape) == 1 else dtype if name.startswith("layers.") else "Q8_0"
             data = gguf.quants.quantize(dequantize(tensors[name]), gguf.GGMLQuantizationType[kind])
             rows = shape[0] if len(shape) == 2 else 1
@@ -190,7 +189,7 @@ def _blocks_of(spec: DecoderSpec, tensors: Tensors, files: list[Path]) -> dict[s
 
 
 def _format(spec: DecoderSpec, tensors: Tensors) -> str:
-    """Return the format that most matrices have."""
+    """Return the most frequent format of the matrices."""
     kinds = Counter(tensors[name].dtype for name, shape in spec.tensor_shapes().items() if len(shape) == 2)
     return kinds.most_common(1)[0][0].lower()
 

@@ -1,4 +1,4 @@
-"""What smaller costs: recipes on one model, quality against size against speed, each from the card that it gets.
+"""Compare recipes on one model by quality, size and speed, from the card of each result.
 
     python benchmarks/recipes.py [--model smollm2] [--only gptq4 wanda50] [--as-it-is] [--home DIR] [--json] [--write]
 
@@ -71,12 +71,16 @@ class Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Recipes on one model: quality against size against speed.")
+    parser = argparse.ArgumentParser(description="Compare recipes on one model by quality, size and speed.")
     parser.add_argument("--model", default="smollm2", help="a version of the registry")
-    parser.add_argument("--only", nargs="+", choices=list(RECIPES), default=list(RECIPES), help="these recipes")
-    parser.add_argument("--as-it-is", action="store_true", help="make them from the version itself")
-    parser.add_argument("--home", type=Path, help="where to make them, instead of a temporary place")
-    parser.add_argument("--repeats", type=int, default=FULL.repeats, help="of each timing")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(RECIPES), default=list(RECIPES), help="measure only these recipes"
+    )
+    parser.add_argument(
+        "--as-it-is", action="store_true", help="apply the recipes to the version itself, not to its bfloat16 form"
+    )
+    parser.add_argument("--home", type=Path, help="LLMOS home for the results (default: a temporary folder)")
+    parser.add_argument("--repeats", type=int, default=FULL.repeats, help="repetitions of each timing")
     parser.add_argument("--json", action="store_true", help="print the cards, one a line, as they are done")
     parser.add_argument("--write", action="store_true", help="put the table into docs/optimize.md")
     args = parser.parse_args()
@@ -118,14 +122,14 @@ def measured(args: argparse.Namespace, home: Path) -> Iterator[Row]:
 
 
 def brought(registry: Registry, model: str, *, as_it_is: bool, scratch: Path) -> Version:
-    """Return what the recipes are made from, in this registry: a model of the user's own, or it in bfloat16."""
+    """Return the version that the recipes are applied to, in this registry: the user's model, or its bfloat16 form."""
     users = open_registry(load_settings())
     version = users.resolve(model)
     files = users.files(version)
     if not as_it_is:
         files = in_bfloat16(files, scratch)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        # A blob is named by its digest; a model is known by the names of its files.
+        # A blob is named by its digest, but a model is recognized by the names of its files.
         for name, path in files.items():
             (Path(folder) / name).symlink_to(path)
         gguf = [name for name in files if name.endswith(".gguf")]
@@ -148,7 +152,7 @@ def in_bfloat16(files: dict[str, Path], scratch: Path) -> dict[str, Path]:
 
 
 def table(rows: list[Row]) -> list[str]:
-    """Return the lines: what was measured on what, and a row for each recipe."""
+    """Return the table: a line about the machine, and a row for each recipe."""
     lines = [facts(rows), ""] if rows else []
     lines += [
         "| recipe | size | perplexity | more | greedy agreement | KL, nats | memory | prefill | decode |",
@@ -173,7 +177,7 @@ def facts(rows: list[Row]) -> str:
 
 
 def first(card: Card) -> str:
-    """The parent itself, as the first of the cards has measured it."""
+    """Return the row of the parent, as measured by the first card."""
     return _line(
         f"{card.parent}, bfloat16" if (card.parent_size_bytes or 0) > 1.9 * card.parameters else f"{card.parent}",
         _megabytes(card.parent_size_bytes),
@@ -211,7 +215,7 @@ def _megabytes(count: int | None) -> str:
 
 
 def check_pages() -> None:
-    """End with the reason where a page has no place for the table, before an hour is spent on it."""
+    """Exit with an error if a page has no place for the table, before an hour is spent measuring."""
     for page in PAGES:
         text = page.read_text() if page.exists() else ""
         if not 0 <= text.find(BEGIN) < text.find(END):

@@ -1,8 +1,7 @@
-"""Where the time of a step goes, region by region: python benchmarks/regions.py [MODEL.gguf] [--threads 2] [--json]
+"""Profile the parallel regions of a step: python benchmarks/regions.py [MODEL.gguf] [--threads 2] [--json]
 
-Times the forward pass's regions on its first thread; what is left of the clock was spent outside of it, in the
-scheduler, the sampler and Python. Of the decode workloads only the steps that decode count, not the first with the
-prompts in it.
+Times the regions on the first thread. The rest of the wall time was spent outside of the forward pass: in the
+scheduler, the sampler and Python. Of the decode workloads, only the decoding steps count, not the prefills.
 """
 
 import argparse
@@ -28,14 +27,14 @@ NAMES = ("prefill_512", "decode_1", "decode_8", "decode_32")
 class Profile:
     steps: int
     seconds: float
-    """Of all steps, on the clock."""
+    """Wall time of all steps."""
     regions: dict[str, float]
-    """Seconds of the first thread in each."""
+    """Seconds of the first thread in each region."""
 
 
 def profile(engine: Engine, workload: Workload, vocab_size: int, seed: int) -> Profile:
-    """Run the workload once. Of one with more than one output token, profile what comes after the first."""
-    runner = engine._runner
+    """Run the workload once. With more than one output token, profile only the steps after the first token."""
+    runner = engine.runner
     sampling = SamplingParams(temperature=0.0, max_tokens=workload.num_output_tokens, ignore_eos=True)
     prompts = random_prompts(workload.num_prompts, workload.prompt_length, seed, vocab_size)
     for number, prompt in enumerate(prompts):

@@ -1,9 +1,9 @@
-"""What a step costs by the number of its rows: is there a cliff between 1 and 64?
+"""Time a step by its number of rows, from 1 to 64.
 
     python benchmarks/rows.py [MODEL.gguf] [--threads 2] [--isa avx2] [--context 64] [--json]
 
 Each row is the next token of a sequence of its own, behind `context` tokens. The fastest of many steps counts. A row
-should cost no more than the one before it, but for the ends of the tiles that the kernels work in.
+should cost no more than the one before it, except at the ends of the kernels' tiles.
 """
 
 import argparse
@@ -24,7 +24,7 @@ REPEATS = 30
 
 
 def step(num_rows: int, context: int) -> Batch:
-    """The next token of as many sequences. What the cache holds is beside the point."""
+    """Return a step with the next token of so many sequences. The cache's contents don't matter."""
     width = context // BLOCK_SIZE + 1
     block_tables = np.arange(num_rows * width, dtype=np.int32).reshape(num_rows, width)
     return Batch.one_each(np.arange(1000, 1000 + num_rows, dtype=np.int32), context, block_tables)
@@ -49,7 +49,7 @@ def main() -> None:
     args = parser.parse_args()
     files = files_of(args.model)
     engine, ready = load_engine(files, EngineConfig(threads=args.threads, isa=args.isa))
-    runner: Runner = engine._runner  # the engine has no reason to show it
+    runner: Runner = engine.runner
 
     table = Table(title=f"a step of {ready.family}, {ready.isa}, {ready.threads} threads, behind {args.context} tokens")
     for column in ("rows", "milliseconds", "a further row", "tokens/s"):

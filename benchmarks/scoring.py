@@ -1,4 +1,4 @@
-"""How well a runner predicts the text of the cards, and whether it would have answered as another one did.
+"""Measure how well a runner predicts the text of the cards, and whether it answers as another one does.
 
 For quality.py; the predicting itself is the cards'.
 """
@@ -22,7 +22,7 @@ PROMPTS = 64
 PROMPT_TOKENS = 64
 ANSWER_TOKENS = 32
 NUM_BLOCKS = PROMPTS * -(-(PROMPT_TOKENS + ANSWER_TOKENS) // BLOCK_SIZE)
-"""Of the KV cache that a runner needs."""
+"""Blocks of KV cache that a runner needs."""
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
@@ -31,32 +31,32 @@ Floats = npt.NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Text:
     windows_WL: Ints
-    """The first tokens of the text. Each window is predicted on its own."""
+    """The first tokens of the text, [W, L]. Each window is predicted independently."""
     prompts_PT: Ints
-    """From places all over the text."""
+    """Prompts from all parts of the text, [P, T]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     losses_N: Floats
-    """-log p of every token of a window but its first."""
+    """-log p of every token of a window but its first, [N]."""
     choices_PA: Ints
-    """The likeliest token after each prompt, and after each prompt with some of its answer."""
+    """The most probable token after each prompt, and after each prompt with part of its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a score lacks against another one's."""
+    """The difference of a score from another one."""
 
     perplexity: float
     perplexity_increase: float
-    """0.01: one percent more."""
+    """Relative increase; 0.01 is one percent."""
     standard_error: float
-    """Of the increase: how much it would differ on another text like this."""
+    """Standard error of the increase."""
     agreement: float
-    """The share of places where both choose the same token after the same tokens."""
+    """Share of positions at which both choose the same token after the same tokens."""
     tokens_until_differing: float
-    """How long both answers stay the same, on average, where each goes its own way; ANSWER_TOKENS at most."""
+    """Mean length of the common beginning of both answers, at most ANSWER_TOKENS."""
 
 
 def cut_text(tokenizer: Tokenizer, num_windows: int) -> Text:
@@ -72,7 +72,7 @@ def cut_text(tokenizer: Tokenizer, num_windows: int) -> Text:
 
 
 def answer(runner: Runner, prompts_PT: Ints) -> Ints:
-    """Return the greedy answer to each prompt, [P, A], whatever it says."""
+    """Return the greedy answer to each prompt, [P, A]."""
     blocks_PB = _blocks_of_their_own(len(prompts_PT))
     logits = [
         runner.forward(batch_of(part, 0, blocks, last=1)).argmax(axis=1)
@@ -116,6 +116,6 @@ def _blocks_of_their_own(num_sequences: int) -> Ints:
 
 
 def _parts(*arrays: Ints) -> Sequence[tuple[Ints, ...]]:
-    """Cut arrays of sequences into parts that are computed together."""
+    """Split arrays of sequences into parts that are computed together."""
     step = max(1, ROWS_AT_ONCE // ANSWER_TOKENS)
     return [tuple(array[i : i + step] for array in arrays) for i in range(0, len(arrays[0]), step)]

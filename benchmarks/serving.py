@@ -33,7 +33,7 @@ from llmos.engine.sizing.workloads import random_prompts
 
 @dataclass(frozen=True)
 class Timing:
-    """One request, in seconds."""
+    """The times of one request, in seconds."""
 
     first_token: float
     total: float
@@ -63,7 +63,7 @@ class Result:
 
 
 class Connection:
-    """One HTTP/1.1 connection that asks for completions, one after another."""
+    """One HTTP/1.1 connection, which sends one completion request after another."""
 
     def __init__(self, url: SplitResult, api_key: str | None) -> None:
         self._url = url
@@ -155,7 +155,7 @@ async def measure(options: argparse.Namespace, num_clients: int) -> Result:
 
 
 def percentiles_ms(seconds: list[float]) -> Percentiles:
-    """By the nearest rank: each is a time that a request really took."""
+    """Return percentiles by the nearest rank, so that each is the time of a real request."""
     ordered = sorted(seconds)
 
     def at(share: float) -> float:
@@ -176,17 +176,21 @@ def counts(text: str) -> list[int]:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--endpoint", help="the server; LLMOS_ENDPOINT, or this machine's otherwise")
+    parser.add_argument("--endpoint", help="address of the server (default: LLMOS_ENDPOINT, or this machine)")
     parser.add_argument("--model", default="dialogue")
-    parser.add_argument("--name", default="llmos", help="what to call the engine in the results")
-    parser.add_argument("--clients", type=counts, default=[1, 8, 32], help="how many at once, such as 1,8,32")
-    parser.add_argument("--requests", type=int, default=3, help="by each client, one after another")
+    parser.add_argument("--name", default="llmos", help="name of the engine in the results")
+    parser.add_argument(
+        "--clients", type=counts, default=[1, 8, 32], help="numbers of concurrent clients, such as 1,8,32"
+    )
+    parser.add_argument("--requests", type=int, default=3, help="requests of each client, one after another")
     parser.add_argument("--prompt-tokens", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=128, help="output tokens of each request")
-    parser.add_argument("--plain", action="store_true", help="answers in one piece rather than streamed")
-    parser.add_argument("--vocab-size", type=int, default=40_000, help="prompts are made of ids below this")
-    parser.add_argument("--seed", type=int, default=100, help="of the prompts: others find nothing in a prefix cache")
-    parser.add_argument("--json", action="store_true", help="print a JSON object a line")
+    parser.add_argument("--plain", action="store_true", help="complete answers instead of streams")
+    parser.add_argument("--vocab-size", type=int, default=40_000, help="prompts consist of token ids below this")
+    parser.add_argument(
+        "--seed", type=int, default=100, help="seed of the prompts; another seed avoids prefix cache hits"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON lines")
     options = parser.parse_args()
 
     warm_up = argparse.Namespace(**{**vars(options), "requests": 1, "tokens": 8, "seed": 0})

@@ -1,7 +1,7 @@
-"""What the prefix cache is worth: python benchmarks/shared_prefix.py [MODEL.gguf] [--threads 2] [--json]
+"""Measure the effect of the prefix cache: python benchmarks/shared_prefix.py [MODEL.gguf] [--threads 2] [--json]
 
-Requests that share a prefix of 1,000 tokens and differ in the 20 tokens after it, one after another: how soon the first
-token comes with the prefix in the cache, and how soon without a cache. Another request brought the prefix in.
+Requests share a prefix of 1,000 tokens and differ in the 20 tokens after it. Prints the time to the first token with
+the prefix in the cache, where an earlier request put it, and without a cache.
 """
 
 import argparse
@@ -22,7 +22,7 @@ PREFIX_TOKENS, TAIL_TOKENS, REQUESTS = 1000, 20, 8
 
 
 def first_token_seconds(engine: Engine, prompt: list[int], number: int) -> tuple[float, int]:
-    """Return the seconds, and how many of the prompt's tokens were in the cache."""
+    """Return the seconds to the first token, and how many tokens of the prompt were in the cache."""
     request = Generate(
         id=f"shared-{number}",
         tokens=prompt,
@@ -59,7 +59,7 @@ def main() -> None:
     files = files_of(args.model)
     without, nothing = measure(files, args.threads, has_cache=False)
     with_, cached = measure(files, args.threads, has_cache=True)
-    assert not any(nothing), "the engine without a cache found something in it"
+    assert not any(nothing), "an engine without a cache reported cached tokens"
     if args.json:
         result = {
             "prefix_tokens": PREFIX_TOKENS,
@@ -71,7 +71,7 @@ def main() -> None:
         return
     print(f"first token without a cache   {statistics.median(without) * 1000:8.1f} ms")
     print(f"with {min(cached):,} tokens in the cache {statistics.median(with_) * 1000:8.1f} ms")
-    print(f"{statistics.median(without) / statistics.median(with_):.1f} times as soon")
+    print(f"{statistics.median(without) / statistics.median(with_):.1f} times as fast")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
-"""Load a server to the full for a long time, break it on purpose, and prove afterwards that nothing was lost.
+"""Soak test: load a server fully for a long time, kill its replicas, and check afterwards that nothing was lost.
 
     python benchmarks/soak.py [--minutes 30] [--model smollm2] [--json]
 
-A real `llmos serve`, with a home of its own, is asked by many clients at once: random prompts of every length and
-format, plain and streamed; some hang up in the middle, some before the first token, some ask for what can't be. Now and
-then a burst brings more than it can take, and its model's process is killed or stopped. Then all is drained, and
+Many clients call a real `llmos serve` with a home of its own: random prompts of every length and format, plain and
+streamed. Some hang up in the middle, some before the first token, some send invalid requests. From time to time a burst
+exceeds the server's queue, and the model's process is killed or stopped. Then the server is drained, and these must
+hold:
 
-    accounts   every call that the server let in was answered, failed or cancelled, and it agrees with its clients
-    restarts   have a fault each that explains them
-    blocks     of the KV cache, every one is free again, whether or not it holds a prefix
-    memory     of the second half of the time is that of the first, in the server and in the model's process
-    latency    of what was let in is bounded, however much was refused
-    ending     SIGTERM ends it with status 0
+    accounts   every accepted call was answered, failed or cancelled, and the clients counted the same
+    restarts   at most one for each fault
+    blocks     every block of the KV cache is free again, whether or not it holds a prefix
+    memory     doesn't grow from the first half of the time to the second, in the server and in the model's process
+    latency    of accepted calls is bounded, however many were rejected
+    ending     SIGTERM ends the server with status 0
 
-Exit status 1 where one of these does not hold.
+The exit status is 1 if one of these does not hold.
 """
 
 import argparse
@@ -50,17 +51,17 @@ FAULTS = {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP}
 
 @dataclass
 class Clients:
-    """What the clients saw."""
+    """The results that the clients saw."""
 
     sent: int = 0
     answered: int = 0
     failed: Counter[str] = field(default_factory=Counter)
-    """By the error's code."""
+    """By error code."""
     rejected: int = 0
     left: int = 0
-    """Hung up before the end. The server may have answered, failed, refused, cancelled or never read these."""
+    """Calls whose client hung up. The server may have answered, failed, rejected, cancelled or never read them."""
     surprises: Counter[str] = field(default_factory=Counter)
-    """What must never be seen, such as a connection that the server breaks off."""
+    """Results that must never occur, such as a connection that the server closes."""
     first_token_seconds: list[float] = field(default_factory=list)
     total_seconds: list[float] = field(default_factory=list)
 
@@ -73,11 +74,11 @@ class Sample:
     replica_bytes: int
     num_used_blocks: int
     process_seconds: float
-    """How long this replica had been sampled."""
+    """Time for which this replica had been sampled."""
 
 
 class Server:
-    """llmos serve on a free port, with a model in a home of its own."""
+    """`llmos serve` on a free port, with a model in a home of its own."""
 
     def __init__(self, home: Path, model: str, options: argparse.Namespace) -> None:
         source = open_registry(load_settings())
@@ -153,7 +154,7 @@ class Load:
         tasks = [asyncio.create_task(self._client()) for _ in range(self._options.clients)]
         tasks += [
             asyncio.create_task(self._now_and_then(20, 40, self._burst)),
-            # A process that lived a minute is started again at once; one that dies early and often is made to wait.
+            # A process that lived a minute is restarted at once; after early and frequent deaths there is a delay.
             asyncio.create_task(self._now_and_then(65, 100, self._break_something)),
             asyncio.create_task(self._now_and_then(2, 2, self._sample)),
             asyncio.create_task(self._now_and_then(10, 10, self._tell)),
@@ -164,7 +165,7 @@ class Load:
         await self._ask_until_answered()
 
     async def _ask_until_answered(self) -> None:
-        """The last fault may have been a moment ago: a process that has said nothing yet can't say what is free."""
+        """Call until one is answered: after a recent fault, the new process has not reported its free blocks yet."""
         num_answered, tries = self.seen.answered, 0
         while self.seen.answered == num_answered and (tries := tries + 1) < 100:
             await self._ask(
@@ -196,8 +197,7 @@ class Load:
             self.faults[name] += 1
 
     def _request(self) -> tuple[str, dict[str, Any], float | None]:
-        """Return a path, a body and when to hang up: None never, below 1 after so many seconds, else after so many
-        events."""
+        """Return a path, a body and when to hang up: None for never, below 1 in seconds, else in events."""
         chance = self._random
         body: dict[str, Any] = {
             "model": MODEL, "max_tokens": self._spread(1, 200), "temperature": chance.choice([0, 0.8]),
@@ -222,7 +222,7 @@ class Load:
         return path, body, None
 
     def _spread(self, least: int, most: int) -> int:
-        """Return a number whose every order of magnitude is equally likely."""
+        """Return a random number, uniform in its logarithm."""
         return round(math.exp(self._random.uniform(math.log(least), math.log(most))))
 
     async def _ask(self, path: str, body: dict[str, Any], hang_up: float | None) -> None:
@@ -298,7 +298,7 @@ class Load:
 
 
 def _num_used_blocks(load: dict[str, int], ready: dict[str, int]) -> int:
-    """Return how many blocks hold anything, be it only a prefix."""
+    """Return how many blocks are in use or hold a prefix."""
     return ready["num_blocks"] - load["num_free_blocks"] + load["num_cached_blocks"]
 
 
@@ -307,10 +307,10 @@ def _conversation(question: str) -> list[dict[str, str]]:
 
 
 def _anonymous_bytes(pid: int) -> int:
-    """Return the process's memory that is no file's: the weights' file may be cached, or not."""
+    """Return the process's anonymous memory, without mapped files, which may be cached or not."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:  # it has just died
+    except OSError:  # it has just exited
         return 0
     found = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
@@ -328,7 +328,7 @@ class Check:
 
 
 async def drained(server: Server) -> tuple[dict[str, Any], dict[str, int]]:
-    """Wait until nothing runs any more; return the deployment and the server's counts, whatever they are by then."""
+    """Wait until nothing runs, for a minute at most; return the deployment and the server's counts."""
     for _ in range(120):
         deployment, calls = await server.deployment(), await server.calls()
         load = deployment["load"]
@@ -342,7 +342,7 @@ def check_accounts(seen: Clients, calls: dict[str, int]) -> list[Check]:
     ended = calls["answered"] + calls["failed"] + calls["cancelled"]
 
     def agrees(name: str, by_server: int, by_clients: int) -> Check:
-        # Who hung up does not know what became of the call.
+        # A client that hung up doesn't know the outcome of its call.
         says = f"server {by_server}, clients {by_clients} and {seen.left} that hung up"
         return Check(name, by_clients <= by_server <= by_clients + seen.left, says)
 
@@ -370,14 +370,13 @@ def check_blocks(deployment: dict[str, Any]) -> Check:
 
 
 def check_restarts(deployment: dict[str, Any], num_faults: int) -> Check:
-    """Every process that was started again was broken by us. Twice broken in one life, it is started again once."""
+    """Every restart must follow one of our faults. Two faults of one process cause one restart."""
     restarts = deployment["restarts"]
     return Check("restarts", restarts <= num_faults, f"{restarts} after {num_faults} faults")
 
 
 def check_memory(samples: Sequence[Sample], block_bytes: float) -> list[Check]:
-    """The KV cache becomes real memory block by block, as it is first used: what the process holds besides must not
-    grow."""
+    """Check that memory doesn't grow, apart from the KV cache, whose blocks become resident on first use."""
     samples = [sample for sample in samples if sample.seconds > 0.1 * samples[-1].seconds]
     most_used: dict[int | None, int] = {}
     besides = []
@@ -444,9 +443,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", default="smollm2", help="a model of this machine's registry")
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--clients", type=int, default=32, help="that ask all the time")
+    parser.add_argument("--clients", type=int, default=32, help="number of clients that call all the time")
     parser.add_argument("--threads", default="", help="the server's LLMOS_THREADS")
-    parser.add_argument("--burst", type=int, default=150, help="requests at once, now and then")
+    parser.add_argument("--burst", type=int, default=150, help="requests of a burst")
     parser.add_argument("--max-queued", type=int, default=64, help="the server's LLMOS_MAX_QUEUED")
     parser.add_argument("--stuck-seconds", type=int, default=5, help="the server's LLMOS_STUCK_SECONDS")
     parser.add_argument("--latency-seconds", type=float, default=60, help="the 99th percentile must be below this")

@@ -1,4 +1,4 @@
-"""What speculation gives where answers repeat their prompt, and what it costs where they do not: on and off in turn.
+"""Measure the gain of speculation for answers that repeat their prompt, and its cost for those that don't.
 
     python benchmarks/speculation.py [--model smollm2] [--threads 2] [--rounds 5] [--json]
 
@@ -41,18 +41,18 @@ class Workload:
     name: str
     num_streams: int
     requests: Callable[[int], list[Generate]]
-    """Of a round."""
+    """Ratio of one round."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     tokens: Tokens
     seconds: float
-    """Of the decoding: from when everyone had a first token to the end."""
+    """Decoding speed, from the time at which every stream had a first token."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What speculation gives, and what it costs.")
+    parser = argparse.ArgumentParser(description="Measure the gain and the cost of speculation.")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rounds", type=int, default=5)
@@ -61,7 +61,7 @@ def main() -> None:
 
     registry = open_registry(load_settings())
     files = registry.files(registry.resolve(args.model))
-    # Every prompt is computed in both engines, so nothing may be left over from the round before.
+    # Both engines must compute every prompt, so no prefix of the previous round may be cached.
     options = {"threads": args.threads, "kv_bytes": 512 << 20}
     off, ready = load_engine(files, EngineConfig.from_options(options | {"max_draft_tokens": 0}))
     on, _ = load_engine(files, EngineConfig.from_options(options))
@@ -100,7 +100,7 @@ def compare(workload: Workload, off: Engine, on: Engine, num_rounds: int) -> dic
     ratios = []
     for number in range(num_rounds):
         requests = workload.requests(number)
-        # Whoever goes first finds colder caches: take turns.
+        # The first one finds colder CPU caches, so they alternate.
         engines = (off, on) if number % 2 else (on, off)
         runs = {engine is on: answer(engine, requests) for engine in engines}
         if runs[True].tokens != runs[False].tokens:
@@ -168,7 +168,7 @@ def generate(number: int, *, temperature: float = 0.0, **prompt: object) -> Gene
 
 
 def passages(number: int, count: int) -> list[str]:
-    """Return about 250 words each, other ones in every round."""
+    """Return texts of about 250 words each, different in every round."""
     found = []
     for i in range(number * count, (number + 1) * count):
         words = " ".join(topics[TOPICS[i % len(TOPICS)]].split()).split(" ")

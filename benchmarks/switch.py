@@ -1,4 +1,4 @@
-"""Does any call get lost while what is live changes? Callers never stop, and every call of theirs is counted.
+"""Count the calls that are lost while the live version changes. Callers never pause, and every call is counted.
 
     .venv/bin/python benchmarks/switch.py [MODEL.gguf] [--callers 16] [--min-calls 40] [--json]
 
@@ -35,7 +35,7 @@ KEY = "benchmark"
 
 
 class Callers:
-    """Half of them read a stream, half wait for the whole answer."""
+    """Clients that call all the time: half of them read a stream, half wait for the whole answer."""
 
     def __init__(self, client: httpx.AsyncClient, num_callers: int) -> None:
         self._client, self._num_callers = client, num_callers
@@ -127,7 +127,7 @@ def pids_of(deployment: dict[str, Any]) -> list[int]:
 
 @contextmanager
 def served(model: Path) -> Iterator[str]:
-    """The address of a server with this model under two names, in a home of its own."""
+    """Yield the address of a server with this model under two names, in a home of its own."""
     with tempfile.TemporaryDirectory(prefix="llmos-switch-") as home:
         named = Path(home) / "model.gguf"  # in the store, a file is named by its digest
         named.symlink_to(model.resolve())

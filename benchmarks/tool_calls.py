@@ -1,4 +1,4 @@
-"""How often the model's calls are right: cases of the Berkeley Function Calling Leaderboard, over HTTP.
+"""Measure how often tool calls are correct: cases of the Berkeley Function Calling Leaderboard, over HTTP.
 
     python benchmarks/tool_calls.py [--cases 100] [--choice auto] [--choice required]
 
@@ -26,14 +26,14 @@ PLACE = Path(__file__).parent.parent / "build" / "bfcl"
 CATEGORIES = ("simple_python", "multiple", "parallel", "parallel_multiple")
 MAX_TOKENS = 200
 _TYPES = {"dict": "object", "float": "number", "tuple": "array"}
-"""The leaderboard's words for JSON's."""
+"""The leaderboard's names of types -> JSON schema's."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="dialogue")
-    parser.add_argument("--cases", type=int, default=100, help="of each category, the first ones")
-    parser.add_argument("--category", action="append", choices=CATEGORIES, help="all of them")
+    parser.add_argument("--cases", type=int, default=100, help="number of cases of each category")
+    parser.add_argument("--category", action="append", choices=CATEGORIES, help="categories (default: all)")
     parser.add_argument("--choice", action="append", help="tool_choice: auto, required")
     arguments = parser.parse_args()
     server = resolve_endpoint(None, None)
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def load(category: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Return each case with the calls that answer it."""
+    """Return each case with its correct calls."""
     cases = [json.loads(line) for line in _read(f"BFCL_v4_{category}.json")]
     answers = {
         each["id"]: each["ground_truth"] for each in map(json.loads, _read(f"possible_answer/BFCL_v4_{category}.json"))
@@ -93,7 +93,7 @@ async def is_right(
 def _all_match(
     calls: list[tuple[str, dict[str, Any]]], expected: list[dict[str, Any]], schemas: dict[str, Any]
 ) -> bool:
-    """Each of the calls answers another one of those expected, in any order."""
+    """Return whether the calls match the expected ones, in any order."""
     left = [next(iter(each.items())) for each in expected]
     for name, arguments in calls:
         found = next(
@@ -106,7 +106,7 @@ def _all_match(
 
 
 def matches(arguments: dict[str, Any], allowed: dict[str, list[Any]], schema: dict[str, Any]) -> bool:
-    """Are these the arguments? "" among a parameter's allowed values says that it may be left out."""
+    """Return whether the arguments are allowed. A parameter with "" among its values may be left out."""
     if arguments.keys() - allowed.keys() or set(schema.get("required", [])) - arguments.keys():
         return False
     return all(
@@ -143,7 +143,7 @@ def _name(name: str) -> str:
 
 
 def _schema(value: Any) -> Any:
-    """Return the schema in JSON schema's words."""
+    """Return the schema as JSON schema."""
     if isinstance(value, list):
         return [_schema(each) for each in value]
     if not isinstance(value, dict):

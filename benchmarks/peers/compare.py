@@ -53,13 +53,13 @@ from llmos.engine.sizing.workloads import WORKLOADS, Workload
 RESULTS = PLACE / "results.json"
 SCRIPTS = ROOT / "benchmarks"
 NOTES = SCRIPTS / "notes.md"
-"""Written by hand: what stands in the way of a goal, what was tried. It ends the page."""
+"""The hand-written end of the page: obstacles to the goals, and what was tried."""
 DOCS = ROOT / "docs"
 
 
 @dataclass(frozen=True)
 class Run:
-    """What every part needs."""
+    """The inputs of every part."""
 
     results: Results
     environments: Environments
@@ -176,7 +176,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--without", type=words, default=[], help="leave engines out, such as vllm,avx2")
     parser.add_argument("--only", type=words, default=[], help="measure these parts only, or page for none")
-    parser.add_argument("--quick", action="store_true", help="one round of few tokens: does it all run? Prints only")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of few tokens, to check that everything runs; writes nothing"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and docs/benchmarks.svg")
     args = parser.parse_args()
     if unknown := [name for name in args.only if name not in (*PARTS, "page")]:

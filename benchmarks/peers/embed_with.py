@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 Embed = Callable[[Sequence[str]], Any]
-"""Texts -> an array of vectors of the length 1."""
+"""texts -> normalized vectors, [number of texts, size]"""
 
 
 def llmos(task: dict[str, Any]) -> Embed:
@@ -106,7 +106,7 @@ def _onnx(task: dict[str, Any], path: Path) -> Embed:
 
 
 def _folder(task: dict[str, Any]) -> str:
-    """The files under their names, as a folder that libraries read."""
+    """Return a folder with the files under their names, for libraries that read folders."""
     folder = Path(task["place"]) / "minilm"
     for name, path in task["files"].items():
         link = folder / name

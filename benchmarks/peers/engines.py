@@ -13,12 +13,12 @@ HERE = Path(__file__).parent
 class Engine:
     name: str
     command: tuple[str, ...]
-    """Speaks protocol.py on its standard streams."""
+    """The command; it speaks protocol.py on its standard streams."""
     is_ours: bool = False
 
 
 def engines_for(model: Model, environments: Environments, threads: int, without: tuple[str, ...] = ()) -> list[Engine]:
-    """Every engine on this model, but those whose name has a word of `without` in it."""
+    """Return every engine on this model, except those whose name contains a word of `without`."""
     forms = [
         ("LLMOS Q4_1", "llmos", "run_llmos.py", model.gguf("Q4_1"), ()),
         ("LLMOS Q4_0", "llmos", "run_llmos.py", model.gguf("Q4_0"), ()),

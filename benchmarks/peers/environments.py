@@ -11,7 +11,7 @@ PLACE = ROOT / "build" / "peers"
 
 
 class Environments:
-    """The Python of each; what isn't there yet is installed when it is asked for."""
+    """The Python of each environment, which is installed on first use."""
 
     @property
     def llmos(self) -> Path:
@@ -24,7 +24,7 @@ class Environments:
     @cached_property
     def openvino(self) -> Path:
         packages = ("openvino-genai", "openvino-tokenizers", "optimum-intel[openvino]", "torch==2.13.0", "gguf", "nncf")
-        # torchvision comes along, built for another torch, and breaks transformers.
+        # torchvision is installed as a dependency, built for another torch, and breaks transformers.
         return environment("openvino", *packages, "accelerate", without=("torchvision",))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""How long a newcomer waits: from the start of a process to its first token, the files in the page cache."""
+"""Measure the time from the start of a process to its first token, with the files in the page cache."""
 
 import sys
 import time
@@ -13,11 +13,11 @@ from llmos.engine.sizing.workloads import random_prompts
 
 PROMPT_TOKENS = 32
 LLAMA_CPP_CONTEXT = 512
-"""What it takes when nobody says: the least work for it. LLMOS, too, takes what it takes."""
+"""The weights format that each engine uses by default, and so LLMOS too."""
 
 
 def first_token_seconds(model: Model, environments: Environments, threads: int, rounds: int) -> dict[str, list[float]]:
-    """Return every engine's times, by its name; the engines take turns."""
+    """Return every engine's times by its name. The engines run in turn."""
     small_context = ("--streams", 1, "--tokens-per-stream", LLAMA_CPP_CONTEXT)
     engines = []
     for kind in GGUF_KINDS:

@@ -1,4 +1,4 @@
-"""The models in every form that the engines want, made once under build/peers."""
+"""The models in every format that the engines need, made once under build/peers."""
 
 import sys
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ GGUF_KINDS = ("Q4_1", "Q4_0", "Q8_0")
 
 @dataclass(frozen=True)
 class Model:
-    """A folder with one model in several forms, all made from the same weights."""
+    """A folder with one model in several formats, all made from the same weights."""
 
     title: str
     folder: Path
@@ -28,7 +28,7 @@ class Model:
 
     @property
     def hf(self) -> Path:
-        """A Hugging Face folder in bf16."""
+        """Return the model as a Hugging Face folder in bf16."""
         return self.folder / "hf"
 
     def openvino(self, bits: str) -> Path:
@@ -44,7 +44,7 @@ class Model:
 
 
 def small_model(environments: Environments) -> Model:
-    """SmolLM2-135M-Instruct in Q4_1, as it is published; the other forms are made from its numbers."""
+    """Return SmolLM2-135M-Instruct in Q4_1, as published; the other formats are made from its values."""
     registry = open_registry(load_settings())
     version = Transfers(registry).pull_from_catalog("smollm2")
     blob = next(path for name, path in registry.files(version).items() if name.endswith(".gguf"))
@@ -59,7 +59,7 @@ def small_model(environments: Environments) -> Model:
 
 
 def large_model(environments: Environments) -> Model:
-    """A model of the same family about ten times as large, with random weights."""
+    """Return a model of the same family, about ten times as large, with random weights."""
     model = Model("A llama of 1.2 billion random parameters", PLACE / "large")
     model.folder.mkdir(parents=True, exist_ok=True)
     source = model.gguf("F16")
@@ -71,7 +71,7 @@ def large_model(environments: Environments) -> Model:
 
 
 def make_forms(model: Model, source: Path, environments: Environments) -> None:
-    """Make every form that is missing out of the source, a GGUF file."""
+    """Make every missing format from the source, a GGUF file."""
     for kind in GGUF_KINDS:
         if not model.gguf(kind).exists():
             announce(model.gguf(kind))

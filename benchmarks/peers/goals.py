@@ -1,4 +1,4 @@
-"""What LLMOS set out to reach against the peers, and whether a run shows it."""
+"""The performance goals of LLMOS against its peers, and whether a run meets them."""
 
 import statistics
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class Verdict:
     goal: float
     ratio: Spread
     is_ceiling: bool = False
-    """The ratio may not be above the goal; otherwise not below."""
+    """True if the ratio must not exceed the goal; otherwise it must not be below it."""
 
     @property
     def is_met(self) -> bool:
@@ -26,7 +26,7 @@ class Verdict:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """Judge every goal that this run has numbers for."""
+    """Return the result of every goal that this run has figures for."""
     found: list[Verdict] = []
     if "small" in results.speeds:
         found += of_speeds(Rates(results.speeds["small"].rates))
@@ -40,7 +40,7 @@ def verdicts(results: Results) -> list[Verdict]:
 
 
 def of_speeds(rates: Rates) -> list[Verdict]:
-    """The better of our 4-bit forms against the best of all peers, workload by workload; and 8 bits against 8 bits."""
+    """Compare the better of our 4-bit formats with the best of all peers, by workload, and 8 bits with 8 bits."""
     goals = [("decode_1", 1.7), ("decode_8", 2.0), ("decode_32", 2.0), ("mixed_16", 2.0), ("prefill_512", 1.5)]
     pairs = [
         (workload, rates.best(workload, FOUR_BITS), rates.best(workload, rates.peers()), goal)
@@ -89,7 +89,7 @@ def of_prefix(measured: SharedPrefix) -> Verdict:
 
 
 def of_speculation(measured: Sequence[Speculation]) -> list[Verdict]:
-    """What it gives where an answer copies its prompt, and what it may cost where nothing can be found: 3 %."""
+    """Judge speculation: its gain if the answer copies the prompt, and its cost otherwise, at most 3 %."""
     found = []
     for each in measured:
         kind, _, streams = each.workload.rpartition("_")
@@ -104,6 +104,6 @@ def of_speculation(measured: Sequence[Speculation]) -> list[Verdict]:
 
 
 def pairwise(ours: Sequence[float], theirs: Sequence[float]) -> Spread | None:
-    """The ratios of the rounds' own."""
+    """Return the ratio of each round."""
     ratios = [a / b for a, b in zip(ours, theirs, strict=False)]
     return Spread.of(ratios) if ratios else None

@@ -1,4 +1,4 @@
-"""How fast the machine itself would let each workload be, and how the machine is asked.
+"""The upper limits that the machine sets for each workload, and how they are measured.
 
 Every step reads all the weights once and multiplies each with every row; it can't take less time than the slower of the
 two takes. What an engine does besides (attention, norms, sampling) comes on top, so no engine reaches the limit.
@@ -28,7 +28,7 @@ def probe_limits(threads: int) -> Limits:
 
 
 def limit_of(workload: Workload, shape: Shape, weight_bytes: int, limits: Limits) -> float:
-    """Tokens a second that nothing on this machine can exceed with weights of this many bytes."""
+    """Return the tokens per second that nothing on this machine can exceed with weights of so many bytes."""
     read_bytes = weight_bytes
     if not shape.is_tied:  # of the embedding, a step reads one row for each token
         read_bytes = weight_bytes * (shape.layers + shape.head) // (shape.layers + 2 * shape.head)

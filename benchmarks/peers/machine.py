@@ -1,4 +1,4 @@
-"""What the numbers were measured on, and with which state of this project."""
+"""Describes the machine and the commit of a measurement."""
 
 import platform
 import subprocess
@@ -32,7 +32,7 @@ def features(hardware: Hardware) -> str:
 
 
 def family() -> str:
-    """The model behind a name that providers of virtual machines like to shorten."""
+    """Return the CPU's full model name, which virtual machines often shorten."""
     fields = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         name, _, value = line.partition(":")
@@ -49,7 +49,7 @@ def caches() -> list[str]:
 
 
 def commit() -> str:
-    """This project's own, with -dirty where files differ from it."""
+    """Return the commit of this project, with -dirty if files differ from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return answer.stdout.strip() or "unknown"

@@ -15,7 +15,7 @@ LAYERS, HIDDEN, HEADS, KV_HEADS, HEAD_DIM, INTERMEDIATE = 24, 2048, 32, 8, 64, 5
 CONTEXT, ROPE_THETA, EPSILON = 8192, 100_000.0, 1e-5
 DEVIATION = 0.02
 DEVIATION_INTO_RESIDUAL = DEVIATION / (2 * LAYERS) ** 0.5
-"""Two matrices a layer add to the residual; so its variance doesn't grow with the layers."""
+"""Scale of the two matrices of a layer that add to the residual stream, so that its variance doesn't grow."""
 
 MATRICES = {
     "attn_q": (HEADS * HEAD_DIM, HIDDEN),
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def copy_tokenizer(path: str, writer: gguf.GGUFWriter) -> int:
-    """Give the writer every tokenizer field of another file; return the size of the vocabulary."""
+    """Copy every tokenizer field of another file to the writer; return the size of the vocabulary."""
     reader = gguf.GGUFReader(path)
     for name, field in reader.fields.items():
         if name.startswith("tokenizer."):

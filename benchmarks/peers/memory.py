@@ -1,4 +1,4 @@
-"""How much memory serving 8 streams takes: the resident set of the process, weights, KV cache, Python and all."""
+"""Measure the memory of serving 8 streams: the resident set of the process, with weights, KV cache and Python."""
 
 import re
 from pathlib import Path
@@ -34,13 +34,13 @@ def serve_and_look(engine: Engine) -> Memory:
         running.facts()
         process = Path(f"/proc/{running.pid}")
         peak_of_loading = resident(process)["VmHWM"]
-        (process / "clear_refs").write_text("5")  # the peak begins anew: proc(5)
+        (process / "clear_refs").write_text("5")  # resets the peak; see proc(5)
         running.ask(random_prompts(STREAMS, PROMPT_TOKENS, 100, VOCAB_SIZE), OUTPUT_TOKENS)
         after = resident(process)
     return Memory(peak=after["VmHWM"], anonymous=after["RssAnon"], peak_of_loading=peak_of_loading)
 
 
 def resident(process: Path) -> dict[str, int]:
-    """The sizes in a process's status, in bytes, by their names there."""
+    """Return the sizes in a process's /proc status, in bytes, by name."""
     lines = re.findall(r"^(\w+):\s+(\d+) kB$", (process / "status").read_text(), re.MULTILINE)
     return {name: int(kib) * 1024 for name, kib in lines}

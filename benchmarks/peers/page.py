@@ -1,4 +1,4 @@
-"""docs/benchmarks.md out of the results. Pure: results in, Markdown out."""
+"""Renders docs/benchmarks.md from the results. Pure: results in, Markdown out."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ end of the sequence ignored.
 
 
 def write_page(results: Results, notes: str = "") -> str:
-    """Return the whole page; a section that was not measured is left out. `notes`: Markdown to stand at its end."""
+    """Return the whole page, without sections that were not measured. `notes`: Markdown for its end."""
     sections = [opening(results)]
     if found := verdicts(results):
         sections.append(goals_section(found))
@@ -249,7 +249,7 @@ def speculation_section(results: Results) -> str:
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]], align: str) -> str:
-    """A Markdown table; `align` has an l or r for each column."""
+    """Return a Markdown table; `align` has an l or r for each column."""
     lines = [heads, ["---:" if each == "r" else "---" for each in align], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -1,4 +1,4 @@
-"""The table as a picture: bars, workload by workload, each workload on a scale of its own. Pure: rates in, SVG out."""
+"""Draws the table as bars, each workload on a scale of its own. Pure: rates in, SVG out."""
 
 from collections.abc import Sequence
 from html import escape
@@ -17,7 +17,7 @@ OTHERS = ("#6e7781", "#9aa4ae")
 
 
 def draw(rates: Rates, workloads: Sequence[str], title: str) -> str:
-    """Return an SVG that reads on a light and on a dark page, and says in words what it shows."""
+    """Return an SVG for light and dark pages, with a text description of its contents."""
     engines = rates.engines()
     rows: list[str] = []
     y = 8

@@ -1,4 +1,4 @@
-"""Make another kind of a GGUF file: python prepare_llama_cpp.py MODEL.gguf Q4_0 OUT.gguf
+"""Quantize a GGUF file to another type: python prepare_llama_cpp.py MODEL.gguf Q4_0 OUT.gguf
 
 The embedding, which is the head too, gets 8 bits, as it has in the published Q4_1 file.
 """

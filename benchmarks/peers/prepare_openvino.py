@@ -1,4 +1,4 @@
-"""Turn a llama GGUF file into a Hugging Face folder in bf16: python prepare_openvino.py MODEL.gguf FOLDER
+"""Convert a llama GGUF file to a Hugging Face folder in bf16: python prepare_openvino.py MODEL.gguf FOLDER
 
 The weights are the file's own, dequantized, so that every engine runs the same model.
 """

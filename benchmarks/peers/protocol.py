@@ -1,4 +1,4 @@
-"""How an engine in an environment of its own is spoken with: JSON lines over its standard streams.
+"""The protocol of an engine in an environment of its own: JSON lines over its standard streams.
 
     out  {"version": "vllm 0.20", "weight_bytes": 0}                        once, when it has loaded
     in   {"prompts": [[token, …], …], "num_output_tokens": 128}
@@ -13,14 +13,14 @@ import sys
 from collections.abc import Callable, Sequence
 
 Run = Callable[[Sequence[list[int]], int], tuple[float, float]]
-"""Answer all prompts at once, greedily, the end of the sequence ignored -> seconds, seconds to the first token."""
+"""run(prompts, num_output_tokens) -> (seconds, seconds to the first token): all at once, greedy, ignoring EOS."""
 
 Facts = dict[str, object]
-"""What the report says of the engine: fields of results.Facts."""
+"""Facts about the engine for the report: the fields of results.Facts."""
 
 
 def serve(load: Callable[[], tuple[Run, Facts]]) -> None:
-    """Load the engine, say so, then answer until the input ends. What the engine prints goes to standard error."""
+    """Load the engine, report it, then answer until the input ends. The engine's own output goes to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # engines print as they like
     run, facts = load()

@@ -21,7 +21,7 @@ class Spread:
 
 
 class Rates:
-    """Which engine did how many tokens a second on which workload in which round."""
+    """Tokens per second of each engine, workload and round."""
 
     def __init__(self, rates: Iterable[Rate]) -> None:
         self._by_round: dict[tuple[str, str], dict[int, float]] = {}
@@ -30,7 +30,7 @@ class Rates:
             rounds[rate.round] = rate.tokens_per_second
 
     def num_rounds(self) -> int:
-        """Of the engine that ran the most."""
+        """Number of rounds of the engine that ran the most."""
         return max((len(rounds) for rounds in self._by_round.values()), default=0)
 
     def spread(self, engine: str, workload: str) -> Spread | None:
@@ -38,13 +38,13 @@ class Rates:
         return Spread.of(list(rounds.values())) if rounds else None
 
     def ratio(self, engine: str, other: str, workload: str) -> Spread | None:
-        """How many times as fast as the other it is, by the rounds that both ran."""
+        """Return the ratio to the other engine, by the rounds that both ran."""
         ours, theirs = self._by_round.get((engine, workload), {}), self._by_round.get((other, workload), {})
         ratios = [ours[each] / theirs[each] for each in ours.keys() & theirs.keys()]
         return Spread.of(ratios) if ratios else None
 
     def best(self, workload: str, engines: Iterable[str]) -> str | None:
-        """The one of these with the highest median."""
+        """Return the engine with the highest median."""
         found = {name: spread.median for name in engines if (spread := self.spread(name, workload))}
         return max(found, key=lambda name: found[name], default=None)
 

@@ -1,4 +1,4 @@
-"""What a comparison comes to, as it lies in build/peers/results.json: measured once, shown as often as one likes."""
+"""The results of a comparison, kept in build/peers/results.json: measured once, rendered any number of times."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ import msgspec
 
 @dataclass(frozen=True)
 class Facts:
-    """What an engine says of itself."""
+    """Facts that an engine reports about itself."""
 
     version: str
     isa: str = ""
@@ -27,34 +27,34 @@ class Rate:
 
 @dataclass(frozen=True)
 class Shape:
-    """The size of a model, as far as the limits ask: parameters in matrices."""
+    """The sizes of a model that the limits depend on: parameters in matrices."""
 
     layers: int
     head: int
     is_tied: bool
-    """The head is the embedding."""
+    """True if the head is the embedding."""
 
 
 @dataclass(frozen=True)
 class Speeds:
-    """One model on every engine."""
+    """The results of one model on every engine."""
 
     shape: Shape
     rates: list[Rate] = field(default_factory=list)
     facts: dict[str, Facts] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    """Peers that did not run, and what they said."""
+    """Peers that did not run, and their errors."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What benchmarks/probe.cpp finds with the engines' number of threads."""
+    """The results of benchmarks/probe.cpp with the engines' number of threads."""
 
     read_bytes_per_second: float
     int8_macs_per_second: float
     f32_fmas_per_second: float
     instructions: str
-    """Those that the two rates of computing were found with."""
+    """The instruction sets of the two compute rates."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,15 @@ class Memory:
     """Resident bytes of a process."""
 
     peak: int
-    """While it served."""
+    """Peak while it served."""
     anonymous: int
-    """Its own at the end; the rest is files, which the page cache holds for all."""
+    """Anonymous memory at the end; the rest is files, which are shared through the page cache."""
     peak_of_loading: int
 
 
 @dataclass(frozen=True)
 class OverHTTP:
-    """Output tokens a second, a number for each round."""
+    """Output tokens per second, one figure for each round."""
 
     clients: int
     in_process: list[float]
@@ -80,7 +80,7 @@ class OverHTTP:
 
 @dataclass(frozen=True)
 class SharedPrefix:
-    """Seconds to the first token, a number for each request."""
+    """Seconds to the first token, one figure for each request."""
 
     prefix_tokens: int
     tail_tokens: int
@@ -90,11 +90,11 @@ class SharedPrefix:
 
 @dataclass(frozen=True)
 class Speculation:
-    """What prompt-lookup speculation gives on one workload."""
+    """The gain of prompt-lookup speculation on one workload."""
 
     workload: str
     ratios: list[float]
-    """Of each round: how many times as fast as without."""
+    """For each round, the ratio to the speed without speculation."""
     num_draft_tokens: int
     num_accepted_tokens: int
     tokens_per_step: float
@@ -102,18 +102,18 @@ class Speculation:
 
 @dataclass(frozen=True)
 class Regions:
-    """Where the time of a workload's steps goes."""
+    """The profile of a workload's steps."""
 
     steps: int
     seconds: float
-    """Of all steps, on the clock."""
+    """Wall time of all steps."""
     regions: dict[str, float]
     """Seconds of the first thread in each region of the forward pass."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the page, with when and from which commit it was measured."""
+    """One part of the page, with the time and the commit of its measurement."""
 
     date: str
     commit: str
@@ -136,7 +136,7 @@ class Results:
 
 
 def load_results(path: Path) -> Results:
-    """Return what is there already; nothing where there is no file."""
+    """Return the saved results; empty ones if there is no file."""
     if not path.exists():
         return Results()
     try:

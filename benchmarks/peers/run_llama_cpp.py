@@ -31,7 +31,7 @@ def load() -> tuple[Run, Facts]:
     num_vocab = ll.llama_vocab_n_tokens(ll.llama_model_get_vocab(model))
 
     def decode(rows: list[tuple[int, int, int, bool]]) -> list[int]:
-        """Run rows of (token, position, sequence, wants logits); return the likeliest token of those that want it."""
+        """Run rows of (token, position, sequence, wants logits); return the most probable token of the latter."""
         batch = ll.llama_batch_init(len(rows), 0, 1)
         batch.n_tokens = len(rows)
         for i, (token, position, sequence, wants_logits) in enumerate(rows):
@@ -39,13 +39,13 @@ def load() -> tuple[Run, Facts]:
             batch.seq_id[i][0], batch.logits[i] = sequence, wants_logits
         if ll.llama_decode(context, batch):
             raise RuntimeError("llama_decode failed")
-        likeliest = [
+        next_tokens = [
             int(np.ctypeslib.as_array(ll.llama_get_logits_ith(context, i), (num_vocab,)).argmax())
             for i, row in enumerate(rows)
             if row[3]
         ]
         ll.llama_batch_free(batch)
-        return likeliest
+        return next_tokens
 
     def run(prompts: list[list[int]], num_output_tokens: int) -> tuple[float, float]:
         ll.llama_memory_clear(ll.llama_get_memory(context), True)

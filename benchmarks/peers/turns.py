@@ -1,4 +1,4 @@
-"""Engines take turns: each in a process of its own, and no two of them at once."""
+"""Runs engines in turn, each in a process of its own, and no two of them at once."""
 
 import contextlib
 import json
@@ -23,11 +23,11 @@ SECONDS_TO_END = 60
 
 
 class EngineFailed(Exception):
-    """It ended before it had answered."""
+    """The engine exited before it had answered."""
 
 
 class Running:
-    """An engine's process, from its start on."""
+    """The process of one engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -40,7 +40,7 @@ class Running:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                start_new_session=True,  # its workers are in its group, so it can be seen that all of them ended
+                start_new_session=True,  # its workers are in its process group, so that they can be waited for
             )
 
     @property
@@ -48,7 +48,7 @@ class Running:
         return self._process.pid
 
     def facts(self) -> Facts:
-        """What it says once it has loaded. Raises EngineFailed."""
+        """Return the engine's facts once it has loaded. Raises EngineFailed."""
         return Facts(**self._receive())
 
     def ask(self, prompts: Sequence[list[int]], num_output_tokens: int) -> Timing:
@@ -58,14 +58,14 @@ class Running:
     def send(self, prompts: Sequence[list[int]], num_output_tokens: int) -> None:
         assert self._process.stdin
         request = json.dumps({"prompts": prompts, "num_output_tokens": num_output_tokens})
-        with contextlib.suppress(BrokenPipeError):  # timing() tells why
+        with contextlib.suppress(BrokenPipeError):  # timing() reports why
             print(request, file=self._process.stdin, flush=True)
 
     def timing(self) -> Timing:
         return Timing(**self._receive())
 
     def end(self) -> None:
-        """Return when no process of it is left."""
+        """Wait until all its processes have exited."""
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -99,7 +99,7 @@ class Running:
 
 @contextmanager
 def started(engine: Engine) -> Iterator[Running]:
-    """An engine that has the machine to itself while the context lasts."""
+    """Run an engine that has the machine to itself until the context ends."""
     running = Running(engine)
     try:
         yield running
@@ -110,7 +110,7 @@ def started(engine: Engine) -> Iterator[Running]:
 def time_in_turns(
     engines: Sequence[Engine], rounds: int, speeds: Speeds, workloads: Sequence[Workload] = WORKLOADS
 ) -> Iterator[None]:
-    """Add every engine's rates to `speeds`, round after round; yield after each round.
+    """Add every engine's rates to `speeds`, round by round; yield after each round.
 
     All engines get the same prompts, and new ones in every round; each round begins with another engine. A peer that
     fails sits out the rest. Raises EngineFailed where one of ours does.
@@ -147,7 +147,7 @@ def one_turn(engine: Engine, round_: int, workloads: Sequence[Workload]) -> tupl
 
 
 def script_lines(script: Path, *arguments: str | int | Path) -> list[dict]:
-    """Run one of our own scripts alone on the machine; return the JSON objects that it prints, one a line."""
+    """Run one of our own scripts alone on the machine; return the JSON objects that it prints, one per line."""
     command = [sys.executable, str(script), *map(str, arguments)]
     print(f"{script.name} …", file=sys.stderr, flush=True)
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

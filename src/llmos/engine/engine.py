@@ -59,7 +59,7 @@ class Engine:
     def __init__(
         self, runner: Runner, tokenizer: "Tokenizer", config: EngineConfig, sampler: Sampler | None = None
     ) -> None:
-        self._runner = runner
+        self.runner = runner
         self._tokenizer = tokenizer
         self.context_length = min(config.context_length or runner.spec.max_positions, runner.num_blocks * BLOCK_SIZE)
         """Tokens of prompt and answer together."""
@@ -98,7 +98,7 @@ class Engine:
             request,
             self._tokenizer,
             self._grammars,
-            vocab_size=self._runner.spec.vocab_size,
+            vocab_size=self.runner.spec.vocab_size,
             context_length=self.context_length,
         )
         if request.adapter is None or self._adapters.has(request.adapter.digest):
@@ -113,7 +113,7 @@ class Engine:
         return count(
             request,
             self._tokenizer,
-            vocab_size=self._runner.spec.vocab_size,
+            vocab_size=self.runner.spec.vocab_size,
             context_length=self.context_length,
         )
 
@@ -149,7 +149,7 @@ class Engine:
         rows = plan.sampled()
         self._masks.start([(sequence.matcher, draft) for sequence, draft in rows])
         try:
-            logits = self._runner.forward(plan.batch(self._scheduler.kv))
+            logits = self.runner.forward(plan.batch(self._scheduler.kv))
         except Exception:
             self._masks.finish()
             # Any request in the batch may be the cause; the waiting ones are not.
@@ -158,7 +158,7 @@ class Engine:
         self.num_computed_tokens += plan.num_tokens
         masks = self._masks.finish()
         try:
-            sampled = self._sample(logits, rows, self._runner.likeliest(), masks) if rows else None
+            sampled = self._sample(logits, rows, self.runner.likeliest(), masks) if rows else None
         except Exception:
             logger.exception("Sampling failed.")
             return self._fail(self._find_failed_requests(logits, rows, masks), "The next token could not be chosen.")
@@ -301,7 +301,7 @@ class Engine:
     def _open_adapter(self, adapter: AdapterFiles) -> "Adapter":
         from llmos.engine.checkpoint.adapters import open_adapter  # safetensors is imported only for adapters
 
-        return open_adapter({name: Path(path) for name, path in adapter.files.items()}, self._runner.spec)
+        return open_adapter({name: Path(path) for name, path in adapter.files.items()}, self.runner.spec)
 
     def _fail_grammar(self, sequence: Sequence, reason: str) -> list[Event]:
         """Fail a request whose grammar takes more work than a step may."""
