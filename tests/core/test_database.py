@@ -49,8 +49,8 @@ def other(database_url):
 
 def test_the_migrations_create_the_declared_tables(database):
     database.upgrade()
-    with database._engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    with database.session() as session:
+        differences = compare_metadata(MigrationContext.configure(session.connection()), Base.metadata)
     assert differences == []
 
 
@@ -62,7 +62,8 @@ def test_a_new_database_has_the_dialogue_route(database):
 
 
 def test_a_route_of_an_older_database_keeps_its_target(database):
-    with database._writing.begin() as connection:
+    with database.transaction() as session:
+        connection = session.connection()
         config = Config()
         config.set_main_option("script_location", str(Path(llmos.core.database.__file__).parent / "migrations"))
         config.set_main_option("path_separator", "os")

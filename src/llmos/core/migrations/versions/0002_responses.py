@@ -1,4 +1,4 @@
-"""Responses that are kept."""
+"""Stored responses."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Callers' files, and the batches that read and write them."""
+"""Callers' files, and batches."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Versions that are adapters: each changes another version of its model."""
+"""Versions that are adapters of another version of their model."""
 
 import sqlalchemy as sa
 from alembic import op

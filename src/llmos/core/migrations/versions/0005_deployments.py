@@ -1,4 +1,4 @@
-"""Deployments: what is wanted of a version that runs, and what happened to it."""
+"""Deployments and their events."""
 
 import sqlalchemy as sa
 from alembic import op

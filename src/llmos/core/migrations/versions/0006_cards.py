@@ -1,4 +1,4 @@
-"""The cards of versions: what each was measured to cost."""
+"""Cards of versions."""
 
 import sqlalchemy as sa
 from alembic import op

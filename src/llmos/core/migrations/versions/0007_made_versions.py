@@ -1,4 +1,4 @@
-"""Versions that were made from others: from which, how, and by whom."""
+"""Derived versions: parent, recipe and actor."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -43,7 +43,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_providers"),
     )
-    # What routes pointed at gets all of their calls.
+    # The target of each route gets all of its calls.
     routes = sa.table("routes", sa.column("name", sa.String), sa.column("target", sa.String))
     found = op.get_bind().execute(sa.select(routes.c.name, routes.c.target)).all()
     rows = [

@@ -1,4 +1,4 @@
-"""Who moved an alias; tags and descriptions with their history; policies; signatures."""
+"""Actors of alias moves; tags and descriptions with their history; policies; signatures."""
 
 import sqlalchemy as sa
 from alembic import op

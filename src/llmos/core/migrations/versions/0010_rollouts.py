@@ -1,4 +1,4 @@
-"""Rollouts: versions that take routes over step by step, and what happened on the way."""
+"""Rollouts and their events."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Actors: who caused each event of a deployment and of a rollout. NULL in events from before."""
+"""Actors of the events of deployments and rollouts; NULL for older events."""
 
 import sqlalchemy as sa
 from alembic import op
