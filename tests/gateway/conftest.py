@@ -1,4 +1,4 @@
-"""A gateway whose models are scripted: what the engine would say is written down by the test; and a real one."""
+"""A gateway whose models are scripted, and a real one."""
 
 import asyncio
 import threading

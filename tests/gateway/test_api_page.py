@@ -1,4 +1,4 @@
-"""docs/api.md says what the server does."""
+"""docs/api.md matches the server."""
 
 import json
 import re

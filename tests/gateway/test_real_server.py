@@ -1,4 +1,4 @@
-"""The real server with the real model, as a user starts it, spoken to by the official client."""
+"""The real server with the real model, started as a user starts it, called by the official client."""
 
 import json
 import os

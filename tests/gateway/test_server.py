@@ -1,3 +1,5 @@
+"""Addresses, ports and the shutdown of the server."""
+
 import socket
 
 import pytest

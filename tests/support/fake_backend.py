@@ -1,4 +1,4 @@
-"""A backend whose model says what the test wrote down, and what such scripts are written with."""
+"""A backend with a scripted model, and helpers to write scripts."""
 
 import asyncio
 import struct

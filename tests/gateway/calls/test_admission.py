@@ -87,7 +87,7 @@ def test_room_is_counted_in_choices(enter: Any) -> None:
     enter("ann", 1)
 
 
-def test_a_call_that_is_larger_than_everything_runs_and_keeps_nobody_out(enter: Any) -> None:
+def test_a_call_larger_than_the_queue_runs_and_blocks_nobody(enter: Any) -> None:
     enter("ann", 1000)
     with pytest.raises(Overloaded):
         enter("ann")
@@ -100,7 +100,7 @@ def test_versions_have_room_of_their_own(admission: Admission, enter: Any) -> No
         assert admission.num_open == 12
 
 
-def test_who_is_refused_is_told_how_long_the_queue_takes(clock: Clock, enter: Any) -> None:
+def test_retry_after_estimates_the_time_of_the_queue(clock: Clock, enter: Any) -> None:
     leaving = [enter("bob") for _ in range(3)]
     enter("ann")
     clock.now += 10
@@ -126,7 +126,7 @@ def test_a_burst_after_a_pause_is_not_measured_by_the_pause(clock: Clock, enter:
     assert caught.value.retry_after_seconds == 4  # 4 wait, and 1 left within the second
 
 
-def test_nobody_is_told_to_come_back_at_once_or_never(clock: Clock, enter: Any) -> None:
+def test_retry_after_is_between_one_second_and_a_minute(clock: Clock, enter: Any) -> None:
     enter("ann", 6)
     with pytest.raises(Overloaded, match=r"Try again in 1 second\.") as unknown:
         enter("ann")
@@ -180,9 +180,7 @@ def app(services: Services) -> FastAPI:
 
 
 @pytest.mark.anyio
-async def test_too_much_load_is_a_429_that_says_when_to_come_back(
-    app: FastAPI, http: httpx.AsyncClient, pool: FakePool
-) -> None:
+async def test_overload_is_a_429_with_retry_after(app: FastAPI, http: httpx.AsyncClient, pool: FakePool) -> None:
     pool.gate = asyncio.Event()  # nothing is answered before the test says so
     callers = [Connection(app, "/v1/chat/completions", CHAT) for _ in range(2)]
     calls = [caller.start() for caller in callers]
@@ -204,7 +202,7 @@ async def test_too_much_load_is_a_429_that_says_when_to_come_back(
 
 
 @pytest.mark.anyio
-async def test_answered_failed_cancelled_and_running_calls_are_told_apart(
+async def test_answered_failed_cancelled_and_running_calls_are_counted_apart(
     app: FastAPI, http: httpx.AsyncClient, pool: FakePool
 ) -> None:
     await http.post("/v1/chat/completions", json=CHAT)

@@ -1,4 +1,4 @@
-"""What is a conversation and what is none, whichever wire format it came in."""
+"""Conversations are checked in the same way for every wire format."""
 
 import re
 from typing import Any
@@ -69,7 +69,7 @@ def test_a_conversation(messages: list[dict[str, Any]]) -> None:
         ([USER, asks(call()), {**result(), "content": None}], "messages[2].content", "what the tool gave back"),
     ],
 )  # fmt: skip
-def test_what_is_none(messages: list[dict[str, Any]], param: str, message: str) -> None:
+def test_invalid_conversations_are_rejected(messages: list[dict[str, Any]], param: str, message: str) -> None:
     with pytest.raises(BadRequest) as caught:
         check_conversation(messages)
     assert caught.value.param == param

@@ -1,4 +1,4 @@
-"""Every route that runs a model crosses the one pipeline."""
+"""Every endpoint that runs a model goes through the pipeline."""
 
 import ast
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -151,7 +151,7 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
         ("POST", "/llmos/v1/deployments/smollm2@1/sleep", None, ["stop"]),
     ],
 )
-async def test_what_loads_or_unloads_a_model_crosses_the_pipeline(
+async def test_loading_and_unloading_go_through_the_pipeline(
     http: httpx.AsyncClient,
     pool: FakePool,
     crossings: list[str],
@@ -303,7 +303,7 @@ async def test_a_check_refuses_a_call_before_any_work(services: Services, pool: 
     assert pool.requests == []
 
 
-async def test_a_hold_may_lower_what_the_engine_is_asked_for(services: Services, pool: FakePool) -> None:
+async def test_a_hold_can_lower_max_tokens(services: Services, pool: FakePool) -> None:
     @asynccontextmanager
     async def budget(call: Any, record: Record) -> AsyncIterator[Any]:
         params = msgspec.structs.replace(call.sampling.params, max_tokens=3)

@@ -1,4 +1,4 @@
-"""Models at a provider, which is a second LLMOS server here: its OpenAI wire, and its Anthropic wire."""
+"""Models at a provider, which is a second LLMOS server here, through its OpenAI and its Anthropic API."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ async def test_a_conversation_is_answered_with_what_the_provider_counted(
     assert window.first_token_seconds is not None
 
 
-async def test_a_stream_comes_as_it_is_written(far: str, http: httpx.AsyncClient) -> None:
+async def test_a_stream_is_passed_on_while_it_arrives(far: str, http: httpx.AsyncClient) -> None:
     asked = {**CHAT, "stream": True, "stream_options": {"include_usage": True}}
     *said, usage = events((await http.post(PATH, json=asked)).text)
     text = "".join(each["choices"][0]["delta"].get("content") or "" for each in said)
@@ -121,7 +121,7 @@ async def test_tools_are_called_and_their_results_go_back(
     assert (messages[2]["role"], messages[2]["tool_call_id"], messages[2]["content"]) == ("tool", "call_1", "42")
 
 
-async def test_a_schema_goes_along(far: str, http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_a_schema_is_sent_to_the_provider(far: str, http: httpx.AsyncClient, pool: FakePool) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     format = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     assert (await http.post(PATH, json={**CHAT, "response_format": format})).status_code == 200
@@ -130,7 +130,7 @@ async def test_a_schema_goes_along(far: str, http: httpx.AsyncClient, pool: Fake
     assert json.loads(grammar.text) == schema
 
 
-async def test_an_answer_that_was_cut_says_so(far: str, http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_a_truncated_answer_has_finish_reason_length(far: str, http: httpx.AsyncClient, pool: FakePool) -> None:
     pool.enqueue("Hel", Delta(id="", finish_reason="length", num_output_tokens=2))
     answer = (await http.post(PATH, json={**CHAT, "max_tokens": 2})).json()
     assert answer["choices"][0]["finish_reason"] == "length"
@@ -149,7 +149,7 @@ async def test_an_answer_that_was_cut_says_so(far: str, http: httpx.AsyncClient,
         ("chat_template_kwargs", {"tone": "kind"}),
     ],
 )
-async def test_what_a_provider_can_not_do_is_refused_by_name(
+async def test_unsupported_fields_of_a_provider_are_rejected_by_name(
     far: str, http: httpx.AsyncClient, pool: FakePool, field: str, value: Any
 ) -> None:
     reply = await http.post(PATH, json={**CHAT, field: value})
@@ -158,7 +158,7 @@ async def test_what_a_provider_can_not_do_is_refused_by_name(
     assert pool.requests == []
 
 
-async def test_what_only_a_model_of_this_machine_does_is_refused(far: str, http: httpx.AsyncClient) -> None:
+async def test_operations_that_need_a_local_model_are_rejected(far: str, http: httpx.AsyncClient) -> None:
     for path, body in {
         "/v1/completions": {"model": "gpt-3", "prompt": [1, 2, 3]},
         "/v1/embeddings": {"model": "gpt-3", "input": "Hi"},
@@ -183,7 +183,7 @@ async def test_a_text_is_continued_where_the_format_can(
     assert "can't continue a text as it stands" in reply.json()["error"]["message"]
 
 
-async def test_several_choices_are_told_apart_and_counted_together(
+async def test_several_choices_are_kept_apart_and_counted_together(
     http: httpx.AsyncClient, services: Services, served: str
 ) -> None:
     remote(services, f"{served}/v1")
@@ -255,9 +255,7 @@ async def test_a_wrong_key_is_not_the_callers(
     assert SECRET not in reply.text + caplog.text + repr(services.providers.list())
 
 
-async def test_a_provider_that_is_not_there_is_replaced_by_the_fallback(
-    http: httpx.AsyncClient, services: Services
-) -> None:
+async def test_a_fallback_replaces_an_unreachable_provider(http: httpx.AsyncClient, services: Services) -> None:
     remote(services, "http://127.0.0.1:9/v1")
     reply = await http.post(PATH, json=CHAT)
     assert reply.status_code == 503
@@ -328,7 +326,7 @@ ENDED = b'data: {"choices": [{"delta": {"content": "Hel"}, "finish_reason": "sto
         ((500, {}, b"x" * 10_000_000), "failed with status 500."),
     ],
 )
-async def test_what_is_no_answer_is_told_as_the_providers_failure(
+async def test_an_invalid_answer_is_reported_as_the_providers_failure(
     http: httpx.AsyncClient,
     services: Services,
     strange: tuple[str, type[Strange]],
@@ -351,7 +349,7 @@ async def test_what_is_no_answer_is_told_as_the_providers_failure(
         (200, STREAM, b'data: {"error": {"message": "What is %s?"}}\n\n' % SECRET.encode()),
     ],
 )
-async def test_a_provider_that_quotes_its_key_is_not_quoted(
+async def test_a_key_in_a_providers_error_is_not_passed_on(
     http: httpx.AsyncClient,
     services: Services,
     strange: tuple[str, type[Strange]],
@@ -388,7 +386,7 @@ async def test_a_providers_filter_is_a_true_finish_reason(
     assert (response["status"], response["incomplete_details"]["reason"]) == ("incomplete", "content_filter")
 
 
-async def test_lists_and_descriptions_say_what_is_known_of_a_remote_model(far: str, http: httpx.AsyncClient) -> None:
+async def test_lists_and_descriptions_include_remote_models(far: str, http: httpx.AsyncClient) -> None:
     listed = {each["id"]: each for each in (await http.get("/v1/models")).json()["data"]}
     assert listed["gpt-3"]["version"] == "remote:far/smollm2"
     assert listed["gpt-3"]["max_model_len"] is None
@@ -419,9 +417,7 @@ async def test_providers_are_kept_over_http_and_keys_never_come_out(
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])
-def test_the_same_client_meets_the_real_model_of_another_server(
-    services: Services, served: str, running: Running, kind: str
-) -> None:
+def test_the_real_model_of_another_server_answers(services: Services, served: str, running: Running, kind: str) -> None:
     remote(services, f"{running.url}/v1", kind=kind, key=REAL_KEY)
     messages = [{"role": "user", "content": "Name a colour."}]
     options: Any = {"temperature": 0, "max_tokens": 8}

@@ -1,4 +1,4 @@
-"""Names are looked up once, and again as soon as anybody changed anything."""
+"""Names are resolved once, and again after any change of the database."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Calls through a route: which target answers, what is tried where one fails, and what is noted of it."""
+"""Calls through a route: which target answers, the fallbacks, and the recorded evidence."""
 
 import asyncio
 from collections.abc import Mapping
@@ -49,16 +49,14 @@ async def test_calls_are_shared_out_by_weight(route: Any, http: httpx.AsyncClien
     assert [window.num_answered for window in windows] == [60 - models.count("other@1"), models.count("other@1")]
 
 
-async def test_a_user_always_meets_the_same_target(route: Any, http: httpx.AsyncClient) -> None:
+async def test_a_user_always_gets_the_same_target(route: Any, http: httpx.AsyncClient) -> None:
     route({"smollm2": 50, "other": 50})
     for user in ("ada", "bob", "eve"):
         answered = {(await http.post(PATH, json={**CHAT, "user": user})).json()["model"] for _ in range(10)}
         assert len(answered) == 1
 
 
-async def test_a_caller_meets_one_target_where_the_route_holds_on_to_callers(
-    route: Any, http: httpx.AsyncClient
-) -> None:
+async def test_a_sticky_route_sends_a_caller_to_one_target(route: Any, http: httpx.AsyncClient) -> None:
     route({"smollm2": 50, "other": 50}, sticky="caller")
     answered = {(await http.post(PATH, json={**CHAT, "user": str(i)})).json()["model"] for i in range(20)}
     assert len(answered) == 1
@@ -75,7 +73,7 @@ async def test_a_caller_meets_one_target_where_the_route_holds_on_to_callers(
         UnsupportedModel("No."),
     ],
 )
-async def test_what_is_wrong_with_a_target_is_answered_by_the_next(
+async def test_the_next_target_answers_when_one_fails(
     route: Any, http: httpx.AsyncClient, pool: FakePool, services: Services, error: LLMOSError, stream: bool
 ) -> None:
     route("smollm2", fallbacks=["other"])
@@ -90,7 +88,7 @@ async def test_what_is_wrong_with_a_target_is_answered_by_the_next(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_what_is_wrong_with_the_call_is_wrong_everywhere(
+async def test_an_invalid_call_is_tried_on_one_target_only(
     route: Any, http: httpx.AsyncClient, pool: FakePool, services: Services, stream: bool
 ) -> None:
     route("smollm2", fallbacks=["other"])
@@ -125,7 +123,7 @@ async def test_a_whole_answer_that_breaks_off_is_begun_again_by_the_next(
     assert answer["usage"]["completion_tokens"] == 3
 
 
-async def test_the_last_one_says_why_nobody_answers(route: Any, http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_the_error_of_the_last_target_is_returned(route: Any, http: httpx.AsyncClient, pool: FakePool) -> None:
     route("smollm2", fallbacks=["other", "third"])
     for word in ("First", "Second", "Third"):
         pool.enqueue(Unavailable(f"{word}.", retry_after_seconds=7))
@@ -146,7 +144,9 @@ async def test_a_target_that_takes_too_long_is_left_for_the_next(
     assert services.evidence.window("chat", "smollm2").errors == {"unavailable": 1}
 
 
-async def test_without_another_target_the_time_is_told(route: Any, http: httpx.AsyncClient, pool: FakePool) -> None:
+async def test_a_timeout_without_a_fallback_states_the_limit(
+    route: Any, http: httpx.AsyncClient, pool: FakePool
+) -> None:
     route("smollm2", timeout_seconds=0.01)
     pool.enqueue("Hel", pool.never)
     reply = await http.post(PATH, json=CHAT)
@@ -161,7 +161,7 @@ async def test_a_target_that_was_removed_is_passed_over(route: Any, http: httpx.
     assert (await http.post(PATH, json=CHAT)).status_code == 404
 
 
-async def test_a_hang_up_is_nobodys_fault(route: Any, app: FastAPI, pool: FakePool, services: Services) -> None:
+async def test_a_hang_up_counts_as_no_failure(route: Any, app: FastAPI, pool: FakePool, services: Services) -> None:
     route("smollm2", fallbacks=["other"])
     pool.enqueue(pool.never)
     caller = Connection(app, PATH, CHAT)
@@ -221,7 +221,7 @@ async def test_sampled_answers_are_compared_by_time_alone(
     assert (agreement.num_calls, agreement.num_compared, agreement.agreement) == (1, 0, None)
 
 
-async def test_a_shadow_that_fails_fails_nobody(
+async def test_a_failing_shadow_does_not_affect_the_call(
     route: Any, http: httpx.AsyncClient, pool: FakePool, services: Services
 ) -> None:
     route("smollm2", shadow=Shadow("other"))
@@ -237,7 +237,7 @@ async def test_a_shadow_that_fails_fails_nobody(
     assert services.evidence.window("chat", "smollm2").num_failed == 0
 
 
-async def test_a_shadow_that_is_stuck_holds_nobody_up_and_does_not_pile_up(
+async def test_stuck_shadows_block_nobody_and_are_limited(
     route: Any, http: httpx.AsyncClient, pool: FakePool, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shadows, "MAX_RUNNING", 1)
@@ -253,7 +253,7 @@ async def test_a_shadow_that_is_stuck_holds_nobody_up_and_does_not_pile_up(
     assert len(pool.requests) == 4
 
 
-async def test_an_answer_that_was_not_read_to_its_end_has_no_shadow(
+async def test_an_answer_that_was_not_read_completely_has_no_shadow(
     route: Any, app: FastAPI, pool: FakePool, services: Services
 ) -> None:
     route("smollm2", shadow=Shadow("other"))

@@ -1,3 +1,5 @@
+"""Health and metrics: live, ready, and the counts of calls and replicas."""
+
 import httpx
 import pytest
 

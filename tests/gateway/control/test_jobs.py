@@ -169,7 +169,7 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("body", "status", "message"), REFUSED)
-def test_what_can_not_succeed_is_refused_at_once(
+def test_a_job_that_cannot_succeed_is_rejected_at_once(
     client: httpx.Client, body: dict[str, Any], status: int, message: str
 ) -> None:
     reply = client.post("/jobs", json=body)

@@ -1,4 +1,4 @@
-"""Versions between two servers: pushed, pulled, on lines that break, and only what is missing."""
+"""Versions are pushed and pulled between two servers: only missing blobs, and over connections that break."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""A caller that hangs up stops what runs for it, at whatever moment it does."""
+"""A caller that hangs up stops its call, at any moment."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What every request meets before any route: the key, the closing of the house, the number, the counter."""
+"""Authentication, shutdown, request ids and metrics come before every endpoint."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Whoever refuses, the error has the shape that the sender's client parses."""
+"""Every error has the format that the sender's client parses, wherever it is raised."""
 
 import httpx
 import pytest

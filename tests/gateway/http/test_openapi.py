@@ -1,3 +1,5 @@
+"""The OpenAPI document describes every endpoint."""
+
 from typing import Any
 
 import httpx

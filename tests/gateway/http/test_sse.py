@@ -1,4 +1,4 @@
-"""A wire format says how its streams go, how they end, and how an error looks inside of one."""
+"""A renderer decides the content type, the end and the errors of a stream."""
 
 import asyncio
 from collections.abc import AsyncGenerator

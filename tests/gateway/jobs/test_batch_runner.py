@@ -1,4 +1,4 @@
-"""Lines go behind live calls, cost these no place in the queue, and survive whoever carries them out."""
+"""Lines run after live calls, take no room in the queue, and survive a killed server."""
 
 import asyncio
 import json
@@ -184,7 +184,7 @@ async def test_a_short_batch_does_not_wait_for_a_long_one_before_it(
         assert (await ended(services, long)).num_completed == 60
 
 
-async def test_who_comes_next_asks_what_has_no_answer_and_nothing_else(
+async def test_the_next_server_runs_only_the_lines_without_an_answer(
     app: FastAPI, services: Services, pool: FakePool, pauses: list[float]
 ) -> None:
     """Cut off at every place: each time one more line gets its answer."""
@@ -225,7 +225,7 @@ async def test_an_end_that_was_cut_off_is_made_good(
     assert ids(services, done.output_file_id) == ["line 0", "line 1", "line 2"]
 
 
-async def test_a_line_waits_where_a_live_caller_would_be_told_to_try_again(
+async def test_a_line_waits_when_a_live_call_would_be_rejected(
     runner: BatchRunner, services: Services, pool: FakePool, pauses: list[float]
 ) -> None:
     for _ in range(5):
@@ -261,7 +261,7 @@ async def test_a_bug_is_that_lines_error(
     assert "a bug" not in json.dumps(error)
 
 
-async def test_what_has_no_answer_in_time_gets_none(
+async def test_lines_without_an_answer_in_time_expire(
     app: FastAPI, services: Services, pool: FakePool, pauses: list[float]
 ) -> None:
     tomorrow = make_runner(app, services, pauses, clock=lambda: utc_now() + timedelta(hours=25))
@@ -273,7 +273,7 @@ async def test_what_has_no_answer_in_time_gets_none(
     assert "batch_expired" in services.files.path(done.error_file_id or "").read_text()
 
 
-async def test_a_batch_that_is_cancelled_before_it_was_looked_at_runs_nothing(
+async def test_a_batch_cancelled_before_it_starts_runs_nothing(
     runner: BatchRunner, services: Services, pool: FakePool
 ) -> None:
     batch = create(services, 5)
@@ -283,7 +283,7 @@ async def test_a_batch_that_is_cancelled_before_it_was_looked_at_runs_nothing(
     assert (done.status, done.num_failed, pool.requests) == ("cancelled", 5, [])
 
 
-async def test_a_disk_that_was_full_for_a_while_costs_nothing(
+async def test_a_disk_that_was_full_for_a_while_loses_nothing(
     app: FastAPI, services: Services, pauses: list[float], monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip

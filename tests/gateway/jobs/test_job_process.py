@@ -60,7 +60,7 @@ async def test_an_error_comes_back_as_it_was(settings: Settings) -> None:
         await run_in_process(quantize(settings, "minmax", model="tinny"), lambda step: None)
 
 
-async def test_a_process_that_dies_says_how(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_dies_reports_how(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_process, "_COMMAND", (sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"))
     with pytest.raises(ReplicaFailed, match="was killed, most often because memory ran out"):
         await run_in_process(quantize(settings, "minmax"), lambda step: None)

@@ -167,7 +167,7 @@ async def test_a_job_runs_and_its_followers_see_it_to_the_end(
     assert [state.state async for state in follow(jobs, job.id)] == ["succeeded"]
 
 
-async def test_a_job_that_comes_later_runs_too(jobs: Jobs, runner: Callable[[], JobRunner], work: Work) -> None:
+async def test_a_job_created_later_runs_too(jobs: Jobs, runner: Callable[[], JobRunner], work: Work) -> None:
     async with running(runner()):
         for model in ("a", "b"):
             job = await asyncio.to_thread(create, jobs, "pull", model)
@@ -322,7 +322,7 @@ async def test_a_state_that_can_not_be_written_is_written_later(
     assert pauses.seconds == [RETRY_SECONDS] * 2
 
 
-async def test_followers_are_told_when_the_server_stops(jobs: Jobs) -> None:
+async def test_followers_get_an_error_when_the_server_stops(jobs: Jobs) -> None:
     job = create(jobs)
     states = follow(jobs, job.id)
     assert (await anext(states)).state == "queued"

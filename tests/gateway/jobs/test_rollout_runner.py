@@ -1,4 +1,4 @@
-"""Rollouts as a server carries them out: cases, counted calls, a switch that loses none, a server that dies."""
+"""Rollouts on a server: cases, counted calls, switches without lost calls, and a server that dies."""
 
 import asyncio
 import dataclasses
@@ -124,7 +124,7 @@ async def test_a_good_version_takes_the_route_over(services, runner, http):
 
 
 @pytest.mark.anyio
-async def test_a_version_that_fails_goes_back_by_itself_with_the_numbers(services, runner, http, pool):
+async def test_a_failing_version_is_rolled_back_with_the_numbers(services, runner, http, pool):
     rollout = services.rollouts.begin(
         "new@1", "chat", RolloutPlan(steps=[50, 100], gate="error_rate <= 10%", min_calls=5), actor="ada"
     )
@@ -150,7 +150,7 @@ async def test_a_version_that_cannot_be_loaded_never_gets_a_call(services, runne
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("gate", "state"), [("score >= 0.6", "rolled_back"), ("score >= 0.5", "running")])
-async def test_cases_are_tried_before_any_caller_meets_the_version(services, runner, pool, gate, state):
+async def test_cases_run_before_any_call_reaches_the_version(services, runner, pool, gate, state):
     pool.says["new@1"] = ["The capital is ", "Paris."]
     cases = [{"prompt": "France?", "contains": "paris"}, {"prompt": "Italy?", "matches": r"\bRome\b"}]
     rollout = services.rollouts.begin("new@1", "chat", RolloutPlan(gate=gate, cases=read_cases(cases)), actor="ada")
@@ -161,7 +161,7 @@ async def test_cases_are_tried_before_any_caller_meets_the_version(services, run
 
 
 @pytest.mark.anyio
-async def test_a_score_is_compared_with_what_answered_before(services, runner, pool):
+async def test_a_score_is_compared_with_the_previous_version(services, runner, pool):
     pool.says |= {"new@1": ["no"], "old@1": ["yes"]}
     rollout = services.rollouts.begin(
         "new@1",
@@ -205,7 +205,7 @@ async def test_a_version_that_takes_long_to_load_is_waited_for(services, runner,
 
 
 @pytest.mark.anyio
-async def test_who_cannot_answer_the_cases_is_named(services, runner, pool):
+async def test_a_target_that_cannot_answer_the_cases_is_named(services, runner, pool):
     pool.says["old@1"] = [ReplicaFailed("The model's process died.")]
     rollout = services.rollouts.begin(
         "new@1",
@@ -218,7 +218,7 @@ async def test_who_cannot_answer_the_cases_is_named(services, runner, pool):
 
 
 @pytest.mark.anyio
-async def test_a_rollout_that_is_undone_stops_trying_its_cases(services, runner, pool):
+async def test_undoing_a_rollout_stops_its_cases(services, runner, pool):
     waits = asyncio.Event()
     pool.ensure = lambda *_, **__: waits.wait()
     rollout = services.rollouts.begin(
@@ -235,7 +235,7 @@ async def test_a_rollout_that_is_undone_stops_trying_its_cases(services, runner,
 
 
 @pytest.mark.anyio
-async def test_a_step_that_waits_says_for_what(services, runner, http):
+async def test_a_waiting_step_states_the_reason(services, runner, http):
     rollout = services.rollouts.begin(
         "new@1", "chat", RolloutPlan(steps=[100], gate="error_rate <= 1%", min_calls=5), actor="ada"
     )
@@ -246,7 +246,7 @@ async def test_a_step_that_waits_says_for_what(services, runner, http):
 
 
 @pytest.mark.anyio
-async def test_a_step_that_nobody_calls_goes_back_when_its_time_is_over(services):
+async def test_a_step_without_calls_rolls_back_at_its_timeout(services):
     now = [NOON]
     rollouts = Rollouts(services.registry.database, services.routes, services.deployments, clock=lambda: now[0])
     services = dataclasses.replace(services, rollouts=rollouts)
@@ -288,7 +288,7 @@ async def test_no_call_is_lost_in_any_switch(services, runner, http):
 
 
 @pytest.mark.anyio
-async def test_a_server_that_comes_after_one_that_died_goes_on(services, runner, http):
+async def test_a_new_server_continues_the_rollouts_of_a_dead_one(services, runner, http):
     rollout = services.rollouts.begin(
         "new@1", "chat", RolloutPlan(steps=[50, 100], gate="error_rate <= 0%", min_calls=3), actor="ada"
     )
@@ -331,7 +331,7 @@ async def test_rollouts_over_http(services, http, runner):
         ({"version": "new@1", "route": "chat", "unknown": 1}, 400),
     ],
 )
-async def test_what_cannot_be_promoted_is_refused(services, http, body, status):
+async def test_an_invalid_rollout_is_rejected(services, http, body, status):
     assert (await http.post("/llmos/v1/rollouts", json=body)).status_code == status
     assert services.rollouts.list() == []
     assert (await http.get("/llmos/v1/rollouts/7")).status_code == 404

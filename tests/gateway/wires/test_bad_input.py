@@ -1,4 +1,4 @@
-"""What no server can make sense of, in every wire format: each client gets its own error, and the server goes on."""
+"""Invalid input in every wire format: each client gets its own error, and the server keeps working."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""docs/clients.md: every example works as it stands, against a server with the real model."""
+"""docs/clients.md: every example works against a server with the real model."""
 
 import re
 import subprocess

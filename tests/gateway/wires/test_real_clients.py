@@ -1,4 +1,4 @@
-"""Anthropic's and Triton's clients against the real server and model: what they are told is what was computed."""
+"""Anthropic's and Triton's clients against the real server and model: the reported counts are the computed ones."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the three inference routes answer, plain and streamed, when the model says what the test wrote down."""
+"""Chat, completions and generate with a scripted model, complete and streamed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""POST /v1/rerank and /v1/score: what they compare, in which order they answer, what they refuse."""
+"""POST /v1/rerank and /v1/score: similarity, order and invalid requests."""
 
 import struct
 from typing import Any

@@ -1,4 +1,4 @@
-"""POST /v1/embeddings, through the official client too: what it takes, what it refuses, who may wait for it."""
+"""POST /v1/embeddings: valid and invalid requests, chunks and cancellation."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Files go up and down with the official client, whole, to the disk and never through memory."""
+"""Files are uploaded and downloaded with the official client, through the disk and never in memory."""
 
 import asyncio
 import tracemalloc

@@ -1,4 +1,4 @@
-"""What an answer must be, in the words of each wire format, becomes one grammar; what contradicts itself is refused."""
+"""The fields for structured output of every wire format become a grammar; contradictions are rejected."""
 
 import json
 from typing import Any, Literal
@@ -130,7 +130,7 @@ def test_the_clients_own_parsing_works(running: Running, asked: dict[str, Any]) 
     assert streamed.choices[0].message.parsed == plain.choices[0].message.parsed
 
 
-def test_an_answer_that_was_cut_says_so(running: Running, asked: dict[str, Any]) -> None:
+def test_a_truncated_answer_has_finish_reason_length(running: Running, asked: dict[str, Any]) -> None:
     with running.openai() as client:
         with pytest.raises(openai.LengthFinishReasonError):
             client.chat.completions.parse(**asked | {"max_tokens": 4}, response_format=Person)

@@ -1,4 +1,4 @@
-"""Tools through the official client: what reaches the engine, and how its calls come back, whole and streamed."""
+"""Tools through the official client: the definitions reach the engine, and calls come back complete and streamed."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""/v1/responses through the official client: plain and streamed, kept and gone on from, and what it refuses."""
+"""/v1/responses through the official client: complete and streamed, stored and continued, and invalid requests."""
 
 import dataclasses
 from collections.abc import Iterator
