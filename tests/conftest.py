@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from llmos.core.database import Database
 from llmos.models.transfer.transfers import Transfers
 from support.databases import KINDS, Databases
 from support.query_coverage import QueryCoverage
+
+# No deadline for an example: on a busy machine it says nothing about the code.
+settings.register_profile("llmos", deadline=None)
+settings.load_profile("llmos")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -108,11 +108,11 @@ def test_only_the_beginning_of_a_far_too_long_text_is_encoded(engine, monkeypatc
     read = []
     encode_texts = engine._tokenizer.encode_texts
 
-    def noted(texts):
+    def recording(texts):
         read.extend(map(len, texts))
         return encode_texts(texts)
 
-    monkeypatch.setattr(engine._tokenizer, "encode_texts", noted)
+    monkeypatch.setattr(engine._tokenizer, "encode_texts", recording)
     [tokens] = engine.prepare(Embed(id="r", inputs=["river " * 100_000], truncate_to=0)).texts
     assert tokens == [2, *[5] * 62, 3]
     assert max(read) < 1000
