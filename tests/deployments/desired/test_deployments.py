@@ -141,7 +141,7 @@ def test_a_version_that_does_not_exist_is_refused(deployments, add):
     with pytest.raises(ModelNotFound, match="llmos pull smollm2"):
         deployments.deploy("smollm2", actor="ada")
     add("smollm2")
-    with pytest.raises(ModelNotFound, match=r"there is smollm2@1"):
+    with pytest.raises(ModelNotFound, match=r"It has smollm2@1"):
         deployments.deploy("smollm2@2", actor="ada")
 
 
