@@ -93,7 +93,10 @@ def test_a_model_without_room_is_told_what_would_have_it(cli, smollm2, free) -> 
 
 def test_a_file_is_imported_before_it_is_deployed(cli, smollm2) -> None:
     told = cli("fit", str(smollm2), "--streams", "2").out
-    assert f"To have it so: llmos import {smollm2} --name NAME && llmos deploy NAME --option kv_bytes=" in told
+    assert (
+        f"To deploy it with these limits: llmos import {smollm2} --name NAME && llmos deploy NAME --option kv_bytes="
+        in told
+    )
 
 
 def test_a_version_is_named_as_the_registry_names_it(cli, smollm2) -> None:

@@ -1,12 +1,12 @@
-"""The `llmos` command. One file for each group of commands; this one finds them and decides how failure looks.
+"""The `llmos` command. One file for each group of commands; this one loads them and reports failures.
 
-    0    done
-    1    failed: one line on stderr says what is wrong and what to do
-    2    asked for what can't be: a wrong word, a name that there is not, one that is taken; one line says what to do
+    0    success
+    1    failure: one line on stderr says what is wrong and what to do
+    2    wrong use: an unknown option or name, or a name that is taken; one line on stderr says what to do
     130  ended by Ctrl-C
 
-Typing `llmos run` should not pay for what `llmos serve` needs: a command's file is loaded when the command is named,
-and what it needs is imported inside its functions.
+A command's file is loaded when the command is named, and its imports are inside its functions, so that `llmos run`
+doesn't load what `llmos serve` needs.
 """
 
 import os
@@ -21,7 +21,7 @@ from typer.models import CommandInfo, DefaultPlaceholder, TyperInfo
 from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound, StoreFailed, UntrustedModel
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "Talk": {
+    "Run models": {
         "serve": ("serve",),
         "run": ("run",),
         "chat": ("chat",),
@@ -34,17 +34,17 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "signing": ("sign", "verify", "trust"),
         "policies": ("policy",),
     },
-    "Smaller models": {
+    "Make smaller models": {
         "make": ("quantize", "prune"),
         "card": ("card",),
     },
-    "What runs": {
+    "Deployments": {
         "fit": ("fit",),
         "deploy": ("deploy", "scale", "sleep", "wake", "undeploy", "deployment"),
         "ps": ("ps", "stop"),
         "jobs": ("job",),
     },
-    "Who answers": {
+    "Routes": {
         "routes": ("route",),
         "providers": ("provider",),
         "rollouts": ("promote", "rollback", "rollout"),
@@ -54,11 +54,11 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "doctor": ("doctor",),
     },
 }
-"""The commands that each file of this folder registers, in the panels and the order of the help."""
+"""The commands of each file, by panel of the help, in the order of the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the process's exit status. Never raises for what a user can cause."""
+    """Run one command and return the exit status. Raises nothing that a user can cause."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     arguments, wants_traceback = _take_debug(arguments)
     try:
@@ -70,17 +70,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone, like `head` does. Python would complain when it flushes at the end.
+        # The reader of the output has gone, like `head`. Python would fail when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
         if wants_traceback:
             raise
-        return _explain(error)
+        return _report(error)
 
 
 def build_app(command: str | None = None) -> typer.Typer:
-    """Return the app with the file of this command; with all of them where it is none of ours."""
+    """Return the app with the file of this command; with all files if it isn't a command."""
     app = typer.Typer(
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -99,8 +99,8 @@ def build_app(command: str | None = None) -> typer.Typer:
     return app
 
 
-def _say_version(is_wanted: bool) -> None:
-    if is_wanted:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         from llmos import __version__
 
         print(f"llmos {__version__}")
@@ -109,42 +109,42 @@ def _say_version(is_wanted: bool) -> None:
 
 def _global_options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """LLMOS, the operating system for large language models."""
 
 
 def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
-    """Take --debug out, wherever it stands before `--`: it is an afterthought, put at the end of the failed line."""
+    """Remove --debug, wherever it is before `--`: users add it at the end of the line that failed."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     rest = [argument for argument in arguments[:end] if argument != "--debug"]
     return rest + arguments[end:], len(rest) < end
 
 
-def _explain(error: Exception) -> int:
-    """Say in one line what is wrong; return the exit status."""
+def _report(error: Exception) -> int:
+    """Print the error in one line; return the exit status."""
     format_message: Any = getattr(error, "format_message", None)
-    if format_message is not None:  # the errors of typer's parser, and typer.BadParameter
+    if format_message is not None:  # errors of typer's parser, and typer.BadParameter
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "llmos"
         message = format_message().strip().removeprefix("Invalid value: ")
         if type(error).__name__ == "NoArgsIsHelpError":
             print(message)
         else:
-            _say_error(f"{message if message[-1:] in '.?!' else f'{message}.'} See: {path} --help")
+            _print_error(f"{message if message[-1:] in '.?!' else f'{message}.'} See: {path} --help")
         return 2
     if isinstance(error, LLMOSError):
-        _say_error(error.message)
+        _print_error(error.message)
         return 2 if isinstance(error, BadRequest | NotFound | Conflict | StoreFailed | UntrustedModel) else 1
     if isinstance(error, OSError) and error.strerror:
-        _say_error(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
+        _print_error(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
     else:
         summary = (str(error).splitlines() or [""])[0]
-        _say_error(f"{type(error).__name__}: {summary} This is a fault of LLMOS; --debug shows where.")
+        _print_error(f"{type(error).__name__}: {summary} This is a bug in LLMOS; --debug shows the traceback.")
     return 1
 
 
-def _say_error(message: str) -> None:
+def _print_error(message: str) -> None:
     print(f"Error: {message}", file=sys.stderr)

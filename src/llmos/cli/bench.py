@@ -1,4 +1,4 @@
-"""llmos bench: how fast a model runs on this machine."""
+"""llmos bench: measure the speed of a model on this machine."""
 
 from typing import Annotated
 
@@ -14,12 +14,12 @@ def register(app: typer.Typer) -> None:
 def bench(
     model: options.ModelOrRoute,
     workload: Annotated[
-        list[str] | None, typer.Option(help="Only this workload; may be given several times.", show_default=False)
+        list[str] | None, typer.Option(help="Only this workload. Can be repeated.", show_default=False)
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="How often each workload runs; the median counts.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, as they come.")] = False,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs per workload; the median is reported.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Time a model in this process: random prompts, greedy, the end of the sequence ignored."""
+    """Measure the speed of a model on this machine, with random prompts and greedy decoding."""
     import json
     import sys
     from dataclasses import asdict
@@ -34,7 +34,7 @@ def bench(
     known = [each.name for each in WORKLOADS]
     for name in workload or []:
         if name not in known:
-            raise typer.BadParameter(f"There is no workload {name!r}; there are {', '.join(known)}")
+            raise typer.BadParameter(f"There is no workload {name!r}. Workloads: {', '.join(known)}")
     chosen = [each for each in WORKLOADS if not workload or each.name in workload]
     settings = load_settings()
     version, loadable = find_or_pull(model, settings)

@@ -1,6 +1,6 @@
-"""llmos doctor: is this machine ready? Each line says ok, or what to do.
+"""llmos doctor: check this machine and this installation.
 
-A check is a function that looks at one thing and returns Findings; CHECKS lists them in the order of their lines.
+A check is a function that returns Findings; CHECKS lists them in the order of the output.
 """
 
 import os
@@ -37,7 +37,7 @@ class Finding:
     ok: bool
     found: str
     advice: str = ""
-    """What to do about it; also for things that work, but could work better."""
+    """What to do; also for something that works but could work better."""
 
 
 def register(app: typer.Typer) -> None:
@@ -46,20 +46,22 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     store: Annotated[
-        bool, typer.Option("--store", help="Only the store: what is damaged, whom it hurts, and what nobody needs.")
+        bool,
+        typer.Option("--store", help="Check only the store: damaged and unneeded files."),
     ] = False,
     set_aside: Annotated[
-        bool, typer.Option("--set-aside", help="With --store: move what is damaged away, so that it can come again.")
+        bool,
+        typer.Option("--set-aside", help="With --store: move damaged files away, to get them again."),
     ] = False,
-    collect: Annotated[bool, typer.Option("--collect", help="With --store: delete what no version needs.")] = False,
+    collect: Annotated[bool, typer.Option("--collect", help="With --store: delete unneeded files.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check this machine and this installation: each line is ok or says what to do."""
+    """Check this machine and this installation. Each line is ok or says what to do."""
     if store:
         doctor_store(set_aside=set_aside, collect=collect, as_json=as_json)
         return
     if set_aside or collect:
-        raise BadRequest("--set-aside and --collect are about the store: llmos doctor --store --set-aside")
+        raise BadRequest("--set-aside and --collect need --store: llmos doctor --store --set-aside")
     settings = load_settings()
     findings = [finding for check in CHECKS for finding in check(settings)]
     if as_json:
@@ -82,9 +84,9 @@ def check_cpu(settings: Settings) -> Iterable[Finding]:
     best = hardware.isas[0]
     found = f"{hardware.cpu}, {hardware.num_cores} cores, kernels: {', '.join(hardware.isas)}"
     if settings.isa is not None and settings.isa not in hardware.isas:
-        yield Finding("cpu", False, found, f"LLMOS_ISA asks for {settings.isa}, which this CPU lacks. Unset it.")
+        yield Finding("cpu", False, found, f"LLMOS_ISA is {settings.isa}, which this CPU doesn't support. Unset it.")
     elif best == "portable":
-        yield Finding("cpu", True, found, "It works, but slowly: a CPU with AVX2 is several times as fast.")
+        yield Finding("cpu", True, found, "It works, but slowly: a CPU with AVX2 is several times faster.")
     else:
         yield Finding("cpu", True, found)
 
@@ -94,7 +96,7 @@ def check_memory(settings: Settings) -> Iterable[Finding]:
     found = f"{readable_size(hardware.available_bytes)} free of {readable_size(hardware.memory_bytes)}"
     ok = hardware.available_bytes >= _ENOUGH_MEMORY_BYTES
     needed = readable_size(_ENOUGH_MEMORY_BYTES)
-    yield Finding("memory", ok, found, "" if ok else f"Close something: even a small model wants {needed}.")
+    yield Finding("memory", ok, found, "" if ok else f"Close other programs: even a small model needs {needed}.")
 
 
 def check_engine(settings: Settings) -> Iterable[Finding]:
@@ -102,9 +104,9 @@ def check_engine(settings: Settings) -> Iterable[Finding]:
     try:
         import_module("llmos.engine._native")
     except ImportError as error:
-        yield Finding("engine", False, f"the native engine doesn't load: {error}", "Build it: make setup")
+        yield Finding("engine", False, f"the native engine can't be loaded: {error}", "Build it: make setup")
         if compiler is None:
-            yield Finding("compiler", False, "there is no C++ compiler", "Install one: apt-get install g++ make")
+            yield Finding("compiler", False, "no C++ compiler found", "Install one: apt-get install g++ make")
     else:
         yield Finding("engine", True, "the native engine loads")
     if compiler is not None:
@@ -126,10 +128,10 @@ def check_port(settings: Settings) -> Iterable[Finding]:
             )
         return
     if _answers_as_llmos(settings.endpoint):
-        yield Finding("port", True, f"a server of LLMOS answers at {settings.endpoint}")
+        yield Finding("port", True, f"an LLMOS server answers at {settings.endpoint}")
     else:
         yield Finding(
-            "port", False, f"{where} is taken by another program", f"Choose another: llmos serve --port {port + 1}"
+            "port", False, f"{where} is used by another program", f"Choose another port: llmos serve --port {port + 1}"
         )
 
 
@@ -143,14 +145,14 @@ def check_home(settings: Settings) -> Iterable[Finding]:
         return
     found = f"{home}, {readable_size(free)} free"
     if free < _ENOUGH_DISK_BYTES:
-        yield Finding("home", False, found, "Free some room, or choose another LLMOS_HOME.")
+        yield Finding("home", False, found, "Free disk space, or choose another LLMOS_HOME.")
     else:
         yield Finding("home", True, found)
     yield from _check_key(settings.owner_key_path)
 
 
 def check_store(settings: Settings) -> Iterable[Finding]:
-    """Read every blob and compare it with its digest; a model that lacks a byte is named."""
+    """Read every blob and compare it with its digest."""
     from llmos.models import open_registry
     from llmos.models.inspection import how_to_repair
 
@@ -179,15 +181,15 @@ def check_store(settings: Settings) -> Iterable[Finding]:
                     f"llmos doctor --store --set-aside, then: {how_to_repair(registry, version)}",
                 )
     if not problems:
-        yield Finding("store", True, f"files: {len(sizes)}, {readable_size(sum(sizes.values()))}, every digest right")
+        yield Finding("store", True, f"files: {len(sizes)}, {readable_size(sum(sizes.values()))}, all digests match")
     for path, num_bytes in registry.store.unfinished():
-        found = f"a download broke off after {readable_size(num_bytes)}: {path}"
-        yield Finding("store", True, found, "`llmos pull` goes on from there; or delete the file.")
+        found = f"an incomplete download of {readable_size(num_bytes)}: {path}"
+        yield Finding("store", True, found, "`llmos pull` continues it; or delete the file.")
 
 
 def check_packed(settings: Settings) -> Iterable[Finding]:
-    """Read every file of packed weights and compare it with its digest: who maps one looks at its footer only."""
-    if not os.path.isdir(settings.packed_path):  # Path's asks where nobody may look, and raises; check_home tells that.
+    """Read every file of packed weights and compare it with its digest. Loading checks only the footer."""
+    if not os.path.isdir(settings.packed_path):  # Path.is_dir raises PermissionError; check_home reports that.
         return
     from llmos.engine.packed_file import packed_files, verify
 
@@ -202,7 +204,7 @@ def check_packed(settings: Settings) -> Iterable[Finding]:
         elif found is not None:
             count, num_bytes = count + 1, num_bytes + found.num_bytes
     files = "1 file" if count == 1 else f"{count} files"
-    yield Finding("packed", True, f"{files} of packed weights, {readable_size(num_bytes)}, every digest right")
+    yield Finding("packed", True, f"{files} of packed weights, {readable_size(num_bytes)}, all digests match")
 
 
 CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
@@ -223,19 +225,19 @@ def _check_key(path: Path) -> Iterable[Finding]:
     except FileNotFoundError:
         return
     except OSError as error:
-        yield Finding("key", False, f"{path}: {error.strerror}", "Make it readable for you alone.")
+        yield Finding("key", False, f"{path}: {error.strerror}", "Make it readable for you only.")
         return
     if mode & 0o077:
         yield Finding("key", False, f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}")
     else:
-        yield Finding("key", True, f"{path} is yours alone")
+        yield Finding("key", True, f"{path} is readable for you only")
 
 
 def _answers_as_llmos(endpoint: str) -> bool:
     import httpx
 
     try:
-        # Not through a proxy: the question is who holds the port of this machine.
+        # Not through a proxy: the question is which program uses the port of this machine.
         return httpx.get(f"{endpoint}/health/live", timeout=2, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False

@@ -1,4 +1,4 @@
-"""llmos doctor --store: reads every byte of the store again, says what is damaged, whom it hurts, and what to do."""
+"""llmos doctor --store: read every byte of the store, and report damaged files, what needs them, and what to do."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Hurt:
-    """A damaged version, and who is hurt by it."""
+class _DamagedVersion:
+    """A damaged version, and what needs it."""
 
     damage: "Damage"
     routes: list[str]
@@ -26,7 +26,7 @@ class _Hurt:
 
 
 def doctor_store(*, set_aside: bool, collect: bool, as_json: bool) -> None:
-    """Exits with 1 where a version is damaged."""
+    """Exits with 1 if a version is damaged."""
     from llmos.models import open_registry
     from llmos.models.inspection import how_to_repair, inspect_store, num_bytes_to_read
 
@@ -34,16 +34,16 @@ def doctor_store(*, set_aside: bool, collect: bool, as_json: bool) -> None:
     total = num_bytes_to_read(registry)
     with progress_bar() as progress:
         inspection = inspect_store(registry, lambda num_done: progress("reading the store", num_done, total))
-    hurts = [
-        _Hurt(damage, *_who_needs(registry, damage), how_to_repair(registry, damage.version))
+    damaged = [
+        _DamagedVersion(damage, *_dependents(registry, damage), how_to_repair(registry, damage.version))
         for damage in inspection.damages
     ]
     moved = registry.store.set_aside(sorted(inspection.damaged)) if set_aside and inspection.damaged else []
     freed_bytes = registry.collect() if collect else 0
     if as_json:
-        print_json(_facts(inspection, hurts) | {"set_aside": moved, "freed_bytes": freed_bytes})
+        print_json(_facts(inspection, damaged) | {"set_aside": moved, "freed_bytes": freed_bytes})
     else:
-        for line in _lines(inspection, hurts, is_set_aside=set_aside, is_collected=collect):
+        for line in _lines(inspection, damaged, is_set_aside=set_aside, is_collected=collect):
             stdout().print(line)
         for path in moved:
             stdout().print(f"     set aside: {path}")
@@ -53,7 +53,7 @@ def doctor_store(*, set_aside: bool, collect: bool, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _who_needs(registry: "Registry", damage: "Damage") -> tuple[list[str], list[str]]:
+def _dependents(registry: "Registry", damage: "Damage") -> tuple[list[str], list[str]]:
     from llmos.deployments.desired.deployments import Deployments
     from llmos.deployments.routing.routes import Routes
 
@@ -64,41 +64,41 @@ def _who_needs(registry: "Registry", damage: "Damage") -> tuple[list[str], list[
 
 
 def _lines(
-    inspection: "Inspection", hurts: list[_Hurt], *, is_set_aside: bool, is_collected: bool
+    inspection: "Inspection", damaged: list[_DamagedVersion], *, is_set_aside: bool, is_collected: bool
 ) -> "list[Text | str]":
     lines: list[Text | str] = []
-    for hurt in hurts:
-        version = hurt.damage.version
-        for name, reason in hurt.damage.reasons.items():
+    for each in damaged:
+        version = each.damage.version
+        for name, reason in each.damage.reasons.items():
             lines.append(Text("FIX  ", style="bold red") + Text(f"{name} of {version.ref} {reason}"))
-        if hurt.damage.adapted:
-            lines.append(Text("FIX  ", style="bold red") + Text(f"{version.ref} changes {hurt.damage.adapted}"))
+        if each.damage.adapted:
+            lines.append(Text("FIX  ", style="bold red") + Text(f"{version.ref} changes {each.damage.adapted}"))
         for what, names in (
-            ("aliases", hurt.damage.aliases),
-            ("routes", hurt.routes),
-            ("deployments", hurt.deployments),
+            ("aliases", each.damage.aliases),
+            ("routes", each.routes),
+            ("deployments", each.deployments),
         ):
             if names:
                 lines.append(f"     {what} that need it: {', '.join(names)}")
-        if hurt.damage.reasons:
+        if each.damage.reasons:
             first = "" if is_set_aside else "llmos doctor --store --set-aside, then: "
-            lines.append(f"     → {first}{hurt.repair}")
-    needed_by_nobody = inspection.damaged.keys() & {digest for digest, _ in inspection.orphans}
-    lines += [f"FIX  {digest} {inspection.damaged[digest]}; no version needs it" for digest in needed_by_nobody]
+            lines.append(f"     → {first}{each.repair}")
+    unneeded = inspection.damaged.keys() & {digest for digest, _ in inspection.orphans}
+    lines += [f"FIX  {digest} {inspection.damaged[digest]}; no version needs it" for digest in unneeded]
     if not inspection.damaged:
-        found = f"files: {inspection.num_files}, {readable_size(inspection.num_bytes)}, every digest right"
+        found = f"files: {inspection.num_files}, {readable_size(inspection.num_bytes)}, all digests match"
         lines.append(Text("ok   ", style="green") + Text(found))
     if inspection.orphans and not is_collected:
         size = readable_size(sum(size for _, size in inspection.orphans))
         lines.append(f"     files that no version needs: {len(inspection.orphans)}, {size}")
         lines.append("     → llmos doctor --store --collect")
     for path, num_bytes in inspection.unfinished:
-        lines.append(f"     a download broke off after {readable_size(num_bytes)}: {path}")
-        lines.append("     → `llmos pull` goes on from there; or delete the file.")
+        lines.append(f"     an incomplete download of {readable_size(num_bytes)}: {path}")
+        lines.append("     → `llmos pull` continues it; or delete the file.")
     return lines
 
 
-def _facts(inspection: "Inspection", hurts: list[_Hurt]) -> dict[str, Any]:
+def _facts(inspection: "Inspection", damaged: list[_DamagedVersion]) -> dict[str, Any]:
     return {
         "ok": not inspection.damaged,
         "num_files": inspection.num_files,
@@ -106,15 +106,15 @@ def _facts(inspection: "Inspection", hurts: list[_Hurt]) -> dict[str, Any]:
         "damaged": [{"digest": digest, "reason": reason} for digest, reason in inspection.damaged.items()],
         "versions": [
             {
-                "version": hurt.damage.version.ref,
-                "files": dict(hurt.damage.reasons),
-                "adapts": hurt.damage.adapted,
-                "aliases": list(hurt.damage.aliases),
-                "routes": hurt.routes,
-                "deployments": hurt.deployments,
-                "repair": hurt.repair,
+                "version": each.damage.version.ref,
+                "files": dict(each.damage.reasons),
+                "adapts": each.damage.adapted,
+                "aliases": list(each.damage.aliases),
+                "routes": each.routes,
+                "deployments": each.deployments,
+                "repair": each.repair,
             }
-            for hurt in hurts
+            for each in damaged
         ],
         "orphans": [{"digest": digest, "num_bytes": size} for digest, size in inspection.orphans],
         "unfinished": [{"path": path, "num_bytes": num_bytes} for path, num_bytes in inspection.unfinished],
