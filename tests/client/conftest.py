@@ -52,7 +52,7 @@ class ScriptedServer:
                 )
                 scripted._script.get_nowait()(self)
 
-            do_GET = do_POST = do_PUT = do_DELETE = _serve
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -179,7 +179,9 @@ class Awaited:
         if isinstance(value, list):
             return [self._blocking(each) for each in value]
         is_asynchronous = type(value).__module__ in (asynchronous.__name__, async_control.__name__)
-        return Awaited(self._runner, value) if is_asynchronous or callable(value) else value
+        return (
+            Awaited(self._runner, value) if is_asynchronous or inspect.isasyncgen(value) or callable(value) else value
+        )
 
 
 Connect = Callable[..., Any]
