@@ -102,14 +102,14 @@ def test_a_port_that_another_program_holds_is_told(examine, monkeypatch, server_
     url = server_of(404)
     monkeypatch.setenv("LLMOS_ENDPOINT", url)
     finding = examine(status=1)["port"]
-    assert "taken by another program" in finding["found"]
+    assert "used by another program" in finding["found"]
     assert "--port" in finding["advice"]
 
 
 def test_a_port_that_llmos_holds_is_fine(examine, monkeypatch, server_of):
     url = server_of(200)
     monkeypatch.setenv("LLMOS_ENDPOINT", url)
-    assert examine()["port"]["found"] == f"a server of LLMOS answers at {url}"
+    assert examine()["port"]["found"] == f"an LLMOS server answers at {url}"
 
 
 def test_a_key_that_others_can_read_is_told(examine, home):
@@ -156,7 +156,7 @@ def test_an_unfinished_download_is_told_and_no_error(cli, examine, home):
     part = home / "store" / "incoming" / ("ab" * 32 + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(b"half")
-    lines = [line for line in cli("doctor").out.splitlines() if "broke off" in line]
+    lines = [line for line in cli("doctor").out.splitlines() if "incomplete download" in line]
     assert len(lines) == 1
     assert lines[0].startswith("ok ")
     assert str(part) in lines[0]
@@ -199,7 +199,7 @@ def test_packed_weights_are_read_and_a_changed_bit_is_named(examine, cli, model,
 
     load_engine({"model.gguf": model}, EngineConfig(packed_folder=str(home / "packed")))
     (packed,) = (home / "packed").iterdir()
-    assert examine()["packed"]["found"] == "1 file of packed weights, 96.4 MB, every digest right"
+    assert examine()["packed"]["found"] == "1 file of packed weights, 96.4 MB, all digests match"
     with packed.open("r+b") as file:
         file.seek(5000)
         (byte,) = file.read(1)

@@ -35,7 +35,7 @@ def test_a_sound_store_says_what_was_read(cli, model):
     outcome = cli("doctor", "--store")
     assert outcome.status == 0
     assert "files: 1" in outcome.out
-    assert "every digest right" in outcome.out
+    assert "all digests match" in outcome.out
 
 
 def test_what_is_damaged_is_named_with_everything_that_needs_it(cli, model):
