@@ -89,7 +89,7 @@ async def get_job(request: Request, id: str) -> Response:
 @router.post("/{id}/cancel", summary="Cancel a job", responses=openapi.answers(JobDescription))
 @requires(Permission.JOBS_WRITE)
 async def cancel_job(request: Request, id: str) -> Response:
-    """What a pull has brought is kept for the next attempt. 409 for a job that has ended otherwise."""
+    """The bytes that a pull has received are kept for the next attempt. 409 for a job that has ended otherwise."""
     return json_response(describe_job(await asyncio.to_thread(services_of(request).jobs.cancel, id)))
 
 

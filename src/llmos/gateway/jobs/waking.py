@@ -1,4 +1,4 @@
-"""What the runners of batches and of jobs share: one of them per home, woken when something changes."""
+"""Shared by the runners of batches and of jobs: one runner per home, woken when something changes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -32,7 +32,7 @@ Send = Callable[[Mapping[str, Any]], None]
 
 
 class Assignment(msgspec.Struct, kw_only=True):
-    """What the process is to do."""
+    """The job that the process does."""
 
     settings: Settings
     kind: str

@@ -21,7 +21,7 @@ R = TypeVar("R", bound=RequestObject)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """What a job works with."""
+    """Passed to a job's work."""
 
     settings: Settings
     registry: Registry
