@@ -57,7 +57,7 @@ def test_a_pull_of_what_the_catalog_lacks_is_one_line(cli, catalog):
     outcome = cli("pull", "embeder")
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.strip().splitlines() == [
-        "Error: The catalog has no model 'embeder'. Did you mean embedder? A model of your own comes in with:"
+        "Error: The catalog has no model 'embeder'. Did you mean embedder? To add a model of your own, run:"
         " llmos import PATH --name embeder"
     ]
 
