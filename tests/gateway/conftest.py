@@ -24,7 +24,8 @@ from llmos.deployments.rollouts.rollouts import Rollouts
 from llmos.gateway.app import create_app
 from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.jobs.job_runner import JobRunner
-from llmos.gateway.server import Server, listen
+from llmos.gateway.listening import listen
+from llmos.gateway.server import Server
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers

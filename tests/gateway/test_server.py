@@ -6,7 +6,8 @@ import pytest
 from fastapi import FastAPI
 
 from llmos.core.errors import BadRequest, Conflict
-from llmos.gateway.server import Server, listen
+from llmos.gateway.listening import listen
+from llmos.gateway.server import Server
 from llmos.gateway.services import Services
 
 

@@ -1,4 +1,4 @@
-"""Whether the server can answer at once: are the models that it was started for loaded, and do they get on?"""
+"""Readiness: whether the models that the server was started for are loaded and make progress."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,19 +11,19 @@ class ModelReadiness:
     version: str
     state: ReplicaState
     reason: str | None
-    """Why it can't answer at once. None where it can."""
+    """Why it can't answer at once; None if it can."""
 
 
 @dataclass(slots=True)
 class Readiness:
     wanted: list[str] = field(default_factory=list)
-    """The Versions that the server was started for, by reference. Others are loaded when they are first asked for, and
-    don't count here; so a server that was started for none is ready."""
+    """References of the versions that the server was started for. Other versions are loaded on demand and don't count,
+    so a server that was started for none is ready."""
     is_draining: bool = False
-    """The server has been told to end: what runs may finish, nothing new begins."""
+    """The server is shutting down: running requests finish, new ones are refused."""
 
     def models(self, replicas: Iterable[VersionStatus]) -> list[ModelReadiness]:
-        """Return how each wanted Version stands."""
+        """Return the readiness of each wanted version."""
         status_of = {replica.version: replica for replica in replicas}
         return [_readiness(version, status_of.get(version)) for version in self.wanted]
 
@@ -32,7 +32,7 @@ def _readiness(version: str, status: VersionStatus | None) -> ModelReadiness:
     state: ReplicaState = status.state if status else "loading"
     reasons: dict[ReplicaState, str] = {
         "loading": f"{version} is being loaded.",
-        "stuck": f"{version} gives no sign of life. If it goes on like this, it is started again.",
+        "stuck": f"{version} does not respond. If it stays that way, it is restarted.",
         "failed": f"{version} can't be loaded.",
     }
     reason = reasons.get(state)

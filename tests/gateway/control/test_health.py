@@ -41,7 +41,7 @@ async def test_the_server_is_ready_when_every_wanted_model_is_loaded(
     [
         ("loading", "smollm2@1 is being loaded. It died."),
         ("failed", "smollm2@1 can't be loaded. It died."),
-        ("stuck", "smollm2@1 gives no sign of life. If it goes on like this, it is started again. It died."),
+        ("stuck", "smollm2@1 does not respond. If it stays that way, it is restarted. It died."),
     ],
 )
 async def test_a_server_with_a_failed_model_is_not_ready_and_says_why(

@@ -20,7 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from llmos.core.config import Settings, load_settings
 from llmos.core.jobs.jobs import Jobs
 from llmos.gateway.app import create_app
-from llmos.gateway.server import Server, listen, open_services
+from llmos.gateway.listening import listen
+from llmos.gateway.opening import open_services
+from llmos.gateway.server import Server
 from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.signing.signing import Signing

@@ -1,18 +1,19 @@
-"""Anthropic's wire format: messages."""
+"""Anthropic's Messages API."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import msgspec
 
-from llmos.deployments.providers.dialect import Dialect, Refusal
 from llmos.deployments.providers.provider_model import ProviderModel
+from llmos.deployments.providers.request_format import Refusal, RequestFormat
 from llmos.engine.messages import Counted, Delta, Event, FinishReason, Generate, ToolCallDelta, Tools
 
 API_VERSION = "2023-06-01"
 
 MAX_TOKENS = 4096
-"""The format asks for a limit: this one where a caller names none. Every model takes it; `length` says it was met."""
+"""The API requires a limit. This one is sent if the caller names none; every model takes it, and the finish reason
+`length` shows that it was met."""
 
 _REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -25,7 +26,7 @@ _REASONS: dict[str, FinishReason] = {
 }
 
 
-class AnthropicDialect(Dialect):
+class AnthropicFormat(RequestFormat):
     refused: ClassVar = {
         name: Refusal(name)
         for name in (
@@ -38,8 +39,8 @@ class AnthropicDialect(Dialect):
         super().__init__(model, request, given)
         self._usage: dict[str, Any] = {}
         self._calls: dict[int, int] = {}
-        """The number of a block -> that of the call in it."""
-        self._num_pieces = 0
+        """The index of a content block -> the index of the tool call in it."""
+        self._num_deltas = 0
         self._reason: FinishReason | None = None
         self._stop: str | None = None
 
@@ -54,11 +55,13 @@ class AnthropicDialect(Dialect):
         self.check_common()
         request, params = self.request, self.request.sampling
         if request.text is not None:
-            raise self.cannot("prompt", "continue a text as it stands", "Send it as a message.")
+            raise self.unsupported("prompt", "continue a text as it stands", "Send it as a message.")
         if request.echo:
-            raise self.cannot("echo", "repeat a conversation", "Leave `echo` out.")
+            raise self.unsupported("echo", "repeat a conversation", "Leave `echo` out.")
         if params.temperature > 1:
-            raise self.cannot("temperature", f"take a temperature of {params.temperature:g}", "It goes from 0 to 1.")
+            raise self.unsupported(
+                "temperature", f"take a temperature of {params.temperature:g}", "It goes from 0 to 1."
+            )
         system, messages = self._conversation()
         return {
             "model": self.model.name,
@@ -66,7 +69,7 @@ class AnthropicDialect(Dialect):
             "messages": messages,
             "stream": True,
             **({"system": system} if system else {}),
-            **self.said("temperature", "top_p", "top_k"),
+            **self.sampling("temperature", "top_p", "top_k"),
             **({"stop_sequences": params.stop} if params.stop else {}),
             **self._options(),
             **self._format(),
@@ -74,7 +77,7 @@ class AnthropicDialect(Dialect):
         }
 
     def _conversation(self) -> tuple[str, list[dict[str, Any]]]:
-        """Return what the system says, and the turns: neighbours of one role are one."""
+        """Return the system prompt and the messages. Adjacent messages of one role become one."""
         if self.request.messages is None:
             return "", [{"role": "user", "content": [_text(self.request.user_text or "")]}]
         systems: list[str] = []
@@ -82,7 +85,7 @@ class AnthropicDialect(Dialect):
         for i, message in enumerate(self.request.messages):
             if message["role"] == "system":
                 if turns:
-                    raise self.cannot(
+                    raise self.unsupported(
                         f"messages[{i}].role", "take a system message in the middle", "Put it before the others."
                     )
                 systems.append(message["content"])
@@ -98,7 +101,7 @@ class AnthropicDialect(Dialect):
         thinking = {"thinking": {"type": "adaptive"}} if options.pop("enable_thinking", False) is True else {}
         if options:
             name = next(iter(options))
-            raise self.cannot(name, f"take `{name}`", "Leave it out.")
+            raise self.unsupported(name, f"take `{name}`", "Leave it out.")
         return thinking
 
     def _format(self) -> dict[str, Any]:
@@ -106,7 +109,9 @@ class AnthropicDialect(Dialect):
             return {}
         if grammar.kind != "json_schema":
             what = {"json_object": "any JSON object", "lark": "a grammar"}.get(grammar.kind, f"a {grammar.kind}")
-            raise self.cannot(grammar.field, f"hold to {what}", "Ask for a JSON schema, or a model of this machine.")
+            raise self.unsupported(
+                grammar.field, f"hold to {what}", "Ask for a JSON schema, or a model of this machine."
+            )
         return {"output_config": {"format": {"type": "json_schema", "schema": msgspec.json.decode(grammar.text)}}}
 
     def read(self, event: dict[str, Any]) -> Iterator[Event]:
@@ -137,12 +142,12 @@ class AnthropicDialect(Dialect):
             yield self._delta(tool_calls=[ToolCallDelta(self._calls[block], arguments=arguments)])
 
     def _delta(self, **added: Any) -> Delta:
-        self._num_pieces += 1
-        return Delta(id=self.request.id, num_output_tokens=self._num_pieces, **added)
+        self._num_deltas += 1
+        return Delta(id=self.request.id, num_output_tokens=self._num_deltas, **added)
 
     def end(self) -> Iterator[Event]:
         if self._reason is None:
-            raise self.broken_off()
+            raise self.ended_early()
         usage = self._usage
         num_cached = self.num_tokens(usage, "cache_read_input_tokens")
         num_new = self.num_tokens(usage, "input_tokens") + self.num_tokens(usage, "cache_creation_input_tokens")
@@ -151,7 +156,7 @@ class AnthropicDialect(Dialect):
             id=self.request.id,
             finish_reason=self._reason,
             stop_reason=self._stop,
-            num_output_tokens=self.num_tokens(usage, "output_tokens") or self._num_pieces,
+            num_output_tokens=self.num_tokens(usage, "output_tokens") or self._num_deltas,
             num_cached_tokens=num_cached,
         )
 

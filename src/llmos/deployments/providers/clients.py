@@ -1,7 +1,7 @@
-"""Models at providers, run through one HTTP client a provider: the same events come of them as of a replica.
+"""ProviderClients: runs requests at providers, with one HTTP client per provider, and yields a replica's events.
 
-Redirects are not followed, so that a key goes nowhere but to the address that the owner gave. Nothing of a key is ever
-said, in an error or in the log.
+Redirects are not followed, so that a key is sent only to the address that its owner gave. No error message and no log
+line contains a key.
 """
 
 import asyncio
@@ -20,29 +20,29 @@ from llmos import __version__
 from llmos.client.events import EventDecoder
 from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import LLMOSError, ProviderFailed, RateLimited, Unavailable
-from llmos.deployments.providers.anthropic import AnthropicDialect
-from llmos.deployments.providers.dialect import Dialect
+from llmos.deployments.providers.anthropic import AnthropicFormat
 from llmos.deployments.providers.failures import error_in_stream, error_of, too_slow, unreachable
-from llmos.deployments.providers.openai import OpenAIDialect
+from llmos.deployments.providers.openai import OpenAIFormat
 from llmos.deployments.providers.provider_model import Kind, Provider, ProviderModel
 from llmos.deployments.providers.providers import Providers
+from llmos.deployments.providers.request_format import RequestFormat
 from llmos.engine.messages import Delta, Event, Generate, Started
 
 MAX_CONNECTIONS = 100
-"""To one provider."""
+"""Open connections to one provider."""
 
 CONNECT_SECONDS = 10.0
 
 SILENCE_SECONDS = 300.0
-"""A provider that says nothing for so long is given up."""
+"""A provider that sends nothing for this long is given up."""
 
 MAX_REST_SECONDS = 60.0
-"""A provider that asks for patience is left alone for so long at most."""
+"""A provider that asks to wait (Retry-After) is left alone for at most this long."""
 
 MAX_ERROR_BYTES = 64 * 1024
 MAX_LIST_BYTES = 8 * 2**20
 
-_DIALECTS: dict[Kind, type[Dialect]] = {"openai": OpenAIDialect, "anthropic": AnthropicDialect}
+_FORMATS: dict[Kind, type[RequestFormat]] = {"openai": OpenAIFormat, "anthropic": AnthropicFormat}
 
 
 class ProviderClients:
@@ -52,7 +52,7 @@ class ProviderClients:
         self._providers, self._clock = providers, clock
         self._clients: dict[tuple[str, str], httpx.AsyncClient] = {}
         self._rests_until: dict[str, float] = {}
-        """The providers that asked for patience, and until when, on the monotonic clock."""
+        """Until when each provider asked to be left alone, on the monotonic clock."""
 
     async def generate(
         self, model: ProviderModel, request: Generate, given: frozenset[str]
@@ -64,12 +64,12 @@ class ProviderClients:
         do, and what went wrong there as an error that names it.
         """
         provider = model.provider
-        dialect = _DIALECTS[provider.kind](model, request, given)
-        body = msgspec.json.encode(dialect.body())
+        format = _FORMATS[provider.kind](model, request, given)
+        body = msgspec.json.encode(format.body())
         self._check_rest(provider)
         key = await self._key_of(provider)
-        headers = {**dialect.headers(key), "Content-Type": "application/json", "Accept": "text/event-stream"}
-        asked = self._client(provider).stream("POST", provider.base_url + dialect.path(), content=body, headers=headers)
+        headers = {**format.headers(key), "Content-Type": "application/json", "Accept": "text/event-stream"}
+        asked = self._client(provider).stream("POST", provider.base_url + format.path(), content=body, headers=headers)
         with _named(provider):
             async with asked as response:
                 if response.status_code != 200:
@@ -81,15 +81,15 @@ class ProviderClients:
                 decoder = EventDecoder()
                 async for chunk in response.aiter_bytes():
                     for data in decoder.feed(chunk):
-                        for event in _events(provider, dialect, data, key):
+                        for event in _events(provider, format, data, key):
                             yield event
-        for event in _last_events(provider, dialect):
+        for event in _last_events(provider, format):
             yield event
 
     async def models(self, provider: Provider) -> list[str]:
-        """Return what the provider calls its models: whether it can be reached, and takes the key, shows on the way."""
+        """Return the names of the provider's models. Raises what is wrong with the connection or the key."""
         key = await self._key_of(provider)
-        headers = _DIALECTS[provider.kind].headers(key)
+        headers = _FORMATS[provider.kind].headers(key)
         asked = self._client(provider).stream("GET", f"{provider.base_url}/models", headers=headers)
         with _named(provider):
             async with asked as response:
@@ -126,7 +126,7 @@ class ProviderClients:
         return await asyncio.to_thread(self._providers.key_of, provider)
 
     def _check_rest(self, provider: Provider) -> None:
-        """Raises RateLimited while the provider wants to be left alone."""
+        """Raise RateLimited while the provider asks to be left alone."""
         seconds = self._rests_until.get(provider.name, 0) - time.monotonic()
         if seconds > 0:
             raise RateLimited(
@@ -142,7 +142,7 @@ class ProviderClients:
         return error_of(provider, response.status_code, _without(key, body).encode(), seconds)
 
     def _retry_after(self, response: httpx.Response) -> float | None:
-        """Return how long the provider asks to wait: so many seconds, or until a date."""
+        """Return how many seconds the provider asks to wait; the header holds seconds or a date."""
         said = response.headers.get("retry-after", "")
         try:
             seconds = float(said)
@@ -154,7 +154,7 @@ class ProviderClients:
         return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _events(provider: Provider, dialect: Dialect, data: str, key: str | None) -> Iterator[Event]:
+def _events(provider: Provider, format: RequestFormat, data: str, key: str | None) -> Iterator[Event]:
     if data == "[DONE]":
         return
     with _understood(provider):
@@ -163,27 +163,27 @@ def _events(provider: Provider, dialect: Dialect, data: str, key: str | None) ->
             raise TypeError
         if event.get("error") is not None:
             raise error_in_stream(provider, msgspec.json.decode(_without(key, data))["error"])
-        for each in dialect.read(event):
+        for each in format.read(event):
             _check_texts(each)
             yield each
 
 
-def _last_events(provider: Provider, dialect: Dialect) -> Iterator[Event]:
+def _last_events(provider: Provider, format: RequestFormat) -> Iterator[Event]:
     with _understood(provider):
-        yield from dialect.end()
+        yield from format.end()
 
 
 @contextmanager
 def _understood(provider: Provider) -> Iterator[None]:
-    """Raise whatever can't be made of what was sent as the provider's failure."""
+    """Turn errors in parsing the stream into ProviderFailed."""
     try:
         yield
     except (msgspec.MsgspecError, AttributeError, TypeError, ValueError):
-        raise ProviderFailed(f"The provider {provider.name} sent an event that is none of its API's.") from None
+        raise ProviderFailed(f"The provider {provider.name} sent an event that its API does not have.") from None
 
 
 def _check_texts(event: Event) -> None:
-    """Raises TypeError where a text is none."""
+    """Raise TypeError for an event whose texts are not strings."""
     if isinstance(event, Delta):
         calls = [text for call in event.tool_calls for text in (call.id, call.name, call.arguments)]
         if not all(isinstance(text, str) for text in (event.text, event.reasoning, *calls)):
@@ -191,7 +191,7 @@ def _check_texts(event: Event) -> None:
 
 
 def _without(key: str | None, said: str) -> str:
-    """What a provider says may quote the key that it was sent."""
+    """Remove the key from a provider's message, which may quote it."""
     return said if key is None else said.replace(key, "(the key)")
 
 
@@ -206,7 +206,7 @@ async def _some(response: httpx.Response, limit_bytes: int) -> bytes:
 
 @contextmanager
 def _named(provider: Provider) -> Iterator[None]:
-    """Raise what goes wrong on the line as an error that names the provider."""
+    """Turn connection errors into errors that name the provider."""
     try:
         yield
     except httpx.PoolTimeout:

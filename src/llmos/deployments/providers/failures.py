@@ -1,4 +1,4 @@
-"""What went wrong at a provider, as errors of ours: each names the provider, none is taken for the caller's own key."""
+"""Errors of providers, as LLMOS errors. Each names the provider, so that nobody takes its key for their own."""
 
 from collections.abc import Mapping
 
@@ -19,38 +19,39 @@ MAX_MESSAGE = 500
 
 
 def error_of(provider: Provider, status: int, body: bytes, retry_after_seconds: float | None = None) -> LLMOSError:
-    """Return the error that a provider's answer stands for."""
-    name, said = provider.name, _said(body)
+    """Return the error for an HTTP response of a provider that is not 200."""
+    name, message = provider.name, _message_of(body)
     if status in (401, 403):
-        # What it says may quote the key.
+        # The provider's message is left out, because it may quote the key.
         return ProviderFailed(
             f"The provider {name} doesn't accept the key that LLMOS has for it ({status}). Give it the right one:"
             f" llmos provider add {name} --kind {provider.kind} --base-url {provider.base_url}"
         )
     if 300 <= status < 400:
         return ProviderFailed(
-            f"The provider {name} sends elsewhere ({status}), where LLMOS doesn't follow. Set the right --base-url."
+            f"The provider {name} answers with a redirect ({status}), which LLMOS does not follow."
+            " Set the right --base-url."
         )
     if status == 404:
-        return ProviderFailed(f"The provider {name} doesn't know the model, or the base URL is wrong (404){said}")
+        return ProviderFailed(f"The provider {name} doesn't know the model, or the base URL is wrong (404){message}")
     if status == 429:
         return RateLimited(
-            f"The provider {name} has enough requests for now{said}", retry_after_seconds=retry_after_seconds or 1
+            f"The provider {name} limits its requests{message}", retry_after_seconds=retry_after_seconds or 1
         )
     if status == 413:
-        return TooLarge(f"The request is too large for the provider {name}{said}")
+        return TooLarge(f"The request is too large for the provider {name}{message}")
     if status in (400, 422):
         kind = PromptTooLong if b"context_length_exceeded" in body else BadRequest
-        return kind(f"The provider {name} refuses the request{said}")
+        return kind(f"The provider {name} refuses the request{message}")
     if status in (503, 529):
-        return Unavailable(f"The provider {name} is overloaded{said}", retry_after_seconds=retry_after_seconds or 5)
+        return Unavailable(f"The provider {name} is overloaded{message}", retry_after_seconds=retry_after_seconds or 5)
     if status in (408, 504):
-        return Unavailable(f"The provider {name} took too long{said}", retry_after_seconds=retry_after_seconds or 5)
-    return ProviderFailed(f"The provider {name} failed with status {status}{said}")
+        return Unavailable(f"The provider {name} took too long{message}", retry_after_seconds=retry_after_seconds or 5)
+    return ProviderFailed(f"The provider {name} failed with status {status}{message}")
 
 
 def error_in_stream(provider: Provider, error: object) -> LLMOSError:
-    """Return what an error in the middle of a stream stands for."""
+    """Return the error for an error event in the middle of a stream."""
     kind = str(error.get("type") or error.get("code")) if isinstance(error, Mapping) else ""
     status = {"overloaded_error": 529, "rate_limit_error": 429, "invalid_request_error": 400}.get(kind, 500)
     return error_of(provider, status, msgspec.json.encode({"error": error}))
@@ -66,12 +67,12 @@ def unreachable(provider: Provider, reason: str) -> Unavailable:
 
 def too_slow(provider: Provider, seconds: float) -> Unavailable:
     return Unavailable(
-        f"The provider {provider.name} said nothing for {seconds:g} seconds. Try again.", retry_after_seconds=5
+        f"The provider {provider.name} sent nothing for {seconds:g} seconds. Try again.", retry_after_seconds=5
     )
 
 
-def _said(body: bytes) -> str:
-    """Return the provider's own words, behind a colon, or a full stop."""
+def _message_of(body: bytes) -> str:
+    """Return the provider's message after a colon, or a full stop if there is none."""
     try:
         decoded = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

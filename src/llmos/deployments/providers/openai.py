@@ -1,4 +1,4 @@
-"""OpenAI's wire format: chat completions, and completions for a text to continue."""
+"""OpenAI's API: chat completions, and completions for texts to continue."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from llmos.deployments.providers.dialect import Dialect, Refusal
 from llmos.deployments.providers.provider_model import ProviderModel
+from llmos.deployments.providers.request_format import Refusal, RequestFormat
 from llmos.engine.messages import Counted, Delta, Event, FinishReason, Generate, Grammar, ToolCallDelta, Tools
 
 _REASONS: dict[str, FinishReason] = {
@@ -19,7 +19,7 @@ _REASONS: dict[str, FinishReason] = {
 }
 
 
-class OpenAIDialect(Dialect):
+class OpenAIFormat(RequestFormat):
     refused: ClassVar = {
         name: Refusal(name)
         for name in (
@@ -31,10 +31,10 @@ class OpenAIDialect(Dialect):
         super().__init__(model, request, given)
         num = request.sampling.n
         self._reasons: dict[int, FinishReason] = {}
-        self._num_pieces = [0] * num
-        """Of each choice: nearly its tokens, until the provider says how many they were."""
+        self._num_deltas = [0] * num
+        """The deltas of each choice: about its tokens, until the provider reports their number."""
         self._calls: list[dict[int, int]] = [{} for _ in range(num)]
-        """Of each choice: the provider's number of a call -> ours."""
+        """For each choice: the provider's index of a tool call -> ours."""
         self._usage: dict[str, Any] = {}
 
     @staticmethod
@@ -49,34 +49,34 @@ class OpenAIDialect(Dialect):
         body: dict[str, Any] = {
             "model": self.model.name,
             "stream": True,
-            # Without it there would be no usage: every token that others count is counted here.
+            # Otherwise the stream carries no usage, and every call is to be counted.
             "stream_options": {"include_usage": True},
-            **self.said("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop", "n"),
+            **self.sampling("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "stop", "n"),
         }
         if bias := self.request.sampling.logit_bias:
             body["logit_bias"] = {str(token): value for token, value in bias.items()}
         if (limit := self.request.sampling.max_tokens) is not None:
             body[self._limit_name()] = limit
-        return body | (self._continued() if self.request.text is not None else self._conversed())
+        return body | (self._completion_body() if self.request.text is not None else self._chat_body())
 
-    def _continued(self) -> dict[str, Any]:
+    def _completion_body(self) -> dict[str, Any]:
         if self.request.grammar is not None:
-            raise self.cannot(
+            raise self.unsupported(
                 self.request.grammar.field, f"hold to `{self.request.grammar.field}` here", "Chat instead."
             )
         return {"prompt": self.request.text} | ({"echo": True} if self.request.echo else {})
 
-    def _conversed(self) -> dict[str, Any]:
+    def _chat_body(self) -> dict[str, Any]:
         request = self.request
         if request.continue_final_message:
-            raise self.cannot("messages", "go on with an assistant's message", "End with a message of the user.")
+            raise self.unsupported("messages", "go on with an assistant's message", "End with a message of the user.")
         if request.echo:
-            raise self.cannot("echo", "repeat a conversation", "Leave `echo` out.")
+            raise self.unsupported("echo", "repeat a conversation", "Leave `echo` out.")
         options = {name: value for name, value in request.template_options.items() if value is not False}
         effort = {name: options.pop(name) for name in ("reasoning_effort",) if name in options}
         if options:
             name = next(iter(options))
-            raise self.cannot(name, f"take `{name}`, an option of a chat template", "Leave it out.")
+            raise self.unsupported(name, f"take `{name}`, an option of a chat template", "Leave it out.")
         grammar = {} if request.grammar is None else {"response_format": self._response_format(request.grammar)}
         tools = {} if request.tools is None else _tools(request.tools)
         user = [{"role": "user", "content": request.user_text}]
@@ -96,14 +96,14 @@ class OpenAIDialect(Dialect):
             schema = {"name": "answer", "schema": msgspec.json.decode(grammar.text), "strict": True}
             return {"type": "json_schema", "json_schema": schema}
         kind = grammar.kind if grammar.kind != "lark" else "grammar"
-        raise self.cannot(grammar.field, f"hold to a {kind}", "Ask for a JSON schema, or a model of this machine.")
+        raise self.unsupported(grammar.field, f"hold to a {kind}", "Ask for a JSON schema, or a model of this machine.")
 
     def read(self, event: dict[str, Any]) -> Iterator[Event]:
         if isinstance(usage := event.get("usage"), dict):
             self._usage = usage
         for choice in event.get("choices") or ():
             index = choice.get("index", 0)
-            if not 0 <= index < len(self._num_pieces):
+            if not 0 <= index < len(self._num_deltas):
                 continue
             if (reason := choice.get("finish_reason")) is not None:
                 self._reasons[index] = _REASONS.get(reason, "stop")
@@ -111,14 +111,14 @@ class OpenAIDialect(Dialect):
             text, reasoning = said.get("content") or said.get("refusal") or "", said.get("reasoning_content") or ""
             calls = [self._call(index, call) for call in said.get("tool_calls") or ()]
             if text or reasoning or calls:
-                self._num_pieces[index] += 1
+                self._num_deltas[index] += 1
                 yield Delta(
                     id=self.request.id,
                     index=index,
                     text=text,
                     reasoning=reasoning,
                     tool_calls=calls,
-                    num_output_tokens=self._num_pieces[index],
+                    num_output_tokens=self._num_deltas[index],
                 )
 
     def _call(self, choice: int, call: dict[str, Any]) -> ToolCallDelta:
@@ -128,13 +128,13 @@ class OpenAIDialect(Dialect):
         return ToolCallDelta(index, id=call.get("id") or "", name=name, arguments=arguments)
 
     def end(self) -> Iterator[Event]:
-        if len(self._reasons) < len(self._num_pieces):
-            raise self.broken_off()
+        if len(self._reasons) < len(self._num_deltas):
+            raise self.ended_early()
         usage, num_cached = self._usage, 0
-        counts = list(self._num_pieces)
+        counts = list(self._num_deltas)
         if usage:
             yield Counted(self.request.id, self.num_tokens(usage, "prompt_tokens"))
-            # The provider counts all choices together: so that their sum is right, the first one has it.
+            # The provider counts all choices together. The first one carries the whole, so that the sum is right.
             counts = [self.num_tokens(usage, "completion_tokens")] + [0] * (len(counts) - 1)
             num_cached = self.num_tokens(usage.get("prompt_tokens_details") or {}, "cached_tokens")
         for index, reason in sorted(self._reasons.items()):
@@ -148,14 +148,14 @@ class OpenAIDialect(Dialect):
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:
-    # What a model thought is its own: providers don't take it back.
-    spelled = {name: value for name, value in message.items() if name != "reasoning_content"}
-    if calls := spelled.get("tool_calls"):
-        spelled["tool_calls"] = [_spelled_call(call) for call in calls]
-    return spelled
+    # Providers don't accept the reasoning of earlier answers.
+    rendered = {name: value for name, value in message.items() if name != "reasoning_content"}
+    if calls := rendered.get("tool_calls"):
+        rendered["tool_calls"] = [_render_call(call) for call in calls]
+    return rendered
 
 
-def _spelled_call(call: dict[str, Any]) -> dict[str, Any]:
+def _render_call(call: dict[str, Any]) -> dict[str, Any]:
     function = call["function"]
     arguments = msgspec.json.encode(function["arguments"]).decode()
     return {"id": call["id"], "type": "function", "function": {"name": function["name"], "arguments": arguments}}

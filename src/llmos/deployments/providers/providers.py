@@ -1,7 +1,7 @@
-"""Providers: who runs models for us elsewhere, and the keys that they ask for, encrypted.
+"""Providers: servers elsewhere that run models, and their API keys, encrypted.
 
-A key is bound to its provider's name, kind and address: put beside another address, it can't be read any more, so that
-nobody who can write to the database gets it sent to where they like.
+A key is bound to its provider's name, kind and base URL. Somebody who can write to the database, but has no master key,
+cannot have it sent to another address.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Providers:
         self._database, self._secrets, self._clock = database, secrets, clock
 
     def add(self, name: str, *, kind: str, base_url: str, key: str | None) -> Provider:
-        """Record a provider, or change the one of this name: routes that lead to it stay. Raises BadRequest."""
+        """Add a provider, or change the one of this name; routes that lead to it stay. Raises BadRequest."""
         check_name(name, "a provider")
         found_kind = next((each for each in KINDS if each == kind), None)
         if found_kind is None:
@@ -67,7 +67,7 @@ class Providers:
             session.delete(queries.provider(session, name))
 
     def key_of(self, provider: Provider) -> str | None:
-        """Return the key in the clear, for the one header that it goes into. Raises StoreFailed where it is lost."""
+        """Return the decrypted key, for the request header. Raises StoreFailed if it can't be decrypted."""
         if provider.sealed_key is None:
             return None
         bound_to = _bound_to(provider.name, provider.kind, provider.base_url)
@@ -93,7 +93,7 @@ def provider_of(session: Session, name: str) -> Provider:
 
 
 def check_base_url(url: str) -> str:
-    """Return it without the slash at its end. Raises BadRequest for what is no base URL of an API."""
+    """Return the URL without a trailing slash. Raises BadRequest if it is no base URL of an API."""
     url = url.strip().rstrip("/")
     try:
         parts = urlsplit(url)
@@ -102,13 +102,13 @@ def check_base_url(url: str) -> str:
         is_whole = False
     if not is_whole or not url.isascii() or not url.isprintable() or " " in url:
         raise BadRequest(
-            # A password in it is not said again.
+            # A password in the URL is not repeated.
             f"{url.rpartition('@')[2][:200]!r} is no base URL: write one such as https://api.openai.com/v1.",
             param="base_url",
         )
     if parts.username is not None or parts.query or parts.fragment:
         raise BadRequest(
-            "A base URL has no user, password, ? or #: the key is given apart, and goes into a header.",
+            "A base URL has no user, password, ? or #. Give the key separately; it is sent in a header.",
             param="base_url",
         )
     return url

@@ -1,4 +1,4 @@
-"""What a wire format of a provider has to say, and what both have in common."""
+"""RequestFormat: how requests are written and streams read in a provider's API, and what the APIs share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -13,24 +13,24 @@ from llmos.engine.messages import Event, Generate, SamplingParams
 _DEFAULTS = SamplingParams()
 
 MAX_TOKENS = 2**40
-"""More than that nobody has counted."""
+"""A larger count in a provider's usage is an error of the provider."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A field that the provider can't honour, and what callers call it."""
+    """A sampling parameter that the provider's API lacks, under the name that callers use."""
 
     name: str
     advice: str = "Leave it out, or ask for a model of this machine."
 
 
-class Dialect(ABC):
-    """How one request is sent and its stream read. Made anew for every request."""
+class RequestFormat(ABC):
+    """Writes one request and reads its stream. One instance per request."""
 
     refused: ClassVar[Mapping[str, Refusal]] = {}
-    """Sampling parameters that would change the answer and can't be sent."""
+    """Sampling parameters that would change the answer and that the API does not take."""
 
     def __init__(self, model: ProviderModel, request: Generate, given: frozenset[str]) -> None:
-        """`given`: the sampling parameters that the caller named; the others are the provider's business."""
+        """`given`: the sampling parameters that the caller named. The provider chooses the others."""
         self.model, self.request, self.given = model, request, given
 
     @staticmethod
@@ -39,15 +39,15 @@ class Dialect(ABC):
 
     @abstractmethod
     def path(self) -> str:
-        """Return what follows the base URL."""
+        """Return the path below the base URL."""
 
     @abstractmethod
     def body(self) -> dict[str, Any]:
-        """Return the request as JSON. Raises BadRequest, by name, for what the provider can't do."""
+        """Return the JSON of the request. Raises BadRequest, naming the field, for what the API does not support."""
 
     @abstractmethod
     def read(self, event: dict[str, Any]) -> Iterator[Event]:
-        """Yield what an event of the stream adds."""
+        """Yield what one event of the stream adds."""
 
     @abstractmethod
     def end(self) -> Iterator[Event]:
@@ -55,36 +55,38 @@ class Dialect(ABC):
         ProviderFailed where the stream ended too early."""
 
     def check_common(self) -> None:
-        """Raises BadRequest for what no provider takes."""
+        """Raise BadRequest for what no provider's API takes."""
         request, params = self.request, self.request.sampling
         if request.tokens is not None:
-            raise self.cannot("prompt", "take tokens for a prompt, since they are another model's", "Send the text.")
+            raise self.unsupported(
+                "prompt", "take tokens for a prompt, since they are another model's", "Send the text."
+            )
         if request.adapter is not None:
-            raise self.cannot("model", "take adapters", "Ask for a model of this machine.")
+            raise self.unsupported("model", "take adapters", "Ask for a model of this machine.")
         for name, refusal in self.refused.items():
             if getattr(params, name) != getattr(_DEFAULTS, name):
-                raise self.cannot(refusal.name, f"take `{refusal.name}`", refusal.advice)
+                raise self.unsupported(refusal.name, f"take `{refusal.name}`", refusal.advice)
 
-    def said(self, *names: str) -> dict[str, Any]:
-        """Return those of the sampling parameters that were named, or that differ from ours where nobody names them."""
+    def sampling(self, *names: str) -> dict[str, Any]:
+        """Return those of the named sampling parameters that the caller gave, or that differ from the defaults."""
         params = self.request.sampling
         values = {name: getattr(params, name) for name in names}
         return {
             name: value for name, value in values.items() if name in self.given or value != getattr(_DEFAULTS, name)
         }
 
-    def cannot(self, field: str, what: str, advice: str) -> BadRequest:
+    def unsupported(self, field: str, what: str, advice: str) -> BadRequest:
         return BadRequest(f"{self.model.ref} can't {what}. {advice}", param=field)
 
     @staticmethod
     def num_tokens(usage: Mapping[str, Any], name: str) -> int:
-        """Return what the provider counted, 0 where it says nothing of it. Raises ValueError for what is no count."""
+        """Return a count from the provider's usage, 0 if it is missing. Raises ValueError for anything but a count."""
         num = usage.get(name) or 0
         if not (isinstance(num, int) and 0 <= num <= MAX_TOKENS):
             raise ValueError(name)
         return num
 
-    def broken_off(self) -> ProviderFailed:
+    def ended_early(self) -> ProviderFailed:
         return ProviderFailed(
             f"{self.model.provider.name} ended its stream before the answer of {self.model.name} was whole. Try again."
         )

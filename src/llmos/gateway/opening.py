@@ -1,0 +1,76 @@
+"""open_services: creates everything that a server works with, from the settings."""
+
+from llmos.core.config import Settings
+from llmos.core.jobs.jobs import Jobs
+from llmos.data.batches import Batches
+from llmos.data.files import Files
+from llmos.data.responses import KeptResponses
+from llmos.deployments.desired.reconciler import Reconciler
+from llmos.deployments.opening import open_deployments
+from llmos.deployments.providers.clients import ProviderClients
+from llmos.deployments.providers.providers import Providers
+from llmos.deployments.replicas.pool import Pool
+from llmos.deployments.replicas.watchdog import ReplicaTimeouts
+from llmos.deployments.rollouts.evidence import Evidence
+from llmos.deployments.rollouts.rollouts import Rollouts
+from llmos.deployments.routing.routes import Routes
+from llmos.engine.config import EngineConfig
+from llmos.gateway.calls.admission import Admission
+from llmos.gateway.calls.build import build_backends, build_pipeline
+from llmos.gateway.calls.call_counts import CallCounts
+from llmos.gateway.calls.metrics_sink import MetricsSink
+from llmos.gateway.calls.resolve import Resolver
+from llmos.gateway.jobs.following import AttachedJobs
+from llmos.gateway.metrics import Metrics
+from llmos.gateway.services import Services
+from llmos.models import open_registry
+from llmos.models.signing.enforcement import open_signature_enforcer
+from llmos.security.auth import open_owner_key
+from llmos.security.secrets import Secrets
+
+
+def open_services(settings: Settings) -> Services:
+    """Return the services of one server. Nothing runs yet."""
+    registry = open_registry(settings)
+    routes, guard = Routes(registry), open_signature_enforcer(settings, registry)
+    config = EngineConfig.from_options(settings.engine_options)
+    providers = Providers(registry.database, Secrets(settings.master_key_path))
+    files = Files(registry.database, settings.files_path)
+    timeouts = ReplicaTimeouts(silence_seconds=settings.stuck_seconds, load_seconds=settings.load_seconds)
+    pool = Pool(config=config, timeouts=timeouts, wait_seconds=settings.wait_seconds, check=guard.check)
+    deployments = open_deployments(registry, settings)
+    admission = Admission(max_running=config.max_sequences, max_queued=settings.max_queued)
+    clients = ProviderClients(providers)
+    backends = build_backends(pool, registry, clients, guard.check)
+    metrics, counts, evidence = Metrics(), CallCounts(), Evidence()
+    services = Services(
+        settings=settings,
+        registry=registry,
+        routes=routes,
+        deployments=deployments,
+        rollouts=Rollouts(registry.database, routes, deployments),
+        providers=providers,
+        provider_clients=clients,
+        pipeline=build_pipeline(
+            Resolver(routes, backends, registry.database),
+            pool,
+            admission=admission,
+            counts=counts,
+            evidence=evidence,
+            sinks=[MetricsSink(metrics)],
+        ),
+        files=files,
+        batches=Batches(registry.database, files),
+        responses=KeptResponses(registry.database),
+        jobs=(jobs := Jobs(registry.database)),
+        attached_jobs=AttachedJobs(jobs),
+        pool=pool,
+        reconciler=Reconciler(deployments, registry, pool, config=config, on_capacity=admission.set_replicas),
+        owner_key=open_owner_key(settings),
+        admission=admission,
+        call_counts=counts,
+        evidence=evidence,
+        metrics=metrics,
+    )
+    metrics.watch(pool.status, counts.by_version, admission.num_queued, services.batches.by_status)
+    return services
