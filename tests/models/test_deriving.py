@@ -115,17 +115,17 @@ INTERRUPTED = """
 import contextlib, os, signal, sys
 from llmos.cli import main, make
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell starts background processes with SIGINT ignored.
 label, number = sys.argv[1], int(sys.argv[2])
 
 @contextlib.contextmanager
-def shown():
-    def told(now, num_done, num_total):
-        if now.startswith(label):
+def killing_progress(unit):
+    def progress(current, num_done, num_total):
+        if current.startswith(label):
             os.kill(os.getpid(), number)
-    yield told
+    yield progress
 
-make.shown_work = shown
+make.progress_bar = killing_progress
 sys.exit(main(["quantize", "tiny", "--scheme", "gptq", "--texts", "4", "--length", "32"]))
 """
 
