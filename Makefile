@@ -1,6 +1,7 @@
 # setup  the environment, the native build and the default model
 # serve  all of it, then the server on http://127.0.0.1:8000
 # check  lint, types, import contract       test  the tests
+# test-fast  the tests that need no torch, process or database server
 # bench  the engine's speed                 bench-peers  the same beside llama.cpp, OpenVINO and vLLM
 VENV   := .venv
 PYTHON ?= python3.11
@@ -10,7 +11,7 @@ NATIVE := CMakeLists.txt pyproject.toml $(wildcard src/llmos/engine/csrc/*) $(wi
 CXX_FILES := $(wildcard $(addprefix src/llmos/engine/csrc/,*.h *.cpp */*.h */*.cpp))
 MODEL  ?= smollm2
 
-.PHONY: setup serve check test bench bench-peers clean
+.PHONY: setup serve check test test-fast bench bench-peers clean
 
 $(VENV)/.environment: constraints.txt
 	@echo "Making the environment in $(VENV) …"
@@ -47,8 +48,13 @@ check: $(VENV)/.check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Two workers: one starts the real server and asks it, the other runs the rest. See tests/support/scheduling.py.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
+
+# All that needs no torch, no process and no database server. See tests/support/fast_run.py.
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --fast
 
 bench: setup
 	$(BIN)/python benchmarks/engine.py

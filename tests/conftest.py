@@ -1,8 +1,10 @@
 """What every test may use."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -10,25 +12,65 @@ from hypothesis import settings
 from llmos.core.database import Database
 from llmos.models.transfer.transfers import Transfers
 from support.databases import KINDS, Databases
+from support.fast_run import FastRun
 from support.query_coverage import QueryCoverage
+
+if TYPE_CHECKING:
+    from xdist.scheduler import Scheduling
 
 # No deadline for an example: on a busy machine it says nothing about the code.
 settings.register_profile("llmos", deadline=None)
 settings.load_profile("llmos")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run test_databases.py last, and only in a run of the whole suite."""
-    last = [item for item in items if item.path.name == "test_databases.py"]
-    items[:] = [item for item in items if item not in last]
-    runs_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.getoption("keyword")
-    items.extend(last if runs_all else [])
+_COVERAGE = pytest.StashKey[QueryCoverage]()
+_MISSING = pytest.StashKey[list[str]]()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def query_coverage() -> QueryCoverage:
-    """The functions that run statements in this test run."""
-    return QueryCoverage()
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="run only what needs no torch, process or database server")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_COVERAGE] = QueryCoverage()
+    if config.getoption("fast"):
+        config.pluginmanager.register(FastRun())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "Scheduling":
+    """Give each file to one worker, and all files that talk to the real server to the same one."""
+    from support.scheduling import ByServer
+
+    return ByServer(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[_COVERAGE].add(getattr(node, "workeroutput", {}).get("query_coverage", {}))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail a run of the whole suite in which a function ran statements on one kind of database only."""
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["query_coverage"] = config.stash[_COVERAGE].functions()
+    elif exitstatus == pytest.ExitCode.OK and _runs_all(config):
+        config.stash[_MISSING] = config.stash[_COVERAGE].find_missing(KINDS)
+        if config.stash[_MISSING]:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if functions := config.stash.get(_MISSING, []):
+        terminalreporter.section("FAILED: some functions ran on one kind of database only", red=True)
+        for sentence in functions:
+            terminalreporter.line(sentence)
+
+
+def _runs_all(config: pytest.Config) -> bool:
+    options = ("keyword", "markexpr", "fast", "lf", "collectonly", "deselect", "ignore")
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not any(map(config.getoption, options))
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +102,14 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def smollm2_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of the run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_path(shared_folder: Path) -> Path:
     """The real model's GGUF file, pulled once through our own code (or named by LLMOS_TEST_SMOLLM2)."""
     named = os.environ.get("LLMOS_TEST_SMOLLM2")
     if named:
@@ -68,7 +117,9 @@ def smollm2_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from llmos.core.config import load_settings
     from llmos.models import open_registry
 
-    home = os.environ.get("LLMOS_TEST_HOME") or str(tmp_path_factory.mktemp("home"))
-    registry = open_registry(load_settings({"LLMOS_HOME": home}))
-    version = Transfers(registry).pull_from_catalog("smollm2")
-    return next(path for name, path in registry.files(version).items() if name.endswith(".gguf"))
+    with (shared_folder / "smollm2.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        home = os.environ.get("LLMOS_TEST_HOME") or str(shared_folder / "smollm2-home")
+        registry = open_registry(load_settings({"LLMOS_HOME": home}))
+        version = Transfers(registry).pull_from_catalog("smollm2")
+        return next(path for name, path in registry.files(version).items() if name.endswith(".gguf"))

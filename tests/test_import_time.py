@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 HEAVY = {
     "llmos.engine", "llmos.gateway", "llmos.models", "llmos.deployments", "llmos.cli", "llmos.core.database",
     "numpy", "torch", "transformers", "tokenizers", "fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic",

@@ -42,6 +42,7 @@ def cards(registry, versions):
     return cards
 
 
+@pytest.mark.process
 def test_without_a_card_the_command_that_makes_one_is_named(cli: Any, versions) -> None:
     outcome = cli("card", "tiny")
     assert outcome.status == 2
@@ -70,6 +71,7 @@ def test_json_has_everything(cli: Any, registry, cards) -> None:
     assert [(limit["name"], limit["passes"]) for limit in found["limits"]] == [("min_decode_ratio", True)]
 
 
+@pytest.mark.process
 def test_measuring_two_versions_and_comparing_them(cli: Any, versions, monkeypatch, tmp_path) -> None:
     short = measuring.Extent(num_windows=1, repeats=1, layer_texts=1, layer_tokens=16, streams=2)
     measure = measuring.measure

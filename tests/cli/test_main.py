@@ -130,6 +130,7 @@ def test_ctrl_c_ends_quietly(cli: Any, broken_ps: Any) -> None:
     assert (outcome.status, outcome.out, outcome.err) == (130, "", "")
 
 
+@pytest.mark.process
 def test_a_reader_that_leaves_early_is_no_fault() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -140,6 +141,7 @@ def test_a_reader_that_leaves_early_is_no_fault() -> None:
     assert (outcome.returncode, outcome.stderr) == (1, "")
 
 
+@pytest.mark.process
 def test_help_loads_no_engine_no_server_and_no_database() -> None:
     script = "import sys; from llmos.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
     outcome = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -148,6 +150,7 @@ def test_help_loads_no_engine_no_server_and_no_database() -> None:
     assert loaded.isdisjoint({"numpy", "torch", "fastapi", "uvicorn", "sqlalchemy", "tokenizers"})
 
 
+@pytest.mark.process
 def test_the_documentation_is_what_the_command_says_about_itself() -> None:
     docs = Path(__file__).parents[2] / "docs"
     generated = subprocess.run(

@@ -231,6 +231,7 @@ Database(sys.argv[1]).upgrade()
 """
 
 
+@pytest.mark.process
 def test_several_processes_may_upgrade_at_once(database, database_url):
     starters = [
         subprocess.Popen(
@@ -256,6 +257,7 @@ Database(sys.argv[1]).upgrade()
 """
 
 
+@pytest.mark.process
 def test_the_next_upgrade_completes_one_that_was_killed(database, database_url):
     killed = subprocess.run([sys.executable, "-c", KILLED_MIDWAY, database_url], check=False)
     assert killed.returncode == 9

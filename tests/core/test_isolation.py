@@ -8,6 +8,8 @@ import pytest
 
 from llmos.core.isolation import Limits, ProcessDied, run_in_fork
 
+pytestmark = pytest.mark.process
+
 LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=60, wall_seconds=60, num_files=32)
 
 

@@ -10,6 +10,8 @@ import pytest
 from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
 
+pytestmark = pytest.mark.process
+
 PULL = """
 import os, sys
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Records which functions of the package ran statements on which kind of database."""
 
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,18 @@ class QueryCoverage:
         """{kind of database: (path in the package, qualified name) of each function}"""
         event.listen(Engine, "before_cursor_execute", self._record)
 
+    def functions(self) -> dict[str, list[list[str]]]:
+        """Return {kind of database: [path, name] of each function}, as a worker of pytest-xdist reports it."""
+        return {kind: sorted([path, name] for path, name in found) for kind, found in self._functions_by_kind.items()}
+
+    def add(self, functions: Mapping[str, Iterable[Iterable[str]]]) -> None:
+        """Add what another process has recorded."""
+        for kind, found in functions.items():
+            self._functions_by_kind.setdefault(kind, set()).update((path, name) for path, name in found)
+
     def find_missing(self, kinds: tuple[str, ...]) -> list[str]:
         """Return a sentence for each function that ran statements on one kind of database but not on another."""
-        all_functions = set().union(*self._functions_by_kind.values())
+        all_functions: set[tuple[str, str]] = set().union(*self._functions_by_kind.values())
         return [
             f"{name} in {path} never ran on {kind}"
             for kind in kinds

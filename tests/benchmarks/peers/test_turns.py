@@ -15,6 +15,8 @@ from turns import EngineFailed, started, time_in_turns
 
 from llmos.engine.sizing.workloads import WORKLOADS
 
+pytestmark = pytest.mark.process
+
 ENGINE = """
 import sys
 sys.path.insert(0, {folder!r})

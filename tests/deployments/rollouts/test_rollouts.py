@@ -328,6 +328,7 @@ while rollout.ended_at is None:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("way", ["on", "back"])
 def test_a_rollout_continues_after_a_kill_before_any_commit(rollouts, routes, registry, tmp_path, way):
     """Every attempt dies one commit later than the one before; each finds the route and the rollout in step."""

@@ -449,6 +449,7 @@ def run_alone(program: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.process
 def test_a_step_that_runs_out_of_memory_leaves_the_runner_usable() -> None:
     run_alone("""
         import resource
@@ -463,6 +464,7 @@ def test_a_step_that_runs_out_of_memory_leaves_the_runner_usable() -> None:
     """)
 
 
+@pytest.mark.process
 def test_a_forked_process_gets_an_error_instead_of_waiting_for_missing_threads() -> None:
     run_alone("""
         import os, signal

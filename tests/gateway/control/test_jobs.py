@@ -31,6 +31,8 @@ from llmos.models.transfer.transfers import Transfers
 from support.real_server import KEY, serving
 from support.tiny_folders import write_folder
 
+pytestmark = pytest.mark.process
+
 ENDLESS = {"kind": "quantize", "model": "tiny", "scheme": "gptq", "options": {"texts": 4096, "length": 128}}
 """Far longer than any test."""
 

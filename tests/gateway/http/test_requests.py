@@ -109,7 +109,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*ChatRequest.__struct_fields__, "tools", "store", "x"]), json_values),
     st.sampled_from([ChatRequest, CompletionRequest, GenerateRequest]),

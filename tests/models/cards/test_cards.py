@@ -27,6 +27,7 @@ def test_a_card_of_a_newer_format_is_refused_with_advice():
         from_json(msgspec.json.encode(fields))
 
 
+@pytest.mark.process
 def test_a_version_has_no_card_until_it_is_measured(registry, version):
     assert Cards(registry.database).get(version) is None
     assert Cards(registry.database).measured() == set()

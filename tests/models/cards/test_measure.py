@@ -45,6 +45,7 @@ def card(registry, made):
     return measure(registry, version, parent_of(registry, version), extent=SHORT)
 
 
+@pytest.mark.process
 def test_a_card_names_the_version_the_parent_and_the_machine(card, made):
     assert (card.version, card.parent, card.parent_digest) == ("tiny-noisy@1", "tiny@1", made.parent.digest)
     assert card.recipe == RECIPE | {"name": "tiny-noisy"}
@@ -91,6 +92,7 @@ def test_a_measured_card_is_stored(card):
     assert from_json(to_json(card)) == card
 
 
+@pytest.mark.process
 def test_the_same_weights_have_no_error(registry, made):
     version = made("tiny-same")
     card = measure(registry, version, made.parent, extent=SHORT)
@@ -100,6 +102,7 @@ def test_the_same_weights_have_no_error(registry, made):
     assert {(each.weights, each.hidden) for each in card.layers.errors} == {(0, 0)}
 
 
+@pytest.mark.process
 def test_removed_layers_are_listed(registry, made):
     version = made("tiny-short", layers=[0, 3], change=noisy(0.01))
     card = measure(registry, version, made.parent, extent=SHORT)
@@ -109,12 +112,14 @@ def test_removed_layers_are_listed(registry, made):
     assert card.layers.errors[0].hidden < card.layers.errors[1].hidden
 
 
+@pytest.mark.process
 def test_a_narrower_model_has_no_error_of_weights(registry, made):
     card = measure(registry, made("tiny-narrow", channels=32), made.parent, extent=SHORT)
     assert card.layers is not None
     assert all(each.weights is None and each.hidden > 0 for each in card.layers.errors)
 
 
+@pytest.mark.process
 def test_a_version_without_a_parent_has_a_card_of_its_own(registry, made):
     card = measure(registry, made.parent, None, extent=SHORT)
     assert (card.parent, card.comparison, card.layers, card.parent_memory) == (None, None, None, None)
@@ -124,6 +129,7 @@ def test_a_version_without_a_parent_has_a_card_of_its_own(registry, made):
     assert card.not_measured == dict.fromkeys(("comparison", "layers"), "tiny@1 wasn't made from another version.")
 
 
+@pytest.mark.process
 def test_a_model_with_infinite_predictions_has_no_perplexity(registry, made):
     def break_it(name, values):
         return values * float("inf") if name == "final_norm.weight" else values
@@ -134,6 +140,7 @@ def test_a_model_with_infinite_predictions_has_no_perplexity(registry, made):
     assert from_json(to_json(card)) == card
 
 
+@pytest.mark.process
 def test_another_vocabulary_is_not_compared(registry, made):
     version = made("tiny-other", change=lambda name, values: values[:256] if name == "embed.weight" else values,
                    config={"vocab_size": 256})  # fmt: skip
@@ -142,6 +149,7 @@ def test_another_vocabulary_is_not_compared(registry, made):
     assert card.not_measured["comparison"] == "tiny@1 has another vocabulary."
 
 
+@pytest.mark.process
 def test_the_progress_ends_at_its_total(registry, made):
     told = []
     measure(registry, made("tiny-same"), made.parent, lambda *each: told.append(each), extent=SHORT)

