@@ -15,6 +15,8 @@ from llmos.models.transfer.transfers import Transfers
 from support.made_cards import CARD, card
 from support.tiny_folders import noisy, write_folder
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def registry(home: Path):

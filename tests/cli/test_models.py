@@ -11,6 +11,8 @@ from safetensors.numpy import save_file
 
 from llmos.client import Client
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def encoder(tmp_path_factory):

@@ -39,6 +39,7 @@ def test_a_key_comes_from_a_variable(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     assert cli(*arguments, "--key-from-env", "NO_KEY").err.strip() == "Error: The variable NO_KEY is empty or not set."
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -160,6 +160,7 @@ def signed_home(home, tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.process
 def test_a_version_is_signed_trusted_and_verified(cli, signed_home):
     outcome = cli("verify", "mine")
     assert (outcome.status, outcome.out) == (2, "")
@@ -177,6 +178,7 @@ def test_a_version_is_signed_trusted_and_verified(cli, signed_home):
     assert cli("verify", "mine").status == 2
 
 
+@pytest.mark.process
 def test_the_policy_keeps_an_unsigned_version_from_being_run(cli, signed_home):
     cli("policy", "set", "require_signature", "on")
     outcome = cli("run", "mine", "Hello")
@@ -185,6 +187,7 @@ def test_the_policy_keeps_an_unsigned_version_from_being_run(cli, signed_home):
     assert len(outcome.err.strip().splitlines()) == 1
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("command", "says"),
     [

@@ -46,6 +46,7 @@ def test_a_version_is_promoted_listed_and_undone(cli, routes):
     assert "no rollout to undo" in cli("rollback", "chat").err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [

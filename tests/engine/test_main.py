@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.process
+
 
 def test_nothing_is_imported_that_a_gguf_model_does_not_need():
     heavy = ("fastapi", "httpx", "jinja2", "pydantic", "rich", "safetensors", "secrets", "sqlalchemy", "torch", "typer")

@@ -9,6 +9,8 @@ from safetensors.numpy import save_file
 from llmos.core.errors import BadModelFile, BadRequest, Conflict, ModelNotFound
 from llmos.models.transfer.transfers import Transfers
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def model(registry, tiny_gguf, tmp_path):

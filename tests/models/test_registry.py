@@ -11,6 +11,8 @@ from llmos.models import open_registry
 from llmos.models.registry import Registry
 from llmos.models.transfer.transfers import Transfers
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def tiny(registry, gguf_path):

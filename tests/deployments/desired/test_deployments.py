@@ -137,6 +137,7 @@ def test_impossible_settings_are_refused_and_nothing_is_deployed(deployments, ad
     assert deployments.list() == []
 
 
+@pytest.mark.process
 def test_a_version_that_does_not_exist_is_refused(deployments, add):
     with pytest.raises(ModelNotFound, match="llmos pull smollm2"):
         deployments.deploy("smollm2", actor="ada")

@@ -21,6 +21,8 @@ from llmos.models.versions.versions import Loadable
 from support.databases import KINDS
 from support.fakes import generate
 
+pytestmark = pytest.mark.process
+
 LONG = 50_000
 
 

@@ -14,6 +14,8 @@ from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.messages import Delta, Generate, SamplingParams, Started
 from support.fakes import continuation, generate, text_of, tokens_of
 
+pytestmark = pytest.mark.process
+
 LONG = 50_000
 
 

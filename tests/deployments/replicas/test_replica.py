@@ -19,6 +19,8 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta, Generate, Started
 from support.fakes import continuation, generate, tokens_of
 
+pytestmark = pytest.mark.process
+
 LONG = 50_000
 """Tokens of an answer that is longer than any test."""
 

@@ -62,6 +62,7 @@ def status_of(pool):
     return status
 
 
+@pytest.mark.process
 def test_each_wanted_replica_is_a_process(run_with, fake_model):
     async def test(pool):
         await scaled(pool, fake_model(), 2)

@@ -264,6 +264,7 @@ def test_a_target_that_follows_the_newest_version_must_be_pinned(rollouts, route
         rollouts.begin("old@4", "chat", actor="ada")
 
 
+@pytest.mark.process
 @given(
     before=st.lists(st.integers(1, 9999), min_size=1, max_size=5),
     percent=st.integers(1, 10_000),

@@ -9,6 +9,7 @@ from llmos.core.errors import LLMOSError, ReplicaFailed
 from llmos.engine.evaluation.serving import ServedModel
 
 
+@pytest.mark.process
 def test_invalid_model_files_raise_the_engines_error(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"no model at all")
     files = {"model.gguf": tmp_path / "model.gguf"}

@@ -34,6 +34,8 @@ from llmos.engine.replica.worker import Worker
 from support import FAKE_WORKER_COMMAND
 from support.fakes import continuation, generate, make_engine, tokens_of
 
+pytestmark = pytest.mark.process
+
 
 class Parent:
     """The other end of the socket."""

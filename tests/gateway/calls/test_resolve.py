@@ -83,6 +83,7 @@ def test_a_change_in_this_process_counts_at_once(resolver: Resolver, routes: Rou
     assert model_of(resolver.find("chat")) == "second"
 
 
+@pytest.mark.process
 def test_a_change_by_another_process_counts_at_once(resolver: Resolver, settings: Settings) -> None:
     resolver.find("first")
     environ = {"LLMOS_HOME": str(settings.home), "LLMOS_DATABASE_URL": settings.database_url}

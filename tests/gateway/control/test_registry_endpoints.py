@@ -71,6 +71,7 @@ def error_of(reply: httpx.Response) -> tuple[int, str]:
     return reply.status_code, reply.json()["error"]["message"]
 
 
+@pytest.mark.process
 async def test_an_alias_is_moved_read_and_removed(real: httpx.AsyncClient, registry: Registry) -> None:
     first = (await real.put("/models/tiny/aliases/prod", json={"version": "tiny@1"})).json()
     assert (first["name"], first["was"], first["now"], first["by"]) == ("tiny:prod", None, "tiny@1", "owner")
@@ -87,6 +88,7 @@ async def test_an_alias_is_moved_read_and_removed(real: httpx.AsyncClient, regis
     assert (await real.get("/models/tiny/aliases/prod/history")).json()["data"][-1]["now"] is None
 
 
+@pytest.mark.process
 async def test_an_alias_is_resolved_at_a_past_date(real: httpx.AsyncClient) -> None:
     move = (await real.put("/models/tiny/aliases/prod", json={"version": "tiny@1"})).json()
     path = "/models/tiny/aliases/prod/history"

@@ -20,6 +20,8 @@ from llmos.models.versions.records import fields_of, record_of
 from support.gguf_files import write_gguf
 from support.scripted import KEY
 
+pytestmark = pytest.mark.process
+
 CONFIG = {
     "model_type": "llama",
     "vocab_size": 64,

@@ -19,7 +19,7 @@ from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
 from support.tiny_folders import write_folder
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.process, pytest.mark.anyio]
 
 ENDLESS = {"texts": 4096, "length": 128}
 """A calibration that takes far longer than any test."""

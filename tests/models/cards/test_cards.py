@@ -33,6 +33,7 @@ def test_a_version_has_no_card_until_it_is_measured(registry, version):
     assert Cards(registry.database).measured() == set()
 
 
+@pytest.mark.process
 def test_a_card_is_stored_and_replaced(registry, version):
     cards = Cards(registry.database)
     mine = card(version=version.ref, digest=version.digest)
@@ -44,6 +45,7 @@ def test_a_card_is_stored_and_replaced(registry, version):
     assert cards.measured() == {version.digest}
 
 
+@pytest.mark.process
 def test_the_same_bytes_under_another_name_have_the_same_card(registry, version, gguf_path):
     twin = Transfers(registry).import_path(gguf_path, "twin")
     cards = Cards(registry.database)

@@ -55,6 +55,7 @@ def test_a_card_names_the_version_the_parent_and_the_machine(card, made):
     assert (card.text.num_tokens, card.text.window) == (2 * 127, 128)
 
 
+@pytest.mark.process
 def test_quality_is_compared_at_each_position(card):
     assert card.quality is not None
     assert card.quality.perplexity > 1
@@ -67,6 +68,7 @@ def test_quality_is_compared_at_each_position(card):
     assert len(card.comparison.kl_edges) == len(card.comparison.kl_counts) + 1
 
 
+@pytest.mark.process
 def test_speed_and_memory_of_both_are_measured(card):
     assert card.memory is not None
     assert card.parent_memory is not None
@@ -77,6 +79,7 @@ def test_speed_and_memory_of_both_are_measured(card):
         assert rate.ratio > 0
 
 
+@pytest.mark.process
 def test_every_layer_has_an_error(card):
     assert card.layers is not None
     assert [(each.layer, each.parent_layer) for each in card.layers.errors] == [(i, i) for i in range(4)]
@@ -88,6 +91,7 @@ def test_every_layer_has_an_error(card):
     assert 0 < hidden[0] < hidden[-1] < 1
 
 
+@pytest.mark.process
 def test_a_measured_card_is_stored(card):
     assert from_json(to_json(card)) == card
 
@@ -159,6 +163,7 @@ def test_the_progress_ends_at_its_total(registry, made):
     assert {"Predicting a text", "Comparing layers", "Measuring memory"} <= {label for label, _, _ in told}
 
 
+@pytest.mark.process
 def test_an_interrupted_measurement_stores_nothing(registry, made):
     version = made("tiny-noisy", change=noisy(0.05))
 
@@ -172,6 +177,7 @@ def test_an_interrupted_measurement_stores_nothing(registry, made):
     assert registry.resolve("tiny-noisy@1") == version
 
 
+@pytest.mark.process
 def test_an_adapter_is_refused_with_the_version_to_measure(registry, made):
     import dataclasses
 

@@ -147,6 +147,7 @@ def test_plots_handle_numbers_of_any_size(size):
     assert "nan" not in lines("a", [Line("one", [(0, 0.0)])], x_label="x")
 
 
+@pytest.mark.process
 def test_the_siblings_are_all_versions_derived_from_the_same_one(registry, gguf_path, make_folder, tmp_path):
     def made(name, parent):
         path = tmp_path / f"{name}.gguf"

@@ -19,6 +19,8 @@ from llmos.models.signing.trusted_keys import TrustedKeys
 from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.records import record_of
 
+pytestmark = pytest.mark.process
+
 
 def write_key(path: Path, key=None, password=None) -> Path:
     key = key or ec.generate_private_key(ec.SECP256R1())

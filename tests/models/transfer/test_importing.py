@@ -8,6 +8,8 @@ import pytest
 from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
 from llmos.models.transfer.transfers import Transfers
 
+pytestmark = pytest.mark.process
+
 
 def names(version):
     return [file.name for file in version.files]

@@ -14,6 +14,8 @@ from llmos.models import open_registry
 from llmos.models.registry import Registry
 from llmos.models.transfer.transfers import Transfers
 
+pytestmark = pytest.mark.process
+
 MARCH = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 

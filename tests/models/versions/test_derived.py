@@ -8,6 +8,8 @@ from llmos.core.errors import BadRequest, Conflict
 from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.manifest import Manifest
 
+pytestmark = pytest.mark.process
+
 RECIPE = {"kind": "quantize", "scheme": "gptq", "options": {"bits": 4, "group": 32}}
 
 

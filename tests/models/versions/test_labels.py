@@ -7,6 +7,8 @@ from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.labels import has_tag
 from llmos.models.versions.versions import Labels
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def tiny(registry, gguf_path):

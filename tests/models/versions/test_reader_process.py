@@ -85,6 +85,7 @@ def test_a_killed_reader_process_is_started_again(gguf_path):
     reader.close()
 
 
+@pytest.mark.process
 def test_the_answer_equals_that_of_reading_in_this_process(gguf_path, make_folder):
     from llmos.engine.checkpoint.description import describe
     from llmos.engine.checkpoint.metadata import read_metadata
@@ -95,6 +96,7 @@ def test_the_answer_equals_that_of_reading_in_this_process(gguf_path, make_folde
         assert file_facts.read_metadata(files) == read_metadata(files)
 
 
+@pytest.mark.process
 def test_numbers_too_large_for_msgpack_are_a_bad_model_file(make_folder):
     folder = make_folder()
     config = json.loads((folder / "config.json").read_text())
@@ -114,6 +116,7 @@ def test_nothing_of_files_that_crash_the_reader_is_kept(registry, gguf_path, mon
     assert list(registry.store.digests()) == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("disguise", ["model.safetensors", "model.gguf"])
 @pytest.mark.parametrize("opening", [b"PK\x03\x04", b"\x80\x02", b"\x80\x04"])
 def test_a_pickle_in_disguise_is_refused_with_the_reason(registry, make_folder, tmp_path, disguise, opening):
