@@ -70,7 +70,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _runs_all(config: pytest.Config) -> bool:
     options = ("keyword", "markexpr", "fast", "lf", "collectonly", "deselect", "ignore")
-    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not any(map(config.getoption, options))
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not any(
+        config.getoption(name, False) for name in options
+    )
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta
 from support.fakes import continuation, generate, tokens_of
 
+pytestmark = pytest.mark.process
+
 LONG = 50_000
 OTHER = EngineConfig(threads=1)
 
@@ -62,7 +64,6 @@ def status_of(pool):
     return status
 
 
-@pytest.mark.process
 def test_each_wanted_replica_is_a_process(run_with, fake_model):
     async def test(pool):
         await scaled(pool, fake_model(), 2)
