@@ -19,6 +19,8 @@ from llmos.models.transfer.transfers import Transfers
 from support.made_cards import card
 from support.tiny_folders import write_folder
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
