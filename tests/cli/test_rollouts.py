@@ -55,7 +55,7 @@ def test_a_version_is_promoted_listed_and_undone(cli, routes):
         (("promote", "new", "--route", "chat", "--cases", "/nowhere"), "in /nowhere can't be read: No such file"),
         (("promote", "new", "--route", "chat", "--cases", "/"), "in / can't be read: Is a directory"),
         (("promote", "new", "--route", "chats"), "Did you mean chat"),
-        (("promote", "old", "--route", "chat"), "answers with old@1 alone already"),
+        (("promote", "old", "--route", "chat"), "old@1 already answers all calls to chat"),
         (("rollback", "chat"), "no rollout to undo"),
         (("rollback", "chats"), "Did you mean chat"),
         (("rollout", "list", "chats"), "Did you mean chat"),
