@@ -5,6 +5,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from importlib import import_module
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -79,7 +80,9 @@ class PipelineBackend:
         self._name, self._pipeline, self._closing = name, pipeline, closing
         self._loop = _LoopThread()
         try:
-            self.version = self._loop.run(pipeline.load(name, owner(), wait=True))
+            loading = self._loop.start(pipeline.load(name, owner(), wait=True))
+            import_module("llmos.engine.architectures")  # takes 0.1 s, and the first call needs it
+            self.version = self._loop.wait(loading)
         except BaseException:
             self.close()
             raise
@@ -164,7 +167,10 @@ class _LoopThread:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Return the result. Ctrl-C cancels the coroutine."""
-        future = self.start(coroutine)
+        return self.wait(self.start(coroutine))
+
+    def wait(self, future: "Future[T]") -> T:
+        """Return the result. Ctrl-C cancels what was started."""
         try:
             return future.result()
         except KeyboardInterrupt:

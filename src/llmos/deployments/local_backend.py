@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 from llmos.core.errors import BadRequest
 from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.served_model import ServedModel, served_version
-from llmos.engine.architectures import families, is_encoder
 from llmos.engine.messages import Embed, Embedded, Event, Generate
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Loadable, Version
@@ -31,7 +30,7 @@ class LocalTarget:
 
     @property
     def is_encoder(self) -> bool:
-        return is_encoder(self.version.family)
+        return _is_encoder(self.version.family)
 
     def local_version(self, name: str) -> Version:
         return self.version
@@ -61,12 +60,12 @@ class LocalBackend:
         self.replica_ref = loadable.version.ref
 
     async def check_generates(self) -> None:
-        if is_encoder(self._version.family):
+        if _is_encoder(self._version.family):
             advice = await asyncio.to_thread(self._advice, wants_encoder=False)
             raise BadRequest(f"{self._version.ref} turns texts into vectors and writes none. {advice}", param="model")
 
     async def check_embeds(self) -> None:
-        if not is_encoder(self._version.family):
+        if not _is_encoder(self._version.family):
             advice = await asyncio.to_thread(self._advice, wants_encoder=True)
             raise BadRequest(f"{self._version.ref} writes text and makes no vectors. {advice}", param="model")
 
@@ -93,8 +92,17 @@ class LocalBackend:
 
     def _advice(self, *, wants_encoder: bool) -> str:
         """Return a sentence that names the models here of the kind that is wanted."""
-        wanted = {family for family in families() if is_encoder(family) == wants_encoder}
+        from llmos.engine.architectures import families
+
+        wanted = {family for family in families() if _is_encoder(family) == wants_encoder}
         models = {each.model for each in self._registry.list() if each.family.replace("-", "_") in wanted}
         if models:
             return f"Ask for {' or '.join(sorted(models)[:3])}."
         return f"No model here does. Get one: llmos pull {'minilm' if wants_encoder else 'smollm2'}"
+
+
+def _is_encoder(family: str) -> bool:
+    # Imports numpy: `llmos run` without a server does that while its replica loads.
+    from llmos.engine.architectures import is_encoder
+
+    return is_encoder(family)
