@@ -114,3 +114,11 @@ async def test_loading_and_unloading_through_ollama_needs_the_permission_to_depl
     assert pool.replicas[0].state == "ready"
     async with client_of(services, Permission.INFERENCE, Permission.DEPLOYMENTS_WRITE) as client:
         assert (await client.post(path, json=body)).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["pull", "quantize", "prune", "card"])
+async def test_a_job_needs_the_permission_for_what_it_does(services: Services, kind: str) -> None:
+    async with client_of(services, Permission.JOBS_WRITE, Permission.MODELS_READ) as client:
+        reply = await client.post("/llmos/v1/jobs", json={"kind": kind, "model": "smollm2"})
+    assert reply.status_code == 403
+    assert "models:write" in reply.json()["error"]["message"]

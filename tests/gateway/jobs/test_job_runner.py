@@ -19,6 +19,7 @@ from llmos.gateway.http.requests import RequestObject
 from llmos.gateway.jobs.following import AttachedJobs, follow
 from llmos.gateway.jobs.job_runner import MAX_LIGHT, RETRY_SECONDS, JobRunner
 from llmos.gateway.jobs.kinds import Context, JobKind, as_kept
+from llmos.security.permissions import Permission
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +80,7 @@ def kinds(work: Work) -> dict[str, JobKind[Any]]:
             check=lambda settings, registry, request: request,
             work=work,
             command=lambda request: f"llmos {name} {request.model}",
+            permission=Permission.MODELS_WRITE,
             is_heavy=False,
             resumes=resumes,
         )

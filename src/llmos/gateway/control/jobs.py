@@ -57,12 +57,13 @@ async def create_job(request: Request) -> Response:
     hasn't ended, if there is one. A request that can't succeed, such as one for an unknown model, fails at once."""
     fields = decode_object(await read_body(request))
     kind = kind_named(fields.get("kind"))
+    services, caller = services_of(request), caller_of(request)
+    caller.check(kind.permission)
     asked = convert(fields, kind.request)
-    services, actor = services_of(request), caller_of(request).actor
 
     def create() -> Job:
         checked = kind.check(services.settings, services.registry, asked)
-        return services.jobs.create(kind.name, as_kept(checked), actor=actor)
+        return services.jobs.create(kind.name, as_kept(checked), actor=caller.actor)
 
     return json_response(describe_job(await asyncio.to_thread(create)))
 

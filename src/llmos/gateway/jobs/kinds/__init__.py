@@ -15,6 +15,7 @@ from llmos.core.progress import Progress
 from llmos.core.suggest import nearest
 from llmos.gateway.http.requests import RequestObject
 from llmos.models.registry import Registry
+from llmos.security.permissions import Permission
 
 R = TypeVar("R", bound=RequestObject)
 
@@ -39,6 +40,8 @@ class JobKind(Generic[R]):
     """Does the job and returns its result, as JSON has it. Raises LLMOSError."""
     command: Callable[[R], str]
     """Returns the command that starts the same job."""
+    permission: Permission
+    """What a caller needs besides `jobs:write`: what the job does to models."""
     is_heavy: bool = True
     """It computes: it runs in a process of its own, one heavy job at a time. Others run in threads, several at once."""
     resumes: bool = False

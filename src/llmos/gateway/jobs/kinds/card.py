@@ -13,6 +13,7 @@ from llmos.models.cards.limits import verdicts
 from llmos.models.descriptions import describe_card
 from llmos.models.policies import Policies
 from llmos.models.registry import Registry
+from llmos.security.permissions import Permission
 
 
 class CardJob(RequestObject, kw_only=True):
@@ -45,4 +46,6 @@ def _command(request: CardJob) -> str:
     return shlex.join(["llmos", "card", request.model, "--measure"])
 
 
-CARD = JobKind(name="card", request=CardJob, check=_check, work=_work, command=_command)
+CARD = JobKind(
+    name="card", request=CardJob, check=_check, work=_work, command=_command, permission=Permission.MODELS_WRITE
+)

@@ -18,6 +18,7 @@ from llmos.gateway.jobs.kinds import Context, JobKind
 from llmos.models.deriving import check_derivable, derive, recipe_of
 from llmos.models.descriptions import describe_derived
 from llmos.models.registry import Registry
+from llmos.security.permissions import Permission
 
 
 class MakeJob(RequestObject, kw_only=True):
@@ -129,6 +130,7 @@ def _kind(kind: Kind, request: type[M]) -> JobKind[M]:
         check=lambda settings, registry, asked: _check(kind, settings, registry, asked),
         work=lambda context, asked: _work(kind, context, asked),
         command=lambda asked: _command(kind, asked),
+        permission=Permission.MODELS_WRITE,
     )
 
 

@@ -17,6 +17,7 @@ from llmos.models.names import check_name
 from llmos.models.registry import Registry
 from llmos.models.sources import check_location, kind_of
 from llmos.models.transfer.transfers import Transfers, is_location
+from llmos.security.permissions import Permission
 
 
 class PullJob(RequestObject, kw_only=True):
@@ -65,4 +66,13 @@ def _command(request: PullJob) -> str:
     return shlex.join(["llmos", "pull", request.model, *name])
 
 
-PULL = JobKind(name="pull", request=PullJob, check=_check, work=_work, command=_command, is_heavy=False, resumes=True)
+PULL = JobKind(
+    name="pull",
+    request=PullJob,
+    check=_check,
+    work=_work,
+    command=_command,
+    permission=Permission.MODELS_WRITE,
+    is_heavy=False,
+    resumes=True,
+)

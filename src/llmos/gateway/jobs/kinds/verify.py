@@ -15,6 +15,7 @@ from llmos.gateway.jobs.kinds import Context, JobKind
 from llmos.models.registry import Registry
 from llmos.models.signing.signing import Signing
 from llmos.models.signing.trusted_keys import TrustedKeys, read_key
+from llmos.security.permissions import Permission
 
 
 class VerifyJob(RequestObject, kw_only=True):
@@ -59,4 +60,11 @@ def _key_file(folder: str, pem: str) -> Path:
     return path
 
 
-VERIFY = JobKind(name="verify", request=VerifyJob, check=_check, work=_work, command=_command)
+VERIFY = JobKind(
+    name="verify",
+    request=VerifyJob,
+    check=_check,
+    work=_work,
+    command=_command,
+    permission=Permission.MODELS_READ,
+)
