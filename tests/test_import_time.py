@@ -1,4 +1,4 @@
-"""What a program pays for: not seconds, which machines differ in, but which modules are loaded."""
+"""The cost of starting a program, as the modules that it loads: seconds differ between machines."""
 
 import json
 import subprocess

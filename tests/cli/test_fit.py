@@ -17,7 +17,7 @@ from llmos.engine.sizing.probe import ProbeModels
 
 @pytest.fixture(autouse=True)
 def small_machine(monkeypatch: pytest.MonkeyPatch) -> Hardware:
-    """What is measured is quickly measured, and how much memory is free is known."""
+    """A machine that is measured quickly, with a known amount of free memory."""
     hardware = replace(inspect_hardware(), num_cores=1, available_bytes=400_000_000)
     monkeypatch.setattr(fitting, "inspect_hardware", lambda: hardware)
     monkeypatch.setattr(loading, "inspect_hardware", lambda: hardware)

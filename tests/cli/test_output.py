@@ -1,4 +1,4 @@
-"""How commands print."""
+"""The output of commands."""
 
 import json
 from datetime import UTC, datetime

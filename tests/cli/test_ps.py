@@ -36,7 +36,7 @@ FAILED = {
 
 @pytest.fixture
 def deployments(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the server says."""
+    """The deployments that the server lists."""
     deployments: list[dict[str, Any]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""What both clients send, and what they make of the replies."""
+"""The requests that both clients send, and their reading of the replies."""
 
 import gc
 import struct

@@ -1,4 +1,4 @@
-"""What is tried again, how often, after which wait; and what never is."""
+"""Retries: which failures are retried, how often, and after which delay."""
 
 import socket
 from datetime import UTC, datetime, timedelta

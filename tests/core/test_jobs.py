@@ -16,7 +16,7 @@ STATES_AFTER = {
     "queued": {"queued", "running", "cancelled"},
     "running": {"running", "queued", "succeeded", "failed", "cancelled", "interrupted"},
 }
-"""Where a job may get from a state; from any other it gets nowhere."""
+"""The states that a job may enter from each state; all others are final."""
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FAILURE = JobError(code="download_failed", message="Every source failed.")

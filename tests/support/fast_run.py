@@ -74,7 +74,7 @@ def _is_left_out(item: pytest.Item) -> bool:
 
 @cache
 def imports_heavy_packages(path: Path) -> bool:
-    """Whether importing this file imports torch or transformers, directly or through a module of `support`."""
+    """Return whether importing this file imports torch or transformers, directly or through a module of `support`."""
     if not path.is_file():
         return False
     for name in _imported_at_module_level(ast.parse(path.read_text())):

@@ -56,7 +56,7 @@ def start(home: Path, *arguments: str, **variables: str) -> "subprocess.Popen[st
 
 
 def lines_until(process: "subprocess.Popen[str]", last: str) -> str:
-    """What the process says up to a line with `last` in it. Fails when it ends without."""
+    """Return the process's output up to a line that contains `last`. Fails if the process ends before."""
     assert process.stdout is not None
     said = ""
     for line in process.stdout:

@@ -1,4 +1,4 @@
-"""How pytest-xdist shares the tests among its workers."""
+"""The distribution of the tests among the workers of pytest-xdist."""
 
 import re
 from functools import cache

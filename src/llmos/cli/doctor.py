@@ -37,7 +37,7 @@ class Finding:
     ok: bool
     found: str
     advice: str = ""
-    """What to do; also for something that works but could work better."""
+    """The remedy, also for something that works but could work better."""
 
 
 def register(app: typer.Typer) -> None:

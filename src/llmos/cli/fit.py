@@ -46,7 +46,7 @@ class _Report:
     planner: "MemoryPlanner"
     fit: "Fit"
     choices: list[dict[str, Any]]
-    """What would fit instead, the nearest first, each with the command for it."""
+    """Alternatives that would fit, the nearest first, each with the command for it."""
     speed: "tuple[MachineProfile, list[Speed]] | None"
     """None for an encoder, which doesn't decode."""
 
@@ -77,15 +77,15 @@ def fit(
         _print_estimate(found, as_json)
         return
     planner = MemoryPlanner.from_files(found.files, EngineConfig.from_options(settings.engine_options))
-    asked = planner.fit(context=context, streams=streams)
-    choices = [] if asked.fits else list(_choices(found, planner, asked))
-    report = _Report(found, planner, asked, choices, _speed(planner, asked, settings, measure))
+    fitted = planner.fit(context=context, streams=streams)
+    choices = [] if fitted.fits else list(_choices(found, planner, fitted))
+    report = _Report(found, planner, fitted, choices, _speed(planner, fitted, settings, measure))
     if as_json:
         print_json(_facts(report))
     else:
         _print_memory(report, has_limits=bool(context or streams))
         _print_speed(report)
-    if not asked.fits:
+    if not fitted.fits:
         raise typer.Exit(1)
 
 
@@ -128,30 +128,30 @@ def _print_estimate(model: _Model, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _choices(model: _Model, planner: "MemoryPlanner", asked: "Fit") -> Iterator[dict[str, Any]]:
+def _choices(model: _Model, planner: "MemoryPlanner", fitted: "Fit") -> Iterator[dict[str, Any]]:
     """Yield what would fit, the nearest first, each with the command for it."""
     from llmos.engine.sizing.fit import MemoryPlanner
     from llmos.engine.spec import DecoderSpec
 
     name, config = shlex.quote(model.name), planner.config
-    fewer, shorter = planner.with_fewer_streams(asked), planner.with_shorter_context(asked)
+    fewer, shorter = planner.with_fewer_streams(fitted), planner.with_shorter_context(fitted)
     if fewer is None and shorter is None:
-        shorter = planner.with_shorter_context(planner.at(asked.context, 1))
+        shorter = planner.with_shorter_context(planner.at(fitted.context, 1))
     for less in filter(None, (fewer, shorter)):
         yield _choice(
             _render_streams(less), less, f"llmos fit {name} --context {less.context} --streams {less.streams}"
         )
     if config.kv_dtype != "int8":
         small = MemoryPlanner(planner.spec, planner.dtypes, replace(config, kv_dtype="int8"), planner.hardware)
-        fit = small.at(asked.context, asked.streams)
+        fit = small.at(fitted.context, fitted.streams)
         if fit.fits:
             yield _choice("a KV cache of 8 bits", fit, f"LLMOS_KV_DTYPE=int8 llmos fit {name}")
     for other in _relatives(model):
         related = MemoryPlanner.from_files(model.registry.files(other), config, planner.hardware)
-        fit = related.at(asked.context, asked.streams)
-        if fit.fits and fit.need.weights < asked.need.weights:
+        fit = related.at(fitted.context, fitted.streams)
+        if fit.fits and fit.need.weights < fitted.need.weights:
             yield _choice(f"{other.ref}, which is stored", fit, f"llmos serve {other.ref}")
-    quantized = planner.in_4_bits(asked)
+    quantized = planner.in_4_bits(fitted)
     if quantized is not None and quantized.fits:
         is_calibrated = isinstance(planner.spec, DecoderSpec) and not planner.spec.num_experts
         scheme = "gptq" if is_calibrated else "q4_1"
@@ -181,7 +181,7 @@ def _relatives(model: _Model) -> "Iterator[Version]":
 
 
 def _speed(
-    planner: "MemoryPlanner", asked: "Fit", settings: Settings, measure: bool
+    planner: "MemoryPlanner", fitted: "Fit", settings: Settings, measure: bool
 ) -> "tuple[MachineProfile, list[Speed]] | None":
     """Return the speed of one stream and of all streams. Measures the machine if it wasn't measured yet."""
     from llmos.engine.encoder_spec import EncoderSpec
@@ -201,9 +201,9 @@ def _speed(
             )
         save_profile(path, machine)
     speed_model = SpeedModel(planner.spec, planner.plan, planner.config, machine)
-    output = max(1, min(_OUTPUT_TOKENS, asked.context // 2))
-    prompt = max(1, min(_PROMPT_TOKENS, asked.context - output))
-    counts = dict.fromkeys((1, min(asked.streams, planner.config.max_sequences)))
+    output = max(1, min(_OUTPUT_TOKENS, fitted.context // 2))
+    prompt = max(1, min(_PROMPT_TOKENS, fitted.context - output))
+    counts = dict.fromkeys((1, min(fitted.streams, planner.config.max_sequences)))
     return machine, [speed_model.speed(prompt=prompt, output=output, streams=count) for count in counts]
 
 

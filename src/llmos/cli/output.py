@@ -1,4 +1,4 @@
-"""How commands print: tables for people, JSON for programs, hints on stderr."""
+"""The output of commands: tables for people, JSON for programs, hints on stderr."""
 
 import json
 import sys

@@ -105,7 +105,7 @@ class AsyncLabels(AsyncNoun):
 
 
 class AsyncPolicies(AsyncNoun):
-    """What the project requires of the Versions that it runs."""
+    """The project's requirements for the Versions that it runs."""
 
     async def list(self) -> builtins.list[PolicyDescription]:
         return await self._client._request(calls.list_policies())

@@ -20,7 +20,7 @@ D = TypeVar("D", bound=Description)
 
 
 class Sampling(TypedDict, total=False):
-    """How tokens are sampled and when the answer ends. An option that is left out gets the server's default."""
+    """Options of sampling, and of when an answer ends. One that is left out gets the server's default."""
 
     max_tokens: int
     """The maximum number of tokens to generate; by default, what the context window has room for."""
@@ -72,7 +72,7 @@ class ChatOptions(CallOptions, total=False):
     tools: Sequence[Mapping[str, Any]]
     """The functions: {"type": "function", "function": {"name", "description", "parameters": JSON schema}}."""
     tool_choice: Literal["auto", "required", "none"] | Mapping[str, Any]
-    """Whether it must call one; or the function to call: {"type": "function", "function": {"name"}}."""
+    """`required`: it must call one. Or the function to call: {"type": "function", "function": {"name"}}."""
     parallel_tool_calls: bool
     """One answer may contain several calls."""
 
@@ -135,23 +135,23 @@ def _options(
     options = checked(sampling, kind)
     constraint: dict[str, Any] = {name: options.pop(name) for name in ("format", "regex", "choice") if name in options}
     if "format" in constraint:
-        asked = constraint.pop("format")
-        if asked == "json":
+        format = constraint.pop("format")
+        if format == "json":
             constraint["json_object"] = True
         else:
-            constraint[schema_name] = _schema(asked)
+            constraint[schema_name] = _schema(format)
     if "choice" in constraint:
         constraint["choice"] = list(constraint["choice"])
     return {**options, format_name: constraint} if constraint else options
 
 
-def _schema(asked: Any) -> Mapping[str, Any]:
-    if isinstance(asked, Mapping):
-        return asked
-    if isinstance(asked, type) and hasattr(asked, "model_json_schema"):
-        schema: dict[str, Any] = asked.model_json_schema()
+def _schema(format: Any) -> Mapping[str, Any]:
+    if isinstance(format, Mapping):
+        return format
+    if isinstance(format, type) and hasattr(format, "model_json_schema"):
+        schema: dict[str, Any] = format.model_json_schema()
         return schema
-    raise TypeError(f"format is {asked!r}; it takes a JSON schema, a pydantic model, or 'json' for any object.")
+    raise TypeError(f"format is {format!r}; it takes a JSON schema, a pydantic model, or 'json' for any object.")
 
 
 def _read_generated(body: Any, model: str) -> Answer:

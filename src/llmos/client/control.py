@@ -105,7 +105,7 @@ class Labels(Noun):
 
 
 class Policies(Noun):
-    """What the project requires of the Versions that it runs."""
+    """The project's requirements for the Versions that it runs."""
 
     def list(self) -> builtins.list[PolicyDescription]:
         return self._client._request(calls.list_policies())

@@ -170,7 +170,7 @@ class RouteSettings(TypedDict, total=False):
     shadow: Mapping[str, Any]
     """{"target", "percent"}: also runs a share of the calls, to compare."""
     sticky: Literal["user", "caller", "none"]
-    """Whose calls always go to the same target."""
+    """Calls with the same `user`, or of the same caller, always go to the same target."""
     timeout_seconds: float
     """The limit for the first token, or for a whole answer that isn't streamed."""
     reason: str
@@ -298,7 +298,7 @@ def _provider_path(name: str) -> str:
 
 
 class DeploymentSettings(TypedDict, total=False):
-    """What a Version is deployed with. A setting that is left out gets the server's default."""
+    """The settings of a Deployment. A setting that is left out gets the server's default."""
 
     replicas: int
     """A fixed number; or use min_replicas and max_replicas."""

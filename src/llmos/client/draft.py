@@ -30,8 +30,8 @@ class Draft:
         if index == len(self.tool_calls) and id and name:
             self.tool_calls.append(ToolCall(id=id, name=name, arguments=arguments))
         elif 0 <= index < len(self.tool_calls):
-            begun = self.tool_calls[index]
-            self.tool_calls[index] = replace(begun, arguments=begun.arguments + arguments)
+            call = self.tool_calls[index]
+            self.tool_calls[index] = replace(call, arguments=call.arguments + arguments)
         else:
             raise MalformedReply
 

@@ -28,8 +28,8 @@ class RetryPolicy:
         """Return how long to wait after `num_failures` failures, or None to give up."""
         if num_failures > self.max_retries or not is_worth_retrying(error):
             return None
-        asked = error.retry_after_seconds
-        if asked is not None:
-            return asked if asked <= self.longest_retry_after_seconds else None
+        retry_after = error.retry_after_seconds
+        if retry_after is not None:
+            return retry_after if retry_after <= self.longest_retry_after_seconds else None
         delay: float = min(self.first_delay_seconds * 2 ** (num_failures - 1), self.longest_delay_seconds)
         return delay * (1 - self.jitter() / 2)

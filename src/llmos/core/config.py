@@ -49,7 +49,7 @@ class Settings:
     api_key: str | None = None
     endpoint: str = DEFAULT_ENDPOINT
     endpoint_is_set: bool = False
-    """Whether LLMOS_ENDPOINT is set. Commands then use that server instead of this machine's files."""
+    """True if LLMOS_ENDPOINT is set. Commands then use that server instead of this machine's files."""
     catalog: Path | None = None
     isa: str | None = None
     threads: int | None = None

@@ -45,7 +45,7 @@ class LLMOSError(Exception):
         self.param = param
         """The field of the request that is wrong, or None."""
         self.retry_after_seconds = retry_after_seconds
-        """How long to wait before the same request may succeed, or None where that is unknown."""
+        """The time to wait until the same request may succeed; None if unknown."""
 
 
 class BadRequest(LLMOSError):

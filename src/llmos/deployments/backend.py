@@ -1,4 +1,4 @@
-"""Backend: what runs a call. Target: what a model name or a route leads to, before it is opened as a backend.
+"""Backend: what runs a call. Target: the model that a name or a route stands for, before it is opened as a backend.
 
     Backends.open(target)  ──▶  backend
 
@@ -70,7 +70,7 @@ class Backend(Protocol):
 
 
 class Target(Protocol):
-    """What a name leads to, as the database knows it. Opening it gives the backend."""
+    """The model that a name stands for, as stored in the database. Opening it gives the backend."""
 
     @property
     def kind(self) -> str:
@@ -81,7 +81,7 @@ class Target(Protocol):
 
     @property
     def is_encoder(self) -> bool:
-        """Whether the model makes vectors instead of text."""
+        """True if the model makes vectors instead of text."""
 
     @property
     def version(self) -> Version | None:

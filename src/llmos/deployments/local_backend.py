@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LocalTarget:
-    """A version on this machine: what a model's name leads to."""
+    """A version on this machine: the target of a model's name."""
 
     version: Version
 

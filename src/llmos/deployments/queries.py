@@ -60,21 +60,21 @@ def route_names(session: Session) -> Sequence[str]:
 
 def route_moves(session: Session, name: str, limit: int) -> Sequence[RouteMoveRow]:
     """Return the moves of a route, newest first."""
-    asked = select(RouteMoveRow).where(RouteMoveRow.route == name).order_by(RouteMoveRow.id.desc())
-    return session.scalars(asked.limit(limit)).all()
+    statement = select(RouteMoveRow).where(RouteMoveRow.route == name).order_by(RouteMoveRow.id.desc())
+    return session.scalars(statement.limit(limit)).all()
 
 
 def routes_to(session: Session, target: str) -> Sequence[str]:
     """Return the names of the routes with this target, compared as it is written."""
-    asked = select(RouteTargetRow.route).where(RouteTargetRow.target == target)
-    return session.scalars(asked.distinct().order_by(RouteTargetRow.route)).all()
+    statement = select(RouteTargetRow.route).where(RouteTargetRow.target == target)
+    return session.scalars(statement.distinct().order_by(RouteTargetRow.route)).all()
 
 
 def remote_targets(session: Session) -> Sequence[tuple[str, str]]:
     """Return each route with each of its targets that is a provider's model."""
     is_remote = RouteTargetRow.target.startswith(REMOTE, autoescape=True)
-    asked = select(RouteTargetRow.route, RouteTargetRow.target).where(is_remote).order_by(RouteTargetRow.route)
-    return [(route, target) for route, target in session.execute(asked)]
+    statement = select(RouteTargetRow.route, RouteTargetRow.target).where(is_remote).order_by(RouteTargetRow.route)
+    return [(route, target) for route, target in session.execute(statement)]
 
 
 def providers(session: Session) -> Sequence[ProviderRow]:
@@ -89,15 +89,15 @@ def rollouts(
     session: Session, *, route: str | None = None, states: Collection[str] | None = None
 ) -> Sequence[RolloutRow]:
     """Return the rollouts of a route, or of all; in these states, or in any; oldest first."""
-    asked = select(RolloutRow)
+    statement = select(RolloutRow)
     if route is not None:
-        asked = asked.where(RolloutRow.route == route)
+        statement = statement.where(RolloutRow.route == route)
     if states is not None:
-        asked = asked.where(RolloutRow.state.in_(states))
-    return session.scalars(asked.order_by(RolloutRow.id)).all()
+        statement = statement.where(RolloutRow.state.in_(states))
+    return session.scalars(statement.order_by(RolloutRow.id)).all()
 
 
 def rollout_events(session: Session, rollout: int) -> Sequence[RolloutEventRow]:
     """Return the events of a rollout, oldest first."""
-    asked = select(RolloutEventRow).where(RolloutEventRow.rollout == rollout)
-    return session.scalars(asked.order_by(RolloutEventRow.id)).all()
+    statement = select(RolloutEventRow).where(RolloutEventRow.rollout == rollout)
+    return session.scalars(statement.order_by(RolloutEventRow.id)).all()

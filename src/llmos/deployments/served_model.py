@@ -27,7 +27,7 @@ class ServedModel:
     """Tokens."""
     size_bytes: int | None = None
     sampling: Mapping[str, float] = field(default_factory=dict)
-    """How tokens are sampled unless a call says otherwise: the recommendation of the model's makers."""
+    """The sampling parameters that the model's makers recommend; a call may set others."""
     license: str | None = None
     source: str | None = None
     parent: str | None = None

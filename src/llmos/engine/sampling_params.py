@@ -21,7 +21,7 @@ def check_sampling(params: SamplingParams, vocab_size: int, context_length: int)
     if params.max_tokens is not None and params.min_tokens > params.max_tokens:
         raise BadRequest(
             f"min_tokens is {params.min_tokens} and max_tokens is {params.max_tokens}; "
-            "an answer can't be longer than the one and shorter than the other.",
+            "lower the first or raise the second.",
             param="min_tokens",
         )
     _check_number("temperature", params.temperature, 0, 2)

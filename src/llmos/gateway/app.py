@@ -31,7 +31,7 @@ class Mount:
 
 
 def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
-    """Return the application. It owns nothing but the mounted ones; whoever opens `services` closes them."""
+    """Return the application. It doesn't own `services`: who opens them closes them."""
     # The interactive docs load scripts from elsewhere and could not send the key: /openapi.json is the document.
     app = FastAPI(
         title="LLMOS",

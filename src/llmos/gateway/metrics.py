@@ -1,4 +1,4 @@
-"""What /metrics tells Prometheus. Updated once a request, never once a token."""
+"""The metrics that /metrics gives to Prometheus. Updated once a request, never once a token."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -92,8 +92,8 @@ class _Replicas(Collector):
     def collect(self) -> Iterable[Metric]:
         up = GaugeMetricFamily("llmos_replica_up", "1 when the model is loaded.", labels=["version"])
         ready = GaugeMetricFamily("llmos_replicas_ready", "Replicas that answer.", labels=["version"])
-        wanted = GaugeMetricFamily("llmos_replicas_wanted", "Replicas that are to be there.", labels=["version"])
-        restarts = CounterMetricFamily("llmos_replica_restarts", "Replicas started again.", labels=["version"])
+        wanted = GaugeMetricFamily("llmos_replicas_wanted", "Replicas that should run.", labels=["version"])
+        restarts = CounterMetricFamily("llmos_replica_restarts", "Restarts of replicas.", labels=["version"])
         of_load = {
             name: kind(f"llmos_{name}", documentation, labels=["version"])
             for name, (kind, documentation, _) in _OF_LOAD.items()
@@ -117,12 +117,12 @@ _OF_LOAD: Mapping[
     "waiting_sequences": (GaugeMetricFamily, "Sequences that wait for room.", lambda load: load.num_waiting),
     "free_kv_blocks": (
         GaugeMetricFamily,
-        "Blocks of the KV cache that can be had, those that hold prefixes included.",
+        "Blocks of the KV cache that can be allocated, including those that hold cached prefixes.",
         lambda load: load.num_free_blocks,
     ),
     "cached_kv_blocks": (
         GaugeMetricFamily,
-        "Of the free blocks, those that hold prefixes until somebody needs them.",
+        "Free blocks that hold cached prefixes until they are allocated.",
         lambda load: load.num_cached_blocks,
     ),
     "preemptions": (
@@ -133,11 +133,11 @@ _OF_LOAD: Mapping[
     "draft_tokens": (CounterMetricFamily, "Tokens proposed by speculation.", lambda load: load.num_draft_tokens),
     "accepted_draft_tokens": (
         CounterMetricFamily,
-        "Of the proposed tokens, those that the model would have said itself.",
+        "Proposed tokens that the model accepted.",
         lambda load: load.num_accepted_tokens,
     ),
 }
-"""Of a replica's Load. The counters begin anew with every process, as Prometheus expects."""
+"""Metrics read from a replica's EngineStats. The counters restart at 0 with every process, as Prometheus expects."""
 
 
 class _Calls(Collector):
@@ -149,12 +149,12 @@ class _Calls(Collector):
 
     def collect(self) -> Iterable[Metric]:
         accepted = CounterMetricFamily(
-            "llmos_calls_accepted", "Calls let in: answered + failed + cancelled + running.", labels=["version"]
+            "llmos_calls_accepted", "Admitted calls: answered + failed + cancelled + running.", labels=["version"]
         )
         ended = CounterMetricFamily(
-            "llmos_calls_ended", "Calls at their end: answered, failed or cancelled.", labels=["version", "outcome"]
+            "llmos_calls_ended", "Calls that have ended: answered, failed or cancelled.", labels=["version", "outcome"]
         )
-        running = GaugeMetricFamily("llmos_calls_running", "Calls that were let in and go on.", labels=["version"])
+        running = GaugeMetricFamily("llmos_calls_running", "Admitted calls that have not ended.", labels=["version"])
         rejected = CounterMetricFamily(
             "llmos_calls_rejected", "Calls refused because too many waited.", labels=["version"]
         )
@@ -178,7 +178,9 @@ class _Batches(Collector):
         return []
 
     def collect(self) -> Iterable[Metric]:
-        batches = GaugeMetricFamily("llmos_batches", "Batches by status, those that have ended too.", labels=["status"])
+        batches = GaugeMetricFamily(
+            "llmos_batches", "Batches by status, including those that have ended.", labels=["status"]
+        )
         for status, count in self._batches().items():
             batches.add_metric([status], count)
         return [batches]

@@ -45,7 +45,7 @@ def run(settings: Settings, models: Sequence[str] = (), host: str = "127.0.0.1",
     """
     services = open_services(settings)
     versions = [version for name in models or [DEFAULT_ROUTE] for version in services.routes.local_versions(name)]
-    # Requests bring their adapters along. What is loaded is the model that an adapter changes.
+    # Requests carry their adapters, so the base version of an adapter is loaded.
     wanted = {loadable.version.ref: loadable for loadable in map(services.registry.loadable, versions)}
     for loadable in wanted.values():
         _check_fits(loadable, settings)
@@ -123,13 +123,13 @@ class Server(uvicorn.Server):
 
 
 async def _serve(
-    services: Services, wanted: Sequence[Loadable], listener: socket.socket
+    services: Services, loadables: Sequence[Loadable], listener: socket.socket
 ) -> Literal["finished", "cut short"]:
     server = Server(create_app(services), services)
     # Deployments are in place before the first request.
     await services.reconciler.reconcile()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    loading = asyncio.create_task(_load(services, wanted, server))
+    loading = asyncio.create_task(_load(services, loadables, server))
 
     def on_signal() -> None:
         if server.should_exit:
@@ -152,9 +152,9 @@ async def _serve(
     return "finished"
 
 
-async def _load(services: Services, wanted: Sequence[Loadable], server: Server) -> None:
+async def _load(services: Services, loadables: Sequence[Loadable], server: Server) -> None:
     """Load the models one after another. The server stops if one of them can't be loaded."""
-    for loadable in wanted:
+    for loadable in loadables:
         version = loadable.version
         _print(f"Loading {version.ref} …")
         began = time.perf_counter()

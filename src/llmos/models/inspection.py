@@ -17,7 +17,7 @@ class Damage:
     reasons: Mapping[str, str]
     """{name of a file of the version: what is wrong with it}"""
     adapted: str | None
-    """Of an adapter: the version that it adapts, where that one is damaged."""
+    """The version that an adapter adapts, if that one is damaged; else None."""
     aliases: Sequence[str]
     """The aliases that point at it."""
 

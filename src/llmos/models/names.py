@@ -29,7 +29,7 @@ class Reference:
 
     @property
     def is_whole_model(self) -> bool:
-        """Whether only the model is named."""
+        """True if only the model is named."""
         return self.alias is None and self.number is None and self.digest is None
 
 

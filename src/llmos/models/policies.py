@@ -34,7 +34,7 @@ class Policy:
     value: Value
     updated_at: datetime
     updated_by: str | None
-    """Who set it; None where that is unknown."""
+    """The caller who set it; None if unknown."""
 
 
 class Policies:

@@ -37,9 +37,9 @@ class VersionRow(Base):
     context_length: Mapped[int | None]
     sampling: Mapped[dict[str, float]] = mapped_column(JSON)
     adapts: Mapped[int | None]
-    """Of an adapter: the number of the version that it adapts."""
+    """For an adapter, the number of the version that it adapts."""
     parent: Mapped[str | None] = mapped_column(String(71))
-    """Of a derived version: the parent's digest. The parent may have been removed."""
+    """For a derived version, the parent's digest. The parent may have been removed."""
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     made_by: Mapped[str | None] = mapped_column(String(128))
     files: Mapped[list["VersionFileRow"]] = relationship(order_by="VersionFileRow.name", lazy="selectin")

@@ -1,4 +1,4 @@
-"""What counts as reached."""
+"""The conditions under which a goal counts as reached."""
 
 import pytest
 from goals import Verdict, verdicts

@@ -1,4 +1,4 @@
-"""What was measured is still there tomorrow."""
+"""Measurements are stored and read again."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos.deployments.rollouts import evidence as evidence_module
-from llmos.deployments.rollouts.evidence import Comparison, Evidence, Outcome, spread_of
+from llmos.deployments.rollouts.evidence import CallOutcome, Comparison, Evidence, spread_of
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ class Clock:
 
 
 def outcome(kind="answered", **facts):
-    return Outcome(kind=kind, version="smollm2@1", **facts)
+    return CallOutcome(kind=kind, version="smollm2@1", **facts)
 
 
 def test_a_window_counts_the_outcomes_since_its_beginning():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos.core.errors import BadRequest
-from llmos.deployments.rollouts.evidence import Evidence, Outcome
+from llmos.deployments.rollouts.evidence import CallOutcome, Evidence
 from llmos.deployments.rollouts.gates import DEFAULT_GATE, Measured, judge, parse_gate
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -19,7 +19,7 @@ def window_of(num_answered=0, num_failed=0, first_token_seconds=0.1, tokens_per_
         evidence.record(
             "chat",
             "new@1",
-            Outcome(
+            CallOutcome(
                 kind="answered",
                 version="new@1",
                 seconds=1.0,
@@ -29,7 +29,7 @@ def window_of(num_answered=0, num_failed=0, first_token_seconds=0.1, tokens_per_
             ),
         )
     for _ in range(num_failed):
-        evidence.record("chat", "new@1", Outcome(kind="failed", version="new@1", error="replica_failed"))
+        evidence.record("chat", "new@1", CallOutcome(kind="failed", version="new@1", error="replica_failed"))
     return evidence.window("chat", "new@1")
 
 

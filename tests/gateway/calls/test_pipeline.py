@@ -39,7 +39,7 @@ PACKAGE = Path(llmos.gateway.__file__).parent
 
 @pytest.fixture
 def crossings(monkeypatch: pytest.MonkeyPatch, services: Services, pool: FakePool) -> list[str]:
-    """What reached the pool from inside the pipeline: ids of requests, and `ensure` and `stop`.
+    """The calls that reached the pool from inside the pipeline: ids of requests, and `ensure` and `stop`.
 
     Anything from outside fails the test.
     """

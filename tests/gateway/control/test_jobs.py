@@ -47,7 +47,7 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
-    """Of a home with the model `tiny`."""
+    """The settings of a home with the model `tiny`."""
     settings = load_settings(
         {"LLMOS_HOME": str(tmp_path / "home"), "LLMOS_DATABASE_URL": database_url, "LLMOS_OWNER_KEY": KEY}
     )
@@ -90,7 +90,7 @@ def start(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def states(client: httpx.Client, id: str) -> Iterator[dict[str, Any]]:
-    """What the job's stream says."""
+    """Yield the states in the job's stream."""
     with client.stream("GET", f"/jobs/{id}/events") as reply:
         assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
         for line in reply.iter_lines():

@@ -30,7 +30,7 @@ class LineWire(AnswerRenderer):
             if delta.text:
                 yield msgspec.json.encode(delta.text) + b"\n"
 
-    async def whole(self, answer: Answer) -> bytes:
+    async def complete(self, answer: Answer) -> bytes:
         raise AssertionError("this one only streams")
 
     def end(self) -> bytes:

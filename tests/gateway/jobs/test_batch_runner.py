@@ -42,7 +42,7 @@ def services(services: Services) -> Services:
 
 @pytest.fixture
 def pauses() -> list[float]:
-    """What runners waited for."""
+    """The delays, in seconds, that runners waited for."""
     return []
 
 

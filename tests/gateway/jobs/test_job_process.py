@@ -32,7 +32,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Of a home with the model `tiny`."""
+    """The settings of a home with the model `tiny`."""
     settings = load_settings({"LLMOS_HOME": str(tmp_path / "home")})
     Transfers(open_registry(settings)).import_path(write_folder(tmp_path / "tiny"), "tiny")
     return settings

@@ -18,7 +18,7 @@ from llmos.core.jobs.jobs import Job, JobError, Jobs, Step
 from llmos.gateway.http.requests import RequestObject
 from llmos.gateway.jobs.following import AttachedJobs, follow
 from llmos.gateway.jobs.job_runner import MAX_LIGHT, RETRY_SECONDS, JobRunner
-from llmos.gateway.jobs.kinds import Context, JobKind, as_kept
+from llmos.gateway.jobs.kinds import Context, JobKind, to_stored
 from llmos.security.permissions import Permission
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ class Request(RequestObject, kw_only=True):
 
 @dataclass
 class Work:
-    """What a job does, as the test says: it reports its number of steps, waiting before each."""
+    """The work of a job, controlled by the test: it reports its number of steps, waiting before each."""
 
     gate: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     began: list[str] = field(default_factory=list)
@@ -129,7 +129,7 @@ async def running(runner: JobRunner) -> AsyncIterator[None]:
 
 
 def create(jobs: Jobs, kind: str = "pull", model: str = "a", **options: Any) -> Job:
-    return jobs.create(kind, as_kept(Request(model=model)), **options)
+    return jobs.create(kind, to_stored(Request(model=model)), **options)
 
 
 async def until(jobs: Jobs, id: str, holds: Callable[[Job], bool]) -> Job:
@@ -338,7 +338,7 @@ async def test_followers_get_an_error_when_the_server_stops(jobs: Jobs) -> None:
 async def test_an_attached_job_ends_with_its_last_follower(
     jobs: Jobs, runner: Callable[[], JobRunner], work: Work
 ) -> None:
-    attached, request = AttachedJobs(jobs), as_kept(Request(model="a"))
+    attached, request = AttachedJobs(jobs), to_stored(Request(model="a"))
     async with running(runner()):
         first, second = (attached.follow("pull", request, "owner") for _ in range(2))
         id = (await anext(first)).id

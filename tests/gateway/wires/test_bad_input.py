@@ -23,7 +23,7 @@ MANY = 10_000
 
 
 class Refused(Exception):
-    """What the client has read out of the refusal: of another format's it finds no message, or all of the body."""
+    """The status and message that the client read from an error; no message, or all of the body, in another format."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -68,10 +68,10 @@ def by_triton(url: str, path: str, body: Body) -> None:
 class Format:
     path: str
     send: Callable[[str, str, Body], None]
-    """Through the real client. Raises Refused."""
+    """Send through the real client. Raises Refused."""
     good: Body
     bad: Mapping[str, tuple[Body, str]]
-    """What is wrong -> the fields that make it so, and words of the refusal."""
+    """The problem -> the fields that cause it, and a part of the error message."""
     streams: bool = True
 
     def body(self, fields: Body, *, stream: bool) -> Body:

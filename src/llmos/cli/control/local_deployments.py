@@ -161,7 +161,7 @@ class LocalRollouts:
 
 
 class LocalDeployments:
-    """What is wanted is kept in the database; a server on this machine follows it within a second."""
+    """Deployments are kept in the database; a server on this machine follows it within a second."""
 
     def __init__(self, control: "LocalControl") -> None:
         self._control = control

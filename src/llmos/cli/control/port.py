@@ -198,7 +198,7 @@ class ControlPort(Protocol):
 
     @property
     def is_served(self) -> bool:
-        """That server accepts connections."""
+        """True if that server accepts connections."""
 
     @property
     def models(self) -> ModelsPort: ...

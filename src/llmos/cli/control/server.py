@@ -90,7 +90,7 @@ class ServerModels:
         return self._client.models.remove(name)
 
     def stop_removed(self, versions: Sequence[str], on_notice: OnNotice) -> None:
-        """The server does it by itself."""
+        """Do nothing: the server stops them itself."""
 
     def pull(self, location: str, name: str | None, progress: Progress, on_notice: OnNotice) -> ModelDescription:
         return _run_job(self._client, ModelDescription, progress, "pull", model=location, name=name)
@@ -207,7 +207,7 @@ class ServerDeployments:
 
 @contextmanager
 def _scratch() -> Iterator[LocalControl]:
-    """Open a temporary store, on the disk of this machine's own store, for Versions on their way."""
+    """Open a temporary store, on the disk of this machine's own store, for Versions that are being copied."""
     settings = load_settings()
     settings.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.home, prefix="transfer-") as folder:
@@ -240,7 +240,7 @@ def _run_job(client: "Client", result: type[D], progress: Progress, kind: str, *
             job = state
     except KeyboardInterrupt:
         stderr().print(
-            f"The job {job.id} goes on on the server. To follow it: llmos job follow {job.id}."
+            f"The job {job.id} continues on the server. To follow it: llmos job follow {job.id}."
             f" To cancel it: llmos job cancel {job.id}"
         )
         raise

@@ -7,7 +7,7 @@
       └────────── cancel ────┴──────────────────▶ cancelled
 
 A state is entered in a transaction that has seen the previous one: if a job is cancelled and ends at the same time,
-exactly one of both wins. Doing the work is the business of gateway/jobs/job_runner.py.
+exactly one of both wins. gateway/jobs/job_runner.py does the work.
 """
 
 import logging
@@ -41,10 +41,10 @@ WRITE_SECONDS = 0.5
 """Progress is written to the database at most once in this time."""
 
 NOTIFY_SECONDS = 0.05
-"""Subscribers hear of a part's progress at most once in this time, but always of its beginning and its end."""
+"""Subscribers are notified of a part's progress at most once in this time, but always of its start and its end."""
 
 _Progress = list[list[Any]]
-"""As a row has it."""
+"""The progress in a row: [label, num_done, num_total] for each part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Job:
     request: Mapping[str, Any]
     state: State
     is_attached: bool
-    """The job is cancelled when nobody follows it any more."""
+    """True if the job is cancelled when its last follower leaves."""
     progress: Sequence[Step]
     """One for each part, in the order in which the parts began."""
     result: Mapping[str, Any] | None
@@ -169,7 +169,7 @@ class Jobs:
         """Cancel a job. Raises NotFound; Conflict for a job that has ended otherwise."""
         job = self._end(id, LIVE_STATES, "cancelled")
         if job.state != "cancelled":
-            raise Conflict(f"{id} has {_ENDED[job.state]} already; nothing is left to cancel.")
+            raise Conflict(f"{id} has already {_ENDED[job.state]}; there is nothing to cancel.")
         self._changed()
         return job
 
@@ -193,7 +193,7 @@ class Jobs:
         return unsubscribe
 
     def close(self) -> None:
-        """Tell every subscriber that this process stops: nothing changes here any more."""
+        """Notify every subscriber that this process stops: no job changes here any more."""
         self.is_closed = True
         for id in [*self._subscribers]:
             self._notify(id)
@@ -289,11 +289,11 @@ class Jobs:
                 row = queries.job(session, id, lock=True)
                 if row is not None and row.state == "running":
                     row.progress = self._progress(row)
-        except Exception:  # The work matters more than what is known of it.
+        except Exception:  # The work matters more than its progress.
             _log.exception("The progress of %s can't be written", id)
 
     def _progress(self, row: JobRow) -> _Progress:
-        """Return what is known here of a running job's progress, and what was written of any other's."""
+        """Return a running job's progress as this process knows it, and any other job's as it was written."""
         with self._lock:
             live = self._live.get(row.id)
             if live is None or row.state != "running":

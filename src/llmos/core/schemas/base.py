@@ -9,7 +9,7 @@ D = TypeVar("D", bound="Description")
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """What is known about one thing, as its JSON object.
+    """The JSON object that describes one thing.
 
     Every field is always written. Reading ignores unknown fields, which a newer server sends, and takes the default for
     missing ones, which an older server doesn't send.

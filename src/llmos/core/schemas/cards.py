@@ -36,7 +36,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
     perplexity: float
     standard_error: float
-    """Of the perplexity, in its unit: how much it would vary over texts like this one."""
+    """The standard error of the perplexity, in its unit: how much it would vary over texts like this one."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """The parent's."""
     perplexity_increase: float
     standard_error: float
-    """Of the increase, from the differences at each position."""
+    """The standard error of the increase, from the differences at each position."""
     greedy_agreement: float
     """The share of positions where both have the same most likely token."""
     kl_mean: float
@@ -95,8 +95,8 @@ class LayerError(msgspec.Struct, frozen=True, kw_only=True):
     weights: float | None
     """Over all its matrices. None if their shapes differ from the parent's."""
     hidden: float | None
-    """Of the residual stream after the layer, averaged over the text's first tokens. None if the width differs
-    and for a mixture of experts."""
+    """The change of the residual stream after the layer, averaged over the text's first tokens. None if the width
+    differs, and for a mixture of experts."""
 
 
 class Layers(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,13 +116,13 @@ class Card(Description, frozen=True, kw_only=True):
     """The reference of the Version that it is compared with; None if there is none."""
     parent_digest: str | None
     recipe: dict[str, Any] | None
-    """How it was made from the parent."""
+    """The recipe by which it was made from the parent."""
     measured_at: datetime
     llmos: str
     """The version of LLMOS that measured it."""
     machine: Machine
     size_bytes: int
-    """Of all files on disk."""
+    """The size of all files on disk."""
     parent_size_bytes: int | None = None
     parameters: int
     parent_parameters: int | None = None
@@ -141,7 +141,7 @@ class Card(Description, frozen=True, kw_only=True):
 
 
 class LimitVerdict(Description, frozen=True, kw_only=True):
-    """What one limit of the project says about a card."""
+    """The verdict of one limit of the project on a card."""
 
     name: str = ""
     limit: float = 0.0

@@ -9,7 +9,7 @@ from llmos.core.schemas.base import Description
 
 
 class ReplicaLoad(Description, frozen=True, kw_only=True):
-    """How busy a replica is."""
+    """The load of a replica."""
 
     num_running: int = 0
     num_waiting: int = 0
@@ -21,7 +21,7 @@ class ReplicaLoad(Description, frozen=True, kw_only=True):
 
 
 class ReplicaReady(Description, frozen=True, kw_only=True):
-    """What a replica reported when its model was loaded: memory, kernels, threads, context window."""
+    """The report of a replica when its model was loaded: memory, kernels, threads, context window."""
 
     type: str = "ready"
     family: str = ""
@@ -54,7 +54,7 @@ class ReplicaDescription(Description, frozen=True, kw_only=True):
 
 
 class DeploymentSpec(Description, frozen=True, kw_only=True):
-    """What a Version was deployed with."""
+    """The settings that a Version was deployed with."""
 
     version: str = ""
     min_replicas: int = 0
@@ -86,15 +86,15 @@ class DeploymentDescription(Description, frozen=True, kw_only=True):
     replicas_wanted: int = 0
     replicas: list[ReplicaDescription] = msgspec.field(default_factory=list)
     percent_loaded: float | None = None
-    """Of the replica that finishes loading next; null if none is loading."""
+    """The progress of the replica that finishes loading next; null if none is loading."""
     seconds_left: float | None = None
-    """Until that replica is loaded; null if that isn't known."""
+    """The time until that replica is loaded; null if unknown."""
     wanted: DeploymentSpec | None = None
-    """What it was deployed with; null if it was loaded on demand."""
+    """The settings that it was deployed with; null if it was loaded on demand."""
     pid: int | None = None
     restarts: int = 0
     since: datetime | None = None
-    """When it entered this state."""
+    """The time at which it entered this state."""
     error: str | None = None
     """Why it failed, or why it is being restarted."""
     load: ReplicaLoad | None = None
@@ -109,6 +109,6 @@ class DeploymentEventDescription(Description, frozen=True, kw_only=True):
     kind: str = ""
     """`deployed`, `changed`, `slept`, `woken`, `scaled`, `ready`, `died`, `failed` or `removed`."""
     actor: str | None = None
-    """Who caused it: a key, a user or a part of the server. null in events from before this was recorded."""
+    """The key, user or part of the server that caused it; null in events from before this was recorded."""
     reason: str = ""
     data: dict[str, Any] = msgspec.field(default_factory=dict)

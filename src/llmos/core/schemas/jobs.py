@@ -21,7 +21,7 @@ class JobFailure(Description, frozen=True, kw_only=True):
     code: str = ""
     """A code of the table of errors, or `interrupted`."""
     message: str = ""
-    """What went wrong, and what to do about it."""
+    """The problem, and what to do about it."""
     param: str | None = None
     """The field of the request that is wrong, if one is."""
 
@@ -37,9 +37,9 @@ class JobDescription(Description, frozen=True, kw_only=True):
     progress: list[JobStep] = msgspec.field(default_factory=list)
     """One step for each part, in the order in which the parts began."""
     result: dict[str, Any] | None = None
-    """Of a succeeded job: the description of the Version that it brought or made, the card, or the signature."""
+    """The description of the Version that was pulled or made, the card, or the signature; null until it succeeds."""
     error: JobFailure | None = None
-    """Of a failed or interrupted job."""
+    """null unless the job failed or was interrupted."""
     actor: str | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None

@@ -31,7 +31,7 @@ class ModelDescription(Description, frozen=True, kw_only=True):
     parent: str | None = None
     """The digest of the Version that it was made from."""
     recipe: dict[str, Any] | None = None
-    """How it was made from its parent."""
+    """The recipe by which it was made from its parent."""
     made_by: str | None = None
     """The user who made or imported it."""
     description: str | None = None
@@ -73,13 +73,13 @@ class MadeDescription(ModelDescription, frozen=True, kw_only=True):
     was_here: bool = False
     """The same recipe had made it from the same parent before."""
     remark: str | None = None
-    """What to know about the parent."""
+    """A remark about the parent, or about a card that couldn't be measured."""
     card: Card | None = None
     """null if it wasn't measured."""
 
 
 class RemovalDescription(Description, frozen=True, kw_only=True):
-    """What was removed."""
+    """The Versions and aliases that were removed."""
 
     versions: list[str] = msgspec.field(default_factory=list)
     aliases: list[str] = msgspec.field(default_factory=list)

@@ -42,6 +42,6 @@ class RolloutEventDescription(Description, frozen=True, kw_only=True):
     kind: str = ""
     """`began`, `stepped`, `finished`, `rolled_back` or `stopped`."""
     actor: str | None = None
-    """Who caused it: a key, a user or a part of the server. null in events from before this was recorded."""
+    """The key, user or part of the server that caused it; null in events from before this was recorded."""
     reason: str = ""
     data: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -50,7 +50,7 @@ class RouteMove(Description, frozen=True, kw_only=True):
 
 
 class Spread(Description, frozen=True, kw_only=True):
-    """How measured values are distributed."""
+    """The distribution of measured values."""
 
     num: int = 0
     mean: float = 0.0
@@ -81,7 +81,7 @@ class TargetEvidence(Description, frozen=True, kw_only=True):
 
 
 class ShadowEvidence(Description, frozen=True, kw_only=True):
-    """How a shadow's answers compare with those that callers got."""
+    """The comparison of a shadow's answers with those that callers got."""
 
     target: str = ""
     is_whole: bool = True
@@ -95,7 +95,7 @@ class ShadowEvidence(Description, frozen=True, kw_only=True):
     common_share: float | None = None
     """The share of the longer text that both begin with, on average."""
     seconds: Spread | None = None
-    """Of the answers that callers got."""
+    """The durations of the answers that callers got."""
     shadow_seconds: Spread | None = None
 
 

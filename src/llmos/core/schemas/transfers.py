@@ -5,7 +5,7 @@ from llmos.core.schemas.base import Description
 
 class PushDescription(Description, frozen=True, kw_only=True):
     location: str = ""
-    """What `llmos pull` takes to get it."""
+    """The location to give to `llmos pull`."""
     sent_bytes: int = 0
 
 

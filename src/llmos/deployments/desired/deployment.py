@@ -13,7 +13,7 @@ MAX_REPLICAS = 64
 MAX_IDLE_SECONDS = 30 * 24 * 3600
 
 DEFAULT_IDLE_SECONDS = 300
-"""When a deployment with min_replicas 0 goes to sleep, unless it sets idle_seconds."""
+"""The time without a request after which a deployment with min_replicas 0 sleeps, unless it sets idle_seconds."""
 
 RUNNERS = ("native",)
 

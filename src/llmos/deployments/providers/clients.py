@@ -34,10 +34,10 @@ MAX_CONNECTIONS = 100
 CONNECT_SECONDS = 10.0
 
 SILENCE_SECONDS = 300.0
-"""A provider that sends nothing for this long is given up."""
+"""A request to a provider that sends nothing for this long fails."""
 
-MAX_REST_SECONDS = 60.0
-"""A provider that asks to wait (Retry-After) is left alone for at most this long."""
+MAX_RETRY_AFTER_SECONDS = 60.0
+"""The longest Retry-After of a provider that is honoured."""
 
 MAX_ERROR_BYTES = 64 * 1024
 MAX_LIST_BYTES = 8 * 2**20
@@ -51,8 +51,8 @@ class ProviderClients:
     def __init__(self, providers: Providers, *, clock: Clock = utc_now) -> None:
         self._providers, self._clock = providers, clock
         self._clients: dict[tuple[str, str], httpx.AsyncClient] = {}
-        self._rests_until: dict[str, float] = {}
-        """Until when each provider asked to be left alone, on the monotonic clock."""
+        self._retry_at: dict[str, float] = {}
+        """The end of each provider's Retry-After, on the monotonic clock."""
 
     async def generate(
         self, model: ProviderModel, request: Generate, given: frozenset[str]
@@ -66,17 +66,20 @@ class ProviderClients:
         provider = model.provider
         format = _FORMATS[provider.kind](model, request, given)
         body = msgspec.json.encode(format.body())
-        self._check_rest(provider)
+        self._check_retry_at(provider)
         key = await self._key_of(provider)
         headers = {**format.headers(key), "Content-Type": "application/json", "Accept": "text/event-stream"}
-        asked = self._client(provider).stream("POST", provider.base_url + format.path(), content=body, headers=headers)
+        call = self._client(provider).stream("POST", provider.base_url + format.path(), content=body, headers=headers)
         with _named(provider):
-            async with asked as response:
+            async with call as response:
                 if response.status_code != 200:
                     raise await self._refusal(provider, response, key)
                 kind = response.headers.get("content-type", "")
                 if "text/event-stream" not in kind:
-                    raise ProviderFailed(f"The provider {provider.name} answers with {kind or 'nothing'}, no stream.")
+                    raise ProviderFailed(
+                        f"The provider {provider.name} answers with {kind or 'no content type'} instead of a stream of events."
+                        " Check its --base-url and --kind."
+                    )
                 yield Started(request.id, 0)
                 decoder = EventDecoder()
                 async for chunk in response.aiter_bytes():
@@ -90,17 +93,18 @@ class ProviderClients:
         """Return the names of the provider's models. Raises what is wrong with the connection or the key."""
         key = await self._key_of(provider)
         headers = _FORMATS[provider.kind].headers(key)
-        asked = self._client(provider).stream("GET", f"{provider.base_url}/models", headers=headers)
+        call = self._client(provider).stream("GET", f"{provider.base_url}/models", headers=headers)
         with _named(provider):
-            async with asked as response:
+            async with call as response:
                 if response.status_code != 200:
                     raise await self._refusal(provider, response, key)
-                body = await _some(response, MAX_LIST_BYTES)
+                body = await _read_at_most(response, MAX_LIST_BYTES)
         try:
             return sorted(str(each["id"]) for each in msgspec.json.decode(body)["data"])
         except (msgspec.MsgspecError, KeyError, TypeError, UnicodeError):
             raise ProviderFailed(
-                f"What answers at {provider.base_url}/models is no {provider.kind} API. Set the right --base-url."
+                f"{provider.base_url}/models does not answer like an API of the kind {provider.kind}. Check the"
+                " provider's --base-url and --kind."
             ) from None
 
     async def close(self) -> None:
@@ -125,30 +129,30 @@ class ProviderClients:
     async def _key_of(self, provider: Provider) -> str | None:
         return await asyncio.to_thread(self._providers.key_of, provider)
 
-    def _check_rest(self, provider: Provider) -> None:
-        """Raise RateLimited while the provider asks to be left alone."""
-        seconds = self._rests_until.get(provider.name, 0) - time.monotonic()
+    def _check_retry_at(self, provider: Provider) -> None:
+        """Raise RateLimited until the time that the provider asked to wait for."""
+        seconds = self._retry_at.get(provider.name, 0) - time.monotonic()
         if seconds > 0:
             raise RateLimited(
-                f"The provider {provider.name} asked to be left alone for {seconds:.0f} more seconds. Try again then.",
+                f"The provider {provider.name} asks to wait {seconds:.0f} more seconds. Try again then.",
                 retry_after_seconds=seconds,
             )
 
     async def _refusal(self, provider: Provider, response: httpx.Response, key: str | None) -> LLMOSError:
         seconds = self._retry_after(response)
         if response.status_code in (429, 503, 529) and seconds is not None:
-            self._rests_until[provider.name] = time.monotonic() + min(seconds, MAX_REST_SECONDS)
-        body = (await _some(response, MAX_ERROR_BYTES)).decode(errors="replace")
+            self._retry_at[provider.name] = time.monotonic() + min(seconds, MAX_RETRY_AFTER_SECONDS)
+        body = (await _read_at_most(response, MAX_ERROR_BYTES)).decode(errors="replace")
         return error_of(provider, response.status_code, _without(key, body).encode(), seconds)
 
     def _retry_after(self, response: httpx.Response) -> float | None:
         """Return how many seconds the provider asks to wait; the header holds seconds or a date."""
-        said = response.headers.get("retry-after", "")
+        value = response.headers.get("retry-after", "")
         try:
-            seconds = float(said)
+            seconds = float(value)
         except ValueError:
             try:
-                seconds = (parsedate_to_datetime(said) - self._clock()).total_seconds()
+                seconds = (parsedate_to_datetime(value) - self._clock()).total_seconds()
             except (ValueError, TypeError):
                 return None
         return max(0.0, seconds) if math.isfinite(seconds) else None
@@ -157,7 +161,7 @@ class ProviderClients:
 def _events(provider: Provider, format: RequestFormat, data: str, key: str | None) -> Iterator[Event]:
     if data == "[DONE]":
         return
-    with _understood(provider):
+    with _malformed_as_failure(provider):
         event: Any = msgspec.json.decode(data)
         if not isinstance(event, dict):
             raise TypeError
@@ -169,17 +173,19 @@ def _events(provider: Provider, format: RequestFormat, data: str, key: str | Non
 
 
 def _last_events(provider: Provider, format: RequestFormat) -> Iterator[Event]:
-    with _understood(provider):
+    with _malformed_as_failure(provider):
         yield from format.end()
 
 
 @contextmanager
-def _understood(provider: Provider) -> Iterator[None]:
+def _malformed_as_failure(provider: Provider) -> Iterator[None]:
     """Turn errors in parsing the stream into ProviderFailed."""
     try:
         yield
     except (msgspec.MsgspecError, AttributeError, TypeError, ValueError):
-        raise ProviderFailed(f"The provider {provider.name} sent an event that its API does not have.") from None
+        raise ProviderFailed(
+            f"The provider {provider.name} sent an event that its API does not have. Check its --kind."
+        ) from None
 
 
 def _check_texts(event: Event) -> None:
@@ -190,12 +196,12 @@ def _check_texts(event: Event) -> None:
             raise TypeError
 
 
-def _without(key: str | None, said: str) -> str:
+def _without(key: str | None, text: str) -> str:
     """Remove the key from a provider's message, which may quote it."""
-    return said if key is None else said.replace(key, "(the key)")
+    return text if key is None else text.replace(key, "(the key)")
 
 
-async def _some(response: httpx.Response, limit_bytes: int) -> bytes:
+async def _read_at_most(response: httpx.Response, limit_bytes: int) -> bytes:
     body = b""
     async for chunk in response.aiter_bytes():
         body += chunk
@@ -211,7 +217,8 @@ def _named(provider: Provider) -> Iterator[None]:
         yield
     except httpx.PoolTimeout:
         raise Unavailable(
-            f"All {MAX_CONNECTIONS} connections to the provider {provider.name} are in use.", retry_after_seconds=1
+            f"All {MAX_CONNECTIONS} connections to the provider {provider.name} are in use. Try again.",
+            retry_after_seconds=1,
         ) from None
     except httpx.ConnectTimeout:
         raise unreachable(provider, f"nothing answers within {CONNECT_SECONDS:g} seconds") from None

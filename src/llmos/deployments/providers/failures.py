@@ -1,4 +1,4 @@
-"""Errors of providers, as LLMOS errors. Each names the provider, so that nobody takes its key for their own."""
+"""Errors of providers, as LLMOS errors. Each names the provider, so that callers don't take its key for their own."""
 
 from collections.abc import Mapping
 

@@ -107,9 +107,9 @@ class OpenAIFormat(RequestFormat):
                 continue
             if (reason := choice.get("finish_reason")) is not None:
                 self._reasons[index] = _REASONS.get(reason, "stop")
-            said = choice.get("delta") or {"content": choice.get("text")}
-            text, reasoning = said.get("content") or said.get("refusal") or "", said.get("reasoning_content") or ""
-            calls = [self._call(index, call) for call in said.get("tool_calls") or ()]
+            delta = choice.get("delta") or {"content": choice.get("text")}
+            text, reasoning = delta.get("content") or delta.get("refusal") or "", delta.get("reasoning_content") or ""
+            calls = [self._call(index, call) for call in delta.get("tool_calls") or ()]
             if text or reasoning or calls:
                 self._num_deltas[index] += 1
                 yield Delta(
@@ -134,7 +134,7 @@ class OpenAIFormat(RequestFormat):
         counts = list(self._num_deltas)
         if usage:
             yield Counted(self.request.id, self.num_tokens(usage, "prompt_tokens"))
-            # The provider counts all choices together. The first one carries the whole, so that the sum is right.
+            # The provider counts all choices together. The first one carries the total, so that the sum is right.
             counts = [self.num_tokens(usage, "completion_tokens")] + [0] * (len(counts) - 1)
             num_cached = self.num_tokens(usage.get("prompt_tokens_details") or {}, "cached_tokens")
         for index, reason in sorted(self._reasons.items()):

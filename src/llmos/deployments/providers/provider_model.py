@@ -12,7 +12,7 @@ from llmos.models.versions.versions import Version
 Kind = Literal["openai", "anthropic"]
 
 KINDS: tuple[Kind, ...] = ("openai", "anthropic")
-"""The wire formats that a provider may speak."""
+"""The wire formats that a provider may use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Provider:
     name: str
     kind: Kind
     base_url: str
-    """Without a slash at its end; what follows is /chat/completions or /messages."""
+    """Without a trailing slash; /chat/completions or /messages is appended."""
     sealed_key: bytes | None = field(default=None, repr=False)
     """Encrypted. None for a provider that asks for no key."""
     created_at: datetime

@@ -72,7 +72,7 @@ class Providers:
             return None
         bound_to = _bound_to(provider.name, provider.kind, provider.base_url)
         advice = (
-            f"Give it anew: llmos provider add {provider.name} --kind {provider.kind} --base-url {provider.base_url}"
+            f"Enter it again: llmos provider add {provider.name} --kind {provider.kind} --base-url {provider.base_url}"
         )
         return self._secrets.open(provider.sealed_key, bound_to, f"The key of the provider {provider.name}", advice)
 

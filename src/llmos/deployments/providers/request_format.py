@@ -88,5 +88,6 @@ class RequestFormat(ABC):
 
     def ended_early(self) -> ProviderFailed:
         return ProviderFailed(
-            f"{self.model.provider.name} ended its stream before the answer of {self.model.name} was whole. Try again."
+            f"{self.model.provider.name} ended its stream before the answer of {self.model.name} was complete."
+            " Try again."
         )

@@ -211,7 +211,7 @@ class Pool:
 
     def _replica_set(self, version_key: str, files: Mapping[str, Path]) -> ReplicaSet:
         if self._is_closing:
-            raise Unavailable("The server is shutting down.", retry_after_seconds=5)
+            raise Unavailable("The server is shutting down. Try again in a moment.", retry_after_seconds=5)
 
         async def start(config: EngineConfig, on_loading: OnLoading) -> Replica:
             await asyncio.to_thread(self._check, version_key)

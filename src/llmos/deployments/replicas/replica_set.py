@@ -24,7 +24,7 @@ MAX_WAIT_SECONDS = 5
 """Requests don't wait for a restart that is further away than this; their error says when to retry."""
 
 RETRY_SECONDS = 5
-"""When to retry while a load of unknown length is running."""
+"""The delay that callers are told to retry after while a load of unknown length is running."""
 
 OnEvent = Callable[[str, str, str, Mapping[str, Any]], None]
 """Callback for what happens to replicas: version, kind of event (ready, died, failed), reason, data."""
@@ -48,7 +48,7 @@ class ReplicaSet:
         self.slots: list[Slot] = []
         self.num_wanted = 0
         self.last_used_at = time.monotonic()
-        """When a request last began or ended, or a replica was loaded, on the monotonic clock."""
+        """The time at which a request last began or ended, or a replica was loaded, on the monotonic clock."""
         self._version, self._clock, self._on_event = version, clock, on_event
         self._context = SlotContext(
             version=version, backoff_seconds=backoff_seconds, clock=clock, on_event=self._on_slot_event

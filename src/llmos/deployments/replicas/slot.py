@@ -64,13 +64,13 @@ class Slot:
         self.load_task: asyncio.Task[Replica] | None = None
         """The last load."""
         self.load_started_at = 0.0
-        """When the last attempt of the load began, on the monotonic clock."""
+        """The start of the load's last attempt, on the monotonic clock."""
         self.load_seconds: float | None = None
         """Duration of the last load. Before the first one: the usual duration, if that is known."""
         self.starts_at = 0.0
-        """When the next attempt of the load begins, on the monotonic clock."""
+        """The start of the load's next attempt, on the monotonic clock."""
         self.retry_at = 0.0
-        """When a failed load is tried again without a request, on the monotonic clock."""
+        """The time at which a failed load is retried without a request, on the monotonic clock."""
         self.num_early_deaths = 0
         self.death_report: asyncio.Task[None] | None = None
         """Reports the last death. Kept here, so that the task isn't garbage-collected."""

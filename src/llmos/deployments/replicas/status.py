@@ -19,7 +19,7 @@ _BEST_FIRST: Sequence[ReplicaState] = ("ready", "loading", "stuck", "failed", "s
 class ReplicaStatus:
     state: ReplicaState
     since: datetime
-    """When it entered this state."""
+    """The time at which it entered this state."""
     pid: int | None
     ready: Ready | None
     """The worker's report on the loaded model. None until it is loaded."""

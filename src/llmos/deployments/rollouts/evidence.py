@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class CallOutcome:
     """The outcome of one call at one target. A call that fell back has one for each target that it tried."""
 
     kind: Kind
@@ -57,10 +57,10 @@ class Comparison:
 class Evidence:
     def __init__(self, *, clock: Clock = utc_now) -> None:
         self._clock = clock
-        self._outcomes = _Recent[Outcome]()
+        self._outcomes = _Recent[CallOutcome]()
         self._comparisons = _Recent[Comparison]()
 
-    def record(self, route: str, target: str, outcome: Outcome) -> None:
+    def record(self, route: str, target: str, outcome: CallOutcome) -> None:
         self._outcomes.add(route, target, self._clock(), outcome)
 
     def record_comparison(self, route: str, shadow: str, comparison: Comparison) -> None:

@@ -9,7 +9,7 @@
     in   {"reset_peak": true}      out  {}
     in   {"peak": true}             out  {"resident_bytes": ...}
 
-Prefix caching and speculation are off, so that the same tokens are computed whatever was asked before.
+Prefix caching and speculation are off, so that the same tokens are computed whatever was request before.
 """
 
 import os
@@ -88,11 +88,11 @@ class ServedModel:
         """Return the peak of resident memory since reset_peak(), in bytes."""
         return int(self._ask({"peak": True})["resident_bytes"])
 
-    def _ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except OSError:
@@ -121,14 +121,14 @@ def main() -> None:
     lines = iter(sys.stdin)
     engine = None
     for line in lines:
-        asked = json.loads(line)
+        request = json.loads(line)
         try:
             if engine is None:
-                engine, answer = _load(asked)
-            elif "prompts" in asked:
-                timing = runs_on(engine)(asked["prompts"], asked["num_output_tokens"])
+                engine, answer = _load(request)
+            elif "prompts" in request:
+                timing = runs_on(engine)(request["prompts"], request["num_output_tokens"])
                 answer = {"seconds": timing.seconds, "first_token_seconds": timing.first_token_seconds}
-            elif "reset_peak" in asked:
+            elif "reset_peak" in request:
                 answer = _reset_peak()
             else:
                 answer = _peak()
@@ -137,15 +137,15 @@ def main() -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _load(asked: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+def _load(request: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     config = EngineConfig(
-        threads=asked["threads"],
-        max_sequences=asked["streams"],
-        context_length=asked["tokens_per_stream"],
+        threads=request["threads"],
+        max_sequences=request["streams"],
+        context_length=request["tokens_per_stream"],
         prefix_cache=False,
         max_draft_tokens=0,
     )
-    engine, ready = load_engine({name: Path(path) for name, path in asked["files"].items()}, config)
+    engine, ready = load_engine({name: Path(path) for name, path in request["files"].items()}, config)
     gc.freeze()
     return engine, {
         "isa": ready.isa,

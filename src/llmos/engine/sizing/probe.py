@@ -48,7 +48,7 @@ class ProbeModels:
     middle: DecoderSpec = field(default_factory=lambda: _decoder(768, 2208, 24))
     wide: DecoderSpec = field(default_factory=lambda: _decoder(1280, 3424, 11))
     small: DecoderSpec = field(default_factory=lambda: _decoder(1280, 3424, 4))
-    """As small as a small model: in part in the last-level cache."""
+    """The size of a small model: it fits in part into the last-level cache."""
 
     @property
     def attending(self) -> tuple[DecoderSpec, ...]:

@@ -5,8 +5,8 @@
 
 One caller never gets more than half of the queue, so that the next caller finds room. A caller with nothing open is
 admitted whatever the size of the call, because a call larger than its share could otherwise never run; it is counted
-as one share, so that it keeps nobody out. Background calls take no room and are never refused: whoever runs them
-limits them, and reads num_open to see how busy the others are. Knows nothing of prompts, tokens and processes.
+as one share, so that it keeps no other caller out. Background calls take no room and are never refused: their runners
+limit them, and read num_open to see how busy the model is. Knows nothing of prompts, tokens and processes.
 """
 
 import math
@@ -19,7 +19,7 @@ from llmos.core.errors import Overloaded
 from llmos.security.callers import Caller
 
 LONGEST_RETRY_SECONDS = 60
-"""The longest Retry-After that callers are given: estimates beyond that are worth nothing."""
+"""The longest Retry-After that callers are given: longer estimates are unreliable."""
 
 
 class Admission:
@@ -31,12 +31,12 @@ class Admission:
         self._max_running = max_running
         self._max_queued = max_queued
         self._clock = clock
-        self._lines: dict[str, _Line] = {}
+        self._queues: dict[str, _VersionQueue] = {}
 
     @property
     def num_open(self) -> int:
         """The choices that run or wait, without background calls."""
-        return sum(line.num_open for line in self._lines.values())
+        return sum(queue.num_open for queue in self._queues.values())
 
     @contextmanager
     def admit(self, version: str, caller: Caller, num_choices: int) -> Iterator[None]:
@@ -47,29 +47,29 @@ class Admission:
         if caller.is_background:
             yield
             return
-        line, key = self._line(version), caller.fairness_key
-        line.take_room(key, num_choices)
+        queue, key = self._queue(version), caller.fairness_key
+        queue.acquire(key, num_choices)
         try:
             yield
         finally:
-            line.give_room(key, num_choices)
+            queue.release(key, num_choices)
 
     def set_replicas(self, version: str, num_replicas: int) -> None:
         """Give a version room for this many ready replicas. A version without any is being loaded: room for one."""
-        self._line(version).num_replicas = max(1, num_replicas)
+        self._queue(version).num_replicas = max(1, num_replicas)
 
     def num_queued(self) -> Mapping[str, int]:
-        """Return, for each version, the choices that wait because all places are taken."""
-        return {version: line.num_queued for version, line in list(self._lines.items())}
+        """Return, for each version, the choices that wait because max_running are running."""
+        return {version: queue.num_queued for version, queue in list(self._queues.items())}
 
-    def _line(self, version: str) -> "_Line":
-        line = self._lines.get(version)
-        if line is None:
-            line = self._lines[version] = _Line(version, self._max_running, self._max_queued, self._clock)
-        return line
+    def _queue(self, version: str) -> "_VersionQueue":
+        queue = self._queues.get(version)
+        if queue is None:
+            queue = self._queues[version] = _VersionQueue(version, self._max_running, self._max_queued, self._clock)
+        return queue
 
 
-class _Line:
+class _VersionQueue:
     """The queue of one version. All counts are in choices."""
 
     def __init__(self, version: str, max_running: int, max_queued: int, clock: Callable[[], float]) -> None:
@@ -80,9 +80,9 @@ class _Line:
         self._clock = clock
         self.num_open = 0
         self._num_open_of: Counter[str] = Counter()
-        """Its parts, by caller."""
+        """num_open, by caller."""
         self._departures: deque[tuple[float, int]] = deque(maxlen=64)
-        """The last calls that ended without a pause between them: when, and how many choices."""
+        """(time, number of choices) of the last calls that ended without a pause between them."""
 
     @property
     def _max_running(self) -> int:
@@ -96,7 +96,7 @@ class _Line:
     def _share(self) -> int:
         return self._max_running + self.num_replicas * self._max_queued_each // 2
 
-    def take_room(self, caller: str, num_choices: int) -> None:
+    def acquire(self, caller: str, num_choices: int) -> None:
         num_own = self._num_open_of[caller]
         num_taken = sum(min(num, self._share) for num in self._num_open_of.values())
         is_over_share = num_own > 0 and num_own + num_choices > self._share
@@ -106,7 +106,7 @@ class _Line:
         self.num_open += num_choices
         self._num_open_of[caller] += num_choices
 
-    def give_room(self, caller: str, num_choices: int) -> None:
+    def release(self, caller: str, num_choices: int) -> None:
         self.num_open -= num_choices
         self._num_open_of[caller] -= num_choices
         if not self._num_open_of[caller]:

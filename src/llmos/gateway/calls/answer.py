@@ -1,4 +1,4 @@
-"""Answer: what a call yields. The deltas as they come, whole choices, and the counts so far."""
+"""Answer: the result of a call that generates text. Its deltas, complete choices, and the counts so far."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -24,7 +24,7 @@ class ToolCall:
 
 
 @dataclass(slots=True)
-class WholeChoice:
+class CompleteChoice:
     """One complete choice."""
 
     text: str = ""
@@ -47,7 +47,7 @@ class Answer:
         """The part of the call's record that this answer keeps up to date."""
         self.created = int(time.time())
         self.deltas: AsyncIterator[Delta]
-        """What each step adds. Choice i of prompt p has index p * n + i. To be read to its end, once."""
+        """The additions of each step. Choice i of prompt p has index p * n + i. Read once, to the end."""
         self.num_prompt_tokens_of: list[int] = []
         """For each prompt."""
         self.num_completion_tokens_of = [0] * call.num_choices
@@ -59,7 +59,7 @@ class Answer:
 
     @property
     def num_cached_tokens(self) -> int:
-        """Of the prompts' tokens, those found in the prefix cache."""
+        """The prompts' tokens that were found in the prefix cache."""
         return self.attempt.num_cached_tokens
 
     @property
@@ -81,19 +81,19 @@ class Answer:
         self.attempt.is_accepted = True
         self.attempt.num_prompt_tokens = self.num_prompt_tokens
 
-    async def read_ahead(self, *, to_its_end: bool) -> AsyncGenerator[Delta, None]:
+    async def read_ahead(self, *, until_end: bool) -> AsyncGenerator[Delta, None]:
         """Read the first delta, or all of them, so that a failure until then is raised here, before anything is sent.
         Return the deltas from the first one on."""
         deltas, held = self.deltas, []
         async for delta in deltas:
             held.append(delta)
-            if not to_its_end:
+            if not until_end:
                 break
         return _chained(held, deltas)
 
-    async def whole(self) -> list[WholeChoice]:
+    async def read_choices(self) -> list[CompleteChoice]:
         """Read the deltas to their end and return the complete choices."""
-        choices = [WholeChoice() for _ in self.num_completion_tokens_of]
+        choices = [CompleteChoice() for _ in self.num_completion_tokens_of]
         texts: list[list[str]] = [[] for _ in choices]
         reasonings: list[list[str]] = [[] for _ in choices]
         async for delta in self.deltas:

@@ -21,13 +21,13 @@ from llmos.security.callers import Caller
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
-    """How long an attempt may take, and what the caller must not have seen when it fails."""
+class AttemptPolicy:
+    """The time limit of an attempt, and whether another target can still answer if it fails."""
 
     seconds: float | None = None
-    """To the first token, or to the whole answer if it isn't streamed. None: no limit."""
+    """The limit for the first token, or for the complete answer if it isn't streamed. None: no limit."""
     can_fall_back: bool = False
-    """Another target follows: nothing is passed on before it is certain that this one answers."""
+    """Another target follows: nothing is sent to the caller before this one has begun to answer."""
     is_streamed: bool = True
 
 
@@ -37,9 +37,9 @@ class Attempts:
 
     @asynccontextmanager
     async def generate(
-        self, record: Record, resolution: Resolution, target: str, call: Call, patience: Patience
+        self, record: Record, resolution: Resolution, target: str, call: Call, policy: AttemptPolicy
     ) -> AsyncIterator[Answer]:
-        """Run the call on the target. The body begins when every prompt is accepted, or later; see Patience.
+        """Run the call on the target. The body begins when every prompt is accepted, or later; see AttemptPolicy.
 
         Leaving the context stops what still runs. Raises the LLMOSError that says why there is no answer, on entry or
         out of the answer's deltas.
@@ -49,13 +49,13 @@ class Attempts:
             answer = Answer(record.id, call, backend.served, attempt)
             async with AsyncExitStack() as stack:
                 try:
-                    async with asyncio.timeout(patience.seconds):
+                    async with asyncio.timeout(policy.seconds):
                         await self._begin(stack, record, backend, answer)
-                        if patience.can_fall_back or patience.seconds is not None:
-                            ahead = await answer.read_ahead(to_its_end=not patience.is_streamed)
+                        if policy.can_fall_back or policy.seconds is not None:
+                            ahead = await answer.read_ahead(until_end=not policy.is_streamed)
                             answer.deltas = await stack.enter_async_context(aclosing(ahead))
                 except TimeoutError:
-                    raise _too_slow(resolution.name, backend, patience) from None
+                    raise _too_slow(resolution.name, backend, policy) from None
                 yield answer
 
     async def embed(self, record: Record, resolution: Resolution, call: EmbedCall) -> Embeddings:
@@ -168,10 +168,10 @@ async def _gather(work: Sequence[Coroutine[Any, Any, None]]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _too_slow(name: str, backend: Backend, patience: Patience) -> Unavailable:
-    what = "first token" if patience.is_streamed else "answer"
+def _too_slow(name: str, backend: Backend, policy: AttemptPolicy) -> Unavailable:
+    what = "first token" if policy.is_streamed else "answer"
     return Unavailable(
-        f"{backend.served.ref} gave no {what} within {patience.seconds:g} seconds, the time limit of the route {name}."
+        f"{backend.served.ref} gave no {what} within {policy.seconds:g} seconds, the time limit of the route {name}."
         " Try again.",
         retry_after_seconds=1,
     )

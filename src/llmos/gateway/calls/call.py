@@ -1,4 +1,4 @@
-"""Call: what a caller wants of a model, independent of the wire format of the request."""
+"""Call: a request to a model, independent of its wire format."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,20 +25,20 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are sampled, and which of the parameters the caller named."""
+    """The sampling parameters, and which of them the caller gave."""
 
     params: SamplingParams
     given: frozenset[str] = frozenset(RECOMMENDABLE)
 
     def with_defaults(self, recommended: Mapping[str, float]) -> SamplingParams:
-        """Return the parameters, with the model's recommendation wherever the caller named nothing."""
+        """Return the parameters, with the model's recommendation for those that the caller left out."""
         defaults = {name: value for name, value in recommended.items() if name not in self.given}
         return msgspec.structs.replace(self.params, **defaults) if defaults else self.params
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCall:
-    """What every call to a model has."""
+    """The fields that every call to a model has."""
 
     model: str
     """The name that is asked for: a route, or a reference of a model."""

@@ -1,7 +1,7 @@
-"""Whether a conversation is one: roles that there are, words where words belong, and a result for every call of a tool.
+"""Validation of conversations: known roles, text where text belongs, and a result for every tool call.
 
-Every wire format spells messages in its own way and turns them into the dicts that chat templates know
-(engine.messages.Generate.messages). They are checked here once, whichever format they came in.
+Every wire format has its own form of messages and turns them into the dicts that chat templates know
+(engine.messages.Generate.messages). They are checked here, once for all formats.
 """
 
 import re
@@ -32,7 +32,7 @@ def check_conversation(messages: Sequence[Mapping[str, Any]], *, needs_every_res
     if not messages:
         raise BadRequest("`messages` is empty: send at least one message.", param="messages")
     open_calls: dict[str, str] = {}
-    """Of the last message with calls, those that have no result yet, and where each stands."""
+    """The calls of the last assistant message that have no result yet -> the path of each in the request."""
     answered: set[str] = set()
     for i, message in enumerate(messages):
         path = f"messages[{i}]"
@@ -79,7 +79,7 @@ def check_functions(functions: Sequence[Mapping[str, Any]], place: str = "tools[
 
 
 def read_arguments(text: str, path: str) -> dict[str, Any]:
-    """Return the arguments of a call, which `text` spells as a JSON object. Raises BadRequest naming `path`."""
+    """Parse the arguments of a call, a JSON object. Raises BadRequest naming `path`."""
     try:
         arguments = msgspec.json.decode(text or "{}")
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -120,7 +120,7 @@ def _check_content(message: Mapping[str, Any], path: str) -> None:
 
 
 def _calls(message: Mapping[str, Any], path: str) -> dict[str, str]:
-    """Return the ids of the message's calls, and where each stands."""
+    """Return the ids of the message's calls, each with its path in the request."""
     calls = message.get("tool_calls") or []
     if not isinstance(calls, list):
         raise _wrong(f"{path}.tool_calls", "must be an array.")
@@ -144,7 +144,7 @@ def _calls(message: Mapping[str, Any], path: str) -> dict[str, str]:
 
 
 def _check_result(message: Mapping[str, Any], path: str, open_calls: dict[str, str], answered: set[str]) -> None:
-    """Take the result off the open calls."""
+    """Remove the call that the result belongs to from the open calls. Raises BadRequest if there is none."""
     identity = message.get("tool_call_id")
     _expect(identity, f"{path}.tool_call_id", _is_name, "must say which call this is the result of.")
     assert isinstance(identity, str)

@@ -17,7 +17,7 @@ from llmos.gateway.calls.call import ModelCall
 from llmos.gateway.calls.record import Attempt
 
 MAX_INPUTS = 2048
-"""Of one call, as at OpenAI."""
+"""The limit of inputs in one call, the same as OpenAI's."""
 
 CHUNK_INPUTS = 64
 CHUNK_CHARACTERS = 64 * 1024

@@ -1,6 +1,6 @@
-"""EvidenceSink: what became of the calls of a route, for the rollouts that judge its targets."""
+"""EvidenceSink: the outcomes of a route's calls, for the rollouts that judge its targets."""
 
-from llmos.deployments.rollouts.evidence import Evidence, Outcome
+from llmos.deployments.rollouts.evidence import CallOutcome, Evidence
 from llmos.gateway.calls.record import Attempt, Record, Sink
 
 
@@ -13,7 +13,7 @@ class EvidenceSink(Sink):
             return
         assert attempt.outcome is not None, "the attempt has ended"
         pace = attempt.pace()
-        outcome = Outcome(
+        outcome = CallOutcome(
             kind=attempt.outcome,
             version=attempt.version,
             error=attempt.error_code,

@@ -1,4 +1,4 @@
-"""Several streams as one, each item with the number of the stream that it came from."""
+"""Merges several streams into one, each item with the index of the stream that it came from."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -10,7 +10,7 @@ T = TypeVar("T")
 async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncGenerator[tuple[int, T], None]:
     """Yield what the streams yield, as it comes, until all have ended. Raises what any of them raises, at once.
 
-    Closing it stops reading; closing the streams is the business of whoever made them.
+    Closing it stops reading, but does not close the streams.
     """
     if len(streams) == 1:  # The usual case needs neither tasks nor a queue.
         async for item in streams[0]:
@@ -18,17 +18,17 @@ async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncGenerator[tuple[int
         return
     queue: asyncio.Queue[tuple[int, T] | BaseException | None] = asyncio.Queue()
 
-    async def pump(place: int, stream: AsyncIterator[T]) -> None:
+    async def pump(index: int, stream: AsyncIterator[T]) -> None:
         try:
             async for item in stream:
-                queue.put_nowait((place, item))
+                queue.put_nowait((index, item))
             queue.put_nowait(None)
         except BaseException as error:
             queue.put_nowait(error)
             if isinstance(error, asyncio.CancelledError):
                 raise
 
-    tasks = [asyncio.create_task(pump(place, stream)) for place, stream in enumerate(streams)]
+    tasks = [asyncio.create_task(pump(index, stream)) for index, stream in enumerate(streams)]
     try:
         num_open = len(tasks)
         while num_open:

@@ -9,7 +9,7 @@ class MetricsSink(Sink):
         self._metrics = metrics
 
     def on_attempt_closed(self, record: Record, attempt: Attempt) -> None:
-        """Count what was computed, whether or not anybody still wanted it."""
+        """Count what was computed, also for callers that have gone."""
         if not attempt.is_accepted or record.operation == "count":
             return
         metrics, version = self._metrics, attempt.version

@@ -3,7 +3,7 @@ that runs a model takes it, and so does everything that loads or unloads one.
 
     record opened → name resolved → holds → checks → targets of the route, one after another → filters → caller
 
-stages.py describes the stages, attempt.py what happens on one target. On exit everything settles in reverse.
+stages.py describes the stages, attempt.py what happens on one target. On exit everything is released in reverse order.
 """
 
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from typing import Protocol
 from llmos.core.errors import LLMOSError
 from llmos.deployments.backend import Backend
 from llmos.gateway.calls.answer import Answer
-from llmos.gateway.calls.attempt import Attempts, Patience
+from llmos.gateway.calls.attempt import AttemptPolicy, Attempts
 from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.embedding import EmbedCall, Embeddings
@@ -116,7 +116,7 @@ class Pipeline:
 
     @asynccontextmanager
     async def _accepted(self, call: C, operation: Operation) -> AsyncIterator[tuple[C, Record, Resolution]]:
-        """Open the record and pass the stages that apply to the whole call. On exit they settle in reverse."""
+        """Open the record and pass the stages that apply to the whole call. They exit in reverse order."""
         with self._recorder.open(call, operation) as record:
             resolution = await self._resolver.resolve(call.model)
             record.route = None if resolution.route is None else resolution.route.name
@@ -134,14 +134,14 @@ class Pipeline:
         # Background calls wait for others, however long that takes.
         has_limit = resolution.route is not None and not call.caller.is_background
         seconds = resolution.route.timeout_seconds if has_limit and resolution.route else None
-        patience = Patience(seconds=seconds, can_fall_back=True, is_streamed=is_streamed)
+        policy = AttemptPolicy(seconds=seconds, can_fall_back=True, is_streamed=is_streamed)
         *others, last = resolution.order(call.caller, record.id)
         for target in others:
-            attempt = self._attempts.generate(record, resolution, target, call, patience)
+            attempt = self._attempts.generate(record, resolution, target, call, policy)
             try:
                 return await stack.enter_async_context(attempt), target
             except LLMOSError as error:
                 if not is_target_fault(error):
                     raise
-        attempt = self._attempts.generate(record, resolution, last, call, replace(patience, can_fall_back=False))
+        attempt = self._attempts.generate(record, resolution, last, call, replace(policy, can_fall_back=False))
         return await stack.enter_async_context(attempt), last

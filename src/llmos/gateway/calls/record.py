@@ -1,9 +1,9 @@
-"""Record: everything that is known of one call, from its acceptance to its end, and the sinks that receive it.
+"""Record: everything that is known about one call, from its acceptance to its end, and the sinks that receive it.
 
     Recorder.open(call)   ──▶  Record   ──▶  closed once, however the call ends
         Recorder.attempt  ──▶  Attempt       one for each target that was tried
 
-Sinks are metrics and rollout evidence today. A ledger, kept answers, an audit log and receipts are further sinks.
+Sinks today: call counts, metrics and rollout evidence. A ledger or an audit log would be further sinks.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ def is_target_fault(error: LLMOSError) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timings:
-    """Where the time of an answer went so far, in seconds."""
+    """The time that an answer has taken so far, by phase, in seconds."""
 
     total: float
     loading: float
@@ -50,7 +50,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast the tokens of an answer came."""
+    """The speed at which the tokens of an answer arrived."""
 
     first_token_seconds: float
     tokens_per_second: float | None
@@ -72,7 +72,7 @@ class Attempt:
     """The backend has accepted every prompt."""
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
-    """Of the prompt tokens, those found in the prefix cache."""
+    """The prompt tokens that were found in the prefix cache."""
     num_completion_tokens: int = 0
     longest_completion: int = 0
     """Tokens of the longest choice."""
@@ -99,7 +99,7 @@ class Attempt:
         )
 
     def pace(self) -> Pace | None:
-        """Return how fast the tokens came, None if there was none."""
+        """Return how fast the tokens arrived; None if there was none."""
         if self.first_token_at is None or self.last_token_at is None:
             return None
         num_later, seconds = self.longest_completion - 1, self.last_token_at - self.first_token_at
@@ -118,7 +118,7 @@ class Record:
     caller: Caller
     opened_at: datetime
     shadow_of: str | None = None
-    """The id of the call that this one repeats on another target, for comparison. Its answer goes to nobody."""
+    """The id of the call that this one repeats on another target, for comparison. Its answer is discarded."""
     route: str | None = None
     """The route that the name stands for, once it is resolved."""
     attempts: list[Attempt] = field(default_factory=list)

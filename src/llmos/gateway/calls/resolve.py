@@ -1,6 +1,6 @@
 """Resolver: from the name that a call asks for to the backends that can answer it.
 
-Every call asks, and the answer changes a few times a day: resolutions are remembered until the database changes.
+Every call needs it, and it changes a few times a day: resolutions are cached until the database changes.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from llmos.deployments.routing.routes import Routes
 from llmos.security.callers import Caller
 
 MAX_NAMES = 1024
-"""Names that are remembered."""
+"""The limit of cached names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What a name leads to."""
+    """The backends that a name stands for."""
 
     name: str
     route: Route | None
@@ -57,7 +57,7 @@ class Resolver:
         self._state: int | None = None
 
     async def resolve(self, name: str) -> Resolution:
-        """Return what the name leads to; reads the database if that isn't remembered. Raises ModelNotFound."""
+        """Return the name's resolution; reads the database if it isn't cached. Raises ModelNotFound."""
         resolution = self.remembered(name)
         return await asyncio.to_thread(self.find, name) if resolution is None else resolution
 
@@ -66,9 +66,9 @@ class Resolver:
         return self._known.get(name) if self._is_current() else None
 
     def find(self, name: str) -> Resolution:
-        """Read from the database what the name leads to. Raises ModelNotFound, with the nearest names."""
+        """Read the name's resolution from the database. Raises ModelNotFound, with the nearest names."""
         self._database.watch()
-        # The entry goes into the memory of the state that it was read in. A newer state begins a new memory.
+        # The entry goes into the cache of the state that it was read in. A newer state begins a new cache.
         known = self._known if self._is_current() else None
         found = self._routes.resolve(name)
         backends = {ref: self._open(target) for ref, target in found.targets.items()}

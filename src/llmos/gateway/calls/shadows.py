@@ -16,7 +16,7 @@ from llmos.core.errors import LLMOSError
 from llmos.deployments.rollouts.evidence import Comparison, Evidence
 from llmos.engine.messages import Delta
 from llmos.gateway.calls.answer import Answer
-from llmos.gateway.calls.attempt import Attempts, Patience
+from llmos.gateway.calls.attempt import AttemptPolicy, Attempts
 from llmos.gateway.calls.record import Record, Recorder
 from llmos.gateway.calls.resolve import Resolution
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 MAX_RUNNING = 4
 
 MAX_SECONDS = 600
-"""A shadow that takes longer is given up."""
+"""A shadow that takes longer is cancelled."""
 
 
 class Transcript:
@@ -52,7 +52,7 @@ class ShadowedAnswer:
     """An answer whose call a shadow repeats."""
 
     def __init__(self, record: Record, resolution: Resolution, answer: Answer, target: str) -> None:
-        """`target`: the one that the shadow asks."""
+        """`target`: the one that the call is repeated on."""
         assert resolution.route is not None, "only routes have shadows"
         self.record, self.resolution, self.answer, self.target = record, resolution, answer, target
         self.route_name = resolution.route.name
@@ -70,7 +70,7 @@ class Shadows:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def choose(self, resolution: Resolution, record: Record, answer: Answer, target: str) -> ShadowedAnswer | None:
-        """Return what to observe of the answer that `target` gives, None if no shadow repeats the call."""
+        """Return the observer of the answer that `target` gives; None if no shadow repeats the call."""
         if resolution.route is None or record.caller.is_background or not self.has_room:
             return None
         shadow = resolution.route.shadow_of(record.id)
@@ -86,7 +86,7 @@ class Shadows:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def close(self) -> None:
-        """Give up the shadows that run."""
+        """Cancel the shadows that run."""
         for task in self._tasks:
             task.cancel()
         await self.finish()
@@ -119,7 +119,7 @@ class Shadows:
         transcript, began = Transcript(call.num_choices), time.perf_counter()
         with self._recorder.open(call, "generate", shadow_of=shadowed.record.id) as record:
             record.route = shadowed.route_name
-            attempt = self._attempts.generate(record, resolution, shadowed.target, call, Patience())
+            attempt = self._attempts.generate(record, resolution, shadowed.target, call, AttemptPolicy())
             async with asyncio.timeout(MAX_SECONDS), attempt as repeated:
                 async for _ in transcript.observe(repeated.deltas):
                     pass

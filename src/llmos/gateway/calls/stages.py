@@ -1,13 +1,13 @@
 """The kinds of stages that a call passes, each with one method. The pipeline runs them in a fixed order.
 
     record opened
-      holds     acquire something for the duration of the call, and settle on exit: limits, budget
+      holds     acquire something for the duration of the call, and release it on exit: limits, budget
       checks    raise, or rewrite the call: guardrails on the prompt
         per target: admission → backend → tokens counted
       filters   change or end the stream of deltas: guardrails on the output
     record closed
 
-On exit everything settles in the reverse order, however the call ended. Holds and checks apply to generate, embed and
+On exit everything is released in reverse order, however the call ended. Holds and checks apply to generate, embed and
 count alike; filters apply to generate. A new stage is a class and one entry in server.py.
 """
 

@@ -52,11 +52,11 @@ async def list_aliases(request: Request, name: str) -> Response:
 )
 @requires(Permission.MODELS_WRITE)
 async def set_alias(request: Request, name: str, alias: str) -> Response:
-    asked = await parse_body(request, AliasTarget)
+    body = await parse_body(request, AliasTarget)
     registry, actor = services_of(request).registry, caller_of(request).actor
 
     def move() -> AliasMove:
-        return registry.aliases.set(name, alias, asked.version, expected=asked.expected, actor=actor)
+        return registry.aliases.set(name, alias, body.version, expected=body.expected, actor=actor)
 
     return json_response(describe_alias_move(name, await asyncio.to_thread(move)))
 
@@ -82,10 +82,10 @@ async def all_alias_history(request: Request, name: str) -> Response:
 @requires(Permission.MODELS_READ)
 async def alias_history(request: Request, name: str, alias: str) -> Response:
     """Oldest first. `?at=`: only the last move before that instant, if there is one."""
-    asked = parse_query(request, AliasQuery)
+    query = parse_query(request, AliasQuery)
     moves = await asyncio.to_thread(services_of(request).registry.aliases.history, name, alias)
-    if asked.at is not None:
-        instant = _instant(asked.at)
+    if query.at is not None:
+        instant = _instant(query.at)
         moves = [move for move in moves if move.at <= instant][-1:]
     return json_response(AliasMoves([describe_alias_move(name, move) for move in moves]))
 

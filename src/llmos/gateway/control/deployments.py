@@ -69,19 +69,19 @@ async def get_deployment(request: Request, name: str) -> Response:
 @requires(Permission.DEPLOYMENTS_WRITE)
 async def put_deployment(request: Request, name: str) -> Response:
     """The body replaces all settings: a field that is left out gets its default."""
-    asked = await parse_body(request, DeploymentRequest)
+    body = await parse_body(request, DeploymentRequest)
     services = services_of(request)
-    least, most = replica_limits(asked.replicas, asked.min_replicas, asked.max_replicas)
+    least, most = replica_limits(body.replicas, body.min_replicas, body.max_replicas)
     settings = DeploymentSettings(
         min_replicas=least,
         max_replicas=most,
-        idle_seconds=asked.idle_seconds,
-        keep_warm=asked.keep_warm,
-        runner=asked.runner,
-        options=asked.options,
+        idle_seconds=body.idle_seconds,
+        keep_warm=body.keep_warm,
+        runner=body.runner,
+        options=body.options,
     )
     deployment = await asyncio.to_thread(
-        services.deployments.deploy, name, settings, actor=caller_of(request).actor, force=asked.force
+        services.deployments.deploy, name, settings, actor=caller_of(request).actor, force=body.force
     )
     return json_response(await _overview(services).describe(deployment.ref))
 
@@ -102,7 +102,7 @@ async def get_deployment_history(request: Request, name: str) -> Response:
 @requires(Permission.DEPLOYMENTS_WRITE)
 async def scale_deployment(request: Request, name: str) -> Response:
     """`replicas`, or one or both of the limits. A limit that is left out keeps its value."""
-    asked = await parse_body(request, ScaleRequest)
+    body = await parse_body(request, ScaleRequest)
     services = services_of(request)
     overview = _overview(services)
     version = await overview.resolve(name)
@@ -110,9 +110,9 @@ async def scale_deployment(request: Request, name: str) -> Response:
         services.deployments.scale,
         version,
         actor=caller_of(request).actor,
-        replicas=asked.replicas,
-        min_replicas=asked.min_replicas,
-        max_replicas=asked.max_replicas,
+        replicas=body.replicas,
+        min_replicas=body.min_replicas,
+        max_replicas=body.max_replicas,
     )
     return json_response(await overview.describe(version))
 

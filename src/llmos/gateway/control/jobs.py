@@ -21,7 +21,7 @@ from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, convert, decode_object, parse_query, read_body
 from llmos.gateway.http.sse import event, while_connected
 from llmos.gateway.jobs.following import follow
-from llmos.gateway.jobs.kinds import as_kept, job_kinds, kind_named
+from llmos.gateway.jobs.kinds import job_kinds, kind_named, to_stored
 from llmos.gateway.services import services_of
 from llmos.security.permissions import Permission
 
@@ -59,11 +59,11 @@ async def create_job(request: Request) -> Response:
     kind = kind_named(fields.get("kind"))
     services, caller = services_of(request), caller_of(request)
     caller.check(kind.permission)
-    asked = convert(fields, kind.request)
+    body = convert(fields, kind.request)
 
     def create() -> Job:
-        checked = kind.check(services.settings, services.registry, asked)
-        return services.jobs.create(kind.name, as_kept(checked), actor=caller.actor)
+        checked = kind.check(services.settings, services.registry, body)
+        return services.jobs.create(kind.name, to_stored(checked), actor=caller.actor)
 
     return json_response(describe_job(await asyncio.to_thread(create)))
 
@@ -72,10 +72,10 @@ async def create_job(request: Request) -> Response:
 @requires(Permission.JOBS_READ)
 async def list_jobs(request: Request) -> Response:
     """Newest first; `?kind=` and `?state=` select. `?after=ID` continues a list. Ended jobs are kept for 30 days."""
-    asked = parse_query(request, JobsQuery)
+    query = parse_query(request, JobsQuery)
     found = await asyncio.to_thread(
         partial(
-            services_of(request).jobs.list, kind=asked.kind, state=asked.state, after=asked.after, limit=asked.limit
+            services_of(request).jobs.list, kind=query.kind, state=query.state, after=query.after, limit=query.limit
         )
     )
     return json_response(JobDescriptions([describe_job(job) for job in found]))

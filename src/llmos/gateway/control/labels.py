@@ -50,14 +50,14 @@ async def get_labels(request: Request, name: str) -> Response:
 @requires(Permission.MODELS_WRITE)
 async def change_labels(request: Request, name: str) -> Response:
     """Tags and a description that aren't named stay."""
-    asked = await parse_body(request, LabelsChange)
+    body = await parse_body(request, LabelsChange)
     labels, actor = services_of(request).registry.labels, caller_of(request).actor
 
     def change() -> Labels:
-        if asked.tags or asked.remove_tags:
-            labels.tag(name, asked.tags, asked.remove_tags, actor=actor)
-        if asked.description is not None:
-            labels.describe(name, asked.description, actor=actor)
+        if body.tags or body.remove_tags:
+            labels.tag(name, body.tags, body.remove_tags, actor=actor)
+        if body.description is not None:
+            labels.describe(name, body.description, actor=actor)
         return labels.get(name)
 
     return json_response(describe_labels(await asyncio.to_thread(change)))

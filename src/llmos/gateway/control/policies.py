@@ -42,8 +42,8 @@ async def list_policies(request: Request) -> Response:
 )
 @requires(Permission.POLICIES_WRITE)
 async def set_policy(request: Request, name: str) -> Response:
-    asked, actor = await parse_body(request, PolicyValue), caller_of(request).actor
-    policy = await asyncio.to_thread(lambda: _policies(request).set(name, asked.value, actor=actor))
+    body, actor = await parse_body(request, PolicyValue), caller_of(request).actor
+    policy = await asyncio.to_thread(lambda: _policies(request).set(name, body.value, actor=actor))
     return json_response(describe_policy(policy))
 
 

@@ -54,9 +54,9 @@ async def get_provider(request: Request, name: str) -> Response:
 @requires(Permission.PROVIDERS_WRITE)
 async def put_provider(request: Request, name: str) -> Response:
     """Routes may then have the target `remote:NAME/MODEL`."""
-    asked = await parse_body(request, ProviderRequest)
+    body = await parse_body(request, ProviderRequest)
     provider = await asyncio.to_thread(
-        services_of(request).providers.add, name, kind=asked.kind, base_url=asked.base_url, key=asked.key
+        services_of(request).providers.add, name, kind=body.kind, base_url=body.base_url, key=body.key
     )
     return json_response(describe_provider(provider))
 

@@ -70,20 +70,20 @@ async def list_rollouts(request: Request) -> Response:
 async def promote(request: Request) -> Response:
     """The Version is loaded beside the current one and tries the cases. Then it gets more calls in each step, while the
     gate's condition holds."""
-    asked = await parse_body(request, Promotion)
+    body = await parse_body(request, Promotion)
     plan = RolloutPlan(
-        steps=asked.steps,
-        gate=asked.gate,
-        min_calls=asked.min_calls,
-        max_hold_seconds=asked.max_hold_seconds,
-        cases=read_cases(asked.cases),
+        steps=body.steps,
+        gate=body.gate,
+        min_calls=body.min_calls,
+        max_hold_seconds=body.max_hold_seconds,
+        cases=read_cases(body.cases),
     )
     rollout = await asyncio.to_thread(
         services_of(request).rollouts.begin,
-        asked.version,
-        asked.route,
+        body.version,
+        body.route,
         plan,
-        force=asked.force,
+        force=body.force,
         actor=caller_of(request).actor,
     )
     return json_response(describe_rollout(rollout))

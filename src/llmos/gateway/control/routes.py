@@ -49,7 +49,7 @@ class RouteRequest(RequestObject, kw_only=True):
     """Tried in this order if a target fails before its first token."""
     shadow: ShadowTarget | None = None
     sticky: str = "user"
-    """Whose calls always go to the same target: those with the same `user`, those of the same `caller`, or `none`."""
+    """`user` or `caller`: calls of the same one always go to the same target. `none`: each call chooses anew."""
     timeout_seconds: float | None = None
     """The limit for the first token, or for a whole answer that isn't streamed."""
     reason: str | None = None
@@ -110,19 +110,19 @@ async def get_route(request: Request, name: str) -> Response:
 @requires(Permission.ROUTES_WRITE)
 async def set_route(request: Request, name: str) -> Response:
     """The body replaces targets, fallbacks, shadow and all other settings. The history keeps the former ones."""
-    asked = await parse_body(request, RouteRequest)
-    shadow = None if asked.shadow is None else Shadow(asked.shadow.target, asked.shadow.percent)
+    body = await parse_body(request, RouteRequest)
+    shadow = None if body.shadow is None else Shadow(body.shadow.target, body.shadow.percent)
     route = await asyncio.to_thread(
         services_of(request).routes.set,
         name,
-        asked.percent_of(),
+        body.percent_of(),
         RouteSettings(
-            fallbacks=asked.fallbacks,
+            fallbacks=body.fallbacks,
             shadow=shadow,
-            sticky=parse_sticky(asked.sticky),
-            timeout_seconds=asked.timeout_seconds,
+            sticky=parse_sticky(body.sticky),
+            timeout_seconds=body.timeout_seconds,
         ),
-        reason=asked.reason,
+        reason=body.reason,
         actor=caller_of(request).actor,
     )
     return json_response(await _described(request, route))
@@ -137,9 +137,9 @@ async def set_route(request: Request, name: str) -> Response:
 @requires(Permission.ROUTES_WRITE)
 async def set_weights(request: Request, name: str) -> Response:
     """Replaces all weights at once. Fallbacks, shadow and the other settings stay."""
-    asked = await parse_body(request, WeightsRequest)
-    routes, shares = services_of(request).routes, percents(asked.targets)
-    route = await asyncio.to_thread(routes.set_weights, name, shares, asked.reason, actor=caller_of(request).actor)
+    body = await parse_body(request, WeightsRequest)
+    routes, shares = services_of(request).routes, percents(body.targets)
+    route = await asyncio.to_thread(routes.set_weights, name, shares, body.reason, actor=caller_of(request).actor)
     return json_response(await _described(request, route))
 
 
@@ -157,11 +157,11 @@ async def get_route_history(request: Request, name: str) -> Response:
 @requires(Permission.ROUTES_READ)
 async def get_route_evidence(request: Request, name: str) -> Response:
     """By target, and how the shadow's answers compare. `?since=`: only calls after an instant."""
-    services, asked = services_of(request), parse_query(request, EvidenceQuery)
-    if asked.since is not None and asked.since.tzinfo is None:
+    services, query = services_of(request), parse_query(request, EvidenceQuery)
+    if query.since is not None and query.since.tzinfo is None:
         raise BadRequest("`since` has no zone. Write an instant such as 2026-03-03T12:00:00Z.", param="since")
     route = await asyncio.to_thread(services.routes.get, name)
-    return json_response(describe_evidence(services.evidence, route, asked.since))
+    return json_response(describe_evidence(services.evidence, route, query.since))
 
 
 @router.delete("/{name}", summary="Remove a Route", status_code=204)

@@ -41,10 +41,10 @@ async def list_signatures(request: Request, name: str) -> Response:
 @requires(Permission.MODELS_WRITE)
 async def add_signature(request: Request, name: str) -> Response:
     """It isn't verified now, but when the Version is loaded, with the keys that the server's machine trusts."""
-    asked, registry = await parse_body(request, NewSignature), services_of(request).registry
+    body, registry = await parse_body(request, NewSignature), services_of(request).registry
 
     def add() -> SignatureDescriptions:
-        registry.signatures.put(registry.resolve(name), asked.signature)
+        registry.signatures.put(registry.resolve(name), body.signature)
         return _signatures(request, name)
 
     return json_response(await asyncio.to_thread(add))

@@ -39,23 +39,23 @@ class Door:
         request_id = new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
         if scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # The HTTP server knows what was asked, and leaves the body out.
-        id_headers = {"x-request-id", error_format_of(scope).id_header}
-        numbers = [(name.encode(), request_id.encode()) for name in sorted(id_headers)]
+            scope = {**scope, "method": "GET"}  # The HTTP server knows the real method, and leaves the body out.
+        header_names = {"x-request-id", error_format_of(scope).id_header}
+        id_headers = [(name.encode(), request_id.encode()) for name in sorted(header_names)]
         status = CLIENT_GONE
 
-        async def numbered(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *numbers]
+                message["headers"] = [*message.get("headers", ()), *id_headers]
             await send(message)
 
         try:
             if (refusal := self._refusal(scope)) is not None:
-                await errors.respond(refusal, scope)(scope, receive, numbered)
+                await errors.respond(refusal, scope)(scope, receive, send_with_id)
             else:
-                await self._app(scope, receive, numbered)
+                await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             pass  # In the middle of its own request: there is nobody left to answer.
         except Exception:

@@ -1,4 +1,4 @@
-"""Paths that anybody may ask without a key: health checks."""
+"""The paths that need no key: health checks."""
 
 OPEN_PATHS = ("/health/", "/v2/health/")
 

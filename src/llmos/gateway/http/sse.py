@@ -38,7 +38,7 @@ class AnswerRenderer(ABC):
         """Yield the encoded events, without what `end` returns."""
 
     @abstractmethod
-    async def whole(self, answer: Answer) -> bytes:
+    async def complete(self, answer: Answer) -> bytes:
         """Return the answer as one JSON document."""
 
     def end(self) -> bytes:
@@ -79,7 +79,7 @@ class AnswerResponse(Response):
 
     async def _send_whole(self, scope: Scope, send: Send) -> None:
         async with self._pipeline.generate(self._call, is_streamed=False) as answer:
-            body = await self._renderer.whole(answer)
+            body = await self._renderer.complete(answer)
         headers = {VERSION_HEADER: answer.served.ref}
         await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
 

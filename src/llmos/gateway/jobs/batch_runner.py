@@ -43,13 +43,13 @@ NUM_RUNNING_BESIDE = 8
 """The same while there are live calls. In most steps of the engine these lines only wait; their prompts don't."""
 
 MAX_FAILURES = 3
-"""A line is given up after the model's process has died this many times while it answered it."""
+"""A line fails after the model's process has died this many times while answering it."""
 
 POLL_SECONDS = 5
-"""The delay until a batch is noticed that another process created."""
+"""The delay until a batch that another process created is noticed."""
 
 RETRY_SECONDS = 30
-"""The delay until a batch goes on that an internal error stopped, such as a full disk."""
+"""The delay until a batch that an internal error stopped, such as a full disk, continues."""
 
 
 class BatchRunner:
@@ -76,7 +76,7 @@ class BatchRunner:
 
     async def run(self) -> None:
         """Run the batches that there are and those that come, until cancelled. Lines that are being answered then are
-        dropped, and asked again by the next runner."""
+        dropped, and sent again by the next runner."""
         changes = Changes()
         self._batches.on_change = changes.notify
         with ExitStack() as held:
@@ -118,7 +118,7 @@ class BatchRunner:
         try:
             await self._try(batch)
         except Exception:
-            _log.exception("%s was stopped by an error and goes on in %d seconds", batch.id, RETRY_SECONDS)
+            _log.exception("%s was stopped by an error and continues in %d seconds", batch.id, RETRY_SECONDS)
             await self._pause(RETRY_SECONDS)
         finally:
             self._cancelled.discard(batch.id)
@@ -184,7 +184,7 @@ class BatchRunner:
             num_failures += reply.status == 502
             if not (reply.status in (429, 503) or (reply.status == 502 and num_failures < MAX_FAILURES)):
                 break
-            # Nobody waits for the answer, so the runner itself tries again when a live caller would be told to.
+            # No caller waits for the answer, so the runner itself retries when a live caller would be told to.
             await self._pause(float(reply.headers.get("retry-after", 1)))
         await writer.write(batch_lines.answered_entry(batch.id, line, reply))
 
@@ -280,7 +280,7 @@ class _Slots:
         num_free = self._num_free()
         while num_free and self._waiting:
             waiter = self._waiting.popleft()
-            if not waiter.done():  # It was cancelled otherwise.
+            if not waiter.done():  # Otherwise it was cancelled.
                 waiter.set_result(None)
                 num_free -= 1
 

@@ -12,7 +12,7 @@ from llmos.core.jobs.jobs import Job, Jobs
 from llmos.gateway.jobs.waking import Changes
 
 POLL_SECONDS = 1
-"""The delay until a change is noticed that another process made."""
+"""The delay until a change that another process made is noticed."""
 
 
 async def follow(jobs: Jobs, id: str) -> AsyncGenerator[Job, None]:
@@ -39,17 +39,17 @@ async def follow(jobs: Jobs, id: str) -> AsyncGenerator[Job, None]:
 
 
 class AttachedJobs:
-    """Jobs that go on only while somebody follows them. Belongs to the event loop's thread."""
+    """Jobs that run only while a caller follows them. Belongs to the event loop's thread."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
         self._num_followers: Counter[str] = Counter()
         self._lock = asyncio.Lock()
-        """Held while somebody comes or goes, so that a job isn't cancelled under someone who has just joined it."""
+        """Held while a follower joins or leaves, so that a job isn't cancelled when another has just joined it."""
 
     async def follow(self, kind: str, request: Mapping[str, Any], actor: str | None) -> AsyncGenerator[Job, None]:
-        """Create a job, or join the one that runs already, and follow it. When its last follower goes, it is cancelled,
-        unless somebody else has asked for it besides."""
+        """Create a job, or join one that runs already, and follow it. When its last follower leaves, it is cancelled,
+        unless it was also started detached."""
         async with self._lock:
             job = await asyncio.to_thread(partial(self._jobs.create, kind, request, actor=actor, is_attached=True))
             self._num_followers[job.id] += 1

@@ -1,4 +1,4 @@
-"""The server's end of a worker process: see worker.py."""
+"""The server's side of a worker process; worker.py is the process's side."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from llmos.gateway.jobs.worker import Assignment, encode_assignment
 _COMMAND = (sys.executable, "-m", "llmos.gateway.jobs.worker")
 
 _MAX_LINE_BYTES = 64 << 20
-"""Of a result."""
+"""The limit of a result's line."""
 
 
 async def run_in_process(assignment: Assignment, report: Callable[[Step], None]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Does the jobs, in the serving process: computations one at a time in processes of their own, downloads in threads.
+"""Runs the jobs, in the serving process: computations one at a time in processes of their own, downloads in threads.
 
-One server at a time does the jobs of a home. A job that runs when the server stops or dies resumes when a server starts
+One server at a time runs the jobs of a home. A job that runs when the server stops or dies resumes when a server starts
 again, if its kind can (pull); otherwise it is interrupted, with the command that starts it again: work that took the
 machine down must not do so at every start. Queued jobs stay queued.
 """
@@ -29,7 +29,7 @@ from llmos.models.registry import Registry
 _log = logging.getLogger(__name__)
 
 MAX_LIGHT = 8
-"""Jobs of a kind that isn't heavy that run at the same time."""
+"""The limit of jobs that run at the same time, of the kinds that aren't heavy."""
 
 MAX_HEAVY = 1
 
@@ -37,14 +37,14 @@ POLL_SECONDS = 2
 """The delay until a job that another process created or cancelled is noticed."""
 
 RETRY_SECONDS = 30
-"""The delay until a job is looked at again whose state couldn't be written, because a disk is full or the like."""
+"""The delay until a job whose state couldn't be written, for example to a full disk, is checked again."""
 
 KEEP_TEXTS_SECONDS = 24 * 3600
 """Calibration texts that no job needs are removed after this time."""
 
 
 class _Stopped(Exception):
-    """Raised in a job's thread, where it reports progress, when nobody wants the result any more."""
+    """Raised in a job's thread, where it reports progress, when the result is no longer needed."""
 
 
 class JobRunner:
@@ -67,7 +67,7 @@ class JobRunner:
         """The heavy ones of `_tasks`."""
 
     async def run(self) -> None:
-        """Do the queued jobs and those that come, until cancelled. What runs then is left in good order."""
+        """Run the queued jobs and those that come, until cancelled. Jobs that run then are requeued or interrupted."""
         with ExitStack() as held:
             await lock_folder(held, self._settings.jobs_path, POLL_SECONDS, self._pause)
             self._changes = Changes()
@@ -87,7 +87,7 @@ class JobRunner:
         """Remove what is no longer needed, and the attached jobs of a server that died."""
         for job in self._jobs.live():
             if job.is_attached and job.created_at < self._created_at:
-                self._leave(job)  # Whoever followed it has gone with that server.
+                self._release(job)  # Its followers have gone with that server.
         self._jobs.remove_old()
         oldest = time.time() - KEEP_TEXTS_SECONDS
         needed = {f"{job.request.get('calibration')}".removeprefix("sha256:") for job in self._jobs.live()}
@@ -96,7 +96,7 @@ class JobRunner:
                 text.unlink(missing_ok=True)
 
     async def _reconcile(self) -> None:
-        """Stop the jobs that were cancelled, take over those that nobody runs any more, and start queued ones."""
+        """Stop the jobs that were cancelled, take over those that no process runs any more, and start queued ones."""
         for id in [id for id, task in self._tasks.items() if task.done()]:
             del self._tasks[id]
             self._heavy.discard(id)
@@ -104,7 +104,7 @@ class JobRunner:
             live = await asyncio.to_thread(self._jobs.live)
             for job in live:
                 if job.state == "running" and job.id not in self._tasks:
-                    await asyncio.to_thread(self._leave, job)
+                    await asyncio.to_thread(self._release, job)
         except Exception:
             _log.exception("The jobs can't be read or written")
             return
@@ -133,13 +133,13 @@ class JobRunner:
         try:
             await self._try(job)
         except asyncio.CancelledError:
-            await asyncio.to_thread(self._leave, job)
+            await asyncio.to_thread(self._release, job)
         except Exception:
-            _log.exception("The state of %s can't be written; it is looked at again in %d s", job.id, RETRY_SECONDS)
+            _log.exception("The state of %s can't be written; it is checked again in %d s", job.id, RETRY_SECONDS)
             await self._pause(RETRY_SECONDS)
 
     async def _try(self, job: Job) -> None:
-        """Do a job and write down how it ended. Raises what the database raises."""
+        """Run a job and store how it ended. Raises what the database raises."""
         started = await asyncio.to_thread(self._jobs.start, job.id)
         if started is None:
             return
@@ -159,11 +159,11 @@ class JobRunner:
     async def _result_of(self, job: Job) -> Mapping[str, Any]:
         kind = self._kinds.get(job.kind)
         if kind is None:
-            raise LLMOSError(f"This server knows no jobs of the kind {job.kind}. Start a newer one.")
+            raise LLMOSError(f"This server can't run jobs of the kind {job.kind}. Start a newer version of LLMOS.")
         return await (self._in_process if kind.is_heavy else self._in_thread)(kind, job)
 
-    def _leave(self, job: Job) -> None:
-        """Put a job that was running into the state from which it goes on, or ends. Does nothing if it has ended."""
+    def _release(self, job: Job) -> None:
+        """Requeue, interrupt or cancel a job that this process stops running. Does nothing if it has ended."""
         kind = self._kinds.get(job.kind)
         if job.is_attached:
             self._jobs.abandon(job.id)
@@ -212,7 +212,8 @@ class JobRunner:
             else:
                 _call_in(loop, partial(_set_result, outcome, result))
 
-        # A thread of its own: downloads would soon hold all of the loop's. The process's end doesn't wait for it.
+        # A thread of its own: downloads would soon take all threads of the loop's pool. It is a daemon, so that it
+        # doesn't keep the process alive.
         threading.Thread(target=work, name=f"{kind.name} {job.id}", daemon=True).start()
         try:
             return await outcome

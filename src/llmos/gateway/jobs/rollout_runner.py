@@ -83,18 +83,18 @@ class RolloutRunner:
 
     async def _start(self, rollout: Rollout) -> None:
         """Load the Version and try the cases. Then start the first step, or roll back."""
-        gate, asked = parse_gate(rollout.gate), rollout.target
+        gate, model = parse_gate(rollout.gate), rollout.target
         try:
-            await self._load(asked)
+            await self._load(model)
             if rollout.cases and not rollout.scores:
-                scores = {"new": await self._score(asked, rollout.cases)}
+                scores = {"new": await self._score(model, rollout.cases)}
                 if gate.compares_score:
-                    asked = rollout.main_before
-                    await self._load(asked)
-                    scores["before"] = await self._score(asked, rollout.cases)
+                    model = rollout.main_before
+                    await self._load(model)
+                    scores["before"] = await self._score(model, rollout.cases)
                 rollout = await asyncio.to_thread(self._rollouts.record_scores, rollout, scores)
         except LLMOSError as error:
-            await asyncio.to_thread(self._rollouts.roll_back, rollout, f"{asked} can't answer: {error.message}")
+            await asyncio.to_thread(self._rollouts.roll_back, rollout, f"{model} can't answer: {error.message}")
             return
         judgement = _NO_CASES
         if gate.asks_for_score:
@@ -174,7 +174,7 @@ class RolloutRunner:
             id_prefix="case",
         )
         async with self._pipeline.generate(call, is_streamed=False) as answer:
-            (choice,) = await answer.whole()
+            (choice,) = await answer.read_choices()
         return choice.text
 
 

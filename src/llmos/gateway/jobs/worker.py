@@ -1,4 +1,4 @@
-"""The process that does one heavy job for the server, so that it can be killed at once and can't take the server along.
+"""The process that runs one heavy job for the server, so that it can be killed at once and can't crash the server.
 
     the server    job_process.py  --- JSON lines over the standard streams --->  this module's main()
 
@@ -6,8 +6,8 @@
     out  {"progress": ["quantizing", 3, 10]}                                      any number of these, then one of
     out  {"result": {...}}   or   {"error": {"code": ..., "message": ..., "param": ...}}
 
-The server's end of the standard input stays open while the server lives and wants the result: when it closes, the
-process and all that it has started end, however the server ended.
+The server keeps the process's standard input open while it lives and needs the result. When it closes, the
+process and all that it has started are killed, however the server ended.
 """
 
 import os
@@ -32,7 +32,7 @@ Send = Callable[[Mapping[str, Any]], None]
 
 
 class Assignment(msgspec.Struct, kw_only=True):
-    """The job that the process does."""
+    """The job that the process runs."""
 
     settings: Settings
     kind: str
@@ -82,7 +82,7 @@ def _sender(stream: BinaryIO) -> Send:
 
 
 def _end_with_the_server() -> None:
-    """Wait until the server closes its end, then kill this process and its children."""
+    """Wait until standard input is closed, then kill this process and its children."""
     while os.read(0, 1):
         pass
     os.killpg(0, signal.SIGKILL)

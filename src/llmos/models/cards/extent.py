@@ -15,7 +15,7 @@ LAYER_UNITS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """How much is measured. All cards use the same extent, so that they can be compared."""
+    """The amount of text that is measured. All cards use the same extent, so that they can be compared."""
 
     num_windows: int = 8
     """Windows of text that are predicted."""

@@ -32,7 +32,7 @@ class AliasMove:
     """The reference of the version it points at after the move; None where the alias was removed."""
     at: datetime
     actor: str | None
-    """Who moved it; None where that is unknown."""
+    """The caller who moved it; None if unknown."""
 
 
 class Aliases:

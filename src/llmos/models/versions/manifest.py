@@ -12,7 +12,7 @@ from llmos.models.store import StoredFile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derivation:
-    """How a version was made from another one. The same parent and recipe give the same version."""
+    """The parent and the recipe of a derived version. The same parent and recipe give the same version."""
 
     parent: str
     """The parent's digest."""
@@ -28,7 +28,7 @@ class Manifest:
 
     files: Sequence[StoredFile]
     adapts: str | None = None
-    """Of an adapter: the digest of the version that it adapts. On another version it is another adapter."""
+    """For an adapter, the digest of the version that it adapts. On another version it is another adapter."""
     derivation: Derivation | None = None
     """None for a version that was published as it is."""
 

@@ -34,15 +34,15 @@ class Origin:
     sampling: Mapping[str, float] = field(default_factory=dict)
     """Sampling parameters that take precedence over those in the files."""
     adapted: Version | None = None
-    """Of an adapter: the version that it adapts."""
+    """For an adapter, the version that it adapts."""
     parent: Version | None = None
-    """Of a version that was derived here: the version that it was made from."""
+    """For a version that was derived here, the version that it was made from."""
     recipe: Mapping[str, Any] | None = None
-    """Of a version that was derived here."""
+    """For a version that was derived here, how."""
     derivation: Derivation | None = None
-    """Of a version that was derived on another installation; its parent needn't be here."""
+    """For a version that was derived on another installation. Its parent needn't be here."""
     actor: str | None = None
-    """Who made or imported it; None is the user of this process."""
+    """The caller who made or imported it; None: the user of this process."""
 
 
 class Recorder:

@@ -34,11 +34,11 @@ class Version:
     sampling: Mapping[str, float]
     """Sampling parameters for requests that don't set them."""
     adapts: int | None = None
-    """Of an adapter: the number of the version of the same model that it adapts."""
+    """For an adapter, the number of the version of the same model that it adapts."""
     parent: str | None = None
-    """Of a derived version: the parent's digest."""
+    """For a derived version, the parent's digest."""
     recipe: Mapping[str, Any] | None = None
-    """Of a derived version: how it was made from the parent."""
+    """For a derived version, how it was made from the parent."""
     made_by: str | None = None
     """The name of the user who made or imported it; None where that is unknown."""
 

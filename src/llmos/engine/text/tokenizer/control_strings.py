@@ -30,7 +30,9 @@ class ControlStringEscaper:
         try:
             texts = list(iter_strings(messages))
         except RecursionError:
-            raise BadRequest("The messages are nested too deeply.", param="messages") from None
+            raise BadRequest(
+                "The messages are nested too deeply. Send a flatter structure.", param="messages"
+            ) from None
         if not any(self._first_characters.search(text) for text in texts):
             return messages, None
         marker = self._unused_character(texts)

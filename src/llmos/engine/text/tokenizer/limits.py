@@ -52,7 +52,10 @@ class Budget:
 
     def check_time(self) -> None:
         if time.thread_time() > self._deadline:
-            raise BadRequest(f"The model's chat template took longer than {self._seconds:g} seconds.", param="messages")
+            raise BadRequest(
+                f"The model's chat template took longer than {self._seconds:g} seconds. Send fewer or shorter messages.",
+                param="messages",
+            )
 
     def charge(self, length: int) -> None:
         """Charge for a new string or list of this length."""

@@ -35,9 +35,9 @@ class JobKind(Generic[R]):
     name: str
     request: type[R]
     check: Callable[[Settings, Registry, R], R]
-    """Returns the request as it is kept. Raises LLMOSError for a job that can't succeed."""
+    """Returns the request as it is stored. Raises LLMOSError for a job that can't succeed."""
     work: Callable[[Context, R], Mapping[str, Any]]
-    """Does the job and returns its result, as JSON has it. Raises LLMOSError."""
+    """Does the job and returns its result as a JSON object. Raises LLMOSError."""
     command: Callable[[R], str]
     """Returns the command that starts the same job."""
     permission: Permission
@@ -45,7 +45,7 @@ class JobKind(Generic[R]):
     is_heavy: bool = True
     """It computes: it runs in a process of its own, one heavy job at a time. Others run in threads, several at once."""
     resumes: bool = False
-    """A job that the server had to leave goes on when it starts again."""
+    """A job that ran when the server stopped continues when a server starts again."""
 
 
 @cache
@@ -57,7 +57,7 @@ def job_kinds() -> Mapping[str, JobKind[Any]]:
 
 
 def kind_named(name: object) -> JobKind[Any]:
-    """Raises BadRequest, with the nearest, for a kind that doesn't exist."""
+    """Raises BadRequest, with the nearest name, for a kind that doesn't exist."""
     kinds = job_kinds()
     if isinstance(name, str) and name in kinds:
         return kinds[name]
@@ -66,7 +66,7 @@ def kind_named(name: object) -> JobKind[Any]:
     raise BadRequest(f"`kind` is {name!r:.80}. {advice}", param="kind")
 
 
-def as_kept(request: RequestObject) -> dict[str, Any]:
-    """Return the request as the database keeps it."""
-    kept: dict[str, Any] = msgspec.to_builtins(request)
-    return kept
+def to_stored(request: RequestObject) -> dict[str, Any]:
+    """Return the request as it is stored in the database."""
+    stored: dict[str, Any] = msgspec.to_builtins(request)
+    return stored

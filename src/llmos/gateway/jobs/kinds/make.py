@@ -127,9 +127,9 @@ def _kind(kind: Kind, request: type[M]) -> JobKind[M]:
     return JobKind(
         name=kind,
         request=request,
-        check=lambda settings, registry, asked: _check(kind, settings, registry, asked),
-        work=lambda context, asked: _work(kind, context, asked),
-        command=lambda asked: _command(kind, asked),
+        check=lambda settings, registry, request: _check(kind, settings, registry, request),
+        work=lambda context, request: _work(kind, context, request),
+        command=lambda request: _command(kind, request),
         permission=Permission.MODELS_WRITE,
     )
 

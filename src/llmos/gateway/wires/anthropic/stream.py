@@ -26,8 +26,8 @@ class MessageRenderer(AnswerRenderer):
     def __init__(self, request_id: str) -> None:
         self._request_id = request_id
 
-    async def whole(self, answer: Answer) -> bytes:
-        (choice,) = await answer.whole()
+    async def complete(self, answer: Answer) -> bytes:
+        (choice,) = await answer.read_choices()
         content: list[AnswerBlock] = []
         if choice.reasoning:
             content.append(AnswerThinking(choice.reasoning))

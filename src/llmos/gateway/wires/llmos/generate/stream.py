@@ -13,8 +13,8 @@ from llmos.gateway.wires.llmos.generate.answers import GeneratedAnswer, Generate
 class GenerateRenderer(AnswerRenderer):
     """Renders an answer as a GeneratedAnswer, or as GeneratedPiece events."""
 
-    async def whole(self, answer: Answer) -> bytes:
-        (choice,) = await answer.whole()
+    async def complete(self, answer: Answer) -> bytes:
+        (choice,) = await answer.read_choices()
         return sse.encode(GeneratedAnswer(text=choice.text, finish_reason=choice.finish_reason, **_fields(answer)))
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:

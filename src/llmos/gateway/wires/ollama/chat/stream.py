@@ -11,8 +11,8 @@ from llmos.gateway.wires.ollama.stream import LineRenderer, encode_line
 class OllamaChatRenderer(LineRenderer):
     """Renders an answer as one OllamaChatAnswer, or as one line per piece."""
 
-    async def whole(self, answer: Answer) -> bytes:
-        (choice,) = await answer.whole()
+    async def complete(self, answer: Answer) -> bytes:
+        (choice,) = await answer.read_choices()
         message = render_message(choice.text, choice.reasoning, choice.tool_calls)
         fields = answer_fields(answer, choice.logprobs) | final_fields(answer, choice.finish_reason)
         return encode_line(OllamaChatAnswer(**fields, message=message))

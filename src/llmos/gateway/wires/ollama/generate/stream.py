@@ -12,8 +12,8 @@ from llmos.gateway.wires.ollama.stream import LineRenderer, encode_line
 class OllamaTextRenderer(LineRenderer):
     """Renders an answer as one OllamaText, or as one line per piece."""
 
-    async def whole(self, answer: Answer) -> bytes:
-        (choice,) = await answer.whole()
+    async def complete(self, answer: Answer) -> bytes:
+        (choice,) = await answer.read_choices()
         fields: dict[str, Any] = answer_fields(answer, choice.logprobs) | final_fields(answer, choice.finish_reason)
         return encode_line(OllamaText(**fields, response=choice.text, thinking=choice.reasoning))
 

@@ -12,7 +12,7 @@ from llmos.core.errors import Conflict, LLMOSError
 from llmos.core.jobs.jobs import Job, Step
 from llmos.gateway.http import errors
 from llmos.gateway.http.sse import while_connected
-from llmos.gateway.jobs.kinds import as_kept
+from llmos.gateway.jobs.kinds import to_stored
 from llmos.gateway.jobs.kinds.pull import PULL, PullJob
 from llmos.gateway.services import Services
 from llmos.gateway.wires.ollama.pull.answers import PullProgress, render_progress
@@ -70,7 +70,7 @@ class PullResponse(Response):
                 _raise_failure(job)
 
     def _jobs(self) -> AsyncGenerator[Job, None]:
-        request = as_kept(PullJob(model=self._name))
+        request = to_stored(PullJob(model=self._name))
         return self._services.attached_jobs.follow(PULL.name, request, self._actor)
 
 

@@ -18,8 +18,8 @@ class TextRenderer(AnswerRenderer):
     def __init__(self, id: str) -> None:
         self._id = id
 
-    async def whole(self, answer: Answer) -> bytes:
-        (choice,) = await answer.whole()
+    async def complete(self, answer: Answer) -> bytes:
+        (choice,) = await answer.read_choices()
         return sse.encode(self._render(answer, choice.text, choice.finish_reason))
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:

@@ -32,8 +32,8 @@ class InferRenderer:
         self._request, self._texts = request, texts
         self._wanted, self._binary = request.binary_outputs(parameters)
 
-    async def whole(self, answer: Answer) -> Response:
-        choices = await answer.whole()
+    async def complete(self, answer: Answer) -> Response:
+        choices = await answer.read_choices()
         values: dict[str, list[Any]] = {
             "text_output": [choice.text for choice in choices],
             "finish_reason": [choice.finish_reason for choice in choices],

@@ -74,5 +74,5 @@ class InferResponse(Response):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._pipeline.generate(self._call, is_streamed=False) as answer:
-            response = await self._renderer.whole(answer)
+            response = await self._renderer.complete(answer)
         await response(scope, receive, send)

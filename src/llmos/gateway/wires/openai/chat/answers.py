@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from llmos.engine.messages import FinishReason
-from llmos.gateway.calls.answer import ToolCall, WholeChoice
+from llmos.gateway.calls.answer import CompleteChoice, ToolCall
 from llmos.gateway.http.answers import Usage
 from llmos.gateway.wires.openai.answers import TokenLogprobs
 
@@ -99,7 +99,7 @@ class ChatCompletionChunk(msgspec.Struct, kw_only=True):
     usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
 
 
-def render_message(choice: WholeChoice) -> AnswerMessage:
+def render_message(choice: CompleteChoice) -> AnswerMessage:
     """Return the message of a complete choice."""
     return AnswerMessage(
         None if choice.tool_calls and not choice.text else choice.text,

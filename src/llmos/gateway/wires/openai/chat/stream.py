@@ -27,8 +27,8 @@ class ChatRenderer(AnswerRenderer):
         self._wants_usage_event = wants_usage_event
         self._may_call = may_call
 
-    async def whole(self, answer: Answer) -> bytes:
-        choices = await answer.whole()
+    async def complete(self, answer: Answer) -> bytes:
+        choices = await answer.read_choices()
         completion = ChatCompletion(
             id=answer.id,
             created=answer.created,

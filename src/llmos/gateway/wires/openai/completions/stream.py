@@ -18,10 +18,10 @@ class CompletionRenderer(AnswerRenderer):
         self._wants_logprobs = wants_logprobs
         self._wants_usage_event = wants_usage_event
 
-    async def whole(self, answer: Answer) -> bytes:
+    async def complete(self, answer: Answer) -> bytes:
         choices = [
             CompletionChoice(i, choice.text, self._logprobs(choice.logprobs, 0), choice.finish_reason)
-            for i, choice in enumerate(await answer.whole())
+            for i, choice in enumerate(await answer.read_choices())
         ]
         return sse.encode(
             Completion(

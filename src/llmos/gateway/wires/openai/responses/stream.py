@@ -37,7 +37,7 @@ class ResponseRenderer(AnswerRenderer):
         self._num_events = 0
         self._answer: Answer | None = None
 
-    async def whole(self, answer: Answer) -> bytes:
+    async def complete(self, answer: Answer) -> bytes:
         finish_reason: FinishReason = "stop"
         async for delta in answer.deltas:
             for _ in self._output.add(delta):
