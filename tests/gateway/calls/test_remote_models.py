@@ -313,7 +313,7 @@ ENDED = b'data: {"choices": [{"delta": {"content": "Hel"}, "finish_reason": "sto
     ("answer", "said"),
     [
         ((302, {"location": "http://127.0.0.1:1/steal"}, b""), "does not follow"),
-        ((200, {"content-type": "text/html"}, b"<html>"), "no stream"),
+        ((200, {"content-type": "text/html"}, b"<html>"), "answers with text/html instead of a stream of events"),
         ((200, STREAM, b"data: <html>\n\n"), "its API does not have"),
         ((200, STREAM, b"data: [1]\n\n"), "its API does not have"),
         ((200, STREAM, b'data: {"choices": "many"}\n\n'), "its API does not have"),

@@ -206,7 +206,7 @@ async def test_a_kind_that_is_unknown_here_fails(jobs: Jobs, runner: Callable[[]
     async with running(runner()):
         failed = await until(jobs, create(jobs, "tune").id, has_ended)
     assert failed.error is not None
-    assert "no jobs of the kind tune" in failed.error.message
+    assert "can't run jobs of the kind tune" in failed.error.message
 
 
 async def test_a_cancelled_job_stops_where_it_next_reports(

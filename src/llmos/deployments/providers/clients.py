@@ -77,8 +77,8 @@ class ProviderClients:
                 kind = response.headers.get("content-type", "")
                 if "text/event-stream" not in kind:
                     raise ProviderFailed(
-                        f"The provider {provider.name} answers with {kind or 'no content type'} instead of a stream of events."
-                        " Check its --base-url and --kind."
+                        f"The provider {provider.name} answers with {kind or 'no content type'} instead of a stream"
+                        " of events. Check its --base-url and --kind."
                     )
                 yield Started(request.id, 0)
                 decoder = EventDecoder()

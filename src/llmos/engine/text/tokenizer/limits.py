@@ -53,7 +53,8 @@ class Budget:
     def check_time(self) -> None:
         if time.thread_time() > self._deadline:
             raise BadRequest(
-                f"The model's chat template took longer than {self._seconds:g} seconds. Send fewer or shorter messages.",
+                f"The model's chat template took longer than {self._seconds:g} seconds."
+                " Send fewer or shorter messages.",
                 param="messages",
             )
 
