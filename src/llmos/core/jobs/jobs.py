@@ -169,7 +169,7 @@ class Jobs:
         """Cancel a job. Raises NotFound; Conflict for a job that has ended otherwise."""
         job = self._end(id, LIVE_STATES, "cancelled")
         if job.state != "cancelled":
-            raise Conflict(f"{id} has already {_ENDED[job.state]}; there is nothing to cancel.")
+            raise Conflict(f"{id} has {_ENDED[job.state]} already; there is nothing to cancel.")
         self._changed()
         return job
 
