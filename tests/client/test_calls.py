@@ -166,7 +166,7 @@ def test_a_version_is_promoted_looked_at_and_taken_back(connect: Any, server: An
         ("GET", "/llmos/v1/rollouts/7/history", None),
         ("DELETE", "/llmos/v1/routes/gpt%203/rollout", None),
     ]
-    with pytest.raises(TypeError, match=r"no setting 'step' of a rollout\. There are steps, gate"):
+    with pytest.raises(TypeError, match=r"no setting 'step' of a rollout\. Settings: steps, gate"):
         rollouts.promote("new@1", "gpt 3", step=[100])
 
 

@@ -123,7 +123,7 @@ def checked(sampling: CallOptions, kind: type[CallOptions] = CallOptions) -> dic
     for name in sampling:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            advice = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(sorted(known))}."
+            advice = f"Did you mean {near[0]!r}?" if near else f"Options: {', '.join(sorted(known))}."
             raise TypeError(f"There is no option {name!r}. {advice}")
     return {name: value for name, value in sampling.items() if value is not None}
 

@@ -50,7 +50,7 @@ class Aliases(Noun):
 
 
 class Jobs(Noun):
-    """Long work on the server. It goes on whether or not a client follows it."""
+    """Long work on the server. It continues whether or not a client follows it."""
 
     def start(self, kind: str, **fields: Any) -> JobDescription:
         """Start a job and return it at once: pull, quantize, prune, card or verify. `fields`: those of its kind.

@@ -221,7 +221,7 @@ def _given(settings: Mapping[str, Any], kind: type, whose: str) -> dict[str, Any
     given = {key: value for key, value in settings.items() if value is not None}
     known = kind.__annotations__
     if unknown := given.keys() - known.keys():
-        raise TypeError(f"There is no setting {min(unknown)!r} of {whose}. There are {', '.join(known)}.")
+        raise TypeError(f"There is no setting {min(unknown)!r} of {whose}. Settings: {', '.join(known)}.")
     return given
 
 

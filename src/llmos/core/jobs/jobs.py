@@ -238,11 +238,11 @@ class Jobs:
         return self._end(id, _RUNNING, "failed", error=error)
 
     def interrupt(self, id: str, error: JobError) -> Job:
-        """End a job that the server can't go on with. `error` says what the user can do."""
+        """End a job that the server can't continue. `error` says what the user can do."""
         return self._end(id, _RUNNING, "interrupted", error=error)
 
     def requeue(self, id: str) -> Job:
-        """Put a running job back into the queue: it goes on when a server runs again."""
+        """Put a running job back into the queue: it continues when a server runs again."""
         with self._database.transaction() as session:
             row = _existing(queries.job(session, id, lock=True), id)
             if row.state == "running":

@@ -69,7 +69,7 @@ class OpenAIFormat(RequestFormat):
     def _chat_body(self) -> dict[str, Any]:
         request = self.request
         if request.continue_final_message:
-            raise self.unsupported("messages", "go on with an assistant's message", "End with a message of the user.")
+            raise self.unsupported("messages", "continue an assistant's message", "End with a message of the user.")
         if request.echo:
             raise self.unsupported("echo", "repeat a conversation", "Leave `echo` out.")
         options = {name: value for name, value in request.template_options.items() if value is not False}

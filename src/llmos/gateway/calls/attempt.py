@@ -67,7 +67,7 @@ class Attempts:
             chunks = list(call.chunks(record.id, call.caller.fairness_key, _priority(call.caller)))
             embeddings = Embeddings(record.id, call, backend.served, attempt, len(chunks))
             num_lanes = min(len(chunks), CHUNKS_AT_ONCE)
-            with self._admission.admit(_served_by(attempt, backend), call.caller, num_lanes):
+            with self._admission.admit(_record_backend(attempt, backend), call.caller, num_lanes):
                 self._recorder.admitted(record, attempt)
                 began = time.perf_counter()
                 await backend.ensure()
@@ -88,7 +88,7 @@ class Attempts:
             backend = resolution.backend(target)
             await backend.check_counts()
             requests = _requests(call, record.id, backend)
-            with self._admission.admit(_served_by(attempt, backend), call.caller, len(requests)):
+            with self._admission.admit(_record_backend(attempt, backend), call.caller, len(requests)):
                 self._recorder.admitted(record, attempt)
                 return sum([await backend.count(request) for request in requests])
 
@@ -97,7 +97,7 @@ class Attempts:
         call, attempt, began = answer.call, answer.attempt, time.perf_counter()
         await backend.check_generates()
         requests = _requests(call, record.id, backend)
-        stack.enter_context(self._admission.admit(_served_by(attempt, backend), call.caller, call.num_choices))
+        stack.enter_context(self._admission.admit(_record_backend(attempt, backend), call.caller, call.num_choices))
         self._recorder.admitted(record, attempt)
         await backend.ensure()
         attempt.loading_seconds = time.perf_counter() - began
@@ -110,8 +110,8 @@ class Attempts:
         answer.deltas = await stack.enter_async_context(aclosing(answer.read(events)))
 
 
-def _served_by(attempt: Attempt, backend: Backend) -> str:
-    """Record which model answers, and return under which reference it is admitted."""
+def _record_backend(attempt: Attempt, backend: Backend) -> str:
+    """Record which model answers. Returns the reference under which the call is admitted."""
     attempt.version, attempt.replica_ref = backend.served.ref, backend.replica_ref
     return backend.replica_ref
 

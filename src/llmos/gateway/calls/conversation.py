@@ -20,7 +20,7 @@ _FUNCTION_NAME = re.compile("[a-zA-Z0-9_-]{1,64}")
 
 
 def check_conversation(messages: Sequence[Mapping[str, Any]], *, needs_every_result: bool = True) -> None:
-    """Raise BadRequest for what no model can make sense of, naming `messages[i]…`.
+    """Raise BadRequest, naming `messages[i]…`, for messages that don't have this form:
 
         {"role": "system" | "user", "content": str}
         {"role": "assistant", "content": str | None, "reasoning_content"?: str, "tool_calls"?: [
@@ -53,22 +53,24 @@ def check_conversation(messages: Sequence[Mapping[str, Any]], *, needs_every_res
         _refuse_open(open_calls)
 
 
-def check_functions(functions: Sequence[Mapping[str, Any]], place: str = "tools[{}].function") -> None:
-    """Raise BadRequest for functions that can't be called: the names, that there are not too many, that parameters are
-    an object. `place` says where number i stands in the request. Whether a schema is one, its reader says later."""
+def check_functions(functions: Sequence[Mapping[str, Any]], path_template: str = "tools[{}].function") -> None:
+    """Raise BadRequest for too many functions, invalid or repeated names, and parameters that aren't an object.
+
+    `path_template`: the path of function i in the request. The schemas themselves are checked later.
+    """
     if len(functions) > MAX_FUNCTIONS:
         raise BadRequest(
             f"There are {len(functions)} tools; at most {MAX_FUNCTIONS} can be. Send fewer.", param="tools"
         )
-    places: dict[str, str] = {}
+    path_of: dict[str, str] = {}
     for i, function in enumerate(functions):
-        path = place.format(i)
+        path = path_template.format(i)
         name = function.get("name")
         _expect(name, f"{path}.name", _is_function_name, "must be 1 to 64 letters, digits, _ and - of ASCII.")
         assert isinstance(name, str)
-        if name in places:
-            raise _wrong(f"{path}.name", f"is {name!r}, like that of {places[name]}. Give every tool its own.")
-        places[name] = path
+        if name in path_of:
+            raise _wrong(f"{path}.name", f"is {name!r}, like that of {path_of[name]}. Give every tool its own.")
+        path_of[name] = path
         if not isinstance(function.get("description", ""), str):
             raise _wrong(f"{path}.description", "must be a string.")
         if not isinstance(function.get("parameters", {}), Mapping):
@@ -124,23 +126,25 @@ def _calls(message: Mapping[str, Any], path: str) -> dict[str, str]:
     calls = message.get("tool_calls") or []
     if not isinstance(calls, list):
         raise _wrong(f"{path}.tool_calls", "must be an array.")
-    places: dict[str, str] = {}
+    path_of: dict[str, str] = {}
     for j, call in enumerate(calls):
-        place = f"{path}.tool_calls[{j}]"
+        call_path = f"{path}.tool_calls[{j}]"
         function = call.get("function") if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping):
-            raise _wrong(f"{place}.function", "is missing: it has the `name` and the `arguments` of the call.")
+            raise _wrong(f"{call_path}.function", "is missing: it has the `name` and the `arguments` of the call.")
         if call.get("type", "function") != "function":
-            raise _wrong(f"{place}.type", f"is {call['type']!r}; there are calls of the type function only.")
-        _expect(function.get("name"), f"{place}.function.name", _is_name, "must say which function is called.")
-        _expect(function.get("arguments"), f"{place}.function.arguments", _is_object, "must be a JSON object.")
-        check_numbers(function["arguments"], f"{place}.function.arguments")
+            raise _wrong(f"{call_path}.type", f"is {call['type']!r}; there are calls of the type function only.")
+        _expect(function.get("name"), f"{call_path}.function.name", _is_name, "must say which function is called.")
+        _expect(function.get("arguments"), f"{call_path}.function.arguments", _is_object, "must be a JSON object.")
+        check_numbers(function["arguments"], f"{call_path}.function.arguments")
         identity = call.get("id")
-        _expect(identity, f"{place}.id", _is_name, "must be a string, by which the call's result names it.")
-        if identity in places:
-            raise _wrong(f"{place}.id", f"is {identity!r}, like that of {places[identity]}. Give every call its own.")
-        places[identity] = place
-    return places
+        _expect(identity, f"{call_path}.id", _is_name, "must be a string, by which the call's result names it.")
+        if identity in path_of:
+            raise _wrong(
+                f"{call_path}.id", f"is {identity!r}, like that of {path_of[identity]}. Give every call its own."
+            )
+        path_of[identity] = call_path
+    return path_of
 
 
 def _check_result(message: Mapping[str, Any], path: str, open_calls: dict[str, str], answered: set[str]) -> None:
@@ -165,9 +169,9 @@ def _check_result(message: Mapping[str, Any], path: str, open_calls: dict[str, s
 
 
 def _refuse_open(open_calls: Mapping[str, str]) -> None:
-    for identity, place in open_calls.items():
+    for identity, call_path in open_calls.items():
         raise _wrong(
-            place,
+            call_path,
             f"has no result. Behind the assistant's message, send one of the role tool with the `tool_call_id` "
             f"{identity!r:.100}, before anything else.",
         )

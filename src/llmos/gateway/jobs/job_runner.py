@@ -115,7 +115,7 @@ class JobRunner:
                 self._start(job)
 
     def _start(self, job: Job) -> None:
-        self._tasks[job.id] = task = asyncio.create_task(self._do(job))
+        self._tasks[job.id] = task = asyncio.create_task(self._run_job(job))
         task.add_done_callback(lambda _: self._changes.notify())
         if self._is_heavy(job):
             self._heavy.add(job.id)
@@ -129,16 +129,16 @@ class JobRunner:
         kind = self._kinds.get(job.kind)
         return kind is not None and kind.is_heavy
 
-    async def _do(self, job: Job) -> None:
+    async def _run_job(self, job: Job) -> None:
         try:
-            await self._try(job)
+            await self._run_and_store(job)
         except asyncio.CancelledError:
             await asyncio.to_thread(self._release, job)
         except Exception:
             _log.exception("The state of %s can't be written; it is checked again in %d s", job.id, RETRY_SECONDS)
             await self._pause(RETRY_SECONDS)
 
-    async def _try(self, job: Job) -> None:
+    async def _run_and_store(self, job: Job) -> None:
         """Run a job and store how it ended. Raises what the database raises."""
         started = await asyncio.to_thread(self._jobs.start, job.id)
         if started is None:

@@ -150,7 +150,7 @@ class _Measurement:
         return None
 
     def _skip(self, reason: str, *fields: str) -> None:
-        """Note the reason why fields of the card stay empty. The first reason for a field is kept."""
+        """Record the reason why fields of the card stay empty. The first reason for a field is kept."""
         for field in fields:
             self._not_measured.setdefault(field, reason)
 
