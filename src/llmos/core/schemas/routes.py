@@ -64,7 +64,7 @@ class TargetEvidence(Description, frozen=True, kw_only=True):
 
     target: str = ""
     is_whole: bool = True
-    """No call of the window was forgotten."""
+    """True if the numbers cover every call of the window; false if the oldest were dropped."""
     num_calls: int = 0
     num_answered: int = 0
     num_failed: int = 0

@@ -25,7 +25,7 @@ class OpenRequest:
         each = request.sampling.max_tokens or DEFAULT_OUTPUT_TOKENS if isinstance(request, Generate) else 0
         self._max_output_tokens = self.num_choices * each
         self._num_output_tokens: dict[int, int] = {}
-        """By choice."""
+        """Choice index -> tokens so far."""
 
     @property
     def tokens(self) -> int:

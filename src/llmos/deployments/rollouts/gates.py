@@ -108,7 +108,7 @@ class Measured:
 class Judgement:
     verdict: Verdict
     reason: str
-    """In one sentence, with the numbers."""
+    """The reason in one sentence, with the measured values."""
 
 
 def parse_gate(text: str) -> Gate:

@@ -20,7 +20,7 @@ ACTIVE: tuple[RolloutState, ...] = ("starting", "running")
 DEFAULT_STEPS = (5.0, 25.0, 100.0)
 DEFAULT_MIN_CALLS = 20
 MAX_MIN_CALLS = 4000
-"""At most as many as the evidence keeps of one target."""
+"""Less than evidence.MAX_OUTCOMES, so that a window can hold that many calls."""
 MAX_STEPS = 20
 
 

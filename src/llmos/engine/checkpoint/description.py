@@ -23,7 +23,7 @@ class Description:
     format: Format | Literal["lora"]
     family: str
     num_parameters: int
-    """For an unsupported model: those in tensors of types that the engine reads."""
+    """For an unsupported model, only the parameters in tensors of types that the engine reads."""
     dtype_summary: str
     """The type of most parameters, such as "Q4_1"; "unknown" for a type that the engine doesn't read."""
     context_length: int | None

@@ -78,7 +78,7 @@ class Attention:
     per_value_alone: float
     """Instead of both, for so few streams that each head is a unit of work (csrc/decoder/plan.cpp)."""
     prefilling: float
-    """In a chunk of a prompt, whose rows share what they read: for each value of a query."""
+    """In a chunk of a prompt, whose rows share their reads: for each value of a query."""
 
     def decoding(self, spec: DecoderSpec, streams: int, threads: int) -> float:
         """Return the seconds of one position in one layer, for one of so many streams."""
@@ -99,13 +99,13 @@ class MachineProfile:
     measured_at: float
     """Seconds since 1970."""
     rates: Mapping[str, Rates]
-    """By packing."""
+    """The packing of the weights -> the rates."""
     seconds_per_layer: float
     seconds_per_layer_column: float
     decoding: PerRow
     prefilling: PerRow
     attention: Mapping[str, Attention]
-    """By kv_dtype."""
+    """kv_dtype -> the attention's rates."""
 
     @property
     def bytes_per_second(self) -> float:

@@ -41,11 +41,11 @@ class Timings:
 
     total: float
     loading: float
-    """Until the model was loaded; close to zero if it was loaded already."""
+    """The time until the model was loaded; close to zero if it was loaded already."""
     prompt: float
-    """From then to the first token, waiting for a turn included."""
+    """The time from then to the first token, including the wait in the queue."""
     answer: float
-    """From the first token to the last."""
+    """The time from the first token to the last."""
 
 
 @dataclass(frozen=True, slots=True)
