@@ -41,7 +41,7 @@ class JobKind(Generic[R]):
     command: Callable[[R], str]
     """Returns the command that starts the same job."""
     permission: Permission
-    """What a caller needs besides `jobs:write`: what the job does to models."""
+    """The permission that a caller needs besides `jobs:write`, for what the job does to models."""
     is_heavy: bool = True
     """It computes: it runs in a process of its own, one heavy job at a time. Others run in threads, several at once."""
     resumes: bool = False
