@@ -201,9 +201,9 @@ def table(results: Sequence[Result], what: str) -> list[str]:
             + f" | {each.worst_cosine:.5f} |"
             for each in results
         ),
-        "| LLMOS to the best of them | " + " | ".join(f"**{ratio:.2f} ×**" for ratio in ratios) + " | |",
+        "| LLMOS, relative to the best other | " + " | ".join(f"**{ratio:.2f} ×**" for ratio in ratios) + " | |",
         "",
-        "A ratio is the median of the rounds' own. "
+        "A ratio is the median of the ratios of each round. "
         f"The middle half of an engine's rounds lies within {spread:.0%} of its median, at most.",
     ]
 
