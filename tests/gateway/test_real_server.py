@@ -247,7 +247,7 @@ def test_a_second_signal_ends_it_at_once(home: Path) -> None:
         stream = iter(client.completions.create(**LONG | {"max_tokens": 8000}, stream=True))
         next(stream)
         running.process.send_signal(signal.SIGTERM)
-        lines_until(running.process, "Ending")
+        lines_until(running.process, "Shutting down")
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(60) == 1
         assert not is_alive(pid)
