@@ -132,8 +132,8 @@ class Pipeline:
     ) -> tuple[Answer, str]:
         """Return the answer of the first target that gives one, and which target it was. Leaving the stack ends it."""
         # Background calls wait for others, however long that takes.
-        has_limit = resolution.route is not None and not call.caller.is_background
-        seconds = resolution.route.timeout_seconds if has_limit and resolution.route else None
+        route = resolution.route
+        seconds = None if route is None or call.caller.is_background else route.timeout_seconds
         policy = AttemptPolicy(seconds=seconds, can_fall_back=True, is_streamed=is_streamed)
         *others, last = resolution.order(call.caller, record.id)
         for target in others:
