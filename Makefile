@@ -50,7 +50,7 @@ check: $(VENV)/.check
 
 # Two workers: one starts the real server and asks it, the other runs the rest. See tests/support/scheduling.py.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest
 
 # All that needs no torch, no process and no database server. See tests/support/fast_run.py.
 test-fast: $(VENV)/.test

@@ -103,7 +103,7 @@ def test_a_file_of_requests_becomes_a_file_of_answers(client: openai.OpenAI, car
 
 def test_the_documented_example_works(client: openai.OpenAI, capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[4] / "docs" / "api.md").read_text()
-    [example] = re.findall(r"^## A batch\n.*?```python\n(.*?)```", page, re.MULTILINE | re.DOTALL)
+    [example] = re.findall(r"^## Batches\n.*?```python\n(.*?)```", page, re.MULTILINE | re.DOTALL)
     exec(example.replace("time.sleep(1)", "pass"), {"client": client})
     assert sorted(capsys.readouterr().out.splitlines()) == ["question 0 Hello", "question 1 Hello"]
 
