@@ -67,3 +67,12 @@ def test_a_fork_can_open_only_a_few_files() -> None:
 
     with pytest.raises(ProcessDied):
         run_in_fork(open_many, LIMITS)
+
+
+def test_a_parent_with_many_open_files_can_fork() -> None:
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(2 * LIMITS.num_files)]
+    try:
+        assert run_in_fork(lambda: b"done", LIMITS) == b"done"
+    finally:
+        for each in held:
+            os.close(each)

@@ -72,6 +72,9 @@ def _reason(status: int, limits: Limits) -> str:
 
 
 def _apply(limits: Limits) -> None:
+    # Libraries print warnings when memory runs out; the exit status reports that already. This comes before the limit of
+    # open files, which a parent with many of them exceeds.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -83,5 +86,3 @@ def _apply(limits: Limits) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limits.num_files, limits.num_files))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, limits.wall_seconds)
-    # Libraries print warnings when memory runs out. The exit status reports that already.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
