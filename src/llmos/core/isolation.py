@@ -72,8 +72,8 @@ def _reason(status: int, limits: Limits) -> str:
 
 
 def _apply(limits: Limits) -> None:
-    # Libraries print warnings when memory runs out; the exit status reports that already. This comes before the limit of
-    # open files, which a parent with many of them exceeds.
+    # Libraries print warnings when memory runs out; the exit status reports that already.
+    # This comes before the limit of open files, which a parent with many of them exceeds.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
