@@ -11,6 +11,7 @@ import llmos
 
 _PACKAGE = str(Path(str(llmos.__file__)).parent)
 _CORE = str(Path(_PACKAGE) / "core")
+_JOBS = str(Path(_CORE) / "jobs")
 _TRANSACTION_STATEMENTS = ("BEGIN", "NOTIFY", "SELECT pg_advisory_xact_lock")
 
 
@@ -46,8 +47,9 @@ class QueryCoverage:
         frame = sys._getframe()
         while frame is not None:
             code = frame.f_code
-            # Skip the functions of core, which run statements on behalf of the rooms above it.
-            if code.co_filename.startswith(_PACKAGE) and not code.co_filename.startswith(_CORE):
+            # Skip the functions of core, which run statements for the rooms above it. Jobs are a room of their own.
+            is_core = code.co_filename.startswith(_CORE) and not code.co_filename.startswith(_JOBS)
+            if code.co_filename.startswith(_PACKAGE) and not is_core:
                 function = code.co_filename.removeprefix(_PACKAGE).lstrip("/"), code.co_qualname
                 self._functions_by_kind.setdefault(connection.dialect.name, set()).add(function)
                 return
