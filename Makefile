@@ -48,7 +48,7 @@ check: $(VENV)/.check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Two workers: one starts the real server and asks it, the other runs the rest. See tests/support/scheduling.py.
+# One process. See CONTRIBUTING.md.
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
