@@ -8,13 +8,37 @@
 #include <immintrin.h>
 #endif
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 namespace llmos {
 namespace {
+
+using Clock = ActiveThreads::Clock;
 
 using namespace std::chrono_literals;
 constexpr auto spin_between_runs = 400us;                   // between two runs
 constexpr auto spin_before_sleeping = 10ms;                 // within one
 constexpr auto spin_before_sleeping_oversubscribed = 10us;  // where other threads need this core
+
+// A run is announced as its number and its last active thread, in one word.
+constexpr uint32_t thread_bits = 12;
+constexpr uint32_t announce(uint32_t number, int num_active) {
+    return number << thread_bits | uint32_t(num_active - 1);
+}
+constexpr bool takes_part(uint32_t announced, int thread) {
+    return uint32_t(thread) <= (announced & ((1u << thread_bits) - 1));
+}
+
+// The cores that this process may use.
+unsigned usable_cores() {
+#if defined(__linux__)
+    cpu_set_t cores;
+    if (sched_getaffinity(0, sizeof cores, &cores) == 0) return unsigned(CPU_COUNT(&cores));
+#endif
+    return std::thread::hardware_concurrency();
+}
 
 inline void pause_cpu() {
 #if defined(__x86_64__)
@@ -25,14 +49,14 @@ inline void pause_cpu() {
 }
 
 // Spins until ready(), at most for this long; returns the last ready().
-template <class Ready> bool spin_until(Ready ready, std::chrono::steady_clock::duration at_most) {
-    const auto start = std::chrono::steady_clock::now();
+template <class Ready> bool spin_until(Ready ready, Clock::duration at_most) {
+    const auto start = Clock::now();
     do
         for (int i = 0; i < 64; ++i) {
             if (ready()) return true;
             pause_cpu();
         }
-    while (std::chrono::steady_clock::now() - start < at_most);
+    while (Clock::now() - start < at_most);
     return ready();
 }
 
@@ -41,18 +65,28 @@ template <class Ready> bool spin_until(Ready ready, std::chrono::steady_clock::d
 // own core for as long, and the threads meet ever more rarely. So it spins for longer than a time slice before it
 // sleeps. With more threads than cores it is the other way round: a spinning thread keeps others of the pool from its
 // core.
-template <class Word> void wait_while(const std::atomic<Word>& word, Word old, bool is_oversubscribed) {
+//
+// Returns how long it waited; zero for a short time.
+template <class Word> Clock::duration wait_while(const std::atomic<Word>& word, Word old, bool is_oversubscribed) {
     const auto is_over = [&] { return word.load(std::memory_order_acquire) != old; };
-    if (spin_until(is_over, is_oversubscribed ? spin_before_sleeping_oversubscribed : spin_before_sleeping)) return;
-    while (!is_over()) word.wait(old, std::memory_order_acquire);
+    for (int i = 0; i < 256; ++i) {
+        if (is_over()) return {};
+        pause_cpu();
+    }
+    const auto start = Clock::now();
+    if (!spin_until(is_over, is_oversubscribed ? spin_before_sleeping_oversubscribed : spin_before_sleeping))
+        while (!is_over()) word.wait(old, std::memory_order_acquire);
+    return Clock::now() - start;
 }
 
 }  // namespace
 
 Pool::Pool(int num_threads)
     : num_threads_(num_threads),
-      is_oversubscribed_(unsigned(num_threads) > std::thread::hardware_concurrency()),
-      slots_(num_threads) {
+      is_oversubscribed_(unsigned(num_threads) > usable_cores()),
+      active_threads_(num_threads),
+      slots_(num_threads),
+      num_active_(num_threads) {
     try {
         for (int i = 1; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
     } catch (...) {  // the system refuses another thread
@@ -69,19 +103,22 @@ void Pool::stop() {
         return;
     }
     stopping_ = true;
-    epoch_.fetch_add(1, std::memory_order_release);
-    epoch_.notify_all();
+    announced_.store(announce((announced_.load(std::memory_order_relaxed) >> thread_bits) + 1, num_threads_),
+                     std::memory_order_release);
+    announced_.notify_all();
     for (auto& thread : threads_) thread.join();
 }
 
 void Pool::work(int thread) {
     uint32_t seen = 0;
     for (;;) {
-        const auto is_called = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
-        if (!spin_until(is_called, spin_between_runs))
-            while (!is_called()) epoch_.wait(seen, std::memory_order_acquire);
-        ++seen;
+        const auto is_announced = [&] { return announced_.load(std::memory_order_acquire) != seen; };
+        if (!spin_until(is_announced, spin_between_runs))
+            while (!is_announced()) announced_.wait(seen, std::memory_order_acquire);
+        // A thread that takes part is waited for, so the word can't change again before it has counted itself as done.
+        seen = announced_.load(std::memory_order_acquire);
         if (stopping_) return;
+        if (!takes_part(seen, thread)) continue;
         call(thread);
         num_done_.fetch_add(1, std::memory_order_release);
         num_done_.notify_one();
@@ -102,43 +139,59 @@ void Pool::run(const std::function<void(int)>& body) {
         throw std::runtime_error(
             "This process is a fork, and threads stay behind: load the model in the process that uses it.");
     std::lock_guard lock(run_mutex_);
+    const auto start = Clock::now();
+    num_active_ = active_threads_.count();
     body_ = &body;
     num_done_.store(0, std::memory_order_relaxed);
-    epoch_.fetch_add(1, std::memory_order_release);
-    epoch_.notify_all();
+    for (Slot& slot : slots_) {
+        slot.phase = 0;
+        slot.waited = {};
+    }
+    if (num_active_ > 1) {
+        announced_.store(announce((announced_.load(std::memory_order_relaxed) >> thread_bits) + 1, num_active_),
+                         std::memory_order_release);
+        announced_.notify_all();
+    }
     call(0);
-    const uint32_t others = uint32_t(num_threads_ - 1);
+    const uint32_t others = uint32_t(num_active_ - 1);
     for (uint32_t done; (done = num_done_.load(std::memory_order_acquire)) != others;)
-        wait_while(num_done_, done, is_oversubscribed_);
+        slots_[0].waited += wait_while(num_done_, done, is_oversubscribed_);
+    if (num_threads_ > 1) {
+        Clock::duration waited{0};
+        for (const Slot& slot : slots_) waited += slot.waited;
+        const auto now = Clock::now();
+        active_threads_.account(now - start, waited, now);
+    }
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
-void Pool::barrier() {
-    if (num_threads_ == 1) return;
+// Returns when every active thread has called it.
+void Pool::barrier(int thread) {
+    if (num_active_ == 1) return;
     const uint32_t generation = generation_.load(std::memory_order_relaxed);
-    if (num_arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == uint32_t(num_threads_)) {
+    if (num_arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == uint32_t(num_active_)) {
         num_arrived_.store(0, std::memory_order_relaxed);
         generation_.store(generation + 1,
                           std::memory_order_seq_cst);  // notify_all must not look for waiters before this
         generation_.notify_all();
     } else {
-        wait_while(generation_, generation, is_oversubscribed_);
+        slots_[thread].waited += wait_while(generation_, generation, is_oversubscribed_);
     }
 }
 
 // A thread writes its span of the next phase while others may still take from this one, so each has two spans.
 void Pool::open_phase(int thread, int count) {
-    const uint64_t begin = uint64_t(count) * thread / num_threads_, end = uint64_t(count) * (thread + 1) / num_threads_;
+    const uint64_t begin = uint64_t(count) * thread / num_active_, end = uint64_t(count) * (thread + 1) / num_active_;
     Slot& slot = slots_[thread];
     slot.phase ^= 1;
     slot.span[slot.phase].store(begin << 32 | end, std::memory_order_relaxed);
-    barrier();
+    barrier(thread);
 }
 
 bool Pool::take(int thread, int grain, int& begin, int& end) {
     const uint32_t phase = slots_[thread].phase;
-    for (int i = 0; i < num_threads_; ++i) {
-        const int owner = (thread + i) % num_threads_;
+    for (int i = 0; i < num_active_; ++i) {
+        const int owner = (thread + i) % num_active_;
         std::atomic<uint64_t>& span = slots_[owner].span[phase];
         uint64_t now = span.load(std::memory_order_relaxed);
         for (;;) {

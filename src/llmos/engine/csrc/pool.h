@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "active_threads.h"
+
 namespace llmos {
 
 class Pool {
@@ -24,13 +26,13 @@ class Pool {
 
     int size() const { return num_threads_; }
 
-    // Calls body(thread) on every thread, 0 to size() - 1 (0 is the caller's), and returns when all have returned.
-    // Rethrows a body's exception; a body that uses barriers must not throw. Throws std::runtime_error in a fork of the
-    // process, which has no copy of the threads.
-    void run(const std::function<void(int)>& body);
+    // The threads that take part in a run, at most size(): fewer while other processes use the cores.
+    int active() const { return active_threads_.count(); }
 
-    // Inside a run: returns when every thread has called it.
-    void barrier();
+    // Calls body(thread) on the active threads, 0 to active() - 1 (0 is the caller's), and returns when all have
+    // returned. Rethrows a body's exception; a body that uses barriers must not throw. Throws std::runtime_error in a
+    // fork of the process, which has no copy of the threads.
+    void run(const std::function<void(int)>& body);
 
     // Inside a run: a barrier that also opens a phase of `count` units of work. Every thread calls it with the same
     // count, then calls take() until there is no work left.
@@ -44,13 +46,16 @@ class Pool {
     struct alignas(64) Slot {
         std::atomic<uint64_t> span[2];  // begin in the high half, end in the low; phases alternate
         uint32_t phase = 0;
+        ActiveThreads::Clock::duration waited{0};  // for other threads, in this run
     };
     void work(int thread);
     void call(int thread) noexcept;
+    void barrier(int thread);
     void stop();
 
     const int num_threads_;
     const bool is_oversubscribed_;  // more threads than cores
+    ActiveThreads active_threads_;
     std::vector<Slot> slots_;
     std::vector<std::thread> threads_;
     std::mutex run_mutex_;
@@ -58,8 +63,9 @@ class Pool {
     const std::function<void(int)>* body_ = nullptr;
     std::mutex failure_mutex_;
     std::exception_ptr failure_;
-    bool stopping_ = false;
-    alignas(64) std::atomic<uint32_t> epoch_{0};
+    std::atomic<bool> stopping_{false};
+    int num_active_;                                  // of the current run
+    alignas(64) std::atomic<uint32_t> announced_{0};  // the current run: its number, and its last active thread
     alignas(64) std::atomic<uint32_t> num_done_{0};
     alignas(64) std::atomic<uint32_t> num_arrived_{0};
     alignas(64) std::atomic<uint32_t> generation_{0};

@@ -1,6 +1,7 @@
 #include "sampler.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -251,11 +252,13 @@ class Row {
 }  // namespace
 
 void sample(Pool& pool, const Kernels& kernels, const SamplingArgs& args) {
-    pool.run([&](int thread) {
+    std::atomic<int> next_row{0};
+    pool.run([&](int) {
         thread_local std::vector<float> exps;
         thread_local std::vector<int32_t> found;
         exps.resize(size_t(args.vocab_size));
-        for (int row = thread; row < args.num_rows; row += pool.size()) Row(args, kernels, row, exps, found).run();
+        for (int row; (row = next_row.fetch_add(1, std::memory_order_relaxed)) < args.num_rows;)
+            Row(args, kernels, row, exps, found).run();
     });
 }
 

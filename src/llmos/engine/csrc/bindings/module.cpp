@@ -18,7 +18,9 @@ NB_MODULE(_native, m) {
                 new (pool) Pool(num_threads);
             },
             "num_threads"_a)
-        .def_prop_ro("num_threads", &Pool::size);
+        .def_prop_ro("num_threads", &Pool::size)
+        .def_prop_ro("num_active", &Pool::active,
+                     "The threads that take part in the next run: fewer while other processes use the cores.");
     m.def("available_isas", &available_isas, "The kernel paths that this CPU can run, best first.");
 
     bind_decoder(m);
