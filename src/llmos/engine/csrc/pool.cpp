@@ -134,7 +134,7 @@ void Pool::call(int thread) noexcept {
     }
 }
 
-void Pool::run(const std::function<void(int)>& body) {
+int Pool::run(const std::function<void(int)>& body) {
     if (num_threads_ > 1 && getpid() != process_)
         throw std::runtime_error(
             "This process is a fork, and threads stay behind: load the model in the process that uses it.");
@@ -163,6 +163,7 @@ void Pool::run(const std::function<void(int)>& body) {
         active_threads_.account(now - start, waited, now);
     }
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+    return num_active_;
 }
 
 // Returns when every active thread has called it.

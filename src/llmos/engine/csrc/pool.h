@@ -29,10 +29,10 @@ class Pool {
     // The threads that take part in a run, at most size(): fewer while other processes use the cores.
     int active() const { return active_threads_.count(); }
 
-    // Calls body(thread) on the active threads, 0 to active() - 1 (0 is the caller's), and returns when all have
-    // returned. Rethrows a body's exception; a body that uses barriers must not throw. Throws std::runtime_error in a
+    // Calls body(thread) on the active threads, 0 to active() - 1 (0 is the caller's), and returns their number when all
+    // have returned. Rethrows a body's exception; a body that uses barriers must not throw. Throws std::runtime_error in a
     // fork of the process, which has no copy of the threads.
-    void run(const std::function<void(int)>& body);
+    int run(const std::function<void(int)>& body);
 
     // Inside a run: a barrier that also opens a phase of `count` units of work. Every thread calls it with the same
     // count, then calls take() until there is no work left.

@@ -58,8 +58,8 @@ std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
     plan_attention(batch);
     plan_adapters(batch);
     if (profile_.is_on) profile_.start();
-    pool_.run([&](int thread) { Pass(*this, batch, thread).run(); });
-    merge_largest(batch.num_logit_rows);
+    const int num_threads = pool_.run([&](int thread) { Pass(*this, batch, thread).run(); });
+    merge_largest(batch.num_logit_rows, num_threads);
     return logits_;
 }
 

@@ -116,7 +116,7 @@ class Decoder {
     void plan_attention(const BatchView& batch);
     void plan_adapters(const BatchView& batch);
     void assign_expert_slots(int num_tokens);
-    void merge_largest(int num_rows);
+    void merge_largest(int num_rows, int num_threads);
 
     // Floats of a token's cosines and sines.
     size_t rotations_stride() const { return spec_.inverse_frequencies.size() * size_t(spec_.num_pairs()) * 2; }

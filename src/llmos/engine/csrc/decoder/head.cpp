@@ -39,16 +39,16 @@ void Decoder::Pass::head() {
     project(split, in, logits, false, on_part);
 }
 
-// Merges what the threads found, lane by lane.
-void Decoder::merge_largest(int num_rows) {
+// Merges what the threads of this pass found, lane by lane.
+void Decoder::merge_largest(int num_rows, int num_threads) {
     likeliest_.assign(size_t(num_rows), -1);
     highest_.assign(size_t(num_rows), 0);
     for (int r = 0; r < num_rows; ++r) {
         bool is_finite = true;
         int32_t& best = likeliest_[size_t(r)];
         float& highest = highest_[size_t(r)];
-        for (const Scratch& scratch : scratch_) {
-            const Largest& largest = scratch.largest.as<Largest>()[r];
+        for (int thread = 0; thread < num_threads; ++thread) {
+            const Largest& largest = scratch_[size_t(thread)].largest.as<Largest>()[r];
             for (int lane = 0; lane < group_rows; ++lane) {
                 const int32_t token = largest.group[lane] * group_rows + lane;
                 const float value = largest.value[lane];
