@@ -14,11 +14,13 @@ Installs each peer into an environment of its own under build/peers (minutes, on
     http          the server against the engine in process
     prefix        what the prefix cache is worth
     speculation   what prompt lookup is worth
+    contention    the speed beside other processes that compute
     large         the speed of a model ten times as large: most of the time goes here
 """
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -37,6 +39,7 @@ from plot import draw
 from rates import Rates
 from results import (
     OverHTTP,
+    Rate,
     Regions,
     Results,
     Section,
@@ -46,7 +49,7 @@ from results import (
     load_results,
     save_results,
 )
-from turns import script_lines, time_in_turns
+from turns import busy_processes, one_turn, script_lines, time_in_turns
 
 from llmos.engine.sizing.workloads import WORKLOADS, Workload
 
@@ -55,6 +58,9 @@ SCRIPTS = ROOT / "benchmarks"
 NOTES = SCRIPTS / "notes.md"
 """The hand-written end of the page: obstacles to the goals, and what was tried."""
 DOCS = ROOT / "docs"
+CONTENDERS = ("LLMOS Q4_1", "llama.cpp Q4_1")
+NUMS_BUSY = (0, 1, 3)
+"""The numbers of other processes that compute while an engine is timed."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,24 @@ def speculation(run: Run) -> None:
     run.results.speculation = msgspec.convert(lines, list[Speculation])
 
 
+def contention(run: Run) -> None:
+    """Time LLMOS and llama.cpp beside busy processes: in each round, every number of them for every engine."""
+    engines = [
+        engine
+        for engine in engines_for(run.small(), run.environments, run.threads, run.without)
+        if engine.name in CONTENDERS
+    ]
+    workloads = [each for each in run.workloads if each.name in ("decode_1", "decode_8")]
+    rates: dict[int, list[Rate]] = {num: [] for num in NUMS_BUSY}
+    for round_ in range(run.rounds):
+        for num_busy in NUMS_BUSY:
+            for engine in engines if round_ % 2 == 0 else reversed(engines):
+                print(f"Round {round_ + 1}: {engine.name} beside {num_busy}", file=sys.stderr, flush=True)
+                with busy_processes(num_busy):
+                    rates[num_busy] += one_turn(engine, round_, workloads)[1]
+    run.results.contention = rates
+
+
 def our_script(name: str, run: Run, *options: str | int) -> dict:
     """Run one of our scripts on SmolLM2 in Q4_1; return the JSON object that it prints."""
     (result,) = script_lines(SCRIPTS / name, run.small().gguf("Q4_1"), "--threads", run.threads, "--json", *options)
@@ -140,7 +164,8 @@ def our_script(name: str, run: Run, *options: str | int) -> dict:
 
 
 PARTS: dict[str, Callable[[Run], None]] = {
-    part.__name__: part for part in (limits, small, regions, first_token, memory, http, prefix, speculation, large)
+    part.__name__: part
+    for part in (limits, small, regions, first_token, memory, http, prefix, speculation, contention, large)
 }
 
 

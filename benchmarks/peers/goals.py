@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rates import Rates, Spread
-from results import Memory, OverHTTP, Results, SharedPrefix, Speculation
+from results import Memory, OverHTTP, Rate, Results, SharedPrefix, Speculation
 
 FOUR_BITS, EIGHT_BITS = ("LLMOS Q4_1", "LLMOS Q4_0"), "LLMOS Q8_0"
 KINDS = ("Q4_1", "Q4_0", "Q8_0")
@@ -36,7 +36,8 @@ def verdicts(results: Results) -> list[Verdict]:
         found += of_http(results.over_http)
     if results.shared_prefix:
         found.append(of_prefix(results.shared_prefix))
-    return found + of_speculation(results.speculation)
+    found += of_speculation(results.speculation)
+    return found + of_contention(results.contention)
 
 
 def of_speeds(rates: Rates) -> list[Verdict]:
@@ -101,6 +102,27 @@ def of_speculation(measured: Sequence[Speculation]) -> list[Verdict]:
             continue
         found.append(Verdict(what, "no speculation", goal, Spread.of(each.ratios)))
     return found
+
+
+def of_contention(measured: dict[int, list[Rate]]) -> list[Verdict]:
+    """Judge the share of the speed that is left beside busy processes, and the speed against llama.cpp's there."""
+    ours, peer = "LLMOS Q4_1", "llama.cpp Q4_1"
+    found = []
+    for num_busy, goal in ((1, 0.45), (3, 0.15)):
+        for workload in ("decode_1", "decode_8"):
+            alone, busy = (rates_of(measured.get(num, []), ours, workload) for num in (0, num_busy))
+            theirs = rates_of(measured.get(num_busy, []), peer, workload)
+            what = f"{workload} beside {num_busy} busy, {ours}"
+            if ratio := pairwise(busy, alone):
+                found.append(Verdict(what, "nothing beside it", goal, ratio))
+            if ratio := pairwise(busy, theirs):
+                found.append(Verdict(what, f"{peer} beside them", 1, ratio))
+    return found
+
+
+def rates_of(rates: Sequence[Rate], engine: str, workload: str) -> list[float]:
+    """Return the tokens per second, round by round."""
+    return [each.tokens_per_second for each in rates if (each.engine, each.workload) == (engine, workload)]
 
 
 def pairwise(ours: Sequence[float], theirs: Sequence[float]) -> Spread | None:

@@ -55,6 +55,8 @@ def write_page(results: Results, notes: str = "") -> str:
     sections += [part for part in (http_section(results), prefix_section(results)) if part]
     if results.speculation:
         sections.append(speculation_section(results))
+    if results.contention:
+        sections.append(contention_section(results))
     if notes:
         sections.append(notes.strip())
     return "\n\n".join(sections) + "\n"
@@ -246,6 +248,28 @@ def speculation_section(results: Results) -> str:
     )
     heads = ("", "times as fast", "drafted right", "tokens a step")
     return f"## Speculation\n\n{text}\n\n{table(heads, rows, 'lrrr')}"
+
+
+def contention_section(results: Results) -> str:
+    by_load = {num: Rates(rates) for num, rates in results.contention.items()}
+    quiet = by_load[0]
+    rows = []
+    for engine in quiet.engines():
+        for workload in ("decode_1", "decode_8"):
+            alone = quiet.spread(engine, workload)
+            cells = [
+                f"{cell(spread)}, {spread.median / alone.median:.0%}" if spread and alone else "–"
+                for rates in by_load.values()
+                for spread in [rates.spread(engine, workload)]
+            ]
+            rows.append((engine, workload, *cells))
+    text = (
+        "Tokens a second while other processes compute without end on the same cores, and the share of the speed "
+        "without them (`--only contention`). Each figure is of a process of its own; the numbers of busy processes and the "
+        "engines take turns."
+    )
+    heads = ("", "", *(f"{num} busy" for num in by_load))
+    return f"## Beside other processes\n\n{text}\n\n{table(heads, rows, 'll' + 'r' * len(by_load))}"
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]], align: str) -> str:

@@ -133,6 +133,8 @@ class Results:
     shared_prefix: SharedPrefix | None = None
     speculation: list[Speculation] = field(default_factory=list)
     regions: dict[str, Regions] = field(default_factory=dict)
+    contention: dict[int, list[Rate]] = field(default_factory=dict)
+    """The rates beside so many busy processes."""
 
 
 def load_results(path: Path) -> Results:

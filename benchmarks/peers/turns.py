@@ -146,6 +146,18 @@ def one_turn(engine: Engine, round_: int, workloads: Sequence[Workload]) -> tupl
     return facts, rates
 
 
+@contextmanager
+def busy_processes(num: int) -> Iterator[None]:
+    """Let this many processes compute without end meanwhile."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(num)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def script_lines(script: Path, *arguments: str | int | Path) -> list[dict]:
     """Run one of our own scripts alone on the machine; return the JSON objects that it prints, one per line."""
     command = [sys.executable, str(script), *map(str, arguments)]

@@ -116,3 +116,24 @@ def test_every_table_has_as_many_cells_in_each_row() -> None:
     assert len(tables) == 11
     for rows in tables:
         assert len({row.count("|") for row in rows}) == 1, rows[0]
+
+
+def test_the_speed_beside_other_processes_is_shown_with_its_share_and_judged() -> None:
+    contention = {
+        num_busy: [
+            Rate(engine, workload, round_, rate)
+            for engine, rate in (("LLMOS Q4_1", ours), ("llama.cpp Q4_1", theirs))
+            for workload in ("decode_1", "decode_8")
+            for round_ in range(3)
+        ]
+        for num_busy, ours, theirs in ((0, 400.0, 200.0), (1, 200.0, 50.0), (3, 40.0, 50.0))
+    }
+    page = write_page(replace(results(), contention=contention))
+    (row,) = lines_with(page, "| LLMOS Q4_1 | decode_8 |")
+    assert "200 (200–200), 50%" in row
+    assert "40 (40–40), 10%" in row
+    assert [line.rsplit("| ", 2)[-2:] for line in lines_with(page, "decode_1 beside 1 busy")] == [
+        ["0.50 ", "met |"],
+        ["4.00 ", "met |"],
+    ]
+    assert all("**not met**" in line for line in lines_with(page, "decode_1 beside 3 busy"))
