@@ -212,13 +212,13 @@ class Jobs:
         self._notify(id)
         return job
 
-    def report(self, id: str, step: Step) -> None:
-        """Keep the progress of one part of a running job."""
+    def report(self, id: str, step: Step) -> bool:
+        """Keep the progress of one part of a job. Return whether the job still runs."""
         now = self._monotonic()
         with self._lock:
             live = self._live.get(id)
             if live is None:
-                return  # It has just ended.
+                return False
             is_news = step.label not in live.steps or step.is_complete
             live.steps[step.label] = step
             must_notify = is_news or now - live.notified_at >= NOTIFY_SECONDS
@@ -229,6 +229,7 @@ class Jobs:
             self._notify(id)
         if must_write:
             self._write_progress(id)
+        return True
 
     def succeed(self, id: str, result: Mapping[str, Any]) -> Job:
         """Each of these returns the job as it is then: it may have been cancelled before."""

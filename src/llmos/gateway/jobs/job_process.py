@@ -20,7 +20,7 @@ _MAX_LINE_BYTES = 64 << 20
 """The limit of a result's line."""
 
 
-async def run_in_process(assignment: Assignment, report: Callable[[Step], None]) -> dict[str, Any]:
+async def run_in_process(assignment: Assignment, report: Callable[[Step], object]) -> dict[str, Any]:
     """Do a job in a process of its own and return its result. `report` is called in a thread.
 
     Cancelling this kills the process, and what it has started, at once. Raises the job's LLMOSError; ReplicaFailed if

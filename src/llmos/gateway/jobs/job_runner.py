@@ -192,9 +192,8 @@ class JobRunner:
         outcome: asyncio.Future[Mapping[str, Any]] = loop.create_future()
 
         def progress(label: str, num_done: int, num_total: int | None) -> None:
-            if is_stopped.is_set():
+            if is_stopped.is_set() or not self._jobs.report(job.id, Step(label, num_done, num_total)):
                 raise _Stopped
-            self._jobs.report(job.id, Step(label, num_done, num_total))
 
         def work() -> None:
             context = Context(
