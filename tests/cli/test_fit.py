@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +46,21 @@ def free(small_machine, monkeypatch: pytest.MonkeyPatch):
     return let
 
 
+@pytest.fixture(scope="module")
+def kept_profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("machine") / "machine.json"
+
+
+@pytest.fixture
+def measured(home: Path, kept_profile: Path) -> Iterator[None]:
+    """The profile of this machine is in the home: measured by the first test with this fixture, then copied."""
+    if kept_profile.exists():
+        shutil.copy(kept_profile, home)
+    yield
+    if not kept_profile.exists():
+        shutil.copy(home / kept_profile.name, kept_profile)
+
+
 @pytest.fixture
 def smollm2(cli, home: Path, smollm2_path: Path) -> Path:
     path = home / "smol.gguf"
@@ -63,6 +80,7 @@ def test_a_model_that_fits_is_told_so_with_bytes_and_speed(cli, smollm2) -> None
     assert "Measuring" in cli("fit", str(smollm2), "--measure").err
 
 
+@pytest.mark.usefixtures("measured")
 def test_one_that_does_not_names_what_would(cli, smollm2) -> None:
     said = cli("fit", str(smollm2), "--context", "8192", "--streams", "16")
     assert said.status == 1
@@ -78,6 +96,7 @@ def test_one_that_does_not_names_what_would(cli, smollm2) -> None:
         assert again.status == 0, "what is named does fit"
 
 
+@pytest.mark.usefixtures("measured")
 def test_a_model_without_room_is_told_what_would_have_it(cli, smollm2, free) -> None:
     assert cli("import", str(smollm2), "--name", "smol").status == 0
     free(150_000_000)
@@ -91,6 +110,7 @@ def test_a_model_without_room_is_told_what_would_have_it(cli, smollm2, free) -> 
     assert cli(*choice["command"].removeprefix("llmos ").split()).status == 0
 
 
+@pytest.mark.usefixtures("measured")
 def test_a_file_is_imported_before_it_is_deployed(cli, smollm2) -> None:
     told = cli("fit", str(smollm2), "--streams", "2").out
     assert (
@@ -99,6 +119,7 @@ def test_a_file_is_imported_before_it_is_deployed(cli, smollm2) -> None:
     )
 
 
+@pytest.mark.usefixtures("measured")
 def test_a_version_is_named_as_the_registry_names_it(cli, smollm2) -> None:
     assert cli("import", str(smollm2), "--name", "smol").status == 0
     assert json.loads(cli("fit", "smol", "--json").out)["model"] == "smol@1"

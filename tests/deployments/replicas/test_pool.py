@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, ReplicaFailed, Unavailable
-from llmos.deployments.replicas.pool import Pool, default_backoff_seconds
+from llmos.deployments.replicas.pool import default_backoff_seconds
 from llmos.deployments.replicas.replica import WORKER_COMMAND
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.messages import Delta, Generate, SamplingParams, Started
@@ -17,23 +17,6 @@ from support.fakes import continuation, generate, text_of, tokens_of
 pytestmark = pytest.mark.process
 
 LONG = 50_000
-
-
-@pytest.fixture
-def run_with(fake_worker):
-    """Return a function that runs `test(pool)` with a pool of fake workers that restarts without waiting."""
-
-    def run(test, **options):
-        async def body():
-            pool = Pool(**{"command": fake_worker, "backoff_seconds": lambda _: 0} | options)
-            try:
-                await test(pool)
-            finally:
-                await pool.close(drain=False)
-
-        asyncio.run(asyncio.wait_for(body(), 60))
-
-    return run
 
 
 async def collect(events):

@@ -8,7 +8,6 @@ import time
 import pytest
 
 from llmos.core.errors import ReplicaFailed, Unavailable
-from llmos.deployments.replicas.pool import Pool
 from llmos.engine.config import EngineConfig
 from llmos.engine.messages import Delta
 from support.fakes import continuation, generate, tokens_of
@@ -17,23 +16,6 @@ pytestmark = pytest.mark.process
 
 LONG = 50_000
 OTHER = EngineConfig(threads=1)
-
-
-@pytest.fixture
-def run_with(fake_worker):
-    """Return a function that runs `test(pool)` with a pool of fake workers that restarts without waiting."""
-
-    def run(test, **options):
-        async def body():
-            pool = Pool(**{"command": fake_worker, "backoff_seconds": lambda _: 0} | options)
-            try:
-                await test(pool)
-            finally:
-                await pool.close(drain=False)
-
-        asyncio.run(asyncio.wait_for(body(), 60))
-
-    return run
 
 
 async def collect(events):
