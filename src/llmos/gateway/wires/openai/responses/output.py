@@ -1,5 +1,6 @@
 """Conversion of an answer's deltas to the items of a response, and to the events that report each change."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -65,7 +66,7 @@ class OutputItems:
         self._open = None
 
 
-class _OpenItem:
+class _OpenItem(ABC):
     """An item that is still being produced."""
 
     prefix: str
@@ -79,9 +80,9 @@ class _OpenItem:
         self._at = {"output_index": output_index}
         self._where = {"item_id": self.item["id"], **self._at}
 
+    @abstractmethod
     def fields(self, call: ToolCallDelta | None) -> dict[str, Any]:
         """Return the item's fields when it is opened."""
-        raise NotImplementedError
 
     def begin(self) -> Iterator[Event]:
         """Yield the events that open the item."""
@@ -101,9 +102,9 @@ class _OpenItem:
 class _ContentItem(_OpenItem):
     """An item whose text is in a content part."""
 
+    @abstractmethod
     def part(self, text: str, logprobs: Sequence[TokenLogprobs]) -> dict[str, Any]:
         """Return the content part with this text."""
-        raise NotImplementedError
 
     def begin(self) -> Iterator[Event]:
         yield from super().begin()
