@@ -265,8 +265,8 @@ def contention_section(results: Results) -> str:
             rows.append((engine, workload, *cells))
     text = (
         "Tokens a second while other processes compute without end on the same cores, and the share of the speed "
-        "without them (`--only contention`). Each figure is of a process of its own; the numbers of busy processes and the "
-        "engines take turns."
+        "without them (`--only contention`). Each figure is of a process of its own; the numbers of busy processes and "
+        "the engines take turns."
     )
     heads = ("", "", *(f"{num} busy" for num in by_load))
     return f"## Beside other processes\n\n{text}\n\n{table(heads, rows, 'll' + 'r' * len(by_load))}"
