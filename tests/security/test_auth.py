@@ -88,11 +88,21 @@ def test_any_other_key_is_refused(tmp_path: Path, wrong: str | None) -> None:
         open_owner_key(settings(tmp_path, "chosen-key")).check(wrong)
 
 
-def test_the_key_comes_as_a_bearer_token_or_as_x_api_key() -> None:
-    assert presented_key("Bearer abc", None) == "abc"
-    assert presented_key("bearer  abc ", None) == "abc"
-    assert presented_key(None, "abc") == "abc"
-    assert presented_key("Bearer abc", "other") == "abc"
-    assert presented_key(None, None) is None
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer abc"},
+        {"authorization": "bearer  abc "},
+        {"x-api-key": "abc"},
+        {"api-key": "abc"},
+        {"authorization": "Bearer abc", "x-api-key": "other", "api-key": "other"},
+    ],
+)
+def test_the_key_comes_in_the_header_of_any_client(headers: dict[str, str]) -> None:
+    assert presented_key(headers) == "abc"
+
+
+def test_another_scheme_is_refused() -> None:
+    assert presented_key({}) is None
     with pytest.raises(Unauthenticated, match="Bearer"):
-        presented_key("Basic YTpi", None)
+        presented_key({"authorization": "Basic YTpi"})

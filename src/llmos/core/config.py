@@ -18,6 +18,8 @@ LLMOS_MAX_QUEUED     choices that may wait for a model, then 429      512; one c
 LLMOS_STUCK_SECONDS  restart a model that is silent for this long     10; while it computes, 20 steps
 LLMOS_LOAD_SECONDS   time limit for loading a model                   600
 LLMOS_WAIT_SECONDS   time a request waits for a model, then 503       60
+LLMOS_ALLOW_ORIGIN   web pages that may call the server: origins,     none besides http://localhost and the like
+                     separated by spaces or commas; * for all
 HF_ENDPOINT          the Hugging Face hub or a mirror of it           https://huggingface.co
 HF_TOKEN             token for gated models on the hub                none
 DOCKER_CONFIG        folder of docker's config.json, which has the    ~/.docker
@@ -25,6 +27,7 @@ DOCKER_CONFIG        folder of docker's config.json, which has the    ~/.docker
 """
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +65,7 @@ class Settings:
     stuck_seconds: int = 10
     load_seconds: int = 600
     wait_seconds: int = 60
+    allow_origins: tuple[str, ...] = ()
     hf_endpoint: str = DEFAULT_HF_ENDPOINT
     hf_token: str | None = None
     docker_config: Path | None = None
@@ -135,6 +139,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         max_queued=_whole_number(environ, "LLMOS_MAX_QUEUED", 512, 0, 1_000_000),
         stuck_seconds=_whole_number(environ, "LLMOS_STUCK_SECONDS", 10, 1, 86_400),
         wait_seconds=_whole_number(environ, "LLMOS_WAIT_SECONDS", 60, 0, 86_400),
+        allow_origins=parse_origins(environ.get("LLMOS_ALLOW_ORIGIN", "")),
         load_seconds=_whole_number(environ, "LLMOS_LOAD_SECONDS", 600, 1, 86_400),
         hf_endpoint=(environ.get("HF_ENDPOINT") or DEFAULT_HF_ENDPOINT).rstrip("/"),
         hf_token=environ.get("HF_TOKEN") or None,
@@ -142,6 +147,20 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def parse_origins(text: str) -> tuple[str, ...]:
+    """Return the origins in `text`, in the form in which browsers send them. Raises BadRequest for what is none."""
+    origins = tuple(origin.lower() for origin in re.split(r"[\s,]+", text) if origin)
+    for origin in origins:
+        if origin not in ("*", "null") and not _ORIGIN.fullmatch(origin):
+            raise BadRequest(
+                f"LLMOS_ALLOW_ORIGIN has {origin!r:.200}, which is not an origin. Write scheme, host and port, without "
+                "a path, as browsers send it: https://app.example.com; or * for all.",
+                param="LLMOS_ALLOW_ORIGIN",
+            )
+    return origins
+
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*?#@]+")
 _SWITCHES = {"on": True, "off": False, None: None}
 
 

@@ -14,8 +14,10 @@ LLMOSError                        500 internal_error
 ├── RequestTimeout                408 request_timeout
 ├── Conflict                      409 conflict
 ├── TooLarge                      413 request_too_large
+├── UnsupportedMediaType          415 unsupported_media_type
 ├── RateLimited                   429 rate_limit_exceeded
 │   └── Overloaded                429 overloaded
+├── HeadersTooLarge               431 headers_too_large
 ├── DownloadFailed                502 download_failed
 ├── ReplicaFailed                 502 replica_failed
 ├── ProviderFailed                502 provider_failed
@@ -106,6 +108,12 @@ class TooLarge(LLMOSError):
     status, code, type = 413, "request_too_large", "invalid_request_error"
 
 
+class UnsupportedMediaType(LLMOSError):
+    """The body is compressed or encoded in a way that this server can't read."""
+
+    status, code, type = 415, "unsupported_media_type", "invalid_request_error"
+
+
 class RateLimited(LLMOSError):
     status, code, type = 429, "rate_limit_exceeded", "rate_limit_error"
 
@@ -114,6 +122,10 @@ class Overloaded(RateLimited):
     """The machine is at its limit. The same request may succeed later."""
 
     code = "overloaded"
+
+
+class HeadersTooLarge(LLMOSError):
+    status, code, type = 431, "headers_too_large", "invalid_request_error"
 
 
 class DownloadFailed(LLMOSError):

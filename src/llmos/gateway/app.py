@@ -13,7 +13,9 @@ from starlette.types import ASGIApp
 from llmos import __version__
 from llmos.gateway import control, wires
 from llmos.gateway.http import errors, openapi
+from llmos.gateway.http.cors import Cors
 from llmos.gateway.http.door import Door
+from llmos.gateway.http.paths import PathMethods
 from llmos.gateway.http.permissions import undeclared
 from llmos.gateway.services import Services
 
@@ -53,7 +55,16 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
         app.mount(mount.path, mount.app, mount.name)
     openapi.install(app)
     errors.install(app)
-    app.add_middleware(Door, owner_key=services.owner_key, readiness=services.readiness, metrics=services.metrics)
+    app.state.cors = Cors(services.settings.allow_origins)
+    app.add_middleware(
+        Door,
+        owner_key=services.owner_key,
+        readiness=services.readiness,
+        metrics=services.metrics,
+        methods=PathMethods([*app.routes, *(route for router in routers for route in router.routes)]),
+        cors=app.state.cors,
+        mounted=[mount.path for mount in mounts],
+    )
     return app
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from llmos.core.config import Settings
 from llmos.core.errors import LLMOSError, Unavailable
@@ -24,6 +25,7 @@ from llmos.deployments.routing.resolution import DEFAULT_ROUTE
 from llmos.engine.config import EngineConfig
 from llmos.engine.sizing.fit import check_fits
 from llmos.gateway.app import create_app
+from llmos.gateway.http.protocol import HttpProtocol
 from llmos.gateway.jobs.batch_runner import BatchRunner
 from llmos.gateway.jobs.job_runner import JobRunner
 from llmos.gateway.jobs.rollout_runner import RolloutRunner
@@ -65,24 +67,27 @@ def _check_fits(loadable: Loadable, settings: Settings) -> None:
         return  # Loading the model reports what is wrong with it.
 
 
+def http_config(app: ASGIApp) -> uvicorn.Config:
+    """Return how `app` is served over HTTP."""
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http=HttpProtocol,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+    )
+
+
 class Server(uvicorn.Server):
     """uvicorn without its signal handlers, which end the process by the signal instead of with status 0."""
 
     def __init__(self, app: FastAPI, services: Services) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                loop="none",
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=75,
-            )
-        )
+        super().__init__(http_config(app))
         self._services = services
         self._batches = BatchRunner(app, services.batches, services.files, services.admission)
         self._rollouts = RolloutRunner(services.rollouts, services.evidence, services.pipeline)

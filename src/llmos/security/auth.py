@@ -3,6 +3,7 @@
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, Unauthenticated
@@ -23,7 +24,8 @@ class OwnerKey:
         """Return the caller that the key belongs to. Raises Unauthenticated unless `presented` is the owner's key."""
         if not presented:
             raise Unauthenticated(
-                "The request has no API key. Send the header `Authorization: Bearer KEY` (or `x-api-key: KEY`); "
+                "The request has no API key. Send the header `Authorization: Bearer KEY` (or `x-api-key: KEY`, or "
+                "`api-key: KEY`); "
                 "the owner's key is in LLMOS_HOME/keys/owner on the server."
             )
         if not hmac.compare_digest(presented.encode(errors="replace"), self._key):
@@ -51,10 +53,14 @@ def open_owner_key(settings: Settings) -> OwnerKey:
     return OwnerKey(key)
 
 
-def presented_key(authorization: str | None, x_api_key: str | None) -> str | None:
-    """Return the key in these two headers, or None. Raises Unauthenticated for a scheme other than Bearer."""
+def presented_key(headers: Mapping[str, str]) -> str | None:
+    """Return the key in these headers, or None. Raises Unauthenticated for a scheme other than Bearer.
+
+    OpenAI's clients send `authorization`, Anthropic's `x-api-key`, Azure's `api-key`.
+    """
+    authorization = headers.get("authorization")
     if authorization is None:
-        return x_api_key
+        return headers.get("x-api-key") or headers.get("api-key")
     scheme, _, key = authorization.strip().partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated("The Authorization header must read `Bearer KEY`.")

@@ -21,6 +21,7 @@ def plain_words(app: FastAPI) -> None:
     error_format = ErrorFormat(
         paths=(PATH,),
         header="plain-words",
+        body=list,
         render=lambda error, number: [error.status, error.message, number],
         id_header="number",
     )

@@ -42,7 +42,58 @@ async def test_every_operation_documents_its_request_answer_and_authentication(h
             no_json: tuple[str, ...] = ("/metrics", "/api/copy", "/v1/files/{file_id}/content")
             no_json += ("/llmos/v1/blobs/{digest}", "/llmos/v1/models/{name}/card.html")
             if path not in no_json and method != "delete":
-                assert "$ref" in operation["responses"]["200"]["content"]["application/json"]["schema"], path
+                status = next(status for status in operation["responses"] if status.startswith("2"))
+                assert references(operation["responses"][status]["content"]["application/json"]["schema"]), path
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "error"),
+    [
+        ("/v1/chat/completions", "post", "ErrorBody"),
+        ("/v1/messages", "post", "AnthropicError"),
+        ("/v1/messages/count_tokens", "post", "AnthropicError"),
+        ("/api/chat", "post", "OllamaError"),
+        ("/v2/models/{model}/infer", "post", "InferenceError"),
+        ("/v2", "get", "InferenceError"),
+        ("/llmos/v1/rollouts/{id}", "get", "ErrorBody"),
+        ("/health/ready", "get", "ErrorBody"),
+    ],
+)
+async def test_errors_are_described_in_the_format_of_their_api(
+    http: httpx.AsyncClient, path: str, method: str, error: str
+) -> None:
+    responses = (await document(http))["paths"][path][method]["responses"]
+    for status in ("4XX", "5XX"):
+        assert references(responses[status]) == {f"#/components/schemas/{error}"}
+
+
+async def test_a_shared_path_has_the_errors_of_both_apis(http: httpx.AsyncClient) -> None:
+    responses = (await document(http))["paths"]["/v1/models/{model}"]["get"]["responses"]
+    names = {"ErrorBody", "AnthropicError"}
+    assert references(responses["4XX"]) == {f"#/components/schemas/{name}" for name in names}
+
+
+async def test_every_status_is_an_answer_of_the_endpoint_or_an_error(http: httpx.AsyncClient) -> None:
+    for path, operations in (await document(http))["paths"].items():
+        for operation in operations.values():
+            assert {"4XX", "5XX"} <= operation["responses"].keys(), path
+            assert "422" not in operation["responses"], path
+    assert "HTTPValidationError" not in (await document(http))["components"]["schemas"]
+
+
+async def test_parameters_of_a_query_are_described(http: httpx.AsyncClient) -> None:
+    parameters = (await document(http))["paths"]["/llmos/v1/jobs"]["get"]["parameters"]
+    assert [each["name"] for each in parameters] == ["kind", "state", "after", "limit"]
+    limit = parameters[-1]
+    assert (limit["in"], limit["required"]) == ("query", False)
+    assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
+
+
+async def test_a_field_of_a_request_that_may_be_missing_may_be_null(http: httpx.AsyncClient) -> None:
+    fields = (await document(http))["components"]["schemas"]["ChatRequest"]["properties"]
+    assert {"type": "null"} in fields["presence_penalty"]["anyOf"]
+    assert {"type": "null"} in fields["tools"]["anyOf"]
+    assert fields["model"]["type"] == "string"
 
 
 async def test_streams_are_described_too(http: httpx.AsyncClient) -> None:

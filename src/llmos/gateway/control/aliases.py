@@ -78,7 +78,12 @@ async def all_alias_history(request: Request, name: str) -> Response:
     return json_response(AliasMoves([describe_alias_move(name, move) for move in moves]))
 
 
-@router.get("/{alias}/history", summary="List the moves of an alias", responses=openapi.answers(AliasMoves))
+@router.get(
+    "/{alias}/history",
+    summary="List the moves of an alias",
+    openapi_extra=openapi.query(AliasQuery),
+    responses=openapi.answers(AliasMoves),
+)
 @requires(Permission.MODELS_READ)
 async def alias_history(request: Request, name: str, alias: str) -> Response:
     """Oldest first. `?at=`: only the last move before that instant, if there is one."""

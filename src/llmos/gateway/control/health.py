@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from starlette.responses import PlainTextResponse
 
 from llmos.gateway import metrics
 from llmos.gateway.http import openapi
@@ -38,7 +39,11 @@ async def live() -> Response:
     return Response(b'{"status":"live"}', media_type="application/json")
 
 
-@router.get("/health/ready", summary="Are its models loaded?", responses=openapi.answers(ReadinessReport))
+@router.get(
+    "/health/ready",
+    summary="Are its models loaded?",
+    responses=openapi.answers(ReadinessReport, also={503: ReadinessReport}),
+)
 async def ready(request: Request) -> Response:
     services = services_of(request)
     models = services.readiness.models(services.pool.status())
@@ -49,7 +54,7 @@ async def ready(request: Request) -> Response:
     return Response(msgspec.json.encode(report), 200 if status == "ready" else 503, media_type="application/json")
 
 
-@router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
+@router.get("/metrics", summary="Counters for Prometheus", response_class=PlainTextResponse)
 @requires(Permission.METRICS_READ)
 async def get_metrics(request: Request) -> Response:
     services = services_of(request)

@@ -27,6 +27,7 @@ from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1/jobs", tags=["jobs"])
 
+_EVENTS = openapi.answers(JobDescription, JobDescription, also={204: None})
 _ENDED = "ended"
 """The id of a stream's last event. A browser that reconnects sends it."""
 
@@ -68,7 +69,9 @@ async def create_job(request: Request) -> Response:
     return json_response(describe_job(await asyncio.to_thread(create)))
 
 
-@router.get("", summary="List the jobs", responses=openapi.answers(JobDescriptions))
+@router.get(
+    "", summary="List the jobs", openapi_extra=openapi.query(JobsQuery), responses=openapi.answers(JobDescriptions)
+)
 @requires(Permission.JOBS_READ)
 async def list_jobs(request: Request) -> Response:
     """Newest first; `?kind=` and `?state=` select. `?after=ID` continues a list. Ended jobs are kept for 30 days."""
@@ -94,7 +97,7 @@ async def cancel_job(request: Request, id: str) -> Response:
     return json_response(describe_job(await asyncio.to_thread(services_of(request).jobs.cancel, id)))
 
 
-@router.get("/{id}/events", summary="Follow a job", responses=openapi.answers(JobDescription, JobDescription))
+@router.get("/{id}/events", summary="Follow a job", responses=_EVENTS)
 @requires(Permission.JOBS_READ)
 async def follow_job(request: Request, id: str) -> Response:
     """Server-sent events named `job`: the whole description, now and after every change, until the job has ended. A

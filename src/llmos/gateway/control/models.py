@@ -24,7 +24,18 @@ class ModelDescriptions(msgspec.Struct):
     data: list[ModelDescription]
 
 
-@router.get("/models", tags=["models"], summary="List the Versions", responses=openapi.answers(ModelDescriptions))
+_TAGS = {
+    "parameters": [{"name": "tag", "in": "query", "schema": {"type": "array", "items": {"type": "string"}}}],
+}
+
+
+@router.get(
+    "/models",
+    tags=["models"],
+    summary="List the Versions",
+    openapi_extra=_TAGS,
+    responses=openapi.answers(ModelDescriptions),
+)
 @requires(Permission.MODELS_READ)
 async def list_versions(request: Request) -> Response:
     """`?tag=KEY` or `?tag=KEY=VALUE`: only Versions with this tag, or whose model has it. May be repeated."""

@@ -15,7 +15,7 @@ from llmos.deployments.rollouts.rollout import DEFAULT_MIN_CALLS, DEFAULT_STEPS,
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
-from llmos.gateway.http.requests import RequestObject, parse_body
+from llmos.gateway.http.requests import RequestObject, parse_body, parse_query
 from llmos.gateway.services import services_of
 from llmos.security.permissions import Permission
 
@@ -40,6 +40,10 @@ class Promotion(RequestObject, kw_only=True):
     """Promote it even if its card fails a limit. The deployment's history records this."""
 
 
+class RolloutsQuery(RequestObject, kw_only=True):
+    route: str | None = None
+
+
 class RolloutDescriptions(msgspec.Struct):
     data: list[RolloutDescription]
 
@@ -48,12 +52,17 @@ class RolloutHistory(msgspec.Struct):
     data: list[RolloutEventDescription]
 
 
-@router.get("/rollouts", summary="List the Rollouts", responses=openapi.answers(RolloutDescriptions))
+@router.get(
+    "/rollouts",
+    summary="List the Rollouts",
+    openapi_extra=openapi.query(RolloutsQuery),
+    responses=openapi.answers(RolloutDescriptions),
+)
 @requires(Permission.ROLLOUTS_READ)
 async def list_rollouts(request: Request) -> Response:
     """Newest first. `?route=NAME`: those of one Route."""
-    route = request.query_params.get("route")
-    found = await asyncio.to_thread(services_of(request).rollouts.list, route)
+    query = parse_query(request, RolloutsQuery)
+    found = await asyncio.to_thread(services_of(request).rollouts.list, query.route)
     return json_response(RolloutDescriptions([describe_rollout(rollout) for rollout in found]))
 
 

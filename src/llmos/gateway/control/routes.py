@@ -152,7 +152,10 @@ async def get_route_history(request: Request, name: str) -> Response:
 
 
 @router.get(
-    "/{name}/evidence", summary="Count the outcomes of a Route's calls", responses=openapi.answers(RouteEvidence)
+    "/{name}/evidence",
+    summary="Count the outcomes of a Route's calls",
+    openapi_extra=openapi.query(EvidenceQuery),
+    responses=openapi.answers(RouteEvidence),
 )
 @requires(Permission.ROUTES_READ)
 async def get_route_evidence(request: Request, name: str) -> Response:

@@ -1,6 +1,7 @@
 """/llmos/v1/records and /blobs: copy Versions between LLMOS servers. Only missing blobs are sent."""
 
 import asyncio
+import codecs
 import re
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,11 +10,13 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
-from llmos.core.errors import BadRequest, Conflict, NotFound
+from llmos.core.errors import BadRequest, Conflict, NotFound, UnsupportedMediaType
 from llmos.gateway.http import openapi
+from llmos.gateway.http.compression import find_encoding
 from llmos.gateway.http.error_formats import openai_error
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response
+from llmos.gateway.http.requests import read_body
 from llmos.gateway.services import services_of
 from llmos.models.store import Store, StoredFile
 from llmos.models.transfer.transfers import Transfers
@@ -66,28 +69,33 @@ async def get_record(request: Request, ref: str) -> Response:
 
 
 @router.put(
-    "/records/{name}",
+    "/records/{ref:path}",
     summary="Store a Version whose blobs are stored",
     openapi_extra=_RECORD_BODY,
-    responses=openapi.answers(StoredVersion),
+    status_code=201,
+    responses=openapi.answers(StoredVersion, status=201, also={202: Missing}),
 )
 @requires(Permission.MODELS_WRITE)
-async def put_record(request: Request, name: str) -> Response:
-    """The body is a record. 202 lists the digests of the missing blobs: upload those, then repeat the request."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_RECORD_BYTES:
-            raise BadRequest(f"A record has at most {_MAX_RECORD_BYTES:,} bytes.")
-    record = read_record(bytes(body))
+async def put_record(request: Request, ref: str) -> Response:
+    """`ref` is the model's name, the body a record. 202 lists the digests of the missing blobs: upload those, then
+    repeat the request."""
+    record = read_record((await read_body(request, _MAX_RECORD_BYTES)).removeprefix(codecs.BOM_UTF8))
     source = f"llmos:pushed from {request.client.host if request.client else 'somewhere'}"
-    stored = await asyncio.to_thread(Transfers(services_of(request).registry).accept, record, name, source)
+    stored = await asyncio.to_thread(Transfers(services_of(request).registry).accept, record, ref, source)
     if isinstance(stored, list):
         return json_response(Missing(stored), 202)
     return json_response(StoredVersion(stored.ref, stored.digest), 201)
 
 
-@router.get("/blobs/{digest}", summary="Download a blob, or a range of it")
+@router.get(
+    "/blobs/{digest}",
+    summary="Download a blob, or a range of it",
+    response_class=Response,
+    responses={
+        200: {"description": "The blob", "content": {"application/octet-stream": {}}},
+        206: {"description": "The range", "content": {"application/octet-stream": {}}},
+    },
+)
 @requires(Permission.MODELS_READ)
 async def get_blob(request: Request, digest: str) -> Response:
     """A 404 has the header llmos-received: the number of bytes that have arrived of an incomplete blob."""
@@ -110,6 +118,10 @@ async def get_blob(request: Request, digest: str) -> Response:
 async def put_blob(request: Request, digest: str) -> Response:
     """Content-Range gives the bytes of the body, which reaches to the blob's end: `bytes FIRST-LAST/SIZE`, or
     `bytes */0`. Bytes that arrive before the connection breaks are kept. GET tells how many: continue from there."""
+    if find_encoding(request.headers.get("content-encoding", "")) is not None:
+        raise UnsupportedMediaType(
+            "A blob is sent as it is, because Content-Range counts its bytes: don't compress it."
+        )
     match = _RANGE.fullmatch(request.headers.get("content-range", ""))
     first, last, size = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
     if match is None or last != max(size - 1, 0):

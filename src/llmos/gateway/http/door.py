@@ -1,4 +1,4 @@
-"""Door: the first thing that an HTTP request meets. Request id, authentication, shutdown, request metrics.
+"""Door: the first thing that an HTTP request meets. Path, request id, CORS, authentication, shutdown, metrics.
 
 Pure ASGI, so that a streamed answer costs one more function call per chunk. Every path needs a key except the open ones
 (open_paths.py), so that a new endpoint cannot forget to ask for one.
@@ -6,16 +6,20 @@ Pure ASGI, so that a streamed answer costs one more function call per chunk. Eve
 
 import logging
 import time
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llmos.core.errors import LLMOSError, Unauthenticated, Unavailable
+from llmos.core.errors import LLMOSError, PermissionDenied, Unauthenticated, Unavailable
 from llmos.core.ids import new_id
 from llmos.gateway.http import errors
+from llmos.gateway.http.cors import Cors, is_preflight
 from llmos.gateway.http.error_formats import error_format_of
 from llmos.gateway.http.open_paths import is_open
+from llmos.gateway.http.paths import PathMethods, normalize
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import Readiness
 from llmos.security.auth import OwnerKey, presented_key
@@ -27,35 +31,48 @@ CLIENT_GONE = 499
 
 
 class Door:
-    def __init__(self, app: ASGIApp, *, owner_key: OwnerKey, readiness: Readiness, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        owner_key: OwnerKey,
+        readiness: Readiness,
+        metrics: Metrics,
+        methods: PathMethods,
+        cors: Cors,
+        mounted: Sequence[str] = (),
+    ) -> None:
+        """Open for `app`. `mounted`: the paths of other applications below it."""
         self._app = app
         self._owner_key, self._readiness, self._metrics = owner_key, readiness, metrics
+        self._methods, self._cors, self._mounted = methods, cors, mounted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        scope = normalize(scope, self._mounted)
         request_id = new_id("req")
         scope.setdefault("state", {})["request_id"] = request_id
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # The HTTP server knows the real method, and leaves the body out.
         header_names = {"x-request-id", error_format_of(scope).id_header}
-        id_headers = [(name.encode(), request_id.encode()) for name in sorted(header_names)]
+        more_headers = [(name.encode(), request_id.encode()) for name in sorted(header_names)]
+        headers = Headers(scope=scope)
+        more_headers += self._cors.headers(headers)
         status = CLIENT_GONE
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *id_headers]
+                message["headers"] = [*message.get("headers", ()), *more_headers]
             await send(message)
 
         try:
-            if (refusal := self._refusal(scope)) is not None:
-                await errors.respond(refusal, scope)(scope, receive, send_with_id)
-            else:
-                await self._app(scope, receive, send_with_id)
+            response = self._response(scope, headers)
+            await (response or self._app)(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass  # In the middle of its own request: there is nobody left to answer.
         except Exception:
@@ -65,15 +82,36 @@ class Door:
         finally:
             self._count(scope, status, time.perf_counter() - began)
 
-    def _refusal(self, scope: Scope) -> LLMOSError | None:
+    def _response(self, scope: Scope, headers: Headers) -> Response | None:
+        """Return the response to a request that goes no further; None for one that does."""
+        if is_preflight(scope["method"], headers):
+            return self._preflight_response(scope, headers)
+        if (refusal := self._refusal(scope, headers)) is not None:
+            return errors.respond(refusal, scope)
+        methods = self._methods.of(scope["path"])
+        if methods and scope["method"] not in methods:
+            return errors.method_not_allowed(scope, methods)
+        return None
+
+    def _preflight_response(self, scope: Scope, headers: Headers) -> Response:
+        origin = headers["origin"]
+        if not self._cors.allows(origin):
+            refusal = PermissionDenied(
+                f"Pages of {origin:.200} may not call this server. To let them, start it with `--allow-origin ORIGIN`."
+            )
+            return errors.respond(refusal, scope)
+        response = Response(status_code=204)
+        response.raw_headers = self._cors.preflight_headers(headers, self._methods.of(scope["path"]) or ("GET", "POST"))
+        return response
+
+    def _refusal(self, scope: Scope, headers: Headers) -> LLMOSError | None:
         if is_open(scope["path"]):
             return None
-        headers = Headers(scope=scope)
         try:
             # Requests of this process to itself (see jobs/internal_requests.py) have their caller already. Requests
             # from outside can't have one.
             if "caller" not in scope["state"]:
-                key = presented_key(headers.get("authorization"), headers.get("x-api-key"))
+                key = presented_key(headers)
                 scope["state"]["caller"] = self._owner_key.check(key)
         except Unauthenticated as error:
             return error

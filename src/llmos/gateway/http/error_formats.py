@@ -8,9 +8,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from starlette.types import Scope
 
 from llmos.core.errors import LLMOSError
+
+
+class ErrorDetail(msgspec.Struct):
+    message: str
+    """The cause, and what to do about it."""
+    type: str
+    code: str
+    param: str | None
+    """The field of the request that is wrong, or null."""
+
+
+class ErrorBody(msgspec.Struct):
+    """An error of OpenAI's API and of the control plane."""
+
+    error: ErrorDetail
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +37,10 @@ class ErrorFormat:
     """Prefixes of the API's paths."""
     header: str = ""
     """A header that all of the API's clients send. It selects the format on a path that two APIs share."""
+    shared_paths: tuple[str, ...] = ()
+    """Prefixes of paths that another API has too, for the API's document."""
+    body: type
+    """The type of the body."""
     render: Callable[[LLMOSError, str], Any]
     """Returns the body for an error and a request id."""
     id_header: str = "x-request-id"
@@ -35,10 +55,13 @@ class ErrorFormat:
 
 def openai_error(error: LLMOSError) -> dict[str, Any]:
     """Return the error as OpenAI's API sends it: https://platform.openai.com/docs/guides/error-codes."""
-    return {"error": {"message": error.message, "type": error.type, "code": error.code, "param": error.param}}
+    body: dict[str, Any] = msgspec.to_builtins(
+        ErrorBody(ErrorDetail(error.message, error.type, error.code, error.param))
+    )
+    return body
 
 
-OPENAI = ErrorFormat(paths=(), render=lambda error, _: openai_error(error))
+OPENAI = ErrorFormat(paths=(), body=ErrorBody, render=lambda error, _: openai_error(error))
 """The format of every request that no other format matches; the control plane uses it too."""
 
 

@@ -1,6 +1,6 @@
 """The schemas of /openapi.json. Endpoints decode with msgspec, so FastAPI can't derive them: each names its own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,24 +9,13 @@ from fastapi.openapi.utils import get_openapi
 
 from llmos import __version__
 from llmos.core.schemas.base import Description
+from llmos.gateway.http.error_formats import OPENAI, ErrorFormat
 from llmos.gateway.http.open_paths import is_open
+from llmos.gateway.http.requests import RequestObject
 
 _REF = "#/components/schemas/{name}"
 _types: dict[str, type] = {}
 """All types that endpoints refer to, by name."""
-
-
-class ErrorDetail(msgspec.Struct):
-    message: str
-    """The cause, and what to do about it."""
-    type: str
-    code: str
-    param: str | None
-    """The field of the request that is wrong, or null."""
-
-
-class ErrorBody(msgspec.Struct):
-    error: ErrorDetail
 
 
 def body(kind: type, example: dict[str, Any]) -> dict[str, Any]:
@@ -43,15 +32,52 @@ def _body(schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 
+def query(kind: type[RequestObject]) -> dict[str, Any]:
+    """Return the `openapi_extra` of an endpoint that reads its query string as a `kind`."""
+    _, schemas = msgspec.json.schema_components([kind], ref_template=_REF)
+    described = schemas[kind.__name__]
+    required = described.get("required", ())
+    fields = described["properties"].items()
+    return {"parameters": [_parameter(name, field, required=name in required) for name, field in fields]}
+
+
+def _parameter(name: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    description = schema.get("description", "")
+    schema = _without_null(schema)
+    return {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a text in a query string, which can't be null: one that is missing is."""
+    kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    rest = {key: value for key, value in schema.items() if key != "anyOf" and not (key == "default" and value is None)}
+    return {**rest, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds})} if kinds else rest
+
+
 def answers(
-    kind: type, event: type | None = None, stream_type: str = "text/event-stream"
+    kind: type,
+    event: type | None = None,
+    stream_type: str = "text/event-stream",
+    *,
+    status: int = 200,
+    or_: type | None = None,
+    also: Mapping[int, type | None] | None = None,
 ) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of an endpoint that returns a `kind`, or streams events of the type `event`."""
-    content = {"application/json": {"schema": _schema(kind)}}
+    """Return the `responses` of an endpoint that returns a `kind`, or streams events of the type `event`.
+
+    `or_`: the type of the answer in another API's format. `also`: other statuses that it returns, with their types;
+    None: no body. The errors are added to all endpoints.
+    """
+    schema = _schema(kind) if or_ is None else {"anyOf": [_schema(kind), _schema(or_)]}
+    content = {"application/json": {"schema": schema}}
     if event is not None:
         content[stream_type] = {"schema": _schema(event)}
-    error = {"description": "The error", "content": {"application/json": {"schema": _schema(ErrorBody)}}}
-    return {200: {"description": "The answer", "content": content}, "4XX": error, "5XX": error}
+    responses: dict[int | str, dict[str, Any]] = {status: {"description": "The answer", "content": content}}
+    for other, type_ in (also or {}).items():
+        responses[other] = {"description": "Another answer" if type_ else "An answer without a body"}
+        if type_ is not None:
+            responses[other]["content"] = {"application/json": {"schema": _schema(type_)}}
+    return responses
 
 
 def install(app: FastAPI) -> None:
@@ -72,19 +98,47 @@ def _schema(kind: type) -> dict[str, Any]:
 
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title="LLMOS", version=__version__, description=app.description, routes=app.routes)
-    _, schemas = msgspec.json.schema_components(list(_types.values()), ref_template=_REF)
-    for name in _names_of_descriptions(Description) & schemas.keys():
+    formats: Sequence[ErrorFormat] = app.state.error_formats
+    bodies = [OPENAI.body, *(each.body for each in formats)]
+    _, schemas = msgspec.json.schema_components([*_types.values(), *bodies], ref_template=_REF)
+    for name in _names_of(Description) & schemas.keys():
         schemas[name]["required"] = list(schemas[name]["properties"])  # The server sends every field.
+    for name in _names_of(RequestObject) & schemas.keys():
+        _allow_nulls(schemas[name])
     components = document.setdefault("components", {})
-    components.setdefault("schemas", {}).update(schemas)
+    components["schemas"] = schemas
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
     for path, operations in document["paths"].items():
-        if is_open(path):
-            for operation in operations.values():
+        for operation in operations.values():
+            if is_open(path):
                 operation["security"] = []
+            operation["responses"].pop("422", None)  # FastAPI's own; see http/errors.py.
+            operation["responses"] |= _errors(path, formats)
     return document
 
 
-def _names_of_descriptions(kind: type[Description]) -> set[str]:
-    return {kind.__name__}.union(*(_names_of_descriptions(each) for each in kind.__subclasses__()))
+def _errors(path: str, formats: Sequence[ErrorFormat]) -> dict[str, Any]:
+    """Return the `responses` of the errors at `path`: in the format of its API, and in others that share the path."""
+    own = next((each for each in formats if path.startswith(each.paths)), OPENAI)
+    shared = [each for each in formats if path.startswith(each.shared_paths)]
+    kinds = [{"$ref": _REF.format(name=each.body.__name__)} for each in [own, *shared]]
+    schema = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    error = {"description": "The error", "content": {"application/json": {"schema": schema}}}
+    return {"4XX": error, "5XX": error}
+
+
+def _allow_nulls(schema: dict[str, Any]) -> None:
+    """Let the fields of a request that may be missing be null, which is the same; see http/requests.py."""
+    for name, field in schema["properties"].items():
+        is_nullable = {"type": "null"} in field.get("anyOf", ()) or field == {}
+        if name not in schema.get("required", ()) and not is_nullable:
+            about = {key: field.pop(key) for key in ("description", "default") if key in field}
+            schema["properties"][name] = {
+                "anyOf": [*field.pop("anyOf", ()), *([field] if field else []), {"type": "null"}]
+            }
+            schema["properties"][name] |= about
+
+
+def _names_of(kind: type[msgspec.Struct]) -> set[str]:
+    return {kind.__name__}.union(*(_names_of(each) for each in kind.__subclasses__()))

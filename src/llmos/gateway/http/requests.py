@@ -1,5 +1,6 @@
 """Parsing: the bytes of a request become a typed struct, or an error that names the field and says how to fix it."""
 
+import codecs
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from starlette.requests import Request
 
 from llmos.core.errors import BadRequest, TooLarge
 from llmos.core.suggest import nearest
+from llmos.gateway.http.compression import find_encoding, unpack
 
 MAX_BODY_BYTES = 32 * 2**20
 MAX_DISCARDED_BYTES = 128 * 2**20
@@ -71,10 +73,27 @@ async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> byte
 
 
 async def body_chunks(request: Request, limit_bytes: int, what: str = "request") -> AsyncIterator[bytes]:
-    """Yield the body while it arrives. Raises TooLarge for one over the limit, with or without a Content-Length.
+    """Yield the body while it arrives, without its Content-Encoding.
 
-    `what`: the name of the body in the error message.
+    Raises TooLarge for one over the limit, compressed or not, with or without a Content-Length; UnsupportedMediaType
+    for an encoding that can't be unpacked; BadRequest for wrong data. `what`: the name of the body in messages.
     """
+    encoding = find_encoding(request.headers.get("content-encoding", ""))
+    received = _received(request, limit_bytes, what)
+    if encoding is None:
+        async for chunk in received:
+            yield chunk
+        return
+    num_bytes = 0
+    async for piece in unpack(received, encoding):
+        num_bytes += len(piece)
+        if num_bytes > limit_bytes:
+            raise TooLarge(f"Unpacked, the {what} is larger than {limit_bytes:,} bytes, the limit of this server.")
+        yield piece
+
+
+async def _received(request: Request, limit_bytes: int, what: str) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives. Raises TooLarge for one over the limit."""
     too_large = TooLarge(f"The {what} is larger than {limit_bytes:,} bytes, the limit of this server. Split it.")
     declared = request.headers.get("content-length", "")
     is_too_large = declared.isdecimal() and int(declared) > limit_bytes
@@ -88,7 +107,7 @@ async def body_chunks(request: Request, limit_bytes: int, what: str = "request")
             is_too_large = True
             if num_bytes > limit_bytes + MAX_DISCARDED_BYTES:
                 break
-        else:
+        elif chunk:
             yield chunk
     if is_too_large:
         raise too_large
@@ -120,6 +139,7 @@ def convert(fields: Mapping[str, Any], kind: type[R], where: str = "", *, is_tex
 
 
 def _parse(body: bytes) -> Any:
+    body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259, 8.1: a parser may ignore it. Windows programs write it.
     if not body.strip():
         raise BadRequest("The body is empty; send a JSON object.")
     try:

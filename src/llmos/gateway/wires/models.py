@@ -10,17 +10,27 @@ from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.anthropic import models as anthropic_models
+from llmos.gateway.wires.anthropic.models import AnthropicModel, AnthropicModels
 from llmos.gateway.wires.openai.models.answers import OpenAIModel, OpenAIModels, render_model
 from llmos.security.permissions import Permission
 
 _ANTHROPIC = "anthropic-version"
 
+_HEADER = {"name": _ANTHROPIC, "in": "header", "schema": {"type": "string"}, "description": "Anthropic's format."}
+_PAGE = openapi.query(anthropic_models.ModelQuery)["parameters"]
+
 router = APIRouter(prefix="/v1/models", tags=["inference"])
 
 
-@router.get("", summary="List models", responses=openapi.answers(OpenAIModels))
+@router.get(
+    "",
+    summary="List models",
+    openapi_extra={"parameters": [_HEADER, *_PAGE]},
+    responses=openapi.answers(OpenAIModels, or_=AnthropicModels),
+)
 @requires(Permission.INFERENCE)
 async def list_models(request: Request) -> Response:
+    """`after_id`, `before_id` and `limit` are for Anthropic's format; OpenAI's lists all."""
     services = services_of(request)
     models = await asyncio.to_thread(served_models, services.routes, services.registry)
     if _ANTHROPIC in request.headers:
@@ -29,7 +39,12 @@ async def list_models(request: Request) -> Response:
     return json_response(OpenAIModels(data=[render_model(name, model) for name, model in models.items()]))
 
 
-@router.get("/{model:path}", summary="Describe a model", responses=openapi.answers(OpenAIModel))
+@router.get(
+    "/{model:path}",
+    summary="Describe a model",
+    openapi_extra={"parameters": [_HEADER]},
+    responses=openapi.answers(OpenAIModel, or_=AnthropicModel),
+)
 @requires(Permission.INFERENCE)
 async def get_model(request: Request, model: str) -> Response:
     services = services_of(request)

@@ -12,7 +12,7 @@ from llmos.gateway.http.requests import parse_body
 from llmos.gateway.http.sse import AnswerResponse, WorkResponse
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.anthropic.answers import AnthropicAnswer, MessageEvent, TokenCount
-from llmos.gateway.wires.anthropic.errors import error_body
+from llmos.gateway.wires.anthropic.errors import AnthropicError, error_body
 from llmos.gateway.wires.anthropic.fields import CountTokensRequest, MessagesRequest
 from llmos.gateway.wires.anthropic.stream import MessageRenderer
 from llmos.security.permissions import Permission
@@ -20,7 +20,12 @@ from llmos.security.permissions import Permission
 router = APIRouter(tags=["inference"])
 
 error_format = ErrorFormat(
-    paths=("/v1/messages",), header="anthropic-version", render=error_body, id_header="request-id"
+    paths=("/v1/messages",),
+    shared_paths=("/v1/models",),
+    header="anthropic-version",
+    body=AnthropicError,
+    render=error_body,
+    id_header="request-id",
 )
 
 _EXAMPLE: dict[str, Any] = {

@@ -1,6 +1,8 @@
 """The body of an error in Anthropic's format."""
 
-from typing import Any
+from typing import Literal
+
+import msgspec
 
 from llmos.core.errors import LLMOSError
 
@@ -13,12 +15,26 @@ _ERROR_TYPES = {
     408: "timeout_error",
     409: "conflict_error",
     413: "request_too_large",
+    415: "invalid_request_error",
+    431: "invalid_request_error",
     429: "rate_limit_error",
     503: "overloaded_error",
 }
 
 
-def error_body(error: LLMOSError, request_id: str) -> dict[str, Any]:
+class AnthropicErrorDetail(msgspec.Struct):
+    type: str
+    message: str
+    """The cause, and what to do about it."""
+
+
+class AnthropicError(msgspec.Struct):
+    type: Literal["error"]
+    error: AnthropicErrorDetail
+    request_id: str
+
+
+def error_body(error: LLMOSError, request_id: str) -> AnthropicError:
     """Return the error in Anthropic's format."""
     kind = _ERROR_TYPES.get(error.status, "api_error")
-    return {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id}
+    return AnthropicError("error", AnthropicErrorDetail(kind, error.message), request_id)

@@ -84,6 +84,7 @@ async def ollama_ps(request: Request) -> Response:
     "/copy",
     summary="Give a model another name (Ollama)",
     openapi_extra=openapi.body(CopyRequest, {"source": "dialogue", "destination": "my-model"}),
+    response_class=Response,
 )
 @requires(Permission.MODELS_WRITE)
 async def ollama_copy(request: Request) -> Response:
@@ -101,6 +102,7 @@ async def ollama_copy(request: Request) -> Response:
     "/delete",
     summary="Delete a route or a model (Ollama)",
     openapi_extra=openapi.body(ModelRequest, {"model": "a-model"}),
+    response_class=Response,
 )
 @requires(Permission.MODELS_WRITE)
 async def ollama_delete(request: Request) -> Response:

@@ -8,13 +8,13 @@ from llmos.gateway.http import openapi
 from llmos.gateway.http.error_formats import ErrorFormat
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response
-from llmos.gateway.wires.ollama.errors import error_body
+from llmos.gateway.wires.ollama.errors import OllamaError, error_body
 from llmos.gateway.wires.ollama.server.answers import API_VERSION, OllamaVersion
 from llmos.security.permissions import Permission
 
 router = APIRouter(tags=["ollama"])
 
-error_format = ErrorFormat(paths=("/api/",), render=lambda error, _: error_body(error))
+error_format = ErrorFormat(paths=("/api/",), body=OllamaError, render=lambda error, _: error_body(error))
 
 _IMPORT = "Import models with `llmos import PATH --name NAME` on the server's machine"
 

@@ -13,7 +13,7 @@ from llmos.gateway.http.sse import while_connected
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.open_inference.infer.answers import HEADER_LENGTH, InferAnswer, InferRenderer
 from llmos.gateway.wires.open_inference.infer.fields import InferRequest
-from llmos.gateway.wires.open_inference.infer.tensors import decompress, split
+from llmos.gateway.wires.open_inference.infer.tensors import split
 from llmos.gateway.wires.open_inference.versions import version_reference
 from llmos.security.permissions import Permission
 
@@ -51,8 +51,7 @@ async def infer_with_version(request: Request, model: str, version: str) -> Resp
 
 
 async def _infer(request: Request, model: str, number: str | None) -> Response:
-    data = decompress(await read_body(request), request.headers.get("content-encoding", ""))
-    header, binary = split(data, request.headers.get(HEADER_LENGTH))
+    header, binary = split(await read_body(request), request.headers.get(HEADER_LENGTH))
     body = decode(header, InferRequest)
     texts, parameters = body.read(binary)
     renderer = InferRenderer(body, texts, parameters)

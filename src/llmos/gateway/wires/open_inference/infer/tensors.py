@@ -7,7 +7,6 @@ A BYTES element is its length in four bytes, little-endian, and its bytes. Other
 little-endian."""
 
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,8 +14,8 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from llmos.core.errors import BadRequest, TooLarge
-from llmos.gateway.http.requests import MAX_BODY_BYTES, RequestObject, Unsupported
+from llmos.core.errors import BadRequest
+from llmos.gateway.http.requests import RequestObject, Unsupported
 
 _DTYPES = {
     "BOOL": "?", "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "UINT8": "u1", "UINT16": "<u2",
@@ -74,24 +73,6 @@ class Tensor:
     shape: list[int]
     values: list[Any]
     """Values in row-major order. Those of BYTES are strings."""
-
-
-def decompress(body: bytes, encoding: str) -> bytes:
-    """Return the body without its Content-Encoding. Raises BadRequest, and TooLarge for a body that grows too large."""
-    if encoding.lower() in ("", "identity"):
-        return body
-    if encoding.lower() not in ("gzip", "deflate"):
-        raise BadRequest(f"The body's Content-Encoding is {encoding!r:.50}; it accepts gzip or deflate.")
-    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: detect gzip or zlib from the header.
-    try:
-        whole = decompressor.decompress(body, MAX_BODY_BYTES + 1)
-    except zlib.error as error:
-        raise BadRequest(f"The body can't be decompressed as {encoding}: {error}.") from None
-    if len(whole) > MAX_BODY_BYTES:
-        raise TooLarge(f"Decompressed, the request is larger than {MAX_BODY_BYTES:,} bytes. Split it.")
-    if not decompressor.eof:
-        raise BadRequest(f"The {encoding} data of the body is incomplete.")
-    return whole
 
 
 def split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:

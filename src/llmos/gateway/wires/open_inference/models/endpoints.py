@@ -12,6 +12,8 @@ from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/v2/models", tags=["open inference"])
 
+_READINESS = openapi.answers(ModelReady, also={503: ModelReady})
+
 
 @router.get("/{model}", summary="Describe a model's inputs and outputs", responses=openapi.answers(ModelMetadata))
 @requires(Permission.INFERENCE)
@@ -29,15 +31,13 @@ async def get_version_metadata(request: Request, model: str, version: str) -> Re
     return await _metadata(request, model, version)
 
 
-@router.get("/{model}/ready", summary="Check whether a model is ready", responses=openapi.answers(ModelReady))
+@router.get("/{model}/ready", summary="Check whether a model is ready", responses=_READINESS)
 @requires(Permission.INFERENCE)
 async def is_model_ready(request: Request, model: str) -> Response:
     return await _readiness(request, model, None)
 
 
-@router.get(
-    "/{model}/versions/{version}/ready", summary="Check whether a model is ready", responses=openapi.answers(ModelReady)
-)
+@router.get("/{model}/versions/{version}/ready", summary="Check whether a model is ready", responses=_READINESS)
 @requires(Permission.INFERENCE)
 async def is_version_ready(request: Request, model: str, version: str) -> Response:
     return await _readiness(request, model, version)

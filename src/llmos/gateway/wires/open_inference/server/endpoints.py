@@ -7,13 +7,13 @@ from llmos.gateway.http.error_formats import ErrorFormat
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import json_response
 from llmos.gateway.services import services_of
-from llmos.gateway.wires.open_inference.errors import error_body
+from llmos.gateway.wires.open_inference.errors import InferenceError, error_body
 from llmos.gateway.wires.open_inference.server.answers import ServerLive, ServerMetadata, ServerReady
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/v2", tags=["open inference"])
 
-error_format = ErrorFormat(paths=("/v2",), render=lambda error, _: error_body(error))
+error_format = ErrorFormat(paths=("/v2",), body=InferenceError, render=lambda error, _: error_body(error))
 
 
 @router.get("/health/live", summary="Check whether the server is up", responses=openapi.answers(ServerLive))
@@ -21,7 +21,11 @@ async def is_server_live() -> Response:
     return json_response(ServerLive())
 
 
-@router.get("/health/ready", summary="Check whether the server is ready", responses=openapi.answers(ServerReady))
+@router.get(
+    "/health/ready",
+    summary="Check whether the server is ready",
+    responses=openapi.answers(ServerReady, also={503: ServerReady}),
+)
 async def is_server_ready(request: Request) -> Response:
     services = services_of(request)
     models = services.readiness.models(services.pool.status())

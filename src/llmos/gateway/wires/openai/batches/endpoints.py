@@ -40,7 +40,9 @@ async def create_batch(request: Request) -> Response:
     return json_response(render_batch(batch))
 
 
-@router.get("", summary="List your batches", responses=openapi.answers(BatchObjects))
+@router.get(
+    "", summary="List your batches", openapi_extra=openapi.query(BatchQuery), responses=openapi.answers(BatchObjects)
+)
 @requires(Permission.BATCHES_READ)
 async def list_batches(request: Request) -> Response:
     """Returns the newest first. Accepts `after` and `limit`."""

@@ -70,7 +70,9 @@ async def upload_file(request: Request) -> Response:
     return json_response(render_file(file))
 
 
-@router.get("", summary="List your files", responses=openapi.answers(FileObjects))
+@router.get(
+    "", summary="List your files", openapi_extra=openapi.query(FileQuery), responses=openapi.answers(FileObjects)
+)
 @requires(Permission.FILES_READ)
 async def list_files(request: Request) -> Response:
     """Accepts `purpose`, `after`, `limit` and `order`."""

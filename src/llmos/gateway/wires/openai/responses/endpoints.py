@@ -71,7 +71,12 @@ async def count_input_tokens(request: Request) -> HTTPResponse:
     return json_response(InputTokens(await services_of(request).pipeline.count(call)))
 
 
-@router.get("/{response_id}", summary="Return a stored response", responses=openapi.answers(Response))
+@router.get(
+    "/{response_id}",
+    summary="Return a stored response",
+    openapi_extra=openapi.query(ResponseQuery),
+    responses=openapi.answers(Response),
+)
 @requires(Permission.INFERENCE)
 async def get_response(request: Request, response_id: str) -> HTTPResponse:
     if _parse_query(request, ResponseQuery).stream:
@@ -89,7 +94,10 @@ async def delete_response(request: Request, response_id: str) -> HTTPResponse:
 
 
 @router.get(
-    "/{response_id}/input_items", summary="List the input items of a response", responses=openapi.answers(ResponseItems)
+    "/{response_id}/input_items",
+    summary="List the input items of a response",
+    openapi_extra=openapi.query(ItemQuery),
+    responses=openapi.answers(ResponseItems),
 )
 @requires(Permission.INFERENCE)
 async def list_input_items(request: Request, response_id: str) -> HTTPResponse:
