@@ -35,7 +35,7 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_MAX_QUEUED` | choices that may wait for a model; more are refused | 512, of which one caller holds half |
 | `LLMOS_STUCK_SECONDS` | a model silent for so long is started again | 10; while it computes, 20 of its steps |
 | `LLMOS_LOAD_SECONDS` | how long loading a model may take | 600 |
-| `LLMOS_ALLOW_ORIGIN` | web pages that may call the server: origins, separated by spaces; `*` for all | those of this machine |
+| `LLMOS_ALLOW_ORIGIN` | origins whose web pages may call the server; `*` for all | those of this machine |
 | `LLMOS_WAIT_SECONDS` | how long a request waits while its model is being loaded; then 503 | 60 |
 | `LLMOS_ISA` | a kernel path: `avx512`, `avx2`, `portable` | the best that the CPU has |
 """
