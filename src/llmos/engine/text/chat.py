@@ -4,31 +4,30 @@ What a model was trained on (its format for tool calls, its tags for reasoning) 
 """
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Generate, Grammar, ToolCallDelta, Tools
+from llmos.engine.text.chat_grammar import MakeGrammar, compile_tools_grammar
 from llmos.engine.text.grammar import GrammarCompiler, GrammarMatcher
 from llmos.engine.text.reasoning import ReasoningSplitter, ReasoningTags, detect_reasoning
 from llmos.engine.text.tools import (
+    CallableFunction,
     CallParser,
     Piece,
     ToolFormat,
     call_parser,
+    callable_functions,
     detect_tool_format,
     merge_system_message,
-    schema_grammar,
     tools_grammar,
 )
 
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
-
-SECONDS_TO_FIND_THE_TOOL = 3
-"""Time limit for finding which tool's schema is invalid."""
 
 _NUM_TAIL_TOKENS = 16
 """Tokens at the end of the prompt that are searched for an opening reasoning tag."""
@@ -92,6 +91,10 @@ class ChatPrompt:
     """The prompt ends with an opening reasoning tag."""
     grammar: Grammar | None
     """The constraint on the answers."""
+    functions: Sequence[CallableFunction] = ()
+    """The functions that may be called."""
+    make_grammar: MakeGrammar | None = None
+    """Makes the constraint on answers with calls of these functions."""
 
     @property
     def visible_control(self) -> tuple[str, ...]:
@@ -124,33 +127,36 @@ def encode_chat_prompt(request: Generate, tokenizer: "Tokenizer") -> ChatPrompt:
         reasoning = None
     tail = tokenizer.decode(tokens[-_NUM_TAIL_TOKENS:], skip_special=False) if reasoning else ""
     is_reasoning_open = reasoning is not None and reasoning.are_open_in(tail)
-    grammar = request.grammar
-    if tools:
-        grammar = tools_grammar(
-            tool_format,
-            tools,
-            tokenizer.control_id,
-            reasoning=reasoning,
-            is_reasoning_open=is_reasoning_open,
-            content=grammar,
-        )
-    return ChatPrompt(tokens, tool_format if tools else None, tools, reasoning, is_reasoning_open, grammar)
+    if tools is None:
+        return ChatPrompt(tokens, None, None, reasoning, is_reasoning_open, request.grammar)
+    functions = callable_functions(tools)
+    make_grammar = partial(
+        tools_grammar,
+        tool_format,
+        tools,
+        tokenizer.control_id,
+        reasoning=reasoning,
+        is_reasoning_open=is_reasoning_open,
+        content=request.grammar,
+    )
+    grammar = make_grammar(functions)
+    return ChatPrompt(
+        tokens,
+        tool_format,
+        tools,
+        reasoning,
+        is_reasoning_open,
+        grammar,
+        functions=functions,
+        make_grammar=make_grammar,
+    )
 
 
 def compile_chat_grammar(chat: ChatPrompt, grammars: GrammarCompiler) -> GrammarMatcher | None:
     """Compile the grammar of a chat prompt. Raises BadRequest, naming the tool whose schema is invalid."""
-    if chat.grammar is None:
-        return None
-    try:
-        return grammars.compile(chat.grammar)
-    except BadRequest:
-        # Find the tool at fault, within a time limit: other requests wait for this thread.
-        deadline = time.monotonic() + SECONDS_TO_FIND_THE_TOOL
-        for i, function in enumerate(chat.tools.functions if chat.tools else ()):
-            if time.monotonic() > deadline:
-                break
-            grammars.compile(schema_grammar(function, f"tools[{i}].function.parameters"))
-        raise
+    if chat.make_grammar is not None:
+        return compile_tools_grammar(chat.functions, chat.make_grammar, grammars)
+    return None if chat.grammar is None else grammars.compile(chat.grammar)
 
 
 def _encode(request: Generate, tool_format: ToolFormat, tools: Tools | None, tokenizer: "Tokenizer") -> list[int]:

@@ -8,7 +8,9 @@ it, and a draft is accepted ahead and rolled back.
 import json
 import re
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,16 +18,19 @@ import numpy.typing as npt
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, SamplingParams
+from llmos.engine.text.grammar_messages import plain_reason
+from llmos.engine.text.schemas import JSON_OPTIONS, SchemaError, Site, prepare_schema, short_path, with_ascii_classes
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
-    from llguidance._lib import JsonCompileOptions
 
     from llmos.engine.text.tokenizer import Tokenizer
 
 # R mask rows, W 32-bit words of a mask
 
 MAX_GRAMMAR_BYTES = 1 << 16
+MAX_TOOLS_BYTES = 1 << 18
+"""Limit for the grammar of all tools of a request."""
 _MAX_LITERAL = 1 << 13
 _LONG_LITERAL = re.compile(rf'[^"]{{{_MAX_LITERAL + 1}}}')
 """llguidance finds all forced tokens of a literal at once, in superlinear time and without releasing the GIL."""
@@ -33,21 +38,11 @@ _LONG_LITERAL = re.compile(rf'[^"]{{{_MAX_LITERAL + 1}}}')
 _MAX_CHECKED = 1024
 """Grammars whose check is remembered."""
 
+SECONDS_TO_FIND_THE_FAULT = 3
+"""Time limit for finding which part of a schema is at fault."""
+
 ALL_TOKENS = 0xFFFFFFFF
 """A word of a mask that allows all of its tokens."""
-
-_JSON_OPTIONS: "JsonCompileOptions" = {
-    # As Python's json.dumps writes it, and most JSON that models were trained on. If any space were allowed, a model
-    # might write nothing but space.
-    "item_separator": ", ",
-    "key_separator": ": ",
-    "whitespace_flexible": False,
-    # Reject schemas that can't be enforced.
-    "coerce_one_of": False,
-    "lenient": False,
-}
-
-_COUNTS_PROPERTIES = re.compile(r'"minProperties"\s*:\s*(?:[2-9]|\d\d)')
 
 _KIND_NAMES = {
     "json_object": "the JSON object",
@@ -111,7 +106,7 @@ class GrammarMatcher:
                 break
             num_consumed += 1
         if matcher.is_error():
-            self.failure = _shorten_error(matcher.get_error())
+            self.failure = plain_reason(matcher.get_error())
         elif num_consumed:
             matcher.rollback(num_consumed)
 
@@ -123,7 +118,7 @@ class GrammarMatcher:
         # The tokens that were forced after this one still are.
         self._forced = self._forced[1:] if self._forced and self._forced[0] == token else []
         if not self._matcher.consume_token(token):
-            raise GrammarError(_shorten_error(self._matcher.get_error()))
+            raise GrammarError(plain_reason(self._matcher.get_error()))
         return self._matcher.is_stopped()
 
     def forced_tokens(self) -> list[int]:
@@ -146,7 +141,7 @@ class GrammarCompiler:
         self._vocab_size = vocab_size
         self._lock = threading.Lock()
         self._vocabulary: LLTokenizer | None = None
-        self._checked: OrderedDict[str, None] = OrderedDict()
+        self._checked: OrderedDict[str, str | None] = OrderedDict()
         self._checker: Any = None
 
     def compile(self, grammar: Grammar) -> GrammarMatcher:
@@ -159,18 +154,12 @@ class GrammarCompiler:
 
         from llmos.engine.text.grammar_checker import parser_limits
 
-        if len(grammar.text.encode(errors="replace")) > MAX_GRAMMAR_BYTES:
-            raise _rejected(grammar, f"it has more than {MAX_GRAMMAR_BYTES:,} bytes")
-        if _LONG_LITERAL.search(grammar.text):
-            raise _rejected(grammar, f"a text or an expression in it has more than {_MAX_LITERAL:,} characters")
+        source, sites = _llguidance_source(grammar)
         if not self._tokenizer.eos_ids:
             raise _rejected(grammar, "no answer could end, since the model has no end-of-sequence token")
-        source = _llguidance_source(grammar)
+        if reason := self.reason_against(source, is_for_tools=grammar.kind == "tools"):
+            raise _rejected(grammar, self.locate(sites) or reason)
         with self._lock:
-            # The checker's vocabulary, which is of bytes, has other control tokens.
-            checked = _CONTROL_TOKEN.sub("<|tool|>", source) if grammar.kind == "tools" else source
-            if reason := self._check(checked):
-                raise _rejected(grammar, _shorten_error(reason))
             if self._vocabulary is None:
                 self._vocabulary = _vocabulary(self._tokenizer, self._vocab_size)
         matcher = LLMatcher(self._vocabulary, source, log_level=0, limits=parser_limits())
@@ -178,24 +167,52 @@ class GrammarCompiler:
         if not matcher.is_error():
             matcher.compute_bitmask()
         if matcher.is_error():
-            raise _rejected(grammar, _shorten_error(matcher.get_error()))
+            raise _rejected(grammar, plain_reason(matcher.get_error()))
         return GrammarMatcher(matcher, grammar.field)
 
-    def _check(self, source: str) -> str | None:
-        """Return why the grammar is rejected, None if it passes."""
-        if source in self._checked:
-            self._checked.move_to_end(source)
-            return None
-        if self._checker is None:
-            from llmos.engine.text.grammar_checker import GrammarChecker
+    def reason_against(self, source: str, *, is_for_tools: bool = False) -> str | None:
+        """Return why a grammar in llguidance's own format is rejected, None if it passes."""
+        max_bytes = MAX_TOOLS_BYTES if is_for_tools else MAX_GRAMMAR_BYTES
+        if len(source.encode(errors="replace")) > max_bytes:
+            return f"it has more than {max_bytes:,} bytes"
+        if _LONG_LITERAL.search(source):
+            return f"a text or an expression in it has more than {_MAX_LITERAL:,} characters"
+        if is_for_tools:
+            # The checker's vocabulary, which is of bytes, has other control tokens.
+            source = _CONTROL_TOKEN.sub("<|tool|>", source)
+        with self._lock:
+            if source in self._checked:
+                self._checked.move_to_end(source)
+                return self._checked[source]
+            if self._checker is None:
+                from llmos.engine.text.grammar_checker import GrammarChecker
 
-            self._checker = GrammarChecker()
-        reason: str | None = self._checker.check(source)
-        if reason is None:
-            self._checked[source] = None
+                self._checker = GrammarChecker()
+            reason: str | None = self._checker.check(source)
+            if reason is not None:
+                reason = plain_reason(reason)
+            self._checked[source] = reason
             if len(self._checked) > _MAX_CHECKED:
                 self._checked.popitem(last=False)
         return reason
+
+    def locate(self, sites: Sequence[Site]) -> str | None:
+        """Return the path of the first part of a schema that is rejected on its own, with the reason."""
+        deadline = time.monotonic() + SECONDS_TO_FIND_THE_FAULT
+        for site in sites:
+            if time.monotonic() > deadline:
+                break
+            if reason := self.reason_against(schema_source(site.probe())):
+                return f"at {short_path(site.path)}, {reason}"
+        return None
+
+
+def schema_source(schema: Mapping[str, Any] | bool) -> str:
+    """Return a prepared schema in llguidance's own format."""
+    from llguidance import LLMatcher
+
+    text = json.dumps(schema if isinstance(schema, Mapping) else {"allOf": [schema]}, ensure_ascii=False)
+    return LLMatcher.grammar_from_json_schema(text, overrides=JSON_OPTIONS)
 
 
 def check_compatible(grammar: Grammar, params: SamplingParams) -> None:
@@ -209,29 +226,28 @@ def check_compatible(grammar: Grammar, params: SamplingParams) -> None:
             )
 
 
-def _llguidance_source(grammar: Grammar) -> str:
-    """Return the grammar in llguidance's own format. Raises BadRequest."""
+def _llguidance_source(grammar: Grammar) -> tuple[str, Sequence[Site]]:
+    """Return the grammar in llguidance's own format, and the parts of its schema that may be at fault if it fails.
+
+    Raises BadRequest.
+    """
     from llguidance import LLMatcher
 
     match grammar.kind:
         case "json_object":
-            return LLMatcher.grammar_from_json_schema({"type": "object"}, overrides=_JSON_OPTIONS)
+            return schema_source({"type": "object"}), ()
         case "json_schema":
-            if _COUNTS_PROPERTIES.search(grammar.text):
-                raise _rejected(
-                    grammar,
-                    "minProperties above 1 can't be enforced, since a name may come twice; name them in `required`",
-                )
             try:
-                return LLMatcher.grammar_from_json_schema(grammar.text, overrides=_JSON_OPTIONS)
-            except ValueError as error:
-                raise _rejected(grammar, _shorten_error(str(error))) from None
+                prepared = prepare_schema(json.loads(grammar.text), is_strict=True)
+            except SchemaError as error:
+                raise _rejected(grammar, str(error)) from None
+            return schema_source(prepared.schema), prepared.sites
         case "regex":
-            return LLMatcher.grammar_from_regex(grammar.text)
+            return LLMatcher.grammar_from_regex(with_ascii_classes(grammar.text)), ()
         case "choice":
-            return LLMatcher.grammar_from_lark(_choices(grammar))
+            return LLMatcher.grammar_from_lark(_choices(grammar)), ()
         case "lark" | "tools":
-            return LLMatcher.grammar_from_lark(grammar.text)
+            return LLMatcher.grammar_from_lark(grammar.text), ()
 
 
 def _choices(grammar: Grammar) -> str:
@@ -244,15 +260,6 @@ def _choices(grammar: Grammar) -> str:
 def _rejected(grammar: Grammar, reason: str) -> BadRequest:
     kind = _KIND_NAMES[grammar.kind]
     return BadRequest(f"{grammar.field} can't be followed: in {kind}, {reason}.", param=grammar.field)
-
-
-def _shorten_error(error: str) -> str:
-    """Return llguidance's reason on one line, without the state of its parser."""
-    for mark in ("<state>", "<non-verbose/>", "<backtrace>"):
-        error = error.partition(mark)[0]
-    error = error.replace("Enable 'coerce_one_of' option to approximate oneOf with anyOf", "Use anyOf")
-    error = " ".join(error.split()).rstrip(".")
-    return "nothing matches it" if error in ("", "NoExtension", "NoExtensionBias") else error[:400]
 
 
 def _vocabulary(tokenizer: "Tokenizer", vocab_size: int) -> "LLTokenizer":

@@ -185,7 +185,20 @@ def test_unlisted_properties_are_rejected_and_strict_schemas_are_enforced_fully(
     assert accepts(tools_grammar(HERMES, asked, no_control), hermes)
     closed = Tools(functions=[{"name": "f", "parameters": {"properties": {"a": {}}}}], choice="required")
     assert not accepts(tools_grammar(HERMES, closed, no_control), hermes)
-    odd = {"name": "f", "parameters": {"type": "object", "x-unheard-of": 1, "dependentRequired": {}}}
-    matcher(tools_grammar(HERMES, Tools(functions=[odd]), no_control))
-    strict = tools_grammar(HERMES, Tools(functions=[{**odd, "strict": True}]), no_control)
-    assert LLMatcher(BYTES, LLMatcher.grammar_from_lark(strict.text), log_level=0).is_error()
+
+
+def test_what_cannot_be_enforced_is_dropped_and_refused_for_a_strict_tool():
+    odd = {"name": "f", "parameters": {"type": "object", "x-unheard-of": 1, "not": {"minProperties": 2}}}
+    assert accepts(
+        tools_grammar(HERMES, Tools(functions=[odd], choice="required"), no_control),
+        '<tool_call>\n{"name": "f", "arguments": {"b": 1}}\n</tool_call>',
+    )
+    with pytest.raises(BadRequest, match="#/not can't be enforced") as raised:
+        tools_grammar(HERMES, Tools(functions=[CLOCK, {**odd, "strict": True}]), no_control)
+    assert raised.value.param == "tools[1].function.parameters"
+
+
+def test_names_that_are_required_and_not_described_may_come():
+    function = {"name": "f", "parameters": {"type": "object", "properties": {"a": {}}, "required": ["a", "b"]}}
+    grammar = tools_grammar(HERMES, Tools(functions=[function], choice="required"), no_control)
+    assert accepts(grammar, '<tool_call>\n{"name": "f", "arguments": {"a": 1, "b": 2}}\n</tool_call>')

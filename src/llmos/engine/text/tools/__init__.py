@@ -5,7 +5,8 @@ A format is detected from the chat template's text. Nothing here knows tokens; t
 
 import re
 
-from llmos.engine.text.tools.call_grammar import schema_grammar, tools_grammar
+from llmos.engine.text.tools.arguments import CallableFunction, callable_functions
+from llmos.engine.text.tools.call_grammar import tools_grammar
 from llmos.engine.text.tools.formats import ToolFormat, call_parser
 from llmos.engine.text.tools.generic import GENERIC, merge_system_message
 from llmos.engine.text.tools.hermes import HERMES
@@ -15,12 +16,13 @@ from llmos.engine.text.tools.parser import CallParser, Piece
 
 __all__ = [
     "CallParser",
+    "CallableFunction",
     "Piece",
     "ToolFormat",
     "call_parser",
+    "callable_functions",
     "detect_tool_format",
     "merge_system_message",
-    "schema_grammar",
     "tools_grammar",
 ]
 

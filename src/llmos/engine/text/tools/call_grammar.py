@@ -11,13 +11,12 @@ from typing import Any
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, Tools
 from llmos.engine.text.reasoning import ReasoningTags
+from llmos.engine.text.schemas import JSON_OPTIONS, SchemaError, prepare_schema
+from llmos.engine.text.tools.arguments import CallableFunction, callable_functions
 from llmos.engine.text.tools.formats import ToolFormat
 
 MAX_CALLS = 32
 """Most calls in one answer: a small model that must call may never stop."""
-
-_ALLOWS_MORE_PROPERTIES = {"additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref"}
-_JSON_OPTIONS = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
 
 ControlLookup = Callable[[str], int | None]
 """Returns the id of the control token with this text, None if there is none."""
@@ -27,6 +26,7 @@ def tools_grammar(
     tool_format: ToolFormat,
     tools: Tools,
     control: ControlLookup,
+    functions: Sequence[CallableFunction] | None = None,
     *,
     reasoning: ReasoningTags | None = None,
     is_reasoning_open: bool = False,
@@ -34,9 +34,10 @@ def tools_grammar(
 ) -> Grammar:
     """Return the grammar of an answer that may or must call these tools.
 
+    `functions`: those of the tools that may be called, with the schemas to enforce; None for callable_functions().
     `content`: the constraint on an answer without calls. Raises BadRequest if it can't be combined with tools.
     """
-    functions = [f for f in tools.functions if tools.choice != "named" or f["name"] == tools.name]
+    functions = callable_functions(tools) if functions is None else functions
     num_calls = MAX_CALLS if tool_format.is_parallel and tools.is_parallel and tools.choice != "named" else 1
     must_call = tools.choice in ("required", "named")
     rules = [
@@ -56,18 +57,13 @@ def tools_grammar(
     return Grammar("tools", "\n".join(rules), "tools")
 
 
-def schema_grammar(function: Mapping[str, Any], field: str) -> Grammar:
-    """Return the grammar of one function's arguments alone, to find the function whose schema is invalid."""
-    return Grammar("tools", f"%llguidance {{}}\nstart: %json {_arguments(function)}", field)
-
-
-def _call_rules(tool_format: ToolFormat, functions: Sequence[Mapping[str, Any]]) -> list[str]:
+def _call_rules(tool_format: ToolFormat, functions: Sequence[CallableFunction]) -> list[str]:
     names = " | ".join(f"call_{i}" for i in range(len(functions)))
     opening = _text('{"name": ')
     rules = [f'call: {opening} ({names}) "}}"']
     for i, function in enumerate(functions):
-        head = f'{json.dumps(function["name"])}, "{tool_format.arguments_key}": '
-        rules += [f"call_{i}: {_text(head)} arguments_{i}", f"arguments_{i}: %json {_arguments(function)}"]
+        head = f'{json.dumps(function.name)}, "{tool_format.arguments_key}": '
+        rules += [f"call_{i}: {_text(head)} arguments_{i}", f"arguments_{i}: {_json(function.arguments.schema)}"]
     return rules
 
 
@@ -128,24 +124,22 @@ def _text(text: str) -> str:
     return json.dumps(text) if text else ""
 
 
-def _arguments(function: Mapping[str, Any]) -> str:
-    """Return the schema of a function's arguments. A schema that only lists properties allows no others."""
-    schema = {"type": "object", **(function.get("parameters") or {})}
-    if schema.get("properties") is not None and _ALLOWS_MORE_PROPERTIES.isdisjoint(schema):
-        schema["additionalProperties"] = False
-    is_lenient = not function.get("strict")
-    return json.dumps({**schema, "x-guidance": {**_JSON_OPTIONS, "lenient": is_lenient, "coerce_one_of": is_lenient}})
+def _json(schema: Mapping[str, Any] | bool) -> str:
+    """Return the rule for JSON that follows a prepared schema."""
+    schema = schema if isinstance(schema, Mapping) else {"allOf": [schema]}
+    return "%json " + json.dumps({**schema, "x-guidance": JSON_OPTIONS}, ensure_ascii=False)
 
 
 def _content(content: Grammar) -> str:
     match content.kind:
         case "json_object":
-            return "%json " + json.dumps({"type": "object", "x-guidance": _JSON_OPTIONS})
+            return _json({"type": "object"})
         case "json_schema":
-            schema = json.loads(content.text)
-            return "%json " + json.dumps(
-                {**schema, "x-guidance": _JSON_OPTIONS} if isinstance(schema, dict) else schema
-            )
+            try:
+                return _json(prepare_schema(json.loads(content.text), is_strict=True).schema)
+            except SchemaError as error:
+                message = f"{content.field} can't be followed: in the JSON schema, {error}."
+                raise BadRequest(message, param=content.field) from None
         case "choice":
             return " | ".join(json.dumps(choice) for choice in json.loads(content.text) if choice)
         case _:
