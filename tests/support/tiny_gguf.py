@@ -1,4 +1,4 @@
-"""A tiny model as a GGUF file. The engine could run it, but for its tokenizer, which is missing."""
+"""A tiny model as a GGUF file, whole or in parts. The engine could run it, but for its tokenizer, which is missing."""
 
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,16 @@ TINY_CONFIG: dict[str, Any] = {
 }
 
 
-def write_gguf(path: Path) -> Path:
+def write_gguf_parts(path: Path, tensors_per_part: int = 4) -> list[Path]:
+    """Write the same model in parts, named after `path`; return their paths in order."""
+    write_gguf(path, tensors_per_part)
+    return sorted(path.parent.glob(f"{path.stem}-*-of-*.gguf"))
+
+
+def write_gguf(path: Path, tensors_per_part: int = 0) -> Path:
     spec = llama.spec_from_config(TINY_CONFIG)
     sources = llama.gguf_sources(spec)
-    writer = gguf.GGUFWriter(str(path), "llama")
+    writer = gguf.GGUFWriter(str(path), "llama", split_max_tensors=tensors_per_part)
     writer.add_context_length(128)
     writer.add_float32("general.sampling.temp", 0.5)
     writer.add_float32("general.sampling.min_p", 0.125)

@@ -1,4 +1,4 @@
-"""Chooses the files that make up a model: one GGUF file, or some of a Hugging Face folder. Reads no weights."""
+"""Chooses the files that make up a model: a GGUF file or its parts, or some of a Hugging Face folder."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
+from llmos.engine.formats.gguf_parts import missing_parts, names_of_parts
 from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
 from llmos.engine.formats.safetensors import INDEX_NAME
 
@@ -67,7 +68,11 @@ def _find_single_file(path: Path) -> dict[str, Path]:
     with path.open("rb") as file:
         head = file.read(8)
     if head.startswith(_GGUF_MAGIC):
-        return {path.name if path.name.endswith(".gguf") else "model.gguf": path}
+        if not path.name.endswith(".gguf"):
+            return {"model.gguf": path}
+        parts = names_of_parts(path.name)
+        _check_parts(parts, [name for name in parts if (path.parent / name).is_file()], str(path.parent))
+        return {name: path.parent / name for name in parts}
     if path.name.endswith(".safetensors"):
         raise BadRequest(
             f"{path.name} lacks its config.json and its tokenizer. Import the folder that contains all of them:"
@@ -98,19 +103,24 @@ def select_model_files(names: Collection[str], where: str, gguf: str | None = No
     if gguf is not None:
         if gguf not in names:
             raise BadRequest(f"{where} has no file {gguf}. It has {', '.join(top) or 'none'}.", param="path")
-        return [gguf]
+        parts = names_of_parts(gguf)
+        _check_parts(parts, names, where)
+        return parts
     if ADAPTER_CONFIG in top and "config.json" not in top:
         # peft sometimes writes a tokenizer too. The model's own tokenizer is the one in use.
         return [name for name in top if name in _ADAPTER_FILES or name.startswith(_DOCUMENTS)]
-    ggufs = [name for name in top if name.endswith(".gguf")]
+    # A model that is split into parts has the name of its first part.
+    ggufs = sorted({names_of_parts(name)[0] for name in top if name.endswith(".gguf")})
     if any(name.endswith(".safetensors") for name in top):
         modules = sorted(name for name in names if PurePosixPath(name).match(_MODULE_CONFIGS) and name.count("/") == 1)
         return [name for name in top if name.endswith(_FOLDER_SUFFIXES) or name.startswith(_DOCUMENTS)] + modules
     if len(ggufs) == 1:
-        return ggufs
+        parts = names_of_parts(ggufs[0])
+        _check_parts(parts, names, where)
+        return parts
     if ggufs:
         raise BadRequest(
-            f"{where} has {len(ggufs)} GGUF files, each a model of its own. Name one of them: {', '.join(ggufs)}.",
+            f"{where} has {len(ggufs)} GGUF models. Name one of them: {', '.join(ggufs)}.",
             param="path",
         )
     if INDEX_NAME in top:
@@ -118,3 +128,8 @@ def select_model_files(names: Collection[str], where: str, gguf: str | None = No
     if pickles := pickle_names(top):
         raise UnsupportedModel(f"{where} has its weights only as pickles ({', '.join(pickles)}). {REASON}")
     raise BadModelFile(f"{where} has no model: it has no *.safetensors and no *.gguf file.", param="path")
+
+
+def _check_parts(parts: Collection[str], present: Collection[str], where: str) -> None:
+    if (problem := missing_parts(parts, present)) is not None:
+        raise BadRequest(f"{where} has only some parts of a model. {problem}", param="path")

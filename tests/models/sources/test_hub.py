@@ -113,11 +113,36 @@ def test_a_stored_file_is_downloaded_only_if_it_is_damaged(list_files, get, serv
 
 def test_one_of_several_models_has_to_be_chosen(list_files, get):
     list_files({"tiny-q4.gguf": CONTENT, "tiny-q8.gguf": CONTENT[:-1]})
-    with pytest.raises(BadRequest, match=r"2 GGUF files.*tiny-q4\.gguf, tiny-q8\.gguf"):
+    with pytest.raises(BadRequest, match=r"2 GGUF models.*tiny-q4\.gguf, tiny-q8\.gguf"):
         get()
     fetched, contents = get("hf:acme/tiny#tiny-q8.gguf")
     assert contents == {"tiny-q8.gguf": CONTENT[:-1]}
     assert fetched.location == f"hf:acme/tiny@{COMMIT}#tiny-q8.gguf"
+
+
+PARTS = {f"Q4/tiny-0000{i}-of-00003.gguf": CONTENT[i:] for i in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_all_parts_of_a_model_are_downloaded(list_files, get, number):
+    list_files(PARTS | {"tiny-q8.gguf": CONTENT})
+    fetched, contents = get(f"hf:acme/tiny#Q4/tiny-0000{number}-of-00003.gguf")
+    assert contents == PARTS
+    assert fetched.location == f"hf:acme/tiny@{COMMIT}#Q4/tiny-0000{number}-of-00003.gguf"
+
+
+def test_a_repository_with_one_model_in_parts_needs_no_choice(list_files, get):
+    parts = {name.removeprefix("Q4/"): content for name, content in PARTS.items()}
+    list_files(parts)
+    assert get()[1] == parts
+
+
+def test_a_missing_part_is_named_before_anything_is_downloaded(list_files, get, server):
+    names = sorted(PARTS)
+    list_files({name: PARTS[name] for name in names[::2]})
+    with pytest.raises(BadRequest, match=rf"3 files, and 1 of them are missing: {names[1]}"):
+        get(f"hf:acme/tiny#{names[0]}")
+    assert not any("/resolve/" in path for path, *_ in server.requests)
 
 
 def test_a_repository_with_only_pickles_is_refused(list_files, get):

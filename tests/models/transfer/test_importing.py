@@ -7,6 +7,7 @@ import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
 from llmos.models.transfer.transfers import Transfers
+from support.tiny_gguf import write_gguf_parts
 
 pytestmark = pytest.mark.process
 
@@ -26,6 +27,29 @@ def test_a_gguf_file_becomes_a_version_with_the_same_bytes(registry, gguf_path):
 def test_a_gguf_file_needs_no_gguf_in_its_name(registry, gguf_path):
     version = Transfers(registry).import_path(gguf_path.rename(gguf_path.with_name("weights")), "tiny")
     assert names(version) == ["model.gguf"]
+
+
+@pytest.mark.parametrize("named", ["a part", "the folder"])
+def test_a_model_in_parts_is_imported_whole(registry, tmp_path, named):
+    parts = write_gguf_parts(tmp_path / "split" / "tiny.gguf")
+    version = Transfers(registry).import_path(parts[1] if named == "a part" else parts[1].parent, "tiny")
+    assert names(version) == [path.name for path in parts]
+    assert (version.format, version.family, version.quantization) == ("gguf", "llama", "F32")
+
+
+@pytest.mark.parametrize("named", ["a part", "the folder"])
+def test_missing_parts_are_named(registry, tmp_path, named):
+    parts = write_gguf_parts(tmp_path / "split" / "tiny.gguf")
+    parts[1].unlink()
+    with pytest.raises(BadRequest, match=r"3 files, and 1 of them are missing: tiny-00002-of-00003\.gguf"):
+        Transfers(registry).import_path(parts[0] if named == "a part" else parts[0].parent, "tiny")
+
+
+def test_a_folder_with_two_models_in_parts_names_the_first_part_of_each(registry, tmp_path):
+    for name in ("q4", "q8"):
+        write_gguf_parts(tmp_path / "split" / f"{name}.gguf")
+    with pytest.raises(BadRequest, match=r"2 GGUF models.*: q4-00001-of-00003\.gguf, q8-00001-of-00003\.gguf"):
+        Transfers(registry).import_path(tmp_path / "split", "tiny")
 
 
 def test_a_folder_becomes_a_version_with_its_names(registry, make_folder):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeGuard
 
-from llmos.engine.formats.gguf import GGUFFile
+from llmos.engine.formats.gguf_parts import GGUFParts
 from llmos.engine.formats.json_file import read_json_object
 
 Fact = str | int | float | bool
@@ -62,11 +62,13 @@ def _read(files: tuple[tuple[str, Path], ...]) -> Metadata:
     ggufs = [name for name in by_name if name.endswith(".gguf")]
     if "config.json" in by_name and not (ggufs and not any(name.endswith(".safetensors") for name in by_name)):
         return _from_folder(by_name)
-    return _from_gguf(by_name[ggufs[0]], ggufs[0]) if ggufs else Metadata(facts={}, template=None)
+    if not ggufs:
+        return Metadata(facts={}, template=None)
+    return _from_gguf({name: by_name[name] for name in ggufs})
 
 
-def _from_gguf(path: Path, name: str) -> Metadata:
-    metadata = GGUFFile(path, name).metadata
+def _from_gguf(files: Mapping[str, Path]) -> Metadata:
+    metadata = GGUFParts(files).metadata
     template = metadata.get("tokenizer.chat_template")
     facts = {key: value for key, value in metadata.items() if key != "tokenizer.chat_template" and _is_fact(value)}
     return Metadata(facts=facts, template=template if isinstance(template, str) else None)

@@ -1,4 +1,4 @@
-"""The files of a model: one GGUF file, or a Hugging Face folder. Only this module knows both formats."""
+"""The files of a model: one GGUF file or its parts, or a Hugging Face folder. Only this module knows both formats."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from llmos.engine.architectures import (
 )
 from llmos.engine.checkpoint.recommended import recommended_sampling
 from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
-from llmos.engine.formats.gguf import GGUFFile
+from llmos.engine.formats.gguf_parts import GGUFParts
 from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.formats.tensor_names import format_names
 from llmos.engine.spec import DecoderSpec
@@ -67,17 +67,16 @@ def open_model_files(files: Mapping[str, Path]) -> ModelFiles:
         return FolderFiles(files)
     if not ggufs:
         raise BadModelFile("These files are not a model: there is neither a .gguf file nor a config.json among them.")
-    if len(ggufs) > 1:
-        raise BadModelFile(f"There are {len(ggufs)} GGUF files ({', '.join(ggufs)}); choose one of them.")
-    return GGUFFiles(files[ggufs[0]], ggufs[0])
+    return GGUFFiles({name: files[name] for name in ggufs})
 
 
 class GGUFFiles:
     format: Format = "gguf"
 
-    def __init__(self, path: Path, name: str) -> None:
-        file = GGUFFile(path, name)
-        self.paths: Mapping[str, Path] = {name: path}
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        """`files`: one file, or the parts of a model."""
+        file = GGUFParts(files)
+        self.paths = files
         self.tensors, self.metadata, self.release_memory = file.tensors, file.metadata, file.release_memory
         self.family = _text(self.metadata.get("general.architecture")) or "unknown"
         self.context_length = _count(self.metadata.get(f"{self.family}.context_length"))
@@ -87,12 +86,6 @@ class GGUFFiles:
         )
 
     def spec_and_sources(self) -> tuple[DecoderSpec, dict[str, Source]]:
-        num_parts = self.metadata.get("split.count", 1)
-        if num_parts not in (0, 1):
-            raise UnsupportedModel(
-                f"This file is one of {num_parts} parts of a model. "
-                "Merge them first: llama-gguf-split --merge FIRST_PART WHOLE."
-            )
         kind = self.metadata.get("general.type", "model")
         if kind != "model":
             raise UnsupportedModel(f"This GGUF file is not a complete model; its general.type is {kind!r}.")

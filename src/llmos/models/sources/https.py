@@ -11,6 +11,7 @@ import httpx
 
 from llmos.core.errors import BadModelFile, BadRequest
 from llmos.core.progress import Progress
+from llmos.engine.formats.gguf_parts import names_of_parts
 from llmos.models.byte_progress import report_bytes
 from llmos.models.names import check_file_name
 from llmos.models.sources import Access, Download, FetchedModel
@@ -36,6 +37,11 @@ def fetch_model(location: str, staging: StagingArea, access: Access, progress: P
     name = unquote(urlsplit(url).path.rpartition("/")[2])
     if not name.endswith(".gguf"):
         raise BadRequest(f"{url} is not a GGUF file. A folder can't be listed over https: use hf:, s3: or oci:.")
+    if len(parts := names_of_parts(name)) > 1:
+        raise BadRequest(
+            f"{name} is one of {len(parts)} parts of a model, and a URL is one file. Pull all of them from a hub"
+            f" (hf:OWNER/NAME#{parts[0]}) or a bucket (s3:), or import the folder with all parts: llmos import FOLDER."
+        )
     if pin and not _PIN.fullmatch(pin):
         raise BadRequest(f"#{pin} is not a valid pin; write #sha256= and 64 hexadecimal digits.")
     if pin and (stored := staging.find_verified(pin.replace("=", ":"))) is not None:
