@@ -10,21 +10,25 @@ import numpy.typing as npt
 T = TypeVar("T")
 
 DType = Literal[
-    "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"
+    "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
+    "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4", "TQ1_0", "TQ2_0",
+    "IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S",
 ]  # fmt: skip
 
-BLOCK_LENGTH: dict[DType, int] = {
-    "F32": 1, "F16": 1, "BF16": 1,
-    "Q8_0": 32, "Q4_0": 32, "Q4_1": 32, "Q5_0": 32, "Q5_1": 32,
-    "Q4_K": 256, "Q5_K": 256, "Q6_K": 256,
+_BLOCKS: dict[DType, tuple[int, int]] = {
+    "F32": (1, 4), "F16": (1, 2), "BF16": (1, 2),
+    "Q8_0": (32, 34), "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24),
+    "Q2_K": (256, 84), "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210),
+    "IQ4_NL": (32, 18), "IQ4_XS": (256, 136), "MXFP4": (32, 17), "NVFP4": (64, 36),
+    "TQ1_0": (256, 54), "TQ2_0": (256, 66),
+    "IQ1_S": (256, 50), "IQ1_M": (256, 56), "IQ2_XXS": (256, 66), "IQ2_XS": (256, 74), "IQ2_S": (256, 82),
+    "IQ3_XXS": (256, 98), "IQ3_S": (256, 110),
 }  # fmt: skip
+
+BLOCK_LENGTH: dict[DType, int] = {dtype: length for dtype, (length, _) in _BLOCKS.items()}
 """Values of a row in one block."""
 
-BLOCK_BYTES: dict[DType, int] = {
-    "F32": 4, "F16": 2, "BF16": 2,
-    "Q8_0": 34, "Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24,
-    "Q4_K": 144, "Q5_K": 176, "Q6_K": 210,
-}  # fmt: skip
+BLOCK_BYTES: dict[DType, int] = {dtype: num_bytes for dtype, (_, num_bytes) in _BLOCKS.items()}
 """Bytes of one block."""
 
 

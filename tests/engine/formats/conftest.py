@@ -89,7 +89,7 @@ def sound_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         kind = gguf.GGMLQuantizationType[name]
         values = rng.standard_normal((4, 64), dtype=np.float32)
         writer.add_tensor(f"{name}.weight", gguf.quantize(values, kind), raw_dtype=kind)
-    for name in ("Q4_K", "Q5_K", "Q6_K", "Q2_K"):
+    for name in ("Q8_K", "Q4_K", "Q5_K", "Q6_K", "Q3_K", "IQ4_XS", "IQ2_S"):
         kind = gguf.GGMLQuantizationType[name]
         blocks = rng.integers(0, 256, (2, 2 * gguf.GGML_QUANT_SIZES[kind][1]), dtype=np.uint8)
         writer.add_tensor(f"{name}.weight", blocks, raw_dtype=kind)

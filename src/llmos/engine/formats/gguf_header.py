@@ -31,7 +31,9 @@ DEFAULT_ALIGNMENT = 32
 
 DTYPES: dict[int, DType] = {
     0: "F32", 1: "F16", 30: "BF16", 8: "Q8_0", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1",
-    12: "Q4_K", 13: "Q5_K", 14: "Q6_K",
+    10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 20: "IQ4_NL", 23: "IQ4_XS", 39: "MXFP4", 40: "NVFP4",
+    34: "TQ1_0", 35: "TQ2_0", 19: "IQ1_S", 29: "IQ1_M", 16: "IQ2_XXS", 17: "IQ2_XS", 22: "IQ2_S", 18: "IQ3_XXS",
+    21: "IQ3_S",
 }  # fmt: skip
 """ggml's type numbers, for the types that this engine reads."""
 
