@@ -26,6 +26,7 @@ TINY_CONFIG: dict[str, Any] = {
 
 def write_gguf_parts(path: Path, tensors_per_part: int = 4) -> list[Path]:
     """Write the same model in parts, named after `path`; return their paths in order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_gguf(path, tensors_per_part)
     return sorted(path.parent.glob(f"{path.stem}-*-of-*.gguf"))
 
