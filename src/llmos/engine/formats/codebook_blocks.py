@@ -70,7 +70,7 @@ def iq1_s(blocks: BlockBytes) -> Floats:
     scale_N8 = halves(d) * (2 * (words_N8 >> np.uint16(12) & np.uint16(7)) + 1).astype(np.float32)
     delta_N8 = np.where(words_N8 & np.uint16(0x8000), -_DELTA, _DELTA)
     values = codebook("IQ1_S")[codes].reshape(len(blocks), 8, 32) + delta_N8[:, :, None]
-    return (scale_N8[:, :, None] * values).reshape(-1, 256)
+    return _scaled(scale_N8, values)
 
 
 def iq1_m(blocks: BlockBytes) -> Floats:
@@ -87,17 +87,20 @@ def iq1_m(blocks: BlockBytes) -> Floats:
     codes = low.astype(np.uint16) | (nibbles_N32 & np.uint8(7)).astype(np.uint16) << np.uint16(8)
     delta_N32 = np.where(nibbles_N32 & np.uint8(8), -_DELTA, _DELTA)
     values = codebook("IQ1_S")[codes] + delta_N32[:, :, None]
-    scale_N16 = d * (2 * three_N16 + 1).astype(np.float32)
-    return (scale_N16[:, :, None] * values.reshape(len(blocks), 16, 16)).reshape(-1, 256)
+    return _scaled(d * (2 * three_N16 + 1).astype(np.float32), values.reshape(len(blocks), 16, 16))
 
 
 def _signed(name: str, scale_NG: Floats, codes: npt.NDArray[np.integer], signs: BlockBytes) -> Floats:
     """Return scale * sign * magnitude. `signs`: a bit for each value, lowest first; set: negative."""
     magnitudes = codebook(name)[codes].reshape(len(scale_NG), scale_NG.shape[1], -1)
     signs_N256 = np.unpackbits(np.ascontiguousarray(signs).reshape(len(signs), -1), axis=1, bitorder="little")
-    negated = np.where(signs_N256.reshape(magnitudes.shape), -magnitudes, magnitudes)
-    return (scale_NG[:, :, None] * negated).reshape(-1, 256)
+    return _scaled(scale_NG, np.where(signs_N256.reshape(magnitudes.shape), -magnitudes, magnitudes))
+
+
+def _scaled(scale_NG: Floats, values: Floats) -> Floats:
+    return (scale_NG[:, :, None] * values).reshape(-1, 256)
 
 
 def _seven_signs(words_N8: npt.NDArray[np.uint32]) -> BlockBytes:
-    return _WITH_PARITY[(words_N8[:, :, None] >> np.array([0, 7, 14, 21], np.uint32)) & np.uint32(127)]
+    signs: BlockBytes = _WITH_PARITY[(words_N8[:, :, None] >> np.array([0, 7, 14, 21], np.uint32)) & np.uint32(127)]
+    return signs

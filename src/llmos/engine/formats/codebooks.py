@@ -42,7 +42,8 @@ def codebook(name: str) -> npt.NDArray[np.float32]:
     packed = np.frombuffer(b85decode(book.text), np.uint8)
     bits = 2 if len(book.levels) <= 4 else 4
     indexes = (packed[:, None] >> np.arange(0, 8, bits, dtype=np.uint8)) & np.uint8((1 << bits) - 1)
-    return np.array(book.levels, np.float32)[indexes].reshape(-1, book.length)
+    magnitudes: npt.NDArray[np.float32] = np.array(book.levels, np.float32)[indexes]
+    return magnitudes.reshape(-1, book.length)
 
 
 _CODEBOOKS = {
