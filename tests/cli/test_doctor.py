@@ -1,7 +1,10 @@
 """llmos doctor: each line is ok or says what to do."""
 
+import errno
 import json
 import socket
+import stat
+from pathlib import Path
 
 import pytest
 
@@ -112,14 +115,29 @@ def test_a_port_that_llmos_holds_is_fine(examine, monkeypatch, server_of):
     assert examine()["port"]["found"] == f"an LLMOS server answers at {url}"
 
 
-def test_a_key_that_others_can_read_is_told(examine, home):
-    key = home / "keys" / "owner"
-    key.parent.mkdir()
-    key.write_text("secret")
-    key.chmod(0o644)
-    assert examine(status=1)["key"]["advice"] == f"chmod 600 {key}"
-    key.chmod(0o600)
-    assert examine()["key"]["ok"]
+@pytest.mark.parametrize("name", [".", "llmos.db", "llmos.db-wal", "llmos.db-shm", "keys", "keys/owner", "keys/master"])
+def test_what_others_could_read_is_told_and_mended(examine, cli, home, name):
+    cli("list")
+    (home / "keys").mkdir(mode=0o700, exist_ok=True)
+    path = home / name
+    if not path.exists():
+        path.write_bytes(b"")
+    private = stat.S_IMODE(path.stat().st_mode) & ~0o077
+    path.chmod(private | 0o044)
+    finding = examine(status=1)["private"]
+    assert str(path) in finding["found"]
+    assert path.exists() is False or stat.S_IMODE(path.stat().st_mode) == private
+    assert examine()["private"]["ok"]
+
+
+def test_what_cannot_be_mended_names_the_command(examine, home, monkeypatch):
+    home.chmod(0o755)
+    monkeypatch.setattr(Path, "chmod", refuse_to_chmod)
+    assert examine(status=1)["private"]["advice"] == f"chmod go-rwx {home}"
+
+
+def refuse_to_chmod(path, mode):
+    raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
 
 
 def test_a_home_that_cannot_even_be_looked_for_is_told(examine, home, monkeypatch):

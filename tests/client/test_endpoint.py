@@ -91,9 +91,7 @@ def test_no_key_sends_no_header(connect: Any, server: Any) -> None:
     assert "authorization" not in server.received[0].headers
 
 
-def test_a_loopback_call_never_goes_through_a_proxy(
-    connect: Any, server: Any, owner_key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loopback_call_never_goes_through_a_proxy(connect: Any, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -101,13 +99,16 @@ def test_a_loopback_call_never_goes_through_a_proxy(
     assert connect().models.list() == []
 
 
-def test_the_owners_key_stays_here_when_the_endpoint_redirects_away(owner_key: str) -> None:
+def test_the_key_stays_here_when_the_endpoint_redirects_away() -> None:
     asked: list[httpx.URL] = []
 
     def redirect(request: httpx.Request) -> httpx.Response:
         asked.append(request.url)
         return httpx.Response(307, headers={"Location": "https://models.example/"})
 
-    with Client(transport=httpx.MockTransport(redirect)) as client, pytest.raises(BadRequest, match="redirects"):
+    with (
+        Client(api_key="chosen", transport=httpx.MockTransport(redirect)) as client,
+        pytest.raises(BadRequest, match="redirects"),
+    ):
         client.models.list()
     assert [url.host for url in asked] == ["127.0.0.1"]

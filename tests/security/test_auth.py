@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmos.core.config import Settings, load_settings
-from llmos.core.errors import BadRequest, Unauthenticated
+from llmos.core.errors import BadRequest, Conflict, Unauthenticated
 from llmos.security.auth import open_owner_key, presented_key
 
 
@@ -49,14 +49,37 @@ def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
         key.check(on_disk)
 
 
-def test_a_key_in_the_environment_replaces_the_one_on_disk(tmp_path: Path) -> None:
-    old = open_owner_key(settings(tmp_path))
-    open_owner_key(settings(tmp_path, "chosen-key")).check("chosen-key")
-    assert (tmp_path / "keys" / "owner").read_text() == "chosen-key\n"
+CHOSEN = "a-key-that-was-chosen"
+
+
+def test_a_key_in_the_environment_is_stored_where_there_is_none(tmp_path: Path) -> None:
+    open_owner_key(settings(tmp_path, CHOSEN)).check(CHOSEN)
+    assert (tmp_path / "keys" / "owner").read_text() == f"{CHOSEN}\n"
     assert mode(tmp_path / "keys" / "owner") == 0o600
-    open_owner_key(settings(tmp_path)).check("chosen-key")
-    with pytest.raises(Unauthenticated):
-        old.check("chosen-key")
+    open_owner_key(settings(tmp_path)).check(CHOSEN)
+    open_owner_key(settings(tmp_path, CHOSEN)).check(CHOSEN)
+
+
+def test_a_key_on_disk_is_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "owner"
+    open_owner_key(settings(tmp_path))
+    made = path.read_text()
+    with pytest.raises(Conflict, match=f"rm {path}"):
+        open_owner_key(settings(tmp_path, CHOSEN))
+    assert path.read_text() == made
+    path.unlink()
+    open_owner_key(settings(tmp_path, CHOSEN)).check(CHOSEN)
+
+
+@pytest.mark.parametrize("short", ["s", "short", "fifteen-letters"])
+def test_a_short_key_is_refused_and_not_stored(tmp_path: Path, short: str) -> None:
+    with pytest.raises(BadRequest, match=r"LLMOS_OWNER_KEY has .* at least 16"):
+        open_owner_key(settings(tmp_path, short))
+    assert not (tmp_path / "keys" / "owner").exists()
+    (tmp_path / "keys").mkdir(exist_ok=True)
+    (tmp_path / "keys" / "owner").write_text(short)
+    with pytest.raises(BadRequest, match=r"keys/owner has .* at least 16"):
+        open_owner_key(settings(tmp_path))
 
 
 def test_a_readable_key_file_is_made_private_again(tmp_path: Path) -> None:
@@ -76,16 +99,18 @@ def test_an_empty_key_file_is_replaced(tmp_path: Path) -> None:
     key.check(path.read_text().strip())
 
 
-@pytest.mark.parametrize("unsendable", ["two words", "schlüssel", "line\nbreak", "tab\t"])
+@pytest.mark.parametrize(
+    "unsendable", ["a key of two words", "ein-langer-schlüssel", "a-key-with-a\nline-break", "a-key-with-a-tab\t"]
+)
 def test_a_key_that_a_header_can_not_carry_is_refused(tmp_path: Path, unsendable: str) -> None:
     with pytest.raises(BadRequest, match="LLMOS_OWNER_KEY"):
         open_owner_key(settings(tmp_path, unsendable))
 
 
-@pytest.mark.parametrize("wrong", [None, "", "k", "chosen-ke", "chosen-key2", "CHOSEN-KEY", "schlüssel", "\udcff"])
+@pytest.mark.parametrize("wrong", [None, "", "a", CHOSEN[:-1], f"{CHOSEN}2", CHOSEN.upper(), "schlüssel", "\udcff"])
 def test_any_other_key_is_refused(tmp_path: Path, wrong: str | None) -> None:
     with pytest.raises(Unauthenticated, match="LLMOS_HOME/keys/owner"):
-        open_owner_key(settings(tmp_path, "chosen-key")).check(wrong)
+        open_owner_key(settings(tmp_path, CHOSEN)).check(wrong)
 
 
 @pytest.mark.parametrize(

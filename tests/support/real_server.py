@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import openai
 
-KEY = "a-key-for-tests"
+KEY = "the-owners-key-for-tests"
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from llmos.cli.control.local import accepts_connections
 from llmos.core.config import Settings
-from llmos.core.errors import ModelNotFound, PermissionDenied, Unauthenticated
+from llmos.core.errors import ModelNotFound, PermissionDenied, Unauthenticated, UnknownServer
 
 if TYPE_CHECKING:
     from llmos.client import Model
@@ -54,6 +54,11 @@ def open_backend(name: str, settings: Settings) -> ChatBackend:
         except (Unauthenticated, PermissionDenied):
             print(
                 f"Note: the server at {settings.endpoint} rejected your key; running the model in this process.",
+                file=sys.stderr,
+            )
+        except UnknownServer:
+            print(
+                f"Note: the program at {settings.endpoint} isn't your LLMOS server; running the model in this process.",
                 file=sys.stderr,
             )
         except ModelNotFound:

@@ -8,7 +8,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +25,7 @@ from llmos.cli.progress import progress_bar
 from llmos.core.config import Settings, load_settings
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.core.hardware import inspect_hardware
+from llmos.core.home import make_private_home, too_open
 
 _ENOUGH_MEMORY_BYTES = 1_000_000_000
 _ENOUGH_DISK_BYTES = 1_000_000_000
@@ -137,9 +138,13 @@ def check_port(settings: Settings) -> Iterable[Finding]:
 
 def check_home(settings: Settings) -> Iterable[Finding]:
     home = settings.home
+    exposed = [(path, stat.S_IMODE(path.stat().st_mode)) for path in too_open(home)]
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_private_home(home)
         free = shutil.disk_usage(home).free
+    except LLMOSError as error:
+        yield Finding("home", False, error.message)
+        return
     except OSError as error:
         yield Finding("home", False, f"{home}: {error.strerror}", "Choose another LLMOS_HOME.")
         return
@@ -148,7 +153,7 @@ def check_home(settings: Settings) -> Iterable[Finding]:
         yield Finding("home", False, found, "Free disk space, or choose another LLMOS_HOME.")
     else:
         yield Finding("home", True, found)
-    yield from _check_key(settings.owner_key_path)
+    yield from _check_private(home, exposed)
 
 
 def check_store(settings: Settings) -> Iterable[Finding]:
@@ -219,18 +224,14 @@ CHECKS: tuple[Callable[[Settings], Iterable[Finding]], ...] = (
 )
 
 
-def _check_key(path: Path) -> Iterable[Finding]:
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        yield Finding("key", False, f"{path}: {error.strerror}", "Make it readable for you only.")
-        return
-    if mode & 0o077:
-        yield Finding("key", False, f"{path} can be read by others (mode {mode:o})", f"chmod 600 {path}")
-    else:
-        yield Finding("key", True, f"{path} is readable for you only")
+def _check_private(home: Path, exposed: Sequence[tuple[Path, int]]) -> Iterable[Finding]:
+    """Report what others could read in LLMOS_HOME, with the modes before they were mended."""
+    still = set(too_open(home))
+    for path, mode in exposed:
+        advice = f"chmod go-rwx {path}" if path in still else "Others can't any more. Replace what they may have read."
+        yield Finding("private", False, f"{path} could be read by other users (mode {mode:o})", advice)
+    if not exposed:
+        yield Finding("private", True, f"only you can read {home}")
 
 
 def _answers_as_llmos(endpoint: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from llmos import __version__
+from llmos.client.authentication import OwnerKeyAuth
 from llmos.client.endpoint import Endpoint
 from llmos.client.flows import ClientOptions
 from llmos.client.retry import RetryPolicy
@@ -25,9 +26,11 @@ def client_options(server: Endpoint, timeout_seconds: float, max_retries: int) -
 
 def http_options(server: Endpoint, timeout_seconds: float, connect_timeout_seconds: float) -> dict[str, Any]:
     headers = {"User-Agent": f"llmos-python/{__version__}"}
-    if server.api_key:
-        headers["Authorization"] = f"Bearer {server.api_key}"
     options: dict[str, Any] = {}
+    if server.is_owner_key:
+        options["auth"] = OwnerKeyAuth(server)
+    elif server.api_key:
+        headers["Authorization"] = f"Bearer {server.api_key}"
     if server.url.startswith("http:"):
         # Loading the system's certificates takes 30 ms or more. Plain HTTP doesn't need them.
         options["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

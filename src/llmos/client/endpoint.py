@@ -13,6 +13,8 @@ from llmos.core.errors import BadRequest
 class Endpoint:
     url: str
     api_key: str | None
+    is_owner_key: bool
+    """True if nobody chose the key: it is the owner's, found on this machine. It goes to no other program."""
     is_loopback: bool
 
 
@@ -26,9 +28,12 @@ def resolve_endpoint(endpoint: str | None = None, api_key: str | None = None) ->
     url = _parse_url(endpoint or settings.endpoint)
     is_loopback = _is_loopback(url.host)
     key = api_key or settings.api_key
-    if key is None and is_loopback:
+    is_owner_key = key is None and is_loopback
+    if is_owner_key:
         key = _owner_key(settings)
-    return Endpoint(url=str(url).rstrip("/"), api_key=key, is_loopback=is_loopback)
+    return Endpoint(
+        url=str(url).rstrip("/"), api_key=key, is_owner_key=is_owner_key and key is not None, is_loopback=is_loopback
+    )
 
 
 def _parse_url(endpoint: str) -> httpx.URL:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from llmos.core.commits import Commits, PostgreSQLCommits, SQLiteCommits, notify_on_commit
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
+from llmos.core.home import DATABASE_SUFFIXES, make_private_file
 
 BUSY_TIMEOUT_SECONDS = 30
 """The time that a SQLite writer waits for the transaction of another process."""
@@ -70,8 +71,8 @@ class Database:
         """`url`: an SQLAlchemy URL. Raises BadRequest for an unsupported one."""
         try:
             self.url = make_url(url)
-            if self.is_sqlite and self.url.database not in (None, "", ":memory:"):
-                _make_folder(Path(str(self.url.database)).parent)
+            if self.is_sqlite and self.url.database and not self.url.database.startswith((":memory:", "file:")):
+                _make_private(Path(self.url.database))
             self._engine = create_engine(self.url, **(_SQLITE_OPTIONS if self.is_sqlite else _POSTGRESQL_OPTIONS))
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise BadRequest(
@@ -212,10 +213,18 @@ def _lock_for_writing(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
 
 
-def _make_folder(folder: Path) -> None:
+def _make_private(path: Path) -> None:
+    """Create the file of an SQLite database, or take the permissions of others from its files."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreFailed(
-            f"The folder {folder} can't be created: {error.strerror}. Choose another LLMOS_HOME."
+            f"The folder {path.parent} can't be created: {error.strerror}. Choose another LLMOS_HOME."
         ) from error
+    try:
+        for suffix in DATABASE_SUFFIXES:
+            file = path.with_name(path.name + suffix)
+            if not suffix or file.exists():
+                make_private_file(file)
+    except OSError:
+        return  # Opening the database says what is wrong with it.

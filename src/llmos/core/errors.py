@@ -24,6 +24,7 @@ LLMOSError                        500 internal_error
 ├── Unavailable                   503 unavailable
 ├── StoreFailed                   507 store_failed
 └── ConnectionFailed              (client only) no server answered
+    └── UnknownServer             (client only) another program answered
 
 The message says what is wrong and what to do about it, in that order.
 """
@@ -156,6 +157,12 @@ class ConnectionFailed(LLMOSError):
     """Raised by the client: no server answered at the endpoint."""
 
     status, code, type = 0, "connection_failed", "connection_error"
+
+
+class UnknownServer(ConnectionFailed):
+    """Raised by the client: the program at the endpoint didn't prove that it is the owner's server."""
+
+    code = "unknown_server"
 
 
 def error_classes() -> list[type[LLMOSError]]:

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 def open_registry(settings: Settings) -> "Registry":
     """Open this installation's registry. Creates its folders and tables where they are missing."""
     from llmos.core.database import Database
+    from llmos.core.home import make_private_home
     from llmos.models.registry import Registry
     from llmos.models.sources import Access
     from llmos.models.store import Store
 
+    make_private_home(settings.home)
     database = Database(settings.database_url)
     database.upgrade()
     return Registry(

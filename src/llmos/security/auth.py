@@ -4,14 +4,20 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
+import shlex
 
 from llmos.core.config import Settings
-from llmos.core.errors import BadRequest, Unauthenticated
+from llmos.core.errors import BadRequest, Conflict, Unauthenticated
+from llmos.core.home import make_private_home
+from llmos.core.server_proof import prove
 from llmos.security.callers import Caller, owner
-from llmos.security.key_file import make_key, read_key, replace_key
+from llmos.security.key_file import make_key, read_key
 
 _SENDABLE = re.compile(r"[!-~]+")
 """Keys that an HTTP header can carry."""
+
+MIN_KEY_CHARACTERS = 16
+"""Anybody who reaches the port may try keys, and a proof of the key lets them try at home."""
 
 
 class OwnerKey:
@@ -35,21 +41,30 @@ class OwnerKey:
             )
         return owner()
 
+    def prove(self, challenge: str, port: int) -> str:
+        """Return the proof, for a client on this machine, that this server has the key. See core.server_proof."""
+        return prove(self._key.decode(), challenge, port)
+
 
 def open_owner_key(settings: Settings) -> OwnerKey:
     """Return the owner's key: LLMOS_OWNER_KEY if it is set, else the one on disk, which is created if missing.
 
     The file always has the valid key, for the CLI and the client on this machine. Processes that start at the same time
-    agree on one key. Raises BadRequest for a key that an HTTP header can't carry.
+    agree on one key. Raises BadRequest for a key that is short or that an HTTP header can't carry, and Conflict where
+    LLMOS_OWNER_KEY isn't the key on disk, which is never replaced.
     """
-    path = settings.owner_key_path
-    if settings.owner_key is not None:
-        _check_sendable(settings.owner_key, "LLMOS_OWNER_KEY")
-        if read_key(path) != settings.owner_key:
-            replace_key(path, settings.owner_key)
-        return OwnerKey(settings.owner_key)
-    key = read_key(path) or make_key(path, f"llmos-{secrets.token_urlsafe(32)}")
-    _check_sendable(key, str(path))
+    make_private_home(settings.home)
+    path, chosen = settings.owner_key_path, settings.owner_key
+    if chosen is not None:
+        _check(chosen, "LLMOS_OWNER_KEY")
+    key = read_key(path) or make_key(path, chosen or f"llmos-{secrets.token_urlsafe(32)}")
+    if chosen is not None and key != chosen:
+        raise Conflict(
+            f"LLMOS_OWNER_KEY is another key than the one in {path}, which programs may be using. To keep that one,"
+            f" unset LLMOS_OWNER_KEY. To replace it, run: rm {shlex.quote(str(path))}",
+            param="LLMOS_OWNER_KEY",
+        )
+    _check(key, str(path))
     return OwnerKey(key)
 
 
@@ -67,7 +82,13 @@ def presented_key(headers: Mapping[str, str]) -> str | None:
     return key.strip()
 
 
-def _check_sendable(key: str, where: str) -> None:
+def _check(key: str, where: str) -> None:
+    if len(key) < MIN_KEY_CHARACTERS:
+        raise BadRequest(
+            f"The key in {where} has {len(key)} characters; use at least {MIN_KEY_CHARACTERS}, such as the output of:"
+            " openssl rand -hex 32",
+            param="LLMOS_OWNER_KEY",
+        )
     if not _SENDABLE.fullmatch(key):
         raise BadRequest(
             f"The key in {where} can't be sent in an HTTP header: use printable ASCII characters without spaces.",

@@ -31,11 +31,6 @@ def make_key(path: Path, key: str) -> str:
     return key_in_file
 
 
-def replace_key(path: Path, key: str) -> None:
-    """Write the key to the file, in place of another one."""
-    os.replace(_write_temporary(path, key), path)
-
-
 def _write_temporary(path: Path, key: str) -> Path:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")

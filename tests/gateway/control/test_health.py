@@ -3,9 +3,11 @@
 import httpx
 import pytest
 
+from llmos.client import Client
 from llmos.core.errors import PromptTooLong
+from llmos.core.server_proof import new_challenge, prove
 from llmos.gateway.services import Services
-from support.scripted import FakePool, FakeStatus
+from support.scripted import KEY, FakePool, FakeStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -95,3 +97,39 @@ async def test_metrics_include_the_statistics_of_replicas(http: httpx.AsyncClien
         'llmos_replica_restarts_total{version="smollm2@1"} 2.0',
     ]:
         assert line in reply.text.splitlines()
+
+
+async def test_the_server_proves_that_it_has_the_key(http: httpx.AsyncClient) -> None:
+    http.headers.pop("authorization")
+    challenge = new_challenge()
+    reply = await http.get("http://llmos:8123/health/identity", headers={"llmos-challenge": challenge})
+    assert (reply.status_code, reply.content) == (204, b"")
+    assert reply.headers["llmos-proof"] == prove(KEY, challenge, 8123)
+
+
+@pytest.mark.parametrize("challenge", [None, "", "00", "g" * 64, "0" * 129, "0" * 31])
+async def test_a_wrong_challenge_is_refused(http: httpx.AsyncClient, challenge: str | None) -> None:
+    headers = {} if challenge is None else {"llmos-challenge": challenge}
+    reply = await http.get("/health/identity", headers=headers)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "llmos-challenge")
+
+
+def test_a_client_of_this_home_gets_in_over_a_real_socket(
+    served: str, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = services.settings.home
+    (home / "keys").mkdir(exist_ok=True)
+    (home / "keys" / "owner").write_text(KEY)
+    monkeypatch.setenv("LLMOS_HOME", str(home))
+    monkeypatch.delenv("LLMOS_API_KEY", raising=False)
+    with Client(served) as client:
+        assert [model.version for model in client.models.list()]
+
+
+async def test_a_browser_sees_what_this_is_without_a_key(http: httpx.AsyncClient) -> None:
+    http.headers.pop("authorization")
+    reply = await http.get("/")
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    assert "An LLMOS server" in reply.text
+    assert KEY not in reply.text

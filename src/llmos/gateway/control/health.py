@@ -1,4 +1,4 @@
-"""GET /health/live, /health/ready and /metrics, for monitoring. /health needs no key."""
+"""GET /health/live, /health/ready, /health/identity and /metrics. /health needs no key."""
 
 from typing import Literal
 
@@ -7,6 +7,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
+from llmos.core.errors import BadRequest
+from llmos.core.server_proof import CHALLENGE_HEADER, PROOF_HEADER, is_challenge
 from llmos.gateway import metrics
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
@@ -52,6 +54,18 @@ async def ready(request: Request) -> Response:
         status = "draining"
     report = ReadinessReport(status, [ModelState(model.version, model.state, model.reason) for model in models])
     return Response(msgspec.json.encode(report), 200 if status == "ready" else 503, media_type="application/json")
+
+
+@router.get("/health/identity", include_in_schema=False)
+async def identity(request: Request) -> Response:
+    """Answer the header `llmos-challenge` (32 to 128 hexadecimal digits) with the header `llmos-proof`."""
+    challenge = request.headers.get(CHALLENGE_HEADER, "")
+    if not is_challenge(challenge):
+        raise BadRequest(
+            f"The header {CHALLENGE_HEADER} must have 32 to 128 hexadecimal digits.", param=CHALLENGE_HEADER
+        )
+    _, port = request.scope["server"]
+    return Response(status_code=204, headers={PROOF_HEADER: services_of(request).owner_key.prove(challenge, port or 0)})
 
 
 @router.get("/metrics", summary="Counters for Prometheus", response_class=PlainTextResponse)
