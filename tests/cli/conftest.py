@@ -16,7 +16,7 @@ import pytest
 from llmos.cli import main
 from llmos.core import config
 from llmos.core.config import load_settings
-from llmos.models.transfer.transfers import Transfers
+from support.default_model import pull_stored
 
 OWN_SETTINGS = ("LLMOS_API_KEY", "LLMOS_OWNER_KEY", "LLMOS_ENDPOINT", "LLMOS_DATABASE_URL", "LLMOS_CATALOG")
 
@@ -63,15 +63,8 @@ def smollm2_home(smollm2_path: Path, tmp_path_factory: pytest.TempPathFactory) -
     from llmos.models import open_registry
 
     home = tmp_path_factory.mktemp("smollm2-home")
-    # A blob is named by its digest; a model file is known by its ending.
-    file = home / "smollm2.gguf"
-    os.link(smollm2_path.resolve(), file) if _same_device(smollm2_path, home) else file.symlink_to(smollm2_path)
-    Transfers(open_registry(load_settings({"LLMOS_HOME": str(home)}))).import_path(file, "smollm2")
+    pull_stored(open_registry(load_settings({"LLMOS_HOME": str(home)})), smollm2_path)
     return home
-
-
-def _same_device(one: Path, other: Path) -> bool:
-    return one.stat().st_dev == other.stat().st_dev
 
 
 @dataclass(frozen=True)

@@ -53,14 +53,15 @@ def test_a_pull_says_what_arrived_and_which_source_failed(cli, catalog):
     assert "embedder@1 is here: t5, 32 parameters, F32" in outcome.out
     assert "file:///nowhere" in outcome.err
     assert "trying the next source" in outcome.err
+    assert "sentences to numbers. Other models, with their sizes: llmos list --catalog" in outcome.err
 
 
 def test_a_pull_of_what_the_catalog_lacks_is_one_line(cli, catalog):
     outcome = cli("pull", "embeder")
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.strip().splitlines() == [
-        "Error: The catalog has no model 'embeder'. Did you mean embedder? To add a model of your own, run:"
-        " llmos import PATH --name embeder"
+        "Error: The catalog has no model 'embeder'. Did you mean embedder? To get another one from the Hugging Face"
+        " hub, run: llmos pull hf:OWNER/NAME. To add one of your own: llmos import PATH --name embeder"
     ]
 
 

@@ -31,6 +31,7 @@ from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
 from llmos.security.auth import OwnerKey
 from llmos.security.secrets import Secrets
+from support.default_model import pull_stored
 from support.pipelines import pipeline_parts, watch
 from support.real_server import Running, serving
 from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes, FakeTransfers
@@ -126,7 +127,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, smollm2_path: Path) -> Path:
     """A home with the model under two names."""
     home = tmp_path_factory.mktemp("served")
     registry = open_registry(load_settings({"LLMOS_HOME": str(home)}))
-    Transfers(registry).import_path(smollm2_path, "smollm2")
+    pull_stored(registry, smollm2_path)
     Transfers(registry).import_path(smollm2_path, "twin")
     return home
 

@@ -17,6 +17,7 @@ import pytest
 from llmos.core.config import load_settings
 from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
+from support.default_model import pull_stored
 from support.real_server import KEY, Running, lines_until, serving, start
 
 HELLO: Any = [{"role": "user", "content": "Name three colors."}]
@@ -257,7 +258,7 @@ def test_a_second_signal_ends_it_at_once(home: Path) -> None:
 
 def test_a_killed_server_loses_and_doubles_no_line_of_a_batch(tmp_path: Path, smollm2_path: Path) -> None:
     """Two kills in the middle of the answers, and everything is there once, the same as a live call says."""
-    Transfers(open_registry(load_settings({"LLMOS_HOME": str(tmp_path)}))).import_path(smollm2_path, "smollm2")
+    pull_stored(open_registry(load_settings({"LLMOS_HOME": str(tmp_path)})), smollm2_path)
     asked: dict[str, Any] = {"model": "dialogue", "prompt": "Once", "max_tokens": 20, "temperature": 0}
     line = {"method": "POST", "url": "/v1/completions", "body": asked}
     lines = [json.dumps({"custom_id": f"{i}", **line}) for i in range(36)]

@@ -38,14 +38,33 @@ def load(tmp_path):
     return load
 
 
-def test_llmos_ships_the_default_model_and_an_encoder():
-    catalog = Catalog.load()
-    assert catalog.names() == ["minilm", "smollm2"]
-    for name in catalog.names():
-        entry = catalog.get(name)
-        assert entry.license == "Apache-2.0"
-        assert [source.location.split(":")[0] for source in entry.sources] == ["pypi", "hf"]
-        assert all(re.search("@[0-9a-f]{40}$|==", source.location) for source in entry.sources), "pinned"
+@pytest.mark.parametrize("name", ["smollm2", "minilm"])
+def test_the_default_model_and_the_encoder_come_from_two_places_and_are_pinned(name):
+    entry = Catalog.load().get(name)
+    assert entry.license == "Apache-2.0"
+    assert [source.location.split(":")[0] for source in entry.sources] == ["pypi", "hf"]
+    assert all(source.is_pinned for source in entry.sources)
+    assert all(re.search("@[0-9a-f]{40}$|==", source.location) for source in entry.sources), "pinned"
+
+
+def test_the_other_models_are_of_sizes_that_people_use_and_name_one_file_of_the_hub():
+    others = [entry for entry in Catalog.load() if entry.name not in ("smollm2", "minilm")]
+    assert {"qwen2.5-0.5b", "llama3.2-1b", "qwen3-4b", "llama3.1-8b"} <= {entry.name for entry in others}
+    for entry in others:
+        assert [re.fullmatch(r"hf:[\w.-]+/[\w.-]+#[\w.-]+\.gguf", source.location) for source in entry.sources] != [
+            None
+        ]
+        assert 3e8 < entry.sources[0].download_size < 6e9
+        assert entry.template == "own"
+
+
+def test_only_a_hub_may_leave_the_digests_to_the_first_pull(load):
+    unpinned = '[a]\ndescription = "a"\nlicense = "MIT"\ntemplate = "own"\n[[a.sources]]\nfrom = "{}"\n{}'
+    assert load(unpinned.format("hf:acme/a", "download_size = 7")).get("a").sources[0].files == ()
+    with pytest.raises(BadRequest, match="lacks download_size"):
+        load(unpinned.format("hf:acme/a", ""))
+    with pytest.raises(BadRequest, match="pins no files"):
+        load(unpinned.format("https://example.org/a", "download_size = 7"))
 
 
 def test_a_source_has_the_entrys_files_or_its_own(load):
@@ -86,8 +105,8 @@ def test_an_entry_needs_a_source_and_a_source_needs_files(load):
     head = '[tiny]\ndescription = "d"\nlicense = "MIT"\ntemplate = "none"\n'
     with pytest.raises(BadRequest, match=r"\[tiny\] has no sources"):
         load(head + "sources = []")
-    with pytest.raises(BadRequest, match=r"pins no files for hf:a/b"):
-        load(head + '[[tiny.sources]]\nfrom = "hf:a/b"')
+    with pytest.raises(BadRequest, match=r"pins no files for https://a/b"):
+        load(head + '[[tiny.sources]]\nfrom = "https://a/b"')
     with pytest.raises(BadRequest, match=r"is not a list of tables"):
         load(head + '[tiny.sources]\nfrom = "hf:a/b"')
 

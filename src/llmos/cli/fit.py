@@ -114,7 +114,7 @@ def _print_estimate(model: _Model, as_json: bool) -> None:
 
     entry, name = model.registry.catalog.get(model.name), model.name
     assert entry is not None, "a model without files is in the catalog"
-    size = min(sum(file.size for file in source.files) for source in entry.sources)
+    size = min(sum(file.size for file in source.files) or source.download_size for source in entry.sources)
     free = inspect_hardware().available_bytes
     if as_json:
         print_json({"model": name, "fits": size < free, "is_estimate": True, "files": size, "available": free})

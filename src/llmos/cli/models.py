@@ -39,19 +39,24 @@ def pull(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A model of the catalog (see `llmos list --catalog`), or a location: hf:OWNER/NAME@REVISION,"
+            help="A model of the catalog (see `llmos list --catalog`), or a location: hf:OWNER/NAME,"
             " https://…/FILE.gguf, oci:HOST/REPOSITORY:TAG, s3://BUCKET/FOLDER, llmos:https://HOST/NAME, pypi:, file:.",
         ),
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="Name of the new model, if it isn't in the catalog.")
+        str | None,
+        typer.Option("--name", help="Name of the new model, if it isn't in the catalog; hf: gives it its own."),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Download a model. A download that was interrupted continues; every byte is verified."""
-    with open_control(load_settings()) as control, progress_bar() as progress:
-        pulled = control.models.pull(model, name, progress, lambda notice: stderr().print(notice))
+    with open_control(load_settings()) as control:
+        with progress_bar() as progress:
+            pulled = control.models.pull(model, name, progress, lambda notice: stderr().print(notice))
+        entry = next((each for each in control.models.catalog() if each.name == pulled.name), None)
     _print_arrived(pulled, as_json)
+    if entry is not None:
+        stderr().print(f"{entry.description}. Other models, with their sizes: llmos list --catalog")
 
 
 def import_(

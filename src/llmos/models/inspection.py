@@ -71,7 +71,7 @@ def how_to_repair(registry: Registry, version: Version) -> str:
     if kind == "made":
         return f"llmos rm {version.ref}, then make it again from {rest}"
     if (entry := registry.catalog.get(version.model)) and any(
-        source.location == version.source for source in entry.sources
+        source.is_origin_of(version.source) for source in entry.sources
     ):
         return f"llmos pull {version.model}"
     return f"llmos pull {version.source} --name {version.model}"

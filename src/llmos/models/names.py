@@ -1,6 +1,6 @@
 """Names of models, aliases and files, and references to versions.
 
-smollm2                 the newest version
+smollm2                 the newest version; smollm2:latest too, unless there is such an alias
 smollm2:prod            the version that the alias points at
 smollm2@3               version 3
 smollm2@sha256:1a2b…    the version with this digest; at least its first 12 digits
@@ -15,6 +15,9 @@ from llmos.core.errors import BadRequest
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{12,64}")
 _MAX_FILE_NAME = 512
+
+NEWEST = "latest"
+"""The alias that other programs add to a name without one. It means the newest version where no alias has this name."""
 
 
 @dataclass(frozen=True, slots=True)

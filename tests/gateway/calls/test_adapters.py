@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from llmos.core.config import load_settings
 from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
+from support.default_model import pull_stored
 from support.real_server import Running, serving
 
 HIDDEN, LAYERS = 576, 30
@@ -36,7 +37,7 @@ def write_adapter(folder: Path, seed: int) -> Path:
 def running(smollm2_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("home")
     registry = open_registry(load_settings({"LLMOS_HOME": str(home)}))
-    Transfers(registry).import_path(smollm2_path, "smollm2")
+    pull_stored(registry, smollm2_path)
     for seed, name in enumerate(("terse", "wordy")):
         Transfers(registry).import_path(write_adapter(home / f"from-{name}", seed), f"smollm2:{name}")
     registry.database.close()

@@ -1,4 +1,7 @@
-"""Pulls models of the catalog: downloads the missing files, from the first source that works."""
+"""Pulls models of the catalog: downloads the missing files, from the first source that works.
+
+A source whose files the catalog doesn't pin is pinned by its first pull: the version that it gave stays the entry's.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,12 +24,17 @@ Notice = Callable[[str], None]
 """Called with a sentence about each source that failed while another one is left."""
 
 
+PullUnpinned = Callable[[Source], Version]
+"""Fetches the files that a source lists now, and records them."""
+
+
 class CatalogPull:
     """The pull of one catalog entry."""
 
-    def __init__(self, registry: Registry, entry: Entry, progress: Progress) -> None:
+    def __init__(self, registry: Registry, entry: Entry, progress: Progress, pull_unpinned: PullUnpinned) -> None:
         self._registry, self._store = registry, registry.store
         self._entry, self._progress = entry, progress
+        self._pull_unpinned = pull_unpinned
 
     def run(self, notice: Notice | None = None) -> Version:
         """Return the entry's version, downloaded where it isn't complete in the store.
@@ -38,7 +46,7 @@ class CatalogPull:
         reasons = []
         for source in self._entry.sources:
             try:
-                return self._pull_from(source)
+                return self._pull_from(source) if source.is_pinned else self._pull_unpinned(source)
             except (DownloadFailed, BadModelFile) as error:
                 reasons.append(f"{source.location}: {error.message}")
                 if notice is not None and source is not self._entry.sources[-1]:
@@ -47,9 +55,15 @@ class CatalogPull:
         raise DownloadFailed(f"{self._entry.name} can't be downloaded. Every source failed:{listed}")
 
     def _find_complete(self) -> Version | None:
-        digests = {Manifest(files=source.files).digest for source in self._entry.sources}
-        versions = [each for each in self._registry.list() if each.model == self._entry.name]
-        matching = [each for each in versions if each.digest in digests]
+        sources = self._entry.sources
+        digests = {Manifest(files=source.files).digest for source in sources if source.is_pinned}
+        unpinned = [source for source in sources if not source.is_pinned]
+        matching = [
+            each
+            for each in self._registry.list()
+            if each.model == self._entry.name
+            and (each.digest in digests or any(source.is_origin_of(each.source) for source in unpinned))
+        ]
         complete = (each for each in matching if all(self._store.has(file.digest, file.size) for file in each.files))
         return next(complete, None)
 

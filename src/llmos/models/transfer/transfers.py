@@ -1,14 +1,16 @@
 """Transfers of versions: pull and import to this installation, push and export from it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from llmos.core.errors import BadModelFile, BadRequest
 from llmos.core.progress import Progress, no_progress
+from llmos.models.catalog import Entry, Source
 from llmos.models.model_files import is_adapter
 from llmos.models.names import check_name
 from llmos.models.registry import Registry
-from llmos.models.sources import FetchedModel, fetch_model, source_kinds
+from llmos.models.sources import FetchedModel, fetch_model, kind_of, source_kinds
 from llmos.models.staging import open_staging_area
 from llmos.models.store import StoredFile
 from llmos.models.transfer.archive import is_archive, read_archive, write_archive
@@ -25,7 +27,8 @@ from llmos.models.versions.versions import Version
 def is_location(text: str) -> bool:
     """Return whether this is a location to pull from, rather than the name of a model in the catalog."""
     kind, colon, _ = text.partition(":")
-    return bool(colon) and (kind in source_kinds() or "/" in text)
+    is_hub_name = text.startswith(("hf.co/", "huggingface.co/"))  # as other programs write hf:OWNER/NAME
+    return bool(colon) and not is_hub_name and (kind in source_kinds() or "/" in text)
 
 
 class Transfers:
@@ -43,23 +46,34 @@ class Transfers:
         The sources are tried in order; `notice` is told about failed ones. Raises ModelNotFound, or DownloadFailed with
         the reason for each source. Partial files are kept for the next attempt.
         """
-        return CatalogPull(self._registry, self._registry.catalog.find(name), progress).run(notice)
+        entry = self._registry.catalog.find(name)
+
+        def pull_unpinned(source: Source) -> Version:
+            return self._pull(source.location, entry.name, progress, entry)
+
+        return CatalogPull(self._registry, entry, progress, pull_unpinned).run(notice)
 
     def pull(self, location: str, name: str | None = None, progress: Progress = no_progress) -> Version:
         """Download the version at a location and return it.
 
-        `name`: the model's name; None for the name in the version's record. Raises BadRequest for an invalid location
-        and where there is no name; DownloadFailed, BadModelFile or UnsupportedModel. Partial files are kept for the
-        next attempt.
+        `name`: the model's name; None for the name in the version's record, or that of the hub's repository. Raises
+        BadRequest for an invalid location and, before anything is downloaded, where there is no name; DownloadFailed,
+        BadModelFile or UnsupportedModel. Partial files are kept for the next attempt.
         """
+        name = name or _name_in(location)
         if name is not None:
             check_name(name, "a model")
+        elif not _has_record(location):
+            raise BadRequest(f"{location} doesn't name the model. Add --name NAME", param="name")
+        return self._pull(location, name, progress)
 
+    def _pull(self, location: str, name: str | None, progress: Progress, entry: Entry | None = None) -> Version:
         def on_wait() -> None:
             progress(f"waiting for another process that downloads {location}", 0, None)
 
         with open_staging_area(self._store, location, on_wait) as staging:
-            version = self._add(fetch_model(location, staging, self._registry.access, progress), name, progress)
+            fetched = fetch_model(location, staging, self._registry.access, progress)
+            version = self._add(fetched, name, progress, entry)
             staging.clear()
         return version
 
@@ -114,8 +128,8 @@ class Transfers:
         for signature in record.signatures if record else ():
             self._registry.signatures.put(version, signature)
 
-    def _add(self, fetched: FetchedModel, name: str | None, progress: Progress) -> Version:
-        """Check a fetched model, put it into the store, and list it."""
+    def _add(self, fetched: FetchedModel, name: str | None, progress: Progress, entry: Entry | None = None) -> Version:
+        """Check a fetched model, put it into the store, and list it. `entry`: the catalog's, if it has one."""
         record = read_record(fetched.record) if fetched.record is not None else None
         check_signatures(record.signatures if record else ())
         if name is None and record is None:
@@ -134,14 +148,28 @@ class Transfers:
                     path.chmod(0o444)  # A hard link makes this file the blob.
             stored = self._registry.recorder.add_files(files, progress)
             if record is None:
-                license = description.license or fetched.license or kept.license
-                origin = Origin(source=fetched.location, license=license)
+                license = entry.license if entry else description.license or fetched.license or kept.license
+                sampling = entry.sampling if entry else {}
+                origin = Origin(source=fetched.location, license=license, sampling=sampling)
             else:
                 _check_files(record, stored)
                 origin = record.origin(fetched.location)
             version = self._registry.recorder.record(name, stored, origin)
         self._add_signatures(version, record)
         return version
+
+
+def _name_in(location: str) -> str | None:
+    """hf:Qwen/Qwen3-4B-GGUF@main#Qwen3-4B-Q4_K_M.gguf -> qwen3-4b. None for other kinds of locations."""
+    if kind_of(location) != "hf":
+        return None
+    repository = re.split("[@#]", location)[0].rpartition("/")[2]
+    return re.sub("-gguf$", "", repository.lower())
+
+
+def _has_record(location: str) -> bool:
+    """Return whether what is there may have a version's record, which has the model's name."""
+    return kind_of(location) in ("llmos", "oci")
 
 
 def _check_files(record: VersionRecord, stored: Sequence[StoredFile]) -> None:

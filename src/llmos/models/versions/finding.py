@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from llmos.core.errors import ModelNotFound
 from llmos.core.suggest import nearest
 from llmos.models import queries
-from llmos.models.names import Reference
+from llmos.models.names import NEWEST, Reference
 from llmos.models.tables import VersionRow
 from llmos.models.versions.versions import version_of
 
@@ -27,8 +27,8 @@ class Finder:
         rows = queries.versions(session, reference.model)
         if not rows:
             raise self._model_not_found(session, reference.model)
-        if reference.alias is not None:
-            aliases = queries.aliases(session, reference.model)
+        aliases = queries.aliases(session, reference.model) if reference.alias is not None else {}
+        if reference.alias is not None and (reference.alias != NEWEST or NEWEST in aliases):
             number = aliases.get(reference.alias)
             found = [row for row in rows if row.number == number]
             known = [f"{reference.model}:{alias}" for alias in aliases] or ["no aliases"]
