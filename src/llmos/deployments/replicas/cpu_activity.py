@@ -1,5 +1,6 @@
 """CpuActivity: tells a process that computes from one that is stopped or in a deadlock, by /proc."""
 
+import sys
 from contextlib import suppress
 from glob import glob
 from pathlib import Path
@@ -11,7 +12,12 @@ class CpuActivity:
         self._cpu_ticks = 0
 
     def has_computed(self) -> bool:
-        """Return True if any thread has computed since the last call, or now waits for a CPU or for a page."""
+        """Return True if any thread has computed since the last call, or now waits for a CPU or for a page.
+
+        Where there is no /proc, nobody knows: a busy process must not be taken for a stopped one.
+        """
+        if sys.platform != "linux":
+            return True
         states, cpu_ticks = set(), 0
         for path in glob(f"/proc/{self._pid}/task/*/stat"):
             with suppress(OSError):  # The thread has just ended.

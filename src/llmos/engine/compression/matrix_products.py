@@ -4,7 +4,6 @@ A BLAS splits a product by its number of threads, and sums of other lengths roun
 thread, and products are split into blocks of a fixed size, which the threads of this process share.
 """
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
+
+from llmos.core.hardware import num_usable_cores
 
 Floats = npt.NDArray[np.float32]
 
@@ -35,6 +36,6 @@ def product(left: Floats, right: Floats) -> Floats:
         with np.errstate(over="ignore", invalid="ignore"):  # np.errstate is local to a thread
             np.matmul(left[rows], right, out=output[rows])
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(num_usable_cores()) as pool:
         list(pool.map(block, range(0, len(left), _ROWS)))
     return output

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from llmos.core.disk import reserve
 from llmos.engine.tensors import DType
 
 
@@ -42,7 +43,7 @@ class TensorFileWriter:
     def __enter__(self) -> Self:
         self._file = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            os.posix_fallocate(self._file, 0, self._size)  # fails now if the disk is too small, not after the work
+            reserve(self._file, self._size)  # fails now if the disk is too small, not after the work
             self._write(0, memoryview(self._header))
         except BaseException as error:
             self.__exit__(type(error), error, None)
