@@ -21,7 +21,8 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | variable | is | otherwise |
 |---|---|---|
 | `LLMOS_HOME` | where everything is kept | `~/.llmos` |
-| `LLMOS_ENDPOINT` | the server that `run`, `chat` and `ps` ask | `http://127.0.0.1:8000` |
+| `LLMOS_PORT` | the port of `llmos serve` | 8000 |
+| `LLMOS_ENDPOINT` | the server that `run`, `chat` and `ps` ask | `LLMOS_PORT` on this machine |
 | `LLMOS_API_KEY` | the key that they send | the owner's, to a server on this machine |
 | `LLMOS_OWNER_KEY` | the owner's key | made at the first start, kept in `LLMOS_HOME/keys/owner` |
 | `LLMOS_DATABASE_URL` | the database, as an SQLAlchemy URL | SQLite in `LLMOS_HOME` |
@@ -37,6 +38,7 @@ A command ends with status 0 when it is done, 1 when it failed (one line on stde
 | `LLMOS_LOAD_SECONDS` | how long loading a model may take | 600 |
 | `LLMOS_ALLOW_ORIGIN` | origins whose web pages may call the server; `*` for all | those of this machine |
 | `LLMOS_WAIT_SECONDS` | how long a request waits while its model is being loaded; then 503 | 60 |
+| `LLMOS_LOG` | the server's log of calls and deployments: `text`, `json`, `off` | `text` |
 | `LLMOS_ISA` | a kernel path: `avx512`, `avx2`, `portable` | the best that the CPU has |
 """
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llmos.core.config import load_settings
+from llmos.core.config import load_settings, unknown_settings
 from llmos.core.errors import BadRequest
 
 
@@ -85,3 +85,31 @@ def test_an_invalid_value_is_refused_with_its_variable(name, value):
     with pytest.raises(BadRequest, match=f"{name} is '{value}'; it must be") as caught:
         load_settings({name: value})
     assert caught.value.param == name
+
+
+def test_the_port_is_also_where_commands_look_for_the_server() -> None:
+    settings = load_settings({"LLMOS_PORT": "8105"})
+    assert (settings.port, settings.endpoint, settings.endpoint_is_set) == (8105, "http://127.0.0.1:8105", False)
+    assert load_settings({"LLMOS_PORT": "8105", "LLMOS_ENDPOINT": "http://a:1"}).endpoint == "http://a:1"
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
+def test_a_wrong_port_is_refused(port: str) -> None:
+    with pytest.raises(BadRequest, match="LLMOS_PORT is"):
+        load_settings({"LLMOS_PORT": port})
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_nearest() -> None:
+    assert unknown_settings({"LLMOS_THREDS": "2", "LLMOS_HOME": "/a", "PATH": "/b"}) == [
+        "LLMOS_THREDS is not a setting of LLMOS. Did you mean LLMOS_THREADS?"
+    ]
+
+
+def test_the_variables_of_a_kubernetes_service_are_no_settings() -> None:
+    environ = {
+        "LLMOS_PORT": "tcp://10.0.0.1:80",
+        "LLMOS_SERVICE_HOST": "10.0.0.1",
+        "LLMOS_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    assert unknown_settings(environ) == []
+    assert load_settings(environ).port == 8000

@@ -5,8 +5,10 @@ LLMOS_HOME           folder of the database, models, files and keys   ~/.llmos
 LLMOS_DATABASE_URL   SQLAlchemy URL of the database                   SQLite in LLMOS_HOME
 LLMOS_OWNER_KEY      the owner's key                                  created at the first start, LLMOS_HOME/keys/owner
 LLMOS_API_KEY        key that the CLI and the client send             the owner's key, on a loopback endpoint
-LLMOS_ENDPOINT       server that the CLI and the client connect to    http://127.0.0.1:8000
+LLMOS_ENDPOINT       server that the CLI and the client connect to    LLMOS_PORT on this machine
+LLMOS_PORT           port of `llmos serve`                            8000
 LLMOS_CATALOG        path of another catalog file                     the catalog that LLMOS ships
+LLMOS_LOG            the server's log of calls: text, json, off        text
 LLMOS_ISA            kernels to use: avx512, avx2, portable           the fastest that the CPU supports
 LLMOS_THREADS        threads of the forward pass                      one per core
 LLMOS_KV_BYTES       memory of each model's KV cache                  at most a quarter of the free memory
@@ -31,13 +33,16 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from llmos.core.errors import BadRequest
+from llmos.core.suggest import nearest
 
-DEFAULT_ENDPOINT = "http://127.0.0.1:8000"
+DEFAULT_PORT = 8000
+DEFAULT_ENDPOINT = f"http://127.0.0.1:{DEFAULT_PORT}"
 DEFAULT_HF_ENDPOINT = "https://huggingface.co"
 KNOWN_ISAS = ("avx512", "avx2", "portable")
+LogFormat = Literal["text", "json", "off"]
 KNOWN_KV_DTYPES = ("int8", "f16", "f32")
 D = TypeVar("D", int, None)
 
@@ -50,10 +55,12 @@ class Settings:
     database_url: str
     owner_key: str | None = None
     api_key: str | None = None
+    port: int = DEFAULT_PORT
     endpoint: str = DEFAULT_ENDPOINT
     endpoint_is_set: bool = False
     """True if LLMOS_ENDPOINT is set. Commands then use that server instead of this machine's files."""
     catalog: Path | None = None
+    log: LogFormat = "text"
     isa: str | None = None
     threads: int | None = None
     kv_bytes: int | None = None
@@ -121,14 +128,18 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     environ = os.environ if environ is None else environ
     home = Path(environ.get("LLMOS_HOME") or "~/.llmos").expanduser().absolute()
     catalog = environ.get("LLMOS_CATALOG") or None
+    port = _port(environ)
+    endpoint = DEFAULT_ENDPOINT if port == DEFAULT_PORT else f"http://127.0.0.1:{port}"
     return Settings(
         home=home,
         database_url=environ.get("LLMOS_DATABASE_URL") or f"sqlite:///{home / 'llmos.db'}",
         owner_key=environ.get("LLMOS_OWNER_KEY") or None,
         api_key=environ.get("LLMOS_API_KEY") or None,
-        endpoint=(environ.get("LLMOS_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/"),
+        port=port,
+        endpoint=(environ.get("LLMOS_ENDPOINT") or endpoint).rstrip("/"),
         endpoint_is_set=bool(environ.get("LLMOS_ENDPOINT")),
         catalog=Path(catalog) if catalog else None,
+        log=cast(LogFormat, _one_of(environ, "LLMOS_LOG", get_args(LogFormat)) or "text"),
         isa=_one_of(environ, "LLMOS_ISA", KNOWN_ISAS),
         threads=_whole_number(environ, "LLMOS_THREADS", None, 1, 1024),
         kv_bytes=_whole_number(environ, "LLMOS_KV_BYTES", None, 1, 1 << 50),
@@ -161,6 +172,31 @@ def parse_origins(text: str) -> tuple[str, ...]:
 
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*?#@]+")
+
+
+def unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return a sentence for each variable that begins with LLMOS_ and isn't in the table above."""
+    environ = os.environ if environ is None else environ
+    known = re.findall(r"^LLMOS_\w+", __doc__ or "", re.MULTILINE)
+    sentences = []
+    for name in sorted(environ):
+        if name.startswith("LLMOS_") and known and name not in known and not name.startswith(_OTHERS_VARIABLES):
+            similar = nearest(name, known, 1)
+            hint = f" Did you mean {similar[0]}?" if similar else ""
+            sentences.append(f"{name} is not a setting of LLMOS.{hint}")
+    return sentences
+
+
+_OTHERS_VARIABLES = ("LLMOS_TEST_", "LLMOS_SERVICE_", "LLMOS_PORT_")
+"""Variables of the tests, and those that Kubernetes sets for a service with the name llmos."""
+
+
+def _port(environ: Mapping[str, str]) -> int:
+    # Kubernetes sets LLMOS_PORT=tcp://10.0.0.1:8000 for a service with the name llmos.
+    is_of_kubernetes = environ.get("LLMOS_PORT", "").startswith("tcp://")
+    return DEFAULT_PORT if is_of_kubernetes else _whole_number(environ, "LLMOS_PORT", DEFAULT_PORT, 1, 65535)
+
+
 _SWITCHES = {"on": True, "off": False, None: None}
 
 

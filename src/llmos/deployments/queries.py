@@ -39,6 +39,18 @@ def deployment_events(session: Session, deployment: str) -> Sequence[DeploymentE
     return session.scalars(statement.order_by(DeploymentEventRow.id)).all()
 
 
+def deployment_events_after(session: Session, id: int) -> Sequence[DeploymentEventRow]:
+    """Return the events of all deployments that were recorded after the one with this id, oldest first."""
+    return session.scalars(
+        select(DeploymentEventRow).where(DeploymentEventRow.id > id).order_by(DeploymentEventRow.id)
+    ).all()
+
+
+def last_deployment_event(session: Session) -> int:
+    """Return the id of the newest event; 0 where there is none."""
+    return session.scalar(select(func.max(DeploymentEventRow.id))) or 0
+
+
 def forget_old_deployment_events(session: Session, deployment: str, max_kept: int) -> None:
     """Delete all but the newest events of a deployment."""
     of_deployment = DeploymentEventRow.deployment == deployment

@@ -1,5 +1,7 @@
 """open_services: creates everything that a server works with, from the settings."""
 
+from functools import partial
+
 from llmos.core.config import Settings
 from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
@@ -21,6 +23,7 @@ from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.resolve import Resolver
 from llmos.gateway.jobs.following import AttachedJobs
+from llmos.gateway.log import Log, LogSink, log_deployment_event
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.services import Services
 from llmos.models import open_registry
@@ -42,7 +45,7 @@ def open_services(settings: Settings) -> Services:
     admission = Admission(max_running=config.max_sequences, max_queued=settings.max_queued)
     clients = ProviderClients(providers)
     backends = build_backends(pool, registry, clients, guard.check)
-    metrics, counts, evidence = Metrics(), CallCounts(), Evidence()
+    metrics, counts, evidence, log = Metrics(), CallCounts(), Evidence(), Log(settings.log)
     services = Services(
         settings=settings,
         registry=registry,
@@ -57,7 +60,7 @@ def open_services(settings: Settings) -> Services:
             admission=admission,
             counts=counts,
             evidence=evidence,
-            sinks=[MetricsSink(metrics)],
+            sinks=[MetricsSink(metrics), LogSink(log)],
         ),
         files=files,
         batches=Batches(registry.database, files),
@@ -65,7 +68,15 @@ def open_services(settings: Settings) -> Services:
         jobs=(jobs := Jobs(registry.database)),
         attached_jobs=AttachedJobs(jobs),
         pool=pool,
-        reconciler=Reconciler(deployments, registry, pool, config=config, on_capacity=admission.set_replicas),
+        reconciler=Reconciler(
+            deployments,
+            registry,
+            pool,
+            config=config,
+            on_capacity=admission.set_replicas,
+            on_event=partial(log_deployment_event, log),
+        ),
+        log=log,
         owner_key=open_owner_key(settings),
         admission=admission,
         call_counts=counts,

@@ -110,6 +110,7 @@ class Server(uvicorn.Server):
             await asyncio.wait(self._background_tasks)
             await self._services.pipeline.shadows.close()
             await self._services.provider_clients.close()
+            self._services.log.close()
 
     def drain(self) -> None:
         """Refuse new requests and stop after the last answer. Batches and jobs stop now and continue later."""

@@ -1,6 +1,7 @@
 """Services: everything that endpoints work with, created once by server.py or by a test."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from starlette.requests import Request
 
@@ -21,6 +22,7 @@ from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.jobs.following import AttachedJobs
+from llmos.gateway.log import Log
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import Readiness
 from llmos.models.registry import Registry
@@ -48,6 +50,7 @@ class Services:
     evidence: Evidence = field(default_factory=Evidence)
     admission: Admission = field(default_factory=Admission)
     call_counts: CallCounts = field(default_factory=CallCounts)
+    log: Log = field(default_factory=partial(Log, "off"))
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)
 

@@ -3,8 +3,8 @@
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
 import shlex
+from collections.abc import Mapping
 
 from llmos.core.config import Settings
 from llmos.core.errors import BadRequest, Conflict, Unauthenticated

@@ -171,6 +171,17 @@ class Deployments:
                 raise self._not_found(session, ref)
             return [event_of(row) for row in rows]
 
+    def new_events(self, after: int | None) -> tuple[int, Sequence[tuple[str, DeploymentEvent]]]:
+        """Return the id of the newest event, and the events since the one with the id `after`, with their deployments.
+
+        None: no events, only the id to begin with.
+        """
+        with self.database.session() as session:
+            if after is None:
+                return queries.last_deployment_event(session), []
+            rows = queries.deployment_events_after(session, after)
+            return rows[-1].id if rows else after, [(row.deployment, event_of(row)) for row in rows]
+
     def record_event(
         self, ref: str, kind: str, reason: str, data: Mapping[str, Any] | None = None, *, actor: str
     ) -> None:

@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from llmos.core.clock import utc_now
 from llmos.core.errors import LLMOSError, NotFound
 from llmos.core.hardware import inspect_hardware
 from llmos.deployments.desired.autoscaling import Demand, Scale, rescale
-from llmos.deployments.desired.deployment import Deployment
+from llmos.deployments.desired.deployment import Deployment, DeploymentEvent
 from llmos.deployments.desired.deployments import Deployments
 from llmos.deployments.replicas.pool import Pool
 from llmos.engine.config import EngineConfig
@@ -40,6 +41,9 @@ AUTOSCALER = "autoscaler"
 
 POLL_SECONDS = 0.5
 """Interval at which the load is measured and changes by other processes are noticed."""
+
+OnEvent = Callable[[str, DeploymentEvent], None]
+"""Called with the reference of a version, and what happened to its deployment."""
 
 Failpoint = Callable[[str], None]
 """Called by name at each point where a test may kill the process: before and after each commit and other effect."""
@@ -88,13 +92,17 @@ class Reconciler:
         *,
         config: EngineConfig | None = None,
         on_capacity: Callable[[str, int], None] | None = None,
+        on_event: OnEvent | None = None,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         """`config`: of every engine, where a deployment sets no other. `on_capacity`: called with each version and the
-        number of its replicas that are ready."""
+        number of its replicas that are ready. `on_event`: called with each event of a deployment, whichever process
+        caused it, and with those of replicas that serve a version without a deployment."""
         self._deployments, self._registry, self._pool = deployments, registry, pool
         self._config = config or EngineConfig()
-        self._on_capacity = on_capacity
+        self._on_capacity, self._on_event = on_capacity, on_event
+        self._last_event: int | None = None
+        """The id of the newest event that was passed on."""
         self._failpoint = failpoint
         self._tracked: dict[str, _Tracked] = {}
         self._desired = _DesiredState({}, {}, frozenset())
@@ -159,6 +167,13 @@ class Reconciler:
             # The state was taken before reading: what changes meanwhile is read once more.
             self._desired = await asyncio.to_thread(self._read_all)
             self._database_state = state
+            await self._report_events()
+
+    async def _report_events(self) -> None:
+        if self._on_event is not None:
+            self._last_event, events = await asyncio.to_thread(self._deployments.new_events, self._last_event)
+            for ref, event in events:
+                self._on_event(ref, event)
 
     def _read_all(self) -> _DesiredState:
         versions = {version.ref: version for version in self._registry.list()}
@@ -245,6 +260,8 @@ class Reconciler:
         if version in self._tracked:
             self._pending_events.append(_Event(version, kind, reason, data))
             self._wake_up.set()
+        elif self._on_event is not None:
+            self._on_event(version, DeploymentEvent(at=utc_now(), kind=kind, actor=ACTOR, reason=reason, data=data))
 
     async def _record_events(self) -> None:
         events, self._pending_events = self._pending_events, []

@@ -1,7 +1,7 @@
-"""The paths that need no key: health checks."""
+"""The paths that need no key: health checks, and the page that says what this is."""
 
 OPEN_PATHS = ("/health/", "/v2/health/")
 
 
 def is_open(path: str) -> bool:
-    return path.startswith(OPEN_PATHS)
+    return path == "/" or path.startswith(OPEN_PATHS)

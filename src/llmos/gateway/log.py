@@ -1,0 +1,155 @@
+"""The server's log: a line for each call of a model and for each event of a deployment, as text or as JSON.
+
+    2026-11-29T14:36:42Z request answer-1f… owner smollm2 -> smollm2@1 generate 31+14 tokens 0.21 s 200
+    2026-11-29T14:36:40Z deployment smollm2@1 ready reconciler: Loaded in 0.4 s.
+
+Lines are written by a thread of their own, so that a reader who doesn't keep up delays no answer. It loses lines then,
+and the next line says how many.
+"""
+
+import contextlib
+import json
+import queue
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TextIO
+
+from llmos.core.clock import Clock, utc_now
+from llmos.core.config import LogFormat
+from llmos.core.errors import find_error_class
+from llmos.deployments.desired.deployment import DeploymentEvent
+from llmos.gateway.calls.record import Record, Sink
+
+Event = Mapping[str, Any]
+"""The fields of one line, in the order of the JSON."""
+
+CLIENT_GONE = 499
+"""The status of a call whose caller hung up, as in nginx's log."""
+
+_MAX_WAITING = 10_000
+_FLUSH_SECONDS = 1.0
+
+
+class Log:
+    """Writes events to a stream. Any thread may use it; nothing waits for the stream."""
+
+    def __init__(self, format: LogFormat, stream: TextIO | None = None) -> None:
+        self._render: Callable[[Event], str] = _render_json if format == "json" else _render_text
+        self._stream = stream or sys.stdout
+        self._waiting: queue.Queue[Event | None] = queue.Queue(_MAX_WAITING)
+        self._num_lost = 0
+        self._thread: threading.Thread | None = None
+        if format != "off":
+            self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
+            self._thread.start()
+
+    def write(self, event: Event) -> None:
+        if self._thread is None:
+            return
+        try:
+            self._waiting.put_nowait(event)
+        except queue.Full:
+            self._num_lost += 1
+
+    def close(self) -> None:
+        """Return when everything is written, at the latest after a second."""
+        if self._thread is not None:
+            with contextlib.suppress(queue.Full):
+                self._waiting.put_nowait(None)
+            self._thread.join(_FLUSH_SECONDS)
+            self._thread = None
+
+    def _write_all(self) -> None:
+        while (event := self._waiting.get()) is not None:
+            if self._num_lost:
+                num_lost, self._num_lost = self._num_lost, 0
+                event = {**event, "lost_lines": num_lost}
+            # Serving continues if nobody reads the output.
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(self._render(event) + "\n")
+                self._stream.flush()
+
+
+class LogSink(Sink):
+    """Writes a line when a call has ended."""
+
+    def __init__(self, log: Log, clock: Clock = utc_now) -> None:
+        self._log, self._clock = log, clock
+
+    def on_closed(self, record: Record) -> None:
+        now = self._clock()
+        last = record.attempts[-1] if record.attempts else None
+        pace = None if last is None else last.pace()
+        caller = record.caller
+        self._log.write(
+            {
+                "time": _render_time(now),
+                "event": "request",
+                "id": record.id,
+                "operation": record.operation,
+                "project": caller.project,
+                "key": caller.key_id,
+                "user": caller.user or None,
+                "model": record.model,
+                "version": None if last is None else last.version,
+                "prompt_tokens": sum(attempt.num_prompt_tokens for attempt in record.attempts),
+                "cached_tokens": sum(attempt.num_cached_tokens for attempt in record.attempts),
+                "completion_tokens": sum(attempt.num_completion_tokens for attempt in record.attempts),
+                "seconds": round((now - record.opened_at).total_seconds(), 3),
+                "first_token_seconds": None if pace is None else round(pace.first_token_seconds, 3),
+                "attempts": len(record.attempts),
+                "outcome": record.outcome,
+                "status": _status_of(record),
+                "error": record.error_code,
+            }
+        )
+
+
+def log_deployment_event(log: Log, ref: str, event: DeploymentEvent) -> None:
+    log.write(
+        {
+            "time": _render_time(event.at),
+            "event": "deployment",
+            "deployment": ref,
+            "kind": event.kind,
+            "actor": event.actor,
+            "reason": event.reason,
+            **({"data": dict(event.data)} if event.data else {}),
+        }
+    )
+
+
+def _status_of(record: Record) -> int:
+    """Return the HTTP status that the outcome has in every format. A stream that fails later has sent 200 already."""
+    if record.outcome == "cancelled":
+        return CLIENT_GONE
+    return 200 if record.error_code is None else find_error_class(record.error_code).status
+
+
+def _render_time(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _render_json(event: Event) -> str:
+    return json.dumps(event, default=str)
+
+
+def _render_text(event: Event) -> str:
+    words = [event["time"], event["event"]]
+    if event["event"] == "request":
+        who = event["key"] if event["user"] is None else f"{event['key']}/{event['user']}"
+        tokens = f"{event['prompt_tokens']}+{event['completion_tokens']} tokens"
+        words += [event["id"], who, event["model"], "->", event["version"] or "nothing", event["operation"], tokens]
+        words += [f"{event['seconds']:.2f} s", event["status"], event["error"] or ""]
+    else:
+        words += [event["deployment"], event["kind"], f"{event['actor'] or 'unknown'}:", event["reason"]]
+    if "lost_lines" in event:
+        words.append(f"({event['lost_lines']} lines before this one are lost)")
+    return " ".join(_printable(str(word)) for word in words if word != "")
+
+
+def _printable(text: str) -> str:
+    """Escape what could look like another line: names and users come from callers."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

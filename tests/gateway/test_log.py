@@ -1,0 +1,113 @@
+"""The server's log: a line for each call and each event of a deployment."""
+
+import contextlib
+import io
+import json
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from llmos.core.errors import ModelNotFound, PromptTooLong
+from llmos.deployments.desired.deployment import DeploymentEvent
+from llmos.gateway.calls.call import ModelCall
+from llmos.gateway.calls.record import Recorder
+from llmos.gateway.log import Log, LogSink, log_deployment_event
+from llmos.security.callers import owner
+
+NOW = datetime(2026, 11, 29, 14, 36, 42, tzinfo=UTC)
+
+
+def clock() -> datetime:
+    return NOW
+
+
+def lines(format: Any, *write: Any) -> list[str]:
+    stream = io.StringIO()
+    log = Log(format, stream)
+    for each in write:
+        each(log)
+    log.close()
+    return stream.getvalue().splitlines()
+
+
+def a_call(log: Log, *, model: str = "dialogue", user: str = "", error: BaseException | None = None) -> None:
+    recorder = Recorder([LogSink(log, clock)], clock=clock)
+    call = ModelCall(model=model, caller=owner().on_behalf_of(user, 0), id_prefix="answer")
+    with contextlib.suppress(BaseException), recorder.open(call, "generate") as record:
+        with recorder.attempt(record, "smollm2") as attempt:
+            attempt.version = "smollm2@1"
+            attempt.num_prompt_tokens, attempt.num_completion_tokens = 31, 14
+        if error is not None:
+            raise error
+
+
+def an_event(log: Log) -> None:
+    event = DeploymentEvent(at=NOW, kind="ready", actor="reconciler", reason="Loaded in 0.4 s.")
+    log_deployment_event(log, "smollm2@1", event)
+
+
+def test_a_line_of_text_says_who_asked_what_and_how_it_ended() -> None:
+    request, deployment = lines("text", lambda log: a_call(log, user="ann"), an_event)
+    before, _, after = request.partition(" answer-")
+    assert before == "2026-11-29T14:36:42Z request"
+    assert after[24:] == " owner/ann dialogue -> smollm2@1 generate 31+14 tokens 0.00 s 200"
+    assert deployment == "2026-11-29T14:36:42Z deployment smollm2@1 ready reconciler: Loaded in 0.4 s."
+
+
+def test_a_line_of_json_has_the_same_as_fields() -> None:
+    request, deployment = map(json.loads, lines("json", a_call, an_event))
+    assert {name: request[name] for name in ("event", "key", "model", "version", "prompt_tokens", "status")} == {
+        "event": "request", "key": "owner", "model": "dialogue", "version": "smollm2@1", "prompt_tokens": 31,
+        "status": 200,
+    }  # fmt: skip
+    assert (deployment["event"], deployment["deployment"], deployment["kind"]) == ("deployment", "smollm2@1", "ready")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "outcome"),
+    [
+        (PromptTooLong("Too long."), 400, "refused"),
+        (ModelNotFound("Nothing here."), 404, "failed"),
+        (RuntimeError("a bug"), 500, "failed"),
+        (GeneratorExit(), 499, "cancelled"),
+    ],
+)
+def test_a_failure_has_the_status_that_the_caller_got(error: BaseException, status: int, outcome: str) -> None:
+    (line,) = map(json.loads, lines("json", lambda log: a_call(log, error=error)))
+    assert (line["status"], line["outcome"]) == (status, outcome)
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_what_a_caller_writes_is_no_line_of_its_own(format: str) -> None:
+    name = "x\n2026-11-29T14:36:42Z request\x1b[2J\u2028"
+    (line,) = lines(format, lambda log: a_call(log, model=name, user=name))
+    assert "\x1b" not in line
+
+
+def test_off_writes_nothing() -> None:
+    assert lines("off", a_call, an_event) == []
+
+
+def test_a_reader_who_does_not_read_delays_nothing_and_is_told_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmos.gateway.log._MAX_WAITING", 2)
+    goes_on, begun = threading.Event(), threading.Event()
+
+    class Stuck(io.StringIO):
+        def write(self, text: str) -> int:
+            begun.set()
+            goes_on.wait()
+            return super().write(text)
+
+    stream = Stuck()
+    log = Log("text", stream)
+    an_event(log)
+    begun.wait()
+    for _ in range(5):
+        an_event(log)  # two wait, three are lost
+    goes_on.set()
+    while len(stream.getvalue().splitlines()) < 3:
+        pass
+    assert "(3 lines before this one are lost)" in stream.getvalue().splitlines()[1]
+    log.close()
