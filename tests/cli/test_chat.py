@@ -1,13 +1,18 @@
 """llmos chat: a conversation that remembers, and survives Ctrl-C and errors."""
 
+import contextlib
 import copy
 import io
+import os
+import pty
+import sys
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
 from llmos.cli import backends, main
-from llmos.cli.chat import _read_line
+from llmos.cli.chat import Conversation, _read_line
 from llmos.core.errors import PromptTooLong, ReplicaFailed
 
 
@@ -146,3 +151,68 @@ def test_ctrl_c_while_typing_throws_the_line_away(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("builtins.input", read)
     assert _read_line() == "next"
+
+
+@pytest.mark.parametrize("word", ["/bye", "/exit", " /bye "])
+def test_bye_ends_the_chat(cli: Any, fake: FakeBackend, word: str) -> None:
+    assert cli("chat", "m", stdin=f"{word}\nHi\n").status == 0
+    assert fake.heard == []
+
+
+@pytest.mark.parametrize(
+    ("stdin", "message"),
+    [
+        ('"""One\ntwo\n\nthree"""\n', "One\ntwo\n\nthree"),
+        ('"""\nOne\n  two\n"""\n', "One\n  two"),
+        ('"""One"""\n', "One"),
+        ('"""/reset\nis a command"""\n', "/reset\nis a command"),
+        ('"""never ended\n', "never ended"),
+    ],
+)
+def test_three_quotes_enclose_a_message_of_several_lines(cli: Any, fake: FakeBackend, stdin: str, message: str) -> None:
+    fake.answers = [["Yes."]]
+    cli("chat", "m", stdin=stdin)
+    assert fake.heard == [[user(message)]]
+
+
+def test_quotes_around_nothing_ask_nothing(cli: Any, fake: FakeBackend) -> None:
+    cli("chat", "m", stdin='""""""\n')
+    assert fake.heard == []
+
+
+def test_pasted_lines_are_one_message(fake: FakeBackend) -> None:
+    fake.answers = [["Yes."]]
+    pasted = iter(["/etc/hosts has\nthree lines\n", None])
+    Conversation(fake, {}).run(lambda: next(pasted))  # type: ignore[arg-type]
+    assert fake.heard == [[user("/etc/hosts has\nthree lines")]]
+
+
+@pytest.mark.process
+def test_a_terminal_gets_a_paste_as_one_message(tmp_path: Path) -> None:
+    """In a real terminal, with the sequences that terminals send around a paste."""
+    program = (
+        "import sys\n"
+        "from llmos.cli import backends, chat\n"
+        "class Stream(list):\n"
+        "    __enter__ = lambda self: self\n"
+        "    __exit__ = lambda self, *exc: None\n"
+        "class Backend:\n"
+        "    version = 'm@1'\n"
+        "    def chat(self, messages, sampling): return Stream([f'<{messages[-1][\"content\"]!r}>'])\n"
+        "    __enter__ = lambda self: self\n"
+        "    __exit__ = lambda self, *exc: None\n"
+        "backends.open_backend = lambda name, settings: Backend()\n"
+        "from llmos.cli import main\n"
+        "sys.exit(main(['chat', 'm']))\n"
+    )
+    child, terminal = pty.fork()
+    if not child:
+        os.environ |= {"TERM": "xterm", "LLMOS_HOME": str(tmp_path)}
+        os.execv(sys.executable, [sys.executable, "-c", program])
+    said = b""
+    os.write(terminal, b"\x1b[200~one\ntwo\x1b[201~\r/bye\r")
+    with contextlib.suppress(OSError):  # Linux reports the end of the other side as an error.
+        while chunk := os.read(terminal, 4096):
+            said += chunk
+    assert os.waitpid(child, 0)[1] == 0
+    assert rb"<'one\ntwo'>" in said

@@ -1,5 +1,6 @@
 """llmos run: one prompt in, one answer out."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,8 @@ class FakeStream:
 
 class FakeBackend:
     """Answers "Hello"; keeps what it was asked."""
+
+    version = "m@1"
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
@@ -155,3 +158,9 @@ def test_piped_bytes_that_are_no_text_are_wrong_use(cli: Any, fake: FakeBackend)
     outcome = cli("run", "m", stdin="\udcff\udcfe")  # what Python makes of the bytes FF FE
     assert outcome.status == 2
     assert "UTF-8" in outcome.err
+
+
+def test_run_prints_json(cli: Any, fake: FakeBackend) -> None:
+    outcome = cli("run", "m", "Hi", "--json")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert json.loads(outcome.out) == {"model": "m", "version": "m@1", "text": "Hello", "finish_reason": "stop"}

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.models import CommandInfo, DefaultPlaceholder, TyperInfo
 
+from llmos.cli.terminal import accept_any_text
 from llmos.core.errors import BadRequest, Conflict, LLMOSError, NotFound, StoreFailed, UntrustedModel
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -61,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status. Raises nothing that a user can cause."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     arguments, wants_traceback = _take_debug(arguments)
+    accept_any_text()
     try:
+        _warn_of_unknown_settings()
         status = build_app(arguments[0] if arguments else None)(arguments, prog_name="llmos", standalone_mode=False)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
@@ -82,7 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_app(command: str | None = None) -> typer.Typer:
     """Return the app with the file of this command; with all files if it isn't a command."""
     app = typer.Typer(
-        add_completion=False,
         pretty_exceptions_enable=False,
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -116,6 +118,13 @@ def _global_options(
     """LLMOS, the operating system for large language models."""
 
 
+def _warn_of_unknown_settings() -> None:
+    from llmos.core.config import unknown_settings
+
+    for sentence in unknown_settings():
+        print(f"Note: {sentence}", file=sys.stderr)
+
+
 def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
     """Remove --debug, wherever it is before `--`: users add it at the end of the line that failed."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
@@ -138,6 +147,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, LLMOSError):
         _print_error(error.message)
         return 2 if isinstance(error, BadRequest | NotFound | Conflict | StoreFailed | UntrustedModel) else 1
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        _print_error("An argument is not text in this terminal's encoding. Write it in UTF-8, in a UTF-8 locale.")
+        return 2
     if isinstance(error, OSError) and error.strerror:
         _print_error(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
     else:

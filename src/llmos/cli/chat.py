@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmos.cli import options
+from llmos.cli.terminal import answer_writer
 
 if TYPE_CHECKING:
     from llmos.cli.backends import ChatBackend
@@ -16,8 +17,11 @@ HELP = """\
 /system TEXT  set the system prompt and start a new conversation
 /reset        start a new conversation
 /help         show this help
-/exit         exit; so does Ctrl-D
-Ctrl-C        stop the answer"""
+/bye, /exit   exit; so does Ctrl-D
+Ctrl-C        stop the answer
+\"\"\"           begin or end a message of several lines; lines that are pasted together are one message, too"""
+
+QUOTES = '"""'
 
 
 def register(app: typer.Typer) -> None:
@@ -40,8 +44,10 @@ def chat(
 
     with open_backend(model, load_settings()) as backend:
         if sys.stdin.isatty():
-            import readline  # noqa: F401  (gives input() line editing and a history)
+            import readline  # gives input() line editing and a history
 
+            # Pasted lines come as one text, which is sent when Enter is pressed. Python turns that off by default.
+            readline.parse_and_bind("set enable-bracketed-paste on")
             print(f"{backend.version} · /help shows the commands")
         Conversation(backend, sampling, system).run(_read_line)
 
@@ -55,12 +61,14 @@ class Conversation:
         self._reset()
 
     def run(self, read_line: Callable[[], str | None]) -> None:
-        """Answer lines until the input ends, or /exit."""
+        """Answer messages until the input ends, or /bye."""
         while (line := read_line()) is not None:
             text = line.strip()
-            if text == "/exit":
+            if text in ("/bye", "/exit"):
                 return
-            if text.startswith("/"):
+            if text.startswith(QUOTES):
+                self._answer(_read_quoted(text, read_line))
+            elif text.startswith("/") and "\n" not in text:
                 self._run_command(text)
             elif text:
                 self._answer(text)
@@ -86,23 +94,27 @@ class Conversation:
     def _answer(self, text: str) -> None:
         from llmos.core.errors import LLMOSError
 
+        if not text:
+            return
         self.messages.append({"role": "user", "content": text})
+        show, show_rest = answer_writer()
         pieces: list[str] = []
         try:
             with self._backend.chat(self.messages, sampling=self._sampling) as stream:
                 for piece in stream:
                     pieces.append(piece)
-                    sys.stdout.write(piece)
-                    sys.stdout.flush()
+                    show(piece)
         except KeyboardInterrupt:
             pass  # the part of the answer so far stays in the conversation
         except LLMOSError as error:
+            show_rest()
             # The chat goes on: a shorter message may fit, and a server may come back.
             self.messages.pop()
             if pieces:
                 print(flush=True)
             print(f"Error: {error.message}", file=sys.stderr)
             return
+        show_rest()
         print()
         if pieces:
             self.messages.append({"role": "assistant", "content": "".join(pieces)})
@@ -111,6 +123,14 @@ class Conversation:
 
     def _reset(self) -> None:
         self.messages = [{"role": "system", "content": self._system}] if self._system else []
+
+
+def _read_quoted(first: str, read_line: Callable[[], str | None]) -> str:
+    """Return the message that begins with three quotes, up to the line that ends with them or to the input's end."""
+    text = first.removeprefix(QUOTES)
+    while not text.rstrip().endswith(QUOTES) and (line := read_line()) is not None:
+        text += f"\n{line}"
+    return text.rstrip().removesuffix(QUOTES).strip("\n")
 
 
 def _read_line() -> str | None:

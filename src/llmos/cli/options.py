@@ -1,20 +1,40 @@
 """Arguments and options that several commands have."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, TypedDict, get_type_hints
 
 import typer
 
+
+def complete_model(incomplete: str) -> list[str]:
+    """Return the names of models and routes that begin with what the shell has so far. Raises nothing."""
+    from llmos.cli.control import open_control
+    from llmos.core.config import load_settings
+
+    with suppress(Exception), open_control(load_settings()) as control:
+        names = {model.name for model in control.models.list()} | {route.name for route in control.routes.list()}
+        return sorted(name for name in names if name.startswith(incomplete))
+    return []
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModelReference = Annotated[
-    str, typer.Argument(metavar="MODEL", help="NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST.")
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="NAME, NAME:ALIAS, NAME@NUMBER or NAME@sha256:DIGEST.",
+        autocompletion=complete_model,
+    ),
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Deploy it even if its card fails a limit; the history records that.")
 ]
-ModelOrRoute = Annotated[str, typer.Argument(metavar="MODEL", help="A model or a route.")]
+ModelOrRoute = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model or a route.", autocompletion=complete_model)
+]
 
 
 class _SamplingOptions(TypedDict):

@@ -11,13 +11,21 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from llmos.cli.terminal import is_utf8
+
 Row = Mapping[str, Any] | msgspec.Struct
 """A thing with named fields."""
 
 
+_NARROW_COLUMNS = 60
+"""In a terminal with fewer columns, the rows of a table are printed one below the other."""
+
+
 def print_json(value: Any) -> None:
     """Write `value` to stdout as indented JSON. Times become ISO 8601, paths strings, structs objects."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
+    # In another encoding than UTF-8, JSON's own escapes lose no character.
+    ensure_ascii = not is_utf8(sys.stdout.encoding)
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=ensure_ascii, default=_plain) + "\n")
 
 
 def print_table(rows: Sequence[Row], columns: Mapping[str, str] | Sequence[str], *, as_json: bool = False) -> None:
@@ -29,13 +37,20 @@ def print_table(rows: Sequence[Row], columns: Mapping[str, str] | Sequence[str],
         print_json(rows)
         return
     headings = columns if isinstance(columns, Mapping) else {name: name.replace("_", " ") for name in columns}
+    console = stdout()
+    if console.is_terminal and console.width < _NARROW_COLUMNS:
+        for row in rows:
+            fields = fields_of(row)
+            print_facts({heading: fields.get(name) for name, heading in headings.items()})
+            console.print()
+        return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in headings.values():
         table.add_column(heading, overflow="fold")
     for row in rows:
         fields = fields_of(row)
         table.add_row(*(shown(fields.get(name)) for name in headings))
-    stdout().print(table)
+    console.print(table)
 
 
 def print_facts(facts: Row) -> None:

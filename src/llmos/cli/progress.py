@@ -27,7 +27,9 @@ def progress_bar(unit: Literal["bytes", "steps"] = "bytes") -> Iterator[Progress
     The bar starts again when the work moves on to something else: when the total changes or the count goes back.
     """
     console = stderr()
-    with Display(*_columns(unit), console=console, transient=True, disable=not console.is_terminal) as display:
+    with Display(
+        *_columns(unit, console.width), console=console, transient=True, disable=not console.is_terminal
+    ) as display:
         task, done, total = display.add_task("", total=None), 0, None
 
         def on_progress(label: str, num_done: int, num_total: int | None) -> None:
@@ -40,8 +42,13 @@ def progress_bar(unit: Literal["bytes", "steps"] = "bytes") -> Iterator[Progress
         yield on_progress
 
 
-def _columns(unit: Literal["bytes", "steps"]) -> list[ProgressColumn]:
-    """Return columns that fit into 80 characters, however long a label is."""
+def _columns(unit: Literal["bytes", "steps"], num_columns: int) -> list[ProgressColumn]:
+    """Return columns that fit into the terminal, however long a label is: all from 80 characters on."""
+    if num_columns < 80:
+        label = TextColumn(
+            "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        )
+        return [label, TaskProgressColumn()]
     width = 26 if unit == "bytes" else 36
     label = TextColumn(
         "{task.description}", markup=False, table_column=Column(max_width=width, no_wrap=True, overflow="ellipsis")

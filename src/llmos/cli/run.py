@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmos.cli import options
+from llmos.cli.output import print_json
+from llmos.cli.terminal import answer_writer
 
 if TYPE_CHECKING:
     from llmos.client.calls import Sampling
@@ -23,6 +25,7 @@ def run(
         typer.Argument(metavar="PROMPT", help="The prompt. Piped input is appended to it.", show_default=False),
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Continue the text unchanged, without the chat template.")] = False,
+    as_json: options.AsJson = False,
     *,
     sampling: "Sampling",
 ) -> None:
@@ -35,11 +38,18 @@ def run(
     from llmos.core.config import load_settings
 
     with open_backend(model, load_settings()) as backend, backend.generate(text, raw=raw, sampling=sampling) as stream:
+        if as_json:
+            text = "".join(stream)
+            print_json(
+                {"model": model, "version": backend.version, "text": text, "finish_reason": stream.finish_reason}
+            )
+            return
+        show, show_rest = answer_writer()
         try:
             for piece in stream:
-                sys.stdout.write(piece)
-                sys.stdout.flush()
+                show(piece)
         finally:
+            show_rest()
             # Also after Ctrl-C, so that the shell's prompt starts on a new line.
             sys.stdout.write("\n")
             sys.stdout.flush()
