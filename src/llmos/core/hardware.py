@@ -46,7 +46,7 @@ def inspect_hardware() -> Hardware:
     fields = _fields(_CPU_INFO)
     memory = _fields(_MEMORY_INFO)
     total, available = _kib(memory.get("MemTotal", "")), _kib(memory.get("MemAvailable", ""))
-    if not memory:  # macOS, which doesn't say how much of it is in use.
+    if sys.platform == "darwin":  # It doesn't say how much of it is in use.
         total = available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for group in _groups():
         limit, used = group.limit_and_use()

@@ -34,9 +34,7 @@ class Buffer {
             data_ = nullptr;
             throw OutOfMemory(bytes);
         }
-#ifdef MADV_HUGEPAGE  // Linux
         if (bytes >= (size_t(1) << 20)) madvise(data_, bytes, MADV_HUGEPAGE);
-#endif
     }
     // A part of memory that `owner` keeps alive. It may be read-only.
     Buffer(std::shared_ptr<const void> owner, const void* data, size_t bytes)
