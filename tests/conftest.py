@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from llmos.core.database import Database
 from llmos.models.transfer.transfers import Transfers
+from support import examples
 from support.databases import KINDS, Databases
 from support.fast_run import FastRun
 from support.query_coverage import QueryCoverage
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # No deadline for an example: on a busy machine it says nothing about the code.
 settings.register_profile("llmos", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=examples.MAX_EXAMPLES_FAST)
 settings.load_profile("llmos")
 
 
@@ -34,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_COVERAGE] = QueryCoverage()
     if config.getoption("fast"):
+        examples.is_fast = True
+        settings.load_profile("fast")
         config.pluginmanager.register(FastRun())
 
 

@@ -31,6 +31,7 @@ def small_machine(monkeypatch: pytest.MonkeyPatch) -> Hardware:
         middle=replace(whole.middle, num_layers=1),
         wide=replace(whole.wide, num_layers=2),
         small=replace(whole.small, num_layers=1),
+        seconds_each=0.01,
     )
     monkeypatch.setattr(measure, "ProbeModels", lambda: small)
     return hardware

@@ -123,6 +123,7 @@ def session(
     return run
 
 
+@pytest.mark.process
 def test_every_json_has_the_same_keys_without_a_server_and_with_one(
     home: Path, tmp_path_factory: pytest.TempPathFactory, serve: Any, session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

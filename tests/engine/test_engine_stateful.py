@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from llmos.engine.messages import Failed, Generate, SamplingParams
 from llmos.engine.runner import BLOCK_SIZE
+from support.examples import examples
 from support.fakes import MarkovRunner, make_engine, run, tokens_of
 
 BUDGET, MAX_SEQUENCES, NUM_BLOCKS, CONTEXT, MAX_TOKENS = 40, 6, 11, 160, 60
@@ -225,5 +226,5 @@ class Serving(RuleBasedStateMachine):
 
 
 # Together well over 10,000 steps of the engine.
-Serving.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Serving.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 TestServing = Serving.TestCase

@@ -18,6 +18,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.engine import Engine
 from llmos.engine.messages import EngineStats, Failed
 from llmos.engine.runner.native import NativeRunner
+from support.examples import examples
 from support.fakes import generate, tokens_of
 
 NUM_BLOCKS = 40
@@ -148,7 +149,9 @@ def model(smollm2_path: Path) -> Model:
 
 
 # No deadline, since the duration of an example depends on the machine.
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    deadline=None, max_examples=examples(25), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(
     arrivals=st.lists(ARRIVALS, min_size=1, max_size=6),
     config=CONFIGS,

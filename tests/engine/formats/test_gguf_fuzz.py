@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.gguf import GGUFFile
+from support.examples import examples
 
 NASTY = [0, 1, 2**7, 2**8 - 1, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
 
@@ -65,7 +66,7 @@ def damage(data: bytes, header_end: int, change: tuple[str, int, int]) -> bytes:
 def test_a_damaged_header_is_a_clear_error(sound: tuple[bytes, int], tmp_path: Path):
     data, header_end = sound
 
-    @settings(deadline=None, max_examples=600, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=examples(600), suppress_health_check=list(HealthCheck))
     @given(st.lists(changes, min_size=1, max_size=4))
     def check(steps: list[tuple[str, int, int]]) -> None:
         broken = data
@@ -94,7 +95,7 @@ def test_every_word_of_the_header_may_have_any_value(sound: tuple[bytes, int], t
 
 
 def test_random_bytes_are_a_clear_error(tmp_path: Path):
-    @settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=examples(300), suppress_health_check=list(HealthCheck))
     @given(st.binary(max_size=400), st.booleans())
     def check(noise: bytes, has_head: bool) -> None:
         path = tmp_path / "noise.gguf"

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.safetensors import SafetensorsFolder
+from support.examples import examples
 
 Folder = Callable[..., dict[str, Path]]
 
@@ -161,7 +162,7 @@ def test_a_damaged_file_is_a_clear_error(folder: Folder):
     whole = path.read_bytes()
     header_end = 8 + int.from_bytes(whole[:8], "little")
 
-    @settings(deadline=None, max_examples=400, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=examples(400), suppress_health_check=list(HealthCheck))
     @given(st.integers(0, header_end - 1), st.binary(min_size=1, max_size=12), st.integers(0, 12), st.booleans())
     def check(where: int, new: bytes, num_old: int, is_cut: bool) -> None:
         path.write_bytes(whole[:where] + new + (b"" if is_cut else whole[where + num_old :]))

@@ -14,6 +14,7 @@ from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.encoded import Descriptor, Part, format_descriptors, parse_descriptors
 from llmos.engine.formats.sparse import SPARSE_DTYPES, Sparse
 from llmos.engine.tensors import BLOCK_LENGTH, RawTensor
+from support.examples import examples
 
 
 def matrix(dtype: str, num_rows: int, num_columns: int, seed: int) -> RawTensor:
@@ -89,7 +90,7 @@ def test_an_impossible_shape_is_rejected(kept, mask_format, num_columns):
         Sparse("Q8_0", kept, mask_format).row_bytes(num_columns)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.data())
 def test_damaged_bytes_are_rejected_or_give_a_matrix_of_that_shape(data):
     tensor = matrix("Q8_0", 3, 96, 0)

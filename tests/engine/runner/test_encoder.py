@@ -12,6 +12,7 @@ from llmos.engine import _native
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.runner.encoder import NativeEncoder
+from support.examples import examples
 from support.tiny_encoders import CASES, TinyEncoder, make_tiny_encoder
 
 ISAS = _native.available_isas()
@@ -68,7 +69,7 @@ def test_the_exact_gelu_agrees_with_the_error_function(tiny_of, isa: str):
 lengths = st.lists(st.integers(1, 70), min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(lengths=lengths, weights=st.sampled_from(["auto", "f32"]), seed=st.integers(0, 3))
 def test_a_vector_does_not_depend_on_its_batch_or_the_number_of_threads(tiny_of, lengths, weights, seed):
     tiny = tiny_of("bert-heads-of-32")

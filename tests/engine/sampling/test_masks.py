@@ -11,6 +11,8 @@ from llmos.engine.text.grammar import GrammarCompiler
 from support.fakes import EOS, VOCAB_SIZE, FakeTokenizer, drain, make_engine, tokens_of
 from support.grammars import PERSON_GRAMMAR, ask
 
+pytestmark = pytest.mark.process  # A grammar is tried in a process of its own.
+
 PLACE = Grammar("regex", "(at home|at work|away)( [a-z]+)?")
 
 

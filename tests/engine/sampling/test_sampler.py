@@ -16,6 +16,7 @@ from llmos.engine.runner import Likeliest
 from llmos.engine.sampling.sampler import Masks, Sampler, SamplingState, native_sampler
 from support import reference_sampler as reference
 from support import script_environment
+from support.examples import examples
 
 POOL = _native.Pool(2)
 ISAS = _native.available_isas()
@@ -93,7 +94,7 @@ def test_tokens_are_sampled_with_their_probabilities(isa_sampler, params, scale)
     assert statistic <= degrees + 4 * np.sqrt(2 * degrees)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_a_sampled_token_always_has_a_probability_in_the_reference(data):
     """For any parameters, the sampled token has a probability above zero in the reference, and the logprobs agree."""
@@ -255,6 +256,7 @@ def test_rows_of_logits_that_overlap_are_refused():
             native_sampler(POOL, 1).sample(rows, [make_state() for _ in range(3)])
 
 
+@pytest.mark.process
 def test_a_thread_that_finds_no_memory_raises_in_the_caller():
     program = """
         import resource
@@ -274,7 +276,7 @@ def test_a_thread_that_finds_no_memory_raises_in_the_caller():
     assert result.returncode == 0, result.stderr
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.data())
 def test_the_rows_of_a_draft_are_sampled_as_if_it_had_been_appended(data):
     token = st.integers(0, 29)
@@ -351,7 +353,7 @@ def masked(logits_RV, states, allowed_of_row, likeliest=None, sampler=None):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.data())
 def test_a_masked_row_is_sampled_as_if_the_other_tokens_were_banned(data):
     rows, vocab = data.draw(st.integers(1, 4)), data.draw(st.sampled_from([50, 64, 97]))

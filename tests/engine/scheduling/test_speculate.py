@@ -14,6 +14,7 @@ from llmos.engine.loading import load_engine
 from llmos.engine.messages import Delta, Generate, SamplingParams
 from llmos.engine.scheduling.drafter import Drafter
 from llmos.engine.scheduling.speculate import Speculator, allot, step_cost
+from support.examples import examples
 from support.fakes import (
     VOCAB_SIZE,
     FakeRunner,
@@ -68,7 +69,7 @@ SAMPLING = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     model=st.fixed_dictionaries({"seed": st.integers(0, 999), "order": st.integers(1, 3)}),
     asked=st.lists(st.tuples(PROMPTS, SAMPLING), min_size=1, max_size=4),

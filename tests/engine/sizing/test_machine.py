@@ -102,6 +102,7 @@ def test_measuring_finds_plausible_costs():
         middle=replace(whole.middle, num_layers=2),
         wide=replace(whole.wide, num_layers=2),
         small=replace(whole.small, num_layers=1),
+        seconds_each=0.01,
     )
     calls = []
     machine = measure_machine(threads=1, models=models, progress=lambda *args: calls.append(args[1:]))

@@ -199,6 +199,7 @@ ROME = ("clock", '{"zone": "Rome"}')
 TOOLS = Tools(functions=FUNCTIONS)
 
 
+@pytest.mark.process
 def test_calls_are_parsed_out_of_the_answer():
     assert answer(CHATML, f"Wait.\n{CALLED}", tools=TOOLS) == (
         "Wait.",
@@ -210,6 +211,7 @@ def test_calls_are_parsed_out_of_the_answer():
     assert answer(CHATML, CALLED) == (CALLED, "", [], "stop")
 
 
+@pytest.mark.process
 def test_a_call_that_is_cut_off_does_not_end_with_tool_calls():
     cut = answer(CHATML, CALLED, tools=TOOLS, sampling={"max_tokens": 46})
     assert cut == ("", "", [("clock", '{"z')], "length")
@@ -217,12 +219,14 @@ def test_a_call_that_is_cut_off_does_not_end_with_tool_calls():
     assert stopped == ("", "", [("clock", '{"zone": "')], "stop")
 
 
+@pytest.mark.process
 def test_tags_may_be_control_tokens():
     says = [258, *b' [{"name": "clock", "arguments": {}}]', EOS]
     assert answer(MISTRAL, says, control=["[TOOL_CALLS]"], tools=TOOLS) == ("", "", [("clock", "{}")], "tool_calls")
     assert answer(MISTRAL, [*b"Hi", 258, EOS], control=["[TOOL_CALLS]"]) == ("Hi", "", [], "stop")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("choice", ["required", "named"])
 def test_a_model_that_would_not_call_must(choice):
     tools = Tools(functions=FUNCTIONS, choice=choice, name="clock" if choice == "named" else None)
@@ -231,6 +235,7 @@ def test_a_model_that_would_not_call_must(choice):
     assert reason in ("tool_calls", "length")
 
 
+@pytest.mark.process
 def test_reasoning_is_split_from_the_answer():
     assert answer(THINKING, "Hm.\n</think>\n\nNoon.") == ("Noon.", "Hm.", [], "stop")
     off = {"enable_thinking": False}
@@ -244,6 +249,7 @@ def test_reasoning_is_split_from_the_answer():
     )
 
 
+@pytest.mark.process
 def test_a_constrained_answer_is_neither_reasoning_nor_a_call():
     assert answer(CHATML, '"a"', grammar=Grammar("choice", '["a", "b"]'))[0] in ("a", "b")
 
@@ -255,6 +261,7 @@ def test_a_reasoning_effort_that_the_template_does_not_have_is_rejected():
     assert caught.value.param == "reasoning_effort"
 
 
+@pytest.mark.process
 def test_the_tool_with_an_invalid_schema_is_named():
     engine = Engine(ScriptedRunner("x", num_blocks=256, max_positions=4096), TemplateTokenizer(CHATML), EngineConfig())
     broken = {"name": "g", "parameters": {"type": "object", "properties": {"a": {"type": "strnig"}}}}

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Failed, Generate, Grammar, SamplingParams
 from llmos.engine.text.grammar_checker import GrammarChecker
+from support.examples import examples
 from support.fakes import EOS, MarkovRunner, continuation, drain, generate, make_engine, run, text_of, tokens_of
 from support.grammars import PERSON, PERSON_GRAMMAR, ask
+
+pytestmark = pytest.mark.process  # A grammar is tried in a process of its own.
 
 DATE = Grammar("regex", "[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -77,7 +80,7 @@ def make_schema(rng, depth=3):
     return rng.choice(nested + nested[3:] * 3)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32), max_tokens=st.sampled_from([3, 60, 400]))
 def test_every_completed_answer_validates(engine, seed, max_tokens):
     """The fake model gives all tokens nearly the same probability."""

@@ -14,6 +14,7 @@ from llmos.gateway.wires.llmos.generate.fields import GenerateRequest
 from llmos.gateway.wires.openai.chat.fields import ChatRequest
 from llmos.gateway.wires.openai.completions.fields import CompletionRequest
 from llmos.security.callers import owner
+from support.examples import examples
 
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -109,7 +110,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*ChatRequest.__struct_fields__, "tools", "store", "x"]), json_values),
     st.sampled_from([ChatRequest, CompletionRequest, GenerateRequest]),

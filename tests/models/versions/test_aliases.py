@@ -13,6 +13,7 @@ from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound
 from llmos.models import open_registry
 from llmos.models.registry import Registry
 from llmos.models.transfer.transfers import Transfers
+from support.examples import examples
 
 pytestmark = pytest.mark.process
 
@@ -112,7 +113,7 @@ def test_an_unknown_alias_is_reported_with_similar_names(registry, tiny):
 
 
 @given(plans=st.lists(st.lists(st.sampled_from(["tiny@1", "tiny@2"]), max_size=4), min_size=2, max_size=3))
-@checking(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@checking(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_concurrent_moves_leave_a_linear_history(settings, registry, tiny, second, plans):
     """Each mover has its own connection, like a process. No move is lost or duplicated."""
     start = threading.Barrier(len(plans))

@@ -95,7 +95,7 @@ def _time_models(
     for packing in DTYPE_OF:
         for spec in models.with_packing(packing):
             runner = make_runner(spec, packing, threads=threads, isa=isa)
-            times[packing, spec] = time_steps(runner)
+            times[packing, spec] = time_steps(runner, models.seconds_each)
             used_isa = runner.isa
             del runner  # before the next one is allocated
             advance()
@@ -106,11 +106,11 @@ def _measure_attention(models: ProbeModels, threads: int, isa: str | None, kv_dt
     costs, alone, prefilling = [], 0.0, 0.0
     for spec in models.attending:
         runner = make_runner(spec, "bytes", threads=threads, isa=isa, kv_dtype=kv_dtype)
-        together = time_attention(runner, NUM_STREAMS, STREAM_CONTEXT)
+        together = time_attention(runner, NUM_STREAMS, STREAM_CONTEXT, models.seconds_each)
         costs.append(max(1e-12, together / imbalance(NUM_STREAMS * spec.num_kv_heads, threads)))
-        one = time_attention(runner, 1, NUM_STREAMS * STREAM_CONTEXT)
+        one = time_attention(runner, 1, NUM_STREAMS * STREAM_CONTEXT, models.seconds_each)
         alone = one / spec.attention_size / imbalance(spec.num_heads, threads)
-        prefilling = time_attention(runner, ROWS[-1], PROMPT_CONTEXT) / spec.attention_size
+        prefilling = time_attention(runner, ROWS[-1], PROMPT_CONTEXT, models.seconds_each) / spec.attention_size
         del runner  # before the next one is allocated
     amounts = [np.array([spec.kv_size, spec.attention_size], float) for spec in models.attending]
     per_kv_value, per_value = _least_squares(amounts, costs)

@@ -49,6 +49,8 @@ class ProbeModels:
     wide: DecoderSpec = field(default_factory=lambda: _decoder(1280, 3424, 11))
     small: DecoderSpec = field(default_factory=lambda: _decoder(1280, 3424, 4))
     """The size of a small model: it fits in part into the last-level cache."""
+    seconds_each: float = 0.4
+    """The time after which a step isn't repeated any more."""
 
     @property
     def attending(self) -> tuple[DecoderSpec, ...]:
@@ -75,19 +77,19 @@ def make_runner(
     )
 
 
-def time_steps(runner: NativeRunner) -> tuple[float, ...]:
+def time_steps(runner: NativeRunner, seconds_each: float) -> tuple[float, ...]:
     """Return the seconds of a step without context, for each number of rows in ROWS."""
-    return tuple(_median_seconds(runner, _batch(rows)) for rows in ROWS)
+    return tuple(_median_seconds(runner, _batch(rows), seconds_each) for rows in ROWS)
 
 
-def time_attention(runner: NativeRunner, rows: int, context: int) -> float:
+def time_attention(runner: NativeRunner, rows: int, context: int, seconds_each: float) -> float:
     """Return the seconds of one position that one row attends to, in one layer, behind `context` positions."""
     spec = runner.spec
     # A token is written into every block first: memory that was never written is one page of zeros, which stays cached.
     for first in range(0, _NUM_BLOCKS, ROWS[-2]):
         runner.forward(_batch(min(ROWS[-2], _NUM_BLOCKS - first), first_block=first))
-    more = _median_seconds(runner, _batch(rows, context)) - _median_seconds(runner, _batch(rows))
-    return max(0.0, more) / (spec.num_layers * rows * context)
+    without, behind = (_median_seconds(runner, _batch(rows, each), seconds_each) for each in (0, context))
+    return max(0.0, behind - without) / (spec.num_layers * rows * context)
 
 
 def _batch(rows: int, context: int = 0, first_block: int = 0) -> Batch:
@@ -106,11 +108,11 @@ def _batch(rows: int, context: int = 0, first_block: int = 0) -> Batch:
     )
 
 
-def _median_seconds(runner: NativeRunner, batch: Batch) -> float:
+def _median_seconds(runner: NativeRunner, batch: Batch, seconds_each: float) -> float:
     """Return the median seconds of a step. Not the minimum: serving also shares the machine with its other work."""
     runner.forward(batch)
     times: list[float] = []
-    while len(times) < 5 or (len(times) < 40 and sum(times) < 0.4):
+    while len(times) < 5 or (len(times) < 40 and sum(times) < seconds_each):
         started_at = time.perf_counter()
         runner.forward(batch)
         times.append(time.perf_counter() - started_at)

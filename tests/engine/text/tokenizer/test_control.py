@@ -12,6 +12,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
 from llmos.core.errors import BadRequest
 from llmos.engine.text.tokenizer import Tokenizer
+from support.examples import examples
 
 CONTROL_STRINGS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<s>", "</s>", "<unk>"]
 ATTACKS = [
@@ -72,7 +73,7 @@ def test_any_mixture_of_control_strings_and_text_stays_text(gpt2, sentencepiece)
         [*CONTROL_STRINGS, "<|", "|>", "<", ">", "im_end", "/s", " ", "\n", "人", "a", "\ue000"]
     )
 
-    @settings(deadline=None, max_examples=100)
+    @settings(deadline=None, max_examples=examples(100))
     @given(st.lists(fragments, max_size=12).map("".join))
     def check(text: str) -> None:
         for tokenizer, control in tokenizers_:

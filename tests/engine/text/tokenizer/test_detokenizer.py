@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmos.engine.text.tokenizer import Detokenizer, Tokenizer
+from support.examples import examples
 
 _token_ids = st.lists(st.integers(0, 1300), max_size=60)
 
@@ -15,7 +16,7 @@ def stream(detokenizer: Detokenizer, token_ids: list[int]) -> list[str]:
 def test_the_pieces_joined_equal_the_decoding_of_any_tokens(gpt2, sentencepiece):
     tokenizers = [*gpt2.ours(), *sentencepiece.ours()]
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     @given(_token_ids)
     def check(token_ids: list[int]) -> None:
         for tokenizer in tokenizers:
@@ -27,7 +28,7 @@ def test_the_pieces_joined_equal_the_decoding_of_any_tokens(gpt2, sentencepiece)
 def test_no_piece_of_real_text_has_half_a_character(gpt2, sentencepiece):
     tokenizers = [gpt2.ours()[0], sentencepiece.ours()[0]]
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=examples(200))
     @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufffd"), max_size=40))
     def check(text: str) -> None:
         for tokenizer in tokenizers:

@@ -14,6 +14,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 
 from llmos.core.errors import LLMOSError
 from llmos.engine.text.tokenizer import Tokenizer
+from support.examples import examples
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_a_damaged_tokenizer_works_or_is_a_clear_error(content: dict[str, Any], 
     everywhere = list(paths_in(content))
     change = st.tuples(st.sampled_from(everywhere), st.sampled_from(NASTY), st.booleans())
 
-    @settings(deadline=None, max_examples=500, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=examples(500), suppress_health_check=list(HealthCheck))
     @given(st.lists(change, min_size=1, max_size=3))
     def check(changes: list[tuple[tuple[Any, ...], Any, bool]]) -> None:
         damaged = copy.deepcopy(content)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.text.tokenizer import Tokenizer
+from support.examples import examples
 
 
 def with_changes(metadata: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -112,7 +113,7 @@ entries = st.sampled_from(
 
 
 def test_any_metadata_make_a_tokenizer_or_a_clear_error(gpt2, sentencepiece):
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=examples(150))
     @given(st.dictionaries(entries, values, max_size=3), st.booleans())
     def check(changes: dict[str, Any], is_gpt2: bool) -> None:
         try:
