@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmos.core.errors import BadRequest
+from llmos.core.errors import BadRequest, NotFound
 from llmos.models.policies import Policies
 
 
@@ -59,6 +59,6 @@ def test_projects_have_separate_policies(registry, policies):
     ],
 )
 def test_an_invalid_policy_is_refused_and_changes_nothing(policies, name, value, says):
-    with pytest.raises(BadRequest, match=says):
+    with pytest.raises((BadRequest, NotFound), match=says):
         policies.set(name, value)
     assert policies.all() == {}

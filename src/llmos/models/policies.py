@@ -6,7 +6,7 @@ from datetime import datetime
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
-from llmos.core.errors import BadRequest
+from llmos.core.errors import BadRequest, NotFound
 from llmos.core.suggest import nearest
 from llmos.core.who import this_user
 from llmos.models import queries
@@ -44,7 +44,7 @@ class Policies:
         self._database, self._project, self._clock = database, project, clock
 
     def get(self, name: str) -> Value | None:
-        """Return the value of a policy, or None where it isn't set. Raises BadRequest for an unknown policy."""
+        """Return the value of a policy, or None where it isn't set. Raises NotFound for an unknown policy."""
         return self.all().get(_check_name(name))
 
     def all(self) -> Mapping[str, Value]:
@@ -60,7 +60,7 @@ class Policies:
         """Set a policy. `value`: a bool, a number, or its text (on, off, 0.05, 5%). `actor`: who sets it; None is the
         user of this process.
 
-        Raises BadRequest for an invalid value, and for an unknown policy, with similar names.
+        Raises BadRequest for an invalid value, and NotFound for an unknown policy, with similar names.
         """
         checked = _check_value(_check_name(name), value)
         with self._database.transaction() as session:
@@ -73,7 +73,7 @@ class Policies:
             return _policy(row)
 
     def unset(self, name: str) -> None:
-        """Remove a policy. Does nothing where it isn't set. Raises BadRequest for an unknown policy."""
+        """Remove a policy. Does nothing where it isn't set. Raises NotFound for an unknown policy."""
         _check_name(name)
         with self._database.transaction() as session:
             row = session.get(PolicyRow, (self._project, name), with_for_update=True)
@@ -91,7 +91,7 @@ def _check_name(name: str) -> str:
     if name not in known:
         similar = nearest(name, known)
         hint = f"Did you mean {' or '.join(similar)}?" if similar else f"The policies are {', '.join(known)}."
-        raise BadRequest(f"There is no policy {name[:80]!r}. {hint}", param="name")
+        raise NotFound(f"There is no policy {name[:80]!r}. {hint}", param="name")
     return name
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -175,3 +176,28 @@ def test_an_unknown_type_is_rejected_with_its_path(fields: dict[str, Any], param
     with pytest.raises(BadRequest, match=re.escape(reason)) as caught:
         decode(json.dumps(fields).encode(), Drawing)
     assert caught.value.param == param
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("limit=1&limit=2", "`limit` is given twice"),
+        ("state=null", "`state` is 'null'"),
+        ("limit=many", "`limit` is wrong"),
+        ("limitt=1", "Did you mean `limit`?"),
+    ],
+)
+async def test_an_ambiguous_query_is_refused(http: httpx.AsyncClient, query: str, reason: str) -> None:
+    reply = await http.get(f"/llmos/v1/jobs?{query}")
+    assert reply.status_code == 400
+    assert reason in reply.json()["error"]["message"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/llmos/v1/rollouts/abc", "/llmos/v1/rollouts/1.5/history"])
+async def test_a_path_with_a_value_of_another_type_leads_to_nothing(http: httpx.AsyncClient, path: str) -> None:
+    reply = await http.get(path)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["param"]) == (404, "not_found", "id")
+    assert path in error["message"]

@@ -114,18 +114,32 @@ def _document(app: FastAPI) -> dict[str, Any]:
             if is_open(path):
                 operation["security"] = []
             operation["responses"].pop("422", None)  # FastAPI's own; see http/errors.py.
-            operation["responses"] |= _errors(path, formats)
+            _add_errors(operation["responses"], _error_schema(path, formats))
     return document
 
 
-def _errors(path: str, formats: Sequence[ErrorFormat]) -> dict[str, Any]:
-    """Return the `responses` of the errors at `path`: in the format of its API, and in others that share the path."""
+def _error_schema(path: str, formats: Sequence[ErrorFormat]) -> dict[str, Any]:
+    """Return the schema of the errors at `path`: in the format of its API, and in others that share the path."""
     own = next((each for each in formats if path.startswith(each.paths)), OPENAI)
     shared = [each for each in formats if path.startswith(each.shared_paths)]
     kinds = [{"$ref": _REF.format(name=each.body.__name__)} for each in [own, *shared]]
-    schema = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
-    error = {"description": "The error", "content": {"application/json": {"schema": schema}}}
-    return {"4XX": error, "5XX": error}
+    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+
+
+def _add_errors(responses: dict[str, Any], error: dict[str, Any]) -> None:
+    """Add the errors to the responses of an operation. A stream that has begun ends with one as an event."""
+    for media_type, content in responses.get("200", {}).get("content", {}).items():
+        if media_type != "application/json" and "schema" in content:
+            either = {"anyOf": [content["schema"], error]}
+            content["schema"] = _event_schema(either) if media_type == "text/event-stream" else either
+    described = {"description": "The error", "content": {"application/json": {"schema": error}}}
+    responses |= {"4XX": described, "5XX": described}
+
+
+def _event_schema(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a server-sent event whose data, in JSON, have the schema `data`."""
+    text = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    return {"type": "object", "properties": {"event": {"type": "string"}, "data": text}, "required": ["data"]}
 
 
 def _allow_nulls(schema: dict[str, Any]) -> None:

@@ -55,11 +55,15 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_in_head, self._num_head_bytes, self._transfer_codings = True, 0, []
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        # Called for every header, so it does what uvicorn's does instead of calling it.
         if not self._is_in_head:
             return  # A trailer. Merged into the headers it could pass by what a proxy checks in them.
-        if name.lower() == b"transfer-encoding":
+        name = name.lower()
+        if name == b"transfer-encoding":
             self._transfer_codings.append(value.lower())
-        super().on_header(name, value)
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False

@@ -64,7 +64,13 @@ async def parse_body(request: Request, kind: type[R]) -> R:
 
 def parse_query(request: Request, kind: type[R]) -> R:
     """Return the query string of `request` as a `kind`. Raises BadRequest naming the field."""
-    return convert(dict(request.query_params), kind, is_text=True)
+    given = request.query_params.multi_items()
+    fields = dict(given)
+    if len(fields) < len(given):
+        names = [name for name, _ in given]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRequest(f"`{twice:.100}` is given twice. Send it once.", param=twice)
+    return convert(fields, kind, is_text=True)
 
 
 async def read_body(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
@@ -133,9 +139,12 @@ def convert(fields: Mapping[str, Any], kind: type[R], where: str = "", *, is_tex
     `is_text`: all values are strings, as in a form or a query string; numbers are parsed from them.
     """
     try:
-        return msgspec.convert(_clean(fields, kind, where), kind, str_keys=True, strict=not is_text)
+        converted = msgspec.convert(_clean(fields, kind, where), kind, str_keys=True, strict=not is_text)
     except msgspec.ValidationError as error:
         raise _explain(str(error), where) from None
+    if is_text and (nulls := [name for name in fields if getattr(converted, name, "") is None]):
+        raise BadRequest(f"`{nulls[0]}` is {fields[nulls[0]]!r:.100}: leave it out instead.", param=nulls[0])
+    return converted
 
 
 def _parse(body: bytes) -> Any:
