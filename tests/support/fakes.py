@@ -139,7 +139,9 @@ class FakeTokenizer:
     def encode(self, text, *, add_bos=True):
         return list(text.encode())
 
-    def encode_chat(self, messages, *, variables=None, add_generation_prompt=True, continue_final_message=False):
+    def encode_chat(
+        self, messages, *, variables=None, add_generation_prompt=True, continue_final_message=False, answer_tags=()
+    ):
         return [SPECIAL, *"".join(m["content"] for m in messages).encode()]
 
     def decode(self, ids, *, skip_special=True):

@@ -68,7 +68,9 @@ class TemplateTokenizer(FakeTokenizer):
         self.template_text = template
         self.control = {text: 258 + i for i, text in enumerate(control)}
 
-    def encode_chat(self, messages, *, variables=None, add_generation_prompt=True, continue_final_message=False):
+    def encode_chat(
+        self, messages, *, variables=None, add_generation_prompt=True, continue_final_message=False, answer_tags=()
+    ):
         rendered = ChatTemplate(self.template_text).render(
             messages=messages, add_generation_prompt=add_generation_prompt, **(variables or {})
         )

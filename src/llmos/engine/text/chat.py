@@ -99,8 +99,7 @@ class ChatPrompt:
     @property
     def visible_control(self) -> tuple[str, ...]:
         """The tags that the parser must see in the text, also if they are control tokens."""
-        tags = (self.reasoning.opening, self.reasoning.closing) if self.reasoning else ()
-        return (*(self.tool_format.tags if self.tool_format else ()), *tags)
+        return _answer_tags(self.tool_format, self.reasoning)
 
     def parser(self) -> AnswerParser | None:
         """Return a parser for one answer, None if its text has no parts to split."""
@@ -121,7 +120,8 @@ def encode_chat_prompt(request: Generate, tokenizer: "Tokenizer") -> ChatPrompt:
     template = tokenizer.template_text
     tool_format, reasoning = detect_tool_format(template), detect_reasoning(template)
     tools = request.tools if request.tools and request.tools.choice != "none" and request.tools.functions else None
-    tokens = _encode(request, tool_format, tools, tokenizer)
+    tags = _answer_tags(tool_format, reasoning)
+    tokens = _encode(request, tool_format, tools, tokenizer, tags)
     if request.continue_final_message:
         # The caller wrote the beginning of the answer, with or without reasoning: treat all of the answer as text.
         reasoning = None
@@ -159,7 +159,15 @@ def compile_chat_grammar(chat: ChatPrompt, grammars: GrammarCompiler) -> Grammar
     return None if chat.grammar is None else grammars.compile(chat.grammar)
 
 
-def _encode(request: Generate, tool_format: ToolFormat, tools: Tools | None, tokenizer: "Tokenizer") -> list[int]:
+def _answer_tags(tool_format: ToolFormat | None, reasoning: ReasoningTags | None) -> tuple[str, ...]:
+    """Return the tags of calls and reasoning that the model writes in its answers."""
+    calls = tool_format.tags if tool_format else ()
+    return (*calls, *((reasoning.opening, reasoning.closing) if reasoning else ()))
+
+
+def _encode(
+    request: Generate, tool_format: ToolFormat, tools: Tools | None, tokenizer: "Tokenizer", tags: tuple[str, ...]
+) -> list[int]:
     messages = [_with_content(message) for message in request.messages or ()]
     variables = _with_reasoning_effort(request.template_options, tokenizer.template_text)
     if taken := {"tools", "xml_tools"} & variables.keys():
@@ -171,14 +179,20 @@ def _encode(request: Generate, tool_format: ToolFormat, tools: Tools | None, tok
         rendered = messages
     try:
         return tokenizer.encode_chat(
-            rendered, variables=variables, continue_final_message=request.continue_final_message
+            rendered,
+            variables=variables,
+            continue_final_message=request.continue_final_message,
+            answer_tags=tags,
         )
     except BadRequest:
         # Some templates reject system messages. One that only we added can be merged into the first user message.
         if not tools or messages[0].get("role") == "system" or rendered[0]["role"] != "system":
             raise
     return tokenizer.encode_chat(
-        merge_system_message(rendered), variables=variables, continue_final_message=request.continue_final_message
+        merge_system_message(rendered),
+        variables=variables,
+        continue_final_message=request.continue_final_message,
+        answer_tags=tags,
     )
 
 

@@ -6,6 +6,7 @@ them; the control strings in its output are then its own, and the markers are re
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 from llmos.core.errors import BadRequest
@@ -18,25 +19,34 @@ class ControlStringEscaper:
         longest_first = sorted(control, key=len, reverse=True)
         self._template = template
         self._any = re.compile(f"({_any_of(longest_first)})")
-        # The lookahead also finds overlapping strings. A control string of one character has no inside for a marker.
-        long_enough = [text for text in longest_first if len(text) > 1]
-        self._first_characters = re.compile(f"(?=(?:{_any_of(long_enough)}))(.)", re.DOTALL)
+        self._first_characters_of = lru_cache(8)(partial(_first_characters, longest_first))
 
-    def escape(self, messages: Any) -> tuple[Any, str | None]:
-        """Return the messages with a marker inside each control string, and the marker (None: no control strings).
+    def escape(
+        self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any], kept: frozenset[str] = frozenset()
+    ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any], str | None]:
+        """Return the messages and variables with a marker inside each control string, and the marker (None: there are
+        no control strings). `kept`: strings that an assistant's messages may have.
 
         Raises BadRequest for messages nested deeper than Python's recursion limit.
         """
+        everywhere, in_answers = self._first_characters_of(frozenset()), self._first_characters_of(kept)
         try:
-            texts = list(iter_strings(messages))
+            texts = list(iter_strings((messages, variables)))
         except RecursionError:
             raise BadRequest(
                 "The messages are nested too deeply. Send a flatter structure.", param="messages"
             ) from None
-        if not any(self._first_characters.search(text) for text in texts):
-            return messages, None
+        if not any(everywhere.search(text) for text in texts):
+            return messages, variables, None
         marker = self._unused_character(texts)
-        return _map_strings(messages, lambda text: self._first_characters.sub(rf"\1{marker}", text)), marker
+
+        def escaped(value: Any, found: re.Pattern[str]) -> Any:
+            return _map_strings(value, lambda text: found.sub(rf"\1{marker}", text))
+
+        marked = [
+            escaped(message, in_answers if message.get("role") == "assistant" else everywhere) for message in messages
+        ]
+        return marked, escaped(variables, everywhere), marker
 
     def mark_end(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], str]:
         """Return the messages with a marker and a space after the content of the last one, and the marker."""
@@ -53,6 +63,13 @@ class ControlStringEscaper:
         used = set().union(self._template, *texts)
         # Private-use characters first, because no template treats them specially.
         return next(chr(code) for code in range(0xE000, 0x110000) if chr(code) not in used)
+
+
+def _first_characters(control: Sequence[str], kept: frozenset[str]) -> re.Pattern[str]:
+    """Return a pattern for the first character of each control string but those that are kept."""
+    # The lookahead also finds overlapping strings. A control string of one character has no inside for a marker.
+    long_enough = [text for text in control if len(text) > 1 and text not in kept]
+    return re.compile(f"(?=(?:{_any_of(long_enough)}))(.)", re.DOTALL)
 
 
 def _any_of(texts: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from tokenizers import AddedToken
 
 from llmos.core.errors import BadModelFile
 from llmos.engine.formats.json_file import read_json_object, read_text
+from llmos.engine.text.tokenizer.control_tokens import end_texts, written_by_template
 from llmos.engine.text.tokenizer.library import library_errors
 from llmos.engine.text.tokenizer.parts import TokenizerParts
 from llmos.engine.text.tokenizer.pieces import piece_decoder_of
@@ -41,17 +42,24 @@ def parts_from_files(files: Mapping[str, Path]) -> TokenizerParts:
     variables = {name: text for name in _NAMES if (text := _content(config.get(name, special_map.get(name))))}
     extra = special_map.get("additional_special_tokens") or config.get("additional_special_tokens") or []
     texts = [*variables.values(), *filter(None, map(_content, extra if isinstance(extra, list) else []))]
-    known = {token.content for token in backend.get_added_tokens_decoder().values() if token.special}
+    ends = end_texts(backend.get_vocab())
+    listed: set[int | None] = set()
+    for source, settings in (("generation_config.json", generation), ("config.json", model)):
+        listed |= _token_ids(settings.get("eos_token_id"), source)
+    # An ordinary word may end answers, too, but texts may have it.
+    added = backend.get_added_tokens_decoder()
+    texts += [*ends, *(added[token_id].content for token_id in listed if token_id in added)]
+    known = {token.content for token in added.values() if token.special}
     backend.add_special_tokens(
-        [AddedToken(text, special=True, normalized=False) for text in texts if text not in known]
+        [AddedToken(text, special=True, normalized=False) for text in dict.fromkeys(texts) if text not in known]
     )
 
     added = backend.get_added_tokens_decoder()
     vocab_size = max(backend.get_vocab_size(with_added_tokens=False), max(added, default=-1) + 1)
     named = {name: backend.token_to_id(text) for name, text in variables.items()}
-    eos_ids = {named.get("eos_token")}
-    for source, settings in (("generation_config.json", generation), ("config.json", model)):
-        eos_ids |= _token_ids(settings.get("eos_token_id"), source)
+    eos_ids = {named.get("eos_token"), *listed, *map(backend.token_to_id, ends)}
+    template = _template(files, config)
+    plain = {token.content: token_id for token_id, token in added.items() if not token.special}
     bos_id = named.get("bos_token")
     adds_bos = config.get("add_bos_token")
     if not isinstance(adds_bos, bool):
@@ -65,11 +73,12 @@ def parts_from_files(files: Mapping[str, Path]) -> TokenizerParts:
         vocab_size=vocab_size,
         token_text=backend.id_to_token,
         control={token.content: token_id for token_id, token in added.items() if token.special},
+        written={text: plain[text] for text in written_by_template(plain, (), template)},
         bos_id=bos_id,
         eos_ids=frozenset(token_id for token_id in eos_ids if token_id is not None),
         unknown_id=backend.token_to_id(unknown) if isinstance(unknown, str) else None,
         adds_bos=adds_bos,
-        template=_template(files, config),
+        template=template,
         template_variables=variables,
     )
 

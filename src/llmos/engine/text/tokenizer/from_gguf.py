@@ -14,6 +14,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.core.suggest import nearest
+from llmos.engine.text.tokenizer.control_tokens import end_texts, written_by_template
 from llmos.engine.text.tokenizer.library import library_errors
 from llmos.engine.text.tokenizer.parts import TokenizerParts
 from llmos.engine.text.tokenizer.pieces import SPACE, PieceDecoder, byte_level_bytes, sentencepiece_bytes
@@ -27,13 +28,8 @@ MAX_PIECE_LENGTH = 256
 MAX_VOCABULARY_LENGTH = 1 << 23
 """Characters in a SentencePiece vocabulary whose merges must be found. The largest known have two million."""
 
-_CONTROL, _USER_DEFINED = 3, 4  # values of token_type; the others are normal, unknown, unused and byte
+_NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4  # values of token_type; the others are unknown, unused and byte
 _NO_TOKEN = 0xFFFFFFFF  # how some files write "no such token"
-
-# Many files name one end token of several that the model was trained on. These end an answer in every family.
-_END_TEXTS = (
-    "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "<|end|>",
-)  # fmt: skip
 
 _TEMPLATE_VARIABLES = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
 
@@ -54,7 +50,11 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
         name: _token_id(metadata, name, len(tokens))
         for name in ("bos", "eos", "eot", "eom", "unknown", "padding")
     }  # fmt: skip
-    control = _control(tokens, types, special.values())
+    vocabulary = {text: token_id for token_id, text in enumerate(tokens)}
+    ends = _end_ids(metadata, special, vocabulary)
+    control = _control(tokens, types, [*special.values(), *ends])
+    template = metadata.get("tokenizer.chat_template")
+    template = template if isinstance(template, str) else None
     if kind == "gpt2":
         model = _byte_level_model(metadata, tokens)
     elif kind == "llama":
@@ -64,23 +64,27 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
             f"The file's tokenizer is of the kind {kind!r:.60}; this engine knows 'gpt2' and 'llama'."
         )
     model.backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in control])
-    plain = [text for text, type_ in zip(tokens, types, strict=True) if type_ == _USER_DEFINED and text not in control]
-    model.backend.add_tokens([AddedToken(text, special=False, normalized=False) for text in plain if text])
+    plain = [text for text in _of_type(_USER_DEFINED, tokens, types) if text and text not in control]
+    ordinary = [text for text in _of_type(_NORMAL, tokens, types) if text not in control]
+    written = written_by_template(plain, ordinary, template)
+    # Dropping duplicates: a marker may be in both lists.
+    for text in dict.fromkeys([*plain, *written]):
+        model.backend.add_tokens([AddedToken(text, special=False, normalized=False)])
 
-    template, adds_bos = metadata.get("tokenizer.chat_template"), metadata.get("tokenizer.ggml.add_bos_token")
+    adds_bos = metadata.get("tokenizer.ggml.add_bos_token")
     variables = {variable: _text(tokens, special[name]) for name, variable in _TEMPLATE_VARIABLES.items()}
-    ends = {special["eos"], special["eot"], special["eom"], *(control.get(text) for text in _END_TEXTS)}
     return TokenizerParts(
         backend=model.backend,
         piece_decoder=model.piece_decoder,
         vocab_size=len(tokens),
         token_text=lambda token_id: tokens[token_id] if 0 <= token_id < len(tokens) else None,
         control=control,
+        written={text: vocabulary[text] for text in written},
         bos_id=special["bos"],
-        eos_ids=frozenset(token_id for token_id in ends if token_id is not None),
+        eos_ids=ends,
         unknown_id=special["unknown"],
         adds_bos=adds_bos if isinstance(adds_bos, bool) else model.adds_bos,
-        template=template if isinstance(template, str) else None,
+        template=template,
         template_variables={name: text for name, text in variables.items() if text is not None},
     )
 
@@ -127,6 +131,22 @@ def _vocabulary(metadata: Mapping[str, Any]) -> tuple[list[str], Sequence[int]]:
     if not _is_list_of(types, int) or len(types) != len(tokens):
         raise BadModelFile("The file's tokenizer.ggml.token_type does not give one type for each token.")
     return tokens, types
+
+
+def _of_type(wanted: int, tokens: Sequence[str], types: Sequence[int]) -> list[str]:
+    return [text for text, type_ in zip(tokens, types, strict=True) if type_ == wanted]
+
+
+def _end_ids(
+    metadata: Mapping[str, Any], special: Mapping[str, int | None], vocabulary: Mapping[str, int]
+) -> frozenset[int]:
+    """Return the tokens that end an answer. Ollama's converter lists further ones as eos_token_ids."""
+    key = "tokenizer.ggml.eos_token_ids"
+    listed = metadata.get(key, [])
+    if not _is_list_of(listed, int) or not all(0 <= token_id < len(vocabulary) for token_id in listed):
+        raise BadModelFile(f"The file's {key} is {listed!r:.60}; its vocabulary has {len(vocabulary):,} tokens.")
+    ends = {special["eos"], special["eot"], special["eom"], *listed, *(vocabulary[t] for t in end_texts(vocabulary))}
+    return frozenset(token_id for token_id in ends if token_id is not None)
 
 
 def _token_id(metadata: Mapping[str, Any], name: str, vocab_size: int) -> int | None:

@@ -18,6 +18,9 @@ class TokenizerParts:
     """Returns a token's text in the vocabulary, None for an id without a token."""
     control: Mapping[str, int]
     """Control strings and their token ids. Only a chat template may produce them."""
+    written: Mapping[str, int] = field(default_factory=dict)
+    """Further texts of tokens that the chat template writes. They have text in answers, but in a chat only the template
+    may produce them."""
     bos_id: int | None
     eos_ids: frozenset[int]
     unknown_id: int | None

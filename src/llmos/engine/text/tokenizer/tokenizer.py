@@ -40,6 +40,9 @@ class Tokenizer:
         """The tokens without text of their own, such as <|im_end|>."""
         # Text may become the unknown token, unless the model also uses that as BOS or EOS.
         self._forbidden_ids = self.control_ids - ({parts.unknown_id} - {parts.bos_id, *parts.eos_ids})
+        self._written = {**parts.written, **parts.control}
+        """The texts that in a chat only the template may turn into tokens, with their ids."""
+        self._forbidden_in_chats = self._forbidden_ids | frozenset(parts.written.values())
         self._prefix = SpacePrefix(self._backend)
         self._bytes: dict[int, bytes] = {}
         self.vocab_size: int = parts.vocab_size
@@ -69,7 +72,7 @@ class Tokenizer:
     def encode(self, text: str, *, add_bos: bool = True) -> list[int]:
         """Return the tokens of plain text, in which "<|im_end|>" is ten characters. With `add_bos` they begin with BOS
         if the model was trained so."""
-        token_ids = self._encode_text(text)
+        token_ids = self._encode_text(text, self._forbidden_ids)
         if add_bos and self._parts.adds_bos and self.bos_id is not None:
             token_ids.insert(0, self.bos_id)
         return token_ids
@@ -81,7 +84,7 @@ class Tokenizer:
             encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         found: list[list[int]] = [encoding.ids for encoding in encodings]
         return [
-            token_ids if self._forbidden_ids.isdisjoint(token_ids) else self._encode_text(text)
+            token_ids if self._forbidden_ids.isdisjoint(token_ids) else self._encode_text(text, self._forbidden_ids)
             for text, token_ids in zip(texts, found, strict=True)
         ]
 
@@ -102,17 +105,21 @@ class Tokenizer:
         variables: Mapping[str, Any] = MappingProxyType({}),
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
+        answer_tags: Collection[str] = (),
     ) -> list[int]:
         """Return the tokens of the messages, rendered by the model's chat template.
 
-        Control strings in the messages and in `variables` (further variables of the template) stay text. With
-        `continue_final_message` the prompt ends where the last message's content ends, so that the answer continues it.
+        Control strings in the messages and in `variables` (further variables of the template) stay text, and so does
+        what the template writes as markers. With `continue_final_message` the prompt ends where the last message's
+        content ends, so that the answer continues it. `answer_tags`: markers with text of their own, such as <think>,
+        that the model writes in its answers; in an assistant's messages they are the tokens that the model wrote.
 
         Raises BadRequest where the model has no template, or the template rejects the messages.
         """
         if taken := sorted({"messages", "add_generation_prompt", *self._parts.template_variables} & variables.keys()):
             raise BadRequest(f"{taken[0]} can't be set by callers. Leave it out.", param="chat_template_kwargs")
-        (marked, variables), marker = self._escaper.escape((messages, variables))
+        kept = frozenset(answer_tags).intersection(self._parts.written)
+        marked, variables, marker = self._escaper.escape(messages, variables, kept)
         end = ""
         if continue_final_message:
             add_generation_prompt = False
@@ -128,7 +135,7 @@ class Tokenizer:
         pieces = self._escaper.split(prompt)
         if marker is None:
             token_ids = self._encode(self._backend, prompt, find_control=True)
-            written = [self._parts.control[piece] for piece in pieces[1::2]]
+            written = [self._written[piece] for piece in pieces[1::2]]
             if self._only_forbidden(token_ids) == self._only_forbidden(written):
                 return token_ids
         return self._encode_pieces([piece.replace(marker, "") if marker else piece for piece in pieces])
@@ -202,23 +209,23 @@ class Tokenizer:
                 text = text.lstrip()
             if i + 1 < len(pieces) and added[pieces[i + 1]].lstrip:
                 text = text.rstrip()
-            token_ids += self._encode_text(text, is_first=i == 0)
+            token_ids += self._encode_text(text, self._forbidden_in_chats, is_first=i == 0)
             if i + 1 < len(pieces):
-                token_ids.append(self._parts.control[pieces[i + 1]])
+                token_ids.append(self._written[pieces[i + 1]])
         return token_ids
 
-    def _encode_text(self, text: str, *, is_first: bool = True) -> list[int]:
-        """Encode ordinary text without control tokens, also where merges would build one."""
+    def _encode_text(self, text: str, forbidden_ids: frozenset[int], *, is_first: bool = True) -> list[int]:
+        """Encode ordinary text without these tokens, also where merges would build one."""
         if not text:
             return []
         backend = self._prefix.without if self._prefix.is_only_first and not is_first else self._backend
         token_ids = self._encode(backend, text)
-        if self._forbidden_ids.isdisjoint(token_ids):
+        if forbidden_ids.isdisjoint(token_ids):
             return token_ids
-        return self._encode_split(backend, text)
+        return self._encode_split(backend, text, forbidden_ids)
 
-    def _encode_split(self, first: tokenizers.Tokenizer, text: str) -> list[int]:
-        """Encode the text in parts, split inside everything that would become a control token."""
+    def _encode_split(self, first: tokenizers.Tokenizer, text: str, forbidden_ids: frozenset[int]) -> list[int]:
+        """Encode the text in parts, split inside everything that would become one of these tokens."""
         splits = [0, len(text)]
         while True:
             token_ids: list[int] = []
@@ -228,9 +235,9 @@ class Tokenizer:
                 encoding = self._run(backend, text[begin:end], with_offsets=True)
                 token_ids += encoding.ids
                 for token_id, (left, right) in zip(encoding.ids, encoding.offsets, strict=True):
-                    if token_id in self._forbidden_ids:
+                    if token_id in forbidden_ids:
                         new_splits |= set(range(begin + left + 1, begin + right))
-            if self._forbidden_ids.isdisjoint(token_ids):
+            if forbidden_ids.isdisjoint(token_ids):
                 return token_ids
             if not new_splits - set(splits):
                 raise BadRequest("The text has a character that is a control token of this model. Leave it out.")
@@ -238,7 +245,7 @@ class Tokenizer:
                 insort(splits, position)
 
     def _only_forbidden(self, token_ids: Iterable[int]) -> list[int]:
-        return [token_id for token_id in token_ids if token_id in self._forbidden_ids]
+        return [token_id for token_id in token_ids if token_id in self._forbidden_in_chats]
 
     def _encode(self, backend: tokenizers.Tokenizer, text: str, *, find_control: bool = False) -> list[int]:
         token_ids: list[int] = self._run(backend, text, find_control=find_control).ids
@@ -255,7 +262,7 @@ class Tokenizer:
 
     @cached_property
     def _escaper(self) -> ControlStringEscaper:
-        return ControlStringEscaper(self._parts.control, self._parts.template or "")
+        return ControlStringEscaper(self._written, self._parts.template or "")
 
 
 def _until_marker(end: str, prompt: str) -> str:
