@@ -128,6 +128,18 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt_neox-serial": ("gpt_neox", _NEOX | _SERIAL | {"attention_bias": False}),
 }
 
+_OLMO3 = {
+    "num_hidden_layers": 4, "sliding_window": 9,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+}  # fmt: skip
+_OLMO3_YARN = {"rope_parameters": _YARN_ROPE | {"attention_factor": 1.1386294361119891}}
+
+GGUF_CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "olmo3": ("olmo3", COMMON | _OLMO3),
+    "olmo3-yarn": ("olmo3", COMMON | _OLMO3 | _OLMO3_YARN),
+}
+"""Models that are read from GGUF files only, where they have the architecture of another family."""
+
 
 @dataclass(frozen=True)
 class TinyModel:
@@ -164,7 +176,7 @@ class TinyModel:
 
 
 def make_tiny_model(case: str, folder: Path) -> TinyModel:
-    model_type, values = CASES[case]
+    model_type, values = (CASES | GGUF_CASES)[case]
     torch.manual_seed(sum(case.encode()))
     config = transformers.AutoConfig.for_model(model_type, **values)
     # Eager attention is transformers' simplest code path, in float32 throughout.
@@ -207,6 +219,7 @@ _ARCHITECTURES = {
     "gpt_neox": "gptneox",
     "mixtral": "llama",
     "qwen3_moe": "qwen3moe",
+    "olmo3": "olmo2",
 }
 _PERMUTED = ("llama", "smollm3", "granite")
 

@@ -73,12 +73,21 @@ def import_(
         typer.Option("--name", help="Name of the model; MODEL:ADAPTER for an adapter. An archive has its own name."),
     ] = None,
     license: Annotated[str | None, typer.Option("--license", help="Its licence, if the files don't say.")] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ignore",
+            metavar="KEY",
+            help="A key of config.json or of the GGUF file that LLMOS refuses because it doesn't know it, and that you"
+            " know to be harmless. Can be repeated.",
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Import a model from this machine's disk, without changing its bytes. Uses hard links where possible."""
     with open_control(load_settings()) as control:
         with progress_bar() as progress:
-            imported = control.models.import_path(path, name, progress, license=license)
+            imported = control.models.import_path(path, name, progress, license=license, ignored_keys=ignore or [])
         name = name or imported.name
         _print_arrived(imported, as_json)
         if unsupported := control.models.details(imported.version).unsupported:

@@ -53,12 +53,19 @@ class EncoderSpec:
     """The vector of a text is the mean over its tokens ("mean"), or that of its first token ("cls")."""
     normalize: bool = False
     """Scale vectors to length 1."""
+    truncated_size: int | None = None
+    """A text's vector has so many of the first numbers unless a request asks for another size. None: all."""
     lowercase: bool = False
     """Convert texts to lower case before tokenization."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Named prompts to put before a text: {"query": "search_query: "}."""
     default_prompt: str | None = None
     """The name of the prompt to use if a request names none."""
+
+    @property
+    def vector_size(self) -> int:
+        """The size of a text's vector, unless a request asks for another one."""
+        return self.truncated_size or self.hidden_size
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the canonical name and shape of every tensor that a checkpoint of this spec must have."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmos.engine.architectures import family_of_model_type, inverse_frequencies
+from llmos.engine.architectures import config_spec, family_of_model_type, inverse_frequencies
 from llmos.engine.spec import DecoderSpec
 
 # A real file has 48 factors; their values don't matter here.
@@ -153,7 +153,9 @@ CONFIGS: dict[str, tuple[dict[str, Any], int]] = {
 
 def spec_of(name: str) -> DecoderSpec:
     config, _ = CONFIGS[name]
-    return family_of_model_type(config["model_type"]).spec_from_config(config)
+    spec = config_spec(family_of_model_type(config["model_type"]), config)
+    assert isinstance(spec, DecoderSpec)
+    return spec
 
 
 @pytest.mark.parametrize("name", CONFIGS)

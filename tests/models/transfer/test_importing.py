@@ -7,7 +7,7 @@ import pytest
 
 from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
 from llmos.models.transfer.transfers import Transfers
-from support.tiny_gguf import write_gguf_parts
+from support.tiny_gguf import TINY_CONFIG, write_gguf_parts
 
 pytestmark = pytest.mark.process
 
@@ -131,6 +131,27 @@ def test_an_unsupported_encoder_can_be_imported(registry, make_folder):
     version = Transfers(registry).import_path(make_folder(config=config), "embedder")
     assert (version.family, version.context_length) == ("t5", 512)
     assert "t5" in registry.show("embedder").unsupported
+
+
+def test_an_ignored_key_is_kept_with_the_version(registry, make_folder, tmp_path):
+    folder = make_folder(config=TINY_CONFIG | {"attn_logit_softcapping": 5.0, "odd": True})
+    refused = Transfers(registry).import_path(folder, "tiny")
+    assert "--ignore attn_logit_softcapping --ignore odd" in registry.show(refused.ref).unsupported
+    version = Transfers(registry).import_path(folder, "tiny", ignored_keys=["odd", "attn_logit_softcapping"])
+    assert version.ref == "tiny@2"
+    assert registry.show("tiny@2").unsupported is None
+    archive = Transfers(registry).export("tiny@2", tmp_path / "tiny.tar")
+    assert Transfers(registry).import_path(archive, "copy").digest == version.digest
+    assert registry.show("copy").unsupported is None
+    with pytest.raises(BadRequest, match="is an archive"):
+        Transfers(registry).import_path(archive, "copy", ignored_keys=["odd"])
+
+
+def test_a_key_to_ignore_must_be_in_the_model(registry, gguf_path):
+    with pytest.raises(BadModelFile, match=r"'llama\.vocab' is to be ignored, but .* Nearest: llama\.vocab_size"):
+        Transfers(registry).import_path(gguf_path, "tiny", ignored_keys=["llama.vocab"])
+    assert registry.list() == []
+    assert Transfers(registry).import_path(gguf_path, "tiny", ignored_keys=["llama.vocab_size"]).ref == "tiny@1"
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pth", "model.ckpt", "model.pkl"])

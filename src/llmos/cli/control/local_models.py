@@ -104,11 +104,18 @@ class LocalModels:
         return self._describe(Transfers(registry).pull_from_catalog(location, progress, on_notice))
 
     def import_path(
-        self, path: Path, name: str | None, progress: Progress, *, license: str | None = None
+        self,
+        path: Path,
+        name: str | None,
+        progress: Progress,
+        *,
+        license: str | None = None,
+        ignored_keys: Sequence[str] = (),
     ) -> ModelDescription:
         from llmos.models.transfer.transfers import Transfers
 
-        return self._describe(Transfers(self._control.registry).import_path(path, name, progress, license=license))
+        transfers = Transfers(self._control.registry)
+        return self._describe(transfers.import_path(path, name, progress, license=license, ignored_keys=ignored_keys))
 
     def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
         from llmos.models.deriving import derive, recipe_of

@@ -70,9 +70,15 @@ class ModelsPort(Protocol):
         """Get a model of the catalog (by name) or from a location, and call it `name`."""
 
     def import_path(
-        self, path: Path, name: str | None, progress: Progress, *, license: str | None = None
+        self,
+        path: Path,
+        name: str | None,
+        progress: Progress,
+        *,
+        license: str | None = None,
+        ignored_keys: Sequence[str] = (),
     ) -> ModelDescription:
-        """Store a model that is on this machine's disk."""
+        """Store a model that is on this machine's disk. `ignored_keys`: of its configuration."""
 
     def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
         """Quantize or prune a model. Returns the new Version even if its card can't be measured: `remark` says why."""

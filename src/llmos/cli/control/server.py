@@ -110,10 +110,16 @@ class ServerModels:
         )
 
     def import_path(
-        self, path: Path, name: str | None, progress: Progress, *, license: str | None = None
+        self,
+        path: Path,
+        name: str | None,
+        progress: Progress,
+        *,
+        license: str | None = None,
+        ignored_keys: Sequence[str] = (),
     ) -> ModelDescription:
         with _scratch() as scratch:
-            imported = scratch.models.import_path(path, name, progress, license=license)
+            imported = scratch.models.import_path(path, name, progress, license=license, ignored_keys=ignored_keys)
             pushed = scratch.models.push(imported.version, f"llmos:{self._client.endpoint}", progress)
         return self._client.models.get(_reference(pushed.location)).info
 

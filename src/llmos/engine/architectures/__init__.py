@@ -10,6 +10,10 @@ has:
     gguf_sources        DecoderSpec -> canonical tensor name -> Source   only with a GGUF_ARCHITECTURE
     HF_PREFIX           the prefix of tensor names that a checkpoint of the base model lacks; default "model."
     IS_ENCODER          True if the specs are EncoderSpecs: the models embed texts
+    HARMLESS_CONFIG     keys of config.json that change nothing, with their harmless values; see _read_keys.py
+    HARMLESS_GGUF       the same for metadata, without the architecture's name
+
+A key that a reader neither uses nor knows to be harmless is refused by name: see config_spec() and gguf_spec().
 
 docs/add-a-model-family.md adds a family step by step.
 """
@@ -17,13 +21,15 @@ docs/add-a-model-family.md adds a family step by step.
 import importlib
 import pkgutil
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol, cast
 
 from llmos.core.errors import UnsupportedModel
+from llmos.engine.architectures import _harmless_config, _harmless_gguf
 from llmos.engine.architectures._gguf_rope import ROPE_TENSORS
+from llmos.engine.architectures._read_keys import Harmless, ReadKeys, refuse_unknown, without_harmless
 from llmos.engine.architectures._rope import inverse_frequencies
 from llmos.engine.architectures._sentence_files import with_sentence_files
 from llmos.engine.architectures._sources import Source
@@ -35,9 +41,11 @@ __all__ = [
     "ROPE_TENSORS",
     "Family",
     "Source",
+    "config_spec",
     "families",
     "family_of_gguf",
     "family_of_model_type",
+    "gguf_spec",
     "inverse_frequencies",
     "is_encoder",
     "sources_in_files",
@@ -85,6 +93,36 @@ def is_encoder(family: str) -> bool:
     """Return whether models of this family (as named in a Description) embed texts instead of generating text."""
     name = family.replace("-", "_")
     return name in families() and getattr(_load(name), "IS_ENCODER", False)
+
+
+def config_spec(family: Family, config: Mapping[str, Any], ignored: Collection[str] = ()) -> ModelSpec:
+    """Return the spec of a config.json. `ignored`: keys that are read as if they were absent.
+
+    Raises UnsupportedModel for keys that the family neither uses nor knows to be harmless.
+    """
+    keys = ReadKeys(config, ignored)
+    spec = family.spec_from_config(keys)
+    own: Harmless = getattr(family, "HARMLESS_CONFIG", {})
+    unknown = without_harmless(keys.unread(), _harmless_config.HARMLESS, own)
+    refuse_unknown(unknown, where="config.json", family=spec.family)
+    return spec
+
+
+def gguf_spec(
+    family: Family, metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor], ignored: Collection[str] = ()
+) -> DecoderSpec:
+    """Return the spec of GGUF metadata. `ignored`: keys that are read as if they were absent.
+
+    Raises UnsupportedModel for keys of the architecture that the family neither uses nor knows to be harmless.
+    """
+    keys = ReadKeys(metadata, ignored)
+    spec = family.spec_from_gguf(keys, tensors)
+    prefix = f"{family.GGUF_ARCHITECTURE}."
+    unread = {key.removeprefix(prefix): value for key, value in keys.unread().items() if key.startswith(prefix)}
+    own: Harmless = getattr(family, "HARMLESS_GGUF", {})
+    unknown = without_harmless(unread, _harmless_gguf.HARMLESS, own)
+    refuse_unknown({prefix + key: value for key, value in unknown.items()}, where="The file", family=spec.family)
+    return spec
 
 
 def sources_in_files(family: Family, spec: ModelSpec, names: Iterable[str]) -> dict[str, Source]:

@@ -7,7 +7,9 @@ from llmos.core.errors import UnsupportedModel
 from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config_rope import rope_from_config
 from llmos.engine.architectures._fields import Fields
+from llmos.engine.architectures._heads import check_head
 from llmos.engine.architectures._sources import Source, rename
+from llmos.engine.architectures._windows import check_no_windows, num_layers_of, window_fields, windowed_layers
 from llmos.engine.spec import Activation, DecoderSpec
 
 HF_NAMES = {
@@ -49,11 +51,14 @@ def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
     return rename(spec, HF_NAMES)
 
 
-def config_fields(config: Mapping[str, Any]) -> Fields:
-    """Return the fields of a config.json. Raises UnsupportedModel if its weights are quantized."""
-    fields = Fields(config, where="config.json")
+def config_fields(config: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Fields:
+    """Return the fields of a config.json. Raises UnsupportedModel if its weights are quantized.
+
+    `names`: names of fields that the family writes differently.
+    """
+    fields = Fields(config, where="config.json", names=names)
     quantization = fields.section("quantization_config")
-    if quantization is not None:
+    if quantization is not None and quantization.names():
         raise UnsupportedModel(
             f"These weights are quantized with {quantization.string('quant_method', 'an unnamed method')}; "
             "use the original checkpoint, or a GGUF file of it."
@@ -72,6 +77,7 @@ def decoder_from_config(
     default_activation: str = "silu",
     is_tied: bool = False,
     sliding_window: int | None = None,
+    windows: Mapping[str, Any] | None = None,
     rope: Mapping[str, Any] | None = None,
     **traits: Any,
 ) -> DecoderSpec:
@@ -79,14 +85,18 @@ def decoder_from_config(
 
     The keyword arguments are the differences of a family from Llama: other names and defaults in its config, and other
     values of fields of DecoderSpec (`traits`). `rope`: the result of rope_from_config, if it isn't called with Llama's
-    defaults.
+    defaults. `sliding_window`: of the layers that layer_types gives one, all without such a list. `windows`: the result
+    of window_fields, if the family has other rules.
     """
     fields = config_fields(config)
+    check_head(fields)
     hidden_size = fields.integer("hidden_size", high=limits.MAX_HIDDEN)
     num_heads = fields.integer("num_attention_heads", high=limits.MAX_HEADS)
     max_positions = fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS)
     head_dim = head_dim_from_config(fields, default_head_dim)
     activation = fields.string(activation_name, default_activation, known=ACTIVATIONS)
+    if windows is None:
+        windows = _windows(fields, sliding_window, max_positions)
     spec = DecoderSpec(
         family=family,
         vocab_size=fields.integer("vocab_size", high=limits.MAX_VOCAB),
@@ -99,12 +109,21 @@ def decoder_from_config(
         max_positions=max_positions,
         norm_eps=fields.number(eps_name, default_eps, low=0.0, high=1.0),
         activation=ACTIVATIONS[activation],
-        sliding_window=limits.window_or_none(sliding_window, max_positions),
         tied_head=fields.flag("tie_word_embeddings", is_tied),
         **(rope_from_config(fields, head_dim=head_dim) if rope is None else rope),
+        **windows,
         **traits,
     )
     return limits.validated(spec)
+
+
+def _windows(fields: Fields, window: int | None, max_positions: int) -> dict[str, Any]:
+    if window is None:
+        check_no_windows(fields)
+        return {}
+    num_layers = num_layers_of(fields)
+    layers = windowed_layers(fields, range(num_layers))
+    return window_fields(window, layers, num_layers=num_layers, max_positions=max_positions)
 
 
 def head_dim_from_config(fields: Fields, default: int | None = None) -> int:

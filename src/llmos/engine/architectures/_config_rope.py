@@ -25,14 +25,12 @@ def rope_from_config(
     `default_share`: the share of each head that is rotated if the config doesn't say. None: the family always rotates
     whole heads.
     """
-    parameters = fields.section("rope_parameters")
-    scaling = parameters or fields.section("rope_scaling")
+    scaling = rope_section(fields)
     theta = fields.number(theta_name, default_theta, **THETA_RANGE)
     share = fields.number(share_name, 1.0 if default_share is None else default_share, low=0.0, high=1.0)
     if scaling is not None:
         share = scaling.number("partial_rotary_factor", share, low=0.0, high=1.0)
-    if parameters is not None:
-        theta = parameters.number("rope_theta", theta, **THETA_RANGE)
+        theta = scaling.number("rope_theta", theta, **THETA_RANGE)
     if default_share is None and share != 1.0:
         raise limits.unsupported("partial rotary positions (partial_rotary_factor)")
     rotary_dim = int(head_dim * share)
@@ -40,10 +38,24 @@ def rope_from_config(
     return rope if scaling is None else rope | scaling_from_config(fields, scaling)
 
 
+def rope_section(fields: Fields) -> Fields | None:
+    """Return rope_scaling or rope_parameters, whichever has values; both may have a theta.
+
+    Raises UnsupportedModel if both have values that differ.
+    """
+    parameters, scaling = fields.section("rope_parameters"), fields.section("rope_scaling")
+    given = [section for section in (scaling, parameters) if section is not None and section.names()]
+    if len(given) == 2:
+        first, second = ({name: section.get(name) for name in section.names()} for section in given)
+        if first != second:
+            raise limits.unsupported("both rope_parameters and rope_scaling, which differ")
+    return given[0] if given else None
+
+
 def scaling_from_config(fields: Fields, scaling: Fields) -> dict[str, Any]:
     """Return the scaling fields of a spec for a section "rope_scaling" or "rope_parameters"."""
     # The key was "type" until transformers 4.43, and longrope "su" before that.
-    known = ("default", "linear", "llama3", "yarn", "longrope", "su")
+    known = ("default", "linear", "dynamic", "llama3", "yarn", "longrope", "su")
     kind = scaling.string("rope_type", scaling.string("type", "default"), known=known)
     if kind == "linear":
         return {"rope_scaling": kind, "rope_factor": scaling.number("factor", low=1.0, high=1e6)}
@@ -59,7 +71,20 @@ def scaling_from_config(fields: Fields, scaling: Fields) -> dict[str, Any]:
         return _yarn(fields, scaling)
     if kind in ("longrope", "su"):
         return _longrope(fields, scaling)
+    if kind == "dynamic":
+        _check_dynamic(fields, scaling)
     return {}
+
+
+def _check_dynamic(fields: Fields, scaling: Fields) -> None:
+    """Raise UnsupportedModel if dynamic NTK scaling changes positions within the model's context.
+
+    It scales texts that are longer than max_position_embeddings, which is the longest text that this engine takes.
+    """
+    scaling.number("factor", low=1.0, high=1e6)
+    positions = fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS)
+    if _original_positions(fields, scaling) != positions:
+        raise limits.unsupported("dynamic rope scaling with other original positions than max_position_embeddings")
 
 
 def _yarn(fields: Fields, scaling: Fields) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config import config_fields
+from llmos.engine.architectures._heads import check_head
+from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.encoder_spec import EncoderActivation, EncoderSpec
 
 HF_NAMES = {
@@ -23,6 +25,15 @@ HF_NAMES = {
     "mlp_norm": "encoder.layer.{i}.output.LayerNorm",
 }
 
+POOLER_KEYS = dict.fromkeys(
+    (
+        "directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers",
+        "pooler_size_per_head", "pooler_type", "emb_size", "num_choices",
+    ),
+    ANY,
+)  # fmt: skip
+"""Keys of config.json about the pooler, a layer for classifying texts that embeddings don't use."""
+
 ACTIVATIONS: dict[str, EncoderActivation] = {
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
@@ -33,12 +44,21 @@ ACTIVATIONS: dict[str, EncoderActivation] = {
 }
 
 
-def encoder_from_config(config: Mapping[str, Any], *, family: str, pads_positions: bool = False) -> EncoderSpec:
+def encoder_from_config(
+    config: Mapping[str, Any],
+    *,
+    family: str,
+    pads_positions: bool = False,
+    names: Mapping[str, str] | None = None,
+    has_types: bool = True,
+) -> EncoderSpec:
     """Return the spec of a config. Absent values have transformers' defaults.
 
-    `pads_positions`: the rows of the position table up to the padding token's id are unused.
+    `pads_positions`: the rows of the position table up to the padding token's id are unused. `names`: names of fields
+    that the family writes differently. `has_types`: tokens have types.
     """
-    fields = config_fields(config)
+    fields = config_fields(config, names)
+    check_head(fields, is_encoder=True)
     hidden_size = fields.integer("hidden_size", high=limits.MAX_HIDDEN)
     num_heads = fields.integer("num_attention_heads", high=limits.MAX_HEADS)
     num_positions = fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS)
@@ -48,9 +68,6 @@ def encoder_from_config(config: Mapping[str, Any], *, family: str, pads_position
             f"config.json: pad_token_id is {first_position - 1:,} and max_position_embeddings {num_positions:,}; "
             "that leaves no position for a text."
         )
-    for name in config.get("architectures") or ():
-        if "Classification" in str(name) or "QuestionAnswering" in str(name):
-            raise limits.unsupported(f"a classification head instead of embeddings ({str(name)[:64]})")
     fields.string("position_embedding_type", "absolute", known=("absolute",))
     if fields.flag("is_decoder", False):
         raise limits.unsupported("a decoder instead of an encoder (is_decoder)")
@@ -64,7 +81,7 @@ def encoder_from_config(config: Mapping[str, Any], *, family: str, pads_position
         intermediate_size=fields.integer("intermediate_size", high=limits.MAX_INTERMEDIATE),
         num_positions=num_positions,
         first_position=first_position,
-        num_types=fields.integer("type_vocab_size", 2, low=0, high=limits.MAX_VOCAB),
+        num_types=fields.integer("type_vocab_size", 2, low=0, high=limits.MAX_VOCAB) if has_types else 0,
         norm_eps=fields.number("layer_norm_eps", 1e-12, low=0.0, high=1.0),
         activation=ACTIVATIONS[fields.string("hidden_act", "gelu", known=ACTIVATIONS)],
         max_positions=num_positions - first_position,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.engine.architectures._read_keys import ReadKeys
 
 
 class _Required:
@@ -18,16 +19,28 @@ REQUIRED: Final = _Required()
 class Fields:
     """The values of one mapping. Absent and null values have the default; REQUIRED raises BadModelFile."""
 
-    def __init__(self, values: Mapping[str, Any], *, where: str, prefix: str = "") -> None:
-        self._values, self._where, self._prefix = values, where, prefix
+    def __init__(
+        self, values: Mapping[str, Any], *, where: str, prefix: str = "", names: Mapping[str, str] | None = None
+    ) -> None:
+        """`prefix`: of the names in the mapping. `names`: name -> another name in the mapping."""
+        self._values, self.where, self._prefix, self._names = values, where, prefix, names or {}
 
     def get(self, name: str) -> Any:
         """Return a value without checks, None if it is absent."""
-        return self._values.get(self._prefix + name)
+        return self._values.get(self._prefix + self._names.get(name, name))
+
+    def has(self, name: str) -> bool:
+        """Return whether the value is present, perhaps as null."""
+        return self._prefix + self._names.get(name, name) in self._values
 
     def names(self) -> list[str]:
         """Return the names of all values."""
         return [name.removeprefix(self._prefix) for name in self._values if name.startswith(self._prefix)]
+
+    def unread(self) -> dict[str, Any]:
+        """Return the values that nobody has read, by key. The mapping must be ReadKeys."""
+        assert isinstance(self._values, ReadKeys)
+        return self._values.unread()
 
     def integer(self, name: str, default: int | _Required = REQUIRED, *, low: int = 1, high: int = 1 << 20) -> int:
         """Return an integer from `low` to `high`, so that nothing is allocated for absurd sizes."""
@@ -45,10 +58,10 @@ class Fields:
             raise self._wrong(name, value, "a whole number")
         if any(other != value[0] for other in value):
             raise UnsupportedModel(
-                f"{self._where}: {self._prefix}{name} differs from layer to layer; "
+                f"{self.where}: {self._prefix}{name} differs from layer to layer; "
                 "this engine runs models whose layers are all the same."
             )
-        return Fields({name: value[0]}, where=self._where).integer(name, high=high)
+        return Fields({name: value[0]}, where=self.where).integer(name, high=high)
 
     def number(self, name: str, default: float | _Required = REQUIRED, *, low: float, high: float) -> float:
         """Return a finite number from `low` to `high`."""
@@ -68,7 +81,7 @@ class Fields:
         values = self._value(name, REQUIRED)
         if not isinstance(values, list) or len(values) > max_length:
             raise self._wrong(name, values, f"a list of at most {max_length:,} numbers")
-        return tuple(Fields({name: value}, where=self._where).number(name, low=low, high=high) for value in values)
+        return tuple(Fields({name: value}, where=self.where).number(name, low=low, high=high) for value in values)
 
     def flag(self, name: str, default: bool) -> bool:
         """Return a boolean."""
@@ -84,7 +97,7 @@ class Fields:
             raise self._wrong(name, value, "a string")
         if known is not None and value not in known:
             raise UnsupportedModel(
-                f"{self._where}: {self._prefix}{name} is {reprlib.repr(value)}; this engine knows {', '.join(known)}."
+                f"{self.where}: {self._prefix}{name} is {reprlib.repr(value)}; this engine knows {', '.join(known)}."
             )
         return value
 
@@ -95,15 +108,15 @@ class Fields:
             return None
         if not isinstance(value, Mapping):
             raise self._wrong(name, value, "a mapping")
-        return Fields(value, where=f"{self._where}: {name}")
+        return Fields(value, where=f"{self.where}: {name}")
 
     def _value(self, name: str, default: Any) -> Any:
         value = self.get(name)
         if value is not None:
             return value
         if default is REQUIRED:
-            raise BadModelFile(f"{self._where} lacks {self._prefix}{name}.")
+            raise BadModelFile(f"{self.where} lacks {self._prefix}{name}.")
         return default
 
     def _wrong(self, name: str, value: object, expected: str) -> BadModelFile:
-        return BadModelFile(f"{self._where}: {self._prefix}{name} is {reprlib.repr(value)}; it must be {expected}.")
+        return BadModelFile(f"{self.where}: {self._prefix}{name} is {reprlib.repr(value)}; it must be {expected}.")

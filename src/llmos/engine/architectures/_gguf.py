@@ -9,6 +9,7 @@ from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._fields import Fields
 from llmos.engine.architectures._gguf_rope import rope_from_gguf
 from llmos.engine.architectures._sources import Source, rename
+from llmos.engine.architectures._windows import window_fields
 from llmos.engine.spec import DecoderSpec, Norm
 from llmos.engine.tensors import RawTensor
 
@@ -94,12 +95,14 @@ def decoder_from_gguf(
     family: str | None = None,
     norm: Norm = "rmsnorm",
     partial_rotary: bool = False,
+    window_pattern: int = 0,
     experts: bool = False,
     **traits: Any,
 ) -> DecoderSpec:
     """Return the spec of GGUF metadata. Biases and a tied head are detected from the tensors.
 
     `family`: if its name differs from the architecture's. `partial_rotary`: the family may rotate a part of each head.
+    `window_pattern`: every so many layers one has no sliding window, if the file doesn't say which; 0: all have it.
     `experts`: the family may be a mixture of experts. `traits`: fields of DecoderSpec that differ from Llama; they take
     precedence over the metadata.
     """
@@ -117,11 +120,13 @@ def decoder_from_gguf(
     window = fields.integer("attention.sliding_window", 0, low=0, high=limits.MAX_POSITIONS)
     if fields.integer("expert_count", 0, low=0):
         traits = experts_from_gguf(fields) | traits
+    num_layers = fields.integer("block_count", high=limits.MAX_LAYERS)
+    layers = windowed_gguf_layers(fields, num_layers, window_pattern)
     values: dict[str, Any] = {
         "family": family or architecture,
         "vocab_size": vocab_size_of(metadata, tensors),
         "hidden_size": hidden_size,
-        "num_layers": fields.integer("block_count", high=limits.MAX_LAYERS),
+        "num_layers": num_layers,
         "num_heads": num_heads,
         "num_kv_heads": fields.uniform_integer("attention.head_count_kv", num_heads, high=limits.MAX_HEADS),
         "head_dim": head_dim,
@@ -132,11 +137,26 @@ def decoder_from_gguf(
         "qkv_bias": "blk.0.attn_q.bias" in tensors or "blk.0.attn_qkv.bias" in tensors,
         "output_bias": "blk.0.attn_output.bias" in tensors,
         "mlp_bias": "blk.0.ffn_down.bias" in tensors,
-        "sliding_window": limits.window_or_none(window or None, max_positions),
         "tied_head": "output.weight" not in tensors,
+        **window_fields(window or None, layers, num_layers=num_layers, max_positions=max_positions),
     }
     spec = DecoderSpec(**(values | rope | traits))
     return limits.validated(spec)
+
+
+def windowed_gguf_layers(fields: Fields, num_layers: int, default_pattern: int) -> tuple[int, ...]:
+    """Return the layers with a sliding window: attention.sliding_window_pattern lists them, or gives the distance of
+    those without one; 0 means that all have it."""
+    pattern = fields.get("attention.sliding_window_pattern")
+    if isinstance(pattern, list):
+        if len(pattern) != num_layers or not all(flag in (0, 1) for flag in pattern):
+            raise BadModelFile(
+                f"the GGUF metadata: attention.sliding_window_pattern must have true or false for each of {num_layers} "
+                "layers."
+            )
+        return tuple(i for i, flag in enumerate(pattern) if flag)
+    pattern = fields.integer("attention.sliding_window_pattern", default_pattern, low=0, high=limits.MAX_LAYERS)
+    return tuple(i for i in range(num_layers) if not pattern or (i + 1) % pattern)
 
 
 def experts_from_gguf(fields: Fields) -> dict[str, Any]:

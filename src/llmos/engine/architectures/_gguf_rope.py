@@ -25,15 +25,21 @@ def rope_from_gguf(fields: Fields, tensors: Mapping[str, RawTensor], head_dim: i
     """Return the rope fields of a spec. Raises UnsupportedModel for a scaling that the runners don't have."""
     rotary_dim = fields.integer("rope.dimension_count", head_dim, high=limits.MAX_HEAD_DIM)
     rope: dict[str, Any] = {
-        "rope_theta": fields.number("rope.freq_base", 10_000.0, low=1.0, high=1e12),
+        "rope_theta": fields.number("rope.freq_base", _ollama_theta(fields), low=1.0, high=1e12),
         "rotary_dim": None if rotary_dim == head_dim else rotary_dim,
     }
     if LONG_FACTORS in tensors:
+        fields.string("rope.scaling.type", "longrope", known=("longrope", "none", "yarn"))
         return rope | _longrope(fields, tensors)
     rope |= _scaling(fields)
     if ROPE_FACTORS in tensors:
         rope |= _llama3_scaling(tensors[ROPE_FACTORS], rotary_dim, rope)
     return rope
+
+
+def _ollama_theta(fields: Fields) -> float:
+    """Return the theta by the name that Ollama's converter gives it in Gemma 3."""
+    return fields.number("rope.global.freq_base", 10_000.0, low=1.0, high=1e12)
 
 
 def _scaling(fields: Fields) -> dict[str, Any]:

@@ -3,21 +3,28 @@
 modules.json                         the steps: Transformer, Pooling, perhaps Normalize
 1_Pooling/config.json                the mean over all tokens, or the first token
 sentence_bert_config.json            the most tokens of a text
-config_sentence_transformers.json    named prompts to put before a text
+config_sentence_transformers.json    named prompts to put before a text, and how many numbers of a vector to keep
+
+Settings of the poolings and of the last file that are neither used nor known to be harmless are refused by name.
 """
 
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.architectures._fields import Fields
+from llmos.engine.architectures._read_keys import ANY, Harmless, ReadKeys, without_harmless
 from llmos.engine.encoder_spec import EncoderSpec, Pooling
 from llmos.engine.formats.json_file import read_json_object, read_text
 
 MAX_PROMPT_CHARACTERS = 4096
+
+_SETTINGS = "config_sentence_transformers.json"
+_HARMLESS_SETTINGS: Harmless = {"__version__": ANY, "model_type": ANY, "similarity_fn_name": ANY}
+_HARMLESS_IN_POOLING: Harmless = {"word_embedding_dimension": ANY, "embedding_dimension": ANY}
 
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls"}
 _FLAGS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
@@ -31,7 +38,10 @@ def with_sentence_files(spec: EncoderSpec, files: Mapping[str, Path]) -> Encoder
     steps = _steps(files)
     pooling_name = next((f"{path}/config.json" for kind, path in steps if kind == "Pooling"), "1_Pooling/config.json")
     config = _fields(files, "sentence_bert_config.json")
-    prompts, default = _prompts(files)
+    settings = _fields(files, _SETTINGS)
+    prompts, default = _prompts(settings)
+    size = None if settings.get("truncate_dim") is None else settings.integer("truncate_dim", high=spec.hidden_size)
+    _refuse_unknown(settings, _HARMLESS_SETTINGS)
     max_positions = spec.max_positions
     if config.get("max_seq_length") is not None:
         max_positions = min(max_positions, config.integer("max_seq_length"))
@@ -39,6 +49,7 @@ def with_sentence_files(spec: EncoderSpec, files: Mapping[str, Path]) -> Encoder
         spec,
         max_positions=max_positions,
         pooling=_pooling(files, pooling_name, has_prompts=bool(prompts)),
+        truncated_size=None if size == spec.hidden_size else size,
         normalize=any(kind == "Normalize" for kind, _ in steps),
         lowercase=config.flag("do_lower_case", False),
         prompts=prompts,
@@ -65,12 +76,15 @@ def _steps(files: Mapping[str, Path]) -> list[tuple[str, str]]:
 
 def _pooling(files: Mapping[str, Path], name: str, *, has_prompts: bool) -> Pooling:
     fields = _fields(files, name)
-    if has_prompts and not fields.flag("include_prompt", True):
-        raise UnsupportedModel(f"{name}: include_prompt is false; this engine always includes the prompt.")
-    if fields.get("pooling_mode") is not None:
-        return _POOLINGS[fields.string("pooling_mode", known=_POOLINGS)]
+    includes_prompt = fields.flag("include_prompt", True)
     others = [key for key in _other_flags(fields) if key not in _FLAGS.values()]
     chosen = [mode for mode, flag in _FLAGS.items() if fields.flag(flag, False)]
+    mode = fields.get("pooling_mode")
+    _refuse_unknown(fields, _HARMLESS_IN_POOLING)
+    if has_prompts and not includes_prompt:
+        raise UnsupportedModel(f"{name}: include_prompt is false; this engine always includes the prompt.")
+    if mode is not None:
+        return _POOLINGS[fields.string("pooling_mode", known=_POOLINGS)]
     if others or len(chosen) > 1:
         raise UnsupportedModel(
             f"{name} asks for {', '.join(others or chosen)}; this engine pools by the mean or the first token."
@@ -82,17 +96,28 @@ def _other_flags(fields: Fields) -> list[str]:
     return [key for key in fields.names() if key.startswith("pooling_mode_") and fields.flag(key, False)]
 
 
-def _prompts(files: Mapping[str, Path]) -> tuple[dict[str, str], str | None]:
-    name = "config_sentence_transformers.json"
-    values: dict[str, Any] = read_json_object(files[name], name) if name in files else {}
-    prompts, default = values.get("prompts") or {}, values.get("default_prompt_name")
-    is_sound = isinstance(prompts, dict) and all(
-        isinstance(text, str) and len(text) <= MAX_PROMPT_CHARACTERS for text in prompts.values()
-    )
+def _prompts(settings: Fields) -> tuple[dict[str, str], str | None]:
+    section = settings.section("prompts")
+    prompts = {name: section.get(name) for name in section.names()} if section is not None else {}
+    default = settings.get("default_prompt_name")
+    is_sound = all(isinstance(text, str) and len(text) <= MAX_PROMPT_CHARACTERS for text in prompts.values())
     if not is_sound or not (default is None or default in prompts):
-        raise BadModelFile(f"{name}: prompts must map names to short texts, and default_prompt_name to one of them.")
+        raise BadModelFile(
+            f"{_SETTINGS}: prompts must map names to short texts, and default_prompt_name to one of them."
+        )
     return prompts, default
 
 
 def _fields(files: Mapping[str, Path], name: str) -> Fields:
-    return Fields(read_json_object(files[name], name) if name in files else {}, where=name)
+    return Fields(ReadKeys(read_json_object(files[name], name) if name in files else {}), where=name)
+
+
+def _refuse_unknown(fields: Fields, harmless: Harmless) -> None:
+    """Raise UnsupportedModel for settings that were not read and aren't known to be harmless."""
+    unknown = without_harmless(fields.unread(), harmless)
+    if unknown:
+        name, value = min(unknown.items())
+        raise UnsupportedModel(
+            f"{fields.where} has {name} set to {reprlib.repr(value)}, which this engine doesn't know; it may change "
+            "the vectors."
+        )

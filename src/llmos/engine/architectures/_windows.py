@@ -31,13 +31,25 @@ def windowed_layers(fields: Fields, usual: Iterable[int]) -> tuple[int, ...]:
 
 def optional_window_fields(fields: Fields) -> dict[str, Any]:
     """Return the window fields of Qwen: with use_sliding_window, layers from max_window_layers on have the window."""
-    if not fields.flag("use_sliding_window", False) or fields.get("sliding_window") is None:
-        return {}
     num_layers = num_layers_of(fields)
     layers = windowed_layers(fields, range(min(fields.integer("max_window_layers", 28, low=0), num_layers), num_layers))
+    if not uses_window(fields):
+        return {}
     window = fields.integer("sliding_window", high=limits.MAX_POSITIONS)
     max_positions = fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS)
     return window_fields(window, layers, num_layers=num_layers, max_positions=max_positions)
+
+
+def uses_window(fields: Fields) -> bool:
+    """Return whether use_sliding_window is true and there is a sliding_window."""
+    has_window = fields.get("sliding_window") is not None
+    return fields.flag("use_sliding_window", False) and has_window
+
+
+def check_no_windows(fields: Fields) -> None:
+    """Raise UnsupportedModel if layer_types gives a layer a window; the family has none."""
+    if windowed_layers(fields, ()):
+        raise limits.unsupported("layers with a sliding window (layer_types), unlike others of its family")
 
 
 def num_layers_of(fields: Fields) -> int:

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmos.engine.architectures._encoder import encoder_from_config
+from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.architectures._sources import Source, rename
 from llmos.engine.encoder_spec import EncoderSpec
 
 GGUF_ARCHITECTURE = None
 IS_ENCODER = True
 HF_PREFIX = "distilbert."
+HARMLESS_CONFIG = {"tie_weights_": ANY, "type_vocab_size": ANY, "hidden_act": ANY}
 
 _CONFIG_NAMES = {
     "hidden_size": "dim",
@@ -35,8 +37,7 @@ _NAMES = {
 
 
 def spec_from_config(config: Mapping[str, Any]) -> EncoderSpec:
-    renamed = {name: config[theirs] for name, theirs in _CONFIG_NAMES.items() if theirs in config}
-    return encoder_from_config({**config, **renamed, "type_vocab_size": 0}, family="distilbert")
+    return encoder_from_config(config, family="distilbert", names=_CONFIG_NAMES, has_types=False)
 
 
 def hf_sources(spec: EncoderSpec) -> dict[str, Source]:

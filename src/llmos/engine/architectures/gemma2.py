@@ -5,7 +5,8 @@ from typing import Any
 
 from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config import SANDWICH_NORM_NAMES, config_fields, decoder_from_config
-from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_fields, gguf_sources
+from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_fields, gguf_sources, windowed_gguf_layers
+from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.architectures._sources import Source, norms_plus_one, rename
 from llmos.engine.architectures._windows import num_layers_of, window_fields, windowed_layers
 from llmos.engine.spec import DecoderSpec
@@ -14,6 +15,8 @@ from llmos.engine.tensors import RawTensor
 __all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config", "spec_from_gguf"]
 
 GGUF_ARCHITECTURE = "gemma2"
+# The activation is in hidden_activation.
+HARMLESS_CONFIG = {"hidden_act": ANY}
 
 _27B_LAYERS = 46
 
@@ -24,9 +27,11 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         raise limits.unsupported("bidirectional attention (use_bidirectional_attention)")
     num_layers = num_layers_of(fields)
     has_bias = fields.flag("attention_bias", False)
-    softcap = {"low": 1e-3, "high": 1e6}
-    # An absent cap has the default, null means no cap.
-    caps = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0} | dict(config)
+
+    def softcap(name: str, usual: float) -> float | None:
+        # An absent cap has the default, null means no cap.
+        return fields.optional_number(name, low=1e-3, high=1e6) if fields.has(name) else usual
+
     return decoder_from_config(
         config,
         family="gemma2",
@@ -39,9 +44,9 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         post_norm=True,
         embedding_multiplier=fields.integer("hidden_size", high=limits.MAX_HIDDEN) ** 0.5,
         attention_scale=fields.number("query_pre_attn_scalar", 256, low=1e-3, high=1e6) ** -0.5,
-        attention_softcap=config_fields(caps).optional_number("attn_logit_softcapping", **softcap),
-        logit_softcap=config_fields(caps).optional_number("final_logit_softcapping", **softcap),
-        **window_fields(
+        attention_softcap=softcap("attn_logit_softcapping", 50.0),
+        logit_softcap=softcap("final_logit_softcapping", 30.0),
+        windows=window_fields(
             fields.integer("sliding_window", 4096, high=limits.MAX_POSITIONS),
             windowed_layers(fields, range(0, num_layers, 2)),
             num_layers=num_layers,
@@ -73,7 +78,7 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
         logit_softcap=fields.number("final_logit_softcapping", 30.0, low=1e-3, high=1e6),
         **window_fields(
             fields.integer("attention.sliding_window", 4096, high=limits.MAX_POSITIONS),
-            range(0, num_layers, 2),
+            windowed_gguf_layers(fields, num_layers, 2),
             num_layers=num_layers,
             max_positions=fields.integer("context_length", high=limits.MAX_POSITIONS),
         ),

@@ -13,9 +13,10 @@ from llmos.engine.architectures._config import (
     decoder_from_config,
     head_dim_from_config,
 )
-from llmos.engine.architectures._config_rope import THETA_RANGE, scaling_from_config
+from llmos.engine.architectures._config_rope import THETA_RANGE, rope_section, scaling_from_config
 from llmos.engine.architectures._fields import Fields
-from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_fields, gguf_sources
+from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_fields, gguf_sources, windowed_gguf_layers
+from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.architectures._sources import Source, norms_plus_one, rename
 from llmos.engine.architectures._windows import num_layers_of, windowed_layers
 from llmos.engine.spec import DecoderSpec
@@ -24,6 +25,8 @@ from llmos.engine.tensors import RawTensor
 __all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config", "spec_from_gguf"]
 
 GGUF_ARCHITECTURE = "gemma3"
+# The activation is in hidden_activation.
+HARMLESS_CONFIG = {"hidden_act": ANY, "_sliding_window_pattern": ANY}
 
 _PATTERN = 6
 _27B_LAYERS = 62
@@ -47,6 +50,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         default_activation="gelu_pytorch_tanh",
         is_tied=True,
         rope=rope,
+        windows={},
         qkv_bias=has_bias,
         output_bias=has_bias,
         qk_norm="head",
@@ -79,12 +83,14 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
         embedding_multiplier=hidden_size**0.5,
         logit_softcap=fields.optional_number("final_logit_softcapping", low=1e-3, high=1e6),
     )
+    # Ollama's converter has names of its own.
+    local_theta = fields.number("rope.local.freq_base", 10_000.0, **THETA_RANGE)
     scaled_by = hidden_size / spec.num_heads if spec.num_layers == _27B_LAYERS else spec.head_dim
     return _with_windows(
         replace(spec, attention_scale=scaled_by**-0.5),
         fields.integer("attention.sliding_window", 4096, high=limits.MAX_POSITIONS),
-        _windowed(spec.num_layers, _PATTERN),
-        fields.number("rope.freq_base_swa", 10_000.0, **THETA_RANGE),
+        windowed_gguf_layers(fields, spec.num_layers, _PATTERN),
+        fields.number("rope.freq_base_swa", local_theta, **THETA_RANGE),
     )
 
 
@@ -94,17 +100,21 @@ def _rope(fields: Fields) -> tuple[dict[str, Any], float]:
     transformers 5 writes rope_parameters for each kind of layer; 4 wrote rope_theta, rope_scaling and
     rope_local_base_freq.
     """
-    parameters = fields.section("rope_parameters")
-    if parameters is None:
-        rope = {"rope_theta": fields.number("rope_theta", 1e6, **THETA_RANGE)}
-        scaling = fields.section("rope_scaling")
-        if scaling is not None:
-            rope |= scaling_from_config(fields, scaling)
-        return rope, fields.number("rope_local_base_freq", 10_000.0, **THETA_RANGE)
-    rope, window_theta = {"rope_theta": 1e6}, 10_000.0
-    full, windowed = parameters.section("full_attention"), parameters.section("sliding_attention")
+    theta = fields.number("rope_theta", 1e6, **THETA_RANGE)
+    window_theta = fields.number("rope_local_base_freq", 10_000.0, **THETA_RANGE)
+    rope: dict[str, Any] = {"rope_theta": theta}
+    section = rope_section(fields)
+    if section is None:
+        return rope, window_theta
+    if fields.get("rope_scaling"):
+        rope["rope_theta"] = section.number("rope_theta", theta, **THETA_RANGE)
+        return rope | scaling_from_config(fields, section), window_theta
+    full, windowed = section.section("full_attention"), section.section("sliding_attention")
+    if full is None and windowed is None:
+        # Programs disagree whether such values are for the layers without a window, or for none.
+        raise limits.unsupported("rope_parameters that don't say which kind of layer (full_attention …) they are for")
     if full is not None:
-        rope = {"rope_theta": full.number("rope_theta", 1e6, **THETA_RANGE)} | scaling_from_config(fields, full)
+        rope = {"rope_theta": full.number("rope_theta", theta, **THETA_RANGE)} | scaling_from_config(fields, full)
     if windowed is not None:
         if scaling_from_config(fields, windowed):
             raise limits.unsupported("scaled rotary positions in layers with a sliding window")

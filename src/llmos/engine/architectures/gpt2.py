@@ -8,12 +8,21 @@ from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import _gguf
 from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config import ACTIVATIONS, config_fields
+from llmos.engine.architectures._heads import check_head
+from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.architectures._sources import Source, rename, split_qkv
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 GGUF_ARCHITECTURE = "gpt2"
 HF_PREFIX = "transformer."
+HARMLESS_CONFIG = {
+    "n_ctx": ANY,
+    "reorder_and_upcast_attn": ANY,
+    "_num_labels": ANY,
+    "n_special": ANY,
+    "predict_special_tokens": ANY,
+}
 
 _HF_NAMES = {
     "embed": "transformer.wte",
@@ -30,6 +39,7 @@ _HF_NAMES = {
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
     fields = config_fields(config)
+    check_head(fields)
     for name, usual in {
         "scale_attn_weights": True,
         "scale_attn_by_inverse_layer_idx": False,

@@ -7,11 +7,13 @@ from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config import HF_NAMES, config_fields, decoder_from_config, head_dim_from_config
 from llmos.engine.architectures._config_rope import rope_from_config
 from llmos.engine.architectures._gguf import GGUF_NAMES, decoder_from_gguf
+from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.architectures._sources import Source, rename, split_qkv, split_rows
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 GGUF_ARCHITECTURE = "phi3"
+HARMLESS_CONFIG = {"original_max_position_embeddings": ANY, "full_attn_mod": (1,)}
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:

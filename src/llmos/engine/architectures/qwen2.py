@@ -15,7 +15,9 @@ GGUF_ARCHITECTURE = "qwen2"
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
-    return decoder_from_config(config, family="qwen2", qkv_bias=True, **optional_window_fields(config_fields(config)))
+    return decoder_from_config(
+        config, family="qwen2", qkv_bias=True, windows=optional_window_fields(config_fields(config))
+    )
 
 
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:

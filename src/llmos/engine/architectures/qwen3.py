@@ -24,7 +24,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         qkv_bias=has_bias,
         output_bias=has_bias,
         qk_norm="head",
-        **optional_window_fields(fields),
+        windows=optional_window_fields(fields),
     )
 
 

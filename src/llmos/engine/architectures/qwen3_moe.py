@@ -8,6 +8,7 @@ from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config import HF_NAMES, config_fields, decoder_from_config
 from llmos.engine.architectures._fields import Fields
 from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_sources
+from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.architectures._sources import Source, rename
 from llmos.engine.architectures._windows import num_layers_of
 from llmos.engine.spec import DecoderSpec
@@ -16,6 +17,7 @@ from llmos.engine.tensors import RawTensor
 __all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config", "spec_from_gguf"]
 
 GGUF_ARCHITECTURE = "qwen3moe"
+HARMLESS_CONFIG = {"max_window_layers": ANY}
 
 _HF_NAMES = HF_NAMES | {
     "router": "model.layers.{i}.mlp.gate",

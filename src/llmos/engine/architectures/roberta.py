@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from llmos.engine.architectures._encoder import HF_NAMES, encoder_from_config
+from llmos.engine.architectures._encoder import HF_NAMES, POOLER_KEYS, encoder_from_config
 from llmos.engine.architectures._sources import Source, rename
 from llmos.engine.encoder_spec import EncoderSpec
 
 GGUF_ARCHITECTURE = None
 IS_ENCODER = True
 HF_PREFIX = "roberta."
+HARMLESS_CONFIG = POOLER_KEYS
 
 
 def spec_from_config(config: Mapping[str, Any]) -> EncoderSpec:

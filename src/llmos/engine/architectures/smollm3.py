@@ -9,14 +9,16 @@ from llmos.engine.architectures._config import config_fields, decoder_from_confi
 from llmos.engine.architectures._config_rope import rope_from_config
 from llmos.engine.architectures._fields import Fields
 from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_fields, permuted_gguf_sources
+from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.architectures._sources import Source
-from llmos.engine.architectures._windows import num_layers_of, window_fields, windowed_layers
+from llmos.engine.architectures._windows import num_layers_of, uses_window, window_fields, windowed_layers
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 __all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config", "spec_from_gguf"]
 
 GGUF_ARCHITECTURE = "smollm3"
+HARMLESS_CONFIG = {"max_window_layers": ANY}
 
 _INTERVAL = 4
 
@@ -34,7 +36,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         output_bias=has_bias,
         mlp_bias=fields.flag("mlp_bias", False),
         unrotated_layers=unrotated,
-        **_windows(fields, unrotated),
+        windows=_windows(fields, unrotated),
     )
 
 
@@ -56,19 +58,21 @@ def _every(interval: int, num_layers: int) -> tuple[int, ...]:
 
 def _unrotated_layers(fields: Fields) -> tuple[int, ...]:
     rotated, num_layers = fields.get("no_rope_layers"), num_layers_of(fields)
+    interval = fields.integer("no_rope_layer_interval", _INTERVAL, high=limits.MAX_LAYERS)
     if rotated is None:
-        return _every(fields.integer("no_rope_layer_interval", _INTERVAL, high=limits.MAX_LAYERS), num_layers)
+        return _every(interval, num_layers)
     if not isinstance(rotated, list) or len(rotated) < num_layers or not all(flag in (0, 1) for flag in rotated):
         raise BadModelFile(f"config.json: no_rope_layers must have 1 or 0 for each of {num_layers} layers.")
     return tuple(i for i, flag in enumerate(rotated[:num_layers]) if not flag)
 
 
 def _windows(fields: Fields, unrotated: tuple[int, ...]) -> dict[str, Any]:
-    if not fields.flag("use_sliding_window", False) or fields.get("sliding_window") is None:
+    layers = windowed_layers(fields, unrotated)
+    if not uses_window(fields):
         return {}
     return window_fields(
         fields.integer("sliding_window", high=limits.MAX_POSITIONS),
-        windowed_layers(fields, unrotated),
+        layers,
         num_layers=num_layers_of(fields),
         max_positions=fields.integer("max_position_embeddings", high=limits.MAX_POSITIONS),
     )

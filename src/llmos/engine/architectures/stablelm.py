@@ -6,11 +6,15 @@ from typing import Any
 from llmos.engine.architectures._config import HF_NAMES, config_fields, decoder_from_config, head_dim_from_config
 from llmos.engine.architectures._config_rope import rope_from_config
 from llmos.engine.architectures._gguf import GGUF_NAMES, decoder_from_gguf
+from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.architectures._sources import Source, rename
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 GGUF_ARCHITECTURE = "stablelm"
+HARMLESS_CONFIG = {"rope_pct": (0.25,), "norm_eps": ANY}
+# It isn't reliable; see spec_from_gguf().
+HARMLESS_GGUF = {"use_parallel_residual": ANY}
 
 _HF_NAMES = HF_NAMES | {
     "q_norm.{n}": "model.layers.{i}.self_attn.q_layernorm.norms.{n}",

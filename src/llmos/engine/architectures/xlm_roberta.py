@@ -4,10 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmos.engine.architectures._encoder import encoder_from_config
-from llmos.engine.architectures.roberta import GGUF_ARCHITECTURE, HF_PREFIX, IS_ENCODER, hf_sources
+from llmos.engine.architectures.roberta import (
+    GGUF_ARCHITECTURE,
+    HARMLESS_CONFIG,
+    HF_PREFIX,
+    IS_ENCODER,
+    hf_sources,
+)
 from llmos.engine.encoder_spec import EncoderSpec
 
-__all__ = ["GGUF_ARCHITECTURE", "HF_PREFIX", "IS_ENCODER", "hf_sources", "spec_from_config"]
+__all__ = ["GGUF_ARCHITECTURE", "HARMLESS_CONFIG", "HF_PREFIX", "IS_ENCODER", "hf_sources", "spec_from_config"]
 
 
 def spec_from_config(config: Mapping[str, Any]) -> EncoderSpec:

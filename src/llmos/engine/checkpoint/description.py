@@ -51,7 +51,7 @@ def describe(files: Mapping[str, Path]) -> Description:
         num_parameters, context_length = sum(_sizes(opened.tensors).values()), opened.context_length
     else:
         num_parameters, context_length = sum(map(prod, spec.tensor_shapes().values())), spec.max_positions
-        embedding_size = spec.hidden_size if isinstance(spec, EncoderSpec) else None
+        embedding_size = spec.vector_size if isinstance(spec, EncoderSpec) else None
     return Description(
         format=opened.format,
         family=opened.family,

@@ -1,20 +1,29 @@
 """The files of a model: one GGUF file or its parts, or a Hugging Face folder. Only this module knows both formats."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
+from llmos.core.suggest import nearest
 from llmos.engine.architectures import (
     ROPE_TENSORS,
+    Family,
     Source,
+    config_spec,
     family_of_gguf,
     family_of_model_type,
+    gguf_spec,
     sources_in_files,
     with_sentence_files,
 )
+from llmos.engine.checkpoint.ignored_keys import read_ignored_keys
 from llmos.engine.checkpoint.recommended import recommended_sampling
 from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
+from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.gguf_parts import GGUFParts
 from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.formats.tensor_names import format_names
@@ -25,6 +34,12 @@ if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
 
 Format = Literal["gguf", "safetensors"]
+
+_HEADS = frozenset({"classifier", "qa_outputs", "reward_head", "rm_head", "score", "v_head", "value_head"})
+"""The first parts of the names of tensors that make classes or rewards of hidden states."""
+
+_COMPARED_VALUES = 1 << 22
+"""Values of a head and an embedding that are compared at once."""
 
 _GGUF_SAMPLING = {
     "temperature": "temp",
@@ -67,16 +82,17 @@ def open_model_files(files: Mapping[str, Path]) -> ModelFiles:
         return FolderFiles(files)
     if not ggufs:
         raise BadModelFile("These files are not a model: there is neither a .gguf file nor a config.json among them.")
-    return GGUFFiles({name: files[name] for name in ggufs})
+    return GGUFFiles(files, ggufs)
 
 
 class GGUFFiles:
     format: Format = "gguf"
 
-    def __init__(self, files: Mapping[str, Path]) -> None:
-        """`files`: one file, or the parts of a model."""
-        file = GGUFParts(files)
+    def __init__(self, files: Mapping[str, Path], names: Collection[str]) -> None:
+        """`names`: of the one GGUF file, or of the parts of a model, among the files."""
+        file = GGUFParts({name: files[name] for name in names})
         self.paths = files
+        self._ignored = read_ignored_keys(files)
         self.tensors, self.metadata, self.release_memory = file.tensors, file.metadata, file.release_memory
         self.family = _text(self.metadata.get("general.architecture")) or "unknown"
         self.context_length = _count(self.metadata.get(f"{self.family}.context_length"))
@@ -90,7 +106,8 @@ class GGUFFiles:
         if kind != "model":
             raise UnsupportedModel(f"This GGUF file is not a complete model; its general.type is {kind!r}.")
         family = family_of_gguf(self.family)
-        spec = family.spec_from_gguf(self.metadata, self.tensors)
+        _check_present(self._ignored, self.metadata)
+        spec = gguf_spec(family, self.metadata, self.tensors, self._ignored)
         sources = family.gguf_sources(spec)
 
         # A GGUF file has no more tensors than its model needs. Ignoring one would change the answers.
@@ -113,6 +130,7 @@ class FolderFiles:
 
         folder = SafetensorsFolder(files)
         self.paths, self.config = files, folder.config
+        self._ignored = read_ignored_keys(files)
         self.tensors, self.release_memory = folder.tensors, folder.release_memory
         self._has_canonical_names = folder.has_canonical_names
         self.family = _text(self.config.get("model_type")) or "unknown"
@@ -125,17 +143,63 @@ class FolderFiles:
 
     def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]:
         family = family_of_model_type(self.family)
-        spec = family.spec_from_config(self.config)
-        if self._has_canonical_names:
-            sources = {name: Source(name) for name in spec.tensor_shapes()}
-        else:
-            sources = sources_in_files(family, spec, self.tensors)
+        _check_present(self._ignored, self.config)
+        spec = config_spec(family, self.config, self._ignored)
+        sources = self._sources(family, spec)
+        _check_heads(set(self.tensors) - {source.name for source in sources.values()})
+        if isinstance(spec, DecoderSpec) and spec.tied_head:
+            untied = replace(spec, tied_head=False)
+            head = self._sources(family, untied)["head.weight"]
+            has_head = head.name in self.tensors
+            if has_head and not _has_equal_values(head, sources["embed.weight"], self.tensors):
+                # Trained with a head of its own, and saved with the flag of the model that it was made from.
+                return untied, sources | {"head.weight": head}
         return with_sentence_files(spec, self.paths) if isinstance(spec, EncoderSpec) else spec, sources
+
+    def _sources(self, family: Family, spec: ModelSpec) -> dict[str, Source]:
+        if self._has_canonical_names:
+            return {name: Source(name) for name in spec.tensor_shapes()}
+        return sources_in_files(family, spec, self.tensors)
 
     def tokenizer(self) -> "Tokenizer":
         from llmos.engine.text.tokenizer import Tokenizer
 
         return Tokenizer.from_files(self.paths)
+
+
+def _check_heads(unused: Collection[str]) -> None:
+    """Raise UnsupportedModel if there is a head for classes or rewards among the tensors that the model doesn't use."""
+    if heads := [name for name in unused if name.partition(".")[0] in _HEADS]:
+        raise UnsupportedModel(
+            f"The files have {format_names(heads)}, a head for classes or rewards, which this engine does not run."
+        )
+
+
+def _check_present(ignored: Collection[str], values: Mapping[str, Any]) -> None:
+    """Raise BadModelFile for ignored keys that the file doesn't have: they may be misspelt."""
+    for key in sorted(ignored):
+        found: Any = values
+        if key not in values:
+            for part in key.split("."):
+                found = found.get(part) if isinstance(found, Mapping) else None
+        if found is None:
+            raise BadModelFile(
+                f"The key {key!r:.80} is to be ignored, but the model's configuration has no such key."
+                + "".join(f" Nearest: {each}." for each in nearest(key, [*values], 1))
+            )
+
+
+def _has_equal_values(head: Source, embed: Source, tensors: Mapping[str, RawTensor]) -> bool:
+    """Return whether two tensors of the file have the same values, compared a few rows at a time."""
+    first, second = (source.load(tensors[source.name]) for source in (head, embed))
+    if first.shape != second.shape:
+        return False
+    step = max(1, _COMPARED_VALUES // first.num_columns)
+    for begin in range(0, first.num_rows, step):
+        rows = slice(begin, min(begin + step, first.num_rows))
+        if not np.array_equal(dequantize(first.take_rows(rows)), dequantize(second.take_rows(rows)), equal_nan=True):
+            return False
+    return True
 
 
 def _text(value: object) -> str | None:

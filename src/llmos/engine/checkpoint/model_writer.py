@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmos.engine.architectures import ROPE_TENSORS, Source
+from llmos.engine.checkpoint.ignored_keys import FILE_NAME as IGNORED_NAME
 from llmos.engine.checkpoint.model_files import GGUFFiles, ModelFiles
 from llmos.engine.encoder_spec import ModelSpec
 from llmos.engine.formats import encoded
@@ -105,7 +106,8 @@ class ModelWriter:
     def files(self) -> dict[str, Path]:
         """Return the files of the new model (file name -> path), including those it has in common with its parent."""
         if isinstance(self._parent, GGUFFiles):
-            return {GGUF_NAME: self._folder / GGUF_NAME}
+            ignored = {name: path for name, path in self._parent.paths.items() if name == IGNORED_NAME}
+            return {GGUF_NAME: self._folder / GGUF_NAME, **ignored}
         kept = {name: path for name, path in self._parent.paths.items() if "/" in name or not _is_weights(name)}
         return kept | {SAFETENSORS_NAME: self._folder / SAFETENSORS_NAME}
 

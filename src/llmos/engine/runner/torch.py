@@ -204,9 +204,11 @@ class TorchRunner:
 
     def _rotations(self, positions_N: Tensor) -> list[_Rotation]:
         """Return cosine and sine of the rotation angle of each position and pair, [N, 1, P], for each rotation."""
-        factor, dtype = self.spec.rope_attention_factor, self._keys.dtype
+        dtype = self._keys.dtype
         angles_ZN1P = positions_N[:, None, None] * self._angles_ZP[:, None, None]
-        return [((a.cos() * factor).to(dtype), (a.sin() * factor).to(dtype)) for a in angles_ZN1P]
+        # Only the first rotation is scaled (see DecoderSpec.window_rope_theta).
+        factors = [self.spec.rope_attention_factor, *[1.0] * len(angles_ZN1P)]
+        return [((a.cos() * f).to(dtype), (a.sin() * f).to(dtype)) for a, f in zip(angles_ZN1P, factors, strict=False)]
 
 
 def _rotate(x_NXD: Tensor, rotation: _Rotation) -> Tensor:

@@ -3,11 +3,14 @@
 Which files make up a model is decided in model_files.py, which the sources use as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from llmos.core.errors import BadRequest, Conflict
 from llmos.core.progress import Progress
+from llmos.engine.checkpoint.ignored_keys import FILE_NAME as IGNORED_KEYS_FILE
+from llmos.engine.checkpoint.ignored_keys import format_ignored_keys
 from llmos.models.model_files import find_model_files, is_adapter
 from llmos.models.names import check_name, parse_reference
 from llmos.models.registry import Registry
@@ -16,10 +19,30 @@ from llmos.models.versions.recording import Origin
 from llmos.models.versions.versions import Version
 
 
-def import_model(registry: Registry, path: Path, name: str, progress: Progress, license: str | None = None) -> Version:
+def import_model(
+    registry: Registry,
+    path: Path,
+    name: str,
+    progress: Progress,
+    license: str | None = None,
+    ignored_keys: Sequence[str] = (),
+) -> Version:
     """Import the model or adapter at `path`, see Transfers.import_path()."""
     check_name(name.partition(":")[0], "a model")
     found = find_model_files(path)
+    if not ignored_keys:
+        return _import(registry, path, found, name, progress, license)
+    if is_adapter(found):
+        raise BadRequest(f"{path} is an adapter, which has no keys to ignore. Leave --ignore out.", param="ignore")
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / IGNORED_KEYS_FILE
+        file.write_text(format_ignored_keys(ignored_keys), encoding="utf-8")
+        return _import(registry, path, {**found, IGNORED_KEYS_FILE: file}, name, progress, license)
+
+
+def _import(
+    registry: Registry, path: Path, found: Mapping[str, Path], name: str, progress: Progress, license: str | None
+) -> Version:
     if is_adapter(found):
         return _import_adapter(registry, path, found, name, progress, license)
     check_name(name, "a model")

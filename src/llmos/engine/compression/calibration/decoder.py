@@ -72,9 +72,11 @@ class _Decoder:
         self._distance_LL = positions_L[:, None] - positions_L
         # Indexed by rotation. A layer has one rotation or none.
         angles = [positions_L[:, None, None] * frequencies_P for frequencies_P in inverse_frequencies(spec)]
-        factor = spec.rope_attention_factor
-        self._cos_L1P = [(factor * np.cos(angles_L1P)).astype(np.float32) for angles_L1P in angles]
-        self._sin_L1P = [(factor * np.sin(angles_L1P)).astype(np.float32) for angles_L1P in angles]
+        # Only the first rotation is scaled (see DecoderSpec.window_rope_theta).
+        factors = [spec.rope_attention_factor, 1.0][: len(angles)]
+        pairs = list(zip(factors, angles, strict=True))
+        self._cos_L1P = [(factor * np.cos(angles_L1P)).astype(np.float32) for factor, angles_L1P in pairs]
+        self._sin_L1P = [(factor * np.sin(angles_L1P)).astype(np.float32) for factor, angles_L1P in pairs]
 
     def run(self, tokens_SL: npt.NDArray[np.int32], on_layer: OnLayer | None) -> Floats:
         x_NH = dequantize(self._tensors["embed.weight"].take_rows(tokens_SL.reshape(-1)))

@@ -124,6 +124,8 @@ def folder_config(parent: FolderFiles, before: DecoderSpec, spec: DecoderSpec, k
             config |= {name: getattr(spec, field) for name in names if name in config or "n_embd" in config}
     if spec.num_heads != before.num_heads:
         config |= {"head_dim": spec.head_dim, "num_key_value_heads": spec.num_kv_heads}
+    if not spec.tied_head:
+        config["tie_word_embeddings"] = False  # The parent's may say otherwise, see FolderFiles.spec_and_sources().
     family = family_of_model_type(parent.family)
     _check_metadata(spec, lambda: family.spec_from_config(config))
     return config

@@ -31,13 +31,16 @@ void Decoder::Pass::embed() {
             for (int c = 0; c < columns; ++c) x(t)[c] += row[c];
         }
         float* rotation = decoder_.rotations_.as<float>() + size_t(t) * decoder_.rotations_stride();
+        // Only the first rotation is scaled (see DecoderSpec.window_rope_theta).
+        double factor = spec_.rope_attention_factor;
         for (const std::vector<double>& frequencies : spec_.inverse_frequencies) {
             for (int i = 0; i < num_pairs; ++i) {
                 const double angle = position * frequencies[size_t(i)];
-                rotation[i] = float(std::cos(angle) * spec_.rope_attention_factor);
-                rotation[num_pairs + i] = float(std::sin(angle) * spec_.rope_attention_factor);
+                rotation[i] = float(std::cos(angle) * factor);
+                rotation[num_pairs + i] = float(std::sin(angle) * factor);
             }
             rotation += 2 * num_pairs;
+            factor = 1;
         }
     });
 }
