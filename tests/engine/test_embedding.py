@@ -43,6 +43,11 @@ def engine(tiny: TinyEncoder) -> EmbeddingEngine:
     return EmbeddingEngine(FakeEncoder(checkpoint.spec), checkpoint.tokenizer, EngineConfig(max_batched_tokens=64))
 
 
+def framed(length: int) -> list[int]:
+    """A text of so many tokens between the control tokens."""
+    return [2, *[7] * length, 3]
+
+
 def drain(engine: EmbeddingEngine) -> dict:
     outputs = {}
     while engine.has_work:
@@ -81,8 +86,18 @@ def test_usage_counts_control_tokens(engine):
 
 
 def test_given_tokens_are_used_unchanged(engine):
-    embed(engine, [7, 8])
-    assert engine._encoder.steps == [[[7, 8]]]
+    embed(engine, [2, 7, 8, 3])
+    assert engine._encoder.steps == [[[2, 7, 8, 3]]]
+
+
+@pytest.mark.parametrize("tokens", [[7, 8], [2, 7], [7, 3], [2], [3], [15339, 1917]])
+def test_token_ids_of_another_tokenizer_are_refused(engine, tokens):
+    with pytest.raises(
+        BadRequest, match=r"`input\[1\]` has token ids .* texts are 2 \(\[CLS\]\) … 3 \(\[SEP\]\)"
+    ) as no:
+        engine.prepare(Embed(id="r", inputs=["river", tokens]))
+    assert "check_embedding_ctx_length=False" in no.value.message
+    assert no.value.param == "input[1]"
 
 
 def test_a_text_that_is_too_long_is_refused_naming_the_input_and_the_excess(engine):
@@ -92,7 +107,7 @@ def test_a_text_that_is_too_long_is_refused_naming_the_input_and_the_excess(engi
         engine.prepare(Embed(id="r", inputs=["river", LONG]))
     assert no.value.param == "input[1]"
     with pytest.raises(PromptTooLong, match=r"`query` has 65 tokens"):
-        engine.prepare(Embed(id="r", inputs=[[7] * 65], input_names=["query"]))
+        engine.prepare(Embed(id="r", inputs=[framed(63)], input_names=["query"]))
 
 
 @pytest.mark.parametrize(("limit", "length"), [(0, 64), (10, 10), (64, 64)])
@@ -100,8 +115,8 @@ def test_a_text_is_truncated_only_on_request_and_keeps_its_control_tokens(engine
     [tokens] = engine.prepare(Embed(id="r", inputs=[LONG], truncate_to=limit)).texts
     assert len(tokens) == length
     assert (tokens[0], tokens[-1]) == (2, 3)
-    [given] = engine.prepare(Embed(id="r", inputs=[[7] * 90], truncate_to=limit)).texts
-    assert given == [7] * length
+    [given] = engine.prepare(Embed(id="r", inputs=[framed(90)], truncate_to=limit)).texts
+    assert given == framed(length - 2)
 
 
 def test_only_the_beginning_of_a_far_too_long_text_is_encoded(engine, monkeypatch):
@@ -164,9 +179,9 @@ def test_a_large_request_does_not_hold_up_small_ones_even_of_the_same_caller(eng
 def test_a_step_has_at_most_its_budget_of_tokens_but_always_one_text(tiny):
     checkpoint = open_checkpoint(tiny.files())
     engine = EmbeddingEngine(FakeEncoder(checkpoint.spec), checkpoint.tokenizer, EngineConfig(max_batched_tokens=64))
-    engine.submit(Embed(id="r", inputs=[[7] * length for length in (60, 4, 64, 1, 30, 33, 33)]))
+    engine.submit(Embed(id="r", inputs=[framed(length) for length in (58, 2, 62, 1, 28, 31, 31)]))
     drain(engine)
-    assert [[len(text) for text in step] for step in engine._encoder.steps] == [[60, 4], [64], [1, 30, 33], [33]]
+    assert [[len(text) for text in step] for step in engine._encoder.steps] == [[60, 4], [64], [3, 30], [33], [33]]
 
 
 def test_an_abort_removes_all_texts_and_frees_the_id(engine):
@@ -182,16 +197,16 @@ def test_an_abort_removes_all_texts_and_frees_the_id(engine):
 
 
 def test_a_failed_step_fails_the_requests_in_it_and_no_others(engine):
-    engine.submit(Embed(id="broken", inputs=[[99]]))
-    engine.submit(Embed(id="late", inputs=[[7] * 64]))
+    engine.submit(Embed(id="broken", inputs=[[2, 99, 3]]))
+    engine.submit(Embed(id="late", inputs=[framed(62)]))
     outputs = drain(engine)
     assert isinstance(outputs["broken"], Failed)
     assert isinstance(outputs["late"], Embedded)
 
 
 def test_a_vector_with_nan_fails_its_request_only(engine):
-    engine.submit(Embed(id="nan", inputs=[[98], [7]]))
-    engine.submit(Embed(id="sound", inputs=[[7]]))
+    engine.submit(Embed(id="nan", inputs=[[2, 98, 3], framed(1)]))
+    engine.submit(Embed(id="sound", inputs=[framed(1)]))
     outputs = drain(engine)
     assert isinstance(outputs["nan"], Failed)
     assert isinstance(outputs["sound"], Embedded)

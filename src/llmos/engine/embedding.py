@@ -13,6 +13,7 @@ from llmos.engine.config import EngineConfig
 from llmos.engine.embedding_request import PreparedTexts, prepare_texts
 from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.messages import Counted, Embed, Embedded, EngineStats, Event, Failed, Generate, Started
+from llmos.engine.runner import SequencesRefused
 from llmos.engine.scheduling.fair_queue import FairQueue
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
+
+_FORWARD_FAILED = "The forward pass failed. Try again."
 
 
 class Encoder(Protocol):
@@ -140,9 +143,14 @@ class EmbeddingEngine:
         tokens_N = np.fromiter((token for text in texts for token in text.tokens), np.int32, int(starts[-1]))
         try:
             pooled_SH = self._encoder.forward(tokens_N, starts)
+        except SequencesRefused as refused:
+            logger.error("A step was refused for some of its texts: %s.", refused)
+            events = self._fail({texts[i].request.prepared.id for i in refused.indices}, _FORWARD_FAILED)
+            self._put_back([text for text in texts if text.request.prepared.id in self._live])
+            return events
         except Exception:
             logger.exception("A step failed; all requests in its batch fail.")
-            return self._fail({text.request.prepared.id for text in texts}, "The forward pass failed. Try again.")
+            return self._fail({text.request.prepared.id for text in texts}, _FORWARD_FAILED)
         self.num_computed_tokens += len(tokens_N)
         return self._postprocess(texts, pooled_SH)
 
@@ -174,6 +182,11 @@ class EmbeddingEngine:
         for text in texts:
             self._waiting.finish(text)
         return texts
+
+    def _put_back(self, texts: Sequence[_Text]) -> None:
+        """Queue texts again that a step took and didn't compute."""
+        for text in texts:
+            self._waiting.add(text)
 
     def _postprocess(self, texts: Sequence[_Text], pooled_SH: Floats) -> list[Event]:
         events: list[Event] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from llmos.core.errors import BadRequest, PromptTooLong
 from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.messages import Embed
-from llmos.engine.request import CHARACTERS_PER_TOKEN, check_priority
+from llmos.engine.request import CHARACTERS_PER_TOKEN, check_priority, check_token_ids
 
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
@@ -49,7 +49,7 @@ def prepare_texts(request: Embed, tokenizer: "Tokenizer", spec: EncoderSpec) -> 
 
 def _dimensions(asked: int | None, spec: EncoderSpec) -> int:
     if asked is None:
-        return spec.hidden_size
+        return spec.vector_size
     if not 1 <= asked <= spec.hidden_size:
         raise BadRequest(
             f"`dimensions` is {asked}; the model's vectors have {spec.hidden_size:,} numbers. "
@@ -107,12 +107,15 @@ class _TextEncoder:
         heads = [self._head(text) for text in texts]
         is_head = iter(len(head) < len(text) for head, text in zip(heads, texts, strict=True))
         encoded = iter(self._tokenizer.encode_texts(heads))
-        return [
+        texts_of_inputs = [
             self._with_frame(next(encoded), name, is_head=next(is_head))
             if isinstance(each, str)
             else self._as_given(each, name)
             for each, name in zip(request.inputs, names, strict=True)
         ]
+        for tokens, name in zip(texts_of_inputs, names, strict=True):
+            check_token_ids(tokens, self._tokenizer, self._spec.vocab_size, f"`{name}`", name)
+        return texts_of_inputs
 
     def _with_prompt(self, text: str) -> str:
         text = self._prompt + text
@@ -140,17 +143,34 @@ class _TextEncoder:
         return [*self._before, *tokens, *self._behind]
 
     def _as_given(self, tokens: Sequence[int], name: str) -> list[int]:
-        for token in tokens:
-            if not 0 <= token < self._spec.vocab_size:
-                raise BadRequest(
-                    f"`{name}` has token {token}; the model's tokens are 0 to {self._spec.vocab_size - 1:,}.",
-                    param=name,
-                )
         if not tokens:
             raise BadRequest(f"`{name}` is empty: send at least one token.", param=name)
+        self._check_frame(tokens, name)
         if len(tokens) > self._limit and not self._is_cut:
             raise self._too_long(len(tokens), name)
-        return list(tokens[: self._limit])
+        if len(tokens) <= self._limit:
+            return list(tokens)
+        return [*tokens[: self._limit - len(self._behind)], *self._behind]
+
+    def _check_frame(self, tokens: Sequence[int], name: str) -> None:
+        """Raise BadRequest for ids without the control tokens around a text: another tokenizer made them.
+
+        Ids of another vocabulary are mostly valid ids here, too, and would become the vector of another text.
+        """
+        before, behind = self._before, self._behind
+        is_framed = list(tokens[: len(before)]) == before and list(tokens[len(tokens) - len(behind) :]) == behind
+        if is_framed and len(tokens) >= len(before) + len(behind):
+            return
+        frame = " … ".join(
+            ", ".join(f"{token} ({self._tokenizer.token_text(token).strip()})" for token in part)
+            for part in (before, behind)
+        )
+        raise BadRequest(
+            f"`{name}` has token ids that this model's tokenizer didn't make: its texts are {frame}. "
+            "Send the text itself. LangChain's OpenAIEmbeddings sends ids of another tokenizer unless you set "
+            "check_embedding_ctx_length=False.",
+            param=name,
+        )
 
     def _too_long(self, num_tokens: int, name: str, more_than: str = "") -> PromptTooLong:
         return PromptTooLong(

@@ -24,7 +24,7 @@ from llmos.engine.messages import (
     TokenLogprob,
 )
 from llmos.engine.request import Prepared, count, prepare
-from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner
+from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner, SequencesRefused
 from llmos.engine.sampling.masks import MaskMaker
 from llmos.engine.sampling.sampler import Masks, Sampled, Sampler, native_sampler
 from llmos.engine.scheduling.scheduler import Scheduler
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
+
+_FORWARD_FAILED = "The forward pass failed. Try again."
 
 Logits = npt.NDArray[np.float32]
 Row = tuple[Sequence, list[int]]
@@ -150,11 +152,16 @@ class Engine:
         self._masks.start([(sequence.matcher, draft) for sequence, draft in rows])
         try:
             logits = self.runner.forward(plan.batch(self._scheduler.kv))
+        except SequencesRefused as refused:
+            self._masks.finish()
+            # Nothing was computed or committed, so the other requests' next step computes the same again.
+            logger.error("A step was refused for some of its sequences: %s.", refused)
+            return self._fail({plan.sequences[i].request_id for i in refused.indices}, _FORWARD_FAILED)
         except Exception:
             self._masks.finish()
             # Any request in the batch may be the cause; the waiting ones are not.
             logger.exception("A step failed; all requests in its batch fail.")
-            return self._fail({s.request_id for s in plan.sequences}, "The forward pass failed. Try again.")
+            return self._fail({s.request_id for s in plan.sequences}, _FORWARD_FAILED)
         self.num_computed_tokens += plan.num_tokens
         masks = self._masks.finish()
         try:

@@ -52,12 +52,15 @@ def prepare(
     check_sampling(params, vocab_size, context_length)
     _check_far_too_long(request, tokenizer, context_length, field)
     chat = _chat_prompt(request, tokenizer)
-    prompt = chat.tokens if chat else _prompt_tokens(request, tokenizer, vocab_size)
+    prompt = chat.tokens if chat else _prompt_tokens(request, tokenizer)
+    check_token_ids(prompt, tokenizer, vocab_size, "The prompt", field)
     grammar = chat.grammar if chat else request.grammar
     if grammar is not None:
         check_compatible(grammar, params)
     max_tokens = _resolve_max_tokens(len(prompt), params, context_length, field)
-    stop_ids = frozenset(params.stop_token_ids) | (frozenset() if params.ignore_eos else tokenizer.eos_ids)
+    end_ids = frozenset() if params.ignore_eos else tokenizer.eos_ids
+    # The files may name ids that the model can't choose, and that the sampler therefore can't ban until min_tokens.
+    stop_ids = frozenset(token for token in end_ids.union(params.stop_token_ids) if token < vocab_size)
     seed = int.from_bytes(os.urandom(8), "little") if params.seed is None else params.seed
     echo = _prompt_text(request, prompt, tokenizer) if request.echo else ""
     # Keys and values that were computed with an adapter are valid for that adapter only.
@@ -104,7 +107,8 @@ def count(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context
     request = _with_template(request, tokenizer)
     _check_far_too_long(request, tokenizer, context_length, field)
     chat = _chat_prompt(request, tokenizer)
-    prompt = chat.tokens if chat else _prompt_tokens(request, tokenizer, vocab_size)
+    prompt = chat.tokens if chat else _prompt_tokens(request, tokenizer)
+    check_token_ids(prompt, tokenizer, vocab_size, "The prompt", field)
     return Counted(request.id, len(prompt))
 
 
@@ -188,19 +192,28 @@ def _chat_prompt(request: Generate, tokenizer: "Tokenizer") -> ChatPrompt | None
     return chat
 
 
-def _prompt_tokens(request: Generate, tokenizer: "Tokenizer", vocab_size: int) -> list[int]:
-    if request.text is not None:
-        tokens = tokenizer.encode(request.text)
-    else:
-        tokens = request.tokens or []
-        for token in tokens:
-            if not 0 <= token < vocab_size:
-                raise BadRequest(
-                    f"The prompt has token {token}; the model's tokens are 0 to {vocab_size - 1:,}.", param="prompt"
-                )
+def _prompt_tokens(request: Generate, tokenizer: "Tokenizer") -> list[int]:
+    tokens = tokenizer.encode(request.text) if request.text is not None else request.tokens or []
     if not tokens:
         raise _empty_prompt()
     return tokens
+
+
+def check_token_ids(tokens: list[int], tokenizer: "Tokenizer", vocab_size: int, subject: str, param: str) -> None:
+    """Raise BadRequest for a token that the model has no embedding for: it would fail the step of all callers.
+
+    Such tokens come from callers who send ids, and from tokenizers with more tokens than the model.
+    """
+    if min(tokens) >= 0 and max(tokens) < vocab_size:
+        return
+    token = next(token for token in tokens if not 0 <= token < vocab_size)
+    text = tokenizer.token_text(token) if 0 <= token < tokenizer.vocab_size else ""
+    raise BadRequest(
+        f"{subject} has token {token}{f' ({text!r:.60})' if text else ''}; the model's tokens are 0 to "
+        f"{vocab_size - 1:,}."
+        + (" Its tokenizer has more tokens than the model: leave this text out." if text else ""),
+        param=param,
+    )
 
 
 def _empty_prompt() -> BadRequest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import Source
 from llmos.engine.checkpoint.model_files import ModelFiles, open_model_files
-from llmos.engine.encoder_spec import ModelSpec
+from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
 from llmos.engine.formats.tensor_names import format_names
 from llmos.engine.tensors import LazyTensors, RawTensor, dtype_of
 
@@ -35,7 +35,12 @@ class Checkpoint:
 
     @cached_property
     def tokenizer(self) -> "Tokenizer":
-        return self._files.tokenizer()
+        """The tokenizer. Raises UnsupportedModel if the model has no embedding for a token that every prompt has."""
+        from llmos.engine.text.tokenizer.fitting import check_fits  # with the tokenizer, which is slow to import
+
+        tokenizer = self._files.tokenizer()
+        check_fits(tokenizer, self.spec.vocab_size, is_encoder=isinstance(self.spec, EncoderSpec))
+        return tokenizer
 
 
 def open_checkpoint(files: Mapping[str, Path]) -> Checkpoint:

@@ -56,6 +56,15 @@ class Likeliest:
     """The lowest token id that has it; -1 if a logit of the row is not finite."""
 
 
+class SequencesRefused(Exception):
+    """A runner refuses sequences of a batch for what they bring themselves. It computed nothing of the batch."""
+
+    def __init__(self, indices: list[int], reason: str) -> None:
+        super().__init__(reason)
+        self.indices = indices
+        """Indices into the batch's sequences, at least one."""
+
+
 class Runner(Protocol):
     """Computes logits and owns the KV cache."""
 
@@ -64,7 +73,10 @@ class Runner(Protocol):
     """Blocks in the KV cache; block ids are 0 to num_blocks - 1."""
 
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
-        """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
+        """Write the batch into the KV cache and return logits_RV. The array is valid until the next call.
+
+        Raises SequencesRefused if it can tell which sequences can't be computed.
+        """
         ...
 
     def set_adapter(self, index: int, adapter: "Adapter | None") -> None:

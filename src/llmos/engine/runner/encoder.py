@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from llmos.engine import _native
 from llmos.engine.encoder_spec import EncoderSpec
+from llmos.engine.runner import SequencesRefused
 from llmos.engine.runner.native import Packer, set_vectors
 from llmos.engine.runner.packing import Plan, Weights, pack, plan_matrices
 from llmos.engine.tensors import DType, RawTensor, dtype_of
@@ -43,8 +44,16 @@ class NativeEncoder:
         return plan_matrices(matrices, dtype_of, lambda _: weights)
 
     def forward(self, tokens_N: npt.NDArray[np.int32], starts: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """Return one pooled vector for each of S sequences, [S, hidden]; s is tokens_N[starts[s]:starts[s + 1]]."""
-        return self._encoder.forward(tokens_N, starts)
+        """Return one pooled vector for each of S sequences, [S, hidden]; s is tokens_N[starts[s]:starts[s + 1]].
+
+        Raises SequencesRefused if it can tell which sequences can't be computed.
+        """
+        try:
+            return self._encoder.forward(tokens_N, starts)
+        except ValueError as error:
+            if refused := self._encoder.refused(tokens_N, starts):
+                raise SequencesRefused(refused, str(error)) from None
+            raise
 
     @property
     def isa(self) -> str:

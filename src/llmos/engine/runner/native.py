@@ -10,7 +10,7 @@ import numpy.typing as npt
 from llmos.engine import _native
 from llmos.engine.architectures import inverse_frequencies
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.runner import Batch, Likeliest
+from llmos.engine.runner import Batch, Likeliest, SequencesRefused
 from llmos.engine.runner.packing import Memory, Plan, Weights, pack, plan_matrices, slot_of
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import DType, RawTensor, dtype_of
@@ -63,10 +63,19 @@ class NativeRunner:
         return plan_matrices(matrices, dtype_of, lambda _: weights)
 
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
-        """Write the batch into the KV cache and return logits_RV. The array is valid until the next call."""
-        return self._runner.forward(
-            batch.tokens, batch.starts, batch.context_lengths, batch.block_tables, batch.logit_rows, batch.adapters
-        )
+        """Write the batch into the KV cache and return logits_RV. The array is valid until the next call.
+
+        Raises SequencesRefused if it can tell which sequences can't be computed.
+        """
+        arrays = (
+            batch.tokens, batch.starts, batch.context_lengths, batch.block_tables, batch.logit_rows, batch.adapters,
+        )  # fmt: skip
+        try:
+            return self._runner.forward(*arrays)
+        except ValueError as error:
+            if refused := self._runner.refused(*arrays):
+                raise SequencesRefused(refused, str(error)) from None
+            raise
 
     def set_adapter(self, index: int, adapter: "Adapter | None") -> None:
         """Replace the adapter at an index; None removes it."""

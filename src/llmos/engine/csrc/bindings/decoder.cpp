@@ -100,14 +100,27 @@ struct BatchArrays {
 
     BatchView checked(const Decoder& decoder) const {
         check_sizes();
-        check_tokens(decoder);
+        check_logit_rows();
         for (int s = 0; s < num_sequences(); ++s) check_sequence(decoder, s);
-        check_adapters(decoder);
         return {num_tokens(),           num_sequences(),
                 int(logit_rows.size()), int(block_tables.shape(1)),
                 tokens.data(),          starts.data(),
                 context_lengths.data(), block_tables.data(),
                 logit_rows.data(),      adapters ? adapters->data() : nullptr};
+    }
+
+    // The sequences that checked() refuses for what they bring themselves.
+    std::vector<int> refused(const Decoder& decoder) const {
+        check_sizes();
+        std::vector<int> found;
+        for (int s = 0; s < num_sequences(); ++s) {
+            try {
+                check_sequence(decoder, s);
+            } catch (const std::invalid_argument&) {
+                found.push_back(s);
+            }
+        }
+        return found;
     }
 
   private:
@@ -124,11 +137,12 @@ struct BatchArrays {
                 "starts, context_lengths and block_tables disagree");
         require(starts(0) == 0 && starts(num_sequences()) == num_tokens(),
                 "starts must run from 0 to the number of tokens");
+        require(!adapters || adapters->size() == size_t(num_sequences()), "adapters has an entry for each sequence");
+        for (int s = 0; s < num_sequences(); ++s)
+            require(starts(s) < starts(s + 1), "every sequence must bring a token");
     }
 
-    void check_tokens(const Decoder& decoder) const {
-        for (int t = 0; t < num_tokens(); ++t)
-            require(uint32_t(tokens(t)) < uint32_t(decoder.spec().vocab_size), "a token is outside the vocabulary");
+    void check_logit_rows() const {
         for (size_t r = 0; r < logit_rows.size(); ++r) {
             require(uint32_t(logit_rows(r)) < uint32_t(num_tokens()), "a logit row is outside the batch");
             require(r == 0 || logit_rows(r - 1) < logit_rows(r), "logit rows must ascend");
@@ -136,7 +150,8 @@ struct BatchArrays {
     }
 
     void check_sequence(const Decoder& decoder, int s) const {
-        require(starts(s) < starts(s + 1), "every sequence must bring a token");
+        for (int t = starts(s); t < starts(s + 1); ++t)
+            require(uint32_t(tokens(t)) < uint32_t(decoder.spec().vocab_size), "a token is outside the vocabulary");
         require(context_lengths(s) >= 0, "a context length is negative");
         const int64_t length = int64_t(context_lengths(s)) + starts(s + 1) - starts(s);
         require(length <= decoder.spec().max_positions, "a sequence has more positions than the model");
@@ -144,15 +159,8 @@ struct BatchArrays {
         require(num_blocks <= block_tables.shape(1), "a sequence has more positions than its block table");
         for (size_t b = 0; b < num_blocks; ++b)
             require(uint32_t(block_tables(s, b)) < uint32_t(decoder.num_blocks()), "a block is outside the cache");
-    }
-
-    void check_adapters(const Decoder& decoder) const {
-        if (!adapters) return;
-        require(adapters->size() == size_t(num_sequences()), "adapters has an entry for each sequence");
-        for (int s = 0; s < num_sequences(); ++s) {
-            const int32_t index = (*adapters)(s);
-            require(index == -1 || (index >= 0 && decoder.has_adapter(index)), "there is no adapter of this number");
-        }
+        const int32_t index = adapters ? (*adapters)(s) : -1;
+        require(index == -1 || (index >= 0 && decoder.has_adapter(index)), "there is no adapter of this number");
     }
 };
 
@@ -200,6 +208,12 @@ class DecoderRunner {
         const int64_t strides[2] = {decoder_.logits_stride(), 1};
         return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(logits, 2, shape, owner, strides),
                         nb::rv_policy::reference);
+    }
+
+    std::vector<int> refused(Array1<int32_t> tokens, Array1<int32_t> starts, Array1<int32_t> context_lengths,
+                             Array2<int32_t> block_tables, Array1<int32_t> logit_rows,
+                             std::optional<Array1<int32_t>> adapters) {
+        return BatchArrays{tokens, starts, context_lengths, block_tables, logit_rows, adapters}.refused(decoder_);
     }
 
     nb::tuple likeliest() {
@@ -267,6 +281,10 @@ void bind_decoder(nb::module_& m) {
              "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
              "adapters"_a.noconvert() = nb::none(),
              "Write the batch into the KV cache and return logits [rows, vocabulary], overwritten by the next call.")
+        .def("refused", &DecoderRunner::refused, "tokens"_a.noconvert(), "starts"_a.noconvert(),
+             "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
+             "adapters"_a.noconvert() = nb::none(),
+             "The sequences of a batch that forward() refuses for their own tokens, positions, blocks or adapter.")
         .def("likeliest", &DecoderRunner::likeliest,
              "The largest logit of each row of the last step and its token, -1 where a logit is not finite.")
         .def("set_profiling", &DecoderRunner::set_profiling, "is_on"_a,

@@ -54,19 +54,26 @@ Encoder::Spec spec_from(nb::handle fields) {
     return spec;
 }
 
-Encoder::Batch checked_batch(const Array1<int32_t>& tokens, const Array1<int32_t>& starts, const Encoder::Spec& spec) {
+void check_sizes(const Array1<int32_t>& tokens, const Array1<int32_t>& starts) {
     require(tokens.size() > 0 && tokens.size() <= size_t(max_batch_tokens), "a batch has between 1 and 1048576 tokens");
     require(starts.size() > 1 && starts.size() <= tokens.size() + 1, "every sequence must bring a token");
     const int num_tokens = int(tokens.size()), num_sequences = int(starts.size()) - 1;
     require(starts(0) == 0 && starts(num_sequences) == num_tokens, "starts must run from 0 to the number of tokens");
-    for (int t = 0; t < num_tokens; ++t)
+    for (int s = 0; s < num_sequences; ++s) require(starts(s) < starts(s + 1), "every sequence must bring a token");
+}
+
+void check_sequence(const Array1<int32_t>& tokens, const Array1<int32_t>& starts, const Encoder::Spec& spec, int s) {
+    for (int t = starts(s); t < starts(s + 1); ++t)
         require(uint32_t(tokens(t)) < uint32_t(spec.vocab_size), "a token is outside the vocabulary");
-    for (int s = 0; s < num_sequences; ++s) {
-        require(starts(s) < starts(s + 1), "every sequence must bring a token");
-        require(int64_t(starts(s + 1)) - starts(s) <= spec.num_positions - spec.first_position,
-                "a sequence has more positions than the model");
-    }
-    return {num_tokens, num_sequences, tokens.data(), starts.data()};
+    require(int64_t(starts(s + 1)) - starts(s) <= spec.num_positions - spec.first_position,
+            "a sequence has more positions than the model");
+}
+
+Encoder::Batch checked_batch(const Array1<int32_t>& tokens, const Array1<int32_t>& starts, const Encoder::Spec& spec) {
+    check_sizes(tokens, starts);
+    const int num_sequences = int(starts.size()) - 1;
+    for (int s = 0; s < num_sequences; ++s) check_sequence(tokens, starts, spec, s);
+    return {int(tokens.size()), num_sequences, tokens.data(), starts.data()};
 }
 
 class EncoderRunner {
@@ -95,6 +102,19 @@ class EncoderRunner {
         return nb::cast(nb::ndarray<nb::numpy, float>(out.data, {rows, columns}, out.owner));
     }
 
+    std::vector<int> refused(Array1<int32_t> tokens, Array1<int32_t> starts) const {
+        check_sizes(tokens, starts);
+        std::vector<int> found;
+        for (int s = 0; s + 1 < int(starts.size()); ++s) {
+            try {
+                check_sequence(tokens, starts, encoder_.spec(), s);
+            } catch (const std::invalid_argument&) {
+                found.push_back(s);
+            }
+        }
+        return found;
+    }
+
     size_t weight_bytes() const { return encoder_.weight_bytes(); }
     std::string isa() const { return kernels_.name; }
 
@@ -116,6 +136,8 @@ void bind_encoder(nb::module_& m) {
         .def("set_vector", &EncoderRunner::set_vector, "layer"_a, "name"_a, "data"_a.noconvert())
         .def("forward", &EncoderRunner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "Return one vector for each sequence, [sequences, hidden]. Sequence s is tokens[starts[s]:starts[s + 1]].")
+        .def("refused", &EncoderRunner::refused, "tokens"_a.noconvert(), "starts"_a.noconvert(),
+             "The sequences of a batch that forward() refuses for their own tokens or length.")
         .def_prop_ro("weight_bytes", &EncoderRunner::weight_bytes)
         .def_prop_ro("isa", &EncoderRunner::isa);
 }
