@@ -1,10 +1,13 @@
 """The embedding engine: refused and truncated texts, fairness, failures and aborts."""
 
+import json
+
 import numpy as np
 import pytest
 
-from llmos.core.errors import BadRequest, Conflict, PromptTooLong
+from llmos.core.errors import BadRequest, Conflict, PromptTooLong, UnsupportedModel
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
+from llmos.engine.checkpoint.description import describe
 from llmos.engine.config import EngineConfig
 from llmos.engine.embedding import EmbeddingEngine
 from llmos.engine.loading import load_embedding_engine, load_engine
@@ -226,3 +229,29 @@ def test_each_kind_of_model_needs_its_own_loader(tiny):
     np.testing.assert_allclose(embed(engine, "river")[0], expected / np.linalg.norm(expected), atol=1e-5)
     with pytest.raises(BadRequest, match="makes embeddings"):
         load_engine(tiny.files(), EngineConfig())
+
+
+# --- settings of sentence-transformers
+
+
+def write_setting(folder, name, **settings):
+    path = folder / name
+    path.write_text(json.dumps((json.loads(path.read_text()) if path.exists() else {}) | settings))
+
+
+def test_truncate_dim_is_the_size_of_a_vector_unless_a_request_asks_for_another(tmp_path):
+    tiny = make_tiny_encoder("bert", tmp_path)
+    write_setting(tmp_path, "config_sentence_transformers.json", truncate_dim=16, similarity_fn_name="cosine")
+    engine, _ = load_embedding_engine(tiny.files(), EngineConfig(threads=1, weights="f32"))
+    expected = tiny.pooled([2, 5, 3])
+    np.testing.assert_allclose(embed(engine, "river")[0], expected[:16] / np.linalg.norm(expected[:16]), atol=1e-5)
+    assert embed(engine, "river", dimensions=40).shape == (1, 40)
+    assert describe(tiny.files()).embedding_size == 16
+
+
+@pytest.mark.parametrize("name", ["config_sentence_transformers.json", "1_Pooling/config.json"])
+def test_an_unknown_setting_is_refused_by_name(tmp_path, name):
+    tiny = make_tiny_encoder("bert", tmp_path)
+    write_setting(tmp_path, name, whitening=True)
+    with pytest.raises(UnsupportedModel, match=rf"{name} has whitening set to True"):
+        open_checkpoint(tiny.files())
