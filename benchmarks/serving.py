@@ -9,6 +9,8 @@ Each client sends one /v1/completions after another on a connection of its own, 
     tokens/s                all output tokens over the whole time
     TTFT                    from sending the request to its first event
     time per output token   from the first event to the last, over the tokens after the first
+    gap in steps            between two pieces of a stream, over the median time per output token: 1 is even, large is
+                            in bursts
 
 Any server with OpenAI's completions that takes prompts as token ids can be timed: --endpoint, LLMOS_API_KEY.
 The reader is written for this and reads no more of an event than its length: on one machine, every cycle that the
@@ -19,10 +21,12 @@ import argparse
 import asyncio
 import json
 import math
+import statistics
 import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from urllib.parse import SplitResult, urlsplit
 
 from llmos.client.endpoint import resolve_endpoint
@@ -38,6 +42,8 @@ class Timing:
     first_token: float
     total: float
     num_tokens: int
+    gaps: list[float]
+    """Between two events."""
 
     @property
     def per_output_token(self) -> float:
@@ -60,6 +66,7 @@ class Result:
     tokens_per_second: float
     ttft_ms: Percentiles
     time_per_output_token_ms: Percentiles
+    gap_in_steps: Percentiles
 
 
 class Connection:
@@ -84,19 +91,19 @@ class Connection:
     async def complete(self, body: dict[str, object]) -> Timing:
         """Send one request and read its answer to the end. Raises the server's error."""
         began = time.perf_counter()
-        first = last = 0.0
+        times: list[float] = []
         usage = b""
         async for line in self._lines(json.dumps(body).encode()):
             if not line.startswith(b"data: {"):
                 continue
             if line.startswith(b'data: {"error"'):
                 raise parse_error(500, json.loads(line[6:]))
-            last = time.perf_counter()
-            first = first or last
+            times.append(time.perf_counter())
             if b'"completion_tokens"' in line:
                 usage = line
         num_tokens = json.loads(usage[6:])["usage"]["completion_tokens"]
-        return Timing(first - began, last - began, num_tokens)
+        gaps = [later - earlier for earlier, later in pairwise(times[:-1])]  # the last event has the usage only
+        return Timing(times[0] - began, times[-1] - began, num_tokens, gaps)
 
     async def _lines(self, body: bytes) -> AsyncIterator[bytes]:
         path = f"{self._url.path.rstrip('/')}/v1/completions"
@@ -143,23 +150,26 @@ async def measure(options: argparse.Namespace, num_clients: int) -> Result:
     began = time.perf_counter()
     timings = [timing for each in await asyncio.gather(*map(one_client, range(num_clients))) for timing in each]
     seconds = time.perf_counter() - began
+    per_output_token = [timing.per_output_token for timing in timings]
+    step = statistics.median(per_output_token)
     return Result(
         engine=options.name,
         workload=f"serve_{num_clients}",
         clients=num_clients,
         requests=len(timings),
         tokens_per_second=round(sum(timing.num_tokens for timing in timings) / seconds, 1),
-        ttft_ms=percentiles_ms([timing.first_token for timing in timings]),
-        time_per_output_token_ms=percentiles_ms([timing.per_output_token for timing in timings]),
+        ttft_ms=percentiles([timing.first_token * 1000 for timing in timings]),
+        time_per_output_token_ms=percentiles([each * 1000 for each in per_output_token]),
+        gap_in_steps=percentiles([gap / step for timing in timings for gap in timing.gaps] or [0.0]),
     )
 
 
-def percentiles_ms(seconds: list[float]) -> Percentiles:
-    """Return percentiles by the nearest rank, so that each is the time of a real request."""
-    ordered = sorted(seconds)
+def percentiles(values: list[float]) -> Percentiles:
+    """Return percentiles by the nearest rank, so that each is a value that was measured."""
+    ordered = sorted(values)
 
     def at(share: float) -> float:
-        return round(ordered[math.ceil(share * len(ordered)) - 1] * 1000, 2)
+        return round(ordered[math.ceil(share * len(ordered)) - 1], 2)
 
     return Percentiles(at(0.5), at(0.9), at(0.99))
 
@@ -167,6 +177,7 @@ def percentiles_ms(seconds: list[float]) -> Percentiles:
 def print_row(result: Result) -> None:
     cells = [result.workload, result.requests, result.tokens_per_second]
     cells += [*asdict(result.ttft_ms).values(), *asdict(result.time_per_output_token_ms).values()]
+    cells += asdict(result.gap_in_steps).values()
     print("".join(f"{cell:>10}" for cell in cells), flush=True)
 
 
@@ -196,8 +207,8 @@ async def main() -> None:
     warm_up = argparse.Namespace(**{**vars(options), "requests": 1, "tokens": 8, "seed": 0})
     await measure(warm_up, 2)
     if not options.json:
-        print(f"{'':30}{'TTFT in ms':>30}{'ms per output token':>30}")
-        print("".join(f"{head:>10}" for head in ["workload", "requests", "tokens/s", *["p50", "p90", "p99"] * 2]))
+        print(f"{'':30}{'TTFT in ms':>30}{'ms per output token':>30}{'gap in steps':>30}")
+        print("".join(f"{head:>10}" for head in ["workload", "requests", "tokens/s", *["p50", "p90", "p99"] * 3]))
     for num_clients in options.clients:
         result = await measure(options, num_clients)
         if options.json:

@@ -8,8 +8,9 @@ from llmos.engine.text.output import merge_deltas
 HOLD_SECONDS = 0.03
 """Longest time that a delta is held back: thirty pieces of text a second are faster than anybody reads."""
 
-FEW_STREAMS = 8
-"""With fewer streams than this, every delta is sent at once."""
+FEW_STREAMS = 17
+"""With fewer streams than this, every delta is sent at once, so that no stream comes in bursts. More streams have slow
+steps anyway."""
 
 
 class Outbox:
