@@ -238,6 +238,15 @@ def test_a_model_that_would_not_call_must(choice):
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("stop", [[], ["\n"]])
+def test_an_answer_that_is_cut_inside_a_call_or_behind_one_has_no_text(stop):
+    tools = Tools(functions=FUNCTIONS, choice="required")
+    for max_tokens in (1, 12, 28, 34, 60, 75) if not stop else (60,):
+        text, _, _, _ = answer(CHATML, "}" * 400, tools=tools, sampling={"max_tokens": max_tokens, "stop": stop})
+        assert text == "", max_tokens
+
+
+@pytest.mark.process
 def test_reasoning_is_split_from_the_answer():
     assert answer(THINKING, "Hm.\n</think>\n\nNoon.") == ("Noon.", "Hm.", [], "stop")
     off = {"enable_thinking": False}
@@ -261,6 +270,41 @@ def test_a_reasoning_effort_that_the_template_does_not_have_is_rejected():
     with pytest.raises(BadRequest, match="has no reasoning effort") as caught:
         encode_chat_prompt(request, TemplateTokenizer(CHATML))
     assert caught.value.param == "reasoning_effort"
+
+
+NESTED = {"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}, "required": ["a"]}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        ({"type": "string", "pattern": r"^\p{Nonsense}$"}, "#/properties/odd, its expression is invalid"),
+        ({"type": "null", "enum": ["A"]}, "nothing matches it"),
+        (
+            {"patternProperties": {"^a": {"type": "null"}, "b$": {"type": "string"}}},
+            "#/properties/odd/patternProperties",
+        ),
+        ({"enum": ["x" * 9000]}, "more than 8,192 characters"),
+    ],
+)
+def test_a_tool_that_is_not_strict_never_fails_the_request_for_what_cannot_be_enforced(odd, reason):
+    """These pass the preparation of schemas, and the grammar library rejects them."""
+    engine = Engine(
+        ScriptedRunner("x", num_blocks=1024, max_positions=16384), TemplateTokenizer(CHATML), EngineConfig()
+    )
+    schema = {"type": "object", "properties": {"nested": NESTED, "odd": odd}, "required": ["nested", "odd"]}
+    functions = [*FUNCTIONS, {"name": "g", "parameters": schema}]
+    request = Generate(id="r", messages=[USER], tools=Tools(functions=functions, choice="named", name="g"))
+    matcher = engine.prepare(request).sequences[0].matcher
+    begins = '<tool_call>\n{"name": "g", "arguments": {"nested": '
+    assert matcher.allowed_prefix([*begins.encode()]) == [*begins.encode()]
+    functions[1] = {**functions[1], "strict": True}
+    with pytest.raises(BadRequest) as caught:
+        engine.prepare(request)
+    assert caught.value.param == "tools[1].function.parameters"
+    assert reason in caught.value.message
+    assert "llguidance" not in caught.value.message
 
 
 @pytest.mark.process

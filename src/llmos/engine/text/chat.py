@@ -54,8 +54,11 @@ class AnswerParser:
         """The answer has tool calls, and all of them are complete."""
         return self._calls is not None and self._calls.num_calls > 0 and not self._calls.has_incomplete_call
 
-    def push(self, text: str, *, is_last: bool) -> ParsedText:
-        """Add text. Return the parts that are certain by now; with `is_last`, all that remains."""
+    def push(self, text: str, *, is_last: bool, is_cut: bool = False) -> ParsedText:
+        """Add text. Return the parts that are certain by now; with `is_last`, all that remains.
+
+        `is_cut`: the model had more to say.
+        """
         reasoning = ""
         if self._reasoning is not None:
             reasoning, text = self._reasoning.push(text)
@@ -66,7 +69,7 @@ class AnswerParser:
             return ParsedText(text, reasoning)
         pieces = self._calls.push(text)
         if is_last:
-            pieces += self._calls.finish()
+            pieces += self._calls.finish(is_cut=is_cut)
         return _parsed(reasoning, pieces)
 
 

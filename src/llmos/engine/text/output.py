@@ -139,7 +139,8 @@ class OutputProcessor:
     ) -> Delta:
         reasoning, tool_calls = "", tuple[ToolCallDelta, ...]()
         if self._parser is not None:
-            parsed = self._parser.push(text, is_last=self.finish_reason is not None)
+            is_cut = self.finish_reason == "length" or isinstance(stop_reason, str)
+            parsed = self._parser.push(text, is_last=self.finish_reason is not None, is_cut=is_cut)
             text, reasoning, tool_calls = parsed.text, parsed.reasoning, parsed.tool_calls
             if self.finish_reason == "stop" and self._parser.has_tool_calls:
                 self.finish_reason = "tool_calls"

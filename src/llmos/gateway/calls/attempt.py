@@ -13,6 +13,7 @@ from llmos.engine.messages import BACKGROUND_PRIORITY, Event, Generate, Started
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call
+from llmos.gateway.calls.carried_tools import carryable_tools
 from llmos.gateway.calls.embedding import CHUNKS_AT_ONCE, EmbedCall, Embeddings
 from llmos.gateway.calls.merging import merge
 from llmos.gateway.calls.record import Attempt, Record, Recorder
@@ -136,7 +137,7 @@ def _requests(call: Call, call_id: str, backend: Backend) -> list[Generate]:
             cache_salt=f"{call.caller.project}\n{call.cache_salt}",
             priority=_priority(call.caller),
             grammar=call.grammar,
-            tools=call.tools,
+            tools=call.tools and carryable_tools(call.tools),
             template_options=dict(call.template_options),
             adapter=backend.adapter,
             sampling=sampling,

@@ -73,11 +73,11 @@ def check_functions(functions: Sequence[Mapping[str, Any]], path_template: str =
         path_of[name] = path
         if not isinstance(function.get("description", ""), str):
             raise _wrong(f"{path}.description", "must be a string.")
-        if not isinstance(function.get("parameters", {}), Mapping):
+        parameters = {} if function.get("parameters") is None else function["parameters"]
+        if not isinstance(parameters, Mapping):
             raise _wrong(f"{path}.parameters", "must be a JSON schema, which is an object.")
-        if (kind := function.get("parameters", {}).get("type", "object")) != "object":
+        if (kind := parameters.get("type")) not in (None, "object", ["object"]):
             raise _wrong(f"{path}.parameters.type", f"is {kind!r:.100}; arguments have names, so it must be 'object'.")
-        check_numbers(function.get("parameters", {}), f"{path}.parameters")
 
 
 def read_arguments(text: str, path: str) -> dict[str, Any]:

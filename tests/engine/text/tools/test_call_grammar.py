@@ -138,6 +138,15 @@ def test_a_call_that_has_begun_must_be_a_valid_call(name, text):
     assert begins(grammar, CALL[name][:-1])
 
 
+@pytest.mark.parametrize("name", ["hermes", "generic", "mistral"])
+def test_after_the_last_call_none_may_begin(name):
+    grammar = tools_grammar(FORMATS[name], tools(is_parallel=False), no_control)
+    call = CALL["hermes"] if name != "mistral" else '[TOOL_CALLS] [{"name": "clock", "arguments": {}}]'
+    opening = FORMATS[name].syntax.opening
+    assert accepts(grammar, f"Hm.\n{call}\nDone. {opening[:-1]}")
+    assert not begins(grammar, f"Hm.\n{call}\nDone. {opening}")
+
+
 def test_text_may_come_before_calls_and_between_them():
     grammar = tools_grammar(HERMES, tools(), no_control)
     assert accepts(grammar, f"Let me see.\n{CALL['hermes']}\nAnd\n{CALL['hermes']} Done.")

@@ -186,3 +186,34 @@ def test_a_call_without_an_end_is_incomplete_and_nothing_of_it_is_lost(end):
 def test_calls_after_the_last_allowed_one_stay_text():
     call = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
     assert read(HERMES.syntax, [f"{call}\n{call}"], max_calls=1) == (f"\n{call}", [("f", "{}")], False)
+
+
+ANSWERS = {
+    "hermes": '<tool_call>\n{"name": "f", "arguments": {"a": [1, "x"]}}\n</tool_call>\n'
+    '<tool_call>\n{"name": "rain", "arguments": {}}\n</tool_call>',
+    "generic": '<tool_call>\n{"name": "rain", "arguments": {}}\n</tool_call>',
+    "llama3": '{"name": "f", "parameters": {"a": {}}}',
+    "mistral": '[TOOL_CALLS] [{"name": "f", "arguments": {"a": 1}}, {"name": "rain", "arguments": {}}]',
+}
+
+
+@pytest.mark.parametrize("before", ["", "Let me see.\n"])
+@pytest.mark.parametrize("must_call", [False, True])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_cut_answer_has_nothing_of_a_calls_syntax_in_its_text(name, must_call, before):
+    if before and (must_call or not SYNTAXES[name].opening):
+        pytest.skip("this answer has no text before its calls")
+    answer = before + ANSWERS[name]
+    for length in range(len(before) + 2, len(answer) + 1):
+        for pieces in ([answer[:length]], answer[:length]):
+            parser = CallParser(SYNTAXES[name], NAMES, must_call=must_call)
+            parts = [part for piece in pieces for part in parser.push(piece)] + parser.finish(is_cut=True)
+            text = "".join(part for part in parts if isinstance(part, str))
+            assert text.strip() == before.strip(), answer[:length]
+
+
+@pytest.mark.parametrize("text", ["1 <", "if a <b", "x <= y", "a [", "a [0] <tools", "{", "", " "])
+def test_a_cut_answer_keeps_text_that_is_no_call(text):
+    for name in ("hermes", "mistral"):
+        parser = CallParser(SYNTAXES[name], NAMES)
+        assert "".join([*parser.push(text), *parser.finish(is_cut=True)]) == text

@@ -123,4 +123,4 @@ def _is_exact(value: Any) -> bool:
         return all(_is_exact(each) for each in value.values())
     if isinstance(value, list):
         return all(_is_exact(each) for each in value)
-    return not isinstance(value, int) or (abs(value) < 2**63 and int(float(value)) == value)
+    return not isinstance(value, int | float) or (abs(value) < 2**63 and int(float(value)) == int(value))

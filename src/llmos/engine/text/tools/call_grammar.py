@@ -5,6 +5,7 @@ templates render the calls of earlier turns.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -86,16 +87,22 @@ def _optional_rules(tool_format: ToolFormat, num_calls: int, control: ControlLoo
             r'PLAIN: /(.|\n)*/ & ~/[ \t\r\n]*\{[ \t\r\n]*"name"(.|\n)*/',
             "answer: calls | PLAIN",
         ]
+    ending = "TEXT"
     if control(syntax.opening) is None:
         opening, rules = "opening", [f"opening[lazy]: TEXT {_text(syntax.opening)}"]
+        if num_calls == 1 or not syntax.repeats:
+            # No further call would be understood, so none may begin.
+            ending = "ENDING"
+            rules += [rf"ENDING: /(.|\n)*/ & ~/(.|\n)*{re.escape(syntax.opening)}(.|\n)*/"]
     else:
         opening, rules = f"TEXT {_tag(syntax.opening, control)}", []
     if syntax.repeats:
         rules += [f'calls: {opening} "\\n" call "\\n" {_tag(syntax.closing, control)}']
     else:
         rules += [f"calls: {opening} {_body(tool_format, num_calls - 1)}"]
-    many = f"calls{{0,{num_calls}}}" if syntax.repeats else "calls?"
-    return [*rules, f"answer: {many} TEXT"]
+    if num_calls == 1 or not syntax.repeats:
+        return [*rules, f"answer: TEXT | calls {ending}"]
+    return [*rules, f"answer: calls{{0,{num_calls}}} TEXT"]
 
 
 def _body(tool_format: ToolFormat, num_more: int) -> str:

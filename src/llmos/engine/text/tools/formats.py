@@ -35,7 +35,12 @@ class ToolFormat(Protocol):
 def call_parser(tool_format: ToolFormat, tools: Tools) -> CallParser:
     """Return a parser for an answer that may call these tools."""
     names = [function["name"] for function in tools.functions]
-    return CallParser(tool_format.syntax, names, max_calls=None if tool_format.is_parallel and tools.is_parallel else 1)
+    return CallParser(
+        tool_format.syntax,
+        names,
+        max_calls=None if tool_format.is_parallel and tools.is_parallel else 1,
+        must_call=tools.choice in ("required", "named"),
+    )
 
 
 def openai_tools(functions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -42,14 +42,18 @@ class CallParser:
     at the beginning of the text, and one newline before the first call.
     """
 
-    def __init__(self, syntax: CallSyntax, names: Collection[str], *, max_calls: int | None = None) -> None:
-        """`names`: of the functions that may be called. After `max_calls` calls everything is text."""
+    def __init__(
+        self, syntax: CallSyntax, names: Collection[str], *, max_calls: int | None = None, must_call: bool = False
+    ) -> None:
+        """`names`: of the functions that may be called. After `max_calls` calls everything is text. `must_call`: the
+        answer is nothing but calls."""
         self.num_calls = 0
         self.has_incomplete_call = False
         """A reported call is incomplete."""
         self._syntax = syntax
         self._names = names
         self._max_calls = max_calls
+        self._must_call = must_call
         self._state: Literal["text", "call", "after call"] = "text"
         self._buffer = ""
         """Text that is still to be parsed."""
@@ -72,15 +76,36 @@ class CallParser:
             pass
         return self._take()
 
-    def finish(self) -> list[Piece]:
-        """End the text. Return what was held back."""
+    def finish(self, *, is_cut: bool = False) -> list[Piece]:
+        """End the text. Return what was held back.
+
+        `is_cut`: the model had more to say. What it had begun to write of a call's syntax is then no text.
+        """
         if self._state == "call":
             self.has_incomplete_call |= self._is_reported
         rest = self._raw + self._buffer
+        if is_cut:
+            rest = rest[: len(rest) - self._num_begun(rest)]
         self._raw = self._buffer = ""
         if not (self._only_space and self.num_calls and not rest.strip(_SPACE)):
             self._report_text(rest)
         return self._take()
+
+    def _num_begun(self, rest: str) -> int:
+        """Return the length of the end of what was held back that can only be a call's syntax."""
+        syntax, text = self._syntax, rest.strip(_SPACE)
+        if self._must_call:
+            return len(rest)
+        if self._state == "after call":
+            return len(rest) if syntax.closing.startswith(text) else 0
+        if self._state == "call":
+            # Without an opening, a brace alone may also begin an answer in JSON.
+            return len(rest) if syntax.opening or '"' in rest else 0
+        num_begun = partial_match(rest, syntax.opening or syntax.tag)
+        if num_begun > 1 or (num_begun and self.num_calls and self._only_space):
+            before = rest[: len(rest) - num_begun]
+            return num_begun + (len(before) if not before.strip(_SPACE) else int(before.endswith("\n")))
+        return 0
 
     # --- parsing steps: each returns False if it needs more text
 
