@@ -69,15 +69,21 @@ class LazyTensors(Mapping[str, RawTensor], Generic[T]):
         infos: Mapping[str, T],
         make: Callable[[str, T], RawTensor],
         dtype: Callable[[str, T], DType] | None = None,
+        shape: Callable[[str, T], tuple[int, ...]] | None = None,
     ) -> None:
-        """`make` returns the tensor for a name and its info; `dtype` returns only its type, where that is cheaper."""
-        self._infos, self._make, self._dtype = infos, make, dtype
+        """`make` returns the tensor for a name and its info; `dtype` and `shape` return only these, where that is
+        cheaper.
+        """
+        self._infos, self._make, self._dtype, self._shape = infos, make, dtype, shape
 
     def __getitem__(self, name: str) -> RawTensor:
         return self._make(name, self._infos[name])
 
     def dtype_of(self, name: str) -> DType:
         return self._dtype(name, self._infos[name]) if self._dtype else self[name].dtype
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        return self._shape(name, self._infos[name]) if self._shape else self[name].shape
 
     def __contains__(self, name: object) -> bool:
         return name in self._infos
@@ -92,3 +98,8 @@ class LazyTensors(Mapping[str, RawTensor], Generic[T]):
 def dtype_of(tensors: Mapping[str, RawTensor], name: str) -> DType:
     """Return the type of a tensor, without making the tensor if possible."""
     return tensors.dtype_of(name) if isinstance(tensors, LazyTensors) else tensors[name].dtype
+
+
+def shape_of(tensors: Mapping[str, RawTensor], name: str) -> tuple[int, ...]:
+    """Return the shape of a tensor, without making the tensor if possible."""
+    return tensors.shape_of(name) if isinstance(tensors, LazyTensors) else tensors[name].shape

@@ -242,7 +242,6 @@ def test_llama3_bounds_in_the_wrong_order_are_rejected():
         (LLAMA, {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "truncate": False}}, "truncate set to false"),
         (LLAMA, {"rope_parameters": {"rope_type": "mrope", "factor": 4.0}}, "rope_type is 'mrope'"),
         (LLAMA, {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial rotary positions"),
-        (LLAMA, {"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantized with gptq"),
         (LLAMA | {"model_type": "gemma2"}, {"use_bidirectional_attention": True}, "bidirectional attention"),
         (LLAMA | {"model_type": "gemma3_text"}, {"attn_logit_softcapping": 50.0}, "a soft cap on attention scores"),
         (

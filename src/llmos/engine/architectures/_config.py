@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from llmos.core.errors import UnsupportedModel
 from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config_rope import rope_from_config
 from llmos.engine.architectures._fields import Fields
@@ -52,18 +51,11 @@ def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
 
 
 def config_fields(config: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Fields:
-    """Return the fields of a config.json. Raises UnsupportedModel if its weights are quantized.
+    """Return the fields of a config.json.
 
     `names`: names of fields that the family writes differently.
     """
-    fields = Fields(config, where="config.json", names=names)
-    quantization = fields.section("quantization_config")
-    if quantization is not None and quantization.names():
-        raise UnsupportedModel(
-            f"These weights are quantized with {quantization.string('quant_method', 'an unnamed method')}; "
-            "use the original checkpoint, or a GGUF file of it."
-        )
-    return fields
+    return Fields(config, where="config.json", names=names)
 
 
 def decoder_from_config(

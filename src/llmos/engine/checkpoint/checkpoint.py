@@ -10,7 +10,7 @@ from llmos.engine.architectures import Source
 from llmos.engine.checkpoint.model_files import ModelFiles, open_model_files
 from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
 from llmos.engine.formats.tensor_names import format_names
-from llmos.engine.tensors import LazyTensors, RawTensor, dtype_of
+from llmos.engine.tensors import LazyTensors, RawTensor, dtype_of, shape_of
 
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
@@ -80,7 +80,7 @@ def _wrong_shapes(tensors: Mapping[str, RawTensor], spec: ModelSpec, sources: Ma
             shape = (source.index + 1, *shape)
         expected[source.name] = shape[::-1] if source.transpose else shape
     return [
-        f"{name} is {list(tensors[name].shape)} instead of {list(shape)}"
+        f"{name} is {list(found)} instead of {list(shape)}"
         for name, shape in expected.items()
-        if tensors[name].shape != shape
+        if (found := shape_of(tensors, name)) != shape
     ]

@@ -20,6 +20,8 @@ from llmos.engine.architectures import (
     sources_in_files,
     with_sentence_files,
 )
+from llmos.engine.checkpoint.compressed import KEYS as COMPRESSION_KEYS
+from llmos.engine.checkpoint.compressed import decompress
 from llmos.engine.checkpoint.ignored_keys import read_ignored_keys
 from llmos.engine.checkpoint.recommended import recommended_sampling
 from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
@@ -131,7 +133,7 @@ class FolderFiles:
         folder = SafetensorsFolder(files)
         self.paths, self.config = files, folder.config
         self._ignored = read_ignored_keys(files)
-        self.tensors, self.release_memory = folder.tensors, folder.release_memory
+        self.tensors, self.release_memory = decompress(folder.config, folder), folder.release_memory
         self._has_canonical_names = folder.has_canonical_names
         self.family = _text(self.config.get("model_type")) or "unknown"
         self.context_length = _count(self.config.get("max_position_embeddings"))
@@ -144,7 +146,8 @@ class FolderFiles:
     def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]:
         family = family_of_model_type(self.family)
         _check_present(self._ignored, self.config)
-        spec = config_spec(family, self.config, self._ignored)
+        config = {key: value for key, value in self.config.items() if key not in COMPRESSION_KEYS}
+        spec = config_spec(family, config, self._ignored)
         sources = self._sources(family, spec)
         _check_heads(set(self.tensors) - {source.name for source in sources.values()})
         if isinstance(spec, DecoderSpec) and spec.tied_head:

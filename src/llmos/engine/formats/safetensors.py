@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats import encoded
+from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.formats.memory_map import map_file
 from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
@@ -30,6 +31,7 @@ MAX_SHARDS = 1024
 
 DTYPES: dict[str, DType] = {"F32": "F32", "F16": "F16", "BF16": "BF16"}
 """The types that this engine reads, by their names in safetensors."""
+_NUMPY_TYPES = {"I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8"}
 ENCODED_DTYPE = "U8"
 """The type of a tensor in an encoding of ours (encoded.py)."""
 
@@ -50,7 +52,7 @@ class SafetensorsFolder:
             raise BadModelFile("config.json is missing. A Hugging Face folder has it beside the weights.")
         self.config: dict[str, Any] = read_json_object(self.files["config.json"], "config.json")
         shards, listed = self._shards()
-        infos: dict[str, _TensorInfo] = {}
+        self._infos: dict[str, _TensorInfo] = {}
         self._maps: list[mmap.mmap] = []
         self.has_canonical_names = False
         """The tensors have the canonical names of spec.py, instead of the names in the family's own files."""
@@ -59,13 +61,30 @@ class SafetensorsFolder:
             self._maps.append(opened.map)
             self.has_canonical_names |= opened.metadata.get(NAMES_KEY) == CANONICAL
             for name, info in opened.infos.items():
-                if name in infos:
-                    raise BadModelFile(f"Tensor {name!r} is in both {infos[name].shard} and {shard}.")
-                infos[name] = info
-        missing = sorted(listed - infos.keys())
+                if name in self._infos:
+                    raise BadModelFile(f"Tensor {name!r} is in both {self._infos[name].shard} and {shard}.")
+                self._infos[name] = info
+        missing = sorted(listed - self._infos.keys())
         if missing:
             raise BadModelFile(f"{INDEX_NAME} lists tensors that no file holds: {format_names(missing, 8)}.")
-        self.tensors: Mapping[str, RawTensor] = LazyTensors(infos, _view)
+        self.tensors: Mapping[str, RawTensor] = LazyTensors(self._infos, _view)
+
+    def type_of(self, name: str) -> str:
+        """Return the type of a tensor as safetensors names it."""
+        return self._infos[name].dtype
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """Return a tensor as an array: of integers, of floats, or of bytes for a type that numpy lacks.
+
+        Raises BadModelFile for a tensor that is smaller or larger than its shape.
+        """
+        info = self._infos[name]
+        if info.dtype in DTYPES:
+            return dequantize(_view(name, info))
+        try:
+            return info.data.view(_NUMPY_TYPES.get(info.dtype, "u1")).reshape(info.shape)
+        except ValueError:
+            raise _bad(info.shard, f"tensor {name!r} does not have the size of its shape") from None
 
     def release_memory(self) -> None:
         """Release the memory of the pages that were read. They are read from the files again when needed."""
