@@ -179,7 +179,7 @@ def test_a_single_safetensors_file_is_refused_with_advice(registry, make_folder)
 
 def test_one_of_two_gguf_files_has_to_be_chosen(registry, gguf_path):
     (gguf_path.parent / "other.gguf").write_bytes(gguf_path.read_bytes())
-    with pytest.raises(BadRequest, match=r"2 GGUF files.*other\.gguf, tiny\.gguf"):
+    with pytest.raises(BadRequest, match=r"2 GGUF models.*other\.gguf, tiny\.gguf"):
         Transfers(registry).import_path(gguf_path.parent, "tiny")
 
 
