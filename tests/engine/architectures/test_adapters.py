@@ -132,6 +132,16 @@ def test_a_replaced_adapter_is_no_longer_used(llama, drive, tmp_path):
     np.testing.assert_allclose(found, llama.logits(prompt), **CLOSE)
 
 
+@pytest.mark.parametrize(
+    "pattern", ["q_proj", r"^base_model.*0\.self_attn\.v_proj", r"layers\.[01]\.mlp\.(up|down)_proj"]
+)
+def test_modules_may_have_an_alpha_of_their_own(llama, drive, tmp_path, pattern):
+    adapted = Adapted(llama, tmp_path, alpha_pattern={pattern: 24, "o_proj": 2}, rank_pattern={"k_proj": 7})
+    driver, prompt = drive(llama.open()), llama.prompt(20)
+    driver.runner.set_adapter(0, adapted.open(llama))
+    np.testing.assert_allclose(with_adapters(driver, {"a": prompt}, [0])["a"], adapted.logits(prompt), **CLOSE)
+
+
 def test_one_layer_alone_may_be_adapted(llama, drive, tmp_path):
     adapted = Adapted(llama, tmp_path, layers_to_transform=[1], target_modules=["v_proj", "up_proj"])
     assert set(adapted.open(llama)) == {"layers.1.v", "layers.1.up"}
@@ -150,7 +160,8 @@ def test_one_layer_alone_may_be_adapted(llama, drive, tmp_path):
         ({"init_lora_weights": "pissa"}, "init_lora_weights"),
         ({"kasa_config": {"beta": 1}}, "kasa_config"),
         ({"an_option_to_come": True}, "an_option_to_come"),
-        ({"alpha_pattern": {"q_proj": 3}}, "alpha_pattern"),
+        ({"alpha_pattern": {"(q_proj)*": 3}}, "alpha_pattern"),
+        ({"alpha_pattern": {".*.*.*q_proj": 3}}, "alpha_pattern"),
     ],
 )
 def test_an_unsupported_option_is_rejected_by_name(llama, tmp_path, change, reason):

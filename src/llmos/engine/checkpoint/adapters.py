@@ -32,7 +32,11 @@ TARGET_MODULES = ("q", "k", "v", "o", "gate", "up", "down")
 
 _KEY = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<part>[AB])\.weight")
 
-_SUPPORTED = frozenset({"lora_alpha", "peft_type", "r", "use_rslora"})
+_SUPPORTED = frozenset({"alpha_pattern", "lora_alpha", "peft_type", "r", "use_rslora"})
+
+_SAFE_PATTERN = re.compile(r"(?:[\w.^$|()\[\]-]|\\[.d]|(?<!\))[*+?]){1,500}")
+_MAX_REPEATS = 2
+"""A pattern with few repetitions, none of a group, can't take long, whoever wrote it."""
 
 _IGNORED = frozenset(
     {
@@ -105,10 +109,39 @@ def _read_config(files: Mapping[str, Path]) -> dict[str, Any]:
         value = config[name]
         if value and value not in _NEUTRAL.get(name, ()):
             raise UnsupportedModel(f"{CONFIG_NAME} has {name} set to {value!r:.60}, which this engine doesn't support.")
-    alpha = config.get("lora_alpha")
-    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not math.isfinite(alpha):
+    if not _is_number(config.get("lora_alpha")):
         raise BadModelFile(f"{CONFIG_NAME} has no numeric lora_alpha.")
+    _check_patterns(config)
     return config
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_patterns(config: Mapping[str, Any]) -> None:
+    """Raise BadModelFile or UnsupportedModel for an alpha_pattern that isn't regular expressions with numbers."""
+    patterns = config.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict) or not all(map(_is_number, patterns.values())):
+        raise BadModelFile(f"{CONFIG_NAME} has an alpha_pattern that is no mapping of module names to numbers.")
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise BadModelFile(f"alpha_pattern in {CONFIG_NAME}: {pattern!r:.60} is no pattern ({error}).") from None
+        if not _SAFE_PATTERN.fullmatch(pattern) or sum(pattern.count(each) for each in "*+?") > _MAX_REPEATS:
+            raise UnsupportedModel(
+                f"{CONFIG_NAME} has the alpha_pattern {pattern!r:.60}, which this engine doesn't support. Write the "
+                "modules' names out."
+            )
+
+
+def _alpha(config: Mapping[str, Any], module: str) -> float:
+    """Return the alpha of a module: that of the first pattern which matches the end of its name, as in peft."""
+    for pattern, alpha in (config.get("alpha_pattern") or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return float(alpha)
+    return float(config["lora_alpha"])
 
 
 def _modules(tensors: Mapping[str, RawTensor]) -> dict[str, tuple[RawTensor, RawTensor]]:
@@ -149,7 +182,8 @@ def _low_rank(
     rank = down.shape[0]
     if not 1 <= rank <= MAX_RANK:
         raise UnsupportedModel(f"The adapter of {name} has the rank {rank:,}; the limit is {MAX_RANK}.")
-    scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    alpha = _alpha(config, source.name.removesuffix(".weight"))
+    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
     wide = up if len(up.shape) == 2 else None
     fits = wide is not None and wide.shape[1] == rank and wide.shape[0] >= _rows_in_file(source, shape[0])
     # The rows of `up` are loaded as those of the model's matrix, but Conv1D transposes only its own weight.
