@@ -132,9 +132,7 @@ def test_a_replaced_adapter_is_no_longer_used(llama, drive, tmp_path):
     np.testing.assert_allclose(found, llama.logits(prompt), **CLOSE)
 
 
-@pytest.mark.parametrize(
-    "pattern", ["q_proj", r"^model.*0\.self_attn\.v_proj", r"layers\.[01]\.mlp\.(up|down)_proj"]
-)
+@pytest.mark.parametrize("pattern", ["q_proj", r"^model.*0\.self_attn\.v_proj", r"layers\.[01]\.mlp\.(up|down)_proj"])
 def test_modules_may_have_an_alpha_of_their_own(llama, drive, tmp_path, pattern):
     adapted = Adapted(llama, tmp_path, alpha_pattern={pattern: 24, "o_proj": 2}, rank_pattern={"k_proj": 7})
     driver, prompt = drive(llama.open()), llama.prompt(20)
