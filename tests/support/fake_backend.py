@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from llmos.core.errors import BadRequest
 from llmos.deployments.backend import Target
 from llmos.engine.checkpoint.metadata import Metadata
-from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Started, TokenLogprob
+from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Started, Tokenize, Tokenized, TokenLogprob
 
 Script = list[Delta | str | Exception | asyncio.Event | None]
 
@@ -22,6 +22,7 @@ class FakeModel:
     scripts: list[Script] = field(default_factory=list)
     requests: list[Generate] = field(default_factory=list)
     counted: list[Generate] = field(default_factory=list)
+    tokenized: list[Generate] = field(default_factory=list)
     embedded: list[Embed] = field(default_factory=list)
     embed_error: Exception | None = None
     closed_early: list[str] = field(default_factory=list)
@@ -71,6 +72,14 @@ class FakeModel:
             self.was_closed_early.set()
             raise
         return self.num_prompt_tokens
+
+    async def tokenize_prompt(self, command: Tokenize) -> Tokenized:
+        """Return the tokens of the request, or one for each character of its text."""
+        request = command.request
+        self.tokenized.append(request)
+        tokens = [ord(each) for each in request.text] if request.text is not None else request.tokens or []
+        texts = [chr(token) for token in tokens]
+        return Tokenized(id=request.id, tokens=tokens, token_texts=texts, text="".join(texts), context_length=8192)
 
     async def embed_texts(self, request: Embed) -> Embedded:
         """Return a vector of two numbers for each input: its length, and how many inputs came with it."""
@@ -150,6 +159,9 @@ class FakeBackend:
 
     async def count(self, request: Generate) -> int:
         return await self._model.count_tokens(request)
+
+    async def tokenize(self, command: Tokenize) -> Tokenized:
+        return await self._model.tokenize_prompt(command)
 
     async def stop(self) -> None:
         """Do nothing: the model stays loaded."""

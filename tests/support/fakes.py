@@ -134,9 +134,10 @@ class FakeTokenizer:
     eos_ids = frozenset({EOS})
     control_ids = frozenset(range(256, VOCAB_SIZE))
     has_template = True
+    takes_system_messages = True
     template_text = ""
 
-    def encode(self, text, *, add_bos=True):
+    def encode(self, text, *, add_bos=True, find_control=False):
         return list(text.encode())
 
     def encode_chat(

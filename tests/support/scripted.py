@@ -22,7 +22,7 @@ from llmos.deployments.replicas.pool import Activity
 from llmos.deployments.routing.resolution import NameTargets
 from llmos.deployments.routing.route import Move, Route, RouteSettings
 from llmos.engine.checkpoint.metadata import Metadata
-from llmos.engine.messages import Embed, Embedded, EngineStats, Event, Generate, Ready
+from llmos.engine.messages import Embed, Embedded, EngineStats, Event, Generate, Ready, Tokenize, Tokenized
 from llmos.models.catalog import Catalog, Entry
 from llmos.models.transfer.pulling import Notice
 from llmos.models.versions.versions import Labels, Loadable, Removed
@@ -269,6 +269,10 @@ class FakePool(FakeModel):
         if not any(replica.version == version for replica in self.replicas):
             self.replicas.append(FakeStatus(version))
         return self.ready
+
+    async def tokenize(self, version: str, files: Mapping[str, Path], command: Tokenize) -> Tokenized:
+        await self.ensure(version, files)
+        return await self.tokenize_prompt(command)
 
     async def count(self, version: str, files: Mapping[str, Path], request: Generate) -> int:
         await self.ensure(version, files)

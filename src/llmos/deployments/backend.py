@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmos.deployments.served_model import ServedModel
-from llmos.engine.messages import AdapterFiles, Embed, Embedded, Event, Generate
+from llmos.engine.messages import AdapterFiles, Embed, Embedded, Event, Generate, Tokenize, Tokenized
 from llmos.models.versions.versions import Version
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class Backend(Protocol):
 
     async def count(self, request: Generate) -> int:
         """Return the number of tokens in the prompt."""
+
+    async def tokenize(self, command: Tokenize) -> Tokenized:
+        """Return the tokens of a prompt."""
 
     async def stop(self) -> None:
         """Unload the model after its running requests have ended. The next request loads it again."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from llmos.core.errors import BadRequest
 from llmos.deployments.replicas.pool import Pool
 from llmos.deployments.served_model import ServedModel, served_version
-from llmos.engine.messages import Embed, Embedded, Event, Generate
+from llmos.engine.messages import Embed, Embedded, Event, Generate, Tokenize, Tokenized
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Loadable, Version
 
@@ -86,6 +86,9 @@ class LocalBackend:
 
     async def count(self, request: Generate) -> int:
         return await self._pool.count(self.replica_ref, self._files, request)
+
+    async def tokenize(self, command: Tokenize) -> Tokenized:
+        return await self._pool.tokenize(self.replica_ref, self._files, command)
 
     async def stop(self) -> None:
         await self._pool.stop(self.replica_ref)

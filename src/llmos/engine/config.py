@@ -35,6 +35,8 @@ class EngineConfig:
     DEFAULT_MEMORY_SHARE of the free memory."""
     context_length: int | None = None
     """Most tokens of prompt and answer together. None: the model's own limit."""
+    default_max_tokens: int | None = None
+    """Most tokens of an answer whose request sets no limit. None: as many as fit into the context window."""
     threads: int | None = None
     """Threads of the forward pass. None: one per core."""
     isa: str | None = None
@@ -53,7 +55,7 @@ class EngineConfig:
         for name in ("max_batched_tokens", "max_prefill_tokens", "max_sequences"):
             _check_count(name, getattr(self, name))
         _check_count("max_draft_tokens", self.max_draft_tokens, low=0)
-        for name in ("kv_bytes", "context_length", "threads"):
+        for name in ("kv_bytes", "context_length", "default_max_tokens", "threads"):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name))
         if not isinstance(self.prefix_cache, bool):

@@ -12,7 +12,18 @@ from llmos.core.errors import BadRequest, Conflict, LLMOSError
 from llmos.engine.config import EngineConfig
 from llmos.engine.embedding_request import PreparedTexts, prepare_texts
 from llmos.engine.encoder_spec import EncoderSpec
-from llmos.engine.messages import Counted, Embed, Embedded, EngineStats, Event, Failed, Generate, Started
+from llmos.engine.messages import (
+    Counted,
+    Embed,
+    Embedded,
+    EngineStats,
+    Event,
+    Failed,
+    Generate,
+    Started,
+    Tokenize,
+    Tokenized,
+)
 from llmos.engine.runner import SequencesRefused
 from llmos.engine.scheduling.fair_queue import FairQueue
 
@@ -104,6 +115,10 @@ class EmbeddingEngine:
         return prepare_texts(request, self._tokenizer, self._spec)
 
     def count(self, request: Generate) -> Counted:
+        """Raise BadRequest: an encoder takes no prompts."""
+        raise _no_text_error()
+
+    def tokenize(self, command: Tokenize) -> Tokenized:
         """Raise BadRequest: an encoder takes no prompts."""
         raise _no_text_error()
 

@@ -21,9 +21,11 @@ from llmos.engine.messages import (
     Failed,
     Generate,
     Started,
+    Tokenize,
+    Tokenized,
     TokenLogprob,
 )
-from llmos.engine.request import Prepared, count, prepare
+from llmos.engine.request import Prepared, count, prepare, tokenize
 from llmos.engine.runner import BLOCK_SIZE, Likeliest, Runner, SequencesRefused
 from llmos.engine.sampling.masks import MaskMaker
 from llmos.engine.sampling.sampler import Masks, Sampled, Sampler, native_sampler
@@ -65,6 +67,7 @@ class Engine:
         self._tokenizer = tokenizer
         self.context_length = min(config.context_length or runner.spec.max_positions, runner.num_blocks * BLOCK_SIZE)
         """Tokens of prompt and answer together."""
+        self._default_max_tokens = config.default_max_tokens
         self._scheduler = Scheduler(config, runner.num_blocks, self.context_length)
         self._sampler = sampler or native_sampler(getattr(runner, "pool", None), config.threads or 1)
         self._speculator = Speculator(config.max_draft_tokens, config.max_batched_tokens)
@@ -102,6 +105,7 @@ class Engine:
             self._grammars,
             vocab_size=self.runner.spec.vocab_size,
             context_length=self.context_length,
+            default_max_tokens=self._default_max_tokens,
         )
         if request.adapter is None or self._adapters.has(request.adapter.digest):
             return prepared
@@ -119,6 +123,12 @@ class Engine:
             context_length=self.context_length,
         )
 
+    def tokenize(self, command: Tokenize) -> Tokenized:
+        """Return the tokens of a prompt. Any thread may call this. Raises as count() does."""
+        return tokenize(
+            command, self._tokenizer, vocab_size=self.runner.spec.vocab_size, context_length=self.context_length
+        )
+
     def admit(self, prepared: Prepared) -> Started:
         """Queue a prepared request. Raises Conflict if its id is in use, and Unavailable if no adapter slot is free."""
         if prepared.id in self._live:
@@ -131,7 +141,7 @@ class Engine:
         self._live[prepared.id] = set(prepared.sequences)
         for sequence in prepared.sequences:
             self._scheduler.add(sequence)
-        return Started(prepared.id, prepared.num_prompt_tokens)
+        return Started(prepared.id, prepared.num_prompt_tokens, [*prepared.ignored])
 
     def submit(self, request: Generate) -> Started:
         """Prepare and admit a request."""

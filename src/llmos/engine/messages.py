@@ -10,6 +10,7 @@ A frame is four bytes of length, big-endian, and that many bytes of msgpack (rep
     Generate                    -> Started, then Delta+ of each choice; or Failed, at any time
     Embed                       -> Started, then Embedded; or Failed
     Count                       -> Counted or Failed
+    Tokenize                    -> Tokenized or Failed
     Ping                        -> Pong
     Abort, Shutdown             no reply
     (whenever its load changes) -> EngineStats
@@ -111,6 +112,10 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate", omit_d
     """The text of a single user message, rendered by the chat template; plain text for a model without a template."""
     text: str | None = None
     """Plain text, which no template changes."""
+    parse_special: bool = False
+    """Control strings in `text`, such as <|im_end|>, are control tokens. Otherwise they are text like any other."""
+    suffix: str | None = None
+    """With `text`: what comes after the answer. Only models with tokens for filling in the middle take it."""
     tokens: list[int] | None = None
     """Token ids."""
     echo: bool = False
@@ -136,6 +141,20 @@ class Count(msgspec.Struct, frozen=True, tag="count"):
     """Count the tokens of a request's prompt without running it. Replies: Counted or Failed."""
 
     request: Generate
+
+    @property
+    def id(self) -> str:
+        return self.request.id
+
+
+class Tokenize(msgspec.Struct, frozen=True, kw_only=True, tag="tokenize", omit_defaults=True):
+    """Return the tokens of a request's prompt without running it. Replies: Tokenized or Failed."""
+
+    request: Generate
+    adds_bos: bool = True
+    """Texts begin with BOS if the model was trained so."""
+    adds_generation_prompt: bool = True
+    """Conversations end with what the template writes before an answer."""
 
     @property
     def id(self) -> str:
@@ -188,7 +207,7 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Check that the replica makes progress. Reply: Pong, which takes both of the replica's threads."""
 
 
-Command = LoadModel | Generate | Count | Embed | Abort | Shutdown | Ping
+Command = LoadModel | Generate | Count | Tokenize | Embed | Abort | Shutdown | Ping
 
 # --- events
 
@@ -214,6 +233,9 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
 
     id: str
     num_prompt_tokens: int
+    ignored: list[str] = []
+    """Fields of the request that have no effect on this model, because they ask for more than it can do: an effort of
+    reasoning that its template doesn't take, or more tokens than fit."""
 
 
 class Counted(msgspec.Struct, frozen=True, tag="counted"):
@@ -221,6 +243,19 @@ class Counted(msgspec.Struct, frozen=True, tag="counted"):
 
     id: str
     num_prompt_tokens: int
+
+
+class Tokenized(msgspec.Struct, frozen=True, kw_only=True, tag="tokenized"):
+    """The reply to Tokenize."""
+
+    id: str
+    tokens: list[int]
+    token_texts: list[str]
+    """The text of each token alone, with U+FFFD for a part of a character."""
+    text: str
+    """The text of all tokens, control tokens included."""
+    context_length: int
+    """The tokens that the model accepts, prompt and answer together."""
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -344,7 +379,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """The expected duration of the longest step, estimated from earlier steps. None before the first step."""
 
 
-Event = Started | Counted | Delta | Embedded | Failed | Loading | Ready | LoadFailed | EngineStats | Pong
+Event = Started | Counted | Tokenized | Delta | Embedded | Failed | Loading | Ready | LoadFailed | EngineStats | Pong
 
 
 class Frame(msgspec.Struct, frozen=True):

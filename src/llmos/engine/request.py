@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmos.core.errors import BadRequest, PromptTooLong
-from llmos.engine.messages import MAX_PRIORITY, AdapterFiles, Counted, Generate, SamplingParams
+from llmos.engine.messages import MAX_PRIORITY, AdapterFiles, Counted, Generate, SamplingParams, Tokenize, Tokenized
 from llmos.engine.sampling.sampler import SamplingState
 from llmos.engine.sampling_params import check_sampling, derive_seed
 from llmos.engine.scheduling.sequence import Sequence
@@ -32,13 +32,21 @@ class Prepared:
     num_prompt_tokens: int
     sequences: list[Sequence]
     """One for each choice."""
+    ignored: tuple[str, ...] = ()
+    """See messages.Started."""
     adapter: AdapterFiles | None = None
     opened_adapter: "Adapter | None" = None
     """The adapter's weights, if the engine doesn't hold them yet."""
 
 
 def prepare(
-    request: Generate, tokenizer: "Tokenizer", grammars: GrammarCompiler, *, vocab_size: int, context_length: int
+    request: Generate,
+    tokenizer: "Tokenizer",
+    grammars: GrammarCompiler,
+    *,
+    vocab_size: int,
+    context_length: int,
+    default_max_tokens: int | None = None,
 ) -> Prepared:
     """Check the request and turn it into sequences. Changes nothing, so any thread may call it.
 
@@ -58,6 +66,8 @@ def prepare(
     if grammar is not None:
         check_compatible(grammar, params)
     max_tokens = _resolve_max_tokens(len(prompt), params, context_length, field)
+    if params.max_tokens is None and default_max_tokens is not None:
+        max_tokens = min(max_tokens, default_max_tokens)
     end_ids = frozenset() if params.ignore_eos else tokenizer.eos_ids
     # The files may name ids that the model can't choose, and that the sampler therefore can't ban until min_tokens.
     stop_ids = frozenset(token for token in end_ids.union(params.stop_token_ids) if token < vocab_size)
@@ -94,7 +104,10 @@ def prepare(
         )
         for i in range(params.n)
     ]
-    return Prepared(request.id, len(prompt), sequences, request.adapter)
+    ignored = chat.ignored if chat else ()
+    if params.max_tokens is not None and params.max_tokens > max_tokens:
+        ignored = (*ignored, "max_tokens")
+    return Prepared(request.id, len(prompt), sequences, ignored, request.adapter)
 
 
 def count(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int) -> Counted:
@@ -110,6 +123,29 @@ def count(request: Generate, tokenizer: "Tokenizer", *, vocab_size: int, context
     prompt = chat.tokens if chat else _prompt_tokens(request, tokenizer)
     check_token_ids(prompt, tokenizer, vocab_size, "The prompt", field)
     return Counted(request.id, len(prompt))
+
+
+def tokenize(command: Tokenize, tokenizer: "Tokenizer", *, vocab_size: int, context_length: int) -> Tokenized:
+    """Return the tokens of the prompt, which may be empty. Raises as count() does."""
+    request = command.request
+    field = _prompt_field(request)
+    _check_continuable(request)
+    _check_far_too_long(request, tokenizer, context_length, field)
+    if request.messages is None:
+        _check_plain(request)
+        tokens = _text_or_tokens(request, tokenizer, add_bos=command.adds_bos)
+        if tokens:
+            check_token_ids(tokens, tokenizer, vocab_size, "The prompt", field)
+    else:
+        _check_template(tokenizer)
+        tokens = encode_chat_prompt(request, tokenizer, add_generation_prompt=command.adds_generation_prompt).tokens
+    return Tokenized(
+        id=request.id,
+        tokens=tokens,
+        token_texts=[tokenizer.token_text(token) for token in tokens],
+        text=tokenizer.decode(tokens, skip_special=False),
+        context_length=context_length,
+    )
 
 
 def _prompt_field(request: Generate) -> str:
@@ -158,7 +194,7 @@ def _check_far_too_long(request: Generate, tokenizer: "Tokenizer", context_lengt
     For messages, the text is everything that a template may write, concatenated.
     """
     if request.text is not None:
-        text = request.text
+        text = request.text + (request.suffix or "")
     else:
         tools = request.tools.functions if request.tools else []
         text = "".join(iter_strings([request.messages, tools, request.template_options]))
@@ -178,22 +214,31 @@ def _check_far_too_long(request: Generate, tokenizer: "Tokenizer", context_lengt
 def _chat_prompt(request: Generate, tokenizer: "Tokenizer") -> ChatPrompt | None:
     """Return the prompt of a conversation; None for a plain prompt."""
     if request.messages is None:
-        for param, given in (("tools", request.tools), ("chat_template_kwargs", request.template_options)):
-            if given:
-                raise BadRequest(f"`{param}` needs a conversation. Send `messages`, or leave it out.", param=param)
+        _check_plain(request)
         return None
-    if not tokenizer.has_template:
-        raise BadRequest(
-            "The model has no chat template, so it can't take messages. Send it a text prompt.", param="messages"
-        )
+    _check_template(tokenizer)
     chat = encode_chat_prompt(request, tokenizer)
     if not chat.tokens:
         raise _empty_prompt()
     return chat
 
 
+def _check_plain(request: Generate) -> None:
+    """Raise BadRequest for what needs a conversation."""
+    for param, given in (("tools", request.tools), ("chat_template_kwargs", request.template_options)):
+        if given:
+            raise BadRequest(f"`{param}` needs a conversation. Send `messages`, or leave it out.", param=param)
+
+
+def _check_template(tokenizer: "Tokenizer") -> None:
+    if not tokenizer.has_template:
+        raise BadRequest(
+            "The model has no chat template, so it can't take messages. Send it a text prompt.", param="messages"
+        )
+
+
 def _prompt_tokens(request: Generate, tokenizer: "Tokenizer") -> list[int]:
-    tokens = tokenizer.encode(request.text) if request.text is not None else request.tokens or []
+    tokens = _text_or_tokens(request, tokenizer, add_bos=True)
     if not tokens:
         raise _empty_prompt()
     return tokens
@@ -214,6 +259,18 @@ def check_token_ids(tokens: list[int], tokenizer: "Tokenizer", vocab_size: int, 
         + (" Its tokenizer has more tokens than the model: leave this text out." if text else ""),
         param=param,
     )
+
+
+def _text_or_tokens(request: Generate, tokenizer: "Tokenizer", *, add_bos: bool) -> list[int]:
+    """Return the tokens of a prompt without a template."""
+    text = request.text
+    if request.suffix is not None:
+        if text is None:
+            raise BadRequest("`suffix` needs a text before it. Send `prompt` as a text.", param="suffix")
+        return tokenizer.encode_infill(text, request.suffix)
+    if text is not None:
+        return tokenizer.encode(text, add_bos=add_bos, find_control=request.parse_special)
+    return request.tokens or []
 
 
 def _empty_prompt() -> BadRequest:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from llmos.core.errors import BadRequest, ModelNotFound
 from llmos.core.suggest import nearest
-from llmos.engine.checkpoint.recommended import RECOMMENDABLE
+from llmos.engine.checkpoint.recommended import DEFAULTS
 from llmos.models.names import NEWEST, Reference, check_file_name, check_name, parse_reference
 from llmos.models.sources import kind_of
 from llmos.models.store import StoredFile
@@ -219,7 +219,7 @@ def _text(value: object, where: str, *, may_be_empty: bool = False) -> str:
 
 
 def _numbers(value: object, where: str) -> dict[str, float]:
-    fields = _fields(value, where, RECOMMENDABLE, required=())
+    fields = _fields(value, where, DEFAULTS, required=())
     for name, number in fields.items():
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise BadRequest(f"{where}.{name} is {number!r}; it must be a number.")

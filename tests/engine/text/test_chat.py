@@ -162,8 +162,6 @@ def test_a_template_that_rejects_system_messages_gets_the_tools_in_the_user_mess
     prompt = prompt_of(NO_SYSTEM, [USER])
     assert prompt.startswith("<|user|>You may call")
     assert prompt.endswith("</tool_call>\n\nWhat time is it?<|go|>")
-    with pytest.raises(BadRequest, match="no system"):
-        prompt_of(NO_SYSTEM, [{"role": "system", "content": "Be brief."}, USER])
 
 
 def test_tools_with_the_choice_none_stay_out_of_the_prompt():
@@ -217,8 +215,22 @@ def test_calls_are_parsed_out_of_the_answer():
 def test_a_call_that_is_cut_off_does_not_end_with_tool_calls():
     cut = answer(CHATML, CALLED, tools=TOOLS, sampling={"max_tokens": 46})
     assert cut == ("", "", [("clock", '{"z')], "length")
-    stopped = answer(CHATML, CALLED, tools=TOOLS, sampling={"stop": ["Rome"]})
-    assert stopped == ("", "", [("clock", '{"zone": "')], "stop")
+
+
+@pytest.mark.parametrize("stop", ["Rome", "}", "\n", "<tool_call>\n", "call>\n", '"', "{"])
+def test_a_stop_string_never_ends_an_answer_in_the_middle_of_a_call(stop):
+    assert answer(CHATML, f"{CALLED}", tools=TOOLS, sampling={"stop": [stop]}) == ("", "", [ROME], "tool_calls")
+
+
+def test_a_stop_string_ends_the_text_around_calls():
+    assert answer(CHATML, f"Wait.\n{CALLED}", tools=TOOLS, sampling={"stop": ["."]}) == ("Wait", "", [], "stop")
+    assert answer(CHATML, f"{CALLED}\nDone.", tools=TOOLS, sampling={"stop": ["one"]})[2:] == ([ROME], "tool_calls")
+    assert answer(CHATML, f"{CALLED}", tools=TOOLS, sampling={"stop": ["<tool"]}) == ("", "", [], "stop")
+
+
+def test_a_call_that_a_stop_token_cuts_is_not_whole():
+    cut = answer(CHATML, CALLED, tools=TOOLS, sampling={"stop_token_ids": [ord("R")]})
+    assert cut == ("", "", [("clock", '{"zone": "')], "length")
 
 
 @pytest.mark.process
@@ -265,11 +277,10 @@ def test_a_constrained_answer_is_neither_reasoning_nor_a_call():
     assert answer(CHATML, '"a"', grammar=Grammar("choice", '["a", "b"]'))[0] in ("a", "b")
 
 
-def test_a_reasoning_effort_that_the_template_does_not_have_is_rejected():
-    request = Generate(id="r", messages=[USER], template_options={"reasoning_effort": "high"})
-    with pytest.raises(BadRequest, match="has no reasoning effort") as caught:
-        encode_chat_prompt(request, TemplateTokenizer(CHATML))
-    assert caught.value.param == "reasoning_effort"
+def test_a_reasoning_effort_that_the_template_does_not_have_is_ignored_and_said():
+    for effort, ignored in (("high", ("reasoning_effort",)), ("none", ())):
+        request = Generate(id="r", messages=[USER], template_options={"reasoning_effort": effort})
+        assert encode_chat_prompt(request, TemplateTokenizer(CHATML)).ignored == ignored
 
 
 NESTED = {"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}, "required": ["a"]}

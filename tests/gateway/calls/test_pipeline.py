@@ -77,15 +77,15 @@ def crossings(monkeypatch: pytest.MonkeyPatch, services: Services, pool: FakePoo
 
         def watched(version: str, *args: Any, **options: Any) -> Any:
             assert depth, f"pool.{name} was called outside the pipeline"
-            inside.append(args[-1].id if name in ("generate", "embed", "count") else name)
+            inside.append(args[-1].id if name in ("generate", "embed", "count", "tokenize") else name)
             return method(version, *args, **options)
 
         monkeypatch.setattr(pool, name, watched)
 
     monkeypatch.setattr(pipeline, "generate", watched_generate)
-    for name in ("embed", "count", "load", "unload", "stop"):
+    for name in ("embed", "count", "tokenize", "load", "unload", "stop"):
         watch_method(name)
-    for name in ("generate", "embed", "count", "ensure", "stop"):
+    for name in ("generate", "embed", "count", "tokenize", "ensure", "stop"):
         watch_pool(name)
     return inside
 
@@ -121,6 +121,11 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/responses",
+        "/v1/responses/compact",
+        "/v1/tokenize",
+        "/v1/detokenize",
+        "/tokenize",
+        "/detokenize",
         "/v1/responses/input_tokens",
         "/v1/embeddings",
         "/v1/rerank",
@@ -137,7 +142,7 @@ async def test_every_route_that_runs_a_model_crosses_the_pipeline(
         "/api/embed",
         "/api/embeddings",
     }
-    requests = [*pool.requests, *pool.embedded, *pool.counted]
+    requests = [*pool.requests, *pool.embedded, *pool.counted, *pool.tokenized]
     assert sorted(request.id for request in requests) == sorted(set(crossings) - {"ensure", "stop"})
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos.core.errors import BadRequest, PromptTooLong, ReplicaFailed, Unavailable
-from llmos.engine.messages import Delta
+from llmos.engine.messages import Delta, TokenLogprob
 from llmos.gateway.http import sse
 from llmos.gateway.http.error_formats import openai_error
 from llmos.gateway.wires.llmos.generate.answers import GeneratedAnswer, GeneratedPiece
@@ -136,6 +136,48 @@ async def test_logprobs_of_a_conversation(http: httpx.AsyncClient, model: FakeMo
     chunks = events((await http.post("/v1/chat/completions", json=asked | {"stream": True})).text)
     assert chunks[1]["choices"][0]["logprobs"]["content"] == expected
     assert model.requests[0].sampling.logprobs == 1
+
+
+async def test_logprobs_of_a_completion_keep_parts_of_characters_apart(
+    http: httpx.AsyncClient, model: FakeModel
+) -> None:
+    def part(data: bytes, *top: bytes) -> TokenLogprob:
+        other = [(8, each.decode(errors="replace"), each, -2.0) for each in top]
+        return TokenLogprob(7, data.decode(errors="replace"), data, -0.5, other)
+
+    cat = "😀".encode()
+    tokens = [part(cat[:2], cat[:2], b"\xf0\x9d"), part(cat[2:], cat[2:], b"\x99\x81"), part("é!".encode()), part(b"?")]
+    script = [
+        delta(text="", logprobs=tokens[:1], num_output_tokens=1),
+        delta(text="😀é!?", logprobs=tokens[1:], num_output_tokens=4),
+    ]
+    expected = {
+        "tokens": ["bytes:\\xf0\\x9f", "bytes:\\x98\\x80", "é!", "?"],
+        "token_logprobs": [-0.5] * 4,
+        "top_logprobs": [
+            {"bytes:\\xf0\\x9f": -2.0, "bytes:\\xf0\\x9d": -2.0},
+            {"bytes:\\x98\\x80": -2.0, "bytes:\\x99\\x81": -2.0},
+            {"é!": -0.5},
+            {"?": -0.5},
+        ],
+        "text_offset": [0, 0, 1, 3],
+    }
+    model.enqueue(*script)
+    asked = COMPLETION | {"logprobs": 2}
+    assert (await http.post("/v1/completions", json=asked)).json()["choices"][0]["logprobs"] == expected
+    model.enqueue(*script)
+    chunks = events((await http.post("/v1/completions", json=asked | {"stream": True})).text)
+    pieces = [each for chunk in chunks if (each := chunk["choices"][0]["logprobs"])]
+    assert {name: [item for piece in pieces for item in piece[name]] for name in expected} == expected
+
+
+@pytest.mark.parametrize(("asked", "max_tokens"), [({}, 99), ({"max_tokens": 7}, 7)])
+async def test_a_models_own_limit_applies_where_the_request_sets_none(
+    http: httpx.AsyncClient, model: FakeModel, services: Any, asked: dict[str, Any], max_tokens: int
+) -> None:
+    services.registry.versions = [FakeVersion(sampling={"max_tokens": 99})]
+    await http.post("/v1/chat/completions", json=CHAT | asked)
+    assert model.requests[0].sampling.max_tokens == max_tokens
 
 
 async def test_logprobs_of_a_completion_tell_where_each_token_begins(http: httpx.AsyncClient, model: FakeModel) -> None:

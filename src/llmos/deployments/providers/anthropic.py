@@ -1,5 +1,6 @@
 """Anthropic's Messages API."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -171,8 +172,16 @@ def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     blocks = [_text(message["content"])] if message.get("content") else []
     for call in message.get("tool_calls") or ():
         function = call["function"]
-        blocks.append({"type": "tool_use", "id": call["id"], "name": function["name"], "input": function["arguments"]})
+        blocks.append({"type": "tool_use", "id": call["id"], "name": function["name"], "input": _input(function)})
     return blocks
+
+
+def _input(function: Mapping[str, Any]) -> Any:
+    """Return the arguments of a call as an object. Empty if the call was cut off."""
+    try:
+        return json.loads(function["arguments"])
+    except ValueError:
+        return {}
 
 
 def _tools(tools: Tools) -> dict[str, Any]:

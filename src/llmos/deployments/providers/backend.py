@@ -7,7 +7,7 @@ from llmos.deployments.providers.clients import ProviderClients
 from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.deployments.served_model import ServedModel
 from llmos.engine.checkpoint.metadata import Metadata
-from llmos.engine.messages import Embed, Embedded, Event, Generate
+from llmos.engine.messages import Embed, Embedded, Event, Generate, Tokenize, Tokenized
 
 
 class ProviderBackend:
@@ -42,6 +42,9 @@ class ProviderBackend:
         raise self._cannot_embed()
 
     async def count(self, request: Generate) -> int:
+        raise self._cannot_count()
+
+    async def tokenize(self, command: Tokenize) -> Tokenized:
         raise self._cannot_count()
 
     async def stop(self) -> None:

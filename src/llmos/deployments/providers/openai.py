@@ -149,16 +149,7 @@ class OpenAIFormat(RequestFormat):
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:
     # Providers don't accept the reasoning of earlier answers.
-    rendered = {name: value for name, value in message.items() if name != "reasoning_content"}
-    if calls := rendered.get("tool_calls"):
-        rendered["tool_calls"] = [_render_call(call) for call in calls]
-    return rendered
-
-
-def _render_call(call: dict[str, Any]) -> dict[str, Any]:
-    function = call["function"]
-    arguments = msgspec.json.encode(function["arguments"]).decode()
-    return {"id": call["id"], "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+    return {name: value for name, value in message.items() if name != "reasoning_content"}
 
 
 def _tools(tools: Tools) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from llmos.deployments.replicas.replica_set import OnEvent, ReplicaSet
 from llmos.deployments.replicas.status import VersionStatus
 from llmos.deployments.replicas.watchdog import ReplicaTimeouts
 from llmos.engine.config import EngineConfig
-from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Ready, Started
+from llmos.engine.messages import Delta, Embed, Embedded, Event, Generate, Ready, Started, Tokenize, Tokenized
 
 T = TypeVar("T")
 
@@ -126,6 +126,12 @@ class Pool:
 
         Raises what is wrong with the request, and ReplicaFailed if the replica died twice."""
         return await self._ask(version_key, files, request, lambda replica: replica.count(request))
+
+    async def tokenize(self, version_key: str, files: Mapping[str, Path], command: Tokenize) -> Tokenized:
+        """Load the version if it isn't, and return the tokens of a prompt.
+
+        Raises what is wrong with the request, and ReplicaFailed if the replica died twice."""
+        return await self._ask(version_key, files, command.request, lambda replica: replica.tokenize(command))
 
     async def embed(self, version_key: str, files: Mapping[str, Path], request: Embed) -> Embedded:
         """Load the version if it isn't, and return the vectors. Cancelling aborts the request.

@@ -38,6 +38,8 @@ from llmos.engine.messages import (
     Ready,
     Shutdown,
     Started,
+    Tokenize,
+    Tokenized,
 )
 from llmos.engine.replica.framing import FrameReader, FrameWriter
 
@@ -168,6 +170,14 @@ class Replica:
         assert isinstance(event, Counted), "a worker answers Count with nothing else"
         return event.num_prompt_tokens
 
+    async def tokenize(self, command: Tokenize) -> Tokenized:
+        """Return the tokens of a prompt. Raises as generate() does."""
+        with await self._open(command.id) as events:
+            self._send(command)
+            event = await self._next(events)
+        assert isinstance(event, Tokenized), "a worker answers Tokenize with nothing else"
+        return event
+
     async def embed(self, request: Embed) -> Embedded:
         """Return the vectors of the request's texts. Raises as generate() does. Cancelling aborts."""
         with await self._open(request.id) as events:
@@ -258,7 +268,7 @@ class Replica:
             case LoadFailed():
                 self._loaded.set_exception(event.error())
             case _:
-                if isinstance(event, Started | Counted | Embedded | Failed):
+                if isinstance(event, Started | Counted | Tokenized | Embedded | Failed):
                     self.watchdog.on_progress()
                 # The last events of an aborted request have no queue any more.
                 if events := self._requests.get(event.id):

@@ -49,6 +49,8 @@ from llmos.engine.messages import (
     Ready,
     Shutdown,
     Started,
+    Tokenize,
+    Tokenized,
 )
 from llmos.engine.replica.framing import FrameReader, FrameWriter
 from llmos.engine.replica.outbox import Outbox
@@ -67,6 +69,7 @@ class ServingEngine(Protocol[P]):
     def has_work(self) -> bool: ...
     def prepare(self, request: Generate | Embed) -> P: ...
     def count(self, request: Generate) -> Counted: ...
+    def tokenize(self, command: Tokenize) -> Tokenized: ...
     def admit(self, prepared: P) -> Started: ...
     def abort(self, request_id: str) -> None: ...
     def step(self) -> list[Event]: ...
@@ -81,7 +84,7 @@ PROGRESS_SECONDS = 0.1
 """Shortest time between two progress messages."""
 
 T = TypeVar("T")
-R = TypeVar("R", bound=Generate | Embed)
+R = TypeVar("R", bound=Generate | Embed | Tokenize)
 
 
 def main(load: EngineFactory, arguments: list[str] | None = None) -> int:
@@ -164,7 +167,7 @@ class Worker(Generic[P]):
         self._pace = pace
         self._outbox = Outbox(time.monotonic)
         self._writer = FrameWriter()
-        self._inbox: deque[P | Counted | Failed | Abort | Ping] = deque()
+        self._inbox: deque[P | Counted | Tokenized | Failed | Abort | Ping] = deque()
         # Its lock is reentrant by default, which drain() needs: a signal may interrupt the thread that holds it.
         self._changed = threading.Condition()
         self._grammar_thread = ThreadPoolExecutor(1, "grammar")
@@ -215,6 +218,8 @@ class Worker(Generic[P]):
                 self._put(self._prepare(command, self._engine.prepare))
             case Count():
                 self._put(self._prepare(command.request, self._engine.count))
+            case Tokenize():
+                self._put(self._prepare(command, self._engine.tokenize))
             case Abort():
                 self._abort(command)
             case Ping():
@@ -252,7 +257,7 @@ class Worker(Generic[P]):
                 self._inbox.append(abort)
                 self._changed.notify()
 
-    def _put(self, item: P | Counted | Failed | Abort | Ping) -> None:
+    def _put(self, item: P | Counted | Tokenized | Failed | Abort | Ping) -> None:
         with self._changed:
             self._inbox.append(item)
             self._changed.notify()
@@ -302,7 +307,7 @@ class Worker(Generic[P]):
                 case Abort(id=id):
                     self._engine.abort(id)
                     self._outbox.forget(id)
-                case Counted() | Failed() as event:
+                case Counted() | Tokenized() | Failed() as event:
                     events.append(event)
                 case Ping():
                     events.append(Pong(self._pace.step_seconds))

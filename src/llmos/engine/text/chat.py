@@ -3,8 +3,9 @@
 What a model was trained on (its format for tool calls, its tags for reasoning) is detected from its chat template.
 """
 
+import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,10 @@ from llmos.engine.text.tools import (
     call_parser,
     callable_functions,
     detect_tool_format,
-    merge_system_message,
+    read_arguments,
     tools_grammar,
 )
+from llmos.engine.text.turns import Message, encode_turns
 
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
@@ -53,6 +55,25 @@ class AnswerParser:
     def has_tool_calls(self) -> bool:
         """The answer has tool calls, and all of them are complete."""
         return self._calls is not None and self._calls.num_calls > 0 and not self._calls.has_incomplete_call
+
+    @property
+    def has_half_call(self) -> bool:
+        """The answer has a call whose arguments are incomplete."""
+        return self._calls is not None and self._calls.has_incomplete_call
+
+    def calls_with(self, text: str, stop: str) -> bool:
+        """Return whether the stop string behind `text` begins or ends inside a call, or what looks like one."""
+        if self._calls is None:
+            return False
+        ahead = copy.deepcopy(self)
+        ahead.push(text, is_last=False)
+        begins_in_call = ahead._is_in_call
+        ahead.push(stop, is_last=False)
+        return begins_in_call or ahead._is_in_call
+
+    @property
+    def _is_in_call(self) -> bool:
+        return self._calls is not None and self._calls.is_in_call
 
     def push(self, text: str, *, is_last: bool, is_cut: bool = False) -> ParsedText:
         """Add text. Return the parts that are certain by now; with `is_last`, all that remains.
@@ -94,6 +115,8 @@ class ChatPrompt:
     """The prompt ends with an opening reasoning tag."""
     grammar: Grammar | None
     """The constraint on the answers."""
+    ignored: tuple[str, ...] = ()
+    """Fields of the request that the template has no use for."""
     functions: Sequence[CallableFunction] = ()
     """The functions that may be called."""
     make_grammar: MakeGrammar | None = None
@@ -117,21 +140,31 @@ class ChatPrompt:
         )
 
 
-def encode_chat_prompt(request: Generate, tokenizer: "Tokenizer") -> ChatPrompt:
-    """Encode the messages of a request. Raises BadRequest if the model has no chat template, or it rejects them."""
+def encode_chat_prompt(request: Generate, tokenizer: "Tokenizer", *, add_generation_prompt: bool = True) -> ChatPrompt:
+    """Encode the messages of a request. Raises BadRequest if the model has no chat template, or it rejects them.
+
+    `add_generation_prompt`: the prompt ends with what the template writes before an answer.
+    """
     assert request.messages is not None
     template = tokenizer.template_text
     tool_format, reasoning = detect_tool_format(template), detect_reasoning(template)
     tools = request.tools if request.tools and request.tools.choice != "none" and request.tools.functions else None
     tags = _answer_tags(tool_format, reasoning)
-    tokens = _encode(request, tool_format, tools, tokenizer, tags)
+    variables, ignored = _template_variables(request.template_options, template)
+    encode = partial(
+        tokenizer.encode_chat,
+        add_generation_prompt=add_generation_prompt,
+        continue_final_message=request.continue_final_message,
+        answer_tags=tags,
+    )
+    tokens = _encode(request, variables, tool_format, tools, tokenizer, encode)
     if request.continue_final_message:
         # The caller wrote the beginning of the answer, with or without reasoning: treat all of the answer as text.
         reasoning = None
     tail = tokenizer.decode(tokens[-_NUM_TAIL_TOKENS:], skip_special=False) if reasoning else ""
     is_reasoning_open = reasoning is not None and reasoning.are_open_in(tail)
     if tools is None:
-        return ChatPrompt(tokens, None, None, reasoning, is_reasoning_open, request.grammar)
+        return ChatPrompt(tokens, None, None, reasoning, is_reasoning_open, request.grammar, ignored)
     functions = callable_functions(tools)
     make_grammar = partial(
         tools_grammar,
@@ -150,6 +183,7 @@ def encode_chat_prompt(request: Generate, tokenizer: "Tokenizer") -> ChatPrompt:
         reasoning,
         is_reasoning_open,
         grammar,
+        ignored,
         functions=functions,
         make_grammar=make_grammar,
     )
@@ -169,10 +203,14 @@ def _answer_tags(tool_format: ToolFormat | None, reasoning: ReasoningTags | None
 
 
 def _encode(
-    request: Generate, tool_format: ToolFormat, tools: Tools | None, tokenizer: "Tokenizer", tags: tuple[str, ...]
+    request: Generate,
+    variables: Mapping[str, Any],
+    tool_format: ToolFormat,
+    tools: Tools | None,
+    tokenizer: "Tokenizer",
+    encode: Callable[..., list[int]],
 ) -> list[int]:
-    messages = [_with_content(message) for message in request.messages or ()]
-    variables = _with_reasoning_effort(request.template_options, tokenizer.template_text)
+    messages = [_for_template(message) for message in request.messages or ()]
     if taken := {"tools", "xml_tools"} & variables.keys():
         raise BadRequest(f"{taken.pop()} has a field of its own: send `tools`.", param="chat_template_kwargs")
     if tools or any(message.get("role") == "tool" or message.get("tool_calls") for message in messages):
@@ -180,46 +218,38 @@ def _encode(
         variables = {**variables, **more}
     else:
         rendered = messages
-    try:
-        return tokenizer.encode_chat(
-            rendered,
-            variables=variables,
-            continue_final_message=request.continue_final_message,
-            answer_tags=tags,
-        )
-    except BadRequest:
-        # Some templates reject system messages. One that only we added can be merged into the first user message.
-        if not tools or messages[0].get("role") == "system" or rendered[0]["role"] != "system":
-            raise
-    return tokenizer.encode_chat(
-        merge_system_message(rendered),
-        variables=variables,
-        continue_final_message=request.continue_final_message,
-        answer_tags=tags,
+    return encode_turns(
+        rendered,
+        lambda form: encode(form, variables=variables),
+        takes_system=lambda: tokenizer.takes_system_messages,
     )
 
 
-def _with_reasoning_effort(options: Mapping[str, Any], template: str) -> dict[str, Any]:
-    """Translate reasoning_effort into the variable that the template uses."""
+def _template_variables(options: Mapping[str, Any], template: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the variables, with reasoning_effort as the template takes it, and the fields that it has no use for."""
     options = dict(options)
     effort = options.get("reasoning_effort")
     if effort is None or re.search(r"\breasoning_effort\b", template):
-        return options
+        return options, ()
     del options["reasoning_effort"]
     if re.search(r"\benable_thinking\b", template):
         options.setdefault("enable_thinking", effort != "none")
-    elif effort != "none":
-        raise BadRequest(
-            f"`reasoning_effort` is {effort!r}, but the model's chat template has no reasoning effort. Leave it out.",
-            param="reasoning_effort",
-        )
-    return options
+        return options, ()
+    return options, () if effort == "none" else ("reasoning_effort",)
 
 
-def _with_content(message: dict[str, Any]) -> dict[str, Any]:
-    """Replace absent content by "", and drop an empty list of calls: templates concatenate strings."""
+def _for_template(message: Message) -> Message:
+    """Return the message with a content, since templates concatenate strings, and with arguments as objects."""
     if message.get("content") is None:
         message = {**message, "content": ""}
-    if "tool_calls" in message and not message["tool_calls"]:
+    if "tool_calls" in message:
+        calls = message["tool_calls"]
         message = {key: value for key, value in message.items() if key != "tool_calls"}
+        if calls:
+            message["tool_calls"] = [_with_arguments(call) for call in calls]
     return message
+
+
+def _with_arguments(call: dict[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    return {**call, "function": {**function, "arguments": read_arguments(function["arguments"])}}

@@ -93,11 +93,13 @@ class OutputProcessor:
     def _push_buffered(
         self, buffer: "_StopBuffer", token: int, logprob: TokenLogprob | None, text: str
     ) -> Delta | None:
-        # Stop strings are searched for from the min_tokens-th token on.
+        # Stop strings are searched for from the min_tokens-th token on, and not in calls.
         if self.num_tokens < self._min_tokens:
             buffer.bypass(token, logprob, text)
         else:
             buffer.push(token, logprob, text)
+            while buffer.stop is not None and self._parser and self._parser.calls_with(buffer.text, buffer.stop):
+                buffer.go_on()
         stop = buffer.stop
         if stop is None and self.finish_reason:
             buffer.push_tail(self._detokenizer.finish())
@@ -144,6 +146,8 @@ class OutputProcessor:
             text, reasoning, tool_calls = parsed.text, parsed.reasoning, parsed.tool_calls
             if self.finish_reason == "stop" and self._parser.has_tool_calls:
                 self.finish_reason = "tool_calls"
+            elif self.finish_reason == "stop" and self._parser.has_half_call:
+                self.finish_reason = "length"  # Whoever runs the calls must know that this one is not whole.
         if self._echo:
             text, self._echo = self._echo + text, ""
         num_cached_tokens, self.num_cached_tokens = self.num_cached_tokens, 0
@@ -185,6 +189,7 @@ class _StopBuffer:
     """
 
     def __init__(self, stops: list[str]) -> None:
+        self._strings = stops
         self._stops = StopStrings(stops)
         self.stop: str | None = None
         """The stop string, once it is complete."""
@@ -205,6 +210,19 @@ class _StopBuffer:
         """Release the text without searching it for stop strings."""
         self._append(token, logprob, text)
         self._release(text)
+
+    @property
+    def text(self) -> str:
+        """The text that is released and not taken yet."""
+        return self._text
+
+    def go_on(self) -> None:
+        """Take the stop string for text like any other, and search on behind it."""
+        assert self.stop is not None
+        rest = self._stops.rest
+        self._release(self.stop)
+        self._stops = StopStrings(self._strings)
+        self.push_tail(rest)
 
     def push_tail(self, text: str) -> None:
         """Add text that belongs to tokens pushed before."""

@@ -15,6 +15,8 @@ class StopStrings:
         self._searches = [_PrefixSearch(stop) for stop in stops]
         self.held = ""
         """The text that is held back."""
+        self.rest = ""
+        """The text behind the stop string in the piece that completed it."""
 
     def push(self, text: str) -> tuple[str, str | None]:
         """Add a piece. Return the text that it releases, and the stop string once one is complete.
@@ -27,7 +29,7 @@ class StopStrings:
             complete = [search.stop for search in self._searches if search.advance(text[end - 1])]
             if complete:
                 stop = max(complete, key=len)
-                self.held = ""
+                self.held, self.rest = "", text[end:]
                 return text[: end - len(stop)], stop
         num_held = max([search.length for search in self._searches], default=0)
         num_released = len(text) - num_held

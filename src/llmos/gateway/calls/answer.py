@@ -8,7 +8,7 @@ import msgspec
 
 from llmos.core.errors import ReplicaFailed
 from llmos.deployments.served_model import ServedModel
-from llmos.engine.messages import Counted, Delta, Event, FinishReason, TokenLogprob, ToolCallDelta
+from llmos.engine.messages import Counted, Delta, Event, FinishReason, Started, TokenLogprob, ToolCallDelta
 from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.record import Attempt, Timings
 
@@ -48,6 +48,8 @@ class Answer:
         self.created = int(time.time())
         self.deltas: AsyncIterator[Delta]
         """The additions of each step. Choice i of prompt p has index p * n + i. Read once, to the end."""
+        self.ignored: list[str] = []
+        """The caller's fields that had no effect; see messages.Started."""
         self.num_prompt_tokens_of: list[int] = []
         """For each prompt."""
         self.num_completion_tokens_of = [0] * call.num_choices
@@ -75,9 +77,10 @@ class Answer:
     def timings(self) -> Timings:
         return self.attempt.timings()
 
-    def accept(self, num_prompt_tokens_of: Sequence[int]) -> None:
+    def accept(self, prompts: Sequence[Started]) -> None:
         """The backend has accepted every prompt."""
-        self.num_prompt_tokens_of = list(num_prompt_tokens_of)
+        self.num_prompt_tokens_of = [prompt.num_prompt_tokens for prompt in prompts]
+        self.ignored = [self.call.field_names.name(name) for prompt in prompts for name in prompt.ignored]
         self.attempt.is_accepted = True
         self.attempt.num_prompt_tokens = self.num_prompt_tokens
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmos.core.errors import Unavailable
 from llmos.deployments.backend import Backend
-from llmos.engine.messages import BACKGROUND_PRIORITY, Event, Generate, Started
+from llmos.engine.messages import BACKGROUND_PRIORITY, Event, Generate, Started, Tokenize, Tokenized
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.call import Call
@@ -93,6 +93,19 @@ class Attempts:
                 self._recorder.admitted(record, attempt)
                 return sum([await backend.count(request) for request in requests])
 
+    async def tokenize(
+        self, record: Record, resolution: Resolution, call: Call, *, adds_bos: bool, adds_generation_prompt: bool
+    ) -> Tokenized:
+        """Return the tokens of the call's one prompt. Nothing is computed."""
+        with self._recorder.attempt(record, resolution.main) as attempt:
+            backend = resolution.backend(resolution.main)
+            await backend.check_counts()
+            (request,) = _requests(call, record.id, backend)
+            with self._admission.admit(_record_backend(attempt, backend), call.caller, 1):
+                self._recorder.admitted(record, attempt)
+                command = Tokenize(request=request, adds_bos=adds_bos, adds_generation_prompt=adds_generation_prompt)
+                return await backend.tokenize(command)
+
     async def _begin(self, stack: AsyncExitStack, record: Record, backend: Backend, answer: Answer) -> None:
         """Return when every prompt is accepted. Leaving the stack stops what still runs."""
         call, attempt, began = answer.call, answer.attempt, time.perf_counter()
@@ -131,6 +144,8 @@ def _requests(call: Call, call_id: str, backend: Backend) -> list[Generate]:
             continue_final_message=prompt.continues,
             user_text=prompt.user_text,
             text=prompt.text,
+            parse_special=prompt.parse_special,
+            suffix=prompt.suffix,
             tokens=prompt.tokens,
             echo=call.echo,
             caller=call.caller.fairness_key,
@@ -146,16 +161,16 @@ def _requests(call: Call, call_id: str, backend: Backend) -> list[Generate]:
     ]
 
 
-async def _start(streams: Sequence[AsyncIterator[Event]]) -> list[int]:
-    """Wait until every prompt is accepted; return how many tokens each has."""
+async def _start(streams: Sequence[AsyncIterator[Event]]) -> list[Started]:
+    """Wait until every prompt is accepted; return what is known of each."""
     firsts = await asyncio.gather(*(anext(stream) for stream in streams), return_exceptions=True)
-    num_prompt_tokens_of = []
+    started = []
     for first in firsts:
         if isinstance(first, BaseException):
             raise first
         assert isinstance(first, Started), "a backend yields Started before anything else"
-        num_prompt_tokens_of.append(first.num_prompt_tokens)
-    return num_prompt_tokens_of
+        started.append(first)
+    return started
 
 
 async def _gather(work: Sequence[Coroutine[Any, Any, None]]) -> None:

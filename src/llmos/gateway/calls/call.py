@@ -1,25 +1,30 @@
 """Call: a request to a model, independent of its wire format."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from llmos.core.errors import LLMOSError
 from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.engine.messages import Grammar, SamplingParams, Tools
+from llmos.gateway.calls.field_names import OPENAI, FieldNames
 from llmos.security.callers import Caller
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """One of messages, user_text, text and tokens, as in engine.messages.Generate."""
+    """One of messages, user_text, text and tokens, as in engine.messages.Generate; the other fields go with them."""
 
     messages: list[dict[str, Any]] | None = None
     continues: bool = False
     """The last message is the beginning of the answer."""
     user_text: str | None = None
     text: str | None = None
+    parse_special: bool = False
+    suffix: str | None = None
     tokens: list[int] | None = None
 
 
@@ -32,7 +37,9 @@ class Sampling:
 
     def with_defaults(self, recommended: Mapping[str, float]) -> SamplingParams:
         """Return the parameters, with the model's recommendation for those that the caller left out."""
-        defaults = {name: value for name, value in recommended.items() if name not in self.given}
+        has_limit = self.params.max_tokens is not None
+        given = {*self.given, "max_tokens"} if has_limit else self.given
+        defaults = {name: value for name, value in recommended.items() if name not in given}
         return msgspec.structs.replace(self.params, **defaults) if defaults else self.params
 
 
@@ -43,7 +50,18 @@ class ModelCall:
     model: str
     """The name that is asked for: a route, or a reference of a model."""
     caller: Caller
+    field_names: FieldNames = OPENAI
+    """What the caller's wire format calls the fields."""
     id_prefix: str = "call"
+
+    @contextmanager
+    def naming_fields(self) -> Iterator[None]:
+        """Make errors that leave the context name the caller's fields."""
+        try:
+            yield
+        except LLMOSError as error:
+            self.field_names.rename(error)
+            raise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,11 +4,10 @@ Every wire format has its own form of messages and turns them into the dicts tha
 (engine.messages.Generate.messages). They are checked here, once for all formats.
 """
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
-
-import msgspec
 
 from llmos.core.errors import BadRequest
 
@@ -16,7 +15,7 @@ ROLES = ("system", "user", "assistant", "tool")
 MAX_ID_LENGTH = 512
 MAX_FUNCTIONS = 128
 
-_FUNCTION_NAME = re.compile("[a-zA-Z0-9_-]{1,64}")
+_FUNCTION_NAME = re.compile("[a-zA-Z0-9_-]+")
 
 
 def check_conversation(messages: Sequence[Mapping[str, Any]], *, needs_every_result: bool = True) -> None:
@@ -24,16 +23,19 @@ def check_conversation(messages: Sequence[Mapping[str, Any]], *, needs_every_res
 
         {"role": "system" | "user", "content": str}
         {"role": "assistant", "content": str | None, "reasoning_content"?: str, "tool_calls"?: [
-            {"id": str, "type": "function", "function": {"name": str, "arguments": dict}}]}
+            {"id": str, "type": "function", "function": {"name": str, "arguments": str}}]}
         {"role": "tool", "content": str, "tool_call_id": str}
 
-    and in each a "name", if it has one. `needs_every_result`: a call without a result is an error, too.
+    and in each a "name", if it has one. `needs_every_result`: a call without a result is an error, too, unless it was
+    cut off: nobody could run such a call.
     """
     if not messages:
         raise BadRequest("`messages` is empty: send at least one message.", param="messages")
     open_calls: dict[str, str] = {}
     """The calls of the last assistant message that have no result yet -> the path of each in the request."""
     answered: set[str] = set()
+    cut: set[str] = set()
+    """Those of them that were cut off."""
     for i, message in enumerate(messages):
         path = f"messages[{i}]"
         role = message.get("role")
@@ -45,18 +47,25 @@ def check_conversation(messages: Sequence[Mapping[str, Any]], *, needs_every_res
             _check_result(message, path, open_calls, answered)
             continue
         if needs_every_result:
-            _refuse_open(open_calls)
+            _refuse_open(open_calls, cut)
         _check_content(message, path)
         answered = set()
         open_calls = _calls(message, path)
+        cut = {call["id"] for call in message.get("tool_calls") or () if is_cut(call["function"]["arguments"])}
     if needs_every_result:
-        _refuse_open(open_calls)
+        _refuse_open(open_calls, cut)
 
 
-def check_functions(functions: Sequence[Mapping[str, Any]], path_template: str = "tools[{}].function") -> None:
+def check_functions(
+    functions: Sequence[Mapping[str, Any]],
+    path_template: str = "tools[{}].function",
+    schema_name: str = "parameters",
+    max_name_length: int = 64,
+) -> None:
     """Raise BadRequest for too many functions, invalid or repeated names, and parameters that aren't an object.
 
-    `path_template`: the path of function i in the request. The schemas themselves are checked later.
+    `path_template`: the path of function i in the request. `schema_name`: what the request calls the parameters. The
+    schemas themselves are checked later.
     """
     if len(functions) > MAX_FUNCTIONS:
         raise BadRequest(
@@ -66,8 +75,11 @@ def check_functions(functions: Sequence[Mapping[str, Any]], path_template: str =
     for i, function in enumerate(functions):
         path = path_template.format(i)
         name = function.get("name")
-        _expect(name, f"{path}.name", _is_function_name, "must be 1 to 64 letters, digits, _ and - of ASCII.")
+        advice = f"must be 1 to {max_name_length} letters, digits, _ and - of ASCII."
+        _expect(name, f"{path}.name", _is_function_name, advice)
         assert isinstance(name, str)
+        if len(name) > max_name_length:
+            raise _wrong(f"{path}.name", advice)
         if name in path_of:
             raise _wrong(f"{path}.name", f"is {name!r}, like that of {path_of[name]}. Give every tool its own.")
         path_of[name] = path
@@ -75,24 +87,40 @@ def check_functions(functions: Sequence[Mapping[str, Any]], path_template: str =
             raise _wrong(f"{path}.description", "must be a string.")
         parameters = {} if function.get("parameters") is None else function["parameters"]
         if not isinstance(parameters, Mapping):
-            raise _wrong(f"{path}.parameters", "must be a JSON schema, which is an object.")
+            raise _wrong(f"{path}.{schema_name}", "must be a JSON schema, which is an object.")
         if (kind := parameters.get("type")) not in (None, "object", ["object"]):
-            raise _wrong(f"{path}.parameters.type", f"is {kind!r:.100}; arguments have names, so it must be 'object'.")
+            raise _wrong(
+                f"{path}.{schema_name}.type", f"is {kind!r:.100}; arguments have names, so it must be 'object'."
+            )
 
 
-def read_arguments(text: str, path: str) -> dict[str, Any]:
-    """Parse the arguments of a call, a JSON object. Raises BadRequest naming `path`."""
+def left_out(what: str) -> str:
+    """Return the text that stands for a part of a tool's result that the model can't read, such as a picture."""
+    return f"[A {what} was here. It was left out, since this model reads text only.]"
+
+
+def check_arguments(text: str, path: str) -> str:
+    """Return the arguments of a call as a message for a chat template carries them: JSON, or the piece of it that was
+    written before the answer was cut off. Raises BadRequest naming `path`.
+    """
     try:
-        arguments = msgspec.json.decode(text or "{}")
-    except (msgspec.MsgspecError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).rpartition(": ")[2]
-        raise _wrong(path, f"is not JSON ({reason}). Send the call's arguments as the model wrote them.") from None
-    except UnicodeError:
-        raise _wrong(path, "holds half of a surrogate pair, which is no character. Send valid Unicode.") from None
+        arguments = json.loads(text or "{}")
+    except ValueError:
+        return text
+    except RecursionError:
+        raise _wrong(path, "is nested too deeply.") from None
     if not isinstance(arguments, dict):
         raise _wrong(path, "must be a JSON object, such as {}.")
-    check_numbers(arguments, path)
-    return arguments
+    return text or "{}"
+
+
+def is_cut(arguments: str) -> bool:
+    """Return whether arguments that check_arguments() has accepted end too early."""
+    try:
+        json.loads(arguments)
+    except ValueError:
+        return True
+    return False
 
 
 def check_numbers(value: Any, path: str) -> None:
@@ -113,8 +141,6 @@ def _check_content(message: Mapping[str, Any], path: str) -> None:
     if is_assistant:
         if not isinstance(message.get("reasoning_content", ""), str):
             raise _wrong(f"{path}.reasoning_content", "must be a string.")
-        if content is None and not message.get("tool_calls"):
-            raise _wrong(f"{path}.content", "is missing: an assistant's message has `content` or `tool_calls`.")
     elif message.get("tool_calls"):
         raise _wrong(f"{path}.tool_calls", f"is in a message of the role {message['role']}: only an assistant calls.")
     if not isinstance(content, str) and not (is_assistant and content is None):
@@ -135,8 +161,7 @@ def _calls(message: Mapping[str, Any], path: str) -> dict[str, str]:
         if call.get("type", "function") != "function":
             raise _wrong(f"{call_path}.type", f"is {call['type']!r}; there are calls of the type function only.")
         _expect(function.get("name"), f"{call_path}.function.name", _is_name, "must say which function is called.")
-        _expect(function.get("arguments"), f"{call_path}.function.arguments", _is_object, "must be a JSON object.")
-        check_numbers(function["arguments"], f"{call_path}.function.arguments")
+        _expect(function.get("arguments"), f"{call_path}.function.arguments", _is_text, "must be a JSON object.")
         identity = call.get("id")
         _expect(identity, f"{call_path}.id", _is_name, "must be a string, by which the call's result names it.")
         if identity in path_of:
@@ -168,8 +193,10 @@ def _check_result(message: Mapping[str, Any], path: str, open_calls: dict[str, s
     del open_calls[identity]
 
 
-def _refuse_open(open_calls: Mapping[str, str]) -> None:
+def _refuse_open(open_calls: Mapping[str, str], cut: Set[str]) -> None:
     for identity, call_path in open_calls.items():
+        if identity in cut:
+            continue
         raise _wrong(
             call_path,
             f"has no result. Behind the assistant's message, send one of the role tool with the `tool_call_id` "
@@ -185,8 +212,8 @@ def _is_function_name(value: Any) -> bool:
     return isinstance(value, str) and _FUNCTION_NAME.fullmatch(value) is not None
 
 
-def _is_object(value: Any) -> bool:
-    return isinstance(value, Mapping)
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _expect(value: Any, path: str, is_right: Callable[[Any], bool], advice: str) -> None:

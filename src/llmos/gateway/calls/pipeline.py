@@ -13,6 +13,7 @@ from typing import Protocol
 
 from llmos.core.errors import LLMOSError
 from llmos.deployments.backend import Backend
+from llmos.engine.messages import Tokenized
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.calls.attempt import AttemptPolicy, Attempts
 from llmos.gateway.calls.call import Call
@@ -83,6 +84,13 @@ class Pipeline:
             target = resolution.order(call.caller, record.id)[0]
             return await self._attempts.count(record, resolution, target, call)
 
+    async def tokenize(self, call: Call, *, adds_bos: bool = True, adds_generation_prompt: bool = True) -> Tokenized:
+        """Return the tokens of the call's one prompt. Nothing is computed. See engine.messages.Tokenize."""
+        async with self._accepted(call, "count") as (call, record, resolution):
+            return await self._attempts.tokenize(
+                record, resolution, call, adds_bos=adds_bos, adds_generation_prompt=adds_generation_prompt
+            )
+
     async def backend(self, name: str) -> Backend:
         """Return the backend that gets most of the calls to a name. Raises ModelNotFound, UntrustedModel."""
         resolution = await self._resolver.resolve(name)
@@ -116,8 +124,11 @@ class Pipeline:
 
     @asynccontextmanager
     async def _accepted(self, call: C, operation: Operation) -> AsyncIterator[tuple[C, Record, Resolution]]:
-        """Open the record and pass the stages that apply to the whole call. They exit in reverse order."""
-        with self._recorder.open(call, operation) as record:
+        """Open the record and pass the stages that apply to the whole call. They exit in reverse order.
+
+        Errors name the caller's own fields.
+        """
+        with call.naming_fields(), self._recorder.open(call, operation) as record:
             resolution = await self._resolver.resolve(call.model)
             record.route = None if resolution.route is None else resolution.route.name
             async with AsyncExitStack() as stack:

@@ -18,6 +18,8 @@ from llmos.core.ids import new_id
 from llmos.gateway.http import errors
 from llmos.gateway.http.cors import Cors, is_preflight
 from llmos.gateway.http.error_formats import error_format_of
+from llmos.gateway.http.ignored import HEADER as IGNORED_HEADER
+from llmos.gateway.http.ignored import ignored_fields
 from llmos.gateway.http.open_paths import is_open
 from llmos.gateway.http.paths import PathMethods, normalize
 from llmos.gateway.metrics import Metrics
@@ -67,7 +69,9 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *more_headers]
+                ignored = ignored_fields(scope).header().encode("ascii", "replace")
+                ignored_headers = [(IGNORED_HEADER.encode(), ignored)] if ignored else []
+                message["headers"] = [*message.get("headers", ()), *more_headers, *ignored_headers]
             await send(message)
 
         try:

@@ -56,6 +56,7 @@ class SamplingFields(CallerFields, kw_only=True):
         """Return the sampling parameters. `more`: fields of SamplingParams that the API names otherwise."""
         given = {name: value for name in RECOMMENDABLE if (value := getattr(self, name)) is not None}
         params = SamplingParams(
+            may_exceed_context=True,
             presence_penalty=self.presence_penalty,
             frequency_penalty=self.frequency_penalty,
             logit_bias=self.logit_bias,

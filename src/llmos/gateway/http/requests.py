@@ -12,6 +12,7 @@ from starlette.requests import Request
 from llmos.core.errors import BadRequest, TooLarge
 from llmos.core.suggest import nearest
 from llmos.gateway.http.compression import find_encoding, unpack
+from llmos.gateway.http.ignored import IgnoredFields, ignored_fields
 
 MAX_BODY_BYTES = 32 * 2**20
 MAX_DISCARDED_BYTES = 128 * 2**20
@@ -30,6 +31,15 @@ class Unsupported:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """A field that LLMOS has no use for, and that asks for nothing that would change what an answer means: an effort, a
+    label, advice on caching. Accepted, and named in the response; see ignored.py."""
+
+    neutral: tuple[Any, ...] = ()
+    """Values that request nothing, such as a default. They are not named."""
+
+
+@dataclass(frozen=True, slots=True)
 class Variants:
     """Objects of several kinds, distinguished by their `type`, that a field or the list in it may hold."""
 
@@ -38,14 +48,18 @@ class Variants:
     """Advice for types that LLMOS does not support. The key "" is for all types not listed."""
     default: str | None = None
     """The type of an object without a `type`."""
+    replaced: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Types that LLMOS can't read, each with the object that takes its place. The response names them as ignored."""
+    leaves_out: bool = False
+    """In a list, objects of other types are left out. The response names them as ignored."""
 
 
 class RequestObject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A JSON object in a request. A field that is null counts as missing."""
 
     harmless: ClassVar[frozenset[str]] = frozenset()
-    """Fields that are accepted and ignored, because they can't change the answer."""
-    unsupported: ClassVar[Mapping[str, Unsupported]] = {}
+    """Fields that are accepted and ignored: they are parts of earlier answers, or say what is so anyway."""
+    unsupported: ClassVar[Mapping[str, Unsupported | Hint]] = {}
     objects: ClassVar[Mapping[str, "type[RequestObject]"]] = {}
     """Fields that hold an object, with its type."""
     lists: ClassVar[Mapping[str, "type[RequestObject]"]] = {}
@@ -59,7 +73,7 @@ R = TypeVar("R", bound=RequestObject)
 
 async def parse_body(request: Request, kind: type[R]) -> R:
     """Return the body of `request` as a `kind`. Raises TooLarge, and BadRequest naming the field."""
-    return decode(await read_body(request), kind)
+    return decode(await read_body(request), kind, ignored_fields(request.scope))
 
 
 def parse_query(request: Request, kind: type[R]) -> R:
@@ -119,9 +133,12 @@ async def _received(request: Request, limit_bytes: int, what: str) -> AsyncItera
         raise too_large
 
 
-def decode(body: bytes, kind: type[R]) -> R:
-    """Return the JSON object in `body` as a `kind`. Raises BadRequest naming the field."""
-    return convert(decode_object(body), kind)
+def decode(body: bytes, kind: type[R], ignored: IgnoredFields | None = None) -> R:
+    """Return the JSON object in `body` as a `kind`. Raises BadRequest naming the field.
+
+    `ignored` gets the names of the hints in it.
+    """
+    return convert(decode_object(body), kind, ignored=ignored)
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
@@ -132,14 +149,23 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def convert(fields: Mapping[str, Any], kind: type[R], where: str = "", *, is_text: bool = False) -> R:
+def convert(
+    fields: Mapping[str, Any],
+    kind: type[R],
+    where: str = "",
+    *,
+    is_text: bool = False,
+    ignored: IgnoredFields | None = None,
+) -> R:
     """Return `fields` as a `kind`. Raises BadRequest naming the field.
 
     `where`: the path of the object within the request, such as `input[3].`, for error messages.
     `is_text`: all values are strings, as in a form or a query string; numbers are parsed from them.
+    `ignored` gets the names of the hints in them.
     """
     try:
-        converted = msgspec.convert(_clean(fields, kind, where), kind, str_keys=True, strict=not is_text)
+        cleaned = _clean(fields, kind, where, IgnoredFields() if ignored is None else ignored)
+        converted = msgspec.convert(cleaned, kind, str_keys=True, strict=not is_text)
     except msgspec.ValidationError as error:
         raise _explain(str(error), where) from None
     if is_text and (nulls := [name for name in fields if getattr(converted, name, "") is None]):
@@ -162,7 +188,7 @@ def _parse(body: bytes) -> Any:
         raise BadRequest(f"The body is not valid JSON: {reason[:1].lower()}{reason[1:]}.") from None
 
 
-def _clean(fields: Mapping[str, Any], kind: type[RequestObject], where: str) -> dict[str, Any]:
+def _clean(fields: Mapping[str, Any], kind: type[RequestObject], where: str, ignored: IgnoredFields) -> dict[str, Any]:
     """Drop nulls and ignored fields. Raises BadRequest for an unknown or unsupported field."""
     known = kind.__struct_fields__
     cleaned: dict[str, Any] = {}
@@ -171,30 +197,41 @@ def _clean(fields: Mapping[str, Any], kind: type[RequestObject], where: str) -> 
             continue
         path = f"{where}{name}"
         if name in known:
-            cleaned[name] = _clean_value(name, value, kind, path)
-        elif name not in kind.unsupported:
+            cleaned[name] = _clean_value(name, value, kind, path, ignored)
+            continue
+        if name not in kind.unsupported:
             raise _unknown(name, [*known, *kind.unsupported], path)
-        elif value not in kind.unsupported[name].neutral:
-            raise BadRequest(f"`{path}` is not supported: {kind.unsupported[name].advice}", param=path)
+        use = kind.unsupported[name]
+        if value in use.neutral:
+            continue
+        if isinstance(use, Unsupported):
+            raise BadRequest(f"`{path}` is not supported: {use.advice}", param=path)
+        ignored.add(path)
     return cleaned
 
 
-def _clean_value(name: str, value: Any, kind: type[RequestObject], path: str) -> Any:
+def _clean_value(name: str, value: Any, kind: type[RequestObject], path: str, ignored: IgnoredFields) -> Any:
     if name in kind.objects and isinstance(value, dict):
-        return _clean(value, kind.objects[name], f"{path}.")
+        return _clean(value, kind.objects[name], f"{path}.", ignored)
     if name in kind.variants:
         if isinstance(value, list):
-            return [_clean_variant(each, kind.variants[name], f"{path}[{i}]") for i, each in enumerate(value)]
-        return _clean_variant(value, kind.variants[name], path)
+            each_kind = kind.variants[name]
+            cleaned = [_clean_variant(each, each_kind, f"{path}[{i}]", ignored) for i, each in enumerate(value)]
+            return [each for each in cleaned if each is not _LEFT_OUT]
+        return _clean_variant(value, kind.variants[name], path, ignored)
     if name in kind.lists and isinstance(value, list):
         inner = kind.lists[name]
         return [
-            _clean(each, inner, f"{path}[{i}].") if isinstance(each, dict) else each for i, each in enumerate(value)
+            _clean(each, inner, f"{path}[{i}].", ignored) if isinstance(each, dict) else each
+            for i, each in enumerate(value)
         ]
     return value  # convert() reports a wrong type.
 
 
-def _clean_variant(value: Any, variants: Variants, path: str) -> Any:
+_LEFT_OUT = object()
+
+
+def _clean_variant(value: Any, variants: Variants, path: str, ignored: IgnoredFields) -> Any:
     if not isinstance(value, dict):
         return value
     name = value.get("type", variants.default)
@@ -202,11 +239,14 @@ def _clean_variant(value: Any, variants: Variants, path: str) -> Any:
         raise BadRequest(f"`{path}.type` is missing; it accepts {', '.join(variants.kinds)}.", param=f"{path}.type")
     kind = variants.kinds.get(name) if isinstance(name, str) else None
     if kind is None:
+        if isinstance(name, str) and (variants.leaves_out or name in variants.replaced):
+            ignored.add(f"{path}.{name}")
+            return _LEFT_OUT if variants.leaves_out else dict(variants.replaced[name])
         advice = variants.refused.get(name) if isinstance(name, str) else None
         advice = advice or variants.refused.get("") or f"It accepts {', '.join(variants.kinds)}."
         raise BadRequest(f"`{path}.type` is {name!r}: {advice}", param=f"{path}.type")
     rest = {key: item for key, item in value.items() if key != "type"}
-    return {"type": name, **_clean(rest, kind, f"{path}.")}
+    return {"type": name, **_clean(rest, kind, f"{path}.", ignored)}
 
 
 def _unknown(name: str, known: list[str], path: str) -> BadRequest:

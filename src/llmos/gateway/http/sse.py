@@ -16,6 +16,7 @@ from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import errors
 from llmos.gateway.http.error_formats import openai_error
+from llmos.gateway.http.ignored import ignored_fields
 
 VERSION_HEADER = "llmos-version"
 """The response header with the version that answered, such as smollm2@1, or remote:PROVIDER/MODEL."""
@@ -80,6 +81,7 @@ class AnswerResponse(Response):
     async def _send_whole(self, scope: Scope, send: Send) -> None:
         async with self._pipeline.generate(self._call, is_streamed=False) as answer:
             body = await self._renderer.complete(answer)
+        ignored_fields(scope).extend(answer.ignored)
         headers = {VERSION_HEADER: answer.served.ref}
         await Response(body, headers=headers, media_type="application/json")({"type": "http"}, _nothing, send)
 
@@ -92,6 +94,7 @@ class AnswerResponse(Response):
             ):
                 async for chunk in chunks:
                     if not has_begun:
+                        ignored_fields(scope).extend(answer.ignored)
                         # The response starts with the first chunk, so that an error before it keeps its own status.
                         await send(
                             {"type": "http.response.start", "status": 200, "headers": self._stream_headers(answer)}

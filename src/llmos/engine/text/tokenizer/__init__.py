@@ -7,6 +7,7 @@ pieces.py             a token's text in the vocabulary -> its bytes
 space_prefix.py       the space that SentencePiece puts before a text
 control_tokens.py     which tokens are control tokens, and which others only a chat template may write
 control_strings.py    tells control strings in a user's messages from those of the chat template
+cut_calls.py          calls whose arguments are no JSON object
 fragment_encoder.py   FragmentEncoder: text inside an answer -> tokens
 fitting.py            does the model have an embedding for the tokens that every prompt has?
 detokenizer.py        Detokenizer: tokens in, whole characters out

@@ -38,7 +38,7 @@ class ControlStringEscaper:
             ) from None
         if not any(everywhere.search(text) for text in texts):
             return messages, variables, None
-        marker = self._unused_character(texts)
+        marker = self.unused_character(texts)
 
         def escaped(value: Any, found: re.Pattern[str]) -> Any:
             return _map_strings(value, lambda text: found.sub(rf"\1{marker}", text))
@@ -50,7 +50,7 @@ class ControlStringEscaper:
 
     def mark_end(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], str]:
         """Return the messages with a marker and a space after the content of the last one, and the marker."""
-        marker = self._unused_character(iter_strings(messages))
+        marker = self.unused_character(iter_strings(messages))
         *before, last = messages
         return [*before, {**last, "content": f"{last['content']}{marker} "}], marker
 
@@ -58,7 +58,7 @@ class ControlStringEscaper:
         """Split a prompt into text, control string, text, …, text."""
         return self._any.split(prompt)
 
-    def _unused_character(self, texts: Iterable[str]) -> str:
+    def unused_character(self, texts: Iterable[str]) -> str:
         """Return a character that occurs neither in the texts nor in the template."""
         used = set().union(self._template, *texts)
         # Private-use characters first, because no template treats them specially.

@@ -19,6 +19,7 @@ import tokenizers
 
 from llmos.core.errors import BadRequest, LLMOSError
 from llmos.engine.text.tokenizer.control_strings import ControlStringEscaper
+from llmos.engine.text.tokenizer.cut_calls import mark_cut_calls
 from llmos.engine.text.tokenizer.detokenizer import Detokenizer
 from llmos.engine.text.tokenizer.fragment_encoder import FragmentEncoder
 from llmos.engine.text.tokenizer.from_files import parts_from_files
@@ -27,6 +28,15 @@ from llmos.engine.text.tokenizer.library import library_errors
 from llmos.engine.text.tokenizer.parts import TokenizerParts
 from llmos.engine.text.tokenizer.space_prefix import SpacePrefix
 from llmos.engine.text.tokenizer.template import ChatTemplate
+
+INFILL_TOKENS = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen, CodeGemma
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, Granite
+    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),  # SantaCoder
+    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),  # DeepSeek
+    ("▁<PRE>", "▁<SUF>", "▁<MID>"),  # Code Llama
+)
+"""What models write before a text, where its gap is, and after it, when they fill in the middle."""
 
 
 class Tokenizer:
@@ -69,13 +79,43 @@ class Tokenizer:
 
     # --- text to tokens
 
-    def encode(self, text: str, *, add_bos: bool = True) -> list[int]:
+    def encode(self, text: str, *, add_bos: bool = True, find_control: bool = False) -> list[int]:
         """Return the tokens of plain text, in which "<|im_end|>" is ten characters. With `add_bos` they begin with BOS
-        if the model was trained so."""
-        token_ids = self._encode_text(text, self._forbidden_ids)
+        if the model was trained so.
+
+        `find_control`: "<|im_end|>" is the control token, as in a prompt that somebody has rendered himself.
+        """
+        if find_control:
+            token_ids = self._encode_pieces(self._escaper.split(text))
+            add_bos = add_bos and token_ids[:1] != [self.bos_id]
+        else:
+            token_ids = self._encode_text(text, self._forbidden_ids)
         if add_bos and self._parts.adds_bos and self.bos_id is not None:
             token_ids.insert(0, self.bos_id)
         return token_ids
+
+    def encode_infill(self, prefix: str, suffix: str) -> list[int]:
+        """Return the tokens of a text with a gap, which the answer fills. Control strings in it stay text.
+
+        Raises BadRequest for a model that was not trained to fill in the middle.
+        """
+        for names in INFILL_TOKENS:
+            before, gap, after = (self._backend.token_to_id(name) for name in names)
+            if before is not None and gap is not None and after is not None:
+                forbidden = self._forbidden_in_chats
+                bos = [self.bos_id] if self._parts.adds_bos and self.bos_id is not None else []
+                return [
+                    *bos,
+                    before,
+                    *self._encode_text(prefix, forbidden),
+                    gap,
+                    *self._encode_text(suffix, forbidden),
+                    after,
+                ]
+        raise BadRequest(
+            "The model can't insert text before a suffix: it has no tokens for that. Leave `suffix` out.",
+            param="suffix",
+        )
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode several texts without BOS. Much faster than encode() in a loop."""
@@ -120,6 +160,7 @@ class Tokenizer:
             raise BadRequest(f"{taken[0]} can't be set by callers. Leave it out.", param="chat_template_kwargs")
         kept = frozenset(answer_tags).intersection(self._parts.written)
         marked, variables, marker = self._escaper.escape(messages, variables, kept)
+        marked, unmark = mark_cut_calls(marked, self._escaper.unused_character)
         end = ""
         if continue_final_message:
             add_generation_prompt = False
@@ -130,6 +171,7 @@ class Tokenizer:
             **self._parts.template_variables,
             **variables,
         )
+        prompt = unmark(prompt)
         if continue_final_message:
             prompt = _until_marker(end, prompt)
         pieces = self._escaper.split(prompt)
@@ -151,6 +193,19 @@ class Tokenizer:
         if self._parts.template is None:
             raise BadRequest("This model has no chat template, so it accepts no messages. Send a plain prompt instead.")
         return ChatTemplate(self._parts.template)
+
+    @cached_property
+    def takes_system_messages(self) -> bool:
+        """The chat template shows the model what a system message says."""
+        words = "Answer briefly."
+        messages = [{"role": "system", "content": words}, {"role": "user", "content": "Hello"}]
+        try:
+            prompt = self.template.render(
+                messages=messages, add_generation_prompt=True, **self._parts.template_variables
+            )
+        except BadRequest:
+            return False
+        return words in prompt
 
     # --- tokens to text
 

@@ -6,9 +6,10 @@ A format is detected from the chat template's text. Nothing here knows tokens; t
 import re
 
 from llmos.engine.text.tools.arguments import CallableFunction, callable_functions
+from llmos.engine.text.tools.call_arguments import read_arguments
 from llmos.engine.text.tools.call_grammar import tools_grammar
 from llmos.engine.text.tools.formats import ToolFormat, call_parser
-from llmos.engine.text.tools.generic import GENERIC, merge_system_message
+from llmos.engine.text.tools.generic import GENERIC
 from llmos.engine.text.tools.hermes import HERMES
 from llmos.engine.text.tools.llama3 import LLAMA3
 from llmos.engine.text.tools.mistral import MISTRAL
@@ -22,7 +23,7 @@ __all__ = [
     "call_parser",
     "callable_functions",
     "detect_tool_format",
-    "merge_system_message",
+    "read_arguments",
     "tools_grammar",
 ]
 

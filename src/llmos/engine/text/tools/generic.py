@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmos.engine.text.tools.call_arguments import write_arguments
 from llmos.engine.text.tools.formats import Message, openai_tools
 from llmos.engine.text.tools.hermes import Hermes
 
@@ -28,14 +29,6 @@ class Generic(Hermes):
         return rendered, {}
 
 
-def merge_system_message(messages: Sequence[Message]) -> list[Message]:
-    """Return the messages with a leading system message merged into the user message that follows it."""
-    if len(messages) < 2 or messages[0]["role"] != "system" or messages[1]["role"] != "user":
-        return [*messages]
-    first, second, *rest = messages
-    return [{**second, "content": f"{first['content']}\n\n{second['content']}"}, *rest]
-
-
 def _instructions(functions: Sequence[Mapping[str, Any]]) -> str:
     lines = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in openai_tools(functions))
     return (
@@ -48,12 +41,13 @@ def _instructions(functions: Sequence[Mapping[str, Any]]) -> str:
 
 def _with_calls(message: Message) -> str:
     """Return the content of an assistant message with its calls, as the model wrote them."""
-    calls = [
-        json.dumps({"name": call["function"]["name"], "arguments": call["function"]["arguments"]}, ensure_ascii=False)
-        for call in message["tool_calls"]
-    ]
-    texts = [f"<tool_call>\n{call}\n</tool_call>" for call in calls]
+    texts = [f"<tool_call>\n{_call(call['function'])}\n</tool_call>" for call in message["tool_calls"]]
     return "\n".join([message["content"], *texts] if message.get("content") else texts)
+
+
+def _call(function: Mapping[str, Any]) -> str:
+    name = json.dumps(function["name"], ensure_ascii=False)
+    return f'{{"name": {name}, "arguments": {write_arguments(function["arguments"])}}}'
 
 
 def _add_result(rendered: list[Message], content: str, *, is_next: bool) -> None:

@@ -68,6 +68,11 @@ class CallParser:
         """The name of the current call was reported."""
         self._pieces: list[Piece] = []
 
+    @property
+    def is_in_call(self) -> bool:
+        """The text so far ends inside a call, or what looks like one."""
+        return self._state == "call"
+
     def push(self, text: str) -> list[Piece]:
         """Add text. Return the text and calls that are certain by now."""
         self._buffer += text

@@ -108,7 +108,7 @@ def call_input(call: ToolCall) -> dict[str, Any]:
     """Return the arguments of a call. Empty if the call was cut."""
     try:
         return msgspec.json.decode(call.arguments, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return {}  # max_tokens cut the call, as the stop_reason says.
 
 

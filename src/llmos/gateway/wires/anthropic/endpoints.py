@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.error_formats import ErrorFormat
+from llmos.gateway.http.ignored import ignored_fields
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of
 from llmos.gateway.http.requests import parse_body
@@ -28,6 +29,9 @@ error_format = ErrorFormat(
     id_header="request-id",
 )
 
+_BETA = "anthropic-beta"
+"""A header that turns features of Anthropic's server on. Those that there are here are always on."""
+
 _EXAMPLE: dict[str, Any] = {
     "model": "dialogue",
     "messages": [{"role": "user", "content": "What is an operating system?"}],
@@ -43,6 +47,8 @@ _EXAMPLE: dict[str, Any] = {
 @requires(Permission.INFERENCE)
 async def create_message(request: Request) -> AnswerResponse:
     body = await parse_body(request, MessagesRequest)
+    if _BETA in request.headers:
+        ignored_fields(request.scope).add(_BETA)
     renderer = MessageRenderer(request.state.request_id)
     return AnswerResponse(services_of(request).pipeline, body.call(caller_of(request)), renderer, stream=body.stream)
 

@@ -10,12 +10,13 @@ from llmos.engine.checkpoint.recommended import RECOMMENDABLE
 from llmos.engine.messages import Grammar, SamplingParams
 from llmos.gateway.calls.call import Call, Prompt, Sampling
 from llmos.gateway.calls.conversation import check_conversation
+from llmos.gateway.calls.field_names import FieldNames
 from llmos.gateway.calls.grammars import json_schema
 from llmos.gateway.http.fields import CallerFields
-from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, Variants
+from llmos.gateway.http.requests import Hint, Int64, RequestObject, Unsupported, Variants
 from llmos.gateway.wires.anthropic.messages import AnthropicMessage, TextBlock, to_template
 from llmos.gateway.wires.anthropic.tools import (
-    OWN_TOOLS,
+    TOOLS,
     AnthropicTool,
     AnyChoice,
     AutoChoice,
@@ -25,17 +26,28 @@ from llmos.gateway.wires.anthropic.tools import (
 )
 from llmos.security.callers import Caller
 
-_NO_BUDGET = 'thinking has no limit of its own here. Send {"type": "adaptive"}, and limit the answer with max_tokens.'
+FIELD_NAMES = FieldNames(
+    {
+        "stop": "stop_sequences",
+        "prompt": "messages",
+        "tools[{}].function.parameters": "tools[{}].input_schema",
+        "tools[{}].function": "tools[{}]",
+        "chat_template_kwargs": "thinking",
+        "enable_thinking": "thinking",
+        "reasoning_effort": "output_config.effort",
+    }
+)
 
 
 class AdaptiveThinking(RequestObject, tag_field="type", tag="adaptive", kw_only=True):
     """The model reasons before it answers, if it can."""
 
-    unsupported: ClassVar = {"display": Unsupported("thinking is always returned in full.", ("summarized",))}
+    # Thinking is always returned in full, and max_tokens is its only limit.
+    unsupported: ClassVar = {"display": Hint(("summarized",)), "budget_tokens": Hint()}
 
 
 class EnabledThinking(AdaptiveThinking, tag="enabled", kw_only=True):
-    unsupported: ClassVar = {**AdaptiveThinking.unsupported, "budget_tokens": Unsupported(_NO_BUDGET)}
+    """The same as adaptive."""
 
 
 class DisabledThinking(RequestObject, tag_field="type", tag="disabled", kw_only=True):
@@ -49,9 +61,11 @@ class JSONFormat(RequestObject, tag_field="type", tag="json_schema", kw_only=Tru
 class OutputConfig(RequestObject, kw_only=True):
     format: JSONFormat | None = None
     """The answer is JSON that follows this schema."""
+    effort: str | None = None
+    """For models whose chat template takes an effort of reasoning, if `thinking` is on."""
 
     variants: ClassVar = {"format": Variants({"json_schema": JSONFormat})}
-    unsupported: ClassVar = {"effort": Unsupported("reasoning efforts are not supported here. Leave it out.")}
+    unsupported: ClassVar = {"task_budget": Hint()}
 
 
 class ConversationFields(CallerFields, kw_only=True):
@@ -67,12 +81,11 @@ class ConversationFields(CallerFields, kw_only=True):
     thinking: AdaptiveThinking | EnabledThinking | DisabledThinking | None = None
     output_config: OutputConfig | None = None
 
-    harmless = frozenset({"cache_control"})
     lists: ClassVar = {"messages": AnthropicMessage}
     objects: ClassVar = {"output_config": OutputConfig}
     variants: ClassVar = {
         "system": Variants({"text": TextBlock}),
-        "tools": Variants({"custom": AnthropicTool}, {"": OWN_TOOLS}, default="custom"),
+        "tools": TOOLS,
         "tool_choice": Variants({"auto": AutoChoice, "any": AnyChoice, "tool": NamedChoice, "none": NoChoice}),
         "thinking": Variants(
             {"adaptive": AdaptiveThinking, "enabled": EnabledThinking, "disabled": DisabledThinking},
@@ -80,11 +93,13 @@ class ConversationFields(CallerFields, kw_only=True):
         ),
     }
     unsupported: ClassVar = {
-        "speed": Unsupported("there is one speed. Leave it out.", ("standard",)),
+        "cache_control": Hint(),  # The beginning of every prompt is cached anyway.
+        "speed": Hint(("standard",)),
+        "context_management": Hint(({},)),
+        "diagnostics": Hint(),
+        "betas": Hint(([],)),
         "container": Unsupported("this server does not run code. Leave it out."),
         "mcp_servers": Unsupported("this server does not call MCP servers. Call the tools yourself.", ([],)),
-        "context_management": Unsupported("a conversation is never cut. Leave it out."),
-        "diagnostics": Unsupported("`usage` has the number of cached tokens. Leave it out."),
         "inference_geo": Unsupported("the model runs where this server runs. Leave it out."),
         "user_profile_id": Unsupported("send `metadata.user_id`."),
         "workspace_id": Unsupported("workspaces are not supported. Leave it out."),
@@ -106,7 +121,9 @@ class ConversationFields(CallerFields, kw_only=True):
 
     def template_options(self) -> dict[str, Any]:
         """Return the variables of the chat template. Without `thinking`, reasoning is off, as clients expect."""
-        return {"enable_thinking": isinstance(self.thinking, AdaptiveThinking)}
+        is_thinking = isinstance(self.thinking, AdaptiveThinking)
+        effort = self.output_config.effort if self.output_config and is_thinking else None
+        return {"enable_thinking": is_thinking, **({"reasoning_effort": effort} if effort else {})}
 
 
 class Metadata(RequestObject, kw_only=True):
@@ -130,7 +147,7 @@ class MessagesRequest(ConversationFields, kw_only=True):
     objects: ClassVar = {**ConversationFields.objects, "metadata": Metadata}
     unsupported: ClassVar = {
         **ConversationFields.unsupported,
-        "service_tier": Unsupported("there is one tier. Leave it out.", ("auto", "standard_only")),
+        "service_tier": Hint(("auto", "standard_only")),
         "stop": Unsupported("use `stop_sequences`."),
     }
 
@@ -149,6 +166,7 @@ class MessagesRequest(ConversationFields, kw_only=True):
             template_options=self.template_options(),
             caller=self.on_behalf_of(caller),
             cache_salt=self.cache_salt,
+            field_names=FIELD_NAMES,
             id_prefix="msg",
         )
 

@@ -1,11 +1,14 @@
 """Anthropic's messages, whose content is a list of blocks, and their conversion to messages for chat templates."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import msgspec
+
 from llmos.core.errors import BadRequest
-from llmos.gateway.calls.conversation import check_numbers
-from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
+from llmos.gateway.calls.conversation import left_out
+from llmos.gateway.http.requests import Hint, RequestObject, Unsupported, Variants
 
 _ROLES = ("user", "assistant", "system")
 
@@ -29,16 +32,23 @@ _REFUSED = {
 }
 
 
+_LEFT_OUT = {
+    kind: {"type": "text", "text": left_out(what)}
+    for kind, what in (("image", "picture"), ("document", "document"), ("search_result", "search result"))
+}
+"""What takes the place of a tool's result that the model can't read: the conversation keeps it for ever."""
+
+
 class AnthropicBlock(RequestObject, tag_field="type", kw_only=True):
     # The beginning of every prompt is cached anyway.
-    harmless = frozenset({"cache_control"})
+    unsupported: ClassVar = {"cache_control": Hint()}
 
 
 class TextBlock(AnthropicBlock, tag="text", kw_only=True):
     text: str
 
     # The text itself is complete without them.
-    harmless = AnthropicBlock.harmless | {"citations"}
+    harmless = frozenset({"citations"})
 
 
 class ThinkingBlock(AnthropicBlock, tag="thinking", kw_only=True):
@@ -46,7 +56,7 @@ class ThinkingBlock(AnthropicBlock, tag="thinking", kw_only=True):
 
     thinking: str
 
-    harmless = AnthropicBlock.harmless | {"signature"}
+    harmless = frozenset({"signature"})
 
 
 class ToolUseBlock(AnthropicBlock, tag="tool_use", kw_only=True):
@@ -55,6 +65,7 @@ class ToolUseBlock(AnthropicBlock, tag="tool_use", kw_only=True):
     input: dict[str, Any]
 
     unsupported: ClassVar = {
+        **AnthropicBlock.unsupported,
         "caller": Unsupported("only the model makes calls.", ({"type": "direct"},)),
         "toolset_name": Unsupported("toolsets are not supported."),
     }
@@ -66,14 +77,20 @@ class ToolResultBlock(AnthropicBlock, tag="tool_result", kw_only=True):
     is_error: bool = False
     """Puts `Error: ` before the content."""
 
-    variants: ClassVar = {"content": Variants({"text": TextBlock}, _REFUSED)}
-    unsupported: ClassVar = {"toolset_name": Unsupported("toolsets are not supported.")}
+    variants: ClassVar = {"content": Variants({"text": TextBlock}, _REFUSED, replaced=_LEFT_OUT)}
+    unsupported: ClassVar = {
+        **AnthropicBlock.unsupported,
+        "toolset_name": Unsupported("toolsets are not supported."),
+    }
+
+
+AnyBlock = TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock
 
 
 class AnthropicMessage(RequestObject, kw_only=True):
     role: str
     """user, assistant, or system."""
-    content: str | list[TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock]
+    content: str | list[AnyBlock]
     """Texts are joined by line breaks."""
 
     variants: ClassVar = {
@@ -84,28 +101,26 @@ class AnthropicMessage(RequestObject, kw_only=True):
     }
 
 
+@dataclass(slots=True)
+class _Turn:
+    """Consecutive messages of one role, as Anthropic merges them."""
+
+    role: str
+    blocks: list[tuple[str, AnyBlock]] = field(default_factory=list)
+    """Each with its path in the request."""
+
+
 def to_template(system: str | Sequence[TextBlock], messages: Sequence[AnthropicMessage]) -> list[dict[str, Any]]:
     """Return the messages as chat templates take them. Consecutive messages of one role are merged, as Anthropic does.
 
     Raises BadRequest for a block in a message with the wrong role, and for calls and results that don't match.
     """
-    turns: list[dict[str, Any]] = []
-    if system:
-        turns.append({"role": "system", "content": join_text(system)})
-    for i, message in enumerate(messages):
-        if message.role not in _ROLES:
-            raise BadRequest(
-                f"`messages[{i}].role` is {message.role!r:.100}; it accepts user or assistant. Send the results of "
-                "tools as tool_result blocks in a user message.",
-                param=f"messages[{i}].role",
-            )
-        for turn in _turns(message, f"messages[{i}].content"):
-            if turns and turns[-1]["role"] == turn["role"] != "tool":
-                _merge(turns[-1], turn)
-            else:
-                turns.append(turn)
-    _check_pairs(messages)
-    return turns
+    turns = _turns(messages)
+    _check_pairs(turns)
+    converted: list[dict[str, Any]] = [{"role": "system", "content": join_text(system)}] if system else []
+    for turn in turns:
+        converted += [_assistant(turn)] if turn.role == "assistant" else _others(turn)
+    return converted
 
 
 def join_text(content: str | Sequence[TextBlock]) -> str:
@@ -113,91 +128,110 @@ def join_text(content: str | Sequence[TextBlock]) -> str:
     return content if isinstance(content, str) else "\n".join(block.text for block in content)
 
 
-def _turns(message: AnthropicMessage, path: str) -> list[dict[str, Any]]:
-    """Return the turns of one message: several if it contains tool results."""
-    if isinstance(message.content, str):
-        return [{"role": message.role, "content": message.content}]
-    turns: list[dict[str, Any]] = []
-    for i, block in enumerate(message.content):
-        turn = _turn(block, message.role, f"{path}[{i}]")
-        if turns and turns[-1]["role"] == turn["role"] != "tool":
-            _merge(turns[-1], turn)
-        else:
-            turns.append(turn)
-    return turns or [{"role": message.role, "content": ""}]
+def _turns(messages: Sequence[AnthropicMessage]) -> list[_Turn]:
+    turns: list[_Turn] = []
+    for i, message in enumerate(messages):
+        if message.role not in _ROLES:
+            raise BadRequest(
+                f"`messages[{i}].role` is {message.role!r:.100}; it accepts user or assistant. Send the results of "
+                "tools as tool_result blocks in a user message.",
+                param=f"messages[{i}].role",
+            )
+        if not turns or turns[-1].role != message.role:
+            turns.append(_Turn(message.role))
+        blocks = [TextBlock(text=message.content)] if isinstance(message.content, str) else message.content
+        for j, block in enumerate(blocks):
+            path = f"messages[{i}].content[{j}]"
+            _check_role(block, message.role, path)
+            turns[-1].blocks.append((path, block))
+    return turns
 
 
-def _turn(block: TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock, role: str, path: str) -> dict[str, Any]:
-    match block:
-        case TextBlock():
-            return {"role": role, "content": block.text}
-        case ToolResultBlock() if role == "user":
-            content = join_text(block.content)
-            return {
-                "role": "tool",
-                "tool_call_id": block.tool_use_id,
-                "content": f"Error: {content}" if block.is_error else content,
-            }
-        case ToolUseBlock() if role == "assistant":
-            function = {"name": block.name, "arguments": block.input}
-            return {
-                "role": role,
-                "content": "",
-                "tool_calls": [{"id": block.id, "type": "function", "function": function}],
-            }
-        case ThinkingBlock() if role == "assistant":
-            return {"role": role, "content": "", "reasoning_content": block.thinking}
-    kind = block.__struct_config__.tag
-    owner = "user" if kind == "tool_result" else "assistant"
-    raise BadRequest(
-        f"`{path}` is a {kind} block in a message with the role {role}; only {owner} messages may have it.", param=path
-    )
+def _check_role(block: AnyBlock, role: str, path: str) -> None:
+    owner = "user" if isinstance(block, ToolResultBlock) else "assistant"
+    if not isinstance(block, TextBlock) and role != owner:
+        raise BadRequest(
+            f"`{path}` is a {block.__struct_config__.tag} block in a message with the role {role}; only {owner}"
+            " messages may have it.",
+            param=path,
+        )
 
 
-def _check_pairs(messages: Sequence[AnthropicMessage]) -> None:
+def _assistant(turn: _Turn) -> dict[str, Any]:
+    """Return the assistant's turn. Text after a call continues the text before it: the model wrote it so."""
+    text, reasoning, calls, is_after_call = "", [], [], False
+    for _, block in turn.blocks:
+        match block:
+            case TextBlock():
+                text += block.text if is_after_call or not text or not block.text else f"\n{block.text}"
+                is_after_call = False
+            case ThinkingBlock():
+                reasoning.append(block.thinking)
+            case ToolUseBlock():
+                function = {"name": block.name, "arguments": msgspec.json.encode(block.input).decode()}
+                calls.append({"id": block.id, "type": "function", "function": function})
+                is_after_call = True
+    converted: dict[str, Any] = {"role": "assistant", "content": text}
+    if reasoning:
+        converted["reasoning_content"] = "\n".join(reasoning)
+    return {**converted, "tool_calls": calls} if calls else converted
+
+
+def _others(turn: _Turn) -> list[dict[str, Any]]:
+    """Return the turns of the user or the system: results of tools first, since they belong behind their calls."""
+    results = [_result(block) for _, block in turn.blocks if isinstance(block, ToolResultBlock)]
+    texts = [block.text for _, block in turn.blocks if isinstance(block, TextBlock)]
+    if results and not texts:
+        return results
+    return [*results, {"role": turn.role, "content": "\n".join(text for text in texts if text)}]
+
+
+def _result(block: ToolResultBlock) -> dict[str, Any]:
+    content = join_text(block.content)
+    return {
+        "role": "tool",
+        "tool_call_id": block.tool_use_id,
+        "content": f"Error: {content}" if block.is_error else content,
+    }
+
+
+def _check_pairs(turns: Sequence[_Turn]) -> None:
     """Check that every call has its result in the next user message, and every result its call."""
     waiting: dict[str, str] = {}
     """The path of each call that has no result yet, by id."""
-    for i, message in enumerate(messages):
-        blocks = [message.content] if isinstance(message.content, str) else message.content
-        for j, block in enumerate(blocks):
-            path = f"messages[{i}].content[{j}]"
+    for turn in turns:
+        for path, block in turn.blocks:
             if isinstance(block, ToolResultBlock):
-                if block.tool_use_id not in waiting:
-                    known = ", ".join(waiting) or "none"
-                    raise BadRequest(
-                        f"`{path}` is the result of {block.tool_use_id!r:.100}, but no call before it has this id and "
-                        f"no result yet. Calls without a result: {known:.500}.",
-                        param=f"{path}.tool_use_id",
-                    )
-                del waiting[block.tool_use_id]
-            elif waiting and not (isinstance(block, ToolUseBlock) and message.role == "assistant"):
-                raise _missing_result(waiting)
-            elif isinstance(block, ToolUseBlock):
+                _take_result(block, path, waiting)
+        if waiting:
+            raise _missing_result(waiting)
+        for path, block in turn.blocks:
+            if isinstance(block, ToolUseBlock):
                 if block.id in waiting:
                     raise BadRequest(
                         f"`{path}.id` is {block.id!r:.100}, like that of another call. Give every call its own id.",
                         param=path,
                     )
-                check_numbers(block.input, f"{path}.input")
                 waiting[block.id] = path
     if waiting:
         raise _missing_result(waiting)
 
 
+def _take_result(block: ToolResultBlock, path: str, waiting: dict[str, str]) -> None:
+    if block.tool_use_id not in waiting:
+        known = ", ".join(waiting) or "none"
+        raise BadRequest(
+            f"`{path}` is the result of {block.tool_use_id!r:.100}, but no call before it has this id and no result"
+            f" yet. Calls without a result: {known:.500}.",
+            param=f"{path}.tool_use_id",
+        )
+    del waiting[block.tool_use_id]
+
+
 def _missing_result(waiting: Mapping[str, str]) -> BadRequest:
     (call_id, path), *_ = waiting.items()
     return BadRequest(
-        f"`{path}` is a call without a result. Begin the next user message with a tool_result block with the "
-        f"tool_use_id {call_id!r:.100}.",
+        f"`{path}` is a call without a result. Add a tool_result block with the tool_use_id {call_id!r:.100} to the"
+        " next user message.",
         param=path,
     )
-
-
-def _merge(turn: dict[str, Any], more: dict[str, Any]) -> None:
-    turn["content"] = "\n".join(text for text in (turn["content"], more["content"]) if text)
-    if "reasoning_content" in more:
-        before = turn.get("reasoning_content")
-        turn["reasoning_content"] = f"{before}\n{more['reasoning_content']}" if before else more["reasoning_content"]
-    if "tool_calls" in more:
-        turn["tool_calls"] = [*turn.get("tool_calls", []), *more["tool_calls"]]

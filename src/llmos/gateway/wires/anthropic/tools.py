@@ -1,29 +1,28 @@
 """Tools in Anthropic's format, and the choice among them."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
-
-from msgspec import Meta
+from typing import Any, ClassVar, Literal
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Tools
-from llmos.gateway.calls.conversation import check_numbers
-from llmos.gateway.http.requests import RequestObject, Unsupported
+from llmos.gateway.calls.conversation import check_functions
+from llmos.gateway.http.requests import Hint, RequestObject, Unsupported, Variants
 
-OWN_TOOLS = "tools that Anthropic defines are not available. Define your own: name, description and input_schema."
+MAX_NAME_LENGTH = 128
 
 
 class AnthropicTool(RequestObject, tag_field="type", tag="custom", kw_only=True):
-    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,128}$")]
+    name: str
+    """1 to 128 letters, digits, _ and -."""
     description: str = ""
     input_schema: dict[str, Any]
     strict: bool = False
 
-    # The input is always streamed, and the beginning of every prompt is cached anyway.
-    harmless = frozenset({"cache_control", "eager_input_streaming"})
+    harmless = frozenset({"eager_input_streaming"})  # The input is always streamed.
     unsupported: ClassVar = {
-        "input_examples": Unsupported("put the examples into the description.", ([],)),
-        "defer_loading": Unsupported("the model sees all tools at once.", (False,)),
+        "cache_control": Hint(),  # The beginning of every prompt is cached anyway.
+        "input_examples": Hint(([],)),
+        "defer_loading": Hint((False,)),  # The model sees all tools at once.
         "allowed_callers": Unsupported("only the model makes calls.", (["direct"],)),
     }
 
@@ -31,6 +30,10 @@ class AnthropicTool(RequestObject, tag_field="type", tag="custom", kw_only=True)
         """Return the tool in the form that engine.messages.Tools takes."""
         described = {"description": self.description} if self.description else {}
         return {"name": self.name, **described, "parameters": self.input_schema, "strict": self.strict}
+
+
+TOOLS = Variants({"custom": AnthropicTool}, default="custom", leaves_out=True)
+"""Tools that Anthropic defines are left out: the model doesn't see them."""
 
 
 class ToolChoice(RequestObject, tag_field="type", kw_only=True):
@@ -70,20 +73,15 @@ def make_tools(tools: Sequence[AnthropicTool], choice: ToolChoices | None) -> To
             raise BadRequest("`tool_choice` requires a call, but there are no `tools`.", param="tool_choice")
         return None
     names = [tool.name for tool in tools]
-    for i, tool in enumerate(tools):
-        check_numbers(tool.input_schema, f"tools[{i}].input_schema")
-        if tool.name in names[:i]:
-            raise BadRequest(
-                f"`tools[{i}].name` is {tool.name!r}, like that of another tool. Give every tool its own name.",
-                param="tools",
-            )
+    functions = [tool.function() for tool in tools]
+    check_functions(functions, "tools[{}]", "input_schema", MAX_NAME_LENGTH)
     if isinstance(choice, NamedChoice) and choice.name not in names:
         raise BadRequest(
             f"`tool_choice.name` is {choice.name!r}, which is not one of the tools: {', '.join(names)}.",
             param="tool_choice.name",
         )
     return Tools(
-        functions=[tool.function() for tool in tools],
+        functions=functions,
         choice=_CHOICES.get(type(choice), "auto"),
         name=choice.name if isinstance(choice, NamedChoice) else None,
         is_parallel=not (isinstance(choice, ToolChoice) and choice.disable_parallel_tool_use),

@@ -13,6 +13,7 @@ from llmos.gateway.calls.call import Sampling
 from llmos.gateway.calls.grammars import json_object, json_schema
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http.fields import CallerFields
+from llmos.gateway.http.ignored import IgnoredFields
 from llmos.gateway.http.requests import Int64, RequestObject, Unsupported
 from llmos.security.callers import Caller
 from llmos.security.permissions import Permission
@@ -29,6 +30,20 @@ _PENALTIES = "penalties apply to the whole prompt and answer. Leave it out."
 _ONE_SAMPLER = "this sampler is not supported. Leave it out; temperature, top_k, top_p and min_p are supported."
 
 
+OPTION_NAMES = {
+    "max_tokens": "options.num_predict",
+    "repetition_penalty": "options.repeat_penalty",
+    "chat_template_kwargs": "think",
+    "enable_thinking": "think",
+    "reasoning_effort": "think",
+    "logprobs": "top_logprobs",
+    **{
+        name: f"options.{name}"
+        for name in ("temperature", "top_k", "top_p", "min_p", "presence_penalty", "frequency_penalty", "stop", "seed")
+    },
+}
+
+
 def strip_latest(name: str) -> str:
     """Return the name without the tag `:latest`, which Ollama's clients add to names without a tag."""
     return name.removesuffix(":latest")
@@ -37,10 +52,10 @@ def strip_latest(name: str) -> str:
 class Options(RequestObject, kw_only=True):
     """Sampling options. Defaults are the model's own; `llmos show MODEL` prints them."""
 
-    num_predict: Annotated[int, Int64] = -1
+    num_predict: Annotated[int, Int64] | None = None
     """The most tokens of the answer. -1 and -2: no limit but the context window."""
     num_ctx: Annotated[int, Meta(ge=1)] | None = None
-    """The context window that the caller needs. The model's whole window is always available."""
+    """The context window that the caller asks for. The model's whole window is always available, and never more."""
     temperature: float | None = None
     top_k: Annotated[int, Int64] | None = None
     top_p: float | None = None
@@ -69,9 +84,10 @@ class Options(RequestObject, kw_only=True):
 
     def sampling(self, logprobs: int | None) -> Sampling:
         """Return the sampling parameters. Raises BadRequest for an invalid num_predict."""
-        if self.num_predict < 1 and self.num_predict not in _UNLIMITED:
+        limit = None if self.num_predict in _UNLIMITED else self.num_predict
+        if limit is not None and limit < 1:
             raise BadRequest(
-                f"`options.num_predict` is {self.num_predict:,}; it accepts 1 or more, or -1 for no limit.",
+                f"`options.num_predict` is {limit:,}; it accepts 1 or more, or -1 for no limit.",
                 param="options.num_predict",
             )
         named = {
@@ -83,7 +99,7 @@ class Options(RequestObject, kw_only=True):
         }
         given = {name: value for name, value in named.items() if value is not None}
         params = SamplingParams(
-            max_tokens=None if self.num_predict in _UNLIMITED else self.num_predict,
+            max_tokens=limit,
             may_exceed_context=True,
             presence_penalty=self.presence_penalty,
             frequency_penalty=self.frequency_penalty,
@@ -92,16 +108,11 @@ class Options(RequestObject, kw_only=True):
             logprobs=logprobs,
             **given,  # type: ignore[arg-type]
         )
-        return Sampling(params, frozenset(given))
+        return Sampling(params, frozenset(given) | ({"max_tokens"} if self.num_predict is not None else set()))
 
-    def check_window(self, context_length: int | None) -> None:
-        """Raise BadRequest if the caller needs a larger context window than the model has."""
-        if self.num_ctx is not None and context_length is not None and self.num_ctx > context_length:
-            raise BadRequest(
-                f"`options.num_ctx` is {self.num_ctx:,}; the model's context window has {context_length:,} tokens."
-                " Lower it, or leave it out: the whole window is always available.",
-                param="options.num_ctx",
-            )
+    def exceeds_window(self, context_length: int | None) -> bool:
+        """Return whether the caller asks for a larger context window than the model has."""
+        return self.num_ctx is not None and context_length is not None and self.num_ctx > context_length
 
 
 class ModelFields(CallerFields, kw_only=True):
@@ -173,10 +184,14 @@ class GenerateFields(ModelFields, kw_only=True):
             return {"enable_thinking": True, "reasoning_effort": self.think}
         return {} if self.think is None else {"enable_thinking": self.think}
 
-    async def check(self, pipeline: Pipeline) -> None:
-        """Raise BadRequest for options that the model does not support. Nothing is known of a provider's model."""
+    async def check(self, pipeline: Pipeline, ignored: IgnoredFields) -> None:
+        """Raise BadRequest for options that the model does not support. Nothing is known of a provider's model.
+
+        `ignored` gets the options that ask for more than the model has.
+        """
         backend = await pipeline.backend(strip_latest(self.model))
-        self.options.check_window(backend.served.context_length)
+        if self.options.exceeds_window(backend.served.context_length):
+            ignored.add("options.num_ctx")
         if self.think and (metadata := await backend.metadata()) is not None and not metadata.supports_thinking:
             raise BadRequest(
                 f"{backend.served.ref} does not support reasoning: its chat template has no option for it."

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.call import Call, Prompt
+from llmos.gateway.calls.field_names import FieldNames
 from llmos.gateway.http.fields import SamplingFields
 from llmos.gateway.http.requests import Int64, Unsupported, convert
 from llmos.security.callers import Caller
@@ -30,6 +31,8 @@ class InferParameters(SamplingFields, kw_only=True):
     max_tokens: Annotated[int, Int64] = 16
     raw: bool = True
     """Continue the texts without a chat template. Otherwise each is a user's message, if the model has a template."""
+    parse_special: bool = True
+    """With `raw`: control strings in the texts, such as <|im_end|>, are control tokens."""
     exclude_input_in_output: bool = True
     """Return the continuation only. False: return each text and its continuation."""
     stream: bool = False
@@ -48,11 +51,15 @@ class InferParameters(SamplingFields, kw_only=True):
         """Return the call that continues the texts."""
         return Call(
             model=model,
-            prompts=[Prompt(text=text) if self.raw else Prompt(user_text=text) for text in texts],
+            prompts=[
+                Prompt(text=text, parse_special=self.parse_special) if self.raw else Prompt(user_text=text)
+                for text in texts
+            ],
             sampling=self.sampling(max_tokens=self.max_tokens),
             echo=not self.exclude_input_in_output,
             caller=self.on_behalf_of(caller),
             cache_salt=self.cache_salt,
+            field_names=FieldNames({"messages": TEXT, "prompt": TEXT}),
             id_prefix="infer",
         )
 

@@ -1,34 +1,33 @@
 """Request fields that OpenAI's APIs share."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from llmos.core.errors import BadRequest
 from llmos.gateway.http.fields import SamplingFields
-from llmos.gateway.http.requests import RequestObject, Unsupported
+from llmos.gateway.http.requests import Hint, RequestObject
 
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
-HARMLESS = frozenset(
-    {
-        "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options",
-        "prediction",
-    }
-)  # fmt: skip
-"""Ignored fields: they concern storage and caching of the request, and never change the answer."""
-
-UNSUPPORTED = {
-    "store": Unsupported("this server does not store chat completions. Leave it out.", (False,)),
-    "service_tier": Unsupported("there is one tier. Leave it out.", ("auto", "default")),
+HINTS = {
+    "metadata": Hint(({},)),
+    "safety_identifier": Hint(),
+    "prompt_cache_key": Hint(),
+    "prompt_cache_retention": Hint(),
+    "prompt_cache_options": Hint(),
+    "prediction": Hint(),
+    "store": Hint((False,)),
+    "service_tier": Hint(("auto", "default")),
 }
+"""Fields about storing, caching and scheduling a request. They never change what the answer means."""
 
 
 class StreamOptions(RequestObject, kw_only=True):
     include_usage: bool = False
     """Send the usage in an additional last event, which has no choices."""
 
-    harmless = frozenset({"include_obfuscation"})
+    unsupported: ClassVar = {"include_obfuscation": Hint((False,))}
 
 
 class StreamFields(SamplingFields, kw_only=True):

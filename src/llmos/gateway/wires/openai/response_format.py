@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar
 from llmos.gateway.calls.grammars import json_object, json_schema, one_of
-from llmos.gateway.http.requests import RequestObject, Unsupported
+from llmos.gateway.http.requests import Hint, RequestObject, Unsupported
 from llmos.gateway.wires.openai.fields import StreamFields
 
 
@@ -16,7 +16,7 @@ class JSONSchema(RequestObject, kw_only=True):
     strict: bool = True
     """Ignored: the schema is always enforced."""
 
-    harmless = frozenset({"description"})
+    unsupported: ClassVar = {"description": Hint()}
 
 
 class ResponseFormat(RequestObject, kw_only=True):

@@ -30,10 +30,7 @@ def chat(**more: Any) -> ChatRequest:
         {"guided_json": {}},
         {"modalities": ["text", "audio"]},
         {"audio": {"voice": "alloy", "format": "wav"}},
-        {"verbosity": "low"},
         {"web_search_options": {}},
-        {"store": True},
-        {"service_tier": "flex"},
     ],
 )
 def test_unsupported_fields_are_rejected_by_name(fields: dict[str, Any]) -> None:

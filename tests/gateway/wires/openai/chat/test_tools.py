@@ -143,8 +143,8 @@ def test_a_call_and_its_result_go_back_in_as_they_came_out(client: openai.OpenAI
             "role": "assistant",
             "content": None,
             "tool_calls": [
-                {"id": "call_a", "type": "function", "function": {"name": "weather", "arguments": {"city": "Rome"}}},
-                {"id": "call_b", "type": "function", "function": {"name": "clock", "arguments": {}}},
+                {"id": "call_a", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}},
+                {"id": "call_b", "type": "function", "function": {"name": "clock", "arguments": "{}"}},
             ],
         },
         {"role": "tool", "content": '{"is": 0}', "tool_call_id": "call_a"},
@@ -187,8 +187,8 @@ def test_reasoning_comes_beside_the_answer(client: openai.OpenAI, model: FakeMod
 @pytest.mark.parametrize(
     ("fields", "param", "message"),
     [
-        ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].custom", "not supported"),
-        ({"tools": [{"type": "web_search"}]}, "tools[0].type", "'web_search'"),
+        ({"tool_choice": {"type": "custom", "custom": {"name": "f"}}}, "tool_choice.custom", "only function tools"),
+        ({"tools": [{"type": "web_search"}], "tool_choice": "required"}, "tool_choice", "no `tools`"),
         ({"tools": [{"type": "function"}]}, "tools[0].function", "missing"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name", "letters"),
         ({"tools": [CLOCK, CLOCK]}, "tools[1].function.name", "its own"),

@@ -40,10 +40,20 @@ def test_an_invalid_prompt_is_rejected(prompt: Any) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"suffix": "end"}, {"best_of": 3}, {"echo": True, "logprobs": 1}, {"prompt": ["x"] * 600, "n": 2}],
+    [{"best_of": 3}, {"echo": True, "logprobs": 1}, {"prompt": ["x"] * 600, "n": 2}],
 )
 def test_a_completion_rejects_unsupported_fields(fields: dict[str, Any]) -> None:
     assert refused({"model": "m", "prompt": "x"} | fields, CompletionRequest).param in fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [({}, (True, None)), ({"parse_special": False}, (False, None)), ({"suffix": "!"}, (True, "!"))],
+)
+def test_a_prompt_is_what_the_model_sees(fields: dict[str, Any], expected: Any) -> None:
+    body = json.dumps({"model": "m", "prompt": "<|im_end|>"} | fields).encode()
+    (prompt,) = decode(body, CompletionRequest).call(owner()).prompts
+    assert (prompt.parse_special, prompt.suffix) == expected
 
 
 def test_completions_have_the_defaults_of_openai() -> None:

@@ -37,6 +37,8 @@ class GenerateRequest(SamplingFields, kw_only=True):
     prompt: str
     raw: bool = False
     """Continue the prompt without a chat template. Otherwise it is a user's message, if the model has a template."""
+    parse_special: bool = True
+    """With `raw`: control strings in the prompt, such as <|im_end|>, are control tokens."""
     max_tokens: Annotated[int, Int64] | None = None
     """Without it, the limit is the context window."""
     stream: bool = False
@@ -54,7 +56,8 @@ class GenerateRequest(SamplingFields, kw_only=True):
 
     def call(self, caller: Caller) -> Call:
         """Return the call that this request makes. Raises BadRequest for an invalid format."""
-        prompt = Prompt(text=self.prompt) if self.raw else Prompt(user_text=self.prompt)
+        raw = Prompt(text=self.prompt, parse_special=self.parse_special)
+        prompt = raw if self.raw else Prompt(user_text=self.prompt)
         return Call(
             model=self.model,
             prompts=[prompt],

@@ -40,6 +40,6 @@ def render_message(text: str = "", thinking: str = "", calls: Sequence[ToolCall]
 def _render_call(call: ToolCall) -> OllamaAnswerCall:
     try:
         arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         arguments = {}  # num_predict cut the call, so its arguments are no JSON object.
     return OllamaAnswerCall(call.id, OllamaAnswerFunction(call.name, arguments))

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
+from llmos.gateway.http.ignored import ignored_fields
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import parse_body
@@ -37,5 +38,5 @@ async def ollama_chat(request: Request) -> Response:
         return json_response(OllamaChatAnswer(**fields, message=render_message()))
     body.check_unload(caller)
     call = body.call(caller)
-    await body.check(pipeline)
+    await body.check(pipeline, ignored_fields(request.scope))
     return OllamaResponse(pipeline, call, OllamaChatRenderer(), stream=body.stream, must_unload=must_unload)

@@ -8,9 +8,10 @@ from msgspec import field
 from llmos.engine.messages import Tools
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_functions
+from llmos.gateway.calls.field_names import FieldNames
 from llmos.gateway.http.requests import RequestObject
 from llmos.gateway.wires.ollama.chat.messages import OllamaMessage, to_template
-from llmos.gateway.wires.ollama.fields import GenerateFields, strip_latest
+from llmos.gateway.wires.ollama.fields import OPTION_NAMES, GenerateFields, strip_latest
 from llmos.security.callers import Caller
 
 
@@ -50,6 +51,7 @@ class OllamaChatRequest(GenerateFields, kw_only=True):
             template_options=self.template_options(),
             caller=self.on_behalf_of(caller),
             cache_salt=self.cache_salt,
+            field_names=FieldNames(OPTION_NAMES),
             id_prefix="ollama",
         )
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import msgspec
 from msgspec import field
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.calls.conversation import check_conversation
+from llmos.gateway.calls.conversation import check_conversation, left_out
 from llmos.gateway.http.requests import RequestObject
 from llmos.gateway.wires.ollama.fields import NO_IMAGES
 
@@ -37,9 +38,10 @@ class OllamaMessage(RequestObject, kw_only=True):
     """The tool whose result this is. Without it, the result belongs to the earliest call that has none."""
     tool_call_id: str = ""
     """The call whose result this is, if calls have ids."""
+    images: list[Any] = field(default_factory=list)
+    """Only a tool's result may have some: the model gets a note that they were left out."""
 
     lists: ClassVar = {"tool_calls": OllamaToolCall}
-    unsupported: ClassVar = {"images": NO_IMAGES}
 
 
 def to_template(messages: Sequence[OllamaMessage]) -> list[dict[str, Any]]:
@@ -54,6 +56,10 @@ def to_template(messages: Sequence[OllamaMessage]) -> list[dict[str, Any]]:
     for i, message in enumerate(messages):
         path = f"messages[{i}]"
         turn: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.images:
+            if message.role != "tool":
+                raise BadRequest(f"`{path}.images` is not supported: {NO_IMAGES.advice}", param=f"{path}.images")
+            turn["content"] = "\n".join([message.content, *[left_out("picture")] * len(message.images)])
         for name, role in (("tool_calls", "assistant"), ("thinking", "assistant"), ("tool_name", "tool")):
             if getattr(message, name) and message.role != role:
                 raise BadRequest(
@@ -68,7 +74,8 @@ def to_template(messages: Sequence[OllamaMessage]) -> list[dict[str, Any]]:
                 call_id = call.id or f"call_{num_calls}"
                 num_calls += 1
                 waiting[call_id] = call.function.name
-                function = {"name": call.function.name, "arguments": call.function.arguments}
+                arguments = msgspec.json.encode(call.function.arguments).decode()
+                function = {"name": call.function.name, "arguments": arguments}
                 turn["tool_calls"].append({"id": call_id, "type": "function", "function": function})
         if message.role == "tool":
             turn["tool_call_id"] = _call_id(message, waiting, path)

@@ -4,8 +4,9 @@ from typing import ClassVar
 
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.call import Call, Prompt
+from llmos.gateway.calls.field_names import FieldNames
 from llmos.gateway.http.requests import Unsupported
-from llmos.gateway.wires.ollama.fields import NO_IMAGES, GenerateFields, strip_latest
+from llmos.gateway.wires.ollama.fields import NO_IMAGES, OPTION_NAMES, GenerateFields, strip_latest
 from llmos.security.callers import Caller
 
 _NO_IMAGE_OUTPUT = Unsupported("the models here generate text only. Leave it out.")
@@ -17,10 +18,13 @@ class OllamaGenerateRequest(GenerateFields, kw_only=True):
     system: str = ""
     raw: bool = False
     """Continue the prompt without the model's chat template."""
+    parse_special: bool = True
+    """With `raw`: control strings in the prompt, such as <|im_end|>, are control tokens."""
+    suffix: str = ""
+    """What comes after the answer, for models that were trained to fill in the middle. The prompt is then raw."""
 
     unsupported: ClassVar = {
         **GenerateFields.unsupported,
-        "suffix": Unsupported("the model can't insert text before a suffix. Leave it out.", ("",)),
         "template": Unsupported(
             "the model's own template is always used. Send a complete prompt with `raw` set to true instead.", ("",)
         ),
@@ -34,25 +38,30 @@ class OllamaGenerateRequest(GenerateFields, kw_only=True):
     def call(self, caller: Caller) -> Call:
         """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""
         for name in ("system", "think"):
-            if self.raw and getattr(self, name):
-                raise BadRequest(
-                    f"`raw` and `{name}` can't be combined: `raw` turns the chat template off. Leave one of them out.",
-                    param=name,
-                )
+            for off in ("raw", "suffix"):
+                if getattr(self, off) and getattr(self, name):
+                    raise BadRequest(
+                        f"`{off}` and `{name}` can't be combined: `{off}` turns the chat template off."
+                        " Leave one of them out.",
+                        param=name,
+                    )
         return Call(
             model=strip_latest(self.model),
             prompts=[self._prompt()],
             sampling=self.sampling(),
             grammar=self.grammar(),
-            template_options={} if self.raw else self.template_options(),
+            template_options={} if self.raw or self.suffix else self.template_options(),
             caller=self.on_behalf_of(caller),
             cache_salt=self.cache_salt,
+            field_names=FieldNames({**OPTION_NAMES, "messages": "prompt"}),
             id_prefix="ollama",
         )
 
     def _prompt(self) -> Prompt:
+        if self.suffix:
+            return Prompt(text=self.prompt, suffix=self.suffix)
         if self.raw:
-            return Prompt(text=self.prompt)
+            return Prompt(text=self.prompt, parse_special=self.parse_special)
         if not self.system:
             return Prompt(user_text=self.prompt)
         messages = [{"role": "system", "content": self.system}, {"role": "user", "content": self.prompt}]

@@ -8,10 +8,10 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_numbers
-from llmos.gateway.http.requests import Int64, Unsupported
+from llmos.gateway.http.requests import Hint, Int64, Unsupported
 from llmos.gateway.wires.openai.chat.messages import TEXT_ONLY, Message, to_template
-from llmos.gateway.wires.openai.chat.tools import NamedToolChoice, Tool, parse_tools
-from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED, StreamOptions
+from llmos.gateway.wires.openai.chat.tools import TOOLS, NamedToolChoice, Tool, parse_tools
+from llmos.gateway.wires.openai.fields import HINTS, StreamOptions
 from llmos.gateway.wires.openai.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.security.callers import Caller
 
@@ -35,22 +35,22 @@ class ChatRequest(FormatFields, kw_only=True):
     function that it must call."""
     parallel_tool_calls: bool = True
     """Allow several calls in one answer."""
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     """Passed to the model's chat template, if it supports reasoning efforts or can turn reasoning off."""
     chat_template_kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
     """More variables for the model's chat template, such as enable_thinking."""
 
-    harmless = HARMLESS
     objects: ClassVar = {"stream_options": StreamOptions, "tool_choice": NamedToolChoice, **FORMAT_OBJECTS}
-    lists: ClassVar = {"messages": Message, "tools": Tool}
+    lists: ClassVar = {"messages": Message}
+    variants: ClassVar = {"tools": TOOLS}
     unsupported: ClassVar = {
-        **UNSUPPORTED,
+        **HINTS,
         **OLDER_NAMES,
         "functions": Unsupported(_TOOLS_INSTEAD, ([],)),
         "function_call": Unsupported(_TOOLS_INSTEAD, ("none", "auto")),
         "modalities": Unsupported(TEXT_ONLY, (["text"], [])),
         "audio": Unsupported(TEXT_ONLY),
-        "verbosity": Unsupported("ask for a shorter or longer answer in a message.", ("medium",)),
+        "verbosity": Hint(("medium",)),
         "web_search_options": Unsupported("this server does not search the web. Leave it out."),
         "moderation": Unsupported("this server does not support moderation. Leave it out."),
     }

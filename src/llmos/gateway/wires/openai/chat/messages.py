@@ -6,10 +6,12 @@ from typing import Any, ClassVar
 import msgspec
 
 from llmos.core.errors import BadRequest
-from llmos.gateway.calls.conversation import check_conversation, read_arguments
+from llmos.gateway.calls.conversation import check_arguments, check_conversation, left_out
 from llmos.gateway.http.requests import RequestObject, Unsupported
 
 TEXT_ONLY = "this server supports text only."
+
+_LEFT_OUT = {"image_url": "picture", "input_audio": "recording", "file": "file"}
 
 _TOOLS_INSTEAD = "it is deprecated. Send `tool_calls`, and their results as messages with the role tool."
 
@@ -71,7 +73,10 @@ def _to_template(message: Message, path: str) -> dict[str, Any]:
     if message.role == "function":
         raise BadRequest(f"`{path}.role` is 'function': {_TOOLS_INSTEAD}", param=f"{path}.role")
     role = "system" if message.role == "developer" else message.role
-    content = None if message.content is None else _text(message.content, f"{path}.content")
+    is_result = role == "tool"
+    content = None if message.content is None else _text(message.content, f"{path}.content", is_result=is_result)
+    if content is None and role == "assistant" and not message.tool_calls:
+        content = ""
     converted: dict[str, Any] = {"role": role, "content": content}
     if message.tool_calls:
         converted["tool_calls"] = [
@@ -86,16 +91,19 @@ def _to_template(message: Message, path: str) -> dict[str, Any]:
 def _call_to_template(call: MessageToolCall, path: str) -> dict[str, Any]:
     converted: dict[str, Any] = {"id": call.id, "type": call.type}
     if call.function is not None:
-        arguments = read_arguments(call.function.arguments, f"{path}.function.arguments")
+        arguments = check_arguments(call.function.arguments, f"{path}.function.arguments")
         converted["function"] = {"name": call.function.name, "arguments": arguments}
     return converted
 
 
-def _text(content: str | list[ContentPart], path: str) -> str:
+def _text(content: str | list[ContentPart], path: str, *, is_result: bool) -> str:
+    """Return the text of the content. What the model can't read is an error, but in a tool's result it is left out."""
     if isinstance(content, str):
         return content
     for i, part in enumerate(content):
-        if part.type != "text":
+        if is_result and part.type in _LEFT_OUT:
+            part.text = left_out(_LEFT_OUT[part.type])
+        elif part.type != "text":
             raise BadRequest(f"`{path}[{i}]` has the type {part.type!r}: {TEXT_ONLY}", param=f"{path}[{i}].type")
         if part.text is None:
             raise BadRequest(f"`{path}[{i}].text` is missing.", param=f"{path}[{i}].text")

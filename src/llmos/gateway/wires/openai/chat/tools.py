@@ -1,21 +1,23 @@
 """The tools of a chat request."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Tools
 from llmos.gateway.calls.conversation import check_functions
-from llmos.gateway.http.requests import RequestObject, Unsupported
+from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
 from llmos.gateway.wires.openai.tools import ONLY_FUNCTIONS, FunctionDefinition, ToolChoice, make_tools, to_function
 
 
-class Tool(RequestObject, kw_only=True):
-    type: str
-    function: FunctionDefinition | None = None
+class Tool(RequestObject, tag_field="type", tag="function", kw_only=True):
+    function: FunctionDefinition
 
     objects: ClassVar = {"function": FunctionDefinition}
-    unsupported: ClassVar = {"custom": Unsupported(ONLY_FUNCTIONS)}
+
+
+TOOLS = Variants({"function": Tool}, leaves_out=True)
+"""Tools of other kinds are left out: the model doesn't see them."""
 
 
 class NamedFunction(RequestObject, kw_only=True):
@@ -35,18 +37,10 @@ class NamedToolChoice(RequestObject, kw_only=True):
 
 def parse_tools(tools: Sequence[Tool], choice: str | NamedToolChoice | None, *, is_parallel: bool) -> Tools | None:
     """Return the tools that the model may call. Raises BadRequest naming the field."""
-    functions = [_function(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
+    functions = [to_function(tool.function) for tool in tools]
     check_functions(functions)
     kind, name = _choice(choice)
     return make_tools(functions, kind, name, is_parallel=is_parallel, name_field="tool_choice.function.name")
-
-
-def _function(tool: Tool, path: str) -> dict[str, Any]:
-    if tool.type != "function":
-        raise BadRequest(f"`{path}.type` is {tool.type!r}: {ONLY_FUNCTIONS}", param=f"{path}.type")
-    if tool.function is None:
-        raise BadRequest(f"`{path}.function` is missing.", param=f"{path}.function")
-    return to_function(tool.function)
 
 
 def _choice(choice: str | NamedToolChoice | None) -> tuple[ToolChoice, str | None]:

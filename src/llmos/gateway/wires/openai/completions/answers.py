@@ -12,10 +12,11 @@ class CompletionLogprobs(msgspec.Struct):
     """Four lists with one entry per token."""
 
     tokens: list[str]
+    """The text of each token; a part of a character is written as bytes:\\xf0\\x9f."""
     token_logprobs: list[float]
     top_logprobs: list[dict[str, float]]
     text_offset: list[int]
-    """The position of each token in the text of the choice, in characters."""
+    """The position of each token in the text of the choice, in characters. Tokens of one character share it."""
 
 
 class CompletionChoice(msgspec.Struct):

@@ -1,5 +1,6 @@
 """The request of POST /v1/completions."""
 
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -7,8 +8,8 @@ from msgspec import Meta
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.http.fields import MAX_CHOICES
-from llmos.gateway.http.requests import Int64, Unsupported
-from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED, StreamOptions, TokenId
+from llmos.gateway.http.requests import Int64
+from llmos.gateway.wires.openai.fields import HINTS, StreamOptions, TokenId
 from llmos.gateway.wires.openai.response_format import FORMAT_OBJECTS, OLDER_NAMES, FormatFields
 from llmos.security.callers import Caller
 
@@ -19,6 +20,10 @@ class CompletionRequest(FormatFields, kw_only=True):
     prompt: str | list[str | TokenId | list[TokenId]]
     """A text, a list of texts, a list of token ids, or a list of such lists. Each prompt gets n choices."""
     max_tokens: Annotated[int, Int64] = 16
+    suffix: str = ""
+    """What comes after the answer: for models that were trained to fill in the middle, with one text as the prompt."""
+    parse_special: bool = True
+    """Control strings in a text, such as <|im_end|>, are control tokens. Otherwise they are text like any other."""
     echo: bool = False
     """Return the prompt before the answer."""
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
@@ -26,18 +31,13 @@ class CompletionRequest(FormatFields, kw_only=True):
     best_of: int | None = None
     """Must equal n: choices are not ranked."""
 
-    harmless = HARMLESS
     objects: ClassVar = {"stream_options": StreamOptions, **FORMAT_OBJECTS}
-    unsupported: ClassVar = {
-        **UNSUPPORTED,
-        **OLDER_NAMES,
-        "suffix": Unsupported("the model can't insert text before a suffix. Leave it out.", ("",)),
-    }
+    unsupported: ClassVar = {**HINTS, **OLDER_NAMES}
 
     def call(self, caller: Caller) -> Call:
         """Return the call that this request makes. Raises BadRequest for fields that contradict each other."""
         self.check_stream()
-        prompts = _prompts(self.prompt)
+        prompts = [self._finished(prompt) for prompt in _prompts(self.prompt)]
         if len(prompts) * self.n > MAX_CHOICES:
             raise BadRequest(
                 f"{len(prompts):,} prompts with {self.n} choices each are more than {MAX_CHOICES:,}. Split them.",
@@ -60,6 +60,10 @@ class CompletionRequest(FormatFields, kw_only=True):
             cache_salt=self.cache_salt,
             id_prefix="cmpl",
         )
+
+    def _finished(self, prompt: Prompt) -> Prompt:
+        """Return the prompt with what this request says about all of them."""
+        return replace(prompt, parse_special=self.parse_special, suffix=self.suffix or None)
 
 
 def _prompts(prompt: str | list[str | TokenId | list[TokenId]]) -> list[Prompt]:

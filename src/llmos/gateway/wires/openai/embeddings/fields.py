@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from llmos.gateway.calls.embedding import EmbedCall, inputs_of
 from llmos.gateway.http.fields import TextsFields
-from llmos.gateway.http.requests import Int64, Unsupported
+from llmos.gateway.http.requests import Hint, Int64, Unsupported
 from llmos.gateway.wires.openai.fields import TokenId
 from llmos.security.callers import Caller
 
@@ -20,8 +20,8 @@ class EmbeddingRequest(TextsFields, kw_only=True):
     prompt_name: str | None = None
     """The name of a prompt in the model's files, such as `query`, that is put before each text."""
 
-    harmless = frozenset({"metadata"})
     unsupported: ClassVar = {
+        "metadata": Hint(({},)),
         "input_type": Unsupported("name one of the model's own prompts in `prompt_name`, or leave it out."),
     }
 

@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 import msgspec
-from msgspec import field
 
 from llmos.gateway.http.answers import PromptTokensDetails
 from llmos.gateway.wires.openai.pages import ListPage
@@ -53,6 +52,9 @@ class Response(msgspec.Struct, kw_only=True):
     temperature: float
     top_p: float
     top_logprobs: int
+    presence_penalty: float
+    frequency_penalty: float
+    max_tool_calls: int | None
     text: dict[str, Any]
     tools: list[dict[str, Any]]
     tool_choice: str | dict[str, Any]
@@ -63,7 +65,7 @@ class Response(msgspec.Struct, kw_only=True):
     user: str | None
     store: bool
     background: Literal[False] = False
-    reasoning: dict[str, None] = field(default_factory=lambda: {"effort": None, "summary": None})
+    reasoning: dict[str, str | None]
     service_tier: Literal["default"] = "default"
     truncation: Literal["disabled"] = "disabled"
 
@@ -93,6 +95,18 @@ class InputTokens(msgspec.Struct):
     input_tokens: int
     """The number that the usage of an answer would have."""
     object: Literal["response.input_tokens"] = "response.input_tokens"
+
+
+class Compaction(msgspec.Struct, kw_only=True):
+    """A shorter conversation. Send its `output` as the `input` of the next request, before what the user says."""
+
+    id: str
+    object: Literal["response.compaction"] = "response.compaction"
+    created_at: int
+    model: str
+    """The version that wrote the summary, such as smollm2@1."""
+    output: list[Item]
+    usage: ResponseUsage
 
 
 class ResponseDeleted(msgspec.Struct):

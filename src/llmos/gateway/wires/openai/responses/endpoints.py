@@ -9,23 +9,28 @@ from fastapi import Response as HTTPResponse
 
 from llmos.core.errors import BadRequest, NotFound
 from llmos.data.responses import KeptResponse
-from llmos.gateway.http import openapi
+from llmos.gateway.http import openapi, sse
+from llmos.gateway.http.ignored import ignored_fields
 from llmos.gateway.http.pages import index_of
 from llmos.gateway.http.permissions import requires
 from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.http.requests import RequestObject, convert, parse_body
-from llmos.gateway.http.sse import AnswerResponse
+from llmos.gateway.http.sse import AnswerResponse, WorkResponse
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.openai.responses.answers import (
+    Compaction,
     InputTokens,
     Response,
     ResponseDeleted,
     ResponseEvent,
     ResponseItems,
 )
-from llmos.gateway.wires.openai.responses.fields import LOGPROBS, ItemQuery, ResponseQuery, ResponseRequest
+from llmos.gateway.wires.openai.responses.compaction import compacted
+from llmos.gateway.wires.openai.responses.fields import INCLUDABLE, LOGPROBS, ItemQuery, ResponseQuery, ResponseRequest
 from llmos.gateway.wires.openai.responses.items import Item, parse_items
+from llmos.gateway.wires.openai.responses.replay import replay
 from llmos.gateway.wires.openai.responses.stream import ResponseRenderer
+from llmos.gateway.wires.openai.responses.usage import render_usage
 from llmos.security.permissions import Permission
 
 R = TypeVar("R", bound=RequestObject)
@@ -44,6 +49,8 @@ async def create_response(request: Request) -> AnswerResponse:
     services, caller = services_of(request), caller_of(request)
     body = await parse_body(request, ResponseRequest)
     body.check()
+    if set(body.include) - {LOGPROBS}:
+        ignored_fields(request.scope).add("include")
     items = parse_items(body.input)
     history = await _history(request, body.previous_response_id)
 
@@ -71,18 +78,52 @@ async def count_input_tokens(request: Request) -> HTTPResponse:
     return json_response(InputTokens(await services_of(request).pipeline.count(call)))
 
 
+@router.post(
+    "/compact",
+    summary="Replace a conversation by a summary",
+    openapi_extra=openapi.body(ResponseRequest, {"model": "dialogue", "input": "What is an operating system?"}),
+    responses=openapi.answers(Compaction),
+)
+@requires(Permission.INFERENCE)
+async def compact_response(request: Request) -> WorkResponse:
+    body = await parse_body(request, ResponseRequest)
+    body.check()
+    history, items = await _history(request, body.previous_response_id), parse_items(body.input)
+    call, pipeline = body.compaction_call(history, items, caller_of(request)), services_of(request).pipeline
+
+    async def compact() -> bytes:
+        async with pipeline.generate(call, is_streamed=False) as answer:
+            (choice,) = await answer.read_choices()
+            compaction = Compaction(
+                id=answer.id,
+                created_at=answer.created,
+                model=answer.served.ref,
+                output=compacted([*history, *items], choice.text.strip()),
+                usage=render_usage(answer, num_reasoning_tokens=0),
+            )
+        return sse.encode(compaction)
+
+    return WorkResponse(compact)
+
+
 @router.get(
     "/{response_id}",
     summary="Return a stored response",
     openapi_extra=openapi.query(ResponseQuery),
-    responses=openapi.answers(Response),
+    responses=openapi.answers(Response, ResponseEvent),
 )
 @requires(Permission.INFERENCE)
 async def get_response(request: Request, response_id: str) -> HTTPResponse:
-    if _parse_query(request, ResponseQuery).stream:
-        raise BadRequest("`stream` is for background responses, which are not supported.", param="stream")
+    query = _parse_query(request, ResponseQuery)
+    if query.starting_after is not None and not query.stream:
+        raise BadRequest("`starting_after` requires `stream` to be true.", param="starting_after")
     stored = await _stored(request, response_id)
-    return HTTPResponse(stored.body, media_type="application/json")
+    if not query.stream:
+        return HTTPResponse(stored.body, media_type="application/json")
+    after = -1 if query.starting_after is None else query.starting_after
+    events = [event for event in replay(msgspec.json.decode(stored.body)) if event["sequence_number"] > after]
+    body = b"".join(sse.event(event, event["type"]) for event in events)
+    return HTTPResponse(body, media_type="text/event-stream; charset=utf-8")
 
 
 @router.delete("/{response_id}", summary="Delete a response", responses=openapi.answers(ResponseDeleted))
@@ -143,7 +184,7 @@ async def _stored(request: Request, id: str) -> KeptResponse:
 def _parse_query(request: Request, kind: type[R]) -> R:
     """Return the query string as a `kind`. Clients may send `include` as a list, `include[]`."""
     for name, value in request.query_params.multi_items():
-        if name.removesuffix("[]") == "include" and value != LOGPROBS:
+        if name.removesuffix("[]") == "include" and value not in INCLUDABLE:
             raise BadRequest(f"`include` contains {value!r:.100}; it accepts {LOGPROBS!r}.", param="include")
     fields = {name.removesuffix("[]"): value for name, value in request.query_params.items()}
     return convert(fields, kind, is_text=True)

@@ -2,45 +2,72 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 from msgspec import Meta, field
 
 from llmos.core.errors import BadRequest
 from llmos.engine.messages import Grammar, Tools
 from llmos.gateway.calls.call import Call, Prompt
 from llmos.gateway.calls.conversation import check_conversation, check_functions
+from llmos.gateway.calls.field_names import FieldNames
 from llmos.gateway.calls.grammars import json_object, json_schema
 from llmos.gateway.http.fields import SamplingFields
-from llmos.gateway.http.requests import Int64, RequestObject, Unsupported, Variants
-from llmos.gateway.wires.openai.fields import HARMLESS, UNSUPPORTED
+from llmos.gateway.http.requests import Hint, Int64, RequestObject, Unsupported, Variants
+from llmos.gateway.wires.openai.fields import HINTS
 from llmos.gateway.wires.openai.pages import PageQuery
+from llmos.gateway.wires.openai.responses.compaction import INSTRUCTION, MAX_SUMMARY_TOKENS
 from llmos.gateway.wires.openai.responses.items import INPUT_ITEMS, InputItem, Item, check_calls
 from llmos.gateway.wires.openai.responses.messages import Conversation
 from llmos.gateway.wires.openai.tools import FunctionDefinition, ToolChoice, make_tools, to_function
 from llmos.security.callers import Caller
 
 LOGPROBS = "message.output_text.logprobs"
-"""The only value that `include` accepts."""
+"""The only value of `include` that has an effect."""
 
-_NO_EFFORT = "reasoning efforts are not supported here. Leave it out."
+INCLUDABLE = frozenset(
+    {
+        LOGPROBS, "reasoning.encrypted_content", "message.input_image.image_url", "file_search_call.results",
+        "web_search_call.results", "web_search_call.action.sources", "code_interpreter_call.outputs",
+        "computer_call_output.output.image_url",
+    }
+)  # fmt: skip
+"""The values of `include` that are accepted. What the others ask for is never in an answer of this server."""
+
+_ECHOED = ("metadata", "safety_identifier", "prompt_cache_key", "prediction", "store")
+"""OpenAI's hints that are fields here, or no fields."""
+
 _NO_BACKGROUND = "background responses are not supported. Leave it out, and stream long answers."
 _ONLY_FUNCTIONS = "only function tools are supported. Your own program runs them."
 _LIMIT = "use `max_output_tokens`."
 
 
-class ResponseStreamOptions(RequestObject, kw_only=True):
-    unsupported: ClassVar = {
-        "include_obfuscation": Unsupported("events are not padded. Leave it out, or send false.", (False,)),
+FIELD_NAMES = FieldNames(
+    {
+        "max_tokens": "max_output_tokens",
+        "messages": "input",
+        "prompt": "input",
+        "tools[{}].function": "tools[{}]",
+        "chat_template_kwargs": "reasoning",
+        "reasoning_effort": "reasoning.effort",
+        "logprobs": "top_logprobs",
     }
+)
+
+
+class ResponseStreamOptions(RequestObject, kw_only=True):
+    unsupported: ClassVar = {"include_obfuscation": Hint((False,))}
 
 
 class ReasoningOptions(RequestObject, kw_only=True):
-    unsupported: ClassVar = {
-        "effort": Unsupported(_NO_EFFORT, ("none",)),
-        "summary": Unsupported("reasoning is returned in full, without a summary. Leave it out."),
-        "generate_summary": Unsupported("reasoning is returned in full, without a summary. Leave it out."),
-    }
+    effort: str | None = None
+    """none, minimal, low, medium, high or xhigh: for models whose chat template takes an effort, or can turn reasoning
+    off."""
+
+    # Reasoning is always returned in full.
+    unsupported: ClassVar = {"summary": Hint(), "generate_summary": Hint(), "context": Hint(("auto",))}
 
 
 class TextFormat(RequestObject, kw_only=True, omit_defaults=True):
@@ -51,7 +78,7 @@ class TextFormat(RequestObject, kw_only=True, omit_defaults=True):
     strict: bool = True
     """Ignored: the schema is always enforced."""
 
-    harmless = frozenset({"description"})
+    unsupported: ClassVar = {"description": Hint()}
 
     def grammar(self) -> Grammar | None:
         """Return the grammar of the text, or None. Raises BadRequest for a missing or superfluous schema."""
@@ -67,17 +94,15 @@ class TextOptions(RequestObject, kw_only=True):
     format: TextFormat = field(default_factory=lambda: TextFormat(type="text"))
 
     objects: ClassVar = {"format": TextFormat}
-    unsupported: ClassVar = {
-        "verbosity": Unsupported("ask for a shorter or longer answer in a message.", ("medium",)),
-    }
+    unsupported: ClassVar = {"verbosity": Hint(("medium",))}
 
 
 class FunctionTool(FunctionDefinition, kw_only=True, tag_field="type", tag="function"):
     unsupported: ClassVar = {
         "async": Unsupported("the model continues only after the call's result.", (False,)),
-        "defer_loading": Unsupported("the model sees all tools at once. Leave it out.", (False,)),
+        "defer_loading": Hint((False,)),  # The model sees all tools at once.
         "allowed_callers": Unsupported("only the model makes calls.", (["direct"],)),
-        "output_schema": Unsupported("describe the output in the description."),
+        "output_schema": Hint(),
     }
 
 
@@ -102,6 +127,8 @@ class ResponseRequest(SamplingFields, kw_only=True):
     """The functions that the model may call."""
     tool_choice: Literal["auto", "required", "none"] | NamedTool = "auto"
     parallel_tool_calls: bool = True
+    max_tool_calls: Annotated[int, Meta(ge=1)] | None = None
+    """Limits calls of built-in tools, of which this server has none."""
     include: list[str] = field(default_factory=list)
     """Accepts message.output_text.logprobs."""
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
@@ -117,27 +144,27 @@ class ResponseRequest(SamplingFields, kw_only=True):
     stream_options: ResponseStreamOptions | None = None
     reasoning: ReasoningOptions | None = None
 
-    harmless = HARMLESS - {"metadata", "safety_identifier", "prompt_cache_key", "prediction"}
     objects: ClassVar = {"text": TextOptions, "stream_options": ResponseStreamOptions, "reasoning": ReasoningOptions}
     variants: ClassVar = {
         "input": INPUT_ITEMS,
-        "tools": Variants({"function": FunctionTool}, refused={"": _ONLY_FUNCTIONS}),
+        # What can't run here is left out: the model doesn't see it.
+        "tools": Variants({"function": FunctionTool}, leaves_out=True),
         "tool_choice": Variants(
             {"function": NamedTool},
-            refused={"allowed_tools": "send only those tools in `tools`.", "": "only function tools are supported."},
+            refused={"allowed_tools": "send only those tools in `tools`.", "": _ONLY_FUNCTIONS},
         ),
     }
     unsupported: ClassVar = {
-        "service_tier": UNSUPPORTED["service_tier"],
+        **{name: hint for name, hint in HINTS.items() if name not in _ECHOED},
+        "client_metadata": Hint(({},)),
+        "context_management": Hint(([],)),
         "truncation": Unsupported(
             "no input is cut silently. Leave out items of a conversation that is too long.", ("disabled",)
         ),
         "background": Unsupported(_NO_BACKGROUND, (False,)),
         "background_options": Unsupported(_NO_BACKGROUND),
         "conversation": Unsupported("conversation objects are not supported. Send `previous_response_id`."),
-        "context_management": Unsupported("no input is cut or compacted. Leave it out.", ([],)),
         "prompt": Unsupported("stored prompts are not supported. Send `instructions` and `input`."),
-        "max_tool_calls": Unsupported("it limits built-in tools, which are not supported. Leave it out."),
         "moderation": Unsupported("this server does not support moderation. Leave it out."),
         "access_programs": Unsupported("access programs are not supported. Leave it out."),
         "image": Unsupported("this server supports text only."),
@@ -145,7 +172,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
         "messages": Unsupported("send `input`. /v1/chat/completions accepts messages."),
         "logprobs": Unsupported(f"request them with `include`: [{LOGPROBS!r}].", (False,)),
         "response_format": Unsupported("use `text.format`."),
-        "reasoning_effort": Unsupported(_NO_EFFORT, ("none",)),
+        "reasoning_effort": Unsupported('send `reasoning`: {"effort": …}.'),
         "max_tokens": Unsupported(_LIMIT),
         "max_completion_tokens": Unsupported(_LIMIT),
     }
@@ -164,7 +191,7 @@ class ResponseRequest(SamplingFields, kw_only=True):
         if not self.input:
             raise BadRequest("`input` is empty: send a text or at least one item.", param="input")
         for each in self.include:
-            if each != LOGPROBS:
+            if each not in INCLUDABLE:
                 raise BadRequest(f"`include` contains {each!r:.100}; it accepts {LOGPROBS!r}.", param="include")
         if self.top_logprobs is not None and not self.wants_logprobs:
             raise BadRequest(f"`top_logprobs` requires {LOGPROBS!r} in `include`.", param="top_logprobs")
@@ -183,10 +210,33 @@ class ResponseRequest(SamplingFields, kw_only=True):
             sampling=sampling,
             grammar=self.text.format.grammar(),
             tools=self._tools(),
+            template_options=self._template_options(),
             caller=self.on_behalf_of(caller),
             cache_salt=self.cache_salt,
+            field_names=FIELD_NAMES,
             id_prefix="resp_",
         )
+
+    def compaction_call(self, history: Sequence[Item], items: Sequence[Item], caller: Caller) -> Call:
+        """Return the call that summarises the conversation. Raises BadRequest for an invalid one."""
+        call = self.call(history, items, caller)
+        (prompt,) = call.prompts
+        asked = {"role": "user", "content": INSTRUCTION}
+        params = msgspec.structs.replace(
+            call.sampling.params, max_tokens=self.max_output_tokens or MAX_SUMMARY_TOKENS, logprobs=None
+        )
+        return replace(
+            call,
+            prompts=[replace(prompt, messages=[*(prompt.messages or ()), asked])],
+            sampling=replace(call.sampling, params=params),
+            grammar=None,
+            tools=None,
+            id_prefix="cmpct_",
+        )
+
+    def _template_options(self) -> dict[str, Any]:
+        effort = self.reasoning.effort if self.reasoning else None
+        return {} if effort is None else {"reasoning_effort": effort}
 
     def _tools(self) -> Tools | None:
         functions = [to_function(tool) for tool in self.tools]
@@ -200,6 +250,9 @@ class ResponseRequest(SamplingFields, kw_only=True):
 class ResponseQuery(RequestObject, kw_only=True):
     include: str = ""
     stream: bool = False
+    """Return the events of the stream instead."""
+    starting_after: Annotated[int, Meta(ge=0)] | None = None
+    """Of the events, only those with a greater sequence_number."""
 
     harmless = frozenset({"include_obfuscation"})
 

@@ -7,8 +7,9 @@ from msgspec import field
 
 from llmos.core.errors import BadRequest
 from llmos.core.ids import new_id
-from llmos.gateway.calls.conversation import read_arguments
-from llmos.gateway.http.requests import RequestObject, Unsupported, Variants
+from llmos.gateway.calls.conversation import check_arguments, is_cut, left_out
+from llmos.gateway.http.requests import Hint, RequestObject, Unsupported, Variants
+from llmos.gateway.wires.openai.responses.compaction import read_summary
 
 Item = dict[str, Any]
 """An item as it is stored and listed, with its id and all fields."""
@@ -42,7 +43,15 @@ _REFUSED_PARTS = {
 
 _MESSAGE_PARTS = Variants({"input_text": InputText, "output_text": OutputText}, refused=_REFUSED_PARTS)
 
-_OUTPUT_PARTS = Variants({"input_text": InputText}, refused=_REFUSED_PARTS)
+_OUTPUT_PARTS = Variants(
+    {"input_text": InputText},
+    refused=_REFUSED_PARTS,
+    replaced={
+        kind: {"type": "input_text", "text": left_out(what)}
+        for kind, what in (("input_image", "picture"), ("input_file", "file"), ("input_audio", "recording"))
+    },
+)
+"""The parts of a tool's result. The conversation goes on without those that the model can't read."""
 
 
 class MessageItem(RequestObject, kw_only=True, tag_field="type", tag="message"):
@@ -86,7 +95,7 @@ class FunctionCallItem(RequestObject, kw_only=True, tag_field="type", tag="funct
 
     def to_item(self, path: str) -> Item:
         """Return the item in the form in which it is stored. Raises BadRequest naming a field below `path`."""
-        read_arguments(self.arguments, f"{path}.arguments")
+        check_arguments(self.arguments, f"{path}.arguments")
         head = {"id": self.id or new_id("fc_"), "type": "function_call", "status": self.status}
         return {**head, "call_id": self.call_id, "name": self.name, "arguments": self.arguments}
 
@@ -114,10 +123,8 @@ class ReasoningItem(RequestObject, kw_only=True, tag_field="type", tag="reasonin
 
     harmless = frozenset({"status"})
     variants: ClassVar = {"content": Variants({"reasoning_text": ReasoningText})}
-    unsupported: ClassVar = {
-        "summary": Unsupported("send the full reasoning as `content` instead of a summary.", ([],)),
-        "encrypted_content": Unsupported("this server can't decrypt it. Send the `content`, or leave the item out."),
-    }
+    # Only those who wrote them can use them.
+    unsupported: ClassVar = {"summary": Hint(([],)), "encrypted_content": Hint(("",))}
 
     def to_item(self, path: str) -> Item:
         """Return the item in the form in which it is stored. Raises BadRequest naming a field below `path`."""
@@ -126,7 +133,21 @@ class ReasoningItem(RequestObject, kw_only=True, tag_field="type", tag="reasonin
         return {**head, "summary": [], "content": content}
 
 
-InputItem = MessageItem | FunctionCallItem | FunctionCallOutputItem | ReasoningItem
+class CompactionItem(RequestObject, kw_only=True, tag_field="type", tag="compaction"):
+    """A summary of what came before, from POST /v1/responses/compact."""
+
+    encrypted_content: str
+    id: str = ""
+
+    harmless = frozenset({"status", "created_by"})
+
+    def to_item(self, path: str) -> Item:
+        """Return the item in the form in which it is stored. Raises BadRequest naming a field below `path`."""
+        read_summary(self.encrypted_content, f"{path}.encrypted_content")
+        return {"id": self.id or new_id("cmp_"), "type": "compaction", "encrypted_content": self.encrypted_content}
+
+
+InputItem = CompactionItem | MessageItem | FunctionCallItem | FunctionCallOutputItem | ReasoningItem
 
 INPUT_ITEMS = Variants(
     {
@@ -134,10 +155,10 @@ INPUT_ITEMS = Variants(
         "function_call": FunctionCallItem,
         "function_call_output": FunctionCallOutputItem,
         "reasoning": ReasoningItem,
+        "compaction": CompactionItem,
     },
     refused={
         "item_reference": "items can't be referenced. Send the item itself, or `previous_response_id`.",
-        "compaction": "this server can't read it. Send the items that it replaces.",
     },
     default="message",
 )
@@ -151,11 +172,12 @@ def parse_items(value: str | Sequence[InputItem]) -> list[Item]:
 
 
 def check_calls(items: Sequence[Item], num_before: int) -> None:
-    """Raise BadRequest for a call without a result, or a result without a call.
+    """Raise BadRequest for a call without a result, unless it was cut off, or a result without a call.
 
     The first `num_before` items come from `previous_response_id`, the others from `input`.
     """
     calls = {item["call_id"]: index for index, item in enumerate(items) if item["type"] == "function_call"}
+    cut = {call_id for call_id, index in calls.items() if is_cut(items[index]["arguments"] or "{}")}
     results = {item["call_id"]: index for index, item in enumerate(items) if item["type"] == "function_call_output"}
     for call_id, index in results.items():
         if call_id not in calls:
@@ -166,7 +188,7 @@ def check_calls(items: Sequence[Item], num_before: int) -> None:
                 param=path,
             )
     for call_id, index in calls.items():
-        if call_id not in results:
+        if call_id not in results and call_id not in cut:
             path = f"input[{index - num_before}]" if index >= num_before else "previous_response_id"
             raise BadRequest(
                 f"The call {call_id!r:.100} of `{path}` has no result. Send a function_call_output with this `call_id`"

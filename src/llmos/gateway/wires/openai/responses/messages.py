@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from llmos.core.errors import BadRequest
-from llmos.gateway.calls.conversation import read_arguments
+from llmos.gateway.wires.openai.responses.compaction import summary_message
 from llmos.gateway.wires.openai.responses.items import Item
 
 
 class Conversation:
     """Items converted to the messages that chat templates take.
 
-    Consecutive reasoning, text and calls of the assistant become one message.
+    Consecutive reasoning, text and calls of the assistant become one message, in whatever order the model wrote them.
     """
 
     def __init__(self, instructions: str | None, items: Sequence[Item]) -> None:
@@ -38,21 +37,40 @@ class Conversation:
         else:
             if self._reasoning:
                 self._append_assistant("")
-            self._append(_result(item) if kind == "function_call_output" else _message(item))
+            self._append(_CONVERTED.get(kind, _message)(item))
 
     def _calling_message(self) -> dict[str, Any]:
         """Return the assistant message that a call belongs to."""
-        if self._reasoning or not self.messages or self.messages[-1]["role"] != "assistant":
+        if self._has_calls() or (self._is_assistants() and not self._reasoning):
+            self._add_reasoning()
+        else:
             self._append_assistant("")
         self.messages[-1].setdefault("tool_calls", [])
         return self.messages[-1]
 
     def _append_assistant(self, content: str) -> None:
+        if self._has_calls():  # The results of these calls are still to come, so the message goes on.
+            self._add_reasoning()
+            self.messages[-1]["content"] += content
+            return
         message = {"role": "assistant", "content": content}
         if self._reasoning:
             message["reasoning_content"] = self._reasoning
         self._reasoning = ""
         self._append(message)
+
+    def _add_reasoning(self) -> None:
+        """Add the pending reasoning to the last message."""
+        if self._reasoning:
+            self.messages[-1]["reasoning_content"] = self.messages[-1].get("reasoning_content", "") + self._reasoning
+        self._reasoning = ""
+
+    def _is_assistants(self) -> bool:
+        return bool(self.messages) and self.messages[-1]["role"] == "assistant"
+
+    def _has_calls(self) -> bool:
+        """Return whether the last message is the assistant's and has calls."""
+        return self._is_assistants() and "tool_calls" in self.messages[-1]
 
     def _append(self, message: dict[str, Any]) -> None:
         self.messages.append(message)
@@ -68,16 +86,12 @@ def _message(item: Item) -> dict[str, Any]:
 
 
 def _call(item: Item) -> dict[str, Any]:
-    try:
-        function = {"name": item["name"], "arguments": read_arguments(item["arguments"], "")}
-    except BadRequest as error:  # Items from `input` were checked before: this one is from a stored response.
-        raise BadRequest(
-            f"The call of {item['name']} was cut off before its arguments were complete, so it has no result."
-            " Repeat the request that produced it with a higher `max_output_tokens`.",
-            param="previous_response_id",
-        ) from error
+    function = {"name": item["name"], "arguments": item["arguments"] or "{}"}
     return {"id": item["call_id"], "type": "function", "function": function}
 
 
 def _result(item: Item) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": item["call_id"], "content": item["output"]}
+
+
+_CONVERTED = {"function_call_output": _result, "compaction": summary_message}

@@ -10,18 +10,16 @@ from llmos.core.errors import LLMOSError
 from llmos.engine.messages import FinishReason
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.http import sse
-from llmos.gateway.http.answers import PromptTokensDetails
 from llmos.gateway.http.sse import AnswerRenderer
 from llmos.gateway.wires.openai.responses.answers import (
     ErrorCode,
     IncompleteDetails,
-    OutputTokensDetails,
     Response,
     ResponseError,
-    ResponseUsage,
 )
 from llmos.gateway.wires.openai.responses.fields import ResponseRequest
 from llmos.gateway.wires.openai.responses.output import Event, OutputItems
+from llmos.gateway.wires.openai.responses.usage import render_usage
 
 StoreResponse = Callable[[str, bytes], Awaitable[None]]
 """Stores a complete response, given its id and its JSON."""
@@ -107,13 +105,19 @@ class ResponseRenderer(AnswerRenderer):
             incomplete_details=IncompleteDetails("max_output_tokens") if status == "incomplete" else None,
             model=answer.served.ref,
             output=self._output.items,
-            usage=None if status in ("in_progress", "failed") else self._usage(answer),
+            usage=None
+            if status in ("in_progress", "failed")
+            else render_usage(answer, num_reasoning_tokens=self._output.num_reasoning_tokens),
             previous_response_id=request.previous_response_id,
             instructions=request.instructions,
             max_output_tokens=request.max_output_tokens,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_logprobs=request.top_logprobs or 0,
+            presence_penalty=sampling.presence_penalty,
+            frequency_penalty=sampling.frequency_penalty,
+            max_tool_calls=request.max_tool_calls,
+            reasoning={"effort": request.reasoning.effort if request.reasoning else None, "summary": None},
             text=msgspec.to_builtins(request.text),
             tools=msgspec.to_builtins(request.tools),
             tool_choice=msgspec.to_builtins(request.tool_choice),
@@ -123,16 +127,6 @@ class ResponseRenderer(AnswerRenderer):
             safety_identifier=request.safety_identifier,
             user=request.user or None,
             store=request.store,
-        )
-
-    def _usage(self, answer: Answer) -> ResponseUsage:
-        num_input, num_output = answer.num_prompt_tokens, answer.num_completion_tokens
-        return ResponseUsage(
-            num_input,
-            PromptTokensDetails(answer.num_cached_tokens),
-            num_output,
-            OutputTokensDetails(self._output.num_reasoning_tokens),
-            num_input + num_output,
         )
 
 

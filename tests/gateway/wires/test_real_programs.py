@@ -1,0 +1,218 @@
+"""Requests of the form that real programs send: coding agents, chat programs and editors.
+
+Those of Claude Code, Codex, opencode, aider and llm were recorded, those of the others follow their documentation. They
+are shortened, and the texts in them are ours.
+"""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from llmos.engine.messages import Delta, ToolCallDelta
+from support.fake_backend import FakeModel
+from support.scripted import events
+
+pytestmark = pytest.mark.anyio
+
+RUN: Any = {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}
+SCHEMA: Any = {"$schema": "http://json-schema.org/draft-07/schema#", **RUN, "additionalProperties": False}
+CACHED: Any = {"cache_control": {"type": "ephemeral"}}
+
+CLAUDE_CODE: Any = {
+    "model": "dialogue",
+    "system": [
+        {"type": "text", "text": "x-anthropic-billing-header: cc_version=2; cc_entrypoint=cli;"},
+        {"type": "text", "text": "You help with software.", **CACHED},
+    ],
+    "messages": [
+        {"role": "user", "content": [
+            {"type": "text", "text": "<system-reminder>\nBe careful.\n</system-reminder>"},
+            {"type": "text", "text": "What is in this folder?"},
+        ]},
+        {"role": "system", "content": "Agents that you can start: none."},
+    ],
+    "tools": [{"name": "Bash", "description": "Runs.", "input_schema": SCHEMA, "eager_input_streaming": True}],
+    "metadata": {"user_id": '{"device_id":"d","session_id":"s"}'},
+    "max_tokens": 32000,
+    "thinking": {"type": "adaptive"},
+    "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+    "output_config": {"effort": "high"},
+    "stream": True,
+}  # fmt: skip
+"""Claude Code 2.1."""
+
+CLAUDE_CODE_HEADERS = {
+    "anthropic-version": "2023-06-01",
+    "anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14,effort-2025-11-24",
+    "x-app": "cli",
+}
+
+CODEX: Any = {
+    "model": "dialogue",
+    "input": [
+        {"type": "message", "id": "msg_1", "role": "developer", "content": [{"type": "input_text", "text": "Code."}]},
+        {"type": "message", "id": "msg_2", "role": "developer", "content": [
+            {"type": "input_text", "text": "Skills: none."}, {"type": "input_text", "text": "You may read."},
+        ]},
+        {"type": "message", "id": "msg_3", "role": "user", "content": [
+            {"type": "input_text", "text": "What is in this folder?"},
+        ]},
+    ],
+    "tools": [
+        {"type": "function", "name": "exec_command", "description": "Runs.", "strict": False, "parameters": RUN},
+        {"type": "namespace", "name": "agents", "description": "Agents.", "tools": []},
+        {"type": "custom", "name": "apply_patch", "description": "Patches.", "format": {"type": "grammar"}},
+        {"type": "web_search", "external_web_access": False},
+    ],
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+    "reasoning": {"effort": "medium", "summary": "auto"},
+    "store": False,
+    "stream": True,
+    "include": ["reasoning.encrypted_content"],
+    "prompt_cache_key": "session",
+    "text": {"verbosity": "low"},
+    "client_metadata": {"session_id": "s", "turn_id": "t"},
+}  # fmt: skip
+"""Codex 0.171."""
+
+OPENCODE: Any = {
+    "model": "dialogue",
+    "max_tokens": 32000,
+    "messages": [{"role": "system", "content": "You code."}, {"role": "user", "content": "What is in this folder?"}],
+    "tools": [{"type": "function", "function": {"name": "bash", "description": "Runs.", "parameters": SCHEMA}}],
+    "tool_choice": "auto",
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+"""opencode 1.18, by @ai-sdk/openai-compatible."""
+
+AIDER: Any = {
+    "model": "dialogue",
+    "messages": [
+        {"role": "system", "content": "Act as an expert software developer."},
+        {"role": "user", "content": "I am not sharing any files yet."},
+        {"role": "assistant", "content": "Ok."},
+        {"role": "user", "content": "Say hello."},
+    ],
+    "temperature": 0,
+    "stream": True,
+}
+"""aider, by litellm."""
+
+OPEN_WEBUI: Any = {
+    "model": "dialogue",
+    "messages": [{"role": "user", "content": "Say hello."}],
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+
+CONTINUE: Any = {
+    "model": "dialogue",
+    "messages": [{"role": "user", "content": [{"type": "text", "text": "Explain this code."}]}],
+    "max_tokens": 4096,
+    "stream": True,
+    "parallel_tool_calls": False,
+    "tools": [{"type": "function", "function": {"name": "read_file", "parameters": RUN}}],
+}
+
+CONTINUE_COMPLETION: Any = {
+    "model": "dialogue",
+    "prompt": "<|fim_prefix|>def f(<|fim_suffix|>):<|fim_middle|>",
+    "max_tokens": 256,
+    "temperature": 0.01,
+    "stop": ["<|endoftext|>", "<|fim_prefix|>", "\n\n"],
+    "stream": True,
+}
+
+CLINE: Any = {
+    "model": "dialogue",
+    "messages": [
+        {"role": "system", "content": "You are Cline."},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "<task>Say hello</task>"}, {"type": "text", "text": "# Files"}],
+        },
+    ],
+    "temperature": 0,
+    "reasoning_effort": "medium",
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param("/v1/responses", CODEX, id="Codex"),
+        pytest.param("/v1/chat/completions", OPENCODE, id="opencode"),
+        pytest.param("/v1/chat/completions", AIDER, id="aider"),
+        pytest.param("/v1/chat/completions", OPEN_WEBUI, id="Open WebUI"),
+        pytest.param("/v1/chat/completions", CONTINUE, id="Continue"),
+        pytest.param("/v1/completions", CONTINUE_COMPLETION, id="Continue, completing code"),
+        pytest.param("/v1/chat/completions", CLINE, id="Cline"),
+    ],
+)
+async def test_a_request_is_answered(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
+    reply = await http.post(path, json=body)
+    assert reply.status_code == 200, reply.text
+    assert "lo" in reply.text
+
+
+def calls(name: str) -> list[Delta]:
+    return [
+        Delta(id="any", text="I look.", num_output_tokens=1),
+        Delta(id="any", tool_calls=[ToolCallDelta(0, "call_1", name, '{"command": "ls"}')], num_output_tokens=5),
+        Delta(id="any", finish_reason="tool_calls", num_output_tokens=6),
+    ]
+
+
+async def test_claude_code_runs_a_tool(http: httpx.AsyncClient, model: FakeModel) -> None:
+    model.enqueue(*calls("Bash"))
+    path = "/v1/messages?beta=true"
+    first = await http.post(path, json=CLAUDE_CODE, headers=CLAUDE_CODE_HEADERS)
+    assert first.status_code == 200, first.text
+    assert first.headers["llmos-ignored"] == "system.cache_control, context_management, anthropic-beta"
+    assert '"stop_reason":"tool_use"' in first.text
+    said = [
+        {"type": "text", "text": "I look."},
+        {"type": "tool_use", "id": "call_1", "name": "Bash", "input": {"command": "ls"}},
+    ]
+    result = {"type": "tool_result", "tool_use_id": "call_1", "content": "a.txt", "is_error": False, **CACHED}
+    more = [{"role": "assistant", "content": said}, {"role": "user", "content": [result]}]
+    body = {**CLAUDE_CODE, "messages": [*CLAUDE_CODE["messages"], *more]}
+    second = await http.post(path, json=body, headers=CLAUDE_CODE_HEADERS)
+    assert second.status_code == 200, second.text
+    roles = [message["role"] for message in model.requests[1].messages or []]
+    assert roles == ["system", "user", "system", "assistant", "tool"]
+    assert model.requests[1].template_options == {"enable_thinking": True, "reasoning_effort": "high"}
+
+
+async def test_codex_runs_a_tool(http: httpx.AsyncClient, model: FakeModel) -> None:
+    model.enqueue(*calls("exec_command"))
+    first = await http.post("/v1/responses", json=CODEX)
+    assert first.headers["llmos-ignored"] == (
+        "tools.namespace, tools.custom, tools.web_search, reasoning.summary, text.verbosity, client_metadata, include"
+    )
+    last = [line for line in first.text.splitlines() if line.startswith("data: ")][-1]
+    output = httpx.Response(200, content=last.removeprefix("data: ")).json()["response"]["output"]
+    result = {"type": "function_call_output", "call_id": "call_1", "output": "a.txt"}
+    second = await http.post("/v1/responses", json={**CODEX, "input": [*CODEX["input"], *output, result]})
+    assert second.status_code == 200, second.text
+    assert [message["role"] for message in model.requests[1].messages or []][-2:] == ["assistant", "tool"]
+    assert model.requests[1].tools is not None
+    assert [function["name"] for function in model.requests[1].tools.functions] == ["exec_command"]
+
+
+async def test_opencode_runs_a_tool(http: httpx.AsyncClient, model: FakeModel) -> None:
+    model.enqueue(*calls("bash"))
+    first = await http.post("/v1/chat/completions", json=OPENCODE)
+    assert events(first.text)[-2]["choices"][0]["finish_reason"] == "tool_calls"
+    call = {"id": "call_1", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}
+    more = [
+        {"role": "assistant", "content": "I look.", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "a.txt"},
+    ]
+    body = {**OPENCODE, "messages": [*OPENCODE["messages"], *more]}
+    assert (await http.post("/v1/chat/completions", json=body)).status_code == 200
