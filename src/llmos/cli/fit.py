@@ -79,11 +79,13 @@ def fit(
     planner = MemoryPlanner.from_files(found.files, EngineConfig.from_options(settings.engine_options))
     fitted = planner.fit(context=context, streams=streams)
     choices = [] if fitted.fits else list(_choices(found, planner, fitted))
+    # The answer comes first: the speed may have to be measured, which takes some seconds.
+    if not as_json:
+        _print_memory(_Report(found, planner, fitted, choices, None), has_limits=bool(context or streams))
     report = _Report(found, planner, fitted, choices, _speed(planner, fitted, settings, measure))
     if as_json:
         print_json(_facts(report))
     else:
-        _print_memory(report, has_limits=bool(context or streams))
         _print_speed(report)
     if not fitted.fits:
         raise typer.Exit(1)
@@ -119,10 +121,10 @@ def _print_estimate(model: _Model, as_json: bool) -> None:
     if as_json:
         print_json({"model": name, "fits": size < free, "is_estimate": True, "files": size, "available": free})
     else:
-        answer = "so it will probably fit" if 2 * size < free else "so it may not fit"
+        answer = "Probably" if 2 * size < free else "Perhaps not" if size < free else "No"
         stdout().print(
-            f"{name} isn't here yet. Its files have {readable_size(size)}, and {readable_size(free)} of memory are "
-            f"free, {answer}. For the exact answer: llmos pull {name} && llmos fit {name}"
+            f"{answer}: {name} isn't here yet. Its files have {readable_size(size)}, and {readable_size(free)} of"
+            f" memory are free. For the exact answer: llmos pull {name} && llmos fit {name}"
         )
     if size >= free:
         raise typer.Exit(1)
@@ -230,7 +232,7 @@ def _facts(report: _Report) -> dict[str, Any]:
 def _print_memory(report: _Report, *, has_limits: bool) -> None:
     """Print the answer, and what would fit. `has_limits`: the user asked for a context or a number of streams."""
     out, fit = stdout(), report.fit
-    out.print(f"{report.model.ref} for {_render_streams(fit)}: {'yes' if fit.fits else 'no'}. {fit.sentence}")
+    out.print(f"{'Yes' if fit.fits else 'No'}: {report.model.ref} for {_render_streams(fit)}. {fit.sentence}")
     if fit.num_blocks:
         per_token = report.planner.block_bytes / 16
         out.print(f"KV cache: {fit.num_blocks * 16:,} tokens, {readable_size(round(per_token))} each.")
