@@ -201,7 +201,8 @@ def answer(
     texts: dict[str, list[str]] = defaultdict(list)
     reasons: dict[str, str | None] = {}
     for index, prompt in enumerate(prompts):
-        params = SamplingParams(max_tokens=max_tokens, seed=seed * 1000 + index, **sampling)  # type: ignore[arg-type]
+        given = {**sampling, "max_tokens": max_tokens, "seed": seed * 1000 + index}
+        params = SamplingParams(**given)  # type: ignore[arg-type]
         engine.submit(Generate(id=f"{index:04}", user_text=prompt, sampling=params))
         reasons[f"{index:04}"] = None
     while engine.has_work:

@@ -73,7 +73,7 @@ def smollm2(cli, home: Path, smollm2_path: Path) -> Path:
 def test_a_model_that_fits_is_told_so_with_bytes_and_speed(cli, smollm2) -> None:
     said = cli("fit", str(smollm2), "--context", "2048", "--streams", "2")
     assert said.status == 0
-    assert re.match(r"Yes: \S+smol.gguf for 2 streams of 2,048 tokens\. It fits: 97 MB of weights \+ 50 MB of KV", said.out)
+    assert re.match(r"Yes: \S+ for 2 streams of 2,048 tokens\. It fits: 97 MB of weights \+ 50 MB of KV", said.out)
     assert "llmos deploy" in said.out
     assert "tokens/s for one stream" in said.out
     assert "tokens/s for 2 streams together" in said.out
