@@ -122,6 +122,8 @@ def test_a_file_of_another_kind_is_rejected(write):
         GGUFFile(write(b"<html>Not found</html>"))
     with pytest.raises(BadModelFile, match="pickle"):
         GGUFFile(write(b"PK\x03\x04" + bytes(100)))
+    with pytest.raises(BadModelFile, match="is not a GGUF file"):
+        GGUFFile(write((640).to_bytes(8, "little") + b"{}".ljust(640)))
 
 
 def test_other_versions_and_byte_orders_are_rejected(write):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.formats.dequantize import dequantize
@@ -133,6 +133,27 @@ def test_pickled_weights_beside_safetensors_are_ignored(folder: Folder):
 def test_a_pickle_with_another_name_is_rejected_with_the_reason(folder: Folder):
     with pytest.raises(UnsupportedModel, match="is a pickle"):
         SafetensorsFolder(folder(**{"model.safetensors": pickle.dumps({})}))
+
+
+@pytest.mark.parametrize("num_bytes", [640, 896, 1152, 1408, 640 + 65536])
+def test_a_header_whose_length_begins_like_a_pickle_is_read(folder: Folder, num_bytes: int):
+    files = folder(**{"model.safetensors": with_header_of(num_bytes, TENSORS)})
+    assert files["model.safetensors"].read_bytes()[:2] in {b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}
+    assert_holds(TENSORS, files)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickle_of_each_protocol_is_rejected(folder: Folder, protocol: int):
+    for value in ({}, {"w": [1.0] * 5000}, b"{" * 100_000):
+        with pytest.raises(UnsupportedModel, match="is a pickle"):
+            SafetensorsFolder(folder(**{"model.safetensors": pickle.dumps(value, protocol)}))
+
+
+def with_header_of(num_bytes: int, tensors: dict[str, torch.Tensor]) -> bytes:
+    """Return a safetensors file whose header is filled up to this length with spaces, as the format allows."""
+    data = save(tensors)
+    end = 8 + int.from_bytes(data[:8], "little")
+    return num_bytes.to_bytes(8, "little") + data[8:end].rstrip().ljust(num_bytes) + data[end:]
 
 
 def test_a_folder_without_weights_or_config_says_what_is_missing(folder: Folder):

@@ -69,7 +69,7 @@ class HeaderReader:
         """Return the version, the tensor count and the metadata count."""
         magic = self._data[:4]
         if magic != b"GGUF":
-            if looks_like_pickle(magic):
+            if looks_like_pickle(self._data):
                 raise self._bad(f"is a pickle, not a GGUF file. {REASON}")
             raise self._bad("is not a GGUF file: it does not begin with GGUF. Download it again")
         self.position = 4

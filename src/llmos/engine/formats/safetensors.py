@@ -21,12 +21,11 @@ from llmos.engine.formats import encoded
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.json_file import read_json_object
 from llmos.engine.formats.memory_map import map_file
-from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
+from llmos.engine.formats.pickles import MAX_HEADER_BYTES, REASON, looks_like_pickle, pickle_names
 from llmos.engine.formats.tensor_names import format_names
 from llmos.engine.tensors import BLOCK_BYTES, DType, LazyTensors, RawTensor
 
 INDEX_NAME = "model.safetensors.index.json"
-MAX_HEADER_BYTES = 1 << 25
 MAX_SHARDS = 1024
 
 DTYPES: dict[str, DType] = {"F32": "F32", "F16": "F16", "BF16": "BF16"}
@@ -155,7 +154,7 @@ def _read_shard(path: Path, name: str) -> _Shard:
     bad = partial(_bad, name)
     data = map_file(path, name)
     head = data[:8]
-    if looks_like_pickle(head):
+    if looks_like_pickle(data):
         raise UnsupportedModel(f"{name} is a pickle, in spite of its name. {REASON}")
     header_bytes = int.from_bytes(head, "little")
     if len(head) < 8 or header_bytes > len(data) - 8:
