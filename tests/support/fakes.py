@@ -135,14 +135,15 @@ class FakeTokenizer:
     control_ids = frozenset(range(256, VOCAB_SIZE))
     has_template = True
     takes_system_messages = True
-    template_text = ""
+
+    @staticmethod
+    def template_text(*, with_tools=False):
+        return ""
 
     def encode(self, text, *, add_bos=True, find_control=False):
         return list(text.encode())
 
-    def encode_chat(
-        self, messages, *, variables=None, add_generation_prompt=True, continue_final_message=False, answer_tags=()
-    ):
+    def encode_chat(self, messages, *, variables=None, add_generation_prompt=True, **_):
         return [SPECIAL, *"".join(m["content"] for m in messages).encode()]
 
     def decode(self, ids, *, skip_special=True):

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from llmos.core.errors import BadModelFile, BadRequest, UnsupportedModel
 from llmos.engine.formats.gguf_parts import missing_parts, names_of_parts
+from llmos.engine.formats.memory_map import map_file
 from llmos.engine.formats.pickles import REASON, looks_like_pickle, pickle_names
 from llmos.engine.formats.safetensors import INDEX_NAME
 
@@ -15,7 +16,8 @@ _ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors")
 _GGUF_MAGIC = b"GGUF"
 _FOLDER_SUFFIXES = (".json", ".txt", ".model", ".jinja", ".safetensors")
 _DOCUMENTS = ("LICENSE", "NOTICE", "README.md")
-_MODULE_CONFIGS = "[0-9]_*/config.json"  # subfolders that sentence-transformers writes for an encoder
+_SUBFOLDERS = ("[0-9]_*/config.json", "additional_chat_templates/*.jinja")
+"""Files in subfolders: what sentence-transformers writes for an encoder, and chat templates for particular uses."""
 _README_LICENSE = re.compile(r"\A---\s*$.*?^license:\s*([\w.+-]+)\s*$.*?^---\s*$", re.MULTILINE | re.DOTALL)
 _README_CHARACTERS = 20_000
 
@@ -27,7 +29,7 @@ def find_model_files(path: Path) -> dict[str, Path]:
     """
     path = path.expanduser().absolute()
     if path.is_dir():
-        return _find_in_folder(path)
+        return _find_in_folder(_snapshot(path) if (path / "snapshots").is_dir() else path)
     if path.is_file():
         return _find_single_file(path)
     if path.exists():
@@ -45,7 +47,7 @@ def drop_unused_weights(files: Mapping[str, Path]) -> dict[str, Path]:
     if "model.safetensors" in files:
         used = {"model.safetensors"}
     elif INDEX_NAME in files:
-        used = set(json.loads(files[INDEX_NAME].read_text(encoding="utf-8"))["weight_map"].values()) | {INDEX_NAME}
+        used = set(json.loads(files[INDEX_NAME].read_text(encoding="utf-8-sig"))["weight_map"].values()) | {INDEX_NAME}
     else:
         return dict(files)
     return {
@@ -65,9 +67,10 @@ def license_from_readme(files: Mapping[str, Path]) -> str | None:
 
 
 def _find_single_file(path: Path) -> dict[str, Path]:
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head.startswith(_GGUF_MAGIC):
+    if not path.stat().st_size:
+        raise BadModelFile(f"{path} is empty.", param="path")
+    data = map_file(path, path.name)
+    if data[:4] == _GGUF_MAGIC:
         if not path.name.endswith(".gguf"):
             return {"model.gguf": path}
         parts = names_of_parts(path.name)
@@ -79,15 +82,30 @@ def _find_single_file(path: Path) -> dict[str, Path]:
             f" llmos import {path.parent}",
             param="path",
         )
-    if pickle_names([path.name]) or looks_like_pickle(head):
+    if pickle_names([path.name]) or looks_like_pickle(data):
         raise UnsupportedModel(f"{path.name} holds pickled weights. {REASON}", param="path")
-    if not head:
-        raise BadModelFile(f"{path} is empty.", param="path")
     raise BadModelFile(f"{path} is neither a GGUF file nor a Hugging Face folder.", param="path")
 
 
+def _snapshot(folder: Path) -> Path:
+    """Return the snapshot to import from a folder models--OWNER--NAME of the hub's cache: that of the branch `main`, or
+    the only one. Raises BadRequest where one has to be chosen."""
+    main = folder / "refs" / "main"
+    if main.is_file() and (snapshot := folder / "snapshots" / main.read_text(encoding="utf-8").strip()).is_dir():
+        return snapshot
+    snapshots = sorted(path for path in (folder / "snapshots").iterdir() if path.is_dir())
+    if len(snapshots) != 1:
+        listed = ", ".join(str(path) for path in snapshots[:8]) or "none"
+        raise BadRequest(
+            f"{folder} is a folder of the hub's cache. Import one of its snapshots: {listed}.", param="path"
+        )
+    return snapshots[0]
+
+
 def _find_in_folder(folder: Path) -> dict[str, Path]:
-    paths = [path for path in folder.iterdir() if path.is_file()] + list(folder.glob(_MODULE_CONFIGS))
+    paths = [path for path in folder.iterdir() if path.is_file()] + [
+        path for pattern in _SUBFOLDERS for path in folder.glob(pattern)
+    ]
     names = select_model_files([str(path.relative_to(folder)) for path in paths], str(folder))
     return {name: folder / name for name in names}
 
@@ -112,7 +130,9 @@ def select_model_files(names: Collection[str], where: str, gguf: str | None = No
     # A model that is split into parts has the name of its first part.
     ggufs = sorted({names_of_parts(name)[0] for name in top if name.endswith(".gguf")})
     if any(name.endswith(".safetensors") for name in top):
-        modules = sorted(name for name in names if PurePosixPath(name).match(_MODULE_CONFIGS) and name.count("/") == 1)
+        modules = sorted(
+            name for name in names if any(map(PurePosixPath(name).match, _SUBFOLDERS)) and name.count("/") == 1
+        )
         return [name for name in top if name.endswith(_FOLDER_SUFFIXES) or name.startswith(_DOCUMENTS)] + modules
     if len(ggufs) == 1:
         parts = names_of_parts(ggufs[0])

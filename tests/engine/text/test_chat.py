@@ -65,13 +65,14 @@ class TemplateTokenizer(FakeTokenizer):
     """Byte tokens with a real chat template. Each string of `control` is one token, from 258 on."""
 
     def __init__(self, template, control=()):
-        self.template_text = template
+        self._template = template
         self.control = {text: 258 + i for i, text in enumerate(control)}
 
-    def encode_chat(
-        self, messages, *, variables=None, add_generation_prompt=True, continue_final_message=False, answer_tags=()
-    ):
-        rendered = ChatTemplate(self.template_text).render(
+    def template_text(self, *, with_tools=False):
+        return self._template
+
+    def encode_chat(self, messages, *, variables=None, add_generation_prompt=True, **_):
+        rendered = ChatTemplate(self._template).render(
             messages=messages, add_generation_prompt=add_generation_prompt, **(variables or {})
         )
         return [SPECIAL, *rendered.encode(), 0]

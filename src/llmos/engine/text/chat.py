@@ -146,9 +146,9 @@ def encode_chat_prompt(request: Generate, tokenizer: "Tokenizer", *, add_generat
     `add_generation_prompt`: the prompt ends with what the template writes before an answer.
     """
     assert request.messages is not None
-    template = tokenizer.template_text
-    tool_format, reasoning = detect_tool_format(template), detect_reasoning(template)
     tools = request.tools if request.tools and request.tools.choice != "none" and request.tools.functions else None
+    template = tokenizer.template_text(with_tools=tools is not None)
+    tool_format, reasoning = detect_tool_format(template), detect_reasoning(template)
     tags = _answer_tags(tool_format, reasoning)
     variables, ignored = _template_variables(request.template_options, template)
     encode = partial(
@@ -156,6 +156,7 @@ def encode_chat_prompt(request: Generate, tokenizer: "Tokenizer", *, add_generat
         add_generation_prompt=add_generation_prompt,
         continue_final_message=request.continue_final_message,
         answer_tags=tags,
+        with_tools=tools is not None,
     )
     tokens = _encode(request, variables, tool_format, tools, tokenizer, encode)
     if request.continue_final_message:

@@ -174,8 +174,3 @@ def test_a_vocabulary_without_bytes_uses_its_unknown_token_for_missing_character
     names = {"bos_token": None, "eos_token": None, "unk_token": None, "added_tokens_decoder": None}
     tokenizer = Tokenizer.from_files(change(names, **{"tokenizer.json": content}))
     assert tokenizer.encode("a人a") == [1, 0, 1]
-
-
-def test_a_folder_without_tokenizer_json_says_how_to_get_one():
-    with pytest.raises(BadModelFile, match="save_pretrained"):
-        Tokenizer.from_files({})

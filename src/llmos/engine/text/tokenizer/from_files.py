@@ -1,9 +1,10 @@
 """A tokenizer from a Hugging Face folder.
 
-tokenizer.json             the vocabulary and how text becomes tokens; the only required file
+tokenizer.json             the vocabulary and how text becomes tokens; without it, older files (vocabulary_files.py)
 tokenizer_config.json      the BOS and EOS tokens, further added tokens, perhaps the chat template
 special_tokens_map.json    the same, in older folders
 chat_template.jinja        the chat template, in newer folders
+additional_chat_templates  the chat template for conversations with tools
 generation_config.json, config.json    the tokens that end an answer
 """
 
@@ -20,24 +21,28 @@ from llmos.engine.text.tokenizer.control_tokens import end_texts, written_by_tem
 from llmos.engine.text.tokenizer.library import library_errors
 from llmos.engine.text.tokenizer.parts import TokenizerParts
 from llmos.engine.text.tokenizer.pieces import piece_decoder_of
+from llmos.engine.text.tokenizer.vocabulary_files import backend_from_vocabulary
 
 MAX_TOKENIZER_BYTES = 1 << 27
+
+TEMPLATE_FILES = {"default": "chat_template.jinja", "tool_use": "additional_chat_templates/tool_use.jinja"}
+"""The files of chat templates by name."""
 
 _NAMES = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
 def parts_from_files(files: Mapping[str, Path]) -> TokenizerParts:
     """Build a tokenizer's parts. Raises BadModelFile for invalid files and UnsupportedModel for an unknown kind."""
-    if "tokenizer.json" not in files:
-        raise BadModelFile(
-            "tokenizer.json is missing. Save it beside the weights: "
-            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
-        )
-    backend = _backend(files["tokenizer.json"])
     config, special_map, generation, model = (
         read_json_object(files[name], name) if name in files else {}
         for name in ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json")
     )
+    if "tokenizer.json" in files:
+        backend = _backend(files["tokenizer.json"])
+    else:
+        backend, defaults = backend_from_vocabulary(files, config, model)
+        config = {**defaults, **config}
+    templates = _templates(files, config)
     _add_tokens(backend, config)
     variables = {name: text for name in _NAMES if (text := _content(config.get(name, special_map.get(name))))}
     extra = special_map.get("additional_special_tokens") or config.get("additional_special_tokens") or []
@@ -58,7 +63,7 @@ def parts_from_files(files: Mapping[str, Path]) -> TokenizerParts:
     vocab_size = max(backend.get_vocab_size(with_added_tokens=False), max(added, default=-1) + 1)
     named = {name: backend.token_to_id(text) for name, text in variables.items()}
     eos_ids = {named.get("eos_token"), *listed, *map(backend.token_to_id, ends)}
-    template = _template(files, config)
+    all_templates = "".join(templates.get(name, "") for name in TEMPLATE_FILES)
     plain = {token.content: token_id for token_id, token in added.items() if not token.special}
     bos_id = named.get("bos_token")
     adds_bos = config.get("add_bos_token")
@@ -73,12 +78,13 @@ def parts_from_files(files: Mapping[str, Path]) -> TokenizerParts:
         vocab_size=vocab_size,
         token_text=backend.id_to_token,
         control={token.content: token_id for token_id, token in added.items() if token.special},
-        written={text: plain[text] for text in written_by_template(plain, (), template)},
+        written={text: plain[text] for text in written_by_template(plain, (), all_templates)},
         bos_id=bos_id,
         eos_ids=frozenset(token_id for token_id in eos_ids if token_id is not None),
         unknown_id=backend.token_to_id(unknown) if isinstance(unknown, str) else None,
         adds_bos=adds_bos,
-        template=template,
+        template=templates.get("default"),
+        tool_template=templates.get("tool_use"),
         template_variables=variables,
     )
 
@@ -86,7 +92,7 @@ def parts_from_files(files: Mapping[str, Path]) -> TokenizerParts:
 def read_template(files: Mapping[str, Path]) -> str | None:
     """Return the folder's chat template without loading the tokenizer."""
     name = "tokenizer_config.json"
-    return _template(files, read_json_object(files[name], name) if name in files else {})
+    return _templates(files, read_json_object(files[name], name) if name in files else {}).get("default")
 
 
 def _backend(path: Path) -> tokenizers.Tokenizer:
@@ -137,11 +143,14 @@ def _token_ids(value: Any, source: str) -> set[int | None]:
     return set(values)
 
 
-def _template(files: Mapping[str, Path], config: Mapping[str, Any]) -> str | None:
-    if "chat_template.jinja" in files:
-        return read_text(files["chat_template.jinja"], "chat_template.jinja")
+def _templates(files: Mapping[str, Path], config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the chat templates by name: "default" and perhaps "tool_use". Files take precedence over the config."""
     template = config.get("chat_template")
-    if isinstance(template, list):  # several templates, by name
-        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
-        template = named.get("default")
-    return template if isinstance(template, str) else None
+    if isinstance(template, list):
+        entries = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+    else:
+        entries = {"default": template}
+    for name, file_name in TEMPLATE_FILES.items():
+        if file_name in files:
+            entries[name] = read_text(files[file_name], file_name)
+    return {name: text for name, text in entries.items() if isinstance(name, str) and isinstance(text, str)}

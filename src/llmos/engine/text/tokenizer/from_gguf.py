@@ -4,7 +4,7 @@ tokenizer.ggml.model        "gpt2": byte-level BPE · "llama": SentencePiece
 tokenizer.ggml.pre          how text is split into words (splits.py)
 tokenizer.ggml.tokens       the vocabulary, with a token_type each, and scores or merges for how pieces join
 tokenizer.ggml.*_token_id   the ids of BOS, EOS and so on
-tokenizer.chat_template     Jinja
+tokenizer.chat_template     Jinja; tokenizer.chat_template.tool_use: for conversations with tools
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +31,11 @@ MAX_VOCABULARY_LENGTH = 1 << 23
 _NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4  # values of token_type; the others are unknown, unused and byte
 _NO_TOKEN = 0xFFFFFFFF  # how some files write "no such token"
 
+_NO_PRE_TOKENIZER = (
+    "The file doesn't say how its model splits text into words (tokenizer.ggml.pre is missing, as in files from before"
+    " May 2024). GPT-2's way is used, so words may be cut wrongly and answers be worse. Use a newer GGUF file."
+)
+
 _TEMPLATE_VARIABLES = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
 
 
@@ -53,8 +58,7 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
     vocabulary = {text: token_id for token_id, text in enumerate(tokens)}
     ends = _end_ids(metadata, special, vocabulary)
     control = _control(tokens, types, [*special.values(), *ends])
-    template = metadata.get("tokenizer.chat_template")
-    template = template if isinstance(template, str) else None
+    template, tool_template = _template(metadata, ""), _template(metadata, ".tool_use")
     if kind == "gpt2":
         model = _byte_level_model(metadata, tokens)
     elif kind == "llama":
@@ -66,7 +70,7 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
     model.backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in control])
     plain = [text for text in _of_type(_USER_DEFINED, tokens, types) if text and text not in control]
     ordinary = [text for text in _of_type(_NORMAL, tokens, types) if text not in control]
-    written = written_by_template(plain, ordinary, template)
+    written = written_by_template(plain, ordinary, f"{template or ''}{tool_template or ''}")
     # Dropping duplicates: a marker may be in both lists.
     for text in dict.fromkeys([*plain, *written]):
         model.backend.add_tokens([AddedToken(text, special=False, normalized=False)])
@@ -85,7 +89,9 @@ def parts_from_gguf(metadata: Mapping[str, Any]) -> TokenizerParts:
         unknown_id=special["unknown"],
         adds_bos=adds_bos if isinstance(adds_bos, bool) else model.adds_bos,
         template=template,
+        tool_template=tool_template,
         template_variables={name: text for name, text in variables.items() if text is not None},
+        warnings=[_NO_PRE_TOKENIZER] if kind == "gpt2" and "tokenizer.ggml.pre" not in metadata else [],
     )
 
 
@@ -94,7 +100,7 @@ def _byte_level_model(metadata: Mapping[str, Any], tokens: list[str]) -> _Model:
     split = SPLITS.get(name) if isinstance(name, str) else None
     if split is None:
         raise UnsupportedModel(
-            f"The file's pre-tokenizer is {name!r:.60}; this engine knows {', '.join(SPLITS)}."
+            f"The file's pre-tokenizer is {name!r:.60}, which this engine doesn't know."
             + "".join(f" Nearest: {known}." for known in nearest(str(name), SPLITS, 1))
         )
     backend = _bpe(tokens, _stored_merges(metadata), ignore_merges=split.takes_whole_words)
@@ -211,6 +217,11 @@ def _bpe(tokens: list[str], merges: list[tuple[str, str]], **options: Any) -> To
     options = {name: value for name, value in options.items() if value is not None}
     with library_errors(lambda error: BadModelFile(f"The file's vocabulary and merges do not fit together: {error}.")):
         return Tokenizer(models.BPE(vocab=vocabulary, merges=merges, **options))
+
+
+def _template(metadata: Mapping[str, Any], name: str) -> str | None:
+    template = metadata.get(f"tokenizer.chat_template{name}")
+    return template if isinstance(template, str) else None
 
 
 def _text(tokens: list[str], token_id: int | None) -> str | None:

@@ -1,6 +1,6 @@
 """The parts of a Tokenizer, the same for every file format."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import tokenizers
@@ -28,5 +28,9 @@ class TokenizerParts:
     """Plain text begins with BOS."""
     template: str | None = None
     """The chat template, in Jinja."""
+    tool_template: str | None = None
+    """The chat template for conversations with tools, if the model has one of its own."""
     template_variables: Mapping[str, str] = field(default_factory=dict)
     """bos_token, eos_token and so on: the variables by which templates write control strings."""
+    warnings: Sequence[str] = ()
+    """What may be wrong with the tokens although the files are intact, in sentences."""

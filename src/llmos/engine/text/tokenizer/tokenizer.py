@@ -59,7 +59,7 @@ class Tokenizer:
         self.bos_id: int | None = parts.bos_id
         self.eos_ids: frozenset[int] = parts.eos_ids
         self.has_template: bool = parts.template is not None
-        self.template_text: str = parts.template or ""
+        self.warnings: Sequence[str] = parts.warnings
 
     @classmethod
     def from_gguf(cls, metadata: Mapping[str, Any]) -> "Tokenizer":
@@ -76,6 +76,10 @@ class Tokenizer:
         left to the chats to report."""
         with suppress(LLMOSError):
             self._escaper, self.template  # noqa: B018  (cached properties)
+
+    def template_text(self, *, with_tools: bool = False) -> str:
+        """Return the source of the chat template, or of that for conversations with tools. "": there is none."""
+        return (self._parts.tool_template if with_tools else None) or self._parts.template or ""
 
     # --- text to tokens
 
@@ -146,6 +150,7 @@ class Tokenizer:
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
         answer_tags: Collection[str] = (),
+        with_tools: bool = False,
     ) -> list[int]:
         """Return the tokens of the messages, rendered by the model's chat template.
 
@@ -153,6 +158,7 @@ class Tokenizer:
         what the template writes as markers. With `continue_final_message` the prompt ends where the last message's
         content ends, so that the answer continues it. `answer_tags`: markers with text of their own, such as <think>,
         that the model writes in its answers; in an assistant's messages they are the tokens that the model wrote.
+        `with_tools` uses the template for conversations with tools, if the model has two.
 
         Raises BadRequest where the model has no template, or the template rejects the messages.
         """
@@ -165,7 +171,8 @@ class Tokenizer:
         if continue_final_message:
             add_generation_prompt = False
             marked, end = self._escaper.mark_end(marked)
-        prompt = self.template.render(
+        template = self._tool_template if with_tools and self._parts.tool_template is not None else self.template
+        prompt = template.render(
             messages=marked,
             add_generation_prompt=add_generation_prompt,
             **self._parts.template_variables,
@@ -193,6 +200,11 @@ class Tokenizer:
         if self._parts.template is None:
             raise BadRequest("This model has no chat template, so it accepts no messages. Send a plain prompt instead.")
         return ChatTemplate(self._parts.template)
+
+    @cached_property
+    def _tool_template(self) -> ChatTemplate:
+        assert self._parts.tool_template is not None
+        return ChatTemplate(self._parts.tool_template)
 
     @cached_property
     def takes_system_messages(self) -> bool:
@@ -317,7 +329,8 @@ class Tokenizer:
 
     @cached_property
     def _escaper(self) -> ControlStringEscaper:
-        return ControlStringEscaper(self._written, self._parts.template or "")
+        templates = self.template_text() + self.template_text(with_tools=True)
+        return ControlStringEscaper(self._written, templates)
 
 
 def _until_marker(end: str, prompt: str) -> str:
