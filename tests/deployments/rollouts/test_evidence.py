@@ -45,6 +45,16 @@ def test_a_window_counts_the_outcomes_since_its_beginning():
     assert evidence.window("chat", "a").num_failed == 2
 
 
+def test_the_rate_of_tokens_is_that_of_all_tokens_together():
+    evidence = Evidence()
+    evidence.record("chat", "a", outcome(num_later_tokens=100, later_seconds=1.0))
+    evidence.record("chat", "a", outcome(num_later_tokens=10, later_seconds=0.001))
+    evidence.record("chat", "a", outcome(num_later_tokens=2, later_seconds=0.00002))
+    window = evidence.window("chat", "a")
+    assert window.tokens_per_second.mean == 110 / 1.001
+    assert (window.tokens_per_second.num, window.num_timed_tokens) == (2, 110)
+
+
 def test_a_window_without_calls_has_no_values():
     window = Evidence().window("chat", "a")
     assert (window.num_calls, window.error_rate, window.first_token_seconds, window.is_whole) == (0, None, None, True)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from llmos.core.errors import BadRequest
 from llmos.deployments.rollouts.evidence import CallOutcome, Evidence
-from llmos.deployments.rollouts.gates import DEFAULT_GATE, Measured, judge, parse_gate
+from llmos.deployments.rollouts.gates import DEFAULT_GATE, Measured, judge, metrics_of, parse_gate
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
-def window_of(num_answered=0, num_failed=0, first_token_seconds=0.1, tokens_per_second=100.0):
+def window_of(num_answered=0, num_failed=0, first_token_seconds=0.1, tokens_per_second=100.0, num_tokens=20):
     evidence = Evidence(clock=lambda: NOON)
     for _ in range(num_answered):
         evidence.record(
@@ -24,8 +24,9 @@ def window_of(num_answered=0, num_failed=0, first_token_seconds=0.1, tokens_per_
                 version="new@1",
                 seconds=1.0,
                 first_token_seconds=first_token_seconds,
-                tokens_per_second=tokens_per_second,
-                num_tokens=20,
+                num_later_tokens=num_tokens - 1,
+                later_seconds=(num_tokens - 1) / tokens_per_second,
+                num_tokens=num_tokens,
             ),
         )
     for _ in range(num_failed):
@@ -99,6 +100,30 @@ def test_a_relative_limit_is_a_multiple_of_the_value_before():
     assert verdict("tokens_per_second >= 0.7x", window, {"tokens_per_second": 100}).verdict == "holds"
     assert verdict("tokens_per_second >= 0.9x", window, {"tokens_per_second": 100}).verdict == "fails"
     assert verdict("tokens_per_second >= 0.9x", window).verdict == "unknown"
+
+
+def test_short_answers_have_no_rate_and_are_not_compared_by_it():
+    # Three tokens that arrive in one step seem to take microseconds: 40,000 a second, or twice as many.
+    before = window_of(num_answered=60, num_tokens=3, tokens_per_second=74_000)
+    window = window_of(num_answered=60, num_tokens=3, tokens_per_second=39_000)
+    judgement = verdict(DEFAULT_GATE, window, metrics_of(before))
+    assert judgement.verdict == "holds"
+    assert "tokens_per_second is not compared" in judgement.reason
+
+
+def test_a_rate_needs_a_minimum_of_tokens():
+    before = metrics_of(window_of(num_answered=20))
+    few = window_of(num_answered=2, num_tokens=50, tokens_per_second=1)
+    assert verdict("tokens_per_second >= 0.7x", few, before, min_calls=2).verdict == "unknown"
+    enough = window_of(num_answered=2, num_tokens=51, tokens_per_second=1)
+    assert verdict("tokens_per_second >= 0.7x", enough, before, min_calls=2).verdict == "fails"
+
+
+def test_a_few_milliseconds_are_no_regression():
+    window = window_of(num_answered=20, first_token_seconds=0.012)
+    assert verdict("p95_first_token <= 1.5x", window, {"p95_first_token": 0.004}).verdict == "holds"
+    slow = window_of(num_answered=20, first_token_seconds=0.2)
+    assert verdict("p95_first_token <= 1.5x", slow, {"p95_first_token": 0.1}).verdict == "fails"
 
 
 def test_errors_that_no_later_call_can_make_up_for_fail_at_once():

@@ -78,6 +78,9 @@ class TargetEvidence(Description, frozen=True, kw_only=True):
     seconds: Spread | None = None
     first_token_seconds: Spread | None = None
     tokens_per_second: Spread | None = None
+    """After the first token, of answers with at least 9 tokens. The mean is that of all their tokens."""
+    num_timed_tokens: int = 0
+    """The tokens that tokens_per_second was measured with."""
 
 
 class ShadowEvidence(Description, frozen=True, kw_only=True):

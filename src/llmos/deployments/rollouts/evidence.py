@@ -7,16 +7,21 @@ whether it has every call since its beginning. Percentiles are exact (nearest ra
 import math
 import threading
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Literal, TypeVar
+
+import msgspec
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.schemas.routes import ShadowEvidence, Spread, TargetEvidence
 
 MAX_OUTCOMES = 4096
 MAX_KEYS = 256
+
+MIN_TIMED_TOKENS = 8
+"""The rate of an answer with fewer tokens after the first one says nothing: they may arrive together, in one step."""
 
 Kind = Literal["answered", "failed", "refused", "cancelled"]
 """refused: a mistake of the caller. cancelled: the caller went away first. Neither counts for or against a target."""
@@ -35,8 +40,10 @@ class CallOutcome:
     """The code of the error in which it ended."""
     seconds: float = 0.0
     first_token_seconds: float | None = None
-    tokens_per_second: float | None = None
-    """After the first token. None for an answer of one token or none."""
+    num_later_tokens: int = 0
+    """Tokens after the first one, of the longest choice."""
+    later_seconds: float = 0.0
+    """The time in which those arrived."""
     num_tokens: int = 0
 
 
@@ -71,6 +78,7 @@ class Evidence:
         is_whole, outcomes = self._outcomes.since(route, target, since)
         num_of = Counter(outcome.kind for outcome in outcomes)
         answered = [outcome for outcome in outcomes if outcome.kind == "answered"]
+        timed = [each for each in answered if each.num_later_tokens >= MIN_TIMED_TOKENS and each.later_seconds > 0]
         num_judged = num_of["answered"] + num_of["failed"]
         return TargetEvidence(
             target=target,
@@ -84,7 +92,8 @@ class Evidence:
             error_rate=num_of["failed"] / num_judged if num_judged else None,
             seconds=spread_of(each.seconds for each in answered),
             first_token_seconds=spread_of(each.first_token_seconds for each in answered),
-            tokens_per_second=spread_of(each.tokens_per_second for each in answered),
+            tokens_per_second=_rates_of(timed),
+            num_timed_tokens=sum(each.num_later_tokens for each in timed),
         )
 
     def agreement(self, route: str, shadow: str, since: datetime | None = None) -> ShadowEvidence:
@@ -118,6 +127,16 @@ def spread_of(values: Iterable[float | None]) -> Spread | None:
 
     mean = math.fsum(found) / len(found)
     return Spread(num=len(found), mean=mean, p50=percentile(50), p95=percentile(95), p99=percentile(99))
+
+
+def _rates_of(outcomes: Sequence[CallOutcome]) -> Spread | None:
+    """Return tokens per second after the first token. The mean is that of all tokens: a sum over a sum, in which a long
+    answer weighs more than a short one."""
+    spread = spread_of(each.num_later_tokens / each.later_seconds for each in outcomes)
+    if spread is None:
+        return None
+    seconds = math.fsum(each.later_seconds for each in outcomes)
+    return msgspec.structs.replace(spread, mean=sum(each.num_later_tokens for each in outcomes) / seconds)
 
 
 class _Recent(Generic[T]):

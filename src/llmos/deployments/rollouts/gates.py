@@ -5,11 +5,11 @@
 error_rate          failed calls as a share of those that were answered or failed
 p50_first_token     seconds to the first token: half of the calls are faster; p95 and p99 likewise
 p50_seconds         seconds to the whole answer; p95 and p99 likewise
-tokens_per_second   after the first token, the mean over the calls
+tokens_per_second   after the first token, of all tokens together: their number by the time in which they arrived
 score               the share of the rollout's cases that were answered right
 
 A limit is a number (0.01), for a share also a percentage (1%), for a time milliseconds or seconds (800ms, 2s), or a
-multiple of the same metric of the main target before (1.5x).
+multiple of the same metric of the main target before (1.5x). A multiple of a time allows 50 ms more in any case.
 """
 
 import operator
@@ -28,6 +28,12 @@ DEFAULT_GATE = "error_rate <= 1% and p95_first_token <= 1.5x and tokens_per_seco
 
 MIN_FAILURES = 3
 """Failed calls after which a gate on errors may fail before there is enough evidence."""
+
+MIN_RATED_TOKENS = 100
+"""Tokens after which their rate is judged."""
+
+MIN_DIFFERENCE_SECONDS = 0.05
+"""A time that is a multiple of a few milliseconds is no regression: what the machine does besides takes as long."""
 
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -51,9 +57,13 @@ def _percentile(
     return value
 
 
+def _enough_rates(window: TargetEvidence) -> Spread | None:
+    return window.tokens_per_second if window.num_timed_tokens >= MIN_RATED_TOKENS else None
+
+
 _METRICS: Mapping[str, Callable[[TargetEvidence], float | None]] = {
     "error_rate": lambda window: window.error_rate,
-    "tokens_per_second": _percentile("mean", lambda window: window.tokens_per_second),
+    "tokens_per_second": _percentile("mean", _enough_rates),
     **{f"{p}_first_token": _percentile(p, lambda window: window.first_token_seconds) for p in ("p50", "p95", "p99")},
     **{f"{p}_seconds": _percentile(p, lambda window: window.seconds) for p in ("p50", "p95", "p99")},
 }
@@ -190,6 +200,8 @@ def _judge(condition: Condition, measured: Measured, num_judged: int, min_calls:
                 if not _OPERATORS[condition.operator](at_best, condition.limit):
                     return "fails", f"{num_failed} of {num_judged} calls failed, which breaks {condition}"
             return "unknown", f"{num_judged} of {min_calls} calls needed to judge {metric}"
+    if condition.is_relative and base is None and measured.before and metric != SCORE:
+        return "holds", f"{metric} is not compared: the answers of the target before were too short to measure it"
     if value is None:
         return "unknown", f"{metric} has no value yet"
     limit = condition.limit
@@ -197,6 +209,8 @@ def _judge(condition: Condition, measured: Measured, num_judged: int, min_calls:
         if base is None:
             return "unknown", f"{metric} of the target before, to compare with, has no value"
         limit *= base
+        if metric.endswith(("_first_token", "_seconds")) and condition.operator in ("<", "<="):
+            limit = max(limit, base + MIN_DIFFERENCE_SECONDS)
     held = _OPERATORS[condition.operator](value, limit)
     compared = f" ({condition.limit:g} x {base:.4g})" if condition.is_relative else ""
     reason = f"{metric} is {value:.4g}, required {condition.operator} {limit:.4g}{compared}"

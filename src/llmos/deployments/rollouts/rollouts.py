@@ -139,7 +139,7 @@ class Rollouts:
         """Restore the route's weights, or stop if its main target before was removed. Does nothing if the rollout has
         ended."""
         can_go_back = self._routes.is_there(seen.main_before)
-        with self._database.transaction() as session:
+        with self._database.transaction(frees_space=True) as session:
             row = self._row(session, seen.id, for_update=True)
             if row.state in ACTIVE and not self._stop_if_taken_over(session, row):
                 if can_go_back or row.step < 0:
@@ -163,7 +163,7 @@ class Rollouts:
                 f"{last.main_before}, which had most of the calls of {route} before, was removed. Set another target:"
                 f" llmos route set {route} MODEL"
             )
-        with self._database.transaction() as session:
+        with self._database.transaction(frees_space=True) as session:
             row = self._row(session, last.id, for_update=True)
             if row.state == "rolled_back":
                 return rollout_of(row)

@@ -19,7 +19,8 @@ class EvidenceSink(Sink):
             error=attempt.error_code,
             seconds=attempt.seconds,
             first_token_seconds=None if pace is None else pace.first_token_seconds,
-            tokens_per_second=None if pace is None else pace.tokens_per_second,
+            num_later_tokens=0 if pace is None else pace.num_later_tokens,
+            later_seconds=0.0 if pace is None else pace.later_seconds,
             num_tokens=attempt.num_completion_tokens,
         )
         self._evidence.record(record.route, attempt.target, outcome)

@@ -53,8 +53,16 @@ class Pace:
     """The speed at which the tokens of an answer arrived."""
 
     first_token_seconds: float
-    tokens_per_second: float | None
-    """After the first token, of the longest choice. None if no choice has two tokens."""
+    num_later_tokens: int
+    """Tokens of the longest choice after its first one."""
+    later_seconds: float
+    """The time in which those arrived."""
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The rate after the first token. None if no choice has two tokens."""
+        has_rate = self.num_later_tokens > 0 and self.later_seconds > 0
+        return self.num_later_tokens / self.later_seconds if has_rate else None
 
 
 @dataclass(slots=True)
@@ -102,9 +110,11 @@ class Attempt:
         """Return how fast the tokens arrived; None if there was none."""
         if self.first_token_at is None or self.last_token_at is None:
             return None
-        num_later, seconds = self.longest_completion - 1, self.last_token_at - self.first_token_at
-        tokens_per_second = num_later / seconds if num_later > 0 and seconds > 0 else None
-        return Pace(self.first_token_at - self.began, tokens_per_second)
+        return Pace(
+            self.first_token_at - self.began,
+            max(0, self.longest_completion - 1),
+            max(0.0, self.last_token_at - self.first_token_at),
+        )
 
 
 @dataclass(slots=True)
