@@ -4,22 +4,30 @@
     with database.session() as session:       # reads
 
 Knows no tables: each room declares its own on Base, and migrations/ is the history of all of them.
+
+A SQLite database in a folder that can't be written is read from a copy in a temporary folder.
 """
 
+import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, DateTime, Dialect, MetaData, TypeDecorator, create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from llmos.core.commits import Commits, PostgreSQLCommits, SQLiteCommits, notify_on_commit
+from llmos.core.database_errors import disk_errors, disk_full, is_disk_full
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
 from llmos.core.home import DATABASE_SUFFIXES, make_private_file
+from llmos.core.reserve import Reserve
 
 BUSY_TIMEOUT_SECONDS = 30
 """The time that a SQLite writer waits for the transaction of another process."""
@@ -67,13 +75,22 @@ class Base(DeclarativeBase):
 class Database:
     """A database. Connects when it is first used, and may be shared between threads."""
 
-    def __init__(self, url: str) -> None:
-        """`url`: an SQLAlchemy URL. Raises BadRequest for an unsupported one."""
+    def __init__(self, url: str, *, discards_changes: bool = False) -> None:
+        """`url`: an SQLAlchemy URL. `discards_changes`: of a read-only database, changes last until this object is
+        closed, instead of being refused. Raises BadRequest for an unsupported URL."""
         try:
             self.url = make_url(url)
-            if self.is_sqlite and self.url.database and not self.url.database.startswith((":memory:", "file:")):
-                _make_private(Path(self.url.database))
-            self._engine = create_engine(self.url, **(_SQLITE_OPTIONS if self.is_sqlite else _POSTGRESQL_OPTIONS))
+            self._path = _sqlite_path(self.url)
+            self._reserve = Reserve(self._path.with_name(f"{self._path.name}-reserve")) if self._path else None
+            self.is_read_only = self._path is not None and _is_read_only(self._path)
+            self._refuses_changes = self.is_read_only and not discards_changes
+            if self._path is not None and not self.is_read_only:
+                _make_private(self._path)
+            opened = self.url
+            if self.is_read_only:
+                assert self._path is not None
+                self._reserve, opened = None, self.url.set(database=str(_copy_to_scratch(self, self._path)))
+            self._engine = create_engine(opened, **(_SQLITE_OPTIONS if self.is_sqlite else _POSTGRESQL_OPTIONS))
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise BadRequest(
                 f"LLMOS_DATABASE_URL can't be used: {error}. Use sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.",
@@ -85,7 +102,7 @@ class Database:
             # A SQLite transaction that reads and later writes fails at once if another one wrote in between, despite
             # the busy timeout. A transaction that takes the write lock at its start waits instead.
             self._reading, self._writing = self._engine, self._engine.execution_options(sqlite_begin="IMMEDIATE")
-            self._commits: Commits = SQLiteCommits(str(self.url.database))
+            self._commits: Commits = SQLiteCommits(str(opened.database))
         else:
             # PostgreSQL behaves the same with these settings: readers see one consistent state, and a writer waits for
             # the writer before it and sees its changes.
@@ -102,13 +119,26 @@ class Database:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Open a session that reads one consistent state. Changes in it are discarded."""
-        with Session(self._reading, expire_on_commit=False) as session:
+        with disk_errors(self._path), Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """Open a session that commits when the block ends and rolls back when it raises."""
-        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+    def transaction(self, *, frees_space: bool = False) -> Iterator[Session]:
+        """Open a session that commits when the block ends and rolls back when it raises.
+
+        `frees_space`: it removes something, or leads to that, so it works on a full disk, too. Raises StoreFailed where
+        the disk is full or can't be written.
+        """
+        if self._refuses_changes:
+            raise StoreFailed(
+                f"{self._path} can't be written, so nothing can be changed. Check its owner and its disk."
+            )
+        with ExitStack() as held:
+            if frees_space and self._reserve is not None:
+                held.enter_context(self._reserve.lent())
+            held.enter_context(disk_errors(self._path))
+            session = held.enter_context(Session(self._writing, expire_on_commit=False))
+            held.enter_context(session.begin())
             yield session
         self._commits.count_own()
 
@@ -126,18 +156,36 @@ class Database:
         Raises Conflict for a database that a newer LLMOS wrote, and StoreFailed where it can't be opened.
         """
         try:
-            if self._current() == newest_revision():
-                return
-            if self.is_sqlite:
-                self._use_wal()
-            with self._writing.begin() as connection:
-                self._check_not_newer(_revision_of(connection))
-                _migrate(connection)
+            self._upgrade()
         except DatabaseError as error:
-            raise StoreFailed(
-                f"The database {self.url.render_as_string(hide_password=True)} can't be opened: {error.orig}."
-                " Check that it exists, that you may write to it, and that its disk isn't full."
-            ) from error
+            if not is_disk_full(error, self._path):
+                raise StoreFailed(
+                    f"The database {self.url.render_as_string(hide_password=True)} can't be opened: {error.orig}."
+                    " Check that it exists, that you may write to it, and that its disk isn't full."
+                ) from error
+            self._open_on_full_disk()
+        if self._reserve is not None:
+            self._reserve.keep()
+
+    def _upgrade(self) -> None:
+        if self._current() == newest_revision():
+            return
+        if self.is_sqlite:
+            self._use_wal()
+        with self._writing.begin() as connection:
+            self._check_not_newer(_revision_of(connection))
+            _migrate(connection)
+
+    def _open_on_full_disk(self) -> None:
+        """Open the database with the space of the reserve. SQLite needs some, even to read."""
+        self._engine.dispose()
+        try:
+            if self._reserve is None:
+                raise disk_full(self._path)
+            with self._reserve.lent():
+                self._upgrade()  # The connection stays open, and with it the space.
+        except DatabaseError as error:
+            raise disk_full(self._path) from error
 
     def close(self) -> None:
         self._commits.close()
@@ -211,6 +259,30 @@ def _on_sqlite_begin(connection: Connection) -> None:
 
 def _lock_for_writing(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+
+
+def _sqlite_path(url: URL) -> Path | None:
+    """Return the path of a SQLite database's file, None for another database."""
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return Path(str(url.database)) if is_file else None
+
+
+def _is_read_only(path: Path) -> bool:
+    """Return whether the database exists and can be read, but not written. SQLite writes beside it, too."""
+    return os.access(path, os.R_OK) and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def _copy_to_scratch(owner: object, path: Path) -> Path:
+    """Copy a database into a temporary folder that lasts as long as `owner`, and return the path of the copy.
+
+    SQLite can't read a database in a folder that it can't write to, unless nothing was left in the log beside it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="llmos-"))
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    for name in (path.name, f"{path.name}-wal"):
+        if (source := path.with_name(name)).exists():
+            shutil.copyfile(source, folder / name)
+    return folder / path.name
 
 
 def _make_private(path: Path) -> None:

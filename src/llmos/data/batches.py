@@ -136,7 +136,7 @@ class Batches:
 
     def cancel(self, tenant: str, id: str) -> Batch:
         """Cancel a batch; answered lines are kept. Raises NotFound, and Conflict for a batch that has ended."""
-        with self._database.transaction() as session:
+        with self._database.transaction(frees_space=True) as session:
             row = _owned(session, tenant, id, lock=True)
             if row.status in ("validating", "in_progress"):
                 self._enter(row, "cancelling")

@@ -147,7 +147,7 @@ class Files:
 
     def delete(self, tenant: str, id: str) -> None:
         """Delete a file. Raises NotFound, and Conflict for the input of a batch that has not ended."""
-        with self._database.transaction() as session:
+        with self._database.transaction(frees_space=True) as session:
             row = _owned(session, tenant, id, lock=True)
             if batches := queries.readers(session, id, LIVE_STATUSES):
                 raise Conflict(f"{batches[0].id} is reading {id}. Cancel that batch first, or wait until it has ended.")

@@ -50,9 +50,10 @@ class KeptResponses:
             with self._database.transaction() as session:
                 queries.remove_expired_responses(session, now)
                 session.add(row)
-        except DatabaseError as error:
+        except (DatabaseError, StoreFailed) as error:
+            reason = error.message if isinstance(error, StoreFailed) else f"{error.orig}."
             raise StoreFailed(
-                f"The response can't be stored: {error.orig}. Set `store` to false to get an answer without storing it."
+                f"The response can't be stored: {reason} Set `store` to false to get an answer without storing it."
             ) from error
 
     def get(self, tenant: str, id: str) -> KeptResponse:
@@ -65,7 +66,7 @@ class KeptResponses:
 
     def remove(self, tenant: str, id: str) -> None:
         """Delete a response. Raises NotFound as get() does."""
-        with self._database.transaction() as session:
+        with self._database.transaction(frees_space=True) as session:
             row = queries.response(session, tenant, id, self._clock())
             if row is None:
                 raise _not_found(id)

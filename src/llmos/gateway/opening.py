@@ -34,7 +34,7 @@ from llmos.security.secrets import Secrets
 
 def open_services(settings: Settings) -> Services:
     """Return the services of one server. Nothing runs yet."""
-    registry = open_registry(settings)
+    registry = open_registry(settings, discards_changes=True)
     routes, guard = Routes(registry), open_signature_enforcer(settings, registry)
     config = EngineConfig.from_options(settings.engine_options)
     providers = Providers(registry.database, Secrets(settings.master_key_path))

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from llmos.models.registry import Registry
 
 
-def open_registry(settings: Settings) -> "Registry":
-    """Open this installation's registry. Creates its folders and tables where they are missing."""
+def open_registry(settings: Settings, *, discards_changes: bool = False) -> "Registry":
+    """Open this installation's registry. Creates its folders and tables where they are missing.
+
+    `discards_changes`: in a home that can't be written, changes of the database last as long as the registry. Otherwise
+    they are refused.
+    """
     from llmos.core.database import Database
     from llmos.core.home import make_private_home
     from llmos.models.registry import Registry
@@ -32,7 +36,7 @@ def open_registry(settings: Settings) -> "Registry":
     from llmos.models.store import Store
 
     make_private_home(settings.home)
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, discards_changes=discards_changes)
     database.upgrade()
     return Registry(
         database,

@@ -257,7 +257,7 @@ class Jobs:
 
     def remove_old(self) -> None:
         """Remove the jobs that ended longer than KEEP ago."""
-        with self._database.transaction() as session:
+        with self._database.transaction(frees_space=True) as session:
             queries.remove_ended_before(session, self._clock() - KEEP)
 
     def _end(
@@ -271,7 +271,7 @@ class Jobs:
         is_attached: bool = False,
     ) -> Job:
         """Enter a state from others, `is_attached`: only if the job is. Returns the job as it is then."""
-        with self._database.transaction() as session:
+        with self._database.transaction(frees_space=True) as session:
             row = _existing(queries.job(session, id, lock=True), id)
             if row.state in from_states and (row.is_attached or not is_attached):
                 row.progress = self._progress(row)

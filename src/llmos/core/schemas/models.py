@@ -64,6 +64,8 @@ class VersionDetails(ModelDescription, frozen=True, kw_only=True):
     """This engine can run it."""
     unsupported: str | None = None
     """Why this engine can't run it."""
+    warnings: list[str] = msgspec.field(default_factory=list)
+    """What works differently than in other models, in sentences."""
     files: list[ModelFile] = msgspec.field(default_factory=list)
 
 

@@ -55,7 +55,7 @@ class Providers:
 
     def remove(self, name: str) -> None:
         """Raises Conflict while a route leads to it, and NotFound."""
-        with self._database.transaction() as session:
+        with self._database.transaction(frees_space=True) as session:
             provider_of(session, name)
             used_by = sorted({route for route, target in queries.remote_targets(session) if _is_of(name, target)})
             if used_by:

@@ -1,0 +1,55 @@
+"""A file that keeps some space of a disk for the changes that free space.
+
+A full disk can't record that a model was removed, so without a reserve nothing could be removed to make room.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+MAX_BYTES = 1 << 19
+"""Enough for SQLite's shared memory (32 KiB) and for the pages of some hundred changes."""
+_MIN_BYTES = 1 << 16
+_BLOCK_BYTES = 4096
+
+
+class Reserve:
+    """Any number of processes may use the same file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Give the space up until the block ends, and take back what is left of it."""
+        existed = self._path.exists()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            self.keep(share=1.0 if existed else 0.5)
+
+    def keep(self, share: float = 0.5) -> None:
+        """Write the file where it is missing. It takes at most this share of the free space. Raises nothing."""
+        with suppress(OSError):
+            if self._path.exists():
+                return
+            stats = os.statvfs(self._path.parent)
+            size = min(MAX_BYTES, int(stats.f_bavail * stats.f_frsize * share)) // _BLOCK_BYTES * _BLOCK_BYTES
+            if size >= _MIN_BYTES:
+                _write(self._path, size)
+
+
+def _write(path: Path, size: int) -> None:
+    """Write a file of zeros, or none if the disk is too small for it."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        for _ in range(0, size, _BLOCK_BYTES):
+            os.write(handle, bytes(_BLOCK_BYTES))
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
