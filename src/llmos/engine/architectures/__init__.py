@@ -85,6 +85,11 @@ def family_of_gguf(architecture: object) -> Family:
         family = _load(name)
         if isinstance(architecture, str) and architecture == family.GGUF_ARCHITECTURE:
             return family
+    if isinstance(architecture, str) and is_encoder(architecture):
+        raise UnsupportedModel(
+            f"This is a GGUF file of an embedding model ({architecture}), which this engine doesn't read. Import the"
+            " model's Hugging Face folder, with config.json and model.safetensors, instead."
+        )
     raise _unsupported(architecture)
 
 
@@ -129,12 +134,19 @@ def sources_in_files(family: Family, spec: ModelSpec, names: Iterable[str]) -> d
     """Return the sources of a spec's tensors in Hugging Face files with these tensor or module names.
 
     Files that were saved from the base model, the class without a head, lack the family's HF_PREFIX in all names.
+    Checkpoints of 2018 to 2020 call the weights and biases of layer norms gamma and beta.
     """
-    sources = family.hf_sources(spec)
+    names, sources = set(names), family.hf_sources(spec)
     prefix: str = getattr(family, "HF_PREFIX", "model.")
-    if any(name.startswith(prefix) for name in names):
-        return sources
-    return {key: replace(source, name=source.name.removeprefix(prefix)) for key, source in sources.items()}
+    if not any(name.startswith(prefix) for name in names):
+        sources = {key: replace(source, name=source.name.removeprefix(prefix)) for key, source in sources.items()}
+    return {key: replace(source, name=_name_in_file(source.name, names)) for key, source in sources.items()}
+
+
+def _name_in_file(name: str, names: Collection[str]) -> str:
+    """Return the name of a tensor, or that which checkpoints converted from TensorFlow have for it."""
+    older = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+    return older if name not in names and older in names else name
 
 
 def _load(name: str) -> Family:

@@ -14,12 +14,14 @@ from llmos.engine.compression.recipe import Recipe
 from llmos.engine.compression.rows import row_chunks
 from llmos.engine.encoder_spec import ModelSpec
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.formats.encodings import Blocks, Encoding, MinMax
+from llmos.engine.formats.encodings import AbsMax, Blocks, Encoding, MinMax
 from llmos.engine.tensors import DType
 
 Ints = npt.NDArray[np.int32]
 
 _MAX_FLOAT16 = float(np.finfo(np.float16).max)
+_LARGEST_INTEGERS: dict[DType, int] = {"Q8_0": 127, "Q4_0": 7}
+"""The largest integer of block types that have a scale and no minimum. Q4_0 reaches -8, but only on one side."""
 
 
 def survey_and_calibrate(
@@ -62,10 +64,10 @@ def survey(parent: Parent[ModelSpec], encodings: Mapping[str, Encoding], recipe:
             parent.progress("reading the weights", num_done, total)
         if not (np.isfinite(low) and np.isfinite(high)):
             raise BadModelFile(f"Tensor {name} has values that are NaN or infinite. Download the model again.")
-        if max(-low, high) > _MAX_FLOAT16 and _uses_float16(encoding, tensors[name].dtype):
+        if max(-low, high) > (limit := _largest_value(encoding, tensors[name].dtype)):
             raise BadRequest(
-                f"Tensor {name} has values up to {max(-low, high):.3g}, and {recipe.scheme} stores its scales as 16-bit"
-                f" floats, which end at {_MAX_FLOAT16:,.0f}. Use minmax, which stores 32-bit floats.",
+                f"Tensor {name} has values up to {max(-low, high):,.0f}, and {recipe.scheme} holds values up to"
+                f" {limit:,.0f}: it stores its scales as 16-bit floats. Use minmax, which stores 32-bit floats.",
                 param="scheme",
             )
         if isinstance(encoding, MinMax) and recipe.options.get("per") == "tensor":
@@ -73,8 +75,13 @@ def survey(parent: Parent[ModelSpec], encodings: Mapping[str, Encoding], recipe:
     return surveyed
 
 
-def _uses_float16(encoding: Encoding, dtype: DType) -> bool:
-    """Return whether values or their scales become 16-bit floats that were none before."""
+def _largest_value(encoding: Encoding, dtype: DType) -> float:
+    """Return the largest magnitude that the encoding holds: the largest 16-bit float, times the largest integer where
+    that float is a scale. `dtype`: of the tensor now, which can be kept."""
+    if isinstance(encoding, MinMax) or (isinstance(encoding, Blocks) and encoding.kind in (dtype, "F32", "BF16")):
+        return np.inf
+    if isinstance(encoding, AbsMax):
+        return _MAX_FLOAT16 * float((1 << (encoding.bits - 1)) - 1)
     if isinstance(encoding, Blocks):
-        return encoding.kind not in (dtype, "F32", "BF16")
-    return not isinstance(encoding, MinMax)
+        return _MAX_FLOAT16 * _LARGEST_INTEGERS.get(encoding.kind, 1)
+    return _MAX_FLOAT16  # The minimum of a group is a 16-bit float.

@@ -146,18 +146,33 @@ def test_a_nan_weight_is_an_error_that_names_the_tensor(tiny, tmp_path, name):
         quantize(tiny.files() | {"model.safetensors": tmp_path / "model.safetensors"}, tmp_path, FEW)
 
 
-@pytest.mark.parametrize("scheme", ["gptq", "awq", "absmax", "q8_0", "q4_1", "q4_0"])
+@pytest.mark.parametrize("scheme", ["gptq", "awq", "absmax", "q4_1", "q4_0"])
 def test_a_weight_beyond_16_bit_floats_is_refused_except_by_minmax(tiny, tmp_path, scheme):
     weights = load_file(tiny.folder / "model.safetensors")
     weights["model.layers.1.mlp.down_proj.weight"][3, 5] = -1e6
     save_file(weights, tmp_path / "model.safetensors")
     files = tiny.files() | {"model.safetensors": tmp_path / "model.safetensors"}
     (folder := tmp_path / "made").mkdir()
-    with pytest.raises(BadRequest, match=r"Tensor layers.1.down.weight has values up to 1e\+06, .* Use minmax"):
+    with pytest.raises(BadRequest, match=r"Tensor layers.1.down.weight has values up to 1,000,000, .* Use minmax"):
         quantize(files, folder, Recipe.of("quantize", scheme, {}))
     assert not list(folder.iterdir())
     made = open_checkpoint(quantize(files, folder, Recipe.of("quantize", "minmax", {}))).tensors
     assert dequantize(made["layers.1.down.weight"])[3, 5] == -1e6
+
+
+def test_q8_0_holds_a_weight_of_127_times_the_largest_16_bit_float(tiny, tmp_path):
+    weights = load_file(tiny.folder / "model.safetensors")
+    files = tiny.files() | {"model.safetensors": tmp_path / "model.safetensors"}
+    for size in (1e6, 8.3e6):
+        weights["model.layers.1.mlp.down_proj.weight"][3, 5] = -size
+        save_file(weights, tmp_path / "model.safetensors")
+        (folder := tmp_path / f"made-{size:g}").mkdir()
+        made = open_checkpoint(quantize(files, folder, Recipe.of("quantize", "q8_0", {}))).tensors
+        np.testing.assert_allclose(dequantize(made["layers.1.down.weight"])[3, 5], -size, rtol=1e-3)
+    weights["model.layers.1.mlp.down_proj.weight"][3, 5] = 8.4e6
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(BadRequest, match=r"values up to 8,400,000, and q8_0 holds values up to 8,319,008"):
+        quantize(files, tmp_path, Recipe.of("quantize", "q8_0", {}))
 
 
 def test_a_mixture_of_experts_is_refused_by_name(tmp_path):
