@@ -56,11 +56,11 @@ def deploy(
 ) -> None:
     """Deploy a version: keep it running. Replaces the settings of an earlier deployment."""
     from llmos.deployments.desired.deployment import replica_limits
-    from llmos.models.names import check_name
+    from llmos.deployments.routing.route_names import check_route_name
 
     min_replicas, max_replicas = replica_limits(replicas, least, most)
     if route is not None:
-        check_name(route, "a route")  # before anything is deployed
+        route = check_route_name(route)  # before anything is deployed
     settings: Any = {
         "min_replicas": min_replicas,
         "max_replicas": max_replicas,

@@ -1,5 +1,7 @@
 """Services: everything that endpoints work with, created once by server.py or by a test."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,7 +26,7 @@ from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.jobs.following import AttachedJobs
 from llmos.gateway.log import Log
 from llmos.gateway.metrics import Metrics
-from llmos.gateway.readiness import Readiness
+from llmos.gateway.readiness import ModelReadiness, Readiness
 from llmos.models.registry import Registry
 from llmos.security.auth import OwnerKey
 
@@ -53,6 +55,19 @@ class Services:
     log: Log = field(default_factory=partial(Log, "off"))
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)
+
+    async def model_readiness(self) -> Sequence[ModelReadiness]:
+        """Return the readiness of each version that the server was started for. A removed one doesn't count."""
+        models = self.readiness.models(self.pool.status())
+        if not any(model.reason for model in models):
+            return models
+
+        def removed() -> set[str]:
+            return {model.version for model in models if not self.registry.has(model.version)}
+
+        # Another process may have removed it, so the database is asked, but only where a model can't answer.
+        gone = await asyncio.to_thread(removed)
+        return [model for model in models if model.version not in gone]
 
 
 def services_of(request: Request) -> Services:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from llmos.core.errors import BadRequest, ModelNotFound, NotFound
+from llmos.core.errors import BadRequest, Conflict, ModelNotFound, NotFound
 from llmos.deployments.descriptions import describe_route
 from llmos.deployments.routing.route import RouteSettings, Shadow
 from llmos.deployments.routing.routes import Routes
@@ -86,11 +86,42 @@ def test_a_route_never_points_at_an_unknown_model(routes):
         routes.set("gpt-3", "a/b", actor="ada")
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a@1", "-x", "x" * 65])
-def test_a_route_has_a_plain_name(routes, add, name):
+@pytest.mark.parametrize(
+    "name",
+    ["", "a@1", "-x", "/a", "a/", "a//b", "a/../b", "a:", "a b", "x" * 65, "a/weights", "a/b/rollout", ":latest"],
+)
+def test_an_invalid_name_of_a_route_is_refused(routes, add, name):
     add("smollm2")
     with pytest.raises(BadRequest, match="not a valid name for a route"):
         routes.set(name, "smollm2", actor="ada")
+
+
+@pytest.mark.parametrize("name", ["Qwen/Qwen3-8B", "llama3.1:8b", "deepseek/deepseek-r1:free", "@cf/meta/llama-3"])
+def test_a_route_may_have_the_name_that_a_client_always_asks_for(routes, add, name):
+    add("smollm2")
+    assert routes.set(name, "smollm2", actor="ada").name == name
+    assert routes.resolve_local(name).ref == "smollm2@1"
+    routes.remove(name, actor="ada")
+    with pytest.raises(ModelNotFound):
+        routes.resolve_local(name)
+
+
+def test_latest_is_the_name_without_it(routes, add, registry):
+    add("smollm2")
+    assert routes.resolve_local("smollm2:latest").ref == "smollm2@1"
+    assert routes.set("gpt-4o:latest", "smollm2", actor="ada").name == "gpt-4o"
+    assert routes.resolve_local("gpt-4o").ref == routes.resolve_local("gpt-4o:latest").ref == "smollm2@1"
+    assert len(routes.history("gpt-4o:latest")) == 1
+    add("smollm2", 2)
+    registry.aliases.set("smollm2", "latest", "smollm2@1")
+    assert routes.resolve_local("smollm2:latest").ref == "smollm2@1", "an alias of this name comes first"
+
+
+def test_a_route_does_not_hide_an_alias(routes, add, registry):
+    add("smollm2")
+    registry.aliases.set("smollm2", "prod", "smollm2@1")
+    with pytest.raises(Conflict, match=r"smollm2:prod is an alias.*llmos rm smollm2:prod"):
+        routes.set("smollm2:prod", "smollm2", actor="ada")
 
 
 @pytest.mark.parametrize("name", ["", "acme/gpt-4", "a b", "x" * 10_000, "a:b:c"])

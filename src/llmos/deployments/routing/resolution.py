@@ -14,11 +14,11 @@ from llmos.deployments.local_backend import LocalTarget
 from llmos.deployments.providers.provider_model import ProviderModel
 from llmos.deployments.providers.providers import provider_of
 from llmos.deployments.routing.route import Route
+from llmos.deployments.routing.route_names import LATEST, check_route_name
 from llmos.deployments.routing.route_rows import route_of
 from llmos.deployments.served_model import ServedModel
 from llmos.deployments.tables import RouteRow
 from llmos.deployments.targets import remote_name
-from llmos.models.names import check_name
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version
 
@@ -54,7 +54,7 @@ class NameResolver:
         Raises ModelNotFound, with suggestions and the command that sets a route of this name.
         """
         with self._database.session() as session:
-            row = queries.route(session, name)
+            row = queries.route(session, name.removesuffix(LATEST))
             route = None if row is None else route_of(row)
         if route is None:
             return NameTargets(name, None, {name: LocalTarget(self._resolve_model(name))})
@@ -99,7 +99,7 @@ class NameResolver:
     def get(self, name: str) -> Route:
         """Raises NotFound, with suggestions."""
         with self._database.session() as session:
-            return route_of(self._row(session, name))
+            return route_of(self._row(session, name.removesuffix(LATEST)))
 
     def list(self) -> Sequence[Route]:
         with self._database.session() as session:
@@ -130,6 +130,8 @@ class NameResolver:
         try:
             return self._registry.resolve(name)
         except ModelNotFound as error:
+            if name.endswith(LATEST) and self.is_there(name.removesuffix(LATEST)):
+                return self._registry.resolve(name.removesuffix(LATEST))
             not_found = error
         except BadRequest:
             # To a caller, anything is a name: "acme/gpt" is an unknown model and not a malformed reference.
@@ -161,7 +163,7 @@ class NameResolver:
 
         Raises BadRequest for a name that no route can have.
         """
-        check_name(name, "a route")
+        name = check_route_name(name)
         with self._database.session() as session:
             row = queries.route(session, DEFAULT_ROUTE)
             default = None if row is None else route_of(row)

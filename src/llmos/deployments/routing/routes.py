@@ -11,10 +11,10 @@ from llmos.deployments import queries
 from llmos.deployments.backend import Target
 from llmos.deployments.routing.resolution import NameResolver
 from llmos.deployments.routing.route import Move, Route, RouteSettings, check_route, with_weights
+from llmos.deployments.routing.route_names import LATEST, check_route_name
 from llmos.deployments.routing.route_rows import move_of, route_of, write
 from llmos.deployments.tables import RouteMoveRow, RouteRow
 from llmos.deployments.targets import check_percents
-from llmos.models.names import check_name
 from llmos.models.registry import Registry
 from llmos.models.versions.versions import Version
 
@@ -41,9 +41,11 @@ class Routes(NameResolver):
         """Set what answers to a name: one target, or several with the percent of the calls that each gets.
 
         Replaces the whole route; what it was before is in its history. Raises ModelNotFound for a target that isn't on
-        this machine, NotFound for an unknown provider, and BadRequest for an impossible route.
+        this machine, UnsupportedModel for one that can't run, NotFound for an unknown provider, and BadRequest for an
+        impossible route.
         """
-        check_name(name, "a route")
+        name = check_route_name(name)
+        self._check_shadows_nothing(name)
         settings = settings or RouteSettings()
         route = check_route(
             Route(
@@ -57,7 +59,7 @@ class Routes(NameResolver):
             )
         )
         self._check_targets(name, route.targets)
-        with self._database.transaction() as session:
+        with self._database.transaction(frees_space=True) as session:
             return self._put(session, queries.route(session, name, for_update=True), route, reason, actor)
 
     def set_weights(self, name: str, percent_of: Mapping[str, float], reason: str, *, actor: str) -> Route:
@@ -67,7 +69,8 @@ class Routes(NameResolver):
         is added. Raises NotFound for an unknown route, otherwise as set does.
         """
         self._check_targets(name, list(check_percents(percent_of)))
-        with self._database.transaction() as session:
+        name = name.removesuffix(LATEST)
+        with self._database.transaction(frees_space=True) as session:
             return self.set_weights_in(session, name, percent_of, reason=reason, actor=actor)
 
     def set_weights_in(
@@ -106,13 +109,15 @@ class Routes(NameResolver):
 
     def remove(self, name: str, *, reason: str | None = None, actor: str) -> None:
         """Remove a route. Its history stays. Raises NotFound."""
-        with self._database.transaction() as session:
+        name = name.removesuffix(LATEST)
+        with self._database.transaction(frees_space=True) as session:
             row = self._row(session, name, for_update=True)
             self._record_move(session, route_of(row), None, reason, actor)
             session.delete(row)
 
     def history(self, name: str, limit: int = MAX_MOVES) -> Sequence[Move]:
         """Return the moves of a route, newest first, even after it was removed. Raises NotFound for an unknown name."""
+        name = name.removesuffix(LATEST)
         with self._database.session() as session:
             moves = [move_of(row) for row in queries.route_moves(session, name, limit)]
             if not moves:
@@ -142,8 +147,13 @@ class Routes(NameResolver):
             )
         )
 
+    def _check_shadows_nothing(self, name: str) -> None:
+        """Raise Conflict for the name of an alias: callers who ask for it would get the route's target instead."""
+        if ":" in name and "/" not in name and self.is_there(name):
+            raise Conflict(f"{name} is an alias of a version. Choose another name, or remove it first: llmos rm {name}")
+
     def _check_targets(self, name: str, targets: Sequence[str]) -> None:
-        """Raise what is wrong with well-formed targets: they don't exist, or can't be mixed."""
+        """Raise what is wrong with well-formed targets: they don't exist, can't run, or can't be mixed."""
         found = [self._new_target(name, target) for target in targets]
         refs = {each.served.ref for each in found}
         encoders = [each.served.ref for each in found if each.is_encoder]
@@ -155,9 +165,10 @@ class Routes(NameResolver):
             )
 
     def _new_target(self, name: str, target: str) -> Target:
-        """Raises BadRequest if the target is a route, and ModelNotFound or NotFound if it doesn't exist."""
+        """Raises BadRequest if the target is a route, ModelNotFound or NotFound if it doesn't exist, and
+        UnsupportedModel if it can't run."""
         try:
-            return self._resolve_target(target)
+            found = self._resolve_target(target)
         except ModelNotFound as error:
             with self._database.session() as session:
                 row = queries.route(session, target)
@@ -167,3 +178,6 @@ class Routes(NameResolver):
             raise BadRequest(
                 f"{target} is itself a route. Point {name} at its model: llmos route set {name} {model}", param="target"
             ) from error
+        if found.version is not None:
+            self._registry.check_runs(found.version, param="target")
+        return found

@@ -48,7 +48,7 @@ async def live() -> Response:
 )
 async def ready(request: Request) -> Response:
     services = services_of(request)
-    models = services.readiness.models(services.pool.status())
+    models = await services.model_readiness()
     status: Literal["ready", "unready", "draining"] = "unready" if any(model.reason for model in models) else "ready"
     if services.readiness.is_draining:
         status = "draining"

@@ -112,7 +112,7 @@ async def get_rollout_history(request: Request, id: int) -> Response:
 
 
 @router.delete(
-    "/routes/{name}/rollout",
+    "/routes/{name:path}/rollout",
     summary="Roll back the last Rollout of a Route",
     responses=openapi.answers(RolloutDescription),
 )

@@ -94,7 +94,49 @@ async def list_routes(request: Request) -> Response:
     return json_response(RouteDescriptions(await asyncio.to_thread(read)))
 
 
-@router.get("/{name}", summary="Describe a Route", responses=openapi.answers(RouteDescription))
+# Longer paths come first: a name may have slashes.
+
+
+@router.put(
+    "/{name:path}/weights",
+    summary="Change the weights of a Route",
+    openapi_extra=openapi.body(WeightsRequest, {"targets": [{"target": "smollm2", "percent": 100}], "reason": "…"}),
+    responses=openapi.answers(RouteDescription),
+)
+@requires(Permission.ROUTES_WRITE)
+async def set_weights(request: Request, name: str) -> Response:
+    """Replaces all weights at once. Fallbacks, shadow and the other settings stay."""
+    body = await parse_body(request, WeightsRequest)
+    routes, shares = services_of(request).routes, percents(body.targets)
+    route = await asyncio.to_thread(routes.set_weights, name, shares, body.reason, actor=caller_of(request).actor)
+    return json_response(await _described(request, route))
+
+
+@router.get("/{name:path}/history", summary="List the changes of a Route", responses=openapi.answers(RouteMoves))
+@requires(Permission.ROUTES_READ)
+async def get_route_history(request: Request, name: str) -> Response:
+    """Newest first. The history of a removed Route is kept."""
+    moves = await asyncio.to_thread(services_of(request).routes.history, name)
+    return json_response(RouteMoves([describe_move(move) for move in moves]))
+
+
+@router.get(
+    "/{name:path}/evidence",
+    summary="Count the outcomes of a Route's calls",
+    openapi_extra=openapi.query(EvidenceQuery),
+    responses=openapi.answers(RouteEvidence),
+)
+@requires(Permission.ROUTES_READ)
+async def get_route_evidence(request: Request, name: str) -> Response:
+    """By target, and how the shadow's answers compare. `?since=`: only calls after an instant."""
+    services, query = services_of(request), parse_query(request, EvidenceQuery)
+    if query.since is not None and query.since.tzinfo is None:
+        raise BadRequest("`since` has no zone. Write an instant such as 2026-03-03T12:00:00Z.", param="since")
+    route = await asyncio.to_thread(services.routes.get, name)
+    return json_response(describe_evidence(services.evidence, route, query.since))
+
+
+@router.get("/{name:path}", summary="Describe a Route", responses=openapi.answers(RouteDescription))
 @requires(Permission.ROUTES_READ)
 async def get_route(request: Request, name: str) -> Response:
     route = await asyncio.to_thread(services_of(request).routes.get, name)
@@ -102,7 +144,7 @@ async def get_route(request: Request, name: str) -> Response:
 
 
 @router.put(
-    "/{name}",
+    "/{name:path}",
     summary="Create or change a Route",
     openapi_extra=openapi.body(RouteRequest, {"target": "smollm2"}),
     responses=openapi.answers(RouteDescription),
@@ -128,46 +170,7 @@ async def set_route(request: Request, name: str) -> Response:
     return json_response(await _described(request, route))
 
 
-@router.put(
-    "/{name}/weights",
-    summary="Change the weights of a Route",
-    openapi_extra=openapi.body(WeightsRequest, {"targets": [{"target": "smollm2", "percent": 100}], "reason": "…"}),
-    responses=openapi.answers(RouteDescription),
-)
-@requires(Permission.ROUTES_WRITE)
-async def set_weights(request: Request, name: str) -> Response:
-    """Replaces all weights at once. Fallbacks, shadow and the other settings stay."""
-    body = await parse_body(request, WeightsRequest)
-    routes, shares = services_of(request).routes, percents(body.targets)
-    route = await asyncio.to_thread(routes.set_weights, name, shares, body.reason, actor=caller_of(request).actor)
-    return json_response(await _described(request, route))
-
-
-@router.get("/{name}/history", summary="List the changes of a Route", responses=openapi.answers(RouteMoves))
-@requires(Permission.ROUTES_READ)
-async def get_route_history(request: Request, name: str) -> Response:
-    """Newest first. The history of a removed Route is kept."""
-    moves = await asyncio.to_thread(services_of(request).routes.history, name)
-    return json_response(RouteMoves([describe_move(move) for move in moves]))
-
-
-@router.get(
-    "/{name}/evidence",
-    summary="Count the outcomes of a Route's calls",
-    openapi_extra=openapi.query(EvidenceQuery),
-    responses=openapi.answers(RouteEvidence),
-)
-@requires(Permission.ROUTES_READ)
-async def get_route_evidence(request: Request, name: str) -> Response:
-    """By target, and how the shadow's answers compare. `?since=`: only calls after an instant."""
-    services, query = services_of(request), parse_query(request, EvidenceQuery)
-    if query.since is not None and query.since.tzinfo is None:
-        raise BadRequest("`since` has no zone. Write an instant such as 2026-03-03T12:00:00Z.", param="since")
-    route = await asyncio.to_thread(services.routes.get, name)
-    return json_response(describe_evidence(services.evidence, route, query.since))
-
-
-@router.delete("/{name}", summary="Remove a Route", status_code=204)
+@router.delete("/{name:path}", summary="Remove a Route", status_code=204)
 @requires(Permission.ROUTES_WRITE)
 async def remove_route(request: Request, name: str) -> Response:
     await asyncio.to_thread(services_of(request).routes.remove, name, actor=caller_of(request).actor)

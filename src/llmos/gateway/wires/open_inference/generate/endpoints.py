@@ -14,7 +14,7 @@ from llmos.gateway.wires.open_inference.generate.fields import TextRequest
 from llmos.gateway.wires.open_inference.generate.stream import TextRenderer
 from llmos.security.permissions import Permission
 
-router = APIRouter(prefix="/v2/models/{model}", tags=["open inference"])
+router = APIRouter(prefix="/v2/models/{model:path}", tags=["open inference"])
 
 _BODY = openapi.body(TextRequest, {"text_input": "The meaning of life is", "parameters": {"max_tokens": 20}})
 

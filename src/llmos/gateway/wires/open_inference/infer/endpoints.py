@@ -28,19 +28,11 @@ _BODY = openapi.body(
 )
 
 
-@router.post(
-    "/{model}/infer",
-    summary="Continue texts",
-    openapi_extra=_BODY,
-    responses=openapi.answers(InferAnswer),
-)
-@requires(Permission.INFERENCE)
-async def infer(request: Request, model: str) -> Response:
-    return await _infer(request, model, None)
+# The longer path comes first: a name may have slashes.
 
 
 @router.post(
-    "/{model}/versions/{version}/infer",
+    "/{model:path}/versions/{version}/infer",
     summary="Continue texts with a version",
     openapi_extra=_BODY,
     responses=openapi.answers(InferAnswer),
@@ -48,6 +40,17 @@ async def infer(request: Request, model: str) -> Response:
 @requires(Permission.INFERENCE)
 async def infer_with_version(request: Request, model: str, version: str) -> Response:
     return await _infer(request, model, version)
+
+
+@router.post(
+    "/{model:path}/infer",
+    summary="Continue texts",
+    openapi_extra=_BODY,
+    responses=openapi.answers(InferAnswer),
+)
+@requires(Permission.INFERENCE)
+async def infer(request: Request, model: str) -> Response:
+    return await _infer(request, model, None)
 
 
 async def _infer(request: Request, model: str, number: str | None) -> Response:

@@ -15,14 +15,27 @@ router = APIRouter(prefix="/v2/models", tags=["open inference"])
 _READINESS = openapi.answers(ModelReady, also={503: ModelReady})
 
 
-@router.get("/{model}", summary="Describe a model's inputs and outputs", responses=openapi.answers(ModelMetadata))
-@requires(Permission.INFERENCE)
-async def get_model_metadata(request: Request, model: str) -> Response:
-    return await _metadata(request, model, None)
+# Longer paths come first: a name may have slashes.
 
 
 @router.get(
-    "/{model}/versions/{version}",
+    "/{model:path}/versions/{version}/ready",
+    summary="Check whether a model is ready",
+    responses=_READINESS,
+)
+@requires(Permission.INFERENCE)
+async def is_version_ready(request: Request, model: str, version: str) -> Response:
+    return await _readiness(request, model, version)
+
+
+@router.get("/{model:path}/ready", summary="Check whether a model is ready", responses=_READINESS)
+@requires(Permission.INFERENCE)
+async def is_model_ready(request: Request, model: str) -> Response:
+    return await _readiness(request, model, None)
+
+
+@router.get(
+    "/{model:path}/versions/{version}",
     summary="Describe a version's inputs and outputs",
     responses=openapi.answers(ModelMetadata),
 )
@@ -31,16 +44,10 @@ async def get_version_metadata(request: Request, model: str, version: str) -> Re
     return await _metadata(request, model, version)
 
 
-@router.get("/{model}/ready", summary="Check whether a model is ready", responses=_READINESS)
+@router.get("/{model:path}", summary="Describe a model's inputs and outputs", responses=openapi.answers(ModelMetadata))
 @requires(Permission.INFERENCE)
-async def is_model_ready(request: Request, model: str) -> Response:
-    return await _readiness(request, model, None)
-
-
-@router.get("/{model}/versions/{version}/ready", summary="Check whether a model is ready", responses=_READINESS)
-@requires(Permission.INFERENCE)
-async def is_version_ready(request: Request, model: str, version: str) -> Response:
-    return await _readiness(request, model, version)
+async def get_model_metadata(request: Request, model: str) -> Response:
+    return await _metadata(request, model, None)
 
 
 async def _metadata(request: Request, model: str, number: str | None) -> Response:

@@ -28,7 +28,7 @@ async def is_server_live() -> Response:
 )
 async def is_server_ready(request: Request) -> Response:
     services = services_of(request)
-    models = services.readiness.models(services.pool.status())
+    models = await services.model_readiness()
     is_ready = not services.readiness.is_draining and not any(model.reason for model in models)
     return json_response(ServerReady(is_ready), 200 if is_ready else 503)
 
