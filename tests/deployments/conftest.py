@@ -9,6 +9,7 @@ from llmos.core.config import load_settings
 from llmos.models import open_registry
 from llmos.models.queries import ensure_model
 from llmos.models.tables import VersionFileRow, VersionRow
+from llmos.models.versions.file_facts import Runnability
 from llmos.models.versions.versions import Loadable
 from support import FAKE_WORKER_COMMAND
 
@@ -33,8 +34,9 @@ def fake_worker():
 
 
 @pytest.fixture
-def registry(tmp_path, database_url):
+def registry(tmp_path, database_url, monkeypatch):
     registry = open_registry(load_settings({"LLMOS_HOME": str(tmp_path), "LLMOS_DATABASE_URL": database_url}))
+    monkeypatch.setattr(registry, "runnability", lambda version: Runnability(None))  # They have no files to read.
     yield registry
     registry.database.close()
 

@@ -16,7 +16,7 @@ from llmos.core.config import load_settings
 from llmos.engine.architectures import llama
 from llmos.models import open_registry
 from llmos.models.store import StoredFile
-from support.tiny_gguf import TINY_CONFIG, write_gguf
+from support.tiny_gguf import TINY_CONFIG, write_gguf, write_tokenizer
 
 README = "---\nlanguage: en\nlicense: apache-2.0\n---\n# Tiny\n"
 
@@ -54,7 +54,7 @@ def make_folder(tmp_path) -> Callable[..., Path]:
         folder = tmp_path / name
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps(config or TINY_CONFIG))
-        (folder / "tokenizer.json").write_text("{}")
+        write_tokenizer(folder / "tokenizer.json")
         (folder / "README.md").write_text(README)
         spec = llama.spec_from_config(TINY_CONFIG)
         sources = llama.hf_sources(spec)

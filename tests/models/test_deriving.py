@@ -17,6 +17,7 @@ from llmos.models import open_registry
 from llmos.models.deriving import derive, recipe_of
 from llmos.models.registry import Registry
 from llmos.models.transfer.transfers import Transfers
+from support.tiny_gguf import write_tokenizer
 from support.tiny_models import make_tiny_model
 
 GPTQ = Recipe.of("quantize", "gptq", {"texts": 4, "length": 32})
@@ -27,6 +28,7 @@ MINMAX = Recipe.of("quantize", "minmax", {"bits": 4})
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     make_tiny_model("llama-tied-wide", folder)
+    write_tokenizer(folder / "tokenizer.json")
     return folder
 
 

@@ -150,7 +150,7 @@ def test_removing_an_unknown_version_is_an_error(registry):
 def test_the_number_of_a_removed_version_is_not_used_again(registry, tiny, second, gguf_path, make_folder):
     registry.remove("tiny")
     third = make_folder("third")
-    (third / "tokenizer.json").write_text('{"changed": true}')
+    (third / "tokenizer_config.json").write_text('{"changed": true}')
     assert Transfers(registry).import_path(third, "tiny").ref == "tiny@3"
     assert Transfers(registry).import_path(gguf_path, "tiny").ref == "tiny@1", "the same bytes are version 1 again"
 

@@ -121,6 +121,8 @@ class FakeRegistry:
         self.template = "{{ messages }}"
         self.pulling: list[tuple[str, int, int | None] | threading.Event | BaseException] = []
         self.num_pulls = 0
+        self.removed: set[str] = set()
+        """References that has() doesn't know."""
 
     def list(self) -> list[FakeVersion]:
         return self.versions
@@ -130,6 +132,12 @@ class FakeRegistry:
             if ref in (version.model, version.ref):
                 return version
         raise ModelNotFound(f"There is no model {ref}.", param="model")
+
+    def has(self, ref: str) -> bool:
+        return ref not in self.removed
+
+    def check_runs(self, version: FakeVersion, param: str = "model") -> None:
+        """Every version runs."""
 
     def metadata(self, version: FakeVersion) -> Metadata:
         return Metadata(facts={"llama.block_count": 30, "general.name": "a model"}, template=self.template)

@@ -1,10 +1,12 @@
-"""A tiny model as a GGUF file, whole or in parts. The engine could run it, but for its tokenizer, which is missing."""
+"""A tiny model as a GGUF file that the engine can run, whole or in parts, and its tokenizer as a file of its own."""
 
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers
 
 from llmos.engine.architectures import llama
 
@@ -24,6 +26,19 @@ TINY_CONFIG: dict[str, Any] = {
 }
 
 
+_BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())[:63]
+MERGE = (_BYTES[0], _BYTES[1])
+TOKENS = [*_BYTES, "".join(MERGE)]
+"""One byte each but the last; the model knows no others."""
+
+
+def write_tokenizer(path: Path) -> None:
+    tokenizer = tokenizers.Tokenizer(models.BPE({token: i for i, token in enumerate(TOKENS)}, [MERGE]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.save(str(path))
+
+
 def write_gguf_parts(path: Path, tensors_per_part: int = 4) -> list[Path]:
     """Write the same model in parts, named after `path`; return their paths in order."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +46,7 @@ def write_gguf_parts(path: Path, tensors_per_part: int = 4) -> list[Path]:
     return sorted(path.parent.glob(f"{path.stem}-*-of-*.gguf"))
 
 
-def write_gguf(path: Path, tensors_per_part: int = 0) -> Path:
+def write_gguf(path: Path, tensors_per_part: int = 0, *, pre_tokenizer: str = "gpt-2") -> Path:
     spec = llama.spec_from_config(TINY_CONFIG)
     sources = llama.gguf_sources(spec)
     writer = gguf.GGUFWriter(str(path), "llama", split_max_tensors=tensors_per_part)
@@ -46,6 +61,10 @@ def write_gguf(path: Path, tensors_per_part: int = 0) -> Path:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(64)
     writer.add_license("mit")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre_tokenizer)
+    writer.add_token_list(TOKENS)
+    writer.add_token_merges([" ".join(MERGE)])
     for name, shape in spec.tensor_shapes().items():
         writer.add_tensor(sources[name].name, np.full(shape, 0.5, np.float32))
     writer.write_header_to_file()

@@ -92,10 +92,11 @@ def fit(
 
 
 def _find(name: str, settings: Settings) -> _Model:
-    from llmos.core.errors import ModelNotFound
+    from llmos.core.errors import ModelNotFound, UnsupportedModel
     from llmos.deployments.routing.routes import Routes
     from llmos.models import open_registry
     from llmos.models.model_files import find_model_files
+    from llmos.models.versions.file_facts import describe
 
     registry = open_registry(settings)
     try:
@@ -105,7 +106,11 @@ def _find(name: str, settings: Settings) -> _Model:
             return _Model(name, registry, None, {})
         if not Path(name).expanduser().exists():
             raise
-        return _Model(name, registry, None, find_model_files(Path(name)))
+        files = find_model_files(Path(name))
+        if (unsupported := describe(files).unsupported) is not None:
+            raise UnsupportedModel(f"{name} can't run: {unsupported}", param="model") from None
+        return _Model(name, registry, None, files)
+    registry.check_runs(version)
     loadable = registry.loadable(version)
     return _Model(name, registry, loadable.version, loadable.files)
 

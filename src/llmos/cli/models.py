@@ -22,7 +22,7 @@ from llmos.cli.output import (
 )
 from llmos.cli.progress import progress_bar
 from llmos.core.config import load_settings
-from llmos.core.schemas.models import CatalogEntryDescription, ModelDescription
+from llmos.core.schemas.models import CatalogEntryDescription, ModelDescription, VersionDetails
 from llmos.core.schemas.routes import RouteDescription
 
 
@@ -53,8 +53,9 @@ def pull(
     with open_control(load_settings()) as control:
         with progress_bar() as progress:
             pulled = control.models.pull(model, name, progress, lambda notice: stderr().print(notice))
+        remarks = _remarks(control.models.details(pulled.version))
         entry = next((each for each in control.models.catalog() if each.name == pulled.name), None)
-    _print_arrived(pulled, as_json)
+    _print_arrived(pulled, remarks, as_json)
     if entry is not None:
         stderr().print(f"{entry.description}. Other models, with their sizes: llmos list --catalog")
 
@@ -89,10 +90,9 @@ def import_(
         with progress_bar() as progress:
             imported = control.models.import_path(path, name, progress, license=license, ignored_keys=ignore or [])
         name = name or imported.name
-        _print_arrived(imported, as_json)
-        if unsupported := control.models.details(imported.version).unsupported:
-            stderr().print(f"The model is stored, but this engine can't run it: {unsupported}")
-        if (target := _target_of(control.routes.list(), name)).partition("@")[0].partition(":")[0] != name:
+        _print_arrived(imported, _remarks(control.models.details(imported.version)), as_json)
+        target = _target_of(control.routes.list(), name)
+        if target is not None and target.partition("@")[0].partition(":")[0] != name.partition(":")[0]:
             stderr().print(
                 f"The route {name} points at {target}, so requests for {name} go there."
                 f" To send them to the new model: llmos route set {name} {imported.version}"
@@ -179,14 +179,23 @@ def _warn_of_dangling_routes(routes: Sequence[RouteDescription]) -> None:
             )
 
 
-def _print_arrived(model: ModelDescription, as_json: bool) -> None:
+def _print_arrived(model: ModelDescription, remarks: Sequence[str], as_json: bool) -> None:
     if as_json:
         print_json(model)
-        return
-    stdout().print(
-        f"{model.version} is here: {model.family}, {readable_count(model.parameters or 0)} parameters,"
-        f" {model.quantization}, {readable_size(model.size_bytes)}."
-    )
+    else:
+        stdout().print(
+            f"{model.version} is here: {model.family}, {readable_count(model.parameters or 0)} parameters,"
+            f" {model.quantization}, {readable_size(model.size_bytes)}."
+        )
+    for remark in remarks:
+        stderr().print(remark)
+
+
+def _remarks(details: VersionDetails) -> Sequence[str]:
+    """Return what a user should know of a model before using it."""
+    if details.unsupported is not None:
+        return [f"The model is stored, but this engine can't run it: {details.unsupported}"]
+    return [f"Warning: {warning}" for warning in details.warnings]
 
 
 def _print_catalog(entries: Sequence[CatalogEntryDescription], as_json: bool) -> None:
@@ -197,9 +206,9 @@ def _print_catalog(entries: Sequence[CatalogEntryDescription], as_json: bool) ->
     print_table(rows, ["name", "description", "license", "download", "here"])
 
 
-def _target_of(routes: Sequence[RouteDescription], name: str) -> str:
-    """Return the target of the route `name`; the name itself if there is no such route."""
-    return next((route.target for route in routes if route.name == name), name)
+def _target_of(routes: Sequence[RouteDescription], name: str) -> str | None:
+    """Return the target of the route `name`, None if there is no such route."""
+    return next((route.target for route in routes if route.name == name), None)
 
 
 def _readable(facts: Mapping[str, Any]) -> dict[str, Any]:

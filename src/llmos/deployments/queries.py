@@ -76,10 +76,11 @@ def route_moves(session: Session, name: str, limit: int) -> Sequence[RouteMoveRo
     return session.scalars(statement.limit(limit)).all()
 
 
-def routes_to(session: Session, target: str) -> Sequence[str]:
-    """Return the names of the routes with this target, compared as it is written."""
-    statement = select(RouteTargetRow.route).where(RouteTargetRow.target == target)
-    return session.scalars(statement.distinct().order_by(RouteTargetRow.route)).all()
+def local_targets(session: Session) -> Sequence[tuple[str, str]]:
+    """Return each route with each of its targets, fallbacks and shadows that is a model on this machine."""
+    is_local = ~RouteTargetRow.target.startswith(REMOTE, autoescape=True)
+    statement = select(RouteTargetRow.route, RouteTargetRow.target).where(is_local).order_by(RouteTargetRow.route)
+    return [(route, target) for route, target in session.execute(statement)]
 
 
 def remote_targets(session: Session) -> Sequence[tuple[str, str]]:

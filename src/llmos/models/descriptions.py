@@ -71,6 +71,7 @@ def describe_details(
         made_from=details.made_from,
         runs=details.unsupported is None,
         unsupported=details.unsupported,
+        warnings=list(details.warnings),
         files=[
             ModelFile(
                 name=file.name,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from llmos.core.clock import Clock, utc_now
 from llmos.core.database import Database
+from llmos.core.errors import ModelNotFound, UnsupportedModel
 from llmos.engine.messages import AdapterFiles
 from llmos.models import queries
 from llmos.models.catalog import Catalog
@@ -21,7 +22,7 @@ from llmos.models.sources import Access
 from llmos.models.store import Store
 from llmos.models.versions.aliases import Aliases
 from llmos.models.versions.derived import DerivedVersions, find_ref
-from llmos.models.versions.file_facts import describe, describe_adapter, read_metadata
+from llmos.models.versions.file_facts import Runnability, read_metadata, runnability
 from llmos.models.versions.finding import Finder
 from llmos.models.versions.labels import LabelStore
 from llmos.models.versions.manifest import Manifest
@@ -31,7 +32,6 @@ from llmos.models.versions.signatures import Signatures
 from llmos.models.versions.versions import Details, Labels, Loadable, Removed, Version, manifest_of, version_of
 
 if TYPE_CHECKING:
-    from llmos.engine.checkpoint.description import Description
     from llmos.engine.checkpoint.metadata import Metadata
 
 
@@ -53,7 +53,7 @@ class Registry:
         self._catalog_path, self.access, self._clock = catalog_path, access or Access(), clock
         self._finder = Finder(lambda: self.catalog.names())
         self.recorder = Recorder(database, store, clock)
-        self.aliases = Aliases(database, self._finder, clock)
+        self.aliases = Aliases(database, self._finder, clock, lambda ref: self.check_runs(self.resolve(ref)))
         self.labels = LabelStore(database, self._finder, clock)
         self.signatures = Signatures(database, clock)
         self.derived = DerivedVersions(database, self.recorder, store)
@@ -68,6 +68,14 @@ class Registry:
         reference = parse_reference(ref)
         with self.database.session() as session:
             return version_of(self._finder.version(session, reference))
+
+    def has(self, ref: str) -> bool:
+        """Return whether a reference names a version."""
+        try:
+            self.resolve(ref)
+        except ModelNotFound:
+            return False
+        return True
 
     def list(self) -> list[Version]:
         """Return all versions, sorted by name and number."""
@@ -87,8 +95,8 @@ class Registry:
                 name for name, number in queries.aliases(session, version.model).items() if number == version.number
             ]
             siblings = [version_of(row).ref for row in queries.versions(session, version.model)]
-            made_from = find_ref(session, version.parent) if version.parent is not None else None
-        labels = self.labels.all()
+            made_from = find_ref(session, version.parent, version.parent_ref) if version.parent is not None else None
+        labels, runnability = self.labels.all(), self.runnability(version)
         return Details(
             version=version,
             aliases=tuple(aliases),
@@ -96,7 +104,8 @@ class Registry:
             made_from=made_from,
             labels=labels.get((version.model, version.number), Labels()),
             model_labels=labels.get((version.model, 0), Labels()),
-            unsupported=self._describe(version).unsupported,
+            unsupported=runnability.unsupported,
+            warnings=runnability.warnings,
         )
 
     def files(self, version: Version) -> dict[str, Path]:
@@ -129,7 +138,7 @@ class Registry:
         `actor`: who removes it; None is the user of this process. Raises ModelNotFound, Conflict for a version that an
         alias points at, and whatever `refuse` raises. Then nothing is removed.
         """
-        with self.database.transaction() as session:
+        with self.database.transaction(frees_space=True) as session:
             removed = remove_from_list(session, self._finder, ref, refuse, self._clock(), actor)
         freed_bytes = self.collect() if removed.versions else 0
         return replace(removed, freed_bytes=freed_bytes)
@@ -150,6 +159,12 @@ class Registry:
                 sweep(self._packed_path)
         return freed
 
-    def _describe(self, version: Version) -> "Description":
+    def runnability(self, version: Version) -> Runnability:
+        """Return whether this engine can run a version, from its files: weights, tokenizer and chat template."""
         adapted = self.loadable(version).files
-        return describe(adapted) if version.adapts is None else describe_adapter(self.files(version), adapted)
+        return runnability(adapted if version.adapts is None else self.files(version), adapted)
+
+    def check_runs(self, version: Version, param: str = "model") -> None:
+        """Raise UnsupportedModel, with the reason, for a version that this engine can't run."""
+        if (unsupported := self.runnability(version).unsupported) is not None:
+            raise UnsupportedModel(f"{version.ref} can't run: {unsupported}", param=param)

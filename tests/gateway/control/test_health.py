@@ -56,6 +56,18 @@ async def test_a_server_with_a_failed_model_is_not_ready_and_says_why(
     assert reply.json()["models"] == [{"version": "smollm2@1", "state": state, "reason": reason}]
 
 
+async def test_a_removed_model_does_not_keep_the_server_from_being_ready(
+    http: httpx.AsyncClient, services: Services, pool: FakePool
+) -> None:
+    services.readiness.wanted += ["smollm2@1", "other@2"]
+    pool.replicas = [FakeStatus("smollm2@1")]
+    assert (await http.get("/health/ready")).status_code == 503
+    services.registry.removed.add("other@2")  # type: ignore[attr-defined]
+    reply = await http.get("/health/ready")
+    assert (reply.status_code, reply.json()["models"]) == (200, [{"version": "smollm2@1", "state": "ready"}])
+    assert (await http.get("/v2/health/ready")).status_code == 200
+
+
 async def test_models_loaded_on_demand_do_not_affect_readiness(
     http: httpx.AsyncClient, services: Services, pool: FakePool
 ) -> None:

@@ -19,6 +19,7 @@ from llmos.models.transfer.transfers import Transfers
 from llmos.models.versions.records import fields_of, record_of
 from support.gguf_files import write_gguf
 from support.scripted import KEY
+from support.tiny_gguf import MERGE, TOKENS
 
 pytestmark = pytest.mark.process
 
@@ -54,6 +55,10 @@ def write_tiny(path: Path, value: float = 0.5) -> Path:
         "llama.attention.head_count_kv": 1,
         "llama.attention.layer_norm_rms_epsilon": 1e-5,
         "llama.vocab_size": 64,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": TOKENS,
+        "tokenizer.ggml.merges": [" ".join(MERGE)],
     }
     write_gguf(path, metadata, tensors)
     return path

@@ -177,6 +177,12 @@ def test_a_single_safetensors_file_is_refused_with_advice(registry, make_folder)
         Transfers(registry).import_path(folder / "model.safetensors", "tiny")
 
 
+def test_a_safetensors_file_whose_header_begins_like_a_pickle_is_called_no_pickle(registry, tmp_path):
+    (tmp_path / "weights").write_bytes((640).to_bytes(8, "little") + b"{}".ljust(640))
+    with pytest.raises(BadModelFile, match="neither a GGUF file nor a Hugging Face folder"):
+        Transfers(registry).import_path(tmp_path / "weights", "tiny")
+
+
 def test_one_of_two_gguf_files_has_to_be_chosen(registry, gguf_path):
     (gguf_path.parent / "other.gguf").write_bytes(gguf_path.read_bytes())
     with pytest.raises(BadRequest, match=r"2 GGUF models.*other\.gguf, tiny\.gguf"):
@@ -248,3 +254,40 @@ def test_a_refused_import_stores_nothing(registry, make_folder, gguf_path):
             Transfers(registry).import_path(path, "tiny")
     assert registry.list() == []
     assert list(registry.store.digests()) == []
+
+
+def in_hub_cache(folder, cache, *commits):
+    """Lay a folder out as the hub's cache does: blobs, and snapshots of symbolic links to them."""
+    (cache / "blobs").mkdir(parents=True)
+    for commit in commits:
+        snapshot = cache / "snapshots" / commit
+        snapshot.mkdir(parents=True)
+        for path in folder.iterdir():
+            blob = cache / "blobs" / path.name
+            blob.write_bytes(path.read_bytes())
+            (snapshot / path.name).symlink_to(blob)
+    return cache
+
+
+def test_a_models_folder_of_the_hubs_cache_imports_the_snapshot_of_main(registry, make_folder, tmp_path):
+    folder = make_folder()
+    expected = Transfers(registry).import_path(folder, "tiny")
+    cache = in_hub_cache(folder, tmp_path / "models--acme--tiny", "0123", "4567")
+    with pytest.raises(BadRequest, match=r"Import one of its snapshots: .*0123, .*4567\."):
+        Transfers(registry).import_path(cache, "cached")
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("4567")
+    assert Transfers(registry).import_path(cache, "cached").digest == expected.digest
+    only = in_hub_cache(folder, tmp_path / "models--acme--only", "89ab")
+    assert Transfers(registry).import_path(only, "only").digest == expected.digest
+
+
+def test_a_byte_order_mark_at_the_beginning_of_a_json_file_is_skipped(registry, make_folder):
+    folder = make_folder(num_shards=2)
+    for name in ("config.json", "tokenizer.json", "model.safetensors.index.json"):
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    version = Transfers(registry).import_path(folder, "tiny")
+    assert registry.show(version.ref).unsupported is None
+    (folder / "config.json").write_text((folder / "config.json").read_text("utf-8-sig"), encoding="utf-16")
+    with pytest.raises(BadModelFile, match=r"config\.json is UTF-16 text\. Save it as UTF-8\."):
+        Transfers(registry).import_path(folder, "other")

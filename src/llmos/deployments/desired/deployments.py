@@ -64,11 +64,13 @@ class Deployments:
     ) -> Deployment:
         """Deploy the version that `ref` names, or replace the settings of its deployment.
 
-        Raises ModelNotFound; BadRequest for impossible settings; Conflict, with the numbers, for a version that fails a
-        check, unless `force`; Unavailable, with the arithmetic, if it doesn't fit into memory.
+        Raises ModelNotFound; UnsupportedModel for a version that can't run; BadRequest for impossible settings;
+        Conflict, with the numbers, for a version that fails a check, unless `force`; Unavailable, with the arithmetic,
+        if it doesn't fit into memory.
         """
         settings = (settings or DeploymentSettings()).checked()
         version = self._version(ref)
+        self._registry.check_runs(version, param="ref")
         failures = self._checks.failures(version, force)
         self._check_memory(version, settings)
         columns = {"ref": ref, "forced": bool(failures), **columns_of(settings)}
@@ -220,7 +222,7 @@ class Deployments:
     @contextmanager
     def _deploying(self, version: Version) -> Iterator[tuple[Session, DeploymentRow]]:
         """Open a transaction with the row of the version, a new one if it was never deployed."""
-        with self.database.transaction() as session:
+        with self.database.transaction(frees_space=True) as session:
             row = queries.deployment(session, version.model, version.number)
             if row is None:
                 row = DeploymentRow(model=version.model, number=version.number, removed_at=self._clock())
@@ -231,7 +233,7 @@ class Deployments:
     def _changing(self, ref: str) -> Iterator[tuple[Session, DeploymentRow]]:
         """Open a transaction with the row of a deployment. Raises NotFound."""
         found = self._ref_of(ref)
-        with self.database.transaction() as session:
+        with self.database.transaction(frees_space=True) as session:
             row = self._find(session, found, ref)
             yield session, row
         self._notify()

@@ -11,6 +11,7 @@ from typing import Literal
 from llmos.core.errors import UnsupportedModel
 from llmos.engine.checkpoint.checkpoint import validate_files
 from llmos.engine.checkpoint.model_files import Format, open_model_files
+from llmos.engine.checkpoint.text_warnings import text_warnings
 from llmos.engine.encoder_spec import EncoderSpec
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
@@ -34,18 +35,23 @@ class Description:
     """Sampling parameters that the model's authors recommend, by the names in SamplingParams."""
     unsupported: str | None
     """Why the engine can't run the model. None: it can."""
+    warnings: tuple[str, ...] = ()
+    """What works differently than in other models, in sentences, such as chats that are refused."""
 
 
-def describe(files: Mapping[str, Path]) -> Description:
+def describe(files: Mapping[str, Path], *, with_tokenizer: bool = False) -> Description:
     """Describe a model, also one that the engine can't run. Raises BadModelFile for damaged files.
 
-    Checks everything that open_checkpoint checks, but reads neither weights nor tokenizer.
+    Checks everything that loading the model checks, but reads no weights, and the tokenizer only `with_tokenizer`: it
+    takes seconds for a large vocabulary.
     """
     opened = open_model_files(files)
     unsupported: str | None = None
     embedding_size: int | None = None
+    warnings: tuple[str, ...] = ()
     try:
         spec = validate_files(opened)[0]
+        warnings = text_warnings(opened.tokenizer()) if with_tokenizer else ()
     except UnsupportedModel as error:
         unsupported = error.message
         num_parameters, context_length = sum(_sizes(opened.tensors).values()), opened.context_length
@@ -62,6 +68,7 @@ def describe(files: Mapping[str, Path]) -> Description:
         license=opened.license,
         sampling=opened.sampling,
         unsupported=unsupported,
+        warnings=warnings,
     )
 
 

@@ -44,7 +44,9 @@ def parent_of(registry: Registry, version: Version) -> Version | None:
     """Return the version that this one was made from, or None where there is none or it was removed."""
     if version.parent is None:
         return None
-    return next((other for other in registry.list() if other.digest == version.parent), None)
+    # The same bytes may have several names: the one that it was made from comes first.
+    named = sorted(registry.list(), key=lambda other: other.ref != version.parent_ref)
+    return next((other for other in named if other.digest == version.parent), None)
 
 
 def measure(

@@ -4,7 +4,7 @@ Every move is a row; the last row of an alias is its current target. The model's
 concurrent moves run one after the other and each sees the one before it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,8 +38,11 @@ class AliasMove:
 class Aliases:
     """The aliases of all models. Any thread and any process may use it."""
 
-    def __init__(self, database: Database, finder: Finder, clock: Clock) -> None:
-        self._database, self._finder, self._clock = database, finder, clock
+    def __init__(
+        self, database: Database, finder: Finder, clock: Clock, check: Callable[[str], None] = lambda ref: None
+    ) -> None:
+        """`check` raises where an alias must not point at the version of a reference, because it can't run."""
+        self._database, self._finder, self._clock, self._check = database, finder, clock, check
 
     def set(
         self, model: str, alias: str, ref: str | None, *, expected: str | None = None, actor: str | None = None
@@ -49,10 +52,12 @@ class Aliases:
 
         `expected`: the version it must point at now, else Conflict is raised (compare and set). `actor`: who moves it;
         None is the user of this process. Raises Conflict for a version of another model, ModelNotFound for an unknown
-        version or alias.
+        version or alias, UnsupportedModel for a version that can't run.
         """
         check_name(alias, "an alias")
-        with self._database.transaction() as session:
+        if ref is not None:
+            self._check(ref)
+        with self._database.transaction(frees_space=True) as session:
             queries.lock_model(session, model)
             if ref is None:
                 number = None

@@ -66,10 +66,13 @@ class DerivedVersions:
         return None
 
 
-def find_ref(session: Session, digest: str) -> str:
-    """Return the reference of the version with this digest, or the digest where no such version is known."""
-    rows = queries.versions_with_digest(session, digest)
-    return version_of(rows[0]).ref if rows else digest
+def find_ref(session: Session, digest: str, preferred: str | None = None) -> str:
+    """Return the reference of the version with this digest, or the digest where no such version is known.
+
+    The same bytes may have several names; `preferred` is taken if it is one of them.
+    """
+    refs = [version_of(row).ref for row in queries.versions_with_digest(session, digest)]
+    return preferred if preferred in refs else refs[0] if refs else digest
 
 
 def _check_name(session: Session, name: str, parent: Version) -> None:

@@ -6,7 +6,9 @@ The files may be hostile, so a separate process reads them: see reader_process.p
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from llmos.core.errors import BadModelFile, UnsupportedModel
 
 if TYPE_CHECKING:
     from llmos.engine.checkpoint.description import Description
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def describe(files: Mapping[str, Path]) -> "Description":
-    """Return a model's format, family, size and more, also of a model that this engine can't run.
+    """Return a model's format, family, size and more, also of a model that this engine can't run. Reads the tokenizer
+    and the chat template, too.
 
     Raises BadModelFile for broken files and UnsupportedModel for pickles.
     """
@@ -38,6 +41,26 @@ def describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> 
     return _reader().ask(Question("adapter", _as_text(files), _as_text(adapted)), Description)
 
 
+class Runnability(NamedTuple):
+    """Whether the engine can run a model or an adapter."""
+
+    unsupported: str | None
+    """Why the engine can't run it. None: it can."""
+    warnings: tuple[str, ...] = ()
+    """What works differently than in other models, in sentences."""
+
+
+def runnability(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Runnability:
+    """Return whether the engine can run a model, or an adapter of the files `adapted`. For a model, both are the same.
+
+    The files must be blobs of a store, which never change: results are cached.
+    """
+    try:
+        return _runnability(tuple(sorted(files.items())), tuple(sorted(adapted.items())))
+    except (BadModelFile, UnsupportedModel) as error:  # damaged since it was stored, or stored by an older LLMOS
+        return Runnability(error.message)
+
+
 def read_metadata(files: Mapping[str, Path]) -> "Metadata":
     """Return the metadata in the files, and the chat template. Raises BadModelFile for broken files.
 
@@ -51,6 +74,12 @@ def select_kept_files(files: Mapping[str, Path]) -> "KeptFiles":
     from llmos.models.versions.reader_process import KeptFiles, Question
 
     return _reader().ask(Question("kept", _as_text(files)), KeptFiles)
+
+
+@lru_cache(maxsize=256)
+def _runnability(files: tuple[tuple[str, Path], ...], adapted: tuple[tuple[str, Path], ...]) -> Runnability:
+    description = describe(dict(files)) if files == adapted else describe_adapter(dict(files), dict(adapted))
+    return Runnability(description.unsupported, description.warnings)
 
 
 @lru_cache(maxsize=64)

@@ -30,6 +30,12 @@ LIMITS = Limits(memory_bytes=1 << 30, cpu_seconds=30, wall_seconds=300, num_file
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 """The variables that the process inherits. Keys and tokens are not among them."""
 
+_IMPORTED = (
+    "llmos.engine.checkpoint.description",
+    "llmos.engine.text.tokenizer",
+    "llmos.engine.text.tokenizer.sandbox",
+)
+
 T = TypeVar("T")
 
 
@@ -153,7 +159,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     questions, replies = sys.stdin.buffer, sys.stdout.buffer
     decoder = msgspec.msgpack.Decoder(Question)
-    import_module("llmos.engine.checkpoint.description")  # Imported once here instead of in each fork.
+    for module in _IMPORTED:
+        import_module(module)  # Imported once here instead of in each fork.
     with suppress(EOFError):
         while True:
             reply = _answer_in_fork(decoder.decode(_read_frame(questions)))
@@ -198,7 +205,7 @@ def _answer(question: Question) -> Reply:
 def _describe(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Any:
     from llmos.engine.checkpoint.description import describe
 
-    return describe(files)
+    return describe(files, with_tokenizer=True)
 
 
 def _describe_adapter(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Any:

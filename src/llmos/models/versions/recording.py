@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from llmos.core.clock import Clock
 from llmos.core.database import Database
-from llmos.core.errors import DownloadFailed
+from llmos.core.errors import DownloadFailed, UnsupportedModel
 from llmos.core.progress import Progress
 from llmos.core.who import this_user
 from llmos.models import queries
@@ -65,7 +65,8 @@ class Recorder:
         """List a version of the model `name` whose files are in the store. Call it inside store.publishing().
 
         The same manifest is the same version: a known one is returned, a removed one listed again. Raises
-        DownloadFailed where a blob was removed meanwhile, BadModelFile or UnsupportedModel for the files.
+        DownloadFailed where a blob was removed meanwhile, BadModelFile or UnsupportedModel for the files, and
+        UnsupportedModel where it would replace versions that can run and can't itself.
         """
         paths = {file.name: self._store.blob_path(file.digest) for file in files}
         if lost := [file.name for file in files if not self._store.has(file.digest, file.size)]:
@@ -78,6 +79,8 @@ class Recorder:
             queries.ensure_model(session, name, now)
             check(session)
             row = queries.version_with_digest(session, name, digest)
+            if description.unsupported is not None:
+                _check_leads_nowhere(session, name, digest, description.unsupported)
             if row is None:
                 row = VersionRow(
                     model=name,
@@ -106,6 +109,16 @@ class Recorder:
 
     def _paths(self, version: Version) -> dict[str, Path]:
         return {file.name: self._store.blob_path(file.digest) for file in version.files}
+
+
+def _check_leads_nowhere(session: Session, name: str, digest: str, unsupported: str) -> None:
+    """Raise UnsupportedModel where calls to the model's name would move to a version that can't run."""
+    if others := [row for row in queries.versions(session, name) if row.digest != digest and row.adapts is None]:
+        raise UnsupportedModel(
+            f"This can't be a version of {name}, because calls to {name} would move from {version_of(others[-1]).ref}"
+            f" to it and it can't run: {unsupported} Give it a name of its own.",
+            param="name",
+        )
 
 
 def _derivation_of(origin: Origin) -> Derivation | None:

@@ -1,6 +1,6 @@
 """The Version and related values, independent of the database."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +48,12 @@ class Version:
         return f"{self.model}@{self.number}"
 
     @property
+    def parent_ref(self) -> str | None:
+        """The reference by which the parent was named when this version was made here; None for other versions."""
+        kind, _, ref = self.source.partition(":")
+        return ref if kind == "made" else None
+
+    @property
     def size(self) -> int:
         """The bytes of all files."""
         return sum(file.size for file in self.files)
@@ -90,6 +96,8 @@ class Details:
     """The labels of its model."""
     unsupported: str | None
     """The reason why this engine can't run it, or None."""
+    warnings: Sequence[str]
+    """What works differently than in other models, in sentences."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
