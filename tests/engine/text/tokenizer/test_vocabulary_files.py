@@ -79,7 +79,8 @@ def test_a_sentencepiece_vocabulary_gives_the_same_tokens(tmp_path, prepend_sche
     ours = Tokenizer.from_files(write(tmp_path, tokenizer__model=data, tokenizer_config__json=config))
     for text in TEXTS:
         assert ours.encode(text, add_bos=False) == trained.expected(text), text
-    assert (ours.bos_id, ours.eos_ids) == (1, {2})
+    assert ours.bos_id == 1
+    assert 2 in ours.eos_ids
     assert ours.encode("a")[0] == 1
     conversation = [{"role": "user", "content": "Hello there"}]
     expected = trained.reference.apply_chat_template(conversation, add_generation_prompt=True, return_dict=False)
