@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from llmos.client import Client
+from support.tiny_gguf import write_gguf
 
 pytestmark = pytest.mark.process
 
@@ -318,3 +319,10 @@ def test_a_server_elsewhere_that_does_not_answer_is_named(cli, monkeypatch):
     outcome = cli("list")
     assert outcome.status == 1
     assert "No server answers at http://10.1.2.3:9" in outcome.err
+
+
+def test_a_name_that_has_a_version_already_gets_another_and_that_is_said(cli, encoder, tmp_path):
+    assert "It is version" not in cli("import", str(encoder), "--name", "mine").err
+    outcome = cli("import", str(write_gguf(tmp_path / "tiny.gguf")), "--name", "mine")
+    assert "mine@2 is here" in outcome.out
+    assert "It is version 2 of mine; the earlier ones stay." in outcome.err

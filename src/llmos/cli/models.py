@@ -187,6 +187,9 @@ def _print_arrived(model: ModelDescription, remarks: Sequence[str], as_json: boo
             f"{model.version} is here: {model.family}, {readable_count(model.parameters or 0)} parameters,"
             f" {model.quantization}, {readable_size(model.size_bytes)}."
         )
+        number = model.version.rpartition("@")[2]
+        if ":" not in model.name and number.isdecimal() and int(number) > 1:
+            stderr().print(f"It is version {number} of {model.version.rpartition('@')[0]}; the earlier ones stay.")
     for remark in remarks:
         stderr().print(remark)
 

@@ -70,6 +70,15 @@ def test_a_later_pull_keeps_that_version_and_asks_nobody(registry, put, server, 
     assert server.requests == []
 
 
+def test_a_later_pull_takes_the_sampling_that_a_newer_catalog_recommends(registry, put, settings, tmp_path, server):
+    first = Transfers(registry).pull_from_catalog("tiny-1b")
+    (tmp_path / "newer.toml").write_text(CATALOG.replace("0.25", "0.5"))
+    newer = open_registry(replace(settings, catalog=tmp_path / "newer.toml", hf_endpoint=server.url))
+    again = Transfers(newer).pull_from_catalog("tiny-1b")
+    newer.database.close()
+    assert (again.ref, again.digest, again.sampling["temperature"]) == (first.ref, first.digest, 0.5)
+
+
 def test_a_lost_file_is_fetched_again_with_the_same_command(registry, put):
     first = Transfers(registry).pull_from_catalog("tiny-1b")
     registry.store.blob_path(first.files[0].digest).unlink()

@@ -42,7 +42,7 @@ class CatalogPull:
         Raises DownloadFailed, with the reason for each source, where all fail. Partial files are kept.
         """
         if (version := self._find_complete()) is not None:
-            return version
+            return self._with_new_sampling(version)
         reasons = []
         for source in self._entry.sources:
             try:
@@ -66,6 +66,15 @@ class CatalogPull:
         ]
         complete = (each for each in matching if all(self._store.has(file.digest, file.size) for file in each.files))
         return next(complete, None)
+
+    def _with_new_sampling(self, version: Version) -> Version:
+        """Return the version with the sampling that the catalog recommends now; an older catalog had another."""
+        recommended = self._entry.sampling
+        if all(version.sampling.get(name) == value for name, value in recommended.items()):
+            return version
+        origin = Origin(source=version.source, license=version.license, sampling=recommended)
+        with self._store.publishing():
+            return self._registry.recorder.record(version.model, version.files, origin)
 
     def _pull_from(self, source: Source) -> Version:
         with self._store.receiving(source.files, self._report_waiting) as parts:

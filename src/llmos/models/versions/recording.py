@@ -103,6 +103,8 @@ class Recorder:
                     files=[VersionFileRow(name=file.name, digest=file.digest, size=file.size) for file in files],
                 )
                 session.add(row)
+            elif origin.sampling and not derivation:
+                row.sampling = {**description.sampling, **origin.sampling}
             row.removed_at = None
             session.flush()
             return version_of(row)
