@@ -496,3 +496,15 @@ def test_logprobs_come_with_every_token():
         assert entry.top[0] == (entry.token_id, entry.text, entry.bytes, entry.logprob)
         assert len(entry.top) == 2
         assert entry.top[1][3] <= entry.logprob < 0
+
+
+@pytest.mark.parametrize(("asked", "num_tokens"), [(None, 5), (3, 3), (9, 9)])
+def test_an_answer_without_a_limit_has_that_of_the_deployment(asked, num_tokens):
+    deltas = run(make_engine(default_max_tokens=5), generate(max_tokens=asked))[("r", 0)]
+    assert len(tokens_of(deltas)) == num_tokens
+    assert deltas[-1].finish_reason == "length"
+
+
+@pytest.mark.parametrize(("asked", "ignored"), [(8, []), (10_000, ["max_tokens"]), (None, [])])
+def test_a_limit_that_is_more_than_fits_is_named_as_ignored(asked, ignored):
+    assert make_engine().submit(generate(max_tokens=asked, may_exceed_context=True)).ignored == ignored
