@@ -22,6 +22,9 @@ HARMLESS_CONFIG = {
     "_num_labels": ANY,
     "n_special": ANY,
     "predict_special_tokens": ANY,
+    # Pruned versions have the sizes by the names of other families, too.
+    "num_hidden_layers": ANY,
+    "intermediate_size": ANY,
 }
 
 _HF_NAMES = {
