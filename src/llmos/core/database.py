@@ -8,6 +8,7 @@ Knows no tables: each room declares its own on Base, and migrations/ is the hist
 A SQLite database in a folder that can't be written is read from a copy in a temporary folder.
 """
 
+import logging
 import os
 import shutil
 import tempfile
@@ -28,6 +29,8 @@ from llmos.core.database_errors import disk_errors, disk_full, is_disk_full
 from llmos.core.errors import BadRequest, Conflict, StoreFailed
 from llmos.core.home import DATABASE_SUFFIXES, make_private_file
 from llmos.core.reserve import Reserve
+
+_log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_SECONDS = 30
 """The time that a SQLite writer waits for the transaction of another process."""
@@ -137,6 +140,8 @@ class Database:
             if frees_space and self._reserve is not None:
                 held.enter_context(self._reserve.lent())
             held.enter_context(disk_errors(self._path))
+            if frees_space and self._reserve is not None:
+                held.callback(self._shorten_log)
             session = held.enter_context(Session(self._writing, expire_on_commit=False))
             held.enter_context(session.begin())
             yield session
@@ -204,6 +209,22 @@ class Database:
                 f" (revision {revision}; this one knows up to {newest_revision()})."
                 " Update LLMOS, or choose another LLMOS_HOME."
             )
+
+    def _shorten_log(self) -> None:
+        """Let SQLite write its log from the beginning again on a disk that is nearly full.
+
+        Otherwise, the log grows with each change, and would use the reserve up.
+        """
+        assert self._reserve is not None
+        if not self._reserve.is_short():
+            return
+        raw = self._engine.raw_connection()
+        try:
+            raw.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+        except Exception:
+            _log.debug("The log of %s can't be shortened", self._path, exc_info=True)
+        finally:
+            raw.close()
 
     def _use_wal(self) -> None:
         # SQLite stores the mode in the file, and changes it only outside of transactions.

@@ -31,15 +31,26 @@ class Reserve:
         finally:
             self.keep(share=1.0 if existed else 0.5)
 
+    def is_short(self) -> bool:
+        """Return whether the disk has no room for more than the reserve."""
+        try:
+            return _free_bytes(self._path.parent) < 2 * MAX_BYTES
+        except OSError:
+            return False
+
     def keep(self, share: float = 0.5) -> None:
         """Write the file where it is missing. It takes at most this share of the free space. Raises nothing."""
         with suppress(OSError):
             if self._path.exists():
                 return
-            stats = os.statvfs(self._path.parent)
-            size = min(MAX_BYTES, int(stats.f_bavail * stats.f_frsize * share)) // _BLOCK_BYTES * _BLOCK_BYTES
+            size = min(MAX_BYTES, int(_free_bytes(self._path.parent) * share)) // _BLOCK_BYTES * _BLOCK_BYTES
             if size >= _MIN_BYTES:
                 _write(self._path, size)
+
+
+def _free_bytes(folder: Path) -> int:
+    stats = os.statvfs(folder)
+    return stats.f_bavail * stats.f_frsize
 
 
 def _write(path: Path, size: int) -> None:

@@ -12,7 +12,7 @@ def text_warnings(tokenizer: "Tokenizer") -> tuple[str, ...]:
     """Return the remarks, in sentences."""
     warnings = list(tokenizer.warnings)
     if tokenizer.has_template and (problem := _template_problem(tokenizer)) is not None:
-        warnings.append(f"{problem} Such chats are refused; plain prompts work.")
+        warnings.append(f"{problem.rstrip('.')}. Such chats are refused; plain prompts work.")
     return tuple(warnings)
 
 
