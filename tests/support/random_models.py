@@ -41,9 +41,35 @@ EXPERTS = replace(
 BRANCHED = replace(
     EXPERTS, normalizes_experts=False, expert_size=96, residual_multiplier=0.5, hidden_size=44, head_dim=18
 )
+SINKS = replace(
+    ODD, activation="clamped_swiglu", attention_sinks=True, num_experts=5, experts_per_token=2, expert_size=50,
+    normalizes_experts=True, mlp_bias=True, router_bias=True, qkv_bias=True, output_bias=True, sliding_window=7,
+    windowed_layers=(1,), query_growth=0.5, query_growth_positions=5,
+)  # fmt: skip
+SQUARED = replace(
+    LLAMA, activation="relu2", gated=False, head_bias=True, qk_norm="head", norms_rotated_heads=True, rotary_dim=6,
+    tied_head=False,
+)  # fmt: skip
+ROUTED = replace(
+    EXPERTS, num_experts=12, expert_groups=4, chosen_groups=2, router_score="sigmoid", corrects_router=True,
+    expert_multiplier=0.8, attention_scale=0.1, shared_expert_size=90, expert_size=44,
+)  # fmt: skip
+DELTA = replace(
+    LLAMA, num_layers=3, recurrence="delta", recurrent_layers=(0, 2), conv_size=4, recurrent_heads=6,
+    recurrent_key_heads=3, recurrent_key_size=10, recurrent_value_size=18, attention_gate=True, qk_norm="head",
+    num_experts=4, experts_per_token=2, expert_size=40, shared_expert_size=50, gates_shared_expert=True,
+    normalizes_experts=True, dense_layers=(1,),
+)  # fmt: skip
+MAMBA = replace(
+    LLAMA, num_layers=3, recurrence="mamba", recurrent_layers=(0, 1), conv_size=4, conv_bias=True, recurrent_heads=4,
+    recurrent_key_heads=2, recurrent_key_size=12, recurrent_value_size=70, residual_multiplier=0.5,
+    unrotated_layers=(0, 1, 2), step_limits=(0.1, 1.5), tiles_key_heads=True,
+)  # fmt: skip
+CONVOLVED = replace(ODD, num_layers=3, recurrence="conv", recurrent_layers=(0, 2), conv_size=3)
 SPECS = {
     "llama": LLAMA, "odd": ODD, "windowed": WINDOWED, "gpt2": GPT2, "narrow": NARROW, "capped": CAPPED, "late": LATE,
-    "beside": BESIDE, "experts": EXPERTS, "branched": BRANCHED,
+    "beside": BESIDE, "experts": EXPERTS, "branched": BRANCHED, "sinks": SINKS, "squared": SQUARED, "routed": ROUTED,
+    "delta": DELTA, "mamba": MAMBA, "convolved": CONVOLVED,
 }  # fmt: skip
 ISAS = _native.available_isas()
 
@@ -67,7 +93,11 @@ def random_tensor(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType
 
 def random_model(spec: DecoderSpec, dtype: DType) -> dict[str, RawTensor]:
     rng = np.random.default_rng(7)
-    return {name: random_tensor(rng, shape, dtype) for name, shape in spec.tensor_shapes().items()}
+    tensors = {name: random_tensor(rng, shape, dtype) for name, shape in spec.tensor_shapes().items()}
+    for name, tensor in tensors.items():
+        if name.endswith(".decay.weight"):  # a state that grows would overflow
+            tensor.data.view(np.float32)[:] *= -1
+    return tensors
 
 
 def batch_of(sequences: list[tuple[int, list[int], list[int]]]) -> Batch:

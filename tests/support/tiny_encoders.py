@@ -37,6 +37,17 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "xlm-roberta": ("xlm-roberta", _COMMON | {"type_vocab_size": 1, "pad_token_id": 5}),
     "distilbert": ("distilbert", _DISTILBERT),
 }
+_ROTATED: dict[str, Any] = _COMMON | {"num_hidden_layers": 4, "pad_token_id": 0}
+DECODER_CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "modernbert": ("modernbert", _ROTATED | {"local_attention": 10, "cls_token_id": 2, "sep_token_id": 3}),
+    "modernbert-biases": (
+        "modernbert",
+        _ROTATED | {"local_attention": 10, "norm_bias": True, "attention_bias": True, "mlp_bias": True},
+    ),
+    "nomic_bert": ("nomic_bert", _ROTATED),
+    "qwen3": ("qwen3", _ROTATED | {"num_key_value_heads": 2, "head_dim": 20}),
+}
+"""Models whose layers are those of a decoder."""
 
 MODULES = [
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -66,11 +77,11 @@ class TinyEncoder:
         hidden_LH = self.reference(torch.tensor([tokens]), attention_mask=torch.ones(1, len(tokens))).last_hidden_state[
             0
         ]
-        return (hidden_LH[0] if pooling == "cls" else hidden_LH.mean(0)).numpy()
+        return {"cls": hidden_LH[0], "last": hidden_LH[-1], "mean": hidden_LH.mean(0)}[pooling].numpy()
 
 
 def make_tiny_encoder(case: str, folder: Path, *, pooling: str = "mean") -> TinyEncoder:
-    model_type, values = CASES[case]
+    model_type, values = (CASES | DECODER_CASES)[case]
     torch.manual_seed(sum(case.encode()))
     config = transformers.AutoConfig.for_model(model_type, **values)
     model = transformers.AutoModel.from_config(config, attn_implementation="eager").eval()
@@ -84,7 +95,8 @@ def make_tiny_encoder(case: str, folder: Path, *, pooling: str = "mean") -> Tiny
     (folder / "modules.json").write_text(json.dumps(MODULES))
     (folder / "1_Pooling").mkdir()
     flags = {f"pooling_mode_{mode}": mode == wanted for mode, wanted in
-             [("mean_tokens", f"{pooling}_tokens"), ("cls_token", f"{pooling}_token")]}  # fmt: skip
+             [("mean_tokens", f"{pooling}_tokens"), ("cls_token", f"{pooling}_token"),
+              ("lasttoken", f"{pooling}token")]}  # fmt: skip
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(flags))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64, "do_lower_case": False}))
     return TinyEncoder(model, folder)

@@ -85,6 +85,46 @@ _QWEN3_MOE = {
 }  # fmt: skip
 _QWEN3_SOME_DENSE = {"num_hidden_layers": 4, "decoder_sparse_step": 2, "mlp_only_layers": [3], "norm_topk_prob": False}
 
+_OLMO3_ROPE = {
+    "full_attention": {"rope_type": "yarn", "rope_theta": 1_000.0, "factor": 4.0, "beta_fast": 6.0, "beta_slow": 0.5,
+                       "original_max_position_embeddings": 64},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 1_000.0},
+}  # fmt: skip
+_FULL_LAYERS = {"sliding_window": None, "layer_types": ["full_attention"] * 2}
+_FIVE_LAYERS = {"num_hidden_layers": 5, "sliding_window": 9}
+_GLM4 = {"head_dim": 12, "pad_token_id": 0, "rope_parameters": _HALF_ROTATED["rope_parameters"]}
+_MINISTRAL3_ROPE = {
+    "rope_type": "yarn", "rope_theta": 1_000.0, "factor": 16.0, "original_max_position_embeddings": 8,
+    "max_position_embeddings": 128, "beta_fast": 32.0, "beta_slow": 1.0, "mscale_all_dim": 1.0, "mscale": 1.0,
+    "llama_4_scaling_beta": 0.3,
+}  # fmt: skip
+_HUNYUAN_ROPE = {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 500.0, "alpha": 100.0, "factor": 1.0}}
+_GPT_OSS = {
+    "head_dim": 12, "num_local_experts": 5, "num_experts_per_tok": 2, "sliding_window": 9, "num_hidden_layers": 3,
+    "rope_parameters": _YARN_ROPE | {"truncate": False},
+}  # fmt: skip
+_GLM4_MOE = {
+    "num_hidden_layers": 3, "moe_intermediate_size": 20, "n_routed_experts": 6, "num_experts_per_tok": 2,
+    "n_shared_experts": 2, "routed_scaling_factor": 1.5, "use_qk_norm": True, "head_dim": 12, "attention_bias": True,
+    **_HALF_ROTATED,
+}  # fmt: skip
+_GLM4_MOE_GROUPS = {"n_group": 3, "topk_group": 2, "norm_topk_prob": False, "use_qk_norm": False, "head_dim": 8}
+_DELTA = {
+    "head_dim": 16, "num_hidden_layers": 3, "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+    "linear_num_value_heads": 6, "linear_num_key_heads": 3, "linear_key_head_dim": 10, "linear_value_head_dim": 18,
+    "pad_token_id": 0,
+}  # fmt: skip
+_DELTA_EXPERTS = {
+    "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 20, "shared_expert_intermediate_size": 28,
+}  # fmt: skip
+_LFM2 = {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"], "block_multiple_of": 24}
+_MAMBA = {
+    "num_hidden_layers": 3, "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+    "mamba_n_heads": 8, "mamba_n_groups": 2, "mamba_d_state": 14, "shared_intermediate_size": 40,
+    "intermediate_size": 20, "num_local_experts": 0, **_GRANITE_SCALES,
+}  # fmt: skip
+_MAMBA_EXPERTS = {"num_local_experts": 4, "mamba_n_groups": 1, "position_embedding_type": "rope"}
+
 # No size is a multiple of a kernel's width, and together the cases have every feature of a spec.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", COMMON),
@@ -125,6 +165,33 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "mixtral": ("mixtral", COMMON | _MIXTRAL),
     "qwen3_moe": ("qwen3_moe", COMMON | _QWEN3_MOE),
     "qwen3_moe-some-dense": ("qwen3_moe", COMMON | _TIED | _QWEN3_MOE | _QWEN3_SOME_DENSE),
+    "olmo3": ("olmo3", COMMON | _FIVE_LAYERS | {"rope_parameters": _OLMO3_ROPE}),
+    "olmo3-tied-biases": ("olmo3", COMMON | _TIED | _FIVE_LAYERS | {"attention_bias": True}),
+    "seed_oss": ("seed_oss", COMMON | {"head_dim": 12, "pad_token_id": 0}),
+    "seed_oss-biases": ("seed_oss", COMMON | _BIASES | {"head_dim": 12, "attention_out_bias": True}),
+    "gemma": ("gemma", COMMON | _TIED | {"head_dim": 12}),
+    "exaone4": ("exaone4", COMMON | _FIVE_LAYERS),
+    "exaone4-no-window": ("exaone4", COMMON | _TIED | _FULL_LAYERS | {"rope_parameters": LLAMA3_ROPE}),
+    "ernie4_5": ("ernie4_5", COMMON | _TIED | {"head_dim": 12}),
+    "ernie4_5-biases": ("ernie4_5", COMMON | {"head_dim": 12, "use_bias": True}),
+    "glm4": ("glm4", COMMON | _GLM4),
+    "glm4-no-biases": ("glm4", COMMON | _GLM4 | {"attention_bias": False, "head_dim": 16}),
+    "arcee": ("arcee", COMMON),
+    "arcee-biases": ("arcee", COMMON | _BIASES | {"head_dim": 12, "rope_parameters": _YARN_ROPE}),
+    "phi": ("phi", COMMON | {"rope_parameters": _HALF_ROTATED["rope_parameters"]}),
+    "hunyuan_v1_dense": ("hunyuan_v1_dense", COMMON | {"head_dim": 12}),
+    "hunyuan_v1_dense-alpha": ("hunyuan_v1_dense", COMMON | _TIED | _HUNYUAN_ROPE | {"head_dim": 8}),
+    "ministral3": ("ministral3", COMMON | {"head_dim": 12, "rope_parameters": _MINISTRAL3_ROPE}),
+    "starcoder2": ("starcoder2", COMMON | _TIED | {"sliding_window": 21, "use_bias": True}),
+    "gpt_oss": ("gpt_oss", COMMON | _GPT_OSS),
+    "glm4_moe": ("glm4_moe", COMMON | _GLM4_MOE),
+    "glm4_moe-groups": ("glm4_moe", COMMON | _GLM4_MOE | _GLM4_MOE_GROUPS),
+    "qwen3_5": ("qwen3_5_text", COMMON | _DELTA),
+    "qwen3_5_moe": ("qwen3_5_moe_text", COMMON | _TIED | _DELTA | _DELTA_EXPERTS),
+    "qwen3_next": ("qwen3_next", COMMON | _DELTA | _DELTA_EXPERTS | {"mlp_only_layers": [1]}),
+    "lfm2": ("lfm2", COMMON | _TIED | _LFM2),
+    "granitemoehybrid": ("granitemoehybrid", COMMON | _MAMBA),
+    "granitemoehybrid-experts": ("granitemoehybrid", COMMON | _TIED | _MAMBA | _MAMBA_EXPERTS),
     "gpt_neox-serial": ("gpt_neox", _NEOX | _SERIAL | {"attention_bias": False}),
 }
 
@@ -201,7 +268,7 @@ _METADATA = {
     "attention.layer_norm_rms_epsilon": ("rms_norm_eps",),
     "attention.layer_norm_epsilon": ("layer_norm_epsilon", "norm_epsilon", "layer_norm_eps"),
     "attention.sliding_window": ("sliding_window",),
-    "expert_count": ("num_local_experts",),
+    "expert_count": ("num_local_experts", "num_experts"),
     "expert_used_count": ("num_experts_per_tok",),
     "expert_feed_forward_length": ("moe_intermediate_size",),
     "attention.scale": ("attention_multiplier",),
@@ -220,8 +287,13 @@ _ARCHITECTURES = {
     "mixtral": "llama",
     "qwen3_moe": "qwen3moe",
     "olmo3": "olmo2",
+    "phi": "phi2",
+    "hunyuan_v1_dense": "hunyuan-dense",
+    "gpt_oss": "gpt-oss",
+    "qwen3_5_text": "qwen35",
+    "qwen3_5_moe_text": "qwen35moe",
 }
-_PERMUTED = ("llama", "smollm3", "granite")
+_PERMUTED = ("llama", "smollm3", "granite", "arcee")
 
 
 def write_gguf(
@@ -244,6 +316,7 @@ def write_gguf(
             values[f"{architecture}.{key}"] = found[0]
     if architecture == "gpt2":
         values.setdefault("gpt2.feed_forward_length", 4 * config["n_embd"])
+    values |= {f"{architecture}.{key}": value for key, value in _layer_metadata(config).items()}
     tensors = _gguf_tensors(tiny, architecture)
     rope = config.get("rope_parameters") or {}
     rope = rope.get("full_attention", rope)
@@ -275,12 +348,44 @@ def write_gguf(
     return path
 
 
+def _layer_metadata(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file says about layers of several kinds."""
+    kinds = config.get("layer_types") or []
+    if config["model_type"] in ("olmo3", "exaone4") and config["sliding_window"]:
+        return {"attention.sliding_window_pattern": [kind == "sliding_attention" for kind in kinds]}
+    if config["model_type"] == "gpt_oss":
+        return {"expert_feed_forward_length": config["intermediate_size"]}
+    if config["model_type"] == "lfm2":
+        inner = 2 * config["intermediate_size"] // 3
+        return {
+            "shortconv.l_cache": config["conv_L_cache"],
+            "attention.head_count_kv": [config["num_key_value_heads"] * (kind != "conv") for kind in kinds],
+            "feed_forward_length": -(-inner // config["block_multiple_of"]) * config["block_multiple_of"],
+            "attention.layer_norm_rms_epsilon": config["norm_eps"],
+        }
+    if config["model_type"].startswith("qwen3_5"):
+        heads = config["linear_num_value_heads"]
+        shared = {"expert_shared_feed_forward_length": config.get("shared_expert_intermediate_size")}
+        return {
+            "ssm.conv_kernel": config["linear_conv_kernel_dim"],
+            "ssm.state_size": config["linear_key_head_dim"],
+            "ssm.group_count": config["linear_num_key_heads"],
+            "ssm.time_step_rank": heads,
+            "ssm.inner_size": heads * config["linear_value_head_dim"],
+            "full_attention_interval": 1 + kinds.index("full_attention"),
+            **({} if shared["expert_shared_feed_forward_length"] is None else shared),
+        }
+    return {}
+
+
 def _rope_metadata(tiny: TinyModel, rope: Mapping[str, Any]) -> dict[str, Any]:
     config = tiny.reference.config
     if not rope:
         return {}
     values: dict[str, Any] = {"freq_base": float(rope["rope_theta"])}
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if "alpha" in rope:
+        values["freq_base"] *= rope["alpha"] ** (head_dim / (head_dim - 2))
     if "partial_rotary_factor" in rope:
         values["dimension_count"] = int(head_dim * rope["partial_rotary_factor"])
     if rope.get("rope_type") in ("linear", "yarn"):
@@ -323,13 +428,23 @@ def _gguf_tensors(tiny: TinyModel, architecture: str) -> dict[str, np.ndarray]:
         if name in ("lm_head.weight", "embed_out.weight") and config.tie_word_embeddings:
             continue
         values = parameter.numpy()
+        if architecture == "gpt-oss" and ".experts." in name:
+            tensors |= _gpt_oss_experts(name, values)
+            continue
+        if architecture == "gpt-oss" and name.endswith(".sinks"):
+            name += ".weight"
+        if architecture.startswith("qwen35"):
+            name, values = _tiled_delta(name, values, config)
+        if ".conv.conv." in name or ".conv1d." in name or "shared_expert_gate" in name:
+            values = values.reshape(len(values), -1)
         if architecture in _PERMUTED and ".q_proj." in name:
             values = _interleave(values, config.num_attention_heads)
         if architecture in _PERMUTED and ".k_proj." in name:
             values = _interleave(values, config.num_key_value_heads)
         if architecture == "gpt2" and name.endswith((".c_attn.weight", ".c_proj.weight", ".c_fc.weight")):
             values = values.T
-        if architecture.startswith("gemma") and name.endswith("norm.weight"):
+        is_delta_norm = architecture.startswith("qwen35") and "linear_attn" not in name
+        if (architecture.startswith("gemma") or is_delta_norm) and name.endswith("norm.weight"):
             values = values + np.float32(1)
         if ".query_key_value." in name:
             values = _by_part(values, config.num_attention_heads)
@@ -351,6 +466,38 @@ def _gguf_tensors(tiny: TinyModel, architecture: str) -> dict[str, np.ndarray]:
     for name, parts in stacks.items():
         tensors[names.get_name(name, try_suffixes=(".weight",))] = np.stack(parts)
     return tensors
+
+
+def _gpt_oss_experts(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    layer, kind = f"blk.{name.split('.')[2]}", "bias" if name.endswith("_bias") else "weight"
+    values = values if kind == "bias" else values.swapaxes(1, 2)
+    if ".down_proj" in name:
+        return {f"{layer}.ffn_down_exps.{kind}": values}
+    return {f"{layer}.ffn_gate_exps.{kind}": values[:, ::2], f"{layer}.ffn_up_exps.{kind}": values[:, 1::2]}
+
+
+def _tiled_delta(name: str, values: np.ndarray, config: Any) -> tuple[str, np.ndarray]:
+    """Return the name and values of a tensor of a gated delta rule, with llama.cpp's order of the value heads."""
+    if ".linear_attn." not in name:
+        return name, values
+    keys, heads, size = config.linear_num_key_heads, config.linear_num_value_heads, config.linear_value_head_dim
+
+    def tile(rows: np.ndarray, head_size: int) -> np.ndarray:
+        return rows.reshape(keys, heads // keys, head_size, -1).swapaxes(0, 1).reshape(rows.shape)
+
+    part = name.split(".linear_attn.")[1].split(".")[0]
+    first = 2 * keys * config.linear_key_head_dim
+    if part in ("in_proj_qkv", "conv1d"):
+        values = np.concatenate([values[:first], tile(values[first:], size)])
+    elif part == "in_proj_z":
+        values = tile(values, size)
+    elif part in ("in_proj_a", "in_proj_b", "A_log", "dt_bias"):
+        values = tile(values, 1)
+    elif part == "out_proj":
+        values = np.ascontiguousarray(tile(np.ascontiguousarray(values.T), size).T)
+    if part == "A_log":
+        values = -np.exp(values)
+    return name.replace(".dt_bias", ".dt_proj.bias"), values
 
 
 def _by_part(values: np.ndarray, num_heads: int) -> np.ndarray:

@@ -95,10 +95,7 @@ class LocalBackend:
 
     def _advice(self, *, wants_encoder: bool) -> str:
         """Return a sentence that names the models here of the kind that is wanted."""
-        from llmos.engine.architectures import families
-
-        wanted = {family for family in families() if _is_encoder(family) == wants_encoder}
-        models = {each.model for each in self._registry.list() if each.family.replace("-", "_") in wanted}
+        models = {each.model for each in self._registry.list() if _is_known(each.family, wants_encoder=wants_encoder)}
         if models:
             return f"Ask for {' or '.join(sorted(models)[:3])}."
         return f"No model here does. Get one: llmos pull {'minilm' if wants_encoder else 'smollm2'}"
@@ -109,3 +106,9 @@ def _is_encoder(family: str) -> bool:
     from llmos.engine.architectures import is_encoder
 
     return is_encoder(family)
+
+
+def _is_known(family: str, *, wants_encoder: bool) -> bool:
+    from llmos.engine.architectures import families
+
+    return _is_encoder(family) if wants_encoder else family.replace("-", "_") in families() and not _is_encoder(family)

@@ -38,9 +38,10 @@ _FORWARD_FAILED = "The forward pass failed. Try again."
 
 
 class Encoder(Protocol):
-    """The interface of a NativeEncoder that the engine uses."""
+    """The interface of a NativeEncoder or DecoderEmbedder that the engine uses."""
 
-    spec: EncoderSpec
+    @property
+    def spec(self) -> EncoderSpec: ...
 
     def forward(self, tokens_N: npt.NDArray[np.int32], starts: npt.NDArray[np.int32]) -> Floats:
         """Return one pooled vector for each of S sequences, [S, hidden]; sequence s is

@@ -18,13 +18,13 @@ Canonical tensor names (a weight is [out, in], row-major; i is the layer):
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from llmos.engine.spec import DecoderSpec
 
 EncoderActivation = Literal["gelu", "gelu_tanh", "silu"]
-Pooling = Literal["mean", "cls"]
+Pooling = Literal["mean", "cls", "last"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +50,7 @@ class EncoderSpec:
     max_positions: int
     """Most tokens of a text, including control tokens."""
     pooling: Pooling = "mean"
-    """The vector of a text is the mean over its tokens ("mean"), or that of its first token ("cls")."""
+    """The vector of a text is the mean over its tokens ("mean"), or that of its first ("cls") or last token."""
     normalize: bool = False
     """Scale vectors to length 1."""
     truncated_size: int | None = None
@@ -91,6 +91,32 @@ class EncoderSpec:
             add(f"layers.{i}.down", (hidden, inner))
             add(f"layers.{i}.mlp_norm", (hidden,))
         return shapes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecoderEmbedderSpec(EncoderSpec):
+    """The architecture of a model that embeds texts, whose layers are described by a DecoderSpec without a head."""
+
+    decoder: DecoderSpec
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        return self.decoder.tensor_shapes()
+
+
+def embedder_of(decoder: DecoderSpec, *, family: str) -> DecoderEmbedderSpec:
+    """Return the spec of a model that embeds texts by the last residual stream of this decoder."""
+    return DecoderEmbedderSpec(
+        family=family,
+        vocab_size=decoder.vocab_size,
+        hidden_size=decoder.hidden_size,
+        num_layers=decoder.num_layers,
+        num_heads=decoder.num_heads,
+        head_dim=decoder.head_dim,
+        intermediate_size=decoder.intermediate_size,
+        num_positions=0,
+        max_positions=decoder.max_positions,
+        decoder=replace(decoder, has_head=False, head_bias=False),
+    )
 
 
 ModelSpec = DecoderSpec | EncoderSpec

@@ -68,9 +68,13 @@ class Engine:
         self.context_length = min(config.context_length or runner.spec.max_positions, runner.num_blocks * BLOCK_SIZE)
         """Tokens of prompt and answer together."""
         self._default_max_tokens = config.default_max_tokens
-        self._scheduler = Scheduler(config, runner.num_blocks, self.context_length)
+        is_recurrent = runner.spec.is_recurrent
+        if is_recurrent:
+            config = replace(config, max_sequences=min(config.max_sequences, runner.num_states))
+        self._scheduler = Scheduler(config, runner.num_blocks, self.context_length, has_states=is_recurrent)
         self._sampler = sampler or native_sampler(getattr(runner, "pool", None), config.threads or 1)
-        self._speculator = Speculator(config.max_draft_tokens, config.max_batched_tokens)
+        # A state can't be taken back behind rejected tokens.
+        self._speculator = Speculator(0 if is_recurrent else config.max_draft_tokens, config.max_batched_tokens)
         self._adapters = AdapterCache(runner)
         self._grammars = GrammarCompiler(tokenizer, runner.spec.vocab_size)
         self._masks = MaskMaker(runner.spec.vocab_size)
@@ -178,7 +182,9 @@ class Engine:
             sampled = self._sample(logits, rows, self.runner.likeliest(), masks) if rows else None
         except Exception:
             logger.exception("Sampling failed.")
-            return self._fail(self._find_failed_requests(logits, rows, masks), "The next token could not be chosen.")
+            failed = self._fail(self._find_failed_requests(logits, rows, masks), "The next token could not be chosen.")
+            self._scheduler.discard(plan)
+            return failed
         self._scheduler.commit(plan)
         return self._postprocess(rows, sampled) if sampled is not None else []
 

@@ -21,11 +21,12 @@ from llmos.core.progress import Progress, no_progress
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.config import EngineConfig
 from llmos.engine.embedding import EmbeddingEngine
-from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
+from llmos.engine.encoder_spec import DecoderEmbedderSpec, EncoderSpec, ModelSpec
 from llmos.engine.engine import Engine
 from llmos.engine.messages import Ready
 from llmos.engine.packed_file import PackedFolder
 from llmos.engine.runner import BLOCK_SIZE
+from llmos.engine.runner.embedder import DecoderEmbedder
 from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import NativeRunner, Packer
 from llmos.engine.runner.packing import pack
@@ -69,7 +70,7 @@ def load(
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     spec: ModelSpec
-    runner: NativeRunner | NativeEncoder
+    runner: NativeRunner | NativeEncoder | DecoderEmbedder
     threads: int
     tokenizer: "Tokenizer"
     shares_weights: bool
@@ -110,11 +111,22 @@ def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -
 
 def _make_runner(
     checkpoint: Checkpoint, config: EngineConfig, packer: Packer
-) -> tuple[NativeRunner | NativeEncoder, int]:
+) -> tuple[NativeRunner | NativeEncoder | DecoderEmbedder, int]:
     """Return the runner with all its weights packed, and its number of threads."""
     spec, hardware = checkpoint.spec, inspect_hardware()
     planner = MemoryPlanner.from_checkpoint(checkpoint, config, hardware)
     planner.check_room()
+    if isinstance(spec, DecoderEmbedderSpec):
+        embedder = DecoderEmbedder(
+            spec,
+            checkpoint.tensors,
+            max_batched_tokens=config.max_batched_tokens,
+            threads=planner.threads,
+            isa=config.isa,
+            weights=config.weights,
+            packer=packer,
+        )
+        return embedder, planner.threads
     if isinstance(spec, EncoderSpec):
         encoder = NativeEncoder(
             spec, checkpoint.tensors, threads=planner.threads, isa=config.isa, weights=config.weights, packer=packer
@@ -131,6 +143,7 @@ def _make_runner(
         weights=config.weights,
         kv_dtype=config.kv_dtype,
         packer=packer,
+        num_states=planner.default_states(),
     )
     return runner, planner.threads
 

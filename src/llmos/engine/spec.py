@@ -7,36 +7,71 @@ Canonical tensor names (a weight is [out, in], row-major; i is the layer, n the 
 
     embed.weight                              [vocab, hidden]
     positions.weight                          [positions, hidden]       only with learned positions
+    types.weight                              [hidden]                  only with token_type: added to every embedding
+    embed_norm.weight (.bias)                 [hidden]                  only with embed_norm
     layers.{i}.attn_norm.weight (.bias)       [hidden]                  only with pre_norm
     layers.{i}.q|k|v.weight (.bias)           [heads or kv_heads * head_dim, hidden]
     layers.{i}.q_norm|k_norm.weight           [head_dim]                only with qk_norm "head"
     layers.{i}.q_norm|k_norm.weight           [as many as q or k rows]  only with qk_norm "whole"
     layers.{i}.q_norm|k_norm.{n}.weight       [head_dim]                only with qk_norm "each_head"
+    layers.{i}.q_gate.weight (.bias)          [heads * head_dim, hidden]  only with attention_gate
+    layers.{i}.sinks.weight                   [heads]                   only with attention_sinks
     layers.{i}.o.weight (.bias)               [hidden, heads * head_dim]
-    layers.{i}.attn_post_norm.weight (.bias)  [hidden]                  only with post_norm
+    layers.{i}.attn_post_norm.weight (.bias)  [hidden]                  only with post_norm or norms_residual
     layers.{i}.mlp_norm.weight (.bias)        [hidden]                  only with pre_norm
     layers.{i}.gate.weight (.bias)            [intermediate, hidden]    only when gated
     layers.{i}.up.weight (.bias)              [intermediate, hidden]
     layers.{i}.down.weight (.bias)            [hidden, intermediate]
-    layers.{i}.router.weight                  [experts, hidden]         only in layers with experts, which have these
-    layers.{i}.gate|up|down.{n}.weight        [.. expert_size ..]       instead of the three above
-    layers.{i}.mlp_post_norm.weight (.bias)   [hidden]                  only with post_norm
-    final_norm.weight (.bias)                 [hidden]
-    head.weight                               [vocab, hidden]           absent when tied: embed.weight is used
+    layers.{i}.router.weight (.bias)          [experts, hidden]         only in layers with experts, which have these
+    layers.{i}.gate|up|down.{n}.weight (.bias)  [.. expert_size ..]     instead of the three above; the three above
+                                                                        have the size of the shared expert, if any
+    layers.{i}.router_correction.weight       [experts]                 only with corrects_router
+    layers.{i}.shared_router.weight           [hidden]                  only with gates_shared_expert
+    layers.{i}.mlp_post_norm.weight (.bias)   [hidden]                  only with post_norm or norms_residual
+    final_norm.weight (.bias)                 [hidden]                  not with norms_residual
+    head.weight (.bias)                       [vocab, hidden]           absent when tied: embed.weight is used; only
+                                                                        with has_head
+
+Recurrent layers have these instead of q, k and v. C channels go through the convolution; V heads have a state.
+
+    layers.{i}.mix.weight                     [C, hidden]
+    layers.{i}.mix_in.weight                  [C, hidden]               only with recurrence "conv"
+    layers.{i}.mix_gate.weight                [V * recurrent_value_size, or C with "conv"; hidden]
+    layers.{i}.conv.weight (.bias)            [C * conv_size], [C]      the taps of one channel after another
+    layers.{i}.step.weight .bias              [V, hidden], [V]          not with "conv"
+    layers.{i}.decay.weight                   [V]                       not with "conv"
+    layers.{i}.beta.weight                    [V, hidden]               only with "delta"
+    layers.{i}.skip.weight                    [V]                       only with "mamba"
+    layers.{i}.mix_norm.weight                [recurrent_value_size]    only with "delta"
+    layers.{i}.mix_norm.weight                [V * recurrent_value_size]  only with "mamba"
+    layers.{i}.o.weight                       [hidden, V * recurrent_value_size, or C with "conv"]
 
 One layer, where x is the residual stream, and norms and multipliers apply only where the spec has them:
 
     x += residual_multiplier * attn_post_norm(attention(attn_norm(x)))
     x += residual_multiplier * mlp_post_norm(feed_forward(mlp_norm(x)))     with parallel_residual: both use the same x
+
+A recurrent layer has one of these instead of attention, where y is the layer's input, conv a causal convolution of each
+channel, and a state S [key size, value size] belongs to each head and is 0 before the first token:
+
+    conv     o(mix_gate(y) * conv(mix_in(y) * mix(y)))
+    delta    q, k, v = silu(conv(mix(y))), with q and k of length 1, and q divided by sqrt(key size)
+             S = exp(decay * softplus(step(y))) * S;  S += k x (sigmoid(beta(y)) * (v - k S))
+             o(mix_norm(q S) * silu(mix_gate(y)))       the norm is over each head
+    mamba    v, k, q = silu(conv(mix(y)));  t = softplus(step(y)) within the step limits
+             S = exp(decay * t) * S + k x (t * v)
+             o(mix_norm((q S + skip * v) * silu(mix_gate(y))))       the norm is over each group of heads with one k
 """
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 Norm = Literal["rmsnorm", "layernorm"]
-Activation = Literal["silu", "gelu_tanh", "gelu"]
+Activation = Literal["silu", "gelu_tanh", "gelu", "relu2", "clamped_swiglu"]
 RopeScaling = Literal["none", "linear", "llama3", "yarn", "longrope"]
 QKNorm = Literal["head", "each_head", "whole"]
+RouterScore = Literal["softmax", "sigmoid"]
+Recurrence = Literal["conv", "delta", "mamba"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,18 +91,36 @@ class DecoderSpec:
     """The context window, in tokens."""
     norm: Norm = "rmsnorm"
     norm_eps: float = 1e-5
+    norm_bias: bool = True
+    """Layer norms have biases. RMS norms have none."""
     pre_norm: bool = True
     """Normalize the input of attention and of the feed-forward layer."""
     post_norm: bool = False
     """Normalize the output of attention and of the feed-forward layer, before it is added to the residual stream."""
+    norms_residual: bool = False
+    """Normalize the residual stream itself after attention and after the feed-forward layer (BERT)."""
+    embed_norm: bool = False
+    """Normalize the token embedding."""
+    skips_first_norm: bool = False
+    """The attention of the first layer reads the token embedding without pre_norm."""
+    token_type: bool = False
+    """Add the embedding of the token type, which is the same for all tokens of a text."""
+    is_causal: bool = True
+    """A position attends to no later one. Otherwise, it attends to all positions of the batch, and a window reaches as
+    far ahead as back: only for models that embed texts, each in one batch."""
+    has_head: bool = True
+    """The output is logits. Otherwise, it is the normalized residual stream."""
     parallel_residual: bool = False
     """Attention and the feed-forward layer read the same residual stream, instead of one after the other."""
     embedding_multiplier: float = 1.0
     residual_multiplier: float = 1.0
     logit_multiplier: float = 1.0
+    head_bias: bool = False
+    """The output head has a bias."""
     logit_softcap: float | None = None
     """Logits become c * tanh(logit / c)."""
     activation: Activation = "silu"
+    """clamped_swiglu is (1 + up) * gate * sigmoid(1.702 * gate), with gate up to 7 and up from -7 to 7."""
     gated: bool = True
     """The feed-forward layer is down(act(gate(x)) * up(x)) rather than down(act(up(x)))."""
     num_experts: int = 0
@@ -78,6 +131,21 @@ class DecoderSpec:
     """intermediate_size of an expert."""
     normalizes_experts: bool = False
     """Scale the weights of a token's experts to a sum of 1."""
+    router_score: RouterScore = "softmax"
+    """"sigmoid": the weights of experts are the sigmoids of their router logits."""
+    router_bias: bool = False
+    corrects_router: bool = False
+    """The experts are chosen by the sum of their score and a correction, which isn't part of their weights."""
+    expert_groups: int = 1
+    chosen_groups: int = 1
+    """A token's experts are in the chosen_groups groups, of expert_groups, whose best two experts have the highest sum
+    of scores."""
+    expert_multiplier: float = 1.0
+    """The weights of a token's experts are multiplied by it, after they were normalized."""
+    shared_expert_size: int = 0
+    """intermediate_size of an expert that every token takes besides its own. 0: there is none."""
+    gates_shared_expert: bool = False
+    """The output of the shared expert is multiplied by the sigmoid of a router of its own."""
     dense_layers: tuple[int, ...] = ()
     """Indexes of the layers without experts."""
     learned_positions: bool = False
@@ -98,14 +166,25 @@ class DecoderSpec:
     """longrope: divisors of the frequencies for contexts up to rope_original_positions."""
     rope_long_factors: tuple[float, ...] = ()
     """longrope: divisors of the frequencies for longer contexts."""
+    rope_truncates: bool = True
+    """yarn: the blend begins and ends at whole pairs."""
     rope_attention_factor: float = 1.0
-    """Rotated queries and keys are multiplied by it."""
+    """Queries and keys are multiplied by it, where their positions are scaled."""
     qkv_bias: bool = False
     output_bias: bool = False
     mlp_bias: bool = False
     qk_norm: QKNorm | None = None
     """Normalize queries and keys before the rotation: each head with shared weights ("head"), each head with weights of
     its own ("each_head"), or all heads together ("whole")."""
+    norms_rotated_heads: bool = False
+    """qk_norm "head" follows the rotation instead of preceding it."""
+    query_growth: float = 0.0
+    """A query at position p is multiplied by 1 + query_growth * ln(1 + floor(p / query_growth_positions))."""
+    query_growth_positions: int = 1
+    attention_gate: bool = False
+    """The output of attention is multiplied by the sigmoid of another projection of the layer's input."""
+    attention_sinks: bool = False
+    """Each query head has a score of its own that takes part in the softmax and has no value."""
     attention_scale: float | None = None
     """Attention scores are multiplied by it. None: 1 / sqrt(head_dim)."""
     attention_softcap: float | None = None
@@ -116,6 +195,20 @@ class DecoderSpec:
     """Indexes of the layers with the sliding window. None: all."""
     window_rope_theta: float | None = None
     """rope_theta of the layers with the sliding window, whose positions are then not scaled. None: rope_theta."""
+    recurrent_layers: tuple[int, ...] = ()
+    """Indexes of the layers with a recurrence instead of attention. They have no keys and values, but a state."""
+    recurrence: Recurrence | None = None
+    conv_size: int = 0
+    """Taps of the convolution: a position and the conv_size - 1 positions before it."""
+    conv_bias: bool = False
+    recurrent_heads: int = 0
+    recurrent_key_heads: int = 0
+    """Each key head serves a group of adjacent heads."""
+    tiles_key_heads: bool = False
+    """The heads take the key heads in turns instead: head h has key head h modulo recurrent_key_heads."""
+    recurrent_key_size: int = 0
+    recurrent_value_size: int = 0
+    step_limits: tuple[float, float] = (0.0, float("inf"))
     tied_head: bool = False
     """The output head is the token embedding."""
 
@@ -148,15 +241,39 @@ class DecoderSpec:
             return None
         return int(self.window_rope_theta is not None and self.window_of(layer) is not None)
 
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether a sequence has a state besides its keys and values, which can't be shared or rolled back."""
+        return bool(self.recurrent_layers)
+
+    @property
+    def conv_channels(self) -> int:
+        """Channels of a recurrent layer's convolution: keys, queries and values, or the hidden values themselves."""
+        if self.recurrence == "conv":
+            return self.hidden_size
+        return 2 * self.recurrent_key_heads * self.recurrent_key_size + self.recurrent_size
+
+    @property
+    def recurrent_size(self) -> int:
+        """Columns of the output projection of a recurrent layer."""
+        if self.recurrence == "conv":
+            return self.hidden_size
+        return self.recurrent_heads * self.recurrent_value_size
+
+    def is_recurrent_layer(self, layer: int) -> bool:
+        return layer in self.recurrent_layers
+
     def has_experts(self, layer: int) -> bool:
         return self.num_experts > 0 and layer not in self.dense_layers
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the canonical name and shape of every tensor that a checkpoint of this spec must have."""
-        hidden, has_norm_bias = self.hidden_size, self.norm == "layernorm"
+        hidden, has_norm_bias = self.hidden_size, self.norm == "layernorm" and self.norm_bias
         shapes: dict[str, tuple[int, ...]] = {"embed.weight": (self.vocab_size, hidden)}
         if self.learned_positions:
             shapes["positions.weight"] = (self.max_positions, hidden)
+        if self.token_type:
+            shapes["types.weight"] = (hidden,)
 
         def add(name: str, shape: tuple[int, ...], has_bias: bool) -> None:
             shapes[f"{name}.weight"] = shape
@@ -176,29 +293,66 @@ class DecoderSpec:
             add(f"layers.{i}.up{suffix}", (size, hidden), self.mlp_bias)
             add(f"layers.{i}.down{suffix}", (hidden, size), self.mlp_bias)
 
-        for i in range(self.num_layers):
-            if self.pre_norm:
-                add(f"layers.{i}.attn_norm", (hidden,), has_norm_bias)
+        def add_attention(i: int) -> None:
             add(f"layers.{i}.q", (self.attention_size, hidden), self.qkv_bias)
             add(f"layers.{i}.k", (self.kv_size, hidden), self.qkv_bias)
             add(f"layers.{i}.v", (self.kv_size, hidden), self.qkv_bias)
             if self.qk_norm is not None:
                 add_qk_norm(f"layers.{i}.q_norm", self.num_heads)
                 add_qk_norm(f"layers.{i}.k_norm", self.num_kv_heads)
+            if self.attention_gate:
+                add(f"layers.{i}.q_gate", (self.attention_size, hidden), self.qkv_bias)
+            if self.attention_sinks:
+                add(f"layers.{i}.sinks", (self.num_heads,), False)
             add(f"layers.{i}.o", (hidden, self.attention_size), self.output_bias)
-            if self.post_norm:
+
+        def add_recurrence(i: int) -> None:
+            add(f"layers.{i}.mix", (self.conv_channels, hidden), False)
+            if self.recurrence == "conv":
+                add(f"layers.{i}.mix_in", (self.conv_channels, hidden), False)
+            add(f"layers.{i}.mix_gate", (self.recurrent_size, hidden), False)
+            shapes[f"layers.{i}.conv.weight"] = (self.conv_channels * self.conv_size,)
+            if self.conv_bias:
+                shapes[f"layers.{i}.conv.bias"] = (self.conv_channels,)
+            if self.recurrence != "conv":
+                add(f"layers.{i}.step", (self.recurrent_heads, hidden), True)
+                add(f"layers.{i}.decay", (self.recurrent_heads,), False)
+            if self.recurrence == "delta":
+                add(f"layers.{i}.beta", (self.recurrent_heads, hidden), False)
+                add(f"layers.{i}.mix_norm", (self.recurrent_value_size,), False)
+            if self.recurrence == "mamba":
+                add(f"layers.{i}.skip", (self.recurrent_heads,), False)
+                add(f"layers.{i}.mix_norm", (self.recurrent_size,), False)
+            add(f"layers.{i}.o", (hidden, self.recurrent_size), False)
+
+        if self.embed_norm:
+            add("embed_norm", (hidden,), has_norm_bias)
+        for i in range(self.num_layers):
+            if self.pre_norm and not (self.skips_first_norm and i == 0):
+                add(f"layers.{i}.attn_norm", (hidden,), has_norm_bias)
+            add_recurrence(i) if self.is_recurrent_layer(i) else add_attention(i)
+            if self.post_norm or self.norms_residual:
                 add(f"layers.{i}.attn_post_norm", (hidden,), has_norm_bias)
             if self.pre_norm:
                 add(f"layers.{i}.mlp_norm", (hidden,), has_norm_bias)
             if self.has_experts(i):
-                add(f"layers.{i}.router", (self.num_experts, hidden), False)
+                add(f"layers.{i}.router", (self.num_experts, hidden), self.router_bias)
+                if self.corrects_router:
+                    add(f"layers.{i}.router_correction", (self.num_experts,), False)
                 for n in range(self.num_experts):
                     add_feed_forward(i, f".{n}", self.expert_size)
+                if self.gates_shared_expert:
+                    add(f"layers.{i}.shared_router", (hidden,), False)
+                if self.shared_expert_size:
+                    add_feed_forward(i, "", self.shared_expert_size)
             else:
                 add_feed_forward(i, "", self.intermediate_size)
-            if self.post_norm:
+            if self.post_norm or self.norms_residual:
                 add(f"layers.{i}.mlp_post_norm", (hidden,), has_norm_bias)
-        add("final_norm", (hidden,), has_norm_bias)
-        if not self.tied_head:
+        if not self.norms_residual:
+            add("final_norm", (hidden,), has_norm_bias)
+        if self.has_head and not self.tied_head:
             add("head", (self.vocab_size, hidden), False)
+        if self.head_bias:
+            shapes["head.bias"] = (self.vocab_size,)
         return shapes

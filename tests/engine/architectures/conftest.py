@@ -55,6 +55,7 @@ class Driver:
             context_lengths=np.array(contexts, np.int32),
             block_tables=np.array([table + [0] * (longest - len(table)) for table in tables], np.int32),
             logit_rows=np.arange(starts[-1], dtype=np.int32),
+            states=np.array([list(self._tables).index(name) for name in new_tokens], np.int32),
         )
 
     def greedy(self, prompt: Sequence[int], num_tokens: int, name: str = "greedy") -> list[int]:

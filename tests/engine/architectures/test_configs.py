@@ -239,7 +239,6 @@ def test_llama3_bounds_in_the_wrong_order_are_rejected():
     ("config", "changes", "message"),
     [
         (LLAMA, {"hidden_act": "relu"}, "hidden_act is 'relu'; this engine knows silu"),
-        (LLAMA, {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "truncate": False}}, "truncate set to false"),
         (LLAMA, {"rope_parameters": {"rope_type": "mrope", "factor": 4.0}}, "rope_type is 'mrope'"),
         (LLAMA, {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial rotary positions"),
         (LLAMA | {"model_type": "gemma2"}, {"use_bidirectional_attention": True}, "bidirectional attention"),

@@ -18,7 +18,9 @@ GGUF_CASES = [
     "mistral-window", "mistral-no-window", "qwen2", "qwen3", "qwen3-tied-biases", "gpt2", "gpt2-untied-inner",
     "gemma2", "gemma3", "phi3", "phi3-partial", "phi3-short", "phi3-long", "olmo2", "olmo2-tied-biases", "smollm3",
     "smollm3-yarn", "granite", "granite-tied-biases", "stablelm", "stablelm-parallel", "gpt_neox",
-    "mixtral", "qwen3_moe",
+    "mixtral", "qwen3_moe", "olmo3", "olmo3-tied-biases", "seed_oss", "seed_oss-biases", "gemma", "exaone4", "ernie4_5",
+    "ernie4_5-biases", "glm4", "glm4-no-biases", "arcee", "arcee-biases", "phi", "hunyuan_v1_dense",
+    "hunyuan_v1_dense-alpha", "starcoder2", "gpt_oss", "lfm2",
 ]  # fmt: skip
 
 
@@ -31,7 +33,7 @@ def pair(request, tiny_model_of: Callable, tmp_path: Path) -> tuple[Checkpoint, 
 
 def test_both_formats_give_the_same_spec(pair):
     from_folder, from_gguf = pair
-    family = "llama" if from_folder.family in ("mistral", "mixtral") else from_folder.family
+    family = {"mistral": "llama", "mixtral": "llama", "olmo3": "olmo2"}.get(from_folder.family, from_folder.family)
     for name, value in asdict(replace(from_folder.spec, family=family)).items():
         is_float = isinstance(value, float) or (isinstance(value, tuple) and value and isinstance(value[0], float))
         expected = pytest.approx(value, rel=1e-6) if is_float else value  # GGUF stores float32
@@ -45,6 +47,15 @@ def test_both_formats_give_the_same_tensors(pair):
         tensor = from_gguf.tensors[name]
         assert tensor.shape == from_folder.tensors[name].shape == shape
         assert np.array_equal(dequantize(tensor), dequantize(from_folder.tensors[name])), name
+
+
+@pytest.mark.parametrize("case", ["qwen3_5", "qwen3_5_moe"])
+def test_a_gated_delta_rule_with_reordered_heads_gives_the_same_logits(case, tiny_model_of, tmp_path, drive):
+    tiny = tiny_model_of(case)
+    path = write_gguf(tiny, tmp_path / "model.gguf")
+    prompt = tiny.prompt(20)
+    logits = drive(open_checkpoint({"model.gguf": path})).step({"a": prompt})["a"]
+    np.testing.assert_allclose(logits, tiny.logits(prompt), rtol=1e-3, atol=1e-4)
 
 
 def test_the_queries_of_a_quantized_llama_keep_their_values(tiny_model_of, tmp_path):

@@ -46,7 +46,7 @@ def test_the_calculated_bytes_are_those_that_the_runner_takes(files_of, case):
     checkpoint = open_checkpoint(files_of(case))
     for options in ({}, {"weights": "int4", "kv_dtype": "f16"}, {"weights": "f32", "kv_dtype": "f32"}):
         planner = MemoryPlanner.from_checkpoint(checkpoint, EngineConfig(**options))
-        runner = NativeRunner(checkpoint.spec, checkpoint.tensors, num_blocks=7, **options)
+        runner = NativeRunner(checkpoint.spec, checkpoint.tensors, num_blocks=7, num_states=1, **options)
         need = planner.need(1, 100, 7)
         assert (need.weights, need.kv) == (runner.weight_bytes, runner.kv_bytes)
 

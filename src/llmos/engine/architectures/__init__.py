@@ -9,6 +9,7 @@ has:
     spec_from_gguf      metadata, tensors -> DecoderSpec                 only with a GGUF_ARCHITECTURE
     gguf_sources        DecoderSpec -> canonical tensor name -> Source   only with a GGUF_ARCHITECTURE
     HF_PREFIX           the prefix of tensor names that a checkpoint of the base model lacks; default "model."
+    stacked_hf_sources  the same as hf_sources for files that have a layer's experts in one stack; optional
     IS_ENCODER          True if the specs are EncoderSpecs: the models embed texts
     HARMLESS_CONFIG     keys of config.json that change nothing, with their harmless values; see _read_keys.py
     HARMLESS_GGUF       the same for metadata, without the architecture's name
@@ -38,6 +39,7 @@ from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 __all__ = [
+    "EMBEDDER_SUFFIX",
     "ROPE_TENSORS",
     "Family",
     "Source",
@@ -51,6 +53,10 @@ __all__ = [
     "sources_in_files",
     "with_sentence_files",
 ]
+
+
+EMBEDDER_SUFFIX = "_embedding"
+"""Ends the family of a decoder with the files of sentence-transformers, which embeds texts: "qwen3_embedding"."""
 
 
 class Family(Protocol):
@@ -97,6 +103,8 @@ def family_of_gguf(architecture: object) -> Family:
 def is_encoder(family: str) -> bool:
     """Return whether models of this family (as named in a Description) embed texts instead of generating text."""
     name = family.replace("-", "_")
+    if name.endswith(EMBEDDER_SUFFIX):
+        return name.removesuffix(EMBEDDER_SUFFIX) in families()
     return name in families() and getattr(_load(name), "IS_ENCODER", False)
 
 
@@ -133,10 +141,18 @@ def gguf_spec(
 def sources_in_files(family: Family, spec: ModelSpec, names: Iterable[str]) -> dict[str, Source]:
     """Return the sources of a spec's tensors in Hugging Face files with these tensor or module names.
 
-    Files that were saved from the base model, the class without a head, lack the family's HF_PREFIX in all names.
+    Files that were saved from the base model, the class without a head, lack the family's HF_PREFIX in all names. In
+    those of a model that also takes images, the language model is one part, under one of two names.
     Checkpoints of 2018 to 2020 call the weights and biases of layer norms gamma and beta.
     """
-    names, sources = set(names), family.hf_sources(spec)
+    names = set(names)
+    has_stacks = any(name.endswith(".experts.gate_up_proj") for name in names)
+    sources_of = getattr(family, "stacked_hf_sources", family.hf_sources) if has_stacks else family.hf_sources
+    sources: dict[str, Source] = sources_of(spec)
+    if any(name.startswith("language_model.model.") for name in names):
+        return {key: replace(source, name=f"language_model.{source.name}") for key, source in sources.items()}
+    if any(name.startswith("model.language_model.") for name in names):
+        return {key: replace(source, name=_within_model(source.name)) for key, source in sources.items()}
     prefix: str = getattr(family, "HF_PREFIX", "model.")
     if not any(name.startswith(prefix) for name in names):
         sources = {key: replace(source, name=source.name.removeprefix(prefix)) for key, source in sources.items()}
@@ -147,6 +163,10 @@ def _name_in_file(name: str, names: Collection[str]) -> str:
     """Return the name of a tensor, or that which checkpoints converted from TensorFlow have for it."""
     older = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
     return older if name not in names and older in names else name
+
+
+def _within_model(name: str) -> str:
+    return name.replace("model.", "model.language_model.", 1) if name.startswith("model.") else name
 
 
 def _load(name: str) -> Family:

@@ -42,6 +42,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_fast": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu": "gelu",
+    "relu2": "relu2",
 }
 
 
@@ -89,24 +90,22 @@ def decoder_from_config(
     activation = fields.string(activation_name, default_activation, known=ACTIVATIONS)
     if windows is None:
         windows = _windows(fields, sliding_window, max_positions)
-    spec = DecoderSpec(
-        family=family,
-        vocab_size=fields.integer("vocab_size", high=limits.MAX_VOCAB),
-        hidden_size=hidden_size,
-        num_layers=fields.integer("num_hidden_layers", high=limits.MAX_LAYERS),
-        num_heads=num_heads,
-        num_kv_heads=fields.integer("num_key_value_heads", num_heads, high=limits.MAX_HEADS),
-        head_dim=head_dim,
-        intermediate_size=fields.integer("intermediate_size", high=limits.MAX_INTERMEDIATE),
-        max_positions=max_positions,
-        norm_eps=fields.number(eps_name, default_eps, low=0.0, high=1.0),
-        activation=ACTIVATIONS[activation],
-        tied_head=fields.flag("tie_word_embeddings", is_tied),
-        **(rope_from_config(fields, head_dim=head_dim) if rope is None else rope),
-        **windows,
-        **traits,
-    )
-    return limits.validated(spec)
+    values: dict[str, Any] = {
+        "family": family,
+        "vocab_size": fields.integer("vocab_size", high=limits.MAX_VOCAB),
+        "hidden_size": hidden_size,
+        "num_layers": fields.integer("num_hidden_layers", high=limits.MAX_LAYERS),
+        "num_heads": num_heads,
+        "num_kv_heads": fields.integer("num_key_value_heads", num_heads, high=limits.MAX_HEADS),
+        "head_dim": head_dim,
+        "intermediate_size": fields.integer("intermediate_size", high=limits.MAX_INTERMEDIATE),
+        "max_positions": max_positions,
+        "norm_eps": fields.number(eps_name, default_eps, low=0.0, high=1.0),
+        "activation": ACTIVATIONS[activation],
+        "tied_head": fields.flag("tie_word_embeddings", is_tied),
+    }
+    rope = rope_from_config(fields, head_dim=head_dim) if rope is None else rope
+    return limits.validated(DecoderSpec(**(values | dict(rope) | dict(windows) | traits)))
 
 
 def _windows(fields: Fields, window: int | None, max_positions: int) -> dict[str, Any]:

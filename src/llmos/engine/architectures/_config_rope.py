@@ -52,6 +52,36 @@ def rope_section(fields: Fields) -> Fields | None:
     return given[0] if given else None
 
 
+def layered_rope_from_config(
+    fields: Fields, *, default_theta: float, default_window_theta: float | None = None
+) -> tuple[dict[str, Any], float]:
+    """Return the rope fields of the layers without a window, and the theta of those with one, which aren't scaled.
+
+    transformers 5 writes rope_parameters for each kind of layer; 4 wrote rope_theta, rope_scaling and, for Gemma,
+    rope_local_base_freq. `default_window_theta`: None: that of the other layers.
+    """
+    theta = fields.number("rope_theta", default_theta, **THETA_RANGE)
+    window_theta = fields.number("rope_local_base_freq", default_window_theta or theta, **THETA_RANGE)
+    rope: dict[str, Any] = {"rope_theta": theta}
+    section = rope_section(fields)
+    if section is None:
+        return rope, window_theta
+    if fields.get("rope_scaling"):
+        rope["rope_theta"] = section.number("rope_theta", theta, **THETA_RANGE)
+        return rope | scaling_from_config(fields, section), window_theta
+    full, windowed = section.section("full_attention"), section.section("sliding_attention")
+    if full is None and windowed is None:
+        # Programs disagree whether such values are for the layers without a window, or for none.
+        raise limits.unsupported("rope_parameters that don't say which kind of layer (full_attention …) they are for")
+    if full is not None:
+        rope = {"rope_theta": full.number("rope_theta", theta, **THETA_RANGE)} | scaling_from_config(fields, full)
+    if windowed is not None:
+        if scaling_from_config(fields, windowed):
+            raise limits.unsupported("scaled rotary positions in layers with a sliding window")
+        window_theta = windowed.number("rope_theta", window_theta, **THETA_RANGE)
+    return rope, window_theta
+
+
 def scaling_from_config(fields: Fields, scaling: Fields) -> dict[str, Any]:
     """Return the scaling fields of a spec for a section "rope_scaling" or "rope_parameters"."""
     # The key was "type" until transformers 4.43, and longrope "su" before that.
@@ -88,8 +118,6 @@ def _check_dynamic(fields: Fields, scaling: Fields) -> None:
 
 
 def _yarn(fields: Fields, scaling: Fields) -> dict[str, Any]:
-    if not scaling.flag("truncate", True):
-        raise limits.unsupported("yarn rope scaling with truncate set to false")
     factor = scaling.number("factor", low=1.0, high=1e6)
     attention_factor = yarn_attention_factor(factor)
     over, under = (scaling.number(name, 0.0, low=0.0, high=1e6) for name in ("mscale", "mscale_all_dim"))
@@ -98,6 +126,7 @@ def _yarn(fields: Fields, scaling: Fields) -> dict[str, Any]:
     return {
         "rope_scaling": "yarn",
         "rope_factor": factor,
+        "rope_truncates": scaling.flag("truncate", True),
         "rope_low_frequency_factor": scaling.number("beta_slow", 1.0, low=1e-6, high=1e6),
         "rope_high_frequency_factor": scaling.number("beta_fast", 32.0, low=1e-6, high=1e6),
         "rope_original_positions": _original_positions(fields, scaling),

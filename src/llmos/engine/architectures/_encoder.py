@@ -86,3 +86,10 @@ def encoder_from_config(
         activation=ACTIVATIONS[fields.string("hidden_act", "gelu", known=ACTIVATIONS)],
         max_positions=num_positions - first_position,
     )
+
+
+def refuse_heads(config: Mapping[str, Any]) -> None:
+    """Raise UnsupportedModel for a model with another head."""
+    for name in config.get("architectures") or ():
+        if "Classification" in str(name) or "QuestionAnswering" in str(name):
+            raise limits.unsupported(f"a classification head instead of embeddings ({str(name)[:64]})")

@@ -1,14 +1,13 @@
 """Reads GGUF metadata of Llama-like models."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._fields import Fields
 from llmos.engine.architectures._gguf_rope import rope_from_gguf
-from llmos.engine.architectures._sources import Source, rename
+from llmos.engine.architectures._sources import Source, half_split_heads, rename
 from llmos.engine.architectures._windows import window_fields
 from llmos.engine.spec import DecoderSpec, Norm
 from llmos.engine.tensors import RawTensor
@@ -52,13 +51,7 @@ def gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
 
 def permuted_gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
     """Return the sources for files in which q and k have their rotary pairs interleaved (Llama and a few others)."""
-    sources = gguf_sources(spec)
-    heads = {"q": spec.num_heads, "k": spec.num_kv_heads}
-    for name, source in sources.items():
-        part = name.split(".")[-2]
-        if part in heads:
-            sources[name] = replace(source, permute_heads=heads[part])
-    return sources
+    return half_split_heads(spec, gguf_sources(spec))
 
 
 def gguf_fields(metadata: Mapping[str, Any], architecture: str, *, experts: bool = False) -> Fields:
@@ -137,6 +130,7 @@ def decoder_from_gguf(
         "qkv_bias": "blk.0.attn_q.bias" in tensors or "blk.0.attn_qkv.bias" in tensors,
         "output_bias": "blk.0.attn_output.bias" in tensors,
         "mlp_bias": "blk.0.ffn_down.bias" in tensors,
+        "head_bias": "output.bias" in tensors,
         "tied_head": "output.weight" not in tensors,
         **window_fields(window or None, layers, num_layers=num_layers, max_positions=max_positions),
     }

@@ -29,8 +29,28 @@ def validated(spec: DecoderSpec) -> DecoderSpec:
         )
     if spec.experts_per_token > spec.num_experts:
         raise BadModelFile(f"A token uses {spec.experts_per_token} experts, but there are only {spec.num_experts}.")
+    if spec.num_experts % spec.expert_groups or not 1 <= spec.chosen_groups <= spec.expert_groups:
+        raise BadModelFile(
+            f"The configuration has {spec.num_experts} experts in {spec.expert_groups} groups, of which a token takes "
+            f"{spec.chosen_groups}; the groups must be of one size."
+        )
+    if spec.experts_per_token * spec.expert_groups > spec.num_experts * spec.chosen_groups:
+        raise BadModelFile(f"A token uses {spec.experts_per_token} experts, more than there are in its groups.")
+    _check_recurrence(spec)
     _check_scaling(spec)
     return spec
+
+
+def _check_recurrence(spec: DecoderSpec) -> None:
+    if not spec.recurrent_layers:
+        return
+    if len(spec.recurrent_layers) == spec.num_layers:
+        raise unsupported("no layer with attention")
+    if spec.recurrence != "conv" and spec.recurrent_heads % spec.recurrent_key_heads:
+        raise BadModelFile(
+            f"The recurrent layers have {spec.recurrent_heads} heads for {spec.recurrent_key_heads} key heads; the "
+            "first must be a multiple of the second."
+        )
 
 
 def _check_scaling(spec: DecoderSpec) -> None:

@@ -60,6 +60,24 @@ class ReadKeys(Mapping[str, Any]):
         return unread
 
 
+class ChangedKeys(Mapping[str, Any]):
+    """A configuration with some values changed or added. What is read of it counts as read of the configuration."""
+
+    def __init__(self, values: Mapping[str, Any], **changes: Any) -> None:
+        self._values, self._changes = values, changes
+        for key in changes:
+            values.get(key)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._changes[key] if key in self._changes else self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**dict.fromkeys(self._values), **self._changes})
+
+    def __len__(self) -> int:
+        return len({*self._values, *self._changes})
+
+
 def refuse_unknown(unread: Mapping[str, Any], *, where: str, family: str) -> None:
     """Raise UnsupportedModel if there are keys that the family's reader neither uses nor knows to be harmless."""
     if not unread:

@@ -70,8 +70,11 @@ def _yarn_unchanged(spec: DecoderSpec) -> Floats:
         share = spec.rope_original_positions / (turns * 2 * math.pi)
         return rotary_dim * math.log(share) / (2 * math.log(spec.rope_theta))
 
-    first = max(math.floor(pair_that_turns(spec.rope_high_frequency_factor)), 0)
-    last = min(math.ceil(pair_that_turns(spec.rope_low_frequency_factor)), rotary_dim - 1)
+    first = pair_that_turns(spec.rope_high_frequency_factor)
+    last = pair_that_turns(spec.rope_low_frequency_factor)
+    if spec.rope_truncates:
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, rotary_dim - 1)
     pairs = np.arange(rotary_dim // 2, dtype=np.float64)
     return 1.0 - np.clip((pairs - first) / (last - first or 0.001), 0.0, 1.0)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.architectures._fields import Fields
 from llmos.engine.architectures._read_keys import ANY, Harmless, ReadKeys, without_harmless
-from llmos.engine.encoder_spec import EncoderSpec, Pooling
+from llmos.engine.encoder_spec import DecoderEmbedderSpec, EncoderSpec, Pooling
 from llmos.engine.formats.json_file import read_json_object, read_text
 
 MAX_PROMPT_CHARACTERS = 4096
@@ -27,7 +27,12 @@ _HARMLESS_SETTINGS: Harmless = {"__version__": ANY, "model_type": ANY, "similari
 _HARMLESS_IN_POOLING: Harmless = {"word_embedding_dimension": ANY, "embedding_dimension": ANY}
 
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls"}
-_FLAGS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
+_DECODER_POOLINGS: dict[str, Pooling] = _POOLINGS | {"lasttoken": "last"}
+_FLAGS = {
+    "mean": "pooling_mode_mean_tokens",
+    "cls": "pooling_mode_cls_token",
+    "lasttoken": "pooling_mode_lasttoken",
+}
 
 
 def with_sentence_files(spec: EncoderSpec, files: Mapping[str, Path]) -> EncoderSpec:
@@ -48,7 +53,7 @@ def with_sentence_files(spec: EncoderSpec, files: Mapping[str, Path]) -> Encoder
     return replace(
         spec,
         max_positions=max_positions,
-        pooling=_pooling(files, pooling_name, has_prompts=bool(prompts)),
+        pooling=_pooling(files, pooling_name, spec, has_prompts=bool(prompts)),
         truncated_size=None if size == spec.hidden_size else size,
         normalize=any(kind == "Normalize" for kind, _ in steps),
         lowercase=config.flag("do_lower_case", False),
@@ -74,22 +79,24 @@ def _steps(files: Mapping[str, Path]) -> list[tuple[str, str]]:
     return steps
 
 
-def _pooling(files: Mapping[str, Path], name: str, *, has_prompts: bool) -> Pooling:
+def _pooling(files: Mapping[str, Path], name: str, spec: EncoderSpec, *, has_prompts: bool) -> Pooling:
+    poolings = _DECODER_POOLINGS if isinstance(spec, DecoderEmbedderSpec) else _POOLINGS
     fields = _fields(files, name)
     includes_prompt = fields.flag("include_prompt", True)
-    others = [key for key in _other_flags(fields) if key not in _FLAGS.values()]
-    chosen = [mode for mode, flag in _FLAGS.items() if fields.flag(flag, False)]
+    others = [key for key in _other_flags(fields) if key not in [_FLAGS[mode] for mode in poolings]]
+    chosen = [mode for mode in poolings if fields.flag(_FLAGS[mode], False)]
     mode = fields.get("pooling_mode")
     _refuse_unknown(fields, _HARMLESS_IN_POOLING)
     if has_prompts and not includes_prompt:
         raise UnsupportedModel(f"{name}: include_prompt is false; this engine always includes the prompt.")
     if mode is not None:
-        return _POOLINGS[fields.string("pooling_mode", known=_POOLINGS)]
+        return poolings[fields.string("pooling_mode", known=poolings)]
     if others or len(chosen) > 1:
         raise UnsupportedModel(
-            f"{name} asks for {', '.join(others or chosen)}; this engine pools by the mean or the first token."
+            f"{name} asks for {', '.join(others or chosen)}; this engine pools by the mean or "
+            f"{'the first or the last' if len(poolings) > 2 else 'the first'} token."
         )
-    return _POOLINGS[chosen[0]] if chosen else "mean"
+    return poolings[chosen[0]] if chosen else "mean"
 
 
 def _other_flags(fields: Fields) -> list[str]:

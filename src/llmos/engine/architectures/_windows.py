@@ -52,6 +52,11 @@ def check_no_windows(fields: Fields) -> None:
         raise limits.unsupported("layers with a sliding window (layer_types), unlike others of its family")
 
 
+def all_but_every(interval: int, num_layers: int) -> tuple[int, ...]:
+    """Return all layers but the last of every `interval`."""
+    return tuple(i for i in range(num_layers) if (i + 1) % interval)
+
+
 def num_layers_of(fields: Fields) -> int:
     """Return the number of layers."""
     return fields.integer("num_hidden_layers", high=limits.MAX_LAYERS)

@@ -13,8 +13,7 @@ from llmos.engine.architectures._config import (
     decoder_from_config,
     head_dim_from_config,
 )
-from llmos.engine.architectures._config_rope import THETA_RANGE, rope_section, scaling_from_config
-from llmos.engine.architectures._fields import Fields
+from llmos.engine.architectures._config_rope import THETA_RANGE, layered_rope_from_config
 from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_fields, gguf_sources, windowed_gguf_layers
 from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.architectures._sources import Source, norms_plus_one, rename
@@ -41,7 +40,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
     has_bias = fields.flag("attention_bias", False)
     pattern = fields.integer("sliding_window_pattern", _PATTERN, high=limits.MAX_LAYERS)
     head_dim = head_dim_from_config(fields, 256)
-    rope, window_theta = _rope(fields)
+    rope, window_theta = layered_rope_from_config(fields, default_theta=1e6, default_window_theta=10_000.0)
     spec = decoder_from_config(
         config,
         family="gemma3_text",
@@ -92,34 +91,6 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
         windowed_gguf_layers(fields, spec.num_layers, _PATTERN),
         fields.number("rope.freq_base_swa", local_theta, **THETA_RANGE),
     )
-
-
-def _rope(fields: Fields) -> tuple[dict[str, Any], float]:
-    """Return the rope fields of the layers without a window, and the theta of those with one.
-
-    transformers 5 writes rope_parameters for each kind of layer; 4 wrote rope_theta, rope_scaling and
-    rope_local_base_freq.
-    """
-    theta = fields.number("rope_theta", 1e6, **THETA_RANGE)
-    window_theta = fields.number("rope_local_base_freq", 10_000.0, **THETA_RANGE)
-    rope: dict[str, Any] = {"rope_theta": theta}
-    section = rope_section(fields)
-    if section is None:
-        return rope, window_theta
-    if fields.get("rope_scaling"):
-        rope["rope_theta"] = section.number("rope_theta", theta, **THETA_RANGE)
-        return rope | scaling_from_config(fields, section), window_theta
-    full, windowed = section.section("full_attention"), section.section("sliding_attention")
-    if full is None and windowed is None:
-        # Programs disagree whether such values are for the layers without a window, or for none.
-        raise limits.unsupported("rope_parameters that don't say which kind of layer (full_attention …) they are for")
-    if full is not None:
-        rope = {"rope_theta": full.number("rope_theta", theta, **THETA_RANGE)} | scaling_from_config(fields, full)
-    if windowed is not None:
-        if scaling_from_config(fields, windowed):
-            raise limits.unsupported("scaled rotary positions in layers with a sliding window")
-        window_theta = windowed.number("rope_theta", window_theta, **THETA_RANGE)
-    return rope, window_theta
 
 
 def _windowed(num_layers: int, pattern: int) -> list[int]:

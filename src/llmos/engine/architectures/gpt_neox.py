@@ -8,7 +8,7 @@ from llmos.core.errors import BadModelFile
 from llmos.engine.architectures._config import config_fields, decoder_from_config, head_dim_from_config
 from llmos.engine.architectures._config_rope import rope_from_config
 from llmos.engine.architectures._gguf import GGUF_NAMES, decoder_from_gguf, gguf_fields
-from llmos.engine.architectures._sources import Source, rename, split_qkv
+from llmos.engine.architectures._sources import Grouped, Source, rename, split_qkv
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -63,7 +63,9 @@ def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
     for name, source in sources.items():
         part = name.split(".")[-2]
         if part in ("q", "k", "v"):
-            sources[name] = replace(source, per_head_qkv=(spec.num_heads, "qkv".index(part)))
+            first = "qkv".index(part) * spec.head_dim
+            grouped = Grouped(spec.num_heads, 3 * spec.head_dim, ((first, first + spec.head_dim),))
+            sources[name] = replace(source, grouped=grouped)
     return sources
 
 

@@ -14,7 +14,7 @@ __all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config"
 
 GGUF_ARCHITECTURE = "granite"
 
-_HF_SCALES = ("embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling")
+HF_SCALES = ("embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling")
 _GGUF_SCALES = ("embedding_scale", "residual_scale", "attention.scale", "logit_scale")
 
 
@@ -27,20 +27,21 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         qkv_bias=has_bias,
         output_bias=has_bias,
         mlp_bias=fields.flag("mlp_bias", False),
-        **_scales(fields, _HF_SCALES),
+        **scales(fields, HF_SCALES),
     )
 
 
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
-    scales = _scales(gguf_fields(metadata, GGUF_ARCHITECTURE), _GGUF_SCALES)
-    return decoder_from_gguf(metadata, tensors, architecture=GGUF_ARCHITECTURE, **scales)
+    factors = scales(gguf_fields(metadata, GGUF_ARCHITECTURE), _GGUF_SCALES)
+    return decoder_from_gguf(metadata, tensors, architecture=GGUF_ARCHITECTURE, **factors)
 
 
 def gguf_sources(spec: DecoderSpec) -> dict[str, Source]:
     return permuted_gguf_sources(spec)
 
 
-def _scales(fields: Fields, names: tuple[str, ...]) -> dict[str, Any]:
+def scales(fields: Fields, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the scaling factors of a spec, which have these names in the file."""
     embedding, residual, attention, logits = (fields.number(name, 1.0, low=1e-6, high=1e6) for name in names)
     return {
         "embedding_multiplier": embedding,

@@ -24,13 +24,13 @@ _HF_NAMES = HF_NAMES | {
     "attn_post_norm": "model.layers.{i}.post_attention_layernorm",
     "mlp_post_norm": "model.layers.{i}.post_feedforward_layernorm",
 }
-_TRAITS: dict[str, Any] = {"pre_norm": False, "post_norm": True, "qk_norm": "whole"}
+TRAITS: dict[str, Any] = {"pre_norm": False, "post_norm": True, "qk_norm": "whole"}
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
     has_bias = config_fields(config).flag("attention_bias", False)
     return decoder_from_config(
-        config, family="olmo2", default_eps=1e-5, qkv_bias=has_bias, output_bias=has_bias, **_TRAITS
+        config, family="olmo2", default_eps=1e-5, qkv_bias=has_bias, output_bias=has_bias, **TRAITS
     )
 
 
@@ -39,7 +39,7 @@ def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
 
 
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
-    spec = decoder_from_gguf(metadata, tensors, architecture=GGUF_ARCHITECTURE, **_TRAITS)
+    spec = decoder_from_gguf(metadata, tensors, architecture=GGUF_ARCHITECTURE, **TRAITS)
     fields = gguf_fields(metadata, GGUF_ARCHITECTURE)
     window = fields.integer("attention.sliding_window", 0, low=0, high=limits.MAX_POSITIONS)
     theta = fields.number("rope.freq_base_swa", spec.rope_theta, **THETA_RANGE)

@@ -44,7 +44,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
         experts_per_token=fields.integer("num_experts_per_tok", 8, high=limits.MAX_EXPERTS),
         expert_size=fields.integer("moe_intermediate_size", 768, high=limits.MAX_INTERMEDIATE),
         normalizes_experts=fields.flag("norm_topk_prob", False),
-        dense_layers=_dense_layers(fields),
+        dense_layers=dense_layers(fields),
     )
 
 
@@ -58,7 +58,8 @@ def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]
     )
 
 
-def _dense_layers(fields: Fields) -> tuple[int, ...]:
+def dense_layers(fields: Fields) -> tuple[int, ...]:
+    """Return the layers without experts."""
     dense, step = fields.get("mlp_only_layers"), fields.integer("decoder_sparse_step", 1, high=limits.MAX_LAYERS)
     dense = [] if dense is None else dense
     if not isinstance(dense, list) or not all(type(layer) is int for layer in dense):

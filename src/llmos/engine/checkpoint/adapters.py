@@ -169,8 +169,8 @@ def _sources(spec: DecoderSpec, modules: Mapping[str, object]) -> dict[str, Sour
 
 def _rows_in_file(source: Source, num_rows: int) -> int:
     """Return the number of rows that the tensor of the file has at least."""
-    if source.per_head_qkv is not None:
-        return 3 * num_rows
+    if source.grouped is not None:
+        return source.grouped.num_groups * source.grouped.group_size
     return num_rows if source.rows is None else source.rows.stop
 
 

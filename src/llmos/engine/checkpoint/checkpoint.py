@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,14 +72,20 @@ def _wrong_shapes(tensors: Mapping[str, RawTensor], spec: ModelSpec, sources: Ma
     expected: dict[str, tuple[int, ...]] = {}
     for canonical, shape in spec.tensor_shapes().items():
         source = sources[canonical]
+        found = tensors[source.name].shape
+        if source.flatten and prod(found) == prod(shape):
+            shape = found
+        if source.row is not None and len(found) == 2 and source.row < found[0]:
+            shape = (found[0], *shape)
         if source.rows is not None:
-            # The parts of a fused tensor or a stack are in order, so the last one gives the number of rows.
+            # The last part of a fused tensor or of a stack gives the number of its rows.
             shape = (source.rows.stop, *shape[1:])
-        if source.per_head_qkv is not None:
-            shape = (3 * shape[0], *shape[1:])
-        if source.index is not None:
-            shape = (source.index + 1, *shape)
-        expected[source.name] = shape[::-1] if source.transpose else shape
+        if source.grouped is not None:
+            shape = (source.grouped.num_groups * source.grouped.group_size, *shape[1:])
+        if source.transpose:
+            shape = shape[::-1]
+        shape = shape if source.index is None else (source.index + 1, *shape)
+        expected[source.name] = max(shape, expected.get(source.name, shape))
     return [
         f"{name} is {list(found)} instead of {list(shape)}"
         for name, shape in expected.items()

@@ -10,6 +10,7 @@ import numpy as np
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.core.suggest import nearest
 from llmos.engine.architectures import (
+    EMBEDDER_SUFFIX,
     ROPE_TENSORS,
     Family,
     Source,
@@ -17,6 +18,7 @@ from llmos.engine.architectures import (
     family_of_gguf,
     family_of_model_type,
     gguf_spec,
+    is_encoder,
     sources_in_files,
     with_sentence_files,
 )
@@ -24,7 +26,7 @@ from llmos.engine.checkpoint.compressed import KEYS as COMPRESSION_KEYS
 from llmos.engine.checkpoint.compressed import decompress
 from llmos.engine.checkpoint.ignored_keys import read_ignored_keys
 from llmos.engine.checkpoint.recommended import recommended_sampling
-from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
+from llmos.engine.encoder_spec import DecoderEmbedderSpec, EncoderSpec, ModelSpec, embedder_of
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.gguf_parts import GGUFParts
 from llmos.engine.formats.json_file import read_json_object
@@ -135,8 +137,13 @@ class FolderFiles:
         self._ignored = read_ignored_keys(files)
         self.tensors, self.release_memory = decompress(folder.config, folder), folder.release_memory
         self._has_canonical_names = folder.has_canonical_names
-        self.family = _text(self.config.get("model_type")) or "unknown"
-        self.context_length = _count(self.config.get("max_position_embeddings"))
+        self.family = self._model_type = _text(self.config.get("model_type")) or "unknown"
+        # A decoder with the files of sentence-transformers embeds texts.
+        if "modules.json" in files and not is_encoder(self.family) and is_encoder(self.family + EMBEDDER_SUFFIX):
+            self.family += EMBEDDER_SUFFIX
+        text = self.config.get("text_config")  # of a model that also takes images
+        fields = self.config if not isinstance(text, Mapping) else text
+        self.context_length = _count(fields.get("max_position_embeddings"))
         self.license: str | None = None  # only in the README, for people to read
         generation = files.get("generation_config.json")
         self.sampling: Mapping[str, float] = recommended_sampling(
@@ -144,10 +151,12 @@ class FolderFiles:
         )
 
     def spec_and_sources(self) -> tuple[ModelSpec, dict[str, Source]]:
-        family = family_of_model_type(self.family)
+        family = family_of_model_type(self._model_type)
         _check_present(self._ignored, self.config)
         config = {key: value for key, value in self.config.items() if key not in COMPRESSION_KEYS}
         spec = config_spec(family, config, self._ignored)
+        if isinstance(spec, DecoderSpec) and self.family.endswith(EMBEDDER_SUFFIX):
+            spec = embedder_of(spec, family=self.family)
         sources = self._sources(family, spec)
         _check_heads(set(self.tensors) - {source.name for source in sources.values()})
         if isinstance(spec, DecoderSpec) and spec.tied_head:
@@ -162,7 +171,8 @@ class FolderFiles:
     def _sources(self, family: Family, spec: ModelSpec) -> dict[str, Source]:
         if self._has_canonical_names:
             return {name: Source(name) for name in spec.tensor_shapes()}
-        return sources_in_files(family, spec, self.tensors)
+        described = spec.decoder if isinstance(spec, DecoderEmbedderSpec) else spec
+        return sources_in_files(family, described, self.tensors)
 
     def tokenizer(self) -> "Tokenizer":
         from llmos.engine.text.tokenizer import Tokenizer

@@ -87,6 +87,39 @@ struct AttentionArgs {
     int next_num_blocks;
     int8_t* query_bytes;  // scratch [max_rows][padded_head_dim]
     float softcap;        // scores become softcap * tanh(score / softcap); 0: unchanged
+    bool has_sinks;
+    float sinks[max_rows];  // a score that takes part in a row's softmax and has no value
+};
+
+// A causal convolution of sixteen channels of one sequence, each with taps of its own, in place:
+//   x[t] = out_gate[t] * act(bias + sum over j of taps[j] * in[t - last + j]), with in = in_gate * x
+struct ConvolutionArgs {
+    static constexpr int max_taps = 16;
+    int num_tokens, num_taps;
+    float* x;                         // [tokens][stride], the first of the sixteen channels
+    const float *in_gate, *out_gate;  // [tokens][stride] alike; null: 1
+    int stride;
+    float taps[max_taps][group_rows], bias[group_rows];
+    bool is_activated;  // by SiLU
+    float* before;      // [num_taps - 1][before_stride]: the last inputs, which are replaced
+    int before_stride;
+};
+
+// The state of one head of one sequence, [key_size][stride]: some columns of it, over several tokens. For each token:
+//   state *= decay;  state += key x (correction * (value - key . state)), or key x (correction * value);
+//   out = query . state + skip * value
+struct RecurrenceArgs {
+    int num_tokens, key_size, num_columns;  // columns: a multiple of 16, up to max_columns
+    static constexpr int max_columns = 64;
+    bool subtracts_prediction;             // the first kind (delta), else the second (mamba)
+    const float *keys, *queries, *values;  // of the first token
+    int key_stride, value_stride, out_stride;
+    const float *decays, *corrections;  // of the first token
+    int factor_stride;
+    float skip;
+    float* state;
+    int state_stride;
+    float* out;
 };
 
 // The largest of the logits seen so far, lane by lane. The largest of all lanes is what find_largest returns where all
@@ -97,7 +130,7 @@ struct alignas(64) Largest {
     int32_t group[group_rows];     // the lane's token is 16 * group + lane
 };
 
-enum class ActivationKind { silu, gelu_tanh, gelu };
+enum class ActivationKind { silu, gelu_tanh, gelu, relu_squared, clamped_swiglu };
 
 struct Kernels {
     const char* name;
@@ -114,6 +147,10 @@ struct Kernels {
                        float* out);
     // out = act(gate) * up, or act(gate) where up is null
     void (*activate)(ActivationKind kind, const float* gate, const float* up, int size, float* out);
+    // x *= sigmoid(gate)
+    void (*multiply_sigmoid)(const float* gate, int size, float* x);
+    void (*convolve)(const ConvolutionArgs& args);
+    void (*recur)(const RecurrenceArgs& args);
     // x = cap * tanh(multiplier * x / cap), or multiplier * x for a cap of 0; size is a multiple of 16.
     void (*cap_logits)(float* x, int size, float multiplier, float cap);
     // to += multiplier * x; size is a multiple of 16.

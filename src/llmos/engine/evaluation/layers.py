@@ -53,7 +53,9 @@ def layer_differences(
     """
     pairs = corresponding_layers(model, reference)
     is_comparable = model.spec.hidden_size == reference.spec.hidden_size
-    can_run = not (model.spec.num_experts or reference.spec.num_experts)
+    can_run = not any(
+        spec.num_experts or spec.is_recurrent or spec.attention_gate for spec in (model.spec, reference.spec)
+    )
     hidden: dict[int, float] = {}
     if is_comparable and can_run:
         kept: dict[int, Floats] = {}

@@ -33,6 +33,7 @@ class Batch:
     block_tables: npt.NDArray[np.int32]  # [S, blocks of the longest], entries behind a table are ignored
     logit_rows: npt.NDArray[np.int32]  # [R] indices into tokens, ascending
     adapters: npt.NDArray[np.int32] | None = None  # [S] adapter indices, -1 for none; None if no sequence has one
+    states: npt.NDArray[np.int32] | None = None  # [S] where a recurrent model keeps each sequence's state; None: s
 
     @classmethod
     def one_each(cls, tokens_S: npt.NDArray[np.int32], num_before: int, block_tables: npt.NDArray[np.int32]) -> "Batch":
@@ -71,6 +72,8 @@ class Runner(Protocol):
     spec: DecoderSpec
     num_blocks: int
     """Blocks in the KV cache; block ids are 0 to num_blocks - 1."""
+    num_states: int
+    """Sequences of a recurrent model whose states it has room for."""
 
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
         """Write the batch into the KV cache and return logits_RV. The array is valid until the next call.

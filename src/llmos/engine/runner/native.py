@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 KVDType = Literal["int8", "f16", "f32"]
 
+DEFAULT_STATES = 256
+"""States of sequences of a recurrent model that a runner has room for. Memory is used once a state is written."""
+
 Native = _native.Runner | _native.Encoder
 
 Packer = Callable[[Plan, Mapping[str, RawTensor], _native.Pool], Memory]
@@ -46,11 +49,12 @@ class NativeRunner:
         weights: Weights = "auto",
         kv_dtype: KVDType = "int8",
         packer: Packer = pack,
+        num_states: int = DEFAULT_STATES,
     ) -> None:
-        self.spec, self.num_blocks = spec, num_blocks
+        self.spec, self.num_blocks, self.num_states = spec, num_blocks, num_states
         self.pool = _native.Pool(threads)
         rotations = inverse_frequencies(spec).tolist()
-        self._runner = _native.Runner(self.pool, spec, rotations, num_blocks, isa or "", kv_dtype)
+        self._runner = _native.Runner(self.pool, spec, rotations, num_blocks, isa or "", kv_dtype, num_states)
         shapes = spec.tensor_shapes()
         set_vectors(self._runner, [name for name, shape in shapes.items() if len(shape) == 1], tensors)
         plan = self.plan(spec, lambda name: dtype_of(tensors, name), weights)
@@ -69,11 +73,12 @@ class NativeRunner:
         """
         arrays = (
             batch.tokens, batch.starts, batch.context_lengths, batch.block_tables, batch.logit_rows, batch.adapters,
+            batch.states,
         )  # fmt: skip
         try:
             return self._runner.forward(*arrays)
         except ValueError as error:
-            if refused := self._runner.refused(*arrays):
+            if refused := self._runner.refused(*arrays[:-1]):
                 raise SequencesRefused(refused, str(error)) from None
             raise
 
@@ -107,12 +112,18 @@ class NativeRunner:
 
     @property
     def kv_bytes(self) -> int:
-        return self._runner.kv_bytes
+        """Bytes of the KV cache and of the states."""
+        return self._runner.kv_bytes + self.num_states * self.state_bytes(self.spec)
 
     @staticmethod
     def block_bytes(spec: DecoderSpec, kv_dtype: KVDType = "int8") -> int:
         """Return the bytes of one block of the KV cache, in all layers together."""
         return _native.block_bytes(spec, kv_dtype)
+
+    @staticmethod
+    def state_bytes(spec: DecoderSpec) -> int:
+        """Return the bytes of one sequence's state in all recurrent layers together."""
+        return _native.state_bytes(spec)
 
 
 def set_vectors(runner: Native, names: Iterable[str], tensors: Mapping[str, RawTensor]) -> None:

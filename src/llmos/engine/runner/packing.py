@@ -28,6 +28,9 @@ _BYTES_AT_ONCE = 64 << 20
 """Bytes of rows that are packed by one call of C++: many small matrices at once, so that it seldom waits for the GIL,
 and parts of a large one, so that memory never holds a second copy of it as floats."""
 
+_EXACT = ("router", "step", "beta")
+"""Matrices that are always packed as floats."""
+
 _GROUP_ROWS = 16
 """Rows that are interleaved; see csrc/matrix.h."""
 
@@ -156,8 +159,8 @@ def _pieces(placement: Placement, tensor: RawTensor, pool: _native.Pool) -> Iter
 def _packing_of(name: str, columns: int, dtype: DType, weights: Weights) -> tuple[DType, bool, Packing]:
     """Return the dtype of the rows that are packed, whether it is the file's, and the packing."""
     layer, slot, _ = slot_of(name)
-    # A router is small, and rounding it would send tokens to other experts.
-    if weights == "f32" or slot == "router":
+    # These are small. Rounding a router sends tokens to other experts; errors of the others add up in states.
+    if weights == "f32" or slot in _EXACT:
         return "F32", False, "floats"
     # The embedding and the head stay 8-bit: every logit depends on the head, and every token on its embedding row.
     is_fitted = weights == "int4" and layer >= 0 and columns % BLOCK_LENGTH["Q4_1"] == 0

@@ -40,6 +40,8 @@ class _Sequence:
     positions_L: Tensor
     slots_T: Tensor
     """The slots of its positions 0 to T - 1 in the cache: block * BLOCK_SIZE + offset in the block."""
+    state: int
+    """Index of its state."""
 
 
 class TorchRunner:
@@ -53,7 +55,7 @@ class TorchRunner:
         num_blocks: int,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.spec, self.num_blocks = spec, num_blocks
+        self.spec, self.num_blocks, self.num_states = spec, num_blocks, num_blocks
         self._weights = {name: torch.from_numpy(dequantize(tensors[name])).to(dtype) for name in spec.tensor_shapes()}
         self._dtype = dtype
         self._adapters: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
@@ -63,6 +65,8 @@ class TorchRunner:
         cache_shape = (spec.num_layers, num_blocks * BLOCK_SIZE, spec.num_kv_heads, spec.head_dim)
         self._keys = torch.zeros(cache_shape, dtype=dtype)
         self._values = torch.zeros(cache_shape, dtype=dtype)
+        self._states: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        """(layer, state index of a sequence) -> last inputs of the convolution [conv_size - 1, C], state [V, D, E]"""
 
     @torch.inference_mode()  # type: ignore[untyped-decorator, unused-ignore]  # `make check` has no torch
     def forward(self, batch: Batch) -> npt.NDArray[np.float32]:
@@ -76,10 +80,21 @@ class TorchRunner:
         x_NH = self._weights["embed.weight"][_indices(batch.tokens)] * self.spec.embedding_multiplier
         if self.spec.learned_positions:
             x_NH = x_NH + self._weights["positions.weight"][positions_N]
+        if self.spec.token_type:
+            x_NH = x_NH + self._weights["types.weight"]
+        if self.spec.embed_norm:
+            x_NH = self._norm("embed_norm", x_NH)
         for i in range(self.spec.num_layers):
             x_NH = self._layer(i, x_NH, rotations, sequences)
-        x_RH = self._norm("final_norm", x_NH[_indices(batch.logit_rows)])
-        logits_RV = self._linear("embed" if self.spec.tied_head else "head", x_RH) * self.spec.logit_multiplier
+        x_RH = x_NH[_indices(batch.logit_rows)]
+        if not self.spec.norms_residual:
+            x_RH = self._norm("final_norm", x_RH)
+        if not self.spec.has_head:
+            return np.asarray(x_RH.float().numpy())
+        logits_RV = self._linear("embed" if self.spec.tied_head else "head", x_RH)
+        if self.spec.tied_head and self.spec.head_bias:
+            logits_RV = logits_RV + self._weights["head.bias"]
+        logits_RV = logits_RV * self.spec.logit_multiplier
         return np.asarray(_softcap(logits_RV, self.spec.logit_softcap).float().numpy())
 
     def set_adapter(self, index: int, adapter: "Adapter | None") -> None:
@@ -99,12 +114,21 @@ class TorchRunner:
             positions_T = np.arange(num_cached + end - start)
             slots_T = batch.block_tables[s][positions_T // BLOCK_SIZE] * BLOCK_SIZE + positions_T % BLOCK_SIZE
             positions_L = positions_T[num_cached:]
-            sequences.append(_Sequence(slice(start, end), _indices(positions_L), _indices(slots_T)))
+            state = s if batch.states is None else int(batch.states[s])
+            sequences.append(_Sequence(slice(start, end), _indices(positions_L), _indices(slots_T), state))
         return sequences
 
     def _layer(self, i: int, x_NH: Tensor, rotations: list[_Rotation], sequences: list[_Sequence]) -> Tensor:
-        attended_NH = self._attention(i, self._pre_norm(f"layers.{i}.attn_norm", x_NH), rotations, sequences)
+        is_first = i == 0 and self.spec.skips_first_norm
+        y_NH = x_NH if is_first else self._pre_norm(f"layers.{i}.attn_norm", x_NH)
+        if self.spec.is_recurrent_layer(i):
+            attended_NH = self._recurrent(i, y_NH, sequences)
+        else:
+            attended_NH = self._attention(i, y_NH, rotations, sequences)
         attended_NH = self._post_norm(f"layers.{i}.attn_post_norm", attended_NH) * self.spec.residual_multiplier
+        if self.spec.norms_residual:
+            x_NH = self._norm(f"layers.{i}.attn_post_norm", x_NH + attended_NH)
+            return self._norm(f"layers.{i}.mlp_post_norm", x_NH + self._feed_forward(i, x_NH))
         read_NH = x_NH if self.spec.parallel_residual else x_NH + attended_NH
         inner_NH = self._feed_forward(i, self._pre_norm(f"layers.{i}.mlp_norm", read_NH))
         inner_NH = self._post_norm(f"layers.{i}.mlp_post_norm", inner_NH) * self.spec.residual_multiplier
@@ -115,11 +139,14 @@ class TorchRunner:
         q_NQD = self._linear(f"{layer}.q", x_NH).view(len(x_NH), -1, head_dim)
         k_NKD = self._linear(f"{layer}.k", x_NH).view(len(x_NH), -1, head_dim)
         v_NKD = self._linear(f"{layer}.v", x_NH).view(len(x_NH), -1, head_dim)
-        if self.spec.qk_norm is not None:
+        normed_first = self.spec.qk_norm is not None and not self.spec.norms_rotated_heads
+        if normed_first:
             q_NQD, k_NKD = self._norm_heads(f"{layer}.q_norm", q_NQD), self._norm_heads(f"{layer}.k_norm", k_NKD)
         rotation = self.spec.rotation_of(i)
         if rotation is not None:
             q_NQD, k_NKD = _rotate(q_NQD, rotations[rotation]), _rotate(k_NKD, rotations[rotation])
+        if self.spec.qk_norm is not None and not normed_first:
+            q_NQD, k_NKD = self._norm_heads(f"{layer}.q_norm", q_NQD), self._norm_heads(f"{layer}.k_norm", k_NKD)
 
         keys, values, outputs = self._keys[i], self._values[i], []
         for sequence in sequences:
@@ -127,22 +154,117 @@ class TorchRunner:
             keys[slots_L], values[slots_L] = k_NKD[sequence.new], v_NKD[sequence.new]
             k_TKD, v_TKD = keys[sequence.slots_T], values[sequence.slots_T]
             outputs.append(self._attend(i, q_NQD[sequence.new], k_TKD, v_TKD, sequence.positions_L))
-        return self._linear(f"{layer}.o", torch.cat(outputs).flatten(1))
+        attended_NX = torch.cat(outputs).flatten(1)
+        if self.spec.attention_gate:
+            attended_NX = attended_NX * self._linear(f"{layer}.q_gate", x_NH).sigmoid()
+        return self._linear(f"{layer}.o", attended_NX)
+
+    def _recurrent(self, i: int, y_NH: Tensor, sequences: list[_Sequence]) -> Tensor:
+        layer, spec = f"layers.{i}", self.spec
+        mix_NC, gate_NX = self._linear(f"{layer}.mix", y_NH), self._linear(f"{layer}.mix_gate", y_NH)
+        if spec.recurrence == "conv":
+            mix_NC = mix_NC * self._linear(f"{layer}.mix_in", y_NH)
+        outputs = []
+        for sequence in sequences:
+            conv_LC, state_VDE = self._state(i, sequence)
+            mixed_LC, conv_LC = self._convolve(layer, mix_NC[sequence.new], conv_LC)
+            if spec.recurrence == "conv":
+                outputs.append(gate_NX[sequence.new] * mixed_LC)
+            else:
+                recurred_LX, state_VDE = self._recur(layer, y_NH[sequence.new], F.silu(mixed_LC), state_VDE)
+                outputs.append(self._gated_norm(f"{layer}.mix_norm", recurred_LX, F.silu(gate_NX[sequence.new])))
+            self._states[i, sequence.state] = conv_LC, state_VDE
+        return self._linear(f"{layer}.o", torch.cat(outputs))
+
+    def _state(self, i: int, sequence: _Sequence) -> tuple[Tensor, Tensor]:
+        spec = self.spec
+        if int(sequence.positions_L[0]):
+            return self._states[i, sequence.state]
+        conv_LC = torch.zeros(spec.conv_size - 1, spec.conv_channels, dtype=self._dtype)
+        shape = spec.recurrent_heads, spec.recurrent_key_size, spec.recurrent_value_size
+        return conv_LC, torch.zeros(shape, dtype=self._dtype)
+
+    def _convolve(self, layer: str, x_LC: Tensor, before_LC: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the convolution, and the inputs to keep for the next tokens."""
+        all_LC = torch.cat([before_LC, x_LC])
+        weight_C1K = self._weights[f"{layer}.conv.weight"].view(self.spec.conv_channels, 1, -1)
+        bias = self._weights.get(f"{layer}.conv.bias")
+        out_LC = F.conv1d(all_LC.T[None], weight_C1K, bias, groups=self.spec.conv_channels)[0].T
+        return out_LC, all_LC[len(x_LC) :]
+
+    def _recur(self, layer: str, y_LH: Tensor, mixed_LC: Tensor, state_VDE: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs of the recurrence, all heads together, and the state after the last token."""
+        spec, length = self.spec, len(y_LH)
+        keys = spec.recurrent_key_heads * spec.recurrent_key_size
+        is_delta = spec.recurrence == "delta"
+        sizes = [keys, keys, spec.recurrent_size] if is_delta else [spec.recurrent_size, keys, keys]
+        parts = torch.split(mixed_LC, sizes, dim=1)
+        q_LX, k_LX, v_LX = parts if is_delta else reversed(parts)
+        v_LVE = v_LX.view(length, spec.recurrent_heads, -1)
+        q_LVD, k_LVD = (self._for_each_head(x.view(length, spec.recurrent_key_heads, -1)) for x in (q_LX, k_LX))
+        step_LV = F.softplus(self._linear(f"{layer}.step", y_LH))
+        if is_delta:
+            q_LVD, k_LVD = (x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6) for x in (q_LVD, k_LVD))
+            q_LVD = q_LVD * spec.recurrent_key_size**-0.5
+            beta_LV1 = self._linear(f"{layer}.beta", y_LH).sigmoid()[..., None]
+        else:
+            step_LV = step_LV.clamp(*spec.step_limits)
+        decay_LV = torch.exp(self._weights[f"{layer}.decay.weight"] * step_LV)
+        outputs = []
+        for t in range(length):
+            state_VDE = state_VDE * decay_LV[t, :, None, None]
+            if is_delta:
+                update_VE = beta_LV1[t] * (v_LVE[t] - torch.einsum("vd,vde->ve", k_LVD[t], state_VDE))
+            else:
+                update_VE = step_LV[t, :, None] * v_LVE[t]
+            state_VDE = state_VDE + k_LVD[t, :, :, None] * update_VE[:, None]
+            outputs.append(torch.einsum("vd,vde->ve", q_LVD[t], state_VDE))
+        recurred_LVE = torch.stack(outputs)
+        if not is_delta:
+            recurred_LVE = recurred_LVE + self._weights[f"{layer}.skip.weight"][:, None] * v_LVE
+        return recurred_LVE.flatten(1), state_VDE
+
+    def _for_each_head(self, keys_LKD: Tensor) -> Tensor:
+        """Repeat the keys or queries of the key heads for the heads that they serve."""
+        group = self.spec.recurrent_heads // self.spec.recurrent_key_heads
+        if self.spec.tiles_key_heads:
+            return keys_LKD.repeat(1, group, 1)
+        return keys_LKD.repeat_interleave(group, 1)
+
+    def _gated_norm(self, name: str, x_LX: Tensor, gate_LX: Tensor) -> Tensor:
+        """Delta: norm each head, then gate. Mamba: gate, then norm each group of heads that has its own key."""
+        if self.spec.recurrence == "delta":
+            heads_LVE = x_LX.view(len(x_LX), self.spec.recurrent_heads, -1)
+            return self._norm(name, heads_LVE).flatten(1) * gate_LX
+        groups_LGX = (x_LX * gate_LX).view(len(x_LX), self.spec.recurrent_key_heads, -1)
+        squares_LG1 = groups_LGX.float().square().mean(-1, keepdim=True)
+        normed_LX = (groups_LGX * torch.rsqrt(squares_LG1 + self.spec.norm_eps)).flatten(1)
+        return normed_LX * self._weights[f"{name}.weight"]
 
     def _attend(self, i: int, q_LQD: Tensor, k_TKD: Tensor, v_TKD: Tensor, positions_L: Tensor) -> Tensor:
         """Return every new token's attention output: the mean of the values, weighted by the softmax of the scores."""
         # Each key-value head serves a group of adjacent query heads.
+        q_LQD = q_LQD * self._query_scale(positions_L)
         group = self.spec.num_heads // self.spec.num_kv_heads
         k_TQD, v_TQD = k_TKD.repeat_interleave(group, dim=1), v_TKD.repeat_interleave(group, dim=1)
         scores_QLT = torch.einsum("lqd,tqd->qlt", q_LQD, k_TQD) * self.spec.score_scale
         scores_QLT = _softcap(scores_QLT, self.spec.attention_softcap)
 
         distance_LT = positions_L[:, None] - torch.arange(len(k_TKD))
-        hidden_LT, window = distance_LT < 0, self.spec.window_of(i)
+        hidden_LT, window = (distance_LT < 0) & self.spec.is_causal, self.spec.window_of(i)
         if window is not None:
-            hidden_LT |= distance_LT >= window
-        weights_QLT = scores_QLT.masked_fill(hidden_LT, -torch.inf).softmax(-1, dtype=torch.float32)
+            hidden_LT |= distance_LT.abs() >= window
+        scores_QLT = scores_QLT.masked_fill(hidden_LT, -torch.inf)
+        if self.spec.attention_sinks:
+            sinks_QL1 = self._weights[f"layers.{i}.sinks.weight"][:, None, None].expand(*scores_QLT.shape[:2], 1)
+            weights_QLT = torch.cat([scores_QLT, sinks_QL1], -1).softmax(-1, dtype=torch.float32)[..., :-1]
+        else:
+            weights_QLT = scores_QLT.softmax(-1, dtype=torch.float32)
         return torch.einsum("qlt,tqd->lqd", weights_QLT.to(v_TQD.dtype), v_TQD)
+
+    def _query_scale(self, positions_L: Tensor) -> Tensor:
+        steps_L11 = positions_L[:, None, None] // self.spec.query_growth_positions
+        return (1 + self.spec.query_growth * torch.log1p(steps_L11.double())).to(self._dtype)
 
     def _feed_forward(self, i: int, x_NH: Tensor) -> Tensor:
         if self.spec.has_experts(i):
@@ -151,25 +273,50 @@ class TorchRunner:
 
     def _experts(self, i: int, x_NH: Tensor) -> Tensor:
         """Return the weighted sum of each token's experts, added up in the order of the experts."""
-        shares_NE = self._linear(f"layers.{i}.router", x_NH).softmax(-1, dtype=torch.float32)
-        weights_NC, chosen_NC = shares_NE.topk(self.spec.experts_per_token)
+        logits_NE = self._linear(f"layers.{i}.router", x_NH).float()
+        scores_NE = logits_NE.softmax(-1) if self.spec.router_score == "softmax" else logits_NE.sigmoid()
+        chosen_NC = self._choose(i, scores_NE)
+        weights_NC = scores_NE.gather(1, chosen_NC)
         if self.spec.normalizes_experts:
             weights_NC = weights_NC / weights_NC.sum(-1, keepdim=True)
+        weights_NC = weights_NC * self.spec.expert_multiplier
         output_NH = torch.zeros_like(x_NH)
         for expert in sorted(set(chosen_NC.flatten().tolist())):
             rows, ranks = (chosen_NC == expert).nonzero(as_tuple=True)
             output = self._inner(f"layers.{i}", f".{expert}", x_NH[rows])
             output_NH[rows] += output * weights_NC[rows, ranks, None].to(output.dtype)
+        if self.spec.shared_expert_size:
+            shared_NH = self._inner(f"layers.{i}", "", x_NH)
+            if self.spec.gates_shared_expert:
+                shared_NH = shared_NH * (x_NH @ self._weights[f"layers.{i}.shared_router.weight"]).sigmoid()[:, None]
+            output_NH = output_NH + shared_NH
         return output_NH
+
+    def _choose(self, i: int, scores_NE: Tensor) -> Tensor:
+        """Return the experts of each token."""
+        if self.spec.corrects_router:
+            scores_NE = scores_NE + self._weights[f"layers.{i}.router_correction.weight"]
+        if self.spec.expert_groups > 1:
+            scores_NGE = scores_NE.view(len(scores_NE), self.spec.expert_groups, -1)
+            best_NG = scores_NGE.topk(2).values.sum(-1)
+            chosen_NG = best_NG.topk(self.spec.chosen_groups).indices
+            hidden_NG = torch.ones_like(best_NG, dtype=torch.bool).scatter(1, chosen_NG, False)
+            scores_NE = scores_NGE.masked_fill(hidden_NG[..., None], -torch.inf).flatten(1)
+        return scores_NE.topk(self.spec.experts_per_token).indices
 
     def _inner(self, layer: str, expert: str, x: Tensor) -> Tensor:
         up = self._linear(f"{layer}.up{expert}", x)
+        if self.spec.activation == "clamped_swiglu":
+            gate = self._linear(f"{layer}.gate{expert}", x).clamp(max=7.0)
+            return self._linear(f"{layer}.down{expert}", (up.clamp(-7.0, 7.0) + 1) * gate * torch.sigmoid(1.702 * gate))
         inner = self._activate(self._linear(f"{layer}.gate{expert}", x)) * up if self.spec.gated else self._activate(up)
         return self._linear(f"{layer}.down{expert}", inner)
 
     def _activate(self, x: Tensor) -> Tensor:
         if self.spec.activation == "silu":
             return F.silu(x)
+        if self.spec.activation == "relu2":
+            return F.relu(x).square()
         return F.gelu(x, approximate="none" if self.spec.activation == "gelu" else "tanh")
 
     def _linear(self, name: str, x: Tensor) -> Tensor:

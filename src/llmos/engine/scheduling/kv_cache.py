@@ -53,14 +53,24 @@ class KVCache:
     """
 
     def __init__(
-        self, num_blocks: int, *, max_tables: int, max_blocks_per_table: int, keeps_prefixes: bool = True
+        self,
+        num_blocks: int,
+        *,
+        max_tables: int,
+        max_blocks_per_table: int,
+        keeps_prefixes: bool = True,
+        has_states: bool = False,
     ) -> None:
-        """`keeps_prefixes`: a prefix outlives the tables that hold it, until its blocks are needed."""
+        """`keeps_prefixes`: a prefix outlives the tables that hold it, until its blocks are needed.
+
+        `has_states`: the row of a table is also the index of its sequence's state in the runner.
+        """
         self.num_blocks = num_blocks
         self.max_blocks_per_table = max_blocks_per_table
         self.tables: npt.NDArray[np.int32] = np.zeros((max_tables, max_blocks_per_table), np.int32)
         """All open tables, ready to be gathered into a Batch; entries behind a table's blocks are undefined."""
         self.prefixes = PrefixCache()
+        self.has_states = has_states
         self._keeps_prefixes = keeps_prefixes
         # Last in, first out: the CPU's caches still hold the blocks that were used last.
         self._free_blocks = list(range(num_blocks - 1, -1, -1))

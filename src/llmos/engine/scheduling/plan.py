@@ -51,11 +51,13 @@ class Plan:
                 logit_rows += range(len(tokens) - 1 - num_drafted, len(tokens))
         width = max([len(table.blocks) for table in tables])
         has_adapters = any(s.adapter_index >= 0 for s in sequences)
+        rows = [table.row for table in tables]
         return Batch(
             tokens=np.array(tokens, np.int32),
             starts=np.array([0, *accumulate(counts)], np.int32),
             context_lengths=np.array([s.num_computed for s in sequences], np.int32),
-            block_tables=kv.tables[:, :width].take([table.row for table in tables], axis=0),
+            block_tables=kv.tables[:, :width].take(rows, axis=0),
             logit_rows=np.array(logit_rows, np.int32),
             adapters=np.array([s.adapter_index for s in sequences], np.int32) if has_adapters else None,
+            states=np.array(rows, np.int32) if kv.has_states else None,
         )

@@ -30,16 +30,18 @@ STEPS_PER_BACKGROUND_STEP = 8
 class Scheduler:
     """Moves sequences between waiting and running, and plans each step: schedule(), run the plan, commit()."""
 
-    def __init__(self, config: EngineConfig, num_blocks: int, context_length: int) -> None:
+    def __init__(self, config: EngineConfig, num_blocks: int, context_length: int, *, has_states: bool = False) -> None:
+        """`has_states`: the model is recurrent. The state behind a prefix isn't kept, so no prefix is reused."""
         assert context_length <= num_blocks * BLOCK_SIZE, "one sequence alone must always fit"
         self._max_batched_tokens = config.max_batched_tokens
         self._max_prefill_tokens = config.max_prefill_tokens
-        self._shares_prefixes = config.prefix_cache
+        self._shares_prefixes = config.prefix_cache and not has_states
         self.kv = KVCache(
             num_blocks,
             max_tables=config.max_sequences,
             max_blocks_per_table=blocks_for(context_length),
-            keeps_prefixes=config.prefix_cache,
+            keeps_prefixes=self._shares_prefixes,
+            has_states=has_states,
         )
         self.running: list[Sequence] = []
         self.waiting: FairQueue[Sequence] = FairQueue()
@@ -106,6 +108,14 @@ class Scheduler:
             self.waiting.charge(sequence, sequence.num_computed)
             if sequence.num_computed == len(sequence.tokens):
                 sequence.is_resuming = False
+
+    def discard(self, plan: Plan) -> None:
+        """Discard a step that was computed but not committed. Keys and values are simply computed again; states have
+        changed already, so their sequences begin again."""
+        if self.kv.has_states:
+            for sequence in plan.sequences:
+                if sequence in self.running:
+                    self._requeue(sequence)
 
     def check_invariants(self) -> None:
         """Assert that blocks, prefixes and queues agree with each other."""
@@ -183,12 +193,15 @@ class Scheduler:
             candidates,
             key=lambda s: (s.priority, self.waiting.num_running(s.caller) == 1, self._num_lost(s), -s.arrival),
         )
-        self.running.remove(victim)
-        self._free(victim)
-        victim.draft = []
-        victim.is_resuming = True
-        self.waiting.requeue(victim)
+        self._requeue(victim)
         self.num_preemptions += 1
+
+    def _requeue(self, sequence: Sequence) -> None:
+        self.running.remove(sequence)
+        self._free(sequence)
+        sequence.draft = []
+        sequence.is_resuming = True
+        self.waiting.requeue(sequence)
 
     def _num_lost(self, sequence: Sequence) -> int:
         """Return how many tokens the sequence would have to compute again if all its blocks were reused. Blocks that
@@ -283,8 +296,10 @@ class Scheduler:
         sequence.num_computed = 0
 
     def _salt(self, sequence: Sequence) -> str:
-        # Without a prefix cache, only the choices of one request share their prompt.
-        return sequence.salt if self._shares_prefixes else sequence.request_id
+        if self._shares_prefixes:
+            return sequence.salt
+        # Without a prefix cache, only the choices of one request share their prompt; with states, not even these.
+        return f"{sequence.request_id}#{sequence.arrival}" if self.kv.has_states else sequence.request_id
 
 
 def split_prefill(prefilling: list[Sequence], budget: int) -> dict[Sequence, int]:

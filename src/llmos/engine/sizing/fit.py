@@ -14,12 +14,14 @@ from pathlib import Path
 from llmos.core.errors import BadRequest, Unavailable
 from llmos.core.hardware import Hardware, inspect_hardware
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from llmos.engine.config import DEFAULT_TOKENS_PER_SEQUENCE, EngineConfig, resolve
-from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
+from llmos.engine.config import DEFAULT_MEMORY_SHARE, DEFAULT_TOKENS_PER_SEQUENCE, EngineConfig, resolve
+from llmos.engine.encoder_spec import DecoderEmbedderSpec, EncoderSpec, ModelSpec
 from llmos.engine.runner import BLOCK_SIZE
+from llmos.engine.runner.embedder import DecoderEmbedder
 from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.runner.packing import Plan, Weights
+from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import DType, dtype_of
 
 PROCESS_BYTES = 45_000_000
@@ -111,6 +113,8 @@ class MemoryPlanner:
         )
 
     def plan_for(self, weights: Weights) -> Plan:
+        if isinstance(self.spec, DecoderEmbedderSpec):
+            return DecoderEmbedder.plan(self.spec, self.dtypes, weights)
         if isinstance(self.spec, EncoderSpec):
             return NativeEncoder.plan(self.spec, self.dtypes, weights)
         return NativeRunner.plan(self.spec, self.dtypes, weights)
@@ -130,37 +134,38 @@ class MemoryPlanner:
         return 0 if isinstance(self.spec, EncoderSpec) else NativeRunner.block_bytes(self.spec, self.config.kv_dtype)
 
     @property
+    def state_bytes(self) -> int:
+        """Bytes of one sequence's state in the recurrent layers."""
+        return 0 if isinstance(self.spec, EncoderSpec) else NativeRunner.state_bytes(self.spec)
+
+    def default_states(self) -> int:
+        """Return how many sequences of a recurrent model the engine runs at once, within a share of the memory."""
+        room = int(self.hardware.available_bytes * DEFAULT_MEMORY_SHARE)
+        return max(1, min(self.config.max_sequences, room // max(self.state_bytes, 1)))
+
+    @property
     def process_bytes(self) -> int:
         return PROCESS_BYTES + BYTES_PER_TOKEN_OF_VOCABULARY * self.spec.vocab_size
 
     def workspace_bytes(self, streams: int, context: int) -> int:
         """Return the bytes that steps of max_batched_tokens tokens and the logits of `streams` reserve."""
         tokens, threads = self.config.max_batched_tokens, self.threads
+        if isinstance(self.spec, DecoderEmbedderSpec):
+            tokens = max(tokens, self.spec.max_positions)
+            rows = tokens if self.spec.pooling == "mean" else self.config.max_batched_tokens
+            keys = DecoderEmbedder.num_blocks(self.spec, self.config.max_batched_tokens) * NativeRunner.block_bytes(
+                self.spec.decoder, DecoderEmbedder.kv_dtype(self.config.weights)
+            )
+            return keys + _decoder_workspace(self.spec.decoder, tokens, rows, self.spec.max_positions, threads)
         if isinstance(self.spec, EncoderSpec):
             return _encoder_workspace(self.spec, max(tokens, self.spec.max_positions), threads)
-        spec = self.spec
-        hidden, attention, kv = (_padded(n) for n in (spec.hidden_size, spec.attention_size, spec.kv_size))
-        inner = max(_padded(spec.intermediate_size), _padded(spec.expert_size))
-        widest = max(hidden, attention)
-        floats = tokens * (hidden + attention + 2 * kv)
-        if spec.post_norm or spec.parallel_residual or spec.residual_multiplier != 1:
-            floats += tokens * hidden
-        slots = tokens * max(1, spec.experts_per_token)
-        rows = tokens * widest + slots * inner
-        if spec.num_experts:
-            floats += tokens * _padded(spec.num_experts, 16) + slots * hidden
-            rows += slots * hidden
-        rotations = 0 if spec.learned_positions else 2 * (spec.rotary_dim or spec.head_dim)
-        floats += tokens * (rotations + 1)
-        logits = (streams * (1 + min(self.config.max_draft_tokens, 1)) if streams else 0) * _padded(spec.vocab_size, 16)
-        scores = _MOST_ATTENDING_ROWS * -(-context // BLOCK_SIZE) * BLOCK_SIZE
-        own = scores + 2 * _MAX_SPAN * _COLUMNS + max(widest, inner) + 4 * widest + _MAX_RANK
-        return 4 * (floats + logits) + _row_bytes(rows) + threads * 4 * own
+        rows = streams * (1 + min(self.config.max_draft_tokens, 1))
+        return _decoder_workspace(self.spec, tokens, rows, context, threads)
 
     def need(self, streams: int, context: int, num_blocks: int) -> Need:
         return Need(
             weights=self.weight_bytes,
-            kv=num_blocks * self.block_bytes,
+            kv=num_blocks * self.block_bytes + streams * self.state_bytes,
             workspace=self.workspace_bytes(streams, context),
             process=self.process_bytes,
         )
@@ -313,6 +318,32 @@ def _concatenated(shapes: Mapping[str, tuple[int, ...]], matrices: set[str]) -> 
             stem = ".".join(part for i, part in enumerate(name.split(".")) if i != 3 or not part.isdecimal())
             sizes[stem] = sizes.get(stem, 0) + math.prod(shape)
     return [(size,) for size in sizes.values()]
+
+
+def _decoder_workspace(spec: DecoderSpec, tokens: int, logit_rows: int, context: int, threads: int) -> int:
+    hidden, attention, kv = (_padded(n) for n in (spec.hidden_size, spec.attention_size, spec.kv_size))
+    inner = max(_padded(size) for size in (spec.intermediate_size, spec.expert_size, spec.shared_expert_size))
+    mixed, recurrent = (_padded(n) if spec.is_recurrent else 0 for n in (spec.conv_channels, spec.recurrent_size))
+    widest = max(hidden, attention, recurrent)
+    floats = tokens * (hidden + attention + 2 * kv)
+    if spec.post_norm or spec.parallel_residual or spec.residual_multiplier != 1 or spec.shared_expert_size:
+        floats += tokens * hidden
+    floats += tokens * max(attention if spec.attention_gate else 0, recurrent)
+    if spec.is_recurrent:
+        floats += tokens * mixed * (2 if spec.recurrence == "conv" else 1) + 16
+        floats += tokens * 2 * _padded(spec.recurrent_heads, 16)
+        floats += tokens * spec.recurrent_heads * _padded(spec.recurrent_value_size, 16)
+    slots = tokens * max(1, spec.experts_per_token)
+    rows = tokens * widest + slots * inner
+    if spec.num_experts:
+        floats += tokens * _padded(spec.num_experts, 16) + slots * hidden
+        rows += slots * hidden
+    rotations = 0 if spec.learned_positions else 2 * (spec.rotary_dim or spec.head_dim)
+    floats += tokens * (rotations + 1)
+    logits = logit_rows * _padded(spec.vocab_size if spec.has_head else spec.hidden_size, 16)
+    scores = _MOST_ATTENDING_ROWS * -(-context // BLOCK_SIZE) * BLOCK_SIZE
+    own = scores + 2 * _MAX_SPAN * _COLUMNS + max(widest, inner) + 4 * widest + _MAX_RANK
+    return 4 * (floats + logits) + _row_bytes(rows) + threads * 4 * own
 
 
 def _encoder_workspace(spec: EncoderSpec, tokens: int, threads: int) -> int:

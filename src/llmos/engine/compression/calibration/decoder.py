@@ -70,6 +70,8 @@ class _Decoder:
         self._num_sequences, self._length = shape
         positions_L = np.arange(self._length)
         self._distance_LL = positions_L[:, None] - positions_L
+        steps_L = positions_L // spec.query_growth_positions
+        self._query_scale_L11 = (1 + spec.query_growth * np.log1p(steps_L)).astype(np.float32)[:, None, None]
         # Indexed by rotation. A layer has one rotation or none.
         angles = [positions_L[:, None, None] * frequencies_P for frequencies_P in inverse_frequencies(spec)]
         # Only the first rotation is scaled (see DecoderSpec.window_rope_theta).
@@ -102,15 +104,18 @@ class _Decoder:
         layer, shape = f"layers.{i}", (self._num_sequences, self._length, -1, self._spec.head_dim)
         products = self._linear(x_NH, f"{layer}.q", f"{layer}.k", f"{layer}.v")
         q_SLQD, k_SLKD, v_SLKD = (product.reshape(shape) for product in products)
-        if self._spec.qk_norm is not None:
+        if self._spec.qk_norm is not None and not self._spec.norms_rotated_heads:
             q_SLQD, k_SLKD = self._norm_heads(f"{layer}.q_norm", q_SLQD), self._norm_heads(f"{layer}.k_norm", k_SLKD)
         rotation = self._spec.rotation_of(i)
         if rotation is not None:
             q_SLQD, k_SLKD = self._rotate(q_SLQD, rotation), self._rotate(k_SLKD, rotation)
+        if self._spec.qk_norm is not None and self._spec.norms_rotated_heads:
+            q_SLQD, k_SLKD = self._norm_heads(f"{layer}.q_norm", q_SLQD), self._norm_heads(f"{layer}.k_norm", k_SLKD)
+        q_SLQD = q_SLQD * self._query_scale_L11
         mask_LL = self._mask(self._spec.window_of(i))
         attended_SLQD = np.empty_like(q_SLQD)
         for s in range(self._num_sequences):
-            attended_SLQD[s] = self._attend(q_SLQD[s], k_SLKD[s], v_SLKD[s], mask_LL)
+            attended_SLQD[s] = self._attend(i, q_SLQD[s], k_SLKD[s], v_SLKD[s], mask_LL)
         (output_NH,) = self._linear(attended_SLQD.reshape(len(x_NH), -1), f"{layer}.o")
         return output_NH
 
@@ -120,7 +125,7 @@ class _Decoder:
             hidden_LL |= self._distance_LL >= window
         return np.where(hidden_LL, np.float32(-np.inf), np.float32(0))
 
-    def _attend(self, q_LQD: Floats, k_LKD: Floats, v_LKD: Floats, mask_LL: Floats) -> Floats:
+    def _attend(self, i: int, q_LQD: Floats, k_LKD: Floats, v_LKD: Floats, mask_LL: Floats) -> Floats:
         # Each key-value head serves a group of adjacent query heads.
         length, num_kv_heads, head_dim = k_LKD.shape
         q_KGLD = q_LQD.reshape(length, num_kv_heads, -1, head_dim).transpose(1, 2, 0, 3)
@@ -129,8 +134,15 @@ class _Decoder:
             cap = np.float32(self._spec.attention_softcap)
             scores_KGLL = cap * np.tanh(scores_KGLL / cap)
         scores_KGLL += mask_LL
-        weights_KGLL = np.exp(scores_KGLL - scores_KGLL.max(axis=-1, keepdims=True))
-        weights_KGLL /= weights_KGLL.sum(axis=-1, keepdims=True)
+        highest_KGL1 = scores_KGLL.max(axis=-1, keepdims=True)
+        if self._spec.attention_sinks:
+            sinks_KG11 = self._vector(f"layers.{i}.sinks.weight").reshape(num_kv_heads, -1, 1, 1)
+            highest_KGL1 = np.maximum(highest_KGL1, sinks_KG11)
+        weights_KGLL = np.exp(scores_KGLL - highest_KGL1)
+        totals_KGL1 = weights_KGLL.sum(axis=-1, keepdims=True)
+        if self._spec.attention_sinks:
+            totals_KGL1 += np.exp(sinks_KG11 - highest_KGL1)
+        weights_KGLL /= totals_KGL1
         attended_KGLD: Floats = weights_KGLL @ v_LKD.transpose(1, 0, 2)[:, None]
         return attended_KGLD.transpose(2, 0, 1, 3).reshape(q_LQD.shape)
 
@@ -146,6 +158,8 @@ class _Decoder:
     def _activate(self, x: Floats) -> Floats:
         if self._spec.activation == "gelu":
             return (x * (0.5 + 0.5 * _erf(x / np.float32(2**0.5)))).astype(np.float32)
+        if self._spec.activation == "relu2":
+            return np.square(np.maximum(x, 0))
         # Both are x * (1 + tanh(s)) / 2; for silu since 1 / (1 + exp(-x)) = (1 + tanh(x / 2)) / 2.
         is_silu = self._spec.activation == "silu"
         steep = x * 0.5 if is_silu else (x + 0.044715 * x * x * x) * np.float32((2 / np.pi) ** 0.5)

@@ -65,6 +65,11 @@ def calibratable(spec: object) -> DecoderSpec:
             "Calibrated schemes don't support a mixture of experts. Quantize this model with q8_0, q4_1, minmax or"
             " absmax."
         )
+    if spec.is_recurrent or spec.attention_gate:
+        raise UnsupportedModel(
+            "Calibrated schemes don't support models with recurrent layers. Quantize this one with q8_0, q4_1, minmax "
+            "or absmax."
+        )
     return spec
 
 

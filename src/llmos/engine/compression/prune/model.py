@@ -117,6 +117,8 @@ def _prunable(spec: ModelSpec, opened: ModelFiles, recipe: Recipe) -> DecoderSpe
             "Models with a mixture of experts can't be pruned: the scores of their weights depend on which experts the"
             " calibration text is routed to. Quantize this one."
         )
+    if spec.is_recurrent or spec.attention_gate:
+        raise UnsupportedModel("Models with recurrent layers can't be pruned. Quantize this one.")
     if any(isinstance(opened.tensors[name], EncodedTensor) for name in opened.tensors):
         raise BadRequest(
             "This model's weights are encoded by a recipe already. Prune the version that it was made from, then apply"

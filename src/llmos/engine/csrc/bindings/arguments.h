@@ -46,7 +46,11 @@ template <class T> T lookup(const std::map<std::string, T>& table, const std::st
 }
 
 inline const std::map<std::string, ActivationKind> activations_by_name = {
-    {"silu", ActivationKind::silu}, {"gelu_tanh", ActivationKind::gelu_tanh}, {"gelu", ActivationKind::gelu}};
+    {"silu", ActivationKind::silu},
+    {"gelu_tanh", ActivationKind::gelu_tanh},
+    {"gelu", ActivationKind::gelu},
+    {"relu2", ActivationKind::relu_squared},
+    {"clamped_swiglu", ActivationKind::clamped_swiglu}};
 
 inline const std::map<std::string, Packing> packings_by_name = {{"bytes", Packing::bytes},
                                                                 {"nibbles", Packing::nibbles},

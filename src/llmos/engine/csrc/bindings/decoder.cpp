@@ -22,11 +22,10 @@ namespace {
 constexpr int max_adapters = 4096;
 
 const std::map<std::string, Weight> weights_by_name = {
-    {"q", Weight::q},         {"k", Weight::k},
-    {"v", Weight::v},         {"o", Weight::o},
-    {"gate", Weight::gate},   {"up", Weight::up},
-    {"down", Weight::down},   {"router", Weight::router},
-    {"embed", Weight::embed}, {"positions", Weight::positions},
+    {"q", Weight::q},           {"k", Weight::k},       {"v", Weight::v},           {"o", Weight::o},
+    {"gate", Weight::gate},     {"up", Weight::up},     {"down", Weight::down},     {"router", Weight::router},
+    {"q_gate", Weight::q_gate}, {"mix", Weight::mix},   {"mix_in", Weight::mix_in}, {"mix_gate", Weight::mix_gate},
+    {"step", Weight::step},     {"beta", Weight::beta}, {"embed", Weight::embed},   {"positions", Weight::positions},
     {"head", Weight::head},
 };
 
@@ -50,6 +49,21 @@ const std::map<std::string, Vector> vectors_by_name = {
     {"k_norm", Vector::k_norm},
     {"final_norm", Vector::final_norm},
     {"final_norm_bias", Vector::final_norm_bias},
+    {"head_bias", Vector::head_bias},
+    {"types", Vector::types},
+    {"embed_norm", Vector::embed_norm},
+    {"embed_norm_bias", Vector::embed_norm_bias},
+    {"sinks", Vector::sinks},
+    {"q_gate_bias", Vector::q_gate_bias},
+    {"router_bias", Vector::router_bias},
+    {"router_correction", Vector::router_correction},
+    {"shared_router", Vector::shared_router},
+    {"conv", Vector::conv},
+    {"conv_bias", Vector::conv_bias},
+    {"step_bias", Vector::step_bias},
+    {"decay", Vector::decay},
+    {"skip", Vector::skip},
+    {"mix_norm", Vector::mix_norm},
 };
 
 const std::map<std::string, CacheType> cache_types_by_name = {
@@ -80,6 +94,7 @@ std::unique_ptr<Adapter> adapter_from(const std::vector<AdapterPair>& pairs, con
         require(layer >= 0, "an adapter changes layers");
         const Weight which = lookup(weights_by_name, name);
         require(size_t(which) < Adapter::num_matrices, "an adapter changes q, k, v, o, gate, up and down only");
+        require(decoder.shape(layer, which, -1).rows, "an adapter changes a matrix that the layer has");
         const Shape asked = decoder.shape(layer, which, -1);
         const std::string subject = "The adapter of " + weight_name(layer, name);
         if (down.shape(0) < 1 || down.shape(0) > size_t(Adapter::max_rank) || up.shape(1) != down.shape(0))
@@ -96,17 +111,24 @@ struct BatchArrays {
     const Array1<int32_t>&tokens, &starts, &context_lengths;
     const Array2<int32_t>& block_tables;
     const Array1<int32_t>& logit_rows;
-    const std::optional<Array1<int32_t>>& adapters;
+    const std::optional<Array1<int32_t>>&adapters, &states;
 
     BatchView checked(const Decoder& decoder) const {
         check_sizes();
         check_logit_rows();
         for (int s = 0; s < num_sequences(); ++s) check_sequence(decoder, s);
-        return {num_tokens(),           num_sequences(),
-                int(logit_rows.size()), int(block_tables.shape(1)),
-                tokens.data(),          starts.data(),
-                context_lengths.data(), block_tables.data(),
-                logit_rows.data(),      adapters ? adapters->data() : nullptr};
+        check_states(decoder);
+        return {num_tokens(),
+                num_sequences(),
+                int(logit_rows.size()),
+                int(block_tables.shape(1)),
+                tokens.data(),
+                starts.data(),
+                context_lengths.data(),
+                block_tables.data(),
+                logit_rows.data(),
+                adapters ? adapters->data() : nullptr,
+                states ? states->data() : nullptr};
     }
 
     // The sequences that checked() refuses for what they bring themselves.
@@ -162,16 +184,30 @@ struct BatchArrays {
         const int32_t index = adapters ? (*adapters)(s) : -1;
         require(index == -1 || (index >= 0 && decoder.has_adapter(index)), "there is no adapter of this number");
     }
+
+    void check_states(const Decoder& decoder) const {
+        if (!decoder.spec().num_recurrent_layers) return;
+        require(num_sequences() <= decoder.num_states(), "there are more sequences than states");
+        if (!states) return;
+        require(states->size() == size_t(num_sequences()), "states has an entry for each sequence");
+        std::vector<bool> is_used(size_t(decoder.num_states()));
+        for (int s = 0; s < num_sequences(); ++s) {
+            const int32_t state = (*states)(s);
+            require(uint32_t(state) < uint32_t(decoder.num_states()), "there is no state of this number");
+            require(!is_used[size_t(state)], "two sequences have the same state");
+            is_used[size_t(state)] = true;
+        }
+    }
 };
 
 class DecoderRunner {
   public:
     DecoderRunner(nb::object pool, nb::handle fields, std::vector<std::vector<double>> inverse_frequencies,
-                  int64_t num_blocks, const std::string& isa, const std::string& cache_type)
+                  int64_t num_blocks, const std::string& isa, const std::string& cache_type, int64_t num_states)
         : pool_object_(pool),
           kernels_(find_kernels(isa)),
           decoder_(decoder_spec_from(fields, std::move(inverse_frequencies)), nb::cast<Pool&>(pool), kernels_,
-                   checked_blocks(num_blocks), lookup(cache_types_by_name, cache_type)) {}
+                   checked_blocks(num_blocks), lookup(cache_types_by_name, cache_type), checked_blocks(num_states)) {}
 
     void place(Array1<uint8_t> memory, const std::vector<Placement>& placements) {
         calls_.run([&] { weights_.place(memory, placements); });
@@ -194,9 +230,9 @@ class DecoderRunner {
 
     nb::object forward(Array1<int32_t> tokens, Array1<int32_t> starts, Array1<int32_t> context_lengths,
                        Array2<int32_t> block_tables, Array1<int32_t> logit_rows,
-                       std::optional<Array1<int32_t>> adapters) {
+                       std::optional<Array1<int32_t>> adapters, std::optional<Array1<int32_t>> states) {
         weights_.require_complete();
-        const BatchArrays arrays{tokens, starts, context_lengths, block_tables, logit_rows, adapters};
+        const BatchArrays arrays{tokens, starts, context_lengths, block_tables, logit_rows, adapters, states};
         const BatchView batch = arrays.checked(decoder_);
         // The array keeps the memory, not the numbers: a later step may write them elsewhere.
         auto held = std::make_unique<std::shared_ptr<const Buffer>>();
@@ -204,7 +240,7 @@ class DecoderRunner {
         void* logits = (*held)->as<float>();
         nb::capsule owner(held.get(), [](void* p) noexcept { delete static_cast<std::shared_ptr<const Buffer>*>(p); });
         held.release();
-        const size_t shape[2] = {logit_rows.size(), size_t(decoder_.spec().vocab_size)};
+        const size_t shape[2] = {logit_rows.size(), size_t(decoder_.spec().num_outputs())};
         const int64_t strides[2] = {decoder_.logits_stride(), 1};
         return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(logits, 2, shape, owner, strides),
                         nb::rv_policy::reference);
@@ -213,7 +249,9 @@ class DecoderRunner {
     std::vector<int> refused(Array1<int32_t> tokens, Array1<int32_t> starts, Array1<int32_t> context_lengths,
                              Array2<int32_t> block_tables, Array1<int32_t> logit_rows,
                              std::optional<Array1<int32_t>> adapters) {
-        return BatchArrays{tokens, starts, context_lengths, block_tables, logit_rows, adapters}.refused(decoder_);
+        const std::optional<Array1<int32_t>> no_states;  // states are the runner's own, and checked with the batch
+        return BatchArrays{tokens, starts, context_lengths, block_tables, logit_rows, adapters, no_states}.refused(
+            decoder_);
     }
 
     nb::tuple likeliest() {
@@ -263,13 +301,15 @@ size_t block_bytes(nb::handle fields, const std::string& cache_type) {
     return Decoder::block_bytes(decoder_spec_from(fields), lookup(cache_types_by_name, cache_type));
 }
 
+size_t state_bytes(nb::handle fields) { return Decoder::state_bytes(decoder_spec_from(fields)); }
+
 }  // namespace
 
 void bind_decoder(nb::module_& m) {
     nb::class_<DecoderRunner>(m, "Runner", "A decoder with its weights and its KV cache.")
         .def(nb::init<nb::object, nb::handle, std::vector<std::vector<double>>, int64_t, const std::string&,
-                      const std::string&>(),
-             "pool"_a, "spec"_a, "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "cache_type"_a)
+                      const std::string&, int64_t>(),
+             "pool"_a, "spec"_a, "inverse_frequencies"_a, "num_blocks"_a, "isa"_a, "cache_type"_a, "num_states"_a)
         .def("place", &DecoderRunner::place, "memory"_a.noconvert(), "placements"_a,
              "Use matrices that lie in this memory, which pack_rows() has filled or will fill before the next step.\n"
              "A placement is (layer, name, expert or -1, packing, rows, columns, byte offset).")
@@ -279,7 +319,7 @@ void bind_decoder(nb::module_& m) {
              "A pair is (layer, name, down [rank, in], up [out, rank]).")
         .def("forward", &DecoderRunner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
-             "adapters"_a.noconvert() = nb::none(),
+             "adapters"_a.noconvert() = nb::none(), "states"_a.noconvert() = nb::none(),
              "Write the batch into the KV cache and return logits [rows, vocabulary], overwritten by the next call.")
         .def("refused", &DecoderRunner::refused, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "context_lengths"_a.noconvert(), "block_tables"_a.noconvert(), "logit_rows"_a.noconvert(),
@@ -296,6 +336,7 @@ void bind_decoder(nb::module_& m) {
         .def_prop_ro("kv_bytes", &DecoderRunner::kv_bytes)
         .def_prop_ro("isa", &DecoderRunner::isa);
     m.def("block_bytes", &block_bytes, "spec"_a, "cache_type"_a, "Bytes of one block of the KV cache, in all layers.");
+    m.def("state_bytes", &state_bytes, "spec"_a, "Bytes of one sequence's state, in all recurrent layers.");
 }
 
 }  // namespace llmos

@@ -1,6 +1,10 @@
 // Checks a spec from Python; knows no weights.
 #include "bindings/decoder_spec.h"
 
+#include <nanobind/stl/pair.h>
+
+#include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace llmos {
@@ -10,7 +14,7 @@ Spec::Layer layer_from(nb::handle fields, int index) {
     const nb::object window = fields.attr("window_of")(index), rotation = fields.attr("rotation_of")(index);
     const Spec::Layer layer{window.is_none() ? 0 : nb::cast<int>(window),
                             rotation.is_none() ? -1 : nb::cast<int>(rotation),
-                            nb::cast<bool>(fields.attr("has_experts")(index))};
+                            nb::cast<bool>(fields.attr("has_experts")(index)), -1, -1};
     require(layer.sliding_window >= 0 && layer.sliding_window <= max_size, "a sliding window must be positive");
     return layer;
 }
@@ -30,13 +34,62 @@ void read_experts(nb::handle fields, Spec& spec) {
     require(spec.num_experts <= 65536 && spec.experts_per_token <= spec.num_experts,
             "a token takes some of the experts");
     require(int64_t(spec.experts_per_token) * max_batch_tokens <= INT32_MAX, "experts_per_token is too large");
-    require(!nb::cast<bool>(fields.attr("mlp_bias")), "experts have no biases");
+    spec.router_bias = nb::cast<bool>(fields.attr("router_bias"));
+    spec.corrects_router = nb::cast<bool>(fields.attr("corrects_router"));
+    spec.is_router_sigmoid =
+        lookup<bool>({{"softmax", false}, {"sigmoid", true}}, nb::cast<std::string>(fields.attr("router_score")));
+    spec.gates_shared_expert = nb::cast<bool>(fields.attr("gates_shared_expert"));
+    spec.expert_groups = size_field(fields, "expert_groups");
+    spec.chosen_groups = size_field(fields, "chosen_groups");
+    spec.expert_multiplier = nb::cast<float>(fields.attr("expert_multiplier"));
+    if (nb::cast<int>(fields.attr("shared_expert_size")))
+        spec.shared_expert_size = size_field(fields, "shared_expert_size");
+    require(!spec.gates_shared_expert || spec.shared_expert_size, "there is no shared expert");
+    require(spec.num_experts % spec.expert_groups == 0 && spec.chosen_groups <= spec.expert_groups &&
+                spec.experts_per_token <= spec.num_experts / spec.expert_groups * spec.chosen_groups,
+            "a token's experts are in the chosen groups");
+}
+
+void read_recurrence(nb::handle fields, Spec& spec) {
+    const nb::object layers = fields.attr("recurrent_layers");
+    if (!nb::len(layers)) return;
+    for (const int layer : nb::cast<std::vector<int>>(layers)) {
+        require(layer >= 0 && layer < spec.num_layers && !spec.layers[size_t(layer)].is_recurrent(),
+                "recurrent_layers are indexes of layers");
+        spec.layers[size_t(layer)].recurrent_index = spec.num_recurrent_layers++;
+    }
+    spec.recurrence = lookup<Recurrence>(
+        {{"conv", Recurrence::convolution}, {"delta", Recurrence::delta}, {"mamba", Recurrence::mamba}},
+        nb::cast<std::string>(fields.attr("recurrence")));
+    spec.conv_size = size_field(fields, "conv_size");
+    spec.tiles_key_heads = nb::cast<bool>(fields.attr("tiles_key_heads"));
+    spec.conv_bias = nb::cast<bool>(fields.attr("conv_bias"));
+    require(spec.conv_size <= ConvolutionArgs::max_taps, "conv_size is too large");
+    if (spec.recurrence == Recurrence::convolution) return;
+    spec.recurrent_heads = size_field(fields, "recurrent_heads");
+    spec.recurrent_key_heads = size_field(fields, "recurrent_key_heads");
+    spec.recurrent_key_size = size_field(fields, "recurrent_key_size");
+    spec.recurrent_value_size = size_field(fields, "recurrent_value_size");
+    std::tie(spec.least_step, spec.greatest_step) = nb::cast<std::pair<float, float>>(fields.attr("step_limits"));
+    require(spec.recurrent_heads % spec.recurrent_key_heads == 0,
+            "recurrent_heads must be a multiple of the key heads");
+    for (const int heads : {spec.recurrent_heads, spec.recurrent_key_heads})
+        require(heads <= 65536 && spec.recurrent_key_size <= 65536 && spec.recurrent_value_size <= 65536 &&
+                    int64_t(heads) * std::max(spec.recurrent_key_size, spec.recurrent_value_size) <= max_size / 4,
+                "the states are too large");
 }
 
 void check(const Spec& spec) {
+    require(!spec.norms_residual || !(spec.pre_norm || spec.post_norm || spec.parallel_residual || spec.has_head),
+            "a normalized residual stream has no other norms");
+    require(spec.is_causal || !spec.num_recurrent_layers, "a recurrence is causal");
+    require(!spec.shared_expert_size || !spec.mlp_bias, "a shared expert has no biases");
+    require(spec.num_recurrent_layers < spec.num_layers, "one layer at least has attention");
+    require(spec.activation != ActivationKind::clamped_swiglu || spec.gated, "clamped_swiglu has a gate");
     require(!spec.post_norm || !spec.parallel_residual,
             "norms after the parts of a layer need one part after the other");
     require(spec.qk_norm != QKNorm::whole || !spec.layer_norm, "a norm over all heads is an RMS norm");
+    require(!spec.norms_rotated_heads || spec.qk_norm == QKNorm::head, "a norm after the rotation is over each head");
     require(spec.num_heads % spec.num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
     require(int64_t(spec.num_heads) * spec.head_dim <= max_size, "num_heads * head_dim is too large");
     require(spec.head_dim <= 65536, "head_dim is too large");
@@ -81,7 +134,24 @@ Spec decoder_spec_from(nb::handle fields) {
     spec.qkv_bias = flag("qkv_bias");
     spec.output_bias = flag("output_bias");
     spec.mlp_bias = flag("mlp_bias");
+    spec.head_bias = flag("head_bias");
+    spec.norm_bias = flag("norm_bias");
+    spec.norms_residual = flag("norms_residual");
+    spec.embed_norm = flag("embed_norm");
+    spec.skips_first_norm = flag("skips_first_norm");
+    spec.token_type = flag("token_type");
+    spec.is_causal = flag("is_causal");
+    spec.has_head = flag("has_head");
+    spec.norms_rotated_heads = flag("norms_rotated_heads");
+    spec.attention_sinks = flag("attention_sinks");
+    spec.attention_gate = flag("attention_gate");
+    spec.query_growth = real("query_growth");
+    spec.query_growth_positions = number("query_growth_positions");
     for (int i = 0; i < spec.num_layers; ++i) spec.layers.push_back(layer_from(fields, i));
+    read_recurrence(fields, spec);
+    int num_attending = 0;
+    for (Spec::Layer& layer : spec.layers)
+        if (!layer.is_recurrent()) layer.attention_index = num_attending++;
     check(spec);
     return spec;
 }

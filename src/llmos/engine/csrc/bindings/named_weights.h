@@ -53,7 +53,7 @@ template <class Model, class Weight, class Vector> class NamedWeights {
         is_complete_ = false;
     }
 
-    // A copy of a vector's values, padded to whole blocks.
+    // A copy of a vector's values, each of its parts padded to whole blocks.
     Buffer checked_vector(int layer, const std::string& name, Array1<float> data) const {
         check_layer(layer, model_.spec().num_layers);
         const int size = model_.size(layer, lookup(vectors_, name));
@@ -61,8 +61,11 @@ template <class Model, class Weight, class Vector> class NamedWeights {
         if (data.size() != size_t(size))
             throw std::invalid_argument(weight_name(layer, name) + " has " + std::to_string(data.size()) +
                                         " values; the spec asks for " + std::to_string(size) + ".");
-        Buffer buffer(size_t(round_up(size, block_columns)) * sizeof(float));
-        std::copy_n(data.data(), size, buffer.as<float>());
+        const int parts = model_.vector_parts(layer, lookup(vectors_, name)), part = size / parts;
+        const size_t padded = size_t(round_up(part, block_columns));
+        Buffer buffer(parts * padded * sizeof(float));
+        for (int i = 0; i < parts; ++i)
+            std::copy_n(data.data() + size_t(i) * size_t(part), part, buffer.as<float>() + size_t(i) * padded);
         return buffer;
     }
 

@@ -9,7 +9,6 @@ namespace llmos {
 
 void Decoder::Pass::attention(const Layer& layer, int index) {
     const int rows = num_tokens();
-    const Split split(rows);
     project_qkv(layer, index);
     if (spec_.qk_norm == QKNorm::whole) norm_all_heads(layer);
     for_each(Region::position, rows * spec_.num_kv_heads, 4,
@@ -22,25 +21,26 @@ void Decoder::Pass::attention(const Layer& layer, int index) {
              [&](int i) { attend(layer, index, decoder_.attention_units_[size_t(i)], attended); });
     quantize_attended(attended, rows, spec_.num_heads);
 
+    project_output(layer, index, attended.rows);
+}
+
+void Decoder::Pass::project_output(const Layer& layer, int index, const Activations& rows) {
+    const Split split(num_tokens());
+    const Segment o[] = {{&layer.o, layer[Vector::o_bias], output(), decoder_.hidden_columns_}};
     open_phase(Region::output, split.count(count_groups(o)));
-    project(split, attended.rows, o, !spec_.has_branch());
-    add_adapters(index, {{Weight::o, attended.rows, output(), decoder_.hidden_columns_}});
+    project(split, rows, o, !spec_.has_branch());
+    add_adapters(index, {{Weight::o, rows, output(), decoder_.hidden_columns_}});
     if (spec_.has_branch() && !spec_.parallel_residual)
         add_branch(Region::output, layer[Vector::attn_post_norm], layer[Vector::attn_post_norm_bias]);
 }
 
 void Decoder::Pass::project_qkv(const Layer& layer, int index) {
-    const int rows = num_tokens();
-    const Split split(rows);
-    const auto normed = [&](int t, float* out) {
-        read_input(t, layer[Vector::attn_norm], layer[Vector::attn_norm_bias], out);
-    };
     const Segment qkv[] = {{&layer.q, layer[Vector::q_bias], q(0), decoder_.q_columns_},
                            {&layer.k, layer[Vector::k_bias], k(0), decoder_.kv_columns_},
                            {&layer.v, layer[Vector::v_bias], v(0), decoder_.kv_columns_}};
-    const Activations in = open_phase_with_inputs(Region::norm, Region::qkv, split.count(count_groups(qkv)), rows,
-                                                  decoder_.hidden_columns_, for_adapters(input_formats(qkv)), normed);
-    project(split, in, qkv, false);
+    const Segment gated[] = {
+        qkv[0], qkv[1], qkv[2], {&layer.q_gate, layer[Vector::q_gate_bias], gates(0), decoder_.gate_columns()}};
+    const Activations in = spec_.attention_gate ? project_input(layer, gated) : project_input(layer, qkv);
     add_adapters(index, {{Weight::q, in, q(0), decoder_.q_columns_},
                          {Weight::k, in, k(0), decoder_.kv_columns_},
                          {Weight::v, in, v(0), decoder_.kv_columns_}});
@@ -66,6 +66,19 @@ void Decoder::Pass::norm_head(const float* head, const float* weight, float* out
     for (int d = 0; d < spec_.head_dim; ++d) out[d] = (head[d] - mean) * scale * weight[d];
 }
 
+// What the queries at a position are multiplied by, besides the scale of the scores.
+float Decoder::Pass::query_scale(int position) const {
+    if (!spec_.query_growth) return 1;
+    return 1 + spec_.query_growth * std::log1p(float(position / spec_.query_growth_positions));
+}
+
+// The last position that a row at this position attends to.
+int Decoder::Pass::last_visible(int sequence, int position, int window) const {
+    if (spec_.is_causal) return position;
+    const int last = batch_.context_lengths[sequence] + batch_.starts[sequence + 1] - batch_.starts[sequence] - 1;
+    return window ? std::min(last, position + window - 1) : last;
+}
+
 // A query or key head at its token's position, times `scale`.
 void Decoder::Pass::position_head(const float* all_heads, int head_index, const float* norm_weights, int rotation,
                                   int token, float scale, float* out) const {
@@ -73,6 +86,12 @@ void Decoder::Pass::position_head(const float* all_heads, int head_index, const 
     const float* cosine = decoder_.rotations_.as<float>() + size_t(token) * decoder_.rotations_stride() +
                           size_t(2 * num_pairs) * std::max(rotation, 0);
     const float* head = all_heads + size_t(head_index) * spec_.head_dim;
+    if (spec_.norms_rotated_heads) {
+        kernels_.rotate(head, cosine, cosine + num_pairs, num_pairs, spec_.head_dim, 1, out);
+        norm_head(out, norm_weights, out);
+        for (int d = 0; d < spec_.head_dim; ++d) out[d] *= scale;
+        return;
+    }
     if (spec_.qk_norm == QKNorm::head || spec_.qk_norm == QKNorm::each_head) {
         const size_t first_weight = spec_.qk_norm == QKNorm::head ? 0 : size_t(head_index) * spec_.head_dim;
         norm_head(head, norm_weights + first_weight, out);
@@ -84,7 +103,8 @@ void Decoder::Pass::position_head(const float* all_heads, int head_index, const 
 // Where block 0 lies for this layer and head.
 uint8_t* Decoder::Pass::cache_of(int layer, int kv_head) const {
     return decoder_.cache_.as<uint8_t>() +
-           (size_t(layer) * spec_.num_kv_heads + kv_head) * decoder_.cache_layout_.bytes();
+           (size_t(spec_.layers[size_t(layer)].attention_index) * spec_.num_kv_heads + kv_head) *
+               decoder_.cache_layout_.bytes();
 }
 
 void Decoder::Pass::write_cache(const Layer& layer, int index, int token, int kv_head) {
@@ -111,13 +131,15 @@ void Decoder::Pass::attend(const Layer& layer, int index, const AttentionUnit& u
     AttentionArgs args;
     args.num_rows = unit.num_tokens * unit.num_heads;
     args.softcap = spec_.attention_softcap;
+    args.has_sinks = spec_.attention_sinks;
     for_each_row([&](int r, int t, int h) {
         const int position = decoder_.token_position_[size_t(t)];
         float* query = scratch.head(r, decoder_.cache_layout_);
-        position_head(q(t), h, layer[Vector::q_norm], rotation, t, spec_.score_scale, query);
+        position_head(q(t), h, layer[Vector::q_norm], rotation, t, spec_.score_scale * query_scale(position), query);
         args.queries[r] = query;
+        if (args.has_sinks) args.sinks[r] = layer[Vector::sinks][h];
         args.outs[r] = attended.out(t, h, scratch.out(r, spec_.head_dim));
-        args.positions[r] = position;
+        args.positions[r] = last_visible(unit.sequence, position, window);
         args.first[r] = window ? std::max(0, position + 1 - window) : 0;
     });
     const int group = spec_.heads_per_kv_head();
@@ -138,6 +160,10 @@ void Decoder::Pass::attend(const Layer& layer, int index, const AttentionUnit& u
         args.next_num_blocks = decoder_.token_position_[size_t(next->first_token)] / block_positions + 1;
     }
     kernels_.attend(args);
+    if (spec_.attention_gate)
+        for_each_row([&](int r, int t, int h) {
+            kernels_.multiply_sigmoid(gates(t) + size_t(h) * spec_.head_dim, spec_.head_dim, args.outs[r]);
+        });
     if (!attended.quantizes_heads()) return;
     for_each_row([&](int r, int t, int h) { attended.quantize_head(kernels_, args.outs[r], t, h); });
 }

@@ -19,7 +19,7 @@ size_t saturating_product(size_t a, size_t b) {
 
 }  // namespace
 
-Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, CacheType cache_type)
+Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, CacheType cache_type, int num_states)
     : spec_(std::move(spec)),
       pool_(pool),
       kernels_(kernels),
@@ -30,17 +30,23 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
       kv_columns_(round_up(spec_.num_kv_heads * spec_.head_dim, block_columns)),
       intermediate_columns_(round_up(spec_.intermediate_size, block_columns)),
       expert_columns_(round_up(spec_.expert_size, block_columns)),
+      recurrent_columns_(spec_.num_recurrent_layers ? round_up(spec_.recurrent_size(), block_columns) : 0),
+      mix_columns_(spec_.num_recurrent_layers ? round_up(spec_.conv_channels(), block_columns) : 0),
       layers_(size_t(spec_.num_layers)),
       cache_(saturating_product(size_t(num_blocks), block_bytes(spec_, cache_type))),
       block_stride_(block_bytes(spec_, cache_type)),
+      num_states_(num_states),
+      states_(saturating_product(size_t(num_states), state_bytes(spec_))),
+      zeros_(size_t(hidden_columns_) * sizeof(float)),
       scratch_(size_t(pool.size())) {
     for (size_t i = 0; i < layers_.size(); ++i)
         if (spec_.layers[i].has_experts) layers_[i].experts.resize(size_t(spec_.num_experts));
     for (Scratch& scratch : scratch_) {
         scratch.attention.reserve_heads(cache_layout_);
         scratch.rows.reserve(few_tokens, std::max(hidden_columns_, q_columns_));
-        scratch.row = Buffer(size_t(std::max({hidden_columns_, q_columns_, max_inner_columns()})) * sizeof(float));
-        scratch.expert_scores = Buffer(size_t(spec_.num_experts) * sizeof(float));
+        scratch.row = Buffer(size_t(std::max({hidden_columns_, q_columns_, max_inner_columns(), recurrent_columns_})) *
+                             sizeof(float));
+        scratch.expert_scores = Buffer(3 * size_t(spec_.num_experts) * sizeof(float));
         scratch.gate = Buffer(size_t(max_span_rows) * block_columns * sizeof(float));
         scratch.up = Buffer(size_t(max_span_rows) * block_columns * sizeof(float));
         scratch.low_rank = Buffer(size_t(Adapter::max_rank) * sizeof(float));
@@ -49,7 +55,14 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
 
 // All layers and key/value heads of a block lie together, so that few streams touch few pages.
 size_t Decoder::block_bytes(const Spec& spec, CacheType cache_type) {
-    return size_t(spec.num_layers) * spec.num_kv_heads * CacheLayout{cache_type, spec.head_dim}.bytes();
+    return size_t(spec.num_attention_layers()) * spec.num_kv_heads * CacheLayout{cache_type, spec.head_dim}.bytes();
+}
+
+size_t Decoder::state_bytes(const Spec& spec) {
+    if (!spec.num_recurrent_layers) return 0;
+    const size_t inputs = size_t(spec.conv_size - 1) * round_up(spec.conv_channels(), block_columns);
+    const size_t state = size_t(spec.recurrent_heads) * spec.recurrent_key_size * padded_value_size(spec);
+    return saturating_product(size_t(spec.num_recurrent_layers), (inputs + state) * sizeof(float));
 }
 
 std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
@@ -59,7 +72,7 @@ std::shared_ptr<const Buffer> Decoder::forward(const BatchView& batch) {
     plan_adapters(batch);
     if (profile_.is_on) profile_.start();
     const int num_threads = pool_.run([&](int thread) { Pass(*this, batch, thread).run(); });
-    merge_largest(batch.num_logit_rows, num_threads);
+    if (spec_.has_head) merge_largest(batch.num_logit_rows, num_threads);
     return logits_;
 }
 
@@ -89,9 +102,11 @@ void Decoder::reserve_tokens(int capacity) {
     v_ = Buffer(n * kv_columns_ * sizeof(float));
     rotations_ = Buffer(n * (rotations_stride() + 1) * sizeof(float));
     if (spec_.has_branch()) branch_ = Buffer(n * hidden_columns_ * sizeof(float));
-    inputs_.reserve(capacity, std::max(hidden_columns_, q_columns_));
+    inputs_.reserve(capacity, std::max({hidden_columns_, q_columns_, recurrent_columns_}));
+    if (gate_columns()) gates_ = Buffer(n * gate_columns() * sizeof(float));
     inner_.reserve(inner_rows(capacity), max_inner_columns());
     if (spec_.num_experts) reserve_experts(capacity);
+    if (spec_.num_recurrent_layers) reserve_recurrence(capacity);
     token_capacity_ = capacity;  // last: an allocation above may fail
 }
 
@@ -105,6 +120,17 @@ void Decoder::reserve_experts(int capacity) {
     choice_slot_.resize(size_t(slots));
     expert_slots_.resize(size_t(spec_.num_experts) + 1);
     expert_units_.reserve(size_t(slots));
+    shared_gates_.resize(size_t(capacity));
+}
+
+void Decoder::reserve_recurrence(int capacity) {
+    const size_t n = size_t(capacity);
+    // The last head's values are read in groups of sixteen, which may end behind the row.
+    mix_ = Buffer((n * mix_columns_ + group_rows) * sizeof(float));
+    if (spec_.recurrence == Recurrence::convolution) mix_in_ = Buffer(n * mix_columns_ * sizeof(float));
+    decays_ = Buffer(n * step_stride() * sizeof(float));
+    corrections_ = Buffer(n * step_stride() * sizeof(float));
+    recurred_ = Buffer(n * recurred_stride() * sizeof(float));
 }
 
 }  // namespace llmos

@@ -3,8 +3,8 @@
 //   weights.cpp   which weights the spec asks for, and where they are kept
 //   decoder.cpp   a forward pass: reserve memory, plan the work, run it on all threads
 //   plan.cpp      how attention is cut into units of work, and which tokens have adapters
-//   pass.h        one thread's part of a forward pass; attention.cpp, adapters.cpp, feed_forward.cpp, experts.cpp and
-//                 head.cpp are its operations
+//   pass.h        one thread's part of a forward pass; attention.cpp, adapters.cpp, feed_forward.cpp, experts.cpp,
+//                 recurrence.cpp, head.cpp are its operations
 #pragma once
 
 #include <algorithm>
@@ -30,16 +30,20 @@ struct BatchView {
     int num_tokens, num_sequences, num_logit_rows, table_stride;
     const int32_t *tokens, *starts, *context_lengths, *block_tables, *logit_rows;
     const int32_t* adapters;  // [num_sequences], -1: none; null where no sequence has one
+    const int32_t* states;    // [num_sequences], where recurrent layers keep a sequence's state; null: its index
+    int state(int sequence) const { return states ? states[sequence] : sequence; }
 };
 
 class Decoder {
   public:
-    Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, CacheType cache_type);
+    Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, CacheType cache_type, int num_states);
 
     // The shape or size that the spec asks for; zeros where it has no such weight. Layer -1 is outside the layers,
     // expert -1 is a weight that belongs to no expert.
     Shape shape(int layer, Weight which, int expert) const;
     int size(int layer, Vector which) const;
+    // Equal parts of which a vector consists, each of them padded in memory: one for each expert, or a single one.
+    int vector_parts(int layer, Vector which) const;
 
     // The weights themselves, for the caller to set, with the sizes above. forward() doesn't check that all are set.
     PackedMatrix& matrix(int layer, Weight which, int expert);
@@ -57,13 +61,16 @@ class Decoder {
     const std::vector<int32_t>& likeliest() const { return likeliest_; }
     const std::vector<float>& highest() const { return highest_; }
 
-    int logits_stride() const { return round_up(spec_.vocab_size, group_rows); }
+    int logits_stride() const { return spec_.has_head ? round_up(spec_.vocab_size, group_rows) : hidden_columns_; }
     int num_blocks() const { return num_blocks_; }
+    int num_states() const { return num_states_; }
     int num_experts() const { return spec_.num_experts; }
     const Spec& spec() const { return spec_; }
     Profile& profile() { return profile_; }
     size_t weight_bytes() const;
     size_t kv_bytes() const { return cache_.bytes(); }
+    // Bytes of one sequence's state in all recurrent layers.
+    static size_t state_bytes(const Spec& spec);
     static size_t block_bytes(const Spec& spec, CacheType cache_type);
 
   private:
@@ -74,7 +81,7 @@ class Decoder {
         PackedMatrix gate, up, down;
     };
     struct Layer {
-        PackedMatrix q, k, v, o, router;
+        PackedMatrix q, k, v, o, router, q_gate, mix, mix_in, mix_gate, step, beta;
         FeedForward feed_forward;
         std::vector<FeedForward> experts;
         std::array<Buffer, size_t(Vector::count)> vectors;  // padded to whole blocks
@@ -98,20 +105,23 @@ class Decoder {
         ActivationRows rows;  // few_tokens of them
         Buffer row;           // of floats, before it is quantized
         AttentionScratch attention;
-        Buffer largest;        // [logit rows] of Largest, among the logits that this thread computed
-        Buffer expert_scores;  // [num_experts], of one token
-        Buffer gate, up;       // [max_span_rows][32]
-        Buffer low_rank;       // [max_rank], of one token: between an adapter's down and up
+        Buffer largest;  // [logit rows] of Largest, among the logits that this thread computed
+        Buffer
+            expert_scores;  // [num_experts] of one token, then their ranks [num_experts], sums of groups [num_experts]
+        Buffer gate, up;    // [max_span_rows][32]
+        Buffer low_rank;    // [max_rank], of one token: between an adapter's down and up
     };
     class Pass;
 
     Layer& layer(int index) { return index < 0 ? outer_ : layers_[size_t(index)]; }
+    int attention_size(Vector which) const;
     int qk_norm_size(int heads) const;
 
     // Grows the memory that a step works on.
     void reserve(const BatchView& batch);
     void reserve_tokens(int capacity);
     void reserve_experts(int capacity);
+    void reserve_recurrence(int capacity);
     void plan_tokens(const BatchView& batch);
     void plan_attention(const BatchView& batch);
     void plan_adapters(const BatchView& batch);
@@ -121,7 +131,14 @@ class Decoder {
     // Floats of a token's cosines and sines.
     size_t rotations_stride() const { return spec_.inverse_frequencies.size() * size_t(spec_.num_pairs()) * 2; }
     int router_stride() const { return round_up(spec_.num_experts, group_rows); }
-    int max_inner_columns() const { return std::max(intermediate_columns_, expert_columns_); }
+    int max_inner_columns() const {
+        return std::max({intermediate_columns_, expert_columns_, round_up(spec_.shared_expert_size, block_columns)});
+    }
+    // Columns of a row of gates_: of attention, or of recurrent layers.
+    int gate_columns() const { return std::max(spec_.attention_gate ? q_columns_ : 0, recurrent_columns_); }
+    int step_stride() const { return round_up(spec_.recurrent_heads, group_rows); }
+    static int padded_value_size(const Spec& spec) { return round_up(spec.recurrent_value_size, group_rows); }
+    int recurred_stride() const { return spec_.recurrent_heads * padded_value_size(spec_); }
     int inner_rows(int tokens) const { return tokens * std::max(1, spec_.experts_per_token); }
 
     const Spec spec_;
@@ -129,14 +146,17 @@ class Decoder {
     const Kernels& kernels_;
     const int num_blocks_;
     const CacheLayout cache_layout_;
-    const int hidden_columns_, q_columns_, kv_columns_, intermediate_columns_,
-        expert_columns_;  // padded to whole blocks
+    const int hidden_columns_, q_columns_, kv_columns_, intermediate_columns_, expert_columns_, recurrent_columns_,
+        mix_columns_;  // padded to whole blocks
     std::vector<Layer> layers_;
     Layer outer_;
     PackedMatrix embed_, positions_, head_;
     std::vector<std::unique_ptr<const Adapter>> adapters_;
     Buffer cache_;  // [blocks][layers][key/value heads] of CacheLayout::bytes()
     size_t block_stride_;
+    const int num_states_;
+    Buffer states_;  // [num_states][recurrent layers] of the inputs [conv_size - 1][mix_columns_] and the state
+                     // [recurrent_heads][recurrent_key_size][padded_value_size()]
 
     // What a step works on. reserve() grows it before a step; a step allocates nothing.
     int token_capacity_ = 0, logit_capacity_ = 0, score_capacity_ = 0;
@@ -144,6 +164,8 @@ class Decoder {
     Buffer q_, k_, v_;       // [tokens][q_columns_], [tokens][kv_columns_]
     Buffer rotations_;       // [tokens][rotations][2][pairs]: cosines, sines
     Buffer branch_;          // [tokens][hidden_columns_]: what a part of a layer adds to x_, where it needs a buffer
+    Buffer zeros_;           // [hidden_columns_], the bias of layer norms that have none
+    Buffer gates_;           // [tokens][gate_columns()]
     ActivationRows inputs_;  // of products with hidden or attended columns
     ActivationRows inner_;   // of products with the feed-forward layers' inner columns
     std::shared_ptr<Buffer> logits_ = std::make_shared<Buffer>();  // a caller may hold it after it was replaced
@@ -167,9 +189,15 @@ class Decoder {
     std::vector<int> choice_slot_;       // [choices]
     std::vector<int> expert_slots_;      // [num_experts + 1], where an expert's slots begin
     std::vector<ExpertUnit> expert_units_;
-    ActivationRows expert_inputs_;  // [slots][hidden_columns_]
-    Buffer router_logits_;          // [tokens][router_stride()]
-    Buffer expert_outputs_;         // [slots][hidden_columns_]
+    ActivationRows expert_inputs_;     // [slots][hidden_columns_]
+    Buffer router_logits_;             // [tokens][router_stride()]
+    Buffer expert_outputs_;            // [slots][hidden_columns_]
+    std::vector<float> shared_gates_;  // [tokens], the factor of the shared expert's output
+
+    // Recurrent layers.
+    Buffer mix_, mix_in_;          // [tokens][mix_columns_]
+    Buffer decays_, corrections_;  // [tokens][step_stride()]
+    Buffer recurred_;              // [tokens][recurrent_heads][padded_value_size()]
 
     Profile profile_;
 };

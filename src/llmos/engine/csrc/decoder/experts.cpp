@@ -2,10 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "decoder/pass.h"
 
 namespace llmos {
+namespace {
+
+constexpr float taken = -std::numeric_limits<float>::infinity();
+
+float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
+
+}  // namespace
 
 void Decoder::Pass::experts(const Layer& layer) {
     const FeedForward& first = layer.experts[0];  // all experts are packed alike
@@ -22,8 +31,11 @@ void Decoder::Pass::experts(const Layer& layer) {
     const int num_units = int(decoder_.expert_units_.size()), num_blocks = inner.blocks();
     for_each(Region::gate_up, num_units * num_blocks, 2, [&](int i) {
         const ExpertUnit& unit = decoder_.expert_units_[size_t(i / num_blocks)];
-        inner_block(layer.experts[size_t(unit.expert)], layer, -1, in, i % num_blocks, unit.first_slot, unit.last_slot,
-                    inner, inner_formats);
+        const int columns = decoder_.expert_columns_;
+        const InnerWeights from{layer.experts[size_t(unit.expert)],
+                                expert_bias(layer, Vector::gate_bias, unit.expert, columns),
+                                expert_bias(layer, Vector::up_bias, unit.expert, columns), -1, nullptr};
+        inner_block(from, in, i % num_blocks, unit.first_slot, unit.last_slot, inner, inner_formats);
     });
     const int num_groups = first.down.groups(), group_step = 4;
     const int num_steps = (num_groups + group_step - 1) / group_step;
@@ -31,11 +43,12 @@ void Decoder::Pass::experts(const Layer& layer) {
         const ExpertUnit& unit = decoder_.expert_units_[size_t(i / num_steps)];
         const int from = i % num_steps * group_step, to = std::min(from + group_step, num_groups);
         kernels_.matmul({&layer.experts[size_t(unit.expert)].down, &inner, unit.first_slot, unit.last_slot, from, to,
-                         layer[Vector::down_bias], expert_output(unit.first_slot) + size_t(from) * group_rows,
-                         decoder_.hidden_columns_, false});
+                         expert_bias(layer, Vector::down_bias, unit.expert, decoder_.hidden_columns_),
+                         expert_output(unit.first_slot) + size_t(from) * group_rows, decoder_.hidden_columns_, false});
     });
     for_each(Region::down, num_tokens(), 4, [&](int t) { add_expert_outputs(t); });
-    if (spec_.has_branch()) add_branch(Region::down, layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias]);
+    if (spec_.has_branch() && !spec_.shared_expert_size)
+        add_branch(Region::down, layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias]);
 }
 
 // Normalizes the tokens' rows, chooses each token's experts, and gives every choice a slot.
@@ -47,35 +60,66 @@ void Decoder::Pass::route(const Layer& layer, const Activations& inputs, InputFo
         if (formats.int8) kernels_.quantize(row, inputs, t, 0, inputs.blocks());
     });
     const Split split(rows);
-    const Segment router[] = {{&layer.router, nullptr, decoder_.router_logits_.as<float>(), decoder_.router_stride()}};
+    const Segment router[] = {
+        {&layer.router, layer[Vector::router_bias], decoder_.router_logits_.as<float>(), decoder_.router_stride()}};
     open_phase(Region::route, split.count(layer.router.groups()));
     project(split, inputs, router, false);
-    for_each(Region::route, rows, 4, [&](int t) { choose_experts(t); });
+    for_each(Region::route, rows, 4,
+             [&](int t) { choose_experts(layer, inputs.values + size_t(t) * inputs.columns, t); });
     for_each(Region::route, 1, 1, [&](int) { decoder_.assign_expert_slots(rows); });
 }
 
-// Takes the experts with the largest logits, of equal ones the first. Their weights are a softmax over all experts, or
-// over the chosen ones where the spec normalizes them.
-void Decoder::Pass::choose_experts(int token) {
-    constexpr float taken = -1;  // no score is negative
+// Takes the experts of the highest rank, of equal ones the first. Their weights are their scores, relative to the total
+// of all experts, or of the chosen ones where the spec normalizes them; sigmoids are weights as they are.
+void Decoder::Pass::choose_experts(const Layer& layer, const float* input, int token) {
     const float* logits = decoder_.router_logits_.as<float>() + size_t(token) * decoder_.router_stride();
-    float* scores = scratch().expert_scores.as<float>();
     const int count = spec_.num_experts;
+    float *scores = scratch().expert_scores.as<float>(), *ranks = scores + count;
     const float highest = *std::max_element(logits, logits + count);
     float total = 0, chosen = 0;
-    for (int e = 0; e < count; ++e) total += scores[e] = std::exp(logits[e] - highest);
+    for (int e = 0; e < count; ++e)
+        total += scores[e] = spec_.is_router_sigmoid ? sigmoid(logits[e]) : std::exp(logits[e] - highest);
+    rank_experts(layer, scores, ranks);
     ExpertChoice* choices = decoder_.choices_.data() + size_t(token) * spec_.experts_per_token;
     for (int c = 0; c < spec_.experts_per_token; ++c) {
-        int best = -1;
-        for (int e = 0; e < count; ++e)
-            if (scores[e] != taken && (best < 0 || scores[e] > scores[best])) best = e;
+        const int best = int(std::max_element(ranks, ranks + count) - ranks);
         choices[c] = {best, scores[best]};
         chosen += scores[best];
-        scores[best] = taken;
+        ranks[best] = taken;
     }
     std::sort(choices, choices + spec_.experts_per_token,
               [](const ExpertChoice& a, const ExpertChoice& b) { return a.expert < b.expert; });
-    for (int c = 0; c < spec_.experts_per_token; ++c) choices[c].weight /= spec_.normalizes_experts ? chosen : total;
+    const float divisor = spec_.normalizes_experts ? chosen : spec_.is_router_sigmoid ? 1 : total;
+    for (int c = 0; c < spec_.experts_per_token; ++c)
+        choices[c].weight = choices[c].weight / divisor * spec_.expert_multiplier;
+    if (!spec_.gates_shared_expert) return;
+    float gate = 0;
+    for (int c = 0; c < spec_.hidden_size; ++c) gate += layer[Vector::shared_router][c] * input[c];
+    decoder_.shared_gates_[size_t(token)] = sigmoid(gate);
+}
+
+// The rank is the score and the expert's correction; `taken` for the experts of groups that are not chosen.
+void Decoder::Pass::rank_experts(const Layer& layer, const float* scores, float* ranks) const {
+    const int count = spec_.num_experts, size = count / spec_.expert_groups;
+    const float* corrections = layer[Vector::router_correction];
+    for (int e = 0; e < count; ++e) ranks[e] = corrections ? scores[e] + corrections[e] : scores[e];
+    if (spec_.expert_groups == 1) return;
+    float* groups = ranks + count;
+    for (int g = 0; g < spec_.expert_groups; ++g) {
+        float first = taken, second = taken;
+        for (int e = g * size; e < (g + 1) * size; ++e)
+            if (ranks[e] > first) second = std::exchange(first, ranks[e]);
+            else second = std::max(second, ranks[e]);
+        groups[g] = size > 1 ? first + second : first;
+    }
+    for (int dropped = spec_.chosen_groups; dropped < spec_.expert_groups; ++dropped) {
+        // Of equal groups, the last is dropped.
+        int worst = 0;
+        for (int g = 1; g < spec_.expert_groups; ++g)
+            if (groups[g] <= groups[worst]) worst = g;
+        groups[worst] = std::numeric_limits<float>::infinity();
+        std::fill_n(ranks + worst * size, size, taken);
+    }
 }
 
 void Decoder::Pass::copy_row(const Activations& from, int row, const Activations& to, int slot,

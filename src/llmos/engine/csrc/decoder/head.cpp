@@ -16,7 +16,7 @@ void Decoder::Pass::head() {
         norm(x(batch_.logit_rows[r]), outer[Vector::final_norm], outer[Vector::final_norm_bias], out);
     };
     const Split split(rows);
-    const Segment logits[] = {{&weights, nullptr, decoder_.logits_->as<float>(), stride}};
+    const Segment logits[] = {{&weights, outer[Vector::head_bias], decoder_.logits_->as<float>(), stride}};
     const Activations in = open_phase_with_inputs(Region::norm, Region::head, split.count(weights.groups()), rows,
                                                   decoder_.hidden_columns_, input_formats(logits), normed);
     Largest* largest = scratch().largest.as<Largest>();

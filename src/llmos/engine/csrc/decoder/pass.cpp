@@ -10,11 +10,16 @@ void Decoder::Pass::run() {
     embed();
     for (int i = 0; i < spec_.num_layers; ++i) {
         const Layer& layer = decoder_.layers_[size_t(i)];
-        attention(layer, i);
-        if (spec_.layers[size_t(i)].has_experts) experts(layer);
-        else feed_forward(layer, i);
+        if (spec_.layers[size_t(i)].is_recurrent()) recurrent(layer, i);
+        else attention(layer, i);
+        if (spec_.norms_residual) norm_residual(layer[Vector::attn_post_norm], layer[Vector::attn_post_norm_bias]);
+        const bool has_experts = spec_.layers[size_t(i)].has_experts;
+        if (has_experts) experts(layer);
+        if (!has_experts || spec_.shared_expert_size) feed_forward(layer, i);
+        if (spec_.norms_residual) norm_residual(layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias]);
     }
-    head();
+    if (spec_.has_head) head();
+    else output_rows();
     enter(Region::wait);
 }
 
@@ -30,6 +35,10 @@ void Decoder::Pass::embed() {
             decoder_.positions_.read_row(position, row);
             for (int c = 0; c < columns; ++c) x(t)[c] += row[c];
         }
+        if (const float* types = decoder_.outer_[Vector::types])
+            for (int c = 0; c < spec_.hidden_size; ++c) x(t)[c] += types[c];
+        if (spec_.embed_norm)
+            norm(x(t), decoder_.outer_[Vector::embed_norm], decoder_.outer_[Vector::embed_norm_bias], x(t));
         float* rotation = decoder_.rotations_.as<float>() + size_t(t) * decoder_.rotations_stride();
         // Only the first rotation is scaled (see DecoderSpec.window_rope_theta).
         double factor = spec_.rope_attention_factor;
@@ -47,14 +56,15 @@ void Decoder::Pass::embed() {
 
 void Decoder::Pass::norm(const float* in, const float* weight, const float* bias, float* out) const {
     const int size = spec_.hidden_size, columns = decoder_.hidden_columns_;
-    if (spec_.layer_norm) kernels_.layer_norm(in, weight, bias, spec_.norm_eps, size, columns, out);
+    if (spec_.layer_norm)
+        kernels_.layer_norm(in, weight, bias ? bias : decoder_.zeros_.as<float>(), spec_.norm_eps, size, columns, out);
     else kernels_.rms_norm(in, weight, spec_.norm_eps, size, columns, out);
 }
 
 // Writes what attention or feed-forward reads of a token: its row of the residual stream, normalized if the spec says
 // so.
 void Decoder::Pass::read_input(int token, const float* weight, const float* bias, float* out) const {
-    if (spec_.pre_norm) norm(x(token), weight, bias, out);
+    if (weight) norm(x(token), weight, bias, out);
     else std::copy_n(x(token), decoder_.hidden_columns_, out);
 }
 
@@ -63,6 +73,23 @@ void Decoder::Pass::add_branch(Region region, const float* weight, const float* 
     for_each(region, num_tokens(), 4, [&](int t) {
         if (spec_.post_norm) norm(branch(t), weight, bias, branch(t));
         kernels_.add_scaled(branch(t), decoder_.hidden_columns_, spec_.residual_multiplier, x(t));
+    });
+}
+
+// Normalizes the residual stream, after a part of a layer was added to it.
+void Decoder::Pass::norm_residual(const float* weight, const float* bias) {
+    for_each(Region::norm, num_tokens(), 4, [&](int t) { norm(x(t), weight, bias, x(t)); });
+}
+
+// What a model without a head returns of the rows that are asked for.
+void Decoder::Pass::output_rows() {
+    const Layer& outer = decoder_.outer_;
+    const int stride = decoder_.logits_stride();
+    for_each(Region::head, batch_.num_logit_rows, 4, [&](int r) {
+        float* out = decoder_.logits_->as<float>() + size_t(r) * stride;
+        const float* row = x(batch_.logit_rows[r]);
+        if (outer[Vector::final_norm]) norm(row, outer[Vector::final_norm], outer[Vector::final_norm_bias], out);
+        else std::copy_n(row, decoder_.hidden_columns_, out);
     });
 }
 

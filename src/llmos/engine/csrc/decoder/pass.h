@@ -25,6 +25,8 @@ class Decoder::Pass : private Step {
     void embed();
     void norm(const float* in, const float* weight, const float* bias, float* out) const;
     void read_input(int token, const float* weight, const float* bias, float* out) const;
+    void norm_residual(const float* weight, const float* bias);
+    void output_rows();
     void add_branch(Region region, const float* weight, const float* bias);
 
     // attention.cpp
@@ -34,24 +36,48 @@ class Decoder::Pass : private Step {
     void norm_head(const float* head, const float* weight, float* out) const;
     void position_head(const float* all_heads, int head_index, const float* norm_weights, int rotation, int token,
                        float scale, float* out) const;
+    int last_visible(int sequence, int position, int window) const;
+    float query_scale(int position) const;
+    float* gates(int token) const { return decoder_.gates_.as<float>() + size_t(token) * decoder_.gate_columns(); }
     uint8_t* cache_of(int layer, int kv_head) const;
     void write_cache(const Layer& layer, int index, int token, int kv_head);
     void attend(const Layer& layer, int index, const AttentionUnit& unit, const AttendedRows& attended);
 
     // feed_forward.cpp
     void feed_forward(const Layer& layer, int index);
-    void inner_block(const FeedForward& weights, const Layer& layer, int index, const Activations& in, int block,
-                     int first_row, int last_row, const Activations& inner, InputFormats formats);
+    // What differs between the feed-forward layer's own weights and an expert's.
+    struct InnerWeights {
+        const FeedForward& weights;
+        const float *gate_bias, *up_bias;
+        int index;  // of the layer, where adapters may add to the rows; -1: the rows are not the batch's tokens
+        const float* factors;  // of the rows' inner values; null: 1
+    };
+    void inner_block(const InnerWeights& from, const Activations& in, int block, int first_row, int last_row,
+                     const Activations& inner, InputFormats formats);
 
     // experts.cpp
     void experts(const Layer& layer);
     void route(const Layer& layer, const Activations& inputs, InputFormats formats);
-    void choose_experts(int token);
+    void choose_experts(const Layer& layer, const float* input, int token);
+    void rank_experts(const Layer& layer, const float* scores, float* ranks) const;
+    const float* expert_bias(const Layer& layer, Vector which, int expert, int columns) const {
+        return layer[which] ? layer[which] + size_t(expert) * columns : nullptr;
+    }
     void copy_row(const Activations& from, int row, const Activations& to, int slot, InputFormats formats) const;
     void add_expert_outputs(int token);
     float* expert_output(int slot) const {
         return decoder_.expert_outputs_.as<float>() + size_t(slot) * decoder_.hidden_columns_;
     }
+
+    // recurrence.cpp
+    void recurrent(const Layer& layer, int index);
+    void project_mix(const Layer& layer);
+    void convolve(const Layer& layer, int index, int sequence, int first_channel);
+    void prepare_recurrence(const Layer& layer, int token);
+    void recur(const Layer& layer, int index, int sequence, int head, int first_column);
+    void gated_norm(const Layer& layer, int token, float* out);
+    float* conv_inputs(int index, int sequence) const;
+    float* mix(int token) const { return decoder_.mix_.as<float>() + size_t(token) * decoder_.mix_columns_; }
 
     // adapters.cpp
     struct AdaptedProduct {
@@ -94,6 +120,22 @@ class Decoder::Pass : private Step {
         }
         return in;
     }
+
+    // Multiplies all segments with the input of a layer's first part, normalized.
+    template <size_t N> Activations project_input(const Layer& layer, const Segment (&segments)[N]) {
+        const Split split(num_tokens());
+        const auto normed = [&](int t, float* out) {
+            read_input(t, layer[Vector::attn_norm], layer[Vector::attn_norm_bias], out);
+        };
+        const Activations in =
+            open_phase_with_inputs(Region::norm, Region::qkv, split.count(count_groups(segments)), num_tokens(),
+                                   decoder_.hidden_columns_, for_adapters(input_formats(segments)), normed);
+        project(split, in, segments, false);
+        return in;
+    }
+
+    // Multiplies what attention or a recurrence made of the tokens with `o`, and adds it to the residual stream.
+    void project_output(const Layer& layer, int index, const Activations& rows);
 
     int num_tokens() const { return batch_.num_tokens; }
     Scratch& scratch() const { return decoder_.scratch_[size_t(thread_)]; }

@@ -11,35 +11,83 @@ namespace llmos {
 // head with weights of its own, or all heads together.
 enum class QKNorm { none, head, each_head, whole };
 
+// What recurrent layers have instead of attention; see engine/spec.py.
+enum class Recurrence { none, convolution, delta, mamba };
+
 struct Spec {
     // What differs from layer to layer.
     struct Layer {
         int sliding_window;  // 0: none
         int rotation;        // index into inverse_frequencies; -1: none
         bool has_experts;
+        int recurrent_index;  // among the recurrent layers; -1: a layer with attention
+        int attention_index;  // among the layers with attention; -1: a recurrent layer
+
+        bool is_recurrent() const { return recurrent_index >= 0; }
     };
 
     int vocab_size, hidden_size, num_layers, num_heads, num_kv_heads, head_dim, intermediate_size, max_positions;
     int num_experts, experts_per_token, expert_size;  // zeros without experts
-    bool normalizes_experts;
+    bool normalizes_experts, router_bias, corrects_router, is_router_sigmoid, gates_shared_expert;
+    int expert_groups, chosen_groups, shared_expert_size;
+    float expert_multiplier;
     bool layer_norm;
     float norm_eps;
     ActivationKind activation;
     bool gated, learned_positions, tied_head, qkv_bias, output_bias, mlp_bias, pre_norm, post_norm, parallel_residual;
+    bool norm_bias, norms_residual, embed_norm, skips_first_norm, token_type, is_causal, has_head;
+    bool head_bias, norms_rotated_heads, attention_sinks, attention_gate;
     QKNorm qk_norm;
     float embedding_multiplier, residual_multiplier, logit_multiplier, score_scale, rope_attention_factor;
     float attention_softcap, logit_softcap;  // 0: none
+    float
+        query_growth;  // queries are multiplied by 1 + query_growth * ln(1 + floor(position / query_growth_positions))
+    int query_growth_positions;
+    Recurrence recurrence;
+    int num_recurrent_layers, conv_size;
+    int recurrent_heads, recurrent_key_heads, recurrent_key_size, recurrent_value_size;  // zeros for a convolution
+    bool conv_bias, tiles_key_heads;
+    float least_step, greatest_step;
     std::vector<Layer> layers;
     std::vector<std::vector<double>> inverse_frequencies;  // [rotations][pairs], scaled already
 
     int heads_per_kv_head() const { return num_heads / num_kv_heads; }
     int num_pairs() const { return inverse_frequencies.empty() ? 0 : int(inverse_frequencies[0].size()); }
     // Whether the outputs of attention and feed-forward need a buffer before they are added to the residual stream.
-    bool has_branch() const { return post_norm || parallel_residual || residual_multiplier != 1; }
+    bool has_branch() const {
+        return post_norm || parallel_residual || residual_multiplier != 1 || shared_expert_size > 0;
+    }
+    int recurrent_keys() const { return recurrent_key_heads * recurrent_key_size; }
+    // Columns of a recurrent layer's output projection, and channels of its convolution.
+    int recurrent_size() const {
+        return recurrence == Recurrence::convolution ? hidden_size : recurrent_heads * recurrent_value_size;
+    }
+    bool has_norm_bias() const { return layer_norm && norm_bias; }
+    int num_outputs() const { return has_head ? vocab_size : hidden_size; }
+    int num_attention_layers() const { return num_layers - num_recurrent_layers; }
+    int conv_channels() const { return recurrent_size() + 2 * recurrent_keys(); }
 };
 
 // The matrices of a layer, and embed, positions and head outside the layers.
-enum class Weight { q, k, v, o, gate, up, down, router, embed, positions, head };
+enum class Weight {
+    q,
+    k,
+    v,
+    o,
+    gate,
+    up,
+    down,
+    router,
+    q_gate,
+    mix,
+    mix_in,
+    mix_gate,
+    step,
+    beta,
+    embed,
+    positions,
+    head
+};
 
 // The vectors of a layer, and final_norm and final_norm_bias outside the layers.
 enum class Vector {
@@ -62,6 +110,21 @@ enum class Vector {
     k_norm,
     final_norm,
     final_norm_bias,
+    head_bias,
+    types,
+    embed_norm,
+    embed_norm_bias,
+    sinks,
+    q_gate_bias,
+    router_bias,
+    router_correction,
+    shared_router,
+    conv,
+    conv_bias,
+    step_bias,
+    decay,
+    skip,
+    mix_norm,
     count
 };
 

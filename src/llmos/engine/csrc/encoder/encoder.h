@@ -65,6 +65,7 @@ class Encoder {
     // encoder has no experts.
     Shape shape(int layer, Weight which, int expert) const;
     int size(int layer, Vector which) const;
+    int vector_parts(int, Vector) const { return 1; }
 
     // The weights themselves, for the caller to set, with the sizes above. forward() doesn't check that all are set.
     PackedMatrix& matrix(int layer, Weight which, int expert);

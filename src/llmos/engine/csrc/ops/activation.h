@@ -1,6 +1,8 @@
 // The feed-forward layer's nonlinearity.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels.h"
 #include "ops/exp.h"
 
@@ -28,12 +30,37 @@ inline Floats gelu(Floats x) {
     return max(zero(), x) - magnitude * q * splat(0.5f);
 }
 
+inline Floats relu_squared(Floats x) {
+    const Floats positive = max(zero(), x);
+    return positive * positive;
+}
+
 template <llmos::ActivationKind kind> inline Floats activated(Floats x) {
     switch (kind) {
         case llmos::ActivationKind::silu: return x * sigmoid(x);
         case llmos::ActivationKind::gelu_tanh: return gelu_tanh(x);
+        case llmos::ActivationKind::relu_squared: return relu_squared(x);
         default: return gelu(x);
     }
+}
+
+// gpt-oss: (1 + up) * gate * sigmoid(1.702 gate), both clamped.
+void clamped_swiglu(const float* gate, const float* up, int size, float* out) {
+    const Floats limit = splat(7.0f);
+    for (int c = 0; c < size; c += 16) {
+        const Floats g = min(load(gate + c), limit), u = max(min(load(up + c), limit), zero() - limit);
+        store(out + c, (u + splat(1.0f)) * (g * sigmoid(g * splat(1.702f))));
+    }
+}
+
+void multiply_sigmoid(const float* gate, int size, float* x) {
+    int c = 0;
+    for (; c + 16 <= size; c += 16) store(x + c, load(x + c) * sigmoid(load(gate + c)));
+    if (c == size) return;
+    float rest[16] = {};
+    std::copy_n(gate + c, size - c, rest);
+    store(rest, sigmoid(load(rest)));
+    for (int i = 0; c + i < size; ++i) x[c + i] *= rest[i];
 }
 
 template <llmos::ActivationKind kind> void activate_all(const float* gate, const float* up, int size, float* out) {
@@ -50,6 +77,8 @@ void activate(llmos::ActivationKind kind, const float* gate, const float* up, in
         case Kind::silu: activate_all<Kind::silu>(gate, up, size, out); break;
         case Kind::gelu_tanh: activate_all<Kind::gelu_tanh>(gate, up, size, out); break;
         case Kind::gelu: activate_all<Kind::gelu>(gate, up, size, out); break;
+        case Kind::clamped_swiglu: clamped_swiglu(gate, up, size, out); break;
+        case Kind::relu_squared: activate_all<Kind::relu_squared>(gate, up, size, out); break;
     }
 }
 

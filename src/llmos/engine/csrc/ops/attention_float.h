@@ -36,16 +36,19 @@ void score(const AttentionArgs& a, const float* const* queries, float* const* sc
     }
 }
 
-// Turns a row's scores into weights that add up to one; scores outside the range become zero.
-inline void softmax(float* scores, VisibleRange range) {
-    const Floats shift = splat(mask_scores(scores, range));
+// Turns a row's scores into weights that add up to one, together with that of the sink, if there is one (null: none).
+// Scores outside the range become zero.
+inline void softmax(float* scores, VisibleRange range, const float* sink) {
+    float highest = mask_scores(scores, range);
+    if (sink && *sink > highest) highest = *sink;
+    const Floats shift = splat(highest);
     Floats total = zero();
     for (int b = range.first_block(); b < range.last_block(); ++b) {
         const Floats p = range.mask(exp(load(scores + b * 16) - shift), b, 0);
         total = total + p;
         store(scores + b * 16, p);
     }
-    const Floats inverse = splat(1 / sum(total));
+    const Floats inverse = splat(1 / (sum(total) + (sink ? exp_one(*sink - highest) : 0)));
     for (int b = range.first_block(); b < range.last_block(); ++b)
         store(scores + b * 16, load(scores + b * 16) * inverse);
 }
@@ -83,7 +86,7 @@ template <class T, int R> void attend_floats(const AttentionArgs& a) {
         // Every row adds up the blocks that any row sees; blocks outside its own range have weights of zero.
         const VisibleRange own{a.first[r], a.positions[r]};
         if (a.softcap) cap_scores(scores[r], own, a.softcap);
-        softmax(scores[r], own);
+        softmax(scores[r], own, a.has_sinks ? &a.sinks[r] : nullptr);
         const auto clear = [&](int from, int to) {
             for (int b = from; b < to; ++b) store(scores[r] + b * 16, zero());
         };

@@ -86,10 +86,13 @@ void score_int8(const AttentionArgs& a, const QuantizedQuery (&queries)[R], floa
 }
 
 // Turns a row's scores into quantized weights in all blocks, zero outside the row's own range. Returns the sum of the
-// weights before they were rounded.
-inline float quantize_weights(const AttentionArgs& a, float* scores, VisibleRange own, VisibleRange all) {
+// weights before they were rounded, and of the sink's (null: none).
+inline float quantize_weights(const AttentionArgs& a, float* scores, VisibleRange own, VisibleRange all,
+                              const float* sink) {
     if (a.softcap) cap_scores(scores, own, a.softcap * log2_of_e);
-    const Floats shift = splat(mask_scores(scores, own));
+    float highest = mask_scores(scores, own);
+    if (sink && *sink * log2_of_e > highest) highest = *sink * log2_of_e;
+    const Floats shift = splat(highest);
     Floats total = zero();
     for (int section = section_start(all.first_block()); section < all.last_block(); section += section_blocks) {
         Floats weights[section_blocks];
@@ -113,7 +116,7 @@ inline float quantize_weights(const AttentionArgs& a, float* scores, VisibleRang
                            to_int(weights[i] * splat(unit.inverse)));
         weights_of_block(scores, section).scale = unit.scale;
     }
-    return sum(total);
+    return sum(total) + (sink ? exp_one(*sink - highest / log2_of_e) : 0);
 }
 
 template <int R, int V>
@@ -163,7 +166,8 @@ template <int R> void attend_int8(const AttentionArgs& a) {
     }
     score_int8<R>(a, queries, scores, all);
     for (int r = 0; r < R; ++r)
-        inverse_total[r] = 1 / quantize_weights(a, scores[r], {a.first[r], a.positions[r]}, all);
+        inverse_total[r] =
+            1 / quantize_weights(a, scores[r], {a.first[r], a.positions[r]}, all, a.has_sinks ? &a.sinks[r] : nullptr);
     for (int dim = 0; dim < layout.padded_head_dim(); dim += 32) {
         float out[AttentionArgs::max_rows][32];
         const bool is_pair = layout.padded_head_dim() - dim >= 32;

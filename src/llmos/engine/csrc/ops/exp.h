@@ -20,6 +20,13 @@ inline Floats exp(Floats x) {
     return scale_by_power_of_two(p, n);
 }
 
+// The same for one number.
+inline float exp_one(float x) {
+    float lanes[16];
+    store(lanes, exp(splat(x)));
+    return lanes[0];
+}
+
 // 2^x for x up to 0, within 3 parts in a million: enough for weights that are rounded to 7 bits.
 inline Floats exp2_below_one(Floats x) {
     x = max(splat(-126.0f), x);  // keeps NaN, too

@@ -9,6 +9,7 @@
 #include "ops/matmul.h"
 #include "ops/norm.h"
 #include "ops/quantize.h"
+#include "ops/recurrence.h"
 #include "ops/residual.h"
 #include "ops/rotate.h"
 #include "ops/softcap.h"
@@ -25,6 +26,9 @@ constexpr llmos::Kernels kernel_table(const char* name) {
             .rms_norm = rms_norm,
             .layer_norm = layer_norm,
             .activate = activate,
+            .multiply_sigmoid = multiply_sigmoid,
+            .convolve = convolve,
+            .recur = recur,
             .cap_logits = cap_logits,
             .add_scaled = add_scaled,
             .quantize = quantize,

@@ -92,10 +92,13 @@ class Step {
     }
 
     // rows = act(rows) * up, or act(rows) where up is null, for [rows][32] of one block of the feed-forward layer's
-    // inner columns; stores the result as input of the next product.
+    // inner columns, times the factor of each row (null: 1); stores the result as input of the next product.
     void activate_block(ActivationKind kind, float* rows, const float* up, int block, int first_row, int last_row,
-                        const Activations& inner, InputFormats formats) const {
+                        const Activations& inner, InputFormats formats, const float* factors = nullptr) const {
         kernels_.activate(kind, rows, up, (last_row - first_row) * block_columns, rows);
+        if (factors)
+            for (int row = first_row; row < last_row; ++row)
+                for (int c = 0; c < block_columns; ++c) rows[(row - first_row) * block_columns + c] *= factors[row];
         for (int row = first_row; row < last_row; ++row, rows += block_columns)
             store_blocks(rows, formats, inner, row, block, block + 1);
     }
