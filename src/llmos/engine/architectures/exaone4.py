@@ -34,7 +34,8 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
     window = fields.integer("sliding_window", 0, low=0, high=limits.MAX_POSITIONS)
     if "sliding_window" not in config:
         window = 4096
-    layers = windowed_layers(fields, all_but_every(_pattern(fields), num_layers_of(fields)))
+    pattern = _pattern(fields)
+    layers = windowed_layers(fields, all_but_every(pattern, num_layers_of(fields)) if pattern else ())
     if not window:
         return spec
     return _with_windows(spec, window, layers)
@@ -53,7 +54,7 @@ def _pattern(fields: Any) -> int:
     letters = fields.get("sliding_window_pattern")
     if isinstance(letters, str) and letters == "L" * (len(letters) - 1) + "G":
         return len(letters)
-    return int(fields.integer("sliding_window_pattern", _PATTERN, high=limits.MAX_LAYERS))
+    return int(fields.integer("sliding_window_pattern", _PATTERN, low=0, high=limits.MAX_LAYERS))
 
 
 def _with_windows(spec: DecoderSpec, window: int, layers: tuple[int, ...]) -> DecoderSpec:

@@ -16,7 +16,13 @@ from llmos.engine.architectures.granite import HF_SCALES, scales
 from llmos.engine.spec import DecoderSpec
 
 GGUF_ARCHITECTURE = None
-HARMLESS_CONFIG: Harmless = {"mamba_chunk_size": ANY, "normalization_function": ("rmsnorm",), "init_method": ANY}
+HARMLESS_CONFIG: Harmless = {
+    "mamba_chunk_size": ANY, "normalization_function": ("rmsnorm",), "intermediate_size": ANY,
+    "num_experts_per_tok": ANY,
+    "mamba_n_heads": ANY, "mamba_n_groups": ANY, "mamba_d_state": ANY, "mamba_d_head": ANY, "mamba_d_conv": ANY,
+    "mamba_expand": ANY, "mamba_conv_bias": ANY, "mamba_proj_bias": ANY, "time_step_limit": ANY,
+}  # fmt: skip
+"""Sizes of experts and recurrent layers in models that have none."""
 
 _HF_NAMES = HF_NAMES | {
     "mix": "model.layers.{i}.mamba.in_proj",

@@ -9,6 +9,7 @@ from llmos.engine.architectures._config import ACTIVATIONS, config_fields
 from llmos.engine.architectures._config_rope import THETA_RANGE, scaling_from_config
 from llmos.engine.architectures._encoder import refuse_heads
 from llmos.engine.architectures._fields import Fields
+from llmos.engine.architectures._read_keys import ANY, Harmless
 from llmos.engine.architectures._sources import Source, rename, split_qkv, split_rows
 from llmos.engine.architectures._windows import num_layers_of, windowed_layers
 from llmos.engine.encoder_spec import EncoderSpec, embedder_of
@@ -16,6 +17,18 @@ from llmos.engine.spec import DecoderSpec
 
 GGUF_ARCHITECTURE = None
 IS_ENCODER = True
+HARMLESS_CONFIG: Harmless = {
+    **dict.fromkeys(
+        (
+            "classifier_activation", "classifier_bias", "classifier_pooling", "decoder_bias",
+            "deterministic_flash_attn", "gradient_checkpointing", "initializer_cutoff_factor", "mlp_dropout", "reference_compile",
+            "repad_logits_with_grad", "sparse_pred_ignore_index", "sparse_prediction", "layer_norm_eps",
+            "global_attn_every_n_layers",
+        ),
+        ANY,
+    ),
+}  # fmt: skip
+"""Options of heads that the model doesn't have here, and of programs."""
 
 _NAMES = {
     "embed": "model.embeddings.tok_embeddings",

@@ -8,6 +8,7 @@ from llmos.engine.architectures import _limits as limits
 from llmos.engine.architectures._config import ACTIVATIONS, config_fields, head_dim_from_config
 from llmos.engine.architectures._config_rope import rope_from_config
 from llmos.engine.architectures._encoder import refuse_heads
+from llmos.engine.architectures._read_keys import ANY, ChangedKeys, Harmless
 from llmos.engine.architectures._sources import Source, rename, split_qkv
 from llmos.engine.encoder_spec import EncoderSpec, embedder_of
 from llmos.engine.spec import DecoderSpec
@@ -15,6 +16,12 @@ from llmos.engine.spec import DecoderSpec
 GGUF_ARCHITECTURE = None
 IS_ENCODER = True
 HF_PREFIX = "nomic_bert."
+HARMLESS_CONFIG: Harmless = {
+    "causal": (False,), "dense_seq_output": ANY, "fused_bias_fc": ANY, "fused_dropout_add_ln": ANY,
+    "max_trained_positions": ANY, "pad_vocab_size_multiple": ANY, "parallel_block": (False,),
+    "parallel_block_tied_norm": (False,), "reorder_and_upcast_attn": ANY, "rotary_emb_scale_base": ANY,
+    "scale_attn_by_inverse_layer_idx": (False,), "scale_attn_weights": (True,), "use_xentropy": ANY,
+}  # fmt: skip
 
 _NAMES = {
     "embed": "embeddings.word_embeddings",
@@ -48,7 +55,8 @@ _USUAL: dict[str, Any] = {
 
 
 def spec_from_config(config: Mapping[str, Any]) -> EncoderSpec:
-    config = {**config} | {name: config[theirs] for name, theirs in _OLDER_CONFIG_NAMES.items() if theirs in config}
+    older = {name: config[theirs] for name, theirs in _OLDER_CONFIG_NAMES.items() if theirs in config}
+    config = ChangedKeys(config, **older)
     for name, usual in _USUAL.items():
         if config.get(name, usual) != usual and config.get(name) is not None:
             raise limits.unsupported(f"an unusual {name}")
