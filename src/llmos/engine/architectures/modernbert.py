@@ -21,8 +21,9 @@ HARMLESS_CONFIG: Harmless = {
     **dict.fromkeys(
         (
             "classifier_activation", "classifier_bias", "classifier_pooling", "decoder_bias",
-            "deterministic_flash_attn", "gradient_checkpointing", "initializer_cutoff_factor", "mlp_dropout", "reference_compile",
-            "repad_logits_with_grad", "sparse_pred_ignore_index", "sparse_prediction", "layer_norm_eps",
+            "deterministic_flash_attn", "gradient_checkpointing", "initializer_cutoff_factor", "mlp_dropout",
+            "reference_compile", "repad_logits_with_grad", "sparse_pred_ignore_index", "sparse_prediction",
+            "layer_norm_eps",
             "global_attn_every_n_layers",
         ),
         ANY,
