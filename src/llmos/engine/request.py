@@ -76,8 +76,9 @@ def prepare(
     # Keys and values that were computed with an adapter are valid for that adapter only.
     salt = f"{request.adapter.digest}\n{request.cache_salt}" if request.adapter else request.cache_salt
     # Compiling comes last, since it may take long.
+    dropped: list[str] = []
     if chat is not None:
-        matcher = compile_chat_grammar(chat, grammars)
+        matcher, dropped = compile_chat_grammar(chat, grammars)
     else:
         matcher = None if grammar is None else grammars.compile(grammar)
     settings = OutputSettings(
@@ -104,7 +105,7 @@ def prepare(
         )
         for i in range(params.n)
     ]
-    ignored = chat.ignored if chat else ()
+    ignored = (*(chat.ignored if chat else ()), *dropped)
     if params.max_tokens is not None and params.max_tokens > max_tokens:
         ignored = (*ignored, "max_tokens")
     return Prepared(request.id, len(prompt), sequences, ignored, request.adapter)

@@ -308,7 +308,10 @@ def test_a_tool_that_is_not_strict_never_fails_the_request_for_what_cannot_be_en
     schema = {"type": "object", "properties": {"nested": NESTED, "odd": odd}, "required": ["nested", "odd"]}
     functions = [*FUNCTIONS, {"name": "g", "parameters": schema}]
     request = Generate(id="r", messages=[USER], tools=Tools(functions=functions, choice="named", name="g"))
-    matcher = engine.prepare(request).sequences[0].matcher
+    prepared = engine.prepare(request)
+    assert prepared.ignored
+    assert all(name.startswith("tools[1].function.parameters") for name in prepared.ignored)
+    matcher = prepared.sequences[0].matcher
     begins = '<tool_call>\n{"name": "g", "arguments": {"nested": '
     assert matcher.allowed_prefix([*begins.encode()]) == [*begins.encode()]
     functions[1] = {**functions[1], "strict": True}
@@ -317,6 +320,15 @@ def test_a_tool_that_is_not_strict_never_fails_the_request_for_what_cannot_be_en
     assert caught.value.param == "tools[1].function.parameters"
     assert reason in caught.value.message
     assert "llguidance" not in caught.value.message
+
+
+@pytest.mark.process
+def test_what_is_not_enforced_of_a_tool_is_named():
+    engine = Engine(ScriptedRunner("x", num_blocks=256, max_positions=4096), TemplateTokenizer(CHATML), EngineConfig())
+    odd = {"type": "string", "pattern": r"(?<=a)b", "description": "d" * 20}
+    function = {"name": "g", "parameters": {"type": "object", "properties": {"a": odd}}}
+    prepared = engine.prepare(Generate(id="r", messages=[USER], tools=Tools(functions=[*FUNCTIONS, function])))
+    assert prepared.ignored == ("tools[1].function.parameters.properties.a.pattern",)
 
 
 @pytest.mark.process

@@ -190,11 +190,15 @@ def encode_chat_prompt(request: Generate, tokenizer: "Tokenizer", *, add_generat
     )
 
 
-def compile_chat_grammar(chat: ChatPrompt, grammars: GrammarCompiler) -> GrammarMatcher | None:
-    """Compile the grammar of a chat prompt. Raises BadRequest, naming the tool whose schema is invalid."""
+def compile_chat_grammar(chat: ChatPrompt, grammars: GrammarCompiler) -> tuple[GrammarMatcher | None, list[str]]:
+    """Compile the grammar of a chat prompt. Return it, and the fields of the request that it doesn't enforce.
+
+    Raises BadRequest, naming the tool whose schema is invalid.
+    """
     if chat.make_grammar is not None:
-        return compile_tools_grammar(chat.functions, chat.make_grammar, grammars)
-    return None if chat.grammar is None else grammars.compile(chat.grammar)
+        matcher, functions = compile_tools_grammar(chat.functions, chat.make_grammar, grammars)
+        return matcher, [field for function in functions for field in function.dropped]
+    return None if chat.grammar is None else grammars.compile(chat.grammar), []
 
 
 def _answer_tags(tool_format: ToolFormat | None, reasoning: ReasoningTags | None) -> tuple[str, ...]:

@@ -22,13 +22,13 @@ MakeGrammar = Callable[[Sequence[CallableFunction]], Grammar]
 
 def compile_tools_grammar(
     functions: Sequence[CallableFunction], make_grammar: MakeGrammar, compiler: GrammarCompiler
-) -> GrammarMatcher:
-    """Compile the grammar of an answer that may call these functions.
+) -> tuple[GrammarMatcher, Sequence[CallableFunction]]:
+    """Compile the grammar of an answer that may call these functions. Return it, and the functions as enforced.
 
     Raises BadRequest, naming the tool, if the schema of a strict one can't be enforced.
     """
     try:
-        return compiler.compile(make_grammar(functions))
+        return compiler.compile(make_grammar(functions)), functions
     except BadRequest as error:
         failure = error
     # Other grammars wait for this thread.
@@ -41,7 +41,7 @@ def compile_tools_grammar(
     )
     for attempt in attempts:
         try:
-            return compiler.compile(make_grammar(attempt))
+            return compiler.compile(make_grammar(attempt)), attempt
         except BadRequest:
             continue
     raise failure

@@ -27,6 +27,11 @@ class CallableFunction:
     arguments: PreparedSchema
     """The part of it that is enforced while the model writes."""
 
+    @property
+    def dropped(self) -> list[str]:
+        """The fields of the request that aren't enforced, such as tools[0].function.parameters.properties.a.pattern."""
+        return [self.field + error.path.replace("/", ".") for error in self.arguments.dropped]
+
 
 def callable_functions(tools: Tools) -> list[CallableFunction]:
     """Return the functions that may be called. Raises BadRequest for an invalid schema, and for a strict one that
