@@ -46,7 +46,7 @@ NUMBERS = merged(
     optional("maximum", BOUNDS, 3),
     optional("exclusiveMinimum", st.one_of(BOUNDS, st.booleans()), 6),
     optional("exclusiveMaximum", BOUNDS, 6),
-    optional("multipleOf", st.sampled_from([1, 2, 0.5, 0.01, 5, 10**7, 0.07]), 6),
+    optional("multipleOf", st.sampled_from([1, 2, 0.5, 0.25, 5, 10**7, 0.07]), 6),
 )
 LEAVES = st.one_of(
     STRINGS,
