@@ -21,6 +21,7 @@ from llmos.models.byte_progress import report_bytes
 from llmos.models.model_files import select_model_files
 from llmos.models.names import check_file_name
 from llmos.models.sources._download import partial_size
+from llmos.models.sources.oci.artifacts import artifact_layer, is_unused
 from llmos.models.sources.oci.client import MANIFEST, Repository
 from llmos.models.sources.oci.layer import DIGEST, FOLDER, NAME, Layer
 from llmos.models.staging import StagingArea
@@ -128,11 +129,13 @@ def pull_image(
     layers = manifest["layers"]
     # Images that LLMOS pushed name the layers with files; all layers of other images have to be searched.
     layers = [layer for layer in layers if NAME in (layer.get("annotations") or {})] or layers
+    layers = [layer for layer in layers if not is_unused(layer)]
     record = (manifest.get("annotations") or {}).get(RECORD)
     # Files that are in the store are not pulled again. The record, which lists their digests, is checked later.
     files = _find_stored(layers, staging) if record is not None else {}
     layers = [layer for layer in layers if str((layer.get("annotations") or {}).get(NAME)) not in files]
     parts = {layer["digest"]: (staging.part_path(layer["digest"]), layer["size"]) for layer in layers}
+    contents = {layer["digest"]: artifact_layer(layer) for layer in layers}
     num_present = sum(partial_size(part) for part, _ in parts.values())
     # Twice: each layer and the file that is extracted from it.
     staging.check_room(2 * sum(size for _, size in parts.values()) - num_present, image.repository)
@@ -143,8 +146,14 @@ def pull_image(
         if (actual := digest_of(part)) != expected:
             part.unlink()
             raise BadModelFile(f"A layer of {image.repository} arrived as {actual} instead of {expected}. Try again.")
-        files.update(_extract(part, folder, staging))
-        part.unlink()
+        content = contents[expected]
+        if content is not None and content.file_name is not None:
+            files[content.file_name] = path = folder / content.file_name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(path)
+        else:
+            files.update(_extract(part, folder, staging, FOLDER if content is None else None))
+            part.unlink()
     names = select_model_files(list(files), f"{image.host}/{image.repository}")
     return digest, {name: files[name] for name in names}, _read_record(record) if record is not None else None
 
@@ -162,15 +171,18 @@ def _find_stored(layers: Sequence[Mapping[str, Any]], staging: StagingArea) -> d
     return files
 
 
-def _extract(layer: Path, folder: Path, staging: StagingArea) -> Iterator[tuple[str, Path]]:
-    """Extract the files below /models of a layer, compressed or not, and yield the name and path of each."""
+def _extract(layer: Path, folder: Path, staging: StagingArea, below: str | None) -> Iterator[tuple[str, Path]]:
+    """Extract the files of a layer, compressed or not, and yield the name and path of each. `below`: only those below
+    this folder, without its name."""
     try:
         with tarfile.open(layer, "r:*") as archive:
             for member in archive:
                 parts = PurePosixPath(member.name.removeprefix("./").lstrip("/")).parts
-                if len(parts) < 2 or parts[0] != FOLDER or not member.isfile():
+                if below is not None:
+                    parts = parts[1:] if parts[:1] == (below,) else ()
+                if not parts or not member.isfile():
                     continue  # links could lead outside the folder
-                name = check_file_name("/".join(parts[1:]))
+                name = check_file_name("/".join(parts))
                 staging.check_room(member.size, name)
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
