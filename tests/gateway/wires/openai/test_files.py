@@ -51,6 +51,13 @@ def test_a_file_is_returned_unchanged(client: openai.OpenAI, services: Services,
             look(file.id)
 
 
+def test_a_file_that_is_deleted_at_this_moment_is_missing(client: openai.OpenAI, services: Services) -> None:
+    file = client.files.create(file=("lines.jsonl", LINES), purpose="batch")
+    services.files.path(file.id).unlink()
+    with pytest.raises(openai.NotFoundError, match="There is no file"):
+        client.files.content(file.id)
+
+
 def test_the_asynchronous_client_does_the_same(served: str) -> None:
     async def there_and_back() -> bytes:
         async with openai.AsyncOpenAI(base_url=f"{served}/v1", api_key=KEY, max_retries=0) as client:

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
-from llmos.core.errors import BadRequest
+from llmos.core.errors import BadRequest, NotFound
 from llmos.data.files import PURPOSES
 from llmos.gateway.http import openapi
 from llmos.gateway.http.multipart import read_form
@@ -112,7 +112,12 @@ async def get_file(request: Request, file_id: str) -> Response:
 async def get_file_content(request: Request, file_id: str) -> Response:
     files = services_of(request).files
     file = await asyncio.to_thread(files.get, caller_of(request).project, file_id)
-    return FileResponse(files.path(file.id), media_type="application/octet-stream", filename=file.filename)
+    path = files.path(file.id)
+    try:
+        status = await asyncio.to_thread(path.stat)
+    except FileNotFoundError:  # It was deleted at this moment.
+        raise NotFound(f"There is no file {file_id!r:.100}.", param="file_id") from None
+    return FileResponse(path, stat_result=status, media_type="application/octet-stream", filename=file.filename)
 
 
 @router.delete("/{file_id}", summary="Delete a file", responses=openapi.answers(FileDeleted))
