@@ -42,6 +42,11 @@ async def test_slashes_do_not_open_a_closed_path(http: httpx.AsyncClient) -> Non
     assert (await http.get("http://llmos//health/live/")).status_code == 200
 
 
+async def test_a_path_with_a_nul_character_leads_to_nothing(http: httpx.AsyncClient) -> None:
+    for path in ["/v1/files/%00", "/llmos/v1/jobs/job%00", "/v1/models/%00"]:
+        assert (await http.get(path)).status_code == 404
+
+
 def test_escaped_slashes_are_data() -> None:
     scope = {"path": "/v1/models/a//b/", "raw_path": b"/v1/models/a%2F%2Fb%2F", "headers": []}
     assert normalize(scope)["path"] == "/v1/models/a//b/"

@@ -185,6 +185,7 @@ def test_an_unknown_type_is_rejected_with_its_path(fields: dict[str, Any], param
         ("limit=1&limit=2", "`limit` is given twice"),
         ("state=null", "`state` is 'null'"),
         ("limit=many", "`limit` is wrong"),
+        ("after=job%00", "NUL"),
         ("limitt=1", "Did you mean `limit`?"),
     ],
 )
@@ -195,7 +196,9 @@ async def test_an_ambiguous_query_is_refused(http: httpx.AsyncClient, query: str
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("path", ["/llmos/v1/rollouts/abc", "/llmos/v1/rollouts/1.5/history"])
+@pytest.mark.parametrize(
+    "path", ["/llmos/v1/rollouts/abc", "/llmos/v1/rollouts/1.5/history", f"/llmos/v1/rollouts/{2**63}"]
+)
 async def test_a_path_with_a_value_of_another_type_leads_to_nothing(http: httpx.AsyncClient, path: str) -> None:
     reply = await http.get(path)
     error = reply.json()["error"]

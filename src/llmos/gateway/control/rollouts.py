@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from msgspec import Meta
 
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
@@ -20,6 +20,9 @@ from llmos.gateway.services import services_of
 from llmos.security.permissions import Permission
 
 router = APIRouter(prefix="/llmos/v1", tags=["rollouts"])
+
+RolloutId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+"""The numbers that the database's column can hold."""
 
 
 class Promotion(RequestObject, kw_only=True):
@@ -100,13 +103,13 @@ async def promote(request: Request) -> Response:
 
 @router.get("/rollouts/{id}", summary="Describe a Rollout", responses=openapi.answers(RolloutDescription))
 @requires(Permission.ROLLOUTS_READ)
-async def get_rollout(request: Request, id: int) -> Response:
+async def get_rollout(request: Request, id: RolloutId) -> Response:
     return json_response(describe_rollout(await asyncio.to_thread(services_of(request).rollouts.get, id)))
 
 
 @router.get("/rollouts/{id}/history", summary="List the events of a Rollout", responses=openapi.answers(RolloutHistory))
 @requires(Permission.ROLLOUTS_READ)
-async def get_rollout_history(request: Request, id: int) -> Response:
+async def get_rollout_history(request: Request, id: RolloutId) -> Response:
     events = await asyncio.to_thread(services_of(request).rollouts.history, id)
     return json_response(RolloutHistory([describe_rollout_event(event) for event in events]))
 

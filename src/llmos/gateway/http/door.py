@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llmos.core.errors import LLMOSError, PermissionDenied, Unauthenticated, Unavailable
+from llmos.core.errors import LLMOSError, NotFound, PermissionDenied, Unauthenticated, Unavailable
 from llmos.core.ids import new_id
 from llmos.gateway.http import errors
 from llmos.gateway.http.cors import Cors, is_preflight
@@ -92,6 +92,8 @@ class Door:
             return self._preflight_response(scope, headers)
         if (refusal := self._refusal(scope, headers)) is not None:
             return errors.respond(refusal, scope)
+        if "\0" in scope["path"]:
+            return errors.respond(NotFound("No path has a NUL character. Leave out %00."), scope)
         methods = self._methods.of(scope["path"])
         if methods and scope["method"] not in methods:
             return errors.method_not_allowed(scope, methods)

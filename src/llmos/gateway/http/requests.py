@@ -80,6 +80,8 @@ def parse_query(request: Request, kind: type[R]) -> R:
     """Return the query string of `request` as a `kind`. Raises BadRequest naming the field."""
     given = request.query_params.multi_items()
     fields = dict(given)
+    if "\0" in "".join(fields.values()):
+        raise BadRequest("A parameter has a NUL character. Leave out %00.")
     if len(fields) < len(given):
         names = [name for name, _ in given]
         twice = next(name for name in names if names.count(name) > 1)
