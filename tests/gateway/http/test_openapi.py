@@ -100,7 +100,7 @@ async def test_streams_are_described_too(http: httpx.AsyncClient) -> None:
     paths = (await document(http))["paths"]
     for path in ("/v1/chat/completions", "/v1/completions", "/llmos/v1/generate"):
         event = paths[path]["post"]["responses"]["200"]["content"]["text/event-stream"]["schema"]
-        assert "#/components/schemas/ErrorBody" in references(event["properties"]["data"]["contentSchema"]), path
+        assert "#/components/schemas/ErrorBody" in references(event["properties"]["data"]), path
 
 
 async def test_the_schema_of_a_request_is_the_type_that_decodes_it(http: httpx.AsyncClient) -> None:

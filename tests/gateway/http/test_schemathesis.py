@@ -15,6 +15,7 @@ from support.tiny_home import make_tiny_home
 
 pytestmark = pytest.mark.process
 
+PROGRAM = "from schemathesis.cli import schemathesis; schemathesis()"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
@@ -23,7 +24,7 @@ def test_the_api_does_what_its_document_says(tmp_path: Path) -> None:
     make_tiny_home(home, tmp_path)
     with serving(home, LLMOS_CATALOG=str(home / "catalog.toml"), LLMOS_THREADS="1") as running:
         asked = subprocess.run(
-            [Path(sys.executable).with_name("st"), "--config-file", CONFIG, "run", f"{running.url}/openapi.json"],
+            [sys.executable, "-c", PROGRAM, "--config-file", CONFIG, "run", f"{running.url}/openapi.json"],
             env=os.environ | {"LLMOS_TEST_KEY": KEY, "NO_COLOR": "1"},
             cwd=tmp_path,
             stdout=subprocess.PIPE,

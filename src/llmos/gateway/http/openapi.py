@@ -137,9 +137,13 @@ def _add_errors(responses: dict[str, Any], error: dict[str, Any]) -> None:
 
 
 def _event_schema(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a server-sent event whose data, in JSON, have the schema `data`."""
+    """Return the schema of a server-sent event whose data, in JSON, have the schema `data`.
+
+    The last one of streams in OpenAI's format is no JSON.
+    """
     text = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
-    return {"type": "object", "properties": {"event": {"type": "string"}, "data": text}, "required": ["data"]}
+    either = {"anyOf": [text, {"const": "[DONE]"}]}
+    return {"type": "object", "properties": {"event": {"type": "string"}, "data": either}, "required": ["data"]}
 
 
 def _allow_nulls(schema: dict[str, Any]) -> None:
