@@ -199,7 +199,12 @@ _OLMO3 = {
     "num_hidden_layers": 4, "sliding_window": 9,
     "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
 }  # fmt: skip
-_OLMO3_YARN = {"rope_parameters": _YARN_ROPE | {"attention_factor": 1.1386294361119891}}
+_OLMO3_YARN = {
+    "rope_parameters": {
+        "full_attention": _YARN_ROPE | {"attention_factor": 1.1386294361119891},
+        "sliding_attention": {"rope_type": "default", "rope_theta": _YARN_ROPE["rope_theta"]},
+    }
+}
 
 GGUF_CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo3": ("olmo3", COMMON | _OLMO3),
