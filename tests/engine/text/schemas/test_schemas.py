@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llguidance import LLMatcher
 
 from llmos.engine.text.grammar import schema_source
-from llmos.engine.text.schemas import SchemaError, prepare_schema
+from llmos.engine.text.schemas import SchemaError, prepare_schema, with_ascii_classes
 from support.json_grammars import BYTES, accepts, random_value
 from support.schema_strategies import SCHEMAS, as_draft_2020
 
@@ -143,6 +143,8 @@ def test_bounds_of_integers_may_be_fractions_and_booleans_of_draft_4():
     ("schema", "path"),
     [
         ({"type": "integer", "minimum": 1e19}, "#/minimum is beyond 64 bits"),
+        ({"type": "integer", "minimum": 2**63 - 1}, "#/minimum is beyond 64 bits"),
+        ({"type": "integer", "maximum": -(2**63)}, "#/maximum is beyond 64 bits"),
         ({"type": "integer", "multipleOf": 123456789}, "#/multipleOf is 123456789, which is too large"),
         ({"type": "integer", "multipleOf": 0}, "#/multipleOf"),
         ({"type": "integer", "minimum": "1"}, "#/minimum must be a number; this is a string"),
@@ -234,6 +236,25 @@ def test_dates_and_times_exist(name, yes, no):
 def test_a_format_that_is_not_enforced_is_an_annotation(name):
     assert follows(string(format=name, pattern="^ab.*"), '"abc"')
     assert not follows(string(format=name, pattern="^ab.*"), '"bc"')
+
+
+@pytest.mark.parametrize(
+    ("expression", "yes", "no"),
+    [
+        (r"\d", "7", "٣"),
+        (r"[\d\-x]", "-", "٣"),
+        (r"\w+", "a_1", "é"),
+        (r"[^\w]", "é", "a"),
+        (r"\s", "\t", "\u00a0"),
+        (r"\\d", "\\d", "7"),
+        (r"[[:alpha:]\d]", "q", "٣"),
+        (r"\p{Nd}", "٣", "x"),
+    ],
+)
+def test_classes_of_a_regular_expression_are_ascii(expression, yes, no):
+    grammar = LLMatcher.grammar_from_regex(with_ascii_classes(expression))
+    assert accepts(grammar, yes)
+    assert not accepts(grammar, no)
 
 
 # --- objects

@@ -47,8 +47,10 @@ def lowest_and_highest(schema: dict[str, Any], *, is_integer: bool) -> dict[str,
     return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
-def is_too_far(bound: float, *, is_integer: bool) -> bool:
-    """Return whether a bound is so far from zero that the grammar library can't compute with it."""
+def is_too_far(bound: float, *, is_integer: bool, is_lower: bool) -> bool:
+    """Return whether the grammar library can't compute with a bound: it is beyond 64 bits, or all that it allows is."""
+    if (bound if is_lower else -bound) >= _LARGEST:
+        return True
     return abs(bound) > _LARGEST_FLOAT and (not is_integer or not -(2**63) <= bound < 2**63)
 
 

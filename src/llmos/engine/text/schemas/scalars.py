@@ -74,7 +74,8 @@ def prepare_number(preparation: Preparation, schema: Schema, types: list[str] | 
     is_integer = types is not None and "integer" in types and "number" not in types
     divisor = given.pop("multipleOf", None)
     for key, value in [*given.items()]:
-        if numbers.is_too_far(value, is_integer=is_integer):
+        is_lower = key in ("minimum", "exclusiveMinimum")
+        if not isinstance(value, bool) and numbers.is_too_far(value, is_integer=is_integer, is_lower=is_lower):
             _drop_far_bound(preparation, given, key, path)
     part: Schema = {**numbers.lowest_and_highest(given, is_integer=is_integer)}
     if divisor is not None:
