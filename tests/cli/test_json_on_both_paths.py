@@ -101,7 +101,7 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("promote", "tiny-q8_0@1", *target), ("rollout", "list"), ("rollout", "history", "chat"), ("rollback", "chat"),
         ("provider", "add", "far", "--base-url", f"{paths.server_url}/v1", "--key-from-env", "FAR_KEY"),
         ("provider", "list"), ("provider", "test", "far"), ("job", "list"),
-        ("rm", "pushed" if run == "server" else "imported@1"),
+        ("route", "set", "chat", "tiny"), ("rm", "pushed" if run == "server" else "imported@1"),
     ]  # fmt: skip
 
 

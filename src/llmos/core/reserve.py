@@ -25,7 +25,7 @@ class Reserve:
         """Give the space up until the block ends, and take back what is left of it."""
         existed = self._path.exists()
         with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            os.unlink(self._path)
         try:
             yield
         finally:
@@ -60,7 +60,7 @@ def _write(path: Path, size: int) -> None:
         for _ in range(0, size, _BLOCK_BYTES):
             os.write(handle, bytes(_BLOCK_BYTES))
     except OSError:
-        path.unlink(missing_ok=True)
+        os.unlink(path)
         raise
     finally:
         os.close(handle)

@@ -165,6 +165,11 @@ class Registry:
         return runnability(adapted if version.adapts is None else self.files(version), adapted)
 
     def check_runs(self, version: Version, param: str = "model") -> None:
-        """Raise UnsupportedModel, with the reason, for a version that this engine can't run."""
+        """Raise UnsupportedModel, with the reason, for a version that this engine can't run.
+
+        Says nothing of a version whose files are missing: loading it does, and `doctor` says how to get them back.
+        """
+        if not version.files or not all(self.store.has(file.digest, file.size) for file in version.files):
+            return
         if (unsupported := self.runnability(version).unsupported) is not None:
             raise UnsupportedModel(f"{version.ref} can't run: {unsupported}", param=param)
