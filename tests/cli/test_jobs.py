@@ -53,6 +53,10 @@ class FarServer:
         if request.method == "POST":
             self.started.append(json.loads(request.content))
             return httpx.Response(200, json={"id": "job-1", "state": "queued"})
+        if request.url.path.endswith("/catalog"):
+            return httpx.Response(200, json={"object": "list", "data": []})
+        if "/jobs/" not in request.url.path:
+            return httpx.Response(200, json=MODEL)
         state = self.states.pop(0)
         if state.get("interrupt"):
             raise KeyboardInterrupt

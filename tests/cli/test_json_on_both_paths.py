@@ -23,6 +23,7 @@ LOCAL_ONLY = {
     "bench": "measures this machine",
     "doctor": "checks this machine",
     "fit": "computes for this machine",
+    "run": "needs a model that answers, and one function prints its answer on both paths",
     "trust add": "changes this machine's keys",
     "trust list": "reads this machine's keys",
 }

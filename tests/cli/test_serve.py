@@ -118,6 +118,7 @@ def test_the_serving_benchmark_times_every_number_of_clients() -> None:
     for result in results:
         assert list(result) == [
             "engine", "workload", "clients", "requests", "tokens_per_second", "ttft_ms", "time_per_output_token_ms",
+            "gap_in_steps",
         ]  # fmt: skip
         assert list(result["ttft_ms"]) == ["p50", "p90", "p99"]
 

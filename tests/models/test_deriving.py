@@ -84,7 +84,10 @@ def test_invalid_names_and_versions_are_reported_before_the_work(registry, monke
 def test_a_quantized_parent_gives_a_warning(registry):
     assert derive(registry, "tiny", MINMAX).warning is None
     warning = derive(registry, "tiny-minmax4", GPTQ, name="twice").warning
-    assert warning == ("tiny-minmax4@1 is already quantized (minmax 4 bits). The loss of both quantizations adds up.")
+    assert warning is not None
+    lossy, larger = warning.split(". The loss of both quantizations adds up. ")
+    assert lossy == "tiny-minmax4@1 is already quantized (minmax 4 bits)"
+    assert larger.startswith("twice@1 isn't smaller: ")
 
 
 def test_a_pruned_parent_gives_no_warning(registry):

@@ -14,7 +14,7 @@ import pytest
 
 from llmos.engine import _native
 from llmos.engine.formats.dequantize import dequantize
-from llmos.engine.runner import BLOCK_SIZE, native, packing
+from llmos.engine.runner import BLOCK_SIZE, SequencesRefused, native, packing
 from llmos.engine.runner.native import KVDType, NativeRunner
 from llmos.engine.runner.packing import Plan
 from llmos.engine.runner.torch import TorchRunner
@@ -276,7 +276,7 @@ def test_an_inconsistent_batch_is_refused() -> None:
         (replace(good, logit_rows=np.array([2, 1], np.int32)), "must ascend"),
         (replace(good, logit_rows=np.zeros(5000, np.int32)), "must ascend"),
     ]:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((ValueError, SequencesRefused), match=message):
             runner.forward(wrong)
     assert np.isfinite(runner.forward(good)).all()
 
@@ -285,7 +285,7 @@ def test_a_position_beyond_the_learned_ones_is_refused() -> None:
     spec = replace(GPT2, max_positions=32)
     runner = runner_of(spec, "F32")
     assert np.isfinite(runner.forward(batch_of([(0, prompt_of(32, 1), [0, 1])]))).all()
-    with pytest.raises(ValueError, match="more positions than the model"):
+    with pytest.raises(SequencesRefused, match="more positions than the model"):
         runner.forward(batch_of([(32, [1], [0, 1, 2])]))
 
 

@@ -18,7 +18,7 @@ from llmos.security.callers import owner
 from support.real_server import KEY, Running
 
 SCHEMA = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"type": "null"}}, "required": ["b", "a"]}
-ENDLESS = {"type": "integer", "multipleOf": 123456789}
+ENDLESS = 'start: %json {"type": "integer", "multipleOf": 123456789}'
 
 
 def chat(**fields: Any) -> Grammar | None:
@@ -138,11 +138,11 @@ def test_a_truncated_answer_has_finish_reason_length(running: Running, asked: di
     assert cut.choices[0].finish_reason == "length"
 
 
-def test_an_endless_schema_is_its_own_requests_400(running: Running, asked: dict[str, Any]) -> None:
+def test_an_endless_grammar_is_its_own_requests_400(running: Running, asked: dict[str, Any]) -> None:
     with running.openai() as client:
         with pytest.raises(openai.BadRequestError, match="more than 2 seconds") as raised:
-            client.chat.completions.create(**asked, response_format=as_openai(ENDLESS))  # type: ignore[call-overload]
-        assert raised.value.param == "response_format"
+            client.chat.completions.create(**asked, extra_body={"structured_outputs": {"grammar": ENDLESS}})
+        assert raised.value.param == "structured_outputs"
         choice = client.completions.create(
             model="smollm2", prompt="Is the sky blue? ", extra_body={"structured_outputs": {"choice": ["yes", "no"]}}
         )
