@@ -115,7 +115,6 @@ def test_rope_factors_of_another_head_size_are_rejected(tiny_model_of, tmp_path)
             "yarn rope scaling with an unusual attn_factor",
         ),
         ({"llama.attention.head_count_kv": [2, 1]}, "head_count_kv differs from layer to layer"),
-        ({"split.count": 3}, "part 1 of 3 of a model"),
         ({"general.type": "adapter"}, "general.type is 'adapter'"),
     ],
 )
