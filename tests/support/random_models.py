@@ -71,6 +71,12 @@ SPECS = {
     "beside": BESIDE, "experts": EXPERTS, "branched": BRANCHED, "sinks": SINKS, "squared": SQUARED, "routed": ROUTED,
     "delta": DELTA, "mamba": MAMBA, "convolved": CONVOLVED,
 }  # fmt: skip
+K_LLAMA = replace(LLAMA, hidden_size=256, num_heads=16, intermediate_size=512)
+"""Rows of whole blocks of 256, as K-quants have them."""
+BLOCK_TYPES: tuple[DType, ...] = (
+    "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4",
+)  # fmt: skip
+"""The types that are packed as they are."""
 ISAS = _native.available_isas()
 
 
@@ -82,13 +88,30 @@ def random_tensor(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType
     if dtype == "F32":
         values = rng.normal(1 if len(shape) == 1 else 0, 0.3 if len(shape) == 1 else columns**-0.5, (rows, columns))
         return RawTensor("F32", shape, values.astype(np.float32).view(np.uint8))
-    blocks = rng.integers(0, 256, (rows, columns // 32, BLOCK_BYTES[dtype]), dtype=np.uint8)
-    spread = {"Q8_0": 73, "Q4_0": 4.6, "Q4_1": 4.6}[dtype]  # the standard deviation of the integers
-    scales = (rng.uniform(0.5, 1.5, (rows, columns // 32, 1)) * columns**-0.5 / spread).astype(np.float16)
-    blocks[..., :2] = scales.view(np.uint8)
-    if dtype == "Q4_1":
-        blocks[..., 2:4] = (scales * -7.5).astype(np.float16).view(np.uint8)
-    return RawTensor(dtype, shape, blocks.reshape(rows, -1))
+    return RawTensor(dtype, shape, _random_blocks(rng, rows, columns, dtype).reshape(rows, -1))
+
+
+def _random_blocks(rng: np.random.Generator, rows: int, columns: int, dtype: DType) -> npt.NDArray[np.uint8]:
+    """Return blocks of random integers with scales between half and three halves of the usual one."""
+    num_blocks = columns // BLOCK_LENGTH[dtype]
+    blocks = rng.integers(0, 256, (rows, num_blocks, BLOCK_BYTES[dtype]), dtype=np.uint8)
+    if dtype == "MXFP4":
+        blocks[..., 0] = rng.integers(121, 124, (rows, num_blocks))
+        return blocks
+    at, middle, spread = _SCALES[dtype]
+    scales = (rng.uniform(0.5, 1.5, (rows, num_blocks, 1)) * columns**-0.5 / spread).astype(np.float16)
+    blocks[..., at : at + 2] = scales.view(np.uint8)
+    if middle:
+        blocks[..., at + 2 : at + 4] = (scales * middle).astype(np.float16).view(np.uint8)
+    return blocks
+
+
+_SCALES: dict[DType, tuple[int, float, float]] = {
+    "Q8_0": (0, 0, 73), "Q4_0": (0, 0, 4.6), "Q4_1": (0, -7.5, 4.6), "Q5_0": (0, 0, 9.2), "Q5_1": (0, -15.5, 9.2),
+    "Q4_K": (0, 7.5, 250), "Q5_K": (0, 15.5, 500), "Q6_K": (208, 0, 1360), "Q3_K": (108, 0, 42),
+    "IQ4_NL": (0, 0, 70), "IQ4_XS": (0, 0, 1300), "Q2_K": (80, 1.5, 15), "IQ2_XS": (0, 0, 60),
+}  # fmt: skip
+"""Where the scale of a block is, what the minimum behind it is in scales, and the deviation of the scaled integers."""
 
 
 def random_model(spec: DecoderSpec, dtype: DType) -> dict[str, RawTensor]:

@@ -1,13 +1,26 @@
 """Packing: 4-bit weights stay exact, and others are fitted with the least error."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from llmos.engine import _native
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.runner.native import NativeRunner
-from llmos.engine.tensors import DType, RawTensor
-from support.random_models import LLAMA, batch_of, prompt_of, random_model, typical_error
+from llmos.engine.runner.packing import plan_matrices
+from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
+from support.random_models import (
+    BLOCK_TYPES,
+    ISAS,
+    K_LLAMA,
+    LLAMA,
+    batch_of,
+    prompt_of,
+    random_model,
+    random_tensor,
+    typical_error,
+)
 
 POOL = _native.Pool(2)
 
@@ -105,3 +118,39 @@ def test_a_nan_weight_in_4_bits_makes_its_outputs_nan() -> None:
     model["layers.0.down.weight"] = RawTensor("F32", values.shape, values.view(np.uint8))
     runner = NativeRunner(LLAMA, model, num_blocks=4, weights="int4")
     assert np.isnan(runner.forward(batch_of([(0, [1], [0])]))).any()
+
+
+ONE_COLUMN = replace(
+    K_LLAMA, vocab_size=530, hidden_size=512, num_layers=1, tied_head=False, residual_multiplier=0.0, norm_eps=1e-12
+)  # fmt: skip
+"""A model whose layer adds nothing: the logits of a token are its embedding, normalized, times the head."""
+
+
+@pytest.mark.parametrize("num_tokens", [1, 2, 64])
+@pytest.mark.parametrize("dtype", BLOCK_TYPES)
+@pytest.mark.parametrize("isa", ISAS)
+def test_blocks_of_a_file_are_multiplied_with_their_exact_values(dtype: DType, isa: str, num_tokens: int) -> None:
+    """With one column of the input set, whose byte is 127, each logit is one weight of the head, and nothing rounds."""
+    model = random_model(ONE_COLUMN, "F32")
+    ones = np.zeros((ONE_COLUMN.vocab_size, 512), np.float32)
+    np.fill_diagonal(ones, 1)
+    model["embed.weight"] = RawTensor("F32", ones.shape, ones.view(np.uint8))
+    model["final_norm.weight"] = RawTensor("F32", (512,), np.ones((1, 512), np.float32).view(np.uint8))
+    head = model["head.weight"] = random_tensor(np.random.default_rng(3), ones.shape, dtype)
+    runner = NativeRunner(ONE_COLUMN, model, num_blocks=64, isa=isa)
+    expected_VC = dequantize(head)
+    for first in range(0, 512, 37 if num_tokens < 64 else 64):
+        tokens = [(first + i) % 512 for i in range(num_tokens)]
+        logits_RV = runner.forward(batch_of([(0, tokens, list(range(8)))]))
+        factor = 512**0.5
+        np.testing.assert_allclose(
+            logits_RV / factor, expected_VC[:, tokens].T, rtol=1e-5, atol=1e-5 * np.abs(expected_VC).max()
+        )
+
+
+@pytest.mark.parametrize("dtype", BLOCK_TYPES)
+def test_packed_weights_take_about_the_size_of_the_file(dtype: DType) -> None:
+    rows, columns = 1600, 2048
+    in_file = rows * columns // BLOCK_LENGTH[dtype] * BLOCK_BYTES[dtype]
+    plan = plan_matrices({"layers.0.q.weight": (rows, columns)}, lambda _: dtype, lambda _: "auto")
+    assert plan.num_bytes <= in_file * (1.05 if dtype != "Q3_K" else 2)

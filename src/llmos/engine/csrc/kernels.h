@@ -25,6 +25,7 @@ struct Activations {
     float* scales;       // [rows][blocks]
     float* scaled_sums;  // [rows][blocks]  scale * sum of the block's q
     int32_t* sums;       // [rows][blocks]  sum of the block's q
+    int32_t* half_sums;  // [rows][blocks]  sum of the first 16 of them
     int columns;         // a multiple of 32, padded with zeros
     int blocks() const { return columns / block_columns; }
 };

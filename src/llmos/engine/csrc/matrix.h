@@ -1,24 +1,15 @@
-// A weight matrix in the layout that the kernels read: sixteen rows interleaved, packed once at load.
+// A weight matrix in the layout that the kernels read (packing.h): sixteen rows interleaved, packed once at load.
 //
-// For each group of 16 rows, all blocks of 32 columns one after another, then all their scales:
-//
-//   bytes            512 bytes a block: [8 quads][16 rows][4 columns], unsigned, w = d * (u - 128)
-//   nibbles          256 bytes a block: [4 quads][16 rows][4 columns], low nibble columns 0-15, high 16-31,
-//                    w = d * (u - 8)
-//   affine_nibbles   the same with w = d * u + m
-//   floats           no blocks: [columns][16 rows] of float
-//
-// Scales are [16] d, and for affine_nibbles [16] m after them, in 16-bit floats, as the file formats have them.
-// GGUF's Q8_0, Q4_0 and Q4_1 keep their exact values.
-//
-// The layout is the same for every instruction set. Files have it, too: a change of the layout needs a new version
-// number in engine/packed_file.py.
+// Blocks of GGUF's types keep their exact values. The layout is the same for every instruction set. Files have it, too:
+// a change of the layout needs a new version number in engine/packed_file.py.
 #pragma once
 
 #include <cstdint>
 
 #include "buffer.h"
+#include "file_blocks.h"
 #include "kernels.h"
+#include "packing.h"
 
 namespace llmos {
 
@@ -26,14 +17,16 @@ struct Shape {
     int rows, columns;
 };
 
-enum class Packing { bytes, nibbles, affine_nibbles, floats };
-
 class PackedMatrix {
   public:
     PackedMatrix() = default;
     // `memory` has bytes_for(...) bytes: either packed already, or zeros that are about to be packed.
     PackedMatrix(Packing packing, int rows, int columns, Buffer memory);
     static size_t bytes_for(Packing packing, int rows, int columns);
+    // Whether rows can have so many columns: those with scales for 256 columns have whole ones.
+    static bool can_have(Packing packing, int columns) {
+        return !is_super(packing) || columns % (super_blocks * block_columns) == 0;
+    }
 
     Packing packing() const { return packing_; }
     int rows() const { return rows_; }
@@ -45,40 +38,38 @@ class PackedMatrix {
 
     const uint8_t* group(int g) const { return buffer_.as<uint8_t>() + size_t(g) * group_bytes_; }
     size_t group_bytes() const { return group_bytes_; }
-    // Bytes from the beginning of a group to its scales.
-    size_t scales_offset() const { return size_t(blocks()) * weight_bytes(packing_); }
+    // Bytes from the beginning of a group to what is kept for 256 columns, and to its scales.
+    size_t supers_offset() const { return supers_offset_; }
+    size_t scales_offset() const { return scales_offset_; }
 
     // Packs a group of 16 rows from a file's rows, `row_bytes` apart. Rows beyond the matrix stay zero.
-    void pack_q8_0(int g, const uint8_t* data, size_t row_bytes);
-    void pack_q4_0(int g, const uint8_t* data, size_t row_bytes);
-    void pack_q4_1(int g, const uint8_t* data, size_t row_bytes);
+    void pack(int g, const FileType& type, const uint8_t* data, size_t row_bytes);
     // The same from floats, into bytes (each block scaled by its own largest magnitude) or floats.
     void pack_f32(int g, const float* data);
 
     // Reads one row as floats, padded with zeros, as embedding tables need.
     void read_row(int row, float* out) const;
 
-    // Bytes of a block of 16 rows, and of its scales.
-    static constexpr size_t weight_bytes(Packing p) {
-        return p == Packing::bytes ? 512 : p == Packing::floats ? size_t(block_columns) * group_rows * 4 : 256;
-    }
-    static constexpr size_t scale_bytes(Packing p) {
-        return p == Packing::affine_nibbles ? 64 : p == Packing::floats ? 0 : 32;
-    }
-
   private:
-    uint8_t* weights(int g, int block) {
-        return buffer_.as<uint8_t>() + size_t(g) * group_bytes_ + size_t(block) * weight_bytes(packing_);
+    struct BlockScales {
+        float d[2], m;
+    };
+
+    uint8_t* at(int g, size_t offset) { return buffer_.as<uint8_t>() + size_t(g) * group_bytes_ + offset; }
+    uint8_t* weights(int g, int block) { return at(g, size_t(block) * weight_bytes(packing_)); }
+    uint16_t* supers(int g, int block) {
+        return (uint16_t*)at(g, supers_offset() + size_t(block) / super_blocks * super_bytes(packing_));
     }
-    uint16_t* scales(int g, int block) {
-        return (uint16_t*)(buffer_.as<uint8_t>() + size_t(g) * group_bytes_ + scales_offset() +
-                           size_t(block) * scale_bytes(packing_));
-    }
+    uint8_t* scales(int g, int block) { return at(g, scales_offset() + size_t(block) * scale_bytes(packing_)); }
     int rows_in(int g) const { return rows_ - g * group_rows < group_rows ? rows_ - g * group_rows : group_rows; }
+    void place_values(const uint8_t* values, uint8_t* block, int r) const;
+    void place_scales(const FileBlock& from, int g, int block, int index, int r);
+    void read_values(const uint8_t* block, int r, int* out) const;
+    BlockScales read_scales(int g, int block, int r) const;
 
     Packing packing_ = Packing::floats;
     int rows_ = 0, columns_ = 0;
-    size_t group_bytes_ = 0;
+    size_t group_bytes_ = 0, supers_offset_ = 0, scales_offset_ = 0;
     Buffer buffer_;
 };
 

@@ -33,7 +33,8 @@ class NativeRunner:
     """Runs a DecoderSpec on the CPU.
 
     isa      instruction set of the kernels; None for the best one that the CPU has
-    weights  "auto": Q8_0, Q4_0 and Q4_1 keep their exact values, all else becomes 8-bit with a scale for 32 values
+    weights  "auto": the block types of GGUF that have a packing (runner/packing.py) keep their exact values, all else
+             becomes 8-bit with a scale for 32 values
              "int8": all of it 8-bit        "f32": all of it 32-bit floats, for comparisons
              "int4": the layers 4-bit with a scale and a minimum for 32 values, the embedding and the head 8-bit
     """

@@ -16,13 +16,21 @@ from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.tensors import BLOCK_BYTES, BLOCK_LENGTH, DType, RawTensor
 
 Weights = Literal["auto", "f32", "int8", "int4"]
-Packing = Literal["bytes", "nibbles", "affine_nibbles", "floats"]
-"""Layout of a packed matrix; see csrc/matrix.h."""
+Packing = Literal[
+    "bytes", "nibbles", "affine_nibbles", "floats", "q4_k", "q5_k", "q6_k", "q5_0", "q5_1", "iq4_nl", "iq4_xs", "mxfp4"
+]
+"""Layout of a packed matrix; see csrc/packing.h."""
 
 Memory = npt.NDArray[np.uint8]
 
 PACKING = "packing the weights"
-_PACKING_OF: dict[DType, Packing] = {"Q8_0": "bytes", "Q4_0": "nibbles", "Q4_1": "affine_nibbles"}
+_PACKING_OF: dict[DType, Packing] = {
+    "Q8_0": "bytes", "Q4_0": "nibbles", "Q4_1": "affine_nibbles", "Q5_0": "q5_0", "Q5_1": "q5_1",
+    "Q3_K": "q6_k", "Q4_K": "q4_k", "Q5_K": "q5_k", "Q6_K": "q6_k",
+    "IQ4_NL": "iq4_nl", "IQ4_XS": "iq4_xs", "MXFP4": "mxfp4",
+}  # fmt: skip
+"""The packings that keep exactly the values of a file's type."""
+_FOUR_BITS: tuple[DType, ...] = ("Q4_0", "Q4_1", "Q4_K", "IQ4_NL", "IQ4_XS", "MXFP4")
 
 _BYTES_AT_ONCE = 64 << 20
 """Bytes of rows that are packed by one call of C++: many small matrices at once, so that it seldom waits for the GIL,
@@ -164,7 +172,7 @@ def _packing_of(name: str, columns: int, dtype: DType, weights: Weights) -> tupl
         return "F32", False, "floats"
     # The embedding and the head stay 8-bit: every logit depends on the head, and every token on its embedding row.
     is_fitted = weights == "int4" and layer >= 0 and columns % BLOCK_LENGTH["Q4_1"] == 0
-    if dtype in (("Q4_0", "Q4_1") if is_fitted else _PACKING_OF) and weights != "int8":
+    if dtype in (_FOUR_BITS if is_fitted else _PACKING_OF) and weights != "int8":
         return dtype, True, _PACKING_OF[dtype]
     return ("Q4_1", False, "affine_nibbles") if is_fitted else ("F32", False, "bytes")
 

@@ -36,6 +36,14 @@ _MEASURED_AS: Mapping[Packing, tuple[Packing, float]] = {
     "bytes": ("bytes", 1),
     "nibbles": ("affine_nibbles", 1),
     "affine_nibbles": ("affine_nibbles", 1),
+    "q4_k": ("affine_nibbles", 1),
+    "q5_k": ("bytes", 0.8),
+    "q6_k": ("bytes", 0.9),
+    "q5_0": ("bytes", 0.8),
+    "q5_1": ("bytes", 0.8),
+    "iq4_nl": ("affine_nibbles", 1),
+    "iq4_xs": ("affine_nibbles", 1),
+    "mxfp4": ("affine_nibbles", 1),
     "floats": ("bytes", 3.8),  # 32 bits instead of 8.5; used only for comparisons
 }
 """Packing -> the measured packing that it is estimated by, and a factor."""

@@ -52,10 +52,11 @@ inline const std::map<std::string, ActivationKind> activations_by_name = {
     {"relu2", ActivationKind::relu_squared},
     {"clamped_swiglu", ActivationKind::clamped_swiglu}};
 
-inline const std::map<std::string, Packing> packings_by_name = {{"bytes", Packing::bytes},
-                                                                {"nibbles", Packing::nibbles},
-                                                                {"affine_nibbles", Packing::affine_nibbles},
-                                                                {"floats", Packing::floats}};
+inline const std::map<std::string, Packing> packings_by_name = {
+    {"bytes", Packing::bytes},   {"nibbles", Packing::nibbles}, {"affine_nibbles", Packing::affine_nibbles},
+    {"floats", Packing::floats}, {"q4_k", Packing::q4_k},       {"q5_k", Packing::q5_k},
+    {"q6_k", Packing::q6_k},     {"q5_0", Packing::q5_0},       {"q5_1", Packing::q5_1},
+    {"iq4_nl", Packing::iq4_nl}, {"iq4_xs", Packing::iq4_xs},   {"mxfp4", Packing::mxfp4}};
 
 // A whole number from a spec's field.
 inline int size_field(nb::handle fields, const char* name, int low = 1) {

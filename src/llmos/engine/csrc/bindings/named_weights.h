@@ -42,6 +42,9 @@ template <class Model, class Weight, class Vector> class NamedWeights {
             const Weight which = lookup(matrices_, name);
             check_shape(layer, name, expert, {rows, columns});
             const Packing packing = lookup(packings_by_name, packing_name);
+            if (!PackedMatrix::can_have(packing, columns))
+                throw std::invalid_argument(weight_name(layer, name, expert) + " has rows of " +
+                                            std::to_string(columns) + " columns, not whole blocks of 256.");
             const size_t bytes = PackedMatrix::bytes_for(packing, rows, columns);
             if (offset % cache_line || offset > memory.size() || bytes > memory.size() - offset ||
                 uintptr_t(memory.data()) % cache_line)

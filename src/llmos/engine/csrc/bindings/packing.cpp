@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <tuple>
 
@@ -25,24 +26,28 @@ using Piece = std::tuple<std::string, std::string, std::string, int, FileBytes, 
 // Rows of a file and the groups that they become. The last rows of a matrix may leave the last group unfilled.
 struct Rows {
     PackedMatrix to;
-    const std::string& dtype;
+    const FileType* type;  // null: floats
     size_t row_bytes;
     const uint8_t* data;
 
     void pack(int group) {
         const uint8_t* from = data + size_t(group) * group_rows * row_bytes;
-        if (dtype == "F32") to.pack_f32(group, (const float*)from);
-        else if (dtype == "Q8_0") to.pack_q8_0(group, from, row_bytes);
-        else if (dtype == "Q4_0") to.pack_q4_0(group, from, row_bytes);
-        else to.pack_q4_1(group, from, row_bytes);
+        if (type) to.pack(group, *type, from, row_bytes);
+        else to.pack_f32(group, (const float*)from);
     }
 };
 
+// The packings that keep the values of a file's type.
+const std::map<std::string, Packing> packings_by_dtype = {
+    {"Q8_0", Packing::bytes},    {"Q4_0", Packing::nibbles},  {"Q4_1", Packing::affine_nibbles},
+    {"Q5_0", Packing::q5_0},     {"Q5_1", Packing::q5_1},     {"Q3_K", Packing::q6_k},
+    {"Q4_K", Packing::q4_k},     {"Q5_K", Packing::q5_k},     {"Q6_K", Packing::q6_k},
+    {"IQ4_NL", Packing::iq4_nl}, {"IQ4_XS", Packing::iq4_xs}, {"MXFP4", Packing::mxfp4}};
+
 bool can_pack(const std::string& dtype, Packing packing) {
     if (dtype == "F32") return packing == Packing::bytes || packing == Packing::floats;
-    if (dtype == "Q8_0") return packing == Packing::bytes;
-    if (dtype == "Q4_0") return packing == Packing::nibbles;
-    return dtype == "Q4_1" && packing == Packing::affine_nibbles;
+    const auto found = packings_by_dtype.find(dtype);
+    return found != packings_by_dtype.end() && found->second == packing;
 }
 
 Rows checked_rows(const Piece& piece, const std::shared_ptr<const void>& owner, uint8_t* memory, size_t memory_bytes) {
@@ -51,20 +56,19 @@ Rows checked_rows(const Piece& piece, const std::shared_ptr<const void>& owner, 
         if (!holds) throw std::invalid_argument(name + ": " + message);
     };
     const Packing packing = lookup(packings_by_name, packing_name);
-    const bool is_f32 = dtype == "F32";
+    const FileType* type = find_file_type(dtype);
     check(columns > 0 && columns <= max_size, "there are no columns, or too many");
     check(can_pack(dtype, packing), "this dtype cannot be packed that way");
-    const size_t block = dtype == "Q8_0" ? 34 : dtype == "Q4_0" ? 18 : q4_1_bytes;
-    const size_t row_bytes = is_f32 ? size_t(columns) * 4 : size_t(columns) / block_columns * block;
-    check(is_f32 || columns % block_columns == 0, "quantized rows must be whole blocks");
+    check(!type || columns % type->columns == 0, "quantized rows must be whole blocks");
+    const size_t row_bytes = type ? size_t(columns / type->columns) * type->bytes : size_t(columns) * 4;
     const size_t num_rows = data.nbytes() / row_bytes;
     check(num_rows > 0 && num_rows <= size_t(max_size) && data.nbytes() % row_bytes == 0,
           "the data has another size than the columns say");
-    check(!is_f32 || uintptr_t(data.data()) % alignof(float) == 0, "floats must be aligned");
+    check(type || uintptr_t(data.data()) % alignof(float) == 0, "floats must be aligned");
     const size_t bytes = PackedMatrix::bytes_for(packing, int(num_rows), columns);
     check(offset % cache_line == 0 && offset <= memory_bytes && bytes <= memory_bytes - offset,
           "the memory has no room for the rows");
-    return {PackedMatrix(packing, int(num_rows), columns, Buffer(owner, memory + offset, bytes)), dtype, row_bytes,
+    return {PackedMatrix(packing, int(num_rows), columns, Buffer(owner, memory + offset, bytes)), type, row_bytes,
             data.data()};
 }
 
@@ -101,7 +105,9 @@ nb::ndarray<nb::numpy, uint8_t> make_memory(size_t bytes) {
 size_t packed_bytes(const std::string& packing, int rows, int columns) {
     require(rows > 0 && rows <= max_size && columns > 0 && columns <= max_size,
             "a matrix has between 1 and 134217728 rows and columns");
-    return PackedMatrix::bytes_for(lookup(packings_by_name, packing), rows, columns);
+    const Packing found = lookup(packings_by_name, packing);
+    require(PackedMatrix::can_have(found, columns), "rows of this packing must be whole blocks of 256");
+    return PackedMatrix::bytes_for(found, rows, columns);
 }
 
 nb::object fit_rows(Pool& pool, Array2<float> values) {
@@ -130,7 +136,7 @@ void bind_packing(nb::module_& m) {
     m.def("packed_bytes", &packed_bytes, "packing"_a, "rows"_a, "columns"_a,
           "Bytes that a matrix takes when it is packed.");
     m.def("pack_rows", &pack_rows, "pool"_a, "pieces"_a, "memory"_a.noconvert(),
-          "Pack rows as a file has them into memory that is zero: Q8_0, Q4_0 and Q4_1 unchanged, F32 as floats or as\n"
+          "Pack rows as a file has them into memory that is zero: quantized types unchanged, F32 as floats or as\n"
           "bytes with a scale for 32. A piece is (name, dtype, packing, columns, data, byte offset); it has whole\n"
           "groups of 16 rows, or is the end of its matrix.");
     m.def("fit_q4_1", &fit_rows, "pool"_a, "values"_a.noconvert(),

@@ -8,7 +8,9 @@ namespace {
 // out = matrix . x for one row, or out += matrix . x, for some groups of the matrix.
 void multiply_row(const Kernels& kernels, const PackedMatrix& matrix, const float* x, int first_group, int last_group,
                   float* out, bool accumulate) {
-    const Activations in{const_cast<float*>(x), nullptr, nullptr, nullptr, nullptr, matrix.padded_columns()};
+    Activations in{};
+    in.values = const_cast<float*>(x);
+    in.columns = matrix.padded_columns();
     kernels.matmul({&matrix, &in, 0, 1, first_group, last_group, nullptr, out, 0, accumulate});
 }
 

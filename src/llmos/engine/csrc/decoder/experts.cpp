@@ -134,6 +134,7 @@ void Decoder::Pass::copy_row(const Activations& from, int row, const Activations
     copy(from.scales, to.scales, blocks);
     copy(from.scaled_sums, to.scaled_sums, blocks);
     copy(from.sums, to.sums, blocks);
+    copy(from.half_sums, to.half_sums, blocks);
 }
 
 void Decoder::Pass::add_expert_outputs(int token) {

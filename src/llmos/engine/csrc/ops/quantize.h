@@ -14,9 +14,10 @@ void quantize(const float* values, const llmos::Activations& x, int row, int fir
         const Ints q_low = to_int(low * splat(unit.inverse)), q_high = to_int(high * splat(unit.inverse));
         store_int8(x.quantized + at, q_low);
         store_int8(x.quantized + at + 16, q_high);
-        const int32_t total = unit.inverse > 0 ? sum(q_low + q_high) : 0;
+        const int32_t half = unit.inverse > 0 ? sum(q_low) : 0, total = unit.inverse > 0 ? half + sum(q_high) : 0;
         x.scales[i] = unit.scale;
         x.sums[i] = total;
+        x.half_sums[i] = half;
         x.scaled_sums[i] = x.scales[i] * float(total);
     }
 }

@@ -106,6 +106,14 @@ inline Ints splat_int(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi
 inline Ints load_int(const int32_t* p) {
     return {_mm256_loadu_si256((const __m256i*)p), _mm256_loadu_si256((const __m256i*)(p + 8))};
 }
+inline Ints load_unsigned(const uint8_t* p) {
+    return {_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)),
+            _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)(p + 8)))};
+}
+inline Ints load_signed(const uint8_t* p) {
+    return {_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)),
+            _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)(p + 8)))};
+}
 inline void store_int(int32_t* p, Ints x) {
     _mm256_storeu_si256((__m256i*)p, x.a);
     _mm256_storeu_si256((__m256i*)(p + 8), x.b);
@@ -130,6 +138,19 @@ inline Bytes low_nibbles(Bytes x) {
 inline Bytes high_nibbles(Bytes x) {
     const __m256i mask = _mm256_set1_epi8(15);
     return {_mm256_and_si256(_mm256_srli_epi16(x.a, 4), mask), _mm256_and_si256(_mm256_srli_epi16(x.b, 4), mask)};
+}
+template <int n> inline Bytes shift_left(Bytes x) { return {_mm256_slli_epi16(x.a, n), _mm256_slli_epi16(x.b, n)}; }
+template <int n> inline Bytes shift_right(Bytes x) { return {_mm256_srli_epi16(x.a, n), _mm256_srli_epi16(x.b, n)}; }
+inline Bytes with_bits(Bytes x, Bytes y, int mask) {
+    const __m256i bits = _mm256_set1_epi8(char(mask));
+    return {_mm256_or_si256(x.a, _mm256_and_si256(y.a, bits)), _mm256_or_si256(x.b, _mm256_and_si256(y.b, bits))};
+}
+inline Bytes load_table(const uint8_t* sixteen) {
+    const __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)sixteen));
+    return {table, table};
+}
+inline Bytes look_up(Bytes table, Bytes indexes) {
+    return {_mm256_shuffle_epi8(table.a, indexes.a), _mm256_shuffle_epi8(table.b, indexes.b)};
 }
 
 inline __m256i add_products(__m256i sum, __m256i unsigned_bytes, __m256i signed_bytes) {

@@ -55,6 +55,8 @@ inline int32_t sum(Ints a) { return _mm512_reduce_add_epi32(a.v); }
 inline void store_int8(int8_t* p, Ints a) { _mm_storeu_si128((__m128i*)p, _mm512_cvtepi32_epi8(a.v)); }
 inline Ints splat_int(int32_t x) { return {_mm512_set1_epi32(x)}; }
 inline Ints load_int(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
+inline Ints load_unsigned(const uint8_t* p) { return {_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p))}; }
+inline Ints load_signed(const uint8_t* p) { return {_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p))}; }
 inline void store_int(int32_t* p, Ints a) { _mm512_storeu_si512(p, a.v); }
 inline Ints choose_larger(Floats a, Ints of_a, Floats b, Ints of_b) {
     const __mmask16 equal = _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ);
@@ -67,6 +69,16 @@ inline Floats to_float(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline Bytes load_bytes(const uint8_t* p) { return {_mm512_load_si512(p)}; }
 inline Bytes low_nibbles(Bytes a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(15))}; }
 inline Bytes high_nibbles(Bytes a) { return {_mm512_and_si512(_mm512_srli_epi16(a.v, 4), _mm512_set1_epi8(15))}; }
+template <int n> inline Bytes shift_left(Bytes a) { return {_mm512_slli_epi16(a.v, n)}; }
+template <int n> inline Bytes shift_right(Bytes a) { return {_mm512_srli_epi16(a.v, n)}; }
+inline Bytes with_bits(Bytes a, Bytes b, int mask) {
+    constexpr int a_or_b_and_mask = 0xf8;
+    return {_mm512_ternarylogic_epi32(a.v, b.v, _mm512_set1_epi8(char(mask)), a_or_b_and_mask)};
+}
+inline Bytes load_table(const uint8_t* sixteen) {
+    return {_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)sixteen))};
+}
+inline Bytes look_up(Bytes table, Bytes indexes) { return {_mm512_shuffle_epi8(table.v, indexes.v)}; }
 
 // What dot_bytes subtracts from every weight.
 constexpr int dot_bytes_offset = 0;

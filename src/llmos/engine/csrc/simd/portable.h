@@ -134,6 +134,13 @@ inline Ints splat_int(int32_t x) {
 inline Ints load_int(const int32_t* p) {
     return make_int([&](int i) { return p[i]; });
 }
+// Sixteen bytes as integers, unsigned and signed.
+inline Ints load_unsigned(const uint8_t* p) {
+    return make_int([&](int i) { return int32_t(p[i]); });
+}
+inline Ints load_signed(const uint8_t* p) {
+    return make_int([&](int i) { return int32_t(int8_t(p[i])); });
+}
 inline void store_int(int32_t* p, Ints a) {
     for (int i = 0; i < 16; ++i) p[i] = a.v[i];
 }
@@ -159,8 +166,33 @@ inline Bytes high_nibbles(Bytes a) {
     for (uint8_t& x : a.v) x >>= 4;
     return a;
 }
+// Each byte shifted by n bits. Only bits that come from the same byte count: the others differ between instruction sets.
+template <int n> inline Bytes shift_left(Bytes a) {
+    for (uint8_t& x : a.v) x = uint8_t(x << n);
+    return a;
+}
+template <int n> inline Bytes shift_right(Bytes a) {
+    for (uint8_t& x : a.v) x >>= n;
+    return a;
+}
+// a, with the bits of b that the mask has.
+inline Bytes with_bits(Bytes a, Bytes b, int mask) {
+    for (int i = 0; i < 64; ++i) a.v[i] |= uint8_t(b.v[i] & mask);
+    return a;
+}
+// A table of sixteen bytes, for look_up.
+inline Bytes load_table(const uint8_t* sixteen) {
+    Bytes out;
+    for (int i = 0; i < 64; ++i) out.v[i] = sixteen[i % 16];
+    return out;
+}
+// table[index] for indexes up to 15.
+inline Bytes look_up(Bytes table, Bytes indexes) {
+    for (uint8_t& x : indexes.v) x = table.v[x];
+    return indexes;
+}
 
-// sum[row] += weights[row][0..3] . four[0..3]; dot_nibbles only for weights up to 15.
+// sum[row] += weights[row][0..3] . four[0..3]; dot_nibbles only for weights up to 127.
 constexpr int dot_bytes_offset = 0;  // what dot_bytes subtracts from every weight
 inline Ints dot_nibbles(Ints sum, Bytes weights, const int8_t* four) {
     for (int row = 0; row < 16; ++row)

@@ -7,11 +7,16 @@
 namespace llmos {
 
 struct ActivationRows {
-    Buffer values, quantized, scales, scaled_sums, sums;
+    Buffer values, quantized, scales, scaled_sums, sums, half_sums;
 
     Activations view(int columns) const {
-        return {values.as<float>(),      quantized.as<int8_t>(), scales.as<float>(),
-                scaled_sums.as<float>(), sums.as<int32_t>(),     columns};
+        return {values.as<float>(),
+                quantized.as<int8_t>(),
+                scales.as<float>(),
+                scaled_sums.as<float>(),
+                sums.as<int32_t>(),
+                half_sums.as<int32_t>(),
+                columns};
     }
 
     void reserve(int rows, int columns) {
@@ -21,6 +26,7 @@ struct ActivationRows {
         scales = Buffer(blocks * sizeof(float));
         scaled_sums = Buffer(blocks * sizeof(float));
         sums = Buffer(blocks * sizeof(int32_t));
+        half_sums = Buffer(blocks * sizeof(int32_t));
     }
 };
 

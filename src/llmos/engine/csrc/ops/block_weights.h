@@ -1,0 +1,59 @@
+// The weights of a block of 32 columns (packing.h) as bytes, four columns of sixteen rows at a time.
+#pragma once
+
+#include "packing.h"
+
+namespace {
+
+using llmos::Packing;
+
+// Reads the quads of one block of 4 to 6 bits, in ascending order: columns 4 quad to 4 quad + 3, or 16 more.
+template <Packing P> class BlockWeights {
+  public:
+    BlockWeights() = default;
+    explicit BlockWeights(const uint8_t* block) : block_(block) {}
+
+    void read(int quad, Bytes& low, Bytes& high) {
+        low = read<0>(quad);
+        high = read<1>(quad);
+    }
+
+    // Columns 0-15 for half 0, columns 16-31 for half 1.
+    template <int half> Bytes read(int quad) {
+        const Bytes pairs = load_bytes(block_ + quad * 64);
+        Bytes u = half ? high_nibbles(pairs) : low_nibbles(pairs);
+        if constexpr (upper_bits > 0) {
+            if (quad % quads_of_vector == 0) {
+                const Bytes both = load_bytes(block_ + 256 + quad / quads_of_vector * 64);
+                upper_[half] = half ? shift_left<4>(both) : both;
+            } else {
+                upper_[half] = shift_right<upper_bits>(upper_[half]);
+            }
+            u = with_bits(u, upper_[half], upper_mask);
+        }
+        if constexpr (llmos::table_of(P) != nullptr) u = look_up(load_table(llmos::table_of(P)), u);
+        return u;
+    }
+
+  private:
+    static constexpr int upper_bits = llmos::bits_of(P) - 4, quads_of_vector = upper_bits ? 4 / upper_bits : 1;
+    static constexpr int upper_mask = ((1 << upper_bits) - 1) << 4;
+
+    const uint8_t* block_;
+    Bytes upper_[2];
+};
+
+// Whether weights, as they are read, are more than 127, so that a dot product needs the instructions for bytes.
+template <Packing P> constexpr bool has_large_weights() { return llmos::offset_of(P) == 128; }
+
+// What a dot product subtracts from every weight by itself is not subtracted again.
+template <Packing P> constexpr int remaining_offset() {
+    return llmos::offset_of(P) - (has_large_weights<P>() ? dot_bytes_offset : 0);
+}
+
+template <Packing P> inline Ints dot(Ints sum, Bytes u, const int8_t* four) {
+    if constexpr (has_large_weights<P>()) return dot_bytes(sum, u, four);
+    else return dot_nibbles(sum, u, four);
+}
+
+}  // namespace
