@@ -16,6 +16,7 @@ Installs each peer into an environment of its own under build/peers (minutes, on
     speculation   what prompt lookup is worth
     contention    the speed beside other processes that compute
     large         the speed of a model ten times as large: most of the time goes here
+    large_memory  resident while serving 8 streams with it, in Q4_K_M
 """
 
 import argparse
@@ -31,6 +32,7 @@ from engines import engines_for
 from environments import PLACE, ROOT, Environments
 from first_token import first_token_seconds
 from forms import Model, large_model, small_model
+from goals import K_QUANTS
 from limits import probe_limits
 from machine import commit, describe_machine
 from memory import memory_while_serving
@@ -104,6 +106,11 @@ def large(run: Run) -> None:
     speeds_of("large", large_model(run.environments), run, run.large_rounds)
 
 
+def large_memory(run: Run) -> None:
+    model = large_model(run.environments)
+    run.results.large_memory = memory_while_serving(model, run.environments, run.threads, (K_QUANTS,))
+
+
 def speeds_of(name: str, model: Model, run: Run, rounds: int) -> None:
     engines = engines_for(model, run.environments, run.threads, run.without)
     speeds = run.results.speeds[name] = Speeds(shape=model.shape())
@@ -165,7 +172,19 @@ def our_script(name: str, run: Run, *options: str | int) -> dict:
 
 PARTS: dict[str, Callable[[Run], None]] = {
     part.__name__: part
-    for part in (limits, small, regions, first_token, memory, http, prefix, speculation, contention, large)
+    for part in (
+        limits,
+        small,
+        regions,
+        first_token,
+        memory,
+        http,
+        prefix,
+        speculation,
+        contention,
+        large,
+        large_memory,
+    )
 }
 
 

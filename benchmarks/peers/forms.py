@@ -13,7 +13,7 @@ from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
 
 HERE = Path(__file__).parent
-GGUF_KINDS = ("Q4_1", "Q4_0", "Q8_0")
+GGUF_KINDS = ("Q4_1", "Q4_0", "Q8_0", "Q4_K_M")
 
 
 @dataclass(frozen=True)

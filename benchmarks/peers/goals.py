@@ -9,6 +9,9 @@ from results import Memory, OverHTTP, Rate, Results, SharedPrefix, Speculation
 
 FOUR_BITS, EIGHT_BITS = ("LLMOS Q4_1", "LLMOS Q4_0"), "LLMOS Q8_0"
 KINDS = ("Q4_1", "Q4_0", "Q8_0")
+K_QUANTS = "Q4_K_M"
+K_GOALS = (("prefill_512", 2.0), ("decode_1", 1.0), ("decode_8", 2.0))
+"""Against llama.cpp with the same file, on the large model."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,11 @@ def verdicts(results: Results) -> list[Verdict]:
     found: list[Verdict] = []
     if "small" in results.speeds:
         found += of_speeds(Rates(results.speeds["small"].rates))
+    if "large" in results.speeds:
+        found += of_k_quants(Rates(results.speeds["large"].rates))
     found += of_first_token(results.first_token)
     found += of_memory(results.memory)
+    found += of_large_memory(results.large_memory)
     if results.over_http:
         found += of_http(results.over_http)
     if results.shared_prefix:
@@ -55,6 +61,15 @@ def of_speeds(rates: Rates) -> list[Verdict]:
     ]
 
 
+def of_k_quants(rates: Rates) -> list[Verdict]:
+    ours, theirs = f"LLMOS {K_QUANTS}", f"llama.cpp {K_QUANTS}"
+    return [
+        Verdict(f"{workload} of the large model, {ours}", theirs, goal, ratio)
+        for workload, goal in K_GOALS
+        if (ratio := rates.ratio(ours, theirs, workload))
+    ]
+
+
 def of_first_token(seconds: dict[str, list[float]]) -> list[Verdict]:
     return [
         Verdict(f"process start to first token, {kind}", f"llama.cpp {kind}", 1.5, ratio, is_ceiling=True)
@@ -64,14 +79,21 @@ def of_first_token(seconds: dict[str, list[float]]) -> list[Verdict]:
 
 
 def of_memory(memory: dict[str, Memory]) -> list[Verdict]:
-    found = []
-    for kind in KINDS:
-        ours, theirs = memory.get(f"LLMOS {kind}"), memory.get(f"llama.cpp {kind}")
-        if ours and theirs:
-            ratio = ours.peak / theirs.peak
-            what = f"resident memory while serving 8 streams, {kind}"
-            found.append(Verdict(what, f"llama.cpp {kind}", 1.2, Spread(ratio, ratio, ratio), is_ceiling=True))
-    return found
+    what = "resident memory while serving 8 streams"
+    return [found for kind in KINDS if (found := memory_verdict(memory, what, kind, 1.2))]
+
+
+def of_large_memory(memory: dict[str, Memory]) -> list[Verdict]:
+    what = "resident memory of the large model while serving 8 streams"
+    return [found for found in [memory_verdict(memory, what, K_QUANTS, 1.1)] if found]
+
+
+def memory_verdict(memory: dict[str, Memory], what: str, kind: str, goal: float) -> Verdict | None:
+    ours, theirs = memory.get(f"LLMOS {kind}"), memory.get(f"llama.cpp {kind}")
+    if ours is None or theirs is None:
+        return None
+    ratio = ours.peak / theirs.peak
+    return Verdict(f"{what}, {kind}", f"llama.cpp {kind}", goal, Spread(ratio, ratio, ratio), is_ceiling=True)
 
 
 def of_http(measured: OverHTTP) -> list[Verdict]:

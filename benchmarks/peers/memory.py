@@ -15,11 +15,13 @@ STREAMS, TOKENS_PER_STREAM = 8, 1024
 PROMPT_TOKENS, OUTPUT_TOKENS = 32, 128
 
 
-def memory_while_serving(model: Model, environments: Environments, threads: int) -> dict[str, Memory]:
+def memory_while_serving(
+    model: Model, environments: Environments, threads: int, kinds: tuple[str, ...] = GGUF_KINDS
+) -> dict[str, Memory]:
     """Serve 8 streams on each engine; both have a KV cache for 8 streams of 1,024 tokens."""
     room = ("--streams", STREAMS, "--tokens-per-stream", TOKENS_PER_STREAM)
     found = {}
-    for kind in GGUF_KINDS:
+    for kind in kinds:
         path = model.gguf(kind)
         for each in (
             engine(f"LLMOS {kind}", environments.llmos, "run_llmos.py", path, threads, *room),

@@ -129,6 +129,7 @@ class Results:
     """By model: small, large."""
     first_token: dict[str, list[float]] = field(default_factory=dict)
     memory: dict[str, Memory] = field(default_factory=dict)
+    large_memory: dict[str, Memory] = field(default_factory=dict)
     over_http: OverHTTP | None = None
     shared_prefix: SharedPrefix | None = None
     speculation: list[Speculation] = field(default_factory=list)

@@ -79,3 +79,23 @@ def test_speculation_has_to_gain_where_it_can_and_may_cost_3_percent_where_it_ca
         ("nothing to find in the prompt, 1 at once", False),
         ("nothing to find in the prompt, 8 at once", True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rate", "met"), [(99, []), (100, ["decode_1"]), (200, ["decode_1", "decode_8", "prefill_512"])]
+)
+def test_k_quants_stand_against_llama_cpp_with_the_same_file(rate: float, met: list[str]) -> None:
+    rates = [
+        Rate(name, each.name, 0, value)
+        for name, value in (("LLMOS Q4_K_M", rate), ("llama.cpp Q4_K_M", 100), ("llama.cpp Q4_0", 900))
+        for each in WORKLOADS
+    ]
+    found = verdicts(Results(speeds={"large": Speeds(SHAPE, rates)}))
+    assert {each.against for each in found} == {"llama.cpp Q4_K_M"}
+    assert sorted(each.what.split()[0] for each in found if each.is_met) == met
+
+
+@pytest.mark.parametrize(("peak", "is_met"), [(110, True), (111, False)])
+def test_the_large_model_may_take_a_tenth_more_memory_than_llama_cpp(peak: int, is_met: bool) -> None:
+    memory = {"LLMOS Q4_K_M": Memory(peak, 1, 1), "llama.cpp Q4_K_M": Memory(100, 1, 1)}
+    assert one(Results(large_memory=memory), "resident memory of the large model").is_met is is_met
