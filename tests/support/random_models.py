@@ -1,12 +1,14 @@
 """Decoders of unusual shapes with random weights, and batches for them."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from llmos.engine import _native
+from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.runner import Batch
 from llmos.engine.runner.native import NativeRunner
 from llmos.engine.spec import DecoderSpec
@@ -97,21 +99,33 @@ def _random_blocks(rng: np.random.Generator, rows: int, columns: int, dtype: DTy
     blocks = rng.integers(0, 256, (rows, num_blocks, BLOCK_BYTES[dtype]), dtype=np.uint8)
     if dtype == "MXFP4":
         blocks[..., 0] = rng.integers(121, 124, (rows, num_blocks))
-        return blocks
-    at, middle, spread = _SCALES[dtype]
-    scales = (rng.uniform(0.5, 1.5, (rows, num_blocks, 1)) * columns**-0.5 / spread).astype(np.float16)
-    blocks[..., at : at + 2] = scales.view(np.uint8)
-    if middle:
-        blocks[..., at + 2 : at + 4] = (scales * middle).astype(np.float16).view(np.uint8)
+    elif dtype == "NVFP4":
+        blocks[..., :4] = rng.integers(8, 24, (rows, num_blocks, 4))
+    else:
+        scales = rng.uniform(0.5, 1.5, (rows, num_blocks)) * columns**-0.5 / _spread(dtype)
+        _set_scales(blocks, dtype, scales.astype(np.float16))
     return blocks
 
 
-_SCALES: dict[DType, tuple[int, float, float]] = {
-    "Q8_0": (0, 0, 73), "Q4_0": (0, 0, 4.6), "Q4_1": (0, -7.5, 4.6), "Q5_0": (0, 0, 9.2), "Q5_1": (0, -15.5, 9.2),
-    "Q4_K": (0, 7.5, 250), "Q5_K": (0, 15.5, 500), "Q6_K": (208, 0, 1360), "Q3_K": (108, 0, 42),
-    "IQ4_NL": (0, 0, 70), "IQ4_XS": (0, 0, 1300), "Q2_K": (80, 1.5, 15), "IQ2_XS": (0, 0, 60),
-}  # fmt: skip
-"""Where the scale of a block is, what the minimum behind it is in scales, and the deviation of the scaled integers."""
+@cache
+def _spread(dtype: DType) -> float:
+    """Return the deviation of a type's values where the scale of every block is 1."""
+    blocks = np.random.default_rng(1).integers(0, 256, (1, 64, BLOCK_BYTES[dtype]), dtype=np.uint8)
+    _set_scales(blocks, dtype, np.ones((1, 64), np.float16))
+    return float(dequantize(RawTensor(dtype, (1, 64 * BLOCK_LENGTH[dtype]), blocks.reshape(1, -1))).std())
+
+
+def _set_scales(blocks: npt.NDArray[np.uint8], dtype: DType, scales: npt.NDArray[np.float16]) -> None:
+    if dtype == "IQ1_M":  # the scale's four nibbles are the upper ones of four words
+        words = blocks[..., 48:].view("<u2")
+        nibbles = (scales.view(np.uint16)[..., None] >> np.array([0, 4, 8, 12], np.uint16)) & np.uint16(15)
+        words[:] = (words & np.uint16(0x0FFF)) | nibbles << np.uint16(12)
+        return
+    at = {"Q6_K": 208, "Q3_K": 108, "Q2_K": 80, "TQ1_0": 52, "TQ2_0": 64}.get(dtype, 0)
+    blocks[..., at : at + 2] = scales[..., None].view(np.uint8)
+    middle = {"Q4_1": -7.5, "Q5_1": -15.5, "Q2_K": 1.5, "Q4_K": 7.5, "Q5_K": 15.5}.get(dtype)
+    if middle is not None:
+        blocks[..., at + 2 : at + 4] = (scales * middle).astype(np.float16)[..., None].view(np.uint8)
 
 
 def random_model(spec: DecoderSpec, dtype: DType) -> dict[str, RawTensor]:

@@ -145,6 +145,12 @@ def test_a_missing_part_is_named_before_anything_is_downloaded(list_files, get, 
     assert not any("/resolve/" in path for path, *_ in server.requests)
 
 
+def test_a_url_of_one_part_is_refused_before_the_download(get, server):
+    with pytest.raises(BadRequest, match=r"one of 3 parts .* hf:OWNER/NAME#tiny-00001-of-00003\.gguf"):
+        get("https://example.org/tiny-00002-of-00003.gguf")
+    assert server.requests == []
+
+
 def test_a_repository_with_only_pickles_is_refused(list_files, get):
     list_files({"config.json": b"{}", "pytorch_model.bin": CONTENT})
     with pytest.raises(UnsupportedModel, match="pickle"):
