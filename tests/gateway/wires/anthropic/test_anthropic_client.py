@@ -437,6 +437,17 @@ CALL: Any = {"type": "tool_use", "id": "call-1", "name": "weather", "input": {}}
 RESULT: Any = {"type": "tool_result", "tool_use_id": "call-1", "content": "Sun."}
 
 
+def test_the_results_of_calls_come_right_behind_them(client: anthropic.Anthropic, model: FakeModel) -> None:
+    reminder = {"type": "text", "text": "Be brief."}
+    said = {"role": "assistant", "content": [CALL]}
+    for between in ([{"role": "system", "content": "Be brief."}], [{"role": "user", "content": [reminder]}]):
+        messages = [USER, said, *between, {"role": "user", "content": [reminder, RESULT]}]
+        client.messages.create(**HELLO, extra_body={"messages": messages, "tools": [WEATHER]})
+    first, second = ([message["role"] for message in request.messages or []] for request in model.requests)
+    assert first == ["user", "assistant", "tool", "user", "system"]
+    assert second == ["user", "assistant", "tool", "user"]
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [

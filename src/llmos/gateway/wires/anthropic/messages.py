@@ -115,7 +115,7 @@ def to_template(system: str | Sequence[TextBlock], messages: Sequence[AnthropicM
 
     Raises BadRequest for a block in a message with the wrong role, and for calls and results that don't match.
     """
-    turns = _turns(messages)
+    turns = _results_after_calls(_turns(messages))
     _check_pairs(turns)
     converted: list[dict[str, Any]] = [{"role": "system", "content": join_text(system)}] if system else []
     for turn in turns:
@@ -145,6 +145,23 @@ def _turns(messages: Sequence[AnthropicMessage]) -> list[_Turn]:
             _check_role(block, message.role, path)
             turns[-1].blocks.append((path, block))
     return turns
+
+
+def _results_after_calls(turns: Sequence[_Turn]) -> list[_Turn]:
+    """Return the turns with system messages between calls and their results behind those: templates want it so."""
+    ordered: list[_Turn] = []
+    held: list[_Turn] = []
+    for turn in turns:
+        if (
+            turn.role == "system"
+            and ordered
+            and any(isinstance(block, ToolUseBlock) for _, block in ordered[-1].blocks)
+        ):
+            held.append(turn)
+            continue
+        ordered += [turn, *held]
+        held = []
+    return [*ordered, *held]
 
 
 def _check_role(block: AnyBlock, role: str, path: str) -> None:
