@@ -1,7 +1,7 @@
 """The schemas of /openapi.json. Endpoints decode with msgspec, so FastAPI can't derive them: each names its own."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from fastapi import FastAPI
@@ -12,6 +12,8 @@ from llmos.core.schemas.base import Description
 from llmos.gateway.http.error_formats import OPENAI, ErrorFormat
 from llmos.gateway.http.open_paths import is_open
 from llmos.gateway.http.requests import RequestObject
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 _REF = "#/components/schemas/{name}"
 _types: dict[str, type] = {}
@@ -103,8 +105,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components([*_types.values(), *bodies], ref_template=_REF)
     for name in _names_of(Description) & schemas.keys():
         schemas[name]["required"] = list(schemas[name]["properties"])  # The server sends every field.
-    for name in _names_of(RequestObject) & schemas.keys():
-        _allow_nulls(schemas[name])
+    for kind in _kinds_of(RequestObject):
+        if kind.__name__ in schemas:
+            _allow_others(kind, schemas[kind.__name__])
+            _allow_nulls(schemas[kind.__name__])
     components = document.setdefault("components", {})
     components["schemas"] = schemas
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
@@ -146,6 +150,15 @@ def _event_schema(data: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {"event": {"type": "string"}, "data": either}, "required": ["data"]}
 
 
+def _allow_others(kind: type[RequestObject], schema: dict[str, Any]) -> None:
+    """Let lists that objects of other types are left out of have some; see Variants.leaves_out."""
+    other = {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]}
+    for name, variants in kind.variants.items():
+        if variants.leaves_out:
+            field = schema["properties"][name]
+            field["items"] = {"anyOf": [field["items"], other]}
+
+
 def _allow_nulls(schema: dict[str, Any]) -> None:
     """Let the fields of a request that may be missing be null, which is the same; see http/requests.py."""
     for name, field in schema["properties"].items():
@@ -159,4 +172,8 @@ def _allow_nulls(schema: dict[str, Any]) -> None:
 
 
 def _names_of(kind: type[msgspec.Struct]) -> set[str]:
-    return {kind.__name__}.union(*(_names_of(each) for each in kind.__subclasses__()))
+    return {each.__name__ for each in _kinds_of(kind)}
+
+
+def _kinds_of(kind: type[S]) -> set[type[S]]:
+    return {kind}.union(*(_kinds_of(each) for each in kind.__subclasses__()))
