@@ -3,7 +3,7 @@
     Recorder.open(call)   ──▶  Record   ──▶  closed once, however the call ends
         Recorder.attempt  ──▶  Attempt       one for each target that was tried
 
-Sinks today: call counts, metrics and rollout evidence. A ledger or an audit log would be further sinks.
+Sinks today: call counts, metrics, rollout evidence and the log. A ledger or an audit log would be further sinks.
 """
 
 import asyncio
