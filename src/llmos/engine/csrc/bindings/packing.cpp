@@ -52,7 +52,8 @@ bool can_pack(const std::string& dtype, Packing packing) {
 
 Rows checked_rows(const Piece& piece, const std::shared_ptr<const void>& owner, uint8_t* memory, size_t memory_bytes) {
     const auto& [name, dtype, packing_name, columns, data, offset] = piece;
-    const auto check = [&](bool holds, const char* message) {
+    // The capture by name is for clang 14, which captures no structured binding otherwise.
+    const auto check = [&name = name](bool holds, const char* message) {
         if (!holds) throw std::invalid_argument(name + ": " + message);
     };
     const Packing packing = lookup(packings_by_name, packing_name);
