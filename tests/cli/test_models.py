@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from llmos.client import Client
+from support.tiny_folders import write_folder
 from support.tiny_gguf import write_gguf
 
 pytestmark = pytest.mark.process
@@ -119,8 +120,8 @@ def test_show_of_the_default_model_says_that_it_runs(cli, smollm2_home, monkeypa
     assert facts["parameters"] == 134_515_008
 
 
-def test_show_takes_a_route_too(cli, encoder):
-    cli("import", str(encoder), "--name", "mine")
+def test_show_takes_a_route_too(cli, tmp_path):
+    cli("import", str(write_folder(tmp_path / "folder")), "--name", "mine")
     cli("route", "set", "gpt-3", "mine")
     facts = json.loads(cli("show", "gpt-3", "--json").out)
     assert (facts["version"], facts["versions"]) == ("mine@1", ["mine@1"])
@@ -134,11 +135,13 @@ def test_an_import_says_that_a_route_hides_it(cli, encoder):
     ) in " ".join(cli("import", str(encoder), "--name", "dialogue").err.split())
 
 
-def test_removing_says_what_was_freed_and_which_route_lost_its_model(cli, encoder):
+def test_a_model_that_a_route_needs_is_kept_and_removing_another_says_what_was_freed(cli, encoder):
     cli("import", str(encoder), "--name", "smollm2")
     outcome = cli("rm", "smollm2")
-    assert outcome.out.startswith("Removed smollm2@1; ")
-    assert "The route dialogue points at smollm2" in outcome.err
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "The route dialogue points at smollm2. Remove the route first, with llmos route rm dialogue" in outcome.err
+    cli("route", "rm", "dialogue")
+    assert cli("rm", "smollm2").out.startswith("Removed smollm2@1; ")
     assert json.loads(cli("list", "--json").out) == []
 
 

@@ -36,7 +36,7 @@ def test_setting_as_json_is_the_route(cli, with_model):
     [
         (("set", "gpt-3", "smollm2"), "llmos pull smollm2"),
         (("set", "gpt-3", "dialogue"), "dialogue is itself a route"),
-        (("set", "a/b", "smollm2"), "not a valid name for a route"),
+        (("set", "a b", "smollm2"), "not a valid name for a route"),
         (("rm", "dialog"), "Did you mean dialogue?"),
     ],
 )

@@ -27,7 +27,8 @@ def remove(registry: Registry, ref: str, *, actor: str | None = None) -> Removed
         for route, target in queries.local_targets(session):
             if (reference := parse_reference(target)).model == model and _needs(session, reference, alias, numbers):
                 raise Conflict(
-                    f"The route {route} points at {target}. Point it elsewhere first: llmos route set {route} MODEL"
+                    f"The route {route} points at {target}. Remove the route first, with llmos route rm {route}, or "
+                    f"point it elsewhere: llmos route set {route} MODEL"
                 )
 
     return registry.remove(ref, refuse, actor=actor)
