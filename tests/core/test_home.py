@@ -30,7 +30,7 @@ def test_a_new_home_and_its_database_are_private_under_any_umask(tmp_path: Path)
     with registry.database.transaction():
         assert mode(home) == 0o700
         databases = sorted(home.glob("llmos.db*"))
-        assert [path.name for path in databases] == ["llmos.db", "llmos.db-shm", "llmos.db-wal"]
+        assert [path.name for path in databases] == ["llmos.db", "llmos.db-reserve", "llmos.db-shm", "llmos.db-wal"]
         assert {mode(path) for path in databases} == {0o600}
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from llmos.core.errors import BadRequest, StoreFailed
 
-DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal")
-"""The files of an SQLite database: its own, and those that SQLite makes beside it, with the mode of the first."""
+DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal", "-reserve")
+"""The files of an SQLite database: its own, those that SQLite makes beside it, with the mode of the first, and the
+reserve (reserve.py)."""
 
 _OTHERS = 0o077
 

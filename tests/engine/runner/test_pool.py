@@ -10,7 +10,7 @@ from support import script_environment
 pytestmark = pytest.mark.process
 
 SCRIPT = """
-import os, sys
+import itertools, os
 import numpy as np
 from support.random_models import LLAMA, batch_of, prompt_of, runner_of
 
@@ -23,11 +23,13 @@ assert runner.pool.num_active == 2
 for thread in os.listdir("/proc/self/task"):  # A new thread would inherit the cores of this one; these exist.
     os.sched_setaffinity(int(thread), cores[:1])
 
+rounds = itertools.cycle(zip(batches, expected))
+
 def run_until(num_active):
     while runner.pool.num_active != num_active:
-        for batch, (logits, likeliest) in zip(batches, expected):
-            assert np.array_equal(runner.forward(batch), logits)
-            assert runner.likeliest().tokens_R.tolist() == likeliest
+        batch, (logits, likeliest) = next(rounds)
+        assert np.array_equal(runner.forward(batch), logits)
+        assert runner.likeliest().tokens_R.tolist() == likeliest
 
 run_until(1)
 print("One thread steps aside.")

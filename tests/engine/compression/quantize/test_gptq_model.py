@@ -146,7 +146,7 @@ def test_a_nan_weight_is_an_error_that_names_the_tensor(tiny, tmp_path, name):
         quantize(tiny.files() | {"model.safetensors": tmp_path / "model.safetensors"}, tmp_path, FEW)
 
 
-@pytest.mark.parametrize("scheme", ["gptq", "awq", "absmax", "q4_1", "q4_0"])
+@pytest.mark.parametrize("scheme", ["gptq", "awq", "q4_1", "q4_0"])
 def test_a_weight_beyond_16_bit_floats_is_refused_except_by_minmax(tiny, tmp_path, scheme):
     weights = load_file(tiny.folder / "model.safetensors")
     weights["model.layers.1.mlp.down_proj.weight"][3, 5] = -1e6

@@ -29,7 +29,7 @@ async def generate_text(request: Request, model: str) -> AnswerResponse:
     "/generate_stream",
     summary="Continue a text, streamed",
     openapi_extra=_BODY,
-    responses=openapi.answers(TextAnswer),
+    responses=openapi.answers(TextAnswer, event=TextAnswer),
 )
 @requires(Permission.INFERENCE)
 async def stream_text(request: Request, model: str) -> AnswerResponse:
