@@ -28,6 +28,14 @@ HF_NAMES = {
     "head": "lm_head",
 }
 
+EXPERT_HF_NAMES = {
+    "router": "model.layers.{i}.mlp.gate",
+    "gate.{n}": "model.layers.{i}.mlp.experts.{n}.gate_proj",
+    "up.{n}": "model.layers.{i}.mlp.experts.{n}.up_proj",
+    "down.{n}": "model.layers.{i}.mlp.experts.{n}.down_proj",
+}
+"""Names that are added to HF_NAMES by most families with experts."""
+
 SANDWICH_NORM_NAMES = HF_NAMES | {
     "attn_post_norm": "model.layers.{i}.post_attention_layernorm",
     "mlp_norm": "model.layers.{i}.pre_feedforward_layernorm",

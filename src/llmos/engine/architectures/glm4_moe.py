@@ -5,7 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from llmos.engine.architectures import _limits as limits
-from llmos.engine.architectures._config import HF_NAMES, config_fields, decoder_from_config, head_dim_from_config
+from llmos.engine.architectures._config import (
+    EXPERT_HF_NAMES,
+    HF_NAMES,
+    config_fields,
+    decoder_from_config,
+    head_dim_from_config,
+)
 from llmos.engine.architectures._config_rope import rope_from_config
 from llmos.engine.architectures._read_keys import ANY, Harmless
 from llmos.engine.architectures._sources import Source, rename
@@ -20,13 +26,7 @@ HARMLESS_CONFIG: Harmless = {
     "scoring_func": ("sigmoid",),
 }
 
-_HF_NAMES = HF_NAMES | {
-    "router": "model.layers.{i}.mlp.gate",
-    "gate.{n}": "model.layers.{i}.mlp.experts.{n}.gate_proj",
-    "up.{n}": "model.layers.{i}.mlp.experts.{n}.up_proj",
-    "down.{n}": "model.layers.{i}.mlp.experts.{n}.down_proj",
-    "router_correction": "model.layers.{i}.mlp.gate",
-}
+_HF_NAMES = HF_NAMES | EXPERT_HF_NAMES | {"router_correction": "model.layers.{i}.mlp.gate"}
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:

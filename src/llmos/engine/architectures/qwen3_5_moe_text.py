@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmos.engine.architectures import _limits as limits
-from llmos.engine.architectures._config import config_fields, decoder_from_config, head_dim_from_config
+from llmos.engine.architectures._config import EXPERT_HF_NAMES, config_fields, decoder_from_config, head_dim_from_config
 from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_fields
 from llmos.engine.architectures._read_keys import ChangedKeys
 from llmos.engine.architectures._recurrent import (
@@ -22,16 +22,16 @@ from llmos.engine.tensors import RawTensor
 GGUF_ARCHITECTURE = "qwen35moe"
 HARMLESS_CONFIG = HARMLESS_DELTA_CONFIG
 
-_HF_NAMES = HF_DELTA_NAMES | {
-    "router": "model.layers.{i}.mlp.gate",
-    "shared_router": "model.layers.{i}.mlp.shared_expert_gate",
-    "gate": "model.layers.{i}.mlp.shared_expert.gate_proj",
-    "up": "model.layers.{i}.mlp.shared_expert.up_proj",
-    "down": "model.layers.{i}.mlp.shared_expert.down_proj",
-    "gate.{n}": "model.layers.{i}.mlp.experts.{n}.gate_proj",
-    "up.{n}": "model.layers.{i}.mlp.experts.{n}.up_proj",
-    "down.{n}": "model.layers.{i}.mlp.experts.{n}.down_proj",
-}
+_HF_NAMES = (
+    HF_DELTA_NAMES
+    | EXPERT_HF_NAMES
+    | {
+        "shared_router": "model.layers.{i}.mlp.shared_expert_gate",
+        "gate": "model.layers.{i}.mlp.shared_expert.gate_proj",
+        "up": "model.layers.{i}.mlp.shared_expert.up_proj",
+        "down": "model.layers.{i}.mlp.shared_expert.down_proj",
+    }
+)
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:

@@ -5,7 +5,7 @@ from typing import Any
 
 from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import _limits as limits
-from llmos.engine.architectures._config import HF_NAMES, config_fields, decoder_from_config
+from llmos.engine.architectures._config import EXPERT_HF_NAMES, HF_NAMES, config_fields, decoder_from_config
 from llmos.engine.architectures._fields import Fields
 from llmos.engine.architectures._gguf import decoder_from_gguf, gguf_sources
 from llmos.engine.architectures._read_keys import ANY
@@ -19,12 +19,7 @@ __all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config"
 GGUF_ARCHITECTURE = "qwen3moe"
 HARMLESS_CONFIG = {"max_window_layers": ANY}
 
-_HF_NAMES = HF_NAMES | {
-    "router": "model.layers.{i}.mlp.gate",
-    "gate.{n}": "model.layers.{i}.mlp.experts.{n}.gate_proj",
-    "up.{n}": "model.layers.{i}.mlp.experts.{n}.up_proj",
-    "down.{n}": "model.layers.{i}.mlp.experts.{n}.down_proj",
-}
+_HF_NAMES = HF_NAMES | EXPERT_HF_NAMES
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from llmos.engine.architectures import _limits as limits
-from llmos.engine.architectures._config import config_fields, decoder_from_config, head_dim_from_config
+from llmos.engine.architectures._config import EXPERT_HF_NAMES, config_fields, decoder_from_config, head_dim_from_config
 from llmos.engine.architectures._recurrent import HARMLESS_DELTA_CONFIG, delta_fields
 from llmos.engine.architectures._sources import Grouped, Source
 from llmos.engine.architectures.qwen3_5_text import HF_DELTA_NAMES, delta_sources
@@ -15,17 +15,17 @@ from llmos.engine.spec import DecoderSpec
 GGUF_ARCHITECTURE = None
 HARMLESS_CONFIG = HARMLESS_DELTA_CONFIG
 
-_HF_NAMES = HF_DELTA_NAMES | {
-    "mix": "model.layers.{i}.linear_attn.in_proj_qkvz",
-    "mix_gate": "model.layers.{i}.linear_attn.in_proj_qkvz",
-    "beta": "model.layers.{i}.linear_attn.in_proj_ba",
-    "step": "model.layers.{i}.linear_attn.in_proj_ba",
-    "router": "model.layers.{i}.mlp.gate",
-    "shared_router": "model.layers.{i}.mlp.shared_expert_gate",
-    "gate.{n}": "model.layers.{i}.mlp.experts.{n}.gate_proj",
-    "up.{n}": "model.layers.{i}.mlp.experts.{n}.up_proj",
-    "down.{n}": "model.layers.{i}.mlp.experts.{n}.down_proj",
-}
+_HF_NAMES = (
+    HF_DELTA_NAMES
+    | EXPERT_HF_NAMES
+    | {
+        "mix": "model.layers.{i}.linear_attn.in_proj_qkvz",
+        "mix_gate": "model.layers.{i}.linear_attn.in_proj_qkvz",
+        "beta": "model.layers.{i}.linear_attn.in_proj_ba",
+        "step": "model.layers.{i}.linear_attn.in_proj_ba",
+        "shared_router": "model.layers.{i}.mlp.shared_expert_gate",
+    }
+)
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
