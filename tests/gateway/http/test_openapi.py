@@ -96,6 +96,14 @@ async def test_a_field_of_a_request_that_may_be_missing_may_be_null(http: httpx.
     assert fields["model"]["type"] == "string"
 
 
+async def test_objects_of_the_default_type_may_come_without_it(http: httpx.AsyncClient) -> None:
+    schemas = (await document(http))["components"]["schemas"]
+    for default in ("MessageItem", "AnthropicTool"):
+        assert "type" not in schemas[default]["required"]
+        assert {"type": "null"} in schemas[default]["properties"]["type"]["anyOf"]
+    assert "type" in schemas["FunctionCallItem"]["required"]
+
+
 async def test_streams_are_described_too(http: httpx.AsyncClient) -> None:
     paths = (await document(http))["paths"]
     for path in ("/v1/chat/completions", "/v1/completions", "/llmos/v1/generate"):

@@ -156,6 +156,11 @@ def test_objects_of_several_kinds_are_distinguished_by_their_type() -> None:
     assert drawing == Drawing(shapes=[Circle(radius=1), Group(shapes=[Circle(radius=1)])], frame=Circle(radius=2))
 
 
+def test_a_type_that_is_null_is_missing() -> None:
+    drawing = decode(b'{"shapes": "", "frame": {"type": null, "radius": 2}}', Drawing)
+    assert drawing == Drawing(shapes="", frame=Circle(radius=2))
+
+
 @pytest.mark.parametrize(
     ("fields", "param", "reason"),
     [
@@ -163,6 +168,7 @@ def test_objects_of_several_kinds_are_distinguished_by_their_type() -> None:
         ({"shapes": [{"type": "zigzag"}]}, "shapes[0].type", "accepts circle, group"),
         ({"shapes": [{"type": ["circle"]}]}, "shapes[0].type", "accepts circle, group"),
         ({"shapes": [{"radius": 1}]}, "shapes[0].type", "missing"),
+        ({"shapes": [{"type": None, "radius": 1}]}, "shapes[0].type", "missing"),
         ({"shapes": [1]}, "shapes[0]", "expected object"),
         ({"shapes": 1}, "shapes", "expected string | array"),
         ({"shapes": [{"type": "circle", "radios": 1}]}, "shapes[0].radios", "`radius`"),

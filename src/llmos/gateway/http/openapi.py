@@ -105,10 +105,12 @@ def _document(app: FastAPI) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components([*_types.values(), *bodies], ref_template=_REF)
     for name in _names_of(Description) & schemas.keys():
         schemas[name]["required"] = list(schemas[name]["properties"])  # The server sends every field.
-    for kind in _kinds_of(RequestObject):
-        if kind.__name__ in schemas:
-            _allow_others(kind, schemas[kind.__name__])
-            _allow_nulls(schemas[kind.__name__])
+    requests = [kind for kind in _kinds_of(RequestObject) if kind.__name__ in schemas]
+    for kind in requests:
+        _allow_others(kind, schemas[kind.__name__])
+        _make_default_types_optional(kind, schemas)
+    for kind in requests:
+        _allow_nulls(schemas[kind.__name__])
     components = document.setdefault("components", {})
     components["schemas"] = schemas
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
@@ -157,6 +159,15 @@ def _allow_others(kind: type[RequestObject], schema: dict[str, Any]) -> None:
         if variants.leaves_out:
             field = schema["properties"][name]
             field["items"] = {"anyOf": [field["items"], other]}
+
+
+def _make_default_types_optional(kind: type[RequestObject], schemas: dict[str, Any]) -> None:
+    """Let objects of the default variant come without their `type`; see Variants.default."""
+    for variants in kind.variants.values():
+        if variants.default is not None:
+            required = schemas[variants.kinds[variants.default].__name__]["required"]
+            if "type" in required:  # Not if another field has the same default.
+                required.remove("type")
 
 
 def _allow_nulls(schema: dict[str, Any]) -> None:

@@ -236,7 +236,9 @@ _LEFT_OUT = object()
 def _clean_variant(value: Any, variants: Variants, path: str, ignored: IgnoredFields) -> Any:
     if not isinstance(value, dict):
         return value
-    name = value.get("type", variants.default)
+    name = value.get("type")
+    if name is None:
+        name = variants.default
     if name is None:
         raise BadRequest(f"`{path}.type` is missing; it accepts {', '.join(variants.kinds)}.", param=f"{path}.type")
     kind = variants.kinds.get(name) if isinstance(name, str) else None
