@@ -10,7 +10,8 @@ Each client sends one /v1/completions after another on a connection of its own, 
     TTFT                    from sending the request to its first event
     time per output token   from the first event to the last, over the tokens after the first
     gap in steps            between two pieces of a stream, over the median time per output token: 1 is even, large is
-                            in bursts
+                            in bursts. With speculation a step has several tokens: start the server with
+                            LLMOS_DRAFT_TOKENS=0 to see how evenly they come
 
 Any server with OpenAI's completions that takes prompts as token ids can be timed: --endpoint, LLMOS_API_KEY.
 The reader is written for this and reads no more of an event than its length: on one machine, every cycle that the
