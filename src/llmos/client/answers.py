@@ -51,6 +51,8 @@ class Answer:
     reasoning: str = ""
     """The text that the model generated as its reasoning, if its template marks it."""
     tool_calls: tuple[ToolCall, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What is wrong with tool calls whose arguments don't follow the schema of their function."""
 
     def __str__(self) -> str:
         return self.text

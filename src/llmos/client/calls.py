@@ -207,6 +207,8 @@ def _read_choice(body: Any, draft: Draft, part: str) -> str:
     choice = json_object(choices[0]) if choices else {}
     message = json_object(choice.get(part) or {})
     _add_tool_calls(message, draft)
+    for warning in body.get("warnings") or ():
+        draft.warnings.append(str(json_object(warning).get("message")))
     reasoning, text = message.get("reasoning_content"), message.get("content")
     if not isinstance(reasoning, str | None):
         raise MalformedReply

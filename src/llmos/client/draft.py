@@ -19,6 +19,7 @@ class Draft:
     text: str = ""
     reasoning: str = ""
     tool_calls: list[ToolCall] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def has_begun(self) -> bool:
@@ -48,6 +49,7 @@ class Draft:
             usage=self.usage,
             reasoning=self.reasoning,
             tool_calls=tuple(self.tool_calls),
+            warnings=tuple(self.warnings),
         )
 
 
@@ -76,6 +78,11 @@ class StreamFacts:
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls so far; the arguments of the last one are complete when the answer is."""
         return tuple(self._draft.tool_calls)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with tool calls, once the answer is complete."""
+        return tuple(self._draft.warnings)
 
     @property
     def id(self) -> str | None:

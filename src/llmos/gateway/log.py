@@ -99,6 +99,7 @@ class LogSink(Sink):
                 "completion_tokens": sum(attempt.num_completion_tokens for attempt in record.attempts),
                 "seconds": round((now - record.opened_at).total_seconds(), 3),
                 "first_token_seconds": None if pace is None else round(pace.first_token_seconds, 3),
+                "warnings": sum(attempt.num_warnings for attempt in record.attempts),
                 "attempts": len(record.attempts),
                 "outcome": record.outcome,
                 "status": _status_of(record),
@@ -143,6 +144,7 @@ def _render_text(event: Event) -> str:
         tokens = f"{event['prompt_tokens']}+{event['completion_tokens']} tokens"
         words += [event["id"], who, event["model"], "->", event["version"] or "nothing", event["operation"], tokens]
         words += [f"{event['seconds']:.2f} s", event["status"], event["error"] or ""]
+        words += [f"invalid-tool-calls={event['warnings']}"] if event["warnings"] else []
     else:
         words += [event["deployment"], event["kind"], f"{event['actor'] or 'unknown'}:", event["reason"]]
     if "lost_lines" in event:

@@ -61,7 +61,12 @@ class Metrics:
         self.completion_tokens = Counter(
             "llmos_completion_tokens", "Tokens generated.", ["version"], registry=self.registry
         )
-
+        self.invalid_tool_calls = Counter(
+            "llmos_invalid_tool_calls",
+            "Tool calls whose arguments didn't follow the schema.",
+            ["version"],
+            registry=self.registry,
+        )
         self.vectors = Counter(
             "llmos_vectors", "Texts that were turned into vectors.", ["version"], registry=self.registry
         )

@@ -8,19 +8,10 @@ import msgspec
 
 from llmos.core.errors import ReplicaFailed
 from llmos.deployments.served_model import ServedModel
-from llmos.engine.messages import Counted, Delta, Event, FinishReason, Started, TokenLogprob, ToolCallDelta
+from llmos.engine.messages import Counted, Delta, Event, FinishReason, Started, TokenLogprob
 from llmos.gateway.calls.call import Call
 from llmos.gateway.calls.record import Attempt, Timings
-
-
-@dataclass(slots=True)
-class ToolCall:
-    """One complete call of a function."""
-
-    id: str
-    name: str
-    arguments: str
-    """A JSON object."""
+from llmos.gateway.calls.tool_calls import ArgumentChecker, CallWarning, ToolCall, add_tool_call
 
 
 @dataclass(slots=True)
@@ -50,6 +41,8 @@ class Answer:
         """The additions of each step. Choice i of prompt p has index p * n + i. Read once, to the end."""
         self.ignored: list[str] = []
         """The caller's fields that had no effect; see messages.Started."""
+        self.warnings: list[CallWarning] = []
+        """What is wrong with the answer. Complete before the last delta is read."""
         self.num_prompt_tokens_of: list[int] = []
         """For each prompt."""
         self.num_completion_tokens_of = [0] * call.num_choices
@@ -118,13 +111,18 @@ class Answer:
         Raises the LLMOSError that ended a choice too early.
         """
         num_running = len(self.num_completion_tokens_of)
+        checker = None if self.call.tools is None else ArgumentChecker(self.call.tools, self.call.field_names)
         async for prompt_index, event in events:
             if isinstance(event, Counted):  # A provider reports the prompt's length at its end.
                 self.num_prompt_tokens_of[prompt_index] = event.num_prompt_tokens
                 self.attempt.num_prompt_tokens = self.num_prompt_tokens
                 continue
             assert isinstance(event, Delta), "a backend yields Started once, and then deltas"
-            yield self._count(prompt_index, event)
+            delta = self._count(prompt_index, event)
+            if checker is not None:
+                self.warnings += checker.push(delta)
+                self.attempt.num_warnings = len(self.warnings)
+            yield delta
             num_running -= event.finish_reason is not None
         if num_running:
             raise ReplicaFailed("The model's process stopped sending before the answer was complete. Try again.")
@@ -148,10 +146,3 @@ async def _chained(held: Sequence[Delta], rest: AsyncIterator[Delta]) -> AsyncGe
         yield delta
     async for delta in rest:
         yield delta
-
-
-def add_tool_call(calls: list[ToolCall], delta: ToolCallDelta) -> None:
-    """Add what a step added to the tool calls of a choice."""
-    if delta.index == len(calls):
-        calls.append(ToolCall(delta.id, delta.name, ""))
-    calls[delta.index].arguments += delta.arguments

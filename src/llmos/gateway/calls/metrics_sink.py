@@ -19,6 +19,8 @@ class MetricsSink(Sink):
             return
         metrics.cached_prompt_tokens.labels(version).inc(attempt.num_cached_tokens)
         metrics.completion_tokens.labels(version).inc(attempt.num_completion_tokens)
+        if attempt.num_warnings:
+            metrics.invalid_tool_calls.labels(version).inc(attempt.num_warnings)
         if (pace := attempt.pace()) is not None:
             metrics.first_token_seconds.labels(version).observe(pace.first_token_seconds)
             if pace.tokens_per_second is not None:

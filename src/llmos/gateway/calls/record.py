@@ -85,6 +85,8 @@ class Attempt:
     longest_completion: int = 0
     """Tokens of the longest choice."""
     num_vectors: int = 0
+    num_warnings: int = 0
+    """The tool calls whose arguments don't follow their schema."""
     loading_seconds: float = 0.0
     began: float = field(default_factory=time.perf_counter)
     first_token_at: float | None = None

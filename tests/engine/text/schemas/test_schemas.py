@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llguidance import LLMatcher
 
 from llmos.engine.text.grammar import schema_source
-from llmos.engine.text.schemas import SchemaError, prepare_schema, with_ascii_classes
+from llmos.engine.text.schemas import SchemaError, SchemaValidator, prepare_schema, with_ascii_classes
 from support.json_grammars import BYTES, accepts, random_value
 from support.schema_strategies import SCHEMAS, as_draft_2020
 
@@ -70,6 +70,8 @@ def test_answers_follow_the_schema_whatever_its_keywords_are(schema, is_strict, 
             validator = jsonschema.Draft202012Validator(as_draft_2020(schema), format_checker=FORMAT_CHECKER)
             with suppress(RecursionError):  # jsonschema follows a reference that leads to itself for ever
                 validator.validate(value)
+            if isinstance(schema, dict):
+                assert SchemaValidator(schema).violations(value, 1) == [], "a check afterwards finds nothing"
     return None
 
 

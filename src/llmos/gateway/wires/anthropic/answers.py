@@ -5,7 +5,8 @@ from typing import Any, Literal
 import msgspec
 
 from llmos.engine.messages import FinishReason
-from llmos.gateway.calls.answer import Answer, ToolCall
+from llmos.gateway.calls.answer import Answer
+from llmos.gateway.calls.tool_calls import CallWarning, ToolCall
 
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "model_context_window_exceeded", "refusal"]
 
@@ -51,6 +52,8 @@ class AnthropicAnswer(msgspec.Struct, tag_field="type", tag="message", kw_only=T
     stop_reason: StopReason | None
     stop_sequence: str | None
     usage: AnthropicUsage
+    warnings: list[CallWarning] | msgspec.UnsetType = msgspec.UNSET
+    """The calls whose input doesn't follow its schema. Absent without any."""
 
 
 class MessageEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -68,6 +71,8 @@ class MessageEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """{"type": "text_delta", "text"}, {"type": "thinking_delta", "thinking"}, {"type": "input_json_delta",
     "partial_json"}; in message_delta, stop_reason and stop_sequence."""
     usage: AnthropicUsage | None = None
+    warnings: list[CallWarning] = []
+    """In message_delta: the calls whose input doesn't follow its schema."""
     error: dict[str, Any] | None = None
     request_id: str | None = None
 
@@ -83,6 +88,7 @@ def render_message(
         stop_reason=reason,
         stop_sequence=sequence,
         usage=usage(answer),
+        warnings=answer.warnings or msgspec.UNSET,
     )
 
 

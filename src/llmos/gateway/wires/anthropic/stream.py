@@ -52,6 +52,8 @@ class MessageRenderer(AnswerRenderer):
                 reason, sequence = stop_reason(answer, delta.finish_reason, delta.stop_reason)
                 ending = {"stop_reason": reason, "stop_sequence": sequence}
                 event = {"type": "message_delta", "delta": ending, "usage": usage(answer)}
+                if answer.warnings:
+                    event["warnings"] = answer.warnings
                 chunk += blocks.close() + sse.event(event, "message_delta")
             if chunk:
                 yield chunk

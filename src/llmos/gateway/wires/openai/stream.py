@@ -1,6 +1,9 @@
 """The frame of a stream's events in OpenAI's chat and completions."""
 
+from collections.abc import Sequence
+
 from llmos.gateway.calls.answer import Answer
+from llmos.gateway.calls.tool_calls import CallWarning
 from llmos.gateway.http import sse
 from llmos.gateway.http.answers import usage
 
@@ -18,6 +21,12 @@ class EventFrame:
         }
         self.opening = b"data: " + sse.encode(head)[:-1] + b',"choices":['
         self.closing = b'],"usage":null}\n\n' if wants_usage_event else b"]}\n\n"
+
+    def closing_with(self, warnings: Sequence[CallWarning]) -> bytes:
+        """Return `closing` with warnings about the choice that ends with this event."""
+        if not warnings:
+            return self.closing
+        return self.closing[:-3] + b',"warnings":' + sse.encode(warnings) + b"}\n\n"
 
     def usage_event(self, answer: Answer) -> bytes:
         """Return the last event, which has the usage and no choice."""

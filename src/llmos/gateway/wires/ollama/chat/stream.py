@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncGenerator
 
-from llmos.gateway.calls.answer import Answer, ToolCall, add_tool_call
+from llmos.gateway.calls.answer import Answer
+from llmos.gateway.calls.tool_calls import ToolCall, add_tool_call
 from llmos.gateway.wires.ollama.answers import answer_fields, final_fields
 from llmos.gateway.wires.ollama.chat.answers import OllamaChatAnswer, render_message
 from llmos.gateway.wires.ollama.stream import LineRenderer, encode_line
@@ -15,7 +16,7 @@ class OllamaChatRenderer(LineRenderer):
         (choice,) = await answer.read_choices()
         message = render_message(choice.text, choice.reasoning, choice.tool_calls)
         fields = answer_fields(answer, choice.logprobs) | final_fields(answer, choice.finish_reason)
-        return encode_line(OllamaChatAnswer(**fields, message=message))
+        return encode_line(OllamaChatAnswer(**fields, message=message, warnings=answer.warnings))
 
     async def events(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         calls: list[ToolCall] = []
@@ -31,4 +32,4 @@ class OllamaChatRenderer(LineRenderer):
                 yield encode_line(OllamaChatAnswer(**answer_fields(answer, delta.logprobs), message=message))
             if delta.finish_reason is not None:
                 fields = answer_fields(answer, []) | final_fields(answer, delta.finish_reason)
-                yield encode_line(OllamaChatAnswer(**fields, message=render_message()))
+                yield encode_line(OllamaChatAnswer(**fields, message=render_message(), warnings=answer.warnings))

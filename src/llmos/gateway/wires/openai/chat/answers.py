@@ -6,7 +6,8 @@ from typing import Literal
 import msgspec
 
 from llmos.engine.messages import FinishReason
-from llmos.gateway.calls.answer import CompleteChoice, ToolCall
+from llmos.gateway.calls.answer import CompleteChoice
+from llmos.gateway.calls.tool_calls import CallWarning, ToolCall
 from llmos.gateway.http.answers import Usage
 from llmos.gateway.wires.openai.answers import TokenLogprobs
 
@@ -73,6 +74,8 @@ class ChatCompletion(msgspec.Struct, kw_only=True):
     system_fingerprint: str
     choices: list[ChatChoice]
     usage: Usage
+    warnings: list[CallWarning] | msgspec.UnsetType = msgspec.UNSET
+    """The calls whose arguments don't follow their schema. Absent without any."""
 
 
 class ChunkDelta(msgspec.Struct, omit_defaults=True):
@@ -97,6 +100,8 @@ class ChatCompletionChunk(msgspec.Struct, kw_only=True):
     system_fingerprint: str
     choices: list[ChunkChoice]
     usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
+    warnings: list[CallWarning] | msgspec.UnsetType = msgspec.UNSET
+    """In the event with the finish_reason: the calls whose arguments don't follow their schema."""
 
 
 def render_message(choice: CompleteChoice) -> AnswerMessage:

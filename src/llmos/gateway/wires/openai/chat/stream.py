@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncGenerator, Sequence
 
+import msgspec
+
 from llmos.engine.messages import Delta, TokenLogprob, ToolCallDelta
 from llmos.gateway.calls.answer import Answer
 from llmos.gateway.http import sse
@@ -39,6 +41,7 @@ class ChatRenderer(AnswerRenderer):
                 for i, choice in enumerate(choices)
             ],
             usage=usage(answer),
+            warnings=answer.warnings or msgspec.UNSET,
         )
         return sse.encode(completion)
 
@@ -47,6 +50,7 @@ class ChatRenderer(AnswerRenderer):
         frame = EventFrame(answer, "chat.completion.chunk", wants_usage_event=self._wants_usage_event)
         opening, closing = frame.opening, frame.closing
         started: set[int] = set()
+        num_warnings = 0
         async for delta in answer.deltas:
             choice = opening + b'{"index":%d,"delta":' % delta.index
             chunk = b""
@@ -63,8 +67,9 @@ class ChatRenderer(AnswerRenderer):
                 logprobs = b"null"
             if delta.finish_reason is not None:
                 chunk += b'%b{},"logprobs":null,"finish_reason":"%b"}%b' % (
-                    choice, delta.finish_reason.encode(), closing,
+                    choice, delta.finish_reason.encode(), frame.closing_with(answer.warnings[num_warnings:]),
                 )  # fmt: skip
+                num_warnings = len(answer.warnings)
             if chunk:  # A token that completes no character adds nothing.
                 yield chunk
         if self._wants_usage_event:

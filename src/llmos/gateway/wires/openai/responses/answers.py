@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from llmos.gateway.calls.tool_calls import CallWarning
 from llmos.gateway.http.answers import PromptTokensDetails
 from llmos.gateway.wires.openai.pages import ListPage
 from llmos.gateway.wires.openai.responses.items import Item
@@ -46,6 +47,8 @@ class Response(msgspec.Struct, kw_only=True):
     """The version that answered, such as smollm2@1."""
     output: list[Item]
     usage: ResponseUsage | None = None
+    warnings: list[CallWarning] | msgspec.UnsetType = msgspec.UNSET
+    """The calls whose arguments don't follow their schema. Absent without any."""
     previous_response_id: str | None
     instructions: str | None
     max_output_tokens: int | None

@@ -108,6 +108,7 @@ class ResponseRenderer(AnswerRenderer):
             usage=None
             if status in ("in_progress", "failed")
             else render_usage(answer, num_reasoning_tokens=self._output.num_reasoning_tokens),
+            warnings=answer.warnings or msgspec.UNSET,
             previous_response_id=request.previous_response_id,
             instructions=request.instructions,
             max_output_tokens=request.max_output_tokens,
