@@ -15,6 +15,7 @@ from llmos.engine import loading
 from llmos.engine.sizing import fit as fitting
 from llmos.engine.sizing import machine as machines
 from llmos.engine.sizing import measure
+from llmos.engine.sizing.other_load import OtherLoad
 from llmos.engine.sizing.probe import ProbeModels
 
 
@@ -35,6 +36,7 @@ def small_machine(monkeypatch: pytest.MonkeyPatch) -> Hardware:
         seconds_each=0.01,
     )
     monkeypatch.setattr(measure, "ProbeModels", lambda: small)
+    monkeypatch.setattr(OtherLoad, "cores", lambda _: 0.0)  # Tests run on busy machines, too.
     return hardware
 
 

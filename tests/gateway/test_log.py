@@ -1,4 +1,4 @@
-"""The server's log: a line for each call and each event of a deployment."""
+"""The server's log: a line for each call, each other request and each event of a deployment."""
 
 import contextlib
 import io

@@ -10,6 +10,7 @@ from llmos.gateway.calls.build import build_backends, build_pipeline
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.resolve import Resolver
+from llmos.gateway.log import Log, LogSink, RequestLog
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.services import Services
 
@@ -20,7 +21,7 @@ def pipeline_parts(
     """Return the fields of Services that belong together: the pipeline, and what it counts in.
 
     `backends`: instead of those over the pool and the clients.
-    `given`: any of admission, call_counts, evidence, metrics; and the stages of the pipeline.
+    `given`: any of admission, call_counts, evidence, metrics, log; and the stages of the pipeline.
     """
     stages = given.pop("stages", None)
     parts = {
@@ -28,7 +29,9 @@ def pipeline_parts(
         "call_counts": CallCounts(),
         "evidence": Evidence(),
         "metrics": Metrics(),
+        "log": Log("off"),
     } | given
+    parts["request_log"] = RequestLog(parts["log"])
     resolver = Resolver(routes, backends or build_backends(pool, registry, clients), registry.database)
     pipeline = build_pipeline(
         resolver,
@@ -36,7 +39,7 @@ def pipeline_parts(
         admission=parts["admission"],
         counts=parts["call_counts"],
         evidence=parts["evidence"],
-        sinks=[MetricsSink(parts["metrics"])],
+        sinks=[MetricsSink(parts["metrics"]), LogSink(parts["log"], requests=parts["request_log"])],
         stages=stages,
     )
     return {"pipeline": pipeline, **parts}
@@ -45,9 +48,8 @@ def pipeline_parts(
 def with_parts(services: Services, **changes: Any) -> Services:
     """Return the services with some parts changed, and a pipeline over the new ones. Nothing is counted yet."""
     stages = changes.pop("stages", None)
-    counted = {
-        name: changes.pop(name) for name in ("admission", "call_counts", "evidence", "metrics") if name in changes
-    }
+    names = ("admission", "call_counts", "evidence", "metrics", "log")
+    counted = {name: changes.pop(name) for name in names if name in changes}
     changed = replace(services, **changes)
     parts = pipeline_parts(
         changed.routes, changed.registry, changed.pool, changed.provider_clients, stages=stages, **counted

@@ -206,7 +206,9 @@ def _speed(
             machine = measure_machine(
                 threads=threads, isa=isa, progress=lambda _, num_done, total: progress("measuring", num_done, total)
             )
-        save_profile(path, machine)
+        # What was measured on a busy machine holds for now only.
+        if not machine.was_busy:
+            save_profile(path, machine)
     speed_model = SpeedModel(planner.spec, planner.plan, planner.config, machine)
     output = max(1, min(_OUTPUT_TOKENS, fitted.context // 2))
     prompt = max(1, min(_PROMPT_TOKENS, fitted.context - output))
@@ -228,6 +230,7 @@ def _facts(report: _Report) -> dict[str, Any]:
         machine, speeds = report.speed
         facts["speed"] = [asdict(each) | {"first_token_seconds": each.first_token_seconds} for each in speeds]
         facts["machine"] = asdict(machine) | {
+            "was_busy": machine.was_busy,
             "bytes_per_second": machine.bytes_per_second,
             "operations_per_second": machine.operations_per_second,
         }
@@ -270,6 +273,11 @@ def _print_speed(report: _Report) -> None:
         f"Speed, calculated from measurements of this machine ({machine.threads} threads, {machine.isa}: "
         f"{machine.bytes_per_second / 1e9:.0f} GB/s, {machine.operations_per_second / 1e12:.2f} T operations/s):"
     )
+    if machine.was_busy:
+        out.print(
+            f"The machine was busy: other processes used {machine.other_cores:.1f} cores while it was measured. So"
+            " these speeds are too low, and they aren't kept. When the machine is idle, run the command again."
+        )
     first = speeds[0]
     out.print(
         f"  prefill  {first.prefill_tokens_per_second:,.0f} tokens/s: {first.first_token_seconds:.2g} s to the first "

@@ -63,6 +63,7 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
         metrics=services.metrics,
         methods=PathMethods([*app.routes, *(route for router in routers for route in router.routes)]),
         cors=app.state.cors,
+        log=services.request_log,
         mounted=[mount.path for mount in mounts],
     )
     return app

@@ -1,6 +1,9 @@
-"""The server's log: a line for each call of a model and for each event of a deployment, as text or as JSON.
+"""The server's log: a line for each call of a model, each other HTTP request and each event of a deployment, as text or
+as JSON.
 
     2026-11-29T14:36:42Z request answer-1f… owner smollm2 -> smollm2@1 generate 31+14 tokens 0.21 s 200
+    2026-11-29T14:36:43Z http req_7c… owner PUT /llmos/v1/routes/gpt-3 0.01 s 200
+    2026-11-29T14:36:44Z http req_90… nobody POST /v1/chat/completions 0.00 s 401 invalid_api_key
     2026-11-29T14:36:40Z deployment smollm2@1 ready reconciler: Loaded in 0.4 s.
 
 Lines are written by a thread of their own, so that a reader who doesn't keep up delays no answer. It loses lines then,
@@ -28,7 +31,11 @@ Event = Mapping[str, Any]
 CLIENT_GONE = 499
 """The status of a call whose caller hung up, as in nginx's log."""
 
+_PROBES = ("/health/", "/v2/health/", "/metrics")
+"""What monitoring asks every few seconds."""
+
 _MAX_WAITING = 10_000
+_MAX_PATH = 200
 _FLUSH_SECONDS = 1.0
 
 
@@ -72,13 +79,56 @@ class Log:
                 self._stream.flush()
 
 
-class LogSink(Sink):
-    """Writes a line when a call has ended."""
+class RequestLog:
+    """Writes a line for each HTTP request that was no call: rejected ones, the control plane, unknown paths.
+
+    A call has a line of its own; see LogSink. Probes that succeed have none.
+    """
 
     def __init__(self, log: Log, clock: Clock = utc_now) -> None:
         self._log, self._clock = log, clock
+        self._calls: set[str] = set()
+        """The running requests whose calls have been logged."""
+
+    def add_call(self, request_id: str) -> None:
+        """Leave a request out, since a call that came in it has its own line."""
+        self._calls.add(request_id)
+
+    def write(self, scope: Mapping[str, Any], status: int, seconds: float) -> None:
+        """Log a request that has ended. `scope`: as the HTTP server gave it, with what the door knows in `state`."""
+        state = scope["state"]
+        if state["request_id"] in self._calls:
+            self._calls.discard(state["request_id"])
+            return
+        if status < 400 and scope["path"].startswith(_PROBES):
+            return
+        caller = state.get("caller")
+        self._log.write(
+            {
+                "time": _render_time(self._clock()),
+                "event": "http",
+                "id": state["request_id"],
+                "project": None if caller is None else caller.project,
+                "key": None if caller is None else caller.key_id,
+                "method": scope["method"],
+                "path": scope["path"][:_MAX_PATH],
+                "status": status,
+                "seconds": round(seconds, 3),
+                "error": state.get("error_code"),
+            }
+        )
+
+
+class LogSink(Sink):
+    """Writes a line when a call has ended."""
+
+    def __init__(self, log: Log, clock: Clock = utc_now, requests: RequestLog | None = None) -> None:
+        """`requests`: leaves out the requests that the calls came in."""
+        self._log, self._clock, self._requests = log, clock, requests
 
     def on_closed(self, record: Record) -> None:
+        if self._requests is not None and record.caller.request_id and record.shadow_of is None:
+            self._requests.add_call(record.caller.request_id)
         now = self._clock()
         last = record.attempts[-1] if record.attempts else None
         pace = None if last is None else last.pace()
@@ -88,6 +138,7 @@ class LogSink(Sink):
                 "time": _render_time(now),
                 "event": "request",
                 "id": record.id,
+                "request": record.caller.request_id or None,
                 "operation": record.operation,
                 "project": caller.project,
                 "key": caller.key_id,
@@ -145,6 +196,9 @@ def _render_text(event: Event) -> str:
         words += [event["id"], who, event["model"], "->", event["version"] or "nothing", event["operation"], tokens]
         words += [f"{event['seconds']:.2f} s", event["status"], event["error"] or ""]
         words += [f"invalid-tool-calls={event['warnings']}"] if event["warnings"] else []
+    elif event["event"] == "http":
+        words += [event["id"], event["key"] or "nobody", event["method"], event["path"]]
+        words += [f"{event['seconds']:.2f} s", event["status"], event["error"] or ""]
     else:
         words += [event["deployment"], event["kind"], f"{event['actor'] or 'unknown'}:", event["reason"]]
     if "lost_lines" in event:

@@ -23,7 +23,7 @@ from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.metrics_sink import MetricsSink
 from llmos.gateway.calls.resolve import Resolver
 from llmos.gateway.jobs.following import AttachedJobs
-from llmos.gateway.log import Log, LogSink, log_deployment_event
+from llmos.gateway.log import Log, LogSink, RequestLog, log_deployment_event
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.services import Services
 from llmos.models import open_registry
@@ -46,6 +46,7 @@ def open_services(settings: Settings) -> Services:
     clients = ProviderClients(providers)
     backends = build_backends(pool, registry, clients, guard.check)
     metrics, counts, evidence, log = Metrics(), CallCounts(), Evidence(), Log(settings.log)
+    request_log = RequestLog(log)
     services = Services(
         settings=settings,
         registry=registry,
@@ -60,7 +61,7 @@ def open_services(settings: Settings) -> Services:
             admission=admission,
             counts=counts,
             evidence=evidence,
-            sinks=[MetricsSink(metrics), LogSink(log)],
+            sinks=[MetricsSink(metrics), LogSink(log, requests=request_log)],
         ),
         files=files,
         batches=Batches(registry.database, files),
@@ -77,6 +78,7 @@ def open_services(settings: Settings) -> Services:
             on_event=partial(log_deployment_event, log),
         ),
         log=log,
+        request_log=request_log,
         owner_key=open_owner_key(settings),
         admission=admission,
         call_counts=counts,

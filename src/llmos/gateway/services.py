@@ -24,7 +24,7 @@ from llmos.gateway.calls.admission import Admission
 from llmos.gateway.calls.call_counts import CallCounts
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.jobs.following import AttachedJobs
-from llmos.gateway.log import Log
+from llmos.gateway.log import Log, RequestLog
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import ModelReadiness, Readiness
 from llmos.models.registry import Registry
@@ -53,6 +53,7 @@ class Services:
     admission: Admission = field(default_factory=Admission)
     call_counts: CallCounts = field(default_factory=CallCounts)
     log: Log = field(default_factory=partial(Log, "off"))
+    request_log: RequestLog = field(default_factory=lambda: RequestLog(Log("off")))
     readiness: Readiness = field(default_factory=Readiness)
     metrics: Metrics = field(default_factory=Metrics)
 

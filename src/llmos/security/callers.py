@@ -1,6 +1,6 @@
 """Caller: who makes a call. Created once, where a request enters, and passed on as an argument."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from llmos.core.errors import PermissionDenied
@@ -22,6 +22,8 @@ class Caller:
     permissions: frozenset[Permission] = frozenset()
     priority: int = 0
     """-100 to 100. Calls of higher priority run first."""
+    request_id: str = field(default="", compare=False)
+    """The HTTP request that the call came in; empty for a call that came in none."""
     is_background: bool = False
     """Nobody waits for this call: it comes after all others and takes no room in the queue (batches, shadows)."""
 

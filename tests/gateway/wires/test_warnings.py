@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from llmos.engine.messages import Delta, ToolCallDelta
 from llmos.gateway.services import Services
 from support.fake_backend import FakeModel
-from support.scripted import events
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +54,8 @@ async def ask(http: httpx.AsyncClient, path: str, *, stream: bool, **more: Any) 
     assert reply.status_code == 200, reply.text
     if not stream:
         return [reply.json()]
-    return [*map(json.loads, reply.text.splitlines())] if path.startswith("/api") else events(reply.text)
+    lines = [line.removeprefix("data: ") for line in reply.text.splitlines() if line.startswith(("data: ", "{"))]
+    return [json.loads(line) for line in lines if line != "[DONE]"]
 
 
 def warnings_in(answers: list[Any]) -> list[Any]:
@@ -86,8 +87,7 @@ async def test_an_answer_without_fault_has_no_warnings(
 
 async def test_the_calls_of_every_choice_are_checked(http: httpx.AsyncClient, model: FakeModel) -> None:
     first, second = saving("../a"), saving("../b")
-    for delta in second:
-        object.__setattr__(delta, "index", 1)
+    second = [msgspec.structs.replace(delta, index=1) for delta in second]
     model.enqueue(*[each for pair in zip(first, second, strict=True) for each in pair])
     answers = await ask(http, "/v1/chat/completions", stream=True, n=2)
     ends = [each for each in answers if each["choices"][0]["finish_reason"]]

@@ -26,8 +26,11 @@ from llmos.core.hardware import inspect_hardware
 from llmos.engine.runner.packing import Packing
 from llmos.engine.spec import DecoderSpec
 
-VERSION = 2
+VERSION = 3
 """Version of what is measured, and how. A file of another version is measured again."""
+
+_MIN_OTHER_CORES = 0.25
+"""What the system itself does now and then is no load."""
 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 256)
 """The measured numbers of rows. Up to 64, each row is a sequence of its own; the last is a chunk of one prompt."""
@@ -114,6 +117,13 @@ class MachineProfile:
     prefilling: PerRow
     attention: Mapping[str, Attention]
     """kv_dtype -> the attention's rates."""
+    other_cores: float = 0.0
+    """Cores that other processes used on average while it was measured."""
+
+    @property
+    def was_busy(self) -> bool:
+        """Other processes took cores that the measurement needed, so that it shows less than the machine can do."""
+        return self.other_cores >= _MIN_OTHER_CORES and self.threads + self.other_cores > (os.cpu_count() or 1)
 
     @property
     def bytes_per_second(self) -> float:

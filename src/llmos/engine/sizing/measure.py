@@ -13,6 +13,7 @@ from llmos.core.progress import Progress, no_progress
 from llmos.engine.runner.native import KVDType, NativeRunner
 from llmos.engine.runner.packing import Packing
 from llmos.engine.sizing.machine import ROWS, VERSION, Attention, MachineProfile, PerRow, Rates, imbalance
+from llmos.engine.sizing.other_load import OtherLoad
 from llmos.engine.sizing.probe import (
     DTYPE_OF,
     NUM_STREAMS,
@@ -39,11 +40,12 @@ def measure_machine(
     progress: Progress = no_progress,
     models: ProbeModels | None = None,
 ) -> MachineProfile:
-    """Time the probe models, which takes a few seconds. Call it while nothing else computes.
+    """Time the probe models, which takes a few seconds. What others compute meanwhile is in its `other_cores`.
 
     `isa`: the instruction set of the kernels; None for the best one that the CPU has.
     """
     models = models or ProbeModels()
+    other_load = OtherLoad()
     num_done = 0
 
     def advance() -> None:
@@ -83,6 +85,7 @@ def measure_machine(
         decoding=costs.decoding,
         prefilling=costs.prefilling,
         attention=attention,
+        other_cores=other_load.cores(),
     )
 
 

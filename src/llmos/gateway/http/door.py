@@ -1,4 +1,4 @@
-"""Door: the first thing that an HTTP request meets. Path, request id, CORS, authentication, shutdown, metrics.
+"""Door: the first thing that an HTTP request meets. Path, request id, CORS, authentication, shutdown, metrics, log.
 
 Pure ASGI, so that a streamed answer costs one more function call per chunk. Every path needs a key except the open ones
 (open_paths.py), so that a new endpoint cannot forget to ask for one.
@@ -7,6 +7,7 @@ Pure ASGI, so that a streamed answer costs one more function call per chunk. Eve
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -22,6 +23,7 @@ from llmos.gateway.http.ignored import HEADER as IGNORED_HEADER
 from llmos.gateway.http.ignored import ignored_fields
 from llmos.gateway.http.open_paths import is_open
 from llmos.gateway.http.paths import PathMethods, normalize
+from llmos.gateway.log import RequestLog
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import Readiness
 from llmos.security.auth import OwnerKey, presented_key
@@ -42,12 +44,13 @@ class Door:
         metrics: Metrics,
         methods: PathMethods,
         cors: Cors,
+        log: RequestLog,
         mounted: Sequence[str] = (),
     ) -> None:
         """Open for `app`. `mounted`: the paths of other applications below it."""
         self._app = app
         self._owner_key, self._readiness, self._metrics = owner_key, readiness, metrics
-        self._methods, self._cors, self._mounted = methods, cors, mounted
+        self._methods, self._cors, self._mounted, self._log = methods, cors, mounted, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,7 +87,9 @@ class Door:
             status = 500  # Starlette sends it, further out, and uvicorn logs the traceback.
             raise
         finally:
-            self._count(scope, status, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._count(scope, status, seconds)
+            self._log.write(scope, status, seconds)
 
     def _response(self, scope: Scope, headers: Headers) -> Response | None:
         """Return the response to a request that goes no further; None for one that does."""
@@ -117,10 +122,10 @@ class Door:
             # Requests of this process to itself (see jobs/internal_requests.py) have their caller already. Requests
             # from outside can't have one.
             if "caller" not in scope["state"]:
-                key = presented_key(headers)
-                scope["state"]["caller"] = self._owner_key.check(key)
+                scope["state"]["caller"] = self._owner_key.check(presented_key(headers))
         except Unauthenticated as error:
             return error
+        scope["state"]["caller"] = replace(scope["state"]["caller"], request_id=scope["state"]["request_id"])
         if self._readiness.is_draining:
             return Unavailable("The server is shutting down. Try again in a moment.", retry_after_seconds=2)
         return None

@@ -28,6 +28,7 @@ def install(app: FastAPI) -> None:
 def respond(error: LLMOSError, scope: Scope) -> Response:
     """Return the response for `error`, in the format that the sender of the request understands."""
     headers = {}
+    scope.setdefault("state", {})["error_code"] = error.code  # for the log
     if error.retry_after_seconds is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after_seconds))
     if error.status == 401:

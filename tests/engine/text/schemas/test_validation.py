@@ -81,8 +81,14 @@ def test_half_a_surrogate_pair_is_not_checked() -> None:
     assert violations(of(a={"maxLength": 1}), {"a": "\ud800"}) == []
 
 
+VALUES = st.recursive(
+    st.none() | st.integers(-9, 9) | st.text("abx1", max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from(["a", "b", "kind"]), inner, max_size=3),
+)
+
+
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(SCHEMAS, st.recursive(st.none() | st.integers(-9, 9) | st.text("abx1", max_size=3), lambda inner: st.dictionaries(st.sampled_from(["a", "b", "kind"]), inner, max_size=3)))  # fmt: skip
+@given(SCHEMAS, VALUES)
 def test_it_finds_nothing_where_jsonschema_finds_nothing(schema: Any, value: Any) -> None:
     if not isinstance(schema, dict):
         return

@@ -151,8 +151,10 @@ def _at(schema: Any, path: Sequence[str | int]) -> Any:
 
 
 def _render(error: "ValidationError") -> str:
+    from jsonschema_rs import ValidationErrorKind
+
     path = "".join(f"/{escape(str(step))}" for step in error.instance_path)
     message = error.message if len(error.message) <= _MAX_MESSAGE else f"{error.message[:_MAX_MESSAGE]}…"
-    if error.kind.name == "backtrackLimitExceeded":
+    if isinstance(error.kind, ValidationErrorKind.BacktrackLimitExceeded):
         message = "the pattern takes too long to be checked"
     return f"{short_path(path)}: {message}"

@@ -28,7 +28,7 @@ class OllamaAnswerMessage(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class OllamaChatAnswer(OllamaAnswer, kw_only=True, omit_defaults=True):
     message: OllamaAnswerMessage
-    warnings: list[CallWarning] = []
+    warnings: list[CallWarning] = msgspec.field(default_factory=list)
     """In the last line: the calls whose arguments don't follow their schema."""
 
 
