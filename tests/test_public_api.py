@@ -95,7 +95,10 @@ def test_the_engine_knows_every_sampling_option_of_the_client() -> None:
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
-        (client.Answer, ["id", "text", "model", "version", "finish_reason", "usage", "reasoning", "tool_calls"]),
+        (
+            client.Answer,
+            ["id", "text", "model", "version", "finish_reason", "usage", "reasoning", "tool_calls", "warnings"],
+        ),
         (client.ToolCall, ["id", "name", "arguments"]),
         (client.Embeddings, ["vectors", "model", "version", "usage"]),
         (client.Usage, ["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"]),

@@ -120,18 +120,18 @@ def _leave_out(schema: dict[str, Any], error: "ValidationError") -> None:
     """Leave out what an error is about, or replace it with what was meant."""
     *path, key = error.instance_path or [None]
     parent = _at(schema, path)
-    if not isinstance(parent, dict | list) or key is None:
+    if type(parent) not in (dict, list) or key is None:
         return
     try:
-        value = parent[key]  # type: ignore[index]
+        value = parent[key]
     except (KeyError, IndexError, TypeError):
         return  # It went with another error.
     if error.kind.name == "type" and "boolean" in error.kind.as_dict().get("types", ()):
-        parent[key] = True  # type: ignore[index]  # A schema belongs here.
+        parent[key] = True  # A schema belongs here.
     elif key == "type" and (names := _type_names(value)):
-        parent[key] = names  # type: ignore[index]
+        parent[key] = names
     else:
-        del parent[key]  # type: ignore[arg-type]
+        del parent[key]
 
 
 def _type_names(value: Any) -> list[str]:
