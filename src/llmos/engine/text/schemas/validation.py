@@ -118,9 +118,11 @@ def _order(error: "ValidationError") -> list[tuple[bool, str | int]]:
 
 def _leave_out(schema: dict[str, Any], error: "ValidationError") -> None:
     """Leave out what an error is about, or replace it with what was meant."""
-    *path, key = error.instance_path or [None]
+    if not error.instance_path:
+        return
+    *path, key = error.instance_path
     parent = _at(schema, path)
-    if type(parent) not in (dict, list) or key is None:
+    if type(parent) not in (dict, list):
         return
     try:
         value = parent[key]
