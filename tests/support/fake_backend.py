@@ -82,7 +82,8 @@ class FakeModel:
         return Tokenized(id=request.id, tokens=tokens, token_texts=texts, text="".join(texts), context_length=8192)
 
     async def embed_texts(self, request: Embed) -> Embedded:
-        """Return a vector of two numbers for each input: its length, and how many inputs came with it."""
+        """Return a vector of two numbers for each input: its length, and how many inputs came with it. The score of a
+        pair is the length of its document."""
         self.embedded.append(request)
         self.someone_came.set()
         try:
@@ -94,6 +95,10 @@ class FakeModel:
             raise
         if self.embed_error is not None:
             raise self.embed_error
+        if request.pairs:
+            scores = [len(document) for _, document in request.pairs]
+            vectors = struct.pack(f"<{len(scores)}f", *scores)
+            return Embedded(id=request.id, vectors=vectors, size=1, num_tokens=sum(scores))
         vectors = b"".join(struct.pack("<ff", len(each), len(request.inputs)) for each in request.inputs)
         num_tokens = sum(len(each) for each in request.inputs)
         return Embedded(id=request.id, vectors=vectors, size=2, num_tokens=num_tokens)
@@ -130,15 +135,20 @@ class FakeBackend:
         self.served = target.served
         self.replica_ref = target.served.ref
         self.adapter = None
-        self._is_encoder, self._model = target.is_encoder, model
+        self._task, self._model = target.task, model
 
     async def check_generates(self) -> None:
-        if self._is_encoder:
+        if self._task != "generate":
             raise BadRequest(f"{self.served.ref} generates no text.", param="model")
 
     async def check_embeds(self) -> None:
-        if not self._is_encoder:
+        if self._task != "embed":
             raise BadRequest(f"{self.served.ref} makes no vectors.", param="model")
+
+    async def check_compares(self) -> bool:
+        if self._task != "rerank":
+            await self.check_embeds()
+        return self._task == "rerank"
 
     async def check_counts(self) -> None:
         await self.check_generates()

@@ -69,6 +69,11 @@ MINILM = FakeVersion(
 )
 
 
+BGE = FakeVersion(
+    model="bge", family="xlm_roberta_reranker", format="safetensors", quantization="F32", context_length=512, source="x"
+)
+
+
 class FakeDatabase:
     def watch(self) -> None:
         pass
@@ -114,7 +119,7 @@ class FakeRegistry:
     def __init__(self) -> None:
         self.labels = FakeLabels()
         self.versions = [FakeVersion()]
-        self.unlisted = [MINILM]
+        self.unlisted = [MINILM, BGE]
         """Answer to their names too, so that a list stays short."""
         self.database = FakeDatabase()
         self.catalog = FakeCatalog.load()

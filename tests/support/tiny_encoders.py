@@ -85,11 +85,7 @@ def make_tiny_encoder(case: str, folder: Path, *, pooling: str = "mean") -> Tiny
     torch.manual_seed(sum(case.encode()))
     config = transformers.AutoConfig.for_model(model_type, **values)
     model = transformers.AutoModel.from_config(config, attn_implementation="eager").eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            # Biases and norms are initialized with 0 and 1, so that a missing one would not be noticed.
-            is_norm = parameter.ndim == 1 and name.endswith("weight")
-            parameter.copy_(is_norm + torch.randn_like(parameter) * (0.3 if parameter.ndim == 1 else 0.15))
+    randomize(model)
     model.save_pretrained(folder)
     _write_tokenizer(folder)
     (folder / "modules.json").write_text(json.dumps(MODULES))
@@ -100,6 +96,14 @@ def make_tiny_encoder(case: str, folder: Path, *, pooling: str = "mean") -> Tiny
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(flags))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64, "do_lower_case": False}))
     return TinyEncoder(model, folder)
+
+
+def randomize(model: torch.nn.Module) -> None:
+    """Set every weight. Biases and norms are initialized with 0 and 1, so that a missing one would not be noticed."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            is_norm = parameter.ndim == 1 and name.endswith("weight")
+            parameter.copy_(is_norm + torch.randn_like(parameter) * (0.3 if parameter.ndim == 1 else 0.15))
 
 
 def _write_tokenizer(folder: Path) -> None:

@@ -71,12 +71,16 @@ def deploy(
     with open_control(load_settings()) as control:
         deployment = control.deployments.deploy(model, **settings)
         ref = deployment.version
+        task = control.models.details(ref).task
         if route is not None:
             control.routes.set(route, ref, reason=f"{ref} was deployed for it.")
         if as_json:
             print_json(deployment)
             return
-        stdout().print(f"{ref} is deployed: {_render_replicas(min_replicas, max_replicas)}.")
+        replicas_text = _render_replicas(min_replicas, max_replicas)
+        stdout().print(
+            f"{ref} is deployed: {replicas_text}.{f' Its task is {task}.' if task in ('embed', 'rerank') else ''}"
+        )
         if route is not None:
             stdout().print(f"{route} → {ref}")
         _print_next_step(control)

@@ -220,6 +220,7 @@ def _facts(report: _Report) -> dict[str, Any]:
     fit = report.fit
     facts: dict[str, Any] = {
         "model": report.model.ref,
+        "task": _task(report),
         "fits": fit.fits,
         "context": fit.context,
         "streams": fit.streams,
@@ -241,6 +242,8 @@ def _print_memory(report: _Report, *, has_limits: bool) -> None:
     """Print the answer, and what would fit. `has_limits`: the user asked for a context or a number of streams."""
     out, fit = stdout(), report.fit
     out.print(f"{'Yes' if fit.fits else 'No'}: {report.model.ref} for {_render_streams(fit)}. {fit.sentence}")
+    if (task := _task(report)) != "generate":
+        out.print(f"Task: {task}.")
     if fit.num_blocks:
         per_token = report.planner.block_bytes / 16
         out.print(f"KV cache: {fit.num_blocks * 16:,} tokens, {readable_size(round(per_token))} each.")
@@ -250,6 +253,12 @@ def _print_memory(report: _Report, *, has_limits: bool) -> None:
         out.print("Nothing similar fits: free some memory, or use a smaller model.")
     if has_limits and fit.fits and fit.num_blocks:
         out.print(f"To deploy it with these limits: {_deploy_command(report)}")
+
+
+def _task(report: _Report) -> str:
+    from llmos.engine.encoder_spec import task_of_spec
+
+    return task_of_spec(report.planner.spec)
 
 
 def _deploy_command(report: _Report) -> str:

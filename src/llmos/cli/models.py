@@ -25,6 +25,12 @@ from llmos.core.config import load_settings
 from llmos.core.schemas.models import CatalogEntryDescription, ModelDescription, VersionDetails
 from llmos.core.schemas.routes import RouteDescription
 
+_USES = {
+    "embed": "it makes vectors of texts (/v1/embeddings)",
+    "rerank": "it scores documents for a query (/v1/rerank, /v1/score)",
+}
+"""What models do that generate no text, by their task."""
+
 
 def register(app: typer.Typer) -> None:
     app.command("pull")(pull)
@@ -83,12 +89,22 @@ def import_(
             " know to be harmless. Can be repeated.",
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="rerank",
+            help="What the model is for, if its files don't say: rerank, for Qwen3-Reranker and its kin.",
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Import a model from this machine's disk, without changing its bytes. Uses hard links where possible."""
     with open_control(load_settings()) as control:
         with progress_bar() as progress:
-            imported = control.models.import_path(path, name, progress, license=license, ignored_keys=ignore or [])
+            imported = control.models.import_path(
+                path, name, progress, license=license, ignored_keys=ignore or [], task=task
+            )
         name = name or imported.name
         _print_arrived(imported, _remarks(control.models.details(imported.version)), as_json)
         target = _target_of(control.routes.list(), name)
@@ -198,7 +214,8 @@ def _remarks(details: VersionDetails) -> Sequence[str]:
     """Return what a user should know of a model before using it."""
     if details.unsupported is not None:
         return [f"The model is stored, but this engine can't run it: {details.unsupported}"]
-    return [f"Warning: {warning}" for warning in details.warnings]
+    tasks = [f"Its task is {details.task}: {use}." for task, use in _USES.items() if details.task == task]
+    return [*tasks, *(f"Warning: {warning}" for warning in details.warnings)]
 
 
 def _print_catalog(entries: Sequence[CatalogEntryDescription], as_json: bool) -> None:

@@ -17,6 +17,7 @@ from llmos.models.versions.versions import Version
 
 if TYPE_CHECKING:
     from llmos.engine.checkpoint.metadata import Metadata  # imports numpy
+    from llmos.engine.encoder_spec import Task
 
 
 class Backend(Protocol):
@@ -39,6 +40,12 @@ class Backend(Protocol):
 
     async def check_embeds(self) -> None:
         """Raise BadRequest, naming models that can, if this one makes no vectors."""
+
+    async def check_compares(self) -> bool:
+        """Return whether this model scores pairs of texts itself. False: it makes vectors, which can be compared.
+
+        Raises BadRequest, naming models that can, if it does neither.
+        """
 
     async def check_counts(self) -> None:
         """Raise BadRequest if this model's tokens cannot be counted here."""
@@ -83,8 +90,8 @@ class Target(Protocol):
     def served(self) -> ServedModel: ...
 
     @property
-    def is_encoder(self) -> bool:
-        """True if the model makes vectors instead of text."""
+    def task(self) -> "Task | None":
+        """What the model does. None: this engine doesn't have its family."""
 
     @property
     def version(self) -> Version | None:

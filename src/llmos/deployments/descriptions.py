@@ -204,6 +204,7 @@ def describe_remote_model(name: str, model: "ServedModel") -> VersionDetails:
         name=name,
         version=model.ref,
         family="remote",
+        task="generate",
         format="remote",
         source=model.source,
         created_at=model.created_at,

@@ -14,6 +14,7 @@ from llmos.models.versions.versions import Loadable, Version
 
 if TYPE_CHECKING:
     from llmos.engine.checkpoint.metadata import Metadata  # imports numpy
+    from llmos.engine.encoder_spec import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class LocalTarget:
         return served_version(self.version)
 
     @property
-    def is_encoder(self) -> bool:
-        return _is_encoder(self.version.family)
+    def task(self) -> "Task | None":
+        return _task_of(self.version.family)
 
     def local_version(self, name: str) -> Version:
         return self.version
@@ -60,14 +61,24 @@ class LocalBackend:
         self.replica_ref = loadable.version.ref
 
     async def check_generates(self) -> None:
-        if _is_encoder(self._version.family):
-            advice = await asyncio.to_thread(self._advice, wants_encoder=False)
-            raise BadRequest(f"{self._version.ref} turns texts into vectors and writes none. {advice}", param="model")
+        match self._task:
+            case "embed":
+                raise await self._cannot("turns texts into vectors and writes none", "generate")
+            case "rerank":
+                raise await self._cannot("scores pairs of texts and writes none", "generate")
 
     async def check_embeds(self) -> None:
-        if not _is_encoder(self._version.family):
-            advice = await asyncio.to_thread(self._advice, wants_encoder=True)
-            raise BadRequest(f"{self._version.ref} writes text and makes no vectors. {advice}", param="model")
+        match self._task:
+            case "rerank":
+                raise await self._cannot("scores pairs of texts (/v1/rerank, /v1/score) and makes no vectors", "embed")
+            case "generate" | None:
+                raise await self._cannot("writes text and makes no vectors", "embed")
+
+    async def check_compares(self) -> bool:
+        if self._task == "rerank":
+            return True
+        await self.check_embeds()
+        return False
 
     async def check_counts(self) -> None:
         await self.check_generates()
@@ -93,22 +104,25 @@ class LocalBackend:
     async def stop(self) -> None:
         await self._pool.stop(self.replica_ref)
 
-    def _advice(self, *, wants_encoder: bool) -> str:
-        """Return a sentence that names the models here of the kind that is wanted."""
-        models = {each.model for each in self._registry.list() if _is_known(each.family, wants_encoder=wants_encoder)}
+    @property
+    def _task(self) -> "Task | None":
+        return _task_of(self._version.family)
+
+    async def _cannot(self, why: str, task: "Task") -> BadRequest:
+        """Return the error for a call of another task, `task`."""
+        advice = await asyncio.to_thread(self._advice, task)
+        return BadRequest(f"{self._version.ref} {why}. {advice}", param="model")
+
+    def _advice(self, task: "Task") -> str:
+        """Return a sentence that names the models here that do what is wanted."""
+        models = {each.model for each in self._registry.list() if _task_of(each.family) == task}
         if models:
             return f"Ask for {' or '.join(sorted(models)[:3])}."
-        return f"No model here does. Get one: llmos pull {'minilm' if wants_encoder else 'smollm2'}"
+        return f"No model here does. Get one: llmos pull {'minilm' if task == 'embed' else 'smollm2'}"
 
 
-def _is_encoder(family: str) -> bool:
+def _task_of(family: str) -> "Task | None":
     # Imports numpy: `llmos run` without a server does that while its replica loads.
-    from llmos.engine.architectures import is_encoder
+    from llmos.engine.architectures import task_of
 
-    return is_encoder(family)
-
-
-def _is_known(family: str, *, wants_encoder: bool) -> bool:
-    from llmos.engine.architectures import families
-
-    return _is_encoder(family) if wants_encoder else family.replace("-", "_") in families() and not _is_encoder(family)
+    return task_of(family)

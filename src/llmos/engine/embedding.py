@@ -24,6 +24,7 @@ from llmos.engine.messages import (
     Tokenize,
     Tokenized,
 )
+from llmos.engine.pair_request import prepare_pairs
 from llmos.engine.runner import SequencesRefused
 from llmos.engine.scheduling.fair_queue import FairQueue
 
@@ -38,14 +39,19 @@ _FORWARD_FAILED = "The forward pass failed. Try again."
 
 
 class Encoder(Protocol):
-    """The interface of a NativeEncoder or DecoderEmbedder that the engine uses."""
+    """The interface of a NativeEncoder, DecoderEmbedder or CrossEncoder that the engine uses."""
 
     @property
     def spec(self) -> EncoderSpec: ...
 
-    def forward(self, tokens_N: npt.NDArray[np.int32], starts: npt.NDArray[np.int32]) -> Floats:
-        """Return one pooled vector for each of S sequences, [S, hidden]; sequence s is
-        tokens_N[starts[s]:starts[s + 1]]."""
+    def forward(
+        self,
+        tokens_N: npt.NDArray[np.int32],
+        starts: npt.NDArray[np.int32],
+        types_N: npt.NDArray[np.int32] | None = None,
+    ) -> Floats:
+        """Return one pooled vector for each of S sequences, [S, hidden], or the score of each, [S, 1]; sequence s is
+        tokens_N[starts[s]:starts[s + 1]], and `types_N` has the types of its tokens."""
         ...
 
 
@@ -74,6 +80,12 @@ class _Text:
         self.priority = request.prepared.priority
         self.arrival = arrival
         self.num_charged = 0
+
+
+def _types(texts: Sequence[_Text]) -> list[npt.NDArray[np.int32]]:
+    """Return the types of the texts' tokens, in a list that is empty if they have none."""
+    types = [each for text in texts if text.request.prepared.types for each in text.request.prepared.types[text.index]]
+    return [np.array(types, np.int32)] if types else []
 
 
 class EmbeddingEngine:
@@ -112,16 +124,20 @@ class EmbeddingEngine:
         Raises an LLMOSError that names the wrong field.
         """
         if isinstance(request, Generate):
-            raise _no_text_error()
+            raise self._no_text_error()
+        if self._spec.score_head is not None:
+            return prepare_pairs(request, self._tokenizer, self._spec)
+        if request.pairs:
+            raise BadRequest("This model makes vectors and scores no pairs of texts. Use a reranker.", param="model")
         return prepare_texts(request, self._tokenizer, self._spec)
 
     def count(self, request: Generate) -> Counted:
         """Raise BadRequest: an encoder takes no prompts."""
-        raise _no_text_error()
+        raise self._no_text_error()
 
     def tokenize(self, command: Tokenize) -> Tokenized:
         """Raise BadRequest: an encoder takes no prompts."""
-        raise _no_text_error()
+        raise self._no_text_error()
 
     def admit(self, prepared: PreparedTexts) -> Started:
         """Queue a prepared request. Raises Conflict if its id is in use."""
@@ -158,7 +174,7 @@ class EmbeddingEngine:
         starts = np.cumsum([0, *(len(text.tokens) for text in texts)], dtype=np.int32)
         tokens_N = np.fromiter((token for text in texts for token in text.tokens), np.int32, int(starts[-1]))
         try:
-            pooled_SH = self._encoder.forward(tokens_N, starts)
+            pooled_SH = self._encoder.forward(tokens_N, starts, *_types(texts))
         except SequencesRefused as refused:
             logger.error("A step was refused for some of its texts: %s.", refused)
             events = self._fail({texts[i].request.prepared.id for i in refused.indices}, _FORWARD_FAILED)
@@ -246,8 +262,6 @@ class EmbeddingEngine:
         if not self._live:
             self._service.clear()  # it must not grow with every caller that ever came
 
-
-def _no_text_error() -> BadRequest:
-    return BadRequest(
-        "This model makes embeddings and generates no text. Use a model that generates text.", param="model"
-    )
+    def _no_text_error(self) -> BadRequest:
+        does = "makes embeddings" if self._spec.score_head is None else "scores pairs of texts"
+        return BadRequest(f"This model {does} and generates no text. Use a model that generates text.", param="model")

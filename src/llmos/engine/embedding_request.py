@@ -26,6 +26,8 @@ class PreparedTexts:
     dimensions: int
     caller: str
     priority: int
+    types: list[list[int]] | None = None
+    """The type of each token. None: all are of the first type."""
 
     @property
     def num_tokens(self) -> int:
@@ -41,7 +43,9 @@ def prepare_texts(request: Embed, tokenizer: "Tokenizer", spec: EncoderSpec) -> 
     dimensions = _dimensions(request.dimensions, spec)
     if not request.inputs:
         raise BadRequest("There is nothing to embed: `input` is empty. Send at least one text.", param="input")
-    limit = _limit(request.truncate_to, spec)
+    if request.instruction is not None:
+        raise BadRequest("Only a reranker takes an instruction. Leave `instruction` out.", param="instruction")
+    limit = token_limit(request.truncate_to, spec)
     prompt = _prompt(request, spec)
     texts = _TextEncoder(tokenizer, spec, prompt, limit, is_cut=request.truncate_to is not None).tokens(request)
     return PreparedTexts(request.id, texts, dimensions, request.caller, request.priority)
@@ -59,7 +63,7 @@ def _dimensions(asked: int | None, spec: EncoderSpec) -> int:
     return asked
 
 
-def _limit(asked: int | None, spec: EncoderSpec) -> int:
+def token_limit(asked: int | None, spec: EncoderSpec) -> int:
     """Return how many tokens a text may have, control tokens included. Raises BadRequest."""
     if not asked:
         return spec.max_positions
@@ -77,14 +81,34 @@ _ROLES = {"query": ("query",), "document": ("document", "passage"), None: ()}
 
 def _prompt(request: Embed, spec: EncoderSpec) -> str:
     """Return the text that goes before every input. Raises BadRequest for an unknown prompt_name."""
-    default = next((name for name in _ROLES[request.role] if name in spec.prompts), spec.default_prompt)
-    name = default if request.prompt is None else request.prompt
+    name = default_prompt(request, spec) if request.prompt is None else request.prompt
     if name is None:
         return ""
     if name not in spec.prompts:
         known = ", ".join(sorted(spec.prompts)) or "none; leave prompt_name out"
         raise BadRequest(f"The model has no prompt {name[:64]!r}. Available: {known}.", param="prompt_name")
     return spec.prompts[name]
+
+
+def default_prompt(request: Embed, spec: EncoderSpec) -> str | None:
+    """Return the name of the prompt for the request's role if it asks for none by name."""
+    return next((name for name in _ROLES[request.role] if name in spec.prompts), spec.default_prompt)
+
+
+def beginning_of(text: str, tokenizer: "Tokenizer", num_tokens: int, *, is_cut: bool) -> str:
+    """Return the text; of one that is far too long only a beginning that has more than `num_tokens`, since encoding all
+    of it would delay others. `is_cut`: the text will be cut, so that nobody needs to know by how much it is too long.
+
+    The beginning ends at a space, which no tokenizer merges with the text before it.
+    """
+    num_characters = CHARACTERS_PER_TOKEN * (num_tokens + 1) * (1 if is_cut else _ENCODED_CONTEXTS)
+    # If the beginning has few tokens, a longer one is tried, since the rest may have more.
+    while num_characters < len(text):
+        end = text.rfind(" ", 0, num_characters)
+        if end > 0 and len(tokenizer.encode(text[:end], add_bos=False)) > num_tokens:
+            return text[:end]
+        num_characters *= 2
+    return text
 
 
 class _TextEncoder:
@@ -104,7 +128,7 @@ class _TextEncoder:
         """Return the tokens of every input. Raises BadRequest or PromptTooLong, naming the input."""
         names = request.input_names or [f"input[{i}]" for i in range(len(request.inputs))]
         texts = [self._with_prompt(each) for each in request.inputs if isinstance(each, str)]
-        heads = [self._head(text) for text in texts]
+        heads = [beginning_of(text, self._tokenizer, self._limit, is_cut=self._is_cut) for text in texts]
         is_head = iter(len(head) < len(text) for head, text in zip(heads, texts, strict=True))
         encoded = iter(self._tokenizer.encode_texts(heads))
         texts_of_inputs = [
@@ -120,20 +144,6 @@ class _TextEncoder:
     def _with_prompt(self, text: str) -> str:
         text = self._prompt + text
         return text.lower() if self._spec.lowercase else text
-
-    def _head(self, text: str) -> str:
-        """Return the text; of one that is far too long only the beginning, since encoding all of it would delay others.
-
-        The beginning ends at a space, which no tokenizer merges with the text before it.
-        """
-        num_characters = CHARACTERS_PER_TOKEN * (self._limit + 1) * (1 if self._is_cut else _ENCODED_CONTEXTS)
-        # If the beginning has few tokens, a longer one is tried, since the rest may have more.
-        while num_characters < len(text):
-            end = text.rfind(" ", 0, num_characters)
-            if end > 0 and len(self._tokenizer.encode(text[:end], add_bos=False)) > self._room:
-                return text[:end]
-            num_characters *= 2
-        return text
 
     def _with_frame(self, tokens: list[int], name: str, *, is_head: bool) -> list[int]:
         if len(tokens) > self._room:

@@ -1,4 +1,5 @@
-"""The architecture of a text encoder, as data: a bidirectional transformer and how its outputs become one vector.
+"""The architecture of a text encoder, as data: a bidirectional transformer and how its outputs become one vector,
+or, in a reranker, one score.
 
 `architectures/<model_type>.py` turns a checkpoint's config into an EncoderSpec; `_sentence_files.py` adds what
 sentence-transformers wrote beside it. Layers are post-norm: x = norm(x + attention(x)), x = norm(x + feed_forward(x)).
@@ -15,16 +16,74 @@ Canonical tensor names (a weight is [out, in], row-major; i is the layer):
     layers.{i}.up.weight .bias           [intermediate, hidden]
     layers.{i}.down.weight .bias         [hidden, intermediate]
     layers.{i}.mlp_norm.weight .bias     [hidden]
+
+and those of a ScoreHead:
+
+    score_dense.weight .bias             [hidden, hidden]
+    score_norm.weight .bias              [hidden]
+    score.weight .bias                   [1, hidden]
+    score_true.weight score_false.weight [hidden]              instead of score: rows of a decoder's head
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal, Self
 
 from llmos.engine.spec import DecoderSpec
 
 EncoderActivation = Literal["gelu", "gelu_tanh", "silu"]
 Pooling = Literal["mean", "cls", "last"]
+HeadActivation = Literal["tanh", "relu", "gelu", "gelu_tanh", "silu"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreHead:
+    """The head of a reranker: turns the pooled vector of a pair of texts into one score.
+
+    score = output(score · norm(activation(score_dense · vector))), without the parts that the head doesn't have. With
+    a true token the score is the logit of that token, minus that of the false token if there is one.
+    """
+
+    has_dense: bool = False
+    dense_bias: bool = True
+    activation: HeadActivation = "tanh"
+    """Applied to the outputs of score_dense."""
+    has_norm: bool = False
+    norm_bias: bool = True
+    norm_eps: float = 1e-5
+    score_bias: bool = True
+    true_token: int | None = None
+    false_token: int | None = None
+    is_sigmoid: bool = True
+    """Scores are the sigmoid of what the head computes: 0 to 1. False: scores have no limits."""
+    uses_template: bool = False
+    """A pair is rendered by the chat template, with the roles `query` and `document`, and with an instruction as system
+    message. False: it is packed as the tokenizer packs pairs."""
+    template: str | None = None
+    """The chat template for pairs, if it isn't the tokenizer's."""
+    template_variables: Mapping[str, Any] = field(default_factory=dict)
+    """Further variables of the template."""
+
+    def tensor_shapes(self, hidden: int) -> dict[str, tuple[int, ...]]:
+        """Return the canonical name and shape of the head's tensors."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.has_dense:
+            shapes["score_dense.weight"] = (hidden, hidden)
+            if self.dense_bias:
+                shapes["score_dense.bias"] = (hidden,)
+        if self.has_norm:
+            shapes["score_norm.weight"] = (hidden,)
+            if self.norm_bias:
+                shapes["score_norm.bias"] = (hidden,)
+        if self.true_token is not None:
+            shapes["score_true.weight"] = (hidden,)
+            if self.false_token is not None:
+                shapes["score_false.weight"] = (hidden,)
+            return shapes
+        shapes["score.weight"] = (1, hidden)
+        if self.score_bias:
+            shapes["score.bias"] = (1,)
+        return shapes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +120,13 @@ class EncoderSpec:
     """Named prompts to put before a text: {"query": "search_query: "}."""
     default_prompt: str | None = None
     """The name of the prompt to use if a request names none."""
+    score_head: ScoreHead | None = None
+    """The model is a reranker, which scores pairs of texts. None: it embeds texts."""
+
+    @property
+    def body(self) -> Self:
+        """The model without its score head, whose outputs are pooled vectors."""
+        return replace(self, score_head=None)
 
     @property
     def vector_size(self) -> int:
@@ -69,6 +135,12 @@ class EncoderSpec:
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the canonical name and shape of every tensor that a checkpoint of this spec must have."""
+        return self._body_shapes() | self._head_shapes()
+
+    def _head_shapes(self) -> dict[str, tuple[int, ...]]:
+        return self.score_head.tensor_shapes(self.hidden_size) if self.score_head is not None else {}
+
+    def _body_shapes(self) -> dict[str, tuple[int, ...]]:
         hidden, inner, attention = self.hidden_size, self.intermediate_size, self.num_heads * self.head_dim
         shapes: dict[str, tuple[int, ...]] = {
             "embed.weight": (self.vocab_size, hidden),
@@ -99,7 +171,7 @@ class DecoderEmbedderSpec(EncoderSpec):
 
     decoder: DecoderSpec
 
-    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+    def _body_shapes(self) -> dict[str, tuple[int, ...]]:
         return self.decoder.tensor_shapes()
 
 
@@ -121,3 +193,12 @@ def embedder_of(decoder: DecoderSpec, *, family: str) -> DecoderEmbedderSpec:
 
 ModelSpec = DecoderSpec | EncoderSpec
 """The architecture of a model of any family."""
+
+Task = Literal["generate", "embed", "rerank"]
+"""What a model does: writes text, makes vectors of texts, or scores pairs of texts."""
+
+
+def task_of_spec(spec: ModelSpec) -> Task:
+    if isinstance(spec, DecoderSpec):
+        return "generate"
+    return "embed" if spec.score_head is None else "rerank"

@@ -26,11 +26,13 @@ from llmos.engine.engine import Engine
 from llmos.engine.messages import Ready
 from llmos.engine.packed_file import PackedFolder
 from llmos.engine.runner import BLOCK_SIZE
+from llmos.engine.runner.cross_encoder import CrossEncoder
 from llmos.engine.runner.embedder import DecoderEmbedder
 from llmos.engine.runner.encoder import NativeEncoder
 from llmos.engine.runner.native import NativeRunner, Packer
 from llmos.engine.runner.packing import pack
 from llmos.engine.sizing.fit import MemoryPlanner
+from llmos.engine.tensors import RawTensor
 
 if TYPE_CHECKING:
     from llmos.engine.text.tokenizer import Tokenizer
@@ -70,7 +72,7 @@ def load(
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     spec: ModelSpec
-    runner: NativeRunner | NativeEncoder | DecoderEmbedder
+    runner: NativeRunner | NativeEncoder | DecoderEmbedder | CrossEncoder
     threads: int
     tokenizer: "Tokenizer"
     shares_weights: bool
@@ -111,26 +113,14 @@ def _load(files: Mapping[str, Path], config: EngineConfig, progress: Progress) -
 
 def _make_runner(
     checkpoint: Checkpoint, config: EngineConfig, packer: Packer
-) -> tuple[NativeRunner | NativeEncoder | DecoderEmbedder, int]:
+) -> tuple[NativeRunner | NativeEncoder | DecoderEmbedder | CrossEncoder, int]:
     """Return the runner with all its weights packed, and its number of threads."""
     spec, hardware = checkpoint.spec, inspect_hardware()
     planner = MemoryPlanner.from_checkpoint(checkpoint, config, hardware)
     planner.check_room()
-    if isinstance(spec, DecoderEmbedderSpec):
-        embedder = DecoderEmbedder(
-            spec,
-            checkpoint.tensors,
-            max_batched_tokens=config.max_batched_tokens,
-            threads=planner.threads,
-            isa=config.isa,
-            weights=config.weights,
-            packer=packer,
-        )
-        return embedder, planner.threads
     if isinstance(spec, EncoderSpec):
-        encoder = NativeEncoder(
-            spec, checkpoint.tensors, threads=planner.threads, isa=config.isa, weights=config.weights, packer=packer
-        )
+        body = _make_encoder(spec.body, checkpoint.tensors, config, planner.threads, packer)
+        encoder = body if spec.score_head is None else CrossEncoder(spec, body, checkpoint.tensors)
         return encoder, planner.threads
     num_blocks = planner.default_blocks()
     context_length = min(config.context_length or spec.max_positions, num_blocks * BLOCK_SIZE)
@@ -146,6 +136,22 @@ def _make_runner(
         num_states=planner.default_states(),
     )
     return runner, planner.threads
+
+
+def _make_encoder(
+    spec: EncoderSpec, tensors: Mapping[str, RawTensor], config: EngineConfig, threads: int, packer: Packer
+) -> NativeEncoder | DecoderEmbedder:
+    if isinstance(spec, DecoderEmbedderSpec):
+        return DecoderEmbedder(
+            spec,
+            tensors,
+            max_batched_tokens=config.max_batched_tokens,
+            threads=threads,
+            isa=config.isa,
+            weights=config.weights,
+            packer=packer,
+        )
+    return NativeEncoder(spec, tensors, threads=threads, isa=config.isa, weights=config.weights, packer=packer)
 
 
 @contextmanager

@@ -162,11 +162,16 @@ class Tokenize(msgspec.Struct, frozen=True, kw_only=True, tag="tokenize", omit_d
 
 
 class Embed(msgspec.Struct, frozen=True, kw_only=True, tag="embed", omit_defaults=True):
-    """Embed texts as vectors. Replies: Started and Embedded, or Failed."""
+    """Embed texts as vectors, or score pairs of texts. Replies: Started and Embedded, or Failed."""
 
     id: str
-    inputs: list[str | list[int]]
+    inputs: list[str | list[int]] = []
     """Texts, or token ids that are used unchanged."""
+    pairs: list[tuple[str, str]] = []
+    """Instead of `inputs`, for a reranker: a query and a document each. The vector of a pair has one number, its
+    score."""
+    instruction: str | None = None
+    """With `pairs`: tells the reranker what a relevant document is. None: the model's default."""
     dimensions: int | None = None
     """Keep only the first `dimensions` values of each vector. None: all."""
     truncate_to: int | None = None
@@ -178,7 +183,8 @@ class Embed(msgspec.Struct, frozen=True, kw_only=True, tag="embed", omit_default
     caller: str = ""
     priority: int = 0
     input_names: list[str] = []
-    """The name of each input in the caller's request, for error messages. Empty: "input[0]", "input[1]", ..."""
+    """The name of each input, or of each pair's document, in the caller's request, for error messages. Empty:
+    "input[0]", "input[1]", ..."""
 
 
 # --- commands

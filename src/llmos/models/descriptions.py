@@ -69,6 +69,7 @@ def describe_details(
         versions=list(details.versions),
         aliases=list(details.aliases),
         made_from=details.made_from,
+        task=details.task,
         runs=details.unsupported is None,
         unsupported=details.unsupported,
         warnings=list(details.warnings),

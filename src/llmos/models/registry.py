@@ -104,6 +104,7 @@ class Registry:
             made_from=made_from,
             labels=labels.get((version.model, version.number), Labels()),
             model_labels=labels.get((version.model, 0), Labels()),
+            task=runnability.task,
             unsupported=runnability.unsupported,
             warnings=runnability.warnings,
         )

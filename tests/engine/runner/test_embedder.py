@@ -8,7 +8,7 @@ import pytest
 
 from llmos.core.errors import UnsupportedModel
 from llmos.engine import _native
-from llmos.engine.architectures import is_encoder
+from llmos.engine.architectures import task_of
 from llmos.engine.checkpoint.checkpoint import open_checkpoint
 from llmos.engine.checkpoint.description import describe
 from llmos.engine.config import EngineConfig
@@ -57,7 +57,7 @@ def test_a_decoder_with_the_files_of_sentence_transformers_embeds_texts(tiny_of)
     files = tiny_of("qwen3", "last").files()
     description = describe(files)
     assert (description.family, description.embedding_size, description.unsupported) == ("qwen3_embedding", 48, None)
-    assert is_encoder(description.family)
+    assert task_of(description.family) == "embed"
     engine, ready = load_embedding_engine(files, EngineConfig(weights="f32"))
     assert ready.family == "qwen3_embedding"
     engine.submit(Embed(id="r", inputs=["river stone", [2, 7, 8, 9, 3]]))

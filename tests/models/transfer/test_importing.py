@@ -291,3 +291,20 @@ def test_a_byte_order_mark_at_the_beginning_of_a_json_file_is_skipped(registry, 
     (folder / "config.json").write_text((folder / "config.json").read_text("utf-8-sig"), encoding="utf-16")
     with pytest.raises(BadModelFile, match=r"config\.json is UTF-16 text\. Save it as UTF-8\."):
         Transfers(registry).import_path(folder, "other")
+
+
+def test_a_reranker_that_looks_like_a_chat_model_is_imported_with_its_task(registry, make_folder):
+    folder = make_folder()
+    assert registry.show(Transfers(registry).import_path(folder, "chat").ref).task == "generate"
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    content["model"]["vocab"] |= {"yes": 30, "no": 31}
+    file.write_text(json.dumps(content))
+    template = "{% for message in messages %}{{ message.role }}: {{ message.content }}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(template)
+    version = Transfers(registry).import_path(folder, "judge", task="rerank")
+    shown = registry.show(version.ref)
+    assert (version.family, shown.task, shown.unsupported) == ("llama_reranker", "rerank", None)
+    assert not (folder / "modules.json").exists(), "the folder stays as it is"
+    with pytest.raises(BadRequest, match="no task 'embed'"):
+        Transfers(registry).import_path(folder, "judge", task="embed")

@@ -111,11 +111,14 @@ class LocalModels:
         *,
         license: str | None = None,
         ignored_keys: Sequence[str] = (),
+        task: str | None = None,
     ) -> ModelDescription:
         from llmos.models.transfer.transfers import Transfers
 
         transfers = Transfers(self._control.registry)
-        return self._describe(transfers.import_path(path, name, progress, license=license, ignored_keys=ignored_keys))
+        return self._describe(
+            transfers.import_path(path, name, progress, license=license, ignored_keys=ignored_keys, task=task)
+        )
 
     def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
         from llmos.models.deriving import derive, recipe_of

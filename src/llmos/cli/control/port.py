@@ -77,8 +77,10 @@ class ModelsPort(Protocol):
         *,
         license: str | None = None,
         ignored_keys: Sequence[str] = (),
+        task: str | None = None,
     ) -> ModelDescription:
-        """Store a model that is on this machine's disk. `ignored_keys`: of its configuration."""
+        """Store a model that is on this machine's disk. `ignored_keys`: of its configuration. `task`: "rerank" for a
+        reranker whose files don't say so."""
 
     def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
         """Quantize or prune a model. Returns the new Version even if its card can't be measured: `remark` says why."""

@@ -117,9 +117,12 @@ class ServerModels:
         *,
         license: str | None = None,
         ignored_keys: Sequence[str] = (),
+        task: str | None = None,
     ) -> ModelDescription:
         with _scratch() as scratch:
-            imported = scratch.models.import_path(path, name, progress, license=license, ignored_keys=ignored_keys)
+            imported = scratch.models.import_path(
+                path, name, progress, license=license, ignored_keys=ignored_keys, task=task
+            )
             pushed = scratch.models.push(imported.version, f"llmos:{self._client.endpoint}", progress)
         return self._client.models.get(_reference(pushed.location)).info
 

@@ -60,6 +60,9 @@ class VersionDetails(ModelDescription, frozen=True, kw_only=True):
     """The aliases that point at this Version."""
     made_from: str | None = None
     """The reference of the Version that it was made from; its digest if that Version isn't stored here."""
+    task: str | None = None
+    """What it does: `generate` (text), `embed` (texts as vectors) or `rerank` (scores of documents for a query). null
+    if this engine doesn't have its family."""
     runs: bool = True
     """This engine can run it."""
     unsupported: str | None = None

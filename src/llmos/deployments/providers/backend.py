@@ -26,6 +26,9 @@ class ProviderBackend:
     async def check_embeds(self) -> None:
         raise self._cannot_embed()
 
+    async def check_compares(self) -> bool:
+        raise self._cannot_embed()
+
     async def check_counts(self) -> None:
         raise self._cannot_count()
 

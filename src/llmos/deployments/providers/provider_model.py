@@ -40,7 +40,7 @@ class ProviderModel:
     """The provider's name for it."""
 
     kind: ClassVar[str] = "provider"
-    is_encoder: ClassVar[bool] = False
+    task: ClassVar[Literal["generate"]] = "generate"
     version: ClassVar[None] = None
 
     @property

@@ -63,7 +63,8 @@ def _affinity(caller: str, name: str) -> bytes:
 def _estimate_prompt_tokens(request: Generate | Embed) -> int:
     """Estimate by the length of the text, which is cheap. The replica sends the true number in Started."""
     if isinstance(request, Embed):
-        return sum(_estimate_tokens(each) for each in request.inputs)
+        pairs = sum(_estimate_tokens(text) for pair in request.pairs for text in pair)
+        return pairs + sum(_estimate_tokens(each) for each in request.inputs)
     if request.messages is not None:
         texts = [message.get("content") for message in request.messages]
         return sum(_estimate_tokens(text) for text in texts if isinstance(text, str))

@@ -156,11 +156,12 @@ class Routes(NameResolver):
         """Raise what is wrong with well-formed targets: they don't exist, can't run, or can't be mixed."""
         found = [self._new_target(name, target) for target in targets]
         refs = {each.served.ref for each in found}
-        encoders = [each.served.ref for each in found if each.is_encoder]
-        if encoders and len(refs) > 1:
+        whats = {"embed": "vectors", "rerank": "scores"}
+        makers = [(each.served.ref, whats[each.task]) for each in found if each.task in whats]
+        if makers and len(refs) > 1:
+            ref, what = makers[0]
             raise BadRequest(
-                f"{encoders[0]} makes vectors, and vectors of two models can't be compared. Make it the only target of"
-                f" {name}.",
+                f"{ref} makes {what}, and {what} of two models can't be compared. Make it the only target of {name}.",
                 param="targets",
             )
 

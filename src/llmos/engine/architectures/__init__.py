@@ -11,6 +11,9 @@ has:
     HF_PREFIX           the prefix of tensor names that a checkpoint of the base model lacks; default "model."
     stacked_hf_sources  the same as hf_sources for files that have a layer's experts in one stack; optional
     IS_ENCODER          True if the specs are EncoderSpecs: the models embed texts
+    score_head          config.json -> ScoreHead and Pooling of its class of classifiers, which are rerankers; optional
+    SCORE_NAMES         the names of that head's tensors in the files
+    RERANK_TEMPLATE     the chat template of such a model for pairs of texts, if its tokenizer has none; optional
     HARMLESS_CONFIG     keys of config.json that change nothing, with their harmless values; see _read_keys.py
     HARMLESS_GGUF       the same for metadata, without the architecture's name
 
@@ -32,14 +35,15 @@ from llmos.engine.architectures import _harmless_config, _harmless_gguf
 from llmos.engine.architectures._gguf_rope import ROPE_TENSORS
 from llmos.engine.architectures._read_keys import Harmless, ReadKeys, refuse_unknown, without_harmless
 from llmos.engine.architectures._rope import inverse_frequencies
-from llmos.engine.architectures._sentence_files import with_sentence_files
+from llmos.engine.architectures._sentence_files import module_steps, with_sentence_files
 from llmos.engine.architectures._sources import Source
-from llmos.engine.encoder_spec import ModelSpec
+from llmos.engine.encoder_spec import ModelSpec, Pooling, ScoreHead, Task
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 __all__ = [
     "EMBEDDER_SUFFIX",
+    "RERANKER_SUFFIX",
     "ROPE_TENSORS",
     "Family",
     "Source",
@@ -49,14 +53,20 @@ __all__ = [
     "family_of_model_type",
     "gguf_spec",
     "inverse_frequencies",
-    "is_encoder",
+    "module_steps",
+    "score_head_of",
+    "score_sources",
     "sources_in_files",
+    "task_of",
     "with_sentence_files",
 ]
 
 
 EMBEDDER_SUFFIX = "_embedding"
 """Ends the family of a decoder with the files of sentence-transformers, which embeds texts: "qwen3_embedding"."""
+
+RERANKER_SUFFIX = "_reranker"
+"""Ends the family of a model that scores pairs of texts: "bert_reranker"."""
 
 
 class Family(Protocol):
@@ -91,7 +101,7 @@ def family_of_gguf(architecture: object) -> Family:
         family = _load(name)
         if isinstance(architecture, str) and architecture == family.GGUF_ARCHITECTURE:
             return family
-    if isinstance(architecture, str) and is_encoder(architecture):
+    if isinstance(architecture, str) and task_of(architecture) == "embed":
         raise UnsupportedModel(
             f"This is a GGUF file of an embedding model ({architecture}), which this engine doesn't read. Import the"
             " model's Hugging Face folder, with config.json and model.safetensors, instead."
@@ -100,12 +110,29 @@ def family_of_gguf(architecture: object) -> Family:
 
 
 @cache
-def is_encoder(family: str) -> bool:
-    """Return whether models of this family (as named in a Description) embed texts instead of generating text."""
+def task_of(family: str) -> Task | None:
+    """Return what models of this family (as named in a Description) do; None if the engine doesn't have the family."""
     name = family.replace("-", "_")
-    if name.endswith(EMBEDDER_SUFFIX):
-        return name.removesuffix(EMBEDDER_SUFFIX) in families()
-    return name in families() and getattr(_load(name), "IS_ENCODER", False)
+    tasks: dict[str, Task] = {EMBEDDER_SUFFIX: "embed", RERANKER_SUFFIX: "rerank"}
+    for suffix, task in tasks.items():
+        if name.endswith(suffix):
+            return task if name.removesuffix(suffix) in families() else None
+    if name not in families():
+        return None
+    return "embed" if getattr(_load(name), "IS_ENCODER", False) else "generate"
+
+
+def score_head_of(family: Family, config: Mapping[str, Any]) -> tuple[ScoreHead, Pooling] | None:
+    """Return the family's head of rerankers and the pooling before it; None if it has none."""
+    read = getattr(family, "score_head", None)
+    return None if read is None else read(config)
+
+
+def score_sources(family: Family, head: ScoreHead, hidden_size: int) -> dict[str, Source]:
+    """Return the sources of the tensors of a head that the family's classifiers have."""
+    names: Mapping[str, str] = family.SCORE_NAMES  # type: ignore[attr-defined]
+    parts = {canonical: canonical.rpartition(".") for canonical in head.tensor_shapes(hidden_size)}
+    return {canonical: Source(f"{names[stem]}.{kind}") for canonical, (stem, _, kind) in parts.items()}
 
 
 def config_spec(family: Family, config: Mapping[str, Any], ignored: Collection[str] = ()) -> ModelSpec:

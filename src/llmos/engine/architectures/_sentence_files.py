@@ -1,6 +1,8 @@
-"""Reads the files that sentence-transformers writes beside an encoder: how its outputs become the vector of a text.
+"""Reads the files that sentence-transformers writes beside an encoder: how its outputs become the vector of a text, or
+the score of a pair of texts.
 
-modules.json                         the steps: Transformer, Pooling, perhaps Normalize
+modules.json                         the steps: Transformer, Pooling, perhaps Normalize; of a reranker: Transformer,
+                                     perhaps LogitScore
 1_Pooling/config.json                the mean over all tokens, or the first token
 sentence_bert_config.json            the most tokens of a text
 config_sentence_transformers.json    named prompts to put before a text, and how many numbers of a vector to keep
@@ -10,20 +12,21 @@ Settings of the poolings and of the last file that are neither used nor known to
 
 import json
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.architectures._fields import Fields
-from llmos.engine.architectures._read_keys import ANY, Harmless, ReadKeys, without_harmless
-from llmos.engine.encoder_spec import DecoderEmbedderSpec, EncoderSpec, Pooling
+from llmos.engine.architectures._read_keys import ANY, Harmless, HarmlessValues, ReadKeys, without_harmless
+from llmos.engine.architectures._score_head import with_score_files
+from llmos.engine.encoder_spec import DecoderEmbedderSpec, EncoderSpec, Pooling, ScoreHead
 from llmos.engine.formats.json_file import read_json_object, read_text
 
 MAX_PROMPT_CHARACTERS = 4096
 
 _SETTINGS = "config_sentence_transformers.json"
-_HARMLESS_SETTINGS: Harmless = {"__version__": ANY, "model_type": ANY, "similarity_fn_name": ANY}
+_HARMLESS_SETTINGS: dict[str, HarmlessValues] = {"__version__": ANY, "model_type": ANY, "similarity_fn_name": ANY}
 _HARMLESS_IN_POOLING: Harmless = {"word_embedding_dimension": ANY, "embedding_dimension": ANY}
 
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls"}
@@ -40,19 +43,19 @@ def with_sentence_files(spec: EncoderSpec, files: Mapping[str, Path]) -> Encoder
 
     Raises UnsupportedModel for steps that the engine doesn't have, and BadModelFile for damaged files.
     """
-    steps = _steps(files)
+    steps = module_steps(files)
+    if spec.score_head is not None:
+        return _reranker(spec, spec.score_head, files, steps)
+    _check_steps(steps, ("Transformer", "Pooling", "Normalize"))
     pooling_name = next((f"{path}/config.json" for kind, path in steps if kind == "Pooling"), "1_Pooling/config.json")
     config = _fields(files, "sentence_bert_config.json")
     settings = _fields(files, _SETTINGS)
     prompts, default = _prompts(settings)
     size = None if settings.get("truncate_dim") is None else settings.integer("truncate_dim", high=spec.hidden_size)
     _refuse_unknown(settings, _HARMLESS_SETTINGS)
-    max_positions = spec.max_positions
-    if config.get("max_seq_length") is not None:
-        max_positions = min(max_positions, config.integer("max_seq_length"))
     return replace(
         spec,
-        max_positions=max_positions,
+        max_positions=_max_positions(spec, config),
         pooling=_pooling(files, pooling_name, spec, has_prompts=bool(prompts)),
         truncated_size=None if size == spec.hidden_size else size,
         normalize=any(kind == "Normalize" for kind, _ in steps),
@@ -62,8 +65,34 @@ def with_sentence_files(spec: EncoderSpec, files: Mapping[str, Path]) -> Encoder
     )
 
 
-def _steps(files: Mapping[str, Path]) -> list[tuple[str, str]]:
-    """Return the kind of each module and the folder of its files."""
+def _reranker(
+    spec: EncoderSpec, head: ScoreHead, files: Mapping[str, Path], steps: list[tuple[str, str]]
+) -> EncoderSpec:
+    """Return the spec of a reranker with the settings in the files."""
+    _check_steps(steps, ("Transformer", "LogitScore"))
+    config, settings = _fields(files, "sentence_bert_config.json"), _fields(files, _SETTINGS)
+    prompts, default = _prompts(settings)
+    logit = next((_fields(files, f"{path}/config.json") for kind, path in steps if kind == "LogitScore"), None)
+    head = with_score_files(head, settings=settings, transformer=config, logit=logit)
+    _refuse_unknown(settings, _HARMLESS_SETTINGS | {"keep_in_fp32_modules": ANY})
+    return replace(
+        spec,
+        max_positions=_max_positions(spec, config),
+        lowercase=config.flag("do_lower_case", False),
+        prompts=prompts,
+        default_prompt=default,
+        score_head=head,
+    )
+
+
+def _max_positions(spec: EncoderSpec, config: Fields) -> int:
+    if config.get("max_seq_length") is None:
+        return spec.max_positions
+    return min(spec.max_positions, config.integer("max_seq_length"))
+
+
+def module_steps(files: Mapping[str, Path]) -> list[tuple[str, str]]:
+    """Return the kind of each module of modules.json and the folder of its files. Raises BadModelFile."""
     if "modules.json" not in files:
         return []
     try:
@@ -71,12 +100,15 @@ def _steps(files: Mapping[str, Path]) -> list[tuple[str, str]]:
         steps = [(str(module["type"]).rpartition(".")[2], str(module["path"])) for module in modules]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise BadModelFile("modules.json is not a list of modules with type and path.") from None
-    for kind, _ in steps:
-        if kind not in ("Transformer", "Pooling", "Normalize"):
-            raise UnsupportedModel(
-                f"modules.json has a step {kind[:64]!r}; this engine has Transformer, Pooling and Normalize."
-            )
     return steps
+
+
+def _check_steps(steps: Sequence[tuple[str, str]], known: Sequence[str]) -> None:
+    """Raise UnsupportedModel for a step that isn't known."""
+    for kind, _ in steps:
+        if kind not in known:
+            names = f"{', '.join(known[:-1])} and {known[-1]}"
+            raise UnsupportedModel(f"modules.json has a step {kind[:64]!r}; this engine has {names}.")
 
 
 def _pooling(files: Mapping[str, Path], name: str, spec: EncoderSpec, *, has_prompts: bool) -> Pooling:
@@ -126,5 +158,5 @@ def _refuse_unknown(fields: Fields, harmless: Harmless) -> None:
         name, value = min(unknown.items())
         raise UnsupportedModel(
             f"{fields.where} has {name} set to {reprlib.repr(value)}, which this engine doesn't know; it may change "
-            "the vectors."
+            "the vectors or scores."
         )

@@ -6,12 +6,14 @@ from typing import Any
 from llmos.engine.architectures._encoder import encoder_from_config
 from llmos.engine.architectures._read_keys import ANY
 from llmos.engine.architectures._sources import Source, rename
-from llmos.engine.encoder_spec import EncoderSpec
+from llmos.engine.encoder_spec import EncoderSpec, Pooling, ScoreHead
 
 GGUF_ARCHITECTURE = None
 IS_ENCODER = True
 HF_PREFIX = "distilbert."
 HARMLESS_CONFIG = {"tie_weights_": ANY, "type_vocab_size": ANY, "hidden_act": ANY}
+
+SCORE_NAMES = {"score_dense": "pre_classifier", "score": "classifier"}
 
 _CONFIG_NAMES = {
     "hidden_size": "dim",
@@ -38,6 +40,10 @@ _NAMES = {
 
 def spec_from_config(config: Mapping[str, Any]) -> EncoderSpec:
     return encoder_from_config(config, family="distilbert", names=_CONFIG_NAMES, has_types=False)
+
+
+def score_head(config: Mapping[str, Any]) -> tuple[ScoreHead, Pooling]:
+    return ScoreHead(has_dense=True, activation="relu"), "cls"
 
 
 def hf_sources(spec: EncoderSpec) -> dict[str, Source]:

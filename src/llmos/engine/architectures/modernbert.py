@@ -10,9 +10,10 @@ from llmos.engine.architectures._config_rope import THETA_RANGE, scaling_from_co
 from llmos.engine.architectures._encoder import refuse_heads
 from llmos.engine.architectures._fields import Fields
 from llmos.engine.architectures._read_keys import ANY, Harmless
+from llmos.engine.architectures._score_head import HEAD_ACTIVATIONS
 from llmos.engine.architectures._sources import Source, rename, split_qkv, split_rows
 from llmos.engine.architectures._windows import num_layers_of, windowed_layers
-from llmos.engine.encoder_spec import EncoderSpec, embedder_of
+from llmos.engine.encoder_spec import EncoderSpec, Pooling, ScoreHead, embedder_of
 from llmos.engine.spec import DecoderSpec
 
 GGUF_ARCHITECTURE = None
@@ -29,7 +30,9 @@ HARMLESS_CONFIG: Harmless = {
         ANY,
     ),
 }  # fmt: skip
-"""Options of heads that the model doesn't have here, and of programs."""
+"""Options of heads, which only a reranker reads, and of programs."""
+
+SCORE_NAMES = {"score_dense": "head.dense", "score_norm": "head.norm", "score": "classifier"}
 
 _NAMES = {
     "embed": "model.embeddings.tok_embeddings",
@@ -79,6 +82,20 @@ def spec_from_config(config: Mapping[str, Any]) -> EncoderSpec:
         tied_head=True,
     )
     return embedder_of(limits.validated(decoder), family="modernbert")
+
+
+def score_head(config: Mapping[str, Any]) -> tuple[ScoreHead, Pooling]:
+    fields = config_fields(config)
+    head = ScoreHead(
+        has_dense=True,
+        dense_bias=fields.flag("classifier_bias", False),
+        activation=HEAD_ACTIVATIONS[fields.string("classifier_activation", "gelu", known=HEAD_ACTIVATIONS)],
+        has_norm=True,
+        norm_bias=fields.flag("norm_bias", False),
+        norm_eps=fields.number("norm_eps", 1e-5, low=0.0, high=1.0),
+    )
+    poolings: dict[str, Pooling] = {"cls": "cls", "mean": "mean"}
+    return head, poolings[fields.string("classifier_pooling", "cls", known=poolings)]
 
 
 def hf_sources(spec: DecoderSpec) -> dict[str, Source]:

@@ -5,16 +5,21 @@ from typing import Any
 
 from llmos.engine.architectures._encoder import HF_NAMES, POOLER_KEYS, encoder_from_config
 from llmos.engine.architectures._sources import Source, rename
-from llmos.engine.encoder_spec import EncoderSpec
+from llmos.engine.encoder_spec import EncoderSpec, Pooling, ScoreHead
 
 GGUF_ARCHITECTURE = None
 IS_ENCODER = True
 HF_PREFIX = "roberta."
 HARMLESS_CONFIG = POOLER_KEYS
+SCORE_NAMES = {"score_dense": "classifier.dense", "score": "classifier.out_proj"}
 
 
 def spec_from_config(config: Mapping[str, Any]) -> EncoderSpec:
     return encoder_from_config(config, family="roberta", pads_positions=True)
+
+
+def score_head(config: Mapping[str, Any]) -> tuple[ScoreHead, Pooling]:
+    return ScoreHead(has_dense=True, activation="tanh"), "cls"
 
 
 def hf_sources(spec: EncoderSpec) -> dict[str, Source]:

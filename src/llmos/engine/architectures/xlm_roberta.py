@@ -9,11 +9,22 @@ from llmos.engine.architectures.roberta import (
     HARMLESS_CONFIG,
     HF_PREFIX,
     IS_ENCODER,
+    SCORE_NAMES,
     hf_sources,
+    score_head,
 )
 from llmos.engine.encoder_spec import EncoderSpec
 
-__all__ = ["GGUF_ARCHITECTURE", "HARMLESS_CONFIG", "HF_PREFIX", "IS_ENCODER", "hf_sources", "spec_from_config"]
+__all__ = [
+    "GGUF_ARCHITECTURE",
+    "HARMLESS_CONFIG",
+    "HF_PREFIX",
+    "IS_ENCODER",
+    "SCORE_NAMES",
+    "hf_sources",
+    "score_head",
+    "spec_from_config",
+]
 
 
 def spec_from_config(config: Mapping[str, Any]) -> EncoderSpec:

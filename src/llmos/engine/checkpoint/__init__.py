@@ -2,6 +2,7 @@
 
 checkpoint.py     a model that the engine can run: spec, tensors by canonical name, tokenizer
 model_files.py    the files of a model in one of the two formats, GGUF or a Hugging Face folder
+reranker_files.py  which folders are rerankers, and their specs
 description.py    facts about a model, also of one that the engine can't run
 text_warnings.py   remarks about a tokenizer and a chat template
 metadata.py       all metadata of a model, by GGUF's keys

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from llmos.core.errors import BadModelFile
 from llmos.engine.architectures import Source
 from llmos.engine.checkpoint.model_files import ModelFiles, open_model_files
+from llmos.engine.checkpoint.reranker_files import tokenizer_for_pairs
 from llmos.engine.encoder_spec import EncoderSpec, ModelSpec
 from llmos.engine.formats.tensor_names import format_names
 from llmos.engine.tensors import LazyTensors, RawTensor, dtype_of, shape_of
@@ -40,6 +41,8 @@ class Checkpoint:
         from llmos.engine.text.tokenizer.fitting import check_fits  # with the tokenizer, which is slow to import
 
         tokenizer = self._files.tokenizer()
+        if isinstance(self.spec, EncoderSpec) and self.spec.score_head is not None:
+            return tokenizer_for_pairs(tokenizer, self.spec.score_head, self.spec.vocab_size)
         check_fits(tokenizer, self.spec.vocab_size, is_encoder=isinstance(self.spec, EncoderSpec))
         return tokenizer
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from llmos.core.errors import UnsupportedModel
-from llmos.engine.checkpoint.checkpoint import validate_files
+from llmos.engine.architectures import task_of
+from llmos.engine.checkpoint.checkpoint import Checkpoint, validate_files
 from llmos.engine.checkpoint.model_files import Format, open_model_files
 from llmos.engine.checkpoint.text_warnings import text_warnings
-from llmos.engine.encoder_spec import EncoderSpec
+from llmos.engine.encoder_spec import EncoderSpec, Task, task_of_spec
 from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
@@ -30,6 +31,8 @@ class Description:
     context_length: int | None
     embedding_size: int | None
     """Values of the vector of a text. None: the model doesn't embed texts."""
+    task: Task | None
+    """What the model does. None: the engine doesn't have its family."""
     license: str | None
     sampling: Mapping[str, float]
     """Sampling parameters that the model's authors recommend, by the names in SamplingParams."""
@@ -50,14 +53,18 @@ def describe(files: Mapping[str, Path], *, with_tokenizer: bool = False) -> Desc
     embedding_size: int | None = None
     warnings: tuple[str, ...] = ()
     try:
-        spec = validate_files(opened)[0]
-        warnings = text_warnings(opened.tokenizer()) if with_tokenizer else ()
+        spec, sources = validate_files(opened)
+        if with_tokenizer and task_of_spec(spec) == "rerank":
+            Checkpoint(opened, spec, sources).tokenizer  # noqa: B018  (it may be unable to pack pairs)
+        elif with_tokenizer:
+            warnings = text_warnings(opened.tokenizer())
     except UnsupportedModel as error:
         unsupported = error.message
         num_parameters, context_length = sum(_sizes(opened.tensors).values()), opened.context_length
     else:
         num_parameters, context_length = sum(map(prod, spec.tensor_shapes().values())), spec.max_positions
-        embedding_size = spec.vector_size if isinstance(spec, EncoderSpec) else None
+        if isinstance(spec, EncoderSpec) and spec.score_head is None:
+            embedding_size = spec.vector_size
     return Description(
         format=opened.format,
         family=opened.family,
@@ -65,6 +72,7 @@ def describe(files: Mapping[str, Path], *, with_tokenizer: bool = False) -> Desc
         dtype_summary=_dtype_summary(opened.tensors),
         context_length=context_length,
         embedding_size=embedding_size,
+        task=task_of(opened.family),
         license=opened.license,
         sampling=opened.sampling,
         unsupported=unsupported,
@@ -82,7 +90,7 @@ def describe_adapter(files: Mapping[str, Path], base: Mapping[str, Path]) -> Des
 
     spec = validate_files(open_model_files(base))[0]
     if not isinstance(spec, DecoderSpec):
-        raise UnsupportedModel("Adapters are for models that generate text; this one embeds texts.")
+        raise UnsupportedModel("Adapters are for models that generate text; this one doesn't.")
     adapter = open_adapter(files, spec)
     return Description(
         format="lora",
@@ -91,6 +99,7 @@ def describe_adapter(files: Mapping[str, Path], base: Mapping[str, Path]) -> Des
         dtype_summary=f"rank {max(len(each.down) for each in adapter.values())}",
         context_length=spec.max_positions,
         embedding_size=None,
+        task="generate",
         license=None,
         sampling={},
         unsupported=None,

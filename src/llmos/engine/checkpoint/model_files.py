@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -11,6 +12,7 @@ from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.core.suggest import nearest
 from llmos.engine.architectures import (
     EMBEDDER_SUFFIX,
+    RERANKER_SUFFIX,
     ROPE_TENSORS,
     Family,
     Source,
@@ -18,7 +20,6 @@ from llmos.engine.architectures import (
     family_of_gguf,
     family_of_model_type,
     gguf_spec,
-    is_encoder,
     sources_in_files,
     with_sentence_files,
 )
@@ -26,6 +27,7 @@ from llmos.engine.checkpoint.compressed import KEYS as COMPRESSION_KEYS
 from llmos.engine.checkpoint.compressed import decompress
 from llmos.engine.checkpoint.ignored_keys import read_ignored_keys
 from llmos.engine.checkpoint.recommended import recommended_sampling
+from llmos.engine.checkpoint.reranker_files import check_classifier, family_suffix, reranker_spec_and_sources
 from llmos.engine.encoder_spec import DecoderEmbedderSpec, EncoderSpec, ModelSpec, embedder_of
 from llmos.engine.formats.dequantize import dequantize
 from llmos.engine.formats.gguf_parts import GGUFParts
@@ -138,9 +140,7 @@ class FolderFiles:
         self.tensors, self.release_memory = decompress(folder.config, folder), folder.release_memory
         self._has_canonical_names = folder.has_canonical_names
         self.family = self._model_type = _text(self.config.get("model_type")) or "unknown"
-        # A decoder with the files of sentence-transformers embeds texts.
-        if "modules.json" in files and not is_encoder(self.family) and is_encoder(self.family + EMBEDDER_SUFFIX):
-            self.family += EMBEDDER_SUFFIX
+        self.family += family_suffix(self._model_type, self.config, files)
         text = self.config.get("text_config")  # of a model that also takes images
         fields = self.config if not isinstance(text, Mapping) else text
         self.context_length = _count(fields.get("max_position_embeddings"))
@@ -154,6 +154,13 @@ class FolderFiles:
         family = family_of_model_type(self._model_type)
         _check_present(self._ignored, self.config)
         config = {key: value for key, value in self.config.items() if key not in COMPRESSION_KEYS}
+        if self.family.endswith(RERANKER_SUFFIX):
+            reranker, sources = reranker_spec_and_sources(
+                family, config, self._ignored, self.paths, self.tensors, partial(self._sources, family)
+            )
+            _check_heads(set(self.tensors) - {source.name for source in sources.values()})
+            return reranker, sources
+        check_classifier(family, self.config)
         spec = config_spec(family, config, self._ignored)
         if isinstance(spec, DecoderSpec) and self.family.endswith(EMBEDDER_SUFFIX):
             spec = embedder_of(spec, family=self.family)

@@ -56,8 +56,16 @@ class DecoderEmbedder:
     def kv_dtype(weights: Weights) -> KVDType:
         return "f32" if weights == "f32" else "f16"
 
-    def forward(self, tokens_N: npt.NDArray[np.int32], starts: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """Return one pooled vector for each of S sequences, [S, hidden]; s is tokens_N[starts[s]:starts[s + 1]]."""
+    def forward(
+        self,
+        tokens_N: npt.NDArray[np.int32],
+        starts: npt.NDArray[np.int32],
+        types_N: npt.NDArray[np.int32] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return one pooled vector for each of S sequences, [S, hidden]; s is tokens_N[starts[s]:starts[s + 1]].
+
+        `types_N` is ignored: tokens of these models have no types.
+        """
         rows = np.arange(len(tokens_N), dtype=np.int32)
         if self.spec.pooling != "mean":
             rows = (starts[1:] - 1 if self.spec.pooling == "last" else starts[:-1]).astype(np.int32)

@@ -43,13 +43,21 @@ class NativeEncoder:
         matrices = {name: shape for name, shape in spec.tensor_shapes().items() if not _is_vector(name, shape)}
         return plan_matrices(matrices, dtype_of, lambda _: weights)
 
-    def forward(self, tokens_N: npt.NDArray[np.int32], starts: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    def forward(
+        self,
+        tokens_N: npt.NDArray[np.int32],
+        starts: npt.NDArray[np.int32],
+        types_N: npt.NDArray[np.int32] | None = None,
+    ) -> npt.NDArray[np.float32]:
         """Return one pooled vector for each of S sequences, [S, hidden]; s is tokens_N[starts[s]:starts[s + 1]].
 
-        Raises SequencesRefused if it can tell which sequences can't be computed.
+        `types_N`: the types of the tokens; None: all have the first, or the model has none. Raises SequencesRefused if
+        it can tell which sequences can't be computed.
         """
+        if not self.spec.num_types:
+            types_N = None
         try:
-            return self._encoder.forward(tokens_N, starts)
+            return self._encoder.forward(tokens_N, starts, types_N)
         except ValueError as error:
             if refused := self._encoder.refused(tokens_N, starts):
                 raise SequencesRefused(refused, str(error)) from None

@@ -116,7 +116,7 @@ class MemoryPlanner:
         if isinstance(self.spec, DecoderEmbedderSpec):
             return DecoderEmbedder.plan(self.spec, self.dtypes, weights)
         if isinstance(self.spec, EncoderSpec):
-            return NativeEncoder.plan(self.spec, self.dtypes, weights)
+            return NativeEncoder.plan(self.spec.body, self.dtypes, weights)
         return NativeRunner.plan(self.spec, self.dtypes, weights)
 
     @property

@@ -64,9 +64,9 @@ class Attempts:
         # Vectors of two models can't be compared, so a route to such a model has one target.
         with self._recorder.attempt(record, resolution.main) as attempt:
             backend = resolution.backend(resolution.main)
-            await backend.check_embeds()
-            chunks = list(call.chunks(record.id, call.caller.fairness_key, _priority(call.caller)))
-            embeddings = Embeddings(record.id, call, backend.served, attempt, len(chunks))
+            in_pairs = await _check_embeds(backend, call)
+            chunks = list(call.chunks(record.id, call.caller.fairness_key, _priority(call.caller), in_pairs=in_pairs))
+            embeddings = Embeddings(record.id, call, backend.served, attempt, len(chunks), in_pairs=in_pairs)
             num_lanes = min(len(chunks), CHUNKS_AT_ONCE)
             with self._admission.admit(_record_backend(attempt, backend), call.caller, num_lanes):
                 self._recorder.admitted(record, attempt)
@@ -159,6 +159,14 @@ def _requests(call: Call, call_id: str, backend: Backend) -> list[Generate]:
         )
         for index, prompt in enumerate(call.prompts)
     ]
+
+
+async def _check_embeds(backend: Backend, call: EmbedCall) -> bool:
+    """Return whether the call's inputs go to the backend in pairs. Raises BadRequest if it can't run the call."""
+    if call.num_queries is None:
+        await backend.check_embeds()
+        return False
+    return await backend.check_compares()
 
 
 async def _start(streams: Sequence[AsyncIterator[Event]]) -> list[Started]:

@@ -1,4 +1,5 @@
-"""EmbedCall and Embeddings: texts to be turned into vectors, and the vectors, independent of the wire format."""
+"""EmbedCall and Embeddings: texts to be turned into vectors or compared, and the vectors or scores, independent of the
+wire format."""
 
 import time
 from array import array
@@ -43,12 +44,20 @@ class EmbedCall(ModelCall):
     prompt: str | None = None
     """The name of the model's prompt that is put before each input. None: its default."""
     num_queries: int | None = None
-    """The first inputs, this many, are queries and the rest documents, for models with a prompt for each. None: no
-    difference is made."""
+    """The first inputs, this many, are queries, and the rest are documents that are compared with them: with the only
+    query, or each with its own. None: nothing is compared."""
+    instruction: str | None = None
+    """Tells a reranker what a relevant document is."""
     id_prefix: str = "embd"
 
-    def chunks(self, call_id: str, caller: str, priority: int) -> Iterator[Embed]:
-        """Yield the requests to a replica, in order. `caller` and `priority` say how they take turns with others."""
+    def chunks(self, call_id: str, caller: str, priority: int, *, in_pairs: bool = False) -> Iterator[Embed]:
+        """Yield the requests to a replica, in order. `caller` and `priority` say how they take turns with others.
+
+        `in_pairs`: each document with its query, for a model that scores pairs. Otherwise each text alone.
+        """
+        if in_pairs:
+            yield from self._chunks_of_pairs(call_id, caller, priority)
+            return
         for index, (begin, end) in enumerate(self._spans()):
             yield Embed(
                 id=f"{call_id}-{index}" if index else call_id,
@@ -58,6 +67,29 @@ class EmbedCall(ModelCall):
                 truncate_to=self.truncate_to,
                 prompt=self.prompt,
                 role=self._role(begin),
+                instruction=self.instruction,
+                caller=caller,
+                priority=priority,
+            )
+
+    @property
+    def pair_indices(self) -> list[tuple[int, int]]:
+        """The query and the document of each comparison, as indices of inputs."""
+        num_queries = self.num_queries or 0
+        documents = range(num_queries, len(self.inputs))
+        return [(0 if num_queries == 1 else i, document) for i, document in enumerate(documents)]
+
+    def _chunks_of_pairs(self, call_id: str, caller: str, priority: int) -> Iterator[Embed]:
+        indices = self.pair_indices
+        pairs = [(str(self.inputs[query]), str(self.inputs[document])) for query, document in indices]
+        names = [self.names[document] for _, document in indices]
+        for index, (begin, end) in enumerate(_spans([len(query) + len(document) for query, document in pairs])):
+            yield Embed(
+                id=f"{call_id}-{index}" if index else call_id,
+                pairs=pairs[begin:end],
+                input_names=names[begin:end],
+                truncate_to=self.truncate_to,
+                instruction=self.instruction,
                 caller=caller,
                 priority=priority,
             )
@@ -69,21 +101,37 @@ class EmbedCall(ModelCall):
 
     def _spans(self) -> Iterator[tuple[int, int]]:
         """Yield the inputs of each chunk, as (begin, end)."""
-        begin = num_characters = 0
-        for index, each in enumerate(self.inputs):
-            is_full = index - begin == CHUNK_INPUTS or num_characters + len(each) > CHUNK_CHARACTERS
-            if index > begin and (is_full or index == self.num_queries):
-                yield begin, index
-                begin, num_characters = index, 0
-            num_characters += len(each)
-        yield begin, len(self.inputs)
+        return _spans([len(each) for each in self.inputs], self.num_queries)
+
+
+def _spans(lengths: Sequence[int], split: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield the items of each chunk, as (begin, end). `split`: a new chunk begins at this index."""
+    begin = num_characters = 0
+    for index, length in enumerate(lengths):
+        is_full = index - begin == CHUNK_INPUTS or num_characters + length > CHUNK_CHARACTERS
+        if index > begin and (is_full or index == split):
+            yield begin, index
+            begin, num_characters = index, 0
+        num_characters += length
+    yield begin, len(lengths)
 
 
 class Embeddings:
-    """The vectors of a call, and the tokens so far."""
+    """The vectors of a call or the scores of its pairs, and the tokens so far."""
 
-    def __init__(self, id: str, call: EmbedCall, served: ServedModel, attempt: Attempt, num_chunks: int) -> None:
+    def __init__(
+        self,
+        id: str,
+        call: EmbedCall,
+        served: ServedModel,
+        attempt: Attempt,
+        num_chunks: int,
+        *,
+        in_pairs: bool = False,
+    ) -> None:
+        """`in_pairs`: the model scores the pairs itself."""
         self.id = id
+        self._in_pairs = in_pairs
         self.call = call
         self.served = served
         self.attempt = attempt
@@ -101,6 +149,14 @@ class Embeddings:
         self._chunks[index] = embedded
         self.attempt.num_prompt_tokens += embedded.num_tokens
         self.attempt.num_vectors += len(embedded.vectors) // (4 * embedded.size)
+
+    def scores(self) -> list[float]:
+        """Return the score of each comparison: the model's, or the cosine of the two vectors."""
+        vectors = self.vectors
+        if self._in_pairs:
+            return [score for vector in vectors for score in floats(vector)]
+        pairs = self.call.pair_indices
+        return cosines([vectors[query] for query, _ in pairs], [vectors[document] for _, document in pairs])
 
     @property
     def vectors(self) -> list[bytes]:

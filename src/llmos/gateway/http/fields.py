@@ -101,3 +101,10 @@ class TextsFields(RequestObject, kw_only=True):
                 param="truncate_prompt_tokens",
             )
         return max(limit, 0)
+
+
+class ComparedTextsFields(TextsFields, kw_only=True):
+    """The fields of requests that compare texts."""
+
+    instruction: Annotated[str, Meta(min_length=1, max_length=8192)] | None = None
+    """Tells a reranker that follows instructions, such as Qwen3-Reranker, what a relevant document is."""

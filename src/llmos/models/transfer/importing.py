@@ -11,6 +11,7 @@ from llmos.core.errors import BadRequest, Conflict
 from llmos.core.progress import Progress
 from llmos.engine.checkpoint.ignored_keys import FILE_NAME as IGNORED_KEYS_FILE
 from llmos.engine.checkpoint.ignored_keys import format_ignored_keys
+from llmos.engine.checkpoint.reranker_marks import reranker_marks
 from llmos.models.model_files import find_model_files, is_adapter
 from llmos.models.names import check_name, parse_reference
 from llmos.models.registry import Registry
@@ -26,18 +27,27 @@ def import_model(
     progress: Progress,
     license: str | None = None,
     ignored_keys: Sequence[str] = (),
+    task: str | None = None,
 ) -> Version:
     """Import the model or adapter at `path`, see Transfers.import_path()."""
     check_name(name.partition(":")[0], "a model")
     found = find_model_files(path)
-    if not ignored_keys:
-        return _import(registry, path, found, name, progress, license)
-    if is_adapter(found):
-        raise BadRequest(f"{path} is an adapter, which has no keys to ignore. Leave --ignore out.", param="ignore")
+    added: dict[str, str] = {}
+    if ignored_keys:
+        if is_adapter(found):
+            raise BadRequest(f"{path} is an adapter, which has no keys to ignore. Leave --ignore out.", param="ignore")
+        added[IGNORED_KEYS_FILE] = format_ignored_keys(ignored_keys)
+    if task is not None:
+        if task != "rerank":
+            raise BadRequest(f"There is no task {task!r:.60} to import a model for. Use rerank.", param="task")
+        added |= reranker_marks(found)
     with TemporaryDirectory() as folder:
-        file = Path(folder) / IGNORED_KEYS_FILE
-        file.write_text(format_ignored_keys(ignored_keys), encoding="utf-8")
-        return _import(registry, path, {**found, IGNORED_KEYS_FILE: file}, name, progress, license)
+        for file_name, content in added.items():
+            file = Path(folder, file_name)
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(content, encoding="utf-8")
+            found[file_name] = file
+        return _import(registry, path, found, name, progress, license)
 
 
 def _import(

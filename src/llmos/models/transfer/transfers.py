@@ -98,21 +98,24 @@ class Transfers:
         *,
         license: str | None = None,
         ignored_keys: Sequence[str] = (),
+        task: str | None = None,
     ) -> Version:
         """Import an archive, a GGUF file, a Hugging Face folder or a LoRA adapter, and return its version.
 
         `name`: the model's name, or MODEL:ADAPTER for an adapter of the model's newest version; an archive may keep its
         own. `license`: replaces the license in the files. `ignored_keys`: keys of the model's configuration that the
-        engine reads as if they were absent. Files stay where they are: the store has hard links to them
-        where the file system allows it, else copies. Raises BadRequest, BadModelFile or UnsupportedModel, before
-        anything is stored.
+        engine reads as if they were absent. `task`: "rerank" for a reranker whose files don't say so. Files stay where
+        they are: the store has hard links to them where the file system allows it, else copies. Raises BadRequest,
+        BadModelFile or UnsupportedModel, before anything is stored.
         """
         if not is_archive(path):
             if name is None:
                 raise BadRequest(f"Name the model: llmos import {path} --name NAME", param="name")
-            return import_model(self._registry, path, name, progress, license, ignored_keys)
+            return import_model(self._registry, path, name, progress, license, ignored_keys, task)
         if ignored_keys:
             raise BadRequest(f"{path} is an archive, whose version ignores the same keys as before.", param="ignore")
+        if task is not None:
+            raise BadRequest(f"{path} is an archive, whose version has the same task as before.", param="task")
         with open_staging_area(self._store, f"archive:{path.absolute()}") as staging:
             version = self._add(read_archive(path, staging, progress), name, progress)
             staging.clear()

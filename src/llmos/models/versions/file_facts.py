@@ -48,6 +48,8 @@ class Runnability(NamedTuple):
     """Why the engine can't run it. None: it can."""
     warnings: tuple[str, ...] = ()
     """What works differently than in other models, in sentences."""
+    task: str | None = None
+    """What the model does: "generate", "embed" or "rerank"."""
 
 
 def runnability(files: Mapping[str, Path], adapted: Mapping[str, Path]) -> Runnability:
@@ -79,7 +81,7 @@ def select_kept_files(files: Mapping[str, Path]) -> "KeptFiles":
 @lru_cache(maxsize=256)
 def _runnability(files: tuple[tuple[str, Path], ...], adapted: tuple[tuple[str, Path], ...]) -> Runnability:
     description = describe(dict(files)) if files == adapted else describe_adapter(dict(files), dict(adapted))
-    return Runnability(description.unsupported, description.warnings)
+    return Runnability(description.unsupported, description.warnings, description.task)
 
 
 @lru_cache(maxsize=64)

@@ -94,6 +94,8 @@ class Details:
     """The labels of the version."""
     model_labels: Labels
     """The labels of its model."""
+    task: str | None
+    """What it does: "generate", "embed" or "rerank". None: this engine doesn't have its family."""
     unsupported: str | None
     """The reason why this engine can't run it, or None."""
     warnings: Sequence[str]

@@ -27,6 +27,8 @@ def model() -> FakeModel:
 
     class Compass(FakeModel):
         async def embed_texts(self, request: Embed) -> Embedded:
+            if request.pairs:
+                return await super().embed_texts(request)
             self.embedded.append(request)
             vectors = b"".join(struct.pack("<ff", *DIRECTIONS[str(each)]) for each in request.inputs)
             return Embedded(id=request.id, vectors=vectors, size=2, num_tokens=10 * len(request.inputs))
@@ -91,3 +93,44 @@ async def test_invalid_fields_are_rejected_by_name(
     assert reply.json()["error"]["param"] == param
     assert words in reply.json()["error"]["message"]
     assert model.embedded == []
+
+
+# --- rerankers
+
+
+async def test_a_reranker_gets_pairs_and_its_scores_are_passed_on(http: httpx.AsyncClient, model: FakeModel) -> None:
+    asked = RERANK | {"model": "bge", "documents": ["north", "northern lights"], "instruction": "Find lights."}
+    reply = (await http.post("/v1/rerank", json=asked)).json()
+    assert [(each["index"], each["relevance_score"]) for each in reply["results"]] == [(1, 15.0), (0, 5.0)]
+    [sent] = model.embedded
+    assert sent.pairs == [("north", "north"), ("north", "northern lights")]
+    assert sent.input_names == ["documents[0]", "documents[1]"]
+    assert (sent.inputs, sent.instruction) == ([], "Find lights.")
+
+
+async def test_a_reranker_scores_pairwise(http: httpx.AsyncClient, model: FakeModel) -> None:
+    asked = {"model": "bge", "text_1": ["a", "b"], "text_2": ["c", "dd"]}
+    reply = (await http.post("/v1/score", json=asked)).json()
+    assert [each["score"] for each in reply["data"]] == [1.0, 2.0]
+    assert [sent.pairs for sent in model.embedded] == [[("a", "c"), ("b", "dd")]]
+    assert model.embedded[0].input_names == ["text_2[0]", "text_2[1]"]
+
+
+async def test_many_pairs_go_in_chunks(http: httpx.AsyncClient, model: FakeModel) -> None:
+    reply = (await http.post("/v1/rerank", json=RERANK | {"model": "bge", "documents": ["x"] * 150})).json()
+    assert len(reply["results"]) == 150
+    assert sorted(len(sent.pairs) for sent in model.embedded) == [22, 64, 64]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("embeddings", {"input": "north"}),
+        ("chat/completions", {"messages": [{"role": "user", "content": "Hello"}]}),
+        ("completions", {"prompt": "Hello"}),
+    ],
+)
+async def test_a_reranker_does_nothing_else(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
+    reply = await http.post(f"/v1/{path}", json={"model": "bge", **body})
+    assert reply.status_code == 400, reply.text
+    assert reply.json()["error"]["param"] == "model"

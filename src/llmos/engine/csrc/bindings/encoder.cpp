@@ -2,6 +2,10 @@
 
 #include "encoder/encoder.h"
 
+#include <nanobind/stl/optional.h>
+
+#include <optional>
+
 #include "bindings/arguments.h"
 #include "bindings/named_weights.h"
 
@@ -69,11 +73,17 @@ void check_sequence(const Array1<int32_t>& tokens, const Array1<int32_t>& starts
             "a sequence has more positions than the model");
 }
 
-Encoder::Batch checked_batch(const Array1<int32_t>& tokens, const Array1<int32_t>& starts, const Encoder::Spec& spec) {
+Encoder::Batch checked_batch(const Array1<int32_t>& tokens, const Array1<int32_t>& starts,
+                             const std::optional<Array1<int32_t>>& types, const Encoder::Spec& spec) {
     check_sizes(tokens, starts);
     const int num_sequences = int(starts.size()) - 1;
     for (int s = 0; s < num_sequences; ++s) check_sequence(tokens, starts, spec, s);
-    return {int(tokens.size()), num_sequences, tokens.data(), starts.data()};
+    if (types) {
+        require(types->size() == tokens.size(), "every token must have a type");
+        for (size_t t = 0; t < types->size(); ++t)
+            require(uint32_t((*types)(t)) < uint32_t(spec.num_types), "a token has a type that the model lacks");
+    }
+    return {int(tokens.size()), num_sequences, tokens.data(), starts.data(), types ? types->data() : nullptr};
 }
 
 class EncoderRunner {
@@ -93,9 +103,9 @@ class EncoderRunner {
         calls_.run([&] { weights_.set_vector(layer, name, std::move(values)); });
     }
 
-    nb::object forward(Array1<int32_t> tokens, Array1<int32_t> starts) {
+    nb::object forward(Array1<int32_t> tokens, Array1<int32_t> starts, std::optional<Array1<int32_t>> types) {
         weights_.require_complete();
-        const Encoder::Batch batch = checked_batch(tokens, starts, encoder_.spec());
+        const Encoder::Batch batch = checked_batch(tokens, starts, types, encoder_.spec());
         const size_t rows = size_t(batch.num_sequences), columns = size_t(encoder_.spec().hidden_size);
         OwnedMemory<float> out(rows * columns);
         calls_.run([&] { encoder_.forward(batch, out.data); });
@@ -135,7 +145,9 @@ void bind_encoder(nb::module_& m) {
         .def("place", &EncoderRunner::place, "memory"_a.noconvert(), "placements"_a, "See Runner.place().")
         .def("set_vector", &EncoderRunner::set_vector, "layer"_a, "name"_a, "data"_a.noconvert())
         .def("forward", &EncoderRunner::forward, "tokens"_a.noconvert(), "starts"_a.noconvert(),
-             "Return one vector for each sequence, [sequences, hidden]. Sequence s is tokens[starts[s]:starts[s + 1]].")
+             "types"_a.noconvert().none() = nb::none(),
+             "Return one vector for each sequence, [sequences, hidden]. Sequence s is tokens[starts[s]:starts[s + 1]]; "
+             "types[t] is the type of token t, 0 without types.")
         .def("refused", &EncoderRunner::refused, "tokens"_a.noconvert(), "starts"_a.noconvert(),
              "The sequences of a batch that forward() refuses for their own tokens or length.")
         .def_prop_ro("weight_bytes", &EncoderRunner::weight_bytes)

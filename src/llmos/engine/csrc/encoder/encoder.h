@@ -50,10 +50,10 @@ class Encoder {
         ActivationKind activation;
         Pooling pooling;
     };
-    // Sequence s brings tokens[starts[s]] to tokens[starts[s + 1] - 1].
+    // Sequence s brings tokens[starts[s]] to tokens[starts[s + 1] - 1]. Each has a type; null: all have the first.
     struct Batch {
         int num_tokens, num_sequences;
-        const int32_t *tokens, *starts;
+        const int32_t *tokens, *starts, *types;
 
         int length(int sequence) const { return starts[sequence + 1] - starts[sequence]; }
     };

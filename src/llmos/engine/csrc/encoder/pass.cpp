@@ -24,8 +24,10 @@ void Encoder::Pass::embed() {
         encoder_.embed_.read_row(batch_.tokens[t], x(t));
         const float* row = positions + size_t(spec_.first_position + position(t)) * size;
         for (int c = 0; c < size; ++c) x(t)[c] += row[c];
-        if (types)  // a single text is of the first type
-            for (int c = 0; c < size; ++c) x(t)[c] += types[c];
+        if (types) {
+            const float* type = types + size_t(batch_.types ? batch_.types[t] : 0) * size;
+            for (int c = 0; c < size; ++c) x(t)[c] += type[c];
+        }
         norm(outer, Vector::embed_norm, Vector::embed_norm_bias, &encoder_.layers_[0].q, t);
     });
 }

@@ -9,6 +9,7 @@ import threading
 from bisect import insort
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import Any
 
 import tokenizers
 
-from llmos.core.errors import BadRequest, LLMOSError
+from llmos.core.errors import BadRequest, LLMOSError, UnsupportedModel
 from llmos.engine.text.tokenizer.control_strings import ControlStringEscaper
+from llmos.engine.text.tokenizer.control_tokens import written_by_template
 from llmos.engine.text.tokenizer.cut_calls import mark_cut_calls
 from llmos.engine.text.tokenizer.detokenizer import Detokenizer
 from llmos.engine.text.tokenizer.fragment_encoder import FragmentEncoder
@@ -37,6 +39,37 @@ INFILL_TOKENS = (
     ("▁<PRE>", "▁<SUF>", "▁<MID>"),  # Code Llama
 )
 """What models write before a text, where its gap is, and after it, when they fill in the middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairFrame:
+    """How a tokenizer packs a pair of texts: before, first text, between, second text, behind."""
+
+    before: list[int]
+    between: list[int]
+    behind: list[int]
+    between_types: list[int]
+    """The token types of `between`."""
+    first_type: int
+    """The type of the tokens of the first text and before it."""
+    second_type: int
+    """The type of the tokens of the second text and behind it."""
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.before) + len(self.between) + len(self.behind)
+
+    def pack(self, first: list[int], second: list[int]) -> list[int]:
+        """Return the tokens of a pair."""
+        return [*self.before, *first, *self.between, *second, *self.behind]
+
+    def types(self, first: list[int], second: list[int]) -> list[int]:
+        """Return the types of these tokens."""
+        return [
+            *[self.first_type] * (len(self.before) + len(first)),
+            *self.between_types,
+            *[self.second_type] * (len(second) + len(self.behind)),
+        ]
 
 
 class Tokenizer:
@@ -142,6 +175,36 @@ class Tokenizer:
         begin = is_text.index(True)
         return framed.ids[:begin], framed.ids[begin + sum(is_text) :]
 
+    @cached_property
+    def pair_frame(self) -> "PairFrame":
+        """The control tokens around and between a pair of texts, by the tokenizer's file.
+
+        Raises UnsupportedModel if the file changes the order of the texts.
+        """
+        with self._lock, library_errors(_convert_error):
+            alone = self._backend.encode("a", add_special_tokens=False)
+            framed = self._backend.post_process(alone, alone, True)
+        is_text = [not is_special for is_special in framed.special_tokens_mask]
+        if not alone.ids or sum(is_text) != 2 * len(alone.ids):
+            raise UnsupportedModel("The tokenizer doesn't say how pairs of texts are framed.")
+        texts = [i for i, each in enumerate(is_text) if each]
+        first_end, second = texts[len(alone.ids) - 1] + 1, texts[len(alone.ids)]
+        return PairFrame(
+            before=framed.ids[: texts[0]],
+            between=framed.ids[first_end:second],
+            behind=framed.ids[texts[-1] + 1 :],
+            between_types=framed.type_ids[first_end:second],
+            first_type=framed.type_ids[texts[0]],
+            second_type=framed.type_ids[second],
+        )
+
+    def with_template(self, source: str) -> "Tokenizer":
+        """Return the same tokenizer with another chat template."""
+        added = self._backend.get_added_tokens_decoder().items()
+        plain = {token.content: token_id for token_id, token in added if not token.special}
+        written = {text: plain[text] for text in written_by_template(plain, (), source)}
+        return Tokenizer(replace(self._parts, template=source, tool_template=None, written=written))
+
     def encode_chat(
         self,
         messages: Sequence[Mapping[str, Any]],
@@ -219,6 +282,18 @@ class Tokenizer:
             return False
         return words in prompt
 
+    def takes_pairs(self, variables: Mapping[str, Any]) -> bool:
+        """Return whether the chat template shows the model a query and a document, as messages with these roles."""
+        texts = {"query": "A river.", "document": "A stream of water."}
+        messages = [{"role": role, "content": text} for role, text in texts.items()]
+        try:
+            prompt = self.template.render(
+                **{"add_generation_prompt": False, **variables, **self._parts.template_variables}, messages=messages
+            )
+        except BadRequest:
+            return False
+        return all(text in prompt for text in texts.values())
+
     # --- tokens to text
 
     def decode(self, token_ids: Iterable[int], *, skip_special: bool = True) -> str:
@@ -268,7 +343,7 @@ class Tokenizer:
 
     def _encode_pieces(self, pieces: list[str]) -> list[int]:
         """Encode text, control string, text, …, text (see ControlStringEscaper.split)."""
-        added = {token.content: token for token in self._backend.get_added_tokens_decoder().values()}
+        added = self._added
         token_ids: list[int] = []
         for i in range(0, len(pieces), 2):
             text = pieces[i]
@@ -280,6 +355,11 @@ class Tokenizer:
             if i + 1 < len(pieces):
                 token_ids.append(self._written[pieces[i + 1]])
         return token_ids
+
+    @property
+    def _added(self) -> dict[str, tokenizers.AddedToken]:
+        """The tokens beside the vocabulary, by their texts."""
+        return {token.content: token for token in self._backend.get_added_tokens_decoder().values()}
 
     def _encode_text(self, text: str, forbidden_ids: frozenset[int], *, is_first: bool = True) -> list[int]:
         """Encode ordinary text without these tokens, also where merges would build one."""

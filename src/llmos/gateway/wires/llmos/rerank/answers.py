@@ -13,7 +13,7 @@ class Reranked(msgspec.Struct, omit_defaults=True):
     index: int
     """The position of the document in the request."""
     relevance_score: float
-    """The cosine similarity of the document and the query."""
+    """A reranker's score. With a model that makes embeddings, the cosine similarity of the document and the query."""
     document: RerankedDocument | None = None
 
 

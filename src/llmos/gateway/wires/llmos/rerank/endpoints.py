@@ -1,10 +1,10 @@
-"""POST /v1/rerank, in the format that Cohere and Jina share: orders documents by their similarity to a query."""
+"""POST /v1/rerank, in the format that Cohere and Jina share: orders documents by their relevance to a query."""
 
 import asyncio
 
 from fastapi import APIRouter, Request
 
-from llmos.gateway.calls.embedding import EmbedCall, cosines
+from llmos.gateway.calls.embedding import EmbedCall
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.answers import embedding_usage
@@ -39,8 +39,7 @@ async def rerank(request: Request) -> WorkResponse:
 
 async def _rerank(pipeline: Pipeline, body: RerankRequest, call: EmbedCall) -> bytes:
     embeddings = await pipeline.embed(call)
-    query, *documents = embeddings.vectors
-    scores = await asyncio.to_thread(cosines, [query] * len(documents), documents)
+    scores = await asyncio.to_thread(embeddings.scores)
     # The sort is stable: of documents with equal scores, the earlier one comes first.
     order = sorted(range(len(scores)), key=lambda i: -scores[i])[: body.top_n]
     texts = body.texts()

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.embedding import MAX_INPUTS, EmbedCall, check_inputs
-from llmos.gateway.http.fields import TextsFields
+from llmos.gateway.http.fields import ComparedTextsFields
 from llmos.gateway.http.requests import RequestObject, Unsupported
 from llmos.security.callers import Caller
 
@@ -15,7 +15,7 @@ class Document(RequestObject):
     text: str
 
 
-class RerankRequest(TextsFields, kw_only=True):
+class RerankRequest(ComparedTextsFields, kw_only=True):
     query: str
     documents: list[str | Document]
     """At most 2,047 texts."""
@@ -52,6 +52,7 @@ class RerankRequest(TextsFields, kw_only=True):
             names=names,
             truncate_to=self.truncate_to(),
             num_queries=1,
+            instruction=self.instruction,
             caller=self.on_behalf_of(caller),
             id_prefix="rerank",
         )

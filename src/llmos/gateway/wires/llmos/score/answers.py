@@ -10,7 +10,7 @@ from llmos.gateway.http.answers import EmbeddingUsage
 class Score(msgspec.Struct):
     index: int
     score: float
-    """The cosine similarity of the two texts."""
+    """A reranker's score of the pair. With a model that makes embeddings, the cosine similarity of the two texts."""
     object: Literal["score"] = "score"
 
 

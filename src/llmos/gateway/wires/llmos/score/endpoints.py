@@ -1,10 +1,10 @@
-"""POST /v1/score, in vLLM's format: the similarity of pairs of texts."""
+"""POST /v1/score, in vLLM's format: the scores of pairs of texts."""
 
 import asyncio
 
 from fastapi import APIRouter, Request
 
-from llmos.gateway.calls.embedding import EmbedCall, cosines
+from llmos.gateway.calls.embedding import EmbedCall
 from llmos.gateway.calls.pipeline import Pipeline
 from llmos.gateway.http import openapi, sse
 from llmos.gateway.http.answers import embedding_usage
@@ -23,7 +23,7 @@ router = APIRouter()
 @router.post(
     "/v1/score",
     tags=["inference"],
-    summary="Compute the similarity of texts",
+    summary="Score pairs of texts",
     openapi_extra=openapi.body(
         ScoreRequest, {"model": "minilm", "text_1": "A river.", "text_2": ["A stream of water.", "A tax on land."]}
     ),
@@ -38,9 +38,7 @@ async def score(request: Request) -> WorkResponse:
 
 async def _score(pipeline: Pipeline, call: EmbedCall) -> bytes:
     embeddings = await pipeline.embed(call)
-    num_firsts = call.num_queries or 0
-    firsts, seconds = embeddings.vectors[:num_firsts], embeddings.vectors[num_firsts:]
-    scores = await asyncio.to_thread(cosines, firsts * len(seconds) if num_firsts == 1 else firsts, seconds)
+    scores = await asyncio.to_thread(embeddings.scores)
     return sse.encode(
         ScoreList(
             id=embeddings.id,

@@ -2,11 +2,11 @@
 
 from llmos.core.errors import BadRequest
 from llmos.gateway.calls.embedding import MAX_INPUTS, EmbedCall, check_inputs
-from llmos.gateway.http.fields import TextsFields
+from llmos.gateway.http.fields import ComparedTextsFields
 from llmos.security.callers import Caller
 
 
-class ScoreRequest(TextsFields, kw_only=True):
+class ScoreRequest(ComparedTextsFields, kw_only=True):
     text_1: str | list[str]
     """One text, which is compared with every text of text_2, or as many texts as text_2 has."""
     text_2: str | list[str]
@@ -31,6 +31,7 @@ class ScoreRequest(TextsFields, kw_only=True):
             names=names,
             truncate_to=self.truncate_to(),
             num_queries=len(firsts),
+            instruction=self.instruction,
             caller=self.on_behalf_of(caller),
             id_prefix="score",
         )

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from llmos.deployments.served_model import ServedModel
-from llmos.engine.architectures import is_encoder
+from llmos.engine.architectures import task_of
 from llmos.engine.checkpoint.metadata import Metadata
 
 REMOTE = "remote"
@@ -78,8 +78,9 @@ def model_info_of(version: ServedModel, metadata: Metadata) -> dict[str, Any]:
 
 def capabilities_of(version: ServedModel, metadata: Metadata) -> list[str]:
     """Return what the model can do, in Ollama's words."""
-    if is_encoder(version.family or REMOTE):
-        return ["embedding"]
+    task = task_of(version.family or REMOTE)
+    if task in ("embed", "rerank"):
+        return ["embedding" if task == "embed" else "rerank"]
     can_chat = metadata.template is not None
     capabilities = {"completion": True, "tools": can_chat, "thinking": metadata.supports_thinking}
     return [name for name, is_available in capabilities.items() if is_available]
