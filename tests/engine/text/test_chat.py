@@ -218,17 +218,20 @@ def test_a_call_that_is_cut_off_does_not_end_with_tool_calls():
     assert cut == ("", "", [("clock", '{"z')], "length")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("stop", ["Rome", "}", "\n", "<tool_call>\n", "call>\n", '"', "{"])
 def test_a_stop_string_never_ends_an_answer_in_the_middle_of_a_call(stop):
     assert answer(CHATML, f"{CALLED}", tools=TOOLS, sampling={"stop": [stop]}) == ("", "", [ROME], "tool_calls")
 
 
+@pytest.mark.process
 def test_a_stop_string_ends_the_text_around_calls():
     assert answer(CHATML, f"Wait.\n{CALLED}", tools=TOOLS, sampling={"stop": ["."]}) == ("Wait", "", [], "stop")
     assert answer(CHATML, f"{CALLED}\nDone.", tools=TOOLS, sampling={"stop": ["one"]})[2:] == ([ROME], "tool_calls")
     assert answer(CHATML, f"{CALLED}", tools=TOOLS, sampling={"stop": ["<tool"]}) == ("", "", [], "stop")
 
 
+@pytest.mark.process
 def test_a_call_that_a_stop_token_cuts_is_not_whole():
     cut = answer(CHATML, CALLED, tools=TOOLS, sampling={"stop_token_ids": [ord("R")]})
     assert cut == ("", "", [("clock", '{"zone": "')], "length")

@@ -54,6 +54,7 @@ def registry(settings, tmp_path, server):
     registry.database.close()
 
 
+@pytest.mark.process
 def test_the_first_pull_pins_what_the_hub_lists(registry, put, tiny_gguf):
     version = Transfers(registry).pull_from_catalog("tiny-1b")
     assert version.ref == "tiny-1b@1"
@@ -62,6 +63,7 @@ def test_the_first_pull_pins_what_the_hub_lists(registry, put, tiny_gguf):
     assert (version.license, version.sampling["temperature"]) == ("Apache-2.0", 0.25)
 
 
+@pytest.mark.process
 def test_a_later_pull_keeps_that_version_and_asks_nobody(registry, put, server, tiny_gguf):
     first = Transfers(registry).pull_from_catalog("tiny-1b")
     put(COMMITS[1], tiny_gguf + b"\0" * 32)
@@ -70,6 +72,7 @@ def test_a_later_pull_keeps_that_version_and_asks_nobody(registry, put, server, 
     assert server.requests == []
 
 
+@pytest.mark.process
 def test_a_later_pull_takes_the_sampling_that_a_newer_catalog_recommends(registry, put, settings, tmp_path, server):
     first = Transfers(registry).pull_from_catalog("tiny-1b")
     (tmp_path / "newer.toml").write_text(CATALOG.replace("0.25", "0.5"))
@@ -79,6 +82,7 @@ def test_a_later_pull_takes_the_sampling_that_a_newer_catalog_recommends(registr
     assert (again.ref, again.digest, again.sampling["temperature"]) == (first.ref, first.digest, 0.5)
 
 
+@pytest.mark.process
 def test_a_lost_file_is_fetched_again_with_the_same_command(registry, put):
     first = Transfers(registry).pull_from_catalog("tiny-1b")
     registry.store.blob_path(first.files[0].digest).unlink()
@@ -95,6 +99,7 @@ def test_bytes_that_the_hub_does_not_list_are_refused(registry, put, server, tin
     assert registry.list() == []
 
 
+@pytest.mark.process
 def test_a_repository_of_the_hub_names_its_model(registry, put):
     assert Transfers(registry).pull("hf:acme/Tiny-1B-GGUF#tiny q8.gguf").model == "tiny-1b"
 
