@@ -68,10 +68,23 @@ MAMBA = replace(
     unrotated_layers=(0, 1, 2), step_limits=(0.1, 1.5), tiles_key_heads=True,
 )  # fmt: skip
 CONVOLVED = replace(ODD, num_layers=3, recurrence="conv", recurrent_layers=(0, 2), conv_size=3)
+_GEMMA4 = replace(
+    LLAMA, num_layers=4, head_dim=12, full_head_dim=18, post_norm=True, qk_norm="head", norms_values=True,
+    attention_scale=0.2, scales_layers=True, sliding_window=7, windowed_layers=(0, 2), window_rope_theta=500.0,
+    rope_scaling="proportional", rope_pairs=3, activation="gelu_tanh",
+)  # fmt: skip
+SHARED = replace(
+    _GEMMA4, num_layers=5, shared_kv_layers=3, windowed_layers=(0, 2, 3), layer_input_size=10, layer_input_vocab=150,
+    intermediate_sizes=(80, 80, 160, 160, 160),
+)  # fmt: skip
+MIXED = replace(
+    _GEMMA4, full_kv_heads=3, keys_are_values=True, num_experts=5, experts_per_token=2, expert_size=40,
+    normalizes_experts=True, norms_experts=True, shared_expert_size=160,
+)  # fmt: skip
 SPECS = {
     "llama": LLAMA, "odd": ODD, "windowed": WINDOWED, "gpt2": GPT2, "narrow": NARROW, "capped": CAPPED, "late": LATE,
     "beside": BESIDE, "experts": EXPERTS, "branched": BRANCHED, "sinks": SINKS, "squared": SQUARED, "routed": ROUTED,
-    "delta": DELTA, "mamba": MAMBA, "convolved": CONVOLVED,
+    "delta": DELTA, "mamba": MAMBA, "convolved": CONVOLVED, "shared": SHARED, "mixed": MIXED,
 }  # fmt: skip
 _ROOMY = replace(LLAMA, num_layers=1, num_heads=2, num_kv_heads=1, hidden_size=64, intermediate_size=96)
 WIDE = {

@@ -125,6 +125,24 @@ _MAMBA = {
 }  # fmt: skip
 _MAMBA_EXPERTS = {"num_local_experts": 4, "mamba_n_groups": 1, "position_embedding_type": "rope"}
 
+_GEMMA4 = {
+    "head_dim": 12, "global_head_dim": 20, "sliding_window": 9, "num_hidden_layers": 3, "pad_token_id": 0,
+    "tie_word_embeddings": True, "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 131,
+    "layer_types": ["sliding_attention", "full_attention", "full_attention"], "final_logit_softcapping": 5.0,
+}  # fmt: skip
+_GEMMA4_SHARED = {
+    "num_hidden_layers": 6, "num_kv_shared_layers": 3, "use_double_wide_mlp": True, "hidden_size_per_layer_input": 10,
+    "layer_types": ["full_attention", *["sliding_attention"] * 4, "full_attention"], "final_logit_softcapping": None,
+}  # fmt: skip
+_GEMMA4_KEYS_AS_VALUES = {"attention_k_eq_v": True, "num_global_key_value_heads": 3, "num_key_value_heads": 2}
+_GEMMA4_EXPERTS = {
+    "enable_moe_block": True, "num_experts": 5, "top_k_experts": 2, "moe_intermediate_size": 20,
+    "rope_parameters": {
+        "full_attention": {"rope_type": "default", "rope_theta": 5_000.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+    },
+}  # fmt: skip
+
 # No size is a multiple of a kernel's width, and together the cases have every feature of a spec.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", COMMON),
@@ -192,6 +210,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "lfm2": ("lfm2", COMMON | _TIED | _LFM2),
     "granitemoehybrid": ("granitemoehybrid", COMMON | _MAMBA),
     "granitemoehybrid-experts": ("granitemoehybrid", COMMON | _TIED | _MAMBA | _MAMBA_EXPERTS),
+    "gemma4": ("gemma4_text", COMMON | _GEMMA4 | _GEMMA4_KEYS_AS_VALUES),
+    "gemma4-shared": ("gemma4_text", COMMON | _GEMMA4 | _GEMMA4_SHARED),
+    "gemma4-experts": ("gemma4_text", COMMON | _GEMMA4 | _GEMMA4_KEYS_AS_VALUES | _GEMMA4_EXPERTS),
+    "gemma4_unified": ("gemma4_unified_text", COMMON | _GEMMA4 | _GEMMA4_KEYS_AS_VALUES),
     "gpt_neox-serial": ("gpt_neox", _NEOX | _SERIAL | {"attention_bias": False}),
 }
 
@@ -258,6 +280,9 @@ def make_tiny_model(case: str, folder: Path) -> TinyModel:
             # Biases and norms are initialized with 0 and 1, so that a missing one would not be noticed.
             is_norm = parameter.ndim == 1 and name.endswith("weight")
             parameter.copy_(is_norm + torch.randn_like(parameter) * (0.3 if parameter.ndim == 1 else 0.15))
+        for name, buffer in model.named_buffers():
+            if name.endswith("layer_scalar"):
+                buffer.copy_(1 + 0.3 * torch.randn_like(buffer))
     model.save_pretrained(folder)
     return TinyModel(case, model, folder)
 
@@ -295,6 +320,8 @@ _ARCHITECTURES = {
     "phi": "phi2",
     "hunyuan_v1_dense": "hunyuan-dense",
     "gpt_oss": "gpt-oss",
+    "gemma4_text": "gemma4",
+    "gemma4_unified_text": "gemma4",
     "qwen3_5_text": "qwen35",
     "qwen3_5_moe_text": "qwen35moe",
 }
@@ -329,6 +356,9 @@ def write_gguf(
     if rope.get("rope_type") == "longrope":
         for length in ("short", "long"):
             tensors[f"rope_factors_{length}.weight"] = np.array(rope[f"{length}_factor"], np.float32)
+    if architecture == "gemma4":
+        values.pop("gemma4.rope.dimension_count", None)
+        rope_factors = _gemma4_factors(config)
     if rope.get("rope_type") == "llama3" and rope_factors is None:
         rope_factors = llama3_factors(rope, tiny.reference.config.head_dim)
     values |= metadata or {}
@@ -358,6 +388,8 @@ def _layer_metadata(config: Mapping[str, Any]) -> dict[str, Any]:
     kinds = config.get("layer_types") or []
     if config["model_type"] in ("olmo3", "exaone4") and config["sliding_window"]:
         return {"attention.sliding_window_pattern": [kind == "sliding_attention" for kind in kinds]}
+    if config["model_type"].startswith("gemma4"):
+        return _gemma4_metadata(config)
     if config["model_type"] == "gpt_oss":
         return {"expert_feed_forward_length": config["intermediate_size"]}
     if config["model_type"] == "lfm2":
@@ -383,12 +415,47 @@ def _layer_metadata(config: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def _gemma4_metadata(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`Gemma4Model.set_gguf_parameters` of llama.cpp's converter."""
+    windowed = [kind == "sliding_attention" for kind in config["layer_types"]]
+    full = next(iter(config["per_layer_config"].values()))
+    shared, size = config["num_kv_shared_layers"], config["intermediate_size"]
+    values = {
+        "attention.shared_kv_layers": shared,
+        "embedding_length_per_layer_input": config.get("hidden_size_per_layer_input") or 0,
+        "attention.sliding_window_pattern": windowed,
+        "attention.key_length": full["head_dim"],
+        "attention.value_length": full["head_dim"],
+        "attention.key_length_swa": config["head_dim"],
+        "attention.value_length_swa": config["head_dim"],
+        "rope.dimension_count_swa": config["head_dim"],
+        "rope.freq_base_swa": float(config["rope_parameters"]["sliding_attention"]["rope_theta"]),
+    }
+    if "num_key_value_heads" in full:
+        heads = config["num_key_value_heads"], full["num_key_value_heads"]
+        values["attention.head_count_kv"] = [heads[not flag] for flag in windowed]
+    if config["use_double_wide_mlp"]:
+        first = len(windowed) - shared
+        values["feed_forward_length"] = [size if i < first else 2 * size for i in range(len(windowed))]
+    if config.get("enable_moe_block"):
+        values["expert_used_count"] = config["top_k_experts"]
+    return values
+
+
+def _gemma4_factors(config: Mapping[str, Any]) -> np.ndarray:
+    """Return the divisors of the angles in layers without a window: those of pairs that don't rotate are huge."""
+    rope, full = config["rope_parameters"]["full_attention"], next(iter(config["per_layer_config"].values()))
+    share = rope["partial_rotary_factor"] if rope["rope_type"] == "proportional" else 1.0
+    rotated = int(full["head_dim"] * share / 2)
+    return np.array([1.0] * rotated + [1e30] * (full["head_dim"] // 2 - rotated), np.float32)
+
+
 def _rope_metadata(tiny: TinyModel, rope: Mapping[str, Any]) -> dict[str, Any]:
     config = tiny.reference.config
     if not rope:
         return {}
     values: dict[str, Any] = {"freq_base": float(rope["rope_theta"])}
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    head_dim = tiny.reference.config.to_dict().get("head_dim") or config.hidden_size // config.num_attention_heads
     if "alpha" in rope:
         values["freq_base"] *= rope["alpha"] ** (head_dim / (head_dim - 2))
     if "partial_rotary_factor" in rope:
@@ -436,8 +503,12 @@ def _gguf_tensors(tiny: TinyModel, architecture: str) -> dict[str, np.ndarray]:
         if architecture == "gpt-oss" and ".experts." in name:
             tensors |= _gpt_oss_experts(name, values)
             continue
-        if architecture == "gpt-oss" and name.endswith(".sinks"):
+        if name.endswith((".sinks", ".layer_scalar")):
             name += ".weight"
+        if ".router." in name and name.endswith("scale"):
+            part = "ffn_down_exps" if "expert" in name else "ffn_gate_inp"
+            tensors[f"blk.{name.split('.')[2]}.{part}.scale"] = values
+            continue
         if architecture.startswith("qwen35"):
             name, values = _tiled_delta(name, values, config)
         if ".conv.conv." in name or ".conv1d." in name or "shared_expert_gate" in name:
@@ -449,13 +520,17 @@ def _gguf_tensors(tiny: TinyModel, architecture: str) -> dict[str, np.ndarray]:
         if architecture == "gpt2" and name.endswith((".c_attn.weight", ".c_proj.weight", ".c_fc.weight")):
             values = values.T
         is_delta_norm = architecture.startswith("qwen35") and "linear_attn" not in name
-        if (architecture.startswith("gemma") or is_delta_norm) and name.endswith("norm.weight"):
+        is_gemma_norm = architecture.startswith("gemma") and architecture not in ("gemma3n", "gemma4")
+        if (is_gemma_norm or is_delta_norm) and name.endswith("norm.weight"):
             values = values + np.float32(1)
         if ".query_key_value." in name:
             values = _by_part(values, config.num_attention_heads)
         if name.endswith(".gate_up_proj"):
             gates, ups = np.split(values, 2, axis=1)
             layer = f"blk.{name.split('.')[2]}"
+            if architecture == "gemma4":
+                tensors[f"{layer}.ffn_gate_up_exps.weight"] = values
+                continue
             tensors |= {f"{layer}.ffn_gate_exps.weight": gates, f"{layer}.ffn_up_exps.weight": ups}
             continue
         if name.endswith("experts.down_proj"):

@@ -9,8 +9,12 @@ Canonical tensor names (a weight is [out, in], row-major; i is the layer, n the 
     positions.weight                          [positions, hidden]       only with learned positions
     types.weight                              [hidden]                  only with token_type: added to every embedding
     embed_norm.weight (.bias)                 [hidden]                  only with embed_norm
+    layer_embed.weight                        [layer_input_vocab, layers * layer_input_size]    these three only with
+    layer_embed_projection.weight             [layers * layer_input_size, hidden]               layer_input_size
+    layer_embed_norm.weight                   [layer_input_size]
     layers.{i}.attn_norm.weight (.bias)       [hidden]                  only with pre_norm
-    layers.{i}.q|k|v.weight (.bias)           [heads or kv_heads * head_dim, hidden]
+    layers.{i}.q|k|v.weight (.bias)           [heads or kv_heads * head_dim, hidden]    k and v only with has_keys(i)
+                                                                        and has_values(i)
     layers.{i}.q_norm|k_norm.weight           [head_dim]                only with qk_norm "head"
     layers.{i}.q_norm|k_norm.weight           [as many as q or k rows]  only with qk_norm "whole"
     layers.{i}.q_norm|k_norm.{n}.weight       [head_dim]                only with qk_norm "each_head"
@@ -22,12 +26,21 @@ Canonical tensor names (a weight is [out, in], row-major; i is the layer, n the 
     layers.{i}.gate.weight (.bias)            [intermediate, hidden]    only when gated
     layers.{i}.up.weight (.bias)              [intermediate, hidden]
     layers.{i}.down.weight (.bias)            [hidden, intermediate]
+    layers.{i}.router_norm.weight             [hidden]                  these five only with norms_experts, in layers
+    layers.{i}.experts_norm.weight            [hidden]                  with experts
+    layers.{i}.experts_post_norm.weight       [hidden]
+    layers.{i}.shared_post_norm.weight        [hidden]
+    layers.{i}.expert_scale.weight            [experts]
     layers.{i}.router.weight (.bias)          [experts, hidden]         only in layers with experts, which have these
     layers.{i}.gate|up|down.{n}.weight (.bias)  [.. expert_size ..]     instead of the three above; the three above
                                                                         have the size of the shared expert, if any
     layers.{i}.router_correction.weight       [experts]                 only with corrects_router
     layers.{i}.shared_router.weight           [hidden]                  only with gates_shared_expert
     layers.{i}.mlp_post_norm.weight (.bias)   [hidden]                  only with post_norm or norms_residual
+    layers.{i}.input_gate.weight              [layer_input_size, hidden]    these three only with layer_input_size
+    layers.{i}.input_projection.weight        [hidden, layer_input_size]
+    layers.{i}.input_norm.weight              [hidden]
+    layers.{i}.scale.weight                   [1]                       only with scales_layers
     final_norm.weight (.bias)                 [hidden]                  not with norms_residual
     head.weight (.bias)                       [vocab, hidden]           absent when tied: embed.weight is used; only
                                                                         with has_head
@@ -51,6 +64,16 @@ One layer, where x is the residual stream, and norms and multipliers apply only 
     x += residual_multiplier * attn_post_norm(attention(attn_norm(x)))
     x += residual_multiplier * mlp_post_norm(feed_forward(mlp_norm(x)))     with parallel_residual: both use the same x
 
+With norms_experts, the feed-forward layer of a layer with experts is
+
+    shared_post_norm(shared(mlp_norm(x))) + experts_post_norm(experts(experts_norm(x)))
+
+and the router reads router_norm(x) / sqrt(hidden). With layer_input_size, a layer has a third part, where l is what
+the layer gets of the token, and e the token's embedding, times embedding_multiplier:
+
+    l = (layer_embed_norm(layer_embed_projection(e) / sqrt(hidden)) + layer_embed * sqrt(layer_input_size)) / sqrt(2)
+    x += input_norm(input_projection(act(input_gate(x)) * l))
+
 A recurrent layer has one of these instead of attention, where y is the layer's input, conv a causal convolution of each
 channel, and a state S [key size, value size] belongs to each head and is 0 before the first token:
 
@@ -68,7 +91,7 @@ from typing import Literal
 
 Norm = Literal["rmsnorm", "layernorm"]
 Activation = Literal["silu", "gelu_tanh", "gelu", "relu2", "clamped_swiglu"]
-RopeScaling = Literal["none", "linear", "llama3", "yarn", "longrope"]
+RopeScaling = Literal["none", "linear", "llama3", "yarn", "longrope", "proportional"]
 QKNorm = Literal["head", "each_head", "whole"]
 RouterScore = Literal["softmax", "sigmoid"]
 Recurrence = Literal["conv", "delta", "mamba"]
@@ -87,6 +110,7 @@ class DecoderSpec:
     num_kv_heads: int
     head_dim: int
     intermediate_size: int
+    """Of the largest layer."""
     max_positions: int
     """The context window, in tokens."""
     norm: Norm = "rmsnorm"
@@ -123,6 +147,8 @@ class DecoderSpec:
     """clamped_swiglu is (1 + up) * gate * sigmoid(1.702 * gate), with gate up to 7 and up from -7 to 7."""
     gated: bool = True
     """The feed-forward layer is down(act(gate(x)) * up(x)) rather than down(act(up(x)))."""
+    intermediate_sizes: tuple[int, ...] = ()
+    """intermediate_size of each layer. (): they are equal."""
     num_experts: int = 0
     """Experts of a mixture-of-experts layer. 0: every layer is dense."""
     experts_per_token: int = 0
@@ -146,6 +172,9 @@ class DecoderSpec:
     """intermediate_size of an expert that every token takes besides its own. 0: there is none."""
     gates_shared_expert: bool = False
     """The output of the shared expert is multiplied by the sigmoid of a router of its own."""
+    norms_experts: bool = False
+    """The shared expert and the experts have norms of their own before and after, the router has one before, and a
+    token's weight of an expert is multiplied by the expert's scale (Gemma 4)."""
     dense_layers: tuple[int, ...] = ()
     """Indexes of the layers without experts."""
     learned_positions: bool = False
@@ -156,7 +185,9 @@ class DecoderSpec:
     unrotated_layers: tuple[int, ...] = ()
     """Indexes of the layers without rotary positions (NoPE)."""
     rope_scaling: RopeScaling = "none"
+    """"proportional": all of the head forms pairs, but only the rope_pairs fastest rotate."""
     rope_factor: float = 1.0
+    rope_pairs: int = 0
     rope_low_frequency_factor: float = 1.0
     """llama3, yarn: pairs with fewer turns within the original positions are slowed down by rope_factor."""
     rope_high_frequency_factor: float = 4.0
@@ -176,6 +207,8 @@ class DecoderSpec:
     qk_norm: QKNorm | None = None
     """Normalize queries and keys before the rotation: each head with shared weights ("head"), each head with weights of
     its own ("each_head"), or all heads together ("whole")."""
+    norms_values: bool = False
+    """Normalize the values of each head, without weights."""
     norms_rotated_heads: bool = False
     """qk_norm "head" follows the rotation instead of preceding it."""
     query_growth: float = 0.0
@@ -195,6 +228,21 @@ class DecoderSpec:
     """Indexes of the layers with the sliding window. None: all."""
     window_rope_theta: float | None = None
     """rope_theta of the layers with the sliding window, whose positions are then not scaled. None: rope_theta."""
+    full_head_dim: int | None = None
+    """head_dim of the layers without the sliding window. None: head_dim."""
+    full_kv_heads: int | None = None
+    """num_kv_heads of the layers without the sliding window. None: num_kv_heads."""
+    keys_are_values: bool = False
+    """In layers without the sliding window, values are the keys before their norm and rotation."""
+    shared_kv_layers: int = 0
+    """So many last layers have no keys and values: each attends to those of the last layer before them that has a
+    sliding window if it has one itself, or else has none."""
+    layer_input_size: int = 0
+    """Size of an embedding of the token that each layer has for itself. 0: there is none."""
+    layer_input_vocab: int = 0
+    """Tokens with such embeddings, from token 0 on. The others have those of token 0."""
+    scales_layers: bool = False
+    """The residual stream is multiplied by a number at the end of each layer."""
     recurrent_layers: tuple[int, ...] = ()
     """Indexes of the layers with a recurrence instead of attention. They have no keys and values, but a state."""
     recurrence: Recurrence | None = None
@@ -214,11 +262,42 @@ class DecoderSpec:
 
     @property
     def attention_size(self) -> int:
-        return self.num_heads * self.head_dim
+        """Values of all heads of a query, in the layers that have the most."""
+        return self.num_heads * max(self.head_dim, self.full_head_dim or 0)
 
     @property
     def kv_size(self) -> int:
-        return self.num_kv_heads * self.head_dim
+        """Values of all heads of a key, in the layers that have the most."""
+        full = (self.full_kv_heads or self.num_kv_heads) * (self.full_head_dim or self.head_dim)
+        return max(self.num_kv_heads * self.head_dim, full)
+
+    def head_dim_of(self, layer: int) -> int:
+        """Return the size of a head in a layer."""
+        return self.head_dim if self.window_of(layer) is not None else self.full_head_dim or self.head_dim
+
+    def kv_heads_of(self, layer: int) -> int:
+        """Return the number of key-value heads in a layer."""
+        return self.num_kv_heads if self.window_of(layer) is not None else self.full_kv_heads or self.num_kv_heads
+
+    def has_keys(self, layer: int) -> bool:
+        """Return whether an attending layer has keys and values of its own."""
+        return layer < self.num_layers - self.shared_kv_layers
+
+    def has_values(self, layer: int) -> bool:
+        """Return whether an attending layer has a matrix for values."""
+        return self.has_keys(layer) and not (self.keys_are_values and self.window_of(layer) is None)
+
+    def keys_of(self, layer: int) -> int:
+        """Return the layer whose keys and values a layer attends to."""
+        if self.has_keys(layer):
+            return layer
+        is_windowed = self.window_of(layer) is not None
+        earlier = range(self.num_layers - self.shared_kv_layers)
+        return max(i for i in earlier if (self.window_of(i) is not None) == is_windowed)
+
+    def inner_size_of(self, layer: int) -> int:
+        """Return intermediate_size of a layer without experts."""
+        return self.intermediate_sizes[layer] if self.intermediate_sizes else self.intermediate_size
 
     @property
     def score_scale(self) -> float:
@@ -236,7 +315,7 @@ class DecoderSpec:
         return self.sliding_window if is_windowed else None
 
     def rotation_of(self, layer: int) -> int | None:
-        """Return the row of inverse_frequencies(spec) that a layer rotates by, None if it has no rotary positions."""
+        """Return the index in inverse_frequencies(spec) for a layer, None if it has no rotary positions."""
         if self.learned_positions or layer in self.unrotated_layers:
             return None
         return int(self.window_rope_theta is not None and self.window_of(layer) is not None)
@@ -245,6 +324,20 @@ class DecoderSpec:
     def is_recurrent(self) -> bool:
         """Whether a sequence has a state besides its keys and values, which can't be shared or rolled back."""
         return bool(self.recurrent_layers)
+
+    @property
+    def has_unlike_layers(self) -> bool:
+        """Whether layers have parts or sizes that others lack, which calibration and pruning don't know."""
+        return bool(
+            self.full_head_dim
+            or self.full_kv_heads
+            or self.keys_are_values
+            or self.norms_values
+            or self.shared_kv_layers
+            or self.layer_input_size
+            or self.scales_layers
+            or self.intermediate_sizes
+        )
 
     @property
     def conv_channels(self) -> int:
@@ -274,18 +367,23 @@ class DecoderSpec:
             shapes["positions.weight"] = (self.max_positions, hidden)
         if self.token_type:
             shapes["types.weight"] = (hidden,)
+        if self.layer_input_size:
+            all_inputs = self.num_layers * self.layer_input_size
+            shapes["layer_embed.weight"] = (self.layer_input_vocab, all_inputs)
+            shapes["layer_embed_projection.weight"] = (all_inputs, hidden)
+            shapes["layer_embed_norm.weight"] = (self.layer_input_size,)
 
         def add(name: str, shape: tuple[int, ...], has_bias: bool) -> None:
             shapes[f"{name}.weight"] = shape
             if has_bias:
                 shapes[f"{name}.bias"] = shape[:1]
 
-        def add_qk_norm(name: str, num_heads: int) -> None:
+        def add_qk_norm(name: str, num_heads: int, head_dim: int) -> None:
             if self.qk_norm == "each_head":
                 for n in range(num_heads):
-                    add(f"{name}.{n}", (self.head_dim,), False)
-            else:
-                add(name, (self.head_dim * (num_heads if self.qk_norm == "whole" else 1),), False)
+                    add(f"{name}.{n}", (head_dim,), False)
+            elif self.qk_norm is not None:
+                add(name, (head_dim * (num_heads if self.qk_norm == "whole" else 1),), False)
 
         def add_feed_forward(i: int, suffix: str, size: int) -> None:
             if self.gated:
@@ -294,17 +392,21 @@ class DecoderSpec:
             add(f"layers.{i}.down{suffix}", (hidden, size), self.mlp_bias)
 
         def add_attention(i: int) -> None:
-            add(f"layers.{i}.q", (self.attention_size, hidden), self.qkv_bias)
-            add(f"layers.{i}.k", (self.kv_size, hidden), self.qkv_bias)
-            add(f"layers.{i}.v", (self.kv_size, hidden), self.qkv_bias)
-            if self.qk_norm is not None:
-                add_qk_norm(f"layers.{i}.q_norm", self.num_heads)
-                add_qk_norm(f"layers.{i}.k_norm", self.num_kv_heads)
+            head_dim, kv_heads = self.head_dim_of(i), self.kv_heads_of(i)
+            attention, kv = self.num_heads * head_dim, kv_heads * head_dim
+            add(f"layers.{i}.q", (attention, hidden), self.qkv_bias)
+            if self.has_keys(i):
+                add(f"layers.{i}.k", (kv, hidden), self.qkv_bias)
+            if self.has_values(i):
+                add(f"layers.{i}.v", (kv, hidden), self.qkv_bias)
+            add_qk_norm(f"layers.{i}.q_norm", self.num_heads, head_dim)
+            if self.has_keys(i):
+                add_qk_norm(f"layers.{i}.k_norm", kv_heads, head_dim)
             if self.attention_gate:
-                add(f"layers.{i}.q_gate", (self.attention_size, hidden), self.qkv_bias)
+                add(f"layers.{i}.q_gate", (attention, hidden), self.qkv_bias)
             if self.attention_sinks:
                 add(f"layers.{i}.sinks", (self.num_heads,), False)
-            add(f"layers.{i}.o", (hidden, self.attention_size), self.output_bias)
+            add(f"layers.{i}.o", (hidden, attention), self.output_bias)
 
         def add_recurrence(i: int) -> None:
             add(f"layers.{i}.mix", (self.conv_channels, hidden), False)
@@ -336,6 +438,10 @@ class DecoderSpec:
             if self.pre_norm:
                 add(f"layers.{i}.mlp_norm", (hidden,), has_norm_bias)
             if self.has_experts(i):
+                if self.norms_experts:
+                    for norm in ("router_norm", "experts_norm", "experts_post_norm", "shared_post_norm"):
+                        add(f"layers.{i}.{norm}", (hidden,), False)
+                    add(f"layers.{i}.expert_scale", (self.num_experts,), False)
                 add(f"layers.{i}.router", (self.num_experts, hidden), self.router_bias)
                 if self.corrects_router:
                     add(f"layers.{i}.router_correction", (self.num_experts,), False)
@@ -346,9 +452,15 @@ class DecoderSpec:
                 if self.shared_expert_size:
                     add_feed_forward(i, "", self.shared_expert_size)
             else:
-                add_feed_forward(i, "", self.intermediate_size)
+                add_feed_forward(i, "", self.inner_size_of(i))
             if self.post_norm or self.norms_residual:
                 add(f"layers.{i}.mlp_post_norm", (hidden,), has_norm_bias)
+            if self.layer_input_size:
+                add(f"layers.{i}.input_gate", (self.layer_input_size, hidden), False)
+                add(f"layers.{i}.input_projection", (hidden, self.layer_input_size), False)
+                add(f"layers.{i}.input_norm", (hidden,), False)
+            if self.scales_layers:
+                add(f"layers.{i}.scale", (1,), False)
         if not self.norms_residual:
             add("final_norm", (hidden,), has_norm_bias)
         if self.has_head and not self.tied_head:

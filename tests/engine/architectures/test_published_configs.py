@@ -6,6 +6,7 @@ An equal number of parameters shows that no tensor is missing, surplus or of the
 from math import prod
 from typing import Any
 
+import numpy as np
 import pytest
 
 from llmos.engine.architectures import config_spec, family_of_model_type, inverse_frequencies
@@ -13,6 +14,24 @@ from llmos.engine.spec import DecoderSpec
 
 # A real file has 48 factors; their values don't matter here.
 _FACTORS = {"short_factor": [1.05] * 48, "long_factor": [1.07 + i for i in range(48)]}
+
+_GEMMA4 = {
+    "model_type": "gemma4_text", "attention_bias": False, "attention_dropout": 0.0, "expert_intermediate_size": None,
+    "enable_moe_block": False, "final_logit_softcapping": 30.0, "global_head_dim": 512, "head_dim": 256,
+    "hidden_activation": "gelu_pytorch_tanh", "max_position_embeddings": 131072, "num_experts": None,
+    "moe_intermediate_size": None, "num_global_key_value_heads": None, "attention_k_eq_v": False, "rms_norm_eps": 1e-06,
+    "rope_parameters": {
+        "full_attention": {"partial_rotary_factor": 0.25, "rope_theta": 1000000.0, "rope_type": "proportional"},
+        "sliding_attention": {"rope_theta": 10000.0, "rope_type": "default"},
+    },
+    "sliding_window": 512, "tie_word_embeddings": True, "top_k_experts": None, "use_bidirectional_attention": None,
+    "use_double_wide_mlp": False, "vocab_size": 262144, "vocab_size_per_layer_input": 262144,
+}  # fmt: skip
+_GEMMA4_LARGE = _GEMMA4 | {
+    "max_position_embeddings": 262144, "sliding_window": 1024, "use_bidirectional_attention": "vision",
+    "attention_k_eq_v": True, "hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0,
+}  # fmt: skip
+_FIVE_OF_SIX = [*["sliding_attention"] * 5, "full_attention"]
 
 CONFIGS: dict[str, tuple[dict[str, Any], int]] = {
     "gemma-2-2b": (
@@ -148,6 +167,39 @@ CONFIGS: dict[str, tuple[dict[str, Any], int]] = {
         },
         30_532_122_624,
     ),
+    # Of the language model alone, as transformers counts them.
+    "gemma-4-E2B": (
+        _GEMMA4 | {
+            "hidden_size": 1536, "hidden_size_per_layer_input": 256, "intermediate_size": 6144,
+            "layer_types": [*["sliding_attention"] * 4, "full_attention"] * 7, "num_attention_heads": 8,
+            "num_hidden_layers": 35, "num_key_value_heads": 1, "num_kv_shared_layers": 20, "use_double_wide_mlp": True,
+        },
+        4_628_569_379,
+    ),
+    "gemma-4-E4B": (
+        _GEMMA4 | {
+            "hidden_size": 2560, "hidden_size_per_layer_input": 256, "intermediate_size": 10240,
+            "layer_types": _FIVE_OF_SIX * 7, "num_attention_heads": 8, "num_hidden_layers": 42,
+            "num_key_value_heads": 2, "num_kv_shared_layers": 18,
+        },
+        7_463_013_418,
+    ),
+    "gemma-4-26B-A4B": (
+        _GEMMA4_LARGE | {
+            "enable_moe_block": True, "hidden_size": 2816, "intermediate_size": 2112, "layer_types": _FIVE_OF_SIX * 5,
+            "moe_intermediate_size": 704, "num_attention_heads": 16, "num_experts": 128,
+            "num_global_key_value_heads": 2, "num_hidden_layers": 30, "num_key_value_heads": 8, "top_k_experts": 8,
+        },
+        25_233_141_790,
+    ),
+    "gemma-4-31B": (
+        _GEMMA4_LARGE | {
+            "hidden_size": 5376, "intermediate_size": 21504, "layer_types": _FIVE_OF_SIX * 10,
+            "num_attention_heads": 32, "num_global_key_value_heads": 4, "num_hidden_layers": 60,
+            "num_key_value_heads": 16,
+        },
+        30_697_345_340,
+    ),
 }  # fmt: skip
 
 
@@ -175,8 +227,31 @@ def test_gemma_3_has_another_theta_in_layers_with_a_window(name):
     spec = spec_of(name)
     assert [spec.window_of(i) for i in range(7)] == [512] * 5 + [None, 512]
     assert [spec.rotation_of(i) for i in range(7)] == [1] * 5 + [0, 1]
-    slowest = inverse_frequencies(spec)[:, -1]
+    slowest = [frequencies[-1] for frequencies in inverse_frequencies(spec)]
     assert slowest == pytest.approx([1e6 ** -(254 / 256), 1e4 ** -(254 / 256)])
+
+
+def test_gemma_4_has_larger_heads_without_a_window_of_which_a_quarter_rotates():
+    spec = spec_of("gemma-4-E2B")
+    assert [(spec.window_of(i), spec.head_dim_of(i)) for i in (3, 4)] == [(512, 256), (None, 512)]
+    full, windowed = inverse_frequencies(spec)
+    assert (len(full), len(windowed), np.count_nonzero(full)) == (256, 128, 64)
+    assert full[63] == pytest.approx(1e6 ** -(126 / 512))
+
+
+def test_the_last_layers_of_gemma_4_e2b_are_wider_and_attend_to_the_keys_of_two_earlier_ones():
+    spec = spec_of("gemma-4-E2B")
+    assert {spec.keys_of(i) for i in range(15, 35)} == {13, 14}
+    assert [spec.keys_of(i) for i in (14, 19, 20)] == [14, 14, 13]
+    assert [spec.inner_size_of(i) for i in (14, 15)] == [6144, 12288]
+
+
+def test_the_large_gemma_4_has_no_values_without_a_window_and_the_experts_beside_a_dense_layer():
+    dense, mixed = spec_of("gemma-4-31B"), spec_of("gemma-4-26B-A4B")
+    assert [dense.has_values(i) for i in (4, 5)] == [True, False]
+    assert [dense.kv_heads_of(i) for i in (4, 5)] == [16, 4]
+    assert (mixed.num_experts, mixed.experts_per_token, mixed.expert_size) == (128, 8, 704)
+    assert (mixed.shared_expert_size, mixed.norms_experts) == (2112, True)
 
 
 def test_phi_3_128k_uses_its_long_factors_and_its_short_ones_in_a_short_context():

@@ -10,6 +10,8 @@ has:
     gguf_sources        DecoderSpec -> canonical tensor name -> Source   only with a GGUF_ARCHITECTURE
     HF_PREFIX           the prefix of tensor names that a checkpoint of the base model lacks; default "model."
     stacked_hf_sources  the same as hf_sources for files that have a layer's experts in one stack; optional
+    fused_gguf_sources  the same as gguf_sources for files that have gate and up of the experts in one stack; optional
+    unused_gguf_tensors  DecoderSpec -> names of tensors that files may have and models don't use; optional
     IS_ENCODER          True if the specs are EncoderSpecs: the models embed texts
     score_head          config.json -> ScoreHead and Pooling of its class of classifiers, which are rerankers; optional
     SCORE_NAMES         the names of that head's tensors in the files
@@ -57,6 +59,7 @@ __all__ = [
     "score_head_of",
     "score_sources",
     "sources_in_files",
+    "sources_in_gguf",
     "task_of",
     "with_sentence_files",
 ]
@@ -184,6 +187,17 @@ def sources_in_files(family: Family, spec: ModelSpec, names: Iterable[str]) -> d
     if not any(name.startswith(prefix) for name in names):
         sources = {key: replace(source, name=source.name.removeprefix(prefix)) for key, source in sources.items()}
     return {key: replace(source, name=_name_in_file(source.name, names)) for key, source in sources.items()}
+
+
+def sources_in_gguf(family: Family, spec: DecoderSpec, names: Collection[str]) -> tuple[dict[str, Source], set[str]]:
+    """Return the sources of a spec's tensors in a GGUF file with these tensors, and the names of those that it doesn't
+    use."""
+    is_fused = any(name.endswith(".ffn_gate_up_exps.weight") for name in names)
+    sources_of = getattr(family, "fused_gguf_sources", family.gguf_sources) if is_fused else family.gguf_sources
+    sources: dict[str, Source] = sources_of(spec)
+    unused_of = getattr(family, "unused_gguf_tensors", None)
+    known: set[str] = set() if unused_of is None else unused_of(spec)
+    return sources, set(names) - {source.name for source in sources.values()} - ROPE_TENSORS - known
 
 
 def _name_in_file(name: str, names: Collection[str]) -> str:

@@ -90,14 +90,15 @@ def decoder_from_gguf(
     partial_rotary: bool = False,
     window_pattern: int = 0,
     experts: bool = False,
+    rope: Mapping[str, Any] | None = None,
     **traits: Any,
 ) -> DecoderSpec:
     """Return the spec of GGUF metadata. Biases and a tied head are detected from the tensors.
 
     `family`: if its name differs from the architecture's. `partial_rotary`: the family may rotate a part of each head.
     `window_pattern`: every so many layers one has no sliding window, if the file doesn't say which; 0: all have it.
-    `experts`: the family may be a mixture of experts. `traits`: fields of DecoderSpec that differ from Llama; they take
-    precedence over the metadata.
+    `experts`: the family may be a mixture of experts. `rope`: the rope fields, if other rules give them. `traits`:
+    fields of DecoderSpec that differ from Llama; they take precedence over the metadata.
     """
     fields = gguf_fields(metadata, architecture, experts=experts)
     hidden_size = fields.integer("embedding_length", high=limits.MAX_HIDDEN)
@@ -107,9 +108,10 @@ def decoder_from_gguf(
     head_dim = head_dim or limits.head_dim_of(hidden_size, num_heads)
     if fields.integer("attention.value_length", head_dim) != head_dim:
         raise limits.unsupported("values of another size than keys")
-    rope = rope_from_gguf(fields, tensors, head_dim)
-    if rope["rotary_dim"] is not None and not partial_rotary:
-        raise limits.unsupported("rotary positions on a part of each head")
+    if rope is None:
+        rope = rope_from_gguf(fields, tensors, head_dim)
+        if rope["rotary_dim"] is not None and not partial_rotary:
+            raise limits.unsupported("rotary positions on a part of each head")
     window = fields.integer("attention.sliding_window", 0, low=0, high=limits.MAX_POSITIONS)
     if fields.integer("expert_count", 0, low=0):
         traits = experts_from_gguf(fields) | traits
@@ -134,7 +136,7 @@ def decoder_from_gguf(
         "tied_head": "output.weight" not in tensors,
         **window_fields(window or None, layers, num_layers=num_layers, max_positions=max_positions),
     }
-    spec = DecoderSpec(**(values | rope | traits))
+    spec = DecoderSpec(**(values | dict(rope) | traits))
     return limits.validated(spec)
 
 

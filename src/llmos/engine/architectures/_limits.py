@@ -38,6 +38,7 @@ def validated(spec: DecoderSpec) -> DecoderSpec:
         raise BadModelFile(f"A token uses {spec.experts_per_token} experts, more than there are in its groups.")
     _check_recurrence(spec)
     _check_scaling(spec)
+    _check_layers(spec)
     return spec
 
 
@@ -50,6 +51,18 @@ def _check_recurrence(spec: DecoderSpec) -> None:
         raise BadModelFile(
             f"The recurrent layers have {spec.recurrent_heads} heads for {spec.recurrent_key_heads} key heads; the "
             "first must be a multiple of the second."
+        )
+
+
+def _check_layers(spec: DecoderSpec) -> None:
+    if spec.intermediate_sizes and len(spec.intermediate_sizes) != spec.num_layers:
+        raise BadModelFile(
+            f"The configuration has {len(spec.intermediate_sizes)} sizes of feed-forward layers for {spec.num_layers}"
+            " layers."
+        )
+    if spec.shared_kv_layers >= spec.num_layers:
+        raise BadModelFile(
+            f"{spec.shared_kv_layers} of {spec.num_layers} layers share the keys of others; at least one needs its own."
         )
 
 

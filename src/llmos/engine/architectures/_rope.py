@@ -14,18 +14,18 @@ from llmos.engine.spec import DecoderSpec
 Floats = npt.NDArray[np.float64]
 
 
-def inverse_frequencies(spec: DecoderSpec) -> Floats:
-    """Return the angle in radians by which each pair rotates per position: float64 [rotations, pairs].
+def inverse_frequencies(spec: DecoderSpec) -> list[Floats]:
+    """Return the angle in radians by which each pair rotates per position: float64 [pairs] for each rotation.
 
-    Row 0 is for most layers; row 1, if there is one, for layers with a sliding window (see DecoderSpec.rotation_of).
-    With learned positions there are no rows.
+    The first is for most layers; the second, if there is one, for layers with a sliding window, whose heads may have
+    another size (see DecoderSpec.rotation_of). With learned positions there are none.
     """
     if spec.learned_positions:
-        return np.empty((0, 0))
+        return []
     rotations = [_unscaled(spec, spec.rope_theta) / frequency_divisors(spec)]
     if spec.window_rope_theta is not None:
-        rotations.append(_unscaled(spec, spec.window_rope_theta))
-    return np.stack(rotations)
+        rotations.append(_unscaled(spec, spec.window_rope_theta, spec.head_dim))
+    return rotations
 
 
 def frequency_divisors(spec: DecoderSpec) -> Floats:
@@ -35,6 +35,8 @@ def frequency_divisors(spec: DecoderSpec) -> Floats:
         return np.ones_like(frequencies)
     if spec.rope_scaling == "linear":
         return np.full_like(frequencies, spec.rope_factor)
+    if spec.rope_scaling == "proportional":
+        return np.where(np.arange(len(frequencies)) < spec.rope_pairs, spec.rope_factor, np.inf)
     if spec.rope_scaling == "longrope":
         is_long = spec.max_positions > spec.rope_original_positions
         return np.array(spec.rope_long_factors if is_long else spec.rope_short_factors)
@@ -64,7 +66,7 @@ def _llama3_unchanged(spec: DecoderSpec, frequencies: Floats) -> Floats:
 
 def _yarn_unchanged(spec: DecoderSpec) -> Floats:
     """Return the unchanged share of each pair. YaRN blends linearly between the two pairs at the bounds."""
-    rotary_dim = spec.rotary_dim or spec.head_dim
+    rotary_dim = spec.rotary_dim or spec.full_head_dim or spec.head_dim
 
     def pair_that_turns(turns: float) -> float:
         share = spec.rope_original_positions / (turns * 2 * math.pi)
@@ -79,6 +81,7 @@ def _yarn_unchanged(spec: DecoderSpec) -> Floats:
     return 1.0 - np.clip((pairs - first) / (last - first or 0.001), 0.0, 1.0)
 
 
-def _unscaled(spec: DecoderSpec, theta: float) -> Floats:
-    rotary_dim = spec.rotary_dim or spec.head_dim
+def _unscaled(spec: DecoderSpec, theta: float, head_dim: int | None = None) -> Floats:
+    """`head_dim`: of the layers that rotate like this. None: that of the layers without a window."""
+    rotary_dim = spec.rotary_dim or head_dim or spec.full_head_dim or spec.head_dim
     return theta ** -(np.arange(0, rotary_dim, 2, dtype=np.float64) / rotary_dim)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -136,6 +136,16 @@ def norms_plus_one(sources: Mapping[str, Source]) -> dict[str, Source]:
     """Return the sources for a file that stores norm weights minus 1."""
     return {
         name: replace(source, plus_one=True) if name.endswith("norm.weight") else source
+        for name, source in sources.items()
+    }
+
+
+def without_suffix(sources: Mapping[str, Source], parts: Collection[str]) -> dict[str, Source]:
+    """Return the sources for a file whose names of these parts of a layer don't end in ".weight"."""
+    return {
+        name: replace(source, name=source.name.removesuffix(".weight"))
+        if name.startswith("layers.") and name.split(".")[2] in parts
+        else source
         for name, source in sources.items()
     }
 

@@ -14,11 +14,12 @@ HARMLESS_OUTSIDE: Harmless = dict.fromkeys(
     (
         "vision_config", "audio_config", "image_token_index", "projector_hidden_act", "vision_feature_layer",
         "multimodal_projector_bias", "spatial_merge_size", "mm_tokens_per_image", "boi_token_index", "eoi_token_index",
-        "boi_token_id", "eoi_token_id", "vision_feature_select_strategy",
+        "boi_token_id", "eoi_token_id", "vision_feature_select_strategy", "audio_token_id", "boa_token_id",
+        "eoa_token_id", "eoa_token_index", "audio_soft_tokens_per_image", "vision_soft_tokens_per_image",
     ),
     ANY,
 )  # fmt: skip
-"""Keys beside text_config, which are about images."""
+"""Keys beside text_config, which are about images and sound."""
 
 
 def text_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Mapping[str, Any]:

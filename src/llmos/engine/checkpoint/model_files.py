@@ -13,7 +13,6 @@ from llmos.core.suggest import nearest
 from llmos.engine.architectures import (
     EMBEDDER_SUFFIX,
     RERANKER_SUFFIX,
-    ROPE_TENSORS,
     Family,
     Source,
     config_spec,
@@ -21,6 +20,7 @@ from llmos.engine.architectures import (
     family_of_model_type,
     gguf_spec,
     sources_in_files,
+    sources_in_gguf,
     with_sentence_files,
 )
 from llmos.engine.checkpoint.compressed import KEYS as COMPRESSION_KEYS
@@ -114,10 +114,8 @@ class GGUFFiles:
         family = family_of_gguf(self.family)
         _check_present(self._ignored, self.metadata)
         spec = gguf_spec(family, self.metadata, self.tensors, self._ignored)
-        sources = family.gguf_sources(spec)
-
         # A GGUF file has no more tensors than its model needs. Ignoring one would change the answers.
-        unused = set(self.tensors) - {source.name for source in sources.values()} - ROPE_TENSORS
+        sources, unused = sources_in_gguf(family, spec, set(self.tensors))
         if unused and {source.name for source in sources.values()} <= set(self.tensors):
             raise UnsupportedModel(f"This engine's {spec.family} models have no {format_names(unused)}.")
         return spec, sources

@@ -39,8 +39,8 @@ class LayerDifference:
     weights: float | None
     """Frobenius norm of the difference of all matrices over the reference's norm; None for different shapes."""
     hidden: float | None
-    """The same for the residual stream after the layer, averaged over the tokens; None for different widths, and for a
-    mixture of experts."""
+    """The same for the residual stream after the layer, averaged over the tokens; None for different widths, and for
+    layers that calibration doesn't know."""
 
 
 def layer_differences(
@@ -54,7 +54,8 @@ def layer_differences(
     pairs = corresponding_layers(model, reference)
     is_comparable = model.spec.hidden_size == reference.spec.hidden_size
     can_run = not any(
-        spec.num_experts or spec.is_recurrent or spec.attention_gate for spec in (model.spec, reference.spec)
+        spec.num_experts or spec.is_recurrent or spec.attention_gate or spec.has_unlike_layers
+        for spec in (model.spec, reference.spec)
     )
     hidden: dict[int, float] = {}
     if is_comparable and can_run:

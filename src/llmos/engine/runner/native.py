@@ -54,7 +54,7 @@ class NativeRunner:
     ) -> None:
         self.spec, self.num_blocks, self.num_states = spec, num_blocks, num_states
         self.pool = _native.Pool(threads)
-        rotations = inverse_frequencies(spec).tolist()
+        rotations = [frequencies_P.tolist() for frequencies_P in inverse_frequencies(spec)]
         self._runner = _native.Runner(self.pool, spec, rotations, num_blocks, isa or "", kv_dtype, num_states)
         shapes = spec.tensor_shapes()
         set_vectors(self._runner, [name for name, shape in shapes.items() if len(shape) == 1], tensors)

@@ -171,7 +171,8 @@ def _packing_of(name: str, columns: int, dtype: DType, weights: Weights) -> tupl
     if weights == "f32" or slot in _EXACT:
         return "F32", False, "floats"
     # The embedding and the head stay 8-bit: every logit depends on the head, and every token on its embedding row.
-    is_fitted = weights == "int4" and layer >= 0 and columns % BLOCK_LENGTH["Q4_1"] == 0
+    # The layers' own embeddings are as large as all layers together, and each is but a part of what a layer reads.
+    is_fitted = weights == "int4" and (layer >= 0 or slot == "layer_embed") and columns % BLOCK_LENGTH["Q4_1"] == 0
     if dtype in (_FOUR_BITS if is_fitted else _PACKING_OF) and weights != "int8":
         return dtype, True, _PACKING_OF[dtype]
     return ("Q4_1", False, "affine_nibbles") if is_fitted else ("F32", False, "bytes")

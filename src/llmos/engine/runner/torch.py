@@ -3,6 +3,7 @@
 Takes the same Batch and has the same paged KV cache as the native runner, which tests compare with it.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 # N new tokens of the batch, R rows whose logits are wanted, V vocabulary, H hidden
 # L new tokens of one sequence, T all its tokens so far
-# Q query heads, K key-value heads, D head dim, E experts, C of them chosen, Z rotations, P rotary pairs
+# Q query heads, K key-value heads, D head dim, E experts, C of them chosen, P rotary pairs
+# Y layers, I layer_input_size
 
 
 _Rotation = tuple[Tensor, Tensor]
@@ -61,10 +63,14 @@ class TorchRunner:
         self._adapters: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
         self._adapted: list[tuple[int, slice]] = []
         """(adapter index, rows) of the batch's sequences that have an adapter."""
-        self._angles_ZP = torch.from_numpy(inverse_frequencies(spec))
-        cache_shape = (spec.num_layers, num_blocks * BLOCK_SIZE, spec.num_kv_heads, spec.head_dim)
-        self._keys = torch.zeros(cache_shape, dtype=dtype)
-        self._values = torch.zeros(cache_shape, dtype=dtype)
+        self._angles = [torch.from_numpy(angles_P) for angles_P in inverse_frequencies(spec)]
+        shapes = {
+            i: (num_blocks * BLOCK_SIZE, spec.kv_heads_of(i), spec.head_dim_of(i))
+            for i in range(spec.num_layers)
+            if spec.has_keys(i)
+        }
+        self._keys = {i: torch.zeros(shape, dtype=dtype) for i, shape in shapes.items()}
+        self._values = {i: torch.zeros(shape, dtype=dtype) for i, shape in shapes.items()}
         self._states: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         """(layer, state index of a sequence) -> last inputs of the convolution [conv_size - 1, C], state [V, D, E]"""
 
@@ -84,8 +90,13 @@ class TorchRunner:
             x_NH = x_NH + self._weights["types.weight"]
         if self.spec.embed_norm:
             x_NH = self._norm("embed_norm", x_NH)
+        inputs_NYI = self._layer_inputs(batch, x_NH) if self.spec.layer_input_size else None
         for i in range(self.spec.num_layers):
             x_NH = self._layer(i, x_NH, rotations, sequences)
+            if inputs_NYI is not None:
+                x_NH = x_NH + self._from_layer_input(i, x_NH, inputs_NYI[:, i])
+            if self.spec.scales_layers:
+                x_NH = x_NH * self._weights[f"layers.{i}.scale.weight"]
         x_RH = x_NH[_indices(batch.logit_rows)]
         if not self.spec.norms_residual:
             x_RH = self._norm("final_norm", x_RH)
@@ -128,36 +139,57 @@ class TorchRunner:
         attended_NH = self._post_norm(f"layers.{i}.attn_post_norm", attended_NH) * self.spec.residual_multiplier
         if self.spec.norms_residual:
             x_NH = self._norm(f"layers.{i}.attn_post_norm", x_NH + attended_NH)
-            return self._norm(f"layers.{i}.mlp_post_norm", x_NH + self._feed_forward(i, x_NH))
+            return self._norm(f"layers.{i}.mlp_post_norm", x_NH + self._feed_forward(i, x_NH, x_NH))
         read_NH = x_NH if self.spec.parallel_residual else x_NH + attended_NH
-        inner_NH = self._feed_forward(i, self._pre_norm(f"layers.{i}.mlp_norm", read_NH))
+        inner_NH = self._feed_forward(i, self._pre_norm(f"layers.{i}.mlp_norm", read_NH), read_NH)
         inner_NH = self._post_norm(f"layers.{i}.mlp_post_norm", inner_NH) * self.spec.residual_multiplier
         return x_NH + attended_NH + inner_NH
 
-    def _attention(self, i: int, x_NH: Tensor, rotations: list[_Rotation], sequences: list[_Sequence]) -> Tensor:
-        layer, head_dim = f"layers.{i}", self.spec.head_dim
-        q_NQD = self._linear(f"{layer}.q", x_NH).view(len(x_NH), -1, head_dim)
-        k_NKD = self._linear(f"{layer}.k", x_NH).view(len(x_NH), -1, head_dim)
-        v_NKD = self._linear(f"{layer}.v", x_NH).view(len(x_NH), -1, head_dim)
-        normed_first = self.spec.qk_norm is not None and not self.spec.norms_rotated_heads
-        if normed_first:
-            q_NQD, k_NKD = self._norm_heads(f"{layer}.q_norm", q_NQD), self._norm_heads(f"{layer}.k_norm", k_NKD)
-        rotation = self.spec.rotation_of(i)
-        if rotation is not None:
-            q_NQD, k_NKD = _rotate(q_NQD, rotations[rotation]), _rotate(k_NKD, rotations[rotation])
-        if self.spec.qk_norm is not None and not normed_first:
-            q_NQD, k_NKD = self._norm_heads(f"{layer}.q_norm", q_NQD), self._norm_heads(f"{layer}.k_norm", k_NKD)
+    def _layer_inputs(self, batch: Batch, x_NH: Tensor) -> Tensor:
+        """Return what each layer gets of each token, [N, Y, I]."""
+        spec, shape = self.spec, (len(x_NH), self.spec.num_layers, self.spec.layer_input_size)
+        projected_NYI = (self._linear("layer_embed_projection", x_NH) * spec.hidden_size**-0.5).view(shape)
+        rows_N = _indices(np.where(batch.tokens < spec.layer_input_vocab, batch.tokens, 0))
+        embedded_NYI = self._weights["layer_embed.weight"][rows_N].view(shape) * spec.layer_input_size**0.5
+        inputs_NYI: Tensor = (self._norm("layer_embed_norm", projected_NYI) + embedded_NYI) * math.sqrt(0.5)
+        return inputs_NYI
 
-        keys, values, outputs = self._keys[i], self._values[i], []
+    def _from_layer_input(self, i: int, x_NH: Tensor, input_NI: Tensor) -> Tensor:
+        gated_NI = self._activate(self._linear(f"layers.{i}.input_gate", x_NH)) * input_NI
+        return self._norm(f"layers.{i}.input_norm", self._linear(f"layers.{i}.input_projection", gated_NI))
+
+    def _attention(self, i: int, x_NH: Tensor, rotations: list[_Rotation], sequences: list[_Sequence]) -> Tensor:
+        layer, spec = f"layers.{i}", self.spec
+        q_NQD = self._at_positions(i, f"{layer}.q_norm", self._heads(i, f"{layer}.q", x_NH), rotations)
+        kept, outputs = spec.keys_of(i), []
+        keys, values = self._keys[kept], self._values[kept]
+        if spec.has_keys(i):
+            unrotated_NKD = self._heads(i, f"{layer}.k", x_NH)
+            k_NKD = self._at_positions(i, f"{layer}.k_norm", unrotated_NKD, rotations)
+            v_NKD = self._heads(i, f"{layer}.v", x_NH) if spec.has_values(i) else unrotated_NKD
+            v_NKD = _normed(v_NKD, spec.norm_eps) if spec.norms_values else v_NKD
+            for sequence in sequences:
+                slots_L = sequence.slots_T[sequence.positions_L]
+                keys[slots_L], values[slots_L] = k_NKD[sequence.new], v_NKD[sequence.new]
         for sequence in sequences:
-            slots_L = sequence.slots_T[sequence.positions_L]
-            keys[slots_L], values[slots_L] = k_NKD[sequence.new], v_NKD[sequence.new]
             k_TKD, v_TKD = keys[sequence.slots_T], values[sequence.slots_T]
             outputs.append(self._attend(i, q_NQD[sequence.new], k_TKD, v_TKD, sequence.positions_L))
         attended_NX = torch.cat(outputs).flatten(1)
         if self.spec.attention_gate:
             attended_NX = attended_NX * self._linear(f"{layer}.q_gate", x_NH).sigmoid()
         return self._linear(f"{layer}.o", attended_NX)
+
+    def _heads(self, i: int, name: str, x_NH: Tensor) -> Tensor:
+        return self._linear(name, x_NH).view(len(x_NH), -1, self.spec.head_dim_of(i))
+
+    def _at_positions(self, i: int, norm: str, x_NXD: Tensor, rotations: list[_Rotation]) -> Tensor:
+        """Return queries or keys, normalized and rotated as the spec says."""
+        has_norm, rotation = self.spec.qk_norm is not None, self.spec.rotation_of(i)
+        if has_norm and not self.spec.norms_rotated_heads:
+            x_NXD = self._norm_heads(norm, x_NXD)
+        if rotation is not None:
+            x_NXD = _rotate(x_NXD, rotations[rotation])
+        return self._norm_heads(norm, x_NXD) if has_norm and self.spec.norms_rotated_heads else x_NXD
 
     def _recurrent(self, i: int, y_NH: Tensor, sequences: list[_Sequence]) -> Tensor:
         layer, spec = f"layers.{i}", self.spec
@@ -245,7 +277,7 @@ class TorchRunner:
         """Return every new token's attention output: the mean of the values, weighted by the softmax of the scores."""
         # Each key-value head serves a group of adjacent query heads.
         q_LQD = q_LQD * self._query_scale(positions_L)
-        group = self.spec.num_heads // self.spec.num_kv_heads
+        group = self.spec.num_heads // k_TKD.shape[1]
         k_TQD, v_TQD = k_TKD.repeat_interleave(group, dim=1), v_TKD.repeat_interleave(group, dim=1)
         scores_QLT = torch.einsum("lqd,tqd->qlt", q_LQD, k_TQD) * self.spec.score_scale
         scores_QLT = _softcap(scores_QLT, self.spec.attention_softcap)
@@ -266,26 +298,37 @@ class TorchRunner:
         steps_L11 = positions_L[:, None, None] // self.spec.query_growth_positions
         return (1 + self.spec.query_growth * torch.log1p(steps_L11.double())).to(self._dtype)
 
-    def _feed_forward(self, i: int, x_NH: Tensor) -> Tensor:
-        if self.spec.has_experts(i):
-            return self._experts(i, x_NH)
-        return self._inner(f"layers.{i}", "", x_NH)
+    def _feed_forward(self, i: int, x_NH: Tensor, unnormed_NH: Tensor) -> Tensor:
+        layer = f"layers.{i}"
+        if not self.spec.has_experts(i):
+            return self._inner(layer, "", x_NH)
+        if not self.spec.norms_experts:
+            return self._experts(i, x_NH, x_NH)
+        routed_NH = self._norm(f"{layer}.router_norm", unnormed_NH) * self.spec.hidden_size**-0.5
+        experts_NH = self._experts(i, self._norm(f"{layer}.experts_norm", unnormed_NH), routed_NH)
+        shared_NH = self._norm(f"{layer}.shared_post_norm", self._inner(layer, "", x_NH))
+        return shared_NH + self._norm(f"{layer}.experts_post_norm", experts_NH)
 
-    def _experts(self, i: int, x_NH: Tensor) -> Tensor:
-        """Return the weighted sum of each token's experts, added up in the order of the experts."""
-        logits_NE = self._linear(f"layers.{i}.router", x_NH).float()
+    def _experts(self, i: int, x_NH: Tensor, routed_NH: Tensor) -> Tensor:
+        """Return the weighted sum of each token's experts, added up in the order of the experts, and of the shared one.
+
+        `routed_NH`: what the router reads.
+        """
+        logits_NE = self._linear(f"layers.{i}.router", routed_NH).float()
         scores_NE = logits_NE.softmax(-1) if self.spec.router_score == "softmax" else logits_NE.sigmoid()
         chosen_NC = self._choose(i, scores_NE)
         weights_NC = scores_NE.gather(1, chosen_NC)
         if self.spec.normalizes_experts:
             weights_NC = weights_NC / weights_NC.sum(-1, keepdim=True)
         weights_NC = weights_NC * self.spec.expert_multiplier
+        if self.spec.norms_experts:
+            weights_NC = weights_NC * self._weights[f"layers.{i}.expert_scale.weight"][chosen_NC]
         output_NH = torch.zeros_like(x_NH)
         for expert in sorted(set(chosen_NC.flatten().tolist())):
             rows, ranks = (chosen_NC == expert).nonzero(as_tuple=True)
             output = self._inner(f"layers.{i}", f".{expert}", x_NH[rows])
             output_NH[rows] += output * weights_NC[rows, ranks, None].to(output.dtype)
-        if self.spec.shared_expert_size:
+        if self.spec.shared_expert_size and not self.spec.norms_experts:
             shared_NH = self._inner(f"layers.{i}", "", x_NH)
             if self.spec.gates_shared_expert:
                 shared_NH = shared_NH * (x_NH @ self._weights[f"layers.{i}.shared_router.weight"]).sigmoid()[:, None]
@@ -345,17 +388,18 @@ class TorchRunner:
         weight, bias, wide = self._weights[f"{name}.weight"], self._weights.get(f"{name}.bias"), x.float()
         if self.spec.norm == "layernorm":
             wide = wide - wide.mean(-1, keepdim=True)
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.spec.norm_eps)
-        x = wide.to(x.dtype) * weight
+        x = _normed(wide, self.spec.norm_eps).to(x.dtype) * weight
         return x if bias is None else x + bias
 
     def _rotations(self, positions_N: Tensor) -> list[_Rotation]:
         """Return cosine and sine of the rotation angle of each position and pair, [N, 1, P], for each rotation."""
-        dtype = self._keys.dtype
-        angles_ZN1P = positions_N[:, None, None] * self._angles_ZP[:, None, None]
-        # Only the first rotation is scaled (see DecoderSpec.window_rope_theta).
-        factors = [self.spec.rope_attention_factor, *[1.0] * len(angles_ZN1P)]
-        return [((a.cos() * f).to(dtype), (a.sin() * f).to(dtype)) for a, f in zip(angles_ZN1P, factors, strict=False)]
+        rotations = []
+        for index, angles_P in enumerate(self._angles):
+            angles_N1P = positions_N[:, None, None] * angles_P
+            # Only the first rotation is scaled (see DecoderSpec.window_rope_theta).
+            factor = 1.0 if index else self.spec.rope_attention_factor
+            rotations.append(((angles_N1P.cos() * factor).to(self._dtype), (angles_N1P.sin() * factor).to(self._dtype)))
+        return rotations
 
 
 def _rotate(x_NXD: Tensor, rotation: _Rotation) -> Tensor:
@@ -363,6 +407,12 @@ def _rotate(x_NXD: Tensor, rotation: _Rotation) -> Tensor:
     cos_N1P, sin_N1P = rotation
     a_NXP, b_NXP, rest = x_NXD.tensor_split([cos_N1P.shape[-1], 2 * cos_N1P.shape[-1]], dim=-1)
     return torch.cat([a_NXP * cos_N1P - b_NXP * sin_N1P, b_NXP * cos_N1P + a_NXP * sin_N1P, rest], dim=-1)
+
+
+def _normed(x: Tensor, eps: float) -> Tensor:
+    """Return the RMS norm of the last axis, computed in float32, without weights."""
+    wide = x.float()
+    return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)).to(x.dtype)
 
 
 def _softcap(x: Tensor, cap: float | None) -> Tensor:

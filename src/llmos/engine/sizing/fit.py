@@ -13,6 +13,7 @@ from pathlib import Path
 
 from llmos.core.errors import BadRequest, Unavailable
 from llmos.core.hardware import Hardware, inspect_hardware
+from llmos.engine.architectures import inverse_frequencies
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from llmos.engine.config import DEFAULT_MEMORY_SHARE, DEFAULT_TOKENS_PER_SEQUENCE, EngineConfig, resolve
 from llmos.engine.encoder_spec import DecoderEmbedderSpec, EncoderSpec, ModelSpec
@@ -324,11 +325,13 @@ def _decoder_workspace(spec: DecoderSpec, tokens: int, logit_rows: int, context:
     hidden, attention, kv = (_padded(n) for n in (spec.hidden_size, spec.attention_size, spec.kv_size))
     inner = max(_padded(size) for size in (spec.intermediate_size, spec.expert_size, spec.shared_expert_size))
     mixed, recurrent = (_padded(n) if spec.is_recurrent else 0 for n in (spec.conv_channels, spec.recurrent_size))
-    widest = max(hidden, attention, recurrent)
+    inputs, all_inputs = (_padded(n) for n in (spec.layer_input_size, spec.num_layers * spec.layer_input_size))
+    widest = max(hidden, attention, recurrent, inputs)
     floats = tokens * (hidden + attention + 2 * kv)
     if spec.post_norm or spec.parallel_residual or spec.residual_multiplier != 1 or spec.shared_expert_size:
         floats += tokens * hidden
     floats += tokens * max(attention if spec.attention_gate else 0, recurrent)
+    floats += tokens * (inputs + all_inputs + (hidden if spec.norms_experts else 0))
     if spec.is_recurrent:
         floats += tokens * mixed * (2 if spec.recurrence == "conv" else 1) + 16
         floats += tokens * 2 * _padded(spec.recurrent_heads, 16)
@@ -338,11 +341,10 @@ def _decoder_workspace(spec: DecoderSpec, tokens: int, logit_rows: int, context:
     if spec.num_experts:
         floats += tokens * _padded(spec.num_experts, 16) + slots * hidden
         rows += slots * hidden
-    rotations = 0 if spec.learned_positions else 2 * (spec.rotary_dim or spec.head_dim)
-    floats += tokens * (rotations + 1)
+    floats += tokens * (2 * sum(map(len, inverse_frequencies(spec))) + 1)
     logits = logit_rows * _padded(spec.vocab_size if spec.has_head else spec.hidden_size, 16)
     scores = _MOST_ATTENDING_ROWS * -(-context // BLOCK_SIZE) * BLOCK_SIZE
-    own = scores + 2 * _MAX_SPAN * _COLUMNS + max(widest, inner) + 4 * widest + _MAX_RANK
+    own = scores + 2 * _MAX_SPAN * _COLUMNS + max(widest, inner, all_inputs) + 4 * widest + _MAX_RANK
     return 4 * (floats + logits) + _row_bytes(rows) + threads * 4 * own
 
 

@@ -54,7 +54,7 @@ class SpeedModel:
             values = each.rows * each.columns
             if index >= 0:
                 self._experts[each.packing] += values
-            elif layer >= 0:
+            elif layer >= 0 or slot == "layer_embed_projection":
                 self._layers[each.packing] += values
             elif slot == "head" or (slot == "embed" and spec.tied_head):
                 self._head[each.packing] += values
@@ -72,7 +72,7 @@ class SpeedModel:
 
     def decode_seconds(self, streams: int, context: float) -> float:
         """Return the time of a step in which each of `streams` decodes one token behind `context` others."""
-        attended = sum(min(context, self._spec.window_of(i) or context) for i in range(self._spec.num_layers))
+        attended = self._attended(context)
         attention = streams * attended * self._attention.decoding(self._spec, streams, self._machine.threads)
         return self._step_seconds(streams, streams, prefill=False) + attention + streams * SEQUENCE_SECONDS
 
@@ -82,12 +82,20 @@ class SpeedModel:
         for first in range(0, prompt, self._config.max_batched_tokens):
             rows = min(self._config.max_batched_tokens, prompt - first)
             before = first + rows / 2
-            attended = sum(min(before, spec.window_of(i) or before) for i in range(spec.num_layers))
+            attended = self._attended(before)
             attention = rows * attended * spec.attention_size * self._attention.prefilling
             seconds += (
                 self._step_seconds(rows, int(first + rows == prompt), prefill=True) + attention + SEQUENCE_SECONDS
             )
         return seconds
+
+    def _attended(self, context: float) -> float:
+        """Return the positions that a row attends to, in all layers together. Those of layers with smaller heads than
+        others count for less."""
+        spec = self._spec
+        sizes = [spec.head_dim_of(i) for i in range(spec.num_layers)]
+        positions = [min(context, spec.window_of(i) or context) for i in range(spec.num_layers)]
+        return sum(size / max(sizes) * count for size, count in zip(sizes, positions, strict=True))
 
     def _step_seconds(self, rows: int, num_logits: int, *, prefill: bool) -> float:
         """Return the time of a step without its attention."""

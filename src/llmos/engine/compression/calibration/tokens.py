@@ -70,6 +70,11 @@ def calibratable(spec: object) -> DecoderSpec:
             "Calibrated schemes don't support models with recurrent layers. Quantize this one with q8_0, q4_1, minmax "
             "or absmax."
         )
+    if spec.has_unlike_layers:
+        raise UnsupportedModel(
+            "Calibrated schemes don't support models whose layers have heads of several sizes, share keys or have"
+            " embeddings of their own. Quantize this one with q8_0, q4_1, minmax or absmax."
+        )
     return spec
 
 

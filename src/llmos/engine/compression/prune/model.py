@@ -119,6 +119,11 @@ def _prunable(spec: ModelSpec, opened: ModelFiles, recipe: Recipe) -> DecoderSpe
         )
     if spec.is_recurrent or spec.attention_gate:
         raise UnsupportedModel("Models with recurrent layers can't be pruned. Quantize this one.")
+    if spec.has_unlike_layers:
+        raise UnsupportedModel(
+            "Models whose layers have heads of several sizes, share keys or have embeddings of their own can't be"
+            " pruned. Quantize this one."
+        )
     if any(isinstance(opened.tensors[name], EncodedTensor) for name in opened.tensors):
         raise BadRequest(
             "This model's weights are encoded by a recipe already. Prune the version that it was made from, then apply"

@@ -22,11 +22,27 @@ namespace {
 constexpr int max_adapters = 4096;
 
 const std::map<std::string, Weight> weights_by_name = {
-    {"q", Weight::q},           {"k", Weight::k},       {"v", Weight::v},           {"o", Weight::o},
-    {"gate", Weight::gate},     {"up", Weight::up},     {"down", Weight::down},     {"router", Weight::router},
-    {"q_gate", Weight::q_gate}, {"mix", Weight::mix},   {"mix_in", Weight::mix_in}, {"mix_gate", Weight::mix_gate},
-    {"step", Weight::step},     {"beta", Weight::beta}, {"embed", Weight::embed},   {"positions", Weight::positions},
+    {"q", Weight::q},
+    {"k", Weight::k},
+    {"v", Weight::v},
+    {"o", Weight::o},
+    {"gate", Weight::gate},
+    {"up", Weight::up},
+    {"down", Weight::down},
+    {"router", Weight::router},
+    {"q_gate", Weight::q_gate},
+    {"mix", Weight::mix},
+    {"mix_in", Weight::mix_in},
+    {"mix_gate", Weight::mix_gate},
+    {"step", Weight::step},
+    {"beta", Weight::beta},
+    {"embed", Weight::embed},
+    {"positions", Weight::positions},
     {"head", Weight::head},
+    {"input_gate", Weight::input_gate},
+    {"input_projection", Weight::input_projection},
+    {"layer_embed", Weight::layer_embed},
+    {"layer_embed_projection", Weight::layer_embed_projection},
 };
 
 const std::map<std::string, Vector> vectors_by_name = {
@@ -64,6 +80,14 @@ const std::map<std::string, Vector> vectors_by_name = {
     {"decay", Vector::decay},
     {"skip", Vector::skip},
     {"mix_norm", Vector::mix_norm},
+    {"router_norm", Vector::router_norm},
+    {"experts_norm", Vector::experts_norm},
+    {"experts_post_norm", Vector::experts_post_norm},
+    {"shared_post_norm", Vector::shared_post_norm},
+    {"expert_scale", Vector::expert_scale},
+    {"input_norm", Vector::input_norm},
+    {"scale", Vector::scale},
+    {"layer_embed_norm", Vector::layer_embed_norm},
 };
 
 const std::map<std::string, CacheType> cache_types_by_name = {

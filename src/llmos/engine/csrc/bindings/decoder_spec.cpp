@@ -12,11 +12,52 @@ namespace {
 
 Spec::Layer layer_from(nb::handle fields, int index) {
     const nb::object window = fields.attr("window_of")(index), rotation = fields.attr("rotation_of")(index);
-    const Spec::Layer layer{window.is_none() ? 0 : nb::cast<int>(window),
-                            rotation.is_none() ? -1 : nb::cast<int>(rotation),
-                            nb::cast<bool>(fields.attr("has_experts")(index)), -1, -1};
+    const auto number = [&](const char* name) { return nb::cast<int>(fields.attr(name)(index)); };
+    const auto flag = [&](const char* name) { return nb::cast<bool>(fields.attr(name)(index)); };
+    Spec::Layer layer{};
+    layer.sliding_window = window.is_none() ? 0 : nb::cast<int>(window);
+    layer.rotation = rotation.is_none() ? -1 : nb::cast<int>(rotation);
+    layer.has_experts = flag("has_experts");
+    layer.num_kv_heads = number("kv_heads_of");
+    layer.head_dim = number("head_dim_of");
+    layer.inner_size = number("inner_size_of");
+    layer.keys_of = number("keys_of");
+    layer.has_keys = flag("has_keys");
+    layer.has_values = flag("has_values");
+    layer.recurrent_index = -1;
     require(layer.sliding_window >= 0 && layer.sliding_window <= max_size, "a sliding window must be positive");
+    require(layer.num_kv_heads > 0 && layer.num_kv_heads <= max_size && layer.head_dim > 0 && layer.head_dim <= 65536,
+            "a layer's heads have no valid size");
+    require(layer.inner_size > 0 && layer.inner_size <= max_size, "intermediate_size must be positive");
+    require(layer.keys_of >= 0 && layer.keys_of <= index && layer.has_keys == (layer.keys_of == index),
+            "a layer attends to its own keys or those of an earlier layer");
     return layer;
+}
+
+// What all layers have in common, and what the layers' heads have to do with each other.
+void read_layers(nb::handle fields, Spec& spec) {
+    for (int i = 0; i < spec.num_layers; ++i) {
+        Spec::Layer layer = layer_from(fields, i);
+        const auto found = std::find(spec.kv_head_counts.begin(), spec.kv_head_counts.end(), layer.num_kv_heads);
+        layer.heads_kind = int(found - spec.kv_head_counts.begin());
+        if (found == spec.kv_head_counts.end()) spec.kv_head_counts.push_back(layer.num_kv_heads);
+        require(spec.num_heads % layer.num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
+        require(layer.inner_size <= spec.intermediate_size, "intermediate_size must be that of the largest layer");
+        spec.head_dim = std::max(spec.head_dim, layer.head_dim);
+        spec.kv_size = std::max(spec.kv_size, layer.kv_size());
+        spec.layers.push_back(layer);
+        const Spec::Layer& keys = spec.layers[size_t(layer.keys_of)];
+        require(keys.has_keys && keys.num_kv_heads == layer.num_kv_heads && keys.head_dim == layer.head_dim,
+                "a layer's queries must fit the keys that they attend to");
+    }
+}
+
+void read_layer_inputs(nb::handle fields, Spec& spec) {
+    spec.scales_layers = nb::cast<bool>(fields.attr("scales_layers"));
+    if (!nb::cast<int>(fields.attr("layer_input_size"))) return;
+    spec.layer_input_size = size_field(fields, "layer_input_size");
+    spec.layer_input_vocab = size_field(fields, "layer_input_vocab");
+    require(int64_t(spec.num_layers) * spec.layer_input_size <= max_size, "layer_input_size is too large");
 }
 
 QKNorm qk_norm_from(nb::handle field) {
@@ -39,12 +80,13 @@ void read_experts(nb::handle fields, Spec& spec) {
     spec.is_router_sigmoid =
         lookup<bool>({{"softmax", false}, {"sigmoid", true}}, nb::cast<std::string>(fields.attr("router_score")));
     spec.gates_shared_expert = nb::cast<bool>(fields.attr("gates_shared_expert"));
+    spec.norms_experts = nb::cast<bool>(fields.attr("norms_experts"));
     spec.expert_groups = size_field(fields, "expert_groups");
     spec.chosen_groups = size_field(fields, "chosen_groups");
     spec.expert_multiplier = nb::cast<float>(fields.attr("expert_multiplier"));
     if (nb::cast<int>(fields.attr("shared_expert_size")))
         spec.shared_expert_size = size_field(fields, "shared_expert_size");
-    require(!spec.gates_shared_expert || spec.shared_expert_size, "there is no shared expert");
+    require(!(spec.gates_shared_expert || spec.norms_experts) || spec.shared_expert_size, "there is no shared expert");
     require(spec.num_experts % spec.expert_groups == 0 && spec.chosen_groups <= spec.expert_groups &&
                 spec.experts_per_token <= spec.num_experts / spec.expert_groups * spec.chosen_groups,
             "a token's experts are in the chosen groups");
@@ -90,9 +132,19 @@ void check(const Spec& spec) {
             "norms after the parts of a layer need one part after the other");
     require(spec.qk_norm != QKNorm::whole || !spec.layer_norm, "a norm over all heads is an RMS norm");
     require(!spec.norms_rotated_heads || spec.qk_norm == QKNorm::head, "a norm after the rotation is over each head");
-    require(spec.num_heads % spec.num_kv_heads == 0, "num_heads must be a multiple of num_kv_heads");
+    require(!spec.norms_experts || (spec.post_norm && !spec.layer_norm),
+            "norms of experts go with RMS norms of layers");
+    require(!spec.layer_input_size || (spec.post_norm && !spec.layer_norm), "inputs of layers go with RMS norms");
+    require(!spec.scales_layers || spec.post_norm, "scaled layers have norms after their parts");
+    require(!spec.norms_values || !spec.layer_norm, "values are normalized by an RMS norm");
     require(int64_t(spec.num_heads) * spec.head_dim <= max_size, "num_heads * head_dim is too large");
-    require(spec.head_dim <= 65536, "head_dim is too large");
+    for (const Spec::Layer& layer : spec.layers) {
+        require(layer.has_values || !layer.has_keys || spec.qk_norm != QKNorm::whole,
+                "keys that are values are normalized head by head");
+        require(!layer.is_recurrent() || layer.has_keys, "a recurrent layer shares no keys");
+        require(!spec.layers[size_t(layer.keys_of)].is_recurrent() || layer.is_recurrent(),
+                "a recurrent layer has no keys");
+    }
     require(int64_t(spec.num_heads) * max_batch_tokens <= INT32_MAX, "num_heads is too large");
 }
 
@@ -109,8 +161,7 @@ Spec decoder_spec_from(nb::handle fields) {
     spec.hidden_size = number("hidden_size");
     spec.num_layers = number("num_layers");
     spec.num_heads = number("num_heads");
-    spec.num_kv_heads = number("num_kv_heads");
-    spec.head_dim = number("head_dim");
+    for (const char* size : {"num_kv_heads", "head_dim"}) number(size);  // those of a layer are read with the layer
     spec.intermediate_size = number("intermediate_size");
     spec.max_positions = number("max_positions");
     read_experts(fields, spec);
@@ -143,27 +194,25 @@ Spec decoder_spec_from(nb::handle fields) {
     spec.is_causal = flag("is_causal");
     spec.has_head = flag("has_head");
     spec.norms_rotated_heads = flag("norms_rotated_heads");
+    spec.norms_values = flag("norms_values");
     spec.attention_sinks = flag("attention_sinks");
     spec.attention_gate = flag("attention_gate");
     spec.query_growth = real("query_growth");
     spec.query_growth_positions = number("query_growth_positions");
-    for (int i = 0; i < spec.num_layers; ++i) spec.layers.push_back(layer_from(fields, i));
+    read_layers(fields, spec);
+    read_layer_inputs(fields, spec);
     read_recurrence(fields, spec);
-    int num_attending = 0;
-    for (Spec::Layer& layer : spec.layers)
-        if (!layer.is_recurrent()) layer.attention_index = num_attending++;
     check(spec);
     return spec;
 }
 
 Spec decoder_spec_from(nb::handle fields, std::vector<std::vector<double>> inverse_frequencies) {
     Spec spec = decoder_spec_from(fields);
-    for (const auto& rotation : inverse_frequencies) {
-        require(rotation.size() * 2 <= size_t(spec.head_dim), "more rotated pairs than half of head_dim");
-        require(rotation.size() == inverse_frequencies[0].size(), "all rotations must have as many pairs");
-    }
-    for (const Spec::Layer& layer : spec.layers)
+    for (const Spec::Layer& layer : spec.layers) {
         require(layer.rotation < int(inverse_frequencies.size()), "a layer's rotation is not in inverse_frequencies");
+        require(layer.rotation < 0 || inverse_frequencies[size_t(layer.rotation)].size() * 2 <= size_t(layer.head_dim),
+                "more rotated pairs than half of head_dim");
+    }
     spec.inverse_frequencies = std::move(inverse_frequencies);
     return spec;
 }

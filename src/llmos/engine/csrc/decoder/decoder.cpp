@@ -24,14 +24,15 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
       pool_(pool),
       kernels_(kernels),
       num_blocks_(num_blocks),
-      cache_layout_{cache_type, spec_.head_dim},
       hidden_columns_(round_up(spec_.hidden_size, block_columns)),
       q_columns_(round_up(spec_.num_heads * spec_.head_dim, block_columns)),
-      kv_columns_(round_up(spec_.num_kv_heads * spec_.head_dim, block_columns)),
+      kv_columns_(round_up(spec_.kv_size, block_columns)),
       intermediate_columns_(round_up(spec_.intermediate_size, block_columns)),
       expert_columns_(round_up(spec_.expert_size, block_columns)),
       recurrent_columns_(spec_.num_recurrent_layers ? round_up(spec_.recurrent_size(), block_columns) : 0),
       mix_columns_(spec_.num_recurrent_layers ? round_up(spec_.conv_channels(), block_columns) : 0),
+      layer_input_columns_(round_up(spec_.layer_input_size, block_columns)),
+      all_layer_inputs_columns_(round_up(spec_.all_layer_inputs(), block_columns)),
       layers_(size_t(spec_.num_layers)),
       cache_(saturating_product(size_t(num_blocks), block_bytes(spec_, cache_type))),
       block_stride_(block_bytes(spec_, cache_type)),
@@ -41,10 +42,12 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
       scratch_(size_t(pool.size())) {
     for (size_t i = 0; i < layers_.size(); ++i)
         if (spec_.layers[i].has_experts) layers_[i].experts.resize(size_t(spec_.num_experts));
+    place_caches(cache_type);
     for (Scratch& scratch : scratch_) {
-        scratch.attention.reserve_heads(cache_layout_);
-        scratch.rows.reserve(few_tokens, std::max(hidden_columns_, q_columns_));
-        scratch.row = Buffer(size_t(std::max({hidden_columns_, q_columns_, max_inner_columns(), recurrent_columns_})) *
+        scratch.attention.reserve_heads({cache_type, spec_.head_dim});
+        scratch.rows.reserve(few_tokens, std::max({hidden_columns_, q_columns_, layer_input_columns_}));
+        scratch.row = Buffer(size_t(std::max({hidden_columns_, q_columns_, max_inner_columns(), recurrent_columns_,
+                                              all_layer_inputs_columns_})) *
                              sizeof(float));
         scratch.expert_scores = Buffer(3 * size_t(spec_.num_experts) * sizeof(float));
         scratch.gate = Buffer(size_t(max_span_rows) * block_columns * sizeof(float));
@@ -55,7 +58,22 @@ Decoder::Decoder(Spec spec, Pool& pool, const Kernels& kernels, int num_blocks, 
 
 // All layers and key/value heads of a block lie together, so that few streams touch few pages.
 size_t Decoder::block_bytes(const Spec& spec, CacheType cache_type) {
-    return size_t(spec.num_attention_layers()) * spec.num_kv_heads * CacheLayout{cache_type, spec.head_dim}.bytes();
+    size_t total = 0;
+    for (const Spec::Layer& layer : spec.layers)
+        if (!layer.is_recurrent() && layer.has_keys)
+            total += layer.num_kv_heads * CacheLayout{cache_type, layer.head_dim}.bytes();
+    return total;
+}
+
+void Decoder::place_caches(CacheType cache_type) {
+    size_t offset = 0;
+    for (size_t i = 0; i < layers_.size(); ++i) {
+        const Spec::Layer& at = spec_.layers[i];
+        if (at.is_recurrent()) continue;
+        layers_[i].cache_layout = {cache_type, at.head_dim};
+        layers_[i].cache_offset = at.has_keys ? offset : layers_[size_t(at.keys_of)].cache_offset;
+        if (at.has_keys) offset += at.num_kv_heads * layers_[i].cache_layout.bytes();
+    }
 }
 
 size_t Decoder::state_bytes(const Spec& spec) {
@@ -102,7 +120,13 @@ void Decoder::reserve_tokens(int capacity) {
     v_ = Buffer(n * kv_columns_ * sizeof(float));
     rotations_ = Buffer(n * (rotations_stride() + 1) * sizeof(float));
     if (spec_.has_branch()) branch_ = Buffer(n * hidden_columns_ * sizeof(float));
-    inputs_.reserve(capacity, std::max({hidden_columns_, q_columns_, recurrent_columns_}));
+    inputs_.reserve(capacity, std::max({hidden_columns_, q_columns_, recurrent_columns_, layer_input_columns_}));
+    if (spec_.norms_experts) shared_outputs_ = Buffer(n * hidden_columns_ * sizeof(float));
+    if (spec_.layer_input_size) {
+        // An activation reads whole groups of a layer's inputs, which may end behind the row.
+        layer_inputs_ = Buffer((n * all_layer_inputs_columns_ + group_rows) * sizeof(float));
+        input_gates_ = Buffer(n * layer_input_columns_ * sizeof(float));
+    }
     if (gate_columns()) gates_ = Buffer(n * gate_columns() * sizeof(float));
     inner_.reserve(inner_rows(capacity), max_inner_columns());
     if (spec_.num_experts) reserve_experts(capacity);

@@ -4,7 +4,7 @@
 //   decoder.cpp   a forward pass: reserve memory, plan the work, run it on all threads
 //   plan.cpp      how attention is cut into units of work, and which tokens have adapters
 //   pass.h        one thread's part of a forward pass; attention.cpp, adapters.cpp, feed_forward.cpp, experts.cpp,
-//                 recurrence.cpp, head.cpp are its operations
+//                 layer_inputs.cpp, recurrence.cpp, head.cpp are its operations
 #pragma once
 
 #include <algorithm>
@@ -81,10 +81,12 @@ class Decoder {
         PackedMatrix gate, up, down;
     };
     struct Layer {
-        PackedMatrix q, k, v, o, router, q_gate, mix, mix_in, mix_gate, step, beta;
+        PackedMatrix q, k, v, o, router, q_gate, mix, mix_in, mix_gate, step, beta, input_gate, input_projection;
         FeedForward feed_forward;
         std::vector<FeedForward> experts;
         std::array<Buffer, size_t(Vector::count)> vectors;  // padded to whole blocks
+        CacheLayout cache_layout;
+        size_t cache_offset;  // where the keys and values that the layer attends to lie in a block of the cache
         const float* operator[](Vector v) const { return vectors[size_t(v)].as<float>(); }
     };
     // Some tokens of one sequence and some query heads of one key/value head that attend together.
@@ -114,8 +116,9 @@ class Decoder {
     class Pass;
 
     Layer& layer(int index) { return index < 0 ? outer_ : layers_[size_t(index)]; }
-    int attention_size(Vector which) const;
-    int qk_norm_size(int heads) const;
+    int attention_size(const Spec::Layer& layer, Vector which) const;
+    int qk_norm_size(int heads, int head_dim) const;
+    void place_caches(CacheType cache_type);
 
     // Grows the memory that a step works on.
     void reserve(const BatchView& batch);
@@ -129,7 +132,7 @@ class Decoder {
     void merge_largest(int num_rows, int num_threads);
 
     // Floats of a token's cosines and sines.
-    size_t rotations_stride() const { return spec_.inverse_frequencies.size() * size_t(spec_.num_pairs()) * 2; }
+    size_t rotations_stride() const { return size_t(spec_.rotation_offset(int(spec_.inverse_frequencies.size()))); }
     int router_stride() const { return round_up(spec_.num_experts, group_rows); }
     int max_inner_columns() const {
         return std::max({intermediate_columns_, expert_columns_, round_up(spec_.shared_expert_size, block_columns)});
@@ -145,14 +148,14 @@ class Decoder {
     Pool& pool_;
     const Kernels& kernels_;
     const int num_blocks_;
-    const CacheLayout cache_layout_;
+    // Padded to whole blocks. q_columns_ and kv_columns_ are those of the layers with the largest heads.
     const int hidden_columns_, q_columns_, kv_columns_, intermediate_columns_, expert_columns_, recurrent_columns_,
-        mix_columns_;  // padded to whole blocks
+        mix_columns_, layer_input_columns_, all_layer_inputs_columns_;
     std::vector<Layer> layers_;
     Layer outer_;
-    PackedMatrix embed_, positions_, head_;
+    PackedMatrix embed_, positions_, head_, layer_embed_, layer_embed_projection_;
     std::vector<std::unique_ptr<const Adapter>> adapters_;
-    Buffer cache_;  // [blocks][layers][key/value heads] of CacheLayout::bytes()
+    Buffer cache_;  // [blocks][layers with keys][key/value heads] of CacheLayout::bytes()
     size_t block_stride_;
     const int num_states_;
     Buffer states_;  // [num_states][recurrent layers] of the inputs [conv_size - 1][mix_columns_] and the state
@@ -171,7 +174,7 @@ class Decoder {
     std::shared_ptr<Buffer> logits_ = std::make_shared<Buffer>();  // a caller may hold it after it was replaced
     std::vector<Scratch> scratch_;                                 // [threads]
     std::vector<int> token_sequence_, token_position_;             // [tokens]
-    std::vector<AttentionUnit> attention_units_;
+    std::vector<std::vector<AttentionUnit>> attention_units_;      // [kv_head_counts]
     std::vector<int32_t> likeliest_;
     std::vector<float> highest_;
 
@@ -193,6 +196,12 @@ class Decoder {
     Buffer router_logits_;             // [tokens][router_stride()]
     Buffer expert_outputs_;            // [slots][hidden_columns_]
     std::vector<float> shared_gates_;  // [tokens], the factor of the shared expert's output
+
+    Buffer shared_outputs_;  // [tokens][hidden_columns_], of a shared expert that has a norm of its own
+
+    // What the layers get of the tokens: [tokens][all_layer_inputs_columns_], all layers one after another, and what one
+    // layer makes of the residual stream for it: [tokens][layer_input_columns_].
+    Buffer layer_inputs_, input_gates_;
 
     // Recurrent layers.
     Buffer mix_, mix_in_;          // [tokens][mix_columns_]

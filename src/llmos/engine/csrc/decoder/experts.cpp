@@ -46,26 +46,43 @@ void Decoder::Pass::experts(const Layer& layer) {
                          expert_bias(layer, Vector::down_bias, unit.expert, decoder_.hidden_columns_),
                          expert_output(unit.first_slot) + size_t(from) * group_rows, decoder_.hidden_columns_, false});
     });
-    for_each(Region::down, num_tokens(), 4, [&](int t) { add_expert_outputs(t); });
+    for_each(Region::down, num_tokens(), 4, [&](int t) {
+        add_expert_outputs(t);
+        if (spec_.norms_experts) norm(branch(t), layer[Vector::experts_post_norm], nullptr, branch(t));
+    });
     if (spec_.has_branch() && !spec_.shared_expert_size)
-        add_branch(Region::down, layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias]);
+        add_branch(Region::down, layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias],
+                   scale_at_end(layer, !spec_.layer_input_size));
 }
 
 // Normalizes the tokens' rows, chooses each token's experts, and gives every choice a slot.
 void Decoder::Pass::route(const Layer& layer, const Activations& inputs, InputFormats formats) {
     const int rows = num_tokens();
+    const auto input = [&](int t) { return inputs.values + size_t(t) * inputs.columns; };  // the router reads floats
+    const auto quantize = [&](int t) {
+        if (formats.int8) kernels_.quantize(input(t), inputs, t, 0, inputs.blocks());
+    };
+    const float root = 1 / std::sqrt(float(spec_.hidden_size));
     for_each(Region::norm, rows, 4, [&](int t) {
-        float* row = inputs.values + size_t(t) * inputs.columns;  // the router reads floats
-        read_input(t, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], row);
-        if (formats.int8) kernels_.quantize(row, inputs, t, 0, inputs.blocks());
+        if (spec_.norms_experts) {
+            norm(x(t), layer[Vector::router_norm], nullptr, input(t));
+            for (int c = 0; c < inputs.columns; ++c) input(t)[c] *= root;
+            return;
+        }
+        read_input(t, layer[Vector::mlp_norm], layer[Vector::mlp_norm_bias], input(t));
+        quantize(t);
     });
     const Split split(rows);
     const Segment router[] = {
         {&layer.router, layer[Vector::router_bias], decoder_.router_logits_.as<float>(), decoder_.router_stride()}};
     open_phase(Region::route, split.count(layer.router.groups()));
     project(split, inputs, router, false);
-    for_each(Region::route, rows, 4,
-             [&](int t) { choose_experts(layer, inputs.values + size_t(t) * inputs.columns, t); });
+    for_each(Region::route, rows, 4, [&](int t) {
+        choose_experts(layer, input(t), t);
+        if (!spec_.norms_experts) return;
+        norm(x(t), layer[Vector::experts_norm], nullptr, input(t));
+        quantize(t);
+    });
     for_each(Region::route, 1, 1, [&](int) { decoder_.assign_expert_slots(rows); });
 }
 
@@ -92,6 +109,8 @@ void Decoder::Pass::choose_experts(const Layer& layer, const float* input, int t
     const float divisor = spec_.normalizes_experts ? chosen : spec_.is_router_sigmoid ? 1 : total;
     for (int c = 0; c < spec_.experts_per_token; ++c)
         choices[c].weight = choices[c].weight / divisor * spec_.expert_multiplier;
+    if (const float* scales = layer[Vector::expert_scale])
+        for (int c = 0; c < spec_.experts_per_token; ++c) choices[c].weight *= scales[choices[c].expert];
     if (!spec_.gates_shared_expert) return;
     float gate = 0;
     for (int c = 0; c < spec_.hidden_size; ++c) gate += layer[Vector::shared_router][c] * input[c];

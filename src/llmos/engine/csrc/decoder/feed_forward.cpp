@@ -13,12 +13,13 @@ void Decoder::Pass::feed_forward(const Layer& layer, int index) {
     };
     InputFormats formats = input_formats(weights.up);
     if (spec_.gated) formats.add(weights.gate);
-    const Segment down[] = {{&weights.down, layer[Vector::down_bias], output(), decoder_.hidden_columns_}};
+    // A shared expert adds to what the token's own experts have written, if it has no norm of its own.
+    const bool is_shared = spec_.layers[size_t(index)].has_experts, has_norm = is_shared && spec_.norms_experts;
+    float* out = has_norm ? decoder_.shared_outputs_.as<float>() : output();
+    const Segment down[] = {{&weights.down, layer[Vector::down_bias], out, decoder_.hidden_columns_}};
     const Activations inner = decoder_.inner_.view(weights.down.padded_columns());
     const InputFormats inner_formats = for_adapters(input_formats(down));
 
-    // A shared expert adds to what the token's own experts have written.
-    const bool is_shared = spec_.layers[size_t(index)].has_experts;
     const InnerWeights from{weights, layer[Vector::gate_bias], layer[Vector::up_bias], index,
                             is_shared && spec_.gates_shared_expert ? decoder_.shared_gates_.data() : nullptr};
     project_gate_and_up_down(layer, index);
@@ -30,9 +31,18 @@ void Decoder::Pass::feed_forward(const Layer& layer, int index) {
                         inner_formats);
     open_phase(Region::down, split.count(count_groups(down)));
     // With a parallel residual, the output already holds that of attention.
-    project(split, inner, down, !spec_.has_branch() || spec_.parallel_residual || is_shared);
-    add_adapters(index, {{Weight::down, inner, output(), decoder_.hidden_columns_}});
-    if (spec_.has_branch()) add_branch(Region::down, layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias]);
+    const bool adds = !spec_.has_branch() || spec_.parallel_residual || is_shared;
+    project(split, inner, down, adds && !has_norm);
+    add_adapters(index, {{Weight::down, inner, out, decoder_.hidden_columns_}});
+    if (has_norm)
+        for_each(Region::down, rows, 4, [&](int t) {
+            float* row = out + size_t(t) * decoder_.hidden_columns_;
+            norm(row, layer[Vector::shared_post_norm], nullptr, row);
+            kernels_.add_scaled(row, decoder_.hidden_columns_, 1, branch(t));
+        });
+    if (spec_.has_branch())
+        add_branch(Region::down, layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias],
+                   scale_at_end(layer, !spec_.layer_input_size));
 }
 
 // One block of 32 inner columns, activated and stored in the formats that `down` reads.

@@ -8,6 +8,7 @@ namespace llmos {
 
 void Decoder::Pass::run() {
     embed();
+    if (spec_.layer_input_size) make_layer_inputs();
     for (int i = 0; i < spec_.num_layers; ++i) {
         const Layer& layer = decoder_.layers_[size_t(i)];
         if (spec_.layers[size_t(i)].is_recurrent()) recurrent(layer, i);
@@ -17,6 +18,7 @@ void Decoder::Pass::run() {
         if (has_experts) experts(layer);
         if (!has_experts || spec_.shared_expert_size) feed_forward(layer, i);
         if (spec_.norms_residual) norm_residual(layer[Vector::mlp_post_norm], layer[Vector::mlp_post_norm_bias]);
+        if (spec_.layer_input_size) add_layer_input(layer, i);
     }
     if (spec_.has_head) head();
     else output_rows();
@@ -24,7 +26,7 @@ void Decoder::Pass::run() {
 }
 
 void Decoder::Pass::embed() {
-    const int num_pairs = spec_.num_pairs(), columns = decoder_.hidden_columns_;
+    const int columns = decoder_.hidden_columns_;
     for_each(Region::embed, num_tokens(), 4, [&](int t) {
         const int position = decoder_.token_position_[size_t(t)];
         decoder_.embed_.read_row(batch_.tokens[t], x(t));
@@ -43,6 +45,7 @@ void Decoder::Pass::embed() {
         // Only the first rotation is scaled (see DecoderSpec.window_rope_theta).
         double factor = spec_.rope_attention_factor;
         for (const std::vector<double>& frequencies : spec_.inverse_frequencies) {
+            const int num_pairs = int(frequencies.size());
             for (int i = 0; i < num_pairs; ++i) {
                 const double angle = position * frequencies[size_t(i)];
                 rotation[i] = float(std::cos(angle) * factor);
@@ -68,11 +71,14 @@ void Decoder::Pass::read_input(int token, const float* weight, const float* bias
     else std::copy_n(x(token), decoder_.hidden_columns_, out);
 }
 
-// Adds the output of attention or feed-forward to the residual stream, where the product didn't do so by itself.
-void Decoder::Pass::add_branch(Region region, const float* weight, const float* bias) {
+// Adds the output of a part of a layer to the residual stream, where the product didn't do so by itself, and then
+// multiplies the stream by `scale`, if it isn't null.
+void Decoder::Pass::add_branch(Region region, const float* weight, const float* bias, const float* scale) {
     for_each(region, num_tokens(), 4, [&](int t) {
         if (spec_.post_norm) norm(branch(t), weight, bias, branch(t));
         kernels_.add_scaled(branch(t), decoder_.hidden_columns_, spec_.residual_multiplier, x(t));
+        if (scale)
+            for (int c = 0; c < decoder_.hidden_columns_; ++c) x(t)[c] *= *scale;
     });
 }
 

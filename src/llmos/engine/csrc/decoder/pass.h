@@ -27,21 +27,24 @@ class Decoder::Pass : private Step {
     void read_input(int token, const float* weight, const float* bias, float* out) const;
     void norm_residual(const float* weight, const float* bias);
     void output_rows();
-    void add_branch(Region region, const float* weight, const float* bias);
+    void add_branch(Region region, const float* weight, const float* bias, const float* scale = nullptr);
 
     // attention.cpp
     void attention(const Layer& layer, int index);
     void project_qkv(const Layer& layer, int index);
     void norm_all_heads(const Layer& layer);
-    void norm_head(const float* head, const float* weight, float* out) const;
-    void position_head(const float* all_heads, int head_index, const float* norm_weights, int rotation, int token,
-                       float scale, float* out) const;
+    void norm_head(const float* head, int head_dim, const float* weight, float* out) const;
+    void position_head(const Spec::Layer& at, const float* all_heads, int head_index, const float* norm_weights,
+                       int token, float scale, float* out) const;
     int last_visible(int sequence, int position, int window) const;
     float query_scale(int position) const;
     float* gates(int token) const { return decoder_.gates_.as<float>() + size_t(token) * decoder_.gate_columns(); }
-    uint8_t* cache_of(int layer, int kv_head) const;
+    uint8_t* cache_of(const Layer& layer, int kv_head) const {
+        return decoder_.cache_.as<uint8_t>() + layer.cache_offset + size_t(kv_head) * layer.cache_layout.bytes();
+    }
     void write_cache(const Layer& layer, int index, int token, int kv_head);
-    void attend(const Layer& layer, int index, const AttentionUnit& unit, const AttendedRows& attended);
+    void attend(const Layer& layer, int index, const AttentionUnit& unit, const AttentionUnit* next,
+                const AttendedRows& attended);
 
     // feed_forward.cpp
     void feed_forward(const Layer& layer, int index);
@@ -67,6 +70,13 @@ class Decoder::Pass : private Step {
     void add_expert_outputs(int token);
     float* expert_output(int slot) const {
         return decoder_.expert_outputs_.as<float>() + size_t(slot) * decoder_.hidden_columns_;
+    }
+
+    // layer_inputs.cpp
+    void make_layer_inputs();
+    void add_layer_input(const Layer& layer, int index);
+    float* layer_inputs(int token) const {
+        return decoder_.layer_inputs_.as<float>() + size_t(token) * decoder_.all_layer_inputs_columns_;
     }
 
     // recurrence.cpp
@@ -146,6 +156,8 @@ class Decoder::Pass : private Step {
     float* v(int token) const { return decoder_.v_.as<float>() + size_t(token) * decoder_.kv_columns_; }
     // Where attention and feed-forward put their output: the residual stream itself, or a buffer.
     float* output() const { return spec_.has_branch() ? branch(0) : x(0); }
+    // What the residual stream is multiplied by at the end of a layer, where `is_end` says that it is there; or null.
+    const float* scale_at_end(const Layer& layer, bool is_end) const { return is_end ? layer[Vector::scale] : nullptr; }
 
     Decoder& decoder_;
     const Spec& spec_;

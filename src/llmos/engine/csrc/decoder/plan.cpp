@@ -20,17 +20,21 @@ void Decoder::plan_tokens(const BatchView& batch) {
 // A unit has as many query heads of one key/value head as the kernel takes rows, then as many tokens as still fit.
 // Where there is too little work for all threads, every query head is a unit.
 void Decoder::plan_attention(const BatchView& batch) {
-    const int group = spec_.heads_per_kv_head();
-    const bool is_little = batch.num_tokens * spec_.num_kv_heads < 4 * pool_.size();
-    const int heads = is_little ? 1 : std::min(group, AttentionArgs::max_rows);
-    const int tokens = AttentionArgs::max_rows / heads;
-    attention_units_.clear();
-    for (int s = 0; s < batch.num_sequences; ++s)
-        for (int t = batch.starts[s]; t < batch.starts[s + 1]; t += tokens)
-            for (int kv_head = 0; kv_head < spec_.num_kv_heads; ++kv_head)
-                for (int h = 0; h < group; h += heads)
-                    attention_units_.push_back({s, t, std::min(tokens, batch.starts[s + 1] - t), kv_head * group + h,
-                                                std::min(heads, group - h)});
+    attention_units_.resize(spec_.kv_head_counts.size());
+    for (size_t kind = 0; kind < attention_units_.size(); ++kind) {
+        const int num_kv_heads = spec_.kv_head_counts[kind], group = spec_.num_heads / num_kv_heads;
+        const bool is_little = batch.num_tokens * num_kv_heads < 4 * pool_.size();
+        const int heads = is_little ? 1 : std::min(group, AttentionArgs::max_rows);
+        const int tokens = AttentionArgs::max_rows / heads;
+        std::vector<AttentionUnit>& units = attention_units_[kind];
+        units.clear();
+        for (int s = 0; s < batch.num_sequences; ++s)
+            for (int t = batch.starts[s]; t < batch.starts[s + 1]; t += tokens)
+                for (int kv_head = 0; kv_head < num_kv_heads; ++kv_head)
+                    for (int h = 0; h < group; h += heads)
+                        units.push_back({s, t, std::min(tokens, batch.starts[s + 1] - t), kv_head * group + h,
+                                         std::min(heads, group - h)});
+    }
 }
 
 void Decoder::plan_adapters(const BatchView& batch) {

@@ -20,15 +20,20 @@ struct Spec {
         int sliding_window;  // 0: none
         int rotation;        // index into inverse_frequencies; -1: none
         bool has_experts;
-        int recurrent_index;  // among the recurrent layers; -1: a layer with attention
-        int attention_index;  // among the layers with attention; -1: a recurrent layer
+        int num_kv_heads, head_dim, inner_size;
+        int keys_of;                // the layer whose keys and values it attends to
+        bool has_keys, has_values;  // whether it has matrices for them
+        int heads_kind;             // index of num_kv_heads among kv_head_counts
+        int recurrent_index;        // among the recurrent layers; -1: a layer with attention
 
         bool is_recurrent() const { return recurrent_index >= 0; }
+        int kv_size() const { return num_kv_heads * head_dim; }
     };
 
-    int vocab_size, hidden_size, num_layers, num_heads, num_kv_heads, head_dim, intermediate_size, max_positions;
+    int vocab_size, hidden_size, num_layers, num_heads, intermediate_size, max_positions;
+    int head_dim, kv_size;                            // of the layers that have the largest
     int num_experts, experts_per_token, expert_size;  // zeros without experts
-    bool normalizes_experts, router_bias, corrects_router, is_router_sigmoid, gates_shared_expert;
+    bool norms_experts, normalizes_experts, router_bias, corrects_router, is_router_sigmoid, gates_shared_expert;
     int expert_groups, chosen_groups, shared_expert_size;
     float expert_multiplier;
     bool layer_norm;
@@ -36,7 +41,7 @@ struct Spec {
     ActivationKind activation;
     bool gated, learned_positions, tied_head, qkv_bias, output_bias, mlp_bias, pre_norm, post_norm, parallel_residual;
     bool norm_bias, norms_residual, embed_norm, skips_first_norm, token_type, is_causal, has_head;
-    bool head_bias, norms_rotated_heads, attention_sinks, attention_gate;
+    bool head_bias, norms_rotated_heads, norms_values, attention_sinks, attention_gate, scales_layers;
     QKNorm qk_norm;
     float embedding_multiplier, residual_multiplier, logit_multiplier, score_scale, rope_attention_factor;
     float attention_softcap, logit_softcap;  // 0: none
@@ -48,11 +53,18 @@ struct Spec {
     int recurrent_heads, recurrent_key_heads, recurrent_key_size, recurrent_value_size;  // zeros for a convolution
     bool conv_bias, tiles_key_heads;
     float least_step, greatest_step;
+    int layer_input_size, layer_input_vocab;  // zeros without
     std::vector<Layer> layers;
+    std::vector<int> kv_head_counts;                       // of all layers, each once
     std::vector<std::vector<double>> inverse_frequencies;  // [rotations][pairs], scaled already
 
-    int heads_per_kv_head() const { return num_heads / num_kv_heads; }
-    int num_pairs() const { return inverse_frequencies.empty() ? 0 : int(inverse_frequencies[0].size()); }
+    int num_pairs(int rotation) const { return rotation < 0 ? 0 : int(inverse_frequencies[size_t(rotation)].size()); }
+    // Floats of the cosines and sines of all rotations before this one.
+    int rotation_offset(int rotation) const {
+        int offset = 0;
+        for (int r = 0; r < rotation; ++r) offset += 2 * num_pairs(r);
+        return offset;
+    }
     // Whether the outputs of attention and feed-forward need a buffer before they are added to the residual stream.
     bool has_branch() const {
         return post_norm || parallel_residual || residual_multiplier != 1 || shared_expert_size > 0;
@@ -64,7 +76,7 @@ struct Spec {
     }
     bool has_norm_bias() const { return layer_norm && norm_bias; }
     int num_outputs() const { return has_head ? vocab_size : hidden_size; }
-    int num_attention_layers() const { return num_layers - num_recurrent_layers; }
+    int all_layer_inputs() const { return num_layers * layer_input_size; }
     int conv_channels() const { return recurrent_size() + 2 * recurrent_keys(); }
 };
 
@@ -84,6 +96,10 @@ enum class Weight {
     mix_gate,
     step,
     beta,
+    input_gate,
+    input_projection,
+    layer_embed,
+    layer_embed_projection,
     embed,
     positions,
     head
@@ -125,6 +141,14 @@ enum class Vector {
     decay,
     skip,
     mix_norm,
+    router_norm,
+    experts_norm,
+    experts_post_norm,
+    shared_post_norm,
+    expert_scale,
+    input_norm,
+    scale,
+    layer_embed_norm,
     count
 };
 

@@ -10,6 +10,10 @@ Shape shape_outside(const Spec& s, Weight which) {
         case Weight::embed: return {s.vocab_size, s.hidden_size};
         case Weight::positions: return s.learned_positions ? Shape{s.max_positions, s.hidden_size} : Shape{};
         case Weight::head: return s.tied_head || !s.has_head ? Shape{} : Shape{s.vocab_size, s.hidden_size};
+        case Weight::layer_embed:
+            return s.layer_input_size ? Shape{s.layer_input_vocab, s.all_layer_inputs()} : Shape{};
+        case Weight::layer_embed_projection:
+            return s.layer_input_size ? Shape{s.all_layer_inputs(), s.hidden_size} : Shape{};
         default: return {};
     }
 }
@@ -23,12 +27,14 @@ Shape feed_forward_shape(const Spec& s, Weight which, int inner_size) {
     }
 }
 
-Shape attention_shape(const Spec& s, Weight which) {
+Shape attention_shape(const Spec& s, const Spec::Layer& layer, Weight which) {
+    const int queries = s.num_heads * layer.head_dim;
     switch (which) {
-        case Weight::q: return {s.num_heads * s.head_dim, s.hidden_size};
-        case Weight::q_gate: return s.attention_gate ? Shape{s.num_heads * s.head_dim, s.hidden_size} : Shape{};
-        case Weight::o: return {s.hidden_size, s.num_heads * s.head_dim};
-        default: return {s.num_kv_heads * s.head_dim, s.hidden_size};
+        case Weight::q: return {queries, s.hidden_size};
+        case Weight::k: return layer.has_keys ? Shape{layer.kv_size(), s.hidden_size} : Shape{};
+        case Weight::v: return layer.has_values ? Shape{layer.kv_size(), s.hidden_size} : Shape{};
+        case Weight::q_gate: return s.attention_gate ? Shape{queries, s.hidden_size} : Shape{};
+        default: return {s.hidden_size, queries};
     }
 }
 
@@ -68,25 +74,28 @@ Shape Decoder::shape(int layer, Weight which, int expert) const {
     if (expert >= 0 && (layer < 0 || !is_feed_forward(which))) return {};
     if (layer < 0) return shape_outside(s, which);
     const bool has_experts = s.layers[size_t(layer)].has_experts;
-    const bool is_recurrent = s.layers[size_t(layer)].is_recurrent();
+    const Spec::Layer& at = s.layers[size_t(layer)];
+    const bool is_recurrent = at.is_recurrent();
     switch (which) {
         case Weight::q:
         case Weight::k:
         case Weight::v:
         case Weight::q_gate:
-        case Weight::o: return is_recurrent ? recurrence_shape(s, which) : attention_shape(s, which);
+        case Weight::o: return is_recurrent ? recurrence_shape(s, which) : attention_shape(s, at, which);
         case Weight::mix:
         case Weight::mix_in:
         case Weight::mix_gate:
         case Weight::step:
         case Weight::beta: return is_recurrent ? recurrence_shape(s, which) : Shape{};
         case Weight::router: return has_experts ? Shape{s.num_experts, s.hidden_size} : Shape{};
+        case Weight::input_gate: return s.layer_input_size ? Shape{s.layer_input_size, s.hidden_size} : Shape{};
+        case Weight::input_projection: return s.layer_input_size ? Shape{s.hidden_size, s.layer_input_size} : Shape{};
         default: break;
     }
     // The layer has a feed-forward layer, or each of its experts has one, and perhaps a shared expert.
     if (expert >= s.num_experts || (expert >= 0 && !has_experts)) return {};
     if (expert >= 0) return feed_forward_shape(s, which, s.expert_size);
-    const int inner_size = has_experts ? s.shared_expert_size : s.intermediate_size;
+    const int inner_size = has_experts ? s.shared_expert_size : at.inner_size;
     return inner_size ? feed_forward_shape(s, which, inner_size) : Shape{};
 }
 
@@ -99,6 +108,7 @@ int Decoder::size(int layer, Vector which) const {
             case Vector::final_norm: return s.norms_residual ? 0 : s.hidden_size;
             case Vector::final_norm_bias: return !s.norms_residual && s.has_norm_bias() ? s.hidden_size : 0;
             case Vector::head_bias: return s.head_bias ? s.vocab_size : 0;
+            case Vector::layer_embed_norm: return s.layer_input_size;
             default: return 0;
         }
     const Spec::Layer& at = s.layers[size_t(layer)];
@@ -120,14 +130,20 @@ int Decoder::size(int layer, Vector which) const {
         case Vector::o_bias:
         case Vector::sinks:
         case Vector::q_norm:
-        case Vector::k_norm: return at.is_recurrent() ? 0 : attention_size(which);
-        case Vector::gate_bias:
-            return s.mlp_bias && s.gated ? parts * (experts ? s.expert_size : s.intermediate_size) : 0;
-        case Vector::up_bias: return s.mlp_bias ? parts * (experts ? s.expert_size : s.intermediate_size) : 0;
+        case Vector::k_norm: return at.is_recurrent() ? 0 : attention_size(at, which);
+        case Vector::gate_bias: return s.mlp_bias && s.gated ? parts * (experts ? s.expert_size : at.inner_size) : 0;
+        case Vector::up_bias: return s.mlp_bias ? parts * (experts ? s.expert_size : at.inner_size) : 0;
         case Vector::down_bias: return s.mlp_bias ? parts * s.hidden_size : 0;
         case Vector::router_bias: return s.router_bias ? experts : 0;
         case Vector::router_correction: return s.corrects_router ? experts : 0;
         case Vector::shared_router: return s.gates_shared_expert && experts ? s.hidden_size : 0;
+        case Vector::router_norm:
+        case Vector::experts_norm:
+        case Vector::experts_post_norm:
+        case Vector::shared_post_norm: return s.norms_experts && experts ? s.hidden_size : 0;
+        case Vector::expert_scale: return s.norms_experts ? experts : 0;
+        case Vector::input_norm: return s.layer_input_size ? s.hidden_size : 0;
+        case Vector::scale: return s.scales_layers ? 1 : 0;
         case Vector::attn_norm: return has_attn_norm ? s.hidden_size : 0;
         case Vector::attn_norm_bias: return has_attn_norm && s.has_norm_bias() ? s.hidden_size : 0;
         case Vector::mlp_norm: return s.pre_norm ? s.hidden_size : 0;
@@ -146,23 +162,23 @@ int Decoder::vector_parts(int layer, Vector which) const {
     return is_bias && layer >= 0 && spec_.layers[size_t(layer)].has_experts ? spec_.num_experts : 1;
 }
 
-int Decoder::attention_size(Vector which) const {
+int Decoder::attention_size(const Spec::Layer& layer, Vector which) const {
     const Spec& s = spec_;
     switch (which) {
-        case Vector::q_bias: return s.qkv_bias ? s.num_heads * s.head_dim : 0;
-        case Vector::q_gate_bias: return s.qkv_bias && s.attention_gate ? s.num_heads * s.head_dim : 0;
-        case Vector::k_bias:
-        case Vector::v_bias: return s.qkv_bias ? s.num_kv_heads * s.head_dim : 0;
+        case Vector::q_bias: return s.qkv_bias ? s.num_heads * layer.head_dim : 0;
+        case Vector::q_gate_bias: return s.qkv_bias && s.attention_gate ? s.num_heads * layer.head_dim : 0;
+        case Vector::k_bias: return s.qkv_bias && layer.has_keys ? layer.kv_size() : 0;
+        case Vector::v_bias: return s.qkv_bias && layer.has_values ? layer.kv_size() : 0;
         case Vector::o_bias: return s.output_bias ? s.hidden_size : 0;
         case Vector::sinks: return s.attention_sinks ? s.num_heads : 0;
-        case Vector::q_norm: return qk_norm_size(s.num_heads);
-        default: return qk_norm_size(s.num_kv_heads);
+        case Vector::q_norm: return qk_norm_size(s.num_heads, layer.head_dim);
+        default: return layer.has_keys ? qk_norm_size(layer.num_kv_heads, layer.head_dim) : 0;
     }
 }
 
-int Decoder::qk_norm_size(int heads) const {
+int Decoder::qk_norm_size(int heads, int head_dim) const {
     if (spec_.qk_norm == QKNorm::none) return 0;
-    return spec_.qk_norm == QKNorm::head ? spec_.head_dim : heads * spec_.head_dim;
+    return spec_.qk_norm == QKNorm::head ? head_dim : heads * head_dim;
 }
 
 PackedMatrix& Decoder::matrix(int index, Weight which, int expert) {
@@ -183,6 +199,10 @@ PackedMatrix& Decoder::matrix(int index, Weight which, int expert) {
         case Weight::mix_gate: return at.mix_gate;
         case Weight::step: return at.step;
         case Weight::beta: return at.beta;
+        case Weight::input_gate: return at.input_gate;
+        case Weight::input_projection: return at.input_projection;
+        case Weight::layer_embed: return layer_embed_;
+        case Weight::layer_embed_projection: return layer_embed_projection_;
         case Weight::embed: return embed_;
         case Weight::positions: return positions_;
         default: return head_;
@@ -190,11 +210,12 @@ PackedMatrix& Decoder::matrix(int index, Weight which, int expert) {
 }
 
 size_t Decoder::weight_bytes() const {
-    size_t total = embed_.bytes() + positions_.bytes() + head_.bytes();
+    size_t total =
+        embed_.bytes() + positions_.bytes() + head_.bytes() + layer_embed_.bytes() + layer_embed_projection_.bytes();
     const auto add = [&](const FeedForward& f) { total += f.gate.bytes() + f.up.bytes() + f.down.bytes(); };
     for (const Layer& l : layers_) {
-        for (const PackedMatrix* m :
-             {&l.q, &l.k, &l.v, &l.o, &l.router, &l.q_gate, &l.mix, &l.mix_in, &l.mix_gate, &l.step, &l.beta})
+        for (const PackedMatrix* m : {&l.q, &l.k, &l.v, &l.o, &l.router, &l.q_gate, &l.mix, &l.mix_in, &l.mix_gate,
+                                      &l.step, &l.beta, &l.input_gate, &l.input_projection})
             total += m->bytes();
         add(l.feed_forward);
         for (const FeedForward& expert : l.experts) add(expert);

@@ -7,7 +7,22 @@
 
 namespace llmos {
 
-enum class Region { embed, norm, qkv, position, attention, output, route, gate_up, down, adapters, head, wait, count };
+enum class Region {
+    embed,
+    norm,
+    qkv,
+    position,
+    attention,
+    output,
+    route,
+    gate_up,
+    down,
+    layer_input,
+    adapters,
+    head,
+    wait,
+    count
+};
 constexpr std::array<const char*, size_t(Region::count)> region_names = {"embedding",
                                                                          "norm and quantize",
                                                                          "query, key, value",
@@ -17,6 +32,7 @@ constexpr std::array<const char*, size_t(Region::count)> region_names = {"embedd
                                                                          "choose experts",
                                                                          "gate, up and activation",
                                                                          "down",
+                                                                         "layer inputs",
                                                                          "adapters",
                                                                          "head",
                                                                          "wait for the others"};

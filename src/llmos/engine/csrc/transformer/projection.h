@@ -27,7 +27,10 @@ struct Segment {
 struct InputFormats {
     bool int8, float32;
 
-    void add(const PackedMatrix& reader) { (reader.packing() == Packing::floats ? float32 : int8) = true; }
+    // An empty matrix, which a layer doesn't have, reads nothing.
+    void add(const PackedMatrix& reader) {
+        if (reader.rows()) (reader.packing() == Packing::floats ? float32 : int8) = true;
+    }
 };
 
 inline InputFormats input_formats(const PackedMatrix& reader) {
