@@ -31,6 +31,16 @@ _USES = {
 }
 """What models do that generate no text, by their task."""
 
+_IgnoredKeys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        metavar="KEY",
+        help="A key of config.json or of the GGUF file that LLMOS refuses because it doesn't know it, and that you"
+        " know to be harmless. Can be repeated.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command("pull")(pull)
@@ -53,12 +63,15 @@ def pull(
         str | None,
         typer.Option("--name", help="Name of the new model, if it isn't in the catalog; hf: gives it its own."),
     ] = None,
+    ignore: _IgnoredKeys = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Download a model. A download that was interrupted continues; every byte is verified."""
     with open_control(load_settings()) as control:
         with progress_bar() as progress:
-            pulled = control.models.pull(model, name, progress, lambda notice: stderr().print(notice))
+            pulled = control.models.pull(
+                model, name, progress, lambda notice: stderr().print(notice), ignored_keys=ignore or []
+            )
         remarks = _remarks(control.models.details(pulled.version))
         entry = next((each for each in control.models.catalog() if each.name == pulled.name), None)
     _print_arrived(pulled, remarks, as_json)
@@ -80,15 +93,7 @@ def import_(
         typer.Option("--name", help="Name of the model; MODEL:ADAPTER for an adapter. An archive has its own name."),
     ] = None,
     license: Annotated[str | None, typer.Option("--license", help="Its licence, if the files don't say.")] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--ignore",
-            metavar="KEY",
-            help="A key of config.json or of the GGUF file that LLMOS refuses because it doesn't know it, and that you"
-            " know to be harmless. Can be repeated.",
-        ),
-    ] = None,
+    ignore: _IgnoredKeys = None,
     task: Annotated[
         str | None,
         typer.Option(

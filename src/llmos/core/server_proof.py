@@ -15,7 +15,9 @@ PROOF_PATH = "/health/identity"
 CHALLENGE_HEADER = "llmos-challenge"
 PROOF_HEADER = "llmos-proof"
 
-_CHALLENGE = re.compile(r"[0-9a-f]{32,128}")
+CHALLENGE_PATTERN = "^[0-9a-f]{32,128}$"
+
+_CHALLENGE = re.compile(CHALLENGE_PATTERN)
 
 
 def new_challenge() -> str:

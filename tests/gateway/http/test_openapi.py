@@ -39,7 +39,7 @@ async def test_every_operation_documents_its_request_answer_and_authentication(h
             reads = method in ("post", "put", "patch") and not path.endswith(("/cancel", "/sleep", "/wake"))
             assert (reads or path == "/api/delete") == ("requestBody" in operation), path
             assert (operation.get("security") == []) == path.startswith(OPEN_PATHS), path
-            no_json: tuple[str, ...] = ("/metrics", "/api/copy", "/v1/files/{file_id}/content")
+            no_json: tuple[str, ...] = ("/metrics", "/health/identity", "/api/copy", "/v1/files/{file_id}/content")
             no_json += ("/llmos/v1/blobs/{digest}", "/llmos/v1/models/{name}/card.html")
             if path not in no_json and method != "delete":
                 status = next(status for status in operation["responses"] if status.startswith("2"))

@@ -147,6 +147,15 @@ def test_an_ignored_key_is_kept_with_the_version(registry, make_folder, tmp_path
         Transfers(registry).import_path(archive, "copy", ignored_keys=["odd"])
 
 
+def test_a_pulled_model_can_ignore_keys_as_well(registry, make_folder):
+    folder = make_folder(config=TINY_CONFIG | {"odd": True})
+    refused = Transfers(registry).pull(f"file:{folder}", "tiny")
+    assert "--ignore odd" in registry.show(refused.ref).unsupported
+    version = Transfers(registry).pull(f"file:{folder}", "tiny", ignored_keys=["odd"])
+    assert version.ref == "tiny@2"
+    assert registry.show("tiny@2").unsupported is None
+
+
 def test_a_key_to_ignore_must_be_in_the_model(registry, gguf_path):
     with pytest.raises(BadModelFile, match=r"'llama\.vocab' is to be ignored, but .* Nearest: llama\.vocab_size"):
         Transfers(registry).import_path(gguf_path, "tiny", ignored_keys=["llama.vocab"])

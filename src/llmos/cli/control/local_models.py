@@ -93,14 +93,24 @@ class LocalModels:
                 f" {error.message}"
             )
 
-    def pull(self, location: str, name: str | None, progress: Progress, on_notice: OnNotice) -> ModelDescription:
-        from llmos.models.transfer.transfers import Transfers, is_location
+    def pull(
+        self,
+        location: str,
+        name: str | None,
+        progress: Progress,
+        on_notice: OnNotice,
+        *,
+        ignored_keys: Sequence[str] = (),
+    ) -> ModelDescription:
+        from llmos.models.transfer.transfers import CATALOG_NEEDS_NO_IGNORE, Transfers, is_location
 
         registry = self._control.registry
         if is_location(location):
-            return self._describe(Transfers(registry).pull(location, name, progress))
+            return self._describe(Transfers(registry).pull(location, name, progress, ignored_keys=ignored_keys))
         if name is not None:
             raise BadRequest("A model of the catalog has its own name: leave out --name.", param="name")
+        if ignored_keys:
+            raise BadRequest(CATALOG_NEEDS_NO_IGNORE, param="ignore")
         return self._describe(Transfers(registry).pull_from_catalog(location, progress, on_notice))
 
     def import_path(

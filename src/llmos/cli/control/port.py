@@ -66,8 +66,19 @@ class ModelsPort(Protocol):
     def stop_removed(self, versions: Sequence[str], on_notice: OnNotice) -> None:
         """Stop the replicas of Versions that were removed."""
 
-    def pull(self, location: str, name: str | None, progress: Progress, on_notice: OnNotice) -> ModelDescription:
-        """Get a model of the catalog (by name) or from a location, and call it `name`."""
+    def pull(
+        self,
+        location: str,
+        name: str | None,
+        progress: Progress,
+        on_notice: OnNotice,
+        *,
+        ignored_keys: Sequence[str] = (),
+    ) -> ModelDescription:
+        """Get a model of the catalog (by name) or from a location, and call it `name`.
+
+        `ignored_keys`: of its configuration, for a location.
+        """
 
     def import_path(
         self,

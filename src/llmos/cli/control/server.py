@@ -92,8 +92,17 @@ class ServerModels:
     def stop_removed(self, versions: Sequence[str], on_notice: OnNotice) -> None:
         """Do nothing: the server stops them itself."""
 
-    def pull(self, location: str, name: str | None, progress: Progress, on_notice: OnNotice) -> ModelDescription:
-        return _run_job(self._client, ModelDescription, progress, "pull", model=location, name=name)
+    def pull(
+        self,
+        location: str,
+        name: str | None,
+        progress: Progress,
+        on_notice: OnNotice,
+        *,
+        ignored_keys: Sequence[str] = (),
+    ) -> ModelDescription:
+        more = {"ignored_keys": [*ignored_keys]} if ignored_keys else {}
+        return _run_job(self._client, ModelDescription, progress, "pull", model=location, name=name, **more)
 
     def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
         return _run_job(

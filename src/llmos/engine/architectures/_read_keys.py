@@ -86,9 +86,8 @@ def refuse_unknown(unread: Mapping[str, Any], *, where: str, family: str) -> Non
     more = f" and {len(unread) - len(shown)} more" if len(unread) > len(shown) else ""
     raise UnsupportedModel(
         f"{where} has {', '.join(shown)}{more}, which this engine neither uses in {family} models nor knows to be "
-        "harmless; it may change what the model computes. If you know that it doesn't, import the model with "
-        + " ".join(f"--ignore {key}" for key in sorted(unread)[:4])
-        + "."
+        "harmless; it may change what the model computes. If you know that it doesn't, import or pull the model again "
+        "with " + " ".join(f"--ignore {key}" for key in sorted(unread)[:4]) + "."
     )
 
 

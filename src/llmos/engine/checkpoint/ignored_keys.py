@@ -1,7 +1,7 @@
 """The keys of a model's configuration that its owner wants to have ignored, kept in a file beside the others.
 
-The engine refuses keys of config.json or of a GGUF file's architecture that it doesn't know. `llmos import --ignore
-KEY` writes them to this file, which belongs to the version.
+The engine refuses keys of config.json or of a GGUF file's architecture that it doesn't know. `--ignore KEY` of `llmos
+import` and `llmos pull` writes them to this file, which belongs to the version.
 """
 
 import json

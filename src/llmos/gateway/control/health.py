@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
 from llmos.core.errors import BadRequest
-from llmos.core.server_proof import CHALLENGE_HEADER, PROOF_HEADER, is_challenge
+from llmos.core.server_proof import CHALLENGE_HEADER, CHALLENGE_PATTERN, PROOF_HEADER, is_challenge
 from llmos.gateway import metrics
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
@@ -56,7 +56,22 @@ async def ready(request: Request) -> Response:
     return Response(msgspec.json.encode(report), 200 if status == "ready" else 503, media_type="application/json")
 
 
-@router.get("/health/identity", include_in_schema=False)
+_CHALLENGE = {
+    "name": CHALLENGE_HEADER,
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "pattern": CHALLENGE_PATTERN},
+}
+_PROOF = {"description": "HMAC-SHA256 of the challenge and the port", "schema": {"type": "string"}}
+
+
+@router.get(
+    "/health/identity",
+    summary="Does this server have the key? Asked before a client sends it",
+    status_code=204,
+    openapi_extra={"parameters": [_CHALLENGE]},
+    responses={204: {"description": "The proof, in a header", "headers": {PROOF_HEADER: _PROOF}}},
+)
 async def identity(request: Request) -> Response:
     """Answer the header `llmos-challenge` (32 to 128 hexadecimal digits) with the header `llmos-proof`."""
     challenge = request.headers.get(CHALLENGE_HEADER, "")

@@ -3,7 +3,8 @@
 Which files make up a model is decided in model_files.py, which the sources use as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,18 +37,29 @@ def import_model(
     if ignored_keys:
         if is_adapter(found):
             raise BadRequest(f"{path} is an adapter, which has no keys to ignore. Leave --ignore out.", param="ignore")
-        added[IGNORED_KEYS_FILE] = format_ignored_keys(ignored_keys)
+        added |= ignored_keys_file(ignored_keys)
     if task is not None:
         if task != "rerank":
             raise BadRequest(f"There is no task {task!r:.60} to import a model for. Use rerank.", param="task")
         added |= reranker_marks(found)
+    with written(added) as files:
+        return _import(registry, path, found | files, name, progress, license)
+
+
+def ignored_keys_file(keys: Sequence[str]) -> dict[str, str]:
+    """Return the file (name -> content) that lists the keys which a version ignores."""
+    return {IGNORED_KEYS_FILE: format_ignored_keys(keys)}
+
+
+@contextmanager
+def written(contents: Mapping[str, str]) -> Iterator[dict[str, Path]]:
+    """Write files (name -> content), which exist as long as the body runs. Yields name -> path."""
     with TemporaryDirectory() as folder:
-        for file_name, content in added.items():
-            file = Path(folder, file_name)
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(content, encoding="utf-8")
-            found[file_name] = file
-        return _import(registry, path, found, name, progress, license)
+        paths = {name: Path(folder, name) for name in contents}
+        for name, path in paths.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(contents[name], encoding="utf-8")
+        yield paths
 
 
 def _import(

@@ -1,7 +1,9 @@
 """Transfers of versions: pull and import to this installation, push and export from it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from llmos.core.errors import BadModelFile, BadRequest
@@ -14,7 +16,7 @@ from llmos.models.sources import FetchedModel, fetch_model, kind_of, source_kind
 from llmos.models.staging import open_staging_area
 from llmos.models.store import StoredFile
 from llmos.models.transfer.archive import is_archive, read_archive, write_archive
-from llmos.models.transfer.importing import import_model
+from llmos.models.transfer.importing import ignored_keys_file, import_model, written
 from llmos.models.transfer.pulling import CatalogPull, Notice
 from llmos.models.transfer.pushing import Pushed, push
 from llmos.models.versions.file_facts import describe, select_kept_files
@@ -22,6 +24,8 @@ from llmos.models.versions.recording import Origin
 from llmos.models.versions.records import VersionRecord, read_record, record_of
 from llmos.models.versions.signatures import check_signatures
 from llmos.models.versions.versions import Version
+
+CATALOG_NEEDS_NO_IGNORE = "A model of the catalog has no key that must be ignored. Leave --ignore out."
 
 
 def is_location(text: str) -> bool:
@@ -53,27 +57,43 @@ class Transfers:
 
         return CatalogPull(self._registry, entry, progress, pull_unpinned).run(notice)
 
-    def pull(self, location: str, name: str | None = None, progress: Progress = no_progress) -> Version:
+    def pull(
+        self,
+        location: str,
+        name: str | None = None,
+        progress: Progress = no_progress,
+        *,
+        ignored_keys: Sequence[str] = (),
+    ) -> Version:
         """Download the version at a location and return it.
 
-        `name`: the model's name; None for the name in the version's record, or that of the hub's repository. Raises
-        BadRequest for an invalid location and, before anything is downloaded, where there is no name; DownloadFailed,
-        BadModelFile or UnsupportedModel. Partial files are kept for the next attempt.
+        `name`: the model's name; None for the name in the version's record, or that of the hub's repository.
+        `ignored_keys`: as in import_path(). Raises BadRequest for an invalid location and, before anything is
+        downloaded, where there is no name; DownloadFailed, BadModelFile or UnsupportedModel. Partial files are kept for
+        the next attempt.
         """
         name = name or _name_in(location)
         if name is not None:
             check_name(name, "a model")
         elif not _has_record(location):
             raise BadRequest(f"{location} doesn't name the model. Add --name NAME", param="name")
-        return self._pull(location, name, progress)
+        return self._pull(location, name, progress, ignored_keys=ignored_keys)
 
-    def _pull(self, location: str, name: str | None, progress: Progress, entry: Entry | None = None) -> Version:
+    def _pull(
+        self,
+        location: str,
+        name: str | None,
+        progress: Progress,
+        entry: Entry | None = None,
+        ignored_keys: Sequence[str] = (),
+    ) -> Version:
         def on_wait() -> None:
             progress(f"waiting for another process that downloads {location}", 0, None)
 
         with open_staging_area(self._store, location, on_wait) as staging:
             fetched = fetch_model(location, staging, self._registry.access, progress)
-            version = self._add(fetched, name, progress, entry)
+            with _with_ignored_keys(fetched, ignored_keys) as fetched:
+                version = self._add(fetched, name, progress, entry)
             staging.clear()
         return version
 
@@ -169,6 +189,21 @@ class Transfers:
             version = self._registry.recorder.record(name, stored, origin)
         self._add_signatures(version, record)
         return version
+
+
+@contextmanager
+def _with_ignored_keys(fetched: FetchedModel, keys: Sequence[str]) -> Iterator[FetchedModel]:
+    """Give a fetched model the file with the keys to ignore, for as long as the body runs."""
+    if not keys:
+        yield fetched
+        return
+    if fetched.record is not None:
+        raise BadRequest(
+            f"{fetched.location} is a version of LLMOS, which ignores the same keys as where it comes from.",
+            param="ignore",
+        )
+    with written(ignored_keys_file(keys)) as files:
+        yield replace(fetched, files={**fetched.files, **files})
 
 
 def _name_in(location: str) -> str | None:

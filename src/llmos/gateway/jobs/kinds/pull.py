@@ -16,7 +16,7 @@ from llmos.models.descriptions import describe_version
 from llmos.models.names import check_name
 from llmos.models.registry import Registry
 from llmos.models.sources import check_location, kind_of
-from llmos.models.transfer.transfers import Transfers, is_location
+from llmos.models.transfer.transfers import CATALOG_NEEDS_NO_IGNORE, Transfers, is_location
 from llmos.security.permissions import Permission
 
 
@@ -28,6 +28,9 @@ class PullJob(RequestObject, kw_only=True):
     """A model of the catalog, or a location such as hf:OWNER/NAME@REVISION or https://…/FILE.gguf."""
     name: str | None = None
     """The new model's name, for a location that doesn't say it."""
+    ignored_keys: list[str] = msgspec.field(default_factory=list)
+    """Keys of the configuration of a model at a location that the engine refuses since it doesn't know them, and that
+    you know to be harmless."""
 
 
 def _check(settings: Settings, registry: Registry, request: PullJob) -> PullJob:
@@ -41,6 +44,8 @@ def _check(settings: Settings, registry: Registry, request: PullJob) -> PullJob:
             check_name(request.name, "a model")
     elif request.name is not None:
         raise BadRequest("A model of the catalog keeps its name. Leave `name` out.", param="name")
+    elif request.ignored_keys:
+        raise BadRequest(CATALOG_NEEDS_NO_IGNORE, param="ignored_keys")
     else:
         registry.catalog.find(request.model)
     return request
@@ -49,7 +54,7 @@ def _check(settings: Settings, registry: Registry, request: PullJob) -> PullJob:
 def _work(context: Context, request: PullJob) -> Mapping[str, Any]:
     registry, progress = context.registry, context.progress
     if is_location(request.model):
-        version = Transfers(registry).pull(request.model, request.name, progress)
+        version = Transfers(registry).pull(request.model, request.name, progress, ignored_keys=request.ignored_keys)
     else:
         notice = partial(_report_notice, progress)
         version = Transfers(registry).pull_from_catalog(request.model, progress, notice)
@@ -63,7 +68,8 @@ def _report_notice(progress: Progress, sentence: str) -> None:
 
 def _command(request: PullJob) -> str:
     name = [] if request.name is None else ["--name", request.name]
-    return shlex.join(["llmos", "pull", request.model, *name])
+    ignore = [each for key in request.ignored_keys for each in ("--ignore", key)]
+    return shlex.join(["llmos", "pull", request.model, *name, *ignore])
 
 
 PULL = JobKind(
