@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from llmos.core.config import load_settings
+from llmos.engine._native import available_isas
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.sizing.workloads import measure, runs_on
@@ -22,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the engine's speed in this process.")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--isa", choices=["avx512", "avx2", "portable"])
+    parser.add_argument("--isa", choices=available_isas())
     parser.add_argument("--weights", choices=["auto", "int8", "f32"], default="auto")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="JSON lines, one for each workload, as they are done")

@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from llmos.engine._native import available_isas
 from llmos.engine.config import EngineConfig
 from llmos.engine.loading import load_engine
 from llmos.engine.runner import BLOCK_SIZE, Batch, Runner
@@ -43,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add_model(parser)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--isa", choices=["avx512", "avx2", "portable"])
+    parser.add_argument("--isa", choices=available_isas())
     parser.add_argument("--context", type=int, default=64)
     parser.add_argument("--json", action="store_true", help="JSON lines, one for each number of rows")
     args = parser.parse_args()

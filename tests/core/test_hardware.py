@@ -9,6 +9,7 @@ from llmos.core.hardware import inspect_hardware
 
 ZEN4 = "model name\t: AMD EPYC 9R14\nflags\t\t: fpu avx2 fma f16c avx512f avx512bw avx512vl avx512dq avx512_vnni\n"
 HASWELL = "model name\t: Intel Haswell\nflags\t\t: fpu avx2 fma f16c\n"
+ALDER_LAKE = "model name\t: 12th Gen Intel Core i5\nflags\t\t: fpu avx2 fma f16c avx_vnni\n"
 ARM = "Features\t: fp asimd\n"
 MEMORY = "MemTotal:       16000000 kB\nMemAvailable:    8000000 kB\n"
 
@@ -27,6 +28,7 @@ def machine(monkeypatch, tmp_path, cpu="", memory="", limit="max", used="0", cor
 def test_a_cpu_supports_an_isa_with_all_of_its_features(monkeypatch, tmp_path):
     assert machine(monkeypatch, tmp_path, ZEN4).isas == ("avx512", "avx2", "portable")
     assert machine(monkeypatch, tmp_path, HASWELL).isas == ("avx2", "portable")
+    assert machine(monkeypatch, tmp_path, ALDER_LAKE).isas == ("avx_vnni", "avx2", "portable")
     assert machine(monkeypatch, tmp_path, ARM).isas == ("portable",)
     assert machine(monkeypatch, tmp_path, ZEN4.replace("avx512_vnni", "")).isas == ("avx2", "portable")
 

@@ -118,6 +118,22 @@ def _random_blocks(rng: np.random.Generator, rows: int, columns: int, dtype: DTy
     """Return blocks of random integers with scales between half and three halves of the usual one."""
     num_blocks = columns // BLOCK_LENGTH[dtype]
     blocks = rng.integers(0, 256, (rows, num_blocks, BLOCK_BYTES[dtype]), dtype=np.uint8)
+    _set_random_scales(rng, blocks, columns, dtype)
+    return blocks
+
+
+def extreme_tensor(rng: np.random.Generator, rows: int, columns: int, dtype: DType) -> RawTensor:
+    """Return weights whose integers are all the smallest, or all the largest, of the type, row by row."""
+    shape = (rows, columns // BLOCK_LENGTH[dtype], BLOCK_BYTES[dtype])
+    fillings = np.array([0x00, 0xFF, 0x77, 0x7F, 0x80], np.uint8)
+    blocks = np.empty(shape, np.uint8)
+    blocks[:] = rng.choice(fillings, rows)[:, None, None]
+    _set_random_scales(rng, blocks, columns, dtype)
+    return RawTensor(dtype, (rows, columns), blocks.reshape(rows, -1))
+
+
+def _set_random_scales(rng: np.random.Generator, blocks: npt.NDArray[np.uint8], columns: int, dtype: DType) -> None:
+    rows, num_blocks, _ = blocks.shape
     if dtype == "MXFP4":
         blocks[..., 0] = rng.integers(121, 124, (rows, num_blocks))
     elif dtype == "NVFP4":
@@ -125,7 +141,6 @@ def _random_blocks(rng: np.random.Generator, rows: int, columns: int, dtype: DTy
     else:
         scales = rng.uniform(0.5, 1.5, (rows, num_blocks)) * columns**-0.5 / _spread(dtype)
         _set_scales(blocks, dtype, scales.astype(np.float16))
-    return blocks
 
 
 @cache

@@ -9,7 +9,7 @@ LLMOS_ENDPOINT       server that the CLI and the client connect to    LLMOS_PORT
 LLMOS_PORT           port of `llmos serve`                            8000
 LLMOS_CATALOG        path of another catalog file                     the catalog that LLMOS ships
 LLMOS_LOG            the server's log of calls: text, json, off        text
-LLMOS_ISA            kernels to use: avx512, avx2, portable           the fastest that the CPU supports
+LLMOS_ISA            kernels to use: avx512, avx_vnni, avx2, portable the fastest that the CPU supports
 LLMOS_THREADS        threads of the forward pass                      one per core
 LLMOS_KV_BYTES       memory of each model's KV cache                  at most a quarter of the free memory
 LLMOS_KV_DTYPE       dtype of the KV cache: int8, f16, f32            int8
@@ -41,7 +41,7 @@ from llmos.core.suggest import nearest
 DEFAULT_PORT = 8000
 DEFAULT_ENDPOINT = f"http://127.0.0.1:{DEFAULT_PORT}"
 DEFAULT_HF_ENDPOINT = "https://huggingface.co"
-KNOWN_ISAS = ("avx512", "avx2", "portable")
+KNOWN_ISAS = ("avx512", "avx_vnni", "avx2", "portable")
 LogFormat = Literal["text", "json", "off"]
 KNOWN_KV_DTYPES = ("int8", "f16", "f32")
 D = TypeVar("D", int, None)

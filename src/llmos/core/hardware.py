@@ -11,7 +11,15 @@ from pathlib import Path, PurePosixPath
 from llmos.core.config import KNOWN_ISAS
 
 _AVX2 = frozenset({"avx2", "fma", "f16c"})
+_AVX_VNNI = _AVX2 | {"avx_vnni"}
 _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"}
+_NEEDED: dict[str, frozenset[str]] = {
+    "avx512": _AVX512,
+    "avx_vnni": _AVX_VNNI,
+    "avx2": _AVX2,
+    "portable": frozenset(),
+}
+"""The features that the kernels of each ISA use."""
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _MEMORY_INFO = Path("/proc/meminfo")
@@ -37,8 +45,7 @@ class Hardware:
     @property
     def isas(self) -> tuple[str, ...]:
         """The ISAs that this CPU supports and that the engine has kernels for, fastest first."""
-        able = {"avx512": self.features >= _AVX512, "avx2": self.features >= _AVX2, "portable": True}
-        return tuple(isa for isa in KNOWN_ISAS if able[isa])
+        return tuple(isa for isa in KNOWN_ISAS if self.features >= _NEEDED[isa])
 
 
 def inspect_hardware() -> Hardware:

@@ -56,6 +56,15 @@ def test_every_kernel_path_agrees_with_the_portable_one(dtype: DType, isa: str, 
     assert typical_error(fast, portable) < 0.015
 
 
+@pytest.mark.skipif("avx_vnni" not in ISAS, reason="this CPU has no AVX-VNNI")
+@pytest.mark.parametrize("dtype", BLOCK_TYPES)
+def test_paths_that_differ_in_their_integer_dot_products_alone_agree_to_the_bit(dtype: DType) -> None:
+    vnni, avx2 = (runner_of(K_LLAMA, dtype, isa=isa) for isa in ("avx_vnni", "avx2"))
+    for num_tokens in (1, 2, 3, 5, 8, 50, 300):
+        batch = batch_of([(0, prompt_of(num_tokens, 1), list(range(19)))])
+        np.testing.assert_array_equal(vnni.forward(batch), avx2.forward(batch))
+
+
 @pytest.mark.parametrize(
     ("dtype", "kv_dtype"),
     [

@@ -16,6 +16,7 @@ from support.random_models import (
     K_LLAMA,
     LLAMA,
     batch_of,
+    extreme_tensor,
     prompt_of,
     random_model,
     random_tensor,
@@ -146,6 +147,24 @@ def test_blocks_of_a_file_are_multiplied_with_their_exact_values(dtype: DType, i
         np.testing.assert_allclose(
             logits_RV / factor, expected_VC[:, tokens].T, rtol=1e-5, atol=1e-5 * np.abs(expected_VC).max()
         )
+
+
+@pytest.mark.parametrize("num_tokens", [1, 2, 3, 9])
+@pytest.mark.parametrize("dtype", BLOCK_TYPES)
+@pytest.mark.parametrize("isa", ISAS)
+def test_sums_of_the_largest_weights_and_inputs_do_not_overflow(dtype: DType, isa: str, num_tokens: int) -> None:
+    """Every byte of the inputs is 127 or -127, and every integer of a row the largest or the smallest that there is."""
+    model = random_model(ONE_COLUMN, "F32")
+    signs = np.where(np.random.default_rng(4).random((ONE_COLUMN.vocab_size, 512)) < 0.5, -1, 1).astype(np.float32)
+    signs[:3] = np.ones(512), -np.ones(512), np.where(np.arange(512) % 2, -1, 1)
+    model["embed.weight"] = RawTensor("F32", signs.shape, signs.view(np.uint8))
+    model["final_norm.weight"] = RawTensor("F32", (512,), np.ones((1, 512), np.float32).view(np.uint8))
+    head = model["head.weight"] = extreme_tensor(np.random.default_rng(5), *signs.shape, dtype)
+    runner = NativeRunner(ONE_COLUMN, model, num_blocks=64, isa=isa)
+    weights_VC = dequantize(head).astype(np.float64)
+    logits_RV = runner.forward(batch_of([(0, list(range(num_tokens)), list(range(8)))]))
+    most_V = np.abs(weights_VC).sum(axis=1)
+    assert (np.abs(logits_RV - signs[:num_tokens] @ weights_VC.T) <= 1e-5 * most_V).all()
 
 
 @pytest.mark.parametrize("dtype", BLOCK_TYPES)

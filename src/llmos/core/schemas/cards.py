@@ -18,7 +18,7 @@ FORMAT: Final = 1
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     cpu: str
     isa: str
-    """The kernels that ran: avx512, avx2 or portable."""
+    """The kernels that ran: avx512, avx_vnni, avx2 or portable."""
     threads: int
     memory_bytes: int
 

@@ -10,16 +10,23 @@ namespace llmos {
 
 extern const Kernels portable_kernels;
 #if defined(__x86_64__)
-extern const Kernels avx2_kernels, avx512_kernels;
+extern const Kernels avx2_kernels, avx_vnni_kernels, avx512_kernels;
 #endif
 
 namespace {
 
 #if defined(__x86_64__)
-// clang 14 knows no "f16c" in __builtin_cpu_supports.
+// clang 14 knows neither "f16c" nor "avxvnni" in __builtin_cpu_supports.
 bool has_f16c() {
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
     return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+
+// The dot products of AVX-VNNI. They need no more of the operating system than AVX2 does.
+bool has_avx_vnni() {
+    constexpr unsigned bit_avx_vnni = 1u << 4;
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & bit_avx_vnni);
 }
 #endif
 
@@ -32,6 +39,7 @@ std::vector<const Kernels*> available() {
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vnni"))
         found.push_back(&avx512_kernels);
+    if (has_avx2 && has_avx_vnni()) found.push_back(&avx_vnni_kernels);
     if (has_avx2) found.push_back(&avx2_kernels);
 #endif
     found.push_back(&portable_kernels);

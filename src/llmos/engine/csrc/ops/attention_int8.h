@@ -4,6 +4,8 @@
 // sections of 64 positions with one scale each, so that small weights far from the largest one keep their precision.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels.h"
 #include "ops/bytes.h"
 #include "ops/exp.h"
@@ -66,7 +68,7 @@ inline void score_blocks(const AttentionArgs& a, const QuantizedQuery (&queries)
                 __builtin_prefetch(next[b] + a.layout.values_offset() + quad * 64, 0, 2);
             }
         Bytes k[B];
-        UNROLLED_FOR (int b = 0; b < B; ++b) k[b] = load_bytes(keys[b] + quad * 64);
+        UNROLLED_FOR (int b = 0; b < B; ++b) k[b] = prepared(load_bytes(keys[b] + quad * 64));
         UNROLLED_FOR (int r = 0; r < R; ++r)
             UNROLLED_FOR (int b = 0; b < B; ++b) dots[r][b] = dot_bytes(dots[r][b], k[b], queries[r].bytes + quad * 4);
     }
@@ -79,7 +81,7 @@ inline void score_blocks(const AttentionArgs& a, const QuantizedQuery (&queries)
 
 template <int R>
 void score_int8(const AttentionArgs& a, const QuantizedQuery (&queries)[R], float* const* scores, VisibleRange all) {
-    constexpr int B = R == 1 ? 8 : R == 2 ? 6 : R == 3 ? 4 : R == 4 ? 3 : 2;
+    constexpr int B = std::clamp(attention_sums / R, 1, 8);
     int block = all.first_block();
     for (; block + B <= all.last_block(); block += B) score_blocks<R, B>(a, queries, scores, block);
     for (; block < all.last_block(); ++block) score_blocks<R, 1>(a, queries, scores, block);
@@ -168,12 +170,12 @@ template <int R> void attend_int8(const AttentionArgs& a) {
     for (int r = 0; r < R; ++r)
         inverse_total[r] =
             1 / quantize_weights(a, scores[r], {a.first[r], a.positions[r]}, all, a.has_sinks ? &a.sinks[r] : nullptr);
-    for (int dim = 0; dim < layout.padded_head_dim(); dim += 32) {
+    constexpr int V = 2 * R <= attention_sums ? 2 : 1, columns = 16 * V;
+    for (int dim = 0; dim < layout.padded_head_dim(); dim += columns) {
         float out[AttentionArgs::max_rows][32];
-        const bool is_pair = layout.padded_head_dim() - dim >= 32;
-        if (is_pair) weighted_sum_int8<R, 2>(a, scores, all, dim, out);
+        if (layout.padded_head_dim() - dim >= columns) weighted_sum_int8<R, V>(a, scores, all, dim, out);
         else weighted_sum_int8<R, 1>(a, scores, all, dim, out);
-        const int count = layout.head_dim - dim < 32 ? layout.head_dim - dim : 32;
+        const int count = std::min(layout.head_dim - dim, columns);
         for (int r = 0; r < R; ++r)
             for (int i = 0; i < count; ++i) a.outs[r][dim + i] = out[r][i] * inverse_total[r];
     }

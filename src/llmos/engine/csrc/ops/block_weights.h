@@ -43,17 +43,34 @@ template <Packing P> class BlockWeights {
     Bytes upper_[2];
 };
 
-// Whether weights, as they are read, are more than 127, so that a dot product needs the instructions for bytes.
-template <Packing P> constexpr bool has_large_weights() { return llmos::offset_of(P) == 128; }
+// The largest weight, as it is read.
+template <Packing P> constexpr int largest_weight() {
+    const uint8_t* table = llmos::table_of(P);
+    int largest = table ? 0 : (1 << llmos::bits_of(P)) - 1;
+    for (int i = 0; table && i < 16; ++i) largest = table[i] > largest ? table[i] : largest;
+    return largest;
+}
+
+// Whether a weight takes more than a shift and a mask, or its scale more than a conversion.
+template <Packing P> constexpr bool is_costly_to_read() {
+    return llmos::bits_of(P) == 5 || llmos::bits_of(P) == 6 || llmos::table_of(P) || llmos::is_super(P);
+}
+
+// Whether a dot product needs the instructions for bytes.
+template <Packing P> constexpr bool has_large_weights() { return largest_weight<P>() > 127; }
 
 // What a dot product subtracts from every weight by itself is not subtracted again.
 template <Packing P> constexpr int remaining_offset() {
     return llmos::offset_of(P) - (has_large_weights<P>() ? dot_bytes_offset : 0);
 }
 
-template <Packing P> inline Ints dot(Ints sum, Bytes u, const int8_t* four) {
-    if constexpr (has_large_weights<P>()) return dot_bytes(sum, u, four);
-    else return dot_nibbles(sum, u, four);
+// The dot products of a block, or of one of its halves where these have scales of their own.
+template <Packing P>
+using BlockDots = Dots<largest_weight<P>(), llmos::scales_of(P) == llmos::Scales::bytes_of_halves ? 4 : 8>;
+
+template <Packing P> inline Bytes prepared_for_dots(Bytes u) {
+    if constexpr (has_large_weights<P>()) return prepared(u);
+    else return u;
 }
 
 }  // namespace

@@ -67,6 +67,7 @@ inline Ints choose_larger(Floats a, Ints of_a, Floats b, Ints of_b) {
 inline Floats to_float(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
 
 inline Bytes load_bytes(const uint8_t* p) { return {_mm512_load_si512(p)}; }
+inline void store_bytes(uint8_t* p, Bytes a) { _mm512_store_si512(p, a.v); }
 inline Bytes low_nibbles(Bytes a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(15))}; }
 inline Bytes high_nibbles(Bytes a) { return {_mm512_and_si512(_mm512_srli_epi16(a.v, 4), _mm512_set1_epi8(15))}; }
 template <int n> inline Bytes shift_left(Bytes a) { return {_mm512_slli_epi16(a.v, n)}; }
@@ -80,7 +81,9 @@ inline Bytes load_table(const uint8_t* sixteen) {
 }
 inline Bytes look_up(Bytes table, Bytes indexes) { return {_mm512_shuffle_epi8(table.v, indexes.v)}; }
 
-// What dot_bytes subtracts from every weight.
+constexpr int tile_sums = 8, attention_sums = 12;  // of 32 registers
+constexpr bool unpacks_once = false;
+
 constexpr int dot_bytes_offset = 0;
 inline Ints dot_nibbles(Ints sum, Bytes weights, const int8_t* four) {
     int32_t x;
@@ -96,3 +99,5 @@ inline Ints dot_signed(Ints sum, Bytes values, const uint8_t* four) {
 }
 
 }  // namespace
+
+#include "simd/exact_dots.h"

@@ -158,6 +158,7 @@ inline Bytes load_bytes(const uint8_t* p) {
     __builtin_memcpy(out.v, p, 64);
     return out;
 }
+inline void store_bytes(uint8_t* p, Bytes a) { __builtin_memcpy(p, a.v, 64); }
 inline Bytes low_nibbles(Bytes a) {
     for (uint8_t& x : a.v) x &= 15;
     return a;
@@ -192,7 +193,14 @@ inline Bytes look_up(Bytes table, Bytes indexes) {
     return indexes;
 }
 
-// sum[row] += weights[row][0..3] . four[0..3]; dot_nibbles only for weights up to 127.
+// How many Ints a tile of a product, and of attention, may add up at once: no more than the registers hold.
+constexpr int tile_sums = 8, attention_sums = 12;
+// Whether a product of many tokens unpacks weights that are costly to read once, and stores them, instead of once for
+// each tile.
+constexpr bool unpacks_once = false;
+
+// sum[row] += weights[row][0..3] . four[0..3], where `four` are from -127 to 127; dot_nibbles only for weights up to
+// 127, dot_bytes for prepared(weights).
 constexpr int dot_bytes_offset = 0;  // what dot_bytes subtracts from every weight
 inline Ints dot_nibbles(Ints sum, Bytes weights, const int8_t* four) {
     for (int row = 0; row < 16; ++row)
@@ -208,3 +216,9 @@ inline Ints dot_signed(Ints sum, Bytes values, const uint8_t* four) {
 }
 
 }  // namespace
+
+// prepared(weights): what dot_bytes takes, so that it is made once for many dot products.
+//
+// Dots<largest, quads>: a running dot product of `quads` quads of weights up to `largest`, which are prepared if that is
+// more than 127. add(i, weights, four) adds the i-th; total() is right after the last.
+#include "simd/exact_dots.h"
