@@ -15,6 +15,7 @@ Installs each peer into an environment of its own under build/peers (minutes, on
     prefix        what the prefix cache is worth
     speculation   what prompt lookup is worth
     contention    the speed beside other processes that compute
+    paths         the speed of SmolLM2-135M on lesser instruction sets, beside OpenVINO held to the same
     large         the speed of a model ten times as large: most of the time goes here
     large_memory  resident while serving 8 streams with it, in Q4_K_M
 """
@@ -28,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from engines import engines_for
+from engines import Engine, engines_for, path_engines
 from environments import PLACE, ROOT, Environments
 from first_token import first_token_seconds
 from forms import Model, large_model, small_model
@@ -99,11 +100,19 @@ def limits(run: Run) -> None:
 
 
 def small(run: Run) -> None:
-    speeds_of("small", run.small(), run, run.rounds)
+    run.results.speeds["small"] = speeds = Speeds(shape=run.small().shape())
+    time_all(engines_for(run.small(), run.environments, run.threads, run.without), speeds, run, run.rounds)
+
+
+def paths(run: Run) -> None:
+    run.results.on_paths = speeds = Speeds(shape=run.small().shape())
+    time_all(path_engines(run.small(), run.environments, run.threads, run.without), speeds, run, run.rounds)
 
 
 def large(run: Run) -> None:
-    speeds_of("large", large_model(run.environments), run, run.large_rounds)
+    model = large_model(run.environments)
+    run.results.speeds["large"] = speeds = Speeds(shape=model.shape())
+    time_all(engines_for(model, run.environments, run.threads, run.without), speeds, run, run.large_rounds)
 
 
 def large_memory(run: Run) -> None:
@@ -111,9 +120,7 @@ def large_memory(run: Run) -> None:
     run.results.large_memory = memory_while_serving(model, run.environments, run.threads, (K_QUANTS,))
 
 
-def speeds_of(name: str, model: Model, run: Run, rounds: int) -> None:
-    engines = engines_for(model, run.environments, run.threads, run.without)
-    speeds = run.results.speeds[name] = Speeds(shape=model.shape())
+def time_all(engines: list[Engine], speeds: Speeds, run: Run, rounds: int) -> None:
     for _ in time_in_turns(engines, rounds, speeds, run.workloads):
         run.save()
 
@@ -182,6 +189,7 @@ PARTS: dict[str, Callable[[Run], None]] = {
         prefix,
         speculation,
         contention,
+        paths,
         large,
         large_memory,
     )

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from isa_paths import ISA_PATHS
 from rates import Rates, Spread
 from results import Memory, OverHTTP, Rate, Results, SharedPrefix, Speculation
 
@@ -35,6 +36,8 @@ def verdicts(results: Results) -> list[Verdict]:
         found += of_speeds(Rates(results.speeds["small"].rates))
     if "large" in results.speeds:
         found += of_k_quants(Rates(results.speeds["large"].rates))
+    if results.on_paths:
+        found += of_isa_paths(Rates(results.on_paths.rates))
     found += of_first_token(results.first_token)
     found += of_memory(results.memory)
     found += of_large_memory(results.large_memory)
@@ -67,6 +70,16 @@ def of_k_quants(rates: Rates) -> list[Verdict]:
         Verdict(f"{workload} of the large model, {ours}", theirs, goal, ratio)
         for workload, goal in K_GOALS
         if (ratio := rates.ratio(ours, theirs, workload))
+    ]
+
+
+def of_isa_paths(rates: Rates) -> list[Verdict]:
+    """Compare with the better OpenVINO on the same instruction set."""
+    return [
+        Verdict(f"{workload}, {path.ours}", peer, 1.0, ratio)
+        for path in ISA_PATHS
+        for workload in ("prefill_512", "decode_8", "decode_32")
+        if (peer := rates.best(workload, path.peers)) and (ratio := rates.ratio(path.ours, peer, workload))
     ]
 
 

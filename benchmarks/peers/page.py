@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from goals import Verdict, verdicts
+from isa_paths import ISA_PATHS
 from limits import limit_of
 from rates import OURS, Rates, Spread
 from results import Limits, Results, Speeds
@@ -57,6 +58,8 @@ def write_page(results: Results, notes: str = "") -> str:
         sections.append(speculation_section(results))
     if results.contention:
         sections.append(contention_section(results))
+    if results.on_paths:
+        sections.append(paths_section(Rates(results.on_paths.rates)))
     if notes:
         sections.append(notes.strip())
     return "\n\n".join(sections) + "\n"
@@ -136,7 +139,7 @@ def limits_section(limits: Limits, models: dict[str, Speeds]) -> str:
     for model, speeds in models.items():
         rates = Rates(speeds.rates)
         for engine, facts in speeds.facts.items():
-            if not facts.weight_bytes or "AVX2" in engine:  # the probe takes the best instructions there are
+            if not facts.weight_bytes:
                 continue
             shares = []
             for workload in WORKLOADS:
@@ -270,6 +273,27 @@ def contention_section(results: Results) -> str:
     )
     heads = ("", "", *(f"{num} busy" for num in by_load))
     return f"## Beside other processes\n\n{text}\n\n{table(heads, rows, 'll' + 'r' * len(by_load))}"
+
+
+def paths_section(rates: Rates) -> str:
+    text = [
+        "## On lesser instruction sets",
+        "SmolLM2, tokens a second, each engine held to one instruction set on the machine above (`--only paths`): ours "
+        f"by `LLMOS_ISA`, OpenVINO by `ONEDNN_MAX_CPU_ISA`; {rates.num_rounds()} rounds in turns.",
+        table(
+            ("", *NAMES),
+            [(engine, *(cell(rates.spread(engine, name)) for name in NAMES)) for engine in rates.engines()],
+            "l" + "r" * len(NAMES),
+        ),
+        "Times as fast as the better OpenVINO on the same instruction set:",
+    ]
+    rows = []
+    for path in ISA_PATHS:
+        best = {name: rates.best(name, path.peers) for name in NAMES}
+        cells = [times(rates.ratio(path.ours, peer, name)) if (peer := best[name]) else "–" for name in NAMES]
+        if path.ours in rates.engines():
+            rows.append((path.ours, *cells))
+    return "\n\n".join([*text, table(("", *NAMES), rows, "l" + "r" * len(NAMES))])
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]], align: str) -> str:

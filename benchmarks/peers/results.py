@@ -133,6 +133,8 @@ class Results:
     over_http: OverHTTP | None = None
     shared_prefix: SharedPrefix | None = None
     speculation: list[Speculation] = field(default_factory=list)
+    on_paths: Speeds | None = None
+    """The results of the small model on lesser instruction sets."""
     regions: dict[str, Regions] = field(default_factory=dict)
     contention: dict[int, list[Rate]] = field(default_factory=dict)
     """The rates beside so many busy processes."""

@@ -1,6 +1,7 @@
-"""OpenVINO GenAI's continuous batching: python run_openvino.py MODEL_FOLDER --threads 2"""
+"""OpenVINO GenAI's continuous batching: python run_openvino.py MODEL_FOLDER --threads 2 [--max-isa AVX2]"""
 
 import argparse
+import os
 import time
 from importlib.metadata import version
 
@@ -14,7 +15,10 @@ def load() -> tuple[Run, Facts]:
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--max-isa", help="the most that oneDNN may use, as ONEDNN_MAX_CPU_ISA has it")
     args = parser.parse_args()
+    if args.max_isa:
+        os.environ["ONEDNN_MAX_CPU_ISA"] = args.max_isa  # oneDNN reads it when the first model is compiled
     scheduler = genai.SchedulerConfig()
     scheduler.cache_size, scheduler.max_num_seqs, scheduler.max_num_batched_tokens = 2, 64, 512
     scheduler.dynamic_split_fuse, scheduler.enable_prefix_caching = True, False

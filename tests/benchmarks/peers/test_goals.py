@@ -95,6 +95,24 @@ def test_k_quants_stand_against_llama_cpp_with_the_same_file(rate: float, met: l
     assert sorted(each.what.split()[0] for each in found if each.is_met) == met
 
 
+@pytest.mark.parametrize(("rate", "is_met"), [(99, False), (100, True)])
+def test_a_path_stands_against_the_better_openvino_on_the_same_instruction_set(rate: float, is_met: bool) -> None:
+    rates = [
+        Rate(name, each.name, 0, value)
+        for name, value in (
+            ("LLMOS Q4_1 on AVX2", rate),
+            ("OpenVINO int8 on AVX2", 100),
+            ("OpenVINO int4 on AVX2", 50),
+            ("OpenVINO int8 on AVX-VNNI", 900),
+        )
+        for each in WORKLOADS
+    ]
+    found = verdicts(Results(on_paths=Speeds(SHAPE, rates)))
+    assert [(each.what.split(",")[0], each.against, each.is_met) for each in found] == [
+        (workload, "OpenVINO int8 on AVX2", is_met) for workload in ("prefill_512", "decode_8", "decode_32")
+    ]
+
+
 @pytest.mark.parametrize(("peak", "is_met"), [(110, True), (111, False)])
 def test_the_large_model_may_take_a_tenth_more_memory_than_llama_cpp(peak: int, is_met: bool) -> None:
     memory = {"LLMOS Q4_K_M": Memory(peak, 1, 1), "llama.cpp Q4_K_M": Memory(100, 1, 1)}

@@ -118,6 +118,18 @@ def test_every_table_has_as_many_cells_in_each_row() -> None:
         assert len({row.count("|") for row in rows}) == 1, rows[0]
 
 
+def test_lesser_instruction_sets_have_a_table_and_ratios_of_their_own() -> None:
+    rates = [
+        Rate(engine, workload.name, 0, rate)
+        for engine, rate in (("LLMOS Q4_1 on AVX2", 300.0), ("OpenVINO int8 on AVX2", 200.0))
+        for workload in WORKLOADS
+    ]
+    page = write_page(replace(results(), on_paths=Speeds(Shape(1, 1, True), rates)))
+    assert lines_with(page, "| OpenVINO int8 on AVX2 |", "200 (200–200)")
+    assert lines_with(page, "| LLMOS Q4_1 on AVX2 | 1.50 | 1.50 |")
+    assert not lines_with(page, "on AVX-VNNI")
+
+
 def test_the_speed_beside_other_processes_is_shown_with_its_share_and_judged() -> None:
     contention = {
         num_busy: [

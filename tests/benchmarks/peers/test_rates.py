@@ -36,5 +36,5 @@ def test_what_nobody_ran_is_none() -> None:
 
 
 def test_peers_are_all_that_are_not_ours() -> None:
-    names = ["LLMOS Q4_1", "llama.cpp Q4_0", "LLMOS Q4_1 on AVX2", "vLLM bf16"]
+    names = ["LLMOS Q4_1", "llama.cpp Q4_0", "LLMOS Q8_0", "vLLM bf16"]
     assert Rates([Rate(name, "w", 0, 1) for name in names]).peers() == ["llama.cpp Q4_0", "vLLM bf16"]
