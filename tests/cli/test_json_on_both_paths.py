@@ -33,6 +33,9 @@ SERVER_ONLY = {
     "job cancel": "stops work on a server",
 }
 
+LAST_KEY = "the id of the last key"
+"""An argument that stands for what the command before printed."""
+
 FREE_FORM = {
     "after", "baseline", "before", "data", "errors", "model_tags", "options", "recipe", "request", "result", "sampling",
     "scores", "tags",
@@ -102,6 +105,9 @@ def steps(paths: Paths, run: str) -> list[tuple[str, ...]]:
         ("promote", "tiny-q8_0@1", *target), ("rollout", "list"), ("rollout", "history", "chat"), ("rollback", "chat"),
         ("provider", "add", "far", "--base-url", f"{paths.server_url}/v1", "--key-from-env", "FAR_KEY"),
         ("provider", "list"), ("provider", "test", "far"), ("job", "list"),
+        ("project", "create", "acme", "--description", "A shop"), ("project", "list"), ("project", "show", "acme"),
+        ("key", "create", "--project", "acme", "--expires", "90d", "--route", "chat", "--address", "10.0.0.0/8"),
+        ("key", "list"), ("key", "show", LAST_KEY), ("key", "rotate", LAST_KEY), ("key", "revoke", LAST_KEY),
         ("route", "set", "chat", "tiny"), ("rm", "pushed" if run == "server" else "imported@1"),
     ]  # fmt: skip
 
@@ -114,12 +120,16 @@ def session(
 
     def run(home: Path, commands: list[tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], Any]]:
         monkeypatch.setenv("LLMOS_HOME", str(home))
+        key_id = ""
         for command in commands:
             capsys.readouterr()
-            status = main([*command, "--json"])
+            status = main([*(key_id if each == LAST_KEY else each for each in command), "--json"])
             out, err = capsys.readouterr()
             assert status == 0, f"{command}: {err}"
-            yield command, json.loads(out)
+            printed = json.loads(out)
+            if command[:2] == ("key", "create"):
+                key_id = printed["id"]
+            yield command, printed
 
     return run
 

@@ -14,6 +14,7 @@ from llmos.core.database import Database
 from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.files import Files
+from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponses
 from llmos.deployments.backend import Backends
 from llmos.deployments.desired.deployments import Deployments
@@ -30,7 +31,10 @@ from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.transfer.transfers import Transfers
 from llmos.security.auth import OwnerKey
+from llmos.security.keys import Keys
+from llmos.security.projects import Projects
 from llmos.security.secrets import Secrets
+from llmos.security.tokens import Pepper
 from support.default_model import pull_stored
 from support.pipelines import pipeline_parts, watch
 from support.real_server import Running, serving
@@ -80,6 +84,8 @@ def services(
         attached_jobs=AttachedJobs(jobs),
         pool=pool,  # type: ignore[arg-type]
         owner_key=OwnerKey(KEY),
+        keys=Keys(database, Pepper(tmp_path / "keys" / "pepper")),
+        projects=Projects(database, ProjectData(database, files)),
     )
     watch(services)
     return services

@@ -50,6 +50,10 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "providers": ("provider",),
         "rollouts": ("promote", "rollback", "rollout"),
     },
+    "Projects and keys": {
+        "projects": ("project",),
+        "keys": ("key",),
+    },
     "This machine": {
         "bench": ("bench",),
         "doctor": ("doctor",),

@@ -3,16 +3,19 @@
 import builtins
 from asyncio import sleep
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmos.client import control_calls as calls
 from llmos.client.answers import DeploymentInfo, RouteInfo
-from llmos.client.control_calls import DeploymentSettings, RolloutSettings, RouteSettings
+from llmos.client.control_calls import DeploymentSettings, KeySettings, RolloutSettings, RouteSettings
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.jobs import JobDescription
+from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.policies import PolicyDescription
+from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
@@ -185,6 +188,48 @@ class AsyncProviders(AsyncNoun):
     async def remove(self, name: str) -> None:
         """Raises Conflict while a Route leads to it."""
         await self._client._request(calls.remove_provider(name))
+
+
+class AsyncProjects(AsyncNoun):
+    """The tenants of the installation."""
+
+    async def create(self, name: str, *, description: str = "") -> ProjectDescription:
+        """Raises Conflict for a name that is or was taken."""
+        return await self._client._request(calls.create_project(name, description))
+
+    async def list(self) -> builtins.list[ProjectDescription]:
+        """Return the projects that the key may see."""
+        return await self._client._request(calls.list_projects())
+
+    async def get(self, name: str) -> ProjectDescription:
+        return await self._client._request(calls.get_project(name))
+
+    async def remove(self, name: str) -> None:
+        """Revoke a project's keys and delete its files, batches and stored responses. The name stays taken."""
+        await self._client._request(calls.remove_project(name))
+
+
+class AsyncKeys(AsyncNoun):
+    """API keys. The text of a key is in the result of `create` and `rotate`, and nowhere else."""
+
+    async def create(self, **settings: Unpack[KeySettings]) -> NewKeyDescription:
+        """Create a key. `settings` are those of `KeySettings`."""
+        return await self._client._request(calls.create_key(settings))
+
+    async def list(self, project: str | None = None) -> builtins.list[KeyDescription]:
+        """Return the keys of a project, or of every project that the key may see, oldest first."""
+        return await self._client._request(calls.list_keys(project))
+
+    async def get(self, id: str) -> KeyDescription:
+        return await self._client._request(calls.get_key(id))
+
+    async def rotate(self, id: str, *, overlap: timedelta | None = None) -> NewKeyDescription:
+        """Give a key a new text. `overlap`: how long the old text works; by default 24 hours."""
+        return await self._client._request(calls.rotate_key(id, overlap))
+
+    async def revoke(self, id: str) -> KeyDescription:
+        """End a key at once."""
+        return await self._client._request(calls.revoke_key(id))
 
 
 class AsyncRollouts(AsyncNoun):

@@ -12,9 +12,11 @@ from llmos.client.async_control import (
     AsyncAliases,
     AsyncDeployments,
     AsyncJobs,
+    AsyncKeys,
     AsyncLabels,
     AsyncNoun,
     AsyncPolicies,
+    AsyncProjects,
     AsyncProviders,
     AsyncRollouts,
     AsyncRoutes,
@@ -59,8 +61,10 @@ class AsyncClient:
         self.aliases = AsyncAliases(self)
         self.deployments = AsyncDeployments(self)
         self.jobs = AsyncJobs(self)
+        self.keys = AsyncKeys(self)
         self.labels = AsyncLabels(self)
         self.policies = AsyncPolicies(self)
+        self.projects = AsyncProjects(self)
         self.providers = AsyncProviders(self)
         self.rollouts = AsyncRollouts(self)
         self.routes = AsyncRoutes(self)

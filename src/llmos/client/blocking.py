@@ -16,9 +16,11 @@ from llmos.client.control import (
     Aliases,
     Deployments,
     Jobs,
+    Keys,
     Labels,
     Noun,
     Policies,
+    Projects,
     Providers,
     Rollouts,
     Routes,
@@ -63,8 +65,10 @@ class Client:
         self.aliases = Aliases(self)
         self.deployments = Deployments(self)
         self.jobs = Jobs(self)
+        self.keys = Keys(self)
         self.labels = Labels(self)
         self.policies = Policies(self)
+        self.projects = Projects(self)
         self.providers = Providers(self)
         self.rollouts = Rollouts(self)
         self.routes = Routes(self)

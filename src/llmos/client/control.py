@@ -2,17 +2,20 @@
 
 import builtins
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any, Unpack
 
 from llmos.client import control_calls as calls
 from llmos.client.answers import DeploymentInfo, RouteInfo
-from llmos.client.control_calls import DeploymentSettings, RolloutSettings, RouteSettings
+from llmos.client.control_calls import DeploymentSettings, KeySettings, RolloutSettings, RouteSettings
 from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.jobs import JobDescription
+from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.policies import PolicyDescription
+from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
@@ -183,6 +186,48 @@ class Providers(Noun):
     def remove(self, name: str) -> None:
         """Raises Conflict while a Route leads to it."""
         self._client._request(calls.remove_provider(name))
+
+
+class Projects(Noun):
+    """The tenants of the installation."""
+
+    def create(self, name: str, *, description: str = "") -> ProjectDescription:
+        """Raises Conflict for a name that is or was taken."""
+        return self._client._request(calls.create_project(name, description))
+
+    def list(self) -> builtins.list[ProjectDescription]:
+        """Return the projects that the key may see."""
+        return self._client._request(calls.list_projects())
+
+    def get(self, name: str) -> ProjectDescription:
+        return self._client._request(calls.get_project(name))
+
+    def remove(self, name: str) -> None:
+        """Revoke a project's keys and delete its files, batches and stored responses. The name stays taken."""
+        self._client._request(calls.remove_project(name))
+
+
+class Keys(Noun):
+    """API keys. The text of a key is in the result of `create` and `rotate`, and nowhere else."""
+
+    def create(self, **settings: Unpack[KeySettings]) -> NewKeyDescription:
+        """Create a key. `settings` are those of `KeySettings`."""
+        return self._client._request(calls.create_key(settings))
+
+    def list(self, project: str | None = None) -> builtins.list[KeyDescription]:
+        """Return the keys of a project, or of every project that the key may see, oldest first."""
+        return self._client._request(calls.list_keys(project))
+
+    def get(self, id: str) -> KeyDescription:
+        return self._client._request(calls.get_key(id))
+
+    def rotate(self, id: str, *, overlap: timedelta | None = None) -> NewKeyDescription:
+        """Give a key a new text. `overlap`: how long the old text works; by default 24 hours."""
+        return self._client._request(calls.rotate_key(id, overlap))
+
+    def revoke(self, id: str) -> KeyDescription:
+        """End a key at once."""
+        return self._client._request(calls.revoke_key(id))
 
 
 class Rollouts(Noun):

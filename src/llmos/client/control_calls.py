@@ -1,6 +1,7 @@
 """The calls of the control plane, noun by noun: what each sends and how its reply is read."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 from urllib.parse import quote, urlencode
 
@@ -10,9 +11,11 @@ from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentEventDescription
 from llmos.core.schemas.jobs import JobDescription
+from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import CatalogEntryDescription, RemovalDescription, VersionDetails
 from llmos.core.schemas.policies import PolicyDescription
+from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.schemas.providers import ProviderDescription, ProviderModels
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteEvidence, RouteMove
@@ -223,6 +226,79 @@ def _given(settings: Mapping[str, Any], kind: type, whose: str) -> dict[str, Any
     if unknown := given.keys() - known.keys():
         raise TypeError(f"There is no setting {min(unknown)!r} of {whose}. Settings: {', '.join(known)}.")
     return given
+
+
+# Projects
+
+
+def create_project(name: str, description: str) -> Call[ProjectDescription]:
+    body = {"name": name, "description": description}
+    return Call(method="POST", path="/llmos/v1/projects", body=body, read=read_one(ProjectDescription))
+
+
+def list_projects() -> Call[list[ProjectDescription]]:
+    return Call(method="GET", path="/llmos/v1/projects", read=read_each(ProjectDescription))
+
+
+def get_project(name: str) -> Call[ProjectDescription]:
+    return Call(method="GET", path=_project_path(name), read=read_one(ProjectDescription))
+
+
+def remove_project(name: str) -> Call[None]:
+    return Call(method="DELETE", path=_project_path(name), read=read_nothing)
+
+
+def _project_path(name: str) -> str:
+    return f"/llmos/v1/projects/{quote(name, safe='')}"
+
+
+# Keys
+
+
+class KeySettings(TypedDict, total=False):
+    """The settings of a new API key. A setting that is left out gets the server's default."""
+
+    project: str | None
+    """By default that of the key that asks."""
+    name: str
+    """Whose it is or what it is for."""
+    role: str
+    """viewer, developer (the default), operator or owner."""
+    expires_at: datetime | None
+    """With a time zone. By default never."""
+    routes: Sequence[str]
+    """The names that it may ask for; by default all."""
+    addresses: Sequence[str]
+    """The networks that it may be used from, such as 10.0.0.0/8; by default all."""
+
+
+def create_key(settings: KeySettings) -> Call[NewKeyDescription]:
+    body: dict[str, Any] = _given(settings, KeySettings, "A key")
+    if (expires_at := settings.get("expires_at")) is not None:
+        body["expires_at"] = expires_at.isoformat()
+    return Call(method="POST", path="/llmos/v1/keys", body=body, read=read_one(NewKeyDescription))
+
+
+def list_keys(project: str | None) -> Call[list[KeyDescription]]:
+    query = "" if project is None else f"?{urlencode({'project': project})}"
+    return Call(method="GET", path=f"/llmos/v1/keys{query}", read=read_each(KeyDescription))
+
+
+def get_key(id: str) -> Call[KeyDescription]:
+    return Call(method="GET", path=_key_path(id), read=read_one(KeyDescription))
+
+
+def rotate_key(id: str, overlap: timedelta | None) -> Call[NewKeyDescription]:
+    body = {} if overlap is None else {"overlap_seconds": int(overlap.total_seconds())}
+    return Call(method="POST", path=f"{_key_path(id)}/rotate", body=body, read=read_one(NewKeyDescription))
+
+
+def revoke_key(id: str) -> Call[KeyDescription]:
+    return Call(method="POST", path=f"{_key_path(id)}/revoke", body={}, read=read_one(KeyDescription))
+
+
+def _key_path(id: str) -> str:
+    return f"/llmos/v1/keys/{quote(id, safe='')}"
 
 
 # Rollouts

@@ -117,6 +117,11 @@ class Settings:
         return self.home / "keys" / "owner"
 
     @property
+    def pepper_path(self) -> Path:
+        """The secret that API keys are hashed with."""
+        return self.home / "keys" / "pepper"
+
+    @property
     def master_key_path(self) -> Path:
         """The key that encrypts the keys of providers."""
         return self.home / "keys" / "master"

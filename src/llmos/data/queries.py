@@ -52,6 +52,20 @@ def readers(session: Session, file_id: str, statuses: Collection[str]) -> Sequen
     return session.scalars(statement.order_by(BatchRow.number)).all()
 
 
+def num_batches_of(session: Session, tenant: str, statuses: Collection[str]) -> int:
+    """Return the number of the tenant's batches in one of these statuses."""
+    counted = select(func.count()).select_from(BatchRow)
+    return session.scalars(counted.where(BatchRow.tenant == tenant, BatchRow.status.in_(statuses))).one()
+
+
+def remove_all_of(session: Session, tenant: str) -> Sequence[str]:
+    """Delete the tenant's files, batches and responses. Return the ids of the files."""
+    ids = session.scalars(select(FileRow.id).where(FileRow.tenant == tenant)).all()
+    for kind in (FileRow, BatchRow, ResponseRow):
+        session.execute(delete(kind).where(kind.tenant == tenant))
+    return ids
+
+
 def num_batches(session: Session) -> dict[str, int]:
     """Return {status: number of batches}."""
     counts = session.execute(select(BatchRow.status, func.count()).group_by(BatchRow.status))

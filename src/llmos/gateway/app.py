@@ -18,6 +18,7 @@ from llmos.gateway.http.door import Door
 from llmos.gateway.http.paths import PathMethods
 from llmos.gateway.http.permissions import undeclared
 from llmos.gateway.services import Services
+from llmos.security.authenticator import Authenticator
 
 DESCRIPTION = """OpenAI's API under /v1, LLMOS's own under /llmos/v1.
 Every path but /health and /v2/health asks for the header `Authorization: Bearer KEY`."""
@@ -58,7 +59,7 @@ def create_app(services: Services, mounts: Sequence[Mount] = ()) -> FastAPI:
     app.state.cors = Cors(services.settings.allow_origins)
     app.add_middleware(
         Door,
-        owner_key=services.owner_key,
+        authenticator=Authenticator(services.owner_key, services.keys),
         readiness=services.readiness,
         metrics=services.metrics,
         methods=PathMethods([*app.routes, *(route for router in routers for route in router.routes)]),

@@ -6,6 +6,7 @@ from llmos.core.config import Settings
 from llmos.core.jobs.jobs import Jobs
 from llmos.data.batches import Batches
 from llmos.data.files import Files
+from llmos.data.project_data import ProjectData
 from llmos.data.responses import KeptResponses
 from llmos.deployments.desired.reconciler import Reconciler
 from llmos.deployments.opening import open_deployments
@@ -29,7 +30,10 @@ from llmos.gateway.services import Services
 from llmos.models import open_registry
 from llmos.models.signing.enforcement import open_signature_enforcer
 from llmos.security.auth import open_owner_key
+from llmos.security.keys import Keys
+from llmos.security.projects import Projects
 from llmos.security.secrets import Secrets
+from llmos.security.tokens import Pepper
 
 
 def open_services(settings: Settings) -> Services:
@@ -80,6 +84,8 @@ def open_services(settings: Settings) -> Services:
         log=log,
         request_log=request_log,
         owner_key=open_owner_key(settings),
+        keys=Keys(registry.database, Pepper(settings.pepper_path)),
+        projects=Projects(registry.database, ProjectData(registry.database, files)),
         admission=admission,
         call_counts=counts,
         evidence=evidence,

@@ -29,6 +29,8 @@ from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import ModelReadiness, Readiness
 from llmos.models.registry import Registry
 from llmos.security.auth import OwnerKey
+from llmos.security.keys import Keys
+from llmos.security.projects import Projects
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +45,8 @@ class Services:
     reconciler: Reconciler
     provider_clients: ProviderClients
     owner_key: OwnerKey
+    keys: Keys
+    projects: Projects
     pipeline: Pipeline
     files: Files
     batches: Batches

@@ -21,10 +21,13 @@ MIN_KEY_CHARACTERS = 16
 
 
 class OwnerKey:
-    """The owner's key, the only credential at present."""
+    """The owner's key, which needs no database: it works whatever becomes of the other keys."""
 
     def __init__(self, key: str) -> None:
         self._key = key.encode()
+
+    def is_it(self, presented: str) -> bool:
+        return hmac.compare_digest(presented.encode(errors="replace"), self._key)
 
     def check(self, presented: str | None) -> Caller:
         """Return the caller that the key belongs to. Raises Unauthenticated unless `presented` is the owner's key."""
@@ -34,10 +37,10 @@ class OwnerKey:
                 "`api-key: KEY`); "
                 "the owner's key is in LLMOS_HOME/keys/owner on the server."
             )
-        if not hmac.compare_digest(presented.encode(errors="replace"), self._key):
+        if not self.is_it(presented):
             raise Unauthenticated(
-                "The API key is not the owner's key of this server. "
-                "That key is in LLMOS_HOME/keys/owner on the server; set LLMOS_API_KEY to it."
+                "The API key is neither the owner's key of this server nor one that was created on it. "
+                "The owner's key is in LLMOS_HOME/keys/owner on the server; set LLMOS_API_KEY to it."
             )
         return owner()
 

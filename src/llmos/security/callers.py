@@ -20,6 +20,8 @@ class Caller:
     user: str = ""
     """The project's own end user, as named in the request; empty if none was named. Users take turns under load."""
     permissions: frozenset[Permission] = frozenset()
+    models: frozenset[str] = frozenset()
+    """The names that the key may ask for; empty: all."""
     priority: int = 0
     """-100 to 100. Calls of higher priority run first."""
     request_id: str = field(default="", compare=False)
@@ -31,6 +33,11 @@ class Caller:
     def actor(self) -> str:
         """The name under which a change is recorded in a history."""
         return self.key_id
+
+    @property
+    def is_of_installation(self) -> bool:
+        """Whether the key belongs to the installation's own project, which oversees the others."""
+        return self.project == OWNER
 
     @property
     def fairness_key(self) -> str:
@@ -54,6 +61,18 @@ class Caller:
         if permission not in self.permissions:
             raise PermissionDenied(
                 f"The key {self.key_id} doesn't have the permission {permission}. Use a key that has it."
+            )
+
+    def may_ask_for(self, model: str) -> bool:
+        return not self.models or model in self.models
+
+    def check_model(self, model: str) -> None:
+        """Raise PermissionDenied unless the key may ask for this name."""
+        if not self.may_ask_for(model):
+            raise PermissionDenied(
+                f"The key {self.key_id} may not ask for {model[:80]!r}. It may ask for"
+                f" {', '.join(sorted(self.models))}.",
+                param="model",
             )
 
 

@@ -1,4 +1,7 @@
-"""Permissions: what a key may be allowed to do. Every endpoint needs one; gateway/http/permissions.py checks it."""
+"""Permissions: what a key may be allowed to do. Every endpoint needs one; gateway/http/permissions.py checks it.
+
+roles.py puts them together.
+"""
 
 from enum import StrEnum
 
@@ -30,6 +33,14 @@ class Permission(StrEnum):
     JOBS_READ = "jobs:read"
     JOBS_WRITE = "jobs:write"
     METRICS_READ = "metrics:read"
+    PROJECTS_READ = "projects:read"
+    """Describe the key's own project; for keys of the project `owner`, every project."""
+    PROJECTS_WRITE = "projects:write"
+    """Create, limit and remove projects."""
+    KEYS_READ = "keys:read"
+    """List the keys of the key's own project; for keys of the project `owner`, of every project."""
+    KEYS_WRITE = "keys:write"
+    """Create, limit, rotate and revoke those keys."""
 
 
 ALL_PERMISSIONS = frozenset(Permission)

@@ -36,7 +36,7 @@ async def test_every_operation_documents_its_request_answer_and_authentication(h
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"], path
-            reads = method in ("post", "put", "patch") and not path.endswith(("/cancel", "/sleep", "/wake"))
+            reads = method in ("post", "put", "patch") and not path.endswith(("/cancel", "/revoke", "/sleep", "/wake"))
             assert (reads or path == "/api/delete") == ("requestBody" in operation), path
             assert (operation.get("security") == []) == path.startswith(OPEN_PATHS), path
             no_json: tuple[str, ...] = ("/metrics", "/health/identity", "/api/copy", "/v1/files/{file_id}/content")

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from llmos.cli.control import local_deployments, local_models
+from llmos.cli.control import local_deployments, local_models, local_security
 from llmos.core.config import Settings
 
 if TYPE_CHECKING:
@@ -22,10 +22,12 @@ class LocalControl:
         self.cards = local_models.LocalCards(self)
         self.aliases = local_models.LocalAliases(self)
         self.jobs = local_deployments.LocalJobs(self)
+        self.keys = local_security.LocalKeys(self)
         self.labels = local_models.LocalLabels(self)
         self.policies = local_models.LocalPolicies(self)
         self.signing = local_models.LocalSigning(self)
         self.routes = local_deployments.LocalRoutes(self)
+        self.projects = local_security.LocalProjects(self)
         self.providers = local_deployments.LocalProviders(self)
         self.rollouts = local_deployments.LocalRollouts(self)
         self.deployments = local_deployments.LocalDeployments(self)

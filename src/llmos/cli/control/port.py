@@ -5,6 +5,7 @@ One protocol per noun; where the client offers the same calls, they have the cli
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -13,6 +14,7 @@ from llmos.core.schemas.aliases import AliasMoveDescription
 from llmos.core.schemas.cards import CardDescription
 from llmos.core.schemas.deployments import DeploymentDescription, DeploymentEventDescription
 from llmos.core.schemas.jobs import JobDescription
+from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
 from llmos.core.schemas.labels import LabelChangeDescription, LabelsDescription
 from llmos.core.schemas.models import (
     CatalogEntryDescription,
@@ -22,6 +24,7 @@ from llmos.core.schemas.models import (
     VersionDetails,
 )
 from llmos.core.schemas.policies import PolicyDescription
+from llmos.core.schemas.projects import ProjectDescription
 from llmos.core.schemas.providers import ProviderDescription
 from llmos.core.schemas.rollouts import RolloutDescription, RolloutEventDescription
 from llmos.core.schemas.routes import RouteDescription, RouteEvidence, RouteMove
@@ -31,7 +34,7 @@ from llmos.core.schemas.transfers import ExportDescription, PushDescription
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from llmos.client.control_calls import DeploymentSettings, RolloutSettings, RouteSettings
+    from llmos.client.control_calls import DeploymentSettings, KeySettings, RolloutSettings, RouteSettings
 
 OnNotice = Callable[[str], None]
 """Called with a sentence when something didn't go as planned, such as a source that failed."""
@@ -166,6 +169,21 @@ class RoutesPort(Protocol):
     def remove(self, name: str) -> None: ...
 
 
+class ProjectsPort(Protocol):
+    def create(self, name: str, *, description: str = "") -> ProjectDescription: ...
+    def list(self) -> Sequence[ProjectDescription]: ...
+    def get(self, name: str) -> ProjectDescription: ...
+    def remove(self, name: str) -> None: ...
+
+
+class KeysPort(Protocol):
+    def create(self, **settings: "Unpack[KeySettings]") -> NewKeyDescription: ...
+    def list(self, project: str | None = None) -> Sequence[KeyDescription]: ...
+    def get(self, id: str) -> KeyDescription: ...
+    def rotate(self, id: str, *, overlap: timedelta | None = None) -> NewKeyDescription: ...
+    def revoke(self, id: str) -> KeyDescription: ...
+
+
 class ProvidersPort(Protocol):
     def list(self) -> Sequence[ProviderDescription]: ...
     def add(self, name: str, *, base_url: str, kind: str = "openai", key: str | None = None) -> ProviderDescription: ...
@@ -228,6 +246,8 @@ class ControlPort(Protocol):
     @property
     def jobs(self) -> JobsPort: ...
     @property
+    def keys(self) -> KeysPort: ...
+    @property
     def labels(self) -> LabelsPort: ...
     @property
     def policies(self) -> PoliciesPort: ...
@@ -235,6 +255,8 @@ class ControlPort(Protocol):
     def signing(self) -> SigningPort: ...
     @property
     def routes(self) -> RoutesPort: ...
+    @property
+    def projects(self) -> ProjectsPort: ...
     @property
     def providers(self) -> ProvidersPort: ...
     @property

@@ -53,9 +53,11 @@ class ServerControl:
         self.deployments = ServerDeployments(self._client)
         self.aliases = self._client.aliases
         self.jobs = self._client.jobs
+        self.keys = self._client.keys
         self.labels = self._client.labels
         self.policies = self._client.policies
         self.routes = self._client.routes
+        self.projects = self._client.projects
         self.providers = self._client.providers
         self.rollouts = self._client.rollouts
 

@@ -102,6 +102,7 @@ class Pipeline:
         `wait`: however long that takes. Raises PermissionDenied, and what is wrong with the model.
         """
         caller.check(Permission.DEPLOYMENTS_WRITE)
+        caller.check_model(name)
         backend = await self.backend(name)
         await backend.ensure(wait=wait)
         return backend.served.ref
@@ -109,6 +110,7 @@ class Pipeline:
     async def unload(self, name: str, caller: Caller) -> str:
         """Unload the model behind a name unless calls are running on it, and return its reference."""
         caller.check(Permission.DEPLOYMENTS_WRITE)
+        caller.check_model(name)
         backend = await self.backend(name)
         if not self._counts.of(backend.replica_ref).running:
             await backend.stop()
@@ -129,6 +131,7 @@ class Pipeline:
         Errors name the caller's own fields.
         """
         with call.naming_fields(), self._recorder.open(call, operation) as record:
+            call.caller.check_model(call.model)
             resolution = await self._resolver.resolve(call.model)
             record.route = None if resolution.route is None else resolution.route.name
             async with AsyncExitStack() as stack:

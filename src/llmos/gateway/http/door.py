@@ -4,6 +4,7 @@ Pure ASGI, so that a streamed answer costs one more function call per chunk. Eve
 (open_paths.py), so that a new endpoint cannot forget to ask for one.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llmos.core.errors import LLMOSError, NotFound, PermissionDenied, Unauthenticated, Unavailable
+from llmos.core.errors import LLMOSError, NotFound, PermissionDenied, Unavailable
 from llmos.core.ids import new_id
 from llmos.gateway.http import errors
 from llmos.gateway.http.cors import Cors, is_preflight
@@ -26,7 +27,9 @@ from llmos.gateway.http.paths import PathMethods, normalize
 from llmos.gateway.log import RequestLog
 from llmos.gateway.metrics import Metrics
 from llmos.gateway.readiness import Readiness
-from llmos.security.auth import OwnerKey, presented_key
+from llmos.security.auth import presented_key
+from llmos.security.authenticator import Authenticator
+from llmos.security.callers import Caller
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class Door:
         self,
         app: ASGIApp,
         *,
-        owner_key: OwnerKey,
+        authenticator: Authenticator,
         readiness: Readiness,
         metrics: Metrics,
         methods: PathMethods,
@@ -49,7 +52,7 @@ class Door:
     ) -> None:
         """Open for `app`. `mounted`: the paths of other applications below it."""
         self._app = app
-        self._owner_key, self._readiness, self._metrics = owner_key, readiness, metrics
+        self._authenticator, self._readiness, self._metrics = authenticator, readiness, metrics
         self._methods, self._cors, self._mounted, self._log = methods, cors, mounted, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +81,7 @@ class Door:
             await send(message)
 
         try:
-            response = self._response(scope, headers)
+            response = await self._response(scope, headers)
             await (response or self._app)(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass  # In the middle of its own request: there is nobody left to answer.
@@ -91,11 +94,11 @@ class Door:
             self._count(scope, status, seconds)
             self._log.write(scope, status, seconds)
 
-    def _response(self, scope: Scope, headers: Headers) -> Response | None:
+    async def _response(self, scope: Scope, headers: Headers) -> Response | None:
         """Return the response to a request that goes no further; None for one that does."""
         if is_preflight(scope["method"], headers):
             return self._preflight_response(scope, headers)
-        if (refusal := self._refusal(scope, headers)) is not None:
+        if (refusal := await self._refusal(scope, headers)) is not None:
             return errors.respond(refusal, scope)
         if "\0" in scope["path"]:
             return errors.respond(NotFound("No path has a NUL character. Leave out %00."), scope)
@@ -115,20 +118,27 @@ class Door:
         response.raw_headers = self._cors.preflight_headers(headers, self._methods.of(scope["path"]) or ("GET", "POST"))
         return response
 
-    def _refusal(self, scope: Scope, headers: Headers) -> LLMOSError | None:
+    async def _refusal(self, scope: Scope, headers: Headers) -> LLMOSError | None:
         if is_open(scope["path"]):
             return None
         try:
             # Requests of this process to itself (see jobs/internal_requests.py) have their caller already. Requests
             # from outside can't have one.
             if "caller" not in scope["state"]:
-                scope["state"]["caller"] = self._owner_key.check(presented_key(headers))
-        except Unauthenticated as error:
+                scope["state"]["caller"] = await self._caller(presented_key(headers), scope)
+        except LLMOSError as error:
             return error
         scope["state"]["caller"] = replace(scope["state"]["caller"], request_id=scope["state"]["request_id"])
         if self._readiness.is_draining:
             return Unavailable("The server is shutting down. Try again in a moment.", retry_after_seconds=2)
         return None
+
+    async def _caller(self, key: str | None, scope: Scope) -> Caller:
+        """Return the caller that the key belongs to. Only a key that isn't known yet waits for the database."""
+        address = scope["client"][0] if scope.get("client") else None
+        if (caller := self._authenticator.remembered(key, address)) is not None:
+            return caller
+        return await asyncio.to_thread(self._authenticator.check, key, address)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's pattern, not the path: a label must not grow with what callers send.

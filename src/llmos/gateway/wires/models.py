@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from llmos.gateway.calls.names import served_models
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.anthropic import models as anthropic_models
 from llmos.gateway.wires.anthropic.models import AnthropicModel, AnthropicModels
@@ -32,7 +32,7 @@ router = APIRouter(prefix="/v1/models", tags=["inference"])
 async def list_models(request: Request) -> Response:
     """`after_id`, `before_id` and `limit` are for Anthropic's format; OpenAI's lists all."""
     services = services_of(request)
-    models = await asyncio.to_thread(served_models, services.routes, services.registry)
+    models = await asyncio.to_thread(served_models, services.routes, services.registry, caller_of(request))
     if _ANTHROPIC in request.headers:
         rendered = [anthropic_models.render_model(name, model) for name, model in models.items()]
         return json_response(anthropic_models.page(rendered, request.query_params))
@@ -48,6 +48,7 @@ async def list_models(request: Request) -> Response:
 @requires(Permission.INFERENCE)
 async def get_model(request: Request, model: str) -> Response:
     services = services_of(request)
+    caller_of(request).check_model(model)
     version = await asyncio.to_thread(services.routes.resolve_primary, model)
     return json_response(
         anthropic_models.render_model(model, version) if _ANTHROPIC in request.headers else render_model(model, version)

@@ -37,7 +37,7 @@ router = APIRouter(prefix="/api", tags=["ollama"])
 @requires(Permission.INFERENCE)
 async def ollama_tags(request: Request) -> Response:
     services = services_of(request)
-    models = await asyncio.to_thread(served_models, services.routes, services.registry)
+    models = await asyncio.to_thread(served_models, services.routes, services.registry, caller_of(request))
     return json_response(OllamaModels([render_model(name, model) for name, model in models.items()]))
 
 
@@ -50,6 +50,7 @@ async def ollama_tags(request: Request) -> Response:
 @requires(Permission.MODELS_READ)
 async def ollama_show(request: Request) -> Response:
     name = (await parse_body(request, ModelRequest)).model_name()
+    caller_of(request).check_model(name)
     return json_response(await _show(services_of(request).pipeline, name))
 
 

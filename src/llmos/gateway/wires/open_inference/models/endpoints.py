@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from llmos.gateway.http import openapi
 from llmos.gateway.http.permissions import requires
-from llmos.gateway.http.replies import json_response
+from llmos.gateway.http.replies import caller_of, json_response
 from llmos.gateway.services import services_of
 from llmos.gateway.wires.open_inference.models.answers import TENSORS, ModelMetadata, ModelReady
 from llmos.gateway.wires.open_inference.versions import find_version, version_numbers
@@ -51,6 +51,7 @@ async def get_model_metadata(request: Request, model: str) -> Response:
 
 
 async def _metadata(request: Request, model: str, number: str | None) -> Response:
+    caller_of(request).check_model(model)
     version = await find_version(services_of(request), model, number)
     versions = [number] if number else await version_numbers(services_of(request), version)
     return json_response(ModelMetadata(name=model, versions=versions, **TENSORS))
@@ -59,6 +60,7 @@ async def _metadata(request: Request, model: str, number: str | None) -> Respons
 async def _readiness(request: Request, model: str, number: str | None) -> Response:
     """Return the readiness. A model that is not loaded is ready: its first request loads it."""
     services = services_of(request)
+    caller_of(request).check_model(model)
     version = await find_version(services, model, number)
     states = {replica.version: replica.state for replica in services.pool.status()}
     is_ready = states.get(version.ref, "stopped") in ("ready", "stopped") and not services.readiness.is_draining

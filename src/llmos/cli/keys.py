@@ -1,0 +1,151 @@
+"""llmos key create, list, show, rotate, revoke: API keys."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from llmos.cli import options
+from llmos.cli.control import open_control
+from llmos.cli.output import print_facts, print_json, print_table, shown, stderr, stdout
+from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest
+from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
+
+_Id = Annotated[str, typer.Argument(metavar="ID", help="The key's id, such as key-3f….")]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"(\d{1,9})\s*([smhd])")
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="Manage API keys. The owner's key isn't one of them.")
+    group.command("create")(create)
+    group.command("list")(list_)
+    group.command("show")(show)
+    group.command("rotate")(rotate)
+    group.command("revoke")(revoke)
+    app.add_typer(group, name="key")
+
+
+def create(
+    project: Annotated[str | None, typer.Option(help="The project.", show_default="owner")] = None,
+    role: Annotated[str, typer.Option(help="viewer, developer, operator or owner.")] = "developer",
+    name: Annotated[str, typer.Option(help="Whose it is or what it is for.", show_default=False)] = "",
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="In 90d, 12h or 30m, or a date: 2027-01-31.", show_default="never"),
+    ] = None,
+    route: Annotated[
+        list[str] | None,
+        typer.Option(help="A route or model that it may ask for. Can be repeated.", show_default="all"),
+    ] = None,
+    address: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CIDR", help="A network that it may be used from. Can be repeated.", show_default="all"),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Create an API key and print it. It can't be printed again."""
+    expires_at = None if expires is None else parse_moment(expires)
+    with open_control(load_settings()) as control:
+        key = control.keys.create(
+            project=project,
+            role=role,
+            name=name,
+            expires_at=expires_at,
+            routes=route or [],
+            addresses=address or [],
+        )
+    _print_new(key, as_json=as_json)
+
+
+def list_(
+    project: Annotated[str | None, typer.Option(help="Only keys of this project.", show_default="all")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """List API keys, revoked and expired ones too. Their texts are never shown."""
+    with open_control(load_settings()) as control:
+        keys = control.keys.list(project)
+    if not keys and not as_json:
+        stderr().print("There are no API keys, only the owner's. To create one: llmos key create")
+        return
+    columns = {
+        "id": "key",
+        "project": "project",
+        "name": "name",
+        "role": "role",
+        "state": "state",
+        "ends_with": "ends with",
+        "expires_at": "expires",
+        "last_used_at": "last used",
+    }
+    print_table(keys, columns, as_json=as_json)
+
+
+def show(id: _Id, as_json: options.AsJson = False) -> None:
+    """Describe an API key."""
+    with open_control(load_settings()) as control:
+        key = control.keys.get(id)
+    _print_key(key, as_json=as_json)
+
+
+def rotate(
+    id: _Id,
+    overlap: Annotated[
+        str, typer.Option(metavar="TIME", help="How long the old text works: 24h, 30m; 0s: not any more.")
+    ] = "24h",
+    as_json: options.AsJson = False,
+) -> None:
+    """Give an API key a new text and print that. Id, role and restrictions stay."""
+    with open_control(load_settings()) as control:
+        key = control.keys.rotate(id, overlap=parse_duration(overlap))
+    _print_new(key, as_json=as_json)
+
+
+def revoke(id: _Id, as_json: options.AsJson = False) -> None:
+    """End an API key at once."""
+    with open_control(load_settings()) as control:
+        key = control.keys.revoke(id)
+    if as_json:
+        print_json(key)
+        return
+    stdout().print(f"Revoked {id}. A running server refuses it within seconds.")
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return the time that a text such as 90d, 12h, 30m or 0s stands for. Raises BadRequest."""
+    parts = _DURATION.fullmatch(text.strip())
+    if parts is None:
+        raise BadRequest(f"{text[:80]!r} is no time. Write a number with a unit: 90d, 12h, 30m or 0s.")
+    return timedelta(seconds=int(parts[1]) * _SECONDS[parts[2]])
+
+
+def parse_moment(text: str) -> datetime:
+    """Return the moment that a text stands for: a time from now, or a date in this machine's time zone."""
+    if _DURATION.fullmatch(text.strip()):
+        try:
+            return datetime.now(UTC) + parse_duration(text)
+        except OverflowError:
+            raise BadRequest(f"{text[:80]!r} is too far from now.") from None
+    try:
+        return datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadRequest(f"{text[:80]!r} is no moment. Write 90d, 12h, or a date such as 2027-01-31.") from None
+
+
+def _print_new(key: NewKeyDescription, *, as_json: bool) -> None:
+    if as_json:
+        print_json(key)
+        return
+    old = "" if key.old_expires_at is None else f" The old text works until {shown(key.old_expires_at)}."
+    stderr().print(f"{key.id}, {key.role} of {key.project}.{old} Keep the key now; it can't be shown again:")
+    stdout().print(key.key)
+
+
+def _print_key(key: KeyDescription, *, as_json: bool) -> None:
+    if as_json:
+        print_json(key)
+        return
+    print_facts(key)

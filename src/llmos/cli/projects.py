@@ -1,0 +1,68 @@
+"""llmos project create, list, show, remove: the tenants of the installation."""
+
+from typing import Annotated
+
+import typer
+
+from llmos.cli import options
+from llmos.cli.control import open_control
+from llmos.cli.output import print_facts, print_json, print_table, stdout
+from llmos.core.config import load_settings
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The project.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Manage projects: each has keys, files, batches and responses of its own.",
+    )
+    group.command("create")(create)
+    group.command("list")(list_)
+    group.command("show")(show)
+    group.command("remove")(remove)
+    app.add_typer(group, name="project")
+
+
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits, and . _ - between them.")],
+    description: Annotated[str, typer.Option(help="What it is for.", show_default=False)] = "",
+    as_json: options.AsJson = False,
+) -> None:
+    """Create a project."""
+    with open_control(load_settings()) as control:
+        project = control.projects.create(name, description=description)
+    if as_json:
+        print_json(project)
+        return
+    stdout().print(f"Created {name}. To create a key for it: llmos key create --project {name}")
+
+
+def list_(as_json: options.AsJson = False) -> None:
+    """List projects. `owner` is the installation's own, which the owner's key belongs to."""
+    with open_control(load_settings()) as control:
+        projects = control.projects.list()
+    columns = {"name": "project", "num_keys": "keys", "created_at": "since", "description": "description"}
+    print_table(projects, columns, as_json=as_json)
+
+
+def show(name: _Name, as_json: options.AsJson = False) -> None:
+    """Describe a project."""
+    with open_control(load_settings()) as control:
+        project = control.projects.get(name)
+    if as_json:
+        print_json(project)
+        return
+    print_facts(project)
+
+
+def remove(
+    name: _Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Revoke a project's keys and delete its files, batches and stored responses. The name stays taken."""
+    if not yes:
+        typer.confirm(f"Revoke the keys of {name} and delete all that is kept for it?", abort=True, err=True)
+    with open_control(load_settings()) as control:
+        control.projects.remove(name)
+    stdout().print(f"Removed {name}, with its keys and what was kept for it.")

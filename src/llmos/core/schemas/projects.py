@@ -1,0 +1,15 @@
+"""A project: a tenant of the installation."""
+
+from datetime import datetime
+
+from llmos.core.schemas.base import Description
+
+
+class ProjectDescription(Description, frozen=True, kw_only=True):
+    name: str = ""
+    description: str = ""
+    num_keys: int = 0
+    """The keys that work, without the owner's key."""
+    created_at: datetime | None = None
+    """null for the installation's own project, `owner`."""
+    created_by: str | None = None

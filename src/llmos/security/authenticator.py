@@ -1,0 +1,203 @@
+"""Authenticator: from the key of a request to its Caller.
+
+A key that was read is remembered, so that most requests ask no database. A key that is revoked, rotated or limited in
+this process is read again at once. A change by another process is noticed as soon as the database says that something
+changed, but at most once in REREAD_SECONDS for each key.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from llmos.core.clock import Clock, utc_now
+from llmos.core.errors import PermissionDenied, Unauthenticated
+from llmos.security.auth import OwnerKey
+from llmos.security.callers import Caller
+from llmos.security.keys import FoundKey, Key, Keys
+from llmos.security.roles import permissions_of
+from llmos.security.tokens import is_token
+
+_log = logging.getLogger(__name__)
+
+REREAD_SECONDS = 1.0
+"""Another process's change of a key takes effect within this time. On PostgreSQL, 5 seconds more if a notification was
+lost; see core/commits.py."""
+
+USE_SECONDS = 60.0
+"""The time at which a key was last used is written at most once in this time."""
+
+MAX_REMEMBERED = 4096
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A key as it was read."""
+
+    caller: Caller
+    key: Key
+    expires_at: datetime | None
+    networks: Sequence[Network]
+    num_changes: int
+    """Keys.num_changes when it was read."""
+    state: int | None
+    """The database's state when it was read."""
+    read_at: float
+
+
+class Authenticator:
+    """Any thread may use it."""
+
+    def __init__(
+        self,
+        owner_key: OwnerKey,
+        keys: Keys,
+        *,
+        clock: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._owner_key, self._keys, self._clock, self._monotonic = owner_key, keys, clock, monotonic
+        self._known: dict[str, _Entry] = {}
+        self._uses = _Uses(keys, monotonic)
+
+    def remembered(self, presented: str | None, address: str | None) -> Caller | None:
+        """Return the caller, or None if the database must be asked: with check().
+
+        Raises as check() does. `address`: the peer's IP address.
+        """
+        if presented is None or not is_token(presented) or self._owner_key.is_it(presented):
+            return self._owner_key.check(presented)
+        # The pepper is in memory once a key was found.
+        entry = self._known.get(self._keys.pepper.hash(presented) or "")
+        return None if entry is None or not self._is_current(entry) else self._checked(entry, address)
+
+    def check(self, presented: str | None, address: str | None) -> Caller:
+        """Return the caller that the key belongs to. May read the database.
+
+        Raises Unauthenticated for a missing, unknown, expired or revoked key, and PermissionDenied for one that may not
+        be used from this address.
+        """
+        if (caller := self.remembered(presented, address)) is not None:
+            return caller
+        assert presented is not None, "remembered() has refused it"
+        self._keys.database.watch()
+        # Read first: a change that comes after them makes the entry outdated.
+        num_changes, state, now = self._keys.num_changes, self._keys.database.state(), self._monotonic()
+        found = self._keys.find(presented)
+        if found is None:
+            return self._owner_key.check(presented)  # Raises, with the same words as for any other wrong key.
+        entry = _Entry(
+            _caller_of(found),
+            found.key,
+            found.expires_at,
+            [ip_network(each) for each in found.key.addresses],
+            num_changes,
+            state,
+            now,
+        )
+        if len(self._known) >= MAX_REMEMBERED:
+            self._known.clear()
+        self._known[self._keys.pepper.hash(presented) or ""] = entry
+        return self._checked(entry, address)
+
+    def flush(self) -> None:
+        """Return when the uses of keys so far are written."""
+        self._uses.flush()
+
+    def _is_current(self, entry: _Entry) -> bool:
+        if entry.num_changes != self._keys.num_changes:
+            return False
+        is_recent = self._monotonic() - entry.read_at < REREAD_SECONDS
+        return is_recent or (entry.state is not None and entry.state == self._keys.database.state())
+
+    def _checked(self, entry: _Entry, address: str | None) -> Caller:
+        """Return the entry's caller. Raises what is wrong with the key: whoever knows its whole text may know that."""
+        key, now = entry.key, self._clock()
+        if key.revoked_at is not None:
+            raise Unauthenticated(f"The API key {key.id} was revoked on {_day(key.revoked_at)}. Use another one.")
+        if key.expires_at is not None and key.expires_at <= now:
+            raise Unauthenticated(f"The API key {key.id} expired on {_day(key.expires_at)}. Create another one.")
+        if entry.expires_at is not None and entry.expires_at <= now:
+            raise Unauthenticated(
+                f"The API key {key.id} was rotated, and its old text worked until {_day(entry.expires_at)}."
+                " Use the new one."
+            )
+        if entry.networks and not _is_in(address, entry.networks):
+            raise PermissionDenied(
+                f"The API key {key.id} may not be used from {address or 'an unknown address'}. Use it from a machine"
+                " that it was made for, or create a key for this one."
+            )
+        self._uses.record(key.id)
+        return entry.caller
+
+
+class _Uses:
+    """Writes, in a thread of its own, when keys were last used."""
+
+    def __init__(self, keys: Keys, monotonic: Callable[[], float]) -> None:
+        self._keys, self._monotonic = keys, monotonic
+        self._written_at: dict[str, float] = {}
+        self._pending: set[str] = set()
+        self._lock = threading.Lock()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="key-uses")
+        self._is_writing = False
+        self._last: Future[None] | None = None
+
+    def record(self, id: str) -> None:
+        now = self._monotonic()
+        if now - self._written_at.get(id, -USE_SECONDS) < USE_SECONDS:
+            return
+        with self._lock:
+            self._written_at[id] = now
+            self._pending.add(id)
+            if not self._is_writing:
+                self._is_writing = True
+                self._last = self._writer.submit(self._write)
+
+    def flush(self) -> None:
+        if (last := self._last) is not None:
+            last.result()
+
+    def _write(self) -> None:
+        while True:
+            with self._lock:
+                ids, self._pending = self._pending, set()
+                if not ids:
+                    self._is_writing = False
+                    return
+            try:
+                self._keys.record_use(ids)
+            except Exception:
+                # A full or read-only disk must not keep callers out.
+                _log.warning("The last use of keys can't be written", exc_info=True)
+
+
+def _caller_of(found: FoundKey) -> Caller:
+    key = found.key
+    return Caller(
+        project=key.project,
+        key_id=key.id,
+        permissions=permissions_of(key.role, key.project),
+        models=frozenset(key.routes),
+    )
+
+
+def _is_in(address: str | None, networks: Sequence[Network]) -> bool:
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return False
+    if isinstance(found, IPv6Address):
+        # A socket for both families writes 10.0.0.1 as ::ffff:10.0.0.1, and a link-local address has a zone.
+        found = found.ipv4_mapped or IPv6Address(int(found))
+    return any(found in network for network in networks if network.version == found.version)
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,48 @@
+"""The descriptions of projects and keys."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmos.core.clock import utc_now
+from llmos.core.schemas.keys import KeyDescription, NewKeyDescription
+from llmos.core.schemas.projects import ProjectDescription
+
+if TYPE_CHECKING:
+    from llmos.security.keys import Key
+    from llmos.security.projects import Project
+
+
+def describe_project(project: "Project") -> ProjectDescription:
+    return ProjectDescription(
+        name=project.name,
+        description=project.description,
+        num_keys=project.num_keys,
+        created_at=project.created_at,
+        created_by=project.created_by,
+    )
+
+
+def describe_key(key: "Key", now: datetime | None = None) -> KeyDescription:
+    return KeyDescription(
+        id=key.id,
+        project=key.project,
+        name=key.name,
+        role=key.role,
+        state=key.state(now or utc_now()),
+        ends_with=key.ends_with,
+        routes=list(key.routes),
+        addresses=list(key.addresses),
+        created_at=key.created_at,
+        created_by=key.created_by,
+        expires_at=key.expires_at,
+        rotated_at=key.rotated_at,
+        old_expires_at=key.old_expires_at,
+        revoked_at=key.revoked_at,
+        last_used_at=key.last_used_at,
+    )
+
+
+def describe_new_key(key: "Key", text: str) -> NewKeyDescription:
+    return NewKeyDescription(**msgspec.structs.asdict(describe_key(key)), key=text)

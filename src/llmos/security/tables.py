@@ -1,0 +1,54 @@
+"""The tables of projects and API keys."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from llmos.core.database import Base, Time
+
+
+class ProjectRow(Base):
+    """A project. The row stays when the project is removed, so that nobody gets its name, and what is under it."""
+
+    __tablename__ = "projects"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    description: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Time)
+    created_by: Mapped[str | None] = mapped_column(String(128))
+    removed_at: Mapped[datetime | None] = mapped_column(Time)
+    removed_by: Mapped[str | None] = mapped_column(String(128))
+
+
+class KeyRow(Base):
+    """An API key. The row stays when the key is revoked: histories name its id."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (UniqueConstraint("id"), UniqueConstraint("hmac"), Index(None, "old_hmac"), Index(None, "project"))
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    """In the order in which they were created."""
+    id: Mapped[str] = mapped_column(String(64))
+    project: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(128))
+    role: Mapped[str] = mapped_column(String(32))
+    hmac: Mapped[str] = mapped_column(String(64))
+    """HMAC-SHA-256 of the key under the pepper, in hexadecimal digits."""
+    old_hmac: Mapped[str | None] = mapped_column(String(64))
+    """The same for the key before the last rotation."""
+    old_expires_at: Mapped[datetime | None] = mapped_column(Time)
+    pepper_id: Mapped[str] = mapped_column(String(16))
+    """Which pepper it was hashed with."""
+    ends_with: Mapped[str] = mapped_column(String(8))
+    routes: Mapped[list[str]] = mapped_column(JSON)
+    """The names that it may ask for; empty: all."""
+    addresses: Mapped[list[str]] = mapped_column(JSON)
+    """The networks that it may be used from; empty: all."""
+    created_at: Mapped[datetime] = mapped_column(Time)
+    created_by: Mapped[str | None] = mapped_column(String(128))
+    expires_at: Mapped[datetime | None] = mapped_column(Time)
+    rotated_at: Mapped[datetime | None] = mapped_column(Time)
+    revoked_at: Mapped[datetime | None] = mapped_column(Time)
+    revoked_by: Mapped[str | None] = mapped_column(String(128))
+    last_used_at: Mapped[datetime | None] = mapped_column(Time)

@@ -1,0 +1,84 @@
+"""llmos project and llmos key, on this machine's database."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmos.cli import main
+from llmos.cli.keys import parse_duration, parse_moment
+from llmos.core.errors import BadRequest
+from llmos.security.tokens import is_token
+
+
+@pytest.fixture
+def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = main(arguments)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_the_output_of_create_is_the_key_alone(run: Any) -> None:
+    status, out, err = run("key", "create", "--name", "CI", "--expires", "90d")
+    assert status == 0
+    assert is_token(out.strip())
+    assert "developer of owner" in err
+    assert "can't be shown again" in err
+    (key,) = json.loads(run("key", "list", "--json")[1])
+    assert key["ends_with"] == out.strip()[-4:]
+    assert out.strip() not in run("key", "show", key["id"])[1]
+
+
+def test_a_project_its_keys_and_their_end(run: Any) -> None:
+    status, out, _ = run("project", "create", "acme", "--description", "A shop")
+    assert (status, out.startswith("Created acme.")) == (0, True)
+    assert run("project", "create", "acme")[0] == 2
+    created = json.loads(run("key", "create", "--project", "acme", "--role", "owner", "--json")[1])
+    rotated = run("key", "rotate", created["id"], "--overlap", "1h")
+    assert is_token(rotated[1].strip())
+    assert "The old text works until" in rotated[2]
+    assert "Revoked" in run("key", "revoke", created["id"])[1]
+    assert run("key", "rotate", created["id"])[0] == 2
+    assert run("project", "remove", "acme", "--yes")[0] == 0
+    status, _, err = run("project", "show", "acme")
+    assert (status, "no project 'acme'" in err) == (2, True)
+
+
+def test_a_project_is_not_removed_without_a_yes(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("project", "create", "acme")
+    monkeypatch.setattr("typer.confirm", _no)
+    assert run("project", "remove", "acme")[0] == 130
+    assert run("project", "show", "acme")[0] == 0
+
+
+def _no(question: str, **_: Any) -> None:
+    import typer
+
+    assert "delete all" in question
+    raise typer.Abort
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0s", 0), ("30m", 1800), ("12h", 43_200), ("90d", 7_776_000), (" 1 h ", 3600)]
+)
+def test_times_have_a_unit(text: str, seconds: int) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "90", "d", "1w", "-1h", "1.5h", "soon"])
+def test_other_times_are_refused(text: str) -> None:
+    with pytest.raises(BadRequest):
+        parse_duration(text)
+    with pytest.raises(BadRequest):
+        parse_moment(text)
+
+
+def test_moments_are_times_from_now_or_dates() -> None:
+    assert abs(parse_moment("1h") - datetime.now(UTC) - timedelta(hours=1)) < timedelta(minutes=1)
+    assert parse_moment("2027-01-31T12:00:00+02:00") == datetime(2027, 1, 31, 10, tzinfo=UTC)
+    with pytest.raises(BadRequest, match="too far"):
+        parse_moment("999999999d")
