@@ -50,13 +50,13 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "providers": ("provider",),
         "rollouts": ("promote", "rollback", "rollout"),
     },
-    "Projects and keys": {
-        "projects": ("project",),
-        "keys": ("key",),
-    },
     "This machine": {
         "bench": ("bench",),
         "doctor": ("doctor",),
+    },
+    "Projects and keys": {
+        "projects": ("project",),
+        "keys": ("key",),
     },
 }
 """The commands of each file, by panel of the help, in the order of the help."""
