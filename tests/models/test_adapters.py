@@ -95,3 +95,19 @@ def test_a_version_with_adapters_is_not_removed(registry, model, make_adapter):
     assert [version.ref for version in registry.list()] == ["tiny@1"]
     Transfers(registry).import_path(make_adapter("again"), "tiny:french")
     assert registry.remove("tiny").versions == ("tiny@1", "tiny@2")
+
+
+def test_an_adapter_is_merged_into_a_model_of_its_own(registry, model, make_folder, make_adapter):
+    transfers, adapter = Transfers(registry), make_adapter()
+    whole = transfers.import_path(make_folder(), "whole")
+    merged = transfers.merge_adapter(adapter, "whole", "whole-french")
+    details = registry.show("whole-french")
+    assert (merged.ref, merged.parent, details.unsupported) == ("whole-french@1", whole.digest, None)
+    assert merged.recipe["kind"] == "merge"
+    assert merged.recipe["options"]["adapter"].startswith("sha256:")
+    assert merged.parameters == whole.parameters
+    assert transfers.merge_adapter(adapter, "whole", "whole-french") == merged
+    with pytest.raises(BadRequest, match="Hugging Face folder only"):
+        transfers.merge_adapter(adapter, "tiny", "tiny-french")
+    with pytest.raises(Conflict, match="name tiny is taken"):
+        transfers.merge_adapter(adapter, "whole", "tiny")

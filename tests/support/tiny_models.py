@@ -234,6 +234,11 @@ GGUF_CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Models that are read from GGUF files only, where they have the architecture of another family."""
 
+BLOCK_CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpt_oss-blocks": ("gpt_oss", COMMON | _GPT_OSS | {"hidden_size": 64, "intermediate_size": 96}),
+}
+"""Models whose matrices are whole blocks of 32 values."""
+
 
 @dataclass(frozen=True)
 class TinyModel:
@@ -270,7 +275,7 @@ class TinyModel:
 
 
 def make_tiny_model(case: str, folder: Path) -> TinyModel:
-    model_type, values = (CASES | GGUF_CASES)[case]
+    model_type, values = (CASES | GGUF_CASES | BLOCK_CASES)[case]
     torch.manual_seed(sum(case.encode()))
     config = transformers.AutoConfig.for_model(model_type, **values)
     # Eager attention is transformers' simplest code path, in float32 throughout.

@@ -22,6 +22,7 @@ from llmos.cli.output import (
 )
 from llmos.cli.progress import progress_bar
 from llmos.core.config import load_settings
+from llmos.core.errors import BadRequest
 from llmos.core.schemas.models import CatalogEntryDescription, ModelDescription, VersionDetails
 from llmos.core.schemas.routes import RouteDescription
 
@@ -102,14 +103,25 @@ def import_(
             help="What the model is for, if its files don't say: rerank, for Qwen3-Reranker and its kin.",
         ),
     ] = None,
+    merge: Annotated[
+        str | None,
+        typer.Option(
+            "--merge",
+            metavar="MODEL",
+            help="Merge the adapter at PATH into this model and store the result as a model of its own, --name.",
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Import a model from this machine's disk, without changing its bytes. Uses hard links where possible."""
     with open_control(load_settings()) as control:
         with progress_bar() as progress:
-            imported = control.models.import_path(
-                path, name, progress, license=license, ignored_keys=ignore or [], task=task
-            )
+            if merge is not None:
+                imported = control.models.merge_adapter(path, merge, _name_for_merged(name, path, merge), progress)
+            else:
+                imported = control.models.import_path(
+                    path, name, progress, license=license, ignored_keys=ignore or [], task=task
+                )
         name = name or imported.name
         _print_arrived(imported, _remarks(control.models.details(imported.version)), as_json)
         target = _target_of(control.routes.list(), name)
@@ -118,6 +130,12 @@ def import_(
                 f"The route {name} points at {target}, so requests for {name} go there."
                 f" To send them to the new model: llmos route set {name} {imported.version}"
             )
+
+
+def _name_for_merged(name: str | None, path: Path, model: str) -> str:
+    if name is None:
+        raise BadRequest(f"Name the new model: llmos import {path} --merge {model} --name NAME", param="name")
+    return name
 
 
 def list_(

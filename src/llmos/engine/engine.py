@@ -36,7 +36,10 @@ from llmos.engine.text.grammar import GrammarCompiler, GrammarError
 from llmos.engine.text.output import merge_deltas
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from llmos.engine.checkpoint.adapters import Adapter
+    from llmos.engine.tensors import RawTensor
     from llmos.engine.text.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -61,9 +64,16 @@ class Engine:
     """
 
     def __init__(
-        self, runner: Runner, tokenizer: "Tokenizer", config: EngineConfig, sampler: Sampler | None = None
+        self,
+        runner: Runner,
+        tokenizer: "Tokenizer",
+        config: EngineConfig,
+        sampler: Sampler | None = None,
+        *,
+        base: "Callable[[], Mapping[str, RawTensor]] | None" = None,
     ) -> None:
-        self.runner = runner
+        """`base`: returns the tensors of the model's files, which some adapters need."""
+        self.runner, self._base = runner, base
         self._tokenizer = tokenizer
         self.context_length = min(config.context_length or runner.spec.max_positions, runner.num_blocks * BLOCK_SIZE)
         """Tokens of prompt and answer together."""
@@ -324,7 +334,8 @@ class Engine:
     def _open_adapter(self, adapter: AdapterFiles) -> "Adapter":
         from llmos.engine.checkpoint.adapters import open_adapter  # safetensors is imported only for adapters
 
-        return open_adapter({name: Path(path) for name, path in adapter.files.items()}, self.runner.spec)
+        files = {name: Path(path) for name, path in adapter.files.items()}
+        return open_adapter(files, self.runner.spec, self._base)
 
     def _fail_grammar(self, sequence: Sequence, reason: str) -> list[Event]:
         """Fail a request whose grammar takes more work than a step may."""

@@ -50,7 +50,7 @@ def load(
     spec, runner, tokenizer = loaded.spec, loaded.runner, loaded.tokenizer
     engine: Engine | EmbeddingEngine
     if isinstance(runner, NativeRunner):
-        engine = Engine(runner, tokenizer, config)
+        engine = Engine(runner, tokenizer, config, base=lambda: open_checkpoint(files).tensors)
     else:
         engine = EmbeddingEngine(runner, tokenizer, config)
     _return_freed_memory()

@@ -13,8 +13,11 @@ from safetensors.numpy import load_file, save_file
 
 from llmos.core.errors import BadModelFile, UnsupportedModel
 from llmos.engine.checkpoint.adapters import LowRankUpdate, open_adapter
+from llmos.engine.checkpoint.checkpoint import open_checkpoint
+from llmos.engine.compression.merging import merge_adapter
 from support.tiny_models import TinyModel
 
+WEIGHTS = "adapter_model.safetensors"
 CLOSE = {"rtol": 1e-3, "atol": 2e-4}
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
 
@@ -32,7 +35,7 @@ class Adapted:
         self.files = {path.name: path for path in folder.iterdir()}
 
     def open(self, tiny: TinyModel):
-        return open_adapter(self.files, tiny.open().spec)
+        return open_adapter(self.files, tiny.open().spec, lambda: tiny.open().tensors)
 
     @torch.inference_mode()
     def logits(self, tokens):
@@ -87,6 +90,41 @@ def test_32_greedy_tokens_equal_those_of_the_merged_model(tiny, drive, tmp_path)
         last = [int(with_adapters(driver, {"a": last}, [0])["a"][-1].argmax())]
         tokens += last
     assert tokens == adapted.greedy(prompt, 32)
+
+
+DORA_CASES = ["llama-head-dim-biases", "gpt2-untied-inner", "gemma2", "phi3", "gpt_neox", "granite"]
+
+
+@pytest.mark.parametrize("tiny", DORA_CASES, indirect=True)
+def test_dora_gives_the_logits_of_the_merged_model(tiny, drive, tmp_path):
+    adapted = Adapted(tiny, tmp_path / "dora", use_dora=True)
+    plain = Adapted(tiny, tmp_path / "lora", seed=1)
+    driver, prompt = drive(tiny.open()), tiny.prompt(45)
+    driver.runner.set_adapter(0, plain.open(tiny))
+    driver.runner.set_adapter(3, adapted.open(tiny))
+    prompts = {"a": prompt[:3], "b": prompt[:20], "c": prompt[:30]}
+    found = with_adapters(driver, prompts, [3, -1, 0])
+    rest = with_adapters(driver, {"a": prompt[3:]}, [3])["a"]
+    np.testing.assert_allclose(np.concatenate([found["a"], rest]), adapted.logits(prompt), **CLOSE)
+    np.testing.assert_allclose(found["b"], tiny.logits(prompts["b"]), **CLOSE)
+    np.testing.assert_allclose(found["c"], plain.logits(prompts["c"]), **CLOSE)
+
+
+def test_trained_lengths_of_dora_are_used_and_needed(llama, drive, tmp_path):
+    Adapted(llama, tmp_path, use_dora=True)
+    weights = load_file(tmp_path / WEIGHTS)
+    longer = {key: values * 1.5 if "magnitude" in key else values for key, values in weights.items()}
+    save_file(longer, tmp_path / WEIGHTS)
+    files = {path.name: path for path in tmp_path.iterdir()}
+    wrapped = peft.PeftModel.from_pretrained(llama.open_reference(), tmp_path)
+    driver, prompt = drive(llama.open()), llama.prompt(20)
+    driver.runner.set_adapter(0, open_adapter(files, llama.open().spec, lambda: llama.open().tensors))
+    with torch.inference_mode():
+        expected = wrapped.merge_and_unload().eval()(torch.tensor([prompt])).logits[0].numpy()
+    np.testing.assert_allclose(with_adapters(driver, {"a": prompt}, [0])["a"], expected, **CLOSE)
+    save_file({key: values for key, values in weights.items() if "magnitude" not in key}, tmp_path / WEIGHTS)
+    with pytest.raises(BadModelFile, match=r"lacks the lora_magnitude_vector of layers\.0\.q"):
+        open_adapter(files, llama.open().spec)
 
 
 def test_several_adapters_share_a_batch_with_each_other_and_with_none(llama, drive, tmp_path):
@@ -152,7 +190,7 @@ def test_one_layer_alone_may_be_adapted(llama, drive, tmp_path):
     ("change", "reason"),
     [
         ({"peft_type": "IA3"}, "'IA3'"),
-        ({"use_dora": True}, "use_dora"),
+        ({"use_qalora": True}, "use_qalora"),
         ({"bias": "all"}, "bias"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights"),
@@ -219,3 +257,59 @@ def _rename(adapted, change):
 
 def _parts(pair):
     return pair.down, pair.up
+
+
+# --- merged into the model
+
+
+@pytest.mark.parametrize(
+    ("case", "options"),
+    [
+        ("llama", {"modules_to_save": ["lm_head", "embed_tokens"]}),
+        ("llama", {"use_dora": True}),
+        ("qwen2", {"modules_to_save": ["input_layernorm"], "target_modules": ["q_proj"], "use_dora": True}),
+        ("gemma2", {"modules_to_save": ["embed_tokens"]}),
+        ("gemma2", {"modules_to_save": ["lm_head"]}),
+        ("gemma2", {"modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}),
+        ("phi3", {"modules_to_save": ["lm_head"]}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`", "ignore:Input and output embeddings are no")
+def test_a_merged_model_is_that_of_peft(tiny_model_of, drive, tmp_path, case, options):
+    tiny = tiny_model_of(case)
+    (tmp_path / "merged").mkdir()
+    torch.manual_seed(8)
+    options = {"target_modules": "all-linear", "init_lora_weights": False} | options
+    wrapped = peft.get_peft_model(tiny.open_reference(), peft.LoraConfig(task_type="CAUSAL_LM", **options))
+    with torch.no_grad():
+        for name, parameter in wrapped.named_parameters():
+            if "modules_to_save" in name:
+                parameter += torch.randn_like(parameter) * 0.1
+    wrapped.save_pretrained(tmp_path / "adapter")
+    adapter = {path.name: path for path in (tmp_path / "adapter").iterdir()}
+    # What peft reads back is what others get who use the files.
+    read = peft.PeftModel.from_pretrained(tiny.open_reference(), tmp_path / "adapter").merge_and_unload().eval()
+    merged = open_checkpoint(merge_adapter(tiny.files(), adapter, tmp_path / "merged"))
+    prompt = tiny.prompt(30)
+    with torch.inference_mode():
+        expected = read(torch.tensor([prompt])).logits[0].numpy()
+    np.testing.assert_allclose(drive(merged).step({"a": prompt})["a"], expected, **CLOSE)
+    assert not np.allclose(expected, tiny.logits(prompt), atol=0.05), "the adapter changes nothing"
+
+
+def test_an_adapter_that_replaces_modules_says_how_to_merge_it(llama, tmp_path):
+    adapted = Adapted(llama, tmp_path, modules_to_save=["lm_head"])
+    with pytest.raises(UnsupportedModel, match=r"llmos import PATH --name NEW --merge MODEL"):
+        adapted.open(llama)
+
+
+def test_replaced_modules_of_another_vocabulary_are_rejected(llama, tmp_path):
+    Adapted(llama, tmp_path / "adapter", modules_to_save=["lm_head"])
+    weights = load_file(tmp_path / "adapter" / WEIGHTS)
+    name = next(key for key in weights if "lm_head" in key and "lora" not in key)
+    save_file(weights | {name: weights[name][:-1].copy()}, tmp_path / "adapter" / WEIGHTS)
+    (tmp_path / "merged").mkdir()
+    with pytest.raises(BadModelFile, match=r"replaces head\.weight by tensors of another shape"):
+        merge_adapter(
+            llama.files(), {path.name: path for path in (tmp_path / "adapter").iterdir()}, tmp_path / "merged"
+        )

@@ -130,6 +130,11 @@ class LocalModels:
             transfers.import_path(path, name, progress, license=license, ignored_keys=ignored_keys, task=task)
         )
 
+    def merge_adapter(self, path: Path, model: str, name: str, progress: Progress) -> ModelDescription:
+        from llmos.models.transfer.transfers import Transfers
+
+        return self._describe(Transfers(self._control.registry).merge_adapter(path, model, name, progress))
+
     def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
         from llmos.models.deriving import derive, recipe_of
 

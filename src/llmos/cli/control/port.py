@@ -96,6 +96,9 @@ class ModelsPort(Protocol):
         """Store a model that is on this machine's disk. `ignored_keys`: of its configuration. `task`: "rerank" for a
         reranker whose files don't say so."""
 
+    def merge_adapter(self, path: Path, model: str, name: str, progress: Progress) -> ModelDescription:
+        """Make a model of a stored model and an adapter that is on this machine's disk."""
+
     def make(self, request: MakeRequest, progress: Progress) -> MadeDescription:
         """Quantize or prune a model. Returns the new Version even if its card can't be measured: `remark` says why."""
 

@@ -137,6 +137,12 @@ class ServerModels:
             pushed = scratch.models.push(imported.version, f"llmos:{self._client.endpoint}", progress)
         return self._client.models.get(_reference(pushed.location)).info
 
+    def merge_adapter(self, path: Path, model: str, name: str, progress: Progress) -> ModelDescription:
+        raise BadRequest(
+            f"An adapter is merged on the machine that has {model}. Run the command there, with the adapter's folder.",
+            param="merge",
+        )
+
     def push(self, name: str, target: str, progress: Progress, *, base: str | None = None) -> PushDescription:
         """Send it through this machine, with the credentials of this machine's user."""
         with _pulled(self._client, name, progress) as (scratch, reference):

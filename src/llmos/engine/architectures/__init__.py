@@ -12,6 +12,7 @@ has:
     stacked_hf_sources  the same as hf_sources for files that have a layer's experts in one stack; optional
     fused_gguf_sources  the same as gguf_sources for files that have gate and up of the experts in one stack; optional
     unused_gguf_tensors  DecoderSpec -> names of tensors that files may have and models don't use; optional
+    packed_hf_sources   the same for files whose experts are in MXFP4; optional
     IS_ENCODER          True if the specs are EncoderSpecs: the models embed texts
     score_head          config.json -> ScoreHead and Pooling of its class of classifiers, which are rerankers; optional
     SCORE_NAMES         the names of that head's tensors in the files
@@ -177,7 +178,9 @@ def sources_in_files(family: Family, spec: ModelSpec, names: Iterable[str]) -> d
     """
     names = set(names)
     has_stacks = any(name.endswith(".experts.gate_up_proj") for name in names)
-    sources_of = getattr(family, "stacked_hf_sources", family.hf_sources) if has_stacks else family.hf_sources
+    has_blocks = any(".experts." in name and "_blocks." in name for name in names)
+    kind = "packed_hf_sources" if has_blocks else "stacked_hf_sources" if has_stacks else "hf_sources"
+    sources_of = getattr(family, kind, family.hf_sources)
     sources: dict[str, Source] = sources_of(spec)
     if any(name.startswith("language_model.model.") for name in names):
         return {key: replace(source, name=f"language_model.{source.name}") for key, source in sources.items()}

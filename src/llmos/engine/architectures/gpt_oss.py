@@ -80,6 +80,16 @@ def hf_sources(spec: DecoderSpec) -> dict[str, Source]:
     return sources
 
 
+def packed_hf_sources(spec: DecoderSpec) -> dict[str, Source]:
+    """Return the sources of files in MXFP4, which have each expert by itself and as [out, in]."""
+    sources = hf_sources(spec)
+    for name, source in sources.items():
+        if source.index is not None and name.endswith(".weight"):
+            name_in_file = f"{source.name}_blocks.{source.index}"
+            sources[name] = Source(name_in_file, rows=source.rows)
+    return sources
+
+
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
     fields = gguf_fields(metadata, GGUF_ARCHITECTURE, experts=True)
     num_layers = fields.integer("block_count", high=limits.MAX_LAYERS)

@@ -88,7 +88,7 @@ class NativeRunner:
         if adapter is None:
             self._runner.set_adapter(index, None)
             return
-        pairs = [(*slot_of(f"{name}.weight")[:2], each.down, each.up) for name, each in adapter.items()]
+        pairs = [(*slot_of(f"{name}.weight")[:2], each.down, each.up, each.gain) for name, each in adapter.items()]
         self._runner.set_adapter(index, pairs)
 
     def likeliest(self) -> Likeliest:

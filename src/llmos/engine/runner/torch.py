@@ -60,7 +60,7 @@ class TorchRunner:
         self.spec, self.num_blocks, self.num_states = spec, num_blocks, num_blocks
         self._weights = {name: torch.from_numpy(dequantize(tensors[name])).to(dtype) for name in spec.tensor_shapes()}
         self._dtype = dtype
-        self._adapters: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
+        self._adapters: dict[int, dict[str, tuple[Tensor, Tensor, Tensor | None]]] = {}
         self._adapted: list[tuple[int, slice]] = []
         """(adapter index, rows) of the batch's sequences that have an adapter."""
         self._angles = [torch.from_numpy(angles_P) for angles_P in inverse_frequencies(spec)]
@@ -111,7 +111,11 @@ class TorchRunner:
     def set_adapter(self, index: int, adapter: "Adapter | None") -> None:
         """Replace the adapter at an index; None removes it."""
         self._adapters[index] = {
-            name: (torch.from_numpy(each.down).to(self._dtype), torch.from_numpy(each.up).to(self._dtype))
+            name: (
+                torch.from_numpy(each.down).to(self._dtype),
+                torch.from_numpy(each.up).to(self._dtype),
+                None if each.gain is None else torch.from_numpy(each.gain).to(self._dtype),
+            )
             for name, each in (adapter or {}).items()
         }
 
@@ -363,10 +367,13 @@ class TorchRunner:
         return F.gelu(x, approximate="none" if self.spec.activation == "gelu" else "tanh")
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
-        y = F.linear(x, self._weights[f"{name}.weight"], self._weights.get(f"{name}.bias"))
+        bias = self._weights.get(f"{name}.bias")
+        y = F.linear(x, self._weights[f"{name}.weight"], bias)
         for index, rows in self._adapted:
-            if (pair := self._adapters[index].get(name)) is not None:
-                down, up = pair
+            if (parts := self._adapters[index].get(name)) is not None:
+                down, up, gain = parts
+                if gain is not None:
+                    y[rows] = gain * y[rows] + ((1 - gain) * bias if bias is not None else 0)
                 y[rows] += x[rows] @ down.T @ up.T
         return y
 

@@ -16,6 +16,7 @@ from llmos.engine.checkpoint.reranker_marks import reranker_marks
 from llmos.models.model_files import find_model_files, is_adapter
 from llmos.models.names import check_name, parse_reference
 from llmos.models.registry import Registry
+from llmos.models.store import digest_of
 from llmos.models.versions.file_facts import describe, describe_adapter, select_kept_files
 from llmos.models.versions.recording import Origin
 from llmos.models.versions.versions import Version
@@ -60,6 +61,23 @@ def written(contents: Mapping[str, str]) -> Iterator[dict[str, Path]]:
             path.parent.mkdir(exist_ok=True)
             path.write_text(contents[name], encoding="utf-8")
         yield paths
+
+
+def merge_adapter_into(registry: Registry, path: Path, name: str, ref: str, progress: Progress) -> Version:
+    """Make the model `name` of the model `ref` and the adapter at `path`, see Transfers.merge_adapter()."""
+    from llmos.engine.compression.merging import merge_adapter  # imports numpy and the engine
+
+    found = find_model_files(path)
+    if not is_adapter(found):
+        raise BadRequest(f"{path} is not an adapter; only adapters are merged. Leave --merge out.", param="merge")
+    base = registry.resolve(ref)
+    registry.derived.check(name, base)
+    weights = found.get("adapter_model.safetensors")
+    options = {"adapter": None if weights is None else digest_of(weights)}
+    with registry.store.scratch() as folder:
+        files = merge_adapter(registry.files(base), found, folder, progress)
+        recipe = {"kind": "merge", "scheme": "lora", "options": options}
+        return registry.derived.add(name, files, parent=base, recipe=recipe, progress=progress)
 
 
 def _import(

@@ -16,7 +16,7 @@ from llmos.models.sources import FetchedModel, fetch_model, kind_of, source_kind
 from llmos.models.staging import open_staging_area
 from llmos.models.store import StoredFile
 from llmos.models.transfer.archive import is_archive, read_archive, write_archive
-from llmos.models.transfer.importing import ignored_keys_file, import_model, written
+from llmos.models.transfer.importing import ignored_keys_file, import_model, merge_adapter_into, written
 from llmos.models.transfer.pulling import CatalogPull, Notice
 from llmos.models.transfer.pushing import Pushed, push
 from llmos.models.versions.file_facts import describe, select_kept_files
@@ -140,6 +140,14 @@ class Transfers:
             version = self._add(read_archive(path, staging, progress), name, progress)
             staging.clear()
         return version
+
+    def merge_adapter(self, path: Path, model: str, name: str, progress: Progress = no_progress) -> Version:
+        """Merge a LoRA adapter on this disk into a model, and return the version of the new model `name`.
+
+        Raises BadRequest, BadModelFile or UnsupportedModel where they don't fit together, and Conflict for a name that
+        is taken.
+        """
+        return merge_adapter_into(self._registry, path, name, model, progress)
 
     def accept(self, record: VersionRecord, name: str, source: str) -> Version | list[str]:
         """List a version whose blobs another server has sent, or return the digests of the blobs that are missing."""

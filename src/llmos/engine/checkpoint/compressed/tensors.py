@@ -7,6 +7,7 @@ from llmos.core.errors import UnsupportedModel
 from llmos.engine.checkpoint.compressed.awq import AWQ
 from llmos.engine.checkpoint.compressed.float8 import Float8
 from llmos.engine.checkpoint.compressed.gptq import GPTQ
+from llmos.engine.checkpoint.compressed.mxfp4 import with_experts
 from llmos.engine.checkpoint.compressed.packed import Packed, PlainBytes
 from llmos.engine.checkpoint.compressed.parts import Array, Parts
 from llmos.engine.tensors import DType, LazyTensors, RawTensor, dtype_of, shape_of
@@ -54,6 +55,8 @@ def decompress(config: Mapping[str, Any], folder: Folder) -> Mapping[str, RawTen
     section = next((config[key] for key in KEYS if config.get(key)), None)
     if section is None:
         return folder.tensors
+    if isinstance(section, Mapping) and section.get("quant_method") == "mxfp4":
+        return with_experts(folder)
     method = _method(section if isinstance(section, Mapping) else {})
     suffix = f".{method.MAIN}"
     modules = [

@@ -107,13 +107,27 @@ PackedMatrix pack_floats(const Array2<float>& from) {
     return matrix;
 }
 
-// Layer, name, down [rank][in], up [out][rank].
-using AdapterPair = std::tuple<int, std::string, Array2<float>, Array2<float>>;
+// Layer, name, down [rank][in], up [out][rank], and with DoRA the gain [out] of the matrix's products.
+using AdapterPair = std::tuple<int, std::string, Array2<float>, Array2<float>, std::optional<Array1<float>>>;
 
-std::unique_ptr<Adapter> adapter_from(const std::vector<AdapterPair>& pairs, const Decoder& decoder) {
+// Values in whole groups of rows, with zeros behind them.
+template <class Value> Buffer padded(int size, Value value) {
+    Buffer buffer(size_t(round_up(size, group_rows)) * sizeof(float));
+    for (int i = 0; i < round_up(size, group_rows); ++i) buffer.as<float>()[i] = i < size ? value(i) : 0.0f;
+    return buffer;
+}
+
+// A gain is for the products alone; what comes after it takes its part of the bias back.
+void set_gain(LowRank& added, const Array1<float>& gain, const float* bias) {
+    const int size = int(gain.size());
+    added.gain = padded(size, [&](int i) { return gain(i); });
+    added.shift = padded(size, [&](int i) { return bias ? (1 - gain(i)) * bias[i] : 0.0f; });
+}
+
+std::unique_ptr<Adapter> adapter_from(const std::vector<AdapterPair>& pairs, Decoder& decoder) {
     auto adapter = std::make_unique<Adapter>();
     adapter->layers.resize(size_t(decoder.spec().num_layers));
-    for (const auto& [layer, name, down, up] : pairs) {
+    for (const auto& [layer, name, down, up, gain] : pairs) {
         check_layer(layer, decoder.spec().num_layers);
         require(layer >= 0, "an adapter changes layers");
         const Weight which = lookup(weights_by_name, name);
@@ -125,7 +139,14 @@ std::unique_ptr<Adapter> adapter_from(const std::vector<AdapterPair>& pairs, con
             throw std::invalid_argument(subject + " has no rank from 1 to 512.");
         if (down.shape(1) != size_t(asked.columns) || up.shape(0) != size_t(asked.rows))
             throw std::invalid_argument(subject + " doesn't fit the matrix.");
-        adapter->layers[size_t(layer)][size_t(which)] = {pack_floats(down), pack_floats(up)};
+        LowRank& added = adapter->layers[size_t(layer)][size_t(which)];
+        added.down = pack_floats(down);
+        added.up = pack_floats(up);
+        if (!gain) continue;
+        require(gain->size() == size_t(asked.rows), "a gain has a value for each row of the matrix");
+        const Vector bias = lookup(vectors_by_name, name + "_bias");
+        set_gain(added, *gain, decoder.size(layer, bias) ? decoder.vector(layer, bias).as<float>() : nullptr);
+        adapter->has_gains = true;
     }
     return adapter;
 }

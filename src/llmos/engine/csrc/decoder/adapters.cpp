@@ -1,4 +1,7 @@
-// LoRA adapters, in phases of their own that only a step with adapted tokens has: y += up . (down . x), token by token.
+// LoRA adapters, in phases of their own that only a step with adapted tokens has: y = gain * y + up . (down . x), token by
+// token, where only DoRA has a gain.
+
+#include <algorithm>
 
 #include "decoder/pass.h"
 
@@ -12,6 +15,14 @@ void multiply_row(const Kernels& kernels, const PackedMatrix& matrix, const floa
     in.values = const_cast<float*>(x);
     in.columns = matrix.padded_columns();
     kernels.matmul({&matrix, &in, 0, 1, first_group, last_group, nullptr, out, 0, accumulate});
+}
+
+// Scales the products of some groups of a matrix with one row; out begins at first_group.
+void scale_products(const LowRank& added, int first_group, int last_group, float* out) {
+    if (!added.gain.bytes()) return;
+    const float *gain = added.gain.as<float>() + size_t(first_group) * group_rows,
+                *shift = added.shift.as<float>() + size_t(first_group) * group_rows;
+    for (int c = 0; c < (last_group - first_group) * group_rows; ++c) out[c] = gain[c] * out[c] + shift[c];
 }
 
 }  // namespace
@@ -38,6 +49,19 @@ void Decoder::Pass::add_up(const LowRank& added, const float* low_rank, int firs
     multiply_row(kernels_, added.up, low_rank, first_group, last_group, out, true);
 }
 
+// Before products are added to what their rows hold: sets that aside, since a gain is for the products alone.
+void Decoder::Pass::set_aside(int layer, Weight which, float* out) {
+    if (!decoder_.has_gains_) return;
+    for_each(Region::adapters, int(decoder_.adapted_tokens_.size()), 1, [&](int i) {
+        const int token = decoder_.adapted_tokens_[size_t(i)];
+        const LowRank* added = low_rank(token, layer, which);
+        if (!added || !added->gain.bytes()) return;
+        float* row = out + size_t(token) * decoder_.hidden_columns_;
+        std::copy_n(row, decoder_.hidden_columns_, aside(token));
+        std::fill_n(row, decoder_.hidden_columns_, 0.0f);
+    });
+}
+
 // Adds to the products of all adapted tokens. Complete when the next phase opens.
 void Decoder::Pass::add_adapters(int layer, std::initializer_list<AdaptedProduct> products) {
     if (!has_adapted_tokens()) return;
@@ -49,7 +73,11 @@ void Decoder::Pass::add_adapters(int layer, std::initializer_list<AdaptedProduct
         if (!added) return;
         float* row = scratch().low_rank.as<float>();
         project_down(*added, product.in.values + size_t(token) * product.in.columns, row);
-        add_up(*added, row, 0, added->up.groups(), product.out + size_t(token) * product.out_stride);
+        float* out = product.out + size_t(token) * product.out_stride;
+        scale_products(*added, 0, added->up.groups(), out);
+        add_up(*added, row, 0, added->up.groups(), out);
+        if (product.is_aside && added->gain.bytes())
+            for (int c = 0; c < decoder_.hidden_columns_; ++c) out[c] += aside(token)[c];
     });
 }
 
@@ -75,8 +103,10 @@ void Decoder::Pass::add_adapters_to_block(int layer, Weight which, int first_gro
                                           int last_row, float* out) const {
     if (!has_adapted_tokens()) return;
     for (int token = first_row; token < last_row; ++token, out += block_columns)
-        if (const LowRank* added = low_rank(token, layer, which))
+        if (const LowRank* added = low_rank(token, layer, which)) {
+            scale_products(*added, first_group, last_group, out);
             add_up(*added, gate_or_up_low_rank(which, token), first_group, last_group, out);
+        }
 }
 
 }  // namespace llmos

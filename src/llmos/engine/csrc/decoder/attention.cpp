@@ -32,9 +32,11 @@ void Decoder::Pass::attention(const Layer& layer, int index) {
 void Decoder::Pass::project_output(const Layer& layer, int index, const Activations& rows) {
     const Split split(num_tokens());
     const Segment o[] = {{&layer.o, layer[Vector::o_bias], output(), decoder_.hidden_columns_}};
+    const bool accumulates = !spec_.has_branch();
+    if (accumulates) set_aside(index, Weight::o, output());
     open_phase(Region::output, split.count(count_groups(o)));
-    project(split, rows, o, !spec_.has_branch());
-    add_adapters(index, {{Weight::o, rows, output(), decoder_.hidden_columns_}});
+    project(split, rows, o, accumulates);
+    add_adapters(index, {{Weight::o, rows, output(), decoder_.hidden_columns_, accumulates}});
     if (spec_.has_branch() && !spec_.parallel_residual)
         add_branch(Region::output, layer[Vector::attn_post_norm], layer[Vector::attn_post_norm_bias]);
 }

@@ -182,6 +182,8 @@ class Decoder {
     std::vector<const Adapter*> token_adapter_;  // [tokens]
     std::vector<int> adapted_tokens_;
     Buffer low_rank_;  // [gate, up][tokens][max_rank]
+    Buffer aside_;     // [tokens][hidden_columns_]: rows of adapted tokens, while a product with a gain is computed
+    bool has_gains_ = false;  // an adapter of the step has gains
 
     // Experts. A token fills one slot for each expert that it takes; an expert's slots are neighbours.
     //

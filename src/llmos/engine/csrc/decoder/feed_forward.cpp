@@ -29,11 +29,12 @@ void Decoder::Pass::feed_forward(const Layer& layer, int index) {
         for (int unit = begin; unit < end; ++unit)
             inner_block(from, in, blocks.block(unit), blocks.first_row(unit), blocks.last_row(unit), inner,
                         inner_formats);
-    open_phase(Region::down, split.count(count_groups(down)));
     // With a parallel residual, the output already holds that of attention.
-    const bool adds = !spec_.has_branch() || spec_.parallel_residual || is_shared;
-    project(split, inner, down, adds && !has_norm);
-    add_adapters(index, {{Weight::down, inner, out, decoder_.hidden_columns_}});
+    const bool accumulates = (!spec_.has_branch() || spec_.parallel_residual || is_shared) && !has_norm;
+    if (accumulates) set_aside(index, Weight::down, out);
+    open_phase(Region::down, split.count(count_groups(down)));
+    project(split, inner, down, accumulates);
+    add_adapters(index, {{Weight::down, inner, out, decoder_.hidden_columns_, accumulates}});
     if (has_norm)
         for_each(Region::down, rows, 4, [&](int t) {
             float* row = out + size_t(t) * decoder_.hidden_columns_;

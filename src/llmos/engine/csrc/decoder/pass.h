@@ -95,7 +95,10 @@ class Decoder::Pass : private Step {
         Activations in;
         float* out;
         int out_stride;
+        bool is_aside = false;  // what the products are added to was set aside
     };
+    float* aside(int token) const { return decoder_.aside_.as<float>() + size_t(token) * decoder_.hidden_columns_; }
+    void set_aside(int layer, Weight which, float* out);
     bool has_adapted_tokens() const { return !decoder_.adapted_tokens_.empty(); }
     InputFormats for_adapters(InputFormats formats) const;
     const LowRank* low_rank(int token, int layer, Weight which) const;

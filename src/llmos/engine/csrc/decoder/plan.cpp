@@ -40,6 +40,7 @@ void Decoder::plan_attention(const BatchView& batch) {
 void Decoder::plan_adapters(const BatchView& batch) {
     token_adapter_.clear();
     adapted_tokens_.clear();
+    has_gains_ = false;
     if (!batch.adapters) return;
     token_adapter_.resize(size_t(batch.num_tokens));
     for (int t = 0; t < batch.num_tokens; ++t) {
@@ -47,9 +48,12 @@ void Decoder::plan_adapters(const BatchView& batch) {
         if (index < 0) continue;
         token_adapter_[size_t(t)] = adapters_[size_t(index)].get();
         adapted_tokens_.push_back(t);
+        has_gains_ |= token_adapter_[size_t(t)]->has_gains;
     }
     const size_t bytes = 2 * size_t(token_capacity_) * Adapter::max_rank * sizeof(float);
     if (low_rank_.bytes() < bytes) low_rank_ = Buffer(bytes);
+    const size_t aside_bytes = has_gains_ ? size_t(token_capacity_) * hidden_columns_ * sizeof(float) : 0;
+    if (aside_.bytes() < aside_bytes) aside_ = Buffer(aside_bytes);
 }
 
 }  // namespace llmos
