@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+# The workers of pytest-xdist have all cores already. More threads would only wait for one another, and spin meanwhile.
+# This must precede the imports of numpy and torch.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from llmos.core.database import Database
 from llmos.models.transfer.transfers import Transfers
 from support import examples
+from support.certificates import write_certificate
 from support.databases import KINDS, Databases
 from support.fast_run import FastRun
 from support.query_coverage import QueryCoverage
@@ -95,6 +101,17 @@ def _runs_all(config: pytest.Config) -> bool:
     return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not any(
         config.getoption(name, False) for name in options
     )
+
+
+@pytest.fixture(scope="session")
+def certificate_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_certificate(tmp_path_factory.mktemp("certificate") / "certificate.pem")
+
+
+@pytest.fixture
+def one_certificate(certificate_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the HTTP clients that a test makes trust a single authority: to read all of them takes each client 20 ms."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate_path))
 
 
 @pytest.fixture(scope="session")

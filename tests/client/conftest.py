@@ -142,7 +142,7 @@ def _write_event(handler: BaseHTTPRequestHandler, value: Any) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
+def server(one_certificate: None) -> Iterator[ScriptedServer]:
     server = ScriptedServer()
     yield server
     server.close()

@@ -41,6 +41,11 @@ from support.real_server import Running, serving
 from support.scripted import KEY, FakePool, FakeRegistry, FakeRoutes, FakeTransfers
 
 
+@pytest.fixture(autouse=True)
+def _one_certificate(one_certificate: None) -> None:
+    """Most clients here talk to a server of the test, without TLS."""
+
+
 @pytest.fixture
 def pool() -> FakePool:
     return FakePool()

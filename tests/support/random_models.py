@@ -1,7 +1,7 @@
 """Decoders of unusual shapes with random weights, and batches for them."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -199,7 +199,9 @@ def prompt_of(length: int, seed: int, spec: DecoderSpec = LLAMA) -> list[int]:
     return np.random.default_rng(seed).integers(0, spec.vocab_size, length).tolist()  # type: ignore[no-any-return]
 
 
+@lru_cache(64)
 def runner_of(spec: DecoderSpec, dtype: DType, **options: Any) -> NativeRunner:
+    """Return a runner with random weights. Callers with the same arguments share it and its cache of keys and values."""
     return NativeRunner(spec, random_model(spec, dtype), num_blocks=64, **options)
 
 

@@ -198,9 +198,7 @@ def test_half_precision_keys_and_values_stay_close() -> None:
 @pytest.mark.parametrize("isa", ISAS)
 def test_keys_and_values_of_eight_bits_stay_close(spec: DecoderSpec, isa: str) -> None:
     """Over prompts, decodes and a window, with head sizes that are whole blocks and those that are not."""
-    bytes_, floats = (
-        runner_of(spec, "F32", weights="f32", kv_dtype=kv_dtype, isa=isa, threads=2) for kv_dtype in ("int8", "f32")
-    )
+    bytes_, floats = (runner_of(spec, "F32", weights="f32", kv_dtype=kv_dtype, isa=isa) for kv_dtype in ("int8", "f32"))
     prompt = batch_of([(0, prompt_of(75, 1, spec), [3, 5, 7, 9, 11]), (0, prompt_of(4, 2, spec), [2])])
     found, expected = bytes_.forward(prompt).copy(), floats.forward(prompt)
     if spec.num_experts:
