@@ -31,6 +31,7 @@ def tiny(home: Path) -> None:
     registry.database.close()
 
 
+@pytest.mark.process
 def test_a_model_is_deployed_and_what_is_wanted_of_it_is_said(cli: Any) -> None:
     outcome = cli("deploy", "tiny", "--min", "0", "--max", "3", "--idle", "60", "--route", "chat")
     assert (outcome.status, outcome.out) == (0, "tiny@1 is deployed: 0 to 3 replicas.\nchat → tiny@1\n")
@@ -42,6 +43,7 @@ def test_a_model_is_deployed_and_what_is_wanted_of_it_is_said(cli: Any) -> None:
     assert json.loads(cli("route", "list", "--json").out)
 
 
+@pytest.mark.process
 def test_it_is_scaled_put_to_sleep_woken_and_undeployed(cli: Any) -> None:
     assert cli("deploy", "tiny", "--replicas", "2", "--option", "threads=1").out == "tiny@1 is deployed: 2 replicas.\n"
     assert cli("scale", "tiny", "--replicas", "1").out == "tiny@1 is scaled to 1 replica.\n"
@@ -82,6 +84,7 @@ def test_what_can_not_be_is_one_line_and_status_2_and_nothing_is_deployed(
     assert json.loads(cli("deployment", "list", "--json").out) == []
 
 
+@pytest.mark.process
 def test_a_deployed_version_can_not_be_removed(cli: Any) -> None:
     cli("deploy", "tiny")
     for name in ("tiny", "tiny@1"):

@@ -67,6 +67,7 @@ def test_an_alias_is_set_listed_and_removed(cli, registry):
     assert "ada" in cli("alias", "history", "tiny:prod").out
 
 
+@pytest.mark.process
 def test_an_alias_that_a_route_or_a_deployment_needs_says_what_to_do(cli, registry):
     cli("route", "set", "chat", "tiny:prod")
     for command in (["rm", "tiny:prod"], ["alias", "rm", "tiny:prod"], ["rm", "tiny"]):

@@ -1,6 +1,7 @@
 """Callers' files: complete and visible only to their tenant, or absent."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 
@@ -74,6 +75,23 @@ def test_sweeping_deletes_only_uploads_of_dead_processes(files: Files, upload: U
     assert {path.name for path in files.folder.iterdir()} == {kept.id, arriving.path.name, "file-needed"}
     arriving.discard()
     assert {path.name for path in files.folder.iterdir()} == {kept.id, "file-needed"}
+
+
+def test_a_sweep_between_the_creation_and_the_lock_of_an_upload_loses_nothing(
+    files: Files, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, swept = fcntl.flock, []
+
+    def sweep_first(handle: int, operation: int) -> None:
+        if not swept:
+            swept.append(True)
+            swept.append(files.sweep())
+        lock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    file = upload(b"one\n")
+    assert swept == [True, 1]
+    assert files.path(file.id).read_bytes() == b"one\n"
 
 
 def test_two_servers_may_sweep_at_the_same_time(files: Files, upload: Upload) -> None:

@@ -201,7 +201,7 @@ def prompt_of(length: int, seed: int, spec: DecoderSpec = LLAMA) -> list[int]:
 
 @lru_cache(64)
 def runner_of(spec: DecoderSpec, dtype: DType, **options: Any) -> NativeRunner:
-    """Return a runner with random weights. Callers with the same arguments share it and its cache of keys and values."""
+    """Return a runner with random weights. Callers with the same arguments share it and its KV cache."""
     return NativeRunner(spec, random_model(spec, dtype), num_blocks=64, **options)
 
 

@@ -66,8 +66,7 @@ class Upload:
         self._lock = threading.Lock()
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._handle, fcntl.LOCK_EX)
+            self._handle = _create_locked(path)
 
     def write(self, data: bytes) -> None:
         """Append data. Raises StoreFailed where the disk can't be written."""
@@ -92,6 +91,16 @@ class Upload:
         """Delete the file."""
         self.path.unlink(missing_ok=True)
         self.close()
+
+
+def _create_locked(path: Path) -> int:
+    """Create a file and lock it; return its descriptor."""
+    while True:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)  # A sweep saw the file before it was locked, and deleted it.
 
 
 class Files:

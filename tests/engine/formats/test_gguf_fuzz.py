@@ -1,5 +1,6 @@
 """However a header is damaged, only BadModelFile or UnsupportedModel is raised, and little memory is used."""
 
+import os
 import struct
 import tracemalloc
 from pathlib import Path
@@ -88,10 +89,14 @@ def test_every_word_of_the_header_may_have_any_value(sound: tuple[bytes, int], t
     """Replaces 8 bytes at every position, so that every count, length and offset is covered."""
     data, header_end = sound
     path = tmp_path / "broken.gguf"
-    for where in range(4, header_end - 8):
-        for value in (0, 2**31, 2**63, 2**64 - 1):
-            path.write_bytes(data[:where] + struct.pack("<Q", value) + data[where + 8 :])
-            read_everything(path)
+    path.write_bytes(data)
+    # In place: a file system may write a file that is replaced to the disk.
+    with path.open("r+b", buffering=0) as file:
+        for where in range(4, header_end - 8):
+            for value in (0, 2**31, 2**63, 2**64 - 1):
+                os.pwrite(file.fileno(), struct.pack("<Q", value), where)
+                read_everything(path)
+            os.pwrite(file.fileno(), data[where : where + 8], where)
 
 
 def test_random_bytes_are_a_clear_error(tmp_path: Path):
