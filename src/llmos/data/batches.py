@@ -60,6 +60,8 @@ class Batch:
     expires_at: datetime
     entered: Mapping[str, int]
     """{status: time at which it was entered, in seconds since 1970}"""
+    key_id: str | None
+    """The API key that created it, with whose rights its lines run; None if unknown."""
     labels: Mapping[str, str] | None
     num_total: int
     num_completed: int
@@ -81,7 +83,13 @@ class Batches:
         """Called in any thread after a batch was created or cancelled."""
 
     def create(
-        self, tenant: str, *, endpoint: str, input_file_id: str, labels: Mapping[str, str] | None = None
+        self,
+        tenant: str,
+        *,
+        endpoint: str,
+        input_file_id: str,
+        key_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> Batch:
         """Create a batch. Raises NotFound for an unknown file, and BadRequest for one with another purpose."""
         now = self._clock()
@@ -108,6 +116,7 @@ class Batches:
                 created_at=now,
                 expires_at=now + WINDOW,
                 entered={},
+                key_id=key_id,
                 labels=dict(labels) if labels is not None else None,
                 num_total=0,
                 num_completed=0,
@@ -253,6 +262,7 @@ class Batches:
             created_at=row.created_at,
             expires_at=row.expires_at,
             entered=row.entered,
+            key_id=row.key_id,
             labels=row.labels,
             num_total=row.num_total,
             num_completed=progress.num_completed,

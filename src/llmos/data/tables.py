@@ -58,6 +58,8 @@ class BatchRow(Base):
     expires_at: Mapped[datetime] = mapped_column(Time)
     entered: Mapped[dict[str, int]] = mapped_column(JSON)
     """{status: time at which it was entered, in seconds since 1970}"""
+    key_id: Mapped[str | None] = mapped_column(String(64))
+    """The API key that created it; None for a batch of an earlier version."""
     labels: Mapped[dict[str, str] | None] = mapped_column(JSON)
     """The metadata that the caller set."""
     num_total: Mapped[int]

@@ -18,7 +18,7 @@ from llmos.core.clock import Clock, utc_now
 from llmos.core.errors import PermissionDenied, Unauthenticated
 from llmos.security.auth import OwnerKey
 from llmos.security.callers import Caller
-from llmos.security.keys import FoundKey, Key, Keys
+from llmos.security.keys import Key, Keys
 from llmos.security.roles import permissions_of
 from llmos.security.tokens import is_token
 
@@ -93,7 +93,7 @@ class Authenticator:
         if found is None:
             return self._owner_key.check(presented)  # Raises, with the same words as for any other wrong key.
         entry = _Entry(
-            _caller_of(found),
+            caller_of(found.key),
             found.key,
             found.expires_at,
             [ip_network(each) for each in found.key.addresses],
@@ -119,10 +119,7 @@ class Authenticator:
     def _checked(self, entry: _Entry, address: str | None) -> Caller:
         """Return the entry's caller. Raises what is wrong with the key: whoever knows its whole text may know that."""
         key, now = entry.key, self._clock()
-        if key.revoked_at is not None:
-            raise Unauthenticated(f"The API key {key.id} was revoked on {_day(key.revoked_at)}. Use another one.")
-        if key.expires_at is not None and key.expires_at <= now:
-            raise Unauthenticated(f"The API key {key.id} expired on {_day(key.expires_at)}. Create another one.")
+        check_works(key, now)
         if entry.expires_at is not None and entry.expires_at <= now:
             raise Unauthenticated(
                 f"The API key {key.id} was rotated, and its old text worked until {_day(entry.expires_at)}."
@@ -135,6 +132,24 @@ class Authenticator:
             )
         self._uses.record(key.id)
         return entry.caller
+
+
+def check_works(key: Key, now: datetime) -> None:
+    """Raise Unauthenticated for a key that is revoked or expired."""
+    if key.revoked_at is not None:
+        raise Unauthenticated(f"The API key {key.id} was revoked on {_day(key.revoked_at)}. Use another one.")
+    if key.expires_at is not None and key.expires_at <= now:
+        raise Unauthenticated(f"The API key {key.id} expired on {_day(key.expires_at)}. Create another one.")
+
+
+def caller_of(key: Key) -> Caller:
+    """Return who calls with this key."""
+    return Caller(
+        project=key.project,
+        key_id=key.id,
+        permissions=permissions_of(key.role, key.project),
+        models=frozenset(key.routes),
+    )
 
 
 class _Uses:
@@ -176,16 +191,6 @@ class _Uses:
             except Exception:
                 # A full or read-only disk must not keep callers out.
                 _log.warning("The last use of keys can't be written", exc_info=True)
-
-
-def _caller_of(found: FoundKey) -> Caller:
-    key = found.key
-    return Caller(
-        project=key.project,
-        key_id=key.id,
-        permissions=permissions_of(key.role, key.project),
-        models=frozenset(key.routes),
-    )
 
 
 def _is_in(address: str | None, networks: Sequence[Network]) -> bool:

@@ -19,6 +19,7 @@ from llmos.data.journal import Journal
 from llmos.gateway.calls.admission import Admission
 from llmos.gateway.jobs.batch_runner import MAX_FAILURES, NUM_RUNNING_ALONE, NUM_RUNNING_BESIDE, BatchRunner
 from llmos.gateway.services import Services
+from llmos.security.keys import NewKey
 from support.databases import KINDS
 from support.pipelines import with_parts
 from support.scripted import Connection, FakePool
@@ -56,7 +57,7 @@ def make_runner(app: FastAPI, services: Services, pauses: list[float], **more: A
         pauses.append(seconds)
         await asyncio.sleep(0)
 
-    return BatchRunner(app, services.batches, services.files, services.admission, pause=pause, **more)
+    return BatchRunner(app, services.batches, services.files, services.admission, services.keys, pause=pause, **more)
 
 
 @asynccontextmanager
@@ -355,3 +356,32 @@ async def test_an_input_that_is_gone_fails_the_batch(runner: BatchRunner, servic
     services.files.path(batch.input_file_id).unlink()
     await runner.run_batch(batch)
     assert [problem.code for problem in look(services, batch).problems] == ["file_missing"]
+
+
+def create_with(services: Services, key_id: str, num_lines: int = 1) -> Batch:
+    batch = create(services, num_lines)
+    return services.batches.create("owner", endpoint=batch.endpoint, input_file_id=batch.input_file_id, key_id=key_id)
+
+
+async def test_lines_run_with_the_rights_of_the_key_that_created_the_batch(
+    runner: BatchRunner, services: Services, pool: FakePool
+) -> None:
+    free, _ = services.keys.create(NewKey(role="owner"))
+    bound, _ = services.keys.create(NewKey(routes=["twin"]))
+    await runner.run_batch(batch := create_with(services, free.id))
+    assert look(services, batch).num_completed == 1
+    await runner.run_batch(batch := create_with(services, bound.id))
+    assert (look(services, batch).num_completed, look(services, batch).num_failed) == (0, 1)
+    assert "may not ask for 'dialogue'" in services.files.path(str(look(services, batch).error_file_id)).read_text()
+    assert len(pool.requests) == 1
+
+
+async def test_a_batch_does_not_outlive_its_key(runner: BatchRunner, services: Services, pool: FakePool) -> None:
+    key, _ = services.keys.create(NewKey())
+    services.keys.revoke(key.id)
+    await runner.run_batch(batch := create_with(services, key.id, 2))
+    assert look(services, batch).num_failed == 2
+    errors = services.files.path(str(look(services, batch).error_file_id)).read_text()
+    assert f"{key.id} was revoked" in errors
+    assert "invalid_api_key" in errors
+    assert pool.requests == []

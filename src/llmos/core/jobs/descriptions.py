@@ -8,6 +8,7 @@ def describe_job(job: Job) -> JobDescription:
     error = job.error
     return JobDescription(
         id=job.id,
+        project=job.project,
         kind=job.kind,
         state=job.state,
         request=dict(job.request),

@@ -34,6 +34,9 @@ STATES: tuple[State, ...] = ("queued", "running", "succeeded", "failed", "cancel
 LIVE_STATES: tuple[State, ...] = ("queued", "running")
 _RUNNING: tuple[State, ...] = ("running",)
 
+INSTALLATION = "owner"
+"""The installation's own project, which jobs belong to unless told otherwise."""
+
 KEEP = timedelta(days=30)
 """Jobs that ended longer ago are removed."""
 
@@ -76,6 +79,7 @@ class Job:
     number: int
     """Rises with every job."""
     id: str
+    project: str
     kind: str
     request: Mapping[str, Any]
     state: State
@@ -119,17 +123,25 @@ class Jobs:
         self.is_closed = False
 
     def create(
-        self, kind: str, request: Mapping[str, Any], *, actor: str | None = None, is_attached: bool = False
+        self,
+        kind: str,
+        request: Mapping[str, Any],
+        *,
+        project: str = INSTALLATION,
+        actor: str | None = None,
+        is_attached: bool = False,
     ) -> Job:
-        """Queue a job, or return the queued or running one with the same kind and request.
+        """Queue a job, or return the project's queued or running one with the same kind and request.
 
         An attached job that is asked for without `is_attached` becomes detached.
         """
         with self._database.transaction() as session:
-            row = next((row for row in queries.jobs_in(session, LIVE_STATES, kind) if row.request == request), None)
+            live = [row for row in queries.jobs_in(session, LIVE_STATES, kind) if row.project == project]
+            row = next((row for row in live if row.request == request), None)
             if row is None:
                 row = JobRow(
                     id=new_id("job"),
+                    project=project,
                     kind=kind,
                     request=dict(request),
                     state="queued",
@@ -146,18 +158,24 @@ class Jobs:
         self._changed()
         return job
 
-    def get(self, id: str) -> Job:
-        """Raises NotFound."""
+    def get(self, id: str, *, project: str | None = None) -> Job:
+        """Raises NotFound. `project`: only if it belongs to this one, here and below; None: to any."""
         with self._database.session() as session:
-            return self._job(_existing(queries.job(session, id), id))
+            return self._job(_existing(queries.job(session, id), id, project))
 
     def list(
-        self, *, kind: str | None = None, state: str | None = None, after: str | None = None, limit: int = 100
+        self,
+        *,
+        project: str | None = None,
+        kind: str | None = None,
+        state: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
     ) -> Sequence[Job]:
         """Return jobs, newest first, beginning behind the job `after`. Raises NotFound if `after` doesn't exist."""
         with self._database.session() as session:
-            before = None if after is None else _existing(queries.job(session, after), after).number
-            rows = queries.newest_jobs(session, kind=kind, state=state, before=before, limit=limit)
+            before = None if after is None else _existing(queries.job(session, after), after, project).number
+            rows = queries.newest_jobs(session, project=project, kind=kind, state=state, before=before, limit=limit)
             return [self._job(row) for row in rows]
 
     def live(self) -> Sequence[Job]:
@@ -165,8 +183,9 @@ class Jobs:
         with self._database.session() as session:
             return [self._job(row) for row in queries.jobs_in(session, LIVE_STATES)]
 
-    def cancel(self, id: str) -> Job:
+    def cancel(self, id: str, *, project: str | None = None) -> Job:
         """Cancel a job. Raises NotFound; Conflict for a job that has ended otherwise."""
+        self.get(id, project=project)  # A job keeps its project.
         job = self._end(id, LIVE_STATES, "cancelled")
         if job.state != "cancelled":
             raise Conflict(f"{id} has {_ENDED[job.state]} already; there is nothing to cancel.")
@@ -305,6 +324,7 @@ class Jobs:
         return Job(
             number=row.number,
             id=row.id,
+            project=row.project,
             kind=row.kind,
             request=row.request,
             state=cast(State, row.state),
@@ -336,7 +356,7 @@ def _error_as_json(error: JobError) -> dict[str, Any]:
     return {"code": error.code, "message": error.message, "param": error.param}
 
 
-def _existing(row: JobRow | None, id: str) -> JobRow:
-    if row is None:
+def _existing(row: JobRow | None, id: str, project: str | None = None) -> JobRow:
+    if row is None or project not in (None, row.project):
         raise NotFound(f"There is no job {id[:80]!r}. `llmos job list` lists the jobs.", param="id")
     return row

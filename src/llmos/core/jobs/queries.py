@@ -23,10 +23,12 @@ def jobs_in(session: Session, states: Collection[str], kind: str | None = None) 
 
 
 def newest_jobs(
-    session: Session, *, kind: str | None, state: str | None, before: int | None, limit: int
+    session: Session, *, project: str | None, kind: str | None, state: str | None, before: int | None, limit: int
 ) -> Sequence[JobRow]:
-    """Return the newest jobs of the kind and in the state, if given, that are older than number `before`."""
+    """Return the newest jobs of the project, of the kind and in the state, if given, older than number `before`."""
     statement = select(JobRow).order_by(JobRow.number.desc()).limit(limit)
+    if project is not None:
+        statement = statement.where(JobRow.project == project)
     if kind is not None:
         statement = statement.where(JobRow.kind == kind)
     if state is not None:

@@ -11,11 +11,12 @@ from llmos.core.database import Base, Time
 
 class JobRow(Base):
     __tablename__ = "jobs"
-    __table_args__ = (UniqueConstraint("id"), Index(None, "state"))
+    __table_args__ = (UniqueConstraint("id"), Index(None, "state"), Index(None, "project"))
 
     number: Mapped[int] = mapped_column(primary_key=True)
     """In the order in which they were created."""
     id: Mapped[str] = mapped_column(String(64))
+    project: Mapped[str] = mapped_column(String(64), server_default="owner")
     kind: Mapped[str] = mapped_column(String(32))
     request: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(16))

@@ -28,6 +28,7 @@ class JobFailure(Description, frozen=True, kw_only=True):
 
 class JobDescription(Description, frozen=True, kw_only=True):
     id: str = ""
+    project: str = ""
     kind: str = ""
     """pull, quantize, prune, card or verify."""
     state: str = ""

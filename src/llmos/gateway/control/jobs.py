@@ -64,7 +64,7 @@ async def create_job(request: Request) -> Response:
 
     def create() -> Job:
         checked = kind.check(services.settings, services.registry, body)
-        return services.jobs.create(kind.name, to_stored(checked), actor=caller.actor)
+        return services.jobs.create(kind.name, to_stored(checked), project=caller.project, actor=caller.actor)
 
     return json_response(describe_job(await asyncio.to_thread(create)))
 
@@ -74,11 +74,17 @@ async def create_job(request: Request) -> Response:
 )
 @requires(Permission.JOBS_READ)
 async def list_jobs(request: Request) -> Response:
-    """Newest first; `?kind=` and `?state=` select. `?after=ID` continues a list. Ended jobs are kept for 30 days."""
+    """Those of the key's project; for keys of the project `owner`, of all. Newest first; `?kind=` and `?state=` select.
+    `?after=ID` continues a list. Ended jobs are kept for 30 days."""
     query = parse_query(request, JobsQuery)
     found = await asyncio.to_thread(
         partial(
-            services_of(request).jobs.list, kind=query.kind, state=query.state, after=query.after, limit=query.limit
+            services_of(request).jobs.list,
+            project=_project(request),
+            kind=query.kind,
+            state=query.state,
+            after=query.after,
+            limit=query.limit,
         )
     )
     return json_response(JobDescriptions([describe_job(job) for job in found]))
@@ -87,14 +93,15 @@ async def list_jobs(request: Request) -> Response:
 @router.get("/{id}", summary="Describe a job", responses=openapi.answers(JobDescription))
 @requires(Permission.JOBS_READ)
 async def get_job(request: Request, id: str) -> Response:
-    return json_response(describe_job(await asyncio.to_thread(services_of(request).jobs.get, id)))
+    return json_response(describe_job(await _get(request, id)))
 
 
 @router.post("/{id}/cancel", summary="Cancel a job", responses=openapi.answers(JobDescription))
 @requires(Permission.JOBS_WRITE)
 async def cancel_job(request: Request, id: str) -> Response:
     """The bytes that a pull has received are kept for the next attempt. 409 for a job that has ended otherwise."""
-    return json_response(describe_job(await asyncio.to_thread(services_of(request).jobs.cancel, id)))
+    cancel = partial(services_of(request).jobs.cancel, id, project=_project(request))
+    return json_response(describe_job(await asyncio.to_thread(cancel)))
 
 
 @router.get("/{id}/events", summary="Follow a job", responses=_EVENTS)
@@ -103,10 +110,20 @@ async def follow_job(request: Request, id: str) -> Response:
     """Server-sent events named `job`: the whole description, now and after every change, until the job has ended. A
     stream that ends earlier, because the server stops, is continued by asking again."""
     jobs = services_of(request).jobs
-    job = await asyncio.to_thread(jobs.get, id)
+    job = await _get(request, id)
     if job.has_ended and request.headers.get("last-event-id") == _ENDED:
         return Response(status_code=204)  # A browser stops reconnecting.
     return JobEvents(jobs, id)
+
+
+async def _get(request: Request, id: str) -> Job:
+    return await asyncio.to_thread(partial(services_of(request).jobs.get, id, project=_project(request)))
+
+
+def _project(request: Request) -> str | None:
+    """Return the project whose jobs the caller may see; None: all."""
+    caller = caller_of(request)
+    return None if caller.is_of_installation else caller.project
 
 
 class JobEvents(Response):

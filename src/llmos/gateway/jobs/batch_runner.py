@@ -13,11 +13,14 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from starlette.types import ASGIApp
 
 from llmos.core.clock import Clock, utc_now
+from llmos.core.errors import LLMOSError
 from llmos.data.batches import Batch, Batches, Problem
 from llmos.data.files import Files
 from llmos.data.journal import Entry, Journal
@@ -25,7 +28,9 @@ from llmos.gateway.calls.admission import Admission
 from llmos.gateway.jobs import batch_lines, internal_requests
 from llmos.gateway.jobs.batch_lines import Line, read_lines
 from llmos.gateway.jobs.waking import Changes, Pause, lock_folder
-from llmos.security.callers import Caller
+from llmos.security.authenticator import caller_of, check_works
+from llmos.security.callers import OWNER, Caller
+from llmos.security.keys import Keys
 from llmos.security.permissions import Permission
 
 _log = logging.getLogger(__name__)
@@ -59,6 +64,7 @@ class BatchRunner:
         batches: Batches,
         files: Files,
         admission: Admission,
+        keys: Keys,
         *,
         clock: Clock = utc_now,
         pause: Pause = asyncio.sleep,
@@ -67,6 +73,7 @@ class BatchRunner:
         self._batches = batches
         self._files = files
         self._slots = _Slots(admission)
+        self._keys = keys
         self._clock = clock
         self._pause = pause
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -180,7 +187,12 @@ class BatchRunner:
         num_failures = 0
         while True:
             async with self._slots:
-                reply = await internal_requests.post(self._app, batch.endpoint, line.body, _caller_of(batch))
+                try:
+                    caller = await self._caller_of(batch)
+                except LLMOSError as error:
+                    await writer.write(batch_lines.refused_entry(batch.id, line, error))
+                    return
+                reply = await internal_requests.post(self._app, batch.endpoint, line.body, caller)
             num_failures += reply.status == 502
             if not (reply.status in (429, 503) or (reply.status == 502 and num_failures < MAX_FAILURES)):
                 break
@@ -199,6 +211,19 @@ class BatchRunner:
         )
         while chunk := list(islice(entries, 1000)):
             journal.write(chunk)
+
+    async def _caller_of(self, batch: Batch) -> Caller:
+        """Return the caller of a batch's lines: its key as it is now, with the permission to run models and no other.
+
+        Raises NotFound and Unauthenticated if the key doesn't work any more: a batch doesn't outlive its key.
+        """
+        permissions = frozenset({Permission.INFERENCE})
+        if batch.key_id is None or batch.key_id == OWNER:
+            return Caller(project=batch.tenant, key_id="batch", permissions=permissions, is_background=True)
+        key = await asyncio.to_thread(partial(self._keys.get, batch.key_id, project=batch.tenant))
+        check_works(key, self._clock())
+        caller = caller_of(key)
+        return replace(caller, permissions=caller.permissions & permissions, is_background=True)
 
     def _lines(self, batch: Batch) -> Iterator[Line]:
         return read_lines(self._files.path(batch.input_file_id), batch.endpoint)
@@ -283,9 +308,3 @@ class _Slots:
             if not waiter.done():  # Otherwise it was cancelled.
                 waiter.set_result(None)
                 num_free -= 1
-
-
-def _caller_of(batch: Batch) -> Caller:
-    """Return the caller of a batch's lines: its project, with the permission to run models and no other."""
-    permissions = frozenset({Permission.INFERENCE})
-    return Caller(project=batch.tenant, key_id="batch", permissions=permissions, is_background=True)

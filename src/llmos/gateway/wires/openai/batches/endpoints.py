@@ -35,6 +35,7 @@ async def create_batch(request: Request) -> Response:
         caller_of(request).project,
         endpoint=body.endpoint,
         input_file_id=body.input_file_id,
+        key_id=caller_of(request).key_id,
         labels=body.metadata,
     )
     return json_response(render_batch(batch))
