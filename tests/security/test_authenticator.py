@@ -46,7 +46,9 @@ def test_a_key_becomes_a_caller_of_its_project(authenticator: Authenticator, key
     assert authenticator.remembered(token, None) is caller
 
 
-@pytest.mark.parametrize("wrong", [None, "", "wrong", "llmos_", OWNER_KEY + "x", new_token(), "\udcff"])
+@pytest.mark.parametrize(
+    "wrong", [None, "", "wrong", "llmos_", OWNER_KEY + "x", pytest.param(new_token(), id="unknown"), "\udcff"]
+)
 def test_every_wrong_key_gets_the_same_answer(authenticator: Authenticator, keys: Keys, wrong: str | None) -> None:
     keys.create(NewKey())
     with pytest.raises(Unauthenticated, match="LLMOS_HOME/keys/owner"):
