@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from llmos.engine.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from support.gguf_converters import CONVERTERS, METADATA, delta_metadata
 
 # For such small matrices a second thread is slower, on a busy machine by a factor of twenty.
 torch.set_num_threads(1)
@@ -231,6 +232,7 @@ _OLMO3_YARN = {
 GGUF_CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo3": ("olmo3", COMMON | _OLMO3),
     "olmo3-yarn": ("olmo3", COMMON | _OLMO3 | _OLMO3_YARN),
+    "qwen3_next-experts": ("qwen3_next", COMMON | _DELTA | _DELTA_EXPERTS),
 }
 """Models that are read from GGUF files only, where they have the architecture of another family."""
 
@@ -329,8 +331,12 @@ _ARCHITECTURES = {
     "gemma4_unified_text": "gemma4",
     "qwen3_5_text": "qwen35",
     "qwen3_5_moe_text": "qwen35moe",
+    "qwen3_next": "qwen3next",
+    "glm4_moe": "glm4moe",
+    "granitemoehybrid": "granitehybrid",
+    "ministral3": "mistral3",
 }
-_PERMUTED = ("llama", "smollm3", "granite", "arcee")
+_PERMUTED = ("llama", "smollm3", "granite", "arcee", "granitehybrid", "mistral3")
 
 
 def write_gguf(
@@ -391,6 +397,8 @@ def write_gguf(
 def _layer_metadata(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a file says about layers of several kinds."""
     kinds = config.get("layer_types") or []
+    if config["model_type"] in METADATA:
+        return METADATA[config["model_type"]](config)
     if config["model_type"] in ("olmo3", "exaone4") and config["sliding_window"]:
         return {"attention.sliding_window_pattern": [kind == "sliding_attention" for kind in kinds]}
     if config["model_type"].startswith("gemma4"):
@@ -406,17 +414,7 @@ def _layer_metadata(config: Mapping[str, Any]) -> dict[str, Any]:
             "attention.layer_norm_rms_epsilon": config["norm_eps"],
         }
     if config["model_type"].startswith("qwen3_5"):
-        heads = config["linear_num_value_heads"]
-        shared = {"expert_shared_feed_forward_length": config.get("shared_expert_intermediate_size")}
-        return {
-            "ssm.conv_kernel": config["linear_conv_kernel_dim"],
-            "ssm.state_size": config["linear_key_head_dim"],
-            "ssm.group_count": config["linear_num_key_heads"],
-            "ssm.time_step_rank": heads,
-            "ssm.inner_size": heads * config["linear_value_head_dim"],
-            "full_attention_interval": 1 + kinds.index("full_attention"),
-            **({} if shared["expert_shared_feed_forward_length"] is None else shared),
-        }
+        return delta_metadata(config)
     return {}
 
 
@@ -505,6 +503,10 @@ def _gguf_tensors(tiny: TinyModel, architecture: str) -> dict[str, np.ndarray]:
         if name in ("lm_head.weight", "embed_out.weight") and config.tie_word_embeddings:
             continue
         values = parameter.numpy()
+        converted = CONVERTERS[architecture](name, values, config) if architecture in CONVERTERS else None
+        if converted is not None:
+            tensors |= converted
+            continue
         if architecture == "gpt-oss" and ".experts." in name:
             tensors |= _gpt_oss_experts(name, values)
             continue
@@ -524,7 +526,7 @@ def _gguf_tensors(tiny: TinyModel, architecture: str) -> dict[str, np.ndarray]:
             values = _interleave(values, config.num_key_value_heads)
         if architecture == "gpt2" and name.endswith((".c_attn.weight", ".c_proj.weight", ".c_fc.weight")):
             values = values.T
-        is_delta_norm = architecture.startswith("qwen35") and "linear_attn" not in name
+        is_delta_norm = architecture.startswith(("qwen35", "qwen3next")) and "linear_attn" not in name
         is_gemma_norm = architecture.startswith("gemma") and architecture not in ("gemma3n", "gemma4")
         if (is_gemma_norm or is_delta_norm) and name.endswith("norm.weight"):
             values = values + np.float32(1)

@@ -21,6 +21,7 @@ GGUF_CASES = [
     "mixtral", "qwen3_moe", "olmo3", "olmo3-tied-biases", "seed_oss", "seed_oss-biases", "gemma", "exaone4", "ernie4_5",
     "ernie4_5-biases", "glm4", "glm4-no-biases", "arcee", "arcee-biases", "phi", "hunyuan_v1_dense",
     "hunyuan_v1_dense-alpha", "starcoder2", "gpt_oss", "lfm2", "gemma4", "gemma4-shared", "gemma4-experts",
+    "qwen3_next-experts", "glm4_moe", "glm4_moe-groups", "granitemoehybrid", "granitemoehybrid-experts", "ministral3",
 ]  # fmt: skip
 
 
@@ -49,8 +50,11 @@ def test_both_formats_give_the_same_tensors(pair):
         assert np.array_equal(dequantize(tensor), dequantize(from_folder.tensors[name])), name
 
 
-@pytest.mark.parametrize("case", ["qwen3_5", "qwen3_5_moe"])
-def test_a_gated_delta_rule_with_reordered_heads_gives_the_same_logits(case, tiny_model_of, tmp_path, drive):
+@pytest.mark.parametrize(
+    "case",
+    ["qwen3_5", "qwen3_5_moe", "qwen3_next-experts", "glm4_moe-groups", "granitemoehybrid-experts", "ministral3"],
+)
+def test_a_file_whose_tensors_the_converter_takes_apart_gives_the_same_logits(case, tiny_model_of, tmp_path, drive):
     tiny = tiny_model_of(case)
     path = write_gguf(tiny, tmp_path / "model.gguf")
     prompt = tiny.prompt(20)
@@ -157,3 +161,15 @@ def test_a_tensor_that_the_family_does_not_have_is_rejected(tiny_model_of, tmp_p
     )
     with pytest.raises(UnsupportedModel, match=r"models have no blk\.1\.attn_sinks\.weight"):
         open_checkpoint({"model.gguf": path})
+
+
+@pytest.mark.parametrize(("case", "architecture"), [("glm4_moe", "glm4moe"), ("qwen3_5", "qwen35")])
+def test_layers_that_only_predict_further_tokens_are_left_out(case, architecture, tiny_model_of, tmp_path):
+    tiny = tiny_model_of(case)
+    metadata = {f"{architecture}.block_count": 4, f"{architecture}.nextn_predict_layers": 1}
+    extra = {
+        "blk.3.nextn.eh_proj.weight": np.ones((48, 96), np.float32),
+        "blk.3.attn_norm.weight": np.ones(48, np.float32),
+    }
+    path = write_gguf(tiny, tmp_path / "model.gguf", metadata=metadata, extra=extra)
+    assert open_checkpoint({"model.gguf": path}).spec.num_layers == tiny.open().spec.num_layers == 3

@@ -12,6 +12,7 @@ has:
     stacked_hf_sources  the same as hf_sources for files that have a layer's experts in one stack; optional
     fused_gguf_sources  the same as gguf_sources for files that have gate and up of the experts in one stack; optional
     unused_gguf_tensors  DecoderSpec -> names of tensors that files may have and models don't use; optional
+    LEAVES_OUT_LAST_LAYERS  True if files may have layers behind the spec's, which only predict further tokens; optional
     packed_hf_sources   the same for files whose experts are in MXFP4; optional
     IS_ENCODER          True if the specs are EncoderSpecs: the models embed texts
     score_head          config.json -> ScoreHead and Pooling of its class of classifiers, which are rerankers; optional
@@ -200,7 +201,16 @@ def sources_in_gguf(family: Family, spec: DecoderSpec, names: Collection[str]) -
     sources: dict[str, Source] = sources_of(spec)
     unused_of = getattr(family, "unused_gguf_tensors", None)
     known: set[str] = set() if unused_of is None else unused_of(spec)
+    if getattr(family, "LEAVES_OUT_LAST_LAYERS", False):
+        known |= {name for name in names if _gguf_layer(name) >= spec.num_layers}
     return sources, set(names) - {source.name for source in sources.values()} - ROPE_TENSORS - known
+
+
+def _gguf_layer(name: str) -> int:
+    """Return the layer of a tensor in a GGUF file, -1 for one outside of the layers."""
+    first, _, rest = name.partition(".")
+    index = rest.partition(".")[0]
+    return int(index) if first == "blk" and index.isdecimal() else -1
 
 
 def _name_in_file(name: str, names: Collection[str]) -> str:

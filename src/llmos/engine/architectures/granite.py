@@ -15,7 +15,7 @@ __all__ = ["GGUF_ARCHITECTURE", "gguf_sources", "hf_sources", "spec_from_config"
 GGUF_ARCHITECTURE = "granite"
 
 HF_SCALES = ("embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling")
-_GGUF_SCALES = ("embedding_scale", "residual_scale", "attention.scale", "logit_scale")
+GGUF_SCALES = ("embedding_scale", "residual_scale", "attention.scale", "logit_scale")
 
 
 def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
@@ -32,7 +32,7 @@ def spec_from_config(config: Mapping[str, Any]) -> DecoderSpec:
 
 
 def spec_from_gguf(metadata: Mapping[str, Any], tensors: Mapping[str, RawTensor]) -> DecoderSpec:
-    factors = scales(gguf_fields(metadata, GGUF_ARCHITECTURE), _GGUF_SCALES)
+    factors = scales(gguf_fields(metadata, GGUF_ARCHITECTURE), GGUF_SCALES)
     return decoder_from_gguf(metadata, tensors, architecture=GGUF_ARCHITECTURE, **factors)
 
 

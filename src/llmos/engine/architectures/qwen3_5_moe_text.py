@@ -20,6 +20,7 @@ from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 GGUF_ARCHITECTURE = "qwen35moe"
+LEAVES_OUT_LAST_LAYERS = True
 HARMLESS_CONFIG = HARMLESS_DELTA_CONFIG
 
 _HF_NAMES = (

@@ -18,6 +18,7 @@ from llmos.engine.spec import DecoderSpec
 from llmos.engine.tensors import RawTensor
 
 GGUF_ARCHITECTURE = "qwen35"
+LEAVES_OUT_LAST_LAYERS = True
 HARMLESS_CONFIG = HARMLESS_DELTA_CONFIG
 
 HF_DELTA_NAMES = HF_NAMES | {
