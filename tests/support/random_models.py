@@ -70,7 +70,7 @@ MAMBA = replace(
 CONVOLVED = replace(ODD, num_layers=3, recurrence="conv", recurrent_layers=(0, 2), conv_size=3)
 _GEMMA4 = replace(
     LLAMA, num_layers=4, head_dim=12, full_head_dim=18, post_norm=True, qk_norm="head", norms_values=True,
-    attention_scale=0.2, scales_layers=True, sliding_window=7, windowed_layers=(0, 2), window_rope_theta=500.0,
+    attention_scale=0.1, scales_layers=True, sliding_window=7, windowed_layers=(0, 2), window_rope_theta=500.0,
     rope_scaling="proportional", rope_pairs=3, activation="gelu_tanh",
 )  # fmt: skip
 SHARED = replace(
